@@ -10,9 +10,23 @@ export const ERR_AUDIO_PATH = createError('FST_JAMBONZ_AUDIO_PATH', 'audio path 
 // Verbs on their way out (lib/verbs)
 
 // The audio socket (lib/audio, routes/audio)
+export const ERR_AUDIO_AUTH = createError('FST_JAMBONZ_AUDIO_AUTH', 'wrong or missing Basic credentials for the audio socket: wsAuth of the listen verb must be the option auth', 401)
+export const ERR_AUDIO_PATH_UNKNOWN = createError('FST_JAMBONZ_AUDIO_PATH_UNKNOWN', 'this audio path was not given out by this application: all instances need the same option secret', 404)
+export const ERR_AUDIO_PATH_USED = createError('FST_JAMBONZ_AUDIO_PATH_USED', 'this audio path has had its socket: each listen opens one', 409)
+export const ERR_AUDIO_SUBPROTOCOL = createError('FST_JAMBONZ_AUDIO_SUBPROTOCOL', 'the audio socket speaks the subprotocol audio.jambonz.org, not "%s"', 400)
+export const ERR_AUDIO_DRAINING = createError('FST_JAMBONZ_AUDIO_DRAINING', 'this instance is shutting down and takes no new audio', 503)
+export const ERR_AUDIO_FULL = createError('FST_JAMBONZ_AUDIO_FULL', 'this instance has its %s streams (limits.maxStreams)', 503)
+export const ERR_AUDIO_ROUTE = createError('FST_JAMBONZ_AUDIO_ROUTE', 'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out', 500)
 
 // Recording (lib/recording)
 
 // Store (lib/calls)
 
 // Webhooks and hooks on their way in (lib/webhook, routes)
+export const ERR_SIGNATURE_MISSING = createError('FST_JAMBONZ_SIGNATURE_MISSING', 'no Jambonz-Signature header: only jambonz may call this url', 401)
+export const ERR_SIGNATURE_MALFORMED = createError('FST_JAMBONZ_SIGNATURE_MALFORMED', 'Jambonz-Signature must read t=<unix seconds>,v1=<hex>', 401)
+export const ERR_SIGNATURE_STALE = createError('FST_JAMBONZ_SIGNATURE_STALE', 'Jambonz-Signature is %s s old, more than signatureTolerance allows: check the clocks of both machines', 401)
+export const ERR_SIGNATURE_MISMATCH = createError('FST_JAMBONZ_SIGNATURE_MISMATCH', 'Jambonz-Signature does not fit the body: check that webhookSecret is the one in the jambonz portal', 401)
+export const ERR_WEBHOOK_AUTH = createError('FST_JAMBONZ_WEBHOOK_AUTH', 'wrong or missing Basic credentials: enter those of webhookAuth in the jambonz portal', 401)
+export const ERR_CALL_SID = createError('FST_JAMBONZ_CALL_SID', 'the payload has no call_sid of 1 to %s bytes: this url is for jambonz', 400)
+export const ERR_UNKNOWN_LISTEN = createError('FST_JAMBONZ_UNKNOWN_LISTEN', 'no listen "%s" is known here: it has expired, or another secret or store gave it out', 404)

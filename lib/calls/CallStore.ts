@@ -1,0 +1,51 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, Listen } from './schema.js'
+
+/** Fields of one write. Fields that are not named stay as they are, also when another instance writes them meanwhile. */
+export interface CallPatch {
+  /** fields of the call itself */
+  call?: Partial<Omit<Call, 'callSid' | 'data' | 'listens'>>
+  /** merged key by key into `call.data` */
+  data?: Record<string, unknown>
+  /** fields of listens, by listen id; a listen the call does not have yet is added */
+  listens?: Record<string, Partial<Omit<Listen, 'id'>>>
+}
+
+export interface Claim {
+  /** false: another socket has had this listen, or it has ended */
+  claimed: boolean
+  call: Call
+}
+
+export interface StoreContext {
+  /** ms a call is kept after its last event */
+  callTtl: number
+  /** name of this instance, as it stands in `Listen.instance` */
+  instance: string
+  logger: FastifyBaseLogger
+}
+
+/**
+ * Where the calls live: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`).
+ * Calls handed out are snapshots, deeply frozen: changes go through `update()`.
+ * Every promise settles in bounded time.
+ */
+export interface CallStore {
+  /** Called once, before anything else. */
+  start (context: StoreContext): Promise<void>
+  /** The call with all its listens, in the order they were added; undefined when unknown or expired. */
+  get (callSid: string): Promise<Call | undefined>
+  /** The calls the store knows, newest first. */
+  list (): Promise<Call[]>
+  /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
+  update (callSid: string, patch: CallPatch): Promise<Call>
+  /**
+   * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
+   * created (its webhook may have been answered while the store was away).
+   */
+  claim (callSid: string, listenId: string): Promise<Claim>
+  /** Resolves with the call as soon as the listen has `state: 'ended'`, or as it stands after `timeoutMs`. */
+  ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined>
+  /** Nothing is called after it. */
+  close (): Promise<void>
+}

@@ -1,0 +1,56 @@
+import type { Call, Listen } from './schema.js'
+import type { CallPatch } from './CallStore.js'
+
+const NO_AUDIO = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+
+export function newCall (callSid: string, now = new Date().toISOString()): Call {
+  return { callSid, data: {}, listens: [], createdAt: now, updatedAt: now }
+}
+
+/** A listen nobody has written anything of yet: jambonz' own defaults. */
+export function newListen (callSid: string, id: string, now = new Date().toISOString()): Listen {
+  return {
+    id,
+    callSid,
+    path: '',
+    state: 'expected',
+    connected: false,
+    mixType: 'mono',
+    sampleRate: 8000,
+    channels: 1,
+    createdAt: now,
+    audio: { ...NO_AUDIO }
+  }
+}
+
+/** The call with the patch applied, as a new frozen snapshot; `call` itself stays as it was. */
+export function applyPatch (call: Call, patch: CallPatch): Call {
+  const now = new Date().toISOString()
+  return freezeCall({
+    ...call,
+    ...patch.call,
+    data: { ...call.data, ...patch.data },
+    listens: patch.listens === undefined ? call.listens : patchListens(call, patch.listens, now),
+    updatedAt: now
+  })
+}
+
+function patchListens (call: Call, patches: NonNullable<CallPatch['listens']>, now: string): Listen[] {
+  const known = new Set(call.listens.map(({ id }) => id))
+  const added = Object.keys(patches).filter((id) => !known.has(id)).map((id) => newListen(call.callSid, id, now))
+  return [...call.listens, ...added].map((listen) => {
+    const patch = patches[listen.id]
+    return patch === undefined ? listen : { ...listen, ...patch }
+  })
+}
+
+/** Snapshots are shared between requests: writing to one is a mistake that must show at once. */
+export function freezeCall (call: Call): Call {
+  return deepFreeze(call)
+}
+
+function deepFreeze<T> (value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const inner of Object.values(value)) deepFreeze(inner)
+  return Object.freeze(value)
+}
