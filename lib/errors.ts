@@ -8,6 +8,7 @@ export const ERR_CREDENTIALS = createError('FST_JAMBONZ_CREDENTIALS', '%s: %s', 
 export const ERR_AUDIO_PATH = createError('FST_JAMBONZ_AUDIO_PATH', 'audio path "%s": %s', 500, TypeError)
 
 // Verbs on their way out (lib/verbs)
+export const ERR_VERB_INVALID = createError('FST_JAMBONZ_VERB_INVALID', 'invalid verb: %s', 500)
 
 // The audio socket (lib/audio, routes/audio)
 export const ERR_AUDIO_AUTH = createError('FST_JAMBONZ_AUDIO_AUTH', 'wrong or missing Basic credentials for the audio socket: wsAuth of the listen verb must be the option auth', 401)
@@ -19,6 +20,15 @@ export const ERR_AUDIO_FULL = createError('FST_JAMBONZ_AUDIO_FULL', 'this instan
 export const ERR_AUDIO_ROUTE = createError('FST_JAMBONZ_AUDIO_ROUTE', 'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out', 500)
 
 // Recording (lib/recording)
+export const ERR_RECORDING_OPEN = createError('FST_JAMBONZ_RECORDING_OPEN', 'recording "%s" could not be opened: %s')
+export const ERR_RECORDING_WRITE = createError('FST_JAMBONZ_RECORDING_WRITE', 'recording "%s" could not be written: %s')
+export const ERR_RECORDING_STALLED = createError('FST_JAMBONZ_RECORDING_STALLED', 'recording "%s" was given up: %s')
+export const ERR_RECORDING_SINK = createError('FST_JAMBONZ_RECORDING_SINK', 'the sink of recording "%s" failed: %s')
+export const ERR_RECORDING_KEY = createError('FST_JAMBONZ_RECORDING_KEY', 'recording "%s" could not be encrypted: %s. Let encryption.key return 32 bytes')
+export const ERR_RECORDING_DECRYPT = createError('FST_JAMBONZ_RECORDING_DECRYPT', 'the recording could not be decrypted: %s')
+export const ERR_RECORDING_FORMAT = createError('FST_JAMBONZ_RECORDING_FORMAT', 'not a recording of ours: %s')
+export const ERR_RECORDING_FFMPEG = createError('FST_JAMBONZ_RECORDING_FFMPEG', 'compressing recordings needs ffmpeg: %s. Install ffmpeg, set recording.ffmpeg to its path, or leave out recording.format')
+export const ERR_RECORDING_CLOSED = createError('FST_JAMBONZ_RECORDING_CLOSED', 'recording "%s" was cut short: %s')
 
 // Store (lib/calls)
 

@@ -11,6 +11,12 @@ export interface CallPatch {
   listens?: Record<string, Partial<Omit<Listen, 'id'>>>
 }
 
+export interface Updated {
+  /** this write made the call known; true once per call, whatever the number of instances */
+  created: boolean
+  call: Call
+}
+
 export interface Claim {
   /** false: another socket has had this listen, or it has ended */
   claimed: boolean
@@ -38,7 +44,9 @@ export interface CallStore {
   /** The calls the store knows, newest first. */
   list (): Promise<Call[]>
   /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
-  update (callSid: string, patch: CallPatch): Promise<Call>
+  update (callSid: string, patch: CallPatch): Promise<Updated>
+  /** Writes the patch and `endedAt`, unless the call has ended before: of all concurrent calls one gets `first: true`. */
+  end (callSid: string, patch: CallPatch): Promise<{ first: boolean, call: Call }>
   /**
    * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
    * created (its webhook may have been answered while the store was away).

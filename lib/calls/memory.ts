@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Call } from './schema.js'
-import type { CallPatch, CallStore, Claim, StoreContext } from './CallStore.js'
+import type { CallPatch, CallStore, Claim, StoreContext, Updated } from './CallStore.js'
 import { applyPatch, newCall } from './patch.js'
 
 export interface MemoryStoreOptions {
@@ -48,8 +48,15 @@ class MemoryStore implements CallStore {
     return Array.from(this.#entries.values(), ({ call }) => call).sort((a, b) => a.createdAt < b.createdAt ? 1 : -1)
   }
 
-  async update (callSid: string, patch: CallPatch): Promise<Call> {
-    return this.#write(callSid, patch)
+  async update (callSid: string, patch: CallPatch): Promise<Updated> {
+    const created = this.#live(callSid) === undefined
+    return { created, call: this.#write(callSid, patch) }
+  }
+
+  async end (callSid: string, patch: CallPatch): Promise<{ first: boolean, call: Call }> {
+    const before = this.#live(callSid)
+    if (before?.endedAt !== undefined) return { first: false, call: before }
+    return { first: true, call: this.#write(callSid, { ...patch, call: { ...patch.call, endedAt: new Date().toISOString() } }) }
   }
 
   async claim (callSid: string, listenId: string): Promise<Claim> {

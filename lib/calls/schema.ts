@@ -44,6 +44,7 @@ export const ListenSchema = Type.Object({
   id: Type.String(),
   callSid: Type.String({ description: 'the call whose webhook asked for the listen' }),
   legCallSid: Type.Optional(Type.String({ description: 'the leg the audio comes from, where it is another (nested in dial: the B leg)' })),
+  verbId: Type.Optional(Type.String({ description: 'the verb\'s own id, where the application gave it one' })),
   path: Type.String({ description: 'path of the audio route' }),
   nested: Type.Optional(Type.Union([Type.Literal('dial'), Type.Literal('config')])),
   state: Type.Union([Type.Literal('expected'), Type.Literal('streaming'), Type.Literal('ended')]),

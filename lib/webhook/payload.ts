@@ -12,7 +12,7 @@ export function isFinal (callStatus: string | undefined): boolean {
 
 /** What a payload (snake_case, as posted) says of its call. */
 export function callFields (payload: Payload): NonNullable<CallPatch['call']> {
-  const envVars = payload.env_vars
+  const envVars = 'env_vars' in payload ? payload.env_vars : undefined
   return withoutUndefined({
     parentCallSid: payload.parent_call_sid,
     accountSid: payload.account_sid,

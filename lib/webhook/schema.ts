@@ -52,3 +52,6 @@ export const CallStatusSchema = Type.Object({
   call_termination_by: Type.Optional(Type.String({ description: 'caller or jambonz' }))
 }, { additionalProperties: true })
 export type CallStatus = Static<typeof CallStatusSchema>
+
+/** The answer to a webhook or hook: verbs, each `{ verb: 'name', … }`. */
+export const AnswerSchema = Type.Array(Type.Unknown(), { description: 'jambonz verbs' })

@@ -1,0 +1,78 @@
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import { registerActionHook } from '../routes/actionHook.js'
+import { registerAudio } from '../routes/audio.js'
+import { registerStatusHook } from '../routes/statusHook.js'
+import { registerWebhook } from '../routes/webhook.js'
+import type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
+import type { Calls } from './calls/Calls.js'
+import type { Runtime } from './Runtime.js'
+import type { ActionHookHandler, HookRouteOptions, StatusHandler, WebhookHandler, WebhookRouteOptions } from './webhook/types.js'
+
+/** `fastify.jambonz`, as seen from one Fastify instance: the routes it adds have that instance's prefix and hooks. */
+export class Jambonz {
+  readonly #instance: FastifyInstance
+  readonly #runtime: Runtime
+
+  constructor (instance: FastifyInstance, runtime: Runtime) {
+    this.#instance = instance
+    this.#runtime = runtime
+  }
+
+  /** The calls of the shared store, and the events of this instance. */
+  get calls (): Calls {
+    return this.#runtime.calls
+  }
+
+  /**
+   * POST `path`: answers a call, or a hook of any verb but listen, with verbs. The handler returns an array of
+   * verbs, one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
+   */
+  webhook (path: string, handler: WebhookHandler): this
+  webhook<const Schema extends FastifySchema> (path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): this
+  webhook (path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
+    const [options, handler] = withOptions(rest)
+    registerWebhook(this.#instance, this.#runtime, path, options, handler)
+    return this
+  }
+
+  /** POST and GET `path`: runs when a listen has ended and its audio is complete: `request.listen`. */
+  actionHook (path: string, handler: ActionHookHandler): this
+  actionHook<const Schema extends FastifySchema> (path: string, options: HookRouteOptions<Schema>, handler: ActionHookHandler<Schema>): this
+  actionHook (path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
+    const [options, handler] = withOptions(rest)
+    registerActionHook(this.#instance, this.#runtime, path, options, handler)
+    return this
+  }
+
+  /** POST `path`: call status events. They keep `Call`s current and end them; the handler may look on. */
+  statusHook (path: string, handler?: StatusHandler): this {
+    registerStatusHook(this.#instance, this.#runtime, path, handler)
+    return this
+  }
+
+  /** Websocket `path`: listen verbs whose `url` is this path stream their audio to the handler. */
+  audio (path: string, handler: AudioHandler): this
+  audio (path: string, options: AudioRouteOptions, handler: AudioHandler): this
+  audio (path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
+    const [{ record = true }, handler] = withOptions(rest)
+    registerAudio(this.#instance, this.#runtime, path, { path: this.#instance.prefix + path, record, handler })
+    return this
+  }
+
+  /**
+   * Takes no new streams (503), lets the live ones end for `timeoutMs` (default 0), then ends the rest, so that
+   * jambonz calls their actionHooks. Resolves when every recording is final. `fastify.close()` does it too.
+   */
+  drain (timeoutMs = 0): Promise<void> {
+    return this.#runtime.sessions.drain(timeoutMs)
+  }
+
+  /** Counters of this instance, in Prometheus' text format. */
+  metrics (): string {
+    return this.#runtime.metrics.text()
+  }
+}
+
+function withOptions<Options extends object, Handler> (rest: [Handler] | [Options, Handler]): [Options, Handler] {
+  return rest.length === 1 ? [{} as Options, rest[0]] : rest
+}

@@ -1,0 +1,59 @@
+import type { Sessions } from './audio/Sessions.js'
+import type { Calls } from './calls/Calls.js'
+
+interface Counter {
+  name: string
+  type: 'counter' | 'gauge'
+  help: string
+  /** by label, `''` where the metric has none */
+  values: Map<string, number>
+}
+
+/** What this instance has seen, counted from its events: nothing is added to the audio's path. */
+export class Metrics {
+  readonly #counters: Counter[] = []
+  readonly #sessions: Sessions
+
+  constructor ({ events }: Calls, sessions: Sessions) {
+    this.#sessions = sessions
+    const calls = this.#add('jambonz_calls_total', 'calls heard of')
+    const callsEnded = this.#add('jambonz_calls_ended_total', 'calls whose last status event came')
+    const streams = this.#add('jambonz_streams_total', 'audio sockets that streamed')
+    const listens = this.#add('jambonz_listens_ended_total', 'listens ended, by reason')
+    const frames = this.#add('jambonz_audio_frames_total', 'websocket messages with audio, of ended listens')
+    const bytes = this.#add('jambonz_audio_bytes_total', 'bytes of audio, of ended listens')
+    const gaps = this.#add('jambonz_audio_gap_seconds_total', 'seconds of calls for which no audio came, of ended listens')
+    const recordings = this.#add('jambonz_recordings_total', 'recordings, by outcome')
+
+    events.on('call', () => add(calls))
+    events.on('callEnded', () => add(callsEnded))
+    events.on('stream', () => add(streams))
+    events.on('recording', () => add(recordings, 1, '{outcome="saved"}'))
+    events.on('recordingFailed', () => add(recordings, 1, '{outcome="failed"}'))
+    events.on('listenEnded', ({ endReason, audio }) => {
+      add(listens, 1, `{reason="${endReason}"}`)
+      add(frames, audio.frames)
+      add(bytes, audio.bytes)
+      add(gaps, audio.gapMs / 1000)
+    })
+  }
+
+  #add (name: string, help: string): Counter {
+    const counter: Counter = { name, type: 'counter', help, values: new Map() }
+    this.#counters.push(counter)
+    return counter
+  }
+
+  /** Prometheus' text exposition format, version 0.0.4. */
+  text (): string {
+    const live: Counter = { name: 'jambonz_streams_live', type: 'gauge', help: 'open audio sockets', values: new Map([['', this.#sessions.size]]) }
+    return [...this.#counters, live].map(({ name, type, help, values }) => {
+      const samples = Array.from(values, ([labels, value]) => `${name}${labels} ${value}\n`).join('')
+      return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples}`
+    }).join('')
+  }
+}
+
+function add ({ values }: Counter, amount = 1, labels = ''): void {
+  values.set(labels, (values.get(labels) ?? 0) + amount)
+}

@@ -1,0 +1,28 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { AudioRoutes } from './audio/AudioRoutes.js'
+import type { Sessions } from './audio/Sessions.js'
+import type { Calls } from './calls/Calls.js'
+import type { Correlator } from './calls/Correlator.js'
+import type { Metrics } from './Metrics.js'
+import type { ResolvedOptions } from './options.js'
+import type { Recordings } from './recording/index.js'
+
+/** What one registration of the plugin is made of: handed to everything that serves its routes. */
+export interface Runtime {
+  readonly options: ResolvedOptions
+  /** name of this process in the store */
+  readonly instance: string
+  readonly logger: FastifyBaseLogger
+  readonly calls: Calls
+  readonly correlator: Correlator
+  readonly audioRoutes: AudioRoutes
+  readonly sessions: Sessions
+  readonly metrics: Metrics
+  readonly recordings: Recordings | undefined
+  /** whole paths of the hooks the application registered */
+  readonly hookPaths: Set<string>
+  /** whole path of the built-in audio route */
+  readonly audioPath: string
+  /** whole path of the built-in actionHook */
+  readonly defaultHookPath: string
+}

@@ -1,0 +1,137 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { Correlated } from '../calls/Correlator.js'
+import { callFieldsOfMetadata } from '../webhook/payload.js'
+import type { Listen } from '../calls/schema.js'
+import type { Recorder } from '../recording/index.js'
+import type { Runtime } from '../Runtime.js'
+import { LISTEN_METADATA_KEY } from '../verbs/index.js'
+import type { AudioRoute } from './AudioRoutes.js'
+import { AudioStream, watchEndConditions, type StreamEnd } from './index.js'
+
+const INTERNAL_ERROR = 1011
+
+export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'recordings' | 'instance'> {
+  /** the scope that registered the route: `this` of its handler */
+  scope: FastifyInstance
+  route: AudioRoute
+  logger: FastifyBaseLogger
+}
+
+/**
+ * One socket, from its upgrade to the moment its listen is final: gives the stream its recorder and its handler, and
+ * tells the store what became of it.
+ */
+export class Session {
+  readonly stream: AudioStream
+  /** Settles, never rejects, when the listen has ended, its recording is final and the store knows. */
+  readonly over: Promise<void>
+  readonly #deps: SessionDeps
+  #logger: FastifyBaseLogger
+  #recorder?: Recorder
+  // Writes of one listen, in order.
+  #writes: Promise<unknown> = Promise.resolve()
+
+  /** `claimed`: the listen that the socket's path named, taken before the upgrade. */
+  constructor (socket: WebSocket, claimed: Correlated | undefined, deps: SessionDeps) {
+    this.#deps = deps
+    this.#logger = claimed ? deps.logger.child({ callSid: claimed.call.callSid, listenId: claimed.listen.id }) : deps.logger
+    this.stream = new AudioStream({
+      socket,
+      ...claimed,
+      identify: (metadata) => this.#identify(metadata),
+      begin: (stream) => this.#begin(stream),
+      limits: deps.options.limits,
+      logger: this.#logger
+    })
+    this.over = this.stream.done.then((end) => this.#end(end)).catch((err: unknown) => {
+      this.#logger.error({ err }, 'the end of a listen could not be written')
+    })
+  }
+
+  async #identify (metadata: Record<string, unknown> | undefined): Promise<Correlated> {
+    if (typeof metadata?.callSid !== 'string') throw new Error('the first frame names no callSid')
+    return await this.#deps.correlator.identify(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
+  }
+
+  #begin (stream: AudioStream): void {
+    const { correlator, recordings, route, options, instance } = this.#deps
+    const { listen, metadata } = stream
+    this.#logger = this.#deps.logger.child({ callSid: stream.callSid, listenId: listen.id })
+    const leg = metadata?.callSid
+    this.#write(listen, {
+      state: 'streaming',
+      connected: true,
+      startedAt: new Date().toISOString(),
+      instance,
+      path: route.path,
+      mixType: stream.mixType,
+      sampleRate: stream.sampleRate,
+      channels: stream.channels,
+      ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
+    })
+    if (metadata && leg === listen.callSid) this.#writes = this.#writes.then(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
+    if (recordings && route.record) {
+      this.#recorder = recordings.start(stream)
+      stream.recording = this.#recorder
+      stream.addSink(this.#recorder)
+    }
+    watchEndConditions(stream, { silenceLevel: options.silenceLevel })
+    correlator.emit('stream', stream)
+    this.#handle(stream)
+    this.#logger.info({ mixType: stream.mixType, sampleRate: stream.sampleRate }, 'listen streams')
+  }
+
+  #handle (stream: AudioStream): void {
+    const { route: { handler }, scope } = this.#deps
+    if (handler === undefined) return
+    const running = (async () => await handler.call(scope, stream))()
+    stream.holdFor(running)
+    running.catch((err: unknown) => {
+      this.#logger.error({ err }, 'the audio handler threw: its stream ends')
+      stream.stopNow('error', INTERNAL_ERROR, 'audio handler failed')
+    })
+  }
+
+  async #end (end: StreamEnd): Promise<void> {
+    const { correlator } = this.#deps
+    const { stream } = this
+    // A socket that never said which listen it is for has nothing to end.
+    if (stream.listen === undefined) return
+    const ended: Partial<Listen> = {
+      state: 'ended',
+      connected: true,
+      endReason: end.reason,
+      endedAt: new Date().toISOString(),
+      audio: stream.counts,
+      ...(stream.digits !== undefined && { digits: stream.digits })
+    }
+    const saved = await this.#finishRecording({ ...stream.listen, ...ended })
+    this.#write(stream.listen, { ...ended, ...saved })
+    await this.#writes
+    const { call, listen } = await correlator.write(stream.listen, {})
+    this.#logger.info({ endReason: end.reason, ...listen.audio, ...(end.error && { err: end.error }) }, 'listen ended')
+    correlator.emit('listenEnded', listen, call)
+  }
+
+  async #finishRecording (listen: Listen): Promise<Pick<Listen, 'recording' | 'recordingError'>> {
+    if (this.#recorder === undefined) return {}
+    const { correlator } = this.#deps
+    try {
+      const recording = await this.#recorder.finish(listen)
+      correlator.emit('recording', recording, { ...listen, recording })
+      return { recording }
+    } catch (err) {
+      const error = err instanceof Error ? err : new Error(String(err))
+      this.#logger.error({ err: error }, 'recording failed')
+      correlator.emit('recordingFailed', error, listen)
+      return { recordingError: error.message }
+    }
+  }
+
+  #write (listen: Listen, fields: Partial<Listen>): void {
+    this.#writes = this.#writes
+      .then(() => this.#deps.correlator.write(listen, fields))
+      .catch((err: unknown) => this.#logger.error({ err }, 'the listen could not be written to the store'))
+  }
+}

@@ -1,0 +1,46 @@
+import { EventEmitter } from 'node:events'
+import type { AudioStream } from '../audio/index.js'
+import type { CallStore } from './CallStore.js'
+import type { Call, Listen, Recording } from './schema.js'
+
+/** `calls.events`: what happens to calls on this instance. */
+export interface CallEventMap {
+  /** a call this instance hears of for the first time */
+  call: [call: Call]
+  /** a live stream: listeners run before its first audio is delivered */
+  stream: [stream: AudioStream]
+  /** a listen has ended, its recording is final */
+  listenEnded: [listen: Listen, call: Call]
+  /** a recording is saved; `recovered` when it was left by an instance that died */
+  recording: [recording: Recording, listen: Listen]
+  /** a recording failed; what was saved of it is named by the error */
+  recordingFailed: [error: Error, listen: Listen]
+  /** the last status event of a call */
+  callEnded: [call: Call]
+}
+
+/** `fastify.jambonz.calls`: the calls of the shared store. */
+export class Calls {
+  readonly events = new EventEmitter<CallEventMap>()
+  readonly #store: CallStore
+
+  constructor (store: CallStore) {
+    this.#store = store
+  }
+
+  /** A snapshot of the call; undefined when it is unknown or expired. */
+  get (callSid: string): Promise<Call | undefined> {
+    return this.#store.get(callSid)
+  }
+
+  /** Snapshots of the calls the store knows, newest first. */
+  list (): Promise<Call[]> {
+    return this.#store.list()
+  }
+
+  /** Merges `data` key by key into `call.data`, which the call keeps on all instances; must be JSON. */
+  async update (callSid: string, data: Record<string, unknown>): Promise<Call> {
+    const { call } = await this.#store.update(callSid, { data })
+    return call
+  }
+}

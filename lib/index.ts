@@ -1,0 +1,18 @@
+import jambonzListen from './plugin.js'
+
+export default jambonzListen
+export { jambonzListen }
+export { AudioStream } from './audio/index.js'
+export type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
+export { Calls, type CallEventMap } from './calls/Calls.js'
+export type { CallPatch, CallStore, Claim, StoreContext, Updated } from './calls/CallStore.js'
+export { memoryStore, type MemoryStoreOptions } from './calls/memory.js'
+export { AudioCountsSchema, CallSchema, EndReasonSchema, ListenSchema, RecordingSchema } from './calls/schema.js'
+export type { AudioCounts, Call, EndReason, Listen, MixType, Recording } from './calls/schema.js'
+export type { Jambonz } from './Jambonz.js'
+export { OptionsSchema, type Credentials, type JambonzListenOptions } from './options.js'
+export { RecordingOptionsSchema, type Recorder, type RecordingOptions } from './recording/index.js'
+export * from './verbs/index.js'
+export { CallStatusSchema, CallWebhookSchema, ListenHookSchema } from './webhook/schema.js'
+export type { CallStatus, CallWebhook, ListenHook } from './webhook/schema.js'
+export type { ActionHookHandler, EnvVariable, HookRouteOptions, StatusHandler, WebhookHandler, WebhookRouteOptions } from './webhook/types.js'

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { Type, type Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import type { CallStore } from './calls/CallStore.js'
+import { memoryStore } from './calls/memory.js'
+import { ERR_OPTIONS } from './errors.js'
+import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
+import { checkCredentials, type HandlerResult } from './verbs/index.js'
+
+const CredentialsSchema = Type.Object({
+  username: Type.String(),
+  password: Type.String()
+}, { additionalProperties: false })
+export type Credentials = Static<typeof CredentialsSchema>
+
+const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
+
+const LimitsSchema = Type.Object({
+  maxStreams: Type.Optional(Type.Integer({ minimum: 1, description: 'live sockets of this instance; more are refused with 503. Default: no limit' })),
+  maxPayload: Type.Optional(Type.Integer({ minimum: 1024, description: 'bytes of one websocket message. Default: 2 MiB' })),
+  metadataTimeout: positive('ms to wait for a socket\'s first frame. Default: 5,000'),
+  heartbeat: Type.Optional(Type.Number({ minimum: 0, description: 'ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000' })),
+  maxBuffered: Type.Optional(Type.Integer({ minimum: 1024, description: 'bytes kept for a slow reader of a stream before its socket is paused. Default: 2 MiB' }))
+}, { additionalProperties: false })
+
+/** The options of `register`, as a user writes them. */
+export const OptionsSchema = Type.Object({
+  auth: Type.Optional(CredentialsSchema),
+  webhookAuth: Type.Optional(CredentialsSchema),
+  webhookSecret: Type.Optional(Type.Union([
+    Type.String({ minLength: 1 }),
+    Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })
+  ], { description: 'verifies Jambonz-Signature; several while one is rotated' })),
+  signatureTolerance: positive('seconds a signature may be old. Default: 300'),
+  secret: Type.Optional(Type.String({ minLength: 16, description: 'signs the socket paths; the same on all instances. Default: random per process' })),
+  audioPath: Type.Optional(Type.String({ pattern: '^/[^?#*:]*[^/?#*:]$', description: 'path of the built-in audio route. Default: /audio' })),
+  publicUrl: Type.Optional(Type.String({ pattern: '^(https?|wss?)://[^?#]+$', description: 'makes socket urls absolute' })),
+  store: Type.Optional(Type.Unsafe<CallStore>(Type.Object({}, { additionalProperties: true }))),
+  callTtl: positive('ms a call is kept after its last event. Default: 1 hour'),
+  recording: Type.Optional(RecordingOptionsSchema),
+  fallback: Type.Optional(Type.Unsafe<HandlerResult>(Type.Unknown())),
+  silenceLevel: Type.Optional(Type.Number({ maximum: 0, description: 'dBFS under which audio is silence, for a listen\'s timeout. Default: -50' })),
+  limits: Type.Optional(LimitsSchema),
+  strict: Type.Optional(Type.Boolean({ description: 'refuse sockets no listen of ours asked for. Default: true' })),
+  // Fastify's own, on every register()
+  prefix: Type.Optional(Type.String()),
+  logLevel: Type.Optional(Type.String()),
+  logSerializers: Type.Optional(Type.Unknown())
+}, { additionalProperties: false })
+
+export interface JambonzListenOptions extends Omit<Static<typeof OptionsSchema>, 'recording'> {
+  recording?: RecordingOptions
+}
+
+/** The same, checked and complete: nothing after this knows a default. */
+export interface ResolvedOptions {
+  readonly auth: Credentials | undefined
+  readonly webhookAuth: Credentials | undefined
+  readonly webhookSecrets: readonly string[]
+  /** seconds */
+  readonly signatureTolerance: number
+  readonly secret: string
+  readonly audioPath: string
+  readonly publicUrl: string | undefined
+  readonly store: CallStore
+  /** ms */
+  readonly callTtl: number
+  readonly recording: RecordingOptions | undefined
+  readonly fallback: HandlerResult
+  /** dBFS */
+  readonly silenceLevel: number
+  readonly limits: Limits
+  readonly strict: boolean
+  readonly prefix: string
+}
+
+export interface Limits {
+  readonly maxStreams: number
+  /** bytes */
+  readonly maxPayload: number
+  /** ms */
+  readonly metadataTimeout: number
+  /** ms */
+  readonly heartbeat: number
+  /** bytes */
+  readonly maxBuffered: number
+}
+
+const MIB = 1024 * 1024
+
+/** Checks the options of `register`. Throws FST_JAMBONZ_OPTIONS or FST_JAMBONZ_CREDENTIALS, naming option and value. */
+export function resolveOptions (options: JambonzListenOptions): ResolvedOptions {
+  check(options)
+  const { auth, webhookAuth, webhookSecret = [], limits = {} } = options
+  if (auth) checkCredentials('auth', auth)
+  if (webhookAuth) checkCredentials('webhookAuth', webhookAuth)
+  return Object.freeze({
+    auth,
+    webhookAuth,
+    webhookSecrets: typeof webhookSecret === 'string' ? [webhookSecret] : webhookSecret,
+    signatureTolerance: options.signatureTolerance ?? 300,
+    secret: options.secret ?? randomBytes(32).toString('hex'),
+    audioPath: options.audioPath ?? '/audio',
+    publicUrl: options.publicUrl?.replace(/\/+$/, '').replace(/^http/, 'ws'),
+    store: options.store ?? memoryStore(),
+    callTtl: options.callTtl ?? 3_600_000,
+    recording: options.recording,
+    fallback: options.fallback,
+    silenceLevel: options.silenceLevel ?? -50,
+    limits: Object.freeze({
+      maxStreams: limits.maxStreams ?? Infinity,
+      maxPayload: limits.maxPayload ?? 2 * MIB,
+      metadataTimeout: limits.metadataTimeout ?? 5_000,
+      heartbeat: limits.heartbeat ?? 30_000,
+      maxBuffered: limits.maxBuffered ?? 2 * MIB
+    }),
+    strict: options.strict ?? true,
+    prefix: options.prefix ?? ''
+  })
+}
+
+function check (options: JambonzListenOptions): void {
+  const first = Value.Errors(OptionsSchema, options).First()
+  if (first === undefined) return checkStore(options.store)
+  const name = first.path.slice(1).replaceAll('/', '.') || 'options'
+  const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
+  throw new ERR_OPTIONS(`${name}: ${first.message}, not ${shown(name, first.value)}${hint}`)
+}
+
+const STORE_METHODS = ['start', 'get', 'list', 'update', 'end', 'claim', 'ended', 'close'] as const
+
+function checkStore (store: CallStore | undefined): void {
+  const missing = store && STORE_METHODS.find((method) => typeof store[method] !== 'function')
+  if (missing) throw new ERR_OPTIONS(`store: has no ${missing}(): pass memoryStore(), redisStore(client) or a CallStore`)
+}
+
+/** Secrets never reach a log. */
+function shown (name: string, value: unknown): string {
+  return /secret|password|auth/i.test(name) ? 'what was given' : JSON.stringify(value) ?? String(value)
+}

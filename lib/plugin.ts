@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import websocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { registerActionHook } from '../routes/actionHook.js'
+import { registerAudio } from '../routes/audio.js'
+import { AudioRoutes } from './audio/AudioRoutes.js'
+import { Sessions } from './audio/Sessions.js'
+import { Calls } from './calls/Calls.js'
+import { Correlator } from './calls/Correlator.js'
+import type { Call, Listen } from './calls/schema.js'
+import { Jambonz } from './Jambonz.js'
+import { Metrics } from './Metrics.js'
+import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
+import { createRecordings } from './recording/index.js'
+import type { Runtime } from './Runtime.js'
+import { warmUp } from './verbs/index.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The jambonz application of this instance: see fastify-jambonz-listen. */
+    readonly jambonz: Jambonz
+  }
+  interface FastifyRequest {
+    /** The call a jambonz request is about; undefined on other routes. */
+    call?: Call
+    /** The finished listen an actionHook is about; undefined on other routes. */
+    listen?: Listen
+  }
+}
+
+/**
+ * Gives a jambonz application its three ends: `fastify.jambonz.webhook()`, `.audio()` and `.actionHook()`, and
+ * correlates them by callSid.
+ */
+const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
+  const options = resolveOptions(opts)
+  warmUp()
+  const runtime = await createRuntime(fastify, options)
+
+  fastify.decorate('jambonz', { getter () { return new Jambonz(this, runtime) } })
+  fastify.decorateRequest('call')
+  fastify.decorateRequest('listen')
+
+  // Before @fastify/websocket, whose own preClose closes every socket on the spot.
+  fastify.addHook('preClose', () => runtime.sessions.drain(0))
+  fastify.addHook('onClose', async () => {
+    await runtime.recordings?.close()
+    await options.store.close()
+  })
+
+  if (!fastify.hasDecorator('websocketServer')) {
+    await fastify.register(websocket, {
+      options: { maxPayload: options.limits.maxPayload },
+      // The stream itself ends a broken socket, with the close code that fits.
+      errorHandler: () => {}
+    })
+  }
+  await fastify.register(async (scope) => {
+    registerAudio(scope, runtime, options.audioPath, { path: runtime.audioPath, record: true, handler: undefined })
+    registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
+  }, { prefix: options.prefix })
+
+  fastify.addHook('onReady', async () => {
+    await runtime.recordings?.recover((listen, recording) => {
+      runtime.correlator.write(listen, { recording }).catch((err: unknown) => runtime.logger.error({ err }, 'a recovered recording could not be written to the store'))
+      runtime.correlator.emit('recording', recording, listen)
+    })
+  })
+}, { name: 'fastify-jambonz-listen', fastify: '5.x' })
+
+async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
+  const logger = fastify.log
+  const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
+  const { store, callTtl, recording, secret } = options
+  await store.start({ callTtl, instance, logger })
+  const calls = new Calls(store)
+  const sessions = new Sessions()
+  return {
+    options,
+    instance,
+    logger,
+    calls,
+    sessions,
+    correlator: new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) }),
+    metrics: new Metrics(calls, sessions),
+    audioRoutes: new AudioRoutes(),
+    recordings: recording && createRecordings(recording, { logger, instance }),
+    hookPaths: new Set(),
+    audioPath: options.prefix + options.audioPath,
+    defaultHookPath: options.prefix + hookPath(options.audioPath)
+  }
+}
+
+function hookPath (audioPath: string): string {
+  return `${audioPath}/ended`
+}
+
+export default jambonzListen

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import { signToken } from '../audio/path.js'
+import { createListenId } from '../calls/listenId.js'
+import type { Call } from '../calls/schema.js'
+import { ERR_AUDIO_ROUTE } from '../errors.js'
+import type { Runtime } from '../Runtime.js'
+import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
+import { rawBodyOf } from './rawBody.js'
+
+const ABSOLUTE = /^(?:https?|wss?):\/\//i
+
+/** The verbs a handler returned, filled in and checked, with their listens written to the store. */
+export async function answer (runtime: Runtime, request: FastifyRequest, call: Call, result: HandlerResult): Promise<object[]> {
+  const { verbs, listens } = prepareVerbs(result, verbContext(runtime, request, call))
+  await runtime.correlator.expect(call.callSid, listens)
+  return verbs
+}
+
+function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): VerbContext {
+  const { options, audioRoutes, audioPath, hookPaths, defaultHookPath } = runtime
+  const { prefix } = request.server
+
+  function audioUrl (url: string | undefined, id: string) {
+    if (url !== undefined && ABSOLUTE.test(url)) return undefined
+    const { path: asked, rest } = splitUrl(url ?? audioPath)
+    const path = url === undefined ? audioPath : audioRoutes.resolve(asked, prefix)
+    if (path === undefined) throw new ERR_AUDIO_ROUTE(url)
+    return { path, url: `${options.publicUrl ?? ''}${path}/${signToken(options.secret, path, id)}${rest}` }
+  }
+
+  function hookUrl (url: string | undefined, id: string) {
+    if (url !== undefined && ABSOLUTE.test(url)) return url
+    const { path, rest } = splitUrl(url ?? defaultHookPath)
+    const own = [path, prefix + path].find((candidate) => hookPaths.has(candidate)) ?? path
+    const [query = '', ...fragment] = rest.split(/(?=#)/)
+    return rest.startsWith('#')
+      ? `${own}?listen=${id}${rest}`
+      : `${own}${query}${query === '' ? '?' : '&'}listen=${id}${fragment.join('')}`
+  }
+
+  return {
+    call,
+    listenId: listenIds(options.secret, request, call),
+    audioUrl,
+    hookUrl,
+    ...(options.auth && { auth: options.auth }),
+    defaultActionHook: true
+  }
+}
+
+/**
+ * Ids that repeat when jambonz repeats its request (feature-server retries as the url's fragment says): while no
+ * socket has come for a listen, the same request means the same listen.
+ */
+function listenIds (secret: string, request: FastifyRequest, call: Call): (ordinal: number) => string {
+  let digest: string | undefined
+  return (ordinal) => {
+    digest ??= createHash('sha256').update(`${request.url}\n`).update(rawBodyOf(request)).digest('base64url')
+    for (let generation = 0; ; generation++) {
+      const id = createListenId(secret, call.callSid, `${digest}\n${ordinal}\n${generation}`)
+      const earlier = call.listens.find((listen) => listen.id === id)
+      if (earlier === undefined || (earlier.state === 'expected' && earlier.instance === undefined)) return id
+    }
+  }
+}
+
+/** `rest`: the query and fragment, with their marks. */
+function splitUrl (url: string): { path: string, rest: string } {
+  const end = url.search(/[?#]/)
+  return end === -1 ? { path: url, rest: '' } : { path: url.slice(0, end), rest: url.slice(end) }
+}

@@ -1,0 +1,65 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { guardWithBasicAuth } from '../basicAuth.js'
+import { ERR_WEBHOOK_AUTH } from '../errors.js'
+import type { Runtime } from '../Runtime.js'
+import type { HandlerResult } from '../verbs/index.js'
+import { answer } from './answer.js'
+import { parseSignedJson } from './rawBody.js'
+
+/** The handler's or its verbs' fault from here on, no longer the request's. */
+const handling = new WeakSet<FastifyRequest>()
+const fellBack = new WeakSet<FastifyRequest>()
+
+/**
+ * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
+ * signature and JSON are checked as the options say.
+ */
+export function jambonzScope (instance: FastifyInstance, runtime: Runtime, addRoutes: (scope: FastifyInstance) => void): void {
+  const { webhookAuth } = runtime.options
+  instance.register(async (scope) => {
+    await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
+    parseSignedJson(scope, runtime.options)
+    addRoutes(scope)
+  })
+}
+
+type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
+
+/** Fastify's route options that make any handler's result, returned or sent, into verbs. */
+export function verbRoute (runtime: Runtime, handler: VerbHandler, options: Partial<RouteOptions>): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
+  const userHooks = [options.preSerialization ?? []].flat()
+  return {
+    handler: returning(handler as PlainHandler),
+    preSerialization: [async (request, reply, payload) => {
+      if (!handling.has(request) || reply.statusCode >= 300 || request.call === undefined) return payload
+      return await answer(runtime, request, request.call, payload as HandlerResult)
+    }, ...userHooks],
+    errorHandler (this: FastifyInstance, error: FastifyError, request, reply) {
+      const { fallback } = runtime.options
+      if (fallback !== undefined && handling.has(request) && !fellBack.has(request)) {
+        fellBack.add(request)
+        request.log.error({ err: error, callSid: request.call?.callSid }, 'webhook failed: the fallback verbs are answered')
+        return reply.code(200).send(fallback)
+      }
+      return options.errorHandler ? options.errorHandler.call(this, error, request, reply) : reply.send(error)
+    }
+  }
+}
+
+type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
+
+/** A handler that returns nothing answers no verbs: jambonz goes on with what it has. */
+function returning (handler: PlainHandler): PlainHandler {
+  return function (request, reply) {
+    handling.add(request)
+    const result = handler.call(this, request, reply)
+    if (isPromise(result)) return result.then((verbs) => verbs ?? (reply.sent ? reply : []))
+    // As with Fastify, one that takes `reply` may send it later.
+    if (result === undefined && (reply.sent || handler.length > 1)) return reply
+    return result ?? []
+  }
+}
+
+function isPromise (value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
+}

@@ -1,0 +1,54 @@
+import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { ERR_UNKNOWN_LISTEN } from '../lib/errors.js'
+import type { Runtime } from '../lib/Runtime.js'
+import { callFields } from '../lib/webhook/payload.js'
+import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/webhook/schema.js'
+import type { ActionHookHandler, HookRouteOptions } from '../lib/webhook/types.js'
+import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
+
+/**
+ * POST and GET: the actionHook of a listen. The handler runs when the listen's audio is complete. A GET hook has no
+ * payload (feature-server lib/utils/http-requestor.js) and its signature covers one: its `?listen=`, which can't be
+ * guessed, is what it is known by.
+ */
+export function registerActionHook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: HookRouteOptions<Schema>, handler: ActionHookHandler<Schema>): void {
+  const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
+  runtime.hookPaths.add(instance.prefix + path)
+  jambonzScope(instance, runtime, (scope) => {
+    const { body = ListenHookSchema, ...schema } = (options.schema ?? {}) as FastifySchema
+    const route = {
+      ...routeOptions,
+      url: path,
+      preHandler: [(request: FastifyRequest) => finish(runtime, request), ...[routeOptions.preHandler ?? []].flat()],
+      ...verbRoute(runtime, handler, routeOptions)
+    }
+    const response = { 200: AnswerSchema }
+    scope.route({ ...route, method: 'POST', schema: { body, response, ...schema } })
+    scope.route({ ...route, method: 'GET', exposeHeadRoute: false, schema: { response, ...schema } })
+  })
+}
+
+async function finish (runtime: Runtime, request: FastifyRequest): Promise<void> {
+  const { correlator } = runtime
+  const payload = request.body as ListenHook | undefined
+  const named = (request.query as { listen?: unknown }).listen
+  const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
+  const listenId = typeof named === 'string'
+    ? named
+    : call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined
+  const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
+  const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
+  if (finished) {
+    request.call = finished.call
+    request.listen = finished.listen
+  } else if (call) {
+    request.call = call
+  } else {
+    throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
+  }
+}
+
+/** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */
+function speaksOfListen (payload: ListenHook): boolean {
+  return !('reason' in payload) && !('dial_call_status' in payload)
+}

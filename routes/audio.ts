@@ -1,0 +1,61 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { AudioRoute } from '../lib/audio/AudioRoutes.js'
+import { verifyToken } from '../lib/audio/path.js'
+import { Session } from '../lib/audio/Session.js'
+import { guardWithBasicAuth } from '../lib/basicAuth.js'
+import type { Correlated } from '../lib/calls/Correlator.js'
+import { ERR_AUDIO_AUTH, ERR_AUDIO_DRAINING, ERR_AUDIO_FULL, ERR_AUDIO_PATH_UNKNOWN, ERR_AUDIO_PATH_USED, ERR_AUDIO_SUBPROTOCOL } from '../lib/errors.js'
+import type { Runtime } from '../lib/Runtime.js'
+
+/** jambonz asks for the first; mod_audio_fork by itself for the second. */
+const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
+
+/**
+ * GET <path>/<id>.<signature>, upgraded: the audio of one listen. Everything is checked before the upgrade, since
+ * jambonz never tells its application why a socket was closed: 401, 503, 404, 400, 409.
+ * `route.path` is the whole path, `path` the one within `instance`'s prefix.
+ */
+export function registerAudio (instance: FastifyInstance, runtime: Runtime, path: string, route: AudioRoute): void {
+  const { options } = runtime
+  runtime.audioRoutes.add(route)
+  instance.register(async (scope) => {
+    // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
+    const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
+    await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH())
+    const claims = new WeakMap<FastifyRequest, Correlated>()
+
+    scope.addHook('onRequest', async (request) => {
+      checkCapacity(runtime)
+      const { token } = request.params as { token?: string }
+      const listenId = token === undefined ? undefined : verifyToken(options.secret, route.path, token)
+      if (token !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
+      checkSubprotocol(request.headers['sec-websocket-protocol'])
+      if (listenId !== undefined && request.ws) claims.set(request, await claim(runtime, listenId))
+    })
+
+    function onSocket (socket: WebSocket, request: FastifyRequest): void {
+      runtime.sessions.add(new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log }))
+    }
+
+    scope.get(`${path}/:token`, { websocket: true }, onSocket)
+    if (!options.strict) scope.get(path, { websocket: true }, onSocket)
+  })
+}
+
+function checkCapacity ({ sessions, options }: Runtime): void {
+  if (sessions.sealed) throw new ERR_AUDIO_DRAINING()
+  if (sessions.size >= options.limits.maxStreams) throw new ERR_AUDIO_FULL(options.limits.maxStreams)
+}
+
+function checkSubprotocol (header: string | undefined): void {
+  const asked = header?.split(',').map((name) => name.trim()) ?? []
+  if (!asked.some((name) => SUBPROTOCOLS.has(name))) throw new ERR_AUDIO_SUBPROTOCOL(header ?? '')
+}
+
+async function claim ({ correlator }: Runtime, listenId: string): Promise<Correlated> {
+  const { claimed, call } = await correlator.claim(listenId)
+  const listen = call.listens.find(({ id }) => id === listenId)
+  if (!claimed || listen === undefined) throw new ERR_AUDIO_PATH_USED()
+  return { call, listen }
+}

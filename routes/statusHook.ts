@@ -1,0 +1,20 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Runtime } from '../lib/Runtime.js'
+import { callFields } from '../lib/webhook/payload.js'
+import { CallStatusSchema, type CallStatus } from '../lib/webhook/schema.js'
+import type { StatusHandler, StatusRequest } from '../lib/webhook/types.js'
+import { jambonzScope } from '../lib/webhook/verbRoute.js'
+
+const NO_CONTENT = 204
+
+/** POST: call status events, of the caller's leg and of those dialled out. jambonz ignores the answer. */
+export function registerStatusHook (instance: FastifyInstance, runtime: Runtime, path: string, handler: StatusHandler | undefined): void {
+  jambonzScope(instance, runtime, (scope) => {
+    scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
+      const payload = request.body as CallStatus
+      request.call = await runtime.correlator.status(payload.call_sid, callFields(payload))
+      await handler?.call(instance, request as unknown as StatusRequest, reply)
+      return reply.sent ? reply : reply.code(NO_CONTENT).send()
+    })
+  })
+}

@@ -1,0 +1,28 @@
+import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { Runtime } from '../lib/Runtime.js'
+import { callFields } from '../lib/webhook/payload.js'
+import { AnswerSchema, CallWebhookSchema, type CallWebhook } from '../lib/webhook/schema.js'
+import type { WebhookHandler, WebhookRouteOptions } from '../lib/webhook/types.js'
+import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
+
+/**
+ * POST: a call's webhook, or a hook of any other verb. OPTIONS, where the application has environment variables: the
+ * portal's question for them, which is never signed.
+ */
+export function registerWebhook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): void {
+  const { env, ...routeOptions } = options as WebhookRouteOptions & Partial<RouteOptions>
+  jambonzScope(instance, runtime, (scope) => {
+    scope.route({
+      ...routeOptions,
+      method: 'POST',
+      url: path,
+      schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
+      preHandler: [async (request: FastifyRequest) => {
+        const payload = request.body as CallWebhook
+        request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
+      }, ...[routeOptions.preHandler ?? []].flat()],
+      ...verbRoute(runtime, handler, routeOptions)
+    })
+  })
+  if (env) instance.options(path, { schema: { hide: true } as FastifySchema }, async () => env)
+}
