@@ -1,0 +1,27 @@
+import type { Call, Listen } from '../calls/schema.js'
+import type { Credentials } from './credentials.js'
+
+/** What the outgoing verbs of one answer are filled in with. */
+export interface VerbContext {
+  call: Call
+  /** The id for the n-th listen verb of this answer, counted from 0. The same for a repeated request. */
+  listenId (ordinal: number): string
+  /**
+   * The signed socket url for a verb's own `url`. Undefined: it is elsewhere (absolute), and the verb is left alone.
+   * Throws FST_JAMBONZ_AUDIO_ROUTE when it is relative and no audio route.
+   */
+  audioUrl (url: string | undefined, id: string): { path: string, url: string } | undefined
+  /** A relative hook url with `?listen=<id>`; the built-in one for undefined; an absolute one unchanged. */
+  hookUrl (url: string | undefined, id: string): string
+  /** Basic credentials for verbs without `wsAuth`. */
+  auth?: Credentials
+  /** whether a listen without an actionHook gets the built-in one */
+  defaultActionHook: boolean
+}
+
+export interface PreparedVerbs {
+  /** JSON ready for jambonz, each `{ verb: 'name', … }` */
+  verbs: object[]
+  /** in the order of the verbs, all of them `expected` */
+  listens: Listen[]
+}

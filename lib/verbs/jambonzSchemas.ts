@@ -1,0 +1,100 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+/** The part of JSON Schema that `@jambonz/schema` uses. */
+export interface JsonSchema {
+  $id?: string
+  $ref?: string
+  type?: string
+  description?: string
+  const?: unknown
+  enum?: unknown[]
+  properties?: Record<string, JsonSchema>
+  required?: string[]
+  additionalProperties?: boolean | JsonSchema
+  unevaluatedProperties?: boolean
+  items?: JsonSchema
+  allOf?: JsonSchema[]
+  anyOf?: JsonSchema[]
+  oneOf?: JsonSchema[]
+}
+
+export interface JambonzSchemas { verbs: Map<string, JsonSchema>, components: JsonSchema[] }
+
+export const SCHEMA_BASE = 'https://jambonz.org/schema'
+export const verbSchemaId = (verb: string): string => `${SCHEMA_BASE}/verbs/${verb}`
+
+/** Verbs that jambonz runs (feature-server lib/tasks) and `@jambonz/schema` does not describe. */
+const UNDESCRIBED = ['lex', 'rasa']
+
+/** Shorthands of `llm` that have no schema file of their own (`@jambonz/schema` lib/normalize.js). */
+const LLM_SHORTHANDS: Record<string, string> = { microsoft_s2s: 'microsoft', voiceagent_s2s: 'voiceagent' }
+
+/** Components of which jambonz knows every property: one more and it refuses the application (`@jambonz/verb-specifications`). */
+const STRICT_COMPONENTS = new Set(['actionHookDelayAction', 'amd', 'auth', 'fillerNoise', 'recognizer', 'synthesizer', 'target', 'vad'])
+
+const openObject: JsonSchema = { type: 'object', additionalProperties: true }
+
+/** Properties jambonz takes (`@jambonz/verb-specifications`) and the schemas leave out or leave open. */
+const ADDED: Record<string, Record<string, JsonSchema>> = {
+  'components/recognizer': { nuanceOptions: openObject, cobaltOptions: openObject, verbioOptions: openObject },
+  'verbs/conference': { listen: openObject, stream: openObject },
+  'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
+  'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
+  'verbs/enqueue': { _: openObject },
+  'verbs/gather': { say: { $ref: verbSchemaId('say') }, play: { $ref: verbSchemaId('play') } }
+}
+
+/**
+ * The schemas of `@jambonz/schema`, as strict as jambonz itself: its feature server refuses the whole application,
+ * and drops the call, over one unknown property, which the published schemas let pass.
+ * Verb schemas describe a verb without its `verb` property, as jambonz sees it.
+ */
+export function loadJambonzSchemas (): JambonzSchemas {
+  const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
+  const components = readSchemas(join(root, 'components')).map(schema => adapt(schema))
+  const verbs = new Map<string, JsonSchema>()
+  for (const schema of readSchemas(join(root, 'verbs'))) {
+    const name = schema.$id?.slice(`${SCHEMA_BASE}/verbs/`.length)
+    if (name === undefined) continue
+    verbs.set(name, adapt(schema))
+  }
+  for (const name of UNDESCRIBED) verbs.set(name, { ...openObject, $id: verbSchemaId(name) })
+  for (const [name, vendor] of Object.entries(LLM_SHORTHANDS)) {
+    const allOf = [{ $ref: `${SCHEMA_BASE}/components/llm-base` }]
+    verbs.set(name, adapt({ $id: verbSchemaId(name), type: 'object', allOf, properties: { vendor: { const: vendor } }, required: ['llmOptions'] }))
+  }
+  return { verbs, components }
+}
+
+function readSchemas (folder: string): JsonSchema[] {
+  return readdirSync(folder).sort()
+    .filter(file => file.endsWith('.schema.json'))
+    .map(file => JSON.parse(readFileSync(join(folder, file), 'utf8')) as JsonSchema)
+}
+
+function adapt (schema: JsonSchema): JsonSchema {
+  const path = schema.$id?.slice(SCHEMA_BASE.length + 1) ?? ''
+  const [kind, name = ''] = path.split('/')
+  const adapted = looseOneOf(schema)
+  if (ADDED[path] !== undefined) adapted.properties = { ...adapted.properties, ...ADDED[path] }
+  if (kind === 'verbs') delete adapted.properties?.verb
+  if (kind === 'verbs' || STRICT_COMPONENTS.has(name)) adapted.unevaluatedProperties = false
+  return adapted
+}
+
+/** `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two branches and would be refused. */
+function looseOneOf (schema: JsonSchema): JsonSchema {
+  return JSON.parse(JSON.stringify(schema), (key, value) => {
+    if (key !== '' && isObject(value) && Array.isArray(value.oneOf)) {
+      const { oneOf, ...rest } = value
+      return { ...rest, anyOf: oneOf }
+    }
+    return value
+  }) as JsonSchema
+}
+
+function isObject (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,92 @@
+import type { Listen } from '../calls/schema.js'
+import { bidirectionalOf, checkBidirectional } from './bidirectional.js'
+import { checkCredentials } from './credentials.js'
+import type { VerbContext } from './context.js'
+import type { ActionHook, ConfigListen, ListenOptions } from './listenSchema.js'
+import { checkMetadata, checkMetadataSize, LISTEN_METADATA_KEY } from './metadata.js'
+import { checkUrl } from './url.js'
+
+const DEFAULT_SAMPLE_RATE = 8_000
+
+export interface ListenRequest {
+  /** from ListenOptions or ConfigListen, already checked against its schema */
+  data: ListenOptions & ConfigListen
+  /** its place, as in `[1] dial.listen` */
+  at: string
+  nested: Listen['nested']
+  ordinal: number
+}
+
+export interface PreparedListen { data: object, listen?: Listen }
+
+/** Fills in one listen for jambonz, and notes what is to come of it. */
+export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, context: VerbContext): PreparedListen {
+  if (data.url !== undefined) checkUrl(data.url, at)
+  if (data.wsAuth !== undefined) checkCredentials(`${at}.wsAuth`, data.wsAuth)
+  const id = context.listenId(ordinal)
+  const target = context.audioUrl(data.url, id)
+  if (target === undefined) {
+    if (data.metadata !== undefined) checkMetadataSize(data.metadata, at)
+    return { data }
+  }
+  checkUrl(target.url, at)
+  if (data.metadata !== undefined) checkMetadata(data.metadata, at)
+  checkBidirectional(data, at)
+  const listen = expectedListen(data, { id, path: target.path, callSid: context.call.callSid, nested })
+  return { data: outgoing(data, listen, target.url, context), listen }
+}
+
+function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>): Listen {
+  const { mixType = 'mono', sampleRate = DEFAULT_SAMPLE_RATE, metadata, finishOnKey, timeout, maxLength } = data
+  return {
+    id,
+    callSid,
+    path,
+    ...(nested !== undefined && { nested }),
+    state: 'expected',
+    connected: false,
+    mixType,
+    sampleRate,
+    channels: mixType === 'stereo' ? 2 : 1,
+    ...(metadata !== undefined && { metadata }),
+    ...(finishOnKey !== undefined && { finishOnKey }),
+    ...(timeout !== undefined && { timeout }),
+    ...(maxLength !== undefined && { maxLength }),
+    bidirectional: bidirectionalOf(data, sampleRate),
+    createdAt: new Date().toISOString(),
+    audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+  }
+}
+
+function outgoing (data: ListenOptions, listen: Listen, url: string, context: VerbContext): object {
+  const { actionHook, finishOnKey, metadata, wsAuth = context.auth, bidirectionalAudio, ...rest } = data
+  const keyIsOurs = finishOnKey !== undefined && !jambonzEndsOn(finishOnKey, listen)
+  return {
+    ...rest,
+    ...(listen.nested !== 'config' && foregroundOnly(actionHook, rest.id, listen, context)),
+    url,
+    ...(wsAuth !== undefined && { wsAuth }),
+    ...(finishOnKey !== undefined && !keyIsOurs && { finishOnKey }),
+    ...((keyIsOurs || listen.timeout !== undefined) && { passDtmf: true }),
+    ...(bidirectionalAudio !== undefined && {
+      bidirectionalAudio: bidirectionalAudio.streaming === true ? { ...bidirectionalAudio, sampleRate: listen.bidirectional?.sampleRate } : bidirectionalAudio
+    }),
+    // Ours first: the frame can arrive cut off at its end.
+    metadata: { [LISTEN_METADATA_KEY]: listen.id, ...metadata }
+  }
+}
+
+/** jambonz compares the whole string with one digit, and knows no finishOnKey in `config`. The rest is for the plugin to do. */
+function jambonzEndsOn (finishOnKey: string, listen: Listen): boolean {
+  return finishOnKey.length === 1 && listen.nested !== 'config'
+}
+
+/** What jambonz refuses in `config.listen`. */
+function foregroundOnly (actionHook: ActionHook | undefined, id: string | undefined, listen: Listen, context: VerbContext): object {
+  const hook = actionHook === undefined && !context.defaultActionHook
+    ? undefined
+    : typeof actionHook === 'object'
+      ? { ...actionHook, url: context.hookUrl(actionHook.url, listen.id) }
+      : context.hookUrl(actionHook, listen.id)
+  return { id: id ?? listen.id, ...(hook !== undefined && { actionHook: hook }) }
+}
