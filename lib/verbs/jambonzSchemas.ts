@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 export interface JsonSchema {
   $id?: string
   $ref?: string
+  $defs?: Record<string, JsonSchema>
   type?: string
   description?: string
   const?: unknown
@@ -86,12 +87,10 @@ function adapt (schema: JsonSchema): JsonSchema {
 
 /** `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two branches and would be refused. */
 function looseOneOf (schema: JsonSchema): JsonSchema {
-  return JSON.parse(JSON.stringify(schema), (key, value) => {
-    if (key !== '' && isObject(value) && Array.isArray(value.oneOf)) {
-      const { oneOf, ...rest } = value
-      return { ...rest, anyOf: oneOf }
-    }
-    return value
+  return JSON.parse(JSON.stringify(schema), (_key, value) => {
+    if (!isObject(value) || !Array.isArray(value.oneOf)) return value
+    const { oneOf, ...rest } = value
+    return { ...rest, anyOf: oneOf }
   }) as JsonSchema
 }
 

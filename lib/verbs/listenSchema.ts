@@ -1,5 +1,6 @@
 import { Type, type Static, type TObject, type TProperties } from '@sinclair/typebox'
 import { MixTypeSchema } from '../calls/schema.js'
+import type { TranscribeProperties } from './jambonzVerbs.js'
 
 /** Sample rates jambonz documents for a listen, Hz. */
 export const SAMPLE_RATES = [8_000, 16_000, 24_000, 48_000, 64_000] as const
@@ -52,7 +53,7 @@ const background = {
 const foreground = {
   actionHook: Type.Optional(Type.Unsafe<ActionHook>({ ...ActionHookSchema, description: 'called when the listen has ended: path or url, or `{ url, method, basicAuth }`. Default: a built-in hook that continues with the next verb' })),
   ...background,
-  transcribe: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'a nested transcribe verb: `{ transcriptionHook, recognizer, … }`' })),
+  transcribe: Type.Optional(Type.Unsafe<TranscribeProperties>({ type: 'object', description: 'a nested transcribe verb: `{ transcriptionHook, recognizer, … }`' })),
   earlyMedia: Type.Optional(Type.Boolean({ default: false, description: 'starts before the call is answered' })),
   channel: Type.Optional(Type.Union([Type.Literal(1), Type.Literal(2)], { default: 1, description: 'nested in dial: 1 listens to the called party, 2 to the caller' })),
   auth: Type.Optional(CredentialsSchema('accepted by jambonz and not used by it')),

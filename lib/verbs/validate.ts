@@ -23,7 +23,16 @@ export function verbValidators (): VerbValidators {
 }
 
 function compile (): VerbValidators {
-  const ajv = new Ajv2020({ strict: false, validateFormats: false, validateSchema: false, verbose: true, logger: false })
+  const ajv = new Ajv2020({
+    strict: false,
+    validateFormats: false,
+    validateSchema: false,
+    verbose: true,
+    logger: false,
+    // Half the time to compile, and as fast afterwards.
+    inlineRefs: false,
+    code: { optimize: false }
+  })
   const { verbs, components } = loadJambonzSchemas()
   for (const schema of components) ajv.addSchema(schema)
   for (const schema of verbs.values()) ajv.addSchema(schema)

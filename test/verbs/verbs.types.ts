@@ -1,0 +1,87 @@
+// Checked by `npm run typecheck`: what must compile does, and each line marked as an error is one.
+import { WebhookResponse } from '@jambonz/sdk'
+import type { HandlerResult, NoUnknownProperties, Verb } from '../../lib/verbs/index.js'
+
+type Handler = (this: { name: string }, request: { from: string }) => HandlerResult | void | Promise<HandlerResult | void>
+
+declare function webhook<H extends Handler> (handler: H & NoUnknownProperties<H>): void
+
+const elsewhere = 'wss://recorder.example.com/calls'
+const target = [{ type: 'phone' as const, number: '+15085551212' }]
+
+webhook(() => {})
+webhook(async () => undefined)
+webhook(async () => [])
+webhook(async () => ({ verb: 'hangup' }))
+webhook(async () => ({ hangup: {} }))
+webhook(async function (request) { return [{ verb: 'say', text: `${this.name} ${request.from}` }, { verb: 'pause', length: 1 }] })
+webhook(async (request) => request.from === '' ? [{ verb: 'sip:decline', status: 603 }] : [{ say: { text: 'Hello' } }, { listen: {} }])
+webhook(async ({ from }) => { if (from !== '') return { verb: 'listen', timeout: 3 } })
+webhook(async () => { const verbs: Verb[] = []; verbs.push({ verb: 'answer' }); return verbs })
+webhook(() => new WebhookResponse().say({ text: 'Hello' }).hangup())
+webhook(async () => new WebhookResponse())
+webhook(() => [{
+  verb: 'listen',
+  actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } },
+  finishOnKey: '*#',
+  maxLength: 120,
+  metadata: { customer: { id: 5 } },
+  mixType: 'stereo',
+  playBeep: true,
+  sampleRate: 16_000,
+  timeout: 2.5,
+  transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram' } },
+  url: elsewhere,
+  wsAuth: { username: 'a', password: 'b' },
+  bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 }
+}])
+webhook(() => [{ verb: 'stream', passDtmf: true, channel: 2, earlyMedia: true, id: 'x', disableBidirectionalAudio: true }])
+webhook(() => [{ verb: 'dial', target, listen: { mixType: 'stereo' } }, { verb: 'dial', target, stream: { maxLength: 5 } }])
+webhook(() => [{ verb: 'config', listen: { enable: true, timeout: 5 } }, { verb: 'config', listen: { enable: false } }])
+webhook(() => [{ verb: 'gather', input: ['digits'], say: { text: 'Your pin?' } }, { verb: 'openai_s2s', llmOptions: {} }])
+
+// A property jambonz does not know
+// @ts-expect-error listen has no property maxlength
+webhook(() => [{ verb: 'listen', maxlength: 5 }])
+// @ts-expect-error say has no property txt
+webhook(async () => [{ verb: 'hangup' }, { verb: 'say', txt: 'Hello' }])
+// @ts-expect-error listen has no property foo
+webhook(async () => ({ verb: 'listen', foo: 1 }))
+// @ts-expect-error listen has no property foo
+webhook(() => [{ listen: { maxLength: 1, foo: 1 } }])
+// @ts-expect-error dial.listen has no property foo
+webhook(() => [{ verb: 'dial', target, listen: { maxLength: 1, foo: 1 } }])
+// @ts-expect-error config.listen has no property actionHook: jambonz refuses one there
+webhook(() => [{ verb: 'config', listen: { maxLength: 1, actionHook: '/done' } }])
+// @ts-expect-error transcribe belongs to the verb around
+webhook(() => [{ verb: 'listen', recognizer: { vendor: 'google' } }])
+
+// A wrong value
+// @ts-expect-error mixType
+webhook(() => [{ verb: 'listen', mixType: 'both' }])
+// @ts-expect-error maxLength
+webhook(() => [{ verb: 'listen', maxLength: '10' }])
+// @ts-expect-error sampleRate
+webhook(() => [{ verb: 'listen', sampleRate: 11_025 }])
+// @ts-expect-error method
+webhook(() => [{ verb: 'listen', actionHook: { url: '/done', method: 'PUT' } }])
+// @ts-expect-error transcribe without a vendor
+webhook(() => [{ verb: 'listen', transcribe: { recognizer: { language: 'en-US' } } }])
+// @ts-expect-error wsAuth without a password
+webhook(() => [{ stream: { wsAuth: { username: 'a' } } }])
+// @ts-expect-error a dial without a target
+webhook(() => [{ verb: 'dial', listen: {} }])
+// @ts-expect-error config.stream is ignored by jambonz
+webhook(() => [{ verb: 'config', stream: {} }])
+// @ts-expect-error pause without a length
+webhook(() => [{ verb: 'pause' }])
+
+// No verb at all
+// @ts-expect-error lisen
+webhook(() => [{ verb: 'lisen' }])
+// @ts-expect-error record is no verb of jambonz
+webhook(() => [{ record: {} }])
+// @ts-expect-error a text
+webhook(() => 'Hello')
+// @ts-expect-error a number
+webhook(async () => 5)
