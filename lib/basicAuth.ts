@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
 import type { FastifyInstance } from 'fastify'
-import type { Credentials } from './options.js'
+import type { Credentials } from './verbs/index.js'
 
 /** Guards the scope with HTTP Basic: `refusal` is the error (401) for everybody without one of `accepted`. */
 export async function guardWithBasicAuth (scope: FastifyInstance, accepted: readonly Credentials[], refusal: () => Error): Promise<void> {

@@ -5,13 +5,12 @@ import type { CallStore } from './calls/CallStore.js'
 import { memoryStore } from './calls/memory.js'
 import { ERR_OPTIONS } from './errors.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
-import { checkCredentials, type HandlerResult } from './verbs/index.js'
+import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
 
-const CredentialsSchema = Type.Object({
+const CredentialsSchema = (description: string) => Type.Object({
   username: Type.String(),
   password: Type.String()
-}, { additionalProperties: false })
-export type Credentials = Static<typeof CredentialsSchema>
+}, { additionalProperties: false, description })
 
 const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
 
@@ -25,32 +24,30 @@ const LimitsSchema = Type.Object({
 
 /** The options of `register`, as a user writes them. */
 export const OptionsSchema = Type.Object({
-  auth: Type.Optional(CredentialsSchema),
-  webhookAuth: Type.Optional(CredentialsSchema),
+  auth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together. Default: none')),
+  webhookAuth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the webhooks. jambonz sends them to sockets with a relative url, too, in place of `wsAuth`: both are accepted there. Default: none')),
   webhookSecret: Type.Optional(Type.Union([
     Type.String({ minLength: 1 }),
     Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })
-  ], { description: 'verifies Jambonz-Signature; several while one is rotated' })),
+  ], { description: 'the account\'s webhook secret: verifies `Jambonz-Signature` over the raw body; an array while one is rotated. Default: none' })),
   signatureTolerance: positive('seconds a signature may be old. Default: 300'),
-  secret: Type.Optional(Type.String({ minLength: 16, description: 'signs the socket paths; the same on all instances. Default: random per process' })),
-  audioPath: Type.Optional(Type.String({ pattern: '^/[^?#*:]*[^/?#*:]$', description: 'path of the built-in audio route. Default: /audio' })),
-  publicUrl: Type.Optional(Type.String({ pattern: '^(https?|wss?)://[^?#]+$', description: 'makes socket urls absolute' })),
-  store: Type.Optional(Type.Unsafe<CallStore>(Type.Object({}, { additionalProperties: true }))),
+  secret: Type.Optional(Type.String({ minLength: 16, description: 'signs each listen\'s socket path, 16 characters or more; the same on all instances. Default: random per process' })),
+  audioPath: Type.Optional(Type.String({ pattern: '^/[^?#*:]*[^/?#*:]$', description: 'path of the built-in audio route, which records when `recording` is set, and otherwise counts. Default: `/audio`' })),
+  publicUrl: Type.Optional(Type.String({ pattern: '^(https?|wss?)://[^?#]+$', description: 'origin of this application as jambonz sees it: makes the socket urls absolute. Default: none, they are relative' })),
+  store: Type.Optional(Type.Unsafe<CallStore>(Type.Object({}, { additionalProperties: true, description: 'where calls are kept: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own. Default: memory' }))),
   callTtl: positive('ms a call is kept after its last event. Default: 1 hour'),
-  recording: Type.Optional(RecordingOptionsSchema),
-  fallback: Type.Optional(Type.Unsafe<HandlerResult>(Type.Unknown())),
-  silenceLevel: Type.Optional(Type.Number({ maximum: 0, description: 'dBFS under which audio is silence, for a listen\'s timeout. Default: -50' })),
-  limits: Type.Optional(LimitsSchema),
-  strict: Type.Optional(Type.Boolean({ description: 'refuse sockets no listen of ours asked for. Default: true' })),
+  recording: Type.Optional(Type.Unsafe<RecordingOptions>({ ...RecordingOptionsSchema, description: 'what is recorded, and where: see Recording. Default: off' })),
+  fallback: Type.Optional(Type.Unsafe<HandlerResult>(Type.Unknown({ description: 'verbs answered when a handler throws, so that the caller never meets silence. Default: none, a 500' }))),
+  silenceLevel: Type.Optional(Type.Number({ maximum: 0, description: 'dBFS under which audio is silence, for a listen\'s `timeout`. Default: -50' })),
+  limits: Type.Optional(Type.Unsafe<Static<typeof LimitsSchema>>({ ...LimitsSchema, description: 'see Limits' })),
+  strict: Type.Optional(Type.Boolean({ description: '`false` also serves sockets on `audioPath` that no listen of this application asked for: calls set up elsewhere. Default: `true`' })),
   // Fastify's own, on every register()
   prefix: Type.Optional(Type.String()),
   logLevel: Type.Optional(Type.String()),
   logSerializers: Type.Optional(Type.Unknown())
 }, { additionalProperties: false })
 
-export interface JambonzListenOptions extends Omit<Static<typeof OptionsSchema>, 'recording'> {
-  recording?: RecordingOptions
-}
+export type JambonzListenOptions = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
 
 /** The same, checked and complete: nothing after this knows a default. */
 export interface ResolvedOptions {

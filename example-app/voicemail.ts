@@ -1,0 +1,18 @@
+import type { FastifyInstance } from 'fastify'
+
+/** Takes a message: greeting, beep, listen until # or two minutes, thanks. */
+export default async function voicemail (app: FastifyInstance): Promise<void> {
+  app.jambonz.webhook('/voicemail', async () => [
+    { verb: 'say', text: 'Leave a message after the beep, then press pound.' },
+    { verb: 'listen', actionHook: '/voicemail/done', playBeep: true, finishOnKey: '#', maxLength: 120 }
+  ])
+
+  app.jambonz.actionHook('/voicemail/done', async ({ listen, log }) => {
+    log.info({ recording: listen.recording, digits: listen.digits }, 'message taken')
+    return listen.recording
+      ? [{ verb: 'say', text: 'Thank you. Goodbye.' }, { verb: 'hangup' }]
+      : [{ verb: 'say', text: 'Sorry, we could not record your message.' }, { verb: 'hangup' }]
+  })
+
+  app.jambonz.statusHook('/status')
+}

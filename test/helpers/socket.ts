@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import { WebSocket } from 'ws'
+
+export interface OpenOptions {
+  protocols?: string[]
+  headers?: Record<string, string>
+}
+
+export function basic (username: string, password: string): Record<string, string> {
+  return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
+}
+
+/** The socket of a listen, open. Rejects with the HTTP status where it is refused. */
+export async function openSocket (url: string, { protocols = ['audio.jambonz.org'], headers = {} }: OpenOptions = {}): Promise<WebSocket> {
+  const socket = new WebSocket(url.replace(/^http/, 'ws'), protocols, { headers, perMessageDeflate: false })
+  const refused = new Promise<never>((_resolve, reject) => {
+    socket.on('unexpected-response', (_request, response) => reject(new Error(`refused with ${response.statusCode}`)))
+    socket.on('error', reject)
+  })
+  await Promise.race([once(socket, 'open'), refused])
+  return socket
+}
+
+/** The status a socket is refused with; 101 when it opens. */
+export async function statusOf (url: string, options?: OpenOptions): Promise<number> {
+  try {
+    const socket = await openSocket(url, options)
+    socket.terminate()
+    return 101
+  } catch (err) {
+    return Number(/refused with (\d+)/.exec((err as Error).message)?.[1])
+  }
+}
+
+/** Code and reason the server closes with. */
+export async function closing (socket: WebSocket): Promise<{ code: number, reason: string }> {
+  const [code, reason] = await once(socket, 'close') as [number, Buffer]
+  return { code, reason: reason.toString() }
+}

@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import type { Listen } from '../../lib/index.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { askForListen, ramp } from '../helpers/listen.js'
+
+/** An application whose actionHook answers with the Listen that its handler saw. */
+async function recorder (t: Test) {
+  const app = await build(t, { recording: { directory: folder() } })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', finishOnKey: '#' }])
+  app.jambonz.webhook('/get', async () => [{ verb: 'listen', actionHook: { url: '/done', method: 'GET' } }])
+  app.jambonz.actionHook('/done', async ({ call, listen }) => [{ verb: 'tag', data: { callSid: call.callSid, listen } }])
+  return { app, base: await listening(app) }
+}
+
+function listenOf (reply: unknown): Listen {
+  return (reply as [{ data: { listen: Listen } }])[0].data.listen
+}
+
+const COMPLETE = { state: 'ended', connected: true, audio: { durationMs: 200 }, recording: { durationMs: 200 } }
+
+t.test('the handler sees the complete audio, whichever came first', async (t) => {
+  const { app, base } = await recorder(t)
+  const streamed = async () => {
+    const asked = await askForListen(app, '/in', base)
+    const socket = await asked.open()
+    socket.send(asked.metadata())
+    socket.send(ramp(200))
+    return { asked, socket }
+  }
+
+  t.test('hook first', async (t) => {
+    const { asked, socket } = await streamed()
+    const reply = asked.hook({ dial_call_duration: 1, digits: '#' })
+    const asking = new Promise((resolve) => setImmediate(resolve))
+    await asking
+    socket.close(1000)
+    t.match(listenOf(await reply), { ...COMPLETE, digits: '#', reportedDuration: 1, endReason: 'finishOnKey' })
+  })
+
+  t.test('close first', async (t) => {
+    const { asked, socket } = await streamed()
+    const over = once(app.jambonz.calls.events, 'listenEnded')
+    socket.close(1000)
+    await over
+    t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
+  })
+
+  t.test('both at the same moment', async (t) => {
+    const { asked, socket } = await streamed()
+    socket.close(1000)
+    t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
+  })
+
+  t.test('a hundred calls at once, in any order', async (t) => {
+    const calls = await Promise.all(Array.from({ length: 100 }, streamed))
+    const replies = await Promise.all(calls.map(async ({ asked, socket }, index) => {
+      if (index % 2 === 0) socket.close(1000)
+      const reply = asked.hook({ dial_call_duration: 0 })
+      if (index % 2 === 1) socket.close(1000)
+      return { id: asked.id, listen: listenOf(await reply) }
+    }))
+    for (const { id, listen } of replies) {
+      if (listen.id !== id || listen.state !== 'ended' || listen.recording?.durationMs !== 200) t.match(listen, { ...COMPLETE, id })
+    }
+    t.equal(new Set(replies.map(({ listen }) => listen.recording?.location)).size, 100)
+  })
+})
+
+t.test('a hook for a socket that never came says so at once, and a late socket is refused', async (t) => {
+  const { app, base } = await recorder(t)
+  const asked = await askForListen(app, '/in', base)
+  const before = performance.now()
+  t.match(listenOf(await asked.hook()), { id: asked.id, connected: false, state: 'ended', endReason: 'notConnected', recording: undefined })
+  t.ok(performance.now() - before < 1000)
+  await t.rejects(asked.open(), { message: 'refused with 409' })
+})
+
+t.test('a GET hook has no payload, and finds its listen by its url', async (t) => {
+  const { app, base } = await recorder(t)
+  const payload = { call_sid: 'get-1' }
+  const verb = (await app.inject({ method: 'POST', url: '/get', payload })).json()[0]
+  t.match(verb.actionHook, { url: /^\/done\?listen=/, method: 'GET' })
+  const { openSocket } = await import('../helpers/socket.js')
+  const socket = await openSocket(base + verb.url)
+  socket.send('{"callSid":"get-1"}')
+  socket.send(ramp(200))
+  await once(app.jambonz.calls.events, 'stream')
+  const reply = app.inject(verb.actionHook.url)
+  socket.close(1000)
+  t.match((await reply).json(), [{ data: { callSid: 'get-1', listen: COMPLETE } }])
+  t.equal((await app.inject('/done?listen=abc')).statusCode, 404)
+  t.equal((await app.inject('/done')).statusCode, 404)
+})
+
+t.test('a hook without ?listen= finds its listen by verb_id, else the latest unfinished one', async (t) => {
+  const { app, base } = await recorder(t)
+  const payload = { call_sid: 'c9' }
+  app.jambonz.calls.events.on('listenEnded', () => {})
+  const ask = async (body: object) => (await app.inject({ method: 'POST', url: '/in', payload: body })).json()[0]
+  const first = await ask(payload)
+  const second = await ask({ ...payload, call_status: 'in-progress' })
+  t.ok(base)
+  const hook = async (extra: object) => listenOf((await app.inject({ method: 'POST', url: '/done', payload: { ...payload, ...extra } })).json())
+  t.equal((await hook({ verb_id: first.id })).id, first.id)
+  t.equal((await hook({})).id, second.id)
+})
+
+t.test('the hook of another verb has its call and no listen', async (t) => {
+  const { app } = await recorder(t)
+  await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' } })
+  const reply = await app.inject({ method: 'POST', url: '/done', payload: { call_sid: 'c1', reason: 'speechDetected' } })
+  t.same(reply.json(), [{ verb: 'tag', data: { callSid: 'c1' } }])
+})
+
+t.test('a listen without an actionHook gets the built-in one, which knows digits and duration', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const asked = await askForListen(app, '/in')
+  const socket = await asked.open()
+  socket.send(asked.metadata())
+  socket.close(1000)
+  t.same(await asked.hook({ dial_call_duration: 3, digits: '#' }), [])
+  t.match(await app.jambonz.calls.get(asked.callSid), { listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }] })
+})

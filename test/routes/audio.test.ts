@@ -1,0 +1,259 @@
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import Fastify from 'fastify'
+import websocket from '@fastify/websocket'
+import t, { type Test } from 'tap'
+import jambonzListen, { type AudioStream, type JambonzListenOptions, type Listen } from '../../lib/index.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { askForListen, ramp } from '../helpers/listen.js'
+import { basic, closing, openSocket, statusOf } from '../helpers/socket.js'
+
+const HEADER_BYTES = 44
+
+async function voicemail (t: Test, options: JambonzListenOptions = {}) {
+  const app = await build(t, options)
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+  app.jambonz.actionHook('/done', async ({ listen }) => [{ verb: 'tag', data: { listen } }])
+  return { app, base: await listening(app) }
+}
+
+async function ended (app: Awaited<ReturnType<typeof build>>): Promise<Listen> {
+  const [listen] = await once(app.jambonz.calls.events, 'listenEnded') as [Listen]
+  return listen
+}
+
+/** The samples of a recording, whatever chunks stand before them. */
+async function samples (location: string): Promise<Buffer> {
+  const wav = await readFile(location)
+  const data = wav.indexOf('data', 12)
+  t.ok(data + 8 >= HEADER_BYTES)
+  return wav.subarray(data + 8)
+}
+
+t.test('a socket is refused before the upgrade', async (t) => {
+  const auth = { username: 'jambonz', password: 'secret' }
+  const { app, base } = await voicemail(t, { auth, webhookAuth: { username: 'web', password: 'hook' } })
+  const good = basic('jambonz', 'secret')
+  const ask = async () => {
+    const payload = { call_sid: `c${Math.random()}` }
+    const response = await app.inject({ method: 'POST', url: '/in', payload, headers: basic('web', 'hook') })
+    return base + response.json()[0].url
+  }
+  const url = await ask()
+  t.equal(await statusOf(url), 401, 'without credentials')
+  t.equal(await statusOf(url, { headers: basic('jambonz', 'secre') }), 401, 'with wrong credentials')
+  t.equal(await statusOf(`${base}/nowhere`, { headers: good }), 404, 'on an unknown path')
+  t.equal(await statusOf(`${base}/audio`, { headers: good }), 404, 'without a token')
+  t.equal(await statusOf(url.slice(0, -2) + 'xx', { headers: good }), 404, 'with a broken signature')
+  t.equal(await statusOf(url.replace(/\/audio\/(.)/, (_, digit) => `/audio/${digit === '0' ? '1' : '0'}`), { headers: good }), 404, 'with another id')
+  t.equal(await statusOf(url, { headers: good, protocols: [] }), 400, 'without a subprotocol')
+  t.equal(await statusOf(url, { headers: good, protocols: ['chat'] }), 400, 'with another subprotocol')
+  t.equal(await statusOf(url, { headers: good }), 101, 'no refusal has used the path up')
+  t.equal(await statusOf(url, { headers: good }), 409, 'when the path was used')
+  t.equal(await statusOf(await ask(), { headers: basic('web', 'hook') }), 101, 'jambonz sends the webhooks\' credentials to relative urls')
+  t.equal(await statusOf(await ask(), { headers: good, protocols: ['audio.drachtio.org'] }), 101, 'the module\'s own subprotocol will do')
+})
+
+t.test('of two sockets at once one gets the path', async (t) => {
+  const { app, base } = await voicemail(t)
+  const { url } = await askForListen(app, '/in', base)
+  const statuses = await Promise.all([statusOf(url), statusOf(url), statusOf(url)])
+  t.same(statuses.sort(), [101, 409, 409])
+})
+
+t.test('a path of one audio route opens no other', async (t) => {
+  const app = await build(t)
+  app.jambonz.audio('/other', () => {})
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const { url } = await askForListen(app, '/in')
+  t.equal(await statusOf(url.replace('/audio/', '/other/')), 404)
+})
+
+t.test('more than limits.maxStreams are refused, and a drained instance takes none', async (t) => {
+  const { app, base } = await voicemail(t, { limits: { maxStreams: 1 } })
+  const first = await (await askForListen(app, '/in', base)).open()
+  const second = await askForListen(app, '/in', base)
+  t.equal(await statusOf(second.url), 503)
+  const over = ended(app)
+  first.send('{}')
+  first.close(1000)
+  await over
+  t.equal(await statusOf(second.url), 101, 'its place is free again')
+  await app.jambonz.drain()
+  t.equal(await statusOf((await askForListen(app, '/in', base)).url), 503)
+})
+
+t.test('the audio of a call is recorded, byte for byte', async (t) => {
+  const directory = folder()
+  const { app, base } = await voicemail(t, { recording: { directory } })
+  const asked = await askForListen(app, '/in', base)
+  const pcm = ramp(500)
+  const socket = await asked.open()
+  socket.send(asked.metadata())
+  socket.send(pcm.subarray(0, 640))
+  for (let at = 640; at < pcm.length; at += 320) socket.send(pcm.subarray(at, at + 320))
+  const over = ended(app)
+  socket.close(1000)
+  const listen = await over
+  t.match(listen, {
+    id: asked.id,
+    state: 'ended',
+    connected: true,
+    endReason: 'closed',
+    mixType: 'mono',
+    sampleRate: 8000,
+    audio: { frames: 24, bytes: pcm.length, durationMs: 500 },
+    recording: { format: 'wav', durationMs: 500 }
+  })
+  t.ok(listen.recording!.location.startsWith(directory))
+  t.same(await samples(listen.recording!.location), pcm)
+  t.match(await app.jambonz.calls.get(asked.callSid), { listens: [listen] }, 'the store says the same')
+})
+
+t.test('the call is named by the path when its first frame does not name it', async (t) => {
+  const directory = folder()
+  const { app, base } = await voicemail(t, { recording: { directory } })
+  const pcm = ramp(100)
+  const rows: Array<[what: string, first: (metadata: string) => string | Buffer | undefined]> = [
+    ['a binary first frame', () => undefined],
+    ['broken JSON', (metadata) => metadata.replace('"callSid"', '"O"Brien" "callSid"')],
+    ['JSON cut off', (metadata) => metadata.slice(0, 60)],
+    ['JSON that is no object', () => '[1]'],
+    ['another call\'s callSid', (metadata) => JSON.stringify({ ...JSON.parse(metadata), callSid: 'somebody-else' })]
+  ]
+  for (const [what, first] of rows) {
+    const asked = await askForListen(app, '/in', base)
+    const socket = await asked.open()
+    const over = ended(app)
+    const frame = first(asked.metadata())
+    if (frame !== undefined) socket.send(frame)
+    socket.send(pcm)
+    socket.close(1000)
+    const listen = await over
+    t.match(listen, { id: asked.id, callSid: asked.callSid, audio: { bytes: pcm.length } }, what)
+    t.same(await samples(listen.recording!.location), pcm, what)
+  }
+})
+
+t.test('a socket that sends nothing is closed after metadataTimeout', async (t) => {
+  const { app, base } = await voicemail(t, { limits: { metadataTimeout: 50 } })
+  const socket = await (await askForListen(app, '/in', base)).open()
+  t.match(await closing(socket), { code: 1008, reason: /frame|metadata/ })
+})
+
+t.test('an audio handler gets the stream, with nothing lost before it reads', async (t) => {
+  const app = await build(t)
+  const got = new Promise<{ pcm: Buffer, stream: AudioStream }>((resolve, reject) => {
+    app.jambonz.audio('/live', async function (stream) {
+      t.equal(this, app)
+      await app.jambonz.calls.get(stream.callSid)
+      await new Promise((resolve) => setImmediate(resolve))
+      const frames: Buffer[] = []
+      for await (const frame of stream) frames.push(frame as Buffer)
+      resolve({ pcm: Buffer.concat(frames), stream })
+    })
+    app.jambonz.calls.events.on('recordingFailed', reject)
+  })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', url: '/live', metadata: { agent: 'O\'Brien' } }])
+  const asked = await askForListen(app, '/in')
+  const socket = await asked.open()
+  // In one go: metadata, audio and close are in the same segment.
+  const sent = ramp(200)
+  socket.send(asked.metadata().replace('\'', ''))
+  for (let at = 0; at < sent.length; at += 320) socket.send(sent.subarray(at, at + 320))
+  socket.close(1000)
+  const { pcm, stream } = await got
+  t.same(pcm, sent)
+  t.match(stream, { callSid: asked.callSid, sampleRate: 8000, channels: 1, mixType: 'mono' })
+  t.equal(stream.metadata?.agent, 'O\'Brien', 'metadata is what the verb said, not what the wire made of it')
+})
+
+t.test('an audio handler that throws ends its stream with 1011; its recording is kept, other calls go on', async (t) => {
+  const directory = folder()
+  const lines: string[] = []
+  const app = await build(t, { recording: { directory }, fastify: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
+  app.jambonz.audio('/bad', async (stream) => {
+    for await (const _ of stream) throw new Error('stt is down')
+  })
+  app.jambonz.webhook('/bad', async () => [{ verb: 'listen', url: '/bad' }])
+  app.jambonz.webhook('/good', async () => [{ verb: 'listen' }])
+  const base = await listening(app)
+  const good = await askForListen(app, '/good', base)
+  const goodSocket = await good.open()
+  goodSocket.send(good.metadata())
+  const bad = await askForListen(app, '/bad', base)
+  const badSocket = await bad.open()
+  const over = ended(app)
+  badSocket.send(bad.metadata())
+  badSocket.send(ramp(100))
+  t.match(await closing(badSocket), { code: 1011 })
+  const listen = await over
+  t.match(listen, { id: bad.id, endReason: 'error', recording: { durationMs: 100 } })
+  t.equal(lines.length, 1)
+  t.match(JSON.parse(lines[0]!), { callSid: bad.callSid, listenId: bad.id, err: { message: 'stt is down' } })
+
+  const goodOver = ended(app)
+  goodSocket.send(ramp(100))
+  goodSocket.close(1000)
+  t.match(await goodOver, { id: good.id, endReason: 'closed', audio: { durationMs: 100 } })
+})
+
+t.test('a websocket plugin of the host is used', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(websocket)
+  app.get('/own', { websocket: true }, (socket) => { socket.send('mine') })
+  await app.register(jambonzListen)
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const base = await listening(app)
+  t.equal(await statusOf((await askForListen(app, '/in', base)).url), 101)
+  const own = await openSocket(`${base}/own`)
+  t.equal(String((await once(own, 'message'))[0]), 'mine')
+  own.terminate()
+})
+
+t.test('closing the application ends the streams and keeps their recordings', async (t) => {
+  const directory = folder()
+  const { app, base } = await voicemail(t, { recording: { directory } })
+  const asked = await askForListen(app, '/in', base)
+  const socket = await asked.open()
+  socket.send(asked.metadata())
+  socket.send(ramp(100))
+  socket.on('message', (data) => {
+    if (JSON.parse(String(data)).type === 'disconnect') socket.close(1000)
+  })
+  await once(app.jambonz.calls.events, 'stream')
+  const over = ended(app)
+  await app.close()
+  t.match(await over, { endReason: 'drained', recording: { durationMs: 100 } })
+})
+
+t.test('strict: false serves sockets that no listen of ours asked for', async (t) => {
+  const { app, base } = await voicemail(t, { strict: false })
+  const url = `${base}/audio`
+  const socket = await openSocket(url)
+  const over = ended(app)
+  socket.send(JSON.stringify({ callSid: 'elsewhere', mixType: 'stereo', sampleRate: 16_000, from: 'x' }))
+  socket.send(ramp(100, 32_000))
+  socket.close(1000)
+  t.match(await over, { callSid: 'elsewhere', mixType: 'stereo', channels: 2, sampleRate: 16_000, audio: { durationMs: 100 } })
+  t.match(await app.jambonz.calls.get('elsewhere'), { from: 'x', listens: [{ state: 'ended' }] })
+
+  const asked = await askForListen(app, '/in', base)
+  const named = await openSocket(url)
+  const namedOver = ended(app)
+  named.send(asked.metadata())
+  named.close(1000)
+  t.match(await namedOver, { id: asked.id, callSid: asked.callSid }, 'the id in the metadata names the listen')
+
+  const nested = await askForListen(app, '/in', base)
+  const leg = await openSocket(url)
+  const legOver = ended(app)
+  leg.send(nested.metadata({ callSid: 'b-leg', parentCallSid: nested.callSid, jambonzListenId: undefined }))
+  leg.close(1000)
+  t.match(await legOver, { id: nested.id, callSid: nested.callSid, legCallSid: 'b-leg' }, 'parentCallSid does')
+
+  const nameless = await openSocket(url)
+  nameless.send('{"from":"nobody"}')
+  t.match(await closing(nameless), { code: 1008 })
+})

@@ -1,0 +1,233 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { WebhookResponse } from '@jambonz/sdk/webhook'
+import t from 'tap'
+import jambonzListen from '../../lib/index.js'
+import { build } from '../helpers/build.js'
+import { callWebhook, signature } from '../helpers/payloads.js'
+import { basic } from '../helpers/socket.js'
+
+interface ListenVerb { verb: string, url: string, actionHook: string, wsAuth?: object, metadata: Record<string, unknown> }
+
+async function post (app: FastifyInstance, url: string, payload: Record<string, unknown> = callWebhook(), headers: Record<string, string> = {}) {
+  return await app.inject({ method: 'POST', url, payload, headers })
+}
+
+const listen = { verb: 'listen' as const }
+
+t.test('a listen goes out with a signed path, wsAuth, its hook and its id', async (t) => {
+  const auth = { username: 'jambonz', password: 'pässword' }
+  const app = await build(t, { auth })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', metadata: { tag: 'x' } }])
+  app.jambonz.actionHook('/done', async () => [])
+  const payload = callWebhook()
+  const response = await post(app, '/in', payload)
+  t.equal(response.statusCode, 200)
+  t.match(response.headers['content-type'], 'application/json')
+  const [verb] = response.json<[ListenVerb]>()
+  const [, id] = /^\/audio\/([0-9a-f]{32}-[0-9a-f]{16})\.[\w-]{22}$/.exec(verb.url) ?? []
+  t.ok(id, 'the path is <audioPath>/<id>.<signature>')
+  t.equal(verb.actionHook, `/done?listen=${id}`)
+  t.same(verb.wsAuth, auth)
+  t.match(verb.metadata, { tag: 'x', jambonzListenId: id })
+  const call = await app.jambonz.calls.get(String(payload.call_sid))
+  t.match(call, {
+    callSid: payload.call_sid,
+    from: '+15085551212',
+    callStatus: 'trying',
+    listens: [{ id, path: '/audio', state: 'expected', connected: false, metadata: { tag: 'x' } }]
+  })
+  t.throws(() => { call!.listens.length = 0 }, TypeError, 'a snapshot can not be written to')
+})
+
+t.test('a webhook has the prefix and the hooks of the instance that registers it', async (t) => {
+  const app = await build(t, { prefix: '/phone' })
+  const seen: string[] = []
+  app.register(async (child) => {
+    child.addHook('onRequest', async (request) => { seen.push(request.url) })
+    child.jambonz.webhook('/in', async function () {
+      t.equal(this.prefix, '/app', '`this` is the instance')
+      return [{ verb: 'listen', actionHook: '/done', url: '/live' }, listen]
+    })
+    child.jambonz.actionHook('/done', async () => [])
+    child.jambonz.audio('/live', () => {})
+  }, { prefix: '/app' })
+  app.get('/elsewhere', async () => 'plain')
+  const [own, builtIn] = (await post(app, '/app/in')).json<[ListenVerb, ListenVerb]>()
+  t.match(own.url, /^\/app\/live\/[\w.-]+$/)
+  t.match(own.actionHook, /^\/app\/done\?listen=/)
+  t.match(builtIn.url, /^\/phone\/audio\/[\w.-]+$/)
+  t.match(builtIn.actionHook, /^\/phone\/audio\/ended\?listen=/)
+  await app.inject('/elsewhere')
+  t.same(seen, ['/app/in'])
+})
+
+t.test('a handler may answer in every form', async (t) => {
+  const app = await build(t)
+  const say = { verb: 'say' as const, text: 'hi' }
+  app.jambonz
+    .webhook('/array', () => [say])
+    .webhook('/one', async () => say)
+    .webhook('/named', async () => [{ say: { text: 'hi' } }])
+    .webhook('/sdk', async () => new WebhookResponse().say({ text: 'hi' }))
+    .webhook('/sent', (request, reply) => { reply.send([say]) })
+    .webhook('/sent-later', (request, reply) => { setImmediate(() => reply.send([say])) })
+    .webhook('/async-sent', async (request, reply) => { reply.send([say]) })
+    .webhook('/nothing', () => {})
+    .webhook('/async-nothing', async () => {})
+    .webhook('/null', async () => null)
+  for (const path of ['/array', '/one', '/named', '/sdk', '/sent', '/sent-later', '/async-sent']) {
+    t.same((await post(app, path)).json(), [say], path)
+  }
+  for (const path of ['/nothing', '/async-nothing', '/null']) t.same((await post(app, path)).json(), [], path)
+})
+
+t.test('an invalid verb is an error that names it, and the fallback answers in its place', async (t) => {
+  const logged: string[] = []
+  const logger = { level: 'error', stream: { write: (line: string) => { logged.push(line) } } }
+  const bad = () => [{ verb: 'listen', mixType: 'both' }] as never
+  const plain = await build(t, { fastify: { logger } })
+  plain.jambonz.webhook('/in', bad)
+  const response = await post(plain, '/in')
+  t.equal(response.statusCode, 500)
+  t.match(response.json(), { code: 'FST_JAMBONZ_VERB_INVALID', message: /mixType.*both.*mono/ })
+  t.equal(logged.length, 1, 'it is logged once')
+
+  const apology = [{ verb: 'say' as const, text: 'sorry' }, listen]
+  const careful = await build(t, { fallback: apology, fastify: { logger } })
+  careful.jambonz.webhook('/in', bad).webhook('/throws', async () => { throw new Error('no database') })
+  for (const path of ['/in', '/throws']) {
+    logged.length = 0
+    const answered = await post(careful, path)
+    t.equal(answered.statusCode, 200, path)
+    t.match(answered.json(), [{ verb: 'say', text: 'sorry' }, { verb: 'listen', url: /^\/audio\// }], 'a listen of the fallback is filled in too')
+    t.equal(logged.length, 1, 'it is logged once')
+  }
+})
+
+t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
+  const app = await build(t, { fallback: [{ verb: 'listen', nope: 1 }] as never })
+  app.jambonz.webhook('/in', async () => { throw new Error('no database') })
+  t.equal((await post(app, '/in')).statusCode, 500)
+})
+
+t.test('the host\'s error handler sees errors of handlers', async (t) => {
+  const app = await build(t)
+  app.setErrorHandler((error: Error, request, reply) => { reply.code(503).send({ own: error.message }) })
+  app.jambonz.webhook('/in', async () => { throw new Error('no database') })
+  const response = await post(app, '/in')
+  t.equal(response.statusCode, 503)
+  t.same(response.json(), { own: 'no database' })
+})
+
+t.test('signatures are checked over the raw body, before the handler and the store', async (t) => {
+  const app = await build(t, { webhookSecret: ['new', 'old'] })
+  let calls = 0
+  app.jambonz.webhook('/in', async () => { calls++; return [] })
+  // Not as JSON.stringify would write it: only the raw bytes fit.
+  const body = '{ "call_sid" : "c1",\n"from":"\\u00fc" }'
+  const send = (headers: Record<string, string>) => app.inject({ method: 'POST', url: '/in', body, headers: { 'content-type': 'application/json', ...headers } })
+  t.equal((await send({ 'jambonz-signature': signature(body, 'old') })).statusCode, 200)
+  t.equal((await send({ 'jambonz-signature': signature(body, 'new') })).statusCode, 200)
+  t.match((await send({})).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISSING' })
+  t.match((await send({ 'jambonz-signature': signature(body, 'wrong') })).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISMATCH' })
+  t.match((await send({ 'jambonz-signature': signature(body, 'new', 1_700_000_000) })).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_STALE' })
+  t.equal(calls, 2)
+  t.equal((await app.jambonz.calls.list()).length, 1)
+})
+
+t.test('webhookAuth guards the webhooks', async (t) => {
+  const webhookAuth = { username: 'app', password: 'secret' }
+  const app = await build(t, { webhookAuth })
+  app.jambonz.webhook('/in', async () => [])
+  t.equal((await post(app, '/in', callWebhook(), basic('app', 'secret'))).statusCode, 200)
+  t.equal((await post(app, '/in', callWebhook(), basic('app', 'wrong'))).statusCode, 401)
+  const response = await post(app, '/in')
+  t.equal(response.statusCode, 401)
+  t.match(response.headers['www-authenticate'], /^Basic/)
+})
+
+t.test('a payload that is not of jambonz is refused', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/in', async () => [])
+  t.equal((await post(app, '/in', { from: 'x' })).statusCode, 400, 'without call_sid')
+  t.equal((await post(app, '/in', { call_sid: 'x'.repeat(129) })).statusCode, 400, 'with an endless call_sid')
+  t.equal((await app.inject({ method: 'POST', url: '/in' })).statusCode, 400, 'without a body')
+  t.equal((await app.inject({ method: 'POST', url: '/in', body: '{', headers: { 'content-type': 'application/json' } })).statusCode, 400, 'broken JSON')
+  t.equal((await app.inject({ method: 'POST', url: '/in', body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode, 415)
+})
+
+t.test('a repeated webhook gives one Call and the same listens', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/in', async () => [listen, { ...listen, mixType: 'stereo' }])
+  const payload = callWebhook()
+  const first = (await post(app, '/in', payload)).json()
+  const again = (await post(app, '/in', payload)).json()
+  t.same(again, first)
+  const call = await app.jambonz.calls.get(String(payload.call_sid))
+  t.equal(call?.listens.length, 2)
+  const later = (await post(app, '/in', { ...payload, call_status: 'in-progress' })).json<ListenVerb[]>()
+  t.not(later[0]?.url, first[0].url, 'a later request of the call asks for listens of its own')
+})
+
+t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned', async (t) => {
+  const app = await build(t, { webhookSecret: 's3cret', webhookAuth: { username: 'a', password: 'b' } })
+  const env = { GREETING: { type: 'string' as const, description: 'What callers hear', required: true } }
+  app.jambonz.webhook('/in', { env }, async ({ call }) => [{ verb: 'say', text: String(call.envVars?.GREETING) }])
+  const options = await app.inject({ method: 'OPTIONS', url: '/in' })
+  t.equal(options.statusCode, 200)
+  t.same(options.json(), env)
+
+  const signed = (payload: object) => {
+    const body = JSON.stringify(payload)
+    return app.inject({ method: 'POST', url: '/in', body, headers: { 'content-type': 'application/json', 'jambonz-signature': signature(body, 's3cret'), ...basic('a', 'b') } })
+  }
+  const payload = callWebhook({ env_vars: { GREETING: 'Ahoj' } })
+  t.match((await signed(payload)).json(), [{ text: 'Ahoj' }])
+  const { env_vars: _, ...later } = { ...payload, call_status: 'in-progress' } as Record<string, unknown>
+  t.match((await signed(later)).json(), [{ text: 'Ahoj' }])
+})
+
+t.test('data written with update() is there in later requests', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/in', async ({ call }) => {
+    await app.jambonz.calls.update(call.callSid, { visits: Number(call.data.visits ?? 0) + 1 })
+    return [{ verb: 'say', text: String(call.data.visits ?? 0) }]
+  })
+  const payload = callWebhook()
+  await post(app, '/in', payload)
+  t.match((await post(app, '/in', payload)).json(), [{ text: '1' }])
+})
+
+t.test('publicUrl makes socket urls absolute', async (t) => {
+  const app = await build(t, { publicUrl: 'https://voice.example.com/' })
+  app.jambonz.webhook('/in', async () => [listen])
+  t.match((await post(app, '/in')).json(), [{ url: /^wss:\/\/voice\.example\.com\/audio\/[\w.-]+$/ }])
+})
+
+t.test('a listen that streams elsewhere is left alone, one to an unknown path is an error', async (t) => {
+  const app = await build(t)
+  app.jambonz
+    .webhook('/elsewhere', async () => [{ verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }])
+    .webhook('/unknown', async () => [{ verb: 'listen', url: '/nowhere' }])
+  t.same((await post(app, '/elsewhere')).json(), [{ verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }])
+  t.match((await post(app, '/unknown')).json(), { statusCode: 500, code: 'FST_JAMBONZ_AUDIO_ROUTE' })
+})
+
+t.test('a wrong option is an error that names it', async (t) => {
+  const rows: Array<[options: object, message: RegExp]> = [
+    [{ webhookSecert: 'x' }, /webhookSecert/],
+    [{ limits: { maxStreams: 0 } }, /limits\.maxStreams.*0/],
+    [{ auth: { username: 'a' } }, /auth\.password/],
+    [{ auth: { username: 'a:b', password: 'c' } }, /auth.*colon/i],
+    [{ auth: { username: 'a', password: 'x'.repeat(89) } }, /auth.*89/],
+    [{ webhookAuth: { username: '', password: 'x' } }, /webhookAuth/],
+    [{ audioPath: 'audio' }, /audioPath/],
+    [{ publicUrl: 'voice.example.com' }, /publicUrl/],
+    [{ secret: 'short' }, /secret: (?!.*short)/],
+    [{ store: { get () {} } }, /store: has no start/],
+    [{ recording: {} }, /recording/]
+  ]
+  for (const [options, message] of rows) {
+    await t.rejects(Promise.resolve(Fastify().register(jambonzListen, options)), { message }, JSON.stringify(options))
+  }
+})
