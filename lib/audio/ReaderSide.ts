@@ -1,0 +1,130 @@
+import type { Duplex } from 'node:stream'
+import type { FastifyBaseLogger } from 'fastify'
+import { READER, type Flow } from './Flow.js'
+
+/** ms that a reader may stand still with its buffer full, and the call with it. */
+const READER_PATIENCE = 30_000
+/** Kernel buffers hold at most some MiB: what is read of them at the end is kept for the reader up to this. */
+const END_ALLOWANCE = 8_388_608
+
+/**
+ * The readable side: who reads, what is kept for whom. Frames go into the stream's own buffer; over `maxBuffered`
+ * the socket is paused. Nothing is kept when nobody reads, unless a handler is still preparing to.
+ */
+export class ReaderSide {
+  /** Whether frames are to be pushed at all. */
+  takes = false
+  reading = false
+  readonly #stream: Duplex
+  readonly #flow: Flow
+  readonly #maxBuffered: number
+  readonly #logger: FastifyBaseLogger
+  #keepers = 0
+  #maxKept = 0
+  #closed = false
+  #over = false
+  #discarding = false
+  #patience: NodeJS.Timeout | undefined
+
+  constructor (stream: Duplex, flow: Flow, maxBuffered: number, logger: FastifyBaseLogger) {
+    this.#stream = stream
+    this.#flow = flow
+    this.#maxBuffered = maxBuffered
+    this.#logger = logger
+  }
+
+  /** Somebody reads. Returns true the first time. */
+  arrive (): boolean {
+    if (this.reading || this.#discarding || this.#over) return false
+    this.reading = true
+    this.#update()
+    return true
+  }
+
+  /** Keeps frames for a reader to come until `promise` settles, at most `bytes` of them. */
+  keepUntil (promise: Promise<unknown>, bytes: number): void {
+    this.#keepers++
+    this.#maxKept = Math.min(bytes, this.#maxBuffered)
+    this.#update()
+    const settled = () => {
+      this.#keepers = Math.max(0, this.#keepers - 1)
+      if (this.#keepers === 0) this.#stopKeeping()
+    }
+    promise.then(settled, settled)
+  }
+
+  push (frame: Buffer): void {
+    this.#stream.push(frame)
+    const { readableLength } = this.#stream
+    if (!this.reading) {
+      if (readableLength > this.#maxKept) {
+        this.#keepers = 0
+        this.#stopKeeping()
+      }
+    } else if (readableLength > this.#maxBuffered && !this.#flow.waitsForReader) this.#wait(readableLength)
+  }
+
+  /** The stream's buffer has room again. */
+  wanted (): void {
+    if (!this.#flow.waitsForReader) return
+    clearTimeout(this.#patience)
+    this.#flow.release(READER)
+  }
+
+  /** No frame comes any more: the reader gets its end, and where there is none the stream ends by itself. */
+  socketClosed (): void {
+    this.#closed = true
+    clearTimeout(this.#patience)
+    if (!this.#over) this.#stream.push(null)
+    this.#over = true
+    this.#update()
+    this.#stream.once('end', () => this.#stream.destroy())
+    if (this.#stream.readableEnded) this.#stream.destroy()
+    else if (!this.reading && this.#keepers === 0) this.#stream.resume()
+  }
+
+  /** The stream is destroyed. */
+  end (): void {
+    clearTimeout(this.#patience)
+    this.#over = true
+    this.reading = false
+    this.#update()
+    this.#flow.release(READER)
+  }
+
+  #update (): void {
+    this.takes = !this.#over && (this.reading || this.#keepers > 0)
+  }
+
+  #wait (readableLength: number): void {
+    this.#flow.hold(READER)
+    // Not held: the socket is read to its end, whatever the reader does.
+    if (!this.#flow.waitsForReader) {
+      if (readableLength > this.#maxBuffered + END_ALLOWANCE) this.#giveUp()
+      return
+    }
+    this.#patience = setTimeout(() => this.#giveUp(), READER_PATIENCE)
+  }
+
+  #giveUp (): void {
+    this.#logger.error(`the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`)
+    this.#over = true
+    this.reading = false
+    this.#update()
+    this.#stream.push(null)
+    this.#flow.release(READER)
+  }
+
+  // What was kept for a reader that did not come.
+  #stopKeeping (): void {
+    this.#update()
+    if (this.reading) return
+    if (this.#closed) {
+      this.#stream.resume()
+      return
+    }
+    this.#discarding = true
+    this.#stream.read()
+    this.#discarding = false
+  }
+}

@@ -1,0 +1,3 @@
+import type { AudioStream } from './AudioStream.js'
+
+export function watchEndConditions (_stream: AudioStream, _options: { silenceLevel: number }): void {}
