@@ -1,0 +1,216 @@
+import { performance } from 'node:perf_hooks'
+import { ERR_RECORDING_STALLED } from '../errors.js'
+import { blockSizeFor, LARGE_BLOCK, type Block, type BlockPool } from './blocks.js'
+import type { Flushable, FlushTimer } from './FlushTimer.js'
+import { Levels, type Level } from './Levels.js'
+import type { ResolvedRecordingOptions } from './options.js'
+import type { Output } from './Output.js'
+import { blockAlign, type WavFormat } from './wav.js'
+
+/** ms between two patches of the header */
+const CHECKPOINT_INTERVAL = 2_000
+const SILENCE = Buffer.alloc(LARGE_BLOCK)
+
+export interface BlockWriterDeps {
+  options: ResolvedRecordingOptions
+  pool: BlockPool
+  timer: FlushTimer
+}
+
+/**
+ * Gathers frames in blocks and hands these to an output, one at a time. Tells `onError`, once, when the output
+ * fails, hangs or does not keep up; it takes nothing more then.
+ */
+export class BlockWriter implements Flushable {
+  dueAt = 0
+  readonly #output: Output
+  readonly #deps: BlockWriterDeps
+  readonly #onError: (cause: unknown) => void
+  readonly #levels: Levels | undefined
+  readonly #blockSize: number
+  #block: Block | undefined
+  /** blocks, and bytes of silence, that wait for the output */
+  readonly #queue: Array<Block | number> = []
+  #queued = 0
+  /** the block that the output has: nobody else may have it before the output is done */
+  #writing: Block | undefined
+  /** when the output was asked for what it does now; 0: nothing */
+  #askedAt = 0
+  #checkpointAt = performance.now()
+  #overdue = false
+  #stopped = false
+  #onIdle: Array<() => void> = []
+  readonly #appended = (error?: Error | null): void => { this.#onAppended(error) }
+  readonly #answered = (error?: Error | null): void => { this.#onAnswer(error) }
+
+  constructor (format: WavFormat, output: Output, deps: BlockWriterDeps, onError: (cause: unknown) => void) {
+    this.#output = output
+    this.#deps = deps
+    this.#onError = onError
+    this.#levels = deps.options.levels ? new Levels(format.channels) : undefined
+    this.#blockSize = blockSizeFor(format.sampleRate * blockAlign(format))
+    deps.pool.expect(1)
+    deps.timer.watch(this)
+    this.#askedAt = this.#checkpointAt
+    output.open().then(() => { this.#onAnswer() }, (error: Error) => { this.#onAnswer(error) })
+  }
+
+  get levels (): Level[] | undefined {
+    return this.#levels?.channels
+  }
+
+  append (frame: Buffer): void {
+    const block = this.#block ?? this.#take()
+    if (block === undefined) return
+    const end = block.used + frame.length
+    if (end < this.#blockSize) {
+      block.bytes.set(frame, block.used)
+      block.used = end
+    } else {
+      this.#appendAcross(block, frame)
+    }
+  }
+
+  /** Any length costs no memory. */
+  silence (bytes: number): void {
+    if (bytes === 0 || this.#stopped) return
+    const block = this.#block
+    if (block && block.used + bytes < this.#blockSize) {
+      block.bytes.fill(0, block.used, block.used + bytes)
+      block.used += bytes
+      return
+    }
+    this.#seal()
+    this.#queue.push(bytes)
+    this.#pump()
+  }
+
+  flush (): void {
+    // while the output is busy a block may as well fill up
+    if (this.#askedAt > 0) this.#overdue = true
+    else this.#seal()
+  }
+
+  watch (now: number): void {
+    const { writeTimeout } = this.#deps.options
+    if (this.#askedAt === 0 || now - this.#askedAt < writeTimeout) return
+    this.#onError(new ERR_RECORDING_STALLED(this.#output.name, `what it is written to has not answered for ${writeTimeout} ms. Look at the disk or the sink`))
+  }
+
+  /** Asks the output, once drained, for something else than audio: it has the same time for it. */
+  async guard<T> (operation: Promise<T>): Promise<T> {
+    this.#askedAt = performance.now()
+    try {
+      return await operation
+    } finally {
+      this.#askedAt = 0
+    }
+  }
+
+  /** Resolves when the output has all that was written so far, or the writer has stopped. */
+  async drain (): Promise<void> {
+    this.#seal()
+    await this.idle()
+  }
+
+  /** Resolves when the output is asked for nothing. */
+  async idle (): Promise<void> {
+    if (this.#askedAt > 0) await new Promise<void>((resolve) => { this.#onIdle.push(resolve) })
+  }
+
+  /** Drops what waits, takes nothing more. */
+  stop (): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    const { pool, timer } = this.#deps
+    timer.unwatch(this)
+    if (this.#block) pool.give(this.#block)
+    for (const piece of this.#queue) if (typeof piece !== 'number') pool.give(piece)
+    this.#block = undefined
+    this.#queue.length = 0
+    pool.expect(-1)
+  }
+
+  #appendAcross (first: Block, frame: Buffer): void {
+    let block: Block | undefined = first
+    for (let at = 0; block !== undefined;) {
+      const copied = frame.copy(block.bytes, block.used, at)
+      block.used += copied
+      at += copied
+      if (block.used === this.#blockSize) this.#seal()
+      if (at === frame.length) return
+      block = this.#take()
+    }
+  }
+
+  #take (): Block | undefined {
+    if (this.#stopped) return undefined
+    const { pool, timer, options } = this.#deps
+    if (this.#queued >= options.maxBuffered) return this.#overflow(this.#queued, 'recording.maxBuffered')
+    this.#block = pool.take(this.#blockSize)
+    if (this.#block === undefined) return this.#overflow(pool.lent, 'recording.maxMemory (all recordings together)')
+    timer.due(this)
+    return this.#block
+  }
+
+  #overflow (bytes: number, option: string): undefined {
+    this.#onError(new ERR_RECORDING_STALLED(this.#output.name, `${bytes} bytes wait for a disk or sink that does not keep up. Make it faster, or raise ${option}`))
+  }
+
+  #seal (): void {
+    const block = this.#block
+    if (block === undefined) return
+    this.#block = undefined
+    this.dueAt = 0
+    this.#overdue = false
+    this.#queue.push(block)
+    this.#queued += this.#blockSize
+    this.#pump()
+  }
+
+  #pump (): void {
+    if (this.#askedAt > 0 || this.#stopped) return
+    const piece = this.#queue[0]
+    if (piece === undefined) return
+    this.#askedAt = performance.now()
+    if (typeof piece === 'number') this.#writeSilence(piece)
+    else this.#writeBlock(piece)
+  }
+
+  #writeBlock (block: Block): void {
+    this.#queue.shift()
+    this.#writing = block
+    this.#levels?.add(block.samples, block.used / Int16Array.BYTES_PER_ELEMENT)
+    this.#output.append(block.bytes, block.used, this.#appended)
+  }
+
+  #writeSilence (bytes: number): void {
+    const length = Math.min(bytes, SILENCE.length)
+    if (length === bytes) this.#queue.shift()
+    else this.#queue[0] = bytes - length
+    this.#levels?.addSilence(length / Int16Array.BYTES_PER_ELEMENT)
+    this.#output.append(SILENCE, length, this.#appended)
+  }
+
+  #onAppended (error?: Error | null): void {
+    if (this.#writing) {
+      this.#queued -= this.#blockSize
+      this.#deps.pool.give(this.#writing)
+      this.#writing = undefined
+    }
+    const due = this.#askedAt - this.#checkpointAt >= CHECKPOINT_INTERVAL || this.#deps.options.fsync === 'flush'
+    if (error || this.#stopped || !due) return this.#onAnswer(error)
+    this.#checkpointAt = this.#askedAt
+    this.#output.checkpoint(this.#answered)
+  }
+
+  /** The output has done what it was asked for. */
+  #onAnswer (error?: Error | null): void {
+    this.#askedAt = 0
+    if (error) this.#onError(error)
+    else if (this.#overdue && this.#queue.length === 0) this.#seal()
+    else this.#pump()
+    if (this.#askedAt > 0) return
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+}

@@ -1,0 +1,131 @@
+import { access, readdir, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Listen } from '../calls/schema.js'
+import { ensureDirectory, hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
+import { createJson, readPartSidecar, readSidecar, type PartNotes } from './sidecar.js'
+
+const MAX_TRIES = 1_000
+const MAX_SEGMENTS = 100
+/** Directories whose names are remembered, and names in one of them: beyond, only exact names are compared. */
+const MAX_DIRECTORIES = 8
+const MAX_NAMES = 20_000
+const STEM = /^(.*?)(?:\.\d+)?(?:\.(?:part|unsent))?(?:\.(?:wav|json|flac|opus|mp3))?(?:\.enc)?$/
+
+export interface Claim {
+  paths: RecordingPaths
+  /** 1, or more where the listen had a recording before (handover) */
+  segment: number
+}
+
+/**
+ * Gives each recording a name that no other has, here or in another instance, also where case is ignored. A name is
+ * taken by creating its `.part.json`, which the file system lets only one do.
+ */
+export class Claims {
+  readonly #directory: string
+  readonly #extension: string
+  /** lower-case names being written by this process, and by which listen */
+  readonly #live = new Map<string, string>()
+  readonly #names = new Map<string, Set<string>>()
+
+  constructor (directory: string, extension: string) {
+    this.#directory = directory
+    this.#extension = extension
+  }
+
+  /**
+   * `unique`: the name is made of unique, lower-case ids, so there is no need to look for one that differs in case.
+   * Rejects with the file system's error.
+   */
+  async claim (name: string, unique: boolean, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+    for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
+      const base = join(this.#directory, attempt === 1 ? name : `${name}-${attempt}`)
+      const claim = await this.#try(base, 1, unique, listen, notes)
+      if (claim !== undefined) return claim
+      if (await this.#holds(base, listen)) return await this.#claimSegment(base, listen, notes)
+    }
+    throw new Error(`${MAX_TRIES} recordings are called ${name}`)
+  }
+
+  release (claim: Claim): void {
+    this.#live.delete(claim.paths.base.toLowerCase())
+  }
+
+  async #claimSegment (base: string, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+    for (let segment = 2; segment <= MAX_SEGMENTS; segment++) {
+      const claim = await this.#try(`${base}.${segment}`, segment, true, listen, notes)
+      if (claim !== undefined) return claim
+    }
+    throw new Error(`there are ${MAX_SEGMENTS} segments of ${base}`)
+  }
+
+  async #try (base: string, segment: number, unique: boolean, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim | undefined> {
+    const key = base.toLowerCase()
+    if (this.#live.has(key)) return undefined
+    this.#live.set(key, listen.id)
+    const paths = pathsOf(base, this.#extension)
+    try {
+      if ((unique || await this.#isNew(base)) && await this.#create(paths, { ...listen, recorder: { ...notes, segment } })) {
+        return { paths, segment }
+      }
+    } catch (error) {
+      this.#live.delete(key)
+      throw error
+    }
+    this.#live.delete(key)
+    return undefined
+  }
+
+  async #create (paths: RecordingPaths, sidecar: Listen & { recorder: PartNotes }): Promise<boolean> {
+    try {
+      await createJson(paths.partSidecar, sidecar)
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) return false
+      if (!hasCode(error, 'ENOENT')) throw error
+      await ensureDirectory(dirname(paths.base))
+      await createJson(paths.partSidecar, sidecar)
+      return true
+    }
+    const taken = await Promise.all([paths.sidecar, paths.final, paths.part].map(isThere))
+    if (!taken.includes(true)) return true
+    await rm(paths.partSidecar, { force: true })
+    return false
+  }
+
+  /** What has this name is an earlier segment of the same listen. */
+  async #holds (base: string, listen: Listen): Promise<boolean> {
+    if (this.#live.get(base.toLowerCase()) === listen.id) return true
+    const { sidecar, partSidecar } = pathsOf(base, this.#extension)
+    const there = await readSidecar(sidecar) ?? await readPartSidecar(partSidecar)
+    return there?.id === listen.id
+  }
+
+  /** No file in its directory has the same name in another case. */
+  async #isNew (base: string): Promise<boolean> {
+    const directory = dirname(base)
+    const names = this.#names.get(directory) ?? await this.#list(directory)
+    const stem = basename(base).toLowerCase()
+    if (names.has(stem)) return false
+    if (names.size < MAX_NAMES) names.add(stem)
+    return true
+  }
+
+  async #list (directory: string): Promise<Set<string>> {
+    const files = await ifThere(readdir(directory)) ?? []
+    const names = new Set(files.slice(0, MAX_NAMES).map((file) => STEM.exec(file.toLowerCase())?.[1] ?? file))
+    this.#names.set(directory, names)
+    const [oldest] = this.#names.keys()
+    if (this.#names.size > MAX_DIRECTORIES && oldest !== undefined) this.#names.delete(oldest)
+    return names
+  }
+}
+
+async function isThere (path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+}

@@ -1,0 +1,203 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Listen } from '../calls/schema.js'
+import { ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../errors.js'
+import type { Claim, Claims } from './Claims.js'
+import { hashFile } from './hash.js'
+import { cleanName, defaultName } from './names.js'
+import type { ResolvedRecordingOptions } from './options.js'
+import type { Done, Output, Summary } from './Output.js'
+import type { Owner } from './Owner.js'
+import { WAV, type RecordingPaths } from './paths.js'
+import { placeFile, removeParts, syncDirectoryOf } from './place.js'
+import { reasonOf } from './reasons.js'
+import type { FinishedRecording } from './schema.js'
+import { writeJson, type PartNotes } from './sidecar.js'
+import type { RecordedStream } from './types.js'
+import { WavFile } from './WavFile.js'
+
+/** Checkpoints between two looks whether the file is still in a directory. */
+const LOOK_AFTER = 5
+
+export interface FileOutputDeps {
+  options: ResolvedRecordingOptions
+  claims: Claims
+  owner: Owner
+  logger: FastifyBaseLogger
+}
+
+/** A recording that is a WAV file below the directory of the recordings. */
+export class FileOutput implements Output {
+  readonly #stream: RecordedStream
+  readonly #deps: FileOutputDeps
+  #name: string
+  #file: WavFile | undefined
+  #claim: Claim | undefined
+  readonly #notes: Omit<PartNotes, 'segment'>
+  #summarize: (() => Summary) | undefined
+  #noting: Promise<void> | undefined
+  #checkpoints = 0
+
+  constructor (stream: RecordedStream, deps: FileOutputDeps) {
+    this.#stream = stream
+    this.#deps = deps
+    const { sampleRate, channels, mixType } = stream
+    this.#notes = { owner: deps.owner.token, sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [] }
+    this.#name = defaultName(stream)
+  }
+
+  get name (): string {
+    return this.#name
+  }
+
+  get dataBytes (): number {
+    return this.#file?.dataBytes ?? 0
+  }
+
+  async open (): Promise<void> {
+    const { claims, owner } = this.#deps
+    const given = this.#givenName()
+    this.#name = given ?? this.#name
+    try {
+      await owner.announce()
+      this.#claim = await claims.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
+      const file = new WavFile(this.#claim.paths.part, this.#stream)
+      await settled((done) => { file.create(done) })
+      this.#file = file
+      this.#name = this.#claim.paths.final
+      this.#writeNotes()
+    } catch (error) {
+      await this.#unclaim()
+      throw new ERR_RECORDING_OPEN(this.#name, reasonOf(error), { cause: error })
+    }
+  }
+
+  append (chunk: Buffer, length: number, done: Done): void {
+    this.#openFile.append(chunk, length, done)
+  }
+
+  checkpoint (done: Done): void {
+    const file = this.#openFile
+    this.#writeNotes()
+    const looked: Done = (error) => {
+      if (error || ++this.#checkpoints % LOOK_AFTER !== 0) done(error)
+      else file.look(done)
+    }
+    file.patchHeader((error) => {
+      if (error || this.#deps.options.fsync !== 'flush') looked(error)
+      else file.sync(looked)
+    })
+  }
+
+  note (summarize: () => Summary, now: boolean): void {
+    this.#summarize = summarize
+    if (now) this.#writeNotes()
+  }
+
+  async complete (listen: Listen, summary: Summary): Promise<FinishedRecording> {
+    return await this.#finalize(listen, summary, { state: 'saved' })
+  }
+
+  async salvage (listen: Listen, summary: Summary, error: Error): Promise<FinishedRecording | undefined> {
+    if (this.#file === undefined) return undefined
+    return await this.#finalize({ ...listen, recordingError: error.message }, summary, { state: 'partial' })
+  }
+
+  async abandon (): Promise<void> {
+    const file = this.#file
+    if (this.#claim) this.#deps.claims.release(this.#claim)
+    if (file === undefined) return
+    await settled((done) => { file.patchHeader(done) }).catch(() => {})
+    await settled((done) => { file.close(done) })
+  }
+
+  get #openFile (): WavFile {
+    if (this.#file === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it is not open')
+    return this.#file
+  }
+
+  get #claimed (): Claim {
+    if (this.#claim === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it has no file')
+    return this.#claim
+  }
+
+  async #finalize (listen: Listen, summary: Summary, extra: Pick<FinishedRecording, 'state'>): Promise<FinishedRecording> {
+    const file = this.#openFile
+    const claim = this.#claimed
+    const sync = this.#deps.options.fsync !== 'never'
+    await settled((done) => { file.patchHeader(done) })
+    if (sync) await settled((done) => { file.sync(done) })
+    await settled((done) => { file.close(done) })
+    await this.#noting
+    const sha256 = this.#deps.options.sha256 ? await hashFile(file.path) : undefined
+    const paths = await placeFile(claim.paths, WAV)
+    const recording = this.#describe(paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
+    await writeJson(paths.sidecar, { ...listen, recording }, sync)
+    await removeParts(paths)
+    if (sync) await syncDirectoryOf(paths.final)
+    this.#deps.claims.release(claim)
+    return recording
+  }
+
+  #describe (paths: RecordingPaths, summary: Summary, file: WavFile, extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>): FinishedRecording {
+    const { sampleRate, channels } = this.#stream
+    const { startedAt, levels, gaps, pauses } = summary
+    return {
+      location: paths.final,
+      format: 'wav',
+      bytes: file.bytes,
+      durationMs: Math.round(file.durationMs),
+      sampleRate,
+      channels,
+      startedAt,
+      ...(levels && { levels }),
+      gaps,
+      pauses,
+      ...extra
+    }
+  }
+
+  /** What the application's fileName() says; a mistake in it costs the name, never the recording. */
+  #givenName (): string | undefined {
+    const { options, logger } = this.#deps
+    if (options.fileName === undefined) return undefined
+    try {
+      const name = cleanName(options.fileName(this.#stream))
+      if (name !== '') return name
+      logger.error('recording.fileName returned nothing that can be a file name: the default name is used')
+    } catch (err) {
+      logger.error({ err }, 'recording.fileName failed: the default name is used')
+    }
+    return undefined
+  }
+
+  #writeNotes (): void {
+    if (this.#file === undefined || this.#summarize === undefined) return
+    this.#noting ??= this.#writeNotesAgain(this.#claimed).finally(() => { this.#noting = undefined })
+  }
+
+  /** For as long as they changed while they were written. */
+  async #writeNotesAgain ({ paths, segment }: Claim): Promise<void> {
+    while (this.#summarize) {
+      const { pauses, gaps } = this.#summarize()
+      this.#summarize = undefined
+      try {
+        await writeJson(paths.partSidecar, { ...this.#stream.listen, recorder: { ...this.#notes, segment, pauses, gaps } })
+      } catch (err) {
+        this.#deps.logger.warn({ err }, 'the pauses of a recording could not be noted beside it')
+      }
+    }
+  }
+
+  async #unclaim (): Promise<void> {
+    if (this.#claim === undefined) return
+    this.#deps.claims.release(this.#claim)
+    await removeParts(this.#claim.paths).catch(() => {})
+  }
+}
+
+/** A callback operation as a promise. */
+function settled (operation: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    operation((error) => { if (error) reject(error); else resolve() })
+  })
+}

@@ -1,0 +1,58 @@
+const FULL_SCALE = 32_768
+const MAX_CHANNELS = 2
+const FLOOR_DB = -120
+
+/** Level of one channel in dBFS (0 is the loudest, a sine of full scale has an RMS of -3; silence is -120). */
+export interface Level {
+  peakDb: number
+  rmsDb: number
+}
+
+/** Peak and RMS of each channel, measured on whole blocks of samples rather than on frames. */
+export class Levels {
+  readonly #channels: number
+  readonly #peaks = new Float64Array(MAX_CHANNELS)
+  readonly #squares = new Float64Array(MAX_CHANNELS)
+  #moments = 0
+
+  constructor (channels: number) {
+    this.#channels = channels
+  }
+
+  /** The first `count` of `samples`, interleaved. */
+  add (samples: Int16Array, count: number): void {
+    for (let channel = 0; channel < this.#channels; channel++) this.#measure(samples, count, channel)
+    this.#moments += count / this.#channels
+  }
+
+  /** So many samples of silence, all channels together. */
+  addSilence (count: number): void {
+    this.#moments += count / this.#channels
+  }
+
+  get channels (): Level[] {
+    return Array.from({ length: this.#channels }, (_, channel) => ({
+      peakDb: decibel((this.#peaks[channel] ?? 0) / FULL_SCALE),
+      rmsDb: decibel(this.#moments === 0 ? 0 : Math.sqrt((this.#squares[channel] ?? 0) / this.#moments) / FULL_SCALE)
+    }))
+  }
+
+  #measure (samples: Int16Array, count: number, channel: number): void {
+    const step = this.#channels
+    let low = 0
+    let high = 0
+    let squares = 0
+    for (let at = channel; at < count; at += step) {
+      const sample = samples[at] ?? 0
+      if (sample > high) high = sample
+      else if (sample < low) low = sample
+      squares += sample * sample
+    }
+    this.#peaks[channel] = Math.max(this.#peaks[channel] ?? 0, high, -low)
+    this.#squares[channel] = (this.#squares[channel] ?? 0) + squares
+  }
+}
+
+function decibel (ratio: number): number {
+  return ratio === 0 ? FLOOR_DB : Math.max(FLOOR_DB, Math.round(200 * Math.log10(ratio)) / 10)
+}

@@ -1,0 +1,176 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Listen } from '../calls/schema.js'
+import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../errors.js'
+import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
+import type { Output, Summary } from './Output.js'
+import { reasonOf, type RecordingError } from './reasons.js'
+import type { FinishedRecording } from './schema.js'
+import { Timeline } from './Timeline.js'
+import type { PauseMode, RecordedStream, Recorder, RecorderState } from './types.js'
+import { durationOf } from './wav.js'
+
+/** ms that a recording may take to save what it has, when it failed or the server closes */
+const SALVAGE_TIMEOUT = 5_000
+
+export interface RecorderDeps extends BlockWriterDeps {
+  logger: FastifyBaseLogger
+  /** once, at once, when the recording fails: the call may still go on for an hour */
+  onFailed: (error: Error) => void
+  /** once, when finish() or abandon() has nothing left to do */
+  onEnded: () => void
+}
+
+/**
+ * Records one stream: write() only copies. Whatever the output does, or doesn't do, stays here: too slow, too long
+ * or wrong, it fails this recording and nothing else.
+ */
+export class StreamRecorder implements Recorder {
+  readonly #stream: RecordedStream
+  readonly #deps: RecorderDeps
+  readonly #output: Output
+  readonly #writer: BlockWriter
+  readonly #timeline: Timeline
+  readonly #startedAt = new Date().toISOString()
+  readonly #summarize = (): Summary => {
+    const { pauses, gaps } = this.#timeline
+    return { startedAt: this.#startedAt, pauses, gaps, levels: this.#writer.levels }
+  }
+
+  #state: RecorderState = 'recording'
+  #error: RecordingError | undefined
+  #finished: Promise<FinishedRecording> | undefined
+  #onError: ((error: Error) => void) | undefined
+
+  constructor (stream: RecordedStream, output: Output, deps: RecorderDeps) {
+    this.#stream = stream
+    this.#output = output
+    this.#deps = deps
+    this.#timeline = new Timeline(stream)
+    this.#writer = new BlockWriter(stream, output, deps, (cause) => { this.#fail(cause) })
+  }
+
+  get state (): RecorderState {
+    return this.#state
+  }
+
+  get error (): RecordingError | undefined {
+    return this.#error
+  }
+
+  write (frame: Buffer, gapMs: number): void {
+    if (this.#state === 'recording' && gapMs === 0) {
+      this.#timeline.advance(frame.length)
+      this.#writer.append(frame)
+    } else if (this.#state === 'recording' || this.#state === 'paused') {
+      this.#writeAround(frame, gapMs)
+    }
+  }
+
+  pause (mode: PauseMode = 'silence'): void {
+    if (this.#state !== 'recording') return
+    this.#state = 'paused'
+    this.#timeline.beginPause(mode)
+    this.#output.note(this.#summarize, true)
+  }
+
+  resume (): void {
+    if (this.#state !== 'paused') return
+    this.#state = 'recording'
+    this.#timeline.endPause()
+    this.#output.note(this.#summarize, true)
+  }
+
+  finish (listen: Listen): Promise<FinishedRecording> {
+    this.#finished ??= this.#finish(listen).finally(this.#deps.onEnded)
+    return this.#finished
+  }
+
+  /** Closes its file as it is, to be repaired at the next start. Never rejects. */
+  async abandon (): Promise<void> {
+    if (this.#finished) {
+      await this.#finished.catch(() => {})
+      return
+    }
+    this.#finished = Promise.reject(this.#error ?? new ERR_RECORDING_CLOSED(this.#output.name, 'the server was closed before the stream ended. The next start completes it'))
+    this.#finished.catch(() => {})
+    if (this.#state !== 'failed') this.#state = 'finishing'
+    const drained = await Promise.race([this.#writer.drain().then(() => true), timeout(SALVAGE_TIMEOUT)])
+    this.#end('failed')
+    // a file whose disk hangs is not closed under the write that is under way
+    if (drained) await this.#output.abandon().catch(() => {})
+    this.#deps.onEnded()
+  }
+
+  async #finish (listen: Listen): Promise<FinishedRecording> {
+    if (this.#state === 'recording' || this.#state === 'paused') this.#state = 'finishing'
+    await this.#unlessFailed(this.#writer.drain())
+    if (this.#error) throw await this.#salvage(listen, this.#error)
+    try {
+      const recording = await this.#unlessFailed(this.#writer.guard(this.#output.complete(listen, this.#summarize())))
+      if (recording === undefined) throw this.#error
+      this.#end('saved')
+      return recording
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  async #salvage (listen: Listen, error: RecordingError): Promise<RecordingError> {
+    const saved = this.#writer.idle().then(() => this.#output.salvage(listen, this.#summarize(), error))
+    error.recording = await Promise.race([saved.catch(() => undefined), timeout(SALVAGE_TIMEOUT)])
+    return error
+  }
+
+  /** Frames of a pause, and after a gap. */
+  #writeAround (frame: Buffer, gapMs: number): void {
+    const mode = this.#timeline.pauseMode
+    if (mode !== undefined) this.#timeline.extendPause(durationOf(this.#stream, frame.length) + gapMs)
+    if (mode === 'skip') return
+    if (gapMs > 0) {
+      this.#silence(this.#timeline.addGap(gapMs, this.#deps.options.fillGaps))
+      this.#output.note(this.#summarize, false)
+    }
+    if (mode === 'silence') return this.#silence(frame.length)
+    this.#timeline.advance(frame.length)
+    this.#writer.append(frame)
+  }
+
+  #silence (bytes: number): void {
+    this.#timeline.advance(bytes)
+    this.#writer.silence(bytes)
+  }
+
+  #fail (cause: unknown): RecordingError {
+    if (this.#error) return this.#error
+    const error = asRecordingError(cause, this.#output.name)
+    this.#error = error
+    this.#end('failed')
+    this.#deps.logger.error({ err: error }, 'recording failed, the call goes on without it')
+    this.#onError?.(error)
+    this.#deps.onFailed(error)
+    return error
+  }
+
+  #end (state: 'saved' | 'failed'): void {
+    this.#state = state
+    this.#writer.stop()
+  }
+
+  /** What hangs does not hang finish(): undefined as soon as the recording has failed. */
+  #unlessFailed<T> (operation: Promise<T>): Promise<T | undefined> {
+    if (this.#error) return Promise.resolve(undefined)
+    return new Promise((resolve, reject) => {
+      this.#onError = () => { resolve(undefined) }
+      operation.then(resolve, reject)
+    })
+  }
+}
+
+function asRecordingError (cause: unknown, name: string): RecordingError {
+  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) return cause as RecordingError
+  return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
+}
+
+function timeout (ms: number): Promise<undefined> {
+  return new Promise((resolve) => { setTimeout(resolve, ms, undefined).unref() })
+}

@@ -1,0 +1,5 @@
+export { createRecordings, type Recordings, type RecordingsDeps } from './Recordings.js'
+export { RecordingOptionsSchema, type FileName, type RecordingOptions } from './options.js'
+export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Segment } from './schema.js'
+export type { RecordingError } from './reasons.js'
+export type { Gap, Pause, PauseMode, RecordedStream, Recorder, RecorderState } from './types.js'

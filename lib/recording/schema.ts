@@ -1,0 +1,53 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { RecordingSchema } from '../calls/schema.js'
+
+const Ms = Type.Number({ minimum: 0, description: 'ms' })
+const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
+
+const PauseSchema = Type.Object({
+  atMs: Ms,
+  durationMs: Ms,
+  mode: Type.Union([Type.Literal('silence'), Type.Literal('skip')]),
+  startedAt: IsoTime,
+  endedAt: Type.Optional(IsoTime)
+})
+
+const GapSchema = Type.Object({
+  atMs: Ms,
+  durationMs: Ms,
+  filled: Type.Boolean({ description: 'silence stands for it in the file' })
+})
+
+const LevelSchema = Type.Object({
+  peakDb: Type.Number({ description: 'dBFS' }),
+  rmsDb: Type.Number({ description: 'dBFS' })
+})
+
+/** Several of them where a listen was handed over to another socket. */
+export const SegmentSchema = Type.Object({
+  location: Type.String(),
+  bytes: Type.Integer({ minimum: 0 }),
+  durationMs: Ms,
+  startedAt: IsoTime,
+  gapBeforeMs: Type.Number({ minimum: 0, description: 'ms of the call between the end of the segment before and this one' }),
+  sha256: Type.Optional(Type.String())
+})
+export type Segment = Static<typeof SegmentSchema>
+
+/** All that `Listen.recording` says of a recording. */
+export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Object({
+  state: Type.Union([Type.Literal('saved'), Type.Literal('spooled'), Type.Literal('partial')], {
+    description: '`spooled`: on this disk, the sink gets it when it can. `partial`: the recording failed, this much of it was saved'
+  }),
+  sampleRate: Type.Integer({ description: 'Hz' }),
+  channels: Type.Integer({ minimum: 1, maximum: 2 }),
+  startedAt: IsoTime,
+  levels: Type.Optional(Type.Array(LevelSchema, { description: 'one per channel; of a stereo recording the caller\'s first' })),
+  gaps: Type.Array(GapSchema),
+  pauses: Type.Array(PauseSchema),
+  sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
+  recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
+  encrypted: Type.Optional(Type.Boolean()),
+  segments: Type.Optional(Type.Array(SegmentSchema))
+})], { additionalProperties: true })
+export type FinishedRecording = Static<typeof FinishedRecordingSchema>
