@@ -1,0 +1,30 @@
+/** Samples of L16 bytes (little endian, mono), without their odd last byte if there is one. Copies, so any alignment will do. */
+export function samplesOf (bytes: Uint8Array): Int16Array {
+  const even = bytes.byteLength - bytes.byteLength % 2
+  const copy = new Int16Array(even / 2)
+  new Uint8Array(copy.buffer).set(bytes.subarray(0, even))
+  return copy
+}
+
+/** The L16 bytes of samples; a view, not a copy. */
+export function bytesOf (samples: Int16Array): Buffer {
+  return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
+}
+
+/** Adds `from` to `into`, saturating as the media server does. */
+export function mix (into: Int16Array, from: Int16Array, length = Math.min(into.length, from.length)): void {
+  for (let i = 0; i < length; i++) {
+    const sum = into[i]! + from[i]!
+    into[i] = sum > 32_767 ? 32_767 : sum < -32_768 ? -32_768 : sum
+  }
+}
+
+/** L0 R0 L1 R1 … */
+export function interleave (left: Int16Array, right: Int16Array): Int16Array {
+  const out = new Int16Array(left.length * 2)
+  for (let i = 0; i < left.length; i++) {
+    out[2 * i] = left[i]!
+    out[2 * i + 1] = right[i]!
+  }
+  return out
+}

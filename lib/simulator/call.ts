@@ -1,0 +1,128 @@
+import { loadSpeech, type Speech } from './audio/load.js'
+import { Clock } from './clock.js'
+import { SIM_ENDED } from './errors.js'
+import { EventLog } from './events.js'
+import { resolveOptions } from './options.js'
+import { checkDigits } from './session/press.js'
+import { Session } from './session/session.js'
+import { heardBy } from './session/story.js'
+import type { CallStory, EventName, EventPayloads, Heard, ListenRecord, SimulateCallOptions, SimulatorEvent } from './types.js'
+
+/** A call under way: `await` it for its story, or steer it while it runs. */
+export class SimulatedCall implements PromiseLike<CallStory> {
+  readonly callSid: string
+  readonly #session: Session
+  readonly #clock: Clock
+  readonly #events: EventLog
+  readonly #story: Promise<CallStory>
+  #over = false
+
+  constructor (options: SimulateCallOptions) {
+    const resolved = resolveOptions(options)
+    this.#clock = new Clock(resolved.speed)
+    this.#events = new EventLog(() => this.#clock.now())
+    if (resolved.onEvent !== undefined) this.#events.on('*', resolved.onEvent)
+    this.#session = new Session(resolved, this.#clock, this.#events)
+    this.callSid = this.#session.info.callSid
+    this.#story = this.#run(resolved.deadlineMs, resolved.signal)
+  }
+
+  /** The story, once the call is over. Never rejects: what went wrong is in `story.errors`. */
+  then<A = CallStory, B = never> (fulfilled?: ((story: CallStory) => A | PromiseLike<A>) | null, rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+    return this.#story.then(fulfilled, rejected)
+  }
+
+  /** Every listen so far, live. */
+  get listens (): readonly ListenRecord[] {
+    return this.#session.story.listens
+  }
+
+  /** Simulated ms since the call began. */
+  get now (): number {
+    return this.#clock.now()
+  }
+
+  /** The caller says this next, after what he is still saying. Resolves when it has been said, or the call is over. */
+  async speak (speech: Speech): Promise<void> {
+    this.#check('speak')
+    const { leg, caller } = this.#session
+    caller.speak(loadSpeech(speech, leg.rate))
+    await leg.speech.emptied()
+  }
+
+  /** The caller presses these keys now, 250 ms apart. */
+  press (digits: string): void {
+    this.#check('press')
+    checkDigits(digits)
+    this.#session.caller.press(digits)
+  }
+
+  /** The caller hangs up now. */
+  hangUp (): void {
+    this.#session.hangUp('caller')
+  }
+
+  /** What the caller has heard so far. */
+  heard (): Heard {
+    return heardBy(this.#session.leg, this.#session.story.marks)
+  }
+
+  /** Pauses every listen, as jambonz' live call control does: audio stops without a word. */
+  pauseListening (): void {
+    this.#check('pauseListening')
+    for (const fork of this.#session.leg.forks) fork.pause()
+  }
+
+  resumeListening (): void {
+    for (const fork of this.#session.leg.forks) fork.resume()
+  }
+
+  /** Stops simulated time at speed Infinity until the returned function is called: for whoever steers with pauses of his own. */
+  hold (): () => void {
+    return this.#clock.hold()
+  }
+
+  /**
+   * The payload of the next event of this name that no earlier `waitFor` got, also when it has already happened. Raises
+   * FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without it.
+   */
+  waitFor<Name extends EventName> (name: Name, predicate?: (payload: EventPayloads[Name]) => boolean, options: { timeoutMs?: number } = {}): Promise<EventPayloads[Name]> {
+    return this.#events.waitFor(name, predicate, options.timeoutMs)
+  }
+
+  on<Name extends EventName> (name: Name, listener: (payload: EventPayloads[Name], atMs: number) => void): this {
+    this.#events.on(name, (event: SimulatorEvent) => listener(event.payload as EventPayloads[Name], event.atMs))
+    return this
+  }
+
+  once<Name extends EventName> (name: Name, listener: (payload: EventPayloads[Name], atMs: number) => void): this {
+    const off = this.#events.on(name, (event: SimulatorEvent) => {
+      off()
+      listener(event.payload as EventPayloads[Name], event.atMs)
+    })
+    return this
+  }
+
+  async #run (deadlineMs: number, signal: AbortSignal | undefined): Promise<CallStory> {
+    const session = this.#session
+    const onAbort = () => session.abort('aborted by the signal')
+    const deadline = setTimeout(() => session.abort(`the deadline of ${deadlineMs} ms passed: call torn down`), deadlineMs)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      await session.run()
+    } finally {
+      clearTimeout(deadline)
+      signal?.removeEventListener('abort', onAbort)
+      this.#over = true
+    }
+    const story = session.story.finish(this.callSid, session.leg, Math.round(this.#clock.now()))
+    this.#clock.stop()
+    this.#events.emit('end', story)
+    this.#events.close()
+    return story
+  }
+
+  #check (method: string): void {
+    if (this.#over) throw new SIM_ENDED(method)
+  }
+}

@@ -1,0 +1,184 @@
+/** Length of one media frame in ms; jambonz' media server works in frames of 20 ms. */
+export const FRAME_MS = 20
+
+// At speed Infinity an answer that takes longer than this is waited for at the pace of real time.
+const HOLD_GRACE_MS = 250
+// At speed Infinity, with nothing scripted left to happen, the peer still gets some real time to act.
+const IDLE_PACE = 20
+const HELD_PACE = 1
+const MAX_BURST = 100
+const MIN_REAL_TIMEOUT_MS = 250
+
+export type Cancel = () => void
+
+interface Timer { at: number, order: number, run: () => void }
+
+/**
+ * The one time of a simulated call, in ms since its start.
+ *
+ * With a finite `speed` it is real time, times `speed`, on an absolute schedule (late turns catch up, nothing drifts).
+ * With `Infinity` it jumps from one due event to the next: it stands still while an http request, an upgrade or a full
+ * socket is waited for (`hold`), which makes short exchanges cost no time at all and a story repeatable.
+ */
+export class Clock {
+  readonly speed: number
+  #now = 0
+  #anchorReal = performance.now()
+  #anchorNow = 0
+  #pace: number
+  #timers: Timer[] = []
+  #order = 0
+  #nextTick = Infinity
+  #tick: ((now: number) => void) | undefined
+  #eager: () => boolean = () => true
+  #holds = 0
+  #heldSince = 0
+  #sleep: NodeJS.Timeout | undefined
+  #immediate: NodeJS.Immediate | undefined
+  #turning = false
+  #stopped = false
+
+  constructor (speed: number) {
+    this.speed = speed
+    this.#pace = speed
+  }
+
+  /** Simulated ms since the call began. Never goes back, never passes an event that is still due. */
+  now (): number {
+    if (this.#turning || this.#stopped) return this.#now
+    return Math.max(this.#now, Math.min(this.#reached(), this.#due()))
+  }
+
+  /** Run `run` at the simulated time `at` (ms). Events of one time run in the order they were asked for. */
+  at (at: number, run: () => void): Cancel {
+    const timer: Timer = { at: Math.max(at, this.#now), order: this.#order++, run }
+    let index = this.#timers.length
+    while (index > 0 && this.#timers[index - 1]!.at > timer.at) index--
+    this.#timers.splice(index, 0, timer)
+    this.#reschedule()
+    return () => {
+      const found = this.#timers.indexOf(timer)
+      if (found !== -1) this.#timers.splice(found, 1)
+    }
+  }
+
+  /** Resolves after `ms` simulated ms, or at once when `signal` aborts. */
+  wait (ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve()
+    return new Promise(resolve => {
+      const done = () => {
+        cancel()
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const cancel = this.at(this.now() + ms, done)
+      signal?.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  /** Calls `tick` every 20 ms from now on: the call's one media ticker. `eager` tells whether time may be skipped at speed Infinity. */
+  startTicks (tick: (now: number) => void, eager: () => boolean): void {
+    this.#tick = tick
+    this.#eager = eager
+    this.#nextTick = this.now() + FRAME_MS
+    this.#reschedule()
+  }
+
+  stopTicks (): void {
+    this.#tick = undefined
+    this.#nextTick = Infinity
+  }
+
+  /** A peer is being waited for: at speed Infinity time stands still until the returned function is called. */
+  hold (): Cancel {
+    if (this.#holds++ === 0) this.#heldSince = performance.now()
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      this.#holds--
+      this.#reschedule()
+    }
+  }
+
+  /** A deadline for a peer: `ms` simulated, but never less than 250 real ms; at speed Infinity it is real time. */
+  timeout (ms: number, run: () => void): Cancel {
+    const real = this.speed === Infinity ? ms : Math.max(ms / this.speed, Math.min(ms, MIN_REAL_TIMEOUT_MS))
+    const handle = setTimeout(run, real)
+    return () => clearTimeout(handle)
+  }
+
+  /** Ends time: nothing runs any more. */
+  stop (): void {
+    this.#now = this.now()
+    this.#stopped = true
+    this.#timers = []
+    this.stopTicks()
+    clearTimeout(this.#sleep)
+    clearImmediate(this.#immediate)
+  }
+
+  #due (): number {
+    return Math.min(this.#nextTick, this.#timers[0]?.at ?? Infinity)
+  }
+
+  #reached (): number {
+    if (this.#pace === Infinity || this.#pace === 0) return this.#now
+    return this.#anchorNow + (performance.now() - this.#anchorReal) * this.#pace
+  }
+
+  #wantedPace (): number {
+    if (this.speed !== Infinity) return this.speed
+    if (this.#holds > 0) return performance.now() - this.#heldSince < HOLD_GRACE_MS ? 0 : HELD_PACE
+    return this.#timers.length > 0 || this.#eager() ? Infinity : IDLE_PACE
+  }
+
+  #setPace (): void {
+    const pace = this.#wantedPace()
+    if (pace === this.#pace) return
+    this.#now = Math.max(this.#now, Math.min(this.#reached(), this.#due()))
+    this.#anchorNow = this.#now
+    this.#anchorReal = performance.now()
+    this.#pace = pace
+  }
+
+  #reschedule (): void {
+    if (this.#turning || this.#stopped) return
+    clearTimeout(this.#sleep)
+    clearImmediate(this.#immediate)
+    const due = this.#due()
+    if (due === Infinity) return
+    this.#setPace()
+    if (this.#pace === Infinity) {
+      this.#immediate = setImmediate(this.#turn)
+    } else if (this.#pace === 0) {
+      this.#sleep = setTimeout(this.#turn, HOLD_GRACE_MS)
+    } else {
+      const delay = (due - this.#reached()) / this.#pace
+      if (delay <= 0) this.#immediate = setImmediate(this.#turn)
+      else this.#sleep = setTimeout(this.#turn, Math.ceil(delay))
+    }
+  }
+
+  readonly #turn = (): void => {
+    this.#setPace()
+    const limit = this.#pace === Infinity ? this.#due() : this.#reached()
+    this.#turning = true
+    try {
+      for (let burst = 0; burst < MAX_BURST && !this.#stopped; burst++) {
+        const due = this.#due()
+        if (due > limit || due === Infinity) break
+        this.#now = due
+        if (due === this.#timers[0]?.at) {
+          this.#timers.shift()!.run()
+        } else {
+          this.#nextTick += FRAME_MS
+          this.#tick?.(due)
+        }
+      }
+    } finally {
+      this.#turning = false
+    }
+    this.#reschedule()
+  }
+}

@@ -1,0 +1,209 @@
+import type { Duplex } from 'node:stream'
+import type { Clock, Cancel } from '../clock.js'
+import type { Network } from '../network.js'
+import { closePayload, encodeFrame, FrameDecoder, OPCODE, type Frame } from './frames.js'
+import { TextAssembler } from './messages.js'
+import { newKey, type Credentials } from './handshake.js'
+import { Upgrade } from './upgrade.js'
+
+/** What a socket reports to the fork that owns it. */
+export interface SocketEvents {
+  /** `quiet`: the server closed together with its 101, so nothing is to be sent, not even the metadata. */
+  open: (quiet: boolean) => void
+  refused: (text: string, status: number | undefined) => void
+  text: (text: string) => void
+  binary: (bytes: Buffer) => void
+  closed: (code: number, by: 'jambonz' | 'server') => void
+}
+
+const NORMAL = 1000
+const PROTOCOL_ERROR = 1002
+/** Recorded for a connection that ended without a close frame (never on the wire). */
+const NO_CLOSE_FRAME = 1006
+const LINGER_MS = 3_000
+
+/** A websocket client with the habits of libwebsockets in mod_audio_fork, written to the byte. */
+export class ForkSocket {
+  readonly #events: SocketEvents
+  readonly #clock: Clock
+  readonly #upgrade: Upgrade
+  readonly #decoder = new FrameDecoder()
+  readonly #assembler = new TextAssembler()
+  #socket: Duplex | undefined
+  #state: 'connecting' | 'open' | 'closed' = 'connecting'
+  #binaryMessage = false
+  #waiting: Cancel | undefined
+  #deaf = false
+  orphan = false
+
+  constructor (options: { network: Network, clock: Clock, url: string, credentials?: Credentials | undefined, delayMs: number }, events: SocketEvents) {
+    this.#events = events
+    this.#clock = options.clock
+    this.#upgrade = new Upgrade({ ...options, key: newKey() }, {
+      upgraded: (socket, rest) => this.#upgraded(socket, rest),
+      failed: (text, status) => this.#failed(text, status)
+    })
+  }
+
+  get open (): boolean {
+    return this.#state === 'open' && !this.orphan
+  }
+
+  /** False while the kernel (or the in-process peer) has not taken everything: the module's "not writable". */
+  get writable (): boolean {
+    return this.open && this.#socket!.writableLength === 0
+  }
+
+  text (payload: Buffer): void {
+    if (this.open && !this.#deaf) this.#write(OPCODE.text, payload)
+  }
+
+  binary (payload: Buffer): void {
+    if (this.open) this.#write(OPCODE.binary, payload)
+  }
+
+  /** Graceful shutdown: one empty binary frame, and nothing ever again until the server closes. */
+  shutDown (): void {
+    if (!this.open) return
+    this.#write(OPCODE.binary, Buffer.alloc(0))
+    this.#deaf = true
+  }
+
+  /** Ends the socket: close frame 1000, no reason, FIN at once. While the upgrade is unanswered it becomes an orphan instead. */
+  stop (): void {
+    if (this.#state === 'connecting') {
+      this.orphan = true
+      this.#waiting?.()
+      return
+    }
+    if (!this.open) return
+    this.#write(OPCODE.close, closePayload(NORMAL))
+    this.#finish(NORMAL, 'jambonz')
+  }
+
+  /** Drops the TCP connection without a close frame, as a crash or a dead network does. */
+  drop (): void {
+    this.#upgrade.cancel()
+    if (this.#state === 'closed') return
+    const wasOpen = this.#state === 'open'
+    this.#state = 'closed'
+    this.#release()
+    this.#socket?.destroy()
+    if (wasOpen) this.#events.closed(NO_CLOSE_FRAME, 'jambonz')
+  }
+
+  #upgraded (socket: Duplex, rest: Buffer): void {
+    this.#socket = socket
+    this.#state = 'open'
+    socket.on('data', (bytes: Buffer) => this.#read(bytes))
+    socket.on('end', () => this.#finish(NO_CLOSE_FRAME, 'server'))
+    socket.on('close', () => this.#finish(NO_CLOSE_FRAME, 'server'))
+    socket.on('error', () => this.#finish(NO_CLOSE_FRAME, 'server'))
+    if (this.orphan) return
+    // what came with the 101 is read before anything is written: a close in there gets no metadata
+    const closing = this.#closesAtOnce(rest)
+    this.#events.open(closing)
+    if (rest.length > 0) this.#read(rest, closing)
+  }
+
+  #failed (text: string, status: number | undefined): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    if (!this.orphan) this.#events.refused(text, status)
+  }
+
+  #closesAtOnce (rest: Buffer): boolean {
+    return rest.length > 1 && (rest[0]! & 0x0F) === OPCODE.close
+  }
+
+  #read (bytes: Buffer, quiet = false): void {
+    if (this.#state !== 'open') return
+    this.#decoder.push(bytes)
+    try {
+      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) {
+        this.#frame(frame, quiet)
+        if (this.#state !== 'open') return
+      }
+    } catch {
+      this.#socket!.destroy()
+      this.#finish(NO_CLOSE_FRAME, 'jambonz')
+    }
+  }
+
+  #frame (frame: Frame, quiet: boolean): void {
+    // libwebsockets complains, yet goes on
+    if (frame.masked) return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
+    switch (frame.opcode) {
+      case OPCODE.ping:
+        if (!this.orphan) this.#write(OPCODE.pong, frame.payload)
+        return
+      case OPCODE.pong:
+        if (this.#deaf) this.#write(OPCODE.binary, Buffer.alloc(0))
+        return
+      case OPCODE.close:
+        return this.#answerClose(frame.payload, quiet)
+      default:
+        return this.#message(frame)
+    }
+  }
+
+  #message (frame: Frame): void {
+    if (frame.opcode !== OPCODE.continuation) this.#binaryMessage = frame.opcode === OPCODE.binary
+    if (this.orphan) return
+    if (this.#binaryMessage) {
+      if (frame.payload.length > 0) this.#events.binary(frame.payload)
+      return
+    }
+    const text = this.#assembler.add(frame)
+    if (text !== undefined) this.#events.text(text)
+  }
+
+  #answerClose (payload: Buffer, quiet: boolean): void {
+    if (payload.length < 2) {
+      if (!quiet) this.#write(OPCODE.close, Buffer.alloc(0))
+      return this.#finish(1005, 'server')
+    }
+    const code = payload.readUInt16BE(0)
+    if (!quiet) this.#write(OPCODE.close, isValidCode(code) ? payload : closePayload(PROTOCOL_ERROR))
+    this.#finish(code, 'server')
+  }
+
+  #write (opcode: number, payload: Uint8Array): void {
+    const socket = this.#socket!
+    if (!socket.writable) return
+    socket.write(encodeFrame(opcode, payload), this.#written)
+    // at speed Infinity time waits for a peer that reads slowly
+    if (socket.writableLength > 0) this.#waiting ??= this.#clock.hold()
+  }
+
+  readonly #written = (): void => {
+    if (this.#socket!.writableLength === 0) this.#release()
+  }
+
+  #finish (code: number, by: 'jambonz' | 'server'): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#release()
+    this.#linger()
+    if (!this.orphan) this.#events.closed(code, by)
+  }
+
+  // FIN now; what the server still says is read and dropped, so that no reset can overtake our last bytes
+  #linger (): void {
+    const socket = this.#socket!
+    socket.end()
+    socket.resume()
+    const kill = setTimeout(() => socket.destroy(), LINGER_MS)
+    kill.unref()
+    socket.once('close', () => clearTimeout(kill))
+  }
+
+  #release (): void {
+    this.#waiting?.()
+    this.#waiting = undefined
+  }
+}
+
+function isValidCode (code: number): boolean {
+  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+}

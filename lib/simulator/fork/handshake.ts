@@ -1,0 +1,98 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Address } from './address.js'
+
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+const SUBPROTOCOL = 'audio.jambonz.org'
+
+/** libwebsockets gives up on header lines longer than its buffer; 3,800 bytes were seen to pass, 4,000 to fail. */
+const MAX_HEADER_LINE = 3_900
+const MAX_HEAD = 256 * 1024
+
+// mod_audio_fork's dch_lws_http_basic_auth_gen writes into char[128], 6 of which are "Basic ".
+const WHOLE_CREDENTIALS = 89
+const CUT_CREDENTIALS = 90
+const CUT_BASE64 = 120
+
+export interface Credentials { username: string, password: string }
+
+/** The server's answer to the upgrade. */
+export interface Answer { status: number, text: string, headers: Map<string, string>, rest: Buffer }
+
+/** The media server's view of an upgrade that failed: `text` is all jambonz ever learns. */
+export interface Refusal { status: number, text: string }
+
+export function newKey (): string {
+  return randomBytes(16).toString('base64')
+}
+
+/**
+ * The upgrade request byte for byte as the media server sends it: this order, this case, no port in Host, no
+ * User-Agent, no extensions; `authorization` last and in lower case.
+ */
+export function upgradeRequest (address: Address, key: string, credentials?: Credentials): string {
+  const lines = [
+    `GET ${address.path} HTTP/1.1`,
+    'Pragma: no-cache',
+    'Cache-Control: no-cache',
+    `Host: ${address.host}`,
+    `Origin: ${address.tls ? 'https' : 'http'}://${address.host}`,
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Key: ${key}`,
+    `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`,
+    'Sec-WebSocket-Version: 13'
+  ]
+  const authorization = basicAuthorization(credentials)
+  if (authorization !== undefined) lines.push(`authorization: ${authorization}`)
+  return lines.join('\r\n') + '\r\n\r\n'
+}
+
+/**
+ * HTTP Basic as the media server can send it: user and password of 89 bytes together are whole, of 90 they lose their
+ * last byte, of more there is no header at all; nor is there one when either is empty.
+ */
+export function basicAuthorization (credentials?: Credentials): string | undefined {
+  if (credentials === undefined || credentials.username === '' || credentials.password === '') return undefined
+  const pair = Buffer.from(`${credentials.username}:${credentials.password}`, 'utf8')
+  const bytes = pair.length - 1
+  if (bytes > CUT_CREDENTIALS) return undefined
+  const base64 = pair.toString('base64')
+  return `Basic ${bytes <= WHOLE_CREDENTIALS ? base64 : base64.slice(0, CUT_BASE64)}`
+}
+
+/** Reads the answer when its head is complete. `'garbage'`: not http. */
+export function readAnswer (bytes: Buffer): Answer | 'garbage' | 'too long' | undefined {
+  const start = bytes.toString('latin1', 0, Math.min(bytes.length, 5))
+  if (!'HTTP/'.startsWith(start)) return 'garbage'
+  const end = bytes.indexOf('\r\n\r\n')
+  if (end === -1) return bytes.length > MAX_HEAD ? 'too long' : undefined
+  const [statusLine, ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
+  const match = /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(statusLine!)
+  if (match === null) return 'garbage'
+  if (lines.some(line => line.length > MAX_HEADER_LINE)) return 'too long'
+  const headers = new Map<string, string>()
+  for (const line of lines) {
+    const colon = line.indexOf(':')
+    if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim())
+  }
+  return { status: Number(match[1]), text: match[2]!, headers, rest: bytes.subarray(end + 4) }
+}
+
+/** Why the media server does not take this answer, or nothing when it does. A redirect is not judged here. */
+export function judgeAnswer (answer: Answer, key: string): Refusal | undefined {
+  if (answer.status === 401) return { status: 401, text: 'HS: ws upgrade unauthorized' }
+  if (answer.status !== 101) return { status: answer.status, text: 'HS: ws upgrade response not 101' }
+  const accept = createHash('sha1').update(key + GUID).digest('base64')
+  if (answer.headers.get('sec-websocket-accept') !== accept) return { status: 101, text: 'HS: Accept hash wrong' }
+  const protocol = answer.headers.get('sec-websocket-protocol')
+  if (protocol !== undefined && protocol !== SUBPROTOCOL) return { status: 101, text: 'HS: PROTOCOL malformed' }
+  return undefined
+}
+
+/** Where a redirect leads: only absolute ws:// and http:// (or their TLS forms) are followed, `'relative'` fails. */
+export function redirection (answer: Answer): string | 'relative' | undefined {
+  if (answer.status < 300 || answer.status > 399) return undefined
+  const location = answer.headers.get('location')
+  if (location === undefined) return undefined
+  return /^(ws|http)s?:\/\//.test(location) ? location : 'relative'
+}

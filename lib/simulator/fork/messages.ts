@@ -1,0 +1,59 @@
+import { OPCODE, type Frame } from './frames.js'
+
+/** Bytes at which a fragmented text message is given up (mod_audio_fork, MAX_RECV_BUF_SIZE); one single frame has no limit. */
+const MAX_GROWN_TEXT = 665_600
+const GROW_BY = 8 * 1024
+
+/**
+ * Puts the server's text messages together the way the module does: the buffer is as large as the first frame and grows by
+ * 8 KB, and when it would pass the limit what came is forgotten and the rest is taken for a message of its own.
+ */
+export class TextAssembler {
+  #parts: Buffer[] = []
+  #length = 0
+  #capacity = 0
+
+  /** The whole text once its last frame is in. Cut at a NUL, as a C string is. */
+  add (frame: Frame): string | undefined {
+    const { payload } = frame
+    if (frame.opcode === OPCODE.text) this.#start(payload.length)
+    // after the module gave a message up, it starts again with whatever comes next
+    if (this.#parts.length === 0 && frame.opcode === OPCODE.continuation) this.#start(payload.length)
+    if (this.#capacity - this.#length < payload.length) {
+      while (this.#capacity - this.#length < payload.length) this.#capacity += GROW_BY
+      if (this.#capacity > MAX_GROWN_TEXT) {
+        this.#start(0)
+        return undefined
+      }
+    }
+    this.#parts.push(payload)
+    this.#length += payload.length
+    if (!frame.final) return undefined
+    const text = Buffer.concat(this.#parts).toString('utf8')
+    this.#start(0)
+    const nul = text.indexOf('\0')
+    return nul === -1 ? text : text.slice(0, nul)
+  }
+
+  #start (capacity: number): void {
+    this.#parts = []
+    this.#length = 0
+    this.#capacity = capacity
+  }
+}
+
+/** What the module understands of a message: its type, and its data. */
+export interface ServerMessage { type: string, message: Record<string, unknown> }
+
+/** Not JSON or not an object: nothing, it is logged and ignored. No type, or one that is no string: `json`. */
+export function parseServerMessage (text: string): ServerMessage | undefined {
+  let message: unknown
+  try {
+    message = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof message !== 'object' || message === null) return undefined
+  const record = message as Record<string, unknown>
+  return { type: typeof record.type === 'string' ? record.type : 'json', message: record }
+}

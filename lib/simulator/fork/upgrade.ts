@@ -1,0 +1,120 @@
+import type { Duplex } from 'node:stream'
+import type { Cancel, Clock } from '../clock.js'
+import type { Network } from '../network.js'
+import { splitAddress, type Address } from './address.js'
+import { judgeAnswer, readAnswer, redirection, upgradeRequest, type Answer, type Credentials } from './handshake.js'
+
+/** No SYN-ACK, or no HTTP answer, within this time: the media server gives up. */
+const CONNECT_TIMEOUT_MS = 10_000
+/** The whole request; a longer one goes out cut off and is never answered. */
+const MAX_REQUEST = 4_095
+const MAX_REDIRECTS = 3
+
+export interface UpgradeEvents {
+  upgraded: (socket: Duplex, rest: Buffer) => void
+  failed: (text: string, status: number | undefined) => void
+}
+
+interface UpgradeOptions { network: Network, clock: Clock, url: string, credentials?: Credentials | undefined, key: string, delayMs: number }
+
+/** One attempt to open an audio socket; jambonz makes only one. */
+export class Upgrade {
+  readonly #options: UpgradeOptions
+  readonly #events: UpgradeEvents
+  #socket: Duplex | undefined
+  #timeout: Cancel | undefined
+  #delay: Cancel | undefined
+  #held: Cancel | undefined
+  #redirects = 0
+  #over = false
+
+  constructor (options: UpgradeOptions, events: UpgradeEvents) {
+    this.#options = options
+    this.#events = events
+    if (options.delayMs > 0) {
+      this.#delay = options.clock.at(options.clock.now() + options.delayMs, () => this.#open(options.url))
+    } else {
+      this.#open(options.url)
+    }
+  }
+
+  /** Gives up without a word. */
+  cancel (): void {
+    this.#over = true
+    this.#settle()
+    this.#socket?.destroy()
+  }
+
+  #open (url: string): void {
+    const address = splitAddress(url)
+    // the module only logs these; no event reaches jambonz, yet someone has to end the wait of a test
+    if (address === undefined) return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme'))
+    this.#held = this.#options.clock.hold()
+    this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () => this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect'))
+    let connected = false
+    const socket = this.#options.network.connect(address, () => {
+      connected = true
+      const request = upgradeRequest(address, this.#options.key, this.#options.credentials)
+      socket.write(request.slice(0, MAX_REQUEST), 'utf8')
+    })
+    this.#socket = socket
+    this.#listen(socket, address)
+  }
+
+  #listen (socket: Duplex, address: Address): void {
+    let received: Buffer = Buffer.alloc(0)
+    const onData = (bytes: Buffer) => {
+      received = Buffer.concat([received, bytes])
+      const answer = readAnswer(received)
+      if (answer === undefined) return
+      socket.off('data', onData)
+      socket.off('error', onError)
+      socket.off('close', onClose)
+      if (typeof answer === 'string') return this.#fail(answer === 'garbage' ? 'read failed' : 'problems parsing header')
+      this.#answered(socket, answer)
+    }
+    const onError = (error: NodeJS.ErrnoException) => this.#fail(errorText(error, address))
+    const onClose = () => this.#fail('read failed')
+    socket.on('data', onData)
+    socket.on('error', onError)
+    socket.on('close', onClose)
+  }
+
+  #answered (socket: Duplex, answer: Answer): void {
+    const location = redirection(answer)
+    if (location !== undefined && this.#redirects++ < MAX_REDIRECTS) {
+      if (location === 'relative') return this.#fail('HS: Redirect failed', answer.status)
+      this.#settle()
+      socket.on('error', () => {})
+      socket.destroy()
+      return this.#open(location)
+    }
+    const refusal = judgeAnswer(answer, this.#options.key)
+    if (refusal !== undefined) return this.#fail(refusal.text, refusal.status)
+    if (this.#over) return
+    this.#over = true
+    this.#settle()
+    this.#events.upgraded(socket, answer.rest)
+  }
+
+  #fail (text: string, status?: number): void {
+    if (this.#over) return
+    this.#over = true
+    this.#settle()
+    this.#socket?.on('error', () => {})
+    this.#socket?.destroy()
+    this.#events.failed(text, status)
+  }
+
+  #settle (): void {
+    this.#delay?.()
+    this.#timeout?.()
+    this.#held?.()
+  }
+}
+
+function errorText (error: NodeJS.ErrnoException, address: Address): string {
+  if (error.code === 'ECONNREFUSED') return `conn fail: 111 (${address.host}:${address.port} refused)`
+  if (error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN') return `dns failed: ${address.host}`
+  return `read failed (${error.code ?? error.message})`
+}

@@ -1,0 +1,48 @@
+import { request, type Agent, type IncomingMessage } from 'node:http'
+import { request as requestTls } from 'node:https'
+import type { Clock } from '../clock.js'
+
+/** One request as it goes out: headers in their order and case. */
+export interface Outgoing { url: URL, path: string, method: string, headers: Record<string, string>, body: string | undefined }
+
+export interface Incoming { status: number, headers: IncomingMessage['headers'], body: string }
+
+const MAX_REPLY = 10 * 1024 * 1024
+
+/** The peer did not begin to answer in time. */
+export class TimeoutError extends Error {
+  override name = 'TimeoutError'
+}
+
+/** Sends one http request and reads the whole answer. `timeoutMs` (simulated) is for the head, as undici's headersTimeout. */
+export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeoutMs: number): Promise<Incoming> {
+  const { url, path, method, headers, body } = outgoing
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'https:' ? requestTls : request
+    const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
+    let cancel = () => {}
+    // jambonz queues requests to one host; waiting for its turn does not count
+    outbound.on('socket', () => {
+      cancel = clock.timeout(timeoutMs, () => outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`)))
+    })
+    outbound.on('error', error => {
+      cancel()
+      reject(Object.assign(error, { reused: outbound.reusedSocket }))
+    })
+    outbound.on('response', response => {
+      const chunks: Buffer[] = []
+      let length = 0
+      response.on('data', (chunk: Buffer) => {
+        length += chunk.length
+        if (length > MAX_REPLY) outbound.destroy(new Error(`reply of more than ${MAX_REPLY} bytes`))
+        else chunks.push(chunk)
+      })
+      response.on('error', reject)
+      response.on('end', () => {
+        cancel()
+        resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString('utf8') })
+      })
+    })
+    outbound.end(body)
+  })
+}

@@ -1,0 +1,158 @@
+import type { Agent } from 'node:http'
+import type { Clock } from '../clock.js'
+import { SIM_REQUEST } from '../errors.js'
+import { targetOf, type Network } from '../network.js'
+import type { RequestRecord } from '../types.js'
+import { exchange, TimeoutError, type Incoming, type Outgoing } from './exchange.js'
+import { RetryPolicy, type Failure } from './retries.js'
+import { signatureHeader } from './signature.js'
+import { snakeCaseKeys } from './snakeCase.js'
+
+/** A hook as a verb names it. */
+export type Hook = string | { url: string, method?: string }
+
+export interface RequestorOptions {
+  network: Network
+  clock: Clock
+  /** Absolute url of the application's webhook: its origin is what relative hooks and sockets are resolved against. */
+  url: string
+  credentials: { username: string, password: string } | undefined
+  secret: string
+  timeoutMs: number
+  headers: Record<string, string>
+  record: (request: RequestRecord) => void
+}
+
+const OK = [200, 202, 204]
+const RESET_ON_REUSE = 'ECONNRESET'
+
+interface Prepared { kind: RequestRecord['kind'], outgoing: Outgoing, payload: unknown, agent: Agent }
+
+/** Posts webhooks, hooks and status events the way jambonz' HttpRequestor does. */
+export class Requestor {
+  readonly baseUrl: string
+  readonly credentials: RequestorOptions['credentials']
+  readonly #options: RequestorOptions
+  readonly #agents = new Map<string, Agent>()
+
+  constructor (options: RequestorOptions) {
+    this.#options = options
+    this.baseUrl = new URL(options.url).origin
+    this.credentials = options.credentials
+  }
+
+  /** The same requestor for another application host (an absolute redirect): the credentials stay behind. */
+  movedTo (url: string): Requestor {
+    return new Requestor({ ...this.#options, url, credentials: undefined })
+  }
+
+  /** The JSON of the reply, or `''`. Raises FST_JAMBONZ_SIM_REQUEST for anything but 200, 202, 204 after the retries. */
+  async request (kind: RequestRecord['kind'], hook: Hook, params: object, extra: { method?: string, times?: number } = {}): Promise<unknown> {
+    const prepared = this.#prepare(kind, hook, params, extra.method)
+    const policy = new RetryPolicy(prepared.outgoing.url.hash)
+    const release = this.#options.clock.hold()
+    try {
+      for (let repeat = 1; repeat < (extra.times ?? 1); repeat++) await this.#attempt(prepared, 1)
+      for (let attempt = 1; ; attempt++) {
+        const outcome = await this.#attempt(prepared, attempt)
+        if ('reply' in outcome) return outcome.reply
+        const delay = policy.next(attempt, outcome.failure)
+        if (delay === undefined) throw new SIM_REQUEST(`${kind} ${prepared.outgoing.method} ${prepared.outgoing.path} ${outcome.text}`)
+        await this.#options.clock.wait(delay)
+      }
+    } finally {
+      release()
+    }
+  }
+
+  close (): void {
+    for (const agent of this.#agents.values()) agent.destroy()
+  }
+
+  #prepare (kind: RequestRecord['kind'], hook: Hook, params: object, forced?: string): Prepared {
+    const given = typeof hook === 'string' ? hook : hook.url
+    const method = (forced ?? (typeof hook === 'string' ? 'POST' : hook.method ?? 'POST')).toUpperCase()
+    const relative = given.startsWith('/')
+    const url = this.#resolve(given)
+    const payload: unknown = JSON.parse(JSON.stringify(snakeCaseKeys(params)))
+    const body = JSON.stringify(payload)
+    const { credentials, secret, headers } = this.#options
+    return {
+      kind,
+      payload: method === 'POST' ? payload : undefined,
+      agent: this.#agent(url),
+      outgoing: {
+        url,
+        method,
+        // a relative hook goes out as it stands, its fragment included
+        path: relative ? given : url.pathname + url.search,
+        body: method === 'POST' ? body : undefined,
+        headers: {
+          host: url.host,
+          'Jambonz-Signature': signatureHeader(body, secret),
+          ...(credentials !== undefined && { Authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}` }),
+          ...headers,
+          ...(method === 'POST' && { 'Content-Type': 'application/json', 'content-length': String(Buffer.byteLength(body)) })
+        }
+      }
+    }
+  }
+
+  #resolve (given: string): URL {
+    try {
+      return new URL(given.startsWith('/') ? this.baseUrl + given : given)
+    } catch {
+      throw new SIM_REQUEST(`hook '${given}': jambonz needs a path that begins with a slash, or an absolute http(s) url`)
+    }
+  }
+
+  #agent (url: URL): Agent {
+    const existing = this.#agents.get(url.origin)
+    if (existing !== undefined) return existing
+    const agent = this.#options.network.agent(targetOf(url))
+    this.#agents.set(url.origin, agent)
+    return agent
+  }
+
+  async #attempt (prepared: Prepared, attempt: number): Promise<{ reply: unknown } | { failure: Failure, text: string }> {
+    const { clock, timeoutMs, record } = this.#options
+    const { outgoing, payload, kind } = prepared
+    const begun = performance.now()
+    const entry: RequestRecord = {
+      kind, method: outgoing.method, url: outgoing.url.href, headers: outgoing.headers, payload, status: undefined, reply: undefined, atMs: Math.round(clock.now()), latencyMs: 0, attempt
+    }
+    try {
+      const incoming = await this.#send(prepared, timeoutMs)
+      entry.status = incoming.status
+      if (!OK.includes(incoming.status)) {
+        return { failure: { status: incoming.status }, text: `answered ${incoming.status}` }
+      }
+      entry.reply = parseReply(incoming)
+      return { reply: entry.reply ?? '' }
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      entry.error = message === '' ? code ?? 'failed' : message
+      return { failure: { code, timedOut: error instanceof TimeoutError }, text: `failed: ${entry.error}` }
+    } finally {
+      entry.latencyMs = Math.round((performance.now() - begun) * 10) / 10
+      record(entry)
+    }
+  }
+
+  // a kept-alive connection may die just as it is used again: undici sends once more, without counting it as an attempt
+  async #send ({ outgoing, agent }: Prepared, timeoutMs: number): Promise<Incoming> {
+    const { clock } = this.#options
+    try {
+      return await exchange(outgoing, agent, clock, timeoutMs)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== RESET_ON_REUSE || (error as { reused?: boolean }).reused !== true) throw error
+      return await exchange(outgoing, agent, clock, timeoutMs)
+    }
+  }
+}
+
+// only a json content type counts; a body that is no json fails the request, as undici's body.json() does
+function parseReply ({ headers, body }: Incoming): unknown {
+  if (headers['content-type']?.includes('application/json') !== true) return undefined
+  return JSON.parse(body)
+}

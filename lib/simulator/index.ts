@@ -1,0 +1,23 @@
+import { SimulatedCall } from './call.js'
+import type { SimulateCallOptions } from './types.js'
+
+export { SimulatedCall } from './call.js'
+export type { Speech } from './audio/load.js'
+export { speechLike } from './audio/generate.js'
+export { parseWav, wavOf } from './audio/wav.js'
+export type { Faults } from './faults.js'
+export * from './errors.js'
+export type {
+  AppLike, BLeg, CallStory, EventName, EventPayloads, Heard, ListenRecord, PlayDone, Press, RequestRecord, SimulateCallOptions, SimulatorEvent, Transcript, VerbRecord
+} from './types.js'
+
+/**
+ * Simulates one phone call through jambonz: posts the webhook, runs the verbs, streams the audio, calls the hooks.
+ *
+ *     const story = await simulateCall({ app: fastify, hook: '/voicemail', press: '#' })
+ *
+ * Wrong options raise FST_JAMBONZ_SIM_OPTIONS at once; whatever goes wrong in the call is in `story.errors`.
+ */
+export function simulateCall (options: SimulateCallOptions): SimulatedCall {
+  return new SimulatedCall(options)
+}

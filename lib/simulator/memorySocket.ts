@@ -1,0 +1,128 @@
+import { Duplex } from 'node:stream'
+
+/** Bytes one side may be ahead of the other, as the kernel's buffers would allow. */
+const WINDOW = 256 * 1024
+
+/**
+ * One end of a connection inside the process. It looks enough like a net.Socket for node:http and ws: written bytes arrive
+ * in a later turn, a full window blocks the writer, FIN and reset come through.
+ */
+class MemorySocket extends Duplex {
+  readonly remoteAddress = '127.0.0.1'
+  readonly remoteFamily = 'IPv4'
+  readonly localAddress = '127.0.0.1'
+  readonly remotePort: number
+  readonly localPort: number
+  #peer: MemorySocket | undefined
+  #inbox: Buffer[] = []
+  #waiting = 0
+  #ended = false
+  #endPushed = false
+  #scheduled = false
+  #blocked: (() => void) | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (remotePort: number, localPort: number) {
+    super({ allowHalfOpen: false })
+    this.remotePort = remotePort
+    this.localPort = localPort
+  }
+
+  pair (peer: MemorySocket): void {
+    this.#peer = peer
+  }
+
+  // node:http and ws call these on every socket
+  setNoDelay (): this { return this }
+  setKeepAlive (): this { return this }
+  ref (): this { return this }
+  unref (): this { return this }
+
+  setTimeout (ms: number, onTimeout?: () => void): this {
+    clearTimeout(this.#timer)
+    if (onTimeout !== undefined) this.once('timeout', onTimeout)
+    if (ms > 0) this.#timer = setTimeout(() => this.emit('timeout'), ms).unref()
+    return this
+  }
+
+  address (): { address: string, family: string, port: number } {
+    return { address: this.localAddress, family: 'IPv4', port: this.localPort }
+  }
+
+  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    const peer = this.#peer!
+    if (peer.destroyed) return callback(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
+    this.#timer?.refresh()
+    peer.#receive(chunk)
+    if (peer.#waiting > WINDOW) peer.#blocked = callback
+    else callback()
+  }
+
+  override _final (callback: () => void): void {
+    this.#peer!.#receiveEnd()
+    callback()
+  }
+
+  override _read (): void {
+    this.#schedule()
+  }
+
+  override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+    clearTimeout(this.#timer)
+    this.#inbox = []
+    this.#peer!.#receiveEnd()
+    const blocked = this.#blocked
+    this.#blocked = undefined
+    blocked?.()
+    callback(error)
+  }
+
+  #receive (chunk: Buffer): void {
+    this.#inbox.push(chunk)
+    this.#waiting += chunk.length
+    this.#schedule()
+  }
+
+  #receiveEnd (): void {
+    this.#ended = true
+    this.#schedule()
+  }
+
+  #schedule (): void {
+    if (this.#scheduled || this.destroyed) return
+    this.#scheduled = true
+    process.nextTick(() => this.#deliver())
+  }
+
+  #deliver (): void {
+    this.#scheduled = false
+    if (this.destroyed) return
+    let wanted = true
+    while (wanted && this.#inbox.length > 0) {
+      const chunk = this.#inbox.shift()!
+      this.#waiting -= chunk.length
+      wanted = this.push(chunk)
+    }
+    if (this.#waiting <= WINDOW && this.#blocked !== undefined) {
+      const blocked = this.#blocked
+      this.#blocked = undefined
+      blocked()
+    }
+    if (this.#ended && this.#inbox.length === 0 && !this.#endPushed) {
+      this.#endPushed = true
+      this.push(null)
+    }
+  }
+}
+
+let nextPort = 49_152
+
+/** Both ends of a connection inside the process. */
+export function memorySocket (): [Duplex, Duplex] {
+  nextPort = nextPort === 65_535 ? 49_152 : nextPort + 1
+  const client = new MemorySocket(80, nextPort)
+  const server = new MemorySocket(nextPort, 80)
+  client.pair(server)
+  server.pair(client)
+  return [client, server]
+}

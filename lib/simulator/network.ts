@@ -1,0 +1,77 @@
+import { Agent, type Server } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
+import { connect as connectTcp } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls, Server as TlsServer } from 'node:tls'
+import { memorySocket } from './memorySocket.js'
+
+export interface Target { host: string, port: number, tls: boolean }
+
+/** How a call reaches its application: over TCP, or inside this process. */
+export interface Network {
+  /** A byte stream to the target; `connected` is called once it stands. Errors come as the stream's `error`. */
+  connect (target: Target, connected: () => void): Duplex
+  /** An agent of one connection at a time, as jambonz' http client keeps one per webhook host. */
+  agent (target: Target): Agent
+}
+
+/** Real TCP and TLS. Certificates are not checked: a desk has self-signed ones. */
+export class TcpNetwork implements Network {
+  connect ({ host, port, tls }: Target, connected: () => void): Duplex {
+    if (!tls) {
+      const socket = connectTcp({ host, port, noDelay: true }, connected)
+      return socket.setKeepAlive(true, 55_000)
+    }
+    return connectTls({ host, port, servername: isName(host) ? host : '', rejectUnauthorized: false }, connected)
+  }
+
+  agent ({ tls }: Target): Agent {
+    return tls ? new TlsAgent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false }) : new Agent({ keepAlive: true, maxSockets: 1 })
+  }
+}
+
+/**
+ * Connections handed straight to a node:http server of this process (Fastify's, Express', …), which sees the same bytes as
+ * over TCP, without a port being open. Only `origin` (host and port) leads there; everything else goes over TCP.
+ */
+export class InProcessNetwork implements Network {
+  readonly #server: Server
+  readonly #origin: Target
+  readonly #tcp = new TcpNetwork()
+
+  constructor (server: Server, origin: Target) {
+    this.#server = server
+    this.#origin = origin
+  }
+
+  connect (target: Target, connected: () => void): Duplex {
+    return this.#isInside(target) ? this.#connectServer(connected) : this.#tcp.connect(target, connected)
+  }
+
+  agent (target: Target): Agent {
+    if (!this.#isInside(target)) return this.#tcp.agent(target)
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    return Object.assign(agent, { createConnection: () => this.#connectServer(() => {}) })
+  }
+
+  #isInside ({ host, port }: Target): boolean {
+    return host === this.#origin.host && port === this.#origin.port
+  }
+
+  #connectServer (connected: () => void): Duplex {
+    const [ours, theirs] = memorySocket()
+    this.#server.emit(this.#server instanceof TlsServer ? 'secureConnection' : 'connection', theirs)
+    queueMicrotask(connected)
+    return ours
+  }
+}
+
+/** Host and port of a url, the scheme's own port included. */
+export function targetOf (url: URL): Target {
+  const tls = url.protocol === 'https:' || url.protocol === 'wss:'
+  return { host: url.hostname, port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }
+}
+
+function isName (host: string): boolean {
+  return !/^[\d.]+$/.test(host)
+}

@@ -1,0 +1,128 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { Server } from 'node:http'
+import { speechLike } from './audio/generate.js'
+import { loadSpeech } from './audio/load.js'
+import { SIM_OPTIONS } from './errors.js'
+import type { Faults } from './faults.js'
+import { InProcessNetwork, TcpNetwork, targetOf, type Network } from './network.js'
+import { parsePress, type KeyPress } from './session/press.js'
+import type { AppLike, BLeg, SimulateCallOptions, SimulatorEvent, Transcript } from './types.js'
+
+const DEFAULT_PUBLIC_URL = 'http://127.0.0.1'
+const DEFAULT_SPEECH_SECONDS = 3
+const DEFAULT_PATIENCE_MS = 2_000
+const DEFAULT_KEEP_BYTES = 32 * 1024 * 1024
+const HTTP_TIMEOUT_MS = 10_000
+const DEADLINE_MS = 60_000
+const REAL_TIME_DEADLINE_MS = 600_000
+
+/** Every option with its value. */
+export interface ResolvedOptions {
+  network: Network
+  ready: () => Promise<void>
+  url: string
+  webhookMethod: 'POST' | 'GET'
+  statusHook: string | undefined
+  call: { direction: 'inbound' | 'outbound', callSid: string, accountSid: string, applicationSid: string, from: string, to: string, callerName: string | undefined }
+  secret: string
+  credentials: { username: string, password: string } | undefined
+  env: Record<string, unknown> | undefined
+  speech: Int16Array
+  speakAt: 'listen' | 'answer'
+  presses: KeyPress[]
+  transcripts: Transcript[]
+  hangUpAfterMs: number | undefined
+  patienceMs: number
+  bLeg: BLeg
+  callRate: number
+  speed: number
+  faults: Faults
+  httpTimeoutMs: number
+  deadlineMs: number
+  signal: AbortSignal | undefined
+  keepAudio: number
+  onEvent: ((event: SimulatorEvent) => void) | undefined
+}
+
+/** Checks and fills in. Raises FST_JAMBONZ_SIM_OPTIONS or FST_JAMBONZ_SIM_AUDIO, naming what is wrong. */
+export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
+  const { url, network, ready } = resolveTarget(options)
+  const speed = options.speed ?? Infinity
+  if (!(speed > 0)) throw new SIM_OPTIONS(`speed ${String(speed)} must be above 0: 1 is real time, Infinity as fast as possible`)
+  const callRate = options.callRate ?? 8_000
+  if (!Number.isInteger(callRate) || callRate % 8_000 !== 0 || callRate <= 0) throw new SIM_OPTIONS(`callRate ${String(callRate)} must be a multiple of 8000 Hz`)
+  return Object.freeze<ResolvedOptions>({
+    network,
+    ready,
+    url,
+    webhookMethod: options.webhookMethod ?? 'POST',
+    statusHook: options.statusHook === undefined ? undefined : absolute(options.statusHook, url, 'statusHook'),
+    call: {
+      direction: options.direction ?? 'inbound',
+      callSid: options.callSid ?? randomUUID(),
+      accountSid: options.accountSid ?? randomUUID(),
+      applicationSid: options.applicationSid ?? randomUUID(),
+      from: options.from ?? '15550100',
+      to: options.to ?? '15550199',
+      callerName: options.callerName
+    },
+    secret: options.webhookSecret ?? randomBytes(16).toString('hex'),
+    credentials: options.webhookAuth,
+    env: options.env,
+    speech: options.speech === null ? new Int16Array(0) : loadSpeech(options.speech ?? defaultSpeech(), callRate),
+    speakAt: options.speakAt ?? 'listen',
+    presses: parsePress(options.press),
+    transcripts: (options.transcripts ?? []).map(transcript => typeof transcript === 'string' ? { text: transcript } : transcript),
+    hangUpAfterMs: positive('hangUpAfterMs', options.hangUpAfterMs),
+    patienceMs: positive('patienceMs', options.patienceMs) ?? (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
+    bLeg: options.bLeg ?? {},
+    callRate,
+    speed,
+    faults: options.faults ?? {},
+    httpTimeoutMs: positive('httpTimeoutMs', options.httpTimeoutMs) ?? HTTP_TIMEOUT_MS,
+    deadlineMs: positive('timeoutMs', options.timeoutMs) ?? (speed < 10 ? REAL_TIME_DEADLINE_MS : DEADLINE_MS),
+    signal: options.signal,
+    keepAudio: options.keepAudio === false ? 0 : options.keepAudio === true ? DEFAULT_KEEP_BYTES : options.keepAudio ?? DEFAULT_KEEP_BYTES,
+    onEvent: options.onEvent
+  })
+}
+
+function defaultSpeech (): { pcm: Int16Array, sampleRate: number } {
+  const { samples, sampleRate } = speechLike(DEFAULT_SPEECH_SECONDS, 8_000)
+  return { pcm: samples, sampleRate }
+}
+
+function resolveTarget (options: SimulateCallOptions): { url: string, network: Network, ready: () => Promise<void> } {
+  const { app, hook } = options
+  if (app === undefined) {
+    if (options.url === undefined) throw new SIM_OPTIONS('nobody to call: give url (http://127.0.0.1:3000/voicemail), or app and hook')
+    return { url: absolute(options.url, undefined, 'url'), network: new TcpNetwork(), ready: () => Promise.resolve() }
+  }
+  if (options.url !== undefined) throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
+  if (typeof hook !== 'string' || !hook.startsWith('/')) throw new SIM_OPTIONS('with app, hook must be the path of its call webhook and begin with a slash')
+  const server = app instanceof Server ? app : (app as AppLike).server
+  if (!(server instanceof Server) && !isServer(server)) throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
+  const publicUrl = absolute(options.publicUrl ?? DEFAULT_PUBLIC_URL, undefined, 'publicUrl')
+  const ready = async () => { await (app as AppLike).ready?.() }
+  return { url: new URL(publicUrl).origin + hook, network: new InProcessNetwork(server as Server, targetOf(new URL(publicUrl))), ready }
+}
+
+// an https.Server is no http.Server, yet takes connections the same way
+function isServer (server: unknown): boolean {
+  return typeof server === 'object' && server !== null && 'emit' in server && 'listen' in server
+}
+
+function absolute (url: string, base: string | undefined, option: string): string {
+  try {
+    const parsed = new URL(url, base)
+    if (parsed.protocol === 'http:' || parsed.protocol === 'https:') return parsed.href
+  } catch {
+    // said below, for every wrong url alike
+  }
+  throw new SIM_OPTIONS(`${option} '${url}' must be an absolute http:// or https:// url`)
+}
+
+function positive (option: string, value: number | undefined): number | undefined {
+  if (value !== undefined && !(value >= 0)) throw new SIM_OPTIONS(`${option} ${String(value)} must be a number of ms, 0 or more`)
+  return value
+}

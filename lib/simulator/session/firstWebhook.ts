@@ -1,0 +1,28 @@
+import { parseApplication, type VerbData } from '../verbs/application.js'
+import type { Session } from './session.js'
+
+const DEFAULTS = {
+  synthesizer: { vendor: 'google', language: 'en-US', voice: 'en-US-Standard-C' },
+  recognizer: { vendor: 'google', language: 'en-US' }
+}
+
+/**
+ * Asks the application what to do with the call. An inbound call asks while it rings; one dialled through the REST api asks
+ * once it is answered (feature-server lib/middleware.js, lib/tasks/rest_dial.js).
+ */
+export async function firstWebhook (session: Session): Promise<VerbData[]> {
+  const { info, options, requestor } = session
+  const { url, webhookMethod, env, call, faults } = options
+  const settings = { defaults: DEFAULTS, ...(env !== undefined && { env_vars: env }) }
+  let params: object
+  if (call.direction === 'inbound') {
+    params = { ...(webhookMethod === 'POST' && { sip: info.sip() }), ...info.own(), service_provider_sid: call.accountSid, ...settings }
+  } else {
+    session.notify('trying', 100, 'Trying')
+    session.notify('ringing', 180, 'Ringing')
+    session.answer()
+    params = { ...info.toJSON(), ...settings }
+  }
+  const reply = await requestor.request('webhook', { url, method: webhookMethod }, params, { times: faults.duplicateWebhook === true ? 2 : 1 })
+  return parseApplication(reply === '' ? [] : reply)
+}

@@ -1,0 +1,39 @@
+import { wavOf } from '../audio/wav.js'
+import type { Leg } from '../media/leg.js'
+import type { CallStory, Heard, ListenRecord, RequestRecord, VerbRecord } from '../types.js'
+
+const MAX_RECORDS = 10_000
+
+/** Collects what happens; each list is bounded. */
+export class Story {
+  readonly requests: RequestRecord[] = []
+  readonly verbs: VerbRecord[] = []
+  readonly listens: ListenRecord[] = []
+  readonly legs: CallStory['legs'] = []
+  readonly marks: Heard['marks'] = []
+  readonly errors: string[] = []
+  hangupBy: CallStory['hangupBy'] = 'nobody'
+
+  request (record: RequestRecord): void {
+    if (this.requests.length < MAX_RECORDS) this.requests.push(record)
+  }
+
+  verb (record: VerbRecord): void {
+    if (this.verbs.length < MAX_RECORDS) this.verbs.push(record)
+  }
+
+  error (text: string): void {
+    if (this.errors.length < MAX_RECORDS) this.errors.push(text)
+  }
+
+  finish (callSid: string, leg: Leg, durationMs: number): CallStory {
+    const { requests, verbs, listens, legs, errors, hangupBy } = this
+    return { callSid, requests, verbs, listens, legs, heard: heardBy(leg, this.marks), hangupBy, durationMs, errors }
+  }
+}
+
+/** What a leg has heard so far. */
+export function heardBy (leg: Leg, marks: Heard['marks']): Heard {
+  const pcm = leg.heard.audio()
+  return { pcm, sampleRate: leg.rate, marks: [...marks], wav: () => wavOf(pcm, leg.rate) }
+}

@@ -1,0 +1,177 @@
+import type { Speech } from './audio/load.js'
+import type { Faults } from './faults.js'
+
+/** Something with a node:http server: a Fastify or an http.Server instance. */
+export interface AppLike { server?: unknown, ready?: () => unknown }
+
+/** A caller's key presses: `'#'` (once the speech is over), `'1@2s'`, `'#@3500ms'`, or a list. Times count from when the application first listens. */
+export type Press = string | { digits: string, atMs?: number } | Array<string | { digits: string, atMs?: number }>
+
+/** What the caller is taken to say, for gather (speech) and transcribe. Times count as in `Press`. */
+export interface Transcript { text: string, atMs?: number, confidence?: number }
+
+/** How a leg dialled out behaves. Defaults: answers after 1 s, speaks a second speech-like signal, hangs up after it. */
+export interface BLeg {
+  /** `false`: rings until the dial's timeout; a number: fails with this SIP status (486 is busy). */
+  answer?: boolean | number
+  answerAfterMs?: number
+  speech?: Speech | null
+  hangUpAfterMs?: number
+}
+
+export interface SimulateCallOptions {
+  /** Absolute url of the application's call webhook. */
+  url?: string
+  /** Instead of a url: an application of this process; nothing goes over the network. */
+  app?: unknown
+  /** Path of the call webhook, with `app`. */
+  hook?: string
+  /** With `app`: the address the application believes to have; socket and hook urls that begin with it lead to `app`. Default `http://127.0.0.1`. */
+  publicUrl?: string
+  webhookMethod?: 'POST' | 'GET'
+  /** Path or absolute url of the call status hook; none by default. */
+  statusHook?: string
+  from?: string
+  to?: string
+  callerName?: string
+  callSid?: string
+  accountSid?: string
+  applicationSid?: string
+  direction?: 'inbound' | 'outbound'
+  /** Signs every request; jambonz always signs, so without it a random secret is used. */
+  webhookSecret?: string
+  /** HTTP Basic of the webhooks; sockets with a relative url get them in place of the verb's wsAuth. */
+  webhookAuth?: { username: string, password: string }
+  /** Application environment variables, sent in the first webhook as `env_vars`. */
+  env?: Record<string, unknown>
+  /** What the caller says once the application listens. Default: 3 s of a speech-like signal; `null`: nothing. */
+  speech?: Speech | null
+  /** When the caller begins to speak: with the first listen (default), or at the answer. */
+  speakAt?: 'listen' | 'answer'
+  press?: Press
+  transcripts?: Array<string | Transcript>
+  /** The caller hangs up this long after the answer (simulated ms). */
+  hangUpAfterMs?: number
+  /** The caller hangs up when, with nothing left to say or press, he has heard nothing from a listen for this long. Default 2000; Infinity with `hangUpAfterMs`. */
+  patienceMs?: number
+  bLeg?: BLeg
+  /** Hz of the call's audio: 8000 (default, PCMU/PCMA), 16000 for a wideband call. */
+  callRate?: number
+  /** 1 = real time, 20 = twenty times faster, Infinity (default) = as fast as the peer takes it. */
+  speed?: number
+  /** How jambonz and its network misbehave. */
+  faults?: Faults
+  /** http time-out of jambonz (simulated ms; at speed Infinity real ms). Default 10 000. */
+  httpTimeoutMs?: number
+  /** Real ms after which the whole call is torn down. Default 60 000 (at speed 1: 600 000). */
+  timeoutMs?: number
+  signal?: AbortSignal
+  /** Bytes of audio kept per socket and of what was heard; `false`: none. Default 32 MiB. */
+  keepAudio?: boolean | number
+  /** Each event as it happens, before any other listener. */
+  onEvent?: (event: SimulatorEvent) => void
+}
+
+export interface RequestRecord {
+  kind: 'webhook' | 'hook' | 'status'
+  method: string
+  url: string
+  headers: Record<string, string>
+  /** The JSON as posted; undefined for GET. */
+  payload: unknown
+  /** undefined: no answer came, see `error`. */
+  status: number | undefined
+  reply: unknown
+  error?: string
+  /** Simulated ms since the call began. */
+  atMs: number
+  /** Real ms. */
+  latencyMs: number
+  attempt: number
+}
+
+export interface VerbRecord {
+  verb: string
+  data: Record<string, unknown>
+  startedAtMs: number
+  endedAtMs: number | undefined
+  note?: string
+}
+
+export interface PlayDone { id?: unknown, playbackSeconds: string, playbackMilliseconds: string, playbackLastOffsetPos: string }
+
+export interface ListenRecord {
+  url: string
+  /** The call sid in the metadata: of the B leg when nested in dial. */
+  callSid: string
+  role: 'listen' | 'dial' | 'background'
+  mixType: 'mono' | 'stereo' | 'mixed'
+  sampleRate: number
+  metadata: Record<string, unknown>
+  /** Exactly the bytes of the first text frame. */
+  metadataText: string
+  refused: { status: number | undefined, text: string } | undefined
+  startedAtMs: number
+  openedAtMs: number | undefined
+  closedAtMs: number | undefined
+  closeCode: number | undefined
+  closedBy: 'jambonz' | 'server' | undefined
+  /** The server answered the upgrade after the call was over: a socket without metadata, audio or close. */
+  orphan: boolean
+  /** The 2 s buffer overran at least once. */
+  overrun: boolean
+  /** Real ms from the start of the listen to its first audio frame. */
+  firstAudioMs: number | undefined
+  sent: { frames: number, bytes: number, sha256: string, pcm: Buffer | undefined, texts: string[] }
+  /** Text messages of the server, parsed when they were JSON. */
+  received: unknown[]
+  /** Bytes of binary frames from the server, and how many of them the media server swallowed unplayed. */
+  receivedAudio: { bytes: number, swallowed: number }
+  marks: Array<{ name: string, event: 'playout' | 'cleared', atMs: number }>
+  playDone: PlayDone[]
+}
+
+export interface Heard {
+  pcm: Buffer
+  sampleRate: number
+  /** The whole as a WAV file. */
+  wav: () => Buffer
+  marks: Array<{ name: string, event: 'playout' | 'cleared', atMs: number }>
+}
+
+/** All that happened, as plain data. */
+export interface CallStory {
+  callSid: string
+  requests: RequestRecord[]
+  verbs: VerbRecord[]
+  listens: ListenRecord[]
+  legs: Array<{ callSid: string, parentCallSid: string, status: string, durationMs: number }>
+  heard: Heard
+  hangupBy: 'caller' | 'jambonz' | 'nobody'
+  /** Simulated ms from the first webhook to the end. */
+  durationMs: number
+  /** What an operator of jambonz would find as errors in its log. */
+  errors: string[]
+}
+
+export interface EventPayloads {
+  webhook: RequestRecord
+  hook: RequestRecord
+  status: RequestRecord
+  verb: VerbRecord
+  'listen:open': ListenRecord
+  'listen:refused': ListenRecord
+  'listen:close': ListenRecord
+  dtmf: { digit: string }
+  message: { listen: ListenRecord, message: unknown }
+  mark: { listen: ListenRecord, name: string, event: 'playout' | 'cleared' }
+  playDone: { listen: ListenRecord, data: PlayDone }
+  error: { text: string }
+  hangup: { by: 'caller' | 'jambonz' }
+  end: CallStory
+}
+
+export type EventName = keyof EventPayloads
+
+/** An event with its name and its simulated time. */
+export type SimulatorEvent = { [Name in EventName]: { name: Name, atMs: number, payload: EventPayloads[Name] } }[EventName]

@@ -1,0 +1,84 @@
+import type { Credentials } from '../fork/handshake.js'
+import { escapeStrings, metadataFrame, type Json } from '../fork/metadata.js'
+import type { Session } from '../session/session.js'
+import type { ListenRecord } from '../types.js'
+import { recordOf } from './application.js'
+import type { ListenPlace } from './listen.js'
+
+const PADDING = 9_000
+
+export interface ListenDescription { record: ListenRecord, frame: Buffer, credentials: Credentials | undefined, streamRate: number | undefined }
+
+/** What a listen verb amounts to: where it connects, with which credentials, and what it says first. */
+export function describeListen (session: Session, place: ListenPlace, data: Record<string, unknown>): ListenDescription {
+  const { url, credentials } = target(session, data)
+  const sampleRate = Number(data.sampleRate ?? 8_000) || 8_000
+  const mixType = (data.mixType ?? 'mono') as ListenRecord['mixType']
+  const { plain, escaped } = metadata(session, place, { sampleRate, mixType }, recordOf(data.metadata))
+  const frame = metadataFrame(escaped)
+  const { streaming, sampleRate: streamRate } = recordOf(data.bidirectionalAudio)
+  return {
+    frame,
+    credentials,
+    // without a rate the module takes the command for the older form: file mode, whatever `streaming` says
+    streamRate: streaming === true && Number(streamRate) > 0 ? Number(streamRate) : undefined,
+    record: {
+      url,
+      callSid: place.bLeg?.callSid ?? session.info.callSid,
+      role: place.role,
+      mixType,
+      sampleRate,
+      metadata: parsed(frame) ?? plain,
+      metadataText: frame.toString('utf8'),
+      refused: undefined,
+      startedAtMs: Math.round(session.clock.now()),
+      openedAtMs: undefined,
+      closedAtMs: undefined,
+      closeCode: undefined,
+      closedBy: undefined,
+      orphan: false,
+      overrun: false,
+      firstAudioMs: undefined,
+      sent: { frames: 0, bytes: 0, sha256: '', pcm: undefined, texts: [] },
+      received: [],
+      receivedAudio: { bytes: 0, swallowed: 0 },
+      marks: [],
+      playDone: []
+    }
+  }
+}
+
+// A relative url is resolved against the webhook's host, and then the webhook's credentials replace the verb's own.
+function target (session: Session, data: Record<string, unknown>): { url: string, credentials: Credentials | undefined } {
+  const url = String(data.url)
+  const { username, password } = recordOf(data.wsAuth)
+  const own = typeof username === 'string' && typeof password === 'string' && username !== '' && password !== '' ? { username, password } : undefined
+  if (!url.startsWith('/')) return { url, credentials: own }
+  const { baseUrl, credentials } = session.requestor
+  return { url: baseUrl + url, credentials: credentials ?? own }
+}
+
+function metadata (session: Session, place: ListenPlace, first: Json, own: Json): { plain: Json, escaped: Json } {
+  // nested in dial it is the B leg's call object as it stands, otherwise the webhook's call
+  const call = place.bLeg?.own() ?? session.info.toJSON()
+  spoil(call, session.options.faults.metadata)
+  const customerData = call.customerData === undefined ? {} : { customerData: escapeStrings(recordOf(call.customerData)) }
+  return {
+    plain: { ...first, ...call, ...own },
+    escaped: { ...first, ...call, ...customerData, ...escapeStrings(own) }
+  }
+}
+
+function spoil (call: Json, fault: 'apostrophe' | 'quote' | 'cut' | undefined): void {
+  if (fault === 'apostrophe') call.from = 'O\'Brien'
+  if (fault === 'quote') call.from = 'Joe "the boss" Doe'
+  if (fault === 'cut') call.customerData = { padding: 'x'.repeat(PADDING) }
+}
+
+function parsed (frame: Buffer): Json | undefined {
+  try {
+    return recordOf(JSON.parse(frame.toString('utf8')))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,78 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { speechLike } from '../audio/generate.js'
+import { resample } from '../audio/resampler.js'
+import { parseWav } from '../audio/wav.js'
+import { Task } from './task.js'
+
+const CHARACTERS_PER_SECOND = 15
+const MAX_SAY_SECONDS = 120
+const UNKNOWN_PLAY_SECONDS = 2
+/** Higher than the caller's, so that ears can tell them apart. */
+const VOICE_HZ = 190
+const SILENCE = /^silence_stream:\/\/(\d+)/
+
+/** Something jambonz plays to the caller, once or in a loop. */
+abstract class SoundTask extends Task {
+  override readonly precondition = 'endpoint'
+
+  protected async playAll (sounds: Int16Array[]): Promise<{ ms: number }> {
+    const { leg, options } = this.session
+    const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1) || 1
+    let samples = 0
+    for (let round = 0; round < loop && !this.killed; round++) {
+      for (const sound of sounds) {
+        if (this.killed) break
+        samples += (await leg.player.play(sound)).samples
+      }
+    }
+    return { ms: Math.round(samples * 1000 / options.callRate) }
+  }
+
+  protected override onKill (): void {
+    this.session.leg.player.stop()
+  }
+}
+
+/** `say`: as much time passes as the text takes to say, and the caller hears a speech-like signal. */
+export class SayTask extends SoundTask {
+  override async exec (): Promise<void> {
+    const { callRate } = this.session.options
+    const { text, stream } = this.data
+    if (stream === true) throw new Error('say: stream needs an application that talks to jambonz over a websocket')
+    const texts = (Array.isArray(text) ? text : [text]).filter(part => typeof part === 'string')
+    await this.playAll(texts.map(part => speak(part, callRate)))
+  }
+}
+
+/** `play`: a WAV of this machine is really played; of anything else only some time passes. */
+export class PlayTask extends SoundTask {
+  override async exec (): Promise<void> {
+    const { callRate } = this.session.options
+    const urls = (Array.isArray(this.data.url) ? this.data.url : [this.data.url]).map(String)
+    const timeout = Number(this.data.timeoutSecs ?? -1)
+    const cancel = timeout > 0 ? this.session.clock.at(this.session.clock.now() + timeout * 1000, () => this.kill('done')) : undefined
+    const { ms } = await this.playAll(urls.map(url => this.#load(url, callRate)))
+    cancel?.()
+    await this.performAction({ reason: 'playCompleted', playbackSeconds: Math.floor(ms / 1000), playbackMilliseconds: ms, playbackLastOffsetPos: String(ms * callRate / 1000) })
+  }
+
+  #load (url: string, callRate: number): Int16Array {
+    const silence = SILENCE.exec(url)
+    if (silence !== null) return new Int16Array(Number(silence[1]) * callRate / 1000)
+    const path = url.startsWith('file://') ? fileURLToPath(url) : url
+    if (path.endsWith('.wav') && existsSync(path)) {
+      const { samples, sampleRate } = parseWav(readFileSync(path))
+      return resample(samples, sampleRate, callRate)
+    }
+    this.note(`${url} is not fetched: ${UNKNOWN_PLAY_SECONDS} s pass instead`)
+    return speechLike(UNKNOWN_PLAY_SECONDS, callRate, VOICE_HZ).samples
+  }
+}
+
+function speak (text: string, callRate: number): Int16Array {
+  const silence = SILENCE.exec(text)
+  if (silence !== null) return new Int16Array(Number(silence[1]) * callRate / 1000)
+  const spoken = text.replace(/<[^>]*>/g, '').trim()
+  return speechLike(Math.min(spoken.length / CHARACTERS_PER_SECOND, MAX_SAY_SECONDS), callRate, VOICE_HZ).samples
+}

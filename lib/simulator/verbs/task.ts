@@ -1,0 +1,63 @@
+import type { Hook } from '../http/requestor.js'
+import type { Session } from '../session/session.js'
+import type { VerbRecord } from '../types.js'
+import { parseApplication } from './application.js'
+
+/** `endpoint`: needs the call's audio, so jambonz answers; `answered`: needs an answered call; `none`: runs on a ringing one. */
+export type Precondition = 'endpoint' | 'answered' | 'none'
+
+/** One running verb. A subclass does the verb's work in `exec` and ends it early in `onKill`. */
+export abstract class Task {
+  readonly verb: string
+  readonly data: Record<string, unknown>
+  readonly record: VerbRecord
+  protected readonly session: Session
+  readonly precondition: Precondition = 'none'
+  /** True for verbs that go on until somebody ends them: the caller's patience counts while they run. */
+  readonly openEnded: boolean = false
+  readonly #ending = new AbortController()
+
+  constructor (session: Session, verb: string, data: Record<string, unknown>) {
+    this.session = session
+    this.verb = verb
+    this.data = data
+    this.record = { verb, data, startedAtMs: 0, endedAtMs: undefined }
+  }
+
+  /** Does the verb's work; resolves when the next verb may start. */
+  abstract exec (): Promise<void>
+
+  /** Ends the verb early. */
+  kill (reason: 'replaced' | 'released' | 'done' = 'released'): void {
+    if (this.killed) return
+    this.onKill(reason)
+    this.#ending.abort()
+  }
+
+  get killed (): boolean {
+    return this.#ending.signal.aborted
+  }
+
+  /** Aborted when the verb is to end. */
+  protected get ending (): AbortSignal {
+    return this.#ending.signal
+  }
+
+  protected onKill (_reason: 'replaced' | 'released' | 'done'): void {}
+
+  protected note (text: string): void {
+    this.record.note = this.record.note === undefined ? text : `${this.record.note}; ${text}`
+  }
+
+  /** Posts the verb's actionHook, if it has one; the verbs of the reply replace the application unless they are not wanted. */
+  protected async performAction (results: Record<string, unknown> = {}, replyCounts = true): Promise<void> {
+    const hook = this.data.actionHook as Hook | undefined
+    if (hook === undefined) return
+    const { session } = this
+    const params = { ...session.info.toJSON(), ...results, ...(typeof this.data.id === 'string' && { verb_id: this.data.id }) }
+    const reply = await session.hook(hook, params)
+    if (!replyCounts || !Array.isArray(reply)) return
+    const verbs = parseApplication(reply)
+    if (verbs.length > 0) session.replaceApplication(verbs)
+  }
+}
