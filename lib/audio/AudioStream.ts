@@ -88,7 +88,8 @@ export class AudioStream extends Duplex {
     socket.on('close', (code) => this.#closed(code))
     this.on('newListener', (event) => this.#attached(event))
     this.on('removeListener', () => this.#updateTaps())
-    this.on('error', (err) => this.#logger.error({ err }, 'audio stream failed'))
+    // Leaving a `for await` aborts the stream: why is for the one who left to say.
+    this.on('error', (err) => { if (err.name !== 'AbortError') this.#logger.error({ err }, 'audio stream failed') })
   }
 
   get callSid (): string {

@@ -74,7 +74,7 @@ export class Session {
     if (recordings && route.record) {
       this.#recorder = recordings.start(stream)
       stream.recording = this.#recorder
-      stream.addSink(this.#recorder)
+      stream.addSink(this.#recorder, { live: false })
     }
     watchEndConditions(stream, { silenceLevel: options.silenceLevel })
     correlator.emit('stream', stream)

@@ -37,10 +37,11 @@ export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, con
 }
 
 function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>): Listen {
-  const { mixType = 'mono', sampleRate = DEFAULT_SAMPLE_RATE, metadata, finishOnKey, timeout, maxLength } = data
+  const { id: verbId, mixType = 'mono', sampleRate = DEFAULT_SAMPLE_RATE, metadata, finishOnKey, timeout, maxLength } = data
   return {
     id,
     callSid,
+    ...(verbId !== undefined && { verbId }),
     path,
     ...(nested !== undefined && { nested }),
     state: 'expected',

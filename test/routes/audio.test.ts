@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import Fastify from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import jambonzListen, { type AudioStream, type JambonzListenOptions, type Listen } from '../../lib/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
@@ -138,7 +139,7 @@ t.test('the call is named by the path when its first frame does not name it', as
 t.test('a socket that sends nothing is closed after metadataTimeout', async (t) => {
   const { app, base } = await voicemail(t, { limits: { metadataTimeout: 50 } })
   const socket = await (await askForListen(app, '/in', base)).open()
-  t.match(await closing(socket), { code: 1008, reason: /frame|metadata/ })
+  t.match(await closing(socket), { code: 1008, reason: /50 ms/ })
 })
 
 t.test('an audio handler gets the stream, with nothing lost before it reads', async (t) => {
@@ -189,7 +190,7 @@ t.test('an audio handler that throws ends its stream with 1011; its recording is
   t.match(await closing(badSocket), { code: 1011 })
   const listen = await over
   t.match(listen, { id: bad.id, endReason: 'error', recording: { durationMs: 100 } })
-  t.equal(lines.length, 1)
+  t.equal(lines.length, 1, lines.join(''))
   t.match(JSON.parse(lines[0]!), { callSid: bad.callSid, listenId: bad.id, err: { message: 'stt is down' } })
 
   const goodOver = ended(app)
@@ -207,7 +208,7 @@ t.test('a websocket plugin of the host is used', async (t) => {
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
   const base = await listening(app)
   t.equal(await statusOf((await askForListen(app, '/in', base)).url), 101)
-  const own = await openSocket(`${base}/own`)
+  const own = new WebSocket(`${base.replace('http', 'ws')}/own`)
   t.equal(String((await once(own, 'message'))[0]), 'mine')
   own.terminate()
 })
