@@ -25,8 +25,8 @@ function table (properties: Record<string, TSchema>): string {
 /** The README with its tables of options as the schemas have them. */
 export function withTables (readme: string): string {
   return Object.entries(TABLES).reduce((text, [name, properties]) => text.replace(
-    new RegExp(`(<!-- table: ${name} -->\n)[^]*?(\n<!-- end -->)`),
-    (_, start: string, end: string) => start + table(properties) + end
+    new RegExp(`(<!-- table: ${name} -->)[^]*?(<!-- end -->)`),
+    (_, start: string, end: string) => `${start}\n${table(properties)}\n${end}`
   ), readme)
 }
 

@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t from 'tap'
+import { simulateCall } from '../lib/simulator/index.js'
+import { withTables } from './helpers/readmeTables.js'
+
+const readme = await readFile('README.md', 'utf8')
+
+t.test('the README\'s tables of options are those of the schemas', async (t) => {
+  t.equal(readme, withTables(readme), 'else: npm run docs')
+})
+
+t.test('the README\'s first code block takes a call', async (t) => {
+  const [, code] = /```ts\n([^]*?)```/.exec(readme) ?? []
+  t.ok(code)
+  // Inside the package, so that its name resolves; on a free port, so that it may run beside anything.
+  const folder = join('.tap', `readme-${process.pid}`)
+  await mkdir(folder, { recursive: true })
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  await writeFile(join(folder, 'usage.ts'), code!.replace('port: 3000', 'port: 0'))
+  const webhookSecret = 'secret of the portal'
+  const server = spawn(process.execPath, ['--import', 'tsx', 'usage.ts'], { cwd: folder, env: { ...process.env, JAMBONZ_WEBHOOK_SECRET: webhookSecret } })
+  t.teardown(() => server.kill('SIGKILL'))
+  let complaints = ''
+  server.stderr.on('data', (data) => { complaints += data })
+
+  const logged: Array<Record<string, unknown>> = []
+  const lines = createInterface(server.stdout)
+  const address = new Promise<string>((resolve, reject) => {
+    lines.on('line', (line) => {
+      const entry = JSON.parse(line) as Record<string, unknown>
+      logged.push(entry)
+      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(String(entry.msg)) ?? []
+      if (url) resolve(url)
+    })
+    server.on('exit', (code) => reject(new Error(`exit ${code}: ${complaints}`)))
+  })
+  const story = await simulateCall({ url: `${await address}/voicemail`, webhookSecret, press: '#' })
+  t.same(story.errors, [])
+  t.same(story.verbs.map(({ verb }) => verb), ['say', 'listen', 'say', 'hangup'])
+  const recording = logged.find(({ location }) => typeof location === 'string')
+  t.ok(recording, 'the actionHook logs the recording')
+  const wav = await readFile(join(folder, String(recording?.location)))
+  t.ok(wav.includes(story.listens[0]!.sent.pcm!), 'with every byte that was sent')
+  server.removeAllListeners('exit')
+  server.kill()
+  await once(server, 'exit')
+})
