@@ -1,8 +1,10 @@
-import { access, readdir, rm } from 'node:fs/promises'
+import { access, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Listen } from '../calls/schema.js'
-import { ensureDirectory, hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
-import { createJson, readPartSidecar, readSidecar, type PartNotes } from './sidecar.js'
+import { findPart } from './parts.js'
+import { ensureDirectory, FILE_MODE, hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
+import { removeParts } from './place.js'
+import { readPartSidecar, readSidecar, type PartNotes, type PartSidecar } from './sidecar.js'
 
 const MAX_TRIES = 1_000
 const MAX_SEGMENTS = 100
@@ -19,7 +21,7 @@ export interface Claim {
 
 /**
  * Gives each recording a name that no other has, here or in another instance, also where case is ignored. A name is
- * taken by creating its `.part.json`, which the file system lets only one do.
+ * taken by creating its `.part` file, which the file system lets only one do.
  */
 export class Claims {
   readonly #directory: string
@@ -28,9 +30,13 @@ export class Claims {
   readonly #live = new Map<string, string>()
   readonly #names = new Map<string, Set<string>>()
 
-  constructor (directory: string, extension: string) {
+  readonly #token: string
+
+  /** `token`: the owner of what is claimed */
+  constructor (directory: string, extension: string, token: string) {
     this.#directory = directory
     this.#extension = extension
+    this.#token = token
   }
 
   /**
@@ -63,7 +69,7 @@ export class Claims {
     const key = base.toLowerCase()
     if (this.#live.has(key)) return undefined
     this.#live.set(key, listen.id)
-    const paths = pathsOf(base, this.#extension)
+    const paths = pathsOf(base, this.#extension, this.#token)
     try {
       if ((unique || await this.#isNew(base)) && await this.#create(paths, { ...listen, recorder: { ...notes, segment } })) {
         return { paths, segment }
@@ -76,28 +82,30 @@ export class Claims {
     return undefined
   }
 
-  async #create (paths: RecordingPaths, sidecar: Listen & { recorder: PartNotes }): Promise<boolean> {
+  /** What describes the audio is there before the audio is. */
+  async #create (paths: RecordingPaths, sidecar: PartSidecar): Promise<boolean> {
+    await writePart(paths, sidecar)
     try {
-      await createJson(paths.partSidecar, sidecar)
+      await writeFile(paths.part, '', { flag: 'wx', mode: FILE_MODE })
     } catch (error) {
+      await rm(paths.partSidecar, { force: true })
       if (hasCode(error, 'EEXIST')) return false
-      if (!hasCode(error, 'ENOENT')) throw error
-      await ensureDirectory(dirname(paths.base))
-      await createJson(paths.partSidecar, sidecar)
-      return true
+      throw error
     }
-    const taken = await Promise.all([paths.sidecar, paths.final, paths.part].map(isThere))
+    const taken = await Promise.all([isThere(paths.sidecar), isThere(paths.final)])
     if (!taken.includes(true)) return true
-    await rm(paths.partSidecar, { force: true })
+    await removeParts(paths)
     return false
   }
 
   /** What has this name is an earlier segment of the same listen. */
   async #holds (base: string, listen: Listen): Promise<boolean> {
     if (this.#live.get(base.toLowerCase()) === listen.id) return true
-    const { sidecar, partSidecar } = pathsOf(base, this.#extension)
-    const there = await readSidecar(sidecar) ?? await readPartSidecar(partSidecar)
-    return there?.id === listen.id
+    const { sidecar } = pathsOf(base, this.#extension, this.#token)
+    const complete = await readSidecar(sidecar)
+    if (complete) return complete.id === listen.id
+    const part = await findPart(base)
+    return part?.sidecar !== undefined && (await readPartSidecar(part.sidecar))?.id === listen.id
   }
 
   /** No file in its directory has the same name in another case. */
@@ -117,6 +125,16 @@ export class Claims {
     const [oldest] = this.#names.keys()
     if (this.#names.size > MAX_DIRECTORIES && oldest !== undefined) this.#names.delete(oldest)
     return names
+  }
+}
+
+async function writePart (paths: RecordingPaths, sidecar: PartSidecar): Promise<void> {
+  try {
+    await writeFile(paths.partSidecar, JSON.stringify(sidecar), { mode: FILE_MODE })
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    await ensureDirectory(dirname(paths.base))
+    await writeFile(paths.partSidecar, JSON.stringify(sidecar), { mode: FILE_MODE })
   }
 }
 

@@ -7,7 +7,8 @@ import { cleanName, defaultName } from './names.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import type { Done, Output, Summary } from './Output.js'
 import type { Owner } from './Owner.js'
-import { WAV, type RecordingPaths } from './paths.js'
+import type { RecordingPaths } from './paths.js'
+import { joinSegments } from './segments.js'
 import { placeFile, removeParts, syncDirectoryOf } from './place.js'
 import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
@@ -41,7 +42,7 @@ export class FileOutput implements Output {
     this.#stream = stream
     this.#deps = deps
     const { sampleRate, channels, mixType } = stream
-    this.#notes = { owner: deps.owner.token, sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [] }
+    this.#notes = { sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [] }
     this.#name = defaultName(stream)
   }
 
@@ -61,7 +62,7 @@ export class FileOutput implements Output {
       await owner.announce()
       this.#claim = await claims.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
       const file = new WavFile(this.#claim.paths.part, this.#stream)
-      await settled((done) => { file.create(done) })
+      await settled((done) => { file.open(done) })
       this.#file = file
       this.#name = this.#claim.paths.final
       this.#writeNotes()
@@ -129,18 +130,18 @@ export class FileOutput implements Output {
     await settled((done) => { file.close(done) })
     await this.#noting
     const sha256 = this.#deps.options.sha256 ? await hashFile(file.path) : undefined
-    const paths = await placeFile(claim.paths, WAV)
+    const paths = await placeFile(claim.paths)
     const recording = this.#describe(paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
-    await writeJson(paths.sidecar, { ...listen, recording }, sync)
+    await writeJson(paths.sidecar, this.#deps.owner.token, { ...listen, recording }, sync)
     await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)
     this.#deps.claims.release(claim)
-    return recording
+    return await joinSegments(paths.base, claim.segment, this.#deps.owner.token, listen) ?? recording
   }
 
   #describe (paths: RecordingPaths, summary: Summary, file: WavFile, extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>): FinishedRecording {
     const { sampleRate, channels } = this.#stream
-    const { startedAt, levels, gaps, pauses } = summary
+    const { startedAt, endedAt, levels, gaps, pauses } = summary
     return {
       location: paths.final,
       format: 'wav',
@@ -149,6 +150,7 @@ export class FileOutput implements Output {
       sampleRate,
       channels,
       startedAt,
+      endedAt,
       ...(levels && { levels }),
       gaps,
       pauses,
@@ -181,7 +183,7 @@ export class FileOutput implements Output {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        await writeJson(paths.partSidecar, { ...this.#stream.listen, recorder: { ...this.#notes, segment, pauses, gaps } })
+        await writeJson(paths.partSidecar, this.#deps.owner.token, { ...this.#stream.listen, recorder: { ...this.#notes, segment, pauses, gaps } })
       } catch (err) {
         this.#deps.logger.warn({ err }, 'the pauses of a recording could not be noted beside it')
       }

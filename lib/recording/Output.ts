@@ -9,6 +9,8 @@ export type Done = (error?: Error | null) => void
 export interface Summary {
   /** ISO 8601 */
   startedAt: string
+  /** ISO 8601 */
+  endedAt: string
   pauses: Pause[]
   gaps: Gap[]
   levels: Level[] | undefined

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, readlink, rm, stat, utimes } from 'node:fs/promises'
+import { readdir, readFile, readlink, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, join } from 'node:path'
-import { ensureDirectory, hasCode, ifThere } from './paths.js'
-import { createJson } from './sidecar.js'
+import { ensureDirectory, FILE_MODE, hasCode, ifThere } from './paths.js'
 import { cleanId } from './names.js'
 
 /** Below the directory of the recordings: one file for each instance that records there. */
 export const OWNERS_DIRECTORY = '.instances'
+/** Of an instance's name in its token, which is a part of file names. */
+const MAX_NAME = 20
 const HEARTBEAT = 5_000
 /** An instance on another machine whose heartbeat is older than this is dead. */
 export const STALE_AFTER = 30_000
@@ -33,7 +34,7 @@ export class Owner {
   #heartbeat: NodeJS.Timeout | undefined
 
   constructor (directory: string, instance: string) {
-    this.token = `${cleanId(instance)}-${randomBytes(6).toString('hex')}`
+    this.token = `${cleanId(instance).slice(0, MAX_NAME)}-${randomBytes(6).toString('hex')}`
     this.#directory = join(directory, OWNERS_DIRECTORY)
   }
 
@@ -90,7 +91,7 @@ export class Owner {
       machine: await machineId(),
       hostname: hostname()
     }
-    await createJson(this.#path, self).catch((error: unknown) => { if (!hasCode(error, 'EEXIST')) throw error })
+    await writeFile(this.#path, JSON.stringify(self), { mode: FILE_MODE })
     this.#heartbeat ??= setInterval(() => { this.#beat().catch(() => {}) }, HEARTBEAT).unref()
   }
 

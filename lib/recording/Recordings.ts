@@ -35,8 +35,8 @@ export function createRecordings (options: RecordingOptions, { logger, instance 
   const resolved = resolveRecordingOptions(options)
   const pool = new BlockPool(resolved.maxMemory)
   const timer = new FlushTimer(resolved.flushInterval)
-  const claims = new Claims(resolved.directory, WAV)
   const owner = new Owner(resolved.directory, instance)
+  const claims = new Claims(resolved.directory, WAV, owner.token)
   const recovery = new Recovery({ options: resolved, owner, logger })
   const live = new Set<StreamRecorder>()
 

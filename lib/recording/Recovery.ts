@@ -1,13 +1,15 @@
-import { rename } from 'node:fs/promises'
+import { rename, rm, stat } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import type { Owner } from './Owner.js'
 import { findParts, type Part } from './parts.js'
-import { hasCode, PART, WAV } from './paths.js'
+import { ifThere, pathsOf, WAV } from './paths.js'
+import { removeParts } from './place.js'
 import { repairPart } from './repair.js'
 import type { FinishedRecording } from './schema.js'
-import { readPartSidecar, type PartSidecar } from './sidecar.js'
+import { readPartSidecar } from './sidecar.js'
+import { WAV_HEADER_BYTES } from './wav.js'
 
 /** ms between two looks for instances that have died since. */
 const LOOK_INTERVAL = 15_000
@@ -59,10 +61,12 @@ export class Recovery {
     try {
       const dead = await owner.findDead()
       const kept = new Set<string>()
-      for await (const part of findParts(options.directory)) {
-        if (this.#closed) return
-        const still = await this.#repair(part, onRecovered)
-        if (still !== undefined) kept.add(still)
+      for await (const { parts, temporary } of findParts(options.directory)) {
+        for (const part of parts) {
+          if (this.#closed) return
+          if (!await this.#repair(part, onRecovered) && part.owner !== undefined) kept.add(part.owner)
+        }
+        for (const { path, owner: writer } of temporary) if (!await owner.isAlive(writer)) await rm(path, { force: true })
       }
       for (const token of dead) if (!kept.has(token)) await owner.bury(token)
     } catch (err) {
@@ -70,41 +74,41 @@ export class Recovery {
     }
   }
 
-  /** Resolves to the owner of what stays unrepaired. */
-  async #repair (part: Part, onRecovered: OnRecovered): Promise<string | undefined> {
+  /** Resolves to false when there is something left to repair. */
+  async #repair (part: Part, onRecovered: OnRecovered): Promise<boolean> {
     const { owner, logger } = this.#deps
-    const sidecar = part.sidecar
-    const notes = sidecar === undefined ? undefined : await readPartSidecar(sidecar)
-    if (sidecar === undefined || notes === undefined) {
-      logger.warn({ part: part.base }, 'an unfinished recording has no readable .part.json beside it: it is left as it is')
-      return undefined
+    if (part.sidecar === undefined || part.owner === undefined) {
+      logger.warn(`nothing tells what the unfinished recording ${part.base} is: it is left as it is`)
+      return true
     }
-    const holder = part.repairer ?? notes.recorder.owner
-    if (await owner.isAlive(holder)) return holder
+    if (await owner.isAlive(part.owner)) return false
     try {
-      await this.#repairAs(part, sidecar, notes, onRecovered)
-      return undefined
+      await this.#repairAs(part, part.sidecar, onRecovered)
+      return true
     } catch (err) {
-      logger.error({ err, callSid: notes.callSid, listenId: notes.id }, `the recording ${part.base} could not be repaired: the next start tries again`)
-      return owner.token
+      logger.error({ err }, `the recording ${part.base} could not be repaired: the next start tries again`)
+      return false
     }
   }
 
-  async #repairAs (part: Part, sidecar: string, notes: PartSidecar, onRecovered: OnRecovered): Promise<void> {
+  async #repairAs (part: Part, sidecar: string, onRecovered: OnRecovered): Promise<void> {
     const { owner, logger } = this.#deps
     await owner.announce()
+    const paths = pathsOf(part.base, part.extension ?? WAV, owner.token)
     // of all that try, one succeeds
-    const claimed = `${part.base}${PART}.json.${owner.token}`
-    try {
-      await rename(sidecar, claimed)
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return
-      throw error
+    if (await ifThere(rename(sidecar, paths.partSidecar).then(() => true)) === undefined) return
+    const notes = await readPartSidecar(paths.partSidecar)
+    if (notes === undefined) {
+      const audio = await ifThere(stat(paths.part))
+      if (audio !== undefined && audio.size > WAV_HEADER_BYTES) throw new Error(`${paths.partSidecar} is broken`)
+      // it died before there was any audio
+      await removeParts(paths)
+      return
     }
-    const repaired = await repairPart(part.base, part.extension ?? WAV, claimed, notes)
+    const repaired = await repairPart(paths, owner.token, notes)
     if (repaired === undefined) return
-    const { recording, ...listen } = repaired.sidecar
-    logger.warn({ callSid: listen.callSid, listenId: listen.id, location: recording.location, durationMs: recording.durationMs }, 'the recording of a process that died was repaired')
-    onRecovered({ ...listen, recording }, recording)
+    const { recording } = repaired.sidecar
+    logger.warn({ callSid: notes.callSid, listenId: notes.id, location: recording.location, durationMs: recording.durationMs }, 'the recording of a process that died was repaired')
+    onRecovered(repaired.sidecar, recording)
   }
 }

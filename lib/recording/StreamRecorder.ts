@@ -33,7 +33,7 @@ export class StreamRecorder implements Recorder {
   readonly #startedAt = new Date().toISOString()
   readonly #summarize = (): Summary => {
     const { pauses, gaps } = this.#timeline
-    return { startedAt: this.#startedAt, pauses, gaps, levels: this.#writer.levels }
+    return { startedAt: this.#startedAt, endedAt: new Date().toISOString(), pauses, gaps, levels: this.#writer.levels }
   }
 
   #state: RecorderState = 'recording'

@@ -1,6 +1,5 @@
 import { close, fdatasync, fstat, open, write, type NoParamCallback } from 'node:fs'
 import { blockAlign, buildWavHeader, durationOf, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
-import { FILE_MODE } from './paths.js'
 
 type Done = (error?: Error | null) => void
 
@@ -38,9 +37,9 @@ export class WavFile {
     return durationOf(this.#format, this.#dataBytes)
   }
 
-  /** Makes the file, with its header; fails with EEXIST when it is there. */
-  create (done: Done): void {
-    open(this.path, 'wx', FILE_MODE, (error, fd) => {
+  /** Opens the file, which is empty, and gives it its header. */
+  open (done: Done): void {
+    open(this.path, 'r+', (error, fd) => {
       if (error) return done(error)
       this.#fd = fd
       this.patchHeader((failed) => {
@@ -48,6 +47,11 @@ export class WavFile {
         else done()
       })
     })
+  }
+
+  /** So many bytes of samples are there already. */
+  continueAt (dataBytes: number): void {
+    this.#dataBytes = dataBytes
   }
 
   /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`. */

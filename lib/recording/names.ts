@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { RecordedStream } from './types.js'
 
-/** Bytes of one part of a path, with room for what we add (`.2.part.wav.enc`) below the 255 of most file systems. */
-const MAX_PART_BYTES = 200
+/** Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems. */
+const MAX_PART_BYTES = 180
 const MAX_PARTS = 16
 const MAX_ID_BYTES = 80
 const DIGEST_HEX = 10

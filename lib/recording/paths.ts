@@ -7,25 +7,31 @@ export const WAV = '.wav'
 export const FILE_MODE = 0o640
 export const DIRECTORY_MODE = 0o750
 
-/** The files of one recording, from its path without extension. */
+/** The files of one recording, from its path without extension, and the token of the instance that works on it. */
 export interface RecordingPaths {
   /** path without extension */
   base: string
   /** while it is being written */
   part: string
+  /** names its owner in its name: so that is known from the moment it exists, before there is anything in it */
   partSidecar: string
   final: string
   sidecar: string
 }
 
-export function pathsOf (base: string, extension: string): RecordingPaths {
+export function pathsOf (base: string, extension: string, token: string): RecordingPaths {
   return {
     base,
     part: `${base}${PART}${extension}`,
-    partSidecar: `${base}${PART}.json`,
+    partSidecar: `${base}${PART}.json.${token}`,
     final: `${base}${extension}`,
     sidecar: `${base}.json`
   }
+}
+
+/** The same parts, which are to become another file. */
+export function renamed (paths: RecordingPaths, base: string): RecordingPaths {
+  return { ...paths, base, final: base + paths.final.slice(paths.base.length), sidecar: `${base}.json` }
 }
 
 export function hasCode (error: unknown, ...codes: string[]): boolean {

@@ -1,6 +1,6 @@
 import { link, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
+import { hasCode, ifThere, renamed, type RecordingPaths } from './paths.js'
 
 const MAX_TRIES = 1_000
 /** File systems without hard links say so in many ways. */
@@ -10,9 +10,9 @@ const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
  * Gives a complete file its final name and resolves to it. What has that name already is never overwritten: the
  * file is then called `<name>-2`. Rejects with ENOENT when `part` is not there (any more).
  */
-export async function placeFile (paths: RecordingPaths, extension: string): Promise<RecordingPaths> {
+export async function placeFile (paths: RecordingPaths): Promise<RecordingPaths> {
   for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
-    const named = attempt === 1 ? paths : { ...pathsOf(`${paths.base}-${attempt}`, extension), part: paths.part, partSidecar: paths.partSidecar }
+    const named = attempt === 1 ? paths : renamed(paths, `${paths.base}-${attempt}`)
     if (await moveTo(named)) return named
   }
   throw new Error(`${MAX_TRIES} files are called ${paths.final}`)

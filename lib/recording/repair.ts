@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { LARGE_BLOCK } from './blocks.js'
 import { Levels } from './Levels.js'
-import { ifThere, pathsOf, type RecordingPaths } from './paths.js'
+import { ifThere, type RecordingPaths } from './paths.js'
 import { placeFile, removeParts } from './place.js'
 import type { FinishedRecording } from './schema.js'
+import { joinSegments } from './segments.js'
 import { readSidecar, writeJson, type PartSidecar, type Sidecar } from './sidecar.js'
 import { durationOf, repairWav, WAV_HEADER_BYTES, type WavFormat, type WavRepair } from './wav.js'
 
@@ -14,31 +15,31 @@ export interface Repaired {
 }
 
 /**
- * Completes what a process left when it died, at whatever point it did: header, name, sidecar. `claimed`: the path
- * of the part's sidecar, which is ours alone. Undefined when nothing was recorded yet.
+ * Completes what a process left when it died, at whatever point it did: header, name, sidecar. Its
+ * sidecar is ours (`token`) alone. Undefined when nothing was recorded yet.
  */
-export async function repairPart (base: string, extension: string, claimed: string, notes: PartSidecar): Promise<Repaired | undefined> {
-  const paths = { ...pathsOf(base, extension), partSidecar: claimed }
+export async function repairPart (paths: RecordingPaths, token: string, notes: PartSidecar): Promise<Repaired | undefined> {
   const size = (await ifThere(stat(paths.part)))?.size
-  if (size === undefined) return await completeNamed(paths, notes)
+  if (size === undefined) return await completeNamed(paths, token, notes)
   const { recorder } = notes
+  const { mtime } = await stat(paths.part)
   const repair = await repairFile(paths.part, recorder, size)
-  const scanned = await scan(paths.part, recorder)
-  return await conclude(await placeFile(paths, extension), notes, repair.dataBytes, scanned)
+  const scanned = await scan(paths.part, recorder, mtime)
+  return await conclude(await placeFile(paths), token, notes, repair.dataBytes, scanned)
 }
 
 /** The audio has its final name: the process died when it wrote the sidecar, or before. */
-async function completeNamed (paths: RecordingPaths, notes: PartSidecar): Promise<Repaired | undefined> {
+async function completeNamed (paths: RecordingPaths, token: string, notes: PartSidecar): Promise<Repaired | undefined> {
   const done = await readSidecar(paths.sidecar)
-  const size = (await ifThere(stat(paths.final)))?.size
-  if (done?.id === notes.id || size === undefined) {
+  const file = await ifThere(stat(paths.final))
+  if (done?.id === notes.id || file === undefined) {
     await removeParts(paths)
     return done?.id === notes.id ? { sidecar: done, paths } : undefined
   }
-  return await conclude(paths, notes, size - WAV_HEADER_BYTES, await scan(paths.final, notes.recorder))
+  return await conclude(paths, token, notes, file.size - WAV_HEADER_BYTES, await scan(paths.final, notes.recorder, file.mtime))
 }
 
-async function conclude (paths: RecordingPaths, notes: PartSidecar, dataBytes: number, scanned: Scanned): Promise<Repaired> {
+async function conclude (paths: RecordingPaths, token: string, notes: PartSidecar, dataBytes: number, scanned: Scanned): Promise<Repaired> {
   const { recorder: { sampleRate, channels, startedAt, pauses, gaps }, ...listen } = notes
   const recording: FinishedRecording = {
     state: 'saved',
@@ -49,6 +50,8 @@ async function conclude (paths: RecordingPaths, notes: PartSidecar, dataBytes: n
     sampleRate,
     channels,
     startedAt,
+    // when its last sample came, as far as can be told
+    endedAt: scanned.endedAt,
     levels: scanned.levels.channels,
     gaps,
     pauses,
@@ -56,9 +59,10 @@ async function conclude (paths: RecordingPaths, notes: PartSidecar, dataBytes: n
     recovered: true
   }
   const sidecar = { ...listen, recording }
-  await writeJson(paths.sidecar, sidecar, true)
+  await writeJson(paths.sidecar, token, sidecar, true)
   await removeParts(paths)
-  return { sidecar, paths }
+  const joined = await joinSegments(paths.base, notes.recorder.segment, token, listen)
+  return { sidecar: joined ? { ...listen, recording: { ...joined, recovered: true } } : sidecar, paths }
 }
 
 async function repairFile (path: string, format: WavFormat, size: number): Promise<WavRepair> {
@@ -75,11 +79,13 @@ async function repairFile (path: string, format: WavFormat, size: number): Promi
 }
 
 interface Scanned {
+  /** ISO 8601 */
+  endedAt: string
   sha256: string
   levels: Levels
 }
 
-async function scan (path: string, format: WavFormat): Promise<Scanned> {
+async function scan (path: string, format: WavFormat, ended: Date): Promise<Scanned> {
   const hash = createHash('sha256')
   const levels = new Levels(format.channels)
   const memory = new ArrayBuffer(LARGE_BLOCK)
@@ -97,7 +103,7 @@ async function scan (path: string, format: WavFormat): Promise<Scanned> {
   } finally {
     await file.close()
   }
-  return { sha256: hash.digest('hex'), levels }
+  return { endedAt: ended.toISOString(), sha256: hash.digest('hex'), levels }
 }
 
 async function readFully (file: FileHandle, into: Buffer, length: number, at: number): Promise<number> {

@@ -29,6 +29,7 @@ export const SegmentSchema = Type.Object({
   bytes: Type.Integer({ minimum: 0 }),
   durationMs: Ms,
   startedAt: IsoTime,
+  endedAt: IsoTime,
   gapBeforeMs: Type.Number({ minimum: 0, description: 'ms of the call between the end of the segment before and this one' }),
   sha256: Type.Optional(Type.String())
 })
@@ -42,12 +43,15 @@ export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Obj
   sampleRate: Type.Integer({ description: 'Hz' }),
   channels: Type.Integer({ minimum: 1, maximum: 2 }),
   startedAt: IsoTime,
+  endedAt: IsoTime,
   levels: Type.Optional(Type.Array(LevelSchema, { description: 'one per channel; of a stereo recording the caller\'s first' })),
   gaps: Type.Array(GapSchema),
   pauses: Type.Array(PauseSchema),
   sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
   recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
   encrypted: Type.Optional(Type.Boolean()),
-  segments: Type.Optional(Type.Array(SegmentSchema))
+  segments: Type.Optional(Type.Array(SegmentSchema, {
+    description: 'when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first\'s'
+  }))
 })], { additionalProperties: true })
 export type FinishedRecording = Static<typeof FinishedRecordingSchema>

@@ -1,13 +1,11 @@
-import { open, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Listen, MixType } from '../calls/schema.js'
 import { FILE_MODE, ifThere } from './paths.js'
 import type { FinishedRecording } from './schema.js'
 import type { Gap, Pause } from './types.js'
 
-/** What `<name>.part.json` says of a recording in the making besides its Listen: all that repairing it needs. */
+/** What stands beside a recording in the making besides its Listen: all that repairing it needs. */
 export interface PartNotes {
-  /** who writes the file: a token of lib/recording/Owner.ts */
-  owner: string
   sampleRate: number
   channels: number
   mixType: MixType
@@ -21,21 +19,11 @@ export type PartSidecar = Listen & { recorder: PartNotes }
 /** `<name>.json`: the Listen, its recording included. */
 export type Sidecar = Listen & { recording: FinishedRecording }
 
-/** Writes a JSON file that is there whole or not at all. */
-export async function writeJson (path: string, value: unknown, sync = false): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
+/** Writes a JSON file that is there whole or not at all. `token`: whose leftover it is if the process dies meanwhile. */
+export async function writeJson (path: string, token: string, value: unknown, sync = false): Promise<void> {
+  const temporary = `${path.endsWith(token) ? path : `${path}.${token}`}.tmp`
   await writeFile(temporary, format(value), { mode: FILE_MODE, flush: sync })
   await rename(temporary, path)
-}
-
-/** The same for a file that must not be there yet: rejects with EEXIST. */
-export async function createJson (path: string, value: unknown): Promise<void> {
-  const file = await open(path, 'wx', FILE_MODE)
-  try {
-    await file.writeFile(format(value))
-  } finally {
-    await file.close()
-  }
 }
 
 /** undefined when the file isn't there, or isn't a sidecar of ours. */

@@ -7,6 +7,8 @@ import type { Test } from 'tap'
 import type { Listen } from '../../lib/calls/schema.js'
 import { createRecordings, type RecordedStream, type RecordingOptions, type Recordings } from '../../lib/recording/index.js'
 
+export { pcm } from './pcm.js'
+
 export const LISTEN: Listen = {
   id: '0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa',
   callSid: '0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9',
@@ -27,13 +29,6 @@ export function streamOf (listen: Partial<Listen> = {}): RecordedStream {
   const { callSid, sampleRate, channels, mixType, createdAt } = whole
   const call = { callSid, from: '+15083084809', data: {}, listens: [whole], createdAt, updatedAt: createdAt }
   return { callSid, call, listen: whole, sampleRate, channels, mixType }
-}
-
-/** Samples that are different everywhere and the same each time: sample n of stream `seed`. */
-export function pcm (seed: number, from: number, count: number): Buffer {
-  const bytes = Buffer.alloc(count * 2)
-  for (let at = 0; at < count; at++) bytes.writeInt16LE((Math.imul(from + at + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b)) << 16 >> 16, at * 2)
-  return bytes
 }
 
 export interface LogLine {

@@ -1,0 +1,84 @@
+import { access, readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Listen } from '../calls/schema.js'
+import type { FinishedRecording, Segment } from './schema.js'
+import { readSidecar, writeJson } from './sidecar.js'
+
+const SEGMENT = /\.(\d+)$/
+
+/**
+ * A listen that was handed over from one socket to another has several files, `<name>.wav`, `<name>.2.wav` and so
+ * on, each with its own sidecar. The first's sidecar is the index: its recording lists them all. Called after each
+ * was written, in whatever order and by whichever instance. Undefined when there is only one.
+ */
+export async function joinSegments (base: string, segment: number, token: string, listen: Listen): Promise<FinishedRecording | undefined> {
+  const first = segment === 1 ? base : base.replace(SEGMENT, '')
+  const elsewhere = recordedElsewhere(listen)
+  if (segment === 1 && elsewhere.length === 0 && !await isThere(`${first}.2.json`)) return undefined
+  for (let known = 0; ;) {
+    const recordings = await readSegments(first)
+    const joined = joinAll(recordings, elsewhere)
+    // whoever writes last has seen all: what came while the index was written is looked for again
+    if (joined === undefined || recordings.length === known) return joined
+    known = recordings.length
+    if (await isThere(`${first}.json`)) await writeJson(`${first}.json`, token, { ...listen, recording: joined })
+  }
+}
+
+/** Those that are complete, in order. */
+async function readSegments (first: string): Promise<FinishedRecording[]> {
+  const name = basename(first)
+  const names = (await readdir(dirname(first)))
+    .filter((file) => file.startsWith(name) && /^(?:\.\d+)?\.json$/.test(file.slice(name.length)))
+    .sort((one, other) => numberOf(one) - numberOf(other))
+  const sidecars = await Promise.all(names.map((file) => readSidecar(join(dirname(first), file))))
+  return sidecars.flatMap((sidecar) => sidecar ? [sidecar.recording] : [])
+}
+
+function numberOf (file: string): number {
+  return Number(SEGMENT.exec(file.slice(0, -'.json'.length))?.[1] ?? 1)
+}
+
+function joinAll (recordings: FinishedRecording[], elsewhere: FinishedRecording[]): FinishedRecording | undefined {
+  const [first] = recordings
+  const segments = listAll([...elsewhere, ...recordings])
+  const last = segments.at(-1)
+  if (first === undefined || last === undefined) return undefined
+  return {
+    ...first,
+    location: segments[0]?.location ?? first.location,
+    bytes: sum(segments.map((segment) => segment.bytes)),
+    durationMs: sum(segments.map((segment) => segment.durationMs)),
+    endedAt: last.endedAt,
+    segments
+  }
+}
+
+/** Each file once, whether a recording is one file or already lists several, as they followed each other. */
+function listAll (recordings: FinishedRecording[]): Segment[] {
+  const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
+  for (const recording of recordings) {
+    for (const file of recording.segments ?? [recording]) files.set(file.location, file)
+  }
+  const sorted = [...files.values()].sort((one, other) => Date.parse(one.startedAt) - Date.parse(other.startedAt))
+  const segments: Segment[] = []
+  for (const { location, bytes, durationMs, startedAt, endedAt, sha256 } of sorted) {
+    const before = segments.at(-1)
+    const gapBeforeMs = before ? Math.max(0, Date.parse(startedAt) - Date.parse(before.endedAt)) : 0
+    segments.push({ location, bytes, durationMs, startedAt, endedAt, gapBeforeMs, ...(sha256 && { sha256 }) })
+  }
+  return segments
+}
+
+/** What the store knows of an instance with another directory. */
+function recordedElsewhere ({ recording }: Listen): FinishedRecording[] {
+  return recording !== undefined && 'startedAt' in recording && 'endedAt' in recording ? [recording as FinishedRecording] : []
+}
+
+function sum (numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
+async function isThere (path: string): Promise<boolean> {
+  return await access(path).then(() => true, () => false)
+}
