@@ -1,5 +1,6 @@
 import type { WebSocket } from 'ws'
 import { batchWheel, type Batched } from './BatchWheel.js'
+import { startReading, stopReading } from './reading.js'
 
 /** Why a socket is not read. */
 export type HoldReason = typeof IDENTIFYING | typeof READER | typeof BATCH
@@ -68,7 +69,10 @@ export class Flow implements Batched {
   }
 
   shut (): void {
-    if (this.#batched) this.hold(BATCH)
+    if (!this.#batched) return
+    // The close frame was among what was read: nothing but the connection's end can follow.
+    if (this.#socket.readyState !== this.#socket.OPEN) this.live()
+    else this.hold(BATCH)
   }
 
   /** The socket has closed. */
@@ -83,7 +87,7 @@ export class Flow implements Batched {
     if (next === this.#holds) return
     const paused = this.#holds !== 0
     this.#holds = next
-    if (next === 0) this.#socket.resume()
-    else if (!paused) this.#socket.pause()
+    if (next === 0) startReading(this.#socket)
+    else if (!paused) stopReading(this.#socket)
   }
 }

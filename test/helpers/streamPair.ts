@@ -1,0 +1,118 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { AudioStream, type AudioSink, type StreamLimits } from '../../lib/audio/index.js'
+import type { AudioStreamOptions } from '../../lib/audio/AudioStream.js'
+import type { Call, Listen } from '../../lib/calls/schema.js'
+
+export interface PairOptions extends Partial<Pick<AudioStreamOptions, 'identify' | 'begin'>> {
+  /** false: the path does not name the listen */
+  known?: boolean
+  listen?: Partial<Listen>
+  limits?: Partial<StreamLimits>
+}
+
+/** A stream on its server and the socket at jambonz' end, over real TCP. */
+export interface StreamPair {
+  stream: AudioStream
+  /** jambonz' end */
+  socket: WebSocket
+  call: Call
+  listen: Listen
+  /** lines logged, as objects */
+  log: Array<{ level: number, msg: string, [key: string]: unknown }>
+  /** everything jambonz has been sent, in order: commands as JSON, audio as buffers */
+  sent: Array<Record<string, unknown> | Buffer>
+  /** sends the metadata frame */
+  start (extra?: Record<string, unknown>): void
+}
+
+export function callOf (fields: Partial<Call> = {}): Call {
+  const now = new Date().toISOString()
+  return { callSid: 'call-1', data: {}, listens: [], createdAt: now, updatedAt: now, ...fields }
+}
+
+export function listenOf (fields: Partial<Listen> = {}): Listen {
+  const mixType = fields.mixType ?? 'mono'
+  return {
+    id: 'listen-1',
+    callSid: 'call-1',
+    path: '/audio',
+    state: 'expected',
+    connected: false,
+    mixType,
+    sampleRate: 8000,
+    channels: mixType === 'stereo' ? 2 : 1,
+    createdAt: new Date().toISOString(),
+    audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 },
+    ...fields
+  }
+}
+
+/** Opens a socket as mod_audio_fork does; the stream wraps it. Torn down with the test. */
+export async function streamPair (t: Test, options: PairOptions = {}): Promise<StreamPair> {
+  const call = callOf()
+  const listen = listenOf(options.listen)
+  const log: StreamPair['log'] = []
+  const { log: logger } = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(JSON.parse(line)) } } } })
+  const limits: StreamLimits = { maxPayload: 2_097_152, metadataTimeout: 5_000, heartbeat: 0, maxBuffered: 2_097_152, ...options.limits }
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: limits.maxPayload, skipUTF8Validation: true })
+  await once(server, 'listening')
+  let stream: AudioStream | undefined
+  server.on('connection', (socket) => {
+    stream = new AudioStream({
+      socket,
+      ...(options.known !== false && { call, listen }),
+      identify: options.identify,
+      begin: options.begin ?? (() => {}),
+      limits,
+      logger
+    })
+  })
+  const { port } = server.address() as AddressInfo
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/audio`, 'audio.jambonz.org', { perMessageDeflate: false })
+  const sent: StreamPair['sent'] = []
+  socket.on('message', (data, isBinary) => { sent.push(isBinary ? data as Buffer : JSON.parse(String(data))) })
+  await Promise.all([once(socket, 'open'), once(server, 'connection')])
+  if (stream === undefined) throw new Error('no stream')
+  t.teardown(() => {
+    socket.terminate()
+    server.close()
+    for (const client of server.clients) client.terminate()
+  })
+  return {
+    stream,
+    socket,
+    call,
+    listen,
+    log,
+    sent,
+    start: (extra = {}) => socket.send(JSON.stringify({ sampleRate: listen.sampleRate, mixType: listen.mixType, callSid: listen.callSid, ...extra }))
+  }
+}
+
+/** A sink that copies what it is given. */
+export class Collector implements AudioSink {
+  readonly frames: Buffer[] = []
+  readonly gaps: number[] = []
+
+  get audio (): Buffer {
+    return Buffer.concat(this.frames)
+  }
+
+  write (frame: Buffer, gapMs: number): void {
+    this.frames.push(Buffer.from(frame))
+    this.gaps.push(gapMs)
+  }
+}
+
+/** Polls until `condition` holds; fails after `timeout` ms. */
+export async function until (condition: () => boolean, timeout = 5_000): Promise<void> {
+  const deadline = performance.now() + timeout
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`not so within ${timeout} ms: ${condition.toString()}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
