@@ -31,6 +31,8 @@ export const ERR_RECORDING_FFMPEG = createError('FST_JAMBONZ_RECORDING_FFMPEG', 
 export const ERR_RECORDING_CLOSED = createError('FST_JAMBONZ_RECORDING_CLOSED', 'recording "%s" was cut short: %s')
 
 // Store (lib/calls)
+export const ERR_CALL_DATA = createError('FST_JAMBONZ_CALL_DATA', 'what was to be written of call %s is not JSON: %s', 500, TypeError)
+export const ERR_REDIS_STORE = createError('FST_JAMBONZ_REDIS_STORE', 'redisStore: %s', 500, TypeError)
 
 // Webhooks and hooks on their way in (lib/webhook, routes)
 export const ERR_SIGNATURE_MISSING = createError('FST_JAMBONZ_SIGNATURE_MISSING', 'no Jambonz-Signature header: only jambonz may call this url', 401)

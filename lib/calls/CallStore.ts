@@ -1,7 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from './schema.js'
 
-/** Fields of one write. Fields that are not named stay as they are, also when another instance writes them meanwhile. */
+/**
+ * Fields of one write: JSON. Fields that are not named, or undefined, stay as they are, also when another instance
+ * writes them meanwhile. What is not JSON rejects the write with FST_JAMBONZ_CALL_DATA.
+ */
 export interface CallPatch {
   /** fields of the call itself */
   call?: Partial<Omit<Call, 'callSid' | 'data' | 'listens'>>
@@ -17,6 +20,11 @@ export interface Updated {
   call: Call
 }
 
+export interface Ended {
+  first: boolean
+  call: Call
+}
+
 export interface Claim {
   /** false: another socket has had this listen, or it has ended */
   claimed: boolean
@@ -24,17 +32,28 @@ export interface Claim {
 }
 
 export interface StoreContext {
-  /** ms a call is kept after its last event */
+  /** ms a call is kept after its last event; one with a listen that streams is kept until that ends */
   callTtl: number
   /** name of this instance, as it stands in `Listen.instance` */
   instance: string
   logger: FastifyBaseLogger
+  /** Told of each listen that the store found lost with the instance that held it: once, on one of the others. */
+  lost?: (call: Call, listenId: string) => void
+}
+
+export interface StoreHealth {
+  /** false: the calls are served from what this instance knows, and what it writes is kept for later */
+  available: boolean
+  /** calls with something that is yet to be written */
+  pending: number
+  /** calls whose waiting writes had to be given up, since the start */
+  dropped: number
 }
 
 /**
  * Where the calls live: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`).
  * Calls handed out are snapshots, deeply frozen: changes go through `update()`.
- * Every promise settles in bounded time.
+ * Every promise settles in bounded time, and none rejects because a server is away.
  */
 export interface CallStore {
   /** Called once, before anything else. */
@@ -46,14 +65,19 @@ export interface CallStore {
   /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
   update (callSid: string, patch: CallPatch): Promise<Updated>
   /** Writes the patch and `endedAt`, unless the call has ended before: of all concurrent calls one gets `first: true`. */
-  end (callSid: string, patch: CallPatch): Promise<{ first: boolean, call: Call }>
+  end (callSid: string, patch: CallPatch): Promise<Ended>
   /**
    * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
    * created (its webhook may have been answered while the store was away).
    */
   claim (callSid: string, listenId: string): Promise<Claim>
-  /** Resolves with the call as soon as the listen has `state: 'ended'`, or as it stands after `timeoutMs`. */
+  /**
+   * Resolves with the call as soon as the listen has `state: 'ended'`, or as it stands after `timeoutMs`; at once
+   * when the call is unknown.
+   */
   ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined>
+  /** How well the store can be reached. A store without it always can. */
+  health? (): StoreHealth
   /** Nothing is called after it. */
   close (): Promise<void>
 }

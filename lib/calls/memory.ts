@@ -1,7 +1,7 @@
-import { EventEmitter } from 'node:events'
+import type { CallPatch, CallStore, Claim, Ended, StoreContext, StoreHealth, Updated } from './CallStore.js'
+import { Endings } from './Endings.js'
+import { applyPatch, asJson, hasEnded, isClaimed, newCall } from './patch.js'
 import type { Call } from './schema.js'
-import type { CallPatch, CallStore, Claim, StoreContext, Updated } from './CallStore.js'
-import { applyPatch, newCall } from './patch.js'
 
 export interface MemoryStoreOptions {
   /** the oldest calls are forgotten beyond this number; default 10,000 */
@@ -25,7 +25,7 @@ interface Entry {
 class MemoryStore implements CallStore {
   // In order of their last event: the first are the ones to forget.
   readonly #entries = new Map<string, Entry>()
-  readonly #endings = new EventEmitter().setMaxListeners(0)
+  readonly #endings = new Endings()
   readonly #maxCalls: number
   #context!: StoreContext
   #sweeper?: NodeJS.Timeout
@@ -53,7 +53,7 @@ class MemoryStore implements CallStore {
     return { created, call: this.#write(callSid, patch) }
   }
 
-  async end (callSid: string, patch: CallPatch): Promise<{ first: boolean, call: Call }> {
+  async end (callSid: string, patch: CallPatch): Promise<Ended> {
     const before = this.#live(callSid)
     if (before?.endedAt !== undefined) return { first: false, call: before }
     return { first: true, call: this.#write(callSid, { ...patch, call: { ...patch.call, endedAt: new Date().toISOString() } }) }
@@ -61,63 +61,62 @@ class MemoryStore implements CallStore {
 
   async claim (callSid: string, listenId: string): Promise<Claim> {
     const call = this.#live(callSid)
-    const listen = call?.listens.find(({ id }) => id === listenId)
-    if (call && listen && (listen.instance !== undefined || listen.state === 'ended')) return { claimed: false, call }
+    if (call && isClaimed(call, listenId)) return { claimed: false, call }
     return { claimed: true, call: this.#write(callSid, { listens: { [listenId]: { instance: this.#context.instance } } }) }
   }
 
   async ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined> {
     const call = this.#live(callSid)
     if (call === undefined || hasEnded(call, listenId)) return call
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(done, timeoutMs)
-      const endings = this.#endings
-      function done () {
-        clearTimeout(timer)
-        endings.off(listenId, done)
-        resolve()
-      }
-      endings.on(listenId, done)
-    })
+    const waiter = this.#endings.waiter(callSid, listenId)
+    await waiter.wait(timeoutMs)
+    waiter.close()
     return this.#live(callSid)
+  }
+
+  health (): StoreHealth {
+    return { available: true, pending: 0, dropped: 0 }
   }
 
   async close (): Promise<void> {
     clearInterval(this.#sweeper)
+    this.#endings.signalAll()
   }
 
   #live (callSid: string): Call | undefined {
     const entry = this.#entries.get(callSid)
-    return entry !== undefined && entry.expires > Date.now() ? entry.call : undefined
+    return entry !== undefined && (entry.expires > Date.now() || streams(entry.call)) ? entry.call : undefined
   }
 
   #write (callSid: string, patch: CallPatch): Call {
     const before = this.#live(callSid) ?? newCall(callSid)
     // A stored call is what a shared store would give back: plain JSON, nothing of the writer's objects.
-    const call = applyPatch(before, JSON.parse(JSON.stringify(patch)) as CallPatch)
-    this.#entries.delete(callSid)
-    this.#entries.set(callSid, { call, expires: Date.now() + this.#context.callTtl })
-    this.#forgetBeyond(this.#maxCalls)
+    const call = applyPatch(before, asJson(callSid, patch))
+    this.#keep(callSid, call)
+    if (this.#entries.size > this.#maxCalls) this.#entries.delete(this.#entries.keys().next().value ?? '')
     for (const id of Object.keys(patch.listens ?? {})) {
-      if (hasEnded(call, id)) this.#endings.emit(id)
+      if (hasEnded(call, id)) this.#endings.signal(callSid, id)
     }
     return call
   }
 
-  #forgetBeyond (maxCalls: number): void {
-    const oldest = this.#entries.keys().next().value
-    if (this.#entries.size > maxCalls && oldest !== undefined) this.#entries.delete(oldest)
+  /** As the one with the latest event. */
+  #keep (callSid: string, call: Call): void {
+    this.#entries.delete(callSid)
+    this.#entries.set(callSid, { call, expires: Date.now() + this.#context.callTtl })
   }
 
   #sweep (): void {
     const now = Date.now()
-    for (const [callSid, { expires }] of this.#entries) {
+    for (const [callSid, { call, expires }] of this.#entries) {
       if (expires > now) return
-      this.#entries.delete(callSid)
+      if (streams(call)) this.#keep(callSid, call)
+      else this.#entries.delete(callSid)
     }
   }
 }
 
-function hasEnded (call: Call, listenId: string): boolean {
-  return call.listens.find(({ id }) => id === listenId)?.state === 'ended'
+/** The audio of a long listen is no event of its call, and yet it lives. */
+function streams (call: Call): boolean {
+  return call.listens.some(({ state }) => state === 'streaming')
 }

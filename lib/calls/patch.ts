@@ -1,5 +1,6 @@
-import type { Call, Listen } from './schema.js'
+import { ERR_CALL_DATA } from '../errors.js'
 import type { CallPatch } from './CallStore.js'
+import type { Call, Listen } from './schema.js'
 
 const NO_AUDIO = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 
@@ -23,6 +24,15 @@ export function newListen (callSid: string, id: string, now = new Date().toISOSt
   }
 }
 
+/** What JSON keeps of the patch. Throws FST_JAMBONZ_CALL_DATA where it is no JSON (a BigInt, a circle). */
+export function asJson (callSid: string, patch: CallPatch): CallPatch {
+  try {
+    return JSON.parse(JSON.stringify(patch)) as CallPatch
+  } catch (err) {
+    throw new ERR_CALL_DATA(callSid, err instanceof Error ? err.message : String(err))
+  }
+}
+
 /** The call with the patch applied, as a new frozen snapshot; `call` itself stays as it was. */
 export function applyPatch (call: Call, patch: CallPatch): Call {
   const now = new Date().toISOString()
@@ -42,6 +52,16 @@ function patchListens (call: Call, patches: NonNullable<CallPatch['listens']>, n
     const patch = patches[listen.id]
     return patch === undefined ? listen : { ...listen, ...patch }
   })
+}
+
+export function hasEnded (call: Call, listenId: string): boolean {
+  return call.listens.find(({ id }) => id === listenId)?.state === 'ended'
+}
+
+/** A socket has had the listen, or none will. */
+export function isClaimed (call: Call, listenId: string): boolean {
+  const listen = call.listens.find(({ id }) => id === listenId)
+  return listen !== undefined && (listen.instance !== undefined || listen.state === 'ended')
 }
 
 /** Snapshots are shared between requests: writing to one is a mistake that must show at once. */

@@ -1,0 +1,165 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { connectLike, type RedisClient, type RedisCommands, type RedisConnection } from './client.js'
+
+/** ms between two attempts to get the store back */
+const RETRY_INTERVAL = 500
+
+/** The store can't be reached, or takes no writes. */
+export class Away extends Error {}
+
+/** It did not answer in time. */
+class Late extends Away {}
+
+/** What Redis answers, to whatever it is asked, while it can't serve: full, read-only, loading, electing, closed to us. */
+const OUTAGE = /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
+
+/** Redis is well, and would not do this one thing. */
+export function isRefusal (err: unknown): boolean {
+  return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
+}
+
+export interface LinkDeps {
+  /** ms that a command may take */
+  timeout: number
+  logger: FastifyBaseLogger
+  /** pub/sub channel that is listened to */
+  channel: string
+  onMessage: (message: string) => void
+  /** messages may have been missed */
+  onSubscribed: () => void
+  /** What makes the store right again; as long as it rejects the store stays away. For the log: what it did. */
+  onReturn: () => Promise<object>
+}
+
+/**
+ * The connections to Redis, and whether it can be relied on. The first command that fails takes it away, so that
+ * nobody else waits; from then on it is tried until it is back.
+ */
+export class Link {
+  readonly #deps: LinkDeps
+  readonly #commands: RedisConnection
+  readonly #subscriber: RedisConnection
+  #available = false
+  #closed = false
+  // When it went away, ms since the epoch; undefined before the first contact.
+  #since?: number
+  // The latest of its connection, or of an attempt to return.
+  #problem?: unknown
+  #retry?: NodeJS.Timeout
+  #returning?: Promise<void>
+
+  constructor (client: RedisClient, deps: LinkDeps) {
+    this.#deps = deps
+    this.#commands = connectLike(client, false)
+    this.#subscriber = connectLike(client, true)
+    this.#commands.on('error', (err) => { this.#problem = err })
+    this.#subscriber.on('error', () => {})
+    this.#commands.on('ready', () => { this.#tryAgain() })
+    this.#subscriber.on('ready', () => { this.#subscribe() })
+    this.#subscriber.on('message', (channel, message) => {
+      if (channel === deps.channel) deps.onMessage(message)
+    })
+  }
+
+  get available (): boolean {
+    return this.#available
+  }
+
+  /** Resolves when the store is there, or has had its time to come. */
+  async start (): Promise<void> {
+    const tried = new Promise<void>((resolve) => this.#commands.on('ready', () => resolve(this.#tryAgain())))
+    await inTime(tried, this.#deps.timeout).catch((err: unknown) => { this.#problem ??= err })
+    if (!this.#available) this.#leave(this.#problem)
+  }
+
+  /**
+   * The reply of Redis, within the time a command has. Rejects with Away, or with the error of a command that Redis
+   * refused.
+   */
+  async ask<T> (command: (commands: RedisCommands) => Promise<T>): Promise<T> {
+    if (!this.#available) throw new Away('the store is away')
+    try {
+      return await this.try(command)
+    } catch (err) {
+      if (isRefusal(err)) throw err
+      this.#leave(err)
+      throw new Away('the store is away', { cause: err })
+    }
+  }
+
+  /** The same, whether it is away or not, and with no consequences: for `onReturn`. */
+  try<T> (command: (commands: RedisCommands) => Promise<T>): Promise<T> {
+    return inTime(command(this.#commands), this.#deps.timeout)
+  }
+
+  #leave (err: unknown): void {
+    if (this.#closed || (!this.#available && this.#since !== undefined)) return
+    this.#available = false
+    this.#since = Date.now()
+    this.#deps.logger.error({ err: this.#problem ?? err }, 'the store is away: calls go on from what this instance knows, and are written when it returns')
+    this.#tryLater()
+  }
+
+  #tryLater (): void {
+    if (this.#closed) return
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => { this.#tryAgain() }, RETRY_INTERVAL).unref()
+  }
+
+  #tryAgain (): Promise<void> {
+    if (this.#available || this.#closed) return Promise.resolve()
+    this.#returning ??= this.#return().finally(() => { this.#returning = undefined })
+    return this.#returning
+  }
+
+  async #return (): Promise<void> {
+    const { onReturn, logger } = this.#deps
+    try {
+      const done = await onReturn()
+      if (this.#closed) return
+      this.#available = true
+      this.#problem = undefined
+      if (this.#since !== undefined) logger.info({ awayMs: Date.now() - this.#since, ...done }, 'the store is back')
+    } catch (err) {
+      this.#problem = err
+      // A connection that says nothing may be dead without knowing.
+      if (err instanceof Late) {
+        this.#commands.disconnect(true)
+        this.#subscriber.disconnect(true)
+      }
+      // At the start it has its whole time.
+      if (this.#since !== undefined) this.#tryLater()
+    }
+  }
+
+  async #subscribe (): Promise<void> {
+    try {
+      await this.#subscriber.subscribe(this.#deps.channel)
+      this.#deps.onSubscribed()
+    } catch {
+      // The next connection tries again; until then those who wait look for themselves.
+    }
+  }
+
+  close (): void {
+    this.#closed = true
+    this.#available = false
+    clearTimeout(this.#retry)
+    this.#commands.disconnect()
+    this.#subscriber.disconnect()
+  }
+}
+
+/** Rejects with Late. */
+async function inTime<T> (promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    // Where this process was busy, the answer may be there, unread: it is read before the immediate.
+    timer = setTimeout(() => setImmediate(() => reject(new Late(`no answer within ${ms} ms`))), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

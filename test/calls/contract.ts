@@ -1,0 +1,229 @@
+import type { Test } from 'tap'
+import type { Call, CallPatch, CallStore } from '../../lib/index.js'
+import { until } from '../helpers/until.js'
+
+export interface OpenOptions { callTtl?: number }
+
+/** Two instances' views of one store: the same object where a store is one process'. */
+export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: CallStore, b: CallStore]>
+
+let calls = 0
+const newSid = () => `call-${process.pid}-${++calls}`
+
+function listenOf (call: Call | undefined, id: string) {
+  return call?.listens.find((listen) => listen.id === id)
+}
+
+/** What every CallStore promises. */
+export function storeContract (t: Test, open: OpenStores): void {
+  t.test('a call nobody has written is unknown', async (t) => {
+    const [a] = await open(t)
+    t.equal(await a.get(newSid()), undefined)
+    t.equal(await a.ended(newSid(), 'l1', 60_000), undefined, 'and nobody waits for it')
+  })
+
+  t.test('the first write creates the call, on whichever instance it comes', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    const first = await a.update(callSid, { call: { from: '+15083084809', direction: 'inbound' } })
+    const second = await b.update(callSid, { call: { callStatus: 'in-progress' } })
+    t.match([first.created, second.created], [true, false])
+    t.strictSame(Object.keys(first.call).sort(), ['callSid', 'createdAt', 'data', 'direction', 'from', 'listens', 'updatedAt'])
+    t.match(second.call, { callSid, from: '+15083084809', direction: 'inbound', callStatus: 'in-progress', data: {}, listens: [] })
+    t.strictSame(await a.get(callSid), second.call)
+    t.ok(second.call.updatedAt >= second.call.createdAt)
+  })
+
+  t.test('of many instances that write a new call at once, one creates it', async (t) => {
+    const stores = await open(t)
+    const callSid = newSid()
+    const results = await Promise.all(Array.from({ length: 20 }, (_, i) => stores[i % 2]!.update(callSid, { data: { [`key${i}`]: i } })))
+    t.equal(results.filter(({ created }) => created).length, 1)
+    const call = await stores[0].get(callSid)
+    t.strictSame(call?.data, Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key${i}`, i])), 'no write has lost another')
+  })
+
+  t.test('two instances write different fields of one call, and of one listen, at once', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.update(callSid, { listens: { l1: { path: '/audio', sampleRate: 16_000 } } })
+    await Promise.all([
+      a.update(callSid, { call: { callStatus: 'in-progress' }, listens: { l1: { state: 'streaming', connected: true } } }),
+      b.update(callSid, { call: { to: '+12125551212' }, data: { agent: 'Ann' }, listens: { l1: { digits: '#' } } })
+    ])
+    const call = await b.get(callSid)
+    t.match(call, { callStatus: 'in-progress', to: '+12125551212', data: { agent: 'Ann' } })
+    t.match(listenOf(call, 'l1'), { path: '/audio', sampleRate: 16_000, state: 'streaming', connected: true, digits: '#' })
+  })
+
+  t.test('the latest write of a field stays, whichever instance it is from', async (t) => {
+    const stores = await open(t)
+    const callSid = newSid()
+    for (let i = 0; i < 20; i++) {
+      await stores[i % 2]!.update(callSid, { call: { callStatus: `s${i}` }, data: { i } })
+      t.match(await stores[(i + 1) % 2]!.get(callSid), { callStatus: `s${i}`, data: { i } })
+    }
+  })
+
+  t.test('data is merged key by key, and keeps any JSON as it is', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    const deep = { list: [1, null, { 'a:b': 'ü "x" \\ \n \u2028' }], no: false, zero: 0, empty: '' }
+    await a.update(callSid, { data: { deep, 'key:with {braces} and #': 1, nothing: null, ['__proto__']: 'own' } })
+    const { call } = await b.update(callSid, { data: { more: [] } })
+    t.strictSame(call.data, { deep, 'key:with {braces} and #': 1, nothing: null, ['__proto__']: 'own', more: [] })
+    t.equal(Object.getPrototypeOf(call.data), Object.prototype)
+    t.strictSame((await b.update(callSid, { data: { deep: 1 } })).call.data.deep, 1, 'a key is replaced whole')
+  })
+
+  t.test('undefined writes nothing', async (t) => {
+    const [a] = await open(t)
+    const callSid = newSid()
+    await a.update(callSid, { call: { from: 'Ann' }, data: { x: 1 }, listens: { l1: { digits: '1' } } })
+    const { call } = await a.update(callSid, { call: { from: undefined }, data: { x: undefined }, listens: { l1: { digits: undefined } } } as CallPatch)
+    t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
+  })
+
+  t.test('what is not JSON is refused by name, and leaves the call as it was', async (t) => {
+    const [a] = await open(t)
+    const callSid = newSid()
+    await a.update(callSid, { data: { x: 1 } })
+    await t.rejects(a.update(callSid, { data: { big: 1n } }), { code: 'FST_JAMBONZ_CALL_DATA', message: new RegExp(callSid) })
+    t.strictSame((await a.get(callSid))?.data, { x: 1 })
+  })
+
+  t.test('listens stand in the order they were added', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.update(callSid, { listens: { z: { path: '/1' }, m: { path: '/2' } } })
+    await b.update(callSid, { listens: { a: { path: '/3' }, z: { verbId: 'zed' } } })
+    const { call } = await a.update(callSid, { listens: { b: {} } })
+    t.strictSame(call.listens.map(({ id }) => id), ['z', 'm', 'a', 'b'])
+    t.match(call.listens[0], { id: 'z', callSid, path: '/1', verbId: 'zed' })
+    t.match(call.listens[3], { state: 'expected', connected: false, mixType: 'mono', channels: 1, sampleRate: 8000, audio: { frames: 0, bytes: 0 } }, 'one that is told nothing of has jambonz\' defaults')
+    t.match((await b.get(callSid))?.listens.map(({ id }) => id), ['z', 'm', 'a', 'b'])
+  })
+
+  t.test('a snapshot is frozen to its depth, and stays as it was', async (t) => {
+    const [a] = await open(t)
+    const callSid = newSid()
+    const metadata = { account: { id: 7 } }
+    const { call } = await a.update(callSid, { data: { list: [{}] }, listens: { l1: { metadata } } })
+    metadata.account.id = 8
+    await a.update(callSid, { listens: { l1: { state: 'streaming' } } })
+    t.match(call.listens[0], { state: 'expected', metadata: { account: { id: 7 } } })
+    for (const part of [call, call.data, call.data.list, call.listens, call.listens[0], call.listens[0]?.audio, call.listens[0]?.metadata?.account]) {
+      t.ok(Object.isFrozen(part))
+    }
+    t.ok(Object.isFrozen((await a.get(callSid))?.listens[0]?.metadata?.account))
+  })
+
+  t.test('of many claims of a listen, on several instances, one wins', async (t) => {
+    const stores = await open(t)
+    const callSid = newSid()
+    await stores[0].update(callSid, { listens: { l1: { path: '/audio' } } })
+    const claims = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.claim(callSid, 'l1')))
+    t.equal(claims.filter(({ claimed }) => claimed).length, 1)
+    const winner = claims.find(({ claimed }) => claimed)
+    t.match(listenOf(winner?.call, 'l1'), { state: 'expected', path: '/audio', instance: String })
+    t.equal((await stores[1].claim(callSid, 'l1')).claimed, false, 'nor is it free afterwards')
+  })
+
+  t.test('an unknown listen is created by its claim; one that has ended can\'t be claimed', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    const { claimed, call } = await a.claim(callSid, 'l1')
+    t.match([claimed, listenOf(call, 'l1')], [true, { id: 'l1', callSid, state: 'expected', instance: String }])
+    await a.update(callSid, { listens: { l2: { state: 'ended' } } })
+    t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
+  })
+
+  t.test('a call ends once: of many ends one is the first', async (t) => {
+    const stores = await open(t)
+    const callSid = newSid()
+    await stores[0].update(callSid, { call: { callStatus: 'in-progress' } })
+    const ends = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.end(callSid, { call: { callStatus: `completed${i}` } })))
+    t.equal(ends.filter(({ first }) => first).length, 1)
+    const call = await stores[1].get(callSid)
+    t.strictSame(call, ends.find(({ first }) => first)?.call, 'the others write nothing')
+    t.match(call?.endedAt, /^\d{4}-\d\d-\d\dT/)
+    t.match(await stores[0].end(newSid(), {}), { first: true, call: { endedAt: String } }, 'also a call nobody knew')
+  })
+
+  t.test('who waits for a listen hears of its end at once, from any instance', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    await a.update(callSid, { listens: { other: { state: 'expected' } } })
+    const waiting = [a, b, b].map((store) => store.ended(callSid, 'l1', 60_000))
+    const other = b.ended(callSid, 'other', 300)
+    await a.update(callSid, { listens: { l1: { state: 'streaming' }, other: {} } })
+    const before = Date.now()
+    await a.update(callSid, { listens: { l1: { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 } } } })
+    for (const call of await Promise.all(waiting)) {
+      t.match(listenOf(call, 'l1'), { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', bytes: 44 } })
+    }
+    t.ok(Date.now() - before < 500, 'without polling')
+    t.match(listenOf(await other, 'other'), { state: 'expected' }, 'who waits for another waits his time')
+    t.match(listenOf(await b.ended(callSid, 'l1', 60_000), 'l1'), { state: 'ended' }, 'and nobody waits for one that has ended')
+  })
+
+  t.test('who waits in vain gets the call as it stands, in time', async (t) => {
+    const [, b] = await open(t)
+    const callSid = newSid()
+    await b.claim(callSid, 'l1')
+    const before = Date.now()
+    t.match(listenOf(await b.ended(callSid, 'l1', 150), 'l1'), { state: 'expected' })
+    const took = Date.now() - before
+    t.ok(took >= 140 && took < 1_500, `${took} ms`)
+  })
+
+  t.test('the calls are listed, newest first', async (t) => {
+    const [a, b] = await open(t)
+    const sids = [newSid(), newSid(), newSid()]
+    for (const [i, callSid] of sids.entries()) await (i % 2 ? a : b).update(callSid, { call: { createdAt: new Date(2e12 + i).toISOString() } })
+    t.strictSame((await a.list()).map(({ callSid }) => callSid), sids.toReversed())
+    t.ok(Object.isFrozen((await b.list())[0]?.data))
+  })
+
+  t.test('a call is forgotten callTtl after its last event', async (t) => {
+    const [a, b] = await open(t, { callTtl: 400 })
+    const callSid = newSid()
+    await a.update(callSid, {})
+    await until('half its time', () => new Promise((resolve) => setTimeout(resolve, 250, true)))
+    await b.update(callSid, {})
+    await until('the rest', () => new Promise((resolve) => setTimeout(resolve, 250, true)))
+    t.ok(await a.get(callSid), 'each event gives it its time again')
+    await until('it is forgotten', async () => await a.get(callSid) === undefined && await b.get(callSid) === undefined)
+    t.strictSame(await b.list(), [])
+    t.match(await a.update(callSid, {}), { created: true }, 'and a later event makes it a new one')
+  })
+
+  t.test('a call whose listen streams is kept for as long as it does', async (t) => {
+    const [a, b] = await open(t, { callTtl: 300 })
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    await a.update(callSid, { listens: { l1: { state: 'streaming' } } })
+    const until900 = Date.now() + 900
+    await until('three times its time', () => Date.now() > until900)
+    t.match(await b.get(callSid), { callSid, listens: [{ state: 'streaming' }] })
+    await a.update(callSid, { listens: { l1: { state: 'ended' } } })
+    await until('it is forgotten', async () => await b.get(callSid) === undefined)
+  })
+
+  t.test('callSids of any kind don\'t get into each other\'s way', async (t) => {
+    const [a, b] = await open(t)
+    const sids = ['}', '{}', 'a}b{c', 'a:b', ' ', 'ü', 'l:x:state'].map((name) => `${name}${newSid()}`)
+    for (const callSid of sids) await a.update(callSid, { data: { callSid } })
+    for (const callSid of sids) t.match(await b.get(callSid), { callSid, data: { callSid } })
+  })
+
+  t.test('closing lets everybody who waits go', async (t) => {
+    const [a] = await open(t)
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    const waiting = a.ended(callSid, 'l1', 60_000)
+    await a.close()
+    t.match(await waiting, { callSid })
+  })
+}

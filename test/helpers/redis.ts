@@ -1,0 +1,102 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+
+const START_DEADLINE = 10_000
+
+/** Why tests with Redis are skipped; false where it is there. In CI they are never skipped: a missing server fails them. */
+export function noRedis (): string | false {
+  const missing = spawnSync('redis-server', ['--version']).error !== undefined
+  return missing && process.env.CI === undefined && 'redis-server is not installed (apt install redis-server)'
+}
+
+/** A real redis-server on a free port of its own, in a folder of its own, gone with the test. */
+export class RedisServer {
+  readonly port: number
+  readonly #folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
+  readonly #args: readonly string[]
+  #process?: ChildProcess
+
+  constructor (port: number, args: readonly string[]) {
+    this.port = port
+    this.#args = args
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  async start (): Promise<void> {
+    this.#process = spawn('redis-server', [
+      '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', ...this.#args
+    ], { stdio: 'ignore' })
+    const failed = once(this.#process, 'error').then(([err]) => { throw err })
+    await Promise.race([failed, accepts(this.port)])
+  }
+
+  /** kill -9: what it had not saved is gone. */
+  async kill (): Promise<void> {
+    const child = this.#process
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  /** It holds its connections, and answers nothing. */
+  pause (): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  resume (): void {
+    this.#process?.kill('SIGCONT')
+  }
+
+  async remove (): Promise<void> {
+    await this.kill()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** `args`: of redis-server, such as `--maxmemory 2mb`. */
+export async function startRedis (t: Test, ...args: string[]): Promise<RedisServer> {
+  const server = new RedisServer(await freePort(), args)
+  t.teardown(() => server.remove())
+  await server.start()
+  return server
+}
+
+export async function freePort (): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function accepts (port: number): Promise<void> {
+  const deadline = Date.now() + START_DEADLINE
+  while (!await answersPing(port)) {
+    if (Date.now() > deadline) throw new Error(`redis-server does not answer on port ${port}`)
+  }
+}
+
+/** One that is loading its data answers something else. */
+async function answersPing (port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    socket.write('PING\r\n')
+    const [reply] = await once(socket, 'data') as [Buffer]
+    return reply.toString().startsWith('+PONG')
+  } catch {
+    return await new Promise((resolve) => setTimeout(resolve, 10, false))
+  } finally {
+    socket.destroy()
+  }
+}
