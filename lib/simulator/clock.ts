@@ -149,7 +149,7 @@ export class Clock {
     const due = this.#due()
     if (due === Infinity) return
     this.#setPace()
-    if (this.#pace === Infinity) {
+    if (this.#pace === Infinity || due <= this.#now) {
       this.#immediate = setImmediate(this.#turn)
     } else if (this.#pace === 0) {
       this.#sleep = setTimeout(this.#turn, HOLD_GRACE_MS)

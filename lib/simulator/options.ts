@@ -34,6 +34,7 @@ export interface ResolvedOptions {
   hangUpAfterMs: number | undefined
   patienceMs: number
   bLeg: BLeg
+  recordAllCalls: SimulateCallOptions['recordAllCalls']
   callRate: number
   speed: number
   faults: Faults
@@ -76,6 +77,7 @@ export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
     hangUpAfterMs: positive('hangUpAfterMs', options.hangUpAfterMs),
     patienceMs: positive('patienceMs', options.patienceMs) ?? (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
     bLeg: options.bLeg ?? {},
+    recordAllCalls: options.recordAllCalls,
     callRate,
     speed,
     faults: options.faults ?? {},

@@ -55,6 +55,8 @@ export interface SimulateCallOptions {
   /** The caller hangs up when, with nothing left to say or press, he has heard nothing from a listen for this long. Default 2000; Infinity with `hangUpAfterMs`. */
   patienceMs?: number
   bLeg?: BLeg
+  /** The account records all calls: a stereo socket to this (absolute) url for as long as the call is answered. */
+  recordAllCalls?: { url: string, wsAuth?: { username: string, password: string } }
   /** Hz of the call's audio: 8000 (default, PCMU/PCMA), 16000 for a wideband call. */
   callRate?: number
   /** 1 = real time, 20 = twenty times faster, Infinity (default) = as fast as the peer takes it. */
@@ -104,7 +106,7 @@ export interface ListenRecord {
   url: string
   /** The call sid in the metadata: of the B leg when nested in dial. */
   callSid: string
-  role: 'listen' | 'dial' | 'background'
+  role: 'listen' | 'dial' | 'background' | 'record'
   mixType: 'mono' | 'stereo' | 'mixed'
   sampleRate: number
   metadata: Record<string, unknown>

@@ -1,5 +1,3 @@
-import { interleave, mix } from '../audio/pcm.js'
-import { Resampler } from '../audio/resampler.js'
 import type { Cancel, Clock } from '../clock.js'
 import type { Faults } from '../faults.js'
 import { Recorder } from '../media/recorder.js'
@@ -10,10 +8,13 @@ import { handleCommand, type ForkCommands } from './commands.js'
 import { ForkSocket } from './forkSocket.js'
 import type { Credentials } from './handshake.js'
 import { textFrame, type Json } from './metadata.js'
+import { FrameMixer } from './mixer.js'
 import { StreamingPlayout } from './playout.js'
 
 /** Frames kept while the upgrade is unanswered: FreeSWITCH's media bug keeps up to 512 KB. */
 const MAX_EARLY_FRAMES = 1_600
+/** How long the end of a call waits for a server to close a socket that was shut down gracefully (real ms). */
+const SHUTDOWN_PATIENCE_MS = 5_000
 /** The first message leaves with the second frame after the socket opened, which is why it holds two or more. */
 const FIRST_FLUSH = 2
 
@@ -33,7 +34,7 @@ export interface ForkOptions {
 /** What a fork tells the listen task: connection events, and the server's commands. */
 export interface ForkEvents extends ForkCommands {
   open: () => void
-  refused: (text: string, status: number | undefined) => void
+  refused: (text: string, status: number | undefined, silent: boolean) => void
   /** The server closed, or the connection broke: jambonz sees one and the same event. */
   dropped: () => void
   message: (message: unknown) => void
@@ -50,16 +51,17 @@ export class Fork {
   readonly #events: ForkEvents
   readonly #socket: ForkSocket
   readonly #buffer: AudioBuffer
-  readonly #resamplers: Resampler[] | undefined
+  readonly #mixer: FrameMixer
   readonly #sent: Recorder
   readonly #begun = performance.now()
   readonly #cancels: Cancel[] = []
   #early: Int16Array[] = []
-  #previous: [Int16Array, Int16Array] | undefined
   #framesSinceOpen = 0
   #paused = false
   #stalled = false
   #over = false
+  #shutDown = false
+  #whenClosed = () => {}
 
   constructor (options: ForkOptions, events: ForkEvents) {
     const { record, callRate, clock, faults } = options
@@ -69,16 +71,15 @@ export class Fork {
     this.streaming = options.streamRate !== undefined
     this.playout = new StreamingPlayout(options.streamRate ?? callRate, callRate, (name, event) => this.#mark(name, event))
     const channels = record.mixType === 'stereo' ? 2 : 1
-    const resampled = record.sampleRate !== callRate
-    if (resampled) this.#resamplers = Array.from({ length: channels }, () => new Resampler(callRate, record.sampleRate))
-    this.#buffer = new AudioBuffer({ sampleRate: record.sampleRate, channels, frameBytes: callRate / 25, resampled })
+    this.#mixer = new FrameMixer(record.mixType, callRate, record.sampleRate)
+    this.#buffer = new AudioBuffer({ sampleRate: record.sampleRate, channels, frameBytes: callRate / 25, resampled: record.sampleRate !== callRate })
     this.#sent = new Recorder(options.keepAudio)
     this.#socket = new ForkSocket({ network: options.network, clock, url: record.url, credentials: options.credentials, delayMs: faults.slowUpgradeMs ?? 0 }, {
       open: quiet => this.#opened(quiet),
-      refused: (text, status) => {
+      refused: (text, status, silent) => {
         record.refused = { text, status }
         this.#end()
-        events.refused(text, status)
+        events.refused(text, status, silent)
       },
       text: text => this.#received(text),
       binary: bytes => this.#receivedAudio(bytes),
@@ -94,7 +95,7 @@ export class Fork {
   /** One 20 ms frame of the call: what the party said, and what it heard. */
   feed (said: Int16Array, heard: Int16Array): void {
     if (this.#over || this.#paused) return
-    const frame = this.#mixed(said, heard)
+    const frame = this.#mixer.frame(said, heard)
     if (frame === undefined) return
     if (!this.#socket.open) {
       if (this.#early.length < MAX_EARLY_FRAMES) this.#early.push(frame.slice())
@@ -124,15 +125,34 @@ export class Fork {
 
   resume (): void {
     this.#paused = false
-    this.#previous = undefined
+    this.#mixer.reset()
   }
 
   /** jambonz ends the listen: close 1000 and FIN. */
   stop (): void {
-    if (this.#options.faults.gracefulShutdown === true && this.#socket.open) return this.#socket.shutDown()
+    if (this.#options.faults.gracefulShutdown === true && this.#socket.open) {
+      if (!this.#shutDown) this.#socket.shutDown()
+      this.#shutDown = true
+      this.#over = true
+      return
+    }
     this.#end()
     this.#socket.stop()
     this.record.orphan = this.#socket.orphan
+  }
+
+  /** The call is over: stops, and after a graceful shutdown gives the server some time to close. */
+  async end (): Promise<void> {
+    this.stop()
+    if (!this.#socket.open) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, SHUTDOWN_PATIENCE_MS)
+      this.#whenClosed = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.drop()
   }
 
   /** The connection breaks without a close frame. */
@@ -154,23 +174,6 @@ export class Fork {
       this.#later(faults.stall.fromMs + faults.stall.forMs, () => { this.#stalled = false })
     }
     this.#events.open()
-  }
-
-  #mixed (said: Int16Array, heard: Int16Array): Int16Array | undefined {
-    const { mixType } = this.record
-    if (mixType === 'mono') return this.#resamplers?.[0]!.process(said) ?? said
-    // both directions are only there together one tick later, and the last frame never leaves
-    const previous = this.#previous
-    this.#previous = [said.slice(), heard.slice()]
-    if (previous === undefined) return undefined
-    if (mixType === 'mixed') {
-      mix(previous[0], previous[1])
-      return this.#resamplers?.[0]!.process(previous[0]) ?? previous[0]
-    }
-    const [left, right] = this.#resamplers === undefined
-      ? previous
-      : [this.#resamplers[0]!.process(previous[0]), this.#resamplers[1]!.process(previous[1])]
-    return interleave(left, right)
   }
 
   #flush (): void {
@@ -222,6 +225,7 @@ export class Fork {
     if (this.#buffer.overran) record.overrun = true
     record.sent.sha256 = this.#sent.sha256()
     record.sent.pcm = this.#sent.complete ? this.#sent.audio() : undefined
+    this.#whenClosed()
     this.#events.closed()
     if (by === 'server') this.#events.dropped()
   }

@@ -10,7 +10,7 @@ import { Upgrade } from './upgrade.js'
 export interface SocketEvents {
   /** `quiet`: the server closed together with its 101, so nothing is to be sent, not even the metadata. */
   open: (quiet: boolean) => void
-  refused: (text: string, status: number | undefined) => void
+  refused: (text: string, status: number | undefined, silent: boolean) => void
   text: (text: string) => void
   binary: (bytes: Buffer) => void
   closed: (code: number, by: 'jambonz' | 'server') => void
@@ -41,7 +41,7 @@ export class ForkSocket {
     this.#clock = options.clock
     this.#upgrade = new Upgrade({ ...options, key: newKey() }, {
       upgraded: (socket, rest) => this.#upgraded(socket, rest),
-      failed: (text, status) => this.#failed(text, status)
+      failed: (text, status, silent) => this.#failed(text, status, silent)
     })
   }
 
@@ -99,17 +99,16 @@ export class ForkSocket {
     socket.on('end', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('close', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('error', () => this.#finish(NO_CLOSE_FRAME, 'server'))
-    if (this.orphan) return
     // what came with the 101 is read before anything is written: a close in there gets no metadata
     const closing = this.#closesAtOnce(rest)
-    this.#events.open(closing)
+    if (!this.orphan) this.#events.open(closing)
     if (rest.length > 0) this.#read(rest, closing)
   }
 
-  #failed (text: string, status: number | undefined): void {
+  #failed (text: string, status: number | undefined, silent: boolean): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    if (!this.orphan) this.#events.refused(text, status)
+    if (!this.orphan) this.#events.refused(text, status, silent)
   }
 
   #closesAtOnce (rest: Buffer): boolean {
@@ -135,7 +134,7 @@ export class ForkSocket {
     if (frame.masked) return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
     switch (frame.opcode) {
       case OPCODE.ping:
-        if (!this.orphan) this.#write(OPCODE.pong, frame.payload)
+        this.#write(OPCODE.pong, frame.payload)
         return
       case OPCODE.pong:
         if (this.#deaf) this.#write(OPCODE.binary, Buffer.alloc(0))

@@ -12,7 +12,8 @@ const MAX_REDIRECTS = 3
 
 export interface UpgradeEvents {
   upgraded: (socket: Duplex, rest: Buffer) => void
-  failed: (text: string, status: number | undefined) => void
+  /** `silent`: the module matches this failure to no socket, so jambonz never hears of it. */
+  failed: (text: string, status: number | undefined, silent: boolean) => void
 }
 
 interface UpgradeOptions { network: Network, clock: Clock, url: string, credentials?: Credentials | undefined, key: string, delayMs: number }
@@ -47,8 +48,7 @@ export class Upgrade {
 
   #open (url: string): void {
     const address = splitAddress(url)
-    // the module only logs these; no event reaches jambonz, yet someone has to end the wait of a test
-    if (address === undefined) return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme'))
+    if (address === undefined) return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme', undefined, true))
     this.#held = this.#options.clock.hold()
     this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () => this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect'))
     let connected = false
@@ -73,7 +73,7 @@ export class Upgrade {
       if (typeof answer === 'string') return this.#fail(answer === 'garbage' ? 'read failed' : 'problems parsing header')
       this.#answered(socket, answer)
     }
-    const onError = (error: NodeJS.ErrnoException) => this.#fail(errorText(error, address))
+    const onError = (error: NodeJS.ErrnoException) => this.#fail(errorText(error, address), undefined, isDnsError(error))
     const onClose = () => this.#fail('read failed')
     socket.on('data', onData)
     socket.on('error', onError)
@@ -97,13 +97,13 @@ export class Upgrade {
     this.#events.upgraded(socket, answer.rest)
   }
 
-  #fail (text: string, status?: number): void {
+  #fail (text: string, status?: number, silent = false): void {
     if (this.#over) return
     this.#over = true
     this.#settle()
     this.#socket?.on('error', () => {})
     this.#socket?.destroy()
-    this.#events.failed(text, status)
+    this.#events.failed(text, status, silent)
   }
 
   #settle (): void {
@@ -113,8 +113,12 @@ export class Upgrade {
   }
 }
 
+function isDnsError (error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN'
+}
+
 function errorText (error: NodeJS.ErrnoException, address: Address): string {
   if (error.code === 'ECONNREFUSED') return `conn fail: 111 (${address.host}:${address.port} refused)`
-  if (error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN') return `dns failed: ${address.host}`
+  if (isDnsError(error)) return `dns failed: ${address.host}`
   return `read failed (${error.code ?? error.message})`
 }

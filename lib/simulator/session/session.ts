@@ -1,17 +1,17 @@
-import { randomBytes } from 'node:crypto'
-import { Clock } from '../clock.js'
+import type { Clock } from '../clock.js'
 import type { EventLog } from '../events.js'
-import { Requestor, type Hook } from '../http/requestor.js'
 import { Leg } from '../media/leg.js'
 import type { ResolvedOptions } from '../options.js'
-import type { RequestRecord } from '../types.js'
 import type { VerbData } from '../verbs/application.js'
 import { makeTask } from '../verbs/index.js'
+import { ListenTask } from '../verbs/listen.js'
 import type { Task } from '../verbs/task.js'
-import { CallInfo, type CallStatus } from './callInfo.js'
+import { CallInfo } from './callInfo.js'
 import { Caller } from './caller.js'
 import { firstWebhook } from './firstWebhook.js'
+import { PostOffice } from './postOffice.js'
 import { Story } from './story.js'
+import { Transcripts } from './transcripts.js'
 
 const MAX_SIMULATED_MS = 4 * 3_600_000
 
@@ -24,16 +24,18 @@ export class Session {
   readonly info: CallInfo
   readonly leg: Leg
   readonly caller: Caller
-  /** Tasks that run beside the verbs: config's listen and transcribe. */
-  readonly background = new Map<string, Task>()
-  requestor: Requestor
+  /** The caller's leg, and while a dial is bridged the called party's. */
+  readonly legs = new Set<Leg>()
+  readonly transcripts: Transcripts
+  readonly post: PostOffice
   gone = false
   answeredAt: number | undefined
-  #notifier: Requestor
-  #statusHook: Hook | undefined
   #tasks: Task[] = []
   #current: Task | undefined
-  #statuses: Array<Promise<void>> = []
+  // what runs beside the verbs: config's listen and transcribe, the account's recording
+  readonly #background = new Map<string, Task>()
+  // what nobody waits for before the call is over: status events, nested and background tasks
+  readonly #loose = new Set<Promise<void>>()
   #completed = false
 
   constructor (options: ResolvedOptions, clock: Clock, events: EventLog) {
@@ -43,6 +45,8 @@ export class Session {
     this.info = new CallInfo(options.call)
     this.leg = new Leg(options.callRate, options.keepAudio)
     this.leg.speech.push(options.speech)
+    this.legs.add(this.leg)
+    this.transcripts = new Transcripts(clock, options.transcripts)
     this.caller = new Caller({
       leg: this.leg,
       clock,
@@ -50,9 +54,16 @@ export class Session {
       hangUp: () => this.hangUp('caller'),
       pressed: digit => events.emit('dtmf', { digit })
     })
-    this.requestor = this.#newRequestor(options.url)
-    this.#notifier = this.#newRequestor(options.statusHook ?? options.url)
-    this.#statusHook = options.statusHook
+    this.post = new PostOffice({
+      options,
+      clock,
+      info: this.info,
+      track: work => this.track(work),
+      record: request => {
+        this.story.request(request)
+        events.emit(request.kind, request)
+      }
+    })
   }
 
   /** The whole call, from the webhook to the last status event. Never rejects: what went wrong is in the story. */
@@ -62,7 +73,7 @@ export class Session {
       const verbs = await firstWebhook(this)
       if (verbs.length === 0) throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
       this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
-      if (this.options.call.direction === 'inbound') this.notify('trying', 100, 'Trying')
+      if (this.options.call.direction === 'inbound') this.post.notify(this.info, 'trying', 100, 'Trying')
       await this.#runTasks()
     } catch (error) {
       this.error(error)
@@ -70,27 +81,42 @@ export class Session {
     await this.#end()
   }
 
-  /** Posts an actionHook or the like; raises when jambonz would. */
-  async hook (hook: Hook, params: object): Promise<unknown> {
-    return await this.requestor.request('hook', hook, params, { times: this.options.faults.duplicateHook === true ? 2 : 1 })
+  /** Lets something run that no verb waits for; the call's end does. */
+  track (work: Promise<unknown>): void {
+    const settled = work.then(() => {}, error => this.error(error)).finally(() => this.#loose.delete(settled))
+    this.#loose.add(settled)
   }
 
-  /** A status event; nobody waits for its answer. */
-  notify (status: CallStatus, sipStatus: number, sipReason: string, info = this.info): void {
-    Object.assign(info, { callStatus: status, sipStatus, sipReason })
-    if (this.#statusHook === undefined) return
-    const posted = this.#notifier.request('status', this.#statusHook, info.toJSON()).then(() => {}, error => this.error(error))
-    this.#statuses.push(posted)
+  /** False: one of this kind runs already. */
+  startBackground (kind: string, task: Task): boolean {
+    if (this.#background.has(kind)) return false
+    this.#background.set(kind, task)
+    this.track(task.exec().finally(() => {
+      if (this.#background.get(kind) === task) this.#background.delete(kind)
+    }))
+    return true
+  }
+
+  stopBackground (kind: string): void {
+    this.#background.get(kind)?.kill('done')
+    this.#background.delete(kind)
+  }
+
+  /** The application listens to the caller for the first time: the script's clock runs from here. */
+  listening (): void {
+    this.caller.begin()
+    this.transcripts.begin()
   }
 
   /** Answers the call, once: from here on time passes in frames. */
   answer (): void {
     if (this.answeredAt !== undefined || this.gone) return
     this.answeredAt = this.clock.now()
-    this.notify('in-progress', 200, 'OK')
+    this.post.notify(this.info, 'in-progress', 200, 'OK')
     this.caller.answered()
-    this.clock.startTicks(this.#tick, () => this.caller.busy || this.leg.addressed)
-    const { hangUpAfterMs } = this.options
+    this.clock.startTicks(this.#tick, () => this.caller.busy || [...this.legs].some(leg => leg.talking || leg.addressed))
+    const { hangUpAfterMs, recordAllCalls } = this.options
+    if (recordAllCalls !== undefined) this.#recordCall(recordAllCalls)
     this.clock.at(this.answeredAt + (hangUpAfterMs ?? MAX_SIMULATED_MS), () => {
       if (hangUpAfterMs === undefined) this.error('the call lasted 4 simulated hours: hung up')
       this.hangUp('caller')
@@ -115,7 +141,7 @@ export class Session {
   /** The media server dies: sockets break without a close, and the call is over. */
   crash (why: string): void {
     this.error(`media server crashed: ${why}`)
-    for (const fork of [...this.leg.forks]) fork.drop()
+    for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('jambonz')
   }
 
@@ -125,25 +151,12 @@ export class Session {
     this.events.emit('error', { text })
   }
 
-  moveTo (url: string): void {
-    if (new URL(url).origin === this.requestor.baseUrl) return
-    this.requestor.close()
-    this.requestor = this.requestor.movedTo(url)
-  }
-
-  setStatusHook (hook: Hook): void {
-    this.#statusHook = hook
-    const url = typeof hook === 'string' ? hook : hook.url
-    if (/^https?:\/\//.test(url)) this.#notifier = this.#notifier.movedTo(url)
-  }
-
   /** Tears everything down at once: the deadline passed or the signal was aborted. */
   abort (why: string): void {
     this.error(why)
-    for (const fork of [...this.leg.forks]) fork.drop()
+    for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('caller')
-    this.requestor.close()
-    this.#notifier.close()
+    this.post.close()
   }
 
   async #runTasks (): Promise<void> {
@@ -165,10 +178,8 @@ export class Session {
   }
 
   readonly #tick = (): void => {
-    this.leg.speak()
-    this.leg.peer?.speak()
-    this.leg.listen()
-    this.leg.peer?.listen()
+    for (const leg of this.legs) leg.speak()
+    for (const leg of this.legs) leg.listen()
     this.caller.tick(this.#current?.openEnded === true)
   }
 
@@ -177,11 +188,12 @@ export class Session {
     this.#completed = true
     this.info.callTerminationBy = by
     if (this.answeredAt === undefined) {
-      if (by === 'caller') this.notify('no-answer', 487, 'Request Terminated')
+      if (by === 'caller') this.post.notify(this.info, 'no-answer', 487, 'Request Terminated')
       return
     }
     this.info.duration = Math.floor((this.clock.now() - this.answeredAt) / 1000)
-    this.notify('completed', this.info.sipStatus, this.info.sipReason)
+    this.stopBackground('record')
+    this.post.notify(this.info, 'completed', this.info.sipStatus, this.info.sipReason)
   }
 
   async #end (): Promise<void> {
@@ -190,22 +202,15 @@ export class Session {
     this.clock.stopTicks()
     this.leg.player.stopAll()
     this.leg.speech.clear()
-    for (const task of this.background.values()) task.kill('released')
-    for (const fork of [...this.leg.forks]) fork.stop()
-    await Promise.all(this.#statuses)
-    this.requestor.close()
-    this.#notifier.close()
+    for (const kind of [...this.#background.keys()]) this.stopBackground(kind)
+    for (const leg of this.legs) for (const fork of [...leg.forks]) await fork.end()
+    while (this.#loose.size > 0) await Promise.all(this.#loose)
+    this.post.close()
   }
 
-  #newRequestor (url: string): Requestor {
-    const { network, credentials, secret, httpTimeoutMs } = this.options
-    return new Requestor({
-      network, clock: this.clock, url, credentials, secret, timeoutMs: httpTimeoutMs, headers: { b3: `${this.info.traceId}-${randomBytes(8).toString('hex')}-1` }, record: request => this.#recorded(request)
-    })
-  }
-
-  #recorded (request: RequestRecord): void {
-    this.story.request(request)
-    this.events.emit(request.kind, request)
+  #recordCall ({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {
+    const task = new ListenTask(this, 'listen', { url, disableBidirectionalAudio: true, mixType: 'stereo', passDtmf: true, ...(wsAuth !== undefined && { wsAuth }) })
+    task.place = { leg: this.leg, role: 'record' }
+    this.startBackground('record', task)
   }
 }

@@ -1,13 +1,20 @@
 import type { Session } from '../session/session.js'
+import { ConfigTask } from './config.js'
+import { DialTask } from './dial.js'
+import { GatherTask } from './gather.js'
 import { ListenTask } from './listen.js'
 import { AnswerTask, HangupTask, OtherTask, PauseTask, RedirectTask, TagTask } from './simple.js'
 import { PlayTask, SayTask } from './sounds.js'
 import type { Task } from './task.js'
+import { TranscribeTask } from './transcribe.js'
 
 type TaskClass = new (session: Session, verb: string, data: Record<string, unknown>) => Task
 
 const TASKS: Record<string, TaskClass> = {
   answer: AnswerTask,
+  config: ConfigTask,
+  dial: DialTask,
+  gather: GatherTask,
   hangup: HangupTask,
   listen: ListenTask,
   pause: PauseTask,
@@ -15,7 +22,8 @@ const TASKS: Record<string, TaskClass> = {
   redirect: RedirectTask,
   say: SayTask,
   stream: ListenTask,
-  tag: TagTask
+  tag: TagTask,
+  transcribe: TranscribeTask
 }
 
 /** The task that runs a (checked) verb; verbs that are not simulated get one that only takes note. */

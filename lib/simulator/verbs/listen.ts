@@ -1,6 +1,7 @@
 import { tone } from '../audio/generate.js'
 import type { Cancel } from '../clock.js'
 import { soundAt, type PlayAudio } from '../fork/commands.js'
+import { CRASHING_PATH, splitAddress } from '../fork/address.js'
 import { Fork } from '../fork/fork.js'
 import type { CallInfo } from '../session/callInfo.js'
 import type { Session } from '../session/session.js'
@@ -9,6 +10,7 @@ import type { ListenRecord, PlayDone } from '../types.js'
 import { recordOf } from './application.js'
 import { describeListen } from './listenMetadata.js'
 import { Task } from './task.js'
+import { TranscribeTask } from './transcribe.js'
 
 const BEEP_MS = 500
 const BEEP_HZ = 1_500
@@ -16,7 +18,7 @@ const DTMF_DURATION = '1600'
 const MAX_QUEUED = 11
 const READ_AHEAD_MS = 20
 
-/** Where a listen runs: in the foreground on the call's own leg, nested in a dial, or in the background (config). */
+/** Where a listen runs: in the foreground on the call's own leg, nested in a dial, in the background (config), or for the account's recording. */
 export interface ListenPlace { leg: Leg, role: ListenRecord['role'], bLeg?: CallInfo }
 
 /** `listen` / `stream` (feature-server lib/tasks/listen.js). */
@@ -46,13 +48,16 @@ export class ListenTask extends Task {
     const { session, place } = this
     if (this.data.playBeep === true) await place.leg.player.play(tone(BEEP_MS, BEEP_HZ, place.leg.rate))
     if (session.gone) return
-    if ([...place.leg.forks].some(fork => fork.record.role !== 'background' && place.role !== 'background')) {
+    if (!isBackground(place.role) && [...place.leg.forks].some(fork => !isBackground(fork.record.role))) {
       return session.error('listen: a fork of the same name still runs on this leg (the server\'s "error" leaves it there): not started')
     }
     place.leg.digits.add(this.#onDigit)
+    const transcribe = this.#transcribe()
     this.#start()
     await this.#done
+    transcribe?.kill('done')
     place.leg.digits.delete(this.#onDigit)
+    if (place.role === 'background' && session.gone && session.options.faults.noHookAfterHangup === true) return
     try {
       await this.performAction(this.#results, place.role !== 'dial')
     } catch (error) {
@@ -70,17 +75,27 @@ export class ListenTask extends Task {
     this.#finish()
   }
 
+  #transcribe (): Task | undefined {
+    if (this.data.transcribe === undefined) return undefined
+    const task = new TranscribeTask(this.session, 'transcribe', recordOf(this.data.transcribe))
+    task.nested = true
+    this.session.track(task.exec())
+    return task
+  }
+
   #start (): void {
     const { session, place } = this
     const { options, clock } = session
     const { record, frame, credentials, streamRate } = describeListen(session, place, this.data)
     if (credentials !== undefined) place.leg.credentials = credentials
     session.story.listens.push(record)
+    const { path } = splitAddress(record.url) ?? { path: '' }
+    if (path.length >= CRASHING_PATH) return session.crash(`a socket path of ${path.length} characters (recursive std::regex)`)
     const fork = new Fork({
       network: options.network, clock, record, metadataFrame: frame, credentials: place.leg.credentials, callRate: place.leg.rate, streamRate, faults: options.faults, keepAudio: options.keepAudio
     }, {
       open: () => session.events.emit('listen:open', record),
-      refused: (text, status) => this.#refused(text, status),
+      refused: (text, status, silent) => this.#refused(text, status, silent),
       dropped: () => this.kill('done'),
       closed: () => this.#closed(),
       message: message => session.events.emit('message', { listen: record, message }),
@@ -94,10 +109,10 @@ export class ListenTask extends Task {
     this.#fork = fork
     place.leg.forks.add(fork)
     this.#startedAt = clock.now()
-    session.caller.begin()
+    session.listening()
     const maxLength = Number(this.data.maxLength)
     if (maxLength > 0) this.#maxLength = clock.at(clock.now() + maxLength * 1000, () => this.kill('done'))
-    if (options.faults.hangUpDuringUpgrade === true) clock.at(clock.now(), () => session.hangUp('caller'))
+    if (options.faults.hangUpDuringUpgrade === true) queueMicrotask(() => session.hangUp('caller'))
   }
 
   readonly #onDigit = (digit: string): void => {
@@ -107,12 +122,12 @@ export class ListenTask extends Task {
     this.kill('done')
   }
 
-  #refused (text: string, status: number | undefined): void {
+  #refused (text: string, status: number | undefined, silent: boolean): void {
     this.place.leg.forks.delete(this.#fork!)
-    this.#maxLength?.()
     this.session.error(`listen ${this.#fork!.record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`)
     this.session.events.emit('listen:refused', this.#fork!.record)
-    this.#finish()
+    // of some failures the module tells nobody: the listen goes on without a socket
+    if (!silent) this.#finish()
   }
 
   #closed (): void {
@@ -173,4 +188,9 @@ export class ListenTask extends Task {
     this.session.events.emit('playDone', { listen: this.#fork.record, data })
     this.#fork.send({ type: 'playDone', data })
   }
+}
+
+// their forks have names of their own, so they run beside others
+function isBackground (role: ListenRecord['role']): boolean {
+  return role === 'background' || role === 'record'
 }

@@ -54,13 +54,14 @@ function target (session: Session, data: Record<string, unknown>): { url: string
   const { username, password } = recordOf(data.wsAuth)
   const own = typeof username === 'string' && typeof password === 'string' && username !== '' && password !== '' ? { username, password } : undefined
   if (!url.startsWith('/')) return { url, credentials: own }
-  const { baseUrl, credentials } = session.requestor
+  const { baseUrl, credentials } = session.post.requestor
   return { url: baseUrl + url, credentials: credentials ?? own }
 }
 
 function metadata (session: Session, place: ListenPlace, first: Json, own: Json): { plain: Json, escaped: Json } {
   // nested in dial it is the B leg's call object as it stands, otherwise the webhook's call
   const call = place.bLeg?.own() ?? session.info.toJSON()
+  if (place.role === 'record') delete call.customerData
   spoil(call, session.options.faults.metadata)
   const customerData = call.customerData === undefined ? {} : { customerData: escapeStrings(recordOf(call.customerData)) }
   return {

@@ -35,8 +35,8 @@ export class RedirectTask extends Task {
   override async exec (): Promise<void> {
     const hook = this.data.actionHook as Hook
     const url = typeof hook === 'string' ? hook : hook.url
-    if (/^https?:\/\//.test(url)) this.session.moveTo(url)
-    if (this.data.statusHook !== undefined) this.session.setStatusHook(this.data.statusHook as Hook)
+    if (/^https?:\/\//.test(url)) this.session.post.moveTo(url)
+    if (this.data.statusHook !== undefined) this.session.post.setStatusHook(this.data.statusHook as Hook)
     await this.performAction()
   }
 }

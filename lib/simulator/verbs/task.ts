@@ -55,7 +55,7 @@ export abstract class Task {
     if (hook === undefined) return
     const { session } = this
     const params = { ...session.info.toJSON(), ...results, ...(typeof this.data.id === 'string' && { verb_id: this.data.id }) }
-    const reply = await session.hook(hook, params)
+    const reply = await session.post.hook(hook, params)
     if (!replyCounts || !Array.isArray(reply)) return
     const verbs = parseApplication(reply)
     if (verbs.length > 0) session.replaceApplication(verbs)

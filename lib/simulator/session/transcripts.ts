@@ -1,0 +1,67 @@
+import type { Cancel, Clock } from '../clock.js'
+import type { Transcript } from '../types.js'
+
+/** How long the caller thinks before he says his next line. */
+const THINK_MS = 1_000
+
+/** A final result as jambonz passes one on, whatever the vendor. */
+export interface Heard {
+  language_code: string
+  channel_tag: number
+  is_final: boolean
+  alternatives: Array<{ transcript: string, confidence: number }>
+  vendor: { name: string }
+}
+
+/**
+ * What the caller is taken to say. Lines with a time are said then, into the void if nobody transcribes; the others are said
+ * in turn, one each time an application asks for speech.
+ */
+export class Transcripts {
+  readonly #clock: Clock
+  readonly #timed: Transcript[]
+  readonly #untimed: Transcript[]
+  readonly #listeners = new Set<(heard: Heard) => void>()
+  #next: Cancel | undefined
+  #begun = false
+
+  constructor (clock: Clock, script: Transcript[]) {
+    this.#clock = clock
+    this.#timed = script.filter(line => line.atMs !== undefined)
+    this.#untimed = script.filter(line => line.atMs === undefined)
+  }
+
+  /** The script's clock runs from now on. */
+  begin (): void {
+    if (this.#begun) return
+    this.#begun = true
+    for (const line of this.#timed) this.#clock.at(this.#clock.now() + line.atMs!, () => this.#say(line))
+  }
+
+  listen (listener: (heard: Heard) => void): Cancel {
+    this.begin()
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size === 0) this.#next?.()
+    }
+  }
+
+  /** It is the caller's turn: he says his next line. `all`: and then the ones after it. */
+  invite (all = false): void {
+    this.#next?.()
+    if (this.#untimed.length === 0) return
+    this.#next = this.#clock.at(this.#clock.now() + THINK_MS, () => {
+      const line = this.#untimed.shift()
+      if (line !== undefined) this.#say(line)
+      if (all) this.invite(true)
+    })
+  }
+
+  #say ({ text, confidence }: Transcript): void {
+    const heard: Heard = {
+      language_code: 'en-US', channel_tag: 1, is_final: true, alternatives: [{ transcript: text, confidence: confidence ?? 0.95 }], vendor: { name: 'simulator' }
+    }
+    for (const listener of [...this.#listeners]) listener(heard)
+  }
+}

@@ -1,0 +1,42 @@
+import { recordOf } from './application.js'
+import { ListenTask } from './listen.js'
+import type { Precondition } from './task.js'
+import { Task } from './task.js'
+import { TranscribeTask } from './transcribe.js'
+
+/** Settings that change nothing a simulated call could show. */
+const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia'])
+
+/** `config`: starts and stops the listen and the transcription that run beside the verbs (feature-server lib/tasks/config.js). */
+export class ConfigTask extends Task {
+  override readonly precondition: Precondition = this.#needsAudio() ? 'endpoint' : 'none'
+
+  override async exec (): Promise<void> {
+    const { session } = this
+    const listen = this.data.listen === undefined ? undefined : recordOf(this.data.listen)
+    if (listen?.enable === true) {
+      const { enable, ...data } = listen
+      const task = new ListenTask(session, 'listen', data)
+      task.place = { leg: session.leg, role: 'background' }
+      if (!session.startBackground('listen', task)) this.note('a background listen runs already: not started')
+    } else if (listen !== undefined && Object.keys(listen).length > 0) {
+      session.stopBackground('listen')
+    }
+    const transcribe = this.data.transcribe === undefined ? undefined : recordOf(this.data.transcribe)
+    if (transcribe?.enable === true) {
+      const { enable, ...data } = transcribe
+      if (!session.startBackground('transcribe', new TranscribeTask(session, 'transcribe', data))) this.note('a background transcription runs already: not started')
+    } else if (transcribe !== undefined && Object.keys(transcribe).length > 0) {
+      session.stopBackground('transcribe')
+    }
+    if (this.data.stream !== undefined) this.note('config.stream is ignored by jambonz: use config.listen')
+    const others = Object.keys(this.data).filter(key => !SIMULATED.has(key) && key !== 'stream')
+    if (others.length > 0) this.note(`without effect in a simulated call: ${others.join(', ')}`)
+  }
+
+  #needsAudio (): boolean {
+    const { listen, transcribe, bargeIn, record, amd, boostAudioSignal } = this.data
+    return recordOf(listen).url !== undefined || recordOf(transcribe).enable === true || recordOf(bargeIn).enable === true ||
+      recordOf(record).action !== undefined || amd !== undefined || boostAudioSignal !== undefined
+  }
+}

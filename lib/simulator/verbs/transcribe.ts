@@ -1,0 +1,42 @@
+import type { Cancel } from '../clock.js'
+import type { Hook } from '../http/requestor.js'
+import type { Heard } from '../session/transcripts.js'
+import { parseApplication } from './application.js'
+import { Task } from './task.js'
+
+/** `transcribe`: every line of the script goes to the transcriptionHook (feature-server lib/tasks/transcribe.js). */
+export class TranscribeTask extends Task {
+  override readonly precondition = 'endpoint'
+  override readonly openEnded = true
+  /** Nested in listen or dial, or in the background: the reply of a nested one is ignored. */
+  nested = false
+  #stop: Cancel | undefined
+  #finish: () => void = () => {}
+  readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+
+  override async exec (): Promise<void> {
+    if (this.killed) return
+    const { session } = this
+    this.#stop = session.transcripts.listen(heard => this.#post(heard))
+    session.listening()
+    session.transcripts.invite(true)
+    await this.#done
+  }
+
+  protected override onKill (): void {
+    this.#stop?.()
+    this.#finish()
+  }
+
+  async #post (speech: Heard): Promise<void> {
+    const { session } = this
+    const hook = this.data.transcriptionHook as Hook | undefined
+    if (hook === undefined) return
+    try {
+      const reply = await session.post.hook(hook, { ...session.info.own(), b3: session.post.b3, speech })
+      if (Array.isArray(reply) && reply.length > 0 && !this.nested) session.replaceApplication(parseApplication(reply))
+    } catch (error) {
+      session.error(error)
+    }
+  }
+}
