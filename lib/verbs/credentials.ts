@@ -8,6 +8,8 @@ export interface Credentials { username: string, password: string }
  */
 export const MAX_CREDENTIALS_BYTES = 89
 
+const CONTROL_CHARACTERS = /\p{Cc}/u
+
 /**
  * Checks HTTP Basic credentials that jambonz is to send. `name` says whose they are, as in `auth` or `[0] listen.wsAuth`.
  * Throws FST_JAMBONZ_CREDENTIALS.
@@ -18,6 +20,9 @@ export function checkCredentials (name: string, { username, password }: Credenti
   }
   if (username.includes(':')) {
     throw new ERR_CREDENTIALS(name, 'username has a colon, where HTTP Basic begins the password: choose one without')
+  }
+  if (CONTROL_CHARACTERS.test(username + password)) {
+    throw new ERR_CREDENTIALS(name, 'a control character, such as a line feed, is in them: jambonz can\'t hand them to its media server')
   }
   const bytes = Buffer.byteLength(username) + Buffer.byteLength(password)
   if (bytes > MAX_CREDENTIALS_BYTES) {

@@ -21,7 +21,9 @@ export interface JsonSchema {
   oneOf?: JsonSchema[]
 }
 
-export interface JambonzSchemas { verbs: Map<string, JsonSchema>, components: JsonSchema[] }
+export interface NamedSchema extends JsonSchema { $id: string }
+
+export interface JambonzSchemas { verbs: Map<string, NamedSchema>, components: NamedSchema[] }
 
 export const SCHEMA_BASE = 'https://jambonz.org/schema'
 export const verbSchemaId = (verb: string): string => `${SCHEMA_BASE}/verbs/${verb}`
@@ -40,11 +42,17 @@ const openObject: JsonSchema = { type: 'object', additionalProperties: true }
 /** Properties jambonz takes (`@jambonz/verb-specifications`) and the schemas leave out or leave open. */
 const ADDED: Record<string, Record<string, JsonSchema>> = {
   'components/recognizer': { nuanceOptions: openObject, cobaltOptions: openObject, verbioOptions: openObject },
-  'verbs/conference': { listen: openObject, stream: openObject },
+  'verbs/conference': { listen: { $ref: verbSchemaId('listen') }, stream: { $ref: verbSchemaId('stream') } },
   'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/enqueue': { _: openObject },
+  'verbs/listen': { auth: { $ref: `${SCHEMA_BASE}/components/auth` } },
   'verbs/gather': { say: { $ref: verbSchemaId('say') }, play: { $ref: verbSchemaId('play') } }
+}
+
+/** What jambonz requires inside of `config`, where the schemas require nothing. */
+const REQUIRED: Record<string, Record<string, string[]>> = {
+  'verbs/config': { bargeIn: ['enable'], record: ['action'], transcribe: ['enable'], ttsStream: ['enable'] }
 }
 
 /**
@@ -55,11 +63,9 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
 export function loadJambonzSchemas (): JambonzSchemas {
   const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
   const components = readSchemas(join(root, 'components')).map(schema => adapt(schema))
-  const verbs = new Map<string, JsonSchema>()
+  const verbs = new Map<string, NamedSchema>()
   for (const schema of readSchemas(join(root, 'verbs'))) {
-    const name = schema.$id?.slice(`${SCHEMA_BASE}/verbs/`.length)
-    if (name === undefined) continue
-    verbs.set(name, adapt(schema))
+    verbs.set(schema.$id.slice(`${SCHEMA_BASE}/verbs/`.length), adapt(schema))
   }
   for (const name of UNDESCRIBED) verbs.set(name, { ...openObject, $id: verbSchemaId(name) })
   for (const [name, vendor] of Object.entries(LLM_SHORTHANDS)) {
@@ -69,31 +75,34 @@ export function loadJambonzSchemas (): JambonzSchemas {
   return { verbs, components }
 }
 
-function readSchemas (folder: string): JsonSchema[] {
+function readSchemas (folder: string): NamedSchema[] {
   return readdirSync(folder).sort()
     .filter(file => file.endsWith('.schema.json'))
-    .map(file => JSON.parse(readFileSync(join(folder, file), 'utf8')) as JsonSchema)
+    .map(file => JSON.parse(readFileSync(join(folder, file), 'utf8')) as NamedSchema)
 }
 
-function adapt (schema: JsonSchema): JsonSchema {
-  const path = schema.$id?.slice(SCHEMA_BASE.length + 1) ?? ''
+function adapt (schema: NamedSchema): NamedSchema {
+  const path = schema.$id.slice(SCHEMA_BASE.length + 1)
   const [kind, name = ''] = path.split('/')
-  const adapted = looseOneOf(schema)
+  const adapted = rewrite(schema)
   if (ADDED[path] !== undefined) adapted.properties = { ...adapted.properties, ...ADDED[path] }
+  for (const [property, required] of Object.entries(REQUIRED[path] ?? {})) {
+    adapted.properties = { ...adapted.properties, [property]: { ...adapted.properties?.[property], required } }
+  }
   if (kind === 'verbs') delete adapted.properties?.verb
   if (kind === 'verbs' || STRICT_COMPONENTS.has(name)) adapted.unevaluatedProperties = false
   return adapted
 }
 
-/** `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two branches and would be refused. */
-function looseOneOf (schema: JsonSchema): JsonSchema {
-  return JSON.parse(JSON.stringify(schema), (_key, value) => {
-    if (!isObject(value) || !Array.isArray(value.oneOf)) return value
+/**
+ * A copy with whole ids for references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
+ * branches and would be refused.
+ */
+function rewrite (schema: NamedSchema): NamedSchema {
+  return JSON.parse(JSON.stringify(schema), (key: string, value: unknown) => {
+    if (key === '$ref') return String(value).startsWith('#') ? value : new URL(String(value), schema.$id).href
+    if (typeof value !== 'object' || value === null || !('oneOf' in value)) return value
     const { oneOf, ...rest } = value
     return { ...rest, anyOf: oneOf }
-  }) as JsonSchema
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  }) as NamedSchema
 }

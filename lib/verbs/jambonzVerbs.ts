@@ -507,7 +507,7 @@ export interface ConfigProperties {
   recognizer?: Recognizer
   /** Default barge-in configuration. */
   bargeIn?: {
-    enable?: boolean
+    enable: boolean
     /** If true, barge-in settings persist across verbs rather than resetting after each verb. */
     sticky?: boolean
     actionHook?: ActionHook
@@ -517,7 +517,7 @@ export interface ConfigProperties {
   }
   /** Default TTS streaming configuration for the session. */
   ttsStream?: {
-    enable?: boolean
+    enable: boolean
     synthesizer?: Synthesizer
     [property: string]: unknown
   }

@@ -41,7 +41,7 @@ const background = {
   sampleRate: Type.Optional(Type.Union(SAMPLE_RATES.map(rate => Type.Literal(rate)), { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' })),
   maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds. Default: no limit')),
   timeout: Type.Optional(Seconds('seconds of silence that end the listen. Default: none. The plugin does it, jambonz does not; turns `passDtmf` on')),
-  finishOnKey: Type.Optional(Type.String({ pattern: '^[0-9*#A-D]+$', maxLength: 16, description: 'the set of digits of which each ends the listen: `#`, or several as in `*#`. Default: none. Several digits are done by the plugin and turn `passDtmf` on' })),
+  finishOnKey: Type.Optional(Type.String({ pattern: '^[0-9*#A-D]+$', maxLength: 16, description: 'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none. Several digits are done by the plugin and turn `passDtmf` on' })),
   playBeep: Type.Optional(Type.Boolean({ default: false, description: 'a beep of 500 ms before the audio starts' })),
   passDtmf: Type.Optional(Type.Boolean({ default: false, description: 'the caller\'s digits are reported on the stream' })),
   metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'your own data, found again as `stream.metadata`: at most 4096 bytes of JSON; the names of call attributes (`callSid`, `from`…) are taken' })),

@@ -20,7 +20,7 @@ const RESERVED = new Set([
 export function checkMetadata (metadata: Record<string, unknown>, at: string): void {
   const reserved = Object.keys(metadata).find(key => RESERVED.has(key))
   if (reserved !== undefined) {
-    throw new ERR_VERB_INVALID(`${at}.metadata.${reserved} would overwrite what jambonz says of the call under that name: choose another key`)
+    throw new ERR_VERB_INVALID(`${at}.metadata.${reserved}: the name is taken, jambonz or this plugin writes it into the same frame: choose another`)
   }
   checkMetadataSize(metadata, at)
 }

@@ -1,11 +1,14 @@
 import type { Listen } from '../calls/schema.js'
 import { ERR_VERB_INVALID } from '../errors.js'
 import type { PreparedVerbs, VerbContext } from './context.js'
-import type { ConfigListen, ListenOptions } from './listenSchema.js'
+import { ConfigListenSchema, ListenOptionsSchema, type ConfigListen, type ListenOptions } from './listenSchema.js'
 import { prepareListen } from './listen.js'
-import { isData, readResult, type Data, type NamedVerb } from './result.js'
+import { readResult, type Data, type NamedVerb } from './result.js'
 import type { HandlerResult } from './types.js'
 import { verbValidators, type VerbValidators } from './validate.js'
+
+/** What jambonz takes in a listen verb and refuses in `config` (`@jambonz/verb-specifications`, listenOptions). */
+const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(property => !(property in ConfigListenSchema.properties))
 
 /**
  * Makes what a handler returned into what jambonz gets: every verb checked, every listen filled in, the handler's own
@@ -48,20 +51,24 @@ class Answer {
     }
     const key = data.stream === undefined ? 'listen' : 'stream'
     const nested = data[key]
-    return nested === undefined ? data : { ...data, [key]: this.#listen(withoutVerb(nested), `${at}.${key}`, 'dial') }
+    return nested === undefined ? data : { ...data, [key]: this.#listen(withoutVerb(nested as Data), `${at}.${key}`, 'dial') }
   }
 
   #config (data: Data, at: string): Data {
-    if (data.stream !== undefined) throw new ERR_VERB_INVALID(`${at}.stream: jambonz ignores it, use ${at}.listen`)
+    if (data.stream !== undefined) throw new ERR_VERB_INVALID(`${at}.stream: jambonz ignores it: say listen instead`)
     if (data.listen === undefined) return data
-    const listen = withoutVerb(data.listen)
+    const listen = withoutVerb(data.listen as Data)
+    const misplaced = FOREGROUND_ONLY.find(property => property in listen)
+    if (misplaced !== undefined) {
+      throw new ERR_VERB_INVALID(`${at}.listen.${misplaced}: a listen in config has none, and jambonz refuses the whole application over it: leave it out, or use a listen verb`)
+    }
     this.#validators.configListen(listen, `${at}.listen`)
     const options = listen as ConfigListen
     if (options.enable === false) return { ...data, listen }
     return { ...data, listen: { ...this.#fill(options, `${at}.listen`, 'config'), enable: true } }
   }
 
-  #listen (data: unknown, at: string, nested?: Listen['nested']): object {
+  #listen (data: Data, at: string, nested?: Listen['nested']): object {
     this.#validators.listen(data, at)
     const options = data as ListenOptions
     if (options.transcribe !== undefined) this.#validators.verb('transcribe', options.transcribe, `${at}.transcribe`)
@@ -76,8 +83,7 @@ class Answer {
 }
 
 /** A nested listen has no name of its own, yet is often written with one; jambonz refuses it. */
-function withoutVerb (data: unknown): unknown {
-  if (!isData(data) || (data.verb !== 'listen' && data.verb !== 'stream')) return data
-  const { verb, ...options } = data
-  return options
+function withoutVerb (nested: Data): Data {
+  const { verb, ...options } = nested
+  return verb === 'listen' || verb === 'stream' ? options : nested
 }

@@ -16,15 +16,16 @@ export function readResult (result: unknown): NamedVerb[] {
   const json = toJson(result)
   if (Array.isArray(json)) return json.map((verb, index) => readVerb(verb, `[${index}]`))
   if (isData(json)) return [readVerb(json, '[0]')]
-  throw new ERR_VERB_INVALID(`the handler returned ${shown('', json)}: return an array of verbs, one verb, a WebhookResponse, or nothing`)
+  const what = json === undefined ? `a ${typeof result}` : shown('', json)
+  throw new ERR_VERB_INVALID(`the handler returned ${what}: return an array of verbs, one verb, a WebhookResponse, or nothing`)
 }
 
 function toJson (result: unknown): unknown {
   try {
     const text = JSON.stringify(result)
-    return text === undefined ? String(result) : JSON.parse(text)
+    return text === undefined ? undefined : JSON.parse(text)
   } catch (error) {
-    throw new ERR_VERB_INVALID(`what the handler returned can't be JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new ERR_VERB_INVALID(`what the handler returned can't be JSON: ${(error as Error).message}`)
   }
 }
 
@@ -32,7 +33,7 @@ function readVerb (value: unknown, at: string): NamedVerb {
   if (!isData(value)) throw new ERR_VERB_INVALID(`${at} is ${shown('', value)}: a verb is an object, as in { verb: 'say', text: 'Hello' }`)
   const { verb, ...data } = value
   if (typeof verb === 'string') return { name: verb, data, at }
-  if (verb !== undefined) throw new ERR_VERB_INVALID(`${at}.verb is ${shown('verb', verb)}: must be the name of a verb`)
+  if (verb !== undefined) throw new ERR_VERB_INVALID(`${at}.verb is ${shown('', verb)}: must be the name of a verb`)
   const [name, ...more] = Object.keys(data)
   if (name === undefined || more.length > 0) {
     throw new ERR_VERB_INVALID(`${at} is ${shown('', value)}: name the verb, as { verb: 'say', … } or { say: {…} }`)

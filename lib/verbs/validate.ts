@@ -1,14 +1,13 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { ERR_VERB_INVALID } from '../errors.js'
-import { explain } from './explain.js'
-import { loadJambonzSchemas, verbSchemaId } from './jambonzSchemas.js'
+import { explain, type Errors } from './explain.js'
+import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'
 import { didYouMean } from './suggest.js'
 
+/** Each throws FST_JAMBONZ_VERB_INVALID. `at` is the place of what it checks, as in `[1] dial.listen`. */
 export interface VerbValidators {
-  /** Throws FST_JAMBONZ_VERB_INVALID unless jambonz knows a verb of that name; `at` is the verb's place, as in `[1]`. */
-  knows (name: string, at: string): void
-  /** Checks a verb's data (without `verb`) against jambonz' schema of it. `at` as in `[1] dial`. */
+  /** Checks a verb's data (without `verb`) against jambonz' schema of it. */
   verb (name: string, data: unknown, at: string): void
   listen (data: unknown, at: string): void
   configListen (data: unknown, at: string): void
@@ -34,27 +33,27 @@ function compile (): VerbValidators {
     code: { optimize: false }
   })
   const { verbs, components } = loadJambonzSchemas()
-  for (const schema of components) ajv.addSchema(schema)
-  for (const schema of verbs.values()) ajv.addSchema(schema)
-  const resolve = (id: string) => ajv.getSchema(id)?.schema
-  const byName = new Map<string, ValidateFunction>()
-  for (const name of verbs.keys()) {
-    const validate = ajv.getSchema(verbSchemaId(name))
-    if (validate !== undefined) byName.set(name, validate)
-  }
+  for (const schema of [...components, ...verbs.values()]) ajv.addSchema(schema)
+  const byName = new Map([...verbs.keys()].map(name => [name, ajv.getSchema(verbSchemaId(name))]))
   const listen = ajv.compile(ListenOptionsSchema)
   const configListen = ajv.compile(ConfigListenSchema)
-  const run = (validate: ValidateFunction, data: unknown, at: string) => {
-    if (!validate(data)) throw new ERR_VERB_INVALID(explain(validate.errors ?? [], at, resolve))
+
+  function run (validate: ValidateFunction, data: unknown, at: string): void {
+    if (!validate(data)) throw new ERR_VERB_INVALID(explain(validate.errors as unknown as Errors, at, knownProperties))
   }
-  const find = (name: string, at: string) => {
-    const validate = byName.get(name)
-    if (validate === undefined) throw new ERR_VERB_INVALID(`${at}: jambonz knows no verb "${name}"${didYouMean(name, [...byName.keys()])}`)
-    return validate
+
+  function knownProperties ({ properties = {}, allOf = [], $ref }: JsonSchema): string[] {
+    const referred = $ref !== undefined && ajv.getSchema($ref)?.schema
+    const parts = typeof referred === 'object' ? [...allOf, referred] : allOf
+    return [...Object.keys(properties), ...parts.flatMap(knownProperties)]
   }
+
   return {
-    knows: (name, at) => { find(name, at) },
-    verb: (name, data, at) => run(find(name, at), data, at),
+    verb (name, data, at) {
+      const validate = byName.get(name)
+      if (validate === undefined) throw new ERR_VERB_INVALID(`${at}: jambonz knows no such verb${didYouMean(name, [...byName.keys()])}`)
+      run(validate, data, at)
+    },
     listen: (data, at) => run(listen, data, at),
     configListen: (data, at) => run(configListen, data, at)
   }

@@ -1,4 +1,5 @@
-import { loadJambonzSchemas, type JsonSchema } from '../../lib/verbs/jambonzSchemas.js'
+import { writeFileSync } from 'node:fs'
+import { loadJambonzSchemas, type JsonSchema, type NamedSchema } from '../../lib/verbs/jambonzSchemas.js'
 
 const HEADER = `// Generated from @jambonz/schema by \`npm run types:verbs\`: change test/helpers/verbTypes.ts instead.
 // A test fails when the two differ.
@@ -8,19 +9,20 @@ const HEADER = `// Generated from @jambonz/schema by \`npm run types:verbs\`: ch
 const OWN = new Set(['listen', 'stream'])
 /** One interface for each speech vendor would be most of the file; they are checked at run time all the same. */
 const VENDOR_OPTIONS = /\/components\/recognizer-/
+const OPEN = 'Record<string, unknown>'
 const MAX_DOC = 200
 
 /** TypeScript for the properties of every verb of jambonz, from the schemas that also check them. */
 export function verbTypes (): string {
   const { verbs, components } = loadJambonzSchemas()
   const names = new Map<string, string>()
-  const shared = components.filter(({ $id = '' }) => !VENDOR_OPTIONS.test($id))
-  for (const { $id = '' } of components) names.set($id, VENDOR_OPTIONS.test($id) ? 'Record<string, unknown>' : pascal(lastPart($id)))
-  for (const [verb, { $id = '' }] of verbs) names.set($id, `${pascal(verb)}Properties`)
+  const shared = components.filter(({ $id }) => !VENDOR_OPTIONS.test($id))
+  for (const { $id } of components) names.set($id, VENDOR_OPTIONS.test($id) ? OPEN : pascal(lastPart($id)))
+  for (const [verb, { $id }] of verbs) names.set($id, OWN.has(verb) ? OPEN : `${pascal(verb)}Properties`)
   const described = [...verbs].filter(([verb]) => !OWN.has(verb))
   const declared = [...shared, ...described.map(([, schema]) => schema)].map(schema => declaration(schema, names))
   const parts = declared.filter(part => isUsed(part, declared))
-  const map = described.map(([verb, { $id = '' }]) => `  ${key(verb)}: ${names.get($id)}`)
+  const map = described.map(([verb, { $id }]) => `  ${key(verb)}: ${names.get($id)}`)
   return `${HEADER}\n${parts.join('\n')}\n/** The properties of each verb, by its name. */\nexport interface JambonzVerbs {\n${map.join('\n')}\n}\n`
 }
 
@@ -30,8 +32,8 @@ function isUsed (part: string, all: string[]): boolean {
   return name.endsWith('Properties') || all.some(other => other !== part && new RegExp(`\\b${name}\\b`).test(other))
 }
 
-function declaration (schema: JsonSchema, names: Map<string, string>): string {
-  const name = names.get(schema.$id ?? '') ?? ''
+function declaration (schema: NamedSchema, names: Map<string, string>): string {
+  const name = names.get(schema.$id)
   const doc = comment(schema.description, '')
   const type = (part: JsonSchema, indent: string): string => typeOf(part, indent, ref => {
     const local = schema.$defs?.[lastPart(ref)]
@@ -87,7 +89,7 @@ function objectType (schema: JsonSchema, indent: string, recurse: (part: JsonSch
   return `{\n${members(schema, deeper, recurse)}${open}${indent}}`
 }
 
-function nameOf (ref: string, schema: JsonSchema, names: Map<string, string>): string {
+function nameOf (ref: string, schema: NamedSchema, names: Map<string, string>): string {
   const name = names.get(new URL(ref, schema.$id).href)
   if (name === undefined) throw new Error(`${schema.$id} refers to ${ref}, which is no schema of a verb or component`)
   return name
@@ -110,3 +112,7 @@ const literal = (value: unknown) => typeof value === 'string' ? `'${value.replac
 const key = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : `'${name}'`
 const lastPart = (id: string) => id.slice(id.lastIndexOf('/') + 1)
 const pascal = (name: string) => name.split(/[-_:]/).map(word => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`).join('')
+
+if (process.argv[1] === import.meta.filename) {
+  writeFileSync('lib/verbs/jambonzVerbs.ts', verbTypes())
+}

@@ -1,0 +1,38 @@
+import { createRequire } from 'node:module'
+import type { Call } from '../../lib/calls/schema.js'
+import { ERR_AUDIO_ROUTE } from '../../lib/errors.js'
+import type { VerbContext } from '../../lib/verbs/index.js'
+
+type Validate = (logger: Pick<Console, 'info'>, verbs: object[]) => void
+
+const require = createRequire(import.meta.url)
+const published = ['@jambonz/schema', '@jambonz/verb-specifications'].map(name => require(name) as { validate: Validate })
+
+/** Throws unless both of jambonz' own validators accept the verbs; the second is the one its feature server runs. */
+export function acceptedByJambonz (verbs: object[]): void {
+  for (const { validate } of published) validate({ info () {} }, JSON.parse(JSON.stringify(verbs)) as object[])
+}
+
+export const CALL: Call = {
+  callSid: '0f2c2a64-ba1c-4f0c-9d43-2c7b2a1c6e55',
+  data: {},
+  listens: [],
+  createdAt: '2026-01-01T00:00:00.000Z',
+  updatedAt: '2026-01-01T00:00:00.000Z'
+}
+
+/** Audio routes `/audio` (built in) and `/custom`; ids `listen-0`, `listen-1`…; the built-in hook is `/hook`. */
+export function verbContext (overrides: Partial<VerbContext> = {}): VerbContext {
+  return {
+    call: CALL,
+    listenId: ordinal => `listen-${ordinal}`,
+    audioUrl (url = '/audio', id) {
+      if (/^(?:wss?|https?):/.test(url)) return undefined
+      if (url !== '/audio' && url !== '/custom') throw new ERR_AUDIO_ROUTE(url)
+      return { path: url, url: `${url}/${id}.signature` }
+    },
+    hookUrl: (url = '/hook', id) => url.startsWith('/') ? `${url}?listen=${id}` : url,
+    defaultActionHook: true,
+    ...overrides
+  }
+}
