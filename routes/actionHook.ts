@@ -38,14 +38,10 @@ async function finish (runtime: Runtime, request: FastifyRequest): Promise<void>
     : call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
   const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
-  if (finished) {
-    request.call = finished.call
-    request.listen = finished.listen
-  } else if (call) {
-    request.call = call
-  } else {
-    throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
-  }
+  if (finished === undefined && call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
+  request.call = finished?.call ?? call
+  request.listen = finished?.listen
+  request.log = request.log.child({ callSid: request.call?.callSid, ...(finished && { listenId }) })
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

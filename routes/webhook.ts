@@ -19,6 +19,7 @@ export function registerWebhook<Schema extends FastifySchema> (instance: Fastify
       schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
       preHandler: [async (request: FastifyRequest) => {
         const payload = request.body as CallWebhook
+        request.log = request.log.child({ callSid: payload.call_sid })
         request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
       }, ...[routeOptions.preHandler ?? []].flat()],
       ...verbRoute(runtime, handler, routeOptions)

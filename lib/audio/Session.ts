@@ -44,9 +44,7 @@ export class Session {
       limits: deps.options.limits,
       logger: this.#logger
     })
-    this.over = this.stream.done.then((end) => this.#end(end)).catch((err: unknown) => {
-      this.#logger.error({ err }, 'the end of a listen could not be written')
-    })
+    this.over = this.stream.done.then((end) => this.#end(end))
   }
 
   async #identify (metadata: Record<string, unknown> | undefined): Promise<Correlated> {
@@ -59,7 +57,7 @@ export class Session {
     const { listen, metadata } = stream
     this.#logger = this.#deps.logger.child({ callSid: stream.callSid, listenId: listen.id })
     const leg = metadata?.callSid
-    this.#write(listen, {
+    const started: Partial<Listen> = {
       state: 'streaming',
       connected: true,
       startedAt: new Date().toISOString(),
@@ -69,8 +67,13 @@ export class Session {
       sampleRate: stream.sampleRate,
       channels: stream.channels,
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
-    })
-    if (metadata && leg === listen.callSid) this.#writes = this.#writes.then(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
+    }
+    stream.listen = Object.freeze({ ...listen, ...started })
+    this.#write(listen, started)
+    // A call whose webhook the store has never seen: this instance has another store, or a restarted one.
+    if (metadata && leg === listen.callSid && stream.call.callStatus === undefined) {
+      this.#enqueue(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
+    }
     if (recordings && route.record) {
       this.#recorder = recordings.start(stream)
       stream.recording = this.#recorder
@@ -106,10 +109,9 @@ export class Session {
       audio: stream.counts,
       ...(stream.digits !== undefined && { digits: stream.digits })
     }
-    const saved = await this.#finishRecording({ ...stream.listen, ...ended })
-    this.#write(stream.listen, { ...ended, ...saved })
-    await this.#writes
-    const { call, listen } = await correlator.write(stream.listen, {})
+    const final = { ...ended, ...await this.#finishRecording({ ...stream.listen, ...ended }) }
+    const written = await this.#write(stream.listen, final)
+    const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
     this.#logger.info({ endReason: end.reason, ...listen.audio, ...(end.error && { err: end.error }) }, 'listen ended')
     correlator.emit('listenEnded', listen, call)
   }
@@ -129,9 +131,17 @@ export class Session {
     }
   }
 
-  #write (listen: Listen, fields: Partial<Listen>): void {
-    this.#writes = this.#writes
-      .then(() => this.#deps.correlator.write(listen, fields))
-      .catch((err: unknown) => this.#logger.error({ err }, 'the listen could not be written to the store'))
+  #write (listen: Listen, fields: Partial<Listen>): Promise<Correlated | undefined> {
+    return this.#enqueue(() => this.#deps.correlator.write(listen, fields))
+  }
+
+  /** One write after the other; undefined where the store failed. */
+  #enqueue<T> (write: () => Promise<T>): Promise<T | undefined> {
+    const written = this.#writes.then(write).catch((err: unknown) => {
+      this.#logger.error({ err }, 'the listen could not be written to the store')
+      return undefined
+    })
+    this.#writes = written
+    return written
   }
 }

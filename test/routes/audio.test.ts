@@ -174,7 +174,8 @@ t.test('an audio handler that throws ends its stream with 1011; its recording is
   const lines: string[] = []
   const app = await build(t, { recording: { directory }, fastify: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
   app.jambonz.audio('/bad', async (stream) => {
-    for await (const _ of stream) throw new Error('stt is down')
+    await once(stream, 'data')
+    throw new Error('stt is down')
   })
   app.jambonz.webhook('/bad', async () => [{ verb: 'listen', url: '/bad' }])
   app.jambonz.webhook('/good', async () => [{ verb: 'listen' }])
