@@ -18,6 +18,16 @@ export class Jambonz {
     this.#runtime = runtime
   }
 
+  /** Name of this process in the store, as it stands in `Listen.instance`. */
+  get instance (): string {
+    return this.#runtime.instance
+  }
+
+  /** true once `drain()` has begun: this instance takes no new streams. */
+  get draining (): boolean {
+    return this.#runtime.sessions.sealed
+  }
+
   /** The calls of the shared store, and the events of this instance. */
   get calls (): Calls {
     return this.#runtime.calls
