@@ -6,6 +6,7 @@ import { registerWebhook } from '../routes/webhook.js'
 import type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
 import type { Calls } from './calls/Calls.js'
 import type { Runtime } from './Runtime.js'
+import type { NoUnknownProperties } from './verbs/index.js'
 import type { ActionHookHandler, HookRouteOptions, StatusHandler, WebhookHandler, WebhookRouteOptions } from './webhook/types.js'
 
 /** `fastify.jambonz`, as seen from one Fastify instance: the routes it adds have that instance's prefix and hooks. */
@@ -37,8 +38,8 @@ export class Jambonz {
    * POST `path`: answers a call, or a hook of any verb but listen, with verbs. The handler returns an array of
    * verbs, one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
    */
-  webhook (path: string, handler: WebhookHandler): this
-  webhook<const Schema extends FastifySchema> (path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): this
+  webhook<Handler extends WebhookHandler> (path: string, handler: Handler & NoUnknownProperties<Handler>): this
+  webhook<const Schema extends FastifySchema, Handler extends WebhookHandler<Schema>> (path: string, options: WebhookRouteOptions<Schema>, handler: Handler & NoUnknownProperties<Handler>): this
   webhook (path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
     const [options, handler] = withOptions(rest)
     registerWebhook(this.#instance, this.#runtime, path, options, handler)
@@ -46,8 +47,8 @@ export class Jambonz {
   }
 
   /** POST and GET `path`: runs when a listen has ended and its audio is complete: `request.listen`. */
-  actionHook (path: string, handler: ActionHookHandler): this
-  actionHook<const Schema extends FastifySchema> (path: string, options: HookRouteOptions<Schema>, handler: ActionHookHandler<Schema>): this
+  actionHook<Handler extends ActionHookHandler> (path: string, handler: Handler & NoUnknownProperties<Handler>): this
+  actionHook<const Schema extends FastifySchema, Handler extends ActionHookHandler<Schema>> (path: string, options: HookRouteOptions<Schema>, handler: Handler & NoUnknownProperties<Handler>): this
   actionHook (path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
     const [options, handler] = withOptions(rest)
     registerActionHook(this.#instance, this.#runtime, path, options, handler)

@@ -24,6 +24,8 @@ app.jambonz.webhook('/c', () => {})
 app.jambonz.webhook('/d', async () => [{ verb: 'listen', mixType: 'both' }])
 // @ts-expect-error a number is wanted
 app.jambonz.webhook('/e', async () => [{ verb: 'listen', maxLength: '10' }])
+// @ts-expect-error no such property
+app.jambonz.webhook('/f', async () => [{ verb: 'listen', sampelRate: 8000 }])
 // @ts-expect-error no such verb
 app.jambonz.webhook('/f', async () => [{ verb: 'sing' }])
 
