@@ -12,7 +12,8 @@ export function snakeCaseKeys (value: unknown): unknown {
 
 /** One key as the package to-snake-case turns it: camelCase humps, punctuation and blanks become one underscore each. */
 export function snakeCase (key: string): string {
-  const plain = /[\s_.:-]/.test(key) ? key.toLowerCase() : splitHumps(key)
+  const camel = !/[\s_.:-]/.test(key) && /[a-z][A-Z]|[A-Z][a-z]/.test(key)
+  const plain = camel ? splitHumps(key) : key.toLowerCase()
   return plain.replace(/[\W_]+(.|$)/g, (_match, next: string) => next === '' ? '' : ` ${next}`).trim().replace(/\s/g, '_')
 }
 

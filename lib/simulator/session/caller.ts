@@ -18,6 +18,7 @@ export class Caller {
   #pending = 0
   #begun = false
   #idleMs = 0
+  #wasBusy = false
 
   constructor (options: { leg: Leg, clock: Clock, script: CallerScript, hangUp: () => void, pressed: (digit: string) => void }) {
     this.#leg = options.leg
@@ -69,7 +70,9 @@ export class Caller {
         at += digits.length * BETWEEN_DIGITS_MS
       }
     }
-    const idle = waiting && !this.busy && !this.#leg.addressed
+    const busy = this.busy || this.#leg.addressed
+    const idle = waiting && !busy && !this.#wasBusy
+    this.#wasBusy = busy
     this.#idleMs = idle ? this.#idleMs + FRAME_MS : 0
     if (this.#idleMs >= this.#script.patienceMs) this.#hangUp()
   }

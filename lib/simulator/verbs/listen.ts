@@ -24,7 +24,6 @@ export interface ListenPlace { leg: Leg, role: ListenRecord['role'], bLeg?: Call
 /** `listen` / `stream` (feature-server lib/tasks/listen.js). */
 export class ListenTask extends Task {
   override readonly precondition = 'endpoint'
-  override readonly openEnded = true
   place: ListenPlace
   readonly #results: { dialCallDuration?: number, digits?: string } = {}
   readonly #queue: PlayAudio[] = []
@@ -32,16 +31,22 @@ export class ListenTask extends Task {
   #fork: Fork | undefined
   #startedAt: number | undefined
   #maxLength: Cancel | undefined
+  #over = false
   #finish: () => void = () => {}
-  readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+  readonly #done = new Promise<void>(resolve => {
+    this.#finish = () => {
+      this.#over = true
+      resolve()
+    }
+  })
 
   constructor (session: Session, verb: string, data: Record<string, unknown>) {
     super(session, verb, data)
     this.place = { leg: session.leg, role: 'listen' }
   }
 
-  get fork (): Fork | undefined {
-    return this.#fork
+  override get openEnded (): boolean {
+    return !this.#over && (this.#fork?.record.openedAtMs ?? this.#fork?.record.refused) !== undefined
   }
 
   override async exec (): Promise<void> {

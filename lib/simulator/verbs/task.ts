@@ -13,8 +13,6 @@ export abstract class Task {
   readonly record: VerbRecord
   protected readonly session: Session
   readonly precondition: Precondition = 'none'
-  /** True for verbs that go on until somebody ends them: the caller's patience counts while they run. */
-  readonly openEnded: boolean = false
   readonly #ending = new AbortController()
 
   constructor (session: Session, verb: string, data: Record<string, unknown>) {
@@ -32,6 +30,11 @@ export abstract class Task {
     if (this.killed) return
     this.onKill(reason)
     this.#ending.abort()
+  }
+
+  /** True while the verb goes on until somebody ends it: the caller's patience counts then. */
+  get openEnded (): boolean {
+    return false
   }
 
   get killed (): boolean {

@@ -7,12 +7,15 @@ import { Task } from './task.js'
 /** `transcribe`: every line of the script goes to the transcriptionHook (feature-server lib/tasks/transcribe.js). */
 export class TranscribeTask extends Task {
   override readonly precondition = 'endpoint'
-  override readonly openEnded = true
   /** Nested in listen or dial, or in the background: the reply of a nested one is ignored. */
   nested = false
   #stop: Cancel | undefined
   #finish: () => void = () => {}
   readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+
+  override get openEnded (): boolean {
+    return !this.killed
+  }
 
   override async exec (): Promise<void> {
     if (this.killed) return
