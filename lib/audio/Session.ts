@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws'
 import type { Correlated } from '../calls/Correlator.js'
 import { callFieldsOfMetadata } from '../webhook/payload.js'
 import type { Listen } from '../calls/schema.js'
-import type { Recorder } from '../recording/index.js'
+import type { Recorder, RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
@@ -75,7 +75,7 @@ export class Session {
       this.#enqueue(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
     }
     if (recordings && route.record) {
-      this.#recorder = recordings.start(stream)
+      this.#recorder = recordings.start(stream, (error) => correlator.emit('recordingFailed', error, stream.listen))
       stream.recording = this.#recorder
       stream.addSink(this.#recorder, { live: false })
     }
@@ -116,18 +116,16 @@ export class Session {
     correlator.emit('listenEnded', listen, call)
   }
 
+  /** What failed was told when it failed; what could be saved of it is the recording all the same. */
   async #finishRecording (listen: Listen): Promise<Pick<Listen, 'recording' | 'recordingError'>> {
     if (this.#recorder === undefined) return {}
-    const { correlator } = this.#deps
     try {
       const recording = await this.#recorder.finish(listen)
-      correlator.emit('recording', recording, { ...listen, recording })
+      this.#deps.correlator.emit('recording', recording, { ...listen, recording })
       return { recording }
     } catch (err) {
-      const error = err instanceof Error ? err : new Error(String(err))
-      this.#logger.error({ err: error }, 'recording failed')
-      correlator.emit('recordingFailed', error, listen)
-      return { recordingError: error.message }
+      const { message, recording } = err as RecordingError
+      return { recordingError: message, ...(recording && { recording }) }
     }
   }
 
