@@ -1,6 +1,8 @@
 import { access, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Listen } from '../calls/schema.js'
+import { audioExtension, finalExtension } from './formats.js'
+import type { ResolvedRecordingOptions } from './options.js'
 import { findPart } from './parts.js'
 import { ensureDirectory, FILE_MODE, hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
 import { removeParts } from './place.js'
@@ -26,6 +28,7 @@ export interface Claim {
 export class Claims {
   readonly #directory: string
   readonly #extension: string
+  readonly #finalExtension: string
   /** lower-case names being written by this process, and by which listen */
   readonly #live = new Map<string, string>()
   readonly #names = new Map<string, Set<string>>()
@@ -33,9 +36,10 @@ export class Claims {
   readonly #token: string
 
   /** `token`: the owner of what is claimed */
-  constructor (directory: string, extension: string, token: string) {
+  constructor (directory: string, options: ResolvedRecordingOptions, token: string) {
     this.#directory = directory
-    this.#extension = extension
+    this.#extension = audioExtension(options)
+    this.#finalExtension = finalExtension(options)
     this.#token = token
   }
 
@@ -92,7 +96,7 @@ export class Claims {
       if (hasCode(error, 'EEXIST')) return false
       throw error
     }
-    const taken = await Promise.all([isThere(paths.sidecar), isThere(paths.final)])
+    const taken = await Promise.all([paths.sidecar, paths.final, paths.base + this.#finalExtension].map(isThere))
     if (!taken.includes(true)) return true
     await removeParts(paths)
     return false

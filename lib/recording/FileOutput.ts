@@ -1,20 +1,26 @@
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
-import { ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../errors.js'
+import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../errors.js'
+import { settled, type AudioFile } from './AudioFile.js'
 import type { Claim, Claims } from './Claims.js'
+import { createAudioFile } from './createAudioFile.js'
+import { needsMore } from './formats.js'
 import { hashFile } from './hash.js'
+import type { Jobs } from './Jobs.js'
 import { cleanName, defaultName } from './names.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import type { Done, Output, Summary } from './Output.js'
 import type { Owner } from './Owner.js'
 import type { RecordingPaths } from './paths.js'
-import { joinSegments } from './segments.js'
+import { saveSidecar } from './segments.js'
 import { placeFile, removeParts, syncDirectoryOf } from './place.js'
 import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { writeJson, type PartNotes } from './sidecar.js'
 import type { RecordedStream } from './types.js'
-import { WavFile } from './WavFile.js'
+import { durationOf } from './wav.js'
 
 /** Checkpoints between two looks whether the file is still in a directory. */
 const LOOK_AFTER = 5
@@ -22,6 +28,7 @@ const LOOK_AFTER = 5
 export interface FileOutputDeps {
   options: ResolvedRecordingOptions
   claims: Claims
+  jobs: Jobs
   owner: Owner
   logger: FastifyBaseLogger
 }
@@ -31,8 +38,11 @@ export class FileOutput implements Output {
   readonly #stream: RecordedStream
   readonly #deps: FileOutputDeps
   #name: string
-  #file: WavFile | undefined
+  #file: AudioFile | undefined
   #claim: Claim | undefined
+  /** when complete */
+  #paths: RecordingPaths | undefined
+  #recording: FinishedRecording | undefined
   readonly #notes: Omit<PartNotes, 'segment'>
   #summarize: (() => Summary) | undefined
   #noting: Promise<void> | undefined
@@ -42,7 +52,7 @@ export class FileOutput implements Output {
     this.#stream = stream
     this.#deps = deps
     const { sampleRate, channels, mixType } = stream
-    this.#notes = { sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [] }
+    this.#notes = { id: randomUUID(), sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [], ...(deps.options.sink && { call: stream.call }) }
     this.#name = defaultName(stream)
   }
 
@@ -55,19 +65,20 @@ export class FileOutput implements Output {
   }
 
   async open (): Promise<void> {
-    const { claims, owner } = this.#deps
+    const { claims, options, owner } = this.#deps
     const given = this.#givenName()
     this.#name = given ?? this.#name
     try {
       await owner.announce()
       this.#claim = await claims.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
-      const file = new WavFile(this.#claim.paths.part, this.#stream)
+      const file = await createAudioFile(this.#claim.paths.part, this.#stream, options)
       await settled((done) => { file.open(done) })
       this.#file = file
       this.#name = this.#claim.paths.final
       this.#writeNotes()
     } catch (error) {
       await this.#unclaim()
+      if (error instanceof ERR_RECORDING_KEY) throw error
       throw new ERR_RECORDING_OPEN(this.#name, reasonOf(error), { cause: error })
     }
   }
@@ -95,7 +106,14 @@ export class FileOutput implements Output {
   }
 
   async complete (listen: Listen, summary: Summary): Promise<FinishedRecording> {
-    return await this.#finalize(listen, summary, { state: 'saved' })
+    return await this.#finalize(listen, summary, { state: needsMore(this.#deps.options) ? 'spooled' : 'saved' })
+  }
+
+  async follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
+    const [paths, own] = [this.#paths, this.#recording]
+    if (recording.state !== 'spooled' || paths === undefined || own === undefined) return recording
+    const followed = await this.#deps.jobs.run({ paths, segment: this.#claimed.segment, stream: this.#stream, listen, recording: own })
+    return followed.state === 'spooled' ? recording : followed
   }
 
   async salvage (listen: Listen, summary: Summary, error: Error): Promise<FinishedRecording | undefined> {
@@ -111,7 +129,7 @@ export class FileOutput implements Output {
     await settled((done) => { file.close(done) })
   }
 
-  get #openFile (): WavFile {
+  get #openFile (): AudioFile {
     if (this.#file === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it is not open')
     return this.#file
   }
@@ -124,33 +142,39 @@ export class FileOutput implements Output {
   async #finalize (listen: Listen, summary: Summary, extra: Pick<FinishedRecording, 'state'>): Promise<FinishedRecording> {
     const file = this.#openFile
     const claim = this.#claimed
-    const sync = this.#deps.options.fsync !== 'never'
-    await settled((done) => { file.patchHeader(done) })
+    const { claims, options, owner } = this.#deps
+    const sync = options.fsync !== 'never'
+    await settled((done) => { file.seal(done) })
     if (sync) await settled((done) => { file.sync(done) })
     await settled((done) => { file.close(done) })
     await this.#noting
-    const sha256 = this.#deps.options.sha256 ? await hashFile(file.path) : undefined
+    const sha256 = options.sha256 ? await hashFile(file.path) : undefined
     const paths = await placeFile(claim.paths)
+    this.#paths = paths
     const recording = this.#describe(paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
-    await writeJson(paths.sidecar, this.#deps.owner.token, { ...listen, recording }, sync)
-    await removeParts(paths)
+    this.#recording = recording
+    const joined = await saveSidecar(paths, claim.segment, owner.token, listen, recording, sync)
+    if (recording.state === 'spooled') await rm(paths.part, { force: true })
+    else await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)
-    this.#deps.claims.release(claim)
-    return await joinSegments(paths.base, claim.segment, this.#deps.owner.token, listen) ?? recording
+    claims.release(claim)
+    return joined
   }
 
-  #describe (paths: RecordingPaths, summary: Summary, file: WavFile, extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>): FinishedRecording {
+  #describe (paths: RecordingPaths, summary: Summary, file: AudioFile, extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>): FinishedRecording {
     const { sampleRate, channels } = this.#stream
     const { startedAt, endedAt, levels, gaps, pauses } = summary
     return {
+      id: this.#notes.id,
       location: paths.final,
       format: 'wav',
       bytes: file.bytes,
-      durationMs: Math.round(file.durationMs),
+      durationMs: Math.round(durationOf(this.#stream, file.dataBytes)),
       sampleRate,
       channels,
       startedAt,
       endedAt,
+      ...(this.#deps.options.encryption && { encrypted: true }),
       ...(levels && { levels }),
       gaps,
       pauses,
@@ -195,11 +219,4 @@ export class FileOutput implements Output {
     this.#deps.claims.release(this.#claim)
     await removeParts(this.#claim.paths).catch(() => {})
   }
-}
-
-/** A callback operation as a promise. */
-function settled (operation: (done: Done) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    operation((error) => { if (error) reject(error); else resolve() })
-  })
 }

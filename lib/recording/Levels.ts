@@ -30,6 +30,11 @@ export class Levels {
     this.#moments += count / this.#channels
   }
 
+  /** bytes of samples measured */
+  get bytes (): number {
+    return this.#moments * this.#channels * Int16Array.BYTES_PER_ELEMENT
+  }
+
   get channels (): Level[] {
     return Array.from({ length: this.#channels }, (_, channel) => ({
       peakDb: decibel((this.#peaks[channel] ?? 0) / FULL_SCALE),

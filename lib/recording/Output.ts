@@ -31,6 +31,8 @@ export interface Output {
   note (summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
   complete (listen: Listen, summary: Summary): Promise<FinishedRecording>
+  /** What is done with it once it is complete. Never rejects; resolves to what the recording then is. */
+  follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
   /** The recording failed: saves what is there, if it can. */
   salvage (listen: Listen, summary: Summary, error: Error): Promise<FinishedRecording | undefined>
   /** Lets go of it as it is. */

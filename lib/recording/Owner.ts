@@ -97,7 +97,10 @@ export class Owner {
 
   async #beat (): Promise<void> {
     const now = new Date()
-    await utimes(this.#path, now, now)
+    if (await ifThere(utimes(this.#path, now, now).then(() => true))) return
+    // somebody cleaned up: we are still alive
+    this.#announced = undefined
+    await this.announce()
   }
 
   /** The file server's clock, by which it dates heartbeats, may not be ours. */

@@ -1,14 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
 import { BlockPool } from './blocks.js'
-import { Claims } from './Claims.js'
-import { FileOutput } from './FileOutput.js'
+import { checkFfmpeg } from './compress.js'
+import { DirectoryRecordings } from './DirectoryRecordings.js'
 import { FlushTimer } from './FlushTimer.js'
-import { resolveRecordingOptions, type RecordingOptions } from './options.js'
-import { Owner } from './Owner.js'
-import { WAV } from './paths.js'
-import { Recovery } from './Recovery.js'
+import { resolveRecordingOptions, type RecordingOptions, type ResolvedRecordingOptions } from './options.js'
+import type { Output } from './Output.js'
 import type { FinishedRecording } from './schema.js'
+import { SinkOutput } from './SinkOutput.js'
 import { StreamRecorder } from './StreamRecorder.js'
 import type { RecordedStream, Recorder } from './types.js'
 
@@ -23,39 +22,67 @@ export interface Recordings {
   start (stream: RecordedStream, onFailed?: (error: Error) => void): Recorder
   /**
    * Repairs what dead instances left in the directory, and goes on looking for it until close(). Resolves after the
-   * first look, never rejects.
+   * first look, or 5 s; never rejects. Also told here: a recording that finish() called `spooled`, once it is
+   * compressed and sent.
    */
   recover (onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
   /** Recordings that nobody finished are closed as they are: the next start completes them. Never rejects. */
   close (): Promise<void>
 }
 
-/** Throws FST_JAMBONZ_OPTIONS when an option is wrong. */
-export function createRecordings (options: RecordingOptions, { logger, instance }: RecordingsDeps): Recordings {
+/** Throws FST_JAMBONZ_OPTIONS when an option is wrong, FST_JAMBONZ_RECORDING_FFMPEG when a format can't be made. */
+export function createRecordings (options: RecordingOptions, deps: RecordingsDeps): Recordings {
   const resolved = resolveRecordingOptions(options)
-  const pool = new BlockPool(resolved.maxMemory)
-  const timer = new FlushTimer(resolved.flushInterval)
-  const owner = new Owner(resolved.directory, instance)
-  const claims = new Claims(resolved.directory, WAV, owner.token)
-  const recovery = new Recovery({ options: resolved, owner, logger })
-  const live = new Set<StreamRecorder>()
+  if (resolved.format !== 'wav') checkFfmpeg(resolved.ffmpeg, resolved.format)
+  const directory = resolved.directory === undefined ? undefined : new DirectoryRecordings(resolved.directory, resolved, deps)
+  return new OpenRecordings(resolved, directory, deps.logger)
+}
 
-  return {
-    start (stream, onFailed = () => {}) {
-      const log = logger.child({ callSid: stream.callSid, listenId: stream.listen.id })
-      const output = new FileOutput(stream, { options: resolved, claims, owner, logger: log })
-      const recorder = new StreamRecorder(stream, output, { options: resolved, pool, timer, logger: log, onFailed, onEnded: () => { live.delete(recorder) } })
-      live.add(recorder)
-      return recorder
-    },
-    async recover (onRecovered) {
-      await recovery.start(onRecovered)
-    },
-    async close () {
-      await recovery.close()
-      await Promise.all([...live].map((recorder) => recorder.abandon()))
-      timer.close()
-      await owner.close()
-    }
+class OpenRecordings implements Recordings {
+  readonly #options: ResolvedRecordingOptions
+  readonly #directory: DirectoryRecordings | undefined
+  readonly #logger: FastifyBaseLogger
+  readonly #pool: BlockPool
+  readonly #timer: FlushTimer
+  readonly #live = new Set<StreamRecorder>()
+
+  constructor (options: ResolvedRecordingOptions, directory: DirectoryRecordings | undefined, logger: FastifyBaseLogger) {
+    this.#options = options
+    this.#directory = directory
+    this.#logger = logger
+    this.#pool = new BlockPool(options.maxMemory)
+    this.#timer = new FlushTimer(options.flushInterval)
+  }
+
+  start (stream: RecordedStream, onFailed: (error: Error) => void = () => {}): Recorder {
+    const logger = this.#logger.child({ callSid: stream.callSid, listenId: stream.listen.id })
+    const recorder: StreamRecorder = new StreamRecorder(stream, this.#output(stream, logger), {
+      options: this.#options,
+      pool: this.#pool,
+      timer: this.#timer,
+      logger,
+      onFailed,
+      onEnded: () => { this.#live.delete(recorder) }
+    })
+    this.#live.add(recorder)
+    return recorder
+  }
+
+  async recover (onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void> {
+    await this.#directory?.recover(onRecovered)
+  }
+
+  async close (): Promise<void> {
+    await this.#directory?.stop()
+    await Promise.all([...this.#live].map((recorder) => recorder.abandon()))
+    this.#timer.close()
+    await this.#directory?.close()
+  }
+
+  #output (stream: RecordedStream, logger: FastifyBaseLogger): Output {
+    if (this.#directory) return this.#directory.createOutput(stream, logger)
+    const { sink, sha256 } = this.#options
+    if (sink) return new SinkOutput(stream, sink, { sha256 })
+    throw new TypeError('options are checked: there is a directory or a sink')
   }
 }

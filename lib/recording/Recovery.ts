@@ -1,22 +1,30 @@
 import { rename, rm, stat } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../calls/schema.js'
+import type { Call, Listen } from '../calls/schema.js'
+import type { Jobs } from './Jobs.js'
+import { audioExtension } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import type { Owner } from './Owner.js'
 import { findParts, type Part } from './parts.js'
-import { ifThere, pathsOf, WAV } from './paths.js'
+import { ifThere, pathsOf } from './paths.js'
 import { removeParts } from './place.js'
-import { repairPart } from './repair.js'
+import { repairPart, type Repaired } from './repair.js'
 import type { FinishedRecording } from './schema.js'
-import { readPartSidecar } from './sidecar.js'
+import { readPartSidecar, type PartSidecar } from './sidecar.js'
 import { WAV_HEADER_BYTES } from './wav.js'
 
 /** ms between two looks for instances that have died since. */
 const LOOK_INTERVAL = 15_000
 
+/** ms that a server's start waits for the first look: there may be hours of audio to repair. */
+const PATIENCE = 5_000
+
 export interface RecoveryDeps {
+  directory: string
   options: ResolvedRecordingOptions
   owner: Owner
+  jobs: Jobs
   logger: FastifyBaseLogger
 }
 
@@ -33,11 +41,11 @@ export class Recovery {
     this.#deps = deps
   }
 
-  /** Resolves after the first look, never rejects. */
+  /** Resolves after the first look or PATIENCE ms, never rejects. */
   async start (onRecovered: OnRecovered): Promise<void> {
     this.#timer ??= setInterval(() => { this.#lookAgain(onRecovered) }, LOOK_INTERVAL).unref()
     this.#looking = this.#look(onRecovered)
-    await this.#looking
+    await Promise.race([this.#looking, sleep(PATIENCE, undefined, { ref: false })])
   }
 
   async close (): Promise<void> {
@@ -57,11 +65,11 @@ export class Recovery {
   }
 
   async #look (onRecovered: OnRecovered): Promise<void> {
-    const { owner, options, logger } = this.#deps
+    const { directory, owner, logger } = this.#deps
     try {
       const dead = await owner.findDead()
       const kept = new Set<string>()
-      for await (const { parts, temporary } of findParts(options.directory)) {
+      for await (const { parts, temporary } of findParts(directory)) {
         for (const part of parts) {
           if (this.#closed) return
           if (!await this.#repair(part, onRecovered) && part.owner !== undefined) kept.add(part.owner)
@@ -92,9 +100,9 @@ export class Recovery {
   }
 
   async #repairAs (part: Part, sidecar: string, onRecovered: OnRecovered): Promise<void> {
-    const { owner, logger } = this.#deps
+    const { options, owner, logger } = this.#deps
     await owner.announce()
-    const paths = pathsOf(part.base, part.extension ?? WAV, owner.token)
+    const paths = pathsOf(part.base, part.extension ?? audioExtension(options), owner.token)
     // of all that try, one succeeds
     if (await ifThere(rename(sidecar, paths.partSidecar).then(() => true)) === undefined) return
     const notes = await readPartSidecar(paths.partSidecar)
@@ -105,10 +113,34 @@ export class Recovery {
       await removeParts(paths)
       return
     }
-    const repaired = await repairPart(paths, owner.token, notes)
-    if (repaired === undefined) return
-    const { recording } = repaired.sidecar
+    const repaired = await repairPart(paths, owner.token, notes, options)
+    if (repaired === undefined) {
+      await removeParts(paths)
+      return
+    }
+    const { recording } = repaired
     logger.warn({ callSid: notes.callSid, listenId: notes.id, location: recording.location, durationMs: recording.durationMs }, 'the recording of a process that died was repaired')
-    onRecovered(repaired.sidecar, recording)
+    await this.#goOn(repaired, notes, onRecovered)
   }
+
+  /** With what its process had still to do. */
+  async #goOn ({ paths, listen, own, recording }: Repaired, { recorder }: PartSidecar, onRecovered: OnRecovered): Promise<void> {
+    const { jobs } = this.#deps
+    if (recording.state !== 'spooled') {
+      await jobs.conclude(paths, own)
+      onRecovered({ ...listen, recording }, recording)
+      return
+    }
+    const { sampleRate, channels, mixType, segment, call = callOf(listen) } = recorder
+    const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
+    // what is far away may take long: the others need not wait for it
+    jobs.run({ paths, segment, stream, listen, recording: own }).then((followed) => {
+      onRecovered({ ...listen, recording: followed }, followed)
+    }, () => {})
+  }
+}
+
+/** When nobody wrote down more of it. */
+function callOf ({ callSid, createdAt }: Listen): Call {
+  return { callSid, data: {}, listens: [], createdAt, updatedAt: createdAt }
 }

@@ -109,7 +109,7 @@ export class StreamRecorder implements Recorder {
       const recording = await this.#unlessFailed(this.#writer.guard(this.#output.complete(listen, this.#summarize())))
       if (recording === undefined) throw this.#error
       this.#end('saved')
-      return recording
+      return await this.#output.follow(listen, recording)
     } catch (error) {
       throw this.#fail(error)
     }

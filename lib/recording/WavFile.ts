@@ -1,106 +1,72 @@
-import { close, fdatasync, fstat, open, write, type NoParamCallback } from 'node:fs'
-import { blockAlign, buildWavHeader, durationOf, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
+import { inTurn, type AudioFile } from './AudioFile.js'
+import { GrowingFile } from './GrowingFile.js'
+import type { Done } from './Output.js'
+import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
 
-type Done = (error?: Error | null) => void
-
-/**
- * A WAV file that grows. One operation at a time, each told of through a callback: promises would cost more than the
- * rest of a write. The descriptor is positional (`pwrite`), so the header is patched without seeking.
- */
-export class WavFile {
-  readonly path: string
+/** A WAV file that grows, and can be played meanwhile. */
+export class WavFile implements AudioFile {
+  readonly #file: GrowingFile
   readonly #format: WavFormat
-  #fd = -1
-  #dataBytes = 0
-  // the write under way
-  #chunk: Buffer | undefined
-  #from = 0
-  #until = 0
-  #done: Done = () => {}
-  readonly #written = (error: Error | null, bytes: number): void => { this.#onWritten(error, bytes) }
 
+  /** `path`: of an empty file */
   constructor (path: string, format: WavFormat) {
-    this.path = path
+    this.#file = new GrowingFile(path)
     this.#format = format
   }
 
-  /** bytes of samples in the file */
-  get dataBytes (): number {
-    return this.#dataBytes
+  get path (): string {
+    return this.#file.path
   }
 
   get bytes (): number {
-    return WAV_HEADER_BYTES + this.#dataBytes
+    return this.#file.size
   }
 
-  get durationMs (): number {
-    return durationOf(this.#format, this.#dataBytes)
+  get dataBytes (): number {
+    return Math.max(0, this.#file.size - WAV_HEADER_BYTES)
   }
 
-  /** Opens the file, which is empty, and gives it its header. */
   open (done: Done): void {
-    open(this.path, 'r+', (error, fd) => {
-      if (error) return done(error)
-      this.#fd = fd
-      this.patchHeader((failed) => {
-        if (failed) this.close(() => { done(failed) })
-        else done()
-      })
-    })
+    const header = buildWavHeader(this.#format, 0)
+    inTurn([
+      (opened) => { this.#file.open(opened) },
+      (written) => { this.#file.append(header, header.length, written) }
+    ], done)
+  }
+
+  resume (done: Done): void {
+    this.#file.open(done)
   }
 
   /** So many bytes of samples are there already. */
   continueAt (dataBytes: number): void {
-    this.#dataBytes = dataBytes
+    this.#file.continueAt(WAV_HEADER_BYTES + dataBytes)
   }
 
-  /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`. */
   append (chunk: Buffer, length: number, done: Done): void {
-    this.#chunk = chunk
-    this.#from = 0
-    this.#until = length
-    this.#done = done
-    this.#write()
+    this.#file.append(chunk, length, done)
   }
 
-  /** Lets the header say how much is there. */
   patchHeader (done: Done): void {
-    const whole = this.#dataBytes - this.#dataBytes % blockAlign(this.#format)
-    const header = buildWavHeader(this.#format, whole)
-    write(this.#fd, header, 0, header.length, 0, (error) => { done(error) })
+    this.#file.writeAt(buildWavHeader(this.#format, this.dataBytes), 0, done)
   }
 
-  sync (done: NoParamCallback): void {
-    fdatasync(this.#fd, done)
+  seal (done: Done): void {
+    inTurn([
+      (trimmed) => { this.#file.trim(trimmed) },
+      (patched) => { this.patchHeader(patched) }
+    ], done)
   }
 
-  /** Fails with ENOENT when the file is in no directory any more: what is written is lost as soon as it is closed. */
+  sync (done: Done): void {
+    this.#file.sync(done)
+  }
+
   look (done: Done): void {
-    fstat(this.#fd, (error, file) => {
-      done(error ?? (file.nlink === 0 ? Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' }) : null))
-    })
+    this.#file.look(done)
   }
 
   close (done: Done): void {
-    const fd = this.#fd
-    if (fd < 0) return done()
-    this.#fd = -1
-    close(fd, done)
-  }
-
-  #write (): void {
-    if (this.#chunk === undefined) return
-    write(this.#fd, this.#chunk, this.#from, this.#until - this.#from, WAV_HEADER_BYTES + this.#dataBytes, this.#written)
-  }
-
-  #onWritten (error: Error | null, bytes: number): void {
-    if (error === null) {
-      this.#dataBytes += bytes
-      this.#from += bytes
-      // a disk that is nearly full takes a part, and says ENOSPC to the rest
-      if (this.#from < this.#until) return this.#write()
-    }
-    this.#chunk = undefined
-    this.#done(error)
+    this.#file.close(done)
   }
 }

@@ -1,6 +1,10 @@
+import type { Writable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from '../errors.js'
+import { MAX_KEY_ID_BYTES } from './cipher.js'
+import type { KeyOf } from './decrypt.js'
+import type { FinishedRecording } from './schema.js'
 import type { RecordedStream } from './types.js'
 
 const MIB = 1024 * 1024
@@ -10,6 +14,10 @@ const fn = <T>(description: string) => Type.Unsafe<T>(Type.Function([Type.Unknow
 
 /** Names a recording: a path below `directory`. What is unsafe in it becomes `_`. */
 export type FileName = (stream: RecordedStream) => string
+
+/** What a finished recording can be made into. */
+const FORMATS = ['wav', 'flac', 'opus', 'mp3'] as const
+export type Format = typeof FORMATS[number]
 
 /** The option `recording` of the plugin. */
 export const RecordingOptionsSchema = Type.Object({
@@ -22,13 +30,58 @@ export const RecordingOptionsSchema = Type.Object({
   maxMemory: Type.Optional(Type.Integer({ minimum: MIB, description: 'bytes of all recordings together that may wait. Default: 256 MiB' })),
   sha256: Type.Optional(Type.Boolean({ description: 'compute each finished file\'s SHA-256. Default: true' })),
   levels: Type.Optional(Type.Boolean({ description: 'measure peak and RMS of each channel. Default: true' })),
+  sink: Type.Optional(fn<Sink>('returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart')),
+  format: Type.Optional(Type.Union(FORMATS.map((format) => Type.Literal(format)), { description: 'what a complete recording is made into, by ffmpeg. Default: wav, as it was recorded' })),
+  ffmpeg: Type.Optional(Type.String({ minLength: 1, description: 'path of ffmpeg. Default: ffmpeg' })),
+  retention: Type.Optional(Type.Object({
+    maxAge: positive('ms that a recording is kept after its end'),
+    maxBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' })),
+    interval: positive('ms between two looks. Default: 10 minutes')
+  }, { additionalProperties: false, description: 'what is kept of the complete recordings. Default: all' })),
+  encryption: Type.Optional(Type.Object({
+    key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key with the id it is given'),
+    keyId: Type.Optional(Type.String({ minLength: 1, description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most. Default: "default"` }))
+  }, { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' })),
   writeTimeout: positive('ms that one operation of the disk or sink may take before the recording fails. Default: 30,000')
 }, { additionalProperties: false })
 export type RecordingOptions = Static<typeof RecordingOptionsSchema>
 
+/** What a sink is told besides the stream. */
+export interface SinkContext {
+  /** path of the file below the directory of the recordings, `/` between its parts: a key that is unique */
+  name: string
+  /** of HTTP */
+  contentType: string
+  /** what is sent; undefined while it is still being spoken */
+  recording?: FinishedRecording
+  /** 1 for the first */
+  attempt: number
+}
+
+/**
+ * Gives a recording to somebody: its bytes are written to the Writable, which finishes when they are safe there.
+ * Its `location`, if it has one then, becomes the recording's; so does every key of its `details`.
+ */
+export type Sink = (stream: RecordedStream, context: SinkContext) => SinkWritable | Promise<SinkWritable>
+export type SinkWritable = Writable & { location?: string, details?: Record<string, unknown> }
+
+export interface Retention {
+  /** ms */
+  readonly maxAge: number
+  /** bytes */
+  readonly maxBytes: number
+  /** ms */
+  readonly interval: number
+}
+
+export interface Encryption {
+  readonly key: KeyOf
+  readonly keyId: string
+}
+
 /** The same, checked and complete. */
 export interface ResolvedRecordingOptions {
-  readonly directory: string
+  readonly directory: string | undefined
   readonly fileName: FileName | undefined
   readonly fillGaps: boolean
   /** ms */
@@ -40,6 +93,11 @@ export interface ResolvedRecordingOptions {
   readonly maxMemory: number
   readonly sha256: boolean
   readonly levels: boolean
+  readonly encryption: Encryption | undefined
+  readonly sink: Sink | undefined
+  readonly format: Format
+  readonly ffmpeg: string
+  readonly retention: Retention | undefined
   /** ms */
   readonly writeTimeout: number
 }
@@ -52,7 +110,7 @@ export function resolveRecordingOptions (options: RecordingOptions): ResolvedRec
     const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
     throw new ERR_OPTIONS(`${name}: ${first.message}, not ${JSON.stringify(first.value) ?? String(first.value)}${hint}`)
   }
-  if (options.directory === undefined) throw new ERR_OPTIONS('recording: needs a `directory` to write to')
+  if (options.directory === undefined) checkWithoutDirectory(options)
   return Object.freeze({
     directory: options.directory,
     fileName: options.fileName,
@@ -63,8 +121,28 @@ export function resolveRecordingOptions (options: RecordingOptions): ResolvedRec
     maxMemory: options.maxMemory ?? 256 * MIB,
     sha256: options.sha256 ?? true,
     levels: options.levels ?? true,
+    sink: options.sink,
+    format: options.format ?? 'wav',
+    ffmpeg: options.ffmpeg ?? 'ffmpeg',
+    retention: options.retention && { maxAge: Infinity, maxBytes: Infinity, interval: 600_000, ...options.retention },
+    encryption: resolveEncryption(options.encryption),
     writeTimeout: options.writeTimeout ?? 30_000
   })
+}
+
+const NEED_DIRECTORY = ['fileName', 'format', 'retention', 'encryption', 'fsync'] as const
+
+function checkWithoutDirectory (options: RecordingOptions): void {
+  if (options.sink === undefined) throw new ERR_OPTIONS('recording: needs a `directory` to write to, or a `sink`')
+  const name = NEED_DIRECTORY.find((option) => options[option] !== undefined)
+  if (name !== undefined) throw new ERR_OPTIONS(`recording.${name}: needs a recording.directory: a sink alone gets the audio as it is spoken`)
+}
+
+function resolveEncryption (encryption: RecordingOptions['encryption']): Encryption | undefined {
+  if (encryption === undefined) return undefined
+  const { key, keyId = 'default' } = encryption
+  if (Buffer.byteLength(keyId) > MAX_KEY_ID_BYTES) throw new ERR_OPTIONS(`recording.encryption.keyId: has more than ${MAX_KEY_ID_BYTES} bytes`)
+  return { key, keyId }
 }
 
 function resolveFsync (fsync: RecordingOptions['fsync']): ResolvedRecordingOptions['fsync'] {

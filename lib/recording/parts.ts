@@ -3,10 +3,10 @@ import { basename, dirname, join } from 'node:path'
 import { OWNERS_DIRECTORY } from './Owner.js'
 import { ifThere, PART } from './paths.js'
 
-// `<base>.part.wav`, `<base>.part.json.<token of its owner>`, and JSON of either kind that was not whole yet
+// `<base>.part.wav`, `<base>.part.json.<token of its owner>`, and what was not whole yet
 const PART_AUDIO = /^(.+)\.part(\.wav(?:\.enc)?)$/
 const PART_SIDECAR = /^(.+)\.part\.json\.([a-z0-9._~-]+-[0-9a-f]{12})$/
-const TEMPORARY = /\.json\.([a-z0-9._~-]+-[0-9a-f]{12})\.tmp$/
+const TEMPORARY = /\.(?:json|flac|opus|mp3)(?:\.enc)?\.([a-z0-9._~-]+-[0-9a-f]{12})\.tmp$/
 
 /** What there is of a recording that is not complete. */
 export interface Part {
@@ -20,7 +20,7 @@ export interface Part {
   owner?: string
 }
 
-/** JSON that an instance was writing. */
+/** A file that an instance was writing. */
 export interface Temporary {
   path: string
   owner: string

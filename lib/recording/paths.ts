@@ -3,6 +3,8 @@ import { mkdir } from 'node:fs/promises'
 /** What a recording's file is called: `<base><extension>`, `<base>.part<extension>` until it is complete. */
 export const PART = '.part'
 export const WAV = '.wav'
+export const ENCRYPTED = '.enc'
+export const ENCRYPTED_WAV = `${WAV}${ENCRYPTED}`
 /** Mode of what we make: callers' voices are nobody else's business. */
 export const FILE_MODE = 0o640
 export const DIRECTORY_MODE = 0o750

@@ -2,6 +2,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import { RecordingSchema } from '../calls/schema.js'
 
 const Ms = Type.Number({ minimum: 0, description: 'ms' })
+const Id = Type.String({ description: 'of this file, the same wherever it goes' })
 const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
 
 const PauseSchema = Type.Object({
@@ -25,6 +26,7 @@ const LevelSchema = Type.Object({
 
 /** Several of them where a listen was handed over to another socket. */
 export const SegmentSchema = Type.Object({
+  id: Id,
   location: Type.String(),
   bytes: Type.Integer({ minimum: 0 }),
   durationMs: Ms,
@@ -37,8 +39,9 @@ export type Segment = Static<typeof SegmentSchema>
 
 /** All that `Listen.recording` says of a recording. */
 export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Object({
+  id: Id,
   state: Type.Union([Type.Literal('saved'), Type.Literal('spooled'), Type.Literal('partial')], {
-    description: '`spooled`: on this disk, the sink gets it when it can. `partial`: the recording failed, this much of it was saved'
+    description: '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
   }),
   sampleRate: Type.Integer({ description: 'Hz' }),
   channels: Type.Integer({ minimum: 1, maximum: 2 }),

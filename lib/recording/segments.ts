@@ -1,17 +1,27 @@
 import { access, readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Listen } from '../calls/schema.js'
+import type { RecordingPaths } from './paths.js'
 import type { FinishedRecording, Segment } from './schema.js'
 import { readSidecar, writeJson } from './sidecar.js'
 
 const SEGMENT = /\.(\d+)$/
 
 /**
+ * Writes the sidecar of a file, and resolves to what the listen's recording now is: this file, or all its segments.
+ * Called whenever something about the file has changed.
+ */
+export async function saveSidecar (paths: RecordingPaths, segment: number, token: string, listen: Listen, recording: FinishedRecording, sync: boolean): Promise<FinishedRecording> {
+  await writeJson(paths.sidecar, token, { ...listen, recording }, sync)
+  return await joinSegments(paths.base, segment, token, listen) ?? recording
+}
+
+/**
  * A listen that was handed over from one socket to another has several files, `<name>.wav`, `<name>.2.wav` and so
  * on, each with its own sidecar. The first's sidecar is the index: its recording lists them all. Called after each
  * was written, in whatever order and by whichever instance. Undefined when there is only one.
  */
-export async function joinSegments (base: string, segment: number, token: string, listen: Listen): Promise<FinishedRecording | undefined> {
+async function joinSegments (base: string, segment: number, token: string, listen: Listen): Promise<FinishedRecording | undefined> {
   const first = segment === 1 ? base : base.replace(SEGMENT, '')
   const elsewhere = recordedElsewhere(listen)
   if (segment === 1 && elsewhere.length === 0 && !await isThere(`${first}.2.json`)) return undefined
@@ -23,6 +33,11 @@ export async function joinSegments (base: string, segment: number, token: string
     known = recordings.length
     if (await isThere(`${first}.json`)) await writeJson(`${first}.json`, token, { ...listen, recording: joined })
   }
+}
+
+/** This file's own part of what its sidecar says, which may be the index. */
+export function ownRecording ({ segments, ...recording }: FinishedRecording): FinishedRecording {
+  return { ...recording, ...segments?.find((segment) => segment.id === recording.id) }
 }
 
 /** Those that are complete, in order. */
@@ -54,25 +69,28 @@ function joinAll (recordings: FinishedRecording[], elsewhere: FinishedRecording[
   }
 }
 
-/** Each file once, whether a recording is one file or already lists several, as they followed each other. */
+/**
+ * Each file once, as they followed each other. What a recording says of itself comes last, and is right: it may have
+ * been compressed or sent since another listed it.
+ */
 function listAll (recordings: FinishedRecording[]): Segment[] {
   const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
   for (const recording of recordings) {
-    for (const file of recording.segments ?? [recording]) files.set(file.location, file)
+    for (const file of recording.segments ?? [recording]) files.set(file.id, file)
   }
   const sorted = [...files.values()].sort((one, other) => Date.parse(one.startedAt) - Date.parse(other.startedAt))
   const segments: Segment[] = []
-  for (const { location, bytes, durationMs, startedAt, endedAt, sha256 } of sorted) {
+  for (const { id, location, bytes, durationMs, startedAt, endedAt, sha256 } of sorted) {
     const before = segments.at(-1)
     const gapBeforeMs = before ? Math.max(0, Date.parse(startedAt) - Date.parse(before.endedAt)) : 0
-    segments.push({ location, bytes, durationMs, startedAt, endedAt, gapBeforeMs, ...(sha256 && { sha256 }) })
+    segments.push({ id, location, bytes, durationMs, startedAt, endedAt, gapBeforeMs, ...(sha256 && { sha256 }) })
   }
   return segments
 }
 
 /** What the store knows of an instance with another directory. */
 function recordedElsewhere ({ recording }: Listen): FinishedRecording[] {
-  return recording !== undefined && 'startedAt' in recording && 'endedAt' in recording ? [recording as FinishedRecording] : []
+  return recording !== undefined && 'id' in recording && 'endedAt' in recording ? [recording as FinishedRecording] : []
 }
 
 function sum (numbers: number[]): number {

@@ -1,11 +1,13 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
-import type { Listen, MixType } from '../calls/schema.js'
+import type { Call, Listen, MixType } from '../calls/schema.js'
 import { FILE_MODE, ifThere } from './paths.js'
 import type { FinishedRecording } from './schema.js'
 import type { Gap, Pause } from './types.js'
 
 /** What stands beside a recording in the making besides its Listen: all that repairing it needs. */
 export interface PartNotes {
+  /** of the file */
+  id: string
   sampleRate: number
   channels: number
   mixType: MixType
@@ -13,6 +15,8 @@ export interface PartNotes {
   startedAt: string
   pauses: Pause[]
   gaps: Gap[]
+  /** where a sink will want to know, also after a restart */
+  call?: Call
 }
 
 export type PartSidecar = Listen & { recorder: PartNotes }

@@ -95,7 +95,7 @@ t.test('a growing file passes 4 GiB without a break', async (t) => {
   const step = (operation: (done: (error?: Error | null) => void) => void): Promise<void> => new Promise((resolve, reject) => {
     operation((error) => { if (error) reject(error); else resolve() })
   })
-  await step((done) => { wav.open(done) })
+  await step((done) => { wav.resume(done) })
   // as if 4 GiB had been written: a sparse file and a counter
   await truncate(path, WAV_HEADER_BYTES + 4 * GIB)
   wav.continueAt(4 * GIB)

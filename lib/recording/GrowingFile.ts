@@ -1,0 +1,90 @@
+import { close, fdatasync, fstat, ftruncate, open, write } from 'node:fs'
+import type { Done } from './Output.js'
+
+/**
+ * A file that is appended to, and patched. One operation at a time, each told of through a callback: promises would
+ * cost more than the rest of a write. Writes are positional (`pwrite`), so patching needs no seeking.
+ */
+export class GrowingFile {
+  readonly path: string
+  #fd = -1
+  #size = 0
+  // the append under way
+  #chunk: Buffer | undefined
+  #from = 0
+  #until = 0
+  #done: Done = () => {}
+  readonly #written = (error: Error | null, bytes: number): void => { this.#onWritten(error, bytes) }
+
+  constructor (path: string) {
+    this.path = path
+  }
+
+  /** bytes; what an append that failed left behind does not count */
+  get size (): number {
+    return this.#size
+  }
+
+  /** The file is there. */
+  open (done: Done): void {
+    open(this.path, 'r+', (error, fd) => {
+      if (!error) this.#fd = fd
+      done(error)
+    })
+  }
+
+  /** So many bytes are there already. */
+  continueAt (size: number): void {
+    this.#size = size
+  }
+
+  /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`: all, or none of it. */
+  append (chunk: Buffer, length: number, done: Done): void {
+    this.#chunk = chunk
+    this.#from = 0
+    this.#until = length
+    this.#done = done
+    this.#write()
+  }
+
+  writeAt (bytes: Buffer, at: number, done: Done): void {
+    write(this.#fd, bytes, 0, bytes.length, at, (error) => { done(error) })
+  }
+
+  /** Takes away what an append that failed left behind. */
+  trim (done: Done): void {
+    ftruncate(this.#fd, this.#size, done)
+  }
+
+  sync (done: Done): void {
+    fdatasync(this.#fd, done)
+  }
+
+  /** Fails with ENOENT when the file is in no directory any more: what is written is lost as soon as it is closed. */
+  look (done: Done): void {
+    fstat(this.#fd, (error, file) => {
+      done(error ?? (file.nlink === 0 ? Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' }) : null))
+    })
+  }
+
+  close (done: Done): void {
+    const fd = this.#fd
+    if (fd < 0) return done()
+    this.#fd = -1
+    close(fd, done)
+  }
+
+  #write (): void {
+    if (this.#chunk === undefined) return
+    write(this.#fd, this.#chunk, this.#from, this.#until - this.#from, this.#size + this.#from, this.#written)
+  }
+
+  #onWritten (error: Error | null, bytes: number): void {
+    this.#from += bytes
+    // a disk that is nearly full takes a part, and says ENOSPC to the rest
+    if (error === null && this.#from < this.#until) return this.#write()
+    if (error === null) this.#size += this.#until
+    this.#chunk = undefined
+    this.#done(error)
+  }
+}

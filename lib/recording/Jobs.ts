@@ -1,0 +1,170 @@
+import { createReadStream } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { relative, sep } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Listen } from '../calls/schema.js'
+import { ERR_RECORDING_SINK } from '../errors.js'
+import { compress } from './compress.js'
+import { contentTypeOf, finalExtension } from './formats.js'
+import { Gate } from './Gate.js'
+import { hashFile } from './hash.js'
+import type { Format, ResolvedRecordingOptions } from './options.js'
+import type { RecordingPaths } from './paths.js'
+import { reasonOf } from './reasons.js'
+import type { FinishedRecording } from './schema.js'
+import { saveSidecar } from './segments.js'
+import { checkWritable, locationOf } from './SinkOutput.js'
+import { StallGuard } from './StallGuard.js'
+import type { RecordedStream } from './types.js'
+
+/** ms that finish() waits for what follows the recording: less than an actionHook waits for finish(). */
+const PATIENCE = 4_000
+const FIRST_RETRY = 1_000
+const LAST_RETRY = 300_000
+/** Recordings that are sent at once: each takes a descriptor and what its sink buffers. */
+const SENT_AT_ONCE = 4
+
+export interface Job {
+  paths: RecordingPaths
+  segment: number
+  stream: RecordedStream
+  listen: Listen
+  recording: FinishedRecording
+}
+
+export type OnLater = (listen: Listen, recording: FinishedRecording) => void
+
+export interface JobsDeps {
+  options: ResolvedRecordingOptions
+  token: string
+  logger: FastifyBaseLogger
+}
+
+/** What is done with a recording once it is complete on this disk: it is compressed, and sent to the sink. */
+export class Jobs {
+  readonly #deps: JobsDeps
+  readonly #compressing = new Gate(Math.max(1, availableParallelism() - 1))
+  readonly #sending = new Gate(SENT_AT_ONCE)
+  readonly #closing = new AbortController()
+  readonly #running = new Set<Promise<unknown>>()
+  #onLater: OnLater = () => {}
+
+  constructor (deps: JobsDeps) {
+    this.#deps = deps
+  }
+
+  /** Told of every recording whose run() did not wait for the end. */
+  onLater (listener: OnLater): void {
+    this.#onLater = listener
+  }
+
+  /**
+   * Resolves to the recording as it then is, or after PATIENCE ms, or at the first failure to send it, to the
+   * recording as it is on this disk ('spooled'). Never rejects.
+   */
+  async run (job: Job): Promise<FinishedRecording> {
+    let later = false
+    let impatient = (): void => {}
+    const waited = new Promise<void>((resolve) => { impatient = resolve })
+    const timer = setTimeout(impatient, PATIENCE).unref()
+    const whole = this.#do(job, impatient).then((recording) => {
+      if (later && recording) this.#onLater({ ...job.listen, recording }, recording)
+      return recording
+    })
+    this.#running.add(whole)
+    whole.finally(() => { this.#running.delete(whole) }).catch(() => {})
+    const recording = await Promise.race([whole, waited])
+    clearTimeout(timer)
+    later = true
+    return recording ?? { ...job.recording, state: 'spooled' }
+  }
+
+  /** What is under way is broken off: the next start does it again. */
+  async close (): Promise<void> {
+    this.#closing.abort()
+    await Promise.allSettled(this.#running)
+  }
+
+  /** Nothing is left to be done with it: takes away what it was made of. */
+  async conclude (paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
+    for (const path of [paths.final, this.#compressedPath(paths)]) if (path !== location) await rm(path, { force: true })
+    await rm(paths.partSidecar, { force: true })
+  }
+
+  /** Undefined when it was broken off. */
+  async #do (job: Job, onFailure: () => void): Promise<FinishedRecording | undefined> {
+    const { options, logger } = this.#deps
+    const log = logger.child({ callSid: job.listen.callSid, listenId: job.listen.id })
+    try {
+      const compressed = options.format === 'wav' ? job.recording : await this.#compressing.run(() => this.#compress(job, options.format, log))
+      const sent = options.sink ? await this.#send({ ...job, recording: compressed }, log, onFailure) : compressed
+      const recording = await this.#save(job, { ...sent, state: 'saved' })
+      await this.conclude(job.paths, sent)
+      return recording
+    } catch (err) {
+      if (!this.#closing.signal.aborted) log.error({ err }, 'a complete recording could not be finished: the next start tries again')
+      return undefined
+    }
+  }
+
+  /** Without ffmpeg there is still the WAV. */
+  async #compress (job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
+    const { recording, paths } = job
+    const { options, token } = this.#deps
+    if (recording.format !== 'wav') return recording
+    const { encryption, ffmpeg, sha256 } = options
+    const location = this.#compressedPath(paths)
+    const temporary = `${location}.${token}.tmp`
+    try {
+      await compress(recording.location, temporary, { ffmpeg, format, encryption, signal: this.#closing.signal })
+    } catch (err) {
+      if (this.#closing.signal.aborted) throw err
+      log.error({ err }, 'the recording could not be compressed: it stays a WAV')
+      return recording
+    }
+    const compressed = { ...recording, location, format, bytes: (await stat(temporary)).size, ...(sha256 && { sha256: await hashFile(temporary) }) }
+    await rename(temporary, location)
+    await this.#save(job, compressed)
+    return compressed
+  }
+
+  async #send (job: Job, log: FastifyBaseLogger, onFailure: () => void): Promise<FinishedRecording> {
+    for (let attempt = 1, wait = FIRST_RETRY; ; attempt++, wait = Math.min(wait * 2, LAST_RETRY)) {
+      try {
+        return await this.#sending.run(() => this.#sendOnce(job, attempt))
+      } catch (cause) {
+        this.#closing.signal.throwIfAborted()
+        const err = new ERR_RECORDING_SINK(job.recording.location, reasonOf(cause), { cause })
+        log.error({ err, attempt }, `the recording could not be sent: it stays on this disk and is sent again in ${wait} ms`)
+        onFailure()
+      }
+      await sleep(wait, undefined, { signal: this.#closing.signal, ref: false })
+    }
+  }
+
+  async #sendOnce ({ stream, recording }: Job, attempt: number): Promise<FinishedRecording> {
+    const { options, options: { directory = '', sink } } = this.#deps
+    if (sink === undefined) return recording
+    const name = relative(directory, recording.location).split(sep).join('/')
+    const contentType = recording.encrypted ? 'application/octet-stream' : contentTypeOf(recording.format as Format)
+    const guard = new StallGuard(options.writeTimeout, this.#closing.signal)
+    try {
+      const writable = checkWritable(await guard.race(Promise.resolve(sink(stream, { name, contentType, recording, attempt }))))
+      await guard.race(pipeline(createReadStream(recording.location), guard.meter, writable, { signal: guard.signal }))
+      return { ...recording, location: locationOf(writable, name), ...writable.details }
+    } finally {
+      guard.close()
+    }
+  }
+
+  #compressedPath (paths: RecordingPaths): string {
+    return paths.base + finalExtension(this.#deps.options)
+  }
+
+  async #save ({ paths, segment, listen }: Job, recording: FinishedRecording): Promise<FinishedRecording> {
+    return await saveSidecar(paths, segment, this.#deps.token, listen, recording, this.#deps.options.fsync !== 'never')
+  }
+}

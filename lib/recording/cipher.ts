@@ -1,0 +1,94 @@
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { ERR_RECORDING_DECRYPT } from '../errors.js'
+
+// An encrypted recording:
+//   preamble  64 bytes: magic 8 | salt 16 | length of the key's id 1 | the key's id, filled up with zeros
+//   frames    head 8: length of the text u32le, 1 if it is the last u8, zeros 3 | nonce 12 | text | tag 16
+// AES-256-GCM with a key of the file's own: HKDF-SHA-256 of the master key with the file's salt. Preamble, place and
+// head are authenticated with each frame: none can be altered, moved, left out or taken from another file. Frame 0
+// is the WAV header; as it is patched, with a new nonce, it has a fixed place.
+const MAGIC = 'JAMBENC1'
+const SALT_AT = 8
+const SALT_BYTES = 16
+const KEY_ID_AT = SALT_AT + SALT_BYTES
+export const PREAMBLE_BYTES = 64
+/** bytes of UTF-8 */
+export const MAX_KEY_ID_BYTES = PREAMBLE_BYTES - KEY_ID_AT - 1
+export const KEY_BYTES = 32
+export const FRAME_HEAD_BYTES = 8
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+/** What a frame has besides its text. */
+export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
+/** More in one frame is no file of ours. */
+export const MAX_TEXT_BYTES = 1024 * 1024
+const ALGORITHM = 'aes-256-gcm'
+const PURPOSE = 'fastify-jambonz-listen recording'
+
+export function createPreamble (keyId: string): Buffer {
+  const preamble = Buffer.alloc(PREAMBLE_BYTES)
+  preamble.write(MAGIC, 'latin1')
+  randomBytes(SALT_BYTES).copy(preamble, SALT_AT)
+  preamble[KEY_ID_AT] = preamble.write(keyId, KEY_ID_AT + 1)
+  return preamble
+}
+
+/** The id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT when it is no such file. */
+export function keyIdOf (preamble: Buffer): string {
+  if (preamble.length < PREAMBLE_BYTES || preamble.toString('latin1', 0, SALT_AT) !== MAGIC) {
+    throw new ERR_RECORDING_DECRYPT('it is not an encrypted recording')
+  }
+  return preamble.toString('utf8', KEY_ID_AT + 1, KEY_ID_AT + 1 + (preamble[KEY_ID_AT] ?? 0))
+}
+
+export interface FrameHead {
+  textBytes: number
+  last: boolean
+}
+
+export function readFrameHead (bytes: Buffer): FrameHead {
+  const textBytes = bytes.readUInt32LE(0)
+  if (textBytes > MAX_TEXT_BYTES) throw new ERR_RECORDING_DECRYPT('a frame of it is damaged')
+  return { textBytes, last: bytes[4] === 1 }
+}
+
+/** Encrypts and decrypts the frames of one file. */
+export class FrameCipher {
+  readonly preamble: Buffer
+  readonly #key: Buffer
+
+  /** `master`: KEY_BYTES long */
+  constructor (master: Uint8Array, preamble: Buffer) {
+    this.preamble = preamble
+    this.#key = Buffer.from(hkdfSync('sha256', master, preamble.subarray(SALT_AT, KEY_ID_AT), PURPOSE, KEY_BYTES))
+  }
+
+  seal (index: number, text: Buffer, last = false): Buffer {
+    const head = Buffer.alloc(FRAME_HEAD_BYTES)
+    head.writeUInt32LE(text.length)
+    head[4] = last ? 1 : 0
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv(ALGORITHM, this.#key, nonce)
+    cipher.setAAD(this.#place(index, head))
+    return Buffer.concat([head, nonce, cipher.update(text), cipher.final(), cipher.getAuthTag()])
+  }
+
+  /** The text of a whole frame. Throws FST_JAMBONZ_RECORDING_DECRYPT for a wrong key or a damaged frame. */
+  open (index: number, frame: Buffer): Buffer {
+    const nonceEnd = FRAME_HEAD_BYTES + NONCE_BYTES
+    const decipher = createDecipheriv(ALGORITHM, this.#key, frame.subarray(FRAME_HEAD_BYTES, nonceEnd))
+    decipher.setAAD(this.#place(index, frame.subarray(0, FRAME_HEAD_BYTES)))
+    decipher.setAuthTag(frame.subarray(-TAG_BYTES))
+    try {
+      return Buffer.concat([decipher.update(frame.subarray(nonceEnd, -TAG_BYTES)), decipher.final()])
+    } catch (cause) {
+      throw new ERR_RECORDING_DECRYPT(index === 0 ? 'the key is not the one it was encrypted with, or it is damaged' : `frame ${index} is damaged`, { cause })
+    }
+  }
+
+  #place (index: number, head: Buffer): Buffer {
+    const place = Buffer.alloc(4)
+    place.writeUInt32LE(index)
+    return Buffer.concat([this.preamble, place, head])
+  }
+}

@@ -1,0 +1,77 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { constants, setPriority } from 'node:os'
+import { rm } from 'node:fs/promises'
+import type { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { ERR_RECORDING_FFMPEG } from '../errors.js'
+import { decryptRecording } from './decrypt.js'
+import { encryptStream } from './encryptStream.js'
+import { ffmpegArguments } from './formats.js'
+import type { Encryption, Format } from './options.js'
+import { FILE_MODE } from './paths.js'
+
+const ONLY_ERRORS = ['-hide_banner', '-nostdin', '-v', 'error']
+const MAX_STDERR = 2_000
+/** Silence that is compressed to see whether it can be: 0.1 s. */
+const PROBE_BYTES = 1_600
+
+export interface Compression {
+  ffmpeg: string
+  format: Format
+  encryption: Encryption | undefined
+  signal: AbortSignal
+}
+
+/** Throws FST_JAMBONZ_RECORDING_FFMPEG when ffmpeg can't be run or can't make that format. Blocks: for registration. */
+export function checkFfmpeg (ffmpeg: string, format: Format): void {
+  const { error, status, stderr } = spawnSync(ffmpeg, ['-hide_banner', '-v', 'error', '-f', 's16le', '-ar', '8000', '-i', 'pipe:0', ...ffmpegArguments(format), 'pipe:1'], { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 })
+  if (error) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
+  if (status !== 0) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
+}
+
+/**
+ * Makes `to` of the recording `from`, in a process of its own, with the least priority: never while it is being
+ * spoken. Rejects with FST_JAMBONZ_RECORDING_FFMPEG; `to` is then not there.
+ */
+export async function compress (from: string, to: string, compression: Compression): Promise<void> {
+  const { ffmpeg, format, encryption, signal } = compression
+  const input = encryption ? 'pipe:0' : `file:${from}`
+  const output = encryption ? 'pipe:1' : `file:${to}`
+  const child = spawn(ffmpeg, [...ONLY_ERRORS, '-y', '-i', input, '-map_metadata', '-1', ...ffmpegArguments(format), output], {
+    stdio: [encryption ? 'pipe' : 'ignore', encryption ? 'pipe' : 'ignore', 'pipe'],
+    signal
+  })
+  if (child.pid !== undefined) lowerPriority(child.pid)
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr = (stderr + text).slice(-MAX_STDERR) })
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, by) => { if (code === 0) resolve(); else reject(new Error(stderr.trim() || `it ended with ${code ?? by}`)) })
+  })
+  try {
+    await Promise.all([exited, encryption && pump(from, to, child, encryption)])
+  } catch (cause) {
+    child.kill('SIGKILL')
+    await rm(to, { force: true })
+    throw new ERR_RECORDING_FFMPEG(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}
+
+/** Neither the plain recording nor the compressed one touches the disk. */
+async function pump (from: string, to: string, child: { stdin: Writable | null, stdout: Readable | null }, encryption: Encryption): Promise<void> {
+  if (child.stdin === null || child.stdout === null) return
+  const { key } = encryption
+  await Promise.all([
+    pipeline(createReadStream(from), decryptRecording(key), child.stdin),
+    pipeline(child.stdout, await encryptStream(to, encryption), createWriteStream(to, { mode: FILE_MODE }))
+  ])
+}
+
+function lowerPriority (pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW)
+  } catch {
+    // it is gone already, or the system doesn't let us: then it runs as it is
+  }
+}
