@@ -8,6 +8,9 @@ import { Session } from './session/session.js'
 import { heardBy } from './session/story.js'
 import type { CallStory, EventName, EventPayloads, Heard, ListenRecord, SimulateCallOptions, SimulatorEvent } from './types.js'
 
+/** What a torn-down call still gets to post its last hooks (real ms). */
+const TEAR_DOWN_MS = 1_000
+
 /** A call under way: `await` it for its story, or steer it while it runs. */
 export class SimulatedCall implements PromiseLike<CallStory> {
   readonly callSid: string
@@ -105,16 +108,23 @@ export class SimulatedCall implements PromiseLike<CallStory> {
 
   async #run (deadlineMs: number, signal: AbortSignal | undefined): Promise<CallStory> {
     const session = this.#session
-    const onAbort = () => session.abort('aborted by the signal')
-    const deadline = setTimeout(() => session.abort(`the deadline of ${deadlineMs} ms passed: call torn down`), deadlineMs)
+    let giveUp: NodeJS.Timeout | undefined
+    let tearDown: (why: string) => void = () => {}
+    const tornDown = new Promise<void>(resolve => {
+      tearDown = why => {
+        session.abort(why)
+        giveUp ??= setTimeout(resolve, TEAR_DOWN_MS)
+      }
+    })
+    const onAbort = () => tearDown('aborted by the signal')
+    const deadline = setTimeout(() => tearDown(`the deadline of ${deadlineMs} ms passed: call torn down`), deadlineMs)
     signal?.addEventListener('abort', onAbort, { once: true })
-    try {
-      await session.run()
-    } finally {
-      clearTimeout(deadline)
-      signal?.removeEventListener('abort', onAbort)
-      this.#over = true
-    }
+    if (signal?.aborted === true) onAbort()
+    await Promise.race([session.run(), tornDown])
+    clearTimeout(deadline)
+    clearTimeout(giveUp)
+    signal?.removeEventListener('abort', onAbort)
+    this.#over = true
     const story = session.story.finish(this.callSid, session.leg, Math.round(this.#clock.now()))
     this.#clock.stop()
     this.#events.emit('end', story)

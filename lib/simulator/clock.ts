@@ -45,7 +45,8 @@ export class Clock {
 
   /** Simulated ms since the call began. Never goes back, never passes an event that is still due. */
   now (): number {
-    if (this.#turning || this.#stopped) return this.#now
+    // at speed Infinity time is what has happened, nothing in between: the same call has the same times again
+    if (this.#turning || this.#stopped || this.speed === Infinity) return this.#now
     return Math.max(this.#now, Math.min(this.#reached(), this.#due()))
   }
 
@@ -136,7 +137,7 @@ export class Clock {
   #setPace (): void {
     const pace = this.#wantedPace()
     if (pace === this.#pace) return
-    this.#now = Math.max(this.#now, Math.min(this.#reached(), this.#due()))
+    this.#now = this.now()
     this.#anchorNow = this.#now
     this.#anchorReal = performance.now()
     this.#pace = pace

@@ -1,36 +1,204 @@
-import t from 'tap'
-import { createServer, type Server } from 'node:http'
-import { WebSocketServer } from 'ws'
-import { simulateCall } from '../../lib/simulator/index.js'
+import t, { type Test } from 'tap'
+import websocket from '@fastify/websocket'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { WebSocket } from 'ws'
+import { parseWav, simulateCall, speechLike, wavOf } from '../../lib/simulator/index.js'
+import { application, ramp } from './peers.js'
 
-function application (): { server: Server, audio: Buffer[] } {
+// a jambonz application on plain Fastify: nothing of our plugin
+async function fastifyApplication (t: Test, verbs: unknown[], onSocket: (socket: WebSocket) => void = () => {}): Promise<{ app: FastifyInstance, audio: Buffer[], hooks: unknown[] }> {
+  const app = Fastify()
   const audio: Buffer[] = []
-  const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'audio.jambonz.org' })
-  const replies: Record<string, unknown> = {
-    '/in': [{ verb: 'say', text: 'Leave a message.' }, { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }],
-    '/done': [{ verb: 'hangup' }]
-  }
-  const server = createServer((request, response) => {
-    request.resume().on('end', () => {
-      response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify(replies[request.url!]))
-    })
+  const hooks: unknown[] = []
+  await app.register(websocket)
+  app.post('/in', async () => verbs)
+  app.post('/done', async request => {
+    hooks.push(request.body)
+    return [{ verb: 'hangup' }]
   })
-  server.on('upgrade', (request, socket, head) => {
-    sockets.handleUpgrade(request, socket, head, socket => {
-      socket.on('message', (data, binary) => { if (binary) audio.push(data as Buffer) })
-    })
+  app.post('/status', async () => ({}))
+  app.get('/audio', { websocket: true }, socket => {
+    socket.on('message', (data: Buffer, binary: boolean) => { if (binary) audio.push(data) })
+    onSocket(socket)
   })
-  return { server, audio }
+  t.teardown(() => app.close())
+  return { app, audio, hooks }
 }
 
-t.test('a call runs through an application of this process without a port', async t => {
-  const { server, audio } = application()
-  const story = await simulateCall({ app: server, hook: '/in', press: '#' })
+const listen = { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }
+const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
+
+t.test('in process: a Fastify application is called without a port, with the bytes of the wire', async t => {
+  const headers: Array<string | string[] | undefined> = []
+  const { app, audio, hooks } = await fastifyApplication(t, [listen])
+  app.addHook('onRequest', async request => { headers.push(request.headers.host, request.headers['sec-websocket-protocol']) })
+  const story = await simulateCall({ app, hook: '/in', press: '#', speech, statusHook: '/status' })
   t.strictSame(story.errors, [])
-  t.equal(story.hangupBy, 'jambonz')
-  t.match(story.requests.map(request => request.kind), ['webhook', 'hook'])
-  t.equal(story.requests[1]!.payload && (story.requests[1]!.payload as { digits: string }).digits, '#')
-  t.ok(Buffer.concat(audio).equals(story.listens[0]!.sent.pcm!), 'the server got the very bytes the story kept')
-  t.equal(audio[0]!.length, 640, 'the first message holds two frames')
+  t.equal(app.server.listening, false)
+  t.ok(Buffer.concat(audio).equals(speech.pcm))
+  t.ok(story.listens[0]!.sent.pcm!.equals(speech.pcm))
+  t.match(hooks, [{ digits: '#', dial_call_duration: 1 }])
+  t.ok(headers.includes('audio.jambonz.org'))
+  t.strictSame(story.requests.map(({ kind }) => kind), ['webhook', 'status', 'status', 'hook', 'status'])
+})
+
+t.test('in process and over the network tell the same story, and the same one each time', async t => {
+  const shape = (story: Awaited<ReturnType<typeof simulateCall>>) => ({
+    verbs: story.verbs.map(({ verb, startedAtMs, endedAtMs }) => [verb, startedAtMs, endedAtMs]),
+    sent: story.listens.map(({ sent, openedAtMs, closedAtMs }) => [sent.frames, sent.bytes, sent.sha256, openedAtMs, closedAtMs]),
+    hooks: story.requests.filter(({ kind }) => kind === 'hook').map(({ atMs }) => atMs)
+  })
+  const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
+  const first = shape(await simulateCall({ app, hook: '/in', press: '#@2s' }))
+  t.strictSame(shape(await simulateCall({ app, hook: '/in', press: '#@2s' })), first)
+  const url = await app.listen({ port: 0 })
+  t.strictSame(shape(await simulateCall({ url: `${url}/in`, press: '#@2s' })), first)
+})
+
+t.test('in process, urls of publicUrl lead to the application, others over the network', async t => {
+  const outside = await application(t, { '/elsewhere': [] })
+  const { app, hooks } = await fastifyApplication(t, [
+    { ...listen, url: 'wss://voice.example.com/audio', actionHook: outside.url('/elsewhere') }, { verb: 'listen', url: '/audio', actionHook: 'https://voice.example.com/done', finishOnKey: '#' }
+  ])
+  const story = await simulateCall({ app, hook: '/in', publicUrl: 'https://voice.example.com', press: ['#@1s', '#@2s'], speech })
+  t.strictSame(story.errors, [])
+  t.equal(outside.posted.length, 1)
+  t.equal(hooks.length, 1)
+  t.ok(story.listens.every(({ sent }) => sent.bytes > 0))
+})
+
+t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async t => {
+  const { app, audio } = await fastifyApplication(t, [{ ...listen, passDtmf: true }], socket => {
+    socket.once('message', () => socket.send(JSON.stringify({ type: 'playAudio', data: { audioContentType: 'raw', sampleRate: 8_000, audioContent: ramp(4_000, 9_000).toString('base64'), id: 'x' } })))
+  })
+  const call = simulateCall({ app, hook: '/in', speech: null, speed: 20, callSid: 'steered' })
+  t.equal(call.callSid, 'steered')
+  const record = await call.waitFor('listen:open')
+  t.equal(record, call.listens[0])
+  await call.waitFor('playDone', ({ data }) => data.id === 'x')
+  t.ok(call.heard().pcm.includes(ramp(4_000, 9_000)))
+  t.equal(parseWav(call.heard().wav()).sampleRate, 8_000)
+  await call.speak(wavOf(ramp(16_000), 16_000))
+  await call.speak({ silenceMs: 100 })
+  call.press('12')
+  await call.waitFor('dtmf', ({ digit }) => digit === '2')
+  call.pauseListening()
+  call.resumeListening()
+  await call.speak(speech)
+  call.hangUp()
+  const story = await call
+  t.equal(story.hangupBy, 'caller')
+  t.ok(Buffer.concat(audio).includes(speech.pcm))
+  t.throws(() => call.press('1'), { code: 'FST_JAMBONZ_SIM_ENDED' })
+  await t.rejects(call.speak(speech), { code: 'FST_JAMBONZ_SIM_ENDED' })
+})
+
+t.test('waitFor hands out each event once, also those that came first, and gives up with a reason', async t => {
+  const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'say', text: 'hi' }, { verb: 'hangup' }])
+  const names: string[] = []
+  const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
+  const seen: string[] = []
+  call.on('verb', ({ verb }) => seen.push(verb)).once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
+  const waiting = t.rejects(call.waitFor('listen:open'), { code: 'FST_JAMBONZ_SIM_WAIT', message: /the call is over without it; seen: .*3 verb/ })
+  await call
+  await waiting
+  t.strictSame([(await call.waitFor('verb')).verb, (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb, (await call.waitFor('verb')).verb], ['answer', 'hangup', 'say'])
+  await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
+  t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
+  t.strictSame(names, ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b)))
+  const slow = simulateCall({ app, hook: '/in', speed: 1 })
+  await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
+  slow.hangUp()
+})
+
+t.test('hold stops the clock at speed Infinity while the test is busy', async t => {
+  const { app } = await fastifyApplication(t, [listen])
+  const call = simulateCall({ app, hook: '/in', speech: null })
+  await call.waitFor('listen:open')
+  const release = call.hold()
+  const before = call.now
+  await delay(30)
+  t.equal(call.now, before)
+  call.press('#')
+  release()
+  t.strictSame((await call).listens[0]!.sent.texts.length, 1)
+})
+
+t.test('real time is real time, and twenty times faster is: absolute, without drift', async t => {
+  const { app, audio } = await fastifyApplication(t, [{ ...listen, maxLength: 1 }])
+  for (const speed of [1, 20]) {
+    audio.length = 0
+    const begun = performance.now()
+    const call = simulateCall({ app, hook: '/in', speed, patienceMs: Infinity })
+    await call.waitFor('listen:open')
+    const opened = performance.now()
+    await call.waitFor('hook')
+    const took = performance.now() - opened
+    call.hangUp()
+    await call
+    t.ok(took > 950 / speed && took < 1_000 / speed + 150, `${Math.round(took)} ms at speed ${speed}`)
+    t.ok(Math.abs(Buffer.concat(audio).length - 16_000) <= 1_600, 'one second of audio')
+    t.ok(performance.now() - begun > 950 / speed)
+  }
+})
+
+t.test('a hundred calls at once, in process, each with its own story', async t => {
+  const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
+  const calls = await Promise.all(Array.from({ length: 100 }, (_, i) => simulateCall({ app, hook: '/in', press: '#', speech: { pcm: ramp(4_000, i * 100 + 1), sampleRate: 8_000 }, callSid: `call-${i}` })))
+  t.strictSame(calls.flatMap(({ errors }) => errors), [])
+  t.ok(calls.every(({ listens }, i) => listens[0]!.sent.pcm!.equals(ramp(4_000, i * 100 + 1))))
+})
+
+t.test('a call that hangs is torn down at its deadline; a signal does it earlier; nobody else is touched', async t => {
+  const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
+  app.post('/never', async () => await new Promise(() => {}))
+  const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
+  t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
+  t.equal(story.listens[0]!.closeCode, 1006)
+  const abort = new AbortController()
+  const call = simulateCall({ app, hook: '/never', signal: abort.signal })
+  const other = simulateCall({ app, hook: '/in' })
+  abort.abort()
+  t.match((await call).errors[0], 'aborted by the signal')
+  t.strictSame((await other).errors, [])
+})
+
+t.test('wrong options are named at once', async t => {
+  const { app } = await fastifyApplication(t, [])
+  const cases: Array<[object, RegExp]> = [
+    [{}, /nobody to call/], [{ url: 'ftp://x' }, /url 'ftp:\/\/x' must be an absolute http/], [{ url: '/in' }, /must be an absolute/], [{ app }, /hook must be the path/],
+    [{ app, hook: 'in' }, /begin with a slash/], [{ app, url: 'http://x', hook: '/in' }, /exclude each other/], [{ app: {}, hook: '/in' }, /no node:http server/],
+    [{ speed: 0 }, /speed 0 must be above 0/], [{ callRate: 11_025 }, /callRate 11025/], [{ press: 'x' }, /press 'x': only 0-9/], [{ press: '1@soon' }, /time must read like/],
+    [{ press: { digits: '' } }, /press ''/], [{ patienceMs: -1 }, /patienceMs -1/], [{ hangUpAfterMs: Number.NaN }, /hangUpAfterMs NaN/], [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/]
+  ]
+  for (const [options, message] of cases) {
+    const whole = 'url' in options || 'app' in options || Object.keys(options).length === 0 ? options : { app, hook: '/in', ...options }
+    t.throws(() => simulateCall(whole), { code: 'FST_JAMBONZ_SIM_OPTIONS', message })
+  }
+  for (const wrong of ['/nowhere.wav', Buffer.from('no wav'), { pcm: Buffer.alloc(2), sampleRate: 0 }, Buffer.from('RIFFxxxxWAVEdata\x00\x00\x00\x00'), Buffer.from('RIFFxxxxWAVE')]) {
+    t.throws(() => simulateCall({ app, hook: '/in', speech: wrong }), { code: 'FST_JAMBONZ_SIM_AUDIO' })
+  }
+  const eightBit = wavOf(ramp(10), 8_000)
+  eightBit.writeUInt16LE(8, 34)
+  t.throws(() => simulateCall({ app, hook: '/in', speech: eightBit }), /convert it to 16-bit PCM/)
+})
+
+t.test('speech of any rate is brought to the call\'s rate, a wideband call keeps 16 kHz', async t => {
+  const { app, audio } = await fastifyApplication(t, [{ ...listen, sampleRate: 16_000 }])
+  const wide = speechLike(1, 16_000)
+  await simulateCall({ app, hook: '/in', press: '#', callRate: 16_000, speech: { pcm: wide.samples, sampleRate: 16_000 } })
+  t.ok(Buffer.concat(audio).equals(Buffer.from(wide.samples.buffer)), 'byte for byte')
+  const story = await simulateCall({ app, hook: '/in', press: '#', speech: { pcm: wide.samples, sampleRate: 16_000 } })
+  t.equal(story.listens[0]!.sent.bytes, 32_000, 'down to 8 kHz and up again')
+})
+
+t.test('audio is kept up to a bound, and counted and hashed beyond it', async t => {
+  const { app } = await fastifyApplication(t, [listen])
+  const whole = await simulateCall({ app, hook: '/in', press: '#', speech })
+  for (const keepAudio of [false, 1_000]) {
+    const story = await simulateCall({ app, hook: '/in', press: '#', speech, keepAudio })
+    t.match(story.listens[0]!.sent, { bytes: 16_000, sha256: whole.listens[0]!.sent.sha256, pcm: undefined })
+    t.equal(story.heard.pcm.length, keepAudio === false ? 0 : 1_000)
+  }
 })

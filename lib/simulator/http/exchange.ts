@@ -1,5 +1,5 @@
 import { request, type Agent, type IncomingMessage } from 'node:http'
-import { request as requestTls } from 'node:https'
+import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import type { Clock } from '../clock.js'
 
 /** One request as it goes out: headers in their order and case. */
@@ -18,7 +18,8 @@ export class TimeoutError extends Error {
 export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeoutMs: number): Promise<Incoming> {
   const { url, path, method, headers, body } = outgoing
   return new Promise((resolve, reject) => {
-    const send = url.protocol === 'https:' ? requestTls : request
+    // inside the process an https url is served without TLS
+    const send = agent instanceof TlsAgent ? requestTls : request
     const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
     let cancel = () => {}
     // jambonz queues requests to one host; waiting for its turn does not count

@@ -34,6 +34,7 @@ export class Requestor {
   readonly credentials: RequestorOptions['credentials']
   readonly #options: RequestorOptions
   readonly #agents = new Map<string, Agent>()
+  #closed = false
 
   constructor (options: RequestorOptions) {
     this.#options = options
@@ -54,6 +55,7 @@ export class Requestor {
     try {
       for (let repeat = 1; repeat < (extra.times ?? 1); repeat++) await this.#attempt(prepared, 1)
       for (let attempt = 1; ; attempt++) {
+        if (this.#closed) throw new SIM_REQUEST(`${kind} ${prepared.outgoing.method} ${prepared.outgoing.path} not sent: the call was torn down`)
         const outcome = await this.#attempt(prepared, attempt)
         if ('reply' in outcome) return outcome.reply
         const delay = policy.next(attempt, outcome.failure)
@@ -66,6 +68,7 @@ export class Requestor {
   }
 
   close (): void {
+    this.#closed = true
     for (const agent of this.#agents.values()) agent.destroy()
   }
 

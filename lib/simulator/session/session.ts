@@ -117,10 +117,7 @@ export class Session {
     this.clock.startTicks(this.#tick, () => this.caller.busy || [...this.legs].some(leg => leg.talking || leg.addressed))
     const { hangUpAfterMs, recordAllCalls } = this.options
     if (recordAllCalls !== undefined) this.#recordCall(recordAllCalls)
-    this.clock.at(this.answeredAt + (hangUpAfterMs ?? MAX_SIMULATED_MS), () => {
-      if (hangUpAfterMs === undefined) this.error('the call lasted 4 simulated hours: hung up')
-      this.hangUp('caller')
-    })
+    if (hangUpAfterMs !== undefined && hangUpAfterMs < Infinity) this.clock.at(this.answeredAt + hangUpAfterMs, () => this.hangUp('caller'))
   }
 
   replaceApplication (verbs: VerbData[]): void {
@@ -177,7 +174,11 @@ export class Session {
     }
   }
 
-  readonly #tick = (): void => {
+  readonly #tick = (now: number): void => {
+    if (now > MAX_SIMULATED_MS) {
+      this.error('the call lasted 4 simulated hours: hung up')
+      return this.hangUp('caller')
+    }
     for (const leg of this.legs) leg.speak()
     for (const leg of this.legs) leg.listen()
     this.caller.tick(this.#current?.openEnded === true)

@@ -181,12 +181,13 @@ export class ListenTask extends Task {
     const samples = soundAt(audio, leg.rate)
     if (samples === undefined) return
     const played = await leg.player.play(samples)
-    const ms = Math.round(played.samples * 1000 / leg.rate) + (played.stopped ? READ_AHEAD_MS : 0)
+    const read = played.samples + (played.stopped ? READ_AHEAD_MS * leg.rate / 1000 : 0)
+    const ms = Math.round(read * 1000 / leg.rate)
     const data: PlayDone = {
       ...(audio.id !== undefined && { id: audio.id }),
       playbackSeconds: String(Math.floor(ms / 1000)),
       playbackMilliseconds: String(ms),
-      playbackLastOffsetPos: String(ms * leg.rate / 1000)
+      playbackLastOffsetPos: String(read)
     }
     if (this.killed || this.#fork === undefined) return
     this.#fork.record.playDone.push(data)
