@@ -18,6 +18,9 @@ export const ERR_AUDIO_SUBPROTOCOL = createError('FST_JAMBONZ_AUDIO_SUBPROTOCOL'
 export const ERR_AUDIO_DRAINING = createError('FST_JAMBONZ_AUDIO_DRAINING', 'this instance is shutting down and takes no new audio', 503)
 export const ERR_AUDIO_FULL = createError('FST_JAMBONZ_AUDIO_FULL', 'this instance has its %s streams (limits.maxStreams)', 503)
 export const ERR_AUDIO_ROUTE = createError('FST_JAMBONZ_AUDIO_ROUTE', 'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out', 500)
+export const ERR_AUDIO_MODE = createError('FST_JAMBONZ_AUDIO_MODE', '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s', 500)
+export const ERR_AUDIO_FILE = createError('FST_JAMBONZ_AUDIO_FILE', 'this audio can not be played: %s', 500)
+export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', 'a %s stream has no channel "%s": the listen verb must say mixType: \'stereo\'', 500)
 
 // Recording (lib/recording)
 export const ERR_RECORDING_OPEN = createError('FST_JAMBONZ_RECORDING_OPEN', 'recording "%s" could not be opened: %s')

@@ -1,20 +1,22 @@
-import { Duplex } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/schema.js'
+import { ERR_AUDIO_CHANNEL } from '../errors.js'
 import type { Recorder } from '../recording/index.js'
-import { BATCH_INTERVAL } from './BatchWheel.js'
-import { endReasonOf } from './endReason.js'
-import { Ending } from './Ending.js'
-import { Flow, IDENTIFYING } from './Flow.js'
-import { beat } from './Heartbeat.js'
-import { Intake } from './Intake.js'
-import { readMessage } from './messages.js'
-import { Opening, type Identify, type Opened } from './Opening.js'
+import { AudioDuplex } from './AudioDuplex.js'
+import { ChannelReader, type ChannelName } from './ChannelReader.js'
+import { Connection } from './Connection.js'
+import type { AudioMessage } from './messages.js'
+import type { Identify } from './Opening.js'
+import { Output } from './Output.js'
+import type { PlayOptions } from './Player.js'
 import { ReaderSide } from './ReaderSide.js'
-import { TextLimit } from './TextLimit.js'
-import type { AudioSink, AudioStreamEvents, SinkOptions, StreamEnd, StreamLimits } from './types.js'
-import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG } from './wire.js'
+import type { AudioSink, AudioStreamEvents, MarkOutcome, PlayDone, SinkOptions, StreamEnd, StreamLimits } from './types.js'
+import { CLOSE_OUR_FAULT } from './wire.js'
+
+/** ms of audio kept for a reader that its handler is still preparing. */
+const KEPT_MS = 10_000
 
 export interface AudioStreamOptions {
   /** open; every listener is attached before the constructor returns */
@@ -31,74 +33,66 @@ export interface AudioStreamOptions {
 }
 
 /**
- * One listen's audio: a Duplex of raw L16 little-endian PCM. Read it as any stream; nothing is kept for a reader
- * that is not there. Destroying it (also by leaving a `for await`) ends the listen.
+ * One listen's audio, a Duplex of raw L16 little-endian PCM: what is read is the call, what is written the caller
+ * hears. Nothing is kept for a reader that is not there; one that is too slow pauses the socket. Destroying it, also
+ * by leaving a `for await`, ends the listen.
  */
-export class AudioStream extends Duplex {
+export class AudioStream extends AudioDuplex {
   /** What is recorded of it, where the route records. */
   recording?: Recorder
-  /** The keys that ended the listen. */
+  /** The key that ended the listen. */
   digits?: string
-  call!: Call
-  listen!: Listen
-  /** What the first frame said, and over it what the verb's `metadata` was: right even where the frame came broken. */
+  /** What the first frame said, and over it the verb's own `metadata`: right even where the frame came broken. */
   metadata: Record<string, unknown> | undefined
-  readonly #socket: WebSocket
-  readonly #limits: StreamLimits
-  readonly #begin: (stream: AudioStream) => void
-  readonly #flow: Flow
-  readonly #ending: Ending
-  readonly #opening: Opening
+  readonly #connection: Connection
   readonly #reader: ReaderSide
-  readonly #texts = new TextLimit()
-  readonly #stopHeartbeat: () => void
-  #logger: FastifyBaseLogger
-  #intake!: Intake
-  #streaming = false
+  readonly #maxBuffered: number
+  readonly #begin: (stream: AudioStream) => void
+  readonly #channelReaders = new Set<ChannelReader>()
+  #output: Output | undefined
   #tapped = false
-  #liveSinks = 0
-  #startedAt = 0
-  #key: { digit: string, at: number } | undefined
 
   constructor ({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
     super()
-    this.#socket = socket
-    this.#limits = limits
-    this.#logger = logger
     this.#begin = begin
-    const known = call && listen && { call, listen }
-    if (known) this.#know(known)
-    this.#flow = new Flow(socket)
-    this.#ending = new Ending(socket, () => this.#flow.force())
-    this.#reader = new ReaderSide(this, this.#flow, limits.maxBuffered, logger)
-    this.#opening = new Opening(known, identify, limits.metadataTimeout, {
-      pause: () => this.#flow.hold(IDENTIFYING),
-      resume: () => this.#flow.release(IDENTIFYING),
-      opened: (opened, metadata) => this.#opened(opened, metadata),
-      failed: (error) => this.#refuse(error),
-      replay: (data, isBinary) => this.#message(data, isBinary)
-    }, logger)
-    this.#stopHeartbeat = beat(limits.heartbeat, {
-      socket,
-      isRead: () => !this.#flow.waitsForReader,
-      lost: () => this.#ending.abandon('lost')
+    this.#maxBuffered = limits.maxBuffered
+    this.#connection = new Connection({ socket, known: call && listen && { call, listen }, identify, limits, logger }, {
+      begin: (metadata) => this.#started(metadata),
+      frame: (frame) => this.#frame(frame),
+      message: (message) => this.#message(message),
+      closed: (reason, key) => this.#closed(reason, key)
     })
-    socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
-    socket.on('error', (err) => this.#ending.broken(err))
-    socket.on('close', (code) => this.#closed(code))
-    this.on('newListener', (event) => this.#attached(event))
-    this.on('removeListener', () => this.#updateTaps())
-    // Leaving a `for await` aborts the stream: why is for the one who left to say.
-    this.on('error', (err) => { if (err.name !== 'AbortError') this.#logger.error({ err }, 'audio stream failed') })
+    this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, logger)
+    this.on('newListener', (event) => this.#listened(event))
+    this.on('removeListener', (event) => { if (event === 'audio') this.#tap(this.listenerCount('audio') > 0) })
+    this.on('error', (err) => this.#connection.logger.error({ err }, 'audio stream failed'))
+  }
+
+  get call (): Call {
+    return this.#connection.opened?.call as Call
+  }
+
+  get listen (): Listen {
+    return this.#connection.opened?.listen as Listen
+  }
+
+  /** The listen as it is known by now. */
+  set listen (listen: Listen) {
+    this.#connection.opened = { call: this.call, listen }
   }
 
   get callSid (): string {
-    return this.call?.callSid
+    return this.call.callSid
   }
 
-  /** Hz */
+  /** Hz of what is read */
   get sampleRate (): number {
     return this.listen.sampleRate
+  }
+
+  /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
+  get outputSampleRate (): number {
+    return this.#out.sampleRate
   }
 
   get channels (): number {
@@ -111,37 +105,113 @@ export class AudioStream extends Duplex {
 
   /** What has arrived so far. */
   get counts (): AudioCounts {
-    return this.#intake?.counts ?? { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+    return this.#connection.counts
+  }
+
+  /** ms of what was written that jambonz has been given; what it threw away at a `clear()` no longer counts. */
+  get sentMs (): number {
+    return this.#out.sentMs
+  }
+
+  /** ms of it that the caller has heard: as far as marks tell, by the clock between them. */
+  get playedMs (): number {
+    return this.#out.playedMs
   }
 
   /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
   get done (): Promise<StreamEnd> {
-    return this.#ending.done
+    return this.#connection.done
   }
 
   /** Feeds a sink from the next frame on. Returns what removes it. */
   addSink (sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
-    this.#intake.add(sink)
-    if (live) this.#liveSinks++
-    this.#updateFlow()
-    let added = true
+    this.#connection.addSink(sink)
+    const release = live ? this.keepLive() : () => {}
     return () => {
-      if (!added) return
-      added = false
-      this.#intake.remove(sink)
-      if (live) this.#liveSinks--
-      this.#updateFlow()
+      this.#connection.removeSink(sink)
+      release()
+    }
+  }
+
+  /** Has audio and keys delivered as they come rather than in batches. Returns what ends that. */
+  keepLive (): () => void {
+    this.#connection.live(true)
+    let kept = true
+    return () => {
+      if (kept) this.#connection.live(false)
+      kept = false
     }
   }
 
   /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
   holdFor (promise: Promise<unknown>): void {
-    this.#reader.keepUntil(promise, 10_000 * this.#intake.bytesPerMs)
+    this.#reader.keepUntil(promise, KEPT_MS * this.#connection.bytesPerMs)
   }
 
   /** Reads at once, and on until the end, whatever stands against it: somebody waits for `done`. */
   nudge (): void {
-    this.#flow.force()
+    this.#connection.flow.force()
+  }
+
+  /**
+   * One side of a stereo stream as mono L16, kept for its reader from now on. Of a mono stream `caller` is all there
+   * is. Raises FST_JAMBONZ_AUDIO_CHANNEL.
+   */
+  channel (name: ChannelName): Readable {
+    const mono = this.mixType === 'mono' && name === 'caller'
+    if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(this.mixType, name)
+    const release = this.keepLive()
+    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection.flow, this.#maxBuffered, this.#connection.logger, () => {
+      this.#channelReaders.delete(reader)
+      release()
+    })
+    this.#channelReaders.add(reader)
+    return reader
+  }
+
+  /** ms by which what is written goes out ahead of the caller's ear; true: 400. Default false: up to a minute. */
+  get paced (): boolean | number {
+    return this.#out.aheadMs > 0 && this.#out.aheadMs
+  }
+
+  set paced (ahead: boolean | number) {
+    this.#out.pace(ahead)
+  }
+
+  /** Has the end of what was written played too; happens by itself when nothing follows. */
+  flush (): void {
+    this.#out.flush(() => {})
+  }
+
+  /**
+   * Settles when the caller has heard what was written so far, or never will: `clear()`, the end of the listen.
+   * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming.
+   */
+  mark (name: string): Promise<MarkOutcome> {
+    return this.#out.mark(name)
+  }
+
+  /** Settles all marks as `cleared`; the audio plays on. */
+  clearMarks (): void {
+    this.#out.clearMarks()
+  }
+
+  /**
+   * Plays a file: a WAV of any rate, or raw L16. Settles when it has been played or stopped. Rejects with
+   * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played.
+   */
+  play (audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
+    return this.#out.play(audio, options)
+  }
+
+  /** Barge-in: stops what is being played at once and drops what was written or queued. */
+  clear (): void {
+    this.#out.clear()
+  }
+
+  /** Sends JSON of your own to jambonz. */
+  send (json: unknown): void {
+    this.#connection.send(JSON.stringify(json))
   }
 
   /** Ends the listen: jambonz closes the socket and calls the actionHook. */
@@ -151,29 +221,12 @@ export class AudioStream extends Duplex {
 
   /** Ends the listen for a reason. Settles within 4 s, also when jambonz does not react. */
   stop (reason: EndReason): Promise<StreamEnd> {
-    return this.#ending.stop(reason)
+    return this.#connection.ending.stop(reason)
   }
 
   /** Closes the socket from our side with a code and a text of at most 123 bytes. */
   stopNow (reason: EndReason, closeCode: number, text: string): void {
-    this.#ending.stopNow(reason, closeCode, text)
-  }
-
-  /** Sends JSON of your own to jambonz. */
-  send (json: unknown): void {
-    this.#socket.send(JSON.stringify(json))
-  }
-
-  override on<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
-  override on (event: string | symbol, listener: (...args: never[]) => void): this
-  override on (event: string | symbol, listener: (...args: never[]) => void): this {
-    return super.on(event, listener as (...args: unknown[]) => void)
-  }
-
-  override once<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
-  override once (event: string | symbol, listener: (...args: never[]) => void): this
-  override once (event: string | symbol, listener: (...args: never[]) => void): this {
-    return super.once(event, listener as (...args: unknown[]) => void)
+    this.#connection.ending.stopNow(reason, closeCode, text)
   }
 
   override _read (): void {
@@ -186,139 +239,74 @@ export class AudioStream extends Duplex {
   }
 
   override _write (chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#socket.send(chunk, callback)
+    this.#out.write(chunk, callback)
+  }
+
+  override _final (callback: () => void): void {
+    this.#out.flush(callback)
   }
 
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
     this.#reader.end()
-    if (error) this.#ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', error)
-    else this.#ending.stop('disconnected')
+    this.#output?.end()
+    if (error) this.#connection.ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', error)
+    else this.stop('disconnected')
     callback(error)
   }
 
-  // The hot path: from ws to the sinks, 50 times a second and call.
-  #message (data: Buffer, isBinary: boolean): void {
-    if (!this.#streaming) return this.#opening.message(data, isBinary)
-    if (!isBinary) return this.#text(data)
-    if (data.length === 0) return this.#ending.stopNow('closed', CLOSE_NORMAL, '')
-    if (data.length > this.#limits.maxPayload) return this.#tooBig(data)
-    const frame = this.#intake.take(data, performance.now())
-    try {
-      if (this.#tapped) this.emit('audio', frame)
-      if (this.#reader.takes) this.#reader.push(frame)
-    } catch (err) {
-      this.#listenerThrew(err)
-    }
+  get #out (): Output {
+    this.#output ??= new Output(this.#connection, this.listen, () => this.writableLength, {
+      onMark: (mark) => this.#tell('mark', mark),
+      onPlayDone: (done) => this.#tell('playDone', done)
+    })
+    return this.#output
   }
 
-  #text (data: Buffer): void {
-    if (!this.#texts.allow(performance.now())) {
-      if (this.#texts.justExceeded) this.#logger.warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
-      return
-    }
-    const message = readMessage(data)
-    switch (message.type) {
-      case 'dtmf':
-        this.#key = { digit: message.dtmf.digit, at: performance.now() }
-        return this.#tell('dtmf', message.dtmf)
-      case 'mark':
-        return this.#tell('mark', message.mark)
-      case 'playDone':
-        return
-      case 'other':
-        return this.#tell('message', message.message)
-      case 'invalid':
-        if (this.#texts.firstInvalid()) this.#logger.warn(`text from jambonz is ignored: ${message.reason}`)
-    }
+  #started (metadata: Record<string, unknown> | undefined): void {
+    if (metadata ?? this.listen.metadata) this.metadata = { ...metadata, ...this.listen.metadata }
+    this.#begin(this)
   }
 
-  #tell<E extends keyof AudioStreamEvents> (event: E, ...args: AudioStreamEvents[E]): void {
+  #frame (frame: Buffer): void {
+    if (this.#tapped) this.emit('audio', frame)
+    if (this.#reader.takes) this.#reader.push(frame)
+    if (this.#channelReaders.size > 0) for (const channel of this.#channelReaders) channel.frame(frame)
+  }
+
+  #message (message: AudioMessage): void {
+    if (message.type === 'dtmf') this.emit('dtmf', message.dtmf)
+    else if (message.type === 'other') this.emit('message', message.message)
+    else this.#out.message(message)
+  }
+
+  // From timers too: what a listener throws must end this stream, not the process.
+  #tell<E extends 'mark' | 'playDone'> (event: E, ...args: AudioStreamEvents[E]): void {
     try {
       this.emit(event, ...args)
     } catch (err) {
-      this.#listenerThrew(err)
+      this.#connection.fail(err, 'a listener of the audio stream threw')
     }
   }
 
-  // A listener's exception must not reach ws, and through it the process.
-  #listenerThrew (err: unknown): void {
-    this.#logger.error({ err }, 'a listener of the audio stream threw: its stream ends')
-    this.#ending.stopNow('error', CLOSE_OUR_FAULT, 'audio listener failed', err instanceof Error ? err : undefined)
-  }
-
-  #tooBig (data: Buffer): void {
-    this.#logger.warn(`a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`)
-    this.#ending.stopNow('error', CLOSE_TOO_BIG, 'message too big')
-  }
-
-  #know ({ call, listen }: Opened): void {
-    this.call = call
-    this.listen = listen
-    this.#intake = new Intake(listen.sampleRate, listen.channels)
-  }
-
-  #opened (opened: Opened, metadata: Record<string, unknown> | undefined): void {
-    if (!this.listen) {
-      this.#know(opened)
-      this.#logger = this.#logger.child({ callSid: opened.call.callSid, listenId: opened.listen.id })
-    }
-    if (metadata || opened.listen.metadata) this.metadata = { ...metadata, ...opened.listen.metadata }
-    this.#streaming = true
-    this.#startedAt = performance.now()
-    try {
-      this.#begin(this)
-      this.#updateFlow()
-    } catch (err) {
-      this.#logger.error({ err }, 'the audio stream could not begin')
-      this.#ending.stopNow('error', CLOSE_OUR_FAULT, 'could not begin', err instanceof Error ? err : undefined)
-    }
-  }
-
-  #refuse (error: Error): void {
-    this.#logger.warn({ err: error }, 'audio socket refused')
-    this.#flow.release(IDENTIFYING)
-    this.#ending.stopNow('error', CLOSE_BAD_START, error.message.slice(0, 100), error)
-  }
-
-  #attached (event: string | symbol): void {
+  #listened (event: string | symbol): void {
     if (event === 'data' || event === 'readable') this.#readBy()
-    else if (event === 'audio') {
-      this.#tapped = true
-      this.#updateFlow()
-    }
+    else if (event === 'audio') this.#tap(true)
   }
 
-  #updateTaps (): void {
-    this.#tapped = this.listenerCount('audio') > 0
-    this.#updateFlow()
+  #tap (tapped: boolean): void {
+    if (this.#tapped === tapped) return
+    this.#tapped = tapped
+    this.#connection.live(tapped)
   }
 
   #readBy (): void {
-    if (this.#reader.arrive()) this.#updateFlow()
+    if (this.#reader.arrive()) this.#connection.live(true)
   }
 
-  #updateFlow (): void {
-    if (!this.#streaming) return
-    if (this.#tapped || this.#liveSinks > 0 || this.#reader.reading) this.#flow.live()
-    else this.#flow.batch()
-    this.#intake.gaps.batchMs = this.#flow.batched ? BATCH_INTERVAL : 0
-  }
-
-  #closed (closeCode: number): void {
-    this.#stopHeartbeat()
-    this.#opening.end()
-    this.#flow.end()
-    this.#intake?.end()
-    const now = performance.now()
-    const { durationMs, gapMs } = this.counts
-    const reason = endReasonOf({
-      closeCode,
-      listen: this.listen,
-      lengthMs: Math.max(durationMs + gapMs, this.#streaming ? now - this.#startedAt : 0),
-      ...(this.#key && { key: { digit: this.#key.digit, agoMs: now - this.#key.at } })
-    })
-    if (reason === 'finishOnKey') this.digits ??= this.#key?.digit
-    this.#ending.closed(closeCode, reason)
+  #closed (reason: EndReason, key: string | undefined): void {
+    if (reason === 'finishOnKey') this.digits ??= key
+    this.#output?.end()
     this.#reader.socketClosed()
+    for (const channel of this.#channelReaders) channel.socketClosed()
   }
 }

@@ -57,11 +57,12 @@ export class Ending {
     if (this.#ask('error')) this.#terminateLater()
   }
 
-  /** The socket has closed and its last frame is delivered. */
-  closed (closeCode: number, reason: EndReason): void {
+  /** The socket has closed and its last frame is delivered. Returns the reason that counts: the first one given. */
+  closed (closeCode: number, reason: EndReason): EndReason {
     clearTimeout(this.#timer)
     this.#reason ??= reason
     this.#settle({ reason: this.#reason, closeCode, ...(this.#error && { error: this.#error }) })
+    return this.#reason
   }
 
   #ask (reason: EndReason): boolean {

@@ -2,12 +2,9 @@ import type { WebSocket } from 'ws'
 import { batchWheel, type Batched } from './BatchWheel.js'
 import { startReading, stopReading } from './reading.js'
 
-/** Why a socket is not read. */
-export type HoldReason = typeof IDENTIFYING | typeof READER | typeof BATCH
-/** Nobody knows yet whose audio it is. */
-export const IDENTIFYING = 1
-/** A reader is slower than the call. */
-export const READER = 2
+// Why a socket is not read: nobody knows yet whose audio it is; a reader is slower than the call; nobody is in a hurry.
+const IDENTIFYING = 1
+const READER = 2
 const BATCH = 4
 
 /**
@@ -16,6 +13,7 @@ const BATCH = 4
  */
 export class Flow implements Batched {
   readonly #socket: WebSocket
+  readonly #slowReaders = new Set<object>()
   #holds = 0
   #batched = false
   #forced = false
@@ -33,12 +31,21 @@ export class Flow implements Batched {
     return this.#batched
   }
 
-  hold (reason: HoldReason): void {
-    this.#set(this.#holds | reason)
+  /** Until it is known whose audio it is. */
+  identifying (yes: boolean): void {
+    this.#hold(IDENTIFYING, yes)
   }
 
-  release (reason: HoldReason): void {
-    this.#set(this.#holds & ~reason)
+  /** Until `reader` has room again. false: the end is near, the socket is read on. */
+  waitFor (reader: object): boolean {
+    this.#slowReaders.add(reader)
+    this.#hold(READER, true)
+    return this.waitsForReader
+  }
+
+  resumeFor (reader: object): void {
+    this.#slowReaders.delete(reader)
+    this.#hold(READER, this.#slowReaders.size > 0)
   }
 
   /** Read in batches from now on. */
@@ -46,7 +53,7 @@ export class Flow implements Batched {
     if (this.#batched || this.#forced) return
     this.#batched = true
     batchWheel.add(this)
-    this.hold(BATCH)
+    this.#hold(BATCH, true)
   }
 
   /** Read as it comes from now on. */
@@ -54,7 +61,7 @@ export class Flow implements Batched {
     if (!this.#batched) return
     this.#batched = false
     batchWheel.remove(this)
-    this.release(BATCH)
+    this.#hold(BATCH, false)
   }
 
   /** Reads whatever stands against it, until the socket closes: its end is waited for. */
@@ -65,14 +72,14 @@ export class Flow implements Batched {
   }
 
   open (): void {
-    this.release(BATCH)
+    this.#hold(BATCH, false)
   }
 
   shut (): void {
     if (!this.#batched) return
     // The close frame was among what was read: nothing but the connection's end can follow.
     if (this.#socket.readyState !== this.#socket.OPEN) this.live()
-    else this.hold(BATCH)
+    else this.#hold(BATCH, true)
   }
 
   /** The socket has closed. */
@@ -80,6 +87,10 @@ export class Flow implements Batched {
     this.#forced = true
     if (this.#batched) batchWheel.remove(this)
     this.#batched = false
+  }
+
+  #hold (reason: number, yes: boolean): void {
+    this.#set(yes ? this.#holds | reason : this.#holds & ~reason)
   }
 
   #set (holds: number): void {

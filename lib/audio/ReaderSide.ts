@@ -1,10 +1,10 @@
-import type { Duplex } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
-import { READER, type Flow } from './Flow.js'
+import type { Flow } from './Flow.js'
 
 /** ms that a reader may stand still with its buffer full, and the call with it. */
 const READER_PATIENCE = 30_000
-/** Kernel buffers hold at most some MiB: what is read of them at the end is kept for the reader up to this. */
+/** bytes: what the kernel still holds at the end is kept for the reader, up to this over its limit. */
 const END_ALLOWANCE = 8_388_608
 
 /**
@@ -15,7 +15,7 @@ export class ReaderSide {
   /** Whether frames are to be pushed at all. */
   takes = false
   reading = false
-  readonly #stream: Duplex
+  readonly #stream: Readable
   readonly #flow: Flow
   readonly #maxBuffered: number
   readonly #logger: FastifyBaseLogger
@@ -24,9 +24,10 @@ export class ReaderSide {
   #closed = false
   #over = false
   #discarding = false
+  #waits = false
   #patience: NodeJS.Timeout | undefined
 
-  constructor (stream: Duplex, flow: Flow, maxBuffered: number, logger: FastifyBaseLogger) {
+  constructor (stream: Readable, flow: Flow, maxBuffered: number, logger: FastifyBaseLogger) {
     this.#stream = stream
     this.#flow = flow
     this.#maxBuffered = maxBuffered
@@ -61,14 +62,15 @@ export class ReaderSide {
         this.#keepers = 0
         this.#stopKeeping()
       }
-    } else if (readableLength > this.#maxBuffered && !this.#flow.waitsForReader) this.#wait(readableLength)
+    } else if (readableLength > this.#maxBuffered && !this.#waits) this.#wait(readableLength)
   }
 
   /** The stream's buffer has room again. */
   wanted (): void {
-    if (!this.#flow.waitsForReader) return
+    if (!this.#waits) return
+    this.#waits = false
     clearTimeout(this.#patience)
-    this.#flow.release(READER)
+    this.#flow.resumeFor(this)
   }
 
   /** No frame comes any more: the reader gets its end, and where there is none the stream ends by itself. */
@@ -89,7 +91,7 @@ export class ReaderSide {
     this.#over = true
     this.reading = false
     this.#update()
-    this.#flow.release(READER)
+    this.#flow.resumeFor(this)
   }
 
   #update (): void {
@@ -97,13 +99,10 @@ export class ReaderSide {
   }
 
   #wait (readableLength: number): void {
-    this.#flow.hold(READER)
-    // Not held: the socket is read to its end, whatever the reader does.
-    if (!this.#flow.waitsForReader) {
-      if (readableLength > this.#maxBuffered + END_ALLOWANCE) this.#giveUp()
-      return
-    }
-    this.#patience = setTimeout(() => this.#giveUp(), READER_PATIENCE)
+    if (this.#flow.waitFor(this)) {
+      this.#waits = true
+      this.#patience = setTimeout(() => this.#giveUp(), READER_PATIENCE)
+    } else if (readableLength > this.#maxBuffered + END_ALLOWANCE) this.#giveUp()
   }
 
   #giveUp (): void {
@@ -112,7 +111,7 @@ export class ReaderSide {
     this.reading = false
     this.#update()
     this.#stream.push(null)
-    this.#flow.release(READER)
+    this.#flow.resumeFor(this)
   }
 
   // What was kept for a reader that did not come.

@@ -1,0 +1,17 @@
+import { Duplex } from 'node:stream'
+import type { AudioStreamEvents } from './types.js'
+
+/** A Duplex whose events are typed. */
+export class AudioDuplex extends Duplex {
+  override on<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
+  override on (event: string | symbol, listener: (...args: never[]) => void): this
+  override on (event: string | symbol, listener: (...args: never[]) => void): this {
+    return super.on(event, listener as (...args: unknown[]) => void)
+  }
+
+  override once<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
+  override once (event: string | symbol, listener: (...args: never[]) => void): this
+  override once (event: string | symbol, listener: (...args: never[]) => void): this {
+    return super.once(event, listener as (...args: unknown[]) => void)
+  }
+}

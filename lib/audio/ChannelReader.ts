@@ -1,0 +1,54 @@
+import { Readable } from 'node:stream'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Flow } from './Flow.js'
+import { ReaderSide } from './ReaderSide.js'
+import { SAMPLE_BYTES } from './wire.js'
+
+/** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
+export type ChannelName = 'caller' | 'callee'
+
+const PAIR_BYTES = 2 * SAMPLE_BYTES
+
+/** One side of a stereo stream as mono L16. Kept for its reader from the moment it is asked for. */
+export class ChannelReader extends Readable {
+  readonly #side: ReaderSide
+  readonly #sideName: ChannelName | 'whole'
+  readonly #onGone: () => void
+
+  constructor (side: ChannelName | 'whole', flow: Flow, maxBuffered: number, logger: FastifyBaseLogger, onGone: () => void) {
+    super()
+    this.#sideName = side
+    this.#onGone = onGone
+    this.#side = new ReaderSide(this, flow, maxBuffered, logger)
+    this.#side.arrive()
+  }
+
+  frame (frame: Buffer): void {
+    if (!this.#side.takes) return
+    this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName === 'caller' ? 0 : SAMPLE_BYTES))
+  }
+
+  /** No audio comes any more. */
+  socketClosed (): void {
+    this.#side.socketClosed()
+  }
+
+  override _read (): void {
+    this.#side.wanted()
+  }
+
+  override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#side.end()
+    this.#onGone()
+    callback(error)
+  }
+}
+
+function sideOf (pairs: Buffer, offset: number): Buffer {
+  const mono = Buffer.allocUnsafe(pairs.length / 2)
+  for (let from = offset, to = 0; from < pairs.length; from += PAIR_BYTES, to += SAMPLE_BYTES) {
+    mono[to] = pairs[from] ?? 0
+    mono[to + 1] = pairs[from + 1] ?? 0
+  }
+  return mono
+}

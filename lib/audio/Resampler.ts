@@ -1,0 +1,84 @@
+/** Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB. */
+const TAPS = 32
+
+/**
+ * Mono 16-bit audio from one rate to another, piece by piece: a windowed-sinc polyphase filter for any ratio of whole
+ * Hz. `n` samples in make `ceil(n * to / from)` out over the life of the stream, late by half the filter (2 ms at 8 kHz).
+ */
+export class Resampler {
+  readonly #up: number
+  readonly #down: number
+  readonly #taps: number
+  readonly #filter: Float32Array
+  #history: Float32Array
+  #consumed = 0
+  #produced = 0
+
+  constructor (from: number, to: number) {
+    const divisor = greatestCommonDivisor(from, to)
+    this.#up = to / divisor
+    this.#down = from / divisor
+    const stretch = Math.max(1, from / to)
+    this.#taps = 2 * Math.ceil(TAPS * stretch / 2)
+    this.#filter = design(this.#up, this.#taps, 1 / stretch)
+    this.#history = new Float32Array(this.#taps - 1)
+  }
+
+  /** Samples by which the output is late, at the input's rate. */
+  get delay (): number {
+    return this.#taps / 2
+  }
+
+  process (input: Int16Array): Int16Array {
+    const taps = this.#taps
+    const window = new Float32Array(taps - 1 + input.length)
+    window.set(this.#history)
+    window.set(input, taps - 1)
+    const total = this.#consumed + input.length
+    const output = new Int16Array(Math.ceil(total * this.#up / this.#down) - this.#produced)
+    for (let i = 0; i < output.length; i++) {
+      const position = (this.#produced + i) * this.#down
+      const newest = Math.floor(position / this.#up) - this.#consumed + taps - 1
+      const row = (position % this.#up) * taps
+      let sum = 0
+      for (let tap = 0; tap < taps; tap++) sum += (window[newest - tap] ?? 0) * (this.#filter[row + tap] ?? 0)
+      output[i] = Math.max(-32_768, Math.min(32_767, Math.round(sum)))
+    }
+    this.#consumed = total
+    this.#produced += output.length
+    this.#history = window.slice(input.length)
+    return output
+  }
+}
+
+/** A whole sound at another rate, not late. */
+export function resample (samples: Int16Array, from: number, to: number): Int16Array {
+  if (from === to) return samples
+  const resampler = new Resampler(from, to)
+  const late = Math.round(resampler.delay * to / from)
+  const padded = new Int16Array(samples.length + resampler.delay + 1)
+  padded.set(samples)
+  return resampler.process(padded).slice(late, late + Math.ceil(samples.length * to / from))
+}
+
+// One row of taps for each phase, of unity gain each, so that silence and level come through unchanged.
+function design (phases: number, taps: number, cutoff: number): Float32Array {
+  const filter = new Float32Array(phases * taps)
+  for (let phase = 0; phase < phases; phase++) {
+    const row = Float64Array.from({ length: taps }, (_, tap) => windowedSinc(tap + phase / phases - taps / 2, taps / 2, cutoff))
+    const gain = row.reduce((sum, tap) => sum + tap)
+    for (let tap = 0; tap < taps; tap++) filter[phase * taps + tap] = (row[tap] ?? 0) / gain
+  }
+  return filter
+}
+
+function windowedSinc (x: number, halfWidth: number, cutoff: number): number {
+  if (Math.abs(x) >= halfWidth) return 0
+  const angle = Math.PI * x * cutoff
+  const sinc = x === 0 ? 1 : Math.sin(angle) / angle
+  return sinc * (0.5 + 0.5 * Math.cos(Math.PI * x / halfWidth))
+}
+
+function greatestCommonDivisor (a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b)
+}
