@@ -10,11 +10,11 @@ export interface RedisStoreOptions {
   timeout?: number
   /** ms between an instance's signs of life: after three without one its listens are `lost`; default 1,000 */
   heartbeat?: number
-  /** calls an instance keeps a copy of, for when Redis is away; default 10,000 */
+  /** calls an instance keeps a copy of, for when Redis is away; default 5,000 */
   maxLocalCalls?: number
 }
 
-const DEFAULTS: RedisStoreSettings = { prefix: 'jambonz:', timeout: 1_000, heartbeat: 1_000, maxLocalCalls: 10_000 }
+const DEFAULTS: RedisStoreSettings = { prefix: 'jambonz:', timeout: 1_000, heartbeat: 1_000, maxLocalCalls: 5_000 }
 
 /**
  * Calls in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or

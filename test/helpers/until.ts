@@ -1,12 +1,12 @@
 const INTERVAL = 10
 
-/** Resolves with what `probe` gives as soon as that is truthy. Rejects, naming `what`, when it never is. */
-export async function until<T> (what: string, probe: () => T | Promise<T>, timeoutMs = 5_000): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs
+/** Resolves with what `condition` gives as soon as that is truthy. Rejects, naming `what`, when it never is. */
+export async function until<T> (condition: () => T | Promise<T>, what: string, ms = 5_000): Promise<NonNullable<T>> {
+  const deadline = Date.now() + ms
   for (;;) {
-    const value = await probe()
+    const value = await condition()
     if (value) return value as NonNullable<T>
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    if (Date.now() > deadline) throw new Error(`waited ${ms} ms in vain for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, INTERVAL))
   }
 }

@@ -1,22 +1,37 @@
 const MICROS = 1_000
 
-/** The clock of Redis, in µs, as its replies tell it: the one all instances share. Ours until it has told. */
+/** ms after which a sample is replaced by any other: clocks drift */
+const MAX_AGE = 60_000
+
+/**
+ * The clock of Redis, in µs: the one that all instances share. As the quickest of its replies told it, which is exact to
+ * half the time that took; ours until it has told.
+ */
 export class Clock {
-  #offset = 0
+  // to performance.now(), which nobody sets back
+  #offset = performance.timeOrigin * MICROS
+  #took = Infinity
+  #sampled = 0
   #last = 0
 
-  heard (micros: number): void {
-    this.#offset = micros - Date.now() * MICROS
+  /** `micros`: what its clock said in a reply to a command sent at `sent`, in ms of performance.now(). */
+  heard (micros: number, sent: number): void {
+    const now = performance.now()
+    const took = now - sent
+    if (took > this.#took && now - this.#sampled < MAX_AGE) return
+    this.#offset = micros - (now - took / 2) * MICROS
+    this.#took = took
+    this.#sampled = now
   }
 
   /** Later than any before. */
   next (): number {
-    this.#last = Math.max(this.#last + 1, Date.now() * MICROS + this.#offset)
+    this.#last = Math.max(this.#last + 1, Math.round(performance.now() * MICROS + this.#offset))
     return this.#last
   }
 
   /** ms since the epoch */
   now (): number {
-    return Date.now() + Math.round(this.#offset / MICROS)
+    return Math.round(performance.now() + this.#offset / MICROS)
   }
 }

@@ -1,4 +1,5 @@
 import type { RedisCommands } from './client.js'
+import type { Clock } from './Clock.js'
 import type { Keys } from './keys.js'
 import { listenName, parseListenName } from './keys.js'
 import { BEAT, run } from './scripts.js'
@@ -19,13 +20,15 @@ export interface Beat {
 /** The instances that share the store, by their heartbeats, and whose sockets they hold. */
 export class Instances {
   readonly #keys: Keys
+  readonly #clock: Clock
   readonly #name: string
   readonly #ttl: number
   readonly #held = new Map<string, { callSid: string, listenId: string }>()
 
   /** `interval`: ms between two beats */
-  constructor (keys: Keys, name: string, interval: number) {
+  constructor (keys: Keys, clock: Clock, name: string, interval: number) {
     this.#keys = keys
+    this.#clock = clock
     this.#name = name
     this.#ttl = interval * MISSED_BEATS
   }
@@ -33,8 +36,10 @@ export class Instances {
   /** `returned`: this instance was cut off, and the others may have been. */
   async beat (redis: RedisCommands, returned: boolean): Promise<Beat> {
     const args = [this.#name, String(this.#ttl), String(REMEMBERED), returned ? '1' : '0']
-    const [now, expired, dead] = await run(redis, BEAT, this.#keys.instances, args) as [now: number, expired: string, dead: string[]]
-    return { now: Number(now), known: expired === '' ? undefined : Number(expired) - this.#ttl, dead }
+    const sent = performance.now()
+    const [micros, expired, dead] = await run(redis, BEAT, this.#keys.instances, args) as [micros: string, expired: string, dead: string[]]
+    this.#clock.heard(Number(micros), sent)
+    return { now: Number(micros) / 1_000, known: expired === '' ? undefined : Number(expired) - this.#ttl, dead }
   }
 
   /** The calls whose audio this instance holds. */

@@ -147,11 +147,11 @@ export class LocalCalls {
   #copy (callSid: string, touch: boolean): Copy {
     const known = this.#copies.get(callSid)
     if (known !== undefined && !touch) return known
+    if (known === undefined && this.#copies.size >= this.#maxCalls) this.#forgetOne()
     const copy = known ?? { fields: new Map(), pending: new Set(), touched: 0 }
     copy.touched = Date.now()
     this.#copies.delete(callSid)
     this.#copies.set(callSid, copy)
-    if (this.#copies.size > this.#maxCalls) this.#forgetOne()
     return copy
   }
 

@@ -56,6 +56,7 @@ export class RedisStore implements CallStore {
   async start (context: StoreContext): Promise<void> {
     const { prefix, timeout, heartbeat, maxLocalCalls } = this.#settings
     const keys = new Keys(prefix)
+    const clock = new Clock()
     const endings = new Endings()
     const link = new Link(this.#client, {
       timeout,
@@ -71,9 +72,9 @@ export class RedisStore implements CallStore {
       keys,
       endings,
       link,
-      clock: new Clock(),
+      clock,
       local: new LocalCalls(maxLocalCalls, context.callTtl),
-      instances: new Instances(keys, context.instance, heartbeat),
+      instances: new Instances(keys, clock, context.instance, heartbeat),
       index: new CallIndex(keys, context.callTtl)
     }
     this.#upkeep = new Upkeep(this.#parts)

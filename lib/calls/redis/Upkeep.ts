@@ -45,7 +45,7 @@ export class Upkeep {
     const { link, local, index, instances, clock, context } = this.#parts
     local.forgetExpired()
     try {
-      const { dead } = await link.ask((redis) => this.#beat(instances.beat(redis, false)))
+      const { dead } = this.#noteBeat(await link.ask((redis) => instances.beat(redis, false)))
       for (const instance of dead) await this.#bury(instance)
       if (local.pending > 0) await this.#tellWaiting()
       await this.#keepAlive()
@@ -55,10 +55,8 @@ export class Upkeep {
     }
   }
 
-  async #beat (beating: Promise<Beat>): Promise<Beat> {
-    const beat = await beating
+  #noteBeat (beat: Beat): Beat {
     this.#lastBeat = beat.now
-    this.#parts.clock.heard(beat.now * 1_000)
     return beat
   }
 
@@ -66,7 +64,7 @@ export class Upkeep {
   async restore (): Promise<object> {
     const { link, local, instances } = this.#parts
     const before = this.#lastBeat
-    const { known } = await link.try((redis) => this.#beat(instances.beat(redis, before !== undefined)))
+    const { known } = this.#noteBeat(await link.try((redis) => instances.beat(redis, before !== undefined)))
     const restored = before === undefined ? 0 : await this.#remindOfAll(known)
     await link.try((redis) => instances.writeAllHeld(redis))
     const written = await this.#tellWaiting()

@@ -6,7 +6,7 @@ import type { Call, Listen } from '../schema.js'
 // A call is a hash of fields, each a value of its own, so that instances which write different ones at once don't
 // meet:
 //   c:<name>       of the call               d:<key>        of call.data
-//   l:<id>:<name>  of a listen               l:<id>:#       the listen's place among the others
+//   l:<id>:<name>  of a listen               l:<id>:#       its place among the others: [µs, n-th of its patch]
 // Each holds `<version> <json>`. The version is a time in µs, on the clock of Redis; of two values of one field the one
 // with the higher version is right, wherever they meet.
 

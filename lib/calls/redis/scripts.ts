@@ -12,7 +12,8 @@ function script (lua: string): Script {
  * KEYS: the call. ARGV: ttl ms, fresh µs, channel, number of guards, number of messages; guards (`is` or `not`, field,
  * json); messages; fields (name, version, json).
  * A field's newer version wins. A version that is younger than `fresh` is that of a write on its way to us, which
- * is the latest by that: instances' clocks need not agree to the millisecond.
+ * is the latest by that, and its listens come after those that are there: instances' clocks need not agree to the
+ * millisecond.
  */
 export const WRITE = script(`
 local key, ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -44,9 +45,11 @@ if applies then
     local own = tonumber(version)
     local other = stored[i] and tonumber(string.match(stored[i], '^%d+')) or -1
     if own <= other and own > 0 and now - own < fresh then version, own = string.format('%.0f', other + 1), other + 1 end
+    local value = ARGV[at + 2]
+    if fresh > 0 and string.sub(names[i], -2) == ':#' then value = string.gsub(value, '%d+', string.format('%.0f', now), 1) end
     if own > other then
       writes[#writes + 1] = names[i]
-      writes[#writes + 1] = version .. ' ' .. ARGV[at + 2]
+      writes[#writes + 1] = version .. ' ' .. value
     end
   end
   if #writes > 0 then redis.call('HSET', key, unpack(writes)) end
@@ -57,7 +60,7 @@ return { applies and 1 or 0, created, string.format('%.0f', now), redis.call('HG
 `)
 
 /**
- * An instance's sign of life; answers `{ ms on its clock, when this instance's last one would have expired or '', names
+ * An instance's sign of life; answers `{ µs on its clock, when this instance's last one would have expired or '', names
  * of instances whose last one has }`.
  * KEYS: the instances, by the ms their last beat expires. ARGV: this instance, ttl ms, ms that expired ones are
  * remembered, 1 after this instance was cut off.
@@ -74,7 +77,7 @@ if newest and (tonumber(newest) < now or ARGV[4] == '1') then
 end
 redis.call('ZADD', key, now + ttl, name)
 redis.call('ZREMRANGEBYSCORE', key, '-inf', now - tonumber(ARGV[3]))
-return { now, before or '', redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now) }
+return { string.format('%.0f', time[1] * 1000000 + time[2]), before or '', redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now) }
 `)
 
 /** Runs a script of one key; its text goes to a server that does not have it yet. */

@@ -36,13 +36,14 @@ export async function writeCall (redis: RedisCommands, callSid: string, { fields
 
 async function write (redis: RedisCommands, callSid: string, { fields, guards }: Change, { keys, clock, ttl, fresh }: WriteOptions): Promise<Written> {
   const messages = endedListens(fields).map((listenId) => listenName(callSid, listenId))
+  const sent = performance.now()
   const [applied, created, micros, stored] = await run(redis, WRITE, keys.call(callSid), [
     String(Math.ceil(ttl)), String(fresh * 1_000), keys.ended, String(guards.length), String(messages.length),
     ...guards.flatMap(({ op, field, json }) => [op, field, json]),
     ...messages,
     ...fields.flatMap(({ name, version, json }: Field) => [name, String(version), json])
   ]) as [applied: number, created: number, micros: string, stored: string[]]
-  clock.heard(Number(micros))
+  clock.heard(Number(micros), sent)
   return { applied: Number(applied) === 1, created: Number(created) === 1, stored: pairs(stored) }
 }
 

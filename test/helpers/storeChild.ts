@@ -1,0 +1,16 @@
+// An instance that holds listens until it is killed. argv: url of Redis, prefix, name, heartbeat in ms, then
+// callSid and listenId of each
+import { writeSync } from 'node:fs'
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import { redisStore } from '../../lib/calls/redis.js'
+
+const [url = '', prefix = '', instance = '', heartbeat = '', ...listens] = process.argv.slice(2)
+const store = redisStore(new Redis(url), { prefix, heartbeat: Number(heartbeat) })
+await store.start({ callTtl: 60_000, instance, logger: Fastify().log })
+for (let i = 0; i < listens.length; i += 2) {
+  const [callSid = '', listenId = ''] = listens.slice(i)
+  await store.claim(callSid, listenId)
+  await store.update(callSid, { listens: { [listenId]: { state: 'streaming', connected: true } } })
+}
+writeSync(1, 'holding\n')
