@@ -2,7 +2,7 @@ import type { MarkEvent, MarkOutcome } from './types.js'
 import { MAX_MARKS } from './wire.js'
 
 /** ms that a mark may be overdue before it is taken as lost. */
-const GRACE = 5_000
+const GRACE = 3_000
 /** Names that survive the module, which neither escapes nor limits them. */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 

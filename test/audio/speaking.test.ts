@@ -1,0 +1,264 @@
+import t, { type Test } from 'tap'
+import { samplesOf, bytesOf } from '../../lib/audio/samples.js'
+import type { Listen } from '../../lib/calls/schema.js'
+import { ModuleCaller, type ModuleCallerOptions } from '../helpers/moduleCaller.js'
+import { streamPair, until } from '../helpers/streamPair.js'
+
+const streaming = (sampleRate = 8000): Partial<Listen> => ({ bidirectional: { mode: 'streaming', sampleRate } })
+
+// They mostly wait for audio to be heard: side by side.
+t.jobs = 10
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+/** A stream to write to, and the ear at its other end. */
+async function speaking (t: Test, options: ModuleCallerOptions = {}) {
+  const pair = await streamPair(t, { listen: streaming(options.rate) })
+  const caller = new ModuleCaller(t, pair.socket, options)
+  pair.start()
+  await until(() => pair.stream.metadata !== undefined)
+  return { ...pair, caller }
+}
+
+/** Audio of samples that are never 0 or -1, and tell where they stand. */
+function tone (ms: number, from = 1, rate = 8000): Buffer {
+  return bytesOf(Int16Array.from({ length: ms * rate / 1000 }, (_, i) => from + i))
+}
+
+/** Speech-like: full of samples of value -1. */
+function quiet (ms: number): Buffer {
+  return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => [-1, 1, 2, -1, -3][i % 5] ?? 0))
+}
+
+/** Without silence: the module leaves one sample of it where it takes out a mark. */
+function voiced (heard: Int16Array): number[] {
+  return [...heard].filter((sample) => sample !== 0)
+}
+
+test('the end of an utterance is heard without a flush', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const audio = tone(250)
+  stream.write(audio)
+  await until(() => voiced(caller.heard).length >= 2000)
+  t.same(voiced(caller.heard), [...samplesOf(audio)])
+})
+
+test('an utterance shorter than jambonz begins with is heard', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(tone(30))
+  await until(() => voiced(caller.heard).length >= 240)
+  t.same(voiced(caller.heard), [...samplesOf(tone(30))])
+})
+
+test('odd chunks are put together, and a mark between them keeps its place', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const audio = tone(200)
+  stream.write(audio.subarray(0, 801))
+  const mark = stream.mark('odd')
+  stream.write(audio.subarray(801, 804))
+  stream.write(audio.subarray(804))
+  t.equal(await mark, 'playout')
+  await until(() => voiced(caller.heard).length >= 1600)
+  t.same(voiced(caller.heard), [...samplesOf(audio)])
+})
+
+test('marks resolve in order, when what is before them has been heard', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const order: string[] = []
+  const marks = ['a', 'b', 'c', 'd'].map(async (name, i) => {
+    stream.write(tone(100, 1 + i * 800))
+    const outcome = await stream.mark(name)
+    order.push(`${name} ${outcome} ${caller.heard.length >= (i + 1) * 800}`)
+  })
+  await Promise.all(marks)
+  t.same(order, ['a playout true', 'b playout true', 'c playout true', 'd playout true'])
+  t.same(voiced(caller.heard), [...samplesOf(tone(400))])
+  t.equal(stream.playedMs, 400)
+})
+
+test('a sample of value -1 eats no mark, also one sent before the first mark', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(quiet(300))
+  const first = stream.mark('first').then(() => caller.heard.length)
+  stream.write(quiet(200))
+  const second = stream.mark('second').then(() => caller.heard.length)
+  t.ok(await first >= 2400 - 160, 'not before 300 ms were heard')
+  t.ok(await second >= 4000, 'not before 500 ms were heard')
+})
+
+test('without marks a sample of value -1 arrives as it is', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(quiet(200))
+  await until(() => voiced(caller.heard).length >= 1600)
+  t.same(voiced(caller.heard), [...samplesOf(quiet(200))])
+})
+
+test('of 40 marks at once at most 30 are with jambonz, and all resolve', async (t) => {
+  const { stream, sent } = await speaking(t)
+  stream.write(tone(100))
+  const names = Array.from({ length: 40 }, (_, i) => `m${i}`)
+  const marks = names.map((name) => stream.mark(name))
+  await until(() => sent.filter((item) => !Buffer.isBuffer(item)).length >= 30)
+  t.equal(sent.filter((item) => !Buffer.isBuffer(item)).length, 30)
+  t.same(new Set(await Promise.all(marks)), new Set(['playout']))
+})
+
+test('clear() stops what is heard, drops what was written, and settles marks as cleared', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.paced = true
+  stream.write(tone(2000))
+  const mark = stream.mark('end')
+  await until(() => caller.heard.length > 800)
+  stream.clear()
+  const heard = stream.playedMs
+  t.equal(await mark, 'cleared')
+  t.equal(stream.writableLength, 0)
+  const length = caller.heard.length
+  t.ok(Math.abs(heard - length / 8) <= 80, `${heard} ms played, ${length / 8} ms heard`)
+  await until(() => stream.write(tone(1, 30_000)) && caller.heard.length > length + 800)
+  t.notOk([...caller.heard].slice(length + 400).some((sample) => sample > 0 && sample < 30_000), 'nothing of the old is heard')
+})
+
+test('marks after a clear() are not shifted by those it cleared', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const events: string[] = []
+  stream.on('mark', ({ name, event }) => events.push(`${name} ${event}`))
+  for (let i = 0; i < 3; i++) {
+    stream.write(tone(200))
+    stream.mark(`old${i}`)
+  }
+  stream.write(tone(200))
+  await until(() => caller.heard.length > 400)
+  stream.clear()
+  await until(() => events.length === 3)
+  const before = caller.heard.length
+  const places: number[] = []
+  for (let i = 0; i < 3; i++) {
+    stream.write(tone(160, 10_000 + i * 1280))
+    stream.mark(`new${i}`).then(() => places.push(caller.heard.lastIndexOf(10_000 + (i + 1) * 1280 - 1) > before ? i : -1))
+  }
+  await until(() => events.length === 6)
+  t.same(events, ['old0 cleared', 'old1 cleared', 'old2 cleared', 'new0 playout', 'new1 playout', 'new2 playout'])
+  t.same(places, [0, 1, 2])
+})
+
+test('a mark on silence after a clear() is reported', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(tone(400))
+  const old = stream.mark('old')
+  stream.write(tone(400))
+  await until(() => caller.heard.length > 400)
+  stream.clear()
+  t.equal(await old, 'cleared')
+  t.equal(await stream.mark('new'), 'playout')
+})
+
+test('nothing of an utterance that was cleared is heard before the next one', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(tone(300))
+  // 639 samples that jambonz' kill does not reach
+  stream.write(tone(79, 5_000))
+  await until(() => caller.heard.length > 400)
+  stream.clear()
+  const length = caller.heard.length
+  stream.write(tone(300, 10_000))
+  await until(() => caller.heard.at(-1) !== 0 && caller.heard.length > length + 1600)
+  t.notOk(caller.heard.some((sample) => sample >= 5_000 && sample < 6_000))
+  const first = caller.heard.indexOf(10_000)
+  t.same([...caller.heard.slice(first, first + 1000)], [...samplesOf(tone(125, 10_000))])
+})
+
+test('clearMarks() settles marks and shifts no later one; the audio plays on', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.write(tone(300))
+  const old = stream.mark('old')
+  stream.clearMarks()
+  t.equal(await old, 'cleared')
+  stream.write(tone(200, 2401))
+  t.equal(await stream.mark('new'), 'playout')
+  t.same(voiced(caller.heard), [...samplesOf(tone(500))])
+  t.notOk(caller.commands.includes('clearMarks'))
+})
+
+test('with resampling, marks resolve in order and not before their audio is heard', async (t) => {
+  const { stream, caller } = await speaking(t, { rate: 16_000, callRate: 8000 })
+  const heard: number[] = []
+  const marks = [0, 1, 2].map(async (i) => {
+    stream.write(tone(200, 1 + i * 3200, 16_000))
+    t.equal(await stream.mark(`m${i}`), 'playout')
+    heard.push(caller.heard.length / 8)
+  })
+  await Promise.all(marks)
+  t.ok(heard.every((ms, i) => ms >= (i + 1) * 200 - 80), `heard ${heard.join(', ')} ms`)
+  t.ok(heard.every((ms, i) => ms <= (i + 1) * 200 + 250), `heard ${heard.join(', ')} ms`)
+})
+
+test('marks that jambonz never reports are told by the clock', async (t) => {
+  const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => { pair.start(); return pair })
+  await until(() => stream.metadata !== undefined)
+  stream.write(tone(160))
+  t.equal(await stream.mark('lost'), 'playout')
+  t.match(log, [{ msg: /did not report the mark "lost"/ }])
+})
+
+test('paced audio is at most 400 ms ahead', async (t) => {
+  const { stream, sent, caller } = await speaking(t)
+  stream.paced = true
+  t.equal(stream.paced, 400)
+  stream.write(tone(1500))
+  await until(() => caller.heard.length >= 2400)
+  const bytes = sent.reduce((sum, item) => Buffer.isBuffer(item) ? sum + item.length : sum, 0)
+  t.ok(bytes / 16 <= caller.heard.length / 8 + 440, `${bytes / 16} ms sent, ${caller.heard.length / 8} ms heard`)
+  await until(() => voiced(caller.heard).length >= 12_000)
+  t.same(voiced(caller.heard), [...samplesOf(tone(1500))], 'without a pause')
+})
+
+test('never more than a minute is with jambonz, however much is written', async (t) => {
+  const { stream, sent } = await speaking(t)
+  let written = false
+  stream.write(Buffer.alloc(16_000 * 90, 1), () => { written = true })
+  const bytes = () => sent.reduce((sum, item) => Buffer.isBuffer(item) ? sum + item.length : sum, 0)
+  await until(() => bytes() >= 16_000 * 60)
+  t.notOk(written)
+  t.ok(bytes() <= 16_000 * 61)
+  t.ok(Math.round(stream.sentMs / 1000) === 60)
+})
+
+test('names that would break the module\'s JSON come back as they were given', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const events: string[] = []
+  stream.on('mark', ({ name }) => events.push(name))
+  t.equal(await stream.mark('say "hi" \\ it\'s me'), 'playout')
+  t.same(events, ['say "hi" \\ it\'s me'])
+  t.notMatch(caller.marks[0]?.name, /["'\\]/)
+})
+
+test('the end of the call settles what waits, and write() goes on without harm', async (t) => {
+  const { stream, socket } = await speaking(t)
+  stream.write(tone(1000))
+  const mark = stream.mark('never')
+  socket.close(1000)
+  t.equal(await mark, 'cleared')
+  t.equal(await stream.mark('later'), 'cleared')
+  await stream.done
+  await until(() => stream.destroyed)
+  t.equal(stream.write(tone(10)), false)
+  stream.clear()
+})
+
+test('end() flushes and leaves the listen open', async (t) => {
+  const { stream, caller, socket } = await speaking(t)
+  await new Promise<void>((resolve) => stream.end(tone(130), resolve))
+  await until(() => voiced(caller.heard).length >= 1040)
+  t.equal(socket.readyState, socket.OPEN)
+})
+
+test('writing without streaming is an error that names the property', async (t) => {
+  const { stream, start, socket } = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  start()
+  await until(() => stream.metadata !== undefined)
+  await t.rejects(stream.mark('m'), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /bidirectionalAudio: \{ enabled: true, streaming: true, sampleRate: 8000 \}/ })
+  const error = await new Promise<Error>((resolve) => { stream.on('error', resolve).write(tone(20)) })
+  t.match(error, { code: 'FST_JAMBONZ_AUDIO_MODE', message: /write\(\).*streaming: true/ })
+  await new Promise((resolve) => socket.once('close', resolve))
+  t.match(await stream.done, { reason: 'error', closeCode: 1011 })
+})

@@ -1,0 +1,67 @@
+import type { Test } from 'tap'
+import type { WebSocket } from 'ws'
+import { StreamingPlayout } from '../../lib/simulator/fork/playout.js'
+
+const TICK = 20
+
+export interface ModuleCallerOptions {
+  /** Hz of the audio streamed back */
+  rate?: number
+  /** Hz of the call */
+  callRate?: number
+}
+
+/**
+ * The caller's ear behind jambonz' end of a socket: the simulator's model of mod_audio_fork's playout, one frame
+ * every 20 ms of real time.
+ */
+export class ModuleCaller {
+  /** reports of marks, and when they were sent, ms since the beginning */
+  readonly marks: Array<{ name: string, event: string, at: number }> = []
+  /** types of the commands that came */
+  readonly commands: string[] = []
+  readonly #frames: Int16Array[] = []
+  readonly #began = performance.now()
+  // Frames of silence before anything was heard.
+  #silent = true
+
+  constructor (t: Test, socket: WebSocket, { rate = 8000, callRate = 8000 }: ModuleCallerOptions = {}) {
+    const playout = new StreamingPlayout(rate, callRate, (name, event) => {
+      this.marks.push({ name, event, at: performance.now() - this.#began })
+      socket.send(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`)
+    })
+    socket.on('message', (data, isBinary) => {
+      if (isBinary) return playout.binary(data as Buffer)
+      const { type, data: detail } = JSON.parse(String(data)) as { type: string, data?: { name: string } }
+      this.commands.push(type)
+      if (type === 'mark' && detail) playout.mark(detail.name)
+      else if (type === 'killAudio') playout.killAudio()
+      else if (type === 'clearMarks') playout.clearMarks()
+      else if (type === 'disconnect') socket.close(1000)
+    })
+    const render = () => {
+      const frame = new Int16Array(callRate * TICK / 1000)
+      playout.render(frame)
+      if (this.#silent && frame.every((sample) => sample === 0)) return
+      this.#silent = false
+      this.#frames.push(frame)
+    }
+    // A timer that comes late renders what it missed: the caller's clock does not stand still.
+    let due = performance.now()
+    const timer = setInterval(() => {
+      for (; due <= performance.now(); due += TICK) render()
+    }, TICK / 2)
+    t.teardown(() => clearInterval(timer))
+  }
+
+  /** What was heard from the first sound on. */
+  get heard (): Int16Array {
+    const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const frame of this.#frames) {
+      all.set(frame, at)
+      at += frame.length
+    }
+    return all
+  }
+}
