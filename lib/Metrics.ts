@@ -1,5 +1,6 @@
 import type { Sessions } from './audio/Sessions.js'
 import type { Calls } from './calls/Calls.js'
+import type { CallStore } from './calls/CallStore.js'
 
 interface Counter {
   name: string
@@ -13,9 +14,11 @@ interface Counter {
 export class Metrics {
   readonly #counters: Counter[] = []
   readonly #sessions: Sessions
+  readonly #store: CallStore
 
-  constructor ({ events }: Calls, sessions: Sessions) {
+  constructor ({ events }: Calls, sessions: Sessions, store: CallStore) {
     this.#sessions = sessions
+    this.#store = store
     const calls = this.#add('jambonz_calls_total', 'calls heard of')
     const callsEnded = this.#add('jambonz_calls_ended_total', 'calls whose last status event came')
     const streams = this.#add('jambonz_streams_total', 'audio sockets that streamed')
@@ -46,12 +49,22 @@ export class Metrics {
 
   /** Prometheus' text exposition format, version 0.0.4. */
   text (): string {
-    const live: Counter = { name: 'jambonz_streams_live', type: 'gauge', help: 'open audio sockets', values: new Map([['', this.#sessions.size]]) }
-    return [...this.#counters, live].map(({ name, type, help, values }) => {
+    const { available, pending, dropped } = this.#store.health?.() ?? { available: true, pending: 0, dropped: 0 }
+    const now = [
+      gauge('jambonz_streams_live', 'open audio sockets', this.#sessions.size),
+      gauge('jambonz_store_available', '1: the calls\' store can be reached; 0: calls go on from this instance\'s memory', Number(available)),
+      gauge('jambonz_store_pending_calls', 'calls with something that is yet to be written to the store', pending),
+      { ...gauge('jambonz_store_dropped_calls_total', 'calls whose waiting writes had to be given up', dropped), type: 'counter' as const }
+    ]
+    return [...this.#counters, ...now].map(({ name, type, help, values }) => {
       const samples = Array.from(values, ([labels, value]) => `${name}${labels} ${value}\n`).join('')
       return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples}`
     }).join('')
   }
+}
+
+function gauge (name: string, help: string, value: number): Counter {
+  return { name, type: 'gauge', help, values: new Map([['', value]]) }
 }
 
 function add ({ values }: Counter, amount = 1, labels = ''): void {

@@ -74,17 +74,18 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret } = options
-  await store.start({ callTtl, instance, logger })
   const calls = new Calls(store)
   const sessions = new Sessions()
+  const correlator = new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) })
+  await store.start({ callTtl, instance, logger, lost: (call, listenId) => correlator.lost(call, listenId) })
   return {
     options,
     instance,
     logger,
     calls,
     sessions,
-    correlator: new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) }),
-    metrics: new Metrics(calls, sessions),
+    correlator,
+    metrics: new Metrics(calls, sessions, store),
     audioRoutes: new AudioRoutes(),
     recordings: recording && createRecordings(recording, { logger, instance }),
     hookPaths: new Set(),

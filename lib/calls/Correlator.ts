@@ -145,6 +145,11 @@ export class Correlator {
     return await this.write(listen, patch)
   }
 
+  /** The store has ended a listen whose instance died. */
+  lost (call: Call, listenId: string): void {
+    this.emit('listenEnded', correlated(call, listenId).listen, call)
+  }
+
   /** The listen of a hook that does not name it: the latest of the call that has not ended, else the latest. */
   latestListen (call: Call, verbId: string | undefined): Listen | undefined {
     const { listens } = call
