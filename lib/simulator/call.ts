@@ -65,6 +65,16 @@ export class SimulatedCall implements PromiseLike<CallStory> {
     this.#session.hangUp('caller')
   }
 
+  /** Peaks of the last 20 ms, 0 to 1: what the caller said, and what he heard. */
+  get levels (): { said: number, heard: number } {
+    return this.#session.leg.levels
+  }
+
+  /** Ms of speech the caller has still to say. */
+  get unsaidMs (): number {
+    return Math.round(this.#session.leg.speech.length * 1000 / this.#session.leg.rate)
+  }
+
   /** What the caller has heard so far. */
   heard (): Heard {
     return heardBy(this.#session.leg, this.#session.story.marks)

@@ -25,8 +25,3 @@ export interface Faults {
   /** Instead of a close, jambonz shuts down gracefully: an empty binary frame, then silence until the server closes. */
   gracefulShutdown?: boolean
 }
-
-/** Names of `--fault` on the command line. */
-export const FAULT_NAMES = [
-  'slowUpgradeMs', 'noMetadata', 'lateMetadataMs', 'metadata', 'dropAfterMs', 'duplicateWebhook', 'duplicateHook', 'hookBeforeCloseMs', 'noHookAfterHangup', 'stall', 'hangUpDuringUpgrade', 'gracefulShutdown'
-] as const satisfies ReadonlyArray<keyof Faults>

@@ -28,3 +28,10 @@ export function interleave (left: Int16Array, right: Int16Array): Int16Array {
   }
   return out
 }
+
+/** The loudest sample, 0 to 1. */
+export function peakOf (samples: Int16Array): number {
+  let peak = 0
+  for (const sample of samples) peak = Math.max(peak, Math.abs(sample))
+  return peak / 32_768
+}

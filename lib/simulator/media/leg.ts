@@ -1,5 +1,4 @@
-import { mix } from '../audio/pcm.js'
-import { bytesOf } from '../audio/pcm.js'
+import { bytesOf, mix, peakOf } from '../audio/pcm.js'
 import { FRAME_MS } from '../clock.js'
 import type { Fork } from '../fork/fork.js'
 import type { Credentials } from '../fork/handshake.js'
@@ -42,6 +41,11 @@ export class Leg {
   /** True while something is played to the party. */
   get addressed (): boolean {
     return this.player.playing || [...this.forks].some(fork => fork.playing)
+  }
+
+  /** Peaks of the last frame, 0 to 1: what the party said, and what it heard. */
+  get levels (): { said: number, heard: number } {
+    return { said: peakOf(this.#said), heard: peakOf(this.#hears) }
   }
 
   /** First half of a tick: one frame from the party's mouth. */

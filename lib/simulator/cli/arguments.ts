@@ -1,0 +1,113 @@
+import { parseArgs } from 'node:util'
+import type { SimulateCallOptions } from '../types.js'
+import { UsageError } from './usage.js'
+import { parseFaults, parseNumber, parsePair, parseTime, parseTimed } from './values.js'
+
+const text = { type: 'string' } as const
+const list = { type: 'string', multiple: true } as const
+const flag = { type: 'boolean' } as const
+
+const OPTIONS = {
+  audio: text,
+  say: text,
+  silent: flag,
+  press: list,
+  transcript: list,
+  'hang-up-after': text,
+  patience: text,
+  from: text,
+  to: text,
+  'caller-name': text,
+  secret: text,
+  auth: text,
+  'status-hook': text,
+  env: list,
+  get: flag,
+  outbound: flag,
+  'call-sid': text,
+  'account-sid': text,
+  'application-sid': text,
+  fault: list,
+  speed: text,
+  calls: text,
+  rate: text,
+  timeout: text,
+  'save-heard': text,
+  json: flag,
+  help: flag
+} as const
+
+/** A command line, understood. */
+export interface Command {
+  help: boolean
+  call: SimulateCallOptions
+  /** Text to be spoken, not yet speech. */
+  say: string | undefined
+  calls: number | undefined
+  rate: number | undefined
+  saveHeard: string | undefined
+  json: boolean
+}
+
+/** Raises UsageError, naming the option. */
+export function parseCommand (argv: string[]): Command {
+  const { values, positionals } = parse(argv)
+  const [url, ...others] = positionals
+  if (values.help !== true && (url === undefined || others.length > 0)) throw new UsageError(`one url is needed, got ${positionals.length}`)
+  if ([values.audio, values.say, values.silent].filter(value => value !== undefined).length > 1) throw new UsageError('--audio, --say and --silent exclude each other')
+  const calls = values.calls === undefined ? undefined : parseNumber('--calls', values.calls)
+  if (calls !== undefined && !Number.isInteger(calls)) throw new UsageError(`--calls: '${values.calls}' must be a whole number`)
+  if (values.rate !== undefined && calls === undefined) throw new UsageError('--rate needs --calls')
+  if (calls !== undefined && values['save-heard'] !== undefined) throw new UsageError('--save-heard is for one call, not for --calls')
+  return {
+    help: values.help === true,
+    say: values.say,
+    calls,
+    rate: values.rate === undefined ? undefined : parseNumber('--rate', values.rate.replace(/\/s$/, '')),
+    saveHeard: values['save-heard'],
+    json: values.json === true,
+    call: callOptions(url ?? '', values)
+  }
+}
+
+type Values = ReturnType<typeof parse>['values']
+
+function callOptions (url: string, values: Values): SimulateCallOptions {
+  const given: SimulateCallOptions = {
+    url,
+    speed: values.speed === 'max' ? Infinity : parseNumber('--speed', values.speed ?? '1'),
+    press: values.press ?? [],
+    transcripts: (values.transcript ?? []).map(value => parseTimed('--transcript', value)),
+    faults: parseFaults(values.fault ?? [])
+  }
+  const { audio, silent, from, to, secret, auth, env } = values
+  if (silent === true) given.speech = null
+  if (audio !== undefined) given.speech = audio
+  if (from !== undefined) given.from = from
+  if (to !== undefined) given.to = to
+  if (values['caller-name'] !== undefined) given.callerName = values['caller-name']
+  if (secret !== undefined) given.webhookSecret = secret
+  if (auth !== undefined) {
+    const [username, password] = parsePair('--auth', auth, ':')
+    given.webhookAuth = { username, password }
+  }
+  if (env !== undefined) given.env = Object.fromEntries(env.map(pair => parsePair('--env', pair, '=')))
+  if (values['status-hook'] !== undefined) given.statusHook = values['status-hook']
+  if (values.get === true) given.webhookMethod = 'GET'
+  if (values.outbound === true) given.direction = 'outbound'
+  if (values['call-sid'] !== undefined) given.callSid = values['call-sid']
+  if (values['account-sid'] !== undefined) given.accountSid = values['account-sid']
+  if (values['application-sid'] !== undefined) given.applicationSid = values['application-sid']
+  if (values['hang-up-after'] !== undefined) given.hangUpAfterMs = parseTime('--hang-up-after', values['hang-up-after'])
+  if (values.patience !== undefined) given.patienceMs = parseTime('--patience', values.patience)
+  if (values.timeout !== undefined) given.timeoutMs = parseTime('--timeout', values.timeout)
+  return given
+}
+
+function parse (argv: string[]) {
+  try {
+    return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}

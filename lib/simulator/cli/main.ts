@@ -1,0 +1,48 @@
+import { parseCommand, type Command } from './arguments.js'
+import { runLoad } from './load.js'
+import { runOneCall } from './oneCall.js'
+import { synthesise } from './say.js'
+import type { Output } from './terminal.js'
+import { USAGE, UsageError } from './usage.js'
+
+/** What a command runs in: where it writes, and how it is interrupted (the caller hangs up). */
+export interface Surroundings { stdout: Output, stderr: Output, interrupt: AbortSignal }
+
+const OK = 0
+const FAILED = 1
+const WRONG_USAGE = 2
+
+/** The command `jambonz-simulate`. Resolves to its exit code: 0 all went well, 1 a call failed, 2 wrong usage. */
+export async function main (argv: string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr } = surroundings
+  try {
+    const command = parseCommand(argv)
+    if (command.help) {
+      stdout.write(USAGE)
+      return OK
+    }
+    const options = { ...command.call, ...await spoken(command, stderr) }
+    const run = command.calls === undefined ? runOneCall : runLoad
+    return await run(command, options, surroundings) ? OK : FAILED
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    stderr.write(`jambonz-simulate: ${text}\n`)
+    if (!isUsageError(error)) return FAILED
+    stderr.write('jambonz-simulate --help tells what it takes\n')
+    return WRONG_USAGE
+  }
+}
+
+async function spoken ({ say }: Command, stderr: Output): Promise<Pick<Command['call'], 'speech'>> {
+  if (say === undefined) return {}
+  const { speech, real } = await synthesise(say)
+  if (!real) stderr.write('jambonz-simulate: espeak-ng is not installed: the caller says a speech-like signal instead\n')
+  return { speech }
+}
+
+// a wrong value that only the simulator itself can judge is wrong usage, too
+function isUsageError (error: unknown): boolean {
+  if (error instanceof UsageError) return true
+  const code = (error as { code?: unknown } | null)?.code
+  return code === 'FST_JAMBONZ_SIM_OPTIONS' || code === 'FST_JAMBONZ_SIM_AUDIO'
+}

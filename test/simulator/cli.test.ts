@@ -1,0 +1,216 @@
+import t, { type Test } from 'tap'
+import { createEndpoint, type AudioStream } from '@jambonz/sdk/websocket'
+import { WebhookResponse } from '@jambonz/sdk/webhook'
+import express from 'express'
+import { execFile } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { main } from '../../lib/simulator/cli/main.js'
+import { synthesise } from '../../lib/simulator/cli/say.js'
+import { bar, meter } from '../../lib/simulator/cli/terminal.js'
+import { parseWav, speechLike, wavOf } from '../../lib/simulator/index.js'
+import { application, ramp } from './peers.js'
+
+class Screen extends Writable {
+  text = ''
+  isTTY: boolean
+  columns = 120
+  constructor (isTTY = false) {
+    super()
+    this.isTTY = isTTY
+  }
+
+  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    this.text += chunk.toString()
+    callback()
+  }
+}
+
+async function run (argv: string[], options: { tty?: boolean, interrupt?: AbortSignal } = {}): Promise<{ code: number, out: string, err: string }> {
+  const stdout = new Screen(options.tty)
+  const stderr = new Screen()
+  const code = await main(argv, { stdout, stderr, interrupt: options.interrupt ?? new AbortController().signal })
+  return { code, out: stdout.text, err: stderr.text }
+}
+
+// a jambonz application as its makers show it: Express for the webhooks, @jambonz/sdk for verbs and audio
+async function sdkApplication (t: Test): Promise<{ url: string, streams: AudioStream[], audio: Buffer[], hooks: unknown[] }> {
+  const streams: AudioStream[] = []
+  const audio: Buffer[] = []
+  const hooks: unknown[] = []
+  const quiet = { info: () => {}, error: () => {}, debug: () => {} }
+  const audioServer = createServer()
+  const endpoint = createEndpoint({ server: audioServer, logger: quiet })
+  endpoint.audio({ path: '/audio' }).on('connection', (stream: AudioStream) => {
+    streams.push(stream)
+    stream.on('audio', (pcm: Buffer) => audio.push(pcm))
+    stream.playAudio(ramp(1_600, 9_000).toString('base64'), { id: 'greeting', sampleRate: 8_000 })
+    stream.on('playDone', () => stream.disconnect())
+  })
+  await new Promise<void>(resolve => audioServer.listen(0, '127.0.0.1', resolve))
+  const { port } = audioServer.address() as AddressInfo
+  const app = express()
+  app.use(express.json())
+  app.post('/incoming', (_request, response) => {
+    const jambonz = new WebhookResponse()
+    jambonz.say({ text: 'Hello' }).listen({ url: `ws://127.0.0.1:${port}/audio`, actionHook: '/done', metadata: { tenant: 'acme' } })
+    response.json(jambonz)
+  })
+  app.post('/done', (request, response) => {
+    hooks.push(request.body)
+    response.json(new WebhookResponse().hangup())
+  })
+  const server = app.listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+    audioServer.closeAllConnections()
+    audioServer.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/incoming`, streams, audio, hooks }
+}
+
+t.test('the command runs a call through an Express application and the audio socket of @jambonz/sdk', async t => {
+  const { url, streams, audio, hooks } = await sdkApplication(t)
+  const heard = join(t.testdir(), 'heard.wav')
+  const wav = join(t.testdir({ 'speech.wav': wavOf(ramp(8_000), 8_000) }), 'speech.wav')
+  const { code, out, err } = await run([url, '--speed', 'max', '--audio', wav, '--save-heard', heard, '--call-sid', 'cli-1'])
+  t.equal(err, '')
+  t.equal(code, 0)
+  t.match(streams[0]!.metadata, { callSid: 'cli-1', sampleRate: 8_000, tenant: 'acme' })
+  t.ok(ramp(8_000).includes(Buffer.concat(audio)) && audio.length > 5, 'the application heard the speech')
+  t.match(hooks, [{ call_sid: 'cli-1', dial_call_duration: 0 }])
+  t.ok(readFileSync(heard).includes(ramp(1_600, 9_000)), 'the caller heard the application')
+  for (const part of ['webhook', '/incoming -> 200', ': say, listen', 'verb      say Hello', 'open', 'message', '"audioContent":"<', 'played    greeting: 200 ms', 'closed    1000 by jambonz after', 'hook', 'hung up   by jambonz', 'ok: call cli-1']) {
+    t.ok(out.includes(part), `the story has ${part}`)
+  }
+  t.notMatch(out, '\x1b', 'plain lines where there is no terminal')
+})
+
+t.test('the installed command does the same, as a process of its own', async t => {
+  const { url, hooks } = await sdkApplication(t)
+  const result = await new Promise<{ code: unknown, out: string }>(resolve => {
+    const child = execFile(process.execPath, ['--import', 'tsx', 'lib/simulator/cli.ts', url, '--speed', 'max', '--json'], (_error, out) => resolve({ code: child.exitCode, out }))
+  })
+  t.equal(result.code, 0)
+  const story = JSON.parse(result.out) as { errors: string[], listens: Array<{ sent: { bytes: number, sha256: string } }>, heard: { bytes: number } }
+  t.strictSame(story.errors, [])
+  t.match(story.listens, [{ sent: { bytes: Number, sha256: /^[0-9a-f]{64}$/ } }])
+  t.ok(story.heard.bytes > 0)
+  t.equal(hooks.length, 1)
+  t.match(readFileSync('lib/simulator/cli.ts', 'utf8'), /^#!\/usr\/bin\/env node\n/)
+})
+
+t.test('in a terminal a line with level meters and progress stays below the story', async t => {
+  const app = await application(t, { '/in': [{ verb: 'config', listen: { enable: true, url: '/audio' } }, { verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
+  const { code, out } = await run([app.url('/in'), '--speed', '10', '--press', '#', '--status-hook', app.url('/status')], { tty: true })
+  t.equal(code, 0)
+  t.match(out, '\r\x1b[2K')
+  t.match(out, /says ▕█+·*▏ {2}hears ▕·+▏ {2}speech ▕█*·*▏ {2}\d listening/)
+  t.match(out, '(background)')
+  t.match(out, /status {4}completed POST/)
+  t.strictSame([meter(0), meter(1)], [bar(0), bar(1)])
+})
+
+t.test('a failed call, a refused listen, notes and errors are told, with exit code 1', async t => {
+  const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'conference', name: 'x' }, { verb: 'hangup' }] })
+  const first = await run([refused.url('/in'), '--speed', 'max'])
+  t.equal(first.code, 1)
+  t.match(first.out, 'FAILED: call')
+  t.match(first.out, /refused {3}read failed/)
+  t.match(first.out, 'note: conference: not simulated')
+  t.match(first.out, /\nerror: listen/)
+  const nobody = await run(['http://127.0.0.1:1/in', '--json'])
+  t.equal(nobody.code, 1)
+  t.match((JSON.parse(nobody.out) as { errors: string[] }).errors, [/ECONNREFUSED/])
+  t.equal((await run([refused.url('/in'), '--save-heard', '/nowhere/x.wav', '--speed', 'max'])).code, 1, 'a file that can\'t be written')
+})
+
+t.test('an interrupt hangs up', async t => {
+  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }] })
+  const interrupt = new AbortController()
+  const running = run([app.url('/in')], { interrupt: interrupt.signal })
+  while (app.posted.length === 0) await new Promise(resolve => setImmediate(resolve))
+  interrupt.abort()
+  t.match((await running).out, 'hung up   by the caller')
+})
+
+t.test('load: many calls, at once or at a rate, with latencies and failures', async t => {
+  const app = await application(t, {
+    '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }], '/done': [{ verb: 'hangup' }], '/bad': { status: 500 }
+  }, () => {})
+  const plain = await run([app.url('/in'), '--calls', '20', '--rate', '200/s', '--speed', 'max', '--press', '#@1s'])
+  t.equal(plain.code, 0)
+  t.match(plain.out, /^ok: 20 calls in \d/)
+  t.match(plain.out, '20 listens (0 refused)')
+  for (const name of ['webhook', 'hook', 'first audio']) t.match(plain.out, new RegExp(`${name} +20 +p50 +\\d+\\.\\d ms +p99 +\\d+\\.\\d ms`))
+  const json = await run([app.url('/in'), '--calls', '3', '--json', '--speed', 'max', '--press', '#'])
+  t.match(JSON.parse(json.out), { calls: 3, failed: 0, frames: 149 * 3, bytes: 144_000, latencies: { webhook: { count: 3 } } })
+  const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })
+  t.equal(failing.code, 1)
+  t.match(failing.out, 'FAILED: 3 calls')
+  t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
+  const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
+  t.match(stopped.out, /^ok: 0 calls/)
+})
+
+t.test('every option reaches the call', async t => {
+  const app = await application(t, { '/in': [{ verb: 'gather', input: ['speech', 'digits'], numDigits: 1, actionHook: '/said' }], '/said': [{ verb: 'hangup' }] })
+  const { code } = await run([
+    app.url('/in'), '--speed', 'max', '--silent', '--from', '1', '--to', '2', '--caller-name', 'Ann', '--secret', 's', '--auth', 'user:pass:word', '--env', 'A=b=c', '--env', 'D=',
+    '--transcript', 'hello there', '--account-sid', 'acc', '--application-sid', 'app', '--hang-up-after', '1m', '--patience', '5', '--timeout', '10s', '--fault', 'duplicate-webhook', '--fault', 'stall=1s+500ms'
+  ])
+  t.equal(code, 0)
+  t.equal(app.at('/in').length, 2)
+  t.match(app.at('/in')[0]!.json, { from: '1', to: '2', caller_name: 'Ann', account_sid: 'acc', application_sid: 'app', env_vars: { A: 'b=c', D: '' } })
+  t.equal(app.at('/in')[0]!.headers.authorization, `Basic ${Buffer.from('user:pass:word').toString('base64')}`)
+  t.match(app.at('/said')[0]!.json, { speech: { alternatives: [{ transcript: 'hello there' }] } })
+  const other = await run([app.url('/in'), '--speed', 'max', '--get', '--outbound', '--transcript', 'late@500ms'])
+  t.equal(other.code, 0)
+  t.equal(app.at('/in').at(-1)!.method, 'GET')
+})
+
+t.test('wrong usage is told, with exit code 2', async t => {
+  const wav = join(t.testdir({ 'no.wav': 'no' }), 'no.wav')
+  const url = 'http://127.0.0.1:1/in'
+  const cases: Array<[string[], RegExp]> = [
+    [[], /one url is needed, got 0/], [[url, url], /got 2/], [[url, '--what'], /Unknown option '--what'/], [[url, '--speed', 'quick'], /--speed: 'quick'/], [[url, '--audio', 'a', '--say', 'b'], /exclude each other/],
+    [[url, '--rate', '5'], /--rate needs --calls/], [[url, '--calls', '0'], /--calls: '0'/], [[url, '--calls', '1.5'], /whole number/], [[url, '--calls', '2', '--save-heard', 'x'], /--save-heard is for one call/],
+    [[url, '--auth', 'user'], /--auth: 'user' must read like/], [[url, '--env', 'A'], /--env/], [[url, '--hang-up-after', 'soon'], /--hang-up-after: 'soon' is no time/], [[url, '--press', 'x'], /press 'x'/],
+    [[url, '--fault', 'fire'], /--fault 'fire' is unknown/], [[url, '--fault', 'metadata=x'], /apostrophe, quote or cut/], [[url, '--fault', 'no-metadata=1'], /takes no value/], [[url, '--fault', 'stall=1s'], /stall/],
+    [['/in'], /must be an absolute/], [[url, '--audio', wav], /not a WAV file/], [[url, '--audio', '/nowhere.wav'], /can't be read/]
+  ]
+  for (const [argv, message] of cases) {
+    const { code, err } = await run(argv)
+    t.equal(code, 2, argv.join(' '))
+    t.match(err, message)
+    t.match(err, '--help')
+  }
+  const help = await run(['--help'])
+  t.strictSame([help.code, help.err], [0, ''])
+  t.match(help.out, /^Usage: jambonz-simulate <url>/)
+})
+
+t.test('--say speaks through a synthesiser when there is one, and is a speech-like signal of that length otherwise', async t => {
+  const dir = t.testdir()
+  const program = join(dir, 'speaker')
+  writeFileSync(join(dir, 'voice.wav'), wavOf(ramp(100), 22_050))
+  writeFileSync(program, `#!/bin/sh\nexec cat ${join(dir, 'voice.wav')}\n`, { mode: 0o755 })
+  const real = await synthesise('hello', program)
+  t.ok(real.real)
+  t.equal(parseWav(real.speech as Buffer).sampleRate, 22_050)
+  const missing = await synthesise('x'.repeat(30), join(dir, 'missing'))
+  t.notOk(missing.real)
+  t.strictSame(missing.speech, { pcm: speechLike(2, 8_000).samples, sampleRate: 8_000 })
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
+  const { PATH } = process.env
+  process.env.PATH = dir
+  t.teardown(() => { process.env.PATH = PATH })
+  const { code, err } = await run([app.url('/in'), '--say', 'Hello', '--press', '#', '--speed', 'max'])
+  t.equal(code, 0)
+  t.match(err, 'espeak-ng is not installed')
+})
