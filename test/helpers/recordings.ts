@@ -66,7 +66,7 @@ export async function build (t: Test, options: RecordingOptions = {}): Promise<{
 export async function until<T> (condition: () => T | Promise<T>, what: string, ms = 5_000): Promise<NonNullable<T>> {
   for (const end = Date.now() + ms; Date.now() < end;) {
     const value = await condition()
-    if (value !== undefined && value !== null && value !== false) return value
+    if (value) return value
     await new Promise((resolve) => { setTimeout(resolve, 10) })
   }
   throw new Error(`waited ${ms} ms in vain for ${what}`)

@@ -1,0 +1,73 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { GetObjectCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
+import root, { type Test } from 'tap'
+import { compile } from './compile.js'
+import { temporaryDirectory } from './recordings.js'
+
+export const BUCKET = 'calls'
+
+export interface S3 {
+  client: S3Client
+  /** `partDelay`: ms that each part takes */
+  start (partDelay?: number): Promise<void>
+  kill (): Promise<void>
+  get (key: string): Promise<Buffer>
+  /** keys of the multipart uploads that are neither complete nor aborted */
+  unfinished (): Promise<string[]>
+}
+
+let script: Promise<string> | undefined
+
+/** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
+export async function s3 (t: Test): Promise<S3> {
+  script ??= compile(root, 'test/helpers/s3Server.ts')
+  const directory = join(await temporaryDirectory(t), 'objects')
+  const port = await freePort()
+  const client = new S3Client({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    maxAttempts: 1
+  })
+  const path = await script
+  let child: ChildProcess | undefined
+  const kill = async (): Promise<void> => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  t.teardown(async () => {
+    client.destroy()
+    await kill()
+  })
+  return {
+    client,
+    kill,
+    async start (partDelay = 0) {
+      child = spawn(process.execPath, [path, directory, String(port), String(partDelay)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { NODE_NO_WARNINGS: '1' } })
+      await once(child, 'message')
+    },
+    async get (key) {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }))
+      return Buffer.from(await Body?.transformToByteArray() ?? [])
+    },
+    async unfinished () {
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))
+      return Uploads.map((upload) => upload.Key ?? '')
+    }
+  }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
