@@ -3,6 +3,8 @@ import { MAX_MARKS } from './wire.js'
 
 /** ms that a mark may be overdue before it is taken as lost. */
 const GRACE = 3_000
+/** Names remembered for late reports. */
+const MAX_UNREPORTED = 100
 /** Names that survive the module, which neither escapes nor limits them. */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 
@@ -26,6 +28,8 @@ export interface Mark {
 export class Marks {
   readonly #onOutcome: (mark: MarkEvent) => void
   readonly #settlers = new Map<Mark, (outcome: MarkOutcome) => void>()
+  // Names of marks that were settled without a report, which may still come.
+  readonly #unreported = new Set<string>()
   #placed: Mark[] = []
   #count = 0
   #stale = 0
@@ -65,15 +69,20 @@ export class Marks {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
 
-  /** A report of jambonz. undefined: not of a mark of ours. */
+  /** Whether a report that is of no mark placed here is one that comes too late. */
+  isLate ({ name }: MarkEvent): boolean {
+    return this.#unreported.delete(name)
+  }
+
+  /** A report of jambonz. undefined: not of a mark that is placed. */
   report ({ name, event }: MarkEvent): Mark | undefined {
     const mark = this.#placed.find(({ real, wireName }) => real && wireName === name)
     if (mark === undefined) return undefined
     if (event === 'playout') {
       // What lies before it has been played too, and is not reported any more if it has not been so far.
-      while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout')
+      while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout', false)
     } else if (mark.inBand) this.#stale++
-    this.#settle(mark, event)
+    this.#settle(mark, event, true)
     return mark
   }
 
@@ -90,7 +99,7 @@ export class Marks {
   /** Settles the marks of the clock that it has reached. */
   played (playedMs: number): void {
     for (let first = this.#placed[0]; first !== undefined && !first.real && first.positionMs <= playedMs; first = this.#placed[0]) {
-      this.#settle(first, 'playout')
+      this.#settle(first, 'playout', false)
     }
   }
 
@@ -98,27 +107,27 @@ export class Marks {
   takeLost (now: number): Mark | undefined {
     const first = this.#placed[0]
     if (first === undefined || !first.real || now < first.dueAt) return undefined
-    this.#settle(first, 'playout')
+    this.#settle(first, 'playout', false)
     return first
   }
 
   /** Those of the clock are gone with their audio; the others are reported by jambonz. */
   clearClocked (): void {
-    for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared')
+    for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared', false)
   }
 
   /** Nothing is reported any more: of the call, or in time after a clear. */
   clearAll (): void {
     for (const mark of [...this.#placed]) {
       if (mark.inBand) this.#stale++
-      this.#settle(mark, 'cleared')
+      this.#settle(mark, 'cleared', false)
     }
   }
 
   /** The application wants no more word of them; jambonz goes on counting them. */
   forget (): void {
     for (const mark of [...this.#placed]) {
-      if (!mark.real) this.#settle(mark, 'cleared')
+      if (!mark.real) this.#settle(mark, 'cleared', false)
       else if (!mark.forgotten) {
         mark.forgotten = true
         this.#tell(mark, 'cleared')
@@ -126,9 +135,10 @@ export class Marks {
     }
   }
 
-  #settle (mark: Mark | undefined, outcome: MarkOutcome): void {
+  #settle (mark: Mark | undefined, outcome: MarkOutcome, reported: boolean): void {
     if (mark === undefined) return
     this.#placed = this.#placed.filter((other) => other !== mark)
+    if (mark.real && !reported && this.#unreported.size < MAX_UNREPORTED) this.#unreported.add(mark.wireName)
     if (!mark.forgotten) this.#tell(mark, outcome)
   }
 

@@ -144,7 +144,7 @@ export class Speaker implements Ticking {
   reported (event: MarkEvent): boolean {
     const now = performance.now()
     const mark = this.#marks.report(event)
-    if (mark === undefined) return false
+    if (mark === undefined) return this.#marks.isLate(event)
     if (event.event === 'playout') this.#playout.reported(mark.positionMs, now)
     if (this.#marks.waiting === 0) {
       this.#heldByMark = false

@@ -22,6 +22,7 @@ export class ModuleCaller {
   readonly commands: string[] = []
   readonly #frames: Int16Array[] = []
   readonly #began = performance.now()
+  readonly #catchUp: () => void
   // Frames of silence before anything was heard.
   #silent = true
 
@@ -48,14 +49,16 @@ export class ModuleCaller {
     }
     // A timer that comes late renders what it missed: the caller's clock does not stand still.
     let due = performance.now()
-    const timer = setInterval(() => {
+    this.#catchUp = () => {
       for (; due <= performance.now(); due += TICK) render()
-    }, TICK / 2)
+    }
+    const timer = setInterval(this.#catchUp, TICK / 2)
     t.teardown(() => clearInterval(timer))
   }
 
   /** What was heard from the first sound on. */
   get heard (): Int16Array {
+    this.#catchUp()
     const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))
     let at = 0
     for (const frame of this.#frames) {
