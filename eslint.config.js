@@ -1,8 +1,9 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'coverage', '.tap', 'example-app/public/vendor', 'recordings'] }),
+  ...neostandard({ ts: true, env: ['browser'], ignores: ['dist', 'coverage', '.tap', 'recordings'] }),
   {
+    files: ['**/*.ts'],
     rules: {
       '@typescript-eslint/no-explicit-any': 'error'
     }

@@ -1,19 +1,37 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import jambonzListen from 'fastify-jambonz-listen'
+import jambonzListen, { memoryStore } from 'fastify-jambonz-listen'
+import { redisStore } from 'fastify-jambonz-listen/redis'
+import { Redis } from 'ioredis'
+import desk from './desk.js'
 import type { Environment } from './environment.js'
+import monitor from './monitor.js'
 import voicemail from './voicemail.js'
 
 /** The application, ready to listen. */
 export async function buildApp (environment: Environment, options: FastifyServerOptions = {}): Promise<FastifyInstance> {
-  const { JAMBONZ_WEBHOOK_SECRET, AUDIO_USERNAME, AUDIO_PASSWORD, SECRET, RECORDINGS_DIR } = environment
+  const { JAMBONZ_WEBHOOK_SECRET, AUDIO_USERNAME, AUDIO_PASSWORD, SECRET, PUBLIC_URL, RECORDINGS_DIR, REDIS_URL } = environment
   const app = Fastify(options)
+  const redis = REDIS_URL === undefined ? undefined : new Redis(REDIS_URL)
+  redis?.on('error', (err) => app.log.warn({ err }, 'redis'))
+  app.addHook('onClose', () => { redis?.disconnect() })
+  const store = redis ? redisStore(redis) : memoryStore()
+
   await app.register(jambonzListen, {
     ...(JAMBONZ_WEBHOOK_SECRET && { webhookSecret: JAMBONZ_WEBHOOK_SECRET }),
     ...(AUDIO_USERNAME && AUDIO_PASSWORD && { auth: { username: AUDIO_USERNAME, password: AUDIO_PASSWORD } }),
     ...(SECRET && { secret: SECRET }),
-    recording: { directory: RECORDINGS_DIR },
+    ...(PUBLIC_URL && { publicUrl: PUBLIC_URL }),
+    store,
+    recording: {
+      directory: RECORDINGS_DIR,
+      // A folder a day, and in it names that sort by time.
+      fileName: ({ listen, call }) => `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
+    },
     fallback: [{ verb: 'say', text: 'Something went wrong. Please call again later.' }, { verb: 'hangup' }]
   })
+  app.jambonz.statusHook('/status')
   await app.register(voicemail)
+  await app.register(monitor)
+  await app.register(desk, { environment, store })
   return app
 }

@@ -2,14 +2,16 @@ import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { readEnvironment } from './environment.js'
 
-/** Long enough for live calls to be ended and their recordings to be written. */
+/** ms beyond the drain: calls are ended and their recordings written. */
 const CLOSE_WITHIN = 15_000
 
 try {
   const environment = readEnvironment()
+  const drainMs = environment.DRAIN_SECONDS * 1000
   const app = await buildApp(environment, { logger: true })
-  closeWithGrace({ delay: CLOSE_WITHIN, logger: app.log }, async ({ err }) => {
+  closeWithGrace({ delay: drainMs + CLOSE_WITHIN, logger: app.log }, async ({ err }) => {
     if (err) app.log.error({ err }, 'closing after an error')
+    else await app.jambonz.drain(drainMs)
     await app.close()
   })
   await app.listen({ host: environment.HOST, port: environment.PORT })

@@ -2,9 +2,17 @@ import type { FastifyInstance } from 'fastify'
 
 /** Takes a message: greeting, beep, listen until # or two minutes, thanks. */
 export default async function voicemail (app: FastifyInstance): Promise<void> {
-  app.jambonz.webhook('/voicemail', async () => [
+  app.jambonz.webhook('/voicemail', async ({ call }) => [
     { verb: 'say', text: 'Leave a message after the beep, then press pound.' },
-    { verb: 'listen', actionHook: '/voicemail/done', playBeep: true, finishOnKey: '#', maxLength: 120 }
+    {
+      verb: 'listen',
+      actionHook: '/voicemail/done',
+      playBeep: true,
+      finishOnKey: '#',
+      maxLength: 120,
+      passDtmf: true,
+      metadata: { line: 'voicemail', caller: call.from }
+    }
   ])
 
   app.jambonz.actionHook('/voicemail/done', async ({ listen, log }) => {
@@ -13,6 +21,4 @@ export default async function voicemail (app: FastifyInstance): Promise<void> {
       ? [{ verb: 'say', text: 'Thank you. Goodbye.' }, { verb: 'hangup' }]
       : [{ verb: 'say', text: 'Sorry, we could not record your message.' }, { verb: 'hangup' }]
   })
-
-  app.jambonz.statusHook('/status')
 }

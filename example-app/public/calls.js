@@ -1,0 +1,172 @@
+import { channelNames, clock, ending, FAILURES, format, length, minutes, setText } from './format.js'
+import { LiveWave } from './wave.js'
+
+/** Makes and updates the list of live calls. `onHear(listen, call)`: somebody wants to listen in. */
+export class CallList {
+  /** ms that the server's clock is ahead of ours */
+  clockOffset = 0
+  #list
+  #onHear
+  #items = new Map()
+  #waves = new Map()
+  #heard
+
+  constructor (list, onHear) {
+    this.#list = list
+    this.#onHear = onHear
+  }
+
+  get size () {
+    return this.#items.size
+  }
+
+  /** The calls as the store has them, newest first; `instance`: whose page this is. */
+  update (calls, instance) {
+    const legs = Map.groupBy(calls.filter(({ parentCallSid }) => parentCallSid), ({ parentCallSid }) => parentCallSid)
+    const shown = calls.filter(({ parentCallSid }) => !parentCallSid)
+    for (const [index, call] of shown.entries()) {
+      const item = this.#items.get(call.callSid) ?? this.#add(call)
+      this.#show(item, call, legs.get(call.callSid) ?? [], instance)
+      if (this.#list.children[index] !== item.element) this.#list.insertBefore(item.element, this.#list.children[index] ?? null)
+    }
+    const sids = new Set(shown.map(({ callSid }) => callSid))
+    for (const [callSid, item] of this.#items) {
+      if (!sids.has(callSid)) this.#remove(callSid, item)
+    }
+    this.tick()
+  }
+
+  /** Levels of this instance's streams, by listen. */
+  levels (levels, at) {
+    for (const [id, values] of Object.entries(levels)) this.#waves.get(id)?.push(values, at)
+  }
+
+  /** Which listen is heard now, if any. */
+  markHeard (id) {
+    this.#heard = id
+    for (const { listens } of this.#items.values()) {
+      for (const [listenId, { button }] of listens) showHeard(button, listenId === id)
+    }
+  }
+
+  draw (now) {
+    for (const wave of this.#waves.values()) {
+      if (wave.live || now - wave.endedAt < 1_500) wave.draw(now)
+    }
+  }
+
+  /** Once a second: times run. */
+  tick () {
+    for (const { call, since } of this.#items.values()) {
+      const end = call.endedAt ? Date.parse(call.endedAt) : Date.now() + this.clockOffset
+      setText(since, minutes(end - Date.parse(call.createdAt)))
+    }
+  }
+
+  #add (call) {
+    const element = document.getElementById('call').content.firstElementChild.cloneNode(true)
+    const find = (selector) => element.querySelector(selector)
+    const item = { element, listens: new Map(), from: find('.from'), to: find('.to'), facts: find('.facts'), audio: find('.audio'), since: find('.since'), steps: find('.steps'), keys: find('.keys') }
+    this.#items.set(call.callSid, item)
+    return item
+  }
+
+  #remove (callSid, item) {
+    item.element.remove()
+    for (const id of item.listens.keys()) this.#waves.delete(id)
+    this.#items.delete(callSid)
+  }
+
+  #show (item, call, legs, instance) {
+    item.call = call
+    item.element.classList.toggle('over', call.endedAt !== undefined)
+    setText(item.from, call.from ?? 'unknown')
+    setText(item.to, call.to ?? call.callSid.slice(0, 8))
+    const listen = call.listens.at(-1)
+    setText(item.facts, factsOf(listen, legs).join(' · '))
+    for (const listen of call.listens) {
+      if (listen.connected) this.#showListen(item, listen, call, instance)
+    }
+    showSteps(item.steps, stepsOf(call, legs))
+    showKeys(item.keys, String(call.data.keys ?? ''))
+  }
+
+  #showListen (item, listen, call, instance) {
+    const shown = item.listens.get(listen.id) ?? this.#addListen(item, listen)
+    const live = listen.state === 'streaming'
+    const here = listen.instance === instance
+    if (shown.wave.live && !live) shown.wave.endedAt = performance.now()
+    shown.wave.live = live
+    shown.element.classList.toggle('live', live)
+    shown.element.hidden = !live && call.listens.some(({ state }) => state === 'streaming')
+    shown.canvas.hidden = !here
+    shown.button.hidden = !live || !here
+    shown.elsewhere.hidden = here || !live
+    setText(shown.elsewhere, `Its audio is at ${listen.instance}`)
+    shown.button.onclick = () => this.#onHear(listen, call)
+    shown.button.setAttribute('aria-label', `Listen in to the call from ${call.from ?? 'unknown'}`)
+  }
+
+  #addListen (item, listen) {
+    const element = document.getElementById('listen').content.firstElementChild.cloneNode(true)
+    const canvas = element.querySelector('canvas')
+    const button = element.querySelector('.hear')
+    element.querySelector('.lanes').append(...channelNames(listen).map((name) => Object.assign(document.createElement('span'), { textContent: name })))
+    item.audio.append(element)
+    const shown = { element, canvas, button, elsewhere: element.querySelector('.elsewhere'), wave: new LiveWave(canvas, listen.channels) }
+    showHeard(button, listen.id === this.#heard)
+    this.#waves.set(listen.id, shown.wave)
+    item.listens.set(listen.id, shown)
+    return shown
+  }
+}
+
+function showHeard (button, heard) {
+  button.setAttribute('aria-pressed', String(heard))
+  setText(button, heard ? 'Stop listening' : 'Listen in')
+}
+
+function factsOf (listen, legs) {
+  const facts = []
+  if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
+  for (const { to, callStatus } of legs) facts.push(callStatus === 'in-progress' ? `talks to ${to}` : `${to}: ${callStatus}`)
+  if (listen?.audio.gapMs > 0) facts.push(`${length(listen.audio.gapMs)} missing`)
+  return facts
+}
+
+/** Webhook, audio, hook, recording: what has been, what is now, what comes. */
+function stepsOf ({ createdAt, endedAt, callStatus, listens }, legs) {
+  const listen = listens.at(-1)
+  const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
+  if (!listen) {
+    const state = endedAt ? 'failed' : 'now'
+    return [...steps, { text: endedAt ? `${callStatus}, nothing to listen to` : 'Answering', state }, ...next('Listening', 'Recording')]
+  }
+  if (listen.state === 'expected') return [...steps, { text: legs.length > 0 ? 'Ringing' : 'Greeting', state: 'now' }, ...next('Listening', 'Recording')]
+  if (listen.state === 'streaming') return [...steps, { text: 'Listening', state: 'now' }, ...next('Ends', 'Recording')]
+  steps.push({ text: `Listened ${length(listen.audio.durationMs)}`, state: 'done' })
+  steps.push({ text: ending(listen), state: FAILURES.includes(listen.endReason) ? 'failed' : 'done' })
+  if (listen.recording) steps.push({ text: `Recorded ${length(listen.recording.durationMs)}`, state: 'done' })
+  else if (listen.recordingError) steps.push({ text: 'Recording failed', state: 'failed', title: listen.recordingError })
+  return steps
+}
+
+function next (...texts) {
+  return texts.map((text) => ({ text, state: 'next' }))
+}
+
+function showSteps (list, steps) {
+  while (list.children.length > steps.length) list.lastElementChild.remove()
+  for (const [index, { text, state, title = '' }] of steps.entries()) {
+    const element = list.children[index] ?? list.appendChild(document.createElement('li'))
+    setText(element, text)
+    element.className = state
+    element.title = title
+    if (state === 'now') element.setAttribute('aria-current', 'step')
+    else element.removeAttribute('aria-current')
+  }
+}
+
+function showKeys (list, keys) {
+  for (const key of [...keys].slice(list.children.length)) list.append(Object.assign(document.createElement('kbd'), { textContent: key }))
+}

@@ -1,0 +1,154 @@
+/** css px of one column and of the space behind it */
+const COLUMN = 2
+const PITCH = 3
+/** columns a second, as the server sends them */
+const RATE = 20
+const METER = 5
+const METER_GAP = 8
+/** dB that the meter shows */
+const RANGE = 54
+/** ms in which the meter falls by all of its range */
+const FALL = 1_500
+
+/** Quiet speech is to be seen too: the curve lifts what is small. */
+const lifted = (byte) => Math.sign(byte) * Math.abs(byte / 128) ** 0.62
+
+/** The size of a canvas follows its box and the screen's density. Returns its 2d context in css px, cleared. */
+export function prepare (canvas) {
+  const { clientWidth: width, clientHeight: height } = canvas
+  const density = window.devicePixelRatio
+  if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) {
+    canvas.width = Math.round(width * density)
+    canvas.height = Math.round(height * density)
+  }
+  const context = canvas.getContext('2d')
+  context.setTransform(density, 0, 0, density, 0, 0)
+  context.clearRect(0, 0, width, height)
+  return { context, width, height }
+}
+
+let colours
+export function palette () {
+  if (colours) return colours
+  const style = getComputedStyle(document.documentElement)
+  const of = (name) => style.getPropertyValue(`--${name}`).trim()
+  colours = { channels: [of('caller'), of('callee')], quiet: of('quiet'), line: of('line'), muted: of('muted'), warn: of('warn'), bad: of('bad') }
+  return colours
+}
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { colours = undefined })
+const still = matchMedia('(prefers-reduced-motion: reduce)')
+
+/** The last seconds of a live stream, a lane for each channel, and how loud it is now. */
+export class LiveWave {
+  #canvas
+  #channels
+  #columns = []
+  #levels
+  #gapMs
+  #at = 0
+  #drawnAt = 0
+
+  constructor (canvas, channels) {
+    this.#canvas = canvas
+    this.#channels = channels
+    this.#levels = Array.from({ length: channels }, () => ({ now: 0, peak: 0, peakAt: 0 }))
+  }
+
+  /** `[paused, ms missing so far, low, high, …]` */
+  push ([paused, gapMs, ...peaks], at) {
+    const gap = this.#gapMs !== undefined && gapMs > this.#gapMs
+    this.#gapMs = gapMs
+    this.#columns.unshift({ paused, gap, peaks })
+    if (this.#columns.length > 1_000) this.#columns.length = 1_000
+    this.#at = at
+    for (const [channel, level] of this.#levels.entries()) {
+      const loudest = Math.max(-peaks[channel * 2], peaks[channel * 2 + 1]) / 128
+      const share = loudest === 0 ? 0 : Math.max(0, 1 + 20 * Math.log10(loudest) / RANGE)
+      level.now = Math.max(level.now, share)
+      if (share >= level.peak || at - level.peakAt > FALL) Object.assign(level, { peak: share, peakAt: at })
+    }
+  }
+
+  draw (now) {
+    const { context, width, height } = prepare(this.#canvas)
+    const { channels, line, muted, warn } = palette()
+    const right = width - METER - METER_GAP
+    const shift = still.matches ? 0 : Math.min(1, (now - this.#at) * RATE / 1000) * PITCH
+    const lane = height / this.#channels
+    for (let channel = 0; channel < this.#channels; channel++) {
+      const middle = lane * (channel + 0.5)
+      const half = lane / 2 - 2
+      context.fillStyle = line
+      context.fillRect(0, middle - 0.5, right, 1)
+      context.save()
+      context.beginPath()
+      context.rect(0, 0, right, height)
+      context.clip()
+      for (const [index, { paused, gap, peaks }] of this.#columns.entries()) {
+        const x = right - shift - index * PITCH
+        if (x < -PITCH) break
+        context.fillStyle = gap ? warn : paused ? muted : channels[channel]
+        if (paused) context.fillRect(x, middle - 1, COLUMN, 2)
+        else if (gap) context.fillRect(x, middle - half, COLUMN, half * 2)
+        else bar(context, x, middle, half, peaks[channel * 2], peaks[channel * 2 + 1])
+      }
+      context.restore()
+      this.#meter(context, width - METER, lane * channel + 2, lane - 4, channel, now)
+    }
+    this.#drawnAt = now
+  }
+
+  #meter (context, x, y, height, channel, now) {
+    const { channels, line, bad } = palette()
+    const level = this.#levels[channel]
+    level.now = Math.max(0, level.now - Math.min(100, now - this.#drawnAt) / FALL)
+    context.fillStyle = line
+    context.fillRect(x, y, METER, height)
+    context.fillStyle = channels[channel]
+    context.fillRect(x, y + height * (1 - level.now), METER, height * level.now)
+    if (level.peak > 0 && now - level.peakAt < FALL) {
+      context.fillStyle = level.peak > 0.98 ? bad : channels[channel]
+      context.fillRect(x, y + (height - 1.5) * (1 - level.peak), METER, 1.5)
+    }
+  }
+}
+
+function bar (context, x, middle, half, low, high) {
+  const top = middle - Math.max(0.5, lifted(high) * half)
+  const bottom = middle + Math.max(0.5, -lifted(low) * half)
+  context.fillRect(x, top, COLUMN, bottom - top)
+}
+
+/** A whole recording: `played` from 0 to 1, `marks` as shares of it: { at, length, kind: 'pause' | 'gap' }. */
+export function drawRecording (canvas, { peaks, channels }, played, marks) {
+  const { context, width, height } = prepare(canvas)
+  const { channels: inks, quiet, muted, warn } = palette()
+  const lane = height / channels
+  const count = Math.floor(width / PITCH)
+  const columns = peaks.length / channels / 2
+  for (let index = 0; index < count; index++) {
+    const from = Math.floor(index * columns / count)
+    const to = Math.max(from + 1, Math.floor((index + 1) * columns / count))
+    for (let channel = 0; channel < channels; channel++) {
+      let low = 0
+      let high = 0
+      for (let column = from; column < to; column++) {
+        low = Math.min(low, peaks[(column * channels + channel) * 2])
+        high = Math.max(high, peaks[(column * channels + channel) * 2 + 1])
+      }
+      context.fillStyle = (index + 0.5) / count <= played ? inks[channel] : quiet
+      bar(context, index * PITCH, lane * (channel + 0.5), lane / 2 - 1, low, high)
+    }
+  }
+  for (const { at, length, kind } of marks) {
+    const x = Math.min(at * width, width - 2)
+    const w = Math.max(2, length * width)
+    context.fillStyle = context.strokeStyle = kind === 'gap' ? warn : muted
+    context.globalAlpha = 0.14
+    context.fillRect(x, 0, w, height)
+    context.globalAlpha = 0.8
+    context.fillRect(x, 0, 1, height)
+    context.fillRect(x + w - 1, 0, 1, height)
+    context.globalAlpha = 1
+  }
+}
