@@ -2,7 +2,7 @@
 export const FRAME_MS = 20
 
 // At speed Infinity an answer that takes longer than this is waited for at the pace of real time.
-const HOLD_GRACE_MS = 250
+const HOLD_GRACE_MS = 1_000
 // At speed Infinity, with nothing scripted left to happen, the peer still gets some real time to act.
 const IDLE_PACE = 20
 const HELD_PACE = 1

@@ -27,7 +27,7 @@ t.test('at speed Infinity events come in the order of their times, in no time', 
   await clock.wait(4_000_000)
   t.strictSame(order, ['20 timer', 20, 40, '45', 60, 80, 'hour'])
   t.equal(clock.now(), 4_000_000)
-  t.ok(performance.now() - begun < 1_000)
+  t.ok(performance.now() - begun < 10_000)
   clock.stop()
 })
 
@@ -56,7 +56,7 @@ t.test('waiting ends with its signal, deadlines scale with the speed', async t =
   const begun = performance.now()
   await new Promise<void>(resolve => fast.timeout(10_000, resolve))
   const took = performance.now() - begun
-  t.ok(took > 480 && took < 900, `${took} ms for 10 s at speed 20`)
+  t.ok(took > 480 && took < 3_000, `${took} ms for 10 s at speed 20`)
   fast.timeout(1, () => t.fail('cancelled'))()
 })
 
@@ -66,7 +66,7 @@ t.test('a held clock stands still for a while, then goes on at the pace of real 
   const begun = performance.now()
   await clock.wait(50)
   const took = performance.now() - begun
-  t.ok(took >= 280 && took < 900, `${took} ms`)
+  t.ok(took >= 1_040, `${took} ms`)
   release()
   release()
   clock.stop()

@@ -13,12 +13,26 @@ export function tone (ms: number, hz: number, sampleRate: number): Int16Array {
   return samples
 }
 
+const voices = new Map<string, Int16Array>()
+
 /**
  * A signal with the rhythm, pitch and formants of speech, the same on every run: what a caller says when no audio was
  * given, and what say and play sound like when no speech synthesis is at hand.
+ * Shared: don't write into it.
  */
 export function speechLike (seconds: number, sampleRate: number, pitch = 120): Sound {
-  const samples = new Int16Array(Math.round(seconds * sampleRate))
+  const length = Math.round(seconds * sampleRate)
+  const voice = `${sampleRate}/${pitch}`
+  let samples = voices.get(voice)
+  if (samples === undefined || samples.length < length) {
+    samples = generate(length, sampleRate, pitch)
+    voices.set(voice, samples)
+  }
+  return { samples: samples.subarray(0, length), sampleRate }
+}
+
+function generate (length: number, sampleRate: number, pitch: number): Int16Array {
+  const samples = new Int16Array(length)
   let random = 12_345
   for (let i = 0; i < samples.length; i++) {
     const at = i / sampleRate
@@ -33,5 +47,5 @@ export function speechLike (seconds: number, sampleRate: number, pitch = 120): S
     const voiced = 0.65 * Math.sin(2 * Math.PI * first * at) + 0.3 * Math.sin(2 * Math.PI * second * at)
     samples[i] = Math.round(11_000 * envelope * (glottal * voiced + breath))
   }
-  return { samples, sampleRate }
+  return samples
 }

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+import { loadSpeech } from '../audio/load.js'
 import { simulateCall } from '../index.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
 import type { Command } from './arguments.js'
@@ -6,6 +8,7 @@ import { bar, Terminal } from './terminal.js'
 
 const PLAIN_REPORT_MS = 5_000
 const MAX_ERRORS_SHOWN = 10
+const CALL_RATE = 8_000
 const MAX_SAMPLES = 100_000
 
 interface Percentiles { count: number, p50: number, p99: number }
@@ -66,6 +69,8 @@ class Tally {
 export async function runLoad (command: Command, options: SimulateCallOptions, { stdout, interrupt }: Surroundings): Promise<boolean> {
   const terminal = new Terminal(stdout)
   const tally = new Tally()
+  const shared = { ...options, ...sharedSpeech(options), keepAudio: false, signal: interrupt }
+  setMaxListeners(0, interrupt)
   const calls = command.calls!
   const begun = performance.now()
   const progress = () => `${bar(tally.done / calls)} ${tally.done} of ${calls} calls, ${tally.running} running, ${tally.failed} failed, ${tally.frames} audio messages`
@@ -73,7 +78,7 @@ export async function runLoad (command: Command, options: SimulateCallOptions, {
   const plain = command.json || stdout.isTTY === true ? undefined : setInterval(() => terminal.line(progress()), PLAIN_REPORT_MS)
   await startAll(calls, command.rate, interrupt, async () => {
     tally.running++
-    tally.add(await simulateCall({ ...options, keepAudio: false, signal: interrupt }))
+    tally.add(await simulateCall(shared))
     tally.running--
   })
   clearInterval(plain)
@@ -82,6 +87,11 @@ export async function runLoad (command: Command, options: SimulateCallOptions, {
   if (command.json) stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   else for (const line of describeReport(report)) terminal.line(line)
   return report.failed === 0
+}
+
+// read and resampled once, not per call
+function sharedSpeech ({ speech }: SimulateCallOptions): Pick<SimulateCallOptions, 'speech'> {
+  return speech === undefined || speech === null ? {} : { speech: { pcm: loadSpeech(speech, CALL_RATE), sampleRate: CALL_RATE } }
 }
 
 async function startAll (calls: number, rate: number | undefined, interrupt: AbortSignal, start: () => Promise<void>): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Cancel, Clock } from '../clock.js'
 import type { Faults } from '../faults.js'
 import { Recorder } from '../media/recorder.js'
@@ -53,6 +54,7 @@ export class Fork {
   readonly #buffer: AudioBuffer
   readonly #mixer: FrameMixer
   readonly #sent: Recorder
+  readonly #hash = createHash('sha256')
   readonly #begun = performance.now()
   readonly #cancels: Cancel[] = []
   #early: Int16Array[] = []
@@ -184,7 +186,8 @@ export class Fork {
     this.#socket.binary(message)
     sent.frames++
     sent.bytes += message.length
-    this.#sent.add(Buffer.from(message))
+    this.#sent.add(message)
+    this.#hash.update(message)
     if (this.#buffer.overran) this.record.overrun = true
   }
 
@@ -223,7 +226,7 @@ export class Fork {
     record.closedBy = by
     this.#end()
     if (this.#buffer.overran) record.overrun = true
-    record.sent.sha256 = this.#sent.sha256()
+    record.sent.sha256 = this.#hash.digest('hex')
     record.sent.pcm = this.#sent.complete ? this.#sent.audio() : undefined
     this.#whenClosed()
     this.#events.closed()

@@ -26,6 +26,9 @@ export interface RequestorOptions {
 const OK = [200, 202, 204]
 const RESET_ON_REUSE = 'ECONNRESET'
 
+/** `times`: how often the same bytes are posted; `holdsClock: false`: the call goes on meanwhile, also at speed Infinity. */
+export interface RequestExtras { times?: number, holdsClock?: boolean }
+
 interface Prepared { kind: RequestRecord['kind'], outgoing: Outgoing, payload: unknown, agent: Agent }
 
 /** Posts webhooks, hooks and status events the way jambonz' HttpRequestor does. */
@@ -48,10 +51,10 @@ export class Requestor {
   }
 
   /** The JSON of the reply, or `''`. Raises FST_JAMBONZ_SIM_REQUEST for anything but 200, 202, 204 after the retries. */
-  async request (kind: RequestRecord['kind'], hook: Hook, params: object, extra: { method?: string, times?: number } = {}): Promise<unknown> {
-    const prepared = this.#prepare(kind, hook, params, extra.method)
+  async request (kind: RequestRecord['kind'], hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
+    const prepared = this.#prepare(kind, hook, params)
     const policy = new RetryPolicy(prepared.outgoing.url.hash)
-    const release = this.#options.clock.hold()
+    const release = extra.holdsClock === false ? () => {} : this.#options.clock.hold()
     try {
       for (let repeat = 1; repeat < (extra.times ?? 1); repeat++) await this.#attempt(prepared, 1)
       for (let attempt = 1; ; attempt++) {
@@ -72,9 +75,9 @@ export class Requestor {
     for (const agent of this.#agents.values()) agent.destroy()
   }
 
-  #prepare (kind: RequestRecord['kind'], hook: Hook, params: object, forced?: string): Prepared {
+  #prepare (kind: RequestRecord['kind'], hook: Hook, params: object): Prepared {
     const given = typeof hook === 'string' ? hook : hook.url
-    const method = (forced ?? (typeof hook === 'string' ? 'POST' : hook.method ?? 'POST')).toUpperCase()
+    const method = (typeof hook === 'string' ? 'POST' : hook.method ?? 'POST').toUpperCase()
     const relative = given.startsWith('/')
     const url = this.#resolve(given)
     const payload: unknown = JSON.parse(JSON.stringify(snakeCaseKeys(params)))

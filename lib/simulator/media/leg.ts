@@ -40,7 +40,9 @@ export class Leg {
 
   /** True while something is played to the party. */
   get addressed (): boolean {
-    return this.player.playing || [...this.forks].some(fork => fork.playing)
+    if (this.player.playing) return true
+    for (const fork of this.forks) if (fork.playing) return true
+    return false
   }
 
   /** Peaks of the last frame, 0 to 1: what the party said, and what it heard. */
@@ -60,7 +62,7 @@ export class Leg {
     if (this.peer !== undefined) mix(hears, this.peer.#said)
     this.player.render(hears)
     for (const fork of this.forks) fork.render(hears)
-    this.heard.add(Buffer.from(bytesOf(hears)))
+    this.heard.add(bytesOf(hears))
     for (const fork of this.forks) fork.feed(this.#said, hears)
   }
 

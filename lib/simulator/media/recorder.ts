@@ -1,27 +1,25 @@
-import { createHash, type Hash } from 'node:crypto'
-
-/** Keeps bytes up to a cap, and counts and hashes all of them. */
+/** Keeps a copy of bytes up to a cap, and counts all of them. */
 export class Recorder {
   readonly #limit: number
-  readonly #hash: Hash = createHash('sha256')
   #chunks: Buffer[] = []
   #kept = 0
   bytes = 0
 
-  /** `limit`: bytes kept; what comes after is only counted and hashed. */
+  /** `limit`: bytes kept; what comes after is only counted. */
   constructor (limit: number) {
     this.#limit = limit
   }
 
   add (bytes: Buffer): void {
     this.bytes += bytes.length
-    this.#hash.update(bytes)
-    if (this.#kept >= this.#limit) return
-    const kept = this.#kept + bytes.length > this.#limit ? bytes.subarray(0, this.#limit - this.#kept) : bytes
+    const room = this.#limit - this.#kept
+    if (room <= 0) return
+    const kept = Buffer.from(bytes.subarray(0, room))
     this.#chunks.push(kept)
     this.#kept += kept.length
   }
 
+  /** False when the cap cut something off. */
   get complete (): boolean {
     return this.#kept === this.bytes
   }
@@ -30,9 +28,5 @@ export class Recorder {
     const all = Buffer.concat(this.#chunks)
     this.#chunks = [all]
     return all
-  }
-
-  sha256 (): string {
-    return this.#hash.copy().digest('hex')
   }
 }

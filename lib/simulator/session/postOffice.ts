@@ -34,8 +34,9 @@ export class PostOffice {
 
   /** Posts an actionHook or the like; raises when jambonz would. */
   async hook (hook: Hook, params: object): Promise<unknown> {
-    const { duplicateHook } = this.#options.options.faults
-    return await this.requestor.request('hook', hook, params, { times: duplicateHook === true ? 2 : 1 })
+    const { duplicateHook, hookBeforeCloseMs } = this.#options.options.faults
+    // the application may well answer only once the socket is closed
+    return await this.requestor.request('hook', hook, params, { times: duplicateHook === true ? 2 : 1, holdsClock: hookBeforeCloseMs === undefined })
   }
 
   /** A status event; nobody waits for its answer. */

@@ -114,7 +114,7 @@ export class Session {
     this.answeredAt = this.clock.now()
     this.post.notify(this.info, 'in-progress', 200, 'OK')
     this.caller.answered()
-    this.clock.startTicks(this.#tick, () => this.caller.busy || [...this.legs].some(leg => leg.talking || leg.addressed))
+    this.clock.startTicks(this.#tick, this.#busy)
     const { hangUpAfterMs, recordAllCalls } = this.options
     if (recordAllCalls !== undefined) this.#recordCall(recordAllCalls)
     if (hangUpAfterMs !== undefined && hangUpAfterMs < Infinity) this.clock.at(this.answeredAt + hangUpAfterMs, () => this.hangUp('caller'))
@@ -172,6 +172,12 @@ export class Session {
       }
       record.endedAtMs = Math.round(this.clock.now())
     }
+  }
+
+  readonly #busy = (): boolean => {
+    if (this.caller.busy) return true
+    for (const leg of this.legs) if (leg.talking || leg.addressed) return true
+    return false
   }
 
   readonly #tick = (now: number): void => {
