@@ -116,7 +116,8 @@ export class FileOutput implements Output {
     return followed.state === 'spooled' ? recording : followed
   }
 
-  async salvage (listen: Listen, summary: Summary, error: Error): Promise<FinishedRecording | undefined> {
+  async salvage (listen: Listen, summary: Summary, error: Error, idle: Promise<void>): Promise<FinishedRecording | undefined> {
+    await idle
     if (this.#file === undefined) return undefined
     return await this.#finalize({ ...listen, recordingError: error.message }, summary, { state: 'partial' })
   }

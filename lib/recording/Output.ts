@@ -33,8 +33,8 @@ export interface Output {
   complete (listen: Listen, summary: Summary): Promise<FinishedRecording>
   /** What is done with it once it is complete. Never rejects; resolves to what the recording then is. */
   follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
-  /** The recording failed: saves what is there, if it can. */
-  salvage (listen: Listen, summary: Summary, error: Error): Promise<FinishedRecording | undefined>
+  /** The recording failed: saves what is there, if it can. `idle`: what it was asked for before is done; it may never be. */
+  salvage (listen: Listen, summary: Summary, error: Error, idle: Promise<void>): Promise<FinishedRecording | undefined>
   /** Lets go of it as it is. */
   abandon (): Promise<void>
 }

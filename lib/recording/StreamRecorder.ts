@@ -10,7 +10,7 @@ import type { PauseMode, RecordedStream, Recorder, RecorderState } from './types
 import { durationOf } from './wav.js'
 
 /** ms that a recording may take to save what it has, when it failed or the server closes */
-const SALVAGE_TIMEOUT = 5_000
+const SALVAGE_TIMEOUT = 2_000
 
 export interface RecorderDeps extends BlockWriterDeps {
   logger: FastifyBaseLogger
@@ -94,7 +94,7 @@ export class StreamRecorder implements Recorder {
     this.#finished = Promise.reject(this.#error ?? new ERR_RECORDING_CLOSED(this.#output.name, 'the server was closed before the stream ended. The next start completes it'))
     this.#finished.catch(() => {})
     if (this.#state !== 'failed') this.#state = 'finishing'
-    const drained = await Promise.race([this.#writer.drain().then(() => true), timeout(SALVAGE_TIMEOUT)])
+    const drained = await within(SALVAGE_TIMEOUT, this.#writer.drain().then(() => true))
     this.#end('failed')
     // a file whose disk hangs is not closed under the write that is under way
     if (drained) await this.#output.abandon().catch(() => {})
@@ -116,8 +116,8 @@ export class StreamRecorder implements Recorder {
   }
 
   async #salvage (listen: Listen, error: RecordingError): Promise<RecordingError> {
-    const saved = this.#writer.idle().then(() => this.#output.salvage(listen, this.#summarize(), error))
-    error.recording = await Promise.race([saved.catch(() => undefined), timeout(SALVAGE_TIMEOUT)])
+    const saved = this.#output.salvage(listen, this.#summarize(), error, this.#writer.idle())
+    error.recording = await within(SALVAGE_TIMEOUT, saved.catch(() => undefined))
     return error
   }
 
@@ -171,6 +171,13 @@ function asRecordingError (cause: unknown, name: string): RecordingError {
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
 }
 
-function timeout (ms: number): Promise<undefined> {
-  return new Promise((resolve) => { setTimeout(resolve, ms, undefined).unref() })
+/** Undefined when it takes longer. */
+async function within<T> (ms: number, operation: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => { timer = setTimeout(resolve, ms, undefined) })
+  try {
+    return await Promise.race([operation, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
