@@ -249,9 +249,11 @@ export class AudioStream extends AudioDuplex {
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
     this.#reader.end()
     this.#output?.end()
-    if (error) this.#connection.ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', error)
+    // Who leaves a `for await` or aborts a pipeline has had enough, no trouble.
+    const failed = error?.name === 'AbortError' ? null : error
+    if (failed) this.#connection.ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', failed)
     else this.stop('disconnected')
-    callback(error)
+    callback(failed)
   }
 
   get #out (): Output {
@@ -306,6 +308,9 @@ export class AudioStream extends AudioDuplex {
   #closed (reason: EndReason, key: string | undefined): void {
     if (reason === 'finishOnKey') this.digits ??= key
     this.#output?.end()
+    // With both sides ended the stream destroys itself.
+    if (this.readableEnded) this.end()
+    else this.once('end', () => this.end())
     this.#reader.socketClosed()
     for (const channel of this.#channelReaders) channel.socketClosed()
   }

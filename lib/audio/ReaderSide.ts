@@ -80,9 +80,7 @@ export class ReaderSide {
     if (!this.#over) this.#stream.push(null)
     this.#over = true
     this.#update()
-    this.#stream.once('end', () => this.#stream.destroy())
-    if (this.#stream.readableEnded) this.#stream.destroy()
-    else if (!this.reading && this.#keepers === 0) this.#stream.resume()
+    if (!this.reading && this.#keepers === 0) this.#stream.resume()
   }
 
   /** The stream is destroyed. */

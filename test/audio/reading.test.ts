@@ -1,0 +1,279 @@
+import { once } from 'node:events'
+import { Readable, Writable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import t, { type Test } from 'tap'
+import type { AudioStream } from '../../lib/audio/index.js'
+import { bytesOf, samplesOf } from '../../lib/audio/samples.js'
+import { closing } from '../helpers/socket.js'
+import { ramp } from '../helpers/listen.js'
+import { Collector, streamPair, until, type PairOptions } from '../helpers/streamPair.js'
+
+t.jobs = 10
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
+
+/** A stream with a recorder-like sink, begun. */
+async function begun (t: Test, { begin, ...options }: PairOptions = {}) {
+  const sink = new Collector()
+  const pair = await streamPair(t, {
+    ...options,
+    begin (stream) {
+      stream.addSink(sink, { live: false })
+      begin?.(stream)
+    }
+  })
+  pair.start()
+  await until(() => pair.stream.metadata !== undefined)
+  const send = (audio: Buffer, size = 320) => {
+    for (let at = 0; at < audio.length; at += size) pair.socket.send(audio.subarray(at, at + size))
+  }
+  return { ...pair, sink, send }
+}
+
+test('frames that end within a sample come out whole, and none is lost', async (t) => {
+  const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
+  const frames: number[] = []
+  stream.on('audio', ({ length }) => frames.push(length))
+  const audio = ramp(100)
+  send(audio, 333)
+  send(Buffer.alloc(3))
+  socket.close(1000)
+  await stream.done
+  t.ok(frames.every((length) => length % 4 === 0))
+  t.ok(sink.audio.equals(audio), 'the three bytes at the end are no sample frame')
+})
+
+test('recorder, reader, tap and both channels each get everything', async (t) => {
+  const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
+  const tapped: Buffer[] = []
+  stream.on('audio', (frame) => tapped.push(Buffer.from(frame)))
+  const caller = buffer(stream.channel('caller'))
+  const callee = buffer(stream.channel('callee'))
+  const read = buffer(stream)
+  const audio = ramp(1000)
+  send(audio, 640)
+  socket.close(1000)
+  t.ok((await read).equals(audio))
+  t.ok(sink.audio.equals(audio))
+  t.ok(Buffer.concat(tapped).equals(audio))
+  const sides = samplesOf(audio)
+  t.ok((await caller).equals(bytesOf(sides.filter((_, i) => i % 2 === 0))))
+  t.ok((await callee).equals(bytesOf(sides.filter((_, i) => i % 2 === 1))))
+})
+
+test('channel() of a stream that is not stereo says what to set', async (t) => {
+  const { stream } = await begun(t)
+  t.throws(() => stream.channel('callee'), { code: 'FST_JAMBONZ_AUDIO_CHANNEL', message: /mixType: 'stereo'/ })
+  t.ok(stream.channel('caller'))
+})
+
+test('for await, pipeline and a web stream read it', async (t) => {
+  const audio = ramp(200)
+  const readers: Array<(stream: AudioStream) => Promise<Buffer>> = [
+    async (stream) => {
+      const frames: Buffer[] = []
+      for await (const frame of stream) frames.push(frame)
+      return Buffer.concat(frames)
+    },
+    async (stream) => {
+      const frames: Buffer[] = []
+      await pipeline(stream, new Writable({ write (frame, _encoding, done) { frames.push(frame); done() } }))
+      return Buffer.concat(frames)
+    },
+    async (stream) => Buffer.from(await new Response(Readable.toWeb(stream) as ReadableStream).arrayBuffer())
+  ]
+  for (const read of readers) {
+    const { stream, send, socket } = await begun(t)
+    const reading = read(stream)
+    send(audio)
+    socket.close(1000)
+    t.ok((await reading).equals(audio))
+  }
+})
+
+test('nothing is kept for a reader that is not there', async (t) => {
+  const { stream, send, sink } = await begun(t)
+  send(ramp(2000))
+  await until(() => sink.audio.length === 32_000)
+  t.equal(stream.readableLength, 0)
+})
+
+test('a reader that stands still for 5 s at 64 kHz stereo: memory is bounded, nothing is lost, others go on', async (t) => {
+  const seconds = 5
+  const maxBuffered = 524_288
+  const { stream, send, sink } = await begun(t, { listen: STEREO, limits: { maxBuffered } })
+  let tapped = 0
+  let most = 0
+  stream.on('audio', ({ length }) => { tapped += length })
+  const audio = Buffer.alloc(64_000 * 4 * seconds, 'a moving tale ')
+  stream.once('readable', () => {})
+  send(audio, 5120)
+  await until(() => stream.readableLength > maxBuffered)
+  await until(() => { most = Math.max(most, stream.readableLength); return tapped === stream.readableLength && most > maxBuffered })
+  t.ok(most <= maxBuffered + 65_536, `${most} bytes are kept of ${audio.length}`)
+  t.equal(sink.audio.length, tapped)
+  t.comment(`${audio.length} bytes sent, at most ${most} kept in the process, limit ${maxBuffered}`)
+  const read: Buffer[] = []
+  for await (const frame of stream) {
+    read.push(frame)
+    if (read.reduce((sum, { length }) => sum + length, 0) === audio.length) break
+  }
+  t.ok(Buffer.concat(read).equals(audio))
+  t.ok(sink.audio.equals(audio))
+})
+
+test('a slow reader delays neither the end of the listen nor its last frame', async (t) => {
+  const { stream, send, sink, socket } = await begun(t, { listen: STEREO, limits: { maxBuffered: 65_536 } })
+  stream.once('readable', () => {})
+  const audio = Buffer.alloc(1_000_000, 1)
+  send(audio, 5120)
+  await until(() => stream.readableLength > 65_536)
+  socket.close(1000)
+  stream.nudge()
+  t.match(await stream.done, { reason: 'closed', closeCode: 1000 })
+  t.equal(sink.audio.length, audio.length)
+  t.equal((await buffer(stream)).length, audio.length)
+})
+
+test('a handler that reads later loses nothing', async (t) => {
+  let ready: (() => void) | undefined
+  const read: Promise<Buffer>[] = []
+  const { stream, send, sink, socket } = await begun(t, {
+    begin (stream) {
+      stream.holdFor((async () => {
+        await new Promise<void>((resolve) => { ready = resolve })
+        read.push(buffer(stream))
+      })())
+    }
+  })
+  send(ramp(2000))
+  await until(() => sink.audio.length === 32_000)
+  t.equal(stream.readableLength, 32_000)
+  ready?.()
+  socket.close(1000)
+  await stream.done
+  t.ok((await read[0])?.equals(ramp(2000)))
+})
+
+test('what is kept for a handler that does not read is let go after 10 s of audio, and when it settles', async (t) => {
+  let settle: (() => void) | undefined
+  const { stream, send, sink } = await begun(t, { begin: (stream) => stream.holdFor(new Promise<void>((resolve) => { settle = resolve })) })
+  send(ramp(5000))
+  await until(() => sink.audio.length === 80_000)
+  t.equal(stream.readableLength, 80_000)
+  send(ramp(5100))
+  await until(() => sink.audio.length === 161_600)
+  t.equal(stream.readableLength, 0)
+  stream.holdFor(new Promise<void>((resolve) => { settle = resolve }))
+  send(ramp(100))
+  await until(() => sink.audio.length === 163_200)
+  t.equal(stream.readableLength, 1600)
+  settle?.()
+  await until(() => stream.readableLength === 0)
+})
+
+test('leaving a for await ends the listen; the recorder gets the rest', async (t) => {
+  const { stream, send, socket, sink, sent } = await begun(t)
+  send(ramp(100))
+  for await (const frame of stream) if (frame.length > 0) break
+  await until(() => sent.length === 1)
+  t.same(sent, [{ type: 'disconnect' }])
+  send(ramp(100))
+  socket.close(1000)
+  t.match(await stream.done, { reason: 'disconnected' })
+  t.ok(sink.audio.equals(Buffer.concat([ramp(100), ramp(100)])))
+})
+
+test('an error in the reader\'s pipeline ends this stream with 1011, and only this', async (t) => {
+  const { stream, send, socket, log } = await begun(t)
+  const failed = pipeline(stream, new Writable({ write (_frame, _encoding, done) { done(new Error('disk full')) } }))
+  send(ramp(20))
+  await t.rejects(failed, { message: 'disk full' })
+  t.match(await closing(socket), { code: 1011 })
+  t.match(await stream.done, { reason: 'error', error: { message: 'disk full' } })
+  t.match(log, [{ err: { message: 'disk full' } }])
+})
+
+test('a tap that throws ends this stream with 1011; the recorder has had the frame', async (t) => {
+  const { stream, send, socket, sink } = await begun(t)
+  stream.on('audio', () => { throw new Error('oops') })
+  send(ramp(20))
+  t.match(await closing(socket), { code: 1011 })
+  t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
+  t.ok(sink.audio.equals(ramp(20)))
+})
+
+test('with taps alone the stream ends by itself', async (t) => {
+  const { stream, socket, send } = await begun(t)
+  stream.on('audio', () => {})
+  const ended = once(stream, 'end')
+  send(ramp(20))
+  socket.close(1000)
+  await ended
+  await until(() => stream.destroyed)
+})
+
+test('unwatched audio is read in batches, and at once when somebody listens', async (t) => {
+  const { stream, sink, socket } = await begun(t)
+  const reads: number[] = []
+  const timer = setInterval(() => socket.send(ramp(20)), 20)
+  t.teardown(() => clearInterval(timer))
+  await until(() => {
+    const { length } = sink.frames
+    if (length > (reads.at(-1) ?? 0)) reads.push(length)
+    return length >= 40
+  })
+  t.ok(reads.length <= 12, `40 frames in ${reads.length} reads`)
+  const lags: number[] = []
+  stream.on('audio', () => lags.push(performance.now()))
+  await until(() => lags.length >= 20)
+  const late = lags.slice(11).map((at, i) => at - (lags[i + 10] ?? 0))
+  t.ok(late.filter((ms) => ms < 100).length >= 8, 'one frame after the other')
+})
+
+test('a sink that is removed gets nothing more', async (t) => {
+  const other = new Collector()
+  const { stream, send, sink } = await begun(t)
+  const remove = stream.addSink(other)
+  send(ramp(20))
+  await until(() => other.frames.length === 1)
+  remove()
+  remove()
+  send(ramp(20))
+  await until(() => sink.frames.length === 2)
+  t.equal(other.frames.length, 1)
+})
+
+test('audio is counted', async (t) => {
+  const { stream, send, socket } = await begun(t, { listen: { mixType: 'stereo', sampleRate: 16_000 } })
+  send(ramp(400), 1280)
+  socket.close(1000)
+  await stream.done
+  t.same(stream.counts, { frames: 5, bytes: 6400, durationMs: 100, gapMs: 0, maxGapMs: 0 })
+})
+
+test('audio that stays away is a gap before what comes next; a stall that is made up for is none', async (t) => {
+  const { stream, sink, socket } = await begun(t, { begin: (stream) => { stream.keepLive() } })
+  const send = async (from: number, to: number) => {
+    for (let frame = from; frame < to; frame++) {
+      socket.send(Buffer.alloc(320, frame))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  await send(0, 10)
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  for (let frame = 10; frame < 35; frame++) socket.send(Buffer.alloc(320, frame))
+  await send(35, 45)
+  t.equal(stream.counts.gapMs, 0)
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  await send(45, 60)
+  socket.close(1000)
+  await stream.done
+  const { gapMs, maxGapMs } = stream.counts
+  t.ok(gapMs >= 500, `${gapMs} ms`)
+  t.equal(maxGapMs, Math.max(...sink.gaps))
+  t.equal(sink.frames[sink.gaps.findIndex((gap) => gap > 0)]?.[0], 45, 'before the frame that ended it')
+  t.same(sink.frames.map((frame) => frame[0]), Array.from({ length: 60 }, (_, i) => i))
+})
