@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LoadMethods } from '../load/main.js'
+import type { ServerMethods } from '../server/main.js'
+import type { ServerOptions } from '../server/types.js'
+import { LOAD_CORE, Process, SERVER_CORE } from './Process.js'
+import type { Remote } from './rpc.js'
+
+/** Starts processes, and knows how to get rid of them. */
+export class Bench {
+  readonly #argv: (entry: string) => string[]
+  readonly #serverArgs: readonly string[]
+  readonly #processes = new Set<Process<unknown>>()
+
+  /** `argv`: what makes node run `test/bench/<entry>`; `serverArgs`: node's options for servers */
+  constructor (argv: (entry: string) => string[], serverArgs: readonly string[] = []) {
+    this.#argv = argv
+    this.#serverArgs = serverArgs
+  }
+
+  /** The load generator. */
+  async load (): Promise<Remote<LoadMethods>> {
+    return await this.#start<LoadMethods>('load/main.ts', LOAD_CORE)
+  }
+
+  /** A server in a process of its own, and a folder for what it records; both are gone when `use` has ended. */
+  async withServer<T> (options: Omit<ServerOptions, 'directory'>, use: (server: Remote<ServerMethods>, port: number) => Promise<T>): Promise<T> {
+    const directory = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
+    const process = new Process<ServerMethods>(['--expose-gc', ...this.#serverArgs, ...this.#argv('server/main.ts')], SERVER_CORE)
+    this.#processes.add(process)
+    try {
+      await process.remote.ready
+      const port = await process.remote.ask('serve', { ...options, directory })
+      return await use(process.remote, port)
+    } finally {
+      this.#processes.delete(process)
+      await process.stop()
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }
+
+  async stop (): Promise<void> {
+    await Promise.all(Array.from(this.#processes, (process) => process.stop()))
+  }
+
+  async #start<M> (entry: string, core: number): Promise<Remote<M>> {
+    const process = new Process<M>(this.#argv(entry), core)
+    this.#processes.add(process as Process<unknown>)
+    await process.remote.ready
+    return process.remote
+  }
+}

@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Arrivals } from '../load/Pacer.js'
+import type { LoadMethods, Progress } from '../load/main.js'
+import type { ServerMethods, Usage } from '../server/main.js'
+import type { ServerOptions } from '../server/types.js'
+import type { Bench } from './Bench.js'
+import type { Remote } from './rpc.js'
+import { verify } from './verify.js'
+
+export interface Variant {
+  name: string
+  server: Omit<ServerOptions, 'directory'>
+  /** of the plugin */
+  webhook?: string
+  echo?: boolean
+  /** its recordings are compared with what was sent */
+  records?: boolean
+}
+
+export interface Load {
+  calls: number
+  arrivals: Arrivals
+  /** ms */
+  warmUp: number
+  measure: number
+}
+
+export interface Measured {
+  /** µs of the server's CPU per audio message */
+  cpuPerMessage: number
+  /** the part of it that was in the kernel */
+  systemPerMessage: number
+  /** part of a core */
+  cpu: number
+  messages: number
+  openedMs: number
+  /** bytes above idle, per call */
+  rssPerCall: number
+  heapPerCall: number
+  externalPerCall: number
+  /** ms */
+  loopDelayP99: number
+  /** ms by which the generator itself was late */
+  lateMs: number
+  echo?: Progress['echo']
+  verifiedBytes: number
+}
+
+/** Calls that come and go before the measurement, so that idle is an application that has been used. */
+const REHEARSAL_CALLS = 20
+const REHEARSAL_FROM = 1_000_000
+const REHEARSAL_MS = 1_000
+
+/** One run of one variant: all calls open, speak, are measured, hang up and are verified. */
+export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, variant: Variant, { calls, arrivals, warmUp, measure }: Load): Promise<Measured> {
+  return await bench.withServer(variant.server, async (server, port) => {
+    const asked = { port, ...(variant.webhook !== undefined && { webhook: variant.webhook }), echo: variant.echo ?? false }
+    await rehearse(server, load, asked)
+    const idle = await usageAfterCollection(server)
+
+    await load.ask('ask', { ...asked, calls })
+    const opened = await load.ask('open')
+    fail(variant, opened.failures)
+    await load.ask('speak', arrivals)
+    await sleep(warmUp)
+    await server.ask('resetDelay')
+    const [before, first] = await Promise.all([server.ask('usage'), load.ask('progress')])
+    await sleep(measure)
+    const [after, last] = await Promise.all([server.ask('usage'), load.ask('progress')])
+    fail(variant, last.failures)
+
+    const collected = await usageAfterCollection(server)
+    const sent = await load.ask('pause')
+    fail(variant, (await load.ask('hangUp', undefined)).failures)
+    const { bytes } = variant.records ? verify(await server.ask('recordings'), sent) : { bytes: 0 }
+    const messages = last.sent - first.sent
+    return {
+      cpuPerMessage: (after.cpu - before.cpu) / messages,
+      systemPerMessage: (after.system - before.system) / messages,
+      cpu: (after.cpu - before.cpu) / 1000 / (after.at - before.at),
+      messages,
+      openedMs: opened.ms,
+      rssPerCall: (after.rss - idle.rss) / calls,
+      heapPerCall: (collected.heap - idle.heap) / calls,
+      externalPerCall: (collected.external - idle.external) / calls,
+      loopDelayP99: after.delayP99,
+      lateMs: last.lateMs,
+      ...(last.echo && { echo: last.echo }),
+      verifiedBytes: bytes
+    }
+  })
+}
+
+async function rehearse (server: Remote<ServerMethods>, load: Remote<LoadMethods>, asked: { port: number, webhook?: string, echo: boolean }): Promise<void> {
+  await load.ask('ask', { ...asked, calls: REHEARSAL_CALLS, from: REHEARSAL_FROM })
+  await load.ask('open')
+  await load.ask('speak', 'even')
+  await sleep(REHEARSAL_MS)
+  await load.ask('pause')
+  await load.ask('hangUp', undefined)
+  await server.ask('recordings')
+}
+
+async function usageAfterCollection (server: Remote<ServerMethods>): Promise<Usage> {
+  await server.ask('collectGarbage')
+  return await server.ask('usage')
+}
+
+function fail ({ name }: Variant, failures: readonly string[]): void {
+  if (failures.length > 0) throw new Error(`${name}: ${failures.length} calls failed, the first: ${failures[0]}`)
+}

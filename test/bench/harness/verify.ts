@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs'
+import { audioOf, FRAME_BYTES } from '../load/frames.js'
+import { callSidOf } from '../load/jambonz.js'
+import type { RecordedFile } from '../server/types.js'
+
+/** Compares each call's file with what was sent, byte for byte. Throws naming the first difference. */
+export function verify (files: readonly RecordedFile[], sent: readonly number[], from = 0): { files: number, bytes: number } {
+  const byCall = new Map(files.map((file) => [file.callSid, file]))
+  let bytes = 0
+  for (const [at, messages] of sent.entries()) {
+    const call = from + at
+    const file = byCall.get(callSidOf(call))
+    if (file === undefined) throw new Error(`call ${call} has no recording`)
+    bytes += verifyFile(file, call, messages)
+  }
+  return { files: sent.length, bytes }
+}
+
+function verifyFile ({ path, header }: RecordedFile, call: number, messages: number): number {
+  const audio = readFileSync(path).subarray(header)
+  if (audio.length !== messages * FRAME_BYTES) throw new Error(`call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} are in ${path}`)
+  for (let n = 0; n < messages; n++) {
+    if (!audio.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES).equals(audioOf(call, n))) throw new Error(`call ${call}: message ${n} is not in its place in ${path}`)
+  }
+  return audio.length
+}

@@ -1,0 +1,59 @@
+import { numberOf, FRAME_BYTES, RING_LENGTH } from './frames.js'
+
+const MAX_SAMPLES = 2_000_000
+const LENGTH_16 = 126
+const LENGTH_64 = 127
+
+interface Echoing {
+  /** when the message at each place of the ring went out, ms */
+  sentAt: Float64Array
+  rest: Buffer | undefined
+}
+
+/** How long an echo takes: from our write of a message to the frame of the server that has its audio. */
+export class EchoMeter {
+  readonly #calls = new Map<number, Echoing>()
+  #samples: number[] = []
+
+  sending (call: number, n: number): void {
+    let echoing = this.#calls.get(call)
+    if (echoing === undefined) {
+      echoing = { sentAt: new Float64Array(RING_LENGTH), rest: undefined }
+      this.#calls.set(call, echoing)
+    }
+    echoing.sentAt[n % RING_LENGTH] = performance.now()
+  }
+
+  /** Bytes from the server: unmasked frames, cut anywhere. */
+  receive (call: number, bytes: Buffer): void {
+    const echoing = this.#calls.get(call)
+    if (echoing === undefined) return
+    const now = performance.now()
+    let data = echoing.rest === undefined ? bytes : Buffer.concat([echoing.rest, bytes])
+    for (let frame = readFrame(data); frame !== undefined; frame = readFrame(data)) {
+      for (let at = 0; at < frame.body.length; at += FRAME_BYTES) {
+        const n = numberOf(call, frame.body, at)
+        if (n !== undefined && this.#samples.length < MAX_SAMPLES) this.#samples.push(now - (echoing.sentAt[n] ?? now))
+      }
+      data = data.subarray(frame.end)
+    }
+    echoing.rest = data.length > 0 ? data : undefined
+  }
+
+  /** ms of each echo since the last look, in ascending order. */
+  take (): Float64Array {
+    const samples = Float64Array.from(this.#samples).sort()
+    this.#samples = []
+    return samples
+  }
+}
+
+function readFrame (data: Buffer): { body: Buffer, end: number } | undefined {
+  if (data.length < 2) return undefined
+  const short = (data[1] ?? 0) & 0x7f
+  const head = short < LENGTH_16 ? 2 : short === LENGTH_16 ? 4 : 10
+  if (data.length < head) return undefined
+  const length = short < LENGTH_16 ? short : short === LENGTH_64 ? Number(data.readBigUInt64BE(2)) : data.readUInt16BE(2)
+  const end = head + length
+  return data.length < end ? undefined : { body: data.subarray(head, end), end }
+}

@@ -1,0 +1,54 @@
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { Bench } from './harness/Bench.js'
+import { compile } from './harness/compile.js'
+import { describeEnvironment } from './harness/environment.js'
+import { startRedis } from './harness/redis.js'
+import { sections } from './sections/index.js'
+
+const HELP = `npm run bench -- [options]
+
+  --quick            a first look, within a minute
+  --only <names>     of ${Object.keys(sections).join(', ')}; separated by commas
+  --out <file>       writes the tables there as well
+  --node <options>   of the measured processes, such as "--cpu-prof"`
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    out: { type: 'string' },
+    node: { type: 'string', default: '' },
+    help: { type: 'boolean', default: false }
+  }
+})
+
+if (options.help) console.log(HELP)
+else await run()
+
+async function run (): Promise<void> {
+  const names = options.only?.split(',') ?? Object.keys(sections).filter((name) => !options.quick || sections[name]?.quick)
+  const unknown = names.find((name) => sections[name] === undefined)
+  if (unknown !== undefined) throw new Error(`there is no section "${unknown}"\n\n${HELP}`)
+
+  const snapshot = compile()
+  const bench = new Bench((entry) => [snapshot.entry(entry)], options.node.split(' ').filter(Boolean))
+  const redis = await startRedis()
+  const parts = [`Measured on ${new Date().toISOString().slice(0, 10)}:`, describeEnvironment().map((line) => `- ${line}`).join('\n')]
+  try {
+    console.log(parts.join('\n'))
+    const load = await bench.load()
+    for (const name of names) {
+      const section = sections[name]
+      if (section === undefined) continue
+      const text = await section.run({ bench, load, quick: options.quick, redisPort: redis?.port, log: (line) => console.error(`  ${line}`) })
+      parts.push(`## ${section.title}`, text)
+      console.log(`\n## ${section.title}\n\n${text}`)
+    }
+  } finally {
+    await bench.stop()
+    redis?.stop()
+    snapshot.remove()
+  }
+  if (options.out !== undefined) writeFileSync(options.out, `${parts.join('\n\n')}\n`)
+}

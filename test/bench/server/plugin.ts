@@ -1,0 +1,50 @@
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import jambonzListen from '../../../lib/index.js'
+import { redisStore } from '../../../lib/calls/redis.js'
+import { WAV_HEADER_BYTES } from '../../../lib/recording/wav.js'
+import { WEBHOOK_SECRET } from '../load/jambonz.js'
+import type { RecordedFile, Serve } from './types.js'
+
+/** seconds: longer than any measurement, so that it only costs */
+const NEVER = 3_600
+
+/** This plugin as an application registers it, without options that make it quicker. */
+export const servePlugin: Serve = async ({ directory, redisPort, port = 0 }) => {
+  const fastify = Fastify()
+  await fastify.register(jambonzListen, {
+    webhookSecret: WEBHOOK_SECRET,
+    secret: 'shared by all instances',
+    recording: { directory },
+    ...(redisPort !== undefined && { store: redisStore(new Redis(redisPort)) })
+  })
+  const { jambonz } = fastify
+  const files: RecordedFile[] = []
+  const received = { bytes: 0 }
+
+  jambonz.webhook('/record', () => [{ verb: 'listen', actionHook: '/done' }])
+
+  jambonz.webhook('/read', () => [{ verb: 'listen', url: '/reader', actionHook: '/done' }])
+  jambonz.audio('/reader', (stream) => { stream.on('data', (audio) => { received.bytes += audio.length }) })
+
+  jambonz.webhook('/iterate', () => [{ verb: 'listen', url: '/iterator', actionHook: '/done' }])
+  jambonz.audio('/iterator', async (stream) => { for await (const audio of stream) received.bytes += (audio as Buffer).length })
+
+  jambonz.webhook('/watch', () => [{ verb: 'listen', url: '/watcher', actionHook: '/done', timeout: NEVER }])
+  jambonz.audio('/watcher', (stream) => { stream.on('audio', (audio) => { received.bytes += audio.length }) })
+
+  jambonz.webhook('/count', () => [{ verb: 'listen', url: '/counter', actionHook: '/done' }])
+  jambonz.audio('/counter', { record: false }, () => {})
+
+  jambonz.webhook('/echo', () => [{ verb: 'listen', url: '/echoer', actionHook: '/done', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 } }])
+  jambonz.audio('/echoer', { record: false }, (stream) => { stream.on('data', (audio) => { stream.write(audio) }) })
+
+  jambonz.actionHook('/done', ({ listen }) => {
+    if (listen.recording) files.push({ callSid: listen.callSid, path: listen.recording.location, header: WAV_HEADER_BYTES })
+  })
+  jambonz.statusHook('/status')
+
+  await fastify.listen({ port, host: '127.0.0.1', backlog: 4096 })
+  return { port: (fastify.server.address() as AddressInfo).port, recordings: async () => files }
+}
