@@ -9,7 +9,7 @@ import { decryptRecording } from './decrypt.js'
 import { encryptStream } from './encryptStream.js'
 import { ffmpegArguments } from './formats.js'
 import type { Encryption, Format } from './options.js'
-import { FILE_MODE } from './paths.js'
+import { FILE_MODE, hasCode } from './paths.js'
 
 const ONLY_ERRORS = ['-hide_banner', '-nostdin', '-v', 'error']
 const MAX_STDERR = 2_000
@@ -26,7 +26,8 @@ export interface Compression {
 /** Throws FST_JAMBONZ_RECORDING_FFMPEG when ffmpeg can't be run or can't make that format. Blocks: for registration. */
 export function checkFfmpeg (ffmpeg: string, format: Format): void {
   const { error, status, stderr } = spawnSync(ffmpeg, ['-hide_banner', '-v', 'error', '-f', 's16le', '-ar', '8000', '-i', 'pipe:0', ...ffmpegArguments(format), 'pipe:1'], { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 })
-  if (error) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
+  // EPIPE: it did not even listen, its status says more
+  if (error && !hasCode(error, 'EPIPE')) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
   if (status !== 0) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
 }
 
