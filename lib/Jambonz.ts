@@ -9,6 +9,9 @@ import type { Runtime } from './Runtime.js'
 import type { NoUnknownProperties } from './verbs/index.js'
 import type { ActionHookHandler, HookRouteOptions, StatusHandler, WebhookHandler, WebhookRouteOptions } from './webhook/types.js'
 
+/** ms that the actionHook of a listen which was drained may take to come */
+const HOOK_PATIENCE = 3_000
+
 /** `fastify.jambonz`, as seen from one Fastify instance: the routes it adds have that instance's prefix and hooks. */
 export class Jambonz {
   readonly #instance: FastifyInstance
@@ -65,17 +68,20 @@ export class Jambonz {
   audio (path: string, handler: AudioHandler): this
   audio (path: string, options: AudioRouteOptions, handler: AudioHandler): this
   audio (path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
-    const [{ record = true }, handler] = withOptions(rest)
-    registerAudio(this.#instance, this.#runtime, path, { path: this.#instance.prefix + path, record, handler })
+    const [{ record = true, paced = false }, handler] = withOptions(rest)
+    registerAudio(this.#instance, this.#runtime, path, { path: this.#instance.prefix + path, record, paced, handler })
     return this
   }
 
   /**
    * Takes no new streams (503), lets the live ones end for `timeoutMs` (default 0), then ends the rest, so that
-   * jambonz calls their actionHooks. Resolves when every recording is final. `fastify.close()` does it too.
+   * jambonz calls their actionHooks. Resolves when every recording is final and those hooks have come. To be awaited
+   * before `fastify.close()`, which ends what is live as well, but answers hooks with 503.
+   * `handover`: listens in the foreground don't end, but go on at once on another instance, which takes their next
+   * socket: for several instances with one store and one `secret`.
    */
-  drain (timeoutMs = 0): Promise<void> {
-    return this.#runtime.sessions.drain(timeoutMs)
+  drain (timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
+    return this.#runtime.sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
   }
 
   /** Counters of this instance, in Prometheus' text format. */

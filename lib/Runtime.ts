@@ -3,6 +3,7 @@ import type { AudioRoutes } from './audio/AudioRoutes.js'
 import type { Sessions } from './audio/Sessions.js'
 import type { Calls } from './calls/Calls.js'
 import type { Correlator } from './calls/Correlator.js'
+import type { Handover } from './calls/Handover.js'
 import type { Metrics } from './Metrics.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
@@ -15,6 +16,7 @@ export interface Runtime {
   readonly logger: FastifyBaseLogger
   readonly calls: Calls
   readonly correlator: Correlator
+  readonly handover: Handover
   readonly audioRoutes: AudioRoutes
   readonly sessions: Sessions
   readonly metrics: Metrics

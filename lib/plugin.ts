@@ -9,6 +9,7 @@ import { AudioRoutes } from './audio/AudioRoutes.js'
 import { Sessions } from './audio/Sessions.js'
 import { Calls } from './calls/Calls.js'
 import { Correlator } from './calls/Correlator.js'
+import { Handover } from './calls/Handover.js'
 import type { Call, Listen } from './calls/schema.js'
 import { Jambonz } from './Jambonz.js'
 import { Metrics } from './Metrics.js'
@@ -44,7 +45,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
   fastify.decorateRequest('listen')
 
   // Before @fastify/websocket, whose own preClose closes every socket on the spot.
-  fastify.addHook('preClose', () => runtime.sessions.drain(0))
+  fastify.addHook('preClose', () => runtime.sessions.drain({ timeoutMs: 0, handover: false, hookPatience: 0 }))
   fastify.addHook('onClose', async () => {
     await runtime.recordings?.close()
     await options.store.close()
@@ -58,7 +59,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
     })
   }
   await fastify.register(async (scope) => {
-    registerAudio(scope, runtime, options.audioPath, { path: runtime.audioPath, record: true, handler: undefined })
+    registerAudio(scope, runtime, options.audioPath, { path: runtime.audioPath, record: true, paced: false, handler: undefined })
     registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
   }, { prefix: options.prefix })
 
@@ -73,9 +74,10 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
 async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
-  const { store, callTtl, recording, secret } = options
+  const { store, callTtl, recording, secret, auth } = options
   const calls = new Calls(store)
   const sessions = new Sessions()
+  const hookPaths = new Set<string>()
   const correlator = new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) })
   await store.start({ callTtl, instance, logger, lost: (call, listenId) => correlator.lost(call, listenId) })
   return {
@@ -85,10 +87,11 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     calls,
     sessions,
     correlator,
+    handover: new Handover({ store, correlator, auth, hookPaths }),
     metrics: new Metrics(calls, sessions, store),
     audioRoutes: new AudioRoutes(),
     recordings: recording && createRecordings(recording, { logger, instance }),
-    hookPaths: new Set(),
+    hookPaths,
     audioPath: options.prefix + options.audioPath,
     defaultHookPath: options.prefix + hookPath(options.audioPath)
   }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { ERR_UNKNOWN_LISTEN } from '../lib/errors.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
@@ -19,7 +19,7 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
     const route = {
       ...routeOptions,
       url: path,
-      preHandler: [(request: FastifyRequest) => finish(runtime, request), ...[routeOptions.preHandler ?? []].flat()],
+      preHandler: [(request: FastifyRequest, reply: FastifyReply) => finish(runtime, request, reply), ...[routeOptions.preHandler ?? []].flat()],
       ...verbRoute(runtime, handler, routeOptions)
     }
     const response = { 200: AnswerSchema }
@@ -28,8 +28,8 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
   })
 }
 
-async function finish (runtime: Runtime, request: FastifyRequest): Promise<void> {
-  const { correlator } = runtime
+async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const { correlator, handover } = runtime
   const payload = request.body as ListenHook | undefined
   const named = (request.query as { listen?: unknown }).listen
   const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
@@ -39,9 +39,13 @@ async function finish (runtime: Runtime, request: FastifyRequest): Promise<void>
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
   const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
   if (finished === undefined && call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
-  request.call = finished?.call ?? call
-  request.listen = finished?.listen
-  request.log = request.log.child({ callSid: request.call?.callSid, ...(finished && { listenId }) })
+  const goesOn = finished && await handover.goOn(finished, payload?.call_status)
+  request.call = goesOn?.call ?? call
+  request.listen = goesOn?.listen
+  request.log = request.log.child({ callSid: request.call?.callSid, ...(goesOn && { listenId }) })
+  if (goesOn?.verbs === undefined) return
+  request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
+  return reply.send(goesOn.verbs)
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

@@ -26,9 +26,10 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     const claims = new WeakMap<FastifyRequest, Correlated>()
 
     scope.addHook('onRequest', async (request) => {
-      checkCapacity(runtime)
       const { token } = request.params as { token?: string }
       const listenId = token === undefined ? undefined : verifyToken(options.secret, route.path, token)
+      if (listenId !== undefined && runtime.sessions.handingOver) await runtime.handover.refuse(listenId)
+      checkCapacity(runtime)
       if (token !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
       checkSubprotocol(request.headers['sec-websocket-protocol'])
       if (listenId !== undefined && request.ws) claims.set(request, await claim(runtime, listenId))

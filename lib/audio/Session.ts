@@ -2,7 +2,8 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlated } from '../calls/Correlator.js'
 import { callFieldsOfMetadata } from '../webhook/payload.js'
-import type { Listen } from '../calls/schema.js'
+import type { Listen, ListenSegment } from '../calls/schema.js'
+import { lengthLeft, withSegment } from '../calls/segments.js'
 import type { Recorder, RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
@@ -11,7 +12,7 @@ import { AudioStream, watchEndConditions, type StreamEnd } from './index.js'
 
 const INTERNAL_ERROR = 1011
 
-export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'recordings' | 'instance'> {
+export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'handover' | 'recordings' | 'instance'> {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -29,6 +30,8 @@ export class Session {
   readonly #deps: SessionDeps
   #logger: FastifyBaseLogger
   #recorder?: Recorder
+  #startedAt?: string
+  #handsOver = false
   // Writes of one listen, in order.
   #writes: Promise<unknown> = Promise.resolve()
 
@@ -38,13 +41,36 @@ export class Session {
     this.#logger = claimed ? deps.logger.child({ callSid: claimed.call.callSid, listenId: claimed.listen.id }) : deps.logger
     this.stream = new AudioStream({
       socket,
-      ...claimed,
+      ...(claimed && { call: claimed.call, listen: nextSocketOf(claimed.listen) }),
       identify: (metadata) => this.#identify(metadata),
       begin: (stream) => this.#begin(stream),
       limits: deps.options.limits,
       logger: this.#logger
     })
     this.over = this.stream.done.then((end) => this.#end(end))
+  }
+
+  /**
+   * Ends the socket so that another instance goes on with the listen. False where none can: then nothing is done.
+   */
+  handOver (): boolean {
+    const { stream } = this
+    if (stream.listen === undefined || !this.#deps.handover.possible(stream.call, stream.listen)) return false
+    this.#handsOver = true
+    stream.stop('drained')
+    return true
+  }
+
+  /** Ends the listen so that jambonz calls its actionHook. */
+  stop (): void {
+    this.stream.stop('drained')
+  }
+
+  /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
+  async hooked (ms: number): Promise<void> {
+    const { listen } = this.stream
+    // `config` has no hook of ours.
+    if (listen !== undefined && listen.nested !== 'config') await this.#deps.handover.hooked(listen, ms)
   }
 
   async #identify (metadata: Record<string, unknown> | undefined): Promise<Correlated> {
@@ -57,10 +83,11 @@ export class Session {
     const { listen, metadata } = stream
     this.#logger = this.#deps.logger.child({ callSid: stream.callSid, listenId: listen.id })
     const leg = metadata?.callSid
+    this.#startedAt = new Date().toISOString()
     const started: Partial<Listen> = {
       state: 'streaming',
       connected: true,
-      startedAt: new Date().toISOString(),
+      startedAt: listen.startedAt ?? this.#startedAt,
       instance,
       path: route.path,
       mixType: stream.mixType,
@@ -79,6 +106,7 @@ export class Session {
       stream.recording = this.#recorder
       stream.addSink(this.#recorder, { live: false })
     }
+    stream.paced = route.paced
     watchEndConditions(stream, { silenceLevel: options.silenceLevel })
     correlator.emit('stream', stream)
     this.#handle(stream)
@@ -101,27 +129,40 @@ export class Session {
     const { stream } = this
     // A socket that never said which listen it is for has nothing to end.
     if (stream.listen === undefined) return
+    const handsOver = this.#handsOver && end.reason === 'drained'
+    const endedAt = new Date().toISOString()
+    const segment = { instance: this.#deps.instance, ...(this.#startedAt && { startedAt: this.#startedAt }), endedAt, audio: stream.counts }
     const ended: Partial<Listen> = {
       state: 'ended',
       connected: true,
       endReason: end.reason,
-      endedAt: new Date().toISOString(),
-      audio: stream.counts,
+      endedAt,
+      ...(stream.listen.segments === undefined ? { audio: stream.counts } : withSegment(stream.listen, segment)),
       ...(stream.digits !== undefined && { digits: stream.digits })
     }
-    const final = { ...ended, ...await this.#finishRecording({ ...stream.listen, ...ended }) }
+    const saved = await this.#finishRecording({ ...stream.listen, ...ended }, handsOver)
+    if (handsOver && await this.#give(segment, { connected: true, ...saved })) return
+    const final = { ...ended, ...saved }
     const written = await this.#write(stream.listen, final)
     const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
     this.#logger.info({ endReason: end.reason, ...listen.audio, ...(end.error && { err: end.error }) }, 'listen ended')
     correlator.emit('listenEnded', listen, call)
   }
 
+  /** False when the listen has ended in the meantime. */
+  async #give (segment: ListenSegment, fields: Partial<Listen>): Promise<boolean> {
+    const given = await this.#enqueue(() => this.#deps.handover.give(this.stream.listen, segment, fields))
+    if (given === undefined) return false
+    this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
+    return true
+  }
+
   /** What failed was told when it failed; what could be saved of it is the recording all the same. */
-  async #finishRecording (listen: Listen): Promise<Pick<Listen, 'recording' | 'recordingError'>> {
+  async #finishRecording (listen: Listen, goesOn: boolean): Promise<Pick<Listen, 'recording' | 'recordingError'>> {
     if (this.#recorder === undefined) return {}
     try {
       const recording = await this.#recorder.finish(listen)
-      this.#deps.correlator.emit('recording', recording, { ...listen, recording })
+      if (!goesOn) this.#deps.correlator.emit('recording', recording, { ...listen, recording })
       return { recording }
     } catch (err) {
       const { message, recording } = err as RecordingError
@@ -142,4 +183,10 @@ export class Session {
     this.#writes = written
     return written
   }
+}
+
+/** What is left of a listen that had a socket before: jambonz was asked for no more. */
+function nextSocketOf (listen: Listen): Listen {
+  const left = listen.segments && lengthLeft(listen)
+  return left === undefined ? listen : { ...listen, maxLength: left }
 }

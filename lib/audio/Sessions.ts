@@ -1,13 +1,32 @@
 import type { Session } from './Session.js'
 
+/** Listens on their way to other instances at once: the fewer, the shorter each of them is interrupted. */
+const HANDOVERS_AT_ONCE = 10
+export interface DrainOptions {
+  /** ms that live streams are given to end by themselves */
+  timeoutMs: number
+  /** let other instances go on with the streams */
+  handover: boolean
+  /** ms that the actionHook of a stream which we ended may take to come */
+  hookPatience: number
+}
+
 /** The live sockets of this instance. */
 export class Sessions {
   readonly #sessions = new Set<Session>()
   #sealed = false
+  #handingOver = false
+  // Nobody is given time any more.
+  #ending = false
 
   /** true once `drain()` has begun: no new stream is taken. */
   get sealed (): boolean {
     return this.#sealed
+  }
+
+  /** true where other instances go on with what this one no longer takes. */
+  get handingOver (): boolean {
+    return this.#handingOver
   }
 
   get size (): number {
@@ -17,6 +36,9 @@ export class Sessions {
   add (session: Session): void {
     this.#sessions.add(session)
     session.over.finally(() => this.#sessions.delete(session))
+    // It was let in before the drain, and has come to its upgrade since.
+    if (this.#handingOver && session.handOver()) return
+    if (this.#ending) session.stop()
   }
 
   /** Reads at once what the listen's socket holds. */
@@ -27,26 +49,44 @@ export class Sessions {
   }
 
   /**
-   * Takes no new streams, gives the live ones `timeoutMs` to end by themselves, then ends them so that jambonz calls
-   * their actionHooks. Resolves when every recording is final.
+   * Takes no new streams; hands over those that can be, where that is wanted; gives the others `timeoutMs` to end by
+   * themselves, then ends them so that jambonz calls their actionHooks. Resolves when every recording is final and the
+   * hooks have come, here or elsewhere.
    */
-  async drain (timeoutMs: number): Promise<void> {
+  async drain ({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
     this.#sealed = true
-    if (timeoutMs > 0) await this.#allOver(timeoutMs)
-    for (const { stream } of this.#sessions) stream.stop('drained').catch(() => {})
-    await Promise.all(Array.from(this.#sessions, ({ over }) => over))
+    this.#handingOver ||= handover
+    const handed = handover ? await this.#handOver() : []
+    if (timeoutMs > 0) await withinMs(timeoutMs, this.#allOver())
+    this.#ending = true
+    const ended = Array.from(this.#sessions)
+    for (const session of ended) session.stop()
+    await this.#allOver()
+    if (hookPatience > 0) await Promise.all([...handed, ...ended].map((session) => session.hooked(hookPatience)))
   }
 
-  async #allOver (timeoutMs: number): Promise<void> {
-    const { promise, resolve } = withResolvers()
-    const timer = setTimeout(resolve, timeoutMs)
-    await Promise.race([promise, Promise.all(Array.from(this.#sessions, ({ over }) => over))])
-    clearTimeout(timer)
+  async #handOver (): Promise<Session[]> {
+    const waiting = Array.from(this.#sessions)
+    const handed: Session[] = []
+    await Promise.all(Array.from({ length: HANDOVERS_AT_ONCE }, async () => {
+      for (let session = waiting.pop(); session !== undefined; session = waiting.pop()) {
+        if (!session.handOver()) continue
+        handed.push(session)
+        await session.over
+      }
+    }))
+    return handed
+  }
+
+  /** Those that come meanwhile included. */
+  async #allOver (): Promise<void> {
+    while (this.#sessions.size > 0) await Promise.all(Array.from(this.#sessions, ({ over }) => over))
   }
 }
 
-function withResolvers (): { promise: Promise<void>, resolve: () => void } {
-  let resolve!: () => void
-  const promise = new Promise<void>((_resolve) => { resolve = _resolve })
-  return { promise, resolve }
+async function withinMs (ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
 }

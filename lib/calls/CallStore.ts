@@ -31,6 +31,11 @@ export interface Claim {
   call: Call
 }
 
+export interface Reopened {
+  reopened: boolean
+  call: Call
+}
+
 export interface StoreContext {
   /** ms a call is kept after its last event; one with a listen that streams is kept until that ends */
   callTtl: number
@@ -72,8 +77,13 @@ export interface CallStore {
    */
   claim (callSid: string, listenId: string): Promise<Claim>
   /**
-   * Resolves with the call as soon as the listen has `state: 'ended'`, or as it stands after `timeoutMs`; at once
-   * when the call is unknown.
+   * Writes the fields, and makes the listen claimable once more: `state: 'expected'`, no `instance`. For the instance
+   * that holds it, when its socket is handed over to another. Not done, and nothing written, when it has ended.
+   */
+  reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened>
+  /**
+   * Resolves with the call as soon as the listen has `state: 'ended'` or has been reopened, or as it stands after
+   * `timeoutMs`; at once when the call is unknown.
    */
   ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined>
   /** How well the store can be reached. A store without it always can. */

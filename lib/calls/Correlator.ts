@@ -3,6 +3,7 @@ import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import type { CallEventMap, Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
 import { callSidOf, createListenId } from './listenId.js'
+import { isOffered, isOpenAgain, newListen } from './patch.js'
 import type { Call, Listen } from './schema.js'
 
 /** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
@@ -53,14 +54,35 @@ export class Correlator {
 
   async #endCall (callSid: string, fields: NonNullable<CallPatch['call']>): Promise<Call> {
     const { first, call } = await this.#deps.store.end(callSid, { call: fields })
-    if (first) this.emit('callEnded', call)
-    return call
+    if (!first) return call
+    let last = call
+    // A listen that was handed over while the caller hung up: nobody will open its socket any more.
+    for (const listen of call.listens.filter(isOpenAgain)) last = (await this.conclude(listen)).call
+    this.emit('callEnded', last)
+    return last
   }
 
-  /** The listens of an answer, written before it leaves: their sockets may open on any instance at once. */
-  async expect (callSid: string, listens: readonly Listen[]): Promise<void> {
+  /** Ends a listen whose socket, or whose next one, never came. */
+  async conclude (listen: Listen, fields: Partial<Listen> = {}): Promise<Correlated> {
+    const ended = await this.write(listen, {
+      ...fields,
+      state: 'ended',
+      endReason: listen.segments === undefined ? 'notConnected' : 'drained',
+      endedAt: listen.segments?.at(-1)?.endedAt ?? new Date().toISOString()
+    })
+    if (ended.listen.recording) this.emit('recording', ended.listen.recording, ended.listen)
+    this.emit('listenEnded', ended.listen, ended.call)
+    return ended
+  }
+
+  /**
+   * The listens of an answer, written before it leaves: their sockets may open on any instance at once.
+   * `application`: all its verbs, should one of them be handed over.
+   */
+  async expect (callSid: string, listens: readonly Listen[], application: unknown[] | undefined): Promise<void> {
     if (listens.length === 0) return
     await this.#deps.store.update(callSid, {
+      call: { application },
       listens: Object.fromEntries(listens.map(({ id, ...fields }) => [id, fields]))
     })
   }
@@ -128,21 +150,39 @@ export class Correlator {
    * is final, on whichever instance, for at most HOOK_WAIT. undefined when no such listen is known.
    */
   async finished (listenId: string, report: HookReport, hasPayload: boolean): Promise<Correlated | undefined> {
-    const { store, nudge } = this.#deps
     const callSid = callSidOf(listenId)
-    let call = callSid === undefined ? undefined : await store.get(callSid)
-    let listen = call?.listens.find(({ id }) => id === listenId)
-    if (callSid === undefined || call === undefined || listen === undefined) return undefined
+    const found = callSid === undefined ? undefined : await this.#find(callSid, listenId)
+    if (found === undefined) return undefined
+    const { listen } = await this.#settled(found, hasPayload && report.duration !== undefined)
+    const fields = hookFields(listen, report)
+    const said = this.#available || (hasPayload && report.duration === undefined)
+    return listen.state === 'expected' && said && !isOffered(listen)
+      ? await this.conclude(listen, fields)
+      : await this.write(listen, fields)
+  }
 
-    const mayYetConnect = listen.instance !== undefined || (hasPayload && report.duration !== undefined)
-    if (listen.state !== 'ended' && mayYetConnect) {
-      nudge(listenId)
-      call = await store.ended(callSid, listenId, HOOK_WAIT) ?? call
-      listen = call.listens.find(({ id }) => id === listenId) ?? listen
-    }
-    const patch = hookFields(listen, report)
-    if (Object.keys(patch).length === 0) return { call, listen }
-    return await this.write(listen, patch)
+  get #available (): boolean {
+    return this.#deps.store.health?.().available ?? true
+  }
+
+  /** While the store is away its instance may be the one that knows the listen; it tells as soon as it can. */
+  async #find (callSid: string, listenId: string): Promise<Correlated | undefined> {
+    const { store } = this.#deps
+    let call = await store.get(callSid)
+    let listen = listenIn(call, listenId)
+    if (call === undefined || listen !== undefined || this.#available) return call && listen && { call, listen }
+    call = await store.ended(callSid, listenId, HOOK_WAIT) ?? call
+    listen = listenIn(call, listenId) ?? newListen(callSid, listenId)
+    return { call, listen }
+  }
+
+  async #settled ({ call, listen }: Correlated, connected: boolean): Promise<Correlated> {
+    const { store, nudge } = this.#deps
+    const mayYetConnect = listen.instance !== undefined || connected
+    if (listen.state === 'ended' || isOffered(listen) || !mayYetConnect) return { call, listen }
+    nudge(listen.id)
+    const then = await store.ended(call.callSid, listen.id, HOOK_WAIT) ?? call
+    return { call: then, listen: listenIn(then, listen.id) ?? listen }
   }
 
   /** The store has ended a listen whose instance died. */
@@ -171,17 +211,20 @@ export class Correlator {
 }
 
 function hookFields (listen: Listen, { digits, duration }: HookReport): Partial<Listen> {
-  const neverCame = listen.state === 'expected'
   return {
+    hookedAt: new Date().toISOString(),
     ...(digits !== undefined && { digits }),
     ...(duration !== undefined && { reportedDuration: duration }),
-    ...(digits !== undefined && listen.endReason === 'closed' && { endReason: 'finishOnKey' as const }),
-    ...(neverCame && { state: 'ended' as const, endReason: 'notConnected' as const, endedAt: new Date().toISOString() })
+    ...(digits !== undefined && listen.endReason === 'closed' && { endReason: 'finishOnKey' as const })
   }
 }
 
+function listenIn (call: Call | undefined, listenId: string): Listen | undefined {
+  return call?.listens.find(({ id }) => id === listenId)
+}
+
 function correlated (call: Call, listenId: string): Correlated {
-  const listen = call.listens.find(({ id }) => id === listenId)
+  const listen = listenIn(call, listenId)
   if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
   return { call, listen }
 }

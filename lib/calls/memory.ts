@@ -1,7 +1,7 @@
-import type { CallPatch, CallStore, Claim, Ended, StoreContext, StoreHealth, Updated } from './CallStore.js'
+import type { CallPatch, CallStore, Claim, Ended, Reopened, StoreContext, StoreHealth, Updated } from './CallStore.js'
 import { Endings } from './Endings.js'
-import { applyPatch, asJson, hasEnded, isClaimed, newCall } from './patch.js'
-import type { Call } from './schema.js'
+import { applyPatch, asJson, hasEnded, isClaimed, isSettled, newCall, reopenListen } from './patch.js'
+import type { Call, Listen } from './schema.js'
 
 export interface MemoryStoreOptions {
   /** the oldest calls are forgotten beyond this number; default 10,000 */
@@ -65,9 +65,18 @@ class MemoryStore implements CallStore {
     return { claimed: true, call: this.#write(callSid, { listens: { [listenId]: { instance: this.#context.instance } } }) }
   }
 
+  async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
+    const before = this.#live(callSid)
+    if (before && hasEnded(before, listenId)) return { reopened: false, call: before }
+    const call = reopenListen(this.#write(callSid, { listens: { [listenId]: fields } }), listenId)
+    this.#keep(callSid, call)
+    this.#endings.signal(callSid, listenId)
+    return { reopened: true, call }
+  }
+
   async ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined> {
     const call = this.#live(callSid)
-    if (call === undefined || hasEnded(call, listenId)) return call
+    if (call === undefined || isSettled(call, listenId)) return call
     const waiter = this.#endings.waiter(callSid, listenId)
     await waiter.wait(timeoutMs)
     waiter.close()

@@ -54,8 +54,36 @@ function patchListens (call: Call, patches: NonNullable<CallPatch['listens']>, n
   })
 }
 
+/** The call with the listen to be claimed once more. */
+export function reopenListen (call: Call, listenId: string): Call {
+  return freezeCall({
+    ...call,
+    listens: call.listens.map((listen) => {
+      if (listen.id !== listenId) return listen
+      const { instance, ...fields } = listen
+      return { ...fields, state: 'expected' }
+    })
+  })
+}
+
 export function hasEnded (call: Call, listenId: string): boolean {
   return call.listens.find(({ id }) => id === listenId)?.state === 'ended'
+}
+
+/** Its socket was handed over, and the next one has not come. */
+export function isOpenAgain (listen: Listen): boolean {
+  return listen.state === 'expected' && listen.instance === undefined && listen.segments !== undefined
+}
+
+/** Its first or next socket has not come, and jambonz is asked for it once more. */
+export function isOffered (listen: Listen): boolean {
+  return isOpenAgain(listen) || (listen.state === 'expected' && listen.refused === true)
+}
+
+/** Nothing more comes of the socket it had. */
+export function isSettled (call: Call, listenId: string): boolean {
+  const listen = call.listens.find(({ id }) => id === listenId)
+  return listen !== undefined && (listen.state === 'ended' || isOpenAgain(listen))
 }
 
 /** A socket has had the listen, or none will. */

@@ -39,6 +39,15 @@ export const RecordingSchema = Type.Object({
 }, { additionalProperties: true })
 export type Recording = Static<typeof RecordingSchema>
 
+/** What one socket of a listen brought, where it was handed over from one instance to another. */
+export const ListenSegmentSchema = Type.Object({
+  instance: Type.Optional(Type.String({ description: 'the instance that held the socket' })),
+  startedAt: Type.Optional(IsoTime),
+  endedAt: IsoTime,
+  audio: AudioCountsSchema
+})
+export type ListenSegment = Static<typeof ListenSegmentSchema>
+
 /** One listen of a call, from the verb that asked for it to the hook that ended it. Plain JSON. */
 export const ListenSchema = Type.Object({
   id: Type.String(),
@@ -69,7 +78,11 @@ export const ListenSchema = Type.Object({
   recordingError: Type.Optional(Type.String({ description: 'why there is no (whole) recording' })),
   digits: Type.Optional(Type.String()),
   reportedDuration: Type.Optional(Type.Number({ description: 'whole seconds, as the actionHook says' })),
-  instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' }))
+  instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' })),
+  segments: Type.Optional(Type.Array(ListenSegmentSchema, { description: 'the sockets it had, in order, where it was handed over: `audio` counts them all' })),
+  offers: Type.Optional(Type.Integer({ minimum: 1, description: 'answers that asked jambonz for its next socket' })),
+  refused: Type.Optional(Type.Boolean({ description: 'an instance that hands its listens over refused the socket' })),
+  hookedAt: Type.Optional(Type.String({ description: 'ISO 8601, UTC: when its actionHook came last' }))
 })
 export type Listen = Static<typeof ListenSchema>
 
@@ -87,6 +100,7 @@ export const CallSchema = Type.Object({
   customerData: Type.Optional(Type.Unknown()),
   data: Type.Record(Type.String(), Type.Unknown(), { description: 'the application\'s own, written with `calls.update()`' }),
   listens: Type.Array(ListenSchema),
+  application: Type.Optional(Type.Array(Type.Unknown(), { description: 'the verbs last answered that listen, without credentials: what a listen that is handed over goes on with' })),
   createdAt: IsoTime,
   updatedAt: IsoTime,
   endedAt: Type.Optional(IsoTime)

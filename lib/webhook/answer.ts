@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { signToken } from '../audio/path.js'
+import { applicationOf } from '../calls/application.js'
 import { createListenId } from '../calls/listenId.js'
 import type { Call } from '../calls/schema.js'
 import { ERR_AUDIO_ROUTE } from '../errors.js'
@@ -13,7 +14,7 @@ const ABSOLUTE = /^(?:https?|wss?):\/\//i
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
 export async function answer (runtime: Runtime, request: FastifyRequest, call: Call, result: HandlerResult): Promise<object[]> {
   const { verbs, listens } = prepareVerbs(result, verbContext(runtime, request, call))
-  await runtime.correlator.expect(call.callSid, listens)
+  await runtime.correlator.expect(call.callSid, listens, applicationOf(verbs, runtime.options.auth))
   return verbs
 }
 

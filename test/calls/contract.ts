@@ -138,6 +138,25 @@ export function storeContract (t: Test, open: OpenStores): void {
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
+  t.test('a reopened listen is there to be claimed once more, and who waited for its end is told', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    await a.update(callSid, { listens: { l1: { state: 'streaming', connected: true } } })
+    const waiting = b.ended(callSid, 'l1', 60_000)
+    const segments = [{ instance: 'a', endedAt: '2026-01-01T00:00:00.000Z', audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 } }]
+    t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
+    const open1 = listenOf(await waiting, 'l1')
+    t.match(open1, { state: 'expected', connected: true, segments })
+    t.notOk('instance' in open1!)
+    t.strictSame(listenOf(await b.ended(callSid, 'l1', 60_000), 'l1'), open1, 'nor is it waited for')
+    const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
+    t.equal(claims.filter(({ claimed }) => claimed).length, 1)
+    await b.update(callSid, { listens: { l1: { state: 'ended' } } })
+    t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
+    t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
+  })
+
   t.test('a call ends once: of many ends one is the first', async (t) => {
     const stores = await open(t)
     const callSid = newSid()

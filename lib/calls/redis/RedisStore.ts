@@ -1,11 +1,11 @@
-import type { CallPatch, CallStore, Claim, Ended, StoreContext, StoreHealth, Updated } from '../CallStore.js'
+import type { CallPatch, CallStore, Claim, Ended, Reopened, StoreContext, StoreHealth, Updated } from '../CallStore.js'
 import { Endings } from '../Endings.js'
-import { hasEnded } from '../patch.js'
-import type { Call } from '../schema.js'
+import { isSettled } from '../patch.js'
+import type { Call, Listen } from '../schema.js'
 import { CallIndex } from './CallIndex.js'
 import type { RedisClient } from './client.js'
 import { Clock } from './Clock.js'
-import { endedListens, fieldsOf, listenField, REMOVED } from './fields.js'
+import { fieldsOf, IS_ENDED, listenField, REMOVED, removedField, settledListens, type Field } from './fields.js'
 import { Instances } from './Instances.js'
 import { Keys, parseListenName } from './keys.js'
 import { Away, Link } from './Link.js'
@@ -24,8 +24,6 @@ export interface RedisStoreSettings {
 
 /** ms between two looks of somebody who waits, should the message get lost */
 const LOOK_INTERVAL = 1_000
-
-export const IS_ENDED = JSON.stringify('ended')
 
 /** What a started store is made of. */
 export interface Parts {
@@ -128,14 +126,24 @@ export class RedisStore implements CallStore {
     return { claimed: applied, call }
   }
 
+  async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
+    const removed = removedField(listenId, 'instance', this.#parts.clock.next())
+    const { applied, call } = await this.#change(callSid, { listens: { [listenId]: { ...fields, state: 'expected' } } }, [
+      { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
+    ], [removed])
+    return { reopened: applied, call }
+  }
+
   async ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined> {
-    const waiter = this.#parts.endings.waiter(callSid, listenId)
+    const { endings, link } = this.#parts
+    const waiter = endings.waiter(callSid, listenId)
     const deadline = Date.now() + timeoutMs
     try {
       for (;;) {
         const call = await this.get(callSid)
         const left = deadline - Date.now()
-        if (call === undefined || hasEnded(call, listenId) || left <= 0 || this.#closed) return call
+        const settled = call === undefined ? link.available : isSettled(call, listenId)
+        if (settled || left <= 0 || this.#closed) return call
         await waiter.wait(Math.min(left, LOOK_INTERVAL))
       }
     } finally {
@@ -157,12 +165,12 @@ export class RedisStore implements CallStore {
     if (local.pending > 0) context.logger.error({ calls: local.pending }, 'the store was away to the end: what waited to be written is lost')
   }
 
-  async #change (callSid: string, patch: CallPatch, guards: Guard[] = []): Promise<Outcome> {
+  async #change (callSid: string, patch: CallPatch, guards: Guard[] = [], more: Field[] = []): Promise<Outcome> {
     const { clock, endings, instances } = this.#parts
-    const change = { fields: fieldsOf(callSid, patch, clock.next()), guards }
+    const change = { fields: [...fieldsOf(callSid, patch, clock.next()), ...more], guards }
     const outcome = await this.#write(callSid, change)
     if (outcome.applied) {
-      for (const listenId of endedListens(change.fields)) {
+      for (const listenId of settledListens(change.fields)) {
         endings.signal(callSid, listenId)
         if (instances.release(callSid, listenId)) this.#erase(callSid, listenId)
       }

@@ -1,8 +1,8 @@
 import { inBatches } from './CallIndex.js'
-import { fieldsOf, listenField, type Field } from './fields.js'
+import { fieldsOf, IS_ENDED, listenField, type Field } from './fields.js'
 import type { Beat } from './Instances.js'
 import { Away, isRefusal } from './Link.js'
-import { IS_ENDED, type Parts } from './RedisStore.js'
+import type { Parts } from './RedisStore.js'
 import { writeCall, type Written } from './writeCall.js'
 
 /** ms before the last beat that the store still knows of: what was written then is told again. */

@@ -19,6 +19,10 @@ export const DEFAULT = 0
 /** in the place of JSON: the field was there, and is no more */
 export const REMOVED = ''
 const PLACE = '#'
+const STATE = ':state'
+const INSTANCE = ':instance'
+/** the JSON of a listen's state */
+export const IS_ENDED = '"ended"'
 
 /** The fields of a patch. Throws FST_JAMBONZ_CALL_DATA. */
 export function fieldsOf (callSid: string, patch: CallPatch, version: number): Field[] {
@@ -113,7 +117,17 @@ function byPlace ({ place: a }: Placed, { place: b }: Placed): number {
   return a[0] - b[0] || a[1] - b[1]
 }
 
-/** The listens that these fields end. */
-export function endedListens (fields: readonly Field[]): string[] {
-  return fields.flatMap(({ name, json }) => name.startsWith('l:') && name.endsWith(':state') && json === '"ended"' ? [name.slice(2, -':state'.length)] : [])
+/** The field of a listen that is no more; `instance` is all that ever goes. */
+export function removedField (id: string, name: 'instance', version: number): Field {
+  return { name: listenField(id, name), version, json: REMOVED }
+}
+
+/** The listens that these fields end, or open again. */
+export function settledListens (fields: readonly Field[]): string[] {
+  return fields.flatMap(({ name, json }) => {
+    if (!name.startsWith('l:')) return []
+    const ends = name.endsWith(STATE) && json === IS_ENDED
+    const opens = name.endsWith(INSTANCE) && json === REMOVED
+    return ends || opens ? [name.slice(2, name.lastIndexOf(':'))] : []
+  })
 }

@@ -1,6 +1,6 @@
 import type { RedisCommands } from './client.js'
 import type { Clock } from './Clock.js'
-import { endedListens, type Field } from './fields.js'
+import { settledListens, type Field } from './fields.js'
 import { listenName, type Keys } from './keys.js'
 import type { Change } from './LocalCalls.js'
 import { run, WRITE } from './scripts.js'
@@ -35,7 +35,7 @@ export async function writeCall (redis: RedisCommands, callSid: string, { fields
 }
 
 async function write (redis: RedisCommands, callSid: string, { fields, guards }: Change, { keys, clock, ttl, fresh }: WriteOptions): Promise<Written> {
-  const messages = endedListens(fields).map((listenId) => listenName(callSid, listenId))
+  const messages = settledListens(fields).map((listenId) => listenName(callSid, listenId))
   const sent = performance.now()
   const [applied, created, micros, stored] = await run(redis, WRITE, keys.call(callSid), [
     String(Math.ceil(ttl)), String(fresh * 1_000), keys.ended, String(guards.length), String(messages.length),

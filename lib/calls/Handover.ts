@@ -1,0 +1,84 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Credentials } from '../verbs/index.js'
+import { isFinal } from '../webhook/payload.js'
+import { hookOf, verbsToGoOn } from './application.js'
+import type { CallStore } from './CallStore.js'
+import type { Correlated, Correlator } from './Correlator.js'
+import { callSidOf } from './listenId.js'
+import { isOffered } from './patch.js'
+import type { Call, Listen, ListenSegment } from './schema.js'
+import { withSegment } from './segments.js'
+
+/** Answers in vain: each may lead to an instance that is going, too. */
+const MAX_IN_VAIN = 8
+/** ms, for each of them, for the load balancer to notice */
+const DELAY = 50
+/** ms between two looks for a hook that another instance may have had */
+const HOOK_LOOK = 100
+
+export interface HandoverDeps {
+  store: CallStore
+  correlator: Correlator
+  auth: Credentials | undefined
+  /** whole paths of the application's actionHooks */
+  hookPaths: ReadonlySet<string>
+}
+
+/**
+ * Takes listens from an instance that is going to the others: their socket is closed, so that jambonz calls their
+ * actionHook, and that is answered with the same listen once more. jambonz opens its socket anew, and the load
+ * balancer leads it to an instance that stays.
+ */
+export class Handover {
+  readonly #deps: HandoverDeps
+
+  constructor (deps: HandoverDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Only a listen whose hook comes to us and whose reply counts: not one nested in `dial` (jambonz ignores the
+   * reply) or `config` (the reply replaces what the caller hears; feature-server lib/tasks/listen.js).
+   */
+  possible (call: Call, listen: Listen): boolean {
+    const hook = hookOf(call, listen.id)
+    return hook?.startsWith('/') === true && this.#deps.hookPaths.has(hook.replace(/[?#].*$/, '')) &&
+      listen.nested === undefined && verbsToGoOn(call, listen, undefined) !== undefined
+  }
+
+  /** The listen's socket has closed here; undefined when the listen has ended in the meantime. */
+  async give (listen: Listen, segment: ListenSegment, fields: Partial<Listen>): Promise<Correlated | undefined> {
+    const { reopened, call } = await this.#deps.store.reopen(listen.callSid, listen.id, { ...fields, ...withSegment(listen, segment) })
+    return reopened ? { call, listen: call.listens.find(({ id }) => id === listen.id) ?? listen } : undefined
+  }
+
+  /** An instance that is going has refused the listen's socket: jambonz' hook says as much, and is answered with it again. */
+  async refuse (listenId: string): Promise<void> {
+    const callSid = callSidOf(listenId)
+    if (callSid !== undefined) await this.#deps.store.update(callSid, { listens: { [listenId]: { refused: true } } })
+  }
+
+  /**
+   * What the hook is answered with when its listen goes on: `verbs`. Without, it is over: then also one whose call has
+   * ended, whose time is up, or whose next socket nobody took.
+   */
+  async goOn ({ call, listen }: Correlated, callStatus: string | undefined): Promise<Correlated & { verbs?: object[] }> {
+    const { correlator, auth } = this.#deps
+    if (!isOffered(listen)) return { call, listen }
+    const offers = (listen.offers ?? 0) + 1
+    const inVain = offers - (listen.segments?.length ?? 0)
+    const verbs = isFinal(callStatus) || inVain > MAX_IN_VAIN ? undefined : verbsToGoOn(call, listen, auth)
+    if (verbs === undefined) return await correlator.conclude(listen)
+    const offered = await correlator.write(listen, { offers, refused: false })
+    await delay(DELAY * inVain)
+    return { ...offered, verbs }
+  }
+
+  /** Resolves when a hook of the listen has come since, to whichever instance, or after `ms`. */
+  async hooked ({ callSid, id, hookedAt }: Listen, ms: number): Promise<void> {
+    for (const end = Date.now() + ms; Date.now() < end; await delay(HOOK_LOOK)) {
+      const call = await this.#deps.store.get(callSid)
+      if (call === undefined || call.listens.find((listen) => listen.id === id)?.hookedAt !== hookedAt) return
+    }
+  }
+}
