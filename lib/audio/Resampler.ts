@@ -29,6 +29,13 @@ export class Resampler {
     return this.#taps / 2
   }
 
+  /** Takes `input` as what came before the first sample: nothing is made of it. */
+  prime (input: Int16Array): void {
+    const before = new Float32Array(this.#history.length + input.length)
+    before.set(input, this.#history.length)
+    this.#history = before.slice(input.length)
+  }
+
   process (input: Int16Array): Int16Array {
     const taps = this.#taps
     const window = new Float32Array(taps - 1 + input.length)
@@ -55,10 +62,11 @@ export class Resampler {
 export function resample (samples: Int16Array, from: number, to: number): Int16Array {
   if (from === to) return samples
   const resampler = new Resampler(from, to)
-  const late = Math.round(resampler.delay * to / from)
-  const padded = new Int16Array(samples.length + resampler.delay + 1)
-  padded.set(samples)
-  return resampler.process(padded).slice(late, late + Math.ceil(samples.length * to / from))
+  const { delay } = resampler
+  const late = new Int16Array(delay + samples.length)
+  late.set(samples)
+  resampler.prime(late.subarray(0, delay))
+  return resampler.process(late.subarray(delay))
 }
 
 // One row of taps for each phase, of unity gain each, so that silence and level come through unchanged.

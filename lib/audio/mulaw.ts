@@ -19,8 +19,10 @@ export function decodeMulaw (bytes: Uint8Array): Int16Array {
 }
 
 function encodeOne (sample: number): number {
-  const sign = sample < 0 ? SIGN : 0
-  const magnitude = Math.min(Math.abs(sample), CLIP) + BIAS
+  // To 14 bits first, rounded, as sox does.
+  const rounded = ((sample + 2) >> 2) << 2
+  const sign = rounded < 0 ? SIGN : 0
+  const magnitude = Math.min(Math.abs(rounded), CLIP) + BIAS
   const exponent = 24 - Math.clz32(magnitude)
   const mantissa = (magnitude >> (exponent + 3)) & 0x0f
   return ~(sign | (exponent << 4) | mantissa) & 0xff

@@ -1,0 +1,193 @@
+import t, { type Test } from 'tap'
+import type { PlayDone } from '../../lib/audio/index.js'
+import { decodeMulaw, encodeMulaw } from '../../lib/audio/mulaw.js'
+import { resample, Resampler } from '../../lib/audio/Resampler.js'
+import { bytesOf, samplesOf } from '../../lib/audio/samples.js'
+import { readWav } from '../../lib/audio/wav.js'
+import { FileCaller } from '../helpers/fileCaller.js'
+import { streamPair, until } from '../helpers/streamPair.js'
+import { DECODED, edgeSamples, ENCODED } from './mulawOfSox.js'
+
+t.jobs = 10
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+async function playing (t: Test) {
+  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  const caller = new FileCaller(t, pair.socket)
+  pair.start()
+  await until(() => pair.stream.metadata !== undefined)
+  return { ...pair, caller }
+}
+
+/** `ms` of one value at 8 kHz. */
+const level = (ms: number, value: number) => bytesOf(new Int16Array(ms * 8).fill(value))
+const heardMs = (caller: FileCaller, value: number) => caller.heard.filter((sample) => sample === value).length / 8
+const sine = (samples: number, hz: number, rate: number) => Int16Array.from({ length: samples }, (_, i) => 10_000 * Math.sin(2 * Math.PI * hz * i / rate))
+
+interface WavFormat { rate: number, channels?: number, bits?: number, code?: number }
+
+function wav (data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavFormat): Buffer {
+  const head = Buffer.alloc(44)
+  head.write('RIFF', 0)
+  head.writeUInt32LE(36 + data.length, 4)
+  head.write('WAVEfmt ', 8)
+  head.writeUInt32LE(16, 16)
+  head.writeUInt16LE(code, 20)
+  head.writeUInt16LE(channels, 22)
+  head.writeUInt32LE(rate, 24)
+  head.writeUInt32LE(rate * channels * bits / 8, 28)
+  head.writeUInt16LE(channels * bits / 8, 32)
+  head.writeUInt16LE(bits, 34)
+  head.write('data', 36)
+  head.writeUInt32LE(data.length, 40)
+  return Buffer.concat([head, data])
+}
+
+/** Largest difference, the filter's beginning and end aside. */
+function difference (a: Int16Array, b: Int16Array): number {
+  return Math.max(...a.slice(100, -100).map((sample, i) => Math.abs(sample - (b[i + 100] ?? 0))))
+}
+
+test('a file is played whole, and its promise settles when it has been', async (t) => {
+  const { stream, caller } = await playing(t)
+  const events: PlayDone[] = []
+  stream.on('playDone', (done) => events.push(done))
+  const done = await stream.play(level(100, 7), { id: 'greeting' })
+  t.same(done, { id: 'greeting', playbackMs: 100, lastOffset: 800, event: 'playout' })
+  t.same(events, [done])
+  t.match(caller.received, [{ audioContentType: 'raw', sampleRate: 8000, id: 'greeting', queuePlay: false }])
+  t.equal(heardMs(caller, 7), 100)
+})
+
+test('thirty queued files are played in order, and never more than jambonz can hold', async (t) => {
+  const { stream, caller } = await playing(t)
+  const order: string[] = []
+  stream.on('playDone', ({ id, event }) => order.push(`${id} ${event}`))
+  await Promise.all(Array.from({ length: 30 }, (_, i) => stream.play(level(20, i + 1), { id: `${i}`, queue: true })))
+  t.same(order, Array.from({ length: 30 }, (_, i) => `${i} playout`))
+  t.ok(caller.longestQueue <= 11)
+  t.same([...new Set(caller.heard.filter((sample) => sample !== 0))], Array.from({ length: 30 }, (_, i) => i + 1))
+})
+
+test('play() replaces what is played; the old one does not go on afterwards', async (t) => {
+  const { stream, caller } = await playing(t)
+  const old = stream.play(level(2000, 1))
+  const queued = stream.play(level(2000, 2), { queue: true })
+  await until(() => heardMs(caller, 1) > 0)
+  const next = stream.play(level(100, 3))
+  t.match(await queued, { event: 'cleared' })
+  t.match(await old, { event: 'cleared' })
+  t.match(await next, { event: 'playout', playbackMs: 100 })
+  t.ok(heardMs(caller, 1) < 1000)
+  t.equal(heardMs(caller, 2), 0)
+})
+
+test('clear() stops what is played and all that jambonz would go on with', async (t) => {
+  const { stream, caller } = await playing(t)
+  const all = [1, 2, 3, 4].map((value) => stream.play(level(1000, value), { queue: true }))
+  await until(() => heardMs(caller, 1) > 0)
+  stream.clear()
+  t.same((await Promise.all(all)).map(({ event }) => event), ['cleared', 'cleared', 'cleared', 'cleared'])
+  t.ok(heardMs(caller, 2) < 200)
+  t.equal(heardMs(caller, 3), 0)
+  t.match(await stream.play(level(40, 9)), { event: 'playout' })
+})
+
+test('clear() with nothing to stop asks nothing of jambonz', async (t) => {
+  const { stream, caller } = await playing(t)
+  stream.clear()
+  await stream.play(level(20, 1))
+  t.same(caller.commands, ['playAudio'])
+})
+
+test('ids that the module would cut, or that are in use, come back as they were given', async (t) => {
+  const { stream, caller } = await playing(t)
+  const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) => stream.play(level(20, 1), { id, queue: true }))
+  t.match(await first, { id: 'it\'s "me"' })
+  t.match(await second, { id: 'twice' })
+  t.match(await third, { id: 'twice' })
+  t.equal(new Set(caller.received.map(({ id }) => id)).size, 3)
+})
+
+test('the end of the call settles what was to be played', async (t) => {
+  const { stream, socket } = await playing(t)
+  const both = [stream.play(level(1000, 1)), stream.play(level(1000, 2), { queue: true })]
+  socket.close(1000)
+  t.match(await Promise.all(both), [{ event: 'cleared' }, { event: 'cleared' }])
+  t.match(await stream.play(level(20, 1)), { event: 'cleared' })
+})
+
+test('a WAV of any rate, width and number of channels is converted to what jambonz surely plays', async (t) => {
+  const { stream, caller } = await playing(t)
+  const at44 = sine(44_100 / 5, 400, 44_100)
+  const files = [
+    wav(bytesOf(sine(1600, 400, 8000)), { rate: 8000 }),
+    wav(bytesOf(at44), { rate: 44_100 }),
+    wav(bytesOf(Int16Array.from({ length: at44.length * 2 }, (_, i) => at44[i >> 1] ?? 0)), { rate: 44_100, channels: 2 }),
+    wav(Buffer.from(Uint8Array.from(at44, (sample) => (sample >> 8) + 128)), { rate: 44_100, bits: 8 }),
+    wav(Buffer.concat(Array.from(at44, (sample) => Buffer.from([0, sample & 255, sample >> 8]))), { rate: 44_100, bits: 24 }),
+    wav(Buffer.from(Float32Array.from(at44, (sample) => sample / 32_768).buffer), { rate: 44_100, bits: 32, code: 3 }),
+    wav(encodeMulaw(sine(1600, 400, 8000)), { rate: 8000, bits: 8, code: 7 })
+  ]
+  await Promise.all(files.map((file) => stream.play(file, { queue: true })))
+  for (const { sampleRate, audioContent } of caller.received) {
+    const samples = samplesOf(Buffer.from(audioContent, 'base64'))
+    t.equal(samples.length, sampleRate / 5)
+    t.ok(difference(samples, sine(samples.length, 400, sampleRate)) < 350)
+  }
+  t.same(caller.received.map(({ sampleRate }) => sampleRate), [8000, 16_000, 16_000, 16_000, 16_000, 16_000, 8000])
+})
+
+test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t) => {
+  const { stream, caller } = await playing(t)
+  await stream.play(bytesOf(sine(2400, 400, 24_000)), { sampleRate: 24_000 })
+  t.match(caller.received, [{ sampleRate: 16_000 }])
+})
+
+test('what can\'t be played is refused, saying why', async (t) => {
+  const { stream } = await playing(t)
+  const code = 'FST_JAMBONZ_AUDIO_FILE'
+  await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
+  await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000, code: 17, bits: 4 })), { code, message: /format 17 with 4 bits; convert it/ })
+  await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 100 })), { code, message: /100 Hz/ })
+  await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000 }).subarray(0, 30)), { code })
+  await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
+})
+
+test('play() with streaming is an error that names the property', async (t) => {
+  const { stream, start } = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
+  start()
+  await until(() => stream.metadata !== undefined)
+  await t.rejects(stream.play(level(20, 1)), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /bidirectionalAudio: \{ enabled: true \} without streaming, or write\(\)/ })
+})
+
+test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => {
+  const file = wav(bytesOf(sine(800, 400, 8000)), { rate: 8000 })
+  for (const size of [0, 0xffff_ffff]) {
+    file.writeUInt32LE(size, 40)
+    t.equal(readWav(file).samples.length, 800)
+  }
+})
+
+test('resampling keeps level, length and silence, whole or in pieces', async (t) => {
+  for (const [from, to] of [[8000, 16_000], [16_000, 8000], [24_000, 8000], [8000, 24_000], [44_100, 16_000], [48_000, 8000]] as const) {
+    const whole = resample(sine(from / 5, 1000, from), from, to)
+    t.equal(whole.length, to / 5)
+    t.ok(difference(whole, sine(to / 5, 1000, to)) < 100, `${from} to ${to}`)
+    const resampler = new Resampler(from, to)
+    const input = sine(from / 5, 1000, from)
+    const pieces = Array.from({ length: 20 }, (_, i) => [...resampler.process(input.subarray(i * from / 100, (i + 1) * from / 100))]).flat()
+    t.same(pieces, [...new Resampler(from, to).process(input)])
+    t.ok(resample(new Int16Array(1000), from, to).every((sample) => sample === 0))
+  }
+})
+
+test('going down, what the lower rate can\'t carry is gone rather than folded back', async (t) => {
+  const folded = resample(sine(16_000, 6000, 16_000), 16_000, 8000).slice(100, -100)
+  t.ok(Math.max(...folded.map(Math.abs)) < 60, `${Math.max(...folded.map(Math.abs))}`)
+})
+
+test('mu-law is sox\'s', async (t) => {
+  t.ok(bytesOf(decodeMulaw(Uint8Array.from({ length: 256 }, (_, code) => code))).equals(DECODED))
+  t.ok(encodeMulaw(edgeSamples()).equals(ENCODED))
+})
