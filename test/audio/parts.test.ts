@@ -1,0 +1,129 @@
+import { Readable } from 'node:stream'
+import { mock } from 'node:test'
+import Fastify from 'fastify'
+import t from 'tap'
+import type { Flow } from '../../lib/audio/Flow.js'
+import { GapMeter } from '../../lib/audio/GapMeter.js'
+import { Playout } from '../../lib/audio/Playout.js'
+import { ReaderSide } from '../../lib/audio/ReaderSide.js'
+
+t.test('gaps', async (t) => {
+  /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */
+  function gapsAt (times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
+    const meter = new GapMeter()
+    meter.batchMs = batchMs
+    const found: Array<[number, number]> = []
+    let heldFrom = -1
+    const judge = () => {
+      const gap = meter.judge()
+      if (gap > 0) found.push([heldFrom, gap])
+      heldFrom = -1
+    }
+    for (const [frame, now] of times.entries()) {
+      if (heldFrom >= 0 && meter.isDue(now)) judge()
+      if (meter.doubts(now, 20)) {
+        if (heldFrom < 0) heldFrom = frame
+      } else if (heldFrom >= 0) judge()
+    }
+    if (heldFrom >= 0) judge()
+    return found
+  }
+  const steady = (frames: number, from = 0) => Array.from({ length: frames }, (_, i) => from + i * 20)
+
+  await t.test('steady audio has none, also over an hour of two clocks that drift apart', async (t) => {
+    t.same(gapsAt(steady(1000)), [])
+    t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 1.0001)), [])
+    t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 0.9999)), [])
+  })
+
+  await t.test('jitter has none', async (t) => {
+    t.same(gapsAt(steady(1000).map((at, i) => at + (i * 7919) % 150)), [])
+  })
+
+  await t.test('a pause is one, to the millisecond, before the frame that ends it', async (t) => {
+    t.same(gapsAt([...steady(50), ...steady(50, 3000)]), [[50, 2000]])
+  })
+
+  await t.test('two pauses are two', async (t) => {
+    t.same(gapsAt([...steady(50), ...steady(50, 3000), ...steady(50, 5000)]), [[50, 2000], [100, 1000]])
+  })
+
+  await t.test('a stall that a burst makes up for is none', async (t) => {
+    t.same(gapsAt([...steady(50), ...Array.from({ length: 150 }, (_, i) => 4000 + i), ...steady(50, 4150)]), [])
+  })
+
+  await t.test('a stall of which a part was thrown away is a gap of that part', async (t) => {
+    const burst = Array.from({ length: 100 }, (_, i) => 4000 + i / 10)
+    const [[frame, gap] = [0, 0], ...more] = gapsAt([...steady(50), ...burst, ...steady(50, 4020)])
+    t.equal(frame, 50)
+    t.ok(Math.abs(gap - 1020) <= 2, `${gap} ms`)
+    t.same(more, [])
+  })
+
+  await t.test('audio read in batches has none, and its pauses are found', async (t) => {
+    const batches = (frames: number, from = 0) => steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
+    t.same(gapsAt(batches(1000), 200), [])
+    const [[frame, gap] = [0, 0], ...more] = gapsAt([...batches(100), ...batches(100, 4000)], 200)
+    t.equal(frame, 100)
+    t.ok(Math.abs(gap - 2000) <= 200, `${gap} ms`)
+    t.same(more, [])
+  })
+
+  await t.test('audio faster than real time has none', async (t) => {
+    t.same(gapsAt(Array.from({ length: 1000 }, (_, i) => i)), [])
+  })
+})
+
+t.test('a reader that stands still for 30 s is given up: it sees the end, and the socket is read on', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const lines: string[] = []
+  const { log } = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } } } })
+  let waits = false
+  const flow = { waitFor () { waits = true; return true }, resumeFor () { waits = false } } as unknown as Flow
+  const stream = new Readable({ read () {} })
+  const side = new ReaderSide(stream, flow, 1000, log)
+  side.arrive()
+  side.push(Buffer.alloc(1001))
+  t.ok(waits)
+  mock.timers.tick(30_000)
+  t.notOk(waits)
+  t.notOk(side.takes)
+  t.match(lines, [/stood still for 30000 ms/])
+  stream.resume()
+  await new Promise((resolve) => stream.once('end', resolve))
+})
+
+t.test('the model of what jambonz plays', async (t) => {
+  await t.test('begins with 160 ms, goes on in lots of 80, and says what the last one misses', async (t) => {
+    const playout = new Playout(8000)
+    playout.audio(1279, 0)
+    t.equal(playout.missing, 1)
+    t.ok(playout.dryIn(0) < 0)
+    playout.audio(1, 0)
+    t.equal(playout.missing, 0)
+    t.equal(playout.dryIn(0), 160)
+    playout.audio(639, 0)
+    t.equal(playout.missing, 1)
+    playout.silence(1, 0)
+    t.equal(playout.dryIn(0), 240)
+  })
+
+  await t.test('pads a whole lot where the call\'s rate is unknown', async (t) => {
+    const playout = new Playout(16_000)
+    playout.audio(10_000, 0)
+    t.equal(playout.missing, 1280)
+  })
+
+  await t.test('hears by the clock, never past a mark that was not reported, and as marks say', async (t) => {
+    const playout = new Playout(8000)
+    playout.audio(8000, 0)
+    t.equal(playout.playedMs(500), 500)
+    t.equal(playout.playedMs(900, 700), 700)
+    playout.reported(700, 950)
+    t.equal(playout.playedMs(1050), 800)
+    playout.clear(1150, Infinity)
+    t.equal(playout.sentMs, 900)
+    t.equal(playout.playedMs(9000), 900)
+  })
+})
