@@ -2,7 +2,8 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import jambonzListen, { memoryStore } from 'fastify-jambonz-listen'
 import { redisStore } from 'fastify-jambonz-listen/redis'
 import { Redis } from 'ioredis'
-import desk from './desk.js'
+import agent from './agent.js'
+import desk from './desk/desk.js'
 import type { Environment } from './environment.js'
 import monitor from './monitor.js'
 import voicemail from './voicemail.js'
@@ -32,6 +33,7 @@ export async function buildApp (environment: Environment, options: FastifyServer
   app.jambonz.statusHook('/status')
   await app.register(voicemail)
   await app.register(monitor)
+  await app.register(agent)
   await app.register(desk, { environment, store })
   return app
 }

@@ -28,6 +28,7 @@ export function readEnvironment (env: NodeJS.ProcessEnv = process.env): Environm
   for (const [one, other] of TOGETHER) {
     if ((environment[one] === undefined) !== (environment[other] === undefined)) throw new Error(`set ${one} and ${other} together, or neither`)
   }
+  if (environment.REDIS_URL !== undefined && environment.SECRET === undefined) throw new Error('set SECRET with REDIS_URL: each instance must know the audio paths that the others sign')
   if (!LOOPBACK.test(environment.HOST) && environment.DESK_PASSWORD === undefined) {
     throw new Error(`HOST=${environment.HOST} would show every call and recording to whoever reaches it: set DESK_USERNAME and DESK_PASSWORD, or HOST=127.0.0.1`)
   }

@@ -11,7 +11,8 @@ try {
   const app = await buildApp(environment, { logger: true })
   closeWithGrace({ delay: drainMs + CLOSE_WITHIN, logger: app.log }, async ({ err }) => {
     if (err) app.log.error({ err }, 'closing after an error')
-    else await app.jambonz.drain(drainMs)
+    // Several instances: what still streams goes on at another one.
+    else await app.jambonz.drain(drainMs, { handover: environment.REDIS_URL !== undefined })
     await app.close()
   })
   await app.listen({ host: environment.HOST, port: environment.PORT })

@@ -58,7 +58,7 @@ export default async function simulate (app: FastifyInstance, { environment }: D
 function say (...parts: Array<string | number>): { pcm: Buffer, sampleRate: number } {
   const pcm = Buffer.concat(parts.map((part) => {
     if (typeof part === 'number') return Buffer.alloc(part * RATE / 1000 * 2)
-    const { samples } = parseWav(readFileSync(join(import.meta.dirname, 'audio', `${part}.wav`)))
+    const { samples } = parseWav(readFileSync(join(import.meta.dirname, '..', 'audio', `${part}.wav`)))
     return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
   }))
   return { pcm, sampleRate: RATE }

@@ -9,22 +9,21 @@ export class Tap {
   readonly supervisors = new Set<WebSocket>()
   keys = ''
   readonly #stream: AudioStream
-  readonly #maxWaiting: number
+  #open = false
   /** lowest and highest sample of each channel since the levels were last told */
   readonly #peaks = [0, 0, 0, 0]
 
   constructor (stream: AudioStream) {
     this.#stream = stream
-    this.#maxWaiting = MAX_DELAY * stream.sampleRate * stream.channels * 2 / 1000
     stream.on('dtmf', ({ digit }) => { this.keys += this.#isPrivate && /\d/.test(digit) ? '•' : digit })
   }
 
-  open (): void {
-    this.#stream.on('audio', this.#hear)
-  }
-
-  close (): void {
-    this.#stream.off('audio', this.#hear)
+  /** Without it a stream that nobody watches is read in batches, which costs less. */
+  open (open: boolean): void {
+    if (open === this.#open) return
+    this.#open = open
+    if (open) this.#stream.on('audio', this.#hear)
+    else this.#stream.off('audio', this.#hear)
   }
 
   /** `[paused, ms missing so far, low, high]`, as bytes, and low and high again for a second channel. */
@@ -42,16 +41,16 @@ export class Tap {
 
   // Runs for every frame of the call: quick, and whoever is slow loses.
   readonly #hear = (frame: Buffer): void => {
-    const step = this.#stream.channels * 2
+    const { channels, sampleRate } = this.#stream
     for (let at = 0; at < frame.length; at += 2) {
       const sample = frame.readInt16LE(at)
-      const low = at % step
+      const low = at % (channels * 2)
       if (sample < this.#peaks[low]!) this.#peaks[low] = sample
       else if (sample > this.#peaks[low + 1]!) this.#peaks[low + 1] = sample
     }
     if (this.#isPrivate) return
     for (const socket of this.supervisors) {
-      if (socket.bufferedAmount < this.#maxWaiting) socket.send(frame)
+      if (socket.bufferedAmount < MAX_DELAY * sampleRate * channels * 2 / 1000) socket.send(frame)
     }
   }
 }

@@ -38,7 +38,12 @@ export class CallList {
 
   /** Levels of this instance's streams, by listen. */
   levels (levels, at) {
-    for (const [id, values] of Object.entries(levels)) this.#waves.get(id)?.push(values, at)
+    for (const [id, values] of Object.entries(levels)) {
+      const wave = this.#waves.get(id)
+      wave?.push(values, at)
+      const step = wave?.item.steps.querySelector('[aria-current]')
+      if (step && wave.live) markPrivate(step, values[0] === 1)
+    }
   }
 
   /** Which listen is heard now, if any. */
@@ -83,7 +88,7 @@ export class CallList {
     setText(item.from, call.from ?? 'unknown')
     setText(item.to, call.to ?? call.callSid.slice(0, 8))
     const listen = call.listens.at(-1)
-    setText(item.facts, factsOf(listen, legs).join(' · '))
+    setText(item.facts, factsOf(call, listen, legs).join(' · '))
     for (const listen of call.listens) {
       if (listen.connected) this.#showListen(item, listen, call, instance)
     }
@@ -113,7 +118,7 @@ export class CallList {
     const button = element.querySelector('.hear')
     element.querySelector('.lanes').append(...channelNames(listen).map((name) => Object.assign(document.createElement('span'), { textContent: name })))
     item.audio.append(element)
-    const shown = { element, canvas, button, elsewhere: element.querySelector('.elsewhere'), wave: new LiveWave(canvas, listen.channels) }
+    const shown = { element, canvas, button, elsewhere: element.querySelector('.elsewhere'), wave: Object.assign(new LiveWave(canvas, listen.channels), { item }) }
     showHeard(button, listen.id === this.#heard)
     this.#waves.set(listen.id, shown.wave)
     item.listens.set(listen.id, shown)
@@ -126,10 +131,11 @@ function showHeard (button, heard) {
   setText(button, heard ? 'Stop listening' : 'Listen in')
 }
 
-function factsOf (listen, legs) {
+function factsOf ({ data }, listen, legs) {
   const facts = []
   if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
   for (const { to, callStatus } of legs) facts.push(callStatus === 'in-progress' ? `talks to ${to}` : `${to}: ${callStatus}`)
+  if (data.agent && listen?.state === 'streaming') facts.push(`agent ${data.agent}`)
   if (listen?.audio.gapMs > 0) facts.push(`${length(listen.audio.gapMs)} missing`)
   return facts
 }
@@ -159,12 +165,21 @@ function showSteps (list, steps) {
   while (list.children.length > steps.length) list.lastElementChild.remove()
   for (const [index, { text, state, title = '' }] of steps.entries()) {
     const element = list.children[index] ?? list.appendChild(document.createElement('li'))
-    setText(element, text)
-    element.className = state
+    // What the levels said of privacy stays until they say otherwise.
+    if (!(text === 'Listening' && element.classList.contains('private'))) {
+      setText(element, text)
+      element.className = state
+    }
     element.title = title
     if (state === 'now') element.setAttribute('aria-current', 'step')
     else element.removeAttribute('aria-current')
   }
+}
+
+/** The application has paused the recording: nobody hears it either. */
+function markPrivate (step, isPrivate) {
+  step.classList.toggle('private', isPrivate)
+  setText(step, isPrivate ? 'Listening, not recorded' : 'Listening')
 }
 
 function showKeys (list, keys) {

@@ -88,7 +88,7 @@ export class LiveWave {
         const x = right - shift - index * PITCH
         if (x < -PITCH) break
         context.fillStyle = gap ? warn : paused ? muted : channels[channel]
-        if (paused) context.fillRect(x, middle - 1, COLUMN, 2)
+        if (paused) dim(context, x, middle, half)
         else if (gap) context.fillRect(x, middle - half, COLUMN, half * 2)
         else bar(context, x, middle, half, peaks[channel * 2], peaks[channel * 2 + 1])
       }
@@ -111,6 +111,12 @@ export class LiveWave {
       context.fillRect(x, y + (height - 1.5) * (1 - level.peak), METER, 1.5)
     }
   }
+}
+
+function dim (context, x, middle, half) {
+  context.globalAlpha = 0.16
+  context.fillRect(x, middle - half, PITCH, half * 2)
+  context.globalAlpha = 1
 }
 
 function bar (context, x, middle, half, low, high) {
