@@ -21,6 +21,7 @@ export const ERR_AUDIO_ROUTE = createError('FST_JAMBONZ_AUDIO_ROUTE', 'the liste
 export const ERR_AUDIO_MODE = createError('FST_JAMBONZ_AUDIO_MODE', '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s', 500)
 export const ERR_AUDIO_FILE = createError('FST_JAMBONZ_AUDIO_FILE', 'this audio can not be played: %s', 500)
 export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', 'a %s stream has no channel "%s": the listen verb must say mixType: \'stereo\'', 500)
+export const ERR_TWILIO_BOT = createError('FST_JAMBONZ_TWILIO_BOT', 'the bot behind bridgeTwilio() failed: %s', 502)
 
 // Recording (lib/recording)
 export const ERR_RECORDING_OPEN = createError('FST_JAMBONZ_RECORDING_OPEN', 'recording "%s" could not be opened: %s')

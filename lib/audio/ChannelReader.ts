@@ -25,7 +25,7 @@ export class ChannelReader extends Readable {
 
   frame (frame: Buffer): void {
     if (!this.#side.takes) return
-    this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName === 'caller' ? 0 : SAMPLE_BYTES))
+    this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName))
   }
 
   /** No audio comes any more. */
@@ -44,9 +44,10 @@ export class ChannelReader extends Readable {
   }
 }
 
-function sideOf (pairs: Buffer, offset: number): Buffer {
+/** One side of whole stereo frames. */
+export function sideOf (pairs: Buffer, side: ChannelName): Buffer {
   const mono = Buffer.allocUnsafe(pairs.length / 2)
-  for (let from = offset, to = 0; from < pairs.length; from += PAIR_BYTES, to += SAMPLE_BYTES) {
+  for (let from = side === 'caller' ? 0 : SAMPLE_BYTES, to = 0; from < pairs.length; from += PAIR_BYTES, to += SAMPLE_BYTES) {
     mono[to] = pairs[from] ?? 0
     mono[to + 1] = pairs[from + 1] ?? 0
   }

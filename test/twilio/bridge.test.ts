@@ -1,0 +1,175 @@
+import t, { type Test } from 'tap'
+import { decodeMulaw, encodeMulaw } from '../../lib/audio/mulaw.js'
+import { bytesOf } from '../../lib/audio/samples.js'
+import type { Listen } from '../../lib/calls/schema.js'
+import { bridgeTwilio, type BridgeOptions } from '../../lib/twilio/index.js'
+import { ModuleCaller, type ModuleCallerOptions } from '../helpers/moduleCaller.js'
+import { streamPair, until } from '../helpers/streamPair.js'
+import { ToyBot, type TwilioMessage } from '../helpers/toyBot.js'
+
+t.jobs = 10
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+interface BridgedOptions extends ModuleCallerOptions {
+  listen?: Partial<Listen>
+  bridge?: BridgeOptions
+  acceptAfter?: number
+  onMessage?: (bot: ToyBot, message: TwilioMessage) => void
+}
+
+/** A call, its bot, and the bridge between them. */
+async function bridged (t: Test, { listen, bridge, acceptAfter, onMessage, ...ear }: BridgedOptions = {}) {
+  const bot = await ToyBot.start(t, onMessage, acceptAfter)
+  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: ear.rate ?? 8000 }, ...listen } })
+  const caller = new ModuleCaller(t, pair.socket, ear)
+  pair.start()
+  await until(() => pair.stream.metadata !== undefined)
+  const ended = bridgeTwilio(pair.stream, bot.url, bridge)
+  ended.catch(() => {})
+  return { ...pair, caller, bot, ended }
+}
+
+const echo = (bot: ToyBot, { media }: TwilioMessage) => { if (media) bot.say(Buffer.from(media.payload, 'base64')) }
+const speech = (samples: number, rate = 8000) => Int16Array.from({ length: samples }, (_, i) => 8000 * Math.sin(i * 2 * Math.PI * 440 / rate) * Math.sin(i * Math.PI * 3 / rate))
+const voiced = (heard: Int16Array) => [...heard].filter((sample) => sample !== 0)
+
+test('a bot is told of the call as Twilio would tell it', async (t) => {
+  const { bot, socket, ended, call } = await bridged(t, { listen: { metadata: { plan: 'gold', visits: 3 } }, bridge: { customParameters: { agent: 'a1' } } })
+  await until(() => bot.of('start').length === 1)
+  socket.send(bytesOf(speech(480)))
+  socket.send('{"event":"dtmf","dtmf":"7","duration":"800"}')
+  await until(() => bot.of('dtmf').length === 1)
+  socket.close(1000)
+  t.same(await ended, { endedBy: 'call', code: 1000 })
+  await until(() => bot.closed !== undefined)
+  t.same(bot.received.map(({ event }) => event), ['connected', 'start', 'media', 'media', 'media', 'dtmf', 'stop'])
+  const [connected, start, , second] = bot.received
+  t.match(connected, { protocol: 'Call', version: '1.0.0' })
+  t.match(start, {
+    sequenceNumber: '1',
+    streamSid: /^MZ[0-9a-f]{32}$/,
+    start: {
+      streamSid: start?.streamSid,
+      callSid: call.callSid,
+      tracks: ['inbound'],
+      mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
+      customParameters: { plan: 'gold', visits: '3', agent: 'a1' }
+    }
+  })
+  t.match(second, { sequenceNumber: '3', streamSid: start?.streamSid, media: { track: 'inbound', chunk: '2', timestamp: '20' } })
+  t.match(bot.of('dtmf'), [{ dtmf: { track: 'inbound_track', digit: '7' } }])
+  t.match(bot.of('stop'), [{ stop: { callSid: call.callSid } }])
+  t.equal(bot.closed, 1000)
+})
+
+test('what an echo bot sends back is what went in, as mu-law leaves it', async (t) => {
+  const { socket, caller, bot } = await bridged(t, { onMessage: echo })
+  const spoken = speech(4000)
+  socket.send(bytesOf(spoken))
+  const expected = decodeMulaw(encodeMulaw(spoken))
+  await until(() => voiced(caller.heard).length >= voiced(expected).length)
+  t.same(voiced(caller.heard), voiced(expected))
+  t.ok(bot.heard.equals(encodeMulaw(spoken)))
+})
+
+test('other rates are converted, both ways', async (t) => {
+  const { socket, caller, bot } = await bridged(t, { listen: { sampleRate: 16_000 }, rate: 24_000, callRate: 24_000, onMessage: echo })
+  socket.send(bytesOf(speech(8000, 16_000)))
+  await until(() => bot.heard.length >= 4000)
+  const narrow = decodeMulaw(bot.heard)
+  t.ok(correlation(narrow, speech(4000), 32) > 0.99)
+  await until(() => caller.heard.length >= 12_000)
+  t.ok(correlation(caller.heard, speech(12_000, 24_000), 400) > 0.99)
+})
+
+test('of a stereo listen the bot hears the caller', async (t) => {
+  const { socket, bot } = await bridged(t, { listen: { mixType: 'stereo' } })
+  const caller = speech(800)
+  socket.send(bytesOf(Int16Array.from({ length: 1600 }, (_, i) => i % 2 === 0 ? caller[i >> 1] ?? 0 : 12_345)))
+  await until(() => bot.heard.length === 800)
+  t.ok(bot.heard.equals(encodeMulaw(caller)))
+})
+
+test('what the caller says before the bot has answered is not lost', async (t) => {
+  const { socket, bot } = await bridged(t, { acceptAfter: 150 })
+  socket.send(bytesOf(speech(1600)))
+  await until(() => bot.heard.length === 1600)
+  t.ok(bot.heard.equals(encodeMulaw(speech(1600))))
+})
+
+test('marks come back when their audio was heard, in order, one after each piece too', async (t) => {
+  const { bot, caller } = await bridged(t, { onMessage: (bot, { event, mark }) => { if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 1600}`) } })
+  const heardAt: string[] = []
+  await until(() => bot.of('start').length === 1)
+  const spoken = encodeMulaw(speech(3200))
+  for (let piece = 0; piece < 10; piece++) {
+    bot.say(spoken.subarray(piece * 320, (piece + 1) * 320))
+    bot.send({ event: 'mark', mark: { name: `piece ${piece}` } })
+  }
+  await until(() => bot.of('mark').length === 10)
+  t.same(bot.of('mark').map(({ mark }) => mark?.name), Array.from({ length: 10 }, (_, piece) => `piece ${piece}`))
+  t.equal(heardAt[0], 'piece 0 false')
+  t.equal(heardAt[9], 'piece 9 true')
+  t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'and the audio has no holes')
+})
+
+test('clear stops what is heard, and its marks come back', async (t) => {
+  const { bot, caller } = await bridged(t)
+  await until(() => bot.of('start').length === 1)
+  bot.say(encodeMulaw(new Int16Array(16_000).fill(8000)))
+  bot.send({ event: 'mark', mark: { name: 'end' } })
+  await until(() => caller.heard.length > 800)
+  bot.send({ event: 'clear' })
+  await until(() => bot.of('mark').length === 1)
+  t.ok(voiced(caller.heard).length < 8000, `${voiced(caller.heard).length} samples`)
+})
+
+test('a bot that hangs up ends the listen, so that the call goes on', async (t) => {
+  const { bot, ended, stream } = await bridged(t)
+  await until(() => bot.of('start').length === 1)
+  bot.socket?.close(1000)
+  t.same(await ended, { endedBy: 'bot', code: 1000 })
+  t.match(await stream.done, { reason: 'disconnected' })
+})
+
+test('a bot that breaks off, or can\'t be reached, is an error, and the listen is left as it is', async (t) => {
+  const { bot, ended, stream, socket } = await bridged(t)
+  await until(() => bot.of('start').length === 1)
+  bot.socket?.close(1011)
+  await t.rejects(ended, { code: 'FST_JAMBONZ_TWILIO_BOT', message: /closed with 1011/ })
+  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), { code: 'FST_JAMBONZ_TWILIO_BOT', message: /ECONNREFUSED/ })
+  t.equal(socket.readyState, socket.OPEN)
+})
+
+test('nonsense from a bot does no harm', async (t) => {
+  const { bot, caller } = await bridged(t)
+  await until(() => bot.of('start').length === 1)
+  for (const text of ['{', 'null', '[]', '{"event":"media"}', '{"event":"media","media":null}', '{"event":"mark","mark":{}}', '{"event":"x"}']) bot.socket?.send(text)
+  bot.say(encodeMulaw(speech(1600)))
+  await until(() => voiced(caller.heard).length > 1000)
+})
+
+test('a listen without streaming is refused, naming the property', async (t) => {
+  const { stream, start } = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  start()
+  await until(() => stream.metadata !== undefined)
+  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /streaming: true/ })
+})
+
+/** Best normalised correlation of two signals, one up to `maxLag` samples later than the other. */
+function correlation (a: Int16Array, b: Int16Array, maxLag: number): number {
+  let best = 0
+  for (let lag = 0; lag <= maxLag; lag++) {
+    let product = 0
+    let squareA = 0
+    let squareB = 0
+    for (let i = 0; i + lag < Math.min(a.length, b.length); i++) {
+      const [x, y] = [a[i + lag] ?? 0, b[i] ?? 0]
+      product += x * y
+      squareA += x * x
+      squareB += y * y
+    }
+    best = Math.max(best, product / Math.sqrt(squareA * squareB))
+  }
+  return best
+}
