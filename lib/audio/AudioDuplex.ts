@@ -14,4 +14,8 @@ export class AudioDuplex extends Duplex {
   override once (event: string | symbol, listener: (...args: never[]) => void): this {
     return super.once(event, listener as (...args: unknown[]) => void)
   }
+
+  override [Symbol.asyncIterator] (): NodeJS.AsyncIterator<Buffer> {
+    return super[Symbol.asyncIterator]() as NodeJS.AsyncIterator<Buffer>
+  }
 }
