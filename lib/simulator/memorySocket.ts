@@ -45,10 +45,6 @@ class MemorySocket extends Duplex {
     return this
   }
 
-  address (): { address: string, family: string, port: number } {
-    return { address: this.localAddress, family: 'IPv4', port: this.localPort }
-  }
-
   override _write (chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     const peer = this.#peer!
     if (peer.destroyed) return callback(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))

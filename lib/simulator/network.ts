@@ -15,18 +15,24 @@ export interface Network {
   agent (target: Target): Agent
 }
 
-/** Real TCP and TLS. Certificates are not checked: a desk has self-signed ones. */
+/** Real TCP and TLS; like jambonz it takes no self-signed certificate unless it is told to. */
 export class TcpNetwork implements Network {
+  readonly #trusting: boolean
+
+  constructor (allowSelfSigned: boolean) {
+    this.#trusting = allowSelfSigned
+  }
+
   connect ({ host, port, tls }: Target, connected: () => void): Duplex {
     if (!tls) {
       const socket = connectTcp({ host, port, noDelay: true }, connected)
       return socket.setKeepAlive(true, 55_000)
     }
-    return connectTls({ host, port, servername: isName(host) ? host : '', rejectUnauthorized: false }, connected)
+    return connectTls({ host, port, servername: isName(host) ? host : '', rejectUnauthorized: !this.#trusting }, connected)
   }
 
   agent ({ tls }: Target): Agent {
-    return tls ? new TlsAgent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false }) : new Agent({ keepAlive: true, maxSockets: 1 })
+    return tls ? new TlsAgent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: !this.#trusting }) : new Agent({ keepAlive: true, maxSockets: 1 })
   }
 }
 
@@ -37,11 +43,12 @@ export class TcpNetwork implements Network {
 export class InProcessNetwork implements Network {
   readonly #server: Server
   readonly #origin: Target
-  readonly #tcp = new TcpNetwork()
+  readonly #tcp: TcpNetwork
 
-  constructor (server: Server, origin: Target) {
+  constructor (server: Server, origin: Target, tcp: TcpNetwork) {
     this.#server = server
     this.#origin = origin
+    this.#tcp = tcp
   }
 
   connect (target: Target, connected: () => void): Duplex {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { Server } from 'node:http'
+import { Server as TlsServer } from 'node:https'
 import { speechLike } from './audio/generate.js'
 import { loadSpeech } from './audio/load.js'
 import { SIM_OPTIONS } from './errors.js'
@@ -96,22 +97,23 @@ function defaultSpeech (): { pcm: Int16Array, sampleRate: number } {
 
 function resolveTarget (options: SimulateCallOptions): { url: string, network: Network, ready: () => Promise<void> } {
   const { app, hook } = options
+  const tcp = new TcpNetwork(options.allowSelfSigned === true)
   if (app === undefined) {
     if (options.url === undefined) throw new SIM_OPTIONS('nobody to call: give url (http://127.0.0.1:3000/voicemail), or app and hook')
-    return { url: absolute(options.url, undefined, 'url'), network: new TcpNetwork(), ready: () => Promise.resolve() }
+    return { url: absolute(options.url, undefined, 'url'), network: tcp, ready: () => Promise.resolve() }
   }
   if (options.url !== undefined) throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
   if (typeof hook !== 'string' || !hook.startsWith('/')) throw new SIM_OPTIONS('with app, hook must be the path of its call webhook and begin with a slash')
-  const server = app instanceof Server ? app : (app as AppLike).server
-  if (!(server instanceof Server) && !isServer(server)) throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
+  const server = isServer(app) ? app : (app as AppLike).server
+  if (!isServer(server)) throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
   const publicUrl = absolute(options.publicUrl ?? DEFAULT_PUBLIC_URL, undefined, 'publicUrl')
   const ready = async () => { await (app as AppLike).ready?.() }
-  return { url: new URL(publicUrl).origin + hook, network: new InProcessNetwork(server as Server, targetOf(new URL(publicUrl))), ready }
+  return { url: new URL(publicUrl).origin + hook, network: new InProcessNetwork(server, targetOf(new URL(publicUrl)), tcp), ready }
 }
 
 // an https.Server is no http.Server, yet takes connections the same way
-function isServer (server: unknown): boolean {
-  return typeof server === 'object' && server !== null && 'emit' in server && 'listen' in server
+function isServer (server: unknown): server is Server {
+  return server instanceof Server || server instanceof TlsServer
 }
 
 function absolute (url: string, base: string | undefined, option: string): string {

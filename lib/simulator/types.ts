@@ -28,6 +28,8 @@ export interface SimulateCallOptions {
   hook?: string
   /** With `app`: the address the application believes to have; socket and hook urls that begin with it lead to `app`. Default `http://127.0.0.1`. */
   publicUrl?: string
+  /** Take self-signed certificates (https webhooks, wss sockets): jambonz does not, unless it is configured to. */
+  allowSelfSigned?: boolean
   webhookMethod?: 'POST' | 'GET'
   /** Path or absolute url of the call status hook; none by default. */
   statusHook?: string

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { createHmac } from 'node:crypto'
+import { createServer } from 'node:http'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { snakeCase, snakeCaseKeys } from '../../lib/simulator/http/snakeCase.js'
 import { RetryPolicy } from '../../lib/simulator/http/retries.js'
@@ -168,6 +169,33 @@ t.test('an answer that takes longer than 10 s (scaled by the speed) is a failure
   t.equal(story.verbs.at(-1)!.verb, 'hangup')
   const patient = await simulateCall({ url: app.url('/in'), httpTimeoutMs: 200 })
   t.match(patient.errors.join(), /no answer within 200 ms/, 'at speed Infinity the time-out is real time, and can be set')
+})
+
+t.test('a hook that is no url, a reply without end, and a connection that dies just as it is used again', async t => {
+  const listen = { verb: 'listen', url: '/nobody' }
+  const app = await application(t, {
+    '/in': [{ ...listen, actionHook: 'done' }, { ...listen, actionHook: '/huge' }, { ...listen, actionHook: '/fine' }, { verb: 'hangup' }],
+    '/huge': { contentType: 'application/json', body: ' '.repeat(10 * 1024 * 1024 + 1) },
+    '/fine': []
+  })
+  const story = await simulateCall({ url: app.url('/in') })
+  t.match(story.errors.filter(text => !text.startsWith('listen')), [/hook 'done': jambonz needs a path/, /\/huge failed: reply of more than/])
+  t.equal(app.at('/fine').length, 1)
+
+  let requests = 0
+  const flaky = createServer((request, response) => {
+    request.resume()
+    requests++
+    // the second request on a connection meets its end
+    if (request.socket.bytesRead > 0 && seen.has(request.socket)) return request.socket.resetAndDestroy()
+    seen.add(request.socket)
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(requests === 1 ? [{ verb: 'redirect', actionHook: '/again' }] : hangup))
+  })
+  const seen = new Set<unknown>()
+  await new Promise<void>(resolve => flaky.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => flaky.close())
+  const retried = await simulateCall({ url: `http://127.0.0.1:${(flaky.address() as { port: number }).port}/in` })
+  t.strictSame([retried.errors, requests], [[], 3])
 })
 
 t.test('requests to one host go one after the other, as over jambonz\' one connection', async t => {

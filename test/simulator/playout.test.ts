@@ -235,6 +235,7 @@ t.test('odd playAudio: other types make no sound, unknown rates are 16000, base6
     send(socket, playAudio({ sampleRate: '8000', audioContent: pcm.toString('base64'), id: 'string rate', queuePlay: true }))
     send(socket, playAudio({ audioContent: pcm.toString('base64').slice(0, 76) + '\n' + pcm.toString('base64').slice(76), id: 'lines', queuePlay: true }))
     send(socket, { type: 'playAudio' })
+    send(socket, { type: 'playAudio', data: { audioContentType: 'wav', audioContent: 'AAAA', id: 'no wav', queuePlay: true } })
   })
   t.strictSame(story.listens[0]!.playDone.map(({ id, playbackLastOffsetPos }) => [id, playbackLastOffsetPos]), [['string rate', '800'], ['lines', '28']])
   t.strictSame(story.errors, [])

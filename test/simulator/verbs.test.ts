@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { WebSocket } from 'ws'
 import { simulateCall, wavOf } from '../../lib/simulator/index.js'
-import { application, ramp } from './peers.js'
+import { application, ramp, until } from './peers.js'
 
 const dial = { verb: 'dial', target: [{ type: 'phone', number: '15553' }], actionHook: '/dialled' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
@@ -20,12 +20,15 @@ t.test('say and play take as long as the text, the file, the loop and silence_st
     ],
     '/played': []
   })
+  const broken = await application(t, { '/in': [{ verb: 'play', url: new URL('file://' + join(t.testdirName, 'broken.wav')).href }, { verb: 'hangup' }] })
   const { verbs, errors, heard } = await simulateCall({ url: app.url('/in') })
   t.strictSame(errors, [])
   t.strictSame(verbs.map(({ startedAtMs, endedAtMs }) => Math.round((endedAtMs! - startedAtMs) / 100) * 100), [2_000, 4_000, 1_000, 500, 2_000, 2_500, 1_500])
   t.match(verbs[4]!.note, /not fetched/)
   t.match(app.at('/played')[0]!.json, { reason: 'playCompleted', playback_seconds: 1, playback_milliseconds: 1_000 })
   t.ok(heard.pcm.length > 8_000 * 2 * 12, 'the caller heard all of it')
+  writeFileSync(join(t.testdirName, 'broken.wav'), 'no wav')
+  t.match((await simulateCall({ url: broken.url('/in') })).verbs, [{ note: /not a WAV file/ }, { verb: 'hangup' }])
 })
 
 t.test('tag sets customer data for later requests and metadata, its keys untouched', async t => {
@@ -100,6 +103,27 @@ t.test('gather takes digits: by number, by key, by the pause between them, or no
   t.strictSame(await gather({ input: ['speech'], timeout: 3 }, ['1@1s']), [undefined, 'timeout'], 'keys do not count when only speech is asked for')
 })
 
+t.test('gather: nothing is collected during the prompt when listenDuringPrompt is off; a failing hook is told to the status hook', async t => {
+  const app = await application(t, {
+    '/in': [
+      { verb: 'gather', numDigits: 1, timeout: 2, listenDuringPrompt: false, say: { text: 'x'.repeat(60) }, actionHook: '/done', partialResultHook: '/partial' },
+      { verb: 'gather', timeout: 1, say: { stream: true } }, { verb: 'gather', timeout: 0, input: ['speech'], say: { text: 'hi' } }
+    ],
+    '/done': [{ verb: 'sing' }],
+    '/status': {}
+  })
+  const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20, hangUpAfterMs: 15_000 })
+  await call.waitFor('verb')
+  call.press('1')
+  await call.waitFor('verb', ({ verb, startedAtMs }) => verb === 'gather' && startedAtMs > 0).catch(() => {})
+  const story = await call
+  t.match(app.at('/done')[0]!.json, { reason: 'timeout' }, 'the key pressed during the prompt did not count')
+  t.match(app.at('/status').map(({ json }) => json.error).filter(Boolean), ['invalid actionHook response'])
+  t.match(story.verbs[0]!.note, /partialResultHook/)
+  t.match(story.errors, [/sing/, /stream needs an application/])
+  t.equal(story.hangupBy, 'caller', 'a gather with timeout 0 waits for ever')
+})
+
 t.test('gather takes speech from the script, one line each time; the prompt is spoken first, and a key cuts it short', async t => {
   const lines: unknown[] = []
   const app = await application(t, {
@@ -137,6 +161,18 @@ t.test('transcribe, as a verb, nested in a listen and in the background, posts e
   t.strictSame(['/background', '/nested', '/alone'].map(path => app.at(path).length), [3, 2, 1])
   t.strictSame(story.verbs.map(({ verb }) => verb), ['tag', 'config', 'listen', 'say', 'transcribe', 'hangup'])
   t.match(app.at('/nested')[0]!.json, { speech: { alternatives: [{ transcript: 'one' }] }, caller_name: '', has_recording: false, b3: String, customerdata: { a: 1 } }, 'the call object as it stands')
+})
+
+t.test('config.transcribe is not started twice, and stops; a hook that fails is logged', async t => {
+  const transcribe = { enable: true, transcriptionHook: '/heard' }
+  const app = await application(t, {
+    '/in': [{ verb: 'config', transcribe }, { verb: 'config', transcribe }, { verb: 'pause', length: 2 }, { verb: 'config', transcribe: { enable: false } }, { verb: 'pause', length: 4 }, { verb: 'transcribe' }],
+    '/heard': { status: 500 }
+  })
+  const story = await simulateCall({ url: app.url('/in'), transcripts: [{ text: 'one', atMs: 1_000 }, { text: 'two', atMs: 5_000 }, { text: 'three', atMs: 6_500 }] })
+  t.equal(app.at('/heard').length, 1)
+  t.match(story.verbs[1]!.note, /transcription runs already/)
+  t.match(story.errors, [/\/heard answered 500/])
 })
 
 t.test('config.listen runs beside the verbs; its hook\'s reply replaces the application, also while another verb runs', async t => {
@@ -205,6 +241,28 @@ t.test('dial.stream is the same; channel 2 hears the called party alone', async 
   t.match(story.legs[0]!.durationMs, 2_000)
 })
 
+t.test('what else a dial does: nested transcription, confirmHook, customer data of its own, notes', async t => {
+  const verb = {
+    ...dial, transcribe: { transcriptionHook: '/heard' }, confirmHook: '/confirm', tag: { b: 1 }, callerId: '777', dtmfHook: '/dtmf', target: [...dial.target, { type: 'user', name: 'bob' }], timeLimit: 4
+  }
+  const app = await application(t, { '/in': [verb], '/heard': [{ verb: 'hangup' }], '/confirm': [{ verb: 'say', text: 'press 1' }], '/dialled': [], '/status': {} })
+  const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', bLeg: { speech: null }, transcripts: [{ text: 'hello', atMs: 500 }], patienceMs: Infinity })
+  t.equal(app.at('/heard').length, 1)
+  t.match(app.at('/confirm')[0]!.json, { direction: 'outbound', from: '777', customerData: { b: 1 } })
+  t.match(story.verbs[0]!.note, /only the first target.*dtmfHook is not simulated.*confirmHook are not run/)
+  const declined = await application(t, { '/in': [verb], '/heard': [], '/confirm': { status: 500 }, '/dialled': { status: 500 } })
+  const refused = await simulateCall({ url: declined.url('/in') })
+  t.match(refused.errors, [/\/confirm answered 500/, /\/dialled answered 500/])
+})
+
+t.test('an application that arrives during a dial ends it, and the reply to the dial\'s own hook is ignored', async t => {
+  const app = await application(t, {
+    '/in': [{ verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } }, { ...dial }], '/heard': [{ verb: 'say', text: 'new' }], '/dialled': [{ verb: 'say', text: 'ignored' }]
+  })
+  const story = await simulateCall({ url: app.url('/in'), transcripts: [{ text: 'stop', atMs: 1_500 }] })
+  t.strictSame(story.verbs.map(({ data }) => data.text ?? '-'), ['-', '-', 'new'])
+})
+
 t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', async t => {
   const statuses = async (bLeg: object, verb = {}, options = {}) => {
     const app = await application(t, { '/in': [{ ...dial, ...verb }], '/dialled': [], '/status': {} })
@@ -248,6 +306,29 @@ t.test('the server\'s "error" ends the listen without a duration and leaves its 
   t.match(story.errors.join(), /still runs on this leg/)
 })
 
+t.test('playBeep is half a second of 1500 Hz before the socket opens; a caller who hangs up meanwhile is not listened to', async t => {
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', playBeep: true, finishOnKey: '#', actionHook: '/done' }], '/done': [] }, () => {})
+  const story = await simulateCall({ url: app.url('/in'), press: '#', speech })
+  t.equal(story.listens[0]!.startedAtMs, 500)
+  const beep = story.heard.pcm.subarray(0, 8_000)
+  t.strictSame([beep.readInt16LE(2), beep.readInt16LE(7_990) !== 0, story.heard.pcm.readInt16LE(8_000)], [Math.round(8_000 * Math.sin(2 * Math.PI * 1_500 / 8_000)), true, 0])
+  t.ok(story.listens[0]!.sent.pcm!.equals(speech.pcm))
+  const gone = await simulateCall({ url: app.url('/in'), hangUpAfterMs: 200 })
+  t.strictSame([gone.listens, app.at('/done').length], [[], 1])
+})
+
+t.test('with speakAt answer the caller talks over the prompt', async t => {
+  const app = await application(t, { '/in': [{ verb: 'pause', length: 0.5 }, { verb: 'answer' }, { verb: 'pause', length: 0.5 }, { verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
+  const story = await simulateCall({ url: app.url('/in'), speech, speakAt: 'answer', press: '#' })
+  t.ok(story.listens[0]!.sent.pcm!.equals(speech.pcm.subarray(8_000)))
+})
+
+t.test('a call that never ends is hung up after an hour of its own time', async t => {
+  const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'pause', length: 100_000 }] })
+  const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
+  t.match(story.errors, ['the call lasted an hour of simulated time: hung up'])
+})
+
 t.test('the server\'s "disconnect" ends the listen with 1000 and a hook', async t => {
   const closes: number[] = []
   const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }], '/done': [{ verb: 'hangup' }] }, async socket => {
@@ -255,6 +336,7 @@ t.test('the server\'s "disconnect" ends the listen with 1000 and a hook', async 
     closes.push(...await once(socket, 'close').then(([code]) => [code as number]))
   })
   await simulateCall({ url: app.url('/in') })
+  await until(() => closes.length > 0)
   t.strictSame(closes, [1000])
   t.equal(app.at('/done')[0]!.json.dial_call_duration, 0)
 })

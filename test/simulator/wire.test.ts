@@ -1,7 +1,14 @@
 import t, { type Test } from 'tap'
+import { Agent } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer } from 'node:net'
+import { Duplex } from 'node:stream'
+import { WebSocketServer } from 'ws'
 import { simulateCall, type SimulateCallOptions } from '../../lib/simulator/index.js'
+import { Clock } from '../../lib/simulator/clock.js'
 import { splitAddress } from '../../lib/simulator/fork/address.js'
+import { Upgrade } from '../../lib/simulator/fork/upgrade.js'
+import { certificate } from './certificate.js'
 import { application, ramp, rawAudio, serverFrame, until, type Peer, type RawConnection } from './peers.js'
 
 const AUDIO = 2
@@ -385,6 +392,7 @@ t.test('a call that ends while the upgrade is unanswered leaves an orphan: no me
   t.ok(story.listens[0]!.orphan)
   t.equal(story.hangupBy, 'caller')
   t.equal(hookOf(app).call_status, 'completed')
+  await until(() => (audio.connections[0]?.request ?? '') !== '')
   answer()
   const [connection] = audio.connections
   connection!.socket.write(serverFrame(0x89, Buffer.from('there?')))
@@ -419,6 +427,19 @@ t.test('a graceful shutdown is one empty binary frame, then silence until the se
   t.equal(story.listens[0]!.closedBy, 'server')
 })
 
+t.test('a server that never closes after a graceful shutdown loses the connection at the end of the call; its pongs get empty frames', async t => {
+  const { audio, call } = await listening(t, connection => {
+    accepting(connection)
+    connection.socket.on('data', () => {
+      if (connection.frames().at(-1)?.payload.length === 0 && connection.frames().filter(frame => frame.payload.length === 0).length === 1) connection.socket.write(serverFrame(0x8A, Buffer.alloc(0)))
+    })
+  }, {}, { faults: { gracefulShutdown: true } })
+  const story = await call()
+  await audio.connections[0]!.closed
+  t.equal(audio.connections[0]!.frames().filter(frame => frame.payload.length === 0).length, 2)
+  t.equal(story.listens[0]!.closeCode, 1006)
+})
+
 t.test('the hook can come before the close', async t => {
   const order: string[] = []
   const audio = await rawAudio(t, connection => {
@@ -451,6 +472,43 @@ t.test('texts in fragments are given up when they pass 665,600 bytes; the connec
   }, {}, { patienceMs: 4_000, press: [] })
   const { received } = (await call()).listens[0]!
   t.strictSame(received.filter(message => typeof message === 'object').map(message => (message as { data: string }).data.length), [600_000, 1_000_000, 1])
+})
+
+t.test('wss and https work; a self-signed certificate is refused unless that is allowed', async t => {
+  for (const allowSelfSigned of [true, false]) {
+    const sockets = new WebSocketServer({ noServer: true })
+    const replies: Record<string, unknown> = { '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }, { verb: 'hangup' }] }
+    const app = createTlsServer(certificate, (request, response) => {
+      request.resume()
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(replies[request.url!]))
+    })
+    app.on('upgrade', (request, socket, head) => sockets.handleUpgrade(request, socket, head, () => { t.equal(request.headers.origin, 'https://localhost') }))
+    await new Promise<void>(resolve => app.listen(0, 'localhost', resolve))
+    t.teardown(() => app.close())
+    const { port } = app.address() as { port: number }
+    const story = await simulateCall({ url: `https://localhost:${port}/in`, allowSelfSigned, press: '#' })
+    if (!allowSelfSigned) t.match(story.errors[0], /self-signed certificate/)
+    else t.ok(story.errors.length === 0 && story.listens[0]!.sent.bytes > 0)
+    const inside = await simulateCall({ app, hook: '/in', publicUrl: 'https://localhost', press: '#' })
+    t.ok(inside.errors.length === 0 && inside.listens[0]!.sent.bytes > 0, 'in process it is served without TLS')
+  }
+})
+
+t.test('of some failures jambonz is told nothing: the listen goes on without a socket until the caller gives up', async t => {
+  for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {
+    const { app, call } = await listening(t, accepting, { url })
+    const story = await call()
+    t.ok(story.listens[0]!.refused)
+    t.equal(hookOf(app).digits, '#', 'only the key ended it')
+  }
+  const failed = await new Promise<unknown[]>(resolve => {
+    const network = { agent: () => new Agent(), connect: () => new Duplex({ read () { this.destroy(Object.assign(new Error('no'), { code: 'ENOTFOUND' })) } }) }
+    const upgrade = new Upgrade({ network, clock: new Clock(Infinity), url: 'ws://nowhere.invalid/x', key: '', delayMs: 0 }, {
+      upgraded: () => {}, failed: (...args) => resolve(args)
+    })
+    t.ok(upgrade)
+  })
+  t.strictSame(failed, ['dns failed: nowhere.invalid', undefined, true])
 })
 
 t.test('urls are split with the module\'s mistakes', async t => {

@@ -23,6 +23,7 @@ const OPTIONS = {
   'status-hook': text,
   env: list,
   get: flag,
+  insecure: flag,
   outbound: flag,
   'call-sid': text,
   'account-sid': text,
@@ -93,6 +94,7 @@ function callOptions (url: string, values: Values): SimulateCallOptions {
   }
   if (env !== undefined) given.env = Object.fromEntries(env.map(pair => parsePair('--env', pair, '=')))
   if (values['status-hook'] !== undefined) given.statusHook = values['status-hook']
+  if (values.insecure === true) given.allowSelfSigned = true
   if (values.get === true) given.webhookMethod = 'GET'
   if (values.outbound === true) given.direction = 'outbound'
   if (values['call-sid'] !== undefined) given.callSid = values['call-sid']

@@ -21,6 +21,7 @@ jambonz
   --auth USER:PASSWORD   HTTP Basic on webhooks, and on sockets with a relative url
   --status-hook URL      call status events go there
   --env NAME=VALUE       an application environment variable; may be repeated
+  --insecure             takes self-signed certificates (https, wss)
   --get                  the webhook is configured as GET
   --outbound             the call was placed through the REST api
   --call-sid, --account-sid, --application-sid SID

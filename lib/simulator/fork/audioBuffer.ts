@@ -23,10 +23,6 @@ export class AudioBuffer {
     this.#resampled = options.resampled
   }
 
-  get length (): number {
-    return this.#length
-  }
-
   add (samples: Int16Array): void {
     const bytes = bytesOf(samples)
     if (this.#bytes.length - this.#length < this.#frameBytes) {
@@ -44,10 +40,5 @@ export class AudioBuffer {
     this.#length = 0
     this.#skip = 0
     return message
-  }
-
-  clear (): void {
-    this.#length = 0
-    this.#skip = 0
   }
 }

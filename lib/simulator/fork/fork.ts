@@ -15,7 +15,7 @@ import { StreamingPlayout } from './playout.js'
 /** Frames kept while the upgrade is unanswered: FreeSWITCH's media bug keeps up to 512 KB. */
 const MAX_EARLY_FRAMES = 1_600
 /** How long the end of a call waits for a server to close a socket that was shut down gracefully (real ms). */
-const SHUTDOWN_PATIENCE_MS = 5_000
+const SHUTDOWN_PATIENCE_MS = 1_000
 /** The first message leaves with the second frame after the socket opened, which is why it holds two or more. */
 const FIRST_FLUSH = 2
 

@@ -47,9 +47,8 @@ export function encodeFrame (opcode: number, payload: Uint8Array): Buffer {
   return frame
 }
 
-/** A close frame's payload: nothing, or code and reason. */
-export function closePayload (code?: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
-  if (code === undefined) return Buffer.alloc(0)
+/** A close frame's payload: code and reason. */
+export function closePayload (code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
   const payload = Buffer.allocUnsafe(2 + reason.length)
   payload.writeUInt16BE(code, 0)
   payload.set(reason, 2)

@@ -44,11 +44,6 @@ export class StreamingPlayout {
     return this.#playing.length
   }
 
-  /** Samples that wait for more to come: the tail of an utterance nobody hears until then. */
-  get held (): number {
-    return this.#prebuffered
-  }
-
   binary (bytes: Buffer): void {
     const all = this.#oddByte.length > 0 ? Buffer.concat([this.#oddByte, bytes]) : bytes
     this.#oddByte = all.length % 2 === 1 ? all.subarray(all.length - 1) : Buffer.alloc(0)

@@ -52,13 +52,23 @@ export class Upgrade {
     this.#held = this.#options.clock.hold()
     this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () => this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect'))
     let connected = false
-    const socket = this.#options.network.connect(address, () => {
+    const socket = this.#connect(address, () => {
       connected = true
       const request = upgradeRequest(address, this.#options.key, this.#options.credentials)
-      socket.write(request.slice(0, MAX_REQUEST), 'utf8')
+      socket?.write(request.slice(0, MAX_REQUEST), 'utf8')
     })
+    if (socket === undefined) return queueMicrotask(() => this.#fail(`cannot connect to ${url}`, undefined, true))
     this.#socket = socket
     this.#listen(socket, address)
+  }
+
+  // node refuses some addresses at once (a port of 99999)
+  #connect (address: Address, connected: () => void): Duplex | undefined {
+    try {
+      return this.#options.network.connect(address, connected)
+    } catch {
+      return undefined
+    }
   }
 
   #listen (socket: Duplex, address: Address): void {

@@ -20,6 +20,7 @@ export class PostOffice {
   readonly b3: string
   requestor: Requestor
   readonly #options: PostOfficeOptions
+  readonly #requestors: Requestor[] = []
   #notifier: Requestor
   #statusHook: Hook | undefined
 
@@ -45,26 +46,38 @@ export class PostOffice {
     if (this.#statusHook !== undefined) this.#options.track(this.#notifier.request('status', this.#statusHook, info.toJSON()))
   }
 
+  /** What jambonz tells the status hook when the answer to a gather's actionHook was no application. */
+  complain (error: unknown): void {
+    if (this.#statusHook === undefined) return
+    const { info, track } = this.#options
+    const reason = error instanceof Error ? error.message : String(error)
+    track(this.#notifier.request('status', this.#statusHook, { ...info.toJSON(), error: 'invalid actionHook response', reason }))
+  }
+
   /** An absolute redirect: relative hooks now go to another host, without the credentials. */
   moveTo (url: string): void {
     if (new URL(url).origin === this.requestor.baseUrl) return
-    this.requestor.close()
-    this.requestor = this.requestor.movedTo(url)
+    this.requestor = this.#keep(this.requestor.movedTo(url))
   }
 
   setStatusHook (hook: Hook): void {
     this.#statusHook = hook
     const url = typeof hook === 'string' ? hook : hook.url
-    if (/^https?:\/\//.test(url)) this.#notifier = this.#notifier.movedTo(url)
+    if (/^https?:\/\//.test(url)) this.#notifier = this.#keep(this.#notifier.movedTo(url))
   }
 
   close (): void {
-    this.requestor.close()
-    this.#notifier.close()
+    for (const requestor of this.#requestors) requestor.close()
+  }
+
+  // one that is left behind may still have requests under way: all are closed together
+  #keep (requestor: Requestor): Requestor {
+    this.#requestors.push(requestor)
+    return requestor
   }
 
   #newRequestor (url: string): Requestor {
     const { options: { network, credentials, secret, httpTimeoutMs }, clock, record } = this.#options
-    return new Requestor({ network, clock, url, credentials, secret, timeoutMs: httpTimeoutMs, headers: { b3: this.b3 }, record })
+    return this.#keep(new Requestor({ network, clock, url, credentials, secret, timeoutMs: httpTimeoutMs, headers: { b3: this.b3 }, record }))
   }
 }

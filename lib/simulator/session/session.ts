@@ -13,7 +13,7 @@ import { PostOffice } from './postOffice.js'
 import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
 
-const MAX_SIMULATED_MS = 4 * 3_600_000
+const MAX_SIMULATED_MS = 3_600_000
 
 /** One call inside jambonz: runs the application's verbs on the caller's leg (feature-server lib/session/call-session.js). */
 export class Session {
@@ -182,7 +182,7 @@ export class Session {
 
   readonly #tick = (now: number): void => {
     if (now > MAX_SIMULATED_MS) {
-      this.error('the call lasted 4 simulated hours: hung up')
+      this.error('the call lasted an hour of simulated time: hung up')
       return this.hangUp('caller')
     }
     for (const leg of this.legs) leg.speak()

@@ -34,6 +34,7 @@ export class GatherTask extends Task {
       await this.performAction(this.#results)
     } catch (error) {
       session.error(error)
+      session.post.complain(error)
     }
   }
 

@@ -61,11 +61,15 @@ export class PlayTask extends SoundTask {
     const silence = SILENCE.exec(url)
     if (silence !== null) return new Int16Array(Number(silence[1]) * callRate / 1000)
     const path = url.startsWith('file://') ? fileURLToPath(url) : url
-    if (path.endsWith('.wav') && existsSync(path)) {
-      const { samples, sampleRate } = parseWav(readFileSync(path))
-      return resample(samples, sampleRate, callRate)
+    try {
+      if (path.endsWith('.wav') && existsSync(path)) {
+        const { samples, sampleRate } = parseWav(readFileSync(path))
+        return resample(samples, sampleRate, callRate)
+      }
+      this.note(`${url} is not fetched: ${UNKNOWN_PLAY_SECONDS} s pass instead`)
+    } catch (error) {
+      this.note(`${url}: ${error instanceof Error ? error.message : String(error)}; ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     }
-    this.note(`${url} is not fetched: ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     return speechLike(UNKNOWN_PLAY_SECONDS, callRate, VOICE_HZ).samples
   }
 }

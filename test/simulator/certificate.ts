@@ -1,0 +1,19 @@
+/** A self-signed certificate for localhost and 127.0.0.1, of no use outside of tests (openssl req -x509 -newkey ec …). */
+export const certificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgMmmnmqGrJe7YgTmK
+WUTGsaTdNqeYHUT6qr+aEVIjcM+hRANCAASpmNfTVnLyjr/Kgf4G/QGJgrJmxeEn
+1LdW16d0VmqK01hr67BxAcb50GI7ma9RcTkFC15QrjMILzlOUw7vwMhC
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBnDCCAUGgAwIBAgIUCm8yN+qB5N+9htvQdOtfmzLsttowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE5MzU1N1oYDzIxMjYxMDMw
+MTkzNTU3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASpmNfTVnLyjr/Kgf4G/QGJgrJmxeEn1LdW16d0VmqK01hr67BxAcb5
+0GI7ma9RcTkFC15QrjMILzlOUw7vwMhCo28wbTAdBgNVHQ4EFgQUIn2nNDfQ8Me6
+iB3bfSLlc/vb4iUwHwYDVR0jBBgwFoAUIn2nNDfQ8Me6iB3bfSLlc/vb4iUwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSQAwRgIhANoJD7JmBM5GQHvJrBFe9HBbMyUGr9FInqFdphUR7WrXAiEA
+xnDYBVFaTzemCkZomm6vsQkVV7+nTvo9H5I6736P1kI=
+-----END CERTIFICATE-----`
+}
