@@ -14,8 +14,8 @@ export interface Mark {
   readonly wireName: string
   /** of the application's audio before it */
   readonly positionMs: number
-  /** whether jambonz knows of it; the clock decides otherwise */
-  readonly real: boolean
+  /** whether jambonz decides when it is reached; the clock otherwise */
+  real: boolean
   /** a sample inside the audio stands for it */
   inBand: boolean
   /** ms on the clock after which it is lost */
@@ -74,16 +74,26 @@ export class Marks {
     return this.#unreported.delete(name)
   }
 
-  /** A report of jambonz. undefined: not of a mark that is placed. */
-  report ({ name, event }: MarkEvent): Mark | undefined {
-    const mark = this.#placed.find(({ real, wireName }) => real && wireName === name)
-    if (mark === undefined) return undefined
+  /** The mark that a report speaks of. */
+  find ({ name }: MarkEvent): Mark | undefined {
+    return this.#placed.find(({ real, wireName }) => real && wireName === name)
+  }
+
+  /** jambonz reports a mark. */
+  report (mark: Mark, event: MarkOutcome): void {
     if (event === 'playout') {
       // What lies before it has been played too, and is not reported any more if it has not been so far.
       while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout', false)
     } else if (mark.inBand) this.#stale++
     this.#settle(mark, event, true)
-    return mark
+  }
+
+  /** What jambonz reports is wrong: from now on the clock decides. */
+  distrust (): void {
+    for (const mark of this.#placed.filter(({ real }) => real)) {
+      mark.real = false
+      this.#expectLate(mark)
+    }
   }
 
   /** Marks whose sample jambonz threw away while it still counts on it: they shift all later ones by as many. */
@@ -92,7 +102,7 @@ export class Marks {
   }
 
   /** The cure for `stale` is under way. */
-  cure (): void {
+  cured (): void {
     this.#stale = 0
   }
 
@@ -138,8 +148,12 @@ export class Marks {
   #settle (mark: Mark | undefined, outcome: MarkOutcome, reported: boolean): void {
     if (mark === undefined) return
     this.#placed = this.#placed.filter((other) => other !== mark)
-    if (mark.real && !reported && this.#unreported.size < MAX_UNREPORTED) this.#unreported.add(mark.wireName)
+    if (mark.real && !reported) this.#expectLate(mark)
     if (!mark.forgotten) this.#tell(mark, outcome)
+  }
+
+  #expectLate ({ wireName }: Mark): void {
+    if (this.#unreported.size < MAX_UNREPORTED) this.#unreported.add(wireName)
   }
 
   #tell (mark: Mark, outcome: MarkOutcome): void {

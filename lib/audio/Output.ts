@@ -107,6 +107,7 @@ export class Output {
         send: (data, sent) => this.#connection.send(data, sent),
         unsent: () => this.#connection.unsent,
         backlog: this.#backlog,
+        speed: () => this.#connection.speed,
         onMark: this.#events.onMark,
         logger: this.#connection.logger
       })

@@ -55,10 +55,14 @@ export class Playout {
   }
 
   /** ms of the application's audio that the caller has heard, never more than `limit`. */
-  playedMs (now: number, limit = Infinity): number {
-    const played = this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
-    this.#heardMs = Math.max(this.#heardMs, Math.min(played, limit))
+  playedMs (now: number, limit: number): number {
+    this.#heardMs = Math.max(this.#heardMs, Math.min(this.clockMs(now), limit))
     return this.#heardMs
+  }
+
+  /** The same as the clock alone tells: at most so much. */
+  clockMs (now: number): number {
+    return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
   audio (samples: number, now: number): void {

@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { Marks } from './Marks.js'
+import { Marks, type Mark } from './Marks.js'
 import { writeCommand } from './messages.js'
-import { EXACT_RATE, Playout } from './Playout.js'
-import { hasMarkSample, silenceOf, withoutMarkSamples } from './samples.js'
+import { Outlet, type OutletOptions } from './Outlet.js'
+import { EXACT_RATE } from './Playout.js'
 import { startTicking, stopTicking, type Ticking } from './ticker.js'
 import type { MarkEvent, MarkOutcome } from './types.js'
-import { LOT_MS, SAMPLE_BYTES, TICK_MS } from './wire.js'
+import { SAMPLE_BYTES, TICK_MS } from './wire.js'
 import { WriteQueue } from './WriteQueue.js'
 
 /** ms of audio given to jambonz ahead of the caller's ear. More at once would stall its one thread for all calls. */
@@ -14,27 +14,20 @@ const MAX_AHEAD = 60_000
 export const PACED_AHEAD = 400
 /** bytes of one message, so that a clear() is never stuck behind a long one */
 const MAX_MESSAGE = 32_768
-/** bytes that may wait in the process to be sent */
-const MAX_UNSENT = 131_072
-/** ms before jambonz runs dry at which the tail of an utterance is padded, if nothing has come for as long. */
-const NEAR_DRY = 60
-/** ms without audio after which the beginning of an utterance is played, too short for jambonz to begin with. */
-const SHORT_WAIT = 200
-/** ms by which the caller may hear audio later than the clock says. */
-const TAINT_MARGIN = 500
+/** ms by which a mark may be reported before the clock allows it */
+const EARLY = 300
+/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
+const REAL_TIME = 0.3
 /** ms in which jambonz is sure to have seen a killAudio that no mark reports on. */
 const CLEAR_HOLD = 3 * TICK_MS
 /** ms that jambonz has to report the marks it cleared. */
 const CLEAR_DEADLINE = 1_000
 
-export interface SpeakerOptions {
-  /** Hz of the audio sent to jambonz */
-  rate: number
-  send: (data: Buffer | string, sent?: () => void) => void
-  /** bytes sent that are still in the process */
-  unsent: () => number
+export interface SpeakerOptions extends OutletOptions {
   /** bytes written by the application that have not been taken, the chunk in hand included */
   backlog: () => number
+  /** how fast the caller's audio comes: 1 is real time */
+  speed: () => number
   onMark: (mark: MarkEvent) => void
   logger: FastifyBaseLogger
 }
@@ -42,6 +35,7 @@ export interface SpeakerOptions {
 /** What happens at a place in the audio. */
 interface Placement {
   at: number
+  isMark: boolean
   /** returns false while it can't be done yet */
   place: (now: number) => boolean
   drop: () => void
@@ -56,36 +50,31 @@ export class Speaker implements Ticking {
   aheadMs = 0
   readonly #options: SpeakerOptions
   readonly #perMs: number
-  readonly #playout: Playout
   readonly #marks: Marks
+  readonly #outlet: Outlet
   readonly #queue: WriteQueue
   #placements: Placement[] = []
   #pumping = false
-  #blocked = false
   #ended = false
   // What holds audio back: a mark at the end of what was sent, or a clear that jambonz has not carried out.
   #heldByMark = false
   #clearingUntil: number | undefined
-  #marksUsed = false
   #marksWork = true
-  // Until then audio is being played that may contain samples which look like marks.
-  #taintedUntil = -Infinity
-  #lastAudioAt = -Infinity
 
   constructor (options: SpeakerOptions) {
     this.#options = options
     this.#perMs = options.rate * SAMPLE_BYTES / 1000
-    this.#playout = new Playout(options.rate)
     this.#marks = new Marks(options.onMark)
+    this.#outlet = new Outlet(options, this.#marks, () => this.#pump())
     this.#queue = new WriteQueue(options.backlog)
   }
 
   get sentMs (): number {
-    return this.#playout.sentMs
+    return this.#outlet.playout.sentMs
   }
 
   get playedMs (): number {
-    return this.#playout.playedMs(performance.now(), this.#marks.limitMs)
+    return this.#outlet.playout.playedMs(performance.now(), this.#marks.limitMs)
   }
 
   /** The next chunk; `done` asks for another. */
@@ -96,42 +85,44 @@ export class Speaker implements Ticking {
   }
 
   mark (name: string): Promise<MarkOutcome> {
-    this.#marksUsed = true
+    this.#outlet.marksUsed = true
     return new Promise((resolve) => {
       if (this.#ended) return resolve('cleared')
-      this.#place((now) => this.#placeMark(name, resolve, now), () => {
+      const drop = () => {
         resolve('cleared')
         this.#options.onMark({ name, event: 'cleared' })
-      })
+      }
+      this.#place({ isMark: true, place: (now) => this.#placeMark(name, resolve, now), drop })
     })
   }
 
   /** jambonz is told nothing: its own clearMarks shifts all later marks (mod_audio_fork). */
   clearMarks (): void {
-    this.#dropPlacements()
+    this.#drop((placement) => placement.isMark)
     this.#marks.forget()
     this.#pump()
   }
 
   /** Has the end of what was written played as well: jambonz hands audio over in lots. */
   flush (done: () => void): void {
-    this.#place((now) => {
-      this.#pad(now)
+    const place = (now: number) => {
+      this.#outlet.pad(now)
       done()
       return true
-    }, done)
+    }
+    this.#place({ isMark: false, place, drop: done })
   }
 
   /** Stops playback at once and throws away everything written so far. */
   clear (): void {
     const now = performance.now()
     this.#queue.drop()
-    this.#dropPlacements()
+    this.#drop(() => true)
     if (this.#clearingUntil === undefined) {
       // The module empties its playout buffer but not the prebuffer before it: what waits there moves on first.
-      this.#pad(now)
-      this.#options.send(writeCommand({ type: 'killAudio' }))
-      this.#playout.clear(now, this.#marks.limitMs)
+      this.#outlet.pad(now)
+      this.#outlet.command(writeCommand({ type: 'killAudio' }))
+      this.#outlet.playout.clear(now, this.#marks.limitMs)
       this.#marks.clearClocked()
       this.#heldByMark = false
       // Audio that jambonz gets before it has looked at the kill would be thrown away too.
@@ -143,9 +134,14 @@ export class Speaker implements Ticking {
   /** A mark reported by jambonz. false: it is none of ours. */
   reported (event: MarkEvent): boolean {
     const now = performance.now()
-    const mark = this.#marks.report(event)
+    const mark = this.#marks.find(event)
     if (mark === undefined) return this.#marks.isLate(event)
-    if (event.event === 'playout') this.#playout.reported(mark.positionMs, now)
+    if (event.event === 'playout' && this.#isTooEarly(mark, now)) {
+      this.#distrustMarks(`jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`)
+      return true
+    }
+    this.#marks.report(mark, event.event)
+    if (event.event === 'playout') this.#outlet.playout.reported(mark.positionMs, now)
     if (this.#marks.waiting === 0) {
       this.#heldByMark = false
       // One that was played while the kill was under way proves nothing about it.
@@ -161,7 +157,7 @@ export class Speaker implements Ticking {
     if (this.#ended) return
     this.#ended = true
     stopTicking(this)
-    this.#dropPlacements()
+    this.#drop(() => true)
     this.#marks.clearAll()
     this.#queue.close()
   }
@@ -171,20 +167,20 @@ export class Speaker implements Ticking {
       this.#clearingUntil = undefined
       this.#marks.clearAll()
     }
-    this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
+    this.#marks.played(this.#outlet.playout.playedMs(now, this.#marks.limitMs))
     this.#loseMarks(now)
-    if (this.#queue.empty && this.#placements.length === 0 && this.#nearDry(now)) this.#pad(now)
+    if (this.#queue.empty && this.#placements.length === 0 && this.#outlet.isNearDry(now)) this.#outlet.pad(now)
     this.#pump()
   }
 
-  #place (place: Placement['place'], drop: Placement['drop']): void {
-    this.#placements.push({ at: this.#queue.end, place, drop })
+  #place (placement: Omit<Placement, 'at'>): void {
+    this.#placements.push({ at: this.#queue.end, ...placement })
     this.#pump()
   }
 
-  #dropPlacements (): void {
-    const dropped = this.#placements
-    this.#placements = []
+  #drop (which: (placement: Placement) => boolean): void {
+    const dropped = this.#placements.filter(which)
+    this.#placements = this.#placements.filter((placement) => !which(placement))
     for (const { drop } of dropped) drop()
   }
 
@@ -198,7 +194,7 @@ export class Speaker implements Ticking {
       this.#pumping = false
     }
     const idle = this.#clearingUntil === undefined && this.#queue.empty && this.#placements.length === 0 &&
-      this.#marks.size === 0 && this.#playout.missing === 0
+      this.#marks.size === 0 && this.#outlet.playout.missing === 0
     if (idle || this.#ended) stopTicking(this)
     else startTicking(this)
   }
@@ -207,7 +203,7 @@ export class Speaker implements Ticking {
   #step (now: number): boolean {
     if (this.#ended) return false
     if (this.#queue.skip()) return true
-    if (this.#clearingUntil !== undefined || this.#blocked) return false
+    if (this.#clearingUntil !== undefined || this.#outlet.blocked) return false
     const next = this.#placements[0]
     if (next !== undefined && next.at <= this.#queue.position) {
       if (!next.place(now)) return false
@@ -218,79 +214,51 @@ export class Speaker implements Ticking {
   }
 
   #speak (now: number, until: number): boolean {
-    const room = Math.floor((this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs) - this.#playout.aheadMs(now))
+    const room = Math.floor((this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs) - this.#outlet.playout.aheadMs(now))
     const audio = this.#queue.take(Math.min(until - this.#queue.position, MAX_MESSAGE, room * this.#perMs))
     if (audio === undefined) return false
     // Asking for the next chunk runs the application's code, which may have cleared this one.
     if (audio.length === 0 || this.#clearingUntil !== undefined) return true
-    this.#transmit(this.#marksUsed ? withoutMarkSamples(audio) : audio, now)
-    this.#playout.audio(audio.length / SAMPLE_BYTES, now)
-    this.#lastAudioAt = now
-    if (!this.#marksUsed && hasMarkSample(audio)) this.#taintedUntil = now + this.#playout.aheadMs(now) + TAINT_MARGIN
+    this.#outlet.audio(audio, now)
     return true
-  }
-
-  #transmit (audio: Buffer, now: number): void {
-    let data = audio
-    const { stale } = this.#marks
-    if (stale > 0) {
-      // Each of these samples makes the module forget one mark whose place in the audio it has thrown away.
-      data = Buffer.concat([Buffer.alloc(stale * SAMPLE_BYTES, 0xff), audio])
-      this.#playout.silence(stale, now)
-      this.#marks.cure()
-    }
-    this.#marks.enterAudio()
-    if (this.#options.unsent() < MAX_UNSENT) return this.#options.send(data)
-    this.#blocked = true
-    this.#options.send(data, () => {
-      this.#blocked = false
-      this.#pump()
-    })
-  }
-
-  // Silence that has the rest of what was sent played.
-  #pad (now: number): void {
-    if (this.#playout.missing > 0) this.#silence(this.#playout.missing, now)
-  }
-
-  #silence (samples: number, now: number): void {
-    this.#transmit(silenceOf(samples), now)
-    this.#playout.silence(samples, now)
-  }
-
-  // jambonz will soon have nothing more to play, and nothing more is coming.
-  #nearDry (now: number): boolean {
-    const dryIn = this.#playout.dryIn(now)
-    if (dryIn > NEAR_DRY) return false
-    return this.#playout.missing === 0 || now - this.#lastAudioAt >= (dryIn > 0 ? NEAR_DRY : SHORT_WAIT)
   }
 
   #placeMark (name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.empty
-    const inBand = this.#options.rate === EXACT_RATE && now >= this.#taintedUntil
+    const inBand = this.#options.rate === EXACT_RATE && !this.#outlet.isTainted(now)
     // Where marks inside the audio can't be trusted, the clock tells; only one with nothing after it is sent.
     if (!this.#marksWork || (!inBand && more)) {
-      this.#marks.place(name, false, this.#playout.sentMs, now, settle)
+      this.#marks.place(name, false, this.#outlet.playout.sentMs, now, settle)
       return true
     }
     if (this.#marks.full) return false
-    const tail = this.#playout.missing > 0
-    if ((tail || !inBand) && !more && !this.#nearDry(now)) return false
-    if (!inBand) this.#pad(now)
+    const tail = this.#outlet.playout.missing > 0
+    if ((tail || !inBand) && !more && !this.#outlet.isNearDry(now)) return false
+    if (!inBand) this.#outlet.pad(now)
     // With nothing after it, a mark is only looked at when no stale one stands before it.
-    if (!more && this.#marks.stale > 0) this.#silence(LOT_MS * this.#options.rate / 1000, now)
-    const { wireName } = this.#marks.place(name, true, this.#playout.sentMs, now + this.#playout.aheadMs(now), settle)
-    this.#options.send(writeCommand({ type: 'mark', data: { name: wireName } }))
+    if (!more) this.#outlet.cure(now)
+    const { wireName } = this.#marks.place(name, true, this.#outlet.playout.sentMs, now + this.#outlet.playout.aheadMs(now), settle)
+    this.#outlet.command(writeCommand({ type: 'mark', data: { name: wireName } }))
     if (!inBand) this.#heldByMark = true
-    else if (tail && !more) this.#pad(now)
+    else if (tail && !more) this.#outlet.pad(now)
     return true
   }
 
   #loseMarks (now: number): void {
     const lost = this.#marks.takeLost(now)
-    if (lost === undefined) return
+    if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
+  }
+
+  // A caller who hears in real time can't have heard it yet. (One in a test may hear faster, as one sees from what he says.)
+  #isTooEarly (mark: Mark, now: number): boolean {
+    return mark.positionMs - this.#outlet.playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
+  }
+
+  #distrustMarks (why: string): void {
     this.#heldByMark = false
-    if (this.#marksWork) this.#options.logger.warn(`jambonz did not report the mark "${lost.name}"; marks are told by the clock from now on`)
     this.#marksWork = false
+    this.#marks.distrust()
+    this.#options.logger.warn(`${why}; marks are told by the clock from now on`)
+    this.#pump()
   }
 }

@@ -192,6 +192,22 @@ test('with resampling, marks resolve in order and not before their audio is hear
   t.ok(heard.every((ms, i) => ms <= (i + 1) * 200 + 1500), `heard ${heard.join(', ')} ms`)
 })
 
+test('on a wideband call, whose rate nobody knows, marks that come too early or never are told by the clock', async (t) => {
+  const { stream, caller, socket, log } = await speaking(t, { rate: 8000, callRate: 16_000 })
+  const timer = setInterval(() => socket.send(Buffer.alloc(320)), 20)
+  t.teardown(() => clearInterval(timer))
+  await until(() => stream.counts.durationMs >= 100)
+  const heard: number[] = []
+  const marks = [0, 1, 2, 3].map(async (i) => {
+    stream.write(quiet(400))
+    t.equal(await stream.mark(`m${i}`), 'playout')
+    heard.push(caller.heard.length / 16)
+  })
+  await Promise.all(marks)
+  t.ok(heard.every((ms, i) => ms >= (i + 1) * 400 - 350), `heard ${heard.join(', ')} ms`)
+  t.ok(log.filter(({ msg }) => /told by the clock/.test(msg)).length <= 1)
+})
+
 test('marks that jambonz never reports are told by the clock', async (t) => {
   const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => { pair.start(); return pair })
   await until(() => stream.metadata !== undefined)

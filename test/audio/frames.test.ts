@@ -1,0 +1,153 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
+import { Writable } from 'node:stream'
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { FrameReader } from '../../lib/audio/FrameReader.js'
+
+const MAX_PAYLOAD = 100_000
+
+interface FrameOptions { opcode: number, final?: boolean, masked?: boolean, reserved?: number }
+
+function frame (body: Buffer, { opcode, final = true, masked = true, reserved = 0 }: FrameOptions): Buffer {
+  const extra = body.length < 126 ? 0 : body.length < 65_536 ? 2 : 8
+  const head = Buffer.alloc(2 + extra)
+  head[0] = (final ? 0x80 : 0) | reserved | opcode
+  head[1] = (masked ? 0x80 : 0) | (extra === 0 ? body.length : extra === 2 ? 126 : 127)
+  if (extra === 2) head.writeUInt16BE(body.length, 2)
+  if (extra === 8) head.writeBigUInt64BE(BigInt(body.length), 2)
+  if (!masked) return Buffer.concat([head, body])
+  const mask = Buffer.from([body.length & 0xff, 0x9c, 0x01, 0xf7])
+  return Buffer.concat([head, mask, Buffer.from(body.map((byte, i) => byte ^ (mask[i % 4] ?? 0)))])
+}
+
+const binary = (body: Buffer, options: Partial<FrameOptions> = {}) => frame(body, { opcode: 2, ...options })
+const text = (body: string, options: Partial<FrameOptions> = {}) => frame(Buffer.from(body), { opcode: 1, ...options })
+
+function audio (bytes: number, seed: number): Buffer {
+  return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
+}
+
+/** The server's end of a socket, and what it has told: with a FrameReader or by ws alone. */
+async function listening (t: Test, withReader: boolean, merging = false) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
+  t.teardown(() => { for (const client of server.clients) client.terminate(); server.close() })
+  await once(server, 'listening')
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, { perMessageDeflate: false })
+  client.on('error', () => {})
+  const [socket] = await once(server, 'connection') as [WebSocket]
+  const told: string[] = []
+  const onAudio = (data: Buffer, messages: number) => told.push(`audio ${messages} ${data.toString('base64')}`)
+  const reader = withReader ? FrameReader.of(socket, MAX_PAYLOAD, onAudio) : undefined
+  if (reader) reader.merging = merging
+  socket.on('message', (data: Buffer, isBinary) => { told.push(isBinary ? `audio 1 ${data.toString('base64')}` : `text ${data.toString()}`) })
+  socket.on('ping', (data) => { told.push(`ping ${data.toString()}`) })
+  socket.on('pong', (data) => { told.push(`pong ${data.toString()}`) })
+  socket.on('error', (err) => { told.push(`error ${err.message}`) })
+  socket.on('close', (code) => { told.push(`close ${code}`) })
+  // What the socket reads, ws writes here.
+  const { _receiver: receiver } = socket as unknown as { _receiver: Writable }
+  return { socket, client, told, reader, receive: (bytes: Buffer) => { receiver.write(Buffer.from(bytes)) } }
+}
+
+const MIXED = [
+  text('{"callSid":"a"}'), binary(audio(320, 1)), binary(audio(320, 2)), binary(audio(1, 3)), binary(audio(0, 4)), binary(audio(125, 5)),
+  frame(Buffer.from('are you there'), { opcode: 9 }), binary(audio(126, 6)), text('{"event":"dtmf"}'), binary(audio(322, 7), { final: false }),
+  frame(Buffer.from('yes'), { opcode: 10 }), frame(audio(5, 8), { opcode: 0, final: false }), frame(audio(7, 9), { opcode: 0 }),
+  binary(audio(640, 10)), text('half', { final: false }), frame(Buffer.from(' a text'), { opcode: 0 }), binary(audio(66_000, 11)), binary(audio(20, 12))
+]
+
+test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
+  const bytes = Buffer.concat(MIXED)
+  const alone = await listening(t, false)
+  alone.receive(bytes)
+  const places = [...Array(1_700).keys(), bytes.length - 66_030, bytes.length - 30, bytes.length - 27, bytes.length - 1]
+  const { told, receive } = await listening(t, true)
+  for (const place of places) {
+    told.length = 0
+    receive(bytes.subarray(0, place))
+    receive(bytes.subarray(place))
+    if (!t.strictSame(told, alone.told, `cut after ${place} bytes`)) return
+  }
+  told.length = 0
+  for (const byte of bytes.subarray(0, 3_000)) receive(Buffer.from([byte]))
+  receive(bytes.subarray(3_000))
+  t.strictSame(told, alone.told, 'byte by byte')
+})
+
+test('messages that came together are delivered as one, between the texts they came between', async (t) => {
+  const { told, receive } = await listening(t, true, true)
+  receive(Buffer.concat([
+    binary(audio(320, 1)), binary(audio(3, 2)), binary(audio(320, 3)), text('a'), binary(audio(2, 4)), text('b'), text('c'), binary(audio(320, 5)), binary(audio(320, 6))
+  ]))
+  t.strictSame(told, [
+    `audio 3 ${Buffer.concat([audio(320, 1), audio(3, 2), audio(320, 3)]).toString('base64')}`, 'text a',
+    `audio 1 ${audio(2, 4).toString('base64')}`, 'text b', 'text c', `audio 2 ${Buffer.concat([audio(320, 5), audio(320, 6)]).toString('base64')}`
+  ])
+})
+
+test('what is delivered stays as it is when the memory it was read into is used again', async (t) => {
+  const { reader } = await listening(t, true)
+  const heard: Buffer[] = []
+  const { socket } = await listening(t, false)
+  const own = FrameReader.of(socket, MAX_PAYLOAD, (data) => heard.push(data))
+  const memory = Buffer.alloc(4_096)
+  for (const seed of [1, 2]) {
+    const bytes = binary(audio(320, seed))
+    bytes.copy(memory)
+    own?.read(memory.subarray(0, bytes.length), new DataView(memory.buffer, memory.byteOffset, memory.length), true)
+  }
+  t.ok(reader && heard[0]?.equals(audio(320, 1)) && heard[1]?.equals(audio(320, 2)))
+})
+
+for (const [what, bytes] of Object.entries({
+  'an unmasked frame': binary(audio(320, 1), { masked: false }),
+  'reserved bits': binary(audio(320, 1), { reserved: 0x40 }),
+  'a continuation of nothing': frame(audio(320, 1), { opcode: 0 }),
+  'a message between the fragments of another': Buffer.concat([binary(audio(320, 1), { final: false }), binary(audio(320, 2))]),
+  'an unknown opcode': frame(audio(3, 1), { opcode: 5 }),
+  'a message over maxPayload': binary(audio(MAX_PAYLOAD + 1, 1)),
+  'a length beyond all numbers': Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4]),
+  'a close': frame(Buffer.from([0x03, 0xe8]), { opcode: 8 })
+})) {
+  test(`${what} ends the connection as ws says, and nothing after it counts`, async (t) => {
+    const whole = Buffer.concat([binary(audio(320, 7)), bytes, binary(audio(320, 8)), text('more')])
+    const alone = await listening(t, false)
+    const { told, receive, socket } = await listening(t, true)
+    alone.receive(whole)
+    receive(whole)
+    await Promise.all([once(alone.socket, 'close'), once(socket, 'close')])
+    t.strictSame(told, alone.told)
+  })
+}
+
+test('a socket that compresses is left to ws', async (t) => {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: true })
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = new WebSocket(`ws://127.0.0.1:${port}`)
+  t.teardown(() => client.terminate())
+  const [socket] = await once(server, 'connection') as [WebSocket]
+  t.equal(FrameReader.of(socket, MAX_PAYLOAD, () => {}), undefined)
+})
+
+test('audio in the segment of the upgrade is not lost', async (t) => {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => { for (const client of server.clients) client.terminate(); server.close() })
+  await once(server, 'listening')
+  const heard: Buffer[] = []
+  server.on('connection', (socket) => { FrameReader.of(socket, MAX_PAYLOAD, (data) => heard.push(data)) })
+  const raw = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => raw.destroy())
+  const head = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+  raw.write(Buffer.concat([Buffer.from(head), binary(audio(320, 1))]))
+  await once(raw, 'data')
+  raw.write(binary(audio(320, 2)))
+  const [socket] = server.clients
+  raw.write(frame(Buffer.from('end'), { opcode: 9 }))
+  if (socket) await once(socket, 'ping')
+  t.strictSame(heard, [audio(320, 1), audio(320, 2)])
+})
