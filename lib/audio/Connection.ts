@@ -90,6 +90,12 @@ export class Connection {
     return this.#intake?.bytesPerMs ?? 0
   }
 
+  /** How fast audio has come so far: 1 is real time. */
+  get speed (): number {
+    const { durationMs, gapMs } = this.counts
+    return (durationMs + gapMs) / (performance.now() - this.#startedAt)
+  }
+
   get done (): Promise<StreamEnd> {
     return this.ending.done
   }

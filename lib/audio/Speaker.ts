@@ -105,6 +105,7 @@ export class Speaker implements Ticking {
 
   /** Has the end of what was written played as well: jambonz hands audio over in lots. */
   flush (done: () => void): void {
+    if (this.#ended) return done()
     const place = (now: number) => {
       this.#outlet.pad(now)
       done()
