@@ -5,8 +5,8 @@ const SLOTS = 10
 const SLOT_MS = BATCH_INTERVAL / SLOTS
 
 export interface Batched {
-  /** The socket may be read until `shut`. */
-  open (): void
+  /** Reads what waits; true where it can't, and the socket has to be open until `shut`. */
+  open (): boolean
   shut (): void
 }
 
@@ -44,8 +44,12 @@ export class BatchWheel {
     this.#current = (this.#current + 1) % SLOTS
     const slot = this.#slots[this.#current]
     if (slot === undefined || slot.size === 0) return
-    const opened = [...slot]
-    for (const member of opened) member.open()
+    let opened: Batched[] | undefined
+    for (const member of slot) if (member.open()) (opened ??= []).push(member)
+    if (opened !== undefined) this.#shutLater(opened)
+  }
+
+  #shutLater (opened: readonly Batched[]): void {
     setImmediate(() => {
       for (const member of opened) member.shut()
     })

@@ -5,6 +5,7 @@ import { BATCH_INTERVAL } from './BatchWheel.js'
 import { endReasonOf } from './endReason.js'
 import { Ending } from './Ending.js'
 import { Flow } from './Flow.js'
+import { FrameReader } from './FrameReader.js'
 import { beat } from './Heartbeat.js'
 import { Intake } from './Intake.js'
 import { readMessage, type AudioMessage } from './messages.js'
@@ -45,6 +46,7 @@ export class Connection {
   readonly #socket: WebSocket
   readonly #user: ConnectionUser
   readonly #limits: StreamLimits
+  readonly #frames: FrameReader | undefined
   readonly #opening: Opening
   readonly #texts = new TextLimit()
   readonly #stopHeartbeat: () => void
@@ -62,7 +64,8 @@ export class Connection {
     this.#limits = limits
     this.opened = known
     this.logger = logger
-    this.flow = new Flow(socket)
+    this.#frames = FrameReader.of(socket, limits.maxPayload, (audio, messages) => this.#audio(audio, messages))
+    this.flow = new Flow(socket, this.#frames)
     this.ending = new Ending(socket, () => this.flow.force())
     this.#opening = new Opening(known, identify, limits.metadataTimeout, {
       pause: () => this.flow.identifying(true),
@@ -129,14 +132,19 @@ export class Connection {
     this.ending.stopNow('error', CLOSE_OUR_FAULT, what, err instanceof Error ? err : undefined)
   }
 
-  // The hot path: from ws to the sinks, 50 times a second and call.
   #receive (data: Buffer, isBinary: boolean): void {
-    if (!this.#streaming || this.#intake === undefined) return this.#opening.message(data, isBinary)
+    if (!this.#streaming) return this.#opening.message(data, isBinary)
     if (!isBinary) return this.#text(data)
     // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
     if (data.length === 0) return this.ending.stopNow('closed', CLOSE_NORMAL, '')
     if (data.length > this.#limits.maxPayload) return this.#tooBig(data)
-    const frame = this.#intake.take(data, performance.now())
+    this.#audio(data, 1)
+  }
+
+  // The hot path: to the sinks, 50 times a second and call.
+  #audio (data: Buffer, messages: number): void {
+    if (!this.#streaming || this.#intake === undefined) return this.#opening.message(data, true)
+    const frame = this.#intake.take(data, messages, performance.now())
     if (frame.length === 0) return
     try {
       this.#user.frame(frame)
@@ -195,6 +203,7 @@ export class Connection {
     if (this.#live > 0) this.flow.live()
     else this.flow.batch()
     this.#intake.gaps.batchMs = this.flow.batched ? BATCH_INTERVAL : 0
+    if (this.#frames) this.#frames.merging = this.flow.batched
   }
 
   #closed (closeCode: number): void {

@@ -1,11 +1,18 @@
 import type { WebSocket } from 'ws'
 import { batchWheel, type Batched } from './BatchWheel.js'
-import { startReading, stopReading } from './reading.js'
+import type { FrameReader } from './FrameReader.js'
+import { readWaiting, startReading, stopReading, UNREADABLE } from './reading.js'
 
 // Why a socket is not read: nobody knows yet whose audio it is; a reader is slower than the call; nobody is in a hurry.
 const IDENTIFYING = 1
 const READER = 2
 const BATCH = 4
+
+/** Where batches are read to, of one socket after the other. */
+const BATCH_BYTES = Buffer.allocUnsafeSlow(65_536)
+const BATCH_VIEW = new DataView(BATCH_BYTES.buffer)
+/** Reads of one socket in a row: more is for the next turn. */
+const MAX_READS = 16
 
 /**
  * Whether the socket is read. Pausing is by the reasons that stand against reading, so that one that goes away does
@@ -13,13 +20,16 @@ const BATCH = 4
  */
 export class Flow implements Batched {
   readonly #socket: WebSocket
+  readonly #frames: FrameReader | undefined
   readonly #slowReaders = new Set<object>()
   #holds = 0
   #batched = false
   #forced = false
 
-  constructor (socket: WebSocket) {
+  /** `frames`: what reads the socket's bytes; undefined where only ws can */
+  constructor (socket: WebSocket, frames?: FrameReader) {
     this.#socket = socket
+    this.#frames = frames
   }
 
   /** true while the socket is not read because a reader is too slow. */
@@ -71,15 +81,14 @@ export class Flow implements Batched {
     this.#set(this.#holds & IDENTIFYING)
   }
 
-  open (): void {
+  open (): boolean {
+    if (this.#frames !== undefined && this.#readBatch(this.#frames)) return false
     this.#hold(BATCH, false)
+    return true
   }
 
   shut (): void {
-    if (!this.#batched) return
-    // The close frame was among what was read: nothing but the connection's end can follow.
-    if (this.#socket.readyState !== this.#socket.OPEN) this.live()
-    else this.#hold(BATCH, true)
+    if (this.#batched && !this.#closing()) this.#hold(BATCH, true)
   }
 
   /** The socket has closed. */
@@ -87,6 +96,24 @@ export class Flow implements Batched {
     this.#forced = true
     if (this.#batched) batchWheel.remove(this)
     this.#batched = false
+  }
+
+  // false: it has to be read as sockets are, if only to see its end.
+  #readBatch (frames: FrameReader): boolean {
+    for (let reads = 0; reads < MAX_READS && this.#holds === BATCH; reads++) {
+      const bytes = readWaiting(this.#socket, BATCH_BYTES)
+      if (bytes === UNREADABLE) return false
+      if (bytes > 0) frames.read(BATCH_BYTES.subarray(0, bytes), BATCH_VIEW, true)
+      if (bytes < BATCH_BYTES.length) break
+    }
+    return this.#holds !== BATCH || !this.#closing()
+  }
+
+  // The close frame was among what was read: nothing but the connection's end can follow.
+  #closing (): boolean {
+    if (this.#socket.readyState === this.#socket.OPEN) return false
+    this.live()
+    return true
   }
 
   #hold (reason: number, yes: boolean): void {

@@ -45,9 +45,9 @@ export class Intake {
     this.#sinks = this.#sinks.filter((other) => other !== sink)
   }
 
-  /** One binary message. Returns its audio in whole sample frames, which may be empty. */
-  take (message: Buffer, now: number): Buffer {
-    this.frames++
+  /** Binary messages that came together. Returns their audio in whole sample frames, which may be empty. */
+  take (message: Buffer, messages: number, now: number): Buffer {
+    this.frames += messages
     this.bytes += message.length
     const frame = this.#carry === undefined && (message.length & this.#mask) === 0 ? message : this.#align(message)
     if (this.#held.length > 0 && this.gaps.isDue(now)) this.#release()

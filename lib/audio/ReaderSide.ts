@@ -55,8 +55,15 @@ export class ReaderSide {
   }
 
   push (frame: Buffer): void {
-    this.#stream.push(frame)
-    const { readableLength } = this.#stream
+    const stream = this.#stream
+    // What push() would do too, without a tick for each frame to ask for more: frames come by themselves.
+    const flows = stream.readableFlowing === true && stream.readableLength === 0 && stream.readableDidRead && stream.readableEncoding === null
+    if (flows && stream.listenerCount('data') > 0) {
+      stream.emit('data', frame)
+      return
+    }
+    stream.push(frame)
+    const { readableLength } = stream
     if (!this.reading) {
       if (readableLength > this.#maxKept) {
         this.#keepers = 0

@@ -63,14 +63,16 @@ test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
   const bytes = Buffer.concat(MIXED)
   const alone = await listening(t, false)
   alone.receive(bytes)
-  const places = [...Array(1_700).keys(), bytes.length - 66_030, bytes.length - 30, bytes.length - 27, bytes.length - 1]
+  const places = [...Array(1_700).keys()].filter((place) => place < 60 || place % 5 === 0)
+    .concat([bytes.length - 66_030, bytes.length - 30, bytes.length - 27, bytes.length - 1])
   const { told, receive } = await listening(t, true)
-  for (const place of places) {
+  const wrong = places.filter((place) => {
     told.length = 0
     receive(bytes.subarray(0, place))
     receive(bytes.subarray(place))
-    if (!t.strictSame(told, alone.told, `cut after ${place} bytes`)) return
-  }
+    return JSON.stringify(told) !== JSON.stringify(alone.told)
+  })
+  t.same(wrong, [], 'cut in two')
   told.length = 0
   for (const byte of bytes.subarray(0, 3_000)) receive(Buffer.from([byte]))
   receive(bytes.subarray(3_000))
@@ -118,7 +120,7 @@ for (const [what, bytes] of Object.entries({
     const { told, receive, socket } = await listening(t, true)
     alone.receive(whole)
     receive(whole)
-    await Promise.all([once(alone.socket, 'close'), once(socket, 'close')])
+    await Promise.all([alone.socket, socket].map((each) => new Promise((resolve) => each.on('close', resolve))))
     t.strictSame(told, alone.told)
   })
 }
@@ -129,8 +131,8 @@ test('a socket that compresses is left to ws', async (t) => {
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const client = new WebSocket(`ws://127.0.0.1:${port}`)
+  const [[socket]] = await Promise.all([once(server, 'connection') as Promise<[WebSocket]>, once(client, 'open')])
   t.teardown(() => client.terminate())
-  const [socket] = await once(server, 'connection') as [WebSocket]
   t.equal(FrameReader.of(socket, MAX_PAYLOAD, () => {}), undefined)
 })
 

@@ -40,8 +40,12 @@ export const servePlugin: Serve = async ({ directory, redisPort, port = 0 }) => 
   jambonz.webhook('/echo', () => [{ verb: 'listen', url: '/echoer', actionHook: '/done', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 } }])
   jambonz.audio('/echoer', { record: false }, (stream) => { stream.on('data', (audio) => { stream.write(audio) }) })
 
+  jambonz.calls.events.on('recording', (recording, { callSid }) => {
+    files.push({ callSid, path: recording.location, header: WAV_HEADER_BYTES })
+  })
+  jambonz.calls.events.on('recordingFailed', (err) => { console.error(err) })
   jambonz.actionHook('/done', ({ listen }) => {
-    if (listen.recording) files.push({ callSid: listen.callSid, path: listen.recording.location, header: WAV_HEADER_BYTES })
+    if (listen.state !== 'ended') console.error(`the actionHook came before the end of listen ${listen.id}`)
   })
   jambonz.statusHook('/status')
 
