@@ -90,12 +90,17 @@ export default async function live (app: FastifyInstance, { environment, store }
   async function tellState (): Promise<void> {
     stale = false
     const { instance, draining } = app.jambonz
-    const current = (await calls.list()).filter(isCurrent)
+    const current = (await calls.list()).filter(isCurrent).map(forPage)
     const now = JSON.stringify({ type: 'state', instance, draining, kind: environment.REDIS_URL ? 'redis' : 'memory', store: store.health?.(), calls: current })
     if (now === state) return
     state = now
     for (const socket of pages) socket.send(state)
   }
+}
+
+/** No more than the page shows: the rest of a call is nobody's in a browser. */
+function forPage ({ callSid, parentCallSid, from, to, callStatus, createdAt, endedAt, data, listens }: Call): Partial<Call> {
+  return { callSid, parentCallSid, from, to, callStatus, createdAt, endedAt, data, listens }
 }
 
 function isCurrent ({ endedAt, updatedAt, listens }: Call): boolean {

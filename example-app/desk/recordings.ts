@@ -11,7 +11,7 @@ const NEWEST = 50
 export default async function recordings (app: FastifyInstance, { environment }: DeskOptions): Promise<void> {
   const root = resolve(environment.RECORDINGS_DIR)
   await mkdir(root, { recursive: true })
-  await app.register(fastifyStatic, { root, prefix: '/recordings/', allowedPath: (path) => /\.wav$/.test(path), decorateReply: false })
+  await app.register(fastifyStatic, { root, prefix: '/recordings/', allowedPath: (path) => /^[^.]+(?:\.\d+)?\.wav$/.test(path), decorateReply: false })
 
   app.get('/recordings', async () => {
     // Their names begin with the time (app.ts), and have a dot only before the extension while they are complete.

@@ -24,7 +24,7 @@ const SCRIPTS: Record<string, () => SimulateCallOptions> = {
 }
 
 /** POST /simulate {"line":"voicemail"}: a simulated jambonz calls this application, in real time and without a network. */
-export default async function simulate (app: FastifyInstance, { environment }: DeskOptions): Promise<void> {
+export default async function simulate (app: FastifyInstance, { environment: { PUBLIC_URL, JAMBONZ_WEBHOOK_SECRET } }: DeskOptions): Promise<void> {
   const over = new AbortController()
   let running = 0
   let caller = 0
@@ -39,7 +39,8 @@ export default async function simulate (app: FastifyInstance, { environment }: D
       statusHook: '/status',
       from: `+1555${String(100 + caller++ % 90).padStart(4, '0')}`,
       to: '+15550199',
-      ...(environment.JAMBONZ_WEBHOOK_SECRET && { webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET }),
+      ...(PUBLIC_URL && { publicUrl: PUBLIC_URL }),
+      ...(JAMBONZ_WEBHOOK_SECRET && { webhookSecret: JAMBONZ_WEBHOOK_SECRET }),
       speed: 1,
       keepAudio: false,
       signal: over.signal,
