@@ -7,16 +7,16 @@ export interface AudioFile {
   readonly bytes: number
   /** of samples */
   readonly dataBytes: number
-  /** Opens the file, which is empty, and gives it its header. */
+  /** Gives the file, which is empty, its header. */
   open (done: Done): void
-  /** Opens a file that has audio already. */
-  resume (done: Done): void
   /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`. */
   append (chunk: Buffer, length: number, done: Done): void
   /** Lets the header say how much is there. */
   patchHeader (done: Done): void
   /** Nothing more comes: makes it a whole file. */
   seal (done: Done): void
+  /** SHA-256 of the file, hexadecimal */
+  hash (): Promise<string>
   sync (done: Done): void
   /** Fails with ENOENT when the file is in no directory any more. */
   look (done: Done): void

@@ -7,8 +7,8 @@ import type { ResolvedRecordingOptions } from './options.js'
 import type { Output } from './Output.js'
 import { blockAlign, type WavFormat } from './wav.js'
 
-/** ms between two patches of the header */
-const CHECKPOINT_INTERVAL = 2_000
+/** ms between two patches of the header: a player sees what was there at the last */
+const CHECKPOINT_INTERVAL = 5_000
 const SILENCE = Buffer.alloc(LARGE_BLOCK)
 
 export interface BlockWriterDeps {
@@ -36,7 +36,8 @@ export class BlockWriter implements Flushable {
   #writing: Block | undefined
   /** when the output was asked for what it does now; 0: nothing */
   #askedAt = 0
-  #checkpointAt = performance.now()
+  /** the first comes with the first block: a player finds something from then on */
+  #checkpointAt = -Infinity
   #overdue = false
   #stopped = false
   #onIdle: Array<() => void> = []
@@ -51,7 +52,7 @@ export class BlockWriter implements Flushable {
     this.#blockSize = blockSizeFor(format.sampleRate * blockAlign(format))
     deps.pool.expect(1)
     deps.timer.watch(this)
-    this.#askedAt = this.#checkpointAt
+    this.#askedAt = performance.now()
     output.open().then(() => { this.#onAnswer() }, (error: Error) => { this.#onAnswer(error) })
   }
 

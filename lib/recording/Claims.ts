@@ -1,6 +1,7 @@
-import { access, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Listen } from '../calls/schema.js'
+import { closeFile, isThere, openFile, remove, writeFile } from './files.js'
 import { audioExtension, finalExtension } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { findPart } from './parts.js'
@@ -19,6 +20,8 @@ export interface Claim {
   paths: RecordingPaths
   /** 1, or more where the listen had a recording before (handover) */
   segment: number
+  /** of the part file, which is open and empty */
+  fd: number
 }
 
 /**
@@ -75,9 +78,8 @@ export class Claims {
     this.#live.set(key, listen.id)
     const paths = pathsOf(base, this.#extension, this.#token)
     try {
-      if ((unique || await this.#isNew(base)) && await this.#create(paths, { ...listen, recorder: { ...notes, segment } })) {
-        return { paths, segment }
-      }
+      const fd = unique || await this.#isNew(base) ? await this.#create(paths, { ...listen, recorder: { ...notes, segment } }) : undefined
+      if (fd !== undefined) return { paths, segment, fd }
     } catch (error) {
       this.#live.delete(key)
       throw error
@@ -86,20 +88,22 @@ export class Claims {
     return undefined
   }
 
-  /** What describes the audio is there before the audio is. */
-  async #create (paths: RecordingPaths, sidecar: PartSidecar): Promise<boolean> {
+  /** What describes the audio is there before the audio is. Resolves to its descriptor, undefined when the name is taken. */
+  async #create (paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
     await writePart(paths, sidecar)
+    let fd: number
     try {
-      await writeFile(paths.part, '', { flag: 'wx', mode: FILE_MODE })
+      fd = await openFile(paths.part, 'wx+', FILE_MODE)
     } catch (error) {
-      await rm(paths.partSidecar, { force: true })
-      if (hasCode(error, 'EEXIST')) return false
+      await remove(paths.partSidecar)
+      if (hasCode(error, 'EEXIST')) return undefined
       throw error
     }
-    const taken = await Promise.all([paths.sidecar, paths.final, paths.base + this.#finalExtension].map(isThere))
-    if (!taken.includes(true)) return true
+    const taken = await Promise.all([...new Set([paths.sidecar, paths.final, paths.base + this.#finalExtension])].map(isThere))
+    if (!taken.includes(true)) return fd
+    await closeFile(fd)
     await removeParts(paths)
-    return false
+    return undefined
   }
 
   /** What has this name is an earlier segment of the same listen. */
@@ -139,15 +143,5 @@ async function writePart (paths: RecordingPaths, sidecar: PartSidecar): Promise<
     if (!hasCode(error, 'ENOENT')) throw error
     await ensureDirectory(dirname(paths.base))
     await writeFile(paths.partSidecar, JSON.stringify(sidecar), { mode: FILE_MODE })
-  }
-}
-
-async function isThere (path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false
-    throw error
   }
 }

@@ -16,9 +16,9 @@ export class EncryptedFile implements AudioFile {
   #dataBytes = 0
   #frames = 1
 
-  /** `path`: of an empty file */
-  constructor (path: string, format: WavFormat, cipher: FrameCipher) {
-    this.#file = new GrowingFile(path)
+  /** `fd`: of the file, open to be read and written */
+  constructor (path: string, fd: number, format: WavFormat, cipher: FrameCipher) {
+    this.#file = new GrowingFile(path, fd)
     this.#format = format
     this.#cipher = cipher
   }
@@ -37,14 +37,7 @@ export class EncryptedFile implements AudioFile {
 
   open (done: Done): void {
     const start = Buffer.concat([this.#cipher.preamble, this.#header()])
-    inTurn([
-      (opened) => { this.#file.open(opened) },
-      (written) => { this.#file.append(start, start.length, written) }
-    ], done)
-  }
-
-  resume (done: Done): void {
-    this.#file.open(done)
+    this.#file.append(start, start.length, done)
   }
 
   /** So many frames are there already, which take so many bytes. */
@@ -76,6 +69,10 @@ export class EncryptedFile implements AudioFile {
       (patched) => { this.patchHeader(patched) },
       (written) => { this.#file.append(last, last.length, written) }
     ], done)
+  }
+
+  hash (): Promise<string> {
+    return this.#file.hash()
   }
 
   sync (done: Done): void {

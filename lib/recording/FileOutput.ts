@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { rm } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
 import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../errors.js'
 import { settled, type AudioFile } from './AudioFile.js'
 import type { Claim, Claims } from './Claims.js'
 import { createAudioFile } from './createAudioFile.js'
+import { closeFile, remove } from './files.js'
 import { needsMore } from './formats.js'
-import { hashFile } from './hash.js'
 import type { Jobs } from './Jobs.js'
 import { cleanName, defaultName } from './names.js'
 import type { ResolvedRecordingOptions } from './options.js'
@@ -23,7 +22,7 @@ import type { RecordedStream } from './types.js'
 import { durationOf } from './wav.js'
 
 /** Checkpoints between two looks whether the file is still in a directory. */
-const LOOK_AFTER = 5
+const LOOK_AFTER = 2
 
 export interface FileOutputDeps {
   options: ResolvedRecordingOptions
@@ -65,21 +64,30 @@ export class FileOutput implements Output {
   }
 
   async open (): Promise<void> {
-    const { claims, options, owner } = this.#deps
+    const { claims, owner } = this.#deps
     const given = this.#givenName()
     this.#name = given ?? this.#name
     try {
       await owner.announce()
       this.#claim = await claims.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
-      const file = await createAudioFile(this.#claim.paths.part, this.#stream, options)
-      await settled((done) => { file.open(done) })
-      this.#file = file
+      await this.#openFileOf(this.#claim)
       this.#name = this.#claim.paths.final
       this.#writeNotes()
     } catch (error) {
       await this.#unclaim()
       if (error instanceof ERR_RECORDING_KEY) throw error
       throw new ERR_RECORDING_OPEN(this.#name, reasonOf(error), { cause: error })
+    }
+  }
+
+  async #openFileOf ({ paths, fd }: Claim): Promise<void> {
+    try {
+      const file = await createAudioFile(paths.part, fd, this.#stream, this.#deps.options)
+      await settled((done) => { file.open(done) })
+      this.#file = file
+    } catch (error) {
+      await closeFile(fd)
+      throw error
     }
   }
 
@@ -143,22 +151,39 @@ export class FileOutput implements Output {
   async #finalize (listen: Listen, summary: Summary, extra: Pick<FinishedRecording, 'state'>): Promise<FinishedRecording> {
     const file = this.#openFile
     const claim = this.#claimed
-    const { claims, options, owner } = this.#deps
-    const sync = options.fsync !== 'never'
+    try {
+      const sha256 = await this.#seal(file)
+      await this.#noting
+      this.#paths = await placeFile(claim.paths)
+      this.#recording = this.#describe(this.#paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
+      return await this.#putDown(this.#paths, claim, listen, this.#recording)
+    } catch (cause) {
+      await settled((done) => { file.close(done) }).catch(() => {})
+      // what is in its place already is not lost, though nothing beside it tells of it
+      throw Object.assign(new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }), this.#recording && { recording: this.#recording })
+    } finally {
+      this.#deps.claims.release(claim)
+    }
+  }
+
+  /** Resolves to its SHA-256. */
+  async #seal (file: AudioFile): Promise<string | undefined> {
+    const { fsync, sha256 } = this.#deps.options
     await settled((done) => { file.seal(done) })
-    if (sync) await settled((done) => { file.sync(done) })
+    if (fsync !== 'never') await settled((done) => { file.sync(done) })
+    const hash = sha256 ? await file.hash() : undefined
     await settled((done) => { file.close(done) })
-    await this.#noting
-    const sha256 = options.sha256 ? await hashFile(file.path) : undefined
-    const paths = await placeFile(claim.paths)
-    this.#paths = paths
-    const recording = this.#describe(paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
-    this.#recording = recording
-    const joined = await saveSidecar(paths, claim.segment, owner.token, listen, recording, sync)
-    if (recording.state === 'spooled') await rm(paths.part, { force: true })
+    return hash
+  }
+
+  /** Writes the sidecar, takes away the parts. */
+  async #putDown (paths: RecordingPaths, { segment }: Claim, listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
+    const { options, owner } = this.#deps
+    const sync = options.fsync !== 'never'
+    const joined = await saveSidecar(paths, segment, owner.token, listen, recording, sync)
+    if (recording.state === 'spooled') await remove(paths.part)
     else await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)
-    claims.release(claim)
     return joined
   }
 

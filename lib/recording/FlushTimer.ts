@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 
-/** Audio rests in memory for this part of the flush interval; the rest is for the kernel, the tick and the disk. */
-const REST = 0.6
+/** Audio rests in memory for this part of the flush interval; the rest is for the socket's own batch, the tick and the disk. */
+const REST = 0.7
 const TICKS_PER_INTERVAL = 10
 const MIN_TICK = 5
 const WATCH_INTERVAL = 1_000

@@ -1,4 +1,5 @@
-import { close, fdatasync, fstat, ftruncate, open, write } from 'node:fs'
+import { close, fdatasync, fstat, ftruncate, write } from 'node:fs'
+import { hashFile } from './hash.js'
 import type { Done } from './Output.js'
 
 /**
@@ -7,17 +8,20 @@ import type { Done } from './Output.js'
  */
 export class GrowingFile {
   readonly path: string
-  #fd = -1
+  #fd: number
   #size = 0
   // the append under way
   #chunk: Buffer | undefined
+  #torn = false
   #from = 0
   #until = 0
   #done: Done = () => {}
   readonly #written = (error: Error | null, bytes: number): void => { this.#onWritten(error, bytes) }
 
-  constructor (path: string) {
+  /** `fd`: of the file, open to be read and written */
+  constructor (path: string, fd: number) {
     this.path = path
+    this.#fd = fd
   }
 
   /** bytes; what an append that failed left behind does not count */
@@ -25,17 +29,10 @@ export class GrowingFile {
     return this.#size
   }
 
-  /** The file is there. */
-  open (done: Done): void {
-    open(this.path, 'r+', (error, fd) => {
-      if (!error) this.#fd = fd
-      done(error)
-    })
-  }
-
-  /** So many bytes are there already. */
+  /** So many bytes are there already; more are of no use. */
   continueAt (size: number): void {
     this.#size = size
+    this.#torn = true
   }
 
   /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`: all, or none of it. */
@@ -53,7 +50,13 @@ export class GrowingFile {
 
   /** Takes away what an append that failed left behind. */
   trim (done: Done): void {
+    if (!this.#torn) return done()
     ftruncate(this.#fd, this.#size, done)
+  }
+
+  /** Hashes all of it. */
+  async hash (): Promise<string> {
+    return await hashFile(this.#fd)
   }
 
   sync (done: Done): void {
@@ -84,6 +87,7 @@ export class GrowingFile {
     // a disk that is nearly full takes a part, and says ENOSPC to the rest
     if (error === null && this.#from < this.#until) return this.#write()
     if (error === null) this.#size += this.#until
+    else this.#torn = true
     this.#chunk = undefined
     this.#done(error)
   }

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { rename, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { relative, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -8,9 +8,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
 import { ERR_RECORDING_SINK } from '../errors.js'
 import { compress } from './compress.js'
+import { remove } from './files.js'
 import { contentTypeOf, finalExtension } from './formats.js'
 import { Gate } from './Gate.js'
-import { hashFile } from './hash.js'
+import { hashPath } from './hash.js'
 import type { Format, ResolvedRecordingOptions } from './options.js'
 import type { RecordingPaths } from './paths.js'
 import { reasonOf } from './reasons.js'
@@ -90,8 +91,8 @@ export class Jobs {
 
   /** Nothing is left to be done with it: takes away what it was made of. */
   async conclude (paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
-    for (const path of [paths.final, this.#compressedPath(paths)]) if (path !== location) await rm(path, { force: true })
-    await rm(paths.partSidecar, { force: true })
+    for (const path of [paths.final, this.#compressedPath(paths)]) if (path !== location) await remove(path)
+    await remove(paths.partSidecar)
   }
 
   /** Undefined when it was broken off. */
@@ -125,7 +126,7 @@ export class Jobs {
       log.error({ err }, 'the recording could not be compressed: it stays a WAV')
       return recording
     }
-    const compressed = { ...recording, location, format, bytes: (await stat(temporary)).size, ...(sha256 && { sha256: await hashFile(temporary) }) }
+    const compressed = { ...recording, location, format, bytes: (await stat(temporary)).size, ...(sha256 && { sha256: await hashPath(temporary) }) }
     await rename(temporary, location)
     await this.#save(job, compressed)
     return compressed

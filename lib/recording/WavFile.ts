@@ -8,9 +8,9 @@ export class WavFile implements AudioFile {
   readonly #file: GrowingFile
   readonly #format: WavFormat
 
-  /** `path`: of an empty file */
-  constructor (path: string, format: WavFormat) {
-    this.#file = new GrowingFile(path)
+  /** `fd`: of the file, open to be read and written */
+  constructor (path: string, fd: number, format: WavFormat) {
+    this.#file = new GrowingFile(path, fd)
     this.#format = format
   }
 
@@ -28,14 +28,7 @@ export class WavFile implements AudioFile {
 
   open (done: Done): void {
     const header = buildWavHeader(this.#format, 0)
-    inTurn([
-      (opened) => { this.#file.open(opened) },
-      (written) => { this.#file.append(header, header.length, written) }
-    ], done)
-  }
-
-  resume (done: Done): void {
-    this.#file.open(done)
+    this.#file.append(header, header.length, done)
   }
 
   /** So many bytes of samples are there already. */
@@ -56,6 +49,10 @@ export class WavFile implements AudioFile {
       (trimmed) => { this.#file.trim(trimmed) },
       (patched) => { this.patchHeader(patched) }
     ], done)
+  }
+
+  hash (): Promise<string> {
+    return this.#file.hash()
   }
 
   sync (done: Done): void {

@@ -1,5 +1,6 @@
-import { link, open, rename, rm, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { link, remove, rename } from './files.js'
 import { hasCode, ifThere, renamed, type RecordingPaths } from './paths.js'
 
 const MAX_TRIES = 1_000
@@ -39,8 +40,8 @@ async function isSameFile (one: string, other: string): Promise<boolean> {
 
 /** What is left to do when the recording is in its place and its sidecar written. */
 export async function removeParts (paths: RecordingPaths): Promise<void> {
-  await rm(paths.part, { force: true })
-  await rm(paths.partSidecar, { force: true })
+  await remove(paths.part)
+  await remove(paths.partSidecar)
 }
 
 /** Names last through a power failure only when their directory is synced. */

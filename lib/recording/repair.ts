@@ -1,7 +1,8 @@
-import { rm, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import type { Listen } from '../calls/schema.js'
+import { remove } from './files.js'
 import { needsMore } from './formats.js'
-import { hashFile } from './hash.js'
+import { hashPath } from './hash.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { ENCRYPTED_WAV, ifThere, type RecordingPaths } from './paths.js'
 import { placeFile } from './place.js'
@@ -28,7 +29,7 @@ export async function repairPart (paths: RecordingPaths, token: string, notes: P
   const { recorder, ...listen } = notes
   const done = await readSidecar(paths.sidecar)
   if (done?.recording !== undefined && ownRecording(done.recording).id === recorder.id) {
-    await rm(paths.part, { force: true })
+    await remove(paths.part)
     return { paths, listen: done, own: ownRecording(done.recording), recording: done.recording }
   }
   const part = await ifThere(stat(paths.part))
@@ -38,7 +39,7 @@ export async function repairPart (paths: RecordingPaths, token: string, notes: P
   const placed = part ? await placeFile(paths) : paths
   const own = { ...described, location: placed.final }
   const recording = await saveSidecar(placed, recorder.segment, token, listen, own, true)
-  await rm(placed.part, { force: true })
+  await remove(placed.part)
   return { paths: placed, listen, own, recording: { ...recording, recovered: true } }
 }
 
@@ -61,7 +62,7 @@ async function describe (path: string, ended: Date, { recorder }: PartSidecar, o
     ...(options.levels && { levels: levels.channels }),
     gaps,
     pauses,
-    ...(options.sha256 && { sha256: await hashFile(path) }),
+    ...(options.sha256 && { sha256: await hashPath(path) }),
     recovered: true
   }
 }

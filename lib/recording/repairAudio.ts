@@ -5,6 +5,7 @@ import { LARGE_BLOCK } from './blocks.js'
 import { FRAME_HEAD_BYTES, FRAME_OVERHEAD, keyIdOf, PREAMBLE_BYTES, readFrameHead } from './cipher.js'
 import { createAudioFile, createCipher } from './createAudioFile.js'
 import { EncryptedFile, FIRST_FRAME_AT } from './EncryptedFile.js'
+import { openFile } from './files.js'
 import { Levels } from './Levels.js'
 import type { Encryption } from './options.js'
 import { ENCRYPTED_WAV } from './paths.js'
@@ -38,7 +39,7 @@ export async function repairAudio (path: string, format: WavFormat, encryption: 
 
 /** Its process died before it had a header. */
 async function begin (path: string, format: WavFormat, encryption: Encryption | undefined): Promise<AudioFile> {
-  const file = await createAudioFile(path, format, { encryption: path.endsWith(ENCRYPTED_WAV) ? encryption : undefined })
+  const file = await createAudioFile(path, await openFile(path, 'r+'), format, { encryption: path.endsWith(ENCRYPTED_WAV) ? encryption : undefined })
   await settled((done) => { file.open(done) })
   return file
 }
@@ -54,9 +55,8 @@ async function readSamples (path: string, format: WavFormat, levels: Levels): Pr
       at += read
     }
   })
-  const wav = new WavFile(path, format)
+  const wav = new WavFile(path, await openFile(path, 'r+'), format)
   wav.continueAt(levels.bytes)
-  await settled((done) => { wav.resume(done) })
   return wav
 }
 
@@ -76,9 +76,8 @@ async function readFrames (path: string, format: WavFormat, encryption: Encrypti
       levels.add(new Int16Array(new Uint8Array(text).buffer), text.length / Int16Array.BYTES_PER_ELEMENT)
       at += frame.bytes.length
     }
-    const encrypted = new EncryptedFile(path, format, cipher)
+    const encrypted = new EncryptedFile(path, await openFile(path, 'r+'), format, cipher)
     encrypted.continueAt(index, levels.bytes, at)
-    await settled((done) => { encrypted.resume(done) })
     return encrypted
   })
 }

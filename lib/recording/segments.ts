@@ -1,6 +1,7 @@
-import { access, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Listen } from '../calls/schema.js'
+import { isThere } from './files.js'
 import type { RecordingPaths } from './paths.js'
 import type { FinishedRecording, Segment } from './schema.js'
 import { readSidecar, writeJson } from './sidecar.js'
@@ -95,8 +96,4 @@ function recordedElsewhere ({ recording }: Listen): FinishedRecording[] {
 
 function sum (numbers: number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
-}
-
-async function isThere (path: string): Promise<boolean> {
-  return await access(path).then(() => true, () => false)
 }

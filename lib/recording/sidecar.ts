@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { Call, Listen, MixType } from '../calls/schema.js'
+import { rename, writeFile } from './files.js'
 import { FILE_MODE, ifThere } from './paths.js'
 import type { FinishedRecording } from './schema.js'
 import type { Gap, Pause } from './types.js'

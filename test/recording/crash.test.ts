@@ -13,7 +13,7 @@ const KILLS = 50
 const AT_ONCE = 5
 const CALLS = 20
 const FRAME = 160
-const FLUSH_INTERVAL = 250
+const FLUSH_INTERVAL = 400
 
 interface Notes {
   /** frames of each call that were written so long ago that they have to be there */
