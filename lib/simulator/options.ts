@@ -36,6 +36,7 @@ export interface ResolvedOptions {
   patienceMs: number
   bLeg: BLeg
   recordAllCalls: SimulateCallOptions['recordAllCalls']
+  configListenHook: boolean
   callRate: number
   speed: number
   faults: Faults
@@ -79,6 +80,7 @@ export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
     patienceMs: positive('patienceMs', options.patienceMs) ?? (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
     bLeg: options.bLeg ?? {},
     recordAllCalls: options.recordAllCalls,
+    configListenHook: options.configListenHook === true,
     callRate,
     speed,
     faults: options.faults ?? {},

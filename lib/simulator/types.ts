@@ -59,6 +59,11 @@ export interface SimulateCallOptions {
   bLeg?: BLeg
   /** The account records all calls: a stereo socket to this (absolute) url for as long as the call is answered. */
   recordAllCalls?: { url: string, wsAuth?: { username: string, password: string } }
+  /**
+   * Take an `actionHook` in `config.listen`, whose reply then replaces the application. The published specifications
+   * (@jambonz/verb-specifications 0.1.13) know none there and refuse the application, so by default the simulator does, too.
+   */
+  configListenHook?: boolean
   /** Hz of the call's audio: 8000 (default, PCMU/PCMA), 16000 for a wideband call. */
   callRate?: number
   /** 1 = real time, 20 = twenty times faster, Infinity (default) = as fast as the peer takes it. */

@@ -1,8 +1,10 @@
 import t from 'tap'
 import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { snakeCase, snakeCaseKeys } from '../../lib/simulator/http/snakeCase.js'
+import { SPECS } from '../../lib/simulator/verbs/specs.js'
 import { RetryPolicy } from '../../lib/simulator/http/retries.js'
 import { application } from './peers.js'
 
@@ -124,6 +126,15 @@ t.test('what ends a call at its webhook', async t => {
     const story = await simulateCall({ url: app.url('/in') })
     t.match(story.errors[0], text, name)
     t.equal(story.verbs.length, 0)
+  }
+})
+
+t.test('the properties of each simulated verb are those of jambonz\' own specifications', async t => {
+  const { specs: published } = createRequire(import.meta.url)('@jambonz/verb-specifications') as { specs: Record<string, { properties: object, required?: string[] } | undefined> }
+  for (const [name, spec] of Object.entries(SPECS)) {
+    const { properties, required = [] } = published[name === 'stream' ? 'listen' : name]!
+    t.strictSame(Object.keys(spec).sort(), Object.keys(properties).sort(), name)
+    t.strictSame(Object.keys(spec).filter(key => spec[key]!.endsWith('!')).sort(), required.toSorted(), `${name}: required`)
   }
 })
 

@@ -182,7 +182,7 @@ t.test('config.listen runs beside the verbs; its hook\'s reply replaces the appl
     '/background': [{ verb: 'say', text: 'replaced' }, { verb: 'hangup' }],
     '/front': []
   }, socket => { sockets.push(socket) })
-  const call = simulateCall({ url: app.url('/in'), speed: 20 })
+  const call = simulateCall({ url: app.url('/in'), speed: 20, configListenHook: true })
   await call.waitFor('listen:open')
   await call.waitFor('listen:open')
   sockets[0]!.close(1000)
@@ -201,14 +201,15 @@ t.test('config.listen stops with enable false, is not started twice, and ends wi
     ],
     '/done': []
   }, () => {})
-  const story = await simulateCall({ url: app.url('/in') })
+  const story = await simulateCall({ url: app.url('/in'), configListenHook: true })
   t.strictSame(story.listens.map(({ url, closedBy }) => [new URL(url).pathname, closedBy]), [['/a', 'jambonz'], ['/d', 'jambonz']])
   t.match(story.verbs[0]!.note, /config\.stream is ignored.*vad/)
   t.match(story.verbs[1]!.note, /runs already/)
   t.equal(app.at('/done').length, 2)
   app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), faults: { noHookAfterHangup: true } })
+  await simulateCall({ url: app.url('/in'), faults: { noHookAfterHangup: true }, configListenHook: true })
   t.equal(app.at('/done').length, 1, 'jambonz without a connection pool never posts the one after the hangup')
+  t.match((await simulateCall({ url: app.url('/in') })).errors[0], /config\.listen has the unknown property 'actionHook'/, 'as published, jambonz refuses a hook there')
 })
 
 t.test('dial rings a second leg with a call sid of its own; a nested listen names it, hears the caller left and the called party right', async t => {

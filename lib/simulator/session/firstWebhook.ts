@@ -24,5 +24,5 @@ export async function firstWebhook (session: Session): Promise<VerbData[]> {
     params = { ...info.toJSON(), ...settings }
   }
   const reply = await post.requestor.request('webhook', { url, method: webhookMethod }, params, { times: faults.duplicateWebhook === true ? 2 : 1 })
-  return parseApplication(reply === '' ? [] : reply)
+  return parseApplication(reply === '' ? [] : reply, options)
 }

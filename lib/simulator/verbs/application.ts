@@ -1,5 +1,5 @@
 import { SIM_APPLICATION } from '../errors.js'
-import { checkVerb } from './specs.js'
+import { checkVerb, type Leniency } from './specs.js'
 
 /** A verb of an application, checked. */
 export interface VerbData { verb: string, data: Record<string, unknown> }
@@ -8,12 +8,12 @@ export interface VerbData { verb: string, data: Record<string, unknown> }
  * The verbs of a reply, in either spelling (`{verb: 'say', …}`, `{say: {…}}`), each checked as jambonz does: one wrong
  * verb refuses them all. Raises FST_JAMBONZ_SIM_APPLICATION.
  */
-export function parseApplication (reply: unknown): VerbData[] {
+export function parseApplication (reply: unknown, leniency: Leniency): VerbData[] {
   if (!Array.isArray(reply)) throw new SIM_APPLICATION(`the reply must be an array of verbs, it is ${describe(reply)}`)
   return reply.map((item: unknown) => {
     if (!isRecord(item)) throw new SIM_APPLICATION(`a verb must be an object, found ${describe(item)}`)
     const { verb, data } = split(item)
-    checkVerb(verb, data)
+    checkVerb(verb, data, leniency)
     return { verb, data }
   })
 }

@@ -7,13 +7,14 @@ const LISTEN: Spec = {
   id: 'string', actionHook: 'object|string', auth: '#auth', finishOnKey: 'string', maxLength: 'number', metadata: 'object', mixType: '=mono|stereo|mixed', passDtmf: 'boolean', playBeep: 'boolean', disableBidirectionalAudio: 'boolean', bidirectionalAudio: '#bidirectionalAudio', sampleRate: 'number', timeout: 'number', transcribe: '#transcribe', url: 'string!', wsAuth: '#auth', earlyMedia: 'boolean', channel: 'number'
 }
 
-const { actionHook: _none, auth: _auth, finishOnKey: _key, transcribe: _transcribe, earlyMedia: _early, channel: _channel, id: _id, ...BACKGROUND } = LISTEN
-
 /** What jambonz knows of the verbs that are simulated; of the others only the name is checked. */
-const SPECS: Record<string, Spec> = {
+export const SPECS: Record<string, Spec> = {
   listen: LISTEN,
   stream: LISTEN,
-  listenOptions: { ...BACKGROUND, url: 'string', enable: 'boolean!', actionHook: 'object|string' },
+  // in config: no id, no keys, no hook
+  listenOptions: {
+    enable: 'boolean!', url: 'string', sampleRate: 'number', wsAuth: '#auth', mixType: '=mono|stereo|mixed', metadata: 'object', maxLength: 'number', passDtmf: 'boolean', playBeep: 'boolean', disableBidirectionalAudio: 'boolean', bidirectionalAudio: '#bidirectionalAudio', timeout: 'number'
+  },
   auth: { username: 'string!', password: 'string!' },
   bidirectionalAudio: { enabled: 'boolean', streaming: 'boolean', sampleRate: 'number' },
   say: { id: 'string', text: 'string|array', instructions: 'string', stream: 'boolean', loop: 'number|string', synthesizer: 'object', earlyMedia: 'boolean', disableTtsCache: 'boolean', closeStreamOnEmpty: 'boolean' },
@@ -42,8 +43,15 @@ const OTHERS = new Set([
   'openai_s2s', 'microsoft_s2s', 'google_s2s', 'elevenlabs_s2s', 'deepgram_s2s', 'voiceagent_s2s', 'ultravox_s2s'
 ])
 
+/** What is let pass although the published specifications refuse it. */
+export interface Leniency { configListenHook: boolean }
+
 /** Raises FST_JAMBONZ_SIM_APPLICATION as jambonz would refuse the whole application: unknown verb or property, wrong type, missing property. */
-export function checkVerb (verb: string, data: Record<string, unknown>): void {
+export function checkVerb (verb: string, data: Record<string, unknown>, { configListenHook }: Leniency): void {
+  if (verb === 'config' && configListenHook && typeof data.listen === 'object' && data.listen !== null) {
+    const { actionHook, ...listen } = data.listen as Record<string, unknown>
+    return checkVerb(verb, { ...data, listen }, { configListenHook: false })
+  }
   if (SPECS[verb] !== undefined) checkObject(verb, verb, data)
   else if (!OTHERS.has(verb)) throw new SIM_APPLICATION(`unknown verb '${verb}'`)
 }

@@ -60,7 +60,7 @@ export abstract class Task {
     const params = { ...session.info.toJSON(), ...results, ...(typeof this.data.id === 'string' && { verb_id: this.data.id }) }
     const reply = await session.post.hook(hook, params)
     if (!replyCounts || !Array.isArray(reply)) return
-    const verbs = parseApplication(reply)
+    const verbs = parseApplication(reply, session.options)
     if (verbs.length > 0) session.replaceApplication(verbs)
   }
 }

@@ -37,7 +37,7 @@ export class TranscribeTask extends Task {
     if (hook === undefined) return
     try {
       const reply = await session.post.hook(hook, { ...session.info.own(), b3: session.post.b3, speech })
-      if (Array.isArray(reply) && reply.length > 0 && !this.nested) session.replaceApplication(parseApplication(reply))
+      if (Array.isArray(reply) && reply.length > 0 && !this.nested) session.replaceApplication(parseApplication(reply, session.options))
     } catch (error) {
       session.error(error)
     }
