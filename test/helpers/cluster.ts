@@ -1,0 +1,85 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import type { Test } from 'tap'
+import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
+import type { Report } from './clusterInstance.js'
+import { compile } from './compile.js'
+
+export interface Seen { instance: number, report: Exclude<Report, { what: 'listening' }> }
+
+/** Instances of an application, each a process, behind a round-robin. */
+export class Cluster {
+  /** what the instances have told, in order */
+  readonly seen: Seen[] = []
+  readonly balancer = new RoundRobin()
+  readonly #args: readonly string[]
+  readonly #script: string
+  readonly #instances: Array<{ process: ChildProcess, port: number }> = []
+
+  constructor (script: string, args: readonly string[]) {
+    this.#script = script
+    this.#args = args
+  }
+
+  /** Resolves with its number when it listens. */
+  async add (): Promise<number> {
+    const child = spawn(process.execPath, [this.#script, ...this.#args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const instance = this.#instances.length
+    this.#instances.push({ process: child, port: 0 })
+    const listening = new Promise<number>((resolve, reject) => {
+      child.on('message', (report: Report) => {
+        if (report.what === 'listening') resolve(report.port)
+        else this.seen.push({ instance, report })
+      })
+      child.once('exit', (code, signal) => reject(new Error(`instance ${instance} ended: ${code ?? signal}`)))
+    })
+    const port = await listening
+    this.#instances[instance] = { process: child, port }
+    this.balancer.ports.push(port)
+    return instance
+  }
+
+  /** Numbers of those that have not ended. */
+  get living (): number[] {
+    return [...this.#instances.keys()].filter((instance) => !this.#hasEnded(instance))
+  }
+
+  #hasEnded (instance: number): boolean {
+    const { exitCode, signalCode } = this.#instances[instance]!.process
+    return exitCode !== null || signalCode !== null
+  }
+
+  /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves when it is gone. */
+  async end (instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const { process: child, port } = this.#instances[instance]!
+    if (this.#hasEnded(instance)) return
+    const gone = once(child, 'exit')
+    child.kill(signal)
+    await gone
+    this.balancer.ports.splice(this.balancer.ports.indexOf(port), 1)
+  }
+
+  async close (): Promise<void> {
+    await Promise.all(this.#instances.map((_, instance) => this.end(instance, 'SIGKILL')))
+    await this.balancer.close()
+  }
+
+  /** What was seen of the calls of one kind, by callSid. */
+  of (what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
+    const calls = new Map<string, Seen[]>()
+    for (const seen of this.seen.slice(from)) {
+      if (seen.report.what !== what) continue
+      calls.set(seen.report.callSid, [...calls.get(seen.report.callSid) ?? [], seen])
+    }
+    return calls
+  }
+}
+
+/** Gone with the test. */
+export async function startCluster (t: Test, size: number, ...args: string[]): Promise<{ cluster: Cluster, url: string }> {
+  const cluster = new Cluster(await compile(t, 'test/helpers/clusterInstance.ts'), args)
+  t.teardown(() => cluster.close())
+  const url = await cluster.balancer.listen()
+  await Promise.all(Array.from({ length: size }, () => cluster.add()))
+  return { cluster, url }
+}

@@ -1,0 +1,50 @@
+// One of several instances of an application. argv: url of Redis, folder of the recordings
+// It tells its parent what it sees; SIGTERM drains it with a handover.
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import jambonzListen from '../../lib/index.js'
+import { redisStore } from '../../lib/calls/redis.js'
+import type { Listen } from '../../lib/calls/schema.js'
+
+export type Report =
+  | { what: 'listening', port: number }
+  | { what: 'webhook' | 'stream' | 'callEnded', callSid: string }
+  | { what: 'hook' | 'listenEnded', callSid: string, listen?: Listen }
+
+const [redisUrl = '', directory = ''] = process.argv.slice(2)
+
+function report (report: Report): void {
+  process.send?.(report)
+}
+
+const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
+const redis = new Redis(redisUrl, { lazyConnect: true })
+await app.register(jambonzListen, {
+  secret: 'the same on all instances',
+  auth: { username: 'jambonz', password: 'secret' },
+  store: redisStore(redis),
+  recording: { directory }
+})
+
+app.jambonz.calls.events
+  .on('stream', ({ callSid }) => report({ what: 'stream', callSid }))
+  .on('listenEnded', (listen, { callSid }) => report({ what: 'listenEnded', callSid, listen }))
+  .on('callEnded', ({ callSid }) => report({ what: 'callEnded', callSid }))
+
+app.jambonz.webhook('/call', async ({ call: { callSid } }) => {
+  report({ what: 'webhook', callSid })
+  return [{ verb: 'listen', actionHook: '/done', playBeep: true }, { verb: 'hangup' }]
+})
+app.jambonz.actionHook('/done', async ({ call: { callSid }, listen }) => {
+  report({ what: 'hook', callSid, listen })
+})
+app.jambonz.statusHook('/status')
+
+process.once('SIGTERM', async () => {
+  await app.jambonz.drain(0, { handover: true })
+  await app.close()
+  process.exit()
+})
+await app.listen({ host: '127.0.0.1', port: 0 })
+report({ what: 'listening', port: (app.server.address() as AddressInfo).port })
