@@ -4,15 +4,14 @@ import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/schema.js'
 import { ERR_AUDIO_CHANNEL } from '../errors.js'
 import type { Recorder } from '../recording/index.js'
-import { AudioDuplex } from './AudioDuplex.js'
 import { ChannelReader, type ChannelName } from './ChannelReader.js'
 import { Connection } from './Connection.js'
 import type { AudioMessage } from './messages.js'
 import type { Identify } from './Opening.js'
 import { Output } from './Output.js'
-import type { PlayOptions } from './Player.js'
 import { ReaderSide } from './ReaderSide.js'
-import type { AudioSink, AudioStreamEvents, MarkOutcome, PlayDone, SinkOptions, StreamEnd, StreamLimits } from './types.js'
+import { SpeakingDuplex } from './SpeakingDuplex.js'
+import type { AudioSink, AudioStreamEvents, SinkOptions, StreamEnd, StreamLimits } from './types.js'
 import { CLOSE_OUR_FAULT } from './wire.js'
 
 /** ms of audio kept for a reader that its handler is still preparing. */
@@ -37,7 +36,7 @@ export interface AudioStreamOptions {
  * hears. Nothing is kept for a reader that is not there; one that is too slow pauses the socket. Destroying it, also
  * by leaving a `for await`, ends the listen.
  */
-export class AudioStream extends AudioDuplex {
+export class AudioStream extends SpeakingDuplex {
   /** What is recorded of it, where the route records. */
   recording?: Recorder
   /** The key that ended the listen. */
@@ -90,11 +89,6 @@ export class AudioStream extends AudioDuplex {
     return this.listen.sampleRate
   }
 
-  /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
-  get outputSampleRate (): number {
-    return this.#out.sampleRate
-  }
-
   get channels (): number {
     return this.listen.channels
   }
@@ -106,16 +100,6 @@ export class AudioStream extends AudioDuplex {
   /** What has arrived so far. */
   get counts (): AudioCounts {
     return this.#connection.counts
-  }
-
-  /** ms of what was written that jambonz has been given; what it threw away at a `clear()` no longer counts. */
-  get sentMs (): number {
-    return this.#out.sentMs
-  }
-
-  /** ms of it that the caller has heard: as far as marks tell, by the clock between them. */
-  get playedMs (): number {
-    return this.#out.playedMs
   }
 
   /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
@@ -169,46 +153,6 @@ export class AudioStream extends AudioDuplex {
     return reader
   }
 
-  /** ms by which what is written goes out ahead of the caller's ear; true: 400. Default false: up to a minute. */
-  get paced (): boolean | number {
-    return this.#out.aheadMs > 0 && this.#out.aheadMs
-  }
-
-  set paced (ahead: boolean | number) {
-    this.#out.pace(ahead)
-  }
-
-  /** Has the end of what was written played too; happens by itself when nothing follows. */
-  flush (): void {
-    this.#out.flush(() => {})
-  }
-
-  /**
-   * Settles when the caller has heard what was written so far, or never will: `clear()`, the end of the listen.
-   * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming.
-   */
-  mark (name: string): Promise<MarkOutcome> {
-    return this.#out.mark(name)
-  }
-
-  /** Settles all marks as `cleared`; the audio plays on. */
-  clearMarks (): void {
-    this.#out.clearMarks()
-  }
-
-  /**
-   * Plays a file: a WAV of any rate, or raw L16. Settles when it has been played or stopped. Rejects with
-   * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played.
-   */
-  play (audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
-    return this.#out.play(audio, options)
-  }
-
-  /** Barge-in: stops what is being played at once and drops what was written or queued. */
-  clear (): void {
-    this.#out.clear()
-  }
-
   /** Sends JSON of your own to jambonz. */
   send (json: unknown): void {
     this.#connection.send(JSON.stringify(json))
@@ -238,14 +182,6 @@ export class AudioStream extends AudioDuplex {
     return super.read(size) as Buffer | null
   }
 
-  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#out.write(chunk, callback)
-  }
-
-  override _final (callback: () => void): void {
-    this.#out.flush(callback)
-  }
-
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
     this.#reader.end()
     this.#output?.end()
@@ -256,7 +192,7 @@ export class AudioStream extends AudioDuplex {
     callback(failed)
   }
 
-  get #out (): Output {
+  protected get output (): Output {
     this.#output ??= new Output(this.#connection, this.listen, () => this.writableLength, {
       onMark: (mark) => this.#tell('mark', mark),
       onPlayDone: (done) => this.#tell('playDone', done)
@@ -278,7 +214,7 @@ export class AudioStream extends AudioDuplex {
   #message (message: AudioMessage): void {
     if (message.type === 'dtmf') this.emit('dtmf', message.dtmf)
     else if (message.type === 'other') this.emit('message', message.message)
-    else this.#out.message(message)
+    else this.output.message(message)
   }
 
   // From timers too: what a listener throws must end this stream, not the process.

@@ -12,12 +12,18 @@ const SHORT_WAIT = 200
 /** ms by which the caller may hear audio later than the clock says. */
 const TAINT_MARGIN = 500
 
+/** ms by which a mark may be reported before the clock allows it */
+const EARLY = 300
+/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
+const REAL_TIME = 0.3
 export interface OutletOptions {
   /** Hz of the audio sent to jambonz */
   rate: number
   send: (data: Buffer | string, sent?: () => void) => void
   /** bytes sent that are still in the process */
   unsent: () => number
+  /** how fast the caller's audio comes: 1 is real time */
+  speed: () => number
 }
 
 /** Where audio leaves for jambonz: counted, padded, and free of samples that it would take for marks. */
@@ -67,6 +73,11 @@ export class Outlet {
   /** Samples may be playing that jambonz would take for the marks of now. */
   isTainted (now: number): boolean {
     return now < this.#taintedUntil
+  }
+
+  /** A caller who hears in real time can't have heard so much yet. (One in a test may be faster: his own audio tells.) */
+  isTooEarly (positionMs: number, now: number): boolean {
+    return positionMs - this.playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
   }
 
   /** jambonz will soon have nothing more to play, and nothing more has come for a while. */

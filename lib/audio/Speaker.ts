@@ -1,11 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { Marks, type Mark } from './Marks.js'
+import { Clearing } from './Clearing.js'
+import { Marks } from './Marks.js'
 import { writeCommand } from './messages.js'
 import { Outlet, type OutletOptions } from './Outlet.js'
+import { Placements, type Placement } from './Placements.js'
 import { EXACT_RATE } from './Playout.js'
 import { startTicking, stopTicking, type Ticking } from './ticker.js'
 import type { MarkEvent, MarkOutcome } from './types.js'
-import { SAMPLE_BYTES, TICK_MS } from './wire.js'
+import { SAMPLE_BYTES } from './wire.js'
 import { WriteQueue } from './WriteQueue.js'
 
 /** ms of audio given to jambonz ahead of the caller's ear. More at once would stall its one thread for all calls. */
@@ -14,31 +16,11 @@ const MAX_AHEAD = 60_000
 export const PACED_AHEAD = 400
 /** bytes of one message, so that a clear() is never stuck behind a long one */
 const MAX_MESSAGE = 32_768
-/** ms by which a mark may be reported before the clock allows it */
-const EARLY = 300
-/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
-const REAL_TIME = 0.3
-/** ms in which jambonz is sure to have seen a killAudio that no mark reports on. */
-const CLEAR_HOLD = 3 * TICK_MS
-/** ms that jambonz has to report the marks it cleared. */
-const CLEAR_DEADLINE = 1_000
-
 export interface SpeakerOptions extends OutletOptions {
   /** bytes written by the application that have not been taken, the chunk in hand included */
   backlog: () => number
-  /** how fast the caller's audio comes: 1 is real time */
-  speed: () => number
   onMark: (mark: MarkEvent) => void
   logger: FastifyBaseLogger
-}
-
-/** What happens at a place in the audio. */
-interface Placement {
-  at: number
-  isMark: boolean
-  /** returns false while it can't be done yet */
-  place: (now: number) => boolean
-  drop: () => void
 }
 
 /**
@@ -53,12 +35,12 @@ export class Speaker implements Ticking {
   readonly #marks: Marks
   readonly #outlet: Outlet
   readonly #queue: WriteQueue
-  #placements: Placement[] = []
+  readonly #placements = new Placements()
+  readonly #clearing = new Clearing()
   #pumping = false
   #ended = false
-  // What holds audio back: a mark at the end of what was sent, or a clear that jambonz has not carried out.
+  // A mark at the end of what was sent holds back the rest.
   #heldByMark = false
-  #clearingUntil: number | undefined
   #marksWork = true
 
   constructor (options: SpeakerOptions) {
@@ -98,7 +80,7 @@ export class Speaker implements Ticking {
 
   /** jambonz is told nothing: its own clearMarks shifts all later marks (mod_audio_fork). */
   clearMarks (): void {
-    this.#drop((placement) => placement.isMark)
+    this.#placements.dropMarks()
     this.#marks.forget()
     this.#pump()
   }
@@ -118,37 +100,34 @@ export class Speaker implements Ticking {
   clear (): void {
     const now = performance.now()
     this.#queue.drop()
-    this.#drop(() => true)
-    if (this.#clearingUntil === undefined) {
+    this.#placements.dropAll()
+    if (!this.#clearing.underWay) {
       // The module empties its playout buffer but not the prebuffer before it: what waits there moves on first.
       this.#outlet.pad(now)
       this.#outlet.command(writeCommand({ type: 'killAudio' }))
       this.#outlet.playout.clear(now, this.#marks.limitMs)
       this.#marks.clearClocked()
       this.#heldByMark = false
-      // Audio that jambonz gets before it has looked at the kill would be thrown away too.
-      this.#clearingUntil = now + (this.#marks.waiting > 0 ? CLEAR_DEADLINE : CLEAR_HOLD)
+      this.#clearing.begin(now, this.#marksWork)
     }
     this.#pump()
   }
 
   /** A mark reported by jambonz. false: it is none of ours. */
   reported (event: MarkEvent): boolean {
+    if (this.#clearing.isFence(event.name)) return this.#cleared()
     const now = performance.now()
     const mark = this.#marks.find(event)
     if (mark === undefined) return this.#marks.isLate(event)
-    if (event.event === 'playout' && this.#isTooEarly(mark, now)) {
+    if (event.event === 'playout' && this.#outlet.isTooEarly(mark.positionMs, now)) {
       this.#distrustMarks(`jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`)
       return true
     }
     this.#marks.report(mark, event.event)
     if (event.event === 'playout') this.#outlet.playout.reported(mark.positionMs, now)
-    if (this.#marks.waiting === 0) {
-      this.#heldByMark = false
-      // One that was played while the kill was under way proves nothing about it.
-      if (event.event === 'cleared') this.#clearingUntil = undefined
-      else if (this.#clearingUntil !== undefined) this.#clearingUntil = now + CLEAR_HOLD
-    }
+    if (this.#marks.waiting === 0) this.#heldByMark = false
+    // One that was played while the kill was under way proves nothing about it.
+    if (this.#marks.waiting === 0 && event.event === 'cleared') return this.#cleared()
     this.#pump()
     return true
   }
@@ -158,31 +137,25 @@ export class Speaker implements Ticking {
     if (this.#ended) return
     this.#ended = true
     stopTicking(this)
-    this.#drop(() => true)
+    this.#placements.dropAll()
     this.#marks.clearAll()
     this.#queue.close()
   }
 
   tick (now: number): void {
-    if (this.#clearingUntil !== undefined && now >= this.#clearingUntil) {
-      this.#clearingUntil = undefined
+    if (this.#clearing.isOverdue(now)) {
       this.#marks.clearAll()
+      this.#cleared()
     }
     this.#marks.played(this.#outlet.playout.playedMs(now, this.#marks.limitMs))
     this.#loseMarks(now)
-    if (this.#queue.empty && this.#placements.length === 0 && this.#outlet.isNearDry(now)) this.#outlet.pad(now)
+    if (this.#queue.empty && this.#placements.next === undefined && this.#outlet.isNearDry(now)) this.#outlet.pad(now)
     this.#pump()
   }
 
   #place (placement: Omit<Placement, 'at'>): void {
-    this.#placements.push({ at: this.#queue.end, ...placement })
+    this.#placements.add({ at: this.#queue.end, ...placement })
     this.#pump()
-  }
-
-  #drop (which: (placement: Placement) => boolean): void {
-    const dropped = this.#placements.filter(which)
-    this.#placements = this.#placements.filter((placement) => !which(placement))
-    for (const { drop } of dropped) drop()
   }
 
   #pump (): void {
@@ -194,7 +167,7 @@ export class Speaker implements Ticking {
     } finally {
       this.#pumping = false
     }
-    const idle = this.#clearingUntil === undefined && this.#queue.empty && this.#placements.length === 0 &&
+    const idle = !this.#clearing.underWay && this.#queue.empty && this.#placements.next === undefined &&
       this.#marks.size === 0 && this.#outlet.playout.missing === 0
     if (idle || this.#ended) stopTicking(this)
     else startTicking(this)
@@ -204,14 +177,30 @@ export class Speaker implements Ticking {
   #step (now: number): boolean {
     if (this.#ended) return false
     if (this.#queue.skip()) return true
-    if (this.#clearingUntil !== undefined || this.#outlet.blocked) return false
-    const next = this.#placements[0]
+    if (this.#clearing.underWay) return this.#raiseFence()
+    if (this.#outlet.blocked) return false
+    const { next } = this.#placements
     if (next !== undefined && next.at <= this.#queue.position) {
       if (!next.place(now)) return false
-      this.#placements = this.#placements.filter((other) => other !== next)
+      this.#placements.remove(next)
       return true
     }
     return !this.#heldByMark && this.#speak(now, next?.at ?? Infinity)
+  }
+
+  // Something is to follow a clear, and no mark tells of that.
+  #raiseFence (): boolean {
+    const needed = !this.#queue.empty || this.#placements.next !== undefined
+    if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
+    const name = this.#clearing.raiseFence()
+    if (name !== undefined) this.#outlet.command(writeCommand({ type: 'mark', data: { name } }))
+    return false
+  }
+
+  #cleared (): true {
+    this.#clearing.end()
+    this.#pump()
+    return true
   }
 
   #speak (now: number, until: number): boolean {
@@ -219,7 +208,7 @@ export class Speaker implements Ticking {
     const audio = this.#queue.take(Math.min(until - this.#queue.position, MAX_MESSAGE, room * this.#perMs))
     if (audio === undefined) return false
     // Asking for the next chunk runs the application's code, which may have cleared this one.
-    if (audio.length === 0 || this.#clearingUntil !== undefined) return true
+    if (audio.length === 0 || this.#clearing.underWay) return true
     this.#outlet.audio(audio, now)
     return true
   }
@@ -248,11 +237,6 @@ export class Speaker implements Ticking {
   #loseMarks (now: number): void {
     const lost = this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
-  }
-
-  // A caller who hears in real time can't have heard it yet. (One in a test may hear faster, as one sees from what he says.)
-  #isTooEarly (mark: Mark, now: number): boolean {
-    return mark.positionMs - this.#outlet.playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
   }
 
   #distrustMarks (why: string): void {

@@ -31,5 +31,3 @@ export const LOT_MS = 80
 export const MAX_MARKS = 30
 /** us -> jambonz: a sample of this value is a mark to the module while any mark waits. */
 export const MARK_SAMPLE = -1
-/** ms between two looks of the module at its flags and marks. */
-export const TICK_MS = 20

@@ -48,12 +48,12 @@ test('the connection dies without a close frame: lost, with every frame that cam
 })
 
 test('a peer that answers no ping is lost within two intervals; one that sends no audio is not', async (t) => {
-  const dead = await begun(t, { limits: { heartbeat: 60 } })
-  const paused = await begun(t, { limits: { heartbeat: 60 } })
+  const dead = await begun(t, { limits: { heartbeat: 300 } })
+  const paused = await begun(t, { limits: { heartbeat: 300 } })
   dead.socket.pause()
   const before = performance.now()
   t.match(await dead.stream.done, { reason: 'lost' })
-  t.ok(performance.now() - before < 1000)
+  t.ok(performance.now() - before < 3000)
   t.equal(paused.socket.readyState, paused.socket.OPEN)
   paused.socket.send(ramp(20))
   await until(() => paused.stream.counts.frames === 1)
@@ -163,10 +163,10 @@ test('jambonz closes long before maxLength: closed', async (t) => {
 })
 
 test('a maxLength that jambonz does not keep is kept a second later', async (t) => {
-  const { stream, sent } = await watched(t, { maxLength: 0.2 })
   const before = performance.now()
+  const { stream, sent } = await watched(t, { maxLength: 0.2 })
   t.match(await stream.done, { reason: 'maxLength' })
-  t.ok(performance.now() - before >= 1_000)
+  t.ok(performance.now() - before >= 1_190)
   t.same(sent, [{ type: 'disconnect' }])
 })
 
