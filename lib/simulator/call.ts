@@ -23,7 +23,7 @@ export class SimulatedCall implements PromiseLike<CallStory> {
   constructor (options: SimulateCallOptions) {
     const resolved = resolveOptions(options)
     this.#clock = new Clock(resolved.speed)
-    this.#events = new EventLog(() => this.#clock.now())
+    this.#events = new EventLog(() => this.#clock.now(), error => this.#session.story.error(`a listener threw: ${String(error)}`))
     if (resolved.onEvent !== undefined) this.#events.on('*', resolved.onEvent)
     this.#session = new Session(resolved, this.#clock, this.#events)
     this.callSid = this.#session.info.callSid

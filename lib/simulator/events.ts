@@ -11,21 +11,24 @@ interface Waiter { name: EventName, matches: (payload: never) => boolean, done: 
 /** The events of one call: passed to listeners, and kept so that `waitFor` can hand out those that came first. */
 export class EventLog {
   readonly #now: () => number
+  readonly #failed: (error: unknown) => void
   readonly #listeners = new Map<EventName | '*', Set<Listener>>()
   readonly #unclaimed = new Map<EventName, SimulatorEvent[]>()
   readonly #counts = new Map<EventName, number>()
   #waiters: Waiter[] = []
   #closed = false
 
-  constructor (now: () => number) {
+  /** `failed` is told of listeners that throw: they harm neither the call nor each other. */
+  constructor (now: () => number, failed: (error: unknown) => void) {
     this.#now = now
+    this.#failed = failed
   }
 
   emit<Name extends EventName> (name: Name, payload: EventPayloads[Name]): void {
     const event = { name, atMs: Math.round(this.#now()), payload } as SimulatorEvent
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
-    for (const listener of this.#listeners.get('*') ?? []) listener(event)
-    for (const listener of this.#listeners.get(name) ?? []) listener(event)
+    for (const listener of this.#listeners.get('*') ?? []) this.#tell(listener, event)
+    for (const listener of this.#listeners.get(name) ?? []) this.#tell(listener, event)
     const waiter = this.#waiters.find(candidate => candidate.name === name && candidate.matches(payload as never))
     if (waiter !== undefined) return waiter.done(event)
     const kept = this.#unclaimed.get(name) ?? []
@@ -74,6 +77,14 @@ export class EventLog {
   close (): void {
     this.#closed = true
     for (const waiter of [...this.#waiters]) (waiter as Waiter & { fail: (why: string) => void }).fail('the call is over without it')
+  }
+
+  #tell (listener: Listener, event: SimulatorEvent): void {
+    try {
+      listener(event)
+    } catch (error) {
+      this.#failed(error)
+    }
   }
 
   #seen (): string {

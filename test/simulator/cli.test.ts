@@ -203,6 +203,8 @@ t.test('--say speaks through a synthesiser when there is one, and is a speech-li
   const real = await synthesise('hello', program)
   t.ok(real.real)
   t.equal(parseWav(real.speech as Buffer).sampleRate, 22_050)
+  const installed = await synthesise('Please call me back.')
+  t.ok(!installed.real || parseWav(installed.speech as Buffer).samples.length > 10_000, 'espeak-ng, where it is installed')
   const missing = await synthesise('x'.repeat(30), join(dir, 'missing'))
   t.notOk(missing.real)
   t.strictSame(missing.speech, { pcm: speechLike(2, 8_000).samples, sampleRate: 8_000 })

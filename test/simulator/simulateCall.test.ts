@@ -112,6 +112,14 @@ t.test('waitFor hands out each event once, also those that came first, and gives
   slow.hangUp()
 })
 
+t.test('a listener that throws harms neither the call nor other listeners', async t => {
+  const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'hangup' }])
+  const seen: string[] = []
+  const story = await simulateCall({ app, hook: '/in', onEvent: () => { throw new Error('ouch') } }).on('verb', ({ verb }) => seen.push(verb))
+  t.strictSame(seen, ['answer', 'hangup'])
+  t.match(story.errors[0], 'a listener threw: Error: ouch')
+})
+
 t.test('hold stops the clock at speed Infinity while the test is busy', async t => {
   const { app } = await fastifyApplication(t, [listen])
   const call = simulateCall({ app, hook: '/in', speech: null })

@@ -330,6 +330,12 @@ t.test('a call that never ends is hung up after an hour of its own time', async 
   t.match(story.errors, ['the call lasted an hour of simulated time: hung up'])
 })
 
+t.test('an application that goes in circles is stopped after a thousand verbs', async t => {
+  const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/in' }] })
+  const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
+  t.match(story.errors, ['more than 1000 verbs: hung up'])
+})
+
 t.test('the server\'s "disconnect" ends the listen with 1000 and a hook', async t => {
   const closes: number[] = []
   const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }], '/done': [{ verb: 'hangup' }] }, async socket => {

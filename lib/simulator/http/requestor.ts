@@ -54,19 +54,20 @@ export class Requestor {
   async request (kind: RequestRecord['kind'], hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
     const prepared = this.#prepare(kind, hook, params)
     const policy = new RetryPolicy(prepared.outgoing.url.hash)
-    const release = extra.holdsClock === false ? () => {} : this.#options.clock.hold()
-    try {
-      for (let repeat = 1; repeat < (extra.times ?? 1); repeat++) await this.#attempt(prepared, 1)
-      for (let attempt = 1; ; attempt++) {
-        if (this.#closed) throw new SIM_REQUEST(`${kind} ${prepared.outgoing.method} ${prepared.outgoing.path} not sent: the call was torn down`)
-        const outcome = await this.#attempt(prepared, attempt)
-        if ('reply' in outcome) return outcome.reply
-        const delay = policy.next(attempt, outcome.failure)
-        if (delay === undefined) throw new SIM_REQUEST(`${kind} ${prepared.outgoing.method} ${prepared.outgoing.path} ${outcome.text}`)
-        await this.#options.clock.wait(delay)
-      }
-    } finally {
-      release()
+    const { clock } = this.#options
+    const what = `${kind} ${prepared.outgoing.method} ${prepared.outgoing.path}`
+    const attempt = async (number: number) => {
+      if (this.#closed) throw new SIM_REQUEST(`${what} not sent: the call was torn down`)
+      const release = extra.holdsClock === false ? () => {} : clock.hold()
+      return await this.#attempt(prepared, number).finally(release)
+    }
+    for (let repeat = 1; repeat < (extra.times ?? 1); repeat++) await attempt(1)
+    for (let number = 1; ; number++) {
+      const outcome = await attempt(number)
+      if ('reply' in outcome) return outcome.reply
+      const delay = policy.next(number, outcome.failure)
+      if (delay === undefined) throw new SIM_REQUEST(`${what} ${outcome.text}`)
+      await clock.wait(delay)
     }
   }
 

@@ -14,6 +14,8 @@ import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
 
 const MAX_SIMULATED_MS = 3_600_000
+/** An application that answers every hook with the same verbs would run for ever. */
+const MAX_VERBS = 1_000
 
 /** One call inside jambonz: runs the application's verbs on the caller's leg (feature-server lib/session/call-session.js). */
 export class Session {
@@ -73,7 +75,7 @@ export class Session {
       const verbs = await firstWebhook(this)
       if (verbs.length === 0) throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
       this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
-      if (this.options.call.direction === 'inbound') this.post.notify(this.info, 'trying', 100, 'Trying')
+      if (this.options.call.direction === 'inbound' && !this.gone) this.post.notify(this.info, 'trying', 100, 'Trying')
       await this.#runTasks()
     } catch (error) {
       this.error(error)
@@ -158,6 +160,7 @@ export class Session {
 
   async #runTasks (): Promise<void> {
     for (let task = this.#tasks.shift(); task !== undefined && !this.gone; task = this.#tasks.shift()) {
+      if (this.story.verbs.length >= MAX_VERBS) throw new Error(`more than ${MAX_VERBS} verbs: hung up`)
       const { record } = task
       record.startedAtMs = Math.round(this.clock.now())
       this.story.verb(record)

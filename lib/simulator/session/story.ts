@@ -22,6 +22,10 @@ export class Story {
     if (this.verbs.length < MAX_RECORDS) this.verbs.push(record)
   }
 
+  listen (record: ListenRecord): void {
+    if (this.listens.length < MAX_RECORDS) this.listens.push(record)
+  }
+
   error (text: string): void {
     if (this.errors.length < MAX_RECORDS) this.errors.push(text)
   }

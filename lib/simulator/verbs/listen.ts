@@ -93,7 +93,7 @@ export class ListenTask extends Task {
     const { options, clock } = session
     const { record, frame, credentials, streamRate } = describeListen(session, place, this.data)
     if (credentials !== undefined) place.leg.credentials = credentials
-    session.story.listens.push(record)
+    session.story.listen(record)
     const { path } = splitAddress(record.url) ?? { path: '' }
     if (path.length >= CRASHING_PATH) return session.crash(`a socket path of ${path.length} characters (recursive std::regex)`)
     const fork = new Fork({
@@ -132,7 +132,9 @@ export class ListenTask extends Task {
     this.session.error(`listen ${this.#fork!.record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`)
     this.session.events.emit('listen:refused', this.#fork!.record)
     // of some failures the module tells nobody: the listen goes on without a socket
-    if (!silent) this.#finish()
+    if (silent) return
+    this.#maxLength?.()
+    this.#finish()
   }
 
   #closed (): void {
