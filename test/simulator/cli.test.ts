@@ -110,7 +110,7 @@ t.test('in a terminal a line with level meters and progress stays below the stor
   const { code, out } = await run([app.url('/in'), '--speed', '10', '--press', '#', '--status-hook', app.url('/status')], { tty: true })
   t.equal(code, 0)
   t.match(out, '\r\x1b[2K')
-  t.match(out, /says ▕█+·*▏ {2}hears ▕·+▏ {2}speech ▕█*·*▏ {2}\d listening/)
+  t.match(out, /says ▕█+·*▏ {2}hears ▕·+▏ {2}speech ▕█*·*▏ {2}\d open/)
   t.match(out, '(background)')
   t.match(out, /status {4}completed POST/)
   t.strictSame([meter(0), meter(1)], [bar(0), bar(1)])

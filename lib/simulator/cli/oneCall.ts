@@ -48,7 +48,7 @@ function statusLine (call: SimulatedCall): () => string {
     const { said, heard } = call.levels
     const open = call.listens.filter(({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined)
     const progress = longest === 0 ? '' : `  speech ${bar(1 - call.unsaidMs / longest)}`
-    return `${(call.now / 1000).toFixed(1).padStart(7)} s   says ${meter(said)}  hears ${meter(heard)}${progress}  ${open.length} listening`
+    return `${(call.now / 1000).toFixed(1).padStart(7)} s   says ${meter(said)}  hears ${meter(heard)}${progress}  ${open.length} open`
   }
 }
 

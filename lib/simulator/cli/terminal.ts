@@ -5,7 +5,7 @@ export type Output = Writable & { isTTY?: boolean, columns?: number }
 
 const ERASE_LINE = '\r\x1b[2K'
 const REDRAW_MS = 100
-const METER_CELLS = 20
+const METER_CELLS = 10
 const FLOOR_DB = -60
 const DEFAULT_COLUMNS = 80
 
