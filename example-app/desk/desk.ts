@@ -19,6 +19,7 @@ export interface DeskOptions {
 export default async function desk (app: FastifyInstance, options: DeskOptions): Promise<void> {
   const own = ["'self'"]
   await app.register(helmet, {
+    hsts: false, // for whoever terminates TLS to decide
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { defaultSrc: ["'none'"], scriptSrc: own, styleSrc: own, imgSrc: own, connectSrc: own, mediaSrc: own, baseUri: ["'none'"], formAction: own, frameAncestors: ["'none'"] }

@@ -1,6 +1,9 @@
 import { channelNames, clock, ending, FAILURES, format, length, minutes, setText } from './format.js'
 import { LiveWave } from './wave.js'
 
+/** ms in which the meters of an ended stream fall to nothing */
+const AFTERMATH = 1_600
+
 /** Makes and updates the list of live calls. `onHear(listen, call)`: somebody wants to listen in. */
 export class CallList {
   /** ms that the server's clock is ahead of ours */
@@ -54,10 +57,11 @@ export class CallList {
     }
   }
 
+  /** Returns whether anything moves. */
   draw (now) {
-    for (const wave of this.#waves.values()) {
-      if (wave.live || now - wave.endedAt < 1_500) wave.draw(now)
-    }
+    const moving = [...this.#waves.values()].filter((wave) => wave.live || now - wave.endedAt < AFTERMATH)
+    for (const wave of moving) wave.draw(now)
+    return moving.length > 0
   }
 
   /** Once a second: times run. */
@@ -104,7 +108,7 @@ export class CallList {
     shown.wave.live = live
     shown.element.classList.toggle('live', live)
     shown.element.hidden = !live && call.listens.some(({ state }) => state === 'streaming')
-    shown.canvas.hidden = !here
+    shown.canvas.hidden = shown.lanes.hidden = !here
     shown.button.hidden = !live || !here
     shown.elsewhere.hidden = here || !live
     setText(shown.elsewhere, `Its audio is at ${listen.instance}`)
@@ -116,9 +120,10 @@ export class CallList {
     const element = document.getElementById('listen').content.firstElementChild.cloneNode(true)
     const canvas = element.querySelector('canvas')
     const button = element.querySelector('.hear')
-    element.querySelector('.lanes').append(...channelNames(listen).map((name) => Object.assign(document.createElement('span'), { textContent: name })))
+    const lanes = element.querySelector('.lanes')
+    lanes.append(...channelNames(listen).map((name) => Object.assign(document.createElement('span'), { textContent: name })))
     item.audio.append(element)
-    const shown = { element, canvas, button, elsewhere: element.querySelector('.elsewhere'), wave: Object.assign(new LiveWave(canvas, listen.channels), { item }) }
+    const shown = { element, canvas, lanes, button, elsewhere: element.querySelector('.elsewhere'), wave: Object.assign(new LiveWave(canvas, listen.channels), { item }) }
     showHeard(button, listen.id === this.#heard)
     this.#waves.set(listen.id, shown.wave)
     item.listens.set(listen.id, shown)

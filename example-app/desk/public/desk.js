@@ -10,16 +10,19 @@ const byId = (id) => document.getElementById(id)
 
 export const ear = new Ear()
 const calls = new CallList(byId('calls'), (listen, call) => listen.id === ear.call?.listen.id ? deafen() : hear(listen, call))
-const recordings = new RecordingList(byId('recordings'), () => deafen())
+const recordings = new RecordingList(byId('recordings'), () => {
+  deafen()
+  animate()
+})
 const send = openFeed({ open, lost, message, audio: (frame) => { if (heard) ear.play(frame) } })
 
 let state = { calls: [] }
 let known = ''
 // The listen whose audio the server sends now: it says so before the first frame.
 let heard
+let animated = false
 
 setUpSimulation(byId('simulate'))
-requestAnimationFrame(animate)
 setInterval(() => calls.tick(), 500)
 
 function message (message) {
@@ -28,7 +31,8 @@ function message (message) {
       calls.clockOffset = message.now - Date.now()
       return connectAddresses(message.url)
     case 'levels':
-      return calls.levels(message.levels, performance.now())
+      calls.levels(message.levels, performance.now())
+      return animate()
     case 'listening':
       heard = message.id !== null && message.id === ear.call?.listen.id
       return
@@ -61,7 +65,7 @@ function showState () {
   setText(byId('instance'), instance)
   const notice = byId('notice')
   notice.hidden = !draining
-  setText(notice, draining ? `This instance is being shut down: it takes no new calls, and waits for ${here === 1 ? 'one' : here} to end.` : '')
+  setText(notice, draining ? `This instance is being shut down: it takes no new calls, and ${here > 0 ? `waits for ${here} to end` : 'none are left'}.` : '')
   calls.update(state.calls, instance)
   setText(document.querySelector('#calls-title .count'), calls.size > 0 ? String(calls.size) : '')
   byId('nobody').hidden = calls.size > 0
@@ -102,6 +106,7 @@ function hear (listen, call) {
   byId('ear').hidden = false
   setText(byId('ear').querySelector('.who'), call.from ?? 'unknown')
   say(`Listening to ${call.from ?? 'unknown'}`)
+  animate()
 }
 
 function deafen () {
@@ -117,14 +122,22 @@ byId('ear').querySelector('button').addEventListener('click', deafen)
 byId('ear').querySelector('input').addEventListener('input', ({ target }) => { ear.setVolume(Number(target.value)) })
 addEventListener('keydown', ({ key }) => { if (key === 'Escape') deafen() })
 
-function animate (now) {
-  calls.draw(now)
-  recordings.animate()
-  if (ear.call) {
-    ear.draw(byId('ear').querySelector('canvas'))
-    setText(byId('ear').querySelector('.delay'), heard ? `${Math.round(ear.delay * 1000 / 20) * 20} ms behind` : 'waiting')
-  }
-  requestAnimationFrame(animate)
+/** Draws, frame after frame, for as long as anything moves. */
+function animate () {
+  if (animated) return
+  animated = true
+  requestAnimationFrame((now) => {
+    animated = false
+    const moving = [calls.draw(now), recordings.animate(), drawEar()]
+    if (moving.includes(true)) animate()
+  })
+}
+
+function drawEar () {
+  if (ear.call === undefined) return false
+  ear.draw(byId('ear').querySelector('canvas'))
+  setText(byId('ear').querySelector('.delay'), heard ? `${Math.round(ear.delay * 1000 / 20) * 20} ms behind` : 'waiting')
+  return true
 }
 
 function connectAddresses (url = location.origin) {

@@ -56,9 +56,11 @@ export class RecordingList {
     return added
   }
 
-  /** Each frame: the playing one moves. */
+  /** Each frame: the playing one moves. Returns whether there is one. */
   animate () {
-    if (this.#playing && !this.#audio.paused) this.#playing.moved(this.#audio.currentTime)
+    if (this.#playing === undefined || this.#audio.paused) return false
+    this.#playing.moved(this.#audio.currentTime)
+    return true
   }
 
   draw () {
@@ -71,10 +73,10 @@ export class RecordingList {
 
   toggle (item) {
     if (this.#playing === item && !this.#audio.paused) return this.#audio.pause()
-    this.#onPlay()
     this.#load(item)
     if (this.#audio.ended) this.#audio.currentTime = 0
     this.#audio.play().catch(() => {})
+    this.#onPlay()
   }
 
   seek (item, seconds) {
