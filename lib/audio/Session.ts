@@ -68,9 +68,8 @@ export class Session {
 
   /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
   async hooked (ms: number): Promise<void> {
-    const { listen } = this.stream
-    // `config` has no hook of ours.
-    if (listen !== undefined && listen.nested !== 'config') await this.#deps.handover.hooked(listen, ms)
+    const { call, listen } = this.stream
+    if (listen !== undefined) await this.#deps.handover.hooked(call, listen, ms)
   }
 
   async #identify (metadata: Record<string, unknown> | undefined): Promise<Correlated> {

@@ -42,8 +42,11 @@ export class Handover {
    */
   possible (call: Call, listen: Listen): boolean {
     const hook = hookOf(call, listen.id)
-    return hook?.startsWith('/') === true && this.#deps.hookPaths.has(hook.replace(/[?#].*$/, '')) &&
-      listen.nested === undefined && verbsToGoOn(call, listen, undefined) !== undefined
+    return hook !== undefined && this.#isOurs(hook) && listen.nested === undefined && verbsToGoOn(call, listen, undefined) !== undefined
+  }
+
+  #isOurs (hook: string): boolean {
+    return hook.startsWith('/') && this.#deps.hookPaths.has(hook.replace(/[?#].*$/, ''))
   }
 
   /** The listen's socket has closed here; undefined when the listen has ended in the meantime. */
@@ -74,8 +77,11 @@ export class Handover {
     return { ...offered, verbs }
   }
 
-  /** Resolves when a hook of the listen has come since, to whichever instance, or after `ms`. */
-  async hooked ({ callSid, id, hookedAt }: Listen, ms: number): Promise<void> {
+  /** Resolves when a hook of the listen has come since, to whichever instance, or after `ms`; at once where none comes. */
+  async hooked (asked: Call, { callSid, id, nested, hookedAt }: Listen, ms: number): Promise<void> {
+    const hook = hookOf(asked, id)
+    // jambonz takes no hook for the listen of a `config`.
+    if (nested === 'config' || (hook !== undefined && !this.#isOurs(hook))) return
     for (const end = Date.now() + ms; Date.now() < end; await delay(HOOK_LOOK)) {
       const call = await this.#deps.store.get(callSid)
       if (call === undefined || call.listens.find((listen) => listen.id === id)?.hookedAt !== hookedAt) return
