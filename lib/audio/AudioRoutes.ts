@@ -8,12 +8,18 @@ export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unkno
 export interface AudioRouteOptions {
   /** false: nothing of this route is recorded. Default: true, when the option `recording` is set */
   record?: boolean
+  /**
+   * ms by which audio written to the streams goes out ahead of the caller's ear, so that a hang-up wastes little of
+   * it; true: 400. Default: false, as soon as it is written
+   */
+  paced?: boolean | number
 }
 
 export interface AudioRoute {
   /** whole path, prefixes included */
   path: string
   record: boolean
+  paced: boolean | number
   handler: AudioHandler | undefined
 }
 
