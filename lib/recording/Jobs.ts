@@ -34,6 +34,8 @@ export interface Job {
   stream: RecordedStream
   listen: Listen
   recording: FinishedRecording
+  /** how often it may have been sent before */
+  attempts: number
 }
 
 export type OnLater = (listen: Listen, recording: FinishedRecording) => void
@@ -133,7 +135,7 @@ export class Jobs {
   }
 
   async #send (job: Job, log: FastifyBaseLogger, onFailure: () => void): Promise<FinishedRecording> {
-    for (let attempt = 1, wait = FIRST_RETRY; ; attempt++, wait = Math.min(wait * 2, LAST_RETRY)) {
+    for (let attempt = job.attempts + 1, wait = FIRST_RETRY; ; attempt++, wait = Math.min(wait * 2, LAST_RETRY)) {
       try {
         return await this.#sending.run(() => this.#sendOnce(job, attempt))
       } catch (cause) {

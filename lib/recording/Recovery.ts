@@ -134,7 +134,7 @@ export class Recovery {
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = recorder
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
     // what is far away may take long: the others need not wait for it
-    jobs.run({ paths, segment, stream, listen, recording: own }).then((followed) => {
+    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then((followed) => {
       onRecovered({ ...listen, recording: followed }, followed)
     }, () => {})
   }

@@ -12,6 +12,8 @@ export interface S3UploadOptions {
   /** ms */
   requestTimeout: number
   params: PutObjectCommandInput & { Bucket: string, Key: string }
+  /** it is there; the upload finishes when that is done, too */
+  onDone: () => Promise<void>
   /** parts of it are still there: S3 could not be told to remove them */
   onLeftover: (leftover: Leftover) => void
 }
@@ -48,7 +50,7 @@ export class S3Upload extends Writable {
 
   override _final (done: Callback): void {
     this.#body.end()
-    this.#done.then(() => { done() }, done)
+    this.#done.then(() => this.#options.onDone()).then(() => { done() }, done)
   }
 
   override _destroy (error: Error | null, done: Callback): void {

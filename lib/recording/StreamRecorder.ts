@@ -11,6 +11,10 @@ import { durationOf } from './wav.js'
 
 /** ms that a recording may take to save what it has, when it failed or the server closes */
 const SALVAGE_TIMEOUT = 2_000
+/** Batches may be this part of the flush interval apart; the rest is for the tick and the disk. */
+const BATCH_PART = 0.8
+/** ms; a gap is filled where it was to within one batch. */
+const PRECISE_DELAY = 200
 
 export interface RecorderDeps extends BlockWriterDeps {
   logger: FastifyBaseLogger
@@ -36,6 +40,7 @@ export class StreamRecorder implements Recorder {
     return { startedAt: this.#startedAt, endedAt: new Date().toISOString(), pauses, gaps, levels: this.#writer.levels }
   }
 
+  readonly maxDelay: number
   #state: RecorderState = 'recording'
   #error: RecordingError | undefined
   #finished: Promise<FinishedRecording> | undefined
@@ -45,6 +50,7 @@ export class StreamRecorder implements Recorder {
     this.#stream = stream
     this.#output = output
     this.#deps = deps
+    this.maxDelay = deps.options.fillGaps ? PRECISE_DELAY : deps.options.flushInterval * BATCH_PART
     this.#timeline = new Timeline(stream)
     this.#writer = new BlockWriter(stream, output, deps, (cause) => { this.#fail(cause) })
   }
@@ -66,8 +72,14 @@ export class StreamRecorder implements Recorder {
     }
   }
 
+  rest (): void {
+    this.#writer.flush()
+  }
+
   pause (mode: PauseMode = 'silence'): void {
     if (this.#state !== 'recording') return
+    // what was said before it
+    this.#stream.catchUp?.()
     this.#state = 'paused'
     this.#timeline.beginPause(mode)
     this.#output.note(this.#summarize, true)
@@ -75,6 +87,8 @@ export class StreamRecorder implements Recorder {
 
   resume (): void {
     if (this.#state !== 'paused') return
+    // what was said in the pause
+    this.#stream.catchUp?.()
     this.#state = 'recording'
     this.#timeline.endPause()
     this.#output.note(this.#summarize, true)

@@ -54,7 +54,7 @@ export interface SinkContext {
   contentType: string
   /** what is sent; undefined while it is still being spoken */
   recording?: FinishedRecording
-  /** 1 for the first */
+  /** 1 for the first; more when it was, or may have been, tried before */
   attempt: number
 }
 

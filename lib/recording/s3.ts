@@ -44,12 +44,17 @@ export function s3Sink (options: S3SinkOptions): Sink {
   const leftovers = new Set<Leftover>()
   return async (stream, context) => {
     const key = prefix + (options.key?.(stream, context) ?? context.name)
-    for (const leftover of leftovers) if (await abortUpload(client, leftover)) leftovers.delete(leftover)
-    if (context.attempt > 1) await abortUploadsOf(client, bucket, key)
+    const clean = async (): Promise<void> => {
+      for (const leftover of leftovers) if (await abortUpload(client, leftover)) leftovers.delete(leftover)
+      if (context.attempt > 1) await abortUploadsOf(client, bucket, key)
+    }
+    await clean()
     return new S3Upload({
       client,
       partSize,
       requestTimeout,
+      // S3 may have been away when that was tried before
+      onDone: clean,
       params: { ContentType: context.contentType, ...params, Bucket: bucket, Key: key },
       onLeftover: (leftover) => { if (leftovers.size < MAX_LEFTOVERS) leftovers.add(leftover) }
     })

@@ -10,6 +10,8 @@ export interface RecordedStream {
   sampleRate: number
   channels: number
   mixType: MixType
+  /** Writes what was said up to now to the recorder, where it is read in batches. */
+  catchUp? (): void
 }
 
 /** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
@@ -27,6 +29,10 @@ export interface Recorder {
    * Audio that can't be kept (a failed recording) is dropped.
    */
   write (frame: Buffer, gapMs: number): void
+  /** Nothing comes for a while: what has gathered is written. */
+  rest (): void
+  /** ms that audio may come late, so that a killed process loses no more than flushInterval */
+  readonly maxDelay: number
   /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
   pause (mode?: PauseMode): void
   resume (): void

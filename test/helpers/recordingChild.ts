@@ -7,6 +7,8 @@ import { createRecordings, type Recorder } from '../../lib/recording/index.js'
 import { pcm } from './pcm.js'
 
 const FRAME = 160
+/** ms; should the test not live to kill it */
+const LIFE = 20_000
 const TICK = 5
 
 const [directory = '', notes = '', flushInterval = '', calls = ''] = process.argv.slice(2)
@@ -39,6 +41,7 @@ function end ({ seed, listen, recorder, frames }: Call): void {
   )
 }
 
+setTimeout(() => { process.exit() }, LIFE)
 const live = Array.from({ length: Number(calls) }, begin)
 setInterval(() => {
   for (const [at, call] of live.entries()) {

@@ -23,7 +23,7 @@ let script: Promise<string> | undefined
 
 /** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
 export async function s3 (t: Test): Promise<S3> {
-  script ??= compile(root, 'test/helpers/s3Server.ts')
+  script ??= compile(root, 'test/helpers/s3Server.ts', ['s3rver'])
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()
   const client = new S3Client({
@@ -31,8 +31,7 @@ export async function s3 (t: Test): Promise<S3> {
     region: 'us-east-1',
     forcePathStyle: true,
     credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    maxAttempts: 1
+    requestChecksumCalculation: 'WHEN_REQUIRED'
   })
   const path = await script
   let child: ChildProcess | undefined
