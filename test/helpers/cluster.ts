@@ -21,8 +21,15 @@ export class Cluster {
     this.#args = args
   }
 
-  /** Resolves with its number when it listens. */
+  /** Resolves with its number when it listens and the balancer knows it. */
   async add (): Promise<number> {
+    const instance = await this.spare()
+    this.enter(instance)
+    return instance
+  }
+
+  /** One that the balancer does not know yet. */
+  async spare (): Promise<number> {
     const child = spawn(process.execPath, [this.#script, ...this.#args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     const instance = this.#instances.length
     this.#instances.push({ process: child, port: 0 })
@@ -35,8 +42,11 @@ export class Cluster {
     })
     const port = await listening
     this.#instances[instance] = { process: child, port }
-    this.balancer.ports.push(port)
     return instance
+  }
+
+  enter (instance: number): void {
+    this.balancer.ports.push(this.#instances[instance]!.port)
   }
 
   /** Numbers of those that have not ended. */
@@ -56,7 +66,8 @@ export class Cluster {
     const gone = once(child, 'exit')
     child.kill(signal)
     await gone
-    this.balancer.ports.splice(this.balancer.ports.indexOf(port), 1)
+    const at = this.balancer.ports.indexOf(port)
+    if (at !== -1) this.balancer.ports.splice(at, 1)
   }
 
   async close (): Promise<void> {
