@@ -50,6 +50,7 @@ export class AudioStream extends SpeakingDuplex {
   readonly #channelReaders = new Set<ChannelReader>()
   #output: Output | undefined
   #tapped = false
+  #heard = false
 
   constructor ({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
     super()
@@ -58,12 +59,16 @@ export class AudioStream extends SpeakingDuplex {
     this.#connection = new Connection({ socket, known: call && listen && { call, listen }, identify, limits, logger }, {
       begin: (metadata) => this.#started(metadata),
       frame: (frame) => this.#frame(frame),
+      takesFrames: () => this.#takesFrames,
       message: (message) => this.#message(message),
       closed: (reason, key) => this.#closed(reason, key)
     })
     this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, logger)
     this.on('newListener', (event) => this.#listened(event))
-    this.on('removeListener', (event) => { if (event === 'audio') this.#tap(this.listenerCount('audio') > 0) })
+    this.on('removeListener', () => {
+      if (this.listenerCount('audio') === 0) this.#tap(false)
+      if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#hear(false)
+    })
     this.on('error', (err) => this.#connection.logger.error({ err }, 'audio stream failed'))
   }
 
@@ -125,6 +130,11 @@ export class AudioStream extends SpeakingDuplex {
       if (kept) this.#connection.live(false)
       kept = false
     }
+  }
+
+  /** Has the sinks take now what was said up to now, also where they are fed in batches. */
+  catchUp (): void {
+    this.#connection.flow.catchUp()
   }
 
   /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
@@ -205,6 +215,10 @@ export class AudioStream extends SpeakingDuplex {
     this.#begin(this)
   }
 
+  get #takesFrames (): boolean {
+    return this.#tapped || this.#reader.takes || this.#channelReaders.size > 0
+  }
+
   #frame (frame: Buffer): void {
     if (this.#tapped) this.emit('audio', frame)
     if (this.#reader.takes) this.#reader.push(frame)
@@ -229,6 +243,14 @@ export class AudioStream extends SpeakingDuplex {
   #listened (event: string | symbol): void {
     if (event === 'data' || event === 'readable') this.#readBy()
     else if (event === 'audio') this.#tap(true)
+    else if (event === 'dtmf' || event === 'message') this.#hear(true)
+  }
+
+  // Who waits for keys wants them when they are pressed.
+  #hear (heard: boolean): void {
+    if (this.#heard === heard) return
+    this.#heard = heard
+    this.#connection.live(heard)
   }
 
   #tap (tapped: boolean): void {

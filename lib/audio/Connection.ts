@@ -17,6 +17,10 @@ import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG } from '.
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 /** A websocket close frame carries 123 bytes of text. */
 const MAX_CLOSE_TEXT = 100
+/** Bytes of audio that gather in the kernel between two reads. */
+const MAX_BATCH = 32_768
+/** The pong must be seen long before the next ping. */
+const BATCHES_PER_PING = 4
 
 export interface ConnectionOptions {
   socket: WebSocket
@@ -30,8 +34,10 @@ export interface ConnectionOptions {
 export interface ConnectionUser {
   /** once, before anything else */
   begin (metadata: Record<string, unknown> | undefined): void
-  /** whole sample frames; the sinks have had them */
+  /** whole sample frames, to keep; the sinks have had them */
   frame (frame: Buffer): void
+  /** whether `frame` does anything with them */
+  takesFrames (): boolean
   message (message: AudioMessage): void
   /** once; `key`: the last one pressed */
   closed (reason: EndReason, key: string | undefined): void
@@ -64,8 +70,8 @@ export class Connection {
     this.#limits = limits
     this.opened = known
     this.logger = logger
-    this.#frames = FrameReader.of(socket, limits.maxPayload, (audio, messages) => this.#audio(audio, messages))
-    this.flow = new Flow(socket, this.#frames)
+    this.#frames = FrameReader.of(socket, limits.maxPayload, (audio, messages, reused) => this.#audio(audio, messages, reused))
+    this.flow = new Flow(socket, this.#frames, () => this.#intake?.rest())
     this.ending = new Ending(socket, () => this.flow.force())
     this.#opening = new Opening(known, identify, limits.metadataTimeout, {
       pause: () => this.flow.identifying(true),
@@ -105,6 +111,7 @@ export class Connection {
 
   addSink (sink: AudioSink): void {
     this.#intake?.add(sink)
+    this.#updateFlow()
   }
 
   removeSink (sink: AudioSink): void {
@@ -138,16 +145,16 @@ export class Connection {
     // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
     if (data.length === 0) return this.ending.stopNow('closed', CLOSE_NORMAL, '')
     if (data.length > this.#limits.maxPayload) return this.#tooBig(data)
-    this.#audio(data, 1)
+    this.#audio(data, 1, false)
   }
 
   // The hot path: to the sinks, 50 times a second and call.
-  #audio (data: Buffer, messages: number): void {
-    if (!this.#streaming || this.#intake === undefined) return this.#opening.message(data, true)
+  #audio (data: Buffer, messages: number, reused: boolean): void {
+    if (!this.#streaming || this.#intake === undefined) return this.#opening.message(reused ? Buffer.from(data) : data, true)
     const frame = this.#intake.take(data, messages, performance.now())
-    if (frame.length === 0) return
+    if (frame.length === 0 || !this.#user.takesFrames()) return
     try {
-      this.#user.frame(frame)
+      this.#user.frame(reused ? Buffer.from(frame) : frame)
     } catch (err) {
       // It must not reach ws, and through it the process.
       this.fail(err, 'a listener of the audio threw')
@@ -201,9 +208,16 @@ export class Connection {
   #updateFlow (): void {
     if (!this.#streaming || this.#intake === undefined) return
     if (this.#live > 0) this.flow.live()
-    else this.flow.batch()
-    this.#intake.gaps.batchMs = this.flow.batched ? BATCH_INTERVAL : 0
-    if (this.#frames) this.#frames.merging = this.flow.batched
+    else this.flow.batch(this.#batchInterval(this.#intake))
+    const { batched, interval } = this.flow
+    if (this.#frames) this.#frames.merging = batched
+    // Counted as one, a batch is as late as its last message.
+    else this.#intake.gaps.batchMs = batched ? interval : 0
+  }
+
+  #batchInterval ({ bytesPerMs, maxDelay }: Intake): number {
+    const { heartbeat } = this.#limits
+    return Math.min(BATCH_INTERVAL, MAX_BATCH / bytesPerMs, maxDelay, heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING)
   }
 
   #closed (closeCode: number): void {

@@ -19,8 +19,8 @@ const LITTLE_ENDIAN = true
 interface Receiver extends Writable { _allowSynchronousEvents: boolean }
 interface Internals { _receiver?: unknown, _socket?: unknown }
 
-/** `audio`: of as many messages as `messages` says. It is the listener's to keep. */
-export type OnAudio = (audio: Buffer, messages: number) => void
+/** `audio`: of as many messages as `messages` says. `reused`: its memory is; what is kept has to be copied. */
+export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
 
 /**
  * Reads the frames that audio comes in - binary, masked, whole - before ws does, at a fraction of its cost. Every
@@ -83,7 +83,7 @@ export class FrameReader {
     return !this.#receiver.writableNeedDrain
   }
 
-  /** What has come; `view` is of the same memory. It is changed; `reused`: by others too, so what is delivered is a copy. */
+  /** What has come; `view` is of the same memory, which is changed here, and where it is `reused` by others. */
   read (chunk: Buffer, view: DataView, reused: boolean): void {
     if (this.#head === undefined) {
       this.#reused = reused
@@ -136,18 +136,14 @@ export class FrameReader {
     const messages = this.#messages
     if (messages === 0) return
     this.#messages = 0
-    this.#onAudio(this.#bytes(chunk, this.#begin, this.#end), messages)
+    this.#onAudio(chunk.subarray(this.#begin, this.#end), messages, this.#reused)
   }
 
   #leave (chunk: Buffer, from: number, to: number): void {
     this.#owed -= to - from
-    this.#writeToWs(this.#bytes(chunk, from, to))
-    this.#over = this.#receiver.writableEnded || this.#receiver.errored !== null
-  }
-
-  #bytes (chunk: Buffer, from: number, to: number): Buffer {
     const bytes = chunk.subarray(from, to)
-    return this.#reused ? Buffer.from(bytes) : bytes
+    this.#writeToWs(this.#reused ? Buffer.from(bytes) : bytes)
+    this.#over = this.#receiver.writableEnded || this.#receiver.errored !== null
   }
 
   // Between the fragments of a message another one is an error.

@@ -59,6 +59,16 @@ export class Intake {
     return frame
   }
 
+  /** That was a batch. */
+  rest (): void {
+    for (const sink of this.#sinks) sink.rest?.()
+  }
+
+  /** ms that all sinks bear audio to be late */
+  get maxDelay (): number {
+    return Math.min(...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
+  }
+
   /** Nothing more comes: what was held back goes to the sinks. */
   end (): void {
     if (this.#held.length > 0) this.#release()
@@ -69,7 +79,7 @@ export class Intake {
   }
 
   #hold (frame: Buffer): void {
-    this.#held.push(frame)
+    this.#held.push(Buffer.from(frame))
     this.#heldBytes += frame.length
     if (this.#heldBytes > MAX_HELD) this.#release()
   }

@@ -80,6 +80,7 @@ export class Output {
   async play (audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
     const error = this.#modeError('play', 'file')
     if (error) throw error
+    if (this.#player === undefined) this.#connection.live(true)
     this.#player ??= new Player((command) => this.#connection.send(command), this.#events.onPlayDone, this.#connection.logger)
     return await this.#player.play(audio, options.sampleRate ?? this.sampleRate, options)
   }
@@ -102,6 +103,8 @@ export class Output {
 
   #speak (): Speaker {
     if (this.#speaker === undefined) {
+      // What jambonz reports of it must not wait for a batch.
+      this.#connection.live(true)
       this.#speaker = new Speaker({
         rate: this.sampleRate,
         send: (data, sent) => this.#connection.send(data, sent),

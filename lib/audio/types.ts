@@ -8,10 +8,14 @@ export interface AudioSink {
    * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before it, normally 0.
    */
   write (frame: Buffer, gapMs: number): void
+  /** Nothing more comes for a while: the sink is fed in batches, and this was one. */
+  rest? (): void
+  /** ms that audio may come late to a sink that is fed in batches */
+  readonly maxDelay?: number
 }
 
 export interface SinkOptions {
-  /** false: may be fed in batches, some 200 ms late (the recorder). Default true */
+  /** false: may be fed in batches, up to 800 ms late (the recorder). Default true */
   live?: boolean
 }
 

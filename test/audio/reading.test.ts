@@ -228,6 +228,15 @@ test('unwatched audio is read in batches, and at once when somebody listens', as
   t.ok(late.filter((ms) => ms < 100).length >= 8, 'one frame after the other')
 })
 
+test('what was said up to now can be had at once, also of a stream that is read in batches', async (t) => {
+  const { stream, sink, socket } = await begun(t)
+  socket.send(ramp(20))
+  const asked = performance.now()
+  await until(() => { stream.catchUp(); return sink.audio.length > 0 })
+  t.ok(performance.now() - asked < 400, 'no batch was waited for')
+  t.ok(sink.audio.equals(ramp(20)))
+})
+
 test('a sink that is removed gets nothing more', async (t) => {
   const other = new Collector()
   const { stream, send, sink } = await begun(t)

@@ -31,6 +31,7 @@ export interface Usage {
   /** bytes */
   rss: number
   heap: number
+  heapTotal: number
   /** buffers included */
   external: number
   /** ms since the last `resetDelay` */
@@ -48,8 +49,8 @@ const methods = {
 
   usage (): Usage {
     const { user, system } = process.cpuUsage()
-    const { rss, heapUsed, external } = process.memoryUsage()
-    return { cpu: user + system, system, at: performance.now(), rss, heap: heapUsed, external, delayP99: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION) }
+    const { rss, heapUsed, heapTotal, external } = process.memoryUsage()
+    return { cpu: user + system, system, at: performance.now(), rss, heap: heapUsed, heapTotal, external, delayP99: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION) }
   },
 
   collectGarbage (): void {
