@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { simulateCall, speechLike } from 'fastify-jambonz-listen/simulator'
 import type { Call, Listen } from 'fastify-jambonz-listen'
 import t from 'tap'
-import { readEnvironment } from '../../example-app/environment.js'
+import { EnvironmentSchema, readEnvironment } from '../../example-app/environment.js'
 import { folder, listening } from '../helpers/build.js'
 import { exampleApp, openDesk } from '../helpers/exampleApp.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
@@ -28,6 +28,14 @@ t.test('the environment is checked, and what is wrong is named', async (t) => {
     t.equal(readEnvironment({ HOST, ...DESK }).HOST, HOST)
   }
   for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) t.equal(readEnvironment({ HOST }).HOST, HOST)
+})
+
+t.test('the README describes every setting', async (t) => {
+  const readme = await readFile('example-app/README.md', 'utf8')
+  for (const [name, schema] of Object.entries(EnvironmentSchema.properties)) {
+    const value = 'default' in schema ? `\`${schema.default}\`` : ''
+    t.ok(readme.includes(`| \`${name}\` | ${value} | ${schema.description} |`), name)
+  }
 })
 
 t.test('the process says why it does not start, and otherwise drains and ends when told to', async (t) => {

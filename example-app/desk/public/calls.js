@@ -107,9 +107,9 @@ export class CallList {
     if (shown.wave.live && !live) shown.wave.endedAt = performance.now()
     shown.wave.live = live
     shown.element.classList.toggle('live', live)
-    shown.element.hidden = !live && call.listens.some(({ state }) => state === 'streaming')
+    shown.element.hidden = !live && (shown.wave.isEmpty || call.listens.some(({ state }) => state === 'streaming'))
     shown.canvas.hidden = shown.lanes.hidden = !here
-    shown.button.hidden = !live || !here
+    shown.button.hidden = !here
     shown.elsewhere.hidden = here || !live
     setText(shown.elsewhere, `Its audio is at ${listen.instance}`)
     shown.button.onclick = () => this.#onHear(listen, call)

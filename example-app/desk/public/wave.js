@@ -54,6 +54,10 @@ export class LiveWave {
     this.#levels = Array.from({ length: channels }, () => ({ now: 0, peak: 0, peakAt: 0 }))
   }
 
+  get isEmpty () {
+    return this.#columns.length === 0
+  }
+
   /** `[paused, ms missing so far, low, high, …]` */
   push ([paused, gapMs, ...peaks], at) {
     const gap = this.#gapMs !== undefined && gapMs > this.#gapMs
