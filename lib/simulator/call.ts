@@ -1,5 +1,6 @@
 import { loadSpeech, type Speech } from './audio/load.js'
 import { Clock } from './clock.js'
+import { deferred } from './deferred.js'
 import { SIM_ENDED } from './errors.js'
 import { EventLog } from './events.js'
 import { resolveOptions } from './options.js'
@@ -119,18 +120,16 @@ export class SimulatedCall implements PromiseLike<CallStory> {
   async #run (deadlineMs: number, signal: AbortSignal | undefined): Promise<CallStory> {
     const session = this.#session
     let giveUp: NodeJS.Timeout | undefined
-    let tearDown: (why: string) => void = () => {}
-    const tornDown = new Promise<void>(resolve => {
-      tearDown = why => {
-        session.abort(why)
-        giveUp ??= setTimeout(resolve, TEAR_DOWN_MS)
-      }
-    })
+    const tornDown = deferred()
+    const tearDown = (why: string) => {
+      session.abort(why)
+      giveUp ??= setTimeout(tornDown.resolve, TEAR_DOWN_MS)
+    }
     const onAbort = () => tearDown('aborted by the signal')
     const deadline = setTimeout(() => tearDown(`the deadline of ${deadlineMs} ms passed: call torn down`), deadlineMs)
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted === true) onAbort()
-    await Promise.race([session.run(), tornDown])
+    await Promise.race([session.run(), tornDown.promise])
     clearTimeout(deadline)
     clearTimeout(giveUp)
     signal?.removeEventListener('abort', onAbort)

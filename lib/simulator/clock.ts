@@ -30,7 +30,7 @@ export class Clock {
   #order = 0
   #nextTick = Infinity
   #tick: ((now: number) => void) | undefined
-  #eager: () => boolean = () => true
+  #eager!: () => boolean
   #holds = 0
   #heldSince = 0
   #sleep: NodeJS.Timeout | undefined

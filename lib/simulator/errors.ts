@@ -15,5 +15,10 @@ export const SIM_ENDED = createError('FST_JAMBONZ_SIM_ENDED', '%s: the call is o
 /** An application jambonz would refuse as a whole: the message names verb, property and value. */
 export const SIM_APPLICATION = createError('FST_JAMBONZ_SIM_APPLICATION', 'jambonz refuses the application: %s', 422)
 
+/** What went wrong, in words. */
+export function reasonOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** An http request of jambonz' failed; the message carries status or cause. */
 export const SIM_REQUEST = createError('FST_JAMBONZ_SIM_REQUEST', '%s', 502)

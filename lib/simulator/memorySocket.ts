@@ -111,13 +111,15 @@ class MemorySocket extends Duplex {
   }
 }
 
-let nextPort = 49_152
+const FIRST_PORT = 49_152
+const PORTS = 16_384
+let connections = 0
 
 /** Both ends of a connection inside the process. */
 export function memorySocket (): [Duplex, Duplex] {
-  nextPort = nextPort === 65_535 ? 49_152 : nextPort + 1
-  const client = new MemorySocket(80, nextPort)
-  const server = new MemorySocket(nextPort, 80)
+  const port = FIRST_PORT + connections++ % PORTS
+  const client = new MemorySocket(80, port)
+  const server = new MemorySocket(port, 80)
   client.pair(server)
   server.pair(client)
   return [client, server]

@@ -87,7 +87,7 @@ export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
     httpTimeoutMs: positive('httpTimeoutMs', options.httpTimeoutMs) ?? HTTP_TIMEOUT_MS,
     deadlineMs: positive('timeoutMs', options.timeoutMs) ?? (speed < 10 ? REAL_TIME_DEADLINE_MS : DEADLINE_MS),
     signal: options.signal,
-    keepAudio: options.keepAudio === false ? 0 : options.keepAudio === true ? DEFAULT_KEEP_BYTES : options.keepAudio ?? DEFAULT_KEEP_BYTES,
+    keepAudio: options.keepAudio === false ? 0 : options.keepAudio ?? DEFAULT_KEEP_BYTES,
     onEvent: options.onEvent
   })
 }

@@ -76,7 +76,7 @@ export interface SimulateCallOptions {
   timeoutMs?: number
   signal?: AbortSignal
   /** Bytes of audio kept per socket and of what was heard; `false`: none. Default 32 MiB. */
-  keepAudio?: boolean | number
+  keepAudio?: false | number
   /** Each event as it happens, before any other listener. */
   onEvent?: (event: SimulatorEvent) => void
 }

@@ -10,8 +10,9 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { main } from '../../lib/simulator/cli/main.js'
 import { synthesise } from '../../lib/simulator/cli/say.js'
-import { bar, meter } from '../../lib/simulator/cli/terminal.js'
-import { parseWav, speechLike, wavOf } from '../../lib/simulator/index.js'
+import { storyLine } from '../../lib/simulator/cli/storyLines.js'
+import { bar, meter, Terminal } from '../../lib/simulator/cli/terminal.js'
+import { parseWav, speechLike, wavOf, type ListenRecord, type RequestRecord, type SimulatorEvent } from '../../lib/simulator/index.js'
 import { application, ramp } from './peers.js'
 
 class Screen extends Writable {
@@ -108,6 +109,7 @@ t.test('the installed command does the same, as a process of its own', async t =
 t.test('in a terminal a line with level meters and progress stays below the story', async t => {
   const app = await application(t, { '/in': [{ verb: 'config', listen: { enable: true, url: '/audio' } }, { verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
   const { code, out } = await run([app.url('/in'), '--speed', '10', '--press', '#', '--status-hook', app.url('/status')], { tty: true })
+  t.notMatch((await run([app.url('/in'), '--speed', '10', '--press', '#', '--silent'], { tty: true })).out, 'speech ▕')
   t.equal(code, 0)
   t.match(out, '\r\x1b[2K')
   t.match(out, /says ▕█+·*▏ {2}hears ▕·+▏ {2}speech ▕█*·*▏ {2}\d open/)
@@ -154,6 +156,8 @@ t.test('load: many calls, at once or at a rate, with latencies and failures', as
   t.equal(failing.code, 1)
   t.match(failing.out, 'FAILED: 3 calls')
   t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
+  const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'hangup' }] })
+  t.match((await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out, '2 listens (2 refused)')
   const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
   t.match(stopped.out, /^ok: 0 calls/)
 })
@@ -169,9 +173,28 @@ t.test('every option reaches the call', async t => {
   t.match(app.at('/in')[0]!.json, { from: '1', to: '2', caller_name: 'Ann', account_sid: 'acc', application_sid: 'app', env_vars: { A: 'b=c', D: '' } })
   t.equal(app.at('/in')[0]!.headers.authorization, `Basic ${Buffer.from('user:pass:word').toString('base64')}`)
   t.match(app.at('/said')[0]!.json, { speech: { alternatives: [{ transcript: 'hello there' }] } })
-  const other = await run([app.url('/in'), '--speed', 'max', '--get', '--outbound', '--transcript', 'late@500ms'])
+  const other = await run([app.url('/in'), '--speed', 'max', '--insecure', '--fault', 'metadata=quote', '--get', '--outbound', '--transcript', 'late@500ms'])
   t.equal(other.code, 0)
   t.equal(app.at('/in').at(-1)!.method, 'GET')
+})
+
+t.test('the rest of what a story can tell', async t => {
+  const request: RequestRecord = { kind: 'hook', method: 'POST', url: '/x', headers: {}, payload: undefined, status: undefined, reply: [{ say: {} }, {}], atMs: 0, latencyMs: 1, attempt: 2 }
+  const listen = { closeCode: 4000, closedBy: 'server', sent: { frames: 1, bytes: 64_000 }, mixType: 'stereo', sampleRate: 16_000, overrun: true } as ListenRecord
+  const lines = ([
+    { name: 'hook', payload: request }, { name: 'hook', payload: { ...request, error: 'gone', reply: [] } }, { name: 'listen:close', payload: listen }, { name: 'message', payload: { listen, message: 'no json' } },
+    { name: 'mark', payload: { listen, name: 'm', event: 'playout' } }, { name: 'playDone', payload: { listen, data: { playbackSeconds: '0', playbackMilliseconds: '20', playbackLastOffsetPos: '160' } } },
+    { name: 'verb', payload: { verb: 'redirect', data: { actionHook: { url: '/x' } }, startedAtMs: 0, endedAtMs: undefined } }, { name: 'verb', payload: { verb: 'say', data: { text: 'x'.repeat(200) }, startedAtMs: 0, endedAtMs: undefined } }
+  ] as const).map(event => storyLine({ ...event, atMs: 0 } as SimulatorEvent)![1])
+  t.match(lines, [
+    /no answer in 1 ms \(attempt 2\): say, \?$/, /gone .*: no verbs$/, /4000 by the server after 1 messages, 64000 bytes, 1\.00 s of audio, with an overrun/, 'no json', 'm playout', 'sound: 20 ms', 'redirect {"url":"/x"}', /^say x{96}…$/
+  ])
+  const narrow = new Screen(true)
+  Object.assign(narrow, { columns: undefined })
+  const terminal = new Terminal(narrow)
+  terminal.showStatus(() => 'x'.repeat(200))
+  terminal.hideStatus()
+  t.equal(narrow.text.match(/x+/)![0].length, 79)
 })
 
 t.test('wrong usage is told, with exit code 2', async t => {

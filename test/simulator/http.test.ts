@@ -118,6 +118,12 @@ t.test('what ends a call at its webhook', async t => {
     ['a value that is none of the enum', [{ verb: 'listen', url: '/a', mixType: 'both' }], /mixType is "both"/],
     ['a missing property', [{ verb: 'listen' }], /lacks the required property 'url'/],
     ['a wrong nested property', [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], listen: { url: '/a', wsAuth: { username: 'a' } } }], /dial\.listen\.wsAuth lacks the required property 'password'/],
+    ['no object', [5], /a verb must be an object, found 5/],
+    ['a verb that is no name', [{ verb: 5 }], /verb must be a name, it is 5/],
+    ['a verb without properties', [{ say: 'hi' }], /say must have an object of properties/],
+    ['a long mistake', ['x'.repeat(200)], /found "x{79}…/],
+    ['a target that is no list', [{ verb: 'dial', target: { type: 'phone' } }], /dial\.target must be an array/],
+    ['credentials that are no object', [{ verb: 'listen', url: '/a', wsAuth: 'a:b' }], /listen\.wsAuth must be an object/],
     ['two verbs in one object', [{ say: { text: 'a' }, hangup: {} }], /has no verb property/],
     ['a dead connection', { destroy: true }, /failed: socket hang up/]
   ]
@@ -227,8 +233,8 @@ t.test('requests to one host go one after the other, as over jambonz\' one conne
 })
 
 t.test('keys become snake_case as jambonz\' library makes them, four of them untouched', async t => {
-  t.strictSame(['callSid', 'sbcCallid', 'callSID', 'call_sid', 'X-CID', 'from', 'SID', '_customerData', 'playbackLastOffsetPos'].map(snakeCase), [
-    'call_sid', 'sbc_callid', 'call_s_i_d', 'call_sid', 'x_cid', 'from', 'sid', 'customerdata', 'playback_last_offset_pos'
+  t.strictSame(['callSid', 'sbcCallid', 'callSID', 'call_sid', 'X-CID', 'from', 'SID', 'trailing_', '_customerData', 'playbackLastOffsetPos'].map(snakeCase), [
+    'call_sid', 'sbc_callid', 'call_s_i_d', 'call_sid', 'x_cid', 'from', 'sid', 'trailing', 'customerdata', 'playback_last_offset_pos'
   ])
   t.strictSame(snakeCaseKeys({ aB: [{ cD: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } }), { a_b: [{ c_d: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } })
 })

@@ -86,6 +86,8 @@ t.test('the resampler gives exactly the samples the ratio asks for, whatever the
     for (let i = Math.floor(to / 2); i < whole.length; i++) if (whole[i - 1]! < 0 && whole[i]! >= 0) crossings++
     t.ok(Math.abs(crossings - 220) <= 1, `${crossings} periods in half a second`)
   }
+  const square = Int16Array.from({ length: 800 }, (_, i) => i % 40 < 20 ? 32_767 : -32_768)
+  t.ok([...resample(square, 8_000, 16_000)].every(sample => sample >= -32_768 && sample <= 32_767), 'overshoot saturates')
   t.equal(resample(tone(1_000, 440, 48_000), 48_000, 8_000).length, 8_000)
   const high = resample(tone(1_000, 6_000, 16_000), 16_000, 8_000)
   t.ok(Math.max(...high.subarray(1_000, 7_000)) < 1_500, 'what 8 kHz can\'t carry is filtered out')
@@ -100,6 +102,14 @@ t.test('WAV files go in and out; of several channels the first is taken, odd chu
   const withList = Buffer.concat([stereo.subarray(0, 36), Buffer.from('LIST\x03\x00\x00\x00abc\x00'), stereo.subarray(36)])
   t.equal(parseWav(withList).samples.length, 50)
   t.throws(() => parseWav(stereo.subarray(0, 40)), /no samples/)
+  for (const [at, value] of [[20, 7], [22, 0]] as const) {
+    const odd = wavOf(pcm, 8_000)
+    odd.writeUInt16LE(value, at)
+    t.throws(() => parseWav(odd), /convert it to 16-bit PCM/)
+  }
+  const extensible = wavOf(pcm, 8_000)
+  extensible.writeUInt16LE(0xFFFE, 20)
+  t.equal(parseWav(extensible).samples.length, 100)
   t.throws(() => parseWav(Buffer.concat([stereo.subarray(0, 12), Buffer.from('fmt \x02\x00\x00\x00\x01\x00')])), /cut off/)
 })
 
@@ -129,6 +139,9 @@ t.test('frames of every length class are masked and decoded again', async t => {
   }
   decoder.push(serverFrame(0x82, Buffer.alloc(70_000)).subarray(0, 9))
   t.equal(decoder.next(), undefined, 'a header that is not all there')
+  const short = new FrameDecoder()
+  short.push(serverFrame(0x82, Buffer.alloc(200)).subarray(0, 3))
+  t.equal(short.next(), undefined)
 })
 
 t.test('the tokenizer unescapes, unquotes, cuts and trims', async t => {
@@ -174,6 +187,16 @@ t.test('a connection inside the process carries bytes, blocks a fast writer, and
   const closed = new Promise(resolve => other.resume().once('close', resolve))
   one.destroy()
   await closed
+  const [full, unread] = memorySocket()
+  full.write(Buffer.alloc(400_000))
+  full.on('error', () => {})
+  full.destroy()
+  t.notOk(unread.destroyed, 'what was written before the end can still be read')
+  const idle = memorySocket()[0] as unknown as { setTimeout: (ms: number, onTimeout?: () => void) => void }
+  const alive = setInterval(() => {}, 10)
+  await new Promise<void>(resolve => idle.setTimeout(1, resolve))
+  idle.setTimeout(0)
+  clearInterval(alive)
   const error = await new Promise<NodeJS.ErrnoException>(resolve => {
     const [left, right] = memorySocket()
     right.destroy()

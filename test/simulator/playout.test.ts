@@ -168,7 +168,7 @@ t.test('streamed audio is heard, and marks come back in the module\'s spelling',
     socket.on('message', (data, binary) => { if (!binary) texts.push(String(data)) })
     socket.send(ramp(1_600))
     send(socket, { type: 'mark', data: { name: 'm1' } })
-  })
+  }, { speech: null })
   t.ok(contains(story, ramp(1_600)))
   t.strictSame(texts, ['{"type": "mark", "data": {"name":"m1", "event": "playout"}}'])
   t.match(story.listens[0]!.marks, [{ name: 'm1', event: 'playout' }])
@@ -248,6 +248,22 @@ t.test('playAudio without audioContentType, or with data null, crashes the media
     t.equal(story.listens[0]!.closeCode, 1006)
     t.equal(story.hangupBy, 'jambonz')
   }
+})
+
+t.test('clearMarks empties what waits; a sound that still plays when the call ends is cut off', async t => {
+  const cleared = await answering(t, streaming, socket => {
+    send(socket, { type: 'mark', data: { name: 'm1' } })
+    send(socket, { type: 'clearMarks' })
+  })
+  t.strictSame(cleared.listens[0]!.marks, [])
+  const cut = await answering(t, {}, socket => send(socket, playAudio({ audioContent: ramp(80_000).toString('base64'), id: 'long' })), { hangUpAfterMs: 1_000 })
+  t.strictSame(cut.listens[0]!.playDone, [])
+  t.ok(contains(cut, ramp(4_000)))
+})
+
+t.test('a message is cut at a NUL', async t => {
+  const story = await answering(t, {}, socket => socket.send('{"type":"json"}\0, and more'))
+  t.strictSame(story.listens[0]!.received, [{ type: 'json' }])
 })
 
 t.test('what the module does not understand is ignored', async t => {

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WebSocket } from 'ws'
 import { parseWav, simulateCall, speechLike, wavOf } from '../../lib/simulator/index.js'
+import { EventLog } from '../../lib/simulator/events.js'
 import { application, ramp } from './peers.js'
 
 // a jambonz application on plain Fastify: nothing of our plugin
@@ -110,6 +111,10 @@ t.test('waitFor hands out each event once, also those that came first, and gives
   const slow = simulateCall({ app, hook: '/in', speed: 1 })
   await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
   slow.hangUp()
+  const log = new EventLog(() => 0, () => {})
+  await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
+  for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
+  t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
 })
 
 t.test('a listener that throws harms neither the call nor other listeners', async t => {
@@ -161,6 +166,7 @@ t.test('a hundred calls at once, in process, each with its own story', async t =
 t.test('a call that hangs is torn down at its deadline; a signal does it earlier; nobody else is touched', async t => {
   const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
   app.post('/never', async () => await new Promise(() => {}))
+  app.post('/busy', async (_request, reply) => await reply.code(503).send())
   const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
   t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
   t.equal(story.listens[0]!.closeCode, 1006)
@@ -169,6 +175,12 @@ t.test('a call that hangs is torn down at its deadline; a signal does it earlier
   const other = simulateCall({ app, hook: '/in' })
   abort.abort()
   t.match((await call).errors[0], 'aborted by the signal')
+  t.match((await simulateCall({ app, hook: '/in', signal: AbortSignal.abort() })).errors[0], 'aborted by the signal')
+  const retrying = new AbortController()
+  const later = simulateCall({ app, hook: '/busy#rc=5&rp=5xx', signal: retrying.signal, speed: 4 })
+  await later.waitFor('webhook')
+  retrying.abort()
+  t.match((await later).errors, ['aborted by the signal', /not sent: the call was torn down/])
   t.strictSame((await other).errors, [])
 })
 
@@ -204,7 +216,7 @@ t.test('speech of any rate is brought to the call\'s rate, a wideband call keeps
 t.test('audio is kept up to a bound, and counted and hashed beyond it', async t => {
   const { app } = await fastifyApplication(t, [listen])
   const whole = await simulateCall({ app, hook: '/in', press: '#', speech })
-  for (const keepAudio of [false, 1_000]) {
+  for (const keepAudio of [false, 1_000] as const) {
     const story = await simulateCall({ app, hook: '/in', press: '#', speech, keepAudio })
     t.match(story.listens[0]!.sent, { bytes: 16_000, sha256: whole.listens[0]!.sent.sha256, pcm: undefined })
     t.equal(story.heard.pcm.length, keepAudio === false ? 0 : 1_000)

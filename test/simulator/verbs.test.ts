@@ -16,14 +16,14 @@ t.test('say and play take as long as the text, the file, the loop and silence_st
     '/in': [
       { verb: 'say', text: 'x'.repeat(30) }, { verb: 'say', text: ['x'.repeat(15), '<speak>' + 'x'.repeat(15) + '</speak>'], loop: 2 },
       { verb: 'play', url: file, actionHook: '/played' }, { verb: 'play', url: 'silence_stream://500' }, { verb: 'play', url: 'https://127.0.0.1/x.mp3' },
-      { verb: 'play', url: file, loop: 'forever', timeoutSecs: 2.5 }, { verb: 'pause', length: 1.5 }
+      { verb: 'play', url: [file, file], loop: 'forever', timeoutSecs: 2.5 }, { verb: 'pause', length: 1.5 }, { verb: 'say', text: '', loop: 'forever' }, { verb: 'say', text: 'silence_stream://300' }
     ],
     '/played': []
   })
   const broken = await application(t, { '/in': [{ verb: 'play', url: new URL('file://' + join(t.testdirName, 'broken.wav')).href }, { verb: 'hangup' }] })
   const { verbs, errors, heard } = await simulateCall({ url: app.url('/in') })
   t.strictSame(errors, [])
-  t.strictSame(verbs.map(({ startedAtMs, endedAtMs }) => Math.round((endedAtMs! - startedAtMs) / 100) * 100), [2_000, 4_000, 1_000, 500, 2_000, 2_500, 1_500])
+  t.strictSame(verbs.map(({ startedAtMs, endedAtMs }) => Math.round((endedAtMs! - startedAtMs) / 100) * 100), [2_000, 4_000, 1_000, 500, 2_000, 2_500, 1_500, 0, 300])
   t.match(verbs[4]!.note, /not fetched/)
   t.match(app.at('/played')[0]!.json, { reason: 'playCompleted', playback_seconds: 1, playback_milliseconds: 1_000 })
   t.ok(heard.pcm.length > 8_000 * 2 * 12, 'the caller heard all of it')
@@ -47,6 +47,14 @@ t.test('redirect asks another webhook; to another host the credentials stay behi
   t.strictSame(story.verbs.map(({ verb }) => verb), ['redirect', 'redirect', 'answer', 'hangup'])
   t.equal(other.at('/start')[0]!.headers.authorization, undefined)
   t.equal(other.at('/status').length, 2)
+  const near = await application(t, { '/in': [{ verb: 'redirect', actionHook: { url: '/next' }, statusHook: { url: '/status' } }], '/status': {}, '/next': [{ verb: 'redirect', actionHook: '' }] })
+  const silent = await application(t, { '/in': [{ verb: 'gather', timeout: 1, actionHook: '/done' }, { verb: 'listen', url: '/nobody', maxLength: 5 }], '/done': [{ verb: 'sing' }] })
+  t.equal((await simulateCall({ url: silent.url('/in') })).errors.length, 2, 'without a status hook nobody else is told')
+  t.match((await simulateCall({ url: near.url('/in') })).errors, [/needs a path/, /603/])
+  near.posted.length = 0
+  const same = await application(t, { '/in': ({ url }) => url === '/in' ? [{ verb: 'redirect', actionHook: same.url('/in?again') }] : [{ verb: 'answer' }] })
+  t.equal((await simulateCall({ url: same.url('/in'), webhookAuth: { username: 'a', password: 'b' } })).requests.length, 2)
+  t.ok(same.posted[1]!.headers.authorization, 'to the same host they stay')
   const lost = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/gone' }, { verb: 'say', text: 'never' }], '/gone': { status: 404 } })
   const failed = await simulateCall({ url: lost.url('/in') })
   t.strictSame(failed.verbs.map(({ verb }) => verb), ['answer', 'redirect'], 'a redirect that fails ends the call')
@@ -99,6 +107,8 @@ t.test('gather takes digits: by number, by key, by the pause between them, or no
   t.strictSame(await gather({ numDigits: 4 }, ['12345@1s']), ['1234', 'dtmfDetected'])
   t.strictSame(await gather({ finishOnKey: '#' }, ['12#@1s']), ['12', 'dtmfDetected'])
   t.strictSame(await gather({ interDigitTimeout: 2, minDigits: 2 }, ['12@1s', '3@2s']), ['123', 'dtmfDetected'])
+  t.strictSame(await gather({ interDigitTimeout: 2, timeout: 5 }, ['12@1s']), [undefined, 'timeout'], 'without minDigits the pause between digits never counts')
+  t.strictSame(await gather({ maxDigits: 2, dtmfBargein: false }, ['12@1s']), ['12', 'dtmfDetected'])
   t.strictSame(await gather({ timeout: 3 }, []), [undefined, 'timeout'])
   t.strictSame(await gather({ input: ['speech'], timeout: 3 }, ['1@1s']), [undefined, 'timeout'], 'keys do not count when only speech is asked for')
 })
@@ -159,6 +169,9 @@ t.test('transcribe, as a verb, nested in a listen and in the background, posts e
   }, () => {})
   const story = await simulateCall({ url: app.url('/in'), transcripts: [{ text: 'one', atMs: 500 }, { text: 'two', atMs: 1_000 }, { text: 'three', atMs: 5_000 }], patienceMs: 10_000 })
   t.strictSame(['/background', '/nested', '/alone'].map(path => app.at(path).length), [3, 2, 1])
+  const turns = await application(t, { '/in': [{ verb: 'transcribe', transcriptionHook: '/heard' }], '/heard': [] })
+  await simulateCall({ url: turns.url('/in'), transcripts: ['one', 'two'], patienceMs: 5_000 })
+  t.equal(turns.at('/heard').length, 2, 'lines without a time are said one after the other')
   t.strictSame(story.verbs.map(({ verb }) => verb), ['tag', 'config', 'listen', 'say', 'transcribe', 'hangup'])
   t.match(app.at('/nested')[0]!.json, { speech: { alternatives: [{ transcript: 'one' }] }, caller_name: '', has_recording: false, b3: String, customerdata: { a: 1 } }, 'the call object as it stands')
 })
@@ -276,7 +289,24 @@ t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', a
   t.strictSame(await statuses({ answer: 503 }), ['failed', 503, 'failed'])
   t.strictSame(await statuses({ answer: false }, { timeout: 5 }), ['no-answer', 487, 'no-answer'])
   t.strictSame(await statuses({ answer: false }, {}, { hangUpAfterMs: 3_000 }), ['no-answer', 487, 'no-answer'])
-  t.strictSame(await statuses({ hangUpAfterMs: 60_000 }, { timeLimit: 2 }), ['completed', 200, 'completed'])
+  t.strictSame(await statuses({ hangUpAfterMs: 60_000 }, { timeLimit: 2, target: [{ type: 'user', name: 'bob' }] }), ['completed', 200, 'completed'])
+  t.strictSame(await statuses({ answer: 486 }, { target: [{ type: 'teams' }] }), ['busy', 486, 'busy'])
+})
+
+t.test('a caller who hangs up while the hook of a failed dial is under way changes nothing about it', async t => {
+  const call: { hangUp?: () => void } = {}
+  const app = await application(t, {
+    '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
+    '/dialled': () => {
+      call.hangUp!()
+      return [{ verb: 'say', text: 'never' }]
+    }
+  })
+  const running = simulateCall({ url: app.url('/in'), bLeg: { answer: 486 } })
+  call.hangUp = () => running.hangUp()
+  const story = await running
+  t.match(story.legs, [{ status: 'busy' }])
+  t.equal(story.verbs.length, 1)
 })
 
 t.test('answerOnBridge keeps the caller ringing until the called party answers', async t => {

@@ -245,7 +245,7 @@ function gap (pcm: Buffer): number {
 }
 
 t.test('pause is a gap and nothing else', async t => {
-  const { audio, call } = await listening(t, accepting, {}, { speed: 20, press: [] })
+  const { audio, call } = await listening(t, accepting, {}, { speed: 4, press: [], speech: { pcm: ramp(29_000), sampleRate: 8_000 } })
   const running = call()
   await running.waitFor('listen:open')
   await until(() => running.listens[0]!.sent.frames > 3)
@@ -255,6 +255,8 @@ t.test('pause is a gap and nothing else', async t => {
   await until(() => running.now - pausedAt > 200)
   t.equal(running.listens[0]!.sent.bytes, bytes)
   running.resumeListening()
+  await until(() => running.listens[0]!.sent.bytes > bytes + 3_200)
+  running.hangUp()
   await running
   t.ok(gap(audioOf(audio.connections[0]!)) >= 160 * 9, 'at least 180 ms are missing')
 })
@@ -286,6 +288,45 @@ t.test('another sample rate makes larger frames: 16 kHz 640, first 1280', async 
   t.strictSame(sizes.slice(0, 3), [1_280, 640, 640])
   t.equal(story.listens[0]!.sent.bytes, 32_000)
   t.equal(JSON.parse(story.listens[0]!.metadataText).sampleRate, 16_000)
+})
+
+t.test('stereo and mixed at another rate: each side is resampled by itself', async t => {
+  for (const [mixType, size] of [['stereo', 1_280], ['mixed', 640]] as const) {
+    const { call } = await listening(t, accepting, { sampleRate: 16_000, mixType })
+    const { sent } = (await call()).listens[0]!
+    t.equal(sent.bytes, 49 * size)
+  }
+})
+
+t.test('with resampling an overrun keeps the oldest two seconds and loses what is new', async t => {
+  const { audio, call } = await listening(t, accepting, { sampleRate: 16_000 }, { faults: { stall: { fromMs: 500, forMs: 2_500 } }, speech: { pcm: ramp(29_000), sampleRate: 8_000 } })
+  const story = await call()
+  t.ok(story.listens[0]!.overrun)
+  t.ok(audio.connections[0]!.frames().some(({ payload }) => payload.length === 64_000), 'two seconds in one message')
+})
+
+t.test('digits before the socket is open go nowhere', async t => {
+  const { call } = await listening(t, accepting, { passDtmf: true }, { press: ['5@100ms', '#@1s'], faults: { slowUpgradeMs: 500 } })
+  t.strictSame((await call()).listens[0]!.sent.texts.slice(1), ['{"event":"dtmf","dtmf":"#","duration":"1600"}'])
+})
+
+t.test('answers in pieces are put together; broken ones are refused', async t => {
+  const pieces = await listening(t, connection => {
+    const { socket } = connection
+    const write = socket.write.bind(socket)
+    socket.write = (bytes: Buffer | string) => {
+      write(bytes.slice(0, 20))
+      return setImmediate(() => write(bytes.slice(20))).hasRef()
+    }
+    accepting(connection)
+  })
+  t.ok((await pieces.call()).listens[0]!.sent.bytes > 0)
+  for (const [answer, text] of [
+    ['HTTP/1.1 abc\r\n\r\n', 'read failed'], ['HTTP/1.1 101 ' + 'x'.repeat(300_000), 'problems parsing header'], ['HTTP/1.1 302 Found\r\n\r\n', 'response not 101']
+  ] as const) {
+    const { call } = await listening(t, connection => { connection.socket.write(answer) })
+    t.match((await call()).listens[0]!.refused?.text, text)
+  }
 })
 
 t.test('digits go out as strings when passDtmf is set, and the one of finishOnKey ends the listen', async t => {
@@ -395,6 +436,7 @@ t.test('a call that ends while the upgrade is unanswered leaves an orphan: no me
   await until(() => (audio.connections[0]?.request ?? '') !== '')
   answer()
   const [connection] = audio.connections
+  connection!.text('{"type":"disconnect"}')
   connection!.socket.write(serverFrame(0x89, Buffer.from('there?')))
   await until(() => connection!.frames().length > 0)
   t.strictSame(connection!.frames().map(frame => [frame.opcode, frame.payload.toString()]), [[PONG, 'there?']], 'it stays open, and silent but for pongs')
@@ -415,11 +457,15 @@ t.test('a drop without close loses the connection, and the hook follows', async 
 t.test('a graceful shutdown is one empty binary frame, then silence until the server closes', async t => {
   const { audio, call } = await listening(t, connection => {
     accepting(connection)
-    connection.socket.on('data', () => {
-      if (connection.frames().at(-1)?.payload.length === 0) connection.close(closing(1000))
-    })
+    const onData = () => {
+      if (connection.frames().at(-1)?.payload.length !== 0) return
+      connection.socket.off('data', onData)
+      setTimeout(() => connection.close(closing(1000)), 50)
+    }
+    connection.socket.on('data', onData)
   }, {}, { faults: { gracefulShutdown: true } })
   const story = await call()
+  await until(() => audio.connections[0]!.ended)
   const frames = audio.connections[0]!.frames()
   const empty = frames.findIndex(frame => frame.opcode === AUDIO && frame.payload.length === 0)
   t.ok(empty > 0)
@@ -482,10 +528,13 @@ t.test('wss and https work; a self-signed certificate is refused unless that is 
       request.resume()
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(replies[request.url!]))
     })
-    app.on('upgrade', (request, socket, head) => sockets.handleUpgrade(request, socket, head, () => { t.equal(request.headers.origin, 'https://localhost') }))
-    await new Promise<void>(resolve => app.listen(0, 'localhost', resolve))
+    app.on('upgrade', (request, socket, head) => sockets.handleUpgrade(request, socket, head, () => { t.match(request.headers.origin, /^https:\/\/(localhost|127\.0\.0\.1)$/) }))
+    await new Promise<void>(resolve => app.listen(0, '127.0.0.1', resolve))
     t.teardown(() => app.close())
     const { port } = app.address() as { port: number }
+    replies['/by-address'] = [{ verb: 'listen', url: `wss://127.0.0.1:${port}/audio`, finishOnKey: '#' }, { verb: 'hangup' }]
+    const byAddress = await simulateCall({ app, hook: '/by-address', allowSelfSigned, press: '#' })
+    t.equal(byAddress.errors.length, allowSelfSigned ? 0 : 1)
     const story = await simulateCall({ url: `https://localhost:${port}/in`, allowSelfSigned, press: '#' })
     if (!allowSelfSigned) t.match(story.errors[0], /self-signed certificate/)
     else t.ok(story.errors.length === 0 && story.listens[0]!.sent.bytes > 0)
@@ -509,6 +558,12 @@ t.test('of some failures jambonz is told nothing: the listen goes on without a s
     t.ok(upgrade)
   })
   t.strictSame(failed, ['dns failed: nowhere.invalid', undefined, true])
+  const failing = (connect: () => Duplex) => new Promise<unknown[]>(resolve => {
+    const upgrade = new Upgrade({ network: { agent: () => new Agent(), connect }, clock: new Clock(40), url: 'ws://10.0.0.1/x', key: '', delayMs: 0 }, { upgraded: () => {}, failed: (...args) => resolve(args) })
+    t.ok(upgrade)
+  })
+  t.strictSame(await failing(() => new Duplex({ read () {} })), ['Unable to connect', undefined, false], 'no SYN-ACK for 10 s')
+  t.strictSame(await failing(() => new Duplex({ read () { this.destroy(new Error('odd')) } })), ['read failed (odd)', undefined, false])
 })
 
 t.test('urls are split with the module\'s mistakes', async t => {
@@ -518,6 +573,7 @@ t.test('urls are split with the module\'s mistakes', async t => {
   t.match(splitAddress('ws://user:pw@h:3000/p'), { host: 'pw@h' }, 'credentials in the url')
   t.match(splitAddress('ws://[::1]:3000/p'), { host: '1]' }, 'IPv6')
   t.equal(splitAddress('Ws://h/p'), undefined, 'mixed case')
+  t.equal(splitAddress('ws://'), undefined, 'nothing')
 })
 
 t.test('a path of 700 characters crashes the media server, 699 do not', async t => {

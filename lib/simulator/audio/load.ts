@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { SIM_AUDIO } from '../errors.js'
+import { reasonOf, SIM_AUDIO } from '../errors.js'
 import { samplesOf } from './pcm.js'
 import { resample } from './resampler.js'
 import { parseWav, type Sound } from './wav.js'
@@ -32,6 +32,6 @@ function readSpeechFile (path: string | URL): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new SIM_AUDIO(`${String(path)} can't be read (${error instanceof Error ? error.message : String(error)})`)
+    throw new SIM_AUDIO(`${String(path)} can't be read (${reasonOf(error)})`)
   }
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { reasonOf } from '../errors.js'
 import type { SimulateCallOptions } from '../types.js'
 import { UsageError } from './usage.js'
 import { parseFaults, parseNumber, parsePair, parseTime, parseTimed } from './values.js'
@@ -110,6 +111,6 @@ function parse (argv: string[]) {
   try {
     return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(reasonOf(error))
   }
 }

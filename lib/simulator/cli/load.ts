@@ -69,7 +69,7 @@ class Tally {
 export async function runLoad (command: Command, options: SimulateCallOptions, { stdout, interrupt }: Surroundings): Promise<boolean> {
   const terminal = new Terminal(stdout)
   const tally = new Tally()
-  const shared = { ...options, ...sharedSpeech(options), keepAudio: false, signal: interrupt }
+  const shared = { ...options, ...sharedSpeech(options), keepAudio: false as const, signal: interrupt }
   setMaxListeners(0, interrupt)
   const calls = command.calls!
   const begun = performance.now()

@@ -1,3 +1,4 @@
+import { reasonOf } from '../errors.js'
 import { parseCommand, type Command } from './arguments.js'
 import { runLoad } from './load.js'
 import { runOneCall } from './oneCall.js'
@@ -25,8 +26,7 @@ export async function main (argv: string[], surroundings: Surroundings): Promise
     const run = command.calls === undefined ? runOneCall : runLoad
     return await run(command, options, surroundings) ? OK : FAILED
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error)
-    stderr.write(`jambonz-simulate: ${text}\n`)
+    stderr.write(`jambonz-simulate: ${reasonOf(error)}\n`)
     if (!isUsageError(error)) return FAILED
     stderr.write('jambonz-simulate --help tells what it takes\n')
     return WRONG_USAGE

@@ -180,7 +180,6 @@ export class Fork {
 
   #flush (): void {
     const message = this.#buffer.take()
-    if (message.length === 0) return
     const { sent } = this.record
     this.record.firstAudioMs ??= Math.round((performance.now() - this.#begun) * 10) / 10
     this.#socket.binary(message)

@@ -64,7 +64,6 @@ export class ForkSocket {
 
   /** Graceful shutdown: one empty binary frame, and nothing ever again until the server closes. */
   shutDown (): void {
-    if (!this.open) return
     this.#write(OPCODE.binary, Buffer.alloc(0))
     this.#deaf = true
   }
@@ -73,7 +72,6 @@ export class ForkSocket {
   stop (): void {
     if (this.#state === 'connecting') {
       this.orphan = true
-      this.#waiting?.()
       return
     }
     if (!this.open) return
@@ -106,7 +104,6 @@ export class ForkSocket {
   }
 
   #failed (text: string, status: number | undefined, silent: boolean): void {
-    if (this.#state === 'closed') return
     this.#state = 'closed'
     if (!this.orphan) this.#events.refused(text, status, silent)
   }
@@ -169,7 +166,6 @@ export class ForkSocket {
 
   #write (opcode: number, payload: Uint8Array): void {
     const socket = this.#socket!
-    if (!socket.writable) return
     socket.write(encodeFrame(opcode, payload), this.#written)
     // at speed Infinity time waits for a peer that reads slowly
     if (socket.writableLength > 0) this.#waiting ??= this.#clock.hold()

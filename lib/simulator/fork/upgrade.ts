@@ -101,7 +101,6 @@ export class Upgrade {
     }
     const refusal = judgeAnswer(answer, this.#options.key)
     if (refusal !== undefined) return this.#fail(refusal.text, refusal.status)
-    if (this.#over) return
     this.#over = true
     this.#settle()
     this.#events.upgraded(socket, answer.rest)

@@ -1,6 +1,6 @@
 import { request, type Agent, type IncomingMessage } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
-import type { Clock } from '../clock.js'
+import type { Cancel, Clock } from '../clock.js'
 
 /** One request as it goes out: headers in their order and case. */
 export interface Outgoing { url: URL, path: string, method: string, headers: Record<string, string>, body: string | undefined }
@@ -21,13 +21,13 @@ export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeou
     // inside the process an https url is served without TLS
     const send = agent instanceof TlsAgent ? requestTls : request
     const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
-    let cancel = () => {}
+    let cancel: Cancel | undefined
     // jambonz queues requests to one host; waiting for its turn does not count
     outbound.on('socket', () => {
       cancel = clock.timeout(timeoutMs, () => outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`)))
     })
     outbound.on('error', error => {
-      cancel()
+      cancel?.()
       reject(Object.assign(error, { reused: outbound.reusedSocket }))
     })
     outbound.on('response', response => {
@@ -40,7 +40,7 @@ export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeou
       })
       response.on('error', reject)
       response.on('end', () => {
-        cancel()
+        cancel?.()
         resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString('utf8') })
       })
     })

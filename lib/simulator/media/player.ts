@@ -17,7 +17,6 @@ export class Player {
   }
 
   play (samples: Int16Array): Promise<Played> {
-    if (samples.length === 0) return Promise.resolve({ samples: 0, stopped: false })
     return new Promise(resolve => this.#stack.push({ samples, at: 0, done: resolve }))
   }
 

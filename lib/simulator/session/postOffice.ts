@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
+import { reasonOf } from '../errors.js'
 import { Requestor, type Hook } from '../http/requestor.js'
 import type { ResolvedOptions } from '../options.js'
 import type { RequestRecord } from '../types.js'
@@ -50,8 +51,7 @@ export class PostOffice {
   complain (error: unknown): void {
     if (this.#statusHook === undefined) return
     const { info, track } = this.#options
-    const reason = error instanceof Error ? error.message : String(error)
-    track(this.#notifier.request('status', this.#statusHook, { ...info.toJSON(), error: 'invalid actionHook response', reason }))
+    track(this.#notifier.request('status', this.#statusHook, { ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) }))
   }
 
   /** An absolute redirect: relative hooks now go to another host, without the credentials. */

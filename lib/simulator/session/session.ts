@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js'
+import { reasonOf } from '../errors.js'
 import type { EventLog } from '../events.js'
 import { Leg } from '../media/leg.js'
 import type { ResolvedOptions } from '../options.js'
@@ -38,7 +39,6 @@ export class Session {
   readonly #background = new Map<string, Task>()
   // what nobody waits for before the call is over: status events, nested and background tasks
   readonly #loose = new Set<Promise<void>>()
-  #completed = false
 
   constructor (options: ResolvedOptions, clock: Clock, events: EventLog) {
     this.options = options
@@ -145,7 +145,7 @@ export class Session {
   }
 
   error (error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error)
+    const text = reasonOf(error)
     this.story.error(text)
     this.events.emit('error', { text })
   }
@@ -194,8 +194,6 @@ export class Session {
   }
 
   #complete (by: 'caller' | 'jambonz'): void {
-    if (this.#completed) return
-    this.#completed = true
     this.info.callTerminationBy = by
     if (this.answeredAt === undefined) {
       if (by === 'caller') this.post.notify(this.info, 'no-answer', 487, 'Request Terminated')

@@ -41,6 +41,6 @@ function isRecord (value: unknown): value is Record<string, unknown> {
 }
 
 function describe (value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  const text = JSON.stringify(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { speechLike } from '../audio/generate.js'
 import { loadSpeech } from '../audio/load.js'
 import type { Cancel } from '../clock.js'
+import { deferred } from '../deferred.js'
 import type { Hook } from '../http/requestor.js'
 import { Leg } from '../media/leg.js'
 import { CallInfo, type CallStatus } from '../session/callInfo.js'
@@ -31,8 +32,7 @@ export class DialTask extends Task {
   #answeredAt: number | undefined
   #replaced = false
   #over = false
-  #finish: () => void = () => {}
-  readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+  readonly #done = deferred()
 
   constructor (...args: ConstructorParameters<typeof Task>) {
     super(...args)
@@ -64,7 +64,7 @@ export class DialTask extends Task {
     this.#after((Number(this.data.timeout) || DEFAULT_TIMEOUT_S) * 1000, () => this.#failed(487, 'Request Terminated'))
     if (typeof answer === 'number') this.#after(answerAfterMs, () => this.#failed(answer, 'Failed'))
     else if (answer) this.#after(answerAfterMs, () => this.#answered())
-    await this.#done
+    await this.#done.promise
     try {
       await this.performAction(this.#results, !this.#replaced)
     } catch (error) {
@@ -81,7 +81,6 @@ export class DialTask extends Task {
 
   #status (status: CallStatus, sipStatus: number, sipReason: string): void {
     this.session.post.notify(this.#info, status, sipStatus, sipReason)
-    if (this.#results.dialCallStatus === 'completed' || this.#results.dialCallStatus === 'no-answer') return
     Object.assign(this.#results, { dialCallStatus: status, dialSipStatus: sipStatus, dialCallSid: this.#info.callSid, dialSbcCallid: this.#info.sbcCallid })
   }
 
@@ -159,7 +158,6 @@ export class DialTask extends Task {
   }
 
   #failed (sipStatus: number, reason: string): void {
-    if (this.#over) return
     this.#cancelTimers()
     this.#status(FAILURES[sipStatus] ?? 'failed', sipStatus, reason)
     this.#leave()
@@ -181,7 +179,7 @@ export class DialTask extends Task {
     this.#over = true
     const durationMs = this.#answeredAt === undefined ? 0 : Math.round(session.clock.now() - this.#answeredAt)
     session.story.legs.push({ callSid: this.#info.callSid, parentCallSid: session.info.callSid, status: this.#info.callStatus, durationMs })
-    this.#finish()
+    this.#done.resolve()
   }
 
   #after (ms: number, run: () => void): void {

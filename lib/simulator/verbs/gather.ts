@@ -1,4 +1,5 @@
 import type { Cancel } from '../clock.js'
+import { deferred } from '../deferred.js'
 import type { Heard as Speech } from '../session/transcripts.js'
 import { recordOf } from './application.js'
 import { PlayTask, SayTask } from './sounds.js'
@@ -15,8 +16,7 @@ export class GatherTask extends Task {
   #betweenDigits: Cancel | undefined
   #stopSpeech: Cancel | undefined
   #results: Record<string, unknown> | undefined
-  #finish: () => void = () => {}
-  readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+  readonly #done = deferred()
 
   override async exec (): Promise<void> {
     const { session } = this
@@ -26,7 +26,7 @@ export class GatherTask extends Task {
     else if (play !== undefined) this.#prompt = new PlayTask(session, 'play', recordOf(play))
     if (this.#prompt === undefined || listenDuringPrompt !== false) this.#listen()
     const prompted = this.#runPrompt(listenDuringPrompt === false)
-    await this.#done
+    await this.#done.promise
     this.#stop()
     await prompted
     if (this.#results === undefined) return
@@ -39,7 +39,7 @@ export class GatherTask extends Task {
   }
 
   protected override onKill (): void {
-    this.#finish()
+    this.#done.resolve()
   }
 
   async #runPrompt (listenAfterwards: boolean): Promise<void> {
@@ -66,8 +66,7 @@ export class GatherTask extends Task {
   }
 
   #startTimer (): void {
-    const seconds = this.data.timeout === 0 ? 0 : Number(this.data.timeout ?? DEFAULT_TIMEOUT_S) || DEFAULT_TIMEOUT_S
-    this.#timer?.()
+    const seconds = this.data.timeout === undefined ? DEFAULT_TIMEOUT_S : Number(this.data.timeout)
     if (seconds > 0) this.#timer = this.#after(seconds, { reason: 'timeout' })
   }
 
@@ -78,7 +77,8 @@ export class GatherTask extends Task {
     if (digit !== finishOnKey) this.#digits += digit
     const results = () => ({ digits: this.#digits, reason: 'dtmfDetected' })
     if (digit === finishOnKey || this.#digits.length === numDigits || this.#digits.length === maxDigits) return this.#resolve(results())
-    if (Number(interDigitTimeout) > 0 && this.#digits.length >= Number(minDigits ?? 0)) {
+    // without minDigits jambonz compares with undefined, so the pause between digits never counts
+    if (Number(interDigitTimeout) > 0 && this.#digits.length >= Number(minDigits)) {
       this.#timer?.()
       const { clock } = this.session
       this.#betweenDigits = clock.at(clock.now() + Number(interDigitTimeout) * 1000, () => this.#resolve(results()))
@@ -97,7 +97,7 @@ export class GatherTask extends Task {
 
   #resolve (results: Record<string, unknown>): void {
     this.#results ??= results
-    this.#finish()
+    this.#done.resolve()
   }
 
   #stop (): void {

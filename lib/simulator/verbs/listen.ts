@@ -1,5 +1,6 @@
 import { tone } from '../audio/generate.js'
 import type { Cancel } from '../clock.js'
+import { deferred } from '../deferred.js'
 import { soundAt, type PlayAudio } from '../fork/commands.js'
 import { CRASHING_PATH, splitAddress } from '../fork/address.js'
 import { Fork } from '../fork/fork.js'
@@ -32,13 +33,7 @@ export class ListenTask extends Task {
   #startedAt: number | undefined
   #maxLength: Cancel | undefined
   #over = false
-  #finish: () => void = () => {}
-  readonly #done = new Promise<void>(resolve => {
-    this.#finish = () => {
-      this.#over = true
-      resolve()
-    }
-  })
+  readonly #done = deferred()
 
   constructor (session: Session, verb: string, data: Record<string, unknown>) {
     super(session, verb, data)
@@ -59,7 +54,7 @@ export class ListenTask extends Task {
     place.leg.digits.add(this.#onDigit)
     const transcribe = this.#transcribe()
     this.#start()
-    await this.#done
+    await this.#done.promise
     transcribe?.kill('done')
     place.leg.digits.delete(this.#onDigit)
     if (place.role === 'background' && session.gone && session.options.faults.noHookAfterHangup === true) return
@@ -78,6 +73,11 @@ export class ListenTask extends Task {
     }
     this.#stopFork()
     this.#finish()
+  }
+
+  #finish (): void {
+    this.#over = true
+    this.#done.resolve()
   }
 
   #transcribe (): Task | undefined {

@@ -12,7 +12,7 @@ export interface ListenDescription { record: ListenRecord, frame: Buffer, creden
 /** What a listen verb amounts to: where it connects, with which credentials, and what it says first. */
 export function describeListen (session: Session, place: ListenPlace, data: Record<string, unknown>): ListenDescription {
   const { url, credentials } = target(session, data)
-  const sampleRate = Number(data.sampleRate ?? 8_000) || 8_000
+  const sampleRate = Number(data.sampleRate || 8_000)
   const mixType = (data.mixType ?? 'mono') as ListenRecord['mixType']
   const { plain, escaped } = metadata(session, place, { sampleRate, mixType }, recordOf(data.metadata))
   const frame = metadataFrame(escaped)

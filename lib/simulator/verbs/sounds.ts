@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { speechLike } from '../audio/generate.js'
 import { resample } from '../audio/resampler.js'
 import { parseWav } from '../audio/wav.js'
+import { reasonOf } from '../errors.js'
 import { Task } from './task.js'
 
 const CHARACTERS_PER_SECOND = 15
@@ -18,12 +19,13 @@ abstract class SoundTask extends Task {
 
   protected async playAll (sounds: Int16Array[]): Promise<{ ms: number }> {
     const { leg, options } = this.session
-    const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1) || 1
+    const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1)
+    // nothing to play, for ever, would leave no time to anything else
+    const audible = sounds.filter(sound => sound.length > 0)
     let samples = 0
-    for (let round = 0; round < loop && !this.killed; round++) {
-      for (const sound of sounds) {
-        if (this.killed) break
-        samples += (await leg.player.play(sound)).samples
+    for (let round = 0; round < loop && audible.length > 0 && !this.killed; round++) {
+      for (const sound of audible) {
+        if (!this.killed) samples += (await leg.player.play(sound)).samples
       }
     }
     return { ms: Math.round(samples * 1000 / options.callRate) }
@@ -68,7 +70,7 @@ export class PlayTask extends SoundTask {
       }
       this.note(`${url} is not fetched: ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     } catch (error) {
-      this.note(`${url}: ${error instanceof Error ? error.message : String(error)}; ${UNKNOWN_PLAY_SECONDS} s pass instead`)
+      this.note(`${url}: ${reasonOf(error)}; ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     }
     return speechLike(UNKNOWN_PLAY_SECONDS, callRate, VOICE_HZ).samples
   }

@@ -1,4 +1,5 @@
 import type { Cancel } from '../clock.js'
+import { deferred } from '../deferred.js'
 import type { Hook } from '../http/requestor.js'
 import type { Heard } from '../session/transcripts.js'
 import { parseApplication } from './application.js'
@@ -10,25 +11,23 @@ export class TranscribeTask extends Task {
   /** Nested in listen or dial, or in the background: the reply of a nested one is ignored. */
   nested = false
   #stop: Cancel | undefined
-  #finish: () => void = () => {}
-  readonly #done = new Promise<void>(resolve => { this.#finish = resolve })
+  readonly #done = deferred()
 
   override get openEnded (): boolean {
     return !this.killed
   }
 
   override async exec (): Promise<void> {
-    if (this.killed) return
     const { session } = this
     this.#stop = session.transcripts.listen(heard => this.#post(heard))
     session.listening()
     session.transcripts.invite(true)
-    await this.#done
+    await this.#done.promise
   }
 
   protected override onKill (): void {
     this.#stop?.()
-    this.#finish()
+    this.#done.resolve()
   }
 
   async #post (speech: Heard): Promise<void> {
