@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import type { HttpMethods } from '../load/http.js'
 import type { LoadMethods } from '../load/main.js'
 import type { ServerMethods } from '../server/main.js'
 import type { ServerOptions } from '../server/types.js'
@@ -24,8 +26,14 @@ export class Bench {
     return await this.#start<LoadMethods>('load/main.ts', LOAD_CORE)
   }
 
+  /** The generator of webhooks. */
+  async http (): Promise<Remote<HttpMethods>> {
+    return await this.#start<HttpMethods>('load/http.ts', LOAD_CORE)
+  }
+
   /** A server in a process of its own, and a folder for what it records; both are gone when `use` has ended. */
   async withServer<T> (options: Omit<ServerOptions, 'directory'>, use: (server: Remote<ServerMethods>, port: number) => Promise<T>): Promise<T> {
+    if (options.redisPort !== undefined) await forget(options.redisPort)
     const directory = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
     const process = new Process<ServerMethods>(['--expose-gc', ...this.#serverArgs, ...this.#argv('server/main.ts')], SERVER_CORE)
     this.#processes.add(process)
@@ -50,4 +58,11 @@ export class Bench {
     await process.remote.ready
     return process.remote
   }
+}
+
+/** Calls of an earlier run have the same names. */
+async function forget (redisPort: number): Promise<void> {
+  const redis = new Redis(redisPort)
+  await redis.flushall()
+  redis.disconnect()
 }

@@ -1,5 +1,10 @@
+import { capacity } from './capacity.js'
+import { cluster } from './cluster.js'
+import { growth } from './growth.js'
+import { latency } from './latency.js'
 import { messages } from './messages.js'
 import type { Section } from './types.js'
+import { webhooks } from './webhooks.js'
 
 /** In the order they run. */
-export const sections: Readonly<Record<string, Section>> = { messages }
+export const sections: Readonly<Record<string, Section>> = { messages, latency, growth, capacity, webhooks, cluster }

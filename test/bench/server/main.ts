@@ -1,9 +1,10 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { answerParent } from '../harness/rpc.js'
 import { serveBareEcho, serveBareWs } from './bareWs.js'
+import { serveCluster } from './cluster.js'
 import { serveFastifyWebsocket, serveSdk } from './perMessage.js'
 import { servePlugin } from './plugin.js'
 import type { RecordedFile, Serve, Served, ServerName, ServerOptions } from './types.js'
+import { resetDelay, usage, type Usage } from './usage.js'
 import { serveBareRoute, serveExpress, serveExpressValidating, serveSignedRoute } from './webhooks.js'
 
 const SERVERS: Record<ServerName, Serve> = {
@@ -12,33 +13,13 @@ const SERVERS: Record<ServerName, Serve> = {
   sdk: serveSdk,
   perMessage: serveFastifyWebsocket,
   plugin: servePlugin,
+  cluster: serveCluster,
   bareRoute: serveBareRoute,
   signedRoute: serveSignedRoute,
   express: serveExpress,
   expressValidating: serveExpressValidating
 }
 
-/** ms between two looks at the event loop */
-const RESOLUTION = 10
-
-export interface Usage {
-  /** µs of all threads since the start */
-  cpu: number
-  /** the part of it that was in the kernel */
-  system: number
-  /** ms of performance.now() */
-  at: number
-  /** bytes */
-  rss: number
-  heap: number
-  heapTotal: number
-  /** buffers included */
-  external: number
-  /** ms since the last `resetDelay` */
-  delayP99: number
-}
-
-const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
 let served: Served | undefined
 
 const methods = {
@@ -47,20 +28,15 @@ const methods = {
     return served.port
   },
 
-  usage (): Usage {
-    const { user, system } = process.cpuUsage()
-    const { rss, heapUsed, heapTotal, external } = process.memoryUsage()
-    return { cpu: user + system, system, at: performance.now(), rss, heap: heapUsed, heapTotal, external, delayP99: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION) }
+  async usage (): Promise<Usage> {
+    return await served?.usage?.() ?? usage()
   },
 
   collectGarbage (): void {
     for (let i = 0; i < 3; i++) globalThis.gc?.()
   },
 
-  resetDelay (): void {
-    delay.enable()
-    delay.reset()
-  },
+  resetDelay,
 
   async recordings (): Promise<RecordedFile[]> {
     return await served?.recordings?.() ?? []

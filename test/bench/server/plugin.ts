@@ -11,7 +11,7 @@ import type { RecordedFile, Serve } from './types.js'
 const NEVER = 3_600
 
 /** This plugin as an application registers it, without options that make it quicker. */
-export const servePlugin: Serve = async ({ directory, redisPort, port = 0 }) => {
+export const servePlugin: Serve = async ({ directory, redisPort }) => {
   const fastify = Fastify()
   await fastify.register(jambonzListen, {
     webhookSecret: WEBHOOK_SECRET,
@@ -49,6 +49,6 @@ export const servePlugin: Serve = async ({ directory, redisPort, port = 0 }) => 
   })
   jambonz.statusHook('/status')
 
-  await fastify.listen({ port, host: '127.0.0.1', backlog: 4096 })
+  await fastify.listen({ port: 0, host: '127.0.0.1', backlog: 4096 })
   return { port: (fastify.server.address() as AddressInfo).port, recordings: async () => files }
 }

@@ -1,14 +1,16 @@
+import type { Usage } from './usage.js'
+
 export interface ServerOptions {
   name: ServerName
   /** of the recordings */
   directory: string
   /** of a redis-server; none: the calls are in memory */
   redisPort?: number
-  /** of the plugin; a free one otherwise */
-  port?: number
+  /** processes behind one port */
+  workers?: number
 }
 
-export type ServerName = 'bare' | 'bareEcho' | 'sdk' | 'perMessage' | 'plugin' | 'bareRoute' | 'signedRoute' | 'express' | 'expressValidating'
+export type ServerName = 'bare' | 'bareEcho' | 'sdk' | 'perMessage' | 'plugin' | 'cluster' | 'bareRoute' | 'signedRoute' | 'express' | 'expressValidating'
 
 export interface RecordedFile {
   callSid: string
@@ -22,6 +24,8 @@ export interface Served {
   port: number
   /** Resolves when all recordings are complete. */
   recordings?: () => Promise<RecordedFile[]>
+  /** of all its processes, where there are several */
+  usage?: () => Promise<Usage>
 }
 
 export type Serve = (options: ServerOptions) => Promise<Served>

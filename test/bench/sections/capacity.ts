@@ -1,0 +1,62 @@
+import { measureCalls, type Variant } from '../harness/measureCalls.js'
+import { number, table } from '../harness/table.js'
+import type { Context, Section } from './types.js'
+import { BARE, ECHO, READ, RECORD, SDK } from './variants.js'
+
+const FULL = 0.95
+/** ms */
+const TOO_SLOW = 100
+/** ms by which the generator may be late before it is what is measured */
+const GENERATOR_LATE = 100
+const FIRST = 400
+const MOST = 4_000
+const PRECISION = 100
+
+interface Capacity {
+  calls: number
+  limit: string
+}
+
+/** How many calls one core bears: to 95 % of its CPU, or until echoes or the event loop are 100 ms late. */
+export const capacity: Section = {
+  title: 'Calls per core',
+  async run (context) {
+    const rows: Array<Array<string | number>> = []
+    let sdk = NaN
+    for (const variant of [SDK, BARE, RECORD, READ, ECHO]) {
+      const { calls, limit } = await search(context, variant)
+      if (variant === SDK) sdk = calls
+      rows.push([variant.name, calls, number(calls / sdk, 2), limit])
+    }
+    return table(['server', 'calls', 'x SDK', 'limit'], rows)
+  }
+}
+
+async function search (context: Context, variant: Variant): Promise<Capacity> {
+  let good = 0
+  let bad = MOST + PRECISION
+  let limit = `the load generator's: at least ${MOST}`
+  for (let calls = FIRST; bad - good > PRECISION; calls = bad > MOST ? Math.min(good * 2, MOST) : Math.round((good + bad) / 2 / 50) * 50) {
+    const problem = await tooMany(context, variant, calls)
+    context.log(`${variant.name}, ${calls} calls: ${problem ?? 'fine'}`)
+    if (problem === undefined) good = calls
+    else {
+      bad = calls
+      limit = problem
+    }
+    if (good === MOST) break
+  }
+  return { calls: good, limit }
+}
+
+async function tooMany ({ bench, load }: Context, variant: Variant, calls: number): Promise<string | undefined> {
+  try {
+    const { cpu, loopDelayP99, echo, lateMs } = await measureCalls(bench, load, variant, { calls, arrivals: 'ticks', warmUp: 4_000, measure: 4_000 })
+    if (echo && echo.p99 > TOO_SLOW) return `echo p99 ${number(echo.p99, 0)} ms`
+    if (cpu > FULL) return `CPU ${number(cpu * 100, 0)} %`
+    if (loopDelayP99 > TOO_SLOW) return `event loop delay p99 ${number(loopDelayP99, 0)} ms`
+    return lateMs > GENERATOR_LATE ? `the load generator, ${number(lateMs, 0)} ms late` : undefined
+  } catch (err) {
+    return err instanceof Error ? err.message.slice(0, 80) : String(err)
+  }
+}

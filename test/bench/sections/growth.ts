@@ -1,0 +1,33 @@
+import { measureCalls } from '../harness/measureCalls.js'
+import { median } from '../harness/statistics.js'
+import { kib, number, table } from '../harness/table.js'
+import type { Section } from './types.js'
+import { BARE, READ, RECORD } from './variants.js'
+
+const CALLS = [50, 100, 200, 400, 800, 1_000]
+const ROUNDS = 3
+
+/** What a message costs, and a call takes, as calls become more. */
+export const growth: Section = {
+  title: 'Cost against the number of calls',
+  async run ({ bench, load, log }) {
+    const rows: string[][] = []
+    for (const variant of [BARE, RECORD, READ]) {
+      const cells: string[] = []
+      const costs: number[] = []
+      for (const calls of CALLS) {
+        const runs = []
+        for (let round = 0; round < ROUNDS; round++) {
+          runs.push(await measureCalls(bench, load, variant, { calls, arrivals: 'even', warmUp: 4_000, measure: 4_000 }))
+        }
+        const cost = median(runs.map(({ cpuPerMessage }) => cpuPerMessage))
+        costs.push(cost)
+        cells.push(`${number(cost)} µs, ${kib(median(runs.map(({ rssPerCall }) => rssPerCall)))} KiB`)
+        log(`${variant.name}, ${calls} calls: ${number(cost)} µs`)
+      }
+      rows.push([variant.name, ...cells, number((costs.at(-1) ?? NaN) / (costs[1] ?? NaN), 2)])
+    }
+    return 'CPU per message and memory per call above idle; arrivals spread evenly\n\n' +
+      table(['server', ...CALLS.map((calls) => `${calls} calls`), '1,000 : 100'], rows)
+  }
+}
