@@ -24,6 +24,8 @@ export interface Load {
   /** ms */
   warmUp: number
   measure: number
+  /** of a few calls before it; default 1,000 */
+  rehearsal?: number
 }
 
 export interface Measured {
@@ -50,13 +52,12 @@ export interface Measured {
 /** Calls that come and go before the measurement, so that idle is an application that has been used. */
 const REHEARSAL_CALLS = 20
 const REHEARSAL_FROM = 1_000_000
-const REHEARSAL_MS = 1_000
 
 /** One run of one variant: all calls open, speak, are measured, hang up and are verified. */
-export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, variant: Variant, { calls, arrivals, warmUp, measure }: Load): Promise<Measured> {
+export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, variant: Variant, { calls, arrivals, warmUp, measure, rehearsal = 1_000 }: Load): Promise<Measured> {
   return await bench.withServer(variant.server, async (server, port) => {
     const asked = { port, ...(variant.webhook !== undefined && { webhook: variant.webhook }), echo: variant.echo ?? false }
-    await rehearse(server, load, asked)
+    await rehearse(server, load, asked, rehearsal)
     const idle = await usageAfterCollection(server)
 
     await load.ask('ask', { ...asked, calls })
@@ -92,11 +93,11 @@ export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, var
   })
 }
 
-async function rehearse (server: Remote<ServerMethods>, load: Remote<LoadMethods>, asked: { port: number, webhook?: string, echo: boolean }): Promise<void> {
+async function rehearse (server: Remote<ServerMethods>, load: Remote<LoadMethods>, asked: { port: number, webhook?: string, echo: boolean }, ms: number): Promise<void> {
   await load.ask('ask', { ...asked, calls: REHEARSAL_CALLS, from: REHEARSAL_FROM })
   await load.ask('open')
   await load.ask('speak', 'even')
-  await sleep(REHEARSAL_MS)
+  await sleep(ms)
   await load.ask('pause')
   await load.ask('hangUp', undefined)
   await server.ask('recordings')
