@@ -11,7 +11,7 @@ export { AudioCountsSchema, CallSchema, EndReasonSchema, ListenSchema, Recording
 export type { AudioCounts, Call, EndReason, Listen, MixType, Recording } from './calls/schema.js'
 export type { Jambonz } from './Jambonz.js'
 export { OptionsSchema, type JambonzListenOptions } from './options.js'
-export { RecordingOptionsSchema, type Recorder, type RecordingOptions } from './recording/index.js'
+export { decryptRecording, FinishedRecordingSchema, RecordingOptionsSchema, type FinishedRecording, type RecordingControl, type RecordingOptions } from './recording/index.js'
 export * from './verbs/index.js'
 export { CallStatusSchema, CallWebhookSchema, ListenHookSchema } from './webhook/schema.js'
 export type { CallStatus, CallWebhook, ListenHook } from './webhook/schema.js'

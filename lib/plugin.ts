@@ -53,7 +53,8 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
 
   if (!fastify.hasDecorator('websocketServer')) {
     await fastify.register(websocket, {
-      options: { maxPayload: options.limits.maxPayload },
+      // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
+      options: { maxPayload: options.limits.maxPayload, skipUTF8Validation: true },
       // The stream itself ends a broken socket, with the close code that fits.
       errorHandler: () => {}
     })

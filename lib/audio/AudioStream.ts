@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/schema.js'
 import { ERR_AUDIO_CHANNEL } from '../errors.js'
-import type { Recorder } from '../recording/index.js'
+import type { RecordingControl } from '../recording/index.js'
 import { ChannelReader, type ChannelName } from './ChannelReader.js'
 import { Connection } from './Connection.js'
 import type { AudioMessage } from './messages.js'
@@ -38,7 +38,7 @@ export interface AudioStreamOptions {
  */
 export class AudioStream extends SpeakingDuplex {
   /** What is recorded of it, where the route records. */
-  recording?: Recorder
+  recording?: RecordingControl
   /** The key that ended the listen. */
   digits?: string
   /** What the first frame said, and over it the verb's own `metadata`: right even where the frame came broken. */

@@ -4,7 +4,7 @@ import type { Correlated } from '../calls/Correlator.js'
 import { callFieldsOfMetadata } from '../webhook/payload.js'
 import type { Listen, ListenSegment } from '../calls/schema.js'
 import { lengthLeft, withSegment } from '../calls/segments.js'
-import type { Recorder, RecordingError } from '../recording/index.js'
+import type { Recorder, RecordingControl, RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
@@ -102,7 +102,7 @@ export class Session {
     }
     if (recordings && route.record) {
       this.#recorder = recordings.start(stream, (error) => correlator.emit('recordingFailed', error, stream.listen))
-      stream.recording = this.#recorder
+      stream.recording = livePauses(this.#recorder, stream)
       stream.addSink(this.#recorder, { live: false })
     }
     stream.paced = route.paced
@@ -188,4 +188,25 @@ export class Session {
 function nextSocketOf (listen: Listen): Listen {
   const left = listen.segments && lengthLeft(listen)
   return left === undefined ? listen : { ...listen, maxLength: left }
+}
+
+/**
+ * The recorder, for the application: while it is paused the stream is read as it comes, so that nothing said in the
+ * pause still waits in the kernel when it is over.
+ */
+function livePauses (recorder: Recorder, stream: AudioStream): RecordingControl {
+  let release: (() => void) | undefined
+  return {
+    get state () { return recorder.state },
+    get error () { return recorder.error },
+    pause (mode) {
+      release ??= stream.keepLive()
+      recorder.pause(mode)
+    },
+    resume () {
+      recorder.resume()
+      release?.()
+      release = undefined
+    }
+  }
 }

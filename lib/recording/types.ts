@@ -63,3 +63,6 @@ export interface Gap extends Interruption {
   /** silence stands for it in the file */
   filled: boolean
 }
+
+/** What an application may do with the recording of its stream. */
+export type RecordingControl = Pick<Recorder, 'state' | 'error' | 'pause' | 'resume'>

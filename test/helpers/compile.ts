@@ -5,19 +5,18 @@ import { build } from 'esbuild'
 import type { Test } from 'tap'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-// below node_modules, so that what is not bundled is found from there
+// below node_modules, so that packages are found from there
 const CACHE = join(ROOT, 'node_modules/.cache')
 
 /**
- * Makes one JavaScript file of a TypeScript file of the project and all that it imports, but `external` packages:
- * children that are started fifty times can't each pay for a loader and hundreds of modules. Resolves to its path;
- * removed with the test.
+ * Makes one JavaScript module of a TypeScript file of the project and all of the project's that it imports: children
+ * that are started fifty times can't each pay for a loader. Resolves to its path; removed with the test.
  */
-export async function compile (t: Test, entry: string, external: string[] = []): Promise<string> {
+export async function compile (t: Test, entry: string): Promise<string> {
   await mkdir(CACHE, { recursive: true })
   const directory = await mkdtemp(join(CACHE, 'jambonz-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
-  const outfile = join(directory, `${basename(entry, '.ts')}.cjs`)
-  await build({ entryPoints: [join(ROOT, entry)], outfile, external, bundle: true, platform: 'node', format: 'cjs', target: 'node20', logLevel: 'error' })
+  const outfile = join(directory, `${basename(entry, '.ts')}.mjs`)
+  await build({ entryPoints: [join(ROOT, entry)], outfile, bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20', logLevel: 'error' })
   return outfile
 }

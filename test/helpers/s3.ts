@@ -23,7 +23,7 @@ let script: Promise<string> | undefined
 
 /** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
 export async function s3 (t: Test): Promise<S3> {
-  script ??= compile(root, 'test/helpers/s3Server.ts', ['s3rver'])
+  script ??= compile(root, 'test/helpers/s3Server.ts')
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()
   const client = new S3Client({
