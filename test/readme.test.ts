@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import { simulateCall } from '../lib/simulator/index.js'
+import { until } from './helpers/until.js'
 import { withTables } from './helpers/readmeTables.js'
 
 const readme = await readFile('README.md', 'utf8')
@@ -41,9 +42,9 @@ t.test('the README\'s first code block takes a call', async (t) => {
   const story = await simulateCall({ url: `${await address}/voicemail`, webhookSecret, press: '#' })
   t.same(story.errors, [])
   t.same(story.verbs.map(({ verb }) => verb), ['say', 'listen', 'say', 'hangup'])
-  const recording = logged.find(({ location }) => typeof location === 'string')
-  t.ok(recording, 'the actionHook logs the recording')
-  const wav = await readFile(join(folder, String(recording?.location)))
+  // The line may still be in the pipe between the processes.
+  const { location } = await until(() => logged.find(({ location }) => typeof location === 'string'), 'the actionHook to log the recording')
+  const wav = await readFile(join(folder, String(location)))
   t.ok(wav.includes(story.listens[0]!.sent.pcm!), 'with every byte that was sent')
   server.removeAllListeners('exit')
   server.kill()
