@@ -200,8 +200,9 @@ function livePauses (recorder: Recorder, stream: AudioStream): RecordingControl 
     get state () { return recorder.state },
     get error () { return recorder.error },
     pause (mode) {
-      release ??= stream.keepLive()
+      // First, since it reads what was said before the pause; a live stream has no batch to read.
       recorder.pause(mode)
+      release ??= stream.keepLive()
     },
     resume () {
       recorder.resume()
