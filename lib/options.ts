@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { CallStore } from './calls/CallStore.js'
@@ -53,10 +53,10 @@ export type JambonzListenOptions = Omit<Static<typeof OptionsSchema>, 'logLevel'
 export interface ResolvedOptions {
   readonly auth: Credentials | undefined
   readonly webhookAuth: Credentials | undefined
-  readonly webhookSecrets: readonly string[]
+  readonly webhookSecrets: readonly KeyObject[]
   /** seconds */
   readonly signatureTolerance: number
-  readonly secret: string
+  readonly secret: KeyObject
   readonly audioPath: string
   readonly publicUrl: string | undefined
   readonly store: CallStore
@@ -94,9 +94,9 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
   return Object.freeze({
     auth,
     webhookAuth,
-    webhookSecrets: typeof webhookSecret === 'string' ? [webhookSecret] : webhookSecret,
+    webhookSecrets: [webhookSecret].flat().map(keyOf),
     signatureTolerance: options.signatureTolerance ?? 300,
-    secret: options.secret ?? randomBytes(32).toString('hex'),
+    secret: options.secret === undefined ? createSecretKey(randomBytes(32)) : keyOf(options.secret),
     audioPath: options.audioPath ?? '/audio',
     publicUrl: options.publicUrl?.replace(/\/+$/, '').replace(/^http/, 'ws'),
     store: options.store ?? memoryStore(),
@@ -114,6 +114,11 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
     strict: options.strict ?? true,
     prefix: options.prefix ?? ''
   })
+}
+
+/** As a key, a secret is read once, and shows in no log. */
+function keyOf (secret: string): KeyObject {
+  return createSecretKey(secret, 'utf8')
 }
 
 function check (options: JambonzListenOptions): void {

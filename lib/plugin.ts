@@ -17,6 +17,7 @@ import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from 
 import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
 import { warmUp } from './verbs/index.js'
+import { decorateRequests } from './webhook/request.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,8 +42,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
   const runtime = await createRuntime(fastify, options)
 
   fastify.decorate('jambonz', { getter () { return new Jambonz(this, runtime) } })
-  fastify.decorateRequest('call')
-  fastify.decorateRequest('listen')
+  decorateRequests(fastify)
 
   // Before @fastify/websocket, whose own preClose closes every socket on the spot.
   fastify.addHook('preClose', () => runtime.sessions.drain({ timeoutMs: 0, handover: false, hookPatience: 0 }))

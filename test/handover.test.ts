@@ -209,7 +209,7 @@ t.test('an application is kept without our credentials, and not at all with thos
   const listen = { verb: 'listen', url: '/audio/x', wsAuth: AUTH, metadata: { jambonzListenId: 'x' } }
   const dialled = { verb: 'dial', target: [], listen: { url: '/audio/y', wsAuth: AUTH, metadata: { jambonzListenId: 'y' } } }
   const kept = applicationOf([listen, dialled], AUTH)
-  t.strictSame(kept, [{ verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } }, { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }])
+  t.strictSame(JSON.parse(kept ?? ''), [{ verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } }, { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }])
   const call = { application: kept } as Call
   t.strictSame(verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH), [listen, dialled], 'they are put in again')
   t.equal(applicationOf([dialled], AUTH), undefined, 'nothing listens in the foreground')
@@ -220,7 +220,7 @@ t.test('an application is kept without our credentials, and not at all with thos
 
 t.test('a listen that goes on has what is left of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
-  const after = (durationMs: number, gapMs: number): unknown => verbsToGoOn({ application: verbs } as unknown as Call, { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen, undefined)
+  const after = (durationMs: number, gapMs: number): unknown => verbsToGoOn({ application: JSON.stringify(verbs) } as Call, { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen, undefined)
   t.match(after(3_900, 0), [{ maxLength: 7 }])
   t.match(after(9_000, 500), [{ maxLength: 1 }])
   t.equal(after(9_000, 1_000), undefined, 'and is over when that is nothing')

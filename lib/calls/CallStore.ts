@@ -10,8 +10,8 @@ export interface CallPatch {
   call?: Partial<Omit<Call, 'callSid' | 'data' | 'listens'>>
   /** merged key by key into `call.data` */
   data?: Record<string, unknown>
-  /** fields of listens, by listen id; a listen the call does not have yet is added */
-  listens?: Record<string, Partial<Omit<Listen, 'id'>>>
+  /** fields of listens, by listen id, which they may name as well; a listen the call does not have yet is added */
+  listens?: Record<string, Partial<Listen>>
 }
 
 export interface Updated {

@@ -1,9 +1,10 @@
+import type { KeyObject } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import type { CallEventMap, Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
 import { callSidOf, createListenId } from './listenId.js'
-import { isOffered, isOpenAgain, newListen } from './patch.js'
+import { byId, isOffered, isOpenAgain, newListen } from './patch.js'
 import type { Call, Listen } from './schema.js'
 
 /** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
@@ -12,7 +13,7 @@ export const HOOK_WAIT = 5_000
 export interface CorrelatorDeps {
   store: CallStore
   calls: Calls
-  secret: string
+  secret: KeyObject
   logger: FastifyBaseLogger
   /** reads at once what a live stream of this instance has in its socket */
   nudge: (listenId: string) => void
@@ -77,13 +78,13 @@ export class Correlator {
 
   /**
    * The listens of an answer, written before it leaves: their sockets may open on any instance at once.
-   * `application`: all its verbs, should one of them be handed over.
+   * `application`: all its verbs as JSON, should one of them be handed over.
    */
-  async expect (callSid: string, listens: readonly Listen[], application: unknown[] | undefined): Promise<void> {
+  async expect (callSid: string, listens: readonly Listen[], application: string | undefined): Promise<void> {
     if (listens.length === 0) return
     await this.#deps.store.update(callSid, {
       call: { application },
-      listens: Object.fromEntries(listens.map(({ id, ...fields }) => [id, fields]))
+      listens: byId(listens)
     })
   }
 

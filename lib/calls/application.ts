@@ -10,22 +10,22 @@ const CREDENTIALS = /"(?:wsAuth|basicAuth|auth|password|credentials|apiKey|api_k
 type Data = Record<string, unknown>
 
 /**
- * The verbs of an answer as they are kept on the call, for listens that are handed over: without our own credentials.
- * Undefined where no verb listens in the foreground, or where they hold other credentials.
+ * The verbs of an answer as they are kept on the call, as JSON, for listens that are handed over: without our own
+ * credentials. Undefined where no verb listens in the foreground, or where they hold other credentials.
  */
-export function applicationOf (verbs: readonly object[], auth: Credentials | undefined): unknown[] | undefined {
+export function applicationOf (verbs: readonly object[], auth: Credentials | undefined): string | undefined {
   if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
   const kept = verbs.map((verb) => eachListen(verb as Data, ({ wsAuth, ...listen }) => isSame(wsAuth, auth) ? listen : { ...listen, wsAuth }))
   const json = JSON.stringify(kept)
-  return json.length <= MAX_APPLICATION && !CREDENTIALS.test(json) ? kept : undefined
+  return json.length <= MAX_APPLICATION && !CREDENTIALS.test(json) ? json : undefined
 }
 
 /**
  * What a hook is answered with so that the listen goes on: its verb, without a second beep and for the time it has left,
  * and those that followed, as an answer replaces them all. Undefined where it can't go on.
  */
-export function verbsToGoOn ({ application = [] }: Call, listen: Listen, auth: Credentials | undefined): object[] | undefined {
-  const verbs = application as Data[]
+export function verbsToGoOn (call: Call, listen: Listen, auth: Credentials | undefined): object[] | undefined {
+  const verbs = verbsOf(call)
   const at = verbs.findIndex((verb) => listenIdOf(verb) === listen.id)
   const left = lengthLeft(listen)
   if (at === -1 || (left !== undefined && left <= 0)) return undefined
@@ -35,10 +35,14 @@ export function verbsToGoOn ({ application = [] }: Call, listen: Listen, auth: C
 }
 
 /** The hook of the listen's own verb, where it is one in the foreground. */
-export function hookOf ({ application = [] }: Call, listenId: string): string | undefined {
-  const { actionHook } = (application as Data[]).find((verb) => listenIdOf(verb) === listenId) ?? {}
+export function hookOf (call: Call, listenId: string): string | undefined {
+  const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
   const url = isData(actionHook) ? actionHook.url : actionHook
   return typeof url === 'string' ? url : undefined
+}
+
+function verbsOf ({ application }: Call): Data[] {
+  return application === undefined ? [] : JSON.parse(application) as Data[]
 }
 
 /** Of a verb that listens in the foreground, to a socket of ours. */

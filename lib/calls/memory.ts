@@ -1,6 +1,6 @@
 import type { CallPatch, CallStore, Claim, Ended, Reopened, StoreContext, StoreHealth, Updated } from './CallStore.js'
 import { Endings } from './Endings.js'
-import { applyPatch, asJson, hasEnded, isClaimed, isSettled, newCall, reopenListen } from './patch.js'
+import { applyPatch, hasEnded, isClaimed, isSettled, newCall, reopenListen } from './patch.js'
 import type { Call, Listen } from './schema.js'
 
 export interface MemoryStoreOptions {
@@ -10,6 +10,8 @@ export interface MemoryStoreOptions {
 
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
+/** Calls are forgotten in lots of this share of all: to look for one at a time costs as much as to write it. */
+const LOT = 1 / 128
 
 /** The calls of one process. Bounded in number and time; gone when the process is. */
 export function memoryStore ({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
@@ -20,10 +22,12 @@ interface Entry {
   call: Call
   /** ms since the epoch */
   expires: number
+  /** since it was last asked whether it may be forgotten */
+  written: boolean
 }
 
 class MemoryStore implements CallStore {
-  // In order of their last event: the first are the ones to forget.
+  // The first are the ones to forget.
   readonly #entries = new Map<string, Entry>()
   readonly #endings = new Endings()
   readonly #maxCalls: number
@@ -31,7 +35,7 @@ class MemoryStore implements CallStore {
   #sweeper?: NodeJS.Timeout
 
   constructor (maxCalls: number) {
-    this.#maxCalls = maxCalls
+    this.#maxCalls = Math.max(1, maxCalls)
   }
 
   async start (context: StoreContext): Promise<void> {
@@ -68,8 +72,7 @@ class MemoryStore implements CallStore {
   async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
     const before = this.#live(callSid)
     if (before && hasEnded(before, listenId)) return { reopened: false, call: before }
-    const call = reopenListen(this.#write(callSid, { listens: { [listenId]: fields } }), listenId)
-    this.#keep(callSid, call)
+    const call = this.#keep(callSid, reopenListen(this.#write(callSid, { listens: { [listenId]: fields } }), listenId))
     this.#endings.signal(callSid, listenId)
     return { reopened: true, call }
   }
@@ -98,29 +101,45 @@ class MemoryStore implements CallStore {
   }
 
   #write (callSid: string, patch: CallPatch): Call {
-    const before = this.#live(callSid) ?? newCall(callSid)
-    // A stored call is what a shared store would give back: plain JSON, nothing of the writer's objects.
-    const call = applyPatch(before, asJson(callSid, patch))
-    this.#keep(callSid, call)
-    if (this.#entries.size > this.#maxCalls) this.#entries.delete(this.#entries.keys().next().value ?? '')
-    for (const id of Object.keys(patch.listens ?? {})) {
+    const call = this.#keep(callSid, applyPatch(this.#live(callSid) ?? newCall(callSid), patch))
+    for (const id in patch.listens) {
       if (hasEnded(call, id)) this.#endings.signal(callSid, id)
     }
     return call
   }
 
-  /** As the one with the latest event. */
-  #keep (callSid: string, call: Call): void {
-    this.#entries.delete(callSid)
-    this.#entries.set(callSid, { call, expires: Date.now() + this.#context.callTtl })
+  #keep (callSid: string, call: Call): Call {
+    const expires = Date.now() + this.#context.callTtl
+    const entry = this.#entries.get(callSid)
+    if (entry === undefined) {
+      this.#entries.set(callSid, { call, expires, written: false })
+      if (this.#entries.size > this.#maxCalls) this.#forgetOldest(callSid)
+    } else {
+      entry.call = call
+      entry.expires = expires
+      entry.written = true
+    }
+    return call
+  }
+
+  /** Those whose last event is longest ago, nearly; one that streams only where all do; never the newest. */
+  #forgetOldest (newest: string): void {
+    const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
+    let chances = this.#entries.size
+    for (const [callSid, entry] of this.#entries) {
+      if (this.#entries.size <= enough) return
+      this.#entries.delete(callSid)
+      const spared = chances-- > 0 && (entry.written || streams(entry.call))
+      if (!spared && callSid !== newest) continue
+      entry.written = false
+      this.#entries.set(callSid, entry)
+    }
   }
 
   #sweep (): void {
     const now = Date.now()
     for (const [callSid, { call, expires }] of this.#entries) {
-      if (expires > now) return
-      if (streams(call)) this.#keep(callSid, call)
-      else this.#entries.delete(callSid)
+      if (expires <= now && !streams(call)) this.#entries.delete(callSid)
     }
   }
 }

@@ -100,7 +100,7 @@ export const CallSchema = Type.Object({
   customerData: Type.Optional(Type.Unknown()),
   data: Type.Record(Type.String(), Type.Unknown(), { description: 'the application\'s own, written with `calls.update()`' }),
   listens: Type.Array(ListenSchema),
-  application: Type.Optional(Type.Array(Type.Unknown(), { description: 'the verbs last answered that listen, without credentials: what a listen that is handed over goes on with' })),
+  application: Type.Optional(Type.String({ description: 'JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with' })),
   createdAt: IsoTime,
   updatedAt: IsoTime,
   endedAt: Type.Optional(IsoTime)

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { signToken } from '../audio/path.js'
 import { applicationOf } from '../calls/application.js'
@@ -7,7 +7,7 @@ import type { Call } from '../calls/schema.js'
 import { ERR_AUDIO_ROUTE } from '../errors.js'
 import type { Runtime } from '../Runtime.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
-import { rawBodyOf } from './rawBody.js'
+import { kRawBody } from './request.js'
 
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
 
@@ -54,12 +54,10 @@ function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): Ve
  * Ids that repeat when jambonz repeats its request (feature-server retries as the url's fragment says): while no
  * socket has come for a listen, the same request means the same listen.
  */
-function listenIds (secret: string, request: FastifyRequest, call: Call): (ordinal: number) => string {
-  let digest: string | undefined
+function listenIds (secret: KeyObject, request: FastifyRequest, call: Call): (ordinal: number) => string {
   return (ordinal) => {
-    digest ??= createHash('sha256').update(`${request.url}\n`).update(rawBodyOf(request)).digest('base64url')
     for (let generation = 0; ; generation++) {
-      const id = createListenId(secret, call.callSid, `${digest}\n${ordinal}\n${generation}`)
+      const id = createListenId(secret, call.callSid, `${request.url}\n${ordinal}\n${generation}`, request[kRawBody] ?? '')
       const earlier = call.listens.find((listen) => listen.id === id)
       if (earlier === undefined || (earlier.state === 'expected' && earlier.instance === undefined)) return id
     }

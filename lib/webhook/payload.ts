@@ -3,6 +3,7 @@ import type { CallStatus, CallWebhook, ListenHook } from './schema.js'
 
 const FINAL_STATUS: ReadonlySet<string> = new Set(['completed', 'failed', 'busy', 'no-answer'])
 
+type CallFields = NonNullable<CallPatch['call']>
 export type Payload = CallWebhook | ListenHook | CallStatus
 
 /** True for a call_status after which nothing comes. */
@@ -11,24 +12,23 @@ export function isFinal (callStatus: string | undefined): boolean {
 }
 
 /** What a payload (snake_case, as posted) says of its call. */
-export function callFields (payload: Payload): NonNullable<CallPatch['call']> {
-  const envVars = 'env_vars' in payload ? payload.env_vars : undefined
-  return withoutUndefined({
-    parentCallSid: payload.parent_call_sid,
-    accountSid: payload.account_sid,
-    applicationSid: payload.application_sid ?? undefined,
-    direction: payload.direction,
-    from: payload.from,
-    to: payload.to,
-    callStatus: payload.call_status,
-    customerData: payload.customerData,
-    envVars: isRecord(envVars) ? envVars : undefined
-  })
+export function callFields (payload: Payload): CallFields {
+  const fields: CallFields = {}
+  if (payload.parent_call_sid !== undefined) fields.parentCallSid = payload.parent_call_sid
+  if (payload.account_sid !== undefined) fields.accountSid = payload.account_sid
+  if (typeof payload.application_sid === 'string') fields.applicationSid = payload.application_sid
+  if (payload.direction !== undefined) fields.direction = payload.direction
+  if (payload.from !== undefined) fields.from = payload.from
+  if (payload.to !== undefined) fields.to = payload.to
+  if (payload.call_status !== undefined) fields.callStatus = payload.call_status
+  if (payload.customerData !== undefined) fields.customerData = payload.customerData
+  if ('env_vars' in payload && isRecord(payload.env_vars)) fields.envVars = payload.env_vars
+  return fields
 }
 
 /** What the audio socket's metadata frame (camelCase) says of its call. */
-export function callFieldsOfMetadata (metadata: Record<string, unknown>): NonNullable<CallPatch['call']> {
-  return withoutUndefined({
+export function callFieldsOfMetadata (metadata: Record<string, unknown>): CallFields {
+  return {
     parentCallSid: text(metadata.parentCallSid),
     accountSid: text(metadata.accountSid),
     applicationSid: text(metadata.applicationSid),
@@ -37,7 +37,7 @@ export function callFieldsOfMetadata (metadata: Record<string, unknown>): NonNul
     to: text(metadata.to),
     callStatus: text(metadata.callStatus),
     customerData: metadata.customerData
-  })
+  }
 }
 
 function text (value: unknown): string | undefined {
@@ -46,8 +46,4 @@ function text (value: unknown): string | undefined {
 
 function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function withoutUndefined<T extends object> (fields: T): T {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
 }

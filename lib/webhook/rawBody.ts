@@ -1,14 +1,7 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { ResolvedOptions } from '../options.js'
+import { kRawBody } from './request.js'
 import { verifySignature } from './signature.js'
-
-const NO_BODY = Buffer.alloc(0)
-const rawBodies = new WeakMap<object, Buffer>()
-
-/** The bytes of the request's body, as they came. */
-export function rawBodyOf (request: FastifyRequest): Buffer {
-  return rawBodies.get(request.raw) ?? NO_BODY
-}
 
 /**
  * Makes JSON the only body a scope takes, and checks the signature over the raw bytes before they are parsed: the
@@ -26,7 +19,7 @@ export function parseSignedJson (scope: FastifyInstance, { webhookSecrets, signa
     } catch (err) {
       return done(err as Error)
     }
-    rawBodies.set(request.raw, body)
+    request[kRawBody] = body
     parseJson(request, body.toString('utf8'), done)
   })
 }

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { ERR_SIGNATURE_MALFORMED, ERR_SIGNATURE_MISMATCH, ERR_SIGNATURE_MISSING, ERR_SIGNATURE_STALE } from '../errors.js'
 
 /**
@@ -6,14 +6,14 @@ import { ERR_SIGNATURE_MALFORMED, ERR_SIGNATURE_MISMATCH, ERR_SIGNATURE_MISSING,
  * (feature-server lib/utils/base-requestor.js). Each of `secrets` is tried, so that one can be rotated.
  * `tolerance` in seconds, both ways. Throws an error with status 401.
  */
-export function verifySignature (header: string | undefined, rawBody: Buffer, secrets: readonly string[], tolerance: number): void {
+export function verifySignature (header: string | undefined, rawBody: Buffer, secrets: ReadonlyArray<string | KeyObject>, tolerance: number): void {
   if (header === undefined) throw new ERR_SIGNATURE_MISSING()
   const { timestamp, signatures } = parseHeader(header)
   const age = Math.abs(Date.now() / 1000 - timestamp)
   if (age > tolerance) throw new ERR_SIGNATURE_STALE(Math.round(age))
   const fits = secrets.some((secret) => {
-    const expected = createHmac('sha256', secret).update(`${timestamp}.`).update(rawBody).digest()
-    return signatures.some((given) => given.length === expected.length && timingSafeEqual(given, expected))
+    const expected = Buffer.from(createHmac('sha256', secret).update(`${timestamp}.`).update(rawBody).digest('hex'))
+    return signatures.some((given) => timingSafeEqual(given, expected))
   })
   if (!fits) throw new ERR_SIGNATURE_MISMATCH()
 }
@@ -26,7 +26,7 @@ function parseHeader (header: string): { timestamp: number, signatures: Buffer[]
     const name = part.slice(0, equals).trim()
     const value = part.slice(equals + 1).trim()
     if (name === 't' && /^\d{1,12}$/.test(value)) timestamp = Number(value)
-    if (name === 'v1' && /^[0-9a-f]{64}$/i.test(value)) signatures.push(Buffer.from(value, 'hex'))
+    if (name === 'v1' && /^[0-9a-f]{64}$/i.test(value)) signatures.push(Buffer.from(value.toLowerCase()))
   }
   if (timestamp === undefined || signatures.length === 0) throw new ERR_SIGNATURE_MALFORMED()
   return { timestamp, signatures }

@@ -5,10 +5,7 @@ import type { Runtime } from '../Runtime.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
 import { parseSignedJson } from './rawBody.js'
-
-/** The handler's or its verbs' fault from here on, no longer the request's. */
-const handling = new WeakSet<FastifyRequest>()
-const fellBack = new WeakSet<FastifyRequest>()
+import { kStage } from './request.js'
 
 /**
  * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
@@ -31,13 +28,13 @@ export function verbRoute (runtime: Runtime, handler: VerbHandler, options: Part
   return {
     handler: returning(handler as PlainHandler),
     preSerialization: [async (request, reply, payload) => {
-      if (!handling.has(request) || reply.statusCode >= 300 || request.call === undefined) return payload
+      if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
       return await answer(runtime, request, request.call, payload as HandlerResult)
     }, ...userHooks],
     errorHandler (this: FastifyInstance, error: FastifyError, request, reply) {
       const { fallback } = runtime.options
-      if (fallback !== undefined && handling.has(request) && !fellBack.has(request)) {
-        fellBack.add(request)
+      if (fallback !== undefined && request[kStage] === 'handling') {
+        request[kStage] = 'fallback'
         request.log.error({ err: error, callSid: request.call?.callSid }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(fallback)
       }
@@ -51,7 +48,7 @@ type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: Fast
 /** A handler that returns nothing answers no verbs: jambonz goes on with what it has. */
 function returning (handler: PlainHandler): PlainHandler {
   return function (request, reply) {
-    handling.add(request)
+    request[kStage] = 'handling'
     const result = handler.call(this, request, reply)
     if (isPromise(result)) return result.then((verbs) => verbs ?? (reply.sent ? reply : []))
     // As with Fastify, one that takes `reply` may send it later.

@@ -19,6 +19,8 @@ export const DEFAULT = 0
 /** in the place of JSON: the field was there, and is no more */
 export const REMOVED = ''
 const PLACE = '#'
+/** of a listen: said by where its fields stand */
+const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
 const STATE = ':state'
 const INSTANCE = ':instance'
 /** the JSON of a listen's state */
@@ -42,7 +44,9 @@ export function fieldsOf (callSid: string, patch: CallPatch, version: number): F
   for (const [place, [id, listen]] of Object.entries(patch.listens ?? {}).entries()) {
     add(listenField(id, PLACE), [version, place], DEFAULT)
     add(listenField(id, 'createdAt'), now, DEFAULT)
-    for (const [name, value] of Object.entries(listen)) add(listenField(id, name), value)
+    for (const [name, value] of Object.entries(listen)) {
+      if (!IN_KEYS.has(name)) add(listenField(id, name), value)
+    }
   }
   return fields
 }

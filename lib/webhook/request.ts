@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify'
+
+// What the plugin notes on a request, where neither the application nor a log sees it.
+
+/** the bytes of the body, as they came */
+export const kRawBody = Symbol('jambonz raw body')
+/** how far the answer has got */
+export const kStage = Symbol('jambonz stage')
+
+/**
+ * `handling`: what goes wrong from here on is the handler's or its verbs' fault, no longer the request's;
+ * `fallback`: it has gone wrong, and the fallback verbs are answered.
+ */
+export type Stage = 'handling' | 'fallback'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [kRawBody]: Buffer | null
+    [kStage]: Stage | null
+  }
+}
+
+export function decorateRequests (fastify: FastifyInstance): void {
+  fastify.decorateRequest('call')
+  fastify.decorateRequest('listen')
+  fastify.decorateRequest(kRawBody, null)
+  fastify.decorateRequest(kStage, null)
+}
