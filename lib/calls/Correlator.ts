@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
+import type { ExpectedListen } from '../verbs/index.js'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import type { CallEventMap, Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
@@ -80,7 +81,7 @@ export class Correlator {
    * The listens of an answer, written before it leaves: their sockets may open on any instance at once.
    * `application`: all its verbs as JSON, should one of them be handed over.
    */
-  async expect (callSid: string, listens: readonly Listen[], application: string | undefined): Promise<void> {
+  async expect (callSid: string, listens: readonly ExpectedListen[], application: string | undefined): Promise<void> {
     if (listens.length === 0) return
     await this.#deps.store.update(callSid, {
       call: { application },

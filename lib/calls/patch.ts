@@ -15,7 +15,7 @@ export function newCall (callSid: string, now = new Date().toISOString()): Call 
  * Listens for a patch. Without a prototype, since an engine makes no class of such an object: one whose only key is an
  * id is a class of its own, and thousands of them slow all others down.
  */
-export function byId (listens: readonly Listen[]): NonNullable<CallPatch['listens']> {
+export function byId (listens: ReadonlyArray<Partial<Listen> & Pick<Listen, 'id'>>): NonNullable<CallPatch['listens']> {
   const patches: NonNullable<CallPatch['listens']> = Object.create(null)
   for (const listen of listens) patches[listen.id] = listen
   return patches

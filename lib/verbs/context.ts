@@ -19,9 +19,12 @@ export interface VerbContext {
   defaultActionHook: boolean
 }
 
+/** What an answer says of a listen it asks for. The rest is the same for each: it is `expected`, and nothing has come. */
+export type ExpectedListen = Omit<Listen, 'state' | 'connected' | 'audio' | 'createdAt'>
+
 export interface PreparedVerbs {
   /** JSON ready for jambonz, each `{ verb: 'name', … }` */
   verbs: object[]
-  /** in the order of the verbs, all of them `expected` */
-  listens: Listen[]
+  /** in the order of the verbs */
+  listens: ExpectedListen[]
 }

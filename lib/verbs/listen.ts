@@ -1,7 +1,7 @@
 import type { Listen } from '../calls/schema.js'
 import { bidirectionalOf, checkBidirectional } from './bidirectional.js'
 import { checkCredentials } from './credentials.js'
-import type { VerbContext } from './context.js'
+import type { ExpectedListen, VerbContext } from './context.js'
 import type { ActionHook, ConfigListen, ListenOptions } from './listenSchema.js'
 import { checkMetadata, checkMetadataSize, LISTEN_METADATA_KEY } from './metadata.js'
 import { checkUrl } from './url.js'
@@ -17,7 +17,7 @@ export interface ListenRequest {
   ordinal: number
 }
 
-export interface PreparedListen { data: object, listen?: Listen }
+export interface PreparedListen { data: object, listen?: ExpectedListen }
 
 /** Fills in one listen for jambonz, and notes what is to come of it. */
 export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, context: VerbContext): PreparedListen {
@@ -36,7 +36,7 @@ export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, con
   return { data: outgoing(data, listen, target.url, context), listen }
 }
 
-function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>): Listen {
+function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>): ExpectedListen {
   const { id: verbId, mixType = 'mono', sampleRate = DEFAULT_SAMPLE_RATE, metadata, finishOnKey, timeout, maxLength } = data
   return {
     id,
@@ -44,8 +44,6 @@ function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pic
     ...(verbId !== undefined && { verbId }),
     path,
     ...(nested !== undefined && { nested }),
-    state: 'expected',
-    connected: false,
     mixType,
     sampleRate,
     channels: mixType === 'stereo' ? 2 : 1,
@@ -53,13 +51,11 @@ function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pic
     ...(finishOnKey !== undefined && { finishOnKey }),
     ...(timeout !== undefined && { timeout }),
     ...(maxLength !== undefined && { maxLength }),
-    bidirectional: bidirectionalOf(data, sampleRate),
-    createdAt: new Date().toISOString(),
-    audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+    bidirectional: bidirectionalOf(data, sampleRate)
   }
 }
 
-function outgoing (data: ListenOptions, listen: Listen, url: string, context: VerbContext): object {
+function outgoing (data: ListenOptions, listen: ExpectedListen, url: string, context: VerbContext): object {
   const { actionHook, finishOnKey, metadata, wsAuth = context.auth, bidirectionalAudio, ...rest } = data
   const keyIsOurs = finishOnKey !== undefined && !jambonzEndsOn(finishOnKey, listen)
   return {
@@ -78,12 +74,12 @@ function outgoing (data: ListenOptions, listen: Listen, url: string, context: Ve
 }
 
 /** jambonz compares the whole string with one digit, and knows no finishOnKey in `config`. The rest is for the plugin to do. */
-function jambonzEndsOn (finishOnKey: string, listen: Listen): boolean {
+function jambonzEndsOn (finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'
 }
 
 /** What jambonz refuses in `config.listen`. */
-function foregroundOnly (actionHook: ActionHook | undefined, id: string | undefined, listen: Listen, context: VerbContext): object {
+function foregroundOnly (actionHook: ActionHook | undefined, id: string | undefined, listen: ExpectedListen, context: VerbContext): object {
   const hook = actionHook === undefined && !context.defaultActionHook
     ? undefined
     : typeof actionHook === 'object'

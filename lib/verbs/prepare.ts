@@ -1,6 +1,6 @@
 import type { Listen } from '../calls/schema.js'
 import { ERR_VERB_INVALID } from '../errors.js'
-import type { PreparedVerbs, VerbContext } from './context.js'
+import type { ExpectedListen, PreparedVerbs, VerbContext } from './context.js'
 import { ConfigListenSchema, ListenOptionsSchema, type ConfigListen, type ListenOptions } from './listenSchema.js'
 import { prepareListen } from './listen.js'
 import { readResult, type Data, type NamedVerb } from './result.js'
@@ -27,7 +27,7 @@ export function warmUp (): void {
 }
 
 class Answer {
-  readonly listens: Listen[] = []
+  readonly listens: ExpectedListen[] = []
   readonly #context: VerbContext
   readonly #validators: VerbValidators = verbValidators()
   #ordinal = 0

@@ -7,9 +7,10 @@ export interface HttpOptions {
   port: number
   path: string
   connections: number
-  /** seconds */
-  duration: number
 }
+
+/** How long: seconds, or requests. */
+export type HttpLength = { duration: number } | { amount: number }
 
 export interface HttpResult {
   requests: number
@@ -21,11 +22,11 @@ export interface HttpResult {
 
 const methods = {
   /** Webhooks of new calls, each signed as jambonz signs it. */
-  async run ({ port, path, connections, duration }: HttpOptions): Promise<HttpResult> {
+  async run ({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
     const result = await autocannon({
       url: `http://127.0.0.1:${port}${path}`,
       connections,
-      duration,
+      ...length,
       requests: [{
         method: 'POST',
         path,

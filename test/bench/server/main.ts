@@ -2,7 +2,7 @@ import { answerParent } from '../harness/rpc.js'
 import { serveBareEcho, serveBareWs } from './bareWs.js'
 import { serveCluster } from './cluster.js'
 import { serveFastifyWebsocket, serveSdk } from './perMessage.js'
-import { servePlugin } from './plugin.js'
+import { servePlugin, servePluginUnsigned } from './plugin.js'
 import type { RecordedFile, Serve, Served, ServerName, ServerOptions } from './types.js'
 import { resetDelay, usage, type Usage } from './usage.js'
 import { serveBareRoute, serveExpress, serveExpressValidating, serveSignedRoute } from './webhooks.js'
@@ -13,6 +13,7 @@ const SERVERS: Record<ServerName, Serve> = {
   sdk: serveSdk,
   perMessage: serveFastifyWebsocket,
   plugin: servePlugin,
+  pluginUnsigned: servePluginUnsigned,
   cluster: serveCluster,
   bareRoute: serveBareRoute,
   signedRoute: serveSignedRoute,

@@ -1,20 +1,25 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
-import jambonzListen from '../../../lib/index.js'
+import jambonzListen, { type JambonzListenOptions } from '../../../lib/index.js'
 import { redisStore } from '../../../lib/calls/redis.js'
 import { WAV_HEADER_BYTES } from '../../../lib/recording/wav.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
-import type { RecordedFile, Serve } from './types.js'
+import type { RecordedFile, Serve, Served, ServerOptions } from './types.js'
 
 /** seconds: longer than any measurement, so that it only costs */
 const NEVER = 3_600
 
 /** This plugin as an application registers it, without options that make it quicker. */
-export const servePlugin: Serve = async ({ directory, redisPort }) => {
+export const servePlugin: Serve = (options) => serve(options, { webhookSecret: WEBHOOK_SECRET })
+
+/** The same for a jambonz whose signatures nobody checks. */
+export const servePluginUnsigned: Serve = (options) => serve(options, {})
+
+async function serve ({ directory, redisPort }: ServerOptions, options: JambonzListenOptions): Promise<Served> {
   const fastify = Fastify()
   await fastify.register(jambonzListen, {
-    webhookSecret: WEBHOOK_SECRET,
+    ...options,
     secret: 'shared by all instances',
     recording: { directory },
     ...(redisPort !== undefined && { store: redisStore(new Redis(redisPort)) })

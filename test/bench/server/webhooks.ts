@@ -3,22 +3,20 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import express from 'express'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { AnswerSchema, CallWebhookSchema } from '../../../lib/webhook/schema.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
-import type { Serve } from './types.js'
+import type { Serve, Served } from './types.js'
 
-const VERBS = [{ verb: 'listen', url: '/audio/some-call', actionHook: '/done?listen=some-call', mixType: 'mono', sampleRate: 8000, metadata: { jambonzListenId: 'some-call' } }]
+/** What the plugin answers to `[{ verb: 'listen', actionHook: '/done' }]`, for a call that is always the same. */
+const ID = 'b0000000000040008000000000000000-0123456789abcdef'
+const VERBS = [{ verb: 'listen', id: ID, actionHook: `/done?listen=${ID}`, url: `/audio/${ID}.0123456789abcdefABCDEF`, metadata: { jambonzListenId: ID } }]
 
-/** Fastify alone, which answers verbs. */
-export const serveBareRoute: Serve = async () => {
-  const fastify = Fastify()
-  fastify.post('/record', async () => VERBS)
-  await fastify.listen({ port: 0, host: '127.0.0.1' })
-  return { port: (fastify.server.address() as AddressInfo).port }
-}
+/** Fastify alone, which answers verbs: with the plugin's own schemas of bodies and answers. */
+export const serveBareRoute: Serve = () => serveRoute(Fastify())
 
 /** The same, with the signature checked over the raw body. */
-export const serveSignedRoute: Serve = async () => {
+export const serveSignedRoute: Serve = () => {
   const fastify = Fastify()
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
@@ -27,7 +25,11 @@ export const serveSignedRoute: Serve = async () => {
     if (given === '' || !timingSafeEqual(Buffer.from(given, 'hex'), expected)) return done(new Error('not signed'))
     done(null, JSON.parse(body.toString()))
   })
-  fastify.post('/record', async () => VERBS)
+  return serveRoute(fastify)
+}
+
+async function serveRoute (fastify: FastifyInstance): Promise<Served> {
+  fastify.post('/record', { schema: { body: CallWebhookSchema, response: { 200: AnswerSchema } } }, async () => VERBS)
   await fastify.listen({ port: 0, host: '127.0.0.1' })
   return { port: (fastify.server.address() as AddressInfo).port }
 }
