@@ -26,7 +26,7 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     const claims = new WeakMap<FastifyRequest, Correlated>()
 
     scope.addHook('onRequest', async (request) => {
-      const { token } = request.params as { token?: string }
+      const { '*': token } = request.params as { '*'?: string }
       const listenId = token === undefined ? undefined : verifyToken(options.secret, route.path, token)
       if (listenId !== undefined && runtime.sessions.handingOver) await runtime.handover.refuse(listenId)
       checkCapacity(runtime)
@@ -39,7 +39,8 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
       runtime.sessions.add(new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log }))
     }
 
-    scope.get(`${path}/:token`, { websocket: true }, onSocket)
+    // No `:token`: Fastify refuses parameters over `maxParamLength`, and a long callSid makes a long one.
+    scope.get(`${path}/*`, { websocket: true }, onSocket)
     if (!options.strict) scope.get(path, { websocket: true }, onSocket)
   })
 }

@@ -70,6 +70,16 @@ t.test('a path of one audio route opens no other', async (t) => {
   t.equal(await statusOf(url.replace('/audio/', '/other/')), 404)
 })
 
+t.test('the path of a long callSid is no longer than the host lets a parameter be', async (t) => {
+  const app = await build(t, { fastify: { routerOptions: { maxParamLength: 20 } } })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const base = await listening(app)
+  for (const call_sid of [crypto.randomUUID(), crypto.randomUUID().toUpperCase(), 'x'.repeat(128)]) {
+    const response = await app.inject({ method: 'POST', url: '/in', payload: { call_sid } })
+    t.equal(await statusOf(base + response.json()[0].url), 101, call_sid)
+  }
+})
+
 t.test('more than limits.maxStreams are refused, and a drained instance takes none', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 1 } })
   const first = await (await askForListen(app, '/in', base)).open()
