@@ -31,11 +31,9 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
 async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { correlator, handover } = runtime
   const payload = request.body as ListenHook | undefined
-  const named = (request.query as { listen?: unknown }).listen
+  const named = listenOf(request.query as { listen?: unknown })
   const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
-  const listenId = typeof named === 'string'
-    ? named
-    : call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined
+  const listenId = named ?? (call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
   const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
   if (finished === undefined && call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
@@ -46,6 +44,11 @@ async function finish (runtime: Runtime, request: FastifyRequest, reply: Fastify
   if (goesOn?.verbs === undefined) return
   request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
   return reply.send(goesOn.verbs)
+}
+
+/** jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with its query. */
+function listenOf ({ listen }: { listen?: unknown }): string | undefined {
+  return typeof listen === 'string' ? listen.replace(/#.*$/, '') : undefined
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

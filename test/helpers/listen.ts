@@ -10,6 +10,8 @@ export interface AskedListen {
   id: string
   /** of the socket, absolute */
   url: string
+  /** of the actionHook, as jambonz was told */
+  hookUrl: string
   open (options?: OpenOptions): Promise<WebSocket>
   /** posts the actionHook; the reply's JSON */
   hook (extra?: Record<string, unknown>): Promise<unknown>
@@ -32,6 +34,7 @@ export async function askForListen (app: FastifyInstance, path: string, base?: s
     callSid,
     id,
     url,
+    hookUrl: verb.actionHook,
     open: (options) => openSocket(url, options),
     metadata: (extra = {}) => JSON.stringify({
       sampleRate: verb.sampleRate ?? 8000, mixType: verb.mixType ?? 'mono', callSid, direction: 'inbound', from: payload.from, to: payload.to, ...verb.metadata, ...extra

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import http from 'node:http'
 import t, { type Test } from 'tap'
 import type { Listen } from '../../lib/index.js'
 import { build, folder, listening } from '../helpers/build.js'
@@ -9,6 +10,7 @@ async function recorder (t: Test) {
   const app = await build(t, { recording: { directory: folder() } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', finishOnKey: '#' }])
   app.jambonz.webhook('/get', async () => [{ verb: 'listen', actionHook: { url: '/done', method: 'GET' } }])
+  app.jambonz.webhook('/retried', async () => [{ verb: 'listen', actionHook: '/done#rc=3&rp=all' }])
   app.jambonz.actionHook('/done', async ({ call, listen }) => [{ verb: 'tag', data: { callSid: call.callSid, listen } }])
   return { app, base: await listening(app) }
 }
@@ -91,6 +93,19 @@ t.test('a GET hook has no payload, and finds its listen by its url', async (t) =
   t.match((await reply).json(), [{ data: { callSid: 'get-1', listen: COMPLETE } }])
   t.equal((await app.inject('/done?listen=abc')).statusCode, 404)
   t.equal((await app.inject('/done')).statusCode, 404)
+})
+
+t.test('a hook whose url says how it is to be retried finds its listen', async (t) => {
+  const { app, base } = await recorder(t)
+  const asked = await askForListen(app, '/retried', base)
+  t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
+  // As jambonz sends it, which fetch() would not: with the fragment.
+  const { port } = new URL(base)
+  const request = http.request({ port, path: asked.hookUrl, method: 'POST', headers: { 'content-type': 'application/json' } })
+  request.end(JSON.stringify({ call_sid: asked.callSid }))
+  const [response] = await once(request, 'response') as [http.IncomingMessage]
+  const reply = JSON.parse(Buffer.concat(await response.toArray()).toString())
+  t.match(listenOf(reply), { id: asked.id, connected: false })
 })
 
 t.test('a hook without ?listen= finds its listen by verb_id, else the latest unfinished one', async (t) => {
