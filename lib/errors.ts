@@ -20,7 +20,7 @@ export const ERR_AUDIO_FULL = createError('FST_JAMBONZ_AUDIO_FULL', 'this instan
 export const ERR_AUDIO_ROUTE = createError('FST_JAMBONZ_AUDIO_ROUTE', 'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out', 500)
 export const ERR_AUDIO_MODE = createError('FST_JAMBONZ_AUDIO_MODE', '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s', 500)
 export const ERR_AUDIO_FILE = createError('FST_JAMBONZ_AUDIO_FILE', 'this audio can not be played: %s', 500)
-export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', 'a %s stream has no channel "%s": the listen verb must say mixType: \'stereo\'', 500)
+export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', '%s', 500)
 export const ERR_TWILIO_BOT = createError('FST_JAMBONZ_TWILIO_BOT', 'the bot behind bridgeTwilio() failed: %s', 502)
 
 // Recording (lib/recording)

@@ -24,7 +24,7 @@ const LimitsSchema = Type.Object({
 
 /** The options of `register`, as a user writes them. */
 export const OptionsSchema = Type.Object({
-  auth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together. Default: none')),
+  auth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together. Default: none, or with `publicUrl` those of `webhookAuth`')),
   webhookAuth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the webhooks. jambonz sends them to sockets with a relative url, too, in place of `wsAuth`: both are accepted there. Default: none')),
   webhookSecret: Type.Optional(Type.Union([
     Type.String({ minLength: 1 }),
@@ -92,7 +92,8 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
   if (auth) checkCredentials('auth', auth)
   if (webhookAuth) checkCredentials('webhookAuth', webhookAuth)
   return Object.freeze({
-    auth,
+    // jambonz sends the webhooks' credentials by itself only where a socket's url is relative.
+    auth: auth ?? (options.publicUrl === undefined ? undefined : webhookAuth),
     webhookAuth,
     webhookSecrets: [webhookSecret].flat().map(keyOf),
     signatureTolerance: options.signatureTolerance ?? 300,

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
 import { AudioRoutes } from './audio/AudioRoutes.js'
+import { endRefusedUpgrades } from './audio/refusedUpgrades.js'
 import { Sessions } from './audio/Sessions.js'
 import { Calls } from './calls/Calls.js'
 import { Correlator } from './calls/Correlator.js'
@@ -59,6 +60,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
       errorHandler: () => {}
     })
   }
+  endRefusedUpgrades(fastify.server)
   await fastify.register(async (scope) => {
     registerAudio(scope, runtime, options.audioPath, { path: runtime.audioPath, record: true, paced: false, handler: undefined })
     registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])

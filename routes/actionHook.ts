@@ -20,7 +20,7 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
       ...routeOptions,
       url: path,
       preHandler: [(request: FastifyRequest, reply: FastifyReply) => finish(runtime, request, reply), ...[routeOptions.preHandler ?? []].flat()],
-      ...verbRoute(runtime, handler, routeOptions)
+      ...verbRoute(instance, runtime, handler, routeOptions)
     }
     const response = { 200: AnswerSchema }
     scope.route({ ...route, method: 'POST', schema: { body, response, ...schema } })

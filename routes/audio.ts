@@ -22,12 +22,18 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
   instance.register(async (scope) => {
     // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
     const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
-    await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH())
+    // Listens whose verb has a wsAuth of its own.
+    const guests = new WeakMap<FastifyRequest, string>()
+    await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), (request, given) => {
+      const listenId = verifyToken(options.secret, route.path, tokenOf(request) ?? '', given)
+      if (listenId !== undefined) guests.set(request, listenId)
+      return listenId !== undefined
+    })
     const claims = new WeakMap<FastifyRequest, Correlated>()
 
     scope.addHook('onRequest', async (request) => {
-      const { '*': token } = request.params as { '*'?: string }
-      const listenId = token === undefined ? undefined : verifyToken(options.secret, route.path, token)
+      const token = tokenOf(request)
+      const listenId = guests.get(request) ?? (token === undefined ? undefined : verifyToken(options.secret, route.path, token))
       if (listenId !== undefined && runtime.sessions.handingOver) await runtime.handover.refuse(listenId)
       checkCapacity(runtime)
       if (token !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
@@ -43,6 +49,10 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     scope.get(`${path}/*`, { websocket: true }, onSocket)
     if (!options.strict) scope.get(path, { websocket: true }, onSocket)
   })
+}
+
+function tokenOf (request: FastifyRequest): string | undefined {
+  return (request.params as { '*'?: string })['*']
 }
 
 function checkCapacity ({ sessions, options }: Runtime): void {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
 import { AnswerSchema, CallWebhookSchema, type CallWebhook } from '../lib/webhook/schema.js'
@@ -22,8 +22,9 @@ export function registerWebhook<Schema extends FastifySchema> (instance: Fastify
         request.log = request.log.child({ callSid: payload.call_sid })
         request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
       }, ...[routeOptions.preHandler ?? []].flat()],
-      ...verbRoute(runtime, handler, routeOptions)
+      ...verbRoute(instance, runtime, handler, routeOptions)
     })
   })
-  if (env) instance.options(path, { schema: { hide: true } as FastifySchema }, async () => env)
+  // The portal's question is no preflight: @fastify/cors of the host must not answer it.
+  if (env) instance.options(path, { schema: { hide: true } as FastifySchema, config: { cors: false } as FastifyContextConfig }, async () => env)
 }

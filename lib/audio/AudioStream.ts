@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/schema.js'
 import { ERR_AUDIO_CHANNEL } from '../errors.js'
 import type { RecordingControl } from '../recording/index.js'
-import { ChannelReader, type ChannelName } from './ChannelReader.js'
+import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
 import { Connection } from './Connection.js'
 import type { AudioMessage } from './messages.js'
 import type { Identify } from './Opening.js'
@@ -153,7 +153,8 @@ export class AudioStream extends SpeakingDuplex {
    */
   channel (name: ChannelName): Readable {
     const mono = this.mixType === 'mono' && name === 'caller'
-    if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(this.mixType, name)
+    if (!CHANNEL_NAMES.includes(name)) throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
+    if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(`a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`)
     const release = this.keepLive()
     const reader = new ChannelReader(mono ? 'whole' : name, this.#connection.flow, this.#maxBuffered, this.#connection.logger, () => {
       this.#channelReaders.delete(reader)

@@ -6,6 +6,7 @@ import { SAMPLE_BYTES } from './wire.js'
 
 /** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
 export type ChannelName = 'caller' | 'callee'
+export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
 
 const PAIR_BYTES = 2 * SAMPLE_BYTES
 

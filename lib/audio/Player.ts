@@ -149,6 +149,7 @@ export class Player {
 }
 
 function toPlayable (audio: Uint8Array, rate: number): { pcm: Buffer, sampleRate: number } {
+  if (!(audio instanceof Uint8Array)) throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
   if (audio.length > MAX_FILE) throw new ERR_AUDIO_FILE(`${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`)
   const { samples, sampleRate } = isWav(audio)
     ? readWav(audio)

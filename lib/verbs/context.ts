@@ -7,10 +7,10 @@ export interface VerbContext {
   /** The id for the n-th listen verb of this answer, counted from 0. The same for a repeated request. */
   listenId (ordinal: number): string
   /**
-   * The signed socket url for a verb's own `url`. Undefined: it is elsewhere (absolute), and the verb is left alone.
+   * The signed socket url for a verb's own `url` and `wsAuth`. Undefined: it is elsewhere, and the verb is left alone.
    * Throws FST_JAMBONZ_AUDIO_ROUTE when it is relative and no audio route.
    */
-  audioUrl (url: string | undefined, id: string): { path: string, url: string } | undefined
+  audioUrl (url: string | undefined, id: string, wsAuth?: Credentials): { path: string, url: string } | undefined
   /** A relative hook url with `?listen=<id>`; the built-in one for undefined; an absolute one unchanged. */
   hookUrl (url: string | undefined, id: string): string
   /** Basic credentials for verbs without `wsAuth`. */

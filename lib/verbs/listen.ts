@@ -24,7 +24,7 @@ export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, con
   if (data.url !== undefined) checkUrl(data.url, at)
   if (data.wsAuth !== undefined) checkCredentials(`${at}.wsAuth`, data.wsAuth)
   const id = context.listenId(ordinal)
-  const target = context.audioUrl(data.url, id)
+  const target = context.audioUrl(data.url, id, data.wsAuth)
   if (target === undefined) {
     if (data.metadata !== undefined) checkMetadataSize(data.metadata, at)
     return { data }

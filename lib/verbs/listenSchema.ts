@@ -36,7 +36,7 @@ export const BidirectionalAudioSchema = Type.Object({
 
 /** What a `listen` nested in `config` can say: jambonz refuses the rest there (`@jambonz/verb-specifications`, listenOptions). */
 const background = {
-  url: Type.Optional(Type.String({ description: 'where the audio goes: the path of an audio route of this plugin, or an absolute ws(s) url elsewhere. Default: the built-in audio route (`audioPath`)' })),
+  url: Type.Optional(Type.String({ description: 'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere. Default: the built-in audio route (`audioPath`)' })),
   mixType: Type.Optional(Type.Unsafe<Static<typeof MixTypeSchema>>({ ...MixTypeSchema, default: 'mono', description: '`mono`: the caller alone; `stereo`: caller left, callee right; `mixed`: both in one channel' })),
   sampleRate: Type.Optional(Type.Union(SAMPLE_RATES.map(rate => Type.Literal(rate)), { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' })),
   maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds. Default: no limit')),

@@ -1,10 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import { signToken } from '../audio/path.js'
+import { socketUrl } from '../audio/socketUrl.js'
 import { applicationOf } from '../calls/application.js'
 import { createListenId } from '../calls/listenId.js'
 import type { Call } from '../calls/schema.js'
-import { ERR_AUDIO_ROUTE } from '../errors.js'
 import type { Runtime } from '../Runtime.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { kRawBody } from './request.js'
@@ -19,16 +18,8 @@ export async function answer (runtime: Runtime, request: FastifyRequest, call: C
 }
 
 function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): VerbContext {
-  const { options, audioRoutes, audioPath, hookPaths, defaultHookPath } = runtime
+  const { options, hookPaths, defaultHookPath } = runtime
   const { prefix } = request.server
-
-  function audioUrl (url: string | undefined, id: string) {
-    if (url !== undefined && ABSOLUTE.test(url)) return undefined
-    const { path: asked, rest } = splitUrl(url ?? audioPath)
-    const path = url === undefined ? audioPath : audioRoutes.resolve(asked, prefix)
-    if (path === undefined) throw new ERR_AUDIO_ROUTE(url)
-    return { path, url: `${options.publicUrl ?? ''}${path}/${signToken(options.secret, path, id)}${rest}` }
-  }
 
   function hookUrl (url: string | undefined, id: string) {
     if (url !== undefined && ABSOLUTE.test(url)) return url
@@ -43,7 +34,7 @@ function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): Ve
   return {
     call,
     listenId: listenIds(options.secret, request, call),
-    audioUrl,
+    audioUrl: (url, id, wsAuth) => socketUrl(runtime, request, { id, url, wsAuth }),
     hookUrl,
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from '../basicAuth.js'
-import { ERR_WEBHOOK_AUTH } from '../errors.js'
+import { ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../errors.js'
 import type { Runtime } from '../Runtime.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
@@ -22,11 +22,11 @@ export function jambonzScope (instance: FastifyInstance, runtime: Runtime, addRo
 
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
 
-/** Fastify's route options that make any handler's result, returned or sent, into verbs. */
-export function verbRoute (runtime: Runtime, handler: VerbHandler, options: Partial<RouteOptions>): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
+/** Fastify's route options that make any handler's result, returned or sent, into verbs. `instance` is its `this`. */
+export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler: VerbHandler, options: Partial<RouteOptions>): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
   const userHooks = [options.preSerialization ?? []].flat()
   return {
-    handler: returning(handler as PlainHandler),
+    handler: returning((handler as PlainHandler).bind(instance)),
     preSerialization: [async (request, reply, payload) => {
       if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
       return await answer(runtime, request, request.call, payload as HandlerResult)
@@ -50,11 +50,19 @@ function returning (handler: PlainHandler): PlainHandler {
   return function (request, reply) {
     request[kStage] = 'handling'
     const result = handler.call(this, request, reply)
-    if (isPromise(result)) return result.then((verbs) => verbs ?? (reply.sent ? reply : []))
+    if (isPromise(result)) return result.then((verbs) => noText(verbs, reply) ?? (reply.sent ? reply : []))
     // As with Fastify, one that takes `reply` may send it later.
     if (result === undefined && (reply.sent || handler.length > 1)) return reply
-    return result ?? []
+    return noText(result, reply) ?? []
   }
+}
+
+/** Fastify sends text and bytes as they are, and jambonz would ignore them. */
+function noText (result: unknown, reply: FastifyReply): unknown {
+  if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
+    throw new ERR_VERB_INVALID(`the handler returned ${typeof result === 'string' ? 'text' : 'bytes'}: return an array of verbs, one verb, a WebhookResponse, or nothing`)
+  }
+  return result
 }
 
 function isPromise (value: unknown): value is Promise<unknown> {

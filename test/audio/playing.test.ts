@@ -148,6 +148,7 @@ test('what can\'t be played is refused, saying why', async (t) => {
   const { stream } = await playing(t)
   const code = 'FST_JAMBONZ_AUDIO_FILE'
   await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
+  await t.rejects(stream.play('greeting.wav' as never), { code, message: /it is a string; pass its bytes/ })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000, code: 17, bits: 4 })), { code, message: /format 17 with 4 bits; convert it/ })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 100 })), { code, message: /100 Hz/ })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000 }).subarray(0, 30)), { code })

@@ -63,9 +63,10 @@ test('recorder, reader, tap and both channels each get everything', async (t) =>
   t.ok((await callee).equals(bytesOf(sides.filter((_, i) => i % 2 === 1))))
 })
 
-test('channel() of a stream that is not stereo says what to set', async (t) => {
+test('channel() of a stream that is not stereo, or of another name, says what to do', async (t) => {
   const { stream } = await begun(t)
   t.throws(() => stream.channel('callee'), { code: 'FST_JAMBONZ_AUDIO_CHANNEL', message: /mixType: 'stereo'/ })
+  t.throws(() => stream.channel('left' as never), { code: 'FST_JAMBONZ_AUDIO_CHANNEL', message: /'caller' or 'callee'/ })
   t.ok(stream.channel('caller'))
 })
 

@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import jambonzListen, { type AudioStream, type JambonzListenOptions, type Listen } from '../../lib/index.js'
+import jambonzListen, { type AudioStream, type Credentials, type JambonzListenOptions, type Listen } from '../../lib/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { basic, closing, openSocket, statusOf } from '../helpers/socket.js'
@@ -55,6 +55,32 @@ t.test('a socket is refused before the upgrade', async (t) => {
   t.equal(await statusOf(await ask(), { headers: good, protocols: ['audio.drachtio.org'] }), 101, 'the module\'s own subprotocol will do')
 })
 
+t.test('a socket opens with the credentials that jambonz has for it', async (t) => {
+  const [auth, webhookAuth, own] = ['a', 'w', 'o'].map((name) => ({ username: name, password: `${name}-secret` })) as [Credentials, Credentials, Credentials]
+  const publicUrl = 'http://voice.example.com'
+  const rows: Array<[what: string, options: JambonzListenOptions, wsAuth?: Credentials]> = [
+    ['auth', { auth }],
+    ['auth, and another wsAuth in the verb', { auth }, own],
+    ['no auth, and a wsAuth in the verb', {}, own],
+    ['webhookAuth, which jambonz puts in place of everything where the url is relative', { webhookAuth }, own],
+    ['webhookAuth, and an absolute url', { webhookAuth, publicUrl }],
+    ['webhookAuth, an absolute url and another wsAuth in the verb', { webhookAuth, publicUrl }, own],
+    ['both, and an absolute url', { auth, webhookAuth, publicUrl }]
+  ]
+  for (const [what, options, wsAuth] of rows) {
+    const app = await build(t, options)
+    app.jambonz.webhook('/in', async () => [{ verb: 'listen', ...(wsAuth && { wsAuth }) }])
+    const base = await listening(app)
+    const headers = options.webhookAuth ? basic(webhookAuth.username, webhookAuth.password) : {}
+    const [verb] = (await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' }, headers })).json<[{ url: string, wsAuth?: Credentials }]>()
+    const sent = (verb.url.startsWith('/') ? options.webhookAuth : undefined) ?? verb.wsAuth
+    if (wsAuth) t.same(verb.wsAuth, wsAuth, `${what}: the verb's own stays`)
+    const url = base + verb.url.replace('ws://voice.example.com', '')
+    if (options.auth ?? options.webhookAuth) t.equal(await statusOf(url, { headers: basic('x', 'y') }), 401, `${what}: others are refused`)
+    t.equal(await statusOf(url, { headers: sent && basic(sent.username, sent.password) }), 101, what)
+  }
+})
+
 t.test('of two sockets at once one gets the path', async (t) => {
   const { app, base } = await voicemail(t)
   const { url } = await askForListen(app, '/in', base)
@@ -74,9 +100,9 @@ t.test('the path of a long callSid is no longer than the host lets a parameter b
   const app = await build(t, { fastify: { routerOptions: { maxParamLength: 20 } } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
   const base = await listening(app)
-  for (const call_sid of [crypto.randomUUID(), crypto.randomUUID().toUpperCase(), 'x'.repeat(128)]) {
-    const response = await app.inject({ method: 'POST', url: '/in', payload: { call_sid } })
-    t.equal(await statusOf(base + response.json()[0].url), 101, call_sid)
+  for (const callSid of [crypto.randomUUID(), crypto.randomUUID().toUpperCase(), 'x'.repeat(128)]) {
+    const response = await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })
+    t.equal(await statusOf(base + response.json()[0].url), 101, callSid)
   }
 })
 

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import t from 'tap'
+import cors from '@fastify/cors'
 import jambonzListen from '../../lib/index.js'
 import { build } from '../helpers/build.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
@@ -45,10 +46,12 @@ t.test('a webhook has the prefix and the hooks of the instance that registers it
   app.register(async (child) => {
     child.addHook('onRequest', async (request) => { seen.push(request.url) })
     child.jambonz.webhook('/in', async function () {
-      t.equal(this.prefix, '/app', '`this` is the instance')
+      t.equal(this, child, '`this` is the instance')
       return [{ verb: 'listen', actionHook: '/done', url: '/live' }, listen]
     })
-    child.jambonz.actionHook('/done', async () => [])
+    child.jambonz.actionHook('/done', async function () {
+      t.equal(this, child)
+    })
     child.jambonz.audio('/live', () => {})
   }, { prefix: '/app' })
   app.get('/elsewhere', async () => 'plain')
@@ -58,7 +61,8 @@ t.test('a webhook has the prefix and the hooks of the instance that registers it
   t.match(builtIn.url, /^\/phone\/audio\/[\w.-]+$/)
   t.match(builtIn.actionHook, /^\/phone\/audio\/ended\?listen=/)
   await app.inject('/elsewhere')
-  t.same(seen, ['/app/in'])
+  await post(app, own.actionHook)
+  t.same(seen, ['/app/in', own.actionHook])
 })
 
 t.test('a handler may answer in every form', async (t) => {
@@ -102,6 +106,21 @@ t.test('an invalid verb is an error that names it, and the fallback answers in i
     t.match(answered.json(), [{ verb: 'say', text: 'sorry' }, { verb: 'listen', url: /^\/audio\// }], 'a listen of the fallback is filled in too')
     t.equal(logged.length, 1, 'it is logged once')
   }
+})
+
+t.test('text from a handler is an error, as jambonz would ignore it', async (t) => {
+  const app = await build(t)
+  app.jambonz
+    .webhook('/text', async () => JSON.stringify([listen]) as never)
+    .webhook('/bytes', (() => Buffer.from('[]')) as never)
+    .webhook('/refusal', async (request, reply) => {
+      reply.code(403)
+      return 'no' as never
+    })
+  t.match((await post(app, '/text')).json(), { statusCode: 500, code: 'FST_JAMBONZ_VERB_INVALID', message: /returned text: return an array/ })
+  t.match((await post(app, '/bytes')).json(), { statusCode: 500, code: 'FST_JAMBONZ_VERB_INVALID', message: /returned bytes/ })
+  const refusal = await post(app, '/refusal')
+  t.same([refusal.statusCode, refusal.body], [403, 'no'])
 })
 
 t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
@@ -187,6 +206,16 @@ t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned
   t.match((await signed(later)).json(), [{ text: 'Ahoj' }])
 })
 
+t.test('the portal\'s OPTIONS is no preflight, though the host answers those', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(cors)
+  await app.register(jambonzListen)
+  const env = { GREETING: { type: 'string' as const, description: 'What callers hear' } }
+  app.jambonz.webhook('/in', { env }, async () => [])
+  t.same((await app.inject({ method: 'OPTIONS', url: '/in' })).json(), env)
+})
+
 t.test('data written with update() is there in later requests', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async ({ call }) => {
@@ -202,6 +231,18 @@ t.test('publicUrl makes socket urls absolute', async (t) => {
   const app = await build(t, { publicUrl: 'https://voice.example.com/' })
   app.jambonz.webhook('/in', async () => [listen])
   t.match((await post(app, '/in')).json(), [{ url: /^wss:\/\/voice\.example\.com\/audio\/[\w.-]+$/ }])
+})
+
+t.test('an absolute url of this application is an audio route like a relative one', async (t) => {
+  const app = await build(t, { publicUrl: 'https://voice.example.com/calls' })
+  app.jambonz.audio('/live', () => {})
+  app.jambonz.webhook('/in', async ({ body }) => [{ verb: 'listen', url: body.to }])
+  const urlFor = async (url: string) => (await post(app, '/in', callWebhook({ to: url }), { host: 'pbx.local:3000' })).json<[ListenVerb]>()[0].url
+  t.match(await urlFor('wss://voice.example.com/calls/live?a=b'), /^wss:\/\/voice\.example\.com\/calls\/live\/[\w.-]+\?a=b$/, 'by the option publicUrl')
+  t.match(await urlFor('http://pbx.local:3000/live'), /^ws:\/\/pbx\.local:3000\/live\/[\w.-]+$/, 'by the host that jambonz has called')
+  for (const elsewhere of ['ws://pbx.local:3001/live', 'wss://voice.example.com.evil/calls/live', 'ws://pbx.local:3000/own-socket']) {
+    t.equal(await urlFor(elsewhere), elsewhere)
+  }
 })
 
 t.test('a listen that streams elsewhere is left alone, one to an unknown path is an error', async (t) => {

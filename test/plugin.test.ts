@@ -1,0 +1,40 @@
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import net from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import Fastify from 'fastify'
+import jambonzListen from '../lib/index.js'
+import { listening } from './helpers/build.js'
+import { statusOf } from './helpers/socket.js'
+
+t.test('what the published types name comes with the package', async (t) => {
+  const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies', Record<string, string>>
+  const brought = { ...dependencies, ...peerDependencies }
+  const files = (await Promise.all(['lib', 'routes'].map(async (folder) => (await readdir(folder, { recursive: true })).map((file) => join(folder, file))))).flat()
+  const imported = new Set<string>()
+  for (const file of files.filter((name) => name.endsWith('.ts'))) {
+    for (const [, name] of (await readFile(file, 'utf8')).matchAll(/ from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g)) imported.add(name!)
+  }
+  t.ok(imported.has('fastify') && imported.has('ws'))
+  for (const name of imported) {
+    t.ok(name in brought, name)
+    const { types, typings } = JSON.parse(await readFile(join('node_modules', name, 'package.json'), 'utf8')) as Record<string, unknown>
+    if (types === undefined && typings === undefined) t.ok(`@types/${name}` in brought, `the types of ${name}`)
+  }
+})
+
+t.test('an upgrade that is refused before the plugin sees it leaves no socket behind', async (t) => {
+  const app = Fastify()
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers['x-api-key'] === undefined) return reply.code(401).send({})
+  })
+  await app.register(jambonzListen)
+  app.jambonz.audio('/live', () => {})
+  const base = await listening(app)
+  t.equal(await statusOf(`${base}/live/x`), 401, 'by a hook of the host')
+  const socket = net.connect(Number(new URL(base).port))
+  socket.write('GET /live/%zz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+  t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 400/, 'by the router')
+  await Promise.all([once(socket, 'close'), app.close()])
+})
