@@ -5,6 +5,7 @@ import type { CallStore } from './calls/CallStore.js'
 import { memoryStore } from './calls/memory.js'
 import { ERR_OPTIONS } from './errors.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
+import { checkVerbs } from './verbs/check.js'
 import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
 
 const CredentialsSchema = (description: string) => Type.Object({
@@ -47,7 +48,9 @@ export const OptionsSchema = Type.Object({
   logSerializers: Type.Optional(Type.Unknown())
 }, { additionalProperties: false })
 
-export type JambonzListenOptions = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
+type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
+/** An option may be `undefined`, as an environment variable may: also under `exactOptionalPropertyTypes`. */
+export type JambonzListenOptions = { [Name in keyof Options]: Options[Name] | undefined }
 
 /** The same, checked and complete: nothing after this knows a default. */
 export interface ResolvedOptions {
@@ -91,6 +94,7 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
   const { auth, webhookAuth, webhookSecret = [], limits = {} } = options
   if (auth) checkCredentials('auth', auth)
   if (webhookAuth) checkCredentials('webhookAuth', webhookAuth)
+  checkFallback(options.fallback)
   return Object.freeze({
     // jambonz sends the webhooks' credentials by itself only where a socket's url is relative.
     auth: auth ?? (options.publicUrl === undefined ? undefined : webhookAuth),
@@ -135,6 +139,15 @@ const STORE_METHODS = ['start', 'get', 'list', 'update', 'end', 'claim', 'reopen
 function checkStore (store: CallStore | undefined): void {
   const missing = store && STORE_METHODS.find((method) => typeof store[method] !== 'function')
   if (missing) throw new ERR_OPTIONS(`store: has no ${missing}(): pass memoryStore(), redisStore(client) or a CallStore`)
+}
+
+/** An invalid one must not come to light when a handler has failed and the caller waits. */
+function checkFallback (fallback: HandlerResult): void {
+  try {
+    checkVerbs(fallback)
+  } catch (err) {
+    throw new ERR_OPTIONS(`fallback: ${(err as Error).message}`)
+  }
 }
 
 /** Secrets never reach a log. */

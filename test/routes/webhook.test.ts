@@ -124,7 +124,7 @@ t.test('text from a handler is an error, as jambonz would ignore it', async (t) 
 })
 
 t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
-  const app = await build(t, { fallback: [{ verb: 'listen', nope: 1 }] as never })
+  const app = await build(t, { fallback: [{ verb: 'listen', url: '/nowhere' }] })
   app.jambonz.webhook('/in', async () => { throw new Error('no database') })
   t.equal((await post(app, '/in')).statusCode, 500)
 })
@@ -266,6 +266,7 @@ t.test('a wrong option is an error that names it', async (t) => {
     [{ publicUrl: 'voice.example.com' }, /publicUrl/],
     [{ secret: 'short' }, /secret: (?!.*short)/],
     [{ store: { get () {} } }, /store: has no start/],
+    [{ fallback: [{ verb: 'listen', nope: 1 }] }, /fallback: .*listen\.nope/],
     [{ recording: {} }, /recording/]
   ]
   for (const [options, message] of rows) {
