@@ -5,6 +5,7 @@ import { BATCH_INTERVAL } from './BatchWheel.js'
 import { endReasonOf } from './endReason.js'
 import { Ending } from './Ending.js'
 import { Flow } from './Flow.js'
+import { asFramed } from './format.js'
 import { FrameReader } from './FrameReader.js'
 import { beat } from './Heartbeat.js'
 import { Intake } from './Intake.js'
@@ -185,10 +186,10 @@ export class Connection {
     this.ending.stopNow('error', CLOSE_TOO_BIG, 'message too big')
   }
 
-  #begin (opened: Opened, metadata: Record<string, unknown> | undefined): void {
-    if (this.opened === undefined) this.logger = this.logger.child({ callSid: opened.call.callSid, listenId: opened.listen.id })
-    this.opened = opened
-    this.#intake = new Intake(opened.listen.sampleRate, opened.listen.channels)
+  #begin ({ call, listen }: Opened, metadata: Record<string, unknown> | undefined): void {
+    if (this.opened === undefined) this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
+    this.opened = { call, listen: asFramed(listen, metadata) }
+    this.#intake = new Intake(this.opened.listen.sampleRate, this.opened.listen.channels)
     this.#streaming = true
     this.#startedAt = performance.now()
     try {

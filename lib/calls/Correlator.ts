@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
+import { formatOf } from '../audio/format.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import type { CallEventMap, Calls } from './Calls.js'
@@ -125,18 +126,8 @@ export class Correlator {
   async #adopt (metadata: Record<string, unknown>, path: string): Promise<Correlated> {
     const callSid = String(metadata.callSid)
     const listenId = createListenId(this.#deps.secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
-    const stereo = metadata.mixType === 'stereo'
     await this.arrive(callSid, callFieldsOfMetadata(metadata))
-    await this.#deps.store.update(callSid, {
-      listens: {
-        [listenId]: {
-          path,
-          mixType: stereo ? 'stereo' : metadata.mixType === 'mixed' ? 'mixed' : 'mono',
-          channels: stereo ? 2 : 1,
-          sampleRate: typeof metadata.sampleRate === 'number' ? metadata.sampleRate : 8000
-        }
-      }
-    })
+    await this.#deps.store.update(callSid, { listens: { [listenId]: { path, ...formatOf(metadata) } } })
     const { call } = await this.#deps.store.claim(callSid, listenId)
     return correlated(call, listenId)
   }

@@ -172,6 +172,23 @@ t.test('the call is named by the path when its first frame does not name it', as
   }
 })
 
+t.test('a listen that only another instance knows is recorded as its first frame says', async (t) => {
+  const secret = 'shared by both instances'
+  const { app: asking } = await voicemail(t, { secret })
+  const { app, base } = await voicemail(t, { secret, recording: { directory: folder() } })
+  asking.jambonz.calls.events.on('listenEnded', () => t.fail('its socket went elsewhere'))
+  const { url, metadata } = await askForListen(asking, '/in', base)
+  const socket = await openSocket(url)
+  const over = ended(app)
+  const pcm = ramp(100, 32_000)
+  socket.send(metadata({ sampleRate: 16_000, mixType: 'stereo' }))
+  socket.send(pcm)
+  socket.close(1000)
+  const listen = await over
+  t.match(listen, { mixType: 'stereo', channels: 2, sampleRate: 16_000, path: '/audio', recording: { channels: 2, sampleRate: 16_000, durationMs: 100 } })
+  t.same(await samples(listen.recording!.location), pcm)
+})
+
 t.test('a socket that sends nothing is closed after metadataTimeout', async (t) => {
   const { app, base } = await voicemail(t, { limits: { metadataTimeout: 50 } })
   const socket = await (await askForListen(app, '/in', base)).open()
@@ -290,6 +307,15 @@ t.test('strict: false serves sockets that no listen of ours asked for', async (t
   leg.send(nested.metadata({ callSid: 'b-leg', parentCallSid: nested.callSid, jambonzListenId: undefined }))
   leg.close(1000)
   t.match(await legOver, { id: nested.id, callSid: nested.callSid, legCallSid: 'b-leg' }, 'parentCallSid does')
+
+  for (const sampleRate of [0, -8000, 1e12, 8000.5, '16000']) {
+    const odd = await openSocket(url)
+    const oddOver = ended(app)
+    odd.send(JSON.stringify({ callSid: 'odd', mixType: 7, sampleRate }))
+    odd.send(ramp(100))
+    odd.close(1000)
+    t.match(await oddOver, { mixType: 'mono', sampleRate: 8000, audio: { durationMs: 100 } }, `nonsense is taken as jambonz' defaults: ${sampleRate}`)
+  }
 
   const nameless = await openSocket(url)
   nameless.send('{"from":"nobody"}')
