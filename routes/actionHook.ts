@@ -2,9 +2,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, Rout
 import { ERR_UNKNOWN_LISTEN } from '../lib/errors.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
+import { payloadReader } from '../lib/webhook/posted.js'
 import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/webhook/schema.js'
 import type { ActionHookHandler, HookRouteOptions } from '../lib/webhook/types.js'
 import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
+
+/** Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it. */
+const LISTEN = /[?&]listen=([^&#]*)/
 
 /**
  * POST and GET: the actionHook of a listen. The handler runs when the listen's audio is complete. A GET hook has no
@@ -13,13 +17,14 @@ import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
  */
 export function registerActionHook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: HookRouteOptions<Schema>, handler: ActionHookHandler<Schema>): void {
   const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
+  const payloadOf = payloadReader(ListenHookSchema, options.schema)
   runtime.hookPaths.add(instance.prefix + path)
   jambonzScope(instance, runtime, (scope) => {
     const { body = ListenHookSchema, ...schema } = (options.schema ?? {}) as FastifySchema
     const route = {
       ...routeOptions,
       url: path,
-      preHandler: [(request: FastifyRequest, reply: FastifyReply) => finish(runtime, request, reply), ...[routeOptions.preHandler ?? []].flat()],
+      preHandler: [(request: FastifyRequest, reply: FastifyReply) => finish(runtime, request, reply, request.body ? payloadOf(request) : undefined), ...[routeOptions.preHandler ?? []].flat()],
       ...verbRoute(instance, runtime, handler, routeOptions)
     }
     const response = { 200: AnswerSchema }
@@ -28,10 +33,9 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
   })
 }
 
-async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
   const { correlator, handover } = runtime
-  const payload = request.body as ListenHook | undefined
-  const named = listenOf(request.query as { listen?: unknown })
+  const [, named] = LISTEN.exec(request.url) ?? []
   const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
   const listenId = named ?? (call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
@@ -44,11 +48,6 @@ async function finish (runtime: Runtime, request: FastifyRequest, reply: Fastify
   if (goesOn?.verbs === undefined) return
   request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
   return reply.send(goesOn.verbs)
-}
-
-/** jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with its query. */
-function listenOf ({ listen }: { listen?: unknown }): string | undefined {
-  return typeof listen === 'string' ? listen.replace(/#.*$/, '') : undefined
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

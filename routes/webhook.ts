@@ -1,7 +1,8 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
-import { AnswerSchema, CallWebhookSchema, type CallWebhook } from '../lib/webhook/schema.js'
+import { payloadReader } from '../lib/webhook/posted.js'
+import { AnswerSchema, CallWebhookSchema } from '../lib/webhook/schema.js'
 import type { WebhookHandler, WebhookRouteOptions } from '../lib/webhook/types.js'
 import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
 
@@ -11,6 +12,7 @@ import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
  */
 export function registerWebhook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): void {
   const { env, ...routeOptions } = options as WebhookRouteOptions & Partial<RouteOptions>
+  const payloadOf = payloadReader(CallWebhookSchema, options.schema)
   jambonzScope(instance, runtime, (scope) => {
     scope.route({
       ...routeOptions,
@@ -18,7 +20,7 @@ export function registerWebhook<Schema extends FastifySchema> (instance: Fastify
       url: path,
       schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
       preHandler: [async (request: FastifyRequest) => {
-        const payload = request.body as CallWebhook
+        const payload = payloadOf(request)
         request.log = request.log.child({ callSid: payload.call_sid })
         request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
       }, ...[routeOptions.preHandler ?? []].flat()],

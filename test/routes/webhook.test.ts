@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
+import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import cors from '@fastify/cors'
 import jambonzListen from '../../lib/index.js'
@@ -272,4 +273,24 @@ t.test('a wrong option is an error that names it', async (t) => {
   for (const [options, message] of rows) {
     await t.rejects(Promise.resolve(Fastify().register(jambonzListen, options)), { message }, JSON.stringify(options))
   }
+})
+
+t.test('a route\'s own schema takes nothing away from what the plugin reads', async (t) => {
+  const app = await build(t)
+  const strict = { additionalProperties: false }
+  const say = ({ call }: { call?: { callSid: string } }) => [{ verb: 'say' as const, text: String(call?.callSid) }]
+  app.jambonz
+    .webhook('/in', { schema: { body: Type.Object({ speech: Type.String() }, strict) } }, async (request) => {
+      t.same(request.body, { speech: 'hello' })
+      return [...say(request), { verb: 'listen', actionHook: '/done' }]
+    })
+    .actionHook('/done', { schema: { body: Type.Object({}, strict), querystring: Type.Object({}, strict) } }, async (request) => {
+      t.same([request.body, request.query], [{}, {}])
+      return [...say(request), { verb: 'tag', data: { listen: request.listen.id, digits: request.listen.digits } }]
+    })
+  const payload = callWebhook({ speech: 'hello', digits: '#' })
+  const [said, verb] = (await post(app, '/in', payload)).json<[unknown, ListenVerb]>()
+  t.same(said, { verb: 'say', text: payload.call_sid })
+  t.match((await post(app, verb.actionHook, payload)).json(), [said, { data: { listen: verb.metadata.jambonzListenId, digits: '#' } }])
+  t.match((await post(app, '/in', { speech: 'hello' })).json(), { statusCode: 400, code: 'FST_JAMBONZ_CALL_SID' })
 })
