@@ -1,6 +1,7 @@
 import t from 'tap'
 import { speechLike, tone } from '../../lib/simulator/audio/generate.js'
-import { mix } from '../../lib/simulator/audio/pcm.js'
+import { loadSpeech } from '../../lib/simulator/audio/load.js'
+import { bytesOf, mix } from '../../lib/simulator/audio/pcm.js'
 import { resample, Resampler } from '../../lib/simulator/audio/resampler.js'
 import { parseWav, wavOf } from '../../lib/simulator/audio/wav.js'
 import { Clock } from '../../lib/simulator/clock.js'
@@ -119,6 +120,15 @@ t.test('the built-in speech is the same each time, moves, and has pauses', async
   t.ok(Math.max(...samples) > 5_000)
   const levels = Array.from({ length: 150 }, (_, i) => Math.max(...samples.subarray(i * 160, (i + 1) * 160)))
   t.ok(levels.some(level => level < 100) && levels.some(level => level > 5_000))
+})
+
+t.test('a list is said in a row, each part at the rate of the call', async t => {
+  const one = ramp(800)
+  const said = loadSpeech([{ pcm: one, sampleRate: 8_000 }, { silenceMs: 50 }, [wavOf(ramp(800), 8_000)]], 8_000)
+  t.ok(bytesOf(said).equals(Buffer.concat([one, Buffer.alloc(800), one])))
+  t.equal(loadSpeech([{ pcm: one, sampleRate: 8_000 }, { pcm: one, sampleRate: 16_000 }], 16_000).length, 1_600 + 800)
+  t.equal(loadSpeech([], 8_000).length, 0)
+  t.throws(() => loadSpeech([{ silenceMs: 50 }, 'nowhere.wav'], 8_000), { code: 'FST_JAMBONZ_SIM_AUDIO', message: /nowhere\.wav/ })
 })
 
 t.test('mixing saturates', async t => {

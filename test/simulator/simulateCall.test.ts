@@ -81,7 +81,7 @@ t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async 
   t.ok(call.heard().pcm.includes(ramp(4_000, 9_000)))
   t.equal(parseWav(call.heard().wav()).sampleRate, 8_000)
   await call.speak(wavOf(ramp(16_000), 16_000))
-  await call.speak({ silenceMs: 100 })
+  await call.speak([{ silenceMs: 50 }, { silenceMs: 50 }])
   call.press('12')
   await call.waitFor('dtmf', ({ digit }) => digit === '2')
   call.pauseListening()

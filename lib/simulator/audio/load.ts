@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { reasonOf, SIM_AUDIO } from '../errors.js'
-import { samplesOf } from './pcm.js'
+import { concat, samplesOf } from './pcm.js'
 import { resample } from './resampler.js'
 import { parseWav, type Sound } from './wav.js'
 
-/** Audio as a user gives it: the path of a WAV, its bytes, raw L16 mono samples, or silence. */
-export type Speech = string | URL | Buffer | { pcm: Buffer | Int16Array, sampleRate: number } | { silenceMs: number }
+type Piece = string | URL | Buffer | { pcm: Buffer | Int16Array, sampleRate: number }
 
-/** Samples at `sampleRate` Hz. Raises FST_JAMBONZ_SIM_AUDIO when the file is missing or is no 16-bit PCM WAV. */
+/** Audio as a user gives it: the path of a WAV, its bytes, raw L16 mono samples, silence, or several of them in a row. */
+export type Speech = Piece | { silenceMs: number } | readonly Speech[]
+
+/** Samples at `sampleRate` Hz. Raises FST_JAMBONZ_SIM_AUDIO when a file is missing or is no 16-bit PCM WAV. */
 export function loadSpeech (speech: Speech, sampleRate: number): Int16Array {
+  if (isList(speech)) return concat(speech.map((part) => loadSpeech(part, sampleRate)))
   if (typeof speech === 'object' && 'silenceMs' in speech) {
     return new Int16Array(Math.round(speech.silenceMs * sampleRate / 1000))
   }
@@ -16,7 +19,12 @@ export function loadSpeech (speech: Speech, sampleRate: number): Int16Array {
   return resample(samples, rate, sampleRate)
 }
 
-function decode (speech: Exclude<Speech, { silenceMs: number }>): Sound {
+// Array.isArray() does not tell a readonly array from the rest.
+function isList (speech: Speech): speech is readonly Speech[] {
+  return Array.isArray(speech)
+}
+
+function decode (speech: Piece): Sound {
   if (typeof speech === 'string' || speech instanceof URL) {
     return parseWav(readSpeechFile(speech))
   }

@@ -19,6 +19,17 @@ export function mix (into: Int16Array, from: Int16Array, length = Math.min(into.
   }
 }
 
+/** One after the other. */
+export function concat (parts: readonly Int16Array[]): Int16Array {
+  const whole = new Int16Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
 /** L0 R0 L1 R1 … */
 export function interleave (left: Int16Array, right: Int16Array): Int16Array {
   const out = new Int16Array(left.length * 2)
