@@ -1,6 +1,5 @@
 import type { Sessions } from './audio/Sessions.js'
 import type { Calls } from './calls/Calls.js'
-import type { CallStore } from './calls/CallStore.js'
 
 interface Counter {
   name: string
@@ -14,11 +13,12 @@ interface Counter {
 export class Metrics {
   readonly #counters: Counter[] = []
   readonly #sessions: Sessions
-  readonly #store: CallStore
+  readonly #calls: Calls
 
-  constructor ({ events }: Calls, sessions: Sessions, store: CallStore) {
+  constructor (source: Calls, sessions: Sessions) {
+    const { events } = source
     this.#sessions = sessions
-    this.#store = store
+    this.#calls = source
     const calls = this.#add('jambonz_calls_total', 'calls heard of')
     const callsEnded = this.#add('jambonz_calls_ended_total', 'calls whose last status event came')
     const streams = this.#add('jambonz_streams_total', 'audio sockets that streamed')
@@ -49,7 +49,7 @@ export class Metrics {
 
   /** Prometheus' text exposition format, version 0.0.4. */
   text (): string {
-    const { available, pending, dropped } = this.#store.health?.() ?? { available: true, pending: 0, dropped: 0 }
+    const { available, pending, dropped } = this.#calls.health()
     const now = [
       gauge('jambonz_streams_live', 'open audio sockets', this.#sessions.size),
       gauge('jambonz_store_available', '1: the calls\' store can be reached; 0: calls go on from this instance\'s memory', Number(available)),

@@ -5,6 +5,7 @@ import createError from '@fastify/error'
 // Registration
 export const ERR_OPTIONS = createError('FST_JAMBONZ_OPTIONS', 'fastify-jambonz-listen: %s', 500, TypeError)
 export const ERR_CREDENTIALS = createError('FST_JAMBONZ_CREDENTIALS', '%s: %s', 500, TypeError)
+export const ERR_MONITOR = createError('FST_JAMBONZ_MONITOR', 'there is no fastify.jambonz here: register fastify-jambonz-listen before its monitor', 500)
 export const ERR_AUDIO_PATH = createError('FST_JAMBONZ_AUDIO_PATH', 'audio path "%s": %s', 500, TypeError)
 
 // Verbs on their way out (lib/verbs)

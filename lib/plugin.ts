@@ -91,7 +91,7 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     sessions,
     correlator,
     handover: new Handover({ store, correlator, auth, hookPaths }),
-    metrics: new Metrics(calls, sessions, store),
+    metrics: new Metrics(calls, sessions),
     audioRoutes: new AudioRoutes(),
     recordings: recording && createRecordings(recording, { logger, instance }),
     hookPaths,

@@ -54,6 +54,7 @@ export class AudioStream extends SpeakingDuplex {
 
   constructor ({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
     super()
+    this.setMaxListeners(0) // any number of taps
     this.#begin = begin
     this.#maxBuffered = limits.maxBuffered
     this.#connection = new Connection({ socket, known: call && listen && { call, listen }, identify, limits, logger }, {

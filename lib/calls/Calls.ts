@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { AudioStream } from '../audio/index.js'
-import type { CallStore } from './CallStore.js'
+import type { CallStore, StoreHealth } from './CallStore.js'
 import type { Call, Listen, Recording } from './schema.js'
 
 /** `calls.events`: what happens to calls on this instance. */
@@ -36,6 +36,11 @@ export class Calls {
   /** Snapshots of the calls the store knows, newest first. */
   list (): Promise<Call[]> {
     return this.#store.list()
+  }
+
+  /** How well the store can be reached just now. */
+  health (): StoreHealth {
+    return this.#store.health?.() ?? { available: true, pending: 0, dropped: 0 }
   }
 
   /** Merges `data` key by key into `call.data`, which the call keeps on all instances; must be JSON. */

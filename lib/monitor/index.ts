@@ -1,0 +1,5 @@
+import { liveMonitor } from './liveMonitor.js'
+
+export default liveMonitor
+export { liveMonitor }
+export type { LevelsMessage, MonitoredCall, MonitorMessage, StateMessage, StreamLevels } from './messages.js'

@@ -1,0 +1,57 @@
+import type { Call } from '../calls/schema.js'
+import type { StoreHealth } from '../calls/CallStore.js'
+import type { RecorderState } from '../recording/types.js'
+
+/** ms for which a call that is over is still told, and one of which nothing more is heard */
+const AFTERGLOW = 20_000
+const FORGOTTEN = 600_000
+
+/** monitor -> page: as often as anything of it changes */
+export interface StateMessage {
+  type: 'state'
+  /** this instance, as it stands in `Listen.instance` */
+  instance: string
+  /** it is being shut down */
+  draining: boolean
+  store: StoreHealth
+  /** newest first, those included that have been over for less than 20 s */
+  calls: MonitoredCall[]
+}
+
+/** monitor -> page: 20 times a second while this instance has a stream, else once */
+export interface LevelsMessage {
+  type: 'levels'
+  /** this instance's clock, ms since the epoch */
+  now: number
+  /** by the listen's id; of this instance */
+  streams: Record<string, StreamLevels>
+}
+
+export interface StreamLevels {
+  /** absent: it is not recorded */
+  recording?: RecorderState
+  /** what the application has written is being played to the caller */
+  isSpokenTo: boolean
+  /** ms of the call for which no audio came, all gaps so far */
+  gapMs: number
+  /** lowest and highest sample of each channel since the last message, -128 to 127 */
+  peaks: Array<[low: number, high: number]>
+}
+
+export type MonitorMessage = StateMessage | LevelsMessage
+
+/** What is told of a call: no environment, no customer data, no verbs. */
+export type MonitoredCall = Pick<Call, 'callSid' | 'parentCallSid' | 'direction' | 'from' | 'to' | 'callStatus' | 'data' | 'listens' | 'createdAt' | 'updatedAt' | 'endedAt'> & {
+  /** it has ended, or all its listens have */
+  isOver: boolean
+}
+
+export function monitored ({ callSid, parentCallSid, direction, from, to, callStatus, data, listens, createdAt, updatedAt, endedAt }: Call): MonitoredCall {
+  // Without a statusHook nobody says when a call ends.
+  const isOver = endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
+  return { callSid, parentCallSid, direction, from, to, callStatus, data, listens, createdAt, updatedAt, endedAt, isOver }
+}
+
+export function isCurrent ({ updatedAt, isOver, listens }: MonitoredCall): boolean {
+  return Date.now() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) || listens.some(({ state }) => state === 'streaming')
+}

@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import type { Test } from 'tap'
+import { WebSocket } from 'ws'
+import type { LevelsMessage, MonitorMessage, StateMessage, StreamLevels } from '../../lib/monitor/index.js'
+import { until } from './until.js'
+
+const PATIENCE = 15_000
+
+/** A page of the live monitor, without the page. */
+export class MonitorPage {
+  readonly socket: WebSocket
+  readonly states: StateMessage[] = []
+  readonly levels: LevelsMessage[] = []
+
+  constructor (socket: WebSocket) {
+    this.socket = socket
+    socket.on('message', (data: Buffer) => {
+      const message = JSON.parse(data.toString()) as MonitorMessage
+      if (message.type === 'state') this.states.push(message)
+      else this.levels.push(message)
+    })
+  }
+
+  /** Resolves with the first state, past ones included, for which `fits`. */
+  async state (what: string, fits: (state: StateMessage) => unknown): Promise<StateMessage> {
+    return await until(() => this.states.find(fits), what, PATIENCE)
+  }
+
+  /** The levels told of one stream. */
+  of (listenId: string): StreamLevels[] {
+    return this.levels.flatMap(({ streams }) => streams[listenId] ?? [])
+  }
+}
+
+export async function openMonitor (t: Test, url: string): Promise<MonitorPage> {
+  const page = new MonitorPage(connect(t, url))
+  await once(page.socket, 'open')
+  return page
+}
+
+/** Somebody who listens in to a stream. */
+export class Supervisor {
+  readonly socket: WebSocket
+  readonly frames: Buffer[] = []
+
+  constructor (socket: WebSocket) {
+    this.socket = socket
+    socket.on('message', (data: Buffer) => this.frames.push(data))
+  }
+
+  get heard (): Buffer {
+    return Buffer.concat(this.frames)
+  }
+}
+
+export async function openSupervisor (t: Test, url: string): Promise<Supervisor> {
+  const supervisor = new Supervisor(connect(t, url))
+  await once(supervisor.socket, 'open')
+  return supervisor
+}
+
+function connect (t: Test, url: string): WebSocket {
+  const socket = new WebSocket(url.replace(/^http/, 'ws'))
+  t.teardown(() => socket.terminate())
+  return socket
+}
