@@ -8,13 +8,11 @@ const BYTES_PER_MS = RATE * 2 / 1000
 const WAV_HEAD = 44
 /** RMS of samples from which sound is taken for speech: -37 dBFS */
 const SPEECH = 450
-/** ms of it that interrupt what is being said, so that a click does not */
+/** ms of it that interrupt what is being said, so that a click does not; ms of silence that end a sentence */
 const ONSET = 60
-/** frames before it that belong to the sentence */
-const LEAD_IN = 10
-/** ms of silence that end a sentence */
 const PAUSE = 600
-/** frames of the longest sentence that is repeated */
+/** frames before the onset that belong to the sentence; of the longest one that is repeated */
+const LEAD_IN = 10
 const LONGEST = 1_000
 
 const prompt = readFileSync(join(import.meta.dirname, 'audio', 'prompt.wav')).subarray(WAV_HEAD)
@@ -33,40 +31,9 @@ export default async function agent (app: FastifyInstance): Promise<void> {
   }])
 
   app.jambonz.audio('/agent/audio', async (stream) => {
-    // Notes on the call: every instance has them, and the desk shows this one.
-    const note = (agent: string) => app.jambonz.calls.update(stream.callSid, { agent }).catch((err: unknown) => app.log.warn({ err }, 'not noted'))
-    const say = async (audio: Buffer) => {
-      stream.write(audio)
-      await note('speaks')
-      await note(await stream.mark('said') === 'cleared' ? 'interrupted' : 'listens')
-    }
     stream.on('dtmf', ({ digit }) => { if (digit === '*') togglePrivate(stream) })
-    say(prompt)
-    let sentence: Buffer[] = []
-    let talking = false
-    let loudMs = 0
-    let quietMs = 0
-    for await (const audio of stream as AsyncIterable<Buffer>) {
-      if (isPrivate(stream)) {
-        sentence = []
-        talking = false
-        continue
-      }
-      const ms = audio.length / BYTES_PER_MS
-      const loud = rms(audio) > SPEECH
-      loudMs = loud ? loudMs + ms : 0
-      quietMs = loud ? 0 : quietMs + ms
-      sentence.push(audio)
-      if (!talking) {
-        talking = loudMs >= ONSET
-        if (talking) stream.clear()
-        else sentence = sentence.slice(-LEAD_IN)
-      } else if (quietMs >= PAUSE || sentence.length > LONGEST) {
-        say(Buffer.concat(sentence))
-        sentence = []
-        talking = false
-      }
-    }
+    stream.write(prompt)
+    for await (const sentence of sentences(stream)) stream.write(sentence)
   })
 
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'say', text: 'Goodbye.' }, { verb: 'hangup' }])
@@ -74,13 +41,34 @@ export default async function agent (app: FastifyInstance): Promise<void> {
 
 /** A card number is neither recorded nor repeated. */
 function togglePrivate (stream: AudioStream): void {
-  if (isPrivate(stream)) return stream.recording?.resume()
+  if (stream.recording?.state === 'paused') return stream.recording.resume()
   stream.recording?.pause('silence')
   stream.clear()
 }
 
-function isPrivate (stream: AudioStream): boolean {
-  return stream.recording?.state === 'paused'
+/** What the caller says, sentence by sentence. As soon as he begins one, nobody talks over him. */
+async function * sentences (stream: AudioStream): AsyncGenerator<Buffer> {
+  let sentence: Buffer[] = []
+  let loudMs = 0
+  let quietMs = 0
+  for await (const audio of stream as AsyncIterable<Buffer>) {
+    const ms = audio.length / BYTES_PER_MS
+    const isLoud = rms(audio) > SPEECH
+    quietMs = isLoud ? 0 : quietMs + ms
+    sentence.push(audio)
+    if (stream.recording?.state === 'paused') {
+      sentence = []
+      loudMs = 0
+    } else if (loudMs < ONSET) {
+      sentence = sentence.slice(-LEAD_IN)
+      loudMs = isLoud ? loudMs + ms : 0
+      if (loudMs >= ONSET) stream.clear()
+    } else if (quietMs >= PAUSE || sentence.length > LONGEST) {
+      yield Buffer.concat(sentence)
+      sentence = []
+      loudMs = 0
+    }
+  }
 }
 
 function rms (audio: Buffer): number {

@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import jambonzListen, { memoryStore } from 'fastify-jambonz-listen'
+import jambonzListen from 'fastify-jambonz-listen'
 import { redisStore } from 'fastify-jambonz-listen/redis'
 import { Redis } from 'ioredis'
 import agent from './agent.js'
@@ -10,21 +10,20 @@ import voicemail from './voicemail.js'
 
 /** The application, ready to listen. */
 export async function buildApp (environment: Environment, options: FastifyServerOptions = {}): Promise<FastifyInstance> {
-  const { JAMBONZ_WEBHOOK_SECRET, AUDIO_USERNAME, AUDIO_PASSWORD, SECRET, PUBLIC_URL, RECORDINGS_DIR, REDIS_URL } = environment
+  const { AUDIO_PASSWORD: password, REDIS_URL } = environment
   const app = Fastify(options)
   const redis = REDIS_URL === undefined ? undefined : new Redis(REDIS_URL)
   redis?.on('error', (err) => app.log.warn({ err }, 'redis'))
   app.addHook('onClose', () => { redis?.disconnect() })
-  const store = redis ? redisStore(redis) : memoryStore()
 
   await app.register(jambonzListen, {
-    ...(JAMBONZ_WEBHOOK_SECRET && { webhookSecret: JAMBONZ_WEBHOOK_SECRET }),
-    ...(AUDIO_USERNAME && AUDIO_PASSWORD && { auth: { username: AUDIO_USERNAME, password: AUDIO_PASSWORD } }),
-    ...(SECRET && { secret: SECRET }),
-    ...(PUBLIC_URL && { publicUrl: PUBLIC_URL }),
-    store,
+    webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET,
+    auth: password ? { username: 'jambonz', password } : undefined,
+    secret: environment.SECRET,
+    publicUrl: environment.PUBLIC_URL,
+    store: redis && redisStore(redis),
     recording: {
-      directory: RECORDINGS_DIR,
+      directory: environment.RECORDINGS_DIR,
       // A folder a day, and in it names that sort by time.
       fileName: ({ listen, call }) => `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
     },
@@ -34,6 +33,6 @@ export async function buildApp (environment: Environment, options: FastifyServer
   await app.register(voicemail)
   await app.register(monitor)
   await app.register(agent)
-  await app.register(desk, { environment, store })
+  await app.register(desk, environment)
   return app
 }

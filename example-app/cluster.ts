@@ -24,7 +24,6 @@ async function demo (): Promise<void> {
     REDIS_URL: process.env.REDIS_URL ?? redis?.url,
     SECRET: 'signs the paths of all instances',
     JAMBONZ_WEBHOOK_SECRET: WEBHOOK_SECRET,
-    AUDIO_USERNAME: 'jambonz',
     AUDIO_PASSWORD: 'demo',
     RECORDINGS_DIR: directory,
     DRAIN_SECONDS: '5'

@@ -12,13 +12,13 @@ async function demo (): Promise<void> {
   const directory = process.env.RECORDINGS_DIR ?? await mkdtemp(join(tmpdir(), 'voicemail-'))
   const webhookSecret = 'the webhook secret of the demo'
   const app = await buildApp(readEnvironment({
-    RECORDINGS_DIR: directory, JAMBONZ_WEBHOOK_SECRET: webhookSecret, AUDIO_USERNAME: 'jambonz', AUDIO_PASSWORD: 'demo'
+    RECORDINGS_DIR: directory, JAMBONZ_WEBHOOK_SECRET: webhookSecret, AUDIO_PASSWORD: 'demo'
   }))
   let recording: Recording | undefined
   app.jambonz.calls.events.on('recording', (saved) => { recording = saved })
 
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
-  print(0, `the application listens on ${address}`)
+  print(0, `the application is at ${address}, a simulated jambonz calls it`)
   const story = await simulateCall({
     url: `${address}/voicemail`,
     statusHook: `${address}/status`,
@@ -42,36 +42,33 @@ async function compare (recording: Recording, sent: Buffer | undefined): Promise
   const recorded = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
   if (sent === undefined || !recorded.equals(sent)) throw new Error(`${recording.location} differs from what was sent`)
   process.stdout.write(`
-The message, ${(recording.durationMs / 1000).toFixed(1)} s, is every byte of what the caller said:
+The message is recorded, ${(recording.durationMs / 1000).toFixed(1)} s, every byte of what the caller said. Play it with any player:
   ${recording.location}
-Play it with any player.
 `)
 }
 
 function tell ({ name, atMs, payload }: SimulatorEvent): void {
   switch (name) {
     case 'webhook':
-    case 'hook':
-    case 'status': {
-      const status = (payload.payload as { call_status?: string } | undefined)?.call_status
-      const answer = Array.isArray(payload.reply) ? payload.reply.map(({ verb }) => verb).join(', ') : ''
-      return print(atMs, `jambonz -> ${name === 'status' ? `status ${status}` : `${name} ${new URL(payload.url).pathname}`}`, answer && `-> ${answer}`)
+    case 'hook': {
+      const answer = Array.isArray(payload.reply) ? payload.reply.map(({ verb }) => verb).join(', ') : `status ${payload.status}`
+      return print(atMs, `jambonz asks ${new URL(payload.url).pathname} what to do, the answer is: ${answer}`)
     }
+    case 'status':
+      return print(atMs, `jambonz reports the call: ${(payload.payload as { call_status: string }).call_status}`)
     case 'verb':
-      return print(atMs, `${payload.verb} ${payload.data.text ?? ''}`)
+      return print(atMs, payload.verb === 'say' ? `the caller hears "${String(payload.data.text)}"` : `jambonz runs ${payload.verb}`)
     case 'listen:open':
       return print(atMs, `the audio socket is open: ${payload.sampleRate} Hz, ${payload.mixType}`)
     case 'listen:close':
-      return print(atMs, `the audio socket is closed: ${payload.sent.bytes} bytes`)
+      return print(atMs, `the audio socket is closed, after ${payload.sent.bytes} bytes`)
     case 'dtmf':
       return print(atMs, `the caller presses ${payload.digit}`)
-    case 'hangup':
-      return print(atMs, `${payload.by} hangs up`)
   }
 }
 
-function print (atMs: number, ...parts: string[]): void {
-  process.stdout.write(`${(atMs / 1000).toFixed(1).padStart(5)} s  ${parts.filter(Boolean).join(' ')}\n`)
+function print (atMs: number, text: string): void {
+  process.stdout.write(`${(atMs / 1000).toFixed(1).padStart(5)} s  ${text}\n`)
 }
 
 await demo().catch((err: Error) => {

@@ -18,5 +18,5 @@ try {
   await app.listen({ host: environment.HOST, port: environment.PORT })
 } catch (err) {
   process.stderr.write(`The example could not start: ${(err as Error).message}\n`)
-  process.exitCode = 1
+  process.exit(1)
 }

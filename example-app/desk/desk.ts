@@ -1,56 +1,42 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { join } from 'node:path'
-import basicAuth from '@fastify/basic-auth'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import helmet from '@fastify/helmet'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
-import type { CallStore } from 'fastify-jambonz-listen'
+import liveMonitor from 'fastify-jambonz-listen/monitor'
 import type { Environment } from '../environment.js'
-import live from './live.js'
-import recordings from './recordings.js'
+import { guard } from './guard.js'
+import { noteKeys } from './keys.js'
 import simulate from './simulate.js'
 
-export interface DeskOptions {
-  environment: Environment
-  store: CallStore
-}
+const own = ["'self'"]
+const none = ["'none'"]
 
-/** The page at / and what it needs, behind a password, or for this machine alone. */
-export default async function desk (app: FastifyInstance, options: DeskOptions): Promise<void> {
-  const own = ["'self'"]
+/** The page at / and all it needs, guarded. */
+export default async function desk (app: FastifyInstance, environment: Environment): Promise<void> {
   await app.register(helmet, {
     hsts: false, // for whoever terminates TLS to decide
     contentSecurityPolicy: {
       useDefaults: false,
-      directives: { defaultSrc: ["'none'"], scriptSrc: own, styleSrc: own, imgSrc: own, connectSrc: own, mediaSrc: own, baseUri: ["'none'"], formAction: own, frameAncestors: ["'none'"] }
+      directives: { defaultSrc: none, scriptSrc: own, styleSrc: own, imgSrc: own, connectSrc: own, mediaSrc: own, baseUri: none, formAction: own, frameAncestors: none }
     }
   })
-  await guard(app, options.environment)
+  await guard(app, environment)
+  noteKeys(app)
+  await app.register(liveMonitor)
+  await app.register(simulate, environment)
   await app.register(fastifyStatic, { root: join(import.meta.dirname, 'public'), wildcard: false })
-  await app.register(live, options)
-  await app.register(recordings, options)
-  await app.register(simulate, options)
-}
-
-async function guard (app: FastifyInstance, { DESK_USERNAME, DESK_PASSWORD }: Environment): Promise<void> {
-  if (DESK_USERNAME === undefined || DESK_PASSWORD === undefined) {
-    app.addHook('onRequest', async ({ hostname, headers }, reply) => {
-      // A tunnel or a proxy brings strangers to this machine's own address, and so does a name that resolves to it.
-      if (['127.0.0.1', 'localhost', '[::1]'].includes(hostname) && headers['x-forwarded-for'] === undefined && headers.forwarded === undefined) return
-      return reply.code(403).send({ message: 'The desk has no password, so it is for this machine alone: open it at 127.0.0.1, or set DESK_USERNAME and DESK_PASSWORD.' })
-    })
-    return
-  }
-  await app.register(basicAuth, {
-    authenticate: { realm: 'desk' },
-    async validate (username, password) {
-      if (!timingSafeEqual(digest(username, password), digest(DESK_USERNAME, DESK_PASSWORD))) throw new Error('wrong user or password')
-    }
+  const recordings = resolve(environment.RECORDINGS_DIR)
+  await mkdir(recordings, { recursive: true })
+  await app.register(fastifyStatic, {
+    root: recordings,
+    prefix: '/recordings/',
+    // A folder is answered with the names in it; of files, those that are complete: they have a dot only before the extension.
+    list: true,
+    index: false,
+    dotfiles: 'ignore',
+    allowedPath: (path) => /^[^.]*(?:(?:\.\d+)?\.wav|\.json)?$/.test(path),
+    decorateReply: false
   })
-  // Safari sends no credentials with a websocket: the page shows a ticket there (live.ts).
-  app.addHook('onRequest', (request, reply, done) => request.ws ? done() : app.basicAuth(request, reply, done))
-}
-
-function digest (...parts: string[]): Buffer {
-  return createHash('sha256').update(JSON.stringify(parts)).digest()
+  app.get('/settings', async () => ({ publicUrl: environment.PUBLIC_URL }))
 }

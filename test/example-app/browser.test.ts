@@ -1,4 +1,6 @@
-import { simulateCall } from 'fastify-jambonz-listen/simulator'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { simulateCall, speechLike, wavOf } from 'fastify-jambonz-listen/simulator'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { noBrowser, openBrowser, openPage } from '../helpers/browser.js'
@@ -9,6 +11,9 @@ import { until } from '../helpers/until.js'
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
 const PATIENCE = 20_000
+/** Somebody who speaks until he is told to end. */
+const { samples } = speechLike(120, 8000)
+const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
 /** In the page, by its own clock: ms from the click to the row of the call. */
 const TIME_TO_APPEAR = `new Promise((resolve) => {
   let clicked
@@ -18,11 +23,11 @@ const TIME_TO_APPEAR = `new Promise((resolve) => {
 
 t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   const browser = await openBrowser(t)
-  t.jobs = 2
+  t.jobs = 3
 
-  t.test('a simulated call appears at once, moves, is heard by two, and its recording plays', async (t) => {
+  t.test('a call is simulated at a press, appears at once, moves, and its recording plays', async (t) => {
     const address = await listening(await exampleApp(t))
-    const [{ page, complaints }, phone] = await Promise.all([openPage(browser, address), openPage(browser, address, PHONE)])
+    const { page, complaints } = await openPage(browser, address)
     await page.getByText('Nobody is calling.').waitFor()
     t.ok(await page.getByText(`${address}/voicemail`).isVisible(), 'a first visitor sees what to enter in the portal')
     await look(page, '1-first')
@@ -31,34 +36,68 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     const appeared = page.evaluate<number>(TIME_TO_APPEAR)
     await page.getByRole('button', { name: 'Simulate a call' }).click()
     t.ok(await appeared < 1_000, `${await appeared} ms after the click`)
-    await call.getByRole('button', { name: /^Listen in/ }).click({ timeout: PATIENCE })
-    await phone.page.getByRole('button', { name: /^Listen in/ }).tap()
-    t.match(await call.innerText(), /\+1555\d+[^]*voicemail · 8 kHz mono[^]*Listening/)
+    await call.locator('canvas').waitFor({ timeout: PATIENCE })
     const before = await pixels(page, '.call canvas')
     await until(async () => await pixels(page, '.call canvas') !== before, 'the waveform to move', PATIENCE)
-    await until(() => loudness(page), 'sound', PATIENCE)
-    await until(() => loudness(phone.page), 'sound on the phone as well', PATIENCE)
-    await look(page, '2-live')
-    await look(phone.page, '2-live-phone')
-    await page.keyboard.press('Escape')
-    t.equal(await loudness(page), 0, 'Escape stops it')
-    t.notOk(await page.locator('#ear').isVisible())
-
     await call.getByText('Recorded 7.1 s').waitFor({ timeout: PATIENCE })
-    await phone.page.locator('#ear').waitFor({ state: 'hidden' })
+    t.match(await call.innerText(), /\+1555\d+[^]*voicemail · 8 kHz mono[^]*Ended by #/)
     t.same(await call.locator('kbd').allInnerTexts(), ['#'])
+
     const recording = page.locator('.recording.drawn')
     await recording.waitFor()
+    await call.getByRole('button', { name: /^Play the recording/ }).click()
+    await recording.getByRole('button', { name: /^Play/, pressed: true }).click()
     const unplayed = await pixels(page, '.recording canvas')
     await recording.getByRole('slider').fill('4')
-    await recording.getByRole('button', { name: /^Play/ }).press('Enter')
-    await until(async () => /^0:05 \/ 0:07/.test(await recording.locator('.length').innerText()), 'it to play on from where it was told to', PATIENCE)
+    await recording.getByRole('slider').press('ArrowRight')
+    await recording.getByRole('button', { name: /^Play/, pressed: false }).press('Enter')
+    await until(async () => /^0:06 \/ 0:07/.test(await recording.locator('.length').innerText()), 'it to play on from where it was told to', PATIENCE)
     t.not(await pixels(page, '.recording canvas'), unplayed)
-    await look(page, '3-recorded')
-    await look(phone.page, '3-recorded-phone')
+    await look(page, '2-recorded')
     const [download] = await Promise.all([page.waitForEvent('download'), recording.getByRole('link', { name: /^Download/ }).click()])
     t.match(download.suggestedFilename(), /^\d{4}-\d\d-\d\d \d\d-\d\d-\d\d-1555\d+-\w{4}\.wav$/)
-    t.same([...complaints, ...phone.complaints], [], 'the browser has nothing to complain of')
+    t.same(complaints, [], 'the browser has nothing to complain of')
+  })
+
+  t.test('two pages at once listen in to both sides of a call', async (t) => {
+    const app = await exampleApp(t)
+    const address = await listening(app)
+    const [{ page, complaints }, phone] = await Promise.all([openPage(browser, address), openPage(browser, address, PHONE)])
+    const call = simulateCall({ app, hook: '/monitor', statusHook: '/status', from: '+15551', env: { TARGET: '+15552' }, speed: 1, ...ENDLESS, bLeg: ENDLESS })
+    await page.getByText('talks to +15552').waitFor({ timeout: PATIENCE })
+    await page.getByRole('button', { name: /^Listen in/ }).click()
+    await phone.page.getByRole('button', { name: /^Listen in/ }).tap()
+    await until(async () => (await loudness(page)).every(Boolean), 'sound', PATIENCE)
+    await until(async () => (await loudness(phone.page)).every(Boolean), 'sound on the phone as well', PATIENCE)
+    t.equal((await loudness(page)).length, 2, 'each side on a channel of its own')
+    await look(page, '3-live')
+    await look(phone.page, '3-live-phone')
+    await page.keyboard.press('Escape')
+    t.same(await loudness(page), [], 'Escape stops it')
+    t.notOk(await page.locator('#ear').isVisible())
+    call.hangUp()
+    await phone.page.locator('#ear').waitFor({ state: 'hidden' })
+    await page.getByText(/Recorded \d/).waitFor()
+    t.same([...complaints, ...phone.complaints], [], 'the browsers have nothing to complain of')
+  })
+
+  t.test('what is private is seen to be private', async (t) => {
+    const app = await exampleApp(t)
+    const { page } = await openPage(browser, await listening(app))
+    const call = simulateCall({ app, hook: '/agent', from: '+15553', speed: 1, ...ENDLESS })
+    const item = page.locator('.call')
+    await item.getByRole('button', { name: /^Listen in/ }).click({ timeout: PATIENCE })
+    await until(async () => (await loudness(page)).some(Boolean), 'sound', PATIENCE)
+    call.press('1*')
+    await item.getByText('Listening, not recorded').waitFor()
+    await until(async () => !(await loudness(page)).some(Boolean), 'silence, while he speaks on', PATIENCE)
+    call.press('4929')
+    await until(async () => (await item.locator('kbd').count()) === 6, 'the keys')
+    await look(page, '4-private')
+    call.press('*2#')
+    await item.getByText(/Ended by #/).waitFor()
+    t.same(await item.locator('kbd').allInnerTexts(), ['1', '*', '•', '•', '•', '•', '*', '2', '#'])
+    await page.getByText('paused once').waitFor()
   })
 
   t.test('a page lives through a restart of its server', async (t) => {
@@ -70,8 +109,8 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await page.locator('.recording').waitFor()
     await page.evaluate('window.same = true')
     await first.close()
-    await page.getByText('reconnecting').waitFor()
-    await look(page, '4-lost')
+    await page.getByText('The server does not answer').waitFor()
+    await look(page, '5-lost')
 
     const second = await exampleApp(t, { ...env, PORT: new URL(address).port })
     await second.listen({ host: '127.0.0.1', port: Number(new URL(address).port) })
@@ -82,47 +121,57 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.ok(await page.evaluate('window.same'), 'nobody has reloaded it')
   })
 
-  t.test('what is private is seen to be private', async (t) => {
-    const app = await exampleApp(t)
-    const { page } = await openPage(browser, await listening(app))
-    const call = simulateCall({ app, hook: '/agent', from: '+15553', press: ['1*@200ms', '4929@1500ms', '*@4s', '2#@5s'], speed: 1 })
-    const item = page.locator('.call')
-    await item.getByText('Listening, not recorded').waitFor()
-    await item.getByRole('button', { name: /^Listen in/ }).click()
-    await until(async () => (await item.locator('kbd').count()) >= 5, 'the keys')
-    t.equal(await loudness(page), 0, 'nor is it heard')
-    await look(page, '5-private')
-    await call
-    await item.getByText(/Ended by #/).waitFor()
-    t.same(await item.locator('kbd').allInnerTexts(), ['1', '*', '•', '•', '•', '•', '*', '2', '#'])
-    await page.getByText('paused once').waitFor()
-  })
-
   t.test('a desk with a password shows calls of other instances, too', { skip: noRedis() }, async (t) => {
     const redis = await startRedis(t)
-    const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', DESK_USERNAME: 'ada', DESK_PASSWORD: 'engine' }
+    const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', DESK_PASSWORD: 'engine' }
     const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
     const { page } = await openPage(browser, await listening(two), { httpCredentials: { username: 'ada', password: 'engine' }, ...PHONE })
-    await page.getByText('redis store').waitFor()
-    const call = simulateCall({ app: one, hook: '/agent', statusHook: '/status', from: '+15554', press: '#@2s', speed: 1 })
+    await page.getByText('store ready').waitFor()
+    const call = simulateCall({ app: one, hook: '/agent', statusHook: '/status', from: '+15554', speed: 1, ...ENDLESS })
     await page.getByText(`Its audio is at ${one.jambonz.instance}`).waitFor()
     t.ok(await page.getByText('0 streams, 1 elsewhere').isVisible())
     t.notOk(await page.getByRole('button', { name: /^Listen in/ }).isVisible())
-    await call
+    call.press('#')
     await page.getByText(/Recorded \d/).waitFor()
     await Promise.all([two.jambonz.drain(), page.getByText('This instance is being shut down').waitFor()])
     await look(page, '6-elsewhere-phone')
   })
+
+  t.test('of many recordings the newest are shown, and older ones when asked for', async (t) => {
+    const directory = folder()
+    for (const day of ['2026-01-01', '2026-01-02', '2026-01-03']) await recordingsOf(join(directory, day), 40)
+    const { page } = await openPage(browser, await listening(await exampleApp(t, { RECORDINGS_DIR: directory })))
+    await page.getByText('Recordings 50+').waitFor()
+    t.match(await page.locator('.recording').first().innerText(), /\+1555039\n/)
+    await page.getByRole('button', { name: 'Show older ones' }).click()
+    await page.getByText('Recordings 100+').waitFor()
+    await page.getByRole('button', { name: 'Show older ones' }).click()
+    await page.getByText('Recordings 120').waitFor()
+    t.notOk(await page.getByRole('button', { name: 'Show older ones' }).isVisible())
+  })
 })
+
+/** A day's recordings, as the plugin leaves them. */
+async function recordingsOf (directory: string, count: number): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  for (let i = 0; i < count; i++) {
+    const base = join(directory, `12-00-${String(i).padStart(2, '0')}-1555-0000`)
+    const startedAt = new Date().toISOString()
+    await writeFile(`${base}.wav`, wavOf(Buffer.alloc(1_600), 8000))
+    await writeFile(`${base}.json`, JSON.stringify({
+      id: base, callSid: base, path: '/audio', sampleRate: 8000, mixType: 'mono', metadata: { caller: `+1555${String(i).padStart(3, '0')}` }, recording: { location: `${base}.wav`, bytes: 1_644, durationMs: 100, startedAt }
+    }))
+  }
+}
 
 /** The picture on a canvas, as a data url. */
 async function pixels (page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
 }
 
-/** RMS of what the page's AudioContext puts out just now. */
-async function loudness (page: Page): Promise<number> {
-  return await page.evaluate('import("/desk.js").then(({ ear }) => Math.max(0, ...ear.levels()))')
+/** RMS of what the page's AudioContext puts out just now, for each channel. */
+async function loudness (page: Page): Promise<number[]> {
+  return await page.evaluate('import("/desk.js").then(({ ear }) => ear.levels())')
 }
 
 /** SCREENSHOTS=<folder> keeps a picture of each step, for whoever changes the page to look at. */

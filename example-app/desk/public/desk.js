@@ -1,165 +1,180 @@
 import { CallList } from './calls.js'
+import { showAddresses } from './connect.js'
 import { Ear } from './ear.js'
-import { openFeed } from './feed.js'
-import { setText } from './format.js'
+import { party, setText } from './format.js'
 import { RecordingList } from './recordings.js'
 import { setUpSimulation } from './simulate.js'
+import { openSocket } from './socket.js'
 
-const LINES = { voicemail: 'Voicemail', monitor: 'Monitor', agent: 'Agent', status: 'Status, of all of them' }
+/** ms without a message after which the server is taken for away: it sends one a second */
+const SILENCE = 6_000
+/** announced one by one while there are so few */
+const FEW = 4
+/** ms between two drawings at least */
+const FRAME = 30
 const byId = (id) => document.getElementById(id)
 
 export const ear = new Ear()
-const calls = new CallList(byId('calls'), (listen, call) => listen.id === ear.call?.listen.id ? deafen() : hear(listen, call))
+const calls = new CallList(byId('calls'), { hear, play: ({ id }) => recordings.play(id) })
 const recordings = new RecordingList(byId('recordings'), () => {
   deafen()
   animate()
 })
-const send = openFeed({ open, lost, message, audio: (frame) => { if (heard) ear.play(frame) } })
 
-let state = { calls: [] }
+let state
+let isLost = false
 let known = ''
-// The listen whose audio the server sends now: it says so before the first frame.
-let heard
-let animated = false
+// what is heard now is kept off the record
+let isPrivate = false
+let isAnimated = false
+let drawnAt = 0
 
 setUpSimulation(byId('simulate'))
-setInterval(() => calls.tick(), 500)
-
-function message (message) {
-  switch (message.type) {
-    case 'hello':
-      calls.clockOffset = message.now - Date.now()
-      return connectAddresses(message.url)
-    case 'levels':
-      calls.levels(message.levels, performance.now())
-      return animate()
-    case 'listening':
-      heard = message.id !== null && message.id === ear.call?.listen.id
-      return
-    case 'state':
-      state = message
-      return showState()
-  }
-}
+openSocket('live', { open, lost, message }, SILENCE)
+showAddresses(byId('connect'))
+setInterval(() => { if (!isLost) calls.tick() }, 500)
+byId('older').addEventListener('click', showOlder)
+byId('ear').querySelector('button').addEventListener('click', deafen)
+byId('ear').querySelector('input').addEventListener('input', ({ target }) => { ear.setVolume(Number(target.value)) })
+addEventListener('keydown', ({ key }) => { if (key === 'Escape') deafen() })
 
 function open () {
-  document.body.classList.remove('lost')
-  setText(byId('link'), 'connected')
-  if (ear.call) send({ listen: ear.call.listen.id })
+  isLost = false
+  showConnection()
   refreshRecordings()
 }
 
 function lost () {
-  heard = false
-  document.body.classList.add('lost')
-  setText(byId('link'), 'reconnecting')
+  isLost = true
+  showConnection()
+}
+
+function message (text) {
+  const message = JSON.parse(text)
+  if (message.type === 'state') {
+    state = message
+    return showState()
+  }
+  calls.clockOffset = message.now - Date.now()
+  calls.levels(message.streams, performance.now())
+  isPrivate = message.streams[ear.id]?.recording === 'paused'
+  animate()
 }
 
 function showState () {
-  const { instance, draining, kind, store } = state
+  const { instance, store } = state
   const live = state.calls.flatMap(({ listens }) => listens.filter((listen) => listen.state === 'streaming'))
   const here = live.filter((listen) => listen.instance === instance).length
   setText(byId('streams'), `${here} ${here === 1 ? 'stream' : 'streams'}${live.length > here ? `, ${live.length - here} elsewhere` : ''}`)
-  setText(byId('store'), store.available ? `${kind} store` : `${kind} is away, ${store.pending} to write`)
-  byId('store').className = store.available ? '' : 'bad'
+  setText(byId('store'), store.available ? 'store ready' : 'store away')
+  byId('store').classList.toggle('bad', !store.available)
   setText(byId('instance'), instance)
-  const notice = byId('notice')
-  notice.hidden = !draining
-  setText(notice, draining ? `This instance is being shut down: it takes no new calls, and ${here > 0 ? `waits for ${here} to end` : 'none are left'}.` : '')
-  calls.update(state.calls, instance)
-  setText(document.querySelector('#calls-title .count'), calls.size > 0 ? String(calls.size) : '')
+  showConnection()
+  for (const { from } of calls.update(state.calls, instance).slice(0, FEW)) say(`${party(from)} calls`)
+  setText(document.querySelector('#calls-title .count'), calls.live > 0 ? String(calls.live) : '')
   byId('nobody').hidden = calls.size > 0
   document.title = live.length > 0 ? `(${live.length}) Desk` : 'Desk'
-  if (ear.call && !live.some(({ id }) => id === ear.call.listen.id)) deafen()
+  if (ear.id && !live.some(({ id }) => id === ear.id)) deafen()
   const saved = state.calls.flatMap(({ listens }) => listens.map(({ recording }) => recording?.location)).join()
   if (saved !== known) refreshRecordings()
   known = saved
   showFirst()
 }
 
+/** The head, and what stands in the way of work. */
+function showConnection () {
+  document.body.classList.toggle('lost', isLost)
+  setText(byId('link'), isLost ? 'reconnecting' : 'connected')
+  const notices = isLost ? ['The server does not answer. What you see is what was known last; this page comes back by itself.'] : noticesOf(state)
+  setText(byId('notice'), notices.join(' '))
+  byId('notice').hidden = notices.length === 0
+  byId('simulate').querySelector('button').disabled = isLost || state?.draining === true
+}
+
+function noticesOf ({ draining, store, calls } = { store: { available: true } }) {
+  const notices = []
+  if (!store.available) notices.push(`The store of the calls is away: those of this instance go on and are recorded, those of others can't be seen.${store.pending > 0 ? ` To be written when it is back: ${store.pending}.` : ''}`)
+  if (draining) {
+    const left = calls.flatMap(({ listens }) => listens).filter((listen) => listen.state === 'streaming' && listen.instance === state.instance).length
+    notices.push(`This instance is being shut down: it takes no new calls${left > 0 ? `, and waits for ${left} to end` : ''}.`)
+  }
+  return notices
+}
+
 async function refreshRecordings () {
   try {
-    const before = recordings.size
+    const isFirst = recordings.size === 0
     const added = await recordings.refresh()
-    if (before > 0 && added.length === 1) say(`Recording of ${added[0].listen.metadata?.caller ?? 'a call'} saved`)
+    if (!isFirst && added.length === 1) say(`Recording of ${party(added[0].metadata?.caller)} saved`)
+    showRecordings()
   } catch {
-    // The feed says it when the server is away, and asks again when it is back.
+    // The notice says it when the server is away, and they are asked for when it is back.
   }
-  setText(document.querySelector('#recordings-title .count'), recordings.size > 0 ? String(recordings.size) : '')
+}
+
+async function showOlder () {
+  await recordings.showOlder().catch(() => {})
+  showRecordings()
+}
+
+function showRecordings () {
+  setText(document.querySelector('#recordings-title .count'), recordings.size > 0 ? `${recordings.size}${recordings.hasOlder ? '+' : ''}` : '')
   byId('unrecorded').hidden = recordings.size > 0
+  byId('older').hidden = !recordings.hasOlder
+  calls.markPlayable(recordings.ids)
   showFirst()
 }
 
 /** Nothing has ever happened here: the page says what can be done. */
 function showFirst () {
-  const first = calls.size === 0 && recordings.size === 0
-  if (!first && document.body.classList.contains('first')) byId('connect').open = false
-  document.body.classList.toggle('first', first)
+  const isFirst = calls.size === 0 && recordings.size === 0
+  if (!isFirst && document.body.classList.contains('first')) byId('connect').open = false
+  document.body.classList.toggle('first', isFirst)
 }
 
+/** Listens in, or no longer. */
 function hear (listen, call) {
+  if (listen.id === ear.id) return deafen()
   recordings.stop()
-  ear.open({ listen, call }, listen)
-  heard = false
-  send({ listen: listen.id })
+  ear.open(listen)
   calls.markHeard(listen.id)
-  byId('ear').hidden = false
-  setText(byId('ear').querySelector('.who'), call.from ?? 'unknown')
-  say(`Listening to ${call.from ?? 'unknown'}`)
+  const bar = byId('ear')
+  bar.hidden = false
+  setText(bar.querySelector('.who'), party(call.from))
+  // jambonz sends no more than this of what an agent says.
+  setText(bar.querySelector('.what'), listen.mixType === 'mono' ? ', the caller alone' : '')
+  say(`Listening to ${party(call.from)}`)
   animate()
 }
 
 function deafen () {
-  if (ear.call === undefined) return
+  if (ear.id === undefined) return
   ear.close()
-  heard = false
-  send({ listen: null })
   calls.markHeard(undefined)
   byId('ear').hidden = true
 }
 
-byId('ear').querySelector('button').addEventListener('click', deafen)
-byId('ear').querySelector('input').addEventListener('input', ({ target }) => { ear.setVolume(Number(target.value)) })
-addEventListener('keydown', ({ key }) => { if (key === 'Escape') deafen() })
-
 /** Draws, frame after frame, for as long as anything moves. */
 function animate () {
-  if (animated) return
-  animated = true
+  if (isAnimated) return
+  isAnimated = true
   requestAnimationFrame((now) => {
-    animated = false
+    isAnimated = false
+    if (now - drawnAt < FRAME) return animate()
+    drawnAt = now
     const moving = [calls.draw(now), recordings.animate(), drawEar()]
     if (moving.includes(true)) animate()
   })
 }
 
 function drawEar () {
-  if (ear.call === undefined) return false
+  if (ear.id === undefined) return false
+  const { delay } = ear
   ear.draw(byId('ear').querySelector('canvas'))
-  setText(byId('ear').querySelector('.delay'), heard ? `${Math.round(ear.delay * 1000 / 20) * 20} ms behind` : 'waiting')
+  setText(byId('ear').querySelector('.delay'), isPrivate ? 'private now' : delay === undefined ? 'waiting' : `${Math.round(delay / 20) * 20} ms behind`)
   return true
 }
 
-function connectAddresses (url = location.origin) {
-  const origin = url.replace(/\/$/, '')
-  const list = byId('connect').querySelector('dl')
-  list.replaceChildren(...Object.entries(LINES).flatMap(([path, name]) => {
-    const address = `${origin}/${path}`
-    const term = Object.assign(document.createElement('dt'), { textContent: name })
-    const code = Object.assign(document.createElement('code'), { textContent: address })
-    const copy = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Copy', ariaLabel: `Copy ${address}` })
-    copy.onclick = async () => {
-      await navigator.clipboard?.writeText(address)
-      copy.textContent = 'Copied'
-      setTimeout(() => { copy.textContent = 'Copy' }, 1_500)
-    }
-    const value = document.createElement('dd')
-    value.append(code, copy)
-    return [term, value]
-  }))
-  byId('connect').querySelector('.reach').hidden = !/\/\/(?:127\.|localhost|\[::1\])/.test(origin)
-}
-
 function say (text) {
-  byId('spoken').textContent = text
+  setText(byId('spoken'), text)
 }

@@ -1,3 +1,4 @@
+import { openSocket } from './socket.js'
 import { palette, prepare } from './wave.js'
 
 /** s of audio in hand before it is played: what a line may be uneven by */
@@ -6,30 +7,37 @@ const LEAD = 0.06
 const MAX_AHEAD = 0.2
 /** frames after which a delay that has grown is shortened by one */
 const SECOND = 50
+/** ms without audio after which there is nothing to hear */
+const SILENT = 500
 
 /**
- * Plays the audio of one call as it comes. Scheduled buffers, and not a worklet: that is for https pages only, and a
+ * Plays the audio of one listen as it comes. Scheduled buffers, and not a worklet: that is for https pages only, and a
  * desk may well be opened by its address in the local network.
  */
 export class Ear {
-  /** s that the last frame has waited when it is heard */
-  delay = 0
-  /** the call it plays: whatever the page knows of it */
-  call
+  /** id of the listen it plays */
+  id
+  #close
   #context
   #gain
   #analysers = []
-  #next = 0
+  #volume = 1
+  #sampleRate
+  #channels
+  #next
+  #heardAt
+  #delay
   #frames = 0
   #least = Infinity
-  #volume = 1
-  #format
 
   /** Within a click: browsers let nothing sound without one. */
-  open (call, { sampleRate, channels }) {
+  open ({ id, sampleRate, channels }) {
     this.close()
-    this.call = call
-    this.#format = { sampleRate, channels }
+    this.id = id
+    this.#sampleRate = sampleRate
+    this.#channels = channels
+    this.#next = 0
+    this.#heardAt = -Infinity
     this.#context = contextAt(sampleRate)
     this.#gain = new GainNode(this.#context, { gain: this.#volume })
     this.#gain.connect(this.#context.destination)
@@ -40,15 +48,15 @@ export class Ear {
       splitter.connect(analyser, channel)
       return analyser
     })
-    this.#next = 0
+    this.#close = openSocket(`live/${encodeURIComponent(id)}`, { message: (frame) => this.#play(frame) })
   }
 
   close () {
-    this.#context?.close()
-    this.#context = undefined
+    if (this.id === undefined) return
+    this.id = undefined
+    this.#close()
+    this.#context.close()
     this.#analysers = []
-    this.call = undefined
-    this.delay = 0
   }
 
   setVolume (volume) {
@@ -56,26 +64,32 @@ export class Ear {
     if (this.#gain) this.#gain.gain.value = volume
   }
 
+  /** ms that what is heard now is behind; undefined: nothing is. */
+  get delay () {
+    return performance.now() - this.#heardAt < SILENT ? this.#delay * 1000 : undefined
+  }
+
   /** L16, interleaved */
-  play (frame) {
+  #play (frame) {
     const context = this.#context
-    if (context === undefined || frame.byteLength === 0) return
-    const { sampleRate, channels } = this.#format
     const samples = new Int16Array(frame)
-    const length = samples.length / channels
+    const length = samples.length / this.#channels
+    const duration = length / this.#sampleRate
     const now = context.currentTime
+    if (length === 0) return
     if (this.#next < now) this.#next = now + LEAD
-    if (this.#next + length / sampleRate - now > MAX_AHEAD || this.#isLate(this.#next - now, length / sampleRate)) return
-    const buffer = new AudioBuffer({ length, numberOfChannels: channels, sampleRate })
-    for (let channel = 0; channel < channels; channel++) {
+    if (this.#next + duration - now > MAX_AHEAD || this.#isLate(this.#next - now, duration)) return
+    const buffer = new AudioBuffer({ length, numberOfChannels: this.#channels, sampleRate: this.#sampleRate })
+    for (let channel = 0; channel < this.#channels; channel++) {
       const plane = buffer.getChannelData(channel)
-      for (let at = 0; at < length; at++) plane[at] = samples[at * channels + channel] / 32_768
+      for (let at = 0; at < length; at++) plane[at] = samples[at * this.#channels + channel] / 32_768
     }
     const source = new AudioBufferSourceNode(context, { buffer })
     source.connect(this.#gain)
     source.start(this.#next)
-    this.#next += length / sampleRate
-    this.delay = this.#next - now + (context.outputLatency || context.baseLatency || 0)
+    this.#next += duration
+    this.#delay = this.#next - now + (context.outputLatency || context.baseLatency || 0)
+    this.#heardAt = performance.now()
   }
 
   // A line that was slow for a moment leaves a delay behind that nobody needs.

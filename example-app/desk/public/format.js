@@ -1,12 +1,12 @@
-const clockFormat = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' })
 const dayFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
 
-/** 14:03:21 */
+/** 14:03 */
 export function clock (iso) {
   return clockFormat.format(new Date(iso))
 }
 
-/** 14:03:21, or with the day before it when that is not today */
+/** 14:03, or with the day before it when that is not today */
 export function moment (iso) {
   const date = new Date(iso)
   const today = date.toDateString() === new Date().toDateString()
@@ -24,6 +24,11 @@ export function minutes (ms) {
 /** 7.1 s, or 1:07 from a minute on */
 export function length (ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : minutes(ms)
+}
+
+/** sip:bob@example.org;transport=tcp is bob@example.org */
+export function party (address = 'unknown') {
+  return String(address).replace(/^<?(?:sips?|tel):/i, '').replace(/[;?>].*$/, '')
 }
 
 /** 8 kHz stereo */
@@ -51,8 +56,6 @@ const ENDS = {
 export function ending ({ endReason, digits }) {
   return endReason === 'finishOnKey' && digits ? `Ended by ${digits}` : ENDS[endReason] ?? 'Ended'
 }
-
-export const FAILURES = ['error', 'lost', 'notConnected']
 
 /** Sets text only where it changes, so that screen readers and selections are left alone. */
 export function setText (element, text) {

@@ -1,10 +1,13 @@
 /** css px of one column and of the space behind it */
 const COLUMN = 2
 const PITCH = 3
-/** columns a second, as the server sends them */
+/** columns a second, as the server sends them, and how many are kept */
 const RATE = 20
+const KEPT = 800
 const METER = 5
 const METER_GAP = 8
+/** px of the lane that says when the agent speaks */
+const AGENT_LANE = 14
 /** dB that the meter shows */
 const RANGE = 54
 /** ms in which the meter falls by all of its range */
@@ -32,25 +35,25 @@ export function palette () {
   if (colours) return colours
   const style = getComputedStyle(document.documentElement)
   const of = (name) => style.getPropertyValue(`--${name}`).trim()
-  colours = { channels: [of('caller'), of('callee')], quiet: of('quiet'), line: of('line'), muted: of('muted'), warn: of('warn'), bad: of('bad') }
+  colours = { channels: [of('caller'), of('callee')], ink: of('ink'), line: of('line'), muted: of('muted'), warn: of('warn'), bad: of('bad') }
   return colours
 }
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { colours = undefined })
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
-/** The last seconds of a live stream, a lane for each channel, and how loud it is now. */
+/** The last seconds of a live stream, a lane for each channel and one for the agent that speaks to the caller, and how loud it is now. */
 export class LiveWave {
   #canvas
-  #channels
+  #hasAgent
   #columns = []
   #levels
   #gapMs
   #at = 0
   #drawnAt = 0
 
-  constructor (canvas, channels) {
+  constructor (canvas, { channels, bidirectional }) {
     this.#canvas = canvas
-    this.#channels = channels
+    this.#hasAgent = bidirectional?.mode === 'streaming'
     this.#levels = Array.from({ length: channels }, () => ({ now: 0, peak: 0, peakAt: 0 }))
   }
 
@@ -58,15 +61,16 @@ export class LiveWave {
     return this.#columns.length === 0
   }
 
-  /** `[paused, ms missing so far, low, high, …]` */
-  push ([paused, gapMs, ...peaks], at) {
-    const gap = this.#gapMs !== undefined && gapMs > this.#gapMs
+  /** `recording`: its state; `peaks`: the lowest and highest sample of each channel, as bytes. */
+  push ({ recording, isSpokenTo, gapMs, peaks }, at) {
+    const isGap = this.#gapMs !== undefined && gapMs > this.#gapMs
     this.#gapMs = gapMs
-    this.#columns.unshift({ paused, gap, peaks })
-    if (this.#columns.length > 1_000) this.#columns.length = 1_000
+    this.#columns.unshift({ isPaused: recording === 'paused', isSpokenTo, isGap, peaks })
+    if (this.#columns.length > KEPT) this.#columns.length = KEPT
     this.#at = at
     for (const [channel, level] of this.#levels.entries()) {
-      const loudest = Math.max(-peaks[channel * 2], peaks[channel * 2 + 1]) / 128
+      const [low, high] = peaks[channel]
+      const loudest = Math.max(-low, high) / 128
       const share = loudest === 0 ? 0 : Math.max(0, 1 + 20 * Math.log10(loudest) / RANGE)
       level.now = Math.max(level.now, share)
       if (share >= level.peak || at - level.peakAt > FALL) Object.assign(level, { peak: share, peakAt: at })
@@ -74,32 +78,48 @@ export class LiveWave {
   }
 
   draw (now) {
-    const { context, width, height } = prepare(this.#canvas)
+    const { context, width, height: whole } = prepare(this.#canvas)
     const { channels, line, muted, warn } = palette()
+    const height = this.#hasAgent ? whole - AGENT_LANE : whole
     const right = width - METER - METER_GAP
     const shift = still.matches ? 0 : Math.min(1, (now - this.#at) * RATE / 1000) * PITCH
-    const lane = height / this.#channels
-    for (let channel = 0; channel < this.#channels; channel++) {
+    const lane = height / this.#levels.length
+    context.save()
+    context.beginPath()
+    context.rect(0, 0, right, whole)
+    context.clip()
+    for (const channel of this.#levels.keys()) {
       const middle = lane * (channel + 0.5)
       const half = lane / 2 - 2
       context.fillStyle = line
       context.fillRect(0, middle - 0.5, right, 1)
-      context.save()
-      context.beginPath()
-      context.rect(0, 0, right, height)
-      context.clip()
-      for (const [index, { paused, gap, peaks }] of this.#columns.entries()) {
+      for (const [index, { isPaused, isGap, peaks }] of this.#columns.entries()) {
         const x = right - shift - index * PITCH
         if (x < -PITCH) break
-        context.fillStyle = gap ? warn : paused ? muted : channels[channel]
-        if (paused) dim(context, x, middle, half)
-        else if (gap) context.fillRect(x, middle - half, COLUMN, half * 2)
-        else bar(context, x, middle, half, peaks[channel * 2], peaks[channel * 2 + 1])
+        context.fillStyle = isGap ? warn : isPaused ? muted : channels[channel]
+        if (isPaused) dim(context, x, middle, half)
+        else if (isGap) context.fillRect(x, middle - half, COLUMN, half * 2)
+        else bar(context, x, middle, half, ...peaks[channel])
       }
-      context.restore()
-      this.#meter(context, width - METER, lane * channel + 2, lane - 4, channel, now)
     }
+    if (this.#hasAgent) this.#agent(context, right, shift, height + AGENT_LANE / 2)
+    context.restore()
+    for (const channel of this.#levels.keys()) this.#meter(context, width - METER, lane * channel + 2, lane - 4, channel, now)
     this.#drawnAt = now
+  }
+
+  #agent (context, right, shift, middle) {
+    const { channels, line } = palette()
+    context.fillStyle = line
+    context.fillRect(0, middle - 0.5, right, 1)
+    context.fillStyle = channels[1]
+    const count = Math.min(this.#columns.length, Math.ceil(right / PITCH) + 1)
+    for (let from = 0, to = 0; to <= count; to++) {
+      if (to < count && this.#columns[to].isSpokenTo) continue
+      // in one piece: between several the screen's grid would show
+      if (to > from) context.fillRect(right - shift - to * PITCH, middle - 2.5, (to - from) * PITCH, 5)
+      from = to + 1
+    }
   }
 
   #meter (context, x, y, height, channel, now) {
@@ -132,13 +152,14 @@ function bar (context, x, middle, half, low, high) {
 /** A whole recording: `played` from 0 to 1, `marks` as shares of it: { at, length, kind: 'pause' | 'gap' }. */
 export function drawRecording (canvas, { peaks, channels }, played, marks) {
   const { context, width, height } = prepare(canvas)
-  const { channels: inks, quiet, muted, warn } = palette()
+  const { channels: inks, ink, muted, warn } = palette()
   const lane = height / channels
   const count = Math.floor(width / PITCH)
   const columns = peaks.length / channels / 2
   for (let index = 0; index < count; index++) {
     const from = Math.floor(index * columns / count)
     const to = Math.max(from + 1, Math.floor((index + 1) * columns / count))
+    context.globalAlpha = (index + 0.5) / count <= played ? 1 : 0.42
     for (let channel = 0; channel < channels; channel++) {
       let low = 0
       let high = 0
@@ -146,19 +167,21 @@ export function drawRecording (canvas, { peaks, channels }, played, marks) {
         low = Math.min(low, peaks[(column * channels + channel) * 2])
         high = Math.max(high, peaks[(column * channels + channel) * 2 + 1])
       }
-      context.fillStyle = (index + 0.5) / count <= played ? inks[channel] : quiet
+      context.fillStyle = inks[channel]
       bar(context, index * PITCH, lane * (channel + 0.5), lane / 2 - 1, low, high)
     }
   }
   for (const { at, length, kind } of marks) {
     const x = Math.min(at * width, width - 2)
     const w = Math.max(2, length * width)
-    context.fillStyle = context.strokeStyle = kind === 'gap' ? warn : muted
-    context.globalAlpha = 0.14
+    context.fillStyle = kind === 'gap' ? warn : muted
+    context.globalAlpha = 0.16
     context.fillRect(x, 0, w, height)
     context.globalAlpha = 0.8
     context.fillRect(x, 0, 1, height)
     context.fillRect(x + w - 1, 0, 1, height)
-    context.globalAlpha = 1
   }
+  context.globalAlpha = 1
+  context.fillStyle = ink
+  if (played > 0) context.fillRect(Math.min(width - 1, played * width), 0, 1, height)
 }

@@ -1,0 +1,151 @@
+import { channelNames, format, length, party, setText } from './format.js'
+import { stepsOf } from './steps.js'
+import { LiveWave } from './wave.js'
+
+/** ms in which the meters of an ended stream fall to nothing */
+const AFTERMATH = 1_600
+const template = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true)
+
+/** One call of the list, and each of its listens. */
+export class CallRow {
+  element = template('call')
+  call
+  isVisible = true
+  since = this.element.querySelector('.since')
+  #on
+  #listens = new Map()
+  /** state of the recording of what streams here, as the levels say */
+  #recording
+  #heard
+  #playable = new Set()
+
+  constructor (on) {
+    this.#on = on
+  }
+
+  /** `legs`: the calls it dialled. `instance`: whose page this is. */
+  show (call, legs, instance) {
+    this.call = call
+    const find = (selector) => this.element.querySelector(selector)
+    this.element.classList.toggle('over', call.isOver)
+    showParty(find('.from'), call.from)
+    showParty(find('.to'), call.to)
+    setText(find('.facts'), factsOf(call, legs).join(' · '))
+    for (const listen of call.listens) {
+      if (listen.connected) this.#showListen(listen, instance)
+    }
+    this.#showSteps(stepsOf(call, legs, this.#recording))
+    showKeys(find('.keys'), String(call.data.keys ?? ''))
+  }
+
+  levels (streams, at) {
+    for (const [id, { wave }] of this.#listens) {
+      const levels = streams[id]
+      if (levels === undefined) continue
+      wave.push(levels, at)
+      if (!wave.isLive || this.#recording === levels.recording) continue
+      this.#recording = levels.recording
+      this.#showSteps(stepsOf(this.call, [], this.#recording))
+    }
+  }
+
+  markHeard (id) {
+    this.#heard = id
+    this.#showButtons()
+  }
+
+  markPlayable (ids) {
+    this.#playable = ids
+    this.#showButtons()
+  }
+
+  isMoving (now) {
+    return [...this.#listens.values()].some(({ wave }) => isMoving(wave, now))
+  }
+
+  draw (now) {
+    for (const { wave } of this.#listens.values()) {
+      if (isMoving(wave, now)) wave.draw(now)
+    }
+  }
+
+  #showListen (listen, instance) {
+    const shown = this.#listens.get(listen.id) ?? this.#addListen(listen)
+    const { element, wave } = shown
+    const isLive = listen.state === 'streaming'
+    const isHere = listen.instance === instance
+    if (wave.isLive && !isLive) wave.endedAt = performance.now()
+    Object.assign(wave, { isLive })
+    Object.assign(shown, { listen, isHere })
+    element.classList.toggle('live', isLive)
+    element.classList.toggle('here', isHere && (isLive || !wave.isEmpty))
+    element.hidden = !isLive && this.call.listens.some(({ state }) => state === 'streaming')
+    setText(element.querySelector('.elsewhere'), isLive && !isHere ? `Its audio is at ${listen.instance}` : '')
+    this.#showButton(shown)
+  }
+
+  #addListen (listen) {
+    const element = template('listen')
+    const canvas = element.querySelector('canvas')
+    const names = [...channelNames(listen), ...listen.bidirectional?.mode === 'streaming' ? ['agent'] : []]
+    element.querySelector('.lanes').append(...names.map((name) => Object.assign(document.createElement('span'), { className: name, textContent: name })))
+    this.element.querySelector('.audio').append(element)
+    const shown = { element, wave: new LiveWave(canvas, listen) }
+    this.#listens.set(listen.id, shown)
+    return shown
+  }
+
+  #showButtons () {
+    for (const shown of this.#listens.values()) this.#showButton(shown)
+  }
+
+  /** Listen in to what is live here; play what has been recorded. */
+  #showButton ({ element, listen, isHere, wave }) {
+    const button = element.querySelector('button')
+    const isHeard = listen.id === this.#heard
+    const who = party(this.call.from)
+    const isPlayable = this.#playable.has(listen.id)
+    // Disabled rather than gone until it can be played: whoever stands on it with the keyboard stays there.
+    button.disabled = !wave.isLive && !isPlayable
+    button.hidden = !isPlayable && (!isHere || listen.recordingError !== undefined)
+    setText(button, !wave.isLive ? 'Play recording' : isHeard ? 'Stop listening' : 'Listen in')
+    button.classList.toggle('primary', wave.isLive && isHeard)
+    button.setAttribute('aria-label', !wave.isLive ? `Play the recording of ${who}` : `${isHeard ? 'Stop listening' : 'Listen in'} to the call from ${who}`)
+    button.onclick = () => wave.isLive ? this.#on.hear(listen, this.call) : this.#on.play(listen)
+  }
+
+  #showSteps (steps) {
+    const list = this.element.querySelector('.steps')
+    while (list.children.length > steps.length) list.lastElementChild.remove()
+    for (const [index, { text, state, why = '' }] of steps.entries()) {
+      const element = list.children[index] ?? list.appendChild(document.createElement('li'))
+      setText(element, text)
+      element.className = state
+      element.title = why
+      if (state.startsWith('now')) element.setAttribute('aria-current', 'step')
+      else element.removeAttribute('aria-current')
+    }
+  }
+}
+
+function isMoving ({ isLive, endedAt = -Infinity }, now) {
+  return isLive || now - endedAt < AFTERMATH
+}
+
+function showParty (element, address) {
+  setText(element, party(address))
+  element.title = address ?? ''
+}
+
+function factsOf ({ listens }, legs) {
+  const listen = listens.at(-1)
+  const facts = []
+  if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
+  for (const { to, callStatus } of legs) facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${callStatus}`)
+  if (listen?.audio.gapMs > 0) facts.push(`${length(listen.audio.gapMs)} missing`)
+  return facts
+}
+
+function showKeys (list, keys) {
+  for (const key of [...keys].slice(list.children.length)) list.append(Object.assign(document.createElement('kbd'), { textContent: key }))
+}

@@ -1,0 +1,63 @@
+/** ms between two tries to connect, at first and at most */
+const FIRST_WAIT = 250
+const LONGEST_WAIT = 4_000
+
+/**
+ * A websocket of the server that comes back by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`: ms
+ * without a message after which it is taken for dead. Returns the function that closes it for good.
+ */
+export function openSocket (path, on, silence = Infinity) {
+  let socket
+  let wait = FIRST_WAIT
+  let timer
+  let closed = false
+
+  async function connect () {
+    try {
+      const response = await fetch('ticket')
+      if (!response.ok) throw new Error(`status ${response.status}`)
+      const { ticket } = await response.json()
+      const url = new URL(`${path}?ticket=${encodeURIComponent(ticket)}`, location.href)
+      url.protocol = url.protocol.replace('http', 'ws')
+      if (!closed) attach(new WebSocket(url))
+    } catch {
+      retry()
+    }
+  }
+
+  function attach (opened) {
+    socket = opened
+    socket.binaryType = 'arraybuffer'
+    socket.onopen = () => {
+      wait = FIRST_WAIT
+      on.open?.()
+    }
+    socket.onmessage = ({ data }) => {
+      if (closed) return
+      watch()
+      on.message(data)
+    }
+    socket.onclose = retry
+    watch()
+  }
+
+  function watch () {
+    clearTimeout(timer)
+    if (silence < Infinity) timer = setTimeout(() => socket.close(), silence)
+  }
+
+  function retry () {
+    clearTimeout(timer)
+    if (closed) return
+    on.lost?.()
+    timer = setTimeout(connect, wait * (0.75 + Math.random() / 2))
+    wait = Math.min(wait * 2, LONGEST_WAIT)
+  }
+
+  connect()
+  return () => {
+    closed = true
+    clearTimeout(timer)
+    socket?.close()
+  }
+}

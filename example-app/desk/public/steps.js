@@ -1,0 +1,34 @@
+import { clock, ending, length } from './format.js'
+
+const FAILURES = ['error', 'lost', 'notConnected']
+
+/** Webhook, audio, hook, recording: what has been, what is now, what comes. `legs`: dialled calls; `recording`: its state while audio comes. */
+export function stepsOf ({ createdAt, isOver, callStatus, listens }, legs, recording) {
+  const listen = listens.at(-1)
+  const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
+  const step = (text, state, why) => steps.push({ text, state, why })
+  if (listen?.state === 'streaming') {
+    step(...listeningOf(recording))
+    if (recording !== 'failed') step('Recording', 'next')
+  } else if (listen?.connected) {
+    if (!listen.recording) step(`Listened ${length(listen.audio.durationMs)}`, 'done')
+    step(ending(listen), FAILURES.includes(listen.endReason) ? 'failed' : 'done')
+    if (listen.recording) step(`Recorded ${length(listen.recording.durationMs)}`, 'done')
+    else if (listen.recordingError) step('Recording failed', 'failed', listen.recordingError)
+  } else if (isOver) {
+    step(legs.at(-1)?.callStatus ?? callStatus ?? 'over', 'done')
+    step('nothing was heard', listen?.endReason ? 'failed' : 'done')
+  } else {
+    step(legs.length > 0 ? 'Ringing' : listen ? 'Greeting' : 'Answering', 'now')
+    step('Listening', 'next')
+    step('Recording', 'next')
+  }
+  return steps
+}
+
+function listeningOf (recording) {
+  // What the application keeps off the record nobody hears either.
+  if (recording === 'paused') return ['Listening, not recorded', 'now private']
+  if (recording === 'failed') return ['Listening, recording failed', 'now failed']
+  return ['Listening', 'now']
+}
