@@ -10,7 +10,7 @@ import voicemail from './voicemail.js'
 
 /** The application, ready to listen. */
 export async function buildApp (environment: Environment, options: FastifyServerOptions = {}): Promise<FastifyInstance> {
-  const { AUDIO_PASSWORD: password, REDIS_URL } = environment
+  const { AUDIO_USERNAME: username, AUDIO_PASSWORD: password, REDIS_URL } = environment
   const app = Fastify(options)
   const redis = REDIS_URL === undefined ? undefined : new Redis(REDIS_URL)
   redis?.on('error', (err) => app.log.warn({ err }, 'redis'))
@@ -18,7 +18,7 @@ export async function buildApp (environment: Environment, options: FastifyServer
 
   await app.register(jambonzListen, {
     webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET,
-    auth: password ? { username: 'jambonz', password } : undefined,
+    auth: password ? { username, password } : undefined,
     secret: environment.SECRET,
     publicUrl: environment.PUBLIC_URL,
     store: redis && redisStore(redis),

@@ -10,6 +10,7 @@ export const EnvironmentSchema = Type.Object({
   RECORDINGS_DIR: Type.String({ default: 'recordings', minLength: 1, description: 'folder of the recordings' }),
   DESK_PASSWORD: text('password of the desk page, whatever the user name; needed where HOST is not this machine alone'),
   JAMBONZ_WEBHOOK_SECRET: text('webhook secret of the jambonz account: requests it did not sign are refused'),
+  AUDIO_USERNAME: Type.String({ default: 'jambonz', minLength: 1, description: 'user that jambonz shows at the audio socket, where there is a password' }),
   AUDIO_PASSWORD: text('password that jambonz shows at the audio socket'),
   SECRET: text('signs the audio paths, 16 characters or more; the same on all instances', 16),
   REDIS_URL: text('keeps the calls in this Redis, for several instances with one SECRET; else in memory'),
