@@ -36,7 +36,7 @@ export default async function simulate (app: FastifyInstance, environment: Envir
     if (running >= MAX_CALLS) return await reply.code(429).send({ message: `${MAX_CALLS} simulated calls are running: wait for one to end` })
     running++
     const call = simulateCall({
-      app,
+      app: app.server,
       hook: `/${line}`,
       statusHook: '/status',
       from: `+1555${String(100 + callers++ % 90).padStart(4, '0')}`,

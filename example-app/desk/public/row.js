@@ -117,14 +117,14 @@ export class CallRow {
   #showSteps (steps) {
     const list = this.element.querySelector('.steps')
     while (list.children.length > steps.length) list.lastElementChild.remove()
-    for (const [index, { text, state, why = '' }] of steps.entries()) {
+    for (const [index, { text, state }] of steps.entries()) {
       const element = list.children[index] ?? list.appendChild(document.createElement('li'))
       setText(element, text)
       element.className = state
-      element.title = why
       if (state.startsWith('now')) element.setAttribute('aria-current', 'step')
       else element.removeAttribute('aria-current')
     }
+    setText(this.element.querySelector('.why'), steps.at(-1).why ?? '')
   }
 }
 
