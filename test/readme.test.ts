@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { transform } from 'esbuild'
 import t from 'tap'
 import { simulateCall } from '../lib/simulator/index.js'
 import { until } from './helpers/until.js'
@@ -21,9 +22,9 @@ t.test('the README\'s first code block takes a call', async (t) => {
   const folder = join('.tap', `readme-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  await writeFile(join(folder, 'usage.ts'), code!.replace('port: 3000', 'port: 0'))
+  await writeFile(join(folder, 'usage.js'), (await transform(code!.replace('port: 3000', 'port: 0'), { loader: 'ts' })).code)
   const webhookSecret = 'secret of the portal'
-  const server = spawn(process.execPath, ['--import', 'tsx', 'usage.ts'], { cwd: folder, env: { ...process.env, JAMBONZ_WEBHOOK_SECRET: webhookSecret } })
+  const server = spawn(process.execPath, ['usage.js'], { cwd: folder, env: { ...process.env, JAMBONZ_WEBHOOK_SECRET: webhookSecret } })
   t.teardown(() => server.kill('SIGKILL'))
   let complaints = ''
   server.stderr.on('data', (data) => { complaints += data })

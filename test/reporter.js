@@ -31,6 +31,6 @@ export default class Reporter extends Transform {
     else if (/^\s+not ok/.test(line)) this.#failing = true
     else if (/^\s*(?:ok|not ok)\b|^\s*# Subtest/.test(line)) this.#failing = false
     const fileLine = /^(?:ok|not ok|Bail out!|# (?!Subtest))/.test(line) && !totals
-    if (fileLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) this.push(`${line.replace(/ \{$/, '')}\n`)
+    if (fileLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) this.push(`${line.replace(/^(\s*(?:not )?ok .*) \{$/, '$1')}\n`)
   }
 }

@@ -1,10 +1,11 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { Bench } from './harness/Bench.js'
 import { measureCalls } from './harness/measureCalls.js'
 import { RECORD } from './sections/variants.js'
 
 t.test('the benchmark measures a server, and every byte of its recordings is what was sent', async (t) => {
-  const bench = new Bench((entry) => ['--import', 'tsx', new URL(entry, import.meta.url).pathname])
+  const bench = new Bench((entry) => [join(import.meta.dirname, entry.replace(/ts$/, 'js'))])
   t.teardown(() => bench.stop())
   const load = await bench.load()
   const measured = await measureCalls(bench, load, RECORD, { calls: 5, arrivals: 'even', warmUp: 100, measure: 400, rehearsal: 100 })

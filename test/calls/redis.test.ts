@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Call, CallStore } from '../../lib/index.js'
 import { redisStore, type RedisClient, type RedisStoreOptions } from '../../lib/calls/redis.js'
-import { compile } from '../helpers/compile.js'
 import { keepingLogger } from '../helpers/log.js'
 import { freePort, noRedis, RedisServer, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
+const STORE_CHILD = join(import.meta.dirname, '../helpers/storeChild.js')
 const TIMEOUT = 200
 /** ms, as long as a busy machine may need for what takes none */
 const SOON = 1_500
@@ -189,8 +190,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
     const listens = Array.from({ length: 20 }, (_, i) => [`c${i % 5}`, `l${i}`] as const)
-    const script = await compile(t, 'test/helpers/storeChild.ts')
-    const child = spawn(process.execPath, [script, server.url, 'jambonz:', 'dead', '100', ...listens.flat()], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', ...listens.flat()], { stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => child.kill('SIGKILL'))
     await once(child.stdout, 'data')
     await a.store.claim('c0', 'own')
@@ -210,8 +210,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   t.test('an instance that dies while Redis is away, and takes its memory with it, is found out as well', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-    const script = await compile(t, 'test/helpers/storeChild.ts')
-    const child = spawn(process.execPath, [script, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'], { stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => child.kill('SIGKILL'))
     await once(child.stdout, 'data')
     t.match(await a.store.update('c1', {}), { call: { listens: [{ instance: 'dead', state: 'streaming' }] } })

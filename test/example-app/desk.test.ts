@@ -37,7 +37,7 @@ t.test('the README describes every setting', async (t) => {
 })
 
 t.test('the process says why it does not start, and otherwise drains and ends when told to', async (t) => {
-  const start = (env: NodeJS.ProcessEnv) => spawn(process.execPath, ['--import', 'tsx', 'example-app/server.ts'], { env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env } })
+  const start = (env: NodeJS.ProcessEnv) => spawn(process.execPath, ['dist/example-app/server.js'], { env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env } })
   const refused = start({ HOST: '0.0.0.0' })
   const server = start({})
   t.teardown(() => server.kill('SIGKILL'))

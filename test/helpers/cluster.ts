@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 import type { Report } from './clusterInstance.js'
-import { compile } from './compile.js'
 
 export interface Seen { instance: number, report: Exclude<Report, { what: 'listening' }> }
 
@@ -88,7 +88,7 @@ export class Cluster {
 
 /** Gone with the test. */
 export async function startCluster (t: Test, size: number, ...args: string[]): Promise<{ cluster: Cluster, url: string }> {
-  const cluster = new Cluster(await compile(t, 'test/helpers/clusterInstance.ts'), args)
+  const cluster = new Cluster(join(import.meta.dirname, 'clusterInstance.js'), args)
   t.teardown(() => cluster.close())
   const url = await cluster.balancer.listen()
   await Promise.all(Array.from({ length: size }, () => cluster.add()))

@@ -3,8 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { GetObjectCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
-import root, { type Test } from 'tap'
-import { compile } from './compile.js'
+import type { Test } from 'tap'
 import { temporaryDirectory } from './recordings.js'
 
 export const BUCKET = 'calls'
@@ -19,11 +18,10 @@ export interface S3 {
   unfinished (): Promise<string[]>
 }
 
-let script: Promise<string> | undefined
+const SERVER = join(import.meta.dirname, 's3Server.js')
 
 /** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
 export async function s3 (t: Test): Promise<S3> {
-  script ??= compile(root, 'test/helpers/s3Server.ts')
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()
   const client = new S3Client({
@@ -33,7 +31,6 @@ export async function s3 (t: Test): Promise<S3> {
     credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
     requestChecksumCalculation: 'WHEN_REQUIRED'
   })
-  const path = await script
   let child: ChildProcess | undefined
   const kill = async (): Promise<void> => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -48,7 +45,7 @@ export async function s3 (t: Test): Promise<S3> {
     client,
     kill,
     async start (partDelay = 0) {
-      child = spawn(process.execPath, [path, directory, String(port), String(partDelay)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { NODE_NO_WARNINGS: '1' } })
+      child = spawn(process.execPath, [SERVER, directory, String(port), String(partDelay)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { NODE_NO_WARNINGS: '1' } })
       await once(child, 'message')
     },
     async get (key) {

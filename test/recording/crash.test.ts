@@ -6,9 +6,9 @@ import t from 'tap'
 import type { Listen } from '../../lib/calls/schema.js'
 import { createRecordings, type FinishedRecording } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
-import { compile } from '../helpers/compile.js'
 import { memoryLogger, pcm, temporaryDirectory, until } from '../helpers/recordings.js'
 
+const CHILD = join(import.meta.dirname, '../helpers/recordingChild.js')
 const KILLS = 50
 const AT_ONCE = 5
 const CALLS = 20
@@ -51,9 +51,9 @@ async function filesBelow (directory: string): Promise<string[]> {
 }
 
 /** Kills a recording process once, repairs what it left, and says what was wrong with that. */
-async function killOnce (script: string, directory: string): Promise<{ problems: string[], repaired: number, saved: number }> {
+async function killOnce (directory: string): Promise<{ problems: string[], repaired: number, saved: number }> {
   const notesFile = `${directory}.notes`
-  const child = spawn(process.execPath, [script, directory, notesFile, String(FLUSH_INTERVAL), String(CALLS)], { stdio: ['ignore', 'inherit', 'inherit'], env: {} })
+  const child = spawn(process.execPath, [CHILD, directory, notesFile, String(FLUSH_INTERVAL), String(CALLS)], { stdio: ['ignore', 'inherit', 'inherit'], env: {} })
   await until(() => readFile(notesFile).catch(() => undefined), 'the child to begin')
   await new Promise((resolve) => { setTimeout(resolve, 30 + Math.random() * 700) })
   child.kill('SIGKILL')
@@ -89,7 +89,6 @@ async function killOnce (script: string, directory: string): Promise<{ problems:
 }
 
 t.test(`${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing older than flushInterval`, { timeout: 55_000 }, async (t) => {
-  const script = await compile(t, 'test/helpers/recordingChild.ts')
   const directory = await temporaryDirectory(t)
   const problems: string[] = []
   let repaired = 0
@@ -97,7 +96,7 @@ t.test(`${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing ol
   let next = 0
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     while (next < KILLS) {
-      const result = await killOnce(script, join(directory, String(next++)))
+      const result = await killOnce(join(directory, String(next++)))
       problems.push(...result.problems)
       repaired += result.repaired
       saved += result.saved

@@ -7,7 +7,6 @@ import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
 import type { RecordingError } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
-import { compile } from '../helpers/compile.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KIB = 1024
@@ -54,7 +53,7 @@ t.test('a disk that is full fails that recording at once, saves what it has, and
 })
 
 t.test('a file that may not grow fails its recording, keeps what was written, and the process lives', async (t) => {
-  const script = await compile(t, 'test/helpers/limitedChild.ts')
+  const script = join(import.meta.dirname, '../helpers/limitedChild.js')
   const directory = await temporaryDirectory(t)
   // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS does not
   const child = spawnSync('bash', ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory], { encoding: 'utf8' })

@@ -95,7 +95,7 @@ t.test('the command runs a call through an Express application and the audio soc
 t.test('the installed command does the same, as a process of its own', async t => {
   const { url, hooks } = await sdkApplication(t)
   const result = await new Promise<{ code: unknown, out: string }>(resolve => {
-    const child = execFile(process.execPath, [...process.execArgv, 'lib/simulator/cli.ts', url, '--speed', 'max', '--json'], (_error, out) => resolve({ code: child.exitCode, out }))
+    const child = execFile(process.execPath, ['dist/lib/simulator/cli.js', url, '--speed', 'max', '--json'], (_error, out) => resolve({ code: child.exitCode, out }))
   })
   t.equal(result.code, 0)
   const story = JSON.parse(result.out) as { errors: string[], listens: Array<{ sent: { bytes: number, sha256: string } }>, heard: { bytes: number } }
