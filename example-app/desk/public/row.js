@@ -14,8 +14,10 @@ export class CallRow {
   since = this.element.querySelector('.since')
   #on
   #listens = new Map()
-  /** state of the recording of what streams here, as the levels say */
+  #legs = []
+  /** what the levels say of what streams here: the state of its recording, ms missing */
   #recording
+  #gapMs = 0
   #heard
   #playable = new Set()
 
@@ -26,15 +28,15 @@ export class CallRow {
   /** `legs`: the calls it dialled. `instance`: whose page this is. */
   show (call, legs, instance) {
     this.call = call
+    this.#legs = legs
     const find = (selector) => this.element.querySelector(selector)
     this.element.classList.toggle('over', call.isOver)
     showParty(find('.from'), call.from)
     showParty(find('.to'), call.to)
-    setText(find('.facts'), factsOf(call, legs).join(' · '))
     for (const listen of call.listens) {
       if (listen.connected) this.#showListen(listen, instance)
     }
-    this.#showSteps(stepsOf(call, legs, this.#recording))
+    this.#showProgress()
     showKeys(find('.keys'), String(call.data.keys ?? ''))
   }
 
@@ -43,9 +45,11 @@ export class CallRow {
       const levels = streams[id]
       if (levels === undefined) continue
       wave.push(levels, at)
-      if (!wave.isLive || this.#recording === levels.recording) continue
-      this.#recording = levels.recording
-      this.#showSteps(stepsOf(this.call, [], this.#recording))
+      const { recording, gapMs } = levels
+      if (!wave.isLive || (recording === this.#recording && gapMs === this.#gapMs)) continue
+      this.#recording = recording
+      this.#gapMs = gapMs
+      this.#showProgress()
     }
   }
 
@@ -114,8 +118,10 @@ export class CallRow {
     button.onclick = () => wave.isLive ? this.#on.hear(listen, this.call) : this.#on.play(listen)
   }
 
-  #showSteps (steps) {
+  #showProgress () {
+    const steps = stepsOf(this.call, this.#legs, this.#recording)
     const list = this.element.querySelector('.steps')
+    setText(this.element.querySelector('.facts'), factsOf(this.call, this.#legs, this.#gapMs).join(' · '))
     while (list.children.length > steps.length) list.lastElementChild.remove()
     for (const [index, { text, state }] of steps.entries()) {
       const element = list.children[index] ?? list.appendChild(document.createElement('li'))
@@ -137,12 +143,13 @@ function showParty (element, address) {
   element.title = address ?? ''
 }
 
-function factsOf ({ listens }, legs) {
+function factsOf ({ listens }, legs, gapMs) {
   const listen = listens.at(-1)
   const facts = []
   if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
   for (const { to, callStatus } of legs) facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${callStatus}`)
-  if (listen?.audio.gapMs > 0) facts.push(`${length(listen.audio.gapMs)} missing`)
+  const missing = listen?.state === 'streaming' ? gapMs : listen?.audio.gapMs
+  if (missing > 0) facts.push(`${length(missing)} missing`)
   return facts
 }
 
