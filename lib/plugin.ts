@@ -68,7 +68,9 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
 
   fastify.addHook('onReady', async () => {
     await runtime.recordings?.recover((listen, recording) => {
-      runtime.correlator.write(listen, { recording }).catch((err: unknown) => runtime.logger.error({ err }, 'a recovered recording could not be written to the store'))
+      runtime.correlator.write(listen, { recording }).catch((err: unknown) => {
+        runtime.logger.error({ err, callSid: listen.callSid, listenId: listen.id }, 'a recovered recording could not be written to the store')
+      })
       runtime.correlator.emit('recording', recording, listen)
     })
   })

@@ -1,4 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { bindLog } from '../lib/bindLog.js'
+import { callSidOf } from '../lib/calls/listenId.js'
 import { ERR_UNKNOWN_LISTEN } from '../lib/errors.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
@@ -36,15 +38,16 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
 async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
   const { correlator, handover } = runtime
   const [, named] = LISTEN.exec(request.url) ?? []
+  if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? payload?.call_sid, listenId: named })
   const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
   const listenId = named ?? (call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
+  if (named === undefined) bindLog(request, reply, { callSid: call?.callSid, listenId })
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
   const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
   if (finished === undefined && call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
   const goesOn = finished && await handover.goOn(finished, payload?.call_status)
   request.call = goesOn?.call ?? call
   request.listen = goesOn?.listen
-  request.log = request.log.child({ callSid: request.call?.callSid, ...(goesOn && { listenId }) })
   if (goesOn?.verbs === undefined) return
   request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
   return reply.send(goesOn.verbs)

@@ -1,12 +1,15 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/audio/AudioRoutes.js'
 import { verifyToken } from '../lib/audio/path.js'
 import { Session } from '../lib/audio/Session.js'
 import { guardWithBasicAuth } from '../lib/basicAuth.js'
+import { bindLog } from '../lib/bindLog.js'
 import type { Correlated } from '../lib/calls/Correlator.js'
+import { callSidOf } from '../lib/calls/listenId.js'
 import { ERR_AUDIO_AUTH, ERR_AUDIO_DRAINING, ERR_AUDIO_FULL, ERR_AUDIO_PATH_UNKNOWN, ERR_AUDIO_PATH_USED, ERR_AUDIO_SUBPROTOCOL } from '../lib/errors.js'
 import type { Runtime } from '../lib/Runtime.js'
+import type { Credentials } from '../lib/verbs/index.js'
 
 /** jambonz asks for the first; mod_audio_fork by itself for the second. */
 const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
@@ -20,23 +23,29 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
   const { options } = runtime
   runtime.audioRoutes.add(route)
   instance.register(async (scope) => {
-    // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
-    const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
-    // Listens whose verb has a wsAuth of its own.
-    const guests = new WeakMap<FastifyRequest, string>()
-    await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), (request, given) => {
-      const listenId = verifyToken(options.secret, route.path, tokenOf(request) ?? '', given)
-      if (listenId !== undefined) guests.set(request, listenId)
-      return listenId !== undefined
-    })
+    const listenIds = new WeakMap<FastifyRequest, string>()
     const claims = new WeakMap<FastifyRequest, Correlated>()
 
+    /** Whether the path names a listen: from then on the log does, too, also when its socket is refused. */
+    function isNamed (request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
+      const listenId = verifyToken(options.secret, route.path, tokenOf(request) ?? '', given)
+      if (listenId === undefined) return false
+      listenIds.set(request, listenId)
+      bindLog(request, reply, { callSid: callSidOf(listenId), listenId })
+      return true
+    }
+
+    scope.addHook('onRequest', async (request, reply) => { isNamed(request, reply) })
+    // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
+    const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
+    // A listen whose verb has a wsAuth of its own is let in with that.
+    await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), isNamed)
+
     scope.addHook('onRequest', async (request) => {
-      const token = tokenOf(request)
-      const listenId = guests.get(request) ?? (token === undefined ? undefined : verifyToken(options.secret, route.path, token))
+      const listenId = listenIds.get(request)
       if (listenId !== undefined && runtime.sessions.handingOver) await runtime.handover.refuse(listenId)
       checkCapacity(runtime)
-      if (token !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
+      if (tokenOf(request) !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
       checkSubprotocol(request.headers['sec-websocket-protocol'])
       if (listenId !== undefined && request.ws) claims.set(request, await claim(runtime, listenId))
     })

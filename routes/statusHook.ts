@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { bindLog } from '../lib/bindLog.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
 import { CallStatusSchema, type CallStatus } from '../lib/webhook/schema.js'
@@ -12,7 +13,7 @@ export function registerStatusHook (instance: FastifyInstance, runtime: Runtime,
   jambonzScope(instance, runtime, (scope) => {
     scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
       const payload = request.body as CallStatus
-      request.log = request.log.child({ callSid: payload.call_sid })
+      bindLog(request, reply, { callSid: payload.call_sid })
       request.call = await runtime.correlator.status(payload.call_sid, callFields(payload))
       await handler?.call(instance, request as unknown as StatusRequest, reply)
       return reply.sent ? reply : reply.code(NO_CONTENT).send()

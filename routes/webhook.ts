@@ -1,4 +1,5 @@
-import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { bindLog } from '../lib/bindLog.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
 import { payloadReader } from '../lib/webhook/posted.js'
@@ -19,9 +20,9 @@ export function registerWebhook<Schema extends FastifySchema> (instance: Fastify
       method: 'POST',
       url: path,
       schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
-      preHandler: [async (request: FastifyRequest) => {
+      preHandler: [async (request: FastifyRequest, reply: FastifyReply) => {
         const payload = payloadOf(request)
-        request.log = request.log.child({ callSid: payload.call_sid })
+        bindLog(request, reply, { callSid: payload.call_sid })
         request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
       }, ...[routeOptions.preHandler ?? []].flat()],
       ...verbRoute(instance, runtime, handler, routeOptions)

@@ -64,7 +64,7 @@ export class AudioStream extends SpeakingDuplex {
       message: (message) => this.#message(message),
       closed: (reason, key) => this.#closed(reason, key)
     })
-    this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, logger)
+    this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, this.#connection)
     this.on('newListener', (event) => this.#listened(event))
     this.on('removeListener', () => {
       if (this.listenerCount('audio') === 0) this.#tap(false)
@@ -157,7 +157,7 @@ export class AudioStream extends SpeakingDuplex {
     if (!CHANNEL_NAMES.includes(name)) throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
     if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(`a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`)
     const release = this.keepLive()
-    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection.flow, this.#maxBuffered, this.#connection.logger, () => {
+    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection.flow, this.#maxBuffered, this.#connection, () => {
       this.#channelReaders.delete(reader)
       release()
     })

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream'
-import type { FastifyBaseLogger } from 'fastify'
 import type { Flow } from './Flow.js'
-import { ReaderSide } from './ReaderSide.js'
+import { ReaderSide, type Log } from './ReaderSide.js'
 import { SAMPLE_BYTES } from './wire.js'
 
 /** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
@@ -16,11 +15,11 @@ export class ChannelReader extends Readable {
   readonly #sideName: ChannelName | 'whole'
   readonly #onGone: () => void
 
-  constructor (side: ChannelName | 'whole', flow: Flow, maxBuffered: number, logger: FastifyBaseLogger, onGone: () => void) {
+  constructor (side: ChannelName | 'whole', flow: Flow, maxBuffered: number, log: Log, onGone: () => void) {
     super()
     this.#sideName = side
     this.#onGone = onGone
-    this.#side = new ReaderSide(this, flow, maxBuffered, logger)
+    this.#side = new ReaderSide(this, flow, maxBuffered, log)
     this.#side.arrive()
   }
 

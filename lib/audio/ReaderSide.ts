@@ -7,6 +7,11 @@ const READER_PATIENCE = 30_000
 /** bytes: what the kernel still holds at the end is kept for the reader, up to this over its limit. */
 const END_ALLOWANCE = 8_388_608
 
+/** Whose logger it is when something is to be said: a socket may learn only later which call it is for. */
+export interface Log {
+  readonly logger: FastifyBaseLogger
+}
+
 /**
  * The readable side: who reads, what is kept for whom. Frames go into the stream's own buffer; over `maxBuffered`
  * the socket is paused. Nothing is kept when nobody reads, unless a handler is still preparing to.
@@ -18,7 +23,7 @@ export class ReaderSide {
   readonly #stream: Readable
   readonly #flow: Flow
   readonly #maxBuffered: number
-  readonly #logger: FastifyBaseLogger
+  readonly #log: Log
   #keepers = 0
   #maxKept = 0
   #closed = false
@@ -27,11 +32,11 @@ export class ReaderSide {
   #waits = false
   #patience: NodeJS.Timeout | undefined
 
-  constructor (stream: Readable, flow: Flow, maxBuffered: number, logger: FastifyBaseLogger) {
+  constructor (stream: Readable, flow: Flow, maxBuffered: number, log: Log) {
     this.#stream = stream
     this.#flow = flow
     this.#maxBuffered = maxBuffered
-    this.#logger = logger
+    this.#log = log
   }
 
   /** Somebody reads. Returns true the first time. */
@@ -111,7 +116,7 @@ export class ReaderSide {
   }
 
   #giveUp (): void {
-    this.#logger.error(`the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`)
+    this.#log.logger.error(`the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`)
     this.#over = true
     this.reading = false
     this.#update()

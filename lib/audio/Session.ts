@@ -16,6 +16,7 @@ export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'h
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
+  /** names the listen already, where it is `claimed` */
   logger: FastifyBaseLogger
 }
 
@@ -28,6 +29,7 @@ export class Session {
   /** Settles, never rejects, when the listen has ended, its recording is final and the store knows. */
   readonly over: Promise<void>
   readonly #deps: SessionDeps
+  readonly #claimed: boolean
   #logger: FastifyBaseLogger
   #recorder?: Recorder
   #startedAt?: string
@@ -38,7 +40,8 @@ export class Session {
   /** `claimed`: the listen that the socket's path named, taken before the upgrade. */
   constructor (socket: WebSocket, claimed: Correlated | undefined, deps: SessionDeps) {
     this.#deps = deps
-    this.#logger = claimed ? deps.logger.child({ callSid: claimed.call.callSid, listenId: claimed.listen.id }) : deps.logger
+    this.#logger = deps.logger
+    this.#claimed = claimed !== undefined
     this.stream = new AudioStream({
       socket,
       ...(claimed && { call: claimed.call, listen: nextSocketOf(claimed.listen) }),
@@ -80,7 +83,7 @@ export class Session {
   #begin (stream: AudioStream): void {
     const { correlator, recordings, route, options, instance } = this.#deps
     const { listen, metadata } = stream
-    this.#logger = this.#deps.logger.child({ callSid: stream.callSid, listenId: listen.id })
+    if (!this.#claimed) this.#logger = this.#logger.child({ callSid: stream.callSid, listenId: listen.id })
     const leg = metadata?.callSid
     this.#startedAt = new Date().toISOString()
     const started: Partial<Listen> = {

@@ -19,6 +19,21 @@ export interface CallEventMap {
   callEnded: [call: Call]
 }
 
+const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Call | Listen } = {
+  call: (call) => call,
+  stream: ({ listen }) => listen,
+  listenEnded: (listen) => listen,
+  recording: (_recording, listen) => listen,
+  recordingFailed: (_error, listen) => listen,
+  callEnded: (call) => call
+}
+
+/** Which call, and which listen, an event is about: for the log. */
+export function idsOfEvent<Name extends keyof CallEventMap> (name: Name, args: CallEventMap[Name]): { callSid: string, listenId?: string } {
+  const about = ABOUT[name](...args)
+  return { callSid: about.callSid, ...('id' in about && { listenId: about.id }) }
+}
+
 /** `fastify.jambonz.calls`: the calls of the shared store. */
 export class Calls {
   readonly events = new EventEmitter<CallEventMap>()

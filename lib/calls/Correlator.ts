@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { formatOf } from '../audio/format.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
-import type { CallEventMap, Calls } from './Calls.js'
+import { idsOfEvent, type CallEventMap, type Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
 import { callSidOf, createListenId } from './listenId.js'
 import { byId, isOffered, isOpenAgain, newListen } from './patch.js'
@@ -73,6 +73,7 @@ export class Correlator {
       endReason: listen.segments === undefined ? 'notConnected' : 'drained',
       endedAt: listen.segments?.at(-1)?.endedAt ?? new Date().toISOString()
     })
+    this.#deps.logger.warn({ callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason }, 'listen ended before its socket came')
     if (ended.listen.recording) this.emit('recording', ended.listen.recording, ended.listen)
     this.emit('listenEnded', ended.listen, ended.call)
     return ended
@@ -198,7 +199,7 @@ export class Correlator {
       // EventEmitter's types resolve the arguments only for a literal name.
       (calls.events.emit as (name: string, ...args: unknown[]) => boolean).call(calls.events, name, ...args)
     } catch (err) {
-      logger.error({ err, event: name }, 'a listener of jambonz.calls.events threw')
+      logger.error({ err, event: name, ...idsOfEvent(name, args) }, 'a listener of jambonz.calls.events threw')
     }
   }
 }

@@ -90,11 +90,12 @@ export class Recovery {
       return true
     }
     if (await owner.isAlive(part.owner)) return false
+    const { callSid, id: listenId }: Partial<Listen> = await readPartSidecar(part.sidecar).catch(() => undefined) ?? {}
     try {
       await this.#repairAs(part, part.sidecar, onRecovered)
       return true
     } catch (err) {
-      logger.error({ err }, `the recording ${part.base} could not be repaired: the next start tries again`)
+      logger.error({ err, callSid, listenId }, `the recording ${part.base} could not be repaired: the next start tries again`)
       return false
     }
   }

@@ -35,7 +35,7 @@ export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler:
       const { fallback } = runtime.options
       if (fallback !== undefined && request[kStage] === 'handling') {
         request[kStage] = 'fallback'
-        request.log.error({ err: error, callSid: request.call?.callSid }, 'webhook failed: the fallback verbs are answered')
+        request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(fallback)
       }
       return options.errorHandler ? options.errorHandler.call(this, error, request, reply) : reply.send(error)

@@ -82,7 +82,7 @@ t.test('a reader that stands still for 30 s is given up: it sees the end, and th
   let waits = false
   const flow = { waitFor () { waits = true; return true }, resumeFor () { waits = false } } as unknown as Flow
   const stream = new Readable({ read () {} })
-  const side = new ReaderSide(stream, flow, 1000, log)
+  const side = new ReaderSide(stream, flow, 1000, { logger: log })
   side.arrive()
   side.push(Buffer.alloc(1001))
   t.ok(waits)
