@@ -84,7 +84,7 @@ export class Jambonz {
     return this.#runtime.sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
   }
 
-  /** Counters of this instance, in Prometheus' text format. */
+  /** The metrics of this instance, in Prometheus' text format (version 0.0.4); with the option `registry` it has them, too. */
   metrics (): string {
     return this.#runtime.metrics.text()
   }

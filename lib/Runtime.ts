@@ -4,7 +4,7 @@ import type { Sessions } from './audio/Sessions.js'
 import type { Calls } from './calls/Calls.js'
 import type { Correlator } from './calls/Correlator.js'
 import type { Handover } from './calls/Handover.js'
-import type { Metrics } from './Metrics.js'
+import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
 
@@ -20,6 +20,8 @@ export interface Runtime {
   readonly audioRoutes: AudioRoutes
   readonly sessions: Sessions
   readonly metrics: Metrics
+  /** takes the metrics out of the option `registry` */
+  readonly leaveRegistry: (() => void) | undefined
   readonly recordings: Recordings | undefined
   /** whole paths of the hooks the application registered */
   readonly hookPaths: Set<string>

@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { CallStore } from './calls/CallStore.js'
 import { memoryStore } from './calls/memory.js'
 import { ERR_OPTIONS } from './errors.js'
+import type { MetricsRegistry } from './metrics/index.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
 import { checkVerbs } from './verbs/check.js'
 import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
@@ -42,6 +43,7 @@ export const OptionsSchema = Type.Object({
   silenceLevel: Type.Optional(Type.Number({ maximum: 0, description: 'dBFS under which audio is silence, for a listen\'s `timeout`. Default: -50' })),
   limits: Type.Optional(Type.Unsafe<Static<typeof LimitsSchema>>({ ...LimitsSchema, description: 'see Limits' })),
   strict: Type.Optional(Type.Boolean({ description: '`false` also serves sockets on `audioPath` that no listen of this application asked for: calls set up elsewhere. Default: `true`' })),
+  registry: Type.Optional(Type.Unsafe<MetricsRegistry>(Type.Object({}, { additionalProperties: true, description: 'a `Registry` of prom-client, such as its `register`: gets the metrics of this plugin, too. Default: none, they are in `fastify.jambonz.metrics()`' }))),
   // Fastify's own, on every register()
   prefix: Type.Optional(Type.String()),
   logLevel: Type.Optional(Type.String()),
@@ -71,6 +73,7 @@ export interface ResolvedOptions {
   readonly silenceLevel: number
   readonly limits: Limits
   readonly strict: boolean
+  readonly registry: MetricsRegistry | undefined
   readonly prefix: string
 }
 
@@ -117,6 +120,7 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
       maxBuffered: limits.maxBuffered ?? 2 * MIB
     }),
     strict: options.strict ?? true,
+    registry: options.registry,
     prefix: options.prefix ?? ''
   })
 }
@@ -128,7 +132,11 @@ function keyOf (secret: string): KeyObject {
 
 function check (options: JambonzListenOptions): void {
   const first = Value.Errors(OptionsSchema, options).First()
-  if (first === undefined) return checkStore(options.store)
+  if (first === undefined) {
+    checkStore(options.store)
+    checkRegistry(options.registry)
+    return
+  }
   const name = first.path.slice(1).replaceAll('/', '.') || 'options'
   const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
   throw new ERR_OPTIONS(`${name}: ${first.message}, not ${shown(name, first.value)}${hint}`)
@@ -139,6 +147,10 @@ const STORE_METHODS = ['start', 'get', 'list', 'update', 'end', 'claim', 'reopen
 function checkStore (store: CallStore | undefined): void {
   const missing = store && STORE_METHODS.find((method) => typeof store[method] !== 'function')
   if (missing) throw new ERR_OPTIONS(`store: has no ${missing}(): pass memoryStore(), redisStore(client) or a CallStore`)
+}
+
+function checkRegistry (registry: MetricsRegistry | undefined): void {
+  if (registry && typeof registry.registerMetric !== 'function') throw new ERR_OPTIONS('registry: has no registerMetric(): pass a Registry of prom-client, such as its `register`')
 }
 
 /** An invalid one must not come to light when a handler has failed and the caller waits. */

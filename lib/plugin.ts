@@ -13,7 +13,7 @@ import { Correlator } from './calls/Correlator.js'
 import { Handover } from './calls/Handover.js'
 import type { Call, Listen } from './calls/schema.js'
 import { Jambonz } from './Jambonz.js'
-import { Metrics } from './Metrics.js'
+import { joinRegistry, Metrics } from './metrics/index.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
@@ -50,6 +50,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
   fastify.addHook('onClose', async () => {
     await runtime.recordings?.close()
     await options.store.close()
+    runtime.leaveRegistry?.()
   })
 
   if (!fastify.hasDecorator('websocketServer')) {
@@ -79,11 +80,15 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
 async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
-  const { store, callTtl, recording, secret, auth } = options
+  const { store, callTtl, recording, secret, auth, registry } = options
   const calls = new Calls(store)
   const sessions = new Sessions()
   const hookPaths = new Set<string>()
   const correlator = new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) })
+  const recordings = recording && createRecordings(recording, { logger, instance })
+  const metrics = new Metrics({ calls, sessions, recordings })
+  const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
+  // Last: what is wrong with an option leaves no connection open.
   await store.start({ callTtl, instance, logger, lost: (call, listenId) => correlator.lost(call, listenId) })
   return {
     options,
@@ -93,9 +98,10 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     sessions,
     correlator,
     handover: new Handover({ store, correlator, auth, hookPaths }),
-    metrics: new Metrics(calls, sessions),
+    metrics,
+    leaveRegistry,
     audioRoutes: new AudioRoutes(),
-    recordings: recording && createRecordings(recording, { logger, instance }),
+    recordings,
     hookPaths,
     audioPath: options.prefix + options.audioPath,
     defaultHookPath: options.prefix + hookPath(options.audioPath)

@@ -21,7 +21,7 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
   const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(ListenHookSchema, options.schema)
   runtime.hookPaths.add(instance.prefix + path)
-  jambonzScope(instance, runtime, (scope) => {
+  jambonzScope(instance, runtime, 'actionHook', (scope) => {
     const { body = ListenHookSchema, ...schema } = (options.schema ?? {}) as FastifySchema
     const route = {
       ...routeOptions,
@@ -36,7 +36,8 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
 }
 
 async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
-  const { correlator, handover } = runtime
+  const { correlator, handover, metrics } = runtime
+  const arrivedAt = performance.now()
   const [, named] = LISTEN.exec(request.url) ?? []
   if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? payload?.call_sid, listenId: named })
   const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
@@ -48,7 +49,10 @@ async function finish (runtime: Runtime, request: FastifyRequest, reply: Fastify
   const goesOn = finished && await handover.goOn(finished, payload?.call_status)
   request.call = goesOn?.call ?? call
   request.listen = goesOn?.listen
-  if (goesOn?.verbs === undefined) return
+  if (goesOn?.verbs === undefined) {
+    if (goesOn) metrics.hookWaited(performance.now() - arrivedAt, goesOn.listen)
+    return
+  }
   request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
   return reply.send(goesOn.verbs)
 }

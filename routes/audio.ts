@@ -8,6 +8,7 @@ import { bindLog } from '../lib/bindLog.js'
 import type { Correlated } from '../lib/calls/Correlator.js'
 import { callSidOf } from '../lib/calls/listenId.js'
 import { ERR_AUDIO_AUTH, ERR_AUDIO_DRAINING, ERR_AUDIO_FULL, ERR_AUDIO_PATH_UNKNOWN, ERR_AUDIO_PATH_USED, ERR_AUDIO_SUBPROTOCOL } from '../lib/errors.js'
+import { observeSockets } from '../lib/observeRequests.js'
 import type { Runtime } from '../lib/Runtime.js'
 import type { Credentials } from '../lib/verbs/index.js'
 
@@ -35,6 +36,7 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
       return true
     }
 
+    observeSockets(scope, runtime.metrics)
     scope.addHook('onRequest', async (request, reply) => { isNamed(request, reply) })
     // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
     const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
@@ -51,6 +53,7 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     })
 
     function onSocket (socket: WebSocket, request: FastifyRequest): void {
+      runtime.metrics.requested('audio', 'answered')
       runtime.sessions.add(new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log }))
     }
 

@@ -10,7 +10,7 @@ const NO_CONTENT = 204
 
 /** POST: call status events, of the caller's leg and of those dialled out. jambonz ignores the answer. */
 export function registerStatusHook (instance: FastifyInstance, runtime: Runtime, path: string, handler: StatusHandler | undefined): void {
-  jambonzScope(instance, runtime, (scope) => {
+  jambonzScope(instance, runtime, 'statusHook', (scope) => {
     scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
       const payload = request.body as CallStatus
       bindLog(request, reply, { callSid: payload.call_sid })

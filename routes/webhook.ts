@@ -14,7 +14,7 @@ import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
 export function registerWebhook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): void {
   const { env, ...routeOptions } = options as WebhookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(CallWebhookSchema, options.schema)
-  jambonzScope(instance, runtime, (scope) => {
+  jambonzScope(instance, runtime, 'webhook', (scope) => {
     scope.route({
       ...routeOptions,
       method: 'POST',

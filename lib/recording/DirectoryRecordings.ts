@@ -28,6 +28,10 @@ export class DirectoryRecordings {
     this.#retention?.start()
   }
 
+  get waiting (): number {
+    return this.#jobs.running
+  }
+
   createOutput (stream: RecordedStream, logger: FastifyBaseLogger): Output {
     return new FileOutput(stream, { options: this.#options, claims: this.#claims, jobs: this.#jobs, owner: this.#owner, logger })
   }

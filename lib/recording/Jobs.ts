@@ -59,6 +59,11 @@ export class Jobs {
     this.#deps = deps
   }
 
+  /** recordings that are under way */
+  get running (): number {
+    return this.#running.size
+  }
+
   /** Told of every recording whose run() did not wait for the end. */
   onLater (listener: OnLater): void {
     this.#onLater = listener

@@ -18,6 +18,10 @@ export interface RecordingsDeps {
 }
 
 export interface Recordings {
+  /** complete recordings that are yet to be compressed or sent */
+  readonly waiting: number
+  /** bytes in use, of `maxMemory` */
+  readonly memory: number
   /** Never throws: what can't be opened fails that recording. `onFailed`: as soon as it fails, once. */
   start (stream: RecordedStream, onFailed?: (error: Error) => void): Recorder
   /**
@@ -52,6 +56,14 @@ class OpenRecordings implements Recordings {
     this.#logger = logger
     this.#pool = new BlockPool(options.maxMemory)
     this.#timer = new FlushTimer(options.flushInterval)
+  }
+
+  get waiting (): number {
+    return this.#directory?.waiting ?? 0
+  }
+
+  get memory (): number {
+    return this.#pool.lent
   }
 
   start (stream: RecordedStream, onFailed: (error: Error) => void = () => {}): Recorder {

@@ -1,6 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from '../basicAuth.js'
 import { ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../errors.js'
+import type { RequestKind } from '../metrics/index.js'
+import { observeRequests } from '../observeRequests.js'
 import type { Runtime } from '../Runtime.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
@@ -11,9 +13,10 @@ import { kStage } from './request.js'
  * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
  * signature and JSON are checked as the options say.
  */
-export function jambonzScope (instance: FastifyInstance, runtime: Runtime, addRoutes: (scope: FastifyInstance) => void): void {
+export function jambonzScope (instance: FastifyInstance, runtime: Runtime, kind: RequestKind, addRoutes: (scope: FastifyInstance) => void): void {
   const { webhookAuth } = runtime.options
   instance.register(async (scope) => {
+    observeRequests(scope, runtime, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
     parseSignedJson(scope, runtime.options)
     addRoutes(scope)

@@ -1,0 +1,106 @@
+import type { Sessions } from '../audio/Sessions.js'
+import type { Calls } from '../calls/Calls.js'
+import type { Listen } from '../calls/schema.js'
+import type { FinishedRecording, Recordings } from '../recording/index.js'
+import { METRICS, type RequestKind, type RequestOutcome } from './definitions.js'
+import { expose } from './exposition.js'
+import { Counter, Histogram, Reading, type Instrument } from './instruments.js'
+
+export interface MetricsSources {
+  calls: Calls
+  sessions: Sessions
+  recordings: Recordings | undefined
+}
+
+/** What this instance has seen, counted from its events: nothing is added to the audio's path. */
+export class Metrics {
+  readonly instruments: readonly Instrument[]
+  readonly #requests = new Counter(METRICS.requests)
+  readonly #errors = new Counter(METRICS.errors)
+  readonly #hookWait = new Histogram(METRICS.hookWait)
+  readonly #hooksUnfinished = new Counter(METRICS.hooksUnfinished)
+
+  constructor (sources: MetricsSources) {
+    const instruments = [
+      ...countEvents(sources.calls),
+      this.#requests,
+      this.#errors,
+      this.#hookWait,
+      this.#hooksUnfinished,
+      ...readings(sources)
+    ]
+    // In the order of the table, whoever counts them.
+    this.instruments = Object.values(METRICS).flatMap((definition) => instruments.filter((instrument) => instrument.definition === definition))
+  }
+
+  requested (kind: RequestKind, outcome: RequestOutcome): void {
+    this.#requests.add(1, kind, outcome)
+  }
+
+  /** An error that a request or a socket met. */
+  erred (error: Error & { code?: unknown }): void {
+    const { code } = error
+    this.#errors.add(1, typeof code === 'string' && code.startsWith('FST_') ? code : 'other')
+  }
+
+  /** An actionHook's handler runs, `ms` after it came. */
+  hookWaited (ms: number, { state }: Listen): void {
+    this.#hookWait.observe(ms / 1000)
+    if (state !== 'ended') this.#hooksUnfinished.add(1)
+  }
+
+  text (): string {
+    return this.instruments.map((instrument) => expose(instrument.definition, instrument.samples())).join('')
+  }
+}
+
+function countEvents ({ events }: Calls): Instrument[] {
+  const calls = new Counter(METRICS.calls)
+  const callsEnded = new Counter(METRICS.callsEnded)
+  const streams = new Counter(METRICS.streams)
+  const listensEnded = new Counter(METRICS.listensEnded)
+  const listenDuration = new Histogram(METRICS.listenDuration)
+  const frames = new Counter(METRICS.frames)
+  const bytes = new Counter(METRICS.bytes)
+  const gaps = new Counter(METRICS.gaps)
+  const recordings = new Counter(METRICS.recordings)
+  const recordingBytes = new Counter(METRICS.recordingBytes)
+  const recordingSeconds = new Counter(METRICS.recordingSeconds)
+
+  events.on('call', () => calls.add(1))
+  events.on('callEnded', () => callsEnded.add(1))
+  events.on('stream', () => streams.add(1))
+  events.on('listenEnded', ({ endReason, connected, audio }) => {
+    listensEnded.add(1, endReason ?? 'error')
+    if (connected) listenDuration.observe((audio.durationMs + audio.gapMs) / 1000)
+    frames.add(audio.frames)
+    bytes.add(audio.bytes)
+    gaps.add(audio.gapMs / 1000)
+  })
+  events.on('recording', (recording) => {
+    const outcome = outcomeOf(recording)
+    recordings.add(1, outcome)
+    if (outcome === 'spooled') return
+    recordingBytes.add(recording.bytes)
+    recordingSeconds.add(recording.durationMs / 1000)
+  })
+  events.on('recordingFailed', () => recordings.add(1, 'failed'))
+  return [calls, callsEnded, streams, listensEnded, listenDuration, frames, bytes, gaps, recordings, recordingBytes, recordingSeconds]
+}
+
+function outcomeOf ({ state, recovered }: Partial<FinishedRecording>): 'saved' | 'recovered' | 'spooled' {
+  if (state === 'spooled') return 'spooled'
+  return recovered === true ? 'recovered' : 'saved'
+}
+
+function readings ({ calls, sessions, recordings }: MetricsSources): Instrument[] {
+  return [
+    new Reading(METRICS.streamsLive, () => sessions.size),
+    new Reading(METRICS.draining, () => Number(sessions.sealed)),
+    new Reading(METRICS.recordingsWaiting, () => recordings?.waiting ?? 0),
+    new Reading(METRICS.recordingMemory, () => recordings?.memory ?? 0),
+    new Reading(METRICS.storeAvailable, () => Number(calls.health().available)),
+    new Reading(METRICS.storePending, () => calls.health().pending),
+    new Reading(METRICS.storeDropped, () => calls.health().dropped)
+  ]
+}

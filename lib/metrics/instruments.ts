@@ -1,0 +1,108 @@
+import type { Definition } from './definitions.js'
+
+/** One line of a metric: prom-client's shape. */
+export interface Sample {
+  labels: Record<string, string | number>
+  value: number
+  /** where it is not the metric's own: a histogram's `_bucket`, `_sum`, `_count` */
+  metricName?: string
+}
+
+export interface Instrument {
+  readonly definition: Definition
+  /** What it says now; the samples are the caller's. */
+  samples (): Sample[]
+  /** Counts from 0 again. */
+  reset (): void
+}
+
+export class Counter implements Instrument {
+  readonly definition: Definition
+  readonly #names: readonly string[]
+  readonly #samples = new Map<string, Sample>()
+
+  constructor (definition: Definition) {
+    this.definition = definition
+    this.#names = Object.keys(definition.labels)
+    for (const values of combinations(Object.values(definition.labels))) this.#sample(values)
+  }
+
+  /** `values`: of its labels, in their order. */
+  add (amount: number, ...values: string[]): void {
+    this.#sample(values).value += amount
+  }
+
+  samples (): Sample[] {
+    return Array.from(this.#samples.values(), (sample) => ({ ...sample }))
+  }
+
+  reset (): void {
+    for (const sample of this.#samples.values()) sample.value = 0
+  }
+
+  #sample (values: readonly string[]): Sample {
+    const key = values.join('\n')
+    let sample = this.#samples.get(key)
+    if (sample === undefined) {
+      sample = { labels: Object.fromEntries(this.#names.map((name, at) => [name, values[at] ?? ''])), value: 0 }
+      this.#samples.set(key, sample)
+    }
+    return sample
+  }
+}
+
+/** A counter or gauge that somebody else keeps. */
+export class Reading implements Instrument {
+  readonly definition: Definition
+  readonly #read: () => number
+
+  constructor (definition: Definition, read: () => number) {
+    this.definition = definition
+    this.#read = read
+  }
+
+  samples (): Sample[] {
+    return [{ labels: {}, value: this.#read() }]
+  }
+
+  /** It is somebody else's. */
+  reset (): void {}
+}
+
+export class Histogram implements Instrument {
+  readonly definition: Definition
+  /** one more than there are bounds: the last has none */
+  readonly #counts: number[]
+  #sum = 0
+
+  constructor (definition: Definition) {
+    this.definition = definition
+    this.#counts = Array.from({ length: definition.buckets.length + 1 }, () => 0)
+  }
+
+  observe (value: number): void {
+    const at = this.definition.buckets.findIndex((bound) => value <= bound)
+    const bucket = at === -1 ? this.#counts.length - 1 : at
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1
+    this.#sum += value
+  }
+
+  samples (): Sample[] {
+    const { name, buckets } = this.definition
+    let count = 0
+    const cumulative = this.#counts.map((ofBucket, at) => {
+      count += ofBucket
+      return { metricName: `${name}_bucket`, labels: { le: buckets[at] ?? '+Inf' }, value: count }
+    })
+    return [...cumulative, { metricName: `${name}_sum`, labels: {}, value: this.#sum }, { metricName: `${name}_count`, labels: {}, value: count }]
+  }
+
+  reset (): void {
+    this.#counts.fill(0)
+    this.#sum = 0
+  }
+}
+
+function combinations (lists: ReadonlyArray<readonly string[]>): string[][] {
+  return lists.reduce<string[][]>((combined, values) => combined.flatMap((row) => values.map((value) => [...row, value])), [[]])
+}

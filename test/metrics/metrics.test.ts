@@ -1,0 +1,168 @@
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import { Writable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { expose } from '../../lib/metrics/exposition.js'
+import { METRICS } from '../../lib/metrics/index.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { askForListen, ramp } from '../helpers/listen.js'
+import { callWebhook } from '../helpers/payloads.js'
+import { basic, statusOf } from '../helpers/socket.js'
+import { until } from '../helpers/until.js'
+
+/** The value of one line, as Prometheus would read it. */
+function read (app: FastifyInstance, line: string): number | undefined {
+  const found = app.jambonz.metrics().split('\n').find((each) => each.startsWith(`${line} `))
+  return found === undefined ? undefined : Number(found.slice(line.length + 1))
+}
+
+/** Waits for a line to have the value: what is counted when a response closes comes after it. */
+async function reads (app: FastifyInstance, line: string, value: number): Promise<void> {
+  await until(() => read(app, line) === value, `${line} ${value}`).catch((err: Error) => { throw new Error(`${err.message}\n${app.jambonz.metrics()}`) })
+}
+
+t.test('every metric of the table is there from the start, each known label with 0', async (t) => {
+  const app = await build(t)
+  const text = app.jambonz.metrics()
+  for (const { name, type, help, labels } of Object.values(METRICS)) {
+    t.ok(text.includes(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}`), name)
+    t.match(name, type === 'counter' ? /^jambonz_[a-z_]+_total$/ : /^jambonz_[a-z_]+(?<!_total)$/, 'named as Prometheus names')
+    for (const [label, values] of Object.entries(labels)) {
+      for (const value of values) t.match(text, new RegExp(`^${name}\\{[^}]*${label}="${value}"[^}]*\\} 0$`, 'm'))
+    }
+  }
+  t.equal(read(app, 'jambonz_listens_ended_total{reason="notConnected"}'), 0)
+  t.equal(read(app, 'jambonz_hook_wait_seconds_bucket{le="+Inf"}'), 0)
+  t.equal(read(app, 'jambonz_store_available'), 1)
+  t.equal(read(app, 'jambonz_draining'), 0)
+})
+
+t.test('a call is counted from its webhook to its last status event', async (t) => {
+  const app = await build(t, { recording: { directory: folder() } })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+  app.jambonz.actionHook('/done', async () => [])
+  app.jambonz.statusHook('/status')
+  const asked = await askForListen(app, '/in')
+  const socket = await asked.open()
+  socket.send(asked.metadata())
+  socket.send(ramp(1_500))
+  await reads(app, 'jambonz_streams_total', 1)
+  t.equal(read(app, 'jambonz_streams_live'), 1)
+  t.equal(read(app, 'jambonz_requests_total{kind="audio",outcome="answered"}'), 1)
+  const ended = once(app.jambonz.calls.events, 'listenEnded')
+  socket.close(1000)
+  await ended
+  await asked.hook({ dial_call_duration: 2 })
+  await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ call_sid: asked.callSid, call_status: 'completed' }) })
+  await reads(app, 'jambonz_requests_total{kind="statusHook",outcome="answered"}', 1)
+
+  for (const [line, value] of Object.entries({
+    jambonz_calls_total: 1,
+    jambonz_calls_ended_total: 1,
+    'jambonz_requests_total{kind="webhook",outcome="answered"}': 1,
+    'jambonz_requests_total{kind="actionHook",outcome="answered"}': 1,
+    jambonz_streams_live: 0,
+    'jambonz_listens_ended_total{reason="closed"}': 1,
+    'jambonz_listen_duration_seconds_bucket{le="1"}': 0,
+    'jambonz_listen_duration_seconds_bucket{le="5"}': 1,
+    'jambonz_listen_duration_seconds_bucket{le="+Inf"}': 1,
+    jambonz_listen_duration_seconds_sum: 1.5,
+    jambonz_listen_duration_seconds_count: 1,
+    jambonz_audio_frames_total: 1,
+    jambonz_audio_bytes_total: 24_000,
+    'jambonz_recordings_total{outcome="saved"}': 1,
+    jambonz_recording_bytes_total: 24_080,
+    jambonz_recording_seconds_total: 1.5,
+    jambonz_recording_memory_bytes: 0,
+    jambonz_hook_wait_seconds_count: 1,
+    jambonz_hooks_unfinished_total: 0
+  })) t.equal(read(app, line), value, line)
+})
+
+t.test('what goes wrong is counted, each under its own name', async (t) => {
+  const auth = { username: 'jambonz', password: 'secret' }
+  const sink = () => new Writable({ write (_chunk, _encoding, done) { done(new Error('the shelf is full')) } })
+  const app = await build(t, { auth, recording: { sink, flushInterval: 50 } })
+  let answer = (): void => {}
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+  app.jambonz.webhook('/wrong', async () => [{ verb: 'play' }] as never)
+  app.jambonz.webhook('/broken', async () => { throw new Error('mine') })
+  app.jambonz.webhook('/slow', () => new Promise<void>((resolve) => { answer = resolve }))
+  app.jambonz.actionHook('/done', async () => [])
+  const base = await listening(app)
+  const headers = basic(auth.username, auth.password)
+  const post = (url: string, payload: object = callWebhook()) => app.inject({ method: 'POST', url, payload })
+
+  t.test('handlers that throw, and verbs that jambonz would refuse', async (t) => {
+    t.equal((await post('/wrong')).statusCode, 500)
+    t.equal((await post('/broken')).statusCode, 500)
+    await reads(app, 'jambonz_requests_total{kind="webhook",outcome="failed"}', 2)
+    t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_VERB_INVALID"}'), 1)
+    t.equal(read(app, 'jambonz_errors_total{code="other"}'), 1)
+  })
+
+  t.test('requests that are refused', async (t) => {
+    t.equal((await post('/in', { hello: 'world' })).statusCode, 400)
+    await reads(app, 'jambonz_requests_total{kind="webhook",outcome="refused"}', 1)
+    t.equal((await app.inject({ method: 'GET', url: '/done?listen=nobody' })).statusCode, 404)
+    await reads(app, 'jambonz_requests_total{kind="actionHook",outcome="refused"}', 1)
+    t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_UNKNOWN_LISTEN"}'), 1)
+  })
+
+  t.test('a webhook that jambonz did not wait for', async () => {
+    const request = httpRequest(`${base}/slow`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+    request.on('error', () => {})
+    app.jambonz.calls.events.once('call', () => { setImmediate(() => request.destroy()) })
+    request.end(JSON.stringify(callWebhook()))
+    await reads(app, 'jambonz_requests_total{kind="webhook",outcome="aborted"}', 1)
+    answer()
+  })
+
+  t.test('sockets that are refused', async (t) => {
+    const asked = await askForListen(app, '/in', base)
+    t.equal(await statusOf(asked.url, { headers: basic(auth.username, 'another') }), 401)
+    t.equal(read(app, 'jambonz_requests_total{kind="audio",outcome="refused"}'), 1)
+    t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_AUDIO_AUTH"}'), 1)
+  })
+
+  t.test('a hook whose socket never came', async () => {
+    const asked = await askForListen(app, '/in', base)
+    await asked.hook()
+    await reads(app, 'jambonz_listens_ended_total{reason="notConnected"}', 1)
+  })
+
+  t.test('a recording that fails, of a connection that breaks', async (t) => {
+    const asked = await askForListen(app, '/in', base)
+    const socket = await asked.open({ headers })
+    socket.send(asked.metadata())
+    socket.send(ramp(200))
+    await reads(app, 'jambonz_recordings_total{outcome="failed"}', 1)
+    socket.terminate()
+    await reads(app, 'jambonz_listens_ended_total{reason="lost"}', 1)
+    t.equal(read(app, 'jambonz_recordings_total{outcome="saved"}'), 0)
+  })
+
+  t.test('a handler that ran before the audio was complete', async (t) => {
+    const asked = await askForListen(app, '/in', base)
+    const socket = await asked.open({ headers })
+    socket.send(asked.metadata())
+    await reads(app, 'jambonz_streams_total', 2)
+    await asked.hook({ dial_call_duration: 1 })
+    t.equal(read(app, 'jambonz_hooks_unfinished_total'), 1)
+    t.equal(read(app, 'jambonz_hook_wait_seconds_bucket{le="2.5"}'), 1, 'that of the hook without socket')
+    socket.close(1000)
+  })
+})
+
+t.test('fallback verbs are an outcome of their own', async (t) => {
+  const app = await build(t, { fallback: [{ verb: 'hangup' }] })
+  app.jambonz.webhook('/broken', async () => { throw new Error('mine') })
+  t.equal((await app.inject({ method: 'POST', url: '/broken', payload: callWebhook() })).statusCode, 200)
+  await reads(app, 'jambonz_requests_total{kind="webhook",outcome="fallback"}', 1)
+  t.equal(read(app, 'jambonz_errors_total{code="other"}'), 1)
+})
+
+t.test('a label may hold any text', async (t) => {
+  t.equal(expose(METRICS.errors, [{ labels: { code: 'a "b"\\c\nd' }, value: 1 }]).split('\n')[2], 'jambonz_errors_total{code="a \\"b\\"\\\\c\\nd"} 1')
+})

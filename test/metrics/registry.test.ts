@@ -1,0 +1,109 @@
+import { AggregatorRegistry, Counter, register, Registry, type OpenMetricsContentType } from 'prom-client'
+import t from 'tap'
+import { METRICS, type MetricsRegistry } from '../../lib/metrics/index.js'
+import { build } from '../helpers/build.js'
+import { callWebhook } from '../helpers/payloads.js'
+
+async function call (app: Awaited<ReturnType<typeof build>>): Promise<void> {
+  await app.inject({ method: 'POST', url: '/in', payload: callWebhook() })
+}
+
+async function withWebhook (t: Parameters<typeof build>[0], registry: MetricsRegistry) {
+  const app = await build(t, { registry })
+  app.jambonz.webhook('/in', async () => [{ verb: 'hangup' }])
+  return app
+}
+
+/** prom-client puts an empty line between two metrics. */
+const joined = (text: string) => text.replaceAll('\n\n', '\n')
+
+t.test('a registry of prom-client gives the metrics of the application and ours together', async (t) => {
+  const registry = new Registry()
+  const theirs = new Counter({ name: 'theirs_total', help: 'the application\'s own', registers: [registry] })
+  const app = await withWebhook(t, registry)
+  theirs.inc(3)
+  await call(app)
+  const text = await registry.metrics()
+  t.match(text, /^theirs_total 3$/m)
+  t.match(text, /^jambonz_calls_total 1$/m)
+  t.ok(joined(text).endsWith(app.jambonz.metrics()), 'the same table, to the letter')
+
+  t.test('with its default labels', async (t) => {
+    registry.setDefaultLabels({ zone: 'a' })
+    t.match(await registry.metrics(), /^jambonz_calls_total\{zone="a"\} 1$/m)
+    t.match(app.jambonz.metrics(), /^jambonz_calls_total 1$/m)
+  })
+
+  t.test('one by one, merged, and over the workers of a cluster', async (t) => {
+    t.match(await registry.getSingleMetricAsString('jambonz_calls_total'), /^jambonz_calls_total.* 1$/m)
+    t.match(await Registry.merge([registry, new Registry()]).metrics(), /^jambonz_calls_total 1$/m)
+    const worker = await registry.getMetricsAsJSON()
+    const cluster = await AggregatorRegistry.aggregate([worker, worker]).metrics()
+    t.match(cluster, /^jambonz_calls_total\{zone="a"\} 2$/m)
+    t.match(cluster, /^jambonz_store_available\{zone="a"\} 1$/m, 'as available as the worst of them')
+    t.match(cluster, /^jambonz_hook_wait_seconds_bucket\{.*le="\+Inf".*\} 0$/m)
+  })
+
+  t.test('reset', async (t) => {
+    registry.resetMetrics()
+    t.match(app.jambonz.metrics(), /^jambonz_calls_total 0$/m)
+    t.match(app.jambonz.metrics(), /^jambonz_store_available 1$/m)
+  })
+})
+
+t.test('OpenMetrics has the names it wants', async (t) => {
+  const registry = new Registry<OpenMetricsContentType>()
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  const first = await withWebhook(t, registry)
+  await call(first)
+  t.match(await registry.metrics(), /# TYPE jambonz_calls counter\njambonz_calls_total 1\n/)
+  const second = await withWebhook(t, registry)
+  await call(second)
+  const text = await registry.metrics()
+  t.equal(text.match(/# TYPE jambonz_calls counter/g)?.length, 1)
+  t.match(text, /^jambonz_calls_total 2$/m)
+})
+
+t.test('several registrations in one process are counted together in one registry', async (t) => {
+  const registry = new Registry()
+  const first = await withWebhook(t, registry)
+  const second = await withWebhook(t, registry)
+  await call(first)
+  await call(second)
+  await call(second)
+  t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
+  t.match(first.jambonz.metrics(), /^jambonz_calls_total 1$/m, 'metrics() stays that of one')
+
+  t.test('one that drains shows', async (t) => {
+    await second.jambonz.drain()
+    t.match(await registry.metrics(), /^jambonz_draining 1$/m)
+  })
+
+  t.test('one that is closed leaves what it counted, and no gauge', async (t) => {
+    await second.close()
+    const text = await registry.metrics()
+    t.match(text, /^jambonz_calls_total 3$/m)
+    t.match(text, /^jambonz_draining 0$/m)
+    await first.close()
+    const last = await registry.metrics()
+    t.match(last, /^jambonz_calls_total 3$/m)
+    t.notMatch(last, /^jambonz_draining \d/m)
+  })
+
+  t.test('a registry that was cleared has them again with the next', async (t) => {
+    registry.clear()
+    await withWebhook(t, registry)
+    t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
+  })
+})
+
+t.test('a registry that is none, or has our names already, is refused clearly', async (t) => {
+  const refused = (registry: unknown, message: RegExp) => t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
+  await refused({ register }, /^fastify-jambonz-listen: registry: has no registerMetric\(\): pass .*prom-client/)
+  await refused('default', /^fastify-jambonz-listen: registry: .*prom-client/)
+  await refused({ registerMetric: true }, /^fastify-jambonz-listen: registry: has no registerMetric\(\)/)
+  const registry = new Registry()
+  const { name, help } = METRICS.calls
+  registry.registerMetric(new Counter({ name, help, registers: [] }))
+  await refused(registry, /^fastify-jambonz-listen: registry: A metric with the name jambonz_calls_total has already been registered\. /)
+})
