@@ -7,6 +7,7 @@ import type { Handover } from './calls/Handover.js'
 import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
+import type { Tracing } from './tracing/index.js'
 
 /** What one registration of the plugin is made of: handed to everything that serves its routes. */
 export interface Runtime {
@@ -22,6 +23,8 @@ export interface Runtime {
   readonly metrics: Metrics
   /** takes the metrics out of the option `registry` */
   readonly leaveRegistry: (() => void) | undefined
+  /** undefined without @opentelemetry/api */
+  readonly tracing: Tracing | undefined
   readonly recordings: Recordings | undefined
   /** whole paths of the hooks the application registered */
   readonly hookPaths: Set<string>

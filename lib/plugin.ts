@@ -17,6 +17,7 @@ import { joinRegistry, Metrics } from './metrics/index.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
+import { loadTracing } from './tracing/index.js'
 import { warmUp } from './verbs/index.js'
 import { decorateRequests } from './webhook/request.js'
 
@@ -88,6 +89,7 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
   const recordings = recording && createRecordings(recording, { logger, instance })
   const metrics = new Metrics({ calls, sessions, recordings })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
+  const tracing = await loadTracing()
   // Last: what is wrong with an option leaves no connection open.
   await store.start({ callTtl, instance, logger, lost: (call, listenId) => correlator.lost(call, listenId) })
   return {
@@ -100,6 +102,7 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     handover: new Handover({ store, correlator, auth, hookPaths }),
     metrics,
     leaveRegistry,
+    tracing,
     audioRoutes: new AudioRoutes(),
     recordings,
     hookPaths,

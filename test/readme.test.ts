@@ -7,12 +7,16 @@ import { transform } from 'esbuild'
 import t from 'tap'
 import { simulateCall } from '../lib/simulator/index.js'
 import { until } from './helpers/until.js'
-import { withTables } from './helpers/readmeTables.js'
+import { PAGES, withTables } from './helpers/docTables.js'
 
 const readme = await readFile('README.md', 'utf8')
 
-t.test('the README\'s tables of options are those of the schemas', async (t) => {
-  t.equal(readme, withTables(readme), 'else: npm run docs')
+t.test('the tables of the documentation are those of the code', async (t) => {
+  for (const path of PAGES) {
+    const page = await readFile(path, 'utf8')
+    t.match(page, '<!-- table: ')
+    t.equal(page, withTables(page), `${path}, else: npm run docs`)
+  }
 })
 
 t.test('the README\'s first code block takes a call', async (t) => {

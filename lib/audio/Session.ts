@@ -6,13 +6,14 @@ import type { Listen, ListenSegment } from '../calls/schema.js'
 import { lengthLeft, withSegment } from '../calls/segments.js'
 import type { Recorder, RecordingControl, RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
+import { beginListen, endListen, type Trace } from '../tracing/index.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
 import { AudioStream, watchEndConditions, type StreamEnd } from './index.js'
 
 const INTERNAL_ERROR = 1011
 
-export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'handover' | 'recordings' | 'instance'> {
+export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'handover' | 'recordings' | 'instance' | 'tracing'> {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -29,8 +30,10 @@ export class Session {
   /** Settles, never rejects, when the listen has ended, its recording is final and the store knows. */
   readonly over: Promise<void>
   readonly #deps: SessionDeps
+  readonly #openedAt = Date.now()
   readonly #claimed: boolean
   #logger: FastifyBaseLogger
+  #trace?: Trace
   #recorder?: Recorder
   #startedAt?: string
   #handsOver = false
@@ -42,6 +45,7 @@ export class Session {
     this.#deps = deps
     this.#logger = deps.logger
     this.#claimed = claimed !== undefined
+    if (claimed) this.#beginTrace(claimed.listen)
     this.stream = new AudioStream({
       socket,
       ...(claimed && { call: claimed.call, listen: nextSocketOf(claimed.listen) }),
@@ -80,10 +84,18 @@ export class Session {
     return await this.#deps.correlator.identify(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
   }
 
+  #beginTrace (listen: Listen): void {
+    const { tracing } = this.#deps
+    if (tracing) this.#trace = beginListen(tracing, listen, this.#openedAt)
+  }
+
   #begin (stream: AudioStream): void {
     const { correlator, recordings, route, options, instance } = this.#deps
     const { listen, metadata } = stream
-    if (!this.#claimed) this.#logger = this.#logger.child({ callSid: stream.callSid, listenId: listen.id })
+    if (!this.#claimed) {
+      this.#logger = this.#logger.child({ callSid: stream.callSid, listenId: listen.id })
+      this.#beginTrace(listen)
+    }
     const leg = metadata?.callSid
     this.#startedAt = new Date().toISOString()
     const started: Partial<Listen> = {
@@ -118,10 +130,12 @@ export class Session {
   #handle (stream: AudioStream): void {
     const { route: { handler }, scope } = this.#deps
     if (handler === undefined) return
-    const running = (async () => await handler.call(scope, stream))()
+    const run = async () => await handler.call(scope, stream)
+    const running = this.#trace ? this.#trace.run(run) : run()
     stream.holdFor(running)
     running.catch((err: unknown) => {
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
+      this.#trace?.fail(err instanceof Error ? err : String(err))
       stream.stopNow('error', INTERNAL_ERROR, 'audio handler failed')
     })
   }
@@ -143,12 +157,17 @@ export class Session {
       ...(stream.digits !== undefined && { digits: stream.digits })
     }
     const saved = await this.#finishRecording({ ...stream.listen, ...ended }, handsOver)
-    if (handsOver && await this.#give(segment, { connected: true, ...saved })) return
+    if (handsOver && await this.#give(segment, { connected: true, ...saved })) return this.#endTrace({ ...stream.listen, ...saved }, end, true)
     const final = { ...ended, ...saved }
     const written = await this.#write(stream.listen, final)
     const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
     this.#logger.info({ endReason: end.reason, ...listen.audio, ...(end.error && { err: end.error }) }, 'listen ended')
     correlator.emit('listenEnded', listen, call)
+    this.#endTrace(listen, end, false)
+  }
+
+  #endTrace (listen: Listen, { reason, error }: StreamEnd, handedOver: boolean): void {
+    if (this.#trace) endListen(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
   }
 
   /** False when the listen has ended in the meantime. */

@@ -80,6 +80,7 @@ export const ListenSchema = Type.Object({
   reportedDuration: Type.Optional(Type.Number({ description: 'whole seconds, as the actionHook says' })),
   instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' })),
   segments: Type.Optional(Type.Array(ListenSegmentSchema, { description: 'the sockets it had, in order, where it was handed over: `audio` counts them all' })),
+  trace: Type.Optional(Type.String({ description: 'the span that asked for it, as a `b3` header, where requests are traced' })),
   offers: Type.Optional(Type.Integer({ minimum: 1, description: 'answers that asked jambonz for its next socket' })),
   refused: Type.Optional(Type.Boolean({ description: 'an instance that hands its listens over refused the socket' })),
   hookedAt: Type.Optional(Type.String({ description: 'ISO 8601, UTC: when its actionHook came last' }))

@@ -5,15 +5,16 @@ import { applicationOf } from '../calls/application.js'
 import { createListenId } from '../calls/listenId.js'
 import type { Call } from '../calls/schema.js'
 import type { Runtime } from '../Runtime.js'
+import { asTraced } from '../tracing/index.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
-import { kRawBody } from './request.js'
+import { kRawBody, kTrace } from './request.js'
 
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
 
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
 export async function answer (runtime: Runtime, request: FastifyRequest, call: Call, result: HandlerResult): Promise<object[]> {
   const { verbs, listens } = prepareVerbs(result, verbContext(runtime, request, call))
-  await runtime.correlator.expect(call.callSid, listens, applicationOf(verbs, runtime.options.auth))
+  await runtime.correlator.expect(call.callSid, asTraced(request[kTrace], listens), applicationOf(verbs, runtime.options.auth))
   return verbs
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { Trace } from '../tracing/index.js'
 
 // What the plugin notes on a request, where neither the application nor a log sees it.
 
@@ -6,6 +7,8 @@ import type { FastifyInstance } from 'fastify'
 export const kRawBody = Symbol('jambonz raw body')
 /** how far the answer has got */
 export const kStage = Symbol('jambonz stage')
+/** the span of the request, where it is traced */
+export const kTrace = Symbol('jambonz trace')
 
 /**
  * `handling`: what goes wrong from here on is the handler's or its verbs' fault, no longer the request's;
@@ -17,6 +20,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     [kRawBody]: Buffer | null
     [kStage]: Stage | null
+    [kTrace]: Trace | null
   }
 }
 
@@ -25,4 +29,5 @@ export function decorateRequests (fastify: FastifyInstance): void {
   fastify.decorateRequest('listen')
   fastify.decorateRequest(kRawBody, null)
   fastify.decorateRequest(kStage, null)
+  fastify.decorateRequest(kTrace, null)
 }

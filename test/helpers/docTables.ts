@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
 import { ListenOptionsSchema, OptionsSchema, RecordingOptionsSchema } from '../../lib/index.js'
+import { METRICS } from '../../lib/metrics/index.js'
 
 /** Fastify's own options of every register(). */
 const NOT_OURS = new Set(['prefix', 'logLevel', 'logSerializers'])
@@ -12,7 +13,10 @@ const TABLES: Record<string, Record<string, TSchema>> = {
   listen: ListenOptionsSchema.properties
 }
 
-function table (properties: Record<string, TSchema>): string {
+/** The pages that have tables. */
+export const PAGES = ['README.md', 'docs/observability.md']
+
+function optionsTable (properties: Record<string, TSchema>): string {
   const rows = Object.entries(properties)
     .filter(([name]) => !NOT_OURS.has(name))
     .map(([name, { description, default: standard }]) => {
@@ -22,14 +26,23 @@ function table (properties: Record<string, TSchema>): string {
   return ['| option | meaning |', '|---|---|', ...rows].join('\n')
 }
 
-/** The README with its tables of options as the schemas have them. */
-export function withTables (readme: string): string {
-  return Object.entries(TABLES).reduce((text, [name, properties]) => text.replace(
+function metricsTable (): string {
+  const rows = Object.values(METRICS).map(({ name, type, help, labels }) => {
+    const by = Object.keys(labels).join(', ')
+    return `| \`${name}${by && `{${by}}`}\` | ${type} | ${help} |`
+  })
+  return ['| metric | type | what it says |', '|---|---|---|', ...rows].join('\n')
+}
+
+/** A page with its tables as the code has them. */
+export function withTables (page: string): string {
+  const tables = { ...Object.fromEntries(Object.entries(TABLES).map(([name, properties]) => [name, optionsTable(properties)])), metrics: metricsTable() }
+  return Object.entries(tables).reduce((text, [name, table]) => text.replace(
     new RegExp(`(<!-- table: ${name} -->)[^]*?(<!-- end -->)`),
-    (_, start: string, end: string) => `${start}\n${table(properties)}\n${end}`
-  ), readme)
+    (_, start: string, end: string) => `${start}\n${table}\n${end}`
+  ), page)
 }
 
 if (process.argv[1] === import.meta.filename) {
-  writeFileSync('README.md', withTables(readFileSync('README.md', 'utf8')))
+  for (const page of PAGES) writeFileSync(page, withTables(readFileSync(page, 'utf8')))
 }

@@ -1,0 +1,53 @@
+import { SpanStatusCode, type SpanKind, type TextMapPropagator } from '@opentelemetry/api'
+import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node'
+import { until } from './until.js'
+
+/** What a span is, to compare. */
+export interface SeenSpan {
+  name: string
+  traceId: string
+  spanId: string
+  parentId: string | undefined
+  kind: SpanKind
+  attributes: ReadableSpan['attributes']
+  /** of the status, where it is ERROR */
+  error: string | undefined
+  events: string[]
+  links: string[]
+}
+
+export interface Spans {
+  readonly ended: SeenSpan[]
+  /** Waits for the span of this name to end; the first that fits. */
+  named (name: string, fits?: (span: SeenSpan) => boolean): Promise<SeenSpan>
+  reset (): void
+}
+
+/** OpenTelemetry's SDK for Node.js, registered for this process, with every span that ended. */
+export function recordSpans (propagator?: TextMapPropagator): Spans {
+  const exporter = new InMemorySpanExporter()
+  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register(propagator && { propagator })
+  return {
+    get ended () { return exporter.getFinishedSpans().map(seen) },
+    async named (name, fits = () => true) {
+      return await until(() => this.ended.find((span) => span.name === name && fits(span)), `a span "${name}"`)
+    },
+    reset: () => exporter.reset()
+  }
+}
+
+function seen (span: ReadableSpan): SeenSpan {
+  const { name, parentSpanContext, attributes, status, events, links, kind } = span
+  const { traceId, spanId } = span.spanContext()
+  return {
+    name,
+    traceId,
+    spanId,
+    parentId: parentSpanContext?.spanId,
+    kind,
+    attributes,
+    error: status.code === SpanStatusCode.ERROR ? status.message ?? '' : undefined,
+    events: events.map(({ name }) => name),
+    links: links.map(({ context }) => context.traceId)
+  }
+}

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+/** Makes `@opentelemetry/api` a package that is not installed. */
+const HOOKS = `export async function resolve (specifier, context, next) {
+  if (specifier !== '@opentelemetry/api') return await next(specifier, context)
+  throw Object.assign(new Error('Cannot find package @opentelemetry/api'), { code: 'ERR_MODULE_NOT_FOUND' })
+}`
+
+const APPLICATION = `
+import Fastify from 'fastify'
+import jambonzListen from './lib/index.ts'
+
+const asked = await import('@opentelemetry/api').catch(({ code }) => code)
+const fastify = Fastify()
+await fastify.register(jambonzListen)
+fastify.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+const response = await fastify.inject({ method: 'POST', url: '/in', payload: { call_sid: 'a' }, headers: { b3: '80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1' } })
+const call = await fastify.jambonz.calls.get('a')
+await fastify.close()
+console.log(JSON.stringify({ asked, statusCode: response.statusCode, verbs: response.json(), listen: call.listens[0] }))
+`
+
+const url = (module: string): string => `data:text/javascript,${encodeURIComponent(module)}`
+
+t.test('without @opentelemetry/api there is no trace, and nothing else is missing', async (t) => {
+  const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(HOOKS))})`)
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--import', register, '--input-type=module', '-e', APPLICATION], {
+    env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  })
+  t.equal(stderr, '')
+  const { asked, statusCode, verbs, listen } = JSON.parse(stdout)
+  t.equal(asked, 'ERR_MODULE_NOT_FOUND')
+  t.equal(statusCode, 200)
+  t.match(verbs, [{ verb: 'listen' }])
+  t.equal(listen.trace, undefined)
+})

@@ -1,0 +1,49 @@
+import { createRequire } from 'node:module'
+import { propagation, SpanKind, trace } from '@opentelemetry/api'
+import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
+import { B3Propagator } from '@opentelemetry/propagator-b3'
+import t, { type Test } from 'tap'
+import { simulateCall } from '../../lib/simulator/index.js'
+import { build, listening } from '../helpers/build.js'
+import { recordSpans } from '../helpers/spans.js'
+
+// As an application does that starts with OpenTelemetry's instrumentation of HTTP; it takes effect with the next require().
+const spans = recordSpans()
+const instrumentation = new HttpInstrumentation()
+instrumentation.enable()
+createRequire(import.meta.url)('node:http')
+t.teardown(() => instrumentation.disable())
+t.beforeEach(() => spans.reset())
+
+/** Takes a call; the spans of its first request, and the trace jambonz asked with. */
+async function call (t: Test) {
+  const app = await build(t)
+  let traceId = ''
+  app.jambonz.webhook('/in', async ({ body }) => {
+    traceId = String(body.trace_id)
+    await Promise.resolve()
+    trace.getTracer('the application').startActiveSpan('work', (span) => span.end())
+    return [{ verb: 'say', text: 'hello' }, { verb: 'hangup' }]
+  })
+  const story = await simulateCall({ url: `${await listening(app)}/in` })
+  t.same(story.errors, [])
+  const webhook = await spans.named('webhook /in')
+  return { traceId, webhook, work: await spans.named('work'), server: await spans.named('POST', ({ kind }) => kind === SpanKind.SERVER) }
+}
+
+t.test('inside the server span of an instrumentation, one request is one trace', async (t) => {
+  const { traceId, server, webhook, work } = await call(t)
+  t.match(webhook, { traceId: server.traceId, parentId: server.spanId, kind: SpanKind.INTERNAL })
+  t.match(work, { traceId: server.traceId, parentId: webhook.spanId })
+  t.not(server.traceId, traceId)
+  t.same(webhook.links, [traceId], 'a link leads to jambonz\' own')
+})
+
+t.test('with a B3 propagator it is jambonz\' trace', async (t) => {
+  propagation.disable()
+  propagation.setGlobalPropagator(new B3Propagator())
+  const { traceId, server, webhook, work } = await call(t)
+  for (const span of [server, webhook, work]) t.equal(span.traceId, traceId, span.name)
+  t.equal(webhook.parentId, server.spanId)
+  t.same(webhook.links, [])
+})
