@@ -10,7 +10,7 @@ export interface HttpOptions {
 }
 
 /** How long: seconds, or requests. */
-export type HttpLength = { duration: number } | { amount: number }
+export type HttpLength = { duration: number, /** requests a second; as many as can be */ overallRate?: number } | { amount: number }
 
 export interface HttpResult {
   requests: number
