@@ -20,7 +20,7 @@ if (files.length === 0) throw new Error(`no test below ${paths.join(' ')}`)
 t.register()
 t.pipe(new Reporter()).pipe(process.stdout)
 t.setTimeout(0)
-t.jobs = availableParallelism()
+t.jobs = availableParallelism() + 1
 for (const file of files) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
   t.spawn('env', [`NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`, process.execPath, '--enable-source-maps', `dist/${file.replace(/ts$/, 'js')}`], {

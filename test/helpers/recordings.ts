@@ -8,6 +8,7 @@ import { createRecordings, type RecordingOptions, type Recordings } from '../../
 
 export { LISTEN, streamOf } from './listens.js'
 export { pcm } from './pcm.js'
+export { until } from './until.js'
 
 export interface LogLine {
   level: string
@@ -38,16 +39,6 @@ export async function build (t: Test, options: RecordingOptions = {}): Promise<{
   const recordings = createRecordings({ directory, ...options }, { logger, instance: 'test' })
   t.teardown(() => recordings.close())
   return { recordings, directory, logger }
-}
-
-/** Resolves when `condition` gives something; fails after `ms`. */
-export async function until<T> (condition: () => T | Promise<T>, what: string, ms = 5_000): Promise<NonNullable<T>> {
-  for (const end = Date.now() + ms; Date.now() < end;) {
-    const value = await condition()
-    if (value) return value
-    await new Promise((resolve) => { setTimeout(resolve, 10) })
-  }
-  throw new Error(`waited ${ms} ms in vain for ${what}`)
 }
 
 /** Fails in CI, skips elsewhere, when a program isn't installed. */

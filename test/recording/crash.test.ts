@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Listen } from '../../lib/calls/schema.js'
 import { createRecordings, type FinishedRecording } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
@@ -51,9 +51,10 @@ async function filesBelow (directory: string): Promise<string[]> {
 }
 
 /** Kills a recording process once, repairs what it left, and says what was wrong with that. */
-async function killOnce (directory: string): Promise<{ problems: string[], repaired: number, saved: number }> {
+async function killOnce (t: Test, directory: string): Promise<{ problems: string[], repaired: number, saved: number }> {
   const notesFile = `${directory}.notes`
   const child = spawn(process.execPath, [CHILD, directory, notesFile, String(FLUSH_INTERVAL), String(CALLS)], { stdio: ['ignore', 'inherit', 'inherit'], env: {} })
+  t.teardown(() => child.kill('SIGKILL'))
   await until(() => readFile(notesFile).catch(() => undefined), 'the child to begin')
   await new Promise((resolve) => { setTimeout(resolve, 30 + Math.random() * 700) })
   child.kill('SIGKILL')
@@ -88,7 +89,7 @@ async function killOnce (directory: string): Promise<{ problems: string[], repai
   return { problems, repaired: recovered.size, saved: notes.saved.size }
 }
 
-t.test(`${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing older than flushInterval`, { timeout: 55_000 }, async (t) => {
+t.test(`${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing older than flushInterval`, { timeout: 110_000 }, async (t) => {
   const directory = await temporaryDirectory(t)
   const problems: string[] = []
   let repaired = 0
@@ -96,7 +97,7 @@ t.test(`${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing ol
   let next = 0
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     while (next < KILLS) {
-      const result = await killOnce(join(directory, String(next++)))
+      const result = await killOnce(t, join(directory, String(next++)))
       problems.push(...result.problems)
       repaired += result.repaired
       saved += result.saved

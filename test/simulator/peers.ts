@@ -158,9 +158,9 @@ function decode (bytes: Buffer): ClientFrame[] {
   return frames
 }
 
-/** Polls until `condition` holds; fails after 5 s. */
+/** Polls until `condition` holds; fails after 20 s. */
 export async function until (condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000
+  const deadline = Date.now() + 20_000
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`never came true: ${condition.toString()}`)
     await new Promise(resolve => setTimeout(resolve, 5))
