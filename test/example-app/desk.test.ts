@@ -16,6 +16,9 @@ import { until } from '../helpers/until.js'
 const DESK = { DESK_PASSWORD: 'engine' }
 const PUBLIC = 'example-app/desk/public'
 
+// While one of them starts processes, the others go on.
+t.jobs = 2
+
 t.test('the environment is checked, and what is wrong is named', async (t) => {
   t.match(readEnvironment({}), { HOST: '127.0.0.1', PORT: 3000, RECORDINGS_DIR: 'recordings' })
   t.match(readEnvironment({ SECRET: '', PORT: '8080' }), { SECRET: undefined, PORT: 8080 }, 'empty is not set')
