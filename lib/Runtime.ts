@@ -4,6 +4,7 @@ import type { Sessions } from './audio/Sessions.js'
 import type { Calls } from './calls/Calls.js'
 import type { Correlator } from './calls/Correlator.js'
 import type { Handover } from './calls/Handover.js'
+import type { Hooks } from './calls/Hooks.js'
 import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
@@ -17,6 +18,7 @@ export interface Runtime {
   readonly logger: FastifyBaseLogger
   readonly calls: Calls
   readonly correlator: Correlator
+  readonly hooks: Hooks
   readonly handover: Handover
   readonly audioRoutes: AudioRoutes
   readonly sessions: Sessions

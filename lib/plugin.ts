@@ -11,6 +11,7 @@ import { Sessions } from './audio/Sessions.js'
 import { Calls } from './calls/Calls.js'
 import { Correlator } from './calls/Correlator.js'
 import { Handover } from './calls/Handover.js'
+import { Hooks } from './calls/Hooks.js'
 import type { Call, Listen } from './calls/schema.js'
 import { Jambonz } from './Jambonz.js'
 import { joinRegistry, Metrics } from './metrics/index.js'
@@ -70,7 +71,7 @@ const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
 
   fastify.addHook('onReady', async () => {
     await runtime.recordings?.recover((listen, recording) => {
-      runtime.correlator.write(listen, { recording }).catch((err: unknown) => {
+      runtime.correlator.recorded(listen, recording).catch((err: unknown) => {
         runtime.logger.error({ err, callSid: listen.callSid, listenId: listen.id }, 'a recovered recording could not be written to the store')
       })
       runtime.correlator.emit('recording', recording, listen)
@@ -85,7 +86,8 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
   const calls = new Calls(store)
   const sessions = new Sessions()
   const hookPaths = new Set<string>()
-  const correlator = new Correlator({ store, calls, secret, logger, nudge: (listenId) => sessions.nudge(listenId) })
+  const correlator = new Correlator({ store, calls, secret, logger })
+  const hooks = new Hooks({ store, correlator, nudge: (listenId) => sessions.nudge(listenId) })
   const recordings = recording && createRecordings(recording, { logger, instance })
   const metrics = new Metrics({ calls, sessions, recordings })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
@@ -99,7 +101,8 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     calls,
     sessions,
     correlator,
-    handover: new Handover({ store, correlator, auth, hookPaths }),
+    hooks,
+    handover: new Handover({ store, hooks, auth, hookPaths }),
     metrics,
     leaveRegistry,
     tracing,

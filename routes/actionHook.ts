@@ -36,21 +36,29 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
 }
 
 async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
-  const { correlator, handover, metrics } = runtime
+  const { correlator, hooks, handover, metrics } = runtime
   const arrivedAt = performance.now()
+  const about = payload && { callSid: payload.call_sid, fields: callFields(payload) }
   const [, named] = LISTEN.exec(request.url) ?? []
-  if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? payload?.call_sid, listenId: named })
-  const call = payload && await correlator.arrive(payload.call_sid, callFields(payload))
-  const listenId = named ?? (call && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
+  if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? about?.callSid, listenId: named })
+  // What it says of the call is written with what it says of the call's listen, where it names that.
+  const namesListenOfCall = named !== undefined && callSidOf(named) === about?.callSid
+  const call = about && !namesListenOfCall ? await correlator.arrive(about.callSid, about.fields) : undefined
+  const listenId = named ?? (call && payload && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
   if (named === undefined) bindLog(request, reply, { callSid: call?.callSid, listenId })
-  const report = { digits: payload?.digits, duration: payload?.dial_call_duration }
-  const finished = listenId === undefined ? undefined : await correlator.finished(listenId, report, payload !== undefined)
-  if (finished === undefined && call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
-  const goesOn = finished && await handover.goOn(finished, payload?.call_status)
-  request.call = goesOn?.call ?? call
-  request.listen = goesOn?.listen
-  if (goesOn?.verbs === undefined) {
-    if (goesOn) metrics.hookWaited(performance.now() - arrivedAt, goesOn.listen)
+  const report = { digits: payload?.digits, duration: payload?.dial_call_duration, call: about }
+  const settled = listenId === undefined ? undefined : await hooks.settled(listenId, report)
+  if (settled === undefined) {
+    request.call = call ?? (about && await correlator.arrive(about.callSid, about.fields))
+    if (request.call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
+    return
+  }
+  const goesOn = await handover.goOn(settled, report)
+  const answered = goesOn ?? await hooks.finish(settled, report)
+  request.call = answered.call
+  request.listen = answered.listen
+  if (goesOn === undefined) {
+    metrics.hookWaited(performance.now() - arrivedAt, answered.listen)
     return
   }
   request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')

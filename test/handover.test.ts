@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -8,7 +9,7 @@ import { RoundRobin } from '../example-app/cluster/RoundRobin.js'
 import { applicationOf, verbsToGoOn } from '../lib/calls/application.js'
 import { redisStore } from '../lib/calls/redis.js'
 import { withSegment } from '../lib/calls/segments.js'
-import type { Call, HandlerResult, Listen } from '../lib/index.js'
+import type { Call, HandlerResult, Listen, RecordingOptions } from '../lib/index.js'
 import type { FinishedRecording } from '../lib/recording/index.js'
 import { simulateCall, speechLike, type RequestRecord, type SimulatedCall } from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
@@ -27,11 +28,11 @@ interface Instance {
 }
 
 /** Two instances of an application that answers `verbs`, and a load balancer that knows the first. */
-async function two (t: Test, redis: RedisServer, verbs: HandlerResult) {
-  const directory = folder()
+async function two (t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
+  const shared = folder()
   const instance = async (): Promise<Instance> => {
     const app = await build(t, {
-      auth: AUTH, secret: 'one secret for both', store: redisStore(new Redis(redis.url, { lazyConnect: true })), recording: { directory }
+      auth: AUTH, secret: 'one secret for both', store: redisStore(new Redis(redis.url, { lazyConnect: true })), recording: sink ? { directory: folder(), sink } : { directory: shared }
     })
     const seen: Omit<Instance, 'app' | 'port'> = { hooks: [], ended: [], recordings: [] }
     app.jambonz.calls.events.on('listenEnded', (listen) => { seen.ended.push(listen) })
@@ -95,7 +96,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     t.strictSame(errors, [])
     t.strictSame(verbs.map(({ verb }) => verb), ['listen', 'listen', 'tag', 'hangup'], 'what followed the listen follows it still')
     const [[again = {}] = [], last] = replies(requests)
-    t.match(again, { verb: 'listen', actionHook: /\/done\?listen=/, finishOnKey: '#', wsAuth: AUTH, maxLength: 60 })
+    t.match(again, { verb: 'listen', actionHook: /\/done\?listen=/, finishOnKey: '#', wsAuth: AUTH, maxLength: Number })
     t.notOk('playBeep' in again)
     t.strictSame(last, [], 'its handler was asked once, at the end')
     t.match([a.hooks, a.ended, a.recordings], [[], [], []])
@@ -111,6 +112,34 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     const { segments = [] } = listen?.recording as FinishedRecording
     t.match(segments.map(({ location }) => location), [/\.wav$/, /\.2\.wav$/])
     t.strictSame(segments.map(({ durationMs }) => durationMs * 16), sent)
+  })
+
+  t.test('the next socket waits for nothing that is done with the recording, the end for all of it', { buffered: true }, async (t) => {
+    const sent: string[] = []
+    // ms that each recording takes to be sent
+    const slow: RecordingOptions['sink'] = (_stream, { name }) => new Writable({
+      write: (_chunk, _encoding, done) => { done() },
+      final (done) { setTimeout(() => { sent.push(name); done() }, 1_500) }
+    })
+    const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }], slow)
+    const [call, gone] = [dial(), dial()]
+    await Promise.all([call.waitFor('listen:open'), gone.waitFor('listen:open')])
+    gone.once('listen:close', () => gone.hangUp())
+    lead(b)
+    const drained = a.app.jambonz.drain(0, { handover: true })
+    await until(() => call.listens.length === 2, 'the next listen')
+    t.strictSame(sent, [], 'it is asked for before the recording is sent')
+    await until(() => call.listens[1]?.openedAtMs, 'its socket')
+    call.hangUp()
+    const stories = await Promise.all([call, gone])
+    const hooks = stories.map(({ callSid }) => b.hooks.find((listen) => listen.callSid === callSid))
+    t.match(hooks, [{ state: 'ended', endReason: 'closed', saved: 2 }, { state: 'ended', endReason: 'drained', saved: 1 }])
+    const { segments = [] } = hooks[0]?.recording as FinishedRecording
+    t.strictSame(segments.map(({ location }) => location.slice(-6)), [`${hooks[0]?.id.slice(-2)}.wav`, '.2.wav'])
+    t.match(hooks[1]?.recording, { state: 'saved', location: String })
+    t.equal(sent.length, 3, 'when their handlers run all is sent')
+    await drained
+    t.match([a.recordings.length, b.recordings.length], [0, 2], 'and told of once')
   })
 
   t.test('nested listens stay, have their time, and end', { buffered: true }, async (t) => {

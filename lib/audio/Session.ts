@@ -4,7 +4,7 @@ import type { Correlated } from '../calls/Correlator.js'
 import { callFieldsOfMetadata } from '../webhook/payload.js'
 import type { Listen, ListenSegment } from '../calls/schema.js'
 import { lengthLeft, withSegment } from '../calls/segments.js'
-import type { Recorder, RecordingControl, RecordingError } from '../recording/index.js'
+import { withKnown, type FinishedRecording, type Recorder, type RecordingControl, type RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
 import { beginListen, endListen, type Trace } from '../tracing/index.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
@@ -12,6 +12,8 @@ import type { AudioRoute } from './AudioRoutes.js'
 import { AudioStream, watchEndConditions, type StreamEnd } from './index.js'
 
 const INTERNAL_ERROR = 1011
+
+type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
 export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'handover' | 'recordings' | 'instance' | 'tracing'> {
   /** the scope that registered the route: `this` of its handler */
@@ -27,7 +29,9 @@ export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'h
  */
 export class Session {
   readonly stream: AudioStream
-  /** Settles, never rejects, when the listen has ended, its recording is final and the store knows. */
+  /** Settles, never rejects, when the socket has closed and, where it is handed over, another may take its place. */
+  readonly released: Promise<void>
+  /** Settles, never rejects, when the listen has ended or gone on, its recording is final and the store knows. */
   readonly over: Promise<void>
   readonly #deps: SessionDeps
   readonly #openedAt = Date.now()
@@ -54,7 +58,9 @@ export class Session {
       limits: deps.options.limits,
       logger: this.#logger
     })
-    this.over = this.stream.done.then((end) => this.#end(end))
+    const closed = this.stream.done.then((end) => this.#closed(end))
+    this.released = closed.then(() => {})
+    this.over = closed.then((finish) => finish?.())
   }
 
   /**
@@ -140,28 +146,53 @@ export class Session {
     })
   }
 
-  async #end (end: StreamEnd): Promise<void> {
-    const { correlator } = this.#deps
+  /** Resolves to what is left to be done, when nothing of it keeps another socket from taking the place of this one. */
+  async #closed (end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { stream } = this
     // A socket that never said which listen it is for has nothing to end.
-    if (stream.listen === undefined) return
-    const handsOver = this.#handsOver && end.reason === 'drained'
-    const endedAt = new Date().toISOString()
-    const segment = { instance: this.#deps.instance, ...(this.#startedAt && { startedAt: this.#startedAt }), endedAt, audio: stream.counts }
+    if (stream.listen === undefined) return undefined
+    const segment: ListenSegment = {
+      instance: this.#deps.instance,
+      ...(this.#startedAt && { startedAt: this.#startedAt }),
+      endedAt: new Date().toISOString(),
+      audio: stream.counts,
+      ...(this.#recorder && { recorded: true })
+    }
     const ended: Partial<Listen> = {
       state: 'ended',
       connected: true,
       endReason: end.reason,
-      endedAt,
+      endedAt: segment.endedAt,
       ...(stream.listen.segments === undefined ? { audio: stream.counts } : withSegment(stream.listen, segment)),
       ...(stream.digits !== undefined && { digits: stream.digits })
     }
-    const saved = await this.#finishRecording({ ...stream.listen, ...ended }, handsOver)
-    if (handsOver && await this.#give(segment, { connected: true, ...saved })) return this.#endTrace({ ...stream.listen, ...saved }, end, true)
-    const final = { ...ended, ...saved }
+    const saving = this.#save({ ...stream.listen, ...ended })
+    const given = this.#handsOver && end.reason === 'drained' ? await this.#give(segment) : undefined
+    return given
+      ? async () => {
+        const saved = await saving
+        await this.#write(given.listen, { ...saved, saved: given.listen.segments?.length })
+        this.#endTrace({ ...stream.listen, ...saved }, end, true)
+      }
+      : async () => { await this.#end(end, ended, await saving) }
+  }
+
+  /** undefined when the listen has ended in the meantime. */
+  async #give (segment: ListenSegment): Promise<Correlated | undefined> {
+    const given = await this.#enqueue(() => this.#deps.handover.give(this.stream.listen, segment, { connected: true }))
+    if (given) this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
+    return given
+  }
+
+  async #end (end: StreamEnd, ended: Partial<Listen>, saved: Saved): Promise<void> {
+    const { reason, error } = end
+    const { correlator } = this.#deps
+    const { stream } = this
+    if (saved.recording && !saved.recordingError) correlator.emit('recording', saved.recording, { ...stream.listen, ...ended, ...saved })
+    const final = { ...ended, ...saved, ...(ended.segments && { saved: ended.segments.length }) }
     const written = await this.#write(stream.listen, final)
     const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
-    this.#logger.info({ endReason: end.reason, ...listen.audio, ...(end.error && { err: end.error }) }, 'listen ended')
+    this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')
     correlator.emit('listenEnded', listen, call)
     this.#endTrace(listen, end, false)
   }
@@ -170,21 +201,18 @@ export class Session {
     if (this.#trace) endListen(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
   }
 
-  /** False when the listen has ended in the meantime. */
-  async #give (segment: ListenSegment, fields: Partial<Listen>): Promise<boolean> {
-    const given = await this.#enqueue(() => this.#deps.handover.give(this.stream.listen, segment, fields))
-    if (given === undefined) return false
-    this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
-    return true
+  /** The recording, and with it those of the sockets before, when all are final. */
+  async #save (listen: Listen): Promise<Saved> {
+    if (this.#recorder === undefined) return {}
+    const earlier = this.#deps.correlator.saved(this.stream.listen).catch((err: unknown) => this.#storeFailed(err))
+    const own = await this.#finishRecording(listen, this.#recorder)
+    return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
 
   /** What failed was told when it failed; what could be saved of it is the recording all the same. */
-  async #finishRecording (listen: Listen, goesOn: boolean): Promise<Pick<Listen, 'recording' | 'recordingError'>> {
-    if (this.#recorder === undefined) return {}
+  async #finishRecording (listen: Listen, recorder: Recorder): Promise<{ recording?: FinishedRecording, recordingError?: string }> {
     try {
-      const recording = await this.#recorder.finish(listen)
-      if (!goesOn) this.#deps.correlator.emit('recording', recording, { ...listen, recording })
-      return { recording }
+      return { recording: await recorder.finish(listen) }
     } catch (err) {
       const { message, recording } = err as RecordingError
       return { recordingError: message, ...(recording && { recording }) }
@@ -197,12 +225,13 @@ export class Session {
 
   /** One write after the other; undefined where the store failed. */
   #enqueue<T> (write: () => Promise<T>): Promise<T | undefined> {
-    const written = this.#writes.then(write).catch((err: unknown) => {
-      this.#logger.error({ err }, 'the listen could not be written to the store')
-      return undefined
-    })
+    const written = this.#writes.then(write).catch((err: unknown) => this.#storeFailed(err))
     this.#writes = written
     return written
+  }
+
+  #storeFailed (err: unknown): undefined {
+    this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
   }
 }
 

@@ -1,7 +1,6 @@
+import { Pace } from './Pace.js'
 import type { Session } from './Session.js'
 
-/** Listens on their way to other instances at once: the fewer, the shorter each of them is interrupted. */
-const HANDOVERS_AT_ONCE = 10
 export interface DrainOptions {
   /** ms that live streams are given to end by themselves */
   timeoutMs: number
@@ -66,15 +65,13 @@ export class Sessions {
   }
 
   async #handOver (): Promise<Session[]> {
-    const waiting = Array.from(this.#sessions)
+    const pace = new Pace()
     const handed: Session[] = []
-    await Promise.all(Array.from({ length: HANDOVERS_AT_ONCE }, async () => {
-      for (let session = waiting.pop(); session !== undefined; session = waiting.pop()) {
-        if (!session.handOver()) continue
-        handed.push(session)
-        await session.over
-      }
-    }))
+    for (const session of Array.from(this.#sessions)) {
+      if (!session.handOver()) continue
+      handed.push(session)
+      await pace.add(session.released)
+    }
     return handed
   }
 

@@ -20,9 +20,8 @@ export interface Updated {
   call: Call
 }
 
-export interface Ended {
+export interface Ended extends Updated {
   first: boolean
-  call: Call
 }
 
 export interface Claim {
@@ -35,6 +34,14 @@ export interface Reopened {
   reopened: boolean
   call: Call
 }
+
+export interface Concluded {
+  concluded: boolean
+  call: Call
+}
+
+/** Whether the call's listen, undefined when the call has none of that id, is what is waited for. */
+export type Reached = (listen: Listen | undefined) => boolean
 
 export interface StoreContext {
   /** ms a call is kept after its last event; one with a listen that streams is kept until that ends */
@@ -69,7 +76,11 @@ export interface CallStore {
   list (): Promise<Call[]>
   /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
   update (callSid: string, patch: CallPatch): Promise<Updated>
-  /** Writes the patch and `endedAt`, unless the call has ended before: of all concurrent calls one gets `first: true`. */
+  /**
+   * Writes the patch and `endedAt`; where the call has ended before, only its data and listens. Of all concurrent calls
+   * one gets `first: true`. What it says of the call is the last word: no `update()` changes these fields, not even one
+   * that was made before.
+   */
   end (callSid: string, patch: CallPatch): Promise<Ended>
   /**
    * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
@@ -82,10 +93,16 @@ export interface CallStore {
    */
   reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened>
   /**
-   * Resolves with the call as soon as the listen has `state: 'ended'` or has been reopened, or as it stands after
-   * `timeoutMs`; at once when the call is unknown.
+   * Ends a listen that has no socket: writes the fields and `state: 'ended'`, once, whatever the number of instances.
+   * Not done, and nothing written, when it streams, has ended, or is held by another instance than `listen.instance` says.
    */
-  ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined>
+  conclude (listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded>
+  /**
+   * Resolves with the call as soon as its listen is what is waited for, or as it stands after `timeoutMs`; at once
+   * when the call is unknown. `reached` is asked at once, and whenever on any instance the listen has ended, has been
+   * reopened, or its `saved` has been written.
+   */
+  waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined>
   /** How well the store can be reached. A store without it always can. */
   health? (): StoreHealth
   /** Nothing is called after it. */

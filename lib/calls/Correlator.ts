@@ -1,31 +1,26 @@
 import type { KeyObject } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { formatOf } from '../audio/format.js'
+import { withKnown, type FinishedRecording } from '../recording/index.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import { idsOfEvent, type CallEventMap, type Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
 import { callSidOf, createListenId } from './listenId.js'
-import { byId, isOffered, isOpenAgain, newListen } from './patch.js'
+import { byId, isOpenAgain, listenIn } from './patch.js'
 import type { Call, Listen } from './schema.js'
+import { isSaved } from './segments.js'
 
-/** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
-export const HOOK_WAIT = 5_000
+/** ms the end of a listen waits for the recordings of its earlier sockets: a hook waits for that. */
+const SAVE_WAIT = 4_500
+
+export type CallFields = NonNullable<CallPatch['call']>
 
 export interface CorrelatorDeps {
   store: CallStore
   calls: Calls
   secret: KeyObject
   logger: FastifyBaseLogger
-  /** reads at once what a live stream of this instance has in its socket */
-  nudge: (listenId: string) => void
-}
-
-/** What an actionHook says of its listen. */
-export interface HookReport {
-  digits?: string
-  /** whole seconds; absent when the socket could not be opened, or with a GET hook, which says nothing */
-  duration?: number
 }
 
 export interface Correlated {
@@ -41,22 +36,21 @@ export class Correlator {
     this.#deps = deps
   }
 
-  /** A request of jambonz about a call. */
-  async arrive (callSid: string, fields: NonNullable<CallPatch['call']>): Promise<Call> {
-    const { store } = this.#deps
-    const { created, call } = await store.update(callSid, { call: fields })
+  /**
+   * A request of jambonz about a call, and what it says of the call's listens. Status events may overtake each other:
+   * nothing revives a call that has ended.
+   */
+  async arrive (callSid: string, fields: CallFields, listens?: CallPatch['listens']): Promise<Call> {
+    const patch = { call: fields, ...(listens && { listens }) }
+    if (isFinal(fields.callStatus)) return await this.#endCall(callSid, patch)
+    const { created, call } = await this.#deps.store.update(callSid, patch)
     if (created) this.emit('call', call)
-    return isFinal(fields.callStatus) ? await this.#endCall(callSid, fields) : call
+    return call
   }
 
-  /** A status event. They may overtake each other: nothing revives a call that has ended. */
-  async status (callSid: string, fields: NonNullable<CallPatch['call']>): Promise<Call> {
-    const before = await this.#deps.store.get(callSid)
-    return before?.endedAt === undefined ? await this.arrive(callSid, fields) : before
-  }
-
-  async #endCall (callSid: string, fields: NonNullable<CallPatch['call']>): Promise<Call> {
-    const { first, call } = await this.#deps.store.end(callSid, { call: fields })
+  async #endCall (callSid: string, patch: CallPatch): Promise<Call> {
+    const { first, created, call } = await this.#deps.store.end(callSid, patch)
+    if (created) this.emit('call', call)
     if (!first) return call
     let last = call
     // A listen that was handed over while the caller hung up: nobody will open its socket any more.
@@ -65,18 +59,27 @@ export class Correlator {
     return last
   }
 
-  /** Ends a listen whose socket, or whose next one, never came. */
-  async conclude (listen: Listen, fields: Partial<Listen> = {}): Promise<Correlated> {
-    const ended = await this.write(listen, {
-      ...fields,
-      state: 'ended',
+  /** Ends a listen whose socket, or whose next one, never came: once, whoever else does. */
+  async conclude (listen: Listen): Promise<Correlated> {
+    await this.saved(listen)
+    const { concluded, call } = await this.#deps.store.conclude(listen, {
       endReason: listen.segments === undefined ? 'notConnected' : 'drained',
       endedAt: listen.segments?.at(-1)?.endedAt ?? new Date().toISOString()
     })
+    const ended = correlated(call, listen.id)
+    if (!concluded) return ended
     this.#deps.logger.warn({ callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason }, 'listen ended before its socket came')
     if (ended.listen.recording) this.emit('recording', ended.listen.recording, ended.listen)
-    this.emit('listenEnded', ended.listen, ended.call)
+    this.emit('listenEnded', ended.listen, call)
     return ended
+  }
+
+  /** The listen, once the recordings of the sockets are final that it had when `listen` was read; or as it is after SAVE_WAIT. */
+  async saved (listen: Listen): Promise<Listen> {
+    const { callSid, id, segments } = listen
+    if (isSaved({ segments, saved: 0 })) return listen
+    const call = await this.#deps.store.waitFor(callSid, id, (now) => now === undefined || isSaved({ segments, saved: now.saved }), SAVE_WAIT)
+    return listenIn(call, id) ?? listen
   }
 
   /**
@@ -139,44 +142,11 @@ export class Correlator {
     return correlated(call, listen.id)
   }
 
-  /**
-   * The listen an actionHook speaks of, with its audio complete: waits until the socket has closed and the recording
-   * is final, on whichever instance, for at most HOOK_WAIT. undefined when no such listen is known.
-   */
-  async finished (listenId: string, report: HookReport, hasPayload: boolean): Promise<Correlated | undefined> {
-    const callSid = callSidOf(listenId)
-    const found = callSid === undefined ? undefined : await this.#find(callSid, listenId)
-    if (found === undefined) return undefined
-    const { listen } = await this.#settled(found, hasPayload && report.duration !== undefined)
-    const fields = hookFields(listen, report)
-    const said = this.#available || (hasPayload && report.duration === undefined)
-    return listen.state === 'expected' && said && !isOffered(listen)
-      ? await this.conclude(listen, fields)
-      : await this.write(listen, fields)
-  }
-
-  get #available (): boolean {
-    return this.#deps.store.health?.().available ?? true
-  }
-
-  /** While the store is away its instance may be the one that knows the listen; it tells as soon as it can. */
-  async #find (callSid: string, listenId: string): Promise<Correlated | undefined> {
+  /** A recording that was finished, or repaired, after its listen had gone on or ended. */
+  async recorded ({ callSid, id }: Listen, recording: FinishedRecording): Promise<void> {
     const { store } = this.#deps
-    let call = await store.get(callSid)
-    let listen = listenIn(call, listenId)
-    if (call === undefined || listen !== undefined || this.#available) return call && listen && { call, listen }
-    call = await store.ended(callSid, listenId, HOOK_WAIT) ?? call
-    listen = listenIn(call, listenId) ?? newListen(callSid, listenId)
-    return { call, listen }
-  }
-
-  async #settled ({ call, listen }: Correlated, connected: boolean): Promise<Correlated> {
-    const { store, nudge } = this.#deps
-    const mayYetConnect = listen.instance !== undefined || connected
-    if (listen.state === 'ended' || isOffered(listen) || !mayYetConnect) return { call, listen }
-    nudge(listen.id)
-    const then = await store.ended(call.callSid, listen.id, HOOK_WAIT) ?? call
-    return { call: then, listen: listenIn(then, listen.id) ?? listen }
+    const known = listenIn(await store.get(callSid), id)?.recording
+    await store.update(callSid, { listens: { [id]: { recording: withKnown(recording, known) } } })
   }
 
   /** The store has ended a listen whose instance died. */
@@ -204,20 +174,7 @@ export class Correlator {
   }
 }
 
-function hookFields (listen: Listen, { digits, duration }: HookReport): Partial<Listen> {
-  return {
-    hookedAt: new Date().toISOString(),
-    ...(digits !== undefined && { digits }),
-    ...(duration !== undefined && { reportedDuration: duration }),
-    ...(digits !== undefined && listen.endReason === 'closed' && { endReason: 'finishOnKey' as const })
-  }
-}
-
-function listenIn (call: Call | undefined, listenId: string): Listen | undefined {
-  return call?.listens.find(({ id }) => id === listenId)
-}
-
-function correlated (call: Call, listenId: string): Correlated {
+export function correlated (call: Call, listenId: string): Correlated {
   const listen = listenIn(call, listenId)
   if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
   return { call, listen }

@@ -1,11 +1,11 @@
-/** Waits for one listen's end. Signals that come between two waits are not missed. */
+/** Waits for changes of one listen. Signals that come between two waits are not missed. */
 export interface EndingWaiter {
   /** Resolves at the next signal, at once when there was one since the last wait, or after `ms`. */
   wait (ms: number): Promise<void>
   close (): void
 }
 
-/** Who waits for the end of which listen. */
+/** Who waits for changes of which listen. */
 export class Endings {
   readonly #waiters = new Map<string, Set<Waiter>>()
 
@@ -21,12 +21,13 @@ export class Endings {
     return waiter
   }
 
-  /** The listen has ended. */
+  /** Something about the listen has changed. */
   signal (callSid: string, listenId: string): void {
+    if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
-  /** Something may have ended unheard: everybody looks again. */
+  /** Something may have changed unheard: everybody looks again. */
   signalAll (): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()

@@ -3,7 +3,8 @@ import type { Credentials } from '../verbs/index.js'
 import { isFinal } from '../webhook/payload.js'
 import { hookOf, verbsToGoOn } from './application.js'
 import type { CallStore } from './CallStore.js'
-import type { Correlated, Correlator } from './Correlator.js'
+import type { Correlated } from './Correlator.js'
+import type { HookReport, Hooks } from './Hooks.js'
 import { callSidOf } from './listenId.js'
 import { isOffered } from './patch.js'
 import type { Call, Listen, ListenSegment } from './schema.js'
@@ -11,14 +12,14 @@ import { withSegment } from './segments.js'
 
 /** Answers in vain: each may lead to an instance that is going, too. */
 const MAX_IN_VAIN = 8
-/** ms, for each of them, for the load balancer to notice */
+/** ms, for each of them but the first, for the load balancer to notice */
 const DELAY = 50
 /** ms between two looks for a hook that another instance may have had */
 const HOOK_LOOK = 100
 
 export interface HandoverDeps {
   store: CallStore
-  correlator: Correlator
+  hooks: Hooks
   auth: Credentials | undefined
   /** whole paths of the application's actionHooks */
   hookPaths: ReadonlySet<string>
@@ -49,7 +50,7 @@ export class Handover {
     return hook.startsWith('/') && this.#deps.hookPaths.has(hook.replace(/[?#].*$/, ''))
   }
 
-  /** The listen's socket has closed here; undefined when the listen has ended in the meantime. */
+  /** The listen's socket has closed here: another may take the next one. undefined when the listen has ended in the meantime. */
   async give (listen: Listen, segment: ListenSegment, fields: Partial<Listen>): Promise<Correlated | undefined> {
     const { reopened, call } = await this.#deps.store.reopen(listen.callSid, listen.id, { ...fields, ...withSegment(listen, segment) })
     return reopened ? { call, listen: call.listens.find(({ id }) => id === listen.id) ?? listen } : undefined
@@ -62,18 +63,18 @@ export class Handover {
   }
 
   /**
-   * What the hook is answered with when its listen goes on: `verbs`. Without, it is over: then also one whose call has
-   * ended, whose time is up, or whose next socket nobody took.
+   * What a hook is answered with when its listen goes on. undefined when it is over: then also one whose call has ended,
+   * whose time is up, or whose next socket nobody took.
    */
-  async goOn ({ call, listen }: Correlated, callStatus: string | undefined): Promise<Correlated & { verbs?: object[] }> {
-    const { correlator, auth } = this.#deps
-    if (!isOffered(listen)) return { call, listen }
+  async goOn ({ call, listen }: Correlated, report: HookReport): Promise<Correlated & { verbs: object[] } | undefined> {
+    const { hooks, auth } = this.#deps
+    if (!isOffered(listen) || isFinal(report.call?.fields.callStatus)) return undefined
     const offers = (listen.offers ?? 0) + 1
     const inVain = offers - (listen.segments?.length ?? 0)
-    const verbs = isFinal(callStatus) || inVain > MAX_IN_VAIN ? undefined : verbsToGoOn(call, listen, auth)
-    if (verbs === undefined) return await correlator.conclude(listen)
-    const offered = await correlator.write(listen, { offers, refused: false })
-    await delay(DELAY * inVain)
+    const verbs = inVain > MAX_IN_VAIN ? undefined : verbsToGoOn(call, listen, auth)
+    if (verbs === undefined) return undefined
+    const offered = await hooks.hear({ call, listen }, report, { offers, refused: false })
+    await delay(DELAY * Math.max(0, inVain - 1))
     return { ...offered, verbs }
   }
 

@@ -1,6 +1,6 @@
-import type { CallPatch, CallStore, Claim, Ended, Reopened, StoreContext, StoreHealth, Updated } from './CallStore.js'
+import type { CallPatch, CallStore, Claim, Concluded, Ended, Reached, Reopened, StoreContext, StoreHealth, Updated } from './CallStore.js'
 import { Endings } from './Endings.js'
-import { applyPatch, hasEnded, isClaimed, isSettled, newCall, reopenListen } from './patch.js'
+import { applyPatch, hasEnded, isClaimed, listenIn, newCall, reopenListen } from './patch.js'
 import type { Call, Listen } from './schema.js'
 
 export interface MemoryStoreOptions {
@@ -20,6 +20,8 @@ export function memoryStore ({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOption
 
 interface Entry {
   call: Call
+  /** what its end has said of it: the last word */
+  sealed?: CallPatch['call']
   /** ms since the epoch */
   expires: number
   /** since it was last asked whether it may be forgotten */
@@ -33,6 +35,7 @@ class MemoryStore implements CallStore {
   readonly #maxCalls: number
   #context!: StoreContext
   #sweeper?: NodeJS.Timeout
+  #closed = false
 
   constructor (maxCalls: number) {
     this.#maxCalls = Math.max(1, maxCalls)
@@ -59,8 +62,15 @@ class MemoryStore implements CallStore {
 
   async end (callSid: string, patch: CallPatch): Promise<Ended> {
     const before = this.#live(callSid)
-    if (before?.endedAt !== undefined) return { first: false, call: before }
-    return { first: true, call: this.#write(callSid, { ...patch, call: { ...patch.call, endedAt: new Date().toISOString() } }) }
+    if (before?.endedAt !== undefined) {
+      const { call, ...rest } = patch
+      return { first: false, created: false, call: rest.data || rest.listens ? this.#write(callSid, rest) : before }
+    }
+    const last = { ...patch.call, endedAt: new Date().toISOString() }
+    const call = this.#write(callSid, { ...patch, call: last })
+    const entry = this.#entries.get(callSid)
+    if (entry) entry.sealed = Object.fromEntries(Object.entries(call).filter(([name]) => name in last))
+    return { first: true, created: before === undefined, call }
   }
 
   async claim (callSid: string, listenId: string): Promise<Claim> {
@@ -77,13 +87,27 @@ class MemoryStore implements CallStore {
     return { reopened: true, call }
   }
 
-  async ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined> {
-    const call = this.#live(callSid)
-    if (call === undefined || isSettled(call, listenId)) return call
+  async conclude (listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
+    const { callSid, id, instance } = listen
+    const before = this.#live(callSid)
+    const now = listenIn(before, id)
+    if (before && now && (now.state !== 'expected' || now.instance !== instance)) return { concluded: false, call: before }
+    return { concluded: true, call: this.#write(callSid, { listens: { [id]: { ...fields, state: 'ended' } } }) }
+  }
+
+  async waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined> {
+    const deadline = performance.now() + timeoutMs
     const waiter = this.#endings.waiter(callSid, listenId)
-    await waiter.wait(timeoutMs)
-    waiter.close()
-    return this.#live(callSid)
+    try {
+      for (;;) {
+        const call = this.#live(callSid)
+        const left = deadline - performance.now()
+        if (call === undefined || reached(listenIn(call, listenId)) || left <= 0 || this.#closed) return call
+        await waiter.wait(left)
+      }
+    } finally {
+      waiter.close()
+    }
   }
 
   health (): StoreHealth {
@@ -91,6 +115,7 @@ class MemoryStore implements CallStore {
   }
 
   async close (): Promise<void> {
+    this.#closed = true
     clearInterval(this.#sweeper)
     this.#endings.signalAll()
   }
@@ -101,10 +126,12 @@ class MemoryStore implements CallStore {
   }
 
   #write (callSid: string, patch: CallPatch): Call {
-    const call = this.#keep(callSid, applyPatch(this.#live(callSid) ?? newCall(callSid), patch))
-    for (const id in patch.listens) {
-      if (hasEnded(call, id)) this.#endings.signal(callSid, id)
-    }
+    const before = this.#live(callSid)
+    if (before === undefined) this.#entries.delete(callSid)
+    const sealed = this.#entries.get(callSid)?.sealed
+    const all = sealed === undefined ? patch : { ...patch, call: { ...patch.call, ...sealed } }
+    const call = this.#keep(callSid, applyPatch(before ?? newCall(callSid), all))
+    for (const id in patch.listens) this.#endings.signal(callSid, id)
     return call
   }
 

@@ -82,8 +82,12 @@ export function reopenListen (call: Call, listenId: string): Call {
   })
 }
 
+export function listenIn (call: Call | undefined, listenId: string): Listen | undefined {
+  return call?.listens.find(({ id }) => id === listenId)
+}
+
 export function hasEnded (call: Call, listenId: string): boolean {
-  return call.listens.find(({ id }) => id === listenId)?.state === 'ended'
+  return listenIn(call, listenId)?.state === 'ended'
 }
 
 /** Its socket was handed over, and the next one has not come. */
@@ -93,18 +97,12 @@ export function isOpenAgain (listen: Listen): boolean {
 
 /** Its first or next socket has not come, and jambonz is asked for it once more. */
 export function isOffered (listen: Listen): boolean {
-  return isOpenAgain(listen) || (listen.state === 'expected' && listen.refused === true)
-}
-
-/** Nothing more comes of the socket it had. */
-export function isSettled (call: Call, listenId: string): boolean {
-  const listen = call.listens.find(({ id }) => id === listenId)
-  return listen !== undefined && (listen.state === 'ended' || isOpenAgain(listen))
+  return isOpenAgain(listen) || (listen.state === 'expected' && listen.instance === undefined && listen.refused === true)
 }
 
 /** A socket has had the listen, or none will. */
 export function isClaimed (call: Call, listenId: string): boolean {
-  const listen = call.listens.find(({ id }) => id === listenId)
+  const listen = listenIn(call, listenId)
   return listen !== undefined && (listen.instance !== undefined || listen.state === 'ended')
 }
 

@@ -44,7 +44,8 @@ export const ListenSegmentSchema = Type.Object({
   instance: Type.Optional(Type.String({ description: 'the instance that held the socket' })),
   startedAt: Type.Optional(IsoTime),
   endedAt: IsoTime,
-  audio: AudioCountsSchema
+  audio: AudioCountsSchema,
+  recorded: Type.Optional(Type.Boolean({ description: 'it has a recording, which may not be final yet: see `saved`' }))
 })
 export type ListenSegment = Static<typeof ListenSegmentSchema>
 
@@ -81,6 +82,7 @@ export const ListenSchema = Type.Object({
   instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' })),
   segments: Type.Optional(Type.Array(ListenSegmentSchema, { description: 'the sockets it had, in order, where it was handed over: `audio` counts them all' })),
   trace: Type.Optional(Type.String({ description: 'the span that asked for it, as a `b3` header, where requests are traced' })),
+  saved: Type.Optional(Type.Integer({ minimum: 0, description: 'the recordings of so many segments are final' })),
   offers: Type.Optional(Type.Integer({ minimum: 1, description: 'answers that asked jambonz for its next socket' })),
   refused: Type.Optional(Type.Boolean({ description: 'an instance that hands its listens over refused the socket' })),
   hookedAt: Type.Optional(Type.String({ description: 'ISO 8601, UTC: when its actionHook came last' }))

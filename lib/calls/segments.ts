@@ -25,3 +25,8 @@ function addUp (last: ListenSegment | undefined, total: AudioCounts, { startedAt
 export function lengthLeft ({ maxLength, audio }: Pick<Listen, 'maxLength' | 'audio'>): number | undefined {
   return maxLength === undefined || maxLength <= 0 ? undefined : Math.ceil(maxLength - (audio.durationMs + audio.gapMs) / 1000)
 }
+
+/** The recordings of the segments it has had are final. */
+export function isSaved ({ saved = 0, segments = [] }: Pick<Listen, 'saved' | 'segments'>): boolean {
+  return segments.findLastIndex(({ recorded }) => recorded) < saved
+}

@@ -4,6 +4,7 @@ import type { Listen } from '../calls/schema.js'
 import { closeFile, isThere, openFile, remove, writeFile } from './files.js'
 import { audioExtension, finalExtension } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
+import { segmentOf, segmentSuffix } from './names.js'
 import { findPart } from './parts.js'
 import { ensureDirectory, FILE_MODE, hasCode, ifThere, pathsOf, type RecordingPaths } from './paths.js'
 import { removeParts } from './place.js'
@@ -51,11 +52,13 @@ export class Claims {
    * Rejects with the file system's error.
    */
   async claim (name: string, unique: boolean, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+    const next = segmentOf(listen)
     for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
       const base = join(this.#directory, attempt === 1 ? name : `${name}-${attempt}`)
-      const claim = await this.#try(base, 1, unique, listen, notes)
+      const claim = next === 1 ? await this.#try(base, 1, unique, listen, notes) : undefined
       if (claim !== undefined) return claim
-      if (await this.#holds(base, listen)) return await this.#claimSegment(base, listen, notes)
+      // where the files of its earlier sockets are not, an instance with another directory has them
+      if (await this.#holds(base, listen) || (next > 1 && !await this.#isTaken(base))) return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
     }
     throw new Error(`${MAX_TRIES} recordings are called ${name}`)
   }
@@ -64,9 +67,9 @@ export class Claims {
     this.#live.delete(claim.paths.base.toLowerCase())
   }
 
-  async #claimSegment (base: string, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
-    for (let segment = 2; segment <= MAX_SEGMENTS; segment++) {
-      const claim = await this.#try(`${base}.${segment}`, segment, true, listen, notes)
+  async #claimSegment (base: string, from: number, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+    for (let segment = from; segment < from + MAX_SEGMENTS; segment++) {
+      const claim = await this.#try(base + segmentSuffix(segment), segment, true, listen, notes)
       if (claim !== undefined) return claim
     }
     throw new Error(`there are ${MAX_SEGMENTS} segments of ${base}`)
@@ -99,11 +102,19 @@ export class Claims {
       if (hasCode(error, 'EEXIST')) return undefined
       throw error
     }
-    const taken = await Promise.all([...new Set([paths.sidecar, paths.final, paths.base + this.#finalExtension])].map(isThere))
-    if (!taken.includes(true)) return fd
+    if (!await this.#isComplete(paths)) return fd
     await closeFile(fd)
     await removeParts(paths)
     return undefined
+  }
+
+  async #isTaken (base: string): Promise<boolean> {
+    return await this.#isComplete(pathsOf(base, this.#extension, this.#token)) || await findPart(base) !== undefined
+  }
+
+  async #isComplete ({ base, sidecar, final }: RecordingPaths): Promise<boolean> {
+    const there = await Promise.all([...new Set([sidecar, final, base + this.#finalExtension])].map(isThere))
+    return there.includes(true)
   }
 
   /** What has this name is an earlier segment of the same listen. */

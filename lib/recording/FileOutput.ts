@@ -119,9 +119,8 @@ export class FileOutput implements Output {
 
   async follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
     const [paths, own] = [this.#paths, this.#recording]
-    if (recording.state !== 'spooled' || paths === undefined || own === undefined) return recording
-    const followed = await this.#deps.jobs.run({ paths, segment: this.#claimed.segment, stream: this.#stream, listen, recording: own, attempts: 0 })
-    return followed.state === 'spooled' ? recording : followed
+    if (own?.state !== 'spooled' || paths === undefined) return recording
+    return await this.#deps.jobs.run({ paths, segment: this.#claimed.segment, stream: this.#stream, listen, recording: own, attempts: 0 }) ?? recording
   }
 
   async salvage (listen: Listen, summary: Summary, error: Error, idle: Promise<void>): Promise<FinishedRecording | undefined> {

@@ -70,13 +70,13 @@ export class Jobs {
   }
 
   /**
-   * Resolves to the recording as it then is, or after PATIENCE ms, or at the first failure to send it, to the
-   * recording as it is on this disk ('spooled'). Never rejects.
+   * Resolves to the recording as it then is; after PATIENCE ms, or at the first failure to send it, to undefined: it is as
+   * it was, on this disk. Never rejects.
    */
-  async run (job: Job): Promise<FinishedRecording> {
+  async run (job: Job): Promise<FinishedRecording | undefined> {
     let later = false
     let impatient = (): void => {}
-    const waited = new Promise<void>((resolve) => { impatient = resolve })
+    const waited = new Promise<undefined>((resolve) => { impatient = () => { resolve(undefined) } })
     const timer = setTimeout(impatient, PATIENCE).unref()
     const whole = this.#do(job, impatient).then((recording) => {
       if (later && recording) this.#onLater({ ...job.listen, recording }, recording)
@@ -87,7 +87,7 @@ export class Jobs {
     const recording = await Promise.race([whole, waited])
     clearTimeout(timer)
     later = true
-    return recording ?? { ...job.recording, state: 'spooled' }
+    return recording
   }
 
   /** What is under way is broken off: the next start does it again. */

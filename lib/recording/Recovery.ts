@@ -127,7 +127,7 @@ export class Recovery {
   /** With what its process had still to do. */
   async #goOn ({ paths, listen, own, recording }: Repaired, { recorder }: PartSidecar, onRecovered: OnRecovered): Promise<void> {
     const { jobs } = this.#deps
-    if (recording.state !== 'spooled') {
+    if (own.state !== 'spooled') {
       await jobs.conclude(paths, own)
       onRecovered({ ...listen, recording }, recording)
       return
@@ -135,7 +135,7 @@ export class Recovery {
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = recorder
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
     // what is far away may take long: the others need not wait for it
-    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then((followed) => {
+    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then((followed = recording) => {
       onRecovered({ ...listen, recording: followed }, followed)
     }, () => {})
   }

@@ -3,7 +3,7 @@ import { finished } from 'node:stream/promises'
 import type { Listen } from '../calls/schema.js'
 import { ERR_RECORDING_SINK } from '../errors.js'
 import { contentTypeOf } from './formats.js'
-import { defaultName } from './names.js'
+import { defaultName, segmentOf, segmentSuffix } from './names.js'
 import type { ResolvedRecordingOptions, Sink, SinkWritable } from './options.js'
 import type { Done, Output, Summary } from './Output.js'
 import { WAV } from './paths.js'
@@ -26,7 +26,7 @@ export class SinkOutput implements Output {
   constructor (stream: RecordedStream, sink: Sink, options: Pick<ResolvedRecordingOptions, 'sha256'>) {
     this.#stream = stream
     this.#sink = sink
-    this.name = `${defaultName(stream)}${WAV}`
+    this.name = `${defaultName(stream)}${segmentSuffix(segmentOf(stream.listen))}${WAV}`
     this.#hash = options.sha256 ? createHash('sha256') : undefined
   }
 

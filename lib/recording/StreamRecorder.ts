@@ -35,9 +35,10 @@ export class StreamRecorder implements Recorder {
   readonly #writer: BlockWriter
   readonly #timeline: Timeline
   readonly #startedAt = new Date().toISOString()
+  #endedAt: string | undefined
   readonly #summarize = (): Summary => {
     const { pauses, gaps } = this.#timeline
-    return { startedAt: this.#startedAt, endedAt: new Date().toISOString(), pauses, gaps, levels: this.#writer.levels }
+    return { startedAt: this.#startedAt, endedAt: this.#endedAt ?? new Date().toISOString(), pauses, gaps, levels: this.#writer.levels }
   }
 
   readonly maxDelay: number
@@ -95,6 +96,7 @@ export class StreamRecorder implements Recorder {
   }
 
   finish (listen: Listen): Promise<FinishedRecording> {
+    this.#endedAt ??= new Date().toISOString()
     this.#finished ??= this.#finish(listen).finally(this.#deps.onEnded)
     return this.#finished
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Listen } from '../calls/schema.js'
 import type { RecordedStream } from './types.js'
 
 /** Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems. */
@@ -21,6 +22,16 @@ export function defaultName (stream: RecordedStream): string {
   const created = new Date(stream.listen.createdAt)
   const day = (Number.isNaN(created.getTime()) ? new Date() : created).toISOString().slice(0, 10).replaceAll('-', '/')
   return `${day}/${cleanId(stream.callSid)}-${cleanId(stream.listen.id)}`.replace(OURS, '_')
+}
+
+/** Which of the listen's recordings it is: 1, or more where the listen was handed over from other sockets. */
+export function segmentOf ({ segments = [] }: Pick<Listen, 'segments'>): number {
+  return segments.length + 1
+}
+
+/** What stands behind a name for a segment. */
+export function segmentSuffix (segment: number): string {
+  return segment === 1 ? '' : `.${segment}`
 }
 
 /**

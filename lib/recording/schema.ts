@@ -24,9 +24,14 @@ const LevelSchema = Type.Object({
   rmsDb: Type.Number({ description: 'dBFS' })
 })
 
+const StateSchema = Type.Union([Type.Literal('saved'), Type.Literal('spooled'), Type.Literal('partial')], {
+  description: '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
+})
+
 /** Several of them where a listen was handed over to another socket. */
 export const SegmentSchema = Type.Object({
   id: Id,
+  state: StateSchema,
   location: Type.String(),
   bytes: Type.Integer({ minimum: 0 }),
   durationMs: Ms,
@@ -40,9 +45,7 @@ export type Segment = Static<typeof SegmentSchema>
 /** All that `Listen.recording` says of a recording. */
 export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Object({
   id: Id,
-  state: Type.Union([Type.Literal('saved'), Type.Literal('spooled'), Type.Literal('partial')], {
-    description: '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
-  }),
+  state: StateSchema,
   sampleRate: Type.Integer({ description: 'Hz' }),
   channels: Type.Integer({ minimum: 1, maximum: 2 }),
   startedAt: IsoTime,
@@ -54,7 +57,7 @@ export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Obj
   recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
   encrypted: Type.Optional(Type.Boolean()),
   segments: Type.Optional(Type.Array(SegmentSchema, {
-    description: 'when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first\'s'
+    description: 'when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first\'s, `state` that of one that is not saved'
   }))
 })], { additionalProperties: true })
 export type FinishedRecording = Static<typeof FinishedRecordingSchema>

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { Call, CallPatch, CallStore } from '../../lib/index.js'
+import type { Call, CallPatch, CallStore, Listen } from '../../lib/index.js'
 import { until } from '../helpers/until.js'
 
 export interface OpenOptions { callTtl?: number }
@@ -14,12 +14,16 @@ function listenOf (call: Call | undefined, id: string) {
   return call?.listens.find((listen) => listen.id === id)
 }
 
+function isOver (listen: Listen | undefined): boolean {
+  return listen?.state === 'ended'
+}
+
 /** What every CallStore promises. */
 export function storeContract (t: Test, open: OpenStores): void {
   t.test('a call nobody has written is unknown', async (t) => {
     const [a] = await open(t)
     t.equal(await a.get(newSid()), undefined)
-    t.equal(await a.ended(newSid(), 'l1', 60_000), undefined, 'and nobody waits for it')
+    t.equal(await a.waitFor(newSid(), 'l1', isOver, 60_000), undefined, 'and nobody waits for it')
   })
 
   t.test('the first write creates the call, on whichever instance it comes', async (t) => {
@@ -143,13 +147,12 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await a.claim(callSid, 'l1')
     await a.update(callSid, { listens: { l1: { state: 'streaming', connected: true } } })
-    const waiting = b.ended(callSid, 'l1', 60_000)
+    const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
     const segments = [{ instance: 'a', endedAt: '2026-01-01T00:00:00.000Z', audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 } }]
     t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
     const open1 = listenOf(await waiting, 'l1')
     t.match(open1, { state: 'expected', connected: true, segments })
     t.notOk('instance' in open1!)
-    t.strictSame(listenOf(await b.ended(callSid, 'l1', 60_000), 'l1'), open1, 'nor is it waited for')
     const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
     t.equal(claims.filter(({ claimed }) => claimed).length, 1)
     await b.update(callSid, { listens: { l1: { state: 'ended' } } })
@@ -166,7 +169,48 @@ export function storeContract (t: Test, open: OpenStores): void {
     const call = await stores[1].get(callSid)
     t.strictSame(call, ends.find(({ first }) => first)?.call, 'the others write nothing')
     t.match(call?.endedAt, /^\d{4}-\d\d-\d\dT/)
-    t.match(await stores[0].end(newSid(), {}), { first: true, call: { endedAt: String } }, 'also a call nobody knew')
+    t.match(await stores[0].end(newSid(), {}), { first: true, created: true, call: { endedAt: String } }, 'also a call nobody knew')
+    t.match(ends.filter(({ created }) => created), [])
+  })
+
+  t.test('a call that has ended takes what its end says of data and listens all the same', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.end(callSid, { call: { callStatus: 'completed' } })
+    const { first, call } = await b.end(callSid, { call: { callStatus: 'failed', from: 'Ann' }, data: { x: 1 }, listens: { l1: { digits: '1' } } })
+    t.match([first, call], [false, { callStatus: 'completed', from: undefined, data: { x: 1 }, listens: [{ digits: '1' }] }])
+    t.strictSame(await a.get(callSid), call)
+  })
+
+  t.test('what the end of a call says of it is the last word', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.update(callSid, { call: { callStatus: 'trying' } })
+    await b.end(callSid, { call: { callStatus: 'completed' }, data: { x: 1 } })
+    const { call } = await a.update(callSid, { call: { callStatus: 'in-progress', from: 'Ann' }, data: { x: 2 }, listens: { l1: { digits: '1' } } })
+    t.match(call, { callStatus: 'completed', endedAt: String, from: 'Ann', data: { x: 2 }, listens: [{ digits: '1' }] }, 'and of nothing else')
+    t.strictSame(await b.get(callSid), call)
+  })
+
+  t.test('a listen without a socket is concluded once, unless a socket has come', async (t) => {
+    const stores = await open(t)
+    const [a, b] = stores
+    const callSid = newSid()
+    const { call } = await a.update(callSid, { listens: { l1: { path: '/audio' }, l2: {}, l3: {} } })
+    const [l1, l2, l3] = call.listens as [Listen, Listen, Listen]
+    const waiting = b.waitFor(callSid, 'l1', isOver, 60_000)
+    const all = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.conclude(l1, { endReason: 'notConnected', digits: String(i) })))
+    t.equal(all.filter(({ concluded }) => concluded).length, 1)
+    t.match(listenOf(await waiting, 'l1'), { state: 'ended', endReason: 'notConnected', path: '/audio' })
+    t.equal((await b.claim(callSid, 'l1')).claimed, false)
+
+    const claim = await b.claim(callSid, 'l2')
+    t.match(await a.conclude(l2, { digits: '9' }), { concluded: false, call: { callSid } }, 'it was free when that was read')
+    t.match(await a.conclude(listenOf(claim.call, 'l2')!, {}), { concluded: true }, 'claimed, and yet no socket')
+    await b.claim(callSid, 'l3')
+    const streaming = (await b.update(callSid, { listens: { l3: { state: 'streaming' } } })).call
+    t.match(await a.conclude(listenOf(streaming, l3.id)!, {}), { concluded: false })
+    t.match((await a.get(callSid))?.listens.map(({ state, digits }) => [state, digits]), [['ended', String], ['ended', undefined], ['streaming', undefined]])
   })
 
   t.test('who waits for a listen hears of its end at once, from any instance', async (t) => {
@@ -174,8 +218,8 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await a.claim(callSid, 'l1')
     await a.update(callSid, { listens: { other: { state: 'expected' } } })
-    const waiting = [a, b, b].map((store) => store.ended(callSid, 'l1', 60_000))
-    const other = b.ended(callSid, 'other', 300)
+    const waiting = [a, b, b].map((store) => store.waitFor(callSid, 'l1', isOver, 60_000))
+    const other = b.waitFor(callSid, 'other', isOver, 300)
     await a.update(callSid, { listens: { l1: { state: 'streaming' }, other: {} } })
     const before = Date.now()
     await a.update(callSid, { listens: { l1: { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 } } } })
@@ -184,7 +228,19 @@ export function storeContract (t: Test, open: OpenStores): void {
     }
     t.ok(Date.now() - before < 500, 'without polling')
     t.match(listenOf(await other, 'other'), { state: 'expected' }, 'who waits for another waits his time')
-    t.match(listenOf(await b.ended(callSid, 'l1', 60_000), 'l1'), { state: 'ended' }, 'and nobody waits for one that has ended')
+    t.match(listenOf(await b.waitFor(callSid, 'l1', isOver, 60_000), 'l1'), { state: 'ended' }, 'and nobody waits for one that has ended')
+  })
+
+  t.test('who waits for the recordings of a listen hears when they are saved', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    await a.reopen(callSid, 'l1', {})
+    const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.saved === 1, 60_000)
+    const before = Date.now()
+    await a.update(callSid, { listens: { l1: { saved: 1 } } })
+    t.match(listenOf(await waiting, 'l1'), { saved: 1 })
+    t.ok(Date.now() - before < 500, 'without polling')
   })
 
   t.test('who waits in vain gets the call as it stands, in time', async (t) => {
@@ -192,7 +248,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await b.claim(callSid, 'l1')
     const before = Date.now()
-    t.match(listenOf(await b.ended(callSid, 'l1', 150), 'l1'), { state: 'expected' })
+    t.match(listenOf(await b.waitFor(callSid, 'l1', isOver, 150), 'l1'), { state: 'expected' })
     const took = Date.now() - before
     t.ok(took >= 140 && took < 1_500, `${took} ms`)
   })
@@ -247,7 +303,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
-    const waiting = a.ended(callSid, 'l1', 60_000)
+    const waiting = a.waitFor(callSid, 'l1', isOver, 60_000)
     await a.close()
     t.match(await waiting, { callSid })
   })

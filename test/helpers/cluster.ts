@@ -2,21 +2,28 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 import type { Report } from './clusterInstance.js'
 
-export interface Seen { instance: number, report: Exclude<Report, { what: 'listening' }> }
+export interface Seen {
+  instance: number
+  /** ms of performance.now() here */
+  at: number
+  report: Exclude<Report, { what: 'listening' }>
+}
 
 /** Instances of an application, each a process, behind a round-robin. */
 export class Cluster {
   /** what the instances have told, in order */
   readonly seen: Seen[] = []
-  readonly balancer = new RoundRobin()
   readonly #args: readonly string[]
   readonly #script: string
+  readonly #balancer: ChildProcess
+  // that the balancer knows
+  readonly #ports: number[] = []
   readonly #instances: Array<{ process: ChildProcess, port: number }> = []
 
-  constructor (script: string, args: readonly string[]) {
+  constructor (balancer: ChildProcess, script: string, args: readonly string[]) {
+    this.#balancer = balancer
     this.#script = script
     this.#args = args
   }
@@ -30,13 +37,13 @@ export class Cluster {
 
   /** One that the balancer does not know yet. */
   async spare (): Promise<number> {
-    const child = spawn(process.execPath, [this.#script, ...this.#args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = start(this.#script, ...this.#args)
     const instance = this.#instances.length
     this.#instances.push({ process: child, port: 0 })
     const listening = new Promise<number>((resolve, reject) => {
       child.on('message', (report: Report) => {
         if (report.what === 'listening') resolve(report.port)
-        else this.seen.push({ instance, report })
+        else this.seen.push({ instance, at: performance.now(), report })
       })
       child.once('exit', (code, signal) => reject(new Error(`instance ${instance} ended: ${code ?? signal}`)))
     })
@@ -46,7 +53,19 @@ export class Cluster {
   }
 
   enter (instance: number): void {
-    this.balancer.ports.push(this.#instances[instance]!.port)
+    this.#ports.push(this.#instances[instance]!.port)
+    this.#tellBalancer()
+  }
+
+  /** The balancer is told that it goes, before it does. */
+  leave (instance: number): void {
+    const at = this.#ports.indexOf(this.#instances[instance]!.port)
+    if (at !== -1) this.#ports.splice(at, 1)
+    this.#tellBalancer()
+  }
+
+  #tellBalancer (): void {
+    if (this.#balancer.connected) this.#balancer.send(this.#ports)
   }
 
   /** Numbers of those that have not ended. */
@@ -61,18 +80,17 @@ export class Cluster {
 
   /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves when it is gone. */
   async end (instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const { process: child, port } = this.#instances[instance]!
+    const { process: child } = this.#instances[instance]!
     if (this.#hasEnded(instance)) return
     const gone = once(child, 'exit')
     child.kill(signal)
     await gone
-    const at = this.balancer.ports.indexOf(port)
-    if (at !== -1) this.balancer.ports.splice(at, 1)
+    this.leave(instance)
   }
 
   async close (): Promise<void> {
     await Promise.all(this.#instances.map((_, instance) => this.end(instance, 'SIGKILL')))
-    await this.balancer.close()
+    this.#balancer.kill('SIGKILL')
   }
 
   /** What was seen of the calls of one kind, by callSid. */
@@ -86,11 +104,17 @@ export class Cluster {
   }
 }
 
-/** Gone with the test. */
+/** Gone with the test. `args`: of each instance. */
 export async function startCluster (t: Test, size: number, ...args: string[]): Promise<{ cluster: Cluster, url: string }> {
-  const cluster = new Cluster(join(import.meta.dirname, 'clusterInstance.js'), args)
+  const [instance, balancer] = ['clusterInstance', 'balancerProcess'].map((name) => join(import.meta.dirname, `${name}.js`))
+  const child = start(balancer!)
+  const cluster = new Cluster(child, instance!, args)
   t.teardown(() => cluster.close())
-  const url = await cluster.balancer.listen()
+  const [url] = await once(child, 'message') as [string]
   await Promise.all(Array.from({ length: size }, () => cluster.add()))
   return { cluster, url }
+}
+
+function start (script: string, ...args: string[]): ChildProcess {
+  return spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }

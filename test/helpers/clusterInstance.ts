@@ -41,6 +41,8 @@ app.jambonz.actionHook('/done', async ({ call: { callSid }, listen }) => {
 })
 app.jambonz.statusHook('/status')
 
+// Nobody is there any more to be told.
+process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await app.jambonz.drain(0, { handover: true })
   await app.close()

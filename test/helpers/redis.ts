@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 
 const START_DEADLINE = 10_000
@@ -68,6 +69,21 @@ export async function startRedis (t: Test, ...args: string[]): Promise<RedisServ
   t.teardown(() => server.remove())
   await server.start()
   return server
+}
+
+/** All commands that clients send from now on, as they come: name and arguments; not those within scripts. */
+export async function watchCommands (t: Test, { url }: RedisServer): Promise<string[][]> {
+  const client = new Redis(url)
+  const monitor = await client.monitor()
+  t.teardown(() => {
+    monitor.disconnect()
+    client.disconnect()
+  })
+  const sent: string[][] = []
+  monitor.on('monitor', (_time: string, args: string[], source: string) => {
+    if (source !== 'lua') sent.push(args)
+  })
+  return sent
 }
 
 export async function freePort (): Promise<number> {

@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import t from 'tap'
 import type { FinishedRecording } from '../../lib/recording/index.js'
+import { withKnown } from '../../lib/recording/segments.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
+
+const SOCKET = { endedAt: '2026-01-01T00:00:00.000Z', audio: { frames: 1, bytes: 320, durationMs: 20, gapMs: 0, maxGapMs: 0 } }
 
 t.test('a listen that goes on on another socket gets a second file, and the first\'s sidecar lists both', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'call' })
@@ -30,9 +34,9 @@ t.test('segments are joined in order whichever is finished first, in one instanc
   first.write(pcm(1, 0, 160), 0)
   const part = one.recordings.start(streamOf({ id: 'other' }))
   await part.finish(LISTEN) // by then the first has its file
-  const second = two.recordings.start(streamOf())
+  const second = two.recordings.start(streamOf({ segments: [SOCKET] }))
   second.write(pcm(1, 160, 160), 0)
-  const third = one.recordings.start(streamOf())
+  const third = one.recordings.start(streamOf({ segments: [SOCKET, SOCKET] }))
   third.write(pcm(1, 320, 160), 0)
   const finished: FinishedRecording[] = []
   for (const recorder of [second, third, first]) finished.push(await recorder.finish(LISTEN))
@@ -40,13 +44,42 @@ t.test('segments are joined in order whichever is finished first, in one instanc
   t.equal(finished.at(-1)?.durationMs, 60)
 })
 
-t.test('what an instance with another directory recorded of the listen is listed too', async (t) => {
+t.test('what an instance with another directory recorded of the listen is listed too, and has another name', async (t) => {
   const [one, two] = [await build(t), await build(t)]
   const first = one.recordings.start(streamOf())
   first.write(pcm(1, 0, 160), 0)
   const recording = await first.finish(LISTEN)
-  const second = two.recordings.start(streamOf())
+  const second = two.recordings.start(streamOf({ segments: [SOCKET] }))
   second.write(pcm(1, 160, 160), 0)
-  const both = await second.finish({ ...LISTEN, recording })
-  t.match(both, { location: recording.location, durationMs: 40, segments: [{ durationMs: 20 }, { durationMs: 20 }] })
+  const both = await second.finish({ ...LISTEN, segments: [SOCKET], recording })
+  t.match(both, { id: recording.id, location: recording.location, durationMs: 40, segments: [{ durationMs: 20 }, { durationMs: 20 }] })
+  const names = both.segments?.map(({ location }) => basename(location))
+  t.equal(names?.[1], names?.[0]?.replace(/\.wav$/, '.2.wav'), 'so that neither takes the other\'s place where both are sent')
+})
+
+t.test('a sink without a directory gets each socket\'s recording under a name of its own', async (t) => {
+  const names: string[] = []
+  const { recordings } = await build(t, {
+    directory: undefined,
+    sink: (_stream, { name }) => {
+      names.push(name)
+      return new PassThrough().resume()
+    }
+  })
+  const recording = await recordings.start(streamOf()).finish(LISTEN)
+  const next = await recordings.start(streamOf({ segments: [SOCKET] })).finish({ ...LISTEN, segments: [SOCKET] })
+  t.equal(names[1], names[0]?.replace(/\.wav$/, '.2.wav'))
+  t.match(withKnown(next, recording).segments?.map(({ location }) => location), names)
+})
+
+t.test('a recording that is final late takes its place among those that are known', async (t) => {
+  const { recordings } = await build(t)
+  const second = await recordings.start(streamOf({ segments: [SOCKET] })).finish({ ...LISTEN, segments: [SOCKET] })
+  const first = { ...second, id: 'first', state: 'saved' as const, location: '/first.wav', durationMs: 5, startedAt: new Date(0).toISOString(), endedAt: new Date(1).toISOString() }
+  const known = withKnown(first, second)
+  t.match(known, { id: 'first', location: '/first.wav', endedAt: second.endedAt, segments: [{ id: 'first' }, { id: second.id }] })
+  const moved = { ...first, location: 's3://first.wav' }
+  t.match(withKnown(moved, known), { location: 's3://first.wav', segments: [{ location: 's3://first.wav' }, { location: second.location }] })
+  t.equal(withKnown(moved, first), moved, 'alone it is what it is')
+  t.equal(withKnown(moved, undefined), moved)
 })

@@ -42,12 +42,15 @@ export class CallIndex {
     if (Date.now() - this.#pruned < PRUNE_INTERVAL) return
     this.#pruned = Date.now()
     const due = await ask((redis) => redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED))
+    const expired: string[] = []
+    const alive: string[] = []
     await inBatches(due, async (callSid) => {
       const ttl = Number(await ask((redis) => redis.pttl(this.#keys.call(callSid))))
-      await ask<unknown>((redis) => ttl < 0
-        ? redis.zrem(this.#keys.calls, callSid)
-        : redis.zadd(this.#keys.calls, String(now + ttl), callSid))
+      if (ttl < 0) expired.push(callSid)
+      else alive.push(String(now + ttl), callSid)
     })
+    if (expired.length > 0) await ask((redis) => redis.zrem(this.#keys.calls, ...expired))
+    if (alive.length > 0) await ask((redis) => redis.zadd(this.#keys.calls, ...alive))
   }
 }
 

@@ -2,10 +2,13 @@ const MICROS = 1_000
 
 /** ms after which a sample is replaced by any other: clocks drift */
 const MAX_AGE = 60_000
+/** ms that two samples of that age may differ beyond what they are exact to */
+const MAX_DRIFT = 20
 
 /**
  * The clock of Redis, in µs: the one that all instances share. As the quickest of its replies told it, which is exact to
- * half the time that took; ours until it has told.
+ * half the time that took; ours until it has told. A reply that can't be true beside that one tells of another clock: it
+ * was set, or another server took over.
  */
 export class Clock {
   // to performance.now(), which nobody sets back
@@ -18,8 +21,10 @@ export class Clock {
   heard (micros: number, sent: number): void {
     const now = performance.now()
     const took = now - sent
-    if (took > this.#took && now - this.#sampled < MAX_AGE) return
-    this.#offset = micros - (now - took / 2) * MICROS
+    const offset = micros - (now - took / 2) * MICROS
+    const wasSet = Math.abs(offset - this.#offset) > ((took + this.#took) / 2 + MAX_DRIFT) * MICROS
+    if (!wasSet && took > this.#took && now - this.#sampled < MAX_AGE) return
+    this.#offset = offset
     this.#took = took
     this.#sampled = now
   }

@@ -17,13 +17,18 @@ export interface Beat {
   dead: string[]
 }
 
+interface Held { callSid: string, listenId: string }
+
 /** The instances that share the store, by their heartbeats, and whose sockets they hold. */
 export class Instances {
   readonly #keys: Keys
   readonly #clock: Clock
   readonly #name: string
   readonly #ttl: number
-  readonly #held = new Map<string, { callSid: string, listenId: string }>()
+  readonly #held = new Map<string, Held>()
+  // What the store does not know yet: of those held, and of those that are held no longer.
+  readonly #unwritten = new Set<string>()
+  readonly #released = new Set<string>()
 
   /** `interval`: ms between two beats */
   constructor (keys: Keys, clock: Clock, name: string, interval: number) {
@@ -42,35 +47,52 @@ export class Instances {
     return { now: Number(micros) / 1_000, known: expired === '' ? undefined : Number(expired) - this.#ttl, dead }
   }
 
-  /** The calls whose audio this instance holds. */
-  get calls (): Set<string> {
-    return new Set(Array.from(this.#held.values(), ({ callSid }) => callSid))
+  /** The calls whose audio this instance holds, each with those of its listens. */
+  get calls (): Map<string, string[]> {
+    const calls = new Map<string, string[]>()
+    for (const { callSid, listenId } of this.#held.values()) calls.set(callSid, [...calls.get(callSid) ?? [], listenId])
+    return calls
   }
 
-  holds (callSid: string, listenId: string): boolean {
-    return this.#held.has(listenName(callSid, listenId))
+  /** False when it is held already. */
+  hold (callSid: string, listenId: string): boolean {
+    const name = listenName(callSid, listenId)
+    if (this.#held.has(name)) return false
+    this.#held.set(name, { callSid, listenId })
+    this.#unwritten.add(name)
+    this.#released.delete(name)
+    return true
   }
 
-  hold (callSid: string, listenId: string): void {
-    this.#held.set(listenName(callSid, listenId), { callSid, listenId })
-  }
-
-  /** False when it was not held. */
-  release (callSid: string, listenId: string): boolean {
-    return this.#held.delete(listenName(callSid, listenId))
+  /** The store is told with the next beat: what is held too long by its account does no harm. */
+  release (callSid: string, listenId: string): void {
+    const name = listenName(callSid, listenId)
+    if (!this.#held.delete(name)) return
+    this.#unwritten.delete(name)
+    this.#released.add(name)
   }
 
   async writeHeld (redis: RedisCommands, callSid: string, listenId: string): Promise<void> {
-    await redis.sadd(this.#keys.held(this.#name), listenName(callSid, listenId))
+    const name = listenName(callSid, listenId)
+    await redis.sadd(this.#keys.held(this.#name), name)
+    this.#unwritten.delete(name)
   }
 
-  async eraseHeld (redis: RedisCommands, callSid: string, listenId: string, instance = this.#name): Promise<void> {
-    await redis.srem(this.#keys.held(instance), listenName(callSid, listenId))
+  /** What has changed and is not written yet. */
+  async writeChanges (redis: RedisCommands): Promise<void> {
+    const [unwritten, released] = [[...this.#unwritten], [...this.#released]]
+    const key = this.#keys.held(this.#name)
+    await Promise.all([
+      unwritten.length > 0 && redis.sadd(key, ...unwritten),
+      released.length > 0 && redis.srem(key, ...released)
+    ])
+    for (const name of unwritten) this.#unwritten.delete(name)
+    for (const name of released) this.#released.delete(name)
   }
 
-  /** After the store was away, or has forgotten. */
-  async writeAllHeld (redis: RedisCommands): Promise<void> {
-    if (this.#held.size > 0) await redis.sadd(this.#keys.held(this.#name), ...this.#held.keys())
+  /** The store has forgotten, or may have. */
+  forgotten (): void {
+    for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
   /** Makes the store know of a listen that another instance holds, and that it may have forgotten with it. */
@@ -84,7 +106,14 @@ export class Instances {
     return names.map(parseListenName)
   }
 
+  async eraseHeld (redis: RedisCommands, instance: string, callSid: string, listenId: string): Promise<void> {
+    await redis.srem(this.#keys.held(instance), listenName(callSid, listenId))
+  }
+
+  /** What it still holds the others are to find as if it had died. */
   async leave (redis: RedisCommands): Promise<void> {
-    await redis.zrem(this.#keys.instances, this.#name)
+    await this.writeChanges(redis)
+    if (this.#held.size > 0) await redis.zadd(this.#keys.instances, String(this.#clock.now() - 1), this.#name)
+    else await redis.zrem(this.#keys.instances, this.#name)
   }
 }

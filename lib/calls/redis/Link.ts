@@ -29,6 +29,8 @@ export interface LinkDeps {
   onSubscribed: () => void
   /** What makes the store right again; as long as it rejects the store stays away. For the log: what it did. */
   onReturn: () => Promise<object>
+  /** It can be asked again. */
+  onReturned: () => void
 }
 
 /**
@@ -113,13 +115,14 @@ export class Link {
   }
 
   async #return (): Promise<void> {
-    const { onReturn, logger } = this.#deps
+    const { onReturn, onReturned, logger } = this.#deps
     try {
       const done = await onReturn()
       if (this.#closed) return
       this.#available = true
       this.#problem = undefined
       if (this.#since !== undefined) logger.info({ awayMs: Date.now() - this.#since, ...done }, 'the store is back')
+      onReturned()
     } catch (err) {
       this.#problem = err
       // A connection that says nothing may be dead without knowing.

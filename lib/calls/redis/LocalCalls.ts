@@ -1,12 +1,15 @@
 import type { Call } from '../schema.js'
-import { callOf, DEFAULT, fieldOf, jsonOf, textOf, versionOf, type Field, type Fields } from './fields.js'
+import { callOf, DEFAULT, fieldOf, jsonOf, SEAL, textOf, versionOf, type Field, type Fields } from './fields.js'
 
 /** What must hold for a write: the field has (`is`), or has not (`not`), this JSON; REMOVED for none. */
 export interface Guard { op: 'is' | 'not', field: string, json: string }
 
 export interface Change {
+  /** written where all guards hold */
   fields: readonly Field[]
   guards: readonly Guard[]
+  /** written in any case */
+  also?: readonly Field[]
 }
 
 export interface Outcome {
@@ -75,20 +78,21 @@ export class LocalCalls {
   }
 
   /** The change, here alone: its fields wait for the store. */
-  change (callSid: string, { fields, guards }: Change): Outcome {
+  change (callSid: string, { fields, guards, also = [] }: Change): Outcome {
     const known = this.#copies.get(callSid)
     const applied = guards.every(({ op, field, json }) => (jsonOf(known?.fields.get(field)) === json) === (op === 'is'))
     const copy = this.#copy(callSid, true)
-    if (applied) this.#apply(copy, fields)
+    this.#apply(copy, applied ? [...fields, ...also] : also)
     return { applied, created: applied && known === undefined, call: (copy.call ??= callOf(callSid, copy.fields)) }
   }
 
   #apply (copy: Copy, fields: readonly Field[]): void {
-    if (copy.pending.size === 0 && fields.length > 0) this.#pending++
+    if (fields.length === 0) return
+    if (copy.pending.size === 0) this.#pending++
     for (const { name, version, json } of fields) {
       const known = copy.fields.get(name)
       const other = known === undefined ? -1 : versionOf(known)
-      if (version === DEFAULT && other >= DEFAULT) continue
+      if ((version === DEFAULT && other >= DEFAULT) || (version < SEAL && other >= SEAL)) continue
       copy.fields.set(name, textOf({ name, json, version: Math.max(version, other + 1) }))
       copy.pending.add(name)
     }

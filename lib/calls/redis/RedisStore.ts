@@ -1,11 +1,11 @@
-import type { CallPatch, CallStore, Claim, Ended, Reopened, StoreContext, StoreHealth, Updated } from '../CallStore.js'
+import type { CallPatch, CallStore, Claim, Concluded, Ended, Reached, Reopened, StoreContext, StoreHealth, Updated } from '../CallStore.js'
 import { Endings } from '../Endings.js'
-import { isSettled } from '../patch.js'
+import { listenIn } from '../patch.js'
 import type { Call, Listen } from '../schema.js'
 import { CallIndex } from './CallIndex.js'
 import type { RedisClient } from './client.js'
 import { Clock } from './Clock.js'
-import { fieldsOf, IS_ENDED, listenField, REMOVED, removedField, settledListens, type Field } from './fields.js'
+import { changedListens, fieldsOf, IS_ENDED, IS_STREAMING, isOfCall, listenField, releasedListens, REMOVED, removedField, SEAL, type Field } from './fields.js'
 import { Instances } from './Instances.js'
 import { Keys, parseListenName } from './keys.js'
 import { Away, Link } from './Link.js'
@@ -62,7 +62,8 @@ export class RedisStore implements CallStore {
       channel: keys.ended,
       onMessage: (message) => endings.signal(...parseListenName(message)),
       onSubscribed: () => endings.signalAll(),
-      onReturn: () => this.#upkeep.restore()
+      onReturn: () => this.#upkeep.restore(),
+      onReturned: () => endings.signalAll()
     })
     this.#parts = {
       context,
@@ -101,49 +102,66 @@ export class RedisStore implements CallStore {
   }
 
   async update (callSid: string, patch: CallPatch): Promise<Updated> {
-    const { created, call } = await this.#change(callSid, patch)
+    const { created, call } = await this.#change(callSid, this.#fields(callSid, patch))
     return { created, call }
   }
 
   async end (callSid: string, patch: CallPatch): Promise<Ended> {
     const ending = { ...patch, call: { ...patch.call, endedAt: new Date().toISOString() } }
-    const { applied, call } = await this.#change(callSid, ending, [{ op: 'is', field: 'c:endedAt', json: REMOVED }])
-    return { first: applied, call }
+    const fields = this.#fields(callSid, ending, SEAL)
+    const saysMore = patch.data !== undefined || patch.listens !== undefined
+    const last = saysMore ? fields.filter(isOfCall) : fields
+    const also = saysMore ? fields.filter((field) => !isOfCall(field)) : []
+    const { applied, created, call } = await this.#change(callSid, last, [{ op: 'is', field: 'c:endedAt', json: REMOVED }], also)
+    return { first: applied, created, call }
   }
 
   async claim (callSid: string, listenId: string): Promise<Claim> {
     const { instances, link, context: { instance } } = this.#parts
-    const held = instances.holds(callSid, listenId)
     // Before the claim: what is claimed must be found should this instance die.
-    const noted = link.ask((redis) => instances.writeHeld(redis, callSid, listenId)).catch(() => {})
-    const { applied, call } = await this.#change(callSid, { listens: { [listenId]: { instance } } }, [
+    const held = !instances.hold(callSid, listenId)
+    const noted = link.ask((redis) => instances.writeHeld(redis, callSid, listenId)).catch((err: unknown) => this.#note(err, callSid))
+    const { applied, call } = await this.#change(callSid, this.#fields(callSid, { listens: { [listenId]: { instance } } }), [
       { op: 'is', field: listenField(listenId, 'instance'), json: REMOVED },
       { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
     ])
     await noted
-    if (applied) instances.hold(callSid, listenId)
-    else if (!held) this.#erase(callSid, listenId)
+    if (!applied && !held) instances.release(callSid, listenId)
     return { claimed: applied, call }
   }
 
   async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
     const removed = removedField(listenId, 'instance', this.#parts.clock.next())
-    const { applied, call } = await this.#change(callSid, { listens: { [listenId]: { ...fields, state: 'expected' } } }, [
+    const expected = this.#fields(callSid, { listens: { [listenId]: { ...fields, state: 'expected' } } })
+    const { applied, call } = await this.#change(callSid, [...expected, removed], [
       { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
-    ], [removed])
+    ])
     return { reopened: applied, call }
   }
 
-  async ended (callSid: string, listenId: string, timeoutMs: number): Promise<Call | undefined> {
+  async conclude ({ callSid, id, instance }: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
+    const ended = this.#fields(callSid, { listens: { [id]: { ...fields, state: 'ended' } } })
+    const { applied, call } = await this.#change(callSid, ended, [
+      { op: 'is', field: listenField(id, 'instance'), json: instance === undefined ? REMOVED : JSON.stringify(instance) },
+      { op: 'not', field: listenField(id, 'state'), json: IS_STREAMING },
+      { op: 'not', field: listenField(id, 'state'), json: IS_ENDED }
+    ])
+    return { concluded: applied, call }
+  }
+
+  async waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined> {
     const { endings, link } = this.#parts
     const waiter = endings.waiter(callSid, listenId)
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
+    // Whoever knew the call while the store was away may yet have to tell.
+    let isSure = true
     try {
       for (;;) {
         const call = await this.get(callSid)
-        const left = deadline - Date.now()
-        const settled = call === undefined ? link.available : isSettled(call, listenId)
-        if (settled || left <= 0 || this.#closed) return call
+        const left = deadline - performance.now()
+        isSure &&= link.available
+        const isReached = call === undefined ? isSure : reached(listenIn(call, listenId))
+        if (isReached || left <= 0 || this.#closed) return call
         await waiter.wait(Math.min(left, LOOK_INTERVAL))
       }
     } finally {
@@ -165,16 +183,16 @@ export class RedisStore implements CallStore {
     if (local.pending > 0) context.logger.error({ calls: local.pending }, 'the store was away to the end: what waited to be written is lost')
   }
 
-  async #change (callSid: string, patch: CallPatch, guards: Guard[] = [], more: Field[] = []): Promise<Outcome> {
-    const { clock, endings, instances } = this.#parts
-    const change = { fields: [...fieldsOf(callSid, patch, clock.next()), ...more], guards }
-    const outcome = await this.#write(callSid, change)
-    if (outcome.applied) {
-      for (const listenId of settledListens(change.fields)) {
-        endings.signal(callSid, listenId)
-        if (instances.release(callSid, listenId)) this.#erase(callSid, listenId)
-      }
-    }
+  #fields (callSid: string, patch: CallPatch, seal = 0): Field[] {
+    return fieldsOf(callSid, patch, this.#parts.clock.next(), seal)
+  }
+
+  async #change (callSid: string, fields: readonly Field[], guards: readonly Guard[] = [], also: readonly Field[] = []): Promise<Outcome> {
+    const { endings, instances } = this.#parts
+    const outcome = await this.#write(callSid, { fields, guards, also })
+    const written = outcome.applied ? [...fields, ...also] : also
+    for (const listenId of releasedListens(written)) instances.release(callSid, listenId)
+    for (const listenId of changedListens(written)) endings.signal(callSid, listenId)
     return outcome
   }
 
@@ -189,11 +207,6 @@ export class RedisStore implements CallStore {
       this.#note(err, callSid)
       return local.change(callSid, change)
     }
-  }
-
-  #erase (callSid: string, listenId: string): void {
-    const { link, instances } = this.#parts
-    link.ask((redis) => instances.eraseHeld(redis, callSid, listenId)).catch((err: unknown) => this.#note(err, callSid))
   }
 
   /** That the store is away was said when it went. */

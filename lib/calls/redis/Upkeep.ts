@@ -1,3 +1,5 @@
+import { listenIn } from '../patch.js'
+import type { Listen } from '../schema.js'
 import { inBatches } from './CallIndex.js'
 import { fieldsOf, IS_ENDED, listenField, type Field } from './fields.js'
 import type { Beat } from './Instances.js'
@@ -46,6 +48,7 @@ export class Upkeep {
     local.forgetExpired()
     try {
       const { dead } = this.#noteBeat(await link.ask((redis) => instances.beat(redis, false)))
+      await link.ask((redis) => instances.writeChanges(redis))
       for (const instance of dead) await this.#bury(instance)
       if (local.pending > 0) await this.#tellWaiting()
       await this.#keepAlive()
@@ -66,7 +69,8 @@ export class Upkeep {
     const before = this.#lastBeat
     const { known } = this.#noteBeat(await link.try((redis) => instances.beat(redis, before !== undefined)))
     const restored = before === undefined ? 0 : await this.#remindOfAll(known)
-    await link.try((redis) => instances.writeAllHeld(redis))
+    instances.forgotten()
+    await link.try((redis) => instances.writeChanges(redis))
     const written = await this.#tellWaiting()
     return { written, restored, dropped: local.dropped }
   }
@@ -123,7 +127,7 @@ export class Upkeep {
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
     await inBatches(held, async ([callSid, listenId]) => {
       await this.#lose(instance, callSid, listenId)
-      await link.ask((redis) => instances.eraseHeld(redis, callSid, listenId, instance))
+      await link.ask((redis) => instances.eraseHeld(redis, instance, callSid, listenId))
     })
   }
 
@@ -151,10 +155,17 @@ export class Upkeep {
     const { link, local, keys, instances, context: { callTtl } } = this.#parts
     if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
     this.#kept = Date.now()
-    await inBatches(Array.from(instances.calls), async (callSid) => {
-      await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
+    await inBatches([...instances.calls], async ([callSid, listenIds]) => {
       const stored = await link.ask((redis) => redis.hgetall(keys.call(callSid)))
-      local.learn(callSid, Object.entries(stored), true)
+      const call = local.learn(callSid, Object.entries(stored), true)
+      const over = listenIds.filter((listenId) => isOver(listenIn(call, listenId)))
+      for (const listenId of over) instances.release(callSid, listenId)
+      if (over.length < listenIds.length) await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
     })
   }
+}
+
+/** A socket that never came, though it had claimed the listen. What is lost to the others may go on here. */
+function isOver (listen: Listen | undefined): boolean {
+  return listen?.state === 'ended' && listen.endReason !== 'lost'
 }

@@ -43,6 +43,8 @@ export type RedisClient = StandaloneClient | ClusterClient
 /** ms between attempts to connect, at most: how soon a returning server is noticed */
 const MAX_RECONNECT_DELAY = 500
 const CONNECT_TIMEOUT = 2_000
+/** ms of silence after which the kernel looks whether the other end is there: a subscriber says nothing by itself */
+const KEEP_ALIVE = 10_000
 
 /**
  * A connection of our own, as the client's: a blocking command of the application would hold ours up, and so would its
@@ -54,7 +56,8 @@ export function connectLike (client: RedisClient, queue: boolean): RedisConnecti
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    connectTimeout: CONNECT_TIMEOUT
+    connectTimeout: CONNECT_TIMEOUT,
+    keepAlive: KEEP_ALIVE
   }
   const shared = { enableOfflineQueue: queue, lazyConnect: false }
   return client.isCluster

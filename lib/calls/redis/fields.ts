@@ -8,7 +8,7 @@ import type { Call, Listen } from '../schema.js'
 //   c:<name>       of the call               d:<key>        of call.data
 //   l:<id>:<name>  of a listen               l:<id>:#       its place among the others: [µs, n-th of its patch]
 // Each holds `<version> <json>`. The version is a time in µs, on the clock of Redis; of two values of one field the one
-// with the higher version is right, wherever they meet.
+// with the higher version is right, wherever they meet. What the end of a call says of it is sealed: later than anything.
 
 /** name -> `<version> <json>` */
 export type Fields = Map<string, string>
@@ -16,6 +16,8 @@ export interface Field { name: string, version: number, json: string }
 
 /** the version of what is written only where there is nothing */
 export const DEFAULT = 0
+/** What is added to a version to seal it: some 140 years. */
+export const SEAL = 2 ** 52
 /** in the place of JSON: the field was there, and is no more */
 export const REMOVED = ''
 const PLACE = '#'
@@ -23,11 +25,13 @@ const PLACE = '#'
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
 const STATE = ':state'
 const INSTANCE = ':instance'
+const SAVED = ':saved'
 /** the JSON of a listen's state */
 export const IS_ENDED = '"ended"'
+export const IS_STREAMING = '"streaming"'
 
-/** The fields of a patch. Throws FST_JAMBONZ_CALL_DATA. */
-export function fieldsOf (callSid: string, patch: CallPatch, version: number): Field[] {
+/** The fields of a patch. `seal`: what is added to the versions of the call's own. Throws FST_JAMBONZ_CALL_DATA. */
+export function fieldsOf (callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
   const now = new Date().toISOString()
   const fields: Field[] = []
 
@@ -39,7 +43,7 @@ export function fieldsOf (callSid: string, patch: CallPatch, version: number): F
 
   add('c:createdAt', now, DEFAULT)
   add('c:updatedAt', now)
-  for (const [name, value] of Object.entries(patch.call ?? {})) add(`c:${name}`, value)
+  for (const [name, value] of Object.entries(patch.call ?? {})) add(`c:${name}`, value, version + seal)
   for (const [key, value] of Object.entries(patch.data ?? {})) add(`d:${key}`, value)
   for (const [place, [id, listen]] of Object.entries(patch.listens ?? {}).entries()) {
     add(listenField(id, PLACE), [version, place], DEFAULT)
@@ -61,6 +65,11 @@ function toJson (callSid: string, value: unknown): string | undefined {
   } catch (err) {
     throw new ERR_CALL_DATA(callSid, err instanceof Error ? err.message : String(err))
   }
+}
+
+/** Of the call itself, and said of it. */
+export function isOfCall ({ name }: Field): boolean {
+  return name.startsWith('c:') && name !== 'c:updatedAt'
 }
 
 export function textOf ({ version, json }: Field): string {
@@ -126,12 +135,25 @@ export function removedField (id: string, name: 'instance', version: number): Fi
   return { name: listenField(id, name), version, json: REMOVED }
 }
 
-/** The listens that these fields end, or open again. */
-export function settledListens (fields: readonly Field[]): string[] {
-  return fields.flatMap(({ name, json }) => {
-    if (!name.startsWith('l:')) return []
-    const ends = name.endsWith(STATE) && json === IS_ENDED
-    const opens = name.endsWith(INSTANCE) && json === REMOVED
-    return ends || opens ? [name.slice(2, name.lastIndexOf(':'))] : []
-  })
+/** The listens that somebody may wait for, after these fields: ended, open again, saved. */
+export function changedListens (fields: readonly Field[]): string[] {
+  return listensOf(fields, ({ name, json }) => isEnd(name, json) || isReopening(name, json) || name.endsWith(SAVED))
+}
+
+/** The listens whose socket is held no longer, after these fields. */
+export function releasedListens (fields: readonly Field[]): string[] {
+  return listensOf(fields, ({ name, json }) => isEnd(name, json) || isReopening(name, json))
+}
+
+function listensOf (fields: readonly Field[], isMeant: (field: Field) => boolean): string[] {
+  const ids = fields.filter((field) => field.name.startsWith('l:') && isMeant(field)).map(({ name }) => name.slice(2, name.lastIndexOf(':')))
+  return [...new Set(ids)]
+}
+
+function isEnd (name: string, json: string): boolean {
+  return name.endsWith(STATE) && json === IS_ENDED
+}
+
+function isReopening (name: string, json: string): boolean {
+  return name.endsWith(INSTANCE) && json === REMOVED
 }

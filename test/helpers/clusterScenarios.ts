@@ -1,0 +1,133 @@
+import { loadavg } from 'node:os'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import { folder } from './build.js'
+import { startCluster, type Cluster } from './cluster.js'
+import { gapsOf, isOpen, listenOf, openCalls, problemsOf, sidsOf, takeCalls, unfinished, type Gap } from './clusterCalls.js'
+import { startRedis, watchCommands, type RedisServer } from './redis.js'
+import { until } from './until.js'
+
+const INSTANCES = 3
+/** ms, as long as a busy machine may need */
+const PATIENCE = 20_000
+/** ms that Redis may be wrong after its return */
+const STORE_RIGHT = 5_000
+/** ms: three heartbeats after the last, and one until the others look */
+const LOST_WITHIN = 4_000
+/** ms that messages and timers may be late where the machine has other work */
+const LATE = 1_000
+/** of a call with two more status events than it needs */
+const MAX_COMMANDS = 14
+const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
+
+export interface Scene {
+  server: RedisServer
+  /** past any store */
+  redis: Redis
+  cluster: Cluster
+  /** of the load balancer */
+  url: string
+}
+
+/** Three instances, each a process, on one Redis, behind a round-robin that is one as well. */
+export async function setUp (t: Test): Promise<Scene> {
+  const server = await startRedis(t)
+  const redis = new Redis(server.url)
+  redis.on('error', () => {})
+  t.teardown(() => redis.disconnect())
+  return { server, redis, ...await startCluster(t, INSTANCES, server.url, folder()) }
+}
+
+export async function spread (t: Test, { server, redis, cluster, url }: Scene, calls: number): Promise<void> {
+  const sent = await watchCommands(t, server)
+  const stories = await takeCalls(url, { calls, overMs: calls * 7.5, speechMs: 400, speed: Infinity })
+  t.strictSame(await problemsOf(stories, cluster, 0), [])
+  const spread = stories.filter(({ callSid }) => new Set(cluster.seen.filter(({ report }) => report.callSid === callSid && ['webhook', 'stream', 'hook'].includes(report.what)).map(({ instance }) => instance)).size === INSTANCES)
+  t.ok(spread.length > calls / 20, `${spread.length} of them had each of the three on another instance`)
+  const commands = sent.filter((args) => args.some((arg) => CALL_SID.test(arg))).length / calls
+  t.strictSame(await unfinished(redis, sidsOf(stories)), [])
+  t.ok(commands <= MAX_COMMANDS, `${commands.toFixed(1)} Redis commands per call`)
+  t.comment(`${commands.toFixed(1)} Redis commands per call`)
+}
+
+export async function redisDies (t: Test, { server, redis, cluster, url }: Scene, calls: number): Promise<void> {
+  const from = cluster.seen.length
+  const taken = takeCalls(url, { calls, overMs: calls * 12.5, speechMs: 500, speed: 1 })
+  await until(() => cluster.of('webhook', from).size > calls * 0.3, 'calls that begin with Redis', PATIENCE)
+  await server.kill()
+  await until(() => cluster.of('webhook', from).size > calls * 0.6, 'calls that begin without', PATIENCE)
+  const over = cluster.of('callEnded', from)
+  await server.start()
+  const back = Date.now()
+  await until(async () => (await unfinished(redis, over.keys())).length === 0, 'Redis to be right', STORE_RIGHT)
+  t.comment(`Redis was right ${Date.now() - back} ms after its return, about ${over.size} calls that had ended by then`)
+  const stories = await taken
+  t.strictSame(stories.filter(({ requests }) => requests.some(({ status }) => status !== 200 && status !== 204)).map(({ callSid }) => callSid), [], 'no call was refused')
+  // Each instance that was told of a call's end while nobody could be asked has told of it.
+  t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
+  t.strictSame(await unfinished(redis, sidsOf(stories)), [])
+}
+
+export async function instanceDies (t: Test, { cluster, url }: Scene, calls: number): Promise<void> {
+  const from = cluster.seen.length
+  const taken = takeCalls(url, { calls, overMs: 300, speechMs: 2_500, speed: 1 })
+  await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
+  const killed = performance.now()
+  await cluster.end(cluster.living[0] ?? 0, 'SIGKILL')
+  await cluster.add()
+  const stories = await taken
+  const hooks = cluster.of('hook', from)
+  const ends = cluster.of('listenEnded', from)
+  const isLost = (callSid: string): boolean => listenOf(hooks.get(callSid))?.endReason === 'lost'
+  const lost = sidsOf(stories).filter(isLost)
+  t.ok(lost.length > calls / 10, `${lost.length} were lost`)
+  t.strictSame(await problemsOf(stories.filter(({ callSid }) => !isLost(callSid)), cluster, from), [], 'the others never noticed')
+  t.strictSame(lost.filter((callSid) => hooks.get(callSid)?.length !== 1 || ends.get(callSid)?.length !== 1), [], 'nothing is finished twice')
+  const last = Math.max(...lost.map((callSid) => (ends.get(callSid)?.[0]?.at ?? Infinity) - killed))
+  t.ok(last < LOST_WITHIN + LATE, `the last was lost ${Math.round(last)} ms after the kill`)
+  t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
+}
+
+/** `told`: the load balancer hears that an instance goes before it does. */
+export async function rollingRestart (t: Test, { cluster, url }: Scene, calls: number, told: boolean): Promise<void> {
+  const from = cluster.seen.length
+  const old = cluster.living
+  const next = await Promise.all(old.map(() => cluster.spare()))
+  const live = openCalls(url, calls)
+  await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
+  const load = watchLoad()
+  for (const [i, instance] of old.entries()) {
+    cluster.enter(next[i]!)
+    if (told) cluster.leave(instance)
+    await cluster.end(instance, 'SIGTERM')
+  }
+  await until(() => live.every(({ listens }) => isOpen(listens.at(-1))), 'the last of them to be live again', PATIENCE)
+  t.comment(load())
+  for (const call of live) call.hangUp()
+  const stories = await Promise.all(live)
+  t.strictSame(await problemsOf(stories, cluster, from), [])
+  const gaps = gapsOf(stories)
+  t.ok(gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < 1_000, 'each is interrupted for less than a second')
+  for (const [name, some] of [['straight', gaps.filter(({ refused }) => refused === 0)], ['by way of one that goes', gaps.filter(({ refused }) => refused > 0)]] as const) {
+    if (some.length > 0) t.comment(`${name}: ${describe(some)}`)
+  }
+}
+
+function describe (gaps: readonly Gap[]): string {
+  const ms = gaps.map(({ ms }) => ms).sort((a, b) => a - b)
+  return `${ms.length} handovers, gap ${Math.round(ms.reduce((sum, gap) => sum + gap, 0) / ms.length)} ms on average, ${ms[Math.floor(ms.length * 0.95)]} ms at the 95th percentile, ${ms.at(-1)} ms at most`
+}
+
+/** How much of a gap is the machine's: what this process, whose clock measures it, had to wait for its turn. */
+function watchLoad (): () => string {
+  const delay = monitorEventLoopDelay({ resolution: 5 })
+  delay.enable()
+  const [begun, cpu] = [performance.now(), process.cpuUsage()]
+  return () => {
+    delay.disable()
+    const { user, system } = process.cpuUsage(cpu)
+    const ms = (ns: number): number => Math.round(ns / 1e6)
+    return `load average ${loadavg()[0]?.toFixed(1)}; the simulator's event loop was late by ${ms(delay.mean)} ms on average, ${ms(delay.max)} ms at most, and had ${Math.round((user + system) / 10 / (performance.now() - begun))} % of a core`
+  }
+}
