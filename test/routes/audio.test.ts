@@ -120,6 +120,23 @@ t.test('more than limits.maxStreams are refused, and a drained instance takes no
   t.equal(await statusOf((await askForListen(app, '/in', base)).url), 503)
 })
 
+t.test('a socket that comes while the server closes is refused', { timeout: 10_000 }, async (t) => {
+  for (const own of [true, false]) {
+    const app = Fastify()
+    if (own) await app.register(websocket)
+    await app.register(jambonzListen)
+    app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+    let url = ''
+    let status: number | undefined
+    // It listens until all of these are over.
+    app.addHook('preClose', async () => { status = await statusOf(url) })
+    t.teardown(() => app.close())
+    url = (await askForListen(app, '/in', await listening(app))).url
+    await app.close()
+    t.equal(status, 503)
+  }
+})
+
 t.test('the audio of a call is recorded, byte for byte', async (t) => {
   const directory = folder()
   const { app, base } = await voicemail(t, { recording: { directory } })
