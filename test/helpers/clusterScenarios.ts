@@ -17,8 +17,8 @@ const STORE_RIGHT = 5_000
 const LOST_WITHIN = 4_000
 /** ms that messages and timers may be late where the machine has other work */
 const LATE = 1_000
-/** of a call with two more status events than it needs */
-const MAX_COMMANDS = 14
+/** of a call with two more status events than it needs; who waits for long looks more than once */
+const MAX_COMMANDS = 15
 const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
 export interface Scene {
@@ -89,8 +89,8 @@ export async function instanceDies (t: Test, { cluster, url }: Scene, calls: num
   t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
 }
 
-/** `told`: the load balancer hears that an instance goes before it does. */
-export async function rollingRestart (t: Test, { cluster, url }: Scene, calls: number, told: boolean): Promise<void> {
+/** `told`: the load balancer hears that an instance goes before it does. `maxGap`: ms */
+export async function rollingRestart (t: Test, { cluster, url }: Scene, { calls, told, maxGap }: { calls: number, told: boolean, maxGap: number }): Promise<void> {
   const from = cluster.seen.length
   const old = cluster.living
   const next = await Promise.all(old.map(() => cluster.spare()))
@@ -108,7 +108,7 @@ export async function rollingRestart (t: Test, { cluster, url }: Scene, calls: n
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  t.ok(gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < 1_000, 'each is interrupted for less than a second')
+  t.ok(gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < maxGap, `each is interrupted for less than ${maxGap} ms`)
   for (const [name, some] of [['straight', gaps.filter(({ refused }) => refused === 0)], ['by way of one that goes', gaps.filter(({ refused }) => refused > 0)]] as const) {
     if (some.length > 0) t.comment(`${name}: ${describe(some)}`)
   }

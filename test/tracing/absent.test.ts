@@ -10,7 +10,7 @@ const HOOKS = `export async function resolve (specifier, context, next) {
 
 const APPLICATION = `
 import Fastify from 'fastify'
-import jambonzListen from './lib/index.ts'
+import jambonzListen from './dist/lib/index.js'
 
 const asked = await import('@opentelemetry/api').catch(({ code }) => code)
 const fastify = Fastify()
@@ -26,7 +26,7 @@ const url = (module: string): string => `data:text/javascript,${encodeURICompone
 
 t.test('without @opentelemetry/api there is no trace, and nothing else is missing', async (t) => {
   const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(HOOKS))})`)
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--import', register, '--input-type=module', '-e', APPLICATION], {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', register, '--input-type=module', '-e', APPLICATION], {
     env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   })
   t.equal(stderr, '')

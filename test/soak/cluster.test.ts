@@ -1,0 +1,17 @@
+import t from 'tap'
+import { instanceDies, redisDies, rollingRestart, setUp, spread } from '../helpers/clusterScenarios.js'
+import { noRedis } from '../helpers/redis.js'
+
+const CALLS = 200
+const LIVE_CALLS = 50
+/** ms */
+const MAX_GAP = 1_000
+
+t.test('three instances behind a round-robin', { skip: noRedis(), timeout: 5 * 60_000 }, async (t) => {
+  const scene = await setUp(t)
+  t.test(`${CALLS} calls whose webhook, socket and hook are spread over them are all correlated, none twice`, (t) => spread(t, scene, CALLS))
+  t.test('the same with Redis killed in the middle, and back with nothing', (t) => redisDies(t, scene, CALLS))
+  t.test('the same with one instance killed -9: its listens are lost, once, and their hooks are answered', (t) => instanceDies(t, scene, LIVE_CALLS))
+  t.test(`${LIVE_CALLS} live calls outlast a rolling restart`, (t) => rollingRestart(t, scene, { calls: LIVE_CALLS, told: true, maxGap: MAX_GAP }))
+  t.test('the same where the round-robin is not told', (t) => rollingRestart(t, scene, { calls: LIVE_CALLS, told: false, maxGap: MAX_GAP }))
+})

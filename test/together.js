@@ -1,0 +1,19 @@
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+
+/** Runs a test file, or those of a folder one after the other, in this process. argv: its path */
+const [path] = process.argv.slice(2)
+const files = path.endsWith('.ts') ? [path] : readdirSync(path).filter((name) => name.endsWith('.test.ts')).sort().map((name) => `${path}/${name}`)
+
+for (const file of files) {
+  t.comment(file)
+  // tap ends with the first that has a teardown of its own, outside its tests
+  if (t.results) throw new Error(`the tests before ${file} have ended all: let it have a process of its own`)
+  // A file may run its tests side by side, but not beside those of another.
+  t.jobs = 1
+  await import(pathToFileURL(resolve('dist', file.replace(/ts$/, 'js'))).href)
+  if (!t.idle) await once(t, 'idle')
+}
