@@ -11,7 +11,7 @@ const HELP = `npm run bench -- [options]
   --quick            a first look, within a minute
   --only <names>     of ${Object.keys(sections).join(', ')}; separated by commas
   --out <file>       writes the tables there as well
-  --node <options>   of the measured processes, such as "--cpu-prof"`
+  --node=<options>   of the measured processes, such as --node="--cpu-prof"`
 
 const { values: options } = parseArgs({
   options: {
