@@ -31,7 +31,7 @@ if (paths.length === 0) throw new Error(`no test below ${told.join(' ')}`)
 t.register()
 t.pipe(new Reporter()).pipe(process.stdout)
 t.setTimeout(0)
-t.jobs = availableParallelism() * 2
+t.jobs = availableParallelism() + 1
 for (const path of paths) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
   t.spawn('env', [`NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`, process.execPath, '--enable-source-maps', 'test/together.js', path], {

@@ -104,8 +104,8 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     await until(() => store.health?.().available, 'the store')
     t.match(store.health?.(), { pending: 0, dropped: 0 })
     const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
-    t.match(await other.get('c1'), { from: 'Ann', data: { x: 1 }, endedAt: String, listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }] })
-    t.match(await other.list(), [{ callSid: 'c1' }])
+    t.match(await until(() => other.get('c1'), 'the other to be told'), { from: 'Ann', data: { x: 1 }, endedAt: String, listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }] })
+    t.match(await until(async () => (await other.list())[0], 'the other to list it'), { callSid: 'c1' })
     t.match([said('is away').length, said('is back').length], [1, 1], 'and that was said once each')
   })
 
