@@ -1,5 +1,5 @@
 const MAX_AT_ONCE = 5
-/** What takes twice as long as the quickest, and some ms for chance, stands in the way of others. */
+/** What takes half as long again as the quickest, and some ms for chance, stands in the way of others. */
 const SLOWER = 1.5
 const CHANCE = 3
 

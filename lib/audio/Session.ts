@@ -4,12 +4,13 @@ import type { Correlated } from '../calls/Correlator.js'
 import { callFieldsOfMetadata } from '../webhook/payload.js'
 import type { Listen, ListenSegment } from '../calls/schema.js'
 import { lengthLeft, withSegment } from '../calls/segments.js'
-import { withKnown, type FinishedRecording, type Recorder, type RecordingControl, type RecordingError } from '../recording/index.js'
+import { withKnown, type FinishedRecording, type Recorder, type RecordingError } from '../recording/index.js'
 import type { Runtime } from '../Runtime.js'
 import { beginListen, endListen, type Trace } from '../tracing/index.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
 import { AudioStream, watchEndConditions, type StreamEnd } from './index.js'
+import { livePauses } from './livePauses.js'
 
 const INTERNAL_ERROR = 1011
 
@@ -239,26 +240,4 @@ export class Session {
 function nextSocketOf (listen: Listen): Listen {
   const left = listen.segments && lengthLeft(listen)
   return left === undefined ? listen : { ...listen, maxLength: left }
-}
-
-/**
- * The recorder, for the application: while it is paused the stream is read as it comes, so that nothing said in the
- * pause still waits in the kernel when it is over.
- */
-function livePauses (recorder: Recorder, stream: AudioStream): RecordingControl {
-  let release: (() => void) | undefined
-  return {
-    get state () { return recorder.state },
-    get error () { return recorder.error },
-    pause (mode) {
-      // First, since it reads what was said before the pause; a live stream has no batch to read.
-      recorder.pause(mode)
-      release ??= stream.keepLive()
-    },
-    resume () {
-      recorder.resume()
-      release?.()
-      release = undefined
-    }
-  }
 }

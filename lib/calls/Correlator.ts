@@ -117,7 +117,7 @@ export class Correlator {
     if (typeof named === 'string') {
       const callSid = callSidOf(named)
       const call = callSid && await this.#deps.store.get(callSid)
-      if (call && call.listens.some(({ id }) => id === named)) candidates.push([call.callSid, named])
+      if (call && listenIn(call, named)) candidates.push([call.callSid, named])
     }
     for (const sid of [metadata.callSid, metadata.parentCallSid]) {
       const call = typeof sid === 'string' ? await this.#deps.store.get(sid) : undefined

@@ -6,7 +6,7 @@ import type { CallStore } from './CallStore.js'
 import type { Correlated } from './Correlator.js'
 import type { HookReport, Hooks } from './Hooks.js'
 import { callSidOf } from './listenId.js'
-import { isOffered } from './patch.js'
+import { isOffered, listenIn } from './patch.js'
 import type { Call, Listen, ListenSegment } from './schema.js'
 import { withSegment } from './segments.js'
 
@@ -53,7 +53,7 @@ export class Handover {
   /** The listen's socket has closed here: another may take the next one. undefined when the listen has ended in the meantime. */
   async give (listen: Listen, segment: ListenSegment, fields: Partial<Listen>): Promise<Correlated | undefined> {
     const { reopened, call } = await this.#deps.store.reopen(listen.callSid, listen.id, { ...fields, ...withSegment(listen, segment) })
-    return reopened ? { call, listen: call.listens.find(({ id }) => id === listen.id) ?? listen } : undefined
+    return reopened ? { call, listen: listenIn(call, listen.id) ?? listen } : undefined
   }
 
   /** An instance that is going has refused the listen's socket: jambonz' hook says as much, and is answered with it again. */
@@ -85,7 +85,7 @@ export class Handover {
     if (nested === 'config' || (hook !== undefined && !this.#isOurs(hook))) return
     for (const end = Date.now() + ms; Date.now() < end; await delay(HOOK_LOOK)) {
       const call = await this.#deps.store.get(callSid)
-      if (call === undefined || call.listens.find((listen) => listen.id === id)?.hookedAt !== hookedAt) return
+      if (call === undefined || listenIn(call, id)?.hookedAt !== hookedAt) return
     }
   }
 }

@@ -137,12 +137,12 @@ export function removedField (id: string, name: 'instance', version: number): Fi
 
 /** The listens that somebody may wait for, after these fields: ended, open again, saved. */
 export function changedListens (fields: readonly Field[]): string[] {
-  return listensOf(fields, ({ name, json }) => isEnd(name, json) || isReopening(name, json) || name.endsWith(SAVED))
+  return listensOf(fields, (field) => isRelease(field) || field.name.endsWith(SAVED))
 }
 
 /** The listens whose socket is held no longer, after these fields. */
 export function releasedListens (fields: readonly Field[]): string[] {
-  return listensOf(fields, ({ name, json }) => isEnd(name, json) || isReopening(name, json))
+  return listensOf(fields, isRelease)
 }
 
 function listensOf (fields: readonly Field[], isMeant: (field: Field) => boolean): string[] {
@@ -150,10 +150,7 @@ function listensOf (fields: readonly Field[], isMeant: (field: Field) => boolean
   return [...new Set(ids)]
 }
 
-function isEnd (name: string, json: string): boolean {
-  return name.endsWith(STATE) && json === IS_ENDED
-}
-
-function isReopening (name: string, json: string): boolean {
-  return name.endsWith(INSTANCE) && json === REMOVED
+/** Its end, or that another socket is to open. */
+function isRelease ({ name, json }: Field): boolean {
+  return (name.endsWith(STATE) && json === IS_ENDED) || (name.endsWith(INSTANCE) && json === REMOVED)
 }
