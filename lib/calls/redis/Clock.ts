@@ -5,14 +5,17 @@ const MAX_AGE = 60_000
 /** ms that two samples of that age may differ beyond what they are exact to */
 const MAX_DRIFT = 20
 
+/** to performance.now(), which nobody sets back: our own clock */
+const OWN = performance.timeOrigin * MICROS
+
 /**
  * The clock of Redis, in µs: the one that all instances share. As the quickest of its replies told it, which is exact to
- * half the time that took; ours until it has told. A reply that can't be true beside that one tells of another clock: it
- * was set, or another server took over.
+ * half the time that took; ours until it has told, and as long as what it tells may be ours: machines whose clocks are
+ * set over the network agree more closely than a reply can say. A reply that can't be true beside that one tells of
+ * another clock: it was set, or another server took over.
  */
 export class Clock {
-  // to performance.now(), which nobody sets back
-  #offset = performance.timeOrigin * MICROS
+  #offset = OWN
   #took = Infinity
   #sampled = 0
   #last = 0
@@ -24,7 +27,7 @@ export class Clock {
     const offset = micros - (now - took / 2) * MICROS
     const wasSet = Math.abs(offset - this.#offset) > ((took + this.#took) / 2 + MAX_DRIFT) * MICROS
     if (!wasSet && took > this.#took && now - this.#sampled < MAX_AGE) return
-    this.#offset = offset
+    this.#offset = Math.abs(offset - OWN) <= took / 2 * MICROS ? OWN : offset
     this.#took = took
     this.#sampled = now
   }
