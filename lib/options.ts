@@ -1,9 +1,10 @@
-import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { CallStore } from './calls/CallStore.js'
 import { memoryStore } from './calls/memory.js'
 import { ERR_OPTIONS } from './errors.js'
+import { Hmac } from './Hmac.js'
 import type { MetricsRegistry } from './metrics/index.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
 import { checkVerbs } from './verbs/check.js'
@@ -58,10 +59,10 @@ export type JambonzListenOptions = { [Name in keyof Options]: Options[Name] | un
 export interface ResolvedOptions {
   readonly auth: Credentials | undefined
   readonly webhookAuth: Credentials | undefined
-  readonly webhookSecrets: readonly KeyObject[]
+  readonly webhookSecrets: readonly Hmac[]
   /** seconds */
   readonly signatureTolerance: number
-  readonly secret: KeyObject
+  readonly secret: Hmac
   readonly audioPath: string
   readonly publicUrl: string | undefined
   readonly store: CallStore
@@ -102,9 +103,9 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
     // jambonz sends the webhooks' credentials by itself only where a socket's url is relative.
     auth: auth ?? (options.publicUrl === undefined ? undefined : webhookAuth),
     webhookAuth,
-    webhookSecrets: [webhookSecret].flat().map(keyOf),
+    webhookSecrets: [webhookSecret].flat().map((secret) => new Hmac(secret)),
     signatureTolerance: options.signatureTolerance ?? 300,
-    secret: options.secret === undefined ? createSecretKey(randomBytes(32)) : keyOf(options.secret),
+    secret: new Hmac(options.secret ?? randomBytes(32)),
     audioPath: options.audioPath ?? '/audio',
     publicUrl: options.publicUrl?.replace(/\/+$/, '').replace(/^http/, 'ws'),
     store: options.store ?? memoryStore(),
@@ -123,11 +124,6 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
     registry: options.registry,
     prefix: options.prefix ?? ''
   })
-}
-
-/** As a key, a secret is read once, and shows in no log. */
-function keyOf (secret: string): KeyObject {
-  return createSecretKey(secret, 'utf8')
 }
 
 function check (options: JambonzListenOptions): void {

@@ -10,9 +10,12 @@ export interface CallPatch {
   call?: Partial<Omit<Call, 'callSid' | 'data' | 'listens'>>
   /** merged key by key into `call.data` */
   data?: Record<string, unknown>
-  /** fields of listens, by listen id, which they may name as well; a listen the call does not have yet is added */
-  listens?: Record<string, Partial<Listen>>
+  /** fields of listens, each once; a listen the call does not have yet is added */
+  listens?: readonly ListenPatch[]
 }
+
+/** Fields of the listen that it names. */
+export type ListenPatch = Pick<Listen, 'id'> & Partial<Listen>
 
 export interface Updated {
   /** this write made the call known; true once per call, whatever the number of instances */

@@ -1,13 +1,13 @@
-import type { KeyObject } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { formatOf } from '../audio/format.js'
+import type { Hmac } from '../Hmac.js'
 import { withKnown, type FinishedRecording } from '../recording/index.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { callFieldsOfMetadata, isFinal } from '../webhook/payload.js'
 import { idsOfEvent, type CallEventMap, type Calls } from './Calls.js'
 import type { CallPatch, CallStore, Claim } from './CallStore.js'
 import { callSidOf, createListenId } from './listenId.js'
-import { byId, isOpenAgain, listenIn } from './patch.js'
+import { isOpenAgain, listenIn } from './patch.js'
 import type { Call, Listen } from './schema.js'
 import { isSaved } from './segments.js'
 
@@ -19,7 +19,7 @@ export type CallFields = NonNullable<CallPatch['call']>
 export interface CorrelatorDeps {
   store: CallStore
   calls: Calls
-  secret: KeyObject
+  secret: Hmac
   logger: FastifyBaseLogger
 }
 
@@ -88,10 +88,7 @@ export class Correlator {
    */
   async expect (callSid: string, listens: readonly ExpectedListen[], application: string | undefined): Promise<void> {
     if (listens.length === 0) return
-    await this.#deps.store.update(callSid, {
-      call: { application },
-      listens: byId(listens)
-    })
+    await this.#deps.store.update(callSid, { call: { application }, listens })
   }
 
   /** Takes the listen for a socket of this instance; `claimed` is false for a second socket. */
@@ -131,14 +128,14 @@ export class Correlator {
     const callSid = String(metadata.callSid)
     const listenId = createListenId(this.#deps.secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
     await this.arrive(callSid, callFieldsOfMetadata(metadata))
-    await this.#deps.store.update(callSid, { listens: { [listenId]: { path, ...formatOf(metadata) } } })
+    await this.#deps.store.update(callSid, { listens: [{ id: listenId, path, ...formatOf(metadata) }] })
     const { call } = await this.#deps.store.claim(callSid, listenId)
     return correlated(call, listenId)
   }
 
   /** What the socket of a listen has to say; the instance that holds it is the one that writes these fields. */
   async write (listen: Listen, fields: Partial<Listen>): Promise<Correlated> {
-    const { call } = await this.#deps.store.update(listen.callSid, { listens: { [listen.id]: fields } })
+    const { call } = await this.#deps.store.update(listen.callSid, { listens: [{ ...fields, id: listen.id }] })
     return correlated(call, listen.id)
   }
 
@@ -146,7 +143,7 @@ export class Correlator {
   async recorded ({ callSid, id }: Listen, recording: FinishedRecording): Promise<void> {
     const { store } = this.#deps
     const known = listenIn(await store.get(callSid), id)?.recording
-    await store.update(callSid, { listens: { [id]: { recording: withKnown(recording, known) } } })
+    await store.update(callSid, { listens: [{ id, recording: withKnown(recording, known) }] })
   }
 
   /** The store has ended a listen whose instance died. */

@@ -59,7 +59,7 @@ export class Handover {
   /** An instance that is going has refused the listen's socket: jambonz' hook says as much, and is answered with it again. */
   async refuse (listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
-    if (callSid !== undefined) await this.#deps.store.update(callSid, { listens: { [listenId]: { refused: true } } })
+    if (callSid !== undefined) await this.#deps.store.update(callSid, { listens: [{ id: listenId, refused: true }] })
   }
 
   /**

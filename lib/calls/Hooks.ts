@@ -1,7 +1,7 @@
 import type { CallStore } from './CallStore.js'
 import { correlated, type CallFields, type Correlated, type Correlator } from './Correlator.js'
 import { callSidOf } from './listenId.js'
-import { byId, isOffered, listenIn, newListen } from './patch.js'
+import { isOffered, listenIn, newListen } from './patch.js'
 import type { Listen } from './schema.js'
 
 /** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
@@ -69,7 +69,7 @@ export class Hooks {
     if (report.call?.callSid !== listen.callSid) return await correlator.write(listen, said)
     // What its end has said of the call is the last word.
     const ofCall = call.endedAt === undefined ? report.call.fields : {}
-    return correlated(await correlator.arrive(listen.callSid, ofCall, byId([{ ...said, id: listen.id }])), listen.id)
+    return correlated(await correlator.arrive(listen.callSid, ofCall, [{ ...said, id: listen.id }]), listen.id)
   }
 
   get #available (): boolean {

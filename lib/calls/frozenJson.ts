@@ -29,7 +29,7 @@ function copiedFields (fields: Record<string, unknown>, depth: number): object |
 }
 
 /** JSON takes it as it is. */
-function isScalar (value: unknown): boolean {
+export function isScalar (value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value)
 }
 

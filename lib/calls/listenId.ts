@@ -1,4 +1,4 @@
-import { createHmac, type KeyObject } from 'node:crypto'
+import type { Hmac } from '../Hmac.js'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const LISTEN_ID = /^(?:([0-9a-f]{32})|x((?:[0-9a-f]{2}){1,128}))-[0-9a-f]{16}$/
@@ -10,12 +10,12 @@ export const MAX_CALL_SID_BYTES = 128
 /**
  * An id that names its call: `<callSid>-<digest>`, lower-case hexadecimal (safe in urls and on file systems that
  * ignore case). So a socket's path or a hook's `?listen=` finds its call without an index, and without a store.
- * The same `seed` and `body` give the same id: jambonz' retry of a request is answered with the same listens. The
- * digest is keyed, so that ids can't be guessed.
+ * The same `seed` gives the same id: jambonz' retry of a request is answered with the same listens. The digest is
+ * keyed, so that ids can't be guessed.
  */
-export function createListenId (secret: KeyObject, callSid: string, seed: string, body: Buffer | string = ''): string {
+export function createListenId (secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
-  const digest = createHmac('sha256', secret).update(`listen\n${callSid}\n${seed}\n`).update(body).digest('hex')
+  const digest = secret.digest('hex', `listen\n${callSid}\n${seed}`)
   return `${name}-${digest.slice(0, DIGEST_HEX)}`
 }
 

@@ -76,13 +76,13 @@ class MemoryStore implements CallStore {
   async claim (callSid: string, listenId: string): Promise<Claim> {
     const call = this.#live(callSid)
     if (call && isClaimed(call, listenId)) return { claimed: false, call }
-    return { claimed: true, call: this.#write(callSid, { listens: { [listenId]: { instance: this.#context.instance } } }) }
+    return { claimed: true, call: this.#write(callSid, { listens: [{ id: listenId, instance: this.#context.instance }] }) }
   }
 
   async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
     const before = this.#live(callSid)
     if (before && hasEnded(before, listenId)) return { reopened: false, call: before }
-    const call = this.#keep(callSid, reopenListen(this.#write(callSid, { listens: { [listenId]: fields } }), listenId))
+    const call = this.#keep(callSid, reopenListen(this.#write(callSid, { listens: [{ ...fields, id: listenId }] }), listenId))
     this.#endings.signal(callSid, listenId)
     return { reopened: true, call }
   }
@@ -92,7 +92,7 @@ class MemoryStore implements CallStore {
     const before = this.#live(callSid)
     const now = listenIn(before, id)
     if (before && now && (now.state !== 'expected' || now.instance !== instance)) return { concluded: false, call: before }
-    return { concluded: true, call: this.#write(callSid, { listens: { [id]: { ...fields, state: 'ended' } } }) }
+    return { concluded: true, call: this.#write(callSid, { listens: [{ ...fields, id, state: 'ended' }] }) }
   }
 
   async waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined> {
@@ -126,12 +126,13 @@ class MemoryStore implements CallStore {
   }
 
   #write (callSid: string, patch: CallPatch): Call {
+    const now = new Date().toISOString()
     const before = this.#live(callSid)
     if (before === undefined) this.#entries.delete(callSid)
     const sealed = this.#entries.get(callSid)?.sealed
     const all = sealed === undefined ? patch : { ...patch, call: { ...patch.call, ...sealed } }
-    const call = this.#keep(callSid, applyPatch(before ?? newCall(callSid), all))
-    for (const id in patch.listens) this.#endings.signal(callSid, id)
+    const call = this.#keep(callSid, applyPatch(before ?? newCall(callSid, now), all, now))
+    for (const { id } of patch.listens ?? []) this.#endings.signal(callSid, id)
     return call
   }
 

@@ -1,6 +1,6 @@
 import { ERR_CALL_DATA } from '../errors.js'
 import type { CallPatch } from './CallStore.js'
-import { deepFreeze, frozenJson } from './frozenJson.js'
+import { deepFreeze, frozenJson, isScalar } from './frozenJson.js'
 import type { Call, Listen } from './schema.js'
 
 const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 })
@@ -9,16 +9,6 @@ const NO_LISTENS = Object.freeze([]) as unknown as Listen[]
 
 export function newCall (callSid: string, now = new Date().toISOString()): Call {
   return { callSid, data: NO_DATA, listens: NO_LISTENS, createdAt: now, updatedAt: now }
-}
-
-/**
- * Listens for a patch. Without a prototype, since an engine makes no class of such an object: one whose only key is an
- * id is a class of its own, and thousands of them slow all others down.
- */
-export function byId (listens: ReadonlyArray<Partial<Listen> & Pick<Listen, 'id'>>): NonNullable<CallPatch['listens']> {
-  const patches: NonNullable<CallPatch['listens']> = Object.create(null)
-  for (const listen of listens) patches[listen.id] = listen
-  return patches
 }
 
 /** A listen nobody has written anything of yet: jambonz' own defaults. */
@@ -41,33 +31,38 @@ export function newListen (callSid: string, id: string, now = new Date().toISOSt
  * The call with what JSON keeps of the patch, as a new frozen snapshot; `call` itself stays as it was. Throws
  * FST_JAMBONZ_CALL_DATA where the patch is no JSON (a BigInt, a circle).
  */
-export function applyPatch (call: Call, patch: CallPatch): Call {
+export function applyPatch (call: Call, patch: CallPatch, now = new Date().toISOString()): Call {
   try {
-    const updatedAt = new Date().toISOString()
-    return merge<Call>(call, {
-      ...(patch.data !== undefined && { data: Object.freeze({ ...call.data, ...frozenJson(patch.data) }) }),
-      ...(patch.listens !== undefined && { listens: patchListens(call, patch.listens, updatedAt) }),
-      updatedAt
-    }, patch.call)
+    const next = merged(call, patch.call)
+    next.updatedAt = now
+    if (patch.data !== undefined) next.data = Object.freeze({ ...call.data, ...frozenJson(patch.data) })
+    if (patch.listens !== undefined) next.listens = patchListens(call, patch.listens, now)
+    return Object.freeze(next)
   } catch (err) {
     throw new ERR_CALL_DATA(call.callSid, err instanceof Error ? err.message : String(err))
   }
 }
 
 function patchListens (call: Call, patches: NonNullable<CallPatch['listens']>, now: string): Listen[] {
-  const listens = call.listens.map((listen) => {
-    const patch = patches[listen.id]
-    return patch === undefined ? listen : merge(listen, patch)
-  })
-  for (const id of Object.keys(patches)) {
-    if (!call.listens.some((listen) => listen.id === id)) listens.push(merge(newListen(call.callSid, id, now), patches[id]))
+  const listens = [...call.listens]
+  for (const patch of patches) {
+    const at = listens.findIndex(({ id }) => id === patch.id)
+    listens[at === -1 ? listens.length : at] = Object.freeze(merged(listens[at] ?? newListen(call.callSid, patch.id, now), patch))
   }
   return Object.freeze(listens) as Listen[]
 }
 
-/** Assigned rather than spread, which takes engines many times as long. */
-function merge<T extends object> (target: T, ...fields: Array<Partial<NoInfer<T>> | undefined>): T {
-  return Object.freeze(Object.assign({}, target, ...fields.map((one) => frozenJson(one)))) as T
+/** Assigned at once and then mended: spread, or field by field, takes engines many times as long. */
+function merged<T extends object> (target: T, fields: Partial<NoInfer<T>> = {}): T {
+  const next: T = Object.assign({}, target, fields)
+  for (const name of Object.keys(fields) as Array<keyof T>) {
+    if (isScalar(next[name])) continue
+    const value = frozenJson(next[name])
+    // JSON keeps nothing of it, and it stays as it was.
+    if (value === undefined) return Object.assign({}, target, frozenJson(fields))
+    next[name] = value
+  }
+  return next
 }
 
 /** The call with the listen to be claimed once more. */

@@ -1,9 +1,10 @@
-import type { KeyObject } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../audio/socketUrl.js'
 import { applicationOf } from '../calls/application.js'
 import { createListenId } from '../calls/listenId.js'
 import type { Call } from '../calls/schema.js'
+import type { Hmac } from '../Hmac.js'
 import type { Runtime } from '../Runtime.js'
 import { asTraced } from '../tracing/index.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
@@ -44,12 +45,15 @@ function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): Ve
 
 /**
  * Ids that repeat when jambonz repeats its request (feature-server retries as the url's fragment says): while no
- * socket has come for a listen, the same request means the same listen.
+ * socket has come for a listen, the same request means the same listen. Its body is told from the call's others by a
+ * checksum.
  */
-function listenIds (secret: KeyObject, request: FastifyRequest, call: Call): (ordinal: number) => string {
+function listenIds (secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
+  const body = request[kRawBody] ?? ''
   return (ordinal) => {
+    const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
     for (let generation = 0; ; generation++) {
-      const id = createListenId(secret, call.callSid, `${request.url}\n${ordinal}\n${generation}`, request[kRawBody] ?? '')
+      const id = createListenId(secret, call.callSid, `${repeated}\n${generation}`)
       const earlier = call.listens.find((listen) => listen.id === id)
       if (earlier === undefined || (earlier.state === 'expected' && earlier.instance === undefined)) return id
     }

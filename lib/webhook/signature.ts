@@ -1,18 +1,19 @@
-import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { ERR_SIGNATURE_MALFORMED, ERR_SIGNATURE_MISMATCH, ERR_SIGNATURE_MISSING, ERR_SIGNATURE_STALE } from '../errors.js'
+import type { Hmac } from '../Hmac.js'
 
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
  * (feature-server lib/utils/base-requestor.js). Each of `secrets` is tried, so that one can be rotated.
  * `tolerance` in seconds, both ways. Throws an error with status 401.
  */
-export function verifySignature (header: string | undefined, rawBody: Buffer, secrets: ReadonlyArray<string | KeyObject>, tolerance: number): void {
+export function verifySignature (header: string | undefined, rawBody: Buffer, secrets: readonly Hmac[], tolerance: number): void {
   if (header === undefined) throw new ERR_SIGNATURE_MISSING()
   const { timestamp, signatures } = parseHeader(header)
   const age = Math.abs(Date.now() / 1000 - timestamp)
   if (age > tolerance) throw new ERR_SIGNATURE_STALE(Math.round(age))
   const fits = secrets.some((secret) => {
-    const expected = Buffer.from(createHmac('sha256', secret).update(`${timestamp}.`).update(rawBody).digest('hex'))
+    const expected = Buffer.from(secret.digest('hex', `${timestamp}.`, rawBody))
     return signatures.some((given) => timingSafeEqual(given, expected))
   })
   if (!fits) throw new ERR_SIGNATURE_MISMATCH()

@@ -50,10 +50,10 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('two instances write different fields of one call, and of one listen, at once', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
-    await a.update(callSid, { listens: { l1: { path: '/audio', sampleRate: 16_000 } } })
+    await a.update(callSid, { listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000 }] })
     await Promise.all([
-      a.update(callSid, { call: { callStatus: 'in-progress' }, listens: { l1: { state: 'streaming', connected: true } } }),
-      b.update(callSid, { call: { to: '+12125551212' }, data: { agent: 'Ann' }, listens: { l1: { digits: '#' } } })
+      a.update(callSid, { call: { callStatus: 'in-progress' }, listens: [{ id: 'l1', state: 'streaming', connected: true }] }),
+      b.update(callSid, { call: { to: '+12125551212' }, data: { agent: 'Ann' }, listens: [{ id: 'l1', digits: '#' }] })
     ])
     const call = await b.get(callSid)
     t.match(call, { callStatus: 'in-progress', to: '+12125551212', data: { agent: 'Ann' } })
@@ -83,8 +83,8 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('undefined writes nothing', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
-    await a.update(callSid, { call: { from: 'Ann' }, data: { x: 1 }, listens: { l1: { digits: '1' } } })
-    const { call } = await a.update(callSid, { call: { from: undefined }, data: { x: undefined }, listens: { l1: { digits: undefined } } } as CallPatch)
+    await a.update(callSid, { call: { from: 'Ann' }, data: { x: 1 }, listens: [{ id: 'l1', digits: '1' }] })
+    const { call } = await a.update(callSid, { call: { from: undefined }, data: { x: undefined }, listens: [{ id: 'l1', digits: undefined }] } as CallPatch)
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
@@ -99,9 +99,9 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('listens stand in the order they were added', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
-    await a.update(callSid, { listens: { z: { path: '/1' }, m: { path: '/2' } } })
-    await b.update(callSid, { listens: { a: { path: '/3' }, z: { verbId: 'zed' } } })
-    const { call } = await a.update(callSid, { listens: { b: {} } })
+    await a.update(callSid, { listens: [{ id: 'z', path: '/1' }, { id: 'm', path: '/2' }] })
+    await b.update(callSid, { listens: [{ id: 'a', path: '/3' }, { id: 'z', verbId: 'zed' }] })
+    const { call } = await a.update(callSid, { listens: [{ id: 'b' }] })
     t.strictSame(call.listens.map(({ id }) => id), ['z', 'm', 'a', 'b'])
     t.match(call.listens[0], { id: 'z', callSid, path: '/1', verbId: 'zed' })
     t.match(call.listens[3], { state: 'expected', connected: false, mixType: 'mono', channels: 1, sampleRate: 8000, audio: { frames: 0, bytes: 0 } }, 'one that is told nothing of has jambonz\' defaults')
@@ -112,9 +112,9 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a] = await open(t)
     const callSid = newSid()
     const metadata = { account: { id: 7 } }
-    const { call } = await a.update(callSid, { data: { list: [{}] }, listens: { l1: { metadata } } })
+    const { call } = await a.update(callSid, { data: { list: [{}] }, listens: [{ id: 'l1', metadata }] })
     metadata.account.id = 8
-    await a.update(callSid, { listens: { l1: { state: 'streaming' } } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }] })
     t.match(call.listens[0], { state: 'expected', metadata: { account: { id: 7 } } })
     for (const part of [call, call.data, call.data.list, call.listens, call.listens[0], call.listens[0]?.audio, call.listens[0]?.metadata?.account]) {
       t.ok(Object.isFrozen(part))
@@ -125,7 +125,7 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('of many claims of a listen, on several instances, one wins', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
-    await stores[0].update(callSid, { listens: { l1: { path: '/audio' } } })
+    await stores[0].update(callSid, { listens: [{ id: 'l1', path: '/audio' }] })
     const claims = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.claim(callSid, 'l1')))
     t.equal(claims.filter(({ claimed }) => claimed).length, 1)
     const winner = claims.find(({ claimed }) => claimed)
@@ -138,7 +138,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     const { claimed, call } = await a.claim(callSid, 'l1')
     t.match([claimed, listenOf(call, 'l1')], [true, { id: 'l1', callSid, state: 'expected', instance: String }])
-    await a.update(callSid, { listens: { l2: { state: 'ended' } } })
+    await a.update(callSid, { listens: [{ id: 'l2', state: 'ended' }] })
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
@@ -146,7 +146,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
-    await a.update(callSid, { listens: { l1: { state: 'streaming', connected: true } } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
     const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
     const segments = [{ instance: 'a', endedAt: '2026-01-01T00:00:00.000Z', audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 } }]
     t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
@@ -155,7 +155,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     t.notOk('instance' in open1!)
     const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
     t.equal(claims.filter(({ claimed }) => claimed).length, 1)
-    await b.update(callSid, { listens: { l1: { state: 'ended' } } })
+    await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
     t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
     t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
   })
@@ -177,7 +177,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.end(callSid, { call: { callStatus: 'completed' } })
-    const { first, call } = await b.end(callSid, { call: { callStatus: 'failed', from: 'Ann' }, data: { x: 1 }, listens: { l1: { digits: '1' } } })
+    const { first, call } = await b.end(callSid, { call: { callStatus: 'failed', from: 'Ann' }, data: { x: 1 }, listens: [{ id: 'l1', digits: '1' }] })
     t.match([first, call], [false, { callStatus: 'completed', from: undefined, data: { x: 1 }, listens: [{ digits: '1' }] }])
     t.strictSame(await a.get(callSid), call)
   })
@@ -187,7 +187,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await a.update(callSid, { call: { callStatus: 'trying' } })
     await b.end(callSid, { call: { callStatus: 'completed' }, data: { x: 1 } })
-    const { call } = await a.update(callSid, { call: { callStatus: 'in-progress', from: 'Ann' }, data: { x: 2 }, listens: { l1: { digits: '1' } } })
+    const { call } = await a.update(callSid, { call: { callStatus: 'in-progress', from: 'Ann' }, data: { x: 2 }, listens: [{ id: 'l1', digits: '1' }] })
     t.match(call, { callStatus: 'completed', endedAt: String, from: 'Ann', data: { x: 2 }, listens: [{ digits: '1' }] }, 'and of nothing else')
     t.strictSame(await b.get(callSid), call)
   })
@@ -196,7 +196,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     const stores = await open(t)
     const [a, b] = stores
     const callSid = newSid()
-    const { call } = await a.update(callSid, { listens: { l1: { path: '/audio' }, l2: {}, l3: {} } })
+    const { call } = await a.update(callSid, { listens: [{ id: 'l1', path: '/audio' }, { id: 'l2' }, { id: 'l3' }] })
     const [l1, l2, l3] = call.listens as [Listen, Listen, Listen]
     const waiting = b.waitFor(callSid, 'l1', isOver, 60_000)
     const all = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.conclude(l1, { endReason: 'notConnected', digits: String(i) })))
@@ -208,7 +208,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     t.match(await a.conclude(l2, { digits: '9' }), { concluded: false, call: { callSid } }, 'it was free when that was read')
     t.match(await a.conclude(listenOf(claim.call, 'l2')!, {}), { concluded: true }, 'claimed, and yet no socket')
     await b.claim(callSid, 'l3')
-    const streaming = (await b.update(callSid, { listens: { l3: { state: 'streaming' } } })).call
+    const streaming = (await b.update(callSid, { listens: [{ id: 'l3', state: 'streaming' }] })).call
     t.match(await a.conclude(listenOf(streaming, l3.id)!, {}), { concluded: false })
     t.match((await a.get(callSid))?.listens.map(({ state, digits }) => [state, digits]), [['ended', String], ['ended', undefined], ['streaming', undefined]])
   })
@@ -217,12 +217,12 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
-    await a.update(callSid, { listens: { other: { state: 'expected' } } })
+    await a.update(callSid, { listens: [{ id: 'other', state: 'expected' }] })
     const waiting = [a, b, b].map((store) => store.waitFor(callSid, 'l1', isOver, 60_000))
     const other = b.waitFor(callSid, 'other', isOver, 300)
-    await a.update(callSid, { listens: { l1: { state: 'streaming' }, other: {} } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }, { id: 'other' }] })
     const before = Date.now()
-    await a.update(callSid, { listens: { l1: { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 } } } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'ended', endReason: 'closed', recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 } }] })
     for (const call of await Promise.all(waiting)) {
       t.match(listenOf(call, 'l1'), { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', bytes: 44 } })
     }
@@ -238,7 +238,7 @@ export function storeContract (t: Test, open: OpenStores): void {
     await a.reopen(callSid, 'l1', {})
     const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.saved === 1, 60_000)
     const before = Date.now()
-    await a.update(callSid, { listens: { l1: { saved: 1 } } })
+    await a.update(callSid, { listens: [{ id: 'l1', saved: 1 }] })
     t.match(listenOf(await waiting, 'l1'), { saved: 1 })
     t.ok(Date.now() - before < 500, 'without polling')
   })
@@ -284,11 +284,11 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a, b] = await open(t, { callTtl: 300 })
     const callSid = newSid()
     await a.claim(callSid, 'l1')
-    await a.update(callSid, { listens: { l1: { state: 'streaming' } } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }] })
     const end = Date.now() + 900
     await until(() => Date.now() > end, 'three times its time')
     t.match(await b.get(callSid), { callSid, listens: [{ state: 'streaming' }] })
-    await a.update(callSid, { listens: { l1: { state: 'ended' } } })
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
     await until(async () => await b.get(callSid) === undefined, 'its end')
   })
 

@@ -11,6 +11,6 @@ await store.start({ callTtl: 60_000, instance, logger: Fastify().log })
 for (let i = 0; i < listens.length; i += 2) {
   const [callSid = '', listenId = ''] = listens.slice(i)
   await store.claim(callSid, listenId)
-  await store.update(callSid, { listens: { [listenId]: { state: 'streaming', connected: true } } })
+  await store.update(callSid, { listens: [{ id: listenId, state: 'streaming', connected: true }] })
 }
 writeSync(1, 'holding\n')

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { applyPatch, byId, newCall } from '../../lib/calls/patch.js'
+import { applyPatch, newCall } from '../../lib/calls/patch.js'
 import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { acceptedByJambonz, CALL, verbContext } from '../helpers/verbContext.js'
 import { LISTEN_ROWS, type ListenRow } from './listenRows.js'
@@ -33,7 +33,7 @@ function check (t: Test, row: ListenRow, asked: object, find: (verb: Data) => un
   const sent = find(verbs[0] as Data) as Data
   t.match(sent, row.sends ?? {})
   for (const property of row.omits ?? []) t.notOk(property in sent, `jambonz gets no ${property}`)
-  const kept = applyPatch(newCall(CALL.callSid), { listens: byId(listens) }).listens
+  const kept = applyPatch(newCall(CALL.callSid), { listens }).listens
   t.match(kept, [{ callSid: CALL.callSid, nested, ...row.expects }])
   t.doesNotThrow(() => acceptedByJambonz(verbs), 'both of jambonz\' validators accept it')
   t.same(asked, before, 'the handler\'s object is left alone')

@@ -121,7 +121,7 @@ export class RedisStore implements CallStore {
     // Before the claim: what is claimed must be found should this instance die.
     const held = !instances.hold(callSid, listenId)
     const noted = link.ask((redis) => instances.writeHeld(redis, callSid, listenId)).catch((err: unknown) => this.#note(err, callSid))
-    const { applied, call } = await this.#change(callSid, this.#fields(callSid, { listens: { [listenId]: { instance } } }), [
+    const { applied, call } = await this.#change(callSid, this.#fields(callSid, { listens: [{ id: listenId, instance }] }), [
       { op: 'is', field: listenField(listenId, 'instance'), json: REMOVED },
       { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
     ])
@@ -132,7 +132,7 @@ export class RedisStore implements CallStore {
 
   async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
     const removed = removedField(listenId, 'instance', this.#parts.clock.next())
-    const expected = this.#fields(callSid, { listens: { [listenId]: { ...fields, state: 'expected' } } })
+    const expected = this.#fields(callSid, { listens: [{ ...fields, id: listenId, state: 'expected' }] })
     const { applied, call } = await this.#change(callSid, [...expected, removed], [
       { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
     ])
@@ -140,7 +140,7 @@ export class RedisStore implements CallStore {
   }
 
   async conclude ({ callSid, id, instance }: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
-    const ended = this.#fields(callSid, { listens: { [id]: { ...fields, state: 'ended' } } })
+    const ended = this.#fields(callSid, { listens: [{ ...fields, id, state: 'ended' }] })
     const { applied, call } = await this.#change(callSid, ended, [
       { op: 'is', field: listenField(id, 'instance'), json: instance === undefined ? REMOVED : JSON.stringify(instance) },
       { op: 'not', field: listenField(id, 'state'), json: IS_STREAMING },

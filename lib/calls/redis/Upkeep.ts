@@ -134,7 +134,7 @@ export class Upkeep {
   async #lose (instance: string, callSid: string, listenId: string): Promise<void> {
     const { link, local, keys, clock, endings, context, settings } = this.#parts
     const fields = fieldsOf(callSid, {
-      listens: { [listenId]: { state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() } }
+      listens: [{ id: listenId, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }]
     }, clock.next())
     const { applied, stored } = await link.ask((redis) => writeCall(redis, callSid, {
       fields,

@@ -45,11 +45,11 @@ export function fieldsOf (callSid: string, patch: CallPatch, version: number, se
   add('c:updatedAt', now)
   for (const [name, value] of Object.entries(patch.call ?? {})) add(`c:${name}`, value, version + seal)
   for (const [key, value] of Object.entries(patch.data ?? {})) add(`d:${key}`, value)
-  for (const [place, [id, listen]] of Object.entries(patch.listens ?? {}).entries()) {
-    add(listenField(id, PLACE), [version, place], DEFAULT)
-    add(listenField(id, 'createdAt'), now, DEFAULT)
+  for (const [place, listen] of (patch.listens ?? []).entries()) {
+    add(listenField(listen.id, PLACE), [version, place], DEFAULT)
+    add(listenField(listen.id, 'createdAt'), now, DEFAULT)
     for (const [name, value] of Object.entries(listen)) {
-      if (!IN_KEYS.has(name)) add(listenField(id, name), value)
+      if (!IN_KEYS.has(name)) add(listenField(listen.id, name), value)
     }
   }
   return fields
