@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
 import { answerParent } from '../harness/rpc.js'
-import { payloadOf, signatureOf } from './jambonz.js'
+import { FRAME_MS } from './frames.js'
+import { Jambonz, payloadOf, signatureOf } from './jambonz.js'
+import { Pacer } from './Pacer.js'
 
 export interface HttpOptions {
   port: number
@@ -10,7 +13,16 @@ export interface HttpOptions {
 }
 
 /** How long: seconds, or requests. */
-export type HttpLength = { duration: number, /** requests a second; as many as can be */ overallRate?: number } | { amount: number }
+export type HttpLength = { duration: number } | { amount: number }
+
+export interface SteadyOptions {
+  port: number
+  path: string
+  /** requests a second */
+  rate: number
+  /** seconds */
+  duration: number
+}
 
 export interface HttpResult {
   requests: number
@@ -20,8 +32,10 @@ export interface HttpResult {
   p99: number
 }
 
+let calls = 0
+
 const methods = {
-  /** Webhooks of new calls, each signed as jambonz signs it. */
+  /** Webhooks of new calls, each signed as jambonz signs it, as many at once as there are connections. */
   async run ({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
     const result = await autocannon({
       url: `http://127.0.0.1:${port}${path}`,
@@ -37,6 +51,26 @@ const methods = {
       }]
     })
     return { requests: result['2xx'], failures: result.non2xx + result.errors + result.timeouts, p99: result.latency.p99 }
+  },
+
+  /** The same, one after the other at even distances. */
+  async steady ({ port, path, rate, duration }: SteadyOptions): Promise<Omit<HttpResult, 'p99'>> {
+    const jambonz = new Jambonz(port)
+    const result = { requests: 0, failures: 0 }
+    const asked = new Set<Promise<void>>()
+    const send = (): void => {
+      const one = jambonz.ask(path, [calls++])
+        .then(() => { result.requests++ }, () => { result.failures++ })
+        .finally(() => asked.delete(one))
+      asked.add(one)
+    }
+    const pacer = new Pacer(Array.from({ length: rate * FRAME_MS / 1_000 }, () => ({ send })), 'even')
+    pacer.start()
+    await sleep(duration * 1_000)
+    pacer.stop()
+    await Promise.all(asked)
+    jambonz.close()
+    return result
   }
 }
 export type HttpMethods = typeof methods

@@ -1,4 +1,4 @@
-import type { HttpMethods, HttpOptions } from '../load/http.js'
+import type { HttpMethods, HttpOptions, HttpResult } from '../load/http.js'
 import type { Remote } from '../harness/rpc.js'
 import { median } from '../harness/statistics.js'
 import { number, table } from '../harness/table.js'
@@ -27,7 +27,10 @@ const SERVERS: readonly Compared[] = [
 const CONNECTIONS = 50
 /** Requests until the engine has compiled what is asked for often: fewer, and the compiler is what is measured. */
 const WARM_UP = 40_000
-const ROUNDS = 15
+/** Processes of each server: two of the same differ by a tenth, for as long as they live. */
+const LIVES = 3
+/** In each life. */
+const ROUNDS = 5
 /** Requests a second at which they are compared: one that is always behind is not woken for each, and seems cheaper. */
 const RATE = 2_000
 
@@ -35,17 +38,20 @@ const RATE = 2_000
 export const webhooks: Section = {
   title: 'Webhooks',
   async run (context) {
-    const rounds = context.quick ? 3 : ROUNDS
+    const lives = context.quick ? 1 : LIVES
     const http = await context.bench.http()
     const runs = new Map(SERVERS.map(({ name }) => [name, [] as Answered[]]))
-    await withAll(context, SERVERS, [], async (servers) => {
-      for (const server of servers) await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
-      for (let round = 0; round < rounds; round++) {
-        for (const server of servers) runs.get(server.name)?.push(await measure(http, server))
-        context.log(`${round + 1}/${rounds} ${servers.map(({ name }) => `${name} ${number(runs.get(name)?.at(-1)?.cpu ?? NaN, 0)} µs`).join(', ')}`)
-      }
-    })
-    return `Median of ${rounds} rounds of a second, in turns; the ratios are those within a round. CPU is that at ${RATE} requests a second\n\n` +
+    for (let life = 1; life <= lives; life++) {
+      await withAll(context, SERVERS, [], async (servers) => {
+        for (const server of servers) await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
+        for (let round = 1; round <= ROUNDS; round++) {
+          for (const server of servers) runs.get(server.name)?.push(await measure(http, server))
+          context.log(`${life}.${round} ${servers.map(({ name }) => `${name} ${number(runs.get(name)?.at(-1)?.cpu ?? NaN, 0)} µs`).join(', ')}`)
+        }
+      })
+    }
+    return `Median of ${ROUNDS} rounds of a second, in turns, with each of ${lives} processes of each server; the ratios are those within a round. ` +
+      `CPU is that at ${number(RATE, 0)} requests a second, at even distances\n\n` +
       table(['server', 'requests/s, at most', 'x its bare route', 'CPU µs/request', 'x its bare route'], SERVERS.map(({ name, title, base }) => {
         const answered = runs.get(name) ?? []
         const bases = runs.get(base) ?? []
@@ -83,14 +89,15 @@ function askedOf ({ port, below }: Started): HttpOptions {
 }
 
 async function measure (http: Remote<HttpMethods>, server: Started): Promise<Answered> {
-  const most = await ask(http, server)
-  const steady = server.below === undefined ? await ask(http, server, RATE) : most
+  const most = await answered(server, () => http.ask('run', { ...askedOf(server), duration: 1 }))
+  const { port, path } = askedOf(server)
+  const steady = server.below === undefined ? await answered(server, () => http.ask('steady', { port, path, rate: RATE, duration: 1 })) : most
   return { perSecond: most.perSecond, cpu: steady.cpu }
 }
 
-async function ask (http: Remote<HttpMethods>, server: Started, overallRate?: number): Promise<Answered> {
+async function answered (server: Started, ask: () => Promise<Pick<HttpResult, 'requests' | 'failures'>>): Promise<Answered> {
   const before = await server.remote.ask('usage')
-  const { requests, failures } = await http.ask('run', { ...askedOf(server), duration: 1, ...(overallRate !== undefined && { overallRate }) })
+  const { requests, failures } = await ask()
   const after = await server.remote.ask('usage')
   if (failures > 0) throw new Error(`${server.name}: ${failures} of ${requests} webhooks failed`)
   return { perSecond: requests / (after.at - before.at) * 1000, cpu: (after.cpu - before.cpu) / requests }
