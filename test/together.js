@@ -1,12 +1,12 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
+import { groups } from './groups.js'
 
-/** Runs a test file, or those of a folder one after the other, in this process. argv: its path */
-const [path] = process.argv.slice(2)
-const files = path.endsWith('.ts') ? [path] : readdirSync(path).filter((name) => name.endsWith('.test.ts')).sort().map((name) => `${path}/${name}`)
+/** Runs a test file, or those of a group one after the other, in this process. argv: its path, or the group's name */
+const [name = ''] = process.argv.slice(2)
+const files = name.endsWith('.ts') ? [name] : groups().get(name) ?? []
 
 for (const file of files) {
   t.comment(file)

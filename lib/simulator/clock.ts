@@ -138,9 +138,13 @@ export class Clock {
     const pace = this.#wantedPace()
     if (pace === this.#pace) return
     this.#now = this.now()
+    this.#anchor()
+    this.#pace = pace
+  }
+
+  #anchor (): void {
     this.#anchorNow = this.#now
     this.#anchorReal = performance.now()
-    this.#pace = pace
   }
 
   #reschedule (): void {
@@ -163,7 +167,10 @@ export class Clock {
 
   readonly #turn = (): void => {
     this.#setPace()
-    const limit = this.#pace === Infinity ? this.#due() : this.#reached()
+    const began = this.#now
+    const reached = this.#pace === Infinity ? Infinity : this.#reached()
+    // At speed Infinity nobody catches up: real time in which this process stood still is none that the peer had.
+    const limit = this.speed === Infinity ? Math.min(reached, this.#due()) : reached
     this.#turning = true
     try {
       for (let burst = 0; burst < MAX_BURST && !this.#stopped; burst++) {
@@ -180,6 +187,7 @@ export class Clock {
     } finally {
       this.#turning = false
     }
+    if (this.speed === Infinity && this.#now > began) this.#anchor()
     this.#reschedule()
   }
 }

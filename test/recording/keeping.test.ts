@@ -7,12 +7,14 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { decryptRecording } from '../../lib/recording/decrypt.js'
-import type { FinishedRecording } from '../../lib/recording/index.js'
+import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
 import { build, LISTEN, missing, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KEY = Buffer.alloc(32, 7)
 const noffmpeg = missing('ffmpeg')
+/** ms */
+const FFMPEG_PATIENCE = 60_000
 /** what speaks, one second of it, 8 kHz mono */
 const TONE = Buffer.alloc(16_000)
 for (let at = 0; at < 8000; at++) TONE.writeInt16LE(Math.round(9000 * Math.sin(at / 8000 * 2 * Math.PI * 440)), at * 2)
@@ -135,17 +137,21 @@ t.test('an encrypted recording of a process that died is completed with the key'
   t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
 })
 
+/** A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all who wait for it. */
+async function compressing (recordings: Recordings): Promise<(finished: FinishedRecording) => Promise<FinishedRecording>> {
+  const later: FinishedRecording[] = []
+  await recordings.recover((_, recording) => { later.push(recording) })
+  return async (finished) => finished.state === 'spooled' ? await until(() => later.pop(), 'ffmpeg to have its turn', FFMPEG_PATIENCE) : finished
+}
+
 t.test('a complete recording is made into FLAC, Opus or MP3, at every rate, by a process of its own', { skip: noffmpeg }, async (t) => {
   for (const format of ['flac', 'opus', 'mp3'] as const) {
     const { recordings, directory } = await build(t, { format, fileName: ({ sampleRate }) => `call${sampleRate}` })
-    // It has the least priority: on a busy machine it may come after all who wait for it.
-    const later: FinishedRecording[] = []
-    await recordings.recover((_, recording) => { later.push(recording) })
+    const compressed = await compressing(recordings)
     for (const sampleRate of [8000, 64_000]) {
       const recorder = recordings.start(streamOf({ sampleRate }))
       recorder.write(TONE, 0)
-      const finished = await recorder.finish(LISTEN)
-      const recording = finished.state === 'spooled' ? await until(() => later.pop(), 'ffmpeg to have its turn') : finished
+      const recording = await compressed(await recorder.finish(LISTEN))
       t.match(recording, { state: 'saved', format, location: join(directory, `call${sampleRate}.${format}`), durationMs: 8_000_000 / sampleRate })
       const heard = decode(recording.location)
       if (format === 'flac') t.ok(heard.equals(TONE), 'nothing is lost')
@@ -157,9 +163,10 @@ t.test('a complete recording is made into FLAC, Opus or MP3, at every rate, by a
 
 t.test('encrypted and compressed, still no plain byte touches the disk', { skip: noffmpeg }, async (t) => {
   const { recordings, directory } = await build(t, { format: 'flac', encryption: { key: () => KEY }, fileName: () => 'call' })
+  const compressed = await compressing(recordings)
   const recorder = recordings.start(streamOf())
   recorder.write(TONE, 0)
-  const recording = await recorder.finish(LISTEN)
+  const recording = await compressed(await recorder.finish(LISTEN))
   t.match(recording, { location: join(directory, 'call.flac.enc'), format: 'flac', encrypted: true })
   t.ok(decode('pipe:0', await decrypt(recording.location)).equals(TONE))
   t.same((await readdir(directory)).sort(), ['.instances', 'call.flac.enc', 'call.json'])

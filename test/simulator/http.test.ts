@@ -180,8 +180,8 @@ t.test('duplicated requests: the application meets the same webhook and hook twi
 })
 
 t.test('an answer that takes longer than 10 s (scaled by the speed) is a failure: of a hook it is logged, and the call goes on', async t => {
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }], '/slow': { delayMs: 2_000 } })
-  const story = await simulateCall({ url: app.url('/in'), speed: 40 })
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }], '/slow': { delayMs: 3_000 } })
+  const story = await simulateCall({ url: app.url('/in'), speed: 10 })
   t.match(story.errors.join(), /hook POST \/slow failed: no answer within 10000 ms/)
   t.equal(story.verbs.at(-1)!.verb, 'hangup')
   const patient = await simulateCall({ url: app.url('/in'), httpTimeoutMs: 200 })

@@ -1,0 +1,25 @@
+import { readdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** minutes long: only when told */
+const SOAK = 'test/soak'
+/** Those that change their process for good, and the longest: each has its own. */
+const ALONE = ['test/tracing/', 'test/cluster.test.ts']
+/** What takes longest begins first; beside it, what waits more than it works. */
+const FIRST = ['test/example-app', 'test/recording', 'test/monitor', 'test/audio', 'test/simulator', 'test/cluster.test.ts']
+
+/**
+ * The test files that share a process, by a name for it: those of a folder, since half of a small file's time is that
+ * of loading what it tests. `told`: only those whose paths begin so, each alone.
+ */
+export function groups (told = []) {
+  const groups = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))
+  const files = readdirSync('test', { recursive: true, encoding: 'utf8' }).map((name) => `test/${name}`)
+  for (const file of files.filter((name) => name.endsWith('.test.ts')).sort()) {
+    const isTold = told.some((path) => file.startsWith(path))
+    if (told.length > 0 ? !isTold : dirname(file) === SOAK) continue
+    const name = isTold || ALONE.some((path) => file.startsWith(path)) ? file : dirname(file)
+    groups.set(name, [...groups.get(name) ?? [], file])
+  }
+  return groups
+}
