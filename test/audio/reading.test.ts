@@ -223,11 +223,13 @@ test('unwatched audio is read in batches, and at once when somebody listens', as
   t.teardown(() => clearInterval(timer))
   await until(() => stream.counts.frames >= 40)
   t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
-  const lags: number[] = []
-  stream.on('audio', () => lags.push(performance.now()))
-  await until(() => lags.length >= 20)
-  const late = lags.slice(11).map((at, i) => at - (lags[i + 10] ?? 0))
-  t.ok(late.filter((ms) => ms < 100).length >= 8, 'one frame after the other')
+  let heard = 0
+  stream.on('audio', () => { heard++ })
+  await until(() => heard > 0)
+  const before = { heard, frames: stream.counts.frames }
+  await until(() => heard - before.heard >= 20)
+  const messages = stream.counts.frames - before.frames
+  t.ok(messages <= 1.2 * (heard - before.heard), `${messages} messages in ${heard - before.heard} reads`)
 })
 
 test('what was said up to now can be had at once, also of a stream that is read in batches', async (t) => {
@@ -268,7 +270,7 @@ test('audio that stays away is a gap before what comes next; a stall that is mad
     for (let frame = from; frame < to; frame++) {
       socket.send(Buffer.alloc(320, frame))
       due += 20
-      await delay(Math.max(0, due - performance.now()))
+      if (due > performance.now()) await delay(due - performance.now())
     }
   }
   await send(0, 10)
