@@ -4,9 +4,9 @@ import { dirname } from 'node:path'
 /** minutes long: only when told */
 const SOAK = 'test/soak'
 /** Those that change their process for good, and the longest: each has its own. */
-const ALONE = ['test/tracing/', 'test/cluster.test.ts']
+const ALONE = ['test/tracing/', 'test/cluster.test.ts', 'test/example-app/browser.test.ts']
 /** What takes longest begins first; beside it, what waits more than it works. */
-const FIRST = ['test/example-app', 'test/recording', 'test/monitor', 'test/audio', 'test/simulator', 'test/cluster.test.ts']
+const FIRST = ['test/example-app/browser.test.ts', 'test/recording', 'test/example-app', 'test/monitor', 'test/simulator', 'test/audio', 'test/cluster.test.ts']
 
 /**
  * The test files that share a process, by a name for it: those of a folder, since half of a small file's time is that

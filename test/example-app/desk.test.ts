@@ -136,7 +136,7 @@ t.test('the desk knows the keys of a call on all instances, but not those of a c
   const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', PUBLIC_URL: 'https://voice.example.org' }
   const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
   const page = await openDesk(t, await listening(two))
-  const story = await simulateCall({ app: one, hook: '/agent', publicUrl: env.PUBLIC_URL, statusHook: '/status', from: '+1555', press: ['5*@1s', '4929@2s', '*7#@3s'], speed: 5 })
+  const story = await simulateCall({ app: one, hook: '/agent', publicUrl: env.PUBLIC_URL, statusHook: '/status', from: '+1555', press: ['5*@4s', '4929@5s', '*7#@6s'], speed: 5 })
   t.same(story.errors, [])
   t.match(await page.state('the end of the call', ({ calls }) => calls[0]?.endedAt), {
     instance: two.jambonz.instance, calls: [{ from: '+1555', data: { keys: '5*••••*7#' }, listens: [{ instance: one.jambonz.instance, recording: { state: 'saved' } }] }]
