@@ -5,7 +5,7 @@ export { jambonzListen }
 export { AudioStream } from './audio/index.js'
 export type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
 export { Calls, type CallEventMap } from './calls/Calls.js'
-export type { CallPatch, CallStore, Claim, StoreContext, StoreHealth, Updated } from './calls/CallStore.js'
+export type { CallPatch, CallStore, Claim, ListenPatch, StoreContext, StoreHealth, Updated } from './calls/CallStore.js'
 export { memoryStore, type MemoryStoreOptions } from './calls/memory.js'
 export { AudioCountsSchema, CallSchema, EndReasonSchema, ListenSchema, RecordingSchema } from './calls/schema.js'
 export type { AudioCounts, Call, EndReason, Listen, MixType, Recording } from './calls/schema.js'

@@ -1,5 +1,5 @@
 import { ERR_CALL_DATA } from '../errors.js'
-import type { CallPatch } from './CallStore.js'
+import type { CallPatch, ListenPatch } from './CallStore.js'
 import { deepFreeze, frozenJson, isScalar } from './frozenJson.js'
 import type { Call, Listen } from './schema.js'
 
@@ -43,7 +43,7 @@ export function applyPatch (call: Call, patch: CallPatch, now = new Date().toISO
   }
 }
 
-function patchListens (call: Call, patches: NonNullable<CallPatch['listens']>, now: string): Listen[] {
+function patchListens (call: Call, patches: readonly ListenPatch[], now: string): Listen[] {
   const listens = [...call.listens]
   for (const patch of patches) {
     const at = listens.findIndex(({ id }) => id === patch.id)

@@ -13,6 +13,8 @@ export interface S3 {
   /** `partDelay`: ms that each part takes */
   start (partDelay?: number): Promise<void>
   kill (): Promise<void>
+  /** Resolves when the next part comes: by then the client knows its upload. */
+  uploading (): Promise<void>
   get (key: string): Promise<Buffer>
   /** keys of the multipart uploads that are neither complete nor aborted */
   unfinished (): Promise<string[]>
@@ -47,6 +49,9 @@ export async function s3 (t: Test): Promise<S3> {
     async start (partDelay = 0) {
       child = spawn(process.execPath, [SERVER, directory, String(port), String(partDelay)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { NODE_NO_WARNINGS: '1' } })
       await once(child, 'message')
+    },
+    async uploading () {
+      if (child !== undefined) await once(child, 'message')
     },
     async get (key) {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }))

@@ -1,6 +1,6 @@
 // A real S3 API over HTTP, in a process that can be killed. argv: directory of its objects, port, ms that each part
 // of an upload takes. s3rver lacks two operations, AbortMultipartUpload and ListMultipartUploads: they are added
-// here, on its store, as the S3 API reference describes them.
+// here, on its store, as the S3 API reference describes them. Tells its parent when it listens, and of each part.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
@@ -37,6 +37,7 @@ const server = createServer((request, response) => {
     mkdirSync(uploads, { recursive: true })
     response.writeHead(200, { 'content-type': 'application/xml' }).end(listUploads())
   } else if (request.method === 'PUT' && upload !== null) {
+    process.send?.('part')
     setTimeout(() => {
       // s3rver would take a part of an upload that was aborted meanwhile
       if (existsSync(pathOf(upload))) handle(request, response)

@@ -62,7 +62,7 @@ t.test('S3 killed in the middle of an upload gets the recording when it is back,
   const later: FinishedRecording[] = []
   await recordings.recover((_, recording) => { later.push(recording) })
   const finished = record(recordings)
-  await until(async () => (await server.unfinished()).length, 'the upload to begin')
+  await server.uploading()
   await server.kill()
   t.match(await finished, { state: 'spooled' })
   await server.start()
@@ -78,7 +78,7 @@ t.test('what was not sent when the process ended is sent after the next start', 
   const options = { directory, maxBuffered: 32 * MIB, fileName: () => 'call' }
   const first = await build(t, { ...options, sink: s3Sink({ client: server.client, bucket: BUCKET }) })
   const finished = record(first.recordings)
-  await until(async () => (await server.unfinished()).length, 'the upload to begin')
+  await server.uploading()
   await first.recordings.close()
   t.match(await finished, { state: 'spooled' })
   const calls: unknown[] = []
@@ -106,7 +106,7 @@ t.test('without a directory the audio goes to S3 as it is spoken, and what fails
 
   const recorder = recordings.start(streamOf({ ...STEREO, id: 'broken-off' }))
   recorder.write(AUDIO, 0)
-  await until(async () => (await server.unfinished()).length, 'the upload to begin')
+  await server.uploading()
   await recordings.close()
   await until(async () => (await server.unfinished()).length === 0, 'its parts to be removed')
   await t.rejects(recorder.finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_CLOSED' })
