@@ -13,13 +13,13 @@ const FIRST = ['test/example-app/browser.test.ts', 'test/recording', 'test/examp
  * of loading what it tests. `told`: only those whose paths begin so, each alone.
  */
 export function groups (told = []) {
-  const groups = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))
+  const found = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))
   const files = readdirSync('test', { recursive: true, encoding: 'utf8' }).map((name) => `test/${name}`)
   for (const file of files.filter((name) => name.endsWith('.test.ts')).sort()) {
     const isTold = told.some((path) => file.startsWith(path))
     if (told.length > 0 ? !isTold : dirname(file) === SOAK) continue
     const name = isTold || ALONE.some((path) => file.startsWith(path)) ? file : dirname(file)
-    groups.set(name, [...groups.get(name) ?? [], file])
+    found.set(name, [...found.get(name) ?? [], file])
   }
-  return groups
+  return found
 }

@@ -89,9 +89,9 @@ function askedOf ({ port, below }: Started): HttpOptions {
 }
 
 async function measure (http: Remote<HttpMethods>, server: Started): Promise<Answered> {
-  const most = await answered(server, () => http.ask('run', { ...askedOf(server), duration: 1 }))
-  const { port, path } = askedOf(server)
-  const steady = server.below === undefined ? await answered(server, () => http.ask('steady', { port, path, rate: RATE, duration: 1 })) : most
+  const asked = askedOf(server)
+  const most = await answered(server, () => http.ask('run', { ...asked, duration: 1 }))
+  const steady = server.below === undefined ? await answered(server, () => http.ask('steady', { ...asked, rate: RATE, duration: 1 })) : most
   return { perSecond: most.perSecond, cpu: steady.cpu }
 }
 
