@@ -59,8 +59,8 @@ t.test('the agent repeats the caller, falls silent when interrupted, and keeps a
   const app = await exampleApp(t)
   const [prompt, hello, enough, card] = await Promise.all([clip('prompt'), clip('hello'), clip('enough'), clip('callee-goodbye')])
   // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
-  const speech = Buffer.concat([silence(2_000), hello, silence(1_400), enough, silence(3_200), card, silence(800)])
-  const story = await simulateCall({ app, hook: '/agent', speech: { pcm: speech, sampleRate: RATE }, press: ['*@9s', '*@12s', '#@13s'], speed: 1 })
+  const speech = Buffer.concat([silence(2_000), hello, silence(1_400), enough, silence(4_700), card, silence(800)])
+  const story = await simulateCall({ app, hook: '/agent', speech: { pcm: speech, sampleRate: RATE }, press: ['*@10500ms', '*@13500ms', '#@14500ms'], speed: 1 })
   t.same(story.errors, [])
   t.match(story.verbs.map(({ verb }) => verb), ['listen', 'say', 'hangup'])
   const { pcm: heard } = story.heard
