@@ -11,6 +11,8 @@ import type { ActionHookHandler, HookRouteOptions, StatusHandler, WebhookHandler
 
 /** ms that the actionHook of a listen which was drained may take to come */
 const HOOK_PATIENCE = 3_000
+/** ms that a hook which has come may take to be answered */
+const ANSWER_PATIENCE = 3_000
 
 /** `fastify.jambonz`, as seen from one Fastify instance: the routes it adds have that instance's prefix and hooks. */
 export class Jambonz {
@@ -75,13 +77,16 @@ export class Jambonz {
 
   /**
    * Takes no new streams (503), lets the live ones end for `timeoutMs` (default 0), then ends the rest, so that
-   * jambonz calls their actionHooks. Resolves when every recording is final and those hooks have come. To be awaited
-   * before `fastify.close()`, which ends what is live as well, but answers hooks with 503.
+   * jambonz calls their actionHooks. Resolves when every recording is final and those hooks are answered, or have come
+   * to another instance; it waits 3 s at most for them to come, and 3 s for an answer. To be awaited before
+   * `fastify.close()`, which ends what is live as well, but answers hooks with 503.
    * `handover`: listens in the foreground don't end, but go on at once on another instance, which takes their next
    * socket: for several instances with one store and one `secret`.
    */
-  drain (timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
-    return this.#runtime.sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
+  async drain (timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
+    const { sessions, openHooks } = this.#runtime
+    await sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
+    await openHooks.answered(ANSWER_PATIENCE)
   }
 
   /** The metrics of this instance, in Prometheus' text format (version 0.0.4); with the option `registry` it has them, too. */

@@ -9,6 +9,7 @@ import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
 import type { Tracing } from './tracing/index.js'
+import type { OpenRequests } from './webhook/OpenRequests.js'
 
 /** What one registration of the plugin is made of: handed to everything that serves its routes. */
 export interface Runtime {
@@ -20,6 +21,8 @@ export interface Runtime {
   readonly correlator: Correlator
   readonly hooks: Hooks
   readonly handover: Handover
+  /** actionHooks that have come and are not answered */
+  readonly openHooks: OpenRequests
   readonly audioRoutes: AudioRoutes
   readonly sessions: Sessions
   readonly metrics: Metrics

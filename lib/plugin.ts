@@ -20,6 +20,7 @@ import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
 import { loadTracing } from './tracing/index.js'
 import { warmUp } from './verbs/index.js'
+import { OpenRequests } from './webhook/OpenRequests.js'
 import { decorateRequests } from './webhook/request.js'
 
 declare module 'fastify' {
@@ -103,6 +104,7 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
     correlator,
     hooks,
     handover: new Handover({ store, hooks, auth, hookPaths }),
+    openHooks: new OpenRequests(),
     metrics,
     leaveRegistry,
     tracing,

@@ -38,6 +38,7 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
 async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
   const { correlator, hooks, handover, metrics } = runtime
   const arrivedAt = performance.now()
+  runtime.openHooks.add(reply.raw)
   const about = payload && { callSid: payload.call_sid, fields: callFields(payload) }
   const [, named] = LISTEN.exec(request.url) ?? []
   if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? about?.callSid, listenId: named })

@@ -220,7 +220,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     t.equal(a.ended.length, 1)
   })
 
-  t.test('without handover, drain resolves when the hooks of what it ended have come', { buffered: true }, async (t) => {
+  t.test('without handover, drain resolves when the hooks of what it ended are answered', { buffered: true }, async (t) => {
     const { a, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }, { verb: 'hangup' }])
     const call = dial()
     await call.waitFor('listen:open')
@@ -228,7 +228,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     await a.app.jambonz.drain()
     t.equal(a.app.jambonz.draining, true)
     t.match(await a.app.jambonz.calls.get(call.callSid), { listens: [{ endReason: 'drained', hookedAt: String }] })
-    t.match(await until(() => a.hooks[0], 'its handler'), { endReason: 'drained' })
+    t.match(a.hooks, [{ endReason: 'drained' }], 'its handler has run')
     t.equal((await call).requests.every(({ status }) => status === 200 || status === 204), true)
     const refused = dial()
     t.match((await refused).listens, [{ refused: { status: 503 } }], 'refused without handover is refused for good')

@@ -1,3 +1,4 @@
+import { withinMs } from '../withinMs.js'
 import { Pace } from './Pace.js'
 import type { Session } from './Session.js'
 
@@ -79,11 +80,4 @@ export class Sessions {
   async #allOver (): Promise<void> {
     while (this.#sessions.size > 0) await Promise.all(Array.from(this.#sessions, ({ over }) => over))
   }
-}
-
-async function withinMs (ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

@@ -1,7 +1,11 @@
 import { once } from 'node:events'
 import http from 'node:http'
+import { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Listen } from '../../lib/index.js'
+import { simulateCall } from '../../lib/simulator/index.js'
+import { OpenRequests } from '../../lib/webhook/OpenRequests.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 
@@ -137,4 +141,28 @@ t.test('a listen without an actionHook gets the built-in one, which knows digits
   socket.close(1000)
   t.same(await asked.hook({ dial_call_duration: 3, digits: '#' }), [])
   t.match(await app.jambonz.calls.get(asked.callSid), { listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }] })
+})
+
+/** ms; longer than drain needs to see that a hook has come */
+const TAKES = 250
+
+t.test('drain waits for the answer of a handler that takes its time', async (t) => {
+  const app = await build(t)
+  let answered = false
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+  app.jambonz.actionHook('/done', async () => {
+    await delay(TAKES)
+    answered = true
+  })
+  const call = simulateCall({ app, hook: '/in', speed: 1 })
+  await call.waitFor('listen:open')
+  await app.jambonz.drain()
+  t.equal(answered, true)
+  await call
+})
+
+t.test('but not for ever', async () => {
+  const open = new OpenRequests()
+  open.add(new http.ServerResponse(new http.IncomingMessage(new Socket())))
+  await open.answered(10)
 })
