@@ -133,7 +133,8 @@ export class ReaderSide {
       return
     }
     this.#discarding = true
-    this.#stream.read()
+    // Until Node.js 26 it gives all at once, from then on piece by piece.
+    while (this.#stream.read() !== null);
     this.#discarding = false
   }
 }
