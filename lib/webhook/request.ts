@@ -12,9 +12,10 @@ export const kTrace = Symbol('jambonz trace')
 
 /**
  * `handling`: what goes wrong from here on is the handler's or its verbs' fault, no longer the request's;
+ * `answering`: verbs are being made ready, which Fastify does not call sent;
  * `fallback`: it has gone wrong, and the fallback verbs are answered.
  */
-export type Stage = 'handling' | 'fallback'
+export type Stage = 'handling' | 'answering' | 'fallback'
 
 declare module 'fastify' {
   interface FastifyRequest {

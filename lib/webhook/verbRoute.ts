@@ -32,11 +32,12 @@ export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler:
     handler: returning((handler as PlainHandler).bind(instance)),
     preSerialization: [async (request, reply, payload) => {
       if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
+      if (request[kStage] === 'handling') request[kStage] = 'answering'
       return await answer(runtime, request, request.call, payload as HandlerResult)
     }, ...userHooks],
     errorHandler (this: FastifyInstance, error: FastifyError, request, reply) {
       const { fallback } = runtime.options
-      if (fallback !== undefined && request[kStage] === 'handling') {
+      if (fallback !== undefined && (request[kStage] === 'handling' || request[kStage] === 'answering')) {
         request[kStage] = 'fallback'
         request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(fallback)
@@ -53,11 +54,16 @@ function returning (handler: PlainHandler): PlainHandler {
   return function (request, reply) {
     request[kStage] = 'handling'
     const result = handler.call(this, request, reply)
-    if (isPromise(result)) return result.then((verbs) => noText(verbs, reply) ?? (reply.sent ? reply : []))
+    if (isPromise(result)) return result.then((verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []))
     // As with Fastify, one that takes `reply` may send it later.
-    if (result === undefined && (reply.sent || handler.length > 1)) return reply
+    if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noText(result, reply) ?? []
   }
+}
+
+/** The handler has called `reply.send()`. */
+function isAnswered (request: FastifyRequest, reply: FastifyReply): boolean {
+  return reply.sent || request[kStage] !== 'handling'
 }
 
 /** Fastify sends text and bytes as they are, and jambonz would ignore them. */

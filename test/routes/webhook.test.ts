@@ -1,9 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import cors from '@fastify/cors'
-import jambonzListen from '../../lib/index.js'
+import jambonzListen, { memoryStore } from '../../lib/index.js'
 import { build } from '../helpers/build.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 import { basic } from '../helpers/socket.js'
@@ -84,6 +85,21 @@ t.test('a handler may answer in every form', async (t) => {
     t.same((await post(app, path)).json(), [say], path)
   }
   for (const path of ['/nothing', '/async-nothing', '/null']) t.same((await post(app, path)).json(), [], path)
+})
+
+t.test('what an async handler sends is the answer, once, however long the store takes', async (t) => {
+  const store = memoryStore()
+  const update = store.update.bind(store)
+  const logged: string[] = []
+  store.update = async (...args) => {
+    await turn()
+    return await update(...args)
+  }
+  const app = await build(t, { store, fastify: { logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } } })
+  app.jambonz.webhook('/in', async (request, reply) => { reply.send([listen, { verb: 'hangup' }]) })
+  t.match((await post(app, '/in')).json(), [listen, { verb: 'hangup' }])
+  await turn()
+  t.strictSame(logged, [])
 })
 
 t.test('an invalid verb is an error that names it, and the fallback answers in its place', async (t) => {
