@@ -12,7 +12,7 @@ export const kTrace = Symbol('jambonz trace')
 
 /**
  * `handling`: what goes wrong from here on is the handler's or its verbs' fault, no longer the request's;
- * `answering`: verbs are being made ready, which Fastify does not call sent;
+ * `answering`: what was sent is made ready, which Fastify does not call sent yet;
  * `fallback`: it has gone wrong, and the fallback verbs are answered.
  */
 export type Stage = 'handling' | 'answering' | 'fallback'

@@ -31,13 +31,14 @@ export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler:
   return {
     handler: returning((handler as PlainHandler).bind(instance)),
     preSerialization: [async (request, reply, payload) => {
-      if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
       if (request[kStage] === 'handling') request[kStage] = 'answering'
+      if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
       return await answer(runtime, request, request.call, payload as HandlerResult)
     }, ...userHooks],
     errorHandler (this: FastifyInstance, error: FastifyError, request, reply) {
       const { fallback } = runtime.options
-      if (fallback !== undefined && (request[kStage] === 'handling' || request[kStage] === 'answering')) {
+      const stage = request[kStage]
+      if (fallback !== undefined && !reply.raw.headersSent && (stage === 'handling' || stage === 'answering')) {
         request[kStage] = 'fallback'
         request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(fallback)

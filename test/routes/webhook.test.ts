@@ -96,8 +96,11 @@ t.test('what an async handler sends is the answer, once, however long the store 
     return await update(...args)
   }
   const app = await build(t, { store, fastify: { logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } } })
+  app.addHook('onSend', async () => { await turn() })
   app.jambonz.webhook('/in', async (request, reply) => { reply.send([listen, { verb: 'hangup' }]) })
+  app.jambonz.webhook('/unknown', async (request, reply) => { reply.code(404).send({ error: 'not here' }) })
   t.match((await post(app, '/in')).json(), [listen, { verb: 'hangup' }])
+  t.same((await post(app, '/unknown')).json(), { error: 'not here' })
   await turn()
   t.strictSame(logged, [])
 })
