@@ -13,7 +13,8 @@ import type { CallStory, EventName, EventPayloads, Heard, ListenRecord, Simulate
 const TEAR_DOWN_MS = 1_000
 
 /** A call under way: `await` it for its story, or steer it while it runs. */
-export class SimulatedCall implements PromiseLike<CallStory> {
+export class SimulatedCall implements Promise<CallStory> {
+  readonly [Symbol.toStringTag] = 'SimulatedCall'
   readonly callSid: string
   readonly #session: Session
   readonly #clock: Clock
@@ -34,6 +35,15 @@ export class SimulatedCall implements PromiseLike<CallStory> {
   /** The story, once the call is over. Never rejects: what went wrong is in `story.errors`. */
   then<A = CallStory, B = never> (fulfilled?: ((story: CallStory) => A | PromiseLike<A>) | null, rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
     return this.#story.then(fulfilled, rejected)
+  }
+
+  /** As of any promise; this one never rejects. */
+  catch<B = never> (rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
+    return this.#story.catch(rejected)
+  }
+
+  finally (settled?: (() => void) | null): Promise<CallStory> {
+    return this.#story.finally(settled)
   }
 
   /** Every listen so far, live. */
