@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
@@ -5,7 +6,7 @@ import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/sch
 import { ERR_AUDIO_CHANNEL } from '../errors.js'
 import type { RecordingControl } from '../recording/index.js'
 import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
-import { Connection } from './Connection.js'
+import { Connection, LISTENER_THREW } from './Connection.js'
 import type { AudioMessage } from './messages.js'
 import type { Identify } from './Opening.js'
 import { Output } from './Output.js'
@@ -71,6 +72,10 @@ export class AudioStream extends SpeakingDuplex {
       if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#hear(false)
     })
     this.on('error', (err) => this.#connection.logger.error({ err }, 'audio stream failed'))
+  }
+
+  override [EventEmitter.captureRejectionSymbol] (err: Error): void {
+    this.#connection.fail(err, LISTENER_THREW)
   }
 
   get call (): Call {
@@ -157,7 +162,7 @@ export class AudioStream extends SpeakingDuplex {
     if (!CHANNEL_NAMES.includes(name)) throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
     if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(`a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`)
     const release = this.keepLive()
-    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection.flow, this.#maxBuffered, this.#connection, () => {
+    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection, this.#maxBuffered, () => {
       this.#channelReaders.delete(reader)
       release()
     })
@@ -238,7 +243,7 @@ export class AudioStream extends SpeakingDuplex {
     try {
       this.emit(event, ...args)
     } catch (err) {
-      this.#connection.fail(err, 'a listener of the audio stream threw')
+      this.#connection.fail(err, LISTENER_THREW)
     }
   }
 

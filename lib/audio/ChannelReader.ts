@@ -1,6 +1,8 @@
+import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
-import type { Flow } from './Flow.js'
-import { ReaderSide, type Log } from './ReaderSide.js'
+import { CAPTURING } from './AudioDuplex.js'
+import { LISTENER_THREW, type Connection } from './Connection.js'
+import { ReaderSide } from './ReaderSide.js'
 import { SAMPLE_BYTES } from './wire.js'
 
 /** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
@@ -13,13 +15,15 @@ const PAIR_BYTES = 2 * SAMPLE_BYTES
 export class ChannelReader extends Readable {
   readonly #side: ReaderSide
   readonly #sideName: ChannelName | 'whole'
+  readonly #connection: Connection
   readonly #onGone: () => void
 
-  constructor (side: ChannelName | 'whole', flow: Flow, maxBuffered: number, log: Log, onGone: () => void) {
-    super()
+  constructor (side: ChannelName | 'whole', connection: Connection, maxBuffered: number, onGone: () => void) {
+    super(CAPTURING)
     this.#sideName = side
+    this.#connection = connection
     this.#onGone = onGone
-    this.#side = new ReaderSide(this, flow, maxBuffered, log)
+    this.#side = new ReaderSide(this, connection.flow, maxBuffered, connection)
     this.#side.arrive()
   }
 
@@ -31,6 +35,10 @@ export class ChannelReader extends Readable {
   /** No audio comes any more. */
   socketClosed (): void {
     this.#side.socketClosed()
+  }
+
+  override [EventEmitter.captureRejectionSymbol] (err: Error): void {
+    this.#connection.fail(err, LISTENER_THREW)
   }
 
   override _read (): void {

@@ -15,6 +15,8 @@ import { TextLimit } from './TextLimit.js'
 import type { AudioSink, StreamEnd, StreamLimits } from './types.js'
 import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG } from './wire.js'
 
+/** Why a stream was ended: what a listener of its events threw, or rejected with. */
+export const LISTENER_THREW = 'a listener of the audio stream threw'
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 /** A websocket close frame carries 123 bytes of text. */
 const MAX_CLOSE_TEXT = 100
@@ -158,7 +160,7 @@ export class Connection {
       this.#user.frame(reused ? Buffer.from(frame) : frame)
     } catch (err) {
       // It must not reach ws, and through it the process.
-      this.fail(err, 'a listener of the audio threw')
+      this.fail(err, LISTENER_THREW)
     }
   }
 
@@ -177,7 +179,7 @@ export class Connection {
     try {
       this.#user.message(message)
     } catch (err) {
-      this.fail(err, 'a listener of the audio stream threw')
+      this.fail(err, LISTENER_THREW)
     }
   }
 

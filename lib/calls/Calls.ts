@@ -36,7 +36,8 @@ export function idsOfEvent<Name extends keyof CallEventMap> (name: Name, args: C
 
 /** `fastify.jambonz.calls`: the calls of the shared store. */
 export class Calls {
-  readonly events = new EventEmitter<CallEventMap>()
+  // An async listener that rejects must not end the process, and every call with it: the Correlator is told.
+  readonly events = new EventEmitter<CallEventMap>({ captureRejections: true })
   readonly #store: CallStore
 
   constructor (store: CallStore) {

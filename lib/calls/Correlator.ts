@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { formatOf } from '../audio/format.js'
 import type { Hmac } from '../Hmac.js'
@@ -34,6 +35,8 @@ export class Correlator {
 
   constructor (deps: CorrelatorDeps) {
     this.#deps = deps
+    const events: EventEmitter = deps.calls.events
+    events[EventEmitter.captureRejectionSymbol] = (err, name, ...args) => { this.#blame(err, name as keyof CallEventMap, args as never) }
   }
 
   /**
@@ -159,15 +162,19 @@ export class Correlator {
       listens.at(-1)
   }
 
-  /** A listener that throws is the application's fault, and must not touch the call. */
+  /** A listener that throws, or rejects, is the application's fault, and must not touch the call. */
   emit<Name extends keyof CallEventMap> (name: Name, ...args: CallEventMap[Name]): void {
-    const { calls, logger } = this.#deps
+    const { events } = this.#deps.calls
     try {
       // EventEmitter's types resolve the arguments only for a literal name.
-      (calls.events.emit as (name: string, ...args: unknown[]) => boolean).call(calls.events, name, ...args)
+      (events.emit as (name: string, ...args: unknown[]) => boolean).call(events, name, ...args)
     } catch (err) {
-      logger.error({ err, event: name, ...idsOfEvent(name, args) }, 'a listener of jambonz.calls.events threw')
+      this.#blame(err, name, args)
     }
+  }
+
+  #blame<Name extends keyof CallEventMap> (err: unknown, name: Name, args: CallEventMap[Name]): void {
+    this.#deps.logger.error({ err, event: name, ...idsOfEvent(name, args) }, 'a listener of jambonz.calls.events threw')
   }
 }
 

@@ -207,6 +207,25 @@ test('a tap that throws ends this stream with 1011; the recorder has had the fra
   t.ok(sink.audio.equals(ramp(20)))
 })
 
+test('a listener that rejects, whatever it listens to, ends this stream with 1011, and not the process', async (t) => {
+  const reject = async () => { throw new Error('oops') }
+  const listening: Array<(stream: AudioStream) => unknown> = [
+    (stream) => stream.on('audio', reject),
+    (stream) => stream.on('data', reject),
+    (stream) => stream.on('dtmf', reject),
+    (stream) => stream.channel('caller').on('data', reject)
+  ]
+  for (const listen of listening) {
+    const { stream, send, socket, log } = await begun(t, { listen: { mixType: 'stereo' } })
+    listen(stream)
+    send(ramp(20))
+    socket.send('{"event":"dtmf","dtmf":"1","duration":"100"}')
+    t.match(await closing(socket), { code: 1011 })
+    t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
+    t.match(log, [{ err: { message: 'oops' } }])
+  }
+})
+
 test('with taps alone the stream ends by itself', async (t) => {
   const { stream, socket, send } = await begun(t)
   stream.on('audio', () => {})
