@@ -226,6 +226,19 @@ test('a listener that rejects, whatever it listens to, ends this stream with 101
   }
 })
 
+test('a listener that rejects when all is over changes nothing of how it ended', async (t) => {
+  const { stream, socket, log, sink, send } = await begun(t)
+  stream.on('data', () => {})
+  stream.on('end', async () => { throw new Error('oops') })
+  send(ramp(20))
+  await until(() => sink.audio.length === 320)
+  socket.close(1000)
+  t.match(await stream.done, { reason: 'closed' })
+  await until(() => log.length > 0)
+  t.match(log, [{ err: { message: 'oops' } }])
+  t.match(await stream.done, { reason: 'closed', error: undefined })
+})
+
 test('with taps alone the stream ends by itself', async (t) => {
   const { stream, socket, send } = await begun(t)
   stream.on('audio', () => {})
