@@ -67,7 +67,11 @@ export class Output {
     else done()
   }
 
-  async mark (name: string): Promise<MarkOutcome> {
+  mark (name: string): Promise<MarkOutcome> {
+    return this.#watched('mark', this.#mark(name))
+  }
+
+  async #mark (name: string): Promise<MarkOutcome> {
     const error = this.#modeError('mark', 'streaming')
     if (error) throw error
     return await this.#speak().mark(name)
@@ -77,7 +81,11 @@ export class Output {
     this.#speaker?.clearMarks()
   }
 
-  async play (audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
+  play (audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
+    return this.#watched('play', this.#play(audio, options))
+  }
+
+  async #play (audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
     const error = this.#modeError('play', 'file')
     if (error) throw error
     if (this.#player === undefined) this.#connection.live(true)
@@ -88,6 +96,12 @@ export class Output {
   clear (): void {
     this.#player?.clear()
     if (this.#speaker || this.#listen.bidirectional?.mode === 'streaming') this.#speak().clear()
+  }
+
+  // Nobody need wait for it: a rejection that nobody sees would end the process, and every call with it.
+  #watched<T> (method: string, promise: Promise<T>): Promise<T> {
+    promise.catch((err: unknown) => this.#connection.logger.warn({ err }, `${method}() failed`))
+    return promise
   }
 
   /** A message of jambonz about what it plays. */

@@ -38,7 +38,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
 
   /**
    * Settles when the caller has heard what was written so far, or never will: `clear()`, the end of the listen.
-   * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming.
+   * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming, and logs it, as nobody need wait for it.
    */
   mark (name: string): Promise<MarkOutcome> {
     return this.output.mark(name)
@@ -51,7 +51,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
 
   /**
    * Plays a file: a WAV of any rate, or raw L16. Settles when it has been played or stopped. Rejects with
-   * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played.
+   * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played, and logs it, as nobody
+   * need wait for it.
    */
   play (audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
     return this.output.play(audio, options)

@@ -155,6 +155,15 @@ test('what can\'t be played is refused, saying why', async (t) => {
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
+test('a file that can\'t be played and that nobody waits for is logged, and ends neither stream nor process', async (t) => {
+  const { stream, log, caller } = await playing(t)
+  stream.play(Buffer.alloc(0))
+  await until(() => log.length > 0)
+  t.match(log, [{ level: 40, msg: 'play() failed', err: { code: 'FST_JAMBONZ_AUDIO_FILE' } }])
+  await stream.play(level(20, 1))
+  t.equal(caller.received.length, 1)
+})
+
 test('play() with streaming is an error that names the property', async (t) => {
   const { stream, start } = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
   start()
