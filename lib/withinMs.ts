@@ -1,7 +1,10 @@
-/** Resolves when `promise` does, or after `ms`. */
-export async function withinMs (ms: number, promise: Promise<unknown>): Promise<void> {
+/** What `promise` resolves to; undefined when that takes longer than `ms`. */
+export async function withinMs<T> (ms: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
+  const late = new Promise<undefined>((resolve) => { timer = setTimeout(resolve, ms, undefined) })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -6,7 +6,7 @@ import type { AudioCounts, Call, EndReason, Listen, MixType } from '../calls/sch
 import { ERR_AUDIO_CHANNEL } from '../errors.js'
 import type { RecordingControl } from '../recording/index.js'
 import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
-import { Connection, LISTENER_THREW } from './Connection.js'
+import { Connection } from './Connection.js'
 import type { AudioMessage } from './messages.js'
 import type { Identify } from './Opening.js'
 import { Output } from './Output.js'
@@ -75,7 +75,7 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   override [EventEmitter.captureRejectionSymbol] (err: Error): void {
-    this.#connection.fail(err, LISTENER_THREW)
+    this.#connection.listenerThrew(err)
   }
 
   get call (): Call {
@@ -243,7 +243,7 @@ export class AudioStream extends SpeakingDuplex {
     try {
       this.emit(event, ...args)
     } catch (err) {
-      this.#connection.fail(err, LISTENER_THREW)
+      this.#connection.listenerThrew(err)
     }
   }
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
 import { CAPTURING } from './AudioDuplex.js'
-import { LISTENER_THREW, type Connection } from './Connection.js'
+import type { Connection } from './Connection.js'
 import { ReaderSide } from './ReaderSide.js'
 import { SAMPLE_BYTES } from './wire.js'
 
@@ -38,7 +38,7 @@ export class ChannelReader extends Readable {
   }
 
   override [EventEmitter.captureRejectionSymbol] (err: Error): void {
-    this.#connection.fail(err, LISTENER_THREW)
+    this.#connection.listenerThrew(err)
   }
 
   override _read (): void {

@@ -15,8 +15,6 @@ import { TextLimit } from './TextLimit.js'
 import type { AudioSink, StreamEnd, StreamLimits } from './types.js'
 import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG } from './wire.js'
 
-/** Why a stream was ended: what a listener of its events threw, or rejected with. */
-export const LISTENER_THREW = 'a listener of the audio stream threw'
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 /** A websocket close frame carries 123 bytes of text. */
 const MAX_CLOSE_TEXT = 100
@@ -142,6 +140,11 @@ export class Connection {
     this.ending.stopNow('error', CLOSE_OUR_FAULT, what, err instanceof Error ? err : undefined)
   }
 
+  /** A listener of the stream's events threw, or rejected: that ends the stream, and must not end the process. */
+  listenerThrew (err: unknown): void {
+    this.fail(err, 'a listener of the audio stream threw')
+  }
+
   #receive (data: Buffer, isBinary: boolean): void {
     if (!this.#streaming) return this.#opening.message(data, isBinary)
     if (!isBinary) return this.#text(data)
@@ -160,7 +163,7 @@ export class Connection {
       this.#user.frame(reused ? Buffer.from(frame) : frame)
     } catch (err) {
       // It must not reach ws, and through it the process.
-      this.fail(err, LISTENER_THREW)
+      this.listenerThrew(err)
     }
   }
 
@@ -179,7 +182,7 @@ export class Connection {
     try {
       this.#user.message(message)
     } catch (err) {
-      this.fail(err, LISTENER_THREW)
+      this.listenerThrew(err)
     }
   }
 

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../calls/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../errors.js'
+import { withinMs } from '../withinMs.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
 import type { Output, Summary } from './Output.js'
 import { reasonOf, type RecordingError } from './reasons.js'
@@ -110,7 +111,7 @@ export class StreamRecorder implements Recorder {
     this.#finished = Promise.reject(this.#error ?? new ERR_RECORDING_CLOSED(this.#output.name, 'the server was closed before the stream ended. The next start completes it'))
     this.#finished.catch(() => {})
     if (this.#state !== 'failed') this.#state = 'finishing'
-    const drained = await within(SALVAGE_TIMEOUT, this.#writer.drain().then(() => true))
+    const drained = await withinMs(SALVAGE_TIMEOUT, this.#writer.drain().then(() => true))
     this.#end('failed')
     // a file whose disk hangs is not closed under the write that is under way
     if (drained) await this.#output.abandon().catch(() => {})
@@ -133,7 +134,7 @@ export class StreamRecorder implements Recorder {
 
   async #salvage (listen: Listen, error: RecordingError): Promise<RecordingError> {
     const saved = this.#output.salvage(listen, this.#summarize(), error, this.#writer.idle())
-    error.recording = await within(SALVAGE_TIMEOUT, saved.catch(() => undefined))
+    error.recording = await withinMs(SALVAGE_TIMEOUT, saved.catch(() => undefined))
     return error
   }
 
@@ -185,15 +186,4 @@ export class StreamRecorder implements Recorder {
 function asRecordingError (cause: unknown, name: string): RecordingError {
   if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) return cause as RecordingError
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
-}
-
-/** Undefined when it takes longer. */
-async function within<T> (ms: number, operation: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => { timer = setTimeout(resolve, ms, undefined) })
-  try {
-    return await Promise.race([operation, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -3,19 +3,16 @@ import { withinMs } from '../withinMs.js'
 
 /** Requests that have not been answered yet. */
 export class OpenRequests {
-  readonly #responses = new Map<ServerResponse, Promise<void>>()
+  readonly #open = new Set<Promise<void>>()
 
   add (response: ServerResponse): void {
-    this.#responses.set(response, new Promise((resolve) => {
-      response.once('close', () => {
-        this.#responses.delete(response)
-        resolve()
-      })
-    }))
+    const closed = new Promise<void>((resolve) => { response.once('close', resolve) })
+    this.#open.add(closed)
+    closed.then(() => this.#open.delete(closed))
   }
 
   /** Resolves when those that are open now are answered or given up; after `ms` at the latest. */
   async answered (ms: number): Promise<void> {
-    await withinMs(ms, Promise.all(this.#responses.values()))
+    await withinMs(ms, Promise.all(this.#open))
   }
 }

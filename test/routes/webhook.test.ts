@@ -6,6 +6,7 @@ import t from 'tap'
 import cors from '@fastify/cors'
 import jambonzListen, { memoryStore } from '../../lib/index.js'
 import { build } from '../helpers/build.js'
+import { keepingLogger } from '../helpers/log.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 import { basic } from '../helpers/socket.js'
 
@@ -90,19 +91,19 @@ t.test('a handler may answer in every form', async (t) => {
 t.test('what an async handler sends is the answer, once, however long the store takes', async (t) => {
   const store = memoryStore()
   const update = store.update.bind(store)
-  const logged: string[] = []
+  const { logger, lines } = keepingLogger()
   store.update = async (...args) => {
     await turn()
     return await update(...args)
   }
-  const app = await build(t, { store, fastify: { logger: { level: 'warn', stream: { write: (line: string) => { logged.push(line) } } } } })
+  const app = await build(t, { store, fastify: { loggerInstance: logger } })
   app.addHook('onSend', async () => { await turn() })
   app.jambonz.webhook('/in', async (request, reply) => { reply.send([listen, { verb: 'hangup' }]) })
   app.jambonz.webhook('/unknown', async (request, reply) => { reply.code(404).send({ error: 'not here' }) })
   t.match((await post(app, '/in')).json(), [listen, { verb: 'hangup' }])
   t.same((await post(app, '/unknown')).json(), { error: 'not here' })
   await turn()
-  t.strictSame(logged, [])
+  t.strictSame(lines.filter(({ level }) => level >= 40), [])
 })
 
 t.test('an invalid verb is an error that names it, and the fallback answers in its place', async (t) => {
