@@ -1,7 +1,13 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, env: ['browser'], ignores: ['dist', 'coverage', '.tap', 'recordings'] }),
+  // prettier decides how the code looks: `npm run format`
+  ...neostandard({
+    ts: true,
+    noStyle: true,
+    env: ['browser'],
+    ignores: ['dist', 'coverage', '.tap', 'recordings']
+  }),
   {
     files: ['**/*.ts'],
     rules: {

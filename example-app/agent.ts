@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { AudioStream } from 'fastify-jambonz-listen'
 
 const RATE = 8_000
-const BYTES_PER_MS = RATE * 2 / 1000
+const BYTES_PER_MS = (RATE * 2) / 1000
 const WAV_HEAD = 44
 /** RMS of samples from which sound is taken for speech: -37 dBFS */
 const SPEECH = 450
@@ -18,20 +18,24 @@ const LONGEST = 1_000
 const prompt = readFileSync(join(import.meta.dirname, 'audio', 'prompt.wav')).subarray(WAV_HEAD)
 
 /** An echo: repeats each sentence of the caller, and falls silent when he speaks. */
-export default async function agent (app: FastifyInstance): Promise<void> {
-  app.jambonz.webhook('/agent', async ({ call }) => [{
-    verb: 'listen',
-    url: '/agent/audio',
-    actionHook: '/agent/done',
-    bidirectionalAudio: { enabled: true, streaming: true, sampleRate: RATE },
-    sampleRate: RATE,
-    passDtmf: true,
-    finishOnKey: '#',
-    metadata: { line: 'agent', caller: call.from }
-  }])
+export default async function agent(app: FastifyInstance): Promise<void> {
+  app.jambonz.webhook('/agent', async ({ call }) => [
+    {
+      verb: 'listen',
+      url: '/agent/audio',
+      actionHook: '/agent/done',
+      bidirectionalAudio: { enabled: true, streaming: true, sampleRate: RATE },
+      sampleRate: RATE,
+      passDtmf: true,
+      finishOnKey: '#',
+      metadata: { line: 'agent', caller: call.from }
+    }
+  ])
 
   app.jambonz.audio('/agent/audio', async (stream) => {
-    stream.on('dtmf', ({ digit }) => { if (digit === '*') togglePrivate(stream) })
+    stream.on('dtmf', ({ digit }) => {
+      if (digit === '*') togglePrivate(stream)
+    })
     stream.write(prompt)
     for await (const sentence of sentences(stream)) stream.write(sentence)
   })
@@ -40,14 +44,14 @@ export default async function agent (app: FastifyInstance): Promise<void> {
 }
 
 /** A card number is neither recorded nor repeated. */
-function togglePrivate (stream: AudioStream): void {
+function togglePrivate(stream: AudioStream): void {
   if (stream.recording?.state === 'paused') return stream.recording.resume()
   stream.recording?.pause('silence')
   stream.clear()
 }
 
 /** What the caller says, sentence by sentence. As soon as he begins one, nobody talks over him. */
-async function * sentences (stream: AudioStream): AsyncGenerator<Buffer> {
+async function* sentences(stream: AudioStream): AsyncGenerator<Buffer> {
   let sentence: Buffer[] = []
   let loudMs = 0
   let quietMs = 0
@@ -71,8 +75,8 @@ async function * sentences (stream: AudioStream): AsyncGenerator<Buffer> {
   }
 }
 
-function rms (audio: Buffer): number {
+function rms(audio: Buffer): number {
   let squares = 0
   for (let at = 0; at < audio.length; at += 2) squares += audio.readInt16LE(at) ** 2
-  return Math.sqrt(squares * 2 / audio.length)
+  return Math.sqrt((squares * 2) / audio.length)
 }

@@ -9,12 +9,17 @@ import monitor from './monitor.js'
 import voicemail from './voicemail.js'
 
 /** The application, ready to listen. */
-export async function buildApp (environment: Environment, options: FastifyServerOptions = {}): Promise<FastifyInstance> {
+export async function buildApp(
+  environment: Environment,
+  options: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const { AUDIO_USERNAME: username, AUDIO_PASSWORD: password, REDIS_URL } = environment
   const app = Fastify(options)
   const redis = REDIS_URL === undefined ? undefined : new Redis(REDIS_URL)
   redis?.on('error', (err) => app.log.warn({ err }, 'redis'))
-  app.addHook('onClose', () => { redis?.disconnect() })
+  app.addHook('onClose', () => {
+    redis?.disconnect()
+  })
 
   await app.register(jambonzListen, {
     webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET,
@@ -25,7 +30,8 @@ export async function buildApp (environment: Environment, options: FastifyServer
     recording: {
       directory: environment.RECORDINGS_DIR,
       // A folder a day, and in it names that sort by time.
-      fileName: ({ listen, call }) => `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
+      fileName: ({ listen, call }) =>
+        `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
     },
     fallback: [{ verb: 'say', text: 'Something went wrong. Please call again later.' }, { verb: 'hangup' }]
   })

@@ -11,14 +11,16 @@ const SPEECH = join(import.meta.dirname, 'audio', 'caller.wav')
 const WEBHOOK_SECRET = 'the webhook secret of the demo'
 
 /** One of a handed-over listen has its files listed. */
-type SavedRecording = NonNullable<Listen['recording']> & { segments?: Array<{ location: string, gapBeforeMs: number }> }
+type SavedRecording = NonNullable<Listen['recording']> & {
+  segments?: Array<{ location: string; gapBeforeMs: number }>
+}
 
 /** Where the requests of a call went, by what they were. */
 type Routes = Map<string, string[]>
 
 /** Three instances of the example application on one Redis, behind a plain round-robin; then a rolling restart under calls. */
-async function demo (): Promise<void> {
-  const directory = process.env.RECORDINGS_DIR ?? await mkdtemp(join(tmpdir(), 'voicemail-'))
+async function demo(): Promise<void> {
+  const directory = process.env.RECORDINGS_DIR ?? (await mkdtemp(join(tmpdir(), 'voicemail-')))
   const redis = process.env.REDIS_URL === undefined ? await startRedis() : undefined
   const env = {
     REDIS_URL: process.env.REDIS_URL ?? redis?.url,
@@ -32,11 +34,13 @@ async function demo (): Promise<void> {
   const balancer = new RoundRobin()
   try {
     say('Three instances, a Redis, a round-robin in front')
-    instances.push(...await Promise.all(['A', 'B', 'C'].map((name) => startInstance(name, env))))
+    instances.push(...(await Promise.all(['A', 'B', 'C'].map((name) => startInstance(name, env)))))
     balancer.ports.push(...instances.map(({ port }) => port))
     const url = await balancer.listen()
 
-    say(`${CALLS} callers leave a message: webhook, audio socket and actionHook go to whichever instance is next`)
+    say(
+      `${CALLS} callers leave a message: webhook, audio socket and actionHook go to whichever instance is next`
+    )
     const routes = watch(balancer, instances)
     const stories = await Promise.all(Array.from({ length: CALLS }, () => leaveMessage(url, '#')))
     for (const story of stories) await report(story, directory, routes)
@@ -56,14 +60,24 @@ async function demo (): Promise<void> {
   }
 }
 
-function leaveMessage (url: string, press?: string): SimulatedCall {
+function leaveMessage(url: string, press?: string): SimulatedCall {
   return simulateCall({
-    url: `${url}/voicemail`, statusHook: '/status', webhookSecret: WEBHOOK_SECRET, speech: SPEECH, speed: 1, patienceMs: 60_000, ...(press && { press })
+    url: `${url}/voicemail`,
+    statusHook: '/status',
+    webhookSecret: WEBHOOK_SECRET,
+    speech: SPEECH,
+    speed: 1,
+    patienceMs: 60_000,
+    ...(press && { press })
   })
 }
 
 /** A rolling restart: one new, one old less, until all are new. */
-async function replaceAll (instances: Instance[], balancer: RoundRobin, env: NodeJS.ProcessEnv): Promise<void> {
+async function replaceAll(
+  instances: Instance[],
+  balancer: RoundRobin,
+  env: NodeJS.ProcessEnv
+): Promise<void> {
   for (const old of [...instances]) {
     const next = await startInstance(`${old.name}'`, env)
     instances.push(next)
@@ -76,38 +90,47 @@ async function replaceAll (instances: Instance[], balancer: RoundRobin, env: Nod
 }
 
 /** What the load balancer does with each call from now on. */
-function watch (balancer: RoundRobin, instances: readonly Instance[]): Routes {
+function watch(balancer: RoundRobin, instances: readonly Instance[]): Routes {
   const routes: Routes = new Map()
   balancer.onRouted = (url, port, body) => {
     const [what, callSid] = url.startsWith('/audio')
       ? ['socket', callSidOf(url)]
-      : url.includes('listen=') ? ['hook', callSidOf(url)] : ['webhook', (JSON.parse(body.toString()) as { call_sid: string }).call_sid]
+      : url.includes('listen=')
+        ? ['hook', callSidOf(url)]
+        : ['webhook', (JSON.parse(body.toString()) as { call_sid: string }).call_sid]
     if (url === '/status') return
     const key = `${callSid} ${what}`
-    routes.set(key, [...routes.get(key) ?? [], instances.find((instance) => instance.port === port)?.name ?? '?'])
+    routes.set(key, [
+      ...(routes.get(key) ?? []),
+      instances.find((instance) => instance.port === port)?.name ?? '?'
+    ])
   }
   return routes
 }
 
 /** A listen's id begins with its callSid. */
-function callSidOf (url: string): string {
+function callSidOf(url: string): string {
   return /[0-9a-f]{32}/.exec(url)?.[0].replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') ?? ''
 }
 
-async function report (story: CallStory, directory: string, routes: Routes): Promise<void> {
+async function report(story: CallStory, directory: string, routes: Routes): Promise<void> {
   const { callSid, listens } = story
   const listen = await sidecarOf(directory, callSid)
   const { durationMs, segments = [] } = listen.recording as SavedRecording
-  const way = ['webhook', 'socket', 'hook'].map((what) => `${what} ${(routes.get(`${callSid} ${what}`) ?? []).join(' ')}`)
+  const way = ['webhook', 'socket', 'hook'].map(
+    (what) => `${what} ${(routes.get(`${callSid} ${what}`) ?? []).join(' ')}`
+  )
   const gaps = segments.slice(1).map(({ gapBeforeMs }) => `${gapBeforeMs} ms`)
   const said = Buffer.concat(listens.map(({ sent }) => sent.pcm ?? Buffer.alloc(0)))
   const whole = (await recorded(listen)).equals(said)
-  process.stdout.write(`  ${way.join('   ').padEnd(60)} ${(durationMs / 1000).toFixed(1)} s${gaps.length > 0 ? ` in ${segments.length} segments, interrupted for ${gaps.join(', ')}` : ''}${whole ? '' : ' DIFFERS from what was sent'}\n`)
+  process.stdout.write(
+    `  ${way.join('   ').padEnd(60)} ${(durationMs / 1000).toFixed(1)} s${gaps.length > 0 ? ` in ${segments.length} segments, interrupted for ${gaps.join(', ')}` : ''}${whole ? '' : ' DIFFERS from what was sent'}\n`
+  )
   if (!whole) process.exitCode = 1
 }
 
 /** What is kept beside the first file of a recording: the Listen. */
-async function sidecarOf (directory: string, callSid: string): Promise<Listen> {
+async function sidecarOf(directory: string, callSid: string): Promise<Listen> {
   for (const name of await readdir(directory, { recursive: true })) {
     if (!name.endsWith('.json') || /\.\d+\.json$/.test(name)) continue
     const listen = JSON.parse(await readFile(join(directory, name), 'utf8')) as Listen
@@ -116,13 +139,17 @@ async function sidecarOf (directory: string, callSid: string): Promise<Listen> {
   throw new Error(`nothing was recorded of call ${callSid}`)
 }
 
-async function recorded ({ recording }: Listen): Promise<Buffer> {
+async function recorded({ recording }: Listen): Promise<Buffer> {
   const { location, segments = [{ location }] } = recording as SavedRecording
-  const parts = await Promise.all(segments.map(async ({ location }) => parseWav(await readFile(location)).samples))
-  return Buffer.concat(parts.map((samples) => Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)))
+  const parts = await Promise.all(
+    segments.map(async ({ location }) => parseWav(await readFile(location)).samples)
+  )
+  return Buffer.concat(
+    parts.map((samples) => Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength))
+  )
 }
 
-function say (text: string): void {
+function say(text: string): void {
   process.stdout.write(`\n${text}\n`)
 }
 

@@ -3,30 +3,56 @@ import { envSchema } from 'env-schema'
 
 const text = (description: string, minLength = 1) => Type.Optional(Type.String({ minLength, description }))
 
-export const EnvironmentSchema = Type.Object({
-  HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
-  PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'port to listen on' }),
-  PUBLIC_URL: Type.Optional(Type.String({ pattern: '^https?://[^/?#]+/?$', description: 'origin under which jambonz reaches this application, such as the address of a tunnel' })),
-  RECORDINGS_DIR: Type.String({ default: 'recordings', minLength: 1, description: 'folder of the recordings' }),
-  DESK_PASSWORD: text('password of the desk page, whatever the user name; needed where HOST is not this machine alone'),
-  JAMBONZ_WEBHOOK_SECRET: text('webhook secret of the jambonz account: requests it did not sign are refused'),
-  AUDIO_USERNAME: Type.String({ default: 'jambonz', minLength: 1, description: 'user that jambonz shows at the audio socket, where there is a password' }),
-  AUDIO_PASSWORD: text('password that jambonz shows at the audio socket'),
-  SECRET: text('signs the audio paths, 16 characters or more; the same on all instances', 16),
-  REDIS_URL: text('keeps the calls in this Redis, for several instances with one SECRET; else in memory'),
-  DRAIN_SECONDS: Type.Integer({ default: 10, minimum: 0, description: 'seconds that live calls are given to end when the process is told to stop' })
-}, { dependencies: { REDIS_URL: ['SECRET'] } })
+export const EnvironmentSchema = Type.Object(
+  {
+    HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
+    PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'port to listen on' }),
+    PUBLIC_URL: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^/?#]+/?$',
+        description: 'origin under which jambonz reaches this application, such as the address of a tunnel'
+      })
+    ),
+    RECORDINGS_DIR: Type.String({
+      default: 'recordings',
+      minLength: 1,
+      description: 'folder of the recordings'
+    }),
+    DESK_PASSWORD: text(
+      'password of the desk page, whatever the user name; needed where HOST is not this machine alone'
+    ),
+    JAMBONZ_WEBHOOK_SECRET: text(
+      'webhook secret of the jambonz account: requests it did not sign are refused'
+    ),
+    AUDIO_USERNAME: Type.String({
+      default: 'jambonz',
+      minLength: 1,
+      description: 'user that jambonz shows at the audio socket, where there is a password'
+    }),
+    AUDIO_PASSWORD: text('password that jambonz shows at the audio socket'),
+    SECRET: text('signs the audio paths, 16 characters or more; the same on all instances', 16),
+    REDIS_URL: text('keeps the calls in this Redis, for several instances with one SECRET; else in memory'),
+    DRAIN_SECONDS: Type.Integer({
+      default: 10,
+      minimum: 0,
+      description: 'seconds that live calls are given to end when the process is told to stop'
+    })
+  },
+  { dependencies: { REDIS_URL: ['SECRET'] } }
+)
 export type Environment = Static<typeof EnvironmentSchema>
 
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|localhost|::1)$/
 
 /** The settings of the process. Throws an error that names each variable that is wrong. */
-export function readEnvironment (env: NodeJS.ProcessEnv = process.env): Environment {
+export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environment {
   // `SECRET=` in a shell or a compose file means "not set".
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const environment = envSchema<Environment>({ schema: EnvironmentSchema, data, env: false })
   if (!LOOPBACK.test(environment.HOST) && environment.DESK_PASSWORD === undefined) {
-    throw new Error(`HOST=${environment.HOST} would show every call and recording to whoever reaches it: set DESK_PASSWORD, or HOST=127.0.0.1`)
+    throw new Error(
+      `HOST=${environment.HOST} would show every call and recording to whoever reaches it: set DESK_PASSWORD, or HOST=127.0.0.1`
+    )
   }
   return environment
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 
 /** Takes a message: greeting, beep, listen until # or two minutes, thanks. */
-export default async function voicemail (app: FastifyInstance): Promise<void> {
+export default async function voicemail(app: FastifyInstance): Promise<void> {
   app.jambonz.webhook('/voicemail', async ({ call }) => [
     { verb: 'say', text: 'Leave a message after the beep, then press pound.' },
     {

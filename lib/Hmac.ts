@@ -18,7 +18,7 @@ export class Hmac {
   readonly #inner = Buffer.alloc(BLOCK + ROOM)
   readonly #outer = Buffer.alloc(BLOCK + DIGEST)
 
-  constructor (key: string | Buffer) {
+  constructor(key: string | Buffer) {
     this.#key = Buffer.from(key)
     const block = Buffer.alloc(BLOCK)
     if (this.#key.length > BLOCK) block.write(hash('sha256', this.#key, 'hex'), 'hex')
@@ -30,9 +30,12 @@ export class Hmac {
   }
 
   /** Of `text` in UTF-8, and of `rest` after it. */
-  digest (encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
+  digest(encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
     if (text.length * CHARACTER + (rest?.length ?? 0) > ROOM) {
-      return createHmac('sha256', this.#key).update(text).update(rest ?? '').digest(encoding)
+      return createHmac('sha256', this.#key)
+        .update(text)
+        .update(rest ?? '')
+        .digest(encoding)
     }
     let length = BLOCK + this.#inner.write(text, BLOCK)
     if (rest !== undefined) length += rest.copy(this.#inner, length)

@@ -7,7 +7,13 @@ import type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
 import type { Calls } from './calls/Calls.js'
 import type { Runtime } from './Runtime.js'
 import type { NoUnknownProperties } from './verbs/index.js'
-import type { ActionHookHandler, HookRouteOptions, StatusHandler, WebhookHandler, WebhookRouteOptions } from './webhook/types.js'
+import type {
+  ActionHookHandler,
+  HookRouteOptions,
+  StatusHandler,
+  WebhookHandler,
+  WebhookRouteOptions
+} from './webhook/types.js'
 
 /** ms that the actionHook of a listen which was drained may take to come */
 const HOOK_PATIENCE = 3_000
@@ -19,23 +25,23 @@ export class Jambonz {
   readonly #instance: FastifyInstance
   readonly #runtime: Runtime
 
-  constructor (instance: FastifyInstance, runtime: Runtime) {
+  constructor(instance: FastifyInstance, runtime: Runtime) {
     this.#instance = instance
     this.#runtime = runtime
   }
 
   /** Name of this process in the store, as it stands in `Listen.instance`. */
-  get instance (): string {
+  get instance(): string {
     return this.#runtime.instance
   }
 
   /** true once `drain()` has begun: this instance takes no new streams. */
-  get draining (): boolean {
+  get draining(): boolean {
     return this.#runtime.sessions.sealed
   }
 
   /** The calls of the shared store, and the events of this instance. */
-  get calls (): Calls {
+  get calls(): Calls {
     return this.#runtime.calls
   }
 
@@ -43,35 +49,51 @@ export class Jambonz {
    * POST `path`: answers a call, or a hook of any verb but listen, with verbs. The handler returns an array of
    * verbs, one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
    */
-  webhook<Handler extends WebhookHandler> (path: string, handler: Handler & NoUnknownProperties<Handler>): this
-  webhook<const Schema extends FastifySchema, Handler extends WebhookHandler<Schema>> (path: string, options: WebhookRouteOptions<Schema>, handler: Handler & NoUnknownProperties<Handler>): this
-  webhook (path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
+  webhook<Handler extends WebhookHandler>(path: string, handler: Handler & NoUnknownProperties<Handler>): this
+  webhook<const Schema extends FastifySchema, Handler extends WebhookHandler<Schema>>(
+    path: string,
+    options: WebhookRouteOptions<Schema>,
+    handler: Handler & NoUnknownProperties<Handler>
+  ): this
+  webhook(path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
     const [options, handler] = withOptions(rest)
     registerWebhook(this.#instance, this.#runtime, path, options, handler)
     return this
   }
 
   /** POST and GET `path`: runs when a listen has ended and its audio is complete: `request.listen`. */
-  actionHook<Handler extends ActionHookHandler> (path: string, handler: Handler & NoUnknownProperties<Handler>): this
-  actionHook<const Schema extends FastifySchema, Handler extends ActionHookHandler<Schema>> (path: string, options: HookRouteOptions<Schema>, handler: Handler & NoUnknownProperties<Handler>): this
-  actionHook (path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
+  actionHook<Handler extends ActionHookHandler>(
+    path: string,
+    handler: Handler & NoUnknownProperties<Handler>
+  ): this
+  actionHook<const Schema extends FastifySchema, Handler extends ActionHookHandler<Schema>>(
+    path: string,
+    options: HookRouteOptions<Schema>,
+    handler: Handler & NoUnknownProperties<Handler>
+  ): this
+  actionHook(path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
     const [options, handler] = withOptions(rest)
     registerActionHook(this.#instance, this.#runtime, path, options, handler)
     return this
   }
 
   /** POST `path`: call status events. They keep `Call`s current and end them; the handler may look on. */
-  statusHook (path: string, handler?: StatusHandler): this {
+  statusHook(path: string, handler?: StatusHandler): this {
     registerStatusHook(this.#instance, this.#runtime, path, handler)
     return this
   }
 
   /** Websocket `path`: listen verbs whose `url` is this path stream their audio to the handler. */
-  audio (path: string, handler: AudioHandler): this
-  audio (path: string, options: AudioRouteOptions, handler: AudioHandler): this
-  audio (path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
+  audio(path: string, handler: AudioHandler): this
+  audio(path: string, options: AudioRouteOptions, handler: AudioHandler): this
+  audio(path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
     const [{ record = true, paced = false }, handler] = withOptions(rest)
-    registerAudio(this.#instance, this.#runtime, path, { path: this.#instance.prefix + path, record, paced, handler })
+    registerAudio(this.#instance, this.#runtime, path, {
+      path: this.#instance.prefix + path,
+      record,
+      paced,
+      handler
+    })
     return this
   }
 
@@ -83,18 +105,20 @@ export class Jambonz {
    * `handover`: listens in the foreground don't end, but go on at once on another instance, which takes their next
    * socket: for several instances with one store and one `secret`.
    */
-  async drain (timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
+  async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { sessions, openHooks } = this.#runtime
     await sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
     await openHooks.answered(ANSWER_PATIENCE)
   }
 
   /** The metrics of this instance, in Prometheus' text format (version 0.0.4); with the option `registry` it has them, too. */
-  metrics (): string {
+  metrics(): string {
     return this.#runtime.metrics.text()
   }
 }
 
-function withOptions<Options extends object, Handler> (rest: [Handler] | [Options, Handler]): [Options, Handler] {
+function withOptions<Options extends object, Handler>(
+  rest: [Handler] | [Options, Handler]
+): [Options, Handler] {
   return rest.length === 1 ? [{} as Options, rest[0]] : rest
 }

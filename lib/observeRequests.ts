@@ -8,7 +8,11 @@ const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
 /** Counts what jambonz asks of a scope's routes and, where there is tracing, gives each request a span. */
-export function observeRequests (scope: FastifyInstance, { metrics, tracing }: Pick<Runtime, 'metrics' | 'tracing'>, kind: RequestKind): void {
+export function observeRequests(
+  scope: FastifyInstance,
+  { metrics, tracing }: Pick<Runtime, 'metrics' | 'tracing'>,
+  kind: RequestKind
+): void {
   scope.addHook('onRequest', (request, reply, done) => {
     const trace = tracing && beginRequest(tracing, request, kind)
     if (trace) request[kTrace] = trace
@@ -34,7 +38,7 @@ export function observeRequests (scope: FastifyInstance, { metrics, tracing }: P
 }
 
 /** Counts what a scope of audio sockets refuses before their upgrade. */
-export function observeSockets (scope: FastifyInstance, metrics: Metrics): void {
+export function observeSockets(scope: FastifyInstance, metrics: Metrics): void {
   scope.addHook('onError', (_request, _reply, error, done) => {
     metrics.erred(error)
     metrics.requested('audio', refusedOrFailed(error.statusCode ?? INTERNAL_ERROR))
@@ -42,12 +46,14 @@ export function observeSockets (scope: FastifyInstance, metrics: Metrics): void 
   })
 }
 
-function outcomeOf (request: FastifyRequest, { sent, statusCode }: FastifyReply): RequestOutcome {
+function outcomeOf(request: FastifyRequest, { sent, statusCode }: FastifyReply): RequestOutcome {
   if (!sent) return 'aborted'
   if (statusCode < 300) return request[kStage] === 'fallback' ? 'fallback' : 'answered'
   return refusedOrFailed(statusCode)
 }
 
-function refusedOrFailed (statusCode: number): RequestOutcome {
-  return (statusCode >= 400 && statusCode < INTERNAL_ERROR) || statusCode === SERVICE_UNAVAILABLE ? 'refused' : 'failed'
+function refusedOrFailed(statusCode: number): RequestOutcome {
+  return (statusCode >= 400 && statusCode < INTERNAL_ERROR) || statusCode === SERVICE_UNAVAILABLE
+    ? 'refused'
+    : 'failed'
 }

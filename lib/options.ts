@@ -10,46 +10,150 @@ import { RecordingOptionsSchema, type RecordingOptions } from './recording/index
 import { checkVerbs } from './verbs/check.js'
 import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
 
-const CredentialsSchema = (description: string) => Type.Object({
-  username: Type.String(),
-  password: Type.String()
-}, { additionalProperties: false, description })
+const CredentialsSchema = (description: string) =>
+  Type.Object(
+    {
+      username: Type.String(),
+      password: Type.String()
+    },
+    { additionalProperties: false, description }
+  )
 
 const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
 
-const LimitsSchema = Type.Object({
-  maxStreams: Type.Optional(Type.Integer({ minimum: 1, description: 'live sockets of this instance; more are refused with 503. Default: no limit' })),
-  maxPayload: Type.Optional(Type.Integer({ minimum: 1024, description: 'bytes of one websocket message. Default: 2 MiB' })),
-  metadataTimeout: positive('ms to wait for a socket\'s first frame. Default: 5,000'),
-  heartbeat: Type.Optional(Type.Number({ minimum: 0, description: 'ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000' })),
-  maxBuffered: Type.Optional(Type.Integer({ minimum: 1024, description: 'bytes kept for a slow reader of a stream before its socket is paused. Default: 2 MiB' }))
-}, { additionalProperties: false })
+const LimitsSchema = Type.Object(
+  {
+    maxStreams: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'live sockets of this instance; more are refused with 503. Default: no limit'
+      })
+    ),
+    maxPayload: Type.Optional(
+      Type.Integer({ minimum: 1024, description: 'bytes of one websocket message. Default: 2 MiB' })
+    ),
+    metadataTimeout: positive("ms to wait for a socket's first frame. Default: 5,000"),
+    heartbeat: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        description: 'ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000'
+      })
+    ),
+    maxBuffered: Type.Optional(
+      Type.Integer({
+        minimum: 1024,
+        description: 'bytes kept for a slow reader of a stream before its socket is paused. Default: 2 MiB'
+      })
+    )
+  },
+  { additionalProperties: false }
+)
 
 /** The options of `register`, as a user writes them. */
-export const OptionsSchema = Type.Object({
-  auth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together. Default: none, or with `publicUrl` those of `webhookAuth`')),
-  webhookAuth: Type.Optional(CredentialsSchema('`{ username, password }`: HTTP Basic on the webhooks. jambonz sends them to sockets with a relative url, too, in place of `wsAuth`: both are accepted there. Default: none')),
-  webhookSecret: Type.Optional(Type.Union([
-    Type.String({ minLength: 1 }),
-    Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })
-  ], { description: 'the account\'s webhook secret: verifies `Jambonz-Signature` over the raw body; an array while one is rotated. Default: none' })),
-  signatureTolerance: positive('seconds a signature may be old. Default: 300'),
-  secret: Type.Optional(Type.String({ minLength: 16, description: 'signs each listen\'s socket path, 16 characters or more; the same on all instances. Default: random per process' })),
-  audioPath: Type.Optional(Type.String({ pattern: '^/[^?#*:]*[^/?#*:]$', description: 'path of the built-in audio route, which records when `recording` is set, and otherwise counts. Default: `/audio`' })),
-  publicUrl: Type.Optional(Type.String({ pattern: '^(https?|wss?)://[^?#]+$', description: 'origin of this application as jambonz sees it: makes the socket urls absolute. Default: none, they are relative' })),
-  store: Type.Optional(Type.Unsafe<CallStore>(Type.Object({}, { additionalProperties: true, description: 'where calls are kept: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own. Default: memory' }))),
-  callTtl: positive('ms a call is kept after its last event. Default: 1 hour'),
-  recording: Type.Optional(Type.Unsafe<RecordingOptions>({ ...RecordingOptionsSchema, description: 'what is recorded, and where: see Recording. Default: off' })),
-  fallback: Type.Optional(Type.Unsafe<HandlerResult>(Type.Unknown({ description: 'verbs answered when a handler throws, so that the caller never meets silence. Default: none, a 500' }))),
-  silenceLevel: Type.Optional(Type.Number({ maximum: 0, description: 'dBFS under which audio is silence, for a listen\'s `timeout`. Default: -50' })),
-  limits: Type.Optional(Type.Unsafe<Static<typeof LimitsSchema>>({ ...LimitsSchema, description: 'see Limits' })),
-  strict: Type.Optional(Type.Boolean({ description: '`false` also serves sockets on `audioPath` that no listen of this application asked for: calls set up elsewhere. Default: `true`' })),
-  registry: Type.Optional(Type.Unsafe<MetricsRegistry>(Type.Object({}, { additionalProperties: true, description: 'a `Registry` of prom-client, such as its `register`: gets the metrics of this plugin, too. Default: none, they are in `fastify.jambonz.metrics()`' }))),
-  // Fastify's own, on every register()
-  prefix: Type.Optional(Type.String()),
-  logLevel: Type.Optional(Type.String()),
-  logSerializers: Type.Optional(Type.Unknown())
-}, { additionalProperties: false })
+export const OptionsSchema = Type.Object(
+  {
+    auth: Type.Optional(
+      CredentialsSchema(
+        '`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together. Default: none, or with `publicUrl` those of `webhookAuth`'
+      )
+    ),
+    webhookAuth: Type.Optional(
+      CredentialsSchema(
+        '`{ username, password }`: HTTP Basic on the webhooks. jambonz sends them to sockets with a relative url, too, in place of `wsAuth`: both are accepted there. Default: none'
+      )
+    ),
+    webhookSecret: Type.Optional(
+      Type.Union(
+        [Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })],
+        {
+          description:
+            "the account's webhook secret: verifies `Jambonz-Signature` over the raw body; an array while one is rotated. Default: none"
+        }
+      )
+    ),
+    signatureTolerance: positive('seconds a signature may be old. Default: 300'),
+    secret: Type.Optional(
+      Type.String({
+        minLength: 16,
+        description:
+          "signs each listen's socket path, 16 characters or more; the same on all instances. Default: random per process"
+      })
+    ),
+    audioPath: Type.Optional(
+      Type.String({
+        pattern: '^/[^?#*:]*[^/?#*:]$',
+        description:
+          'path of the built-in audio route, which records when `recording` is set, and otherwise counts. Default: `/audio`'
+      })
+    ),
+    publicUrl: Type.Optional(
+      Type.String({
+        pattern: '^(https?|wss?)://[^?#]+$',
+        description:
+          'origin of this application as jambonz sees it: makes the socket urls absolute. Default: none, they are relative'
+      })
+    ),
+    store: Type.Optional(
+      Type.Unsafe<CallStore>(
+        Type.Object(
+          {},
+          {
+            additionalProperties: true,
+            description:
+              'where calls are kept: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own. Default: memory'
+          }
+        )
+      )
+    ),
+    callTtl: positive('ms a call is kept after its last event. Default: 1 hour'),
+    recording: Type.Optional(
+      Type.Unsafe<RecordingOptions>({
+        ...RecordingOptionsSchema,
+        description: 'what is recorded, and where: see Recording. Default: off'
+      })
+    ),
+    fallback: Type.Optional(
+      Type.Unsafe<HandlerResult>(
+        Type.Unknown({
+          description:
+            'verbs answered when a handler throws, so that the caller never meets silence. Default: none, a 500'
+        })
+      )
+    ),
+    silenceLevel: Type.Optional(
+      Type.Number({
+        maximum: 0,
+        description: "dBFS under which audio is silence, for a listen's `timeout`. Default: -50"
+      })
+    ),
+    limits: Type.Optional(
+      Type.Unsafe<Static<typeof LimitsSchema>>({ ...LimitsSchema, description: 'see Limits' })
+    ),
+    strict: Type.Optional(
+      Type.Boolean({
+        description:
+          '`false` also serves sockets on `audioPath` that no listen of this application asked for: calls set up elsewhere. Default: `true`'
+      })
+    ),
+    registry: Type.Optional(
+      Type.Unsafe<MetricsRegistry>(
+        Type.Object(
+          {},
+          {
+            additionalProperties: true,
+            description:
+              'a `Registry` of prom-client, such as its `register`: gets the metrics of this plugin, too. Default: none, they are in `fastify.jambonz.metrics()`'
+          }
+        )
+      )
+    ),
+    // Fastify's own, on every register()
+    prefix: Type.Optional(Type.String()),
+    logLevel: Type.Optional(Type.String()),
+    logSerializers: Type.Optional(Type.Unknown())
+  },
+  { additionalProperties: false }
+)
 
 type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
 /** An option may be `undefined`, as an environment variable may: also under `exactOptionalPropertyTypes`. */
@@ -93,7 +197,7 @@ export interface Limits {
 const MIB = 1024 * 1024
 
 /** Checks the options of `register`. Throws FST_JAMBONZ_OPTIONS or FST_JAMBONZ_CREDENTIALS, naming option and value. */
-export function resolveOptions (options: JambonzListenOptions): ResolvedOptions {
+export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
   check(options)
   const { auth, webhookAuth, webhookSecret = [], limits = {} } = options
   if (auth) checkCredentials('auth', auth)
@@ -126,7 +230,7 @@ export function resolveOptions (options: JambonzListenOptions): ResolvedOptions 
   })
 }
 
-function check (options: JambonzListenOptions): void {
+function check(options: JambonzListenOptions): void {
   const first = Value.Errors(OptionsSchema, options).First()
   if (first === undefined) {
     checkStore(options.store)
@@ -138,19 +242,36 @@ function check (options: JambonzListenOptions): void {
   throw new ERR_OPTIONS(`${name}: ${first.message}, not ${shown(name, first.value)}${hint}`)
 }
 
-const STORE_METHODS = ['start', 'get', 'list', 'update', 'end', 'claim', 'reopen', 'conclude', 'waitFor', 'close'] as const
+const STORE_METHODS = [
+  'start',
+  'get',
+  'list',
+  'update',
+  'end',
+  'claim',
+  'reopen',
+  'conclude',
+  'waitFor',
+  'close'
+] as const
 
-function checkStore (store: CallStore | undefined): void {
+function checkStore(store: CallStore | undefined): void {
   const missing = store && STORE_METHODS.find((method) => typeof store[method] !== 'function')
-  if (missing) throw new ERR_OPTIONS(`store: has no ${missing}(): pass memoryStore(), redisStore(client) or a CallStore`)
+  if (missing) {
+    throw new ERR_OPTIONS(`store: has no ${missing}(): pass memoryStore(), redisStore(client) or a CallStore`)
+  }
 }
 
-function checkRegistry (registry: MetricsRegistry | undefined): void {
-  if (registry && typeof registry.registerMetric !== 'function') throw new ERR_OPTIONS('registry: has no registerMetric(): pass a Registry of prom-client, such as its `register`')
+function checkRegistry(registry: MetricsRegistry | undefined): void {
+  if (registry && typeof registry.registerMetric !== 'function') {
+    throw new ERR_OPTIONS(
+      'registry: has no registerMetric(): pass a Registry of prom-client, such as its `register`'
+    )
+  }
 }
 
 /** An invalid one must not come to light when a handler has failed and the caller waits. */
-function checkFallback (fallback: HandlerResult): void {
+function checkFallback(fallback: HandlerResult): void {
   try {
     checkVerbs(fallback)
   } catch (err) {
@@ -159,6 +280,6 @@ function checkFallback (fallback: HandlerResult): void {
 }
 
 /** Secrets never reach a log. */
-function shown (name: string, value: unknown): string {
-  return /secret|password|auth/i.test(name) ? 'what was given' : JSON.stringify(value) ?? String(value)
+function shown(name: string, value: unknown): string {
+  return /secret|password|auth/i.test(name) ? 'what was given' : (JSON.stringify(value) ?? String(value))
 }

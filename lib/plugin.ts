@@ -40,47 +40,67 @@ declare module 'fastify' {
  * Gives a jambonz application its three ends: `fastify.jambonz.webhook()`, `.audio()` and `.actionHook()`, and
  * correlates them by callSid.
  */
-const jambonzListen = fp<JambonzListenOptions>(async (fastify, opts) => {
-  const options = resolveOptions(opts)
-  warmUp()
-  const runtime = await createRuntime(fastify, options)
+const jambonzListen = fp<JambonzListenOptions>(
+  async (fastify, opts) => {
+    const options = resolveOptions(opts)
+    warmUp()
+    const runtime = await createRuntime(fastify, options)
 
-  fastify.decorate('jambonz', { getter () { return new Jambonz(this, runtime) } })
-  decorateRequests(fastify)
-
-  // Before @fastify/websocket, whose own preClose closes every socket on the spot.
-  fastify.addHook('preClose', () => runtime.sessions.drain({ timeoutMs: 0, handover: false, hookPatience: 0 }))
-  fastify.addHook('onClose', async () => {
-    await runtime.recordings?.close()
-    await options.store.close()
-    runtime.leaveRegistry?.()
-  })
-
-  if (!fastify.hasDecorator('websocketServer')) {
-    await fastify.register(websocket, {
-      // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
-      options: { maxPayload: options.limits.maxPayload, skipUTF8Validation: true },
-      // The stream itself ends a broken socket, with the close code that fits.
-      errorHandler: () => {}
+    fastify.decorate('jambonz', {
+      getter() {
+        return new Jambonz(this, runtime)
+      }
     })
-  }
-  endRefusedUpgrades(fastify.server)
-  await fastify.register(async (scope) => {
-    registerAudio(scope, runtime, options.audioPath, { path: runtime.audioPath, record: true, paced: false, handler: undefined })
-    registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
-  }, { prefix: options.prefix })
+    decorateRequests(fastify)
 
-  fastify.addHook('onReady', async () => {
-    await runtime.recordings?.recover((listen, recording) => {
-      runtime.correlator.recorded(listen, recording).catch((err: unknown) => {
-        runtime.logger.error({ err, callSid: listen.callSid, listenId: listen.id }, 'a recovered recording could not be written to the store')
+    // Before @fastify/websocket, whose own preClose closes every socket on the spot.
+    fastify.addHook('preClose', () =>
+      runtime.sessions.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
+    )
+    fastify.addHook('onClose', async () => {
+      await runtime.recordings?.close()
+      await options.store.close()
+      runtime.leaveRegistry?.()
+    })
+
+    if (!fastify.hasDecorator('websocketServer')) {
+      await fastify.register(websocket, {
+        // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
+        options: { maxPayload: options.limits.maxPayload, skipUTF8Validation: true },
+        // The stream itself ends a broken socket, with the close code that fits.
+        errorHandler: () => {}
       })
-      runtime.correlator.emit('recording', recording, listen)
-    })
-  })
-}, { name: 'fastify-jambonz-listen', fastify: '5.x' })
+    }
+    endRefusedUpgrades(fastify.server)
+    await fastify.register(
+      async (scope) => {
+        registerAudio(scope, runtime, options.audioPath, {
+          path: runtime.audioPath,
+          record: true,
+          paced: false,
+          handler: undefined
+        })
+        registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
+      },
+      { prefix: options.prefix }
+    )
 
-async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
+    fastify.addHook('onReady', async () => {
+      await runtime.recordings?.recover((listen, recording) => {
+        runtime.correlator.recorded(listen, recording).catch((err: unknown) => {
+          runtime.logger.error(
+            { err, callSid: listen.callSid, listenId: listen.id },
+            'a recovered recording could not be written to the store'
+          )
+        })
+        runtime.correlator.emit('recording', recording, listen)
+      })
+    })
+  },
+  { name: 'fastify-jambonz-listen', fastify: '5.x' }
+)
+
+async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
@@ -116,7 +136,7 @@ async function createRuntime (fastify: FastifyInstance, options: ResolvedOptions
   }
 }
 
-function hookPath (audioPath: string): string {
+function hookPath(audioPath: string): string {
   return `${audioPath}/ended`
 }
 

@@ -17,7 +17,13 @@ const LISTEN = /[?&]listen=([^&#]*)/
  * payload (feature-server lib/utils/http-requestor.js) and its signature covers one: its `?listen=`, which can't be
  * guessed, is what it is known by.
  */
-export function registerActionHook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: HookRouteOptions<Schema>, handler: ActionHookHandler<Schema>): void {
+export function registerActionHook<Schema extends FastifySchema>(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  path: string,
+  options: HookRouteOptions<Schema>,
+  handler: ActionHookHandler<Schema>
+): void {
   const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(ListenHookSchema, options.schema)
   runtime.hookPaths.add(instance.prefix + path)
@@ -26,7 +32,11 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
     const route = {
       ...routeOptions,
       url: path,
-      preHandler: [(request: FastifyRequest, reply: FastifyReply) => finish(runtime, request, reply, request.body ? payloadOf(request) : undefined), ...[routeOptions.preHandler ?? []].flat()],
+      preHandler: [
+        (request: FastifyRequest, reply: FastifyReply) =>
+          finish(runtime, request, reply, request.body ? payloadOf(request) : undefined),
+        ...[routeOptions.preHandler ?? []].flat()
+      ],
       ...verbRoute(instance, runtime, handler, routeOptions)
     }
     const response = { 200: AnswerSchema }
@@ -35,38 +45,52 @@ export function registerActionHook<Schema extends FastifySchema> (instance: Fast
   })
 }
 
-async function finish (runtime: Runtime, request: FastifyRequest, reply: FastifyReply, payload: ListenHook | undefined): Promise<void> {
+async function finish(
+  runtime: Runtime,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: ListenHook | undefined
+): Promise<void> {
   const { correlator, hooks, handover, metrics } = runtime
   const arrivedAt = performance.now()
   runtime.openHooks.add(reply.raw)
   const about = payload && { callSid: payload.call_sid, fields: callFields(payload) }
   const [, named] = LISTEN.exec(request.url) ?? []
-  if (named !== undefined) bindLog(request, reply, { callSid: callSidOf(named) ?? about?.callSid, listenId: named })
+  if (named !== undefined) {
+    bindLog(request, reply, { callSid: callSidOf(named) ?? about?.callSid, listenId: named })
+  }
   // What it says of the call is written with what it says of the call's listen, where it names that.
   const namesListenOfCall = named !== undefined && callSidOf(named) === about?.callSid
   const call = about && !namesListenOfCall ? await correlator.arrive(about.callSid, about.fields) : undefined
-  const listenId = named ?? (call && payload && speaksOfListen(payload) ? correlator.latestListen(call, payload.verb_id)?.id : undefined)
+  const listenId =
+    named ??
+    (call && payload && speaksOfListen(payload)
+      ? correlator.latestListen(call, payload.verb_id)?.id
+      : undefined)
   if (named === undefined) bindLog(request, reply, { callSid: call?.callSid, listenId })
   const report = { digits: payload?.digits, duration: payload?.dial_call_duration, call: about }
   const settled = listenId === undefined ? undefined : await hooks.settled(listenId, report)
   if (settled === undefined) {
-    request.call = call ?? (about && await correlator.arrive(about.callSid, about.fields))
+    request.call = call ?? (about && (await correlator.arrive(about.callSid, about.fields)))
     if (request.call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
     return
   }
   const goesOn = await handover.goOn(settled, report)
-  const answered = goesOn ?? await hooks.finish(settled, report)
+  const answered = goesOn ?? (await hooks.finish(settled, report))
   request.call = answered.call
   request.listen = answered.listen
   if (goesOn === undefined) {
     metrics.hookWaited(performance.now() - arrivedAt, answered.listen)
     return
   }
-  request.log.info({ offers: goesOn.listen.offers }, 'the listen goes on: jambonz is asked for its next socket')
+  request.log.info(
+    { offers: goesOn.listen.offers },
+    'the listen goes on: jambonz is asked for its next socket'
+  )
   return reply.send(goesOn.verbs)
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */
-function speaksOfListen (payload: ListenHook): boolean {
+function speaksOfListen(payload: ListenHook): boolean {
   return !('reason' in payload) && !('dial_call_status' in payload)
 }

@@ -7,7 +7,14 @@ import { guardWithBasicAuth } from '../lib/basicAuth.js'
 import { bindLog } from '../lib/bindLog.js'
 import type { Correlated } from '../lib/calls/Correlator.js'
 import { callSidOf } from '../lib/calls/listenId.js'
-import { ERR_AUDIO_AUTH, ERR_AUDIO_DRAINING, ERR_AUDIO_FULL, ERR_AUDIO_PATH_UNKNOWN, ERR_AUDIO_PATH_USED, ERR_AUDIO_SUBPROTOCOL } from '../lib/errors.js'
+import {
+  ERR_AUDIO_AUTH,
+  ERR_AUDIO_DRAINING,
+  ERR_AUDIO_FULL,
+  ERR_AUDIO_PATH_UNKNOWN,
+  ERR_AUDIO_PATH_USED,
+  ERR_AUDIO_SUBPROTOCOL
+} from '../lib/errors.js'
 import { observeSockets } from '../lib/observeRequests.js'
 import type { Runtime } from '../lib/Runtime.js'
 import type { Credentials } from '../lib/verbs/index.js'
@@ -20,7 +27,12 @@ const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.d
  * jambonz never tells its application why a socket was closed: 401, 503, 404, 400, 409.
  * `route.path` is the whole path, `path` the one within `instance`'s prefix.
  */
-export function registerAudio (instance: FastifyInstance, runtime: Runtime, path: string, route: AudioRoute): void {
+export function registerAudio(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  path: string,
+  route: AudioRoute
+): void {
   const { options } = runtime
   runtime.audioRoutes.add(route)
   instance.register(async (scope) => {
@@ -28,7 +40,7 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     const claims = new WeakMap<FastifyRequest, Correlated>()
 
     /** Whether the path names a listen: from then on the log does, too, also when its socket is refused. */
-    function isNamed (request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
+    function isNamed(request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
       const listenId = verifyToken(options.secret, route.path, tokenOf(request) ?? '', given)
       if (listenId === undefined) return false
       listenIds.set(request, listenId)
@@ -37,7 +49,9 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
     }
 
     observeSockets(scope, runtime.metrics)
-    scope.addHook('onRequest', async (request, reply) => { isNamed(request, reply) })
+    scope.addHook('onRequest', async (request, reply) => {
+      isNamed(request, reply)
+    })
     // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
     const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
     // A listen whose verb has a wsAuth of its own is let in with that.
@@ -52,9 +66,11 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
       if (listenId !== undefined && request.ws) claims.set(request, await claim(runtime, listenId))
     })
 
-    function onSocket (socket: WebSocket, request: FastifyRequest): void {
+    function onSocket(socket: WebSocket, request: FastifyRequest): void {
       runtime.metrics.requested('audio', 'answered')
-      runtime.sessions.add(new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log }))
+      runtime.sessions.add(
+        new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log })
+      )
     }
 
     // No `:token`: Fastify refuses parameters over `maxParamLength`, and a long callSid makes a long one.
@@ -63,21 +79,21 @@ export function registerAudio (instance: FastifyInstance, runtime: Runtime, path
   })
 }
 
-function tokenOf (request: FastifyRequest): string | undefined {
+function tokenOf(request: FastifyRequest): string | undefined {
   return (request.params as { '*'?: string })['*']
 }
 
-function checkCapacity ({ sessions, options }: Runtime): void {
+function checkCapacity({ sessions, options }: Runtime): void {
   if (sessions.sealed) throw new ERR_AUDIO_DRAINING()
   if (sessions.size >= options.limits.maxStreams) throw new ERR_AUDIO_FULL(options.limits.maxStreams)
 }
 
-function checkSubprotocol (header: string | undefined): void {
+function checkSubprotocol(header: string | undefined): void {
   const asked = header?.split(',').map((name) => name.trim()) ?? []
   if (!asked.some((name) => SUBPROTOCOLS.has(name))) throw new ERR_AUDIO_SUBPROTOCOL(header ?? '')
 }
 
-async function claim ({ correlator }: Runtime, listenId: string): Promise<Correlated> {
+async function claim({ correlator }: Runtime, listenId: string): Promise<Correlated> {
   const { claimed, call } = await correlator.claim(listenId)
   const listen = call.listens.find(({ id }) => id === listenId)
   if (!claimed || listen === undefined) throw new ERR_AUDIO_PATH_USED()

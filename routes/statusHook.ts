@@ -9,7 +9,12 @@ import { jambonzScope } from '../lib/webhook/verbRoute.js'
 const NO_CONTENT = 204
 
 /** POST: call status events, of the caller's leg and of those dialled out. jambonz ignores the answer. */
-export function registerStatusHook (instance: FastifyInstance, runtime: Runtime, path: string, handler: StatusHandler | undefined): void {
+export function registerStatusHook(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  path: string,
+  handler: StatusHandler | undefined
+): void {
   jambonzScope(instance, runtime, 'statusHook', (scope) => {
     scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
       const payload = request.body as CallStatus

@@ -1,4 +1,11 @@
-import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type {
+  FastifyContextConfig,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  RouteOptions
+} from 'fastify'
 import { bindLog } from '../lib/bindLog.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/webhook/payload.js'
@@ -11,7 +18,13 @@ import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
  * POST: a call's webhook, or a hook of any other verb. OPTIONS, where the application has environment variables: the
  * portal's question for them, which is never signed.
  */
-export function registerWebhook<Schema extends FastifySchema> (instance: FastifyInstance, runtime: Runtime, path: string, options: WebhookRouteOptions<Schema>, handler: WebhookHandler<Schema>): void {
+export function registerWebhook<Schema extends FastifySchema>(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  path: string,
+  options: WebhookRouteOptions<Schema>,
+  handler: WebhookHandler<Schema>
+): void {
   const { env, ...routeOptions } = options as WebhookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(CallWebhookSchema, options.schema)
   jambonzScope(instance, runtime, 'webhook', (scope) => {
@@ -20,14 +33,23 @@ export function registerWebhook<Schema extends FastifySchema> (instance: Fastify
       method: 'POST',
       url: path,
       schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
-      preHandler: [async (request: FastifyRequest, reply: FastifyReply) => {
-        const payload = payloadOf(request)
-        bindLog(request, reply, { callSid: payload.call_sid })
-        request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
-      }, ...[routeOptions.preHandler ?? []].flat()],
+      preHandler: [
+        async (request: FastifyRequest, reply: FastifyReply) => {
+          const payload = payloadOf(request)
+          bindLog(request, reply, { callSid: payload.call_sid })
+          request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
+        },
+        ...[routeOptions.preHandler ?? []].flat()
+      ],
       ...verbRoute(instance, runtime, handler, routeOptions)
     })
   })
   // The portal's question is no preflight: @fastify/cors of the host must not answer it.
-  if (env) instance.options(path, { schema: { hide: true } as FastifySchema, config: { cors: false } as FastifyContextConfig }, async () => env)
+  if (env) {
+    instance.options(
+      path,
+      { schema: { hide: true } as FastifySchema, config: { cors: false } as FastifyContextConfig },
+      async () => env
+    )
+  }
 }

@@ -28,17 +28,26 @@ interface Instance {
 }
 
 /** Two instances of an application that answers `verbs`, and a load balancer that knows the first. */
-async function two (t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
+async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
   const shared = folder()
   const instance = async (): Promise<Instance> => {
     const app = await build(t, {
-      auth: AUTH, secret: 'one secret for both', store: redisStore(new Redis(redis.url, { lazyConnect: true })), recording: sink ? { directory: folder(), sink } : { directory: shared }
+      auth: AUTH,
+      secret: 'one secret for both',
+      store: redisStore(new Redis(redis.url, { lazyConnect: true })),
+      recording: sink ? { directory: folder(), sink } : { directory: shared }
     })
     const seen: Omit<Instance, 'app' | 'port'> = { hooks: [], ended: [], recordings: [] }
-    app.jambonz.calls.events.on('listenEnded', (listen) => { seen.ended.push(listen) })
-    app.jambonz.calls.events.on('recording', (recording) => { seen.recordings.push(recording) })
+    app.jambonz.calls.events.on('listenEnded', (listen) => {
+      seen.ended.push(listen)
+    })
+    app.jambonz.calls.events.on('recording', (recording) => {
+      seen.recordings.push(recording)
+    })
     app.jambonz.webhook('/call', async () => verbs)
-    app.jambonz.actionHook('/done', async ({ listen }) => { seen.hooks.push(listen) })
+    app.jambonz.actionHook('/done', async ({ listen }) => {
+      seen.hooks.push(listen)
+    })
     app.jambonz.statusHook('/status')
     return { app, port: Number(new URL(await listening(app)).port), ...seen }
   }
@@ -48,107 +57,195 @@ async function two (t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Re
   balancer.ports.push(a.port)
   const url = await balancer.listen()
   /** Everything that comes from now on goes to the other. */
-  const lead = (to: Instance): void => { balancer.ports.splice(0, balancer.ports.length, to.port) }
+  const lead = (to: Instance): void => {
+    balancer.ports.splice(0, balancer.ports.length, to.port)
+  }
   const { samples, sampleRate } = speechLike(20, 8000)
-  const call = (): SimulatedCall => simulateCall({ url: `${url}/call`, statusHook: '/status', speech: { pcm: samples, sampleRate }, speed: 1, patienceMs: 20_000 })
+  const call = (): SimulatedCall =>
+    simulateCall({
+      url: `${url}/call`,
+      statusHook: '/status',
+      speech: { pcm: samples, sampleRate },
+      speed: 1,
+      patienceMs: 20_000
+    })
   return { a, b, lead, call, store: clientOf(t, redis) }
 }
 
-function clientOf (t: Test, { url }: RedisServer): Redis {
+function clientOf(t: Test, { url }: RedisServer): Redis {
   const client = new Redis(url)
   t.teardown(() => client.disconnect())
   return client
 }
 
-async function heardOf (call: SimulatedCall, ms: number): Promise<void> {
-  const live = call.listens.filter(({ closedAtMs, refused }) => closedAtMs === undefined && refused === undefined).at(-1)
+async function heardOf(call: SimulatedCall, ms: number): Promise<void> {
+  const live = call.listens
+    .filter(({ closedAtMs, refused }) => closedAtMs === undefined && refused === undefined)
+    .at(-1)
   await until(() => live?.openedAtMs !== undefined && call.now - live.openedAtMs > ms, 'some of its audio')
 }
 
 /** The verbs a hook was answered with. */
-function replies (requests: RequestRecord[]): Array<Array<Record<string, unknown>>> {
-  return requests.filter(({ kind }) => kind === 'hook').map(({ reply }) => reply as Array<Record<string, unknown>>)
+function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>>> {
+  return requests
+    .filter(({ kind }) => kind === 'hook')
+    .map(({ reply }) => reply as Array<Record<string, unknown>>)
 }
 
 t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   const redis = await startRedis(t)
 
-  t.test('a listen in the foreground goes on at another instance, as its next segment', { buffered: true }, async (t) => {
-    const { a, b, lead, call: dial, store } = await two(t, redis, [
-      { verb: 'listen', actionHook: '/done', playBeep: true, maxLength: 60, finishOnKey: '#', metadata: { line: 7 } },
-      { verb: 'tag', data: { after: 'the listen' } },
-      { verb: 'hangup' }
-    ])
-    const call = dial()
-    await call.waitFor('listen:open')
-    await heardOf(call, 200)
-    const listenId = (call.listens[0]?.metadata as { jambonzListenId: string }).jambonzListenId
-    const stream = once(b.app.jambonz.calls.events, 'stream')
-    lead(b)
-    await a.app.jambonz.drain(0, { handover: true })
-    const [next] = await stream as [{ listen: Listen, metadata: unknown }]
-    t.match(next, { listen: { id: listenId, segments: [{ audio: { durationMs: Number } }] }, metadata: { line: 7 } })
-    await heardOf(call, 200)
-    t.notMatch(JSON.stringify(await store.hgetall(`jambonz:call:{${next.listen.callSid}}`)), /not for the store/)
-    call.press('#')
-    const { requests, verbs, listens, errors } = await call
+  t.test(
+    'a listen in the foreground goes on at another instance, as its next segment',
+    { buffered: true },
+    async (t) => {
+      const {
+        a,
+        b,
+        lead,
+        call: dial,
+        store
+      } = await two(t, redis, [
+        {
+          verb: 'listen',
+          actionHook: '/done',
+          playBeep: true,
+          maxLength: 60,
+          finishOnKey: '#',
+          metadata: { line: 7 }
+        },
+        { verb: 'tag', data: { after: 'the listen' } },
+        { verb: 'hangup' }
+      ])
+      const call = dial()
+      await call.waitFor('listen:open')
+      await heardOf(call, 200)
+      const listenId = (call.listens[0]?.metadata as { jambonzListenId: string }).jambonzListenId
+      const stream = once(b.app.jambonz.calls.events, 'stream')
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      const [next] = (await stream) as [{ listen: Listen; metadata: unknown }]
+      t.match(next, {
+        listen: { id: listenId, segments: [{ audio: { durationMs: Number } }] },
+        metadata: { line: 7 }
+      })
+      await heardOf(call, 200)
+      t.notMatch(
+        JSON.stringify(await store.hgetall(`jambonz:call:{${next.listen.callSid}}`)),
+        /not for the store/
+      )
+      call.press('#')
+      const { requests, verbs, listens, errors } = await call
 
-    t.strictSame(errors, [])
-    t.strictSame(verbs.map(({ verb }) => verb), ['listen', 'listen', 'tag', 'hangup'], 'what followed the listen follows it still')
-    const [[again = {}] = [], last] = replies(requests)
-    t.match(again, { verb: 'listen', actionHook: /\/done\?listen=/, finishOnKey: '#', wsAuth: AUTH, maxLength: Number })
-    t.notOk('playBeep' in again)
-    t.strictSame(last, [], 'its handler was asked once, at the end')
-    t.match([a.hooks, a.ended, a.recordings], [[], [], []])
-    t.match([b.hooks.length, b.ended.length, b.recordings.length], [1, 1, 1])
+      t.strictSame(errors, [])
+      t.strictSame(
+        verbs.map(({ verb }) => verb),
+        ['listen', 'listen', 'tag', 'hangup'],
+        'what followed the listen follows it still'
+      )
+      const [[again = {}] = [], last] = replies(requests)
+      t.match(again, {
+        verb: 'listen',
+        actionHook: /\/done\?listen=/,
+        finishOnKey: '#',
+        wsAuth: AUTH,
+        maxLength: Number
+      })
+      t.notOk('playBeep' in again)
+      t.strictSame(last, [], 'its handler was asked once, at the end')
+      t.match([a.hooks, a.ended, a.recordings], [[], [], []])
+      t.match([b.hooks.length, b.ended.length, b.recordings.length], [1, 1, 1])
 
-    const [listen] = b.hooks
-    const sent = listens.map(({ sent }) => sent.bytes)
-    t.match(listen, { id: listenId, state: 'ended', endReason: 'finishOnKey', digits: '#', offers: 1, maxLength: 60 })
-    t.strictSame(listen?.segments?.map(({ audio }) => audio.bytes), sent)
-    t.equal(listen?.audio.bytes, sent[0]! + sent[1]!)
-    t.ok(listen!.audio.maxGapMs < 1_000 && listen!.audio.gapMs >= listen!.audio.maxGapMs)
-    t.equal(new Set(listen?.segments?.map(({ instance }) => instance)).size, 2)
-    const { segments = [] } = listen?.recording as FinishedRecording
-    t.match(segments.map(({ location }) => location), [/\.wav$/, /\.2\.wav$/])
-    t.strictSame(segments.map(({ durationMs }) => durationMs * 16), sent)
-  })
+      const [listen] = b.hooks
+      const sent = listens.map(({ sent }) => sent.bytes)
+      t.match(listen, {
+        id: listenId,
+        state: 'ended',
+        endReason: 'finishOnKey',
+        digits: '#',
+        offers: 1,
+        maxLength: 60
+      })
+      t.strictSame(
+        listen?.segments?.map(({ audio }) => audio.bytes),
+        sent
+      )
+      t.equal(listen?.audio.bytes, sent[0]! + sent[1]!)
+      t.ok(listen!.audio.maxGapMs < 1_000 && listen!.audio.gapMs >= listen!.audio.maxGapMs)
+      t.equal(new Set(listen?.segments?.map(({ instance }) => instance)).size, 2)
+      const { segments = [] } = listen?.recording as FinishedRecording
+      t.match(
+        segments.map(({ location }) => location),
+        [/\.wav$/, /\.2\.wav$/]
+      )
+      t.strictSame(
+        segments.map(({ durationMs }) => durationMs * 16),
+        sent
+      )
+    }
+  )
 
-  t.test('the next socket waits for nothing that is done with the recording, the end for all of it', { buffered: true }, async (t) => {
-    const sent: string[] = []
-    // ms that each recording takes to be sent
-    const slow: RecordingOptions['sink'] = (_stream, { name }) => new Writable({
-      write: (_chunk, _encoding, done) => { done() },
-      final (done) { setTimeout(() => { sent.push(name); done() }, 1_500) }
-    })
-    const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }], slow)
-    const [call, gone] = [dial(), dial()]
-    await Promise.all([call.waitFor('listen:open'), gone.waitFor('listen:open')])
-    gone.once('listen:close', () => gone.hangUp())
-    lead(b)
-    const drained = a.app.jambonz.drain(0, { handover: true })
-    await until(() => call.listens.length === 2, 'the next listen')
-    t.strictSame(sent, [], 'it is asked for before the recording is sent')
-    await until(() => call.listens[1]?.openedAtMs, 'its socket')
-    call.hangUp()
-    const stories = await Promise.all([call, gone])
-    const hooks = stories.map(({ callSid }) => b.hooks.find((listen) => listen.callSid === callSid))
-    t.match(hooks, [{ state: 'ended', endReason: 'closed', saved: 2 }, { state: 'ended', endReason: 'drained', saved: 1 }])
-    const { segments = [] } = hooks[0]?.recording as FinishedRecording
-    t.strictSame(segments.map(({ location }) => location.slice(-6)), [`${hooks[0]?.id.slice(-2)}.wav`, '.2.wav'])
-    t.match(hooks[1]?.recording, { state: 'saved', location: String })
-    t.equal(sent.length, 3, 'when their handlers run all is sent')
-    await drained
-    t.match([a.recordings.length, b.recordings.length], [0, 2], 'and told of once')
-  })
+  t.test(
+    'the next socket waits for nothing that is done with the recording, the end for all of it',
+    { buffered: true },
+    async (t) => {
+      const sent: string[] = []
+      // ms that each recording takes to be sent
+      const slow: RecordingOptions['sink'] = (_stream, { name }) =>
+        new Writable({
+          write: (_chunk, _encoding, done) => {
+            done()
+          },
+          final(done) {
+            setTimeout(() => {
+              sent.push(name)
+              done()
+            }, 1_500)
+          }
+        })
+      const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }], slow)
+      const [call, gone] = [dial(), dial()]
+      await Promise.all([call.waitFor('listen:open'), gone.waitFor('listen:open')])
+      gone.once('listen:close', () => gone.hangUp())
+      lead(b)
+      const drained = a.app.jambonz.drain(0, { handover: true })
+      await until(() => call.listens.length === 2, 'the next listen')
+      t.strictSame(sent, [], 'it is asked for before the recording is sent')
+      await until(() => call.listens[1]?.openedAtMs, 'its socket')
+      call.hangUp()
+      const stories = await Promise.all([call, gone])
+      const hooks = stories.map(({ callSid }) => b.hooks.find((listen) => listen.callSid === callSid))
+      t.match(hooks, [
+        { state: 'ended', endReason: 'closed', saved: 2 },
+        { state: 'ended', endReason: 'drained', saved: 1 }
+      ])
+      const { segments = [] } = hooks[0]?.recording as FinishedRecording
+      t.strictSame(
+        segments.map(({ location }) => location.slice(-6)),
+        [`${hooks[0]?.id.slice(-2)}.wav`, '.2.wav']
+      )
+      t.match(hooks[1]?.recording, { state: 'saved', location: String })
+      t.equal(sent.length, 3, 'when their handlers run all is sent')
+      await drained
+      t.match([a.recordings.length, b.recordings.length], [0, 2], 'and told of once')
+    }
+  )
 
   t.test('nested listens stay, have their time, and end', { buffered: true }, async (t) => {
-    const { a, b, lead, call: dial } = await two(t, redis, [
+    const {
+      a,
+      b,
+      lead,
+      call: dial
+    } = await two(t, redis, [
       { verb: 'config', listen: { enable: true } },
       { verb: 'listen', actionHook: '/done' }
     ])
     const call = dial()
-    await until(() => call.listens.length === 2 && call.listens.every(({ openedAtMs }) => openedAtMs !== undefined), 'both sockets')
+    await until(
+      () => call.listens.length === 2 && call.listens.every(({ openedAtMs }) => openedAtMs !== undefined),
+      'both sockets'
+    )
     lead(b)
     await a.app.jambonz.drain(200, { handover: true })
     t.match(a.ended, [{ nested: 'config', endReason: 'drained', connected: true }])
@@ -159,10 +256,19 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   })
 
   t.test('a listen whose hook is elsewhere ends like any other', { buffered: true }, async (t) => {
-    const elsewhere = createServer((request, response) => { response.setHeader('content-type', 'application/json').end('[]') })
+    const elsewhere = createServer((request, response) => {
+      response.setHeader('content-type', 'application/json').end('[]')
+    })
     await once(elsewhere.listen(0, '127.0.0.1'), 'listening')
     t.teardown(() => elsewhere.close())
-    const { a, lead, b, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/` }])
+    const {
+      a,
+      lead,
+      b,
+      call: dial
+    } = await two(t, redis, [
+      { verb: 'listen', actionHook: `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/` }
+    ])
     const call = dial()
     await call.waitFor('listen:open')
     lead(b)
@@ -185,7 +291,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
       t.match([a.ended.length, b.ended.length, b.recordings.length], [0, 1, 1])
     })
 
-    t.test('after the hook: the call\'s end ends it', async (t) => {
+    t.test("after the hook: the call's end ends it", async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('hook', () => call.hangUp())
       await call.waitFor('listen:open')
@@ -193,65 +299,117 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
       const over = once(b.app.jambonz.calls.events, 'callEnded')
       await a.app.jambonz.drain(0, { handover: true })
       await call
-      const [ended] = await over as [Call]
+      const [ended] = (await over) as [Call]
       t.match(ended.listens, [{ state: 'ended', endReason: 'drained' }])
       t.match([b.hooks.length, b.ended.length, b.recordings.length], [0, 1, 1])
     })
   })
 
-  t.test('a socket that meets an instance which is going is refused, and asked for again', { buffered: true }, async (t) => {
-    const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
-    await a.app.jambonz.drain(0, { handover: true })
-    const call = dial().once('listen:refused', () => lead(b))
-    await call.waitFor('listen:open')
-    call.hangUp()
-    const { listens } = await call
-    t.match(listens.map(({ refused }) => refused?.status), [503, undefined])
-    t.match(b.hooks, [{ endReason: 'closed', offers: 1, refused: false, segments: undefined }])
-  })
+  t.test(
+    'a socket that meets an instance which is going is refused, and asked for again',
+    { buffered: true },
+    async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+      await a.app.jambonz.drain(0, { handover: true })
+      const call = dial().once('listen:refused', () => lead(b))
+      await call.waitFor('listen:open')
+      call.hangUp()
+      const { listens } = await call
+      t.match(
+        listens.map(({ refused }) => refused?.status),
+        [503, undefined]
+      )
+      t.match(b.hooks, [{ endReason: 'closed', offers: 1, refused: false, segments: undefined }])
+    }
+  )
 
   t.test('a socket that nobody takes is given up, and the handler is told', { buffered: true }, async (t) => {
-    const { a, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }, { verb: 'hangup' }])
+    const { a, call: dial } = await two(t, redis, [
+      { verb: 'listen', actionHook: '/done' },
+      { verb: 'hangup' }
+    ])
     await a.app.jambonz.drain(0, { handover: true })
     const { listens, requests } = await dial()
-    t.ok(listens.length > 5 && listens.every(({ refused }) => refused?.status === 503), `${listens.length} sockets`)
+    t.ok(
+      listens.length > 5 && listens.every(({ refused }) => refused?.status === 503),
+      `${listens.length} sockets`
+    )
     t.ok(requests.every(({ latencyMs }) => latencyMs < 2_000))
     t.match(a.hooks, [{ state: 'ended', connected: false, endReason: 'notConnected' }])
     t.equal(a.ended.length, 1)
   })
 
-  t.test('without handover, drain resolves when the hooks of what it ended are answered', { buffered: true }, async (t) => {
-    const { a, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }, { verb: 'hangup' }])
-    const call = dial()
-    await call.waitFor('listen:open')
-    t.equal(a.app.jambonz.draining, false)
-    await a.app.jambonz.drain()
-    t.equal(a.app.jambonz.draining, true)
-    t.match(await a.app.jambonz.calls.get(call.callSid), { listens: [{ endReason: 'drained', hookedAt: String }] })
-    t.match(a.hooks, [{ endReason: 'drained' }], 'its handler has run')
-    t.equal((await call).requests.every(({ status }) => status === 200 || status === 204), true)
-    const refused = dial()
-    t.match((await refused).listens, [{ refused: { status: 503 } }], 'refused without handover is refused for good')
-    t.match(a.hooks[1], { endReason: 'notConnected' })
-  })
+  t.test(
+    'without handover, drain resolves when the hooks of what it ended are answered',
+    { buffered: true },
+    async (t) => {
+      const { a, call: dial } = await two(t, redis, [
+        { verb: 'listen', actionHook: '/done' },
+        { verb: 'hangup' }
+      ])
+      const call = dial()
+      await call.waitFor('listen:open')
+      t.equal(a.app.jambonz.draining, false)
+      await a.app.jambonz.drain()
+      t.equal(a.app.jambonz.draining, true)
+      t.match(await a.app.jambonz.calls.get(call.callSid), {
+        listens: [{ endReason: 'drained', hookedAt: String }]
+      })
+      t.match(a.hooks, [{ endReason: 'drained' }], 'its handler has run')
+      t.equal(
+        (await call).requests.every(({ status }) => status === 200 || status === 204),
+        true
+      )
+      const refused = dial()
+      t.match(
+        (await refused).listens,
+        [{ refused: { status: 503 } }],
+        'refused without handover is refused for good'
+      )
+      t.match(a.hooks[1], { endReason: 'notConnected' })
+    }
+  )
 })
 
 t.test('an application is kept without our credentials, and not at all with those of others', async (t) => {
   const listen = { verb: 'listen', url: '/audio/x', wsAuth: AUTH, metadata: { jambonzListenId: 'x' } }
-  const dialled = { verb: 'dial', target: [], listen: { url: '/audio/y', wsAuth: AUTH, metadata: { jambonzListenId: 'y' } } }
+  const dialled = {
+    verb: 'dial',
+    target: [],
+    listen: { url: '/audio/y', wsAuth: AUTH, metadata: { jambonzListenId: 'y' } }
+  }
   const kept = applicationOf([listen, dialled], AUTH)
-  t.strictSame(JSON.parse(kept ?? ''), [{ verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } }, { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }])
+  t.strictSame(JSON.parse(kept ?? ''), [
+    { verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } },
+    { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }
+  ])
   const call = { application: kept } as Call
-  t.strictSame(verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH), [listen, dialled], 'they are put in again')
+  t.strictSame(
+    verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
+    [listen, dialled],
+    'they are put in again'
+  )
   t.equal(applicationOf([dialled], AUTH), undefined, 'nothing listens in the foreground')
   t.equal(applicationOf([listen], { username: 'other', password: 'other' }), undefined)
-  t.equal(applicationOf([listen, { verb: 'message', auth: { username: 'a', password: 'b' } }], AUTH), undefined)
-  t.equal(applicationOf([listen, { verb: 'say', text: 'x'.repeat(40_000) }], AUTH), undefined, 'nor one that is long')
+  t.equal(
+    applicationOf([listen, { verb: 'message', auth: { username: 'a', password: 'b' } }], AUTH),
+    undefined
+  )
+  t.equal(
+    applicationOf([listen, { verb: 'say', text: 'x'.repeat(40_000) }], AUTH),
+    undefined,
+    'nor one that is long'
+  )
 })
 
 t.test('a listen that goes on has what is left of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
-  const after = (durationMs: number, gapMs: number): unknown => verbsToGoOn({ application: JSON.stringify(verbs) } as Call, { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen, undefined)
+  const after = (durationMs: number, gapMs: number): unknown =>
+    verbsToGoOn(
+      { application: JSON.stringify(verbs) } as Call,
+      { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen,
+      undefined
+    )
   t.match(after(3_900, 0), [{ maxLength: 7 }])
   t.match(after(9_000, 500), [{ maxLength: 1 }])
   t.equal(after(9_000, 1_000), undefined, 'and is over when that is nothing')
@@ -263,7 +421,10 @@ t.test('the sockets of a listen are counted together, with the gaps between them
   const listen = { audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 } } as Listen
   const first = withSegment(listen, { instance: 'a', startedAt: at(1), endedAt: at(2), audio })
   t.match(first, { audio, segments: [{ instance: 'a' }] })
-  const second = withSegment({ ...listen, ...first }, { instance: 'b', startedAt: at(2.3), endedAt: at(3.3), audio })
+  const second = withSegment(
+    { ...listen, ...first },
+    { instance: 'b', startedAt: at(2.3), endedAt: at(3.3), audio }
+  )
   t.match(second.audio, { frames: 100, bytes: 32_000, durationMs: 2_000, gapMs: 380, maxGapMs: 300 })
   t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
 })

@@ -2,7 +2,14 @@ import { readFile } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { AudioStream, Listen, ListenOptions } from '../lib/index.js'
-import { parseWav, simulateCall, speechLike, type CallStory, type ListenRecord, type SimulateCallOptions } from '../lib/simulator/index.js'
+import {
+  parseWav,
+  simulateCall,
+  speechLike,
+  type CallStory,
+  type ListenRecord,
+  type SimulateCallOptions
+} from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
 import { acceptedByJambonz } from './helpers/verbContext.js'
 
@@ -29,7 +36,7 @@ const auth = { username: 'jambonz', password: 'pässword:with:colons' }
 const silent = { pcm: new Int16Array(8_000 * 6), sampleRate: 8_000 }
 
 /** 2 s of speech, then 4 s of silence. */
-function speechThenSilence () {
+function speechThenSilence() {
   const pcm = new Int16Array(8_000 * 6)
   pcm.set(speechLike(2, 8_000).samples)
   return { pcm, sampleRate: 8_000 }
@@ -39,7 +46,7 @@ const rows: Row[] = [
   {
     says: 'an audio stream is forked and sent in real time to the application, as 16-bit PCM in binary frames',
     listen: {},
-    async holds (t, { socket, listen }) {
+    async holds(t, { socket, listen }) {
       t.equal(listen.audio.bytes, socket.sent.bytes)
       const { samples } = parseWav(await readFile(listen.recording!.location))
       t.ok(Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength).equals(socket.sent.pcm!))
@@ -49,7 +56,7 @@ const rows: Row[] = [
     says: 'the listen verb can be nested in a dial verb: the audio of a call between two parties',
     listen: { mixType: 'stereo' },
     dialled: true,
-    holds (t, { socket, listen, story }) {
+    holds(t, { socket, listen, story }) {
       t.equal(listen.nested, 'dial')
       t.equal(listen.callSid, story.callSid)
       t.equal(listen.legCallSid, socket.callSid, 'the leg is the B leg')
@@ -69,7 +76,12 @@ const rows: Row[] = [
     says: 'one text frame has the call attributes, plus sampleRate and mixType',
     listen: { sampleRate: 16_000, mixType: 'mixed' },
     holds: (t, { stream, story }) => {
-      t.match(stream.metadata, { callSid: story.callSid, direction: 'inbound', sampleRate: 16_000, mixType: 'mixed' })
+      t.match(stream.metadata, {
+        callSid: story.callSid,
+        direction: 'inbound',
+        sampleRate: 16_000,
+        mixType: 'mixed'
+      })
       t.match(stream, { callSid: story.callSid, sampleRate: 16_000, mixType: 'mixed', channels: 1 })
     }
   },
@@ -85,7 +97,8 @@ const rows: Row[] = [
     says: 'finishOnKey: a key ends the listen, and is a digits property',
     listen: { finishOnKey: '#' },
     call: { press: '5@500ms', speech: silent, hangUpAfterMs: 8_000 },
-    holds: (t, { listen }) => t.match(listen, { digits: undefined, endReason: 'closed' }, 'another key does not')
+    holds: (t, { listen }) =>
+      t.match(listen, { digits: undefined, endReason: 'closed' }, 'another key does not')
   },
   {
     says: 'finishOnKey: the key that ends it is a digits property',
@@ -124,19 +137,30 @@ const rows: Row[] = [
   {
     says: 'mixType mono: a single channel',
     listen: { mixType: 'mono' },
-    holds: (t, { listen, socket }) => t.match(listen, { mixType: 'mono', channels: 1, audio: { durationMs: socket.sent.bytes / 16 } })
+    holds: (t, { listen, socket }) =>
+      t.match(listen, { mixType: 'mono', channels: 1, audio: { durationMs: socket.sent.bytes / 16 } })
   },
   {
     says: 'mixType stereo: dual channel',
     listen: { mixType: 'stereo' },
-    holds: (t, { listen, socket }) => t.match(listen, { mixType: 'stereo', channels: 2, audio: { durationMs: socket.sent.bytes / 32 }, recording: { channels: 2 } })
+    holds: (t, { listen, socket }) =>
+      t.match(listen, {
+        mixType: 'stereo',
+        channels: 2,
+        audio: { durationMs: socket.sent.bytes / 32 },
+        recording: { channels: 2 }
+      })
   },
   {
     says: 'mixType mixed: both parties in a single channel',
     listen: { mixType: 'mixed' },
     holds: (t, { listen }) => t.match(listen, { mixType: 'mixed', channels: 1 })
   },
-  { says: 'mixType: the default is mono', listen: {}, holds: (t, { socket }) => t.equal(socket.mixType, 'mono') },
+  {
+    says: 'mixType: the default is mono',
+    listen: {},
+    holds: (t, { socket }) => t.equal(socket.mixType, 'mono')
+  },
   {
     says: 'playBeep: a beep at the start',
     listen: { playBeep: true },
@@ -151,33 +175,51 @@ const rows: Row[] = [
     says: `sampleRate ${sampleRate}`,
     listen: { sampleRate },
     holds: async (t, { listen, socket }) => {
-      t.match(listen, { sampleRate, audio: { durationMs: socket.sent.bytes / 2 / sampleRate * 1_000 } })
+      t.match(listen, { sampleRate, audio: { durationMs: (socket.sent.bytes / 2 / sampleRate) * 1_000 } })
       t.equal(parseWav(await readFile(listen.recording!.location)).sampleRate, sampleRate)
     }
   })),
-  { says: 'sampleRate: the default is 8000', listen: {}, holds: (t, { socket }) => t.equal(socket.sampleRate, 8_000) },
+  {
+    says: 'sampleRate: the default is 8000',
+    listen: {},
+    holds: (t, { socket }) => t.equal(socket.sampleRate, 8_000)
+  },
   {
     says: 'timeout: the number of seconds of silence that terminates the listen',
     listen: { timeout: 2 },
     call: { speech: speechThenSilence() },
     holds: (t, { listen }) => {
       t.equal(listen.endReason, 'timeout')
-      t.ok(listen.audio.durationMs >= 3_900 && listen.audio.durationMs < 6_000, `${listen.audio.durationMs} ms`)
+      t.ok(
+        listen.audio.durationMs >= 3_900 && listen.audio.durationMs < 6_000,
+        `${listen.audio.durationMs} ms`
+      )
     }
   },
   {
     says: 'timeout: speech does not end it',
     listen: { timeout: 2 },
-    call: { speech: { pcm: speechLike(3, 8_000).samples, sampleRate: 8_000 }, press: [], hangUpAfterMs: 4_000 },
+    call: {
+      speech: { pcm: speechLike(3, 8_000).samples, sampleRate: 8_000 },
+      press: [],
+      hangUpAfterMs: 4_000
+    },
     holds: (t, { listen }) => t.equal(listen.endReason, 'closed')
   },
   {
     says: 'transcribe: a nested transcribe verb',
-    listen: { transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'google', language: 'en-US' } } },
+    listen: {
+      transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'google', language: 'en-US' } }
+    },
     call: { transcripts: ['hello there'] },
     holds: (t, { story }) => {
-      t.ok(story.requests.some(({ url }) => url.endsWith('/transcript')), 'transcripts reach their hook')
-      t.match(story.verbs.find(({ verb }) => verb === 'listen')?.data.transcribe, { transcriptionHook: '/transcript' })
+      t.ok(
+        story.requests.some(({ url }) => url.endsWith('/transcript')),
+        'transcripts reach their hook'
+      )
+      t.match(story.verbs.find(({ verb }) => verb === 'listen')?.data.transcribe, {
+        transcriptionHook: '/transcript'
+      })
     }
   },
   {
@@ -202,13 +244,15 @@ const rows: Row[] = [
 ]
 
 /** How strongly the caller heard a tone (Goertzel), per sample. */
-function peakOf ({ heard }: CallStory, frequency: number): number {
-  const coefficient = 2 * Math.cos(2 * Math.PI * frequency / heard.sampleRate)
+function peakOf({ heard }: CallStory, frequency: number): number {
+  const coefficient = 2 * Math.cos((2 * Math.PI * frequency) / heard.sampleRate)
   const window = heard.sampleRate / 5
   let loudest = 0
   for (let start = 0; start + window <= heard.pcm.length / 2; start += window) {
     let [s1, s2] = [0, 0]
-    for (let i = start; i < start + window; i++) [s1, s2] = [heard.pcm.readInt16LE(i * 2) + coefficient * s1 - s2, s1]
+    for (let i = start; i < start + window; i++) {
+      ;[s1, s2] = [heard.pcm.readInt16LE(i * 2) + coefficient * s1 - s2, s1]
+    }
     loudest = Math.max(loudest, Math.sqrt(s1 * s1 + s2 * s2 - coefficient * s1 * s2) / window)
   }
   return loudest
@@ -218,12 +262,16 @@ t.test('the documentation of the listen verb holds', async (t) => {
   const app = await build(t, { auth, recording: { directory: folder() } })
   const byCall = new Map<string, Row>()
   const streams = new Map<string, AudioStream>()
-  app.jambonz.calls.events.on('stream', (stream) => { streams.set(stream.callSid, stream) })
+  app.jambonz.calls.events.on('stream', (stream) => {
+    streams.set(stream.callSid, stream)
+  })
   app.jambonz.audio('/own', () => {})
   app.jambonz.webhook('/in', async ({ call }) => {
     const { listen, dialled } = byCall.get(call.callSid)!
     const options = { actionHook: '/done', ...listen }
-    return dialled ? [{ verb: 'dial', target: [{ type: 'phone', number: '15085551212' }], listen: options }] : [{ verb: 'listen', ...options }]
+    return dialled
+      ? [{ verb: 'dial', target: [{ type: 'phone', number: '15085551212' }], listen: options }]
+      : [{ verb: 'listen', ...options }]
   })
   app.jambonz.webhook('/transcript', async () => [])
   const listens = new Map<string, Listen>()
@@ -240,10 +288,14 @@ t.test('the documentation of the listen verb holds', async (t) => {
       t.same(story.errors, [])
       const socket = story.listens[0]!
       const listen = listens.get(callSid)
-      if (listen === undefined) return t.fail('the actionHook was called', { story: JSON.stringify(story.requests, null, 1) })
+      if (listen === undefined) {
+        return t.fail('the actionHook was called', { story: JSON.stringify(story.requests, null, 1) })
+      }
       await row.holds(t, { story, socket, listen, stream: streams.get(callSid)!, app })
       for (const { reply } of story.requests) {
-        if (Array.isArray(reply)) t.doesNotThrow(() => acceptedByJambonz(reply), 'jambonz\' own validators accept the answer')
+        if (Array.isArray(reply)) {
+          t.doesNotThrow(() => acceptedByJambonz(reply), "jambonz' own validators accept the answer")
+        }
       }
     })
   }

@@ -11,32 +11,63 @@ const auth = { username: 'jambonz', password: 'secret' }
 const headers = basic(auth.username, auth.password)
 
 /** An application whose every line, from one `naming()` to the next, must name what it is about. */
-async function logging (t: Test) {
+async function logging(t: Test) {
   const { logger, lines, said } = keepingLogger()
-  const sink = () => new Writable({ write (_chunk, _encoding, done) { done(new Error('the shelf is full')) } })
-  const app = await build(t, { auth, strict: false, recording: { sink, flushInterval: 50 }, fastify: { loggerInstance: logger } })
-  app.jambonz.audio('/throws', { record: false }, async () => { throw new Error('no bot') })
+  const sink = () =>
+    new Writable({
+      write(_chunk, _encoding, done) {
+        done(new Error('the shelf is full'))
+      }
+    })
+  const app = await build(t, {
+    auth,
+    strict: false,
+    recording: { sink, flushInterval: 50 },
+    fastify: { loggerInstance: logger }
+  })
+  app.jambonz.audio('/throws', { record: false }, async () => {
+    throw new Error('no bot')
+  })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
-  app.jambonz.webhook('/in/throws', async () => [{ verb: 'listen', url: '/throws', actionHook: '/done/throws' }])
-  app.jambonz.webhook('/throws/at/once', async () => { throw new Error('mine') })
+  app.jambonz.webhook('/in/throws', async () => [
+    { verb: 'listen', url: '/throws', actionHook: '/done/throws' }
+  ])
+  app.jambonz.webhook('/throws/at/once', async () => {
+    throw new Error('mine')
+  })
   app.jambonz.actionHook('/done', async () => [])
-  app.jambonz.actionHook('/done/throws', async () => { throw new Error('mine') })
+  app.jambonz.actionHook('/done/throws', async () => {
+    throw new Error('mine')
+  })
   app.jambonz.statusHook('/status')
-  app.jambonz.calls.events.on('listenEnded', () => { throw new Error('theirs') })
-  app.jambonz.calls.events.on('call', async ({ callSid }) => { if (callSid === '/status') throw new Error('theirs, later') })
+  app.jambonz.calls.events.on('listenEnded', () => {
+    throw new Error('theirs')
+  })
+  app.jambonz.calls.events.on('call', async ({ callSid }) => {
+    if (callSid === '/status') throw new Error('theirs, later')
+  })
   const base = await listening(app)
   lines.length = 0
 
   /** Waits until each of `messages` was said; every line since names `ids`. */
-  async function naming (t: Test, ids: { callSid: string, listenId?: unknown }, ...messages: string[]): Promise<void> {
-    for (const message of messages) await until(() => said(message).length > 0, `"${message}" among ${lines.map(({ msg }) => msg).join(', ')}`)
+  async function naming(
+    t: Test,
+    ids: { callSid: string; listenId?: unknown },
+    ...messages: string[]
+  ): Promise<void> {
+    for (const message of messages) {
+      await until(
+        () => said(message).length > 0,
+        `"${message}" among ${lines.map(({ msg }) => msg).join(', ')}`
+      )
+    }
     for (const line of lines.splice(0)) {
       // Before its body is read nobody knows which call a request is about.
       if (line.msg !== 'incoming request') t.match(line, ids, line.msg)
     }
   }
   /** Asks for a listen; what its webhook said is forgotten. */
-  async function ask (path: string) {
+  async function ask(path: string) {
     const asked = await askForListen(app, path, base)
     lines.length = 0
     return { ...asked, ids: { callSid: asked.callSid, listenId: asked.id } }
@@ -64,14 +95,26 @@ t.test('every line about a call names it, and its listen where there is one', as
     await naming(t, ids, 'listen streams', 'recording failed')
     socket.send('{')
     socket.close(1000)
-    await naming(t, ids, 'text from jambonz is ignored', 'listen ended', 'a listener of jambonz.calls.events threw')
+    await naming(
+      t,
+      ids,
+      'text from jambonz is ignored',
+      'listen ended',
+      'a listener of jambonz.calls.events threw'
+    )
   })
 
   t.test('of an audio handler that throws', async (t) => {
     const { ids, open, metadata } = await ask('/in/throws')
     const socket = await open({ headers })
     socket.send(metadata())
-    await naming(t, ids, 'the audio handler threw', 'listen ended', 'a listener of jambonz.calls.events threw')
+    await naming(
+      t,
+      ids,
+      'the audio handler threw',
+      'listen ended',
+      'a listener of jambonz.calls.events threw'
+    )
   })
 
   t.test('of a socket that is refused', async (t) => {
@@ -99,7 +142,12 @@ t.test('every line about a call names it, and its listen where there is one', as
     await naming(t, { callSid: 'elsewhere', listenId: String }, 'listen streams', 'recording failed')
     socket.send('{')
     socket.close(1000)
-    await naming(t, { callSid: 'elsewhere', listenId: String }, 'text from jambonz is ignored', 'listen ended')
+    await naming(
+      t,
+      { callSid: 'elsewhere', listenId: String },
+      'text from jambonz is ignored',
+      'listen ended'
+    )
   })
 })
 

@@ -9,18 +9,35 @@ import { listening } from './helpers/build.js'
 import { statusOf } from './helpers/socket.js'
 
 t.test('what the published types name comes with the package', async (t) => {
-  const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies', Record<string, string>>
+  const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<
+    'dependencies' | 'peerDependencies',
+    Record<string, string>
+  >
   const brought = { ...dependencies, ...peerDependencies }
-  const files = (await Promise.all(['lib', 'routes'].map(async (folder) => (await readdir(folder, { recursive: true })).map((file) => join(folder, file))))).flat()
+  const files = (
+    await Promise.all(
+      ['lib', 'routes'].map(async (folder) =>
+        (await readdir(folder, { recursive: true })).map((file) => join(folder, file))
+      )
+    )
+  ).flat()
   const imported = new Set<string>()
   for (const file of files.filter((name) => name.endsWith('.ts'))) {
-    for (const [, name] of (await readFile(file, 'utf8')).matchAll(/ from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g)) imported.add(name!)
+    for (const [, name] of (await readFile(file, 'utf8')).matchAll(
+      / from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g
+    )) {
+      imported.add(name!)
+    }
   }
   t.ok(imported.has('fastify') && imported.has('ws'))
   for (const name of imported) {
     t.ok(name in brought, name)
-    const { types, typings } = JSON.parse(await readFile(join('node_modules', name, 'package.json'), 'utf8')) as Record<string, unknown>
-    if (types === undefined && typings === undefined) t.ok(`@types/${name}` in brought, `the types of ${name}`)
+    const { types, typings } = JSON.parse(
+      await readFile(join('node_modules', name, 'package.json'), 'utf8')
+    ) as Record<string, unknown>
+    if (types === undefined && typings === undefined) {
+      t.ok(`@types/${name}` in brought, `the types of ${name}`)
+    }
   }
 })
 

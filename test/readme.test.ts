@@ -19,19 +19,27 @@ t.test('the tables of the documentation are those of the code', async (t) => {
   }
 })
 
-t.test('the README\'s first code block takes a call', async (t) => {
+t.test("the README's first code block takes a call", async (t) => {
   const [, code] = /```ts\n([^]*?)```/.exec(readme) ?? []
   t.ok(code)
   // Inside the package, so that its name resolves; on a free port, so that it may run beside anything.
   const folder = join('.tap', `readme-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  await writeFile(join(folder, 'usage.js'), (await transform(code!.replace('port: 3000', 'port: 0'), { loader: 'ts' })).code)
+  await writeFile(
+    join(folder, 'usage.js'),
+    (await transform(code!.replace('port: 3000', 'port: 0'), { loader: 'ts' })).code
+  )
   const webhookSecret = 'secret of the portal'
-  const server = spawn(process.execPath, ['usage.js'], { cwd: folder, env: { ...process.env, JAMBONZ_WEBHOOK_SECRET: webhookSecret } })
+  const server = spawn(process.execPath, ['usage.js'], {
+    cwd: folder,
+    env: { ...process.env, JAMBONZ_WEBHOOK_SECRET: webhookSecret }
+  })
   t.teardown(() => server.kill('SIGKILL'))
   let complaints = ''
-  server.stderr.on('data', (data) => { complaints += data })
+  server.stderr.on('data', (data) => {
+    complaints += data
+  })
 
   const logged: Array<Record<string, unknown>> = []
   const lines = createInterface(server.stdout)
@@ -46,9 +54,15 @@ t.test('the README\'s first code block takes a call', async (t) => {
   })
   const story = await simulateCall({ url: `${await address}/voicemail`, webhookSecret, press: '#' })
   t.same(story.errors, [])
-  t.same(story.verbs.map(({ verb }) => verb), ['say', 'listen', 'say', 'hangup'])
+  t.same(
+    story.verbs.map(({ verb }) => verb),
+    ['say', 'listen', 'say', 'hangup']
+  )
   // The line may still be in the pipe between the processes.
-  const { location } = await until(() => logged.find(({ location }) => typeof location === 'string'), 'the actionHook to log the recording')
+  const { location } = await until(
+    () => logged.find(({ location }) => typeof location === 'string'),
+    'the actionHook to log the recording'
+  )
   const wav = await readFile(join(folder, String(location)))
   t.ok(wav.includes(story.listens[0]!.sent.pcm!), 'with every byte that was sent')
   server.removeAllListeners('exit')

@@ -9,14 +9,14 @@ export default class Reporter extends Transform {
   #failing = false
   #totals
 
-  _transform (chunk, encoding, done) {
+  _transform(chunk, encoding, done) {
     const lines = (this.#rest + chunk).split('\n')
     this.#rest = lines.pop()
     for (const line of lines) this.#line(line)
     done()
   }
 
-  _flush (done) {
+  _flush(done) {
     this.#line(this.#rest)
     if (this.#totals) {
       const { pass = 0, fail = 0, skip = 0, todo = 0 } = this.#totals
@@ -25,12 +25,17 @@ export default class Reporter extends Transform {
     done()
   }
 
-  #line (line) {
+  #line(line) {
     const totals = /^# \{ total: (.*) \}$/.exec(line)
-    if (totals) this.#totals = Object.fromEntries([...line.matchAll(/(\w+): (\d+)/g)].map(([, name, count]) => [name, Number(count)]))
-    else if (/^\s+not ok/.test(line)) this.#failing = true
+    if (totals) {
+      this.#totals = Object.fromEntries(
+        [...line.matchAll(/(\w+): (\d+)/g)].map(([, name, count]) => [name, Number(count)])
+      )
+    } else if (/^\s+not ok/.test(line)) this.#failing = true
     else if (/^\s*(?:ok|not ok)\b|^\s*# Subtest/.test(line)) this.#failing = false
     const fileLine = /^(?:ok|not ok|Bail out!|# (?!Subtest))/.test(line) && !totals
-    if (fileLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) this.push(`${line.replace(/^(\s*(?:not )?ok .*) \{$/, '$1')}\n`)
+    if (fileLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) {
+      this.push(`${line.replace(/^(\s*(?:not )?ok .*) \{$/, '$1')}\n`)
+    }
   }
 }

@@ -20,9 +20,20 @@ t.setTimeout(0)
 t.jobs = availableParallelism() + 1
 for (const name of names) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
-  t.spawn('env', [`NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`, process.execPath, '--enable-source-maps', 'test/together.js', name], {
-    buffered: true,
-    timeout: SECONDS * 1_000,
-    env: { ...process.env, TAP_TIMEOUT: String(SECONDS) }
-  }, name)
+  t.spawn(
+    'env',
+    [
+      `NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`,
+      process.execPath,
+      '--enable-source-maps',
+      'test/together.js',
+      name
+    ],
+    {
+      buffered: true,
+      timeout: SECONDS * 1_000,
+      env: { ...process.env, TAP_TIMEOUT: String(SECONDS) }
+    },
+    name
+  )
 }

@@ -6,7 +6,7 @@ import { groups } from './groups.js'
 
 /** Runs a test file, or those of a group one after the other, in this process. argv: its path, or the group's name */
 const [name = ''] = process.argv.slice(2)
-const files = name.endsWith('.ts') ? [name] : groups().get(name) ?? []
+const files = name.endsWith('.ts') ? [name] : (groups().get(name) ?? [])
 
 for (const file of files) {
   t.comment(file)

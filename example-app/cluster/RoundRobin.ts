@@ -18,9 +18,13 @@ export class RoundRobin {
   readonly #sockets = new Set<Socket>()
   #next = 0
 
-  constructor () {
-    this.#server = createServer((request, response) => { this.#forward(request, response) })
-    this.#server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => this.#tunnel(request, socket, head))
+  constructor() {
+    this.#server = createServer((request, response) => {
+      this.#forward(request, response)
+    })
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
+      this.#tunnel(request, socket, head)
+    )
     this.#server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
@@ -28,13 +32,13 @@ export class RoundRobin {
   }
 
   /** Its address, without a slash at the end. */
-  async listen (port = 0): Promise<string> {
+  async listen(port = 0): Promise<string> {
     this.#server.listen(port, '127.0.0.1')
     await once(this.#server, 'listening')
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     const closed = once(this.#server, 'close')
     this.#server.close()
     for (const socket of this.#sockets) socket.destroy()
@@ -42,12 +46,12 @@ export class RoundRobin {
   }
 
   /** All instances, each once, beginning with the next. */
-  #candidates (): number[] {
+  #candidates(): number[] {
     const at = this.#next++
     return this.ports.map((_, i) => this.ports[(at + i) % this.ports.length] ?? 0)
   }
 
-  async #forward (incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #forward(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const body: Buffer[] = []
     try {
       for await (const chunk of incoming) body.push(chunk as Buffer)
@@ -69,7 +73,7 @@ export class RoundRobin {
     response.writeHead(502).end()
   }
 
-  #tunnel (incoming: IncomingMessage, socket: Socket, head: Buffer, candidates = this.#candidates()): void {
+  #tunnel(incoming: IncomingMessage, socket: Socket, head: Buffer, candidates = this.#candidates()): void {
     const [port, ...rest] = candidates
     if (port === undefined) {
       socket.end('HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n')
@@ -81,7 +85,9 @@ export class RoundRobin {
     upstream.once('connect', () => {
       upstream.off('error', passOver)
       this.onRouted?.(incoming.url ?? '', port, head)
-      const headers = pairs(incoming.rawHeaders).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+      const headers = pairs(incoming.rawHeaders)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('')
       upstream.write(`${incoming.method} ${incoming.url} HTTP/1.1\r\n${headers}\r\n`)
       upstream.write(head)
       upstream.pipe(socket).pipe(upstream)
@@ -93,13 +99,24 @@ export class RoundRobin {
   }
 }
 
-async function ask (port: number, { method, url, headers }: IncomingMessage, body: Buffer): Promise<IncomingMessage> {
-  const outgoing = request({ port, host: '127.0.0.1', method, path: url, headers: { ...headers, connection: 'close' }, agent: false })
+async function ask(
+  port: number,
+  { method, url, headers }: IncomingMessage,
+  body: Buffer
+): Promise<IncomingMessage> {
+  const outgoing = request({
+    port,
+    host: '127.0.0.1',
+    method,
+    path: url,
+    headers: { ...headers, connection: 'close' },
+    agent: false
+  })
   outgoing.end(body)
-  const [answer] = await once(outgoing, 'response') as [IncomingMessage]
+  const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
   return answer
 }
 
-function pairs (raw: readonly string[]): Array<[string, string]> {
-  return raw.flatMap((name, i): Array<[string, string]> => i % 2 === 0 ? [[name, raw[i + 1] ?? '']] : [])
+function pairs(raw: readonly string[]): Array<[string, string]> {
+  return raw.flatMap((name, i): Array<[string, string]> => (i % 2 === 0 ? [[name, raw[i + 1] ?? '']] : []))
 }

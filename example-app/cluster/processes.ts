@@ -12,11 +12,11 @@ export interface Instance {
   name: string
   port: number
   /** SIGTERM, as Kubernetes does it. Resolves when the process is gone. */
-  stop (): Promise<void>
+  stop(): Promise<void>
 }
 
 /** One more process of the example application. `env`: its settings. */
-export async function startInstance (name: string, env: NodeJS.ProcessEnv): Promise<Instance> {
+export async function startInstance(name: string, env: NodeJS.ProcessEnv): Promise<Instance> {
   const child = spawn(process.execPath, ['--import', 'tsx', SERVER], {
     env: { ...process.env, HOST: '127.0.0.1', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'inherit']
@@ -26,14 +26,22 @@ export async function startInstance (name: string, env: NodeJS.ProcessEnv): Prom
 }
 
 /** A Redis of its own, for as long as the demo lasts. */
-export async function startRedis (): Promise<{ url: string, stop: () => Promise<void> }> {
+export async function startRedis(): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
   const socket = join(folder, 'redis.sock')
-  const child = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', ''], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await lineOf(child, 'redis-server (apt install redis-server, or set REDIS_URL)', /(ready to accept connections)/i)
+  const child = spawn(
+    'redis-server',
+    ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', ''],
+    { stdio: ['ignore', 'pipe', 'inherit'] }
+  )
+  await lineOf(
+    child,
+    'redis-server (apt install redis-server, or set REDIS_URL)',
+    /(ready to accept connections)/i
+  )
   return {
     url: socket,
-    async stop () {
+    async stop() {
       await stop(child, 'SIGTERM')
       rmSync(folder, { recursive: true, force: true })
     }
@@ -41,7 +49,7 @@ export async function startRedis (): Promise<{ url: string, stop: () => Promise<
 }
 
 /** What the pattern's group matches in one of the process' lines. Rejects when it ends before. */
-async function lineOf (child: ChildProcess, name: string, pattern: RegExp): Promise<string> {
+async function lineOf(child: ChildProcess, name: string, pattern: RegExp): Promise<string> {
   const lines = createInterface(child.stdout!)
   return await new Promise((resolve, reject) => {
     child.once('error', (err) => reject(new Error(`${name} could not be started: ${err.message}`)))
@@ -53,7 +61,7 @@ async function lineOf (child: ChildProcess, name: string, pattern: RegExp): Prom
   })
 }
 
-async function stop (child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
   child.kill(signal)

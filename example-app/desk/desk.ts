@@ -13,12 +13,22 @@ const own = ["'self'"]
 const none = ["'none'"]
 
 /** The page at / and all it needs, guarded. */
-export default async function desk (app: FastifyInstance, environment: Environment): Promise<void> {
+export default async function desk(app: FastifyInstance, environment: Environment): Promise<void> {
   await app.register(helmet, {
     hsts: false, // for whoever terminates TLS to decide
     contentSecurityPolicy: {
       useDefaults: false,
-      directives: { defaultSrc: none, scriptSrc: own, styleSrc: own, imgSrc: own, connectSrc: own, mediaSrc: own, baseUri: none, formAction: own, frameAncestors: none }
+      directives: {
+        defaultSrc: none,
+        scriptSrc: own,
+        styleSrc: own,
+        imgSrc: own,
+        connectSrc: own,
+        mediaSrc: own,
+        baseUri: none,
+        formAction: own,
+        frameAncestors: none
+      }
     }
   })
   await guard(app, environment)

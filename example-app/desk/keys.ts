@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 
 /** Notes the keys of a call on it, so that all instances know them; of a card number, only how many there were. */
-export function noteKeys (app: FastifyInstance): void {
+export function noteKeys(app: FastifyInstance): void {
   const { calls } = app.jambonz
   calls.events.on('stream', (stream) => {
     let keys = String(stream.call.data.keys ?? '')

@@ -15,7 +15,10 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
   monitor: {
     env: { TARGET: '+15550142' },
     speech: [silence(300), clip('hello'), silence(4_000), clip('enough'), silence(2_500)],
-    bLeg: { speech: [silence(2_000), clip('callee-hello'), silence(2_500), clip('callee-goodbye')], answerAfterMs: 1_500 }
+    bLeg: {
+      speech: [silence(2_000), clip('callee-hello'), silence(2_500), clip('callee-goodbye')],
+      answerAfterMs: 1_500
+    }
   },
   // The second sentence interrupts the echo of the first.
   agent: {
@@ -25,21 +28,27 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
 }
 
 /** POST /simulate {"line":"voicemail"}: a simulated jambonz calls this application, in real time and without a network. */
-export default async function simulate (app: FastifyInstance, environment: Environment): Promise<void> {
+export default async function simulate(app: FastifyInstance, environment: Environment): Promise<void> {
   const closing = new AbortController()
   let callers = 0
   let running = 0
   app.addHook('preClose', async () => closing.abort())
 
-  const schema = { body: { type: 'object', required: ['line'], properties: { line: { enum: Object.keys(SCRIPTS) } } } }
+  const schema = {
+    body: { type: 'object', required: ['line'], properties: { line: { enum: Object.keys(SCRIPTS) } } }
+  }
   app.post<{ Body: { line: string } }>('/simulate', { schema }, async ({ body: { line }, log }, reply) => {
-    if (running >= MAX_CALLS) return await reply.code(429).send({ message: `${MAX_CALLS} simulated calls are running: wait for one to end` })
+    if (running >= MAX_CALLS) {
+      return await reply
+        .code(429)
+        .send({ message: `${MAX_CALLS} simulated calls are running: wait for one to end` })
+    }
     running++
     const call = simulateCall({
       app: app.server,
       hook: `/${line}`,
       statusHook: '/status',
-      from: `+1555${String(100 + callers++ % 90).padStart(4, '0')}`,
+      from: `+1555${String(100 + (callers++ % 90)).padStart(4, '0')}`,
       to: '+15550199',
       publicUrl: environment.PUBLIC_URL,
       webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET,

@@ -6,23 +6,29 @@ export const CAPTURING: object = { captureRejections: true }
 
 /** A Duplex whose events are typed. */
 export class AudioDuplex extends Duplex {
-  constructor () {
+  constructor() {
     super(CAPTURING)
   }
 
-  override on<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
-  override on (event: string | symbol, listener: (...args: never[]) => void): this
-  override on (event: string | symbol, listener: (...args: never[]) => void): this {
+  override on<E extends keyof AudioStreamEvents>(
+    event: E,
+    listener: (...args: AudioStreamEvents[E]) => void
+  ): this
+  override on(event: string | symbol, listener: (...args: never[]) => void): this
+  override on(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.on(event, listener as (...args: unknown[]) => void)
   }
 
-  override once<E extends keyof AudioStreamEvents> (event: E, listener: (...args: AudioStreamEvents[E]) => void): this
-  override once (event: string | symbol, listener: (...args: never[]) => void): this
-  override once (event: string | symbol, listener: (...args: never[]) => void): this {
+  override once<E extends keyof AudioStreamEvents>(
+    event: E,
+    listener: (...args: AudioStreamEvents[E]) => void
+  ): this
+  override once(event: string | symbol, listener: (...args: never[]) => void): this
+  override once(event: string | symbol, listener: (...args: never[]) => void): this {
     return super.once(event, listener as (...args: unknown[]) => void)
   }
 
-  override [Symbol.asyncIterator] (): NodeJS.AsyncIterator<Buffer> {
+  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
     return super[Symbol.asyncIterator]() as NodeJS.AsyncIterator<Buffer>
   }
 }

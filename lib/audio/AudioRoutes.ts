@@ -27,14 +27,18 @@ export interface AudioRoute {
 export class AudioRoutes {
   readonly #routes = new Map<string, AudioRoute>()
 
-  add (route: AudioRoute): void {
-    if (this.#routes.has(route.path)) throw new ERR_AUDIO_PATH(route.path, 'is registered already: give each audio route a path of its own')
-    if (/[:*?#]/.test(route.path)) throw new ERR_AUDIO_PATH(route.path, 'must be a plain path: the listen\'s id becomes its last segment')
+  add(route: AudioRoute): void {
+    if (this.#routes.has(route.path)) {
+      throw new ERR_AUDIO_PATH(route.path, 'is registered already: give each audio route a path of its own')
+    }
+    if (/[:*?#]/.test(route.path)) {
+      throw new ERR_AUDIO_PATH(route.path, "must be a plain path: the listen's id becomes its last segment")
+    }
     this.#routes.set(route.path, route)
   }
 
   /** The path that `path` names, read as a whole path or within `prefix`. */
-  resolve (path: string, prefix: string): string | undefined {
+  resolve(path: string, prefix: string): string | undefined {
     return [path, prefix + path].find((candidate) => this.#routes.has(candidate))
   }
 }

@@ -53,18 +53,21 @@ export class AudioStream extends SpeakingDuplex {
   #tapped = false
   #heard = false
 
-  constructor ({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
+  constructor({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
     super()
     this.setMaxListeners(0) // any number of taps
     this.#begin = begin
     this.#maxBuffered = limits.maxBuffered
-    this.#connection = new Connection({ socket, known: call && listen && { call, listen }, identify, limits, logger }, {
-      begin: (metadata) => this.#started(metadata),
-      frame: (frame) => this.#frame(frame),
-      takesFrames: () => this.#takesFrames,
-      message: (message) => this.#message(message),
-      closed: (reason, key) => this.#closed(reason, key)
-    })
+    this.#connection = new Connection(
+      { socket, known: call && listen && { call, listen }, identify, limits, logger },
+      {
+        begin: (metadata) => this.#started(metadata),
+        frame: (frame) => this.#frame(frame),
+        takesFrames: () => this.#takesFrames,
+        message: (message) => this.#message(message),
+        closed: (reason, key) => this.#closed(reason, key)
+      }
+    )
     this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, this.#connection)
     this.on('newListener', (event) => this.#listened(event))
     this.on('removeListener', () => {
@@ -74,52 +77,52 @@ export class AudioStream extends SpeakingDuplex {
     this.on('error', (err) => this.#connection.logger.error({ err }, 'audio stream failed'))
   }
 
-  override [EventEmitter.captureRejectionSymbol] (err: Error): void {
+  override [EventEmitter.captureRejectionSymbol](err: Error): void {
     this.#connection.listenerThrew(err)
   }
 
-  get call (): Call {
+  get call(): Call {
     return this.#connection.opened?.call as Call
   }
 
-  get listen (): Listen {
+  get listen(): Listen {
     return this.#connection.opened?.listen as Listen
   }
 
   /** The listen as it is known by now. */
-  set listen (listen: Listen) {
+  set listen(listen: Listen) {
     this.#connection.opened = { call: this.call, listen }
   }
 
-  get callSid (): string {
+  get callSid(): string {
     return this.call.callSid
   }
 
   /** Hz of what is read */
-  get sampleRate (): number {
+  get sampleRate(): number {
     return this.listen.sampleRate
   }
 
-  get channels (): number {
+  get channels(): number {
     return this.listen.channels
   }
 
-  get mixType (): MixType {
+  get mixType(): MixType {
     return this.listen.mixType
   }
 
   /** What has arrived so far. */
-  get counts (): AudioCounts {
+  get counts(): AudioCounts {
     return this.#connection.counts
   }
 
   /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
-  get done (): Promise<StreamEnd> {
+  get done(): Promise<StreamEnd> {
     return this.#connection.done
   }
 
   /** Feeds a sink from the next frame on. Returns what removes it. */
-  addSink (sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
+  addSink(sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
     this.#connection.addSink(sink)
     const release = live ? this.keepLive() : () => {}
     return () => {
@@ -129,7 +132,7 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /** Has audio and keys delivered as they come rather than in batches. Returns what ends that. */
-  keepLive (): () => void {
+  keepLive(): () => void {
     this.#connection.live(true)
     let kept = true
     return () => {
@@ -139,17 +142,17 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /** Has the sinks take now what was said up to now, also where they are fed in batches. */
-  catchUp (): void {
+  catchUp(): void {
     this.#connection.flow.catchUp()
   }
 
   /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
-  holdFor (promise: Promise<unknown>): void {
+  holdFor(promise: Promise<unknown>): void {
     this.#reader.keepUntil(promise, KEPT_MS * this.#connection.bytesPerMs)
   }
 
   /** Reads at once, and on until the end, whatever stands against it: somebody waits for `done`. */
-  nudge (): void {
+  nudge(): void {
     this.#connection.flow.force()
   }
 
@@ -157,10 +160,16 @@ export class AudioStream extends SpeakingDuplex {
    * One side of a stereo stream as mono L16, kept for its reader from now on. Of a mono stream `caller` is all there
    * is. Raises FST_JAMBONZ_AUDIO_CHANNEL.
    */
-  channel (name: ChannelName): Readable {
+  channel(name: ChannelName): Readable {
     const mono = this.mixType === 'mono' && name === 'caller'
-    if (!CHANNEL_NAMES.includes(name)) throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
-    if (this.mixType !== 'stereo' && !mono) throw new ERR_AUDIO_CHANNEL(`a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`)
+    if (!CHANNEL_NAMES.includes(name)) {
+      throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
+    }
+    if (this.mixType !== 'stereo' && !mono) {
+      throw new ERR_AUDIO_CHANNEL(
+        `a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`
+      )
+    }
     const release = this.keepLive()
     const reader = new ChannelReader(mono ? 'whole' : name, this.#connection, this.#maxBuffered, () => {
       this.#channelReaders.delete(reader)
@@ -171,35 +180,35 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /** Sends JSON of your own to jambonz. */
-  send (json: unknown): void {
+  send(json: unknown): void {
     this.#connection.send(JSON.stringify(json))
   }
 
   /** Ends the listen: jambonz closes the socket and calls the actionHook. */
-  disconnect (): Promise<StreamEnd> {
+  disconnect(): Promise<StreamEnd> {
     return this.stop('disconnected')
   }
 
   /** Ends the listen for a reason. Settles within 4 s, also when jambonz does not react. */
-  stop (reason: EndReason): Promise<StreamEnd> {
+  stop(reason: EndReason): Promise<StreamEnd> {
     return this.#connection.ending.stop(reason)
   }
 
   /** Closes the socket from our side with a code and a text of at most 123 bytes. */
-  stopNow (reason: EndReason, closeCode: number, text: string): void {
+  stopNow(reason: EndReason, closeCode: number, text: string): void {
     this.#connection.ending.stopNow(reason, closeCode, text)
   }
 
-  override _read (): void {
+  override _read(): void {
     this.#reader.wanted()
   }
 
-  override read (size?: number): Buffer | null {
+  override read(size?: number): Buffer | null {
     if (size !== 0) this.#readBy()
     return super.read(size) as Buffer | null
   }
 
-  override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#reader.end()
     this.#output?.end()
     // Who leaves a `for await` or aborts a pipeline has had enough, no trouble.
@@ -209,7 +218,7 @@ export class AudioStream extends SpeakingDuplex {
     callback(failed)
   }
 
-  protected get output (): Output {
+  protected get output(): Output {
     this.#output ??= new Output(this.#connection, this.listen, () => this.writableLength, {
       onMark: (mark) => this.#tell('mark', mark),
       onPlayDone: (done) => this.#tell('playDone', done)
@@ -217,29 +226,29 @@ export class AudioStream extends SpeakingDuplex {
     return this.#output
   }
 
-  #started (metadata: Record<string, unknown> | undefined): void {
+  #started(metadata: Record<string, unknown> | undefined): void {
     if (metadata ?? this.listen.metadata) this.metadata = { ...metadata, ...this.listen.metadata }
     this.#begin(this)
   }
 
-  get #takesFrames (): boolean {
+  get #takesFrames(): boolean {
     return this.#tapped || this.#reader.takes || this.#channelReaders.size > 0
   }
 
-  #frame (frame: Buffer): void {
+  #frame(frame: Buffer): void {
     if (this.#tapped) this.emit('audio', frame)
     if (this.#reader.takes) this.#reader.push(frame)
     if (this.#channelReaders.size > 0) for (const channel of this.#channelReaders) channel.frame(frame)
   }
 
-  #message (message: AudioMessage): void {
+  #message(message: AudioMessage): void {
     if (message.type === 'dtmf') this.emit('dtmf', message.dtmf)
     else if (message.type === 'other') this.emit('message', message.message)
     else this.output.message(message)
   }
 
   // From timers too: what a listener throws must end this stream, not the process.
-  #tell<E extends 'mark' | 'playDone'> (event: E, ...args: AudioStreamEvents[E]): void {
+  #tell<E extends 'mark' | 'playDone'>(event: E, ...args: AudioStreamEvents[E]): void {
     try {
       this.emit(event, ...args)
     } catch (err) {
@@ -247,30 +256,30 @@ export class AudioStream extends SpeakingDuplex {
     }
   }
 
-  #listened (event: string | symbol): void {
+  #listened(event: string | symbol): void {
     if (event === 'data' || event === 'readable') this.#readBy()
     else if (event === 'audio') this.#tap(true)
     else if (event === 'dtmf' || event === 'message') this.#hear(true)
   }
 
   // Who waits for keys wants them when they are pressed.
-  #hear (heard: boolean): void {
+  #hear(heard: boolean): void {
     if (this.#heard === heard) return
     this.#heard = heard
     this.#connection.live(heard)
   }
 
-  #tap (tapped: boolean): void {
+  #tap(tapped: boolean): void {
     if (this.#tapped === tapped) return
     this.#tapped = tapped
     this.#connection.live(tapped)
   }
 
-  #readBy (): void {
+  #readBy(): void {
     if (this.#reader.arrive()) this.#connection.live(true)
   }
 
-  #closed (reason: EndReason, key: string | undefined): void {
+  #closed(reason: EndReason, key: string | undefined): void {
     if (reason === 'finishOnKey') this.digits ??= key
     this.#output?.end()
     // With both sides ended the stream destroys itself.

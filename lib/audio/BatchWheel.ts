@@ -7,8 +7,8 @@ export interface Batched {
   /** ms between two reads */
   readonly interval: number
   /** Reads what waits; true where it can't, and the socket has to be open until `shut`. */
-  open (): boolean
-  shut (): void
+  open(): boolean
+  shut(): void
 }
 
 /**
@@ -22,11 +22,11 @@ export class BatchWheel {
   #current = 0
   #timer: NodeJS.Timeout | undefined
 
-  get size (): number {
+  get size(): number {
     return this.#places.size
   }
 
-  add (member: Batched): void {
+  add(member: Batched): void {
     let emptiest = this.#slot(1)
     for (let ahead = 2; ahead <= stepsOf(member); ahead++) {
       const slot = this.#slot(ahead)
@@ -36,7 +36,7 @@ export class BatchWheel {
     this.#timer ??= setInterval(() => this.#turn(), SLOT_MS)
   }
 
-  remove (member: Batched): void {
+  remove(member: Batched): void {
     this.#places.get(member)?.delete(member)
     this.#places.delete(member)
     if (this.#places.size > 0) return
@@ -44,7 +44,7 @@ export class BatchWheel {
     this.#timer = undefined
   }
 
-  #turn (): void {
+  #turn(): void {
     this.#current = (this.#current + 1) % SLOTS
     const slot = this.#slot(0)
     if (slot.size === 0) return
@@ -56,20 +56,24 @@ export class BatchWheel {
       this.#put(member, this.#slot(stepsOf(member)))
       if (member.open()) opened.push(member)
     }
-    if (opened.length > 0) setImmediate(() => { for (const member of opened) member.shut() })
+    if (opened.length > 0) {
+      setImmediate(() => {
+        for (const member of opened) member.shut()
+      })
+    }
   }
 
-  #put (member: Batched, slot: Set<Batched>): void {
+  #put(member: Batched, slot: Set<Batched>): void {
     slot.add(member)
     this.#places.set(member, slot)
   }
 
-  #slot (ahead: number): Set<Batched> {
+  #slot(ahead: number): Set<Batched> {
     return this.#slots[(this.#current + ahead) % SLOTS] as Set<Batched>
   }
 }
 
-function stepsOf ({ interval }: Batched): number {
+function stepsOf({ interval }: Batched): number {
   return Math.min(SLOTS, Math.max(1, Math.floor(interval / SLOT_MS)))
 }
 

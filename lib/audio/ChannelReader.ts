@@ -18,7 +18,7 @@ export class ChannelReader extends Readable {
   readonly #connection: Connection
   readonly #onGone: () => void
 
-  constructor (side: ChannelName | 'whole', connection: Connection, maxBuffered: number, onGone: () => void) {
+  constructor(side: ChannelName | 'whole', connection: Connection, maxBuffered: number, onGone: () => void) {
     super(CAPTURING)
     this.#sideName = side
     this.#connection = connection
@@ -27,25 +27,25 @@ export class ChannelReader extends Readable {
     this.#side.arrive()
   }
 
-  frame (frame: Buffer): void {
+  frame(frame: Buffer): void {
     if (!this.#side.takes) return
     this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName))
   }
 
   /** No audio comes any more. */
-  socketClosed (): void {
+  socketClosed(): void {
     this.#side.socketClosed()
   }
 
-  override [EventEmitter.captureRejectionSymbol] (err: Error): void {
+  override [EventEmitter.captureRejectionSymbol](err: Error): void {
     this.#connection.listenerThrew(err)
   }
 
-  override _read (): void {
+  override _read(): void {
     this.#side.wanted()
   }
 
-  override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#side.end()
     this.#onGone()
     callback(error)
@@ -53,9 +53,13 @@ export class ChannelReader extends Readable {
 }
 
 /** One side of whole stereo frames. */
-export function sideOf (pairs: Buffer, side: ChannelName): Buffer {
+export function sideOf(pairs: Buffer, side: ChannelName): Buffer {
   const mono = Buffer.allocUnsafe(pairs.length / 2)
-  for (let from = side === 'caller' ? 0 : SAMPLE_BYTES, to = 0; from < pairs.length; from += PAIR_BYTES, to += SAMPLE_BYTES) {
+  for (
+    let from = side === 'caller' ? 0 : SAMPLE_BYTES, to = 0;
+    from < pairs.length;
+    from += PAIR_BYTES, to += SAMPLE_BYTES
+  ) {
     mono[to] = pairs[from] ?? 0
     mono[to + 1] = pairs[from + 1] ?? 0
   }

@@ -16,31 +16,31 @@ export class Clearing {
   #fence: string | undefined
   #count = 0
 
-  get underWay (): boolean {
+  get underWay(): boolean {
     return this.#until !== undefined
   }
 
-  begin (now: number, marksWork: boolean): void {
+  begin(now: number, marksWork: boolean): void {
     this.#until = now + (marksWork ? DEADLINE : HOLD)
   }
 
-  isOverdue (now: number): boolean {
+  isOverdue(now: number): boolean {
     return this.#until !== undefined && now >= this.#until
   }
 
   /** The name of a fence to send; undefined when it has been sent. */
-  raiseFence (): string | undefined {
+  raiseFence(): string | undefined {
     if (this.#fence !== undefined) return undefined
     this.#fence = `${FENCE}${++this.#count}`
     return this.#fence
   }
 
   /** Whether a mark is one of ours, also when it comes too late. */
-  isFence (name: string): boolean {
+  isFence(name: string): boolean {
     return name.startsWith(FENCE)
   }
 
-  end (): void {
+  end(): void {
     this.#until = undefined
     this.#fence = undefined
   }

@@ -34,14 +34,14 @@ export interface ConnectionOptions {
 /** The stream that stands on the connection. Whatever its methods throw ends the connection, and nothing else. */
 export interface ConnectionUser {
   /** once, before anything else */
-  begin (metadata: Record<string, unknown> | undefined): void
+  begin(metadata: Record<string, unknown> | undefined): void
   /** whole sample frames, to keep; the sinks have had them */
-  frame (frame: Buffer): void
+  frame(frame: Buffer): void
   /** whether `frame` does anything with them */
-  takesFrames (): boolean
-  message (message: AudioMessage): void
+  takesFrames(): boolean
+  message(message: AudioMessage): void
   /** once; `key`: the last one pressed */
-  closed (reason: EndReason, key: string | undefined): void
+  closed(reason: EndReason, key: string | undefined): void
 }
 
 /** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
@@ -62,25 +62,33 @@ export class Connection {
   #startedAt = 0
   // Who wants audio as it comes.
   #live = 0
-  #key: { digit: string, at: number } | undefined
+  #key: { digit: string; at: number } | undefined
 
   /** Attaches every listener before it returns. */
-  constructor ({ socket, known, identify, limits, logger }: ConnectionOptions, user: ConnectionUser) {
+  constructor({ socket, known, identify, limits, logger }: ConnectionOptions, user: ConnectionUser) {
     this.#socket = socket
     this.#user = user
     this.#limits = limits
     this.opened = known
     this.logger = logger
-    this.#frames = FrameReader.of(socket, limits.maxPayload, (audio, messages, reused) => this.#audio(audio, messages, reused))
+    this.#frames = FrameReader.of(socket, limits.maxPayload, (audio, messages, reused) =>
+      this.#audio(audio, messages, reused)
+    )
     this.flow = new Flow(socket, this.#frames, () => this.#intake?.rest())
     this.ending = new Ending(socket, () => this.flow.force())
-    this.#opening = new Opening(known, identify, limits.metadataTimeout, {
-      pause: () => this.flow.identifying(true),
-      resume: () => this.flow.identifying(false),
-      opened: (opened, metadata) => this.#begin(opened, metadata),
-      failed: (error) => this.#refuse(error),
-      replay: (data, isBinary) => this.#receive(data, isBinary)
-    }, logger)
+    this.#opening = new Opening(
+      known,
+      identify,
+      limits.metadataTimeout,
+      {
+        pause: () => this.flow.identifying(true),
+        resume: () => this.flow.identifying(false),
+        opened: (opened, metadata) => this.#begin(opened, metadata),
+        failed: (error) => this.#refuse(error),
+        replay: (data, isBinary) => this.#receive(data, isBinary)
+      },
+      logger
+    )
     this.#stopHeartbeat = beat(limits.heartbeat, {
       socket,
       isRead: () => !this.flow.waitsForReader,
@@ -91,61 +99,61 @@ export class Connection {
     socket.on('close', (code) => this.#closed(code))
   }
 
-  get counts (): AudioCounts {
+  get counts(): AudioCounts {
     return this.#intake?.counts ?? NOTHING
   }
 
   /** Bytes of audio in one ms. */
-  get bytesPerMs (): number {
+  get bytesPerMs(): number {
     return this.#intake?.bytesPerMs ?? 0
   }
 
   /** How fast audio has come so far: 1 is real time. */
-  get speed (): number {
+  get speed(): number {
     const { durationMs, gapMs } = this.counts
     return (durationMs + gapMs) / (performance.now() - this.#startedAt)
   }
 
-  get done (): Promise<StreamEnd> {
+  get done(): Promise<StreamEnd> {
     return this.ending.done
   }
 
-  addSink (sink: AudioSink): void {
+  addSink(sink: AudioSink): void {
     this.#intake?.add(sink)
     this.#updateFlow()
   }
 
-  removeSink (sink: AudioSink): void {
+  removeSink(sink: AudioSink): void {
     this.#intake?.remove(sink)
   }
 
   /** Somebody wants the audio as it comes, from now on or no longer. */
-  live (yes: boolean): void {
+  live(yes: boolean): void {
     this.#live += yes ? 1 : -1
     this.#updateFlow()
   }
 
-  send (data: string | Buffer, sent?: () => void): void {
+  send(data: string | Buffer, sent?: () => void): void {
     if (sent) this.#socket.send(data, sent)
     else this.#socket.send(data)
   }
 
   /** Bytes sent that are still in the process. */
-  get unsent (): number {
+  get unsent(): number {
     return this.#socket.bufferedAmount
   }
 
-  fail (err: unknown, what: string): void {
+  fail(err: unknown, what: string): void {
     this.logger.error({ err }, `${what}: its stream ends`)
     this.ending.stopNow('error', CLOSE_OUR_FAULT, what, err instanceof Error ? err : undefined)
   }
 
   /** A listener of the stream's events threw, or rejected: that ends the stream, and must not end the process. */
-  listenerThrew (err: unknown): void {
+  listenerThrew(err: unknown): void {
     this.fail(err, 'a listener of the audio stream threw')
   }
 
-  #receive (data: Buffer, isBinary: boolean): void {
+  #receive(data: Buffer, isBinary: boolean): void {
     if (!this.#streaming) return this.#opening.message(data, isBinary)
     if (!isBinary) return this.#text(data)
     // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
@@ -155,8 +163,10 @@ export class Connection {
   }
 
   // The hot path: to the sinks, 50 times a second and call.
-  #audio (data: Buffer, messages: number, reused: boolean): void {
-    if (!this.#streaming || this.#intake === undefined) return this.#opening.message(reused ? Buffer.from(data) : data, true)
+  #audio(data: Buffer, messages: number, reused: boolean): void {
+    if (!this.#streaming || this.#intake === undefined) {
+      return this.#opening.message(reused ? Buffer.from(data) : data, true)
+    }
     const frame = this.#intake.take(data, messages, performance.now())
     if (frame.length === 0 || !this.#user.takesFrames()) return
     try {
@@ -167,10 +177,12 @@ export class Connection {
     }
   }
 
-  #text (data: Buffer): void {
+  #text(data: Buffer): void {
     const now = performance.now()
     if (!this.#texts.allow(now)) {
-      if (this.#texts.justExceeded) this.logger.warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
+      if (this.#texts.justExceeded) {
+        this.logger.warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
+      }
       return
     }
     const message = readMessage(data)
@@ -186,13 +198,17 @@ export class Connection {
     }
   }
 
-  #tooBig (data: Buffer): void {
-    this.logger.warn(`a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`)
+  #tooBig(data: Buffer): void {
+    this.logger.warn(
+      `a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`
+    )
     this.ending.stopNow('error', CLOSE_TOO_BIG, 'message too big')
   }
 
-  #begin ({ call, listen }: Opened, metadata: Record<string, unknown> | undefined): void {
-    if (this.opened === undefined) this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
+  #begin({ call, listen }: Opened, metadata: Record<string, unknown> | undefined): void {
+    if (this.opened === undefined) {
+      this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
+    }
     this.opened = { call, listen: asFramed(listen, metadata) }
     this.#intake = new Intake(this.opened.listen.sampleRate, this.opened.listen.channels)
     this.#streaming = true
@@ -205,13 +221,13 @@ export class Connection {
     }
   }
 
-  #refuse (error: Error): void {
+  #refuse(error: Error): void {
     this.logger.warn({ err: error }, 'audio socket refused')
     this.flow.identifying(false)
     this.ending.stopNow('error', CLOSE_BAD_START, error.message.slice(0, MAX_CLOSE_TEXT), error)
   }
 
-  #updateFlow (): void {
+  #updateFlow(): void {
     if (!this.#streaming || this.#intake === undefined) return
     if (this.#live > 0) this.flow.live()
     else this.flow.batch(this.#batchInterval(this.#intake))
@@ -221,12 +237,17 @@ export class Connection {
     else this.#intake.gaps.batchMs = batched ? interval : 0
   }
 
-  #batchInterval ({ bytesPerMs, maxDelay }: Intake): number {
+  #batchInterval({ bytesPerMs, maxDelay }: Intake): number {
     const { heartbeat } = this.#limits
-    return Math.min(BATCH_INTERVAL, MAX_BATCH / bytesPerMs, maxDelay, heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING)
+    return Math.min(
+      BATCH_INTERVAL,
+      MAX_BATCH / bytesPerMs,
+      maxDelay,
+      heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING
+    )
   }
 
-  #closed (closeCode: number): void {
+  #closed(closeCode: number): void {
     this.#stopHeartbeat()
     this.#opening.end()
     this.flow.end()

@@ -33,40 +33,40 @@ export class Flow implements Batched {
   #forced = false
 
   /** `frames`: what reads the socket's bytes; undefined where only ws can. `onBatch`: after each that was read */
-  constructor (socket: WebSocket, frames?: FrameReader, onBatch: () => void = () => {}) {
+  constructor(socket: WebSocket, frames?: FrameReader, onBatch: () => void = () => {}) {
     this.#socket = socket
     this.#frames = frames
     this.#onBatch = onBatch
   }
 
   /** true while the socket is not read because a reader is too slow. */
-  get waitsForReader (): boolean {
+  get waitsForReader(): boolean {
     return (this.#holds & READER) !== 0
   }
 
-  get batched (): boolean {
+  get batched(): boolean {
     return this.#batched
   }
 
   /** Until it is known whose audio it is. */
-  identifying (yes: boolean): void {
+  identifying(yes: boolean): void {
     this.#hold(IDENTIFYING, yes)
   }
 
   /** Until `reader` has room again. false: the end is near, the socket is read on. */
-  waitFor (reader: object): boolean {
+  waitFor(reader: object): boolean {
     this.#slowReaders.add(reader)
     this.#hold(READER, true)
     return this.waitsForReader
   }
 
-  resumeFor (reader: object): void {
+  resumeFor(reader: object): void {
     this.#slowReaders.delete(reader)
     this.#hold(READER, this.#slowReaders.size > 0)
   }
 
   /** Read in batches from now on, every `interval` ms. */
-  batch (interval: number): void {
+  batch(interval: number): void {
     if ((this.#batched && this.interval === interval) || this.#forced) return
     if (this.#batched) batchWheel.remove(this)
     this.#batched = true
@@ -76,12 +76,12 @@ export class Flow implements Batched {
   }
 
   /** Reads now what a batched socket holds, where that is possible: what comes after was sent after. */
-  catchUp (): void {
+  catchUp(): void {
     if (this.#batched && this.#frames !== undefined && !this.#reading) this.#readBatch(this.#frames)
   }
 
   /** Read as it comes from now on. */
-  live (): void {
+  live(): void {
     if (!this.#batched) return
     this.#batched = false
     batchWheel.remove(this)
@@ -89,33 +89,33 @@ export class Flow implements Batched {
   }
 
   /** Reads whatever stands against it, until the socket closes: its end is waited for. */
-  force (): void {
+  force(): void {
     this.#forced = true
     this.live()
     this.#set(this.#holds & IDENTIFYING)
   }
 
-  open (): boolean {
+  open(): boolean {
     if (this.#frames !== undefined && this.#readBatch(this.#frames)) return false
     this.#hold(BATCH, false)
     return true
   }
 
-  shut (): void {
+  shut(): void {
     if (!this.#batched || this.#closing()) return
     this.#hold(BATCH, true)
     this.#onBatch()
   }
 
   /** The socket has closed. */
-  end (): void {
+  end(): void {
     this.#forced = true
     if (this.#batched) batchWheel.remove(this)
     this.#batched = false
   }
 
   // false: it has to be read as sockets are, if only to see its end.
-  #readBatch (frames: FrameReader): boolean {
+  #readBatch(frames: FrameReader): boolean {
     const nested = isRead
     const bytes = nested ? Buffer.allocUnsafeSlow(BATCH_BYTES.length) : BATCH_BYTES
     const view = nested ? new DataView(bytes.buffer) : BATCH_VIEW
@@ -130,7 +130,7 @@ export class Flow implements Batched {
     return this.#holds !== BATCH || !this.#closing()
   }
 
-  #readInto (bytes: Buffer, view: DataView, frames: FrameReader): boolean {
+  #readInto(bytes: Buffer, view: DataView, frames: FrameReader): boolean {
     for (let reads = 0; reads < MAX_READS && this.#holds === BATCH; reads++) {
       const count = readWaiting(this.#socket, bytes)
       if (count === UNREADABLE) return false
@@ -141,17 +141,17 @@ export class Flow implements Batched {
   }
 
   // The close frame was among what was read: nothing but the connection's end can follow.
-  #closing (): boolean {
+  #closing(): boolean {
     if (this.#socket.readyState === this.#socket.OPEN) return false
     this.live()
     return true
   }
 
-  #hold (reason: number, yes: boolean): void {
+  #hold(reason: number, yes: boolean): void {
     this.#set(yes ? this.#holds | reason : this.#holds & ~reason)
   }
 
-  #set (holds: number): void {
+  #set(holds: number): void {
     const next = this.#forced ? holds & IDENTIFYING : holds
     if (next === this.#holds) return
     const paused = this.#holds !== 0

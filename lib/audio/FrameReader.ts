@@ -16,8 +16,13 @@ const MASK_BYTES = 4
 const LITTLE_ENDIAN = true
 
 /** The part of ws that reads frames. It is no public API: what is not as expected here is left to ws altogether. */
-interface Receiver extends Writable { _allowSynchronousEvents: boolean }
-interface Internals { _receiver?: unknown, _socket?: unknown }
+interface Receiver extends Writable {
+  _allowSynchronousEvents: boolean
+}
+interface Internals {
+  _receiver?: unknown
+  _socket?: unknown
+}
 
 /** `audio`: of as many messages as `messages` says. `reused`: its memory is; what is kept has to be copied. */
 export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
@@ -48,16 +53,19 @@ export class FrameReader {
   #messages = 0
 
   /** undefined where ws is not as expected, or delivers in another order than frames come in (compression). */
-  static of (socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameReader | undefined {
+  static of(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameReader | undefined {
     const { _receiver: receiver, _socket: raw } = socket as unknown as Internals
-    const fits = receiver instanceof Writable && (receiver as Receiver)._allowSynchronousEvents && socket.extensions === ''
+    const fits =
+      receiver instanceof Writable &&
+      (receiver as Receiver)._allowSynchronousEvents &&
+      socket.extensions === ''
     if (!fits) return undefined
     const reader = new FrameReader(receiver, maxPayload, onAudio)
     if (raw instanceof Socket) reader.#shorten(raw)
     return reader
   }
 
-  private constructor (receiver: Writable, maxPayload: number, onAudio: OnAudio) {
+  private constructor(receiver: Writable, maxPayload: number, onAudio: OnAudio) {
     this.#receiver = receiver
     this.#writeToWs = receiver.write.bind(receiver)
     this.#maxPayload = maxPayload
@@ -70,21 +78,25 @@ export class FrameReader {
    * What the connection reads comes here at once, rather than through the socket's buffer, its `data` event and a
    * tick to ask for more: half of what a message costs. Whatever is not simply flowing to ws goes the whole way.
    */
-  #shorten (raw: Socket): void {
+  #shorten(raw: Socket): void {
     const push = raw.push.bind(raw)
     raw.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
-      const flows = chunk !== null && raw.readableFlowing === true && raw.readableLength === 0 && raw.listenerCount('data') === 1
+      const flows =
+        chunk !== null &&
+        raw.readableFlowing === true &&
+        raw.readableLength === 0 &&
+        raw.listenerCount('data') === 1
       return flows ? this.#take(chunk) : push(chunk, encoding)
     }
   }
 
-  #take (chunk: Buffer): boolean {
+  #take(chunk: Buffer): boolean {
     this.read(chunk, new DataView(chunk.buffer, chunk.byteOffset, chunk.length), false)
     return !this.#receiver.writableNeedDrain
   }
 
   /** What has come; `view` is of the same memory, which is changed here, and where it is `reused` by others. */
-  read (chunk: Buffer, view: DataView, reused: boolean): void {
+  read(chunk: Buffer, view: DataView, reused: boolean): void {
     if (this.#head === undefined) {
       this.#reused = reused
       return this.#read(chunk, view)
@@ -95,7 +107,7 @@ export class FrameReader {
     this.#read(whole, new DataView(whole.buffer, whole.byteOffset, whole.length))
   }
 
-  #read (chunk: Buffer, view: DataView): void {
+  #read(chunk: Buffer, view: DataView): void {
     const { length } = chunk
     let at = Math.min(this.#owed, length)
     if (at > 0) this.#leave(chunk, 0, at)
@@ -118,13 +130,18 @@ export class FrameReader {
     this.#deliver(chunk)
   }
 
-  #isAudio (view: DataView, at: number, payload: number): boolean {
-    return view.getUint8(at) === FINAL_BINARY && (view.getUint8(at + 1) & MASKED) !== 0 && !this.#fragmented &&
-      payload > 0 && payload <= this.#maxPayload
+  #isAudio(view: DataView, at: number, payload: number): boolean {
+    return (
+      view.getUint8(at) === FINAL_BINARY &&
+      (view.getUint8(at + 1) & MASKED) !== 0 &&
+      !this.#fragmented &&
+      payload > 0 &&
+      payload <= this.#maxPayload
+    )
   }
 
   // Next to the audio that is there already: headers and masks are gone.
-  #gather (chunk: Buffer, view: DataView, body: number, end: number): void {
+  #gather(chunk: Buffer, view: DataView, body: number, end: number): void {
     if (this.#messages === 0) this.#begin = this.#end = body
     unmask(view, body, this.#end, end - body)
     this.#end += end - body
@@ -132,14 +149,14 @@ export class FrameReader {
     if (!this.merging) this.#deliver(chunk)
   }
 
-  #deliver (chunk: Buffer): void {
+  #deliver(chunk: Buffer): void {
     const messages = this.#messages
     if (messages === 0) return
     this.#messages = 0
     this.#onAudio(chunk.subarray(this.#begin, this.#end), messages, this.#reused)
   }
 
-  #leave (chunk: Buffer, from: number, to: number): void {
+  #leave(chunk: Buffer, from: number, to: number): void {
     this.#owed -= to - from
     const bytes = chunk.subarray(from, to)
     this.#writeToWs(this.#reused ? Buffer.from(bytes) : bytes)
@@ -147,32 +164,34 @@ export class FrameReader {
   }
 
   // Between the fragments of a message another one is an error.
-  #follow (first: number): void {
+  #follow(first: number): void {
     const opcode = first & OPCODE
     if (opcode === CONTINUATION || opcode < CONTROL) this.#fragmented = (first & FINAL) === 0
   }
 }
 
 /** Of the frame that begins at `at`, as far as `length` bytes tell. */
-function headLength (view: DataView, at: number, length: number): number {
+function headLength(view: DataView, at: number, length: number): number {
   if (at + 2 > length) return 2
   const second = view.getUint8(at + 1)
   const code = second & LENGTH
   return 2 + (code < LENGTH_16 ? 0 : code === LENGTH_16 ? 2 : 8) + ((second & MASKED) === 0 ? 0 : MASK_BYTES)
 }
 
-function payloadLength (view: DataView, at: number): number {
+function payloadLength(view: DataView, at: number): number {
   const code = view.getUint8(at + 1) & LENGTH
   if (code < LENGTH_16) return code
   return code === LENGTH_64 ? Number(view.getBigUint64(at + 2)) : view.getUint16(at + 2)
 }
 
 /** Unmasks what begins at `from`, after its mask, and moves it to `to`, which is not behind it. */
-function unmask (view: DataView, from: number, to: number, length: number): void {
+function unmask(view: DataView, from: number, to: number, length: number): void {
   const mask = view.getInt32(from - MASK_BYTES, LITTLE_ENDIAN)
-  const words = length - length % MASK_BYTES
+  const words = length - (length % MASK_BYTES)
   for (let i = 0; i < words; i += MASK_BYTES) {
     view.setInt32(to + i, view.getInt32(from + i, LITTLE_ENDIAN) ^ mask, LITTLE_ENDIAN)
   }
-  for (let i = words; i < length; i++) view.setUint8(to + i, view.getUint8(from + i) ^ (mask >>> (i - words) * 8))
+  for (let i = words; i < length; i++) {
+    view.setUint8(to + i, view.getUint8(from + i) ^ (mask >>> ((i - words) * 8)))
+  }
 }

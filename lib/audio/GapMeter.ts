@@ -34,7 +34,7 @@ export class GapMeter {
   #lowestAt = 0
 
   /** Counts `ms` of audio that arrived at `now` (ms). true: whether something is missing before it is in doubt. */
-  doubts (now: number, ms: number): boolean {
+  doubts(now: number, ms: number): boolean {
     if (this.#clock < 0) {
       this.#clock = now
       this.#normal = -ms
@@ -57,12 +57,12 @@ export class GapMeter {
   }
 
   /** true when a lag in doubt can be judged before the audio that arrives at `now`. */
-  isDue (now: number): boolean {
+  isDue(now: number): boolean {
     return now - this.#lowestAt >= SETTLE || now - this.#doubtSince >= MAX_DOUBT
   }
 
   /** Ends the doubt: ms missing before the audio that raised it. */
-  judge (): number {
+  judge(): number {
     this.#doubtSince = -1
     if (this.#lowest < MIN_GAP) return 0
     const gap = Math.round(this.#lowest)

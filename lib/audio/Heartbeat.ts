@@ -3,9 +3,9 @@ import type { WebSocket } from 'ws'
 interface Beating {
   readonly socket: WebSocket
   /** Whether the socket is read at all, so that a pong could have been seen. */
-  isRead (): boolean
+  isRead(): boolean
   /** No pong since the last ping. */
-  lost (): void
+  lost(): void
 }
 
 /**
@@ -17,13 +17,15 @@ class Heartbeat {
   readonly #interval: number
   #timer: NodeJS.Timeout | undefined
 
-  constructor (interval: number) {
+  constructor(interval: number) {
     this.#interval = interval
   }
 
-  add (member: Beating): () => void {
+  add(member: Beating): () => void {
     const state = { alive: true }
-    const onPong = () => { state.alive = true }
+    const onPong = () => {
+      state.alive = true
+    }
     this.#beating.set(member, state)
     member.socket.on('pong', onPong)
     this.#timer ??= setInterval(() => this.#beat(), this.#interval).unref()
@@ -36,7 +38,7 @@ class Heartbeat {
     }
   }
 
-  #beat (): void {
+  #beat(): void {
     for (const [member, state] of this.#beating) {
       if (state.alive || !member.isRead()) {
         state.alive = false
@@ -49,7 +51,7 @@ class Heartbeat {
 const heartbeats = new Map<number, Heartbeat>()
 
 /** Watches a socket from now on. `interval` in ms, 0 watches nothing. Returns what ends the watch. */
-export function beat (interval: number, member: Beating): () => void {
+export function beat(interval: number, member: Beating): () => void {
   if (interval === 0) return () => {}
   let heartbeat = heartbeats.get(interval)
   if (heartbeat === undefined) {

@@ -22,12 +22,12 @@ export class Intake {
   #held: Buffer[] = []
   #heldBytes = 0
 
-  constructor (sampleRate: number, channels: number) {
-    this.bytesPerMs = sampleRate * channels * SAMPLE_BYTES / 1000
+  constructor(sampleRate: number, channels: number) {
+    this.bytesPerMs = (sampleRate * channels * SAMPLE_BYTES) / 1000
     this.#mask = channels * SAMPLE_BYTES - 1
   }
 
-  get counts (): AudioCounts {
+  get counts(): AudioCounts {
     return {
       frames: this.frames,
       bytes: this.bytes,
@@ -37,19 +37,20 @@ export class Intake {
     }
   }
 
-  add (sink: AudioSink): void {
+  add(sink: AudioSink): void {
     this.#sinks = [...this.#sinks, sink]
   }
 
-  remove (sink: AudioSink): void {
+  remove(sink: AudioSink): void {
     this.#sinks = this.#sinks.filter((other) => other !== sink)
   }
 
   /** Binary messages that came together. Returns their audio in whole sample frames, which may be empty. */
-  take (message: Buffer, messages: number, now: number): Buffer {
+  take(message: Buffer, messages: number, now: number): Buffer {
     this.frames += messages
     this.bytes += message.length
-    const frame = this.#carry === undefined && (message.length & this.#mask) === 0 ? message : this.#align(message)
+    const frame =
+      this.#carry === undefined && (message.length & this.#mask) === 0 ? message : this.#align(message)
     if (this.#held.length > 0 && this.gaps.isDue(now)) this.#release()
     if (this.gaps.doubts(now, frame.length / this.bytesPerMs)) this.#hold(frame)
     else if (this.#held.length > 0) {
@@ -60,31 +61,31 @@ export class Intake {
   }
 
   /** That was a batch. */
-  rest (): void {
+  rest(): void {
     for (const sink of this.#sinks) sink.rest?.()
   }
 
   /** ms that all sinks bear audio to be late */
-  get maxDelay (): number {
+  get maxDelay(): number {
     return Math.min(...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
   }
 
   /** Nothing more comes: what was held back goes to the sinks. */
-  end (): void {
+  end(): void {
     if (this.#held.length > 0) this.#release()
   }
 
-  #write (frame: Buffer, gapMs: number): void {
+  #write(frame: Buffer, gapMs: number): void {
     for (const sink of this.#sinks) sink.write(frame, gapMs)
   }
 
-  #hold (frame: Buffer): void {
+  #hold(frame: Buffer): void {
     this.#held.push(Buffer.from(frame))
     this.#heldBytes += frame.length
     if (this.#heldBytes > MAX_HELD) this.#release()
   }
 
-  #release (): void {
+  #release(): void {
     let gapMs = this.gaps.judge()
     const held = this.#held
     this.#held = []
@@ -96,7 +97,7 @@ export class Intake {
   }
 
   // Messages that end within a sample frame: the rest waits for the next one.
-  #align (message: Buffer): Buffer {
+  #align(message: Buffer): Buffer {
     const whole = this.#carry === undefined ? message : Buffer.concat([this.#carry, message])
     const rest = whole.length & this.#mask
     const end = whole.length - rest

@@ -34,53 +34,67 @@ export class Marks {
   #count = 0
   #stale = 0
 
-  constructor (onOutcome: (mark: MarkEvent) => void) {
+  constructor(onOutcome: (mark: MarkEvent) => void) {
     this.#onOutcome = onOutcome
   }
 
-  get size (): number {
+  get size(): number {
     return this.#placed.length
   }
 
   /** Marks that jambonz has yet to report. */
-  get waiting (): number {
+  get waiting(): number {
     return this.#placed.reduce((sum, { real }) => sum + Number(real), 0)
   }
 
-  get full (): boolean {
+  get full(): boolean {
     return this.waiting >= MAX_MARKS
   }
 
   /** Position of the first one that jambonz has not reported: the caller has not heard more. */
-  get limitMs (): number {
+  get limitMs(): number {
     return this.#placed.find(({ real }) => real)?.positionMs ?? Infinity
   }
 
-  place (name: string, real: boolean, positionMs: number, expectedAt: number, settle: (outcome: MarkOutcome) => void): Mark {
+  place(
+    name: string,
+    real: boolean,
+    positionMs: number,
+    expectedAt: number,
+    settle: (outcome: MarkOutcome) => void
+  ): Mark {
     const wireName = SAFE_NAME.test(name) ? name : `~${++this.#count}`
-    const mark: Mark = { name, wireName, positionMs, real, inBand: false, dueAt: expectedAt + GRACE, forgotten: false }
+    const mark: Mark = {
+      name,
+      wireName,
+      positionMs,
+      real,
+      inBand: false,
+      dueAt: expectedAt + GRACE,
+      forgotten: false
+    }
     this.#placed.push(mark)
     this.#settlers.set(mark, settle)
     return mark
   }
 
   /** Audio goes to jambonz: the marks before it are inside it now. */
-  enterAudio (): void {
+  enterAudio(): void {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
 
   /** Whether a report that is of no mark placed here is one that comes too late. */
-  isLate ({ name }: MarkEvent): boolean {
+  isLate({ name }: MarkEvent): boolean {
     return this.#unreported.delete(name)
   }
 
   /** The mark that a report speaks of. */
-  find ({ name }: MarkEvent): Mark | undefined {
+  find({ name }: MarkEvent): Mark | undefined {
     return this.#placed.find(({ real, wireName }) => real && wireName === name)
   }
 
   /** jambonz reports a mark. */
-  report (mark: Mark, event: MarkOutcome): void {
+  report(mark: Mark, event: MarkOutcome): void {
     if (event === 'playout') {
       // What lies before it has been played too, and is not reported any more if it has not been so far.
       while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout', false)
@@ -89,7 +103,7 @@ export class Marks {
   }
 
   /** What jambonz reports is wrong: from now on the clock decides. */
-  distrust (): void {
+  distrust(): void {
     for (const mark of this.#placed.filter(({ real }) => real)) {
       mark.real = false
       this.#expectLate(mark)
@@ -97,24 +111,28 @@ export class Marks {
   }
 
   /** Marks whose sample jambonz threw away while it still counts on it: they shift all later ones by as many. */
-  get stale (): number {
+  get stale(): number {
     return this.#stale
   }
 
   /** The cure for `stale` is under way. */
-  cured (): void {
+  cured(): void {
     this.#stale = 0
   }
 
   /** Settles the marks of the clock that it has reached. */
-  played (playedMs: number): void {
-    for (let first = this.#placed[0]; first !== undefined && !first.real && first.positionMs <= playedMs; first = this.#placed[0]) {
+  played(playedMs: number): void {
+    for (
+      let first = this.#placed[0];
+      first !== undefined && !first.real && first.positionMs <= playedMs;
+      first = this.#placed[0]
+    ) {
       this.#settle(first, 'playout', false)
     }
   }
 
   /** The oldest mark that jambonz should have reported long ago, settled as the clock tells. */
-  takeLost (now: number): Mark | undefined {
+  takeLost(now: number): Mark | undefined {
     const first = this.#placed[0]
     if (first === undefined || !first.real || now < first.dueAt) return undefined
     this.#settle(first, 'playout', false)
@@ -122,12 +140,12 @@ export class Marks {
   }
 
   /** Those of the clock are gone with their audio; the others are reported by jambonz. */
-  clearClocked (): void {
+  clearClocked(): void {
     for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared', false)
   }
 
   /** Nothing is reported any more: of the call, or in time after a clear. */
-  clearAll (): void {
+  clearAll(): void {
     for (const mark of [...this.#placed]) {
       if (mark.inBand) this.#stale++
       this.#settle(mark, 'cleared', false)
@@ -135,7 +153,7 @@ export class Marks {
   }
 
   /** The application wants no more word of them; jambonz goes on counting them. */
-  forget (): void {
+  forget(): void {
     for (const mark of [...this.#placed]) {
       if (!mark.real) this.#settle(mark, 'cleared', false)
       else if (!mark.forgotten) {
@@ -145,18 +163,18 @@ export class Marks {
     }
   }
 
-  #settle (mark: Mark | undefined, outcome: MarkOutcome, reported: boolean): void {
+  #settle(mark: Mark | undefined, outcome: MarkOutcome, reported: boolean): void {
     if (mark === undefined) return
     this.#placed = this.#placed.filter((other) => other !== mark)
     if (mark.real && !reported) this.#expectLate(mark)
     if (!mark.forgotten) this.#tell(mark, outcome)
   }
 
-  #expectLate ({ wireName }: Mark): void {
+  #expectLate({ wireName }: Mark): void {
     if (this.#unreported.size < MAX_UNREPORTED) this.#unreported.add(wireName)
   }
 
-  #tell (mark: Mark, outcome: MarkOutcome): void {
+  #tell(mark: Mark, outcome: MarkOutcome): void {
     this.#settlers.get(mark)?.(outcome)
     this.#settlers.delete(mark)
     this.#onOutcome({ name: mark.name, event: outcome })

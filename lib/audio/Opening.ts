@@ -11,14 +11,14 @@ export type Identify = (metadata: Record<string, unknown> | undefined) => Promis
 
 export interface OpeningSteps {
   /** Audio of an unknown listen must not be read on. */
-  pause (): void
-  resume (): void
+  pause(): void
+  resume(): void
   /** Called once, before any replay. */
-  opened (opened: Opened, metadata: Record<string, unknown> | undefined): void
+  opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
   /** Called once instead: why it can't open. */
-  failed (error: Error): void
+  failed(error: Error): void
   /** What came meanwhile, audio that came first included, in order. */
-  replay (data: Buffer, isBinary: boolean): void
+  replay(data: Buffer, isBinary: boolean): void
 }
 
 /**
@@ -31,18 +31,27 @@ export class Opening {
   readonly #steps: OpeningSteps
   readonly #logger: FastifyBaseLogger
   readonly #timer: NodeJS.Timeout
-  #held: Array<{ data: Buffer, isBinary: boolean }> | undefined
+  #held: Array<{ data: Buffer; isBinary: boolean }> | undefined
   #over = false
 
-  constructor (known: Opened | undefined, identify: Identify | undefined, timeout: number, steps: OpeningSteps, logger: FastifyBaseLogger) {
+  constructor(
+    known: Opened | undefined,
+    identify: Identify | undefined,
+    timeout: number,
+    steps: OpeningSteps,
+    logger: FastifyBaseLogger
+  ) {
     this.#known = known
     this.#identify = identify
     this.#steps = steps
     this.#logger = logger
-    this.#timer = setTimeout(() => this.#fail(new Error(`no listen was known ${timeout} ms after the socket opened`)), timeout)
+    this.#timer = setTimeout(
+      () => this.#fail(new Error(`no listen was known ${timeout} ms after the socket opened`)),
+      timeout
+    )
   }
 
-  message (data: Buffer, isBinary: boolean): void {
+  message(data: Buffer, isBinary: boolean): void {
     if (this.#over) return
     if (this.#held !== undefined) {
       this.#held.push({ data, isBinary })
@@ -56,13 +65,15 @@ export class Opening {
   }
 
   /** The socket closed before it was known. */
-  end (): void {
+  end(): void {
     this.#over = true
     clearTimeout(this.#timer)
   }
 
-  #ask (metadata: Record<string, unknown> | undefined): void {
-    if (this.#identify === undefined) return this.#fail(new Error('neither the path nor anything else names the listen'))
+  #ask(metadata: Record<string, unknown> | undefined): void {
+    if (this.#identify === undefined) {
+      return this.#fail(new Error('neither the path nor anything else names the listen'))
+    }
     this.#steps.pause()
     this.#identify(metadata).then(
       (opened) => {
@@ -74,22 +85,24 @@ export class Opening {
     )
   }
 
-  #open (opened: Opened, metadata: Record<string, unknown> | undefined): void {
+  #open(opened: Opened, metadata: Record<string, unknown> | undefined): void {
     this.end()
     this.#steps.opened(opened, metadata)
     for (const { data, isBinary } of this.#held ?? []) this.#steps.replay(data, isBinary)
     this.#held = undefined
   }
 
-  #fail (error: Error): void {
+  #fail(error: Error): void {
     if (this.#over) return
     this.end()
     this.#held = undefined
     this.#steps.failed(error)
   }
 
-  #warn (data: Buffer, isBinary: boolean): void {
+  #warn(data: Buffer, isBinary: boolean): void {
     const first = isBinary ? 'audio' : `${data.length} bytes of text that is no JSON object`
-    this.#logger.warn(`the socket began with ${first} in place of the metadata; ${this.#known ? 'its path names the listen, so its audio is kept' : 'nothing names the listen'}`)
+    this.#logger.warn(
+      `the socket began with ${first} in place of the metadata; ${this.#known ? 'its path names the listen, so its audio is kept' : 'nothing names the listen'}`
+    )
   }
 }

@@ -41,7 +41,7 @@ export class Outlet {
   #lastAudioAt = -Infinity
 
   /** `onRoom`: it is blocked no longer. */
-  constructor (options: OutletOptions, marks: Marks, onRoom: () => void) {
+  constructor(options: OutletOptions, marks: Marks, onRoom: () => void) {
     this.#options = options
     this.#marks = marks
     this.#onRoom = onRoom
@@ -49,50 +49,52 @@ export class Outlet {
   }
 
   /** The application's audio, whole samples. */
-  audio (audio: Buffer, now: number): void {
+  audio(audio: Buffer, now: number): void {
     this.#transmit(this.marksUsed ? withoutMarkSamples(audio) : audio, now)
     this.playout.audio(audio.length / SAMPLE_BYTES, now)
     this.#lastAudioAt = now
-    if (!this.marksUsed && hasMarkSample(audio)) this.#taintedUntil = now + this.playout.aheadMs(now) + TAINT_MARGIN
+    if (!this.marksUsed && hasMarkSample(audio)) {
+      this.#taintedUntil = now + this.playout.aheadMs(now) + TAINT_MARGIN
+    }
   }
 
   /** Silence that has the rest of what was sent played. */
-  pad (now: number): void {
+  pad(now: number): void {
     if (this.playout.missing > 0) this.#silence(this.playout.missing, now)
   }
 
   /** Has jambonz forget the marks whose place in the audio it has thrown away. */
-  cure (now: number): void {
-    if (this.#marks.stale > 0) this.#silence(LOT_MS * this.#options.rate / 1000, now)
+  cure(now: number): void {
+    if (this.#marks.stale > 0) this.#silence((LOT_MS * this.#options.rate) / 1000, now)
   }
 
-  command (text: string): void {
+  command(text: string): void {
     this.#options.send(text)
   }
 
   /** Samples may be playing that jambonz would take for the marks of now. */
-  isTainted (now: number): boolean {
+  isTainted(now: number): boolean {
     return now < this.#taintedUntil
   }
 
   /** A caller who hears in real time can't have heard so much yet. (One in a test may be faster: his own audio tells.) */
-  isTooEarly (positionMs: number, now: number): boolean {
+  isTooEarly(positionMs: number, now: number): boolean {
     return positionMs - this.playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
   }
 
   /** jambonz will soon have nothing more to play, and nothing more has come for a while. */
-  isNearDry (now: number): boolean {
+  isNearDry(now: number): boolean {
     const dryIn = this.playout.dryIn(now)
     if (dryIn > NEAR_DRY) return false
     return this.playout.missing === 0 || now - this.#lastAudioAt >= (dryIn > 0 ? NEAR_DRY : SHORT_WAIT)
   }
 
-  #silence (samples: number, now: number): void {
+  #silence(samples: number, now: number): void {
     this.#transmit(silenceOf(samples), now)
     this.playout.silence(samples, now)
   }
 
-  #transmit (audio: Buffer, now: number): void {
+  #transmit(audio: Buffer, now: number): void {
     let data = audio
     const { stale } = this.#marks
     if (stale > 0) {

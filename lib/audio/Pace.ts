@@ -13,7 +13,7 @@ export class Pace {
   #quickest = Infinity
 
   /** Resolves when the next may begin. `done` never rejects. */
-  async add (done: Promise<void>): Promise<void> {
+  async add(done: Promise<void>): Promise<void> {
     const begun = performance.now()
     const running = done.then(() => {
       this.#running.delete(running)
@@ -23,7 +23,7 @@ export class Pace {
     while (this.#running.size >= this.#atOnce) await Promise.race(this.#running)
   }
 
-  #adapt (took: number): void {
+  #adapt(took: number): void {
     this.#quickest = Math.min(this.#quickest, took)
     const isSlow = took > this.#quickest * SLOWER + CHANCE
     this.#atOnce = isSlow ? Math.max(1, this.#atOnce - 1) : Math.min(MAX_AT_ONCE, this.#atOnce + 1)

@@ -13,25 +13,25 @@ export interface Placement {
 export class Placements {
   #waiting: Placement[] = []
 
-  get next (): Placement | undefined {
+  get next(): Placement | undefined {
     return this.#waiting[0]
   }
 
-  add (placement: Placement): void {
+  add(placement: Placement): void {
     this.#waiting.push(placement)
   }
 
-  remove (placement: Placement): void {
+  remove(placement: Placement): void {
     this.#waiting = this.#waiting.filter((other) => other !== placement)
   }
 
-  dropMarks (): void {
+  dropMarks(): void {
     const marks = this.#waiting.filter(({ isMark }) => isMark)
     this.#waiting = this.#waiting.filter(({ isMark }) => !isMark)
     for (const { drop } of marks) drop()
   }
 
-  dropAll (): void {
+  dropAll(): void {
     const dropped = this.#waiting
     this.#waiting = []
     for (const { drop } of dropped) drop()

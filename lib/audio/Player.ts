@@ -49,14 +49,14 @@ export class Player {
   #count = 0
   #ended = false
 
-  constructor (send: (command: string) => void, onDone: (done: PlayDone) => void, logger: FastifyBaseLogger) {
+  constructor(send: (command: string) => void, onDone: (done: PlayDone) => void, logger: FastifyBaseLogger) {
     this.#send = send
     this.#onDone = onDone
     this.#logger = logger
   }
 
   /** Raises FST_JAMBONZ_AUDIO_FILE for what can't be played. */
-  play (audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
+  play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const sound = toPlayable(audio, rate)
     const wireId = id !== undefined && SAFE_ID.test(id) && !this.#knows(id) ? id : `play~${++this.#count}`
     return new Promise((resolve) => {
@@ -70,7 +70,7 @@ export class Player {
   }
 
   /** Stops what is played, and drops what waits. */
-  clear (): void {
+  clear(): void {
     const dropped = this.#waiting
     this.#waiting = []
     for (const item of dropped) this.#settle(item, 0, 0, true)
@@ -78,8 +78,9 @@ export class Player {
   }
 
   /** A playDone of jambonz. */
-  reported (wireId: unknown, playbackMs: number, lastOffset: number): void {
-    const item = wireId === undefined ? this.#outstanding[0] : this.#outstanding.find((other) => other.wireId === wireId)
+  reported(wireId: unknown, playbackMs: number, lastOffset: number): void {
+    const item =
+      wireId === undefined ? this.#outstanding[0] : this.#outstanding.find((other) => other.wireId === wireId)
     if (item === undefined) return
     this.#outstanding = this.#outstanding.filter((other) => other !== item)
     this.#settle(item, playbackMs, lastOffset, item.stopped)
@@ -89,7 +90,7 @@ export class Player {
   }
 
   /** The socket is gone. */
-  end (): void {
+  end(): void {
     this.#ended = true
     const all = [...this.#outstanding, ...this.#waiting]
     this.#outstanding = []
@@ -97,15 +98,15 @@ export class Player {
     for (const item of all) this.#settle(item, 0, 0, true)
   }
 
-  get #stopping (): boolean {
+  get #stopping(): boolean {
     return this.#outstanding.some(({ stopped }) => stopped)
   }
 
-  #knows (id: string): boolean {
+  #knows(id: string): boolean {
     return [...this.#outstanding, ...this.#waiting].some(({ wireId }) => wireId === id)
   }
 
-  #stop (): void {
+  #stop(): void {
     this.#send(writeCommand({ type: 'killAudio' }))
     for (const item of this.#outstanding) {
       item.stopped = true
@@ -113,26 +114,41 @@ export class Player {
     }
   }
 
-  #pump (): void {
+  #pump(): void {
     for (let next = this.#waiting[0]; next !== undefined && this.#hasRoomFor(next); next = this.#waiting[0]) {
       this.#waiting.shift()
       this.#outstanding.push(next)
       const { wireId, queue, pcm, sampleRate } = next
-      this.#send(writeCommand({
-        type: 'playAudio',
-        data: { audioContentType: 'raw', sampleRate, audioContent: pcm.toString('base64'), id: wireId, queuePlay: queue }
-      }))
-      this.#expect(next, this.#outstanding.reduce((sum, item) => sum + item.pcm.length / 2 / item.sampleRate * 1000, GRACE))
+      this.#send(
+        writeCommand({
+          type: 'playAudio',
+          data: {
+            audioContentType: 'raw',
+            sampleRate,
+            audioContent: pcm.toString('base64'),
+            id: wireId,
+            queuePlay: queue
+          }
+        })
+      )
+      this.#expect(
+        next,
+        this.#outstanding.reduce((sum, item) => sum + (item.pcm.length / 2 / item.sampleRate) * 1000, GRACE)
+      )
     }
   }
 
   // Only what was queued can be followed by something: the rest is not in jambonz' queue.
-  #hasRoomFor (item: Item): boolean {
+  #hasRoomFor(item: Item): boolean {
     if (this.#outstanding.length === 0) return true
-    return item.queue && this.#outstanding.length < MAX_OUTSTANDING && this.#outstanding.every(({ queue, stopped }) => queue && !stopped)
+    return (
+      item.queue &&
+      this.#outstanding.length < MAX_OUTSTANDING &&
+      this.#outstanding.every(({ queue, stopped }) => queue && !stopped)
+    )
   }
 
-  #expect (item: Item, ms: number): void {
+  #expect(item: Item, ms: number): void {
     clearTimeout(item.timer)
     item.timer = setTimeout(() => {
       this.#logger.warn(`jambonz did not report the end of "${item.id}"`)
@@ -140,7 +156,7 @@ export class Player {
     }, ms)
   }
 
-  #settle (item: Item, playbackMs: number, lastOffset: number, cleared: boolean): void {
+  #settle(item: Item, playbackMs: number, lastOffset: number, cleared: boolean): void {
     clearTimeout(item.timer)
     const done: PlayDone = { id: item.id, playbackMs, lastOffset, event: cleared ? 'cleared' : 'playout' }
     item.settle(done)
@@ -148,9 +164,15 @@ export class Player {
   }
 }
 
-function toPlayable (audio: Uint8Array, rate: number): { pcm: Buffer, sampleRate: number } {
-  if (!(audio instanceof Uint8Array)) throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
-  if (audio.length > MAX_FILE) throw new ERR_AUDIO_FILE(`${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`)
+function toPlayable(audio: Uint8Array, rate: number): { pcm: Buffer; sampleRate: number } {
+  if (!(audio instanceof Uint8Array)) {
+    throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
+  }
+  if (audio.length > MAX_FILE) {
+    throw new ERR_AUDIO_FILE(
+      `${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`
+    )
+  }
   const { samples, sampleRate } = isWav(audio)
     ? readWav(audio)
     : { samples: samplesOf(Buffer.from(audio.buffer, audio.byteOffset, audio.byteLength)), sampleRate: rate }

@@ -24,7 +24,7 @@ export class Playout {
   // Our silence at the end of what jambonz has, ms.
   #padMs = 0
 
-  constructor (rate: number) {
+  constructor(rate: number) {
     this.#perMs = rate / 1000
     this.#exact = rate === EXACT_RATE
     this.#lot = LOT_MS * this.#perMs
@@ -32,12 +32,12 @@ export class Playout {
   }
 
   /** ms of the application's audio that jambonz was given and did not throw away. */
-  get sentMs (): number {
+  get sentMs(): number {
     return this.#sent / this.#perMs
   }
 
   /** Silence, in samples, after which nothing of what was sent stays unplayed. 0: nothing would. */
-  get missing (): number {
+  get missing(): number {
     if (!this.#unpadded) return 0
     const rest = this.#threshold - this.#level
     // Whether a call has 8 or 48 kHz is not known here, so neither is where its last lot ended: a whole one is sure.
@@ -45,27 +45,27 @@ export class Playout {
   }
 
   /** ms until what is being played runs out; negative when it has. */
-  dryIn (now: number): number {
+  dryIn(now: number): number {
     return this.#endsAt - now
   }
 
   /** ms until everything that jambonz has would be played. */
-  aheadMs (now: number): number {
+  aheadMs(now: number): number {
     return Math.max(0, this.#endsAt - now) + this.#level / this.#perMs
   }
 
   /** ms of the application's audio that the caller has heard, never more than `limit`. */
-  playedMs (now: number, limit: number): number {
+  playedMs(now: number, limit: number): number {
     this.#heardMs = Math.max(this.#heardMs, Math.min(this.clockMs(now), limit))
     return this.#heardMs
   }
 
   /** The same as the clock alone tells: at most so much. */
-  clockMs (now: number): number {
+  clockMs(now: number): number {
     return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
-  audio (samples: number, now: number): void {
+  audio(samples: number, now: number): void {
     this.#sent += samples
     this.#padMs = 0
     this.#add(samples, now)
@@ -73,14 +73,14 @@ export class Playout {
   }
 
   /** Silence, or samples that mean something to jambonz. */
-  silence (samples: number, now: number): void {
+  silence(samples: number, now: number): void {
     this.#padMs += samples / this.#perMs
     this.#add(samples, now)
     this.#unpadded = this.#exact && this.#level > 0
   }
 
   /** jambonz says that everything up to `positionMs` has been played. */
-  reported (positionMs: number, now: number): void {
+  reported(positionMs: number, now: number): void {
     this.#heardMs = Math.max(this.#heardMs, positionMs)
     // A clear may have crossed the report.
     this.#sent = Math.max(this.#sent, positionMs * this.#perMs)
@@ -89,7 +89,7 @@ export class Playout {
   }
 
   /** jambonz throws away what has not been played. */
-  clear (now: number, limit: number): void {
+  clear(now: number, limit: number): void {
     this.#sent = this.playedMs(now, limit) * this.#perMs
     this.#level = 0
     this.#padMs = 0
@@ -97,7 +97,7 @@ export class Playout {
     this.#unpadded = false
   }
 
-  #add (samples: number, now: number): void {
+  #add(samples: number, now: number): void {
     this.#level += samples
     if (this.#level < this.#threshold) return
     this.#endsAt = Math.max(this.#endsAt, now) + this.#level / this.#perMs

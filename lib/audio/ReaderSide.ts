@@ -32,7 +32,7 @@ export class ReaderSide {
   #waits = false
   #patience: NodeJS.Timeout | undefined
 
-  constructor (stream: Readable, flow: Flow, maxBuffered: number, log: Log) {
+  constructor(stream: Readable, flow: Flow, maxBuffered: number, log: Log) {
     this.#stream = stream
     this.#flow = flow
     this.#maxBuffered = maxBuffered
@@ -40,7 +40,7 @@ export class ReaderSide {
   }
 
   /** Somebody reads. Returns true the first time. */
-  arrive (): boolean {
+  arrive(): boolean {
     if (this.reading || this.#discarding || this.#over) return false
     this.reading = true
     this.#update()
@@ -48,7 +48,7 @@ export class ReaderSide {
   }
 
   /** Keeps frames for a reader to come until `promise` settles, at most `bytes` of them. */
-  keepUntil (promise: Promise<unknown>, bytes: number): void {
+  keepUntil(promise: Promise<unknown>, bytes: number): void {
     this.#keepers++
     this.#maxKept = Math.min(bytes, this.#maxBuffered)
     this.#update()
@@ -59,10 +59,14 @@ export class ReaderSide {
     promise.then(settled, settled)
   }
 
-  push (frame: Buffer): void {
+  push(frame: Buffer): void {
     const stream = this.#stream
     // What push() would do too, without a tick for each frame to ask for more: frames come by themselves.
-    const flows = stream.readableFlowing === true && stream.readableLength === 0 && stream.readableDidRead && stream.readableEncoding === null
+    const flows =
+      stream.readableFlowing === true &&
+      stream.readableLength === 0 &&
+      stream.readableDidRead &&
+      stream.readableEncoding === null
     if (flows && stream.listenerCount('data') > 0) {
       stream.emit('data', frame)
       return
@@ -78,7 +82,7 @@ export class ReaderSide {
   }
 
   /** The stream's buffer has room again. */
-  wanted (): void {
+  wanted(): void {
     if (!this.#waits) return
     this.#waits = false
     clearTimeout(this.#patience)
@@ -86,7 +90,7 @@ export class ReaderSide {
   }
 
   /** No frame comes any more: the reader gets its end, and where there is none the stream ends by itself. */
-  socketClosed (): void {
+  socketClosed(): void {
     this.#closed = true
     clearTimeout(this.#patience)
     if (!this.#over) this.#stream.push(null)
@@ -96,7 +100,7 @@ export class ReaderSide {
   }
 
   /** The stream is destroyed. */
-  end (): void {
+  end(): void {
     clearTimeout(this.#patience)
     this.#over = true
     this.reading = false
@@ -104,19 +108,21 @@ export class ReaderSide {
     this.#flow.resumeFor(this)
   }
 
-  #update (): void {
+  #update(): void {
     this.takes = !this.#over && (this.reading || this.#keepers > 0)
   }
 
-  #wait (readableLength: number): void {
+  #wait(readableLength: number): void {
     if (this.#flow.waitFor(this)) {
       this.#waits = true
       this.#patience = setTimeout(() => this.#giveUp(), READER_PATIENCE)
     } else if (readableLength > this.#maxBuffered + END_ALLOWANCE) this.#giveUp()
   }
 
-  #giveUp (): void {
-    this.#log.logger.error(`the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`)
+  #giveUp(): void {
+    this.#log.logger.error(
+      `the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`
+    )
     this.#over = true
     this.reading = false
     this.#update()
@@ -125,7 +131,7 @@ export class ReaderSide {
   }
 
   // What was kept for a reader that did not come.
-  #stopKeeping (): void {
+  #stopKeeping(): void {
     this.#update()
     if (this.reading) return
     if (this.#closed) {

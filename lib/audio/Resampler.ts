@@ -14,35 +14,35 @@ export class Resampler {
   #consumed = 0
   #produced = 0
 
-  constructor (from: number, to: number) {
+  constructor(from: number, to: number) {
     const divisor = greatestCommonDivisor(from, to)
     this.#up = to / divisor
     this.#down = from / divisor
     const stretch = Math.max(1, from / to)
-    this.#taps = 2 * Math.ceil(TAPS * stretch / 2)
+    this.#taps = 2 * Math.ceil((TAPS * stretch) / 2)
     this.#filter = design(this.#up, this.#taps, 1 / stretch)
     this.#history = new Float32Array(this.#taps - 1)
   }
 
   /** Samples by which the output is late, at the input's rate. */
-  get delay (): number {
+  get delay(): number {
     return this.#taps / 2
   }
 
   /** Takes `input` as what came before the first sample: nothing is made of it. */
-  prime (input: Int16Array): void {
+  prime(input: Int16Array): void {
     const before = new Float32Array(this.#history.length + input.length)
     before.set(input, this.#history.length)
     this.#history = before.slice(input.length)
   }
 
-  process (input: Int16Array): Int16Array {
+  process(input: Int16Array): Int16Array {
     const taps = this.#taps
     const window = new Float32Array(taps - 1 + input.length)
     window.set(this.#history)
     window.set(input, taps - 1)
     const total = this.#consumed + input.length
-    const output = new Int16Array(Math.ceil(total * this.#up / this.#down) - this.#produced)
+    const output = new Int16Array(Math.ceil((total * this.#up) / this.#down) - this.#produced)
     for (let i = 0; i < output.length; i++) {
       const position = (this.#produced + i) * this.#down
       const newest = Math.floor(position / this.#up) - this.#consumed + taps - 1
@@ -59,7 +59,7 @@ export class Resampler {
 }
 
 /** A whole sound at another rate, not late. */
-export function resample (samples: Int16Array, from: number, to: number): Int16Array {
+export function resample(samples: Int16Array, from: number, to: number): Int16Array {
   if (from === to) return samples
   const resampler = new Resampler(from, to)
   const { delay } = resampler
@@ -70,23 +70,25 @@ export function resample (samples: Int16Array, from: number, to: number): Int16A
 }
 
 // One row of taps for each phase, of unity gain each, so that silence and level come through unchanged.
-function design (phases: number, taps: number, cutoff: number): Float32Array {
+function design(phases: number, taps: number, cutoff: number): Float32Array {
   const filter = new Float32Array(phases * taps)
   for (let phase = 0; phase < phases; phase++) {
-    const row = Float64Array.from({ length: taps }, (_, tap) => windowedSinc(tap + phase / phases - taps / 2, taps / 2, cutoff))
+    const row = Float64Array.from({ length: taps }, (_, tap) =>
+      windowedSinc(tap + phase / phases - taps / 2, taps / 2, cutoff)
+    )
     const gain = row.reduce((sum, tap) => sum + tap)
     for (let tap = 0; tap < taps; tap++) filter[phase * taps + tap] = (row[tap] ?? 0) / gain
   }
   return filter
 }
 
-function windowedSinc (x: number, halfWidth: number, cutoff: number): number {
+function windowedSinc(x: number, halfWidth: number, cutoff: number): number {
   if (Math.abs(x) >= halfWidth) return 0
   const angle = Math.PI * x * cutoff
   const sinc = x === 0 ? 1 : Math.sin(angle) / angle
-  return sinc * (0.5 + 0.5 * Math.cos(Math.PI * x / halfWidth))
+  return sinc * (0.5 + 0.5 * Math.cos((Math.PI * x) / halfWidth))
 }
 
-function greatestCommonDivisor (a: number, b: number): number {
+function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b)
 }

@@ -16,7 +16,10 @@ const INTERNAL_ERROR = 1011
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
-export interface SessionDeps extends Pick<Runtime, 'options' | 'correlator' | 'handover' | 'recordings' | 'instance' | 'tracing'> {
+export interface SessionDeps extends Pick<
+  Runtime,
+  'options' | 'correlator' | 'handover' | 'recordings' | 'instance' | 'tracing'
+> {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -46,7 +49,7 @@ export class Session {
   #writes: Promise<unknown> = Promise.resolve()
 
   /** `claimed`: the listen that the socket's path named, taken before the upgrade. */
-  constructor (socket: WebSocket, claimed: Correlated | undefined, deps: SessionDeps) {
+  constructor(socket: WebSocket, claimed: Correlated | undefined, deps: SessionDeps) {
     this.#deps = deps
     this.#logger = deps.logger
     this.#claimed = claimed !== undefined
@@ -67,7 +70,7 @@ export class Session {
   /**
    * Ends the socket so that another instance goes on with the listen. False where none can: then nothing is done.
    */
-  handOver (): boolean {
+  handOver(): boolean {
     const { stream } = this
     if (stream.listen === undefined || !this.#deps.handover.possible(stream.call, stream.listen)) return false
     this.#handsOver = true
@@ -76,27 +79,27 @@ export class Session {
   }
 
   /** Ends the listen so that jambonz calls its actionHook. */
-  stop (): void {
+  stop(): void {
     this.stream.stop('drained')
   }
 
   /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
-  async hooked (ms: number): Promise<void> {
+  async hooked(ms: number): Promise<void> {
     const { call, listen } = this.stream
     if (listen !== undefined) await this.#deps.handover.hooked(call, listen, ms)
   }
 
-  async #identify (metadata: Record<string, unknown> | undefined): Promise<Correlated> {
+  async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
     if (typeof metadata?.callSid !== 'string') throw new Error('the first frame names no callSid')
     return await this.#deps.correlator.identify(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
   }
 
-  #beginTrace (listen: Listen): void {
+  #beginTrace(listen: Listen): void {
     const { tracing } = this.#deps
     if (tracing) this.#trace = beginListen(tracing, listen, this.#openedAt)
   }
 
-  #begin (stream: AudioStream): void {
+  #begin(stream: AudioStream): void {
     const { correlator, recordings, route, options, instance } = this.#deps
     const { listen, metadata } = stream
     if (!this.#claimed) {
@@ -123,7 +126,9 @@ export class Session {
       this.#enqueue(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
     }
     if (recordings && route.record) {
-      this.#recorder = recordings.start(stream, (error) => correlator.emit('recordingFailed', error, stream.listen))
+      this.#recorder = recordings.start(stream, (error) =>
+        correlator.emit('recordingFailed', error, stream.listen)
+      )
       stream.recording = livePauses(this.#recorder, stream)
       stream.addSink(this.#recorder, { live: false })
     }
@@ -134,8 +139,11 @@ export class Session {
     this.#logger.info({ mixType: stream.mixType, sampleRate: stream.sampleRate }, 'listen streams')
   }
 
-  #handle (stream: AudioStream): void {
-    const { route: { handler }, scope } = this.#deps
+  #handle(stream: AudioStream): void {
+    const {
+      route: { handler },
+      scope
+    } = this.#deps
     if (handler === undefined) return
     const run = async () => await handler.call(scope, stream)
     const running = this.#trace ? this.#trace.run(run) : run()
@@ -148,7 +156,7 @@ export class Session {
   }
 
   /** Resolves to what is left to be done, when nothing of it keeps another socket from taking the place of this one. */
-  async #closed (end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
+  async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { stream } = this
     // A socket that never said which listen it is for has nothing to end.
     if (stream.listen === undefined) return undefined
@@ -164,32 +172,42 @@ export class Session {
       connected: true,
       endReason: end.reason,
       endedAt: segment.endedAt,
-      ...(stream.listen.segments === undefined ? { audio: stream.counts } : withSegment(stream.listen, segment)),
+      ...(stream.listen.segments === undefined
+        ? { audio: stream.counts }
+        : withSegment(stream.listen, segment)),
       ...(stream.digits !== undefined && { digits: stream.digits })
     }
     const saving = this.#save({ ...stream.listen, ...ended })
     const given = this.#handsOver && end.reason === 'drained' ? await this.#give(segment) : undefined
     return given
       ? async () => {
-        const saved = await saving
-        await this.#write(given.listen, { ...saved, saved: given.listen.segments?.length })
-        this.#endTrace({ ...stream.listen, ...saved }, end, true)
-      }
-      : async () => { await this.#end(end, ended, await saving) }
+          const saved = await saving
+          await this.#write(given.listen, { ...saved, saved: given.listen.segments?.length })
+          this.#endTrace({ ...stream.listen, ...saved }, end, true)
+        }
+      : async () => {
+          await this.#end(end, ended, await saving)
+        }
   }
 
   /** undefined when the listen has ended in the meantime. */
-  async #give (segment: ListenSegment): Promise<Correlated | undefined> {
-    const given = await this.#enqueue(() => this.#deps.handover.give(this.stream.listen, segment, { connected: true }))
-    if (given) this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
+  async #give(segment: ListenSegment): Promise<Correlated | undefined> {
+    const given = await this.#enqueue(() =>
+      this.#deps.handover.give(this.stream.listen, segment, { connected: true })
+    )
+    if (given) {
+      this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
+    }
     return given
   }
 
-  async #end (end: StreamEnd, ended: Partial<Listen>, saved: Saved): Promise<void> {
+  async #end(end: StreamEnd, ended: Partial<Listen>, saved: Saved): Promise<void> {
     const { reason, error } = end
     const { correlator } = this.#deps
     const { stream } = this
-    if (saved.recording && !saved.recordingError) correlator.emit('recording', saved.recording, { ...stream.listen, ...ended, ...saved })
+    if (saved.recording && !saved.recordingError) {
+      correlator.emit('recording', saved.recording, { ...stream.listen, ...ended, ...saved })
+    }
     const final = { ...ended, ...saved, ...(ended.segments && { saved: ended.segments.length }) }
     const written = await this.#write(stream.listen, final)
     const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
@@ -198,20 +216,25 @@ export class Session {
     this.#endTrace(listen, end, false)
   }
 
-  #endTrace (listen: Listen, { reason, error }: StreamEnd, handedOver: boolean): void {
+  #endTrace(listen: Listen, { reason, error }: StreamEnd, handedOver: boolean): void {
     if (this.#trace) endListen(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
   }
 
   /** The recording, and with it those of the sockets before, when all are final. */
-  async #save (listen: Listen): Promise<Saved> {
+  async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = this.#deps.correlator.saved(this.stream.listen).catch((err: unknown) => this.#storeFailed(err))
+    const earlier = this.#deps.correlator
+      .saved(this.stream.listen)
+      .catch((err: unknown) => this.#storeFailed(err))
     const own = await this.#finishRecording(listen, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
 
   /** What failed was told when it failed; what could be saved of it is the recording all the same. */
-  async #finishRecording (listen: Listen, recorder: Recorder): Promise<{ recording?: FinishedRecording, recordingError?: string }> {
+  async #finishRecording(
+    listen: Listen,
+    recorder: Recorder
+  ): Promise<{ recording?: FinishedRecording; recordingError?: string }> {
     try {
       return { recording: await recorder.finish(listen) }
     } catch (err) {
@@ -220,24 +243,24 @@ export class Session {
     }
   }
 
-  #write (listen: Listen, fields: Partial<Listen>): Promise<Correlated | undefined> {
+  #write(listen: Listen, fields: Partial<Listen>): Promise<Correlated | undefined> {
     return this.#enqueue(() => this.#deps.correlator.write(listen, fields))
   }
 
   /** One write after the other; undefined where the store failed. */
-  #enqueue<T> (write: () => Promise<T>): Promise<T | undefined> {
+  #enqueue<T>(write: () => Promise<T>): Promise<T | undefined> {
     const written = this.#writes.then(write).catch((err: unknown) => this.#storeFailed(err))
     this.#writes = written
     return written
   }
 
-  #storeFailed (err: unknown): undefined {
+  #storeFailed(err: unknown): undefined {
     this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
   }
 }
 
 /** What is left of a listen that had a socket before: jambonz was asked for no more. */
-function nextSocketOf (listen: Listen): Listen {
+function nextSocketOf(listen: Listen): Listen {
   const left = listen.segments && lengthLeft(listen)
   return left === undefined ? listen : { ...listen, maxLength: left }
 }

@@ -20,20 +20,20 @@ export class Sessions {
   #ending = false
 
   /** true once `drain()` has begun: no new stream is taken. */
-  get sealed (): boolean {
+  get sealed(): boolean {
     return this.#sealed
   }
 
   /** true where other instances go on with what this one no longer takes. */
-  get handingOver (): boolean {
+  get handingOver(): boolean {
     return this.#handingOver
   }
 
-  get size (): number {
+  get size(): number {
     return this.#sessions.size
   }
 
-  add (session: Session): void {
+  add(session: Session): void {
     this.#sessions.add(session)
     session.over.finally(() => this.#sessions.delete(session))
     // It was let in before the drain, and has come to its upgrade since.
@@ -42,7 +42,7 @@ export class Sessions {
   }
 
   /** Reads at once what the listen's socket holds. */
-  nudge (listenId: string): void {
+  nudge(listenId: string): void {
     for (const { stream } of this.#sessions) {
       if (stream.listen?.id === listenId) stream.nudge()
     }
@@ -53,7 +53,7 @@ export class Sessions {
    * themselves, then ends them so that jambonz calls their actionHooks. Resolves when every recording is final and the
    * hooks have come, here or elsewhere.
    */
-  async drain ({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
+  async drain({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
     this.#sealed = true
     this.#handingOver ||= handover
     const handed = handover ? await this.#handOver() : []
@@ -62,10 +62,12 @@ export class Sessions {
     const ended = Array.from(this.#sessions)
     for (const session of ended) session.stop()
     await this.#allOver()
-    if (hookPatience > 0) await Promise.all([...handed, ...ended].map((session) => session.hooked(hookPatience)))
+    if (hookPatience > 0) {
+      await Promise.all([...handed, ...ended].map((session) => session.hooked(hookPatience)))
+    }
   }
 
-  async #handOver (): Promise<Session[]> {
+  async #handOver(): Promise<Session[]> {
     const pace = new Pace()
     const handed: Session[] = []
     for (const session of Array.from(this.#sessions)) {
@@ -77,7 +79,7 @@ export class Sessions {
   }
 
   /** Those that come meanwhile included. */
-  async #allOver (): Promise<void> {
+  async #allOver(): Promise<void> {
     while (this.#sessions.size > 0) await Promise.all(Array.from(this.#sessions, ({ over }) => over))
   }
 }

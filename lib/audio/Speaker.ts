@@ -43,30 +43,30 @@ export class Speaker implements Ticking {
   #heldByMark = false
   #marksWork = true
 
-  constructor (options: SpeakerOptions) {
+  constructor(options: SpeakerOptions) {
     this.#options = options
-    this.#perMs = options.rate * SAMPLE_BYTES / 1000
+    this.#perMs = (options.rate * SAMPLE_BYTES) / 1000
     this.#marks = new Marks(options.onMark)
     this.#outlet = new Outlet(options, this.#marks, () => this.#pump())
     this.#queue = new WriteQueue(options.backlog)
   }
 
-  get sentMs (): number {
+  get sentMs(): number {
     return this.#outlet.playout.sentMs
   }
 
-  get playedMs (): number {
+  get playedMs(): number {
     return this.#outlet.playout.playedMs(performance.now(), this.#marks.limitMs)
   }
 
   /** The next chunk; `done` asks for another. */
-  write (chunk: Buffer, done: () => void): void {
+  write(chunk: Buffer, done: () => void): void {
     if (this.#ended) return done()
     this.#queue.write(chunk, done)
     this.#pump()
   }
 
-  mark (name: string): Promise<MarkOutcome> {
+  mark(name: string): Promise<MarkOutcome> {
     this.#outlet.marksUsed = true
     return new Promise((resolve) => {
       if (this.#ended) return resolve('cleared')
@@ -79,14 +79,14 @@ export class Speaker implements Ticking {
   }
 
   /** jambonz is told nothing: its own clearMarks shifts all later marks (mod_audio_fork). */
-  clearMarks (): void {
+  clearMarks(): void {
     this.#placements.dropMarks()
     this.#marks.forget()
     this.#pump()
   }
 
   /** Has the end of what was written played as well: jambonz hands audio over in lots. */
-  flush (done: () => void): void {
+  flush(done: () => void): void {
     if (this.#ended) return done()
     const place = (now: number) => {
       this.#outlet.pad(now)
@@ -97,7 +97,7 @@ export class Speaker implements Ticking {
   }
 
   /** Stops playback at once and throws away everything written so far. */
-  clear (): void {
+  clear(): void {
     const now = performance.now()
     this.#queue.drop()
     this.#placements.dropAll()
@@ -114,13 +114,15 @@ export class Speaker implements Ticking {
   }
 
   /** A mark reported by jambonz. false: it is none of ours. */
-  reported (event: MarkEvent): boolean {
+  reported(event: MarkEvent): boolean {
     if (this.#clearing.isFence(event.name)) return this.#cleared()
     const now = performance.now()
     const mark = this.#marks.find(event)
     if (mark === undefined) return this.#marks.isLate(event)
     if (event.event === 'playout' && this.#outlet.isTooEarly(mark.positionMs, now)) {
-      this.#distrustMarks(`jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`)
+      this.#distrustMarks(
+        `jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`
+      )
       return true
     }
     this.#marks.report(mark, event.event)
@@ -133,7 +135,7 @@ export class Speaker implements Ticking {
   }
 
   /** The socket is gone: what waits here was never heard. */
-  end (): void {
+  end(): void {
     if (this.#ended) return
     this.#ended = true
     stopTicking(this)
@@ -142,23 +144,25 @@ export class Speaker implements Ticking {
     this.#queue.close()
   }
 
-  tick (now: number): void {
+  tick(now: number): void {
     if (this.#clearing.isOverdue(now)) {
       this.#marks.clearAll()
       this.#cleared()
     }
     this.#marks.played(this.#outlet.playout.playedMs(now, this.#marks.limitMs))
     this.#loseMarks(now)
-    if (this.#queue.empty && this.#placements.next === undefined && this.#outlet.isNearDry(now)) this.#outlet.pad(now)
+    if (this.#queue.empty && this.#placements.next === undefined && this.#outlet.isNearDry(now)) {
+      this.#outlet.pad(now)
+    }
     this.#pump()
   }
 
-  #place (placement: Omit<Placement, 'at'>): void {
+  #place(placement: Omit<Placement, 'at'>): void {
     this.#placements.add({ at: this.#queue.end, ...placement })
     this.#pump()
   }
 
-  #pump (): void {
+  #pump(): void {
     if (this.#pumping || this.#ended) return
     this.#pumping = true
     try {
@@ -167,14 +171,18 @@ export class Speaker implements Ticking {
     } finally {
       this.#pumping = false
     }
-    const idle = !this.#clearing.underWay && this.#queue.empty && this.#placements.next === undefined &&
-      this.#marks.size === 0 && this.#outlet.playout.missing === 0
+    const idle =
+      !this.#clearing.underWay &&
+      this.#queue.empty &&
+      this.#placements.next === undefined &&
+      this.#marks.size === 0 &&
+      this.#outlet.playout.missing === 0
     if (idle || this.#ended) stopTicking(this)
     else startTicking(this)
   }
 
   // Does the next thing there is to do. false: there is none, or it has to wait.
-  #step (now: number): boolean {
+  #step(now: number): boolean {
     if (this.#ended) return false
     if (this.#queue.skip()) return true
     if (this.#clearing.underWay) return this.#raiseFence()
@@ -189,7 +197,7 @@ export class Speaker implements Ticking {
   }
 
   // Something is to follow a clear, and no mark tells of that.
-  #raiseFence (): boolean {
+  #raiseFence(): boolean {
     const needed = !this.#queue.empty || this.#placements.next !== undefined
     if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
     const name = this.#clearing.raiseFence()
@@ -197,14 +205,16 @@ export class Speaker implements Ticking {
     return false
   }
 
-  #cleared (): true {
+  #cleared(): true {
     this.#clearing.end()
     this.#pump()
     return true
   }
 
-  #speak (now: number, until: number): boolean {
-    const room = Math.floor((this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs) - this.#outlet.playout.aheadMs(now))
+  #speak(now: number, until: number): boolean {
+    const room = Math.floor(
+      (this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs) - this.#outlet.playout.aheadMs(now)
+    )
     const audio = this.#queue.take(Math.min(until - this.#queue.position, MAX_MESSAGE, room * this.#perMs))
     if (audio === undefined) return false
     // Asking for the next chunk runs the application's code, which may have cleared this one.
@@ -213,7 +223,7 @@ export class Speaker implements Ticking {
     return true
   }
 
-  #placeMark (name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
+  #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.empty
     const inBand = this.#options.rate === EXACT_RATE && !this.#outlet.isTainted(now)
     // Where marks inside the audio can't be trusted, the clock tells; only one with nothing after it is sent.
@@ -227,19 +237,25 @@ export class Speaker implements Ticking {
     if (!inBand) this.#outlet.pad(now)
     // With nothing after it, a mark is only looked at when no stale one stands before it.
     if (!more) this.#outlet.cure(now)
-    const { wireName } = this.#marks.place(name, true, this.#outlet.playout.sentMs, now + this.#outlet.playout.aheadMs(now), settle)
+    const { wireName } = this.#marks.place(
+      name,
+      true,
+      this.#outlet.playout.sentMs,
+      now + this.#outlet.playout.aheadMs(now),
+      settle
+    )
     this.#outlet.command(writeCommand({ type: 'mark', data: { name: wireName } }))
     if (!inBand) this.#heldByMark = true
     else if (tail && !more) this.#outlet.pad(now)
     return true
   }
 
-  #loseMarks (now: number): void {
+  #loseMarks(now: number): void {
     const lost = this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
   }
 
-  #distrustMarks (why: string): void {
+  #distrustMarks(why: string): void {
     this.#heldByMark = false
     this.#marksWork = false
     this.#marks.distrust()

@@ -9,12 +9,12 @@ export class TextLimit {
   #invalid = false
 
   /** true for the first message over the limit within a second. */
-  get justExceeded (): boolean {
+  get justExceeded(): boolean {
     return this.#count === MAX_TEXTS_PER_SECOND + 1
   }
 
   /** Whether a message that came at `now` (ms) is to be looked at. */
-  allow (now: number): boolean {
+  allow(now: number): boolean {
     if (now - this.#since >= SECOND) {
       this.#since = now
       this.#count = 0
@@ -23,7 +23,7 @@ export class TextLimit {
   }
 
   /** true once. */
-  firstInvalid (): boolean {
+  firstInvalid(): boolean {
     const first = !this.#invalid
     this.#invalid = true
     return first

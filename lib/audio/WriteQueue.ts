@@ -14,27 +14,27 @@ export class WriteQueue {
   #dropUntil = 0
 
   /** `backlog`: bytes written that have not been asked for with `done`, the chunk in hand included. */
-  constructor (backlog: () => number) {
+  constructor(backlog: () => number) {
     this.#backlog = backlog
   }
 
   /** Of the next byte to go out. */
-  get position (): number {
+  get position(): number {
     return this.#position
   }
 
   /** Behind everything written so far, down to a whole sample. */
-  get end (): number {
+  get end(): number {
     const end = this.#taken + this.#backlog()
-    return end - end % SAMPLE_BYTES
+    return end - (end % SAMPLE_BYTES)
   }
 
-  get empty (): boolean {
+  get empty(): boolean {
     return this.#chunk === undefined
   }
 
   /** The next chunk; `done` asks for another. */
-  write (chunk: Buffer, done: () => void): void {
+  write(chunk: Buffer, done: () => void): void {
     this.#chunk = chunk
     if (this.#oddByte !== undefined) {
       this.#chunk = Buffer.concat([this.#oddByte, chunk])
@@ -49,22 +49,22 @@ export class WriteQueue {
   }
 
   /** At most `bytes` of the next audio, in whole samples; undefined when there is none, or no room for one. */
-  take (bytes: number): Buffer | undefined {
+  take(bytes: number): Buffer | undefined {
     const chunk = this.#chunk
     if (chunk === undefined || (bytes < SAMPLE_BYTES && chunk.length >= SAMPLE_BYTES)) return undefined
     const most = Math.max(0, Math.min(bytes, chunk.length))
-    const size = most - most % SAMPLE_BYTES
+    const size = most - (most % SAMPLE_BYTES)
     this.#advance(chunk, size)
     return chunk.subarray(0, size)
   }
 
   /** Everything written so far will never go out. */
-  drop (): void {
+  drop(): void {
     this.#dropUntil = this.#taken + this.#backlog()
   }
 
   /** Takes dropped audio out of the way. true: there was some. */
-  skip (): boolean {
+  skip(): boolean {
     if (this.#chunk === undefined || this.#position >= this.#dropUntil) return false
     this.#oddByte = undefined
     this.#finish()
@@ -72,11 +72,11 @@ export class WriteQueue {
   }
 
   /** Nothing goes out any more. */
-  close (): void {
+  close(): void {
     if (this.#chunk !== undefined) this.#finish()
   }
 
-  #advance (chunk: Buffer, size: number): void {
+  #advance(chunk: Buffer, size: number): void {
     this.#position += size
     this.#chunk = chunk.subarray(size)
     if (this.#chunk.length >= SAMPLE_BYTES) return
@@ -84,7 +84,7 @@ export class WriteQueue {
     this.#finish()
   }
 
-  #finish (): void {
+  #finish(): void {
     const done = this.#done
     this.#chunk = undefined
     this.#done = undefined

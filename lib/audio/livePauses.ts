@@ -5,17 +5,21 @@ import type { AudioStream } from './AudioStream.js'
  * The recorder, for the application: while it is paused the stream is read as it comes, so that nothing said in the
  * pause still waits in the kernel when it is over.
  */
-export function livePauses (recorder: Recorder, stream: AudioStream): RecordingControl {
+export function livePauses(recorder: Recorder, stream: AudioStream): RecordingControl {
   let release: (() => void) | undefined
   return {
-    get state () { return recorder.state },
-    get error () { return recorder.error },
-    pause (mode) {
+    get state() {
+      return recorder.state
+    },
+    get error() {
+      return recorder.error
+    },
+    pause(mode) {
       // First, since it reads what was said before the pause; a live stream has no batch to read.
       recorder.pause(mode)
       release ??= stream.keepLive()
     },
-    resume () {
+    resume() {
       recorder.resume()
       release?.()
       release = undefined

@@ -3,17 +3,26 @@ import type { DtmfEvent, MarkEvent } from './types.js'
 
 /** What a text frame of jambonz says. */
 export type AudioMessage =
-  | { type: 'dtmf', dtmf: DtmfEvent }
-  | { type: 'mark', mark: MarkEvent }
-  | { type: 'playDone', id: unknown, playbackMs: number, lastOffset: number }
-  | { type: 'other', message: unknown }
-  | { type: 'invalid', reason: string }
+  | { type: 'dtmf'; dtmf: DtmfEvent }
+  | { type: 'mark'; mark: MarkEvent }
+  | { type: 'playDone'; id: unknown; playbackMs: number; lastOffset: number }
+  | { type: 'other'; message: unknown }
+  | { type: 'invalid'; reason: string }
 
 /** What we may ask of jambonz on the audio socket. */
 export type AudioCommand =
-  | { type: 'playAudio', data: { audioContentType: 'raw' | 'wav', sampleRate: number, audioContent: string, id: string, queuePlay: boolean } }
+  | {
+      type: 'playAudio'
+      data: {
+        audioContentType: 'raw' | 'wav'
+        sampleRate: number
+        audioContent: string
+        id: string
+        queuePlay: boolean
+      }
+    }
   | { type: 'killAudio' }
-  | { type: 'mark', data: { name: string } }
+  | { type: 'mark'; data: { name: string } }
   | { type: 'clearMarks' }
   | { type: 'disconnect' }
 
@@ -22,34 +31,45 @@ export type AudioCommand =
 //   {"type": "mark", "data": {"name":"m1", "event": "playout"}}
 //   {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}
 /** Reads a text frame. Never throws. */
-export function readMessage (text: Buffer): AudioMessage {
+export function readMessage(text: Buffer): AudioMessage {
   if (text.length > MAX_TEXT) return { type: 'invalid', reason: `${text.length} bytes of text` }
   const json = parseObject(text)
   if (json === undefined) return { type: 'invalid', reason: 'not a JSON object' }
   if (json.event === 'dtmf' && (typeof json.dtmf === 'string' || typeof json.dtmf === 'number')) {
-    return { type: 'dtmf', dtmf: { digit: String(json.dtmf), durationMs: toNumber(json.duration) / DTMF_SAMPLES_PER_MS } }
+    return {
+      type: 'dtmf',
+      dtmf: { digit: String(json.dtmf), durationMs: toNumber(json.duration) / DTMF_SAMPLES_PER_MS }
+    }
   }
   const data = isObject(json.data) ? json.data : {}
   if (json.type === 'mark' && typeof data.name === 'string') {
-    return { type: 'mark', mark: { name: data.name, event: data.event === 'cleared' ? 'cleared' : 'playout' } }
+    return {
+      type: 'mark',
+      mark: { name: data.name, event: data.event === 'cleared' ? 'cleared' : 'playout' }
+    }
   }
   if (json.type === 'playDone') {
-    return { type: 'playDone', id: data.id, playbackMs: toNumber(data.playbackMilliseconds), lastOffset: toNumber(data.playbackLastOffsetPos) }
+    return {
+      type: 'playDone',
+      id: data.id,
+      playbackMs: toNumber(data.playbackMilliseconds),
+      lastOffset: toNumber(data.playbackLastOffsetPos)
+    }
   }
   return { type: 'other', message: json }
 }
 
 /** The first frame: the call's attributes and the verb's metadata, or undefined where the text arrived broken. */
-export function readMetadata (text: Buffer): Record<string, unknown> | undefined {
+export function readMetadata(text: Buffer): Record<string, unknown> | undefined {
   return text.length > MAX_TEXT ? undefined : parseObject(text)
 }
 
 /** us -> jambonz. */
-export function writeCommand (command: AudioCommand): string {
+export function writeCommand(command: AudioCommand): string {
   return JSON.stringify(command)
 }
 
-function parseObject (text: Buffer): Record<string, unknown> | undefined {
+function parseObject(text: Buffer): Record<string, unknown> | undefined {
   try {
     const json: unknown = JSON.parse(text.toString())
     return isObject(json) ? json : undefined
@@ -58,12 +78,12 @@ function parseObject (text: Buffer): Record<string, unknown> | undefined {
   }
 }
 
-function isObject (value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 // jambonz writes its numbers as strings.
-function toNumber (value: unknown): number {
+function toNumber(value: unknown): number {
   const number = typeof value === 'string' || typeof value === 'number' ? Number(value) : 0
   return Number.isFinite(number) ? number : 0
 }

@@ -7,8 +7,8 @@ interface Handle {
   reading: boolean
   /** -1 where the system has none */
   readonly fd?: number
-  readStart (): number
-  readStop (): number
+  readStart(): number
+  readStop(): number
 }
 
 /**
@@ -17,7 +17,7 @@ interface Handle {
  * reading for good only through its handle, which is no public API of Node's: where it is not as expected
  * (`injectWS`, another runtime), ws' pause() is all that is done.
  */
-export function stopReading (socket: WebSocket): void {
+export function stopReading(socket: WebSocket): void {
   socket.pause()
   const handle = handleOf(socket)
   if (handle === undefined || !handle.reading) return
@@ -26,7 +26,7 @@ export function stopReading (socket: WebSocket): void {
 }
 
 /** Undoes `stopReading`. */
-export function startReading (socket: WebSocket): void {
+export function startReading(socket: WebSocket): void {
   const handle = handleOf(socket)
   if (handle !== undefined && !handle.reading) {
     handle.reading = true
@@ -44,7 +44,7 @@ export const UNREADABLE = -1
  * Reads what the kernel holds of a socket that `stopReading` has stopped, without waiting: one system call, where
  * starting, polling, reading and stopping it is five and a stream's whole machinery. Returns how many bytes.
  */
-export function readWaiting (socket: WebSocket, into: Buffer): number {
+export function readWaiting(socket: WebSocket, into: Buffer): number {
   const raw = rawOf(socket)
   // Between the two nothing may lie that came earlier; and of TLS the kernel has only what is encrypted.
   if (!(raw instanceof Socket) || raw instanceof TLSSocket || raw.readableLength > 0) return UNREADABLE
@@ -57,15 +57,19 @@ export function readWaiting (socket: WebSocket, into: Buffer): number {
   }
 }
 
-function handleOf (socket: WebSocket): Handle | undefined {
+function handleOf(socket: WebSocket): Handle | undefined {
   const handle = rawOf(socket)?._handle
   return isHandle(handle) ? handle : undefined
 }
 
-function rawOf (socket: WebSocket): { _handle?: Partial<Handle> | null } | null | undefined {
+function rawOf(socket: WebSocket): { _handle?: Partial<Handle> | null } | null | undefined {
   return (socket as unknown as { _socket?: { _handle?: Partial<Handle> | null } | null })._socket
 }
 
-function isHandle (handle: Partial<Handle> | null | undefined): handle is Handle {
-  return typeof handle?.readStop === 'function' && typeof handle.readStart === 'function' && typeof handle.reading === 'boolean'
+function isHandle(handle: Partial<Handle> | null | undefined): handle is Handle {
+  return (
+    typeof handle?.readStop === 'function' &&
+    typeof handle.readStart === 'function' &&
+    typeof handle.reading === 'boolean'
+  )
 }

@@ -12,7 +12,7 @@ type Answered = Duplex & { _httpMessage?: ServerResponse | null }
  * and unread, does not see its client go, and `fastify.close()` waits for it. To be called after @fastify/websocket
  * is registered, whose listener begins the answer, until it goes as the server closes: from then on the answer is 503.
  */
-export function endRefusedUpgrades (server: Server): void {
+export function endRefusedUpgrades(server: Server): void {
   server.on('upgrade', (_request, socket: Answered) => {
     const answer = socket._httpMessage
     if (answer) answer.once('finish', () => socket.destroy())

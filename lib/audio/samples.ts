@@ -4,23 +4,23 @@ import { MARK_SAMPLE, SAMPLE_BYTES } from './wire.js'
 const SUBSTITUTE_LOW_BYTE = 0xfe
 
 /** The samples of L16 bytes, without a copy where memory alignment allows. */
-export function samplesOf (pcm: Buffer): Int16Array {
+export function samplesOf(pcm: Buffer): Int16Array {
   const aligned = pcm.byteOffset % SAMPLE_BYTES === 0 ? pcm : Buffer.from(new Uint8Array(pcm).buffer)
   return new Int16Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / SAMPLE_BYTES))
 }
 
 /** The bytes of samples, without a copy. */
-export function bytesOf (samples: Int16Array): Buffer {
+export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
 /** Whether L16 audio holds a sample that jambonz would take for a mark. */
-export function hasMarkSample (pcm: Buffer): boolean {
+export function hasMarkSample(pcm: Buffer): boolean {
   return samplesOf(pcm).includes(MARK_SAMPLE)
 }
 
 /** The same audio without samples that jambonz would take for a mark; a copy only where there are some. */
-export function withoutMarkSamples (pcm: Buffer): Buffer {
+export function withoutMarkSamples(pcm: Buffer): Buffer {
   const samples = samplesOf(pcm)
   let at = samples.indexOf(MARK_SAMPLE)
   if (at < 0) return pcm
@@ -29,6 +29,6 @@ export function withoutMarkSamples (pcm: Buffer): Buffer {
   return copy
 }
 
-export function silenceOf (samples: number): Buffer {
+export function silenceOf(samples: number): Buffer {
   return Buffer.alloc(samples * SAMPLE_BYTES)
 }

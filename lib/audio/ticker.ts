@@ -3,14 +3,14 @@ const TICK = 20
 
 export interface Ticking {
   /** `now`: ms, as performance.now() */
-  tick (now: number): void
+  tick(now: number): void
 }
 
 const members = new Set<Ticking>()
 let timer: NodeJS.Timeout | undefined
 
 /** Ticks `member` from now on: one timer for all calls that are being spoken to. */
-export function startTicking (member: Ticking): void {
+export function startTicking(member: Ticking): void {
   members.add(member)
   timer ??= setInterval(() => {
     const now = performance.now()
@@ -18,7 +18,7 @@ export function startTicking (member: Ticking): void {
   }, TICK)
 }
 
-export function stopTicking (member: Ticking): void {
+export function stopTicking(member: Ticking): void {
   if (!members.delete(member) || members.size > 0) return
   clearInterval(timer)
   timer = undefined

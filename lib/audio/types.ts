@@ -7,9 +7,9 @@ export interface AudioSink {
    * Synchronous, never throws, never keeps `frame` (copy what you keep).
    * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before it, normally 0.
    */
-  write (frame: Buffer, gapMs: number): void
+  write(frame: Buffer, gapMs: number): void
   /** Nothing more comes for a while: the sink is fed in batches, and this was one. */
-  rest? (): void
+  rest?(): void
   /** ms that audio may come late to a sink that is fed in batches */
   readonly maxDelay?: number
 }

@@ -19,20 +19,22 @@ export interface EndConditionOptions {
  * each of which ends the listen (jambonz compares them all with one), and any in `config` (feature-server
  * lib/tasks/listen.js). `maxLength` it does: should it fail to, we do a second later.
  */
-export function watchEndConditions (stream: AudioStream, { silenceLevel }: EndConditionOptions): void {
+export function watchEndConditions(stream: AudioStream, { silenceLevel }: EndConditionOptions): void {
   const { timeout, finishOnKey, maxLength, nested } = stream.listen
   if (timeout !== undefined && timeout > 0) watchSilence(stream, timeout * 1000, silenceLevel)
-  if (finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')) watchKeys(stream, finishOnKey)
+  if (finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')) {
+    watchKeys(stream, finishOnKey)
+  }
   if (maxLength !== undefined && maxLength > 0) watchLength(stream, maxLength * 1000 + MAX_LENGTH_GRACE)
 }
 
 // Measured on the audio's clock: while live-call control has paused it, it is not silent but not there.
-function watchSilence (stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
+function watchSilence(stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
   const silentSquare = (FULL_SCALE * 10 ** (silenceLevel / 20)) ** 2
-  const bytesPerMs = stream.sampleRate * stream.channels * SAMPLE_BYTES / 1000
+  const bytesPerMs = (stream.sampleRate * stream.channels * SAMPLE_BYTES) / 1000
   let silentMs = 0
   const sink: AudioSink = {
-    write (frame) {
+    write(frame) {
       silentMs = meanSquare(frame) < silentSquare ? silentMs + frame.length / bytesPerMs : 0
       if (silentMs < timeoutMs) return
       remove()
@@ -40,10 +42,12 @@ function watchSilence (stream: AudioStream, timeoutMs: number, silenceLevel: num
     }
   }
   const remove = stream.addSink(sink)
-  stream.on('dtmf', () => { silentMs = 0 })
+  stream.on('dtmf', () => {
+    silentMs = 0
+  })
 }
 
-function watchKeys (stream: AudioStream, keys: string): void {
+function watchKeys(stream: AudioStream, keys: string): void {
   const remove = stream.keepLive()
   stream.on('dtmf', ({ digit }) => {
     if (!keys.includes(digit) || stream.digits !== undefined) return
@@ -53,15 +57,15 @@ function watchKeys (stream: AudioStream, keys: string): void {
   })
 }
 
-function watchLength (stream: AudioStream, ms: number): void {
+function watchLength(stream: AudioStream, ms: number): void {
   const timer = setTimeout(() => stream.stop('maxLength'), Math.min(ms, LONGEST_TIMER))
   stream.done.then(() => clearTimeout(timer))
 }
 
-function meanSquare (frame: Buffer): number {
+function meanSquare(frame: Buffer): number {
   let sum = 0
   for (let at = 0; at < frame.length; at += STRIDE) {
-    const sample = ((frame[at + 1] ?? 0) << 24 >> 16) | (frame[at] ?? 0)
+    const sample = (((frame[at + 1] ?? 0) << 24) >> 16) | (frame[at] ?? 0)
     sum += sample * sample
   }
   return sum / (frame.length / STRIDE)

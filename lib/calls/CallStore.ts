@@ -72,42 +72,42 @@ export interface StoreHealth {
  */
 export interface CallStore {
   /** Called once, before anything else. */
-  start (context: StoreContext): Promise<void>
+  start(context: StoreContext): Promise<void>
   /** The call with all its listens, in the order they were added; undefined when unknown or expired. */
-  get (callSid: string): Promise<Call | undefined>
+  get(callSid: string): Promise<Call | undefined>
   /** The calls the store knows, newest first. */
-  list (): Promise<Call[]>
+  list(): Promise<Call[]>
   /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
-  update (callSid: string, patch: CallPatch): Promise<Updated>
+  update(callSid: string, patch: CallPatch): Promise<Updated>
   /**
    * Writes the patch and `endedAt`; where the call has ended before, only its data and listens. Of all concurrent calls
    * one gets `first: true`. What it says of the call is the last word: no `update()` changes these fields, not even one
    * that was made before.
    */
-  end (callSid: string, patch: CallPatch): Promise<Ended>
+  end(callSid: string, patch: CallPatch): Promise<Ended>
   /**
    * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
    * created (its webhook may have been answered while the store was away).
    */
-  claim (callSid: string, listenId: string): Promise<Claim>
+  claim(callSid: string, listenId: string): Promise<Claim>
   /**
    * Writes the fields, and makes the listen claimable once more: `state: 'expected'`, no `instance`. For the instance
    * that holds it, when its socket is handed over to another. Not done, and nothing written, when it has ended.
    */
-  reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened>
+  reopen(callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened>
   /**
    * Ends a listen that has no socket: writes the fields and `state: 'ended'`, once, whatever the number of instances.
    * Not done, and nothing written, when it streams, has ended, or is held by another instance than `listen.instance` says.
    */
-  conclude (listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded>
+  conclude(listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded>
   /**
    * Resolves with the call as soon as its listen is what is waited for, or as it stands after `timeoutMs`; at once
    * when the call is unknown. `reached` is asked at once, and whenever on any instance the listen has ended, has been
    * reopened, or its `saved` has been written.
    */
-  waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined>
+  waitFor(callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined>
   /** How well the store can be reached. A store without it always can. */
-  health? (): StoreHealth
+  health?(): StoreHealth
   /** Nothing is called after it. */
-  close (): Promise<void>
+  close(): Promise<void>
 }

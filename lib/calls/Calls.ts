@@ -29,7 +29,10 @@ const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Ca
 }
 
 /** Which call, and which listen, an event is about: for the log. */
-export function idsOfEvent<Name extends keyof CallEventMap> (name: Name, args: CallEventMap[Name]): { callSid: string, listenId?: string } {
+export function idsOfEvent<Name extends keyof CallEventMap>(
+  name: Name,
+  args: CallEventMap[Name]
+): { callSid: string; listenId?: string } {
   const about = ABOUT[name](...args)
   return { callSid: about.callSid, ...('id' in about && { listenId: about.id }) }
 }
@@ -40,27 +43,27 @@ export class Calls {
   readonly events = new EventEmitter<CallEventMap>({ captureRejections: true })
   readonly #store: CallStore
 
-  constructor (store: CallStore) {
+  constructor(store: CallStore) {
     this.#store = store
   }
 
   /** A snapshot of the call; undefined when it is unknown or expired. */
-  get (callSid: string): Promise<Call | undefined> {
+  get(callSid: string): Promise<Call | undefined> {
     return this.#store.get(callSid)
   }
 
   /** Snapshots of the calls the store knows, newest first. */
-  list (): Promise<Call[]> {
+  list(): Promise<Call[]> {
     return this.#store.list()
   }
 
   /** How well the store can be reached just now. */
-  health (): StoreHealth {
+  health(): StoreHealth {
     return this.#store.health?.() ?? { available: true, pending: 0, dropped: 0 }
   }
 
   /** Merges `data` key by key into `call.data`, which the call keeps on all instances; must be JSON. */
-  async update (callSid: string, data: Record<string, unknown>): Promise<Call> {
+  async update(callSid: string, data: Record<string, unknown>): Promise<Call> {
     const { call } = await this.#store.update(callSid, { data })
     return call
   }

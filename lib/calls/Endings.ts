@@ -1,15 +1,15 @@
 /** Waits for changes of one listen. Signals that come between two waits are not missed. */
 export interface EndingWaiter {
   /** Resolves at the next signal, at once when there was one since the last wait, or after `ms`. */
-  wait (ms: number): Promise<void>
-  close (): void
+  wait(ms: number): Promise<void>
+  close(): void
 }
 
 /** Who waits for changes of which listen. */
 export class Endings {
   readonly #waiters = new Map<string, Set<Waiter>>()
 
-  waiter (callSid: string, listenId: string): EndingWaiter {
+  waiter(callSid: string, listenId: string): EndingWaiter {
     const key = keyOf(callSid, listenId)
     const waiters = this.#waiters.get(key) ?? new Set()
     this.#waiters.set(key, waiters)
@@ -22,13 +22,13 @@ export class Endings {
   }
 
   /** Something about the listen has changed. */
-  signal (callSid: string, listenId: string): void {
+  signal(callSid: string, listenId: string): void {
     if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
   /** Something may have changed unheard: everybody looks again. */
-  signalAll (): void {
+  signalAll(): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()
     }
@@ -40,16 +40,16 @@ class Waiter implements EndingWaiter {
   #signalled = false
   #wake?: () => void
 
-  constructor (close: () => void) {
+  constructor(close: () => void) {
     this.close = close
   }
 
-  signal (): void {
+  signal(): void {
     this.#signalled = true
     this.#wake?.()
   }
 
-  async wait (ms: number): Promise<void> {
+  async wait(ms: number): Promise<void> {
     if (!this.#signalled) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, ms)
@@ -64,6 +64,6 @@ class Waiter implements EndingWaiter {
   }
 }
 
-function keyOf (callSid: string, listenId: string): string {
+function keyOf(callSid: string, listenId: string): string {
   return JSON.stringify([callSid, listenId])
 }

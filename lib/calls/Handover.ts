@@ -33,7 +33,7 @@ export interface HandoverDeps {
 export class Handover {
   readonly #deps: HandoverDeps
 
-  constructor (deps: HandoverDeps) {
+  constructor(deps: HandoverDeps) {
     this.#deps = deps
   }
 
@@ -41,32 +41,49 @@ export class Handover {
    * Only a listen whose hook comes to us and whose reply counts: not one nested in `dial` (jambonz ignores the
    * reply) or `config` (the reply replaces what the caller hears; feature-server lib/tasks/listen.js).
    */
-  possible (call: Call, listen: Listen): boolean {
+  possible(call: Call, listen: Listen): boolean {
     const hook = hookOf(call, listen.id)
-    return hook !== undefined && this.#isOurs(hook) && listen.nested === undefined && verbsToGoOn(call, listen, undefined) !== undefined
+    return (
+      hook !== undefined &&
+      this.#isOurs(hook) &&
+      listen.nested === undefined &&
+      verbsToGoOn(call, listen, undefined) !== undefined
+    )
   }
 
-  #isOurs (hook: string): boolean {
+  #isOurs(hook: string): boolean {
     return hook.startsWith('/') && this.#deps.hookPaths.has(hook.replace(/[?#].*$/, ''))
   }
 
   /** The listen's socket has closed here: another may take the next one. undefined when the listen has ended in the meantime. */
-  async give (listen: Listen, segment: ListenSegment, fields: Partial<Listen>): Promise<Correlated | undefined> {
-    const { reopened, call } = await this.#deps.store.reopen(listen.callSid, listen.id, { ...fields, ...withSegment(listen, segment) })
+  async give(
+    listen: Listen,
+    segment: ListenSegment,
+    fields: Partial<Listen>
+  ): Promise<Correlated | undefined> {
+    const { reopened, call } = await this.#deps.store.reopen(listen.callSid, listen.id, {
+      ...fields,
+      ...withSegment(listen, segment)
+    })
     return reopened ? { call, listen: listenIn(call, listen.id) ?? listen } : undefined
   }
 
   /** An instance that is going has refused the listen's socket: jambonz' hook says as much, and is answered with it again. */
-  async refuse (listenId: string): Promise<void> {
+  async refuse(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
-    if (callSid !== undefined) await this.#deps.store.update(callSid, { listens: [{ id: listenId, refused: true }] })
+    if (callSid !== undefined) {
+      await this.#deps.store.update(callSid, { listens: [{ id: listenId, refused: true }] })
+    }
   }
 
   /**
    * What a hook is answered with when its listen goes on. undefined when it is over: then also one whose call has ended,
    * whose time is up, or whose next socket nobody took.
    */
-  async goOn ({ call, listen }: Correlated, report: HookReport): Promise<Correlated & { verbs: object[] } | undefined> {
+  async goOn(
+    { call, listen }: Correlated,
+    report: HookReport
+  ): Promise<(Correlated & { verbs: object[] }) | undefined> {
     const { hooks, auth } = this.#deps
     if (!isOffered(listen) || isFinal(report.call?.fields.callStatus)) return undefined
     const offers = (listen.offers ?? 0) + 1
@@ -79,7 +96,7 @@ export class Handover {
   }
 
   /** Resolves when a hook of the listen has come since, to whichever instance, or after `ms`; at once where none comes. */
-  async hooked (asked: Call, { callSid, id, nested, hookedAt }: Listen, ms: number): Promise<void> {
+  async hooked(asked: Call, { callSid, id, nested, hookedAt }: Listen, ms: number): Promise<void> {
     const hook = hookOf(asked, id)
     // jambonz takes no hook for the listen of a `config`.
     if (nested === 'config' || (hook !== undefined && !this.#isOurs(hook))) return

@@ -20,14 +20,14 @@ export interface HookReport {
   /** whole seconds; absent when the socket could not be opened, or with a GET hook, which says nothing */
   duration?: number
   /** of the call it is about; undefined with a GET hook */
-  call?: { callSid: string, fields: CallFields }
+  call?: { callSid: string; fields: CallFields }
 }
 
 /** The actionHooks of listens: what they wait for, and what they have to say. */
 export class Hooks {
   readonly #deps: HooksDeps
 
-  constructor (deps: HooksDeps) {
+  constructor(deps: HooksDeps) {
     this.#deps = deps
   }
 
@@ -35,49 +35,64 @@ export class Hooks {
    * The listen an actionHook speaks of, as soon as nothing more comes of its socket: its audio is complete, on whichever
    * instance, or another one is to open. Waits for HOOK_WAIT at most. undefined when no such listen is known.
    */
-  async settled (listenId: string, { duration, call: about }: HookReport): Promise<Correlated | undefined> {
+  async settled(listenId: string, { duration, call: about }: HookReport): Promise<Correlated | undefined> {
     const { store, correlator, nudge } = this.#deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return undefined
     nudge(listenId)
     // While the store is away its instance may be the one that knows the listen; it tells as soon as it can.
     let isSure = this.#available
-    const known = await store.waitFor(callSid, listenId, (listen) => {
-      isSure &&= this.#available
-      if (listen === undefined) return isSure
-      const mayYetConnect = listen.instance !== undefined || duration !== undefined
-      return listen.state === 'ended' || isOffered(listen) || !mayYetConnect
-    }, HOOK_WAIT)
+    const known = await store.waitFor(
+      callSid,
+      listenId,
+      (listen) => {
+        isSure &&= this.#available
+        if (listen === undefined) return isSure
+        const mayYetConnect = listen.instance !== undefined || duration !== undefined
+        return listen.state === 'ended' || isOffered(listen) || !mayYetConnect
+      },
+      HOOK_WAIT
+    )
     const listen = listenIn(known, listenId)
     if (known && listen) return { call: known, listen }
     if (isSure && this.#available) return undefined
-    const call = known ?? (about?.callSid === callSid ? await correlator.arrive(callSid, about.fields) : undefined)
+    const call =
+      known ?? (about?.callSid === callSid ? await correlator.arrive(callSid, about.fields) : undefined)
     return call && { call, listen: newListen(callSid, listenId) }
   }
 
   /** The hook's listen is over, and the hook's handler is to see it so. */
-  async finish ({ call, listen }: Correlated, report: HookReport): Promise<Correlated> {
+  async finish({ call, listen }: Correlated, report: HookReport): Promise<Correlated> {
     const said = this.#available || (report.call !== undefined && report.duration === undefined)
-    if (listen.state === 'expected' && (said || isOffered(listen))) await this.#deps.correlator.conclude(listen)
+    if (listen.state === 'expected' && (said || isOffered(listen))) {
+      await this.#deps.correlator.conclude(listen)
+    }
     return await this.hear({ call, listen }, report)
   }
 
   /** Writes what a hook says, with whatever else there is to write of its listen. */
-  async hear ({ call, listen }: Correlated, report: HookReport, fields: Partial<Listen> = {}): Promise<Correlated> {
+  async hear(
+    { call, listen }: Correlated,
+    report: HookReport,
+    fields: Partial<Listen> = {}
+  ): Promise<Correlated> {
     const { correlator } = this.#deps
     const said = { ...hookFields(listen, report), ...fields }
     if (report.call?.callSid !== listen.callSid) return await correlator.write(listen, said)
     // What its end has said of the call is the last word.
     const ofCall = call.endedAt === undefined ? report.call.fields : {}
-    return correlated(await correlator.arrive(listen.callSid, ofCall, [{ ...said, id: listen.id }]), listen.id)
+    return correlated(
+      await correlator.arrive(listen.callSid, ofCall, [{ ...said, id: listen.id }]),
+      listen.id
+    )
   }
 
-  get #available (): boolean {
+  get #available(): boolean {
     return this.#deps.store.health?.().available ?? true
   }
 }
 
-function hookFields (listen: Listen, { digits, duration }: HookReport): Partial<Listen> {
+function hookFields(listen: Listen, { digits, duration }: HookReport): Partial<Listen> {
   return {
     hookedAt: new Date().toISOString(),
     ...(digits !== undefined && { digits }),

@@ -13,14 +13,14 @@ export const MAX_CALL_SID_BYTES = 128
  * The same `seed` gives the same id: jambonz' retry of a request is answered with the same listens. The digest is
  * keyed, so that ids can't be guessed.
  */
-export function createListenId (secret: Hmac, callSid: string, seed: string): string {
+export function createListenId(secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
   const digest = secret.digest('hex', `listen\n${callSid}\n${seed}`)
   return `${name}-${digest.slice(0, DIGEST_HEX)}`
 }
 
 /** The callSid that a listen id carries; undefined when it is no id of ours. */
-export function callSidOf (listenId: string): string | undefined {
+export function callSidOf(listenId: string): string | undefined {
   const [, uuid, other] = LISTEN_ID.exec(listenId) ?? []
   if (uuid !== undefined) return uuid.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   return other === undefined ? undefined : Buffer.from(other, 'hex').toString()

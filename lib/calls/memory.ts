@@ -1,4 +1,15 @@
-import type { CallPatch, CallStore, Claim, Concluded, Ended, Reached, Reopened, StoreContext, StoreHealth, Updated } from './CallStore.js'
+import type {
+  CallPatch,
+  CallStore,
+  Claim,
+  Concluded,
+  Ended,
+  Reached,
+  Reopened,
+  StoreContext,
+  StoreHealth,
+  Updated
+} from './CallStore.js'
 import { Endings } from './Endings.js'
 import { applyPatch, hasEnded, isClaimed, listenIn, newCall, reopenListen } from './patch.js'
 import type { Call, Listen } from './schema.js'
@@ -14,7 +25,7 @@ const SWEEPS_PER_TTL = 10
 const LOT = 1 / 128
 
 /** The calls of one process. Bounded in number and time; gone when the process is. */
-export function memoryStore ({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
+export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
   return new MemoryStore(maxCalls)
 }
 
@@ -37,34 +48,40 @@ class MemoryStore implements CallStore {
   #sweeper?: NodeJS.Timeout
   #closed = false
 
-  constructor (maxCalls: number) {
+  constructor(maxCalls: number) {
     this.#maxCalls = Math.max(1, maxCalls)
   }
 
-  async start (context: StoreContext): Promise<void> {
+  async start(context: StoreContext): Promise<void> {
     this.#context = context
     this.#sweeper = setInterval(() => this.#sweep(), Math.max(context.callTtl / SWEEPS_PER_TTL, 10)).unref()
   }
 
-  async get (callSid: string): Promise<Call | undefined> {
+  async get(callSid: string): Promise<Call | undefined> {
     return this.#live(callSid)
   }
 
-  async list (): Promise<Call[]> {
+  async list(): Promise<Call[]> {
     this.#sweep()
-    return Array.from(this.#entries.values(), ({ call }) => call).sort((a, b) => a.createdAt < b.createdAt ? 1 : -1)
+    return Array.from(this.#entries.values(), ({ call }) => call).sort((a, b) =>
+      a.createdAt < b.createdAt ? 1 : -1
+    )
   }
 
-  async update (callSid: string, patch: CallPatch): Promise<Updated> {
+  async update(callSid: string, patch: CallPatch): Promise<Updated> {
     const created = this.#live(callSid) === undefined
     return { created, call: this.#write(callSid, patch) }
   }
 
-  async end (callSid: string, patch: CallPatch): Promise<Ended> {
+  async end(callSid: string, patch: CallPatch): Promise<Ended> {
     const before = this.#live(callSid)
     if (before?.endedAt !== undefined) {
       const { call, ...rest } = patch
-      return { first: false, created: false, call: rest.data || rest.listens ? this.#write(callSid, rest) : before }
+      return {
+        first: false,
+        created: false,
+        call: rest.data || rest.listens ? this.#write(callSid, rest) : before
+      }
     }
     const last = { ...patch.call, endedAt: new Date().toISOString() }
     const call = this.#write(callSid, { ...patch, call: last })
@@ -73,29 +90,42 @@ class MemoryStore implements CallStore {
     return { first: true, created: before === undefined, call }
   }
 
-  async claim (callSid: string, listenId: string): Promise<Claim> {
+  async claim(callSid: string, listenId: string): Promise<Claim> {
     const call = this.#live(callSid)
     if (call && isClaimed(call, listenId)) return { claimed: false, call }
-    return { claimed: true, call: this.#write(callSid, { listens: [{ id: listenId, instance: this.#context.instance }] }) }
+    return {
+      claimed: true,
+      call: this.#write(callSid, { listens: [{ id: listenId, instance: this.#context.instance }] })
+    }
   }
 
-  async reopen (callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
+  async reopen(callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
     const before = this.#live(callSid)
     if (before && hasEnded(before, listenId)) return { reopened: false, call: before }
-    const call = this.#keep(callSid, reopenListen(this.#write(callSid, { listens: [{ ...fields, id: listenId }] }), listenId))
+    const call = this.#keep(
+      callSid,
+      reopenListen(this.#write(callSid, { listens: [{ ...fields, id: listenId }] }), listenId)
+    )
     this.#endings.signal(callSid, listenId)
     return { reopened: true, call }
   }
 
-  async conclude (listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
+  async conclude(listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
     const { callSid, id, instance } = listen
     const before = this.#live(callSid)
     const now = listenIn(before, id)
-    if (before && now && (now.state !== 'expected' || now.instance !== instance)) return { concluded: false, call: before }
+    if (before && now && (now.state !== 'expected' || now.instance !== instance)) {
+      return { concluded: false, call: before }
+    }
     return { concluded: true, call: this.#write(callSid, { listens: [{ ...fields, id, state: 'ended' }] }) }
   }
 
-  async waitFor (callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined> {
+  async waitFor(
+    callSid: string,
+    listenId: string,
+    reached: Reached,
+    timeoutMs: number
+  ): Promise<Call | undefined> {
     const deadline = performance.now() + timeoutMs
     const waiter = this.#endings.waiter(callSid, listenId)
     try {
@@ -110,22 +140,22 @@ class MemoryStore implements CallStore {
     }
   }
 
-  health (): StoreHealth {
+  health(): StoreHealth {
     return { available: true, pending: 0, dropped: 0 }
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweeper)
     this.#endings.signalAll()
   }
 
-  #live (callSid: string): Call | undefined {
+  #live(callSid: string): Call | undefined {
     const entry = this.#entries.get(callSid)
     return entry !== undefined && (entry.expires > Date.now() || streams(entry.call)) ? entry.call : undefined
   }
 
-  #write (callSid: string, patch: CallPatch): Call {
+  #write(callSid: string, patch: CallPatch): Call {
     const now = new Date().toISOString()
     const before = this.#live(callSid)
     if (before === undefined) this.#entries.delete(callSid)
@@ -136,7 +166,7 @@ class MemoryStore implements CallStore {
     return call
   }
 
-  #keep (callSid: string, call: Call): Call {
+  #keep(callSid: string, call: Call): Call {
     const expires = Date.now() + this.#context.callTtl
     const entry = this.#entries.get(callSid)
     if (entry === undefined) {
@@ -151,7 +181,7 @@ class MemoryStore implements CallStore {
   }
 
   /** Those whose last event is longest ago, nearly; one that streams only where all do; never the newest. */
-  #forgetOldest (newest: string): void {
+  #forgetOldest(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
     let chances = this.#entries.size
     for (const [callSid, entry] of this.#entries) {
@@ -164,7 +194,7 @@ class MemoryStore implements CallStore {
     }
   }
 
-  #sweep (): void {
+  #sweep(): void {
     const now = Date.now()
     for (const [callSid, { call, expires }] of this.#entries) {
       if (expires <= now && !streams(call)) this.#entries.delete(callSid)
@@ -173,6 +203,6 @@ class MemoryStore implements CallStore {
 }
 
 /** The audio of a long listen is no event of its call, and yet it lives. */
-function streams (call: Call): boolean {
+function streams(call: Call): boolean {
   return call.listens.some(({ state }) => state === 'streaming')
 }

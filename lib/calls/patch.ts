@@ -7,12 +7,12 @@ const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, m
 const NO_DATA = Object.freeze({})
 const NO_LISTENS = Object.freeze([]) as unknown as Listen[]
 
-export function newCall (callSid: string, now = new Date().toISOString()): Call {
+export function newCall(callSid: string, now = new Date().toISOString()): Call {
   return { callSid, data: NO_DATA, listens: NO_LISTENS, createdAt: now, updatedAt: now }
 }
 
 /** A listen nobody has written anything of yet: jambonz' own defaults. */
-export function newListen (callSid: string, id: string, now = new Date().toISOString()): Listen {
+export function newListen(callSid: string, id: string, now = new Date().toISOString()): Listen {
   return {
     id,
     callSid,
@@ -31,7 +31,7 @@ export function newListen (callSid: string, id: string, now = new Date().toISOSt
  * The call with what JSON keeps of the patch, as a new frozen snapshot; `call` itself stays as it was. Throws
  * FST_JAMBONZ_CALL_DATA where the patch is no JSON (a BigInt, a circle).
  */
-export function applyPatch (call: Call, patch: CallPatch, now = new Date().toISOString()): Call {
+export function applyPatch(call: Call, patch: CallPatch, now = new Date().toISOString()): Call {
   try {
     const next = merged(call, patch.call)
     next.updatedAt = now
@@ -43,17 +43,19 @@ export function applyPatch (call: Call, patch: CallPatch, now = new Date().toISO
   }
 }
 
-function patchListens (call: Call, patches: readonly ListenPatch[], now: string): Listen[] {
+function patchListens(call: Call, patches: readonly ListenPatch[], now: string): Listen[] {
   const listens = [...call.listens]
   for (const patch of patches) {
     const at = listens.findIndex(({ id }) => id === patch.id)
-    listens[at === -1 ? listens.length : at] = Object.freeze(merged(listens[at] ?? newListen(call.callSid, patch.id, now), patch))
+    listens[at === -1 ? listens.length : at] = Object.freeze(
+      merged(listens[at] ?? newListen(call.callSid, patch.id, now), patch)
+    )
   }
   return Object.freeze(listens) as Listen[]
 }
 
 /** Assigned at once and then mended: spread, or field by field, takes engines many times as long. */
-function merged<T extends object> (target: T, fields: Partial<NoInfer<T>> = {}): T {
+function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): T {
   const next: T = Object.assign({}, target, fields)
   for (const name of Object.keys(fields) as Array<keyof T>) {
     if (isScalar(next[name])) continue
@@ -66,7 +68,7 @@ function merged<T extends object> (target: T, fields: Partial<NoInfer<T>> = {}):
 }
 
 /** The call with the listen to be claimed once more. */
-export function reopenListen (call: Call, listenId: string): Call {
+export function reopenListen(call: Call, listenId: string): Call {
   return freezeCall({
     ...call,
     listens: call.listens.map((listen) => {
@@ -77,31 +79,34 @@ export function reopenListen (call: Call, listenId: string): Call {
   })
 }
 
-export function listenIn (call: Call | undefined, listenId: string): Listen | undefined {
+export function listenIn(call: Call | undefined, listenId: string): Listen | undefined {
   return call?.listens.find(({ id }) => id === listenId)
 }
 
-export function hasEnded (call: Call, listenId: string): boolean {
+export function hasEnded(call: Call, listenId: string): boolean {
   return listenIn(call, listenId)?.state === 'ended'
 }
 
 /** Its socket was handed over, and the next one has not come. */
-export function isOpenAgain (listen: Listen): boolean {
+export function isOpenAgain(listen: Listen): boolean {
   return listen.state === 'expected' && listen.instance === undefined && listen.segments !== undefined
 }
 
 /** Its first or next socket has not come, and jambonz is asked for it once more. */
-export function isOffered (listen: Listen): boolean {
-  return isOpenAgain(listen) || (listen.state === 'expected' && listen.instance === undefined && listen.refused === true)
+export function isOffered(listen: Listen): boolean {
+  return (
+    isOpenAgain(listen) ||
+    (listen.state === 'expected' && listen.instance === undefined && listen.refused === true)
+  )
 }
 
 /** A socket has had the listen, or none will. */
-export function isClaimed (call: Call, listenId: string): boolean {
+export function isClaimed(call: Call, listenId: string): boolean {
   const listen = listenIn(call, listenId)
   return listen !== undefined && (listen.instance !== undefined || listen.state === 'ended')
 }
 
 /** Snapshots are shared between requests: writing to one is a mistake that must show at once. */
-export function freezeCall (call: Call): Call {
+export function freezeCall(call: Call): Call {
   return deepFreeze(call)
 }

@@ -14,18 +14,27 @@ export interface RedisStoreOptions {
   maxLocalCalls?: number
 }
 
-const DEFAULTS: RedisStoreSettings = { prefix: 'jambonz:', timeout: 1_000, heartbeat: 1_000, maxLocalCalls: 5_000 }
+const DEFAULTS: RedisStoreSettings = {
+  prefix: 'jambonz:',
+  timeout: 1_000,
+  heartbeat: 1_000,
+  maxLocalCalls: 5_000
+}
 
 /**
  * Calls in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
  * `fastify.redis`; two connections like it are opened, itself is left alone. Throws FST_JAMBONZ_REDIS_STORE.
  */
-export function redisStore (client: RedisClient, options: RedisStoreOptions = {}): CallStore {
-  if (typeof client?.duplicate !== 'function') throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
+export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {
+  if (typeof client?.duplicate !== 'function') {
+    throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
+  }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given }
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
-    if (!(settings[name] > 0)) throw new ERR_REDIS_STORE(`${name} must be a number above 0, not ${String(settings[name])}`)
+    if (!(settings[name] > 0)) {
+      throw new ERR_REDIS_STORE(`${name} must be a number above 0, not ${String(settings[name])}`)
+    }
   }
   return new RedisStore(client, settings)
 }

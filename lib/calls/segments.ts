@@ -1,7 +1,7 @@
 import type { AudioCounts, Listen, ListenSegment } from './schema.js'
 
 /** What the listen has to say once another of its sockets has closed: all of them counted together. */
-export function withSegment (listen: Listen, segment: ListenSegment): Pick<Listen, 'audio' | 'segments'> {
+export function withSegment(listen: Listen, segment: ListenSegment): Pick<Listen, 'audio' | 'segments'> {
   const before = listen.segments ?? []
   return {
     audio: addUp(before.at(-1), listen.audio, segment),
@@ -9,7 +9,11 @@ export function withSegment (listen: Listen, segment: ListenSegment): Pick<Liste
   }
 }
 
-function addUp (last: ListenSegment | undefined, total: AudioCounts, { startedAt, endedAt, audio }: ListenSegment): AudioCounts {
+function addUp(
+  last: ListenSegment | undefined,
+  total: AudioCounts,
+  { startedAt, endedAt, audio }: ListenSegment
+): AudioCounts {
   if (last === undefined) return audio
   const between = Math.max(0, Date.parse(startedAt ?? endedAt) - Date.parse(last.endedAt))
   return {
@@ -22,11 +26,13 @@ function addUp (last: ListenSegment | undefined, total: AudioCounts, { startedAt
 }
 
 /** Seconds that a listen which is handed over may still last; undefined: as long as it likes. */
-export function lengthLeft ({ maxLength, audio }: Pick<Listen, 'maxLength' | 'audio'>): number | undefined {
-  return maxLength === undefined || maxLength <= 0 ? undefined : Math.ceil(maxLength - (audio.durationMs + audio.gapMs) / 1000)
+export function lengthLeft({ maxLength, audio }: Pick<Listen, 'maxLength' | 'audio'>): number | undefined {
+  return maxLength === undefined || maxLength <= 0
+    ? undefined
+    : Math.ceil(maxLength - (audio.durationMs + audio.gapMs) / 1000)
 }
 
 /** The recordings of the segments it has had are final. */
-export function isSaved ({ saved = 0, segments = [] }: Pick<Listen, 'saved' | 'segments'>): boolean {
+export function isSaved({ saved = 0, segments = [] }: Pick<Listen, 'saved' | 'segments'>): boolean {
   return segments.findLastIndex(({ recorded }) => recorded) < saved
 }

@@ -20,7 +20,7 @@ export class Metrics {
   readonly #hookWait = new Histogram(METRICS.hookWait)
   readonly #hooksUnfinished = new Counter(METRICS.hooksUnfinished)
 
-  constructor (sources: MetricsSources) {
+  constructor(sources: MetricsSources) {
     const instruments = [
       ...countEvents(sources.calls),
       this.#requests,
@@ -30,31 +30,33 @@ export class Metrics {
       ...readings(sources)
     ]
     // In the order of the table, whoever counts them.
-    this.instruments = Object.values(METRICS).flatMap((definition) => instruments.filter((instrument) => instrument.definition === definition))
+    this.instruments = Object.values(METRICS).flatMap((definition) =>
+      instruments.filter((instrument) => instrument.definition === definition)
+    )
   }
 
-  requested (kind: RequestKind, outcome: RequestOutcome): void {
+  requested(kind: RequestKind, outcome: RequestOutcome): void {
     this.#requests.add(1, kind, outcome)
   }
 
   /** An error that a request or a socket met. */
-  erred (error: Error & { code?: unknown }): void {
+  erred(error: Error & { code?: unknown }): void {
     const { code } = error
     this.#errors.add(1, typeof code === 'string' && code.startsWith('FST_') ? code : 'other')
   }
 
   /** An actionHook's handler runs, `ms` after it came. */
-  hookWaited (ms: number, { state }: Listen): void {
+  hookWaited(ms: number, { state }: Listen): void {
     this.#hookWait.observe(ms / 1000)
     if (state !== 'ended') this.#hooksUnfinished.add(1)
   }
 
-  text (): string {
+  text(): string {
     return this.instruments.map((instrument) => expose(instrument.definition, instrument.samples())).join('')
   }
 }
 
-function countEvents ({ events }: Calls): Instrument[] {
+function countEvents({ events }: Calls): Instrument[] {
   const calls = new Counter(METRICS.calls)
   const callsEnded = new Counter(METRICS.callsEnded)
   const streams = new Counter(METRICS.streams)
@@ -85,15 +87,27 @@ function countEvents ({ events }: Calls): Instrument[] {
     recordingSeconds.add(recording.durationMs / 1000)
   })
   events.on('recordingFailed', () => recordings.add(1, 'failed'))
-  return [calls, callsEnded, streams, listensEnded, listenDuration, frames, bytes, gaps, recordings, recordingBytes, recordingSeconds]
+  return [
+    calls,
+    callsEnded,
+    streams,
+    listensEnded,
+    listenDuration,
+    frames,
+    bytes,
+    gaps,
+    recordings,
+    recordingBytes,
+    recordingSeconds
+  ]
 }
 
-function outcomeOf ({ state, recovered }: Partial<FinishedRecording>): 'saved' | 'recovered' | 'spooled' {
+function outcomeOf({ state, recovered }: Partial<FinishedRecording>): 'saved' | 'recovered' | 'spooled' {
   if (state === 'spooled') return 'spooled'
   return recovered === true ? 'recovered' : 'saved'
 }
 
-function readings ({ calls, sessions, recordings }: MetricsSources): Instrument[] {
+function readings({ calls, sessions, recordings }: MetricsSources): Instrument[] {
   return [
     new Reading(METRICS.streamsLive, () => sessions.size),
     new Reading(METRICS.draining, () => Number(sessions.sealed)),

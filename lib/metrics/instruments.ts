@@ -11,9 +11,9 @@ export interface Sample {
 export interface Instrument {
   readonly definition: Definition
   /** What it says now; the samples are the caller's. */
-  samples (): Sample[]
+  samples(): Sample[]
   /** Counts from 0 again. */
-  reset (): void
+  reset(): void
 }
 
 export class Counter implements Instrument {
@@ -21,30 +21,33 @@ export class Counter implements Instrument {
   readonly #names: readonly string[]
   readonly #samples = new Map<string, Sample>()
 
-  constructor (definition: Definition) {
+  constructor(definition: Definition) {
     this.definition = definition
     this.#names = Object.keys(definition.labels)
     for (const values of combinations(Object.values(definition.labels))) this.#sample(values)
   }
 
   /** `values`: of its labels, in their order. */
-  add (amount: number, ...values: string[]): void {
+  add(amount: number, ...values: string[]): void {
     this.#sample(values).value += amount
   }
 
-  samples (): Sample[] {
+  samples(): Sample[] {
     return Array.from(this.#samples.values(), (sample) => ({ ...sample }))
   }
 
-  reset (): void {
+  reset(): void {
     for (const sample of this.#samples.values()) sample.value = 0
   }
 
-  #sample (values: readonly string[]): Sample {
+  #sample(values: readonly string[]): Sample {
     const key = values.join('\n')
     let sample = this.#samples.get(key)
     if (sample === undefined) {
-      sample = { labels: Object.fromEntries(this.#names.map((name, at) => [name, values[at] ?? ''])), value: 0 }
+      sample = {
+        labels: Object.fromEntries(this.#names.map((name, at) => [name, values[at] ?? ''])),
+        value: 0
+      }
       this.#samples.set(key, sample)
     }
     return sample
@@ -56,17 +59,17 @@ export class Reading implements Instrument {
   readonly definition: Definition
   readonly #read: () => number
 
-  constructor (definition: Definition, read: () => number) {
+  constructor(definition: Definition, read: () => number) {
     this.definition = definition
     this.#read = read
   }
 
-  samples (): Sample[] {
+  samples(): Sample[] {
     return [{ labels: {}, value: this.#read() }]
   }
 
   /** It is somebody else's. */
-  reset (): void {}
+  reset(): void {}
 }
 
 export class Histogram implements Instrument {
@@ -75,34 +78,41 @@ export class Histogram implements Instrument {
   readonly #counts: number[]
   #sum = 0
 
-  constructor (definition: Definition) {
+  constructor(definition: Definition) {
     this.definition = definition
     this.#counts = Array.from({ length: definition.buckets.length + 1 }, () => 0)
   }
 
-  observe (value: number): void {
+  observe(value: number): void {
     const at = this.definition.buckets.findIndex((bound) => value <= bound)
     const bucket = at === -1 ? this.#counts.length - 1 : at
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1
     this.#sum += value
   }
 
-  samples (): Sample[] {
+  samples(): Sample[] {
     const { name, buckets } = this.definition
     let count = 0
     const cumulative = this.#counts.map((ofBucket, at) => {
       count += ofBucket
       return { metricName: `${name}_bucket`, labels: { le: buckets[at] ?? '+Inf' }, value: count }
     })
-    return [...cumulative, { metricName: `${name}_sum`, labels: {}, value: this.#sum }, { metricName: `${name}_count`, labels: {}, value: count }]
+    return [
+      ...cumulative,
+      { metricName: `${name}_sum`, labels: {}, value: this.#sum },
+      { metricName: `${name}_count`, labels: {}, value: count }
+    ]
   }
 
-  reset (): void {
+  reset(): void {
     this.#counts.fill(0)
     this.#sum = 0
   }
 }
 
-function combinations (lists: ReadonlyArray<readonly string[]>): string[][] {
-  return lists.reduce<string[][]>((combined, values) => combined.flatMap((row) => values.map((value) => [...row, value])), [[]])
+function combinations(lists: ReadonlyArray<readonly string[]>): string[][] {
+  return lists.reduce<string[][]>(
+    (combined, values) => combined.flatMap((row) => values.map((value) => [...row, value])),
+    [[]]
+  )
 }

@@ -4,7 +4,7 @@ import type { Instrument, Sample } from './instruments.js'
 
 /** What is used of prom-client's `Registry`: the application's own, so that one `/metrics` has it all. */
 export interface MetricsRegistry {
-  registerMetric (metric: { get (): Promise<unknown> }): void
+  registerMetric(metric: { get(): Promise<unknown> }): void
 }
 
 const AGGREGATORS = {
@@ -21,8 +21,10 @@ const shared = new WeakMap<MetricsRegistry, ReadonlyMap<string, SharedMetric>>()
  * those. Returns what takes them out: gauges disappear, what was counted stays, since counters never fall. Throws
  * FST_JAMBONZ_OPTIONS where the registry has something else of these names.
  */
-export function joinRegistry (registry: MetricsRegistry, instruments: readonly Instrument[]): () => void {
-  const metrics = shared.get(registry) ?? new Map(instruments.map(({ definition }) => [definition.name, new SharedMetric(definition)]))
+export function joinRegistry(registry: MetricsRegistry, instruments: readonly Instrument[]): () => void {
+  const metrics =
+    shared.get(registry) ??
+    new Map(instruments.map(({ definition }) => [definition.name, new SharedMetric(definition)]))
   for (const [name, metric] of metrics) register(registry, name, metric)
   shared.set(registry, metrics)
   for (const instrument of instruments) metrics.get(instrument.definition.name)?.add(instrument)
@@ -32,12 +34,14 @@ export function joinRegistry (registry: MetricsRegistry, instruments: readonly I
 }
 
 /** Also one that is there: the registry may have been cleared since, and takes the same metric twice. */
-function register (registry: MetricsRegistry, name: string, metric: SharedMetric): void {
+function register(registry: MetricsRegistry, name: string, metric: SharedMetric): void {
   metric.name = name
   try {
     registry.registerMetric(metric)
   } catch (err) {
-    throw new ERR_OPTIONS(`registry: ${err instanceof Error ? err.message : String(err)} Pass a registry that has no metrics of another copy of this plugin`)
+    throw new ERR_OPTIONS(
+      `registry: ${err instanceof Error ? err.message : String(err)} Pass a registry that has no metrics of another copy of this plugin`
+    )
   }
 }
 
@@ -52,32 +56,40 @@ class SharedMetric {
   /** what those that left had counted */
   #past: Sample[] = []
 
-  constructor ({ name, help, type, aggregator }: Definition) {
+  constructor({ name, help, type, aggregator }: Definition) {
     this.name = name
     this.help = help
     this.type = type
     this.aggregator = aggregator
   }
 
-  add (instrument: Instrument): void {
+  add(instrument: Instrument): void {
     this.#live.add(instrument)
   }
 
-  remove (instrument: Instrument): void {
-    if (this.#live.delete(instrument) && this.type !== 'gauge') this.#past = this.#sum([this.#past, instrument.samples()])
+  remove(instrument: Instrument): void {
+    if (this.#live.delete(instrument) && this.type !== 'gauge') {
+      this.#past = this.#sum([this.#past, instrument.samples()])
+    }
   }
 
-  async get (): Promise<{ name: string, help: string, type: string, aggregator: string, values: Sample[] }> {
+  async get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: Sample[] }> {
     const { name, help, type, aggregator } = this
-    return { name, help, type, aggregator, values: this.#sum([this.#past, ...Array.from(this.#live, (instrument) => instrument.samples())]) }
+    return {
+      name,
+      help,
+      type,
+      aggregator,
+      values: this.#sum([this.#past, ...Array.from(this.#live, (instrument) => instrument.samples())])
+    }
   }
 
-  reset (): void {
+  reset(): void {
     this.#past = []
     for (const instrument of this.#live) instrument.reset()
   }
 
-  #sum (lists: Sample[][]): Sample[] {
+  #sum(lists: Sample[][]): Sample[] {
     const sums = new Map<string, Sample>()
     for (const sample of lists.flat()) {
       const key = JSON.stringify([sample.metricName, sample.labels])

@@ -27,12 +27,12 @@ export class Feed {
   /** when the store is looked at again: `performance.now()` */
   #nextLook = 0
 
-  constructor (jambonz: Jambonz, logger: FastifyBaseLogger) {
+  constructor(jambonz: Jambonz, logger: FastifyBaseLogger) {
     this.#jambonz = jambonz
     this.#logger = logger
   }
 
-  watch (stream: AudioStream): void {
+  watch(stream: AudioStream): void {
     const { id } = stream.listen
     const meter = new Meter(stream)
     this.#meters.set(id, meter)
@@ -40,7 +40,7 @@ export class Feed {
     stream.done.finally(() => this.#meters.delete(id))
   }
 
-  add (page: WebSocket): void {
+  add(page: WebSocket): void {
     this.#pages.add(page)
     page.on('error', () => page.terminate())
     page.on('close', () => {
@@ -51,39 +51,47 @@ export class Feed {
     else if (this.#state !== '') page.send(this.#state)
   }
 
-  #start (): void {
+  #start(): void {
     this.#state = ''
     this.#timer = setInterval(() => this.#tick(), TICK)
     for (const meter of this.#meters.values()) meter.run(true)
   }
 
-  #stop (): void {
+  #stop(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
     for (const meter of this.#meters.values()) meter.run(false)
   }
 
-  #tick (): void {
+  #tick(): void {
     if (this.#meters.size > 0 || this.#ticks++ % IDLE === 0) {
       const streams = Object.fromEntries(Array.from(this.#meters, ([id, meter]) => [id, meter.read()]))
       this.#tell(asText({ type: 'levels', now: Date.now(), streams }), SLOW)
     }
-    if (performance.now() >= this.#nextLook) this.#look().catch((err: unknown) => this.#logger.warn({ err }, 'the monitor could not read the calls'))
+    if (performance.now() >= this.#nextLook) {
+      this.#look().catch((err: unknown) => this.#logger.warn({ err }, 'the monitor could not read the calls'))
+    }
   }
 
-  async #look (): Promise<void> {
+  async #look(): Promise<void> {
     const { calls, instance, draining } = this.#jambonz
     const began = performance.now()
     this.#nextLook = Infinity
     const list = await calls.list().finally(() => {
       this.#nextLook = performance.now() + Math.max(POLL, POLL_PER_MS * (performance.now() - began))
     })
-    const state = asText({ type: 'state', instance, draining, store: calls.health(), calls: list.map(monitored).filter(isCurrent) })
+    const state = asText({
+      type: 'state',
+      instance,
+      draining,
+      store: calls.health(),
+      calls: list.map(monitored).filter(isCurrent)
+    })
     if (state !== this.#state) this.#tell(state, STUCK)
     this.#state = state
   }
 
-  #tell (message: string, mostWaiting: number): void {
+  #tell(message: string, mostWaiting: number): void {
     for (const page of this.#pages) {
       if (page.bufferedAmount > STUCK) page.terminate()
       else if (page.bufferedAmount <= mostWaiting) page.send(message)
@@ -91,6 +99,6 @@ export class Feed {
   }
 }
 
-function asText (message: MonitorMessage): string {
+function asText(message: MonitorMessage): string {
   return JSON.stringify(message)
 }

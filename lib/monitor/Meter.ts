@@ -9,23 +9,26 @@ export class Meter {
   readonly #highs: Int16Array
   #running = false
 
-  constructor (stream: AudioStream) {
+  constructor(stream: AudioStream) {
     this.#stream = stream
     this.#lows = new Int16Array(stream.channels)
     this.#highs = new Int16Array(stream.channels)
   }
 
   /** While it stands still, nobody needs the audio as it comes: the stream may be read in batches, which costs less. */
-  run (running: boolean): void {
+  run(running: boolean): void {
     if (running === this.#running) return
     this.#running = running
     if (running) this.#stream.on('audio', this.#hear)
     else this.#stream.off('audio', this.#hear)
   }
 
-  read (): StreamLevels {
+  read(): StreamLevels {
     const { recording, counts, sentMs, playedMs } = this.#stream
-    const peaks = Array.from(this.#lows, (low, channel): [number, number] => [low >> 8, this.#highs[channel]! >> 8])
+    const peaks = Array.from(this.#lows, (low, channel): [number, number] => [
+      low >> 8,
+      this.#highs[channel]! >> 8
+    ])
     this.#lows.fill(0)
     this.#highs.fill(0)
     return { recording: recording?.state, isSpokenTo: playedMs < sentMs, gapMs: counts.gapMs, peaks }

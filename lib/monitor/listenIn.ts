@@ -6,12 +6,14 @@ import { CLOSE_BAD_START, CLOSE_NORMAL } from '../audio/wire.js'
 const MAX_DELAY = 250
 
 /** Sends what is said to one supervisor, as L16, for as long as the stream and he are there. */
-export function listenIn (stream: AudioStream | undefined, supervisor: WebSocket): void {
+export function listenIn(stream: AudioStream | undefined, supervisor: WebSocket): void {
   if (stream === undefined) return supervisor.close(CLOSE_BAD_START, 'this instance has no such stream')
-  const mostWaiting = MAX_DELAY / 1000 * stream.sampleRate * stream.channels * 2
+  const mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * stream.channels * 2
   const hear = (frame: Buffer) => {
     // What is not recorded is nobody's to hear.
-    if (stream.recording?.state !== 'paused' && supervisor.bufferedAmount < mostWaiting) supervisor.send(frame)
+    if (stream.recording?.state !== 'paused' && supervisor.bufferedAmount < mostWaiting) {
+      supervisor.send(frame)
+    }
   }
   stream.on('audio', hear)
   stream.done.finally(() => supervisor.close(CLOSE_NORMAL))

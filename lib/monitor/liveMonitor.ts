@@ -25,5 +25,7 @@ export const liveMonitor: FastifyPluginAsync = async (fastify) => {
     feed.watch(stream)
   })
   fastify.get('/live', { websocket: true }, (socket) => feed.add(socket))
-  fastify.get<{ Params: { id: string } }>('/live/:id', { websocket: true }, (socket, { params: { id } }) => listenIn(streams.get(id), socket))
+  fastify.get<{ Params: { id: string } }>('/live/:id', { websocket: true }, (socket, { params: { id } }) =>
+    listenIn(streams.get(id), socket)
+  )
 }

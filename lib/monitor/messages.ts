@@ -41,17 +41,59 @@ export interface StreamLevels {
 export type MonitorMessage = StateMessage | LevelsMessage
 
 /** What is told of a call: no environment, no customer data, no verbs. */
-export type MonitoredCall = Pick<Call, 'callSid' | 'parentCallSid' | 'direction' | 'from' | 'to' | 'callStatus' | 'data' | 'listens' | 'createdAt' | 'updatedAt' | 'endedAt'> & {
+export type MonitoredCall = Pick<
+  Call,
+  | 'callSid'
+  | 'parentCallSid'
+  | 'direction'
+  | 'from'
+  | 'to'
+  | 'callStatus'
+  | 'data'
+  | 'listens'
+  | 'createdAt'
+  | 'updatedAt'
+  | 'endedAt'
+> & {
   /** it has ended, or all its listens have */
   isOver: boolean
 }
 
-export function monitored ({ callSid, parentCallSid, direction, from, to, callStatus, data, listens, createdAt, updatedAt, endedAt }: Call): MonitoredCall {
+export function monitored({
+  callSid,
+  parentCallSid,
+  direction,
+  from,
+  to,
+  callStatus,
+  data,
+  listens,
+  createdAt,
+  updatedAt,
+  endedAt
+}: Call): MonitoredCall {
   // Without a statusHook nobody says when a call ends.
-  const isOver = endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
-  return { callSid, parentCallSid, direction, from, to, callStatus, data, listens, createdAt, updatedAt, endedAt, isOver }
+  const isOver =
+    endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
+  return {
+    callSid,
+    parentCallSid,
+    direction,
+    from,
+    to,
+    callStatus,
+    data,
+    listens,
+    createdAt,
+    updatedAt,
+    endedAt,
+    isOver
+  }
 }
 
-export function isCurrent ({ updatedAt, isOver, listens }: MonitoredCall): boolean {
-  return Date.now() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) || listens.some(({ state }) => state === 'streaming')
+export function isCurrent({ updatedAt, isOver, listens }: MonitoredCall): boolean {
+  return (
+    Date.now() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) ||
+    listens.some(({ state }) => state === 'streaming')
+  )
 }

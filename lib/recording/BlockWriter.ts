@@ -41,10 +41,14 @@ export class BlockWriter implements Flushable {
   #overdue = false
   #stopped = false
   #onIdle: Array<() => void> = []
-  readonly #appended = (error?: Error | null): void => { this.#onAppended(error) }
-  readonly #answered = (error?: Error | null): void => { this.#onAnswer(error) }
+  readonly #appended = (error?: Error | null): void => {
+    this.#onAppended(error)
+  }
+  readonly #answered = (error?: Error | null): void => {
+    this.#onAnswer(error)
+  }
 
-  constructor (format: WavFormat, output: Output, deps: BlockWriterDeps, onError: (cause: unknown) => void) {
+  constructor(format: WavFormat, output: Output, deps: BlockWriterDeps, onError: (cause: unknown) => void) {
     this.#output = output
     this.#deps = deps
     this.#onError = onError
@@ -53,14 +57,21 @@ export class BlockWriter implements Flushable {
     deps.pool.expect(1)
     deps.timer.watch(this)
     this.#askedAt = performance.now()
-    output.open().then(() => { this.#onAnswer() }, (error: Error) => { this.#onAnswer(error) })
+    output.open().then(
+      () => {
+        this.#onAnswer()
+      },
+      (error: Error) => {
+        this.#onAnswer(error)
+      }
+    )
   }
 
-  get levels (): Level[] | undefined {
+  get levels(): Level[] | undefined {
     return this.#levels?.channels
   }
 
-  append (frame: Buffer): void {
+  append(frame: Buffer): void {
     const block = this.#block ?? this.#take()
     if (block === undefined) return
     const end = block.used + frame.length
@@ -73,7 +84,7 @@ export class BlockWriter implements Flushable {
   }
 
   /** Any length costs no memory. */
-  silence (bytes: number): void {
+  silence(bytes: number): void {
     if (bytes === 0 || this.#stopped) return
     const block = this.#block
     if (block && block.used + bytes < this.#blockSize) {
@@ -86,20 +97,25 @@ export class BlockWriter implements Flushable {
     this.#pump()
   }
 
-  flush (): void {
+  flush(): void {
     // while the output is busy a block may as well fill up
     if (this.#askedAt > 0) this.#overdue = true
     else this.#seal()
   }
 
-  watch (now: number): void {
+  watch(now: number): void {
     const { writeTimeout } = this.#deps.options
     if (this.#askedAt === 0 || now - this.#askedAt < writeTimeout) return
-    this.#onError(new ERR_RECORDING_STALLED(this.#output.name, `what it is written to has not answered for ${writeTimeout} ms. Look at the disk or the sink`))
+    this.#onError(
+      new ERR_RECORDING_STALLED(
+        this.#output.name,
+        `what it is written to has not answered for ${writeTimeout} ms. Look at the disk or the sink`
+      )
+    )
   }
 
   /** Asks the output, once drained, for something else than audio: it has the same time for it. */
-  async guard<T> (operation: Promise<T>): Promise<T> {
+  async guard<T>(operation: Promise<T>): Promise<T> {
     this.#askedAt = performance.now()
     try {
       return await operation
@@ -109,18 +125,22 @@ export class BlockWriter implements Flushable {
   }
 
   /** Resolves when the output has all that was written so far, or the writer has stopped. */
-  async drain (): Promise<void> {
+  async drain(): Promise<void> {
     this.#seal()
     await this.idle()
   }
 
   /** Resolves when the output is asked for nothing. */
-  async idle (): Promise<void> {
-    if (this.#askedAt > 0) await new Promise<void>((resolve) => { this.#onIdle.push(resolve) })
+  async idle(): Promise<void> {
+    if (this.#askedAt > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle.push(resolve)
+      })
+    }
   }
 
   /** Drops what waits, takes nothing more. */
-  stop (): void {
+  stop(): void {
     if (this.#stopped) return
     this.#stopped = true
     const { pool, timer } = this.#deps
@@ -132,7 +152,7 @@ export class BlockWriter implements Flushable {
     pool.expect(-1)
   }
 
-  #appendAcross (first: Block, frame: Buffer): void {
+  #appendAcross(first: Block, frame: Buffer): void {
     let block: Block | undefined = first
     for (let at = 0; block !== undefined;) {
       const copied = frame.copy(block.bytes, block.used, at)
@@ -144,21 +164,28 @@ export class BlockWriter implements Flushable {
     }
   }
 
-  #take (): Block | undefined {
+  #take(): Block | undefined {
     if (this.#stopped) return undefined
     const { pool, timer, options } = this.#deps
     if (this.#queued >= options.maxBuffered) return this.#overflow(this.#queued, 'recording.maxBuffered')
     this.#block = pool.take(this.#blockSize)
-    if (this.#block === undefined) return this.#overflow(pool.lent, 'recording.maxMemory (all recordings together)')
+    if (this.#block === undefined) {
+      return this.#overflow(pool.lent, 'recording.maxMemory (all recordings together)')
+    }
     timer.due(this)
     return this.#block
   }
 
-  #overflow (bytes: number, option: string): undefined {
-    this.#onError(new ERR_RECORDING_STALLED(this.#output.name, `${bytes} bytes wait for a disk or sink that does not keep up. Make it faster, or raise ${option}`))
+  #overflow(bytes: number, option: string): undefined {
+    this.#onError(
+      new ERR_RECORDING_STALLED(
+        this.#output.name,
+        `${bytes} bytes wait for a disk or sink that does not keep up. Make it faster, or raise ${option}`
+      )
+    )
   }
 
-  #seal (): void {
+  #seal(): void {
     const block = this.#block
     if (block === undefined) return
     this.#block = undefined
@@ -169,7 +196,7 @@ export class BlockWriter implements Flushable {
     this.#pump()
   }
 
-  #pump (): void {
+  #pump(): void {
     if (this.#askedAt > 0 || this.#stopped) return
     const piece = this.#queue[0]
     if (piece === undefined) return
@@ -178,14 +205,14 @@ export class BlockWriter implements Flushable {
     else this.#writeBlock(piece)
   }
 
-  #writeBlock (block: Block): void {
+  #writeBlock(block: Block): void {
     this.#queue.shift()
     this.#writing = block
     this.#levels?.add(block.samples, block.used / Int16Array.BYTES_PER_ELEMENT)
     this.#output.append(block.bytes, block.used, this.#appended)
   }
 
-  #writeSilence (bytes: number): void {
+  #writeSilence(bytes: number): void {
     const length = Math.min(bytes, SILENCE.length)
     if (length === bytes) this.#queue.shift()
     else this.#queue[0] = bytes - length
@@ -193,20 +220,21 @@ export class BlockWriter implements Flushable {
     this.#output.append(SILENCE, length, this.#appended)
   }
 
-  #onAppended (error?: Error | null): void {
+  #onAppended(error?: Error | null): void {
     if (this.#writing) {
       this.#queued -= this.#blockSize
       this.#deps.pool.give(this.#writing)
       this.#writing = undefined
     }
-    const due = this.#askedAt - this.#checkpointAt >= CHECKPOINT_INTERVAL || this.#deps.options.fsync === 'flush'
+    const due =
+      this.#askedAt - this.#checkpointAt >= CHECKPOINT_INTERVAL || this.#deps.options.fsync === 'flush'
     if (error || this.#stopped || !due) return this.#onAnswer(error)
     this.#checkpointAt = this.#askedAt
     this.#output.checkpoint(this.#answered)
   }
 
   /** The output has done what it was asked for. */
-  #onAnswer (error?: Error | null): void {
+  #onAnswer(error?: Error | null): void {
     this.#askedAt = 0
     if (error) this.#onError(error)
     else if (this.#overdue && this.#queue.length === 0) this.#seal()

@@ -40,7 +40,7 @@ export class Claims {
   readonly #token: string
 
   /** `token`: the owner of what is claimed */
-  constructor (directory: string, options: ResolvedRecordingOptions, token: string) {
+  constructor(directory: string, options: ResolvedRecordingOptions, token: string) {
     this.#directory = directory
     this.#extension = audioExtension(options)
     this.#finalExtension = finalExtension(options)
@@ -51,23 +51,35 @@ export class Claims {
    * `unique`: the name is made of unique, lower-case ids, so there is no need to look for one that differs in case.
    * Rejects with the file system's error.
    */
-  async claim (name: string, unique: boolean, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+  async claim(
+    name: string,
+    unique: boolean,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim> {
     const next = segmentOf(listen)
     for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
       const base = join(this.#directory, attempt === 1 ? name : `${name}-${attempt}`)
       const claim = next === 1 ? await this.#try(base, 1, unique, listen, notes) : undefined
       if (claim !== undefined) return claim
       // where the files of its earlier sockets are not, an instance with another directory has them
-      if (await this.#holds(base, listen) || (next > 1 && !await this.#isTaken(base))) return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
+      if ((await this.#holds(base, listen)) || (next > 1 && !(await this.#isTaken(base)))) {
+        return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
+      }
     }
     throw new Error(`${MAX_TRIES} recordings are called ${name}`)
   }
 
-  release (claim: Claim): void {
+  release(claim: Claim): void {
     this.#live.delete(claim.paths.base.toLowerCase())
   }
 
-  async #claimSegment (base: string, from: number, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim> {
+  async #claimSegment(
+    base: string,
+    from: number,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim> {
     for (let segment = from; segment < from + MAX_SEGMENTS; segment++) {
       const claim = await this.#try(base + segmentSuffix(segment), segment, true, listen, notes)
       if (claim !== undefined) return claim
@@ -75,13 +87,22 @@ export class Claims {
     throw new Error(`there are ${MAX_SEGMENTS} segments of ${base}`)
   }
 
-  async #try (base: string, segment: number, unique: boolean, listen: Listen, notes: Omit<PartNotes, 'segment'>): Promise<Claim | undefined> {
+  async #try(
+    base: string,
+    segment: number,
+    unique: boolean,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim | undefined> {
     const key = base.toLowerCase()
     if (this.#live.has(key)) return undefined
     this.#live.set(key, listen.id)
     const paths = pathsOf(base, this.#extension, this.#token)
     try {
-      const fd = unique || await this.#isNew(base) ? await this.#create(paths, { ...listen, recorder: { ...notes, segment } }) : undefined
+      const fd =
+        unique || (await this.#isNew(base))
+          ? await this.#create(paths, { ...listen, recorder: { ...notes, segment } })
+          : undefined
       if (fd !== undefined) return { paths, segment, fd }
     } catch (error) {
       this.#live.delete(key)
@@ -92,7 +113,7 @@ export class Claims {
   }
 
   /** What describes the audio is there before the audio is. Resolves to its descriptor, undefined when the name is taken. */
-  async #create (paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
+  async #create(paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
     await writePart(paths, sidecar)
     let fd: number
     try {
@@ -102,23 +123,26 @@ export class Claims {
       if (hasCode(error, 'EEXIST')) return undefined
       throw error
     }
-    if (!await this.#isComplete(paths)) return fd
+    if (!(await this.#isComplete(paths))) return fd
     await closeFile(fd)
     await removeParts(paths)
     return undefined
   }
 
-  async #isTaken (base: string): Promise<boolean> {
-    return await this.#isComplete(pathsOf(base, this.#extension, this.#token)) || await findPart(base) !== undefined
+  async #isTaken(base: string): Promise<boolean> {
+    return (
+      (await this.#isComplete(pathsOf(base, this.#extension, this.#token))) ||
+      (await findPart(base)) !== undefined
+    )
   }
 
-  async #isComplete ({ base, sidecar, final }: RecordingPaths): Promise<boolean> {
+  async #isComplete({ base, sidecar, final }: RecordingPaths): Promise<boolean> {
     const there = await Promise.all([...new Set([sidecar, final, base + this.#finalExtension])].map(isThere))
     return there.includes(true)
   }
 
   /** What has this name is an earlier segment of the same listen. */
-  async #holds (base: string, listen: Listen): Promise<boolean> {
+  async #holds(base: string, listen: Listen): Promise<boolean> {
     if (this.#live.get(base.toLowerCase()) === listen.id) return true
     const { sidecar } = pathsOf(base, this.#extension, this.#token)
     const complete = await readSidecar(sidecar)
@@ -128,17 +152,17 @@ export class Claims {
   }
 
   /** No file in its directory has the same name in another case. */
-  async #isNew (base: string): Promise<boolean> {
+  async #isNew(base: string): Promise<boolean> {
     const directory = dirname(base)
-    const names = this.#names.get(directory) ?? await this.#list(directory)
+    const names = this.#names.get(directory) ?? (await this.#list(directory))
     const stem = basename(base).toLowerCase()
     if (names.has(stem)) return false
     if (names.size < MAX_NAMES) names.add(stem)
     return true
   }
 
-  async #list (directory: string): Promise<Set<string>> {
-    const files = await ifThere(readdir(directory)) ?? []
+  async #list(directory: string): Promise<Set<string>> {
+    const files = (await ifThere(readdir(directory))) ?? []
     const names = new Set(files.slice(0, MAX_NAMES).map((file) => STEM.exec(file.toLowerCase())?.[1] ?? file))
     this.#names.set(directory, names)
     const [oldest] = this.#names.keys()
@@ -147,7 +171,7 @@ export class Claims {
   }
 }
 
-async function writePart (paths: RecordingPaths, sidecar: PartSidecar): Promise<void> {
+async function writePart(paths: RecordingPaths, sidecar: PartSidecar): Promise<void> {
   try {
     await writeFile(paths.partSidecar, JSON.stringify(sidecar), { mode: FILE_MODE })
   } catch (error) {

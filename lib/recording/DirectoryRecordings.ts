@@ -18,7 +18,11 @@ export class DirectoryRecordings {
   readonly #recovery: Recovery
   readonly #retention: Retention | undefined
 
-  constructor (directory: string, options: ResolvedRecordingOptions, { logger, instance }: { logger: FastifyBaseLogger, instance: string }) {
+  constructor(
+    directory: string,
+    options: ResolvedRecordingOptions,
+    { logger, instance }: { logger: FastifyBaseLogger; instance: string }
+  ) {
     this.#options = options
     this.#owner = new Owner(directory, instance)
     this.#claims = new Claims(directory, options, this.#owner.token)
@@ -28,26 +32,32 @@ export class DirectoryRecordings {
     this.#retention?.start()
   }
 
-  get waiting (): number {
+  get waiting(): number {
     return this.#jobs.running
   }
 
-  createOutput (stream: RecordedStream, logger: FastifyBaseLogger): Output {
-    return new FileOutput(stream, { options: this.#options, claims: this.#claims, jobs: this.#jobs, owner: this.#owner, logger })
+  createOutput(stream: RecordedStream, logger: FastifyBaseLogger): Output {
+    return new FileOutput(stream, {
+      options: this.#options,
+      claims: this.#claims,
+      jobs: this.#jobs,
+      owner: this.#owner,
+      logger
+    })
   }
 
-  async recover (onRecovered: OnRecovered): Promise<void> {
+  async recover(onRecovered: OnRecovered): Promise<void> {
     this.#jobs.onLater(onRecovered)
     await this.#recovery.start(onRecovered)
   }
 
   /** Ends all that goes on besides recording. */
-  async stop (): Promise<void> {
+  async stop(): Promise<void> {
     await Promise.all([this.#recovery.close(), this.#jobs.close(), this.#retention?.close()])
   }
 
   /** Nothing is being recorded any more. Never rejects. */
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     await this.#owner.close().catch(() => {})
   }
 }

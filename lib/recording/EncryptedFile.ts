@@ -17,37 +17,37 @@ export class EncryptedFile implements AudioFile {
   #frames = 1
 
   /** `fd`: of the file, open to be read and written */
-  constructor (path: string, fd: number, format: WavFormat, cipher: FrameCipher) {
+  constructor(path: string, fd: number, format: WavFormat, cipher: FrameCipher) {
     this.#file = new GrowingFile(path, fd)
     this.#format = format
     this.#cipher = cipher
   }
 
-  get path (): string {
+  get path(): string {
     return this.#file.path
   }
 
-  get bytes (): number {
+  get bytes(): number {
     return this.#file.size
   }
 
-  get dataBytes (): number {
+  get dataBytes(): number {
     return this.#dataBytes
   }
 
-  open (done: Done): void {
+  open(done: Done): void {
     const start = Buffer.concat([this.#cipher.preamble, this.#header()])
     this.#file.append(start, start.length, done)
   }
 
   /** So many frames are there already, which take so many bytes. */
-  continueAt (frames: number, dataBytes: number, size: number): void {
+  continueAt(frames: number, dataBytes: number, size: number): void {
     this.#frames = frames
     this.#dataBytes = dataBytes
     this.#file.continueAt(size)
   }
 
-  append (chunk: Buffer, length: number, done: Done): void {
+  append(chunk: Buffer, length: number, done: Done): void {
     const frame = this.#cipher.seal(this.#frames, chunk.subarray(0, length))
     this.#file.append(frame, frame.length, (error) => {
       if (!error) {
@@ -58,36 +58,45 @@ export class EncryptedFile implements AudioFile {
     })
   }
 
-  patchHeader (done: Done): void {
+  patchHeader(done: Done): void {
     this.#file.writeAt(this.#header(), PREAMBLE_BYTES, done)
   }
 
-  seal (done: Done): void {
+  seal(done: Done): void {
     const last = this.#cipher.seal(this.#frames, NOTHING, true)
-    inTurn([
-      (trimmed) => { this.#file.trim(trimmed) },
-      (patched) => { this.patchHeader(patched) },
-      (written) => { this.#file.append(last, last.length, written) }
-    ], done)
+    inTurn(
+      [
+        (trimmed) => {
+          this.#file.trim(trimmed)
+        },
+        (patched) => {
+          this.patchHeader(patched)
+        },
+        (written) => {
+          this.#file.append(last, last.length, written)
+        }
+      ],
+      done
+    )
   }
 
-  hash (): Promise<string> {
+  hash(): Promise<string> {
     return this.#file.hash()
   }
 
-  sync (done: Done): void {
+  sync(done: Done): void {
     this.#file.sync(done)
   }
 
-  look (done: Done): void {
+  look(done: Done): void {
     this.#file.look(done)
   }
 
-  close (done: Done): void {
+  close(done: Done): void {
     this.#file.close(done)
   }
 
-  #header (): Buffer {
+  #header(): Buffer {
     return this.#cipher.seal(0, buildWavHeader(this.#format, this.#dataBytes))
   }
 }

@@ -47,23 +47,32 @@ export class FileOutput implements Output {
   #noting: Promise<void> | undefined
   #checkpoints = 0
 
-  constructor (stream: RecordedStream, deps: FileOutputDeps) {
+  constructor(stream: RecordedStream, deps: FileOutputDeps) {
     this.#stream = stream
     this.#deps = deps
     const { sampleRate, channels, mixType } = stream
-    this.#notes = { id: randomUUID(), sampleRate, channels, mixType, startedAt: new Date().toISOString(), pauses: [], gaps: [], ...(deps.options.sink && { call: stream.call }) }
+    this.#notes = {
+      id: randomUUID(),
+      sampleRate,
+      channels,
+      mixType,
+      startedAt: new Date().toISOString(),
+      pauses: [],
+      gaps: [],
+      ...(deps.options.sink && { call: stream.call })
+    }
     this.#name = defaultName(stream)
   }
 
-  get name (): string {
+  get name(): string {
     return this.#name
   }
 
-  get dataBytes (): number {
+  get dataBytes(): number {
     return this.#file?.dataBytes ?? 0
   }
 
-  async open (): Promise<void> {
+  async open(): Promise<void> {
     const { claims, owner } = this.#deps
     const given = this.#givenName()
     this.#name = given ?? this.#name
@@ -80,10 +89,12 @@ export class FileOutput implements Output {
     }
   }
 
-  async #openFileOf ({ paths, fd }: Claim): Promise<void> {
+  async #openFileOf({ paths, fd }: Claim): Promise<void> {
     try {
       const file = await createAudioFile(paths.part, fd, this.#stream, this.#deps.options)
-      await settled((done) => { file.open(done) })
+      await settled((done) => {
+        file.open(done)
+      })
       this.#file = file
     } catch (error) {
       await closeFile(fd)
@@ -91,11 +102,11 @@ export class FileOutput implements Output {
     }
   }
 
-  append (chunk: Buffer, length: number, done: Done): void {
+  append(chunk: Buffer, length: number, done: Done): void {
     this.#openFile.append(chunk, length, done)
   }
 
-  checkpoint (done: Done): void {
+  checkpoint(done: Done): void {
     const file = this.#openFile
     this.#writeNotes()
     const looked: Done = (error) => {
@@ -108,46 +119,70 @@ export class FileOutput implements Output {
     })
   }
 
-  note (summarize: () => Summary, now: boolean): void {
+  note(summarize: () => Summary, now: boolean): void {
     this.#summarize = summarize
     if (now) this.#writeNotes()
   }
 
-  async complete (listen: Listen, summary: Summary): Promise<FinishedRecording> {
-    return await this.#finalize(listen, summary, { state: needsMore(this.#deps.options) ? 'spooled' : 'saved' })
+  async complete(listen: Listen, summary: Summary): Promise<FinishedRecording> {
+    return await this.#finalize(listen, summary, {
+      state: needsMore(this.#deps.options) ? 'spooled' : 'saved'
+    })
   }
 
-  async follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
+  async follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
     const [paths, own] = [this.#paths, this.#recording]
     if (own?.state !== 'spooled' || paths === undefined) return recording
-    return await this.#deps.jobs.run({ paths, segment: this.#claimed.segment, stream: this.#stream, listen, recording: own, attempts: 0 }) ?? recording
+    return (
+      (await this.#deps.jobs.run({
+        paths,
+        segment: this.#claimed.segment,
+        stream: this.#stream,
+        listen,
+        recording: own,
+        attempts: 0
+      })) ?? recording
+    )
   }
 
-  async salvage (listen: Listen, summary: Summary, error: Error, idle: Promise<void>): Promise<FinishedRecording | undefined> {
+  async salvage(
+    listen: Listen,
+    summary: Summary,
+    error: Error,
+    idle: Promise<void>
+  ): Promise<FinishedRecording | undefined> {
     await idle
     if (this.#file === undefined) return undefined
     return await this.#finalize({ ...listen, recordingError: error.message }, summary, { state: 'partial' })
   }
 
-  async abandon (): Promise<void> {
+  async abandon(): Promise<void> {
     const file = this.#file
     if (this.#claim) this.#deps.claims.release(this.#claim)
     if (file === undefined) return
-    await settled((done) => { file.patchHeader(done) }).catch(() => {})
-    await settled((done) => { file.close(done) })
+    await settled((done) => {
+      file.patchHeader(done)
+    }).catch(() => {})
+    await settled((done) => {
+      file.close(done)
+    })
   }
 
-  get #openFile (): AudioFile {
+  get #openFile(): AudioFile {
     if (this.#file === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it is not open')
     return this.#file
   }
 
-  get #claimed (): Claim {
+  get #claimed(): Claim {
     if (this.#claim === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it has no file')
     return this.#claim
   }
 
-  async #finalize (listen: Listen, summary: Summary, extra: Pick<FinishedRecording, 'state'>): Promise<FinishedRecording> {
+  async #finalize(
+    listen: Listen,
+    summary: Summary,
+    extra: Pick<FinishedRecording, 'state'>
+  ): Promise<FinishedRecording> {
     const file = this.#openFile
     const claim = this.#claimed
     try {
@@ -157,26 +192,44 @@ export class FileOutput implements Output {
       this.#recording = this.#describe(this.#paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
     } catch (cause) {
-      await settled((done) => { file.close(done) }).catch(() => {})
+      await settled((done) => {
+        file.close(done)
+      }).catch(() => {})
       // what is in its place already is not lost, though nothing beside it tells of it
-      throw Object.assign(new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }), this.#recording && { recording: this.#recording })
+      throw Object.assign(
+        new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }),
+        this.#recording && { recording: this.#recording }
+      )
     } finally {
       this.#deps.claims.release(claim)
     }
   }
 
   /** Resolves to its SHA-256. */
-  async #seal (file: AudioFile): Promise<string | undefined> {
+  async #seal(file: AudioFile): Promise<string | undefined> {
     const { fsync, sha256 } = this.#deps.options
-    await settled((done) => { file.seal(done) })
-    if (fsync !== 'never') await settled((done) => { file.sync(done) })
+    await settled((done) => {
+      file.seal(done)
+    })
+    if (fsync !== 'never') {
+      await settled((done) => {
+        file.sync(done)
+      })
+    }
     const hash = sha256 ? await file.hash() : undefined
-    await settled((done) => { file.close(done) })
+    await settled((done) => {
+      file.close(done)
+    })
     return hash
   }
 
   /** Writes the sidecar, takes away the parts. */
-  async #putDown (paths: RecordingPaths, { segment }: Claim, listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
+  async #putDown(
+    paths: RecordingPaths,
+    { segment }: Claim,
+    listen: Listen,
+    recording: FinishedRecording
+  ): Promise<FinishedRecording> {
     const { options, owner } = this.#deps
     const sync = options.fsync !== 'never'
     const joined = await saveSidecar(paths, segment, owner.token, listen, recording, sync)
@@ -186,7 +239,12 @@ export class FileOutput implements Output {
     return joined
   }
 
-  #describe (paths: RecordingPaths, summary: Summary, file: AudioFile, extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>): FinishedRecording {
+  #describe(
+    paths: RecordingPaths,
+    summary: Summary,
+    file: AudioFile,
+    extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>
+  ): FinishedRecording {
     const { sampleRate, channels } = this.#stream
     const { startedAt, endedAt, levels, gaps, pauses } = summary
     return {
@@ -208,7 +266,7 @@ export class FileOutput implements Output {
   }
 
   /** What the application's fileName() says; a mistake in it costs the name, never the recording. */
-  #givenName (): string | undefined {
+  #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
     try {
@@ -221,25 +279,30 @@ export class FileOutput implements Output {
     return undefined
   }
 
-  #writeNotes (): void {
+  #writeNotes(): void {
     if (this.#file === undefined || this.#summarize === undefined) return
-    this.#noting ??= this.#writeNotesAgain(this.#claimed).finally(() => { this.#noting = undefined })
+    this.#noting ??= this.#writeNotesAgain(this.#claimed).finally(() => {
+      this.#noting = undefined
+    })
   }
 
   /** For as long as they changed while they were written. */
-  async #writeNotesAgain ({ paths, segment }: Claim): Promise<void> {
+  async #writeNotesAgain({ paths, segment }: Claim): Promise<void> {
     while (this.#summarize) {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        await writeJson(paths.partSidecar, this.#deps.owner.token, { ...this.#stream.listen, recorder: { ...this.#notes, segment, pauses, gaps } })
+        await writeJson(paths.partSidecar, this.#deps.owner.token, {
+          ...this.#stream.listen,
+          recorder: { ...this.#notes, segment, pauses, gaps }
+        })
       } catch (err) {
         this.#deps.logger.warn({ err }, 'the pauses of a recording could not be noted beside it')
       }
     }
   }
 
-  async #unclaim (): Promise<void> {
+  async #unclaim(): Promise<void> {
     if (this.#claim === undefined) return
     this.#deps.claims.release(this.#claim)
     await removeParts(this.#claim.paths).catch(() => {})

@@ -13,9 +13,9 @@ const COMPACT = 1_024
 export interface Flushable {
   /** when its block is due, ms of performance.now(); set by the timer */
   dueAt: number
-  flush (): void
+  flush(): void
   /** look for an operation that hangs */
-  watch (now: number): void
+  watch(now: number): void
 }
 
 /**
@@ -34,36 +34,38 @@ export class FlushTimer {
   #timer: NodeJS.Timeout | undefined
 
   /** `flushInterval` in ms */
-  constructor (flushInterval: number) {
+  constructor(flushInterval: number) {
     this.#rest = flushInterval * REST
     this.#tick = Math.max(MIN_TICK, flushInterval / TICKS_PER_INTERVAL)
   }
 
   /** `flush()` is called in time, unless another block of the same recording has begun by then. */
-  due (recording: Flushable): void {
+  due(recording: Flushable): void {
     recording.dueAt = performance.now() + this.#rest
     this.#waiting.push(recording)
     this.#dueAt.push(recording.dueAt)
   }
 
   /** `watch()` is called every second until unwatched. The timer runs as long as somebody is watched. */
-  watch (recording: Flushable): void {
+  watch(recording: Flushable): void {
     this.#watched.add(recording)
-    this.#timer ??= setInterval(() => { this.#run() }, this.#tick)
+    this.#timer ??= setInterval(() => {
+      this.#run()
+    }, this.#tick)
   }
 
-  unwatch (recording: Flushable): void {
+  unwatch(recording: Flushable): void {
     this.#watched.delete(recording)
     if (this.#watched.size === 0) this.close()
   }
 
-  close (): void {
+  close(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#forget(this.#waiting.length)
   }
 
-  #run (): void {
+  #run(): void {
     const now = performance.now()
     this.#flushDue(now + this.#tick)
     if (now < this.#watchAt) return
@@ -71,7 +73,7 @@ export class FlushTimer {
     for (const recording of this.#watched) recording.watch(now)
   }
 
-  #flushDue (until: number): void {
+  #flushDue(until: number): void {
     let begun = 0
     for (; this.#next < this.#waiting.length && begun < TURN; this.#next++) {
       const recording = this.#waiting[this.#next]
@@ -81,12 +83,16 @@ export class FlushTimer {
       recording.flush()
       begun++
     }
-    if (begun === TURN) setImmediate(() => { this.#flushDue(until) })
+    if (begun === TURN) {
+      setImmediate(() => {
+        this.#flushDue(until)
+      })
+    }
     // now and then: shift() for each would move the whole array each time
     if (this.#next === this.#waiting.length || this.#next > COMPACT) this.#forget(this.#next)
   }
 
-  #forget (count: number): void {
+  #forget(count: number): void {
     this.#waiting = this.#waiting.slice(count)
     this.#dueAt = this.#dueAt.slice(count)
     this.#next = 0

@@ -4,13 +4,16 @@ export class Gate {
   readonly #waiting: Array<() => void> = []
   #busy = 0
 
-  constructor (limit: number) {
+  constructor(limit: number) {
     this.#limit = limit
   }
 
-  async run<T> (operation: () => Promise<T>): Promise<T> {
-    if (this.#busy >= this.#limit) await new Promise<void>((resolve) => { this.#waiting.push(resolve) })
-    else this.#busy++
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#busy >= this.#limit) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve)
+      })
+    } else this.#busy++
     try {
       return await operation()
     } finally {

@@ -16,27 +16,29 @@ export class GrowingFile {
   #from = 0
   #until = 0
   #done: Done = () => {}
-  readonly #written = (error: Error | null, bytes: number): void => { this.#onWritten(error, bytes) }
+  readonly #written = (error: Error | null, bytes: number): void => {
+    this.#onWritten(error, bytes)
+  }
 
   /** `fd`: of the file, open to be read and written */
-  constructor (path: string, fd: number) {
+  constructor(path: string, fd: number) {
     this.path = path
     this.#fd = fd
   }
 
   /** bytes; what an append that failed left behind does not count */
-  get size (): number {
+  get size(): number {
     return this.#size
   }
 
   /** So many bytes are there already; more are of no use. */
-  continueAt (size: number): void {
+  continueAt(size: number): void {
     this.#size = size
     this.#torn = true
   }
 
   /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`: all, or none of it. */
-  append (chunk: Buffer, length: number, done: Done): void {
+  append(chunk: Buffer, length: number, done: Done): void {
     this.#chunk = chunk
     this.#from = 0
     this.#until = length
@@ -44,45 +46,50 @@ export class GrowingFile {
     this.#write()
   }
 
-  writeAt (bytes: Buffer, at: number, done: Done): void {
-    write(this.#fd, bytes, 0, bytes.length, at, (error) => { done(error) })
+  writeAt(bytes: Buffer, at: number, done: Done): void {
+    write(this.#fd, bytes, 0, bytes.length, at, (error) => {
+      done(error)
+    })
   }
 
   /** Takes away what an append that failed left behind. */
-  trim (done: Done): void {
+  trim(done: Done): void {
     if (!this.#torn) return done()
     ftruncate(this.#fd, this.#size, done)
   }
 
   /** Hashes all of it. */
-  async hash (): Promise<string> {
+  async hash(): Promise<string> {
     return await hashFile(this.#fd)
   }
 
-  sync (done: Done): void {
+  sync(done: Done): void {
     fdatasync(this.#fd, done)
   }
 
   /** Fails with ENOENT when the file is in no directory any more: what is written is lost as soon as it is closed. */
-  look (done: Done): void {
+  look(done: Done): void {
     fstat(this.#fd, (error, file) => {
-      done(error ?? (file.nlink === 0 ? Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' }) : null))
+      done(
+        error ??
+          (file.nlink === 0 ? Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' }) : null)
+      )
     })
   }
 
-  close (done: Done): void {
+  close(done: Done): void {
     const fd = this.#fd
     if (fd < 0) return done()
     this.#fd = -1
     close(fd, done)
   }
 
-  #write (): void {
+  #write(): void {
     if (this.#chunk === undefined) return
     write(this.#fd, this.#chunk, this.#from, this.#until - this.#from, this.#size + this.#from, this.#written)
   }
 
-  #onWritten (error: Error | null, bytes: number): void {
+  #onWritten(error: Error | null, bytes: number): void {
     this.#from += bytes
     // a disk that is nearly full takes a part, and says ENOSPC to the rest
     if (error === null && this.#from < this.#until) return this.#write()

@@ -55,17 +55,17 @@ export class Jobs {
   readonly #running = new Set<Promise<unknown>>()
   #onLater: OnLater = () => {}
 
-  constructor (deps: JobsDeps) {
+  constructor(deps: JobsDeps) {
     this.#deps = deps
   }
 
   /** recordings that are under way */
-  get running (): number {
+  get running(): number {
     return this.#running.size
   }
 
   /** Told of every recording whose run() did not wait for the end. */
-  onLater (listener: OnLater): void {
+  onLater(listener: OnLater): void {
     this.#onLater = listener
   }
 
@@ -73,17 +73,25 @@ export class Jobs {
    * Resolves to the recording as it then is; after PATIENCE ms, or at the first failure to send it, to undefined: it is as
    * it was, on this disk. Never rejects.
    */
-  async run (job: Job): Promise<FinishedRecording | undefined> {
+  async run(job: Job): Promise<FinishedRecording | undefined> {
     let later = false
     let impatient = (): void => {}
-    const waited = new Promise<undefined>((resolve) => { impatient = () => { resolve(undefined) } })
+    const waited = new Promise<undefined>((resolve) => {
+      impatient = () => {
+        resolve(undefined)
+      }
+    })
     const timer = setTimeout(impatient, PATIENCE).unref()
     const whole = this.#do(job, impatient).then((recording) => {
       if (later && recording) this.#onLater({ ...job.listen, recording }, recording)
       return recording
     })
     this.#running.add(whole)
-    whole.finally(() => { this.#running.delete(whole) }).catch(() => {})
+    whole
+      .finally(() => {
+        this.#running.delete(whole)
+      })
+      .catch(() => {})
     const recording = await Promise.race([whole, waited])
     clearTimeout(timer)
     later = true
@@ -91,35 +99,42 @@ export class Jobs {
   }
 
   /** What is under way is broken off: the next start does it again. */
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#running)
   }
 
   /** Nothing is left to be done with it: takes away what it was made of. */
-  async conclude (paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
+  async conclude(paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
     for (const path of [paths.final, this.#compressedPath(paths)]) if (path !== location) await remove(path)
     await remove(paths.partSidecar)
   }
 
   /** Undefined when it was broken off. */
-  async #do (job: Job, onFailure: () => void): Promise<FinishedRecording | undefined> {
+  async #do(job: Job, onFailure: () => void): Promise<FinishedRecording | undefined> {
     const { options, logger } = this.#deps
     const log = logger.child({ callSid: job.listen.callSid, listenId: job.listen.id })
     try {
-      const compressed = options.format === 'wav' ? job.recording : await this.#compressing.run(() => this.#compress(job, options.format, log))
-      const sent = options.sink ? await this.#send({ ...job, recording: compressed }, log, onFailure) : compressed
+      const compressed =
+        options.format === 'wav'
+          ? job.recording
+          : await this.#compressing.run(() => this.#compress(job, options.format, log))
+      const sent = options.sink
+        ? await this.#send({ ...job, recording: compressed }, log, onFailure)
+        : compressed
       const recording = await this.#save(job, { ...sent, state: 'saved' })
       await this.conclude(job.paths, sent)
       return recording
     } catch (err) {
-      if (!this.#closing.signal.aborted) log.error({ err }, 'a complete recording could not be finished: the next start tries again')
+      if (!this.#closing.signal.aborted) {
+        log.error({ err }, 'a complete recording could not be finished: the next start tries again')
+      }
       return undefined
     }
   }
 
   /** Without ffmpeg there is still the WAV. */
-  async #compress (job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
+  async #compress(job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
     const { recording, paths } = job
     const { options, token } = this.#deps
     if (recording.format !== 'wav') return recording
@@ -127,52 +142,86 @@ export class Jobs {
     const location = this.#compressedPath(paths)
     const temporary = `${location}.${token}.tmp`
     try {
-      await compress(recording.location, temporary, { ffmpeg, format, encryption, signal: this.#closing.signal })
+      await compress(recording.location, temporary, {
+        ffmpeg,
+        format,
+        encryption,
+        signal: this.#closing.signal
+      })
     } catch (err) {
       if (this.#closing.signal.aborted) throw err
       log.error({ err }, 'the recording could not be compressed: it stays a WAV')
       return recording
     }
-    const compressed = { ...recording, location, format, bytes: (await stat(temporary)).size, ...(sha256 && { sha256: await hashPath(temporary) }) }
+    const compressed = {
+      ...recording,
+      location,
+      format,
+      bytes: (await stat(temporary)).size,
+      ...(sha256 && { sha256: await hashPath(temporary) })
+    }
     await rename(temporary, location)
     await this.#save(job, compressed)
     return compressed
   }
 
-  async #send (job: Job, log: FastifyBaseLogger, onFailure: () => void): Promise<FinishedRecording> {
-    for (let attempt = job.attempts + 1, wait = FIRST_RETRY; ; attempt++, wait = Math.min(wait * 2, LAST_RETRY)) {
+  async #send(job: Job, log: FastifyBaseLogger, onFailure: () => void): Promise<FinishedRecording> {
+    for (
+      let attempt = job.attempts + 1, wait = FIRST_RETRY;
+      ;
+      attempt++, wait = Math.min(wait * 2, LAST_RETRY)
+    ) {
       try {
         return await this.#sending.run(() => this.#sendOnce(job, attempt))
       } catch (cause) {
         this.#closing.signal.throwIfAborted()
         const err = new ERR_RECORDING_SINK(job.recording.location, reasonOf(cause), { cause })
-        log.error({ err, attempt }, `the recording could not be sent: it stays on this disk and is sent again in ${wait} ms`)
+        log.error(
+          { err, attempt },
+          `the recording could not be sent: it stays on this disk and is sent again in ${wait} ms`
+        )
         onFailure()
       }
       await sleep(wait, undefined, { signal: this.#closing.signal, ref: false })
     }
   }
 
-  async #sendOnce ({ stream, recording }: Job, attempt: number): Promise<FinishedRecording> {
-    const { options, options: { directory = '', sink } } = this.#deps
+  async #sendOnce({ stream, recording }: Job, attempt: number): Promise<FinishedRecording> {
+    const {
+      options,
+      options: { directory = '', sink }
+    } = this.#deps
     if (sink === undefined) return recording
     const name = relative(directory, recording.location).split(sep).join('/')
-    const contentType = recording.encrypted ? 'application/octet-stream' : contentTypeOf(recording.format as Format)
+    const contentType = recording.encrypted
+      ? 'application/octet-stream'
+      : contentTypeOf(recording.format as Format)
     const guard = new StallGuard(options.writeTimeout, this.#closing.signal)
     try {
-      const writable = checkWritable(await guard.race(Promise.resolve(sink(stream, { name, contentType, recording, attempt }))))
-      await guard.race(pipeline(createReadStream(recording.location), guard.meter, writable, { signal: guard.signal }))
+      const writable = checkWritable(
+        await guard.race(Promise.resolve(sink(stream, { name, contentType, recording, attempt })))
+      )
+      await guard.race(
+        pipeline(createReadStream(recording.location), guard.meter, writable, { signal: guard.signal })
+      )
       return { ...recording, location: locationOf(writable, name), ...writable.details }
     } finally {
       guard.close()
     }
   }
 
-  #compressedPath (paths: RecordingPaths): string {
+  #compressedPath(paths: RecordingPaths): string {
     return paths.base + finalExtension(this.#deps.options)
   }
 
-  async #save ({ paths, segment, listen }: Job, recording: FinishedRecording): Promise<FinishedRecording> {
-    return await saveSidecar(paths, segment, this.#deps.token, listen, recording, this.#deps.options.fsync !== 'never')
+  async #save({ paths, segment, listen }: Job, recording: FinishedRecording): Promise<FinishedRecording> {
+    return await saveSidecar(
+      paths,
+      segment,
+      this.#deps.token,
+      listen,
+      recording,
+      this.#deps.options.fsync !== 'never'
+    )
   }
 }

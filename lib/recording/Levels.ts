@@ -20,37 +20,41 @@ export class Levels {
   readonly #squares = new Float64Array(MAX_CHANNELS)
   #moments = 0
 
-  constructor (channels: number) {
+  constructor(channels: number) {
     this.#channels = channels
   }
 
   /** The first `count` of `samples`, interleaved. */
-  add (samples: Int16Array, count: number): void {
+  add(samples: Int16Array, count: number): void {
     for (let from = 0; from < count; from += MOST) {
       const part = from === 0 ? samples : samples.subarray(from)
-      for (let channel = 0; channel < this.#channels; channel++) this.#measure(part, Math.min(MOST, count - from), channel)
+      for (let channel = 0; channel < this.#channels; channel++) {
+        this.#measure(part, Math.min(MOST, count - from), channel)
+      }
     }
     this.#moments += count / this.#channels
   }
 
   /** So many samples of silence, all channels together. */
-  addSilence (count: number): void {
+  addSilence(count: number): void {
     this.#moments += count / this.#channels
   }
 
   /** bytes of samples measured */
-  get bytes (): number {
+  get bytes(): number {
     return this.#moments * this.#channels * Int16Array.BYTES_PER_ELEMENT
   }
 
-  get channels (): Level[] {
+  get channels(): Level[] {
     return Array.from({ length: this.#channels }, (_, channel) => ({
       peakDb: decibel(Math.sqrt(this.#peaks[channel] ?? 0) / FULL_SCALE),
-      rmsDb: decibel(this.#moments === 0 ? 0 : Math.sqrt((this.#squares[channel] ?? 0) / this.#moments) / FULL_SCALE)
+      rmsDb: decibel(
+        this.#moments === 0 ? 0 : Math.sqrt((this.#squares[channel] ?? 0) / this.#moments) / FULL_SCALE
+      )
     }))
   }
 
-  #measure (samples: Int16Array, count: number, channel: number): void {
+  #measure(samples: Int16Array, count: number, channel: number): void {
     const step = this.#channels
     // Integers only, and one branch that is hardly ever taken: this sees every sample of every call. A square has 30
     // bits; as two halves, as many as a block has can be added up in 32.
@@ -69,6 +73,6 @@ export class Levels {
   }
 }
 
-function decibel (ratio: number): number {
+function decibel(ratio: number): number {
   return ratio === 0 ? FLOOR_DB : Math.max(FLOOR_DB, Math.round(200 * Math.log10(ratio)) / 10)
 }

@@ -22,19 +22,24 @@ export interface Output {
   readonly name: string
   /** bytes of samples that are there */
   readonly dataBytes: number
-  open (): Promise<void>
+  open(): Promise<void>
   /** The first `length` bytes of `chunk`, which stays as it is until `done`. */
-  append (chunk: Buffer, length: number, done: Done): void
+  append(chunk: Buffer, length: number, done: Done): void
   /** What was appended is made to last, as far as is asked for, and can be played. */
-  checkpoint (done: Done): void
+  checkpoint(done: Done): void
   /** Pauses or gaps have changed: a note for whoever repairs the file, made `now` or at the next checkpoint. Never fails. */
-  note (summarize: () => Summary, now: boolean): void
+  note(summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
-  complete (listen: Listen, summary: Summary): Promise<FinishedRecording>
+  complete(listen: Listen, summary: Summary): Promise<FinishedRecording>
   /** What is done with it once it is complete. Never rejects; resolves to what the recording then is. */
-  follow (listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
+  follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
   /** The recording failed: saves what is there, if it can. `idle`: what it was asked for before is done; it may never be. */
-  salvage (listen: Listen, summary: Summary, error: Error, idle: Promise<void>): Promise<FinishedRecording | undefined>
+  salvage(
+    listen: Listen,
+    summary: Summary,
+    error: Error,
+    idle: Promise<void>
+  ): Promise<FinishedRecording | undefined>
   /** Lets go of it as it is. */
-  abandon (): Promise<void>
+  abandon(): Promise<void>
 }

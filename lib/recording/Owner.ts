@@ -33,17 +33,17 @@ export class Owner {
   #announced: Promise<void> | undefined
   #heartbeat: NodeJS.Timeout | undefined
 
-  constructor (directory: string, instance: string) {
+  constructor(directory: string, instance: string) {
     this.token = `${cleanId(instance).slice(0, MAX_NAME)}-${randomBytes(6).toString('hex')}`
     this.#directory = join(directory, OWNERS_DIRECTORY)
   }
 
-  get #path (): string {
+  get #path(): string {
     return join(this.#directory, `${this.token}.json`)
   }
 
   /** Before the first file of ours is there, so that nobody ever takes it for a dead instance's. */
-  announce (): Promise<void> {
+  announce(): Promise<void> {
     this.#announced ??= this.#announce().catch((error: unknown) => {
       // the next recording tries again
       this.#announced = undefined
@@ -53,13 +53,13 @@ export class Owner {
   }
 
   /** Nothing of ours is being written any more. */
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     clearInterval(this.#heartbeat)
     if (this.#announced) await rm(this.#path, { force: true })
   }
 
   /** The instance with this token may still be writing. */
-  async isAlive (token: string): Promise<boolean> {
+  async isAlive(token: string): Promise<boolean> {
     if (token === this.token) return true
     const path = join(this.#directory, `${basename(token)}.json`)
     const [text, file] = await Promise.all([ifThere(readFile(path, 'utf8')), ifThere(stat(path))])
@@ -67,23 +67,23 @@ export class Owner {
     const other = parse(text)
     const machine = await machineId()
     if (other !== undefined && machine !== undefined && other.machine === machine) return isRunning(other)
-    return await this.#now() - file.mtimeMs < STALE_AFTER
+    return (await this.#now()) - file.mtimeMs < STALE_AFTER
   }
 
   /** Tokens of the instances that have left their file and are dead. */
-  async findDead (): Promise<string[]> {
-    const files = await ifThere(readdir(this.#directory)) ?? []
+  async findDead(): Promise<string[]> {
+    const files = (await ifThere(readdir(this.#directory))) ?? []
     const tokens = files.map((file) => file.replace(/\.json$/, ''))
     const alive = await Promise.all(tokens.map((token) => this.isAlive(token)))
     return tokens.filter((_, at) => !alive[at])
   }
 
   /** Nothing of a dead instance is left to repair. */
-  async bury (token: string): Promise<void> {
+  async bury(token: string): Promise<void> {
     await rm(join(this.#directory, `${token}.json`), { force: true })
   }
 
-  async #announce (): Promise<void> {
+  async #announce(): Promise<void> {
     await ensureDirectory(this.#directory)
     const self: OwnerFile = {
       pid: process.pid,
@@ -92,10 +92,12 @@ export class Owner {
       hostname: hostname()
     }
     await writeFile(this.#path, JSON.stringify(self), { mode: FILE_MODE })
-    this.#heartbeat ??= setInterval(() => { this.#beat().catch(() => {}) }, HEARTBEAT).unref()
+    this.#heartbeat ??= setInterval(() => {
+      this.#beat().catch(() => {})
+    }, HEARTBEAT).unref()
   }
 
-  async #beat (): Promise<void> {
+  async #beat(): Promise<void> {
     const now = new Date()
     if (await ifThere(utimes(this.#path, now, now).then(() => true))) return
     // somebody cleaned up: we are still alive
@@ -104,14 +106,14 @@ export class Owner {
   }
 
   /** The file server's clock, by which it dates heartbeats, may not be ours. */
-  async #now (): Promise<number> {
+  async #now(): Promise<number> {
     await this.announce()
     await this.#beat()
     return (await stat(this.#path)).mtimeMs
   }
 }
 
-function parse (text: string): OwnerFile | undefined {
+function parse(text: string): OwnerFile | undefined {
   try {
     return JSON.parse(text) as OwnerFile
   } catch {
@@ -119,26 +121,29 @@ function parse (text: string): OwnerFile | undefined {
   }
 }
 
-async function isRunning (owner: OwnerFile): Promise<boolean> {
+async function isRunning(owner: OwnerFile): Promise<boolean> {
   try {
     process.kill(owner.pid, 0)
   } catch (error) {
     if (hasCode(error, 'ESRCH')) return false
   }
-  return await processStart(owner.pid) === owner.processStart
+  return (await processStart(owner.pid)) === owner.processStart
 }
 
 /** Linux: a boot of the machine and the pid namespace, in which a pid means one process. */
-async function machineId (): Promise<string | undefined> {
+async function machineId(): Promise<string | undefined> {
   try {
-    const [boot, pids] = await Promise.all([readFile('/proc/sys/kernel/random/boot_id', 'utf8'), readlink('/proc/self/ns/pid')])
+    const [boot, pids] = await Promise.all([
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+      readlink('/proc/self/ns/pid')
+    ])
     return `${boot.trim()} ${pids}`
   } catch {
     return undefined
   }
 }
 
-async function processStart (pid: number): Promise<string | undefined> {
+async function processStart(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8')
     // field 22; the second, the command's name in brackets, may contain spaces

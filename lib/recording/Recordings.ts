@@ -23,22 +23,23 @@ export interface Recordings {
   /** bytes in use, of `maxMemory` */
   readonly memory: number
   /** Never throws: what can't be opened fails that recording. `onFailed`: as soon as it fails, once. */
-  start (stream: RecordedStream, onFailed?: (error: Error) => void): Recorder
+  start(stream: RecordedStream, onFailed?: (error: Error) => void): Recorder
   /**
    * Repairs what dead instances left in the directory, and goes on looking for it until close(). Resolves after the
    * first look, or 5 s; never rejects. Also told here: a recording that finish() called `spooled`, once it is
    * compressed and sent.
    */
-  recover (onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
+  recover(onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
   /** Recordings that nobody finished are closed as they are: the next start completes them. Never rejects. */
-  close (): Promise<void>
+  close(): Promise<void>
 }
 
 /** Throws FST_JAMBONZ_OPTIONS when an option is wrong, FST_JAMBONZ_RECORDING_FFMPEG when a format can't be made. */
-export function createRecordings (options: RecordingOptions, deps: RecordingsDeps): Recordings {
+export function createRecordings(options: RecordingOptions, deps: RecordingsDeps): Recordings {
   const resolved = resolveRecordingOptions(options)
   if (resolved.format !== 'wav') checkFfmpeg(resolved.ffmpeg, resolved.format)
-  const directory = resolved.directory === undefined ? undefined : new DirectoryRecordings(resolved.directory, resolved, deps)
+  const directory =
+    resolved.directory === undefined ? undefined : new DirectoryRecordings(resolved.directory, resolved, deps)
   return new OpenRecordings(resolved, directory, deps.logger)
 }
 
@@ -50,7 +51,11 @@ class OpenRecordings implements Recordings {
   readonly #timer: FlushTimer
   readonly #live = new Set<StreamRecorder>()
 
-  constructor (options: ResolvedRecordingOptions, directory: DirectoryRecordings | undefined, logger: FastifyBaseLogger) {
+  constructor(
+    options: ResolvedRecordingOptions,
+    directory: DirectoryRecordings | undefined,
+    logger: FastifyBaseLogger
+  ) {
     this.#options = options
     this.#directory = directory
     this.#logger = logger
@@ -58,15 +63,15 @@ class OpenRecordings implements Recordings {
     this.#timer = new FlushTimer(options.flushInterval)
   }
 
-  get waiting (): number {
+  get waiting(): number {
     return this.#directory?.waiting ?? 0
   }
 
-  get memory (): number {
+  get memory(): number {
     return this.#pool.lent
   }
 
-  start (stream: RecordedStream, onFailed: (error: Error) => void = () => {}): Recorder {
+  start(stream: RecordedStream, onFailed: (error: Error) => void = () => {}): Recorder {
     const logger = this.#logger.child({ callSid: stream.callSid, listenId: stream.listen.id })
     const recorder: StreamRecorder = new StreamRecorder(stream, this.#output(stream, logger), {
       options: this.#options,
@@ -74,24 +79,26 @@ class OpenRecordings implements Recordings {
       timer: this.#timer,
       logger,
       onFailed,
-      onEnded: () => { this.#live.delete(recorder) }
+      onEnded: () => {
+        this.#live.delete(recorder)
+      }
     })
     this.#live.add(recorder)
     return recorder
   }
 
-  async recover (onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void> {
+  async recover(onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void> {
     await this.#directory?.recover(onRecovered)
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     await this.#directory?.stop()
     await Promise.all([...this.#live].map((recorder) => recorder.abandon()))
     this.#timer.close()
     await this.#directory?.close()
   }
 
-  #output (stream: RecordedStream, logger: FastifyBaseLogger): Output {
+  #output(stream: RecordedStream, logger: FastifyBaseLogger): Output {
     if (this.#directory) return this.#directory.createOutput(stream, logger)
     const { sink, sha256 } = this.#options
     if (sink) return new SinkOutput(stream, sink, { sha256 })

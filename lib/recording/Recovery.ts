@@ -37,25 +37,27 @@ export class Recovery {
   #looking: Promise<void> | undefined
   #closed = false
 
-  constructor (deps: RecoveryDeps) {
+  constructor(deps: RecoveryDeps) {
     this.#deps = deps
   }
 
   /** Resolves after the first look or PATIENCE ms, never rejects. */
-  async start (onRecovered: OnRecovered): Promise<void> {
-    this.#timer ??= setInterval(() => { this.#lookAgain(onRecovered) }, LOOK_INTERVAL).unref()
+  async start(onRecovered: OnRecovered): Promise<void> {
+    this.#timer ??= setInterval(() => {
+      this.#lookAgain(onRecovered)
+    }, LOOK_INTERVAL).unref()
     this.#looking = this.#look(onRecovered)
     await Promise.race([this.#looking, sleep(PATIENCE, undefined, { ref: false })])
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
     await this.#looking
   }
 
   /** Walking the whole tree is for when an instance is known to have died. */
-  #lookAgain (onRecovered: OnRecovered): void {
+  #lookAgain(onRecovered: OnRecovered): void {
     const looking = this.#looking
     this.#looking = (async () => {
       await looking
@@ -64,7 +66,7 @@ export class Recovery {
     })()
   }
 
-  async #look (onRecovered: OnRecovered): Promise<void> {
+  async #look(onRecovered: OnRecovered): Promise<void> {
     const { directory, owner, logger } = this.#deps
     try {
       const dead = await owner.findDead()
@@ -72,9 +74,11 @@ export class Recovery {
       for await (const { parts, temporary } of findParts(directory)) {
         for (const part of parts) {
           if (this.#closed) return
-          if (!await this.#repair(part, onRecovered) && part.owner !== undefined) kept.add(part.owner)
+          if (!(await this.#repair(part, onRecovered)) && part.owner !== undefined) kept.add(part.owner)
         }
-        for (const { path, owner: writer } of temporary) if (!await owner.isAlive(writer)) await rm(path, { force: true })
+        for (const { path, owner: writer } of temporary) {
+          if (!(await owner.isAlive(writer))) await rm(path, { force: true })
+        }
       }
       for (const token of dead) if (!kept.has(token)) await owner.bury(token)
     } catch (err) {
@@ -83,33 +87,39 @@ export class Recovery {
   }
 
   /** Resolves to false when there is something left to repair. */
-  async #repair (part: Part, onRecovered: OnRecovered): Promise<boolean> {
+  async #repair(part: Part, onRecovered: OnRecovered): Promise<boolean> {
     const { owner, logger } = this.#deps
     if (part.sidecar === undefined || part.owner === undefined) {
       logger.warn(`nothing tells what the unfinished recording ${part.base} is: it is left as it is`)
       return true
     }
     if (await owner.isAlive(part.owner)) return false
-    const { callSid, id: listenId }: Partial<Listen> = await readPartSidecar(part.sidecar).catch(() => undefined) ?? {}
+    const { callSid, id: listenId }: Partial<Listen> =
+      (await readPartSidecar(part.sidecar).catch(() => undefined)) ?? {}
     try {
       await this.#repairAs(part, part.sidecar, onRecovered)
       return true
     } catch (err) {
-      logger.error({ err, callSid, listenId }, `the recording ${part.base} could not be repaired: the next start tries again`)
+      logger.error(
+        { err, callSid, listenId },
+        `the recording ${part.base} could not be repaired: the next start tries again`
+      )
       return false
     }
   }
 
-  async #repairAs (part: Part, sidecar: string, onRecovered: OnRecovered): Promise<void> {
+  async #repairAs(part: Part, sidecar: string, onRecovered: OnRecovered): Promise<void> {
     const { options, owner, logger } = this.#deps
     await owner.announce()
     const paths = pathsOf(part.base, part.extension ?? audioExtension(options), owner.token)
     // of all that try, one succeeds
-    if (await ifThere(rename(sidecar, paths.partSidecar).then(() => true)) === undefined) return
+    if ((await ifThere(rename(sidecar, paths.partSidecar).then(() => true))) === undefined) return
     const notes = await readPartSidecar(paths.partSidecar)
     if (notes === undefined) {
       const audio = await ifThere(stat(paths.part))
-      if (audio !== undefined && audio.size > WAV_HEADER_BYTES) throw new Error(`${paths.partSidecar} is broken`)
+      if (audio !== undefined && audio.size > WAV_HEADER_BYTES) {
+        throw new Error(`${paths.partSidecar} is broken`)
+      }
       // it died before there was any audio
       await removeParts(paths)
       return
@@ -120,12 +130,24 @@ export class Recovery {
       return
     }
     const { recording } = repaired
-    logger.warn({ callSid: notes.callSid, listenId: notes.id, location: recording.location, durationMs: recording.durationMs }, 'the recording of a process that died was repaired')
+    logger.warn(
+      {
+        callSid: notes.callSid,
+        listenId: notes.id,
+        location: recording.location,
+        durationMs: recording.durationMs
+      },
+      'the recording of a process that died was repaired'
+    )
     await this.#goOn(repaired, notes, onRecovered)
   }
 
   /** With what its process had still to do. */
-  async #goOn ({ paths, listen, own, recording }: Repaired, { recorder }: PartSidecar, onRecovered: OnRecovered): Promise<void> {
+  async #goOn(
+    { paths, listen, own, recording }: Repaired,
+    { recorder }: PartSidecar,
+    onRecovered: OnRecovered
+  ): Promise<void> {
     const { jobs } = this.#deps
     if (own.state !== 'spooled') {
       await jobs.conclude(paths, own)
@@ -135,13 +157,16 @@ export class Recovery {
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = recorder
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
     // what is far away may take long: the others need not wait for it
-    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then((followed = recording) => {
-      onRecovered({ ...listen, recording: followed }, followed)
-    }, () => {})
+    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then(
+      (followed = recording) => {
+        onRecovered({ ...listen, recording: followed }, followed)
+      },
+      () => {}
+    )
   }
 }
 
 /** When nobody wrote down more of it. */
-function callOf ({ callSid, createdAt }: Listen): Call {
+function callOf({ callSid, createdAt }: Listen): Call {
   return { callSid, data: {}, listens: [], createdAt, updatedAt: createdAt }
 }

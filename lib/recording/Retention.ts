@@ -28,30 +28,34 @@ export class Retention {
   #looking: Promise<void> | undefined
   #closed = false
 
-  constructor (directory: string, limits: Limits, logger: FastifyBaseLogger) {
+  constructor(directory: string, limits: Limits, logger: FastifyBaseLogger) {
     this.#directory = directory
     this.#limits = limits
     this.#logger = logger
   }
 
   /** Looks now, and then every `interval` ms. */
-  start (): void {
+  start(): void {
     const look = (): void => {
       this.#looking ??= this.#look()
-        .catch((err: unknown) => { this.#logger.error({ err }, 'old recordings could not be deleted') })
-        .finally(() => { this.#looking = undefined })
+        .catch((err: unknown) => {
+          this.#logger.error({ err }, 'old recordings could not be deleted')
+        })
+        .finally(() => {
+          this.#looking = undefined
+        })
     }
     this.#timer = setInterval(look, this.#limits.interval).unref()
     look()
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
     await this.#looking
   }
 
-  async #look (): Promise<void> {
+  async #look(): Promise<void> {
     const { maxAge, maxBytes } = this.#limits
     const kept: Kept[] = []
     for await (const recording of findKept(this.#directory)) kept.push(recording)
@@ -62,7 +66,7 @@ export class Retention {
     let freed = 0
     for (const recording of kept) {
       if (this.#closed || (recording.modified >= oldest && bytes <= maxBytes)) break
-      if (!await this.#delete(recording)) continue
+      if (!(await this.#delete(recording))) continue
       bytes -= recording.bytes
       freed += recording.bytes
       deleted++
@@ -71,18 +75,24 @@ export class Retention {
   }
 
   /** Resolves to false when it is not ours to delete. */
-  async #delete ({ base, files }: Kept): Promise<boolean> {
+  async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
     // the sidecar last: without it nobody would know what the audio is
-    for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) await rm(file, { force: true })
+    for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
+      await rm(file, { force: true })
+    }
     await this.#removeEmpty(base)
     return true
   }
 
   /** The days, months and years that are gone. */
-  async #removeEmpty (base: string): Promise<void> {
-    for (let directory = join(base, '..'); directory.length > join(this.#directory).length; directory = join(directory, '..')) {
+  async #removeEmpty(base: string): Promise<void> {
+    for (
+      let directory = join(base, '..');
+      directory.length > join(this.#directory).length;
+      directory = join(directory, '..')
+    ) {
       try {
         await rmdir(directory)
       } catch (error) {
@@ -93,31 +103,34 @@ export class Retention {
   }
 }
 
-async function * findKept (directory: string): AsyncGenerator<Kept> {
-  const entries = await ifThere(readdir(directory, { withFileTypes: true })) ?? []
-  yield * keptAmong(directory, entries)
+async function* findKept(directory: string): AsyncGenerator<Kept> {
+  const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
+  yield* keptAmong(directory, entries)
   for (const entry of entries) {
-    if (entry.isDirectory() && entry.name !== OWNERS_DIRECTORY) yield * findKept(join(directory, entry.name))
+    if (entry.isDirectory() && entry.name !== OWNERS_DIRECTORY) yield* findKept(join(directory, entry.name))
   }
 }
 
-async function * keptAmong (directory: string, entries: Dirent[]): AsyncGenerator<Kept> {
+async function* keptAmong(directory: string, entries: Dirent[]): AsyncGenerator<Kept> {
   const names = new Map<string, string[]>()
   const live = new Set<string>()
   for (const { name } of entries.filter((entry) => entry.isFile())) {
     const part = name.indexOf(PART)
     if (part > 0) live.add(name.slice(0, part))
     const base = name.replace(AUDIO, '').replace(SIDECAR, '')
-    if (base !== name) names.set(base, [...names.get(base) ?? [], name])
+    if (base !== name) names.set(base, [...(names.get(base) ?? []), name])
   }
   for (const [base, files] of names) {
     if (live.has(base) || !files.includes(`${base}.json`)) continue
-    const kept = await measure(join(directory, base), files.map((name) => join(directory, name)))
+    const kept = await measure(
+      join(directory, base),
+      files.map((name) => join(directory, name))
+    )
     if (kept) yield kept
   }
 }
 
-async function measure (base: string, files: string[]): Promise<Kept | undefined> {
+async function measure(base: string, files: string[]): Promise<Kept | undefined> {
   const stats = await Promise.all(files.map((file) => ifThere(stat(file))))
   const there = stats.filter((file) => file !== undefined)
   if (there.length === 0) return undefined

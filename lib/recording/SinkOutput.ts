@@ -23,33 +23,44 @@ export class SinkOutput implements Output {
   #dataBytes = 0
   #done: Done = () => {}
 
-  constructor (stream: RecordedStream, sink: Sink, options: Pick<ResolvedRecordingOptions, 'sha256'>) {
+  constructor(stream: RecordedStream, sink: Sink, options: Pick<ResolvedRecordingOptions, 'sha256'>) {
     this.#stream = stream
     this.#sink = sink
     this.name = `${defaultName(stream)}${segmentSuffix(segmentOf(stream.listen))}${WAV}`
     this.#hash = options.sha256 ? createHash('sha256') : undefined
   }
 
-  get dataBytes (): number {
+  get dataBytes(): number {
     return this.#dataBytes
   }
 
-  async open (): Promise<void> {
+  async open(): Promise<void> {
     try {
-      const writable: unknown = await this.#sink(this.#stream, { name: this.name, contentType: contentTypeOf('wav'), attempt: 1 })
+      const writable: unknown = await this.#sink(this.#stream, {
+        name: this.name,
+        contentType: contentTypeOf('wav'),
+        attempt: 1
+      })
       this.#writable = checkWritable(writable)
     } catch (cause) {
       throw this.#failure(cause)
     }
     // for as long as it lives: a stream may fail at any time
-    this.#writable.on('error', (error) => { this.#onError(error) })
-    this.#writable.once('close', () => { this.#onClose() })
+    this.#writable.on('error', (error) => {
+      this.#onError(error)
+    })
+    this.#writable.once('close', () => {
+      this.#onClose()
+    })
     await new Promise<void>((resolve, reject) => {
-      this.#write(buildWavHeader(this.#stream, undefined), (error) => { if (error) reject(error); else resolve() })
+      this.#write(buildWavHeader(this.#stream, undefined), (error) => {
+        if (error) reject(error)
+        else resolve()
+      })
     })
   }
 
-  append (chunk: Buffer, length: number, done: Done): void {
+  append(chunk: Buffer, length: number, done: Done): void {
     // a stream may keep what it is given for longer than it says
     this.#write(Buffer.from(chunk.subarray(0, length)), (error) => {
       if (!error) this.#dataBytes += length
@@ -57,13 +68,13 @@ export class SinkOutput implements Output {
     })
   }
 
-  checkpoint (done: Done): void {
+  checkpoint(done: Done): void {
     done()
   }
 
-  note (): void {}
+  note(): void {}
 
-  async complete (_listen: Listen, summary: Summary): Promise<FinishedRecording> {
+  async complete(_listen: Listen, summary: Summary): Promise<FinishedRecording> {
     const writable = this.#writable
     if (writable === undefined) throw this.#failure(new Error('it is not open'))
     if (this.#error) throw this.#failure(this.#error)
@@ -94,19 +105,19 @@ export class SinkOutput implements Output {
     }
   }
 
-  async follow (_listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
+  async follow(_listen: Listen, recording: FinishedRecording): Promise<FinishedRecording> {
     return recording
   }
 
-  async salvage (_listen: Listen, _summary: Summary, error: Error): Promise<undefined> {
+  async salvage(_listen: Listen, _summary: Summary, error: Error): Promise<undefined> {
     this.#writable?.destroy(error)
   }
 
-  async abandon (): Promise<void> {
+  async abandon(): Promise<void> {
     this.#writable?.destroy(this.#failure(new Error('the server was closed before the stream ended')))
   }
 
-  #write (bytes: Buffer, done: Done): void {
+  #write(bytes: Buffer, done: Done): void {
     const writable = this.#writable
     if (this.#error || writable === undefined) return done(this.#failure(this.#error))
     this.#done = done
@@ -114,8 +125,11 @@ export class SinkOutput implements Output {
     try {
       writable.write(bytes, (error) => {
         if (error) this.#settle(this.#failure(error))
-        else if (writable.writableNeedDrain) writable.once('drain', () => { this.#settle() })
-        else this.#settle()
+        else if (writable.writableNeedDrain) {
+          writable.once('drain', () => {
+            this.#settle()
+          })
+        } else this.#settle()
       })
     } catch (cause) {
       this.#onError(cause)
@@ -123,35 +137,41 @@ export class SinkOutput implements Output {
   }
 
   /** Once for each write, whether its callback, the drain or an error comes first. */
-  #settle (error?: Error): void {
+  #settle(error?: Error): void {
     const done = this.#done
     this.#done = () => {}
     done(error)
   }
 
-  #onError (cause: unknown): void {
+  #onError(cause: unknown): void {
     this.#error ??= cause instanceof Error ? cause : new Error(String(cause))
     this.#settle(this.#failure(this.#error))
   }
 
-  #onClose (): void {
-    if (!this.#writable?.writableFinished) this.#onError(this.#error ?? new Error('it was closed before the end'))
+  #onClose(): void {
+    if (!this.#writable?.writableFinished) {
+      this.#onError(this.#error ?? new Error('it was closed before the end'))
+    }
   }
 
-  #failure (cause: unknown): Error {
+  #failure(cause: unknown): Error {
     return new ERR_RECORDING_SINK(this.name, reasonOf(cause), { cause })
   }
 }
 
 /** Throws when what an application's sink() returned can't be written to. */
-export function checkWritable (writable: unknown): SinkWritable {
-  const is = (name: 'write' | 'end' | 'on'): boolean => typeof writable === 'object' && writable !== null && name in writable && typeof (writable as SinkWritable)[name] === 'function'
+export function checkWritable(writable: unknown): SinkWritable {
+  const is = (name: 'write' | 'end' | 'on'): boolean =>
+    typeof writable === 'object' &&
+    writable !== null &&
+    name in writable &&
+    typeof (writable as SinkWritable)[name] === 'function'
   if (is('write') && is('end') && is('on')) return writable as SinkWritable
   throw new Error(`recording.sink returned ${writable === null ? 'null' : typeof writable}, not a Writable`)
 }
 
 /** Where the sink says that it put the recording, or else what fs.WriteStream calls it, or else its name. */
-export function locationOf (writable: SinkWritable, name: string): string {
+export function locationOf(writable: SinkWritable, name: string): string {
   if (typeof writable.location === 'string') return writable.location
   if ('path' in writable && typeof writable.path === 'string') return writable.path
   return name

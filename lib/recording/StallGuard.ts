@@ -10,27 +10,36 @@ export class StallGuard {
   readonly #timer: NodeJS.Timeout
 
   /** `patience` in ms */
-  constructor (patience: number, closing: AbortSignal) {
+  constructor(patience: number, closing: AbortSignal) {
     this.signal = AbortSignal.any([this.#controller.signal, closing])
-    this.#timer = setTimeout(() => { this.#controller.abort(new Error(`it took nothing for ${patience} ms`)) }, patience).unref()
-    this.meter = new PassThrough({ transform: (chunk, _, done) => { this.#timer.refresh(); done(null, chunk) } })
+    this.#timer = setTimeout(() => {
+      this.#controller.abort(new Error(`it took nothing for ${patience} ms`))
+    }, patience).unref()
+    this.meter = new PassThrough({
+      transform: (chunk, _, done) => {
+        this.#timer.refresh()
+        done(null, chunk)
+      }
+    })
   }
 
   /** Rejects when broken off, even if `operation` never hears of it. */
-  async race<T> (operation: Promise<T>): Promise<T> {
+  async race<T>(operation: Promise<T>): Promise<T> {
     return await new Promise((resolve, reject) => {
-      const abort = (): void => { reject(asError(this.signal.reason)) }
+      const abort = (): void => {
+        reject(asError(this.signal.reason))
+      }
       if (this.signal.aborted) return abort()
       this.signal.addEventListener('abort', abort, { once: true })
       operation.then(resolve, reject)
     })
   }
 
-  close (): void {
+  close(): void {
     clearTimeout(this.#timer)
   }
 }
 
-function asError (reason: unknown): Error {
+function asError(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error(String(reason))
 }

@@ -39,7 +39,13 @@ export class StreamRecorder implements Recorder {
   #endedAt: string | undefined
   readonly #summarize = (): Summary => {
     const { pauses, gaps } = this.#timeline
-    return { startedAt: this.#startedAt, endedAt: this.#endedAt ?? new Date().toISOString(), pauses, gaps, levels: this.#writer.levels }
+    return {
+      startedAt: this.#startedAt,
+      endedAt: this.#endedAt ?? new Date().toISOString(),
+      pauses,
+      gaps,
+      levels: this.#writer.levels
+    }
   }
 
   readonly maxDelay: number
@@ -48,24 +54,26 @@ export class StreamRecorder implements Recorder {
   #finished: Promise<FinishedRecording> | undefined
   #onError: ((error: Error) => void) | undefined
 
-  constructor (stream: RecordedStream, output: Output, deps: RecorderDeps) {
+  constructor(stream: RecordedStream, output: Output, deps: RecorderDeps) {
     this.#stream = stream
     this.#output = output
     this.#deps = deps
     this.maxDelay = deps.options.fillGaps ? PRECISE_DELAY : deps.options.flushInterval * BATCH_PART
     this.#timeline = new Timeline(stream)
-    this.#writer = new BlockWriter(stream, output, deps, (cause) => { this.#fail(cause) })
+    this.#writer = new BlockWriter(stream, output, deps, (cause) => {
+      this.#fail(cause)
+    })
   }
 
-  get state (): RecorderState {
+  get state(): RecorderState {
     return this.#state
   }
 
-  get error (): RecordingError | undefined {
+  get error(): RecordingError | undefined {
     return this.#error
   }
 
-  write (frame: Buffer, gapMs: number): void {
+  write(frame: Buffer, gapMs: number): void {
     if (this.#state === 'recording' && gapMs === 0) {
       this.#timeline.advance(frame.length)
       this.#writer.append(frame)
@@ -74,11 +82,11 @@ export class StreamRecorder implements Recorder {
     }
   }
 
-  rest (): void {
+  rest(): void {
     this.#writer.flush()
   }
 
-  pause (mode: PauseMode = 'silence'): void {
+  pause(mode: PauseMode = 'silence'): void {
     if (this.#state !== 'recording') return
     // what was said before it
     this.#stream.catchUp?.()
@@ -87,7 +95,7 @@ export class StreamRecorder implements Recorder {
     this.#output.note(this.#summarize, true)
   }
 
-  resume (): void {
+  resume(): void {
     if (this.#state !== 'paused') return
     // what was said in the pause
     this.#stream.catchUp?.()
@@ -96,34 +104,45 @@ export class StreamRecorder implements Recorder {
     this.#output.note(this.#summarize, true)
   }
 
-  finish (listen: Listen): Promise<FinishedRecording> {
+  finish(listen: Listen): Promise<FinishedRecording> {
     this.#endedAt ??= new Date().toISOString()
     this.#finished ??= this.#finish(listen).finally(this.#deps.onEnded)
     return this.#finished
   }
 
   /** Closes its file as it is, to be repaired at the next start. Never rejects. */
-  async abandon (): Promise<void> {
+  async abandon(): Promise<void> {
     if (this.#finished) {
       await this.#finished.catch(() => {})
       return
     }
-    this.#finished = Promise.reject(this.#error ?? new ERR_RECORDING_CLOSED(this.#output.name, 'the server was closed before the stream ended. The next start completes it'))
+    this.#finished = Promise.reject(
+      this.#error ??
+        new ERR_RECORDING_CLOSED(
+          this.#output.name,
+          'the server was closed before the stream ended. The next start completes it'
+        )
+    )
     this.#finished.catch(() => {})
     if (this.#state !== 'failed') this.#state = 'finishing'
-    const drained = await withinMs(SALVAGE_TIMEOUT, this.#writer.drain().then(() => true))
+    const drained = await withinMs(
+      SALVAGE_TIMEOUT,
+      this.#writer.drain().then(() => true)
+    )
     this.#end('failed')
     // a file whose disk hangs is not closed under the write that is under way
     if (drained) await this.#output.abandon().catch(() => {})
     this.#deps.onEnded()
   }
 
-  async #finish (listen: Listen): Promise<FinishedRecording> {
+  async #finish(listen: Listen): Promise<FinishedRecording> {
     if (this.#state === 'recording' || this.#state === 'paused') this.#state = 'finishing'
     await this.#unlessFailed(this.#writer.drain())
     if (this.#error) throw await this.#salvage(listen, this.#error)
     try {
-      const recording = await this.#unlessFailed(this.#writer.guard(this.#output.complete(listen, this.#summarize())))
+      const recording = await this.#unlessFailed(
+        this.#writer.guard(this.#output.complete(listen, this.#summarize()))
+      )
       if (recording === undefined) throw this.#error
       this.#end('saved')
       return await this.#output.follow(listen, recording)
@@ -132,14 +151,17 @@ export class StreamRecorder implements Recorder {
     }
   }
 
-  async #salvage (listen: Listen, error: RecordingError): Promise<RecordingError> {
+  async #salvage(listen: Listen, error: RecordingError): Promise<RecordingError> {
     const saved = this.#output.salvage(listen, this.#summarize(), error, this.#writer.idle())
-    error.recording = await withinMs(SALVAGE_TIMEOUT, saved.catch(() => undefined))
+    error.recording = await withinMs(
+      SALVAGE_TIMEOUT,
+      saved.catch(() => undefined)
+    )
     return error
   }
 
   /** Frames of a pause, and after a gap. */
-  #writeAround (frame: Buffer, gapMs: number): void {
+  #writeAround(frame: Buffer, gapMs: number): void {
     const mode = this.#timeline.pauseMode
     if (mode !== undefined) this.#timeline.extendPause(durationOf(this.#stream, frame.length) + gapMs)
     if (mode === 'skip') return
@@ -152,12 +174,12 @@ export class StreamRecorder implements Recorder {
     this.#writer.append(frame)
   }
 
-  #silence (bytes: number): void {
+  #silence(bytes: number): void {
     this.#timeline.advance(bytes)
     this.#writer.silence(bytes)
   }
 
-  #fail (cause: unknown): RecordingError {
+  #fail(cause: unknown): RecordingError {
     if (this.#error) return this.#error
     const error = asRecordingError(cause, this.#output.name)
     this.#error = error
@@ -168,22 +190,26 @@ export class StreamRecorder implements Recorder {
     return error
   }
 
-  #end (state: 'saved' | 'failed'): void {
+  #end(state: 'saved' | 'failed'): void {
     this.#state = state
     this.#writer.stop()
   }
 
   /** What hangs does not hang finish(): undefined as soon as the recording has failed. */
-  #unlessFailed<T> (operation: Promise<T>): Promise<T | undefined> {
+  #unlessFailed<T>(operation: Promise<T>): Promise<T | undefined> {
     if (this.#error) return Promise.resolve(undefined)
     return new Promise((resolve, reject) => {
-      this.#onError = () => { resolve(undefined) }
+      this.#onError = () => {
+        resolve(undefined)
+      }
       operation.then(resolve, reject)
     })
   }
 }
 
-function asRecordingError (cause: unknown, name: string): RecordingError {
-  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) return cause as RecordingError
+function asRecordingError(cause: unknown, name: string): RecordingError {
+  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_JAMBONZ_')) {
+    return cause as RecordingError
+  }
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
 }

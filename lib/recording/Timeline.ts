@@ -15,44 +15,44 @@ export class Timeline {
   /** what rounding a gap to whole blocks left over, ms: many small gaps must not add up to a drift */
   #rest = 0
 
-  constructor (format: WavFormat) {
+  constructor(format: WavFormat) {
     this.#format = format
   }
 
-  get pauseMode (): PauseMode | undefined {
+  get pauseMode(): PauseMode | undefined {
     return this.#pause?.mode
   }
 
-  get pauses (): Pause[] {
+  get pauses(): Pause[] {
     return this.#pauses.map((pause) => ({ ...pause, durationMs: Math.round(pause.durationMs) }))
   }
 
-  get gaps (): Gap[] {
+  get gaps(): Gap[] {
     return this.#gaps.map((gap) => ({ ...gap, durationMs: Math.round(gap.durationMs) }))
   }
 
   /** So many bytes more are on their way to the file. */
-  advance (bytes: number): void {
+  advance(bytes: number): void {
     this.#bytes += bytes
   }
 
-  beginPause (mode: PauseMode): void {
+  beginPause(mode: PauseMode): void {
     this.#pause = { atMs: this.#atMs, durationMs: 0, mode, startedAt: new Date().toISOString() }
     if (this.#pauses.length < MAX_LISTED) this.#pauses.push(this.#pause)
   }
 
   /** So much of the call's time went by in the pause. */
-  extendPause (ms: number): void {
+  extendPause(ms: number): void {
     if (this.#pause) this.#pause.durationMs += ms
   }
 
-  endPause (): void {
+  endPause(): void {
     if (this.#pause) this.#pause.endedAt = new Date().toISOString()
     this.#pause = undefined
   }
 
   /** A gap in what arrived; returns the bytes of silence to put there, 0 when it is not to be filled. */
-  addGap (ms: number, filled: boolean): number {
+  addGap(ms: number, filled: boolean): number {
     if (this.#gaps.length < MAX_LISTED) this.#gaps.push({ atMs: this.#atMs, durationMs: ms, filled })
     if (!filled) return 0
     const bytes = bytesOf(this.#format, ms + this.#rest)
@@ -60,7 +60,7 @@ export class Timeline {
     return bytes
   }
 
-  get #atMs (): number {
+  get #atMs(): number {
     return Math.round(durationOf(this.#format, this.#bytes))
   }
 }

@@ -9,61 +9,68 @@ export class WavFile implements AudioFile {
   readonly #format: WavFormat
 
   /** `fd`: of the file, open to be read and written */
-  constructor (path: string, fd: number, format: WavFormat) {
+  constructor(path: string, fd: number, format: WavFormat) {
     this.#file = new GrowingFile(path, fd)
     this.#format = format
   }
 
-  get path (): string {
+  get path(): string {
     return this.#file.path
   }
 
-  get bytes (): number {
+  get bytes(): number {
     return this.#file.size
   }
 
-  get dataBytes (): number {
+  get dataBytes(): number {
     return Math.max(0, this.#file.size - WAV_HEADER_BYTES)
   }
 
-  open (done: Done): void {
+  open(done: Done): void {
     const header = buildWavHeader(this.#format, 0)
     this.#file.append(header, header.length, done)
   }
 
   /** So many bytes of samples are there already. */
-  continueAt (dataBytes: number): void {
+  continueAt(dataBytes: number): void {
     this.#file.continueAt(WAV_HEADER_BYTES + dataBytes)
   }
 
-  append (chunk: Buffer, length: number, done: Done): void {
+  append(chunk: Buffer, length: number, done: Done): void {
     this.#file.append(chunk, length, done)
   }
 
-  patchHeader (done: Done): void {
+  patchHeader(done: Done): void {
     this.#file.writeAt(buildWavHeader(this.#format, this.dataBytes), 0, done)
   }
 
-  seal (done: Done): void {
-    inTurn([
-      (trimmed) => { this.#file.trim(trimmed) },
-      (patched) => { this.patchHeader(patched) }
-    ], done)
+  seal(done: Done): void {
+    inTurn(
+      [
+        (trimmed) => {
+          this.#file.trim(trimmed)
+        },
+        (patched) => {
+          this.patchHeader(patched)
+        }
+      ],
+      done
+    )
   }
 
-  hash (): Promise<string> {
+  hash(): Promise<string> {
     return this.#file.hash()
   }
 
-  sync (done: Done): void {
+  sync(done: Done): void {
     this.#file.sync(done)
   }
 
-  look (done: Done): void {
+  look(done: Done): void {
     this.#file.look(done)
   }
 
-  close (done: Done): void {
+  close(done: Done): void {
     this.#file.close(done)
   }
 }

@@ -14,7 +14,7 @@ export interface Block {
 }
 
 /** The size of the blocks that audio of this rate (bytes a second) gathers in. */
-export function blockSizeFor (byteRate: number): number {
+export function blockSizeFor(byteRate: number): number {
   return byteRate <= SMALL_BLOCK_RATE ? SMALL_BLOCK : LARGE_BLOCK
 }
 
@@ -25,27 +25,30 @@ export function blockSizeFor (byteRate: number): number {
  */
 export class BlockPool {
   readonly #capacity: number
-  readonly #free = new Map<number, Block[]>([[SMALL_BLOCK, []], [LARGE_BLOCK, []]])
+  readonly #free = new Map<number, Block[]>([
+    [SMALL_BLOCK, []],
+    [LARGE_BLOCK, []]
+  ])
   #lent = 0
   #keep = 0
 
-  constructor (capacity: number) {
+  constructor(capacity: number) {
     this.#capacity = capacity
   }
 
   /** bytes lent now */
-  get lent (): number {
+  get lent(): number {
     return this.#lent
   }
 
   /** A block of `size` bytes; undefined when the pool has lent all that it may. */
-  take (size: number): Block | undefined {
+  take(size: number): Block | undefined {
     if (this.#lent + size > this.#capacity) return undefined
     this.#lent += size
     return this.#free.get(size)?.pop() ?? createBlock(size)
   }
 
-  give (block: Block): void {
+  give(block: Block): void {
     const size = block.bytes.length
     this.#lent -= size
     block.used = 0
@@ -54,13 +57,13 @@ export class BlockPool {
   }
 
   /** One recording more (1) or less (-1) that will ask for blocks. */
-  expect (change: 1 | -1): void {
+  expect(change: 1 | -1): void {
     this.#keep += change
     for (const free of this.#free.values()) free.length = Math.min(free.length, this.#keep)
   }
 }
 
-function createBlock (size: number): Block {
+function createBlock(size: number): Block {
   const memory = new ArrayBuffer(size)
   return { bytes: Buffer.from(memory), samples: new Int16Array(memory), used: 0 }
 }

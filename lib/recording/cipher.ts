@@ -25,7 +25,7 @@ export const MAX_TEXT_BYTES = 1024 * 1024
 const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
 
-export function createPreamble (keyId: string): Buffer {
+export function createPreamble(keyId: string): Buffer {
   const preamble = Buffer.alloc(PREAMBLE_BYTES)
   preamble.write(MAGIC, 'latin1')
   randomBytes(SALT_BYTES).copy(preamble, SALT_AT)
@@ -34,7 +34,7 @@ export function createPreamble (keyId: string): Buffer {
 }
 
 /** The id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT when it is no such file. */
-export function keyIdOf (preamble: Buffer): string {
+export function keyIdOf(preamble: Buffer): string {
   if (preamble.length < PREAMBLE_BYTES || preamble.toString('latin1', 0, SALT_AT) !== MAGIC) {
     throw new ERR_RECORDING_DECRYPT('it is not an encrypted recording')
   }
@@ -46,7 +46,7 @@ export interface FrameHead {
   last: boolean
 }
 
-export function readFrameHead (bytes: Buffer): FrameHead {
+export function readFrameHead(bytes: Buffer): FrameHead {
   const textBytes = bytes.readUInt32LE(0)
   if (textBytes > MAX_TEXT_BYTES) throw new ERR_RECORDING_DECRYPT('a frame of it is damaged')
   return { textBytes, last: bytes[4] === 1 }
@@ -58,12 +58,14 @@ export class FrameCipher {
   readonly #key: Buffer
 
   /** `master`: KEY_BYTES long */
-  constructor (master: Uint8Array, preamble: Buffer) {
+  constructor(master: Uint8Array, preamble: Buffer) {
     this.preamble = preamble
-    this.#key = Buffer.from(hkdfSync('sha256', master, preamble.subarray(SALT_AT, KEY_ID_AT), PURPOSE, KEY_BYTES))
+    this.#key = Buffer.from(
+      hkdfSync('sha256', master, preamble.subarray(SALT_AT, KEY_ID_AT), PURPOSE, KEY_BYTES)
+    )
   }
 
-  seal (index: number, text: Buffer, last = false): Buffer {
+  seal(index: number, text: Buffer, last = false): Buffer {
     const head = Buffer.alloc(FRAME_HEAD_BYTES)
     head.writeUInt32LE(text.length)
     head[4] = last ? 1 : 0
@@ -74,7 +76,7 @@ export class FrameCipher {
   }
 
   /** The text of a whole frame. Throws FST_JAMBONZ_RECORDING_DECRYPT for a wrong key or a damaged frame. */
-  open (index: number, frame: Buffer): Buffer {
+  open(index: number, frame: Buffer): Buffer {
     const nonceEnd = FRAME_HEAD_BYTES + NONCE_BYTES
     const decipher = createDecipheriv(ALGORITHM, this.#key, frame.subarray(FRAME_HEAD_BYTES, nonceEnd))
     decipher.setAAD(this.#place(index, frame.subarray(0, FRAME_HEAD_BYTES)))
@@ -82,11 +84,16 @@ export class FrameCipher {
     try {
       return Buffer.concat([decipher.update(frame.subarray(nonceEnd, -TAG_BYTES)), decipher.final()])
     } catch (cause) {
-      throw new ERR_RECORDING_DECRYPT(index === 0 ? 'the key is not the one it was encrypted with, or it is damaged' : `frame ${index} is damaged`, { cause })
+      throw new ERR_RECORDING_DECRYPT(
+        index === 0
+          ? 'the key is not the one it was encrypted with, or it is damaged'
+          : `frame ${index} is damaged`,
+        { cause }
+      )
     }
   }
 
-  #place (index: number, head: Buffer): Buffer {
+  #place(index: number, head: Buffer): Buffer {
     const place = Buffer.alloc(4)
     place.writeUInt32LE(index)
     return Buffer.concat([this.preamble, place, head])

@@ -24,31 +24,60 @@ export interface Compression {
 }
 
 /** Throws FST_JAMBONZ_RECORDING_FFMPEG when ffmpeg can't be run or can't make that format. Blocks: for registration. */
-export function checkFfmpeg (ffmpeg: string, format: Format): void {
-  const { error, status, stderr } = spawnSync(ffmpeg, ['-hide_banner', '-v', 'error', '-f', 's16le', '-ar', '8000', '-i', 'pipe:0', ...ffmpegArguments(format), 'pipe:1'], { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 })
+export function checkFfmpeg(ffmpeg: string, format: Format): void {
+  const { error, status, stderr } = spawnSync(
+    ffmpeg,
+    [
+      '-hide_banner',
+      '-v',
+      'error',
+      '-f',
+      's16le',
+      '-ar',
+      '8000',
+      '-i',
+      'pipe:0',
+      ...ffmpegArguments(format),
+      'pipe:1'
+    ],
+    { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
+  )
   // EPIPE: it did not even listen, its status says more
-  if (error && !hasCode(error, 'EPIPE')) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
-  if (status !== 0) throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
+  if (error && !hasCode(error, 'EPIPE')) {
+    throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
+  }
+  if (status !== 0) {
+    throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
+  }
 }
 
 /**
  * Makes `to` of the recording `from`, in a process of its own, with the least priority: never while it is being
  * spoken. Rejects with FST_JAMBONZ_RECORDING_FFMPEG; `to` is then not there.
  */
-export async function compress (from: string, to: string, compression: Compression): Promise<void> {
+export async function compress(from: string, to: string, compression: Compression): Promise<void> {
   const { ffmpeg, format, encryption, signal } = compression
   const input = encryption ? 'pipe:0' : `file:${from}`
   const output = encryption ? 'pipe:1' : `file:${to}`
-  const child = spawn(ffmpeg, [...ONLY_ERRORS, '-y', '-i', input, '-map_metadata', '-1', ...ffmpegArguments(format), output], {
-    stdio: [encryption ? 'pipe' : 'ignore', encryption ? 'pipe' : 'ignore', 'pipe'],
-    signal
-  })
+  const child = spawn(
+    ffmpeg,
+    [...ONLY_ERRORS, '-y', '-i', input, '-map_metadata', '-1', ...ffmpegArguments(format), output],
+    {
+      stdio: [encryption ? 'pipe' : 'ignore', encryption ? 'pipe' : 'ignore', 'pipe'],
+      signal
+    }
+  )
   if (child.pid !== undefined) lowerPriority(child.pid)
   let stderr = ''
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr = (stderr + text).slice(-MAX_STDERR) })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-MAX_STDERR)
+  })
   const exited = new Promise<void>((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code, by) => { if (code === 0) resolve(); else reject(new Error(stderr.trim() || `it ended with ${code ?? by}`)) })
+    child.once('close', (code, by) => {
+      if (code === 0) resolve()
+      else reject(new Error(stderr.trim() || `it ended with ${code ?? by}`))
+    })
   })
   try {
     await Promise.all([exited, encryption && pump(from, to, child, encryption)])
@@ -60,7 +89,12 @@ export async function compress (from: string, to: string, compression: Compressi
 }
 
 /** Neither the plain recording nor the compressed one touches the disk. */
-async function pump (from: string, to: string, child: { stdin: Writable | null, stdout: Readable | null }, encryption: Encryption): Promise<void> {
+async function pump(
+  from: string,
+  to: string,
+  child: { stdin: Writable | null; stdout: Readable | null },
+  encryption: Encryption
+): Promise<void> {
   if (child.stdin === null || child.stdout === null) return
   const { key } = encryption
   await Promise.all([
@@ -69,7 +103,7 @@ async function pump (from: string, to: string, child: { stdin: Writable | null, 
   ])
 }
 
-function lowerPriority (pid: number): void {
+function lowerPriority(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_LOW)
   } catch {

@@ -8,12 +8,26 @@ import { WavFile } from './WavFile.js'
 import type { WavFormat } from './wav.js'
 
 /** What a new recording is written to: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is no key for it. */
-export async function createAudioFile (path: string, fd: number, format: WavFormat, { encryption }: { encryption: Encryption | undefined }): Promise<AudioFile> {
+export async function createAudioFile(
+  path: string,
+  fd: number,
+  format: WavFormat,
+  { encryption }: { encryption: Encryption | undefined }
+): Promise<AudioFile> {
   if (encryption === undefined) return new WavFile(path, fd, format)
-  return new EncryptedFile(path, fd, format, await createCipher(path, createPreamble(encryption.keyId), encryption))
+  return new EncryptedFile(
+    path,
+    fd,
+    format,
+    await createCipher(path, createPreamble(encryption.keyId), encryption)
+  )
 }
 
-export async function createCipher (path: string, preamble: Buffer, { key, keyId }: Encryption): Promise<FrameCipher> {
+export async function createCipher(
+  path: string,
+  preamble: Buffer,
+  { key, keyId }: Encryption
+): Promise<FrameCipher> {
   try {
     return new FrameCipher(checkKey(await key(keyId)), preamble)
   } catch (cause) {

@@ -6,14 +6,14 @@ import type { Encryption } from './options.js'
 const NOTHING = Buffer.alloc(0)
 
 /** Encrypts a file of any kind as recordings are: decryptRecording() reads it. Rejects with FST_JAMBONZ_RECORDING_KEY. */
-export async function encryptStream (path: string, encryption: Encryption): Promise<Transform> {
+export async function encryptStream(path: string, encryption: Encryption): Promise<Transform> {
   const cipher = await createCipher(path, createPreamble(encryption.keyId), encryption)
   let index = 0
   const stream = new Transform({
-    transform (chunk: Buffer, _, done) {
+    transform(chunk: Buffer, _, done) {
       done(null, cipher.seal(index++, chunk))
     },
-    flush (done) {
+    flush(done) {
       done(null, cipher.seal(index, NOTHING, true))
     }
   })

@@ -13,7 +13,7 @@ const access = promisify(fs.access)
 const unlink = promisify(fs.unlink)
 
 /** Rejects when nobody can tell. */
-export async function isThere (path: string): Promise<boolean> {
+export async function isThere(path: string): Promise<boolean> {
   try {
     await access(path)
     return true
@@ -24,7 +24,7 @@ export async function isThere (path: string): Promise<boolean> {
 }
 
 /** Also when it is gone already. */
-export async function remove (path: string): Promise<void> {
+export async function remove(path: string): Promise<void> {
   try {
     await unlink(path)
   } catch (error) {

@@ -9,7 +9,7 @@ const CHUNK = 64 * 1024
  * SHA-256 of an open file, hexadecimal. The header, which comes first, is known last: so the file is read once more
  * when it is complete (from the page cache) rather than hashed on the way.
  */
-export async function hashFile (fd: number): Promise<string> {
+export async function hashFile(fd: number): Promise<string> {
   const hash = createHash('sha256')
   const chunk = Buffer.allocUnsafeSlow(CHUNK)
   for (let at = 0; ;) {
@@ -20,7 +20,7 @@ export async function hashFile (fd: number): Promise<string> {
   }
 }
 
-export async function hashPath (path: string): Promise<string> {
+export async function hashPath(path: string): Promise<string> {
   const fd = await openFile(path, 'r')
   try {
     return await hashFile(fd)
@@ -29,8 +29,11 @@ export async function hashPath (path: string): Promise<string> {
   }
 }
 
-function readAt (fd: number, chunk: Buffer, at: number): Promise<number> {
+function readAt(fd: number, chunk: Buffer, at: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    read(fd, chunk, 0, chunk.length, at, (error, bytes) => { if (error) reject(error); else resolve(bytes) })
+    read(fd, chunk, 0, chunk.length, at, (error, bytes) => {
+      if (error) reject(error)
+      else resolve(bytes)
+    })
   })
 }

@@ -1,7 +1,23 @@
 export { createRecordings, type Recordings, type RecordingsDeps } from './Recordings.js'
 export { decryptRecording, type KeyOf } from './decrypt.js'
-export { RecordingOptionsSchema, type FileName, type Format, type RecordingOptions, type Sink, type SinkContext, type SinkWritable } from './options.js'
+export {
+  RecordingOptionsSchema,
+  type FileName,
+  type Format,
+  type RecordingOptions,
+  type Sink,
+  type SinkContext,
+  type SinkWritable
+} from './options.js'
 export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Segment } from './schema.js'
 export { withKnown } from './segments.js'
 export type { RecordingError } from './reasons.js'
-export type { Gap, Pause, PauseMode, RecordedStream, Recorder, RecorderState, RecordingControl } from './types.js'
+export type {
+  Gap,
+  Pause,
+  PauseMode,
+  RecordedStream,
+  Recorder,
+  RecorderState,
+  RecordingControl
+} from './types.js'

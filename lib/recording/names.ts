@@ -18,19 +18,22 @@ const OURS = /\.(?=(?:part|unsent)(?:\.|$)|\d+$)/gi
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i
 
 /** `YYYY/MM/DD/<callSid>-<listenId>`, the day (UTC) on which the listen was asked for: the same on every instance. */
-export function defaultName (stream: RecordedStream): string {
+export function defaultName(stream: RecordedStream): string {
   const created = new Date(stream.listen.createdAt)
-  const day = (Number.isNaN(created.getTime()) ? new Date() : created).toISOString().slice(0, 10).replaceAll('-', '/')
+  const day = (Number.isNaN(created.getTime()) ? new Date() : created)
+    .toISOString()
+    .slice(0, 10)
+    .replaceAll('-', '/')
   return `${day}/${cleanId(stream.callSid)}-${cleanId(stream.listen.id)}`.replace(OURS, '_')
 }
 
 /** Which of the listen's recordings it is: 1, or more where the listen was handed over from other sockets. */
-export function segmentOf ({ segments = [] }: Pick<Listen, 'segments'>): number {
+export function segmentOf({ segments = [] }: Pick<Listen, 'segments'>): number {
   return segments.length + 1
 }
 
 /** What stands behind a name for a segment. */
-export function segmentSuffix (segment: number): string {
+export function segmentSuffix(segment: number): string {
   return segment === 1 ? '' : `.${segment}`
 }
 
@@ -38,7 +41,7 @@ export function segmentSuffix (segment: number): string {
  * An id from the wire as part of a file name: lower-case ASCII, short. Where that changes it, a digest of the id
  * keeps ids apart that would look alike, also on file systems that ignore case.
  */
-export function cleanId (id: string): string {
+export function cleanId(id: string): string {
   const clean = id.toLowerCase().replace(UNSAFE_IN_ID, '_').replace(EDGES, '_').slice(0, MAX_ID_BYTES)
   return clean === id && clean !== '' ? clean : `${clean}~${digest(id)}`
 }
@@ -48,24 +51,34 @@ export function cleanId (id: string): string {
  * there what came from the wire (a caller's name). Never leaves the directory, never fails: what is unsafe becomes
  * `_`. Empty when nothing is left.
  */
-export function cleanName (name: string): string {
-  const parts = name.normalize('NFC').replace(/\.wav$/i, '').split('/').map(cleanPart).filter((part) => part !== '')
+export function cleanName(name: string): string {
+  const parts = name
+    .normalize('NFC')
+    .replace(/\.wav$/i, '')
+    .split('/')
+    .map(cleanPart)
+    .filter((part) => part !== '')
   return parts.slice(-MAX_PARTS).join('/').replace(OURS, '_')
 }
 
-function cleanPart (part: string): string {
+function cleanPart(part: string): string {
   const clean = part.replace(UNSAFE, '_').replace(EDGES, (edge) => '_'.repeat(edge.length))
   // `.` and `..` mean something else than a name, and are none of it
   const safe = /^_{0,2}$/.test(clean) && part !== clean ? '' : clean
   const named = RESERVED.test(safe) ? `_${safe}` : safe
-  return Buffer.byteLength(named) <= MAX_PART_BYTES ? named : `${cut(named, MAX_PART_BYTES - DIGEST_HEX - 1)}~${digest(named)}`
+  return Buffer.byteLength(named) <= MAX_PART_BYTES
+    ? named
+    : `${cut(named, MAX_PART_BYTES - DIGEST_HEX - 1)}~${digest(named)}`
 }
 
 /** At most so many bytes of UTF-8, no character cut in two. */
-function cut (text: string, bytes: number): string {
-  return Buffer.from(text).subarray(0, bytes).toString().replace(/\ufffd+$/, '')
+function cut(text: string, bytes: number): string {
+  return Buffer.from(text)
+    .subarray(0, bytes)
+    .toString()
+    .replace(/\ufffd+$/, '')
 }
 
-function digest (text: string): string {
+function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, DIGEST_HEX)
 }

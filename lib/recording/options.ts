@@ -10,40 +10,109 @@ import type { RecordedStream } from './types.js'
 const MIB = 1024 * 1024
 
 const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
-const fn = <T>(description: string) => Type.Unsafe<T>(Type.Function([Type.Unknown()], Type.Unknown(), { description }))
+const fn = <T>(description: string) =>
+  Type.Unsafe<T>(Type.Function([Type.Unknown()], Type.Unknown(), { description }))
 
 /** Names a recording: a path below `directory`. What is unsafe in it becomes `_`. */
 export type FileName = (stream: RecordedStream) => string
 
 /** What a finished recording can be made into. */
 const FORMATS = ['wav', 'flac', 'opus', 'mp3'] as const
-export type Format = typeof FORMATS[number]
+export type Format = (typeof FORMATS)[number]
 
 /** The option `recording` of the plugin. */
-export const RecordingOptionsSchema = Type.Object({
-  directory: Type.Optional(Type.String({ minLength: 1, description: 'where recordings are written; made when it is not there' })),
-  fileName: Type.Optional(fn<FileName>('names a recording below `directory`, with or without `.wav`. Default: YYYY/MM/DD/<callSid>-<listenId>.wav, UTC')),
-  fillGaps: Type.Optional(Type.Boolean({ description: 'put silence where audio of the call did not arrive, so that the file keeps the call\'s time. Default: false' })),
-  flushInterval: Type.Optional(Type.Number({ minimum: 50, maximum: 60_000, description: 'ms of audio that a killed process may lose, at most. Default: 1,000' })),
-  fsync: Type.Optional(Type.Union([Type.Boolean(), Type.Literal('end')], { description: '`end`: a finished file survives a power failure; true: what was flushed does, too, at the price of an fdatasync per flush. Default: false' })),
-  maxBuffered: Type.Optional(Type.Integer({ minimum: 64 * 1024, description: 'bytes of one recording that may wait for a slow disk or sink; more and it fails. Default: 4 MiB' })),
-  maxMemory: Type.Optional(Type.Integer({ minimum: MIB, description: 'bytes of all recordings together that may wait. Default: 256 MiB' })),
-  sha256: Type.Optional(Type.Boolean({ description: 'compute each finished file\'s SHA-256. Default: true' })),
-  levels: Type.Optional(Type.Boolean({ description: 'measure peak and RMS of each channel. Default: true' })),
-  sink: Type.Optional(fn<Sink>('returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart')),
-  format: Type.Optional(Type.Union(FORMATS.map((format) => Type.Literal(format)), { description: 'what a complete recording is made into, by ffmpeg. Default: wav, as it was recorded' })),
-  ffmpeg: Type.Optional(Type.String({ minLength: 1, description: 'path of ffmpeg. Default: ffmpeg' })),
-  retention: Type.Optional(Type.Object({
-    maxAge: positive('ms that a recording is kept after its end'),
-    maxBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' })),
-    interval: positive('ms between two looks. Default: 10 minutes')
-  }, { additionalProperties: false, description: 'what is kept of the complete recordings. Default: all' })),
-  encryption: Type.Optional(Type.Object({
-    key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key with the id it is given'),
-    keyId: Type.Optional(Type.String({ minLength: 1, description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most. Default: "default"` }))
-  }, { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' })),
-  writeTimeout: positive('ms that one operation of the disk or sink may take before the recording fails. Default: 30,000')
-}, { additionalProperties: false })
+export const RecordingOptionsSchema = Type.Object(
+  {
+    directory: Type.Optional(
+      Type.String({ minLength: 1, description: 'where recordings are written; made when it is not there' })
+    ),
+    fileName: Type.Optional(
+      fn<FileName>(
+        'names a recording below `directory`, with or without `.wav`. Default: YYYY/MM/DD/<callSid>-<listenId>.wav, UTC'
+      )
+    ),
+    fillGaps: Type.Optional(
+      Type.Boolean({
+        description:
+          "put silence where audio of the call did not arrive, so that the file keeps the call's time. Default: false"
+      })
+    ),
+    flushInterval: Type.Optional(
+      Type.Number({
+        minimum: 50,
+        maximum: 60_000,
+        description: 'ms of audio that a killed process may lose, at most. Default: 1,000'
+      })
+    ),
+    fsync: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Literal('end')], {
+        description:
+          '`end`: a finished file survives a power failure; true: what was flushed does, too, at the price of an fdatasync per flush. Default: false'
+      })
+    ),
+    maxBuffered: Type.Optional(
+      Type.Integer({
+        minimum: 64 * 1024,
+        description:
+          'bytes of one recording that may wait for a slow disk or sink; more and it fails. Default: 4 MiB'
+      })
+    ),
+    maxMemory: Type.Optional(
+      Type.Integer({
+        minimum: MIB,
+        description: 'bytes of all recordings together that may wait. Default: 256 MiB'
+      })
+    ),
+    sha256: Type.Optional(
+      Type.Boolean({ description: "compute each finished file's SHA-256. Default: true" })
+    ),
+    levels: Type.Optional(
+      Type.Boolean({ description: 'measure peak and RMS of each channel. Default: true' })
+    ),
+    sink: Type.Optional(
+      fn<Sink>(
+        'returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart'
+      )
+    ),
+    format: Type.Optional(
+      Type.Union(
+        FORMATS.map((format) => Type.Literal(format)),
+        { description: 'what a complete recording is made into, by ffmpeg. Default: wav, as it was recorded' }
+      )
+    ),
+    ffmpeg: Type.Optional(Type.String({ minLength: 1, description: 'path of ffmpeg. Default: ffmpeg' })),
+    retention: Type.Optional(
+      Type.Object(
+        {
+          maxAge: positive('ms that a recording is kept after its end'),
+          maxBytes: Type.Optional(
+            Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' })
+          ),
+          interval: positive('ms between two looks. Default: 10 minutes')
+        },
+        { additionalProperties: false, description: 'what is kept of the complete recordings. Default: all' }
+      )
+    ),
+    encryption: Type.Optional(
+      Type.Object(
+        {
+          key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key with the id it is given'),
+          keyId: Type.Optional(
+            Type.String({
+              minLength: 1,
+              description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most. Default: "default"`
+            })
+          )
+        },
+        { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' }
+      )
+    ),
+    writeTimeout: positive(
+      'ms that one operation of the disk or sink may take before the recording fails. Default: 30,000'
+    )
+  },
+  { additionalProperties: false }
+)
 export type RecordingOptions = Static<typeof RecordingOptionsSchema>
 
 /** What a sink is told besides the stream. */
@@ -63,7 +132,7 @@ export interface SinkContext {
  * Its `location`, if it has one then, becomes the recording's; so does every key of its `details`.
  */
 export type Sink = (stream: RecordedStream, context: SinkContext) => SinkWritable | Promise<SinkWritable>
-export type SinkWritable = Writable & { location?: string, details?: Record<string, unknown> }
+export type SinkWritable = Writable & { location?: string; details?: Record<string, unknown> }
 
 export interface Retention {
   /** ms */
@@ -103,12 +172,14 @@ export interface ResolvedRecordingOptions {
 }
 
 /** Throws FST_JAMBONZ_OPTIONS naming the option and its value. */
-export function resolveRecordingOptions (options: RecordingOptions): ResolvedRecordingOptions {
+export function resolveRecordingOptions(options: RecordingOptions): ResolvedRecordingOptions {
   const first = Value.Errors(RecordingOptionsSchema, options).First()
   if (first !== undefined) {
     const name = `recording${first.path.replaceAll('/', '.')}`
     const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
-    throw new ERR_OPTIONS(`${name}: ${first.message}, not ${JSON.stringify(first.value) ?? String(first.value)}${hint}`)
+    throw new ERR_OPTIONS(
+      `${name}: ${first.message}, not ${JSON.stringify(first.value) ?? String(first.value)}${hint}`
+    )
   }
   if (options.directory === undefined) checkWithoutDirectory(options)
   return Object.freeze({
@@ -124,7 +195,12 @@ export function resolveRecordingOptions (options: RecordingOptions): ResolvedRec
     sink: options.sink,
     format: options.format ?? 'wav',
     ffmpeg: options.ffmpeg ?? 'ffmpeg',
-    retention: options.retention && { maxAge: Infinity, maxBytes: Infinity, interval: 600_000, ...options.retention },
+    retention: options.retention && {
+      maxAge: Infinity,
+      maxBytes: Infinity,
+      interval: 600_000,
+      ...options.retention
+    },
     encryption: resolveEncryption(options.encryption),
     writeTimeout: options.writeTimeout ?? 30_000
   })
@@ -132,20 +208,28 @@ export function resolveRecordingOptions (options: RecordingOptions): ResolvedRec
 
 const NEED_DIRECTORY = ['fileName', 'format', 'retention', 'encryption', 'fsync'] as const
 
-function checkWithoutDirectory (options: RecordingOptions): void {
-  if (options.sink === undefined) throw new ERR_OPTIONS('recording: needs a `directory` to write to, or a `sink`')
+function checkWithoutDirectory(options: RecordingOptions): void {
+  if (options.sink === undefined) {
+    throw new ERR_OPTIONS('recording: needs a `directory` to write to, or a `sink`')
+  }
   const name = NEED_DIRECTORY.find((option) => options[option] !== undefined)
-  if (name !== undefined) throw new ERR_OPTIONS(`recording.${name}: needs a recording.directory: a sink alone gets the audio as it is spoken`)
+  if (name !== undefined) {
+    throw new ERR_OPTIONS(
+      `recording.${name}: needs a recording.directory: a sink alone gets the audio as it is spoken`
+    )
+  }
 }
 
-function resolveEncryption (encryption: RecordingOptions['encryption']): Encryption | undefined {
+function resolveEncryption(encryption: RecordingOptions['encryption']): Encryption | undefined {
   if (encryption === undefined) return undefined
   const { key, keyId = 'default' } = encryption
-  if (Buffer.byteLength(keyId) > MAX_KEY_ID_BYTES) throw new ERR_OPTIONS(`recording.encryption.keyId: has more than ${MAX_KEY_ID_BYTES} bytes`)
+  if (Buffer.byteLength(keyId) > MAX_KEY_ID_BYTES) {
+    throw new ERR_OPTIONS(`recording.encryption.keyId: has more than ${MAX_KEY_ID_BYTES} bytes`)
+  }
   return { key, keyId }
 }
 
-function resolveFsync (fsync: RecordingOptions['fsync']): ResolvedRecordingOptions['fsync'] {
+function resolveFsync(fsync: RecordingOptions['fsync']): ResolvedRecordingOptions['fsync'] {
   if (fsync === true) return 'flush'
   return fsync === 'end' ? 'end' : 'never'
 }

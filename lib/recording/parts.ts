@@ -27,8 +27,10 @@ export interface Temporary {
 }
 
 /** All of a directory and those below, one directory at a time. */
-export async function * findParts (directory: string): AsyncGenerator<{ parts: Part[], temporary: Temporary[] }> {
-  const entries = await ifThere(readdir(directory, { withFileTypes: true })) ?? []
+export async function* findParts(
+  directory: string
+): AsyncGenerator<{ parts: Part[]; temporary: Temporary[] }> {
+  const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
   const names = entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name)
   const temporary = names.flatMap((name) => {
     const owner = TEMPORARY.exec(name)?.[1]
@@ -36,17 +38,20 @@ export async function * findParts (directory: string): AsyncGenerator<{ parts: P
   })
   yield { parts: partsAmong(directory, names), temporary }
   for (const entry of entries) {
-    if (entry.isDirectory() && entry.name !== OWNERS_DIRECTORY) yield * findParts(join(directory, entry.name))
+    if (entry.isDirectory() && entry.name !== OWNERS_DIRECTORY) yield* findParts(join(directory, entry.name))
   }
 }
 
 /** The one with this base. */
-export async function findPart (base: string): Promise<Part | undefined> {
-  const names = await ifThere(readdir(dirname(base))) ?? []
-  return partsAmong(dirname(base), names.filter((name) => name.startsWith(basename(base)))).find((part) => part.base === base)
+export async function findPart(base: string): Promise<Part | undefined> {
+  const names = (await ifThere(readdir(dirname(base)))) ?? []
+  return partsAmong(
+    dirname(base),
+    names.filter((name) => name.startsWith(basename(base)))
+  ).find((part) => part.base === base)
 }
 
-function partsAmong (directory: string, names: string[]): Part[] {
+function partsAmong(directory: string, names: string[]): Part[] {
   const parts = new Map<string, Part>()
   for (const name of names) {
     if (!name.includes(PART)) continue

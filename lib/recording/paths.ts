@@ -21,7 +21,7 @@ export interface RecordingPaths {
   sidecar: string
 }
 
-export function pathsOf (base: string, extension: string, token: string): RecordingPaths {
+export function pathsOf(base: string, extension: string, token: string): RecordingPaths {
   return {
     base,
     part: `${base}${PART}${extension}`,
@@ -32,16 +32,16 @@ export function pathsOf (base: string, extension: string, token: string): Record
 }
 
 /** The same parts, which are to become another file. */
-export function renamed (paths: RecordingPaths, base: string): RecordingPaths {
+export function renamed(paths: RecordingPaths, base: string): RecordingPaths {
   return { ...paths, base, final: base + paths.final.slice(paths.base.length), sidecar: `${base}.json` }
 }
 
-export function hasCode (error: unknown, ...codes: string[]): boolean {
+export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
 /** The file exists, or would if it were not there: undefined instead of ENOENT. */
-export async function ifThere<T> (operation: Promise<T>): Promise<T | undefined> {
+export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> {
   try {
     return await operation
   } catch (error) {
@@ -50,6 +50,6 @@ export async function ifThere<T> (operation: Promise<T>): Promise<T | undefined>
   }
 }
 
-export async function ensureDirectory (path: string): Promise<void> {
+export async function ensureDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
 }

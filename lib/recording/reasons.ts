@@ -12,11 +12,11 @@ const REASONS: Record<string, string> = {
   ENAMETOOLONG: 'its name is too long. Let recording.fileName return a shorter one',
   EMFILE: 'the process has too many files open. Raise its limit (ulimit -n) to some 4 per call',
   ENFILE: 'the machine has too many files open. Raise its limit',
-  EIO: 'the disk failed. Look at the system\'s log'
+  EIO: "the disk failed. Look at the system's log"
 }
 
 /** What went wrong, and what to do, from an error of the file system or of a sink. */
-export function reasonOf (error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : undefined
   const reason = code === undefined ? undefined : REASONS[code]

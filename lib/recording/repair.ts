@@ -25,7 +25,12 @@ export interface Repaired {
  * Completes what a process left when it died, at whatever point it did: audio, name, sidecar. The part's sidecar is
  * ours (`token`) alone, and stays. Undefined when nothing was recorded yet.
  */
-export async function repairPart (paths: RecordingPaths, token: string, notes: PartSidecar, options: ResolvedRecordingOptions): Promise<Repaired | undefined> {
+export async function repairPart(
+  paths: RecordingPaths,
+  token: string,
+  notes: PartSidecar,
+  options: ResolvedRecordingOptions
+): Promise<Repaired | undefined> {
   const { recorder, ...listen } = notes
   const done = await readSidecar(paths.sidecar)
   if (done?.recording !== undefined && ownRecording(done.recording).id === recorder.id) {
@@ -33,7 +38,7 @@ export async function repairPart (paths: RecordingPaths, token: string, notes: P
     return { paths, listen: done, own: ownRecording(done.recording), recording: done.recording }
   }
   const part = await ifThere(stat(paths.part))
-  const final = part ?? await ifThere(stat(paths.final))
+  const final = part ?? (await ifThere(stat(paths.final)))
   if (final === undefined) return undefined
   const described = await describe(part ? paths.part : paths.final, final.mtime, notes, options)
   const placed = part ? await placeFile(paths) : paths
@@ -43,7 +48,12 @@ export async function repairPart (paths: RecordingPaths, token: string, notes: P
   return { paths: placed, listen, own, recording: { ...recording, recovered: true } }
 }
 
-async function describe (path: string, ended: Date, { recorder }: PartSidecar, options: ResolvedRecordingOptions): Promise<FinishedRecording> {
+async function describe(
+  path: string,
+  ended: Date,
+  { recorder }: PartSidecar,
+  options: ResolvedRecordingOptions
+): Promise<FinishedRecording> {
   const { sampleRate, channels, startedAt, pauses, gaps } = recorder
   const { bytes, dataBytes, levels } = await repairAudio(path, recorder, options.encryption)
   return {

@@ -21,30 +21,53 @@ export interface RepairedAudio {
 }
 
 /** Makes a whole file of one that was cut off anywhere, or that is whole already. */
-export async function repairAudio (path: string, format: WavFormat, encryption: Encryption | undefined): Promise<RepairedAudio> {
+export async function repairAudio(
+  path: string,
+  format: WavFormat,
+  encryption: Encryption | undefined
+): Promise<RepairedAudio> {
   const { size } = await stat(path)
   const levels = new Levels(format.channels)
   const encrypted = path.endsWith(ENCRYPTED_WAV)
-  if (encrypted && encryption === undefined) throw new ERR_RECORDING_KEY(path, 'recording.encryption is not set')
-  const file = size < (encrypted ? FIRST_FRAME_AT : WAV_HEADER_BYTES)
-    ? await begin(path, format, encryption)
-    : encrypted && encryption ? await readFrames(path, format, encryption, levels) : await readSamples(path, format, levels)
+  if (encrypted && encryption === undefined) {
+    throw new ERR_RECORDING_KEY(path, 'recording.encryption is not set')
+  }
+  const file =
+    size < (encrypted ? FIRST_FRAME_AT : WAV_HEADER_BYTES)
+      ? await begin(path, format, encryption)
+      : encrypted && encryption
+        ? await readFrames(path, format, encryption, levels)
+        : await readSamples(path, format, levels)
   if (file !== undefined) {
-    await settled((done) => { file.seal(done) })
-    await settled((done) => { file.sync(done) })
-    await settled((done) => { file.close(done) })
+    await settled((done) => {
+      file.seal(done)
+    })
+    await settled((done) => {
+      file.sync(done)
+    })
+    await settled((done) => {
+      file.close(done)
+    })
   }
   return { bytes: (await stat(path)).size, dataBytes: levels.bytes, levels }
 }
 
 /** Its process died before it had a header. */
-async function begin (path: string, format: WavFormat, encryption: Encryption | undefined): Promise<AudioFile> {
-  const file = await createAudioFile(path, await openFile(path, 'r+'), format, { encryption: path.endsWith(ENCRYPTED_WAV) ? encryption : undefined })
-  await settled((done) => { file.open(done) })
+async function begin(
+  path: string,
+  format: WavFormat,
+  encryption: Encryption | undefined
+): Promise<AudioFile> {
+  const file = await createAudioFile(path, await openFile(path, 'r+'), format, {
+    encryption: path.endsWith(ENCRYPTED_WAV) ? encryption : undefined
+  })
+  await settled((done) => {
+    file.open(done)
+  })
   return file
 }
 
-async function readSamples (path: string, format: WavFormat, levels: Levels): Promise<AudioFile> {
+async function readSamples(path: string, format: WavFormat, levels: Levels): Promise<AudioFile> {
   const memory = new ArrayBuffer(LARGE_BLOCK)
   const bytes = Buffer.from(memory)
   await withFile(path, async (file) => {
@@ -61,7 +84,12 @@ async function readSamples (path: string, format: WavFormat, levels: Levels): Pr
 }
 
 /** Undefined when the file is whole. */
-async function readFrames (path: string, format: WavFormat, encryption: Encryption, levels: Levels): Promise<AudioFile | undefined> {
+async function readFrames(
+  path: string,
+  format: WavFormat,
+  encryption: Encryption,
+  levels: Levels
+): Promise<AudioFile | undefined> {
   return await withFile(path, async (file) => {
     const preamble = Buffer.alloc(PREAMBLE_BYTES)
     await readFully(file, preamble, PREAMBLE_BYTES, 0)
@@ -83,15 +111,18 @@ async function readFrames (path: string, format: WavFormat, encryption: Encrypti
 }
 
 /** Undefined when it is not there, or not whole. */
-async function readFrame (file: FileHandle, at: number): Promise<{ bytes: Buffer, last: boolean } | undefined> {
+async function readFrame(
+  file: FileHandle,
+  at: number
+): Promise<{ bytes: Buffer; last: boolean } | undefined> {
   const head = Buffer.alloc(FRAME_HEAD_BYTES)
-  if (await readFully(file, head, FRAME_HEAD_BYTES, at) < FRAME_HEAD_BYTES) return undefined
+  if ((await readFully(file, head, FRAME_HEAD_BYTES, at)) < FRAME_HEAD_BYTES) return undefined
   const { textBytes, last } = readFrameHead(head)
   const bytes = Buffer.alloc(textBytes + FRAME_OVERHEAD)
-  return await readFully(file, bytes, bytes.length, at) < bytes.length ? undefined : { bytes, last }
+  return (await readFully(file, bytes, bytes.length, at)) < bytes.length ? undefined : { bytes, last }
 }
 
-async function readFully (file: FileHandle, into: Buffer, length: number, at: number): Promise<number> {
+async function readFully(file: FileHandle, into: Buffer, length: number, at: number): Promise<number> {
   let read = 0
   while (read < length) {
     const { bytesRead } = await file.read(into, read, length - read, at + read)
@@ -101,7 +132,7 @@ async function readFully (file: FileHandle, into: Buffer, length: number, at: nu
   return read
 }
 
-async function withFile<T> (path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
   const file = await open(path, 'r')
   try {
     return await use(file)

@@ -1,4 +1,9 @@
-import { AbortMultipartUploadCommand, ListMultipartUploadsCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3'
+import {
+  AbortMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  type PutObjectCommandInput,
+  type S3Client
+} from '@aws-sdk/client-s3'
 import type { Sink, SinkContext } from './options.js'
 import { S3Upload } from './S3Upload.js'
 import type { RecordedStream } from './types.js'
@@ -38,9 +43,11 @@ export interface Leftover {
  * for before the same recording is tried again, or the next is sent. Needs the optional peer dependencies
  * `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
  */
-export function s3Sink (options: S3SinkOptions): Sink {
+export function s3Sink(options: S3SinkOptions): Sink {
   const { client, bucket, prefix = '', partSize = MIN_PART, requestTimeout = 60_000, params } = options
-  if (partSize < MIN_PART) throw new TypeError(`s3Sink: partSize is ${partSize}, S3 takes no parts of less than ${MIN_PART} bytes`)
+  if (partSize < MIN_PART) {
+    throw new TypeError(`s3Sink: partSize is ${partSize}, S3 takes no parts of less than ${MIN_PART} bytes`)
+  }
   const leftovers = new Set<Leftover>()
   return async (stream, context) => {
     const key = prefix + (options.key?.(stream, context) ?? context.name)
@@ -56,25 +63,34 @@ export function s3Sink (options: S3SinkOptions): Sink {
       // S3 may have been away when that was tried before
       onDone: clean,
       params: { ContentType: context.contentType, ...params, Bucket: bucket, Key: key },
-      onLeftover: (leftover) => { if (leftovers.size < MAX_LEFTOVERS) leftovers.add(leftover) }
+      onLeftover: (leftover) => {
+        if (leftovers.size < MAX_LEFTOVERS) leftovers.add(leftover)
+      }
     })
   }
 }
 
 /** Uploads of this key that an earlier attempt, perhaps of another process, left. Never rejects: not every S3 lists them, nor may every user. */
-async function abortUploadsOf (client: S3Client, bucket: string, key: string): Promise<void> {
+async function abortUploadsOf(client: S3Client, bucket: string, key: string): Promise<void> {
   try {
-    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key }), { abortSignal: AbortSignal.timeout(CLEAN_TIMEOUT) })
-    for (const { Key, UploadId } of Uploads) if (Key === key) await abortUpload(client, { Bucket: bucket, Key, UploadId })
+    const { Uploads = [] } = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key }),
+      { abortSignal: AbortSignal.timeout(CLEAN_TIMEOUT) }
+    )
+    for (const { Key, UploadId } of Uploads) {
+      if (Key === key) await abortUpload(client, { Bucket: bucket, Key, UploadId })
+    }
   } catch {
     // a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) does it instead
   }
 }
 
 /** Resolves to whether nothing is left of it. */
-async function abortUpload (client: S3Client, leftover: Leftover): Promise<boolean> {
+async function abortUpload(client: S3Client, leftover: Leftover): Promise<boolean> {
   try {
-    await client.send(new AbortMultipartUploadCommand(leftover), { abortSignal: AbortSignal.timeout(CLEAN_TIMEOUT) })
+    await client.send(new AbortMultipartUploadCommand(leftover), {
+      abortSignal: AbortSignal.timeout(CLEAN_TIMEOUT)
+    })
     return true
   } catch (error) {
     return error instanceof Error && error.name === 'NoSuchUpload'

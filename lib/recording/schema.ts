@@ -25,7 +25,8 @@ const LevelSchema = Type.Object({
 })
 
 const StateSchema = Type.Union([Type.Literal('saved'), Type.Literal('spooled'), Type.Literal('partial')], {
-  description: '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
+  description:
+    '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
 })
 
 /** Several of them where a listen was handed over to another socket. */
@@ -37,27 +38,41 @@ export const SegmentSchema = Type.Object({
   durationMs: Ms,
   startedAt: IsoTime,
   endedAt: IsoTime,
-  gapBeforeMs: Type.Number({ minimum: 0, description: 'ms of the call between the end of the segment before and this one' }),
+  gapBeforeMs: Type.Number({
+    minimum: 0,
+    description: 'ms of the call between the end of the segment before and this one'
+  }),
   sha256: Type.Optional(Type.String())
 })
 export type Segment = Static<typeof SegmentSchema>
 
 /** All that `Listen.recording` says of a recording. */
-export const FinishedRecordingSchema = Type.Composite([RecordingSchema, Type.Object({
-  id: Id,
-  state: StateSchema,
-  sampleRate: Type.Integer({ description: 'Hz' }),
-  channels: Type.Integer({ minimum: 1, maximum: 2 }),
-  startedAt: IsoTime,
-  endedAt: IsoTime,
-  levels: Type.Optional(Type.Array(LevelSchema, { description: 'one per channel; of a stereo recording the caller\'s first' })),
-  gaps: Type.Array(GapSchema),
-  pauses: Type.Array(PauseSchema),
-  sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
-  recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
-  encrypted: Type.Optional(Type.Boolean()),
-  segments: Type.Optional(Type.Array(SegmentSchema, {
-    description: 'when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first\'s, `state` that of one that is not saved'
-  }))
-})], { additionalProperties: true })
+export const FinishedRecordingSchema = Type.Composite(
+  [
+    RecordingSchema,
+    Type.Object({
+      id: Id,
+      state: StateSchema,
+      sampleRate: Type.Integer({ description: 'Hz' }),
+      channels: Type.Integer({ minimum: 1, maximum: 2 }),
+      startedAt: IsoTime,
+      endedAt: IsoTime,
+      levels: Type.Optional(
+        Type.Array(LevelSchema, { description: "one per channel; of a stereo recording the caller's first" })
+      ),
+      gaps: Type.Array(GapSchema),
+      pauses: Type.Array(PauseSchema),
+      sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
+      recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
+      encrypted: Type.Optional(Type.Boolean()),
+      segments: Type.Optional(
+        Type.Array(SegmentSchema, {
+          description:
+            "when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first's, `state` that of one that is not saved"
+        })
+      )
+    })
+  ],
+  { additionalProperties: true }
+)
 export type FinishedRecording = Static<typeof FinishedRecordingSchema>

@@ -25,25 +25,25 @@ export type PartSidecar = Listen & { recorder: PartNotes }
 export type Sidecar = Listen & { recording: FinishedRecording }
 
 /** Writes a JSON file that is there whole or not at all. `token`: whose leftover it is if the process dies meanwhile. */
-export async function writeJson (path: string, token: string, value: unknown, sync = false): Promise<void> {
+export async function writeJson(path: string, token: string, value: unknown, sync = false): Promise<void> {
   const temporary = `${path.endsWith(token) ? path : `${path}.${token}`}.tmp`
   await writeFile(temporary, format(value), { mode: FILE_MODE, flush: sync })
   await rename(temporary, path)
 }
 
 /** undefined when the file isn't there, or isn't a sidecar of ours. */
-export async function readSidecar (path: string): Promise<Sidecar | undefined> {
+export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const value = await readJson(path)
-  return isListen(value) && isObject(value['recording']) ? value as Sidecar : undefined
+  return isListen(value) && isObject(value['recording']) ? (value as Sidecar) : undefined
 }
 
 /** undefined when the file isn't there, or isn't a sidecar of ours. */
-export async function readPartSidecar (path: string): Promise<PartSidecar | undefined> {
+export async function readPartSidecar(path: string): Promise<PartSidecar | undefined> {
   const value = await readJson(path)
-  return isListen(value) && isObject(value['recorder']) ? value as PartSidecar : undefined
+  return isListen(value) && isObject(value['recorder']) ? (value as PartSidecar) : undefined
 }
 
-async function readJson (path: string): Promise<unknown> {
+async function readJson(path: string): Promise<unknown> {
   const text = await ifThere(readFile(path, 'utf8'))
   if (text === undefined) return undefined
   try {
@@ -53,14 +53,14 @@ async function readJson (path: string): Promise<unknown> {
   }
 }
 
-function isListen (value: unknown): value is Record<string, unknown> {
+function isListen(value: unknown): value is Record<string, unknown> {
   return isObject(value) && typeof value['id'] === 'string' && typeof value['callSid'] === 'string'
 }
 
-function isObject (value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
 }
 
-function format (value: unknown): string {
+function format(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }

@@ -11,7 +11,7 @@ export interface RecordedStream {
   channels: number
   mixType: MixType
   /** Writes what was said up to now to the recorder, where it is read in batches. */
-  catchUp? (): void
+  catchUp?(): void
 }
 
 /** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
@@ -28,19 +28,19 @@ export interface Recorder {
    * Takes audio: whole blocks of s16le, which are copied. `gapMs`: ms of the call that are missing before it.
    * Audio that can't be kept (a failed recording) is dropped.
    */
-  write (frame: Buffer, gapMs: number): void
+  write(frame: Buffer, gapMs: number): void
   /** Nothing comes for a while: what has gathered is written. */
-  rest (): void
+  rest(): void
   /** ms that audio may come late, so that a killed process loses no more than flushInterval */
   readonly maxDelay: number
   /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
-  pause (mode?: PauseMode): void
-  resume (): void
+  pause(mode?: PauseMode): void
+  resume(): void
   /**
    * Ends it: resolves when the file is complete, closed and has its final name, with what the listen says in the
    * sidecar. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` then tells what part was saved, if any.
    */
-  finish (listen: Listen): Promise<FinishedRecording>
+  finish(listen: Listen): Promise<FinishedRecording>
 }
 
 /** A pause, or a gap in what arrived. */

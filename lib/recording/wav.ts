@@ -33,25 +33,25 @@ export interface WavInfo extends WavFormat {
 }
 
 /** Bytes of one moment: a sample of every channel. */
-export function blockAlign (format: WavFormat): number {
+export function blockAlign(format: WavFormat): number {
   return format.channels * BYTES_PER_SAMPLE
 }
 
 /** ms that `bytes` of samples last. */
-export function durationOf (format: WavFormat, bytes: number): number {
-  return bytes / blockAlign(format) / format.sampleRate * 1000
+export function durationOf(format: WavFormat, bytes: number): number {
+  return (bytes / blockAlign(format) / format.sampleRate) * 1000
 }
 
 /** Whole blocks that last `ms`. */
-export function bytesOf (format: WavFormat, ms: number): number {
-  return Math.round(ms * format.sampleRate / 1000) * blockAlign(format)
+export function bytesOf(format: WavFormat, ms: number): number {
+  return Math.round((ms * format.sampleRate) / 1000) * blockAlign(format)
 }
 
 /**
  * The header of a WAV file of 16-bit PCM, always WAV_HEADER_BYTES long. RF64 when the file is longer than RIFF can
  * say. `dataBytes` undefined: a stream whose length nobody knows yet (both sizes 0xffffffff, as ffmpeg writes it).
  */
-export function buildWavHeader (format: WavFormat, dataBytes: number | undefined): Buffer {
+export function buildWavHeader(format: WavFormat, dataBytes: number | undefined): Buffer {
   const header = Buffer.alloc(WAV_HEADER_BYTES)
   const riffBytes = dataBytes === undefined ? UNKNOWN_SIZE : WAV_HEADER_BYTES - CHUNK_HEAD + dataBytes
   const rf64 = dataBytes !== undefined && riffBytes >= UNKNOWN_SIZE
@@ -75,7 +75,7 @@ export function buildWavHeader (format: WavFormat, dataBytes: number | undefined
   return header
 }
 
-function writeChunkHead (header: Buffer, at: number, id: string, bytes: number): void {
+function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): void {
   header.write(id, at, 'latin1')
   header.writeUInt32LE(bytes, at + 4)
 }
@@ -84,7 +84,7 @@ function writeChunkHead (header: Buffer, at: number, id: string, bytes: number):
  * Reads the header of any PCM WAV or RF64 file, chunks in any order. `head`: the file's first bytes, up to and
  * including the head of its data chunk. Throws FST_JAMBONZ_RECORDING_FORMAT saying what is not there.
  */
-export function inspectWav (head: Buffer): WavInfo {
+export function inspectWav(head: Buffer): WavInfo {
   if (head.length < RIFF_CHUNK) throw new ERR_RECORDING_FORMAT('it ends before its RIFF header does')
   const riff = head.toString('latin1', 0, 4)
   if ((riff !== 'RIFF' && riff !== 'RF64') || head.toString('latin1', 8, 12) !== 'WAVE') {
@@ -103,14 +103,16 @@ export function inspectWav (head: Buffer): WavInfo {
     if (body + bytes > head.length) break
     if (id === 'ds64' && bytes >= 16) longData = Number(head.readBigUInt64LE(body + 8))
     if (id === 'fmt ' && bytes >= FMT_BODY) format = readFormat(head, body, riff === 'RF64')
-    at = body + bytes + bytes % 2
+    at = body + bytes + (bytes % 2)
   }
   throw new ERR_RECORDING_FORMAT('it ends before its data chunk')
 }
 
-function readFormat (head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'dataOffset' | 'dataBytes'> {
+function readFormat(head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'dataOffset' | 'dataBytes'> {
   const tag = head.readUInt16LE(body)
-  if (tag !== PCM && tag !== EXTENSIBLE) throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${tag})`)
+  if (tag !== PCM && tag !== EXTENSIBLE) {
+    throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${tag})`)
+  }
   return {
     channels: head.readUInt16LE(body + 2),
     sampleRate: head.readUInt32LE(body + 4),
@@ -129,8 +131,8 @@ export interface WavRepair {
 }
 
 /** A killed process leaves a header that says too little and perhaps half a sample at the end: this is the cure. */
-export function repairWav (format: WavFormat, fileBytes: number): WavRepair {
+export function repairWav(format: WavFormat, fileBytes: number): WavRepair {
   const rest = Math.max(0, fileBytes - WAV_HEADER_BYTES)
-  const dataBytes = rest - rest % blockAlign(format)
+  const dataBytes = rest - (rest % blockAlign(format))
   return { header: buildWavHeader(format, dataBytes), dataBytes, fileBytes: WAV_HEADER_BYTES + dataBytes }
 }

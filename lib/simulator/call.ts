@@ -7,7 +7,15 @@ import { resolveOptions } from './options.js'
 import { checkDigits } from './session/press.js'
 import { Session } from './session/session.js'
 import { heardBy } from './session/story.js'
-import type { CallStory, EventName, EventPayloads, Heard, ListenRecord, SimulateCallOptions, SimulatorEvent } from './types.js'
+import type {
+  CallStory,
+  EventName,
+  EventPayloads,
+  Heard,
+  ListenRecord,
+  SimulateCallOptions,
+  SimulatorEvent
+} from './types.js'
 
 /** What a torn-down call still gets to post its last hooks (real ms). */
 const TEAR_DOWN_MS = 1_000
@@ -22,10 +30,13 @@ export class SimulatedCall implements Promise<CallStory> {
   readonly #story: Promise<CallStory>
   #over = false
 
-  constructor (options: SimulateCallOptions) {
+  constructor(options: SimulateCallOptions) {
     const resolved = resolveOptions(options)
     this.#clock = new Clock(resolved.speed)
-    this.#events = new EventLog(() => this.#clock.now(), error => this.#session.story.error(`a listener threw: ${String(error)}`))
+    this.#events = new EventLog(
+      () => this.#clock.now(),
+      (error) => this.#session.story.error(`a listener threw: ${String(error)}`)
+    )
     if (resolved.onEvent !== undefined) this.#events.on('*', resolved.onEvent)
     this.#session = new Session(resolved, this.#clock, this.#events)
     this.callSid = this.#session.info.callSid
@@ -33,31 +44,34 @@ export class SimulatedCall implements Promise<CallStory> {
   }
 
   /** The story, once the call is over. Never rejects: what went wrong is in `story.errors`. */
-  then<A = CallStory, B = never> (fulfilled?: ((story: CallStory) => A | PromiseLike<A>) | null, rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  then<A = CallStory, B = never>(
+    fulfilled?: ((story: CallStory) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null
+  ): Promise<A | B> {
     return this.#story.then(fulfilled, rejected)
   }
 
   /** As of any promise; this one never rejects. */
-  catch<B = never> (rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
+  catch<B = never>(rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
     return this.#story.catch(rejected)
   }
 
-  finally (settled?: (() => void) | null): Promise<CallStory> {
+  finally(settled?: (() => void) | null): Promise<CallStory> {
     return this.#story.finally(settled)
   }
 
   /** Every listen so far, live. */
-  get listens (): readonly ListenRecord[] {
+  get listens(): readonly ListenRecord[] {
     return this.#session.story.listens
   }
 
   /** Simulated ms since the call began. */
-  get now (): number {
+  get now(): number {
     return this.#clock.now()
   }
 
   /** The caller says this next, after what he is still saying. Resolves when it has been said, or the call is over. */
-  async speak (speech: Speech): Promise<void> {
+  async speak(speech: Speech): Promise<void> {
     this.#check('speak')
     const { leg, caller } = this.#session
     caller.speak(loadSpeech(speech, leg.rate))
@@ -65,44 +79,44 @@ export class SimulatedCall implements Promise<CallStory> {
   }
 
   /** The caller presses these keys now, 250 ms apart. */
-  press (digits: string): void {
+  press(digits: string): void {
     this.#check('press')
     checkDigits(digits)
     this.#session.caller.press(digits)
   }
 
   /** The caller hangs up now. */
-  hangUp (): void {
+  hangUp(): void {
     this.#session.hangUp('caller')
   }
 
   /** Peaks of the last 20 ms, 0 to 1: what the caller said, and what he heard. */
-  get levels (): { said: number, heard: number } {
+  get levels(): { said: number; heard: number } {
     return this.#session.leg.levels
   }
 
   /** Ms of speech the caller has still to say. */
-  get unsaidMs (): number {
-    return Math.round(this.#session.leg.speech.length * 1000 / this.#session.leg.rate)
+  get unsaidMs(): number {
+    return Math.round((this.#session.leg.speech.length * 1000) / this.#session.leg.rate)
   }
 
   /** What the caller has heard so far. */
-  heard (): Heard {
+  heard(): Heard {
     return heardBy(this.#session.leg, this.#session.story.marks)
   }
 
   /** Pauses every listen, as jambonz' live call control does: audio stops without a word. */
-  pauseListening (): void {
+  pauseListening(): void {
     this.#check('pauseListening')
     for (const fork of this.#session.leg.forks) fork.pause()
   }
 
-  resumeListening (): void {
+  resumeListening(): void {
     for (const fork of this.#session.leg.forks) fork.resume()
   }
 
   /** Stops simulated time at speed Infinity until the returned function is called: for whoever steers with pauses of his own. */
-  hold (): () => void {
+  hold(): () => void {
     return this.#clock.hold()
   }
 
@@ -110,16 +124,28 @@ export class SimulatedCall implements Promise<CallStory> {
    * The payload of the next event of this name that no earlier `waitFor` got, also when it has already happened. Raises
    * FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without it.
    */
-  waitFor<Name extends EventName> (name: Name, predicate?: (payload: EventPayloads[Name]) => boolean, options: { timeoutMs?: number } = {}): Promise<EventPayloads[Name]> {
+  waitFor<Name extends EventName>(
+    name: Name,
+    predicate?: (payload: EventPayloads[Name]) => boolean,
+    options: { timeoutMs?: number } = {}
+  ): Promise<EventPayloads[Name]> {
     return this.#events.waitFor(name, predicate, options.timeoutMs)
   }
 
-  on<Name extends EventName> (name: Name, listener: (payload: EventPayloads[Name], atMs: number) => void): this {
-    this.#events.on(name, (event: SimulatorEvent) => listener(event.payload as EventPayloads[Name], event.atMs))
+  on<Name extends EventName>(
+    name: Name,
+    listener: (payload: EventPayloads[Name], atMs: number) => void
+  ): this {
+    this.#events.on(name, (event: SimulatorEvent) =>
+      listener(event.payload as EventPayloads[Name], event.atMs)
+    )
     return this
   }
 
-  once<Name extends EventName> (name: Name, listener: (payload: EventPayloads[Name], atMs: number) => void): this {
+  once<Name extends EventName>(
+    name: Name,
+    listener: (payload: EventPayloads[Name], atMs: number) => void
+  ): this {
     const off = this.#events.on(name, (event: SimulatorEvent) => {
       off()
       listener(event.payload as EventPayloads[Name], event.atMs)
@@ -127,7 +153,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this
   }
 
-  async #run (deadlineMs: number, signal: AbortSignal | undefined): Promise<CallStory> {
+  async #run(deadlineMs: number, signal: AbortSignal | undefined): Promise<CallStory> {
     const session = this.#session
     let giveUp: NodeJS.Timeout | undefined
     const tornDown = deferred()
@@ -136,7 +162,10 @@ export class SimulatedCall implements Promise<CallStory> {
       giveUp ??= setTimeout(tornDown.resolve, TEAR_DOWN_MS)
     }
     const onAbort = () => tearDown('aborted by the signal')
-    const deadline = setTimeout(() => tearDown(`the deadline of ${deadlineMs} ms passed: call torn down`), deadlineMs)
+    const deadline = setTimeout(
+      () => tearDown(`the deadline of ${deadlineMs} ms passed: call torn down`),
+      deadlineMs
+    )
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted === true) onAbort()
     await Promise.race([session.run(), tornDown.promise])
@@ -151,7 +180,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return story
   }
 
-  #check (method: string): void {
+  #check(method: string): void {
     if (this.#over) throw new SIM_ENDED(method)
   }
 }

@@ -11,7 +11,11 @@ const MIN_REAL_TIMEOUT_MS = 250
 
 export type Cancel = () => void
 
-interface Timer { at: number, order: number, run: () => void }
+interface Timer {
+  at: number
+  order: number
+  run: () => void
+}
 
 /**
  * The one time of a simulated call, in ms since its start.
@@ -38,20 +42,20 @@ export class Clock {
   #turning = false
   #stopped = false
 
-  constructor (speed: number) {
+  constructor(speed: number) {
     this.speed = speed
     this.#pace = speed
   }
 
   /** Simulated ms since the call began. Never goes back, never passes an event that is still due. */
-  now (): number {
+  now(): number {
     // at speed Infinity time is what has happened, nothing in between: the same call has the same times again
     if (this.#turning || this.#stopped || this.speed === Infinity) return this.#now
     return Math.max(this.#now, Math.min(this.#reached(), this.#due()))
   }
 
   /** Run `run` at the simulated time `at` (ms). Events of one time run in the order they were asked for. */
-  at (at: number, run: () => void): Cancel {
+  at(at: number, run: () => void): Cancel {
     const timer: Timer = { at: Math.max(at, this.#now), order: this.#order++, run }
     let index = this.#timers.length
     while (index > 0 && this.#timers[index - 1]!.at > timer.at) index--
@@ -64,9 +68,9 @@ export class Clock {
   }
 
   /** Resolves after `ms` simulated ms, or at once when `signal` aborts. */
-  wait (ms: number, signal?: AbortSignal): Promise<void> {
+  wait(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.resolve()
-    return new Promise(resolve => {
+    return new Promise((resolve) => {
       const done = () => {
         cancel()
         signal?.removeEventListener('abort', done)
@@ -78,20 +82,20 @@ export class Clock {
   }
 
   /** Calls `tick` every 20 ms from now on: the call's one media ticker. `eager` tells whether time may be skipped at speed Infinity. */
-  startTicks (tick: (now: number) => void, eager: () => boolean): void {
+  startTicks(tick: (now: number) => void, eager: () => boolean): void {
     this.#tick = tick
     this.#eager = eager
     this.#nextTick = this.now() + FRAME_MS
     this.#reschedule()
   }
 
-  stopTicks (): void {
+  stopTicks(): void {
     this.#tick = undefined
     this.#nextTick = Infinity
   }
 
   /** A peer is being waited for: at speed Infinity time stands still until the returned function is called. */
-  hold (): Cancel {
+  hold(): Cancel {
     if (this.#holds++ === 0) this.#heldSince = performance.now()
     let released = false
     return () => {
@@ -103,14 +107,14 @@ export class Clock {
   }
 
   /** A deadline for a peer: `ms` simulated, but never less than 250 real ms; at speed Infinity it is real time. */
-  timeout (ms: number, run: () => void): Cancel {
+  timeout(ms: number, run: () => void): Cancel {
     const real = this.speed === Infinity ? ms : Math.max(ms / this.speed, Math.min(ms, MIN_REAL_TIMEOUT_MS))
     const handle = setTimeout(run, real)
     return () => clearTimeout(handle)
   }
 
   /** Ends time: nothing runs any more. */
-  stop (): void {
+  stop(): void {
     this.#now = this.now()
     this.#stopped = true
     this.#timers = []
@@ -119,22 +123,22 @@ export class Clock {
     clearImmediate(this.#immediate)
   }
 
-  #due (): number {
+  #due(): number {
     return Math.min(this.#nextTick, this.#timers[0]?.at ?? Infinity)
   }
 
-  #reached (): number {
+  #reached(): number {
     if (this.#pace === Infinity || this.#pace === 0) return this.#now
     return this.#anchorNow + (performance.now() - this.#anchorReal) * this.#pace
   }
 
-  #wantedPace (): number {
+  #wantedPace(): number {
     if (this.speed !== Infinity) return this.speed
     if (this.#holds > 0) return performance.now() - this.#heldSince < HOLD_GRACE_MS ? 0 : HELD_PACE
     return this.#timers.length > 0 || this.#eager() ? Infinity : IDLE_PACE
   }
 
-  #setPace (): void {
+  #setPace(): void {
     const pace = this.#wantedPace()
     if (pace === this.#pace) return
     this.#now = this.now()
@@ -142,12 +146,12 @@ export class Clock {
     this.#pace = pace
   }
 
-  #anchor (): void {
+  #anchor(): void {
     this.#anchorNow = this.#now
     this.#anchorReal = performance.now()
   }
 
-  #reschedule (): void {
+  #reschedule(): void {
     if (this.#turning || this.#stopped) return
     clearTimeout(this.#sleep)
     clearImmediate(this.#immediate)

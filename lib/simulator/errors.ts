@@ -7,16 +7,24 @@ export const SIM_OPTIONS = createError('FST_JAMBONZ_SIM_OPTIONS', 'simulateCall:
 export const SIM_AUDIO = createError('FST_JAMBONZ_SIM_AUDIO', 'simulated speech: %s', 500, TypeError)
 
 /** `waitFor` gave up; the message names the event, the time and what did happen. */
-export const SIM_WAIT = createError('FST_JAMBONZ_SIM_WAIT', 'waitFor(\'%s\'): %s', 504)
+export const SIM_WAIT = createError('FST_JAMBONZ_SIM_WAIT', "waitFor('%s'): %s", 504)
 
 /** A steering method was called on a call that is over. */
-export const SIM_ENDED = createError('FST_JAMBONZ_SIM_ENDED', '%s: the call is over; steer it before it ends', 410)
+export const SIM_ENDED = createError(
+  'FST_JAMBONZ_SIM_ENDED',
+  '%s: the call is over; steer it before it ends',
+  410
+)
 
 /** An application jambonz would refuse as a whole: the message names verb, property and value. */
-export const SIM_APPLICATION = createError('FST_JAMBONZ_SIM_APPLICATION', 'jambonz refuses the application: %s', 422)
+export const SIM_APPLICATION = createError(
+  'FST_JAMBONZ_SIM_APPLICATION',
+  'jambonz refuses the application: %s',
+  422
+)
 
 /** What went wrong, in words. */
-export function reasonOf (error: unknown): string {
+export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 

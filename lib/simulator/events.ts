@@ -6,7 +6,11 @@ const DEFAULT_WAIT_MS = 10_000
 
 type Listener = (event: SimulatorEvent) => void
 
-interface Waiter { name: EventName, matches: (payload: never) => boolean, done: (event: SimulatorEvent) => void }
+interface Waiter {
+  name: EventName
+  matches: (payload: never) => boolean
+  done: (event: SimulatorEvent) => void
+}
 
 /** The events of one call: passed to listeners, and kept so that `waitFor` can hand out those that came first. */
 export class EventLog {
@@ -19,17 +23,19 @@ export class EventLog {
   #closed = false
 
   /** `failed` is told of listeners that throw: they harm neither the call nor each other. */
-  constructor (now: () => number, failed: (error: unknown) => void) {
+  constructor(now: () => number, failed: (error: unknown) => void) {
     this.#now = now
     this.#failed = failed
   }
 
-  emit<Name extends EventName> (name: Name, payload: EventPayloads[Name]): void {
+  emit<Name extends EventName>(name: Name, payload: EventPayloads[Name]): void {
     const event = { name, atMs: Math.round(this.#now()), payload } as SimulatorEvent
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
     for (const listener of this.#listeners.get('*') ?? []) this.#tell(listener, event)
     for (const listener of this.#listeners.get(name) ?? []) this.#tell(listener, event)
-    const waiter = this.#waiters.find(candidate => candidate.name === name && candidate.matches(payload as never))
+    const waiter = this.#waiters.find(
+      (candidate) => candidate.name === name && candidate.matches(payload as never)
+    )
     if (waiter !== undefined) return waiter.done(event)
     const kept = this.#unclaimed.get(name) ?? []
     kept.push(event)
@@ -37,7 +43,7 @@ export class EventLog {
     this.#unclaimed.set(name, kept)
   }
 
-  on (name: EventName | '*', listener: Listener): () => void {
+  on(name: EventName | '*', listener: Listener): () => void {
     const listeners = this.#listeners.get(name) ?? new Set()
     listeners.add(listener)
     this.#listeners.set(name, listeners)
@@ -45,27 +51,33 @@ export class EventLog {
   }
 
   /** The next event of this name that no earlier `waitFor` was given, also when it has already happened. */
-  waitFor<Name extends EventName> (name: Name, predicate: (payload: EventPayloads[Name]) => boolean = () => true, timeoutMs = DEFAULT_WAIT_MS): Promise<EventPayloads[Name]> {
+  waitFor<Name extends EventName>(
+    name: Name,
+    predicate: (payload: EventPayloads[Name]) => boolean = () => true,
+    timeoutMs = DEFAULT_WAIT_MS
+  ): Promise<EventPayloads[Name]> {
     const kept = this.#unclaimed.get(name) ?? []
-    const index = kept.findIndex(event => predicate(event.payload as EventPayloads[Name]))
+    const index = kept.findIndex((event) => predicate(event.payload as EventPayloads[Name]))
     if (index !== -1) return Promise.resolve(kept.splice(index, 1)[0]!.payload as EventPayloads[Name])
-    if (this.#closed) return Promise.reject(new SIM_WAIT(name, `the call is over without it; seen: ${this.#seen()}`))
+    if (this.#closed) {
+      return Promise.reject(new SIM_WAIT(name, `the call is over without it; seen: ${this.#seen()}`))
+    }
     return new Promise((resolve, reject) => {
       const fail = (why: string) => {
-        this.#waiters = this.#waiters.filter(other => other !== waiter)
+        this.#waiters = this.#waiters.filter((other) => other !== waiter)
         reject(new SIM_WAIT(name, `${why}; seen: ${this.#seen()}`))
       }
       const timer = setTimeout(() => fail(`did not come within ${timeoutMs} ms`), timeoutMs)
       const waiter: Waiter & { fail: typeof fail } = {
         name,
         matches: predicate as (payload: never) => boolean,
-        fail: why => {
+        fail: (why) => {
           clearTimeout(timer)
           fail(why)
         },
-        done: event => {
+        done: (event) => {
           clearTimeout(timer)
-          this.#waiters = this.#waiters.filter(other => other !== waiter)
+          this.#waiters = this.#waiters.filter((other) => other !== waiter)
           resolve(event.payload as EventPayloads[Name])
         }
       }
@@ -74,12 +86,14 @@ export class EventLog {
   }
 
   /** The call is over: whoever still waits is told. */
-  close (): void {
+  close(): void {
     this.#closed = true
-    for (const waiter of [...this.#waiters]) (waiter as Waiter & { fail: (why: string) => void }).fail('the call is over without it')
+    for (const waiter of [...this.#waiters]) {
+      ;(waiter as Waiter & { fail: (why: string) => void }).fail('the call is over without it')
+    }
   }
 
-  #tell (listener: Listener, event: SimulatorEvent): void {
+  #tell(listener: Listener, event: SimulatorEvent): void {
     try {
       listener(event)
     } catch (error) {
@@ -87,7 +101,7 @@ export class EventLog {
     }
   }
 
-  #seen (): string {
+  #seen(): string {
     return [...this.#counts].map(([name, count]) => `${count} ${name}`).join(', ') || 'nothing'
   }
 }

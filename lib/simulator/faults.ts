@@ -19,7 +19,7 @@ export interface Faults {
   /** The hooks of background listens that end with the call are never sent. */
   noHookAfterHangup?: boolean
   /** The network takes no audio between these times after the socket opened. */
-  stall?: { fromMs: number, forMs: number }
+  stall?: { fromMs: number; forMs: number }
   /** The caller hangs up while the upgrade is still unanswered. */
   hangUpDuringUpgrade?: boolean
   /** Instead of a close, jambonz shuts down gracefully: an empty binary frame, then silence until the server closes. */

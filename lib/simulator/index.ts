@@ -8,7 +8,20 @@ export { parseWav, wavOf } from './audio/wav.js'
 export type { Faults } from './faults.js'
 export { SIM_APPLICATION, SIM_AUDIO, SIM_ENDED, SIM_OPTIONS, SIM_REQUEST, SIM_WAIT } from './errors.js'
 export type {
-  AppLike, BLeg, CallStory, EventName, EventPayloads, Heard, ListenRecord, PlayDone, Press, RequestRecord, SimulateCallOptions, SimulatorEvent, Transcript, VerbRecord
+  AppLike,
+  BLeg,
+  CallStory,
+  EventName,
+  EventPayloads,
+  Heard,
+  ListenRecord,
+  PlayDone,
+  Press,
+  RequestRecord,
+  SimulateCallOptions,
+  SimulatorEvent,
+  Transcript,
+  VerbRecord
 } from './types.js'
 
 /**
@@ -18,6 +31,6 @@ export type {
  *
  * Wrong options raise FST_JAMBONZ_SIM_OPTIONS at once; whatever goes wrong in the call is in `story.errors`.
  */
-export function simulateCall (options: SimulateCallOptions): SimulatedCall {
+export function simulateCall(options: SimulateCallOptions): SimulatedCall {
   return new SimulatedCall(options)
 }

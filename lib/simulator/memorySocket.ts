@@ -22,30 +22,38 @@ class MemorySocket extends Duplex {
   #blocked: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor (remotePort: number, localPort: number) {
+  constructor(remotePort: number, localPort: number) {
     super({ allowHalfOpen: false })
     this.remotePort = remotePort
     this.localPort = localPort
   }
 
-  pair (peer: MemorySocket): void {
+  pair(peer: MemorySocket): void {
     this.#peer = peer
   }
 
   // node:http and ws call these on every socket
-  setNoDelay (): this { return this }
-  setKeepAlive (): this { return this }
-  ref (): this { return this }
-  unref (): this { return this }
+  setNoDelay(): this {
+    return this
+  }
+  setKeepAlive(): this {
+    return this
+  }
+  ref(): this {
+    return this
+  }
+  unref(): this {
+    return this
+  }
 
-  setTimeout (ms: number, onTimeout?: () => void): this {
+  setTimeout(ms: number, onTimeout?: () => void): this {
     clearTimeout(this.#timer)
     if (onTimeout !== undefined) this.once('timeout', onTimeout)
     if (ms > 0) this.#timer = setTimeout(() => this.emit('timeout'), ms).unref()
     return this
   }
 
-  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     const peer = this.#peer!
     if (peer.destroyed) return callback(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
     this.#timer?.refresh()
@@ -54,16 +62,16 @@ class MemorySocket extends Duplex {
     else callback()
   }
 
-  override _final (callback: () => void): void {
+  override _final(callback: () => void): void {
     this.#peer!.#receiveEnd()
     callback()
   }
 
-  override _read (): void {
+  override _read(): void {
     this.#schedule()
   }
 
-  override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     clearTimeout(this.#timer)
     this.#inbox = []
     this.#peer!.#receiveEnd()
@@ -73,24 +81,24 @@ class MemorySocket extends Duplex {
     callback(error)
   }
 
-  #receive (chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     this.#inbox.push(chunk)
     this.#waiting += chunk.length
     this.#schedule()
   }
 
-  #receiveEnd (): void {
+  #receiveEnd(): void {
     this.#ended = true
     this.#schedule()
   }
 
-  #schedule (): void {
+  #schedule(): void {
     if (this.#scheduled || this.destroyed) return
     this.#scheduled = true
     process.nextTick(() => this.#deliver())
   }
 
-  #deliver (): void {
+  #deliver(): void {
     this.#scheduled = false
     if (this.destroyed) return
     let wanted = true
@@ -116,8 +124,8 @@ const PORTS = 16_384
 let connections = 0
 
 /** Both ends of a connection inside the process. */
-export function memorySocket (): [Duplex, Duplex] {
-  const port = FIRST_PORT + connections++ % PORTS
+export function memorySocket(): [Duplex, Duplex] {
+  const port = FIRST_PORT + (connections++ % PORTS)
   const client = new MemorySocket(80, port)
   const server = new MemorySocket(port, 80)
   client.pair(server)

@@ -5,34 +5,43 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls, Server as TlsServer } from 'node:tls'
 import { memorySocket } from './memorySocket.js'
 
-export interface Target { host: string, port: number, tls: boolean }
+export interface Target {
+  host: string
+  port: number
+  tls: boolean
+}
 
 /** How a call reaches its application: over TCP, or inside this process. */
 export interface Network {
   /** A byte stream to the target; `connected` is called once it stands. Errors come as the stream's `error`. */
-  connect (target: Target, connected: () => void): Duplex
+  connect(target: Target, connected: () => void): Duplex
   /** An agent of one connection at a time, as jambonz' http client keeps one per webhook host. */
-  agent (target: Target): Agent
+  agent(target: Target): Agent
 }
 
 /** Real TCP and TLS; like jambonz it takes no self-signed certificate unless it is told to. */
 export class TcpNetwork implements Network {
   readonly #trusting: boolean
 
-  constructor (allowSelfSigned: boolean) {
+  constructor(allowSelfSigned: boolean) {
     this.#trusting = allowSelfSigned
   }
 
-  connect ({ host, port, tls }: Target, connected: () => void): Duplex {
+  connect({ host, port, tls }: Target, connected: () => void): Duplex {
     if (!tls) {
       const socket = connectTcp({ host, port, noDelay: true }, connected)
       return socket.setKeepAlive(true, 55_000)
     }
-    return connectTls({ host, port, servername: isName(host) ? host : '', rejectUnauthorized: !this.#trusting }, connected)
+    return connectTls(
+      { host, port, servername: isName(host) ? host : '', rejectUnauthorized: !this.#trusting },
+      connected
+    )
   }
 
-  agent ({ tls }: Target): Agent {
-    return tls ? new TlsAgent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: !this.#trusting }) : new Agent({ keepAlive: true, maxSockets: 1 })
+  agent({ tls }: Target): Agent {
+    return tls
+      ? new TlsAgent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: !this.#trusting })
+      : new Agent({ keepAlive: true, maxSockets: 1 })
   }
 }
 
@@ -45,27 +54,27 @@ export class InProcessNetwork implements Network {
   readonly #origin: Target
   readonly #tcp: TcpNetwork
 
-  constructor (server: Server, origin: Target, tcp: TcpNetwork) {
+  constructor(server: Server, origin: Target, tcp: TcpNetwork) {
     this.#server = server
     this.#origin = origin
     this.#tcp = tcp
   }
 
-  connect (target: Target, connected: () => void): Duplex {
+  connect(target: Target, connected: () => void): Duplex {
     return this.#isInside(target) ? this.#connectServer(connected) : this.#tcp.connect(target, connected)
   }
 
-  agent (target: Target): Agent {
+  agent(target: Target): Agent {
     if (!this.#isInside(target)) return this.#tcp.agent(target)
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     return Object.assign(agent, { createConnection: () => this.#connectServer(() => {}) })
   }
 
-  #isInside ({ host, port }: Target): boolean {
+  #isInside({ host, port }: Target): boolean {
     return host === this.#origin.host && port === this.#origin.port
   }
 
-  #connectServer (connected: () => void): Duplex {
+  #connectServer(connected: () => void): Duplex {
     const [ours, theirs] = memorySocket()
     this.#server.emit(this.#server instanceof TlsServer ? 'secureConnection' : 'connection', theirs)
     queueMicrotask(connected)
@@ -74,11 +83,11 @@ export class InProcessNetwork implements Network {
 }
 
 /** Host and port of a url, the scheme's own port included. */
-export function targetOf (url: URL): Target {
+export function targetOf(url: URL): Target {
   const tls = url.protocol === 'https:' || url.protocol === 'wss:'
   return { host: url.hostname, port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }
 }
 
-function isName (host: string): boolean {
+function isName(host: string): boolean {
   return !/^[\d.]+$/.test(host)
 }

@@ -24,9 +24,17 @@ export interface ResolvedOptions {
   url: string
   webhookMethod: 'POST' | 'GET'
   statusHook: string | undefined
-  call: { direction: 'inbound' | 'outbound', callSid: string, accountSid: string, applicationSid: string, from: string, to: string, callerName: string | undefined }
+  call: {
+    direction: 'inbound' | 'outbound'
+    callSid: string
+    accountSid: string
+    applicationSid: string
+    from: string
+    to: string
+    callerName: string | undefined
+  }
   secret: string
-  credentials: { username: string, password: string } | undefined
+  credentials: { username: string; password: string } | undefined
   env: Record<string, unknown> | undefined
   speech: Int16Array
   speakAt: 'listen' | 'answer'
@@ -48,18 +56,25 @@ export interface ResolvedOptions {
 }
 
 /** Checks and fills in. Raises FST_JAMBONZ_SIM_OPTIONS or FST_JAMBONZ_SIM_AUDIO, naming what is wrong. */
-export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
+export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
   const { url, network, ready } = resolveTarget(options)
   const speed = options.speed ?? Infinity
-  if (!(speed > 0)) throw new SIM_OPTIONS(`speed ${String(speed)} must be above 0: 1 is real time, Infinity as fast as possible`)
+  if (!(speed > 0)) {
+    throw new SIM_OPTIONS(
+      `speed ${String(speed)} must be above 0: 1 is real time, Infinity as fast as possible`
+    )
+  }
   const callRate = options.callRate ?? 8_000
-  if (!Number.isInteger(callRate) || callRate % 8_000 !== 0 || callRate <= 0) throw new SIM_OPTIONS(`callRate ${String(callRate)} must be a multiple of 8000 Hz`)
+  if (!Number.isInteger(callRate) || callRate % 8_000 !== 0 || callRate <= 0) {
+    throw new SIM_OPTIONS(`callRate ${String(callRate)} must be a multiple of 8000 Hz`)
+  }
   return Object.freeze<ResolvedOptions>({
     network,
     ready,
     url,
     webhookMethod: options.webhookMethod ?? 'POST',
-    statusHook: options.statusHook === undefined ? undefined : absolute(options.statusHook, url, 'statusHook'),
+    statusHook:
+      options.statusHook === undefined ? undefined : absolute(options.statusHook, url, 'statusHook'),
     call: {
       direction: options.direction ?? 'inbound',
       callSid: options.callSid ?? randomUUID(),
@@ -72,12 +87,17 @@ export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
     secret: options.webhookSecret ?? randomBytes(16).toString('hex'),
     credentials: options.webhookAuth,
     env: options.env,
-    speech: options.speech === null ? new Int16Array(0) : loadSpeech(options.speech ?? defaultSpeech(), callRate),
+    speech:
+      options.speech === null ? new Int16Array(0) : loadSpeech(options.speech ?? defaultSpeech(), callRate),
     speakAt: options.speakAt ?? 'listen',
     presses: parsePress(options.press),
-    transcripts: (options.transcripts ?? []).map(transcript => typeof transcript === 'string' ? { text: transcript } : transcript),
+    transcripts: (options.transcripts ?? []).map((transcript) =>
+      typeof transcript === 'string' ? { text: transcript } : transcript
+    ),
     hangUpAfterMs: positive('hangUpAfterMs', options.hangUpAfterMs),
-    patienceMs: positive('patienceMs', options.patienceMs) ?? (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
+    patienceMs:
+      positive('patienceMs', options.patienceMs) ??
+      (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
     bLeg: options.bLeg ?? {},
     recordAllCalls: options.recordAllCalls,
     configListenHook: options.configListenHook === true,
@@ -85,40 +105,59 @@ export function resolveOptions (options: SimulateCallOptions): ResolvedOptions {
     speed,
     faults: options.faults ?? {},
     httpTimeoutMs: positive('httpTimeoutMs', options.httpTimeoutMs) ?? HTTP_TIMEOUT_MS,
-    deadlineMs: positive('timeoutMs', options.timeoutMs) ?? (speed < 10 ? REAL_TIME_DEADLINE_MS : DEADLINE_MS),
+    deadlineMs:
+      positive('timeoutMs', options.timeoutMs) ?? (speed < 10 ? REAL_TIME_DEADLINE_MS : DEADLINE_MS),
     signal: options.signal,
-    keepAudio: options.keepAudio === false ? 0 : options.keepAudio ?? DEFAULT_KEEP_BYTES,
+    keepAudio: options.keepAudio === false ? 0 : (options.keepAudio ?? DEFAULT_KEEP_BYTES),
     onEvent: options.onEvent
   })
 }
 
-function defaultSpeech (): { pcm: Int16Array, sampleRate: number } {
+function defaultSpeech(): { pcm: Int16Array; sampleRate: number } {
   const { samples, sampleRate } = speechLike(DEFAULT_SPEECH_SECONDS, 8_000)
   return { pcm: samples, sampleRate }
 }
 
-function resolveTarget (options: SimulateCallOptions): { url: string, network: Network, ready: () => Promise<void> } {
+function resolveTarget(options: SimulateCallOptions): {
+  url: string
+  network: Network
+  ready: () => Promise<void>
+} {
   const { app, hook } = options
   const tcp = new TcpNetwork(options.allowSelfSigned === true)
   if (app === undefined) {
-    if (options.url === undefined) throw new SIM_OPTIONS('nobody to call: give url (http://127.0.0.1:3000/voicemail), or app and hook')
+    if (options.url === undefined) {
+      throw new SIM_OPTIONS('nobody to call: give url (http://127.0.0.1:3000/voicemail), or app and hook')
+    }
     return { url: absolute(options.url, undefined, 'url'), network: tcp, ready: () => Promise.resolve() }
   }
-  if (options.url !== undefined) throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
-  if (typeof hook !== 'string' || !hook.startsWith('/')) throw new SIM_OPTIONS('with app, hook must be the path of its call webhook and begin with a slash')
+  if (options.url !== undefined) {
+    throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
+  }
+  if (typeof hook !== 'string' || !hook.startsWith('/')) {
+    throw new SIM_OPTIONS('with app, hook must be the path of its call webhook and begin with a slash')
+  }
   const server = isServer(app) ? app : (app as AppLike).server
-  if (!isServer(server)) throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
+  if (!isServer(server)) {
+    throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
+  }
   const publicUrl = absolute(options.publicUrl ?? DEFAULT_PUBLIC_URL, undefined, 'publicUrl')
-  const ready = async () => { await (app as AppLike).ready?.() }
-  return { url: new URL(publicUrl).origin + hook, network: new InProcessNetwork(server, targetOf(new URL(publicUrl)), tcp), ready }
+  const ready = async () => {
+    await (app as AppLike).ready?.()
+  }
+  return {
+    url: new URL(publicUrl).origin + hook,
+    network: new InProcessNetwork(server, targetOf(new URL(publicUrl)), tcp),
+    ready
+  }
 }
 
 // an https.Server is no http.Server, yet takes connections the same way
-function isServer (server: unknown): server is Server {
+function isServer(server: unknown): server is Server {
   return server instanceof Server || server instanceof TlsServer
 }
 
-function absolute (url: string, base: string | undefined, option: string): string {
+function absolute(url: string, base: string | undefined, option: string): string {
   try {
     const parsed = new URL(url, base)
     if (parsed.protocol === 'http:' || parsed.protocol === 'https:') return parsed.href
@@ -128,7 +167,9 @@ function absolute (url: string, base: string | undefined, option: string): strin
   throw new SIM_OPTIONS(`${option} '${url}' must be an absolute http:// or https:// url`)
 }
 
-function positive (option: string, value: number | undefined): number | undefined {
-  if (value !== undefined && !(value >= 0)) throw new SIM_OPTIONS(`${option} ${String(value)} must be a number of ms, 0 or more`)
+function positive(option: string, value: number | undefined): number | undefined {
+  if (value !== undefined && !(value >= 0)) {
+    throw new SIM_OPTIONS(`${option} ${String(value)} must be a number of ms, 0 or more`)
+  }
   return value
 }

@@ -2,13 +2,21 @@ import type { Speech } from './audio/load.js'
 import type { Faults } from './faults.js'
 
 /** Something with a node:http server: a Fastify or an http.Server instance. */
-export interface AppLike { server?: unknown, ready?: () => unknown }
+export interface AppLike {
+  server?: unknown
+  ready?: () => unknown
+}
 
 /** A caller's key presses: `'#'` (once the speech is over), `'1@2s'`, `'#@3500ms'`, or a list. Times count from when the application first listens. */
-export type Press = string | { digits: string, atMs?: number } | Array<string | { digits: string, atMs?: number }>
+export type Press =
+  string | { digits: string; atMs?: number } | Array<string | { digits: string; atMs?: number }>
 
 /** What the caller is taken to say, for gather (speech) and transcribe. Times count as in `Press`. */
-export interface Transcript { text: string, atMs?: number, confidence?: number }
+export interface Transcript {
+  text: string
+  atMs?: number
+  confidence?: number
+}
 
 /** How a leg dialled out behaves. Defaults: answers after 1 s, speaks a second speech-like signal, hangs up after it. */
 export interface BLeg {
@@ -43,7 +51,7 @@ export interface SimulateCallOptions {
   /** Signs every request; jambonz always signs, so without it a random secret is used. */
   webhookSecret?: string
   /** HTTP Basic of the webhooks; sockets with a relative url get them in place of the verb's wsAuth. */
-  webhookAuth?: { username: string, password: string }
+  webhookAuth?: { username: string; password: string }
   /** Application environment variables, sent in the first webhook as `env_vars`. */
   env?: Record<string, unknown>
   /** What the caller says once the application listens. Default: 3 s of a speech-like signal; `null`: nothing. */
@@ -58,7 +66,7 @@ export interface SimulateCallOptions {
   patienceMs?: number
   bLeg?: BLeg
   /** The account records all calls: a stereo socket to this (absolute) url for as long as the call is answered. */
-  recordAllCalls?: { url: string, wsAuth?: { username: string, password: string } }
+  recordAllCalls?: { url: string; wsAuth?: { username: string; password: string } }
   /**
    * Take an `actionHook` in `config.listen`, whose reply then replaces the application. The published specifications
    * (@jambonz/verb-specifications 0.1.13) know none there and refuse the application, so by default the simulator does, too.
@@ -107,7 +115,12 @@ export interface VerbRecord {
   note?: string
 }
 
-export interface PlayDone { id?: unknown, playbackSeconds: string, playbackMilliseconds: string, playbackLastOffsetPos: string }
+export interface PlayDone {
+  id?: unknown
+  playbackSeconds: string
+  playbackMilliseconds: string
+  playbackLastOffsetPos: string
+}
 
 export interface ListenRecord {
   url: string
@@ -119,7 +132,7 @@ export interface ListenRecord {
   metadata: Record<string, unknown>
   /** Exactly the bytes of the first text frame. */
   metadataText: string
-  refused: { status: number | undefined, text: string } | undefined
+  refused: { status: number | undefined; text: string } | undefined
   startedAtMs: number
   openedAtMs: number | undefined
   closedAtMs: number | undefined
@@ -131,12 +144,12 @@ export interface ListenRecord {
   overrun: boolean
   /** Real ms from the start of the listen to its first audio frame. */
   firstAudioMs: number | undefined
-  sent: { frames: number, bytes: number, sha256: string, pcm: Buffer | undefined, texts: string[] }
+  sent: { frames: number; bytes: number; sha256: string; pcm: Buffer | undefined; texts: string[] }
   /** Text messages of the server, parsed when they were JSON. */
   received: unknown[]
   /** Bytes of binary frames from the server, and how many of them the media server swallowed unplayed. */
-  receivedAudio: { bytes: number, swallowed: number }
-  marks: Array<{ name: string, event: 'playout' | 'cleared', atMs: number }>
+  receivedAudio: { bytes: number; swallowed: number }
+  marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>
   playDone: PlayDone[]
 }
 
@@ -145,7 +158,7 @@ export interface Heard {
   sampleRate: number
   /** The whole as a WAV file. */
   wav: () => Buffer
-  marks: Array<{ name: string, event: 'playout' | 'cleared', atMs: number }>
+  marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>
 }
 
 /** All that happened, as plain data. */
@@ -154,7 +167,7 @@ export interface CallStory {
   requests: RequestRecord[]
   verbs: VerbRecord[]
   listens: ListenRecord[]
-  legs: Array<{ callSid: string, parentCallSid: string, status: string, durationMs: number }>
+  legs: Array<{ callSid: string; parentCallSid: string; status: string; durationMs: number }>
   heard: Heard
   hangupBy: 'caller' | 'jambonz' | 'nobody'
   /** Simulated ms from the first webhook to the end. */
@@ -164,23 +177,25 @@ export interface CallStory {
 }
 
 export interface EventPayloads {
-  webhook: RequestRecord
-  hook: RequestRecord
-  status: RequestRecord
-  verb: VerbRecord
+  'webhook': RequestRecord
+  'hook': RequestRecord
+  'status': RequestRecord
+  'verb': VerbRecord
   'listen:open': ListenRecord
   'listen:refused': ListenRecord
   'listen:close': ListenRecord
-  dtmf: { digit: string }
-  message: { listen: ListenRecord, message: unknown }
-  mark: { listen: ListenRecord, name: string, event: 'playout' | 'cleared' }
-  playDone: { listen: ListenRecord, data: PlayDone }
-  error: { text: string }
-  hangup: { by: 'caller' | 'jambonz' }
-  end: CallStory
+  'dtmf': { digit: string }
+  'message': { listen: ListenRecord; message: unknown }
+  'mark': { listen: ListenRecord; name: string; event: 'playout' | 'cleared' }
+  'playDone': { listen: ListenRecord; data: PlayDone }
+  'error': { text: string }
+  'hangup': { by: 'caller' | 'jambonz' }
+  'end': CallStory
 }
 
 export type EventName = keyof EventPayloads
 
 /** An event with its name and its simulated time. */
-export type SimulatorEvent = { [Name in EventName]: { name: Name, atMs: number, payload: EventPayloads[Name] } }[EventName]
+export type SimulatorEvent = {
+  [Name in EventName]: { name: Name; atMs: number; payload: EventPayloads[Name] }
+}[EventName]

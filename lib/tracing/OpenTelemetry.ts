@@ -20,12 +20,12 @@ export class OpenTelemetry implements Tracing {
   readonly #api: Api
   readonly #tracer: Tracer
 
-  constructor (api: Api) {
+  constructor(api: Api) {
     this.#api = api
     this.#tracer = api.trace.getTracer('fastify-jambonz-listen')
   }
 
-  request (name: string, options: SpanOptions): Trace | undefined {
+  request(name: string, options: SpanOptions): Trace | undefined {
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
     // Inside a server's span ours is a step; a request has one trace, and where that is not jambonz' a link leads there.
@@ -34,38 +34,57 @@ export class OpenTelemetry implements Tracing {
       : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })
   }
 
-  task (name: string, options: SpanOptions): Trace | undefined {
+  task(name: string, options: SpanOptions): Trace | undefined {
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
-    return this.#begin(name, options, { kind: this.#api.SpanKind.SERVER, parent: this.#after(remote), linked: active })
+    return this.#begin(name, options, {
+      kind: this.#api.SpanKind.SERVER,
+      parent: this.#after(remote),
+      linked: active
+    })
   }
 
-  #begin (name: string, { attributes, startedAt }: SpanOptions, { kind, parent, linked }: Place): Trace | undefined {
+  #begin(
+    name: string,
+    { attributes, startedAt }: SpanOptions,
+    { kind, parent, linked }: Place
+  ): Trace | undefined {
     const parentSpan = this.#api.trace.getSpanContext(parent)
     const link = linked && linked.traceId !== parentSpan?.traceId ? linked : undefined
-    const span = this.#tracer.startSpan(name, { kind, attributes, startTime: startedAt, links: link && [{ context: link }] }, parent)
+    const span = this.#tracer.startSpan(
+      name,
+      { kind, attributes, startTime: startedAt, links: link && [{ context: link }] },
+      parent
+    )
     const { spanId } = span.spanContext()
     // Without an SDK the API gives the parent back, or the invalid span.
     if (spanId === parentSpan?.spanId || spanId === this.#api.INVALID_SPANID) return undefined
     return new SpanTrace(this.#api, span, parent)
   }
 
-  #active (): SpanContext | undefined {
+  #active(): SpanContext | undefined {
     const { trace, context, isSpanContextValid } = this.#api
     const active = trace.getSpanContext(context.active())
     return active && isSpanContextValid(active) ? active : undefined
   }
 
-  #remote (b3: unknown): SpanContext | undefined {
+  #remote(b3: unknown): SpanContext | undefined {
     const { TraceFlags } = this.#api
     const from = readB3(b3)
     if (from === undefined) return undefined
     // Nobody's, and not sampled: so nothing after it is.
-    if (from === 'denied') return { traceId: randomHex(TRACE_ID_BYTES), spanId: randomHex(SPAN_ID_BYTES), traceFlags: TraceFlags.NONE, isRemote: true }
+    if (from === 'denied') {
+      return {
+        traceId: randomHex(TRACE_ID_BYTES),
+        spanId: randomHex(SPAN_ID_BYTES),
+        traceFlags: TraceFlags.NONE,
+        isRemote: true
+      }
+    }
     const { traceId, spanId, sampled } = from
     return { traceId, spanId, traceFlags: sampled ? TraceFlags.SAMPLED : TraceFlags.NONE, isRemote: true }
   }
 
-  #after (remote: SpanContext | undefined): Context {
+  #after(remote: SpanContext | undefined): Context {
     const { trace, context } = this.#api
     return remote ? trace.setSpanContext(context.active(), remote) : context.active()
   }
@@ -77,28 +96,28 @@ class SpanTrace implements Trace {
   readonly #within: Context
   #failed = false
 
-  constructor (api: Api, span: Span, parent: Context) {
+  constructor(api: Api, span: Span, parent: Context) {
     this.#api = api
     this.#span = span
     this.#within = api.trace.setSpan(parent, span)
   }
 
-  get b3 (): string {
+  get b3(): string {
     const { traceId, spanId, traceFlags } = this.#span.spanContext()
     return writeB3(traceId, spanId, (traceFlags & this.#api.TraceFlags.SAMPLED) !== 0)
   }
 
-  run<T> (run: () => T): T {
+  run<T>(run: () => T): T {
     return this.#api.context.with(this.#within, run)
   }
 
-  set (attributes: Attributes): void {
+  set(attributes: Attributes): void {
     for (const [name, value] of Object.entries(attributes)) {
       if (value !== undefined) this.#span.setAttribute(name, value)
     }
   }
 
-  fail (reason: Error | string): void {
+  fail(reason: Error | string): void {
     if (this.#failed) return
     this.#failed = true
     if (reason instanceof Error) {
@@ -106,14 +125,17 @@ class SpanTrace implements Trace {
       this.#span.recordException(reason)
       this.set({ 'error.type': typeof code === 'string' ? code : reason.name })
     }
-    this.#span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: reason instanceof Error ? reason.message : reason })
+    this.#span.setStatus({
+      code: this.#api.SpanStatusCode.ERROR,
+      message: reason instanceof Error ? reason.message : reason
+    })
   }
 
-  end (): void {
+  end(): void {
     this.#span.end()
   }
 }
 
-function randomHex (bytes: number): string {
+function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex')
 }

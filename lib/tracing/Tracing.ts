@@ -15,25 +15,25 @@ export interface Trace {
   /** as a `b3` header */
   readonly b3: string
   /** Calls `run` inside the span: spans begun there, and in whatever it awaits, are its children. */
-  run<T> (run: () => T): T
+  run<T>(run: () => T): T
   /** Attributes that are undefined are left out. */
-  set (attributes: Attributes): void
+  set(attributes: Attributes): void
   /** Sets the span's status to ERROR, with the first reason that is given; an `Error` is recorded, too. */
-  fail (reason: Error | string): void
+  fail(reason: Error | string): void
   /** Once, last. */
-  end (): void
+  end(): void
 }
 
 /** Begins spans; undefined where no SDK is registered. */
 export interface Tracing {
   /** A request: inside the span that is active, where an instrumentation of HTTP has begun one; else after `b3`. */
-  request (name: string, options: SpanOptions): Trace | undefined
+  request(name: string, options: SpanOptions): Trace | undefined
   /** What goes on by itself: after `b3`, whatever is active. */
-  task (name: string, options: SpanOptions): Trace | undefined
+  task(name: string, options: SpanOptions): Trace | undefined
 }
 
 /** Undefined when `@opentelemetry/api` is not installed. */
-export async function loadTracing (): Promise<Tracing | undefined> {
+export async function loadTracing(): Promise<Tracing | undefined> {
   try {
     const api = await import('@opentelemetry/api')
     const { OpenTelemetry } = await import('./OpenTelemetry.js')

@@ -3,7 +3,11 @@ import type { AudioCounts, Listen } from '../calls/schema.js'
 import type { Trace, Tracing } from './Tracing.js'
 
 /** A span for one socket of a listen. `openedAt`: ms since the epoch. */
-export function beginListen (tracing: Tracing, { id, callSid, path, trace }: Listen, openedAt: number): Trace | undefined {
+export function beginListen(
+  tracing: Tracing,
+  { id, callSid, path, trace }: Listen,
+  openedAt: number
+): Trace | undefined {
   return tracing.task(`listen ${path}`, {
     b3: trace,
     startedAt: openedAt,
@@ -18,7 +22,11 @@ export interface SocketEnd extends StreamEnd {
   handedOver: boolean
 }
 
-export function endListen (trace: Trace, listen: Listen, { audio, reason, error, handedOver }: SocketEnd): void {
+export function endListen(
+  trace: Trace,
+  listen: Listen,
+  { audio, reason, error, handedOver }: SocketEnd
+): void {
   const { mixType, sampleRate, recording, recordingError } = listen
   trace.set({
     'jambonz.end_reason': reason,

@@ -4,14 +4,22 @@ import type { RequestKind } from '../metrics/index.js'
 import type { Trace, Tracing } from './Tracing.js'
 
 /** A span for a request, from now until it is answered. */
-export function beginRequest (tracing: Tracing, { headers, method, routeOptions: { url } }: FastifyRequest, kind: RequestKind): Trace | undefined {
+export function beginRequest(
+  tracing: Tracing,
+  { headers, method, routeOptions: { url } }: FastifyRequest,
+  kind: RequestKind
+): Trace | undefined {
   return tracing.request(`${kind} ${url}`, {
     b3: headers.b3,
     attributes: { 'http.request.method': method, 'http.route': url }
   })
 }
 
-export function endRequest (trace: Trace, { call, listen }: FastifyRequest, { sent, statusCode }: FastifyReply): void {
+export function endRequest(
+  trace: Trace,
+  { call, listen }: FastifyRequest,
+  { sent, statusCode }: FastifyReply
+): void {
   trace.set({
     'http.response.status_code': sent ? statusCode : undefined,
     'jambonz.call_sid': call?.callSid,
@@ -24,6 +32,9 @@ export function endRequest (trace: Trace, { call, listen }: FastifyRequest, { se
 }
 
 /** The listens that an answer asks for, marked so that their spans, on whichever instance, come after that of its request. */
-export function asTraced<Asked extends Pick<Listen, 'trace'>> (trace: Trace | null, listens: readonly Asked[]): readonly Asked[] {
+export function asTraced<Asked extends Pick<Listen, 'trace'>>(
+  trace: Trace | null,
+  listens: readonly Asked[]
+): readonly Asked[] {
   return trace === null ? listens : listens.map((listen) => ({ ...listen, trace: trace.b3 }))
 }

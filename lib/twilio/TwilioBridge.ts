@@ -39,24 +39,32 @@ export class TwilioBridge {
   #early: Buffer[] = []
   #ended = false
 
-  constructor (stream: AudioStream, bot: WebSocket, { customParameters = {} }: BridgeOptions) {
+  constructor(stream: AudioStream, bot: WebSocket, { customParameters = {} }: BridgeOptions) {
     this.#stream = stream
     this.#bot = bot
-    this.#writer = new BotWriter({
-      streamSid: `MZ${randomBytes(16).toString('hex')}`,
-      callSid: stream.callSid,
-      accountSid: stream.call.accountSid ?? '',
-      customParameters: { ...strings(stream.listen.metadata), ...customParameters }
-    }, (text) => bot.send(text))
-    this.#resampler = stream.outputSampleRate === TWILIO_RATE ? undefined : new Resampler(TWILIO_RATE, stream.outputSampleRate)
+    this.#writer = new BotWriter(
+      {
+        streamSid: `MZ${randomBytes(16).toString('hex')}`,
+        callSid: stream.callSid,
+        accountSid: stream.call.accountSid ?? '',
+        customParameters: { ...strings(stream.listen.metadata), ...customParameters }
+      },
+      (text) => bot.send(text)
+    )
+    this.#resampler =
+      stream.outputSampleRate === TWILIO_RATE
+        ? undefined
+        : new Resampler(TWILIO_RATE, stream.outputSampleRate)
   }
 
   /** Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails; the listen is not ended then. */
-  async run (): Promise<BridgeEnd> {
+  async run(): Promise<BridgeEnd> {
     const stream = this.#stream
     const uplink = new Uplink(stream.sampleRate, stream.channels, (mulaw) => this.#media(mulaw))
     const onAudio = (frame: Buffer) => uplink.frame(frame)
-    const onDtmf = ({ digit }: { digit: string }) => { if (this.#isOpen) this.#writer.dtmf(digit) }
+    const onDtmf = ({ digit }: { digit: string }) => {
+      if (this.#isOpen) this.#writer.dtmf(digit)
+    }
     stream.on('audio', onAudio)
     stream.on('dtmf', onDtmf)
     try {
@@ -69,14 +77,16 @@ export class TwilioBridge {
     }
   }
 
-  get #isOpen (): boolean {
+  get #isOpen(): boolean {
     return this.#bot.readyState === this.#bot.OPEN
   }
 
-  #ends (): Promise<BridgeEnd> {
+  #ends(): Promise<BridgeEnd> {
     return new Promise((resolve, reject) => {
       this.#listen('message', (data) => this.#received(String(data)))
-      this.#listen('error', (err) => reject(new ERR_TWILIO_BOT(err instanceof Error ? err.message : String(err))))
+      this.#listen('error', (err) =>
+        reject(new ERR_TWILIO_BOT(err instanceof Error ? err.message : String(err)))
+      )
       this.#listen('close', (code) => {
         if (CLEAN.includes(Number(code))) resolve({ endedBy: 'bot', code: Number(code) })
         else reject(new ERR_TWILIO_BOT(`it closed with ${String(code)}`))
@@ -91,33 +101,40 @@ export class TwilioBridge {
     })
   }
 
-  #listen (event: string, listener: (...args: unknown[]) => void): void {
+  #listen(event: string, listener: (...args: unknown[]) => void): void {
     this.#bot.on(event, listener)
     // What comes after the end, an error above all, has nobody to go to any more.
-    this.#listeners.push(() => { if (event !== 'error') this.#bot.off(event, listener) })
+    this.#listeners.push(() => {
+      if (event !== 'error') this.#bot.off(event, listener)
+    })
   }
 
-  #open (): void {
+  #open(): void {
     this.#writer.open()
     for (const mulaw of this.#early) this.#writer.media(mulaw)
     this.#early = []
   }
 
-  #media (mulaw: Buffer): void {
+  #media(mulaw: Buffer): void {
     if (this.#isOpen) {
       if (this.#bot.bufferedAmount < MAX_UNSENT) this.#writer.media(mulaw)
     } else if (this.#early.length < MAX_EARLY) this.#early.push(Buffer.from(mulaw))
   }
 
-  #received (text: string): void {
+  #received(text: string): void {
     const message = readBotMessage(text)
     if (message.event === 'media') this.#play(message.payload)
     else if (message.event === 'clear') this.#stream.clear()
     // Twilio reports a mark also when what was before it has been cleared.
-    else if (message.event === 'mark') this.#stream.mark(message.name).then(() => this.#reportMark(message.name), () => {})
+    else if (message.event === 'mark') {
+      this.#stream.mark(message.name).then(
+        () => this.#reportMark(message.name),
+        () => {}
+      )
+    }
   }
 
-  #play (mulaw: Buffer): void {
+  #play(mulaw: Buffer): void {
     const samples = decodeMulaw(mulaw)
     this.#stream.write(bytesOf(this.#resampler?.process(samples) ?? samples))
     if (this.#stream.writableLength < MAX_UNPLAYED || this.#bot.isPaused) return
@@ -125,11 +142,16 @@ export class TwilioBridge {
     this.#stream.once('drain', () => this.#bot.resume())
   }
 
-  #reportMark (name: string): void {
+  #reportMark(name: string): void {
     if (!this.#ended && this.#isOpen) this.#writer.mark(name)
   }
 }
 
-function strings (metadata: Record<string, unknown> = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]))
+function strings(metadata: Record<string, unknown> = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? value : JSON.stringify(value)
+    ])
+  )
 }

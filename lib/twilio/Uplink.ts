@@ -13,13 +13,13 @@ export class Uplink {
   #filled = 0
 
   /** `onPiece` gets one and the same buffer each time. */
-  constructor (sampleRate: number, channels: number, onPiece: (mulaw: Buffer) => void) {
+  constructor(sampleRate: number, channels: number, onPiece: (mulaw: Buffer) => void) {
     this.#stereo = channels === 2
     this.#resampler = sampleRate === TWILIO_RATE ? undefined : new Resampler(sampleRate, TWILIO_RATE)
     this.#onPiece = onPiece
   }
 
-  frame (frame: Buffer): void {
+  frame(frame: Buffer): void {
     const samples = samplesOf(this.#stereo ? sideOf(frame, 'caller') : frame)
     const mulaw = encodeMulaw(this.#resampler?.process(samples) ?? samples)
     for (let at = 0; at < mulaw.length;) {

@@ -20,12 +20,19 @@ const HANDSHAKE_TIMEOUT = 10_000
  * actionHook. Rejects with FST_JAMBONZ_AUDIO_MODE for a listen without streaming, and with FST_JAMBONZ_TWILIO_BOT when
  * the bot can't be reached or breaks off; the listen is left as it is then.
  */
-export async function bridgeTwilio (stream: AudioStream, bot: string | URL | WebSocket, options: BridgeOptions = {}): Promise<BridgeEnd> {
+export async function bridgeTwilio(
+  stream: AudioStream,
+  bot: string | URL | WebSocket,
+  options: BridgeOptions = {}
+): Promise<BridgeEnd> {
   const mode = stream.listen.bidirectional?.mode
-  if (mode !== undefined && mode !== 'streaming') throw new ERR_AUDIO_MODE('bridgeTwilio', '{ enabled: true, streaming: true, sampleRate: 8000 }')
-  const socket = typeof bot === 'string' || bot instanceof URL
-    ? new WebSocket(bot, { handshakeTimeout: HANDSHAKE_TIMEOUT, perMessageDeflate: false })
-    : bot
+  if (mode !== undefined && mode !== 'streaming') {
+    throw new ERR_AUDIO_MODE('bridgeTwilio', '{ enabled: true, streaming: true, sampleRate: 8000 }')
+  }
+  const socket =
+    typeof bot === 'string' || bot instanceof URL
+      ? new WebSocket(bot, { handshakeTimeout: HANDSHAKE_TIMEOUT, perMessageDeflate: false })
+      : bot
   const end = await new TwilioBridge(stream, socket, options).run()
   if (end.endedBy === 'bot') await stream.disconnect()
   return end

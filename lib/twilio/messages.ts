@@ -15,16 +15,18 @@ export interface StartFields {
 
 /** bot -> us */
 export type BotMessage =
-  | { event: 'media', payload: Buffer }
-  | { event: 'mark', name: string }
+  | { event: 'media'; payload: Buffer }
+  | { event: 'mark'; name: string }
   | { event: 'clear' }
   | { event: 'unknown' }
 
 /** Reads a text frame of the bot. Never throws. */
-export function readBotMessage (text: string): BotMessage {
+export function readBotMessage(text: string): BotMessage {
   const message = parse(text)
   const { media, mark } = message
-  if (message.event === 'media' && typeof media?.payload === 'string') return { event: 'media', payload: Buffer.from(media.payload, 'base64') }
+  if (message.event === 'media' && typeof media?.payload === 'string') {
+    return { event: 'media', payload: Buffer.from(media.payload, 'base64') }
+  }
   if (message.event === 'mark' && typeof mark?.name === 'string') return { event: 'mark', name: mark.name }
   if (message.event === 'clear') return { event: 'clear' }
   return { event: 'unknown' }
@@ -36,7 +38,7 @@ interface RawMessage {
   mark?: { name?: unknown } | null
 }
 
-function parse (text: string): RawMessage {
+function parse(text: string): RawMessage {
   try {
     return (JSON.parse(text) as RawMessage | null) ?? {}
   } catch {
@@ -51,37 +53,51 @@ export class BotWriter {
   #sequence = 0
   #chunk = 0
 
-  constructor (start: StartFields, send: (text: string) => void) {
+  constructor(start: StartFields, send: (text: string) => void) {
     this.#start = start
     this.#send = send
   }
 
-  open (): void {
+  open(): void {
     this.#send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }))
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: TWILIO_RATE, channels: 1 }
     this.#write({ event: 'start', start: { ...this.#start, tracks: ['inbound'], mediaFormat } })
   }
 
   /** 20 ms of mu-law. */
-  media (mulaw: Buffer): void {
+  media(mulaw: Buffer): void {
     const timestamp = this.#chunk * MEDIA_MS
-    this.#write({ event: 'media', media: { track: 'inbound', chunk: String(++this.#chunk), timestamp: String(timestamp), payload: mulaw.toString('base64') } })
+    this.#write({
+      event: 'media',
+      media: {
+        track: 'inbound',
+        chunk: String(++this.#chunk),
+        timestamp: String(timestamp),
+        payload: mulaw.toString('base64')
+      }
+    })
   }
 
-  dtmf (digit: string): void {
+  dtmf(digit: string): void {
     this.#write({ event: 'dtmf', dtmf: { track: 'inbound_track', digit } })
   }
 
-  mark (name: string): void {
+  mark(name: string): void {
     this.#write({ event: 'mark', mark: { name } })
   }
 
-  stop (): void {
+  stop(): void {
     const { accountSid, callSid } = this.#start
     this.#write({ event: 'stop', stop: { accountSid, callSid } })
   }
 
-  #write (message: Record<string, unknown>): void {
-    this.#send(JSON.stringify({ ...message, sequenceNumber: String(++this.#sequence), streamSid: this.#start.streamSid }))
+  #write(message: Record<string, unknown>): void {
+    this.#send(
+      JSON.stringify({
+        ...message,
+        sequenceNumber: String(++this.#sequence),
+        streamSid: this.#start.streamSid
+      })
+    )
   }
 }

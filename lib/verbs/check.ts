@@ -13,6 +13,6 @@ const nowhere: VerbContext = {
 }
 
 /** Throws what `prepareVerbs` would, audio routes aside: for verbs that are known before there is a call. */
-export function checkVerbs (verbs: HandlerResult): void {
+export function checkVerbs(verbs: HandlerResult): void {
   prepareVerbs(verbs, nowhere)
 }

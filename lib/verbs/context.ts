@@ -5,14 +5,18 @@ import type { Credentials } from './credentials.js'
 export interface VerbContext {
   call: Call
   /** The id for the n-th listen verb of this answer, counted from 0. The same for a repeated request. */
-  listenId (ordinal: number): string
+  listenId(ordinal: number): string
   /**
    * The signed socket url for a verb's own `url` and `wsAuth`. Undefined: it is elsewhere, and the verb is left alone.
    * Throws FST_JAMBONZ_AUDIO_ROUTE when it is relative and no audio route.
    */
-  audioUrl (url: string | undefined, id: string, wsAuth?: Credentials): { path: string, url: string } | undefined
+  audioUrl(
+    url: string | undefined,
+    id: string,
+    wsAuth?: Credentials
+  ): { path: string; url: string } | undefined
   /** A relative hook url with `?listen=<id>`; the built-in one for undefined; an absolute one unchanged. */
-  hookUrl (url: string | undefined, id: string): string
+  hookUrl(url: string | undefined, id: string): string
   /** Basic credentials for verbs without `wsAuth`. */
   auth?: Credentials
   /** whether a listen without an actionHook gets the built-in one */

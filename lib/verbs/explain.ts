@@ -17,9 +17,12 @@ const COMBINERS = new Set(['anyOf', 'if'])
  * Of the branches of an `anyOf` the one that got furthest is meant: `actionHook: { method: 'PUT' }` is wrong in its
  * method, not in being no string. Needs ajv's `verbose: true`.
  */
-export function explain (errors: Errors, at: string, knownProperties: KnownProperties): string {
-  const causes = errors.filter(error => !COMBINERS.has(error.keyword))
-  const error = causes.reduce((furthest, next) => depth(next) > depth(furthest) ? next : furthest, errors[0])
+export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
+  const causes = errors.filter((error) => !COMBINERS.has(error.keyword))
+  const error = causes.reduce(
+    (furthest, next) => (depth(next) > depth(furthest) ? next : furthest),
+    errors[0]
+  )
   const place = `${at}${dotted(error.instancePath)}`
   if (error.keyword === 'required') return `${place}.${error.params.missingProperty} is missing`
   if (UNKNOWN_PROPERTY.has(error.keyword)) {
@@ -27,18 +30,18 @@ export function explain (errors: Errors, at: string, knownProperties: KnownPrope
     const hint = didYouMean(property, knownProperties({ ...error.parentSchema }))
     return `${place}.${property}: jambonz knows no such property, and refuses the whole application over it${hint}`
   }
-  const rules = causes.filter(other => other.instancePath === error.instancePath)
+  const rules = causes.filter((other) => other.instancePath === error.instancePath)
   return `${place} is ${shown(error.instancePath, error.data)}: ${expectation(error, rules)}`
 }
 
 /** Missing and unknown properties are errors of the object, yet stand one level deeper. */
-function depth ({ keyword, instancePath }: ErrorObject): number {
+function depth({ keyword, instancePath }: ErrorObject): number {
   const inside = keyword === 'required' || UNKNOWN_PROPERTY.has(keyword) ? 1 : 0
   return instancePath.split('/').length + inside
 }
 
 /** `/target/0/type` as `.target[0].type` */
-function dotted (pointer: string): string {
+function dotted(pointer: string): string {
   return pointer
     .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
     .replaceAll('/', '.')
@@ -46,9 +49,13 @@ function dotted (pointer: string): string {
     .replaceAll('~0', '~')
 }
 
-function expectation (error: ErrorObject, rules: readonly ErrorObject[]): string {
-  const values = rules.flatMap(({ keyword, params }) => keyword === 'enum' ? params.allowedValues : keyword === 'const' ? [params.allowedValue] : [])
-  if (values.length > 0) return `use ${values.length > 1 ? 'one of ' : ''}${values.map(value => JSON.stringify(value)).join(', ')}`
+function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string {
+  const values = rules.flatMap(({ keyword, params }) =>
+    keyword === 'enum' ? params.allowedValues : keyword === 'const' ? [params.allowedValue] : []
+  )
+  if (values.length > 0) {
+    return `use ${values.length > 1 ? 'one of ' : ''}${values.map((value) => JSON.stringify(value)).join(', ')}`
+  }
   const types = new Set(rules.filter(({ keyword }) => keyword === 'type').map(({ params }) => params.type))
   if (types.size > 0) return `must be ${[...types].join(' or ')}`
   const { description } = error.parentSchema as { description?: string }

@@ -21,9 +21,14 @@ export interface JsonSchema {
   oneOf?: JsonSchema[]
 }
 
-export interface NamedSchema extends JsonSchema { $id: string }
+export interface NamedSchema extends JsonSchema {
+  $id: string
+}
 
-export interface JambonzSchemas { verbs: Map<string, NamedSchema>, components: NamedSchema[] }
+export interface JambonzSchemas {
+  verbs: Map<string, NamedSchema>
+  components: NamedSchema[]
+}
 
 export const SCHEMA_BASE = 'https://jambonz.org/schema'
 export const verbSchemaId = (verb: string): string => `${SCHEMA_BASE}/verbs/${verb}`
@@ -35,13 +40,26 @@ const UNDESCRIBED = ['lex', 'rasa']
 const LLM_SHORTHANDS: Record<string, string> = { microsoft_s2s: 'microsoft', voiceagent_s2s: 'voiceagent' }
 
 /** Components of which jambonz knows every property: one more and it refuses the application (`@jambonz/verb-specifications`). */
-const STRICT_COMPONENTS = new Set(['actionHookDelayAction', 'amd', 'auth', 'fillerNoise', 'recognizer', 'synthesizer', 'target', 'vad'])
+const STRICT_COMPONENTS = new Set([
+  'actionHookDelayAction',
+  'amd',
+  'auth',
+  'fillerNoise',
+  'recognizer',
+  'synthesizer',
+  'target',
+  'vad'
+])
 
 const openObject: JsonSchema = { type: 'object', additionalProperties: true }
 
 /** Properties jambonz takes (`@jambonz/verb-specifications`) and the schemas leave out or leave open. */
 const ADDED: Record<string, Record<string, JsonSchema>> = {
-  'components/recognizer': { nuanceOptions: openObject, cobaltOptions: openObject, verbioOptions: openObject },
+  'components/recognizer': {
+    nuanceOptions: openObject,
+    cobaltOptions: openObject,
+    verbioOptions: openObject
+  },
   'verbs/conference': { listen: { $ref: verbSchemaId('listen') }, stream: { $ref: verbSchemaId('stream') } },
   'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
@@ -60,9 +78,9 @@ const REQUIRED: Record<string, Record<string, string[]>> = {
  * and drops the call, over one unknown property, which the published schemas let pass.
  * Verb schemas describe a verb without its `verb` property, as jambonz sees it.
  */
-export function loadJambonzSchemas (): JambonzSchemas {
+export function loadJambonzSchemas(): JambonzSchemas {
   const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
-  const components = readSchemas(join(root, 'components')).map(schema => adapt(schema))
+  const components = readSchemas(join(root, 'components')).map((schema) => adapt(schema))
   const verbs = new Map<string, NamedSchema>()
   for (const schema of readSchemas(join(root, 'verbs'))) {
     verbs.set(schema.$id.slice(`${SCHEMA_BASE}/verbs/`.length), adapt(schema))
@@ -70,24 +88,37 @@ export function loadJambonzSchemas (): JambonzSchemas {
   for (const name of UNDESCRIBED) verbs.set(name, { ...openObject, $id: verbSchemaId(name) })
   for (const [name, vendor] of Object.entries(LLM_SHORTHANDS)) {
     const allOf = [{ $ref: `${SCHEMA_BASE}/components/llm-base` }]
-    verbs.set(name, adapt({ $id: verbSchemaId(name), type: 'object', allOf, properties: { vendor: { const: vendor } }, required: ['llmOptions'] }))
+    verbs.set(
+      name,
+      adapt({
+        $id: verbSchemaId(name),
+        type: 'object',
+        allOf,
+        properties: { vendor: { const: vendor } },
+        required: ['llmOptions']
+      })
+    )
   }
   return { verbs, components }
 }
 
-function readSchemas (folder: string): NamedSchema[] {
-  return readdirSync(folder).sort()
-    .filter(file => file.endsWith('.schema.json'))
-    .map(file => JSON.parse(readFileSync(join(folder, file), 'utf8')) as NamedSchema)
+function readSchemas(folder: string): NamedSchema[] {
+  return readdirSync(folder)
+    .sort()
+    .filter((file) => file.endsWith('.schema.json'))
+    .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as NamedSchema)
 }
 
-function adapt (schema: NamedSchema): NamedSchema {
+function adapt(schema: NamedSchema): NamedSchema {
   const path = schema.$id.slice(SCHEMA_BASE.length + 1)
   const [kind, name = ''] = path.split('/')
   const adapted = rewrite(schema)
   if (ADDED[path] !== undefined) adapted.properties = { ...adapted.properties, ...ADDED[path] }
   for (const [property, required] of Object.entries(REQUIRED[path] ?? {})) {
-    adapted.properties = { ...adapted.properties, [property]: { ...adapted.properties?.[property], required } }
+    adapted.properties = {
+      ...adapted.properties,
+      [property]: { ...adapted.properties?.[property], required }
+    }
   }
   if (kind === 'verbs') delete adapted.properties?.verb
   if (kind === 'verbs' || STRICT_COMPONENTS.has(name)) adapted.unevaluatedProperties = false
@@ -98,7 +129,7 @@ function adapt (schema: NamedSchema): NamedSchema {
  * A copy with whole ids for references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
  * branches and would be refused.
  */
-function rewrite (schema: NamedSchema): NamedSchema {
+function rewrite(schema: NamedSchema): NamedSchema {
   return JSON.parse(JSON.stringify(schema), (key: string, value: unknown) => {
     if (key === '$ref') return String(value).startsWith('#') ? value : new URL(String(value), schema.$id).href
     if (typeof value !== 'object' || value === null || !('oneOf' in value)) return value

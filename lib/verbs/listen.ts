@@ -17,10 +17,16 @@ export interface ListenRequest {
   ordinal: number
 }
 
-export interface PreparedListen { data: object, listen?: ExpectedListen }
+export interface PreparedListen {
+  data: object
+  listen?: ExpectedListen
+}
 
 /** Fills in one listen for jambonz, and notes what is to come of it. */
-export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, context: VerbContext): PreparedListen {
+export function prepareListen(
+  { data, at, nested, ordinal }: ListenRequest,
+  context: VerbContext
+): PreparedListen {
   if (data.url !== undefined) checkUrl(data.url, at)
   if (data.wsAuth !== undefined) checkCredentials(`${at}.wsAuth`, data.wsAuth)
   const id = context.listenId(ordinal)
@@ -36,8 +42,19 @@ export function prepareListen ({ data, at, nested, ordinal }: ListenRequest, con
   return { data: outgoing(data, listen, target.url, context), listen }
 }
 
-function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>): ExpectedListen {
-  const { id: verbId, mixType = 'mono', sampleRate = DEFAULT_SAMPLE_RATE, metadata, finishOnKey, timeout, maxLength } = data
+function expectedListen(
+  data: ListenOptions,
+  { id, path, callSid, nested }: Pick<Listen, 'id' | 'path' | 'callSid' | 'nested'>
+): ExpectedListen {
+  const {
+    id: verbId,
+    mixType = 'mono',
+    sampleRate = DEFAULT_SAMPLE_RATE,
+    metadata,
+    finishOnKey,
+    timeout,
+    maxLength
+  } = data
   return {
     id,
     callSid,
@@ -55,7 +72,7 @@ function expectedListen (data: ListenOptions, { id, path, callSid, nested }: Pic
   }
 }
 
-function outgoing (data: ListenOptions, listen: ExpectedListen, url: string, context: VerbContext): object {
+function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, context: VerbContext): object {
   const { actionHook, finishOnKey, metadata, wsAuth = context.auth, bidirectionalAudio, ...rest } = data
   const keyIsOurs = finishOnKey !== undefined && !jambonzEndsOn(finishOnKey, listen)
   return {
@@ -66,7 +83,10 @@ function outgoing (data: ListenOptions, listen: ExpectedListen, url: string, con
     ...(finishOnKey !== undefined && !keyIsOurs && { finishOnKey }),
     ...((keyIsOurs || listen.timeout !== undefined) && { passDtmf: true }),
     ...(bidirectionalAudio !== undefined && {
-      bidirectionalAudio: bidirectionalAudio.streaming === true ? { ...bidirectionalAudio, sampleRate: listen.bidirectional?.sampleRate } : bidirectionalAudio
+      bidirectionalAudio:
+        bidirectionalAudio.streaming === true
+          ? { ...bidirectionalAudio, sampleRate: listen.bidirectional?.sampleRate }
+          : bidirectionalAudio
     }),
     // Ours first: the frame can arrive cut off at its end.
     metadata: { [LISTEN_METADATA_KEY]: listen.id, ...metadata }
@@ -74,16 +94,22 @@ function outgoing (data: ListenOptions, listen: ExpectedListen, url: string, con
 }
 
 /** jambonz compares the whole string with one digit, and knows no finishOnKey in `config`. The rest is for the plugin to do. */
-function jambonzEndsOn (finishOnKey: string, listen: ExpectedListen): boolean {
+function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'
 }
 
 /** What jambonz refuses in `config.listen`. */
-function foregroundOnly (actionHook: ActionHook | undefined, id: string | undefined, listen: ExpectedListen, context: VerbContext): object {
-  const hook = actionHook === undefined && !context.defaultActionHook
-    ? undefined
-    : typeof actionHook === 'object'
-      ? { ...actionHook, url: context.hookUrl(actionHook.url, listen.id) }
-      : context.hookUrl(actionHook, listen.id)
+function foregroundOnly(
+  actionHook: ActionHook | undefined,
+  id: string | undefined,
+  listen: ExpectedListen,
+  context: VerbContext
+): object {
+  const hook =
+    actionHook === undefined && !context.defaultActionHook
+      ? undefined
+      : typeof actionHook === 'object'
+        ? { ...actionHook, url: context.hookUrl(actionHook.url, listen.id) }
+        : context.hookUrl(actionHook, listen.id)
   return { id: id ?? listen.id, ...(hook !== undefined && { actionHook: hook }) }
 }

@@ -11,56 +11,152 @@ export const BIDIRECTIONAL_SAMPLE_RATES = [8_000, 16_000, 24_000, 32_000, 48_000
 /** Longest time of `maxLength` and `timeout`, seconds: a Node timer holds no more, and fires at once instead. */
 export const MAX_SECONDS = 2_147_483
 
-const Seconds = (description: string) => Type.Number({ exclusiveMinimum: 0, maximum: MAX_SECONDS, description })
+const Seconds = (description: string) =>
+  Type.Number({ exclusiveMinimum: 0, maximum: MAX_SECONDS, description })
 
-const CredentialsSchema = (description: string) => Type.Object({
-  username: Type.String({ description: 'without a colon' }),
-  password: Type.String({ description: 'username and password together: at most 89 bytes of UTF-8' })
-}, { additionalProperties: false, description })
+const CredentialsSchema = (description: string) =>
+  Type.Object(
+    {
+      username: Type.String({ description: 'without a colon' }),
+      password: Type.String({ description: 'username and password together: at most 89 bytes of UTF-8' })
+    },
+    { additionalProperties: false, description }
+  )
 
 export const ActionHookSchema = Type.Union([
   Type.String(),
-  Type.Object({
-    url: Type.String(),
-    method: Type.Optional(Type.Union([Type.Literal('GET'), Type.Literal('POST')], { default: 'POST' })),
-    basicAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the hook'))
-  }, { additionalProperties: false })
+  Type.Object(
+    {
+      url: Type.String(),
+      method: Type.Optional(Type.Union([Type.Literal('GET'), Type.Literal('POST')], { default: 'POST' })),
+      basicAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the hook'))
+    },
+    { additionalProperties: false }
+  )
 ])
 export type ActionHook = Static<typeof ActionHookSchema>
 
-export const BidirectionalAudioSchema = Type.Object({
-  enabled: Type.Optional(Type.Boolean({ default: true, description: 'whether audio may be sent back to the caller' })),
-  streaming: Type.Optional(Type.Boolean({ default: false, description: '`true`: raw audio is written to the stream as it comes; `false`: whole files are played with `play()`' })),
-  sampleRate: Type.Optional(Type.Union(BIDIRECTIONAL_SAMPLE_RATES.map(rate => Type.Literal(rate)), { description: 'Hz of the audio sent back when streaming. Default: `sampleRate` of the verb' }))
-}, { additionalProperties: false })
+export const BidirectionalAudioSchema = Type.Object(
+  {
+    enabled: Type.Optional(
+      Type.Boolean({ default: true, description: 'whether audio may be sent back to the caller' })
+    ),
+    streaming: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          '`true`: raw audio is written to the stream as it comes; `false`: whole files are played with `play()`'
+      })
+    ),
+    sampleRate: Type.Optional(
+      Type.Union(
+        BIDIRECTIONAL_SAMPLE_RATES.map((rate) => Type.Literal(rate)),
+        { description: 'Hz of the audio sent back when streaming. Default: `sampleRate` of the verb' }
+      )
+    )
+  },
+  { additionalProperties: false }
+)
 
 /** What a `listen` nested in `config` can say: jambonz refuses the rest there (`@jambonz/verb-specifications`, listenOptions). */
 const background = {
-  url: Type.Optional(Type.String({ description: 'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere. Default: the built-in audio route (`audioPath`)' })),
-  mixType: Type.Optional(Type.Unsafe<Static<typeof MixTypeSchema>>({ ...MixTypeSchema, default: 'mono', description: '`mono`: the caller alone; `stereo`: caller left, callee right; `mixed`: both in one channel' })),
-  sampleRate: Type.Optional(Type.Union(SAMPLE_RATES.map(rate => Type.Literal(rate)), { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' })),
+  url: Type.Optional(
+    Type.String({
+      description:
+        'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere. Default: the built-in audio route (`audioPath`)'
+    })
+  ),
+  mixType: Type.Optional(
+    Type.Unsafe<Static<typeof MixTypeSchema>>({
+      ...MixTypeSchema,
+      default: 'mono',
+      description:
+        '`mono`: the caller alone; `stereo`: caller left, callee right; `mixed`: both in one channel'
+    })
+  ),
+  sampleRate: Type.Optional(
+    Type.Union(
+      SAMPLE_RATES.map((rate) => Type.Literal(rate)),
+      { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' }
+    )
+  ),
   maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds. Default: no limit')),
-  timeout: Type.Optional(Seconds('seconds of silence that end the listen. Default: none. The plugin does it, jambonz does not; turns `passDtmf` on')),
-  finishOnKey: Type.Optional(Type.String({ pattern: '^[0-9*#A-D]+$', maxLength: 16, description: 'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none. Several digits are done by the plugin and turn `passDtmf` on' })),
-  playBeep: Type.Optional(Type.Boolean({ default: false, description: 'a beep of 500 ms before the audio starts' })),
-  passDtmf: Type.Optional(Type.Boolean({ default: false, description: 'the caller\'s digits are reported on the stream' })),
-  metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'your own data, found again as `stream.metadata`: at most 4096 bytes of JSON; the names of call attributes (`callSid`, `from`…) are taken' })),
-  wsAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the websocket. Default: the plugin\'s `auth`')),
-  bidirectionalAudio: Type.Optional(Type.Unsafe<Static<typeof BidirectionalAudioSchema>>({ ...BidirectionalAudioSchema, description: 'audio back to the caller. Default: `{ enabled: true, streaming: false }`' })),
-  disableBidirectionalAudio: Type.Optional(Type.Boolean({ default: false, description: 'older spelling of `bidirectionalAudio: { enabled: false }`' }))
+  timeout: Type.Optional(
+    Seconds(
+      'seconds of silence that end the listen. Default: none. The plugin does it, jambonz does not; turns `passDtmf` on'
+    )
+  ),
+  finishOnKey: Type.Optional(
+    Type.String({
+      pattern: '^[0-9*#A-D]+$',
+      maxLength: 16,
+      description:
+        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none. Several digits are done by the plugin and turn `passDtmf` on'
+    })
+  ),
+  playBeep: Type.Optional(
+    Type.Boolean({ default: false, description: 'a beep of 500 ms before the audio starts' })
+  ),
+  passDtmf: Type.Optional(
+    Type.Boolean({ default: false, description: "the caller's digits are reported on the stream" })
+  ),
+  metadata: Type.Optional(
+    Type.Record(Type.String(), Type.Unknown(), {
+      description:
+        'your own data, found again as `stream.metadata`: at most 4096 bytes of JSON; the names of call attributes (`callSid`, `from`…) are taken'
+    })
+  ),
+  wsAuth: Type.Optional(
+    CredentialsSchema("HTTP Basic credentials of the websocket. Default: the plugin's `auth`")
+  ),
+  bidirectionalAudio: Type.Optional(
+    Type.Unsafe<Static<typeof BidirectionalAudioSchema>>({
+      ...BidirectionalAudioSchema,
+      description: 'audio back to the caller. Default: `{ enabled: true, streaming: false }`'
+    })
+  ),
+  disableBidirectionalAudio: Type.Optional(
+    Type.Boolean({
+      default: false,
+      description: 'older spelling of `bidirectionalAudio: { enabled: false }`'
+    })
+  )
 }
 
 const foreground = {
-  actionHook: Type.Optional(Type.Unsafe<ActionHook>({ ...ActionHookSchema, description: 'called when the listen has ended: path or url, or `{ url, method, basicAuth }`. Default: a built-in hook that continues with the next verb' })),
+  actionHook: Type.Optional(
+    Type.Unsafe<ActionHook>({
+      ...ActionHookSchema,
+      description:
+        'called when the listen has ended: path or url, or `{ url, method, basicAuth }`. Default: a built-in hook that continues with the next verb'
+    })
+  ),
   ...background,
-  transcribe: Type.Optional(Type.Unsafe<TranscribeProperties>({ type: 'object', description: 'a nested transcribe verb: `{ transcriptionHook, recognizer, … }`' })),
-  earlyMedia: Type.Optional(Type.Boolean({ default: false, description: 'starts before the call is answered' })),
-  channel: Type.Optional(Type.Union([Type.Literal(1), Type.Literal(2)], { default: 1, description: 'nested in dial: 1 listens to the called party, 2 to the caller' })),
+  transcribe: Type.Optional(
+    Type.Unsafe<TranscribeProperties>({
+      type: 'object',
+      description: 'a nested transcribe verb: `{ transcriptionHook, recognizer, … }`'
+    })
+  ),
+  earlyMedia: Type.Optional(
+    Type.Boolean({ default: false, description: 'starts before the call is answered' })
+  ),
+  channel: Type.Optional(
+    Type.Union([Type.Literal(1), Type.Literal(2)], {
+      default: 1,
+      description: 'nested in dial: 1 listens to the called party, 2 to the caller'
+    })
+  ),
   auth: Type.Optional(CredentialsSchema('accepted by jambonz and not used by it')),
-  id: Type.Optional(Type.String({ description: 'comes back as `verb_id` with the actionHook. Default: the id of the `Listen`' }))
+  id: Type.Optional(
+    Type.String({
+      description: 'comes back as `verb_id` with the actionHook. Default: the id of the `Listen`'
+    })
+  )
 }
 
-const strict = <T extends TProperties> (properties: T): TObject<T> => Type.Object(properties, { additionalProperties: false })
+const strict = <T extends TProperties>(properties: T): TObject<T> =>
+  Type.Object(properties, { additionalProperties: false })
 
 /** Options of a `listen` or `stream`, as they stand in the verb, in `{ listen: {…} }` and in `dial`. */
 export const ListenOptionsSchema = strict(foreground)

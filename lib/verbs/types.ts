@@ -5,8 +5,8 @@ import type { ConfigListen, ListenOptions } from './listenSchema.js'
 export interface VerbProperties extends Omit<JambonzVerbs, 'config' | 'dial'> {
   listen: ListenOptions
   stream: ListenOptions
-  config: Omit<JambonzVerbs['config'], 'listen' | 'stream'> & { listen?: ConfigListen, stream?: never }
-  dial: Omit<JambonzVerbs['dial'], 'listen' | 'stream'> & { listen?: ListenOptions, stream?: ListenOptions }
+  config: Omit<JambonzVerbs['config'], 'listen' | 'stream'> & { listen?: ConfigListen; stream?: never }
+  dial: Omit<JambonzVerbs['dial'], 'listen' | 'stream'> & { listen?: ListenOptions; stream?: ListenOptions }
 }
 
 type VerbName = keyof VerbProperties
@@ -21,7 +21,7 @@ type ShortVerb = { [Name in VerbName]: { verb?: never } & { [Key in Name]: VerbP
 export type Verb = LongVerb | ShortVerb
 
 /** What a handler returns: verbs, one verb, something that becomes verbs as JSON (`WebhookResponse` of `@jambonz/sdk`), or nothing. */
-export type HandlerResult = Verb | Verb[] | { toJSON (): unknown } | undefined | null
+export type HandlerResult = Verb | Verb[] | { toJSON(): unknown } | undefined | null
 
 /**
  * `unknown`, or a string that names the property jambonz does not know: `handler: Handler & NoUnknownProperties<Handler>`
@@ -29,21 +29,29 @@ export type HandlerResult = Verb | Verb[] | { toJSON (): unknown } | undefined |
  * and jambonz refuses the whole application over one.
  */
 export type NoUnknownProperties<Handler extends (...args: never[]) => unknown> =
-  Surplus<Element<Awaited<ReturnType<Handler>>>> extends infer Found ? [Found] extends [never] ? unknown : Found : never
+  Surplus<Element<Awaited<ReturnType<Handler>>>> extends infer Found
+    ? [Found] extends [never]
+      ? unknown
+      : Found
+    : never
 
 type Element<Result> = Result extends ReadonlyArray<infer One> ? One : Result
 
 type Surplus<Given> = Given extends { verb: infer Name extends VerbName }
   ? SurplusOf<Omit<Given, 'verb'>, VerbProperties[Name], Name>
-  : Given extends { toJSON (): unknown }
+  : Given extends { toJSON(): unknown }
     ? never
-    : { [Name in keyof Given & VerbName]: SurplusOf<Given[Name], VerbProperties[Name], Name> }[keyof Given & VerbName]
+    : { [Name in keyof Given & VerbName]: SurplusOf<Given[Name], VerbProperties[Name], Name> }[keyof Given &
+        VerbName]
 
 type SurplusOf<Given, Known, Place extends string> = string extends keyof Known
   ? never
-  : { [Key in keyof Given & string]: Given[Key] extends undefined
-      ? never
-      : Key extends keyof Known
-        ? Key extends 'listen' | 'stream' ? SurplusOf<Given[Key], NonNullable<Known[Key]>, `${Place}.${Key}`> : never
-        : `${Place} has no property ${Key}`
+  : {
+      [Key in keyof Given & string]: Given[Key] extends undefined
+        ? never
+        : Key extends keyof Known
+          ? Key extends 'listen' | 'stream'
+            ? SurplusOf<Given[Key], NonNullable<Known[Key]>, `${Place}.${Key}`>
+            : never
+          : `${Place} has no property ${Key}`
     }[keyof Given & string]

@@ -12,15 +12,19 @@ const SPEAKABLE = /^(?:wss?|https?):\/\/[^/?#@[\]]+(?:\/|$)/
 const PRINTABLE = /^[!-{}~]+$/
 
 /** Throws FST_JAMBONZ_VERB_INVALID for a url that jambonz' media server cannot open, or would crash over. */
-export function checkUrl (url: string, at: string): void {
+export function checkUrl(url: string, at: string): void {
   const problem = urlProblem(url)
   if (problem !== undefined) throw new ERR_VERB_INVALID(`${at}.url is ${shown('', url)}: ${problem}`)
 }
 
-function urlProblem (url: string): string | undefined {
+function urlProblem(url: string): string | undefined {
   if (url === '') return 'leave it out, or name an audio route'
-  if (url.length > MAX_URL_LENGTH) return `at ${url.length} characters it could crash jambonz' media server: keep it within ${MAX_URL_LENGTH}`
+  if (url.length > MAX_URL_LENGTH) {
+    return `at ${url.length} characters it could crash jambonz' media server: keep it within ${MAX_URL_LENGTH}`
+  }
   if (!PRINTABLE.test(url)) return 'percent-encode what is not printable ASCII, spaces and the character |'
-  if (ABSOLUTE.test(url) && !SPEAKABLE.test(url)) return 'jambonz needs scheme://host[:port]/path, and takes no credentials, IPv6 address or query right after the host: put credentials into wsAuth'
+  if (ABSOLUTE.test(url) && !SPEAKABLE.test(url)) {
+    return 'jambonz needs scheme://host[:port]/path, and takes no credentials, IPv6 address or query right after the host: put credentials into wsAuth'
+  }
   return undefined
 }

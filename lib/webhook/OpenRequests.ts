@@ -5,14 +5,16 @@ import { withinMs } from '../withinMs.js'
 export class OpenRequests {
   readonly #open = new Set<Promise<void>>()
 
-  add (response: ServerResponse): void {
-    const closed = new Promise<void>((resolve) => { response.once('close', resolve) })
+  add(response: ServerResponse): void {
+    const closed = new Promise<void>((resolve) => {
+      response.once('close', resolve)
+    })
     this.#open.add(closed)
     closed.then(() => this.#open.delete(closed))
   }
 
   /** Resolves when those that are open now are answered or given up; after `ms` at the latest. */
-  async answered (ms: number): Promise<void> {
+  async answered(ms: number): Promise<void> {
     await withinMs(ms, Promise.all(this.#open))
   }
 }

@@ -13,17 +13,26 @@ import { kRawBody, kTrace } from './request.js'
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
 
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
-export async function answer (runtime: Runtime, request: FastifyRequest, call: Call, result: HandlerResult): Promise<object[]> {
+export async function answer(
+  runtime: Runtime,
+  request: FastifyRequest,
+  call: Call,
+  result: HandlerResult
+): Promise<object[]> {
   const { verbs, listens } = prepareVerbs(result, verbContext(runtime, request, call))
-  await runtime.correlator.expect(call.callSid, asTraced(request[kTrace], listens), applicationOf(verbs, runtime.options.auth))
+  await runtime.correlator.expect(
+    call.callSid,
+    asTraced(request[kTrace], listens),
+    applicationOf(verbs, runtime.options.auth)
+  )
   return verbs
 }
 
-function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): VerbContext {
+function verbContext(runtime: Runtime, request: FastifyRequest, call: Call): VerbContext {
   const { options, hookPaths, defaultHookPath } = runtime
   const { prefix } = request.server
 
-  function hookUrl (url: string | undefined, id: string) {
+  function hookUrl(url: string | undefined, id: string) {
     if (url !== undefined && ABSOLUTE.test(url)) return url
     const { path, rest } = splitUrl(url ?? defaultHookPath)
     const own = [path, prefix + path].find((candidate) => hookPaths.has(candidate)) ?? path
@@ -48,7 +57,7 @@ function verbContext (runtime: Runtime, request: FastifyRequest, call: Call): Ve
  * socket has come for a listen, the same request means the same listen. Its body is told from the call's others by a
  * checksum.
  */
-function listenIds (secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
+function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
   const body = request[kRawBody] ?? ''
   return (ordinal) => {
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
@@ -61,7 +70,7 @@ function listenIds (secret: Hmac, request: FastifyRequest, call: Call): (ordinal
 }
 
 /** `rest`: the query and fragment, with their marks. */
-function splitUrl (url: string): { path: string, rest: string } {
+function splitUrl(url: string): { path: string; rest: string } {
   const end = url.search(/[?#]/)
   return end === -1 ? { path: url, rest: '' } : { path: url.slice(0, end), rest: url.slice(end) }
 }

@@ -7,12 +7,12 @@ type CallFields = NonNullable<CallPatch['call']>
 export type Payload = CallWebhook | ListenHook | CallStatus
 
 /** True for a call_status after which nothing comes. */
-export function isFinal (callStatus: string | undefined): boolean {
+export function isFinal(callStatus: string | undefined): boolean {
   return callStatus !== undefined && FINAL_STATUS.has(callStatus)
 }
 
 /** What a payload (snake_case, as posted) says of its call. */
-export function callFields (payload: Payload): CallFields {
+export function callFields(payload: Payload): CallFields {
   const fields: CallFields = {}
   if (payload.parent_call_sid !== undefined) fields.parentCallSid = payload.parent_call_sid
   if (payload.account_sid !== undefined) fields.accountSid = payload.account_sid
@@ -27,7 +27,7 @@ export function callFields (payload: Payload): CallFields {
 }
 
 /** What the audio socket's metadata frame (camelCase) says of its call. */
-export function callFieldsOfMetadata (metadata: Record<string, unknown>): CallFields {
+export function callFieldsOfMetadata(metadata: Record<string, unknown>): CallFields {
   return {
     parentCallSid: text(metadata.parentCallSid),
     accountSid: text(metadata.accountSid),
@@ -40,10 +40,10 @@ export function callFieldsOfMetadata (metadata: Record<string, unknown>): CallFi
   }
 }
 
-function text (value: unknown): string | undefined {
+function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-function isRecord (value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

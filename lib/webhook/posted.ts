@@ -8,7 +8,10 @@ import { kRawBody } from './request.js'
  * Reads payloads as our `schema` says, also on a route whose own schema takes away what it does not name
  * (`additionalProperties: false`). What is read raises FST_JAMBONZ_CALL_SID when it is none of jambonz'.
  */
-export function payloadReader<Schema extends TSchema> (schema: Schema, { body }: FastifySchema = {}): (request: FastifyRequest) => Static<Schema> {
+export function payloadReader<Schema extends TSchema>(
+  schema: Schema,
+  { body }: FastifySchema = {}
+): (request: FastifyRequest) => Static<Schema> {
   if (body === undefined) return (request) => request.body as Static<Schema>
   return (request) => {
     const payload: unknown = JSON.parse(String(request[kRawBody]))

@@ -7,7 +7,10 @@ import { verifySignature } from './signature.js'
  * Makes JSON the only body a scope takes, and checks the signature over the raw bytes before they are parsed: the
  * body of somebody else is never looked into.
  */
-export function parseSignedJson (scope: FastifyInstance, { webhookSecrets, signatureTolerance }: ResolvedOptions): void {
+export function parseSignedJson(
+  scope: FastifyInstance,
+  { webhookSecrets, signatureTolerance }: ResolvedOptions
+): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {

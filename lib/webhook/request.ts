@@ -25,7 +25,7 @@ declare module 'fastify' {
   }
 }
 
-export function decorateRequests (fastify: FastifyInstance): void {
+export function decorateRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest('call')
   fastify.decorateRequest('listen')
   fastify.decorateRequest(kRawBody, null)

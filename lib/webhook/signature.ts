@@ -1,5 +1,10 @@
 import { timingSafeEqual } from 'node:crypto'
-import { ERR_SIGNATURE_MALFORMED, ERR_SIGNATURE_MISMATCH, ERR_SIGNATURE_MISSING, ERR_SIGNATURE_STALE } from '../errors.js'
+import {
+  ERR_SIGNATURE_MALFORMED,
+  ERR_SIGNATURE_MISMATCH,
+  ERR_SIGNATURE_MISSING,
+  ERR_SIGNATURE_STALE
+} from '../errors.js'
 import type { Hmac } from '../Hmac.js'
 
 /**
@@ -7,7 +12,12 @@ import type { Hmac } from '../Hmac.js'
  * (feature-server lib/utils/base-requestor.js). Each of `secrets` is tried, so that one can be rotated.
  * `tolerance` in seconds, both ways. Throws an error with status 401.
  */
-export function verifySignature (header: string | undefined, rawBody: Buffer, secrets: readonly Hmac[], tolerance: number): void {
+export function verifySignature(
+  header: string | undefined,
+  rawBody: Buffer,
+  secrets: readonly Hmac[],
+  tolerance: number
+): void {
   if (header === undefined) throw new ERR_SIGNATURE_MISSING()
   const { timestamp, signatures } = parseHeader(header)
   const age = Math.abs(Date.now() / 1000 - timestamp)
@@ -19,7 +29,7 @@ export function verifySignature (header: string | undefined, rawBody: Buffer, se
   if (!fits) throw new ERR_SIGNATURE_MISMATCH()
 }
 
-function parseHeader (header: string): { timestamp: number, signatures: Buffer[] } {
+function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
   let timestamp: number | undefined
   const signatures: Buffer[] = []
   for (const part of header.split(',')) {

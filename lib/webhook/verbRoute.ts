@@ -13,7 +13,12 @@ import { kStage } from './request.js'
  * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
  * signature and JSON are checked as the options say.
  */
-export function jambonzScope (instance: FastifyInstance, runtime: Runtime, kind: RequestKind, addRoutes: (scope: FastifyInstance) => void): void {
+export function jambonzScope(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  kind: RequestKind,
+  addRoutes: (scope: FastifyInstance) => void
+): void {
   const { webhookAuth } = runtime.options
   instance.register(async (scope) => {
     observeRequests(scope, runtime, kind)
@@ -26,19 +31,31 @@ export function jambonzScope (instance: FastifyInstance, runtime: Runtime, kind:
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
 
 /** Fastify's route options that make any handler's result, returned or sent, into verbs. `instance` is its `this`. */
-export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler: VerbHandler, options: Partial<RouteOptions>): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
+export function verbRoute(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  handler: VerbHandler,
+  options: Partial<RouteOptions>
+): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
   const userHooks = [options.preSerialization ?? []].flat()
   return {
     handler: returning((handler as PlainHandler).bind(instance)),
-    preSerialization: [async (request, reply, payload) => {
-      if (request[kStage] === 'handling') request[kStage] = 'answering'
-      if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
-      return await answer(runtime, request, request.call, payload as HandlerResult)
-    }, ...userHooks],
-    errorHandler (this: FastifyInstance, error: FastifyError, request, reply) {
+    preSerialization: [
+      async (request, reply, payload) => {
+        if (request[kStage] === 'handling') request[kStage] = 'answering'
+        if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
+        return await answer(runtime, request, request.call, payload as HandlerResult)
+      },
+      ...userHooks
+    ],
+    errorHandler(this: FastifyInstance, error: FastifyError, request, reply) {
       const { fallback } = runtime.options
       const stage = request[kStage]
-      if (fallback !== undefined && !reply.raw.headersSent && (stage === 'handling' || stage === 'answering')) {
+      if (
+        fallback !== undefined &&
+        !reply.raw.headersSent &&
+        (stage === 'handling' || stage === 'answering')
+      ) {
         request[kStage] = 'fallback'
         request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(fallback)
@@ -51,11 +68,13 @@ export function verbRoute (instance: FastifyInstance, runtime: Runtime, handler:
 type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /** A handler that returns nothing answers no verbs: jambonz goes on with what it has. */
-function returning (handler: PlainHandler): PlainHandler {
+function returning(handler: PlainHandler): PlainHandler {
   return function (request, reply) {
     request[kStage] = 'handling'
     const result = handler.call(this, request, reply)
-    if (isPromise(result)) return result.then((verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []))
+    if (isPromise(result)) {
+      return result.then((verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []))
+    }
     // As with Fastify, one that takes `reply` may send it later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noText(result, reply) ?? []
@@ -63,18 +82,20 @@ function returning (handler: PlainHandler): PlainHandler {
 }
 
 /** The handler has called `reply.send()`. */
-function isAnswered (request: FastifyRequest, reply: FastifyReply): boolean {
+function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || request[kStage] !== 'handling'
 }
 
 /** Fastify sends text and bytes as they are, and jambonz would ignore them. */
-function noText (result: unknown, reply: FastifyReply): unknown {
+function noText(result: unknown, reply: FastifyReply): unknown {
   if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
-    throw new ERR_VERB_INVALID(`the handler returned ${typeof result === 'string' ? 'text' : 'bytes'}: return an array of verbs, one verb, a WebhookResponse, or nothing`)
+    throw new ERR_VERB_INVALID(
+      `the handler returned ${typeof result === 'string' ? 'text' : 'bytes'}: return an array of verbs, one verb, a WebhookResponse, or nothing`
+    )
   }
   return result
 }
 
-function isPromise (value: unknown): value is Promise<unknown> {
+function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }

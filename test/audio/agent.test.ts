@@ -6,52 +6,67 @@ import { build, listening } from '../helpers/build.js'
 import { until } from '../helpers/until.js'
 
 const PROMPT_MS = 3_000
-const PROMPT = bytesOf(Int16Array.from({ length: PROMPT_MS * 8 }, (_, i) => 500 + i % 400))
+const PROMPT = bytesOf(Int16Array.from({ length: PROMPT_MS * 8 }, (_, i) => 500 + (i % 400)))
 /** 400 ms that sound like nothing else. */
-const SENTENCE = Int16Array.from({ length: 3_200 }, (_, i) => 2_000 + (i * 7_919) % 20_000)
+const SENTENCE = Int16Array.from({ length: 3_200 }, (_, i) => 2_000 + ((i * 7_919) % 20_000))
 
-t.test('an echo agent is interrupted, knows how much of its prompt was heard, and repeats what was said to the sample', async (t) => {
-  const outcomes: string[] = []
-  let heardMs = 0
+t.test(
+  'an echo agent is interrupted, knows how much of its prompt was heard, and repeats what was said to the sample',
+  async (t) => {
+    const outcomes: string[] = []
+    let heardMs = 0
 
-  /** Says its prompt, falls silent when the caller speaks, repeats him, and hangs up. */
-  async function agent (stream: AudioStream): Promise<void> {
-    const said: Buffer[] = []
-    stream.on('audio', (frame) => { if (frame.some((byte) => byte !== 0)) said.push(Buffer.from(frame)) })
-    stream.write(PROMPT)
-    const prompt = stream.mark('prompt')
-    await until(() => said.length > 0, 'the caller to speak')
-    heardMs = stream.playedMs
-    stream.clear()
-    outcomes.push(await prompt)
-    await until(() => Buffer.concat(said).length >= SENTENCE.length * 2, 'the whole sentence')
-    stream.write(Buffer.concat(said))
-    outcomes.push(await stream.mark('echo'))
-    await stream.disconnect()
+    /** Says its prompt, falls silent when the caller speaks, repeats him, and hangs up. */
+    async function agent(stream: AudioStream): Promise<void> {
+      const said: Buffer[] = []
+      stream.on('audio', (frame) => {
+        if (frame.some((byte) => byte !== 0)) said.push(Buffer.from(frame))
+      })
+      stream.write(PROMPT)
+      const prompt = stream.mark('prompt')
+      await until(() => said.length > 0, 'the caller to speak')
+      heardMs = stream.playedMs
+      stream.clear()
+      outcomes.push(await prompt)
+      await until(() => Buffer.concat(said).length >= SENTENCE.length * 2, 'the whole sentence')
+      stream.write(Buffer.concat(said))
+      outcomes.push(await stream.mark('echo'))
+      await stream.disconnect()
+    }
+
+    const app = await build(t)
+    app.jambonz.webhook('/agent', async () => [
+      {
+        verb: 'listen',
+        url: '/agent/audio',
+        actionHook: '/agent/done',
+        bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
+      }
+    ])
+    app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
+    app.jambonz.audio('/agent/audio', agent)
+
+    const call = simulateCall({
+      url: `${await listening(app)}/agent`,
+      speech: null,
+      speed: 1,
+      patienceMs: 20_000
+    })
+    await until(() => samplesOf(call.heard().pcm).filter(isPrompt).length > 4_000, 'the prompt to be heard')
+    await call.speak({ pcm: bytesOf(SENTENCE), sampleRate: 8000 })
+    const story = await call
+
+    t.same(story.errors, [])
+    t.same(outcomes, ['cleared', 'playout'])
+    const heard = samplesOf(story.heard.pcm)
+    const promptMs = heard.filter(isPrompt).length / 8
+    t.ok(promptMs >= 500 && promptMs < PROMPT_MS, `${promptMs} ms of the prompt were heard`)
+    t.ok(Math.abs(heardMs - promptMs) <= 400, `${heardMs} ms are said to have been heard`)
+    const at = heard.indexOf(SENTENCE[0] ?? 0)
+    t.same([...heard.slice(at, at + SENTENCE.length)], [...SENTENCE])
   }
+)
 
-  const app = await build(t)
-  app.jambonz.webhook('/agent', async () => [{
-    verb: 'listen', url: '/agent/audio', actionHook: '/agent/done', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
-  }])
-  app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
-  app.jambonz.audio('/agent/audio', agent)
-
-  const call = simulateCall({ url: `${await listening(app)}/agent`, speech: null, speed: 1, patienceMs: 20_000 })
-  await until(() => samplesOf(call.heard().pcm).filter(isPrompt).length > 4_000, 'the prompt to be heard')
-  await call.speak({ pcm: bytesOf(SENTENCE), sampleRate: 8000 })
-  const story = await call
-
-  t.same(story.errors, [])
-  t.same(outcomes, ['cleared', 'playout'])
-  const heard = samplesOf(story.heard.pcm)
-  const promptMs = heard.filter(isPrompt).length / 8
-  t.ok(promptMs >= 500 && promptMs < PROMPT_MS, `${promptMs} ms of the prompt were heard`)
-  t.ok(Math.abs(heardMs - promptMs) <= 400, `${heardMs} ms are said to have been heard`)
-  const at = heard.indexOf(SENTENCE[0] ?? 0)
-  t.same([...heard.slice(at, at + SENTENCE.length)], [...SENTENCE])
-})
-
-function isPrompt (sample: number): boolean {
+function isPrompt(sample: number): boolean {
   return sample >= 500 && sample < 900
 }

@@ -12,9 +12,14 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const SILENCE_LEVEL = -50
 const dtmf = (digit: string) => JSON.stringify({ event: 'dtmf', dtmf: digit, duration: '1600' })
 
-async function begun (t: Test, options: PairOptions = {}) {
+async function begun(t: Test, options: PairOptions = {}) {
   const sink = new Collector()
-  const pair = await streamPair(t, { begin: (stream) => { stream.addSink(sink, { live: false }) }, ...options })
+  const pair = await streamPair(t, {
+    begin: (stream) => {
+      stream.addSink(sink, { live: false })
+    },
+    ...options
+  })
   pair.start()
   await until(() => pair.stream.metadata !== undefined)
   // jambonz' part: a disconnect ends the listen
@@ -24,12 +29,13 @@ async function begun (t: Test, options: PairOptions = {}) {
   return { ...pair, sink }
 }
 
-const watched = (t: Test, listen: Partial<Listen>) => begun(t, { listen, begin: (stream) => watchEndConditions(stream, { silenceLevel: SILENCE_LEVEL }) })
+const watched = (t: Test, listen: Partial<Listen>) =>
+  begun(t, { listen, begin: (stream) => watchEndConditions(stream, { silenceLevel: SILENCE_LEVEL }) })
 
 /** Noise of a level in dBFS (RMS). */
-function noise (ms: number, level: number): Buffer {
+function noise(ms: number, level: number): Buffer {
   const amplitude = 32_768 * 10 ** (level / 20)
-  return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => i % 2 === 0 ? amplitude : -amplitude))
+  return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => (i % 2 === 0 ? amplitude : -amplitude)))
 }
 
 test('jambonz closes: closed', async (t) => {
@@ -109,7 +115,17 @@ test('invalid JSON, invalid UTF-8, unknown types and a flood of text do no harm,
   const { stream, socket, sink, log } = await begun(t)
   const messages: unknown[] = []
   stream.on('message', (message) => messages.push(message))
-  for (const text of ['{', '"text"', '', '[1]', '{"type":"json","x":1}', '{"event":"dtmf"}', '{"type":"mark"}']) socket.send(text)
+  for (const text of [
+    '{',
+    '"text"',
+    '',
+    '[1]',
+    '{"type":"json","x":1}',
+    '{"event":"dtmf"}',
+    '{"type":"mark"}'
+  ]) {
+    socket.send(text)
+  }
   socket.send(Buffer.from([0x7b, 0xff, 0xfe]), { binary: false })
   for (let i = 0; i < 2000; i++) socket.send(`{"n":${i}}`)
   socket.send(ramp(20))
@@ -129,12 +145,19 @@ test('keys and marks of others come as events', async (t) => {
   socket.send(dtmf('5'))
   socket.send('{"type": "mark", "data": {"name":"theirs", "event": "playout"}}')
   await until(() => events.length === 2)
-  t.same(events, [{ digit: '5', durationMs: 200 }, { name: 'theirs', event: 'playout' }])
+  t.same(events, [
+    { digit: '5', durationMs: 200 },
+    { name: 'theirs', event: 'playout' }
+  ])
 })
 
 test('a listener that throws ends its stream with 1011, from a timer too', async (t) => {
-  const { stream, socket } = await begun(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
-  stream.on('mark', () => { throw new Error('oops') })
+  const { stream, socket } = await begun(t, {
+    listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
+  })
+  stream.on('mark', () => {
+    throw new Error('oops')
+  })
   stream.mark('never reported').catch(() => {})
   t.match(await closing(socket), { code: 1011 })
   t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
@@ -170,7 +193,7 @@ test('a maxLength that jambonz does not keep is kept a second later', async (t) 
   t.same(sent, [{ type: 'disconnect' }])
 })
 
-test('any of several keys ends the listen; others don\'t', async (t) => {
+test("any of several keys ends the listen; others don't", async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#*' })
   socket.send(dtmf('5'))
   socket.send(dtmf('*'))
@@ -187,7 +210,13 @@ test('a listen in config, where jambonz knows no keys, ends by a single one', as
 
 test('so many seconds of silence end the listen', async (t) => {
   const { stream, socket } = await watched(t, { timeout: 2 })
-  const audio = Buffer.concat([noise(1900, -60), noise(20, -40), noise(1900, -60), noise(20, -20), noise(2100, -60)])
+  const audio = Buffer.concat([
+    noise(1900, -60),
+    noise(20, -40),
+    noise(1900, -60),
+    noise(20, -20),
+    noise(2100, -60)
+  ])
   for (let at = 0; at < audio.length; at += 320) socket.send(audio.subarray(at, at + 320))
   t.match(await stream.done, { reason: 'timeout' })
   t.ok(stream.counts.durationMs >= 5840, `${stream.counts.durationMs} ms`)
@@ -195,7 +224,9 @@ test('so many seconds of silence end the listen', async (t) => {
 
 test('a key, or sound on either side of a stereo listen, is no silence', async (t) => {
   const { stream, socket } = await watched(t, { timeout: 1, mixType: 'stereo' })
-  const right = bytesOf(Int16Array.from({ length: 320 }, (_, i) => i % 2 === 0 ? 0 : i % 4 === 1 ? 3000 : -3000))
+  const right = bytesOf(
+    Int16Array.from({ length: 320 }, (_, i) => (i % 2 === 0 ? 0 : i % 4 === 1 ? 3000 : -3000))
+  )
   for (let i = 0; i < 200; i++) socket.send(right)
   await until(() => stream.counts.frames === 200)
   const silence = Buffer.alloc(640)

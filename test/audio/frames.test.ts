@@ -9,9 +9,14 @@ import { FrameReader } from '../../lib/audio/FrameReader.js'
 
 const MAX_PAYLOAD = 100_000
 
-interface FrameOptions { opcode: number, final?: boolean, masked?: boolean, reserved?: number }
+interface FrameOptions {
+  opcode: number
+  final?: boolean
+  masked?: boolean
+  reserved?: number
+}
 
-function frame (body: Buffer, { opcode, final = true, masked = true, reserved = 0 }: FrameOptions): Buffer {
+function frame(body: Buffer, { opcode, final = true, masked = true, reserved = 0 }: FrameOptions): Buffer {
   const extra = body.length < 126 ? 0 : body.length < 65_536 ? 2 : 8
   const head = Buffer.alloc(2 + extra)
   head[0] = (final ? 0x80 : 0) | reserved | opcode
@@ -24,46 +29,86 @@ function frame (body: Buffer, { opcode, final = true, masked = true, reserved = 
 }
 
 const binary = (body: Buffer, options: Partial<FrameOptions> = {}) => frame(body, { opcode: 2, ...options })
-const text = (body: string, options: Partial<FrameOptions> = {}) => frame(Buffer.from(body), { opcode: 1, ...options })
+const text = (body: string, options: Partial<FrameOptions> = {}) =>
+  frame(Buffer.from(body), { opcode: 1, ...options })
 
-function audio (bytes: number, seed: number): Buffer {
+function audio(bytes: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
 }
 
 /** The server's end of a socket, and what it has told: with a FrameReader or by ws alone. */
-async function listening (t: Test, withReader: boolean, merging = false) {
+async function listening(t: Test, withReader: boolean, merging = false) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
-  t.teardown(() => { for (const client of server.clients) client.terminate(); server.close() })
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate()
+    server.close()
+  })
   await once(server, 'listening')
-  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, { perMessageDeflate: false })
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+    perMessageDeflate: false
+  })
   client.on('error', () => {})
-  const [socket] = await once(server, 'connection') as [WebSocket]
+  const [socket] = (await once(server, 'connection')) as [WebSocket]
   const told: string[] = []
-  const onAudio = (data: Buffer, messages: number) => told.push(`audio ${messages} ${data.toString('base64')}`)
+  const onAudio = (data: Buffer, messages: number) =>
+    told.push(`audio ${messages} ${data.toString('base64')}`)
   const reader = withReader ? FrameReader.of(socket, MAX_PAYLOAD, onAudio) : undefined
   if (reader) reader.merging = merging
-  socket.on('message', (data: Buffer, isBinary) => { told.push(isBinary ? `audio 1 ${data.toString('base64')}` : `text ${data.toString()}`) })
-  socket.on('ping', (data) => { told.push(`ping ${data.toString()}`) })
-  socket.on('pong', (data) => { told.push(`pong ${data.toString()}`) })
-  socket.on('error', (err) => { told.push(`error ${err.message}`) })
-  socket.on('close', (code) => { told.push(`close ${code}`) })
+  socket.on('message', (data: Buffer, isBinary) => {
+    told.push(isBinary ? `audio 1 ${data.toString('base64')}` : `text ${data.toString()}`)
+  })
+  socket.on('ping', (data) => {
+    told.push(`ping ${data.toString()}`)
+  })
+  socket.on('pong', (data) => {
+    told.push(`pong ${data.toString()}`)
+  })
+  socket.on('error', (err) => {
+    told.push(`error ${err.message}`)
+  })
+  socket.on('close', (code) => {
+    told.push(`close ${code}`)
+  })
   // What the socket reads, ws writes here.
   const { _receiver: receiver } = socket as unknown as { _receiver: Writable }
-  return { socket, client, told, reader, receive: (bytes: Buffer) => { receiver.write(Buffer.from(bytes)) } }
+  return {
+    socket,
+    client,
+    told,
+    reader,
+    receive: (bytes: Buffer) => {
+      receiver.write(Buffer.from(bytes))
+    }
+  }
 }
 
 const MIXED = [
-  text('{"callSid":"a"}'), binary(audio(320, 1)), binary(audio(320, 2)), binary(audio(1, 3)), binary(audio(0, 4)), binary(audio(125, 5)),
-  frame(Buffer.from('are you there'), { opcode: 9 }), binary(audio(126, 6)), text('{"event":"dtmf"}'), binary(audio(322, 7), { final: false }),
-  frame(Buffer.from('yes'), { opcode: 10 }), frame(audio(5, 8), { opcode: 0, final: false }), frame(audio(7, 9), { opcode: 0 }),
-  binary(audio(640, 10)), text('half', { final: false }), frame(Buffer.from(' a text'), { opcode: 0 }), binary(audio(66_000, 11)), binary(audio(20, 12))
+  text('{"callSid":"a"}'),
+  binary(audio(320, 1)),
+  binary(audio(320, 2)),
+  binary(audio(1, 3)),
+  binary(audio(0, 4)),
+  binary(audio(125, 5)),
+  frame(Buffer.from('are you there'), { opcode: 9 }),
+  binary(audio(126, 6)),
+  text('{"event":"dtmf"}'),
+  binary(audio(322, 7), { final: false }),
+  frame(Buffer.from('yes'), { opcode: 10 }),
+  frame(audio(5, 8), { opcode: 0, final: false }),
+  frame(audio(7, 9), { opcode: 0 }),
+  binary(audio(640, 10)),
+  text('half', { final: false }),
+  frame(Buffer.from(' a text'), { opcode: 0 }),
+  binary(audio(66_000, 11)),
+  binary(audio(20, 12))
 ]
 
 test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
   const bytes = Buffer.concat(MIXED)
   const alone = await listening(t, false)
   alone.receive(bytes)
-  const places = [...Array(1_700).keys()].filter((place) => place < 60 || place % 5 === 0)
+  const places = [...Array(1_700).keys()]
+    .filter((place) => place < 60 || place % 5 === 0)
     .concat([bytes.length - 66_030, bytes.length - 30, bytes.length - 27, bytes.length - 1])
   const { told, receive } = await listening(t, true)
   const wrong = places.filter((place) => {
@@ -81,29 +126,52 @@ test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
 
 test('messages that came together are delivered as one, between the texts they came between', async (t) => {
   const { told, receive } = await listening(t, true, true)
-  receive(Buffer.concat([
-    binary(audio(320, 1)), binary(audio(3, 2)), binary(audio(320, 3)), text('a'), binary(audio(2, 4)), text('b'), text('c'), binary(audio(320, 5)), binary(audio(320, 6))
-  ]))
+  receive(
+    Buffer.concat([
+      binary(audio(320, 1)),
+      binary(audio(3, 2)),
+      binary(audio(320, 3)),
+      text('a'),
+      binary(audio(2, 4)),
+      text('b'),
+      text('c'),
+      binary(audio(320, 5)),
+      binary(audio(320, 6))
+    ])
+  )
   t.strictSame(told, [
-    `audio 3 ${Buffer.concat([audio(320, 1), audio(3, 2), audio(320, 3)]).toString('base64')}`, 'text a',
-    `audio 1 ${audio(2, 4).toString('base64')}`, 'text b', 'text c', `audio 2 ${Buffer.concat([audio(320, 5), audio(320, 6)]).toString('base64')}`
+    `audio 3 ${Buffer.concat([audio(320, 1), audio(3, 2), audio(320, 3)]).toString('base64')}`,
+    'text a',
+    `audio 1 ${audio(2, 4).toString('base64')}`,
+    'text b',
+    'text c',
+    `audio 2 ${Buffer.concat([audio(320, 5), audio(320, 6)]).toString('base64')}`
   ])
 })
 
 test('audio whose memory is used again is told apart; a text of it is not touched', async (t) => {
   const { socket, told } = await listening(t, false)
-  const heard: Array<{ data: Buffer, reused: boolean }> = []
+  const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []
   socket.on('message', (data: Buffer) => texts.push(data))
-  const reader = FrameReader.of(socket, MAX_PAYLOAD, (data, _messages, reused) => heard.push({ data: Buffer.from(data), reused }))
+  const reader = FrameReader.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
+    heard.push({ data: Buffer.from(data), reused })
+  )
   const memory = Buffer.alloc(4_096)
   for (const seed of [1, 2]) {
     const bytes = Buffer.concat([binary(audio(320, seed)), text(`text ${seed}`)])
     bytes.copy(memory)
-    reader?.read(memory.subarray(0, bytes.length), new DataView(memory.buffer, memory.byteOffset, memory.length), true)
+    reader?.read(
+      memory.subarray(0, bytes.length),
+      new DataView(memory.buffer, memory.byteOffset, memory.length),
+      true
+    )
   }
   memory.fill(0)
-  t.strictSame(heard, [1, 2].map((seed) => ({ data: audio(320, seed), reused: true })))
+  t.strictSame(
+    heard,
+    [1, 2].map((seed) => ({ data: audio(320, seed), reused: true }))
+  )
   t.strictSame(texts.map(String), ['text 1', 'text 2'])
   t.equal(told.length, 2)
 })
@@ -112,10 +180,15 @@ for (const [what, bytes] of Object.entries({
   'an unmasked frame': binary(audio(320, 1), { masked: false }),
   'reserved bits': binary(audio(320, 1), { reserved: 0x40 }),
   'a continuation of nothing': frame(audio(320, 1), { opcode: 0 }),
-  'a message between the fragments of another': Buffer.concat([binary(audio(320, 1), { final: false }), binary(audio(320, 2))]),
+  'a message between the fragments of another': Buffer.concat([
+    binary(audio(320, 1), { final: false }),
+    binary(audio(320, 2))
+  ]),
   'an unknown opcode': frame(audio(3, 1), { opcode: 5 }),
   'a message over maxPayload': binary(audio(MAX_PAYLOAD + 1, 1)),
-  'a length beyond all numbers': Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4]),
+  'a length beyond all numbers': Buffer.from([
+    0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4
+  ]),
   'a close': frame(Buffer.from([0x03, 0xe8]), { opcode: 8 })
 })) {
   test(`${what} ends the connection as ws says, and nothing after it counts`, async (t) => {
@@ -124,7 +197,9 @@ for (const [what, bytes] of Object.entries({
     const { told, receive, socket } = await listening(t, true)
     alone.receive(whole)
     receive(whole)
-    await Promise.all([alone.socket, socket].map((each) => new Promise((resolve) => each.on('close', resolve))))
+    await Promise.all(
+      [alone.socket, socket].map((each) => new Promise((resolve) => each.on('close', resolve)))
+    )
     t.strictSame(told, alone.told)
   })
 }
@@ -135,20 +210,32 @@ test('a socket that compresses is left to ws', async (t) => {
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const client = new WebSocket(`ws://127.0.0.1:${port}`)
-  const [[socket]] = await Promise.all([once(server, 'connection') as Promise<[WebSocket]>, once(client, 'open')])
+  const [[socket]] = await Promise.all([
+    once(server, 'connection') as Promise<[WebSocket]>,
+    once(client, 'open')
+  ])
   t.teardown(() => client.terminate())
-  t.equal(FrameReader.of(socket, MAX_PAYLOAD, () => {}), undefined)
+  t.equal(
+    FrameReader.of(socket, MAX_PAYLOAD, () => {}),
+    undefined
+  )
 })
 
 test('audio in the segment of the upgrade is not lost', async (t) => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  t.teardown(() => { for (const client of server.clients) client.terminate(); server.close() })
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate()
+    server.close()
+  })
   await once(server, 'listening')
   const heard: Buffer[] = []
-  server.on('connection', (socket) => { FrameReader.of(socket, MAX_PAYLOAD, (data) => heard.push(data)) })
+  server.on('connection', (socket) => {
+    FrameReader.of(socket, MAX_PAYLOAD, (data) => heard.push(data))
+  })
   const raw = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => raw.destroy())
-  const head = 'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+  const head =
+    'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
   raw.write(Buffer.concat([Buffer.from(head), binary(audio(320, 1))]))
   await once(raw, 'data')
   raw.write(binary(audio(320, 2)))

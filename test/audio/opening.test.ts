@@ -6,19 +6,19 @@ import { callOf, Collector, listenOf, streamPair, until } from '../helpers/strea
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-test('the first frame is the metadata; the verb\'s own metadata stands over it', async (t) => {
-  const { stream, start } = await streamPair(t, { listen: { metadata: { customer: 'O\'Brien' } } })
+test("the first frame is the metadata; the verb's own metadata stands over it", async (t) => {
+  const { stream, start } = await streamPair(t, { listen: { metadata: { customer: "O'Brien" } } })
   t.equal(stream.metadata, undefined)
   start({ customer: 'OBrien', from: '+1' })
   await until(() => stream.metadata !== undefined)
-  t.match(stream.metadata, { callSid: 'call-1', sampleRate: 8000, from: '+1', customer: 'O\'Brien' })
+  t.match(stream.metadata, { callSid: 'call-1', sampleRate: 8000, from: '+1', customer: "O'Brien" })
   t.match(stream, { callSid: 'call-1', sampleRate: 8000, channels: 1, mixType: 'mono' })
 })
 
 test('begin comes once, before any audio', async (t) => {
   const events: string[] = []
   const { socket, start, stream } = await streamPair(t, {
-    begin (stream) {
+    begin(stream) {
       events.push('begin')
       stream.on('audio', (frame) => events.push(`audio ${frame.length}`))
     }
@@ -30,10 +30,19 @@ test('begin comes once, before any audio', async (t) => {
   t.same(events, ['begin', 'audio 320', 'audio 640'])
 })
 
-for (const [what, first] of Object.entries({ 'broken JSON': '{"callerName":"OBrien"}\'', 'JSON that is no object': '[]', audio: ramp(20) })) {
+for (const [what, first] of Object.entries({
+  'broken JSON': '{"callerName":"OBrien"}\'',
+  'JSON that is no object': '[]',
+  'audio': ramp(20)
+})) {
   test(`the path names the call: ${what} in place of the metadata loses no audio, and is logged once`, async (t) => {
     const sink = new Collector()
-    const { socket, log, stream } = await streamPair(t, { listen: { metadata: { a: 1 } }, begin: (stream) => { stream.addSink(sink) } })
+    const { socket, log, stream } = await streamPair(t, {
+      listen: { metadata: { a: 1 } },
+      begin: (stream) => {
+        stream.addSink(sink)
+      }
+    })
     socket.send(first)
     socket.send(ramp(40))
     const expected = Buffer.isBuffer(first) ? Buffer.concat([first, ramp(40)]) : ramp(40)
@@ -45,7 +54,10 @@ for (const [what, first] of Object.entries({ 'broken JSON': '{"callerName":"OBri
 }
 
 test('a socket that says nothing is closed with 1008', async (t) => {
-  const { socket, stream } = await streamPair(t, { limits: { metadataTimeout: 30 }, begin: () => t.fail('it begins') })
+  const { socket, stream } = await streamPair(t, {
+    limits: { metadataTimeout: 30 },
+    begin: () => t.fail('it begins')
+  })
   t.match(await closing(socket), { code: 1008, reason: /no listen was known 30 ms/ })
   t.match(await stream.done, { reason: 'error', closeCode: 1008, error: { message: /30 ms/ } })
 })
@@ -57,10 +69,14 @@ test('audio that comes while the listen is looked up is kept, in order', async (
     known: false,
     identify: async (metadata) => {
       t.match(metadata, { callSid: 'call-1' })
-      await new Promise<void>((resolve) => { found = resolve })
+      await new Promise<void>((resolve) => {
+        found = resolve
+      })
       return { call: callOf({ callSid: 'other' }), listen: listenOf({ id: 'other' }) }
     },
-    begin: (stream) => { stream.addSink(sink) }
+    begin: (stream) => {
+      stream.addSink(sink)
+    }
   })
   const audio = ramp(1000)
   start()
@@ -87,11 +103,15 @@ test('audio first, of a listen nobody knows, is asked for without metadata', asy
 })
 
 test('a lookup that never ends is closed with 1008, and its late answer is ignored', async (t) => {
-  let found: ((value: { call: ReturnType<typeof callOf>, listen: ReturnType<typeof listenOf> }) => void) | undefined
+  let found:
+    ((value: { call: ReturnType<typeof callOf>; listen: ReturnType<typeof listenOf> }) => void) | undefined
   const { socket, start, stream } = await streamPair(t, {
     known: false,
     limits: { metadataTimeout: 30 },
-    identify: () => new Promise((resolve) => { found = resolve }),
+    identify: () =>
+      new Promise((resolve) => {
+        found = resolve
+      }),
     begin: () => t.fail('it begins')
   })
   start()
@@ -108,7 +128,11 @@ test('a socket that closes before it said anything ends without having begun', a
 })
 
 test('what begin throws ends this stream with 1011', async (t) => {
-  const { socket, start, stream, log } = await streamPair(t, { begin: () => { throw new Error('no disk') } })
+  const { socket, start, stream, log } = await streamPair(t, {
+    begin: () => {
+      throw new Error('no disk')
+    }
+  })
   start()
   t.match(await closing(socket), { code: 1011 })
   t.match(await stream.done, { reason: 'error', error: { message: 'no disk' } })

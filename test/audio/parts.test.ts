@@ -9,7 +9,7 @@ import { ReaderSide } from '../../lib/audio/ReaderSide.js'
 
 t.test('gaps', async (t) => {
   /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */
-  function gapsAt (times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
+  function gapsAt(times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
     const meter = new GapMeter()
     meter.batchMs = batchMs
     const found: Array<[number, number]> = []
@@ -37,7 +37,7 @@ t.test('gaps', async (t) => {
   })
 
   await t.test('jitter has none', async (t) => {
-    t.same(gapsAt(steady(1000).map((at, i) => at + (i * 7919) % 150)), [])
+    t.same(gapsAt(steady(1000).map((at, i) => at + ((i * 7919) % 150))), [])
   })
 
   await t.test('a pause is one, to the millisecond, before the frame that ends it', async (t) => {
@@ -45,11 +45,17 @@ t.test('gaps', async (t) => {
   })
 
   await t.test('two pauses are two', async (t) => {
-    t.same(gapsAt([...steady(50), ...steady(50, 3000), ...steady(50, 5000)]), [[50, 2000], [100, 1000]])
+    t.same(gapsAt([...steady(50), ...steady(50, 3000), ...steady(50, 5000)]), [
+      [50, 2000],
+      [100, 1000]
+    ])
   })
 
   await t.test('a stall that a burst makes up for is none', async (t) => {
-    t.same(gapsAt([...steady(50), ...Array.from({ length: 150 }, (_, i) => 4000 + i), ...steady(50, 4150)]), [])
+    t.same(
+      gapsAt([...steady(50), ...Array.from({ length: 150 }, (_, i) => 4000 + i), ...steady(50, 4150)]),
+      []
+    )
   })
 
   await t.test('a stall of which a part was thrown away is a gap of that part', async (t) => {
@@ -61,7 +67,8 @@ t.test('gaps', async (t) => {
   })
 
   await t.test('audio read in batches has none, and its pauses are found', async (t) => {
-    const batches = (frames: number, from = 0) => steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
+    const batches = (frames: number, from = 0) =>
+      steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
     t.same(gapsAt(batches(1000), 200), [])
     const [[frame, gap] = [0, 0], ...more] = gapsAt([...batches(100), ...batches(100, 4000)], 200)
     t.equal(frame, 100)
@@ -74,25 +81,44 @@ t.test('gaps', async (t) => {
   })
 })
 
-t.test('a reader that stands still for 30 s is given up: it sees the end, and the socket is read on', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  t.teardown(() => mock.timers.reset())
-  const lines: string[] = []
-  const { log } = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } } } })
-  let waits = false
-  const flow = { waitFor () { waits = true; return true }, resumeFor () { waits = false } } as unknown as Flow
-  const stream = new Readable({ read () {} })
-  const side = new ReaderSide(stream, flow, 1000, { logger: log })
-  side.arrive()
-  side.push(Buffer.alloc(1001))
-  t.ok(waits)
-  mock.timers.tick(30_000)
-  t.notOk(waits)
-  t.notOk(side.takes)
-  t.match(lines, [/stood still for 30000 ms/])
-  stream.resume()
-  await new Promise((resolve) => stream.once('end', resolve))
-})
+t.test(
+  'a reader that stands still for 30 s is given up: it sees the end, and the socket is read on',
+  async (t) => {
+    mock.timers.enable({ apis: ['setTimeout'] })
+    t.teardown(() => mock.timers.reset())
+    const lines: string[] = []
+    const { log } = Fastify({
+      logger: {
+        stream: {
+          write: (line: string) => {
+            lines.push(line)
+          }
+        }
+      }
+    })
+    let waits = false
+    const flow = {
+      waitFor() {
+        waits = true
+        return true
+      },
+      resumeFor() {
+        waits = false
+      }
+    } as unknown as Flow
+    const stream = new Readable({ read() {} })
+    const side = new ReaderSide(stream, flow, 1000, { logger: log })
+    side.arrive()
+    side.push(Buffer.alloc(1001))
+    t.ok(waits)
+    mock.timers.tick(30_000)
+    t.notOk(waits)
+    t.notOk(side.takes)
+    t.match(lines, [/stood still for 30000 ms/])
+    stream.resume()
+    await new Promise((resolve) => stream.once('end', resolve))
+  }
+)
 
 t.test('the model of what jambonz plays', async (t) => {
   await t.test('begins with 160 ms, goes on in lots of 80, and says what the last one misses', async (t) => {
@@ -109,7 +135,7 @@ t.test('the model of what jambonz plays', async (t) => {
     t.equal(playout.dryIn(0), 240)
   })
 
-  await t.test('pads a whole lot where the call\'s rate is unknown', async (t) => {
+  await t.test("pads a whole lot where the call's rate is unknown", async (t) => {
     const playout = new Playout(16_000)
     playout.audio(10_000, 0)
     t.equal(playout.missing, 1280)

@@ -11,7 +11,7 @@ import { DECODED, edgeSamples, ENCODED } from './mulawOfSox.js'
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-async function playing (t: Test) {
+async function playing(t: Test) {
   const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
   const caller = new FileCaller(t, pair.socket)
   pair.start()
@@ -21,12 +21,19 @@ async function playing (t: Test) {
 
 /** `ms` of one value at 8 kHz. */
 const level = (ms: number, value: number) => bytesOf(new Int16Array(ms * 8).fill(value))
-const heardMs = (caller: FileCaller, value: number) => caller.heard.filter((sample) => sample === value).length / 8
-const sine = (samples: number, hz: number, rate: number) => Int16Array.from({ length: samples }, (_, i) => 10_000 * Math.sin(2 * Math.PI * hz * i / rate))
+const heardMs = (caller: FileCaller, value: number) =>
+  caller.heard.filter((sample) => sample === value).length / 8
+const sine = (samples: number, hz: number, rate: number) =>
+  Int16Array.from({ length: samples }, (_, i) => 10_000 * Math.sin((2 * Math.PI * hz * i) / rate))
 
-interface WavFormat { rate: number, channels?: number, bits?: number, code?: number }
+interface WavFormat {
+  rate: number
+  channels?: number
+  bits?: number
+  code?: number
+}
 
-function wav (data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavFormat): Buffer {
+function wav(data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavFormat): Buffer {
   const head = Buffer.alloc(44)
   head.write('RIFF', 0)
   head.writeUInt32LE(36 + data.length, 4)
@@ -35,8 +42,8 @@ function wav (data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavForm
   head.writeUInt16LE(code, 20)
   head.writeUInt16LE(channels, 22)
   head.writeUInt32LE(rate, 24)
-  head.writeUInt32LE(rate * channels * bits / 8, 28)
-  head.writeUInt16LE(channels * bits / 8, 32)
+  head.writeUInt32LE((rate * channels * bits) / 8, 28)
+  head.writeUInt16LE((channels * bits) / 8, 32)
   head.writeUInt16LE(bits, 34)
   head.write('data', 36)
   head.writeUInt32LE(data.length, 40)
@@ -44,7 +51,7 @@ function wav (data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavForm
 }
 
 /** Largest difference, the filter's beginning and end aside. */
-function difference (a: Int16Array, b: Int16Array): number {
+function difference(a: Int16Array, b: Int16Array): number {
   return Math.max(...a.slice(100, -100).map((sample, i) => Math.abs(sample - (b[i + 100] ?? 0))))
 }
 
@@ -63,10 +70,18 @@ test('thirty queued files are played in order, and never more than jambonz can h
   const { stream, caller } = await playing(t)
   const order: string[] = []
   stream.on('playDone', ({ id, event }) => order.push(`${id} ${event}`))
-  await Promise.all(Array.from({ length: 30 }, (_, i) => stream.play(level(20, i + 1), { id: `${i}`, queue: true })))
-  t.same(order, Array.from({ length: 30 }, (_, i) => `${i} playout`))
+  await Promise.all(
+    Array.from({ length: 30 }, (_, i) => stream.play(level(20, i + 1), { id: `${i}`, queue: true }))
+  )
+  t.same(
+    order,
+    Array.from({ length: 30 }, (_, i) => `${i} playout`)
+  )
   t.ok(caller.longestQueue <= 11)
-  t.same([...new Set(caller.heard.filter((sample) => sample !== 0))], Array.from({ length: 30 }, (_, i) => i + 1))
+  t.same(
+    [...new Set(caller.heard.filter((sample) => sample !== 0))],
+    Array.from({ length: 30 }, (_, i) => i + 1)
+  )
 })
 
 test('play() replaces what is played; the old one does not go on afterwards', async (t) => {
@@ -87,7 +102,10 @@ test('clear() stops what is played and all that jambonz would go on with', async
   const all = [1, 2, 3, 4].map((value) => stream.play(level(1000, value), { queue: true }))
   await until(() => heardMs(caller, 1) > 0)
   stream.clear()
-  t.same((await Promise.all(all)).map(({ event }) => event), ['cleared', 'cleared', 'cleared', 'cleared'])
+  t.same(
+    (await Promise.all(all)).map(({ event }) => event),
+    ['cleared', 'cleared', 'cleared', 'cleared']
+  )
   t.ok(heardMs(caller, 2) < 200)
   t.equal(heardMs(caller, 3), 0)
   t.match(await stream.play(level(40, 9)), { event: 'playout' })
@@ -102,7 +120,9 @@ test('clear() with nothing to stop asks nothing of jambonz', async (t) => {
 
 test('ids that the module would cut, or that are in use, come back as they were given', async (t) => {
   const { stream, caller } = await playing(t)
-  const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) => stream.play(level(20, 1), { id, queue: true }))
+  const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) =>
+    stream.play(level(20, 1), { id, queue: true })
+  )
   t.match(await first, { id: 'it\'s "me"' })
   t.match(await second, { id: 'twice' })
   t.match(await third, { id: 'twice' })
@@ -123,10 +143,20 @@ test('a WAV of any rate, width and number of channels is converted to what jambo
   const files = [
     wav(bytesOf(sine(1600, 400, 8000)), { rate: 8000 }),
     wav(bytesOf(at44), { rate: 44_100 }),
-    wav(bytesOf(Int16Array.from({ length: at44.length * 2 }, (_, i) => at44[i >> 1] ?? 0)), { rate: 44_100, channels: 2 }),
+    wav(bytesOf(Int16Array.from({ length: at44.length * 2 }, (_, i) => at44[i >> 1] ?? 0)), {
+      rate: 44_100,
+      channels: 2
+    }),
     wav(Buffer.from(Uint8Array.from(at44, (sample) => (sample >> 8) + 128)), { rate: 44_100, bits: 8 }),
-    wav(Buffer.concat(Array.from(at44, (sample) => Buffer.from([0, sample & 255, sample >> 8]))), { rate: 44_100, bits: 24 }),
-    wav(Buffer.from(Float32Array.from(at44, (sample) => sample / 32_768).buffer), { rate: 44_100, bits: 32, code: 3 }),
+    wav(Buffer.concat(Array.from(at44, (sample) => Buffer.from([0, sample & 255, sample >> 8]))), {
+      rate: 44_100,
+      bits: 24
+    }),
+    wav(Buffer.from(Float32Array.from(at44, (sample) => sample / 32_768).buffer), {
+      rate: 44_100,
+      bits: 32,
+      code: 3
+    }),
     wav(encodeMulaw(sine(1600, 400, 8000)), { rate: 8000, bits: 8, code: 7 })
   ]
   await Promise.all(files.map((file) => stream.play(file, { queue: true })))
@@ -135,7 +165,10 @@ test('a WAV of any rate, width and number of channels is converted to what jambo
     t.equal(samples.length, sampleRate / 5)
     t.ok(difference(samples, sine(samples.length, 400, sampleRate)) < 350)
   }
-  t.same(caller.received.map(({ sampleRate }) => sampleRate), [8000, 16_000, 16_000, 16_000, 16_000, 16_000, 8000])
+  t.same(
+    caller.received.map(({ sampleRate }) => sampleRate),
+    [8000, 16_000, 16_000, 16_000, 16_000, 16_000, 8000]
+  )
 })
 
 test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t) => {
@@ -144,18 +177,21 @@ test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t)
   t.match(caller.received, [{ sampleRate: 16_000 }])
 })
 
-test('what can\'t be played is refused, saying why', async (t) => {
+test("what can't be played is refused, saying why", async (t) => {
   const { stream } = await playing(t)
   const code = 'FST_JAMBONZ_AUDIO_FILE'
   await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
   await t.rejects(stream.play('greeting.wav' as never), { code, message: /it is a string; pass its bytes/ })
-  await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000, code: 17, bits: 4 })), { code, message: /format 17 with 4 bits; convert it/ })
+  await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000, code: 17, bits: 4 })), {
+    code,
+    message: /format 17 with 4 bits; convert it/
+  })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 100 })), { code, message: /100 Hz/ })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000 }).subarray(0, 30)), { code })
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
-test('a file that can\'t be played and that nobody waits for is logged, and ends neither stream nor process', async (t) => {
+test("a file that can't be played and that nobody waits for is logged, and ends neither stream nor process", async (t) => {
   const { stream, log, caller } = await playing(t)
   stream.play(Buffer.alloc(0))
   await until(() => log.length > 0)
@@ -165,10 +201,15 @@ test('a file that can\'t be played and that nobody waits for is logged, and ends
 })
 
 test('play() with streaming is an error that names the property', async (t) => {
-  const { stream, start } = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
+  const { stream, start } = await streamPair(t, {
+    listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
+  })
   start()
   await until(() => stream.metadata !== undefined)
-  await t.rejects(stream.play(level(20, 1)), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /bidirectionalAudio: \{ enabled: true \} without streaming, or write\(\)/ })
+  await t.rejects(stream.play(level(20, 1)), {
+    code: 'FST_JAMBONZ_AUDIO_MODE',
+    message: /bidirectionalAudio: \{ enabled: true \} without streaming, or write\(\)/
+  })
 })
 
 test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => {
@@ -180,24 +221,33 @@ test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => 
 })
 
 test('resampling keeps level, length and silence, whole or in pieces', async (t) => {
-  for (const [from, to] of [[8000, 16_000], [16_000, 8000], [24_000, 8000], [8000, 24_000], [44_100, 16_000], [48_000, 8000]] as const) {
+  for (const [from, to] of [
+    [8000, 16_000],
+    [16_000, 8000],
+    [24_000, 8000],
+    [8000, 24_000],
+    [44_100, 16_000],
+    [48_000, 8000]
+  ] as const) {
     const whole = resample(sine(from / 5, 1000, from), from, to)
     t.equal(whole.length, to / 5)
     t.ok(difference(whole, sine(to / 5, 1000, to)) < 100, `${from} to ${to}`)
     const resampler = new Resampler(from, to)
     const input = sine(from / 5, 1000, from)
-    const pieces = Array.from({ length: 20 }, (_, i) => [...resampler.process(input.subarray(i * from / 100, (i + 1) * from / 100))]).flat()
+    const pieces = Array.from({ length: 20 }, (_, i) => [
+      ...resampler.process(input.subarray((i * from) / 100, ((i + 1) * from) / 100))
+    ]).flat()
     t.same(pieces, [...new Resampler(from, to).process(input)])
     t.ok(resample(new Int16Array(1000), from, to).every((sample) => sample === 0))
   }
 })
 
-test('going down, what the lower rate can\'t carry is gone rather than folded back', async (t) => {
+test("going down, what the lower rate can't carry is gone rather than folded back", async (t) => {
   const folded = resample(sine(16_000, 6000, 16_000), 16_000, 8000).slice(100, -100)
   t.ok(Math.max(...folded.map(Math.abs)) < 60, `${Math.max(...folded.map(Math.abs))}`)
 })
 
-test('mu-law is sox\'s', async (t) => {
+test("mu-law is sox's", async (t) => {
   t.ok(bytesOf(decodeMulaw(Uint8Array.from({ length: 256 }, (_, code) => code))).equals(DECODED))
   t.ok(encodeMulaw(edgeSamples()).equals(ENCODED))
 })

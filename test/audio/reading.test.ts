@@ -16,11 +16,11 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
 
 /** A stream with a recorder-like sink, begun. */
-async function begun (t: Test, { begin, ...options }: PairOptions = {}) {
+async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   const sink = new Collector()
   const pair = await streamPair(t, {
     ...options,
-    begin (stream) {
+    begin(stream) {
       stream.addSink(sink, { live: false })
       begin?.(stream)
     }
@@ -66,8 +66,14 @@ test('recorder, reader, tap and both channels each get everything', async (t) =>
 
 test('channel() of a stream that is not stereo, or of another name, says what to do', async (t) => {
   const { stream } = await begun(t)
-  t.throws(() => stream.channel('callee'), { code: 'FST_JAMBONZ_AUDIO_CHANNEL', message: /mixType: 'stereo'/ })
-  t.throws(() => stream.channel('left' as never), { code: 'FST_JAMBONZ_AUDIO_CHANNEL', message: /'caller' or 'callee'/ })
+  t.throws(() => stream.channel('callee'), {
+    code: 'FST_JAMBONZ_AUDIO_CHANNEL',
+    message: /mixType: 'stereo'/
+  })
+  t.throws(() => stream.channel('left' as never), {
+    code: 'FST_JAMBONZ_AUDIO_CHANNEL',
+    message: /'caller' or 'callee'/
+  })
   t.ok(stream.channel('caller'))
 })
 
@@ -81,7 +87,15 @@ test('for await, pipeline and a web stream read it', async (t) => {
     },
     async (stream) => {
       const frames: Buffer[] = []
-      await pipeline(stream, new Writable({ write (frame, _encoding, done) { frames.push(frame); done() } }))
+      await pipeline(
+        stream,
+        new Writable({
+          write(frame, _encoding, done) {
+            frames.push(frame)
+            done()
+          }
+        })
+      )
       return Buffer.concat(frames)
     },
     async (stream) => Buffer.from(await new Response(Readable.toWeb(stream) as ReadableStream).arrayBuffer())
@@ -108,12 +122,17 @@ test('a reader that stands still for 5 s at 64 kHz stereo: memory is bounded, no
   const { stream, send, sink } = await begun(t, { listen: STEREO, limits: { maxBuffered } })
   let tapped = 0
   let most = 0
-  stream.on('audio', ({ length }) => { tapped += length })
+  stream.on('audio', ({ length }) => {
+    tapped += length
+  })
   const audio = Buffer.alloc(64_000 * 4 * seconds, 'a moving tale ')
   stream.once('readable', () => {})
   send(audio, 5120)
   await until(() => stream.readableLength > maxBuffered)
-  await until(() => { most = Math.max(most, stream.readableLength); return tapped === stream.readableLength && most > maxBuffered })
+  await until(() => {
+    most = Math.max(most, stream.readableLength)
+    return tapped === stream.readableLength && most > maxBuffered
+  })
   t.ok(most <= maxBuffered + 65_536, `${most} bytes are kept of ${audio.length}`)
   t.equal(sink.audio.length, tapped)
   t.comment(`${audio.length} bytes sent, at most ${most} kept in the process, limit ${maxBuffered}`)
@@ -143,11 +162,15 @@ test('a handler that reads later loses nothing', async (t) => {
   let ready: (() => void) | undefined
   const read: Promise<Buffer>[] = []
   const { stream, send, sink, socket } = await begun(t, {
-    begin (stream) {
-      stream.holdFor((async () => {
-        await new Promise<void>((resolve) => { ready = resolve })
-        read.push(buffer(stream))
-      })())
+    begin(stream) {
+      stream.holdFor(
+        (async () => {
+          await new Promise<void>((resolve) => {
+            ready = resolve
+          })
+          read.push(buffer(stream))
+        })()
+      )
     }
   })
   send(ramp(2000))
@@ -161,14 +184,25 @@ test('a handler that reads later loses nothing', async (t) => {
 
 test('what is kept for a handler that does not read is let go after 10 s of audio, and when it settles', async (t) => {
   let settle: (() => void) | undefined
-  const { stream, send, sink } = await begun(t, { begin: (stream) => stream.holdFor(new Promise<void>((resolve) => { settle = resolve })) })
+  const { stream, send, sink } = await begun(t, {
+    begin: (stream) =>
+      stream.holdFor(
+        new Promise<void>((resolve) => {
+          settle = resolve
+        })
+      )
+  })
   send(ramp(5000))
   await until(() => sink.audio.length === 80_000)
   t.equal(stream.readableLength, 80_000)
   send(ramp(5100))
   await until(() => sink.audio.length === 161_600)
   t.equal(stream.readableLength, 0)
-  stream.holdFor(new Promise<void>((resolve) => { settle = resolve }))
+  stream.holdFor(
+    new Promise<void>((resolve) => {
+      settle = resolve
+    })
+  )
   send(ramp(100))
   await until(() => sink.audio.length === 163_200)
   t.equal(stream.readableLength, 1600)
@@ -188,9 +222,16 @@ test('leaving a for await ends the listen; the recorder gets the rest', async (t
   t.ok(sink.audio.equals(Buffer.concat([ramp(100), ramp(100)])))
 })
 
-test('an error in the reader\'s pipeline ends this stream with 1011, and only this', async (t) => {
+test("an error in the reader's pipeline ends this stream with 1011, and only this", async (t) => {
   const { stream, send, socket, log } = await begun(t)
-  const failed = pipeline(stream, new Writable({ write (_frame, _encoding, done) { done(new Error('disk full')) } }))
+  const failed = pipeline(
+    stream,
+    new Writable({
+      write(_frame, _encoding, done) {
+        done(new Error('disk full'))
+      }
+    })
+  )
   send(ramp(20))
   await t.rejects(failed, { message: 'disk full' })
   t.match(await closing(socket), { code: 1011 })
@@ -200,7 +241,9 @@ test('an error in the reader\'s pipeline ends this stream with 1011, and only th
 
 test('a tap that throws ends this stream with 1011; the recorder has had the frame', async (t) => {
   const { stream, send, socket, sink } = await begun(t)
-  stream.on('audio', () => { throw new Error('oops') })
+  stream.on('audio', () => {
+    throw new Error('oops')
+  })
   send(ramp(20))
   t.match(await closing(socket), { code: 1011 })
   t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
@@ -208,7 +251,9 @@ test('a tap that throws ends this stream with 1011; the recorder has had the fra
 })
 
 test('a listener that rejects, whatever it listens to, ends this stream with 1011, and not the process', async (t) => {
-  const reject = async () => { throw new Error('oops') }
+  const reject = async () => {
+    throw new Error('oops')
+  }
   const listening: Array<(stream: AudioStream) => unknown> = [
     (stream) => stream.on('audio', reject),
     (stream) => stream.on('data', reject),
@@ -229,7 +274,9 @@ test('a listener that rejects, whatever it listens to, ends this stream with 101
 test('a listener that rejects when all is over changes nothing of how it ended', async (t) => {
   const { stream, socket, log, sink, send } = await begun(t)
   stream.on('data', () => {})
-  stream.on('end', async () => { throw new Error('oops') })
+  stream.on('end', async () => {
+    throw new Error('oops')
+  })
   send(ramp(20))
   await until(() => sink.audio.length === 320)
   socket.close(1000)
@@ -256,7 +303,9 @@ test('unwatched audio is read in batches, and at once when somebody listens', as
   await until(() => stream.counts.frames >= 40)
   t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
   let heard = 0
-  stream.on('audio', () => { heard++ })
+  stream.on('audio', () => {
+    heard++
+  })
   await until(() => heard > 0)
   const before = { heard, frames: stream.counts.frames }
   await until(() => heard - before.heard >= 20)
@@ -268,7 +317,10 @@ test('what was said up to now can be had at once, also of a stream that is read 
   const { stream, sink, socket } = await begun(t)
   socket.send(ramp(20))
   const asked = performance.now()
-  await until(() => { stream.catchUp(); return sink.audio.length > 0 })
+  await until(() => {
+    stream.catchUp()
+    return sink.audio.length > 0
+  })
   t.ok(performance.now() - asked < 400, 'no batch was waited for')
   t.ok(sink.audio.equals(ramp(20)))
 })
@@ -295,7 +347,11 @@ test('audio is counted', async (t) => {
 })
 
 test('audio that stays away is a gap before what comes next; a stall that is made up for is none', async (t) => {
-  const { stream, sink, socket } = await begun(t, { begin: (stream) => { stream.keepLive() } })
+  const { stream, sink, socket } = await begun(t, {
+    begin: (stream) => {
+      stream.keepLive()
+    }
+  })
   // By the clock, as jambonz sends: where this process was kept waiting, what is due comes at once.
   let due = performance.now()
   const send = async (from: number, to: number) => {
@@ -318,5 +374,8 @@ test('audio that stays away is a gap before what comes next; a stall that is mad
   t.ok(gapMs >= 500, `${gapMs} ms`)
   t.equal(maxGapMs, Math.max(...sink.gaps))
   t.equal(sink.frames[sink.gaps.findIndex((gap) => gap > 0)]?.[0], 45, 'before the frame that ended it')
-  t.same(sink.frames.map((frame) => frame[0]), Array.from({ length: 60 }, (_, i) => i))
+  t.same(
+    sink.frames.map((frame) => frame[0]),
+    Array.from({ length: 60 }, (_, i) => i)
+  )
 })

@@ -4,14 +4,16 @@ import type { Listen } from '../../lib/calls/schema.js'
 import { ModuleCaller, type ModuleCallerOptions } from '../helpers/moduleCaller.js'
 import { streamPair, until } from '../helpers/streamPair.js'
 
-const streaming = (sampleRate = 8000): Partial<Listen> => ({ bidirectional: { mode: 'streaming', sampleRate } })
+const streaming = (sampleRate = 8000): Partial<Listen> => ({
+  bidirectional: { mode: 'streaming', sampleRate }
+})
 
 // They mostly wait for audio to be heard: side by side.
 t.jobs = 6
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
 /** A stream to write to, and the ear at its other end. */
-async function speaking (t: Test, options: ModuleCallerOptions = {}) {
+async function speaking(t: Test, options: ModuleCallerOptions = {}) {
   const pair = await streamPair(t, { listen: streaming(options.rate) })
   const caller = new ModuleCaller(t, pair.socket, options)
   pair.start()
@@ -20,17 +22,17 @@ async function speaking (t: Test, options: ModuleCallerOptions = {}) {
 }
 
 /** Audio of samples that are never 0 or -1, and tell where they stand. */
-function tone (ms: number, from = 1, rate = 8000): Buffer {
-  return bytesOf(Int16Array.from({ length: ms * rate / 1000 }, (_, i) => from + i))
+function tone(ms: number, from = 1, rate = 8000): Buffer {
+  return bytesOf(Int16Array.from({ length: (ms * rate) / 1000 }, (_, i) => from + i))
 }
 
 /** Speech-like: full of samples of value -1. */
-function quiet (ms: number): Buffer {
+function quiet(ms: number): Buffer {
   return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => [-1, 1, 2, -1, -3][i % 5] ?? 0))
 }
 
 /** Without silence: the module leaves one sample of it where it takes out a mark. */
-function voiced (heard: Int16Array): number[] {
+function voiced(heard: Int16Array): number[] {
   return [...heard].filter((sample) => sample !== 0)
 }
 
@@ -81,8 +83,8 @@ test('a sample of value -1 eats no mark, also one sent before the first mark', a
   const first = stream.mark('first').then(() => caller.heard.length)
   stream.write(quiet(200))
   const second = stream.mark('second').then(() => caller.heard.length)
-  t.ok(await first >= 2400 - 160, 'not before 300 ms were heard')
-  t.ok(await second >= 4000, 'not before 500 ms were heard')
+  t.ok((await first) >= 2400 - 160, 'not before 300 ms were heard')
+  t.ok((await second) >= 4000, 'not before 500 ms were heard')
 })
 
 test('without marks a sample of value -1 arrives as it is', async (t) => {
@@ -116,7 +118,10 @@ test('clear() stops what is heard, drops what was written, and settles marks as 
   t.ok(Math.abs(heard - length / 8) <= 400, `${heard} ms played, ${length / 8} ms heard`)
   stream.write(tone(200, 30_000))
   await until(() => caller.heard.includes(31_599))
-  t.ok(voiced(caller.heard).filter((sample) => sample < 30_000).length < 8_000, 'nothing more of the old is heard')
+  t.ok(
+    voiced(caller.heard).filter((sample) => sample < 30_000).length < 8_000,
+    'nothing more of the old is heard'
+  )
 })
 
 test('marks after a clear() are not shifted by those it cleared', async (t) => {
@@ -135,10 +140,19 @@ test('marks after a clear() are not shifted by those it cleared', async (t) => {
   const places: number[] = []
   for (let i = 0; i < 3; i++) {
     stream.write(tone(160, 10_000 + i * 1280))
-    stream.mark(`new${i}`).then(() => places.push(caller.heard.lastIndexOf(10_000 + (i + 1) * 1280 - 1) > before ? i : -1))
+    stream
+      .mark(`new${i}`)
+      .then(() => places.push(caller.heard.lastIndexOf(10_000 + (i + 1) * 1280 - 1) > before ? i : -1))
   }
   await until(() => events.length === 6)
-  t.same(events, ['old0 cleared', 'old1 cleared', 'old2 cleared', 'new0 playout', 'new1 playout', 'new2 playout'])
+  t.same(events, [
+    'old0 cleared',
+    'old1 cleared',
+    'old2 cleared',
+    'new0 playout',
+    'new1 playout',
+    'new2 playout'
+  ])
   t.same(places, [0, 1, 2])
 })
 
@@ -188,8 +202,14 @@ test('with resampling, marks resolve in order and not before their audio is hear
     heard.push(caller.heard.length / 8)
   })
   await Promise.all(marks)
-  t.ok(heard.every((ms, i) => ms >= (i + 1) * 200 - 80), `heard ${heard.join(', ')} ms`)
-  t.ok(heard.every((ms, i) => ms <= (i + 1) * 200 + 1500), `heard ${heard.join(', ')} ms`)
+  t.ok(
+    heard.every((ms, i) => ms >= (i + 1) * 200 - 80),
+    `heard ${heard.join(', ')} ms`
+  )
+  t.ok(
+    heard.every((ms, i) => ms <= (i + 1) * 200 + 1500),
+    `heard ${heard.join(', ')} ms`
+  )
 })
 
 test('on a wideband call, whose rate nobody knows, marks that come too early or never are told by the clock', async (t) => {
@@ -204,12 +224,18 @@ test('on a wideband call, whose rate nobody knows, marks that come too early or 
     heard.push(caller.heard.length / 16)
   })
   await Promise.all(marks)
-  t.ok(heard.every((ms, i) => ms >= (i + 1) * 400 - 350), `heard ${heard.join(', ')} ms`)
+  t.ok(
+    heard.every((ms, i) => ms >= (i + 1) * 400 - 350),
+    `heard ${heard.join(', ')} ms`
+  )
   t.ok(log.filter(({ msg }) => /told by the clock/.test(msg)).length <= 1)
 })
 
 test('marks that jambonz never reports are told by the clock', async (t) => {
-  const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => { pair.start(); return pair })
+  const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => {
+    pair.start()
+    return pair
+  })
   await until(() => stream.metadata !== undefined)
   stream.write(tone(160))
   t.equal(await stream.mark('lost'), 'playout')
@@ -222,8 +248,11 @@ test('paced audio is at most 400 ms ahead', async (t) => {
   t.equal(stream.paced, 400)
   stream.write(tone(1500))
   await until(() => caller.heard.length >= 2400)
-  const bytes = sent.reduce((sum, item) => Buffer.isBuffer(item) ? sum + item.length : sum, 0)
-  t.ok(bytes / 16 <= caller.heard.length / 8 + 440, `${bytes / 16} ms sent, ${caller.heard.length / 8} ms heard`)
+  const bytes = sent.reduce((sum, item) => (Buffer.isBuffer(item) ? sum + item.length : sum), 0)
+  t.ok(
+    bytes / 16 <= caller.heard.length / 8 + 440,
+    `${bytes / 16} ms sent, ${caller.heard.length / 8} ms heard`
+  )
   await until(() => voiced(caller.heard).length >= 12_000)
   t.same(voiced(caller.heard), [...samplesOf(tone(1500))], 'without a pause')
 })
@@ -231,15 +260,17 @@ test('paced audio is at most 400 ms ahead', async (t) => {
 test('never more than a minute is with jambonz, however much is written', async (t) => {
   const { stream, sent } = await speaking(t)
   let written = false
-  stream.write(Buffer.alloc(16_000 * 90, 1), () => { written = true })
-  const bytes = () => sent.reduce((sum, item) => Buffer.isBuffer(item) ? sum + item.length : sum, 0)
+  stream.write(Buffer.alloc(16_000 * 90, 1), () => {
+    written = true
+  })
+  const bytes = () => sent.reduce((sum, item) => (Buffer.isBuffer(item) ? sum + item.length : sum), 0)
   await until(() => bytes() >= 16_000 * 60)
   t.notOk(written)
   t.ok(bytes() <= 16_000 * 61)
   t.ok(Math.round(stream.sentMs / 1000) === 60)
 })
 
-test('names that would break the module\'s JSON come back as they were given', async (t) => {
+test("names that would break the module's JSON come back as they were given", async (t) => {
   const { stream, caller } = await speaking(t)
   const events: string[] = []
   stream.on('mark', ({ name }) => events.push(name))
@@ -269,11 +300,18 @@ test('end() flushes and leaves the listen open', async (t) => {
 })
 
 test('writing without streaming is an error that names the property', async (t) => {
-  const { stream, start, socket } = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  const { stream, start, socket } = await streamPair(t, {
+    listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
+  })
   start()
   await until(() => stream.metadata !== undefined)
-  await t.rejects(stream.mark('m'), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /bidirectionalAudio: \{ enabled: true, streaming: true, sampleRate: 8000 \}/ })
-  const error = await new Promise<Error>((resolve) => { stream.on('error', resolve).write(tone(20)) })
+  await t.rejects(stream.mark('m'), {
+    code: 'FST_JAMBONZ_AUDIO_MODE',
+    message: /bidirectionalAudio: \{ enabled: true, streaming: true, sampleRate: 8000 \}/
+  })
+  const error = await new Promise<Error>((resolve) => {
+    stream.on('error', resolve).write(tone(20))
+  })
   t.match(error, { code: 'FST_JAMBONZ_AUDIO_MODE', message: /write\(\).*streaming: true/ })
   await new Promise((resolve) => socket.once('close', resolve))
   t.match(await stream.done, { reason: 'error', closeCode: 1011 })

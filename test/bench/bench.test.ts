@@ -8,7 +8,13 @@ t.test('the benchmark measures a server, and every byte of its recordings is wha
   const bench = new Bench((entry) => [join(import.meta.dirname, entry.replace(/ts$/, 'js'))])
   t.teardown(() => bench.stop())
   const load = await bench.load()
-  const measured = await measureCalls(bench, load, RECORD, { calls: 5, arrivals: 'even', warmUp: 100, measure: 400, rehearsal: 100 })
+  const measured = await measureCalls(bench, load, RECORD, {
+    calls: 5,
+    arrivals: 'even',
+    warmUp: 100,
+    measure: 400,
+    rehearsal: 100
+  })
   t.ok(measured.messages >= 50, `${measured.messages} messages`)
   t.ok(measured.cpuPerMessage > 0)
   t.ok(measured.verifiedBytes >= measured.messages * 320)

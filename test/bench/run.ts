@@ -26,22 +26,35 @@ const { values: options } = parseArgs({
 if (options.help) console.log(HELP)
 else await run()
 
-async function run (): Promise<void> {
-  const names = options.only?.split(',') ?? Object.keys(sections).filter((name) => !options.quick || sections[name]?.quick)
+async function run(): Promise<void> {
+  const names =
+    options.only?.split(',') ??
+    Object.keys(sections).filter((name) => !options.quick || sections[name]?.quick)
   const unknown = names.find((name) => sections[name] === undefined)
   if (unknown !== undefined) throw new Error(`there is no section "${unknown}"\n\n${HELP}`)
 
   const snapshot = compile()
   const bench = new Bench((entry) => [snapshot.entry(entry)], options.node.split(' ').filter(Boolean))
   const redis = await startRedis()
-  const parts = [`Measured on ${new Date().toISOString().slice(0, 10)}:`, describeEnvironment().map((line) => `- ${line}`).join('\n')]
+  const parts = [
+    `Measured on ${new Date().toISOString().slice(0, 10)}:`,
+    describeEnvironment()
+      .map((line) => `- ${line}`)
+      .join('\n')
+  ]
   try {
     console.log(parts.join('\n'))
     const load = await bench.load()
     for (const name of names) {
       const section = sections[name]
       if (section === undefined) continue
-      const text = await section.run({ bench, load, quick: options.quick, redisPort: redis?.port, log: (line) => console.error(`  ${line}`) })
+      const text = await section.run({
+        bench,
+        load,
+        quick: options.quick,
+        redisPort: redis?.port,
+        log: (line) => console.error(`  ${line}`)
+      })
       parts.push(`## ${section.title}`, text)
       console.log(`\n## ${section.title}\n\n${text}`)
     }

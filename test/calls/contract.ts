@@ -2,7 +2,9 @@ import type { Test } from 'tap'
 import type { Call, CallPatch, CallStore, Listen } from '../../lib/index.js'
 import { until } from '../helpers/until.js'
 
-export interface OpenOptions { callTtl?: number }
+export interface OpenOptions {
+  callTtl?: number
+}
 
 /** Two instances' views of one store: the same object where a store is one process'. */
 export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: CallStore, b: CallStore]>
@@ -10,16 +12,16 @@ export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: CallSto
 let calls = 0
 const newSid = () => `call-${process.pid}-${++calls}`
 
-function listenOf (call: Call | undefined, id: string) {
+function listenOf(call: Call | undefined, id: string) {
   return call?.listens.find((listen) => listen.id === id)
 }
 
-function isOver (listen: Listen | undefined): boolean {
+function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
 /** What every CallStore promises. */
-export function storeContract (t: Test, open: OpenStores): void {
+export function storeContract(t: Test, open: OpenStores): void {
   t.test('a call nobody has written is unknown', async (t) => {
     const [a] = await open(t)
     t.equal(await a.get(newSid()), undefined)
@@ -32,8 +34,23 @@ export function storeContract (t: Test, open: OpenStores): void {
     const first = await a.update(callSid, { call: { from: '+15083084809', direction: 'inbound' } })
     const second = await b.update(callSid, { call: { callStatus: 'in-progress' } })
     t.match([first.created, second.created], [true, false])
-    t.strictSame(Object.keys(first.call).sort(), ['callSid', 'createdAt', 'data', 'direction', 'from', 'listens', 'updatedAt'])
-    t.match(second.call, { callSid, from: '+15083084809', direction: 'inbound', callStatus: 'in-progress', data: {}, listens: [] })
+    t.strictSame(Object.keys(first.call).sort(), [
+      'callSid',
+      'createdAt',
+      'data',
+      'direction',
+      'from',
+      'listens',
+      'updatedAt'
+    ])
+    t.match(second.call, {
+      callSid,
+      from: '+15083084809',
+      direction: 'inbound',
+      callStatus: 'in-progress',
+      data: {},
+      listens: []
+    })
     t.strictSame(await a.get(callSid), second.call)
     t.ok(second.call.updatedAt >= second.call.createdAt)
   })
@@ -41,10 +58,16 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('of many instances that write a new call at once, one creates it', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
-    const results = await Promise.all(Array.from({ length: 20 }, (_, i) => stores[i % 2]!.update(callSid, { data: { [`key${i}`]: i } })))
+    const results = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => stores[i % 2]!.update(callSid, { data: { [`key${i}`]: i } }))
+    )
     t.equal(results.filter(({ created }) => created).length, 1)
     const call = await stores[0].get(callSid)
-    t.strictSame(call?.data, Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key${i}`, i])), 'no write has lost another')
+    t.strictSame(
+      call?.data,
+      Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key${i}`, i])),
+      'no write has lost another'
+    )
   })
 
   t.test('two instances write different fields of one call, and of one listen, at once', async (t) => {
@@ -52,12 +75,25 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await a.update(callSid, { listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000 }] })
     await Promise.all([
-      a.update(callSid, { call: { callStatus: 'in-progress' }, listens: [{ id: 'l1', state: 'streaming', connected: true }] }),
-      b.update(callSid, { call: { to: '+12125551212' }, data: { agent: 'Ann' }, listens: [{ id: 'l1', digits: '#' }] })
+      a.update(callSid, {
+        call: { callStatus: 'in-progress' },
+        listens: [{ id: 'l1', state: 'streaming', connected: true }]
+      }),
+      b.update(callSid, {
+        call: { to: '+12125551212' },
+        data: { agent: 'Ann' },
+        listens: [{ id: 'l1', digits: '#' }]
+      })
     ])
     const call = await b.get(callSid)
     t.match(call, { callStatus: 'in-progress', to: '+12125551212', data: { agent: 'Ann' } })
-    t.match(listenOf(call, 'l1'), { path: '/audio', sampleRate: 16_000, state: 'streaming', connected: true, digits: '#' })
+    t.match(listenOf(call, 'l1'), {
+      path: '/audio',
+      sampleRate: 16_000,
+      state: 'streaming',
+      connected: true,
+      digits: '#'
+    })
   })
 
   t.test('the latest write of a field stays, whichever instance it is from', async (t) => {
@@ -73,18 +109,34 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a, b] = await open(t)
     const callSid = newSid()
     const deep = { list: [1, null, { 'a:b': 'ü "x" \\ \n \u2028' }], no: false, zero: 0, empty: '' }
-    await a.update(callSid, { data: { deep, 'key:with {braces} and #': 1, nothing: null, ['__proto__']: 'own' } })
+    await a.update(callSid, {
+      data: { deep, 'key:with {braces} and #': 1, 'nothing': null, ['__proto__']: 'own' }
+    })
     const { call } = await b.update(callSid, { data: { more: [] } })
-    t.strictSame(call.data, { deep, 'key:with {braces} and #': 1, nothing: null, ['__proto__']: 'own', more: [] })
+    t.strictSame(call.data, {
+      deep,
+      'key:with {braces} and #': 1,
+      'nothing': null,
+      ['__proto__']: 'own',
+      'more': []
+    })
     t.equal(Object.getPrototypeOf(call.data), Object.prototype)
-    t.strictSame((await b.update(callSid, { data: { deep: 1 } })).call.data.deep, 1, 'a key is replaced whole')
+    t.strictSame(
+      (await b.update(callSid, { data: { deep: 1 } })).call.data.deep,
+      1,
+      'a key is replaced whole'
+    )
   })
 
   t.test('undefined writes nothing', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { call: { from: 'Ann' }, data: { x: 1 }, listens: [{ id: 'l1', digits: '1' }] })
-    const { call } = await a.update(callSid, { call: { from: undefined }, data: { x: undefined }, listens: [{ id: 'l1', digits: undefined }] } as CallPatch)
+    const { call } = await a.update(callSid, {
+      call: { from: undefined },
+      data: { x: undefined },
+      listens: [{ id: 'l1', digits: undefined }]
+    } as CallPatch)
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
@@ -92,20 +144,50 @@ export function storeContract (t: Test, open: OpenStores): void {
     const [a] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { data: { x: 1 } })
-    await t.rejects(a.update(callSid, { data: { big: 1n } }), { code: 'FST_JAMBONZ_CALL_DATA', message: new RegExp(callSid) })
+    await t.rejects(a.update(callSid, { data: { big: 1n } }), {
+      code: 'FST_JAMBONZ_CALL_DATA',
+      message: new RegExp(callSid)
+    })
     t.strictSame((await a.get(callSid))?.data, { x: 1 })
   })
 
   t.test('listens stand in the order they were added', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
-    await a.update(callSid, { listens: [{ id: 'z', path: '/1' }, { id: 'm', path: '/2' }] })
-    await b.update(callSid, { listens: [{ id: 'a', path: '/3' }, { id: 'z', verbId: 'zed' }] })
+    await a.update(callSid, {
+      listens: [
+        { id: 'z', path: '/1' },
+        { id: 'm', path: '/2' }
+      ]
+    })
+    await b.update(callSid, {
+      listens: [
+        { id: 'a', path: '/3' },
+        { id: 'z', verbId: 'zed' }
+      ]
+    })
     const { call } = await a.update(callSid, { listens: [{ id: 'b' }] })
-    t.strictSame(call.listens.map(({ id }) => id), ['z', 'm', 'a', 'b'])
+    t.strictSame(
+      call.listens.map(({ id }) => id),
+      ['z', 'm', 'a', 'b']
+    )
     t.match(call.listens[0], { id: 'z', callSid, path: '/1', verbId: 'zed' })
-    t.match(call.listens[3], { state: 'expected', connected: false, mixType: 'mono', channels: 1, sampleRate: 8000, audio: { frames: 0, bytes: 0 } }, 'one that is told nothing of has jambonz\' defaults')
-    t.match((await b.get(callSid))?.listens.map(({ id }) => id), ['z', 'm', 'a', 'b'])
+    t.match(
+      call.listens[3],
+      {
+        state: 'expected',
+        connected: false,
+        mixType: 'mono',
+        channels: 1,
+        sampleRate: 8000,
+        audio: { frames: 0, bytes: 0 }
+      },
+      "one that is told nothing of has jambonz' defaults"
+    )
+    t.match(
+      (await b.get(callSid))?.listens.map(({ id }) => id),
+      ['z', 'm', 'a', 'b']
+    )
   })
 
   t.test('a snapshot is frozen to its depth, and stays as it was', async (t) => {
@@ -116,7 +198,15 @@ export function storeContract (t: Test, open: OpenStores): void {
     metadata.account.id = 8
     await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }] })
     t.match(call.listens[0], { state: 'expected', metadata: { account: { id: 7 } } })
-    for (const part of [call, call.data, call.data.list, call.listens, call.listens[0], call.listens[0]?.audio, call.listens[0]?.metadata?.account]) {
+    for (const part of [
+      call,
+      call.data,
+      call.data.list,
+      call.listens,
+      call.listens[0],
+      call.listens[0]?.audio,
+      call.listens[0]?.metadata?.account
+    ]) {
       t.ok(Object.isFrozen(part))
     }
     t.ok(Object.isFrozen((await a.get(callSid))?.listens[0]?.metadata?.account))
@@ -126,59 +216,91 @@ export function storeContract (t: Test, open: OpenStores): void {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { listens: [{ id: 'l1', path: '/audio' }] })
-    const claims = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.claim(callSid, 'l1')))
+    const claims = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => stores[i % 2]!.claim(callSid, 'l1'))
+    )
     t.equal(claims.filter(({ claimed }) => claimed).length, 1)
     const winner = claims.find(({ claimed }) => claimed)
     t.match(listenOf(winner?.call, 'l1'), { state: 'expected', path: '/audio', instance: String })
     t.equal((await stores[1].claim(callSid, 'l1')).claimed, false, 'nor is it free afterwards')
   })
 
-  t.test('an unknown listen is created by its claim; one that has ended can\'t be claimed', async (t) => {
+  t.test("an unknown listen is created by its claim; one that has ended can't be claimed", async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const { claimed, call } = await a.claim(callSid, 'l1')
-    t.match([claimed, listenOf(call, 'l1')], [true, { id: 'l1', callSid, state: 'expected', instance: String }])
+    t.match(
+      [claimed, listenOf(call, 'l1')],
+      [true, { id: 'l1', callSid, state: 'expected', instance: String }]
+    )
     await a.update(callSid, { listens: [{ id: 'l2', state: 'ended' }] })
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
-  t.test('a reopened listen is there to be claimed once more, and who waited for its end is told', async (t) => {
-    const [a, b] = await open(t)
-    const callSid = newSid()
-    await a.claim(callSid, 'l1')
-    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
-    const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
-    const segments = [{ instance: 'a', endedAt: '2026-01-01T00:00:00.000Z', audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 } }]
-    t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
-    const open1 = listenOf(await waiting, 'l1')
-    t.match(open1, { state: 'expected', connected: true, segments })
-    t.notOk('instance' in open1!)
-    const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
-    t.equal(claims.filter(({ claimed }) => claimed).length, 1)
-    await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
-    t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
-    t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
-  })
+  t.test(
+    'a reopened listen is there to be claimed once more, and who waited for its end is told',
+    async (t) => {
+      const [a, b] = await open(t)
+      const callSid = newSid()
+      await a.claim(callSid, 'l1')
+      await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
+      const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
+      const segments = [
+        {
+          instance: 'a',
+          endedAt: '2026-01-01T00:00:00.000Z',
+          audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 }
+        }
+      ]
+      t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
+      const open1 = listenOf(await waiting, 'l1')
+      t.match(open1, { state: 'expected', connected: true, segments })
+      t.notOk('instance' in open1!)
+      const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
+      t.equal(claims.filter(({ claimed }) => claimed).length, 1)
+      await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
+      t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
+      t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
+    }
+  )
 
   t.test('a call ends once: of many ends one is the first', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { call: { callStatus: 'in-progress' } })
-    const ends = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.end(callSid, { call: { callStatus: `completed${i}` } })))
+    const ends = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        stores[i % 2]!.end(callSid, { call: { callStatus: `completed${i}` } })
+      )
+    )
     t.equal(ends.filter(({ first }) => first).length, 1)
     const call = await stores[1].get(callSid)
     t.strictSame(call, ends.find(({ first }) => first)?.call, 'the others write nothing')
     t.match(call?.endedAt, /^\d{4}-\d\d-\d\dT/)
-    t.match(await stores[0].end(newSid(), {}), { first: true, created: true, call: { endedAt: String } }, 'also a call nobody knew')
-    t.match(ends.filter(({ created }) => created), [])
+    t.match(
+      await stores[0].end(newSid(), {}),
+      { first: true, created: true, call: { endedAt: String } },
+      'also a call nobody knew'
+    )
+    t.match(
+      ends.filter(({ created }) => created),
+      []
+    )
   })
 
   t.test('a call that has ended takes what its end says of data and listens all the same', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.end(callSid, { call: { callStatus: 'completed' } })
-    const { first, call } = await b.end(callSid, { call: { callStatus: 'failed', from: 'Ann' }, data: { x: 1 }, listens: [{ id: 'l1', digits: '1' }] })
-    t.match([first, call], [false, { callStatus: 'completed', from: undefined, data: { x: 1 }, listens: [{ digits: '1' }] }])
+    const { first, call } = await b.end(callSid, {
+      call: { callStatus: 'failed', from: 'Ann' },
+      data: { x: 1 },
+      listens: [{ id: 'l1', digits: '1' }]
+    })
+    t.match(
+      [first, call],
+      [false, { callStatus: 'completed', from: undefined, data: { x: 1 }, listens: [{ digits: '1' }] }]
+    )
     t.strictSame(await a.get(callSid), call)
   })
 
@@ -187,8 +309,16 @@ export function storeContract (t: Test, open: OpenStores): void {
     const callSid = newSid()
     await a.update(callSid, { call: { callStatus: 'trying' } })
     await b.end(callSid, { call: { callStatus: 'completed' }, data: { x: 1 } })
-    const { call } = await a.update(callSid, { call: { callStatus: 'in-progress', from: 'Ann' }, data: { x: 2 }, listens: [{ id: 'l1', digits: '1' }] })
-    t.match(call, { callStatus: 'completed', endedAt: String, from: 'Ann', data: { x: 2 }, listens: [{ digits: '1' }] }, 'and of nothing else')
+    const { call } = await a.update(callSid, {
+      call: { callStatus: 'in-progress', from: 'Ann' },
+      data: { x: 2 },
+      listens: [{ id: 'l1', digits: '1' }]
+    })
+    t.match(
+      call,
+      { callStatus: 'completed', endedAt: String, from: 'Ann', data: { x: 2 }, listens: [{ digits: '1' }] },
+      'and of nothing else'
+    )
     t.strictSame(await b.get(callSid), call)
   })
 
@@ -196,21 +326,42 @@ export function storeContract (t: Test, open: OpenStores): void {
     const stores = await open(t)
     const [a, b] = stores
     const callSid = newSid()
-    const { call } = await a.update(callSid, { listens: [{ id: 'l1', path: '/audio' }, { id: 'l2' }, { id: 'l3' }] })
+    const { call } = await a.update(callSid, {
+      listens: [{ id: 'l1', path: '/audio' }, { id: 'l2' }, { id: 'l3' }]
+    })
     const [l1, l2, l3] = call.listens as [Listen, Listen, Listen]
     const waiting = b.waitFor(callSid, 'l1', isOver, 60_000)
-    const all = await Promise.all(Array.from({ length: 10 }, (_, i) => stores[i % 2]!.conclude(l1, { endReason: 'notConnected', digits: String(i) })))
+    const all = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        stores[i % 2]!.conclude(l1, { endReason: 'notConnected', digits: String(i) })
+      )
+    )
     t.equal(all.filter(({ concluded }) => concluded).length, 1)
     t.match(listenOf(await waiting, 'l1'), { state: 'ended', endReason: 'notConnected', path: '/audio' })
     t.equal((await b.claim(callSid, 'l1')).claimed, false)
 
     const claim = await b.claim(callSid, 'l2')
-    t.match(await a.conclude(l2, { digits: '9' }), { concluded: false, call: { callSid } }, 'it was free when that was read')
-    t.match(await a.conclude(listenOf(claim.call, 'l2')!, {}), { concluded: true }, 'claimed, and yet no socket')
+    t.match(
+      await a.conclude(l2, { digits: '9' }),
+      { concluded: false, call: { callSid } },
+      'it was free when that was read'
+    )
+    t.match(
+      await a.conclude(listenOf(claim.call, 'l2')!, {}),
+      { concluded: true },
+      'claimed, and yet no socket'
+    )
     await b.claim(callSid, 'l3')
     const streaming = (await b.update(callSid, { listens: [{ id: 'l3', state: 'streaming' }] })).call
     t.match(await a.conclude(listenOf(streaming, l3.id)!, {}), { concluded: false })
-    t.match((await a.get(callSid))?.listens.map(({ state, digits }) => [state, digits]), [['ended', String], ['ended', undefined], ['streaming', undefined]])
+    t.match(
+      (await a.get(callSid))?.listens.map(({ state, digits }) => [state, digits]),
+      [
+        ['ended', String],
+        ['ended', undefined],
+        ['streaming', undefined]
+      ]
+    )
   })
 
   t.test('who waits for a listen hears of its end at once, from any instance', async (t) => {
@@ -222,13 +373,30 @@ export function storeContract (t: Test, open: OpenStores): void {
     const other = b.waitFor(callSid, 'other', isOver, 300)
     await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }, { id: 'other' }] })
     const before = Date.now()
-    await a.update(callSid, { listens: [{ id: 'l1', state: 'ended', endReason: 'closed', recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 } }] })
+    await a.update(callSid, {
+      listens: [
+        {
+          id: 'l1',
+          state: 'ended',
+          endReason: 'closed',
+          recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 }
+        }
+      ]
+    })
     for (const call of await Promise.all(waiting)) {
-      t.match(listenOf(call, 'l1'), { state: 'ended', endReason: 'closed', recording: { location: 'x.wav', bytes: 44 } })
+      t.match(listenOf(call, 'l1'), {
+        state: 'ended',
+        endReason: 'closed',
+        recording: { location: 'x.wav', bytes: 44 }
+      })
     }
     t.ok(Date.now() - before < 500, 'without polling')
     t.match(listenOf(await other, 'other'), { state: 'expected' }, 'who waits for another waits his time')
-    t.match(listenOf(await b.waitFor(callSid, 'l1', isOver, 60_000), 'l1'), { state: 'ended' }, 'and nobody waits for one that has ended')
+    t.match(
+      listenOf(await b.waitFor(callSid, 'l1', isOver, 60_000), 'l1'),
+      { state: 'ended' },
+      'and nobody waits for one that has ended'
+    )
   })
 
   t.test('who waits for the recordings of a listen hears when they are saved', async (t) => {
@@ -256,8 +424,13 @@ export function storeContract (t: Test, open: OpenStores): void {
   t.test('the calls are listed, newest first', async (t) => {
     const [a, b] = await open(t)
     const sids = [newSid(), newSid(), newSid()]
-    for (const [i, callSid] of sids.entries()) await (i % 2 ? a : b).update(callSid, { call: { createdAt: new Date(2e12 + i).toISOString() } })
-    t.strictSame((await a.list()).map(({ callSid }) => callSid), sids.toReversed())
+    for (const [i, callSid] of sids.entries()) {
+      await (i % 2 ? a : b).update(callSid, { call: { createdAt: new Date(2e12 + i).toISOString() } })
+    }
+    t.strictSame(
+      (await a.list()).map(({ callSid }) => callSid),
+      sids.toReversed()
+    )
     t.ok(Object.isFrozen((await b.list())[0]?.data))
   })
 
@@ -272,9 +445,14 @@ export function storeContract (t: Test, open: OpenStores): void {
         last = Date.now()
         await b.update(callSid, {})
       }
-      if (await a.get(callSid) === undefined && Date.now() - last < 400) t.fail('each event gives it its time again')
+      if ((await a.get(callSid)) === undefined && Date.now() - last < 400) {
+        t.fail('each event gives it its time again')
+      }
     }
-    await until(async () => await a.get(callSid) === undefined && await b.get(callSid) === undefined, 'its end')
+    await until(
+      async () => (await a.get(callSid)) === undefined && (await b.get(callSid)) === undefined,
+      'its end'
+    )
     t.ok(Date.now() - last >= 390)
     t.strictSame(await b.list(), [])
     t.match(await a.update(callSid, {}), { created: true }, 'and a later event makes it a new one')
@@ -289,10 +467,10 @@ export function storeContract (t: Test, open: OpenStores): void {
     await until(() => Date.now() > end, 'three times its time')
     t.match(await b.get(callSid), { callSid, listens: [{ state: 'streaming' }] })
     await a.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
-    await until(async () => await b.get(callSid) === undefined, 'its end')
+    await until(async () => (await b.get(callSid)) === undefined, 'its end')
   })
 
-  t.test('callSids of any kind don\'t get into each other\'s way', async (t) => {
+  t.test("callSids of any kind don't get into each other's way", async (t) => {
     const [a, b] = await open(t)
     const sids = ['}', '{}', 'a}b{c', 'a:b', ' ', 'ü', 'l:x:state'].map((name) => `${name}${newSid()}`)
     for (const callSid of sids) await a.update(callSid, { data: { callSid } })

@@ -27,7 +27,11 @@ t.test('the Redis store keeps the contract', { skip: noRedis() }, async (t) => {
   })
 })
 
-async function openRedisStore (t: Test, { url }: RedisServer, { instance, prefix, callTtl }: { instance: string, prefix: string, callTtl: number }) {
+async function openRedisStore(
+  t: Test,
+  { url }: RedisServer,
+  { instance, prefix, callTtl }: { instance: string; prefix: string; callTtl: number }
+) {
   const client = new Redis(url, { lazyConnect: true })
   const store = redisStore(client, { prefix, heartbeat: 100 })
   t.teardown(async () => {

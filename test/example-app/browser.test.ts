@@ -35,16 +35,19 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     const address = await listening(await exampleApp(t))
     const { page, complaints } = await openPage(browser, address)
     await page.getByText('Nobody is calling.').waitFor()
-    t.ok(await page.getByText(`${address}/voicemail`).isVisible(), 'a first visitor sees what to enter in the portal')
+    t.ok(
+      await page.getByText(`${address}/voicemail`).isVisible(),
+      'a first visitor sees what to enter in the portal'
+    )
     await look(page, '1-first')
 
     const call = page.locator('.call')
     const appeared = page.evaluate<number>(TIME_TO_APPEAR)
     await page.getByRole('button', { name: 'Simulate a call' }).click()
-    t.ok(await appeared < 1_000, `${await appeared} ms after the click`)
+    t.ok((await appeared) < 1_000, `${await appeared} ms after the click`)
     await call.locator('canvas').waitFor({ timeout: PATIENCE })
     const before = await pixels(page, '.call canvas')
-    await until(async () => await pixels(page, '.call canvas') !== before, 'the waveform to move', PATIENCE)
+    await until(async () => (await pixels(page, '.call canvas')) !== before, 'the waveform to move', PATIENCE)
     await call.getByText('Recorded 7.1 s').waitFor({ timeout: PATIENCE })
     t.match(await call.innerText(), /\+1555\d+[^]*voicemail · 8 kHz mono[^]*Ended by #/)
     t.same(await call.locator('kbd').allInnerTexts(), ['#'])
@@ -62,7 +65,10 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await playsOn
     t.not(await pixels(page, '.recording canvas'), unplayed)
     await look(page, '2-recorded')
-    const [download] = await Promise.all([page.waitForEvent('download'), recording.getByRole('link', { name: /^Download/ }).click()])
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      recording.getByRole('link', { name: /^Download/ }).click()
+    ])
     t.match(download.suggestedFilename(), /^\d{4}-\d\d-\d\d \d\d-\d\d-\d\d-1555\d+-\w{4}\.wav$/)
     t.same(complaints, [], 'the browser has nothing to complain of')
   })
@@ -70,7 +76,10 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   t.test('of many recordings the newest are shown, and older ones when asked for', async (t) => {
     const directory = folder()
     for (const day of ['2026-01-01', '2026-01-02', '2026-01-03']) await recordingsOf(join(directory, day), 40)
-    const { page } = await openPage(browser, await listening(await exampleApp(t, { RECORDINGS_DIR: directory })))
+    const { page } = await openPage(
+      browser,
+      await listening(await exampleApp(t, { RECORDINGS_DIR: directory }))
+    )
     await page.getByText('Recordings 50+').waitFor()
     t.match(await page.locator('.recording').first().innerText(), /\+1555039\n/)
     await page.getByRole('button', { name: 'Show older ones' }).click()
@@ -83,13 +92,29 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   t.test('two pages at once listen in to both sides of a call', async (t) => {
     const app = await exampleApp(t)
     const address = await listening(app)
-    const [{ page, complaints }, phone] = await Promise.all([openPage(browser, address), openPage(browser, address, PHONE)])
-    const call = simulateCall({ app, hook: '/monitor', statusHook: '/status', from: '+15551', env: { TARGET: '+15552' }, speed: 1, ...ENDLESS, bLeg: ENDLESS })
+    const [{ page, complaints }, phone] = await Promise.all([
+      openPage(browser, address),
+      openPage(browser, address, PHONE)
+    ])
+    const call = simulateCall({
+      app,
+      hook: '/monitor',
+      statusHook: '/status',
+      from: '+15551',
+      env: { TARGET: '+15552' },
+      speed: 1,
+      ...ENDLESS,
+      bLeg: ENDLESS
+    })
     await page.getByText('talks to +15552').waitFor({ timeout: PATIENCE })
     await page.getByRole('button', { name: /^Listen in/ }).click()
     await phone.page.getByRole('button', { name: /^Listen in/ }).tap()
     await until(async () => (await loudness(page)).every(Boolean), 'sound', PATIENCE)
-    await until(async () => (await loudness(phone.page)).every(Boolean), 'sound on the phone as well', PATIENCE)
+    await until(
+      async () => (await loudness(phone.page)).every(Boolean),
+      'sound on the phone as well',
+      PATIENCE
+    )
     t.equal((await loudness(page)).length, 2, 'each side on a channel of its own')
     await look(page, '3-live')
     await look(phone.page, '3-live-phone')
@@ -146,9 +171,19 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     const redis = await startRedis(t)
     const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', DESK_PASSWORD: 'engine' }
     const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
-    const { page } = await openPage(browser, await listening(two), { httpCredentials: { username: 'ada', password: 'engine' }, ...PHONE })
+    const { page } = await openPage(browser, await listening(two), {
+      httpCredentials: { username: 'ada', password: 'engine' },
+      ...PHONE
+    })
     await page.getByText('store ready').waitFor()
-    const call = simulateCall({ app: one, hook: '/agent', statusHook: '/status', from: '+15554', speed: 1, ...ENDLESS })
+    const call = simulateCall({
+      app: one,
+      hook: '/agent',
+      statusHook: '/status',
+      from: '+15554',
+      speed: 1,
+      ...ENDLESS
+    })
     await page.getByText(`Its audio is at ${one.jambonz.instance}`).waitFor()
     t.ok(await page.getByText('0 streams, 1 elsewhere').isVisible())
     t.notOk(await page.getByRole('button', { name: /^Listen in/ }).isVisible())
@@ -160,29 +195,38 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
 })
 
 /** A day's recordings, as the plugin leaves them. */
-async function recordingsOf (directory: string, count: number): Promise<void> {
+async function recordingsOf(directory: string, count: number): Promise<void> {
   await mkdir(directory, { recursive: true })
   for (let i = 0; i < count; i++) {
     const base = join(directory, `12-00-${String(i).padStart(2, '0')}-1555-0000`)
     const startedAt = new Date().toISOString()
     await writeFile(`${base}.wav`, wavOf(Buffer.alloc(1_600), 8000))
-    await writeFile(`${base}.json`, JSON.stringify({
-      id: base, callSid: base, path: '/audio', sampleRate: 8000, mixType: 'mono', metadata: { caller: `+1555${String(i).padStart(3, '0')}` }, recording: { location: `${base}.wav`, bytes: 1_644, durationMs: 100, startedAt }
-    }))
+    await writeFile(
+      `${base}.json`,
+      JSON.stringify({
+        id: base,
+        callSid: base,
+        path: '/audio',
+        sampleRate: 8000,
+        mixType: 'mono',
+        metadata: { caller: `+1555${String(i).padStart(3, '0')}` },
+        recording: { location: `${base}.wav`, bytes: 1_644, durationMs: 100, startedAt }
+      })
+    )
   }
 }
 
 /** The picture on a canvas, as a data url. */
-async function pixels (page: Page, selector: string): Promise<string> {
+async function pixels(page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
 }
 
 /** RMS of what the page's AudioContext puts out just now, for each channel. */
-async function loudness (page: Page): Promise<number[]> {
+async function loudness(page: Page): Promise<number[]> {
   return await page.evaluate('import("/desk.js").then(({ ear }) => ear.levels())')
 }
 
 /** SCREENSHOTS=<folder> keeps a picture of each step, for whoever changes the page to look at. */
-async function look (page: Page, name: string): Promise<void> {
+async function look(page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })
 }

@@ -21,14 +21,30 @@ t.jobs = 2
 
 t.test('the environment is checked, and what is wrong is named', async (t) => {
   t.match(readEnvironment({}), { HOST: '127.0.0.1', PORT: 3000, RECORDINGS_DIR: 'recordings' })
-  t.match(readEnvironment({ SECRET: '', PORT: '8080' }), { SECRET: undefined, PORT: 8080 }, 'empty is not set')
-  t.throws(() => readEnvironment({ PORT: 'http', SECRET: 'short' }), /PORT must be integer, env\/SECRET must NOT have fewer than 16/)
-  t.throws(() => readEnvironment({ REDIS_URL: 'redis://127.0.0.1' }), /SECRET when property REDIS_URL is present/)
+  t.match(
+    readEnvironment({ SECRET: '', PORT: '8080' }),
+    { SECRET: undefined, PORT: 8080 },
+    'empty is not set'
+  )
+  t.throws(
+    () => readEnvironment({ PORT: 'http', SECRET: 'short' }),
+    /PORT must be integer, env\/SECRET must NOT have fewer than 16/
+  )
+  t.throws(
+    () => readEnvironment({ REDIS_URL: 'redis://127.0.0.1' }),
+    /SECRET when property REDIS_URL is present/
+  )
   for (const HOST of ['0.0.0.0', '::', '192.168.1.20', 'desk.example.org']) {
-    t.throws(() => readEnvironment({ HOST }), /set DESK_PASSWORD, or HOST=127.0.0.1/, `${HOST} needs a password`)
+    t.throws(
+      () => readEnvironment({ HOST }),
+      /set DESK_PASSWORD, or HOST=127.0.0.1/,
+      `${HOST} needs a password`
+    )
     t.equal(readEnvironment({ HOST, ...DESK }).HOST, HOST)
   }
-  for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) t.equal(readEnvironment({ HOST }).HOST, HOST)
+  for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) {
+    t.equal(readEnvironment({ HOST }).HOST, HOST)
+  }
 })
 
 t.test('the README describes every setting', async (t) => {
@@ -40,7 +56,10 @@ t.test('the README describes every setting', async (t) => {
 })
 
 t.test('the process says why it does not start, and otherwise drains and ends when told to', async (t) => {
-  const start = (env: NodeJS.ProcessEnv) => spawn(process.execPath, ['dist/example-app/server.js'], { env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env } })
+  const start = (env: NodeJS.ProcessEnv) =>
+    spawn(process.execPath, ['dist/example-app/server.js'], {
+      env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env }
+    })
   const refused = start({ HOST: '0.0.0.0' })
   const server = start({})
   t.teardown(() => server.kill('SIGKILL'))
@@ -59,37 +78,63 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
   for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
     t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
   }
-  for (const headers of [{ host: 'abc.tunnel.example' }, { host: '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' }, { host: 'localhost', forwarded: 'for=203.0.113.7' }]) {
+  for (const headers of [
+    { host: 'abc.tunnel.example' },
+    { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
+    { host: 'localhost', forwarded: 'for=203.0.113.7' }
+  ]) {
     for (const url of ['/', '/recordings/', '/ticket', '/live', '/live/x', '/settings']) {
       const response = await app.inject({ url, headers })
       t.equal(response.statusCode, 403, `${url} ${JSON.stringify(headers)}`)
       t.match(response.json(), { message: /set DESK_PASSWORD/ })
     }
-    const webhook = await app.inject({ method: 'POST', url: '/voicemail', headers, payload: { call_sid: 'sid-1', from: '1' } })
+    const webhook = await app.inject({
+      method: 'POST',
+      url: '/voicemail',
+      headers,
+      payload: { call_sid: 'sid-1', from: '1' }
+    })
     t.equal(webhook.statusCode, 200)
   }
 })
 
 t.test('with a password the desk asks for it, the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
-  const headers = { host: 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
+  const headers = { 'host': 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
   for (const url of ['/', '/desk.js', '/recordings/', '/recordings/x.wav', '/ticket', '/settings']) {
     const refused = await app.inject({ url, headers })
     t.equal(refused.statusCode, 401, url)
     t.match(refused.headers['www-authenticate'], /Basic realm="desk"/)
     t.equal((await app.inject({ url, headers: { ...headers, ...basic('ada', 'engin') } })).statusCode, 401)
   }
-  t.equal((await app.inject({ method: 'POST', url: '/simulate', headers, payload: { line: 'voicemail' } })).statusCode, 401)
-  t.equal((await app.inject({ url: '/', headers: { ...headers, ...basic('ada', 'engine') } })).statusCode, 200)
-  t.equal((await app.inject({ method: 'POST', url: '/voicemail', headers, payload: { call_sid: 'sid-1' } })).statusCode, 200)
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/simulate', headers, payload: { line: 'voicemail' } }))
+      .statusCode,
+    401
+  )
+  t.equal(
+    (await app.inject({ url: '/', headers: { ...headers, ...basic('ada', 'engine') } })).statusCode,
+    200
+  )
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/voicemail', headers, payload: { call_sid: 'sid-1' } }))
+      .statusCode,
+    200
+  )
 })
 
 t.test('a socket opens with a ticket, once', async (t) => {
   const app = await exampleApp(t, DESK)
   const address = await listening(app)
-  const { ticket } = (await app.inject({ url: '/ticket', headers: basic('ada', 'engine') })).json<{ ticket: string }>()
+  const { ticket } = (await app.inject({ url: '/ticket', headers: basic('ada', 'engine') })).json<{
+    ticket: string
+  }>()
   t.equal(await statusOf(`${address}/live`), 401)
-  t.equal(await statusOf(`${address}/live`, { headers: basic('ada', 'engine') }), 401, 'a password alone is what another site\'s page could send')
+  t.equal(
+    await statusOf(`${address}/live`, { headers: basic('ada', 'engine') }),
+    401,
+    "a password alone is what another site's page could send"
+  )
   t.equal(await statusOf(`${address}/live?ticket=${ticket}`), 101)
   t.equal(await statusOf(`${address}/live/x?ticket=${ticket}`), 401)
 })
@@ -102,18 +147,29 @@ t.test('the page loads nothing from elsewhere and says so in its policy', async 
   for (const name of await readdir(PUBLIC)) {
     t.equal((await app.inject(`/${name}`)).statusCode, 200, name)
     const text = (await readFile(join(PUBLIC, name), 'utf8')).replaceAll('http://www.w3.org/2000/svg', '')
-    t.notMatch(text, /https?:\/\/|style="|<script>| on\w+="/, `${name} is free of foreign addresses and inline code`)
+    t.notMatch(
+      text,
+      /https?:\/\/|style="|<script>| on\w+="/,
+      `${name} is free of foreign addresses and inline code`
+    )
   }
 })
 
 t.test('recordings are listed day by day, and only whole ones are served', async (t) => {
   const directory = folder()
   const app = await exampleApp(t, { RECORDINGS_DIR: directory })
-  const stories = [await simulateCall({ app, hook: '/voicemail', from: '+1555' }), await simulateCall({ app, hook: '/voicemail', from: 'sip:bob@example.org' })]
+  const stories = [
+    await simulateCall({ app, hook: '/voicemail', from: '+1555' }),
+    await simulateCall({ app, hook: '/voicemail', from: 'sip:bob@example.org' })
+  ]
   await mkdir(join(directory, '2020-01-01'))
-  for (const name of ['12-00-00-x.part.wav', '12-00-00-x.part.json.token', 'note.txt']) await writeFile(join(directory, '2020-01-01', name), 'half')
+  for (const name of ['12-00-00-x.part.wav', '12-00-00-x.part.json.token', 'note.txt']) {
+    await writeFile(join(directory, '2020-01-01', name), 'half')
+  }
 
-  const { dirs: [, day] } = (await app.inject('/recordings/')).json<{ dirs: string[] }>()
+  const {
+    dirs: [, day]
+  } = (await app.inject('/recordings/')).json<{ dirs: string[] }>()
   const { files } = (await app.inject(`/recordings/${day}/`)).json<{ files: string[] }>()
   t.equal(files.length, 4)
   for (const name of files.filter((name) => name.endsWith('.wav'))) {
@@ -121,39 +177,96 @@ t.test('recordings are listed day by day, and only whole ones are served', async
     const { callSid } = (await app.inject(`/recordings/${day}/${name.replace('wav', 'json')}`)).json<Listen>()
     const whole = await app.inject(`/recordings/${day}/${name}`)
     t.equal(whole.headers['content-type'], 'audio/wav')
-    t.ok(whole.rawPayload.includes(stories.find((story) => story.callSid === callSid)!.listens[0]!.sent.pcm!), 'every byte that was sent')
-    const part = await app.inject({ url: `/recordings/${day}/${name}`, headers: { range: 'bytes=1000-1999' } })
+    t.ok(
+      whole.rawPayload.includes(stories.find((story) => story.callSid === callSid)!.listens[0]!.sent.pcm!),
+      'every byte that was sent'
+    )
+    const part = await app.inject({
+      url: `/recordings/${day}/${name}`,
+      headers: { range: 'bytes=1000-1999' }
+    })
     t.equal(part.statusCode, 206, 'a player can seek')
     t.same(part.rawPayload, whole.rawPayload.subarray(1000, 2000))
   }
-  for (const path of ['2020-01-01/12-00-00-x.part.wav', '2020-01-01/12-00-00-x.part.json.token', '2020-01-01/note.txt', '../package.json', '..%2f..%2fpackage.json', '%2e%2e/package.json', '.instances/']) {
+  for (const path of [
+    '2020-01-01/12-00-00-x.part.wav',
+    '2020-01-01/12-00-00-x.part.json.token',
+    '2020-01-01/note.txt',
+    '../package.json',
+    '..%2f..%2fpackage.json',
+    '%2e%2e/package.json',
+    '.instances/'
+  ]) {
     t.not((await app.inject(`/recordings/${path}`)).statusCode, 200, path)
   }
 })
 
-t.test('the desk knows the keys of a call on all instances, but not those of a card', { skip: noRedis() }, async (t) => {
-  const redis = await startRedis(t)
-  const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', PUBLIC_URL: 'https://voice.example.org' }
-  const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
-  const page = await openDesk(t, await listening(two))
-  const story = await simulateCall({ app: one, hook: '/agent', publicUrl: env.PUBLIC_URL, statusHook: '/status', from: '+1555', press: ['5*@4s', '4929@5s', '*7#@6s'], speed: 5 })
-  t.same(story.errors, [])
-  t.match(await page.state('the end of the call', ({ calls }) => calls[0]?.endedAt), {
-    instance: two.jambonz.instance, calls: [{ from: '+1555', data: { keys: '5*••••*7#' }, listens: [{ instance: one.jambonz.instance, recording: { state: 'saved' } }] }]
-  })
-  t.same((await two.inject('/settings')).json(), { publicUrl: env.PUBLIC_URL })
-})
+t.test(
+  'the desk knows the keys of a call on all instances, but not those of a card',
+  { skip: noRedis() },
+  async (t) => {
+    const redis = await startRedis(t)
+    const env = {
+      REDIS_URL: redis.url,
+      SECRET: 'a secret of both instances',
+      PUBLIC_URL: 'https://voice.example.org'
+    }
+    const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
+    const page = await openDesk(t, await listening(two))
+    const story = await simulateCall({
+      app: one,
+      hook: '/agent',
+      publicUrl: env.PUBLIC_URL,
+      statusHook: '/status',
+      from: '+1555',
+      press: ['5*@4s', '4929@5s', '*7#@6s'],
+      speed: 5
+    })
+    t.same(story.errors, [])
+    t.match(await page.state('the end of the call', ({ calls }) => calls[0]?.endedAt), {
+      instance: two.jambonz.instance,
+      calls: [
+        {
+          from: '+1555',
+          data: { keys: '5*••••*7#' },
+          listens: [{ instance: one.jambonz.instance, recording: { state: 'saved' } }]
+        }
+      ]
+    })
+    t.same((await two.inject('/settings')).json(), { publicUrl: env.PUBLIC_URL })
+  }
+)
 
 t.test('calls are simulated on demand, some at a time', async (t) => {
-  const app = await exampleApp(t, { JAMBONZ_WEBHOOK_SECRET: 'of the portal', PUBLIC_URL: 'https://voice.example.org' })
+  const app = await exampleApp(t, {
+    JAMBONZ_WEBHOOK_SECRET: 'of the portal',
+    PUBLIC_URL: 'https://voice.example.org'
+  })
   const simulate = (line: string) => app.inject({ method: 'POST', url: '/simulate', payload: { line } })
-  t.match((await simulate('fax')).json(), { statusCode: 400, message: /line must be equal to one of the allowed values/ })
-  t.equal((await app.inject({ method: 'POST', url: '/simulate', headers: { 'content-type': 'text/plain' }, payload: '{"line":"voicemail"}' })).statusCode, 400, 'a form of another site can not')
+  t.match((await simulate('fax')).json(), {
+    statusCode: 400,
+    message: /line must be equal to one of the allowed values/
+  })
+  t.equal(
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/simulate',
+        headers: { 'content-type': 'text/plain' },
+        payload: '{"line":"voicemail"}'
+      })
+    ).statusCode,
+    400,
+    'a form of another site can not'
+  )
   const { callSid } = (await simulate('voicemail')).json<{ callSid: string }>()
   const call = await until(() => app.jambonz.calls.get(callSid), 'the call')
   t.match(call, { from: /^\+1555/ })
   t.same((await simulate('agent')).statusCode, 202)
-  await until(async () => (await app.jambonz.calls.list()).some(({ listens }) => listens[0]?.state === 'streaming'), 'audio, whatever the public address')
+  await until(
+    async () => (await app.jambonz.calls.list()).some(({ listens }) => listens[0]?.state === 'streaming'),
+    'audio, whatever the public address'
+  )
   for (let i = 2; i < 8; i++) t.equal((await simulate('voicemail')).statusCode, 202)
   t.match((await simulate('voicemail')).json(), { message: /8 simulated calls are running/ })
 })

@@ -7,14 +7,30 @@ import { exampleApp } from '../helpers/exampleApp.js'
 import { askForListen } from '../helpers/listen.js'
 
 const RATE = 8_000
-const BYTES_PER_MS = RATE * 2 / 1000
+const BYTES_PER_MS = (RATE * 2) / 1000
 
 t.test('voicemail greets, records up to the key, thanks and hangs up', async (t) => {
   const app = await exampleApp(t)
-  const story = await simulateCall({ app, hook: '/voicemail', statusHook: '/status', from: '+1555', press: '#' })
+  const story = await simulateCall({
+    app,
+    hook: '/voicemail',
+    statusHook: '/status',
+    from: '+1555',
+    press: '#'
+  })
   t.same(story.errors, [])
-  t.match(story.verbs, [{ verb: 'say', data: { text: /after the beep/ } }, { verb: 'listen' }, { verb: 'say', data: { text: /Thank you/ } }, { verb: 'hangup' }])
-  t.match(await firstListen(app, story), { endReason: 'finishOnKey', digits: '#', metadata: { line: 'voicemail', caller: '+1555' }, recording: { state: 'saved' } })
+  t.match(story.verbs, [
+    { verb: 'say', data: { text: /after the beep/ } },
+    { verb: 'listen' },
+    { verb: 'say', data: { text: /Thank you/ } },
+    { verb: 'hangup' }
+  ])
+  t.match(await firstListen(app, story), {
+    endReason: 'finishOnKey',
+    digits: '#',
+    metadata: { line: 'voicemail', caller: '+1555' },
+    recording: { state: 'saved' }
+  })
 })
 
 t.test('voicemail admits it when there is no recording', async (t) => {
@@ -34,7 +50,10 @@ t.test('monitor connects two parties and records each on a channel of its own', 
     bLeg: { speech: { pcm: new Int16Array(RATE).fill(-2_000), sampleRate: RATE } }
   })
   t.same(story.errors, [])
-  t.same(story.verbs.map(({ verb }) => verb), ['dial', 'hangup'])
+  t.same(
+    story.verbs.map(({ verb }) => verb),
+    ['dial', 'hangup']
+  )
   t.match(story.verbs[0]?.data, { target: [{ type: 'phone', number: '+15550142' }] })
   const { recording, legCallSid, mixType } = await firstListen(app, story)
   t.equal(mixType, 'stereo')
@@ -48,61 +67,107 @@ t.test('monitor connects two parties and records each on a channel of its own', 
 
 t.test('monitor asks the portal whom to dial, and says what is missing', async (t) => {
   const app = await exampleApp(t)
-  t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), { TARGET: { type: 'string', required: true } })
+  t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), {
+    TARGET: { type: 'string', required: true }
+  })
   const nobody = await simulateCall({ app, hook: '/monitor' })
   t.match(nobody.verbs, [{ verb: 'say', data: { text: /Nobody has said whom to call/ } }, { verb: 'hangup' }])
-  const busy = await simulateCall({ app, hook: '/monitor', env: { TARGET: 'sip:bob@example.org' }, bLeg: { answer: 486 } })
-  t.match(busy.verbs, [{ verb: 'dial', data: { target: [{ type: 'sip', sipUri: 'sip:bob@example.org' }] } }, { verb: 'say', data: { text: /Nobody answers/ } }, { verb: 'hangup' }])
+  const busy = await simulateCall({
+    app,
+    hook: '/monitor',
+    env: { TARGET: 'sip:bob@example.org' },
+    bLeg: { answer: 486 }
+  })
+  t.match(busy.verbs, [
+    { verb: 'dial', data: { target: [{ type: 'sip', sipUri: 'sip:bob@example.org' }] } },
+    { verb: 'say', data: { text: /Nobody answers/ } },
+    { verb: 'hangup' }
+  ])
 })
 
-t.test('the agent repeats the caller, falls silent when interrupted, and keeps a card number to itself', async (t) => {
-  const app = await exampleApp(t)
-  const [prompt, hello, enough, card] = await Promise.all([clip('prompt'), clip('hello'), clip('enough'), clip('callee-goodbye')])
-  // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
-  const speech = Buffer.concat([silence(2_000), hello, silence(1_400), enough, silence(4_700), card, silence(800)])
-  const story = await simulateCall({ app, hook: '/agent', speech: { pcm: speech, sampleRate: RATE }, press: ['*@10500ms', '*@13500ms', '#@14500ms'], speed: 1 })
-  t.same(story.errors, [])
-  t.match(story.verbs.map(({ verb }) => verb), ['listen', 'say', 'hangup'])
-  const { pcm: heard } = story.heard
-  const listen = await firstListen(app, story)
+t.test(
+  'the agent repeats the caller, falls silent when interrupted, and keeps a card number to itself',
+  async (t) => {
+    const app = await exampleApp(t)
+    const [prompt, hello, enough, card] = await Promise.all([
+      clip('prompt'),
+      clip('hello'),
+      clip('enough'),
+      clip('callee-goodbye')
+    ])
+    // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
+    const speech = Buffer.concat([
+      silence(2_000),
+      hello,
+      silence(1_400),
+      enough,
+      silence(4_700),
+      card,
+      silence(800)
+    ])
+    const story = await simulateCall({
+      app,
+      hook: '/agent',
+      speech: { pcm: speech, sampleRate: RATE },
+      press: ['*@10500ms', '*@13500ms', '#@14500ms'],
+      speed: 1
+    })
+    t.same(story.errors, [])
+    t.match(
+      story.verbs.map(({ verb }) => verb),
+      ['listen', 'say', 'hangup']
+    )
+    const { pcm: heard } = story.heard
+    const listen = await firstListen(app, story)
 
-  const echo = heard.indexOf(snippet(hello, 120))
-  const second = heard.indexOf(snippet(enough, 300))
-  t.ok(heard.includes(snippet(prompt, 1_000)), 'the prompt is spoken')
-  t.notOk(heard.includes(snippet(prompt, 4_000)), 'and stops when the caller speaks')
-  t.ok(echo > silence(2_000).length + hello.length, `his sentence comes back when he has said it: ${echo / BYTES_PER_MS} ms after the beginning`)
-  t.notOk(heard.includes(snippet(hello, 1_400)), 'until he speaks again')
-  t.ok(second > echo && heard.indexOf(snippet(enough, 1_300)) > second, 'then his second one, whole')
+    const echo = heard.indexOf(snippet(hello, 120))
+    const second = heard.indexOf(snippet(enough, 300))
+    t.ok(heard.includes(snippet(prompt, 1_000)), 'the prompt is spoken')
+    t.notOk(heard.includes(snippet(prompt, 4_000)), 'and stops when the caller speaks')
+    t.ok(
+      echo > silence(2_000).length + hello.length,
+      `his sentence comes back when he has said it: ${echo / BYTES_PER_MS} ms after the beginning`
+    )
+    t.notOk(heard.includes(snippet(hello, 1_400)), 'until he speaks again')
+    t.ok(second > echo && heard.indexOf(snippet(enough, 1_300)) > second, 'then his second one, whole')
 
-  t.ok(story.listens[0]!.sent.pcm!.includes(snippet(card, 500)), 'what he says between the stars reaches us')
-  t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
-  const wav = await readFile(listen.recording!.location)
-  t.ok(wav.includes(hello) && wav.includes(enough), 'all else is recorded')
-  t.notOk(wav.includes(snippet(card, 500)), 'it is not')
-  t.match(listen, { endReason: 'finishOnKey', digits: '#', recording: { pauses: [{ mode: 'silence', durationMs: Number }] } })
-  t.match((await app.jambonz.calls.get(story.callSid))?.data, { keys: '**#' })
-})
+    t.ok(
+      story.listens[0]!.sent.pcm!.includes(snippet(card, 500)),
+      'what he says between the stars reaches us'
+    )
+    t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
+    const wav = await readFile(listen.recording!.location)
+    t.ok(wav.includes(hello) && wav.includes(enough), 'all else is recorded')
+    t.notOk(wav.includes(snippet(card, 500)), 'it is not')
+    t.match(listen, {
+      endReason: 'finishOnKey',
+      digits: '#',
+      recording: { pauses: [{ mode: 'silence', durationMs: Number }] }
+    })
+    t.match((await app.jambonz.calls.get(story.callSid))?.data, { keys: '**#' })
+  }
+)
 
-async function firstListen (app: FastifyInstance, { callSid }: CallStory): Promise<Listen> {
+async function firstListen(app: FastifyInstance, { callSid }: CallStory): Promise<Listen> {
   return (await app.jambonz.calls.get(callSid))!.listens[0]!
 }
 
-async function clip (name: string): Promise<Buffer> {
+async function clip(name: string): Promise<Buffer> {
   const { samples } = parseWav(await readFile(`example-app/audio/${name}.wav`))
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-function silence (ms: number): Buffer {
+function silence(ms: number): Buffer {
   return Buffer.alloc(ms * BYTES_PER_MS)
 }
 
 /** 10 ms that are nowhere else. */
-function snippet (pcm: Buffer, atMs: number): Buffer {
+function snippet(pcm: Buffer, atMs: number): Buffer {
   return pcm.subarray(atMs * BYTES_PER_MS, (atMs + 10) * BYTES_PER_MS)
 }
 
 /** Every value other than silence in one channel of a stereo stream. */
-function loudIn (pcm: Buffer, offset: number): number[] {
+function loudIn(pcm: Buffer, offset: number): number[] {
   const values = new Set<number>()
   for (let at = offset; at < pcm.length; at += 4) values.add(pcm.readInt16LE(at))
   return [...values].filter((value) => value !== 0)

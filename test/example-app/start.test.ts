@@ -12,16 +12,39 @@ import { until } from '../helpers/until.js'
 // the application dies at once.
 t.test('Ctrl-C of npm start gives live calls their time, and their recordings a name', async (t) => {
   const directory = folder()
-  const npm = spawn('npm', ['start'], { detached: true, env: { ...process.env, PORT: '0', RECORDINGS_DIR: directory, DRAIN_SECONDS: '1' } })
-  t.teardown(() => { try { process.kill(-npm.pid!, 'SIGKILL') } catch {} })
+  const npm = spawn('npm', ['start'], {
+    detached: true,
+    env: { ...process.env, PORT: '0', RECORDINGS_DIR: directory, DRAIN_SECONDS: '1' }
+  })
+  t.teardown(() => {
+    try {
+      process.kill(-npm.pid!, 'SIGKILL')
+    } catch {}
+  })
   let output = ''
-  for (const stream of [npm.stdout, npm.stderr]) stream.on('data', (data) => { output += data })
-  const [, base] = await until(() => /listening at (http:\/\/[\d.:]+)/.exec(output), 'the application to listen', 60_000)
+  for (const stream of [npm.stdout, npm.stderr]) {
+    stream.on('data', (data) => {
+      output += data
+    })
+  }
+  const [, base] = await until(
+    () => /listening at (http:\/\/[\d.:]+)/.exec(output),
+    'the application to listen',
+    60_000
+  )
   const payload = JSON.stringify(callWebhook())
-  const answer = await fetch(`${base}/voicemail`, { method: 'POST', body: payload, headers: { 'content-type': 'application/json' } })
-  const listen = (await answer.json() as Array<{ verb: string, url: string }>).find(({ verb }) => verb === 'listen')
+  const answer = await fetch(`${base}/voicemail`, {
+    method: 'POST',
+    body: payload,
+    headers: { 'content-type': 'application/json' }
+  })
+  const listen = ((await answer.json()) as Array<{ verb: string; url: string }>).find(
+    ({ verb }) => verb === 'listen'
+  )
   const socket = await openSocket(base! + listen!.url)
-  socket.on('message', (data) => { if (String(data).includes('disconnect')) socket.close(1000) })
+  socket.on('message', (data) => {
+    if (String(data).includes('disconnect')) socket.close(1000)
+  })
   socket.send(payload)
   socket.send(ramp(500))
   await until(() => output.includes('listen streams'), 'the call to stream')

@@ -3,6 +3,8 @@
 import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 
 const balancer = new RoundRobin()
-process.on('message', (ports: number[]) => { balancer.ports.splice(0, balancer.ports.length, ...ports) })
+process.on('message', (ports: number[]) => {
+  balancer.ports.splice(0, balancer.ports.length, ...ports)
+})
 process.once('disconnect', () => process.exit())
 process.send?.(await balancer.listen())

@@ -4,29 +4,45 @@ import type { Test } from 'tap'
 
 const CHROMIUM = '/usr/bin/chromium'
 const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
   // Pages behind each window's address bar, which nobody sees, and which keep a core busy. Takes the place of Playwright's own list.
   '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,MediaRouter,OptimizationHints,PaintHolding'
 ]
 
 /** Why tests in a browser are skipped; false where it is there. In CI they are never skipped: a missing browser fails them. */
-export function noBrowser (): string | false {
-  return !existsSync(CHROMIUM) && process.env.CI === undefined && 'chromium is not installed (apt install chromium)'
+export function noBrowser(): string | false {
+  return (
+    !existsSync(CHROMIUM) &&
+    process.env.CI === undefined &&
+    'chromium is not installed (apt install chromium)'
+  )
 }
 
 /** Debian's Chromium, closed with the test. */
-export async function openBrowser (t: Test): Promise<Browser> {
+export async function openBrowser(t: Test): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
   t.teardown(() => browser.close())
   return browser
 }
 
 /** A page of its own session. What the browser complains of meanwhile is in `complaints`. */
-export async function openPage (browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<{ page: Page, complaints: string[] }> {
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {}
+): Promise<{ page: Page; complaints: string[] }> {
   const context = await browser.newContext(options)
   const page = await context.newPage()
   const complaints: string[] = []
-  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()) })
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text())
+  })
   page.on('pageerror', (err) => complaints.push(err.message))
   await page.goto(url)
   return { page, complaints }

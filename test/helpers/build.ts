@@ -10,7 +10,10 @@ export interface BuildOptions extends JambonzListenOptions {
 }
 
 /** A Fastify with the plugin, closed with the test. */
-export async function build (t: Test, { fastify: fastifyOptions, ...options }: BuildOptions = {}): Promise<FastifyInstance> {
+export async function build(
+  t: Test,
+  { fastify: fastifyOptions, ...options }: BuildOptions = {}
+): Promise<FastifyInstance> {
   const app = Fastify(fastifyOptions ?? {})
   t.teardown(() => app.close())
   await app.register(jambonzListen, options)
@@ -18,11 +21,11 @@ export async function build (t: Test, { fastify: fastifyOptions, ...options }: B
 }
 
 /** Listens on a free port; the address, without a slash at its end. */
-export async function listening (app: FastifyInstance): Promise<string> {
+export async function listening(app: FastifyInstance): Promise<string> {
   return await app.listen({ host: '127.0.0.1', port: 0 })
 }
 
 /** An empty folder, for this test alone. */
-export function folder (): string {
+export function folder(): string {
   return mkdtempSync(join(tmpdir(), 'jambonz-listen-'))
 }

@@ -20,23 +20,23 @@ export class Cluster {
   readonly #balancer: ChildProcess
   // that the balancer knows
   readonly #ports: number[] = []
-  readonly #instances: Array<{ process: ChildProcess, port: number }> = []
+  readonly #instances: Array<{ process: ChildProcess; port: number }> = []
 
-  constructor (balancer: ChildProcess, script: string, args: readonly string[]) {
+  constructor(balancer: ChildProcess, script: string, args: readonly string[]) {
     this.#balancer = balancer
     this.#script = script
     this.#args = args
   }
 
   /** Resolves with its number when it listens and the balancer knows it. */
-  async add (): Promise<number> {
+  async add(): Promise<number> {
     const instance = await this.spare()
     this.enter(instance)
     return instance
   }
 
   /** One that the balancer does not know yet. */
-  async spare (): Promise<number> {
+  async spare(): Promise<number> {
     const child = start(this.#script, ...this.#args)
     const instance = this.#instances.length
     this.#instances.push({ process: child, port: 0 })
@@ -52,34 +52,34 @@ export class Cluster {
     return instance
   }
 
-  enter (instance: number): void {
+  enter(instance: number): void {
     this.#ports.push(this.#instances[instance]!.port)
     this.#tellBalancer()
   }
 
   /** The balancer is told that it goes, before it does. */
-  leave (instance: number): void {
+  leave(instance: number): void {
     const at = this.#ports.indexOf(this.#instances[instance]!.port)
     if (at !== -1) this.#ports.splice(at, 1)
     this.#tellBalancer()
   }
 
-  #tellBalancer (): void {
+  #tellBalancer(): void {
     if (this.#balancer.connected) this.#balancer.send(this.#ports)
   }
 
   /** Numbers of those that have not ended. */
-  get living (): number[] {
+  get living(): number[] {
     return [...this.#instances.keys()].filter((instance) => !this.#hasEnded(instance))
   }
 
-  #hasEnded (instance: number): boolean {
+  #hasEnded(instance: number): boolean {
     const { exitCode, signalCode } = this.#instances[instance]!.process
     return exitCode !== null || signalCode !== null
   }
 
   /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves when it is gone. */
-  async end (instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const { process: child } = this.#instances[instance]!
     if (this.#hasEnded(instance)) return
     const gone = once(child, 'exit')
@@ -88,33 +88,39 @@ export class Cluster {
     this.leave(instance)
   }
 
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     await Promise.all(this.#instances.map((_, instance) => this.end(instance, 'SIGKILL')))
     this.#balancer.kill('SIGKILL')
   }
 
   /** What was seen of the calls of one kind, by callSid. */
-  of (what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
+  of(what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
     const calls = new Map<string, Seen[]>()
     for (const seen of this.seen.slice(from)) {
       if (seen.report.what !== what) continue
-      calls.set(seen.report.callSid, [...calls.get(seen.report.callSid) ?? [], seen])
+      calls.set(seen.report.callSid, [...(calls.get(seen.report.callSid) ?? []), seen])
     }
     return calls
   }
 }
 
 /** Gone with the test. `args`: of each instance. */
-export async function startCluster (t: Test, size: number, ...args: string[]): Promise<{ cluster: Cluster, url: string }> {
-  const [instance, balancer] = ['clusterInstance', 'balancerProcess'].map((name) => join(import.meta.dirname, `${name}.js`))
+export async function startCluster(
+  t: Test,
+  size: number,
+  ...args: string[]
+): Promise<{ cluster: Cluster; url: string }> {
+  const [instance, balancer] = ['clusterInstance', 'balancerProcess'].map((name) =>
+    join(import.meta.dirname, `${name}.js`)
+  )
   const child = start(balancer!)
   const cluster = new Cluster(child, instance!, args)
   t.teardown(() => cluster.close())
-  const [url] = await once(child, 'message') as [string]
+  const [url] = (await once(child, 'message')) as [string]
   await Promise.all(Array.from({ length: size }, () => cluster.add()))
   return { cluster, url }
 }
 
-function start (script: string, ...args: string[]): ChildProcess {
+function start(script: string, ...args: string[]): ChildProcess {
   return spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }

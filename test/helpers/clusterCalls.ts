@@ -3,7 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Listen } from '../../lib/index.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
-import { parseWav, simulateCall, type CallStory, type ListenRecord, type SimulatedCall } from '../../lib/simulator/index.js'
+import {
+  parseWav,
+  simulateCall,
+  type CallStory,
+  type ListenRecord,
+  type SimulatedCall
+} from '../../lib/simulator/index.js'
 import type { Cluster, Seen } from './cluster.js'
 import { until } from './until.js'
 
@@ -20,85 +26,136 @@ export interface CallsOptions {
 }
 
 /** Calls that end by themselves. */
-export async function takeCalls (url: string, { calls, overMs, speechMs, speed }: CallsOptions): Promise<CallStory[]> {
+export async function takeCalls(
+  url: string,
+  { calls, overMs, speechMs, speed }: CallsOptions
+): Promise<CallStory[]> {
   const begin = Date.now()
-  return await Promise.all(Array.from({ length: calls }, async (_, i) => {
-    await delay(begin + i * overMs / calls - Date.now())
-    return await simulateCall({ url: `${url}/call`, statusHook: '/status', speech: noise(i, speechMs), speed, patienceMs: 20 })
-  }))
+  return await Promise.all(
+    Array.from({ length: calls }, async (_, i) => {
+      await delay(begin + (i * overMs) / calls - Date.now())
+      return await simulateCall({
+        url: `${url}/call`,
+        statusHook: '/status',
+        speech: noise(i, speechMs),
+        speed,
+        patienceMs: 20
+      })
+    })
+  )
 }
 
 /** Calls that last until they are hung up. */
-export function openCalls (url: string, calls: number): SimulatedCall[] {
-  return Array.from({ length: calls }, (_, i) => simulateCall({ url: `${url}/call`, statusHook: '/status', speech: noise(i, 60_000), speed: 1 }))
+export function openCalls(url: string, calls: number): SimulatedCall[] {
+  return Array.from({ length: calls }, (_, i) =>
+    simulateCall({ url: `${url}/call`, statusHook: '/status', speech: noise(i, 60_000), speed: 1 })
+  )
 }
 
 /** L16 that differs in every call. */
-function noise (seed: number, ms: number): { pcm: Int16Array, sampleRate: number } {
+function noise(seed: number, ms: number): { pcm: Int16Array; sampleRate: number } {
   let state = seed + 1
-  return { sampleRate: 8000, pcm: Int16Array.from({ length: ms * 8 }, () => (state = (state * 48_271) % 2_147_483_647) % 20_000 - 10_000) }
+  return {
+    sampleRate: 8000,
+    pcm: Int16Array.from(
+      { length: ms * 8 },
+      () => ((state = (state * 48_271) % 2_147_483_647) % 20_000) - 10_000
+    )
+  }
 }
 
-export function isOpen (listen: ListenRecord | undefined): boolean {
+export function isOpen(listen: ListenRecord | undefined): boolean {
   return listen?.openedAtMs !== undefined && listen.closedAtMs === undefined
 }
 
 /** The listen that a hook's handler saw. */
-export function listenOf ([hook]: Seen[] = []): Listen | undefined {
+export function listenOf([hook]: Seen[] = []): Listen | undefined {
   return hook?.report.what === 'hook' ? hook.report.listen : undefined
 }
 
-export function sidsOf (stories: readonly CallStory[]): string[] {
+export function sidsOf(stories: readonly CallStory[]): string[] {
   return stories.map(({ callSid }) => callSid)
 }
 
 /** What is wrong with the calls, one line each, when all has been told of them. `endings`: instances that may take a call's end for theirs to tell. */
-export async function problemsOf (stories: readonly CallStory[], cluster: Cluster, from: number, endings = 1): Promise<string[]> {
-  const isTold = (): boolean => (['hook', 'listenEnded'] as const).every((what) => {
-    const told = cluster.of(what, from)
-    return stories.every(({ callSid }) => told.has(callSid))
-  })
+export async function problemsOf(
+  stories: readonly CallStory[],
+  cluster: Cluster,
+  from: number,
+  endings = 1
+): Promise<string[]> {
+  const isTold = (): boolean =>
+    (['hook', 'listenEnded'] as const).every((what) => {
+      const told = cluster.of(what, from)
+      return stories.every(({ callSid }) => told.has(callSid))
+    })
   // What never comes is a problem like any other.
   await until(isTold, 'the last to be told').catch(() => {})
   const hooks = cluster.of('hook', from)
   const ended = cluster.of('listenEnded', from)
   const over = cluster.of('callEnded', from)
-  return stories.flatMap((story) => {
-    const { callSid } = story
-    const listen = listenOf(hooks.get(callSid))
-    const wrong = [
-      // An instance that is going refuses sockets: they are asked for again.
-      ...story.errors.filter((error) => !error.includes('refused: ')),
-      ...[hooks, ended].flatMap((seen, i) => seen.get(callSid)?.length === 1 ? [] : [`${['hook', 'end of its listen'][i]} seen ${seen.get(callSid)?.length ?? 0} times`]),
-      ...((over.get(callSid)?.length ?? 0) <= endings ? [] : [`ended ${over.get(callSid)?.length} times`]),
-      ...(listen?.state === 'ended' ? [] : [`its hook came to a listen that was ${listen?.state}`]),
-      ...(listen?.recording !== undefined && recorded(listen).equals(said(story)) ? [] : ['recorded something else than was said'])
-    ]
-    return wrong.map((problem) => `${callSid}: ${problem}`)
-  }).slice(0, SHOWN)
+  return stories
+    .flatMap((story) => {
+      const { callSid } = story
+      const listen = listenOf(hooks.get(callSid))
+      const wrong = [
+        // An instance that is going refuses sockets: they are asked for again.
+        ...story.errors.filter((error) => !error.includes('refused: ')),
+        ...[hooks, ended].flatMap((seen, i) =>
+          seen.get(callSid)?.length === 1
+            ? []
+            : [`${['hook', 'end of its listen'][i]} seen ${seen.get(callSid)?.length ?? 0} times`]
+        ),
+        ...((over.get(callSid)?.length ?? 0) <= endings ? [] : [`ended ${over.get(callSid)?.length} times`]),
+        ...(listen?.state === 'ended' ? [] : [`its hook came to a listen that was ${listen?.state}`]),
+        ...(listen?.recording !== undefined && recorded(listen).equals(said(story))
+          ? []
+          : ['recorded something else than was said'])
+      ]
+      return wrong.map((problem) => `${callSid}: ${problem}`)
+    })
+    .slice(0, SHOWN)
 }
 
 /** The audio of a listen's files, in order. */
-function recorded ({ recording }: Listen): Buffer {
+function recorded({ recording }: Listen): Buffer {
   const { location, segments = [{ location }] } = recording as FinishedRecording
-  return Buffer.concat(segments.map(({ location }) => {
-    const { samples } = parseWav(readFileSync(location))
-    return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
-  }))
+  return Buffer.concat(
+    segments.map(({ location }) => {
+      const { samples } = parseWav(readFileSync(location))
+      return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
+    })
+  )
 }
 
-function said ({ listens }: CallStory): Buffer {
+function said({ listens }: CallStory): Buffer {
   return Buffer.concat(listens.map(({ sent }) => sent.pcm ?? Buffer.alloc(0)))
 }
 
 /** The calls that are not as they should be in Redis, read past any store. */
-export async function unfinished (redis: Redis, callSids: Iterable<string>): Promise<string[]> {
-  const calls = await Promise.all(Array.from(callSids, async (callSid) => {
-    const fields = await redis.hgetall(`jambonz:call:{${callSid}}`)
-    const values = Object.fromEntries(Object.entries(fields).map(([name, text]) => [name.replace(/^l:.*:/, ''), text.slice(text.indexOf(' ') + 1)]))
-    const right = values['c:callStatus'] === '"completed"' && values['c:endedAt'] && values.state === '"ended"' && values.recording && values.hookedAt
-    return right ? [] : [`${callSid}: ${values['c:callStatus']} ${values['c:endedAt']} ${values.state} ${values.recording ?? values.recordingError} ${values.hookedAt}`]
-  }))
+export async function unfinished(redis: Redis, callSids: Iterable<string>): Promise<string[]> {
+  const calls = await Promise.all(
+    Array.from(callSids, async (callSid) => {
+      const fields = await redis.hgetall(`jambonz:call:{${callSid}}`)
+      const values = Object.fromEntries(
+        Object.entries(fields).map(([name, text]) => [
+          name.replace(/^l:.*:/, ''),
+          text.slice(text.indexOf(' ') + 1)
+        ])
+      )
+      const right =
+        values['c:callStatus'] === '"completed"' &&
+        values['c:endedAt'] &&
+        values.state === '"ended"' &&
+        values.recording &&
+        values.hookedAt
+      return right
+        ? []
+        : [
+            `${callSid}: ${values['c:callStatus']} ${values['c:endedAt']} ${values.state} ${values.recording ?? values.recordingError} ${values.hookedAt}`
+          ]
+    })
+  )
   return calls.flat().slice(0, SHOWN)
 }
 
@@ -110,7 +167,7 @@ export interface Gap {
 }
 
 /** Between the sockets of each call. jambonz keeps the audio from the start of a listen until its socket is open. */
-export function gapsOf (stories: readonly CallStory[]): Gap[] {
+export function gapsOf(stories: readonly CallStory[]): Gap[] {
   return stories.flatMap(({ listens }) => {
     const gaps: Gap[] = []
     let closedAt: number | undefined

@@ -8,13 +8,13 @@ import { redisStore } from '../../lib/calls/redis.js'
 import type { Listen } from '../../lib/calls/schema.js'
 
 export type Report =
-  | { what: 'listening', port: number }
-  | { what: 'webhook' | 'stream' | 'callEnded', callSid: string }
-  | { what: 'hook' | 'listenEnded', callSid: string, listen?: Listen }
+  | { what: 'listening'; port: number }
+  | { what: 'webhook' | 'stream' | 'callEnded'; callSid: string }
+  | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
 
 const [redisUrl = '', directory = ''] = process.argv.slice(2)
 
-function report (report: Report): void {
+function report(report: Report): void {
   process.send?.(report)
 }
 

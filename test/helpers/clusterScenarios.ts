@@ -4,7 +4,17 @@ import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { folder } from './build.js'
 import { startCluster, type Cluster } from './cluster.js'
-import { gapsOf, isOpen, listenOf, openCalls, problemsOf, sidsOf, takeCalls, unfinished, type Gap } from './clusterCalls.js'
+import {
+  gapsOf,
+  isOpen,
+  listenOf,
+  openCalls,
+  problemsOf,
+  sidsOf,
+  takeCalls,
+  unfinished,
+  type Gap
+} from './clusterCalls.js'
 import { startRedis, watchCommands, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
@@ -31,19 +41,28 @@ export interface Scene {
 }
 
 /** Three instances, each a process, on one Redis, behind a round-robin that is one as well. */
-export async function setUp (t: Test): Promise<Scene> {
+export async function setUp(t: Test): Promise<Scene> {
   const server = await startRedis(t)
   const redis = new Redis(server.url)
   redis.on('error', () => {})
   t.teardown(() => redis.disconnect())
-  return { server, redis, ...await startCluster(t, INSTANCES, server.url, folder()) }
+  return { server, redis, ...(await startCluster(t, INSTANCES, server.url, folder())) }
 }
 
-export async function spread (t: Test, { server, redis, cluster, url }: Scene, calls: number): Promise<void> {
+export async function spread(t: Test, { server, redis, cluster, url }: Scene, calls: number): Promise<void> {
   const sent = await watchCommands(t, server)
   const stories = await takeCalls(url, { calls, overMs: calls * 7.5, speechMs: 400, speed: Infinity })
   t.strictSame(await problemsOf(stories, cluster, 0), [])
-  const spread = stories.filter(({ callSid }) => new Set(cluster.seen.filter(({ report }) => report.callSid === callSid && ['webhook', 'stream', 'hook'].includes(report.what)).map(({ instance }) => instance)).size === INSTANCES)
+  const spread = stories.filter(
+    ({ callSid }) =>
+      new Set(
+        cluster.seen
+          .filter(
+            ({ report }) => report.callSid === callSid && ['webhook', 'stream', 'hook'].includes(report.what)
+          )
+          .map(({ instance }) => instance)
+      ).size === INSTANCES
+  )
   t.ok(spread.length > calls / 20, `${spread.length} of them had each of the three on another instance`)
   const commands = sent.filter((args) => args.some((arg) => CALL_SID.test(arg))).length / calls
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
@@ -51,7 +70,11 @@ export async function spread (t: Test, { server, redis, cluster, url }: Scene, c
   t.comment(`${commands.toFixed(1)} Redis commands per call`)
 }
 
-export async function redisDies (t: Test, { server, redis, cluster, url }: Scene, calls: number): Promise<void> {
+export async function redisDies(
+  t: Test,
+  { server, redis, cluster, url }: Scene,
+  calls: number
+): Promise<void> {
   const from = cluster.seen.length
   const taken = takeCalls(url, { calls, overMs: calls * 12.5, speechMs: 500, speed: 1 })
   await until(() => cluster.of('webhook', from).size > calls * 0.3, 'calls that begin with Redis', PATIENCE)
@@ -60,16 +83,28 @@ export async function redisDies (t: Test, { server, redis, cluster, url }: Scene
   const over = cluster.of('callEnded', from)
   await server.start()
   const back = Date.now()
-  await until(async () => (await unfinished(redis, over.keys())).length === 0, 'Redis to be right', STORE_RIGHT)
-  t.comment(`Redis was right ${Date.now() - back} ms after its return, about ${over.size} calls that had ended by then`)
+  await until(
+    async () => (await unfinished(redis, over.keys())).length === 0,
+    'Redis to be right',
+    STORE_RIGHT
+  )
+  t.comment(
+    `Redis was right ${Date.now() - back} ms after its return, about ${over.size} calls that had ended by then`
+  )
   const stories = await taken
-  t.strictSame(stories.filter(({ requests }) => requests.some(({ status }) => status !== 200 && status !== 204)).map(({ callSid }) => callSid), [], 'no call was refused')
+  t.strictSame(
+    stories
+      .filter(({ requests }) => requests.some(({ status }) => status !== 200 && status !== 204))
+      .map(({ callSid }) => callSid),
+    [],
+    'no call was refused'
+  )
   // Each instance that was told of a call's end while nobody could be asked has told of it.
   t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
 }
 
-export async function instanceDies (t: Test, { cluster, url }: Scene, calls: number): Promise<void> {
+export async function instanceDies(t: Test, { cluster, url }: Scene, calls: number): Promise<void> {
   const from = cluster.seen.length
   const taken = takeCalls(url, { calls, overMs: 300, speechMs: 2_500, speed: 1 })
   await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
@@ -82,15 +117,31 @@ export async function instanceDies (t: Test, { cluster, url }: Scene, calls: num
   const isLost = (callSid: string): boolean => listenOf(hooks.get(callSid))?.endReason === 'lost'
   const lost = sidsOf(stories).filter(isLost)
   t.ok(lost.length > calls / 10, `${lost.length} were lost`)
-  t.strictSame(await problemsOf(stories.filter(({ callSid }) => !isLost(callSid)), cluster, from), [], 'the others never noticed')
-  t.strictSame(lost.filter((callSid) => hooks.get(callSid)?.length !== 1 || ends.get(callSid)?.length !== 1), [], 'nothing is finished twice')
+  t.strictSame(
+    await problemsOf(
+      stories.filter(({ callSid }) => !isLost(callSid)),
+      cluster,
+      from
+    ),
+    [],
+    'the others never noticed'
+  )
+  t.strictSame(
+    lost.filter((callSid) => hooks.get(callSid)?.length !== 1 || ends.get(callSid)?.length !== 1),
+    [],
+    'nothing is finished twice'
+  )
   const last = Math.max(...lost.map((callSid) => (ends.get(callSid)?.[0]?.at ?? Infinity) - killed))
   t.ok(last < LOST_WITHIN + LATE, `the last was lost ${Math.round(last)} ms after the kill`)
   t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
 }
 
 /** `told`: the load balancer hears that an instance goes before it does. `maxGap`: ms */
-export async function rollingRestart (t: Test, { cluster, url }: Scene, { calls, told, maxGap }: { calls: number, told: boolean, maxGap: number }): Promise<void> {
+export async function rollingRestart(
+  t: Test,
+  { cluster, url }: Scene,
+  { calls, told, maxGap }: { calls: number; told: boolean; maxGap: number }
+): Promise<void> {
   const from = cluster.seen.length
   const old = cluster.living
   const next = await Promise.all(old.map(() => cluster.spare()))
@@ -102,25 +153,35 @@ export async function rollingRestart (t: Test, { cluster, url }: Scene, { calls,
     if (told) cluster.leave(instance)
     await cluster.end(instance, 'SIGTERM')
   }
-  await until(() => live.every(({ listens }) => isOpen(listens.at(-1))), 'the last of them to be live again', PATIENCE)
+  await until(
+    () => live.every(({ listens }) => isOpen(listens.at(-1))),
+    'the last of them to be live again',
+    PATIENCE
+  )
   t.comment(load())
   for (const call of live) call.hangUp()
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  t.ok(gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < maxGap, `each is interrupted for less than ${maxGap} ms`)
-  for (const [name, some] of [['straight', gaps.filter(({ refused }) => refused === 0)], ['by way of one that goes', gaps.filter(({ refused }) => refused > 0)]] as const) {
+  t.ok(
+    gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < maxGap,
+    `each is interrupted for less than ${maxGap} ms`
+  )
+  for (const [name, some] of [
+    ['straight', gaps.filter(({ refused }) => refused === 0)],
+    ['by way of one that goes', gaps.filter(({ refused }) => refused > 0)]
+  ] as const) {
     if (some.length > 0) t.comment(`${name}: ${describe(some)}`)
   }
 }
 
-function describe (gaps: readonly Gap[]): string {
+function describe(gaps: readonly Gap[]): string {
   const ms = gaps.map(({ ms }) => ms).sort((a, b) => a - b)
   return `${ms.length} handovers, gap ${Math.round(ms.reduce((sum, gap) => sum + gap, 0) / ms.length)} ms on average, ${ms[Math.floor(ms.length * 0.95)]} ms at the 95th percentile, ${ms.at(-1)} ms at most`
 }
 
 /** How much of a gap is the machine's: what this process, whose clock measures it, had to wait for its turn. */
-function watchLoad (): () => string {
+function watchLoad(): () => string {
   const delay = monitorEventLoopDelay({ resolution: 5 })
   delay.enable()
   const [begun, cpu] = [performance.now(), process.cpuUsage()]

@@ -16,17 +16,18 @@ const TABLES: Record<string, Record<string, TSchema>> = {
 /** The pages that have tables. */
 export const PAGES = ['README.md', 'docs/observability.md']
 
-function optionsTable (properties: Record<string, TSchema>): string {
+function optionsTable(properties: Record<string, TSchema>): string {
   const rows = Object.entries(properties)
     .filter(([name]) => !NOT_OURS.has(name))
     .map(([name, { description, default: standard }]) => {
-      const said = description?.includes('Default') || standard === undefined ? '' : `. Default: \`${String(standard)}\``
+      const said =
+        description?.includes('Default') || standard === undefined ? '' : `. Default: \`${String(standard)}\``
       return `| \`${name}\` | ${description?.replaceAll('|', '\\|') ?? ''}${said} |`
     })
   return ['| option | meaning |', '|---|---|', ...rows].join('\n')
 }
 
-function metricsTable (): string {
+function metricsTable(): string {
   const rows = Object.values(METRICS).map(({ name, type, help, labels }) => {
     const by = Object.keys(labels).join(', ')
     return `| \`${name}${by && `{${by}}`}\` | ${type} | ${help} |`
@@ -35,12 +36,21 @@ function metricsTable (): string {
 }
 
 /** A page with its tables as the code has them. */
-export function withTables (page: string): string {
-  const tables = { ...Object.fromEntries(Object.entries(TABLES).map(([name, properties]) => [name, optionsTable(properties)])), metrics: metricsTable() }
-  return Object.entries(tables).reduce((text, [name, table]) => text.replace(
-    new RegExp(`(<!-- table: ${name} -->)[^]*?(<!-- end -->)`),
-    (_, start: string, end: string) => `${start}\n${table}\n${end}`
-  ), page)
+export function withTables(page: string): string {
+  const tables = {
+    ...Object.fromEntries(
+      Object.entries(TABLES).map(([name, properties]) => [name, optionsTable(properties)])
+    ),
+    metrics: metricsTable()
+  }
+  return Object.entries(tables).reduce(
+    (text, [name, table]) =>
+      text.replace(
+        new RegExp(`(<!-- table: ${name} -->)[^]*?(<!-- end -->)`),
+        (_, start: string, end: string) => `${start}\n${table}\n${end}`
+      ),
+    page
+  )
 }
 
 if (process.argv[1] === import.meta.filename) {

@@ -6,14 +6,14 @@ import { folder } from './build.js'
 import { openMonitor, type MonitorPage } from './monitorPage.js'
 
 /** The example application, closed with the test. Recordings go to a folder of its own unless `env` names one. */
-export async function exampleApp (t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
+export async function exampleApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
   const app = await buildApp(readEnvironment({ RECORDINGS_DIR: folder(), ...env }))
   t.teardown(() => app.close())
   return app
 }
 
 /** The live part of the desk, without the page. */
-export async function openDesk (t: Test, address: string): Promise<MonitorPage> {
-  const { ticket } = await (await fetch(`${address}/ticket`)).json() as { ticket: string }
+export async function openDesk(t: Test, address: string): Promise<MonitorPage> {
+  const { ticket } = (await (await fetch(`${address}/ticket`)).json()) as { ticket: string }
   return await openMonitor(t, `${address}/live?ticket=${ticket}`)
 }

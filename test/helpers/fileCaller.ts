@@ -30,23 +30,23 @@ export class FileCaller {
   #queue: PlayAudio[] = []
   #playsQueue = false
 
-  constructor (t: Test, socket: WebSocket) {
+  constructor(t: Test, socket: WebSocket) {
     this.#socket = socket
     socket.on('message', (data) => {
-      const { type, data: detail } = JSON.parse(String(data)) as { type: string, data: PlayAudio }
+      const { type, data: detail } = JSON.parse(String(data)) as { type: string; data: PlayAudio }
       this.commands.push(type)
       if (type === 'killAudio') this.#player.stop()
       else if (type === 'playAudio') this.#playAudio(detail)
     })
     const timer = setInterval(() => {
-      const frame = new Int16Array(CALL_RATE * TICK / 1000)
+      const frame = new Int16Array((CALL_RATE * TICK) / 1000)
       this.#player.render(frame)
       this.heard.push(...frame)
     }, TICK)
     t.teardown(() => clearInterval(timer))
   }
 
-  #playAudio (audio: PlayAudio): void {
+  #playAudio(audio: PlayAudio): void {
     this.received.push(audio)
     if (!audio.queuePlay) {
       this.#queue = []
@@ -59,15 +59,29 @@ export class FileCaller {
     if (!this.#playsQueue) this.#playAll()
   }
 
-  async #playAll (): Promise<void> {
+  async #playAll(): Promise<void> {
     this.#playsQueue = true
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) await this.#play(next)
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      await this.#play(next)
+    }
     this.#playsQueue = false
   }
 
-  async #play ({ audioContent, sampleRate, id }: PlayAudio): Promise<void> {
-    const samples = samplesOf(Buffer.from(audioContent, 'base64')).filter((_, i) => i % (sampleRate / CALL_RATE) === 0)
+  async #play({ audioContent, sampleRate, id }: PlayAudio): Promise<void> {
+    const samples = samplesOf(Buffer.from(audioContent, 'base64')).filter(
+      (_, i) => i % (sampleRate / CALL_RATE) === 0
+    )
     const { samples: played } = await this.#player.play(samples)
-    this.#socket.send(JSON.stringify({ type: 'playDone', data: { id, playbackSeconds: '0', playbackMilliseconds: `${played / 8}`, playbackLastOffsetPos: `${played}` } }))
+    this.#socket.send(
+      JSON.stringify({
+        type: 'playDone',
+        data: {
+          id,
+          playbackSeconds: '0',
+          playbackMilliseconds: `${played / 8}`,
+          playbackLastOffsetPos: `${played}`
+        }
+      })
+    )
   }
 }

@@ -23,9 +23,12 @@ interface Notes {
   failed: string[]
 }
 
-function readNotes (text: string): Notes {
+function readNotes(text: string): Notes {
   const notes: Notes = { bound: new Map(), written: new Map(), saved: new Set(), failed: [] }
-  const lines = text.trim().split('\n').map((line) => line.split(' '))
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
   const end = Number(lines.findLast(([what]) => what === 'at')?.[1] ?? 0)
   const finished = new Map<number, number>()
   for (const [what, first = '', ...more] of lines) {
@@ -37,43 +40,58 @@ function readNotes (text: string): Notes {
       notes.written.set(seed, frames)
       if (end - Number(first) >= FLUSH_INTERVAL) notes.bound.set(seed, frames)
     }
-    if (end - Number(first) >= FLUSH_INTERVAL) for (const [seed, frames] of finished) notes.bound.set(seed, frames)
+    if (end - Number(first) >= FLUSH_INTERVAL) {
+      for (const [seed, frames] of finished) notes.bound.set(seed, frames)
+    }
   }
   for (const [seed, frames] of finished) notes.written.set(seed, frames)
   for (const seed of notes.saved) notes.bound.set(seed, finished.get(seed) ?? 0)
   return notes
 }
 
-async function filesBelow (directory: string): Promise<string[]> {
+async function filesBelow(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
 }
 
 /** An instance that was killed as it was about to say that it is there: before its first recording. */
-async function isUnwritten (file: string): Promise<boolean> {
+async function isUnwritten(file: string): Promise<boolean> {
   return file.includes('.instances') && (await stat(file)).size === 0
 }
 
 /** Kills a recording process once, repairs what it left, and says what was wrong with that. */
-async function killOnce (t: Test, directory: string): Promise<{ problems: string[], repaired: number, saved: number }> {
+async function killOnce(
+  t: Test,
+  directory: string
+): Promise<{ problems: string[]; repaired: number; saved: number }> {
   const notesFile = `${directory}.notes`
-  const child = spawn(process.execPath, [CHILD, directory, notesFile, String(FLUSH_INTERVAL), String(CALLS)], { stdio: ['ignore', 'inherit', 'inherit'], env: {} })
+  const child = spawn(
+    process.execPath,
+    [CHILD, directory, notesFile, String(FLUSH_INTERVAL), String(CALLS)],
+    { stdio: ['ignore', 'inherit', 'inherit'], env: {} }
+  )
   t.teardown(() => child.kill('SIGKILL'))
   await until(() => readFile(notesFile).catch(() => undefined), 'the child to begin')
-  await new Promise((resolve) => { setTimeout(resolve, 30 + Math.random() * 700) })
+  await new Promise((resolve) => {
+    setTimeout(resolve, 30 + Math.random() * 700)
+  })
   child.kill('SIGKILL')
   await once(child, 'exit')
   const notes = readNotes(await readFile(notesFile, 'utf8'))
 
   const recovered = new Map<string, FinishedRecording>()
   const recordings = createRecordings({ directory }, { logger: memoryLogger(), instance: 'next' })
-  await recordings.recover((listen: Listen, recording) => { recovered.set(listen.id, recording) })
+  await recordings.recover((listen: Listen, recording) => {
+    recovered.set(listen.id, recording)
+  })
   await recordings.close()
 
   const problems = notes.failed.map((message) => `failed: ${message}`)
   const files = await filesBelow(directory)
   for (const file of files) {
-    if (/\.part|\.tmp$|\.instances/.test(file) && !await isUnwritten(file)) problems.push(`left over: ${file}`)
+    if (/\.part|\.tmp$|\.instances/.test(file) && !(await isUnwritten(file))) {
+      problems.push(`left over: ${file}`)
+    }
   }
   for (const [seed, frames] of notes.written) {
     const name = `call-${seed}-listen-${seed}`
@@ -85,31 +103,48 @@ async function killOnce (t: Test, directory: string): Promise<{ problems: string
     }
     const bytes = await readFile(wav)
     const samples = (bytes.length - WAV_HEADER_BYTES) / 2
-    if (inspectWav(bytes).dataBytes !== samples * 2) problems.push(`${name}: the header says something else than the file`)
-    if (samples < bound * FRAME || samples > frames * FRAME) problems.push(`${name}: ${samples / FRAME} frames, not ${bound} to ${frames}`)
-    if (!bytes.subarray(WAV_HEADER_BYTES).equals(pcm(seed, 0, samples))) problems.push(`${name}: samples differ`)
-    const { recording } = JSON.parse(await readFile(wav.replace(/wav$/, 'json'), 'utf8')) as { recording: FinishedRecording }
-    if (recording.bytes !== bytes.length) problems.push(`${name}: the sidecar says something else than the file`)
-    if (!notes.saved.has(seed) && recording.recovered && recovered.get(`listen-${seed}`)?.location !== wav) problems.push(`${name}: was not reported`)
+    if (inspectWav(bytes).dataBytes !== samples * 2) {
+      problems.push(`${name}: the header says something else than the file`)
+    }
+    if (samples < bound * FRAME || samples > frames * FRAME) {
+      problems.push(`${name}: ${samples / FRAME} frames, not ${bound} to ${frames}`)
+    }
+    if (!bytes.subarray(WAV_HEADER_BYTES).equals(pcm(seed, 0, samples))) {
+      problems.push(`${name}: samples differ`)
+    }
+    const { recording } = JSON.parse(await readFile(wav.replace(/wav$/, 'json'), 'utf8')) as {
+      recording: FinishedRecording
+    }
+    if (recording.bytes !== bytes.length) {
+      problems.push(`${name}: the sidecar says something else than the file`)
+    }
+    if (!notes.saved.has(seed) && recording.recovered && recovered.get(`listen-${seed}`)?.location !== wav) {
+      problems.push(`${name}: was not reported`)
+    }
   }
   return { problems, repaired: recovered.size, saved: notes.saved.size }
 }
 
 /** Kills so many recording processes, some at once, each at a random moment. */
-export async function killRecorders (t: Test, kills: number): Promise<void> {
+export async function killRecorders(t: Test, kills: number): Promise<void> {
   const directory = await temporaryDirectory(t)
   const problems: string[] = []
   let repaired = 0
   let saved = 0
   let next = 0
-  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-    while (next < kills) {
-      const result = await killOnce(t, join(directory, String(next++)))
-      problems.push(...result.problems)
-      repaired += result.repaired
-      saved += result.saved
-    }
-  }))
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      while (next < kills) {
+        const result = await killOnce(t, join(directory, String(next++)))
+        problems.push(...result.problems)
+        repaired += result.repaired
+        saved += result.saved
+      }
+    })
+  )
   t.same(problems, [])
-  t.ok(repaired >= kills * CALLS / 2, `${repaired} recordings were repaired, ${saved} had been saved before`)
+  t.ok(
+    repaired >= (kills * CALLS) / 2,
+    `${repaired} recordings were repaired, ${saved} had been saved before`
+  )
 }

@@ -5,8 +5,16 @@ import { LISTEN, streamOf } from './listens.js'
 import { pcm } from './pcm.js'
 
 const ignore = (): void => {}
-const logger = { error: ignore, warn: ignore, info: ignore, child: () => logger } as unknown as FastifyBaseLogger
-const recordings = createRecordings({ directory: process.argv[2] ?? '', fileName: () => 'call' }, { logger, instance: 'limited' })
+const logger = {
+  error: ignore,
+  warn: ignore,
+  info: ignore,
+  child: () => logger
+} as unknown as FastifyBaseLogger
+const recordings = createRecordings(
+  { directory: process.argv[2] ?? '', fileName: () => 'call' },
+  { logger, instance: 'limited' }
+)
 const recorder = recordings.start(streamOf())
 recorder.write(pcm(1, 0, 256 * 1024), 0)
 recorder.finish(LISTEN).catch(async (error: RecordingError) => {

@@ -12,21 +12,29 @@ export interface AskedListen {
   url: string
   /** of the actionHook, as jambonz was told */
   hookUrl: string
-  open (options?: OpenOptions): Promise<WebSocket>
+  open(options?: OpenOptions): Promise<WebSocket>
   /** posts the actionHook; the reply's JSON */
-  hook (extra?: Record<string, unknown>): Promise<unknown>
-  metadata (extra?: Record<string, unknown>): string
+  hook(extra?: Record<string, unknown>): Promise<unknown>
+  metadata(extra?: Record<string, unknown>): string
 }
 
-interface Verb { url: string, actionHook: string, mixType?: string, sampleRate?: number, metadata: { jambonzListenId: string } }
+interface Verb {
+  url: string
+  actionHook: string
+  mixType?: string
+  sampleRate?: number
+  metadata: { jambonzListenId: string }
+}
 
 /** Asks `path`'s webhook for its verbs, the last of which is a listen. `base`: of the listening application. */
-export async function askForListen (app: FastifyInstance, path: string, base?: string): Promise<AskedListen> {
-  const address = base ?? await listening(app)
+export async function askForListen(app: FastifyInstance, path: string, base?: string): Promise<AskedListen> {
+  const address = base ?? (await listening(app))
   const payload = callWebhook()
   const response = await app.inject({ method: 'POST', url: path, payload })
   const verb = response.json<Verb[]>().at(-1)
-  if (response.statusCode !== 200 || verb === undefined) throw new Error(`${path} answered ${response.statusCode} ${response.body}`)
+  if (response.statusCode !== 200 || verb === undefined) {
+    throw new Error(`${path} answered ${response.statusCode} ${response.body}`)
+  }
   const callSid = String(payload.call_sid)
   const url = `${address}${verb.url}`
   const id = verb.metadata.jambonzListenId
@@ -36,20 +44,32 @@ export async function askForListen (app: FastifyInstance, path: string, base?: s
     url,
     hookUrl: verb.actionHook,
     open: (options) => openSocket(url, options),
-    metadata: (extra = {}) => JSON.stringify({
-      sampleRate: verb.sampleRate ?? 8000, mixType: verb.mixType ?? 'mono', callSid, direction: 'inbound', from: payload.from, to: payload.to, ...verb.metadata, ...extra
-    }),
-    async hook (extra = {}) {
+    metadata: (extra = {}) =>
+      JSON.stringify({
+        sampleRate: verb.sampleRate ?? 8000,
+        mixType: verb.mixType ?? 'mono',
+        callSid,
+        direction: 'inbound',
+        from: payload.from,
+        to: payload.to,
+        ...verb.metadata,
+        ...extra
+      }),
+    async hook(extra = {}) {
       const { sip, defaults, ...attributes } = payload
-      const reply = await app.inject({ method: 'POST', url: verb.actionHook, payload: { ...attributes, call_status: 'in-progress', verb_id: id, ...extra } })
+      const reply = await app.inject({
+        method: 'POST',
+        url: verb.actionHook,
+        payload: { ...attributes, call_status: 'in-progress', verb_id: id, ...extra }
+      })
       return reply.json()
     }
   }
 }
 
 /** `ms` of L16 mono that differs in every sample. */
-export function ramp (ms: number, sampleRate = 8000): Buffer {
-  const pcm = Buffer.alloc(ms * sampleRate / 1000 * 2)
-  for (let i = 0; i < pcm.length; i += 2) pcm.writeInt16LE((i * 7) % 65_536 - 32_768, i)
+export function ramp(ms: number, sampleRate = 8000): Buffer {
+  const pcm = Buffer.alloc(((ms * sampleRate) / 1000) * 2)
+  for (let i = 0; i < pcm.length; i += 2) pcm.writeInt16LE(((i * 7) % 65_536) - 32_768, i)
   return pcm
 }

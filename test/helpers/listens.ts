@@ -16,7 +16,7 @@ export const LISTEN: Listen = {
 }
 
 /** A stream as a recorder sees it. */
-export function streamOf (listen: Partial<Listen> = {}): RecordedStream {
+export function streamOf(listen: Partial<Listen> = {}): RecordedStream {
   const whole = { ...LISTEN, ...listen }
   const { callSid, sampleRate, channels, mixType, createdAt } = whole
   const call = { callSid, from: '+15083084809', data: {}, listens: [whole], createdAt, updatedAt: createdAt }

@@ -1,11 +1,23 @@
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 
-export interface LogLine { level: number, msg: string, [key: string]: unknown }
+export interface LogLine {
+  level: number
+  msg: string
+  [key: string]: unknown
+}
 
 /** Fastify's own logger, its lines kept. */
-export function keepingLogger (): { logger: FastifyBaseLogger, lines: LogLine[], said: (text: string) => LogLine[] } {
+export function keepingLogger(): {
+  logger: FastifyBaseLogger
+  lines: LogLine[]
+  said: (text: string) => LogLine[]
+} {
   const lines: LogLine[] = []
-  const stream = { write: (line: string) => { lines.push(JSON.parse(line) as LogLine) } }
+  const stream = {
+    write: (line: string) => {
+      lines.push(JSON.parse(line) as LogLine)
+    }
+  }
   const { log } = Fastify({ logger: { level: 'info', stream } })
   return { logger: log, lines, said: (text) => lines.filter(({ msg }) => msg.includes(text)) }
 }

@@ -17,7 +17,7 @@ export interface ModuleCallerOptions {
  */
 export class ModuleCaller {
   /** reports of marks, and when they were sent, ms since the beginning */
-  readonly marks: Array<{ name: string, event: string, at: number }> = []
+  readonly marks: Array<{ name: string; event: string; at: number }> = []
   /** types of the commands that came */
   readonly commands: string[] = []
   readonly #frames: Int16Array[] = []
@@ -26,14 +26,14 @@ export class ModuleCaller {
   // Frames of silence before anything was heard.
   #silent = true
 
-  constructor (t: Test, socket: WebSocket, { rate = 8000, callRate = 8000 }: ModuleCallerOptions = {}) {
+  constructor(t: Test, socket: WebSocket, { rate = 8000, callRate = 8000 }: ModuleCallerOptions = {}) {
     const playout = new StreamingPlayout(rate, callRate, (name, event) => {
       this.marks.push({ name, event, at: performance.now() - this.#began })
       socket.send(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`)
     })
     socket.on('message', (data, isBinary) => {
       if (isBinary) return playout.binary(data as Buffer)
-      const { type, data: detail } = JSON.parse(String(data)) as { type: string, data?: { name: string } }
+      const { type, data: detail } = JSON.parse(String(data)) as { type: string; data?: { name: string } }
       this.commands.push(type)
       if (type === 'mark' && detail) playout.mark(detail.name)
       else if (type === 'killAudio') playout.killAudio()
@@ -41,7 +41,7 @@ export class ModuleCaller {
       else if (type === 'disconnect') socket.close(1000)
     })
     const render = () => {
-      const frame = new Int16Array(callRate * TICK / 1000)
+      const frame = new Int16Array((callRate * TICK) / 1000)
       playout.render(frame)
       if (this.#silent && frame.every((sample) => sample === 0)) return
       this.#silent = false
@@ -57,7 +57,7 @@ export class ModuleCaller {
   }
 
   /** What was heard from the first sound on. */
-  get heard (): Int16Array {
+  get heard(): Int16Array {
     this.#catchUp()
     const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))
     let at = 0

@@ -12,7 +12,7 @@ export class MonitorPage {
   readonly states: StateMessage[] = []
   readonly levels: LevelsMessage[] = []
 
-  constructor (socket: WebSocket) {
+  constructor(socket: WebSocket) {
     this.socket = socket
     socket.on('message', (data: Buffer) => {
       const message = JSON.parse(data.toString()) as MonitorMessage
@@ -22,17 +22,17 @@ export class MonitorPage {
   }
 
   /** Resolves with the first state, past ones included, for which `fits`. */
-  async state (what: string, fits: (state: StateMessage) => unknown): Promise<StateMessage> {
+  async state(what: string, fits: (state: StateMessage) => unknown): Promise<StateMessage> {
     return await until(() => this.states.find(fits), what, PATIENCE)
   }
 
   /** The levels told of one stream. */
-  of (listenId: string): StreamLevels[] {
+  of(listenId: string): StreamLevels[] {
     return this.levels.flatMap(({ streams }) => streams[listenId] ?? [])
   }
 }
 
-export async function openMonitor (t: Test, url: string): Promise<MonitorPage> {
+export async function openMonitor(t: Test, url: string): Promise<MonitorPage> {
   const page = new MonitorPage(connect(t, url))
   await once(page.socket, 'open')
   return page
@@ -43,23 +43,23 @@ export class Supervisor {
   readonly socket: WebSocket
   readonly frames: Buffer[] = []
 
-  constructor (socket: WebSocket) {
+  constructor(socket: WebSocket) {
     this.socket = socket
     socket.on('message', (data: Buffer) => this.frames.push(data))
   }
 
-  get heard (): Buffer {
+  get heard(): Buffer {
     return Buffer.concat(this.frames)
   }
 }
 
-export async function openSupervisor (t: Test, url: string): Promise<Supervisor> {
+export async function openSupervisor(t: Test, url: string): Promise<Supervisor> {
   const supervisor = new Supervisor(connect(t, url))
   await once(supervisor.socket, 'open')
   return supervisor
 }
 
-function connect (t: Test, url: string): WebSocket {
+function connect(t: Test, url: string): WebSocket {
   const socket = new WebSocket(url.replace(/^http/, 'ws'))
   t.teardown(() => socket.terminate())
   return socket

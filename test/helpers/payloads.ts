@@ -1,7 +1,7 @@
 import { createHmac, randomUUID } from 'node:crypto'
 
 /** A call's first webhook, as feature-server posts it. */
-export function callWebhook (overrides: Record<string, unknown> = {}): Record<string, unknown> {
+export function callWebhook(overrides: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     call_sid: randomUUID(),
     direction: 'inbound',
@@ -18,14 +18,14 @@ export function callWebhook (overrides: Record<string, unknown> = {}): Record<st
     trace_id: 'ef45ac2c1b3a4b6f8d1e2f3a4b5c6d7e',
     fs_sip_address: '10.0.0.5:5070',
     service_provider_sid: '2708b1b3-2736-40ea-b502-c53d8396247f',
-    sip: { headers: { 'X-CID': 'abc', from: '<sip:+15085551212@10.0.0.1>' }, method: 'INVITE' },
+    sip: { headers: { 'X-CID': 'abc', 'from': '<sip:+15085551212@10.0.0.1>' }, method: 'INVITE' },
     defaults: { synthesizer: { vendor: 'google', language: 'en-US' } },
     ...overrides
   }
 }
 
 /** `Jambonz-Signature` of a body; `timestamp` in unix seconds. */
-export function signature (body: string, secret: string, timestamp = Math.floor(Date.now() / 1000)): string {
+export function signature(body: string, secret: string, timestamp = Math.floor(Date.now() / 1000)): string {
   const v1 = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
   return `t=${timestamp},v1=${v1}`
 }

@@ -1,5 +1,5 @@
 /** Samples that are different everywhere and the same each time: samples `from` and on of stream `seed`, s16le. */
-export function pcm (seed: number, from: number, count: number): Buffer {
+export function pcm(seed: number, from: number, count: number): Buffer {
   const bytes = Buffer.alloc(count * 2)
   for (let at = 0; at < count; at++) {
     bytes.writeInt16LE((Math.imul(from + at + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b)) >> 16, at * 2)

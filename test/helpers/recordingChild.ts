@@ -13,35 +13,78 @@ const TICK = 5
 
 const [directory = '', notes = '', flushInterval = '', calls = ''] = process.argv.slice(2)
 const fd = openSync(notes, 'a')
-const note = (...what: Array<string | number>): void => { writeSync(fd, `${what.join(' ')}\n`) }
+const note = (...what: Array<string | number>): void => {
+  writeSync(fd, `${what.join(' ')}\n`)
+}
 const ignore = (): void => {}
-const logger = { level: 'silent', fatal: ignore, error: ignore, warn: ignore, info: ignore, debug: ignore, trace: ignore, silent: ignore, child: () => logger } as unknown as FastifyBaseLogger
-const recordings = createRecordings({ directory, flushInterval: Number(flushInterval) }, { logger, instance: 'child' })
+const logger = {
+  level: 'silent',
+  fatal: ignore,
+  error: ignore,
+  warn: ignore,
+  info: ignore,
+  debug: ignore,
+  trace: ignore,
+  silent: ignore,
+  child: () => logger
+} as unknown as FastifyBaseLogger
+const recordings = createRecordings(
+  { directory, flushInterval: Number(flushInterval) },
+  { logger, instance: 'child' }
+)
 
-interface Call { seed: number, listen: Listen, recorder: Recorder, frames: number, last: number }
+interface Call {
+  seed: number
+  listen: Listen
+  recorder: Recorder
+  frames: number
+  last: number
+}
 let seeds = 0
 
-function begin (): Call {
+function begin(): Call {
   const seed = seeds++
   const at = new Date().toISOString()
   const listen: Listen = {
-    id: `listen-${seed}`, callSid: `call-${seed}`, path: '/audio', state: 'streaming', connected: true, mixType: 'mono', sampleRate: 8000, channels: 1, createdAt: at, audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+    id: `listen-${seed}`,
+    callSid: `call-${seed}`,
+    path: '/audio',
+    state: 'streaming',
+    connected: true,
+    mixType: 'mono',
+    sampleRate: 8000,
+    channels: 1,
+    createdAt: at,
+    audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
   }
   const call = { callSid: listen.callSid, data: {}, listens: [listen], createdAt: at, updatedAt: at }
   note('begin', seed)
-  const recorder = recordings.start({ callSid: listen.callSid, call, listen, sampleRate: 8000, channels: 1, mixType: 'mono' })
+  const recorder = recordings.start({
+    callSid: listen.callSid,
+    call,
+    listen,
+    sampleRate: 8000,
+    channels: 1,
+    mixType: 'mono'
+  })
   return { seed, listen, recorder, frames: 0, last: 20 + Math.floor(Math.random() * 200) }
 }
 
-function end ({ seed, listen, recorder, frames }: Call): void {
+function end({ seed, listen, recorder, frames }: Call): void {
   note('finish', seed, frames)
   recorder.finish({ ...listen, state: 'ended' }).then(
-    () => { note('saved', seed) },
-    (error: Error) => { note('failed', seed, error.message) }
+    () => {
+      note('saved', seed)
+    },
+    (error: Error) => {
+      note('failed', seed, error.message)
+    }
   )
 }
 
-setTimeout(() => { process.exit() }, LIFE)
+setTimeout(() => {
+  process.exit()
+}, LIFE)
 const live = Array.from({ length: Number(calls) }, begin)
 setInterval(() => {
   for (const [at, call] of live.entries()) {

@@ -17,24 +17,37 @@ export interface LogLine {
 }
 
 /** A logger that remembers. */
-export function memoryLogger (lines: LogLine[] = []): FastifyBaseLogger & { lines: LogLine[] } {
+export function memoryLogger(lines: LogLine[] = []): FastifyBaseLogger & { lines: LogLine[] } {
   const log = (level: string) => (fields: unknown, text?: string) => {
     if (typeof fields === 'string') lines.push({ level, text: fields, fields: {} })
     else lines.push({ level, text: text ?? '', fields: fields as Record<string, unknown> })
   }
-  const logger = { lines, level: 'info', silent: () => {}, child: () => logger } as unknown as FastifyBaseLogger & { lines: LogLine[] }
-  return Object.assign(logger, Object.fromEntries(['fatal', 'error', 'warn', 'info', 'debug', 'trace'].map((level) => [level, log(level)])))
+  const logger = {
+    lines,
+    level: 'info',
+    silent: () => {},
+    child: () => logger
+  } as unknown as FastifyBaseLogger & { lines: LogLine[] }
+  return Object.assign(
+    logger,
+    Object.fromEntries(
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace'].map((level) => [level, log(level)])
+    )
+  )
 }
 
-export async function temporaryDirectory (t: Test): Promise<string> {
+export async function temporaryDirectory(t: Test): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'recordings-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
 
 /** Recordings in a directory of their own, closed with the test. */
-export async function build (t: Test, options: RecordingOptions = {}): Promise<{ recordings: Recordings, directory: string, logger: ReturnType<typeof memoryLogger> }> {
-  const directory = options.directory ?? await temporaryDirectory(t)
+export async function build(
+  t: Test,
+  options: RecordingOptions = {}
+): Promise<{ recordings: Recordings; directory: string; logger: ReturnType<typeof memoryLogger> }> {
+  const directory = options.directory ?? (await temporaryDirectory(t))
   const logger = memoryLogger()
   const recordings = createRecordings({ directory, ...options }, { logger, instance: 'test' })
   t.teardown(() => recordings.close())
@@ -42,8 +55,10 @@ export async function build (t: Test, options: RecordingOptions = {}): Promise<{
 }
 
 /** Fails in CI, skips elsewhere, when a program isn't installed. */
-export function missing (program: string): string | false {
-  const there = spawnSync(program, ['--version']).error === undefined || spawnSync(program, ['-version']).error === undefined
+export function missing(program: string): string | false {
+  const there =
+    spawnSync(program, ['--version']).error === undefined ||
+    spawnSync(program, ['-version']).error === undefined
   if (there) return false
   if (process.env['CI'] === 'true') throw new Error(`${program} is not installed, and CI needs it`)
   return `${program} is not installed`

@@ -10,7 +10,7 @@ import type { Test } from 'tap'
 const START_DEADLINE = 10_000
 
 /** Why tests with Redis are skipped; false where it is there. In CI they are never skipped: a missing server fails them. */
-export function noRedis (): string | false {
+export function noRedis(): string | false {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined
   return missing && process.env.CI === undefined && 'redis-server is not installed (apt install redis-server)'
 }
@@ -22,25 +22,39 @@ export class RedisServer {
   readonly #args: readonly string[]
   #process?: ChildProcess
 
-  constructor (port: number, args: readonly string[]) {
+  constructor(port: number, args: readonly string[]) {
     this.port = port
     this.#args = args
   }
 
-  get url (): string {
+  get url(): string {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  async start (): Promise<void> {
-    this.#process = spawn('redis-server', [
-      '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', ...this.#args
-    ], { stdio: 'ignore' })
-    const failed = once(this.#process, 'error').then(([err]) => { throw err })
+  async start(): Promise<void> {
+    this.#process = spawn(
+      'redis-server',
+      [
+        '--port',
+        String(this.port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        this.#folder,
+        '--save',
+        '',
+        ...this.#args
+      ],
+      { stdio: 'ignore' }
+    )
+    const failed = once(this.#process, 'error').then(([err]) => {
+      throw err
+    })
     await Promise.race([failed, accepts(this.port)])
   }
 
   /** kill -9: what it had not saved is gone. */
-  async kill (): Promise<void> {
+  async kill(): Promise<void> {
     const child = this.#process
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')
@@ -49,22 +63,22 @@ export class RedisServer {
   }
 
   /** It holds its connections, and answers nothing. */
-  pause (): void {
+  pause(): void {
     this.#process?.kill('SIGSTOP')
   }
 
-  resume (): void {
+  resume(): void {
     this.#process?.kill('SIGCONT')
   }
 
-  async remove (): Promise<void> {
+  async remove(): Promise<void> {
     await this.kill()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 
 /** `args`: of redis-server, such as `--maxmemory 2mb`. */
-export async function startRedis (t: Test, ...args: string[]): Promise<RedisServer> {
+export async function startRedis(t: Test, ...args: string[]): Promise<RedisServer> {
   const server = new RedisServer(await freePort(), args)
   t.teardown(() => server.remove())
   await server.start()
@@ -72,7 +86,7 @@ export async function startRedis (t: Test, ...args: string[]): Promise<RedisServ
 }
 
 /** All commands that clients send from now on, as they come: name and arguments; not those within scripts. */
-export async function watchCommands (t: Test, { port }: RedisServer): Promise<string[][]> {
+export async function watchCommands(t: Test, { port }: RedisServer): Promise<string[][]> {
   // Not ioredis' own: it takes a command that comes with the reply to MONITOR for a reply nobody asked for.
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
@@ -80,7 +94,13 @@ export async function watchCommands (t: Test, { port }: RedisServer): Promise<st
   const sent: string[][] = []
   lines.on('line', (line) => {
     const [, source, command] = /^\+[\d.]+ \[\d+ (\S+)\] (.*)$/.exec(line) ?? []
-    if (command !== undefined && source !== 'lua') sent.push(Array.from(command.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, arg = '']) => arg.replace(/\\(["\\])/g, '$1')))
+    if (command !== undefined && source !== 'lua') {
+      sent.push(
+        Array.from(command.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, arg = '']) =>
+          arg.replace(/\\(["\\])/g, '$1')
+        )
+      )
+    }
   })
   const accepted = once(lines, 'line')
   socket.write('MONITOR\r\n')
@@ -88,7 +108,7 @@ export async function watchCommands (t: Test, { port }: RedisServer): Promise<st
   return sent
 }
 
-export async function freePort (): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -98,21 +118,21 @@ export async function freePort (): Promise<number> {
   return port
 }
 
-async function accepts (port: number): Promise<void> {
+async function accepts(port: number): Promise<void> {
   const deadline = Date.now() + START_DEADLINE
-  while (!await answersPing(port)) {
+  while (!(await answersPing(port))) {
     if (Date.now() > deadline) throw new Error(`redis-server does not answer on port ${port}`)
   }
 }
 
 /** One that is loading its data answers something else. */
-async function answersPing (port: number): Promise<boolean> {
+async function answersPing(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {
     socket.setTimeout(START_DEADLINE, () => socket.destroy())
     socket.write('PING\r\n')
     // one that is being started may close what it has accepted
-    const [reply] = await Promise.race([once(socket, 'data'), once(socket, 'close')]) as [Buffer | boolean]
+    const [reply] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [Buffer | boolean]
     return String(reply).startsWith('+PONG')
   } catch {
     return await new Promise((resolve) => setTimeout(resolve, 10, false))

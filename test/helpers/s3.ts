@@ -11,19 +11,19 @@ export const BUCKET = 'calls'
 export interface S3 {
   client: S3Client
   /** `partDelay`: ms that each part takes */
-  start (partDelay?: number): Promise<void>
-  kill (): Promise<void>
+  start(partDelay?: number): Promise<void>
+  kill(): Promise<void>
   /** Resolves when the next part comes: by then the client knows its upload. */
-  uploading (): Promise<void>
-  get (key: string): Promise<Buffer>
+  uploading(): Promise<void>
+  get(key: string): Promise<Buffer>
   /** keys of the multipart uploads that are neither complete nor aborted */
-  unfinished (): Promise<string[]>
+  unfinished(): Promise<string[]>
 }
 
 const SERVER = join(import.meta.dirname, 's3Server.js')
 
 /** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
-export async function s3 (t: Test): Promise<S3> {
+export async function s3(t: Test): Promise<S3> {
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()
   const client = new S3Client({
@@ -46,25 +46,28 @@ export async function s3 (t: Test): Promise<S3> {
   return {
     client,
     kill,
-    async start (partDelay = 0) {
-      child = spawn(process.execPath, [SERVER, directory, String(port), String(partDelay)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { NODE_NO_WARNINGS: '1' } })
+    async start(partDelay = 0) {
+      child = spawn(process.execPath, [SERVER, directory, String(port), String(partDelay)], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        env: { NODE_NO_WARNINGS: '1' }
+      })
       await once(child, 'message')
     },
-    async uploading () {
+    async uploading() {
       if (child !== undefined) await once(child, 'message')
     },
-    async get (key) {
+    async get(key) {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }))
-      return Buffer.from(await Body?.transformToByteArray() ?? [])
+      return Buffer.from((await Body?.transformToByteArray()) ?? [])
     },
-    async unfinished () {
+    async unfinished() {
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))
       return Uploads.map((upload) => upload.Key ?? '')
     }
   }
 }
 
-async function freePort (): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

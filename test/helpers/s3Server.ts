@@ -8,7 +8,13 @@ import { join } from 'node:path'
 import Untyped from 's3rver'
 
 const BUCKET = 'calls'
-interface Server { callback (): (request: IncomingMessage, response: ServerResponse) => void, store: { getResourcePath (bucket: string, key: undefined, resource: 'uploads'): string, putBucket (name: string): Promise<void> } }
+interface Server {
+  callback(): (request: IncomingMessage, response: ServerResponse) => void
+  store: {
+    getResourcePath(bucket: string, key: undefined, resource: 'uploads'): string
+    putBucket(name: string): Promise<void>
+  }
+}
 
 const [directory = '', port = '', partDelay = '0'] = process.argv.slice(2)
 mkdirSync(directory, { recursive: true })
@@ -19,13 +25,20 @@ const uploads = s3.store.getResourcePath(BUCKET, undefined, 'uploads')
 
 const pathOf = (upload: string): string => join(uploads, upload.replace(/[^0-9a-f]/g, ''))
 
-function listUploads (): string {
-  const found = readdirSync(uploads, { withFileTypes: true }).filter((entry) => entry.isDirectory() && existsSync(join(uploads, entry.name, 'key'))).map(({ name }) => `<Upload><Key>${readFileSync(join(uploads, name, 'key'), 'utf8')}</Key><UploadId>${name}</UploadId></Upload>`)
+function listUploads(): string {
+  const found = readdirSync(uploads, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(uploads, entry.name, 'key')))
+    .map(
+      ({ name }) =>
+        `<Upload><Key>${readFileSync(join(uploads, name, 'key'), 'utf8')}</Key><UploadId>${name}</UploadId></Upload>`
+    )
   return `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>${BUCKET}</Bucket><IsTruncated>false</IsTruncated>${found.join('')}</ListMultipartUploadsResult>`
 }
 
 // the test is gone
-process.on('disconnect', () => { process.exit() })
+process.on('disconnect', () => {
+  process.exit()
+})
 
 const server = createServer((request, response) => {
   const { searchParams } = new URL(request.url ?? '/', 'http://s3')
@@ -41,12 +54,23 @@ const server = createServer((request, response) => {
     setTimeout(() => {
       // s3rver would take a part of an upload that was aborted meanwhile
       if (existsSync(pathOf(upload))) handle(request, response)
-      else response.writeHead(404, { 'content-type': 'application/xml' }).end('<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchUpload</Code></Error>')
+      else {
+        response
+          .writeHead(404, { 'content-type': 'application/xml' })
+          .end('<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchUpload</Code></Error>')
+      }
     }, Number(partDelay))
   } else {
     handle(request, response)
   }
 })
-s3.store.putBucket(BUCKET).then(() => {
-  server.listen(Number(port), '127.0.0.1', () => { process.send?.('listening') })
-}, (error: unknown) => { throw error })
+s3.store.putBucket(BUCKET).then(
+  () => {
+    server.listen(Number(port), '127.0.0.1', () => {
+      process.send?.('listening')
+    })
+  },
+  (error: unknown) => {
+    throw error
+  }
+)

@@ -6,15 +6,20 @@ export interface OpenOptions {
   headers?: Record<string, string>
 }
 
-export function basic (username: string, password: string): Record<string, string> {
+export function basic(username: string, password: string): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
 }
 
 /** The socket of a listen, open. Rejects with the HTTP status where it is refused. */
-export async function openSocket (url: string, { protocols = ['audio.jambonz.org'], headers = {} }: OpenOptions = {}): Promise<WebSocket> {
+export async function openSocket(
+  url: string,
+  { protocols = ['audio.jambonz.org'], headers = {} }: OpenOptions = {}
+): Promise<WebSocket> {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), protocols, { headers, perMessageDeflate: false })
   const refused = new Promise<never>((_resolve, reject) => {
-    socket.on('unexpected-response', (_request, response) => reject(new Error(`refused with ${response.statusCode}`)))
+    socket.on('unexpected-response', (_request, response) =>
+      reject(new Error(`refused with ${response.statusCode}`))
+    )
     socket.on('error', reject)
   })
   await Promise.race([once(socket, 'open'), refused])
@@ -22,7 +27,7 @@ export async function openSocket (url: string, { protocols = ['audio.jambonz.org
 }
 
 /** The status a socket is refused with; 101 when it opens. */
-export async function statusOf (url: string, options?: OpenOptions): Promise<number> {
+export async function statusOf(url: string, options?: OpenOptions): Promise<number> {
   try {
     const socket = await openSocket(url, options)
     socket.terminate()
@@ -33,7 +38,7 @@ export async function statusOf (url: string, options?: OpenOptions): Promise<num
 }
 
 /** Code and reason the server closes with. */
-export async function closing (socket: WebSocket): Promise<{ code: number, reason: string }> {
-  const [code, reason] = await once(socket, 'close') as [number, Buffer]
+export async function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
+  const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
   return { code, reason: reason.toString() }
 }

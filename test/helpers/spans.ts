@@ -1,5 +1,10 @@
 import { SpanStatusCode, type SpanKind, type TextMapPropagator } from '@opentelemetry/api'
-import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node'
+import {
+  InMemorySpanExporter,
+  NodeTracerProvider,
+  SimpleSpanProcessor,
+  type ReadableSpan
+} from '@opentelemetry/sdk-trace-node'
 import { until } from './until.js'
 
 /** What a span is, to compare. */
@@ -19,24 +24,31 @@ export interface SeenSpan {
 export interface Spans {
   readonly ended: SeenSpan[]
   /** Waits for the span of this name to end; the first that fits. */
-  named (name: string, fits?: (span: SeenSpan) => boolean): Promise<SeenSpan>
-  reset (): void
+  named(name: string, fits?: (span: SeenSpan) => boolean): Promise<SeenSpan>
+  reset(): void
 }
 
 /** OpenTelemetry's SDK for Node.js, registered for this process, with every span that ended. */
-export function recordSpans (propagator?: TextMapPropagator): Spans {
+export function recordSpans(propagator?: TextMapPropagator): Spans {
   const exporter = new InMemorySpanExporter()
-  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register(propagator && { propagator })
+  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register(
+    propagator && { propagator }
+  )
   return {
-    get ended () { return exporter.getFinishedSpans().map(seen) },
-    async named (name, fits = () => true) {
-      return await until(() => this.ended.find((span) => span.name === name && fits(span)), `a span "${name}"`)
+    get ended() {
+      return exporter.getFinishedSpans().map(seen)
+    },
+    async named(name, fits = () => true) {
+      return await until(
+        () => this.ended.find((span) => span.name === name && fits(span)),
+        `a span "${name}"`
+      )
     },
     reset: () => exporter.reset()
   }
 }
 
-function seen (span: ReadableSpan): SeenSpan {
+function seen(span: ReadableSpan): SeenSpan {
   const { name, parentSpanContext, attributes, status, events, links, kind } = span
   const { traceId, spanId } = span.spanContext()
   return {
@@ -46,7 +58,7 @@ function seen (span: ReadableSpan): SeenSpan {
     parentId: parentSpanContext?.spanId,
     kind,
     attributes,
-    error: status.code === SpanStatusCode.ERROR ? status.message ?? '' : undefined,
+    error: status.code === SpanStatusCode.ERROR ? (status.message ?? '') : undefined,
     events: events.map(({ name }) => name),
     links: links.map(({ context }) => context.traceId)
   }

@@ -22,19 +22,19 @@ export interface StreamPair {
   call: Call
   listen: Listen
   /** lines logged, as objects */
-  log: Array<{ level: number, msg: string, [key: string]: unknown }>
+  log: Array<{ level: number; msg: string; [key: string]: unknown }>
   /** everything jambonz has been sent, in order: commands as JSON, audio as buffers */
   sent: Array<Record<string, unknown> | Buffer>
   /** sends the metadata frame */
-  start (extra?: Record<string, unknown>): void
+  start(extra?: Record<string, unknown>): void
 }
 
-export function callOf (fields: Partial<Call> = {}): Call {
+export function callOf(fields: Partial<Call> = {}): Call {
   const now = new Date().toISOString()
   return { callSid: 'call-1', data: {}, listens: [], createdAt: now, updatedAt: now, ...fields }
 }
 
-export function listenOf (fields: Partial<Listen> = {}): Listen {
+export function listenOf(fields: Partial<Listen> = {}): Listen {
   const mixType = fields.mixType ?? 'mono'
   return {
     id: 'listen-1',
@@ -52,13 +52,33 @@ export function listenOf (fields: Partial<Listen> = {}): Listen {
 }
 
 /** Opens a socket as mod_audio_fork does; the stream wraps it. Torn down with the test. */
-export async function streamPair (t: Test, options: PairOptions = {}): Promise<StreamPair> {
+export async function streamPair(t: Test, options: PairOptions = {}): Promise<StreamPair> {
   const call = callOf()
   const listen = listenOf(options.listen)
   const log: StreamPair['log'] = []
-  const { log: logger } = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(JSON.parse(line)) } } } })
-  const limits: StreamLimits = { maxPayload: 2_097_152, metadataTimeout: 5_000, heartbeat: 0, maxBuffered: 2_097_152, ...options.limits }
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: limits.maxPayload, skipUTF8Validation: true })
+  const { log: logger } = Fastify({
+    logger: {
+      level: 'debug',
+      stream: {
+        write: (line: string) => {
+          log.push(JSON.parse(line))
+        }
+      }
+    }
+  })
+  const limits: StreamLimits = {
+    maxPayload: 2_097_152,
+    metadataTimeout: 5_000,
+    heartbeat: 0,
+    maxBuffered: 2_097_152,
+    ...options.limits
+  }
+  const server = new WebSocketServer({
+    host: '127.0.0.1',
+    port: 0,
+    maxPayload: limits.maxPayload,
+    skipUTF8Validation: true
+  })
   await once(server, 'listening')
   let stream: AudioStream | undefined
   server.on('connection', (socket) => {
@@ -72,9 +92,13 @@ export async function streamPair (t: Test, options: PairOptions = {}): Promise<S
     })
   })
   const { port } = server.address() as AddressInfo
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/audio`, 'audio.jambonz.org', { perMessageDeflate: false })
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/audio`, 'audio.jambonz.org', {
+    perMessageDeflate: false
+  })
   const sent: StreamPair['sent'] = []
-  socket.on('message', (data, isBinary) => { sent.push(isBinary ? data as Buffer : JSON.parse(String(data))) })
+  socket.on('message', (data, isBinary) => {
+    sent.push(isBinary ? (data as Buffer) : JSON.parse(String(data)))
+  })
   await Promise.all([once(socket, 'open'), once(server, 'connection')])
   if (stream === undefined) throw new Error('no stream')
   t.teardown(() => {
@@ -89,7 +113,15 @@ export async function streamPair (t: Test, options: PairOptions = {}): Promise<S
     listen,
     log,
     sent,
-    start: (extra = {}) => socket.send(JSON.stringify({ sampleRate: listen.sampleRate, mixType: listen.mixType, callSid: listen.callSid, ...extra }))
+    start: (extra = {}) =>
+      socket.send(
+        JSON.stringify({
+          sampleRate: listen.sampleRate,
+          mixType: listen.mixType,
+          callSid: listen.callSid,
+          ...extra
+        })
+      )
   }
 }
 
@@ -98,18 +130,18 @@ export class Collector implements AudioSink {
   readonly frames: Buffer[] = []
   readonly gaps: number[] = []
 
-  get audio (): Buffer {
+  get audio(): Buffer {
     return Buffer.concat(this.frames)
   }
 
-  write (frame: Buffer, gapMs: number): void {
+  write(frame: Buffer, gapMs: number): void {
     this.frames.push(Buffer.from(frame))
     this.gaps.push(gapMs)
   }
 }
 
 /** Polls until `condition` holds; fails after `timeout` ms. */
-export async function until (condition: () => boolean, timeout = 20_000): Promise<void> {
+export async function until(condition: () => boolean, timeout = 20_000): Promise<void> {
   const deadline = performance.now() + timeout
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not so within ${timeout} ms: ${condition.toString()}`)

@@ -8,7 +8,7 @@ export interface TwilioMessage {
   sequenceNumber?: string
   streamSid?: string
   start?: Record<string, unknown>
-  media?: { payload: string, chunk: string, timestamp: string, track: string }
+  media?: { payload: string; chunk: string; timestamp: string; track: string }
   mark?: { name: string }
   dtmf?: { digit: string }
   stop?: Record<string, unknown>
@@ -21,11 +21,17 @@ export class ToyBot {
   closed: number | undefined
   readonly #server: WebSocketServer
 
-  static async start (t: Test, onMessage: (bot: ToyBot, message: TwilioMessage) => void = () => {}, acceptAfter = 0): Promise<ToyBot> {
+  static async start(
+    t: Test,
+    onMessage: (bot: ToyBot, message: TwilioMessage) => void = () => {},
+    acceptAfter = 0
+  ): Promise<ToyBot> {
     const server = new WebSocketServer({
       host: '127.0.0.1',
       port: 0,
-      verifyClient: (_info, accept) => { setTimeout(() => accept(true), acceptAfter) }
+      verifyClient: (_info, accept) => {
+        setTimeout(() => accept(true), acceptAfter)
+      }
     })
     await once(server, 'listening')
     const bot = new ToyBot(server)
@@ -36,7 +42,9 @@ export class ToyBot {
         bot.received.push(message)
         onMessage(bot, message)
       })
-      socket.on('close', (code) => { bot.closed = code })
+      socket.on('close', (code) => {
+        bot.closed = code
+      })
     })
     t.teardown(() => {
       for (const client of server.clients) client.terminate()
@@ -45,28 +53,28 @@ export class ToyBot {
     return bot
   }
 
-  constructor (server: WebSocketServer) {
+  constructor(server: WebSocketServer) {
     this.#server = server
   }
 
-  get url (): string {
+  get url(): string {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/media`
   }
 
-  of (event: string): TwilioMessage[] {
+  of(event: string): TwilioMessage[] {
     return this.received.filter((message) => message.event === event)
   }
 
   /** All mu-law that came. */
-  get heard (): Buffer {
+  get heard(): Buffer {
     return Buffer.concat(this.of('media').map(({ media }) => Buffer.from(media?.payload ?? '', 'base64')))
   }
 
-  send (message: Record<string, unknown>): void {
+  send(message: Record<string, unknown>): void {
     this.socket?.send(JSON.stringify({ ...message, streamSid: this.received.at(-1)?.streamSid }))
   }
 
-  say (mulaw: Uint8Array): void {
+  say(mulaw: Uint8Array): void {
     this.send({ event: 'media', media: { payload: Buffer.from(mulaw).toString('base64') } })
   }
 }

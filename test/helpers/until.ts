@@ -3,7 +3,11 @@ const INTERVAL = 10
 const PATIENCE = 20_000
 
 /** Resolves with what `condition` gives as soon as that is truthy. Rejects, naming `what`, when it never is. */
-export async function until<T> (condition: () => T | Promise<T>, what: string, ms = PATIENCE): Promise<NonNullable<T>> {
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  what: string,
+  ms = PATIENCE
+): Promise<NonNullable<T>> {
   const deadline = Date.now() + ms
   for (;;) {
     const value = await condition()

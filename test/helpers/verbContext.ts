@@ -6,11 +6,13 @@ import type { VerbContext } from '../../lib/verbs/index.js'
 type Validate = (logger: Pick<Console, 'info'>, verbs: object[]) => void
 
 const require = createRequire(import.meta.url)
-const published = ['@jambonz/schema', '@jambonz/verb-specifications'].map(name => require(name) as { validate: Validate })
+const published = ['@jambonz/schema', '@jambonz/verb-specifications'].map(
+  (name) => require(name) as { validate: Validate }
+)
 
 /** Throws unless both of jambonz' own validators accept the verbs; the second is the one its feature server runs. */
-export function acceptedByJambonz (verbs: object[]): void {
-  for (const { validate } of published) validate({ info () {} }, JSON.parse(JSON.stringify(verbs)) as object[])
+export function acceptedByJambonz(verbs: object[]): void {
+  for (const { validate } of published) validate({ info() {} }, JSON.parse(JSON.stringify(verbs)) as object[])
 }
 
 export const CALL: Call = {
@@ -22,16 +24,16 @@ export const CALL: Call = {
 }
 
 /** Audio routes `/audio` (built in) and `/custom`; ids `listen-0`, `listen-1`…; the built-in hook is `/hook`. */
-export function verbContext (overrides: Partial<VerbContext> = {}): VerbContext {
+export function verbContext(overrides: Partial<VerbContext> = {}): VerbContext {
   return {
     call: CALL,
-    listenId: ordinal => `listen-${ordinal}`,
-    audioUrl (url = '/audio', id) {
+    listenId: (ordinal) => `listen-${ordinal}`,
+    audioUrl(url = '/audio', id) {
       if (/^(?:wss?|https?):/.test(url)) return undefined
       if (url !== '/audio' && url !== '/custom') throw new ERR_AUDIO_ROUTE(url)
       return { path: url, url: `${url}/${id}.signature` }
     },
-    hookUrl: (url = '/hook', id) => url.startsWith('/') ? `${url}?listen=${id}` : url,
+    hookUrl: (url = '/hook', id) => (url.startsWith('/') ? `${url}?listen=${id}` : url),
     defaultActionHook: true,
     ...overrides
   }

@@ -13,42 +13,56 @@ const OPEN = 'Record<string, unknown>'
 const MAX_DOC = 200
 
 /** TypeScript for the properties of every verb of jambonz, from the schemas that also check them. */
-export function verbTypes (): string {
+export function verbTypes(): string {
   const { verbs, components } = loadJambonzSchemas()
   const names = new Map<string, string>()
   const shared = components.filter(({ $id }) => !VENDOR_OPTIONS.test($id))
   for (const { $id } of components) names.set($id, VENDOR_OPTIONS.test($id) ? OPEN : pascal(lastPart($id)))
   for (const [verb, { $id }] of verbs) names.set($id, OWN.has(verb) ? OPEN : `${pascal(verb)}Properties`)
   const described = [...verbs].filter(([verb]) => !OWN.has(verb))
-  const declared = [...shared, ...described.map(([, schema]) => schema)].map(schema => declaration(schema, names))
-  const parts = declared.filter(part => isUsed(part, declared))
+  const declared = [...shared, ...described.map(([, schema]) => schema)].map((schema) =>
+    declaration(schema, names)
+  )
+  const parts = declared.filter((part) => isUsed(part, declared))
   const map = described.map(([verb, { $id }]) => `  ${key(verb)}: ${names.get($id)}`)
   return `${HEADER}\n${parts.join('\n')}\n/** The properties of each verb, by its name. */\nexport interface JambonzVerbs {\n${map.join('\n')}\n}\n`
 }
 
 /** A component that only our own verbs used is left out. */
-function isUsed (part: string, all: string[]): boolean {
+function isUsed(part: string, all: string[]): boolean {
   const name = /export (?:interface|type) (\w+)/.exec(part)?.[1] ?? ''
-  return name.endsWith('Properties') || all.some(other => other !== part && new RegExp(`\\b${name}\\b`).test(other))
+  return (
+    name.endsWith('Properties') ||
+    all.some((other) => other !== part && new RegExp(`\\b${name}\\b`).test(other))
+  )
 }
 
-function declaration (schema: NamedSchema, names: Map<string, string>): string {
+function declaration(schema: NamedSchema, names: Map<string, string>): string {
   const name = names.get(schema.$id)
   const doc = comment(schema.description, '')
-  const type = (part: JsonSchema, indent: string): string => typeOf(part, indent, ref => {
-    const local = schema.$defs?.[lastPart(ref)]
-    return local !== undefined && ref.startsWith('#/$defs/') ? type(local, indent) : nameOf(ref, schema, names)
-  })
+  const type = (part: JsonSchema, indent: string): string =>
+    typeOf(part, indent, (ref) => {
+      const local = schema.$defs?.[lastPart(ref)]
+      return local !== undefined && ref.startsWith('#/$defs/')
+        ? type(local, indent)
+        : nameOf(ref, schema, names)
+    })
   if (schema.properties === undefined) return `${doc}export type ${name} = ${type(schema, '')}\n`
-  const bases = (schema.allOf ?? []).flatMap(({ $ref }) => $ref === undefined ? [] : [nameOf($ref, schema, names)])
+  const bases = (schema.allOf ?? []).flatMap(({ $ref }) =>
+    $ref === undefined ? [] : [nameOf($ref, schema, names)]
+  )
   const inherited = (schema.required ?? [])
-    .filter(property => schema.properties?.[property] === undefined && property !== 'verb')
-    .map(property => `  ${key(property)}: NonNullable<${bases.join(' & ')}['${property}']>\n`)
+    .filter((property) => schema.properties?.[property] === undefined && property !== 'verb')
+    .map((property) => `  ${key(property)}: NonNullable<${bases.join(' & ')}['${property}']>\n`)
   const heritage = bases.length > 0 ? ` extends ${bases.join(', ')}` : ''
   return `${doc}export interface ${name}${heritage} {\n${members(schema, '  ', type)}${inherited.join('')}}\n`
 }
 
-function members (schema: JsonSchema, indent: string, type: (part: JsonSchema, indent: string) => string): string {
+function members(
+  schema: JsonSchema,
+  indent: string,
+  type: (part: JsonSchema, indent: string) => string
+): string {
   const lines = Object.entries(schema.properties ?? {}).map(([name, part]) => {
     const optional = schema.required?.includes(name) ? '' : '?'
     return `${comment(part.description, indent)}${indent}${key(name)}${optional}: ${type(part, indent)}\n`
@@ -56,12 +70,14 @@ function members (schema: JsonSchema, indent: string, type: (part: JsonSchema, i
   return lines.join('')
 }
 
-function typeOf (schema: JsonSchema, indent: string, refer: (ref: string) => string): string {
+function typeOf(schema: JsonSchema, indent: string, refer: (ref: string) => string): string {
   const recurse = (part: JsonSchema, deeper = indent) => typeOf(part, deeper, refer)
   if (schema.$ref !== undefined) return refer(schema.$ref)
   if (schema.const !== undefined) return literal(schema.const)
   if (schema.enum !== undefined) return schema.enum.map(literal).join(' | ')
-  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(part => oneLine(recurse(part))))].join(' | ')
+  if (schema.anyOf !== undefined) {
+    return [...new Set(schema.anyOf.map((part) => oneLine(recurse(part))))].join(' | ')
+  }
   switch (schema.type) {
     case 'string':
     case 'boolean':
@@ -78,7 +94,11 @@ function typeOf (schema: JsonSchema, indent: string, refer: (ref: string) => str
   }
 }
 
-function objectType (schema: JsonSchema, indent: string, recurse: (part: JsonSchema, indent: string) => string): string {
+function objectType(
+  schema: JsonSchema,
+  indent: string,
+  recurse: (part: JsonSchema, indent: string) => string
+): string {
   const { properties, additionalProperties } = schema
   if (properties === undefined) {
     const value = typeof additionalProperties === 'object' ? recurse(additionalProperties, indent) : 'unknown'
@@ -89,29 +109,41 @@ function objectType (schema: JsonSchema, indent: string, recurse: (part: JsonSch
   return `{\n${members(schema, deeper, recurse)}${open}${indent}}`
 }
 
-function nameOf (ref: string, schema: NamedSchema, names: Map<string, string>): string {
+function nameOf(ref: string, schema: NamedSchema, names: Map<string, string>): string {
   const name = names.get(new URL(ref, schema.$id).href)
-  if (name === undefined) throw new Error(`${schema.$id} refers to ${ref}, which is no schema of a verb or component`)
+  if (name === undefined) {
+    throw new Error(`${schema.$id} refers to ${ref}, which is no schema of a verb or component`)
+  }
   return name
 }
 
 /** Without comments: what follows `|` or stands in an array would be hard to indent. */
-function oneLine (type: string): string {
-  return type.replaceAll(/\/\*\*.*?\*\/\n/g, '').replaceAll('{\n', '{ ').replaceAll(/\n\s*}/g, ' }').replaceAll(/\n\s*/g, ', ').replaceAll(/ {2,}/g, ' ')
+function oneLine(type: string): string {
+  return type
+    .replaceAll(/\/\*\*.*?\*\/\n/g, '')
+    .replaceAll('{\n', '{ ')
+    .replaceAll(/\n\s*}/g, ' }')
+    .replaceAll(/\n\s*/g, ', ')
+    .replaceAll(/ {2,}/g, ' ')
 }
 
 /** The first sentence: the whole text stands in jambonz' documentation. */
-function comment (description: string | undefined, indent: string): string {
+function comment(description: string | undefined, indent: string): string {
   if (description === undefined) return ''
   const sentence = /^.*?(?<!e\.g|i\.e|vs|etc)[.](?=\s|$)/s.exec(description)?.[0] ?? description
   const short = sentence.length > MAX_DOC ? `${sentence.slice(0, MAX_DOC)}…` : sentence
   return `${indent}/** ${short.replaceAll('*/', '* /').replaceAll(/\s+/g, ' ')} */\n`
 }
 
-const literal = (value: unknown) => typeof value === 'string' ? `'${value.replaceAll('\'', '\\\'')}'` : JSON.stringify(value)
-const key = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : `'${name}'`
+const literal = (value: unknown) =>
+  typeof value === 'string' ? `'${value.replaceAll("'", "\\'")}'` : JSON.stringify(value)
+const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : `'${name}'`)
 const lastPart = (id: string) => id.slice(id.lastIndexOf('/') + 1)
-const pascal = (name: string) => name.split(/[-_:]/).map(word => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`).join('')
+const pascal = (name: string) =>
+  name
+    .split(/[-_:]/)
+    .map((word) => `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`)
+    .join('')
 
 if (process.argv[1] === import.meta.filename) {
   writeFileSync('lib/verbs/jambonzVerbs.ts', verbTypes())

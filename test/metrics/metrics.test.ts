@@ -12,14 +12,19 @@ import { basic, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
 /** The value of one line, as Prometheus would read it. */
-function read (app: FastifyInstance, line: string): number | undefined {
-  const found = app.jambonz.metrics().split('\n').find((each) => each.startsWith(`${line} `))
+function read(app: FastifyInstance, line: string): number | undefined {
+  const found = app.jambonz
+    .metrics()
+    .split('\n')
+    .find((each) => each.startsWith(`${line} `))
   return found === undefined ? undefined : Number(found.slice(line.length + 1))
 }
 
 /** Waits for a line to have the value: what is counted when a response closes comes after it. */
-async function reads (app: FastifyInstance, line: string, value: number): Promise<void> {
-  await until(() => read(app, line) === value, `${line} ${value}`).catch((err: Error) => { throw new Error(`${err.message}\n${app.jambonz.metrics()}`) })
+async function reads(app: FastifyInstance, line: string, value: number): Promise<void> {
+  await until(() => read(app, line) === value, `${line} ${value}`).catch((err: Error) => {
+    throw new Error(`${err.message}\n${app.jambonz.metrics()}`)
+  })
 }
 
 t.test('every metric of the table is there from the start, each known label with 0', async (t) => {
@@ -27,9 +32,15 @@ t.test('every metric of the table is there from the start, each known label with
   const text = app.jambonz.metrics()
   for (const { name, type, help, labels } of Object.values(METRICS)) {
     t.ok(text.includes(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name}`), name)
-    t.match(name, type === 'counter' ? /^jambonz_[a-z_]+_total$/ : /^jambonz_[a-z_]+(?<!_total)$/, 'named as Prometheus names')
+    t.match(
+      name,
+      type === 'counter' ? /^jambonz_[a-z_]+_total$/ : /^jambonz_[a-z_]+(?<!_total)$/,
+      'named as Prometheus names'
+    )
     for (const [label, values] of Object.entries(labels)) {
-      for (const value of values) t.match(text, new RegExp(`^${name}\\{[^}]*${label}="${value}"[^}]*\\} 0$`, 'm'))
+      for (const value of values) {
+        t.match(text, new RegExp(`^${name}\\{[^}]*${label}="${value}"[^}]*\\} 0$`, 'm'))
+      }
     }
   }
   t.equal(read(app, 'jambonz_listens_ended_total{reason="notConnected"}'), 0)
@@ -54,41 +65,60 @@ t.test('a call is counted from its webhook to its last status event', async (t) 
   socket.close(1000)
   await ended
   await asked.hook({ dial_call_duration: 2 })
-  await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ call_sid: asked.callSid, call_status: 'completed' }) })
+  await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: callWebhook({ call_sid: asked.callSid, call_status: 'completed' })
+  })
   await reads(app, 'jambonz_requests_total{kind="statusHook",outcome="answered"}', 1)
 
   for (const [line, value] of Object.entries({
-    jambonz_calls_total: 1,
-    jambonz_calls_ended_total: 1,
+    'jambonz_calls_total': 1,
+    'jambonz_calls_ended_total': 1,
     'jambonz_requests_total{kind="webhook",outcome="answered"}': 1,
     'jambonz_requests_total{kind="actionHook",outcome="answered"}': 1,
-    jambonz_streams_live: 0,
+    'jambonz_streams_live': 0,
     'jambonz_listens_ended_total{reason="closed"}': 1,
     'jambonz_listen_duration_seconds_bucket{le="1"}': 0,
     'jambonz_listen_duration_seconds_bucket{le="5"}': 1,
     'jambonz_listen_duration_seconds_bucket{le="+Inf"}': 1,
-    jambonz_listen_duration_seconds_sum: 1.5,
-    jambonz_listen_duration_seconds_count: 1,
-    jambonz_audio_frames_total: 1,
-    jambonz_audio_bytes_total: 24_000,
+    'jambonz_listen_duration_seconds_sum': 1.5,
+    'jambonz_listen_duration_seconds_count': 1,
+    'jambonz_audio_frames_total': 1,
+    'jambonz_audio_bytes_total': 24_000,
     'jambonz_recordings_total{outcome="saved"}': 1,
-    jambonz_recording_bytes_total: 24_080,
-    jambonz_recording_seconds_total: 1.5,
-    jambonz_recording_memory_bytes: 0,
-    jambonz_hook_wait_seconds_count: 1,
-    jambonz_hooks_unfinished_total: 0
-  })) t.equal(read(app, line), value, line)
+    'jambonz_recording_bytes_total': 24_080,
+    'jambonz_recording_seconds_total': 1.5,
+    'jambonz_recording_memory_bytes': 0,
+    'jambonz_hook_wait_seconds_count': 1,
+    'jambonz_hooks_unfinished_total': 0
+  })) {
+    t.equal(read(app, line), value, line)
+  }
 })
 
 t.test('what goes wrong is counted, each under its own name', async (t) => {
   const auth = { username: 'jambonz', password: 'secret' }
-  const sink = () => new Writable({ write (_chunk, _encoding, done) { done(new Error('the shelf is full')) } })
+  const sink = () =>
+    new Writable({
+      write(_chunk, _encoding, done) {
+        done(new Error('the shelf is full'))
+      }
+    })
   const app = await build(t, { auth, recording: { sink, flushInterval: 50 } })
   let answer = (): void => {}
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
   app.jambonz.webhook('/wrong', async () => [{ verb: 'play' }] as never)
-  app.jambonz.webhook('/broken', async () => { throw new Error('mine') })
-  app.jambonz.webhook('/slow', () => new Promise<void>((resolve) => { answer = resolve }))
+  app.jambonz.webhook('/broken', async () => {
+    throw new Error('mine')
+  })
+  app.jambonz.webhook(
+    '/slow',
+    () =>
+      new Promise<void>((resolve) => {
+        answer = resolve
+      })
+  )
   app.jambonz.actionHook('/done', async () => [])
   const base = await listening(app)
   const headers = basic(auth.username, auth.password)
@@ -111,9 +141,14 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
   })
 
   t.test('a webhook that jambonz did not wait for', async () => {
-    const request = httpRequest(`${base}/slow`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+    const request = httpRequest(`${base}/slow`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' }
+    })
     request.on('error', () => {})
-    app.jambonz.calls.events.once('call', () => { setImmediate(() => request.destroy()) })
+    app.jambonz.calls.events.once('call', () => {
+      setImmediate(() => request.destroy())
+    })
     request.end(JSON.stringify(callWebhook()))
     await reads(app, 'jambonz_requests_total{kind="webhook",outcome="aborted"}', 1)
     answer()
@@ -157,12 +192,17 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
 
 t.test('fallback verbs are an outcome of their own', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'hangup' }] })
-  app.jambonz.webhook('/broken', async () => { throw new Error('mine') })
+  app.jambonz.webhook('/broken', async () => {
+    throw new Error('mine')
+  })
   t.equal((await app.inject({ method: 'POST', url: '/broken', payload: callWebhook() })).statusCode, 200)
   await reads(app, 'jambonz_requests_total{kind="webhook",outcome="fallback"}', 1)
   t.equal(read(app, 'jambonz_errors_total{code="other"}'), 1)
 })
 
 t.test('a label may hold any text', async (t) => {
-  t.equal(expose(METRICS.errors, [{ labels: { code: 'a "b"\\c\nd' }, value: 1 }]).split('\n')[2], 'jambonz_errors_total{code="a \\"b\\"\\\\c\\nd"} 1')
+  t.equal(
+    expose(METRICS.errors, [{ labels: { code: 'a "b"\\c\nd' }, value: 1 }]).split('\n')[2],
+    'jambonz_errors_total{code="a \\"b\\"\\\\c\\nd"} 1'
+  )
 })

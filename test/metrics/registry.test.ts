@@ -4,11 +4,11 @@ import { METRICS, type MetricsRegistry } from '../../lib/metrics/index.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 
-async function call (app: Awaited<ReturnType<typeof build>>): Promise<void> {
+async function call(app: Awaited<ReturnType<typeof build>>): Promise<void> {
   await app.inject({ method: 'POST', url: '/in', payload: callWebhook() })
 }
 
-async function withWebhook (t: Parameters<typeof build>[0], registry: MetricsRegistry) {
+async function withWebhook(t: Parameters<typeof build>[0], registry: MetricsRegistry) {
   const app = await build(t, { registry })
   app.jambonz.webhook('/in', async () => [{ verb: 'hangup' }])
   return app
@@ -19,7 +19,7 @@ const joined = (text: string) => text.replaceAll('\n\n', '\n')
 
 t.test('a registry of prom-client gives the metrics of the application and ours together', async (t) => {
   const registry = new Registry()
-  const theirs = new Counter({ name: 'theirs_total', help: 'the application\'s own', registers: [registry] })
+  const theirs = new Counter({ name: 'theirs_total', help: "the application's own", registers: [registry] })
   const app = await withWebhook(t, registry)
   theirs.inc(3)
   await call(app)
@@ -98,12 +98,19 @@ t.test('several registrations in one process are counted together in one registr
 })
 
 t.test('a registry that is none, or has our names already, is refused clearly', async (t) => {
-  const refused = (registry: unknown, message: RegExp) => t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
-  await refused({ register }, /^fastify-jambonz-listen: registry: has no registerMetric\(\): pass .*prom-client/)
+  const refused = (registry: unknown, message: RegExp) =>
+    t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
+  await refused(
+    { register },
+    /^fastify-jambonz-listen: registry: has no registerMetric\(\): pass .*prom-client/
+  )
   await refused('default', /^fastify-jambonz-listen: registry: .*prom-client/)
   await refused({ registerMetric: true }, /^fastify-jambonz-listen: registry: has no registerMetric\(\)/)
   const registry = new Registry()
   const { name, help } = METRICS.calls
   registry.registerMetric(new Counter({ name, help, registers: [] }))
-  await refused(registry, /^fastify-jambonz-listen: registry: A metric with the name jambonz_calls_total has already been registered\. /)
+  await refused(
+    registry,
+    /^fastify-jambonz-listen: registry: A metric with the name jambonz_calls_total has already been registered\. /
+  )
 })

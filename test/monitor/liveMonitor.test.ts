@@ -12,7 +12,11 @@ import { closing, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
 /** An application that listens to everybody, and the address of its monitor. */
-async function monitored (t: Test, options: BuildOptions = {}, verb: object = {}): Promise<{ app: FastifyInstance, address: string, url: string }> {
+async function monitored(
+  t: Test,
+  options: BuildOptions = {},
+  verb: object = {}
+): Promise<{ app: FastifyInstance; address: string; url: string }> {
   const app = await build(t, options)
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', ...verb }])
   app.jambonz.audio('/agent', () => {})
@@ -23,13 +27,13 @@ async function monitored (t: Test, options: BuildOptions = {}, verb: object = {}
 }
 
 /** A listen whose socket is open: `say` sends audio, and resolves when it has come. */
-async function streaming (app: FastifyInstance, address: string) {
+async function streaming(app: FastifyInstance, address: string) {
   const live = new Promise<AudioStream>((resolve) => app.jambonz.calls.events.once('stream', resolve))
   const listen: AskedListen = await askForListen(app, '/in', address)
   const socket = await listen.open()
   socket.send(listen.metadata())
   let sent = 0
-  async function say (pcm: Buffer): Promise<void> {
+  async function say(pcm: Buffer): Promise<void> {
     socket.send(pcm)
     sent += pcm.length
     const stream = await live
@@ -41,7 +45,10 @@ async function streaming (app: FastifyInstance, address: string) {
 
 t.test('it needs the plugin, and says so', async (t) => {
   const app = Fastify()
-  await t.rejects(async () => await app.register(liveMonitor), { code: 'FST_JAMBONZ_MONITOR', message: /register fastify-jambonz-listen before its monitor/ })
+  await t.rejects(async () => await app.register(liveMonitor), {
+    code: 'FST_JAMBONZ_MONITOR',
+    message: /register fastify-jambonz-listen before its monitor/
+  })
 })
 
 t.test('both sockets have the prefix and the hooks of their scope', async (t) => {
@@ -55,55 +62,93 @@ t.test('both sockets have the prefix and the hooks of their scope', async (t) =>
   t.equal(await statusOf(`${address}/desk/live/x`), 401)
 })
 
-t.test('a page is told of a call from its webhook to its end, and of no more than a page should know', async (t) => {
-  const { app, address, url } = await monitored(t)
-  const page = await openMonitor(t, url)
-  t.match(await page.state('the first one', () => true), { instance: app.jambonz.instance, draining: false, store: { available: true }, calls: [] })
-  await until(() => page.levels.length > 0, 'a sign of life')
+t.test(
+  'a page is told of a call from its webhook to its end, and of no more than a page should know',
+  async (t) => {
+    const { app, address, url } = await monitored(t)
+    const page = await openMonitor(t, url)
+    t.match(await page.state('the first one', () => true), {
+      instance: app.jambonz.instance,
+      draining: false,
+      store: { available: true },
+      calls: []
+    })
+    await until(() => page.levels.length > 0, 'a sign of life')
 
-  const { id, callSid, socket } = await streaming(app, address)
-  const { calls: [call] } = await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming')
-  t.match(call, { callSid, isOver: false, listens: [{ id, instance: app.jambonz.instance }] })
-  t.same(['customerData', 'envVars', 'application'].filter((key) => key in call!), [])
-  await app.jambonz.calls.update(callSid, { note: 'vip' })
-  await page.state('what the application noted', ({ calls }) => calls[0]?.data.note === 'vip')
-  const second = await openMonitor(t, url)
-  await second.state('the call, at once', ({ calls }) => calls.length === 1)
+    const { id, callSid, socket } = await streaming(app, address)
+    const {
+      calls: [call]
+    } = await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming')
+    t.match(call, { callSid, isOver: false, listens: [{ id, instance: app.jambonz.instance }] })
+    t.same(
+      ['customerData', 'envVars', 'application'].filter((key) => key in call!),
+      []
+    )
+    await app.jambonz.calls.update(callSid, { note: 'vip' })
+    await page.state('what the application noted', ({ calls }) => calls[0]?.data.note === 'vip')
+    const second = await openMonitor(t, url)
+    await second.state('the call, at once', ({ calls }) => calls.length === 1)
 
-  socket.close()
-  t.match(await page.state('the end of its listen', ({ calls }) => calls[0]?.isOver), { calls: [{ listens: [{ state: 'ended' }] }] }, 'over, though no status event said so')
-  await app.inject({ method: 'POST', url: '/status', payload: { call_sid: callSid, call_status: 'completed' } })
-  await page.state('its end', ({ calls }) => calls[0]?.endedAt)
-  await app.jambonz.drain()
-  await page.state('the drain', ({ draining }) => draining)
-})
+    socket.close()
+    t.match(
+      await page.state('the end of its listen', ({ calls }) => calls[0]?.isOver),
+      { calls: [{ listens: [{ state: 'ended' }] }] },
+      'over, though no status event said so'
+    )
+    await app.inject({
+      method: 'POST',
+      url: '/status',
+      payload: { call_sid: callSid, call_status: 'completed' }
+    })
+    await page.state('its end', ({ calls }) => calls[0]?.endedAt)
+    await app.jambonz.drain()
+    await page.state('the drain', ({ draining }) => draining)
+  }
+)
 
-t.test('levels come 20 times a second, for each channel, and cost nothing while there is no page', async (t) => {
-  const { app, address, url } = await monitored(t, {}, { mixType: 'stereo' })
-  const { id, say, stream } = await streaming(app, address)
-  t.equal(stream.listenerCount('audio'), 0, 'nobody watches')
-  const pages = [await openMonitor(t, url), await openMonitor(t, url)]
-  const [page] = pages as [MonitorPage, MonitorPage]
-  await until(() => page.of(id).length > 0, 'levels')
-  t.match(page.of(id).at(-1), { isSpokenTo: false, gapMs: 0, peaks: [[0, 0], [0, 0]] })
-  t.equal(page.of(id).at(-1)?.recording, undefined, 'it is not recorded')
+t.test(
+  'levels come 20 times a second, for each channel, and cost nothing while there is no page',
+  async (t) => {
+    const { app, address, url } = await monitored(t, {}, { mixType: 'stereo' })
+    const { id, say, stream } = await streaming(app, address)
+    t.equal(stream.listenerCount('audio'), 0, 'nobody watches')
+    const pages = [await openMonitor(t, url), await openMonitor(t, url)]
+    const [page] = pages as [MonitorPage, MonitorPage]
+    await until(() => page.of(id).length > 0, 'levels')
+    t.match(page.of(id).at(-1), {
+      isSpokenTo: false,
+      gapMs: 0,
+      peaks: [
+        [0, 0],
+        [0, 0]
+      ]
+    })
+    t.equal(page.of(id).at(-1)?.recording, undefined, 'it is not recorded')
 
-  const [left, right] = [20_000, -10_000]
-  await say(Buffer.from(Int16Array.from({ length: 320 }, (_, at) => at % 2 === 0 ? left : right).buffer))
-  const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'what was said')
-  t.same(loud.peaks, [[0, left >> 8], [right >> 8, 0]])
-  await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the silence after it')
-  const from = page.levels.at(-1)!.now
-  const later = await until(() => page.levels.find(({ now }) => now >= from + 500), 'half a second')
-  const count = page.levels.filter(({ now }) => now > from && now <= later.now).length
-  t.ok(count >= 4 && count <= 12, `${count} messages in ${later.now - from} ms`)
+    const [left, right] = [20_000, -10_000]
+    await say(Buffer.from(Int16Array.from({ length: 320 }, (_, at) => (at % 2 === 0 ? left : right)).buffer))
+    const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'what was said')
+    t.same(loud.peaks, [
+      [0, left >> 8],
+      [right >> 8, 0]
+    ])
+    await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the silence after it')
+    const from = page.levels.at(-1)!.now
+    const later = await until(() => page.levels.find(({ now }) => now >= from + 500), 'half a second')
+    const count = page.levels.filter(({ now }) => now > from && now <= later.now).length
+    t.ok(count >= 4 && count <= 12, `${count} messages in ${later.now - from} ms`)
 
-  for (const { socket } of pages) socket.close()
-  await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
-})
+    for (const { socket } of pages) socket.close()
+    await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
+  }
+)
 
 t.test('what the application says to the caller shows in the levels', async (t) => {
-  const { app, address, url } = await monitored(t, {}, { url: '/agent', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 } })
+  const { app, address, url } = await monitored(
+    t,
+    {},
+    { url: '/agent', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 } }
+  )
   const page = await openMonitor(t, url)
   const { id, stream } = await streaming(app, address)
   stream.write(ramp(1_000))
@@ -126,7 +171,10 @@ t.test('as many as want to listen in hear every byte, until the stream ends', as
   socket.close()
   t.same(new Set((await Promise.all(ends)).map(({ code }) => code)), new Set([1000]))
   const said = Buffer.concat(Array.from({ length: 10 }, () => ramp(100)))
-  t.ok(supervisors.every(({ heard }) => heard.equals(said)), 'what was said while they were there')
+  t.ok(
+    supervisors.every(({ heard }) => heard.equals(said)),
+    'what was said while they were there'
+  )
   t.same(warnings, [])
 
   const late = await openSupervisor(t, `${url}/${id}`)
@@ -147,7 +195,10 @@ t.test('nobody hears what is kept off the record', async (t) => {
   const { app, address, url } = await monitored(t, { recording: { directory: folder() } })
   const { id, say, stream } = await streaming(app, address)
   const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
-  await until(() => page.of(id).at(-1)?.recording === 'recording' && stream.listenerCount('audio') === 2, 'both to be there')
+  await until(
+    () => page.of(id).at(-1)?.recording === 'recording' && stream.listenerCount('audio') === 2,
+    'both to be there'
+  )
   const [before, number, after] = [ramp(100), Buffer.alloc(1_600, 7), ramp(60)]
   await say(before)
   stream.recording?.pause()
@@ -159,29 +210,44 @@ t.test('nobody hears what is kept off the record', async (t) => {
   t.ok(supervisor.heard.equals(Buffer.concat([before, after])))
 })
 
-t.test('a supervisor on a line that stands still misses audio; the call and the others miss nothing', async (t) => {
-  const { app, address, url } = await monitored(t, { recording: { directory: folder() } }, { sampleRate: 48_000 })
-  const { id, say, stream, socket } = await streaming(app, address)
-  const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
-  await until(() => stream.listenerCount('audio') === 2, 'both to listen')
-  stuck.socket.pause()
-  let waiting = 0
-  // Some 10 MB: more than the kernel keeps for a socket that nobody reads.
-  const frame = ramp(1_000, 48_000)
-  for (let i = 0; i < 100; i++) {
-    await say(frame)
-    await until(() => other.frames.length > i, 'the other one to hear it')
-    for (const { bufferedAmount } of app.websocketServer.clients) waiting = Math.max(waiting, bufferedAmount)
+t.test(
+  'a supervisor on a line that stands still misses audio; the call and the others miss nothing',
+  async (t) => {
+    const { app, address, url } = await monitored(
+      t,
+      { recording: { directory: folder() } },
+      { sampleRate: 48_000 }
+    )
+    const { id, say, stream, socket } = await streaming(app, address)
+    const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
+    await until(() => stream.listenerCount('audio') === 2, 'both to listen')
+    stuck.socket.pause()
+    let waiting = 0
+    // Some 10 MB: more than the kernel keeps for a socket that nobody reads.
+    const frame = ramp(1_000, 48_000)
+    for (let i = 0; i < 100; i++) {
+      await say(frame)
+      await until(() => other.frames.length > i, 'the other one to hear it')
+      for (const { bufferedAmount } of app.websocketServer.clients) {
+        waiting = Math.max(waiting, bufferedAmount)
+      }
+    }
+    t.ok(
+      waiting > 0 && waiting < 24_000 + frame.length + 100,
+      `${waiting} bytes waited for him at most: 250 ms and a frame`
+    )
+    const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
+    socket.close()
+    t.match(await saved, { durationMs: 100_003 }, 'all of it is recorded')
+    const ended = closing(stuck.socket)
+    stuck.socket.resume()
+    await ended
+    t.ok(
+      stuck.frames.length > 0 && stuck.frames.length < 100,
+      `he heard ${stuck.frames.length} of 100 frames`
+    )
   }
-  t.ok(waiting > 0 && waiting < 24_000 + frame.length + 100, `${waiting} bytes waited for him at most: 250 ms and a frame`)
-  const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
-  socket.close()
-  t.match(await saved, { durationMs: 100_003 }, 'all of it is recorded')
-  const ended = closing(stuck.socket)
-  stuck.socket.resume()
-  await ended
-  t.ok(stuck.frames.length > 0 && stuck.frames.length < 100, `he heard ${stuck.frames.length} of 100 frames`)
-})
+)
 
 t.test('a page that stands still is cut off before it costs memory', async (t) => {
   const { app, address, url } = await monitored(t)
@@ -192,31 +258,43 @@ t.test('a page that stands still is cut off before it costs memory', async (t) =
   const [client] = app.websocketServer.clients
   let waiting = 0
   let note = 0
-  await until(async () => {
-    await app.jambonz.calls.update(callSid, { note: String(note++).repeat(500_000) })
-    waiting = Math.max(waiting, client!.bufferedAmount)
-    return !app.websocketServer.clients.has(client!)
-  }, 'it to be cut off', 20_000)
+  await until(
+    async () => {
+      await app.jambonz.calls.update(callSid, { note: String(note++).repeat(500_000) })
+      waiting = Math.max(waiting, client!.bufferedAmount)
+      return !app.websocketServer.clients.has(client!)
+    },
+    'it to be cut off',
+    20_000
+  )
   t.ok(waiting < 12_000_000, `${waiting} bytes waited for it at most`)
 })
 
-t.test('the calls of other instances are told through the store, and that it is away', { skip: noRedis() }, async (t) => {
-  const redis = await startRedis(t)
-  const secret = 'a secret of both instances'
-  const [one, two] = await Promise.all([0, 1].map(async () => {
-    const client = new Redis(redis.url)
-    client.on('error', () => {})
-    t.teardown(() => client.disconnect())
-    return await monitored(t, { secret, store: redisStore(client, { timeout: 100 }) })
-  })) as [Awaited<ReturnType<typeof monitored>>, Awaited<ReturnType<typeof monitored>>]
-  const page = await openMonitor(t, two.url)
-  const { id, socket } = await streaming(one.app, one.address)
-  t.match(await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming'), {
-    instance: two.app.jambonz.instance, store: { available: true }, calls: [{ listens: [{ id, instance: one.app.jambonz.instance }] }]
-  })
-  t.same(page.of(id), [], 'its levels are told where it is')
-  socket.close()
-  await page.state('its end', ({ calls }) => calls[0]?.isOver)
-  await redis.kill()
-  await page.state('the store to be away', ({ store }) => !store.available)
-})
+t.test(
+  'the calls of other instances are told through the store, and that it is away',
+  { skip: noRedis() },
+  async (t) => {
+    const redis = await startRedis(t)
+    const secret = 'a secret of both instances'
+    const [one, two] = (await Promise.all(
+      [0, 1].map(async () => {
+        const client = new Redis(redis.url)
+        client.on('error', () => {})
+        t.teardown(() => client.disconnect())
+        return await monitored(t, { secret, store: redisStore(client, { timeout: 100 }) })
+      })
+    )) as [Awaited<ReturnType<typeof monitored>>, Awaited<ReturnType<typeof monitored>>]
+    const page = await openMonitor(t, two.url)
+    const { id, socket } = await streaming(one.app, one.address)
+    t.match(await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming'), {
+      instance: two.app.jambonz.instance,
+      store: { available: true },
+      calls: [{ listens: [{ id, instance: one.app.jambonz.instance }] }]
+    })
+    t.same(page.of(id), [], 'its levels are told where it is')
+    socket.close()
+    await page.state('its end', ({ calls }) => calls[0]?.isOver)
+    await redis.kill()
+    await page.state('the store to be away', ({ store }) => !store.available)
+  }
+)

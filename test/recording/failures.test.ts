@@ -10,72 +10,109 @@ import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KIB = 1024
-const noise = (kib: number): Buffer => pcm(1, 0, kib * KIB / 2)
+const noise = (kib: number): Buffer => pcm(1, 0, (kib * KIB) / 2)
 
-async function errorOf (finished: Promise<unknown>): Promise<RecordingError> {
-  return await finished.then(() => { throw new Error('it did not fail') }, (error: RecordingError) => error)
+async function errorOf(finished: Promise<unknown>): Promise<RecordingError> {
+  return await finished.then(
+    () => {
+      throw new Error('it did not fail')
+    },
+    (error: RecordingError) => error
+  )
 }
 
-t.test('a disk that is full fails that recording at once, saves what it has, and leaves the others alone', { skip: process.getuid?.() !== 0 && 'mounting a small tmpfs needs root' }, async (t) => {
-  const small = await mkdtemp(join(tmpdir(), 'small-'))
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small])
-  t.teardown(async () => {
-    spawnSync('umount', [small])
-    await rm(small, { recursive: true, force: true })
-  })
-  if (mounted.status !== 0) {
-    t.pass('this machine lets nobody mount: a limit of the file size has to do, below')
-    return
+t.test(
+  'a disk that is full fails that recording at once, saves what it has, and leaves the others alone',
+  { skip: process.getuid?.() !== 0 && 'mounting a small tmpfs needs root' },
+  async (t) => {
+    const small = await mkdtemp(join(tmpdir(), 'small-'))
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', small])
+    t.teardown(async () => {
+      spawnSync('umount', [small])
+      await rm(small, { recursive: true, force: true })
+    })
+    if (mounted.status !== 0) {
+      t.pass('this machine lets nobody mount: a limit of the file size has to do, below')
+      return
+    }
+    const full = await build(t, { directory: small, fileName: () => 'call' })
+    const other = await build(t)
+    const failed: Error[] = []
+    const recorder = full.recordings.start(streamOf(), (error) => {
+      failed.push(error)
+    })
+    const neighbour = other.recordings.start(streamOf())
+    recorder.write(noise(64), 0)
+    await until(async () => (await readdir(small)).includes('call.part.wav'), 'the file')
+    recorder.write(noise(512), 0)
+    neighbour.write(noise(512), 0)
+    await until(() => failed.length === 1, 'the failure, long before the call ends')
+    t.equal(recorder.state, 'failed')
+    recorder.write(noise(64), 0)
+    t.match(failed[0], {
+      code: 'FST_JAMBONZ_RECORDING_WRITE',
+      message: /the disk is full\. Free some space.* \(ENOSPC\)/
+    })
+    t.match(full.logger.lines, [{ level: 'error', text: /the call goes on/ }])
+    const error = await errorOf(recorder.finish(LISTEN))
+    t.equal(error, failed[0])
+    if (error.recording) {
+      const file = await readFile(error.recording.location)
+      t.equal(error.recording.state, 'partial')
+      t.equal(inspectWav(file).dataBytes, file.length - WAV_HEADER_BYTES)
+      t.ok(noise(64).equals(file.subarray(WAV_HEADER_BYTES, WAV_HEADER_BYTES + 64 * KIB)))
+    }
+    t.match(await neighbour.finish(LISTEN), { state: 'saved', bytes: 512 * KIB + WAV_HEADER_BYTES })
   }
-  const full = await build(t, { directory: small, fileName: () => 'call' })
-  const other = await build(t)
-  const failed: Error[] = []
-  const recorder = full.recordings.start(streamOf(), (error) => { failed.push(error) })
-  const neighbour = other.recordings.start(streamOf())
-  recorder.write(noise(64), 0)
-  await until(async () => (await readdir(small)).includes('call.part.wav'), 'the file')
-  recorder.write(noise(512), 0)
-  neighbour.write(noise(512), 0)
-  await until(() => failed.length === 1, 'the failure, long before the call ends')
-  t.equal(recorder.state, 'failed')
-  recorder.write(noise(64), 0)
-  t.match(failed[0], { code: 'FST_JAMBONZ_RECORDING_WRITE', message: /the disk is full\. Free some space.* \(ENOSPC\)/ })
-  t.match(full.logger.lines, [{ level: 'error', text: /the call goes on/ }])
-  const error = await errorOf(recorder.finish(LISTEN))
-  t.equal(error, failed[0])
-  if (error.recording) {
-    const file = await readFile(error.recording.location)
-    t.equal(error.recording.state, 'partial')
-    t.equal(inspectWav(file).dataBytes, file.length - WAV_HEADER_BYTES)
-    t.ok(noise(64).equals(file.subarray(WAV_HEADER_BYTES, WAV_HEADER_BYTES + 64 * KIB)))
-  }
-  t.match(await neighbour.finish(LISTEN), { state: 'saved', bytes: 512 * KIB + WAV_HEADER_BYTES })
-})
+)
 
-t.test('a file that may not grow fails its recording, keeps what was written, and the process lives', async (t) => {
-  const script = join(import.meta.dirname, '../helpers/limitedChild.js')
-  const directory = await temporaryDirectory(t)
-  // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS does not
-  const child = spawnSync('bash', ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory], { encoding: 'utf8' })
-  t.equal(child.status, 0, `${child.signal} ${child.stderr}`)
-  const { code, message, recording } = JSON.parse(child.stdout) as RecordingError & { message: string }
-  t.equal(code, 'FST_JAMBONZ_RECORDING_WRITE')
-  t.match(message, /the file may not grow any more\. Raise the file size limit \(EFBIG\)/)
-  const file = await readFile(recording?.location ?? '')
-  t.match(recording, { state: 'partial', bytes: file.length })
-  t.ok(file.length > 150 * KIB && file.length <= 200 * KIB)
-  t.ok(noise(200).subarray(0, file.length - WAV_HEADER_BYTES).equals(file.subarray(WAV_HEADER_BYTES)))
-  t.match(JSON.parse(await readFile(recording?.location.replace(/wav$/, 'json') ?? '', 'utf8')), { id: LISTEN.id, recordingError: /EFBIG/, recording: { sha256: createHash('sha256').update(file).digest('hex') } })
-})
+t.test(
+  'a file that may not grow fails its recording, keeps what was written, and the process lives',
+  async (t) => {
+    const script = join(import.meta.dirname, '../helpers/limitedChild.js')
+    const directory = await temporaryDirectory(t)
+    // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS does not
+    const child = spawnSync(
+      'bash',
+      ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory],
+      { encoding: 'utf8' }
+    )
+    t.equal(child.status, 0, `${child.signal} ${child.stderr}`)
+    const { code, message, recording } = JSON.parse(child.stdout) as RecordingError & { message: string }
+    t.equal(code, 'FST_JAMBONZ_RECORDING_WRITE')
+    t.match(message, /the file may not grow any more\. Raise the file size limit \(EFBIG\)/)
+    const file = await readFile(recording?.location ?? '')
+    t.match(recording, { state: 'partial', bytes: file.length })
+    t.ok(file.length > 150 * KIB && file.length <= 200 * KIB)
+    t.ok(
+      noise(200)
+        .subarray(0, file.length - WAV_HEADER_BYTES)
+        .equals(file.subarray(WAV_HEADER_BYTES))
+    )
+    t.match(JSON.parse(await readFile(recording?.location.replace(/wav$/, 'json') ?? '', 'utf8')), {
+      id: LISTEN.id,
+      recordingError: /EFBIG/,
+      recording: { sha256: createHash('sha256').update(file).digest('hex') }
+    })
+  }
+)
 
 t.test('a directory that is removed fails its recording while the call goes on', async (t) => {
   const { recordings, directory } = await build(t, { flushInterval: 50, fsync: true })
   const failed: Error[] = []
-  const recorder = recordings.start(streamOf(), (error) => { failed.push(error) })
+  const recorder = recordings.start(streamOf(), (error) => {
+    failed.push(error)
+  })
   recorder.write(noise(1), 0)
-  await until(async () => (await readdir(directory, { recursive: true })).some((name) => name.endsWith('.part.wav')), 'the file')
+  await until(
+    async () => (await readdir(directory, { recursive: true })).some((name) => name.endsWith('.part.wav')),
+    'the file'
+  )
   await rm(directory, { recursive: true })
-  await until(() => { recorder.write(pcm(1, 0, 160), 0); return failed.length }, 'the failure')
+  await until(() => {
+    recorder.write(pcm(1, 0, 160), 0)
+    return failed.length
+  }, 'the failure')
   t.match(failed, [{ code: 'FST_JAMBONZ_RECORDING_WRITE', message: /its directory is gone/ }])
   const error = await errorOf(recorder.finish(LISTEN))
   t.equal(error.recording, undefined, 'nothing could be saved')
@@ -84,14 +121,17 @@ t.test('a directory that is removed fails its recording while the call goes on',
   t.match(await next.finish(LISTEN), { state: 'saved' }, 'the next call has its directory again')
 })
 
-t.test('a directory that can\'t be made says which, and why', async (t) => {
+t.test("a directory that can't be made says which, and why", async (t) => {
   const file = join(await temporaryDirectory(t), 'file')
   await writeFile(file, '')
   const { recordings } = await build(t, { directory: join(file, 'below') })
   const recorder = recordings.start(streamOf())
   recorder.write(noise(1), 0)
   const error = await errorOf(recorder.finish(LISTEN))
-  t.match(error, { code: 'FST_JAMBONZ_RECORDING_OPEN', message: /could not be opened: a part of its directory is a file\. Choose another.* \(ENOTDIR\)/ })
+  t.match(error, {
+    code: 'FST_JAMBONZ_RECORDING_OPEN',
+    message: /could not be opened: a part of its directory is a file\. Choose another.* \(ENOTDIR\)/
+  })
 })
 
 t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) => {
@@ -101,7 +141,12 @@ t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) 
     directory: undefined,
     sink: async ({ callSid, call }, context) => {
       contexts.push({ callSid, from: call.from, ...context })
-      const sink = new Writable({ write (chunk: Buffer, _, done) { bytes.push(chunk); setImmediate(done) } })
+      const sink = new Writable({
+        write(chunk: Buffer, _, done) {
+          bytes.push(chunk)
+          setImmediate(done)
+        }
+      })
       return Object.assign(sink, { location: 'tape 7', details: { shelf: 3 } })
     }
   })
@@ -110,45 +155,117 @@ t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) 
   const recording = await recorder.finish(LISTEN)
   const all = Buffer.concat(bytes)
   t.ok(all.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, 500 * 160)))
-  t.match(recording, { location: 'tape 7', shelf: 3, format: 'wav', bytes: all.length, durationMs: 10_000, sha256: createHash('sha256').update(all).digest('hex') })
-  t.match(contexts, [{ callSid: LISTEN.callSid, from: '+15083084809', name: /^2026\/.*\.wav$/, contentType: 'audio/wav', attempt: 1 }])
+  t.match(recording, {
+    location: 'tape 7',
+    shelf: 3,
+    format: 'wav',
+    bytes: all.length,
+    durationMs: 10_000,
+    sha256: createHash('sha256').update(all).digest('hex')
+  })
+  t.match(contexts, [
+    {
+      callSid: LISTEN.callSid,
+      from: '+15083084809',
+      name: /^2026\/.*\.wav$/,
+      contentType: 'audio/wav',
+      attempt: 1
+    }
+  ])
 })
 
-t.test('a sink that throws, returns nonsense, breaks or closes early fails its recording and no other', async (t) => {
-  let made = 0
-  const broken = [
-    () => { throw new Error('no tape') },
-    () => 'tape' as unknown as Writable,
-    () => new Writable({ write (_chunk, _, done) { done(new Error('torn')) } }),
-    () => { const sink = new PassThrough(); setImmediate(() => { sink.destroy() }); return sink },
-    () => new Writable({ write (_chunk, _, done) { done() }, final (done) { done(new Error('jammed')) } }),
-    () => new Writable({ write () { throw new Error('thrown') } })
-  ]
-  const { recordings } = await build(t, { directory: undefined, flushInterval: 50, sink: () => broken[made++]?.() ?? new Writable({ write (_chunk, _, done) { done() } }) })
-  const reasons = [/no tape/, /returned string, not a Writable/, /torn/, /closed before the end/, /jammed/, /thrown/]
-  for (const message of reasons) {
-    const recorder = recordings.start(streamOf())
-    recorder.write(pcm(1, 0, 160), 0)
-    if (String(message).includes('closed')) await until(() => { recorder.write(pcm(1, 0, 160), 0); return recorder.state === 'failed' }, 'the failure')
-    t.match(await errorOf(recorder.finish(LISTEN)), { code: 'FST_JAMBONZ_RECORDING_SINK', message })
+t.test(
+  'a sink that throws, returns nonsense, breaks or closes early fails its recording and no other',
+  async (t) => {
+    let made = 0
+    const broken = [
+      () => {
+        throw new Error('no tape')
+      },
+      () => 'tape' as unknown as Writable,
+      () =>
+        new Writable({
+          write(_chunk, _, done) {
+            done(new Error('torn'))
+          }
+        }),
+      () => {
+        const sink = new PassThrough()
+        setImmediate(() => {
+          sink.destroy()
+        })
+        return sink
+      },
+      () =>
+        new Writable({
+          write(_chunk, _, done) {
+            done()
+          },
+          final(done) {
+            done(new Error('jammed'))
+          }
+        }),
+      () =>
+        new Writable({
+          write() {
+            throw new Error('thrown')
+          }
+        })
+    ]
+    const { recordings } = await build(t, {
+      directory: undefined,
+      flushInterval: 50,
+      sink: () =>
+        broken[made++]?.() ??
+        new Writable({
+          write(_chunk, _, done) {
+            done()
+          }
+        })
+    })
+    const reasons = [
+      /no tape/,
+      /returned string, not a Writable/,
+      /torn/,
+      /closed before the end/,
+      /jammed/,
+      /thrown/
+    ]
+    for (const message of reasons) {
+      const recorder = recordings.start(streamOf())
+      recorder.write(pcm(1, 0, 160), 0)
+      if (String(message).includes('closed')) {
+        await until(() => {
+          recorder.write(pcm(1, 0, 160), 0)
+          return recorder.state === 'failed'
+        }, 'the failure')
+      }
+      t.match(await errorOf(recorder.finish(LISTEN)), { code: 'FST_JAMBONZ_RECORDING_SINK', message })
+    }
+    const last = recordings.start(streamOf())
+    last.write(pcm(1, 0, 160), 0)
+    t.match(await last.finish(LISTEN), { state: 'saved' })
   }
-  const last = recordings.start(streamOf())
-  last.write(pcm(1, 0, 160), 0)
-  t.match(await last.finish(LISTEN), { state: 'saved' })
-})
+)
 
 t.test('a sink that never takes anything is given up: by its time, or by what waits for it', async (t) => {
-  const stuck = (): Writable => new Writable({ write () {} })
+  const stuck = (): Writable => new Writable({ write() {} })
   const slow = await build(t, { directory: undefined, sink: stuck, writeTimeout: 100 })
   const recorder = slow.recordings.start(streamOf())
   recorder.write(pcm(1, 0, 160), 0)
-  t.match(await errorOf(recorder.finish(LISTEN)), { code: 'FST_JAMBONZ_RECORDING_STALLED', message: /has not answered for 100 ms/ })
+  t.match(await errorOf(recorder.finish(LISTEN)), {
+    code: 'FST_JAMBONZ_RECORDING_STALLED',
+    message: /has not answered for 100 ms/
+  })
 
   const bounded = await build(t, { directory: undefined, sink: stuck, maxBuffered: 128 * KIB })
   const greedy = bounded.recordings.start(streamOf())
   for (let at = 0; at < 100; at++) greedy.write(noise(4), 0)
   t.equal(greedy.state, 'failed')
-  t.match(greedy.error, { code: 'FST_JAMBONZ_RECORDING_STALLED', message: /131072 bytes wait .* raise recording\.maxBuffered/ })
+  t.match(greedy.error, {
+    code: 'FST_JAMBONZ_RECORDING_STALLED',
+    message: /131072 bytes wait .* raise recording\.maxBuffered/
+  })
 
   const shared = await build(t, { directory: undefined, sink: stuck, maxMemory: 1024 * KIB })
   const calls = Array.from({ length: 100 }, (_, at) => shared.recordings.start(streamOf({ id: String(at) })))
@@ -163,11 +280,16 @@ t.test('closing the server with live calls leaves files that the next start comp
   const recorder = recordings.start(streamOf())
   recorder.write(noise(30), 0)
   await recordings.close()
-  await t.rejects(recorder.finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_CLOSED', message: /The next start completes it/ })
+  await t.rejects(recorder.finish(LISTEN), {
+    code: 'FST_JAMBONZ_RECORDING_CLOSED',
+    message: /The next start completes it/
+  })
   recorder.write(noise(1), 0)
   const next = await build(t, { directory })
   const recovered: unknown[] = []
-  await next.recordings.recover((listen, recording) => { recovered.push({ id: listen.id, bytes: recording.bytes, recovered: recording.recovered }) })
+  await next.recordings.recover((listen, recording) => {
+    recovered.push({ id: listen.id, bytes: recording.bytes, recovered: recording.recovered })
+  })
   t.same(recovered, [{ id: LISTEN.id, bytes: 30 * KIB + WAV_HEADER_BYTES, recovered: true }])
 })
 
@@ -180,15 +302,26 @@ t.test('wrong options are refused by name', async (t) => {
     [{ directory, flushInterval: 1 }, /recording\.flushInterval: .*not 1/],
     [{ directory, format: 'wma' }, /recording\.format: .*not "wma"/],
     [{ directory, typo: true }, /recording\.typo/],
-    [{ directory, encryption: { key: () => Buffer.alloc(32), keyId: 'x'.repeat(40) } }, /recording\.encryption\.keyId: has more than 39 bytes/],
+    [
+      { directory, encryption: { key: () => Buffer.alloc(32), keyId: 'x'.repeat(40) } },
+      /recording\.encryption\.keyId: has more than 39 bytes/
+    ],
     [{ directory, retention: { maxAge: 0 } }, /recording\.retention\.maxAge/],
     [{ sink: () => new PassThrough(), format: 'flac' }, /recording\.format: needs a recording\.directory/],
-    [{ directory, format: 'flac', ffmpeg: '/nowhere/ffmpeg' }, /needs ffmpeg: "\/nowhere\/ffmpeg" can't be run .*Install ffmpeg/]
+    [
+      { directory, format: 'flac', ffmpeg: '/nowhere/ffmpeg' },
+      /needs ffmpeg: "\/nowhere\/ffmpeg" can't be run .*Install ffmpeg/
+    ]
   ]
-  for (const [options, message] of wrong) await t.rejects(build(t, { directory: undefined, ...options } as object), { message })
+  for (const [options, message] of wrong) {
+    await t.rejects(build(t, { directory: undefined, ...options } as object), { message })
+  }
   await mkdir(join(directory, 'bin'))
   const fake = join(directory, 'bin/ffmpeg')
   await writeFile(fake, '#!/bin/sh\necho Unknown encoder >&2; exit 1\n')
   await chmod(fake, 0o755)
-  await t.rejects(build(t, { directory, format: 'opus', ffmpeg: fake }), { code: 'FST_JAMBONZ_RECORDING_FFMPEG', message: /can't make opus \(Unknown encoder\)/ })
+  await t.rejects(build(t, { directory, format: 'opus', ffmpeg: fake }), {
+    code: 'FST_JAMBONZ_RECORDING_FFMPEG',
+    message: /can't make opus \(Unknown encoder\)/
+  })
 })

@@ -17,73 +17,127 @@ const noffmpeg = missing('ffmpeg')
 const FFMPEG_PATIENCE = 60_000
 /** what speaks, one second of it, 8 kHz mono */
 const TONE = Buffer.alloc(16_000)
-for (let at = 0; at < 8000; at++) TONE.writeInt16LE(Math.round(9000 * Math.sin(at / 8000 * 2 * Math.PI * 440)), at * 2)
+for (let at = 0; at < 8000; at++) {
+  TONE.writeInt16LE(Math.round(9000 * Math.sin((at / 8000) * 2 * Math.PI * 440)), at * 2)
+}
 
-async function decrypt (path: string, key: Parameters<typeof decryptRecording>[0] = KEY): Promise<Buffer> {
+async function decrypt(path: string, key: Parameters<typeof decryptRecording>[0] = KEY): Promise<Buffer> {
   const stream = decryptRecording(key)
-  const [bytes] = await Promise.all([buffer(stream), pipeline(createReadStream(path, { highWaterMark: 777 }), stream)])
+  const [bytes] = await Promise.all([
+    buffer(stream),
+    pipeline(createReadStream(path, { highWaterMark: 777 }), stream)
+  ])
   return bytes
 }
 
 /** What ffmpeg hears in a file: s16le. */
-function decode (input: string, bytes?: Buffer): Buffer {
-  return spawnSync('ffmpeg', ['-v', 'error', '-i', input, '-f', 's16le', 'pipe:1'], { input: bytes, maxBuffer: 64 * 1024 * 1024 }).stdout
+function decode(input: string, bytes?: Buffer): Buffer {
+  return spawnSync('ffmpeg', ['-v', 'error', '-i', input, '-f', 's16le', 'pipe:1'], {
+    input: bytes,
+    maxBuffer: 64 * 1024 * 1024
+  }).stdout
 }
 
-t.test('sox and ffprobe read every file, a live one included, at every rate of the verb', { skip: missing('sox') || missing('ffprobe') }, async (t) => {
-  const { recordings, directory } = await build(t, { flushInterval: 50, fileName: ({ listen }) => listen.id })
-  for (const sampleRate of [8000, 16_000, 24_000, 48_000, 64_000]) {
-    for (const channels of [1, 2]) {
-      const id = `r${sampleRate}x${channels}`
-      const recorder = recordings.start(streamOf({ id, sampleRate, channels, mixType: channels === 2 ? 'stereo' : 'mono' }))
-      recorder.write(TONE, 0)
-      const live = join(directory, `${id}.part.wav`)
-      await until(async () => (await readFile(live).catch(() => Buffer.alloc(0))).length > WAV_HEADER_BYTES, 'the first flush')
-      for (const path of [live, (await recorder.finish(LISTEN)).location]) {
-        if (path === live) continue
-        t.equal(spawnSync('soxi', ['-r', path], { encoding: 'utf8' }).stdout.trim(), String(sampleRate))
-        t.equal(spawnSync('soxi', ['-c', path], { encoding: 'utf8' }).stdout.trim(), String(channels))
-        t.equal(spawnSync('sox', [path, '-n'], { encoding: 'utf8' }).stderr, '', 'without a warning')
+t.test(
+  'sox and ffprobe read every file, a live one included, at every rate of the verb',
+  { skip: missing('sox') || missing('ffprobe') },
+  async (t) => {
+    const { recordings, directory } = await build(t, {
+      flushInterval: 50,
+      fileName: ({ listen }) => listen.id
+    })
+    for (const sampleRate of [8000, 16_000, 24_000, 48_000, 64_000]) {
+      for (const channels of [1, 2]) {
+        const id = `r${sampleRate}x${channels}`
+        const recorder = recordings.start(
+          streamOf({ id, sampleRate, channels, mixType: channels === 2 ? 'stereo' : 'mono' })
+        )
+        recorder.write(TONE, 0)
+        const live = join(directory, `${id}.part.wav`)
+        await until(
+          async () => (await readFile(live).catch(() => Buffer.alloc(0))).length > WAV_HEADER_BYTES,
+          'the first flush'
+        )
+        for (const path of [live, (await recorder.finish(LISTEN)).location]) {
+          if (path === live) continue
+          t.equal(spawnSync('soxi', ['-r', path], { encoding: 'utf8' }).stdout.trim(), String(sampleRate))
+          t.equal(spawnSync('soxi', ['-c', path], { encoding: 'utf8' }).stdout.trim(), String(channels))
+          t.equal(spawnSync('sox', [path, '-n'], { encoding: 'utf8' }).stderr, '', 'without a warning')
+        }
       }
     }
+    const recorder = recordings.start(streamOf({ id: 'live' }))
+    const live = join(directory, 'live.part.wav')
+    const end = Date.now() + 5000
+    // the header says more than nothing after its first patch
+    while (Date.now() < end) {
+      recorder.write(TONE, 0)
+      const head = await readFile(live).catch(() => Buffer.alloc(0))
+      if (head.length > WAV_HEADER_BYTES && (inspectWav(head).dataBytes ?? 0) > 0) break
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50)
+      })
+    }
+    const sox = spawnSync('sox', [live, '-t', 's16', '-'])
+    t.equal(sox.status, 0)
+    t.ok(sox.stdout.length > 0 && sox.stdout.subarray(0, TONE.length).equals(TONE), 'what it says so far')
+    const ffprobe = spawnSync(
+      'ffprobe',
+      ['-v', 'error', '-show_entries', 'stream=codec_name,sample_rate,channels', '-of', 'csv=p=0', live],
+      { encoding: 'utf8' }
+    )
+    t.equal(ffprobe.stdout.trim(), 'pcm_s16le,8000,1')
+    t.equal(ffprobe.stderr, '')
+    await recorder.finish(LISTEN)
   }
-  const recorder = recordings.start(streamOf({ id: 'live' }))
-  const live = join(directory, 'live.part.wav')
-  const end = Date.now() + 5000
-  // the header says more than nothing after its first patch
-  while (Date.now() < end) {
-    recorder.write(TONE, 0)
-    const head = await readFile(live).catch(() => Buffer.alloc(0))
-    if (head.length > WAV_HEADER_BYTES && (inspectWav(head).dataBytes ?? 0) > 0) break
-    await new Promise((resolve) => { setTimeout(resolve, 50) })
-  }
-  const sox = spawnSync('sox', [live, '-t', 's16', '-'])
-  t.equal(sox.status, 0)
-  t.ok(sox.stdout.length > 0 && sox.stdout.subarray(0, TONE.length).equals(TONE), 'what it says so far')
-  const ffprobe = spawnSync('ffprobe', ['-v', 'error', '-show_entries', 'stream=codec_name,sample_rate,channels', '-of', 'csv=p=0', live], { encoding: 'utf8' })
-  t.equal(ffprobe.stdout.trim(), 'pcm_s16le,8000,1')
-  t.equal(ffprobe.stderr, '')
-  await recorder.finish(LISTEN)
-})
+)
 
 t.test('encrypted, no plain byte touches the disk, and the key gives the WAV back', async (t) => {
   const asked: string[] = []
-  const { recordings, directory } = await build(t, { flushInterval: 50, fileName: () => 'call', encryption: { keyId: '2026-02', key: async (keyId) => { asked.push(keyId); return KEY } } })
+  const { recordings, directory } = await build(t, {
+    flushInterval: 50,
+    fileName: () => 'call',
+    encryption: {
+      keyId: '2026-02',
+      key: async (keyId) => {
+        asked.push(keyId)
+        return KEY
+      }
+    }
+  })
   const recorder = recordings.start(streamOf())
   recorder.write(TONE, 0)
   const part = join(directory, 'call.part.wav.enc')
-  await until(async () => (await readFile(part).catch(() => Buffer.alloc(0))).length > TONE.length, 'the first flush')
+  await until(
+    async () => (await readFile(part).catch(() => Buffer.alloc(0))).length > TONE.length,
+    'the first flush'
+  )
   for (let at = 0; at < 30; at++) recorder.write(TONE, 0)
   const recording = await recorder.finish(LISTEN)
-  t.match(recording, { location: join(directory, 'call.wav.enc'), format: 'wav', encrypted: true, durationMs: 31_000, state: 'saved' })
+  t.match(recording, {
+    location: join(directory, 'call.wav.enc'),
+    format: 'wav',
+    encrypted: true,
+    durationMs: 31_000,
+    state: 'saved'
+  })
   const file = await readFile(recording.location)
   t.equal(recording.bytes, file.length)
-  for (const plain of [TONE.subarray(100, 116), Buffer.from('RIFF'), Buffer.from('WAVEJUNK')]) t.equal(file.indexOf(plain), -1)
+  for (const plain of [TONE.subarray(100, 116), Buffer.from('RIFF'), Buffer.from('WAVEJUNK')]) {
+    t.equal(file.indexOf(plain), -1)
+  }
   const wav = await decrypt(recording.location)
   t.ok(wav.subarray(WAV_HEADER_BYTES).equals(Buffer.concat(Array.from({ length: 31 }, () => TONE))))
   t.equal(inspectWav(wav).dataBytes, 31 * TONE.length)
   t.same(asked, ['2026-02'])
-  t.ok((await decrypt(recording.location, (keyId) => { t.equal(keyId, '2026-02'); return KEY })).equals(wav))
+  t.ok(
+    (
+      await decrypt(recording.location, (keyId) => {
+        t.equal(keyId, '2026-02')
+        return KEY
+      })
+    ).equals(wav)
+  )
 })
 
 t.test('an encrypted recording that was altered, cut or is of another key is refused', async (t) => {
@@ -112,11 +166,23 @@ t.test('an encrypted recording that was altered, cut or is of another key is ref
   await bad(huge, /damaged/)
 })
 
-t.test('a recording whose key can\'t be had fails, and says so', async (t) => {
-  for (const key of [() => { throw new Error('vault is sealed') }, () => Buffer.alloc(16), () => 'key' as unknown as Buffer]) {
+t.test("a recording whose key can't be had fails, and says so", async (t) => {
+  for (const key of [
+    () => {
+      throw new Error('vault is sealed')
+    },
+    () => Buffer.alloc(16),
+    () => 'key' as unknown as Buffer
+  ]) {
     const { recordings, directory } = await build(t, { encryption: { key } })
-    await t.rejects(recordings.start(streamOf()).finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_KEY', message: /could not be encrypted: .*(sealed|16 bytes|not a Buffer).*Let encryption\.key/ })
-    t.same((await readdir(directory, { recursive: true })).filter((name) => name.includes('call')), [])
+    await t.rejects(recordings.start(streamOf()).finish(LISTEN), {
+      code: 'FST_JAMBONZ_RECORDING_KEY',
+      message: /could not be encrypted: .*(sealed|16 bytes|not a Buffer).*Let encryption\.key/
+    })
+    t.same(
+      (await readdir(directory, { recursive: true })).filter((name) => name.includes('call')),
+      []
+    )
   }
 })
 
@@ -132,37 +198,73 @@ t.test('an encrypted recording of a process that died is completed with the key'
   await file.close()
   const next = await build(t, { directory, encryption })
   const recovered: FinishedRecording[] = []
-  await next.recordings.recover((_, recording) => { recovered.push(recording) })
-  t.match(recovered, [{ location: join(directory, 'call.wav.enc'), encrypted: true, recovered: true, durationMs: 1000, levels: [{ peakDb: -11.2 }] }])
+  await next.recordings.recover((_, recording) => {
+    recovered.push(recording)
+  })
+  t.match(recovered, [
+    {
+      location: join(directory, 'call.wav.enc'),
+      encrypted: true,
+      recovered: true,
+      durationMs: 1000,
+      levels: [{ peakDb: -11.2 }]
+    }
+  ])
   t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
 })
 
 /** A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all who wait for it. */
-async function compressing (recordings: Recordings): Promise<(finished: FinishedRecording) => Promise<FinishedRecording>> {
+async function compressing(
+  recordings: Recordings
+): Promise<(finished: FinishedRecording) => Promise<FinishedRecording>> {
   const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => { later.push(recording) })
-  return async (finished) => finished.state === 'spooled' ? await until(() => later.pop(), 'ffmpeg to have its turn', FFMPEG_PATIENCE) : finished
+  await recordings.recover((_, recording) => {
+    later.push(recording)
+  })
+  return async (finished) =>
+    finished.state === 'spooled'
+      ? await until(() => later.pop(), 'ffmpeg to have its turn', FFMPEG_PATIENCE)
+      : finished
 }
 
-t.test('a complete recording is made into FLAC, Opus or MP3, at every rate, by a process of its own', { skip: noffmpeg }, async (t) => {
-  for (const format of ['flac', 'opus', 'mp3'] as const) {
-    const { recordings, directory } = await build(t, { format, fileName: ({ sampleRate }) => `call${sampleRate}` })
-    const compressed = await compressing(recordings)
-    for (const sampleRate of [8000, 64_000]) {
-      const recorder = recordings.start(streamOf({ sampleRate }))
-      recorder.write(TONE, 0)
-      const recording = await compressed(await recorder.finish(LISTEN))
-      t.match(recording, { state: 'saved', format, location: join(directory, `call${sampleRate}.${format}`), durationMs: 8_000_000 / sampleRate })
-      const heard = decode(recording.location)
-      if (format === 'flac') t.ok(heard.equals(TONE), 'nothing is lost')
-      else t.ok(heard.length > 0)
+t.test(
+  'a complete recording is made into FLAC, Opus or MP3, at every rate, by a process of its own',
+  { skip: noffmpeg },
+  async (t) => {
+    for (const format of ['flac', 'opus', 'mp3'] as const) {
+      const { recordings, directory } = await build(t, {
+        format,
+        fileName: ({ sampleRate }) => `call${sampleRate}`
+      })
+      const compressed = await compressing(recordings)
+      for (const sampleRate of [8000, 64_000]) {
+        const recorder = recordings.start(streamOf({ sampleRate }))
+        recorder.write(TONE, 0)
+        const recording = await compressed(await recorder.finish(LISTEN))
+        t.match(recording, {
+          state: 'saved',
+          format,
+          location: join(directory, `call${sampleRate}.${format}`),
+          durationMs: 8_000_000 / sampleRate
+        })
+        const heard = decode(recording.location)
+        if (format === 'flac') t.ok(heard.equals(TONE), 'nothing is lost')
+        else t.ok(heard.length > 0)
+      }
+      t.same(
+        (await readdir(directory)).sort(),
+        ['.instances', 'call64000.json', `call64000.${format}`, 'call8000.json', `call8000.${format}`].sort()
+      )
     }
-    t.same((await readdir(directory)).sort(), ['.instances', 'call64000.json', `call64000.${format}`, 'call8000.json', `call8000.${format}`].sort())
   }
-})
+)
 
 t.test('encrypted and compressed, still no plain byte touches the disk', { skip: noffmpeg }, async (t) => {
-  const { recordings, directory } = await build(t, { format: 'flac', encryption: { key: () => KEY }, fileName: () => 'call' })
+  const { recordings, directory } = await build(t, {
+    format: 'flac',
+    encryption: { key: () => KEY },
+    fileName: () => 'call'
+  })
   const compressed = await compressing(recordings)
   const recorder = recordings.start(streamOf())
   recorder.write(TONE, 0)
@@ -178,12 +280,23 @@ t.test('an ffmpeg that fails leaves the WAV', async (t) => {
   // good at registration, then not any more
   await writeFile(fake, '#!/bin/sh\ncase "$*" in *s16le*) exit 0;; esac\necho it hurts >&2; exit 3\n')
   await chmod(fake, 0o755)
-  const { recordings, logger } = await build(t, { directory, format: 'flac', ffmpeg: fake, fileName: () => 'call' })
+  const { recordings, logger } = await build(t, {
+    directory,
+    format: 'flac',
+    ffmpeg: fake,
+    fileName: () => 'call'
+  })
   const recorder = recordings.start(streamOf())
   recorder.write(TONE, 0)
   const recording = await recorder.finish(LISTEN)
   t.match(recording, { state: 'saved', format: 'wav', location: join(directory, 'call.wav') })
-  t.match(logger.lines, [{ level: 'error', text: /it stays a WAV/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_FFMPEG', message: /it hurts/ } } }])
+  t.match(logger.lines, [
+    {
+      level: 'error',
+      text: /it stays a WAV/,
+      fields: { err: { code: 'FST_JAMBONZ_RECORDING_FFMPEG', message: /it hurts/ } }
+    }
+  ])
 })
 
 t.test('a sink gets a complete recording with its length, again when it failed', async (t) => {
@@ -193,13 +306,23 @@ t.test('a sink gets a complete recording with its length, again when it failed',
     fileName: () => 'call',
     sink: (_, { attempt, name, recording }) => {
       attempts.push(attempt)
-      t.match({ name, recording }, { name: 'call.wav', recording: { durationMs: 1000, sha256: /^[0-9a-f]{64}$/ } })
+      t.match(
+        { name, recording },
+        { name: 'call.wav', recording: { durationMs: 1000, sha256: /^[0-9a-f]{64}$/ } }
+      )
       if (attempt === 1) throw new Error('engaged')
-      return new Writable({ write (chunk: Buffer, _encoding, done) { got.push(chunk); done() } })
+      return new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          got.push(chunk)
+          done()
+        }
+      })
     }
   })
   const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => { later.push(recording) })
+  await recordings.recover((_, recording) => {
+    later.push(recording)
+  })
   const recorder = recordings.start(streamOf())
   recorder.write(TONE, 0)
   t.match(await recorder.finish(LISTEN), { state: 'spooled', location: join(directory, 'call.wav') })
@@ -223,8 +346,18 @@ t.test('retention deletes complete recordings, the oldest first, and what is lef
     const at = new Date(Date.now() - minutes * 60_000)
     for (const file of await readdir(join(directory, name))) await utimes(join(directory, name, file), at, at)
   }
-  await until(async () => (await readdir(join(directory, 'live')).catch(() => [])).length === 2, 'the live file')
-  for (const [name, minutes] of [['one', 40], ['two', 30], ['three', 20], ['live', 50]] as const) await age(name, minutes)
+  await until(
+    async () => (await readdir(join(directory, 'live')).catch(() => [])).length === 2,
+    'the live file'
+  )
+  for (const [name, minutes] of [
+    ['one', 40],
+    ['two', 30],
+    ['three', 20],
+    ['live', 50]
+  ] as const) {
+    await age(name, minutes)
+  }
   await mkdir(join(directory, 'theirs'))
   await writeFile(join(directory, 'theirs/call.wav'), 'x')
   await writeFile(join(directory, 'theirs/call.json'), '{"not":"ours"}')

@@ -38,36 +38,51 @@ t.test('ids from the wire stay apart on file systems that ignore case', async (t
   const ids = ['CALL', 'call', 'Call', 'ca/l', 'ca\\l', 'ca_l', '', '../', 'x'.repeat(500), 'x'.repeat(501)]
   t.equal(new Set(ids.map((id) => cleanId(id).toLowerCase())).size, ids.length)
   for (const id of ids) t.match(cleanId(id), /^[a-z0-9._~-]{1,100}$/)
-  t.match(defaultName(streamOf({ callSid: '../../x', id: 'y.part' })), /^2026\/02\/03\/__________x~[0-9a-f]{10}-y_part$|^2026\/02\/03\/[a-z0-9._~-]+$/)
+  t.match(
+    defaultName(streamOf({ callSid: '../../x', id: 'y.part' })),
+    /^2026\/02\/03\/__________x~[0-9a-f]{10}-y_part$|^2026\/02\/03\/[a-z0-9._~-]+$/
+  )
   t.match(defaultName(streamOf({ createdAt: 'nonsense' })), /^\d{4}\/\d\d\/\d\d\//)
 })
 
 t.test('recordings of the same name, in whatever case, do not overwrite each other', async (t) => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'a'))
-  await writeFile(join(directory, 'a/Name.wav'), 'somebody else\'s')
-  const { recordings } = await build(t, { directory, fileName: ({ listen }) => listen.id.startsWith('upper') ? 'a/NAME' : 'a/name.wav' })
+  await writeFile(join(directory, 'a/Name.wav'), "somebody else's")
+  const { recordings } = await build(t, {
+    directory,
+    fileName: ({ listen }) => (listen.id.startsWith('upper') ? 'a/NAME' : 'a/name.wav')
+  })
   const ids = ['one', 'two', 'upper-one', 'upper-two']
   const recorders = ids.map((id) => recordings.start(streamOf({ id })))
-  recorders.forEach((recorder, at) => { recorder.write(pcm(at, 0, 160), 0) })
-  const finished = await Promise.all(recorders.map((recorder, at) => recorder.finish({ ...LISTEN, id: ids[at] ?? '' })))
+  recorders.forEach((recorder, at) => {
+    recorder.write(pcm(at, 0, 160), 0)
+  })
+  const finished = await Promise.all(
+    recorders.map((recorder, at) => recorder.finish({ ...LISTEN, id: ids[at] ?? '' }))
+  )
   const names = finished.map(({ location }) => basename(location).toLowerCase())
   t.equal(new Set([...names, 'name.wav']).size, 5, names.join(' '))
-  t.equal(await readFile(join(directory, 'a/Name.wav'), 'utf8'), 'somebody else\'s')
+  t.equal(await readFile(join(directory, 'a/Name.wav'), 'utf8'), "somebody else's")
 })
 
-t.test('a file that appears under the final name while the call is recorded is not overwritten', async (t) => {
-  const { recordings, directory } = await build(t, { fileName: () => 'call' })
-  const recorder = recordings.start(streamOf())
-  recorder.write(pcm(1, 0, 160), 0)
-  await writeFile(join(directory, 'call.wav'), 'somebody else\'s')
-  const recording = await recorder.finish(LISTEN)
-  t.not(basename(recording.location), 'call.wav')
-  t.equal(await readFile(join(directory, 'call.wav'), 'utf8'), 'somebody else\'s')
-  t.match(JSON.parse(await readFile(recording.location.replace(/wav$/, 'json'), 'utf8')), { recording: { location: recording.location } })
-})
+t.test(
+  'a file that appears under the final name while the call is recorded is not overwritten',
+  async (t) => {
+    const { recordings, directory } = await build(t, { fileName: () => 'call' })
+    const recorder = recordings.start(streamOf())
+    recorder.write(pcm(1, 0, 160), 0)
+    await writeFile(join(directory, 'call.wav'), "somebody else's")
+    const recording = await recorder.finish(LISTEN)
+    t.not(basename(recording.location), 'call.wav')
+    t.equal(await readFile(join(directory, 'call.wav'), 'utf8'), "somebody else's")
+    t.match(JSON.parse(await readFile(recording.location.replace(/wav$/, 'json'), 'utf8')), {
+      recording: { location: recording.location }
+    })
+  }
+)
 
-t.test('a link out of the directory is not followed for a new file\'s name', async (t) => {
+t.test("a link out of the directory is not followed for a new file's name", async (t) => {
   const directory = await temporaryDirectory(t)
   const outside = join(await temporaryDirectory(t), 'victim')
   await writeFile(outside, 'victim')
@@ -80,7 +95,13 @@ t.test('a link out of the directory is not followed for a new file\'s name', asy
 })
 
 t.test('a fileName() that throws or returns nothing costs the name, not the recording', async (t) => {
-  for (const fileName of [() => { throw new Error('broken') }, () => '..', () => undefined as unknown as string]) {
+  for (const fileName of [
+    () => {
+      throw new Error('broken')
+    },
+    () => '..',
+    () => undefined as unknown as string
+  ]) {
     const { recordings, logger } = await build(t, { fileName })
     const recording = await recordings.start(streamOf()).finish(LISTEN)
     t.match(recording.location, /2026\/02\/03\/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-[0-9a-f-]+\.wav$/)
@@ -91,6 +112,8 @@ t.test('a fileName() that throws or returns nothing costs the name, not the reco
 t.test('recordings and their directories are not for others to read', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'sub/call' })
   await recordings.start(streamOf()).finish(LISTEN)
-  for (const file of await readdir(join(directory, 'sub'))) t.equal((await stat(join(directory, 'sub', file))).mode & 0o007, 0, file)
+  for (const file of await readdir(join(directory, 'sub'))) {
+    t.equal((await stat(join(directory, 'sub', file))).mode & 0o007, 0, file)
+  }
   t.equal((await stat(join(directory, 'sub'))).mode & 0o007, 0)
 })

@@ -8,11 +8,11 @@ const FRAME_MS = 20
 const FRAME = 160
 const SECRET = Buffer.alloc(FRAME * 2, 0x5e)
 
-async function samplesOf (location: string): Promise<Buffer> {
+async function samplesOf(location: string): Promise<Buffer> {
   return (await readFile(location)).subarray(WAV_HEADER_BYTES)
 }
 
-t.test('of a pause nothing reaches the disk: as silence it keeps the call\'s time', async (t) => {
+t.test("of a pause nothing reaches the disk: as silence it keeps the call's time", async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, FRAME), 0)
@@ -25,7 +25,9 @@ t.test('of a pause nothing reaches the disk: as silence it keeps the call\'s tim
   const recording = await recorder.finish(LISTEN)
   const expected = Buffer.concat([pcm(1, 0, FRAME), Buffer.alloc(50 * FRAME * 2), pcm(1, FRAME, FRAME)])
   t.ok((await samplesOf(recording.location)).equals(expected))
-  t.match(recording.pauses, [{ mode: 'silence', atMs: FRAME_MS, durationMs: 50 * FRAME_MS, startedAt: /Z$/, endedAt: /Z$/ }])
+  t.match(recording.pauses, [
+    { mode: 'silence', atMs: FRAME_MS, durationMs: 50 * FRAME_MS, startedAt: /Z$/, endedAt: /Z$/ }
+  ])
 })
 
 t.test('a skipped pause is not in the file, and one that never ended is listed too', async (t) => {
@@ -43,7 +45,10 @@ t.test('a skipped pause is not in the file, and one that never ended is listed t
   recorder.write(SECRET, 0)
   const recording = await recorder.finish(LISTEN)
   t.ok((await samplesOf(recording.location)).equals(pcm(1, 0, 2 * FRAME)))
-  t.match(recording.pauses, [{ mode: 'skip', atMs: 20, durationMs: 80 }, { mode: 'skip', atMs: 40, durationMs: 20 }])
+  t.match(recording.pauses, [
+    { mode: 'skip', atMs: 20, durationMs: 80 },
+    { mode: 'skip', atMs: 40, durationMs: 20 }
+  ])
   t.notOk(recording.pauses[1]?.endedAt)
   t.same(recording.gaps, [], 'a gap in a pause is a part of it')
 })
@@ -71,7 +76,11 @@ t.test('gaps in what arrives are measured, and filled when asked for', async (t)
     recorder.write(pcm(1, 2 * FRAME, FRAME), 0)
     const recording = await recorder.finish(LISTEN)
     const gap = Buffer.alloc(fillGaps ? 3 * FRAME * 2 : 0)
-    t.ok((await samplesOf(recording.location)).equals(Buffer.concat([pcm(1, 0, FRAME), gap, pcm(1, FRAME, 2 * FRAME)])))
+    t.ok(
+      (await samplesOf(recording.location)).equals(
+        Buffer.concat([pcm(1, 0, FRAME), gap, pcm(1, FRAME, 2 * FRAME)])
+      )
+    )
     t.same(recording.gaps, [{ atMs: 20, durationMs: 60, filled: fillGaps }])
     t.equal(recording.durationMs, fillGaps ? 120 : 60)
   }
@@ -94,12 +103,15 @@ t.test('levels are those of the audio, channel by channel', async (t) => {
   const recorder = recordings.start(streamOf({ channels: 2, mixType: 'stereo' }))
   const stereo = Buffer.alloc(8000 * 4)
   for (let at = 0; at < 8000; at++) {
-    stereo.writeInt16LE(Math.round(16_384 * Math.sin(at / 8000 * 2 * Math.PI * 1000)), at * 4)
+    stereo.writeInt16LE(Math.round(16_384 * Math.sin((at / 8000) * 2 * Math.PI * 1000)), at * 4)
     stereo.writeInt16LE(at === 4000 ? -32_768 : 0, at * 4 + 2)
   }
   recorder.write(stereo, 0)
   const { levels } = await recorder.finish(LISTEN)
-  t.same(levels, [{ peakDb: -6, rmsDb: -9 }, { peakDb: 0, rmsDb: -39 }])
+  t.same(levels, [
+    { peakDb: -6, rmsDb: -9 },
+    { peakDb: 0, rmsDb: -39 }
+  ])
   const silent = recordings.start(streamOf({ id: 'silent' }))
   silent.write(Buffer.alloc(320), 0)
   t.same((await silent.finish(LISTEN)).levels, [{ peakDb: -120, rmsDb: -120 }])

@@ -5,36 +5,50 @@ import t from 'tap'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
 import { build, LISTEN, pcm, streamOf, until } from '../helpers/recordings.js'
 
-t.test('a recording is a WAV file of every sample, named after call and listen, with its Listen beside it', async (t) => {
-  const { recordings, directory } = await build(t)
-  const recorder = recordings.start(streamOf())
-  t.equal(recorder.state, 'recording')
-  const sent: Buffer[] = []
-  for (let frame = 0; frame < 300; frame++) {
-    const audio = pcm(1, frame * 160, 160)
-    sent.push(Buffer.from(audio))
-    recorder.write(audio, 0)
-    audio.fill(0xaa) // the frame is not the recorder's to keep
+t.test(
+  'a recording is a WAV file of every sample, named after call and listen, with its Listen beside it',
+  async (t) => {
+    const { recordings, directory } = await build(t)
+    const recorder = recordings.start(streamOf())
+    t.equal(recorder.state, 'recording')
+    const sent: Buffer[] = []
+    for (let frame = 0; frame < 300; frame++) {
+      const audio = pcm(1, frame * 160, 160)
+      sent.push(Buffer.from(audio))
+      recorder.write(audio, 0)
+      audio.fill(0xaa) // the frame is not the recorder's to keep
+    }
+    const ended = { ...LISTEN, state: 'ended' as const, endReason: 'closed' as const }
+    const recording = await recorder.finish(ended)
+    t.equal(recorder.state, 'saved')
+    const base = join(
+      directory,
+      '2026/02/03/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa'
+    )
+    t.equal(recording.location, `${base}.wav`)
+    const file = await readFile(recording.location)
+    t.equal(recording.bytes, file.length)
+    t.equal(recording.durationMs, 6000)
+    t.equal(recording.sha256, createHash('sha256').update(file).digest('hex'))
+    t.match(inspectWav(file), { sampleRate: 8000, channels: 1, bitsPerSample: 16, dataBytes: 96_000 })
+    t.ok(file.subarray(WAV_HEADER_BYTES).equals(Buffer.concat(sent)))
+    t.same(JSON.parse(await readFile(`${base}.json`, 'utf8')), { ...ended, recording })
+    t.same(
+      (await readdir(dirname(base))).sort(),
+      [`${base}.json`, `${base}.wav`].map((path) => path.slice(dirname(base).length + 1)).sort(),
+      'nothing else is left'
+    )
   }
-  const ended = { ...LISTEN, state: 'ended' as const, endReason: 'closed' as const }
-  const recording = await recorder.finish(ended)
-  t.equal(recorder.state, 'saved')
-  const base = join(directory, '2026/02/03/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa')
-  t.equal(recording.location, `${base}.wav`)
-  const file = await readFile(recording.location)
-  t.equal(recording.bytes, file.length)
-  t.equal(recording.durationMs, 6000)
-  t.equal(recording.sha256, createHash('sha256').update(file).digest('hex'))
-  t.match(inspectWav(file), { sampleRate: 8000, channels: 1, bitsPerSample: 16, dataBytes: 96_000 })
-  t.ok(file.subarray(WAV_HEADER_BYTES).equals(Buffer.concat(sent)))
-  t.same(JSON.parse(await readFile(`${base}.json`, 'utf8')), { ...ended, recording })
-  t.same((await readdir(dirname(base))).sort(), [`${base}.json`, `${base}.wav`].map((path) => path.slice(dirname(base).length + 1)).sort(), 'nothing else is left')
-})
+)
 
 t.test('frames of any length, longer than the blocks they are gathered in, arrive whole', async (t) => {
   const { recordings } = await build(t)
-  for (const [seed, { sampleRate, channels }] of [{ sampleRate: 8000, channels: 1 }, { sampleRate: 16_000, channels: 2 }, { sampleRate: 64_000, channels: 2 }].entries()) {
-    const mixType = channels === 2 ? 'stereo' as const : 'mono' as const
+  for (const [seed, { sampleRate, channels }] of [
+    { sampleRate: 8000, channels: 1 },
+    { sampleRate: 16_000, channels: 2 },
+    { sampleRate: 64_000, channels: 2 }
+  ].entries()) {
+    const mixType = channels === 2 ? ('stereo' as const) : ('mono' as const)
     const recorder = recordings.start(streamOf({ id: `any-${seed}`, sampleRate, channels, mixType }))
     let from = 0
     for (const samples of [2, 24_640, 16_384, 8192, 8190, 150_000, 4, 32_768]) {
@@ -53,7 +67,10 @@ t.test('a live recording is a valid file called .part.wav that grows while it is
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, 160), 0)
   const path = join(directory, 'live.part.wav')
-  await until(async () => (await readFile(path).catch(() => Buffer.alloc(0))).length === WAV_HEADER_BYTES + 320, 'the first flush')
+  await until(
+    async () => (await readFile(path).catch(() => Buffer.alloc(0))).length === WAV_HEADER_BYTES + 320,
+    'the first flush'
+  )
   recorder.write(pcm(1, 160, 160), 0)
   await until(async () => (await readFile(path)).length === WAV_HEADER_BYTES + 640, 'the second flush')
   t.match(inspectWav(await readFile(path)), { sampleRate: 8000, channels: 1 })

@@ -8,19 +8,38 @@ import { buildWavHeader, inspectWav, WAV_HEADER_BYTES } from '../../lib/recordin
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const DEAD = 'dead-0123456789ab'
-const PART = { ...LISTEN, recorder: { id: 'file', sampleRate: 8000, channels: 1, mixType: 'mono', segment: 1, startedAt: '2026-02-04T00:00:01.000Z', pauses: [{ atMs: 10, durationMs: 5, mode: 'skip', startedAt: '2026-02-04T00:00:02.000Z' }], gaps: [] } }
+const PART = {
+  ...LISTEN,
+  recorder: {
+    id: 'file',
+    sampleRate: 8000,
+    channels: 1,
+    mixType: 'mono',
+    segment: 1,
+    startedAt: '2026-02-04T00:00:01.000Z',
+    pauses: [{ atMs: 10, durationMs: 5, mode: 'skip', startedAt: '2026-02-04T00:00:02.000Z' }],
+    gaps: []
+  }
+}
 const AUDIO = pcm(1, 0, 800)
 
-type Recovered = Array<{ listen: Listen, recording: FinishedRecording }>
+type Recovered = Array<{ listen: Listen; recording: FinishedRecording }>
 
-async function recover (recordings: Recordings): Promise<Recovered> {
+async function recover(recordings: Recordings): Promise<Recovered> {
   const recovered: Recovered = []
-  await recordings.recover((listen, recording) => { recovered.push({ listen, recording }) })
+  await recordings.recover((listen, recording) => {
+    recovered.push({ listen, recording })
+  })
   return recovered
 }
 
 /** What a process leaves that was killed while it recorded. */
-async function leave (directory: string, files: { part?: Buffer, final?: Buffer, sidecar?: object, json?: string }, name = 'call', owner = DEAD): Promise<void> {
+async function leave(
+  directory: string,
+  files: { part?: Buffer; final?: Buffer; sidecar?: object; json?: string },
+  name = 'call',
+  owner = DEAD
+): Promise<void> {
   await mkdir(directory, { recursive: true })
   await writeFile(join(directory, `${name}.part.json.${owner}`), files.json ?? JSON.stringify(PART))
   if (files.part) await writeFile(join(directory, `${name}.part.wav`), files.part)
@@ -28,7 +47,8 @@ async function leave (directory: string, files: { part?: Buffer, final?: Buffer,
   if (files.sidecar) await writeFile(join(directory, `${name}.json`), JSON.stringify(files.sidecar))
 }
 
-const wav = (claimed: number, audio: Buffer): Buffer => Buffer.concat([buildWavHeader(LISTEN, claimed), audio])
+const wav = (claimed: number, audio: Buffer): Buffer =>
+  Buffer.concat([buildWavHeader(LISTEN, claimed), audio])
 
 t.test('what a dead process left is completed from any state in which it can have died', async (t) => {
   const states: Array<[string, Parameters<typeof leave>[1], number | undefined]> = [
@@ -55,12 +75,32 @@ t.test('what a dead process left is completed from any state in which it can hav
       continue
     }
     const location = join(directory, 'a/call.wav')
-    t.match(recovered, [{ listen: { id: LISTEN.id, callSid: LISTEN.callSid }, recording: { recovered: true, state: 'saved', location, bytes: WAV_HEADER_BYTES + dataBytes, pauses: [{ mode: 'skip' }], levels: [{}], sha256: /^[0-9a-f]{64}$/ } }], title)
+    t.match(
+      recovered,
+      [
+        {
+          listen: { id: LISTEN.id, callSid: LISTEN.callSid },
+          recording: {
+            recovered: true,
+            state: 'saved',
+            location,
+            bytes: WAV_HEADER_BYTES + dataBytes,
+            pauses: [{ mode: 'skip' }],
+            levels: [{}],
+            sha256: /^[0-9a-f]{64}$/
+          }
+        }
+      ],
+      title
+    )
     const file = await readFile(location)
     t.equal(inspectWav(file).dataBytes, dataBytes)
     t.ok(file.subarray(WAV_HEADER_BYTES).equals(AUDIO.subarray(0, dataBytes)))
     t.same((await readdir(join(directory, 'a'))).sort(), ['call.json', 'call.wav'])
-    t.match(JSON.parse(await readFile(join(directory, 'a/call.json'), 'utf8')), { id: LISTEN.id, recording: { recovered: true } })
+    t.match(JSON.parse(await readFile(join(directory, 'a/call.json'), 'utf8')), {
+      id: LISTEN.id,
+      recording: { recovered: true }
+    })
   }
 })
 
@@ -78,7 +118,10 @@ t.test('live files of another instance in the same directory are left alone', as
   const two = await build(t, { directory })
   const recorder = one.recordings.start(streamOf())
   recorder.write(AUDIO, 0)
-  await until(async () => (await readdir(directory, { recursive: true })).some((file) => file.endsWith('.part.wav')), 'the file')
+  await until(
+    async () => (await readdir(directory, { recursive: true })).some((file) => file.endsWith('.part.wav')),
+    'the file'
+  )
   t.same(await recover(two.recordings), [])
   recorder.write(AUDIO, 0)
   const recording = await recorder.finish(LISTEN)
@@ -86,51 +129,71 @@ t.test('live files of another instance in the same directory are left alone', as
   t.notOk(recording.recovered)
 })
 
-t.test('an instance of another machine is dead when its heartbeat is old, by the file server\'s clock', async (t) => {
-  const { recordings, directory, logger } = await build(t)
-  await leave(directory, { part: wav(0, AUDIO) })
-  const owner = join(directory, '.instances', `${DEAD}.json`)
-  await mkdir(dirname(owner))
-  await writeFile(owner, JSON.stringify({ pid: process.pid, machine: 'another', hostname: 'elsewhere' }))
-  t.same(await recover(recordings), [], 'it may be alive')
-  const old = new Date(Date.now() - STALE_AFTER - 5000)
-  await utimes(owner, old, old)
-  t.match(await recover(recordings), [{ recording: { bytes: WAV_HEADER_BYTES + AUDIO.length } }])
-  t.notOk((await readdir(dirname(owner))).includes(`${DEAD}.json`), 'and is forgotten')
-  t.match(logger.lines.at(-1), { level: 'warn', text: /was repaired/ })
-})
+t.test(
+  "an instance of another machine is dead when its heartbeat is old, by the file server's clock",
+  async (t) => {
+    const { recordings, directory, logger } = await build(t)
+    await leave(directory, { part: wav(0, AUDIO) })
+    const owner = join(directory, '.instances', `${DEAD}.json`)
+    await mkdir(dirname(owner))
+    await writeFile(owner, JSON.stringify({ pid: process.pid, machine: 'another', hostname: 'elsewhere' }))
+    t.same(await recover(recordings), [], 'it may be alive')
+    const old = new Date(Date.now() - STALE_AFTER - 5000)
+    await utimes(owner, old, old)
+    t.match(await recover(recordings), [{ recording: { bytes: WAV_HEADER_BYTES + AUDIO.length } }])
+    t.notOk((await readdir(dirname(owner))).includes(`${DEAD}.json`), 'and is forgotten')
+    t.match(logger.lines.at(-1), { level: 'warn', text: /was repaired/ })
+  }
+)
 
 t.test('a pid that was given to another process does not keep the dead alive', async (t) => {
   const { recordings, directory } = await build(t)
   const probe = recordings.start(streamOf({ id: 'probe' }))
   await probe.finish(LISTEN)
   const [own = ''] = await readdir(join(directory, '.instances'))
-  const self = JSON.parse(await readFile(join(directory, '.instances', own), 'utf8')) as Record<string, unknown>
+  const self = JSON.parse(await readFile(join(directory, '.instances', own), 'utf8')) as Record<
+    string,
+    unknown
+  >
   await leave(directory, { part: wav(0, AUDIO) })
-  await writeFile(join(directory, '.instances', `${DEAD}.json`), JSON.stringify({ ...self, processStart: '1' }))
+  await writeFile(
+    join(directory, '.instances', `${DEAD}.json`),
+    JSON.stringify({ ...self, processStart: '1' })
+  )
   t.equal((await recover(recordings)).length, self.machine === undefined ? 0 : 1)
 })
 
 t.test('two instances that start at once repair each file once', async (t) => {
   const directory = await temporaryDirectory(t)
-  for (let at = 0; at < 20; at++) await leave(join(directory, String(at % 3)), { part: wav(0, AUDIO) }, `call-${at}`)
+  for (let at = 0; at < 20; at++) {
+    await leave(join(directory, String(at % 3)), { part: wav(0, AUDIO) }, `call-${at}`)
+  }
   const instances = await Promise.all([1, 2, 3].map(() => build(t, { directory })))
   const recovered = (await Promise.all(instances.map(({ recordings }) => recover(recordings)))).flat()
   t.equal(recovered.length, 20)
   t.equal(new Set(recovered.map(({ recording }) => recording.location)).size, 20)
 })
 
-t.test('a repair that fails is tried again by the next start, and does not keep the others waiting', async (t) => {
-  const directory = await temporaryDirectory(t)
-  await leave(directory, { part: Buffer.alloc(4096) }, 'locked')
-  await rename(join(directory, 'locked.part.wav'), join(directory, 'locked.part.wav.enc'))
-  await leave(directory, { part: wav(0, AUDIO) }, 'open')
-  const first = await build(t, { directory })
-  t.match(await recover(first.recordings), [{ recording: { location: join(directory, 'open.wav') } }])
-  t.match(first.logger.lines.filter(({ level }) => level === 'error'), [{ text: /locked could not be repaired/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_KEY' } } }])
-  await first.recordings.close()
-  t.ok((await readdir(directory)).some((file) => file.startsWith('locked.part.json')), 'it is still there')
-})
+t.test(
+  'a repair that fails is tried again by the next start, and does not keep the others waiting',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    await leave(directory, { part: Buffer.alloc(4096) }, 'locked')
+    await rename(join(directory, 'locked.part.wav'), join(directory, 'locked.part.wav.enc'))
+    await leave(directory, { part: wav(0, AUDIO) }, 'open')
+    const first = await build(t, { directory })
+    t.match(await recover(first.recordings), [{ recording: { location: join(directory, 'open.wav') } }])
+    t.match(
+      first.logger.lines.filter(({ level }) => level === 'error'),
+      [{ text: /locked could not be repaired/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_KEY' } } }]
+    )
+    await first.recordings.close()
+    t.ok(
+      (await readdir(directory)).some((file) => file.startsWith('locked.part.json')),
+      'it is still there'
+    )
+  }
+)
 
 t.test('an unfinished file that nothing describes is left as it is', async (t) => {
   const { recordings, directory, logger } = await build(t)

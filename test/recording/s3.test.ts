@@ -13,7 +13,7 @@ const LONG = 12 * MIB
 const STEREO = { sampleRate: 64_000, channels: 2, mixType: 'stereo' as const }
 const AUDIO = Buffer.concat(Array.from({ length: LONG / 65_536 }, (_, at) => pcm(at, 0, 32_768)))
 
-async function record (recordings: Recordings, listen = LISTEN): Promise<FinishedRecording> {
+async function record(recordings: Recordings, listen = LISTEN): Promise<FinishedRecording> {
   const recorder = recordings.start(streamOf({ ...listen, ...STEREO }))
   for (let at = 0; at < AUDIO.length; at += MIB) {
     recorder.write(AUDIO.subarray(at, at + MIB), 0)
@@ -22,54 +22,87 @@ async function record (recordings: Recordings, listen = LISTEN): Promise<Finishe
   return await recorder.finish(listen)
 }
 
-async function gone (path: string): Promise<boolean> {
-  return await access(path).then(() => false, () => true)
+async function gone(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => false,
+    () => true
+  )
 }
 
 t.test('a complete recording goes to S3 in parts, and its sidecar stays', async (t) => {
   const server = await s3(t)
   await server.start()
-  const { recordings, directory } = await build(t, { maxBuffered: 32 * MIB, fileName: () => 'a/call', sink: s3Sink({ client: server.client, bucket: BUCKET, prefix: 'eu/' }) })
+  const { recordings, directory } = await build(t, {
+    maxBuffered: 32 * MIB,
+    fileName: () => 'a/call',
+    sink: s3Sink({ client: server.client, bucket: BUCKET, prefix: 'eu/' })
+  })
   const recording = await record(recordings)
-  t.match(recording, { state: 'saved', location: `s3://${BUCKET}/eu/a/call.wav`, bytes: LONG + WAV_HEADER_BYTES, etag: /^[0-9a-f]{32}/ })
+  t.match(recording, {
+    state: 'saved',
+    location: `s3://${BUCKET}/eu/a/call.wav`,
+    bytes: LONG + WAV_HEADER_BYTES,
+    etag: /^[0-9a-f]{32}/
+  })
   const object = await server.get('eu/a/call.wav')
   t.ok(object.subarray(WAV_HEADER_BYTES).equals(AUDIO))
   t.match(inspectWav(object), { ...STEREO, mixType: undefined, dataBytes: LONG })
   t.ok(await gone(join(directory, 'a/call.wav')), 'not on this disk any more')
-  t.match(JSON.parse(await readFile(join(directory, 'a/call.json'), 'utf8')), { id: LISTEN.id, recording: { location: recording.location } })
+  t.match(JSON.parse(await readFile(join(directory, 'a/call.json'), 'utf8')), {
+    id: LISTEN.id,
+    recording: { location: recording.location }
+  })
   t.same(await server.unfinished(), [])
 })
 
 t.test('while S3 is away a recording is spooled, and it is sent when S3 is back', async (t) => {
   const server = await s3(t)
-  const { recordings, logger } = await build(t, { maxBuffered: 32 * MIB, fileName: () => 'call', sink: s3Sink({ client: server.client, bucket: BUCKET }) })
+  const { recordings, logger } = await build(t, {
+    maxBuffered: 32 * MIB,
+    fileName: () => 'call',
+    sink: s3Sink({ client: server.client, bucket: BUCKET })
+  })
   const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => { later.push(recording) })
+  await recordings.recover((_, recording) => {
+    later.push(recording)
+  })
   const recording = await record(recordings)
   t.match(recording, { state: 'spooled', location: /call\.wav$/ })
   t.ok((await readFile(recording.location)).subarray(WAV_HEADER_BYTES).equals(AUDIO), 'complete on this disk')
-  t.match(logger.lines.filter(({ level }) => level === 'error'), [{ text: /sent again/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_SINK', message: /ECONNREFUSED/ } } }])
+  t.match(
+    logger.lines.filter(({ level }) => level === 'error'),
+    [{ text: /sent again/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_SINK', message: /ECONNREFUSED/ } } }]
+  )
   await server.start()
   await until(() => later.length, 'the recording to be sent', 15_000)
   t.match(later, [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
 })
 
-t.test('S3 killed in the middle of an upload gets the recording when it is back, whole, and keeps no parts', async (t) => {
-  const server = await s3(t)
-  await server.start(100)
-  const { recordings } = await build(t, { maxBuffered: 32 * MIB, fileName: () => 'call', sink: s3Sink({ client: server.client, bucket: BUCKET }) })
-  const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => { later.push(recording) })
-  const finished = record(recordings)
-  await server.uploading()
-  await server.kill()
-  t.match(await finished, { state: 'spooled' })
-  await server.start()
-  await until(() => later.length, 'the recording to be sent', 15_000)
-  t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
-  t.same(await server.unfinished(), [])
-})
+t.test(
+  'S3 killed in the middle of an upload gets the recording when it is back, whole, and keeps no parts',
+  async (t) => {
+    const server = await s3(t)
+    await server.start(100)
+    const { recordings } = await build(t, {
+      maxBuffered: 32 * MIB,
+      fileName: () => 'call',
+      sink: s3Sink({ client: server.client, bucket: BUCKET })
+    })
+    const later: FinishedRecording[] = []
+    await recordings.recover((_, recording) => {
+      later.push(recording)
+    })
+    const finished = record(recordings)
+    await server.uploading()
+    await server.kill()
+    t.match(await finished, { state: 'spooled' })
+    await server.start()
+    await until(() => later.length, 'the recording to be sent', 15_000)
+    t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
+    t.same(await server.unfinished(), [])
+  }
+)
 
 t.test('what was not sent when the process ended is sent after the next start', async (t) => {
   const server = await s3(t)
@@ -82,10 +115,19 @@ t.test('what was not sent when the process ended is sent after the next start', 
   await first.recordings.close()
   t.match(await finished, { state: 'spooled' })
   const calls: unknown[] = []
-  const sink = s3Sink({ client: server.client, bucket: BUCKET, key: (stream, { name }) => { calls.push(stream.call.from); return name } })
+  const sink = s3Sink({
+    client: server.client,
+    bucket: BUCKET,
+    key: (stream, { name }) => {
+      calls.push(stream.call.from)
+      return name
+    }
+  })
   const second = await build(t, { ...options, sink })
   const sent: FinishedRecording[] = []
-  await second.recordings.recover((_, recording) => { sent.push(recording) })
+  await second.recordings.recover((_, recording) => {
+    sent.push(recording)
+  })
   await until(() => sent.length, 'the recording to be sent', 15_000)
   t.match(sent, [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])
   t.same(calls, ['+15083084809'], 'the sink still knows the call')
@@ -93,24 +135,32 @@ t.test('what was not sent when the process ended is sent after the next start', 
   t.same(await server.unfinished(), [])
 })
 
-t.test('without a directory the audio goes to S3 as it is spoken, and what fails leaves no parts', async (t) => {
-  const server = await s3(t)
-  await server.start()
-  const { recordings } = await build(t, { directory: undefined, maxBuffered: 32 * MIB, sink: s3Sink({ client: server.client, bucket: BUCKET }) })
-  const recording = await record(recordings)
-  const name = '2026/02/03/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa.wav'
-  t.match(recording, { state: 'saved', location: `s3://${BUCKET}/${name}` })
-  const object = await server.get(name)
-  t.equal(inspectWav(object).dataBytes, undefined, 'a header written first knows no length')
-  t.ok(object.subarray(WAV_HEADER_BYTES).equals(AUDIO))
+t.test(
+  'without a directory the audio goes to S3 as it is spoken, and what fails leaves no parts',
+  async (t) => {
+    const server = await s3(t)
+    await server.start()
+    const { recordings } = await build(t, {
+      directory: undefined,
+      maxBuffered: 32 * MIB,
+      sink: s3Sink({ client: server.client, bucket: BUCKET })
+    })
+    const recording = await record(recordings)
+    const name =
+      '2026/02/03/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa.wav'
+    t.match(recording, { state: 'saved', location: `s3://${BUCKET}/${name}` })
+    const object = await server.get(name)
+    t.equal(inspectWav(object).dataBytes, undefined, 'a header written first knows no length')
+    t.ok(object.subarray(WAV_HEADER_BYTES).equals(AUDIO))
 
-  const recorder = recordings.start(streamOf({ ...STEREO, id: 'broken-off' }))
-  recorder.write(AUDIO, 0)
-  await server.uploading()
-  await recordings.close()
-  await until(async () => (await server.unfinished()).length === 0, 'its parts to be removed')
-  await t.rejects(recorder.finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_CLOSED' })
-})
+    const recorder = recordings.start(streamOf({ ...STEREO, id: 'broken-off' }))
+    recorder.write(AUDIO, 0)
+    await server.uploading()
+    await recordings.close()
+    await until(async () => (await server.unfinished()).length === 0, 'its parts to be removed')
+    await t.rejects(recorder.finish(LISTEN), { code: 'FST_JAMBONZ_RECORDING_CLOSED' })
+  }
+)
 
 t.test('a part smaller than S3 takes is refused at once', async (t) => {
   const { client } = await s3(t)

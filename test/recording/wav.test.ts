@@ -15,7 +15,14 @@ t.test('a header says what is behind it, at every sample rate of the verb', asyn
       const header = buildWavHeader({ sampleRate, channels }, 4000)
       t.equal(header.length, WAV_HEADER_BYTES)
       t.equal(header.readUInt32LE(4), WAV_HEADER_BYTES - 8 + 4000)
-      t.match(inspectWav(header), { sampleRate, channels, bitsPerSample: 16, dataOffset: WAV_HEADER_BYTES, dataBytes: 4000, rf64: false })
+      t.match(inspectWav(header), {
+        sampleRate,
+        channels,
+        bitsPerSample: 16,
+        dataOffset: WAV_HEADER_BYTES,
+        dataBytes: 4000,
+        rf64: false
+      })
     }
   }
 })
@@ -27,7 +34,7 @@ t.test('from 4 GiB on the header is RF64, in the same bytes', async (t) => {
   const header = buildWavHeader({ sampleRate: 64_000, channels: 2 }, 9 * GIB)
   t.equal(header.length, WAV_HEADER_BYTES)
   t.equal(header.toString('latin1', 0, 4), 'RF64')
-  t.equal(header.readBigUInt64LE(36), BigInt(9 * GIB / 4), 'blocks in all')
+  t.equal(header.readBigUInt64LE(36), BigInt((9 * GIB) / 4), 'blocks in all')
   t.match(inspectWav(header), { rf64: true, dataBytes: 9 * GIB })
 })
 
@@ -45,21 +52,42 @@ t.test('files of others are inspected, whatever chunks they have', async (t) => 
   const format = buildWavHeader(MONO, 0).subarray(56, 72)
   const riff = Buffer.from('RIFF\x00\x00\x00\x00WAVE', 'latin1')
   const list = chunk('LIST', Buffer.from('odd'))
-  t.match(inspectWav(Buffer.concat([riff, list, chunk('fmt ', format), chunk('data', Buffer.alloc(2))])), { sampleRate: 8000, dataBytes: 2, dataOffset: 56 })
+  t.match(inspectWav(Buffer.concat([riff, list, chunk('fmt ', format), chunk('data', Buffer.alloc(2))])), {
+    sampleRate: 8000,
+    dataBytes: 2,
+    dataOffset: 56
+  })
   const refused: Array<[Buffer, RegExp]> = [
     [Buffer.from('RIFF'), /ends before its RIFF header/],
     [Buffer.from('OggS........WAVE'), /does not begin with/],
     [Buffer.concat([riff, chunk('data', Buffer.alloc(2))]), /before its fmt chunk/],
     [Buffer.concat([riff, chunk('fmt ', format)]), /ends before its data chunk/],
     [Buffer.concat([riff, chunk('LIST', Buffer.alloc(4)).subarray(0, 10)]), /ends before its data chunk/],
-    [Buffer.concat([riff, chunk('fmt ', Buffer.concat([Buffer.from([7, 0]), format.subarray(2)])), chunk('data', Buffer.alloc(2))]), /not PCM \(format 7\)/]
+    [
+      Buffer.concat([
+        riff,
+        chunk('fmt ', Buffer.concat([Buffer.from([7, 0]), format.subarray(2)])),
+        chunk('data', Buffer.alloc(2))
+      ]),
+      /not PCM \(format 7\)/
+    ]
   ]
-  for (const [head, message] of refused) t.throws(() => inspectWav(head), { code: 'FST_JAMBONZ_RECORDING_FORMAT', message })
+  for (const [head, message] of refused) {
+    t.throws(() => inspectWav(head), { code: 'FST_JAMBONZ_RECORDING_FORMAT', message })
+  }
 })
 
 t.test('a file cut off at any byte is repaired to whole blocks', async (t) => {
   const stereo = { sampleRate: 16_000, channels: 2 }
-  for (const [bytes, dataBytes] of [[0, 0], [17, 0], [80, 0], [83, 0], [84, 4], [87, 4], [80 + 4001, 4000]] as const) {
+  for (const [bytes, dataBytes] of [
+    [0, 0],
+    [17, 0],
+    [80, 0],
+    [83, 0],
+    [84, 4],
+    [87, 4],
+    [80 + 4001, 4000]
+  ] as const) {
     const { header, ...repair } = repairWav(stereo, bytes)
     t.same(repair, { dataBytes, fileBytes: WAV_HEADER_BYTES + dataBytes }, `${bytes} bytes`)
     t.equal(inspectWav(header).dataBytes, dataBytes)
@@ -71,36 +99,64 @@ t.test('milliseconds become whole blocks', async (t) => {
   t.equal(bytesOf({ sampleRate: 8000, channels: 2 }, 0.1), 4)
 })
 
-t.test('a file that grew past 4 GiB is patched to RF64 and read by others', { skip: missing('sox') || missing('ffprobe') }, async (t) => {
-  const path = join(await temporaryDirectory(t), 'long.wav')
-  // sparse: takes no room on the disk
-  const dataBytes = 5 * GIB
-  await writeFile(path, buildWavHeader(MONO, 0))
-  await truncate(path, WAV_HEADER_BYTES + dataBytes)
-  const end = pcm(1, 0, 80)
-  const file = await open(path, 'r+')
-  await file.write(buildWavHeader(MONO, dataBytes), 0, WAV_HEADER_BYTES, 0)
-  await file.write(end, 0, end.length, WAV_HEADER_BYTES + dataBytes - end.length)
-  await file.close()
-  const ffprobe = spawnSync('ffprobe', ['-v', 'error', '-show_entries', 'stream=duration_ts,codec_name,sample_rate', '-of', 'csv=p=0', path], { encoding: 'utf8' })
-  t.equal(ffprobe.stdout.trim(), `pcm_s16le,8000,${dataBytes / 2}`)
-  const tail = spawnSync('ffmpeg', ['-v', 'error', '-ss', String(dataBytes / 2 / 8000 - 0.01), '-i', path, '-f', 's16le', '-'])
-  t.ok(tail.stdout.equals(end), 'its last samples are read from beyond 4 GiB')
-})
+t.test(
+  'a file that grew past 4 GiB is patched to RF64 and read by others',
+  { skip: missing('sox') || missing('ffprobe') },
+  async (t) => {
+    const path = join(await temporaryDirectory(t), 'long.wav')
+    // sparse: takes no room on the disk
+    const dataBytes = 5 * GIB
+    await writeFile(path, buildWavHeader(MONO, 0))
+    await truncate(path, WAV_HEADER_BYTES + dataBytes)
+    const end = pcm(1, 0, 80)
+    const file = await open(path, 'r+')
+    await file.write(buildWavHeader(MONO, dataBytes), 0, WAV_HEADER_BYTES, 0)
+    await file.write(end, 0, end.length, WAV_HEADER_BYTES + dataBytes - end.length)
+    await file.close()
+    const ffprobe = spawnSync(
+      'ffprobe',
+      ['-v', 'error', '-show_entries', 'stream=duration_ts,codec_name,sample_rate', '-of', 'csv=p=0', path],
+      { encoding: 'utf8' }
+    )
+    t.equal(ffprobe.stdout.trim(), `pcm_s16le,8000,${dataBytes / 2}`)
+    const tail = spawnSync('ffmpeg', [
+      '-v',
+      'error',
+      '-ss',
+      String(dataBytes / 2 / 8000 - 0.01),
+      '-i',
+      path,
+      '-f',
+      's16le',
+      '-'
+    ])
+    t.ok(tail.stdout.equals(end), 'its last samples are read from beyond 4 GiB')
+  }
+)
 
 t.test('a growing file passes 4 GiB without a break', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
   const wav = new WavFile(path, (await open(path, 'r+')).fd, MONO)
-  const step = (operation: (done: (error?: Error | null) => void) => void): Promise<void> => new Promise((resolve, reject) => {
-    operation((error) => { if (error) reject(error); else resolve() })
-  })
+  const step = (operation: (done: (error?: Error | null) => void) => void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      operation((error) => {
+        if (error) reject(error)
+        else resolve()
+      })
+    })
   // as if 4 GiB had been written: a sparse file and a counter
   await truncate(path, WAV_HEADER_BYTES + 4 * GIB)
   wav.continueAt(4 * GIB)
-  await step((done) => { wav.append(pcm(1, 0, 160), 320, done) })
-  await step((done) => { wav.patchHeader(done) })
-  await step((done) => { wav.close(done) })
+  await step((done) => {
+    wav.append(pcm(1, 0, 160), 320, done)
+  })
+  await step((done) => {
+    wav.patchHeader(done)
+  })
+  await step((done) => {
+    wav.close(done)
+  })
   const file = await open(path, 'r')
   const head = Buffer.alloc(WAV_HEADER_BYTES)
   const tail = Buffer.alloc(321)

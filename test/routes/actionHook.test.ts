@@ -10,20 +10,27 @@ import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 
 /** An application whose actionHook answers with the Listen that its handler saw. */
-async function recorder (t: Test) {
+async function recorder(t: Test) {
   const app = await build(t, { recording: { directory: folder() } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', finishOnKey: '#' }])
   app.jambonz.webhook('/get', async () => [{ verb: 'listen', actionHook: { url: '/done', method: 'GET' } }])
   app.jambonz.webhook('/retried', async () => [{ verb: 'listen', actionHook: '/done#rc=3&rp=all' }])
-  app.jambonz.actionHook('/done', async ({ call, listen }) => [{ verb: 'tag', data: { callSid: call.callSid, listen } }])
+  app.jambonz.actionHook('/done', async ({ call, listen }) => [
+    { verb: 'tag', data: { callSid: call.callSid, listen } }
+  ])
   return { app, base: await listening(app) }
 }
 
-function listenOf (reply: unknown): Listen {
+function listenOf(reply: unknown): Listen {
   return (reply as [{ data: { listen: Listen } }])[0].data.listen
 }
 
-const COMPLETE = { state: 'ended', connected: true, audio: { durationMs: 200 }, recording: { durationMs: 200 } }
+const COMPLETE = {
+  state: 'ended',
+  connected: true,
+  audio: { durationMs: 200 },
+  recording: { durationMs: 200 }
+}
 
 t.test('the handler sees the complete audio, whichever came first', async (t) => {
   const { app, base } = await recorder(t)
@@ -41,7 +48,12 @@ t.test('the handler sees the complete audio, whichever came first', async (t) =>
     const asking = new Promise((resolve) => setImmediate(resolve))
     await asking
     socket.close(1000)
-    t.match(listenOf(await reply), { ...COMPLETE, digits: '#', reportedDuration: 1, endReason: 'finishOnKey' })
+    t.match(listenOf(await reply), {
+      ...COMPLETE,
+      digits: '#',
+      reportedDuration: 1,
+      endReason: 'finishOnKey'
+    })
   })
 
   t.test('close first', async (t) => {
@@ -60,14 +72,18 @@ t.test('the handler sees the complete audio, whichever came first', async (t) =>
 
   t.test('a hundred calls at once, in any order', async (t) => {
     const calls = await Promise.all(Array.from({ length: 100 }, streamed))
-    const replies = await Promise.all(calls.map(async ({ asked, socket }, index) => {
-      if (index % 2 === 0) socket.close(1000)
-      const reply = asked.hook({ dial_call_duration: 0 })
-      if (index % 2 === 1) socket.close(1000)
-      return { id: asked.id, listen: listenOf(await reply) }
-    }))
+    const replies = await Promise.all(
+      calls.map(async ({ asked, socket }, index) => {
+        if (index % 2 === 0) socket.close(1000)
+        const reply = asked.hook({ dial_call_duration: 0 })
+        if (index % 2 === 1) socket.close(1000)
+        return { id: asked.id, listen: listenOf(await reply) }
+      })
+    )
     for (const { id, listen } of replies) {
-      if (listen.id !== id || listen.state !== 'ended' || listen.recording?.durationMs !== 200) t.match(listen, { ...COMPLETE, id })
+      if (listen.id !== id || listen.state !== 'ended' || listen.recording?.durationMs !== 200) {
+        t.match(listen, { ...COMPLETE, id })
+      }
     }
     t.equal(new Set(replies.map(({ listen }) => listen.recording?.location)).size, 100)
   })
@@ -77,7 +93,13 @@ t.test('a hook for a socket that never came says so at once, and a late socket i
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/in', base)
   const before = performance.now()
-  t.match(listenOf(await asked.hook()), { id: asked.id, connected: false, state: 'ended', endReason: 'notConnected', recording: undefined })
+  t.match(listenOf(await asked.hook()), {
+    id: asked.id,
+    connected: false,
+    state: 'ended',
+    endReason: 'notConnected',
+    recording: undefined
+  })
   t.ok(performance.now() - before < 1000)
   await t.rejects(asked.open(), { message: 'refused with 409' })
 })
@@ -105,9 +127,14 @@ t.test('a hook whose url says how it is to be retried finds its listen', async (
   t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
   // As jambonz sends it, which fetch() would not: with the fragment.
   const { port } = new URL(base)
-  const request = http.request({ port, path: asked.hookUrl, method: 'POST', headers: { 'content-type': 'application/json' } })
+  const request = http.request({
+    port,
+    path: asked.hookUrl,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' }
+  })
   request.end(JSON.stringify({ call_sid: asked.callSid }))
-  const [response] = await once(request, 'response') as [http.IncomingMessage]
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage]
   const reply = JSON.parse(Buffer.concat(await response.toArray()).toString())
   t.match(listenOf(reply), { id: asked.id, connected: false })
 })
@@ -116,11 +143,13 @@ t.test('a hook without ?listen= finds its listen by verb_id, else the latest unf
   const { app, base } = await recorder(t)
   const payload = { call_sid: 'c9' }
   app.jambonz.calls.events.on('listenEnded', () => {})
-  const ask = async (body: object) => (await app.inject({ method: 'POST', url: '/in', payload: body })).json()[0]
+  const ask = async (body: object) =>
+    (await app.inject({ method: 'POST', url: '/in', payload: body })).json()[0]
   const first = await ask(payload)
   const second = await ask({ ...payload, call_status: 'in-progress' })
   t.ok(base)
-  const hook = async (extra: object) => listenOf((await app.inject({ method: 'POST', url: '/done', payload: { ...payload, ...extra } })).json())
+  const hook = async (extra: object) =>
+    listenOf((await app.inject({ method: 'POST', url: '/done', payload: { ...payload, ...extra } })).json())
   t.equal((await hook({ verb_id: first.id })).id, first.id)
   t.equal((await hook({})).id, second.id)
 })
@@ -128,7 +157,11 @@ t.test('a hook without ?listen= finds its listen by verb_id, else the latest unf
 t.test('the hook of another verb has its call and no listen', async (t) => {
   const { app } = await recorder(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' } })
-  const reply = await app.inject({ method: 'POST', url: '/done', payload: { call_sid: 'c1', reason: 'speechDetected' } })
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/done',
+    payload: { call_sid: 'c1', reason: 'speechDetected' }
+  })
   t.same(reply.json(), [{ verb: 'tag', data: { callSid: 'c1' } }])
 })
 
@@ -140,7 +173,9 @@ t.test('a listen without an actionHook gets the built-in one, which knows digits
   socket.send(asked.metadata())
   socket.close(1000)
   t.same(await asked.hook({ dial_call_duration: 3, digits: '#' }), [])
-  t.match(await app.jambonz.calls.get(asked.callSid), { listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }] })
+  t.match(await app.jambonz.calls.get(asked.callSid), {
+    listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }]
+  })
 })
 
 /** ms; longer than drain needs to see that a hook has come */

@@ -4,27 +4,32 @@ import Fastify from 'fastify'
 import websocket from '@fastify/websocket'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import jambonzListen, { type AudioStream, type Credentials, type JambonzListenOptions, type Listen } from '../../lib/index.js'
+import jambonzListen, {
+  type AudioStream,
+  type Credentials,
+  type JambonzListenOptions,
+  type Listen
+} from '../../lib/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { basic, closing, openSocket, statusOf } from '../helpers/socket.js'
 
 const HEADER_BYTES = 44
 
-async function voicemail (t: Test, options: JambonzListenOptions = {}) {
+async function voicemail(t: Test, options: JambonzListenOptions = {}) {
   const app = await build(t, options)
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
   app.jambonz.actionHook('/done', async ({ listen }) => [{ verb: 'tag', data: { listen } }])
   return { app, base: await listening(app) }
 }
 
-async function ended (app: Awaited<ReturnType<typeof build>>): Promise<Listen> {
-  const [listen] = await once(app.jambonz.calls.events, 'listenEnded') as [Listen]
+async function ended(app: Awaited<ReturnType<typeof build>>): Promise<Listen> {
+  const [listen] = (await once(app.jambonz.calls.events, 'listenEnded')) as [Listen]
   return listen
 }
 
 /** The samples of a recording, whatever chunks stand before them. */
-async function samples (location: string): Promise<Buffer> {
+async function samples(location: string): Promise<Buffer> {
   const wav = await readFile(location)
   const data = wav.indexOf('data', 12)
   t.ok(data + 8 >= HEADER_BYTES)
@@ -46,23 +51,45 @@ t.test('a socket is refused before the upgrade', async (t) => {
   t.equal(await statusOf(`${base}/nowhere`, { headers: good }), 404, 'on an unknown path')
   t.equal(await statusOf(`${base}/audio`, { headers: good }), 404, 'without a token')
   t.equal(await statusOf(url.slice(0, -2) + 'xx', { headers: good }), 404, 'with a broken signature')
-  t.equal(await statusOf(url.replace(/\/audio\/(.)/, (_, digit) => `/audio/${digit === '0' ? '1' : '0'}`), { headers: good }), 404, 'with another id')
+  t.equal(
+    await statusOf(
+      url.replace(/\/audio\/(.)/, (_, digit) => `/audio/${digit === '0' ? '1' : '0'}`),
+      { headers: good }
+    ),
+    404,
+    'with another id'
+  )
   t.equal(await statusOf(url, { headers: good, protocols: [] }), 400, 'without a subprotocol')
   t.equal(await statusOf(url, { headers: good, protocols: ['chat'] }), 400, 'with another subprotocol')
   t.equal(await statusOf(url, { headers: good }), 101, 'no refusal has used the path up')
   t.equal(await statusOf(url, { headers: good }), 409, 'when the path was used')
-  t.equal(await statusOf(await ask(), { headers: basic('web', 'hook') }), 101, 'jambonz sends the webhooks\' credentials to relative urls')
-  t.equal(await statusOf(await ask(), { headers: good, protocols: ['audio.drachtio.org'] }), 101, 'the module\'s own subprotocol will do')
+  t.equal(
+    await statusOf(await ask(), { headers: basic('web', 'hook') }),
+    101,
+    "jambonz sends the webhooks' credentials to relative urls"
+  )
+  t.equal(
+    await statusOf(await ask(), { headers: good, protocols: ['audio.drachtio.org'] }),
+    101,
+    "the module's own subprotocol will do"
+  )
 })
 
 t.test('a socket opens with the credentials that jambonz has for it', async (t) => {
-  const [auth, webhookAuth, own] = ['a', 'w', 'o'].map((name) => ({ username: name, password: `${name}-secret` })) as [Credentials, Credentials, Credentials]
+  const [auth, webhookAuth, own] = ['a', 'w', 'o'].map((name) => ({
+    username: name,
+    password: `${name}-secret`
+  })) as [Credentials, Credentials, Credentials]
   const publicUrl = 'http://voice.example.com'
   const rows: Array<[what: string, options: JambonzListenOptions, wsAuth?: Credentials]> = [
     ['auth', { auth }],
     ['auth, and another wsAuth in the verb', { auth }, own],
     ['no auth, and a wsAuth in the verb', {}, own],
-    ['webhookAuth, which jambonz puts in place of everything where the url is relative', { webhookAuth }, own],
+    [
+      'webhookAuth, which jambonz puts in place of everything where the url is relative',
+      { webhookAuth },
+      own
+    ],
     ['webhookAuth, and an absolute url', { webhookAuth, publicUrl }],
     ['webhookAuth, an absolute url and another wsAuth in the verb', { webhookAuth, publicUrl }, own],
     ['both, and an absolute url', { auth, webhookAuth, publicUrl }]
@@ -72,11 +99,15 @@ t.test('a socket opens with the credentials that jambonz has for it', async (t) 
     app.jambonz.webhook('/in', async () => [{ verb: 'listen', ...(wsAuth && { wsAuth }) }])
     const base = await listening(app)
     const headers = options.webhookAuth ? basic(webhookAuth.username, webhookAuth.password) : {}
-    const [verb] = (await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' }, headers })).json<[{ url: string, wsAuth?: Credentials }]>()
+    const [verb] = (
+      await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' }, headers })
+    ).json<[{ url: string; wsAuth?: Credentials }]>()
     const sent = (verb.url.startsWith('/') ? options.webhookAuth : undefined) ?? verb.wsAuth
     if (wsAuth) t.same(verb.wsAuth, wsAuth, `${what}: the verb's own stays`)
     const url = base + verb.url.replace('ws://voice.example.com', '')
-    if (options.auth ?? options.webhookAuth) t.equal(await statusOf(url, { headers: basic('x', 'y') }), 401, `${what}: others are refused`)
+    if (options.auth ?? options.webhookAuth) {
+      t.equal(await statusOf(url, { headers: basic('x', 'y') }), 401, `${what}: others are refused`)
+    }
     t.equal(await statusOf(url, { headers: sent && basic(sent.username, sent.password) }), 101, what)
   }
 })
@@ -129,7 +160,9 @@ t.test('a socket that comes while the server closes is refused', { timeout: 10_0
     let url = ''
     let status: number | undefined
     // It listens until all of these are over.
-    app.addHook('preClose', async () => { status = await statusOf(url) })
+    app.addHook('preClose', async () => {
+      status = await statusOf(url)
+    })
     t.teardown(() => app.close())
     url = (await askForListen(app, '/in', await listening(app))).url
     await app.close()
@@ -173,7 +206,10 @@ t.test('the call is named by the path when its first frame does not name it', as
     ['broken JSON', (metadata) => metadata.replace('"callSid"', '"O"Brien" "callSid"')],
     ['JSON cut off', (metadata) => metadata.slice(0, 60)],
     ['JSON that is no object', () => '[1]'],
-    ['another call\'s callSid', (metadata) => JSON.stringify({ ...JSON.parse(metadata), callSid: 'somebody-else' })]
+    [
+      "another call's callSid",
+      (metadata) => JSON.stringify({ ...JSON.parse(metadata), callSid: 'somebody-else' })
+    ]
   ]
   for (const [what, first] of rows) {
     const asked = await askForListen(app, '/in', base)
@@ -202,7 +238,13 @@ t.test('a listen that only another instance knows is recorded as its first frame
   socket.send(pcm)
   socket.close(1000)
   const listen = await over
-  t.match(listen, { mixType: 'stereo', channels: 2, sampleRate: 16_000, path: '/audio', recording: { channels: 2, sampleRate: 16_000, durationMs: 100 } })
+  t.match(listen, {
+    mixType: 'stereo',
+    channels: 2,
+    sampleRate: 16_000,
+    path: '/audio',
+    recording: { channels: 2, sampleRate: 16_000, durationMs: 100 }
+  })
   t.same(await samples(listen.recording!.location), pcm)
 })
 
@@ -214,7 +256,7 @@ t.test('a socket that sends nothing is closed after metadataTimeout', async (t) 
 
 t.test('an audio handler gets the stream, with nothing lost before it reads', async (t) => {
   const app = await build(t)
-  const got = new Promise<{ pcm: Buffer, stream: AudioStream }>((resolve, reject) => {
+  const got = new Promise<{ pcm: Buffer; stream: AudioStream }>((resolve, reject) => {
     app.jambonz.audio('/live', async function (stream) {
       t.equal(this, app)
       await app.jambonz.calls.get(stream.callSid)
@@ -225,56 +267,77 @@ t.test('an audio handler gets the stream, with nothing lost before it reads', as
     })
     app.jambonz.calls.events.on('recordingFailed', reject)
   })
-  app.jambonz.webhook('/in', async () => [{ verb: 'listen', url: '/live', metadata: { agent: 'O\'Brien' } }])
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', url: '/live', metadata: { agent: "O'Brien" } }])
   const asked = await askForListen(app, '/in')
   const socket = await asked.open()
   // In one go: metadata, audio and close are in the same segment.
   const sent = ramp(200)
-  socket.send(asked.metadata().replace('\'', ''))
+  socket.send(asked.metadata().replace("'", ''))
   for (let at = 0; at < sent.length; at += 320) socket.send(sent.subarray(at, at + 320))
   socket.close(1000)
   const { pcm, stream } = await got
   t.same(pcm, sent)
   t.match(stream, { callSid: asked.callSid, sampleRate: 8000, channels: 1, mixType: 'mono' })
-  t.equal(stream.metadata?.agent, 'O\'Brien', 'metadata is what the verb said, not what the wire made of it')
+  t.equal(stream.metadata?.agent, "O'Brien", 'metadata is what the verb said, not what the wire made of it')
 })
 
-t.test('an audio handler that throws ends its stream with 1011; its recording is kept, other calls go on', async (t) => {
-  const directory = folder()
-  const lines: string[] = []
-  const app = await build(t, { recording: { directory }, fastify: { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } } })
-  app.jambonz.audio('/bad', async (stream) => {
-    await once(stream, 'data')
-    throw new Error('stt is down')
-  })
-  app.jambonz.webhook('/bad', async () => [{ verb: 'listen', url: '/bad' }])
-  app.jambonz.webhook('/good', async () => [{ verb: 'listen' }])
-  const base = await listening(app)
-  const good = await askForListen(app, '/good', base)
-  const goodSocket = await good.open()
-  goodSocket.send(good.metadata())
-  const bad = await askForListen(app, '/bad', base)
-  const badSocket = await bad.open()
-  const over = ended(app)
-  badSocket.send(bad.metadata())
-  badSocket.send(ramp(100))
-  t.match(await closing(badSocket), { code: 1011 })
-  const listen = await over
-  t.match(listen, { id: bad.id, endReason: 'error', recording: { durationMs: 100 } })
-  t.equal(lines.length, 1, lines.join(''))
-  t.match(JSON.parse(lines[0]!), { callSid: bad.callSid, listenId: bad.id, err: { message: 'stt is down' } })
+t.test(
+  'an audio handler that throws ends its stream with 1011; its recording is kept, other calls go on',
+  async (t) => {
+    const directory = folder()
+    const lines: string[] = []
+    const app = await build(t, {
+      recording: { directory },
+      fastify: {
+        logger: {
+          level: 'error',
+          stream: {
+            write: (line: string) => {
+              lines.push(line)
+            }
+          }
+        }
+      }
+    })
+    app.jambonz.audio('/bad', async (stream) => {
+      await once(stream, 'data')
+      throw new Error('stt is down')
+    })
+    app.jambonz.webhook('/bad', async () => [{ verb: 'listen', url: '/bad' }])
+    app.jambonz.webhook('/good', async () => [{ verb: 'listen' }])
+    const base = await listening(app)
+    const good = await askForListen(app, '/good', base)
+    const goodSocket = await good.open()
+    goodSocket.send(good.metadata())
+    const bad = await askForListen(app, '/bad', base)
+    const badSocket = await bad.open()
+    const over = ended(app)
+    badSocket.send(bad.metadata())
+    badSocket.send(ramp(100))
+    t.match(await closing(badSocket), { code: 1011 })
+    const listen = await over
+    t.match(listen, { id: bad.id, endReason: 'error', recording: { durationMs: 100 } })
+    t.equal(lines.length, 1, lines.join(''))
+    t.match(JSON.parse(lines[0]!), {
+      callSid: bad.callSid,
+      listenId: bad.id,
+      err: { message: 'stt is down' }
+    })
 
-  const goodOver = ended(app)
-  goodSocket.send(ramp(100))
-  goodSocket.close(1000)
-  t.match(await goodOver, { id: good.id, endReason: 'closed', audio: { durationMs: 100 } })
-})
+    const goodOver = ended(app)
+    goodSocket.send(ramp(100))
+    goodSocket.close(1000)
+    t.match(await goodOver, { id: good.id, endReason: 'closed', audio: { durationMs: 100 } })
+  }
+)
 
 t.test('a websocket plugin of the host is used', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(websocket)
-  app.get('/own', { websocket: true }, (socket) => { socket.send('mine') })
+  app.get('/own', { websocket: true }, (socket) => {
+    socket.send('mine')
+  })
   await app.register(jambonzListen)
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
   const base = await listening(app)
@@ -308,7 +371,13 @@ t.test('strict: false serves sockets that no listen of ours asked for', async (t
   socket.send(JSON.stringify({ callSid: 'elsewhere', mixType: 'stereo', sampleRate: 16_000, from: 'x' }))
   socket.send(ramp(100, 32_000))
   socket.close(1000)
-  t.match(await over, { callSid: 'elsewhere', mixType: 'stereo', channels: 2, sampleRate: 16_000, audio: { durationMs: 100 } })
+  t.match(await over, {
+    callSid: 'elsewhere',
+    mixType: 'stereo',
+    channels: 2,
+    sampleRate: 16_000,
+    audio: { durationMs: 100 }
+  })
   t.match(await app.jambonz.calls.get('elsewhere'), { from: 'x', listens: [{ state: 'ended' }] })
 
   const asked = await askForListen(app, '/in', base)
@@ -316,14 +385,22 @@ t.test('strict: false serves sockets that no listen of ours asked for', async (t
   const namedOver = ended(app)
   named.send(asked.metadata())
   named.close(1000)
-  t.match(await namedOver, { id: asked.id, callSid: asked.callSid }, 'the id in the metadata names the listen')
+  t.match(
+    await namedOver,
+    { id: asked.id, callSid: asked.callSid },
+    'the id in the metadata names the listen'
+  )
 
   const nested = await askForListen(app, '/in', base)
   const leg = await openSocket(url)
   const legOver = ended(app)
   leg.send(nested.metadata({ callSid: 'b-leg', parentCallSid: nested.callSid, jambonzListenId: undefined }))
   leg.close(1000)
-  t.match(await legOver, { id: nested.id, callSid: nested.callSid, legCallSid: 'b-leg' }, 'parentCallSid does')
+  t.match(
+    await legOver,
+    { id: nested.id, callSid: nested.callSid, legCallSid: 'b-leg' },
+    'parentCallSid does'
+  )
 
   for (const sampleRate of [0, -8000, 1e12, 8000.5, '16000']) {
     const odd = await openSocket(url)
@@ -331,7 +408,11 @@ t.test('strict: false serves sockets that no listen of ours asked for', async (t
     odd.send(JSON.stringify({ callSid: 'odd', mixType: 7, sampleRate }))
     odd.send(ramp(100))
     odd.close(1000)
-    t.match(await oddOver, { mixType: 'mono', sampleRate: 8000, audio: { durationMs: 100 } }, `nonsense is taken as jambonz' defaults: ${sampleRate}`)
+    t.match(
+      await oddOver,
+      { mixType: 'mono', sampleRate: 8000, audio: { durationMs: 100 } },
+      `nonsense is taken as jambonz' defaults: ${sampleRate}`
+    )
   }
 
   const nameless = await openSocket(url)

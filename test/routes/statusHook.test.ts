@@ -6,20 +6,42 @@ t.test('status events keep both legs current and end them once', async (t) => {
   const app = await build(t)
   const seen: string[] = []
   const ended: string[] = []
-  app.jambonz.statusHook('/status', async ({ call, body }) => { seen.push(`${call.callSid} ${body.call_status}`) })
-  app.jambonz.calls.events.on('callEnded', ({ callSid }) => { ended.push(callSid) })
+  app.jambonz.statusHook('/status', async ({ call, body }) => {
+    seen.push(`${call.callSid} ${body.call_status}`)
+  })
+  app.jambonz.calls.events.on('callEnded', ({ callSid }) => {
+    ended.push(callSid)
+  })
   const status = async (payload: object) => {
-    const response = await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ ...payload }) })
+    const response = await app.inject({
+      method: 'POST',
+      url: '/status',
+      payload: callWebhook({ ...payload })
+    })
     t.equal(response.statusCode, 204)
   }
   await status({ call_sid: 'a', call_status: 'in-progress' })
   await status({ call_sid: 'b', parent_call_sid: 'a', direction: 'outbound', call_status: 'ringing' })
-  t.match(await app.jambonz.calls.get('b'), { parentCallSid: 'a', direction: 'outbound', callStatus: 'ringing' })
-  await status({ call_sid: 'b', parent_call_sid: 'a', direction: 'outbound', call_status: 'completed', duration: 3 })
+  t.match(await app.jambonz.calls.get('b'), {
+    parentCallSid: 'a',
+    direction: 'outbound',
+    callStatus: 'ringing'
+  })
+  await status({
+    call_sid: 'b',
+    parent_call_sid: 'a',
+    direction: 'outbound',
+    call_status: 'completed',
+    duration: 3
+  })
   await status({ call_sid: 'a', call_status: 'completed', duration: 4, call_termination_by: 'caller' })
   await status({ call_sid: 'a', call_status: 'completed', duration: 4 })
   await status({ call_sid: 'a', call_status: 'in-progress' })
-  t.match(await app.jambonz.calls.get('a'), { callStatus: 'completed', endedAt: String }, 'a late event does not revive a call')
+  t.match(
+    await app.jambonz.calls.get('a'),
+    { callStatus: 'completed', endedAt: String },
+    'a late event does not revive a call'
+  )
   t.same(ended, ['b', 'a'])
   t.equal(seen.length, 6)
 })
@@ -27,7 +49,11 @@ t.test('status events keep both legs current and end them once', async (t) => {
 t.test('a status hook needs no handler', async (t) => {
   const app = await build(t)
   app.jambonz.statusHook('/status')
-  const response = await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ call_sid: 'a' }) })
+  const response = await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: callWebhook({ call_sid: 'a' })
+  })
   t.equal(response.statusCode, 204)
   t.match(await app.jambonz.calls.list(), [{ callSid: 'a', callStatus: 'trying' }])
 })
@@ -35,12 +61,14 @@ t.test('a status hook needs no handler', async (t) => {
 t.test('a listener of events that throws touches no call', async (t) => {
   const app = await build(t)
   app.jambonz.statusHook('/status')
-  app.jambonz.calls.events.on('call', () => { throw new Error('mine') })
+  app.jambonz.calls.events.on('call', () => {
+    throw new Error('mine')
+  })
   const response = await app.inject({ method: 'POST', url: '/status', payload: callWebhook() })
   t.equal(response.statusCode, 204)
 })
 
-t.test('metrics count what happened, in Prometheus\' format', async (t) => {
+t.test("metrics count what happened, in Prometheus' format", async (t) => {
   const app = await build(t)
   app.jambonz.statusHook('/status')
   await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ call_status: 'completed' }) })

@@ -10,9 +10,20 @@ import { keepingLogger } from '../helpers/log.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 import { basic } from '../helpers/socket.js'
 
-interface ListenVerb { verb: string, url: string, actionHook: string, wsAuth?: object, metadata: Record<string, unknown> }
+interface ListenVerb {
+  verb: string
+  url: string
+  actionHook: string
+  wsAuth?: object
+  metadata: Record<string, unknown>
+}
 
-async function post (app: FastifyInstance, url: string, payload: Record<string, unknown> = callWebhook(), headers: Record<string, string> = {}) {
+async function post(
+  app: FastifyInstance,
+  url: string,
+  payload: Record<string, unknown> = callWebhook(),
+  headers: Record<string, string> = {}
+) {
   return await app.inject({ method: 'POST', url, payload, headers })
 }
 
@@ -40,23 +51,34 @@ t.test('a listen goes out with a signed path, wsAuth, its hook and its id', asyn
     callStatus: 'trying',
     listens: [{ id, path: '/audio', state: 'expected', connected: false, metadata: { tag: 'x' } }]
   })
-  t.throws(() => { call!.listens.length = 0 }, TypeError, 'a snapshot can not be written to')
+  t.throws(
+    () => {
+      call!.listens.length = 0
+    },
+    TypeError,
+    'a snapshot can not be written to'
+  )
 })
 
 t.test('a webhook has the prefix and the hooks of the instance that registers it', async (t) => {
   const app = await build(t, { prefix: '/phone' })
   const seen: string[] = []
-  app.register(async (child) => {
-    child.addHook('onRequest', async (request) => { seen.push(request.url) })
-    child.jambonz.webhook('/in', async function () {
-      t.equal(this, child, '`this` is the instance')
-      return [{ verb: 'listen', actionHook: '/done', url: '/live' }, listen]
-    })
-    child.jambonz.actionHook('/done', async function () {
-      t.equal(this, child)
-    })
-    child.jambonz.audio('/live', () => {})
-  }, { prefix: '/app' })
+  app.register(
+    async (child) => {
+      child.addHook('onRequest', async (request) => {
+        seen.push(request.url)
+      })
+      child.jambonz.webhook('/in', async function () {
+        t.equal(this, child, '`this` is the instance')
+        return [{ verb: 'listen', actionHook: '/done', url: '/live' }, listen]
+      })
+      child.jambonz.actionHook('/done', async function () {
+        t.equal(this, child)
+      })
+      child.jambonz.audio('/live', () => {})
+    },
+    { prefix: '/app' }
+  )
   app.get('/elsewhere', async () => 'plain')
   const [own, builtIn] = (await post(app, '/app/in')).json<[ListenVerb, ListenVerb]>()
   t.match(own.url, /^\/app\/live\/[\w.-]+$/)
@@ -76,9 +98,15 @@ t.test('a handler may answer in every form', async (t) => {
     .webhook('/one', async () => say)
     .webhook('/named', async () => [{ say: { text: 'hi' } }])
     .webhook('/sdk', async () => new WebhookResponse().say({ text: 'hi' }))
-    .webhook('/sent', (request, reply) => { reply.send([say]) })
-    .webhook('/sent-later', (request, reply) => { setImmediate(() => reply.send([say])) })
-    .webhook('/async-sent', async (request, reply) => { reply.send([say]) })
+    .webhook('/sent', (request, reply) => {
+      reply.send([say])
+    })
+    .webhook('/sent-later', (request, reply) => {
+      setImmediate(() => reply.send([say]))
+    })
+    .webhook('/async-sent', async (request, reply) => {
+      reply.send([say])
+    })
     .webhook('/nothing', () => {})
     .webhook('/async-nothing', async () => {})
     .webhook('/null', async () => null)
@@ -97,18 +125,34 @@ t.test('what an async handler sends is the answer, once, however long the store 
     return await update(...args)
   }
   const app = await build(t, { store, fastify: { loggerInstance: logger } })
-  app.addHook('onSend', async () => { await turn() })
-  app.jambonz.webhook('/in', async (request, reply) => { reply.send([listen, { verb: 'hangup' }]) })
-  app.jambonz.webhook('/unknown', async (request, reply) => { reply.code(404).send({ error: 'not here' }) })
+  app.addHook('onSend', async () => {
+    await turn()
+  })
+  app.jambonz.webhook('/in', async (request, reply) => {
+    reply.send([listen, { verb: 'hangup' }])
+  })
+  app.jambonz.webhook('/unknown', async (request, reply) => {
+    reply.code(404).send({ error: 'not here' })
+  })
   t.match((await post(app, '/in')).json(), [listen, { verb: 'hangup' }])
   t.same((await post(app, '/unknown')).json(), { error: 'not here' })
   await turn()
-  t.strictSame(lines.filter(({ level }) => level >= 40), [])
+  t.strictSame(
+    lines.filter(({ level }) => level >= 40),
+    []
+  )
 })
 
 t.test('an invalid verb is an error that names it, and the fallback answers in its place', async (t) => {
   const logged: string[] = []
-  const logger = { level: 'error', stream: { write: (line: string) => { logged.push(line) } } }
+  const logger = {
+    level: 'error',
+    stream: {
+      write: (line: string) => {
+        logged.push(line)
+      }
+    }
+  }
   const bad = () => [{ verb: 'listen', mixType: 'both' }] as never
   const plain = await build(t, { fastify: { logger } })
   plain.jambonz.webhook('/in', bad)
@@ -119,12 +163,21 @@ t.test('an invalid verb is an error that names it, and the fallback answers in i
 
   const apology = [{ verb: 'say' as const, text: 'sorry' }, listen]
   const careful = await build(t, { fallback: apology, fastify: { logger } })
-  careful.jambonz.webhook('/in', bad).webhook('/throws', async () => { throw new Error('no database') })
+  careful.jambonz.webhook('/in', bad).webhook('/throws', async () => {
+    throw new Error('no database')
+  })
   for (const path of ['/in', '/throws']) {
     logged.length = 0
     const answered = await post(careful, path)
     t.equal(answered.statusCode, 200, path)
-    t.match(answered.json(), [{ verb: 'say', text: 'sorry' }, { verb: 'listen', url: /^\/audio\// }], 'a listen of the fallback is filled in too')
+    t.match(
+      answered.json(),
+      [
+        { verb: 'say', text: 'sorry' },
+        { verb: 'listen', url: /^\/audio\// }
+      ],
+      'a listen of the fallback is filled in too'
+    )
     t.equal(logged.length, 1, 'it is logged once')
   }
 })
@@ -138,22 +191,36 @@ t.test('text from a handler is an error, as jambonz would ignore it', async (t) 
       reply.code(403)
       return 'no' as never
     })
-  t.match((await post(app, '/text')).json(), { statusCode: 500, code: 'FST_JAMBONZ_VERB_INVALID', message: /returned text: return an array/ })
-  t.match((await post(app, '/bytes')).json(), { statusCode: 500, code: 'FST_JAMBONZ_VERB_INVALID', message: /returned bytes/ })
+  t.match((await post(app, '/text')).json(), {
+    statusCode: 500,
+    code: 'FST_JAMBONZ_VERB_INVALID',
+    message: /returned text: return an array/
+  })
+  t.match((await post(app, '/bytes')).json(), {
+    statusCode: 500,
+    code: 'FST_JAMBONZ_VERB_INVALID',
+    message: /returned bytes/
+  })
   const refusal = await post(app, '/refusal')
   t.same([refusal.statusCode, refusal.body], [403, 'no'])
 })
 
 t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'listen', url: '/nowhere' }] })
-  app.jambonz.webhook('/in', async () => { throw new Error('no database') })
+  app.jambonz.webhook('/in', async () => {
+    throw new Error('no database')
+  })
   t.equal((await post(app, '/in')).statusCode, 500)
 })
 
-t.test('the host\'s error handler sees errors of handlers', async (t) => {
+t.test("the host's error handler sees errors of handlers", async (t) => {
   const app = await build(t)
-  app.setErrorHandler((error: Error, request, reply) => { reply.code(503).send({ own: error.message }) })
-  app.jambonz.webhook('/in', async () => { throw new Error('no database') })
+  app.setErrorHandler((error: Error, request, reply) => {
+    reply.code(503).send({ own: error.message })
+  })
+  app.jambonz.webhook('/in', async () => {
+    throw new Error('no database')
+  })
   const response = await post(app, '/in')
   t.equal(response.statusCode, 503)
   t.same(response.json(), { own: 'no database' })
@@ -162,15 +229,30 @@ t.test('the host\'s error handler sees errors of handlers', async (t) => {
 t.test('signatures are checked over the raw body, before the handler and the store', async (t) => {
   const app = await build(t, { webhookSecret: ['new', 'old'] })
   let calls = 0
-  app.jambonz.webhook('/in', async () => { calls++; return [] })
+  app.jambonz.webhook('/in', async () => {
+    calls++
+    return []
+  })
   // Not as JSON.stringify would write it: only the raw bytes fit.
   const body = '{ "call_sid" : "c1",\n"from":"\\u00fc" }'
-  const send = (headers: Record<string, string>) => app.inject({ method: 'POST', url: '/in', body, headers: { 'content-type': 'application/json', ...headers } })
+  const send = (headers: Record<string, string>) =>
+    app.inject({
+      method: 'POST',
+      url: '/in',
+      body,
+      headers: { 'content-type': 'application/json', ...headers }
+    })
   t.equal((await send({ 'jambonz-signature': signature(body, 'old') })).statusCode, 200)
   t.equal((await send({ 'jambonz-signature': signature(body, 'new') })).statusCode, 200)
   t.match((await send({})).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISSING' })
-  t.match((await send({ 'jambonz-signature': signature(body, 'wrong') })).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISMATCH' })
-  t.match((await send({ 'jambonz-signature': signature(body, 'new', 1_700_000_000) })).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_STALE' })
+  t.match((await send({ 'jambonz-signature': signature(body, 'wrong') })).json(), {
+    statusCode: 401,
+    code: 'FST_JAMBONZ_SIGNATURE_MISMATCH'
+  })
+  t.match((await send({ 'jambonz-signature': signature(body, 'new', 1_700_000_000) })).json(), {
+    statusCode: 401,
+    code: 'FST_JAMBONZ_SIGNATURE_STALE'
+  })
   t.equal(calls, 2)
   t.equal((await app.jambonz.calls.list()).length, 1)
 })
@@ -192,8 +274,29 @@ t.test('a payload that is not of jambonz is refused', async (t) => {
   t.equal((await post(app, '/in', { from: 'x' })).statusCode, 400, 'without call_sid')
   t.equal((await post(app, '/in', { call_sid: 'x'.repeat(129) })).statusCode, 400, 'with an endless call_sid')
   t.equal((await app.inject({ method: 'POST', url: '/in' })).statusCode, 400, 'without a body')
-  t.equal((await app.inject({ method: 'POST', url: '/in', body: '{', headers: { 'content-type': 'application/json' } })).statusCode, 400, 'broken JSON')
-  t.equal((await app.inject({ method: 'POST', url: '/in', body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode, 415)
+  t.equal(
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/in',
+        body: '{',
+        headers: { 'content-type': 'application/json' }
+      })
+    ).statusCode,
+    400,
+    'broken JSON'
+  )
+  t.equal(
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/in',
+        body: 'a=b',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' }
+      })
+    ).statusCode,
+    415
+  )
 })
 
 t.test('a repeated webhook gives one Call and the same listens', async (t) => {
@@ -212,14 +315,25 @@ t.test('a repeated webhook gives one Call and the same listens', async (t) => {
 t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned', async (t) => {
   const app = await build(t, { webhookSecret: 's3cret', webhookAuth: { username: 'a', password: 'b' } })
   const env = { GREETING: { type: 'string' as const, description: 'What callers hear', required: true } }
-  app.jambonz.webhook('/in', { env }, async ({ call }) => [{ verb: 'say', text: String(call.envVars?.GREETING) }])
+  app.jambonz.webhook('/in', { env }, async ({ call }) => [
+    { verb: 'say', text: String(call.envVars?.GREETING) }
+  ])
   const options = await app.inject({ method: 'OPTIONS', url: '/in' })
   t.equal(options.statusCode, 200)
   t.same(options.json(), env)
 
   const signed = (payload: object) => {
     const body = JSON.stringify(payload)
-    return app.inject({ method: 'POST', url: '/in', body, headers: { 'content-type': 'application/json', 'jambonz-signature': signature(body, 's3cret'), ...basic('a', 'b') } })
+    return app.inject({
+      method: 'POST',
+      url: '/in',
+      body,
+      headers: {
+        'content-type': 'application/json',
+        'jambonz-signature': signature(body, 's3cret'),
+        ...basic('a', 'b')
+      }
+    })
   }
   const payload = callWebhook({ env_vars: { GREETING: 'Ahoj' } })
   t.match((await signed(payload)).json(), [{ text: 'Ahoj' }])
@@ -227,7 +341,7 @@ t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned
   t.match((await signed(later)).json(), [{ text: 'Ahoj' }])
 })
 
-t.test('the portal\'s OPTIONS is no preflight, though the host answers those', async (t) => {
+t.test("the portal's OPTIONS is no preflight, though the host answers those", async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(cors)
@@ -258,10 +372,23 @@ t.test('an absolute url of this application is an audio route like a relative on
   const app = await build(t, { publicUrl: 'https://voice.example.com/calls' })
   app.jambonz.audio('/live', () => {})
   app.jambonz.webhook('/in', async ({ body }) => [{ verb: 'listen', url: body.to }])
-  const urlFor = async (url: string) => (await post(app, '/in', callWebhook({ to: url }), { host: 'pbx.local:3000' })).json<[ListenVerb]>()[0].url
-  t.match(await urlFor('wss://voice.example.com/calls/live?a=b'), /^wss:\/\/voice\.example\.com\/calls\/live\/[\w.-]+\?a=b$/, 'by the option publicUrl')
-  t.match(await urlFor('http://pbx.local:3000/live'), /^ws:\/\/pbx\.local:3000\/live\/[\w.-]+$/, 'by the host that jambonz has called')
-  for (const elsewhere of ['ws://pbx.local:3001/live', 'wss://voice.example.com.evil/calls/live', 'ws://pbx.local:3000/own-socket']) {
+  const urlFor = async (url: string) =>
+    (await post(app, '/in', callWebhook({ to: url }), { host: 'pbx.local:3000' })).json<[ListenVerb]>()[0].url
+  t.match(
+    await urlFor('wss://voice.example.com/calls/live?a=b'),
+    /^wss:\/\/voice\.example\.com\/calls\/live\/[\w.-]+\?a=b$/,
+    'by the option publicUrl'
+  )
+  t.match(
+    await urlFor('http://pbx.local:3000/live'),
+    /^ws:\/\/pbx\.local:3000\/live\/[\w.-]+$/,
+    'by the host that jambonz has called'
+  )
+  for (const elsewhere of [
+    'ws://pbx.local:3001/live',
+    'wss://voice.example.com.evil/calls/live',
+    'ws://pbx.local:3000/own-socket'
+  ]) {
     t.equal(await urlFor(elsewhere), elsewhere)
   }
 })
@@ -269,9 +396,13 @@ t.test('an absolute url of this application is an audio route like a relative on
 t.test('a listen that streams elsewhere is left alone, one to an unknown path is an error', async (t) => {
   const app = await build(t)
   app.jambonz
-    .webhook('/elsewhere', async () => [{ verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }])
+    .webhook('/elsewhere', async () => [
+      { verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }
+    ])
     .webhook('/unknown', async () => [{ verb: 'listen', url: '/nowhere' }])
-  t.same((await post(app, '/elsewhere')).json(), [{ verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }])
+  t.same((await post(app, '/elsewhere')).json(), [
+    { verb: 'listen', url: 'wss://recorder.example.com/a', actionHook: '/x' }
+  ])
   t.match((await post(app, '/unknown')).json(), { statusCode: 500, code: 'FST_JAMBONZ_AUDIO_ROUTE' })
 })
 
@@ -286,31 +417,50 @@ t.test('a wrong option is an error that names it', async (t) => {
     [{ audioPath: 'audio' }, /audioPath/],
     [{ publicUrl: 'voice.example.com' }, /publicUrl/],
     [{ secret: 'short' }, /secret: (?!.*short)/],
-    [{ store: { get () {} } }, /store: has no start/],
+    [{ store: { get() {} } }, /store: has no start/],
     [{ fallback: [{ verb: 'listen', nope: 1 }] }, /fallback: .*listen\.nope/],
     [{ recording: {} }, /recording/]
   ]
   for (const [options, message] of rows) {
-    await t.rejects(Promise.resolve(Fastify().register(jambonzListen, options)), { message }, JSON.stringify(options))
+    await t.rejects(
+      Promise.resolve(Fastify().register(jambonzListen, options)),
+      { message },
+      JSON.stringify(options)
+    )
   }
 })
 
-t.test('a route\'s own schema takes nothing away from what the plugin reads', async (t) => {
+t.test("a route's own schema takes nothing away from what the plugin reads", async (t) => {
   const app = await build(t)
   const strict = { additionalProperties: false }
-  const say = ({ call }: { call?: { callSid: string } }) => [{ verb: 'say' as const, text: String(call?.callSid) }]
+  const say = ({ call }: { call?: { callSid: string } }) => [
+    { verb: 'say' as const, text: String(call?.callSid) }
+  ]
   app.jambonz
     .webhook('/in', { schema: { body: Type.Object({ speech: Type.String() }, strict) } }, async (request) => {
       t.same(request.body, { speech: 'hello' })
       return [...say(request), { verb: 'listen', actionHook: '/done' }]
     })
-    .actionHook('/done', { schema: { body: Type.Object({}, strict), querystring: Type.Object({}, strict) } }, async (request) => {
-      t.same([request.body, request.query], [{}, {}])
-      return [...say(request), { verb: 'tag', data: { listen: request.listen.id, digits: request.listen.digits } }]
-    })
+    .actionHook(
+      '/done',
+      { schema: { body: Type.Object({}, strict), querystring: Type.Object({}, strict) } },
+      async (request) => {
+        t.same([request.body, request.query], [{}, {}])
+        return [
+          ...say(request),
+          { verb: 'tag', data: { listen: request.listen.id, digits: request.listen.digits } }
+        ]
+      }
+    )
   const payload = callWebhook({ speech: 'hello', digits: '#' })
   const [said, verb] = (await post(app, '/in', payload)).json<[unknown, ListenVerb]>()
   t.same(said, { verb: 'say', text: payload.call_sid })
-  t.match((await post(app, verb.actionHook, payload)).json(), [said, { data: { listen: verb.metadata.jambonzListenId, digits: '#' } }])
-  t.match((await post(app, '/in', { speech: 'hello' })).json(), { statusCode: 400, code: 'FST_JAMBONZ_CALL_SID' })
+  t.match((await post(app, verb.actionHook, payload)).json(), [
+    said,
+    { data: { listen: verb.metadata.jambonzListenId, digits: '#' } }
+  ])
+  t.match((await post(app, '/in', { speech: 'hello' })).json(), {
+    statusCode: 400,
+    code: 'FST_JAMBONZ_CALL_SID'
+  })
 })

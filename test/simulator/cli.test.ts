@@ -12,33 +12,49 @@ import { main } from '../../lib/simulator/cli/main.js'
 import { synthesise } from '../../lib/simulator/cli/say.js'
 import { storyLine } from '../../lib/simulator/cli/storyLines.js'
 import { bar, meter, Terminal } from '../../lib/simulator/cli/terminal.js'
-import { parseWav, speechLike, wavOf, type ListenRecord, type RequestRecord, type SimulatorEvent } from '../../lib/simulator/index.js'
+import {
+  parseWav,
+  speechLike,
+  wavOf,
+  type ListenRecord,
+  type RequestRecord,
+  type SimulatorEvent
+} from '../../lib/simulator/index.js'
 import { application, ramp } from './peers.js'
 
 class Screen extends Writable {
   text = ''
   isTTY: boolean
   columns = 120
-  constructor (isTTY = false) {
+  constructor(isTTY = false) {
     super()
     this.isTTY = isTTY
   }
 
-  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
     this.text += chunk.toString()
     callback()
   }
 }
 
-async function run (argv: string[], options: { tty?: boolean, interrupt?: AbortSignal } = {}): Promise<{ code: number, out: string, err: string }> {
+async function run(
+  argv: string[],
+  options: { tty?: boolean; interrupt?: AbortSignal } = {}
+): Promise<{ code: number; out: string; err: string }> {
   const stdout = new Screen(options.tty)
   const stderr = new Screen()
-  const code = await main(argv, { stdout, stderr, interrupt: options.interrupt ?? new AbortController().signal })
+  const code = await main(argv, {
+    stdout,
+    stderr,
+    interrupt: options.interrupt ?? new AbortController().signal
+  })
   return { code, out: stdout.text, err: stderr.text }
 }
 
 // a jambonz application as its makers show it: Express for the webhooks, @jambonz/sdk for verbs and audio
-async function sdkApplication (t: Test): Promise<{ url: string, streams: AudioStream[], audio: Buffer[], hooks: unknown[] }> {
+async function sdkApplication(
+  t: Test
+): Promise<{ url: string; streams: AudioStream[]; audio: Buffer[]; hooks: unknown[] }> {
   const streams: AudioStream[] = []
   const audio: Buffer[] = []
   const hooks: unknown[] = []
@@ -51,13 +67,15 @@ async function sdkApplication (t: Test): Promise<{ url: string, streams: AudioSt
     stream.playAudio(ramp(1_600, 9_000).toString('base64'), { id: 'greeting', sampleRate: 8_000 })
     stream.on('playDone', () => stream.disconnect())
   })
-  await new Promise<void>(resolve => audioServer.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => audioServer.listen(0, '127.0.0.1', resolve))
   const { port } = audioServer.address() as AddressInfo
   const app = express()
   app.use(express.json())
   app.post('/incoming', (_request, response) => {
     const jambonz = new WebhookResponse()
-    jambonz.say({ text: 'Hello' }).listen({ url: `ws://127.0.0.1:${port}/audio`, actionHook: '/done', metadata: { tenant: 'acme' } })
+    jambonz
+      .say({ text: 'Hello' })
+      .listen({ url: `ws://127.0.0.1:${port}/audio`, actionHook: '/done', metadata: { tenant: 'acme' } })
     response.json(jambonz)
   })
   app.post('/done', (request, response) => {
@@ -65,7 +83,7 @@ async function sdkApplication (t: Test): Promise<{ url: string, streams: AudioSt
     response.json(new WebhookResponse().hangup())
   })
   const server = app.listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
+  await new Promise((resolve) => server.once('listening', resolve))
   t.teardown(() => {
     server.closeAllConnections()
     server.close()
@@ -75,30 +93,64 @@ async function sdkApplication (t: Test): Promise<{ url: string, streams: AudioSt
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/incoming`, streams, audio, hooks }
 }
 
-t.test('the command runs a call through an Express application and the audio socket of @jambonz/sdk', async t => {
-  const { url, streams, audio, hooks } = await sdkApplication(t)
-  const heard = join(t.testdir(), 'heard.wav')
-  const wav = join(t.testdir({ 'speech.wav': wavOf(ramp(8_000), 8_000) }), 'speech.wav')
-  const { code, out, err } = await run([url, '--speed', 'max', '--audio', wav, '--save-heard', heard, '--call-sid', 'cli-1'])
-  t.equal(err, '')
-  t.equal(code, 0)
-  t.match(streams[0]!.metadata, { callSid: 'cli-1', sampleRate: 8_000, tenant: 'acme' })
-  t.ok(ramp(8_000).includes(Buffer.concat(audio)) && audio.length > 5, 'the application heard the speech')
-  t.match(hooks, [{ call_sid: 'cli-1', dial_call_duration: 0 }])
-  t.ok(readFileSync(heard).includes(ramp(1_600, 9_000)), 'the caller heard the application')
-  for (const part of ['webhook', '/incoming -> 200', ': say, listen', 'verb      say Hello', 'open', 'message', '"audioContent":"<', 'played    greeting: 200 ms', 'closed    1000 by jambonz after', 'hook', 'hung up   by jambonz', 'ok: call cli-1']) {
-    t.ok(out.includes(part), `the story has ${part}`)
+t.test(
+  'the command runs a call through an Express application and the audio socket of @jambonz/sdk',
+  async (t) => {
+    const { url, streams, audio, hooks } = await sdkApplication(t)
+    const heard = join(t.testdir(), 'heard.wav')
+    const wav = join(t.testdir({ 'speech.wav': wavOf(ramp(8_000), 8_000) }), 'speech.wav')
+    const { code, out, err } = await run([
+      url,
+      '--speed',
+      'max',
+      '--audio',
+      wav,
+      '--save-heard',
+      heard,
+      '--call-sid',
+      'cli-1'
+    ])
+    t.equal(err, '')
+    t.equal(code, 0)
+    t.match(streams[0]!.metadata, { callSid: 'cli-1', sampleRate: 8_000, tenant: 'acme' })
+    t.ok(ramp(8_000).includes(Buffer.concat(audio)) && audio.length > 5, 'the application heard the speech')
+    t.match(hooks, [{ call_sid: 'cli-1', dial_call_duration: 0 }])
+    t.ok(readFileSync(heard).includes(ramp(1_600, 9_000)), 'the caller heard the application')
+    for (const part of [
+      'webhook',
+      '/incoming -> 200',
+      ': say, listen',
+      'verb      say Hello',
+      'open',
+      'message',
+      '"audioContent":"<',
+      'played    greeting: 200 ms',
+      'closed    1000 by jambonz after',
+      'hook',
+      'hung up   by jambonz',
+      'ok: call cli-1'
+    ]) {
+      t.ok(out.includes(part), `the story has ${part}`)
+    }
+    t.notMatch(out, '\x1b', 'plain lines where there is no terminal')
   }
-  t.notMatch(out, '\x1b', 'plain lines where there is no terminal')
-})
+)
 
-t.test('the installed command does the same, as a process of its own', async t => {
+t.test('the installed command does the same, as a process of its own', async (t) => {
   const { url, hooks } = await sdkApplication(t)
-  const result = await new Promise<{ code: unknown, out: string }>(resolve => {
-    const child = execFile(process.execPath, ['dist/lib/simulator/cli.js', url, '--speed', 'max', '--json'], (_error, out) => resolve({ code: child.exitCode, out }))
+  const result = await new Promise<{ code: unknown; out: string }>((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['dist/lib/simulator/cli.js', url, '--speed', 'max', '--json'],
+      (_error, out) => resolve({ code: child.exitCode, out })
+    )
   })
   t.equal(result.code, 0)
-  const story = JSON.parse(result.out) as { errors: string[], listens: Array<{ sent: { bytes: number, sha256: string } }>, heard: { bytes: number } }
+  const story = JSON.parse(result.out) as {
+    errors: string[]
+    listens: Array<{ sent: { bytes: number; sha256: string } }>
+    heard: { bytes: number }
+  }
   t.strictSame(story.errors, [])
   t.match(story.listens, [{ sent: { bytes: Number, sha256: /^[0-9a-f]{64}$/ } }])
   t.ok(story.heard.bytes > 0)
@@ -106,10 +158,25 @@ t.test('the installed command does the same, as a process of its own', async t =
   t.match(readFileSync('lib/simulator/cli.ts', 'utf8'), /^#!\/usr\/bin\/env node\n/)
 })
 
-t.test('in a terminal a line with level meters and progress stays below the story', async t => {
-  const app = await application(t, { '/in': [{ verb: 'config', listen: { enable: true, url: '/audio' } }, { verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
-  const { code, out } = await run([app.url('/in'), '--speed', '10', '--press', '#', '--status-hook', app.url('/status')], { tty: true })
-  t.notMatch((await run([app.url('/in'), '--speed', '10', '--press', '#', '--silent'], { tty: true })).out, 'speech ▕')
+t.test('in a terminal a line with level meters and progress stays below the story', async (t) => {
+  const app = await application(
+    t,
+    {
+      '/in': [
+        { verb: 'config', listen: { enable: true, url: '/audio' } },
+        { verb: 'listen', url: '/audio', finishOnKey: '#' }
+      ]
+    },
+    () => {}
+  )
+  const { code, out } = await run(
+    [app.url('/in'), '--speed', '10', '--press', '#', '--status-hook', app.url('/status')],
+    { tty: true }
+  )
+  t.notMatch(
+    (await run([app.url('/in'), '--speed', '10', '--press', '#', '--silent'], { tty: true })).out,
+    'speech ▕'
+  )
   t.equal(code, 0)
   t.match(out, '\r\x1b[2K')
   t.match(out, /says ▕█+·*▏ {2}hears ▕·+▏ {2}speech ▕█*·*▏ {2}\d open/)
@@ -118,8 +185,10 @@ t.test('in a terminal a line with level meters and progress stays below the stor
   t.strictSame([meter(0), meter(1)], [bar(0), bar(1)])
 })
 
-t.test('a failed call, a refused listen, notes and errors are told, with exit code 1', async t => {
-  const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'conference', name: 'x' }, { verb: 'hangup' }] })
+t.test('a failed call, a refused listen, notes and errors are told, with exit code 1', async (t) => {
+  const refused = await application(t, {
+    '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'conference', name: 'x' }, { verb: 'hangup' }]
+  })
   const first = await run([refused.url('/in'), '--speed', 'max'])
   t.equal(first.code, 1)
   t.match(first.out, 'FAILED: call')
@@ -129,65 +198,201 @@ t.test('a failed call, a refused listen, notes and errors are told, with exit co
   const nobody = await run(['http://127.0.0.1:1/in', '--json'])
   t.equal(nobody.code, 1)
   t.match((JSON.parse(nobody.out) as { errors: string[] }).errors, [/ECONNREFUSED/])
-  t.equal((await run([refused.url('/in'), '--save-heard', '/nowhere/x.wav', '--speed', 'max'])).code, 1, 'a file that can\'t be written')
+  t.equal(
+    (await run([refused.url('/in'), '--save-heard', '/nowhere/x.wav', '--speed', 'max'])).code,
+    1,
+    "a file that can't be written"
+  )
 })
 
-t.test('an interrupt hangs up', async t => {
+t.test('an interrupt hangs up', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }] })
   const interrupt = new AbortController()
   const running = run([app.url('/in')], { interrupt: interrupt.signal })
-  while (app.posted.length === 0) await new Promise(resolve => setImmediate(resolve))
+  while (app.posted.length === 0) await new Promise((resolve) => setImmediate(resolve))
   interrupt.abort()
   t.match((await running).out, 'hung up   by the caller')
 })
 
-t.test('load: many calls, at once or at a rate, with latencies and failures', async t => {
-  const app = await application(t, {
-    '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }], '/done': [{ verb: 'hangup' }], '/bad': { status: 500 }
-  }, () => {})
-  const plain = await run([app.url('/in'), '--calls', '20', '--rate', '200/s', '--speed', 'max', '--press', '#@1s'])
+t.test('load: many calls, at once or at a rate, with latencies and failures', async (t) => {
+  const app = await application(
+    t,
+    {
+      '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }],
+      '/done': [{ verb: 'hangup' }],
+      '/bad': { status: 500 }
+    },
+    () => {}
+  )
+  const plain = await run([
+    app.url('/in'),
+    '--calls',
+    '20',
+    '--rate',
+    '200/s',
+    '--speed',
+    'max',
+    '--press',
+    '#@1s'
+  ])
   t.equal(plain.code, 0)
   t.match(plain.out, /^ok: 20 calls in \d/)
   t.match(plain.out, '20 listens (0 refused)')
-  for (const name of ['webhook', 'hook', 'first audio']) t.match(plain.out, new RegExp(`${name} +20 +p50 +\\d+\\.\\d ms +p99 +\\d+\\.\\d ms`))
+  for (const name of ['webhook', 'hook', 'first audio']) {
+    t.match(plain.out, new RegExp(`${name} +20 +p50 +\\d+\\.\\d ms +p99 +\\d+\\.\\d ms`))
+  }
   const json = await run([app.url('/in'), '--calls', '3', '--json', '--speed', 'max', '--press', '#'])
-  t.match(JSON.parse(json.out), { calls: 3, failed: 0, frames: 149 * 3, bytes: 144_000, latencies: { webhook: { count: 3 } } })
+  t.match(JSON.parse(json.out), {
+    calls: 3,
+    failed: 0,
+    frames: 149 * 3,
+    bytes: 144_000,
+    latencies: { webhook: { count: 3 } }
+  })
   const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })
   t.equal(failing.code, 1)
   t.match(failing.out, 'FAILED: 3 calls')
   t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
   const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'hangup' }] })
-  t.match((await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out, '2 listens (2 refused)')
+  t.match(
+    (await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out,
+    '2 listens (2 refused)'
+  )
   const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
   t.match(stopped.out, /^ok: 0 calls/)
 })
 
-t.test('every option reaches the call', async t => {
-  const app = await application(t, { '/in': [{ verb: 'gather', input: ['speech', 'digits'], numDigits: 1, actionHook: '/said' }], '/said': [{ verb: 'hangup' }] })
+t.test('every option reaches the call', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'gather', input: ['speech', 'digits'], numDigits: 1, actionHook: '/said' }],
+    '/said': [{ verb: 'hangup' }]
+  })
   const { code } = await run([
-    app.url('/in'), '--speed', 'max', '--silent', '--from', '1', '--to', '2', '--caller-name', 'Ann', '--secret', 's', '--auth', 'user:pass:word', '--env', 'A=b=c', '--env', 'D=',
-    '--transcript', 'hello there', '--account-sid', 'acc', '--application-sid', 'app', '--hang-up-after', '1m', '--patience', '5', '--timeout', '10s', '--fault', 'duplicate-webhook', '--fault', 'stall=1s+500ms'
+    app.url('/in'),
+    '--speed',
+    'max',
+    '--silent',
+    '--from',
+    '1',
+    '--to',
+    '2',
+    '--caller-name',
+    'Ann',
+    '--secret',
+    's',
+    '--auth',
+    'user:pass:word',
+    '--env',
+    'A=b=c',
+    '--env',
+    'D=',
+    '--transcript',
+    'hello there',
+    '--account-sid',
+    'acc',
+    '--application-sid',
+    'app',
+    '--hang-up-after',
+    '1m',
+    '--patience',
+    '5',
+    '--timeout',
+    '10s',
+    '--fault',
+    'duplicate-webhook',
+    '--fault',
+    'stall=1s+500ms'
   ])
   t.equal(code, 0)
   t.equal(app.at('/in').length, 2)
-  t.match(app.at('/in')[0]!.json, { from: '1', to: '2', caller_name: 'Ann', account_sid: 'acc', application_sid: 'app', env_vars: { A: 'b=c', D: '' } })
-  t.equal(app.at('/in')[0]!.headers.authorization, `Basic ${Buffer.from('user:pass:word').toString('base64')}`)
+  t.match(app.at('/in')[0]!.json, {
+    from: '1',
+    to: '2',
+    caller_name: 'Ann',
+    account_sid: 'acc',
+    application_sid: 'app',
+    env_vars: { A: 'b=c', D: '' }
+  })
+  t.equal(
+    app.at('/in')[0]!.headers.authorization,
+    `Basic ${Buffer.from('user:pass:word').toString('base64')}`
+  )
   t.match(app.at('/said')[0]!.json, { speech: { alternatives: [{ transcript: 'hello there' }] } })
-  const other = await run([app.url('/in'), '--speed', 'max', '--insecure', '--fault', 'metadata=quote', '--get', '--outbound', '--transcript', 'late@500ms'])
+  const other = await run([
+    app.url('/in'),
+    '--speed',
+    'max',
+    '--insecure',
+    '--fault',
+    'metadata=quote',
+    '--get',
+    '--outbound',
+    '--transcript',
+    'late@500ms'
+  ])
   t.equal(other.code, 0)
   t.equal(app.at('/in').at(-1)!.method, 'GET')
 })
 
-t.test('the rest of what a story can tell', async t => {
-  const request: RequestRecord = { kind: 'hook', method: 'POST', url: '/x', headers: {}, payload: undefined, status: undefined, reply: [{ say: {} }, {}], atMs: 0, latencyMs: 1, attempt: 2 }
-  const listen = { closeCode: 4000, closedBy: 'server', sent: { frames: 1, bytes: 64_000 }, mixType: 'stereo', sampleRate: 16_000, overrun: true } as ListenRecord
-  const lines = ([
-    { name: 'hook', payload: request }, { name: 'hook', payload: { ...request, error: 'gone', reply: [] } }, { name: 'listen:close', payload: listen }, { name: 'message', payload: { listen, message: 'no json' } },
-    { name: 'mark', payload: { listen, name: 'm', event: 'playout' } }, { name: 'playDone', payload: { listen, data: { playbackSeconds: '0', playbackMilliseconds: '20', playbackLastOffsetPos: '160' } } },
-    { name: 'verb', payload: { verb: 'redirect', data: { actionHook: { url: '/x' } }, startedAtMs: 0, endedAtMs: undefined } }, { name: 'verb', payload: { verb: 'say', data: { text: 'x'.repeat(200) }, startedAtMs: 0, endedAtMs: undefined } }
-  ] as const).map(event => storyLine({ ...event, atMs: 0 } as SimulatorEvent)![1])
+t.test('the rest of what a story can tell', async (t) => {
+  const request: RequestRecord = {
+    kind: 'hook',
+    method: 'POST',
+    url: '/x',
+    headers: {},
+    payload: undefined,
+    status: undefined,
+    reply: [{ say: {} }, {}],
+    atMs: 0,
+    latencyMs: 1,
+    attempt: 2
+  }
+  const listen = {
+    closeCode: 4000,
+    closedBy: 'server',
+    sent: { frames: 1, bytes: 64_000 },
+    mixType: 'stereo',
+    sampleRate: 16_000,
+    overrun: true
+  } as ListenRecord
+  const lines = (
+    [
+      { name: 'hook', payload: request },
+      { name: 'hook', payload: { ...request, error: 'gone', reply: [] } },
+      { name: 'listen:close', payload: listen },
+      { name: 'message', payload: { listen, message: 'no json' } },
+      { name: 'mark', payload: { listen, name: 'm', event: 'playout' } },
+      {
+        name: 'playDone',
+        payload: {
+          listen,
+          data: { playbackSeconds: '0', playbackMilliseconds: '20', playbackLastOffsetPos: '160' }
+        }
+      },
+      {
+        name: 'verb',
+        payload: {
+          verb: 'redirect',
+          data: { actionHook: { url: '/x' } },
+          startedAtMs: 0,
+          endedAtMs: undefined
+        }
+      },
+      {
+        name: 'verb',
+        payload: { verb: 'say', data: { text: 'x'.repeat(200) }, startedAtMs: 0, endedAtMs: undefined }
+      }
+    ] as const
+  ).map((event) => storyLine({ ...event, atMs: 0 } as SimulatorEvent)![1])
   t.match(lines, [
-    /no answer in 1 ms \(attempt 2\): say, \?$/, /gone .*: no verbs$/, /4000 by the server after 1 messages, 64000 bytes, 1\.00 s of audio, with an overrun/, 'no json', 'm playout', 'sound: 20 ms', 'redirect {"url":"/x"}', /^say x{96}…$/
+    /no answer in 1 ms \(attempt 2\): say, \?$/,
+    /gone .*: no verbs$/,
+    /4000 by the server after 1 messages, 64000 bytes, 1\.00 s of audio, with an overrun/,
+    'no json',
+    'm playout',
+    'sound: 20 ms',
+    'redirect {"url":"/x"}',
+    /^say x{96}…$/
   ])
   const narrow = new Screen(true)
   Object.assign(narrow, { columns: undefined })
@@ -197,15 +402,30 @@ t.test('the rest of what a story can tell', async t => {
   t.equal(narrow.text.match(/x+/)![0].length, 79)
 })
 
-t.test('wrong usage is told, with exit code 2', async t => {
+t.test('wrong usage is told, with exit code 2', async (t) => {
   const wav = join(t.testdir({ 'no.wav': 'no' }), 'no.wav')
   const url = 'http://127.0.0.1:1/in'
   const cases: Array<[string[], RegExp]> = [
-    [[], /one url is needed, got 0/], [[url, url], /got 2/], [[url, '--what'], /Unknown option '--what'/], [[url, '--speed', 'quick'], /--speed: 'quick'/], [[url, '--audio', 'a', '--say', 'b'], /exclude each other/],
-    [[url, '--rate', '5'], /--rate needs --calls/], [[url, '--calls', '0'], /--calls: '0'/], [[url, '--calls', '1.5'], /whole number/], [[url, '--calls', '2', '--save-heard', 'x'], /--save-heard is for one call/],
-    [[url, '--auth', 'user'], /--auth: 'user' must read like/], [[url, '--env', 'A'], /--env/], [[url, '--hang-up-after', 'soon'], /--hang-up-after: 'soon' is no time/], [[url, '--press', 'x'], /press 'x'/],
-    [[url, '--fault', 'fire'], /--fault 'fire' is unknown/], [[url, '--fault', 'metadata=x'], /apostrophe, quote or cut/], [[url, '--fault', 'no-metadata=1'], /takes no value/], [[url, '--fault', 'stall=1s'], /stall/],
-    [['/in'], /must be an absolute/], [[url, '--audio', wav], /not a WAV file/], [[url, '--audio', '/nowhere.wav'], /can't be read/]
+    [[], /one url is needed, got 0/],
+    [[url, url], /got 2/],
+    [[url, '--what'], /Unknown option '--what'/],
+    [[url, '--speed', 'quick'], /--speed: 'quick'/],
+    [[url, '--audio', 'a', '--say', 'b'], /exclude each other/],
+    [[url, '--rate', '5'], /--rate needs --calls/],
+    [[url, '--calls', '0'], /--calls: '0'/],
+    [[url, '--calls', '1.5'], /whole number/],
+    [[url, '--calls', '2', '--save-heard', 'x'], /--save-heard is for one call/],
+    [[url, '--auth', 'user'], /--auth: 'user' must read like/],
+    [[url, '--env', 'A'], /--env/],
+    [[url, '--hang-up-after', 'soon'], /--hang-up-after: 'soon' is no time/],
+    [[url, '--press', 'x'], /press 'x'/],
+    [[url, '--fault', 'fire'], /--fault 'fire' is unknown/],
+    [[url, '--fault', 'metadata=x'], /apostrophe, quote or cut/],
+    [[url, '--fault', 'no-metadata=1'], /takes no value/],
+    [[url, '--fault', 'stall=1s'], /stall/],
+    [['/in'], /must be an absolute/],
+    [[url, '--audio', wav], /not a WAV file/],
+    [[url, '--audio', '/nowhere.wav'], /can't be read/]
   ]
   for (const [argv, message] of cases) {
     const { code, err } = await run(argv)
@@ -218,24 +438,36 @@ t.test('wrong usage is told, with exit code 2', async t => {
   t.match(help.out, /^Usage: jambonz-simulate <url>/)
 })
 
-t.test('--say speaks through a synthesiser when there is one, and is a speech-like signal of that length otherwise', async t => {
-  const dir = t.testdir()
-  const program = join(dir, 'speaker')
-  writeFileSync(join(dir, 'voice.wav'), wavOf(ramp(100), 22_050))
-  writeFileSync(program, `#!/bin/sh\nexec cat ${join(dir, 'voice.wav')}\n`, { mode: 0o755 })
-  const real = await synthesise('hello', program)
-  t.ok(real.real)
-  t.equal(parseWav(real.speech as Buffer).sampleRate, 22_050)
-  const installed = await synthesise('Please call me back.')
-  t.ok(!installed.real || parseWav(installed.speech as Buffer).samples.length > 10_000, 'espeak-ng, where it is installed')
-  const missing = await synthesise('x'.repeat(30), join(dir, 'missing'))
-  t.notOk(missing.real)
-  t.strictSame(missing.speech, { pcm: speechLike(2, 8_000).samples, sampleRate: 8_000 })
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }] }, () => {})
-  const { PATH } = process.env
-  process.env.PATH = dir
-  t.teardown(() => { process.env.PATH = PATH })
-  const { code, err } = await run([app.url('/in'), '--say', 'Hello', '--press', '#', '--speed', 'max'])
-  t.equal(code, 0)
-  t.match(err, 'espeak-ng is not installed')
-})
+t.test(
+  '--say speaks through a synthesiser when there is one, and is a speech-like signal of that length otherwise',
+  async (t) => {
+    const dir = t.testdir()
+    const program = join(dir, 'speaker')
+    writeFileSync(join(dir, 'voice.wav'), wavOf(ramp(100), 22_050))
+    writeFileSync(program, `#!/bin/sh\nexec cat ${join(dir, 'voice.wav')}\n`, { mode: 0o755 })
+    const real = await synthesise('hello', program)
+    t.ok(real.real)
+    t.equal(parseWav(real.speech as Buffer).sampleRate, 22_050)
+    const installed = await synthesise('Please call me back.')
+    t.ok(
+      !installed.real || parseWav(installed.speech as Buffer).samples.length > 10_000,
+      'espeak-ng, where it is installed'
+    )
+    const missing = await synthesise('x'.repeat(30), join(dir, 'missing'))
+    t.notOk(missing.real)
+    t.strictSame(missing.speech, { pcm: speechLike(2, 8_000).samples, sampleRate: 8_000 })
+    const app = await application(
+      t,
+      { '/in': [{ verb: 'listen', url: '/audio', finishOnKey: '#' }] },
+      () => {}
+    )
+    const { PATH } = process.env
+    process.env.PATH = dir
+    t.teardown(() => {
+      process.env.PATH = PATH
+    })
+    const { code, err } = await run([app.url('/in'), '--say', 'Hello', '--press', '#', '--speed', 'max'])
+    t.equal(code, 0)
+    t.match(err, 'espeak-ng is not installed')
+  }
+)

@@ -10,10 +10,17 @@ import { application } from './peers.js'
 
 const hangup = [{ verb: 'answer' }, { verb: 'hangup' }]
 
-t.test('the call webhook carries the call in snake_case, SIP as it is, and env_vars', async t => {
+t.test('the call webhook carries the call in snake_case, SIP as it is, and env_vars', async (t) => {
   const app = await application(t, { '/in': hangup })
   await simulateCall({
-    url: app.url('/in'), callSid: 'call-1', accountSid: 'acc-1', applicationSid: 'app-1', from: '15551', to: '15552', callerName: 'Ann', env: { mainLanguage: 'de' }
+    url: app.url('/in'),
+    callSid: 'call-1',
+    accountSid: 'acc-1',
+    applicationSid: 'app-1',
+    from: '15551',
+    to: '15552',
+    callerName: 'Ann',
+    env: { mainLanguage: 'de' }
   })
   const [posted] = app.at('/in')
   t.equal(posted!.method, 'POST')
@@ -35,7 +42,7 @@ t.test('the call webhook carries the call in snake_case, SIP as it is, and env_v
     originating_sip_ip: String,
     originating_sip_trunk_name: String,
     service_provider_sid: String,
-    sip: { headers: { 'call-id': String, 'X-Account-Sid': 'acc-1', from: /"Ann"/ }, method: 'INVITE' },
+    sip: { headers: { 'call-id': String, 'X-Account-Sid': 'acc-1', 'from': /"Ann"/ }, method: 'INVITE' },
     defaults: { synthesizer: { vendor: String }, recognizer: { language: String } },
     env_vars: { mainLanguage: 'de' }
   })
@@ -43,66 +50,102 @@ t.test('the call webhook carries the call in snake_case, SIP as it is, and env_v
   t.match(posted!.headers.b3, new RegExp(`^${String(posted!.json.trace_id)}-[0-9a-f]{16}-1$`))
 })
 
-t.test('every request is signed over the bytes that were sent, GET over a payload nobody gets', async t => {
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }], '/done': hangup, '/status': {} })
+t.test('every request is signed over the bytes that were sent, GET over a payload nobody gets', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
+    '/done': hangup,
+    '/status': {}
+  })
   const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
   const verified = app.posted.map(({ headers, body }) => {
     const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
     return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
   })
   t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
-    'GET /done?x=1 false', 'POST /in true', 'POST /status true', 'POST /status true', 'POST /status true'
+    'GET /done?x=1 false',
+    'POST /in true',
+    'POST /status true',
+    'POST /status true',
+    'POST /status true'
   ])
-  t.strictSame([app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']], ['', undefined], 'a GET hook has no payload at all')
+  t.strictSame(
+    [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
+    ['', undefined],
+    'a GET hook has no payload at all'
+  )
   t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
   await simulateCall({ url: app.url('/in') })
-  t.ok(app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined), 'also without a secret of ours')
+  t.ok(
+    app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
+    'also without a secret of ours'
+  )
 })
 
-t.test('a webhook configured as GET gets no payload', async t => {
+t.test('a webhook configured as GET gets no payload', async (t) => {
   const app = await application(t, { '/in': hangup })
   await simulateCall({ url: app.url('/in?tenant=1'), webhookMethod: 'GET' })
   t.strictSame([app.posted[0]!.method, app.posted[0]!.url, app.posted[0]!.body], ['GET', '/in?tenant=1', ''])
 })
 
-t.test('Basic credentials of the webhook go with every request, also to other hosts', async t => {
+t.test('Basic credentials of the webhook go with every request, also to other hosts', async (t) => {
   const other = await application(t, { '/elsewhere': [] })
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: other.url('/elsewhere') }, { verb: 'hangup' }] })
+  const app = await application(t, {
+    '/in': [{ verb: 'listen', url: '/nobody', actionHook: other.url('/elsewhere') }, { verb: 'hangup' }]
+  })
   await simulateCall({ url: app.url('/in'), webhookAuth: { username: 'web', password: 'hook' } })
   const basic = `Basic ${Buffer.from('web:hook').toString('base64')}`
-  t.strictSame([app.at('/in')[0]!.headers.authorization, other.posted[0]!.headers.authorization], [basic, basic])
+  t.strictSame(
+    [app.at('/in')[0]!.headers.authorization, other.posted[0]!.headers.authorization],
+    [basic, basic]
+  )
 })
 
-t.test('status events: trying, in-progress, completed with duration and who ended it; outbound rings first', async t => {
-  const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }], '/status': {} })
-  const statuses = () => app.at('/status').map(({ json }) => json.call_status)
-  await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-  t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
-  t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
-  t.notOk('duration' in app.at('/status')[1]!.json)
-  app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
-  t.match(app.at('/status')[2]!.json, { call_status: 'completed', duration: 1, call_termination_by: 'caller' })
-  app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
-  t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
-  t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
-})
+t.test(
+  'status events: trying, in-progress, completed with duration and who ended it; outbound rings first',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }],
+      '/status': {}
+    })
+    const statuses = () => app.at('/status').map(({ json }) => json.call_status)
+    await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+    t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
+    t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
+    t.notOk('duration' in app.at('/status')[1]!.json)
+    app.posted.length = 0
+    await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
+    t.match(app.at('/status')[2]!.json, {
+      call_status: 'completed',
+      duration: 1,
+      call_termination_by: 'caller'
+    })
+    app.posted.length = 0
+    await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
+    t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
+    t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
+  }
+)
 
-t.test('a call nobody answers: the caller gives up with no-answer, or jambonz declines without a status', async t => {
-  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
-  const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
-  await call.waitFor('verb')
-  call.hangUp()
-  await call
-  t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
-  app.posted.length = 0
-  const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-  t.strictSame(app.at('/status').map(({ json }) => json.call_status), ['trying'])
-  t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
-})
+t.test(
+  'a call nobody answers: the caller gives up with no-answer, or jambonz declines without a status',
+  async (t) => {
+    const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
+    const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
+    await call.waitFor('verb')
+    call.hangUp()
+    await call
+    t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
+    app.posted.length = 0
+    const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+    t.strictSame(
+      app.at('/status').map(({ json }) => json.call_status),
+      ['trying']
+    )
+    t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
+  }
+)
 
-t.test('what ends a call at its webhook', async t => {
+t.test('what ends a call at its webhook', async (t) => {
   const cases: Array<[string, Parameters<typeof application>[1][string], RegExp]> = [
     ['a 500', { status: 500 }, /answered 500/],
     ['a redirect', { status: 302 }, /answered 302/],
@@ -113,17 +156,47 @@ t.test('what ends a call at its webhook', async t => {
     ['an object', { contentType: 'application/json', body: '{"verb":"hangup"}' }, /must be an array/],
     ['no verbs', [], /without verbs/],
     ['an unknown verb', [{ verb: 'sing' }], /unknown verb 'sing'/],
-    ['an unknown property', [{ verb: 'listen', url: '/a', colour: 'red' }], /listen has the unknown property 'colour'/],
-    ['a wrong type', [{ verb: 'listen', url: '/a', finishOnKey: 5 }], /listen\.finishOnKey is 5 \(number\), must be string/],
-    ['a value that is none of the enum', [{ verb: 'listen', url: '/a', mixType: 'both' }], /mixType is "both"/],
+    [
+      'an unknown property',
+      [{ verb: 'listen', url: '/a', colour: 'red' }],
+      /listen has the unknown property 'colour'/
+    ],
+    [
+      'a wrong type',
+      [{ verb: 'listen', url: '/a', finishOnKey: 5 }],
+      /listen\.finishOnKey is 5 \(number\), must be string/
+    ],
+    [
+      'a value that is none of the enum',
+      [{ verb: 'listen', url: '/a', mixType: 'both' }],
+      /mixType is "both"/
+    ],
     ['a missing property', [{ verb: 'listen' }], /lacks the required property 'url'/],
-    ['a wrong nested property', [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], listen: { url: '/a', wsAuth: { username: 'a' } } }], /dial\.listen\.wsAuth lacks the required property 'password'/],
+    [
+      'a wrong nested property',
+      [
+        {
+          verb: 'dial',
+          target: [{ type: 'phone', number: '1' }],
+          listen: { url: '/a', wsAuth: { username: 'a' } }
+        }
+      ],
+      /dial\.listen\.wsAuth lacks the required property 'password'/
+    ],
     ['no object', [5], /a verb must be an object, found 5/],
     ['a verb that is no name', [{ verb: 5 }], /verb must be a name, it is 5/],
     ['a verb without properties', [{ say: 'hi' }], /say must have an object of properties/],
     ['a long mistake', ['x'.repeat(200)], /found "x{79}…/],
-    ['a target that is no list', [{ verb: 'dial', target: { type: 'phone' } }], /dial\.target must be an array/],
-    ['credentials that are no object', [{ verb: 'listen', url: '/a', wsAuth: 'a:b' }], /listen\.wsAuth must be an object/],
+    [
+      'a target that is no list',
+      [{ verb: 'dial', target: { type: 'phone' } }],
+      /dial\.target must be an array/
+    ],
+    [
+      'credentials that are no object',
+      [{ verb: 'listen', url: '/a', wsAuth: 'a:b' }],
+      /listen\.wsAuth must be an object/
+    ],
     ['two verbs in one object', [{ say: { text: 'a' }, hangup: {} }], /has no verb property/],
     ['a dead connection', { destroy: true }, /failed: socket hang up/]
   ]
@@ -135,106 +208,191 @@ t.test('what ends a call at its webhook', async t => {
   }
 })
 
-t.test('the properties of each simulated verb are those of jambonz\' own specifications', async t => {
-  const { specs: published } = createRequire(import.meta.url)('@jambonz/verb-specifications') as { specs: Record<string, { properties: object, required?: string[] } | undefined> }
+t.test("the properties of each simulated verb are those of jambonz' own specifications", async (t) => {
+  const { specs: published } = createRequire(import.meta.url)('@jambonz/verb-specifications') as {
+    specs: Record<string, { properties: object; required?: string[] } | undefined>
+  }
   for (const [name, spec] of Object.entries(SPECS)) {
     const { properties, required = [] } = published[name === 'stream' ? 'listen' : name]!
     t.strictSame(Object.keys(spec).sort(), Object.keys(properties).sort(), name)
-    t.strictSame(Object.keys(spec).filter(key => spec[key]!.endsWith('!')).sort(), required.toSorted(), `${name}: required`)
+    t.strictSame(
+      Object.keys(spec)
+        .filter((key) => spec[key]!.endsWith('!'))
+        .sort(),
+      required.toSorted(),
+      `${name}: required`
+    )
   }
 })
 
-t.test('either spelling of a verb is taken, 202 as well as 200', async t => {
-  const app = await application(t, { '/in': { status: 202, verbs: [{ answer: {} }, { say: { text: 'hi' } }, { verb: 'hangup' }] } })
+t.test('either spelling of a verb is taken, 202 as well as 200', async (t) => {
+  const app = await application(t, {
+    '/in': { status: 202, verbs: [{ answer: {} }, { say: { text: 'hi' } }, { verb: 'hangup' }] }
+  })
   const story = await simulateCall({ url: app.url('/in') })
   t.strictSame([story.errors, story.verbs.map(({ verb }) => verb)], [[], ['answer', 'say', 'hangup']])
 })
 
-t.test('retries: only as the url\'s fragment says, after 500 ms, 1 s, 2 s …', async t => {
+t.test("retries: only as the url's fragment says, after 500 ms, 1 s, 2 s …", async (t) => {
   const app = await application(t, {
-    '/in': (_posted, count) => count < 3 ? { status: 503 } : hangup,
+    '/in': (_posted, count) => (count < 3 ? { status: 503 } : hangup),
     '/never': { status: 503 },
     '/notfound': { status: 404 }
   })
   const story = await simulateCall({ url: app.url('/in#rc=3&rp=5xx') })
-  t.strictSame(story.requests.map(({ attempt, status }) => [attempt, status]), [[1, 503], [2, 503], [3, 200]])
+  t.strictSame(
+    story.requests.map(({ attempt, status }) => [attempt, status]),
+    [
+      [1, 503],
+      [2, 503],
+      [3, 200]
+    ]
+  )
   t.ok(story.requests[1]!.atMs >= 500 && story.requests[2]!.atMs >= 1_500)
   t.equal(app.posted[0]!.url, '/in', 'the fragment stays at home')
-  const failing = async (path: string) => (await simulateCall({ url: app.url(path), speed: 20 })).requests.length
+  const failing = async (path: string) =>
+    (await simulateCall({ url: app.url(path), speed: 20 })).requests.length
   t.equal(await failing('/never'), 1)
   t.equal(await failing('/never#rc=2&rp=4xx,ct'), 1)
   t.equal(await failing('/notfound#rc=1&rp=4xx'), 2)
   t.equal(await failing('/never#rc=2&rp=all'), 3)
   const policy = new RetryPolicy('#rc=9&rp=rt,ct')
-  t.strictSame([1, 2, 3, 4, 5, 6].map(attempt => policy.next(attempt, { timedOut: true })), [500, 1_000, 2_000, 4_000, 6_000, undefined], 'five at most')
+  t.strictSame(
+    [1, 2, 3, 4, 5, 6].map((attempt) => policy.next(attempt, { timedOut: true })),
+    [500, 1_000, 2_000, 4_000, 6_000, undefined],
+    'five at most'
+  )
   t.equal(new RetryPolicy('#rc=1').next(1, { code: 'ECONNREFUSED' }), 500, 'connection errors by default')
   t.equal(new RetryPolicy('').next(1, { code: 'ECONNREFUSED' }), undefined)
 })
 
-t.test('duplicated requests: the application meets the same webhook and hook twice', async t => {
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }], '/done': [] })
+t.test('duplicated requests: the application meets the same webhook and hook twice', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }],
+    '/done': []
+  })
   await simulateCall({ url: app.url('/in'), faults: { duplicateWebhook: true, duplicateHook: true } })
   t.equal(app.at('/in').length, 2)
   t.equal(app.at('/in')[0]!.body, app.at('/in')[1]!.body)
   t.equal(app.at('/done').length, 2)
 })
 
-t.test('an answer that takes longer than 10 s (scaled by the speed) is a failure: of a hook it is logged, and the call goes on', async t => {
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }], '/slow': { delayMs: 3_000 } })
-  const story = await simulateCall({ url: app.url('/in'), speed: 10 })
-  t.match(story.errors.join(), /hook POST \/slow failed: no answer within 10000 ms/)
-  t.equal(story.verbs.at(-1)!.verb, 'hangup')
-  const patient = await simulateCall({ url: app.url('/in'), httpTimeoutMs: 200 })
-  t.match(patient.errors.join(), /no answer within 200 ms/, 'at speed Infinity the time-out is real time, and can be set')
-})
+t.test(
+  'an answer that takes longer than 10 s (scaled by the speed) is a failure: of a hook it is logged, and the call goes on',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }],
+      '/slow': { delayMs: 3_000 }
+    })
+    const story = await simulateCall({ url: app.url('/in'), speed: 10 })
+    t.match(story.errors.join(), /hook POST \/slow failed: no answer within 10000 ms/)
+    t.equal(story.verbs.at(-1)!.verb, 'hangup')
+    const patient = await simulateCall({ url: app.url('/in'), httpTimeoutMs: 200 })
+    t.match(
+      patient.errors.join(),
+      /no answer within 200 ms/,
+      'at speed Infinity the time-out is real time, and can be set'
+    )
+  }
+)
 
-t.test('a hook that is no url, a reply without end, and a connection that dies just as it is used again', async t => {
-  const listen = { verb: 'listen', url: '/nobody' }
-  const app = await application(t, {
-    '/in': [{ ...listen, actionHook: 'done' }, { ...listen, actionHook: '/huge' }, { ...listen, actionHook: '/fine' }, { verb: 'hangup' }],
-    '/huge': { contentType: 'application/json', body: ' '.repeat(10 * 1024 * 1024 + 1) },
-    '/fine': []
-  })
-  const story = await simulateCall({ url: app.url('/in') })
-  t.match(story.errors.filter(text => !text.startsWith('listen')), [/hook 'done': jambonz needs a path/, /\/huge failed: reply of more than/])
-  t.equal(app.at('/fine').length, 1)
+t.test(
+  'a hook that is no url, a reply without end, and a connection that dies just as it is used again',
+  async (t) => {
+    const listen = { verb: 'listen', url: '/nobody' }
+    const app = await application(t, {
+      '/in': [
+        { ...listen, actionHook: 'done' },
+        { ...listen, actionHook: '/huge' },
+        { ...listen, actionHook: '/fine' },
+        { verb: 'hangup' }
+      ],
+      '/huge': { contentType: 'application/json', body: ' '.repeat(10 * 1024 * 1024 + 1) },
+      '/fine': []
+    })
+    const story = await simulateCall({ url: app.url('/in') })
+    t.match(
+      story.errors.filter((text) => !text.startsWith('listen')),
+      [/hook 'done': jambonz needs a path/, /\/huge failed: reply of more than/]
+    )
+    t.equal(app.at('/fine').length, 1)
 
-  let requests = 0
-  const flaky = createServer((request, response) => {
-    request.resume()
-    requests++
-    // the second request on a connection meets its end
-    if (request.socket.bytesRead > 0 && seen.has(request.socket)) return request.socket.resetAndDestroy()
-    seen.add(request.socket)
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(requests === 1 ? [{ verb: 'redirect', actionHook: '/again' }] : hangup))
-  })
-  const seen = new Set<unknown>()
-  await new Promise<void>(resolve => flaky.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => flaky.close())
-  const retried = await simulateCall({ url: `http://127.0.0.1:${(flaky.address() as { port: number }).port}/in` })
-  t.strictSame([retried.errors, requests], [[], 3])
-})
+    let requests = 0
+    const flaky = createServer((request, response) => {
+      request.resume()
+      requests++
+      // the second request on a connection meets its end
+      if (request.socket.bytesRead > 0 && seen.has(request.socket)) return request.socket.resetAndDestroy()
+      seen.add(request.socket)
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify(requests === 1 ? [{ verb: 'redirect', actionHook: '/again' }] : hangup))
+    })
+    const seen = new Set<unknown>()
+    await new Promise<void>((resolve) => flaky.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => flaky.close())
+    const retried = await simulateCall({
+      url: `http://127.0.0.1:${(flaky.address() as { port: number }).port}/in`
+    })
+    t.strictSame([retried.errors, requests], [[], 3])
+  }
+)
 
-t.test('requests to one host go one after the other, as over jambonz\' one connection', async t => {
+t.test("requests to one host go one after the other, as over jambonz' one connection", async (t) => {
   let running = 0
   let most = 0
   const slow = async () => {
     most = Math.max(most, ++running)
-    await new Promise(resolve => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
     running--
     return []
   }
   const app = await application(t, {
-    '/in': [{ verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } }, { verb: 'pause', length: 10 }, { verb: 'hangup' }], '/heard': slow
+    '/in': [
+      { verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } },
+      { verb: 'pause', length: 10 },
+      { verb: 'hangup' }
+    ],
+    '/heard': slow
   })
-  await simulateCall({ url: app.url('/in'), transcripts: ['a', 'b', 'c'].map((text, i) => ({ text, atMs: 500 + i })) })
+  await simulateCall({
+    url: app.url('/in'),
+    transcripts: ['a', 'b', 'c'].map((text, i) => ({ text, atMs: 500 + i }))
+  })
   t.equal(app.at('/heard').length, 3)
   t.equal(most, 1)
 })
 
-t.test('keys become snake_case as jambonz\' library makes them, four of them untouched', async t => {
-  t.strictSame(['callSid', 'sbcCallid', 'callSID', 'call_sid', 'X-CID', 'from', 'SID', 'trailing_', '_customerData', 'playbackLastOffsetPos'].map(snakeCase), [
-    'call_sid', 'sbc_callid', 'call_s_i_d', 'call_sid', 'x_cid', 'from', 'sid', 'trailing', 'customerdata', 'playback_last_offset_pos'
-  ])
-  t.strictSame(snakeCaseKeys({ aB: [{ cD: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } }), { a_b: [{ c_d: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } })
+t.test("keys become snake_case as jambonz' library makes them, four of them untouched", async (t) => {
+  t.strictSame(
+    [
+      'callSid',
+      'sbcCallid',
+      'callSID',
+      'call_sid',
+      'X-CID',
+      'from',
+      'SID',
+      'trailing_',
+      '_customerData',
+      'playbackLastOffsetPos'
+    ].map(snakeCase),
+    [
+      'call_sid',
+      'sbc_callid',
+      'call_s_i_d',
+      'call_sid',
+      'x_cid',
+      'from',
+      'sid',
+      'trailing',
+      'customerdata',
+      'playback_last_offset_pos'
+    ]
+  )
+  t.strictSame(snakeCaseKeys({ aB: [{ cD: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } }), {
+    a_b: [{ c_d: 1 }],
+    customerData: { eF: 1 },
+    sip: { gH: 1 }
+  })
 })

@@ -11,7 +11,7 @@ import { SampleQueue } from '../../lib/simulator/media/samples.js'
 import { memorySocket } from '../../lib/simulator/memorySocket.js'
 import { ramp, serverFrame } from './peers.js'
 
-t.test('at speed Infinity events come in the order of their times, in no time', async t => {
+t.test('at speed Infinity events come in the order of their times, in no time', async (t) => {
   const clock = new Clock(Infinity)
   const order: Array<string | number> = []
   const begun = performance.now()
@@ -19,10 +19,13 @@ t.test('at speed Infinity events come in the order of their times, in no time', 
   clock.at(3_600_000, () => order.push('hour'))
   clock.at(45, () => order.push('45'))
   clock.at(20, () => order.push('20 timer'))
-  clock.startTicks(now => {
-    order.push(now)
-    if (++ticks === 4) clock.stopTicks()
-  }, () => true)
+  clock.startTicks(
+    (now) => {
+      order.push(now)
+      if (++ticks === 4) clock.stopTicks()
+    },
+    () => true
+  )
   const cancelled = clock.at(50, () => order.push('cancelled'))
   cancelled()
   await clock.wait(4_000_000)
@@ -32,20 +35,26 @@ t.test('at speed Infinity events come in the order of their times, in no time', 
   clock.stop()
 })
 
-t.test('at a finite speed ticks are absolute: a blocked process catches up', async t => {
+t.test('at a finite speed ticks are absolute: a blocked process catches up', async (t) => {
   const clock = new Clock(10)
   const times: number[] = []
-  clock.startTicks(now => times.push(now), () => true)
+  clock.startTicks(
+    (now) => times.push(now),
+    () => true
+  )
   await clock.wait(100)
   const blocked = performance.now()
   while (performance.now() - blocked < 60);
   await clock.wait(100)
   t.ok(times.length >= 30, `${times.length} ticks`)
-  t.ok(times.every((at, i) => i === 0 || at - times[i - 1]! === 20), 'none is lost, each has its own time')
+  t.ok(
+    times.every((at, i) => i === 0 || at - times[i - 1]! === 20),
+    'none is lost, each has its own time'
+  )
   clock.stop()
 })
 
-t.test('waiting ends with its signal, deadlines scale with the speed', async t => {
+t.test('waiting ends with its signal, deadlines scale with the speed', async (t) => {
   const clock = new Clock(1)
   const abort = new AbortController()
   const waited = clock.wait(60_000, abort.signal)
@@ -55,13 +64,13 @@ t.test('waiting ends with its signal, deadlines scale with the speed', async t =
   clock.stop()
   const fast = new Clock(20)
   const begun = performance.now()
-  await new Promise<void>(resolve => fast.timeout(10_000, resolve))
+  await new Promise<void>((resolve) => fast.timeout(10_000, resolve))
   const took = performance.now() - begun
   t.ok(took > 480 && took < 3_000, `${took} ms for 10 s at speed 20`)
   fast.timeout(1, () => t.fail('cancelled'))()
 })
 
-t.test('a held clock stands still for a while, then goes on at the pace of real time', async t => {
+t.test('a held clock stands still for a while, then goes on at the pace of real time', async (t) => {
   const clock = new Clock(Infinity)
   const release = clock.hold()
   const begun = performance.now()
@@ -73,71 +82,117 @@ t.test('a held clock stands still for a while, then goes on at the pace of real 
   clock.stop()
 })
 
-t.test('the resampler gives exactly the samples the ratio asks for, whatever the pieces, and keeps level and pitch', async t => {
-  const sine = tone(1_000, 440, 8_000)
-  for (const to of [8_000, 16_000, 24_000, 48_000, 64_000, 11_025]) {
-    const whole = resample(sine, 8_000, to)
-    t.equal(whole.length, to)
-    const pieces = new Resampler(8_000, to)
-    const parts = [sine.subarray(0, 160), sine.subarray(160, 161), sine.subarray(161, 161), sine.subarray(161)].map(part => pieces.process(part))
-    if (to !== 8_000) t.strictSame(Int16Array.from(parts.flatMap(part => [...part])), whole, `${to} in pieces`)
-    const peak = Math.max(...whole.subarray(to / 4, to / 2))
-    t.ok(peak > 7_600 && peak < 8_400, `peak ${peak} at ${to}`)
-    let crossings = 0
-    for (let i = Math.floor(to / 2); i < whole.length; i++) if (whole[i - 1]! < 0 && whole[i]! >= 0) crossings++
-    t.ok(Math.abs(crossings - 220) <= 1, `${crossings} periods in half a second`)
+t.test(
+  'the resampler gives exactly the samples the ratio asks for, whatever the pieces, and keeps level and pitch',
+  async (t) => {
+    const sine = tone(1_000, 440, 8_000)
+    for (const to of [8_000, 16_000, 24_000, 48_000, 64_000, 11_025]) {
+      const whole = resample(sine, 8_000, to)
+      t.equal(whole.length, to)
+      const pieces = new Resampler(8_000, to)
+      const parts = [
+        sine.subarray(0, 160),
+        sine.subarray(160, 161),
+        sine.subarray(161, 161),
+        sine.subarray(161)
+      ].map((part) => pieces.process(part))
+      if (to !== 8_000) {
+        t.strictSame(Int16Array.from(parts.flatMap((part) => [...part])), whole, `${to} in pieces`)
+      }
+      const peak = Math.max(...whole.subarray(to / 4, to / 2))
+      t.ok(peak > 7_600 && peak < 8_400, `peak ${peak} at ${to}`)
+      let crossings = 0
+      for (let i = Math.floor(to / 2); i < whole.length; i++) {
+        if (whole[i - 1]! < 0 && whole[i]! >= 0) crossings++
+      }
+      t.ok(Math.abs(crossings - 220) <= 1, `${crossings} periods in half a second`)
+    }
+    const square = Int16Array.from({ length: 800 }, (_, i) => (i % 40 < 20 ? 32_767 : -32_768))
+    t.ok(
+      [...resample(square, 8_000, 16_000)].every((sample) => sample >= -32_768 && sample <= 32_767),
+      'overshoot saturates'
+    )
+    t.equal(resample(tone(1_000, 440, 48_000), 48_000, 8_000).length, 8_000)
+    const high = resample(tone(1_000, 6_000, 16_000), 16_000, 8_000)
+    t.ok(Math.max(...high.subarray(1_000, 7_000)) < 1_500, "what 8 kHz can't carry is filtered out")
   }
-  const square = Int16Array.from({ length: 800 }, (_, i) => i % 40 < 20 ? 32_767 : -32_768)
-  t.ok([...resample(square, 8_000, 16_000)].every(sample => sample >= -32_768 && sample <= 32_767), 'overshoot saturates')
-  t.equal(resample(tone(1_000, 440, 48_000), 48_000, 8_000).length, 8_000)
-  const high = resample(tone(1_000, 6_000, 16_000), 16_000, 8_000)
-  t.ok(Math.max(...high.subarray(1_000, 7_000)) < 1_500, 'what 8 kHz can\'t carry is filtered out')
-})
+)
 
-t.test('WAV files go in and out; of several channels the first is taken, odd chunks are skipped', async t => {
-  const pcm = ramp(100)
-  t.strictSame(parseWav(wavOf(pcm, 16_000)), { samples: Int16Array.from({ length: 100 }, (_, i) => i + 1), sampleRate: 16_000 })
-  const stereo = wavOf(pcm, 8_000)
-  stereo.writeUInt16LE(2, 22)
-  t.strictSame([...parseWav(stereo).samples.subarray(0, 3)], [1, 3, 5])
-  const withList = Buffer.concat([stereo.subarray(0, 36), Buffer.from('LIST\x03\x00\x00\x00abc\x00'), stereo.subarray(36)])
-  t.equal(parseWav(withList).samples.length, 50)
-  t.throws(() => parseWav(stereo.subarray(0, 40)), /no samples/)
-  for (const [at, value] of [[20, 7], [22, 0]] as const) {
-    const odd = wavOf(pcm, 8_000)
-    odd.writeUInt16LE(value, at)
-    t.throws(() => parseWav(odd), /convert it to 16-bit PCM/)
+t.test(
+  'WAV files go in and out; of several channels the first is taken, odd chunks are skipped',
+  async (t) => {
+    const pcm = ramp(100)
+    t.strictSame(parseWav(wavOf(pcm, 16_000)), {
+      samples: Int16Array.from({ length: 100 }, (_, i) => i + 1),
+      sampleRate: 16_000
+    })
+    const stereo = wavOf(pcm, 8_000)
+    stereo.writeUInt16LE(2, 22)
+    t.strictSame([...parseWav(stereo).samples.subarray(0, 3)], [1, 3, 5])
+    const withList = Buffer.concat([
+      stereo.subarray(0, 36),
+      Buffer.from('LIST\x03\x00\x00\x00abc\x00'),
+      stereo.subarray(36)
+    ])
+    t.equal(parseWav(withList).samples.length, 50)
+    t.throws(() => parseWav(stereo.subarray(0, 40)), /no samples/)
+    for (const [at, value] of [
+      [20, 7],
+      [22, 0]
+    ] as const) {
+      const odd = wavOf(pcm, 8_000)
+      odd.writeUInt16LE(value, at)
+      t.throws(() => parseWav(odd), /convert it to 16-bit PCM/)
+    }
+    const extensible = wavOf(pcm, 8_000)
+    extensible.writeUInt16LE(0xfffe, 20)
+    t.equal(parseWav(extensible).samples.length, 100)
+    t.throws(
+      () => parseWav(Buffer.concat([stereo.subarray(0, 12), Buffer.from('fmt \x02\x00\x00\x00\x01\x00')])),
+      /cut off/
+    )
   }
-  const extensible = wavOf(pcm, 8_000)
-  extensible.writeUInt16LE(0xFFFE, 20)
-  t.equal(parseWav(extensible).samples.length, 100)
-  t.throws(() => parseWav(Buffer.concat([stereo.subarray(0, 12), Buffer.from('fmt \x02\x00\x00\x00\x01\x00')])), /cut off/)
-})
+)
 
-t.test('the built-in speech is the same each time, moves, and has pauses', async t => {
+t.test('the built-in speech is the same each time, moves, and has pauses', async (t) => {
   const { samples } = speechLike(3, 8_000)
   t.strictSame(samples, speechLike(3, 8_000).samples)
   t.ok(Math.max(...samples) > 5_000)
   const levels = Array.from({ length: 150 }, (_, i) => Math.max(...samples.subarray(i * 160, (i + 1) * 160)))
-  t.ok(levels.some(level => level < 100) && levels.some(level => level > 5_000))
+  t.ok(levels.some((level) => level < 100) && levels.some((level) => level > 5_000))
 })
 
-t.test('a list is said in a row, each part at the rate of the call', async t => {
+t.test('a list is said in a row, each part at the rate of the call', async (t) => {
   const one = ramp(800)
-  const said = loadSpeech([{ pcm: one, sampleRate: 8_000 }, { silenceMs: 50 }, [wavOf(ramp(800), 8_000)]], 8_000)
+  const said = loadSpeech(
+    [{ pcm: one, sampleRate: 8_000 }, { silenceMs: 50 }, [wavOf(ramp(800), 8_000)]],
+    8_000
+  )
   t.ok(bytesOf(said).equals(Buffer.concat([one, Buffer.alloc(800), one])))
-  t.equal(loadSpeech([{ pcm: one, sampleRate: 8_000 }, { pcm: one, sampleRate: 16_000 }], 16_000).length, 1_600 + 800)
+  t.equal(
+    loadSpeech(
+      [
+        { pcm: one, sampleRate: 8_000 },
+        { pcm: one, sampleRate: 16_000 }
+      ],
+      16_000
+    ).length,
+    1_600 + 800
+  )
   t.equal(loadSpeech([], 8_000).length, 0)
-  t.throws(() => loadSpeech([{ silenceMs: 50 }, 'nowhere.wav'], 8_000), { code: 'FST_JAMBONZ_SIM_AUDIO', message: /nowhere\.wav/ })
+  t.throws(() => loadSpeech([{ silenceMs: 50 }, 'nowhere.wav'], 8_000), {
+    code: 'FST_JAMBONZ_SIM_AUDIO',
+    message: /nowhere\.wav/
+  })
 })
 
-t.test('mixing saturates', async t => {
+t.test('mixing saturates', async (t) => {
   const into = Int16Array.of(30_000, -30_000, 1)
   mix(into, Int16Array.of(10_000, -10_000, 1))
   t.strictSame([...into], [32_767, -32_768, 2])
 })
 
-t.test('frames of every length class are masked and decoded again', async t => {
+t.test('frames of every length class are masked and decoded again', async (t) => {
   const decoder = new FrameDecoder()
   for (const size of [0, 125, 126, 65_535, 65_536]) {
     const frame = encodeFrame(OPCODE.binary, Buffer.alloc(size, 7))
@@ -154,23 +209,25 @@ t.test('frames of every length class are masked and decoded again', async t => {
   t.equal(short.next(), undefined)
 })
 
-t.test('the tokenizer unescapes, unquotes, cuts and trims', async t => {
+t.test('the tokenizer unescapes, unquotes, cuts and trims', async (t) => {
   t.equal(throughTokenizer('{"a":1}', '|'), '{"a":1}')
   t.equal(throughTokenizer('a\\"b\\\\c\\nd\\se\\x', '|'), 'a"b\\c\nd e\\x')
-  t.equal(throughTokenizer('a\'b c', ' '), 'ab', 'blanks cut where quotes are lost')
-  t.equal(throughTokenizer('a\'b|c', '|'), 'ab')
+  t.equal(throughTokenizer("a'b c", ' '), 'ab', 'blanks cut where quotes are lost')
+  t.equal(throughTokenizer("a'b|c", '|'), 'ab')
   t.equal(throughTokenizer('a\\|b', '|'), 'a|b')
-  t.equal(throughTokenizer('it\'s', '|'), 'its\'')
+  t.equal(throughTokenizer("it's", '|'), "its'")
 })
 
-t.test('a sample queue gives what it has, across chunks, and tells when it is empty', async t => {
+t.test('a sample queue gives what it has, across chunks, and tells when it is empty', async (t) => {
   const queue = new SampleQueue()
   queue.push(Int16Array.of(1, 2, 3))
   queue.push(Int16Array.of())
   queue.push(Int16Array.of(4))
   const into = new Int16Array(2)
   let empty = false
-  queue.emptied().then(() => { empty = true })
+  queue.emptied().then(() => {
+    empty = true
+  })
   t.strictSame([queue.take(into), ...into], [2, 1, 2])
   t.strictSame([queue.take(into), ...into, queue.length], [2, 3, 4, 0])
   await queue.emptied()
@@ -178,39 +235,45 @@ t.test('a sample queue gives what it has, across chunks, and tells when it is em
   t.equal(queue.take(into), 0)
 })
 
-t.test('a connection inside the process carries bytes, blocks a fast writer, and passes on FIN and errors', async t => {
-  const [client, server] = memorySocket()
-  client.write('hello')
-  server.write(Buffer.from('world'))
-  const [first] = await Promise.all([new Promise(resolve => server.once('data', resolve)), new Promise(resolve => client.once('data', resolve))])
-  t.equal(String(first), 'hello')
-  server.pause()
-  let written = 0
-  while (client.write(Buffer.alloc(65_536)) && written++ < 20);
-  t.ok(client.writableLength > 0 || client.writableNeedDrain, 'the window is full')
-  server.resume()
-  await new Promise(resolve => client.once('drain', resolve))
-  const ended = new Promise(resolve => server.once('end', resolve))
-  client.end()
-  await ended
-  const [one, other] = memorySocket()
-  const closed = new Promise(resolve => other.resume().once('close', resolve))
-  one.destroy()
-  await closed
-  const [full, unread] = memorySocket()
-  full.write(Buffer.alloc(400_000))
-  full.on('error', () => {})
-  full.destroy()
-  t.notOk(unread.destroyed, 'what was written before the end can still be read')
-  const idle = memorySocket()[0] as unknown as { setTimeout: (ms: number, onTimeout?: () => void) => void }
-  const alive = setInterval(() => {}, 10)
-  await new Promise<void>(resolve => idle.setTimeout(1, resolve))
-  idle.setTimeout(0)
-  clearInterval(alive)
-  const error = await new Promise<NodeJS.ErrnoException>(resolve => {
-    const [left, right] = memorySocket()
-    right.destroy()
-    left.once('error', resolve).write('x')
-  })
-  t.equal(error.code, 'EPIPE')
-})
+t.test(
+  'a connection inside the process carries bytes, blocks a fast writer, and passes on FIN and errors',
+  async (t) => {
+    const [client, server] = memorySocket()
+    client.write('hello')
+    server.write(Buffer.from('world'))
+    const [first] = await Promise.all([
+      new Promise((resolve) => server.once('data', resolve)),
+      new Promise((resolve) => client.once('data', resolve))
+    ])
+    t.equal(String(first), 'hello')
+    server.pause()
+    let written = 0
+    while (client.write(Buffer.alloc(65_536)) && written++ < 20);
+    t.ok(client.writableLength > 0 || client.writableNeedDrain, 'the window is full')
+    server.resume()
+    await new Promise((resolve) => client.once('drain', resolve))
+    const ended = new Promise((resolve) => server.once('end', resolve))
+    client.end()
+    await ended
+    const [one, other] = memorySocket()
+    const closed = new Promise((resolve) => other.resume().once('close', resolve))
+    one.destroy()
+    await closed
+    const [full, unread] = memorySocket()
+    full.write(Buffer.alloc(400_000))
+    full.on('error', () => {})
+    full.destroy()
+    t.notOk(unread.destroyed, 'what was written before the end can still be read')
+    const idle = memorySocket()[0] as unknown as { setTimeout: (ms: number, onTimeout?: () => void) => void }
+    const alive = setInterval(() => {}, 10)
+    await new Promise<void>((resolve) => idle.setTimeout(1, resolve))
+    idle.setTimeout(0)
+    clearInterval(alive)
+    const error = await new Promise<NodeJS.ErrnoException>((resolve) => {
+      const [left, right] = memorySocket()
+      right.destroy()
+      left.once('error', resolve).write('x')
+    })
+    t.equal(error.code, 'EPIPE')
+  }
+)

@@ -7,10 +7,12 @@ import { application, ramp } from './peers.js'
 const FRAME = 160
 
 // renders frames and gives back what was audible of them, and what the marks reported
-function player (rate = 8_000) {
+function player(rate = 8_000) {
   const reports: string[] = []
   const heard: number[] = []
-  const playout = new StreamingPlayout(rate, 8_000, (name, event) => reports.push(`${name}:${event}@${heard.length}`))
+  const playout = new StreamingPlayout(rate, 8_000, (name, event) =>
+    reports.push(`${name}:${event}@${heard.length}`)
+  )
   const render = (frames: number) => {
     for (let i = 0; i < frames; i++) {
       const frame = new Int16Array(FRAME)
@@ -18,55 +20,64 @@ function player (rate = 8_000) {
       heard.push(...frame)
     }
   }
-  const audible = () => heard.filter(sample => sample !== 0)
+  const audible = () => heard.filter((sample) => sample !== 0)
   return { playout, render, audible, reports, heard }
 }
 
-t.test('nothing is played before 1280 samples, then lots of 640: the tail of an utterance stays', async t => {
-  const played = (...sizes: number[]) => {
-    const { playout, render, audible } = player()
-    let at = 1
-    for (const size of sizes) {
-      playout.binary(ramp(size, at))
-      at += size
+t.test(
+  'nothing is played before 1280 samples, then lots of 640: the tail of an utterance stays',
+  async (t) => {
+    const played = (...sizes: number[]) => {
+      const { playout, render, audible } = player()
+      let at = 1
+      for (const size of sizes) {
+        playout.binary(ramp(size, at))
+        at += size
+      }
+      render(100)
+      return audible().length
     }
-    render(100)
-    return audible().length
+    t.equal(played(1_279), 0)
+    t.equal(played(1_280), 1_280)
+    t.equal(played(1_280, 639), 1_280)
+    t.equal(played(1_280, 640), 1_920)
+    t.equal(played(...Array.from({ length: 25 }, () => 160)), 3_840, '4000 in frames of 20 ms')
+    t.equal(played(4_000), 4_000, 'but a burst is handed over as it is')
   }
-  t.equal(played(1_279), 0)
-  t.equal(played(1_280), 1_280)
-  t.equal(played(1_280, 639), 1_280)
-  t.equal(played(1_280, 640), 1_920)
-  t.equal(played(...Array.from({ length: 25 }, () => 160)), 3_840, '4000 in frames of 20 ms')
-  t.equal(played(4_000), 4_000, 'but a burst is handed over as it is')
-})
+)
 
-t.test('odd bytes are carried over', async t => {
+t.test('odd bytes are carried over', async (t) => {
   const { playout, render, audible } = player()
   const pcm = ramp(2_000)
   playout.binary(pcm.subarray(0, 1_001))
   playout.binary(pcm.subarray(1_001, 3_000))
   playout.binary(pcm.subarray(3_000))
   render(20)
-  t.strictSame(audible().slice(0, 1_500), Array.from({ length: 1_500 }, (_, i) => i + 1))
+  t.strictSame(
+    audible().slice(0, 1_500),
+    Array.from({ length: 1_500 }, (_, i) => i + 1)
+  )
 })
 
-t.test('a mark between two binaries is reported when playout reaches it; one with nothing behind it, when the buffer is empty', async t => {
-  const { playout, render, reports, audible } = player()
-  playout.binary(ramp(1_600))
-  playout.mark('middle')
-  playout.binary(ramp(1_600, 2_000))
-  playout.mark('end')
-  render(10)
-  t.strictSame(reports, [])
-  render(1)
-  t.strictSame(reports, ['middle:playout@1600'])
-  render(20)
-  t.strictSame(reports[1]?.split('@')[0], 'end:playout')
-  t.equal(audible().length, 3_200, 'the marker itself is not heard')
-})
+t.test(
+  'a mark between two binaries is reported when playout reaches it; one with nothing behind it, when the buffer is empty',
+  async (t) => {
+    const { playout, render, reports, audible } = player()
+    playout.binary(ramp(1_600))
+    playout.mark('middle')
+    playout.binary(ramp(1_600, 2_000))
+    playout.mark('end')
+    render(10)
+    t.strictSame(reports, [])
+    render(1)
+    t.strictSame(reports, ['middle:playout@1600'])
+    render(20)
+    t.strictSame(reports[1]?.split('@')[0], 'end:playout')
+    t.equal(audible().length, 3_200, 'the marker itself is not heard')
+  }
+)
 
-t.test('marks that wait alone are reported one per 20 ms; the 31st is dropped', async t => {
+t.test('marks that wait alone are reported one per 20 ms; the 31st is dropped', async (t) => {
   const { playout, render, reports } = player()
   const taken = Array.from({ length: 31 }, (_, i) => playout.mark(`m${i}`))
   t.strictSame([taken[29], taken[30]], [true, false])
@@ -74,56 +85,69 @@ t.test('marks that wait alone are reported one per 20 ms; the 31st is dropped', 
   t.equal(reports.length, 3)
 })
 
-t.test('a genuine sample of -1 counts as a mark while one waits, and is swallowed; with none waiting it plays', async t => {
-  const eaten = player()
-  const pcm = ramp(1_600)
-  pcm.writeInt16LE(-1, 100)
-  eaten.playout.binary(pcm)
-  eaten.render(10)
-  t.equal(eaten.audible().length, 1_600)
-  const early = player()
-  early.playout.mark('m')
-  early.playout.binary(ramp(1_280))
-  early.playout.mark('late')
-  const second = ramp(6_400, 2_000)
-  second.writeInt16LE(-1, 20)
-  early.playout.binary(second)
-  early.render(60)
-  t.equal(early.audible().length, 1_280 + 6_399)
-  t.strictSame(early.reports.map(report => report.split(':')[0]), ['m', 'late'], 'the mark was taken by the marker, the sample is lost')
-  const before = player()
-  before.playout.binary(pcm)
-  before.playout.mark('behind')
-  before.playout.binary(ramp(6_400, 2_000))
-  before.render(1)
-  t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
-})
+t.test(
+  'a genuine sample of -1 counts as a mark while one waits, and is swallowed; with none waiting it plays',
+  async (t) => {
+    const eaten = player()
+    const pcm = ramp(1_600)
+    pcm.writeInt16LE(-1, 100)
+    eaten.playout.binary(pcm)
+    eaten.render(10)
+    t.equal(eaten.audible().length, 1_600)
+    const early = player()
+    early.playout.mark('m')
+    early.playout.binary(ramp(1_280))
+    early.playout.mark('late')
+    const second = ramp(6_400, 2_000)
+    second.writeInt16LE(-1, 20)
+    early.playout.binary(second)
+    early.render(60)
+    t.equal(early.audible().length, 1_280 + 6_399)
+    t.strictSame(
+      early.reports.map((report) => report.split(':')[0]),
+      ['m', 'late'],
+      'the mark was taken by the marker, the sample is lost'
+    )
+    const before = player()
+    before.playout.binary(pcm)
+    before.playout.mark('behind')
+    before.playout.binary(ramp(6_400, 2_000))
+    before.render(1)
+    t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
+  }
+)
 
-t.test('killAudio clears what is ready, not the prebuffer, reports marks as cleared and leaves later ones off by one', async t => {
-  const { playout, render, reports, heard } = player()
-  playout.binary(ramp(1_280))
-  playout.mark('A')
-  playout.binary(ramp(640, 2_000))
-  playout.binary(ramp(639, 5_000))
-  playout.mark('B')
-  render(2)
-  playout.killAudio()
-  render(1)
-  t.strictSame(reports.map(report => report.split('@')[0]), ['A:cleared', 'B:cleared'])
-  const before = heard.length
-  playout.binary(ramp(1_280, 9_000))
-  render(5)
-  t.equal(heard[before], 5_000, 'old samples from the prebuffer play before the next utterance')
-  playout.mark('D')
-  playout.binary(ramp(1_280, 12_000))
-  playout.mark('E')
-  playout.binary(ramp(1_280, 14_000))
-  render(40)
-  t.equal(reports.length, 3)
-  t.match(reports[2], /^D:playout/, 'D is reported at E\'s place, E never')
-})
+t.test(
+  'killAudio clears what is ready, not the prebuffer, reports marks as cleared and leaves later ones off by one',
+  async (t) => {
+    const { playout, render, reports, heard } = player()
+    playout.binary(ramp(1_280))
+    playout.mark('A')
+    playout.binary(ramp(640, 2_000))
+    playout.binary(ramp(639, 5_000))
+    playout.mark('B')
+    render(2)
+    playout.killAudio()
+    render(1)
+    t.strictSame(
+      reports.map((report) => report.split('@')[0]),
+      ['A:cleared', 'B:cleared']
+    )
+    const before = heard.length
+    playout.binary(ramp(1_280, 9_000))
+    render(5)
+    t.equal(heard[before], 5_000, 'old samples from the prebuffer play before the next utterance')
+    playout.mark('D')
+    playout.binary(ramp(1_280, 12_000))
+    playout.mark('E')
+    playout.binary(ramp(1_280, 14_000))
+    render(40)
+    t.equal(reports.length, 3)
+    t.match(reports[2], /^D:playout/, "D is reported at E's place, E never")
+  }
+)
 
-t.test('clearMarks reports nothing, with the same consequence', async t => {
+t.test('clearMarks reports nothing, with the same consequence', async (t) => {
   const { playout, render, reports } = player()
   playout.mark('A')
   playout.binary(ramp(1_280))
@@ -138,10 +162,10 @@ t.test('clearMarks reports nothing, with the same consequence', async t => {
   off.playout.mark('B')
   off.playout.binary(ramp(1_280))
   off.render(30)
-  t.strictSame(off.reports, [], 'A never was inside the audio, so B\'s marker is taken for it')
+  t.strictSame(off.reports, [], "A never was inside the audio, so B's marker is taken for it")
 })
 
-t.test('at another rate the amounts grow with it', async t => {
+t.test('at another rate the amounts grow with it', async (t) => {
   const { playout, render, audible } = player(16_000)
   playout.binary(ramp(2_559))
   render(20)
@@ -152,123 +176,240 @@ t.test('at another rate the amounts grow with it', async t => {
 })
 
 // one call whose server sends these messages once audio flows
-async function answering (t: Test, verb: object, react: (socket: WebSocket) => void, options: Partial<SimulateCallOptions> = {}): Promise<CallStory> {
-  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', ...verb }] }, socket => socket.once('message', () => react(socket)))
+async function answering(
+  t: Test,
+  verb: object,
+  react: (socket: WebSocket) => void,
+  options: Partial<SimulateCallOptions> = {}
+): Promise<CallStory> {
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio', ...verb }] }, (socket) =>
+    socket.once('message', () => react(socket))
+  )
   return await simulateCall({ url: app.url('/in'), ...options })
 }
 
 const streaming = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
 const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message))
-const playAudio = (data: object) => ({ type: 'playAudio', data: { audioContentType: 'raw', sampleRate: 8_000, ...data } })
+const playAudio = (data: object) => ({
+  type: 'playAudio',
+  data: { audioContentType: 'raw', sampleRate: 8_000, ...data }
+})
 const contains = (story: CallStory, pcm: Buffer) => story.heard.pcm.includes(pcm)
 
-t.test('streamed audio is heard, and marks come back in the module\'s spelling', async t => {
+t.test("streamed audio is heard, and marks come back in the module's spelling", async (t) => {
   const texts: string[] = []
-  const story = await answering(t, streaming, socket => {
-    socket.on('message', (data, binary) => { if (!binary) texts.push(String(data)) })
-    socket.send(ramp(1_600))
-    send(socket, { type: 'mark', data: { name: 'm1' } })
-  }, { speech: null })
+  const story = await answering(
+    t,
+    streaming,
+    (socket) => {
+      socket.on('message', (data, binary) => {
+        if (!binary) texts.push(String(data))
+      })
+      socket.send(ramp(1_600))
+      send(socket, { type: 'mark', data: { name: 'm1' } })
+    },
+    { speech: null }
+  )
   t.ok(contains(story, ramp(1_600)))
   t.strictSame(texts, ['{"type": "mark", "data": {"name":"m1", "event": "playout"}}'])
   t.match(story.listens[0]!.marks, [{ name: 'm1', event: 'playout' }])
   t.match(story.heard.marks, [{ name: 'm1' }])
 })
 
-t.test('streaming without a sampleRate is file mode: binary is swallowed, marks are never reported, playAudio works', async t => {
-  const story = await answering(t, { bidirectionalAudio: { enabled: true, streaming: true } }, socket => {
-    socket.send(ramp(3_200))
-    send(socket, { type: 'mark', data: { name: 'never' } })
-    send(socket, playAudio({ audioContent: ramp(800, 7_000).toString('base64') }))
-  })
-  t.match(story.listens[0]!.receivedAudio, { bytes: 6_400, swallowed: 6_400 })
-  t.strictSame(story.listens[0]!.marks, [])
-  t.ok(contains(story, ramp(800, 7_000)))
-  t.notOk(contains(story, ramp(100)))
-})
-
-t.test('playAudio is ignored in streaming mode, and without a word when bidirectional audio is off', async t => {
-  const message = playAudio({ audioContent: ramp(800).toString('base64'), id: 1 })
-  for (const verb of [streaming, { disableBidirectionalAudio: true }, { bidirectionalAudio: { enabled: false } }]) {
-    const story = await answering(t, verb, socket => send(socket, message))
-    t.strictSame([story.listens[0]!.playDone, contains(story, ramp(100)), story.errors], [[], false, []])
+t.test(
+  'streaming without a sampleRate is file mode: binary is swallowed, marks are never reported, playAudio works',
+  async (t) => {
+    const story = await answering(t, { bidirectionalAudio: { enabled: true, streaming: true } }, (socket) => {
+      socket.send(ramp(3_200))
+      send(socket, { type: 'mark', data: { name: 'never' } })
+      send(socket, playAudio({ audioContent: ramp(800, 7_000).toString('base64') }))
+    })
+    t.match(story.listens[0]!.receivedAudio, { bytes: 6_400, swallowed: 6_400 })
+    t.strictSame(story.listens[0]!.marks, [])
+    t.ok(contains(story, ramp(800, 7_000)))
+    t.notOk(contains(story, ramp(100)))
   }
-})
+)
 
-t.test('playDone tells id in its own type, and times as strings', async t => {
-  const story = await answering(t, {}, socket => {
+t.test(
+  'playAudio is ignored in streaming mode, and without a word when bidirectional audio is off',
+  async (t) => {
+    const message = playAudio({ audioContent: ramp(800).toString('base64'), id: 1 })
+    for (const verb of [
+      streaming,
+      { disableBidirectionalAudio: true },
+      { bidirectionalAudio: { enabled: false } }
+    ]) {
+      const story = await answering(t, verb, (socket) => send(socket, message))
+      t.strictSame([story.listens[0]!.playDone, contains(story, ramp(100)), story.errors], [[], false, []])
+    }
+  }
+)
+
+t.test('playDone tells id in its own type, and times as strings', async (t) => {
+  const story = await answering(t, {}, (socket) => {
     send(socket, playAudio({ audioContent: ramp(2_400).toString('base64'), id: 5, queuePlay: true }))
-    send(socket, { type: 'playAudio', data: { audioContentType: 'wav', audioContent: wavOf(ramp(16_000), 16_000).toString('base64'), queuePlay: true } })
+    send(socket, {
+      type: 'playAudio',
+      data: {
+        audioContentType: 'wav',
+        audioContent: wavOf(ramp(16_000), 16_000).toString('base64'),
+        queuePlay: true
+      }
+    })
   })
   t.strictSame(story.listens[0]!.playDone, [
     { id: 5, playbackSeconds: '0', playbackMilliseconds: '300', playbackLastOffsetPos: '2400' },
     { playbackSeconds: '1', playbackMilliseconds: '1000', playbackLastOffsetPos: '8000' }
   ])
-  t.match(story.listens[0]!.sent.texts[1], '{"type":"playDone","data":{"id":5,"playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}')
+  t.match(
+    story.listens[0]!.sent.texts[1],
+    '{"type":"playDone","data":{"id":5,"playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}'
+  )
 })
 
-t.test('without queuePlay a sound starts on top of the one that plays, which goes on after it: b, then a', async t => {
-  const story = await answering(t, {}, socket => {
-    send(socket, playAudio({ audioContent: ramp(4_000, 1).toString('base64'), id: 'a' }))
-    send(socket, playAudio({ audioContent: ramp(1_600, 10_000).toString('base64'), id: 'b' }))
-  })
-  t.strictSame(story.listens[0]!.playDone.map(({ id }) => id), ['b', 'a'])
-})
-
-t.test('queued sounds play in order, eleven may wait; killAudio ends the one that plays, the next goes on', async t => {
-  const sound = (id: number) => playAudio({ audioContent: ramp(800, 1_000 * id).toString('base64'), id, queuePlay: true })
-  const story = await answering(t, {}, socket => { for (let id = 1; id <= 15; id++) send(socket, sound(id)) })
-  t.strictSame(story.listens[0]!.playDone.map(({ id }) => id), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
-  const killed = await answering(t, {}, socket => {
-    send(socket, playAudio({ audioContent: ramp(16_000).toString('base64'), id: 'long', queuePlay: true }))
-    send(socket, sound(2))
-    setImmediate(() => send(socket, { type: 'killAudio' }))
-  }, { speed: 20 })
-  t.strictSame(killed.listens[0]!.playDone.map(({ id }) => id), ['long', 2])
-  t.ok(Number(killed.listens[0]!.playDone[0]!.playbackMilliseconds) < 1_000)
-})
-
-t.test('odd playAudio: other types make no sound, unknown rates are 16000, base64 stops at the first foreign character', async t => {
-  const pcm = ramp(1_600, 1_000)
-  const story = await answering(t, {}, socket => {
-    send(socket, { type: 'playAudio', data: { audioContentType: 'mp3', audioContent: pcm.toString('base64'), id: 'mp3' } })
-    send(socket, playAudio({ sampleRate: '8000', audioContent: pcm.toString('base64'), id: 'string rate', queuePlay: true }))
-    send(socket, playAudio({ audioContent: pcm.toString('base64').slice(0, 76) + '\n' + pcm.toString('base64').slice(76), id: 'lines', queuePlay: true }))
-    send(socket, { type: 'playAudio' })
-    send(socket, { type: 'playAudio', data: { audioContentType: 'wav', audioContent: 'AAAA', id: 'no wav', queuePlay: true } })
-  })
-  t.strictSame(story.listens[0]!.playDone.map(({ id, playbackLastOffsetPos }) => [id, playbackLastOffsetPos]), [['string rate', '800'], ['lines', '28']])
-  t.strictSame(story.errors, [])
-})
-
-t.test('playAudio without audioContentType, or with data null, crashes the media server and with it the call', async t => {
-  for (const message of [{ type: 'playAudio', data: { audioContent: 'AAAA' } }, { type: 'playAudio', data: null }]) {
-    const story = await answering(t, {}, socket => send(socket, message))
-    t.match(story.errors, [/^media server crashed: playAudio without audioContentType/])
-    t.equal(story.listens[0]!.closeCode, 1006)
-    t.equal(story.hangupBy, 'jambonz')
+t.test(
+  'without queuePlay a sound starts on top of the one that plays, which goes on after it: b, then a',
+  async (t) => {
+    const story = await answering(t, {}, (socket) => {
+      send(socket, playAudio({ audioContent: ramp(4_000, 1).toString('base64'), id: 'a' }))
+      send(socket, playAudio({ audioContent: ramp(1_600, 10_000).toString('base64'), id: 'b' }))
+    })
+    t.strictSame(
+      story.listens[0]!.playDone.map(({ id }) => id),
+      ['b', 'a']
+    )
   }
-})
+)
 
-t.test('clearMarks empties what waits; a sound that still plays when the call ends is cut off', async t => {
-  const cleared = await answering(t, streaming, socket => {
+t.test(
+  'queued sounds play in order, eleven may wait; killAudio ends the one that plays, the next goes on',
+  async (t) => {
+    const sound = (id: number) =>
+      playAudio({ audioContent: ramp(800, 1_000 * id).toString('base64'), id, queuePlay: true })
+    const story = await answering(t, {}, (socket) => {
+      for (let id = 1; id <= 15; id++) send(socket, sound(id))
+    })
+    t.strictSame(
+      story.listens[0]!.playDone.map(({ id }) => id),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    )
+    const killed = await answering(
+      t,
+      {},
+      (socket) => {
+        send(
+          socket,
+          playAudio({ audioContent: ramp(16_000).toString('base64'), id: 'long', queuePlay: true })
+        )
+        send(socket, sound(2))
+        setImmediate(() => send(socket, { type: 'killAudio' }))
+      },
+      { speed: 20 }
+    )
+    t.strictSame(
+      killed.listens[0]!.playDone.map(({ id }) => id),
+      ['long', 2]
+    )
+    t.ok(Number(killed.listens[0]!.playDone[0]!.playbackMilliseconds) < 1_000)
+  }
+)
+
+t.test(
+  'odd playAudio: other types make no sound, unknown rates are 16000, base64 stops at the first foreign character',
+  async (t) => {
+    const pcm = ramp(1_600, 1_000)
+    const story = await answering(t, {}, (socket) => {
+      send(socket, {
+        type: 'playAudio',
+        data: { audioContentType: 'mp3', audioContent: pcm.toString('base64'), id: 'mp3' }
+      })
+      send(
+        socket,
+        playAudio({
+          sampleRate: '8000',
+          audioContent: pcm.toString('base64'),
+          id: 'string rate',
+          queuePlay: true
+        })
+      )
+      send(
+        socket,
+        playAudio({
+          audioContent: pcm.toString('base64').slice(0, 76) + '\n' + pcm.toString('base64').slice(76),
+          id: 'lines',
+          queuePlay: true
+        })
+      )
+      send(socket, { type: 'playAudio' })
+      send(socket, {
+        type: 'playAudio',
+        data: { audioContentType: 'wav', audioContent: 'AAAA', id: 'no wav', queuePlay: true }
+      })
+    })
+    t.strictSame(
+      story.listens[0]!.playDone.map(({ id, playbackLastOffsetPos }) => [id, playbackLastOffsetPos]),
+      [
+        ['string rate', '800'],
+        ['lines', '28']
+      ]
+    )
+    t.strictSame(story.errors, [])
+  }
+)
+
+t.test(
+  'playAudio without audioContentType, or with data null, crashes the media server and with it the call',
+  async (t) => {
+    for (const message of [
+      { type: 'playAudio', data: { audioContent: 'AAAA' } },
+      { type: 'playAudio', data: null }
+    ]) {
+      const story = await answering(t, {}, (socket) => send(socket, message))
+      t.match(story.errors, [/^media server crashed: playAudio without audioContentType/])
+      t.equal(story.listens[0]!.closeCode, 1006)
+      t.equal(story.hangupBy, 'jambonz')
+    }
+  }
+)
+
+t.test('clearMarks empties what waits; a sound that still plays when the call ends is cut off', async (t) => {
+  const cleared = await answering(t, streaming, (socket) => {
     send(socket, { type: 'mark', data: { name: 'm1' } })
     send(socket, { type: 'clearMarks' })
   })
   t.strictSame(cleared.listens[0]!.marks, [])
-  const cut = await answering(t, {}, socket => send(socket, playAudio({ audioContent: ramp(80_000).toString('base64'), id: 'long' })), { hangUpAfterMs: 1_000 })
+  const cut = await answering(
+    t,
+    {},
+    (socket) => send(socket, playAudio({ audioContent: ramp(80_000).toString('base64'), id: 'long' })),
+    { hangUpAfterMs: 1_000 }
+  )
   t.strictSame(cut.listens[0]!.playDone, [])
   t.ok(contains(cut, ramp(4_000)))
 })
 
-t.test('a message is cut at a NUL', async t => {
-  const story = await answering(t, {}, socket => socket.send('{"type":"json"}\0, and more'))
+t.test('a message is cut at a NUL', async (t) => {
+  const story = await answering(t, {}, (socket) => socket.send('{"type":"json"}\0, and more'))
   t.strictSame(story.listens[0]!.received, [{ type: 'json' }])
 })
 
-t.test('what the module does not understand is ignored', async t => {
-  const story = await answering(t, {}, socket => {
-    for (const text of ['', 'no json', '[1', '"text"', '{"type":"unknown"}', '{"data":{}}', '{"type":5}', 'null', '{"type":"mark"}', '{"type":"mark","data":null}']) socket.send(text)
+t.test('what the module does not understand is ignored', async (t) => {
+  const story = await answering(t, {}, (socket) => {
+    for (const text of [
+      '',
+      'no json',
+      '[1',
+      '"text"',
+      '{"type":"unknown"}',
+      '{"data":{}}',
+      '{"type":5}',
+      'null',
+      '{"type":"mark"}',
+      '{"type":"mark","data":null}'
+    ]) {
+      socket.send(text)
+    }
   })
   t.strictSame(story.errors, [])
   t.equal(story.listens[0]!.received.length, 10)

@@ -8,19 +8,25 @@ import { EventLog } from '../../lib/simulator/events.js'
 import { application, ramp } from './peers.js'
 
 // a jambonz application on plain Fastify: nothing of our plugin
-async function fastifyApplication (t: Test, verbs: unknown[], onSocket: (socket: WebSocket) => void = () => {}): Promise<{ app: FastifyInstance, audio: Buffer[], hooks: unknown[] }> {
+async function fastifyApplication(
+  t: Test,
+  verbs: unknown[],
+  onSocket: (socket: WebSocket) => void = () => {}
+): Promise<{ app: FastifyInstance; audio: Buffer[]; hooks: unknown[] }> {
   const app = Fastify()
   const audio: Buffer[] = []
   const hooks: unknown[] = []
   await app.register(websocket)
   app.post('/in', async () => verbs)
-  app.post('/done', async request => {
+  app.post('/done', async (request) => {
     hooks.push(request.body)
     return [{ verb: 'hangup' }]
   })
   app.post('/status', async () => ({}))
-  app.get('/audio', { websocket: true }, socket => {
-    socket.on('message', (data: Buffer, binary: boolean) => { if (binary) audio.push(data) })
+  app.get('/audio', { websocket: true }, (socket) => {
+    socket.on('message', (data: Buffer, binary: boolean) => {
+      if (binary) audio.push(data)
+    })
     onSocket(socket)
   })
   t.teardown(() => app.close())
@@ -30,24 +36,38 @@ async function fastifyApplication (t: Test, verbs: unknown[], onSocket: (socket:
 const listen = { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
 
-t.test('in process: a Fastify application is called without a port, with the bytes of the wire', async t => {
-  const headers: Array<string | string[] | undefined> = []
-  const { app, audio, hooks } = await fastifyApplication(t, [listen])
-  app.addHook('onRequest', async request => { headers.push(request.headers.host, request.headers['sec-websocket-protocol']) })
-  const story = await simulateCall({ app, hook: '/in', press: '#', speech, statusHook: '/status' })
-  t.strictSame(story.errors, [])
-  t.equal(app.server.listening, false)
-  t.ok(Buffer.concat(audio).equals(speech.pcm))
-  t.ok(story.listens[0]!.sent.pcm!.equals(speech.pcm))
-  t.match(hooks, [{ digits: '#', dial_call_duration: 1 }])
-  t.ok(headers.includes('audio.jambonz.org'))
-  t.strictSame(story.requests.map(({ kind }) => kind), ['webhook', 'status', 'status', 'hook', 'status'])
-})
+t.test(
+  'in process: a Fastify application is called without a port, with the bytes of the wire',
+  async (t) => {
+    const headers: Array<string | string[] | undefined> = []
+    const { app, audio, hooks } = await fastifyApplication(t, [listen])
+    app.addHook('onRequest', async (request) => {
+      headers.push(request.headers.host, request.headers['sec-websocket-protocol'])
+    })
+    const story = await simulateCall({ app, hook: '/in', press: '#', speech, statusHook: '/status' })
+    t.strictSame(story.errors, [])
+    t.equal(app.server.listening, false)
+    t.ok(Buffer.concat(audio).equals(speech.pcm))
+    t.ok(story.listens[0]!.sent.pcm!.equals(speech.pcm))
+    t.match(hooks, [{ digits: '#', dial_call_duration: 1 }])
+    t.ok(headers.includes('audio.jambonz.org'))
+    t.strictSame(
+      story.requests.map(({ kind }) => kind),
+      ['webhook', 'status', 'status', 'hook', 'status']
+    )
+  }
+)
 
-t.test('in process and over the network tell the same story, and the same one each time', async t => {
+t.test('in process and over the network tell the same story, and the same one each time', async (t) => {
   const shape = (story: Awaited<ReturnType<typeof simulateCall>>) => ({
     verbs: story.verbs.map(({ verb, startedAtMs, endedAtMs }) => [verb, startedAtMs, endedAtMs]),
-    sent: story.listens.map(({ sent, openedAtMs, closedAtMs }) => [sent.frames, sent.bytes, sent.sha256, openedAtMs, closedAtMs]),
+    sent: story.listens.map(({ sent, openedAtMs, closedAtMs }) => [
+      sent.frames,
+      sent.bytes,
+      sent.sha256,
+      openedAtMs,
+      closedAtMs
+    ]),
     hooks: story.requests.filter(({ kind }) => kind === 'hook').map(({ atMs }) => atMs)
   })
   const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
@@ -55,26 +75,49 @@ t.test('in process and over the network tell the same story, and the same one ea
   t.strictSame(shape(await simulateCall({ app, hook: '/in', press: '#@2s' })), first)
   const url = await app.listen({ port: 0 })
   let settled = false
-  const call = simulateCall({ url: `${url}/in`, press: '#@2s' }).finally(() => { settled = true }).catch(() => undefined)
-  t.strictSame(shape(await call as Awaited<ReturnType<typeof simulateCall>>), first)
+  const call = simulateCall({ url: `${url}/in`, press: '#@2s' })
+    .finally(() => {
+      settled = true
+    })
+    .catch(() => undefined)
+  t.strictSame(shape((await call) as Awaited<ReturnType<typeof simulateCall>>), first)
   t.ok(settled, 'it is a promise like any other')
 })
 
-t.test('in process, urls of publicUrl lead to the application, others over the network', async t => {
+t.test('in process, urls of publicUrl lead to the application, others over the network', async (t) => {
   const outside = await application(t, { '/elsewhere': [] })
   const { app, hooks } = await fastifyApplication(t, [
-    { ...listen, url: 'wss://voice.example.com/audio', actionHook: outside.url('/elsewhere') }, { verb: 'listen', url: '/audio', actionHook: 'https://voice.example.com/done', finishOnKey: '#' }
+    { ...listen, url: 'wss://voice.example.com/audio', actionHook: outside.url('/elsewhere') },
+    { verb: 'listen', url: '/audio', actionHook: 'https://voice.example.com/done', finishOnKey: '#' }
   ])
-  const story = await simulateCall({ app, hook: '/in', publicUrl: 'https://voice.example.com', press: ['#@1s', '#@2s'], speech })
+  const story = await simulateCall({
+    app,
+    hook: '/in',
+    publicUrl: 'https://voice.example.com',
+    press: ['#@1s', '#@2s'],
+    speech
+  })
   t.strictSame(story.errors, [])
   t.equal(outside.posted.length, 1)
   t.equal(hooks.length, 1)
   t.ok(story.listens.every(({ sent }) => sent.bytes > 0))
 })
 
-t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async t => {
-  const { app, audio } = await fastifyApplication(t, [{ ...listen, passDtmf: true }], socket => {
-    socket.once('message', () => socket.send(JSON.stringify({ type: 'playAudio', data: { audioContentType: 'raw', sampleRate: 8_000, audioContent: ramp(4_000, 9_000).toString('base64'), id: 'x' } })))
+t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async (t) => {
+  const { app, audio } = await fastifyApplication(t, [{ ...listen, passDtmf: true }], (socket) => {
+    socket.once('message', () =>
+      socket.send(
+        JSON.stringify({
+          type: 'playAudio',
+          data: {
+            audioContentType: 'raw',
+            sampleRate: 8_000,
+            audioContent: ramp(4_000, 9_000).toString('base64'),
+            id: 'x'
+          }
+        })
+      )
+    )
   })
   const call = simulateCall({ app, hook: '/in', speech: null, speed: 20, callSid: 'steered' })
   t.equal(call.callSid, 'steered')
@@ -98,37 +141,68 @@ t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async 
   await t.rejects(call.speak(speech), { code: 'FST_JAMBONZ_SIM_ENDED' })
 })
 
-t.test('waitFor hands out each event once, also those that came first, and gives up with a reason', async t => {
-  const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'say', text: 'hi' }, { verb: 'hangup' }])
-  const names: string[] = []
-  const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
-  const seen: string[] = []
-  call.on('verb', ({ verb }) => seen.push(verb)).once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
-  const waiting = t.rejects(call.waitFor('listen:open'), { code: 'FST_JAMBONZ_SIM_WAIT', message: /the call is over without it; seen: .*3 verb/ })
-  await call
-  await waiting
-  t.strictSame([(await call.waitFor('verb')).verb, (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb, (await call.waitFor('verb')).verb], ['answer', 'hangup', 'say'])
-  await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
-  t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
-  t.strictSame(names, ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b)))
-  const slow = simulateCall({ app, hook: '/in', speed: 1 })
-  await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
-  slow.hangUp()
-  const log = new EventLog(() => 0, () => {})
-  await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
-  for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
-  t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
-})
+t.test(
+  'waitFor hands out each event once, also those that came first, and gives up with a reason',
+  async (t) => {
+    const { app } = await fastifyApplication(t, [
+      { verb: 'answer' },
+      { verb: 'say', text: 'hi' },
+      { verb: 'hangup' }
+    ])
+    const names: string[] = []
+    const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
+    const seen: string[] = []
+    call
+      .on('verb', ({ verb }) => seen.push(verb))
+      .once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
+    const waiting = t.rejects(call.waitFor('listen:open'), {
+      code: 'FST_JAMBONZ_SIM_WAIT',
+      message: /the call is over without it; seen: .*3 verb/
+    })
+    await call
+    await waiting
+    t.strictSame(
+      [
+        (await call.waitFor('verb')).verb,
+        (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb,
+        (await call.waitFor('verb')).verb
+      ],
+      ['answer', 'hangup', 'say']
+    )
+    await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
+    t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
+    t.strictSame(
+      names,
+      ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b))
+    )
+    const slow = simulateCall({ app, hook: '/in', speed: 1 })
+    await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
+    slow.hangUp()
+    const log = new EventLog(
+      () => 0,
+      () => {}
+    )
+    await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
+    for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
+    t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
+  }
+)
 
-t.test('a listener that throws harms neither the call nor other listeners', async t => {
+t.test('a listener that throws harms neither the call nor other listeners', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'hangup' }])
   const seen: string[] = []
-  const story = await simulateCall({ app, hook: '/in', onEvent: () => { throw new Error('ouch') } }).on('verb', ({ verb }) => seen.push(verb))
+  const story = await simulateCall({
+    app,
+    hook: '/in',
+    onEvent: () => {
+      throw new Error('ouch')
+    }
+  }).on('verb', ({ verb }) => seen.push(verb))
   t.strictSame(seen, ['answer', 'hangup'])
   t.match(story.errors[0], 'a listener threw: Error: ouch')
 })
 
-t.test('hold stops the clock at speed Infinity while the test is busy', async t => {
+t.test('hold stops the clock at speed Infinity while the test is busy', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const call = simulateCall({ app, hook: '/in', speech: null })
   await call.waitFor('listen:open')
@@ -141,7 +215,7 @@ t.test('hold stops the clock at speed Infinity while the test is busy', async t 
   t.strictSame((await call).listens[0]!.sent.texts.length, 1)
 })
 
-t.test('real time is real time, and twenty times faster is: absolute, without drift', async t => {
+t.test('real time is real time, and twenty times faster is: absolute, without drift', async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, maxLength: 1 }])
   for (const speed of [1, 20]) {
     audio.length = 0
@@ -160,47 +234,86 @@ t.test('real time is real time, and twenty times faster is: absolute, without dr
   }
 })
 
-t.test('a hundred calls at once, in process, each with its own story', async t => {
+t.test('a hundred calls at once, in process, each with its own story', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
-  const calls = await Promise.all(Array.from({ length: 100 }, (_, i) => simulateCall({ app, hook: '/in', press: '#', speech: { pcm: ramp(4_000, i * 100 + 1), sampleRate: 8_000 }, callSid: `call-${i}` })))
-  t.strictSame(calls.flatMap(({ errors }) => errors), [])
+  const calls = await Promise.all(
+    Array.from({ length: 100 }, (_, i) =>
+      simulateCall({
+        app,
+        hook: '/in',
+        press: '#',
+        speech: { pcm: ramp(4_000, i * 100 + 1), sampleRate: 8_000 },
+        callSid: `call-${i}`
+      })
+    )
+  )
+  t.strictSame(
+    calls.flatMap(({ errors }) => errors),
+    []
+  )
   t.ok(calls.every(({ listens }, i) => listens[0]!.sent.pcm!.equals(ramp(4_000, i * 100 + 1))))
 })
 
-t.test('a call that hangs is torn down at its deadline; a signal does it earlier; nobody else is touched', async t => {
-  const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
-  app.post('/never', async () => await new Promise(() => {}))
-  app.post('/busy', async (_request, reply) => await reply.code(503).send())
-  const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
-  t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
-  t.equal(story.listens[0]!.closeCode, 1006)
-  const abort = new AbortController()
-  const call = simulateCall({ app, hook: '/never', signal: abort.signal })
-  const other = simulateCall({ app, hook: '/in' })
-  abort.abort()
-  t.match((await call).errors[0], 'aborted by the signal')
-  t.match((await simulateCall({ app, hook: '/in', signal: AbortSignal.abort() })).errors[0], 'aborted by the signal')
-  const retrying = new AbortController()
-  const later = simulateCall({ app, hook: '/busy#rc=5&rp=5xx', signal: retrying.signal, speed: 4 })
-  await later.waitFor('webhook')
-  retrying.abort()
-  t.match((await later).errors, ['aborted by the signal', /not sent: the call was torn down/])
-  t.strictSame((await other).errors, [])
-})
+t.test(
+  'a call that hangs is torn down at its deadline; a signal does it earlier; nobody else is touched',
+  async (t) => {
+    const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
+    app.post('/never', async () => await new Promise(() => {}))
+    app.post('/busy', async (_request, reply) => await reply.code(503).send())
+    const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
+    t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
+    t.equal(story.listens[0]!.closeCode, 1006)
+    const abort = new AbortController()
+    const call = simulateCall({ app, hook: '/never', signal: abort.signal })
+    const other = simulateCall({ app, hook: '/in' })
+    abort.abort()
+    t.match((await call).errors[0], 'aborted by the signal')
+    t.match(
+      (await simulateCall({ app, hook: '/in', signal: AbortSignal.abort() })).errors[0],
+      'aborted by the signal'
+    )
+    const retrying = new AbortController()
+    const later = simulateCall({ app, hook: '/busy#rc=5&rp=5xx', signal: retrying.signal, speed: 4 })
+    await later.waitFor('webhook')
+    retrying.abort()
+    t.match((await later).errors, ['aborted by the signal', /not sent: the call was torn down/])
+    t.strictSame((await other).errors, [])
+  }
+)
 
-t.test('wrong options are named at once', async t => {
+t.test('wrong options are named at once', async (t) => {
   const { app } = await fastifyApplication(t, [])
   const cases: Array<[object, RegExp]> = [
-    [{}, /nobody to call/], [{ url: 'ftp://x' }, /url 'ftp:\/\/x' must be an absolute http/], [{ url: '/in' }, /must be an absolute/], [{ app }, /hook must be the path/],
-    [{ app, hook: 'in' }, /begin with a slash/], [{ app, url: 'http://x', hook: '/in' }, /exclude each other/], [{ app: {}, hook: '/in' }, /no node:http server/],
-    [{ speed: 0 }, /speed 0 must be above 0/], [{ callRate: 11_025 }, /callRate 11025/], [{ press: 'x' }, /press 'x': only 0-9/], [{ press: '1@soon' }, /time must read like/],
-    [{ press: { digits: '' } }, /press ''/], [{ patienceMs: -1 }, /patienceMs -1/], [{ hangUpAfterMs: Number.NaN }, /hangUpAfterMs NaN/], [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/]
+    [{}, /nobody to call/],
+    [{ url: 'ftp://x' }, /url 'ftp:\/\/x' must be an absolute http/],
+    [{ url: '/in' }, /must be an absolute/],
+    [{ app }, /hook must be the path/],
+    [{ app, hook: 'in' }, /begin with a slash/],
+    [{ app, url: 'http://x', hook: '/in' }, /exclude each other/],
+    [{ app: {}, hook: '/in' }, /no node:http server/],
+    [{ speed: 0 }, /speed 0 must be above 0/],
+    [{ callRate: 11_025 }, /callRate 11025/],
+    [{ press: 'x' }, /press 'x': only 0-9/],
+    [{ press: '1@soon' }, /time must read like/],
+    [{ press: { digits: '' } }, /press ''/],
+    [{ patienceMs: -1 }, /patienceMs -1/],
+    [{ hangUpAfterMs: Number.NaN }, /hangUpAfterMs NaN/],
+    [{ app, hook: '/in', statusHook: 'mailto:x' }, /statusHook/]
   ]
   for (const [options, message] of cases) {
-    const whole = 'url' in options || 'app' in options || Object.keys(options).length === 0 ? options : { app, hook: '/in', ...options }
+    const whole =
+      'url' in options || 'app' in options || Object.keys(options).length === 0
+        ? options
+        : { app, hook: '/in', ...options }
     t.throws(() => simulateCall(whole), { code: 'FST_JAMBONZ_SIM_OPTIONS', message })
   }
-  for (const wrong of ['/nowhere.wav', Buffer.from('no wav'), { pcm: Buffer.alloc(2), sampleRate: 0 }, Buffer.from('RIFFxxxxWAVEdata\x00\x00\x00\x00'), Buffer.from('RIFFxxxxWAVE')]) {
+  for (const wrong of [
+    '/nowhere.wav',
+    Buffer.from('no wav'),
+    { pcm: Buffer.alloc(2), sampleRate: 0 },
+    Buffer.from('RIFFxxxxWAVEdata\x00\x00\x00\x00'),
+    Buffer.from('RIFFxxxxWAVE')
+  ]) {
     t.throws(() => simulateCall({ app, hook: '/in', speech: wrong }), { code: 'FST_JAMBONZ_SIM_AUDIO' })
   }
   const eightBit = wavOf(ramp(10), 8_000)
@@ -208,16 +321,27 @@ t.test('wrong options are named at once', async t => {
   t.throws(() => simulateCall({ app, hook: '/in', speech: eightBit }), /convert it to 16-bit PCM/)
 })
 
-t.test('speech of any rate is brought to the call\'s rate, a wideband call keeps 16 kHz', async t => {
+t.test("speech of any rate is brought to the call's rate, a wideband call keeps 16 kHz", async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, sampleRate: 16_000 }])
   const wide = speechLike(1, 16_000)
-  await simulateCall({ app, hook: '/in', press: '#', callRate: 16_000, speech: { pcm: wide.samples, sampleRate: 16_000 } })
+  await simulateCall({
+    app,
+    hook: '/in',
+    press: '#',
+    callRate: 16_000,
+    speech: { pcm: wide.samples, sampleRate: 16_000 }
+  })
   t.ok(Buffer.concat(audio).equals(Buffer.from(wide.samples.buffer)), 'byte for byte')
-  const story = await simulateCall({ app, hook: '/in', press: '#', speech: { pcm: wide.samples, sampleRate: 16_000 } })
+  const story = await simulateCall({
+    app,
+    hook: '/in',
+    press: '#',
+    speech: { pcm: wide.samples, sampleRate: 16_000 }
+  })
   t.equal(story.listens[0]!.sent.bytes, 32_000, 'down to 8 kHz and up again')
 })
 
-t.test('audio is kept up to a bound, and counted and hashed beyond it', async t => {
+t.test('audio is kept up to a bound, and counted and hashed beyond it', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const whole = await simulateCall({ app, hook: '/in', press: '#', speech })
   for (const keepAudio of [false, 1_000] as const) {

@@ -26,9 +26,13 @@ const url = (module: string): string => `data:text/javascript,${encodeURICompone
 
 t.test('without @opentelemetry/api there is no trace, and nothing else is missing', async (t) => {
   const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(HOOKS))})`)
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', register, '--input-type=module', '-e', APPLICATION], {
-    env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  })
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    ['--import', register, '--input-type=module', '-e', APPLICATION],
+    {
+      env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+    }
+  )
   t.equal(stderr, '')
   const { asked, statusCode, verbs, listen } = JSON.parse(stdout)
   t.equal(asked, 'ERR_MODULE_NOT_FOUND')

@@ -16,7 +16,7 @@ t.teardown(() => instrumentation.disable())
 t.beforeEach(() => spans.reset())
 
 /** Takes a call; the spans of its first request, and the trace jambonz asked with. */
-async function call (t: Test) {
+async function call(t: Test) {
   const app = await build(t)
   let traceId = ''
   app.jambonz.webhook('/in', async ({ body }) => {
@@ -28,7 +28,12 @@ async function call (t: Test) {
   const story = await simulateCall({ url: `${await listening(app)}/in` })
   t.same(story.errors, [])
   const webhook = await spans.named('webhook /in')
-  return { traceId, webhook, work: await spans.named('work'), server: await spans.named('POST', ({ kind }) => kind === SpanKind.SERVER) }
+  return {
+    traceId,
+    webhook,
+    work: await spans.named('work'),
+    server: await spans.named('POST', ({ kind }) => kind === SpanKind.SERVER)
+  }
 }
 
 t.test('inside the server span of an instrumentation, one request is one trace', async (t) => {
@@ -36,10 +41,10 @@ t.test('inside the server span of an instrumentation, one request is one trace',
   t.match(webhook, { traceId: server.traceId, parentId: server.spanId, kind: SpanKind.INTERNAL })
   t.match(work, { traceId: server.traceId, parentId: webhook.spanId })
   t.not(server.traceId, traceId)
-  t.same(webhook.links, [traceId], 'a link leads to jambonz\' own')
+  t.same(webhook.links, [traceId], "a link leads to jambonz' own")
 })
 
-t.test('with a B3 propagator it is jambonz\' trace', async (t) => {
+t.test("with a B3 propagator it is jambonz' trace", async (t) => {
   propagation.disable()
   propagation.setGlobalPropagator(new B3Propagator())
   const { traceId, server, webhook, work } = await call(t)

@@ -18,9 +18,11 @@ interface BridgedOptions extends ModuleCallerOptions {
 }
 
 /** A call, its bot, and the bridge between them. */
-async function bridged (t: Test, { listen, bridge, acceptAfter, onMessage, ...ear }: BridgedOptions = {}) {
+async function bridged(t: Test, { listen, bridge, acceptAfter, onMessage, ...ear }: BridgedOptions = {}) {
   const bot = await ToyBot.start(t, onMessage, acceptAfter)
-  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: ear.rate ?? 8000 }, ...listen } })
+  const pair = await streamPair(t, {
+    listen: { bidirectional: { mode: 'streaming', sampleRate: ear.rate ?? 8000 }, ...listen }
+  })
   const caller = new ModuleCaller(t, pair.socket, ear)
   pair.start()
   await until(() => pair.stream.metadata !== undefined)
@@ -29,12 +31,21 @@ async function bridged (t: Test, { listen, bridge, acceptAfter, onMessage, ...ea
   return { ...pair, caller, bot, ended }
 }
 
-const echo = (bot: ToyBot, { media }: TwilioMessage) => { if (media) bot.say(Buffer.from(media.payload, 'base64')) }
-const speech = (samples: number, rate = 8000) => Int16Array.from({ length: samples }, (_, i) => 8000 * Math.sin(i * 2 * Math.PI * 440 / rate) * Math.sin(i * Math.PI * 3 / rate))
+const echo = (bot: ToyBot, { media }: TwilioMessage) => {
+  if (media) bot.say(Buffer.from(media.payload, 'base64'))
+}
+const speech = (samples: number, rate = 8000) =>
+  Int16Array.from(
+    { length: samples },
+    (_, i) => 8000 * Math.sin((i * 2 * Math.PI * 440) / rate) * Math.sin((i * Math.PI * 3) / rate)
+  )
 const voiced = (heard: Int16Array) => [...heard].filter((sample) => sample !== 0)
 
 test('a bot is told of the call as Twilio would tell it', async (t) => {
-  const { bot, socket, ended, call } = await bridged(t, { listen: { metadata: { plan: 'gold', visits: 3 } }, bridge: { customParameters: { agent: 'a1' } } })
+  const { bot, socket, ended, call } = await bridged(t, {
+    listen: { metadata: { plan: 'gold', visits: 3 } },
+    bridge: { customParameters: { agent: 'a1' } }
+  })
   await until(() => bot.of('start').length === 1)
   socket.send(bytesOf(speech(480)))
   socket.send('{"event":"dtmf","dtmf":"7","duration":"800"}')
@@ -42,7 +53,10 @@ test('a bot is told of the call as Twilio would tell it', async (t) => {
   socket.close(1000)
   t.same(await ended, { endedBy: 'call', code: 1000 })
   await until(() => bot.closed !== undefined)
-  t.same(bot.received.map(({ event }) => event), ['connected', 'start', 'media', 'media', 'media', 'dtmf', 'stop'])
+  t.same(
+    bot.received.map(({ event }) => event),
+    ['connected', 'start', 'media', 'media', 'media', 'dtmf', 'stop']
+  )
   const [connected, start, , second] = bot.received
   t.match(connected, { protocol: 'Call', version: '1.0.0' })
   t.match(start, {
@@ -56,7 +70,11 @@ test('a bot is told of the call as Twilio would tell it', async (t) => {
       customParameters: { plan: 'gold', visits: '3', agent: 'a1' }
     }
   })
-  t.match(second, { sequenceNumber: '3', streamSid: start?.streamSid, media: { track: 'inbound', chunk: '2', timestamp: '20' } })
+  t.match(second, {
+    sequenceNumber: '3',
+    streamSid: start?.streamSid,
+    media: { track: 'inbound', chunk: '2', timestamp: '20' }
+  })
   t.match(bot.of('dtmf'), [{ dtmf: { track: 'inbound_track', digit: '7' } }])
   t.match(bot.of('stop'), [{ stop: { callSid: call.callSid } }])
   t.equal(bot.closed, 1000)
@@ -73,7 +91,12 @@ test('what an echo bot sends back is what went in, as mu-law leaves it', async (
 })
 
 test('other rates are converted, both ways', async (t) => {
-  const { socket, caller, bot } = await bridged(t, { listen: { sampleRate: 16_000 }, rate: 24_000, callRate: 24_000, onMessage: echo })
+  const { socket, caller, bot } = await bridged(t, {
+    listen: { sampleRate: 16_000 },
+    rate: 24_000,
+    callRate: 24_000,
+    onMessage: echo
+  })
   socket.send(bytesOf(speech(8000, 16_000)))
   await until(() => bot.heard.length >= 4000)
   const narrow = decodeMulaw(bot.heard)
@@ -85,7 +108,9 @@ test('other rates are converted, both ways', async (t) => {
 test('of a stereo listen the bot hears the caller', async (t) => {
   const { socket, bot } = await bridged(t, { listen: { mixType: 'stereo' } })
   const caller = speech(800)
-  socket.send(bytesOf(Int16Array.from({ length: 1600 }, (_, i) => i % 2 === 0 ? caller[i >> 1] ?? 0 : 12_345)))
+  socket.send(
+    bytesOf(Int16Array.from({ length: 1600 }, (_, i) => (i % 2 === 0 ? (caller[i >> 1] ?? 0) : 12_345)))
+  )
   await until(() => bot.heard.length === 800)
   t.ok(bot.heard.equals(encodeMulaw(caller)))
 })
@@ -98,7 +123,11 @@ test('what the caller says before the bot has answered is not lost', async (t) =
 })
 
 test('marks come back when their audio was heard, in order, one after each piece too', async (t) => {
-  const { bot, caller } = await bridged(t, { onMessage: (bot, { event, mark }) => { if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 1600}`) } })
+  const { bot, caller } = await bridged(t, {
+    onMessage: (bot, { event, mark }) => {
+      if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 1600}`)
+    }
+  })
   const heardAt: string[] = []
   await until(() => bot.of('start').length === 1)
   const spoken = encodeMulaw(speech(3200))
@@ -107,7 +136,10 @@ test('marks come back when their audio was heard, in order, one after each piece
     bot.send({ event: 'mark', mark: { name: `piece ${piece}` } })
   }
   await until(() => bot.of('mark').length === 10)
-  t.same(bot.of('mark').map(({ mark }) => mark?.name), Array.from({ length: 10 }, (_, piece) => `piece ${piece}`))
+  t.same(
+    bot.of('mark').map(({ mark }) => mark?.name),
+    Array.from({ length: 10 }, (_, piece) => `piece ${piece}`)
+  )
   t.equal(heardAt[0], 'piece 0 false')
   t.equal(heardAt[9], 'piece 9 true')
   t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'and the audio has no holes')
@@ -132,32 +164,50 @@ test('a bot that hangs up ends the listen, so that the call goes on', async (t) 
   t.match(await stream.done, { reason: 'disconnected' })
 })
 
-test('a bot that breaks off, or can\'t be reached, is an error, and the listen is left as it is', async (t) => {
+test("a bot that breaks off, or can't be reached, is an error, and the listen is left as it is", async (t) => {
   const { bot, ended, stream, socket } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.socket?.close(1011)
   await t.rejects(ended, { code: 'FST_JAMBONZ_TWILIO_BOT', message: /closed with 1011/ })
-  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), { code: 'FST_JAMBONZ_TWILIO_BOT', message: /ECONNREFUSED/ })
+  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), {
+    code: 'FST_JAMBONZ_TWILIO_BOT',
+    message: /ECONNREFUSED/
+  })
   t.equal(socket.readyState, socket.OPEN)
 })
 
 test('nonsense from a bot does no harm', async (t) => {
   const { bot, caller } = await bridged(t)
   await until(() => bot.of('start').length === 1)
-  for (const text of ['{', 'null', '[]', '{"event":"media"}', '{"event":"media","media":null}', '{"event":"mark","mark":{}}', '{"event":"x"}']) bot.socket?.send(text)
+  for (const text of [
+    '{',
+    'null',
+    '[]',
+    '{"event":"media"}',
+    '{"event":"media","media":null}',
+    '{"event":"mark","mark":{}}',
+    '{"event":"x"}'
+  ]) {
+    bot.socket?.send(text)
+  }
   bot.say(encodeMulaw(speech(1600)))
   await until(() => voiced(caller.heard).length > 1000)
 })
 
 test('a listen without streaming is refused, naming the property', async (t) => {
-  const { stream, start } = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  const { stream, start } = await streamPair(t, {
+    listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
+  })
   start()
   await until(() => stream.metadata !== undefined)
-  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /streaming: true/ })
+  await t.rejects(bridgeTwilio(stream, 'ws://127.0.0.1:1/'), {
+    code: 'FST_JAMBONZ_AUDIO_MODE',
+    message: /streaming: true/
+  })
 })
 
 /** Best normalised correlation of two signals, one up to `maxLag` samples later than the other. */
-function correlation (a: Int16Array, b: Int16Array, maxLag: number): number {
+function correlation(a: Int16Array, b: Int16Array, maxLag: number): number {
   let best = 0
   for (let lag = 0; lag <= maxLag; lag++) {
     let product = 0

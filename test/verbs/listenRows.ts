@@ -26,7 +26,12 @@ export const LISTEN_ROWS: ListenRow[] = [
   {
     says: 'nothing is required of the application: url and actionHook are filled in',
     listen: {},
-    sends: { url: '/audio/listen-0.signature', actionHook: '/hook?listen=listen-0', id: 'listen-0', metadata: { jambonzListenId: 'listen-0' } },
+    sends: {
+      url: '/audio/listen-0.signature',
+      actionHook: '/hook?listen=listen-0',
+      id: 'listen-0',
+      metadata: { jambonzListenId: 'listen-0' }
+    },
     omits: ['mixType', 'sampleRate', 'passDtmf', 'finishOnKey', 'bidirectionalAudio', 'wsAuth'],
     expects: {
       id: 'listen-0',
@@ -42,136 +47,379 @@ export const LISTEN_ROWS: ListenRow[] = [
   },
 
   // actionHook: webhook to invoke when listen operation ends
-  { says: 'actionHook: a path is invoked, and says which listen it speaks of', listen: { actionHook: '/done' }, sends: { actionHook: '/done?listen=listen-0' } },
-  { says: 'actionHook: an absolute url is invoked as it is', listen: { actionHook: 'https://example.com/done' }, sends: { actionHook: 'https://example.com/done', id: 'listen-0' } },
+  {
+    says: 'actionHook: a path is invoked, and says which listen it speaks of',
+    listen: { actionHook: '/done' },
+    sends: { actionHook: '/done?listen=listen-0' }
+  },
+  {
+    says: 'actionHook: an absolute url is invoked as it is',
+    listen: { actionHook: 'https://example.com/done' },
+    sends: { actionHook: 'https://example.com/done', id: 'listen-0' }
+  },
   {
     says: 'actionHook: as an object, with method and credentials of its own',
     listen: { actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } } },
-    sends: { actionHook: { url: '/done?listen=listen-0', method: 'GET', basicAuth: { username: 'a', password: 'b' } } }
+    sends: {
+      actionHook: { url: '/done?listen=listen-0', method: 'GET', basicAuth: { username: 'a', password: 'b' } }
+    }
   },
-  { says: 'actionHook: another method is refused', listen: { actionHook: { url: '/done', method: 'PUT' } }, refused: /actionHook\.method is "PUT": use one of "GET", "POST"/ },
-  { says: 'actionHook: an object without url is refused', listen: { actionHook: { method: 'GET' } }, refused: /actionHook\.url is missing/ },
-  { says: 'actionHook: a number is refused', listen: { actionHook: 5 }, refused: /actionHook is 5: must be string or object/ },
+  {
+    says: 'actionHook: another method is refused',
+    listen: { actionHook: { url: '/done', method: 'PUT' } },
+    refused: /actionHook\.method is "PUT": use one of "GET", "POST"/
+  },
+  {
+    says: 'actionHook: an object without url is refused',
+    listen: { actionHook: { method: 'GET' } },
+    refused: /actionHook\.url is missing/
+  },
+  {
+    says: 'actionHook: a number is refused',
+    listen: { actionHook: 5 },
+    refused: /actionHook is 5: must be string or object/
+  },
 
   // finishOnKey: the set of digits that can end the listen action
-  { says: 'finishOnKey: one digit is jambonz\' to do', listen: { finishOnKey: '#' }, sends: { finishOnKey: '#' }, omits: ['passDtmf'], expects: { finishOnKey: '#' } },
-  { says: 'finishOnKey: a set of digits is the plugin\'s to do', listen: { finishOnKey: '12*#' }, sends: { passDtmf: true }, omits: ['finishOnKey'], expects: { finishOnKey: '12*#' } },
-  { says: 'finishOnKey: a set of digits needs the digits, whatever passDtmf says', listen: { finishOnKey: '*#', passDtmf: false }, sends: { passDtmf: true } },
-  { says: 'finishOnKey: the letters of a keypad are digits', listen: { finishOnKey: 'ABCD' }, expects: { finishOnKey: 'ABCD' } },
-  { says: 'finishOnKey: what is no key is refused', listen: { finishOnKey: 'pound' }, refused: /finishOnKey is "pound": must match pattern/ },
+  {
+    says: "finishOnKey: one digit is jambonz' to do",
+    listen: { finishOnKey: '#' },
+    sends: { finishOnKey: '#' },
+    omits: ['passDtmf'],
+    expects: { finishOnKey: '#' }
+  },
+  {
+    says: "finishOnKey: a set of digits is the plugin's to do",
+    listen: { finishOnKey: '12*#' },
+    sends: { passDtmf: true },
+    omits: ['finishOnKey'],
+    expects: { finishOnKey: '12*#' }
+  },
+  {
+    says: 'finishOnKey: a set of digits needs the digits, whatever passDtmf says',
+    listen: { finishOnKey: '*#', passDtmf: false },
+    sends: { passDtmf: true }
+  },
+  {
+    says: 'finishOnKey: the letters of a keypad are digits',
+    listen: { finishOnKey: 'ABCD' },
+    expects: { finishOnKey: 'ABCD' }
+  },
+  {
+    says: 'finishOnKey: what is no key is refused',
+    listen: { finishOnKey: 'pound' },
+    refused: /finishOnKey is "pound": must match pattern/
+  },
   { says: 'finishOnKey: no key is refused', listen: { finishOnKey: '' }, refused: /finishOnKey is ""/ },
-  { says: 'finishOnKey: a number is refused', listen: { finishOnKey: 1 }, refused: /finishOnKey is 1: must be string/ },
+  {
+    says: 'finishOnKey: a number is refused',
+    listen: { finishOnKey: 1 },
+    refused: /finishOnKey is 1: must be string/
+  },
 
   // maxLength: the maximum length of the listened audio stream, in secs
-  { says: 'maxLength: seconds', listen: { maxLength: 30 }, sends: { maxLength: 30 }, expects: { maxLength: 30 } },
-  { says: 'maxLength: parts of a second', listen: { maxLength: 0.5 }, sends: { maxLength: 0.5 }, expects: { maxLength: 0.5 } },
-  { says: 'maxLength: zero would mean no limit at all and is refused', listen: { maxLength: 0 }, refused: /maxLength is 0: must be > 0/ },
-  { says: 'maxLength: more than a timer holds would end it at once and is refused', listen: { maxLength: 2_147_484 }, refused: /maxLength is 2147484: must be <= 2147483/ },
-  { says: 'maxLength: a text is refused', listen: { maxLength: '30' }, refused: /maxLength is "30": must be number/ },
+  {
+    says: 'maxLength: seconds',
+    listen: { maxLength: 30 },
+    sends: { maxLength: 30 },
+    expects: { maxLength: 30 }
+  },
+  {
+    says: 'maxLength: parts of a second',
+    listen: { maxLength: 0.5 },
+    sends: { maxLength: 0.5 },
+    expects: { maxLength: 0.5 }
+  },
+  {
+    says: 'maxLength: zero would mean no limit at all and is refused',
+    listen: { maxLength: 0 },
+    refused: /maxLength is 0: must be > 0/
+  },
+  {
+    says: 'maxLength: more than a timer holds would end it at once and is refused',
+    listen: { maxLength: 2_147_484 },
+    refused: /maxLength is 2147484: must be <= 2147483/
+  },
+  {
+    says: 'maxLength: a text is refused',
+    listen: { maxLength: '30' },
+    refused: /maxLength is "30": must be number/
+  },
 
   // metadata: arbitrary data to add to the JSON payload sent to the remote server
   {
-    says: 'metadata: goes to the server, the listen\'s id beside it, and stays on the listen as it was',
-    listen: { metadata: { customer: { id: 5, name: 'O\'Brien' }, tags: ['a'] } },
-    sends: { metadata: { jambonzListenId: 'listen-0', customer: { id: 5, name: 'O\'Brien' }, tags: ['a'] } },
-    expects: { metadata: { customer: { id: 5, name: 'O\'Brien' }, tags: ['a'] } }
+    says: "metadata: goes to the server, the listen's id beside it, and stays on the listen as it was",
+    listen: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
+    sends: { metadata: { jambonzListenId: 'listen-0', customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
+    expects: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } }
   },
-  { says: 'metadata: as large as reaches the socket whole', listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } }, sends: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } } },
-  { says: 'metadata: one byte more is refused', listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 10) } }, refused: /metadata is 4097 bytes of JSON, more than the 4096/ },
-  { says: 'metadata: bytes count, not characters', listen: { metadata: { text: 'ü'.repeat(2_100) } }, refused: /metadata is 4211 bytes/ },
-  { says: 'metadata: an array is refused', listen: { metadata: [1] }, refused: /metadata is \[1\]: must be object/ },
+  {
+    says: 'metadata: as large as reaches the socket whole',
+    listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } },
+    sends: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } }
+  },
+  {
+    says: 'metadata: one byte more is refused',
+    listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 10) } },
+    refused: /metadata is 4097 bytes of JSON, more than the 4096/
+  },
+  {
+    says: 'metadata: bytes count, not characters',
+    listen: { metadata: { text: 'ü'.repeat(2_100) } },
+    refused: /metadata is 4211 bytes/
+  },
+  {
+    says: 'metadata: an array is refused',
+    listen: { metadata: [1] },
+    refused: /metadata is \[1\]: must be object/
+  },
   ...[
-    'callSid', 'parentCallSid', 'accountSid', 'applicationSid', 'direction', 'from', 'to', 'callId', 'callerId', 'callerName', 'callStatus',
-    'sbcCallid', 'sipStatus', 'sipReason', 'traceId', 'fsSipAddress', 'fsPublicIp', 'apiBaseUrl', 'originatingSipIp', 'originatingSipTrunkName',
-    'customerData', 'headers', 'sampleRate', 'mixType', 'jambonzListenId'
-  ].map(key => ({
+    'callSid',
+    'parentCallSid',
+    'accountSid',
+    'applicationSid',
+    'direction',
+    'from',
+    'to',
+    'callId',
+    'callerId',
+    'callerName',
+    'callStatus',
+    'sbcCallid',
+    'sipStatus',
+    'sipReason',
+    'traceId',
+    'fsSipAddress',
+    'fsPublicIp',
+    'apiBaseUrl',
+    'originatingSipIp',
+    'originatingSipTrunkName',
+    'customerData',
+    'headers',
+    'sampleRate',
+    'mixType',
+    'jambonzListenId'
+  ].map((key) => ({
     says: `metadata: "all of the call attributes" are jambonz' own, and ${key} would overwrite one`,
     listen: { metadata: { [key]: 'x' } },
     refused: new RegExp(`metadata\\.${key}: the name is taken`)
   })),
 
   // mixType
-  { says: 'mixType: mono sends a single channel', listen: { mixType: 'mono' }, sends: { mixType: 'mono' }, expects: { mixType: 'mono', channels: 1 } },
-  { says: 'mixType: stereo sends dual channels', listen: { mixType: 'stereo' }, sends: { mixType: 'stereo' }, expects: { mixType: 'stereo', channels: 2 } },
-  { says: 'mixType: mixed sends both in a single channel', listen: { mixType: 'mixed' }, sends: { mixType: 'mixed' }, expects: { mixType: 'mixed', channels: 1 } },
-  { says: 'mixType: anything else is refused', listen: { mixType: 'both' }, refused: /mixType is "both": use one of "mono", "stereo", "mixed"/ },
+  {
+    says: 'mixType: mono sends a single channel',
+    listen: { mixType: 'mono' },
+    sends: { mixType: 'mono' },
+    expects: { mixType: 'mono', channels: 1 }
+  },
+  {
+    says: 'mixType: stereo sends dual channels',
+    listen: { mixType: 'stereo' },
+    sends: { mixType: 'stereo' },
+    expects: { mixType: 'stereo', channels: 2 }
+  },
+  {
+    says: 'mixType: mixed sends both in a single channel',
+    listen: { mixType: 'mixed' },
+    sends: { mixType: 'mixed' },
+    expects: { mixType: 'mixed', channels: 1 }
+  },
+  {
+    says: 'mixType: anything else is refused',
+    listen: { mixType: 'both' },
+    refused: /mixType is "both": use one of "mono", "stereo", "mixed"/
+  },
 
   // playBeep
   { says: 'playBeep: true', listen: { playBeep: true }, sends: { playBeep: true } },
   { says: 'playBeep: false', listen: { playBeep: false }, sends: { playBeep: false } },
-  { says: 'playBeep: a text is refused', listen: { playBeep: 'true' }, refused: /playBeep is "true": must be boolean/ },
+  {
+    says: 'playBeep: a text is refused',
+    listen: { playBeep: 'true' },
+    refused: /playBeep is "true": must be boolean/
+  },
 
   // sampleRate: allowable values 8000, 16000, 24000, 48000, or 64000
-  ...([8_000, 16_000, 24_000, 48_000, 64_000] as const).map(sampleRate => ({
+  ...([8_000, 16_000, 24_000, 48_000, 64_000] as const).map((sampleRate) => ({
     says: `sampleRate: ${sampleRate} Hz`,
     listen: { sampleRate },
     sends: { sampleRate },
     expects: { sampleRate, bidirectional: { mode: 'file' as const, sampleRate } }
   })),
-  ...[32_000, 11_025, 44_100, 0].map(sampleRate => ({
+  ...[32_000, 11_025, 44_100, 0].map((sampleRate) => ({
     says: `sampleRate: ${sampleRate} is not among the allowable values`,
     listen: { sampleRate },
     refused: new RegExp(`sampleRate is ${sampleRate}: use one of 8000, 16000, 24000, 48000, 64000`)
   })),
-  { says: 'sampleRate: a text is refused', listen: { sampleRate: '8000' }, refused: /sampleRate is "8000": use one of 8000/ },
+  {
+    says: 'sampleRate: a text is refused',
+    listen: { sampleRate: '8000' },
+    refused: /sampleRate is "8000": use one of 8000/
+  },
 
   // timeout: the number of seconds of silence that terminates the listen operation
-  { says: 'timeout: is the plugin\'s to do, and a key counts as a sign of life', listen: { timeout: 3 }, sends: { timeout: 3, passDtmf: true }, expects: { timeout: 3 } },
+  {
+    says: "timeout: is the plugin's to do, and a key counts as a sign of life",
+    listen: { timeout: 3 },
+    sends: { timeout: 3, passDtmf: true },
+    expects: { timeout: 3 }
+  },
   { says: 'timeout: zero is refused', listen: { timeout: 0 }, refused: /timeout is 0: must be > 0/ },
   { says: 'timeout: a text is refused', listen: { timeout: '3' }, refused: /timeout is "3": must be number/ },
 
   // transcribe: a nested transcribe verb
   {
     says: 'transcribe: goes out as it is',
-    listen: { transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram', language: 'en-US' } } },
-    sends: { transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram', language: 'en-US' } } }
+    listen: {
+      transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram', language: 'en-US' } }
+    },
+    sends: {
+      transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram', language: 'en-US' } }
+    }
   },
-  { says: 'transcribe: is validated too', listen: { transcribe: { recognizer: { language: 'en-US' } } }, refused: /transcribe\.recognizer\.vendor is missing/ },
-  { says: 'transcribe: is validated for what jambonz does not know', listen: { transcribe: { transcriptionhook: '/x' } }, refused: /transcribe\.transcriptionhook: .*did you mean "transcriptionHook"\?/ },
+  {
+    says: 'transcribe: is validated too',
+    listen: { transcribe: { recognizer: { language: 'en-US' } } },
+    refused: /transcribe\.recognizer\.vendor is missing/
+  },
+  {
+    says: 'transcribe: is validated for what jambonz does not know',
+    listen: { transcribe: { transcriptionhook: '/x' } },
+    refused: /transcribe\.transcriptionhook: .*did you mean "transcriptionHook"\?/
+  },
 
   // url: the url may be an absolute or relative URL
-  { says: 'url: the path of an audio route becomes a signed path below it', listen: { url: '/custom' }, sends: { url: '/custom/listen-0.signature' }, expects: { path: '/custom' } },
-  { says: 'url: a path that is no audio route is refused', listen: { url: '/nowhere' }, refused: /"\/nowhere" is no audio route/ },
+  {
+    says: 'url: the path of an audio route becomes a signed path below it',
+    listen: { url: '/custom' },
+    sends: { url: '/custom/listen-0.signature' },
+    expects: { path: '/custom' }
+  },
+  {
+    says: 'url: a path that is no audio route is refused',
+    listen: { url: '/nowhere' },
+    refused: /"\/nowhere" is no audio route/
+  },
   { says: 'url: empty is refused', listen: { url: '' }, refused: /url is "": leave it out/ },
-  { says: 'url: one that could crash the media server is refused', listen: { url: `wss://example.com/${'x'.repeat(MAX_URL_LENGTH)}` }, refused: /url is .*: at 418 characters it could crash/ },
-  { says: 'url: a character that ends jambonz\' command is refused', listen: { url: 'wss://example.com/a|b' }, refused: /percent-encode/ },
+  {
+    says: 'url: one that could crash the media server is refused',
+    listen: { url: `wss://example.com/${'x'.repeat(MAX_URL_LENGTH)}` },
+    refused: /url is .*: at 418 characters it could crash/
+  },
+  {
+    says: "url: a character that ends jambonz' command is refused",
+    listen: { url: 'wss://example.com/a|b' },
+    refused: /percent-encode/
+  },
   { says: 'url: a space is refused', listen: { url: 'wss://example.com/a b' }, refused: /percent-encode/ },
-  { says: 'url: a query right after the host is refused', listen: { url: 'ws://example.com:3000?x=1' }, refused: /jambonz needs scheme:\/\/host/ },
-  { says: 'url: credentials in it are refused, and not shown', listen: { url: 'wss://user:hunter2@example.com/' }, refused: /url is "wss:\/\/\*\*\*@example\.com\/": .*put credentials into wsAuth/ },
+  {
+    says: 'url: a query right after the host is refused',
+    listen: { url: 'ws://example.com:3000?x=1' },
+    refused: /jambonz needs scheme:\/\/host/
+  },
+  {
+    says: 'url: credentials in it are refused, and not shown',
+    listen: { url: 'wss://user:hunter2@example.com/' },
+    refused: /url is "wss:\/\/\*\*\*@example\.com\/": .*put credentials into wsAuth/
+  },
   { says: 'url: an IPv6 address is refused', listen: { url: 'ws://[::1]:3000/audio' }, refused: /IPv6/ },
 
   // wsAuth: HTTP basic auth username and password to use on websocket connection
-  { says: 'wsAuth: username and password', listen: { wsAuth: { username: 'a', password: 'b' } }, sends: { wsAuth: { username: 'a', password: 'b' } } },
-  { says: 'wsAuth: as long as jambonz can send', listen: { wsAuth: credentials(89) }, sends: { wsAuth: credentials(89) } },
-  { says: 'wsAuth: one byte more would arrive cut, and is refused', listen: { wsAuth: credentials(90) }, refused: /wsAuth: username and password are 90 bytes together, and jambonz sends at most 89/ },
-  { says: 'wsAuth: bytes count, not characters', listen: { wsAuth: { username: 'ü'.repeat(44), password: 'xy' } }, refused: /are 90 bytes/ },
-  { says: 'wsAuth: a colon in the username is refused', listen: { wsAuth: { username: 'a:b', password: 'c' } }, refused: /username has a colon/ },
-  { says: 'wsAuth: an empty username is refused', listen: { wsAuth: { username: '', password: 'c' } }, refused: /username is empty/ },
-  { says: 'wsAuth: an empty password is refused', listen: { wsAuth: { username: 'a', password: '' } }, refused: /password is empty/ },
-  { says: 'wsAuth: a line feed is refused', listen: { wsAuth: { username: 'a', password: 'b\n' } }, refused: /control character/ },
-  { says: 'wsAuth: a username alone is refused', listen: { wsAuth: { username: 'a' } }, refused: /wsAuth\.password is missing/ },
-  { says: 'wsAuth: a password that is no text is refused, and not shown', listen: { wsAuth: { username: 'a', password: 271_828 } }, refused: /wsAuth\.password is a hidden value: must be string/ },
+  {
+    says: 'wsAuth: username and password',
+    listen: { wsAuth: { username: 'a', password: 'b' } },
+    sends: { wsAuth: { username: 'a', password: 'b' } }
+  },
+  {
+    says: 'wsAuth: as long as jambonz can send',
+    listen: { wsAuth: credentials(89) },
+    sends: { wsAuth: credentials(89) }
+  },
+  {
+    says: 'wsAuth: one byte more would arrive cut, and is refused',
+    listen: { wsAuth: credentials(90) },
+    refused: /wsAuth: username and password are 90 bytes together, and jambonz sends at most 89/
+  },
+  {
+    says: 'wsAuth: bytes count, not characters',
+    listen: { wsAuth: { username: 'ü'.repeat(44), password: 'xy' } },
+    refused: /are 90 bytes/
+  },
+  {
+    says: 'wsAuth: a colon in the username is refused',
+    listen: { wsAuth: { username: 'a:b', password: 'c' } },
+    refused: /username has a colon/
+  },
+  {
+    says: 'wsAuth: an empty username is refused',
+    listen: { wsAuth: { username: '', password: 'c' } },
+    refused: /username is empty/
+  },
+  {
+    says: 'wsAuth: an empty password is refused',
+    listen: { wsAuth: { username: 'a', password: '' } },
+    refused: /password is empty/
+  },
+  {
+    says: 'wsAuth: a line feed is refused',
+    listen: { wsAuth: { username: 'a', password: 'b\n' } },
+    refused: /control character/
+  },
+  {
+    says: 'wsAuth: a username alone is refused',
+    listen: { wsAuth: { username: 'a' } },
+    refused: /wsAuth\.password is missing/
+  },
+  {
+    says: 'wsAuth: a password that is no text is refused, and not shown',
+    listen: { wsAuth: { username: 'a', password: 271_828 } },
+    refused: /wsAuth\.password is a hidden value: must be string/
+  },
 
   // What jambonz knows besides its documentation
   { says: 'passDtmf', listen: { passDtmf: true }, sends: { passDtmf: true } },
   { says: 'earlyMedia', listen: { earlyMedia: true }, sends: { earlyMedia: true } },
   { says: 'channel', listen: { channel: 2 }, sends: { channel: 2 } },
   { says: 'channel: there are two', listen: { channel: 3 }, refused: /channel is 3: use one of 1, 2/ },
-  { says: 'id: the application\'s own goes out, and the listen keeps its own', listen: { id: 'mine' }, sends: { id: 'mine' }, expects: { id: 'listen-0' } },
-  { says: 'auth: accepted by jambonz', listen: { auth: { username: 'a', password: 'b' } }, sends: { auth: { username: 'a', password: 'b' } } },
+  {
+    says: "id: the application's own goes out, and the listen keeps its own",
+    listen: { id: 'mine' },
+    sends: { id: 'mine' },
+    expects: { id: 'listen-0' }
+  },
+  {
+    says: 'auth: accepted by jambonz',
+    listen: { auth: { username: 'a', password: 'b' } },
+    sends: { auth: { username: 'a', password: 'b' } }
+  },
 
   // Audio back to the caller
-  { says: 'bidirectionalAudio: enabled', listen: { bidirectionalAudio: { enabled: true } }, sends: { bidirectionalAudio: { enabled: true } }, expects: { bidirectional: { mode: 'file', sampleRate: 8_000 } } },
-  { says: 'bidirectionalAudio: not enabled', listen: { bidirectionalAudio: { enabled: false } }, sends: { bidirectionalAudio: { enabled: false } }, expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } } },
-  { says: 'disableBidirectionalAudio', listen: { disableBidirectionalAudio: true }, sends: { disableBidirectionalAudio: true }, expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } } },
   {
-    says: 'bidirectionalAudio: streaming without a rate would be mute, and gets the verb\'s',
+    says: 'bidirectionalAudio: enabled',
+    listen: { bidirectionalAudio: { enabled: true } },
+    sends: { bidirectionalAudio: { enabled: true } },
+    expects: { bidirectional: { mode: 'file', sampleRate: 8_000 } }
+  },
+  {
+    says: 'bidirectionalAudio: not enabled',
+    listen: { bidirectionalAudio: { enabled: false } },
+    sends: { bidirectionalAudio: { enabled: false } },
+    expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
+  },
+  {
+    says: 'disableBidirectionalAudio',
+    listen: { disableBidirectionalAudio: true },
+    sends: { disableBidirectionalAudio: true },
+    expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
+  },
+  {
+    says: "bidirectionalAudio: streaming without a rate would be mute, and gets the verb's",
     listen: { sampleRate: 16_000, bidirectionalAudio: { streaming: true } },
     sends: { bidirectionalAudio: { streaming: true, sampleRate: 16_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 16_000 } }
   },
   {
-    says: 'bidirectionalAudio: streaming without any rate gets jambonz\' default',
+    says: "bidirectionalAudio: streaming without any rate gets jambonz' default",
     listen: { bidirectionalAudio: { enabled: true, streaming: true } },
     sends: { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 8_000 } }
@@ -182,13 +430,41 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 } },
     expects: { sampleRate: 8_000, bidirectional: { mode: 'streaming', sampleRate: 32_000 } }
   },
-  { says: 'bidirectionalAudio: a rate the media server does not know is refused', listen: { bidirectionalAudio: { streaming: true, sampleRate: 22_050 } }, refused: /bidirectionalAudio\.sampleRate is 22050: use one of 8000, 16000, 24000, 32000, 48000, 64000/ },
-  { says: 'bidirectionalAudio: streaming and not enabled would be mute, and is refused', listen: { bidirectionalAudio: { enabled: false, streaming: true } }, refused: /the caller would hear nothing: set enabled to true/ },
-  { says: 'disableBidirectionalAudio: with streaming would be mute, and is refused', listen: { disableBidirectionalAudio: true, bidirectionalAudio: { streaming: true } }, refused: /disableBidirectionalAudio contradicts/ },
-  { says: 'disableBidirectionalAudio: with enabled contradicts itself, and is refused', listen: { disableBidirectionalAudio: true, bidirectionalAudio: { enabled: true } }, refused: /disableBidirectionalAudio contradicts/ },
+  {
+    says: 'bidirectionalAudio: a rate the media server does not know is refused',
+    listen: { bidirectionalAudio: { streaming: true, sampleRate: 22_050 } },
+    refused: /bidirectionalAudio\.sampleRate is 22050: use one of 8000, 16000, 24000, 32000, 48000, 64000/
+  },
+  {
+    says: 'bidirectionalAudio: streaming and not enabled would be mute, and is refused',
+    listen: { bidirectionalAudio: { enabled: false, streaming: true } },
+    refused: /the caller would hear nothing: set enabled to true/
+  },
+  {
+    says: 'disableBidirectionalAudio: with streaming would be mute, and is refused',
+    listen: { disableBidirectionalAudio: true, bidirectionalAudio: { streaming: true } },
+    refused: /disableBidirectionalAudio contradicts/
+  },
+  {
+    says: 'disableBidirectionalAudio: with enabled contradicts itself, and is refused',
+    listen: { disableBidirectionalAudio: true, bidirectionalAudio: { enabled: true } },
+    refused: /disableBidirectionalAudio contradicts/
+  },
 
   // Anything else makes jambonz refuse the whole application
-  { says: 'an unknown property is refused, with what was meant', listen: { maxlength: 5 }, refused: /maxlength: jambonz knows no such property.*did you mean "maxLength"\?/ },
-  { says: 'an unknown property is refused, with what there is', listen: { foo: 5 }, refused: /foo: .*: use one of actionHook, url, mixType/ },
-  { says: 'an unknown property deep inside is refused', listen: { bidirectionalAudio: { enable: true } }, refused: /bidirectionalAudio\.enable: .*did you mean "enabled"\?/ }
+  {
+    says: 'an unknown property is refused, with what was meant',
+    listen: { maxlength: 5 },
+    refused: /maxlength: jambonz knows no such property.*did you mean "maxLength"\?/
+  },
+  {
+    says: 'an unknown property is refused, with what there is',
+    listen: { foo: 5 },
+    refused: /foo: .*: use one of actionHook, url, mixType/
+  },
+  {
+    says: 'an unknown property deep inside is refused',
+    listen: { bidirectionalAudio: { enable: true } },
+    refused: /bidirectionalAudio\.enable: .*did you mean "enabled"\?/
+  }
 ]

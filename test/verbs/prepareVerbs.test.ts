@@ -6,7 +6,7 @@ import { acceptedByJambonz, CALL, verbContext } from '../helpers/verbContext.js'
 const target = [{ type: 'phone' as const, number: '+15085551212' }]
 
 /** Prepared, and accepted by both of jambonz' validators. */
-function prepare (result: unknown, context: Partial<VerbContext> = {}) {
+function prepare(result: unknown, context: Partial<VerbContext> = {}) {
   const prepared = prepareVerbs(result as HandlerResult, verbContext(context))
   acceptedByJambonz(prepared.verbs)
   return prepared
@@ -14,35 +14,46 @@ function prepare (result: unknown, context: Partial<VerbContext> = {}) {
 
 const refused = (result: unknown) => () => prepareVerbs(result as HandlerResult, verbContext())
 
-t.test('what a handler may return', async t => {
+t.test('what a handler may return', async (t) => {
   const say = { verb: 'say', text: 'Hello' }
 
-  t.test('an array of verbs, in either spelling', async t => {
-    t.strictSame(prepare([say, { say: { text: 'Hello' } }, { hangup: {} }]).verbs, [say, say, { verb: 'hangup' }])
+  t.test('an array of verbs, in either spelling', async (t) => {
+    t.strictSame(prepare([say, { say: { text: 'Hello' } }, { hangup: {} }]).verbs, [
+      say,
+      say,
+      { verb: 'hangup' }
+    ])
   })
 
-  t.test('one verb, in either spelling', async t => {
+  t.test('one verb, in either spelling', async (t) => {
     t.strictSame(prepare(say).verbs, [say])
     t.strictSame(prepare({ 'sip:decline': { status: 603 } }).verbs, [{ verb: 'sip:decline', status: 603 }])
   })
 
-  t.test('a WebhookResponse of @jambonz/sdk', async t => {
-    const response = new WebhookResponse().say({ text: 'Hello' }).listen({ url: '/audio', actionHook: '/done' }).hangup()
+  t.test('a WebhookResponse of @jambonz/sdk', async (t) => {
+    const response = new WebhookResponse()
+      .say({ text: 'Hello' })
+      .listen({ url: '/audio', actionHook: '/done' })
+      .hangup()
     const { verbs, listens } = prepare(response)
-    t.match(verbs, [say, { verb: 'listen', url: '/audio/listen-0.signature', actionHook: '/done?listen=listen-0' }, { verb: 'hangup' }])
+    t.match(verbs, [
+      say,
+      { verb: 'listen', url: '/audio/listen-0.signature', actionHook: '/done?listen=listen-0' },
+      { verb: 'hangup' }
+    ])
     t.equal(listens.length, 1)
   })
 
-  t.test('nothing', async t => {
+  t.test('nothing', async (t) => {
     for (const nothing of [undefined, null, []]) t.strictSame(prepare(nothing), { verbs: [], listens: [] })
   })
 
-  t.test('it is taken as JSON: what is undefined is left out, and toJSON() is asked', async t => {
+  t.test('it is taken as JSON: what is undefined is left out, and toJSON() is asked', async (t) => {
     const { verbs } = prepare([{ verb: 'tag', id: undefined, data: { at: new Date(0), nothing: undefined } }])
     t.strictSame(verbs, [{ verb: 'tag', data: { at: '1970-01-01T00:00:00.000Z' } }])
   })
 
-  t.test('it stays as it was, and what comes of it is a copy', async t => {
+  t.test('it stays as it was, and what comes of it is a copy', async (t) => {
     const metadata = { customer: { id: 5 } }
     const frozen = Object.freeze([Object.freeze({ verb: 'listen', metadata, timeout: 3, finishOnKey: '*#' })])
     const { listens } = prepare(frozen)
@@ -50,10 +61,17 @@ t.test('what a handler may return', async t => {
     t.strictSame(listens[0]?.metadata, { customer: { id: 5 } })
   })
 
-  t.test('anything else is refused', async t => {
-    t.throws(refused('Hello'), { code: 'FST_JAMBONZ_VERB_INVALID', statusCode: 500, message: /the handler returned "Hello": return an array of verbs/ })
+  t.test('anything else is refused', async (t) => {
+    t.throws(refused('Hello'), {
+      code: 'FST_JAMBONZ_VERB_INVALID',
+      statusCode: 500,
+      message: /the handler returned "Hello": return an array of verbs/
+    })
     t.throws(refused(5), { message: /the handler returned 5/ })
-    t.throws(refused(() => {}), { message: /the handler returned a function: return/ })
+    t.throws(
+      refused(() => {}),
+      { message: /the handler returned a function: return/ }
+    )
     t.throws(refused([say, 'hangup']), { message: /\[1\] is "hangup": a verb is an object/ })
     t.throws(refused([null]), { message: /\[0\] is null: a verb is an object/ })
     t.throws(refused([[say]]), { message: /\[0\] is \[\{"verb":"say"/ })
@@ -68,13 +86,17 @@ t.test('what a handler may return', async t => {
   })
 })
 
-t.test('several listens of one answer each have an id of their own, in order', async t => {
+t.test('several listens of one answer each have an id of their own, in order', async (t) => {
   const { verbs, listens } = prepare([
     { verb: 'config', listen: { enable: true } },
     { verb: 'listen', maxLength: 5 },
     { verb: 'dial', target, stream: { mixType: 'stereo' } }
   ])
-  t.match(listens, [{ id: 'listen-0', nested: 'config' }, { id: 'listen-1', nested: undefined, maxLength: 5 }, { id: 'listen-2', nested: 'dial', channels: 2 }])
+  t.match(listens, [
+    { id: 'listen-0', nested: 'config' },
+    { id: 'listen-1', nested: undefined, maxLength: 5 },
+    { id: 'listen-2', nested: 'dial', channels: 2 }
+  ])
   t.match(verbs, [
     { listen: { url: '/audio/listen-0.signature' } },
     { url: '/audio/listen-1.signature' },
@@ -82,92 +104,162 @@ t.test('several listens of one answer each have an id of their own, in order', a
   ])
 })
 
-t.test('Basic credentials go into verbs that have none', async t => {
-  const { verbs } = prepare([{ verb: 'listen' }, { verb: 'listen', wsAuth: { username: 'own', password: 'secret' } }], { auth: { username: 'jambonz', password: 'hunter2' } })
-  t.match(verbs, [{ wsAuth: { username: 'jambonz', password: 'hunter2' } }, { wsAuth: { username: 'own', password: 'secret' } }])
+t.test('Basic credentials go into verbs that have none', async (t) => {
+  const { verbs } = prepare(
+    [{ verb: 'listen' }, { verb: 'listen', wsAuth: { username: 'own', password: 'secret' } }],
+    { auth: { username: 'jambonz', password: 'hunter2' } }
+  )
+  t.match(verbs, [
+    { wsAuth: { username: 'jambonz', password: 'hunter2' } },
+    { wsAuth: { username: 'own', password: 'secret' } }
+  ])
 })
 
-t.test('without a built-in actionHook a listen has the one it asks for, or none', async t => {
-  const { verbs } = prepare([{ verb: 'listen' }, { verb: 'listen', actionHook: '/done' }], { defaultActionHook: false })
+t.test('without a built-in actionHook a listen has the one it asks for, or none', async (t) => {
+  const { verbs } = prepare([{ verb: 'listen' }, { verb: 'listen', actionHook: '/done' }], {
+    defaultActionHook: false
+  })
   t.notOk('actionHook' in (verbs[0] ?? {}))
   t.match(verbs[1], { actionHook: '/done?listen=listen-1' })
 })
 
-t.test('a listen whose audio goes elsewhere', async t => {
+t.test('a listen whose audio goes elsewhere', async (t) => {
   const url = 'wss://recorder.example.com/calls'
   const auth = { username: 'jambonz', password: 'hunter2' }
 
-  t.test('is left alone, and nothing is expected of it', async t => {
-    const verb = { verb: 'listen', url, actionHook: '/done', finishOnKey: '*#', timeout: 3, metadata: { callSid: 'mine' }, bidirectionalAudio: { streaming: true } }
+  t.test('is left alone, and nothing is expected of it', async (t) => {
+    const verb = {
+      verb: 'listen',
+      url,
+      actionHook: '/done',
+      finishOnKey: '*#',
+      timeout: 3,
+      metadata: { callSid: 'mine' },
+      bidirectionalAudio: { streaming: true }
+    }
     t.strictSame(prepare([verb], { auth }), { verbs: [verb], listens: [] })
   })
 
-  t.test('nested in dial and config too', async t => {
-    const verbs = [{ verb: 'dial', target, listen: { url } }, { verb: 'config', listen: { url, enable: true } }]
+  t.test('nested in dial and config too', async (t) => {
+    const verbs = [
+      { verb: 'dial', target, listen: { url } },
+      { verb: 'config', listen: { url, enable: true } }
+    ]
     t.strictSame(prepare(verbs, { auth }), { verbs, listens: [] })
   })
 
-  t.test('is refused all the same when jambonz could not do it', async t => {
-    t.throws(refused([{ verb: 'listen', url, metadata: { text: 'x'.repeat(5_000) } }]), { message: /metadata is 5011 bytes/ })
-    t.throws(refused([{ verb: 'listen', url, wsAuth: { username: 'a:b', password: 'c' } }]), { code: 'FST_JAMBONZ_CREDENTIALS', message: /^\[0\] listen\.wsAuth: username has a colon/ })
+  t.test('is refused all the same when jambonz could not do it', async (t) => {
+    t.throws(refused([{ verb: 'listen', url, metadata: { text: 'x'.repeat(5_000) } }]), {
+      message: /metadata is 5011 bytes/
+    })
+    t.throws(refused([{ verb: 'listen', url, wsAuth: { username: 'a:b', password: 'c' } }]), {
+      code: 'FST_JAMBONZ_CREDENTIALS',
+      message: /^\[0\] listen\.wsAuth: username has a colon/
+    })
     t.throws(refused([{ verb: 'listen', url, mixType: 'both' }]), { message: /mixType is "both"/ })
   })
 })
 
-t.test('a signed url too long for the media server is refused, whoever made it long', async t => {
+t.test('a signed url too long for the media server is refused, whoever made it long', async (t) => {
   const audioUrl = () => ({ path: '/audio', url: `/audio/${'x'.repeat(400)}` })
-  t.throws(() => prepare([{ verb: 'listen' }], { audioUrl }), { code: 'FST_JAMBONZ_VERB_INVALID', message: /at 407 characters it could crash/ })
+  t.throws(() => prepare([{ verb: 'listen' }], { audioUrl }), {
+    code: 'FST_JAMBONZ_VERB_INVALID',
+    message: /at 407 characters it could crash/
+  })
 })
 
-t.test('a listen nested in config', async t => {
-  t.test('runs in the background: enabled, without what jambonz refuses there', async t => {
-    const { verbs, listens } = prepare([{ verb: 'config', listen: { mixType: 'stereo', sampleRate: 16_000, maxLength: 60, playBeep: true, metadata: { a: 1 } } }])
-    t.strictSame(verbs, [{
-      verb: 'config',
-      listen: { mixType: 'stereo', sampleRate: 16_000, maxLength: 60, playBeep: true, url: '/audio/listen-0.signature', metadata: { jambonzListenId: 'listen-0', a: 1 }, enable: true }
-    }])
+t.test('a listen nested in config', async (t) => {
+  t.test('runs in the background: enabled, without what jambonz refuses there', async (t) => {
+    const { verbs, listens } = prepare([
+      {
+        verb: 'config',
+        listen: { mixType: 'stereo', sampleRate: 16_000, maxLength: 60, playBeep: true, metadata: { a: 1 } }
+      }
+    ])
+    t.strictSame(verbs, [
+      {
+        verb: 'config',
+        listen: {
+          mixType: 'stereo',
+          sampleRate: 16_000,
+          maxLength: 60,
+          playBeep: true,
+          url: '/audio/listen-0.signature',
+          metadata: { jambonzListenId: 'listen-0', a: 1 },
+          enable: true
+        }
+      }
+    ])
     t.match(listens, [{ nested: 'config', channels: 2, callSid: CALL.callSid }])
   })
 
-  t.test('has finishOnKey, though jambonz knows none there: the plugin does one digit too', async t => {
+  t.test('has finishOnKey, though jambonz knows none there: the plugin does one digit too', async (t) => {
     const { verbs, listens } = prepare([{ config: { listen: { finishOnKey: '#' } } }])
     t.match(verbs, [{ listen: { passDtmf: true } }])
     t.notOk('finishOnKey' in (verbs[0] as { listen: object }).listen)
     t.equal(listens[0]?.finishOnKey, '#')
   })
 
-  t.test('has timeout and streaming as anywhere', async t => {
-    const { verbs } = prepare([{ verb: 'config', listen: { timeout: 5, bidirectionalAudio: { streaming: true } } }])
-    t.match(verbs, [{ listen: { timeout: 5, passDtmf: true, bidirectionalAudio: { streaming: true, sampleRate: 8_000 } } }])
+  t.test('has timeout and streaming as anywhere', async (t) => {
+    const { verbs } = prepare([
+      { verb: 'config', listen: { timeout: 5, bidirectionalAudio: { streaming: true } } }
+    ])
+    t.match(verbs, [
+      { listen: { timeout: 5, passDtmf: true, bidirectionalAudio: { streaming: true, sampleRate: 8_000 } } }
+    ])
   })
 
-  t.test('is ended by enable: false, which goes out untouched', async t => {
-    t.strictSame(prepare([{ verb: 'config', listen: { enable: false } }]), { verbs: [{ verb: 'config', listen: { enable: false } }], listens: [] })
+  t.test('is ended by enable: false, which goes out untouched', async (t) => {
+    t.strictSame(prepare([{ verb: 'config', listen: { enable: false } }]), {
+      verbs: [{ verb: 'config', listen: { enable: false } }],
+      listens: []
+    })
   })
 
-  t.test('is often written with a verb, which jambonz refuses and we drop', async t => {
-    t.notOk('verb' in (prepare([{ verb: 'config', listen: { verb: 'listen', enable: true } }]).verbs[0] as { listen: object }).listen)
-    t.notOk('verb' in (prepare([{ verb: 'dial', target, stream: { verb: 'stream' } }]).verbs[0] as { stream: object }).stream)
+  t.test('is often written with a verb, which jambonz refuses and we drop', async (t) => {
+    t.notOk(
+      'verb' in
+        (
+          prepare([{ verb: 'config', listen: { verb: 'listen', enable: true } }]).verbs[0] as {
+            listen: object
+          }
+        ).listen
+    )
+    t.notOk(
+      'verb' in
+        (prepare([{ verb: 'dial', target, stream: { verb: 'stream' } }]).verbs[0] as { stream: object })
+          .stream
+    )
   })
 
   for (const property of ['actionHook', 'transcribe', 'earlyMedia', 'channel', 'auth', 'id']) {
-    t.test(`has no ${property}: jambonz would refuse the application`, async t => {
-      t.throws(refused([{ verb: 'config', listen: { [property]: '/x' } }]), { message: new RegExp(`\\[0\\] config\\.listen\\.${property}: a listen in config has none`) })
+    t.test(`has no ${property}: jambonz would refuse the application`, async (t) => {
+      t.throws(refused([{ verb: 'config', listen: { [property]: '/x' } }]), {
+        message: new RegExp(`\\[0\\] config\\.listen\\.${property}: a listen in config has none`)
+      })
     })
   }
 
-  t.test('is checked like any other', async t => {
-    t.throws(refused([{ verb: 'config', listen: { mixType: 'both' } }]), { message: /config\.listen\.mixType is "both"/ })
-    t.throws(refused([{ verb: 'config', listen: { enable: 'yes' } }]), { message: /config\.listen\.enable is "yes": must be boolean/ })
-    t.throws(refused([{ verb: 'config', listen: { maxlength: 5 } }]), { message: /did you mean "maxLength"\?/ })
+  t.test('is checked like any other', async (t) => {
+    t.throws(refused([{ verb: 'config', listen: { mixType: 'both' } }]), {
+      message: /config\.listen\.mixType is "both"/
+    })
+    t.throws(refused([{ verb: 'config', listen: { enable: 'yes' } }]), {
+      message: /config\.listen\.enable is "yes": must be boolean/
+    })
+    t.throws(refused([{ verb: 'config', listen: { maxlength: 5 } }]), {
+      message: /did you mean "maxLength"\?/
+    })
   })
 
-  t.test('is not called stream: jambonz ignores that', async t => {
-    t.throws(refused([{ verb: 'config', stream: { enable: true } }]), { message: /\[0\] config\.stream: jambonz ignores it: say listen instead/ })
+  t.test('is not called stream: jambonz ignores that', async (t) => {
+    t.throws(refused([{ verb: 'config', stream: { enable: true } }]), {
+      message: /\[0\] config\.stream: jambonz ignores it: say listen instead/
+    })
   })
 })
 
-t.test('a dial has one listen', async t => {
+t.test('a dial has one listen', async (t) => {
   t.throws(refused([{ verb: 'dial', target, listen: {}, stream: {} }]), { message: /both listen and stream/ })
   t.strictSame(prepare([{ verb: 'dial', target }]).listens, [])
 })

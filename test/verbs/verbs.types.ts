@@ -2,9 +2,12 @@
 import { WebhookResponse } from '@jambonz/sdk'
 import type { HandlerResult, NoUnknownProperties, Verb } from '../../lib/verbs/index.js'
 
-type Handler = (this: { name: string }, request: { from: string }) => HandlerResult | void | Promise<HandlerResult | void>
+type Handler = (
+  this: { name: string },
+  request: { from: string }
+) => HandlerResult | void | Promise<HandlerResult | void>
 
-declare function webhook<H extends Handler> (handler: H & NoUnknownProperties<H>): void
+declare function webhook<H extends Handler>(handler: H & NoUnknownProperties<H>): void
 
 const elsewhere = 'wss://recorder.example.com/calls'
 const target = [{ type: 'phone' as const, number: '+15085551212' }]
@@ -14,31 +17,57 @@ webhook(async () => undefined)
 webhook(async () => [])
 webhook(async () => ({ verb: 'hangup' }))
 webhook(async () => ({ hangup: {} }))
-webhook(async function (request) { return [{ verb: 'say', text: `${this.name} ${request.from}` }, { verb: 'pause', length: 1 }] })
-webhook(async (request) => request.from === '' ? [{ verb: 'sip:decline', status: 603 }] : [{ say: { text: 'Hello' } }, { listen: {} }])
-webhook(async ({ from }) => { if (from !== '') return { verb: 'listen', timeout: 3 } })
-webhook(async () => { const verbs: Verb[] = []; verbs.push({ verb: 'answer' }); return verbs })
+webhook(async function (request) {
+  return [
+    { verb: 'say', text: `${this.name} ${request.from}` },
+    { verb: 'pause', length: 1 }
+  ]
+})
+webhook(async (request) =>
+  request.from === '' ? [{ verb: 'sip:decline', status: 603 }] : [{ say: { text: 'Hello' } }, { listen: {} }]
+)
+webhook(async ({ from }) => {
+  if (from !== '') return { verb: 'listen', timeout: 3 }
+})
+webhook(async () => {
+  const verbs: Verb[] = []
+  verbs.push({ verb: 'answer' })
+  return verbs
+})
 webhook(() => new WebhookResponse().say({ text: 'Hello' }).hangup())
 webhook(async () => new WebhookResponse())
-webhook(() => [{
-  verb: 'listen',
-  actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } },
-  finishOnKey: '*#',
-  maxLength: 120,
-  metadata: { customer: { id: 5 } },
-  mixType: 'stereo',
-  playBeep: true,
-  sampleRate: 16_000,
-  timeout: 2.5,
-  transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram' } },
-  url: elsewhere,
-  wsAuth: { username: 'a', password: 'b' },
-  bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 }
-}])
-webhook(() => [{ verb: 'stream', passDtmf: true, channel: 2, earlyMedia: true, id: 'x', disableBidirectionalAudio: true }])
-webhook(() => [{ verb: 'dial', target, listen: { mixType: 'stereo' } }, { verb: 'dial', target, stream: { maxLength: 5 } }])
-webhook(() => [{ verb: 'config', listen: { enable: true, timeout: 5 } }, { verb: 'config', listen: { enable: false } }])
-webhook(() => [{ verb: 'gather', input: ['digits'], say: { text: 'Your pin?' } }, { verb: 'openai_s2s', llmOptions: {} }])
+webhook(() => [
+  {
+    verb: 'listen',
+    actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } },
+    finishOnKey: '*#',
+    maxLength: 120,
+    metadata: { customer: { id: 5 } },
+    mixType: 'stereo',
+    playBeep: true,
+    sampleRate: 16_000,
+    timeout: 2.5,
+    transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram' } },
+    url: elsewhere,
+    wsAuth: { username: 'a', password: 'b' },
+    bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 }
+  }
+])
+webhook(() => [
+  { verb: 'stream', passDtmf: true, channel: 2, earlyMedia: true, id: 'x', disableBidirectionalAudio: true }
+])
+webhook(() => [
+  { verb: 'dial', target, listen: { mixType: 'stereo' } },
+  { verb: 'dial', target, stream: { maxLength: 5 } }
+])
+webhook(() => [
+  { verb: 'config', listen: { enable: true, timeout: 5 } },
+  { verb: 'config', listen: { enable: false } }
+])
+webhook(() => [
+  { verb: 'gather', input: ['digits'], say: { text: 'Your pin?' } },
+  { verb: 'openai_s2s', llmOptions: {} }
+])
 
 // A property jambonz does not know
 // @ts-expect-error listen has no property maxlength

@@ -5,7 +5,15 @@ import { signature } from '../helpers/payloads.js'
 
 const body = JSON.stringify({ call_sid: 'c1', name: 'Zoë "Ω"' })
 const secret = 'whsec-1'
-const check = (header: string | undefined, secrets = [secret], raw = Buffer.from(body)) => () => verifySignature(header, raw, secrets.map((secret) => new Hmac(secret)), 300)
+const check =
+  (header: string | undefined, secrets = [secret], raw = Buffer.from(body)) =>
+  () =>
+    verifySignature(
+      header,
+      raw,
+      secrets.map((secret) => new Hmac(secret)),
+      300
+    )
 const now = Math.floor(Date.now() / 1000)
 
 t.test('a body that jambonz signed is accepted', async (t) => {
@@ -29,7 +37,11 @@ t.test('a signature is refused', async (t) => {
     ['when its hash is cut short', `t=${now},v1=abcd`, 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
     ['when it is of another secret', signature(body, 'other'), 'FST_JAMBONZ_SIGNATURE_MISMATCH'],
     ['when it is of another body', signature(body + ' ', secret), 'FST_JAMBONZ_SIGNATURE_MISMATCH'],
-    ['when its time was changed', signature(body, secret, now - 10).replace(`t=${now - 10}`, `t=${now}`), 'FST_JAMBONZ_SIGNATURE_MISMATCH'],
+    [
+      'when its time was changed',
+      signature(body, secret, now - 10).replace(`t=${now - 10}`, `t=${now}`),
+      'FST_JAMBONZ_SIGNATURE_MISMATCH'
+    ],
     ['when it is 301 s old', signature(body, secret, now - 301), 'FST_JAMBONZ_SIGNATURE_STALE'],
     ['when it is 301 s ahead', signature(body, secret, now + 302), 'FST_JAMBONZ_SIGNATURE_STALE']
   ]

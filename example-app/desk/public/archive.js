@@ -11,12 +11,12 @@ export class Archive {
   #waiting = []
   #days
 
-  get hasOlder () {
+  get hasOlder() {
     return this.#waiting.length > 0 || this.#days?.length > 0
   }
 
   /** What is new; at first, the newest. A call that ends after midnight belongs to the day before. */
-  async newest () {
+  async newest() {
     const { dirs } = await ask('')
     const days = dirs.sort().reverse()
     const names = await this.#namesOf(days.slice(0, 2))
@@ -27,32 +27,42 @@ export class Archive {
   }
 
   /** The next ones, older than those that have been asked for. */
-  async older () {
-    while (this.#waiting.length < PAGE && this.#days.length > 0) this.#waiting.push(...await this.#namesOf([this.#days.shift()]))
+  async older() {
+    while (this.#waiting.length < PAGE && this.#days.length > 0) {
+      this.#waiting.push(...(await this.#namesOf([this.#days.shift()])))
+    }
     return await this.#read(this.#waiting.splice(0, PAGE))
   }
 
   /** Of what is complete: such a name has a dot only before the extension. */
-  async #namesOf (days) {
-    const folders = await Promise.all(days.map(async (day) => {
-      const { files } = await ask(`${day}/`)
-      return files.filter((name) => /^[^.]+\.json$/.test(name)).sort().reverse().map((name) => `${day}/${name}`)
-    }))
+  async #namesOf(days) {
+    const folders = await Promise.all(
+      days.map(async (day) => {
+        const { files } = await ask(`${day}/`)
+        return files
+          .filter((name) => /^[^.]+\.json$/.test(name))
+          .sort()
+          .reverse()
+          .map((name) => `${day}/${name}`)
+      })
+    )
     const names = folders.flat().filter((name) => !this.#known.has(name))
     for (const name of names) this.#known.add(name)
     return names
   }
 
-  async #read (names) {
-    const listens = await Promise.all(names.map(async (name) => {
-      const listen = await ask(name).catch(() => undefined)
-      return { ...listen, file: name.replace(/json$/, 'wav') }
-    }))
+  async #read(names) {
+    const listens = await Promise.all(
+      names.map(async (name) => {
+        const listen = await ask(name).catch(() => undefined)
+        return { ...listen, file: name.replace(/json$/, 'wav') }
+      })
+    )
     return listens.filter(({ recording }) => recording)
   }
 }
 
-async function ask (path) {
+async function ask(path) {
   const response = await fetch(`recordings/${path.split('/').map(encodeURIComponent).join('/')}`)
   if (!response.ok) throw new Error(`recordings/${path}: status ${response.status}`)
   return await response.json()

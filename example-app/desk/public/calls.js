@@ -15,30 +15,35 @@ export class CallList {
     }
   })
 
-  constructor (list, on) {
+  constructor(list, on) {
     this.#list = list
     this.#on = on
   }
 
   /** rows, those of calls that are just over included */
-  get size () {
+  get size() {
     return this.#rows.size
   }
 
-  get live () {
+  get live() {
     return [...this.#rows.values()].filter(({ call }) => !call.isOver).length
   }
 
   /** The calls as the store has them, newest first; `instance`: whose page this is. Returns those that are new. */
-  update (calls, instance) {
-    const legs = Map.groupBy(calls.filter(({ parentCallSid }) => parentCallSid), ({ parentCallSid }) => parentCallSid)
+  update(calls, instance) {
+    const legs = Map.groupBy(
+      calls.filter(({ parentCallSid }) => parentCallSid),
+      ({ parentCallSid }) => parentCallSid
+    )
     const shown = calls.filter(({ parentCallSid }) => !parentCallSid)
     const added = shown.filter(({ callSid }) => !this.#rows.has(callSid))
     for (const { callSid } of added) this.#add(callSid)
     for (const [index, call] of shown.entries()) {
       const row = this.#rows.get(call.callSid)
       row.show(call, legs.get(call.callSid) ?? [], instance)
-      if (this.#list.children[index] !== row.element) this.#list.insertBefore(row.element, this.#list.children[index] ?? null)
+      if (this.#list.children[index] !== row.element) {
+        this.#list.insertBefore(row.element, this.#list.children[index] ?? null)
+      }
     }
     const sids = new Set(shown.map(({ callSid }) => callSid))
     for (const [callSid, row] of this.#rows) {
@@ -49,43 +54,43 @@ export class CallList {
   }
 
   /** Levels of this instance's streams, by listen. */
-  levels (streams, at) {
+  levels(streams, at) {
     for (const row of this.#rows.values()) row.levels(streams, at)
   }
 
   /** Which listen is heard now, if any. */
-  markHeard (id) {
+  markHeard(id) {
     for (const row of this.#rows.values()) row.markHeard(id)
   }
 
   /** Which listens have a recording that can be played. */
-  markPlayable (ids) {
+  markPlayable(ids) {
     for (const row of this.#rows.values()) row.markPlayable(ids)
   }
 
   /** Returns whether anything moves. */
-  draw (now) {
+  draw(now) {
     const moving = [...this.#rows.values()].filter((row) => row.isVisible && row.isMoving(now))
     for (const row of moving) row.draw(now)
     return moving.length > 0
   }
 
   /** Once a second: times run. */
-  tick () {
+  tick() {
     for (const { call, since } of this.#rows.values()) {
       const end = call.isOver ? Date.parse(call.endedAt ?? call.updatedAt) : Date.now() + this.clockOffset
       setText(since, minutes(end - Date.parse(call.createdAt)))
     }
   }
 
-  #add (callSid) {
+  #add(callSid) {
     const row = new CallRow(this.#on)
     row.element.dataset.callSid = callSid
     this.#rows.set(callSid, row)
     this.#visible.observe(row.element)
   }
 
-  #remove (callSid, { element }) {
+  #remove(callSid, { element }) {
     this.#visible.unobserve(element)
     this.#rows.delete(callSid)
     // Whoever stands on a button that goes away stands at the list again, not at the top of the page.

@@ -32,24 +32,32 @@ let drawnAt = 0
 setUpSimulation(byId('simulate'))
 openSocket('live', { open, lost, message }, SILENCE)
 showAddresses(byId('connect'))
-setInterval(() => { if (!isLost) calls.tick() }, 500)
+setInterval(() => {
+  if (!isLost) calls.tick()
+}, 500)
 byId('older').addEventListener('click', showOlder)
 byId('ear').querySelector('button').addEventListener('click', deafen)
-byId('ear').querySelector('input').addEventListener('input', ({ target }) => { ear.setVolume(Number(target.value)) })
-addEventListener('keydown', ({ key }) => { if (key === 'Escape') deafen() })
+byId('ear')
+  .querySelector('input')
+  .addEventListener('input', ({ target }) => {
+    ear.setVolume(Number(target.value))
+  })
+addEventListener('keydown', ({ key }) => {
+  if (key === 'Escape') deafen()
+})
 
-function open () {
+function open() {
   isLost = false
   showConnection()
   refreshRecordings()
 }
 
-function lost () {
+function lost() {
   isLost = true
   showConnection()
 }
 
-function message (text) {
+function message(text) {
   const message = JSON.parse(text)
   if (message.type === 'state') {
     state = message
@@ -61,11 +69,14 @@ function message (text) {
   animate()
 }
 
-function showState () {
+function showState() {
   const { instance, store } = state
   const live = state.calls.flatMap(({ listens }) => listens.filter((listen) => listen.state === 'streaming'))
   const here = live.filter((listen) => listen.instance === instance).length
-  setText(byId('streams'), `${here} ${here === 1 ? 'stream' : 'streams'}${live.length > here ? `, ${live.length - here} elsewhere` : ''}`)
+  setText(
+    byId('streams'),
+    `${here} ${here === 1 ? 'stream' : 'streams'}${live.length > here ? `, ${live.length - here} elsewhere` : ''}`
+  )
   setText(byId('store'), store.available ? 'store ready' : 'store away')
   byId('store').classList.toggle('bad', !store.available)
   setText(byId('instance'), instance)
@@ -75,33 +86,45 @@ function showState () {
   byId('nobody').hidden = calls.size > 0
   document.title = live.length > 0 ? `(${live.length}) Desk` : 'Desk'
   if (ear.id && !live.some(({ id }) => id === ear.id)) deafen()
-  const saved = state.calls.flatMap(({ listens }) => listens.map(({ recording }) => recording?.location)).join()
+  const saved = state.calls
+    .flatMap(({ listens }) => listens.map(({ recording }) => recording?.location))
+    .join()
   if (saved !== known) refreshRecordings()
   known = saved
   showFirst()
 }
 
 /** The head, and what stands in the way of work. */
-function showConnection () {
+function showConnection() {
   document.body.classList.toggle('lost', isLost)
   setText(byId('link'), isLost ? 'reconnecting' : 'connected')
-  const notices = isLost ? ['The server does not answer. What you see is what was known last; this page comes back by itself.'] : noticesOf(state)
+  const notices = isLost
+    ? ['The server does not answer. What you see is what was known last; this page comes back by itself.']
+    : noticesOf(state)
   setText(byId('notice'), notices.join(' '))
   byId('notice').hidden = notices.length === 0
   byId('simulate').querySelector('button').disabled = isLost || state?.draining === true
 }
 
-function noticesOf ({ draining, store, calls } = { store: { available: true } }) {
+function noticesOf({ draining, store, calls } = { store: { available: true } }) {
   const notices = []
-  if (!store.available) notices.push(`The store of the calls is away: those of this instance go on and are recorded, those of others can't be seen.${store.pending > 0 ? ` To be written when it is back: ${store.pending}.` : ''}`)
+  if (!store.available) {
+    notices.push(
+      `The store of the calls is away: those of this instance go on and are recorded, those of others can't be seen.${store.pending > 0 ? ` To be written when it is back: ${store.pending}.` : ''}`
+    )
+  }
   if (draining) {
-    const left = calls.flatMap(({ listens }) => listens).filter((listen) => listen.state === 'streaming' && listen.instance === state.instance).length
-    notices.push(`This instance is being shut down: it takes no new calls${left > 0 ? `, and waits for ${left} to end` : ''}.`)
+    const left = calls
+      .flatMap(({ listens }) => listens)
+      .filter((listen) => listen.state === 'streaming' && listen.instance === state.instance).length
+    notices.push(
+      `This instance is being shut down: it takes no new calls${left > 0 ? `, and waits for ${left} to end` : ''}.`
+    )
   }
   return notices
 }
 
-async function refreshRecordings () {
+async function refreshRecordings() {
   try {
     const isFirst = recordings.size === 0
     const added = await recordings.refresh()
@@ -112,13 +135,16 @@ async function refreshRecordings () {
   }
 }
 
-async function showOlder () {
+async function showOlder() {
   await recordings.showOlder().catch(() => {})
   showRecordings()
 }
 
-function showRecordings () {
-  setText(document.querySelector('#recordings-title .count'), recordings.size > 0 ? `${recordings.size}${recordings.hasOlder ? '+' : ''}` : '')
+function showRecordings() {
+  setText(
+    document.querySelector('#recordings-title .count'),
+    recordings.size > 0 ? `${recordings.size}${recordings.hasOlder ? '+' : ''}` : ''
+  )
   byId('unrecorded').hidden = recordings.size > 0
   byId('older').hidden = !recordings.hasOlder
   calls.markPlayable(recordings.ids)
@@ -126,14 +152,14 @@ function showRecordings () {
 }
 
 /** Nothing has ever happened here: the page says what can be done. */
-function showFirst () {
+function showFirst() {
   const isFirst = calls.size === 0 && recordings.size === 0
   if (!isFirst && document.body.classList.contains('first')) byId('connect').open = false
   document.body.classList.toggle('first', isFirst)
 }
 
 /** Listens in, or no longer. */
-function hear (listen, call) {
+function hear(listen, call) {
   if (listen.id === ear.id) return deafen()
   recordings.stop()
   ear.open(listen)
@@ -147,7 +173,7 @@ function hear (listen, call) {
   animate()
 }
 
-function deafen () {
+function deafen() {
   if (ear.id === undefined) return
   ear.close()
   calls.markHeard(undefined)
@@ -155,7 +181,7 @@ function deafen () {
 }
 
 /** Draws, frame after frame, for as long as anything moves. */
-function animate () {
+function animate() {
   if (isAnimated) return
   isAnimated = true
   requestAnimationFrame((now) => {
@@ -167,14 +193,17 @@ function animate () {
   })
 }
 
-function drawEar () {
+function drawEar() {
   if (ear.id === undefined) return false
   const { delay } = ear
   ear.draw(byId('ear').querySelector('canvas'))
-  setText(byId('ear').querySelector('.delay'), isPrivate ? 'private now' : delay === undefined ? 'waiting' : `${Math.round(delay / 20) * 20} ms behind`)
+  setText(
+    byId('ear').querySelector('.delay'),
+    isPrivate ? 'private now' : delay === undefined ? 'waiting' : `${Math.round(delay / 20) * 20} ms behind`
+  )
   return true
 }
 
-function say (text) {
+function say(text) {
   setText(byId('spoken'), text)
 }

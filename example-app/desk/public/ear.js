@@ -31,7 +31,7 @@ export class Ear {
   #least = Infinity
 
   /** Within a click: browsers let nothing sound without one. */
-  open ({ id, sampleRate, channels }) {
+  open({ id, sampleRate, channels }) {
     this.close()
     this.id = id
     this.#sampleRate = sampleRate
@@ -51,7 +51,7 @@ export class Ear {
     this.#close = openSocket(`live/${encodeURIComponent(id)}`, { message: (frame) => this.#play(frame) })
   }
 
-  close () {
+  close() {
     if (this.id === undefined) return
     this.id = undefined
     this.#close()
@@ -59,18 +59,18 @@ export class Ear {
     this.#analysers = []
   }
 
-  setVolume (volume) {
+  setVolume(volume) {
     this.#volume = volume
     if (this.#gain) this.#gain.gain.value = volume
   }
 
   /** ms that what is heard now is behind; undefined: nothing is. */
-  get delay () {
+  get delay() {
     return performance.now() - this.#heardAt < SILENT ? this.#delay * 1000 : undefined
   }
 
   /** L16, interleaved */
-  #play (frame) {
+  #play(frame) {
     const context = this.#context
     const samples = new Int16Array(frame)
     const length = samples.length / this.#channels
@@ -93,7 +93,7 @@ export class Ear {
   }
 
   // A line that was slow for a moment leaves a delay behind that nobody needs.
-  #isLate (ahead, duration) {
+  #isLate(ahead, duration) {
     this.#least = Math.min(this.#least, ahead)
     if (++this.#frames % SECOND > 0) return false
     const spare = this.#least - LEAD
@@ -102,7 +102,7 @@ export class Ear {
   }
 
   /** RMS of what sounds now, a number for each channel: 0 is silence, 1 is as loud as can be. */
-  levels () {
+  levels() {
     const window = new Float32Array(512)
     return this.#analysers.map((analyser) => {
       analyser.getFloatTimeDomainData(window)
@@ -110,13 +110,13 @@ export class Ear {
     })
   }
 
-  draw (canvas) {
+  draw(canvas) {
     const { context, width, height } = prepare(canvas)
     const { channels, line } = palette()
     const levels = this.levels()
     const lane = height / levels.length
     for (const [channel, level] of levels.entries()) {
-      const share = level === 0 ? 0 : Math.max(0, 1 + 20 * Math.log10(level) / 48)
+      const share = level === 0 ? 0 : Math.max(0, 1 + (20 * Math.log10(level)) / 48)
       context.fillStyle = line
       context.fillRect(0, lane * channel + 1, width, lane - 2)
       context.fillStyle = channels[channel]
@@ -126,7 +126,7 @@ export class Ear {
 }
 
 /** At the call's own rate, where the browser can: then nothing is resampled frame by frame. */
-function contextAt (sampleRate) {
+function contextAt(sampleRate) {
   try {
     return new AudioContext({ sampleRate, latencyHint: 'interactive' })
   } catch {

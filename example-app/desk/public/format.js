@@ -2,42 +2,46 @@ const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute
 const dayFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
 
 /** 14:03 */
-export function clock (iso) {
+export function clock(iso) {
   return clockFormat.format(new Date(iso))
 }
 
 /** 14:03, or with the day before it when that is not today */
-export function moment (iso) {
+export function moment(iso) {
   const date = new Date(iso)
   const today = date.toDateString() === new Date().toDateString()
   return today ? clock(iso) : `${dayFormat.format(date)}, ${clock(iso)}`
 }
 
 /** 1:07 */
-export function minutes (ms) {
+export function minutes(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000))
   const rest = String(seconds % 60).padStart(2, '0')
   const whole = Math.floor(seconds / 60)
-  return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}:${rest}`
+  return whole < 60
+    ? `${whole}:${rest}`
+    : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}:${rest}`
 }
 
 /** 7.1 s, or 1:07 from a minute on */
-export function length (ms) {
+export function length(ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : minutes(ms)
 }
 
 /** sip:bob@example.org;transport=tcp is bob@example.org */
-export function party (address = 'unknown') {
-  return String(address).replace(/^<?(?:sips?|tel):/i, '').replace(/[;?>].*$/, '')
+export function party(address = 'unknown') {
+  return String(address)
+    .replace(/^<?(?:sips?|tel):/i, '')
+    .replace(/[;?>].*$/, '')
 }
 
 /** 8 kHz stereo */
-export function format ({ sampleRate, mixType }) {
+export function format({ sampleRate, mixType }) {
   return `${sampleRate / 1000} kHz ${mixType}`
 }
 
 /** What each channel is called. */
-export function channelNames ({ mixType }) {
+export function channelNames({ mixType }) {
   return { mono: ['caller'], stereo: ['caller', 'callee'], mixed: ['both'] }[mixType]
 }
 
@@ -53,11 +57,11 @@ const ENDS = {
   notConnected: 'No audio came'
 }
 
-export function ending ({ endReason, digits }) {
-  return endReason === 'finishOnKey' && digits ? `Ended by ${digits}` : ENDS[endReason] ?? 'Ended'
+export function ending({ endReason, digits }) {
+  return endReason === 'finishOnKey' && digits ? `Ended by ${digits}` : (ENDS[endReason] ?? 'Ended')
 }
 
 /** Sets text only where it changes, so that screen readers and selections are left alone. */
-export function setText (element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }

@@ -6,7 +6,7 @@ const HEAD = 128
  * The waveform of a WAV of 16-bit PCM: `{ channels, peaks }`, with the lowest and highest sample of each channel in
  * each column, as bytes. Reads the file as it comes and keeps nothing of it.
  */
-export async function peaksOf (url, signal) {
+export async function peaksOf(url, signal) {
   const response = await fetch(url, { signal })
   if (!response.ok) throw new Error(`${url}: status ${response.status}`)
   const size = Number(response.headers.get('content-length'))
@@ -34,7 +34,7 @@ class Scan {
   #perColumn
   #position = 0
 
-  constructor (head, size) {
+  constructor(head, size) {
     const view = new DataView(head.buffer, head.byteOffset, head.byteLength)
     this.channels = view.getUint16(find(head, 'fmt ') + 10, true)
     this.#skip = find(head, 'data') + 8
@@ -44,7 +44,7 @@ class Scan {
   }
 
   /** Returns what is left of half a sample. */
-  add (bytes) {
+  add(bytes) {
     const from = this.#skip
     this.#skip = 0
     const count = Math.floor((bytes.length - from) / 2)
@@ -52,7 +52,7 @@ class Scan {
     const { channels, peaks } = this
     for (let at = 0; at < count; at++, this.#position++) {
       const sample = view.getInt16(at * 2, true) >> 8
-      const low = (Math.floor(this.#position / this.#perColumn) * channels + this.#position % channels) * 2
+      const low = (Math.floor(this.#position / this.#perColumn) * channels + (this.#position % channels)) * 2
       if (sample < peaks[low]) peaks[low] = sample
       else if (sample > peaks[low + 1]) peaks[low + 1] = sample
     }
@@ -60,13 +60,13 @@ class Scan {
   }
 }
 
-function find (bytes, id) {
+function find(bytes, id) {
   const at = String.fromCharCode(...bytes.subarray(0, HEAD)).indexOf(id)
   if (at === -1) throw new Error('this is no WAV')
   return at
 }
 
-function concat (one, other) {
+function concat(one, other) {
   const whole = new Uint8Array(one.length + other.length)
   whole.set(one)
   whole.set(other, one.length)

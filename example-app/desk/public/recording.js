@@ -8,23 +8,29 @@ const SMALL = 8_388_608
 const STEP = 2
 
 /** One file each: a listen that was handed over to another instance has several. */
-export function rowsOf (listen) {
+export function rowsOf(listen) {
   const { recording, file } = listen
   const folder = file.slice(0, file.lastIndexOf('/') + 1)
-  return (recording.segments ?? [recording]).map(({ location, startedAt, durationMs, bytes }, index, { length }) => ({
-    listen,
-    index,
-    file: index === 0 ? file : folder + location.split(/[/\\]/).at(-1),
-    startedAt,
-    durationMs,
-    bytes,
-    part: length > 1 ? `part ${index + 1} of ${length}` : undefined,
-    marks: length > 1 ? [] : marksOf(recording)
-  }))
+  return (recording.segments ?? [recording]).map(
+    ({ location, startedAt, durationMs, bytes }, index, { length }) => ({
+      listen,
+      index,
+      file: index === 0 ? file : folder + location.split(/[/\\]/).at(-1),
+      startedAt,
+      durationMs,
+      bytes,
+      part: length > 1 ? `part ${index + 1} of ${length}` : undefined,
+      marks: length > 1 ? [] : marksOf(recording)
+    })
+  )
 }
 
-function marksOf ({ durationMs, pauses = [], gaps = [] }) {
-  const mark = (kind, { atMs, durationMs: ms }, isInFile) => ({ kind, at: atMs / durationMs, length: isInFile ? ms / durationMs : 0 })
+function marksOf({ durationMs, pauses = [], gaps = [] }) {
+  const mark = (kind, { atMs, durationMs: ms }, isInFile) => ({
+    kind,
+    at: atMs / durationMs,
+    length: isInFile ? ms / durationMs : 0
+  })
   return [
     ...pauses.map((pause) => mark('pause', pause, pause.mode === 'silence')),
     ...gaps.map((gap) => mark('gap', gap, gap.filled))
@@ -47,7 +53,7 @@ export class RecordingRow {
   #length = this.element.querySelector('.length')
 
   /** `part`: of `rowsOf()`; `list`: whose player it uses. */
-  constructor (part, list) {
+  constructor(part, list) {
     this.#part = part
     this.listen = part.listen
     this.index = part.index
@@ -61,7 +67,11 @@ export class RecordingRow {
     setText(find('.to'), callee ? `→ ${party(callee)}` : '')
     find('.parties').title = [caller, callee].filter(Boolean).join(' → ')
     setText(find('.facts'), [moment(startedAt), line, format(listen)].join(' · '))
-    find('.notes').append(...this.#notes().map(([text, kind = '']) => Object.assign(document.createElement('span'), { className: kind, textContent: text })))
+    find('.notes').append(
+      ...this.#notes().map(([text, kind = '']) =>
+        Object.assign(document.createElement('span'), { className: kind, textContent: text })
+      )
+    )
     setText(this.#length, minutes(durationMs))
     this.#button.setAttribute('aria-label', `Play the recording of ${who}, ${moment(startedAt)}`)
     this.#button.onclick = () => list.toggle(this)
@@ -70,11 +80,16 @@ export class RecordingRow {
     this.#slider.oninput = () => list.seek(this, Number(this.#slider.value))
     this.#slider.onkeydown = (event) => this.#key(event, list)
     const name = file.split('/').join(' ')
-    Object.assign(find('.download'), { href: this.url, download: name, title: 'Download', ariaLabel: `Download the recording of ${who}, ${moment(startedAt)}` })
+    Object.assign(find('.download'), {
+      href: this.url,
+      download: name,
+      title: 'Download',
+      ariaLabel: `Download the recording of ${who}, ${moment(startedAt)}`
+    })
   }
 
   /** Draws the waveform, once; of large files only when they are played. */
-  async load (isPlayed = false) {
+  async load(isPlayed = false) {
     if (this.#wave !== undefined || (this.#part.bytes > SMALL && !isPlayed)) return
     this.#wave = null
     try {
@@ -87,31 +102,47 @@ export class RecordingRow {
     }
   }
 
-  draw () {
-    if (this.#wave) drawRecording(this.#canvas, this.#wave, this.position * 1000 / this.#part.durationMs, this.#part.marks)
+  draw() {
+    if (this.#wave) {
+      drawRecording(
+        this.#canvas,
+        this.#wave,
+        (this.position * 1000) / this.#part.durationMs,
+        this.#part.marks
+      )
+    }
   }
 
-  moved (seconds) {
+  moved(seconds) {
     const { durationMs } = this.#part
     this.position = seconds
-    if (document.activeElement !== this.#slider || Math.abs(this.#slider.value - seconds) > 0.15) this.#slider.value = String(seconds)
+    if (document.activeElement !== this.#slider || Math.abs(this.#slider.value - seconds) > 0.15) {
+      this.#slider.value = String(seconds)
+    }
     this.#slider.setAttribute('aria-valuetext', `${minutes(seconds * 1000)} of ${minutes(durationMs)}`)
-    setText(this.#length, seconds > 0 ? `${minutes(seconds * 1000)} / ${minutes(durationMs)}` : minutes(durationMs))
+    setText(
+      this.#length,
+      seconds > 0 ? `${minutes(seconds * 1000)} / ${minutes(durationMs)}` : minutes(durationMs)
+    )
     this.draw()
   }
 
-  showPlaying ({ paused, ended }) {
+  showPlaying({ paused, ended }) {
     this.#button.setAttribute('aria-pressed', String(!paused))
     if (ended) this.moved(0)
   }
 
-  failed (why) {
-    this.element.querySelector('.notes').replaceChildren(Object.assign(document.createElement('span'), { className: 'failed', textContent: why }))
+  failed(why) {
+    this.element
+      .querySelector('.notes')
+      .replaceChildren(
+        Object.assign(document.createElement('span'), { className: 'failed', textContent: why })
+      )
     this.#button.disabled = true
   }
 
   /** The keys of a player, finer than those of a slider over an hour. */
-  #key (event, list) {
+  #key(event, list) {
     const by = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key]
     if (event.key === ' ') list.toggle(this)
     else if (by) list.seek(this, Math.min(Math.max(0, this.position + by), this.#part.durationMs / 1000))
@@ -120,13 +151,18 @@ export class RecordingRow {
   }
 
   /** How it ended, and what the marks in its waveform mean. */
-  #notes () {
+  #notes() {
     const { part, marks } = this.#part
     const { recording } = this.listen
     const notes = [[part ?? ending(this.listen)]]
     const pauses = marks.filter(({ kind }) => kind === 'pause').length
     if (pauses > 0) notes.push([pauses === 1 ? 'paused once' : `paused ${pauses} times`, 'pause'])
-    if (recording.gaps?.length > 0) notes.push([`${length(recording.gaps.reduce((sum, { durationMs }) => sum + durationMs, 0))} missing`, 'gap'])
+    if (recording.gaps?.length > 0) {
+      notes.push([
+        `${length(recording.gaps.reduce((sum, { durationMs }) => sum + durationMs, 0))} missing`,
+        'gap'
+      ])
+    }
     if (recording.state === 'partial') notes.push(['cut short: recording failed', 'failed'])
     if (recording.recovered) notes.push(['recovered after a crash'])
     return notes

@@ -9,58 +9,63 @@ export class RecordingList {
   #audio = new Audio()
   #playing
   #onPlay
-  #visible = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) this.#rows.get(target.dataset.file)?.load()
-    }
-  }, { rootMargin: '200px' })
+  #visible = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) this.#rows.get(target.dataset.file)?.load()
+      }
+    },
+    { rootMargin: '200px' }
+  )
 
-  constructor (list, onPlay) {
+  constructor(list, onPlay) {
     this.#list = list
     this.#onPlay = onPlay
     const draw = () => this.#rows.forEach((row) => row.draw())
     new ResizeObserver(draw).observe(list)
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => requestAnimationFrame(draw))
-    for (const event of ['play', 'pause', 'ended']) this.#audio.addEventListener(event, () => this.#playing?.showPlaying(this.#audio))
+    for (const event of ['play', 'pause', 'ended']) {
+      this.#audio.addEventListener(event, () => this.#playing?.showPlaying(this.#audio))
+    }
     this.#audio.addEventListener('error', () => this.#playing?.failed('can not be played'))
   }
 
-  get size () {
+  get size() {
     return this.#rows.size
   }
 
   /** Ids of the listens that can be played. */
-  get ids () {
+  get ids() {
     return new Set([...this.#rows.values()].map(({ listen }) => listen.id))
   }
 
   /** There are older ones than are shown. */
-  get hasOlder () {
+  get hasOlder() {
     return this.#archive.hasOlder
   }
 
   /** Shows what is new. Resolves to the listens. */
-  async refresh () {
+  async refresh() {
     return this.#add(await this.#archive.newest())
   }
 
-  async showOlder () {
+  async showOlder() {
     this.#add(await this.#archive.older())
   }
 
   /** Each frame: the playing one moves. Returns whether there is one. */
-  animate () {
+  animate() {
     if (this.#playing === undefined || this.#audio.paused) return false
     this.#playing.moved(this.#audio.currentTime)
     return true
   }
 
-  stop () {
+  stop() {
     this.#audio.pause()
   }
 
   /** Plays what was recorded of a listen, from its beginning. */
-  play (listenId) {
+  play(listenId) {
     const row = [...this.#rows.values()].find(({ listen }) => listen.id === listenId)
     if (row === undefined) return
     this.seek(row, 0)
@@ -68,7 +73,7 @@ export class RecordingList {
     row.element.scrollIntoView({ block: 'nearest', behavior: 'smooth' })
   }
 
-  toggle (row) {
+  toggle(row) {
     if (this.#playing === row && !this.#audio.paused) return this.stop()
     this.#load(row)
     if (this.#audio.ended) this.#audio.currentTime = 0
@@ -76,13 +81,13 @@ export class RecordingList {
     this.#onPlay()
   }
 
-  seek (row, seconds) {
+  seek(row, seconds) {
     this.#load(row)
     this.#audio.currentTime = seconds
     row.moved(seconds)
   }
 
-  #load (row) {
+  #load(row) {
     if (this.#playing === row) return
     this.stop()
     this.#playing?.showPlaying(this.#audio)
@@ -92,11 +97,15 @@ export class RecordingList {
     row.load(true)
   }
 
-  #add (listens) {
+  #add(listens) {
     for (const part of listens.flatMap(rowsOf)) this.#rows.set(part.file, new RecordingRow(part, this))
-    const rows = [...this.#rows.values()].sort((a, b) => a.listen.file === b.listen.file ? a.index - b.index : a.listen.file < b.listen.file ? 1 : -1)
+    const rows = [...this.#rows.values()].sort((a, b) =>
+      a.listen.file === b.listen.file ? a.index - b.index : a.listen.file < b.listen.file ? 1 : -1
+    )
     for (const [index, { element }] of rows.entries()) {
-      if (this.#list.children[index] !== element) this.#list.insertBefore(element, this.#list.children[index] ?? null)
+      if (this.#list.children[index] !== element) {
+        this.#list.insertBefore(element, this.#list.children[index] ?? null)
+      }
       this.#visible.observe(element)
     }
     return listens

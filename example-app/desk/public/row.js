@@ -21,12 +21,12 @@ export class CallRow {
   #heard
   #playable = new Set()
 
-  constructor (on) {
+  constructor(on) {
     this.#on = on
   }
 
   /** `legs`: the calls it dialled. `instance`: whose page this is. */
-  show (call, legs, instance) {
+  show(call, legs, instance) {
     this.call = call
     this.#legs = legs
     const find = (selector) => this.element.querySelector(selector)
@@ -40,7 +40,7 @@ export class CallRow {
     showKeys(find('.keys'), String(call.data.keys ?? ''))
   }
 
-  levels (streams, at) {
+  levels(streams, at) {
     for (const [id, { wave }] of this.#listens) {
       const levels = streams[id]
       if (levels === undefined) continue
@@ -53,27 +53,27 @@ export class CallRow {
     }
   }
 
-  markHeard (id) {
+  markHeard(id) {
     this.#heard = id
     this.#showButtons()
   }
 
-  markPlayable (ids) {
+  markPlayable(ids) {
     this.#playable = ids
     this.#showButtons()
   }
 
-  isMoving (now) {
+  isMoving(now) {
     return [...this.#listens.values()].some(({ wave }) => isMoving(wave, now))
   }
 
-  draw (now) {
+  draw(now) {
     for (const { wave } of this.#listens.values()) {
       if (isMoving(wave, now)) wave.draw(now)
     }
   }
 
-  #showListen (listen, instance) {
+  #showListen(listen, instance) {
     const shown = this.#listens.get(listen.id) ?? this.#addListen(listen)
     const { element, wave } = shown
     const isLive = listen.state === 'streaming'
@@ -84,27 +84,36 @@ export class CallRow {
     element.classList.toggle('live', isLive)
     element.classList.toggle('here', isHere && (isLive || !wave.isEmpty))
     element.hidden = !isLive && this.call.listens.some(({ state }) => state === 'streaming')
-    setText(element.querySelector('.elsewhere'), isLive && !isHere ? `Its audio is at ${listen.instance}` : '')
+    setText(
+      element.querySelector('.elsewhere'),
+      isLive && !isHere ? `Its audio is at ${listen.instance}` : ''
+    )
     this.#showButton(shown)
   }
 
-  #addListen (listen) {
+  #addListen(listen) {
     const element = template('listen')
     const canvas = element.querySelector('canvas')
-    const names = [...channelNames(listen), ...listen.bidirectional?.mode === 'streaming' ? ['agent'] : []]
-    element.querySelector('.lanes').append(...names.map((name) => Object.assign(document.createElement('span'), { className: name, textContent: name })))
+    const names = [...channelNames(listen), ...(listen.bidirectional?.mode === 'streaming' ? ['agent'] : [])]
+    element
+      .querySelector('.lanes')
+      .append(
+        ...names.map((name) =>
+          Object.assign(document.createElement('span'), { className: name, textContent: name })
+        )
+      )
     this.element.querySelector('.audio').append(element)
     const shown = { element, wave: new LiveWave(canvas, listen) }
     this.#listens.set(listen.id, shown)
     return shown
   }
 
-  #showButtons () {
+  #showButtons() {
     for (const shown of this.#listens.values()) this.#showButton(shown)
   }
 
   /** Listen in to what is live here; play what has been recorded. */
-  #showButton ({ element, listen, isHere, wave }) {
+  #showButton({ element, listen, isHere, wave }) {
     const button = element.querySelector('button')
     const isHeard = listen.id === this.#heard
     const who = party(this.call.from)
@@ -114,11 +123,16 @@ export class CallRow {
     button.hidden = !isPlayable && (!isHere || listen.recordingError !== undefined)
     setText(button, !wave.isLive ? 'Play recording' : isHeard ? 'Stop listening' : 'Listen in')
     button.classList.toggle('primary', wave.isLive && isHeard)
-    button.setAttribute('aria-label', !wave.isLive ? `Play the recording of ${who}` : `${isHeard ? 'Stop listening' : 'Listen in'} to the call from ${who}`)
-    button.onclick = () => wave.isLive ? this.#on.hear(listen, this.call) : this.#on.play(listen)
+    button.setAttribute(
+      'aria-label',
+      !wave.isLive
+        ? `Play the recording of ${who}`
+        : `${isHeard ? 'Stop listening' : 'Listen in'} to the call from ${who}`
+    )
+    button.onclick = () => (wave.isLive ? this.#on.hear(listen, this.call) : this.#on.play(listen))
   }
 
-  #showProgress () {
+  #showProgress() {
     const steps = stepsOf(this.call, this.#legs, this.#recording)
     const list = this.element.querySelector('.steps')
     setText(this.element.querySelector('.facts'), factsOf(this.call, this.#legs, this.#gapMs).join(' · '))
@@ -134,25 +148,29 @@ export class CallRow {
   }
 }
 
-function isMoving ({ isLive, endedAt = -Infinity }, now) {
+function isMoving({ isLive, endedAt = -Infinity }, now) {
   return isLive || now - endedAt < AFTERMATH
 }
 
-function showParty (element, address) {
+function showParty(element, address) {
   setText(element, party(address))
   element.title = address ?? ''
 }
 
-function factsOf ({ listens }, legs, gapMs) {
+function factsOf({ listens }, legs, gapMs) {
   const listen = listens.at(-1)
   const facts = []
   if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
-  for (const { to, callStatus } of legs) facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${callStatus}`)
+  for (const { to, callStatus } of legs) {
+    facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${callStatus}`)
+  }
   const missing = listen?.state === 'streaming' ? gapMs : listen?.audio.gapMs
   if (missing > 0) facts.push(`${length(missing)} missing`)
   return facts
 }
 
-function showKeys (list, keys) {
-  for (const key of [...keys].slice(list.children.length)) list.append(Object.assign(document.createElement('kbd'), { textContent: key }))
+function showKeys(list, keys) {
+  for (const key of [...keys].slice(list.children.length)) {
+    list.append(Object.assign(document.createElement('kbd'), { textContent: key }))
+  }
 }

@@ -3,11 +3,12 @@ import { setText } from './format.js'
 const ABOUT = {
   voicemail: 'A caller leaves a message and presses #. 15 seconds.',
   monitor: 'Two people talk, each on a channel of their own. 15 seconds.',
-  agent: 'An echo that falls silent when the caller interrupts. The caller presses * before a card number and * after it, then #. 25 seconds.'
+  agent:
+    'An echo that falls silent when the caller interrupts. The caller presses * before a card number and * after it, then #. 25 seconds.'
 }
 
 /** The form that has a simulated jambonz call the server. */
-export function setUpSimulation (form) {
+export function setUpSimulation(form) {
   const about = form.querySelector('output')
   const explain = () => setText(about, ABOUT[form.elements.line.value])
   form.addEventListener('change', explain)

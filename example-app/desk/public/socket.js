@@ -6,13 +6,13 @@ const LONGEST_WAIT = 4_000
  * A websocket of the server that comes back by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`: ms
  * without a message after which it is taken for dead. Returns the function that closes it for good.
  */
-export function openSocket (path, on, silence = Infinity) {
+export function openSocket(path, on, silence = Infinity) {
   let socket
   let wait = FIRST_WAIT
   let timer
   let closed = false
 
-  async function connect () {
+  async function connect() {
     try {
       const response = await fetch('ticket')
       if (!response.ok) throw new Error(`status ${response.status}`)
@@ -25,7 +25,7 @@ export function openSocket (path, on, silence = Infinity) {
     }
   }
 
-  function attach (opened) {
+  function attach(opened) {
     socket = opened
     socket.binaryType = 'arraybuffer'
     socket.onopen = () => {
@@ -41,12 +41,12 @@ export function openSocket (path, on, silence = Infinity) {
     watch()
   }
 
-  function watch () {
+  function watch() {
     clearTimeout(timer)
     if (silence < Infinity) timer = setTimeout(() => socket.close(), silence)
   }
 
-  function retry () {
+  function retry() {
     clearTimeout(timer)
     if (closed) return
     on.lost?.()

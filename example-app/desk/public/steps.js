@@ -3,7 +3,7 @@ import { clock, ending, length } from './format.js'
 const FAILURES = ['error', 'lost', 'notConnected']
 
 /** Webhook, audio, hook, recording: what has been, what is now, what comes. `legs`: dialled calls; `recording`: its state while audio comes. */
-export function stepsOf ({ createdAt, isOver, callStatus, listens }, legs, recording) {
+export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, recording) {
   const listen = listens.at(-1)
   const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
   const step = (text, state, why) => steps.push({ text, state, why })
@@ -26,7 +26,7 @@ export function stepsOf ({ createdAt, isOver, callStatus, listens }, legs, recor
   return steps
 }
 
-function listeningOf (recording) {
+function listeningOf(recording) {
   // What the application keeps off the record nobody hears either.
   if (recording === 'paused') return ['Listening, not recorded', 'now private']
   if (recording === 'failed') return ['Listening, recording failed', 'now failed']

@@ -17,7 +17,7 @@ const FALL = 1_500
 const lifted = (byte) => Math.sign(byte) * Math.abs(byte / 128) ** 0.62
 
 /** The size of a canvas follows its box and the screen's density. Returns its 2d context in css px, cleared. */
-export function prepare (canvas) {
+export function prepare(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas
   const density = window.devicePixelRatio
   if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) {
@@ -31,14 +31,23 @@ export function prepare (canvas) {
 }
 
 let colours
-export function palette () {
+export function palette() {
   if (colours) return colours
   const style = getComputedStyle(document.documentElement)
   const of = (name) => style.getPropertyValue(`--${name}`).trim()
-  colours = { channels: [of('caller'), of('callee')], ink: of('ink'), line: of('line'), muted: of('muted'), warn: of('warn'), bad: of('bad') }
+  colours = {
+    channels: [of('caller'), of('callee')],
+    ink: of('ink'),
+    line: of('line'),
+    muted: of('muted'),
+    warn: of('warn'),
+    bad: of('bad')
+  }
   return colours
 }
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { colours = undefined })
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  colours = undefined
+})
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
 /** The last seconds of a live stream, a lane for each channel and one for the agent that speaks to the caller, and how loud it is now. */
@@ -51,18 +60,18 @@ export class LiveWave {
   #at = 0
   #drawnAt = 0
 
-  constructor (canvas, { channels, bidirectional }) {
+  constructor(canvas, { channels, bidirectional }) {
     this.#canvas = canvas
     this.#hasAgent = bidirectional?.mode === 'streaming'
     this.#levels = Array.from({ length: channels }, () => ({ now: 0, peak: 0, peakAt: 0 }))
   }
 
-  get isEmpty () {
+  get isEmpty() {
     return this.#columns.length === 0
   }
 
   /** `recording`: its state; `peaks`: the lowest and highest sample of each channel, as bytes. */
-  push ({ recording, isSpokenTo, gapMs, peaks }, at) {
+  push({ recording, isSpokenTo, gapMs, peaks }, at) {
     const isGap = this.#gapMs !== undefined && gapMs > this.#gapMs
     this.#gapMs = gapMs
     this.#columns.unshift({ isPaused: recording === 'paused', isSpokenTo, isGap, peaks })
@@ -71,18 +80,18 @@ export class LiveWave {
     for (const [channel, level] of this.#levels.entries()) {
       const [low, high] = peaks[channel]
       const loudest = Math.max(-low, high) / 128
-      const share = loudest === 0 ? 0 : Math.max(0, 1 + 20 * Math.log10(loudest) / RANGE)
+      const share = loudest === 0 ? 0 : Math.max(0, 1 + (20 * Math.log10(loudest)) / RANGE)
       level.now = Math.max(level.now, share)
       if (share >= level.peak || at - level.peakAt > FALL) Object.assign(level, { peak: share, peakAt: at })
     }
   }
 
-  draw (now) {
+  draw(now) {
     const { context, width, height: whole } = prepare(this.#canvas)
     const { channels, line, muted, warn } = palette()
     const height = this.#hasAgent ? whole - AGENT_LANE : whole
     const right = width - METER - METER_GAP
-    const shift = still.matches ? 0 : Math.min(1, (now - this.#at) * RATE / 1000) * PITCH
+    const shift = still.matches ? 0 : Math.min(1, ((now - this.#at) * RATE) / 1000) * PITCH
     const lane = height / this.#levels.length
     context.save()
     context.beginPath()
@@ -104,11 +113,13 @@ export class LiveWave {
     }
     if (this.#hasAgent) this.#agent(context, right, shift, height + AGENT_LANE / 2)
     context.restore()
-    for (const channel of this.#levels.keys()) this.#meter(context, width - METER, lane * channel + 2, lane - 4, channel, now)
+    for (const channel of this.#levels.keys()) {
+      this.#meter(context, width - METER, lane * channel + 2, lane - 4, channel, now)
+    }
     this.#drawnAt = now
   }
 
-  #agent (context, right, shift, middle) {
+  #agent(context, right, shift, middle) {
     const { channels, line } = palette()
     context.fillStyle = line
     context.fillRect(0, middle - 0.5, right, 1)
@@ -122,7 +133,7 @@ export class LiveWave {
     }
   }
 
-  #meter (context, x, y, height, channel, now) {
+  #meter(context, x, y, height, channel, now) {
     const { channels, line, bad } = palette()
     const level = this.#levels[channel]
     level.now = Math.max(0, level.now - Math.min(100, now - this.#drawnAt) / FALL)
@@ -137,28 +148,28 @@ export class LiveWave {
   }
 }
 
-function dim (context, x, middle, half) {
+function dim(context, x, middle, half) {
   context.globalAlpha = 0.16
   context.fillRect(x, middle - half, PITCH, half * 2)
   context.globalAlpha = 1
 }
 
-function bar (context, x, middle, half, low, high) {
+function bar(context, x, middle, half, low, high) {
   const top = middle - Math.max(0.5, lifted(high) * half)
   const bottom = middle + Math.max(0.5, -lifted(low) * half)
   context.fillRect(x, top, COLUMN, bottom - top)
 }
 
 /** A whole recording: `played` from 0 to 1, `marks` as shares of it: { at, length, kind: 'pause' | 'gap' }. */
-export function drawRecording (canvas, { peaks, channels }, played, marks) {
+export function drawRecording(canvas, { peaks, channels }, played, marks) {
   const { context, width, height } = prepare(canvas)
   const { channels: inks, ink, muted, warn } = palette()
   const lane = height / channels
   const count = Math.floor(width / PITCH)
   const columns = peaks.length / channels / 2
   for (let index = 0; index < count; index++) {
-    const from = Math.floor(index * columns / count)
-    const to = Math.max(from + 1, Math.floor((index + 1) * columns / count))
+    const from = Math.floor((index * columns) / count)
+    const to = Math.max(from + 1, Math.floor(((index + 1) * columns) / count))
     context.globalAlpha = (index + 0.5) / count <= played ? 1 : 0.42
     for (let channel = 0; channel < channels; channel++) {
       let low = 0

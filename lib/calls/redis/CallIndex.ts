@@ -18,16 +18,16 @@ export class CallIndex {
   readonly #ttl: number
   #pruned = Date.now()
 
-  constructor (keys: Keys, ttl: number) {
+  constructor(keys: Keys, ttl: number) {
     this.#keys = keys
     this.#ttl = ttl
   }
 
-  async add (redis: RedisCommands, callSid: string, now: number): Promise<void> {
+  async add(redis: RedisCommands, callSid: string, now: number): Promise<void> {
     await redis.zadd(this.#keys.calls, 'NX', String(now + this.#ttl), callSid)
   }
 
-  async list (ask: Ask): Promise<Call[]> {
+  async list(ask: Ask): Promise<Call[]> {
     const callSids = await ask((redis) => redis.zrevrange(this.#keys.calls, 0, MAX_LISTED - 1))
     const calls: Call[] = []
     await inBatches(callSids, async (callSid) => {
@@ -38,10 +38,12 @@ export class CallIndex {
   }
 
   /** Takes out what has expired, now and then. */
-  async prune (ask: Ask, now: number): Promise<void> {
+  async prune(ask: Ask, now: number): Promise<void> {
     if (Date.now() - this.#pruned < PRUNE_INTERVAL) return
     this.#pruned = Date.now()
-    const due = await ask((redis) => redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED))
+    const due = await ask((redis) =>
+      redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED)
+    )
     const expired: string[] = []
     const alive: string[] = []
     await inBatches(due, async (callSid) => {
@@ -54,6 +56,6 @@ export class CallIndex {
   }
 }
 
-export async function inBatches<T> (items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+export async function inBatches<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
   for (let at = 0; at < items.length; at += BATCH) await Promise.all(items.slice(at, at + BATCH).map(run))
 }

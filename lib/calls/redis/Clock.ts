@@ -21,25 +21,25 @@ export class Clock {
   #last = 0
 
   /** `micros`: what its clock said in a reply to a command sent at `sent`, in ms of performance.now(). */
-  heard (micros: number, sent: number): void {
+  heard(micros: number, sent: number): void {
     const now = performance.now()
     const took = now - sent
     const offset = micros - (now - took / 2) * MICROS
     const wasSet = Math.abs(offset - this.#offset) > ((took + this.#took) / 2 + MAX_DRIFT) * MICROS
     if (!wasSet && took > this.#took && now - this.#sampled < MAX_AGE) return
-    this.#offset = Math.abs(offset - OWN) <= took / 2 * MICROS ? OWN : offset
+    this.#offset = Math.abs(offset - OWN) <= (took / 2) * MICROS ? OWN : offset
     this.#took = took
     this.#sampled = now
   }
 
   /** Later than any before. */
-  next (): number {
+  next(): number {
     this.#last = Math.max(this.#last + 1, Math.round(performance.now() * MICROS + this.#offset))
     return this.#last
   }
 
   /** ms since the epoch */
-  now (): number {
+  now(): number {
     return Math.round(performance.now() + this.#offset / MICROS)
   }
 }

@@ -17,7 +17,10 @@ export interface Beat {
   dead: string[]
 }
 
-interface Held { callSid: string, listenId: string }
+interface Held {
+  callSid: string
+  listenId: string
+}
 
 /** The instances that share the store, by their heartbeats, and whose sockets they hold. */
 export class Instances {
@@ -31,7 +34,7 @@ export class Instances {
   readonly #released = new Set<string>()
 
   /** `interval`: ms between two beats */
-  constructor (keys: Keys, clock: Clock, name: string, interval: number) {
+  constructor(keys: Keys, clock: Clock, name: string, interval: number) {
     this.#keys = keys
     this.#clock = clock
     this.#name = name
@@ -39,23 +42,33 @@ export class Instances {
   }
 
   /** `returned`: this instance was cut off, and the others may have been. */
-  async beat (redis: RedisCommands, returned: boolean): Promise<Beat> {
+  async beat(redis: RedisCommands, returned: boolean): Promise<Beat> {
     const args = [this.#name, String(this.#ttl), String(REMEMBERED), returned ? '1' : '0']
     const sent = performance.now()
-    const [micros, expired, dead] = await run(redis, BEAT, this.#keys.instances, args) as [micros: string, expired: string, dead: string[]]
+    const [micros, expired, dead] = (await run(redis, BEAT, this.#keys.instances, args)) as [
+      micros: string,
+      expired: string,
+      dead: string[]
+    ]
     this.#clock.heard(Number(micros), sent)
-    return { now: Number(micros) / 1_000, known: expired === '' ? undefined : Number(expired) - this.#ttl, dead }
+    return {
+      now: Number(micros) / 1_000,
+      known: expired === '' ? undefined : Number(expired) - this.#ttl,
+      dead
+    }
   }
 
   /** The calls whose audio this instance holds, each with those of its listens. */
-  get calls (): Map<string, string[]> {
+  get calls(): Map<string, string[]> {
     const calls = new Map<string, string[]>()
-    for (const { callSid, listenId } of this.#held.values()) calls.set(callSid, [...calls.get(callSid) ?? [], listenId])
+    for (const { callSid, listenId } of this.#held.values()) {
+      calls.set(callSid, [...(calls.get(callSid) ?? []), listenId])
+    }
     return calls
   }
 
   /** False when it is held already. */
-  hold (callSid: string, listenId: string): boolean {
+  hold(callSid: string, listenId: string): boolean {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) return false
     this.#held.set(name, { callSid, listenId })
@@ -65,21 +78,21 @@ export class Instances {
   }
 
   /** The store is told with the next beat: what is held too long by its account does no harm. */
-  release (callSid: string, listenId: string): void {
+  release(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (!this.#held.delete(name)) return
     this.#unwritten.delete(name)
     this.#released.add(name)
   }
 
-  async writeHeld (redis: RedisCommands, callSid: string, listenId: string): Promise<void> {
+  async writeHeld(redis: RedisCommands, callSid: string, listenId: string): Promise<void> {
     const name = listenName(callSid, listenId)
     await redis.sadd(this.#keys.held(this.#name), name)
     this.#unwritten.delete(name)
   }
 
   /** What has changed and is not written yet. */
-  async writeChanges (redis: RedisCommands): Promise<void> {
+  async writeChanges(redis: RedisCommands): Promise<void> {
     const [unwritten, released] = [[...this.#unwritten], [...this.#released]]
     const key = this.#keys.held(this.#name)
     await Promise.all([
@@ -91,27 +104,33 @@ export class Instances {
   }
 
   /** The store has forgotten, or may have. */
-  forgotten (): void {
+  forgotten(): void {
     for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
   /** Makes the store know of a listen that another instance holds, and that it may have forgotten with it. */
-  async remind (redis: RedisCommands, instance: string, callSid: string, listenId: string, now: number): Promise<void> {
+  async remind(
+    redis: RedisCommands,
+    instance: string,
+    callSid: string,
+    listenId: string,
+    now: number
+  ): Promise<void> {
     await redis.sadd(this.#keys.held(instance), listenName(callSid, listenId))
     await redis.zadd(this.#keys.instances, 'NX', String(now + this.#ttl), instance)
   }
 
-  async heldBy (redis: RedisCommands, instance: string): Promise<Array<[callSid: string, listenId: string]>> {
+  async heldBy(redis: RedisCommands, instance: string): Promise<Array<[callSid: string, listenId: string]>> {
     const names = await redis.smembers(this.#keys.held(instance))
     return names.map(parseListenName)
   }
 
-  async eraseHeld (redis: RedisCommands, instance: string, callSid: string, listenId: string): Promise<void> {
+  async eraseHeld(redis: RedisCommands, instance: string, callSid: string, listenId: string): Promise<void> {
     await redis.srem(this.#keys.held(instance), listenName(callSid, listenId))
   }
 
   /** What it still holds the others are to find as if it had died. */
-  async leave (redis: RedisCommands): Promise<void> {
+  async leave(redis: RedisCommands): Promise<void> {
     await this.writeChanges(redis)
     if (this.#held.size > 0) await redis.zadd(this.#keys.instances, String(this.#clock.now() - 1), this.#name)
     else await redis.zrem(this.#keys.instances, this.#name)

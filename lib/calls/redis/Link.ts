@@ -11,10 +11,11 @@ export class Away extends Error {}
 class Late extends Away {}
 
 /** What Redis answers, to whatever it is asked, while it can't serve: full, read-only, loading, electing, closed to us. */
-const OUTAGE = /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
+const OUTAGE =
+  /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
 /** Redis is well, and would not do this one thing. */
-export function isRefusal (err: unknown): boolean {
+export function isRefusal(err: unknown): boolean {
   return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
 }
 
@@ -50,27 +51,35 @@ export class Link {
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
 
-  constructor (client: RedisClient, deps: LinkDeps) {
+  constructor(client: RedisClient, deps: LinkDeps) {
     this.#deps = deps
     this.#commands = connectLike(client, false)
     this.#subscriber = connectLike(client, true)
-    this.#commands.on('error', (err) => { this.#problem = err })
+    this.#commands.on('error', (err) => {
+      this.#problem = err
+    })
     this.#subscriber.on('error', () => {})
-    this.#commands.on('ready', () => { this.#tryAgain() })
-    this.#subscriber.on('ready', () => { this.#subscribe() })
+    this.#commands.on('ready', () => {
+      this.#tryAgain()
+    })
+    this.#subscriber.on('ready', () => {
+      this.#subscribe()
+    })
     this.#subscriber.on('message', (channel, message) => {
       if (channel === deps.channel) deps.onMessage(message)
     })
   }
 
-  get available (): boolean {
+  get available(): boolean {
     return this.#available
   }
 
   /** Resolves when the store is there, or has had its time to come. */
-  async start (): Promise<void> {
+  async start(): Promise<void> {
     const tried = new Promise<void>((resolve) => this.#commands.on('ready', () => resolve(this.#tryAgain())))
-    await inTime(tried, this.#deps.timeout).catch((err: unknown) => { this.#problem ??= err })
+    await inTime(tried, this.#deps.timeout).catch((err: unknown) => {
+      this.#problem ??= err
+    })
     if (!this.#available) this.#leave(this.#problem)
   }
 
@@ -78,7 +87,7 @@ export class Link {
    * The reply of Redis, within the time a command has. Rejects with Away, or with the error of a command that Redis
    * refused.
    */
-  async ask<T> (command: (commands: RedisCommands) => Promise<T>): Promise<T> {
+  async ask<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (!this.#available) throw new Away('the store is away')
     try {
       return await this.try(command)
@@ -90,38 +99,47 @@ export class Link {
   }
 
   /** The same, whether it is away or not, and with no consequences: for `onReturn`. */
-  try<T> (command: (commands: RedisCommands) => Promise<T>): Promise<T> {
+  try<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     return inTime(command(this.#commands), this.#deps.timeout)
   }
 
-  #leave (err: unknown): void {
+  #leave(err: unknown): void {
     if (this.#closed || (!this.#available && this.#since !== undefined)) return
     this.#available = false
     this.#since = Date.now()
-    this.#deps.logger.error({ err: this.#problem ?? err }, 'the store is away: calls go on from what this instance knows, and are written when it returns')
+    this.#deps.logger.error(
+      { err: this.#problem ?? err },
+      'the store is away: calls go on from what this instance knows, and are written when it returns'
+    )
     this.#tryLater()
   }
 
-  #tryLater (): void {
+  #tryLater(): void {
     if (this.#closed) return
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => { this.#tryAgain() }, RETRY_INTERVAL).unref()
+    this.#retry = setTimeout(() => {
+      this.#tryAgain()
+    }, RETRY_INTERVAL).unref()
   }
 
-  #tryAgain (): Promise<void> {
+  #tryAgain(): Promise<void> {
     if (this.#available || this.#closed) return Promise.resolve()
-    this.#returning ??= this.#return().finally(() => { this.#returning = undefined })
+    this.#returning ??= this.#return().finally(() => {
+      this.#returning = undefined
+    })
     return this.#returning
   }
 
-  async #return (): Promise<void> {
+  async #return(): Promise<void> {
     const { onReturn, onReturned, logger } = this.#deps
     try {
       const done = await onReturn()
       if (this.#closed) return
       this.#available = true
       this.#problem = undefined
-      if (this.#since !== undefined) logger.info({ awayMs: Date.now() - this.#since, ...done }, 'the store is back')
+      if (this.#since !== undefined) {
+        logger.info({ awayMs: Date.now() - this.#since, ...done }, 'the store is back')
+      }
       onReturned()
     } catch (err) {
       this.#problem = err
@@ -135,7 +153,7 @@ export class Link {
     }
   }
 
-  async #subscribe (): Promise<void> {
+  async #subscribe(): Promise<void> {
     try {
       await this.#subscriber.subscribe(this.#deps.channel)
       this.#deps.onSubscribed()
@@ -144,7 +162,7 @@ export class Link {
     }
   }
 
-  close (): void {
+  close(): void {
     this.#closed = true
     this.#available = false
     clearTimeout(this.#retry)
@@ -154,7 +172,7 @@ export class Link {
 }
 
 /** Rejects with Late. */
-async function inTime<T> (promise: Promise<T>, ms: number): Promise<T> {
+async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     // Where this process was busy, the answer may be there, unread: it is read before the immediate.

@@ -1,8 +1,22 @@
 import type { Call } from '../schema.js'
-import { callOf, DEFAULT, fieldOf, jsonOf, SEAL, textOf, versionOf, type Field, type Fields } from './fields.js'
+import {
+  callOf,
+  DEFAULT,
+  fieldOf,
+  jsonOf,
+  SEAL,
+  textOf,
+  versionOf,
+  type Field,
+  type Fields
+} from './fields.js'
 
 /** What must hold for a write: the field has (`is`), or has not (`not`), this JSON; REMOVED for none. */
-export interface Guard { op: 'is' | 'not', field: string, json: string }
+export interface Guard {
+  op: 'is' | 'not'
+  field: string
+  json: string
+}
 
 export interface Change {
   /** written where all guards hold */
@@ -18,7 +32,10 @@ export interface Outcome {
   call: Call
 }
 
-export interface Waiting { callSid: string, fields: Field[] }
+export interface Waiting {
+  callSid: string
+  fields: Field[]
+}
 
 interface Copy {
   fields: Fields
@@ -41,32 +58,34 @@ export class LocalCalls {
   #dropped = 0
   #pending = 0
 
-  constructor (maxCalls: number, ttl: number) {
+  constructor(maxCalls: number, ttl: number) {
     this.#maxCalls = maxCalls
     this.#ttl = ttl
   }
 
   /** calls with something the store does not have yet */
-  get pending (): number {
+  get pending(): number {
     return this.#pending
   }
 
   /** calls whose pending fields had to be given up */
-  get dropped (): number {
+  get dropped(): number {
     return this.#dropped
   }
 
-  get (callSid: string): Call | undefined {
+  get(callSid: string): Call | undefined {
     const copy = this.#copies.get(callSid)
     return copy && (copy.call ??= callOf(callSid, copy.fields))
   }
 
-  list (): Call[] {
-    return Array.from(this.#copies.keys(), (callSid) => this.get(callSid)).filter((call) => call !== undefined)
+  list(): Call[] {
+    return Array.from(this.#copies.keys(), (callSid) => this.get(callSid)).filter(
+      (call) => call !== undefined
+    )
   }
 
   /** What the store says, to the copy: the newer version of each field. `event`: it was said to a write. */
-  learn (callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): Call {
+  learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): Call {
     const copy = this.#copy(callSid, event)
     for (const [name, text] of stored) {
       const known = copy.fields.get(name)
@@ -78,15 +97,21 @@ export class LocalCalls {
   }
 
   /** The change, here alone: its fields wait for the store. */
-  change (callSid: string, { fields, guards, also = [] }: Change): Outcome {
+  change(callSid: string, { fields, guards, also = [] }: Change): Outcome {
     const known = this.#copies.get(callSid)
-    const applied = guards.every(({ op, field, json }) => (jsonOf(known?.fields.get(field)) === json) === (op === 'is'))
+    const applied = guards.every(
+      ({ op, field, json }) => (jsonOf(known?.fields.get(field)) === json) === (op === 'is')
+    )
     const copy = this.#copy(callSid, true)
     this.#apply(copy, applied ? [...fields, ...also] : also)
-    return { applied, created: applied && known === undefined, call: (copy.call ??= callOf(callSid, copy.fields)) }
+    return {
+      applied,
+      created: applied && known === undefined,
+      call: (copy.call ??= callOf(callSid, copy.fields))
+    }
   }
 
-  #apply (copy: Copy, fields: readonly Field[]): void {
+  #apply(copy: Copy, fields: readonly Field[]): void {
     if (fields.length === 0) return
     if (copy.pending.size === 0) this.#pending++
     for (const { name, version, json } of fields) {
@@ -100,15 +125,18 @@ export class LocalCalls {
   }
 
   /** The calls whose fields wait for the store, with these. */
-  waiting (): Waiting[] {
+  waiting(): Waiting[] {
     if (this.#pending === 0) return []
     return Array.from(this.#copies)
       .filter(([, { pending }]) => pending.size > 0)
-      .map(([callSid, { fields, pending }]) => ({ callSid, fields: Array.from(pending, (name) => fieldOf(name, fields.get(name) ?? '')) }))
+      .map(([callSid, { fields, pending }]) => ({
+        callSid,
+        fields: Array.from(pending, (name) => fieldOf(name, fields.get(name) ?? ''))
+      }))
   }
 
   /** The store has these fields now, or will never take them. */
-  settle (callSid: string, fields: readonly Field[]): void {
+  settle(callSid: string, fields: readonly Field[]): void {
     const copy = this.#copies.get(callSid)
     if (copy === undefined || copy.pending.size === 0) return
     for (const { name, version } of fields) {
@@ -119,19 +147,22 @@ export class LocalCalls {
   }
 
   /** All that is known of the calls touched since, in ms since the epoch. */
-  touchedSince (since: number): Waiting[] {
+  touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)
       .filter(([, { touched }]) => touched >= since)
-      .map(([callSid, { fields }]) => ({ callSid, fields: Array.from(fields, ([name, text]) => fieldOf(name, text)) }))
+      .map(([callSid, { fields }]) => ({
+        callSid,
+        fields: Array.from(fields, ([name, text]) => fieldOf(name, text))
+      }))
   }
 
   /** ms that the call is still to be kept. */
-  remaining (callSid: string): number {
+  remaining(callSid: string): number {
     const copy = this.#copies.get(callSid)
     return copy === undefined ? 0 : Math.max(copy.touched + this.#ttl - Date.now(), 0)
   }
 
-  forget (callSid: string): void {
+  forget(callSid: string): void {
     const copy = this.#copies.get(callSid)
     if (copy === undefined) return
     this.#copies.delete(callSid)
@@ -140,7 +171,7 @@ export class LocalCalls {
     this.#dropped++
   }
 
-  forgetExpired (): void {
+  forgetExpired(): void {
     const oldest = Date.now() - this.#ttl
     for (const [callSid, { touched }] of this.#copies) {
       if (touched >= oldest) return
@@ -148,7 +179,7 @@ export class LocalCalls {
     }
   }
 
-  #copy (callSid: string, touch: boolean): Copy {
+  #copy(callSid: string, touch: boolean): Copy {
     const known = this.#copies.get(callSid)
     if (known !== undefined && !touch) return known
     if (known === undefined && this.#copies.size >= this.#maxCalls) this.#forgetOne()
@@ -160,7 +191,7 @@ export class LocalCalls {
   }
 
   /** The oldest call the store knows as well; when it knows none of them, the oldest of all. */
-  #forgetOne (): void {
+  #forgetOne(): void {
     let oldest: string | undefined
     for (const [callSid, { pending }] of this.#copies) {
       oldest ??= callSid

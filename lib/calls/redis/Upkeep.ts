@@ -21,17 +21,19 @@ export class Upkeep {
   // ms, on the clock of Redis; undefined before the first.
   #lastBeat?: number
 
-  constructor (parts: Parts) {
+  constructor(parts: Parts) {
     this.#parts = parts
   }
 
-  start (): void {
+  start(): void {
     this.#timer = setInterval(() => {
-      this.#running ??= this.#turn().finally(() => { this.#running = undefined })
+      this.#running ??= this.#turn().finally(() => {
+        this.#running = undefined
+      })
     }, this.#parts.settings.heartbeat).unref()
   }
 
-  async stop (): Promise<void> {
+  async stop(): Promise<void> {
     clearInterval(this.#timer)
     await this.#running
     const { link, instances } = this.#parts
@@ -43,7 +45,7 @@ export class Upkeep {
     }
   }
 
-  async #turn (): Promise<void> {
+  async #turn(): Promise<void> {
     const { link, local, index, instances, clock, context } = this.#parts
     local.forgetExpired()
     try {
@@ -58,13 +60,13 @@ export class Upkeep {
     }
   }
 
-  #noteBeat (beat: Beat): Beat {
+  #noteBeat(beat: Beat): Beat {
     this.#lastBeat = beat.now
     return beat
   }
 
   /** After an outage: what the store has missed or forgotten, as far as this instance knows. */
-  async restore (): Promise<object> {
+  async restore(): Promise<object> {
     const { link, local, instances } = this.#parts
     const before = this.#lastBeat
     const { known } = this.#noteBeat(await link.try((redis) => instances.beat(redis, before !== undefined)))
@@ -76,7 +78,7 @@ export class Upkeep {
   }
 
   /** `known`: the last beat the store knows of; it may have been restored from an older state, or be empty. */
-  async #remindOfAll (known: number | undefined): Promise<number> {
+  async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
     const since = known === undefined ? 0 : known - DOUBT - (clock.now() - Date.now())
     const calls = local.touchedSince(since)
@@ -85,14 +87,16 @@ export class Upkeep {
       if (ttl <= 0) return
       await this.#tell(callSid, fields, ttl)
       for (const { id, instance, state } of local.get(callSid)?.listens ?? []) {
-        if (instance !== undefined && state !== 'ended') await link.try((redis) => instances.remind(redis, instance, callSid, id, clock.now()))
+        if (instance !== undefined && state !== 'ended') {
+          await link.try((redis) => instances.remind(redis, instance, callSid, id, clock.now()))
+        }
       }
       await link.try((redis) => index.add(redis, callSid, clock.now()))
     })
     return calls.length
   }
 
-  async #tellWaiting (): Promise<number> {
+  async #tellWaiting(): Promise<number> {
     const { local, link, index, clock, context } = this.#parts
     let written = 0
     for (let waiting = local.waiting(); waiting.length > 0; waiting = local.waiting()) {
@@ -106,10 +110,18 @@ export class Upkeep {
   }
 
   /** What Redis refuses is given up: asked again, it would refuse again. */
-  async #tell (callSid: string, fields: Field[], ttl: number): Promise<Pick<Written, 'created'>> {
-    const { link, local, keys, clock, context: { logger } } = this.#parts
+  async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<Written, 'created'>> {
+    const {
+      link,
+      local,
+      keys,
+      clock,
+      context: { logger }
+    } = this.#parts
     try {
-      const written = await link.try((redis) => writeCall(redis, callSid, { fields, guards: [] }, { keys, clock, ttl, fresh: 0 }))
+      const written = await link.try((redis) =>
+        writeCall(redis, callSid, { fields, guards: [] }, { keys, clock, ttl, fresh: 0 })
+      )
       local.settle(callSid, fields)
       local.learn(callSid, written.stored, false)
       return written
@@ -122,7 +134,7 @@ export class Upkeep {
   }
 
   /** Ends the listens that a dead instance held; each is ended by one of the living. */
-  async #bury (instance: string): Promise<void> {
+  async #bury(instance: string): Promise<void> {
     const { link, instances } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
     await inBatches(held, async ([callSid, listenId]) => {
@@ -131,28 +143,48 @@ export class Upkeep {
     })
   }
 
-  async #lose (instance: string, callSid: string, listenId: string): Promise<void> {
+  async #lose(instance: string, callSid: string, listenId: string): Promise<void> {
     const { link, local, keys, clock, endings, context, settings } = this.#parts
-    const fields = fieldsOf(callSid, {
-      listens: [{ id: listenId, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }]
-    }, clock.next())
-    const { applied, stored } = await link.ask((redis) => writeCall(redis, callSid, {
-      fields,
-      guards: [
-        { op: 'is', field: listenField(listenId, 'instance'), json: JSON.stringify(instance) },
-        { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
-      ]
-    }, { keys, clock, ttl: context.callTtl, fresh: settings.timeout }))
+    const fields = fieldsOf(
+      callSid,
+      {
+        listens: [{ id: listenId, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }]
+      },
+      clock.next()
+    )
+    const { applied, stored } = await link.ask((redis) =>
+      writeCall(
+        redis,
+        callSid,
+        {
+          fields,
+          guards: [
+            { op: 'is', field: listenField(listenId, 'instance'), json: JSON.stringify(instance) },
+            { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
+          ]
+        },
+        { keys, clock, ttl: context.callTtl, fresh: settings.timeout }
+      )
+    )
     if (!applied) return
     const call = local.learn(callSid, stored, true)
     endings.signal(callSid, listenId)
-    context.logger.warn({ callSid, listenId, instance }, 'the instance that held this listen is gone: the listen is lost')
+    context.logger.warn(
+      { callSid, listenId, instance },
+      'the instance that held this listen is gone: the listen is lost'
+    )
     context.lost?.(call, listenId)
   }
 
   /** The audio of a long listen is no event of its call, and yet it lives. */
-  async #keepAlive (): Promise<void> {
-    const { link, local, keys, instances, context: { callTtl } } = this.#parts
+  async #keepAlive(): Promise<void> {
+    const {
+      link,
+      local,
+      keys,
+      instances,
+      context: { callTtl }
+    } = this.#parts
     if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
     this.#kept = Date.now()
     await inBatches([...instances.calls], async ([callSid, listenIds]) => {
@@ -160,12 +192,14 @@ export class Upkeep {
       const call = local.learn(callSid, Object.entries(stored), true)
       const over = listenIds.filter((listenId) => isOver(listenIn(call, listenId)))
       for (const listenId of over) instances.release(callSid, listenId)
-      if (over.length < listenIds.length) await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
+      if (over.length < listenIds.length) {
+        await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
+      }
     })
   }
 }
 
 /** A socket that never came, though it had claimed the listen. What is lost to the others may go on here. */
-function isOver (listen: Listen | undefined): boolean {
+function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }

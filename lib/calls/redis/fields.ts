@@ -12,7 +12,11 @@ import type { Call, Listen } from '../schema.js'
 
 /** name -> `<version> <json>` */
 export type Fields = Map<string, string>
-export interface Field { name: string, version: number, json: string }
+export interface Field {
+  name: string
+  version: number
+  json: string
+}
 
 /** the version of what is written only where there is nothing */
 export const DEFAULT = 0
@@ -31,11 +35,11 @@ export const IS_ENDED = '"ended"'
 export const IS_STREAMING = '"streaming"'
 
 /** The fields of a patch. `seal`: what is added to the versions of the call's own. Throws FST_JAMBONZ_CALL_DATA. */
-export function fieldsOf (callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
+export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
   const now = new Date().toISOString()
   const fields: Field[] = []
 
-  function add (name: string, value: unknown, as = version): void {
+  function add(name: string, value: unknown, as = version): void {
     if (value === undefined) return
     const json = toJson(callSid, value)
     if (json !== undefined) fields.push({ name, version: as, json })
@@ -55,11 +59,11 @@ export function fieldsOf (callSid: string, patch: CallPatch, version: number, se
   return fields
 }
 
-export function listenField (id: string, name: string): string {
+export function listenField(id: string, name: string): string {
   return `l:${id}:${name}`
 }
 
-function toJson (callSid: string, value: unknown): string | undefined {
+function toJson(callSid: string, value: unknown): string | undefined {
   try {
     return JSON.stringify(value)
   } catch (err) {
@@ -68,29 +72,29 @@ function toJson (callSid: string, value: unknown): string | undefined {
 }
 
 /** Of the call itself, and said of it. */
-export function isOfCall ({ name }: Field): boolean {
+export function isOfCall({ name }: Field): boolean {
   return name.startsWith('c:') && name !== 'c:updatedAt'
 }
 
-export function textOf ({ version, json }: Field): string {
+export function textOf({ version, json }: Field): string {
   return `${version} ${json}`
 }
 
-export function fieldOf (name: string, text: string): Field {
+export function fieldOf(name: string, text: string): Field {
   return { name, version: versionOf(text), json: jsonOf(text) }
 }
 
-export function versionOf (text: string): number {
+export function versionOf(text: string): number {
   return Number.parseInt(text, 10)
 }
 
 /** REMOVED for a field that is not there. */
-export function jsonOf (text: string | undefined): string {
+export function jsonOf(text: string | undefined): string {
   return text === undefined ? REMOVED : text.slice(text.indexOf(' ') + 1)
 }
 
 /** The frozen call that the fields describe. */
-export function callOf (callSid: string, fields: Fields): Call {
+export function callOf(callSid: string, fields: Fields): Call {
   const call: Array<[string, unknown]> = []
   const data: Array<[string, unknown]> = []
   const listens = new Map<string, Array<[string, unknown]>>()
@@ -107,11 +111,13 @@ export function callOf (callSid: string, fields: Fields): Call {
     ...newCall(callSid),
     ...Object.fromEntries(call),
     data: Object.fromEntries(data),
-    listens: Array.from(listens, ([id, entries]) => listenOf(callSid, id, entries)).sort(byPlace).map(({ listen }) => listen)
+    listens: Array.from(listens, ([id, entries]) => listenOf(callSid, id, entries))
+      .sort(byPlace)
+      .map(({ listen }) => listen)
   })
 }
 
-function add (listens: Map<string, Array<[string, unknown]>>, key: string, value: unknown): void {
+function add(listens: Map<string, Array<[string, unknown]>>, key: string, value: unknown): void {
   const colon = key.lastIndexOf(':')
   const id = key.slice(0, colon)
   const entries = listens.get(id) ?? []
@@ -119,38 +125,43 @@ function add (listens: Map<string, Array<[string, unknown]>>, key: string, value
   listens.set(id, entries)
 }
 
-interface Placed { listen: Listen, place: [version: number, place: number] }
-
-function listenOf (callSid: string, id: string, entries: Array<[string, unknown]>): Placed {
-  const { [PLACE]: place, ...fields } = Object.fromEntries(entries)
-  return { listen: { ...newListen(callSid, id), ...fields }, place: place as Placed['place'] ?? [0, 0] }
+interface Placed {
+  listen: Listen
+  place: [version: number, place: number]
 }
 
-function byPlace ({ place: a }: Placed, { place: b }: Placed): number {
+function listenOf(callSid: string, id: string, entries: Array<[string, unknown]>): Placed {
+  const { [PLACE]: place, ...fields } = Object.fromEntries(entries)
+  return { listen: { ...newListen(callSid, id), ...fields }, place: (place as Placed['place']) ?? [0, 0] }
+}
+
+function byPlace({ place: a }: Placed, { place: b }: Placed): number {
   return a[0] - b[0] || a[1] - b[1]
 }
 
 /** The field of a listen that is no more; `instance` is all that ever goes. */
-export function removedField (id: string, name: 'instance', version: number): Field {
+export function removedField(id: string, name: 'instance', version: number): Field {
   return { name: listenField(id, name), version, json: REMOVED }
 }
 
 /** The listens that somebody may wait for, after these fields: ended, open again, saved. */
-export function changedListens (fields: readonly Field[]): string[] {
+export function changedListens(fields: readonly Field[]): string[] {
   return listensOf(fields, (field) => isRelease(field) || field.name.endsWith(SAVED))
 }
 
 /** The listens whose socket is held no longer, after these fields. */
-export function releasedListens (fields: readonly Field[]): string[] {
+export function releasedListens(fields: readonly Field[]): string[] {
   return listensOf(fields, isRelease)
 }
 
-function listensOf (fields: readonly Field[], isMeant: (field: Field) => boolean): string[] {
-  const ids = fields.filter((field) => field.name.startsWith('l:') && isMeant(field)).map(({ name }) => name.slice(2, name.lastIndexOf(':')))
+function listensOf(fields: readonly Field[], isMeant: (field: Field) => boolean): string[] {
+  const ids = fields
+    .filter((field) => field.name.startsWith('l:') && isMeant(field))
+    .map(({ name }) => name.slice(2, name.lastIndexOf(':')))
   return [...new Set(ids)]
 }
 
 /** Its end, or that another socket is to open. */
-function isRelease ({ name, json }: Field): boolean {
+function isRelease({ name, json }: Field): boolean {
   return (name.endsWith(STATE) && json === IS_ENDED) || (name.endsWith(INSTANCE) && json === REMOVED)
 }

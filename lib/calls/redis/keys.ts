@@ -8,7 +8,7 @@ export class Keys {
   readonly ended: string
   readonly #prefix: string
 
-  constructor (prefix: string) {
+  constructor(prefix: string) {
     this.#prefix = prefix
     this.calls = `${prefix}calls`
     this.instances = `${prefix}instances`
@@ -16,21 +16,21 @@ export class Keys {
   }
 
   /** hash: see fields.ts */
-  call (callSid: string): string {
+  call(callSid: string): string {
     return `${this.#prefix}call:{${callSid}}`
   }
 
   /** set of the listens whose sockets an instance holds */
-  held (instance: string): string {
+  held(instance: string): string {
     return `${this.#prefix}held:${instance}`
   }
 }
 
 /** A listen as a member of a set, or a message. */
-export function listenName (callSid: string, listenId: string): string {
+export function listenName(callSid: string, listenId: string): string {
   return JSON.stringify([callSid, listenId])
 }
 
-export function parseListenName (name: string): [callSid: string, listenId: string] {
+export function parseListenName(name: string): [callSid: string, listenId: string] {
   return JSON.parse(name) as [string, string]
 }

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto'
 import type { RedisCommands } from './client.js'
 import { SEAL } from './fields.js'
 
-interface Script { lua: string, sha1: string }
+interface Script {
+  lua: string
+  sha1: string
+}
 
-function script (lua: string): Script {
+function script(lua: string): Script {
   return { lua, sha1: createHash('sha1').update(lua).digest('hex') }
 }
 
@@ -89,7 +92,12 @@ return { string.format('%.0f', time[1] * 1000000 + time[2]), before or '', redis
 `)
 
 /** Runs a script of one key; its text goes to a server that does not have it yet. */
-export async function run (client: RedisCommands, { lua, sha1 }: Script, key: string, args: readonly string[]): Promise<unknown> {
+export async function run(
+  client: RedisCommands,
+  { lua, sha1 }: Script,
+  key: string,
+  args: readonly string[]
+): Promise<unknown> {
   try {
     return await client.evalsha(sha1, 1, key, ...args)
   } catch (err) {

@@ -4,27 +4,27 @@ import { concat, samplesOf } from './pcm.js'
 import { resample } from './resampler.js'
 import { parseWav, type Sound } from './wav.js'
 
-type Piece = string | URL | Buffer | { pcm: Buffer | Int16Array, sampleRate: number }
+type Piece = string | URL | Buffer | { pcm: Buffer | Int16Array; sampleRate: number }
 
 /** Audio as a user gives it: the path of a WAV, its bytes, raw L16 mono samples, silence, or several of them in a row. */
 export type Speech = Piece | { silenceMs: number } | readonly Speech[]
 
 /** Samples at `sampleRate` Hz. Raises FST_JAMBONZ_SIM_AUDIO when a file is missing or is no 16-bit PCM WAV. */
-export function loadSpeech (speech: Speech, sampleRate: number): Int16Array {
+export function loadSpeech(speech: Speech, sampleRate: number): Int16Array {
   if (isList(speech)) return concat(speech.map((part) => loadSpeech(part, sampleRate)))
   if (typeof speech === 'object' && 'silenceMs' in speech) {
-    return new Int16Array(Math.round(speech.silenceMs * sampleRate / 1000))
+    return new Int16Array(Math.round((speech.silenceMs * sampleRate) / 1000))
   }
   const { samples, sampleRate: rate } = decode(speech)
   return resample(samples, rate, sampleRate)
 }
 
 // Array.isArray() does not tell a readonly array from the rest.
-function isList (speech: Speech): speech is readonly Speech[] {
+function isList(speech: Speech): speech is readonly Speech[] {
   return Array.isArray(speech)
 }
 
-function decode (speech: Piece): Sound {
+function decode(speech: Piece): Sound {
   if (typeof speech === 'string' || speech instanceof URL) {
     return parseWav(readSpeechFile(speech))
   }
@@ -36,7 +36,7 @@ function decode (speech: Piece): Sound {
   return { samples, sampleRate: speech.sampleRate }
 }
 
-function readSpeechFile (path: string | URL): Buffer {
+function readSpeechFile(path: string | URL): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {

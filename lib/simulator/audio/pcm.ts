@@ -1,18 +1,18 @@
 /** Samples of L16 bytes (little endian, mono), without their odd last byte if there is one. Copies, so any alignment will do. */
-export function samplesOf (bytes: Uint8Array): Int16Array {
-  const even = bytes.byteLength - bytes.byteLength % 2
+export function samplesOf(bytes: Uint8Array): Int16Array {
+  const even = bytes.byteLength - (bytes.byteLength % 2)
   const copy = new Int16Array(even / 2)
   new Uint8Array(copy.buffer).set(bytes.subarray(0, even))
   return copy
 }
 
 /** The L16 bytes of samples; a view, not a copy. */
-export function bytesOf (samples: Int16Array): Buffer {
+export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
 /** Adds `from` to `into`, saturating as the media server does. */
-export function mix (into: Int16Array, from: Int16Array, length = Math.min(into.length, from.length)): void {
+export function mix(into: Int16Array, from: Int16Array, length = Math.min(into.length, from.length)): void {
   for (let i = 0; i < length; i++) {
     const sum = into[i]! + from[i]!
     into[i] = sum > 32_767 ? 32_767 : sum < -32_768 ? -32_768 : sum
@@ -20,7 +20,7 @@ export function mix (into: Int16Array, from: Int16Array, length = Math.min(into.
 }
 
 /** One after the other. */
-export function concat (parts: readonly Int16Array[]): Int16Array {
+export function concat(parts: readonly Int16Array[]): Int16Array {
   const whole = new Int16Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const part of parts) {
@@ -31,7 +31,7 @@ export function concat (parts: readonly Int16Array[]): Int16Array {
 }
 
 /** L0 R0 L1 R1 … */
-export function interleave (left: Int16Array, right: Int16Array): Int16Array {
+export function interleave(left: Int16Array, right: Int16Array): Int16Array {
   const out = new Int16Array(left.length * 2)
   for (let i = 0; i < left.length; i++) {
     out[2 * i] = left[i]!
@@ -41,7 +41,7 @@ export function interleave (left: Int16Array, right: Int16Array): Int16Array {
 }
 
 /** The loudest sample, 0 to 1. */
-export function peakOf (samples: Int16Array): number {
+export function peakOf(samples: Int16Array): number {
   let peak = 0
   for (const sample of samples) peak = Math.max(peak, Math.abs(sample))
   return peak / 32_768

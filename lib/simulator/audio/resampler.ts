@@ -13,23 +13,23 @@ export class Resampler {
   #consumed = 0
   #produced = 0
 
-  constructor (from: number, to: number) {
+  constructor(from: number, to: number) {
     const divisor = gcd(from, to)
     this.#up = to / divisor
     this.#down = from / divisor
     const stretch = Math.max(1, this.#down / this.#up)
-    this.#taps = Math.ceil(TAPS_AT_UNITY * stretch / 2) * 2
+    this.#taps = Math.ceil((TAPS_AT_UNITY * stretch) / 2) * 2
     this.#filter = design(this.#up, this.#taps, 1 / stretch)
     this.#history = new Float32Array(this.#taps - 1)
   }
 
-  process (input: Int16Array): Int16Array {
+  process(input: Int16Array): Int16Array {
     const taps = this.#taps
     const window = new Float32Array(taps - 1 + input.length)
     window.set(this.#history)
     for (let i = 0; i < input.length; i++) window[taps - 1 + i] = input[i]!
     const total = this.#consumed + input.length
-    const out = new Int16Array(Math.ceil(total * this.#up / this.#down) - this.#produced)
+    const out = new Int16Array(Math.ceil((total * this.#up) / this.#down) - this.#produced)
     for (let k = 0; k < out.length; k++) {
       const position = (this.#produced + k) * this.#down
       const newest = Math.floor(position / this.#up) - this.#consumed + taps - 1
@@ -46,12 +46,12 @@ export class Resampler {
 }
 
 /** A whole sound at another rate. */
-export function resample (samples: Int16Array, from: number, to: number): Int16Array {
+export function resample(samples: Int16Array, from: number, to: number): Int16Array {
   return from === to ? samples : new Resampler(from, to).process(samples)
 }
 
 // One row of taps per phase, each row scaled to unity gain so that silence and level come through unchanged.
-function design (phases: number, taps: number, cutoff: number): Float32Array {
+function design(phases: number, taps: number, cutoff: number): Float32Array {
   const filter = new Float32Array(phases * taps)
   const centre = taps / 2
   for (let phase = 0; phase < phases; phase++) {
@@ -59,7 +59,7 @@ function design (phases: number, taps: number, cutoff: number): Float32Array {
     for (let tap = 0; tap < taps; tap++) {
       const x = tap + phase / phases - centre
       const sinc = x === 0 ? 1 : Math.sin(Math.PI * x * cutoff) / (Math.PI * x * cutoff)
-      const hann = Math.abs(x) >= centre ? 0 : 0.5 + 0.5 * Math.cos(Math.PI * x / centre)
+      const hann = Math.abs(x) >= centre ? 0 : 0.5 + 0.5 * Math.cos((Math.PI * x) / centre)
       filter[phase * taps + tap] = sinc * hann
       gain += sinc * hann
     }
@@ -68,6 +68,6 @@ function design (phases: number, taps: number, cutoff: number): Float32Array {
   return filter
 }
 
-function gcd (a: number, b: number): number {
+function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b)
 }

@@ -3,17 +3,24 @@ import { samplesOf } from './pcm.js'
 
 const HEADER_BYTES = 44
 const FORMAT_PCM = 1
-const FORMAT_EXTENSIBLE = 0xFFFE
+const FORMAT_EXTENSIBLE = 0xfffe
 
 /** Mono 16-bit samples at `sampleRate` Hz. */
-export interface Sound { samples: Int16Array, sampleRate: number }
+export interface Sound {
+  samples: Int16Array
+  sampleRate: number
+}
 
 /** Reads a WAV of 16-bit PCM (any rate, any number of channels: the first is taken). Raises FST_JAMBONZ_SIM_AUDIO. */
-export function parseWav (wav: Buffer): Sound {
-  if (wav.length < 12 || wav.toString('latin1', 0, 4) !== 'RIFF' || wav.toString('latin1', 8, 12) !== 'WAVE') {
+export function parseWav(wav: Buffer): Sound {
+  if (
+    wav.length < 12 ||
+    wav.toString('latin1', 0, 4) !== 'RIFF' ||
+    wav.toString('latin1', 8, 12) !== 'WAVE'
+  ) {
     throw new SIM_AUDIO('not a WAV file (no RIFF/WAVE header); raw samples go in as { pcm, sampleRate }')
   }
-  let format: { channels: number, sampleRate: number } | undefined
+  let format: { channels: number; sampleRate: number } | undefined
   for (let at = 12; at + 8 <= wav.length;) {
     const id = wav.toString('latin1', at, at + 4)
     const size = wav.readUInt32LE(at + 4)
@@ -23,13 +30,13 @@ export function parseWav (wav: Buffer): Sound {
       if (format === undefined) throw new SIM_AUDIO('the WAV has samples before its format')
       return { samples: firstChannel(samplesOf(body), format.channels), sampleRate: format.sampleRate }
     }
-    at += 8 + size + size % 2
+    at += 8 + size + (size % 2)
   }
   throw new SIM_AUDIO('the WAV has no samples (no data chunk)')
 }
 
 /** A complete WAV file around L16 mono bytes. */
-export function wavOf (pcm: Buffer, sampleRate: number): Buffer {
+export function wavOf(pcm: Buffer, sampleRate: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES)
   header.write('RIFF', 0, 'latin1')
   header.writeUInt32LE(HEADER_BYTES - 8 + pcm.length, 4)
@@ -46,19 +53,21 @@ export function wavOf (pcm: Buffer, sampleRate: number): Buffer {
   return Buffer.concat([header, pcm])
 }
 
-function parseFormat (body: Buffer): { channels: number, sampleRate: number } {
-  if (body.length < 16) throw new SIM_AUDIO('the WAV\'s format chunk is cut off')
+function parseFormat(body: Buffer): { channels: number; sampleRate: number } {
+  if (body.length < 16) throw new SIM_AUDIO("the WAV's format chunk is cut off")
   const code = body.readUInt16LE(0)
   const channels = body.readUInt16LE(2)
   const sampleRate = body.readUInt32LE(4)
   const bits = body.readUInt16LE(14)
   if ((code !== FORMAT_PCM && code !== FORMAT_EXTENSIBLE) || bits !== 16 || channels < 1) {
-    throw new SIM_AUDIO(`the WAV is format ${code} with ${bits} bits; convert it to 16-bit PCM (sox in.wav -b 16 out.wav)`)
+    throw new SIM_AUDIO(
+      `the WAV is format ${code} with ${bits} bits; convert it to 16-bit PCM (sox in.wav -b 16 out.wav)`
+    )
   }
   return { channels, sampleRate }
 }
 
-function firstChannel (samples: Int16Array, channels: number): Int16Array {
+function firstChannel(samples: Int16Array, channels: number): Int16Array {
   if (channels === 1) return samples
   const mono = new Int16Array(Math.floor(samples.length / channels))
   for (let i = 0; i < mono.length; i++) mono[i] = samples[i * channels]!

@@ -9,34 +9,34 @@ const list = { type: 'string', multiple: true } as const
 const flag = { type: 'boolean' } as const
 
 const OPTIONS = {
-  audio: text,
-  say: text,
-  silent: flag,
-  press: list,
-  transcript: list,
+  'audio': text,
+  'say': text,
+  'silent': flag,
+  'press': list,
+  'transcript': list,
   'hang-up-after': text,
-  patience: text,
-  from: text,
-  to: text,
+  'patience': text,
+  'from': text,
+  'to': text,
   'caller-name': text,
-  secret: text,
-  auth: text,
+  'secret': text,
+  'auth': text,
   'status-hook': text,
-  env: list,
-  get: flag,
-  insecure: flag,
-  outbound: flag,
+  'env': list,
+  'get': flag,
+  'insecure': flag,
+  'outbound': flag,
   'call-sid': text,
   'account-sid': text,
   'application-sid': text,
-  fault: list,
-  speed: text,
-  calls: text,
-  rate: text,
-  timeout: text,
+  'fault': list,
+  'speed': text,
+  'calls': text,
+  'rate': text,
+  'timeout': text,
   'save-heard': text,
-  json: flag,
-  help: flag
+  'json': flag,
+  'help': flag
 } as const
 
 /** A command line, understood. */
@@ -52,15 +52,23 @@ export interface Command {
 }
 
 /** Raises UsageError, naming the option. */
-export function parseCommand (argv: string[]): Command {
+export function parseCommand(argv: string[]): Command {
   const { values, positionals } = parse(argv)
   const [url, ...others] = positionals
-  if (values.help !== true && (url === undefined || others.length > 0)) throw new UsageError(`one url is needed, got ${positionals.length}`)
-  if ([values.audio, values.say, values.silent].filter(value => value !== undefined).length > 1) throw new UsageError('--audio, --say and --silent exclude each other')
+  if (values.help !== true && (url === undefined || others.length > 0)) {
+    throw new UsageError(`one url is needed, got ${positionals.length}`)
+  }
+  if ([values.audio, values.say, values.silent].filter((value) => value !== undefined).length > 1) {
+    throw new UsageError('--audio, --say and --silent exclude each other')
+  }
   const calls = values.calls === undefined ? undefined : parseNumber('--calls', values.calls)
-  if (calls !== undefined && !Number.isInteger(calls)) throw new UsageError(`--calls: '${values.calls}' must be a whole number`)
+  if (calls !== undefined && !Number.isInteger(calls)) {
+    throw new UsageError(`--calls: '${values.calls}' must be a whole number`)
+  }
   if (values.rate !== undefined && calls === undefined) throw new UsageError('--rate needs --calls')
-  if (calls !== undefined && values['save-heard'] !== undefined) throw new UsageError('--save-heard is for one call, not for --calls')
+  if (calls !== undefined && values['save-heard'] !== undefined) {
+    throw new UsageError('--save-heard is for one call, not for --calls')
+  }
   return {
     help: values.help === true,
     say: values.say,
@@ -74,12 +82,12 @@ export function parseCommand (argv: string[]): Command {
 
 type Values = ReturnType<typeof parse>['values']
 
-function callOptions (url: string, values: Values): SimulateCallOptions {
+function callOptions(url: string, values: Values): SimulateCallOptions {
   const given: SimulateCallOptions = {
     url,
     speed: values.speed === 'max' ? Infinity : parseNumber('--speed', values.speed ?? '1'),
     press: values.press ?? [],
-    transcripts: (values.transcript ?? []).map(value => parseTimed('--transcript', value)),
+    transcripts: (values.transcript ?? []).map((value) => parseTimed('--transcript', value)),
     faults: parseFaults(values.fault ?? [])
   }
   const { audio, silent, from, to, secret, auth, env } = values
@@ -93,7 +101,7 @@ function callOptions (url: string, values: Values): SimulateCallOptions {
     const [username, password] = parsePair('--auth', auth, ':')
     given.webhookAuth = { username, password }
   }
-  if (env !== undefined) given.env = Object.fromEntries(env.map(pair => parsePair('--env', pair, '=')))
+  if (env !== undefined) given.env = Object.fromEntries(env.map((pair) => parsePair('--env', pair, '=')))
   if (values['status-hook'] !== undefined) given.statusHook = values['status-hook']
   if (values.insecure === true) given.allowSelfSigned = true
   if (values.get === true) given.webhookMethod = 'GET'
@@ -101,13 +109,15 @@ function callOptions (url: string, values: Values): SimulateCallOptions {
   if (values['call-sid'] !== undefined) given.callSid = values['call-sid']
   if (values['account-sid'] !== undefined) given.accountSid = values['account-sid']
   if (values['application-sid'] !== undefined) given.applicationSid = values['application-sid']
-  if (values['hang-up-after'] !== undefined) given.hangUpAfterMs = parseTime('--hang-up-after', values['hang-up-after'])
+  if (values['hang-up-after'] !== undefined) {
+    given.hangUpAfterMs = parseTime('--hang-up-after', values['hang-up-after'])
+  }
   if (values.patience !== undefined) given.patienceMs = parseTime('--patience', values.patience)
   if (values.timeout !== undefined) given.timeoutMs = parseTime('--timeout', values.timeout)
   return given
 }
 
-function parse (argv: string[]) {
+function parse(argv: string[]) {
   try {
     return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
   } catch (error) {

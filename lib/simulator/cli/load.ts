@@ -11,7 +11,11 @@ const MAX_ERRORS_SHOWN = 10
 const CALL_RATE = 8_000
 const MAX_SAMPLES = 100_000
 
-interface Percentiles { count: number, p50: number, p99: number }
+interface Percentiles {
+  count: number
+  p50: number
+  p99: number
+}
 
 /** What a load run came to; latencies in real ms. */
 export interface LoadReport {
@@ -22,7 +26,7 @@ export interface LoadReport {
   bytes: number
   listens: number
   refused: number
-  latencies: { webhook: Percentiles, hook: Percentiles, firstAudio: Percentiles }
+  latencies: { webhook: Percentiles; hook: Percentiles; firstAudio: Percentiles }
   errors: Record<string, number>
 }
 
@@ -37,11 +41,13 @@ class Tally {
   listens = 0
   refused = 0
 
-  add (story: CallStory): void {
+  add(story: CallStory): void {
     this.done++
     if (story.errors.length > 0) this.failed++
     for (const error of story.errors) this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
-    for (const { kind, latencyMs } of story.requests) if (kind !== 'status') this.#sample(this.#latencies[kind], latencyMs)
+    for (const { kind, latencyMs } of story.requests) {
+      if (kind !== 'status') this.#sample(this.#latencies[kind], latencyMs)
+    }
     for (const { sent, firstAudioMs, refused } of story.listens) {
       this.listens++
       if (refused !== undefined) this.refused++
@@ -51,31 +57,53 @@ class Tally {
     }
   }
 
-  report (seconds: number): LoadReport {
+  report(seconds: number): LoadReport {
     const { done, failed, frames, bytes, listens, refused } = this
     const { webhook, hook, firstAudio } = this.#latencies
-    const errors = Object.fromEntries([...this.#errors].sort(([, a], [, b]) => b - a).slice(0, MAX_ERRORS_SHOWN))
+    const errors = Object.fromEntries(
+      [...this.#errors].sort(([, a], [, b]) => b - a).slice(0, MAX_ERRORS_SHOWN)
+    )
     return {
-      calls: done, failed, seconds, frames, bytes, listens, refused, errors, latencies: { webhook: percentiles(webhook), hook: percentiles(hook), firstAudio: percentiles(firstAudio) }
+      calls: done,
+      failed,
+      seconds,
+      frames,
+      bytes,
+      listens,
+      refused,
+      errors,
+      latencies: {
+        webhook: percentiles(webhook),
+        hook: percentiles(hook),
+        firstAudio: percentiles(firstAudio)
+      }
     }
   }
 
-  #sample (samples: number[], value: number): void {
+  #sample(samples: number[], value: number): void {
     if (samples.length < MAX_SAMPLES) samples.push(value)
   }
 }
 
 /** Many calls; true when none failed. */
-export async function runLoad (command: Command, options: SimulateCallOptions, { stdout, interrupt }: Surroundings): Promise<boolean> {
+export async function runLoad(
+  command: Command,
+  options: SimulateCallOptions,
+  { stdout, interrupt }: Surroundings
+): Promise<boolean> {
   const terminal = new Terminal(stdout)
   const tally = new Tally()
   const shared = { ...options, ...sharedSpeech(options), keepAudio: false as const, signal: interrupt }
   setMaxListeners(0, interrupt)
   const calls = command.calls!
   const begun = performance.now()
-  const progress = () => `${bar(tally.done / calls)} ${tally.done} of ${calls} calls, ${tally.running} running, ${tally.failed} failed, ${tally.frames} audio messages`
+  const progress = () =>
+    `${bar(tally.done / calls)} ${tally.done} of ${calls} calls, ${tally.running} running, ${tally.failed} failed, ${tally.frames} audio messages`
   if (!command.json) terminal.showStatus(progress)
-  const plain = command.json || stdout.isTTY === true ? undefined : setInterval(() => terminal.line(progress()), PLAIN_REPORT_MS)
+  const plain =
+    command.json || stdout.isTTY === true
+      ? undefined
+      : setInterval(() => terminal.line(progress()), PLAIN_REPORT_MS)
   await startAll(calls, command.rate, interrupt, async () => {
     tally.running++
     tally.add(await simulateCall(shared))
@@ -90,24 +118,32 @@ export async function runLoad (command: Command, options: SimulateCallOptions, {
 }
 
 // read and resampled once, not per call
-function sharedSpeech ({ speech }: SimulateCallOptions): Pick<SimulateCallOptions, 'speech'> {
-  return speech === undefined || speech === null ? {} : { speech: { pcm: loadSpeech(speech, CALL_RATE), sampleRate: CALL_RATE } }
+function sharedSpeech({ speech }: SimulateCallOptions): Pick<SimulateCallOptions, 'speech'> {
+  return speech === undefined || speech === null
+    ? {}
+    : { speech: { pcm: loadSpeech(speech, CALL_RATE), sampleRate: CALL_RATE } }
 }
 
-async function startAll (calls: number, rate: number | undefined, interrupt: AbortSignal, start: () => Promise<void>): Promise<void> {
+async function startAll(
+  calls: number,
+  rate: number | undefined,
+  interrupt: AbortSignal,
+  start: () => Promise<void>
+): Promise<void> {
   const running: Array<Promise<void>> = []
   const begun = performance.now()
   for (let i = 0; i < calls && !interrupt.aborted; i++) {
-    const wait = rate === undefined ? 0 : begun + i * 1000 / rate - performance.now()
-    if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
+    const wait = rate === undefined ? 0 : begun + (i * 1000) / rate - performance.now()
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
     running.push(start())
   }
   await Promise.all(running)
 }
 
-export function describeReport (report: LoadReport): string[] {
+export function describeReport(report: LoadReport): string[] {
   const { calls, failed, seconds, frames, bytes, listens, refused, latencies, errors } = report
-  const row = (name: string, { count, p50, p99 }: Percentiles) => `${name.padEnd(12)} ${String(count).padStart(7)}   p50 ${p50.toFixed(1).padStart(8)} ms   p99 ${p99.toFixed(1).padStart(8)} ms`
+  const row = (name: string, { count, p50, p99 }: Percentiles) =>
+    `${name.padEnd(12)} ${String(count).padStart(7)}   p50 ${p50.toFixed(1).padStart(8)} ms   p99 ${p99.toFixed(1).padStart(8)} ms`
   return [
     `${failed === 0 ? 'ok' : 'FAILED'}: ${calls} calls in ${seconds.toFixed(1)} s, ${failed} failed`,
     `${listens} listens (${refused} refused), ${frames} audio messages, ${(bytes / 1e6).toFixed(1)} MB`,
@@ -118,7 +154,7 @@ export function describeReport (report: LoadReport): string[] {
   ]
 }
 
-function percentiles (samples: number[]): Percentiles {
+function percentiles(samples: number[]): Percentiles {
   const sorted = samples.toSorted((a, b) => a - b)
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
   return { count: sorted.length, p50: at(0.5), p99: at(0.99) }

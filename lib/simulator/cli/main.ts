@@ -7,14 +7,18 @@ import type { Output } from './terminal.js'
 import { USAGE, UsageError } from './usage.js'
 
 /** What a command runs in: where it writes, and how it is interrupted (the caller hangs up). */
-export interface Surroundings { stdout: Output, stderr: Output, interrupt: AbortSignal }
+export interface Surroundings {
+  stdout: Output
+  stderr: Output
+  interrupt: AbortSignal
+}
 
 const OK = 0
 const FAILED = 1
 const WRONG_USAGE = 2
 
 /** The command `jambonz-simulate`. Resolves to its exit code: 0 all went well, 1 a call failed, 2 wrong usage. */
-export async function main (argv: string[], surroundings: Surroundings): Promise<number> {
+export async function main(argv: string[], surroundings: Surroundings): Promise<number> {
   const { stdout, stderr } = surroundings
   try {
     const command = parseCommand(argv)
@@ -22,9 +26,9 @@ export async function main (argv: string[], surroundings: Surroundings): Promise
       stdout.write(USAGE)
       return OK
     }
-    const options = { ...command.call, ...await spoken(command, stderr) }
+    const options = { ...command.call, ...(await spoken(command, stderr)) }
     const run = command.calls === undefined ? runOneCall : runLoad
-    return await run(command, options, surroundings) ? OK : FAILED
+    return (await run(command, options, surroundings)) ? OK : FAILED
   } catch (error) {
     stderr.write(`jambonz-simulate: ${reasonOf(error)}\n`)
     if (!isUsageError(error)) return FAILED
@@ -33,15 +37,19 @@ export async function main (argv: string[], surroundings: Surroundings): Promise
   }
 }
 
-async function spoken ({ say }: Command, stderr: Output): Promise<Pick<Command['call'], 'speech'>> {
+async function spoken({ say }: Command, stderr: Output): Promise<Pick<Command['call'], 'speech'>> {
   if (say === undefined) return {}
   const { speech, real } = await synthesise(say)
-  if (!real) stderr.write('jambonz-simulate: espeak-ng is not installed: the caller says a speech-like signal instead\n')
+  if (!real) {
+    stderr.write(
+      'jambonz-simulate: espeak-ng is not installed: the caller says a speech-like signal instead\n'
+    )
+  }
   return { speech }
 }
 
 // a wrong value that only the simulator itself can judge is wrong usage, too
-function isUsageError (error: unknown): boolean {
+function isUsageError(error: unknown): boolean {
   if (error instanceof UsageError) return true
   const code = (error as { code?: unknown } | null)?.code
   return code === 'FST_JAMBONZ_SIM_OPTIONS' || code === 'FST_JAMBONZ_SIM_AUDIO'

@@ -8,11 +8,15 @@ import { seconds, storyLine, timedLine } from './storyLines.js'
 import { bar, meter, Terminal } from './terminal.js'
 
 /** One call, told as it happens; true when nothing failed. */
-export async function runOneCall (command: Command, options: SimulateCallOptions, { stdout, interrupt }: Surroundings): Promise<boolean> {
+export async function runOneCall(
+  command: Command,
+  options: SimulateCallOptions,
+  { stdout, interrupt }: Surroundings
+): Promise<boolean> {
   const terminal = new Terminal(stdout)
   const call = simulateCall({
     ...options,
-    onEvent: event => {
+    onEvent: (event) => {
       const line = command.json ? undefined : storyLine(event)
       if (line !== undefined) terminal.line(timedLine(event.atMs, ...line))
     }
@@ -33,26 +37,31 @@ export async function runOneCall (command: Command, options: SimulateCallOptions
 }
 
 /** The story without its audio. */
-export function plainStory (story: CallStory): object {
+export function plainStory(story: CallStory): object {
   const { heard, listens, ...rest } = story
   return {
     ...rest,
-    listens: listens.map(({ sent, ...listen }) => ({ ...listen, sent: { frames: sent.frames, bytes: sent.bytes, sha256: sent.sha256, texts: sent.texts } })),
+    listens: listens.map(({ sent, ...listen }) => ({
+      ...listen,
+      sent: { frames: sent.frames, bytes: sent.bytes, sha256: sent.sha256, texts: sent.texts }
+    })),
     heard: { bytes: heard.pcm.length, sampleRate: heard.sampleRate, marks: heard.marks }
   }
 }
 
-function statusLine (call: SimulatedCall): () => string {
+function statusLine(call: SimulatedCall): () => string {
   const longest = call.unsaidMs
   return () => {
     const { said, heard } = call.levels
-    const open = call.listens.filter(({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined)
+    const open = call.listens.filter(
+      ({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined
+    )
     const progress = longest === 0 ? '' : `  speech ${bar(1 - call.unsaidMs / longest)}`
     return `${(call.now / 1000).toFixed(1).padStart(7)} s   says ${meter(said)}  hears ${meter(heard)}${progress}  ${open.length} open`
   }
 }
 
-function summary (story: CallStory, saved: string | undefined): string[] {
+function summary(story: CallStory, saved: string | undefined): string[] {
   const { verbs, listens, errors, durationMs, callSid, hangupBy } = story
   const messages = listens.reduce((sum, { sent }) => sum + sent.frames, 0)
   const by = { caller: 'the caller', jambonz: 'jambonz', nobody: 'nobody' }[hangupBy]
@@ -61,6 +70,6 @@ function summary (story: CallStory, saved: string | undefined): string[] {
     `${errors.length === 0 ? 'ok' : 'FAILED'}: call ${callSid}, ${seconds(durationMs)}, ${verbs.length} verbs, ${listens.length} listens, ${messages} audio messages, hung up by ${by}`,
     ...verbs.filter(({ note }) => note !== undefined).map(({ verb, note }) => `note: ${verb}: ${note}`),
     ...(saved === undefined ? [] : [`heard: ${saved}`]),
-    ...errors.map(error => `error: ${error}`)
+    ...errors.map((error) => `error: ${error}`)
   ]
 }

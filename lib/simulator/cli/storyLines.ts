@@ -3,63 +3,92 @@ import type { ListenRecord, RequestRecord, SimulatorEvent, VerbRecord } from '..
 const MAX_TEXT = 100
 
 /** One event as one line of a story, without its time; nothing for events that go without saying. */
-export function storyLine (event: SimulatorEvent): [string, string] | undefined {
+export function storyLine(event: SimulatorEvent): [string, string] | undefined {
   switch (event.name) {
-    case 'webhook': return ['webhook', describeRequest(event.payload)]
-    case 'hook': return ['hook', describeRequest(event.payload)]
-    case 'status': return ['status', `${String((event.payload.payload as { call_status?: unknown } | undefined)?.call_status)} ${describeRequest(event.payload)}`]
-    case 'verb': return ['verb', describeVerb(event.payload)]
-    case 'listen:open': return ['open', describeListen(event.payload)]
-    case 'listen:refused': return ['refused', `${event.payload.refused!.text} ${event.payload.url}`]
-    case 'listen:close': return ['closed', describeClose(event.payload)]
-    case 'dtmf': return ['key', event.payload.digit]
-    case 'message': return ['message', shorten(typeof event.payload.message === 'string' ? event.payload.message : withoutAudio(event.payload.message))]
-    case 'mark': return ['mark', `${event.payload.name} ${event.payload.event}`]
-    case 'playDone': return ['played', `${String(event.payload.data.id ?? 'sound')}: ${event.payload.data.playbackMilliseconds} ms`]
-    case 'error': return ['ERROR', event.payload.text]
-    case 'hangup': return ['hung up', `by ${event.payload.by === 'caller' ? 'the caller' : 'jambonz'}`]
-    case 'end': return undefined
+    case 'webhook':
+      return ['webhook', describeRequest(event.payload)]
+    case 'hook':
+      return ['hook', describeRequest(event.payload)]
+    case 'status':
+      return [
+        'status',
+        `${String((event.payload.payload as { call_status?: unknown } | undefined)?.call_status)} ${describeRequest(event.payload)}`
+      ]
+    case 'verb':
+      return ['verb', describeVerb(event.payload)]
+    case 'listen:open':
+      return ['open', describeListen(event.payload)]
+    case 'listen:refused':
+      return ['refused', `${event.payload.refused!.text} ${event.payload.url}`]
+    case 'listen:close':
+      return ['closed', describeClose(event.payload)]
+    case 'dtmf':
+      return ['key', event.payload.digit]
+    case 'message':
+      return [
+        'message',
+        shorten(
+          typeof event.payload.message === 'string'
+            ? event.payload.message
+            : withoutAudio(event.payload.message)
+        )
+      ]
+    case 'mark':
+      return ['mark', `${event.payload.name} ${event.payload.event}`]
+    case 'playDone':
+      return [
+        'played',
+        `${String(event.payload.data.id ?? 'sound')}: ${event.payload.data.playbackMilliseconds} ms`
+      ]
+    case 'error':
+      return ['ERROR', event.payload.text]
+    case 'hangup':
+      return ['hung up', `by ${event.payload.by === 'caller' ? 'the caller' : 'jambonz'}`]
+    case 'end':
+      return undefined
   }
 }
 
 /** `   1.23 s  webhook   …` */
-export function timedLine (atMs: number, label: string, text: string): string {
+export function timedLine(atMs: number, label: string, text: string): string {
   return `${(atMs / 1000).toFixed(2).padStart(8)} s  ${label.padEnd(8)}  ${text}`
 }
 
-export function seconds (ms: number): string {
+export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`
 }
 
-function describeRequest ({ method, url, status, error, latencyMs, attempt, reply }: RequestRecord): string {
+function describeRequest({ method, url, status, error, latencyMs, attempt, reply }: RequestRecord): string {
   const verbs = Array.isArray(reply) ? `: ${reply.map(verbName).join(', ') || 'no verbs'}` : ''
   const again = attempt > 1 ? ` (attempt ${attempt})` : ''
   return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}`
 }
 
-function verbName (verb: unknown): string {
+function verbName(verb: unknown): string {
   const record = verb as Record<string, unknown>
-  return typeof record.verb === 'string' ? record.verb : Object.keys(record)[0] ?? '?'
+  return typeof record.verb === 'string' ? record.verb : (Object.keys(record)[0] ?? '?')
 }
 
-function describeVerb ({ verb, data }: VerbRecord): string {
+function describeVerb({ verb, data }: VerbRecord): string {
   const detail = data.text ?? data.url ?? data.length ?? data.actionHook ?? ''
   return shorten(`${verb} ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`)
 }
 
-function describeListen ({ url, mixType, sampleRate, role }: ListenRecord): string {
+function describeListen({ url, mixType, sampleRate, role }: ListenRecord): string {
   return `${url} ${mixType} ${sampleRate} Hz${role === 'listen' ? '' : ` (${role})`}`
 }
 
-function describeClose ({ closeCode, closedBy, sent, mixType, sampleRate, overrun }: ListenRecord): string {
-  const ms = sent.bytes * 1000 / (sampleRate * 2 * (mixType === 'stereo' ? 2 : 1))
+function describeClose({ closeCode, closedBy, sent, mixType, sampleRate, overrun }: ListenRecord): string {
+  const ms = (sent.bytes * 1000) / (sampleRate * 2 * (mixType === 'stereo' ? 2 : 1))
   return `${closeCode} by ${closedBy === 'server' ? 'the server' : 'jambonz'} after ${sent.frames} messages, ${sent.bytes} bytes, ${seconds(ms)} of audio${overrun ? ', with an overrun' : ''}`
 }
 
-function withoutAudio (message: unknown): string {
-  return JSON.stringify(message, (key, value: unknown) => key === 'audioContent' && typeof value === 'string' ? `<${value.length} characters>` : value)
+function withoutAudio(message: unknown): string {
+  return JSON.stringify(message, (key, value: unknown) =>
+    key === 'audioContent' && typeof value === 'string' ? `<${value.length} characters>` : value
+  )
 }
 
-function shorten (text: string): string {
+function shorten(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text
 }

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 
 /** Somewhere to write to; a terminal when `isTTY`. */
-export type Output = Writable & { isTTY?: boolean, columns?: number }
+export type Output = Writable & { isTTY?: boolean; columns?: number }
 
 const ERASE_LINE = '\r\x1b[2K'
 const REDRAW_MS = 100
@@ -15,11 +15,11 @@ export class Terminal {
   #status: (() => string) | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor (output: Output) {
+  constructor(output: Output) {
     this.#output = output
   }
 
-  line (text: string): void {
+  line(text: string): void {
     if (this.#status === undefined) {
       this.#output.write(`${text}\n`)
       return
@@ -29,34 +29,34 @@ export class Terminal {
   }
 
   /** Keeps a status line below, in a terminal only. */
-  showStatus (status: () => string): void {
+  showStatus(status: () => string): void {
     if (this.#output.isTTY !== true) return
     this.#status = status
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS)
     this.#draw()
   }
 
-  hideStatus (): void {
+  hideStatus(): void {
     if (this.#status === undefined) return
     clearInterval(this.#timer)
     this.#status = undefined
     this.#output.write(ERASE_LINE)
   }
 
-  #draw (): void {
+  #draw(): void {
     const width = (this.#output.columns ?? DEFAULT_COLUMNS) - 1
     this.#output.write(`${ERASE_LINE}${[...this.#status!()].slice(0, width).join('')}`)
   }
 }
 
 /** A level between 0 and 1 as a bar, in decibels from -60 to 0. */
-export function meter (level: number): string {
+export function meter(level: number): string {
   const db = level === 0 ? FLOOR_DB : Math.max(FLOOR_DB, 20 * Math.log10(level))
   return bar((db - FLOOR_DB) / -FLOOR_DB)
 }
 
 /** A share between 0 and 1 as a bar. */
-export function bar (share: number): string {
+export function bar(share: number): string {
   const cells = Math.round(Math.min(1, Math.max(0, share)) * METER_CELLS)
   return `▕${'█'.repeat(cells)}${'·'.repeat(METER_CELLS - cells)}▏`
 }

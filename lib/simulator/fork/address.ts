@@ -1,5 +1,10 @@
 /** Where the media server connects to, and what it asks for. */
-export interface Address { host: string, port: number, path: string, tls: boolean }
+export interface Address {
+  host: string
+  port: number
+  path: string
+  tls: boolean
+}
 
 /** Paths (with query) from this length on crash the media server: a recursive std::regex on a 240 KB stack. */
 export const CRASHING_PATH = 700
@@ -13,14 +18,19 @@ const SCHEMES = [
  * Splits a url as mod_audio_fork does (parse_ws_uri), its mistakes included: a query without a slash becomes part of the
  * host, user:password@ breaks it, IPv6 can't be said, mixed-case schemes are refused (undefined), fragments are sent.
  */
-export function splitAddress (url: string): Address | undefined {
+export function splitAddress(url: string): Address | undefined {
   for (const { prefixes, port, tls } of SCHEMES) {
-    const prefix = prefixes.find(candidate => url.startsWith(candidate))
+    const prefix = prefixes.find((candidate) => url.startsWith(candidate))
     if (prefix === undefined) continue
     const match = /([^/:]+):?([0-9]*)?(\/.*)?$/.exec(url.slice(prefix.length))
     if (match === null) return undefined
     const [, host, digits, path] = match
-    return { host: host!, port: digits === undefined || digits === '' ? port : Number(digits), path: path ?? '/', tls }
+    return {
+      host: host!,
+      port: digits === undefined || digits === '' ? port : Number(digits),
+      path: path ?? '/',
+      tls
+    }
   }
   return undefined
 }

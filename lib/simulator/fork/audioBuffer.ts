@@ -17,13 +17,13 @@ export class AudioBuffer {
   #skip = 0
   overran = false
 
-  constructor (options: { sampleRate: number, channels: number, frameBytes: number, resampled: boolean }) {
+  constructor(options: { sampleRate: number; channels: number; frameBytes: number; resampled: boolean }) {
     this.#bytes = Buffer.allocUnsafe(options.sampleRate * options.channels * 2 * BUFFER_SECONDS)
     this.#frameBytes = options.frameBytes
     this.#resampled = options.resampled
   }
 
-  add (samples: Int16Array): void {
+  add(samples: Int16Array): void {
     const bytes = bytesOf(samples)
     if (this.#bytes.length - this.#length < this.#frameBytes) {
       this.overran = true
@@ -35,7 +35,7 @@ export class AudioBuffer {
   }
 
   /** Everything there is, as the next message; a view that is valid until the next `add`. */
-  take (): Buffer {
+  take(): Buffer {
     const message = this.#bytes.subarray(Math.min(this.#skip, this.#length), this.#length)
     this.#length = 0
     this.#skip = 0

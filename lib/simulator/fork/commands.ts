@@ -9,7 +9,12 @@ const DEFAULT_RAW_RATE = 16_000
 const MAX_RECEIVED = 10_000
 
 /** A sound the server sent to be played; `samples` is missing when the module could not make a file of it. */
-export interface PlayAudio { id: unknown, queue: boolean, samples: Int16Array | undefined, sampleRate: number }
+export interface PlayAudio {
+  id: unknown
+  queue: boolean
+  samples: Int16Array | undefined
+  sampleRate: number
+}
 
 /** The server's commands as the feature server gets them. */
 export interface ForkCommands {
@@ -23,7 +28,7 @@ export interface ForkCommands {
 }
 
 /** One text message of the server, as mod_audio_fork's processIncomingMessage takes it. */
-export function handleCommand (text: string, fork: Fork, events: ForkCommands): void {
+export function handleCommand(text: string, fork: Fork, events: ForkCommands): void {
   const parsed = parseServerMessage(text)
   const { received } = fork.record
   if (received.length < MAX_RECEIVED) received.push(parsed?.message ?? text)
@@ -31,7 +36,8 @@ export function handleCommand (text: string, fork: Fork, events: ForkCommands): 
   if (parsed === undefined) return
   const { type, message } = parsed
   switch (type) {
-    case 'playAudio': return playAudio(message, fork, events)
+    case 'playAudio':
+      return playAudio(message, fork, events)
     case 'killAudio':
       fork.playout.killAudio()
       return events.killAudio()
@@ -40,16 +46,20 @@ export function handleCommand (text: string, fork: Fork, events: ForkCommands): 
       if (typeof name === 'string') fork.playout.mark(name)
       return
     }
-    case 'clearMarks': return fork.playout.clearMarks()
-    case 'disconnect': return events.disconnect()
-    case 'error': return events.error(message.data)
+    case 'clearMarks':
+      return fork.playout.clearMarks()
+    case 'disconnect':
+      return events.disconnect()
+    case 'error':
+      return events.error(message.data)
     // transcription, transfer and json are events nobody in the listen task waits for; the rest is only logged
   }
 }
 
-function playAudio (message: Record<string, unknown>, fork: Fork, events: ForkCommands): void {
+function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCommands): void {
   if (fork.streaming || !('data' in message)) return
-  const data = typeof message.data === 'object' && message.data !== null ? message.data as Record<string, unknown> : {}
+  const data =
+    typeof message.data === 'object' && message.data !== null ? (message.data as Record<string, unknown>) : {}
   const { audioContentType, audioContent, sampleRate, id, queuePlay } = data
   if (typeof audioContentType !== 'string') {
     return events.crash('playAudio without audioContentType: it compares a string that is not there')
@@ -58,7 +68,7 @@ function playAudio (message: Record<string, unknown>, fork: Fork, events: ForkCo
   if (typeof audioContent === 'string') {
     const bytes = decodeStrictly(audioContent)
     if (audioContentType === 'raw') {
-      audio.sampleRate = RAW_RATES.includes(sampleRate as number) ? sampleRate as number : DEFAULT_RAW_RATE
+      audio.sampleRate = RAW_RATES.includes(sampleRate as number) ? (sampleRate as number) : DEFAULT_RAW_RATE
       audio.samples = samplesOf(bytes)
     } else if (audioContentType === 'wav' || audioContentType === 'wave') {
       Object.assign(audio, wavOrNothing(bytes))
@@ -68,17 +78,17 @@ function playAudio (message: Record<string, unknown>, fork: Fork, events: ForkCo
 }
 
 /** At the call's rate. */
-export function soundAt (audio: PlayAudio, callRate: number): Int16Array | undefined {
+export function soundAt(audio: PlayAudio, callRate: number): Int16Array | undefined {
   return audio.samples === undefined ? undefined : resample(audio.samples, audio.sampleRate, callRate)
 }
 
 // the module's base64 decoder stops without a word at the first character outside the alphabet
-function decodeStrictly (base64: string): Buffer {
+function decodeStrictly(base64: string): Buffer {
   const plain = /^[A-Za-z0-9+/]*/.exec(base64)![0]
   return Buffer.from(plain, 'base64')
 }
 
-function wavOrNothing (bytes: Buffer): { samples: Int16Array | undefined, sampleRate: number } {
+function wavOrNothing(bytes: Buffer): { samples: Int16Array | undefined; sampleRate: number } {
   try {
     return parseWav(bytes)
   } catch {

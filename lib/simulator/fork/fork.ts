@@ -65,37 +65,53 @@ export class Fork {
   #shutDown = false
   #whenClosed = () => {}
 
-  constructor (options: ForkOptions, events: ForkEvents) {
+  constructor(options: ForkOptions, events: ForkEvents) {
     const { record, callRate, clock, faults } = options
     this.record = record
     this.#options = options
     this.#events = events
     this.streaming = options.streamRate !== undefined
-    this.playout = new StreamingPlayout(options.streamRate ?? callRate, callRate, (name, event) => this.#mark(name, event))
+    this.playout = new StreamingPlayout(options.streamRate ?? callRate, callRate, (name, event) =>
+      this.#mark(name, event)
+    )
     const channels = record.mixType === 'stereo' ? 2 : 1
     this.#mixer = new FrameMixer(record.mixType, callRate, record.sampleRate)
-    this.#buffer = new AudioBuffer({ sampleRate: record.sampleRate, channels, frameBytes: callRate / 25, resampled: record.sampleRate !== callRate })
-    this.#sent = new Recorder(options.keepAudio)
-    this.#socket = new ForkSocket({ network: options.network, clock, url: record.url, credentials: options.credentials, delayMs: faults.slowUpgradeMs ?? 0 }, {
-      open: quiet => this.#opened(quiet),
-      refused: (text, status, silent) => {
-        record.refused = { text, status }
-        this.#end()
-        events.refused(text, status, silent)
-      },
-      text: text => this.#received(text),
-      binary: bytes => this.#receivedAudio(bytes),
-      closed: (code, by) => this.#closed(code, by)
+    this.#buffer = new AudioBuffer({
+      sampleRate: record.sampleRate,
+      channels,
+      frameBytes: callRate / 25,
+      resampled: record.sampleRate !== callRate
     })
+    this.#sent = new Recorder(options.keepAudio)
+    this.#socket = new ForkSocket(
+      {
+        network: options.network,
+        clock,
+        url: record.url,
+        credentials: options.credentials,
+        delayMs: faults.slowUpgradeMs ?? 0
+      },
+      {
+        open: (quiet) => this.#opened(quiet),
+        refused: (text, status, silent) => {
+          record.refused = { text, status }
+          this.#end()
+          events.refused(text, status, silent)
+        },
+        text: (text) => this.#received(text),
+        binary: (bytes) => this.#receivedAudio(bytes),
+        closed: (code, by) => this.#closed(code, by)
+      }
+    )
   }
 
   /** True while this fork has something to play to the leg. */
-  get playing (): boolean {
+  get playing(): boolean {
     return this.streaming && this.playout.ready > 0
   }
 
   /** One 20 ms frame of the call: what the party said, and what it heard. */
-  feed (said: Int16Array, heard: Int16Array): void {
+  feed(said: Int16Array, heard: Int16Array): void {
     if (this.#over || this.#paused) return
     const frame = this.#mixer.frame(said, heard)
     if (frame === undefined) return
@@ -111,27 +127,27 @@ export class Fork {
   }
 
   /** Adds what is streamed back to the frame the party hears. */
-  render (into: Int16Array): void {
+  render(into: Int16Array): void {
     if (this.streaming && this.#socket.open) this.playout.render(into)
   }
 
   /** A message of jambonz' own (dtmf, playDone), with what FreeSWITCH's tokenizer makes of it. */
-  send (message: Json): void {
+  send(message: Json): void {
     this.#text(textFrame(message))
   }
 
   /** Audio stops, nothing is said about it; on resume what had gathered is dropped. */
-  pause (): void {
+  pause(): void {
     this.#paused = true
   }
 
-  resume (): void {
+  resume(): void {
     this.#paused = false
     this.#mixer.reset()
   }
 
   /** jambonz ends the listen: close 1000 and FIN. */
-  stop (): void {
+  stop(): void {
     if (this.#options.faults.gracefulShutdown === true && this.#socket.open) {
       if (!this.#shutDown) this.#socket.shutDown()
       this.#shutDown = true
@@ -144,10 +160,10 @@ export class Fork {
   }
 
   /** The call is over: stops, and after a graceful shutdown gives the server some time to close. */
-  async end (): Promise<void> {
+  async end(): Promise<void> {
     this.stop()
     if (!this.#socket.open) return
-    await new Promise<void>(resolve => {
+    await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, SHUTDOWN_PATIENCE_MS)
       this.#whenClosed = () => {
         clearTimeout(timer)
@@ -158,12 +174,12 @@ export class Fork {
   }
 
   /** The connection breaks without a close frame. */
-  drop (): void {
+  drop(): void {
     this.#end()
     this.#socket.drop()
   }
 
-  #opened (quiet: boolean): void {
+  #opened(quiet: boolean): void {
     const { clock, faults, record, metadataFrame } = this.#options
     record.openedAtMs = Math.round(clock.now())
     if (!quiet && faults.noMetadata !== true) {
@@ -172,13 +188,17 @@ export class Fork {
     }
     if (faults.dropAfterMs !== undefined) this.#later(faults.dropAfterMs, () => this.#breakDown())
     if (faults.stall !== undefined) {
-      this.#later(faults.stall.fromMs, () => { this.#stalled = true })
-      this.#later(faults.stall.fromMs + faults.stall.forMs, () => { this.#stalled = false })
+      this.#later(faults.stall.fromMs, () => {
+        this.#stalled = true
+      })
+      this.#later(faults.stall.fromMs + faults.stall.forMs, () => {
+        this.#stalled = false
+      })
     }
     this.#events.open()
   }
 
-  #flush (): void {
+  #flush(): void {
     const message = this.#buffer.take()
     const { sent } = this.record
     this.record.firstAudioMs ??= Math.round((performance.now() - this.#begun) * 10) / 10
@@ -190,35 +210,35 @@ export class Fork {
     if (this.#buffer.overran) this.record.overrun = true
   }
 
-  #text (payload: Buffer): void {
+  #text(payload: Buffer): void {
     if (!this.#socket.open) return
     this.record.sent.texts.push(payload.toString('utf8'))
     this.#socket.text(payload)
   }
 
-  #received (text: string): void {
+  #received(text: string): void {
     handleCommand(text, this, this.#events)
   }
 
-  #receivedAudio (bytes: Buffer): void {
+  #receivedAudio(bytes: Buffer): void {
     this.record.receivedAudio.bytes += bytes.length
     // in file mode the module swallows it into a buffer nobody plays
     if (!this.streaming) this.record.receivedAudio.swallowed += bytes.length
     this.playout.binary(bytes)
   }
 
-  #mark (name: string, event: 'playout' | 'cleared'): void {
+  #mark(name: string, event: 'playout' | 'cleared'): void {
     // printed with these blanks and without escaping the name (mod_audio_fork, send_mark_event)
     this.#text(Buffer.from(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`, 'utf8'))
     this.#events.mark(name, event)
   }
 
-  #breakDown (): void {
+  #breakDown(): void {
     this.drop()
     this.#events.dropped()
   }
 
-  #closed (code: number, by: 'jambonz' | 'server'): void {
+  #closed(code: number, by: 'jambonz' | 'server'): void {
     const { record, clock } = { record: this.record, clock: this.#options.clock }
     record.closedAtMs = Math.round(clock.now())
     record.closeCode = code
@@ -232,12 +252,12 @@ export class Fork {
     if (by === 'server') this.#events.dropped()
   }
 
-  #end (): void {
+  #end(): void {
     this.#over = true
     for (const cancel of this.#cancels) cancel()
   }
 
-  #later (ms: number, run: () => void): void {
+  #later(ms: number, run: () => void): void {
     const { clock } = this.#options
     this.#cancels.push(clock.at(clock.now() + ms, run))
   }

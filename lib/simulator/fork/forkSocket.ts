@@ -36,40 +36,52 @@ export class ForkSocket {
   #deaf = false
   orphan = false
 
-  constructor (options: { network: Network, clock: Clock, url: string, credentials?: Credentials | undefined, delayMs: number }, events: SocketEvents) {
+  constructor(
+    options: {
+      network: Network
+      clock: Clock
+      url: string
+      credentials?: Credentials | undefined
+      delayMs: number
+    },
+    events: SocketEvents
+  ) {
     this.#events = events
     this.#clock = options.clock
-    this.#upgrade = new Upgrade({ ...options, key: newKey() }, {
-      upgraded: (socket, rest) => this.#upgraded(socket, rest),
-      failed: (text, status, silent) => this.#failed(text, status, silent)
-    })
+    this.#upgrade = new Upgrade(
+      { ...options, key: newKey() },
+      {
+        upgraded: (socket, rest) => this.#upgraded(socket, rest),
+        failed: (text, status, silent) => this.#failed(text, status, silent)
+      }
+    )
   }
 
-  get open (): boolean {
+  get open(): boolean {
     return this.#state === 'open' && !this.orphan
   }
 
   /** False while the kernel (or the in-process peer) has not taken everything: the module's "not writable". */
-  get writable (): boolean {
+  get writable(): boolean {
     return this.open && this.#socket!.writableLength === 0
   }
 
-  text (payload: Buffer): void {
+  text(payload: Buffer): void {
     if (this.open && !this.#deaf) this.#write(OPCODE.text, payload)
   }
 
-  binary (payload: Buffer): void {
+  binary(payload: Buffer): void {
     if (this.open) this.#write(OPCODE.binary, payload)
   }
 
   /** Graceful shutdown: one empty binary frame, and nothing ever again until the server closes. */
-  shutDown (): void {
+  shutDown(): void {
     this.#write(OPCODE.binary, Buffer.alloc(0))
     this.#deaf = true
   }
 
   /** Ends the socket: close frame 1000, no reason, FIN at once. While the upgrade is unanswered it becomes an orphan instead. */
-  stop (): void {
+  stop(): void {
     if (this.#state === 'connecting') {
       this.orphan = true
       return
@@ -80,7 +92,7 @@ export class ForkSocket {
   }
 
   /** Drops the TCP connection without a close frame, as a crash or a dead network does. */
-  drop (): void {
+  drop(): void {
     this.#upgrade.cancel()
     if (this.#state === 'closed') return
     const wasOpen = this.#state === 'open'
@@ -90,7 +102,7 @@ export class ForkSocket {
     if (wasOpen) this.#events.closed(NO_CLOSE_FRAME, 'jambonz')
   }
 
-  #upgraded (socket: Duplex, rest: Buffer): void {
+  #upgraded(socket: Duplex, rest: Buffer): void {
     this.#socket = socket
     this.#state = 'open'
     socket.on('data', (bytes: Buffer) => this.#read(bytes))
@@ -103,16 +115,16 @@ export class ForkSocket {
     if (rest.length > 0) this.#read(rest, closing)
   }
 
-  #failed (text: string, status: number | undefined, silent: boolean): void {
+  #failed(text: string, status: number | undefined, silent: boolean): void {
     this.#state = 'closed'
     if (!this.orphan) this.#events.refused(text, status, silent)
   }
 
-  #closesAtOnce (rest: Buffer): boolean {
-    return rest.length > 1 && (rest[0]! & 0x0F) === OPCODE.close
+  #closesAtOnce(rest: Buffer): boolean {
+    return rest.length > 1 && (rest[0]! & 0x0f) === OPCODE.close
   }
 
-  #read (bytes: Buffer, quiet = false): void {
+  #read(bytes: Buffer, quiet = false): void {
     if (this.#state !== 'open') return
     this.#decoder.push(bytes)
     try {
@@ -126,7 +138,7 @@ export class ForkSocket {
     }
   }
 
-  #frame (frame: Frame, quiet: boolean): void {
+  #frame(frame: Frame, quiet: boolean): void {
     // libwebsockets complains, yet goes on
     if (frame.masked) return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
     switch (frame.opcode) {
@@ -143,7 +155,7 @@ export class ForkSocket {
     }
   }
 
-  #message (frame: Frame): void {
+  #message(frame: Frame): void {
     if (frame.opcode !== OPCODE.continuation) this.#binaryMessage = frame.opcode === OPCODE.binary
     if (this.orphan) return
     if (this.#binaryMessage) {
@@ -154,7 +166,7 @@ export class ForkSocket {
     if (text !== undefined) this.#events.text(text)
   }
 
-  #answerClose (payload: Buffer, quiet: boolean): void {
+  #answerClose(payload: Buffer, quiet: boolean): void {
     if (payload.length < 2) {
       if (!quiet) this.#write(OPCODE.close, Buffer.alloc(0))
       return this.#finish(1005, 'server')
@@ -164,7 +176,7 @@ export class ForkSocket {
     this.#finish(code, 'server')
   }
 
-  #write (opcode: number, payload: Uint8Array): void {
+  #write(opcode: number, payload: Uint8Array): void {
     const socket = this.#socket!
     socket.write(encodeFrame(opcode, payload), this.#written)
     // at speed Infinity time waits for a peer that reads slowly
@@ -175,7 +187,7 @@ export class ForkSocket {
     if (this.#socket!.writableLength === 0) this.#release()
   }
 
-  #finish (code: number, by: 'jambonz' | 'server'): void {
+  #finish(code: number, by: 'jambonz' | 'server'): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#release()
@@ -184,7 +196,7 @@ export class ForkSocket {
   }
 
   // FIN now; what the server still says is read and dropped, so that no reset can overtake our last bytes
-  #linger (): void {
+  #linger(): void {
     const socket = this.#socket!
     socket.end()
     socket.resume()
@@ -193,12 +205,15 @@ export class ForkSocket {
     socket.once('close', () => clearTimeout(kill))
   }
 
-  #release (): void {
+  #release(): void {
     this.#waiting?.()
     this.#waiting = undefined
   }
 }
 
-function isValidCode (code: number): boolean {
-  return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+function isValidCode(code: number): boolean {
+  return (
+    (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) ||
+    (code >= 3000 && code <= 4999)
+  )
 }

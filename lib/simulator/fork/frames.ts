@@ -4,7 +4,12 @@ import { randomFillSync } from 'node:crypto'
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
 
 /** One frame as the server sent it. */
-export interface Frame { opcode: number, final: boolean, payload: Buffer, masked: boolean }
+export interface Frame {
+  opcode: number
+  final: boolean
+  payload: Buffer
+  masked: boolean
+}
 
 /** The server broke the protocol in a way that makes libwebsockets drop the TCP connection. */
 export class FrameError extends Error {}
@@ -23,7 +28,7 @@ let nextMask = masks.length
  * A frame of the client: FIN set, always masked, never fragmented, no reserved bit (libwebsockets as mod_audio_fork uses
  * it). The payload is copied.
  */
-export function encodeFrame (opcode: number, payload: Uint8Array): Buffer {
+export function encodeFrame(opcode: number, payload: Uint8Array): Buffer {
   const length = payload.length
   const header = length < LENGTH_16 ? 6 : length < 0x10000 ? 8 : 14
   const frame = Buffer.allocUnsafe(header + length)
@@ -48,7 +53,7 @@ export function encodeFrame (opcode: number, payload: Uint8Array): Buffer {
 }
 
 /** A close frame's payload: code and reason. */
-export function closePayload (code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
+export function closePayload(code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
   const payload = Buffer.allocUnsafe(2 + reason.length)
   payload.writeUInt16BE(code, 0)
   payload.set(reason, 2)
@@ -60,18 +65,18 @@ export class FrameDecoder {
   #pending: Buffer = Buffer.alloc(0)
   #inMessage = false
 
-  push (bytes: Buffer): void {
+  push(bytes: Buffer): void {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
   }
 
   /** The next whole frame, or nothing until more bytes come. */
-  next (): Frame | undefined {
+  next(): Frame | undefined {
     const buffer = this.#pending
     if (buffer.length < 2) return undefined
-    const opcode = buffer[0]! & 0x0F
+    const opcode = buffer[0]! & 0x0f
     const final = (buffer[0]! & FINAL) !== 0
     const masked = (buffer[1]! & MASKED) !== 0
-    let length = buffer[1]! & 0x7F
+    let length = buffer[1]! & 0x7f
     this.#check(buffer[0]!, opcode, length)
     let at = 2
     if (length === LENGTH_16) {
@@ -92,16 +97,24 @@ export class FrameDecoder {
     return { opcode, final, payload, masked }
   }
 
-  #check (first: number, opcode: number, length: number): void {
+  #check(first: number, opcode: number, length: number): void {
     if ((first & RESERVED) !== 0) throw new FrameError('a reserved bit is set')
-    if (opcode > OPCODE.pong || (opcode > OPCODE.binary && opcode < OPCODE.close)) throw new FrameError(`reserved opcode ${opcode}`)
-    if (opcode >= OPCODE.close && length > MAX_CONTROL) throw new FrameError('a control frame of more than 125 bytes')
-    if (opcode === OPCODE.continuation && !this.#inMessage) throw new FrameError('a continuation of no message')
-    if ((opcode === OPCODE.text || opcode === OPCODE.binary) && this.#inMessage) throw new FrameError('a new message inside a message')
+    if (opcode > OPCODE.pong || (opcode > OPCODE.binary && opcode < OPCODE.close)) {
+      throw new FrameError(`reserved opcode ${opcode}`)
+    }
+    if (opcode >= OPCODE.close && length > MAX_CONTROL) {
+      throw new FrameError('a control frame of more than 125 bytes')
+    }
+    if (opcode === OPCODE.continuation && !this.#inMessage) {
+      throw new FrameError('a continuation of no message')
+    }
+    if ((opcode === OPCODE.text || opcode === OPCODE.binary) && this.#inMessage) {
+      throw new FrameError('a new message inside a message')
+    }
   }
 }
 
-function unmask (payload: Buffer, mask: Buffer): Buffer {
+function unmask(payload: Buffer, mask: Buffer): Buffer {
   const plain = Buffer.allocUnsafe(payload.length)
   for (let i = 0; i < payload.length; i++) plain[i] = payload[i]! ^ mask[i & 3]!
   return plain

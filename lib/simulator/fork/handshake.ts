@@ -13,15 +13,26 @@ const WHOLE_CREDENTIALS = 89
 const CUT_CREDENTIALS = 90
 const CUT_BASE64 = 120
 
-export interface Credentials { username: string, password: string }
+export interface Credentials {
+  username: string
+  password: string
+}
 
 /** The server's answer to the upgrade. */
-export interface Answer { status: number, text: string, headers: Map<string, string>, rest: Buffer }
+export interface Answer {
+  status: number
+  text: string
+  headers: Map<string, string>
+  rest: Buffer
+}
 
 /** The media server's view of an upgrade that failed: `text` is all jambonz ever learns. */
-export interface Refusal { status: number, text: string }
+export interface Refusal {
+  status: number
+  text: string
+}
 
-export function newKey (): string {
+export function newKey(): string {
   return randomBytes(16).toString('base64')
 }
 
@@ -29,7 +40,7 @@ export function newKey (): string {
  * The upgrade request byte for byte as the media server sends it: this order, this case, no port in Host, no
  * User-Agent, no extensions; `authorization` last and in lower case.
  */
-export function upgradeRequest (address: Address, key: string, credentials?: Credentials): string {
+export function upgradeRequest(address: Address, key: string, credentials?: Credentials): string {
   const lines = [
     `GET ${address.path} HTTP/1.1`,
     'Pragma: no-cache',
@@ -51,8 +62,10 @@ export function upgradeRequest (address: Address, key: string, credentials?: Cre
  * HTTP Basic as the media server can send it: user and password of 89 bytes together are whole, of 90 they lose their
  * last byte, of more there is no header at all; nor is there one when either is empty.
  */
-export function basicAuthorization (credentials?: Credentials): string | undefined {
-  if (credentials === undefined || credentials.username === '' || credentials.password === '') return undefined
+export function basicAuthorization(credentials?: Credentials): string | undefined {
+  if (credentials === undefined || credentials.username === '' || credentials.password === '') {
+    return undefined
+  }
   const pair = Buffer.from(`${credentials.username}:${credentials.password}`, 'utf8')
   const bytes = pair.length - 1
   if (bytes > CUT_CREDENTIALS) return undefined
@@ -61,7 +74,7 @@ export function basicAuthorization (credentials?: Credentials): string | undefin
 }
 
 /** Reads the answer when its head is complete. `'garbage'`: not http. */
-export function readAnswer (bytes: Buffer): Answer | 'garbage' | 'too long' | undefined {
+export function readAnswer(bytes: Buffer): Answer | 'garbage' | 'too long' | undefined {
   const start = bytes.toString('latin1', 0, Math.min(bytes.length, 5))
   if (!'HTTP/'.startsWith(start)) return 'garbage'
   const end = bytes.indexOf('\r\n\r\n')
@@ -69,7 +82,7 @@ export function readAnswer (bytes: Buffer): Answer | 'garbage' | 'too long' | un
   const [statusLine, ...lines] = bytes.toString('latin1', 0, end).split('\r\n')
   const match = /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(statusLine!)
   if (match === null) return 'garbage'
-  if (lines.some(line => line.length > MAX_HEADER_LINE)) return 'too long'
+  if (lines.some((line) => line.length > MAX_HEADER_LINE)) return 'too long'
   const headers = new Map<string, string>()
   for (const line of lines) {
     const colon = line.indexOf(':')
@@ -79,18 +92,24 @@ export function readAnswer (bytes: Buffer): Answer | 'garbage' | 'too long' | un
 }
 
 /** Why the media server does not take this answer, or nothing when it does. A redirect is not judged here. */
-export function judgeAnswer (answer: Answer, key: string): Refusal | undefined {
+export function judgeAnswer(answer: Answer, key: string): Refusal | undefined {
   if (answer.status === 401) return { status: 401, text: 'HS: ws upgrade unauthorized' }
   if (answer.status !== 101) return { status: answer.status, text: 'HS: ws upgrade response not 101' }
-  const accept = createHash('sha1').update(key + GUID).digest('base64')
-  if (answer.headers.get('sec-websocket-accept') !== accept) return { status: 101, text: 'HS: Accept hash wrong' }
+  const accept = createHash('sha1')
+    .update(key + GUID)
+    .digest('base64')
+  if (answer.headers.get('sec-websocket-accept') !== accept) {
+    return { status: 101, text: 'HS: Accept hash wrong' }
+  }
   const protocol = answer.headers.get('sec-websocket-protocol')
-  if (protocol !== undefined && protocol !== SUBPROTOCOL) return { status: 101, text: 'HS: PROTOCOL malformed' }
+  if (protocol !== undefined && protocol !== SUBPROTOCOL) {
+    return { status: 101, text: 'HS: PROTOCOL malformed' }
+  }
   return undefined
 }
 
 /** Where a redirect leads: only absolute ws:// and http:// (or their TLS forms) are followed, `'relative'` fails. */
-export function redirection (answer: Answer): string | 'relative' | undefined {
+export function redirection(answer: Answer): string | 'relative' | undefined {
   if (answer.status < 300 || answer.status > 399) return undefined
   const location = answer.headers.get('location')
   if (location === undefined) return undefined

@@ -14,7 +14,7 @@ export class TextAssembler {
   #capacity = 0
 
   /** The whole text once its last frame is in. Cut at a NUL, as a C string is. */
-  add (frame: Frame): string | undefined {
+  add(frame: Frame): string | undefined {
     const { payload } = frame
     if (frame.opcode === OPCODE.text) this.#start(payload.length)
     // after the module gave a message up, it starts again with whatever comes next
@@ -35,7 +35,7 @@ export class TextAssembler {
     return nul === -1 ? text : text.slice(0, nul)
   }
 
-  #start (capacity: number): void {
+  #start(capacity: number): void {
     this.#parts = []
     this.#length = 0
     this.#capacity = capacity
@@ -43,10 +43,13 @@ export class TextAssembler {
 }
 
 /** What the module understands of a message: its type, and its data. */
-export interface ServerMessage { type: string, message: Record<string, unknown> }
+export interface ServerMessage {
+  type: string
+  message: Record<string, unknown>
+}
 
 /** Not JSON or not an object: nothing, it is logged and ignored. No type, or one that is no string: `json`. */
-export function parseServerMessage (text: string): ServerMessage | undefined {
+export function parseServerMessage(text: string): ServerMessage | undefined {
   let message: unknown
   try {
     message = JSON.parse(text)

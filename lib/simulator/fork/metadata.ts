@@ -6,22 +6,24 @@ export const MAX_METADATA = 8_192
 export type Json = Record<string, unknown>
 
 /** Strings at the top level are escaped once more (feature-server lib/tasks/listen.js), so that they survive the tokenizer. */
-export function escapeStrings (values: Json): Json {
-  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, typeof value === 'string' ? escape(value) : value]))
+export function escapeStrings(values: Json): Json {
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, typeof value === 'string' ? escape(value) : value])
+  )
 }
 
 /** The first text frame of an audio socket: metadata after FreeSWITCH's tokenizer and its 8192 byte field. */
-export function metadataFrame (metadata: Json): Buffer {
+export function metadataFrame(metadata: Json): Buffer {
   const text = Buffer.from(throughTokenizer(JSON.stringify(metadata), '|'), 'utf8')
   return text.subarray(0, MAX_METADATA)
 }
 
 /** A text the feature server sends later (dtmf, playDone): the same tokenizer, split at blanks. */
-export function textFrame (message: Json): Buffer {
+export function textFrame(message: Json): Buffer {
   return Buffer.from(throughTokenizer(JSON.stringify(message), ' '), 'utf8')
 }
 
-function escape (text: string): string {
+function escape(text: string): string {
   return text
     .replaceAll('\\', '\\\\')
     .replaceAll('"', '\\"')

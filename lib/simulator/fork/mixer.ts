@@ -11,27 +11,31 @@ export class FrameMixer {
   readonly #resamplers: Resampler[] = []
   #previous: [Int16Array, Int16Array] | undefined
 
-  constructor (mixType: ListenRecord['mixType'], callRate: number, sampleRate: number) {
+  constructor(mixType: ListenRecord['mixType'], callRate: number, sampleRate: number) {
     this.#mixType = mixType
     if (callRate === sampleRate) return
-    for (let channel = 0; channel < (mixType === 'stereo' ? 2 : 1); channel++) this.#resamplers.push(new Resampler(callRate, sampleRate))
+    for (let channel = 0; channel < (mixType === 'stereo' ? 2 : 1); channel++) {
+      this.#resamplers.push(new Resampler(callRate, sampleRate))
+    }
   }
 
   /** Valid until the next frame. Nothing comes of the first one with two directions: both are there only one tick later. */
-  frame (said: Int16Array, heard: Int16Array): Int16Array | undefined {
+  frame(said: Int16Array, heard: Int16Array): Int16Array | undefined {
     const [first, second] = this.#resamplers
     if (this.#mixType === 'mono') return first?.process(said) ?? said
     const previous = this.#previous
     this.#previous = [said.slice(), heard.slice()]
     if (previous === undefined) return undefined
     const [left, right] = previous
-    if (this.#mixType === 'stereo') return interleave(first?.process(left) ?? left, second?.process(right) ?? right)
+    if (this.#mixType === 'stereo') {
+      return interleave(first?.process(left) ?? left, second?.process(right) ?? right)
+    }
     mix(left, right)
     return first?.process(left) ?? left
   }
 
   /** Forgets the frame that waits for its other half. */
-  reset (): void {
+  reset(): void {
     this.#previous = undefined
   }
 }

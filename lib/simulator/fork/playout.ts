@@ -32,7 +32,7 @@ export class StreamingPlayout {
   #stale: string[] = []
   #frame = new Int16Array(0)
 
-  constructor (rate: number, callRate: number, report: (name: string, event: MarkEvent) => void) {
+  constructor(rate: number, callRate: number, report: (name: string, event: MarkEvent) => void) {
     this.#report = report
     this.#factor = rate > callRate ? Math.floor(rate / callRate) : 1
     this.#resampler = rate === callRate ? undefined : new Resampler(rate, callRate)
@@ -40,11 +40,11 @@ export class StreamingPlayout {
   }
 
   /** Samples ready to be played; what waits in the prebuffer is not counted. */
-  get ready (): number {
+  get ready(): number {
     return this.#playing.length
   }
 
-  binary (bytes: Buffer): void {
+  binary(bytes: Buffer): void {
     const all = this.#oddByte.length > 0 ? Buffer.concat([this.#oddByte, bytes]) : bytes
     this.#oddByte = all.length % 2 === 1 ? all.subarray(all.length - 1) : Buffer.alloc(0)
     this.#prebuffer.push(new Int16Array(this.#inventory.length).fill(MARKER), samplesOf(all))
@@ -57,25 +57,25 @@ export class StreamingPlayout {
   }
 
   /** False: dropped, there are 30 already. */
-  mark (name: string): boolean {
+  mark(name: string): boolean {
     if (this.#inUse.length + this.#inventory.length >= MAX_MARKS) return false
     this.#inventory.push(name)
     return true
   }
 
   /** Takes effect with the next frame, as in the module. */
-  killAudio (): void {
+  killAudio(): void {
     this.#clearing = true
   }
 
-  clearMarks (): void {
+  clearMarks(): void {
     this.#stale.push(...this.#inUse, ...this.#inventory)
     this.#inUse = []
     this.#inventory = []
   }
 
   /** Adds one frame to what the caller hears. */
-  render (into: Int16Array): void {
+  render(into: Int16Array): void {
     if (this.#clearing) return this.#clear()
     if (this.#frame.length !== into.length) this.#frame = new Int16Array(into.length)
     const frame = this.#frame
@@ -89,14 +89,14 @@ export class StreamingPlayout {
     }
   }
 
-  #release (): void {
+  #release(): void {
     const all = new Int16Array(this.#prebuffered)
     let at = 0
     for (const chunk of this.#prebuffer) {
       all.set(chunk, at)
       at += chunk.length
     }
-    const whole = all.length - all.length % this.#factor
+    const whole = all.length - (all.length % this.#factor)
     const leftover = all.subarray(whole)
     this.#prebuffer = [leftover]
     this.#prebuffered = leftover.length
@@ -105,7 +105,7 @@ export class StreamingPlayout {
   }
 
   // while any mark waits, every sample of the marker's value counts as one
-  #dropMarkers (frame: Int16Array, count: number): number {
+  #dropMarkers(frame: Int16Array, count: number): number {
     let kept = 0
     for (let i = 0; i < count; i++) {
       const sample = frame[i]!
@@ -120,7 +120,7 @@ export class StreamingPlayout {
     return kept
   }
 
-  #clear (): void {
+  #clear(): void {
     this.#clearing = false
     this.#playing.clear()
     for (const name of [...this.#inUse, ...this.#inventory]) this.#report(name, 'cleared')

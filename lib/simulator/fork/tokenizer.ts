@@ -1,5 +1,5 @@
 const ESCAPE = '\\'
-const QUOTE = '\''
+const QUOTE = "'"
 const UNESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' }
 
 /**
@@ -7,23 +7,24 @@ const UNESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' }
  * switch_separate_string): the reason why metadata can arrive as invalid JSON. Apostrophes are lost, backslashes are
  * unescaped, and outside of quotes `delimiter` cuts the argument off.
  */
-export function throughTokenizer (argument: string, delimiter: '|' | ' '): string {
+export function throughTokenizer(argument: string, delimiter: '|' | ' '): string {
   return unquote(cut(`${QUOTE}${argument}${QUOTE}`, delimiter), delimiter)
 }
 
-function cut (text: string, delimiter: string): string {
+function cut(text: string, delimiter: string): string {
   let quoted = false
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
     if (char === ESCAPE) i++
     // with a delimiter of its own a lone quote counts as text; with blanks every quote toggles
-    else if (char === QUOTE && (delimiter === ' ' || quoted || text.indexOf(QUOTE, i + 1) !== -1)) quoted = !quoted
-    else if (char === delimiter && !quoted) return text.slice(0, i)
+    else if (char === QUOTE && (delimiter === ' ' || quoted || text.indexOf(QUOTE, i + 1) !== -1)) {
+      quoted = !quoted
+    } else if (char === delimiter && !quoted) return text.slice(0, i)
   }
   return text
 }
 
-function unquote (text: string, delimiter: string): string {
+function unquote(text: string, delimiter: string): string {
   let out = ''
   let end = 0
   let quoted = false
@@ -31,7 +32,10 @@ function unquote (text: string, delimiter: string): string {
     const char = text[i]!
     if (char === ESCAPE && i + 1 < text.length) {
       const next = text[i + 1]!
-      const plain = next === QUOTE || next === '"' || next === ESCAPE || (delimiter !== ' ' && next === delimiter) ? next : UNESCAPED[next]
+      const plain =
+        next === QUOTE || next === '"' || next === ESCAPE || (delimiter !== ' ' && next === delimiter)
+          ? next
+          : UNESCAPED[next]
       if (plain !== undefined) {
         out += plain
         end = out.length

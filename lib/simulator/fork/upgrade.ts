@@ -2,7 +2,14 @@ import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../clock.js'
 import type { Network } from '../network.js'
 import { splitAddress, type Address } from './address.js'
-import { judgeAnswer, readAnswer, redirection, upgradeRequest, type Answer, type Credentials } from './handshake.js'
+import {
+  judgeAnswer,
+  readAnswer,
+  redirection,
+  upgradeRequest,
+  type Answer,
+  type Credentials
+} from './handshake.js'
 
 /** No SYN-ACK, or no HTTP answer, within this time: the media server gives up. */
 const CONNECT_TIMEOUT_MS = 10_000
@@ -16,7 +23,14 @@ export interface UpgradeEvents {
   failed: (text: string, status: number | undefined, silent: boolean) => void
 }
 
-interface UpgradeOptions { network: Network, clock: Clock, url: string, credentials?: Credentials | undefined, key: string, delayMs: number }
+interface UpgradeOptions {
+  network: Network
+  clock: Clock
+  url: string
+  credentials?: Credentials | undefined
+  key: string
+  delayMs: number
+}
 
 /** One attempt to open an audio socket; jambonz makes only one. */
 export class Upgrade {
@@ -29,7 +43,7 @@ export class Upgrade {
   #redirects = 0
   #over = false
 
-  constructor (options: UpgradeOptions, events: UpgradeEvents) {
+  constructor(options: UpgradeOptions, events: UpgradeEvents) {
     this.#options = options
     this.#events = events
     if (options.delayMs > 0) {
@@ -40,30 +54,36 @@ export class Upgrade {
   }
 
   /** Gives up without a word. */
-  cancel (): void {
+  cancel(): void {
     this.#over = true
     this.#settle()
     this.#socket?.destroy()
   }
 
-  #open (url: string): void {
+  #open(url: string): void {
     const address = splitAddress(url)
-    if (address === undefined) return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme', undefined, true))
+    if (address === undefined) {
+      return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme', undefined, true))
+    }
     this.#held = this.#options.clock.hold()
-    this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () => this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect'))
+    this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () =>
+      this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect')
+    )
     let connected = false
     const socket = this.#connect(address, () => {
       connected = true
       const request = upgradeRequest(address, this.#options.key, this.#options.credentials)
       socket?.write(request.slice(0, MAX_REQUEST), 'utf8')
     })
-    if (socket === undefined) return queueMicrotask(() => this.#fail(`cannot connect to ${url}`, undefined, true))
+    if (socket === undefined) {
+      return queueMicrotask(() => this.#fail(`cannot connect to ${url}`, undefined, true))
+    }
     this.#socket = socket
     this.#listen(socket, address)
   }
 
   // node refuses some addresses at once (a port of 99999)
-  #connect (address: Address, connected: () => void): Duplex | undefined {
+  #connect(address: Address, connected: () => void): Duplex | undefined {
     try {
       return this.#options.network.connect(address, connected)
     } catch {
@@ -71,7 +91,7 @@ export class Upgrade {
     }
   }
 
-  #listen (socket: Duplex, address: Address): void {
+  #listen(socket: Duplex, address: Address): void {
     let received: Buffer = Buffer.alloc(0)
     const onData = (bytes: Buffer) => {
       received = Buffer.concat([received, bytes])
@@ -80,17 +100,20 @@ export class Upgrade {
       socket.off('data', onData)
       socket.off('error', onError)
       socket.off('close', onClose)
-      if (typeof answer === 'string') return this.#fail(answer === 'garbage' ? 'read failed' : 'problems parsing header')
+      if (typeof answer === 'string') {
+        return this.#fail(answer === 'garbage' ? 'read failed' : 'problems parsing header')
+      }
       this.#answered(socket, answer)
     }
-    const onError = (error: NodeJS.ErrnoException) => this.#fail(errorText(error, address), undefined, isDnsError(error))
+    const onError = (error: NodeJS.ErrnoException) =>
+      this.#fail(errorText(error, address), undefined, isDnsError(error))
     const onClose = () => this.#fail('read failed')
     socket.on('data', onData)
     socket.on('error', onError)
     socket.on('close', onClose)
   }
 
-  #answered (socket: Duplex, answer: Answer): void {
+  #answered(socket: Duplex, answer: Answer): void {
     const location = redirection(answer)
     if (location !== undefined && this.#redirects++ < MAX_REDIRECTS) {
       if (location === 'relative') return this.#fail('HS: Redirect failed', answer.status)
@@ -106,7 +129,7 @@ export class Upgrade {
     this.#events.upgraded(socket, answer.rest)
   }
 
-  #fail (text: string, status?: number, silent = false): void {
+  #fail(text: string, status?: number, silent = false): void {
     if (this.#over) return
     this.#over = true
     this.#settle()
@@ -115,18 +138,18 @@ export class Upgrade {
     this.#events.failed(text, status, silent)
   }
 
-  #settle (): void {
+  #settle(): void {
     this.#delay?.()
     this.#timeout?.()
     this.#held?.()
   }
 }
 
-function isDnsError (error: NodeJS.ErrnoException): boolean {
+function isDnsError(error: NodeJS.ErrnoException): boolean {
   return error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN'
 }
 
-function errorText (error: NodeJS.ErrnoException, address: Address): string {
+function errorText(error: NodeJS.ErrnoException, address: Address): string {
   if (error.code === 'ECONNREFUSED') return `conn fail: 111 (${address.host}:${address.port} refused)`
   if (isDnsError(error)) return `dns failed: ${address.host}`
   return `read failed (${error.code ?? error.message})`

@@ -3,9 +3,19 @@ import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import type { Cancel, Clock } from '../clock.js'
 
 /** One request as it goes out: headers in their order and case. */
-export interface Outgoing { url: URL, path: string, method: string, headers: Record<string, string>, body: string | undefined }
+export interface Outgoing {
+  url: URL
+  path: string
+  method: string
+  headers: Record<string, string>
+  body: string | undefined
+}
 
-export interface Incoming { status: number, headers: IncomingMessage['headers'], body: string }
+export interface Incoming {
+  status: number
+  headers: IncomingMessage['headers']
+  body: string
+}
 
 const MAX_REPLY = 10 * 1024 * 1024
 
@@ -15,7 +25,12 @@ export class TimeoutError extends Error {
 }
 
 /** Sends one http request and reads the whole answer. `timeoutMs` (simulated) is for the head, as undici's headersTimeout. */
-export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeoutMs: number): Promise<Incoming> {
+export function exchange(
+  outgoing: Outgoing,
+  agent: Agent,
+  clock: Clock,
+  timeoutMs: number
+): Promise<Incoming> {
   const { url, path, method, headers, body } = outgoing
   return new Promise((resolve, reject) => {
     // inside the process an https url is served without TLS
@@ -24,13 +39,15 @@ export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeou
     let cancel: Cancel | undefined
     // jambonz queues requests to one host; waiting for its turn does not count
     outbound.on('socket', () => {
-      cancel = clock.timeout(timeoutMs, () => outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`)))
+      cancel = clock.timeout(timeoutMs, () =>
+        outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`))
+      )
     })
-    outbound.on('error', error => {
+    outbound.on('error', (error) => {
       cancel?.()
       reject(Object.assign(error, { reused: outbound.reusedSocket }))
     })
-    outbound.on('response', response => {
+    outbound.on('response', (response) => {
       const chunks: Buffer[] = []
       let length = 0
       response.on('data', (chunk: Buffer) => {
@@ -41,7 +58,11 @@ export function exchange (outgoing: Outgoing, agent: Agent, clock: Clock, timeou
       response.on('error', reject)
       response.on('end', () => {
         cancel?.()
-        resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString('utf8') })
+        resolve({
+          status: response.statusCode!,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString('utf8')
+        })
       })
     })
     outbound.end(body)

@@ -9,14 +9,14 @@ import { signatureHeader } from './signature.js'
 import { snakeCaseKeys } from './snakeCase.js'
 
 /** A hook as a verb names it. */
-export type Hook = string | { url: string, method?: string }
+export type Hook = string | { url: string; method?: string }
 
 export interface RequestorOptions {
   network: Network
   clock: Clock
   /** Absolute url of the application's webhook: its origin is what relative hooks and sockets are resolved against. */
   url: string
-  credentials: { username: string, password: string } | undefined
+  credentials: { username: string; password: string } | undefined
   secret: string
   timeoutMs: number
   headers: Record<string, string>
@@ -27,9 +27,17 @@ const OK = [200, 202, 204]
 const RESET_ON_REUSE = 'ECONNRESET'
 
 /** `times`: how often the same bytes are posted; `holdsClock: false`: the call goes on meanwhile, also at speed Infinity. */
-export interface RequestExtras { times?: number, holdsClock?: boolean }
+export interface RequestExtras {
+  times?: number
+  holdsClock?: boolean
+}
 
-interface Prepared { kind: RequestRecord['kind'], outgoing: Outgoing, payload: unknown, agent: Agent }
+interface Prepared {
+  kind: RequestRecord['kind']
+  outgoing: Outgoing
+  payload: unknown
+  agent: Agent
+}
 
 /** Posts webhooks, hooks and status events the way jambonz' HttpRequestor does. */
 export class Requestor {
@@ -39,19 +47,24 @@ export class Requestor {
   readonly #agents = new Map<string, Agent>()
   #closed = false
 
-  constructor (options: RequestorOptions) {
+  constructor(options: RequestorOptions) {
     this.#options = options
     this.baseUrl = new URL(options.url).origin
     this.credentials = options.credentials
   }
 
   /** The same requestor for another application host (an absolute redirect): the credentials stay behind. */
-  movedTo (url: string): Requestor {
+  movedTo(url: string): Requestor {
     return new Requestor({ ...this.#options, url, credentials: undefined })
   }
 
   /** The JSON of the reply, or `''`. Raises FST_JAMBONZ_SIM_REQUEST for anything but 200, 202, 204 after the retries. */
-  async request (kind: RequestRecord['kind'], hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
+  async request(
+    kind: RequestRecord['kind'],
+    hook: Hook,
+    params: object,
+    extra: RequestExtras = {}
+  ): Promise<unknown> {
     const prepared = this.#prepare(kind, hook, params)
     const policy = new RetryPolicy(prepared.outgoing.url.hash)
     const { clock } = this.#options
@@ -71,14 +84,14 @@ export class Requestor {
     }
   }
 
-  close (): void {
+  close(): void {
     this.#closed = true
     for (const agent of this.#agents.values()) agent.destroy()
   }
 
-  #prepare (kind: RequestRecord['kind'], hook: Hook, params: object): Prepared {
+  #prepare(kind: RequestRecord['kind'], hook: Hook, params: object): Prepared {
     const given = typeof hook === 'string' ? hook : hook.url
-    const method = (typeof hook === 'string' ? 'POST' : hook.method ?? 'POST').toUpperCase()
+    const method = (typeof hook === 'string' ? 'POST' : (hook.method ?? 'POST')).toUpperCase()
     const relative = given.startsWith('/')
     const url = this.#resolve(given)
     const payload: unknown = JSON.parse(JSON.stringify(snakeCaseKeys(params)))
@@ -95,25 +108,32 @@ export class Requestor {
         path: relative ? given : url.pathname + url.search,
         body: method === 'POST' ? body : undefined,
         headers: {
-          host: url.host,
+          'host': url.host,
           'Jambonz-Signature': signatureHeader(body, secret),
-          ...(credentials !== undefined && { Authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}` }),
+          ...(credentials !== undefined && {
+            Authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`
+          }),
           ...headers,
-          ...(method === 'POST' && { 'Content-Type': 'application/json', 'content-length': String(Buffer.byteLength(body)) })
+          ...(method === 'POST' && {
+            'Content-Type': 'application/json',
+            'content-length': String(Buffer.byteLength(body))
+          })
         }
       }
     }
   }
 
-  #resolve (given: string): URL {
+  #resolve(given: string): URL {
     try {
       return new URL(given.startsWith('/') ? this.baseUrl + given : given)
     } catch {
-      throw new SIM_REQUEST(`hook '${given}': jambonz needs a path that begins with a slash, or an absolute http(s) url`)
+      throw new SIM_REQUEST(
+        `hook '${given}': jambonz needs a path that begins with a slash, or an absolute http(s) url`
+      )
     }
   }
 
-  #agent (url: URL): Agent {
+  #agent(url: URL): Agent {
     const existing = this.#agents.get(url.origin)
     if (existing !== undefined) return existing
     const agent = this.#options.network.agent(targetOf(url))
@@ -121,12 +141,24 @@ export class Requestor {
     return agent
   }
 
-  async #attempt (prepared: Prepared, attempt: number): Promise<{ reply: unknown } | { failure: Failure, text: string }> {
+  async #attempt(
+    prepared: Prepared,
+    attempt: number
+  ): Promise<{ reply: unknown } | { failure: Failure; text: string }> {
     const { clock, timeoutMs, record } = this.#options
     const { outgoing, payload, kind } = prepared
     const begun = performance.now()
     const entry: RequestRecord = {
-      kind, method: outgoing.method, url: outgoing.url.href, headers: outgoing.headers, payload, status: undefined, reply: undefined, atMs: Math.round(clock.now()), latencyMs: 0, attempt
+      kind,
+      method: outgoing.method,
+      url: outgoing.url.href,
+      headers: outgoing.headers,
+      payload,
+      status: undefined,
+      reply: undefined,
+      atMs: Math.round(clock.now()),
+      latencyMs: 0,
+      attempt
     }
     try {
       const incoming = await this.#send(prepared, timeoutMs)
@@ -138,7 +170,7 @@ export class Requestor {
       return { reply: entry.reply ?? '' }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      entry.error = message === '' ? code ?? 'failed' : message
+      entry.error = message === '' ? (code ?? 'failed') : message
       return { failure: { code, timedOut: error instanceof TimeoutError }, text: `failed: ${entry.error}` }
     } finally {
       entry.latencyMs = Math.round((performance.now() - begun) * 10) / 10
@@ -147,19 +179,24 @@ export class Requestor {
   }
 
   // a kept-alive connection may die just as it is used again: undici sends once more, without counting it as an attempt
-  async #send ({ outgoing, agent }: Prepared, timeoutMs: number): Promise<Incoming> {
+  async #send({ outgoing, agent }: Prepared, timeoutMs: number): Promise<Incoming> {
     const { clock } = this.#options
     try {
       return await exchange(outgoing, agent, clock, timeoutMs)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== RESET_ON_REUSE || (error as { reused?: boolean }).reused !== true) throw error
+      if (
+        (error as NodeJS.ErrnoException).code !== RESET_ON_REUSE ||
+        (error as { reused?: boolean }).reused !== true
+      ) {
+        throw error
+      }
       return await exchange(outgoing, agent, clock, timeoutMs)
     }
   }
 }
 
 // only a json content type counts; a body that is no json fails the request, as undici's body.json() does
-function parseReply ({ headers, body }: Incoming): unknown {
+function parseReply({ headers, body }: Incoming): unknown {
   if (headers['content-type']?.includes('application/json') !== true) return undefined
   return JSON.parse(body)
 }

@@ -26,38 +26,38 @@ export class Leg {
   readonly #said: Int16Array
   readonly #hears: Int16Array
 
-  constructor (rate: number, keep: number) {
+  constructor(rate: number, keep: number) {
     this.rate = rate
     this.heard = new Recorder(keep)
-    this.#said = new Int16Array(rate * FRAME_MS / 1000)
+    this.#said = new Int16Array((rate * FRAME_MS) / 1000)
     this.#hears = new Int16Array(this.#said.length)
   }
 
   /** True while the party has something left to say. */
-  get talking (): boolean {
+  get talking(): boolean {
     return this.speaking && this.speech.length > 0
   }
 
   /** True while something is played to the party. */
-  get addressed (): boolean {
+  get addressed(): boolean {
     if (this.player.playing) return true
     for (const fork of this.forks) if (fork.playing) return true
     return false
   }
 
   /** Peaks of the last frame, 0 to 1: what the party said, and what it heard. */
-  get levels (): { said: number, heard: number } {
+  get levels(): { said: number; heard: number } {
     return { said: peakOf(this.#said), heard: peakOf(this.#hears) }
   }
 
   /** First half of a tick: one frame from the party's mouth. */
-  speak (): void {
+  speak(): void {
     this.#said.fill(0)
     if (this.speaking) this.speech.take(this.#said)
   }
 
   /** Second half: one frame for its ear, and both for who listens in. */
-  listen (): void {
+  listen(): void {
     const hears = this.#hears.fill(0)
     if (this.peer !== undefined) mix(hears, this.peer.#said)
     this.player.render(hears)
@@ -66,7 +66,7 @@ export class Leg {
     for (const fork of this.forks) fork.feed(this.#said, hears)
   }
 
-  press (digit: string): void {
+  press(digit: string): void {
     for (const listener of [...this.digits]) listener(digit)
   }
 }

@@ -1,9 +1,16 @@
 import { mix } from '../audio/pcm.js'
 
 /** How a file ended: samples of it that were played, and whether something stopped it. */
-export interface Played { samples: number, stopped: boolean }
+export interface Played {
+  samples: number
+  stopped: boolean
+}
 
-interface Playback { samples: Int16Array, at: number, done: (played: Played) => void }
+interface Playback {
+  samples: Int16Array
+  at: number
+  done: (played: Played) => void
+}
 
 /**
  * Plays sounds to one leg as FreeSWITCH does: a new one starts at once on top of the old, which goes on where it was when
@@ -12,26 +19,26 @@ interface Playback { samples: Int16Array, at: number, done: (played: Played) => 
 export class Player {
   #stack: Playback[] = []
 
-  get playing (): boolean {
+  get playing(): boolean {
     return this.#stack.length > 0
   }
 
-  play (samples: Int16Array): Promise<Played> {
-    return new Promise(resolve => this.#stack.push({ samples, at: 0, done: resolve }))
+  play(samples: Int16Array): Promise<Played> {
+    return new Promise((resolve) => this.#stack.push({ samples, at: 0, done: resolve }))
   }
 
   /** Ends what plays now (uuid_break); what it had covered goes on. */
-  stop (): void {
+  stop(): void {
     const top = this.#stack.pop()
     top?.done({ samples: top.at, stopped: true })
   }
 
-  stopAll (): void {
+  stopAll(): void {
     while (this.#stack.length > 0) this.stop()
   }
 
   /** Adds one frame to what the leg hears. */
-  render (into: Int16Array): void {
+  render(into: Int16Array): void {
     const top = this.#stack.at(-1)
     if (top === undefined) return
     const frame = top.samples.subarray(top.at, top.at + into.length)

@@ -6,11 +6,11 @@ export class Recorder {
   bytes = 0
 
   /** `limit`: bytes kept; what comes after is only counted. */
-  constructor (limit: number) {
+  constructor(limit: number) {
     this.#limit = limit
   }
 
-  add (bytes: Buffer): void {
+  add(bytes: Buffer): void {
     this.bytes += bytes.length
     const room = this.#limit - this.#kept
     if (room <= 0) return
@@ -20,11 +20,11 @@ export class Recorder {
   }
 
   /** False when the cap cut something off. */
-  get complete (): boolean {
+  get complete(): boolean {
     return this.#kept === this.bytes
   }
 
-  audio (): Buffer {
+  audio(): Buffer {
     const all = Buffer.concat(this.#chunks)
     this.#chunks = [all]
     return all

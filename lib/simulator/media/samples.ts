@@ -5,18 +5,18 @@ export class SampleQueue {
   #length = 0
   #waiting: Array<() => void> = []
 
-  get length (): number {
+  get length(): number {
     return this.#length
   }
 
-  push (samples: Int16Array): void {
+  push(samples: Int16Array): void {
     if (samples.length === 0) return
     this.#chunks.push(samples)
     this.#length += samples.length
   }
 
   /** Fills `into` from the front; returns how many samples there were. */
-  take (into: Int16Array, wanted = into.length): number {
+  take(into: Int16Array, wanted = into.length): number {
     let taken = 0
     while (taken < wanted && this.#chunks.length > 0) {
       const chunk = this.#chunks[0]!
@@ -35,18 +35,18 @@ export class SampleQueue {
   }
 
   /** Resolves when nothing is left to take. */
-  emptied (): Promise<void> {
-    return this.#length === 0 ? Promise.resolve() : new Promise(resolve => this.#waiting.push(resolve))
+  emptied(): Promise<void> {
+    return this.#length === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve))
   }
 
-  clear (): void {
+  clear(): void {
     this.#chunks = []
     this.#head = 0
     this.#length = 0
     this.#release()
   }
 
-  #release (): void {
+  #release(): void {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }

@@ -3,7 +3,16 @@ import { randomBytes, randomUUID } from 'node:crypto'
 const FEATURE_SERVER = '10.0.0.10:5070'
 const SBC = '10.0.0.20'
 
-export type CallStatus = 'trying' | 'ringing' | 'early-media' | 'in-progress' | 'completed' | 'failed' | 'busy' | 'no-answer' | 'queued'
+export type CallStatus =
+  | 'trying'
+  | 'ringing'
+  | 'early-media'
+  | 'in-progress'
+  | 'completed'
+  | 'failed'
+  | 'busy'
+  | 'no-answer'
+  | 'queued'
 
 export interface CallInfoOptions {
   direction: 'inbound' | 'outbound'
@@ -35,14 +44,14 @@ export class CallInfo {
   duration: number | undefined
   customerData: Record<string, unknown> | undefined
 
-  constructor (options: CallInfoOptions) {
+  constructor(options: CallInfoOptions) {
     this.#options = options
     this.callSid = options.callSid
     this.parentCallSid = options.parentCallSid
     this.traceId = options.traceId ?? randomBytes(16).toString('hex')
   }
 
-  toJSON (): Record<string, unknown> {
+  toJSON(): Record<string, unknown> {
     const { direction, from, to, accountSid, applicationSid } = this.#options
     return compact({
       callSid: this.callSid,
@@ -69,7 +78,7 @@ export class CallInfo {
   }
 
   /** The object's own fields: `callerName`, `hasRecording`, and customer data under a name of its own (`_customerData`). */
-  own (): Record<string, unknown> {
+  own(): Record<string, unknown> {
     const { direction, from, to, accountSid, applicationSid, callerName } = this.#options
     return compact({
       direction,
@@ -98,19 +107,19 @@ export class CallInfo {
   }
 
   /** The INVITE as drachtio parsed it: its keys stay as SIP wrote them. */
-  sip (): Record<string, unknown> {
+  sip(): Record<string, unknown> {
     const { from, to, callerName } = this.#options
     const display = callerName === undefined || callerName === '' ? '' : `"${callerName}" `
     const uri = `sip:${to}@${FEATURE_SERVER}`
     return {
       headers: {
-        via: `SIP/2.0/UDP ${SBC}:5060;rport=5060;branch=z9hG4bK${randomBytes(8).toString('hex')}`,
+        'via': `SIP/2.0/UDP ${SBC}:5060;rport=5060;branch=z9hG4bK${randomBytes(8).toString('hex')}`,
         'max-forwards': '70',
-        from: `${display}<sip:${from}@${SBC}>;tag=${randomBytes(6).toString('hex')}`,
-        to: `<${uri}>`,
+        'from': `${display}<sip:${from}@${SBC}>;tag=${randomBytes(6).toString('hex')}`,
+        'to': `<${uri}>`,
         'call-id': this.callId,
-        cseq: '1 INVITE',
-        contact: `<sip:${SBC}:5060>`,
+        'cseq': '1 INVITE',
+        'contact': `<sip:${SBC}:5060>`,
         'user-agent': 'jambonz simulator',
         'X-CID': this.sbcCallid,
         'X-Account-Sid': this.#options.accountSid,
@@ -125,6 +134,6 @@ export class CallInfo {
   }
 }
 
-function compact (values: Record<string, unknown>): Record<string, unknown> {
+function compact(values: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 }

@@ -5,7 +5,11 @@ import type { KeyPress } from './press.js'
 /** Pause between the keys of one press. */
 const BETWEEN_DIGITS_MS = 250
 
-export interface CallerScript { presses: KeyPress[], patienceMs: number, speakAt: 'listen' | 'answer' }
+export interface CallerScript {
+  presses: KeyPress[]
+  patienceMs: number
+  speakAt: 'listen' | 'answer'
+}
 
 /** The simulated person: says and presses what the script has, waits politely, hangs up when nothing comes any more. */
 export class Caller {
@@ -20,17 +24,23 @@ export class Caller {
   #idleMs = 0
   #wasBusy = false
 
-  constructor (options: { leg: Leg, clock: Clock, script: CallerScript, hangUp: () => void, pressed: (digit: string) => void }) {
+  constructor(options: {
+    leg: Leg
+    clock: Clock
+    script: CallerScript
+    hangUp: () => void
+    pressed: (digit: string) => void
+  }) {
     this.#leg = options.leg
     this.#clock = options.clock
     this.#script = options.script
     this.#hangUp = options.hangUp
     this.#pressed = options.pressed
-    this.#afterSpeech = options.script.presses.filter(press => press.atMs === undefined)
+    this.#afterSpeech = options.script.presses.filter((press) => press.atMs === undefined)
   }
 
   /** The application listens for the first time: now the script's clock runs. */
-  begin (): void {
+  begin(): void {
     if (this.#begun) return
     this.#begun = true
     this.#leg.speaking = true
@@ -39,28 +49,28 @@ export class Caller {
     }
   }
 
-  answered (): void {
+  answered(): void {
     if (this.#script.speakAt === 'answer') this.#leg.speaking = true
   }
 
-  speak (samples: Int16Array): void {
+  speak(samples: Int16Array): void {
     this.#idleMs = 0
     this.#leg.speaking = true
     this.#leg.speech.push(samples)
   }
 
-  press (digits: string): void {
+  press(digits: string): void {
     this.#idleMs = 0
     this.#schedule(digits, 0)
   }
 
   /** True while the script still has something for the caller to do. */
-  get busy (): boolean {
+  get busy(): boolean {
     return this.#leg.talking || this.#pending > 0
   }
 
   /** After each frame. `waiting`: the running verb goes on until somebody ends it. */
-  tick (waiting: boolean): void {
+  tick(waiting: boolean): void {
     if (this.#begun && !this.#leg.talking && this.#afterSpeech.length > 0) {
       const presses = this.#afterSpeech
       this.#afterSpeech = []
@@ -77,7 +87,7 @@ export class Caller {
     if (this.#idleMs >= this.#script.patienceMs) this.#hangUp()
   }
 
-  #schedule (digits: string, afterMs: number): void {
+  #schedule(digits: string, afterMs: number): void {
     const start = this.#clock.now() + afterMs
     for (const [index, digit] of [...digits].entries()) {
       this.#pending++

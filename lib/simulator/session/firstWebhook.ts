@@ -10,19 +10,26 @@ const DEFAULTS = {
  * Asks the application what to do with the call. An inbound call asks while it rings; one dialled through the REST api asks
  * once it is answered (feature-server lib/middleware.js, lib/tasks/rest_dial.js).
  */
-export async function firstWebhook (session: Session): Promise<VerbData[]> {
+export async function firstWebhook(session: Session): Promise<VerbData[]> {
   const { info, options, post } = session
   const { url, webhookMethod, env, call, faults } = options
   const settings = { defaults: DEFAULTS, ...(env !== undefined && { env_vars: env }) }
   let params: object
   if (call.direction === 'inbound') {
-    params = { ...(webhookMethod === 'POST' && { sip: info.sip() }), ...info.own(), service_provider_sid: call.accountSid, ...settings }
+    params = {
+      ...(webhookMethod === 'POST' && { sip: info.sip() }),
+      ...info.own(),
+      service_provider_sid: call.accountSid,
+      ...settings
+    }
   } else {
     session.post.notify(info, 'trying', 100, 'Trying')
     session.post.notify(info, 'ringing', 180, 'Ringing')
     session.answer()
     params = { ...info.toJSON(), ...settings }
   }
-  const reply = await post.requestor.request('webhook', { url, method: webhookMethod }, params, { times: faults.duplicateWebhook === true ? 2 : 1 })
+  const reply = await post.requestor.request('webhook', { url, method: webhookMethod }, params, {
+    times: faults.duplicateWebhook === true ? 2 : 1
+  })
   return parseApplication(reply === '' ? [] : reply, options)
 }

@@ -25,7 +25,7 @@ export class PostOffice {
   #notifier: Requestor
   #statusHook: Hook | undefined
 
-  constructor (options: PostOfficeOptions) {
+  constructor(options: PostOfficeOptions) {
     const { url, statusHook } = options.options
     this.#options = options
     this.b3 = `${options.info.traceId}-${randomBytes(8).toString('hex')}-1`
@@ -35,49 +35,75 @@ export class PostOffice {
   }
 
   /** Posts an actionHook or the like; raises when jambonz would. */
-  async hook (hook: Hook, params: object): Promise<unknown> {
+  async hook(hook: Hook, params: object): Promise<unknown> {
     const { duplicateHook, hookBeforeCloseMs } = this.#options.options.faults
     // the application may well answer only once the socket is closed
-    return await this.requestor.request('hook', hook, params, { times: duplicateHook === true ? 2 : 1, holdsClock: hookBeforeCloseMs === undefined })
+    return await this.requestor.request('hook', hook, params, {
+      times: duplicateHook === true ? 2 : 1,
+      holdsClock: hookBeforeCloseMs === undefined
+    })
   }
 
   /** A status event; nobody waits for its answer. */
-  notify (info: CallInfo, status: CallStatus, sipStatus: number, sipReason: string): void {
+  notify(info: CallInfo, status: CallStatus, sipStatus: number, sipReason: string): void {
     Object.assign(info, { callStatus: status, sipStatus, sipReason })
-    if (this.#statusHook !== undefined) this.#options.track(this.#notifier.request('status', this.#statusHook, info.toJSON()))
+    if (this.#statusHook !== undefined) {
+      this.#options.track(this.#notifier.request('status', this.#statusHook, info.toJSON()))
+    }
   }
 
   /** What jambonz tells the status hook when the answer to a gather's actionHook was no application. */
-  complain (error: unknown): void {
+  complain(error: unknown): void {
     if (this.#statusHook === undefined) return
     const { info, track } = this.#options
-    track(this.#notifier.request('status', this.#statusHook, { ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) }))
+    track(
+      this.#notifier.request('status', this.#statusHook, {
+        ...info.toJSON(),
+        error: 'invalid actionHook response',
+        reason: reasonOf(error)
+      })
+    )
   }
 
   /** An absolute redirect: relative hooks now go to another host, without the credentials. */
-  moveTo (url: string): void {
+  moveTo(url: string): void {
     if (new URL(url).origin === this.requestor.baseUrl) return
     this.requestor = this.#keep(this.requestor.movedTo(url))
   }
 
-  setStatusHook (hook: Hook): void {
+  setStatusHook(hook: Hook): void {
     this.#statusHook = hook
     const url = typeof hook === 'string' ? hook : hook.url
     if (/^https?:\/\//.test(url)) this.#notifier = this.#keep(this.#notifier.movedTo(url))
   }
 
-  close (): void {
+  close(): void {
     for (const requestor of this.#requestors) requestor.close()
   }
 
   // one that is left behind may still have requests under way: all are closed together
-  #keep (requestor: Requestor): Requestor {
+  #keep(requestor: Requestor): Requestor {
     this.#requestors.push(requestor)
     return requestor
   }
 
-  #newRequestor (url: string): Requestor {
-    const { options: { network, credentials, secret, httpTimeoutMs }, clock, record } = this.#options
-    return this.#keep(new Requestor({ network, clock, url, credentials, secret, timeoutMs: httpTimeoutMs, headers: { b3: this.b3 }, record }))
+  #newRequestor(url: string): Requestor {
+    const {
+      options: { network, credentials, secret, httpTimeoutMs },
+      clock,
+      record
+    } = this.#options
+    return this.#keep(
+      new Requestor({
+        network,
+        clock,
+        url,
+        credentials,
+        secret,
+        timeoutMs: httpTimeoutMs,
+        headers: { b3: this.b3 },
+        record
+      })
+    )
   }
 }

@@ -40,7 +40,7 @@ export class Session {
   // what nobody waits for before the call is over: status events, nested and background tasks
   readonly #loose = new Set<Promise<void>>()
 
-  constructor (options: ResolvedOptions, clock: Clock, events: EventLog) {
+  constructor(options: ResolvedOptions, clock: Clock, events: EventLog) {
     this.options = options
     this.clock = clock
     this.events = events
@@ -54,14 +54,14 @@ export class Session {
       clock,
       script: options,
       hangUp: () => this.hangUp('caller'),
-      pressed: digit => events.emit('dtmf', { digit })
+      pressed: (digit) => events.emit('dtmf', { digit })
     })
     this.post = new PostOffice({
       options,
       clock,
       info: this.info,
-      track: work => this.track(work),
-      record: request => {
+      track: (work) => this.track(work),
+      record: (request) => {
         this.story.request(request)
         events.emit(request.kind, request)
       }
@@ -69,13 +69,17 @@ export class Session {
   }
 
   /** The whole call, from the webhook to the last status event. Never rejects: what went wrong is in the story. */
-  async run (): Promise<void> {
+  async run(): Promise<void> {
     try {
       await this.options.ready()
       const verbs = await firstWebhook(this)
-      if (verbs.length === 0) throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
+      if (verbs.length === 0) {
+        throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
+      }
       this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
-      if (this.options.call.direction === 'inbound' && !this.gone) this.post.notify(this.info, 'trying', 100, 'Trying')
+      if (this.options.call.direction === 'inbound' && !this.gone) {
+        this.post.notify(this.info, 'trying', 100, 'Trying')
+      }
       await this.#runTasks()
     } catch (error) {
       this.error(error)
@@ -84,34 +88,41 @@ export class Session {
   }
 
   /** Lets something run that no verb waits for; the call's end does. */
-  track (work: Promise<unknown>): void {
-    const settled = work.then(() => {}, error => this.error(error)).finally(() => this.#loose.delete(settled))
+  track(work: Promise<unknown>): void {
+    const settled = work
+      .then(
+        () => {},
+        (error) => this.error(error)
+      )
+      .finally(() => this.#loose.delete(settled))
     this.#loose.add(settled)
   }
 
   /** False: one of this kind runs already. */
-  startBackground (kind: string, task: Task): boolean {
+  startBackground(kind: string, task: Task): boolean {
     if (this.#background.has(kind)) return false
     this.#background.set(kind, task)
-    this.track(task.exec().finally(() => {
-      if (this.#background.get(kind) === task) this.#background.delete(kind)
-    }))
+    this.track(
+      task.exec().finally(() => {
+        if (this.#background.get(kind) === task) this.#background.delete(kind)
+      })
+    )
     return true
   }
 
-  stopBackground (kind: string): void {
+  stopBackground(kind: string): void {
     this.#background.get(kind)?.kill('done')
     this.#background.delete(kind)
   }
 
   /** The application listens to the caller for the first time: the script's clock runs from here. */
-  listening (): void {
+  listening(): void {
     this.caller.begin()
     this.transcripts.begin()
   }
 
   /** Answers the call, once: from here on time passes in frames. */
-  answer (): void {
+  answer(): void {
     if (this.answeredAt !== undefined || this.gone) return
     this.answeredAt = this.clock.now()
     this.post.notify(this.info, 'in-progress', 200, 'OK')
@@ -119,16 +130,18 @@ export class Session {
     this.clock.startTicks(this.#tick, this.#busy)
     const { hangUpAfterMs, recordAllCalls } = this.options
     if (recordAllCalls !== undefined) this.#recordCall(recordAllCalls)
-    if (hangUpAfterMs !== undefined && hangUpAfterMs < Infinity) this.clock.at(this.answeredAt + hangUpAfterMs, () => this.hangUp('caller'))
+    if (hangUpAfterMs !== undefined && hangUpAfterMs < Infinity) {
+      this.clock.at(this.answeredAt + hangUpAfterMs, () => this.hangUp('caller'))
+    }
   }
 
-  replaceApplication (verbs: VerbData[]): void {
+  replaceApplication(verbs: VerbData[]): void {
     if (this.gone) return
     this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
     this.#current?.kill('replaced')
   }
 
-  hangUp (by: 'caller' | 'jambonz'): void {
+  hangUp(by: 'caller' | 'jambonz'): void {
     if (this.gone) return
     this.story.hangupBy = by
     this.#complete(by)
@@ -138,27 +151,27 @@ export class Session {
   }
 
   /** The media server dies: sockets break without a close, and the call is over. */
-  crash (why: string): void {
+  crash(why: string): void {
     this.error(`media server crashed: ${why}`)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('jambonz')
   }
 
-  error (error: unknown): void {
+  error(error: unknown): void {
     const text = reasonOf(error)
     this.story.error(text)
     this.events.emit('error', { text })
   }
 
   /** Tears everything down at once: the deadline passed or the signal was aborted. */
-  abort (why: string): void {
+  abort(why: string): void {
     this.error(why)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('caller')
     this.post.close()
   }
 
-  async #runTasks (): Promise<void> {
+  async #runTasks(): Promise<void> {
     for (let task = this.#tasks.shift(); task !== undefined && !this.gone; task = this.#tasks.shift()) {
       if (this.story.verbs.length >= MAX_VERBS) throw new Error(`more than ${MAX_VERBS} verbs: hung up`)
       const { record } = task
@@ -193,7 +206,7 @@ export class Session {
     this.caller.tick(this.#current?.openEnded === true)
   }
 
-  #complete (by: 'caller' | 'jambonz'): void {
+  #complete(by: 'caller' | 'jambonz'): void {
     this.info.callTerminationBy = by
     if (this.answeredAt === undefined) {
       if (by === 'caller') this.post.notify(this.info, 'no-answer', 487, 'Request Terminated')
@@ -204,8 +217,10 @@ export class Session {
     this.post.notify(this.info, 'completed', this.info.sipStatus, this.info.sipReason)
   }
 
-  async #end (): Promise<void> {
-    if (!this.gone && this.answeredAt === undefined) this.error('jambonz declines the call (603): no verb answered it')
+  async #end(): Promise<void> {
+    if (!this.gone && this.answeredAt === undefined) {
+      this.error('jambonz declines the call (603): no verb answered it')
+    }
     this.hangUp('jambonz')
     this.clock.stopTicks()
     this.leg.player.stopAll()
@@ -216,8 +231,14 @@ export class Session {
     this.post.close()
   }
 
-  #recordCall ({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {
-    const task = new ListenTask(this, 'listen', { url, disableBidirectionalAudio: true, mixType: 'stereo', passDtmf: true, ...(wsAuth !== undefined && { wsAuth }) })
+  #recordCall({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {
+    const task = new ListenTask(this, 'listen', {
+      url,
+      disableBidirectionalAudio: true,
+      mixType: 'stereo',
+      passDtmf: true,
+      ...(wsAuth !== undefined && { wsAuth })
+    })
     task.place = { leg: this.leg, role: 'record' }
     this.startBackground('record', task)
   }

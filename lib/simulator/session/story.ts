@@ -14,30 +14,40 @@ export class Story {
   readonly errors: string[] = []
   hangupBy: CallStory['hangupBy'] = 'nobody'
 
-  request (record: RequestRecord): void {
+  request(record: RequestRecord): void {
     if (this.requests.length < MAX_RECORDS) this.requests.push(record)
   }
 
-  verb (record: VerbRecord): void {
+  verb(record: VerbRecord): void {
     if (this.verbs.length < MAX_RECORDS) this.verbs.push(record)
   }
 
-  listen (record: ListenRecord): void {
+  listen(record: ListenRecord): void {
     if (this.listens.length < MAX_RECORDS) this.listens.push(record)
   }
 
-  error (text: string): void {
+  error(text: string): void {
     if (this.errors.length < MAX_RECORDS) this.errors.push(text)
   }
 
-  finish (callSid: string, leg: Leg, durationMs: number): CallStory {
+  finish(callSid: string, leg: Leg, durationMs: number): CallStory {
     const { requests, verbs, listens, legs, errors, hangupBy } = this
-    return { callSid, requests, verbs, listens, legs, heard: heardBy(leg, this.marks), hangupBy, durationMs, errors }
+    return {
+      callSid,
+      requests,
+      verbs,
+      listens,
+      legs,
+      heard: heardBy(leg, this.marks),
+      hangupBy,
+      durationMs,
+      errors
+    }
   }
 }
 
 /** What a leg has heard so far. */
-export function heardBy (leg: Leg, marks: Heard['marks']): Heard {
+export function heardBy(leg: Leg, marks: Heard['marks']): Heard {
   const pcm = leg.heard.audio()
   return { pcm, sampleRate: leg.rate, marks: [...marks], wav: () => wavOf(pcm, leg.rate) }
 }

@@ -9,7 +9,7 @@ export interface Heard {
   language_code: string
   channel_tag: number
   is_final: boolean
-  alternatives: Array<{ transcript: string, confidence: number }>
+  alternatives: Array<{ transcript: string; confidence: number }>
   vendor: { name: string }
 }
 
@@ -25,20 +25,20 @@ export class Transcripts {
   #next: Cancel | undefined
   #begun = false
 
-  constructor (clock: Clock, script: Transcript[]) {
+  constructor(clock: Clock, script: Transcript[]) {
     this.#clock = clock
-    this.#timed = script.filter(line => line.atMs !== undefined)
-    this.#untimed = script.filter(line => line.atMs === undefined)
+    this.#timed = script.filter((line) => line.atMs !== undefined)
+    this.#untimed = script.filter((line) => line.atMs === undefined)
   }
 
   /** The script's clock runs from now on. */
-  begin (): void {
+  begin(): void {
     if (this.#begun) return
     this.#begun = true
     for (const line of this.#timed) this.#clock.at(this.#clock.now() + line.atMs!, () => this.#say(line))
   }
 
-  listen (listener: (heard: Heard) => void): Cancel {
+  listen(listener: (heard: Heard) => void): Cancel {
     this.begin()
     this.#listeners.add(listener)
     return () => {
@@ -48,7 +48,7 @@ export class Transcripts {
   }
 
   /** It is the caller's turn: he says his next line. `all`: and then the ones after it. */
-  invite (all = false): void {
+  invite(all = false): void {
     this.#next?.()
     if (this.#untimed.length === 0) return
     this.#next = this.#clock.at(this.#clock.now() + THINK_MS, () => {
@@ -58,9 +58,13 @@ export class Transcripts {
     })
   }
 
-  #say ({ text, confidence }: Transcript): void {
+  #say({ text, confidence }: Transcript): void {
     const heard: Heard = {
-      language_code: 'en-US', channel_tag: 1, is_final: true, alternatives: [{ transcript: text, confidence: confidence ?? 0.95 }], vendor: { name: 'simulator' }
+      language_code: 'en-US',
+      channel_tag: 1,
+      is_final: true,
+      alternatives: [{ transcript: text, confidence: confidence ?? 0.95 }],
+      vendor: { name: 'simulator' }
     }
     for (const listener of [...this.#listeners]) listener(heard)
   }

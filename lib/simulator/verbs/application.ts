@@ -2,14 +2,19 @@ import { SIM_APPLICATION } from '../errors.js'
 import { checkVerb, type Leniency } from './specs.js'
 
 /** A verb of an application, checked. */
-export interface VerbData { verb: string, data: Record<string, unknown> }
+export interface VerbData {
+  verb: string
+  data: Record<string, unknown>
+}
 
 /**
  * The verbs of a reply, in either spelling (`{verb: 'say', …}`, `{say: {…}}`), each checked as jambonz does: one wrong
  * verb refuses them all. Raises FST_JAMBONZ_SIM_APPLICATION.
  */
-export function parseApplication (reply: unknown, leniency: Leniency): VerbData[] {
-  if (!Array.isArray(reply)) throw new SIM_APPLICATION(`the reply must be an array of verbs, it is ${describe(reply)}`)
+export function parseApplication(reply: unknown, leniency: Leniency): VerbData[] {
+  if (!Array.isArray(reply)) {
+    throw new SIM_APPLICATION(`the reply must be an array of verbs, it is ${describe(reply)}`)
+  }
   return reply.map((item: unknown) => {
     if (!isRecord(item)) throw new SIM_APPLICATION(`a verb must be an object, found ${describe(item)}`)
     const { verb, data } = split(item)
@@ -19,28 +24,30 @@ export function parseApplication (reply: unknown, leniency: Leniency): VerbData[
 }
 
 /** An object as a value of a verb's property, or an empty one. */
-export function recordOf (value: unknown): Record<string, unknown> {
+export function recordOf(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {}
 }
 
-function split (item: Record<string, unknown>): VerbData {
+function split(item: Record<string, unknown>): VerbData {
   if ('verb' in item) {
     const { verb, ...data } = item
     if (typeof verb !== 'string') throw new SIM_APPLICATION(`verb must be a name, it is ${describe(verb)}`)
     return { verb, data }
   }
   const [verb, ...others] = Object.keys(item)
-  if (verb === undefined || others.length > 0) throw new SIM_APPLICATION(`${describe(item)} has no verb property`)
+  if (verb === undefined || others.length > 0) {
+    throw new SIM_APPLICATION(`${describe(item)} has no verb property`)
+  }
   const data = item[verb]
   if (!isRecord(data)) throw new SIM_APPLICATION(`${verb} must have an object of properties`)
   return { verb, data }
 }
 
-function isRecord (value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function describe (value: unknown): string {
+function describe(value: unknown): string {
   const text = JSON.stringify(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }

@@ -11,7 +11,7 @@ const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia'])
 export class ConfigTask extends Task {
   override readonly precondition: Precondition = this.#needsAudio() ? 'endpoint' : 'none'
 
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { session } = this
     const listen = this.data.listen === undefined ? undefined : recordOf(this.data.listen)
     if (listen?.enable === true) {
@@ -25,18 +25,26 @@ export class ConfigTask extends Task {
     const transcribe = this.data.transcribe === undefined ? undefined : recordOf(this.data.transcribe)
     if (transcribe?.enable === true) {
       const { enable, ...data } = transcribe
-      if (!session.startBackground('transcribe', new TranscribeTask(session, 'transcribe', data))) this.note('a background transcription runs already: not started')
+      if (!session.startBackground('transcribe', new TranscribeTask(session, 'transcribe', data))) {
+        this.note('a background transcription runs already: not started')
+      }
     } else if (transcribe !== undefined && Object.keys(transcribe).length > 0) {
       session.stopBackground('transcribe')
     }
     if (this.data.stream !== undefined) this.note('config.stream is ignored by jambonz: use config.listen')
-    const others = Object.keys(this.data).filter(key => !SIMULATED.has(key) && key !== 'stream')
+    const others = Object.keys(this.data).filter((key) => !SIMULATED.has(key) && key !== 'stream')
     if (others.length > 0) this.note(`without effect in a simulated call: ${others.join(', ')}`)
   }
 
-  #needsAudio (): boolean {
+  #needsAudio(): boolean {
     const { listen, transcribe, bargeIn, record, amd, boostAudioSignal } = this.data
-    return recordOf(listen).url !== undefined || recordOf(transcribe).enable === true || recordOf(bargeIn).enable === true ||
-      recordOf(record).action !== undefined || amd !== undefined || boostAudioSignal !== undefined
+    return (
+      recordOf(listen).url !== undefined ||
+      recordOf(transcribe).enable === true ||
+      recordOf(bargeIn).enable === true ||
+      recordOf(record).action !== undefined ||
+      amd !== undefined ||
+      boostAudioSignal !== undefined
+    )
   }
 }

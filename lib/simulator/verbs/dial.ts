@@ -34,7 +34,7 @@ export class DialTask extends Task {
   #over = false
   readonly #done = deferred()
 
-  constructor (...args: ConstructorParameters<typeof Task>) {
+  constructor(...args: ConstructorParameters<typeof Task>) {
     super(...args)
     const { session, data } = this
     const { accountSid, applicationSid, from } = session.options.call
@@ -52,7 +52,7 @@ export class DialTask extends Task {
     if (data.tag !== undefined) this.#info.customerData = recordOf(data.tag)
   }
 
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { session } = this
     const { answer = true, answerAfterMs = ANSWER_AFTER_MS } = session.options.bLeg
     if ((this.data.target as unknown[]).length > 1) this.note('only the first target is rung')
@@ -61,7 +61,9 @@ export class DialTask extends Task {
     }
     this.#status('trying', 100, 'Trying')
     this.#after(RING_AFTER_MS, () => this.#status('ringing', 180, 'Ringing'))
-    this.#after((Number(this.data.timeout) || DEFAULT_TIMEOUT_S) * 1000, () => this.#failed(487, 'Request Terminated'))
+    this.#after((Number(this.data.timeout) || DEFAULT_TIMEOUT_S) * 1000, () =>
+      this.#failed(487, 'Request Terminated')
+    )
     if (typeof answer === 'number') this.#after(answerAfterMs, () => this.#failed(answer, 'Failed'))
     else if (answer) this.#after(answerAfterMs, () => this.#answered())
     await this.#done.promise
@@ -72,25 +74,34 @@ export class DialTask extends Task {
     }
   }
 
-  protected override onKill (reason: 'replaced' | 'released' | 'done'): void {
+  protected override onKill(reason: 'replaced' | 'released' | 'done'): void {
     this.#replaced = reason === 'replaced'
     if (this.#over) return
     if (this.#answeredAt === undefined) this.#failed(487, 'Request Terminated')
     else this.#hangUp()
   }
 
-  #status (status: CallStatus, sipStatus: number, sipReason: string): void {
+  #status(status: CallStatus, sipStatus: number, sipReason: string): void {
     this.session.post.notify(this.#info, status, sipStatus, sipReason)
-    Object.assign(this.#results, { dialCallStatus: status, dialSipStatus: sipStatus, dialCallSid: this.#info.callSid, dialSbcCallid: this.#info.sbcCallid })
+    Object.assign(this.#results, {
+      dialCallStatus: status,
+      dialSipStatus: sipStatus,
+      dialCallSid: this.#info.callSid,
+      dialSbcCallid: this.#info.sbcCallid
+    })
   }
 
-  #answered (): void {
+  #answered(): void {
     const { session } = this
     this.#cancelTimers()
     this.#status('in-progress', 200, 'OK')
     this.#answeredAt = session.clock.now()
     session.answer()
-    Object.assign(this.#results, { dialCallStatus: 'completed', dialSipStatus: 200, dialCallSid: this.#info.callSid })
+    Object.assign(this.#results, {
+      dialCallStatus: 'completed',
+      dialSipStatus: 200,
+      dialCallSid: this.#info.callSid
+    })
     this.#bridge()
     this.#startNested()
     if (this.data.confirmHook !== undefined) this.#confirm(this.data.confirmHook as Hook)
@@ -100,11 +111,14 @@ export class DialTask extends Task {
     if (hangUpAfterMs !== undefined) this.#after(hangUpAfterMs, () => this.kill('done'))
   }
 
-  #bridge (): void {
+  #bridge(): void {
     const { session } = this
     const { speech, hangUpAfterMs } = session.options.bLeg
     const leg = new Leg(session.leg.rate, session.options.keepAudio)
-    const said = speech ?? { pcm: speechLike(CALLED_SPEECH_SECONDS, leg.rate, CALLED_PITCH_HZ).samples, sampleRate: leg.rate }
+    const said = speech ?? {
+      pcm: speechLike(CALLED_SPEECH_SECONDS, leg.rate, CALLED_PITCH_HZ).samples,
+      sampleRate: leg.rate
+    }
     if (speech !== null) leg.speech.push(loadSpeech(said, leg.rate))
     leg.speaking = true
     leg.peer = session.leg
@@ -116,7 +130,7 @@ export class DialTask extends Task {
   }
 
   // the called party ends the call when both have fallen silent
-  #waitForSilence (leg: Leg): void {
+  #waitForSilence(leg: Leg): void {
     let since = this.session.clock.now()
     const check = () => {
       if (leg.talking || this.session.caller.busy) since = this.session.clock.now()
@@ -126,7 +140,7 @@ export class DialTask extends Task {
     check()
   }
 
-  #startNested (): void {
+  #startNested(): void {
     const { session } = this
     const { listen, stream, transcribe } = this.data
     const data = listen ?? stream
@@ -142,28 +156,30 @@ export class DialTask extends Task {
     }
   }
 
-  #run (task: Task): void {
+  #run(task: Task): void {
     this.#nested.push(task)
     this.session.track(task.exec())
   }
 
-  async #confirm (hook: Hook): Promise<void> {
+  async #confirm(hook: Hook): Promise<void> {
     try {
       const reply = await this.session.post.hook(hook, this.#info.toJSON())
-      if (Array.isArray(reply) && reply.length > 0) this.note('the verbs of confirmHook are not run: the call is taken as accepted')
+      if (Array.isArray(reply) && reply.length > 0) {
+        this.note('the verbs of confirmHook are not run: the call is taken as accepted')
+      }
     } catch (error) {
       this.session.error(error)
       this.kill('done')
     }
   }
 
-  #failed (sipStatus: number, reason: string): void {
+  #failed(sipStatus: number, reason: string): void {
     this.#cancelTimers()
     this.#status(FAILURES[sipStatus] ?? 'failed', sipStatus, reason)
     this.#leave()
   }
 
-  #hangUp (): void {
+  #hangUp(): void {
     const { session } = this
     this.#cancelTimers()
     this.#info.duration = Math.floor((session.clock.now() - this.#answeredAt!) / 1000)
@@ -174,20 +190,25 @@ export class DialTask extends Task {
     this.#leave()
   }
 
-  #leave (): void {
+  #leave(): void {
     const { session } = this
     this.#over = true
     const durationMs = this.#answeredAt === undefined ? 0 : Math.round(session.clock.now() - this.#answeredAt)
-    session.story.legs.push({ callSid: this.#info.callSid, parentCallSid: session.info.callSid, status: this.#info.callStatus, durationMs })
+    session.story.legs.push({
+      callSid: this.#info.callSid,
+      parentCallSid: session.info.callSid,
+      status: this.#info.callStatus,
+      durationMs
+    })
     this.#done.resolve()
   }
 
-  #after (ms: number, run: () => void): void {
+  #after(ms: number, run: () => void): void {
     const { clock } = this.session
     this.#cancels.push(clock.at(clock.now() + ms, run))
   }
 
-  #cancelTimers (): void {
+  #cancelTimers(): void {
     for (const cancel of this.#cancels.splice(0)) cancel()
   }
 }

@@ -18,10 +18,12 @@ export class GatherTask extends Task {
   #results: Record<string, unknown> | undefined
   readonly #done = deferred()
 
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { session } = this
     const { say, play, listenDuringPrompt, partialResultHook } = this.data
-    if (partialResultHook !== undefined) this.note('partialResultHook is not simulated: only final results are')
+    if (partialResultHook !== undefined) {
+      this.note('partialResultHook is not simulated: only final results are')
+    }
     if (say !== undefined) this.#prompt = new SayTask(session, 'say', recordOf(say))
     else if (play !== undefined) this.#prompt = new PlayTask(session, 'play', recordOf(play))
     if (this.#prompt === undefined || listenDuringPrompt !== false) this.#listen()
@@ -38,11 +40,11 @@ export class GatherTask extends Task {
     }
   }
 
-  protected override onKill (): void {
+  protected override onKill(): void {
     this.#done.resolve()
   }
 
-  async #runPrompt (listenAfterwards: boolean): Promise<void> {
+  async #runPrompt(listenAfterwards: boolean): Promise<void> {
     try {
       await this.#prompt?.exec()
     } catch (error) {
@@ -55,17 +57,17 @@ export class GatherTask extends Task {
     if (this.#input.includes('speech')) this.session.transcripts.invite()
   }
 
-  get #input (): unknown[] {
+  get #input(): unknown[] {
     return Array.isArray(this.data.input) ? this.data.input : ['digits']
   }
 
-  #listen (): void {
+  #listen(): void {
     const { session } = this
     if (this.#input.includes('digits')) session.leg.digits.add(this.#onDigit)
     if (this.#input.includes('speech')) this.#stopSpeech = session.transcripts.listen(this.#onSpeech)
   }
 
-  #startTimer (): void {
+  #startTimer(): void {
     const seconds = this.data.timeout === undefined ? DEFAULT_TIMEOUT_S : Number(this.data.timeout)
     if (seconds > 0) this.#timer = this.#after(seconds, { reason: 'timeout' })
   }
@@ -76,12 +78,16 @@ export class GatherTask extends Task {
     if (dtmfBargein !== false) this.#prompt?.kill('done')
     if (digit !== finishOnKey) this.#digits += digit
     const results = () => ({ digits: this.#digits, reason: 'dtmfDetected' })
-    if (digit === finishOnKey || this.#digits.length === numDigits || this.#digits.length === maxDigits) return this.#resolve(results())
+    if (digit === finishOnKey || this.#digits.length === numDigits || this.#digits.length === maxDigits) {
+      return this.#resolve(results())
+    }
     // without minDigits jambonz compares with undefined, so the pause between digits never counts
     if (Number(interDigitTimeout) > 0 && this.#digits.length >= Number(minDigits)) {
       this.#timer?.()
       const { clock } = this.session
-      this.#betweenDigits = clock.at(clock.now() + Number(interDigitTimeout) * 1000, () => this.#resolve(results()))
+      this.#betweenDigits = clock.at(clock.now() + Number(interDigitTimeout) * 1000, () =>
+        this.#resolve(results())
+      )
     }
   }
 
@@ -90,17 +96,17 @@ export class GatherTask extends Task {
     if (this.#digits === '') this.#resolve({ speech, reason: 'speechDetected' })
   }
 
-  #after (seconds: number, results: Record<string, unknown>): Cancel {
+  #after(seconds: number, results: Record<string, unknown>): Cancel {
     const { clock } = this.session
     return clock.at(clock.now() + seconds * 1000, () => this.#resolve(results))
   }
 
-  #resolve (results: Record<string, unknown>): void {
+  #resolve(results: Record<string, unknown>): void {
     this.#results ??= results
     this.#done.resolve()
   }
 
-  #stop (): void {
+  #stop(): void {
     this.session.leg.digits.delete(this.#onDigit)
     this.#stopSpeech?.()
     this.#timer?.()

@@ -27,6 +27,6 @@ const TASKS: Record<string, TaskClass> = {
 }
 
 /** The task that runs a (checked) verb; verbs that are not simulated get one that only takes note. */
-export function makeTask (session: Session, verb: string, data: Record<string, unknown>): Task {
+export function makeTask(session: Session, verb: string, data: Record<string, unknown>): Task {
   return new (TASKS[verb] ?? OtherTask)(session, verb, data)
 }

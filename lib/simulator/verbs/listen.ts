@@ -20,13 +20,17 @@ const MAX_QUEUED = 11
 const READ_AHEAD_MS = 20
 
 /** Where a listen runs: in the foreground on the call's own leg, nested in a dial, in the background (config), or for the account's recording. */
-export interface ListenPlace { leg: Leg, role: ListenRecord['role'], bLeg?: CallInfo }
+export interface ListenPlace {
+  leg: Leg
+  role: ListenRecord['role']
+  bLeg?: CallInfo
+}
 
 /** `listen` / `stream` (feature-server lib/tasks/listen.js). */
 export class ListenTask extends Task {
   override readonly precondition = 'endpoint'
   place: ListenPlace
-  readonly #results: { dialCallDuration?: number, digits?: string } = {}
+  readonly #results: { dialCallDuration?: number; digits?: string } = {}
   readonly #queue: PlayAudio[] = []
   #queueRunning = false
   #fork: Fork | undefined
@@ -35,21 +39,23 @@ export class ListenTask extends Task {
   #over = false
   readonly #done = deferred()
 
-  constructor (session: Session, verb: string, data: Record<string, unknown>) {
+  constructor(session: Session, verb: string, data: Record<string, unknown>) {
     super(session, verb, data)
     this.place = { leg: session.leg, role: 'listen' }
   }
 
-  override get openEnded (): boolean {
+  override get openEnded(): boolean {
     return !this.#over && (this.#fork?.record.openedAtMs ?? this.#fork?.record.refused) !== undefined
   }
 
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { session, place } = this
     if (this.data.playBeep === true) await place.leg.player.play(tone(BEEP_MS, BEEP_HZ, place.leg.rate))
     if (session.gone) return
-    if (!isBackground(place.role) && [...place.leg.forks].some(fork => !isBackground(fork.record.role))) {
-      return session.error('listen: a fork of the same name still runs on this leg (the server\'s "error" leaves it there): not started')
+    if (!isBackground(place.role) && [...place.leg.forks].some((fork) => !isBackground(fork.record.role))) {
+      return session.error(
+        'listen: a fork of the same name still runs on this leg (the server\'s "error" leaves it there): not started'
+      )
     }
     place.leg.digits.add(this.#onDigit)
     const transcribe = this.#transcribe()
@@ -57,7 +63,9 @@ export class ListenTask extends Task {
     await this.#done.promise
     transcribe?.kill('done')
     place.leg.digits.delete(this.#onDigit)
-    if (place.role === 'background' && session.gone && session.options.faults.noHookAfterHangup === true) return
+    if (place.role === 'background' && session.gone && session.options.faults.noHookAfterHangup === true) {
+      return
+    }
     try {
       await this.performAction(this.#results, place.role !== 'dial')
     } catch (error) {
@@ -65,7 +73,7 @@ export class ListenTask extends Task {
     }
   }
 
-  protected override onKill (): void {
+  protected override onKill(): void {
     this.#maxLength?.()
     this.#queue.length = 0
     if (this.#startedAt !== undefined) {
@@ -75,12 +83,12 @@ export class ListenTask extends Task {
     this.#finish()
   }
 
-  #finish (): void {
+  #finish(): void {
     this.#over = true
     this.#done.resolve()
   }
 
-  #transcribe (): Task | undefined {
+  #transcribe(): Task | undefined {
     if (this.data.transcribe === undefined) return undefined
     const task = new TranscribeTask(this.session, 'transcribe', recordOf(this.data.transcribe))
     task.nested = true
@@ -88,29 +96,42 @@ export class ListenTask extends Task {
     return task
   }
 
-  #start (): void {
+  #start(): void {
     const { session, place } = this
     const { options, clock } = session
     const { record, frame, credentials, streamRate } = describeListen(session, place, this.data)
     if (credentials !== undefined) place.leg.credentials = credentials
     session.story.listen(record)
     const { path } = splitAddress(record.url) ?? { path: '' }
-    if (path.length >= CRASHING_PATH) return session.crash(`a socket path of ${path.length} characters (recursive std::regex)`)
-    const fork = new Fork({
-      network: options.network, clock, record, metadataFrame: frame, credentials: place.leg.credentials, callRate: place.leg.rate, streamRate, faults: options.faults, keepAudio: options.keepAudio
-    }, {
-      open: () => session.events.emit('listen:open', record),
-      refused: (text, status, silent) => this.#refused(text, status, silent),
-      dropped: () => this.kill('done'),
-      closed: () => this.#closed(),
-      message: message => session.events.emit('message', { listen: record, message }),
-      mark: (name, event) => this.#marked(name, event),
-      playAudio: audio => this.#playAudio(audio),
-      killAudio: () => place.leg.player.stop(),
-      disconnect: () => this.kill('done'),
-      error: () => this.#finish(),
-      crash: why => session.crash(why)
-    })
+    if (path.length >= CRASHING_PATH) {
+      return session.crash(`a socket path of ${path.length} characters (recursive std::regex)`)
+    }
+    const fork = new Fork(
+      {
+        network: options.network,
+        clock,
+        record,
+        metadataFrame: frame,
+        credentials: place.leg.credentials,
+        callRate: place.leg.rate,
+        streamRate,
+        faults: options.faults,
+        keepAudio: options.keepAudio
+      },
+      {
+        open: () => session.events.emit('listen:open', record),
+        refused: (text, status, silent) => this.#refused(text, status, silent),
+        dropped: () => this.kill('done'),
+        closed: () => this.#closed(),
+        message: (message) => session.events.emit('message', { listen: record, message }),
+        mark: (name, event) => this.#marked(name, event),
+        playAudio: (audio) => this.#playAudio(audio),
+        killAudio: () => place.leg.player.stop(),
+        disconnect: () => this.kill('done'),
+        error: () => this.#finish(),
+        crash: (why) => session.crash(why)
+      }
+    )
     this.#fork = fork
     place.leg.forks.add(fork)
     this.#startedAt = clock.now()
@@ -127,9 +148,11 @@ export class ListenTask extends Task {
     this.kill('done')
   }
 
-  #refused (text: string, status: number | undefined, silent: boolean): void {
+  #refused(text: string, status: number | undefined, silent: boolean): void {
     this.place.leg.forks.delete(this.#fork!)
-    this.session.error(`listen ${this.#fork!.record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`)
+    this.session.error(
+      `listen ${this.#fork!.record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`
+    )
     this.session.events.emit('listen:refused', this.#fork!.record)
     // of some failures the module tells nobody: the listen goes on without a socket
     if (silent) return
@@ -137,12 +160,12 @@ export class ListenTask extends Task {
     this.#finish()
   }
 
-  #closed (): void {
+  #closed(): void {
     this.place.leg.forks.delete(this.#fork!)
     this.session.events.emit('listen:close', this.#fork!.record)
   }
 
-  #marked (name: string, event: 'playout' | 'cleared'): void {
+  #marked(name: string, event: 'playout' | 'cleared'): void {
     const { session } = this
     const { record } = this.#fork!
     const mark = { name, event, atMs: Math.round(session.clock.now()) }
@@ -151,7 +174,7 @@ export class ListenTask extends Task {
     session.events.emit('mark', { listen: record, name, event })
   }
 
-  #stopFork (): void {
+  #stopFork(): void {
     const fork = this.#fork
     if (fork === undefined) return
     const { clock, options } = this.session
@@ -160,8 +183,13 @@ export class ListenTask extends Task {
     else clock.at(clock.now() + hookBeforeCloseMs, () => fork.stop())
   }
 
-  #playAudio (audio: PlayAudio): void {
-    if (this.data.disableBidirectionalAudio === true || recordOf(this.data.bidirectionalAudio).enabled === false) return
+  #playAudio(audio: PlayAudio): void {
+    if (
+      this.data.disableBidirectionalAudio === true ||
+      recordOf(this.data.bidirectionalAudio).enabled === false
+    ) {
+      return
+    }
     if (!audio.queue) {
       this.#queue.length = 0
       this.#queueRunning = false
@@ -172,19 +200,21 @@ export class ListenTask extends Task {
     if (!this.#queueRunning) this.#playQueue()
   }
 
-  async #playQueue (): Promise<void> {
+  async #playQueue(): Promise<void> {
     this.#queueRunning = true
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) await this.#play(next)
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      await this.#play(next)
+    }
     this.#queueRunning = false
   }
 
-  async #play (audio: PlayAudio): Promise<void> {
+  async #play(audio: PlayAudio): Promise<void> {
     const { leg } = this.place
     const samples = soundAt(audio, leg.rate)
     if (samples === undefined) return
     const played = await leg.player.play(samples)
-    const read = played.samples + (played.stopped ? READ_AHEAD_MS * leg.rate / 1000 : 0)
-    const ms = Math.round(read * 1000 / leg.rate)
+    const read = played.samples + (played.stopped ? (READ_AHEAD_MS * leg.rate) / 1000 : 0)
+    const ms = Math.round((read * 1000) / leg.rate)
     const data: PlayDone = {
       ...(audio.id !== undefined && { id: audio.id }),
       playbackSeconds: String(Math.floor(ms / 1000)),
@@ -199,6 +229,6 @@ export class ListenTask extends Task {
 }
 
 // their forks have names of their own, so they run beside others
-function isBackground (role: ListenRecord['role']): boolean {
+function isBackground(role: ListenRecord['role']): boolean {
   return role === 'background' || role === 'record'
 }

@@ -7,10 +7,19 @@ import type { ListenPlace } from './listen.js'
 
 const PADDING = 9_000
 
-export interface ListenDescription { record: ListenRecord, frame: Buffer, credentials: Credentials | undefined, streamRate: number | undefined }
+export interface ListenDescription {
+  record: ListenRecord
+  frame: Buffer
+  credentials: Credentials | undefined
+  streamRate: number | undefined
+}
 
 /** What a listen verb amounts to: where it connects, with which credentials, and what it says first. */
-export function describeListen (session: Session, place: ListenPlace, data: Record<string, unknown>): ListenDescription {
+export function describeListen(
+  session: Session,
+  place: ListenPlace,
+  data: Record<string, unknown>
+): ListenDescription {
   const { url, credentials } = target(session, data)
   const sampleRate = Number(data.sampleRate || 8_000)
   const mixType = (data.mixType ?? 'mono') as ListenRecord['mixType']
@@ -49,34 +58,46 @@ export function describeListen (session: Session, place: ListenPlace, data: Reco
 }
 
 // A relative url is resolved against the webhook's host, and then the webhook's credentials replace the verb's own.
-function target (session: Session, data: Record<string, unknown>): { url: string, credentials: Credentials | undefined } {
+function target(
+  session: Session,
+  data: Record<string, unknown>
+): { url: string; credentials: Credentials | undefined } {
   const url = String(data.url)
   const { username, password } = recordOf(data.wsAuth)
-  const own = typeof username === 'string' && typeof password === 'string' && username !== '' && password !== '' ? { username, password } : undefined
+  const own =
+    typeof username === 'string' && typeof password === 'string' && username !== '' && password !== ''
+      ? { username, password }
+      : undefined
   if (!url.startsWith('/')) return { url, credentials: own }
   const { baseUrl, credentials } = session.post.requestor
   return { url: baseUrl + url, credentials: credentials ?? own }
 }
 
-function metadata (session: Session, place: ListenPlace, first: Json, own: Json): { plain: Json, escaped: Json } {
+function metadata(
+  session: Session,
+  place: ListenPlace,
+  first: Json,
+  own: Json
+): { plain: Json; escaped: Json } {
   // nested in dial it is the B leg's call object as it stands, otherwise the webhook's call
   const call = place.bLeg?.own() ?? session.info.toJSON()
   if (place.role === 'record') delete call.customerData
   spoil(call, session.options.faults.metadata)
-  const customerData = call.customerData === undefined ? {} : { customerData: escapeStrings(recordOf(call.customerData)) }
+  const customerData =
+    call.customerData === undefined ? {} : { customerData: escapeStrings(recordOf(call.customerData)) }
   return {
     plain: { ...first, ...call, ...own },
     escaped: { ...first, ...call, ...customerData, ...escapeStrings(own) }
   }
 }
 
-function spoil (call: Json, fault: 'apostrophe' | 'quote' | 'cut' | undefined): void {
-  if (fault === 'apostrophe') call.from = 'O\'Brien'
+function spoil(call: Json, fault: 'apostrophe' | 'quote' | 'cut' | undefined): void {
+  if (fault === 'apostrophe') call.from = "O'Brien"
   if (fault === 'quote') call.from = 'Joe "the boss" Doe'
   if (fault === 'cut') call.customerData = { padding: 'x'.repeat(PADDING) }
 }
 
-function parsed (frame: Buffer): Json | undefined {
+function parsed(frame: Buffer): Json | undefined {
   try {
     return recordOf(JSON.parse(frame.toString('utf8')))
   } catch {

@@ -4,7 +4,7 @@ import { Task } from './task.js'
 
 /** `pause`: `length` seconds pass. */
 export class PauseTask extends Task {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     await this.session.clock.wait(Number(this.data.length) * 1000, this.ending)
   }
 }
@@ -12,27 +12,27 @@ export class PauseTask extends Task {
 /** `answer`: nothing but the answer its precondition brings. */
 export class AnswerTask extends Task {
   override readonly precondition = 'endpoint'
-  override async exec (): Promise<void> {}
+  override async exec(): Promise<void> {}
 }
 
 /** `hangup`: jambonz ends the call. */
 export class HangupTask extends Task {
   override readonly precondition = 'answered'
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     this.session.hangUp('jambonz')
   }
 }
 
 /** `tag`: customer data that comes with every later request and metadata. */
 export class TagTask extends Task {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     this.session.info.customerData = recordOf(this.data.data)
   }
 }
 
 /** `redirect`: another webhook takes over; a failing one ends the call. */
 export class RedirectTask extends Task {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const hook = this.data.actionHook as Hook
     const url = typeof hook === 'string' ? hook : hook.url
     if (/^https?:\/\//.test(url)) this.session.post.moveTo(url)
@@ -43,7 +43,7 @@ export class RedirectTask extends Task {
 
 /** A verb the simulator knows by name only: it is recorded and passes at once. */
 export class OtherTask extends Task {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     this.note('not simulated: recorded, takes no time, calls no hook')
   }
 }

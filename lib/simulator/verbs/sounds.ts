@@ -17,51 +17,61 @@ const SILENCE = /^silence_stream:\/\/(\d+)/
 abstract class SoundTask extends Task {
   override readonly precondition = 'endpoint'
 
-  protected async playAll (sounds: Int16Array[]): Promise<{ ms: number }> {
+  protected async playAll(sounds: Int16Array[]): Promise<{ ms: number }> {
     const { leg, options } = this.session
     const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1)
     // nothing to play, for ever, would leave no time to anything else
-    const audible = sounds.filter(sound => sound.length > 0)
+    const audible = sounds.filter((sound) => sound.length > 0)
     let samples = 0
     for (let round = 0; round < loop && audible.length > 0 && !this.killed; round++) {
       for (const sound of audible) {
         if (!this.killed) samples += (await leg.player.play(sound)).samples
       }
     }
-    return { ms: Math.round(samples * 1000 / options.callRate) }
+    return { ms: Math.round((samples * 1000) / options.callRate) }
   }
 
-  protected override onKill (): void {
+  protected override onKill(): void {
     this.session.leg.player.stop()
   }
 }
 
 /** `say`: as much time passes as the text takes to say, and the caller hears a speech-like signal. */
 export class SayTask extends SoundTask {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { callRate } = this.session.options
     const { text, stream } = this.data
-    if (stream === true) throw new Error('say: stream needs an application that talks to jambonz over a websocket')
-    const texts = (Array.isArray(text) ? text : [text]).filter(part => typeof part === 'string')
-    await this.playAll(texts.map(part => speak(part, callRate)))
+    if (stream === true) {
+      throw new Error('say: stream needs an application that talks to jambonz over a websocket')
+    }
+    const texts = (Array.isArray(text) ? text : [text]).filter((part) => typeof part === 'string')
+    await this.playAll(texts.map((part) => speak(part, callRate)))
   }
 }
 
 /** `play`: a WAV of this machine is really played; of anything else only some time passes. */
 export class PlayTask extends SoundTask {
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { callRate } = this.session.options
     const urls = (Array.isArray(this.data.url) ? this.data.url : [this.data.url]).map(String)
     const timeout = Number(this.data.timeoutSecs ?? -1)
-    const cancel = timeout > 0 ? this.session.clock.at(this.session.clock.now() + timeout * 1000, () => this.kill('done')) : undefined
-    const { ms } = await this.playAll(urls.map(url => this.#load(url, callRate)))
+    const cancel =
+      timeout > 0
+        ? this.session.clock.at(this.session.clock.now() + timeout * 1000, () => this.kill('done'))
+        : undefined
+    const { ms } = await this.playAll(urls.map((url) => this.#load(url, callRate)))
     cancel?.()
-    await this.performAction({ reason: 'playCompleted', playbackSeconds: Math.floor(ms / 1000), playbackMilliseconds: ms, playbackLastOffsetPos: String(ms * callRate / 1000) })
+    await this.performAction({
+      reason: 'playCompleted',
+      playbackSeconds: Math.floor(ms / 1000),
+      playbackMilliseconds: ms,
+      playbackLastOffsetPos: String((ms * callRate) / 1000)
+    })
   }
 
-  #load (url: string, callRate: number): Int16Array {
+  #load(url: string, callRate: number): Int16Array {
     const silence = SILENCE.exec(url)
-    if (silence !== null) return new Int16Array(Number(silence[1]) * callRate / 1000)
+    if (silence !== null) return new Int16Array((Number(silence[1]) * callRate) / 1000)
     const path = url.startsWith('file://') ? fileURLToPath(url) : url
     try {
       if (path.endsWith('.wav') && existsSync(path)) {
@@ -76,9 +86,10 @@ export class PlayTask extends SoundTask {
   }
 }
 
-function speak (text: string, callRate: number): Int16Array {
+function speak(text: string, callRate: number): Int16Array {
   const silence = SILENCE.exec(text)
-  if (silence !== null) return new Int16Array(Number(silence[1]) * callRate / 1000)
+  if (silence !== null) return new Int16Array((Number(silence[1]) * callRate) / 1000)
   const spoken = text.replace(/<[^>]*>/g, '').trim()
-  return speechLike(Math.min(spoken.length / CHARACTERS_PER_SECOND, MAX_SAY_SECONDS), callRate, VOICE_HZ).samples
+  return speechLike(Math.min(spoken.length / CHARACTERS_PER_SECOND, MAX_SAY_SECONDS), callRate, VOICE_HZ)
+    .samples
 }

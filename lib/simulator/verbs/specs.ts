@@ -4,7 +4,24 @@ import { SIM_APPLICATION } from '../errors.js'
 type Spec = Record<string, string>
 
 const LISTEN: Spec = {
-  id: 'string', actionHook: 'object|string', auth: '#auth', finishOnKey: 'string', maxLength: 'number', metadata: 'object', mixType: '=mono|stereo|mixed', passDtmf: 'boolean', playBeep: 'boolean', disableBidirectionalAudio: 'boolean', bidirectionalAudio: '#bidirectionalAudio', sampleRate: 'number', timeout: 'number', transcribe: '#transcribe', url: 'string!', wsAuth: '#auth', earlyMedia: 'boolean', channel: 'number'
+  id: 'string',
+  actionHook: 'object|string',
+  auth: '#auth',
+  finishOnKey: 'string',
+  maxLength: 'number',
+  metadata: 'object',
+  mixType: '=mono|stereo|mixed',
+  passDtmf: 'boolean',
+  playBeep: 'boolean',
+  disableBidirectionalAudio: 'boolean',
+  bidirectionalAudio: '#bidirectionalAudio',
+  sampleRate: 'number',
+  timeout: 'number',
+  transcribe: '#transcribe',
+  url: 'string!',
+  wsAuth: '#auth',
+  earlyMedia: 'boolean',
+  channel: 'number'
 }
 
 /** What jambonz knows of the verbs that are simulated; of the others only the name is checked. */
@@ -13,41 +30,187 @@ export const SPECS: Record<string, Spec> = {
   stream: LISTEN,
   // in config: no id, no keys, no hook
   listenOptions: {
-    enable: 'boolean!', url: 'string', sampleRate: 'number', wsAuth: '#auth', mixType: '=mono|stereo|mixed', metadata: 'object', maxLength: 'number', passDtmf: 'boolean', playBeep: 'boolean', disableBidirectionalAudio: 'boolean', bidirectionalAudio: '#bidirectionalAudio', timeout: 'number'
+    enable: 'boolean!',
+    url: 'string',
+    sampleRate: 'number',
+    wsAuth: '#auth',
+    mixType: '=mono|stereo|mixed',
+    metadata: 'object',
+    maxLength: 'number',
+    passDtmf: 'boolean',
+    playBeep: 'boolean',
+    disableBidirectionalAudio: 'boolean',
+    bidirectionalAudio: '#bidirectionalAudio',
+    timeout: 'number'
   },
   auth: { username: 'string!', password: 'string!' },
   bidirectionalAudio: { enabled: 'boolean', streaming: 'boolean', sampleRate: 'number' },
-  say: { id: 'string', text: 'string|array', instructions: 'string', stream: 'boolean', loop: 'number|string', synthesizer: 'object', earlyMedia: 'boolean', disableTtsCache: 'boolean', closeStreamOnEmpty: 'boolean' },
-  play: { id: 'string', url: 'string|array!', loop: 'number|string', earlyMedia: 'boolean', seekOffset: 'number|string', timeoutSecs: 'number|string', actionHook: 'object|string' },
+  say: {
+    id: 'string',
+    text: 'string|array',
+    instructions: 'string',
+    stream: 'boolean',
+    loop: 'number|string',
+    synthesizer: 'object',
+    earlyMedia: 'boolean',
+    disableTtsCache: 'boolean',
+    closeStreamOnEmpty: 'boolean'
+  },
+  play: {
+    id: 'string',
+    url: 'string|array!',
+    loop: 'number|string',
+    earlyMedia: 'boolean',
+    seekOffset: 'number|string',
+    timeoutSecs: 'number|string',
+    actionHook: 'object|string'
+  },
   pause: { id: 'string', length: 'number!' },
   hangup: { id: 'string', headers: 'object' },
   redirect: { id: 'string', actionHook: 'object|string!', statusHook: 'object|string' },
   tag: { id: 'string', data: 'object!' },
   answer: { id: 'string' },
-  transcribe: { id: 'string', transcriptionHook: 'string', translationHook: 'string', recognizer: 'object', earlyMedia: 'boolean', channel: 'number' },
+  transcribe: {
+    id: 'string',
+    transcriptionHook: 'string',
+    translationHook: 'string',
+    recognizer: 'object',
+    earlyMedia: 'boolean',
+    channel: 'number'
+  },
   gather: {
-    id: 'string', actionHook: 'object|string', finishOnKey: 'string', input: 'array', numDigits: 'number', minDigits: 'number', maxDigits: 'number', interDigitTimeout: 'number', partialResultHook: 'object|string', speechTimeout: 'number', listenDuringPrompt: 'boolean', dtmfBargein: 'boolean', bargein: 'boolean', minBargeinWordCount: 'number', timeout: 'number', recognizer: 'object', play: '#play', say: '#say', fillerNoise: 'object', actionHookDelayAction: 'object'
+    id: 'string',
+    actionHook: 'object|string',
+    finishOnKey: 'string',
+    input: 'array',
+    numDigits: 'number',
+    minDigits: 'number',
+    maxDigits: 'number',
+    interDigitTimeout: 'number',
+    partialResultHook: 'object|string',
+    speechTimeout: 'number',
+    listenDuringPrompt: 'boolean',
+    dtmfBargein: 'boolean',
+    bargein: 'boolean',
+    minBargeinWordCount: 'number',
+    timeout: 'number',
+    recognizer: 'object',
+    play: '#play',
+    say: '#say',
+    fillerNoise: 'object',
+    actionHookDelayAction: 'object'
   },
   dial: {
-    id: 'string', actionHook: 'object|string', onHoldHook: 'object|string', answerOnBridge: 'boolean', callerId: 'string', callerName: 'string', confirmHook: 'object|string', referHook: 'object|string', dialMusic: 'string', dtmfCapture: 'object', dtmfHook: 'object|string', headers: 'object', anchorMedia: 'boolean', exitMediaPath: 'boolean', boostAudioSignal: 'number|string', listen: '#listen', stream: '#stream', target: '[#target]!', timeLimit: 'number', timeout: 'number', proxy: 'string', transcribe: '#transcribe', amd: 'object', dub: 'array', tag: 'object', forwardPAI: 'boolean', srtpEncryption: '=sdes|dtls'
+    id: 'string',
+    actionHook: 'object|string',
+    onHoldHook: 'object|string',
+    answerOnBridge: 'boolean',
+    callerId: 'string',
+    callerName: 'string',
+    confirmHook: 'object|string',
+    referHook: 'object|string',
+    dialMusic: 'string',
+    dtmfCapture: 'object',
+    dtmfHook: 'object|string',
+    headers: 'object',
+    anchorMedia: 'boolean',
+    exitMediaPath: 'boolean',
+    boostAudioSignal: 'number|string',
+    listen: '#listen',
+    stream: '#stream',
+    target: '[#target]!',
+    timeLimit: 'number',
+    timeout: 'number',
+    proxy: 'string',
+    transcribe: '#transcribe',
+    amd: 'object',
+    dub: 'array',
+    tag: 'object',
+    forwardPAI: 'boolean',
+    srtpEncryption: '=sdes|dtls'
   },
-  target: { type: '=phone|sip|user|teams!', confirmHook: 'object|string', method: '=GET|POST', headers: 'object', from: 'object', name: 'string', number: 'string', sipUri: 'string', auth: '#auth', vmail: 'boolean', tenant: 'string', trunk: 'string', overrideTo: 'string', proxy: 'string' },
+  target: {
+    type: '=phone|sip|user|teams!',
+    confirmHook: 'object|string',
+    method: '=GET|POST',
+    headers: 'object',
+    from: 'object',
+    name: 'string',
+    number: 'string',
+    sipUri: 'string',
+    auth: '#auth',
+    vmail: 'boolean',
+    tenant: 'string',
+    trunk: 'string',
+    overrideTo: 'string',
+    proxy: 'string'
+  },
   config: {
-    id: 'string', synthesizer: 'object', recognizer: 'object', bargeIn: 'object', ttsStream: 'object', record: 'object', listen: '#listenOptions', stream: '#listenOptions', transcribe: 'object', amd: 'object', fillerNoise: 'object', notifyEvents: 'boolean', notifySttLatency: 'boolean', reset: 'string|array', onHoldMusic: 'string', actionHookDelayAction: 'object', sipRequestWithinDialogHook: 'object|string', boostAudioSignal: 'number|string', vad: 'object', referHook: 'object|string', earlyMedia: 'boolean', autoStreamTts: 'boolean', disableTtsCache: 'boolean', trackTtsPlayout: 'boolean', noiseIsolation: 'object', turnTaking: 'object'
+    id: 'string',
+    synthesizer: 'object',
+    recognizer: 'object',
+    bargeIn: 'object',
+    ttsStream: 'object',
+    record: 'object',
+    listen: '#listenOptions',
+    stream: '#listenOptions',
+    transcribe: 'object',
+    amd: 'object',
+    fillerNoise: 'object',
+    notifyEvents: 'boolean',
+    notifySttLatency: 'boolean',
+    reset: 'string|array',
+    onHoldMusic: 'string',
+    actionHookDelayAction: 'object',
+    sipRequestWithinDialogHook: 'object|string',
+    boostAudioSignal: 'number|string',
+    vad: 'object',
+    referHook: 'object|string',
+    earlyMedia: 'boolean',
+    autoStreamTts: 'boolean',
+    disableTtsCache: 'boolean',
+    trackTtsPlayout: 'boolean',
+    noiseIsolation: 'object',
+    turnTaking: 'object'
   }
 }
 
 /** Verbs jambonz has and the simulator only records. */
 const OTHERS = new Set([
-  'alert', 'sip:decline', 'sip:request', 'sip:refer', 'dub', 'dequeue', 'enqueue', 'leave', 'conference', 'dialogflow', 'dtmf', 'lex', 'llm', 'message', 'pipeline', 'rasa', 'record', 's2s',
-  'openai_s2s', 'microsoft_s2s', 'google_s2s', 'elevenlabs_s2s', 'deepgram_s2s', 'voiceagent_s2s', 'ultravox_s2s'
+  'alert',
+  'sip:decline',
+  'sip:request',
+  'sip:refer',
+  'dub',
+  'dequeue',
+  'enqueue',
+  'leave',
+  'conference',
+  'dialogflow',
+  'dtmf',
+  'lex',
+  'llm',
+  'message',
+  'pipeline',
+  'rasa',
+  'record',
+  's2s',
+  'openai_s2s',
+  'microsoft_s2s',
+  'google_s2s',
+  'elevenlabs_s2s',
+  'deepgram_s2s',
+  'voiceagent_s2s',
+  'ultravox_s2s'
 ])
 
 /** What is let pass although the published specifications refuse it. */
-export interface Leniency { configListenHook: boolean }
+export interface Leniency {
+  configListenHook: boolean
+}
 
 /** Raises FST_JAMBONZ_SIM_APPLICATION as jambonz would refuse the whole application: unknown verb or property, wrong type, missing property. */
-export function checkVerb (verb: string, data: Record<string, unknown>, { configListenHook }: Leniency): void {
+export function checkVerb(verb: string, data: Record<string, unknown>, { configListenHook }: Leniency): void {
   if (verb === 'config' && configListenHook && typeof data.listen === 'object' && data.listen !== null) {
     const { actionHook, ...listen } = data.listen as Record<string, unknown>
     return checkVerb(verb, { ...data, listen }, { configListenHook: false })
@@ -56,7 +219,7 @@ export function checkVerb (verb: string, data: Record<string, unknown>, { config
   else if (!OTHERS.has(verb)) throw new SIM_APPLICATION(`unknown verb '${verb}'`)
 }
 
-function checkObject (path: string, name: string, data: Record<string, unknown>): void {
+function checkObject(path: string, name: string, data: Record<string, unknown>): void {
   const spec = SPECS[name]!
   for (const [key, value] of Object.entries(data)) {
     const type = Object.hasOwn(spec, key) ? spec[key] : undefined
@@ -64,23 +227,36 @@ function checkObject (path: string, name: string, data: Record<string, unknown>)
     checkValue(`${path}.${key}`, type.replace(/!$/, ''), value)
   }
   for (const [key, type] of Object.entries(spec)) {
-    if (type.endsWith('!') && !Object.hasOwn(data, key)) throw new SIM_APPLICATION(`${path} lacks the required property '${key}'`)
+    if (type.endsWith('!') && !Object.hasOwn(data, key)) {
+      throw new SIM_APPLICATION(`${path} lacks the required property '${key}'`)
+    }
   }
 }
 
-function checkValue (path: string, type: string, value: unknown): void {
+function checkValue(path: string, type: string, value: unknown): void {
   if (type.startsWith('[#')) {
     if (!Array.isArray(value)) throw new SIM_APPLICATION(`${path} must be an array`)
     return value.forEach((item, index) => checkValue(`${path}[${index}]`, type.slice(1, -1), item))
   }
   if (type.startsWith('=')) {
-    if (!type.slice(1).split('|').includes(value as string)) throw new SIM_APPLICATION(`${path} is ${JSON.stringify(value)}, must be one of ${type.slice(1)}`)
+    if (
+      !type
+        .slice(1)
+        .split('|')
+        .includes(value as string)
+    ) {
+      throw new SIM_APPLICATION(`${path} is ${JSON.stringify(value)}, must be one of ${type.slice(1)}`)
+    }
     return
   }
   if (type.startsWith('#')) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new SIM_APPLICATION(`${path} must be an object`)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new SIM_APPLICATION(`${path} must be an object`)
+    }
     return checkObject(path, type.slice(1), value as Record<string, unknown>)
   }
   const kind = Array.isArray(value) ? 'array' : typeof value
-  if (!type.split('|').includes(kind)) throw new SIM_APPLICATION(`${path} is ${JSON.stringify(value)} (${kind}), must be ${type}`)
+  if (!type.split('|').includes(kind)) {
+    throw new SIM_APPLICATION(`${path} is ${JSON.stringify(value)} (${kind}), must be ${type}`)
+  }
 }

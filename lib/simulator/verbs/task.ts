@@ -15,7 +15,7 @@ export abstract class Task {
   readonly precondition: Precondition = 'none'
   readonly #ending = new AbortController()
 
-  constructor (session: Session, verb: string, data: Record<string, unknown>) {
+  constructor(session: Session, verb: string, data: Record<string, unknown>) {
     this.session = session
     this.verb = verb
     this.data = data
@@ -23,41 +23,45 @@ export abstract class Task {
   }
 
   /** Does the verb's work; resolves when the next verb may start. */
-  abstract exec (): Promise<void>
+  abstract exec(): Promise<void>
 
   /** Ends the verb early. */
-  kill (reason: 'replaced' | 'released' | 'done' = 'released'): void {
+  kill(reason: 'replaced' | 'released' | 'done' = 'released'): void {
     if (this.killed) return
     this.onKill(reason)
     this.#ending.abort()
   }
 
   /** True while the verb goes on until somebody ends it: the caller's patience counts then. */
-  get openEnded (): boolean {
+  get openEnded(): boolean {
     return false
   }
 
-  get killed (): boolean {
+  get killed(): boolean {
     return this.#ending.signal.aborted
   }
 
   /** Aborted when the verb is to end. */
-  protected get ending (): AbortSignal {
+  protected get ending(): AbortSignal {
     return this.#ending.signal
   }
 
-  protected onKill (_reason: 'replaced' | 'released' | 'done'): void {}
+  protected onKill(_reason: 'replaced' | 'released' | 'done'): void {}
 
-  protected note (text: string): void {
+  protected note(text: string): void {
     this.record.note = this.record.note === undefined ? text : `${this.record.note}; ${text}`
   }
 
   /** Posts the verb's actionHook, if it has one; the verbs of the reply replace the application unless they are not wanted. */
-  protected async performAction (results: Record<string, unknown> = {}, replyCounts = true): Promise<void> {
+  protected async performAction(results: Record<string, unknown> = {}, replyCounts = true): Promise<void> {
     const hook = this.data.actionHook as Hook | undefined
     if (hook === undefined) return
     const { session } = this
-    const params = { ...session.info.toJSON(), ...results, ...(typeof this.data.id === 'string' && { verb_id: this.data.id }) }
+    const params = {
+      ...session.info.toJSON(),
+      ...results,
+      ...(typeof this.data.id === 'string' && { verb_id: this.data.id })
+    }
     const reply = await session.post.hook(hook, params)
     if (!replyCounts || !Array.isArray(reply)) return
     const verbs = parseApplication(reply, session.options)

@@ -13,30 +13,32 @@ export class TranscribeTask extends Task {
   #stop: Cancel | undefined
   readonly #done = deferred()
 
-  override get openEnded (): boolean {
+  override get openEnded(): boolean {
     return !this.killed
   }
 
-  override async exec (): Promise<void> {
+  override async exec(): Promise<void> {
     const { session } = this
-    this.#stop = session.transcripts.listen(heard => this.#post(heard))
+    this.#stop = session.transcripts.listen((heard) => this.#post(heard))
     session.listening()
     session.transcripts.invite(true)
     await this.#done.promise
   }
 
-  protected override onKill (): void {
+  protected override onKill(): void {
     this.#stop?.()
     this.#done.resolve()
   }
 
-  async #post (speech: Heard): Promise<void> {
+  async #post(speech: Heard): Promise<void> {
     const { session } = this
     const hook = this.data.transcriptionHook as Hook | undefined
     if (hook === undefined) return
     try {
       const reply = await session.post.hook(hook, { ...session.info.own(), b3: session.post.b3, speech })
-      if (Array.isArray(reply) && reply.length > 0 && !this.nested) session.replaceApplication(parseApplication(reply, session.options))
+      if (Array.isArray(reply) && reply.length > 0 && !this.nested) {
+        session.replaceApplication(parseApplication(reply, session.options))
+      }
     } catch (error) {
       session.error(error)
     }

@@ -16,26 +16,32 @@ export class Bench {
   readonly #processes = new Set<Process<unknown>>()
 
   /** `argv`: what makes node run `test/bench/<entry>`; `serverArgs`: node's options for servers */
-  constructor (argv: (entry: string) => string[], serverArgs: readonly string[] = []) {
+  constructor(argv: (entry: string) => string[], serverArgs: readonly string[] = []) {
     this.#argv = argv
     this.#serverArgs = serverArgs
   }
 
   /** The load generator. */
-  async load (): Promise<Remote<LoadMethods>> {
+  async load(): Promise<Remote<LoadMethods>> {
     return await this.#start<LoadMethods>('load/main.ts', LOAD_CORE)
   }
 
   /** The generator of webhooks. */
-  async http (): Promise<Remote<HttpMethods>> {
+  async http(): Promise<Remote<HttpMethods>> {
     return await this.#start<HttpMethods>('load/http.ts', LOAD_CORE)
   }
 
   /** A server in a process of its own, and a folder for what it records; both are gone when `use` has ended. */
-  async withServer<T> (options: Omit<ServerOptions, 'directory'>, use: (server: Remote<ServerMethods>, port: number) => Promise<T>): Promise<T> {
+  async withServer<T>(
+    options: Omit<ServerOptions, 'directory'>,
+    use: (server: Remote<ServerMethods>, port: number) => Promise<T>
+  ): Promise<T> {
     if (options.redisPort !== undefined) await forget(options.redisPort)
     const directory = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
-    const process = new Process<ServerMethods>(['--expose-gc', ...this.#serverArgs, ...this.#argv('server/main.ts')], SERVER_CORE)
+    const process = new Process<ServerMethods>(
+      ['--expose-gc', ...this.#serverArgs, ...this.#argv('server/main.ts')],
+      SERVER_CORE
+    )
     this.#processes.add(process)
     try {
       await process.remote.ready
@@ -48,11 +54,11 @@ export class Bench {
     }
   }
 
-  async stop (): Promise<void> {
+  async stop(): Promise<void> {
     await Promise.all(Array.from(this.#processes, (process) => process.stop()))
   }
 
-  async #start<M> (entry: string, core: number): Promise<Remote<M>> {
+  async #start<M>(entry: string, core: number): Promise<Remote<M>> {
     const process = new Process<M>(this.#argv(entry), core)
     this.#processes.add(process as Process<unknown>)
     await process.remote.ready
@@ -61,7 +67,7 @@ export class Bench {
 }
 
 /** Calls of an earlier run have the same names. */
-async function forget (redisPort: number): Promise<void> {
+async function forget(redisPort: number): Promise<void> {
   const redis = new Redis(redisPort)
   await redis.flushall()
   redis.disconnect()

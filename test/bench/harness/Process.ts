@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { Remote } from './rpc.js'
 
-const HAS_TASKSET = process.platform === 'linux' && availableParallelism() > 1 &&
+const HAS_TASKSET =
+  process.platform === 'linux' &&
+  availableParallelism() > 1 &&
   spawnSync('taskset', ['--version']).error === undefined
 
 /** The server has a core, the load generator another. */
@@ -12,7 +14,7 @@ export const LOAD_CORE = 1
 /** ms */
 const PATIENCE = 5_000
 
-export function isPinned (): boolean {
+export function isPinned(): boolean {
   return HAS_TASKSET
 }
 
@@ -22,18 +24,20 @@ export class Process<M> {
   readonly #child: ChildProcess
 
   /** `argv`: of node */
-  constructor (argv: readonly string[], core: number) {
-    const [command = '', ...args] = HAS_TASKSET ? ['taskset', '-c', String(core), process.execPath, ...argv] : [process.execPath, ...argv]
+  constructor(argv: readonly string[], core: number) {
+    const [command = '', ...args] = HAS_TASKSET
+      ? ['taskset', '-c', String(core), process.execPath, ...argv]
+      : [process.execPath, ...argv]
     this.#child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.remote = new Remote<M>(this.#child, argv.at(-1) ?? '')
   }
 
-  get pid (): number {
+  get pid(): number {
     return this.#child.pid ?? 0
   }
 
   /** Lets it end by itself, which writes its profile; kills it when it does not. */
-  async stop (): Promise<void> {
+  async stop(): Promise<void> {
     const child = this.#child
     if (child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,19 +18,25 @@ const SOURCES = ['lib', 'routes', 'test/bench']
 /** A copy of the project as JavaScript: what is measured is what users run, and nothing that changes meanwhile. */
 export interface Snapshot {
   /** the compiled `test/bench/<name>` */
-  entry (name: string): string
-  remove (): void
+  entry(name: string): string
+  remove(): void
 }
 
 /** Compiles the way `npm run build` does, without checking types. */
-export function compile (): Snapshot {
+export function compile(): Snapshot {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
   const { options } = ts.parseJsonConfigFileContent(readConfig('tsconfig.build.json'), ts.sys, ROOT)
   // A file on its own does not know the package.json that NodeNext asks for.
-  const compilerOptions = { ...options, module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }
+  const compilerOptions = {
+    ...options,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler
+  }
   for (const source of SOURCES) {
     for (const file of readdirSync(join(ROOT, source), { recursive: true, encoding: 'utf8' })) {
-      if (file.endsWith('.ts') && !/\.(?:test|types|d)\.ts$/.test(file)) compileFile(join(source, file), folder, compilerOptions)
+      if (file.endsWith('.ts') && !/\.(?:test|types|d)\.ts$/.test(file)) {
+        compileFile(join(source, file), folder, compilerOptions)
+      }
     }
   }
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
@@ -33,13 +47,16 @@ export function compile (): Snapshot {
   }
 }
 
-function compileFile (file: string, folder: string, compilerOptions: ts.CompilerOptions): void {
-  const { outputText } = ts.transpileModule(readFileSync(join(ROOT, file), 'utf8'), { compilerOptions, fileName: file })
+function compileFile(file: string, folder: string, compilerOptions: ts.CompilerOptions): void {
+  const { outputText } = ts.transpileModule(readFileSync(join(ROOT, file), 'utf8'), {
+    compilerOptions,
+    fileName: file
+  })
   const target = join(folder, file.replace(/\.ts$/, '.js'))
   mkdirSync(dirname(target), { recursive: true })
   writeFileSync(target, outputText)
 }
 
-function readConfig (name: string): object {
+function readConfig(name: string): object {
   return ts.readConfigFile(join(ROOT, name), (path) => ts.sys.readFile(path)).config as object
 }

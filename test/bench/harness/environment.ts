@@ -3,16 +3,18 @@ import { arch, cpus, platform, totalmem } from 'node:os'
 import { isPinned } from './Process.js'
 
 /** The machine in general terms: no names. */
-export function describeEnvironment (): string[] {
+export function describeEnvironment(): string[] {
   const [cpu] = cpus()
   return [
     `${cpus().length} cores (${cpu?.model.trim() ?? arch()}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${arch()}${isVirtual() ? ', virtual' : ''}`,
     `Node.js ${process.versions.node}, V8 ${process.versions.v8}`,
-    isPinned() ? 'the server on one core, the load generator on another' : 'no taskset: server and load generator share the cores'
+    isPinned()
+      ? 'the server on one core, the load generator on another'
+      : 'no taskset: server and load generator share the cores'
   ]
 }
 
-function isVirtual (): boolean {
+function isVirtual(): boolean {
   try {
     return /^flags\b.*\bhypervisor\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'))
   } catch {

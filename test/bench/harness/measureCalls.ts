@@ -54,9 +54,18 @@ const REHEARSAL_CALLS = 20
 const REHEARSAL_FROM = 1_000_000
 
 /** One run of one variant: all calls open, speak, are measured, hang up and are verified. */
-export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, variant: Variant, { calls, arrivals, warmUp, measure, rehearsal = 1_000 }: Load): Promise<Measured> {
+export async function measureCalls(
+  bench: Bench,
+  load: Remote<LoadMethods>,
+  variant: Variant,
+  { calls, arrivals, warmUp, measure, rehearsal = 1_000 }: Load
+): Promise<Measured> {
   return await bench.withServer(variant.server, async (server, port) => {
-    const asked = { port, ...(variant.webhook !== undefined && { webhook: variant.webhook }), echo: variant.echo ?? false }
+    const asked = {
+      port,
+      ...(variant.webhook !== undefined && { webhook: variant.webhook }),
+      echo: variant.echo ?? false
+    }
     await rehearse(server, load, asked, rehearsal)
     const idle = await usageAfterCollection(server)
 
@@ -93,7 +102,12 @@ export async function measureCalls (bench: Bench, load: Remote<LoadMethods>, var
   })
 }
 
-async function rehearse (server: Remote<ServerMethods>, load: Remote<LoadMethods>, asked: { port: number, webhook?: string, echo: boolean }, ms: number): Promise<void> {
+async function rehearse(
+  server: Remote<ServerMethods>,
+  load: Remote<LoadMethods>,
+  asked: { port: number; webhook?: string; echo: boolean },
+  ms: number
+): Promise<void> {
   await load.ask('ask', { ...asked, calls: REHEARSAL_CALLS, from: REHEARSAL_FROM })
   await load.ask('open')
   await load.ask('speak', 'even')
@@ -103,11 +117,13 @@ async function rehearse (server: Remote<ServerMethods>, load: Remote<LoadMethods
   await server.ask('recordings')
 }
 
-async function usageAfterCollection (server: Remote<ServerMethods>): Promise<Usage> {
+async function usageAfterCollection(server: Remote<ServerMethods>): Promise<Usage> {
   await server.ask('collectGarbage')
   return await server.ask('usage')
 }
 
-function fail ({ name }: Variant, failures: readonly string[]): void {
-  if (failures.length > 0) throw new Error(`${name}: ${failures.length} calls failed, the first: ${failures[0]}`)
+function fail({ name }: Variant, failures: readonly string[]): void {
+  if (failures.length > 0) {
+    throw new Error(`${name}: ${failures.length} calls failed, the first: ${failures[0]}`)
+  }
 }

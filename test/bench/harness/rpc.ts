@@ -3,20 +3,39 @@ import type { ChildProcess } from 'node:child_process'
 /** What one process can be asked by another: each takes JSON and gives JSON. */
 export type Methods = { [name: string]: (argument: never) => unknown }
 type Name<M> = Extract<keyof M, string>
-type Argument<M, N extends keyof M> = M[N] extends () => unknown ? [] : M[N] extends (argument: infer A) => unknown ? [A] : never
+type Argument<M, N extends keyof M> = M[N] extends () => unknown
+  ? []
+  : M[N] extends (argument: infer A) => unknown
+    ? [A]
+    : never
 type Answer<M, N extends keyof M> = M[N] extends (...args: never[]) => infer R ? Awaited<R> : never
 
-interface Request { id: number, name: string, argument: unknown }
-interface Reply { id: number, result?: unknown, error?: string }
+interface Request {
+  id: number
+  name: string
+  argument: unknown
+}
+interface Reply {
+  id: number
+  result?: unknown
+  error?: string
+}
 
 /** The child's side: answers what the parent asks. */
-export function answerParent<M extends Methods> (methods: M): void {
+export function answerParent<M extends Methods>(methods: M): void {
   process.on('message', ({ id, name, argument }: Request) => {
     const method = methods[name]
     const running = (async () => await method?.(argument as never))()
     running.then(
-      (result) => { process.send?.({ id, result } satisfies Reply) },
-      (err: unknown) => { process.send?.({ id, error: err instanceof Error ? err.stack ?? err.message : String(err) } satisfies Reply) }
+      (result) => {
+        process.send?.({ id, result } satisfies Reply)
+      },
+      (err: unknown) => {
+        process.send?.({
+          id,
+          error: err instanceof Error ? (err.stack ?? err.message) : String(err)
+        } satisfies Reply)
+      }
     )
   })
   process.on('disconnect', () => process.exit())
@@ -28,12 +47,17 @@ export class Remote<M> {
   /** Resolves when the child answers; rejects when it ends before. */
   readonly ready: Promise<void>
   readonly #child: ChildProcess
-  readonly #waiting = new Map<number, { resolve: (result: unknown) => void, reject: (error: Error) => void }>()
+  readonly #waiting = new Map<
+    number,
+    { resolve: (result: unknown) => void; reject: (error: Error) => void }
+  >()
   #id = 0
 
-  constructor (child: ChildProcess, name: string) {
+  constructor(child: ChildProcess, name: string) {
     this.#child = child
-    this.ready = new Promise((resolve, reject) => { this.#waiting.set(0, { resolve: () => resolve(), reject }) })
+    this.ready = new Promise((resolve, reject) => {
+      this.#waiting.set(0, { resolve: () => resolve(), reject })
+    })
     this.ready.catch(() => {})
     child.on('message', ({ id, result, error }: Reply) => {
       const waiter = this.#waiting.get(id)
@@ -47,7 +71,7 @@ export class Remote<M> {
     })
   }
 
-  ask<N extends Name<M>> (name: N, ...[argument]: Argument<M, N>): Promise<Answer<M, N>> {
+  ask<N extends Name<M>>(name: N, ...[argument]: Argument<M, N>): Promise<Answer<M, N>> {
     const id = ++this.#id
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve: resolve as (result: unknown) => void, reject })

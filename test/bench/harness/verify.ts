@@ -4,7 +4,11 @@ import { callSidOf } from '../load/jambonz.js'
 import type { RecordedFile } from '../server/types.js'
 
 /** Compares each call's file with what was sent, byte for byte. Throws naming the first difference. */
-export function verify (files: readonly RecordedFile[], sent: readonly number[], from = 0): { files: number, bytes: number } {
+export function verify(
+  files: readonly RecordedFile[],
+  sent: readonly number[],
+  from = 0
+): { files: number; bytes: number } {
   const byCall = new Map(files.map((file) => [file.callSid, file]))
   let bytes = 0
   for (const [at, messages] of sent.entries()) {
@@ -16,11 +20,15 @@ export function verify (files: readonly RecordedFile[], sent: readonly number[],
   return { files: sent.length, bytes }
 }
 
-function verifyFile ({ path, header }: RecordedFile, call: number, messages: number): number {
+function verifyFile({ path, header }: RecordedFile, call: number, messages: number): number {
   const audio = readFileSync(path).subarray(header)
-  if (audio.length !== messages * FRAME_BYTES) throw new Error(`call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} are in ${path}`)
+  if (audio.length !== messages * FRAME_BYTES) {
+    throw new Error(`call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} are in ${path}`)
+  }
   for (let n = 0; n < messages; n++) {
-    if (!audio.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES).equals(audioOf(call, n))) throw new Error(`call ${call}: message ${n} is not in its place in ${path}`)
+    if (!audio.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES).equals(audioOf(call, n))) {
+      throw new Error(`call ${call}: message ${n} is not in its place in ${path}`)
+    }
   }
   return audio.length
 }

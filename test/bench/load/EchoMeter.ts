@@ -15,7 +15,7 @@ export class EchoMeter {
   readonly #calls = new Map<number, Echoing>()
   #samples: number[] = []
 
-  sending (call: number, n: number): void {
+  sending(call: number, n: number): void {
     let echoing = this.#calls.get(call)
     if (echoing === undefined) {
       echoing = { sentAt: new Float64Array(RING_LENGTH), rest: undefined }
@@ -25,7 +25,7 @@ export class EchoMeter {
   }
 
   /** Bytes from the server: unmasked frames, cut anywhere. */
-  receive (call: number, bytes: Buffer): void {
+  receive(call: number, bytes: Buffer): void {
     const echoing = this.#calls.get(call)
     if (echoing === undefined) return
     const now = performance.now()
@@ -33,7 +33,9 @@ export class EchoMeter {
     for (let frame = readFrame(data); frame !== undefined; frame = readFrame(data)) {
       for (let at = 0; at < frame.body.length; at += FRAME_BYTES) {
         const n = numberOf(call, frame.body, at)
-        if (n !== undefined && this.#samples.length < MAX_SAMPLES) this.#samples.push(now - (echoing.sentAt[n] ?? now))
+        if (n !== undefined && this.#samples.length < MAX_SAMPLES) {
+          this.#samples.push(now - (echoing.sentAt[n] ?? now))
+        }
       }
       data = data.subarray(frame.end)
     }
@@ -41,19 +43,20 @@ export class EchoMeter {
   }
 
   /** ms of each echo since the last look, in ascending order. */
-  take (): Float64Array {
+  take(): Float64Array {
     const samples = Float64Array.from(this.#samples).sort()
     this.#samples = []
     return samples
   }
 }
 
-function readFrame (data: Buffer): { body: Buffer, end: number } | undefined {
+function readFrame(data: Buffer): { body: Buffer; end: number } | undefined {
   if (data.length < 2) return undefined
   const short = (data[1] ?? 0) & 0x7f
   const head = short < LENGTH_16 ? 2 : short === LENGTH_16 ? 4 : 10
   if (data.length < head) return undefined
-  const length = short < LENGTH_16 ? short : short === LENGTH_64 ? Number(data.readBigUInt64BE(2)) : data.readUInt16BE(2)
+  const length =
+    short < LENGTH_16 ? short : short === LENGTH_64 ? Number(data.readBigUInt64BE(2)) : data.readUInt16BE(2)
   const end = head + length
   return data.length < end ? undefined : { body: data.subarray(head, end), end }
 }

@@ -22,20 +22,22 @@ export class LoadCall {
   #closed = false
   #echo: EchoMeter | undefined
 
-  constructor (index: number) {
+  constructor(index: number) {
     this.index = index
   }
 
-  get isOpen (): boolean {
+  get isOpen(): boolean {
     return this.#open
   }
 
   /** Connects, is upgraded and sends `metadata`. Resolves with the moment of the 101; rejects when refused. */
-  open (port: number, path: string, metadata: object, echo: EchoMeter | undefined): Promise<void> {
+  open(port: number, path: string, metadata: object, echo: EchoMeter | undefined): Promise<void> {
     this.#echo = echo
     const began = performance.now()
     const key = randomBytes(16).toString('base64')
-    const accept = createHash('sha1').update(key + GUID).digest('base64')
+    const accept = createHash('sha1')
+      .update(key + GUID)
+      .digest('base64')
     return new Promise((resolve, reject) => {
       let head = ''
       const socket = connect({ host: '127.0.0.1', port, noDelay: true })
@@ -57,14 +59,20 @@ export class LoadCall {
         resolve()
       }
       socket.on('data', onHead)
-      socket.on('error', (err) => { this.#fail(err.message); reject(err) })
-      socket.on('close', () => { if (!this.#closed) this.#fail('the server closed the socket'); reject(new Error(this.failure)) })
+      socket.on('error', (err) => {
+        this.#fail(err.message)
+        reject(err)
+      })
+      socket.on('close', () => {
+        if (!this.#closed) this.#fail('the server closed the socket')
+        reject(new Error(this.failure))
+      })
       socket.write(upgrade(path, key))
     })
   }
 
   /** The next 20 ms. */
-  send (): void {
+  send(): void {
     if (!this.#open || this.#socket === undefined) return
     this.#echo?.sending(this.index, this.sent)
     this.#socket.write(frameOf(this.index, this.sent++))
@@ -72,7 +80,7 @@ export class LoadCall {
   }
 
   /** As jambonz does: the close frame, and at once FIN. Resolves when the server has closed too. */
-  async close (): Promise<void> {
+  async close(): Promise<void> {
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return
     this.#closed = true
@@ -82,12 +90,15 @@ export class LoadCall {
         this.failure ??= 'the server did not close'
         socket.destroy()
       }, CLOSE_DEADLINE)
-      socket.on('close', () => { clearTimeout(timer); resolve() })
+      socket.on('close', () => {
+        clearTimeout(timer)
+        resolve()
+      })
       socket.end(closeFrame(CLOSE_NORMAL))
     })
   }
 
-  #fail (reason: string): void {
+  #fail(reason: string): void {
     this.failure ??= reason
     this.#open = false
     this.#closed = true
@@ -95,10 +106,19 @@ export class LoadCall {
   }
 }
 
-function upgrade (path: string, key: string): string {
+function upgrade(path: string, key: string): string {
   return [
-    `GET ${path} HTTP/1.1`, 'Pragma: no-cache', 'Cache-Control: no-cache', 'Host: 127.0.0.1', 'Origin: http://127.0.0.1',
-    'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Key: ${key}`, 'Sec-WebSocket-Protocol: audio.jambonz.org',
-    'Sec-WebSocket-Version: 13', '', ''
+    `GET ${path} HTTP/1.1`,
+    'Pragma: no-cache',
+    'Cache-Control: no-cache',
+    'Host: 127.0.0.1',
+    'Origin: http://127.0.0.1',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Key: ${key}`,
+    'Sec-WebSocket-Protocol: audio.jambonz.org',
+    'Sec-WebSocket-Version: 13',
+    '',
+    ''
   ].join('\r\n')
 }

@@ -12,24 +12,24 @@ const MAX_LATE = 200
  */
 export class Pacer {
   readonly #arrivals: Arrivals
-  readonly #calls: ReadonlyArray<{ send (): void }>
+  readonly #calls: ReadonlyArray<{ send(): void }>
   #running = false
   #next = 0
   #maxLateMs = 0
 
-  constructor (calls: ReadonlyArray<{ send (): void }>, arrivals: Arrivals) {
+  constructor(calls: ReadonlyArray<{ send(): void }>, arrivals: Arrivals) {
     this.#calls = calls
     this.#arrivals = arrivals
   }
 
   /** ms by which the generator itself was late since the last look: more than a few, and it is what was measured. */
-  takeLateMs (): number {
+  takeLateMs(): number {
     const late = this.#maxLateMs
     this.#maxLateMs = 0
     return late
   }
 
-  start (): void {
+  start(): void {
     this.#running = true
     const perMs = this.#calls.length / FRAME_MS
     let began = performance.now()
@@ -40,7 +40,8 @@ export class Pacer {
       const now = performance.now()
       this.#maxLateMs = Math.max(this.#maxLateMs, now - last)
       last = now
-      let due = Math.floor((this.#arrivals === 'ticks' ? Math.floor(now - began) : now - began) * perMs) - sent
+      let due =
+        Math.floor((this.#arrivals === 'ticks' ? Math.floor(now - began) : now - began) * perMs) - sent
       if (due > MAX_LATE * perMs) {
         began = now
         sent = 0
@@ -55,7 +56,7 @@ export class Pacer {
     setImmediate(turn)
   }
 
-  stop (): void {
+  stop(): void {
     this.#running = false
   }
 }

@@ -22,58 +22,58 @@ const audio = Array.from({ length: RING }, (_, place) => createAudio(place))
 const masked = audio.map((frame) => maskedFrame(OPCODE_BINARY, frame))
 
 /** The audio of the call's nth message. */
-export function audioOf (call: number, n: number): Buffer {
-  return n === 0 ? firstAudio(call) : audio[placeOf(call, n)] ?? firstAudio(call)
+export function audioOf(call: number, n: number): Buffer {
+  return n === 0 ? firstAudio(call) : (audio[placeOf(call, n)] ?? firstAudio(call))
 }
 
 /** The call's nth message, ready to be sent. */
-export function frameOf (call: number, n: number): Buffer {
+export function frameOf(call: number, n: number): Buffer {
   return (n === 0 ? undefined : masked[placeOf(call, n)]) ?? maskedFrame(OPCODE_BINARY, firstAudio(call))
 }
 
 /** n modulo the ring, of the message that this audio is; undefined when it is none. */
-export function numberOf (call: number, pcm: Buffer, at: number): number | undefined {
+export function numberOf(call: number, pcm: Buffer, at: number): number | undefined {
   if (pcm.length < at + FRAME_BYTES || pcm.readUInt16LE(at) !== MAGIC) return undefined
   const place = pcm.readUInt16LE(at + 2)
-  return place < RING ? (place - call * STRIDE % RING + RING) % RING : undefined
+  return place < RING ? (place - ((call * STRIDE) % RING) + RING) % RING : undefined
 }
 
 export const RING_LENGTH = RING
 
-export function textFrame (text: string): Buffer {
+export function textFrame(text: string): Buffer {
   return maskedFrame(OPCODE_TEXT, Buffer.from(text))
 }
 
-export function closeFrame (code: number): Buffer {
+export function closeFrame(code: number): Buffer {
   const body = Buffer.alloc(2)
   body.writeUInt16BE(code)
   return maskedFrame(OPCODE_CLOSE, body)
 }
 
-function placeOf (call: number, n: number): number {
+function placeOf(call: number, n: number): number {
   return (call * STRIDE + n) % RING
 }
 
 /** Noise, so that nothing takes it for silence, that names its place. */
-function createAudio (place: number): Buffer {
+function createAudio(place: number): Buffer {
   const frame = Buffer.alloc(FRAME_BYTES)
   let state = place + 1
   for (let at = 0; at < FRAME_BYTES; at += 2) {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    frame.writeInt16LE((state >>> 16) % 16_000 - 8_000, at)
+    frame.writeInt16LE(((state >>> 16) % 16_000) - 8_000, at)
   }
   frame.writeUInt16LE(MAGIC, 0)
   frame.writeUInt16LE(place, 2)
   return frame
 }
 
-function firstAudio (call: number): Buffer {
+function firstAudio(call: number): Buffer {
   const frame = Buffer.from(audio[placeOf(call, 0)] ?? Buffer.alloc(FRAME_BYTES))
   frame.writeUInt32LE(call, 4)
   return frame
 }
 
-function maskedFrame (opcode: number, body: Buffer): Buffer {
+function maskedFrame(opcode: number, body: Buffer): Buffer {
   const head = body.length < SHORT ? 2 : 4
   const frame = Buffer.alloc(head + 4 + body.length)
   frame[0] = opcode

@@ -36,35 +36,56 @@ let calls = 0
 
 const methods = {
   /** Webhooks of new calls, each signed as jambonz signs it, as many at once as there are connections. */
-  async run ({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
+  async run({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
     const result = await autocannon({
       url: `http://127.0.0.1:${port}${path}`,
       connections,
       ...length,
-      requests: [{
-        method: 'POST',
-        path,
-        setupRequest (request) {
-          const body = JSON.stringify(payloadOf(randomUUID()))
-          return { ...request, body, headers: { 'content-type': 'application/json', 'jambonz-signature': signatureOf(body) } }
+      requests: [
+        {
+          method: 'POST',
+          path,
+          setupRequest(request) {
+            const body = JSON.stringify(payloadOf(randomUUID()))
+            return {
+              ...request,
+              body,
+              headers: { 'content-type': 'application/json', 'jambonz-signature': signatureOf(body) }
+            }
+          }
         }
-      }]
+      ]
     })
-    return { requests: result['2xx'], failures: result.non2xx + result.errors + result.timeouts, p99: result.latency.p99 }
+    return {
+      requests: result['2xx'],
+      failures: result.non2xx + result.errors + result.timeouts,
+      p99: result.latency.p99
+    }
   },
 
   /** The same, one after the other at even distances. */
-  async steady ({ port, path, rate, duration }: SteadyOptions): Promise<Omit<HttpResult, 'p99'>> {
+  async steady({ port, path, rate, duration }: SteadyOptions): Promise<Omit<HttpResult, 'p99'>> {
     const jambonz = new Jambonz(port)
     const result = { requests: 0, failures: 0 }
     const asked = new Set<Promise<void>>()
     const send = (): void => {
-      const one = jambonz.ask(path, [calls++])
-        .then(() => { result.requests++ }, () => { result.failures++ })
+      const one = jambonz
+        .ask(path, [calls++])
+        .then(
+          () => {
+            result.requests++
+          },
+          () => {
+            result.failures++
+          }
+        )
         .finally(() => asked.delete(one))
       asked.add(one)
     }
-    const pacer = new Pacer(Array.from({ length: rate * FRAME_MS / 1_000 }, () => ({ send })), 'even')
+    const pacer = new Pacer(
+      Array.from({ length: (rate * FRAME_MS) / 1_000 }, () => ({ send })),
+      'even'
+    )
     pacer.start()
     await sleep(duration * 1_000)
     pacer.stop()

@@ -13,12 +13,12 @@ export interface Asked {
 }
 
 /** callSid of the nth call. */
-export function callSidOf (index: number): string {
+export function callSidOf(index: number): string {
   return `b0000000-0000-4000-8000-${String(index).padStart(12, '0')}`
 }
 
 /** What feature-server posts of a call. */
-export function payloadOf (callSid: string): Record<string, unknown> {
+export function payloadOf(callSid: string): Record<string, unknown> {
   return {
     call_sid: callSid,
     direction: 'inbound',
@@ -35,77 +35,102 @@ export function payloadOf (callSid: string): Record<string, unknown> {
     trace_id: 'ef45ac2c1b3a4b6f8d1e2f3a4b5c6d7e',
     fs_sip_address: '10.0.0.5:5070',
     service_provider_sid: '2708b1b3-2736-40ea-b502-c53d8396247f',
-    sip: { headers: { 'X-CID': 'abc', from: '<sip:+15085551212@10.0.0.1>', to: '<sip:+15085551313@10.0.0.2>' }, method: 'INVITE' },
-    defaults: { synthesizer: { vendor: 'google', language: 'en-US', voice: 'en-US-Standard-C' }, recognizer: { vendor: 'google', language: 'en-US' } }
+    sip: {
+      headers: { 'X-CID': 'abc', 'from': '<sip:+15085551212@10.0.0.1>', 'to': '<sip:+15085551313@10.0.0.2>' },
+      method: 'INVITE'
+    },
+    defaults: {
+      synthesizer: { vendor: 'google', language: 'en-US', voice: 'en-US-Standard-C' },
+      recognizer: { vendor: 'google', language: 'en-US' }
+    }
   }
 }
 
-export function signatureOf (body: string): string {
+export function signatureOf(body: string): string {
   const timestamp = Math.floor(Date.now() / 1000)
   return `t=${timestamp},v1=${createHmac('sha256', WEBHOOK_SECRET).update(`${timestamp}.${body}`).digest('hex')}`
 }
 
-interface Verb { verb: string, url?: string, actionHook?: string, metadata?: Record<string, unknown> }
+interface Verb {
+  verb: string
+  url?: string
+  actionHook?: string
+  metadata?: Record<string, unknown>
+}
 
 /** jambonz' part of HTTP: webhooks before the audio, hooks after it. */
 export class Jambonz {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY })
 
-  constructor (port: number) {
+  constructor(port: number) {
     this.#port = port
   }
 
   /** Posts the webhook of each call; what its listen verb says. */
-  async ask (webhook: string, calls: readonly number[]): Promise<Asked[]> {
+  async ask(webhook: string, calls: readonly number[]): Promise<Asked[]> {
     return await inBatches(calls, async (call) => {
-      const verbs = await this.#post(webhook, payloadOf(callSidOf(call))) as Verb[]
+      const verbs = (await this.#post(webhook, payloadOf(callSidOf(call)))) as Verb[]
       const { url, actionHook, metadata = {} } = verbs.find(({ verb }) => verb === 'listen') ?? { verb: '' }
-      if (url === undefined || actionHook === undefined) throw new Error(`${webhook} answered no listen: ${JSON.stringify(verbs)}`)
+      if (url === undefined || actionHook === undefined) {
+        throw new Error(`${webhook} answered no listen: ${JSON.stringify(verbs)}`)
+      }
       return { path: url, actionHook, metadata }
     })
   }
 
   /** Posts the actionHook of each call. */
-  async finish (asked: ReadonlyArray<{ call: number, actionHook: string }>): Promise<void> {
+  async finish(asked: ReadonlyArray<{ call: number; actionHook: string }>): Promise<void> {
     await inBatches(asked, async ({ call, actionHook }) => {
-      await this.#post(actionHook, { ...payloadOf(callSidOf(call)), call_status: 'in-progress', dial_call_duration: 1 })
+      await this.#post(actionHook, {
+        ...payloadOf(callSidOf(call)),
+        call_status: 'in-progress',
+        dial_call_duration: 1
+      })
     })
   }
 
-  async hangUp (statusHook: string, calls: readonly number[]): Promise<void> {
+  async hangUp(statusHook: string, calls: readonly number[]): Promise<void> {
     await inBatches(calls, async (call) => {
       await this.#post(statusHook, { ...payloadOf(callSidOf(call)), call_status: 'completed', duration: 1 })
     })
   }
 
-  close (): void {
+  close(): void {
     this.#agent.destroy()
   }
 
-  #post (path: string, payload: object): Promise<unknown> {
+  #post(path: string, payload: object): Promise<unknown> {
     const body = JSON.stringify(payload)
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'jambonz-signature': signatureOf(body) }
-      const posted = request({ host: '127.0.0.1', port: this.#port, method: 'POST', path, headers, agent: this.#agent }, (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('end', () => {
-          const text = Buffer.concat(chunks).toString()
-          if (response.statusCode !== undefined && response.statusCode < 300) resolve(text === '' ? undefined : JSON.parse(text))
-          else reject(new Error(`${path} answered ${response.statusCode} ${text}`))
-        })
-      })
+      const headers = {
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        'jambonz-signature': signatureOf(body)
+      }
+      const posted = request(
+        { host: '127.0.0.1', port: this.#port, method: 'POST', path, headers, agent: this.#agent },
+        (response) => {
+          const chunks: Buffer[] = []
+          response.on('data', (chunk: Buffer) => chunks.push(chunk))
+          response.on('end', () => {
+            const text = Buffer.concat(chunks).toString()
+            if (response.statusCode !== undefined && response.statusCode < 300) {
+              resolve(text === '' ? undefined : JSON.parse(text))
+            } else reject(new Error(`${path} answered ${response.statusCode} ${text}`))
+          })
+        }
+      )
       posted.on('error', reject)
       posted.end(body)
     })
   }
 }
 
-async function inBatches<T, R> (items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+async function inBatches<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
   for (let at = 0; at < items.length; at += CONCURRENCY) {
-    results.push(...await Promise.all(items.slice(at, at + CONCURRENCY).map(run)))
+    results.push(...(await Promise.all(items.slice(at, at + CONCURRENCY).map(run))))
   }
   return results
 }

@@ -25,7 +25,7 @@ export interface Progress {
   /** ms; by so much the generator was late since the last look */
   lateMs: number
   failures: string[]
-  echo?: { count: number, p50: number, p99: number, max: number }
+  echo?: { count: number; p50: number; p99: number; max: number }
 }
 
 let options: LoadOptions | undefined
@@ -37,75 +37,108 @@ let echo: EchoMeter | undefined
 
 const methods = {
   /** Posts the webhooks. */
-  async ask (given: LoadOptions): Promise<void> {
+  async ask(given: LoadOptions): Promise<void> {
     options = given
     const { port, webhook, from = 0 } = given
     calls = Array.from({ length: given.calls }, (_, index) => new LoadCall(from + index))
     jambonz = new Jambonz(port)
-    asked = webhook === undefined ? [] : await jambonz.ask(webhook, calls.map(({ index }) => index))
+    asked =
+      webhook === undefined
+        ? []
+        : await jambonz.ask(
+            webhook,
+            calls.map(({ index }) => index)
+          )
     echo = given.echo ? new EchoMeter() : undefined
   },
 
   /** Opens all sockets at once. */
-  async open (): Promise<Opened> {
+  async open(): Promise<Opened> {
     const { port } = given()
     const began = performance.now()
-    const opened = await Promise.allSettled(calls.map(async (call, at) => {
-      const { path = '/audio', metadata = {} } = asked[at] ?? {}
-      await call.open(port, path, { callSid: callSidOf(call.index), sampleRate: 8000, mixType: 'mono', direction: 'inbound', ...metadata }, echo)
-    }))
+    const opened = await Promise.allSettled(
+      calls.map(async (call, at) => {
+        const { path = '/audio', metadata = {} } = asked[at] ?? {}
+        await call.open(
+          port,
+          path,
+          {
+            callSid: callSidOf(call.index),
+            sampleRate: 8000,
+            mixType: 'mono',
+            direction: 'inbound',
+            ...metadata
+          },
+          echo
+        )
+      })
+    )
     return {
       ms: performance.now() - began,
-      failures: opened.flatMap((result) => result.status === 'rejected' ? [String(result.reason)] : [])
+      failures: opened.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []))
     }
   },
 
   /** Every call speaks, until `pause`. */
-  speak (arrivals: Arrivals): void {
+  speak(arrivals: Arrivals): void {
     pacer = new Pacer(calls, arrivals)
     pacer.start()
   },
 
-  progress (): Progress {
+  progress(): Progress {
     const samples = echo?.take()
     return {
       sent: calls.reduce((sum, { sent }) => sum + sent, 0),
       lateMs: pacer?.takeLateMs() ?? 0,
       failures: failures(),
-      ...(samples && { echo: { count: samples.length, p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), max: samples.at(-1) ?? 0 } })
+      ...(samples && {
+        echo: {
+          count: samples.length,
+          p50: percentile(samples, 0.5),
+          p99: percentile(samples, 0.99),
+          max: samples.at(-1) ?? 0
+        }
+      })
     }
   },
 
   /** Nobody speaks any more; how many messages each call has sent. */
-  pause (): number[] {
+  pause(): number[] {
     pacer?.stop()
     return calls.map(({ sent }) => sent)
   },
 
   /** Ends all calls: sockets, and then their actionHooks. */
-  async hangUp (statusHook: string | undefined): Promise<{ failures: string[] }> {
+  async hangUp(statusHook: string | undefined): Promise<{ failures: string[] }> {
     await Promise.all(calls.map((call) => call.close()))
-    await jambonz?.finish(calls.flatMap((call, at) => {
-      const { actionHook } = asked[at] ?? {}
-      return actionHook === undefined ? [] : [{ call: call.index, actionHook }]
-    }))
-    if (statusHook !== undefined) await jambonz?.hangUp(statusHook, calls.map(({ index }) => index))
+    await jambonz?.finish(
+      calls.flatMap((call, at) => {
+        const { actionHook } = asked[at] ?? {}
+        return actionHook === undefined ? [] : [{ call: call.index, actionHook }]
+      })
+    )
+    if (statusHook !== undefined) {
+      await jambonz?.hangUp(
+        statusHook,
+        calls.map(({ index }) => index)
+      )
+    }
     jambonz?.close()
     return { failures: failures() }
   }
 }
 export type LoadMethods = typeof methods
 
-function given (): LoadOptions {
+function given(): LoadOptions {
   if (options === undefined) throw new Error('nothing was asked for')
   return options
 }
 
-function failures (): string[] {
-  return calls.flatMap(({ index, failure }) => failure === undefined ? [] : [`call ${index}: ${failure}`])
+function failures(): string[] {
+  return calls.flatMap(({ index, failure }) => (failure === undefined ? [] : [`call ${index}: ${failure}`]))
 }
 
-function percentile (sorted: Float64Array, part: number): number {
+function percentile(sorted: Float64Array, part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0
 }
 

@@ -20,7 +20,7 @@ interface Capacity {
 /** How many calls one core bears: to 95 % of its CPU, or until echoes or the event loop are 100 ms late. */
 export const capacity: Section = {
   title: 'Calls per core',
-  async run (context) {
+  async run(context) {
     const rows: Array<Array<string | number>> = []
     let sdk = NaN
     for (const variant of [SDK, BARE, RECORD, READ, ECHO]) {
@@ -32,11 +32,15 @@ export const capacity: Section = {
   }
 }
 
-async function search (context: Context, variant: Variant): Promise<Capacity> {
+async function search(context: Context, variant: Variant): Promise<Capacity> {
   let good = 0
   let bad = MOST + PRECISION
   let limit = `the load generator's: at least ${MOST}`
-  for (let calls = FIRST; bad - good > PRECISION; calls = bad > MOST ? Math.min(good * 2, MOST) : Math.round((good + bad) / 2 / 50) * 50) {
+  for (
+    let calls = FIRST;
+    bad - good > PRECISION;
+    calls = bad > MOST ? Math.min(good * 2, MOST) : Math.round((good + bad) / 2 / 50) * 50
+  ) {
     const problem = await tooMany(context, variant, calls)
     context.log(`${variant.name}, ${calls} calls: ${problem ?? 'fine'}`)
     if (problem === undefined) good = calls
@@ -49,9 +53,18 @@ async function search (context: Context, variant: Variant): Promise<Capacity> {
   return { calls: good, limit }
 }
 
-async function tooMany ({ bench, load }: Context, variant: Variant, calls: number): Promise<string | undefined> {
+async function tooMany(
+  { bench, load }: Context,
+  variant: Variant,
+  calls: number
+): Promise<string | undefined> {
   try {
-    const { cpu, loopDelayP99, echo, lateMs } = await measureCalls(bench, load, variant, { calls, arrivals: 'ticks', warmUp: 4_000, measure: 4_000 })
+    const { cpu, loopDelayP99, echo, lateMs } = await measureCalls(bench, load, variant, {
+      calls,
+      arrivals: 'ticks',
+      warmUp: 4_000,
+      measure: 4_000
+    })
     if (echo && echo.p99 > TOO_SLOW) return `echo p99 ${number(echo.p99, 0)} ms`
     if (cpu > FULL) return `CPU ${number(cpu * 100, 0)} %`
     if (loopDelayP99 > TOO_SLOW) return `event loop delay p99 ${number(loopDelayP99, 0)} ms`

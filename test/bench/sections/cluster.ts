@@ -10,23 +10,41 @@ const COUNTED_CALLS = 200
 /** Several processes behind one port, their calls in Redis; and what a call asks of Redis. */
 export const cluster: Section = {
   title: 'Cluster, with the Redis store',
-  async run (context) {
+  async run(context) {
     const { bench, load, redisPort, log } = context
     if (redisPort === undefined) return 'redis-server is not installed'
     const rows: string[][] = []
     for (const workers of [1, 2]) {
-      const variant = { ...RECORD, name: `${workers} ${workers === 1 ? 'process' : 'processes'}`, server: { name: 'cluster' as const, redisPort, workers } }
-      const { cpuPerMessage, rssPerCall, openedMs, verifiedBytes } = await measureCalls(bench, load, variant, { calls: CALLS, arrivals: 'ticks', warmUp: 4_000, measure: 5_000 })
+      const variant = {
+        ...RECORD,
+        name: `${workers} ${workers === 1 ? 'process' : 'processes'}`,
+        server: { name: 'cluster' as const, redisPort, workers }
+      }
+      const { cpuPerMessage, rssPerCall, openedMs, verifiedBytes } = await measureCalls(
+        bench,
+        load,
+        variant,
+        { calls: CALLS, arrivals: 'ticks', warmUp: 4_000, measure: 5_000 }
+      )
       log(`${variant.name}: ${number(cpuPerMessage)} µs`)
-      rows.push([variant.name, number(cpuPerMessage), number(rssPerCall / 1024, 0), number(openedMs, 0), `${Math.round(verifiedBytes / 2 ** 20)} MiB`])
+      rows.push([
+        variant.name,
+        number(cpuPerMessage),
+        number(rssPerCall / 1024, 0),
+        number(openedMs, 0),
+        `${Math.round(verifiedBytes / 2 ** 20)} MiB`
+      ])
     }
-    return `${CALLS} calls; webhook, socket and actionHook of each go to whichever process is next. All processes share one core.\n\n` +
-      table(['', 'CPU µs/message', 'KiB/call', 'opened in ms', 'verified'], rows) + `\n\n${await countCommands(context, redisPort)}`
+    return (
+      `${CALLS} calls; webhook, socket and actionHook of each go to whichever process is next. All processes share one core.\n\n` +
+      table(['', 'CPU µs/message', 'KiB/call', 'opened in ms', 'verified'], rows) +
+      `\n\n${await countCommands(context, redisPort)}`
+    )
   }
 }
 
 /** Webhook, socket, actionHook and last status event of some calls. */
-async function countCommands ({ bench, load }: Context, redisPort: number): Promise<string> {
+async function countCommands({ bench, load }: Context, redisPort: number): Promise<string> {
   const redis = new Redis(redisPort)
   const counts = await bench.withServer(withRedis(RECORD, redisPort).server, async (_server, port) => {
     await redis.config('RESETSTAT')

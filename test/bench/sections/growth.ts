@@ -10,7 +10,7 @@ const ROUNDS = 3
 /** What a message costs, and a call takes, as calls become more. */
 export const growth: Section = {
   title: 'Cost against the number of calls',
-  async run ({ bench, load, log }) {
+  async run({ bench, load, log }) {
     const rows: string[][] = []
     for (const variant of [BARE, RECORD, READ]) {
       const cells: string[] = []
@@ -18,7 +18,14 @@ export const growth: Section = {
       for (const calls of CALLS) {
         const runs = []
         for (let round = 0; round < ROUNDS; round++) {
-          runs.push(await measureCalls(bench, load, variant, { calls, arrivals: 'even', warmUp: 4_000, measure: 4_000 }))
+          runs.push(
+            await measureCalls(bench, load, variant, {
+              calls,
+              arrivals: 'even',
+              warmUp: 4_000,
+              measure: 4_000
+            })
+          )
         }
         const cost = median(runs.map(({ cpuPerMessage }) => cpuPerMessage))
         costs.push(cost)
@@ -27,7 +34,9 @@ export const growth: Section = {
       }
       rows.push([variant.name, ...cells, number((costs.at(-1) ?? NaN) / (costs[1] ?? NaN), 2)])
     }
-    return 'CPU per message and memory per call above idle; arrivals spread evenly\n\n' +
+    return (
+      'CPU per message and memory per call above idle; arrivals spread evenly\n\n' +
       table(['server', ...CALLS.map((calls) => `${calls} calls`), '1,000 : 100'], rows)
+    )
   }
 }

@@ -7,4 +7,11 @@ import type { Section } from './types.js'
 import { webhooks } from './webhooks.js'
 
 /** In the order they run. */
-export const sections: Readonly<Record<string, Section>> = { messages, latency, growth, capacity, webhooks, cluster }
+export const sections: Readonly<Record<string, Section>> = {
+  messages,
+  latency,
+  growth,
+  capacity,
+  webhooks,
+  cluster
+}

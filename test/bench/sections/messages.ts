@@ -11,26 +11,43 @@ const CALLS = 400
 export const messages: Section = {
   title: 'CPU per audio message',
   quick: true,
-  async run (context) {
+  async run(context) {
     const { quick, redisPort } = context
     const variants = quick
       ? [BARE, RECORD, READ, SDK]
-      : [BARE, RECORD, ...redisPort === undefined ? [] : [withRedis(RECORD, redisPort)], READ, WATCH, SDK, PER_MESSAGE]
+      : [
+          BARE,
+          RECORD,
+          ...(redisPort === undefined ? [] : [withRedis(RECORD, redisPort)]),
+          READ,
+          WATCH,
+          SDK,
+          PER_MESSAGE
+        ]
     const parts: string[] = []
-    for (const arrivals of quick ? ['ticks'] as const : ['ticks', 'even'] as const) {
+    for (const arrivals of quick ? (['ticks'] as const) : (['ticks', 'even'] as const)) {
       parts.push(await compare(context, variants, arrivals))
     }
     return parts.join('\n\n')
   }
 }
 
-async function compare ({ bench, load, quick, log }: Context, variants: readonly Variant[], arrivals: Arrivals): Promise<string> {
+async function compare(
+  { bench, load, quick, log }: Context,
+  variants: readonly Variant[],
+  arrivals: Arrivals
+): Promise<string> {
   const rounds = quick ? 1 : 5
   const runs = new Map<Variant, Measured[]>(variants.map((variant) => [variant, []]))
   const floors: number[] = []
   for (let round = 0; round < rounds; round++) {
     for (const variant of variants) {
-      const measured = await measureCalls(bench, load, variant, { calls: CALLS, arrivals, warmUp: quick ? 1_500 : 3_000, measure: quick ? 2_000 : 5_000 })
+      const measured = await measureCalls(bench, load, variant, {
+        calls: CALLS,
+        arrivals,
+        warmUp: quick ? 1_500 : 3_000,
+        measure: quick ? 2_000 : 5_000
+      })
       runs.get(variant)?.push(measured)
       if (variant === BARE) floors.push(measured.cpuPerMessage)
       log(`${arrivals} ${round + 1}/${rounds} ${variant.name}: ${number(measured.cpuPerMessage)} µs`)
@@ -41,12 +58,21 @@ async function compare ({ bench, load, quick, log }: Context, variants: readonly
     const ratios = costs.map((cost, round) => cost / (floors[round] ?? NaN))
     const verified = measured.reduce((sum, { verifiedBytes }) => sum + verifiedBytes, 0)
     return [
-      name, number(median(costs)), number(median(ratios), 2), `± ${number(spread(ratios) * 50, 0)} %`,
-      kib(median(measured.map(({ rssPerCall }) => rssPerCall))), number(median(measured.map(({ loopDelayP99 }) => loopDelayP99))),
+      name,
+      number(median(costs)),
+      number(median(ratios), 2),
+      `± ${number(spread(ratios) * 50, 0)} %`,
+      kib(median(measured.map(({ rssPerCall }) => rssPerCall))),
+      number(median(measured.map(({ loopDelayP99 }) => loopDelayP99))),
       verified === 0 ? '' : `${Math.round(verified / 2 ** 20)} MiB`
     ]
   })
   const how = arrivals === 'ticks' ? 'arrivals in ticks of 1 ms' : 'arrivals spread evenly'
-  return `${CALLS} calls, 8 kHz mono, 50 messages a second each, ${how}; median of ${rounds} interleaved rounds\n\n` +
-    table(['server', 'CPU µs/message', 'x bare ws', 'spread', 'KiB/call', 'loop delay p99, ms', 'verified'], rows)
+  return (
+    `${CALLS} calls, 8 kHz mono, 50 messages a second each, ${how}; median of ${rounds} interleaved rounds\n\n` +
+    table(
+      ['server', 'CPU µs/message', 'x bare ws', 'spread', 'KiB/call', 'loop delay p99, ms', 'verified'],
+      rows
+    )
+  )
 }

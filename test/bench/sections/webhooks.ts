@@ -21,7 +21,12 @@ const SERVERS: readonly Compared[] = [
   { name: 'signedRoute', title: 'bare Fastify route, same schemas, signature checked', base: 'signedRoute' },
   { name: 'plugin', title: 'plugin: signed, validated, correlated in memory', base: 'signedRoute' },
   { name: 'express', title: 'Express + `@jambonz/sdk`, signed, without validation', base: 'signedRoute' },
-  { name: 'expressValidating', title: 'Express + `@jambonz/sdk`, signed, its default validation', base: 'signedRoute', below: 100 }
+  {
+    name: 'expressValidating',
+    title: 'Express + `@jambonz/sdk`, signed, its default validation',
+    base: 'signedRoute',
+    below: 100
+  }
 ]
 
 const CONNECTIONS = 50
@@ -37,33 +42,47 @@ const RATE = 2_000
 /** Webhooks of new calls: how many a server answers with one core. */
 export const webhooks: Section = {
   title: 'Webhooks',
-  async run (context) {
+  async run(context) {
     const lives = context.quick ? 1 : LIVES
     const http = await context.bench.http()
     const runs = new Map(SERVERS.map(({ name }) => [name, [] as Answered[]]))
     for (let life = 1; life <= lives; life++) {
       await withAll(context, SERVERS, [], async (servers) => {
-        for (const server of servers) await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
+        for (const server of servers) {
+          await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
+        }
         for (let round = 1; round <= ROUNDS; round++) {
           // There and back again: who comes first finds the machine as it was left by another, a tenth slower.
-          for (const server of round % 2 === 0 ? servers.toReversed() : servers) runs.get(server.name)?.push(await measure(http, server))
-          context.log(`${life}.${round} ${servers.map(({ name }) => `${name} ${number(runs.get(name)?.at(-1)?.cpu ?? NaN, 0)} µs`).join(', ')}`)
+          for (const server of round % 2 === 0 ? servers.toReversed() : servers) {
+            runs.get(server.name)?.push(await measure(http, server))
+          }
+          context.log(
+            `${life}.${round} ${servers.map(({ name }) => `${name} ${number(runs.get(name)?.at(-1)?.cpu ?? NaN, 0)} µs`).join(', ')}`
+          )
         }
       })
     }
-    return `Median of ${ROUNDS} rounds of a second, in turns, with each of ${lives} processes of each server; the ratios are those within a round. ` +
+    return (
+      `Median of ${ROUNDS} rounds of a second, in turns, with each of ${lives} processes of each server; the ratios are those within a round. ` +
       `CPU is that at ${number(RATE, 0)} requests a second, at even distances\n\n` +
-      table(['server', 'requests/s, at most', 'x its bare route', 'CPU µs/request', 'x its bare route'], SERVERS.map(({ name, title, base }) => {
-        const answered = runs.get(name) ?? []
-        const bases = runs.get(base) ?? []
-        return [
-          title,
-          number(median(answered.map(({ perSecond }) => perSecond)), 0),
-          number(median(answered.map(({ perSecond }, round) => perSecond / (bases[round]?.perSecond ?? NaN))), 2),
-          number(median(answered.map(({ cpu }) => cpu)), 0),
-          number(median(answered.map(({ cpu }, round) => cpu / (bases[round]?.cpu ?? NaN))), 2)
-        ]
-      }))
+      table(
+        ['server', 'requests/s, at most', 'x its bare route', 'CPU µs/request', 'x its bare route'],
+        SERVERS.map(({ name, title, base }) => {
+          const answered = runs.get(name) ?? []
+          const bases = runs.get(base) ?? []
+          return [
+            title,
+            number(median(answered.map(({ perSecond }) => perSecond)), 0),
+            number(
+              median(answered.map(({ perSecond }, round) => perSecond / (bases[round]?.perSecond ?? NaN))),
+              2
+            ),
+            number(median(answered.map(({ cpu }) => cpu)), 0),
+            number(median(answered.map(({ cpu }, round) => cpu / (bases[round]?.cpu ?? NaN))), 2)
+          ]
+        })
+      )
+    )
   }
 }
 
@@ -79,27 +98,40 @@ interface Answered {
 }
 
 /** All of them at once, since the machine is not the same a minute later; those that are not asked cost nothing. */
-async function withAll (context: Context, servers: readonly Compared[], started: readonly Started[], use: (servers: readonly Started[]) => Promise<void>): Promise<void> {
+async function withAll(
+  context: Context,
+  servers: readonly Compared[],
+  started: readonly Started[],
+  use: (servers: readonly Started[]) => Promise<void>
+): Promise<void> {
   const [next, ...others] = servers
   if (next === undefined) return await use(started)
-  await context.bench.withServer({ name: next.name }, (remote, port) => withAll(context, others, [...started, { ...next, remote, port }], use))
+  await context.bench.withServer({ name: next.name }, (remote, port) =>
+    withAll(context, others, [...started, { ...next, remote, port }], use)
+  )
 }
 
-function askedOf ({ port, below }: Started): HttpOptions {
+function askedOf({ port, below }: Started): HttpOptions {
   return { port, path: '/record', connections: below === undefined ? CONNECTIONS : 2 }
 }
 
-async function measure (http: Remote<HttpMethods>, server: Started): Promise<Answered> {
+async function measure(http: Remote<HttpMethods>, server: Started): Promise<Answered> {
   const asked = askedOf(server)
   const most = await answered(server, () => http.ask('run', { ...asked, duration: 1 }))
-  const steady = server.below === undefined ? await answered(server, () => http.ask('steady', { ...asked, rate: RATE, duration: 1 })) : most
+  const steady =
+    server.below === undefined
+      ? await answered(server, () => http.ask('steady', { ...asked, rate: RATE, duration: 1 }))
+      : most
   return { perSecond: most.perSecond, cpu: steady.cpu }
 }
 
-async function answered (server: Started, ask: () => Promise<Pick<HttpResult, 'requests' | 'failures'>>): Promise<Answered> {
+async function answered(
+  server: Started,
+  ask: () => Promise<Pick<HttpResult, 'requests' | 'failures'>>
+): Promise<Answered> {
   const before = await server.remote.ask('usage')
   const { requests, failures } = await ask()
   const after = await server.remote.ask('usage')
   if (failures > 0) throw new Error(`${server.name}: ${failures} of ${requests} webhooks failed`)
-  return { perSecond: requests / (after.at - before.at) * 1000, cpu: (after.cpu - before.cpu) / requests }
+  return { perSecond: (requests / (after.at - before.at)) * 1000, cpu: (after.cpu - before.cpu) / requests }
 }

@@ -9,11 +9,11 @@ export class Files {
   readonly #files: RecordedFile[] = []
   readonly #streams: WriteStream[] = []
 
-  constructor (directory: string) {
+  constructor(directory: string) {
     this.#directory = directory
   }
 
-  create (callSid: string): WriteStream {
+  create(callSid: string): WriteStream {
     const path = join(this.#directory, `${callSid}.raw`)
     const stream = createWriteStream(path)
     this.#files.push({ callSid, path, header: 0 })
@@ -21,7 +21,7 @@ export class Files {
     return stream
   }
 
-  async complete (): Promise<RecordedFile[]> {
+  async complete(): Promise<RecordedFile[]> {
     await Promise.all(this.#streams.map((stream) => finished(stream)))
     return this.#files
   }

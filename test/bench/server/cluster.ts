@@ -7,7 +7,10 @@ import { sumOf, usage } from './usage.js'
 
 /** The plugin in several processes behind one port, as node:cluster shares it: nobody sees to it who gets what. */
 export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
-  cluster.setupPrimary({ exec: fileURLToPath(new URL('main.js', import.meta.url)), execArgv: process.execArgv })
+  cluster.setupPrimary({
+    exec: fileURLToPath(new URL('main.js', import.meta.url)),
+    execArgv: process.execArgv
+  })
   const remotes: Array<Remote<ServerMethods>> = []
   let port = 0
   for (let n = 0; n < workers; n++) {
@@ -20,6 +23,6 @@ export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   return {
     port,
     recordings: async () => (await Promise.all(remotes.map((remote) => remote.ask('recordings')))).flat(),
-    usage: async () => sumOf([usage(), ...await Promise.all(remotes.map((remote) => remote.ask('usage')))])
+    usage: async () => sumOf([usage(), ...(await Promise.all(remotes.map((remote) => remote.ask('usage'))))])
   }
 }

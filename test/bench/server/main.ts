@@ -24,23 +24,23 @@ const SERVERS: Record<ServerName, Serve> = {
 let served: Served | undefined
 
 const methods = {
-  async serve (options: ServerOptions): Promise<number> {
+  async serve(options: ServerOptions): Promise<number> {
     served = await SERVERS[options.name](options)
     return served.port
   },
 
-  async usage (): Promise<Usage> {
-    return await served?.usage?.() ?? usage()
+  async usage(): Promise<Usage> {
+    return (await served?.usage?.()) ?? usage()
   },
 
-  collectGarbage (): void {
+  collectGarbage(): void {
     for (let i = 0; i < 3; i++) globalThis.gc?.()
   },
 
   resetDelay,
 
-  async recordings (): Promise<RecordedFile[]> {
-    return await served?.recordings?.() ?? []
+  async recordings(): Promise<RecordedFile[]> {
+    return (await served?.recordings?.()) ?? []
   }
 }
 export type ServerMethods = typeof methods

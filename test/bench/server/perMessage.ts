@@ -8,7 +8,7 @@ import Fastify from 'fastify'
 import { Files } from './Files.js'
 import type { Serve } from './types.js'
 
-const LOGGER = { info () {}, error: console.error, debug () {} }
+const LOGGER = { info() {}, error: console.error, debug() {} }
 
 /** @jambonz/sdk's audio stream, and createWriteStream. */
 export const serveSdk: Serve = async ({ directory }) => {
@@ -17,8 +17,12 @@ export const serveSdk: Serve = async ({ directory }) => {
   const makeService = createEndpoint({ server, logger: LOGGER })
   makeService.audio({ path: '/audio' }).on('connection', (stream) => {
     const file = files.create(stream.callSid)
-    stream.on('audio', (audio) => { file.write(audio) })
-    stream.on('close', () => { file.end() })
+    stream.on('audio', (audio) => {
+      file.write(audio)
+    })
+    stream.on('close', () => {
+      file.end()
+    })
   })
   server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 })
   await once(server, 'listening')
@@ -36,7 +40,9 @@ export const serveFastifyWebsocket: Serve = async ({ directory }) => {
       if (isBinary) file?.write(data)
       else file ??= files.create((JSON.parse(data.toString()) as { callSid: string }).callSid)
     })
-    socket.on('close', () => { file?.end() })
+    socket.on('close', () => {
+      file?.end()
+    })
   })
   await fastify.listen({ port: 0, host: '127.0.0.1', backlog: 4096 })
   return { port: (fastify.server.address() as AddressInfo).port, recordings: () => files.complete() }

@@ -16,7 +16,10 @@ export const servePlugin: Serve = (options) => serve(options, { webhookSecret: W
 /** The same for a jambonz whose signatures nobody checks. */
 export const servePluginUnsigned: Serve = (options) => serve(options, {})
 
-async function serve ({ directory, redisPort }: ServerOptions, options: JambonzListenOptions): Promise<Served> {
+async function serve(
+  { directory, redisPort }: ServerOptions,
+  options: JambonzListenOptions
+): Promise<Served> {
   const fastify = Fastify()
   await fastify.register(jambonzListen, {
     ...options,
@@ -31,24 +34,47 @@ async function serve ({ directory, redisPort }: ServerOptions, options: JambonzL
   jambonz.webhook('/record', () => [{ verb: 'listen', actionHook: '/done' }])
 
   jambonz.webhook('/read', () => [{ verb: 'listen', url: '/reader', actionHook: '/done' }])
-  jambonz.audio('/reader', (stream) => { stream.on('data', (audio) => { received.bytes += audio.length }) })
+  jambonz.audio('/reader', (stream) => {
+    stream.on('data', (audio) => {
+      received.bytes += audio.length
+    })
+  })
 
   jambonz.webhook('/iterate', () => [{ verb: 'listen', url: '/iterator', actionHook: '/done' }])
-  jambonz.audio('/iterator', async (stream) => { for await (const audio of stream) received.bytes += (audio as Buffer).length })
+  jambonz.audio('/iterator', async (stream) => {
+    for await (const audio of stream) received.bytes += (audio as Buffer).length
+  })
 
   jambonz.webhook('/watch', () => [{ verb: 'listen', url: '/watcher', actionHook: '/done', timeout: NEVER }])
-  jambonz.audio('/watcher', (stream) => { stream.on('audio', (audio) => { received.bytes += audio.length }) })
+  jambonz.audio('/watcher', (stream) => {
+    stream.on('audio', (audio) => {
+      received.bytes += audio.length
+    })
+  })
 
   jambonz.webhook('/count', () => [{ verb: 'listen', url: '/counter', actionHook: '/done' }])
   jambonz.audio('/counter', { record: false }, () => {})
 
-  jambonz.webhook('/echo', () => [{ verb: 'listen', url: '/echoer', actionHook: '/done', bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 } }])
-  jambonz.audio('/echoer', { record: false }, (stream) => { stream.on('data', (audio) => { stream.write(audio) }) })
+  jambonz.webhook('/echo', () => [
+    {
+      verb: 'listen',
+      url: '/echoer',
+      actionHook: '/done',
+      bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
+    }
+  ])
+  jambonz.audio('/echoer', { record: false }, (stream) => {
+    stream.on('data', (audio) => {
+      stream.write(audio)
+    })
+  })
 
   jambonz.calls.events.on('recording', (recording, { callSid }) => {
     files.push({ callSid, path: recording.location, header: WAV_HEADER_BYTES })
   })
-  jambonz.calls.events.on('recordingFailed', (err) => { console.error(err) })
+  jambonz.calls.events.on('recordingFailed', (err) => {
+    console.error(err)
+  })
   jambonz.actionHook('/done', ({ listen }) => {
     if (listen.state !== 'ended') console.error(`the actionHook came before the end of listen ${listen.id}`)
   })

@@ -10,7 +10,18 @@ export interface ServerOptions {
   workers?: number
 }
 
-export type ServerName = 'bare' | 'bareEcho' | 'sdk' | 'perMessage' | 'plugin' | 'pluginUnsigned' | 'cluster' | 'bareRoute' | 'signedRoute' | 'express' | 'expressValidating'
+export type ServerName =
+  | 'bare'
+  | 'bareEcho'
+  | 'sdk'
+  | 'perMessage'
+  | 'plugin'
+  | 'pluginUnsigned'
+  | 'cluster'
+  | 'bareRoute'
+  | 'signedRoute'
+  | 'express'
+  | 'expressValidating'
 
 export interface RecordedFile {
   callSid: string

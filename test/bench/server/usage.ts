@@ -22,19 +22,28 @@ export interface Usage {
 
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
 
-export function resetDelay (): void {
+export function resetDelay(): void {
   delay.enable()
   delay.reset()
 }
 
-export function usage (): Usage {
+export function usage(): Usage {
   const { user, system } = process.cpuUsage()
   const { rss, heapUsed, heapTotal, external } = process.memoryUsage()
-  return { cpu: user + system, system, at: performance.now(), rss, heap: heapUsed, heapTotal, external, delayP99: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION) }
+  return {
+    cpu: user + system,
+    system,
+    at: performance.now(),
+    rss,
+    heap: heapUsed,
+    heapTotal,
+    external,
+    delayP99: Math.max(0, delay.percentile(99) / 1e6 - RESOLUTION)
+  }
 }
 
 /** Of several processes together; the longest delay of any. */
-export function sumOf (usages: readonly Usage[]): Usage {
+export function sumOf(usages: readonly Usage[]): Usage {
   return usages.reduce((sum, { cpu, system, rss, heap, heapTotal, external, delayP99 }) => ({
     cpu: sum.cpu + cpu,
     system: sum.system + system,

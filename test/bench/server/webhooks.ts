@@ -10,7 +10,15 @@ import type { Serve, Served } from './types.js'
 
 /** What the plugin answers to `[{ verb: 'listen', actionHook: '/done' }]`, for a call that is always the same. */
 const ID = 'b0000000000040008000000000000000-0123456789abcdef'
-const VERBS = [{ verb: 'listen', id: ID, actionHook: `/done?listen=${ID}`, url: `/audio/${ID}.0123456789abcdefABCDEF`, metadata: { jambonzListenId: ID } }]
+const VERBS = [
+  {
+    verb: 'listen',
+    id: ID,
+    actionHook: `/done?listen=${ID}`,
+    url: `/audio/${ID}.0123456789abcdefABCDEF`,
+    metadata: { jambonzListenId: ID }
+  }
+]
 
 /** Fastify alone, which answers verbs: with the plugin's own schemas of bodies and answers. */
 export const serveBareRoute: Serve = () => serveRoute(Fastify())
@@ -20,16 +28,23 @@ export const serveSignedRoute: Serve = () => {
   const fastify = Fastify()
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    const [, timestamp = '', given = ''] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(request.headers['jambonz-signature'])) ?? []
+    const [, timestamp = '', given = ''] =
+      /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(request.headers['jambonz-signature'])) ?? []
     const expected = createHmac('sha256', WEBHOOK_SECRET).update(`${timestamp}.`).update(body).digest()
-    if (given === '' || !timingSafeEqual(Buffer.from(given, 'hex'), expected)) return done(new Error('not signed'))
+    if (given === '' || !timingSafeEqual(Buffer.from(given, 'hex'), expected)) {
+      return done(new Error('not signed'))
+    }
     done(null, JSON.parse(body.toString()))
   })
   return serveRoute(fastify)
 }
 
-async function serveRoute (fastify: FastifyInstance): Promise<Served> {
-  fastify.post('/record', { schema: { body: CallWebhookSchema, response: { 200: AnswerSchema } } }, async () => VERBS)
+async function serveRoute(fastify: FastifyInstance): Promise<Served> {
+  fastify.post(
+    '/record',
+    { schema: { body: CallWebhookSchema, response: { 200: AnswerSchema } } },
+    async () => VERBS
+  )
   await fastify.listen({ port: 0, host: '127.0.0.1' })
   return { port: (fastify.server.address() as AddressInfo).port }
 }
@@ -40,9 +55,15 @@ export const serveExpress: Serve = () => serveSdk(false)
 /** The same, with the validation that is its default. */
 export const serveExpressValidating: Serve = () => serveSdk(true)
 
-async function serveSdk (validate: boolean) {
+async function serveSdk(validate: boolean) {
   const app = express()
-  app.use(express.json({ verify: (request, _response, body) => { Object.assign(request, { rawBody: body }) } }))
+  app.use(
+    express.json({
+      verify: (request, _response, body) => {
+        Object.assign(request, { rawBody: body })
+      }
+    })
+  )
   app.use(WebhookResponse.verifySignature(WEBHOOK_SECRET))
   app.post('/record', (_request, response) => {
     const verbs = new WebhookResponse({ validate })
