@@ -1,4 +1,5 @@
 import neostandard from 'neostandard'
+import { layers } from './.eslint/layers.js'
 
 export default [
   // prettier decides how the code looks: `npm run format`
@@ -13,5 +14,10 @@ export default [
     rules: {
       '@typescript-eslint/no-explicit-any': 'error'
     }
+  },
+  {
+    files: ['lib/**/*.ts', 'routes/**/*.ts'],
+    plugins: { house: { rules: { layers } } },
+    rules: { 'house/layers': 'warn' }
   }
 ]

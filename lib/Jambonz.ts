@@ -3,8 +3,8 @@ import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
 import { registerStatusHook } from '../routes/statusHook.js'
 import { registerWebhook } from '../routes/webhook.js'
-import type { AudioHandler, AudioRouteOptions } from './audio/AudioRoutes.js'
-import type { Calls } from './calls/Calls.js'
+import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
+import type { Calls } from './correlation/Calls.js'
 import type { Runtime } from './Runtime.js'
 import type { NoUnknownProperties } from './verbs/index.js'
 import type {
@@ -13,7 +13,7 @@ import type {
   StatusHandler,
   WebhookHandler,
   WebhookRouteOptions
-} from './webhook/types.js'
+} from './application/types.js'
 
 /** ms that the actionHook of a listen which was drained may take to come */
 const HOOK_PATIENCE = 3_000

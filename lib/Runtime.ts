@@ -1,15 +1,15 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { AudioRoutes } from './audio/AudioRoutes.js'
-import type { Sessions } from './audio/Sessions.js'
-import type { Calls } from './calls/Calls.js'
-import type { Correlator } from './calls/Correlator.js'
-import type { Handover } from './calls/Handover.js'
-import type { Hooks } from './calls/Hooks.js'
+import type { AudioRoutes } from './listening/AudioRoutes.js'
+import type { Sessions } from './listening/Sessions.js'
+import type { Calls } from './correlation/Calls.js'
+import type { Correlator } from './correlation/Correlator.js'
+import type { Handover } from './correlation/Handover.js'
+import type { Hooks } from './correlation/Hooks.js'
 import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 import type { Recordings } from './recording/index.js'
 import type { Tracing } from './tracing/index.js'
-import type { OpenRequests } from './webhook/OpenRequests.js'
+import type { OpenRequests } from './application/OpenRequests.js'
 
 /** What one registration of the plugin is made of: handed to everything that serves its routes. */
 export interface Runtime {

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
-import { bindLog } from '../lib/bindLog.js'
-import { callSidOf } from '../lib/calls/listenId.js'
-import { ERR_UNKNOWN_LISTEN } from '../lib/errors.js'
+import { bindLog } from '../lib/application/bindLog.js'
+import { callSidOf } from '../lib/model/listenId.js'
+import { ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/webhook/payload.js'
-import { payloadReader } from '../lib/webhook/posted.js'
-import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/webhook/schema.js'
-import type { ActionHookHandler, HookRouteOptions } from '../lib/webhook/types.js'
-import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
+import { callFields } from '../lib/model/callFields.js'
+import { payloadReader } from '../lib/application/posted.js'
+import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
+import type { ActionHookHandler, HookRouteOptions } from '../lib/application/types.js'
+import { jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
 
 /** Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it. */
 const LISTEN = /[?&]listen=([^&#]*)/

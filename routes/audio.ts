@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { AudioRoute } from '../lib/audio/AudioRoutes.js'
-import { verifyToken } from '../lib/audio/path.js'
-import { Session } from '../lib/audio/Session.js'
-import { guardWithBasicAuth } from '../lib/basicAuth.js'
-import { bindLog } from '../lib/bindLog.js'
-import type { Correlated } from '../lib/calls/Correlator.js'
-import { callSidOf } from '../lib/calls/listenId.js'
+import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
+import { verifyToken } from '../lib/listening/path.js'
+import { Session } from '../lib/listening/Session.js'
+import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
+import { bindLog } from '../lib/application/bindLog.js'
+import type { Correlated } from '../lib/correlation/Correlator.js'
+import { callSidOf } from '../lib/model/listenId.js'
 import {
   ERR_AUDIO_AUTH,
   ERR_AUDIO_DRAINING,
@@ -14,8 +14,8 @@ import {
   ERR_AUDIO_PATH_UNKNOWN,
   ERR_AUDIO_PATH_USED,
   ERR_AUDIO_SUBPROTOCOL
-} from '../lib/errors.js'
-import { observeSockets } from '../lib/observeRequests.js'
+} from '../lib/model/errors.js'
+import { observeSockets } from '../lib/application/observeRequests.js'
 import type { Runtime } from '../lib/Runtime.js'
 import type { Credentials } from '../lib/verbs/index.js'
 

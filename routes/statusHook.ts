@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { bindLog } from '../lib/bindLog.js'
+import { bindLog } from '../lib/application/bindLog.js'
 import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/webhook/payload.js'
-import { CallStatusSchema, type CallStatus } from '../lib/webhook/schema.js'
-import type { StatusHandler, StatusRequest } from '../lib/webhook/types.js'
-import { jambonzScope } from '../lib/webhook/verbRoute.js'
+import { callFields } from '../lib/model/callFields.js'
+import { CallStatusSchema, type CallStatus } from '../lib/model/payloads.js'
+import type { StatusHandler, StatusRequest } from '../lib/application/types.js'
+import { jambonzScope } from '../lib/application/verbRoute.js'
 
 const NO_CONTENT = 204
 

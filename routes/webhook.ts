@@ -6,13 +6,13 @@ import type {
   FastifySchema,
   RouteOptions
 } from 'fastify'
-import { bindLog } from '../lib/bindLog.js'
+import { bindLog } from '../lib/application/bindLog.js'
 import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/webhook/payload.js'
-import { payloadReader } from '../lib/webhook/posted.js'
-import { AnswerSchema, CallWebhookSchema } from '../lib/webhook/schema.js'
-import type { WebhookHandler, WebhookRouteOptions } from '../lib/webhook/types.js'
-import { jambonzScope, verbRoute } from '../lib/webhook/verbRoute.js'
+import { callFields } from '../lib/model/callFields.js'
+import { payloadReader } from '../lib/application/posted.js'
+import { AnswerSchema, CallWebhookSchema } from '../lib/model/payloads.js'
+import type { WebhookHandler, WebhookRouteOptions } from '../lib/application/types.js'
+import { jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
 
 /**
  * POST: a call's webhook, or a hook of any other verb. OPTIONS, where the application has environment variables: the

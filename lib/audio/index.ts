@@ -1,7 +1,7 @@
-export { AudioStream, type AudioStreamOptions } from './AudioStream.js'
-export type { ChannelName } from './ChannelReader.js'
-export type { PlayOptions } from './Player.js'
-export { watchEndConditions, type EndConditionOptions } from './watchEndConditions.js'
+export { AudioStream, type AudioStreamOptions } from './stream/AudioStream.js'
+export type { ChannelName } from './stream/ChannelReader.js'
+export type { PlayOptions } from './playback/Player.js'
+export { watchEndConditions, type EndConditionOptions } from './stream/watchEndConditions.js'
 export type {
   AudioSink,
   AudioStreamEvents,
@@ -12,4 +12,4 @@ export type {
   SinkOptions,
   StreamEnd,
   StreamLimits
-} from './types.js'
+} from './socket/types.js'

@@ -1,4 +1,4 @@
-import { EndReasonSchema } from '../calls/schema.js'
+import { EndReasonSchema } from '../model/schema.js'
 
 /** One metric, named as Prometheus names: base units, counters in `_total`. */
 export interface Definition {

@@ -1,4 +1,4 @@
-import { ERR_OPTIONS } from '../errors.js'
+import { ERR_OPTIONS } from '../model/errors.js'
 import type { Definition } from './definitions.js'
 import type { Instrument, Sample } from './instruments.js'
 

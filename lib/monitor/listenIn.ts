@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/index.js'
-import { CLOSE_BAD_START, CLOSE_NORMAL } from '../audio/wire.js'
+import { CLOSE_BAD_START, CLOSE_NORMAL } from '../audio/socket/wire.js'
 
 /** ms of audio that may wait for a supervisor on a slow line; what comes on top of it he misses */
 const MAX_DELAY = 250

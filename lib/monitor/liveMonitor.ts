@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { AudioStream } from '../audio/index.js'
-import { ERR_MONITOR } from '../errors.js'
+import { ERR_MONITOR } from '../model/errors.js'
 import type {} from '../plugin.js'
 import { Feed } from './Feed.js'
 import { listenIn } from './listenIn.js'

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import { closeFile, isThere, openFile, remove, writeFile } from './files.js'
 import { audioExtension, finalExtension } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'

@@ -2,7 +2,7 @@ import { inTurn, type AudioFile } from './AudioFile.js'
 import { FRAME_OVERHEAD, PREAMBLE_BYTES, type FrameCipher } from './cipher.js'
 import { GrowingFile } from './GrowingFile.js'
 import type { Done } from './Output.js'
-import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
+import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
 
 /** Where the first frame of samples begins. */
 export const FIRST_FRAME_AT = PREAMBLE_BYTES + FRAME_OVERHEAD + WAV_HEADER_BYTES

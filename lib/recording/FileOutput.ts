@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../calls/schema.js'
-import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../errors.js'
+import type { Listen } from '../model/schema.js'
+import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../model/errors.js'
 import { settled, type AudioFile } from './AudioFile.js'
 import type { Claim, Claims } from './Claims.js'
 import { createAudioFile } from './createAudioFile.js'
@@ -19,7 +19,7 @@ import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { writeJson, type PartNotes } from './sidecar.js'
 import type { RecordedStream } from './types.js'
-import { durationOf } from './wav.js'
+import { durationOf } from '../pcm/wavHeader.js'
 
 /** Checkpoints between two looks whether the file is still in a directory. */
 const LOOK_AFTER = 2

@@ -1,5 +1,5 @@
-import type { Listen } from '../calls/schema.js'
-import type { Level } from './Levels.js'
+import type { Listen } from '../model/schema.js'
+import type { Level } from '../pcm/Levels.js'
 import type { FinishedRecording } from './schema.js'
 import type { Gap, Pause } from './types.js'
 

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import { BlockPool } from './blocks.js'
 import { checkFfmpeg } from './compress.js'
 import { DirectoryRecordings } from './DirectoryRecordings.js'

@@ -1,7 +1,7 @@
 import { rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Call, Listen } from '../calls/schema.js'
+import type { Call, Listen } from '../model/schema.js'
 import type { Jobs } from './Jobs.js'
 import { audioExtension } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
@@ -12,7 +12,7 @@ import { removeParts } from './place.js'
 import { repairPart, type Repaired } from './repair.js'
 import type { FinishedRecording } from './schema.js'
 import { readPartSidecar, type PartSidecar } from './sidecar.js'
-import { WAV_HEADER_BYTES } from './wav.js'
+import { WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
 
 /** ms between two looks for instances that have died since. */
 const LOOK_INTERVAL = 15_000

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { finished } from 'node:stream/promises'
-import type { Listen } from '../calls/schema.js'
-import { ERR_RECORDING_SINK } from '../errors.js'
+import type { Listen } from '../model/schema.js'
+import { ERR_RECORDING_SINK } from '../model/errors.js'
 import { contentTypeOf } from './formats.js'
 import { defaultName, segmentOf, segmentSuffix } from './names.js'
 import type { ResolvedRecordingOptions, Sink, SinkWritable } from './options.js'
@@ -10,7 +10,7 @@ import { WAV } from './paths.js'
 import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import type { RecordedStream } from './types.js'
-import { buildWavHeader, durationOf, WAV_HEADER_BYTES } from './wav.js'
+import { buildWavHeader, durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
 
 /** A recording that goes to an application's Writable as it is spoken: a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {

@@ -1,14 +1,15 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../calls/schema.js'
-import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../errors.js'
-import { withinMs } from '../withinMs.js'
+import type { Listen } from '../model/schema.js'
+import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
+import { withinMs } from '../model/withinMs.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
 import type { Output, Summary } from './Output.js'
 import { reasonOf, type RecordingError } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { Timeline } from './Timeline.js'
-import type { PauseMode, RecordedStream, Recorder, RecorderState } from './types.js'
-import { durationOf } from './wav.js'
+import type { RecordedStream, Recorder } from './types.js'
+import type { PauseMode, RecorderState } from '../audio/stream/RecordingControl.js'
+import { durationOf } from '../pcm/wavHeader.js'
 
 /** ms that a recording may take to save what it has, when it failed or the server closes */
 const SALVAGE_TIMEOUT = 2_000

@@ -1,5 +1,6 @@
-import { bytesOf, durationOf, type WavFormat } from './wav.js'
-import type { Gap, Pause, PauseMode } from './types.js'
+import { bytesOf, durationOf, type WavFormat } from '../pcm/wavHeader.js'
+import type { Gap, Pause } from './types.js'
+import type { PauseMode } from '../audio/stream/RecordingControl.js'
 
 /** Pauses, or gaps, that are listed one by one; more are only in the totals. */
 const MAX_LISTED = 500

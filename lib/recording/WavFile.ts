@@ -1,7 +1,7 @@
 import { inTurn, type AudioFile } from './AudioFile.js'
 import { GrowingFile } from './GrowingFile.js'
 import type { Done } from './Output.js'
-import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
+import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
 
 /** A WAV file that grows, and can be played meanwhile. */
 export class WavFile implements AudioFile {

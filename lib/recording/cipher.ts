@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { ERR_RECORDING_DECRYPT } from '../errors.js'
+import { ERR_RECORDING_DECRYPT } from '../model/errors.js'
 
 // An encrypted recording:
 //   preamble  64 bytes: magic 8 | salt 16 | length of the key's id 1 | the key's id, filled up with zeros

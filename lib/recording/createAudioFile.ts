@@ -1,11 +1,11 @@
-import { ERR_RECORDING_KEY } from '../errors.js'
+import { ERR_RECORDING_KEY } from '../model/errors.js'
 import type { AudioFile } from './AudioFile.js'
 import { createPreamble, FrameCipher } from './cipher.js'
 import { checkKey } from './decrypt.js'
 import { EncryptedFile } from './EncryptedFile.js'
 import type { Encryption } from './options.js'
 import { WavFile } from './WavFile.js'
-import type { WavFormat } from './wav.js'
+import type { WavFormat } from '../pcm/wavHeader.js'
 
 /** What a new recording is written to: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is no key for it. */
 export async function createAudioFile(

@@ -1,5 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream'
-import { ERR_RECORDING_DECRYPT } from '../errors.js'
+import { ERR_RECORDING_DECRYPT } from '../model/errors.js'
 import {
   FRAME_HEAD_BYTES,
   FRAME_OVERHEAD,

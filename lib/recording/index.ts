@@ -12,12 +12,5 @@ export {
 export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Segment } from './schema.js'
 export { withKnown } from './segments.js'
 export type { RecordingError } from './reasons.js'
-export type {
-  Gap,
-  Pause,
-  PauseMode,
-  RecordedStream,
-  Recorder,
-  RecorderState,
-  RecordingControl
-} from './types.js'
+export type { Gap, Pause, RecordedStream, Recorder } from './types.js'
+export type { PauseMode, RecorderState, RecordingControl } from '../audio/stream/RecordingControl.js'

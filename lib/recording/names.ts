@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import type { RecordedStream } from './types.js'
 
 /** Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems. */

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { ERR_OPTIONS } from '../errors.js'
+import { ERR_OPTIONS } from '../model/errors.js'
 import { MAX_KEY_ID_BYTES } from './cipher.js'
 import type { KeyOf } from './decrypt.js'
 import type { FinishedRecording } from './schema.js'

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import { remove } from './files.js'
 import { needsMore } from './formats.js'
 import { hashPath } from './hash.js'
@@ -10,7 +10,7 @@ import { repairAudio } from './repairAudio.js'
 import type { FinishedRecording } from './schema.js'
 import { ownRecording, saveSidecar } from './segments.js'
 import { readSidecar, type PartSidecar } from './sidecar.js'
-import { durationOf } from './wav.js'
+import { durationOf } from '../pcm/wavHeader.js'
 
 export interface Repaired {
   paths: RecordingPaths

@@ -1,15 +1,15 @@
 import { open, stat, type FileHandle } from 'node:fs/promises'
-import { ERR_RECORDING_KEY } from '../errors.js'
+import { ERR_RECORDING_KEY } from '../model/errors.js'
 import { settled, type AudioFile } from './AudioFile.js'
 import { LARGE_BLOCK } from './blocks.js'
 import { FRAME_HEAD_BYTES, FRAME_OVERHEAD, keyIdOf, PREAMBLE_BYTES, readFrameHead } from './cipher.js'
 import { createAudioFile, createCipher } from './createAudioFile.js'
 import { EncryptedFile, FIRST_FRAME_AT } from './EncryptedFile.js'
 import { openFile } from './files.js'
-import { Levels } from './Levels.js'
+import { Levels } from '../pcm/Levels.js'
 import type { Encryption } from './options.js'
 import { ENCRYPTED_WAV } from './paths.js'
-import { repairWav, WAV_HEADER_BYTES, type WavFormat } from './wav.js'
+import { repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
 import { WavFile } from './WavFile.js'
 
 export interface RepairedAudio {

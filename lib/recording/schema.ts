@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { RecordingSchema } from '../calls/schema.js'
+import { RecordingSchema } from '../model/schema.js'
 
 const Ms = Type.Number({ minimum: 0, description: 'ms' })
 const Id = Type.String({ description: 'of this file, the same wherever it goes' })

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join as joinPath } from 'node:path'
-import type { Listen, Recording } from '../calls/schema.js'
+import type { Listen, Recording } from '../model/schema.js'
 import { isThere } from './files.js'
 import type { RecordingPaths } from './paths.js'
 import type { FinishedRecording, Segment } from './schema.js'

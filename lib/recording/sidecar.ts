@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Call, Listen, MixType } from '../calls/schema.js'
+import type { Call, Listen, MixType } from '../model/schema.js'
 import { rename, writeFile } from './files.js'
 import { FILE_MODE, ifThere } from './paths.js'
 import type { FinishedRecording } from './schema.js'

@@ -1,4 +1,5 @@
-import type { Call, Listen, MixType } from '../calls/schema.js'
+import type { PauseMode, RecordingControl } from '../audio/stream/RecordingControl.js'
+import type { Call, Listen, MixType } from '../model/schema.js'
 import type { FinishedRecording } from './schema.js'
 
 /** What a recording needs to know of a stream. An AudioStream fits. */
@@ -14,16 +15,8 @@ export interface RecordedStream {
   catchUp?(): void
 }
 
-/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
-export type PauseMode = 'silence' | 'skip'
-
-export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'failed'
-
 /** One recording in the making. Its methods never throw and never block. */
-export interface Recorder {
-  readonly state: RecorderState
-  /** why it failed */
-  readonly error: Error | undefined
+export interface Recorder extends RecordingControl {
   /**
    * Takes audio: whole blocks of s16le, which are copied. `gapMs`: ms of the call that are missing before it.
    * Audio that can't be kept (a failed recording) is dropped.
@@ -33,9 +26,6 @@ export interface Recorder {
   rest(): void
   /** ms that audio may come late, so that a killed process loses no more than flushInterval */
   readonly maxDelay: number
-  /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
-  pause(mode?: PauseMode): void
-  resume(): void
   /**
    * Ends it: resolves when the file is complete, closed and has its final name, with what the listen says in the
    * sidecar. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` then tells what part was saved, if any.
@@ -63,6 +53,3 @@ export interface Gap extends Interruption {
   /** silence stands for it in the file */
   filled: boolean
 }
-
-/** What an application may do with the recording of its stream. */
-export type RecordingControl = Pick<Recorder, 'state' | 'error' | 'pause' | 'resume'>

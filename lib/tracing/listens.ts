@@ -1,5 +1,5 @@
 import type { StreamEnd } from '../audio/index.js'
-import type { AudioCounts, Listen } from '../calls/schema.js'
+import type { AudioCounts, Listen } from '../model/schema.js'
 import type { Trace, Tracing } from './Tracing.js'
 
 /** A span for one socket of a listen. `openedAt`: ms since the epoch. */

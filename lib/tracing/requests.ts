@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import type { RequestKind } from '../metrics/index.js'
 import type { Trace, Tracing } from './Tracing.js'
 

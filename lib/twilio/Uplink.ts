@@ -1,7 +1,7 @@
-import { sideOf } from '../audio/ChannelReader.js'
-import { encodeMulaw } from '../audio/mulaw.js'
-import { Resampler } from '../audio/Resampler.js'
-import { samplesOf } from '../audio/samples.js'
+import { sideOf } from '../audio/stream/ChannelReader.js'
+import { encodeMulaw } from '../pcm/mulaw.js'
+import { Resampler } from '../pcm/Resampler.js'
+import { samplesOf } from '../pcm/samples.js'
 import { MEDIA_BYTES, TWILIO_RATE } from './messages.js'
 
 /** The caller's audio on its way to the bot: L16 of any rate becomes mu-law at 8 kHz, in pieces of 20 ms. */

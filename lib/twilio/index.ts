@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/index.js'
-import { ERR_AUDIO_MODE } from '../errors.js'
+import { ERR_AUDIO_MODE } from '../model/errors.js'
 import { TwilioBridge, type BridgeEnd, type BridgeOptions } from './TwilioBridge.js'
 
 export type { BridgeEnd, BridgeOptions } from './TwilioBridge.js'

@@ -1,5 +1,5 @@
-import { ERR_VERB_INVALID } from '../errors.js'
-import type { Listen } from '../calls/schema.js'
+import { ERR_VERB_INVALID } from '../model/errors.js'
+import type { Listen } from '../model/schema.js'
 import type { ConfigListen } from './listenSchema.js'
 
 type BidirectionalOptions = Pick<ConfigListen, 'bidirectionalAudio' | 'disableBidirectionalAudio'>

@@ -1,4 +1,4 @@
-import type { Call, Listen } from '../calls/schema.js'
+import type { Call, Listen } from '../model/schema.js'
 import type { Credentials } from './credentials.js'
 
 /** What the outgoing verbs of one answer are filled in with. */

@@ -1,4 +1,4 @@
-import { ERR_CREDENTIALS } from '../errors.js'
+import { ERR_CREDENTIALS } from '../model/errors.js'
 
 export interface Credentials {
   username: string

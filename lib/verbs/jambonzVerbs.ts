@@ -2,8 +2,7 @@
 // A test fails when the two differ.
 
 /** A webhook or websocket callback that jambonz invokes when a verb completes. */
-export type ActionHook =
-  string | { url: string; method?: 'GET' | 'POST'; basicAuth?: Auth; [property: string]: unknown }
+export type ActionHook = string | { url: string, method?: 'GET' | 'POST', basicAuth?: Auth, [property: string]: unknown }
 
 /** Configuration for what to do when an actionHook (webhook) takes a long time to respond. */
 export interface ActionHookDelayAction {
@@ -99,12 +98,7 @@ export interface LlmBase {
   /** Configuration passed to the LLM including the system prompt, temperature, tools/functions, and other model parameters. */
   llmOptions?: Record<string, unknown>
   /** Model Context Protocol servers to connect to. */
-  mcpServers?: Array<{
-    url: string
-    auth?: Record<string, unknown>
-    roots?: Array<Record<string, unknown>>
-    [property: string]: unknown
-  }>
+  mcpServers?: Array<{ url: string, auth?: Record<string, unknown>, roots?: Array<Record<string, unknown>>, [property: string]: unknown }>
   /** A webhook invoked when the LLM conversation ends. */
   actionHook?: ActionHook
   /** A webhook invoked for real-time events during the LLM conversation (e.g. tool calls, transcription events). */
@@ -144,7 +138,7 @@ export interface Recognizer {
   /** If true, automatically generate a prompt for the STT vendor based on context (e.g. TTS voice, language). */
   autogeneratePrompt?: boolean
   /** An array of words or phrases that the recognizer should favor. */
-  hints?: Array<string | { phrase: string; boost?: number; [property: string]: unknown }>
+  hints?: Array<string | { phrase: string, boost?: number, [property: string]: unknown }>
   /** A boost factor for hint words. */
   hintsBoost?: number
   /** Additional languages the recognizer should listen for simultaneously. */
@@ -172,15 +166,7 @@ export interface Recognizer {
   /** Maximum number of speakers expected. */
   diarizationMaxSpeakers?: number
   /** A hint to the recognizer about the type of interaction, which can improve accuracy. */
-  interactionType?:
-    | 'unspecified'
-    | 'discussion'
-    | 'presentation'
-    | 'phone_call'
-    | 'voicemail'
-    | 'voice_search'
-    | 'voice_command'
-    | 'dictation'
+  interactionType?: 'unspecified' | 'discussion' | 'presentation' | 'phone_call' | 'voicemail' | 'voice_search' | 'voice_command' | 'dictation'
   /** North American Industry Classification System code. */
   naicsCode?: number
   /** If true, identify and label which channel each transcription segment came from. */
@@ -373,15 +359,12 @@ export interface AgentProperties {
   /** When using Deepgram Flux Multilingual, automatically adjust STT language hints and switch TTS voice based on detected language. */
   autoLockLanguage?: boolean | 'always'
   /** Per-language overrides for TTS. */
-  languageConfig?: Record<
-    string,
-    {
-      /** TTS config override for this language. */
-      tts?: Synthesizer
-    }
-  >
+  languageConfig?: Record<string, {
+    /** TTS config override for this language. */
+    tts?: Synthesizer
+  }>
   /** Turn detection strategy. */
-  turnDetection?: 'stt' | 'krisp' | { mode: 'krisp'; threshold?: number; model?: string }
+  turnDetection?: 'stt' | 'krisp' | { mode: 'krisp', threshold?: number, model?: string }
   /** Controls whether and how the user can interrupt the assistant while it is speaking. */
   bargeIn?: {
     /** Allow the user to interrupt the assistant while it is speaking. */
@@ -425,17 +408,9 @@ export interface AgentProperties {
       /** System prompt for the model. */
       systemPrompt?: string
       /** Seed conversation history. */
-      messages?: Array<{
-        role: 'system' | 'user' | 'assistant' | 'tool'
-        content: unknown
-        [property: string]: unknown
-      }>
+      messages?: Array<{ role: 'system' | 'user' | 'assistant' | 'tool', content: unknown, [property: string]: unknown }>
       /** Alias of 'messages' (historical). */
-      initialMessages?: Array<{
-        role: 'system' | 'user' | 'assistant' | 'tool'
-        content: unknown
-        [property: string]: unknown
-      }>
+      initialMessages?: Array<{ role: 'system' | 'user' | 'assistant' | 'tool', content: unknown, [property: string]: unknown }>
       /** Maximum tokens the model may generate per turn. */
       maxTokens?: number
       /** Sampling temperature. */
@@ -457,30 +432,15 @@ export interface AgentProperties {
   /** Enable speculative LLM prompting before end-of-turn is confirmed. */
   earlyGeneration?: boolean
   /** Enable server-side noise isolation to reduce background noise on call audio. */
-  noiseIsolation?:
-    'krisp' | 'rnnoise' | { mode: string; level?: number; direction?: 'read' | 'write'; model?: string }
+  noiseIsolation?: 'krisp' | 'rnnoise' | { mode: string, level?: number, direction?: 'read' | 'write', model?: string }
   /** External MCP servers that provide tools to the LLM. */
-  mcpServers?: Array<{
-    url: string
-    auth?: Record<string, unknown>
-    roots?: Array<Record<string, unknown>>
-    [property: string]: unknown
-  }>
+  mcpServers?: Array<{ url: string, auth?: Record<string, unknown>, roots?: Array<Record<string, unknown>>, [property: string]: unknown }>
   /** Declarative transfer-to-human config. */
   handoff?: Handoff
   /** Enable the built-in hangup tool. */
   hangup?: Hangup
   /** Configuration for playing filler audio while tool calls are in progress. */
-  toolFiller?:
-    | false
-    | {
-        type: 'audio' | 'backchannel'
-        startDelaySecs?: number
-        url?: string
-        style?: string
-        escalationSecs?: number
-        [property: string]: unknown
-      }
+  toolFiller?: false | { type: 'audio' | 'backchannel', startDelaySecs?: number, url?: string, style?: string, escalationSecs?: number, [property: string]: unknown }
 }
 
 /** Sends a 180 Ringing provisional response with an Alert-Info header. */
@@ -1181,44 +1141,44 @@ export interface VoiceagentS2sProperties extends LlmBase {
 
 /** The properties of each verb, by its name. */
 export interface JambonzVerbs {
-  'agent': AgentProperties
-  'alert': AlertProperties
-  'answer': AnswerProperties
-  'conference': ConferenceProperties
-  'config': ConfigProperties
-  'deepgram_s2s': DeepgramS2sProperties
-  'dequeue': DequeueProperties
-  'dial': DialProperties
-  'dialogflow': DialogflowProperties
-  'dtmf': DtmfProperties
-  'dub': DubProperties
-  'elevenlabs_s2s': ElevenlabsS2sProperties
-  'enqueue': EnqueueProperties
-  'gather': GatherProperties
-  'google_s2s': GoogleS2sProperties
-  'gptlive_s2s': GptliveS2sProperties
-  'hangup': HangupProperties
-  'leave': LeaveProperties
-  'llm': LlmProperties
-  'message': MessageProperties
-  'openai_s2s': OpenaiS2sProperties
-  'pause': PauseProperties
-  'play': PlayProperties
-  'qwen_s2s': QwenS2sProperties
-  'redirect': RedirectProperties
+  agent: AgentProperties
+  alert: AlertProperties
+  answer: AnswerProperties
+  conference: ConferenceProperties
+  config: ConfigProperties
+  deepgram_s2s: DeepgramS2sProperties
+  dequeue: DequeueProperties
+  dial: DialProperties
+  dialogflow: DialogflowProperties
+  dtmf: DtmfProperties
+  dub: DubProperties
+  elevenlabs_s2s: ElevenlabsS2sProperties
+  enqueue: EnqueueProperties
+  gather: GatherProperties
+  google_s2s: GoogleS2sProperties
+  gptlive_s2s: GptliveS2sProperties
+  hangup: HangupProperties
+  leave: LeaveProperties
+  llm: LlmProperties
+  message: MessageProperties
+  openai_s2s: OpenaiS2sProperties
+  pause: PauseProperties
+  play: PlayProperties
+  qwen_s2s: QwenS2sProperties
+  redirect: RedirectProperties
   'rest:dial': RestDialProperties
-  'room': RoomProperties
-  's2s': S2sProperties
-  'say': SayProperties
+  room: RoomProperties
+  s2s: S2sProperties
+  say: SayProperties
   'sip:decline': SipDeclineProperties
   'sip:refer': SipReferProperties
   'sip:request': SipRequestProperties
-  'tag': TagProperties
-  'transcribe': TranscribeProperties
-  'transfer': TransferProperties
-  'ultravox_s2s': UltravoxS2sProperties
-  'lex': LexProperties
-  'rasa': RasaProperties
-  'microsoft_s2s': MicrosoftS2sProperties
-  'voiceagent_s2s': VoiceagentS2sProperties
+  tag: TagProperties
+  transcribe: TranscribeProperties
+  transfer: TransferProperties
+  ultravox_s2s: UltravoxS2sProperties
+  lex: LexProperties
+  rasa: RasaProperties
+  microsoft_s2s: MicrosoftS2sProperties
+  voiceagent_s2s: VoiceagentS2sProperties
 }

@@ -1,4 +1,4 @@
-import type { Listen } from '../calls/schema.js'
+import type { Listen } from '../model/schema.js'
 import { bidirectionalOf, checkBidirectional } from './bidirectional.js'
 import { checkCredentials } from './credentials.js'
 import type { ExpectedListen, VerbContext } from './context.js'

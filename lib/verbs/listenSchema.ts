@@ -1,5 +1,5 @@
 import { Type, type Static, type TObject, type TProperties } from '@sinclair/typebox'
-import { MixTypeSchema } from '../calls/schema.js'
+import { MixTypeSchema } from '../model/schema.js'
 import type { TranscribeProperties } from './jambonzVerbs.js'
 
 /** Sample rates jambonz documents for a listen, Hz. */

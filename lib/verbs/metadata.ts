@@ -1,4 +1,4 @@
-import { ERR_VERB_INVALID } from '../errors.js'
+import { ERR_VERB_INVALID } from '../model/errors.js'
 
 /** Where a listen's id stands in the metadata frame. */
 export const LISTEN_METADATA_KEY = 'jambonzListenId'

@@ -1,5 +1,5 @@
-import type { Listen } from '../calls/schema.js'
-import { ERR_VERB_INVALID } from '../errors.js'
+import type { Listen } from '../model/schema.js'
+import { ERR_VERB_INVALID } from '../model/errors.js'
 import type { ExpectedListen, PreparedVerbs, VerbContext } from './context.js'
 import {
   ConfigListenSchema,

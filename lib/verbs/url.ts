@@ -1,4 +1,4 @@
-import { ERR_VERB_INVALID } from '../errors.js'
+import { ERR_VERB_INVALID } from '../model/errors.js'
 import { shown } from './shown.js'
 
 /**

@@ -1,5 +1,5 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
-import { ERR_VERB_INVALID } from '../errors.js'
+import { ERR_VERB_INVALID } from '../model/errors.js'
 import { explain, type Errors } from './explain.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'

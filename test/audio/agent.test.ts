@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AudioStream } from '../../lib/index.js'
-import { bytesOf, samplesOf } from '../../lib/audio/samples.js'
+import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { build, listening } from '../helpers/build.js'
 import { until } from '../helpers/until.js'

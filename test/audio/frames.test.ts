@@ -5,7 +5,7 @@ import { Writable } from 'node:stream'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { FrameReader } from '../../lib/audio/FrameReader.js'
+import { FrameReader } from '../../lib/audio/socket/FrameReader.js'
 
 const MAX_PAYLOAD = 100_000
 

@@ -2,10 +2,10 @@ import { Readable } from 'node:stream'
 import { mock } from 'node:test'
 import Fastify from 'fastify'
 import t from 'tap'
-import type { Flow } from '../../lib/audio/Flow.js'
-import { GapMeter } from '../../lib/audio/GapMeter.js'
-import { Playout } from '../../lib/audio/Playout.js'
-import { ReaderSide } from '../../lib/audio/ReaderSide.js'
+import type { Flow } from '../../lib/audio/socket/Flow.js'
+import { GapMeter } from '../../lib/audio/socket/GapMeter.js'
+import { Playout } from '../../lib/audio/playback/Playout.js'
+import { ReaderSide } from '../../lib/audio/stream/ReaderSide.js'
 
 t.test('gaps', async (t) => {
   /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */

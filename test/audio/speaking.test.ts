@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { samplesOf, bytesOf } from '../../lib/audio/samples.js'
-import type { Listen } from '../../lib/calls/schema.js'
+import { samplesOf, bytesOf } from '../../lib/pcm/samples.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { ModuleCaller, type ModuleCallerOptions } from '../helpers/moduleCaller.js'
 import { streamPair, until } from '../helpers/streamPair.js'
 

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import jambonzListen from '../../lib/index.js'
-import { redisStore } from '../../lib/calls/redis.js'
-import type { Listen } from '../../lib/calls/schema.js'
+import { redisStore } from '../../lib/store/redis.js'
+import type { Listen } from '../../lib/model/schema.js'
 
 export type Report =
   | { what: 'listening'; port: number }

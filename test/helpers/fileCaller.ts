@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { WebSocket } from 'ws'
-import { samplesOf } from '../../lib/audio/samples.js'
+import { samplesOf } from '../../lib/pcm/samples.js'
 import { Player } from '../../lib/simulator/media/player.js'
 
 const TICK = 20

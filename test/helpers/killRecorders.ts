@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { Listen } from '../../lib/calls/schema.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { createRecordings, type FinishedRecording } from '../../lib/recording/index.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { memoryLogger, pcm, temporaryDirectory, until } from './recordings.js'
 
 const CHILD = join(import.meta.dirname, 'recordingChild.js')

@@ -1,4 +1,4 @@
-import type { Listen } from '../../lib/calls/schema.js'
+import type { Listen } from '../../lib/model/schema.js'
 import type { RecordedStream } from '../../lib/recording/index.js'
 
 export const LISTEN: Listen = {

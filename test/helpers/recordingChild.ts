@@ -2,7 +2,7 @@
 // has happened). argv: directory, file of the notes, flushInterval in ms, calls at once
 import { openSync, writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../../lib/calls/schema.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { createRecordings, type Recorder } from '../../lib/recording/index.js'
 import { pcm } from './pcm.js'
 

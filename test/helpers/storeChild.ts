@@ -3,7 +3,7 @@
 import { writeSync } from 'node:fs'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
-import { redisStore } from '../../lib/calls/redis.js'
+import { redisStore } from '../../lib/store/redis.js'
 
 const [url = '', prefix = '', instance = '', heartbeat = '', ...listens] = process.argv.slice(2)
 const store = redisStore(new Redis(url), { prefix, heartbeat: Number(heartbeat) })

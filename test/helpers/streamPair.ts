@@ -4,8 +4,8 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { AudioStream, type AudioSink, type StreamLimits } from '../../lib/audio/index.js'
-import type { AudioStreamOptions } from '../../lib/audio/AudioStream.js'
-import type { Call, Listen } from '../../lib/calls/schema.js'
+import type { AudioStreamOptions } from '../../lib/audio/stream/AudioStream.js'
+import type { Call, Listen } from '../../lib/model/schema.js'
 
 export interface PairOptions extends Partial<Pick<AudioStreamOptions, 'identify' | 'begin'>> {
   /** false: the path does not name the listen */

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import type { Call } from '../../lib/calls/schema.js'
-import { ERR_AUDIO_ROUTE } from '../../lib/errors.js'
+import type { Call } from '../../lib/model/schema.js'
+import { ERR_AUDIO_ROUTE } from '../../lib/model/errors.js'
 import type { VerbContext } from '../../lib/verbs/index.js'
 
 type Validate = (logger: Pick<Console, 'info'>, verbs: object[]) => void

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
 import type { RecordingError } from '../../lib/recording/index.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KIB = 1024

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { decryptRecording } from '../../lib/recording/decrypt.js'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, missing, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KEY = Buffer.alloc(32, 7)

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, until } from '../helpers/recordings.js'
 
 const FRAME_MS = 20

@@ -1,10 +1,10 @@
 import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import type { Listen } from '../../lib/calls/schema.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { STALE_AFTER } from '../../lib/recording/Owner.js'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
-import { buildWavHeader, inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { buildWavHeader, inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const DEAD = 'dead-0123456789ab'

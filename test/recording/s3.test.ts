@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
 import { s3Sink } from '../../lib/recording/s3.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 import { BUCKET, s3 } from '../helpers/s3.js'
 

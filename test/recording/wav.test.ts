@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { open, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { buildWavHeader, bytesOf, inspectWav, repairWav, WAV_HEADER_BYTES } from '../../lib/recording/wav.js'
+import { buildWavHeader, bytesOf, inspectWav, repairWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { WavFile } from '../../lib/recording/WavFile.js'
 import { missing, pcm, temporaryDirectory } from '../helpers/recordings.js'
 

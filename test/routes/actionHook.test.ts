@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Listen } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
-import { OpenRequests } from '../../lib/webhook/OpenRequests.js'
+import { OpenRequests } from '../../lib/application/OpenRequests.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 

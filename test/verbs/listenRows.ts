@@ -1,4 +1,4 @@
-import type { Listen } from '../../lib/calls/schema.js'
+import type { Listen } from '../../lib/model/schema.js'
 import { MAX_METADATA_BYTES, MAX_URL_LENGTH, type ListenOptions } from '../../lib/verbs/index.js'
 
 /**

@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const SOURCES = ['lib', 'routes', 'test/bench']
 
 /** A copy of the project as JavaScript: what is measured is what users run, and nothing that changes meanwhile. */

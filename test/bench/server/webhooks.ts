@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import express from 'express'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { AnswerSchema, CallWebhookSchema } from '../../../lib/webhook/schema.js'
+import { AnswerSchema, CallWebhookSchema } from '../../../lib/model/payloads.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { Serve, Served } from './types.js'
 

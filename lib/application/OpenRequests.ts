@@ -1,0 +1,20 @@
+import type { ServerResponse } from 'node:http'
+import { withinMs } from '../model/withinMs.js'
+
+/** Requests that have not been answered yet. */
+export class OpenRequests {
+  readonly #open = new Set<Promise<void>>()
+
+  add(response: ServerResponse): void {
+    const closed = new Promise<void>((resolve) => {
+      response.once('close', resolve)
+    })
+    this.#open.add(closed)
+    closed.then(() => this.#open.delete(closed))
+  }
+
+  /** Resolves when those that are open now are answered or given up; after `ms` at the latest. */
+  async answered(ms: number): Promise<void> {
+    await withinMs(ms, Promise.all(this.#open))
+  }
+}

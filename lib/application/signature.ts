@@ -1,0 +1,44 @@
+import { timingSafeEqual } from 'node:crypto'
+import {
+  ERR_SIGNATURE_MALFORMED,
+  ERR_SIGNATURE_MISMATCH,
+  ERR_SIGNATURE_MISSING,
+  ERR_SIGNATURE_STALE
+} from '../model/errors.js'
+import type { Hmac } from '../model/Hmac.js'
+
+/**
+ * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
+ * (feature-server lib/utils/base-requestor.js). Each of `secrets` is tried, so that one can be rotated.
+ * `tolerance` in seconds, both ways. Throws an error with status 401.
+ */
+export function verifySignature(
+  header: string | undefined,
+  rawBody: Buffer,
+  secrets: readonly Hmac[],
+  tolerance: number
+): void {
+  if (header === undefined) throw new ERR_SIGNATURE_MISSING()
+  const { timestamp, signatures } = parseHeader(header)
+  const age = Math.abs(Date.now() / 1000 - timestamp)
+  if (age > tolerance) throw new ERR_SIGNATURE_STALE(Math.round(age))
+  const fits = secrets.some((secret) => {
+    const expected = Buffer.from(secret.digest('hex', `${timestamp}.`, rawBody))
+    return signatures.some((given) => timingSafeEqual(given, expected))
+  })
+  if (!fits) throw new ERR_SIGNATURE_MISMATCH()
+}
+
+function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
+  let timestamp: number | undefined
+  const signatures: Buffer[] = []
+  for (const part of header.split(',')) {
+    const equals = part.indexOf('=')
+    const name = part.slice(0, equals).trim()
+    const value = part.slice(equals + 1).trim()
+    if (name === 't' && /^\d{1,12}$/.test(value)) timestamp = Number(value)
+    if (name === 'v1' && /^[0-9a-f]{64}$/i.test(value)) signatures.push(Buffer.from(value.toLowerCase()))
+  }
+  if (timestamp === undefined || signatures.length === 0) throw new ERR_SIGNATURE_MALFORMED()
+  return { timestamp, signatures }
+}

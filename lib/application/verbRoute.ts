@@ -1,0 +1,101 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { guardWithBasicAuth } from './basicAuth.js'
+import { ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
+import type { RequestKind } from '../metrics/index.js'
+import { observeRequests } from './observeRequests.js'
+import type { Runtime } from '../Runtime.js'
+import type { HandlerResult } from '../verbs/index.js'
+import { answer } from './answer.js'
+import { parseSignedJson } from './rawBody.js'
+import { kStage } from './request.js'
+
+/**
+ * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
+ * signature and JSON are checked as the options say.
+ */
+export function jambonzScope(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  kind: RequestKind,
+  addRoutes: (scope: FastifyInstance) => void
+): void {
+  const { webhookAuth } = runtime.options
+  instance.register(async (scope) => {
+    observeRequests(scope, runtime, kind)
+    await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
+    parseSignedJson(scope, runtime.options)
+    addRoutes(scope)
+  })
+}
+
+type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
+
+/** Fastify's route options that make any handler's result, returned or sent, into verbs. `instance` is its `this`. */
+export function verbRoute(
+  instance: FastifyInstance,
+  runtime: Runtime,
+  handler: VerbHandler,
+  options: Partial<RouteOptions>
+): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
+  const userHooks = [options.preSerialization ?? []].flat()
+  return {
+    handler: returning((handler as PlainHandler).bind(instance)),
+    preSerialization: [
+      async (request, reply, payload) => {
+        if (request[kStage] === 'handling') request[kStage] = 'answering'
+        if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
+        return await answer(runtime, request, request.call, payload as HandlerResult)
+      },
+      ...userHooks
+    ],
+    errorHandler(this: FastifyInstance, error: FastifyError, request, reply) {
+      const { fallback } = runtime.options
+      const stage = request[kStage]
+      if (
+        fallback !== undefined &&
+        !reply.raw.headersSent &&
+        (stage === 'handling' || stage === 'answering')
+      ) {
+        request[kStage] = 'fallback'
+        request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
+        return reply.code(200).send(fallback)
+      }
+      return options.errorHandler ? options.errorHandler.call(this, error, request, reply) : reply.send(error)
+    }
+  }
+}
+
+type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
+
+/** A handler that returns nothing answers no verbs: jambonz goes on with what it has. */
+function returning(handler: PlainHandler): PlainHandler {
+  return function (request, reply) {
+    request[kStage] = 'handling'
+    const result = handler.call(this, request, reply)
+    if (isPromise(result)) {
+      return result.then((verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []))
+    }
+    // As with Fastify, one that takes `reply` may send it later.
+    if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
+    return noText(result, reply) ?? []
+  }
+}
+
+/** The handler has called `reply.send()`. */
+function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
+  return reply.sent || request[kStage] !== 'handling'
+}
+
+/** Fastify sends text and bytes as they are, and jambonz would ignore them. */
+function noText(result: unknown, reply: FastifyReply): unknown {
+  if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
+    throw new ERR_VERB_INVALID(
+      `the handler returned ${typeof result === 'string' ? 'text' : 'bytes'}: return an array of verbs, one verb, a WebhookResponse, or nothing`
+    )
+  }
+  return result
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
+}

@@ -1,0 +1,107 @@
+import { LOT_MS, PREBUFFER_MS } from '../socket/wire.js'
+
+/** The rate at which the module surely does not resample downwards, so that its lots are known to the sample, Hz. */
+export const EXACT_RATE = 8000
+
+/**
+ * What jambonz has of our audio and how far the caller has heard it: a model of the module's prebuffer and playout
+ * (mod_audio_fork, processIncomingBinary), driven by the clock and set right by every mark that is reported.
+ */
+export class Playout {
+  readonly #perMs: number
+  readonly #exact: boolean
+  readonly #lot: number
+  // Samples that wait in the prebuffer, and how many of them start the next lot.
+  #level = 0
+  #threshold: number
+  // Something may wait in the prebuffer that nobody will hear until more comes.
+  #unpadded = false
+  // When what is being played ends, ms on the caller's clock.
+  #endsAt = -Infinity
+  // Samples of the application's, without our silence.
+  #sent = 0
+  #heardMs = 0
+  // Our silence at the end of what jambonz has, ms.
+  #padMs = 0
+
+  constructor(rate: number) {
+    this.#perMs = rate / 1000
+    this.#exact = rate === EXACT_RATE
+    this.#lot = LOT_MS * this.#perMs
+    this.#threshold = PREBUFFER_MS * this.#perMs
+  }
+
+  /** ms of the application's audio that jambonz was given and did not throw away. */
+  get sentMs(): number {
+    return this.#sent / this.#perMs
+  }
+
+  /** Silence, in samples, after which nothing of what was sent stays unplayed. 0: nothing would. */
+  get missing(): number {
+    if (!this.#unpadded) return 0
+    const rest = this.#threshold - this.#level
+    // Whether a call has 8 or 48 kHz is not known here, so neither is where its last lot ended: a whole one is sure.
+    return this.#exact ? rest : Math.max(rest, this.#lot)
+  }
+
+  /** ms until what is being played runs out; negative when it has. */
+  dryIn(now: number): number {
+    return this.#endsAt - now
+  }
+
+  /** ms until everything that jambonz has would be played. */
+  aheadMs(now: number): number {
+    return Math.max(0, this.#endsAt - now) + this.#level / this.#perMs
+  }
+
+  /** ms of the application's audio that the caller has heard, never more than `limit`. */
+  playedMs(now: number, limit: number): number {
+    this.#heardMs = Math.max(this.#heardMs, Math.min(this.clockMs(now), limit))
+    return this.#heardMs
+  }
+
+  /** The same as the clock alone tells: at most so much. */
+  clockMs(now: number): number {
+    return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
+  }
+
+  audio(samples: number, now: number): void {
+    this.#sent += samples
+    this.#padMs = 0
+    this.#add(samples, now)
+    this.#unpadded = !this.#exact || this.#level > 0
+  }
+
+  /** Silence, or samples that mean something to jambonz. */
+  silence(samples: number, now: number): void {
+    this.#padMs += samples / this.#perMs
+    this.#add(samples, now)
+    this.#unpadded = this.#exact && this.#level > 0
+  }
+
+  /** jambonz says that everything up to `positionMs` has been played. */
+  reported(positionMs: number, now: number): void {
+    this.#heardMs = Math.max(this.#heardMs, positionMs)
+    // A clear may have crossed the report.
+    this.#sent = Math.max(this.#sent, positionMs * this.#perMs)
+    const left = this.sentMs - positionMs + this.#padMs - this.#level / this.#perMs
+    this.#endsAt = now + Math.max(0, left)
+  }
+
+  /** jambonz throws away what has not been played. */
+  clear(now: number, limit: number): void {
+    this.#sent = this.playedMs(now, limit) * this.#perMs
+    this.#level = 0
+    this.#padMs = 0
+    this.#endsAt = now
+    this.#unpadded = false
+  }
+
+  #add(samples: number, now: number): void {
+    this.#level += samples
+    if (this.#level < this.#threshold) return
+    this.#endsAt = Math.max(this.#endsAt, now) + this.#level / this.#perMs
+    this.#level = 0
+    this.#threshold = this.#lot
+  }
+}

@@ -1,0 +1,108 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, Listen } from '../../model/schema.js'
+import { readMetadata } from './messages.js'
+
+export interface Opened {
+  call: Call
+  listen: Listen
+}
+
+export type Identify = (metadata: Record<string, unknown> | undefined) => Promise<Opened>
+
+export interface OpeningSteps {
+  /** Audio of an unknown listen must not be read on. */
+  pause(): void
+  resume(): void
+  /** Called once, before any replay. */
+  opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
+  /** Called once instead: why it can't open. */
+  failed(error: Error): void
+  /** What came meanwhile, audio that came first included, in order. */
+  replay(data: Buffer, isBinary: boolean): void
+}
+
+/**
+ * The first moments of a socket. The first frame should be the metadata; it can come cut, as invalid JSON, or not at
+ * all (mod_audio_fork): where the path named the listen, its audio is kept all the same.
+ */
+export class Opening {
+  readonly #known: Opened | undefined
+  readonly #identify: Identify | undefined
+  readonly #steps: OpeningSteps
+  readonly #logger: FastifyBaseLogger
+  readonly #timer: NodeJS.Timeout
+  #held: Array<{ data: Buffer; isBinary: boolean }> | undefined
+  #over = false
+
+  constructor(
+    known: Opened | undefined,
+    identify: Identify | undefined,
+    timeout: number,
+    steps: OpeningSteps,
+    logger: FastifyBaseLogger
+  ) {
+    this.#known = known
+    this.#identify = identify
+    this.#steps = steps
+    this.#logger = logger
+    this.#timer = setTimeout(
+      () => this.#fail(new Error(`no listen was known ${timeout} ms after the socket opened`)),
+      timeout
+    )
+  }
+
+  message(data: Buffer, isBinary: boolean): void {
+    if (this.#over) return
+    if (this.#held !== undefined) {
+      this.#held.push({ data, isBinary })
+      return
+    }
+    const metadata = isBinary ? undefined : readMetadata(data)
+    this.#held = isBinary ? [{ data, isBinary }] : []
+    if (metadata === undefined) this.#warn(data, isBinary)
+    if (this.#known !== undefined) this.#open(this.#known, metadata)
+    else this.#ask(metadata)
+  }
+
+  /** The socket closed before it was known. */
+  end(): void {
+    this.#over = true
+    clearTimeout(this.#timer)
+  }
+
+  #ask(metadata: Record<string, unknown> | undefined): void {
+    if (this.#identify === undefined) {
+      return this.#fail(new Error('neither the path nor anything else names the listen'))
+    }
+    this.#steps.pause()
+    this.#identify(metadata).then(
+      (opened) => {
+        if (this.#over) return
+        this.#open(opened, metadata)
+        this.#steps.resume()
+      },
+      (err: unknown) => this.#fail(err instanceof Error ? err : new Error(String(err)))
+    )
+  }
+
+  #open(opened: Opened, metadata: Record<string, unknown> | undefined): void {
+    this.end()
+    this.#steps.opened(opened, metadata)
+    for (const { data, isBinary } of this.#held ?? []) this.#steps.replay(data, isBinary)
+    this.#held = undefined
+  }
+
+  #fail(error: Error): void {
+    if (this.#over) return
+    this.end()
+    this.#held = undefined
+    this.#steps.failed(error)
+  }
+
+  #warn(data: Buffer, isBinary: boolean): void {
+    const first = isBinary ? 'audio' : `${data.length} bytes of text that is no JSON object`
+    this.#logger.warn(
+      `the socket began with ${first} in place of the metadata; ${this.#known ? 'its path names the listen, so its audio is kept' : 'nothing names the listen'}`
+    )
+  }
+}

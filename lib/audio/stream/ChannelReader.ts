@@ -1,0 +1,67 @@
+import { EventEmitter } from 'node:events'
+import { Readable } from 'node:stream'
+import { CAPTURING } from './AudioDuplex.js'
+import type { Connection } from '../socket/Connection.js'
+import { ReaderSide } from './ReaderSide.js'
+import { SAMPLE_BYTES } from '../../pcm/samples.js'
+
+/** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
+export type ChannelName = 'caller' | 'callee'
+export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
+
+const PAIR_BYTES = 2 * SAMPLE_BYTES
+
+/** One side of a stereo stream as mono L16. Kept for its reader from the moment it is asked for. */
+export class ChannelReader extends Readable {
+  readonly #side: ReaderSide
+  readonly #sideName: ChannelName | 'whole'
+  readonly #connection: Connection
+  readonly #onGone: () => void
+
+  constructor(side: ChannelName | 'whole', connection: Connection, maxBuffered: number, onGone: () => void) {
+    super(CAPTURING)
+    this.#sideName = side
+    this.#connection = connection
+    this.#onGone = onGone
+    this.#side = new ReaderSide(this, connection.flow, maxBuffered, connection)
+    this.#side.arrive()
+  }
+
+  frame(frame: Buffer): void {
+    if (!this.#side.takes) return
+    this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName))
+  }
+
+  /** No audio comes any more. */
+  socketClosed(): void {
+    this.#side.socketClosed()
+  }
+
+  override [EventEmitter.captureRejectionSymbol](err: Error): void {
+    this.#connection.listenerThrew(err)
+  }
+
+  override _read(): void {
+    this.#side.wanted()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#side.end()
+    this.#onGone()
+    callback(error)
+  }
+}
+
+/** One side of whole stereo frames. */
+export function sideOf(pairs: Buffer, side: ChannelName): Buffer {
+  const mono = Buffer.allocUnsafe(pairs.length / 2)
+  for (
+    let from = side === 'caller' ? 0 : SAMPLE_BYTES, to = 0;
+    from < pairs.length;
+    from += PAIR_BYTES, to += SAMPLE_BYTES
+  ) {
+    mono[to] = pairs[from] ?? 0
+    mono[to + 1] = pairs[from + 1] ?? 0
+  }
+  return mono
+}

@@ -1,0 +1,14 @@
+/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
+export type PauseMode = 'silence' | 'skip'
+
+export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'failed'
+
+/** What an application may do with the recording of its stream. */
+export interface RecordingControl {
+  readonly state: RecorderState
+  /** why it failed */
+  readonly error: Error | undefined
+  /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
+  pause(mode?: PauseMode): void
+  resume(): void
+}

@@ -1,0 +1,72 @@
+import type { AudioStream } from './AudioStream.js'
+import type { AudioSink } from '../socket/types.js'
+import { SAMPLE_BYTES } from '../../pcm/samples.js'
+
+/** jambonz has this long to end a listen by its own maxLength, ms. */
+const MAX_LENGTH_GRACE = 1_000
+const LONGEST_TIMER = 2_147_483_647
+/** Every third sample tells silence from speech as well as all of them, and takes both sides of a stereo stream in turn. */
+const STRIDE = 3 * SAMPLE_BYTES
+const FULL_SCALE = 32_768
+
+export interface EndConditionOptions {
+  /** dBFS (RMS of a frame) under which audio is silence */
+  silenceLevel: number
+}
+
+/**
+ * What jambonz documents of a listen and does not do: `timeout` (never looked at), a `finishOnKey` of several digits,
+ * each of which ends the listen (jambonz compares them all with one), and any in `config` (feature-server
+ * lib/tasks/listen.js). `maxLength` it does: should it fail to, we do a second later.
+ */
+export function watchEndConditions(stream: AudioStream, { silenceLevel }: EndConditionOptions): void {
+  const { timeout, finishOnKey, maxLength, nested } = stream.listen
+  if (timeout !== undefined && timeout > 0) watchSilence(stream, timeout * 1000, silenceLevel)
+  if (finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')) {
+    watchKeys(stream, finishOnKey)
+  }
+  if (maxLength !== undefined && maxLength > 0) watchLength(stream, maxLength * 1000 + MAX_LENGTH_GRACE)
+}
+
+// Measured on the audio's clock: while live-call control has paused it, it is not silent but not there.
+function watchSilence(stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
+  const silentSquare = (FULL_SCALE * 10 ** (silenceLevel / 20)) ** 2
+  const bytesPerMs = (stream.sampleRate * stream.channels * SAMPLE_BYTES) / 1000
+  let silentMs = 0
+  const sink: AudioSink = {
+    write(frame) {
+      silentMs = meanSquare(frame) < silentSquare ? silentMs + frame.length / bytesPerMs : 0
+      if (silentMs < timeoutMs) return
+      remove()
+      stream.stop('timeout')
+    }
+  }
+  const remove = stream.addSink(sink)
+  stream.on('dtmf', () => {
+    silentMs = 0
+  })
+}
+
+function watchKeys(stream: AudioStream, keys: string): void {
+  const remove = stream.keepLive()
+  stream.on('dtmf', ({ digit }) => {
+    if (!keys.includes(digit) || stream.digits !== undefined) return
+    stream.digits = digit
+    remove()
+    stream.stop('finishOnKey')
+  })
+}
+
+function watchLength(stream: AudioStream, ms: number): void {
+  const timer = setTimeout(() => stream.stop('maxLength'), Math.min(ms, LONGEST_TIMER))
+  stream.done.then(() => clearTimeout(timer))
+}
+
+function meanSquare(frame: Buffer): number {
+  let sum = 0
+  for (let at = 0; at < frame.length; at += STRIDE) {
+    const sample = (((frame[at + 1] ?? 0) << 24) >> 16) | (frame[at] ?? 0)
+    sum += sample * sample
+  }
+  return sum / (frame.length / STRIDE)
+}

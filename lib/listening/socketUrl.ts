@@ -1,0 +1,62 @@
+import type { FastifyRequest } from 'fastify'
+import { ERR_AUDIO_ROUTE } from '../model/errors.js'
+import type { ResolvedOptions } from '../options.js'
+import type { Runtime } from '../Runtime.js'
+import type { Credentials } from '../verbs/index.js'
+import { signToken } from './path.js'
+
+const ABSOLUTE = /^(?:https?|wss?):\/\//i
+
+/** What a listen verb says of its socket, and the listen's id. */
+export interface SocketAsked {
+  id: string
+  url: string | undefined
+  wsAuth: Credentials | undefined
+}
+
+/**
+ * The url by which jambonz opens the socket of one listen: an audio route and a token for it, and `path`, that route.
+ * Undefined where the verb's own url leads elsewhere. Raises FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
+ */
+export function socketUrl(
+  { options, audioRoutes, audioPath }: Runtime,
+  request: FastifyRequest,
+  { id, url, wsAuth }: SocketAsked
+): { path: string; url: string } | undefined {
+  const absolute = url !== undefined && ABSOLUTE.test(url)
+  const asked = absolute ? url.replace(/^http/i, 'ws') : (url ?? audioPath)
+  const origin = absolute
+    ? ownOrigins(options, request).find((own) => asked.startsWith(`${own}/`))
+    : (options.publicUrl ?? '')
+  if (origin === undefined) return undefined
+  const [, route = '', rest = ''] = /^([^?#]*)(.*)$/.exec(absolute ? asked.slice(origin.length) : asked) ?? []
+  const path =
+    url === undefined ? audioPath : audioRoutes.resolve(route, absolute ? '' : request.server.prefix)
+  if (path !== undefined) {
+    return {
+      path,
+      url: `${origin}${path}/${signToken(options.secret, path, id, ownCredentials(options, wsAuth, origin))}${rest}`
+    }
+  }
+  if (absolute) return undefined
+  throw new ERR_AUDIO_ROUTE(url)
+}
+
+/** As jambonz knows us: by the option, and by the host it has just called. */
+function ownOrigins({ publicUrl }: ResolvedOptions, { host }: FastifyRequest): string[] {
+  return [...(publicUrl === undefined ? [] : [publicUrl]), `ws://${host}`, `wss://${host}`]
+}
+
+/** The verb's wsAuth where the token stands in for the options: it is another, jambonz sends it, and the route asks for one. */
+function ownCredentials(
+  { auth, webhookAuth }: ResolvedOptions,
+  wsAuth: Credentials | undefined,
+  origin: string
+): Credentials | undefined {
+  const accepted = [auth, webhookAuth].filter((credentials) => credentials !== undefined)
+  const replaced = origin === '' && webhookAuth !== undefined
+  const known = accepted.some(
+    ({ username, password }) => username === wsAuth?.username && password === wsAuth.password
+  )
+  return accepted.length === 0 || replaced || known ? undefined : wsAuth
+}

@@ -1,0 +1,27 @@
+import type { Listen } from './schema.js'
+
+const DEFAULT_RATE = 8_000
+/** Hz; jambonz documents 8,000 to 64,000 and tries whatever else it is asked for (mod_audio_fork). */
+const MIN_RATE = 1_000
+const MAX_RATE = 384_000
+
+/** What a socket's first frame says of its audio; jambonz' defaults where it says nothing, or nonsense. */
+export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}): Pick<
+  Listen,
+  'mixType' | 'channels' | 'sampleRate'
+> {
+  return {
+    mixType: mixType === 'stereo' || mixType === 'mixed' ? mixType : 'mono',
+    channels: mixType === 'stereo' ? 2 : 1,
+    sampleRate: isRate(sampleRate) ? sampleRate : DEFAULT_RATE
+  }
+}
+
+/** The listen, its format as the first frame says where no store has heard of what its verb asked for. */
+export function asFramed(listen: Listen, metadata: Record<string, unknown> | undefined): Listen {
+  return listen.path === '' ? { ...listen, ...formatOf(metadata) } : listen
+}
+
+function isRate(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= MIN_RATE && Number(value) <= MAX_RATE
+}

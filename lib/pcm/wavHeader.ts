@@ -1,0 +1,138 @@
+import { ERR_RECORDING_FORMAT } from '../model/errors.js'
+
+// RIFF 12 | JUNK or ds64 8 + 28 | fmt 8 + 16 | data 8. The JUNK chunk is as large as a ds64 chunk, so that a file
+// that grows past 4 GiB becomes RF64 in place (EBU Tech 3306).
+const RIFF_CHUNK = 12
+const DS64_BODY = 28
+const FMT_BODY = 16
+const CHUNK_HEAD = 8
+const FMT_AT = RIFF_CHUNK + CHUNK_HEAD + DS64_BODY
+const DATA_AT = FMT_AT + CHUNK_HEAD + FMT_BODY
+
+/** Bytes before the first sample of every file we write. */
+export const WAV_HEADER_BYTES = DATA_AT + CHUNK_HEAD
+/** What RIFF says where a size is unknown, or stands in the ds64 chunk. */
+const UNKNOWN_SIZE = 0xffff_ffff
+const BYTES_PER_SAMPLE = 2
+const PCM = 1
+const EXTENSIBLE = 0xfffe
+
+export interface WavFormat {
+  /** Hz */
+  sampleRate: number
+  channels: number
+}
+
+export interface WavInfo extends WavFormat {
+  bitsPerSample: number
+  /** where the samples begin, bytes */
+  dataOffset: number
+  /** bytes of samples the header speaks of; undefined where it says that it doesn't know */
+  dataBytes: number | undefined
+  rf64: boolean
+}
+
+/** Bytes of one moment: a sample of every channel. */
+export function blockAlign(format: WavFormat): number {
+  return format.channels * BYTES_PER_SAMPLE
+}
+
+/** ms that `bytes` of samples last. */
+export function durationOf(format: WavFormat, bytes: number): number {
+  return (bytes / blockAlign(format) / format.sampleRate) * 1000
+}
+
+/** Whole blocks that last `ms`. */
+export function bytesOf(format: WavFormat, ms: number): number {
+  return Math.round((ms * format.sampleRate) / 1000) * blockAlign(format)
+}
+
+/**
+ * The header of a WAV file of 16-bit PCM, always WAV_HEADER_BYTES long. RF64 when the file is longer than RIFF can
+ * say. `dataBytes` undefined: a stream whose length nobody knows yet (both sizes 0xffffffff, as ffmpeg writes it).
+ */
+export function buildWavHeader(format: WavFormat, dataBytes: number | undefined): Buffer {
+  const header = Buffer.alloc(WAV_HEADER_BYTES)
+  const riffBytes = dataBytes === undefined ? UNKNOWN_SIZE : WAV_HEADER_BYTES - CHUNK_HEAD + dataBytes
+  const rf64 = dataBytes !== undefined && riffBytes >= UNKNOWN_SIZE
+  header.write(rf64 ? 'RF64' : 'RIFF', 0, 'latin1')
+  header.writeUInt32LE(rf64 ? UNKNOWN_SIZE : riffBytes, 4)
+  header.write('WAVE', 8, 'latin1')
+  writeChunkHead(header, RIFF_CHUNK, rf64 ? 'ds64' : 'JUNK', DS64_BODY)
+  if (rf64) {
+    header.writeBigUInt64LE(BigInt(riffBytes), 20)
+    header.writeBigUInt64LE(BigInt(dataBytes), 28)
+    header.writeBigUInt64LE(BigInt(dataBytes / blockAlign(format)), 36)
+  }
+  writeChunkHead(header, FMT_AT, 'fmt ', FMT_BODY)
+  header.writeUInt16LE(PCM, FMT_AT + 8)
+  header.writeUInt16LE(format.channels, FMT_AT + 10)
+  header.writeUInt32LE(format.sampleRate, FMT_AT + 12)
+  header.writeUInt32LE(format.sampleRate * blockAlign(format), FMT_AT + 16)
+  header.writeUInt16LE(blockAlign(format), FMT_AT + 20)
+  header.writeUInt16LE(BYTES_PER_SAMPLE * 8, FMT_AT + 22)
+  writeChunkHead(header, DATA_AT, 'data', rf64 || dataBytes === undefined ? UNKNOWN_SIZE : dataBytes)
+  return header
+}
+
+function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): void {
+  header.write(id, at, 'latin1')
+  header.writeUInt32LE(bytes, at + 4)
+}
+
+/**
+ * Reads the header of any PCM WAV or RF64 file, chunks in any order. `head`: the file's first bytes, up to and
+ * including the head of its data chunk. Throws FST_JAMBONZ_RECORDING_FORMAT saying what is not there.
+ */
+export function inspectWav(head: Buffer): WavInfo {
+  if (head.length < RIFF_CHUNK) throw new ERR_RECORDING_FORMAT('it ends before its RIFF header does')
+  const riff = head.toString('latin1', 0, 4)
+  if ((riff !== 'RIFF' && riff !== 'RF64') || head.toString('latin1', 8, 12) !== 'WAVE') {
+    throw new ERR_RECORDING_FORMAT('it does not begin with a RIFF or RF64 header')
+  }
+  let format: Omit<WavInfo, 'dataOffset' | 'dataBytes'> | undefined
+  let longData: number | undefined
+  for (let at = RIFF_CHUNK; at + CHUNK_HEAD <= head.length;) {
+    const id = head.toString('latin1', at, at + 4)
+    const bytes = head.readUInt32LE(at + 4)
+    const body = at + CHUNK_HEAD
+    if (id === 'data') {
+      if (format === undefined) throw new ERR_RECORDING_FORMAT('it has samples before its fmt chunk')
+      return { ...format, dataOffset: body, dataBytes: bytes === UNKNOWN_SIZE ? longData : bytes }
+    }
+    if (body + bytes > head.length) break
+    if (id === 'ds64' && bytes >= 16) longData = Number(head.readBigUInt64LE(body + 8))
+    if (id === 'fmt ' && bytes >= FMT_BODY) format = readFormat(head, body, riff === 'RF64')
+    at = body + bytes + (bytes % 2)
+  }
+  throw new ERR_RECORDING_FORMAT('it ends before its data chunk')
+}
+
+function readFormat(head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'dataOffset' | 'dataBytes'> {
+  const tag = head.readUInt16LE(body)
+  if (tag !== PCM && tag !== EXTENSIBLE) {
+    throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${tag})`)
+  }
+  return {
+    channels: head.readUInt16LE(body + 2),
+    sampleRate: head.readUInt32LE(body + 4),
+    bitsPerSample: head.readUInt16LE(body + 14),
+    rf64
+  }
+}
+
+/** What a file of ours that was cut off at any byte has to become. */
+export interface WavRepair {
+  header: Buffer
+  /** bytes of samples that are whole */
+  dataBytes: number
+  /** bytes the file has to be cut to */
+  fileBytes: number
+}
+
+/** A killed process leaves a header that says too little and perhaps half a sample at the end: this is the cure. */
+export function repairWav(format: WavFormat, fileBytes: number): WavRepair {
+  const rest = Math.max(0, fileBytes - WAV_HEADER_BYTES)
+  const dataBytes = rest - (rest % blockAlign(format))
+  return { header: buildWavHeader(format, dataBytes), dataBytes, fileBytes: WAV_HEADER_BYTES + dataBytes }
+}

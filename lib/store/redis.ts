@@ -1,0 +1,42 @@
+import type { CallStore } from './CallStore.js'
+import { ERR_REDIS_STORE } from '../model/errors.js'
+import type { RedisClient } from './redis/client.js'
+import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
+
+export interface RedisStoreOptions {
+  /** what all keys begin with; default `jambonz:` */
+  prefix?: string
+  /** ms a command may take before the store counts as away; default 1,000 */
+  timeout?: number
+  /** ms between an instance's signs of life: after three without one its listens are `lost`; default 1,000 */
+  heartbeat?: number
+  /** calls an instance keeps a copy of, for when Redis is away; default 5,000 */
+  maxLocalCalls?: number
+}
+
+const DEFAULTS: RedisStoreSettings = {
+  prefix: 'jambonz:',
+  timeout: 1_000,
+  heartbeat: 1_000,
+  maxLocalCalls: 5_000
+}
+
+/**
+ * Calls in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
+ * `fastify.redis`; two connections like it are opened, itself is left alone. Throws FST_JAMBONZ_REDIS_STORE.
+ */
+export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {
+  if (typeof client?.duplicate !== 'function') {
+    throw new ERR_REDIS_STORE('the client is not one of ioredis: pass `new Redis(url)` or `fastify.redis`')
+  }
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const settings = { ...DEFAULTS, ...given }
+  for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
+    if (!(settings[name] > 0)) {
+      throw new ERR_REDIS_STORE(`${name} must be a number above 0, not ${String(settings[name])}`)
+    }
+  }
+  return new RedisStore(client, settings)
+}
+
+export type { RedisClient, RedisCommands, RedisConnection } from './redis/client.js'

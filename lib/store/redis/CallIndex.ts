@@ -1,0 +1,61 @@
+import type { Call } from '../../model/schema.js'
+import type { RedisCommands } from './client.js'
+import { callOf } from './fields.js'
+import type { Keys } from './keys.js'
+
+/** calls listed at most, the latest */
+const MAX_LISTED = 10_000
+/** commands on their way at once */
+const BATCH = 100
+/** ms between two looks for calls that have expired */
+const PRUNE_INTERVAL = 60_000
+
+type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
+
+/** Which calls there are: a sorted set, as Redis can't list the keys of one prefix cheaply. */
+export class CallIndex {
+  readonly #keys: Keys
+  readonly #ttl: number
+  #pruned = Date.now()
+
+  constructor(keys: Keys, ttl: number) {
+    this.#keys = keys
+    this.#ttl = ttl
+  }
+
+  async add(redis: RedisCommands, callSid: string, now: number): Promise<void> {
+    await redis.zadd(this.#keys.calls, 'NX', String(now + this.#ttl), callSid)
+  }
+
+  async list(ask: Ask): Promise<Call[]> {
+    const callSids = await ask((redis) => redis.zrevrange(this.#keys.calls, 0, MAX_LISTED - 1))
+    const calls: Call[] = []
+    await inBatches(callSids, async (callSid) => {
+      const fields = await ask((redis) => redis.hgetall(this.#keys.call(callSid)))
+      if (Object.keys(fields).length > 0) calls.push(callOf(callSid, new Map(Object.entries(fields))))
+    })
+    return calls
+  }
+
+  /** Takes out what has expired, now and then. */
+  async prune(ask: Ask, now: number): Promise<void> {
+    if (Date.now() - this.#pruned < PRUNE_INTERVAL) return
+    this.#pruned = Date.now()
+    const due = await ask((redis) =>
+      redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED)
+    )
+    const expired: string[] = []
+    const alive: string[] = []
+    await inBatches(due, async (callSid) => {
+      const ttl = Number(await ask((redis) => redis.pttl(this.#keys.call(callSid))))
+      if (ttl < 0) expired.push(callSid)
+      else alive.push(String(now + ttl), callSid)
+    })
+    if (expired.length > 0) await ask((redis) => redis.zrem(this.#keys.calls, ...expired))
+    if (alive.length > 0) await ask((redis) => redis.zadd(this.#keys.calls, ...alive))
+  }
+}
+
+export async function inBatches<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += BATCH) await Promise.all(items.slice(at, at + BATCH).map(run))
+}

@@ -1,0 +1,205 @@
+import { listenIn } from '../../model/patch.js'
+import type { Listen } from '../../model/schema.js'
+import { inBatches } from './CallIndex.js'
+import { fieldsOf, IS_ENDED, listenField, type Field } from './fields.js'
+import type { Beat } from './Instances.js'
+import { Away, isRefusal } from './Link.js'
+import type { Parts } from './RedisStore.js'
+import { writeCall, type Written } from './writeCall.js'
+
+/** ms before the last beat that the store still knows of: what was written then is told again. */
+const DOUBT = 5_000
+/** Calls with audio are kept alive this often within callTtl. */
+const KEEPS_PER_TTL = 3
+
+/** What is done beside the calls: the heartbeat, other instances' ends, and making good an outage. */
+export class Upkeep {
+  readonly #parts: Parts
+  #timer?: NodeJS.Timeout
+  #running?: Promise<void>
+  #kept = Date.now()
+  // ms, on the clock of Redis; undefined before the first.
+  #lastBeat?: number
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#running ??= this.#turn().finally(() => {
+        this.#running = undefined
+      })
+    }, this.#parts.settings.heartbeat).unref()
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#running
+    const { link, instances } = this.#parts
+    try {
+      if (this.#parts.local.pending > 0) await this.#tellWaiting()
+      await link.try((redis) => instances.leave(redis))
+    } catch {
+      // Gone without a word: the others find out.
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const { link, local, index, instances, clock, context } = this.#parts
+    local.forgetExpired()
+    try {
+      const { dead } = this.#noteBeat(await link.ask((redis) => instances.beat(redis, false)))
+      await link.ask((redis) => instances.writeChanges(redis))
+      for (const instance of dead) await this.#bury(instance)
+      if (local.pending > 0) await this.#tellWaiting()
+      await this.#keepAlive()
+      await index.prune((command) => link.ask(command), clock.now())
+    } catch (err) {
+      if (!(err instanceof Away)) context.logger.error({ err }, 'Redis refused a command of the store')
+    }
+  }
+
+  #noteBeat(beat: Beat): Beat {
+    this.#lastBeat = beat.now
+    return beat
+  }
+
+  /** After an outage: what the store has missed or forgotten, as far as this instance knows. */
+  async restore(): Promise<object> {
+    const { link, local, instances } = this.#parts
+    const before = this.#lastBeat
+    const { known } = this.#noteBeat(await link.try((redis) => instances.beat(redis, before !== undefined)))
+    const restored = before === undefined ? 0 : await this.#remindOfAll(known)
+    instances.forgotten()
+    await link.try((redis) => instances.writeChanges(redis))
+    const written = await this.#tellWaiting()
+    return { written, restored, dropped: local.dropped }
+  }
+
+  /** `known`: the last beat the store knows of; it may have been restored from an older state, or be empty. */
+  async #remindOfAll(known: number | undefined): Promise<number> {
+    const { local, clock, link, index, instances } = this.#parts
+    const since = known === undefined ? 0 : known - DOUBT - (clock.now() - Date.now())
+    const calls = local.touchedSince(since)
+    await inBatches(calls, async ({ callSid, fields }) => {
+      const ttl = local.remaining(callSid)
+      if (ttl <= 0) return
+      await this.#tell(callSid, fields, ttl)
+      for (const { id, instance, state } of local.get(callSid)?.listens ?? []) {
+        if (instance !== undefined && state !== 'ended') {
+          await link.try((redis) => instances.remind(redis, instance, callSid, id, clock.now()))
+        }
+      }
+      await link.try((redis) => index.add(redis, callSid, clock.now()))
+    })
+    return calls.length
+  }
+
+  async #tellWaiting(): Promise<number> {
+    const { local, link, index, clock, context } = this.#parts
+    let written = 0
+    for (let waiting = local.waiting(); waiting.length > 0; waiting = local.waiting()) {
+      await inBatches(waiting, async ({ callSid, fields }) => {
+        const { created } = await this.#tell(callSid, fields, context.callTtl)
+        if (created) await link.try((redis) => index.add(redis, callSid, clock.now()))
+        written++
+      })
+    }
+    return written
+  }
+
+  /** What Redis refuses is given up: asked again, it would refuse again. */
+  async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<Written, 'created'>> {
+    const {
+      link,
+      local,
+      keys,
+      clock,
+      context: { logger }
+    } = this.#parts
+    try {
+      const written = await link.try((redis) =>
+        writeCall(redis, callSid, { fields, guards: [] }, { keys, clock, ttl, fresh: 0 })
+      )
+      local.settle(callSid, fields)
+      local.learn(callSid, written.stored, false)
+      return written
+    } catch (err) {
+      if (!isRefusal(err)) throw err
+      logger.error({ err, callSid }, 'Redis refused what had waited to be written of a call')
+      local.settle(callSid, fields)
+      return { created: false }
+    }
+  }
+
+  /** Ends the listens that a dead instance held; each is ended by one of the living. */
+  async #bury(instance: string): Promise<void> {
+    const { link, instances } = this.#parts
+    const held = await link.ask((redis) => instances.heldBy(redis, instance))
+    await inBatches(held, async ([callSid, listenId]) => {
+      await this.#lose(instance, callSid, listenId)
+      await link.ask((redis) => instances.eraseHeld(redis, instance, callSid, listenId))
+    })
+  }
+
+  async #lose(instance: string, callSid: string, listenId: string): Promise<void> {
+    const { link, local, keys, clock, endings, context, settings } = this.#parts
+    const fields = fieldsOf(
+      callSid,
+      {
+        listens: [{ id: listenId, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }]
+      },
+      clock.next()
+    )
+    const { applied, stored } = await link.ask((redis) =>
+      writeCall(
+        redis,
+        callSid,
+        {
+          fields,
+          guards: [
+            { op: 'is', field: listenField(listenId, 'instance'), json: JSON.stringify(instance) },
+            { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
+          ]
+        },
+        { keys, clock, ttl: context.callTtl, fresh: settings.timeout }
+      )
+    )
+    if (!applied) return
+    const call = local.learn(callSid, stored, true)
+    endings.signal(callSid, listenId)
+    context.logger.warn(
+      { callSid, listenId, instance },
+      'the instance that held this listen is gone: the listen is lost'
+    )
+    context.lost?.(call, listenId)
+  }
+
+  /** The audio of a long listen is no event of its call, and yet it lives. */
+  async #keepAlive(): Promise<void> {
+    const {
+      link,
+      local,
+      keys,
+      instances,
+      context: { callTtl }
+    } = this.#parts
+    if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
+    this.#kept = Date.now()
+    await inBatches([...instances.calls], async ([callSid, listenIds]) => {
+      const stored = await link.ask((redis) => redis.hgetall(keys.call(callSid)))
+      const call = local.learn(callSid, Object.entries(stored), true)
+      const over = listenIds.filter((listenId) => isOver(listenIn(call, listenId)))
+      for (const listenId of over) instances.release(callSid, listenId)
+      if (over.length < listenIds.length) {
+        await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
+      }
+    })
+  }
+}
+
+/** A socket that never came, though it had claimed the listen. What is lost to the others may go on here. */
+function isOver(listen: Listen | undefined): boolean {
+  return listen?.state === 'ended' && listen.endReason !== 'lost'
+}

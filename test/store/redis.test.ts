@@ -1,0 +1,610 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { Cluster, Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { Call, CallStore, Listen } from '../../lib/index.js'
+import { Clock } from '../../lib/store/redis/Clock.js'
+import { Instances } from '../../lib/store/redis/Instances.js'
+import { Keys } from '../../lib/store/redis/keys.js'
+import { redisStore, type RedisClient, type RedisStoreOptions } from '../../lib/store/redis.js'
+import { keepingLogger } from '../helpers/log.js'
+import { freePort, noRedis, RedisServer, startRedis, watchCommands } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+const STORE_CHILD = join(import.meta.dirname, '../helpers/storeChild.js')
+const TIMEOUT = 200
+/** ms, as long as a busy machine may need for what takes none */
+const SOON = 1_500
+
+interface Instance {
+  store: CallStore
+  /** listens that the store said were lost */
+  lost: string[]
+  said: ReturnType<typeof keepingLogger>['said']
+}
+
+interface InstanceOptions extends RedisStoreOptions {
+  name?: string
+  callTtl?: number
+}
+
+async function instanceOf(
+  t: Test,
+  client: RedisClient,
+  { name = 'a', callTtl = 60_000, ...options }: InstanceOptions = {}
+): Promise<Instance> {
+  const { logger, said } = keepingLogger()
+  const lost: string[] = []
+  const store = redisStore(client, { timeout: TIMEOUT, heartbeat: 100, ...options })
+  t.teardown(() => store.close())
+  await store.start({
+    callTtl,
+    instance: name,
+    logger,
+    lost: (call, listenId) => {
+      lost.push(`${call.callSid} ${listenId}`)
+    }
+  })
+  return { store, lost, said }
+}
+
+function clientOf(t: Test, { url }: RedisServer): Redis {
+  const client = new Redis(url, { lazyConnect: true })
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+async function timed<T>(promise: Promise<T>): Promise<{ value: T; ms: number }> {
+  const before = performance.now()
+  return { value: await promise, ms: performance.now() - before }
+}
+
+function listenOf(call: Call | undefined, id: string) {
+  return call?.listens.find((listen) => listen.id === id)
+}
+
+function isOver(listen: Listen | undefined): boolean {
+  return listen?.state === 'ended'
+}
+
+t.test("a client that is none of ioredis, or an option that can't be, is refused by name", async (t) => {
+  t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
+  t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
+  const client = new Redis({ lazyConnect: true })
+  for (const options of [{ timeout: 0 }, { heartbeat: -1 }, { maxLocalCalls: Number.NaN }]) {
+    t.throws(() => redisStore(client, options), {
+      code: 'FST_JAMBONZ_REDIS_STORE',
+      message: new RegExp(Object.keys(options)[0]!)
+    })
+  }
+})
+
+t.test('the clock of Redis is told from its replies, as exactly as the quickest', async (t) => {
+  const clock = new Clock()
+  const reply = (aheadMs: number, tookMs: number): number => {
+    const now = performance.now()
+    clock.heard((performance.timeOrigin + now - tookMs / 2 + aheadMs) * 1_000, now - tookMs)
+    return clock.now() - Date.now()
+  }
+  const near = (ms: number): RegExp => new RegExp(`^-?${ms}$|^-?${ms - 1}$|^-?${ms + 1}$`)
+  t.match(String(reply(4, 10)), near(0), 'one that may be ours is')
+  t.match(String(reply(40, 10)), near(40))
+  t.match(String(reply(43, 400)), near(40), 'a slow one says nothing better')
+  t.match(String(reply(41, 2)), near(41), 'a quick one does')
+  t.match(
+    String(reply(10_041, 400)),
+    near(10_041),
+    'unless the clock was set meanwhile, or another server took over'
+  )
+  const before = clock.next()
+  reply(-60_000, 1)
+  t.ok(clock.next() > before, 'versions never go back')
+})
+
+t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
+  t.test(
+    'Redis that never was: calls go on, and are written when it comes',
+    { buffered: true },
+    async (t) => {
+      const server = new RedisServer(await freePort(), [])
+      t.teardown(() => server.remove())
+      const started = await timed(instanceOf(t, clientOf(t, server)))
+      t.ok(started.ms < TIMEOUT + SOON, `started in ${started.ms} ms`)
+      const { store, said } = started.value
+      const before = performance.now()
+      t.match(await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1', path: '/audio' }] }), {
+        created: true,
+        call: { from: 'Ann' }
+      })
+      t.match(await store.update('c1', { data: { x: 1 } }), { created: false })
+      t.match(await store.claim('c1', 'l1'), { claimed: true })
+      t.match(await store.claim('c1', 'l1'), { claimed: false }, 'a second socket is refused all the same')
+      const waiting = store.waitFor('c1', 'l1', isOver, 60_000)
+      await store.update('c1', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
+      t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
+      t.match([(await store.end('c1', {})).first, (await store.end('c1', {})).first], [true, false])
+      t.match(await store.list(), [{ callSid: 'c1' }])
+      t.ok(performance.now() - before < SOON, 'at once')
+      t.match(store.health?.(), { available: false, pending: 1 })
+
+      await server.start()
+      await until(() => store.health?.().available, 'the store')
+      t.match(store.health?.(), { pending: 0, dropped: 0 })
+      const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      t.match(await until(() => other.get('c1'), 'the other to be told'), {
+        from: 'Ann',
+        data: { x: 1 },
+        endedAt: String,
+        listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }]
+      })
+      await until(async () => (await other.list()).length, 'the other to list it')
+      t.match(await other.list(), [{ callSid: 'c1' }])
+      t.match([said('is away').length, said('is back').length], [1, 1], 'and that was said once each')
+    }
+  )
+
+  t.test(
+    'Redis killed in the middle of calls, and back with nothing: what anybody knew of them is there again',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      await a.store.update('old', { call: { from: 'before' } })
+      await a.store.update('c1', { call: { callStatus: 'trying' }, listens: [{ id: 'l1', path: '/audio' }] })
+      await b.store.claim('c1', 'l1')
+      await server.kill()
+      const { ms } = await timed(
+        Promise.all([
+          a.store.update('c1', { call: { callStatus: 'in-progress' }, data: { first: true } }),
+          b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming', connected: true }] }),
+          a.store.update('c2', { call: { from: 'during' } })
+        ])
+      )
+      t.ok(ms < TIMEOUT + SOON, `${ms} ms`)
+      t.match(
+        await b.store.update('c1', {
+          call: { callStatus: 'completed' },
+          listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }]
+        }),
+        { call: { listens: [{ path: '/audio', state: 'ended' }] } }
+      )
+
+      await server.start()
+      const back = await timed(
+        until(() => a.store.health?.().available && b.store.health?.().available, 'both')
+      )
+      t.ok(back.ms < 5_000, `back in ${back.ms} ms`)
+      for (const { store } of [a, b]) {
+        t.match(await store.get('c1'), {
+          callStatus: 'completed',
+          data: { first: true },
+          listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'b' }]
+        })
+        t.match(await store.get('old'), { from: 'before' })
+        t.match(await store.get('c2'), { from: 'during' })
+        t.strictSame((await store.list()).map(({ callSid }) => callSid).sort(), ['c1', 'c2', 'old'])
+      }
+      t.match([a.lost, b.lost], [[], []], 'nobody was taken for dead')
+    }
+  )
+
+  t.test(
+    'what was written while Redis was away comes in the order of time, whoever returns first',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
+      await server.kill()
+      // The webhook on one, the socket on the other: the one that expects the listen writes last.
+      await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
+      await a.store.update('c2', { call: { callStatus: 'one' } })
+      await networkTrip()
+      await b.store.claim('c1', 'l1')
+      await b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
+      await b.store.update('c2', { call: { callStatus: 'two' } })
+      await networkTrip()
+      await a.store.update('c2', { call: { callStatus: 'three' } })
+      await server.start()
+      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+      t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
+      t.match(await b.store.get('c2'), { callStatus: 'three' })
+    }
+  )
+
+  t.test(
+    'a call that ended while Redis was away stays so, whoever returns first and whatever came late',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      for (const callSid of ['c1', 'c2']) await a.store.update(callSid, { call: { callStatus: 'trying' } })
+      await server.kill()
+      const late = { call: { callStatus: 'in-progress' } }
+      for (const [callSid, one, other] of [
+        ['c1', a, b],
+        ['c2', b, a]
+      ] as const) {
+        await one.store.end(callSid, { call: { callStatus: 'completed' } })
+        await networkTrip()
+        await other.store.update(callSid, late)
+        t.match(await one.store.update(callSid, late), { call: { callStatus: 'completed' } })
+      }
+      await server.start()
+      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+      for (const { store } of [a, b]) {
+        for (const callSid of ['c1', 'c2']) {
+          t.match(await store.get(callSid), { callStatus: 'completed', endedAt: String })
+        }
+      }
+    }
+  )
+
+  t.test(
+    'Redis that hangs holds nobody up for longer than a command may take, and only once',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const { store, said } = await instanceOf(t, clientOf(t, server))
+      await store.update('c1', { call: { callStatus: 'trying' } })
+      server.pause()
+      const first = await timed(
+        Promise.all([
+          store.update('c1', { call: { callStatus: 'ringing' } }),
+          store.get('c1'),
+          store.claim('c1', 'l1'),
+          store.list()
+        ])
+      )
+      t.ok(first.ms < TIMEOUT + SOON, `${first.ms} ms`)
+      const next = await timed(store.update('c1', { call: { callStatus: 'in-progress' } }))
+      t.ok(next.ms < TIMEOUT, `${next.ms} ms`)
+      // What hung is done late, after what came later was written here.
+      server.resume()
+      await until(() => store.health?.().available, 'the store')
+      t.match(await store.get('c1'), { callStatus: 'in-progress', listens: [{ instance: 'a' }] })
+      t.equal(said('is away').length, 1)
+    }
+  )
+
+  t.test(
+    'Redis out of memory: calls go on here, and are written when there is room',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const { store } = await instanceOf(t, client)
+      await store.update('c1', { data: { before: 1 } })
+      await client.config('SET', 'maxmemory', '1')
+      t.match(await store.update('c1', { data: { during: 2 } }), {
+        created: false,
+        call: { data: { before: 1, during: 2 } }
+      })
+      t.match(
+        [await store.get('c1'), store.health?.()],
+        [{ data: { during: 2 } }, { available: false, pending: 1 }]
+      )
+      await client.config('SET', 'maxmemory', '0')
+      await until(() => store.health?.().available, 'room')
+      t.match(JSON.parse((await client.hget('jambonz:call:{c1}', 'd:during'))?.split(' ')[1] ?? ''), 2)
+    }
+  )
+
+  t.test(
+    'while Redis is away, no more calls are remembered than may be; what is given up is counted',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const { store } = await instanceOf(t, clientOf(t, server), { maxLocalCalls: 5 })
+      for (let i = 0; i < 3; i++) await store.update(`known${i}`, {})
+      await server.kill()
+      for (let i = 0; i < 7; i++) await store.update(`new${i}`, {})
+      t.match(
+        store.health?.(),
+        { available: false, pending: 5, dropped: 2 },
+        'those that Redis knows go first'
+      )
+      t.strictSame((await store.list()).map(({ callSid }) => callSid).sort(), [
+        'new2',
+        'new3',
+        'new4',
+        'new5',
+        'new6'
+      ])
+    }
+  )
+
+  t.test(
+    "a key that somebody else has spoilt is that call's trouble alone",
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const { store, said } = await instanceOf(t, client)
+      await client.set('jambonz:call:{bad}', 'what?')
+      t.match(await store.update('bad', { call: { from: 'Ann' } }), { call: { from: 'Ann' } })
+      t.match(await store.get('bad'), { from: 'Ann' })
+      t.match([await store.update('good', {}), store.health?.().available], [{ created: true }, true])
+      t.match(said('refused')[0], { callSid: 'bad', err: { message: /WRONGTYPE/ } })
+      await until(() => store.health?.().pending === 0, 'the store to give it up')
+    }
+  )
+
+  t.test(
+    'an instance killed -9: its listens are lost in time, once, and who waits for them is told',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      const listens = Array.from({ length: 20 }, (_, i) => [`c${i % 5}`, `l${i}`] as const)
+      const child = spawn(
+        process.execPath,
+        [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', ...listens.flat()],
+        { stdio: ['ignore', 'pipe', 'inherit'] }
+      )
+      t.teardown(() => child.kill('SIGKILL'))
+      await once(child.stdout, 'data')
+      await a.store.claim('c0', 'own')
+      await a.store.update('c0', {
+        listens: [
+          { id: 'own', state: 'streaming' },
+          { id: 'l0', state: 'ended', endReason: 'closed' }
+        ]
+      })
+
+      child.kill('SIGKILL')
+      const { value, ms } = await timed(b.store.waitFor('c1', 'l1', isOver, 10_000))
+      t.match(listenOf(value, 'l1'), { state: 'ended', endReason: 'lost', endedAt: String, instance: 'dead' })
+      t.ok(ms < 300 + 100 + SOON, `${ms} ms, with a heartbeat of 100 ms`)
+      const expected = listens
+        .slice(1)
+        .map(([callSid, id]) => `${callSid} ${id}`)
+        .sort()
+      await until(() => a.lost.length + b.lost.length >= expected.length, 'all of them')
+      t.strictSame([...a.lost, ...b.lost].sort(), expected, 'each once, by one of the others')
+      t.match(
+        listenOf(await a.store.get('c0'), 'l0'),
+        { endReason: 'closed' },
+        'what had ended stays as it was'
+      )
+      t.match(
+        listenOf(await b.store.get('c0'), 'own'),
+        { state: 'streaming' },
+        'what is held by the living is left alone'
+      )
+    }
+  )
+
+  t.test(
+    'an instance that dies while Redis is away, and takes its memory with it, is found out as well',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const child = spawn(
+        process.execPath,
+        [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'],
+        { stdio: ['ignore', 'pipe', 'inherit'] }
+      )
+      t.teardown(() => child.kill('SIGKILL'))
+      await once(child.stdout, 'data')
+      t.match(await a.store.update('c1', {}), {
+        call: { listens: [{ instance: 'dead', state: 'streaming' }] }
+      })
+      await server.kill()
+      child.kill('SIGKILL')
+      await until(async () => {
+        await a.store.update('c1', {})
+        return a.store.health?.().available === false
+      }, 'the store to go')
+      await server.start()
+      await until(
+        async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
+        'the end of the listen'
+      )
+      t.strictSame(a.lost, ['c1 l1'])
+    }
+  )
+
+  t.test(
+    'an instance that was only cut off tells the truth when it returns',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const a = await instanceOf(t, client, { name: 'a', heartbeat: 60_000 })
+      await a.store.claim('c1', 'l1')
+      await a.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      await client.zadd('jambonz:instances', String(Date.now() - 1_000), 'a')
+      await until(() => b.lost.length > 0, 'the listen to be lost')
+      t.match(listenOf(await a.store.get('c1'), 'l1'), { state: 'ended', endReason: 'lost' })
+      await a.store.update('c1', {
+        listens: [
+          {
+            id: 'l1',
+            state: 'ended',
+            endReason: 'closed',
+            audio: { frames: 1, bytes: 320, durationMs: 20, gapMs: 0, maxGapMs: 0 }
+          }
+        ]
+      })
+      t.match(listenOf(await b.store.get('c1'), 'l1'), {
+        state: 'ended',
+        endReason: 'closed',
+        audio: { bytes: 320 }
+      })
+    }
+  )
+
+  t.test('one that comes and goes does not hide that another is dead', { buffered: true }, async (t) => {
+    const client = clientOf(t, await startRedis(t))
+    const [a, b, dead] = ['a', 'b', 'dead'].map(
+      (name) => new Instances(new Keys('jambonz:'), new Clock(), name, 100)
+    ) as [Instances, Instances, Instances]
+    await dead.beat(client, false)
+    const since = performance.now()
+    const found = await until(
+      async () => {
+        await a.beat(client, true)
+        return (await b.beat(client, false)).dead.length > 0 && performance.now() - since
+      },
+      'the dead',
+      2_000
+    )
+    t.ok(Number(found) > 300, `${found} ms`)
+    t.strictSame((await b.beat(client, false)).dead, ['dead'])
+  })
+
+  t.test('a claim that no socket follows is forgotten with its listen', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a', callTtl: 300 })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 300 })
+    const { call } = await a.store.claim('c1', 'l1')
+    await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
+    await until(async () => (await b.store.get('c1')) === undefined, 'the end of the call')
+    t.strictSame(await clientOf(t, server).keys('jambonz:held:*'), [])
+  })
+
+  t.test(
+    'what an instance still holds when it leaves is lost to the others',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      await a.store.claim('c1', 'l1')
+      await a.store.close()
+      t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
+    }
+  )
+
+  t.test('a subscriber that hears nothing looks for itself', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const client = clientOf(t, server)
+    const a = await instanceOf(t, client, { name: 'a' })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    await a.store.claim('c1', 'l1')
+    const waiting = timed(b.store.waitFor('c1', 'l1', isOver, 10_000))
+    await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await a.store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })
+    const { value, ms } = await waiting
+    t.match(listenOf(value, 'l1'), { state: 'ended' })
+    t.ok(ms < 1_000 + SOON, `${ms} ms`)
+  })
+
+  t.test('an instance that leaves in order is not missed', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const client = clientOf(t, server)
+    const a = await instanceOf(t, client, { name: 'a' })
+    await instanceOf(t, client, { name: 'b' })
+    await a.store.close()
+    t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
+  })
+
+  t.test(
+    'a call costs a fixed number of commands, and nothing of it stays for longer than it should',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const callTtl = 60_000
+      const a = await instanceOf(t, client, { name: 'a', callTtl })
+      const b = await instanceOf(t, client, { name: 'b', callTtl })
+      const sent = await watchCommands(t, server)
+      for (const callSid of ['warm', 'one', 'two']) {
+        await a.store.update(callSid, { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
+        await b.store.claim(callSid, 'l1')
+        await b.store.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }] })
+        await b.store.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
+        await a.store.waitFor(callSid, 'l1', isOver, 1_000)
+        await a.store.end(callSid, {})
+        await until(
+          () => sent.some(([name, , member]) => name === 'srem' && member?.includes(callSid)),
+          'the last of them'
+        )
+      }
+      // Sorted: the two instances' last ones come in either order.
+      const of = (callSid: string): string[] =>
+        sent
+          .filter((args) => args.some((arg) => arg.includes(callSid)))
+          .map(([name = '']) => name)
+          .sort()
+      t.strictSame(of('one'), [
+        'evalsha',
+        'evalsha',
+        'evalsha',
+        'evalsha',
+        'evalsha',
+        'hgetall',
+        'sadd',
+        'srem',
+        'zadd'
+      ])
+      t.strictSame(of('two'), of('one'))
+      t.strictSame((await client.keys('*')).sort(), [
+        ...['one', 'two', 'warm'].map((callSid) => `jambonz:call:{${callSid}}`),
+        'jambonz:calls',
+        'jambonz:instances'
+      ])
+      for (const key of await client.keys('jambonz:call:*')) {
+        const left = await client.pttl(key)
+        t.ok(left > 0 && left <= callTtl, `${key} expires in ${left} ms`)
+      }
+    }
+  )
+
+  t.test('a call whose time is over leaves nothing behind', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const client = clientOf(t, server)
+    const { store } = await instanceOf(t, client, { callTtl: 400 })
+    await store.update('c1', { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
+    await store.claim('c1', 'l1')
+    await store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })
+    await store.end('c1', {})
+    t.match(await client.keys('jambonz:call:*'), ['jambonz:call:{c1}'])
+    await until(async () => (await client.keys('jambonz:call:*')).length === 0, 'the call to expire')
+    t.strictSame((await client.keys('*')).sort(), ['jambonz:calls', 'jambonz:instances'])
+  })
+
+  t.test('a Cluster serves as well: all of a call is in one slot', { buffered: true }, async (t) => {
+    const server = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1')
+    const admin = clientOf(t, server)
+    await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await until(
+      async () => String(await admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok'),
+      'the cluster'
+    )
+    const cluster = new Cluster([{ host: '127.0.0.1', port: server.port }])
+    cluster.on('error', () => {})
+    t.teardown(() => cluster.disconnect())
+    const a = await instanceOf(t, cluster, { name: 'a' })
+    const b = await instanceOf(t, cluster, { name: 'b' })
+    await a.store.update('c1', { call: { from: 'Ann' } })
+    t.match(await b.store.claim('c1', 'l1'), { claimed: true })
+    const waiting = a.store.waitFor('c1', 'l1', isOver, 5_000)
+    const { ms } = await timed(
+      Promise.all([waiting, b.store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })])
+    )
+    t.ok(ms < 900, `the end is heard, and not looked for: ${ms} ms`)
+    t.match([await a.store.list(), await b.store.end('c1', {})], [[{ callSid: 'c1' }], { first: true }])
+    await server.kill()
+    t.match(await a.store.update('c1', { data: { away: true } }), {
+      call: { from: 'Ann', data: { away: true } }
+    })
+    await server.start()
+    await until(() => a.store.health?.().available, 'the cluster', 10_000)
+    t.match(await a.store.get('c1'), { from: 'Ann', data: { away: true } })
+  })
+})
+
+/** What passes between two requests of one caller that different instances serve. */
+async function networkTrip(): Promise<void> {
+  const end = performance.now() + 5
+  await until(() => performance.now() > end, 'the answer')
+}

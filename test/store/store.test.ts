@@ -1,0 +1,43 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { memoryStore } from '../../lib/index.js'
+import { redisStore } from '../../lib/store/redis.js'
+import { keepingLogger } from '../helpers/log.js'
+import { noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
+import { storeContract, type OpenOptions } from './contract.js'
+
+const { logger } = keepingLogger()
+
+t.test('the memory store keeps the contract', async (t) => {
+  storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
+    const store = memoryStore()
+    await store.start({ callTtl, instance: 'a', logger })
+    t.teardown(() => store.close())
+    return [store, store]
+  })
+})
+
+t.test('the Redis store keeps the contract', { skip: noRedis() }, async (t) => {
+  const server = await startRedis(t)
+  let prefixes = 0
+  storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
+    const prefix = `test${++prefixes}:`
+    const open = (instance: string) => openRedisStore(t, server, { instance, prefix, callTtl })
+    return [await open('a'), await open('b')]
+  })
+})
+
+async function openRedisStore(
+  t: Test,
+  { url }: RedisServer,
+  { instance, prefix, callTtl }: { instance: string; prefix: string; callTtl: number }
+) {
+  const client = new Redis(url, { lazyConnect: true })
+  const store = redisStore(client, { prefix, heartbeat: 100 })
+  t.teardown(async () => {
+    await store.close()
+    client.disconnect()
+  })
+  await store.start({ callTtl, instance, logger })
+  return store
+}
