@@ -1,0 +1,77 @@
+import type { FastifyInstance } from 'fastify'
+
+/** ms within which a second signal is the same one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on */
+const SAME_SIGNAL = 500
+/** ms between two looks whether npm is still there */
+const LOOK_AT_PARENT = 1_000
+/** ms beyond the drain: calls are ended and their recordings written */
+const CLOSE_WITHIN = 15_000
+
+export interface ShutDownOptions {
+  /** ms that live calls are given to end by themselves */
+  drainMs: number
+  /** let other instances go on with the calls */
+  handover: boolean
+}
+
+/**
+ * Ends the process in order when it is told to: exit code 0, every recording whole. SIGTERM and SIGINT give live calls
+ * `drainMs`, a second signal ends them at once, a third one ends the process. An error that nobody caught ends it in
+ * the same way with exit code 1.
+ */
+export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: ShutDownOptions): void {
+  let signals = 0
+  let lastAt = -Infinity
+
+  const onSignal = (signal: string) => {
+    if (performance.now() - lastAt < SAME_SIGNAL) return
+    lastAt = performance.now()
+    signals++
+    if (signals === 1) {
+      app.log.info({ signal, drainMs }, 'stopping: live calls have this long to end')
+      exitAfter(drainMs, async () => {
+        await app.jambonz.drain(drainMs, { handover })
+        await app.close()
+      })
+    } else if (signals === 2) {
+      app.log.warn({ signal }, 'told again to stop: live calls are ended now')
+      app.jambonz.drain(0).catch((err: unknown) => app.log.error({ err }, 'the drain failed'))
+    } else {
+      app.log.error({ signal }, 'told a third time to stop: what is not written is lost')
+      process.exit(1)
+    }
+  }
+  // Handlers stay, so that no later signal kills the process while it writes.
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  watchNpm(() => onSignal('npm is gone'))
+
+  const onError = (err: unknown) => {
+    app.log.fatal({ err }, 'stopping after an error that nobody caught')
+    process.exitCode = 1
+    if (signals++ === 0) exitAfter(0, () => app.close())
+  }
+  process.once('uncaughtException', onError).once('unhandledRejection', onError)
+
+  async function exitAfter(ms: number, close: () => Promise<unknown>): Promise<void> {
+    setTimeout(() => {
+      app.log.error('closing took too long')
+      process.exit(1)
+    }, ms + CLOSE_WITHIN).unref()
+    await close().catch((err: unknown) => {
+      app.log.error({ err }, 'could not close in order')
+      process.exitCode = 1
+    })
+    process.exit()
+  }
+}
+
+/** Calls `onGone` once when npm has started us and is there no longer: killed with -9, it can tell nobody. */
+function watchNpm(onGone: () => void): void {
+  if (process.env.npm_lifecycle_event !== 'start') return
+  const npm = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === npm) return
+    clearInterval(timer)
+    onGone()
+  }, LOOK_AT_PARENT).unref()
+}
