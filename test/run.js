@@ -26,6 +26,7 @@ for (const name of names) {
       `NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`,
       process.execPath,
       '--enable-source-maps',
+      '--unhandled-rejections=strict',
       'test/together.js',
       name
     ],

@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util'
+import fc from 'fast-check'
+import { hooks } from './hooks.js'
+import { metadata } from './metadata.js'
+import { options } from './options.js'
+import { partFiles } from './partFiles.js'
+import type { FuzzTarget } from './target.js'
+import { verbs } from './verbs.js'
+import { wav } from './wav.js'
+
+/**
+ * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]: random input for everything that reads what somebody else
+ * wrote. Prints the seed of each target and the smallest input that fails. Exits with 1 when one does.
+ */
+const TARGETS: readonly FuzzTarget[] = [verbs, options, hooks, metadata, wav, partFiles]
+const DEFAULT_CASES = '200000'
+
+const { values } = parseArgs({
+  options: {
+    cases: { type: 'string', default: DEFAULT_CASES },
+    seed: { type: 'string' },
+    only: { type: 'string' }
+  }
+})
+const cases = Number(values.cases)
+const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)
+const chosen = TARGETS.filter(({ name }) => values.only === undefined || values.only === name)
+if (chosen.length === 0 || !Number.isInteger(cases) || !Number.isInteger(seed)) {
+  throw new Error(
+    `--cases and --seed are whole numbers, --only is one of ${TARGETS.map(({ name }) => name).join(', ')}`
+  )
+}
+
+/** What escapes a target's property must not pass unseen: it would have ended a user's process. */
+let escaped: unknown
+process.on('uncaughtException', (err) => {
+  escaped = err
+})
+
+const allShares = chosen.reduce((sum, { share }) => sum + share, 0)
+let ran = 0
+for (const { name, share, begin } of chosen) {
+  const numRuns = Math.max(1, Math.round((cases * share) / allShares))
+  const startedAt = performance.now()
+  const { property, end } = await begin()
+  const result = await fc.check(property, { seed, numRuns, endOnFailure: false })
+  await end()
+  ran += result.numRuns
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+  console.log(
+    `${name}: ${result.numRuns} cases in ${seconds} s, seed ${result.seed}${result.failed ? ': FAILED' : ''}`
+  )
+  if (result.failed) {
+    console.error(fc.defaultReportMessage(result))
+    process.exitCode = 1
+  }
+  if (escaped !== undefined) {
+    console.error(`${name}: an exception escaped, which ends a process`, escaped)
+    process.exitCode = 1
+    break
+  }
+}
+console.log(`${ran} cases in all`)
+process.exit()
