@@ -10,7 +10,8 @@ export const EnvironmentSchema = Type.Object(
     PUBLIC_URL: Type.Optional(
       Type.String({
         pattern: '^https?://[^/?#]+/?$',
-        description: 'origin under which jambonz reaches this application, such as the address of a tunnel'
+        description:
+          'origin under which jambonz reaches this application, such as the address of a tunnel; needs DESK_PASSWORD'
       })
     ),
     RECORDINGS_DIR: Type.String({
@@ -19,7 +20,7 @@ export const EnvironmentSchema = Type.Object(
       description: 'folder of the recordings'
     }),
     DESK_PASSWORD: text(
-      'password of the desk page, whatever the user name; needed where HOST is not this machine alone'
+      'password of the desk page, whatever the user name; needed with PUBLIC_URL, and where HOST is not this machine alone'
     ),
     JAMBONZ_WEBHOOK_SECRET: text(
       'webhook secret of the jambonz account: requests it did not sign are refused'
@@ -49,9 +50,15 @@ export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environme
   // `SECRET=` in a shell or a compose file means "not set".
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const environment = envSchema<Environment>({ schema: EnvironmentSchema, data, env: false })
-  if (!LOOPBACK.test(environment.HOST) && environment.DESK_PASSWORD === undefined) {
+  const { HOST, PUBLIC_URL, DESK_PASSWORD } = environment
+  if (DESK_PASSWORD === undefined && !LOOPBACK.test(HOST)) {
     throw new Error(
-      `HOST=${environment.HOST} would show every call and recording to whoever reaches it: set DESK_PASSWORD, or HOST=127.0.0.1`
+      `HOST=${HOST} would show every call and recording to whoever reaches it: set DESK_PASSWORD, or HOST=127.0.0.1`
+    )
+  }
+  if (DESK_PASSWORD === undefined && PUBLIC_URL !== undefined) {
+    throw new Error(
+      `PUBLIC_URL=${PUBLIC_URL} would show every call and recording to whoever knows it: set DESK_PASSWORD`
     )
   }
   return environment

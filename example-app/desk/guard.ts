@@ -1,27 +1,25 @@
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Environment } from '../environment.js'
 
 const THIS_MACHINE = ['127.0.0.1', 'localhost', '[::1]']
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
+/** What a browser or a tool on this machine sends. Whatever else there is may be a proxy's, known or yet to be written. */
+const LOCAL_HEADERS =
+  /^(?:host|connection|upgrade|user-agent|accept(?:-[a-z]+)?|origin|referer|cookie|authorization|content-(?:type|length)|transfer-encoding|range|if-[a-z-]+|cache-control|pragma|sec-[a-z0-9-]+|upgrade-insecure-requests|dnt|te|priority|save-data|purpose)$/
 /** ms for which a ticket opens a socket */
 const TICKET_LIFE = 10_000
 
 /** Guards all routes of `app`: with the password where there is one, else for this machine alone. */
 export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment): Promise<void> {
   if (DESK_PASSWORD === undefined) {
-    app.addHook('onRequest', async ({ hostname, headers }, reply) => {
-      // A tunnel or a proxy brings strangers to this machine's own address, and so does a name that resolves to it.
-      if (
-        THIS_MACHINE.includes(hostname) &&
-        headers['x-forwarded-for'] === undefined &&
-        headers.forwarded === undefined
-      ) {
-        return
-      }
+    app.addHook('onRequest', async (request, reply) => {
+      const why = foreign(request)
+      if (why === undefined) return
+      request.log.warn({ why }, 'the desk refused a request from elsewhere')
       return reply.code(403).send({
-        message:
-          'The desk has no password, so it is for this machine alone: open it at 127.0.0.1, or set DESK_PASSWORD.'
+        message: `The desk has no password, so it is for this machine alone, and this request ${why}: open it at 127.0.0.1, or set DESK_PASSWORD.`
       })
     })
   } else {
@@ -49,6 +47,33 @@ export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment
       return reply.code(401).send({ message: 'GET /ticket first' })
     }
   })
+}
+
+/**
+ * Returns why a request cannot be from a browser on this machine; undefined where it can. A tunnel or a proxy brings
+ * strangers to this machine's own address, and so does a name that resolves to it.
+ */
+function foreign({ hostname, headers, ip, raw }: FastifyRequest): string | undefined {
+  if (!LOOPBACK.test(ip)) return `came from ${ip}`
+  if (!THIS_MACHINE.includes(hostname)) return `was sent to ${hostname}`
+  const unknown = Object.keys(headers).find((name) => !LOCAL_HEADERS.test(name))
+  if (unknown !== undefined) return `has the header ${unknown}, as one through a proxy has`
+  for (const name of ['origin', 'referer'] as const) {
+    const page = headers[name]
+    if (page !== undefined && !isHere(page)) return `is of a page elsewhere (${name})`
+  }
+  // nginx, told nothing, names itself as the host, adds no header, and speaks so.
+  if (raw.httpVersion === '1.0') return 'speaks HTTP/1.0, as proxies do'
+  const connection = headers.connection?.toLowerCase() ?? 'keep-alive'
+  const isKept = connection.includes('keep-alive')
+  const isUpgraded = connection.includes('upgrade') && headers.upgrade !== undefined
+  return isKept || isUpgraded
+    ? undefined
+    : `has the header connection: ${connection}, as one through a proxy has`
+}
+
+function isHere(page: string): boolean {
+  return URL.canParse(page) && THIS_MACHINE.includes(new URL(page).hostname)
 }
 
 function digest(password: string): Buffer {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -14,6 +15,7 @@ import { basic, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
 const DESK = { DESK_PASSWORD: 'engine' }
+const SUPERVISOR = basic('ada', 'engine')
 const PUBLIC = 'example-app/desk/public'
 
 // While one of them starts processes, the others go on.
@@ -42,6 +44,10 @@ t.test('the environment is checked, and what is wrong is named', async (t) => {
     )
     t.equal(readEnvironment({ HOST, ...DESK }).HOST, HOST)
   }
+  t.throws(
+    () => readEnvironment({ PUBLIC_URL: 'https://voice.example.org' }),
+    /PUBLIC_URL=https:\/\/voice.example.org would show every call .*: set DESK_PASSWORD/
+  )
   for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) {
     t.equal(readEnvironment({ HOST }).HOST, HOST)
   }
@@ -78,10 +84,35 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
   for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
     t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
   }
+  const host = '127.0.0.1:3000'
   for (const headers of [
     { host: 'abc.tunnel.example' },
     { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
-    { host: 'localhost', forwarded: 'for=203.0.113.7' }
+    { host: 'localhost', forwarded: 'for=203.0.113.7' },
+    // a name of somebody else's that resolves to this machine
+    { host: 'rebound.example:3000' },
+    { host: '127.0.0.1.rebound.example' },
+    // a proxy that says who asks in another way, or only that it is one
+    ...[
+      'via',
+      'x-real-ip',
+      'x-forwarded-proto',
+      'x-forwarded-host',
+      'x-client-ip',
+      'true-client-ip',
+      'cf-connecting-ip',
+      'cf-ray',
+      'cdn-loop',
+      'fly-client-ip',
+      'x-request-id',
+      'x-a-proxy-of-next-year'
+    ].map((name) => ({ host, [name]: '203.0.113.7' })),
+    // nginx with nothing but proxy_pass
+    { host, connection: 'close' },
+    // the page of a proxy that says nothing at all
+    { host, referer: 'https://desk.example.org/' },
+    { host, origin: 'https://desk.example.org' },
+    { host, origin: 'null' }
   ]) {
     for (const url of ['/', '/recordings/', '/ticket', '/live', '/live/x', '/settings']) {
       const response = await app.inject({ url, headers })
@@ -96,7 +127,25 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
     })
     t.equal(webhook.statusCode, 200)
   }
+  t.equal((await app.inject({ url: '/', remoteAddress: '192.0.2.7', headers: { host } })).statusCode, 403)
+  const address = new URL(await listening(app))
+  t.match(await answerTo(address, 'GET / HTTP/1.0\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 403 /)
+  t.match(
+    await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nConnection: upgrade\r\n\r\n'),
+    /^HTTP\/1.1 403 /
+  )
+  t.match(await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 200 /)
+  t.equal((await fetch(address)).status, 200, 'a tool of this machine')
 })
+
+/** The head of an answer to a request that is written by hand. */
+async function answerTo({ hostname, port }: URL, request: string): Promise<string> {
+  const socket = connect(Number(port), hostname)
+  socket.write(request)
+  const [head] = (await once(socket, 'data')) as [Buffer]
+  socket.destroy()
+  return head.toString()
+}
 
 t.test('with a password the desk asks for it, the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
@@ -209,10 +258,11 @@ t.test(
     const env = {
       REDIS_URL: redis.url,
       SECRET: 'a secret of both instances',
-      PUBLIC_URL: 'https://voice.example.org'
+      PUBLIC_URL: 'https://voice.example.org',
+      ...DESK
     }
     const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
-    const page = await openDesk(t, await listening(two))
+    const page = await openDesk(t, await listening(two), SUPERVISOR)
     const story = await simulateCall({
       app: one,
       hook: '/agent',
@@ -233,16 +283,20 @@ t.test(
         }
       ]
     })
-    t.same((await two.inject('/settings')).json(), { publicUrl: env.PUBLIC_URL })
+    t.same((await two.inject({ url: '/settings', headers: SUPERVISOR })).json(), {
+      publicUrl: env.PUBLIC_URL
+    })
   }
 )
 
 t.test('calls are simulated on demand, some at a time', async (t) => {
   const app = await exampleApp(t, {
     JAMBONZ_WEBHOOK_SECRET: 'of the portal',
-    PUBLIC_URL: 'https://voice.example.org'
+    PUBLIC_URL: 'https://voice.example.org',
+    ...DESK
   })
-  const simulate = (line: string) => app.inject({ method: 'POST', url: '/simulate', payload: { line } })
+  const simulate = (line: string) =>
+    app.inject({ method: 'POST', url: '/simulate', headers: SUPERVISOR, payload: { line } })
   t.match((await simulate('fax')).json(), {
     statusCode: 400,
     message: /line must be equal to one of the allowed values/
@@ -252,7 +306,7 @@ t.test('calls are simulated on demand, some at a time', async (t) => {
       await app.inject({
         method: 'POST',
         url: '/simulate',
-        headers: { 'content-type': 'text/plain' },
+        headers: { ...SUPERVISOR, 'content-type': 'text/plain' },
         payload: '{"line":"voicemail"}'
       })
     ).statusCode,

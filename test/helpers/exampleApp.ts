@@ -12,8 +12,12 @@ export async function exampleApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<
   return app
 }
 
-/** The live part of the desk, without the page. */
-export async function openDesk(t: Test, address: string): Promise<MonitorPage> {
-  const { ticket } = (await (await fetch(`${address}/ticket`)).json()) as { ticket: string }
+/** The live part of the desk, without the page. `headers`: credentials, where there is a password. */
+export async function openDesk(
+  t: Test,
+  address: string,
+  headers: Record<string, string> = {}
+): Promise<MonitorPage> {
+  const { ticket } = (await (await fetch(`${address}/ticket`, { headers })).json()) as { ticket: string }
   return await openMonitor(t, `${address}/live?ticket=${ticket}`)
 }
