@@ -18,6 +18,6 @@ export default [
   {
     files: ['lib/**/*.ts', 'routes/**/*.ts'],
     plugins: { house: { rules: { layers } } },
-    rules: { 'house/layers': 'warn' }
+    rules: { 'house/layers': 'error' }
   }
 ]

@@ -1,35 +1,27 @@
-import jambonzListen from './plugin.js'
+// The package's public names, each of them in README.md, "Exports".
+
+import { jambonzListen } from './plugin.js'
 
 export default jambonzListen
 export { jambonzListen }
-export { AudioStream } from './audio/index.js'
-export type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
-export { Calls, type CallEventMap } from './correlation/Calls.js'
-export type { CallPatch, ListenPatch } from './model/patch.js'
-export type { CallStore, Claim, StoreContext, StoreHealth, Updated } from './store/CallStore.js'
 export { memoryStore, type MemoryStoreOptions } from './store/memory.js'
-export {
-  AudioCountsSchema,
-  CallSchema,
-  EndReasonSchema,
-  ListenSchema,
-  RecordingSchema
-} from './model/schema.js'
-export type { AudioCounts, Call, EndReason, Listen, MixType, Recording } from './model/schema.js'
-export type { Jambonz } from './Jambonz.js'
-export type { MetricsRegistry } from './metrics/index.js'
+export { decryptRecording } from './recording/index.js'
+
+// TypeBox schemas
 export { OptionsSchema, type JambonzListenOptions } from './options.js'
+export { CallSchema, ListenSchema, type Call, type Listen } from './model/schema.js'
 export {
-  decryptRecording,
-  FinishedRecordingSchema,
-  RecordingOptionsSchema,
-  type FinishedRecording,
-  type RecordingOptions
-} from './recording/index.js'
-export type { RecordingControl } from './audio/stream/RecordingControl.js'
-export * from './verbs/index.js'
-export { CallStatusSchema, CallWebhookSchema, ListenHookSchema } from './model/payloads.js'
-export type { CallStatus, CallWebhook, ListenHook } from './model/payloads.js'
+  CallStatusSchema,
+  CallWebhookSchema,
+  ListenHookSchema,
+  type CallStatus,
+  type CallWebhook,
+  type ListenHook
+} from './model/payloads.js'
+
+// Types
+export type { Jambonz } from './Jambonz.js'
+export type { JambonzRequest } from './application/request.js'
 export type {
   ActionHookHandler,
   EnvVariable,
@@ -38,3 +30,19 @@ export type {
   WebhookHandler,
   WebhookRouteOptions
 } from './application/types.js'
+export type { AudioStream } from './audio/index.js'
+export type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
+export type { Calls, CallEventMap } from './correlation/Calls.js'
+export type { CallPatch, ListenPatch } from './model/patch.js'
+export type { CallStore, Claim, StoreContext, StoreHealth, Updated } from './store/CallStore.js'
+export type { MetricsRegistry } from './metrics/index.js'
+export type { AudioCounts, EndReason, MixType, Recording } from './model/schema.js'
+export type { FinishedRecording, RecordingControl, RecordingOptions } from './recording/index.js'
+export type {
+  ConfigListen,
+  Credentials,
+  HandlerResult,
+  ListenOptions,
+  Verb,
+  VerbProperties
+} from './verbs/index.js'

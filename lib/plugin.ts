@@ -18,7 +18,7 @@ import { joinRegistry, Metrics } from './metrics/index.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
-import { loadTracing } from './tracing/index.js'
+import { loadTracing } from './tracing/loadTracing.js'
 import { warmUp } from './verbs/index.js'
 import { OpenRequests } from './application/OpenRequests.js'
 import { decorateRequests } from './application/request.js'
@@ -40,15 +40,18 @@ declare module 'fastify' {
  * Gives a jambonz application its three ends: `fastify.jambonz.webhook()`, `.audio()` and `.actionHook()`, and
  * correlates them by callSid.
  */
-const jambonzListen = fp<JambonzListenOptions>(
+export const jambonzListen = fp<JambonzListenOptions>(
   async (fastify, opts) => {
     const options = resolveOptions(opts)
     warmUp()
     const runtime = await createRuntime(fastify, options)
 
+    const views = new WeakMap<FastifyInstance, Jambonz>()
     fastify.decorate('jambonz', {
       getter() {
-        return new Jambonz(this, runtime)
+        const view = views.get(this) ?? new Jambonz(this, runtime)
+        views.set(this, view)
+        return view
       }
     })
     decorateRequests(fastify)
@@ -139,5 +142,3 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
 function hookPath(audioPath: string): string {
   return `${audioPath}/ended`
 }
-
-export default jambonzListen

@@ -55,3 +55,26 @@ t.test('an upgrade that is refused before the plugin sees it leaves no socket be
   t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 400/, 'by the router')
   await Promise.all([once(socket, 'close'), app.close()])
 })
+
+t.test('fastify.jambonz is one object per instance, and another in each scope', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(jambonzListen)
+  t.equal(app.jambonz, app.jambonz)
+  await app.register(async (scope) => {
+    t.equal(scope.jambonz, scope.jambonz)
+    t.not(scope.jambonz, app.jambonz)
+  })
+})
+
+t.test('the package exports what README names, and nothing else', async (t) => {
+  const readme = await readFile('README.md', 'utf8')
+  const [, section = ''] = /## Exports\n([^]*?)\n## /.exec(readme) ?? []
+  const source = await readFile('lib/index.ts', 'utf8')
+  t.notMatch(source, 'export *')
+  const exported = [...source.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, names = '']) =>
+    names.split(',').map((name) => name.replace('type ', '').trim())
+  )
+  t.ok(exported.length > 30)
+  for (const name of exported) t.match(section, new RegExp(`\`${name}[\`(]`), name)
+})

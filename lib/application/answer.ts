@@ -5,8 +5,8 @@ import { applicationOf } from '../correlation/application.js'
 import { createListenId } from '../model/listenId.js'
 import type { Call } from '../model/schema.js'
 import type { Hmac } from '../model/Hmac.js'
-import type { Runtime } from '../Runtime.js'
-import { asTraced } from '../tracing/index.js'
+import type { Application } from './Application.js'
+import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { kRawBody, kTrace } from './request.js'
 
@@ -14,22 +14,22 @@ const ABSOLUTE = /^(?:https?|wss?):\/\//i
 
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
 export async function answer(
-  runtime: Runtime,
+  application: Application,
   request: FastifyRequest,
   call: Call,
   result: HandlerResult
 ): Promise<object[]> {
-  const { verbs, listens } = prepareVerbs(result, verbContext(runtime, request, call))
-  await runtime.correlator.expect(
+  const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call))
+  await application.correlator.expect(
     call.callSid,
     asTraced(request[kTrace], listens),
-    applicationOf(verbs, runtime.options.auth)
+    applicationOf(verbs, application.options.auth)
   )
   return verbs
 }
 
-function verbContext(runtime: Runtime, request: FastifyRequest, call: Call): VerbContext {
-  const { options, hookPaths, defaultHookPath } = runtime
+function verbContext(application: Application, request: FastifyRequest, call: Call): VerbContext {
+  const { options, hookPaths, defaultHookPath } = application
   const { prefix } = request.server
 
   function hookUrl(url: string | undefined, id: string) {
@@ -45,7 +45,7 @@ function verbContext(runtime: Runtime, request: FastifyRequest, call: Call): Ver
   return {
     call,
     listenId: listenIds(options.secret, request, call),
-    audioUrl: (url, id, wsAuth) => socketUrl(runtime, request, { id, url, wsAuth }),
+    audioUrl: (url, id, wsAuth) => socketUrl(application, request, { id, url, wsAuth }),
     hookUrl,
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true

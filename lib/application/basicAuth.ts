@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Credentials } from '../verbs/index.js'
+import { messageOf } from './messages.js'
 
 /**
  * Guards the scope with HTTP Basic: `refusal` is the error (401) for everybody without one of `accepted`, whom `isGuest`
@@ -24,7 +25,11 @@ export async function guardWithBasicAuth(
       if (fitting.length === 0 && !isGuest(request, reply, { username, password })) throw refusal()
     }
   })
-  scope.addHook('onRequest', scope.basicAuth)
+  scope.addHook('onRequest', function (request, reply, done) {
+    // A message of a websocket, which was let in by its credentials.
+    if (messageOf(request)) done()
+    else scope.basicAuth.call(this, request, reply, done)
+  })
 }
 
 function digest(username: string, password: string): Buffer {

@@ -1,25 +1,43 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Metrics, RequestKind, RequestOutcome } from '../metrics/index.js'
-import type { Runtime } from '../Runtime.js'
-import { beginRequest, endRequest } from '../tracing/index.js'
+import type { Listen } from '../model/schema.js'
+import type { Trace, Tracing } from '../model/tracing.js'
 import { kStage, kTrace } from './request.js'
 
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
-/** Counts what jambonz asks of a scope's routes and, where there is tracing, gives each request a span. */
+/** What jambonz asks for; `audio` is the upgrade of a socket. */
+export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio'
+
+export type RequestOutcome = 'answered' | 'fallback' | 'refused' | 'failed' | 'aborted'
+
+/** Counts what jambonz asks for. */
+export interface RequestMetrics {
+  requested(kind: RequestKind, outcome: RequestOutcome): void
+  /** A request or a socket met an error. */
+  erred(error: Error & { code?: unknown }): void
+  /** An actionHook's handler runs, `ms` after it came. */
+  hookWaited(ms: number, listen: Listen): void
+}
+
+export interface RequestObservers {
+  readonly metrics: RequestMetrics
+  readonly tracing: Tracing | undefined
+}
+
+/** Counts the requests of a scope and, where there is tracing, gives each a span. */
 export function observeRequests(
   scope: FastifyInstance,
-  { metrics, tracing }: Pick<Runtime, 'metrics' | 'tracing'>,
+  { metrics, tracing }: RequestObservers,
   kind: RequestKind
 ): void {
   scope.addHook('onRequest', (request, reply, done) => {
-    const trace = tracing && beginRequest(tracing, request, kind)
+    const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
     // Also when jambonz has hung up, which onResponse is not told of.
     reply.raw.once('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
-      if (trace) endRequest(trace, request, reply)
+      if (trace) endRequestSpan(trace, request, reply)
     })
     done()
   })
@@ -38,12 +56,20 @@ export function observeRequests(
 }
 
 /** Counts what a scope of audio sockets refuses before their upgrade. */
-export function observeSockets(scope: FastifyInstance, metrics: Metrics): void {
+export function observeSockets(scope: FastifyInstance, metrics: RequestMetrics): void {
   scope.addHook('onError', (_request, _reply, error, done) => {
     metrics.erred(error)
     metrics.requested('audio', refusedOrFailed(error.statusCode ?? INTERNAL_ERROR))
     done()
   })
+}
+
+/** Returns the listens that an answer asks for, marked so that their spans, on whichever instance, come after that of its request. */
+export function asTraced<Asked extends Pick<Listen, 'trace'>>(
+  trace: Trace | null,
+  listens: readonly Asked[]
+): readonly Asked[] {
+  return trace === null ? listens : listens.map((listen) => ({ ...listen, trace: trace.b3 }))
 }
 
 function outcomeOf(request: FastifyRequest, { sent, statusCode }: FastifyReply): RequestOutcome {
@@ -56,4 +82,31 @@ function refusedOrFailed(statusCode: number): RequestOutcome {
   return (statusCode >= 400 && statusCode < INTERNAL_ERROR) || statusCode === SERVICE_UNAVAILABLE
     ? 'refused'
     : 'failed'
+}
+
+function beginRequestSpan(
+  tracing: Tracing,
+  { headers, method, routeOptions: { url } }: FastifyRequest,
+  kind: RequestKind
+): Trace | undefined {
+  return tracing.request(`${kind} ${url}`, {
+    b3: headers.b3,
+    attributes: { 'http.request.method': method, 'http.route': url }
+  })
+}
+
+function endRequestSpan(
+  trace: Trace,
+  { call, listen }: FastifyRequest,
+  { sent, statusCode }: FastifyReply
+): void {
+  trace.set({
+    'http.response.status_code': sent ? statusCode : undefined,
+    'jambonz.call_sid': call?.callSid,
+    'jambonz.call_status': call?.callStatus,
+    'jambonz.listen_id': listen?.id,
+    'jambonz.end_reason': listen?.endReason
+  })
+  if (!sent) trace.fail('jambonz hung up before it was answered')
+  trace.end()
 }

@@ -2,6 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import type { FastifyRequest, FastifySchema } from 'fastify'
 import { MAX_CALL_SID_BYTES } from '../model/listenId.js'
 import { ERR_CALL_SID } from '../model/errors.js'
+import { messageOf } from './messages.js'
 import { kRawBody } from './request.js'
 
 /**
@@ -14,7 +15,7 @@ export function payloadReader<Schema extends TSchema>(
 ): (request: FastifyRequest) => Static<Schema> {
   if (body === undefined) return (request) => request.body as Static<Schema>
   return (request) => {
-    const payload: unknown = JSON.parse(String(request[kRawBody]))
+    const payload: unknown = messageOf(request)?.payload ?? JSON.parse(String(request[kRawBody]))
     if (!request.validateInput(payload, schema)) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
     return payload as Static<Schema>
   }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { ResolvedOptions } from '../options.js'
+import type { ApplicationOptions } from './Application.js'
+import { messageOf } from './messages.js'
 import { kRawBody } from './request.js'
 import { verifySignature } from './signature.js'
 
@@ -9,11 +10,16 @@ import { verifySignature } from './signature.js'
  */
 export function parseSignedJson(
   scope: FastifyInstance,
-  { webhookSecrets, signatureTolerance }: ResolvedOptions
+  { webhookSecrets, signatureTolerance }: ApplicationOptions
 ): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const message = messageOf(request)
+    if (message) {
+      request[kRawBody] = message.seed
+      return done(null, message.payload)
+    }
     try {
       if (webhookSecrets.length > 0) {
         const header = request.headers['jambonz-signature']

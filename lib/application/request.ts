@@ -1,5 +1,13 @@
 import type { FastifyInstance } from 'fastify'
-import type { Trace } from '../tracing/index.js'
+import type { Trace } from '../model/tracing.js'
+import { messageOf } from './messages.js'
+
+/** How jambonz asked: `request.jambonz`. */
+export interface JambonzRequest {
+  readonly transport: 'http' | 'websocket'
+  /** of the message, over the application websocket */
+  readonly msgid?: string
+}
 
 // What the plugin notes on a request, where neither the application nor a log sees it.
 
@@ -19,16 +27,30 @@ export type Stage = 'handling' | 'answering' | 'fallback'
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** How jambonz asked; undefined on routes that are not of fastify-jambonz-listen. */
+    jambonz?: JambonzRequest
     [kRawBody]: Buffer | null
     [kStage]: Stage | null
     [kTrace]: Trace | null
   }
 }
 
+const OVER_HTTP: JambonzRequest = Object.freeze({ transport: 'http' })
+
 export function decorateRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest('call')
   fastify.decorateRequest('listen')
+  fastify.decorateRequest('jambonz')
   fastify.decorateRequest(kRawBody, null)
   fastify.decorateRequest(kStage, null)
   fastify.decorateRequest(kTrace, null)
+}
+
+/** Sets `request.jambonz` on every request of a scope, before anything else runs. */
+export function noteTransport(scope: FastifyInstance): void {
+  scope.addHook('onRequest', (request, _reply, done) => {
+    const message = messageOf(request)
+    request.jambonz = message ? { transport: 'websocket', msgid: message.msgid } : OVER_HTTP
+    done()
+  })
 }

@@ -1,13 +1,12 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from './basicAuth.js'
 import { ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
-import type { RequestKind } from '../metrics/index.js'
-import { observeRequests } from './observeRequests.js'
-import type { Runtime } from '../Runtime.js'
+import { observeRequests, type RequestKind } from './observeRequests.js'
+import type { Application } from './Application.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
 import { parseSignedJson } from './rawBody.js'
-import { kStage } from './request.js'
+import { kStage, noteTransport } from './request.js'
 
 /**
  * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
@@ -15,15 +14,16 @@ import { kStage } from './request.js'
  */
 export function jambonzScope(
   instance: FastifyInstance,
-  runtime: Runtime,
+  application: Application,
   kind: RequestKind,
   addRoutes: (scope: FastifyInstance) => void
 ): void {
-  const { webhookAuth } = runtime.options
+  const { webhookAuth } = application.options
   instance.register(async (scope) => {
-    observeRequests(scope, runtime, kind)
+    noteTransport(scope)
+    observeRequests(scope, application, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
-    parseSignedJson(scope, runtime.options)
+    parseSignedJson(scope, application.options)
     addRoutes(scope)
   })
 }
@@ -33,7 +33,7 @@ type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unkn
 /** Fastify's route options that make any handler's result, returned or sent, into verbs. `instance` is its `this`. */
 export function verbRoute(
   instance: FastifyInstance,
-  runtime: Runtime,
+  application: Application,
   handler: VerbHandler,
   options: Partial<RouteOptions>
 ): Pick<RouteOptions, 'handler' | 'preSerialization' | 'errorHandler'> {
@@ -44,12 +44,12 @@ export function verbRoute(
       async (request, reply, payload) => {
         if (request[kStage] === 'handling') request[kStage] = 'answering'
         if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
-        return await answer(runtime, request, request.call, payload as HandlerResult)
+        return await answer(application, request, request.call, payload as HandlerResult)
       },
       ...userHooks
     ],
     errorHandler(this: FastifyInstance, error: FastifyError, request, reply) {
-      const { fallback } = runtime.options
+      const { fallback } = application.options
       const stage = request[kStage]
       if (
         fallback !== undefined &&

@@ -1,25 +1,42 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { Correlated } from '../correlation/Correlator.js'
+import type { Correlated, Correlator } from '../correlation/Correlator.js'
+import type { Handover } from '../correlation/Handover.js'
 import { callFieldsOfMetadata } from '../model/callFields.js'
 import type { Listen, ListenSegment } from '../model/schema.js'
 import { lengthLeft, withSegment } from '../model/segments.js'
-import { withKnown, type FinishedRecording, type Recorder, type RecordingError } from '../recording/index.js'
-import type { Runtime } from '../Runtime.js'
-import { beginListen, endListen, type Trace } from '../tracing/index.js'
+import {
+  withKnown,
+  type FinishedRecording,
+  type Recorder,
+  type RecordingError,
+  type Recordings
+} from '../recording/index.js'
+import type { Trace, Tracing } from '../model/tracing.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
-import { AudioStream, watchEndConditions, type StreamEnd } from '../audio/index.js'
+import { AudioStream, watchEndConditions, type StreamEnd, type StreamLimits } from '../audio/index.js'
+import { beginListenSpan, endListenSpan } from './listenSpan.js'
 import { livePauses } from './livePauses.js'
 
 const INTERNAL_ERROR = 1011
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
-export interface SessionDeps extends Pick<
-  Runtime,
-  'options' | 'correlator' | 'handover' | 'recordings' | 'instance' | 'tracing'
-> {
+/** What sessions need of the plugin. */
+export interface SessionServices {
+  readonly options: { readonly limits: StreamLimits; readonly silenceLevel: number }
+  readonly correlator: Correlator
+  readonly handover: Handover
+  /** undefined: nothing is recorded */
+  readonly recordings: Recordings | undefined
+  /** name of this process in the store */
+  readonly instance: string
+  /** undefined: nothing is traced */
+  readonly tracing: Tracing | undefined
+}
+
+export interface SessionDeps extends SessionServices {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -96,7 +113,7 @@ export class Session {
 
   #beginTrace(listen: Listen): void {
     const { tracing } = this.#deps
-    if (tracing) this.#trace = beginListen(tracing, listen, this.#openedAt)
+    if (tracing) this.#trace = beginListenSpan(tracing, listen, this.#openedAt)
   }
 
   #begin(stream: AudioStream): void {
@@ -217,7 +234,9 @@ export class Session {
   }
 
   #endTrace(listen: Listen, { reason, error }: StreamEnd, handedOver: boolean): void {
-    if (this.#trace) endListen(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
+    if (this.#trace) {
+      endListenSpan(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
+    }
   }
 
   /** The recording, and with it those of the sockets before, when all are final. */

@@ -1,11 +1,24 @@
 import type { FastifyRequest } from 'fastify'
 import { ERR_AUDIO_ROUTE } from '../model/errors.js'
-import type { ResolvedOptions } from '../options.js'
-import type { Runtime } from '../Runtime.js'
+import type { Hmac } from '../model/Hmac.js'
 import type { Credentials } from '../verbs/index.js'
+import type { AudioRoutes } from './AudioRoutes.js'
 import { signToken } from './path.js'
 
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
+
+/** How jambonz reaches the audio sockets of this application. */
+export interface OwnAddress {
+  readonly options: {
+    readonly publicUrl: string | undefined
+    readonly secret: Hmac
+    readonly auth: Credentials | undefined
+    readonly webhookAuth: Credentials | undefined
+  }
+  readonly audioRoutes: AudioRoutes
+  /** whole path of the built-in audio route */
+  readonly audioPath: string
+}
 
 /** What a listen verb says of its socket, and the listen's id. */
 export interface SocketAsked {
@@ -19,7 +32,7 @@ export interface SocketAsked {
  * Undefined where the verb's own url leads elsewhere. Raises FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
  */
 export function socketUrl(
-  { options, audioRoutes, audioPath }: Runtime,
+  { options, audioRoutes, audioPath }: OwnAddress,
   request: FastifyRequest,
   { id, url, wsAuth }: SocketAsked
 ): { path: string; url: string } | undefined {
@@ -43,13 +56,13 @@ export function socketUrl(
 }
 
 /** As jambonz knows us: by the option, and by the host it has just called. */
-function ownOrigins({ publicUrl }: ResolvedOptions, { host }: FastifyRequest): string[] {
+function ownOrigins({ publicUrl }: OwnAddress['options'], { host }: FastifyRequest): string[] {
   return [...(publicUrl === undefined ? [] : [publicUrl]), `ws://${host}`, `wss://${host}`]
 }
 
 /** The verb's wsAuth where the token stands in for the options: it is another, jambonz sends it, and the route asks for one. */
 function ownCredentials(
-  { auth, webhookAuth }: ResolvedOptions,
+  { auth, webhookAuth }: OwnAddress['options'],
   wsAuth: Credentials | undefined,
   origin: string
 ): Credentials | undefined {

@@ -2,7 +2,8 @@ import type { Sessions } from '../listening/Sessions.js'
 import type { Calls } from '../correlation/Calls.js'
 import type { Listen } from '../model/schema.js'
 import type { FinishedRecording, Recordings } from '../recording/index.js'
-import { METRICS, type RequestKind, type RequestOutcome } from './definitions.js'
+import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
+import { METRICS } from './definitions.js'
 import { expose } from './exposition.js'
 import { Counter, Histogram, Reading, type Instrument } from './instruments.js'
 
@@ -12,8 +13,8 @@ export interface MetricsSources {
   recordings: Recordings | undefined
 }
 
-/** What this instance has seen, counted from its events: nothing is added to the audio's path. */
-export class Metrics {
+/** The metrics of one instance, counted from its events: nothing is added to the audio's path. */
+export class Metrics implements RequestMetrics {
   readonly instruments: readonly Instrument[]
   readonly #requests = new Counter(METRICS.requests)
   readonly #errors = new Counter(METRICS.errors)
@@ -39,13 +40,11 @@ export class Metrics {
     this.#requests.add(1, kind, outcome)
   }
 
-  /** An error that a request or a socket met. */
   erred(error: Error & { code?: unknown }): void {
     const { code } = error
     this.#errors.add(1, typeof code === 'string' && code.startsWith('FST_') ? code : 'other')
   }
 
-  /** An actionHook's handler runs, `ms` after it came. */
   hookWaited(ms: number, { state }: Listen): void {
     this.#hookWait.observe(ms / 1000)
     if (state !== 'ended') this.#hooksUnfinished.add(1)

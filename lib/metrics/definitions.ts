@@ -1,3 +1,4 @@
+import type { RequestKind, RequestOutcome } from '../application/observeRequests.js'
 import { EndReasonSchema } from '../model/schema.js'
 
 /** One metric, named as Prometheus names: base units, counters in `_total`. */
@@ -36,11 +37,6 @@ const histogram = (name: string, help: string, buckets: readonly number[]): Defi
   help,
   buckets
 })
-
-/** What jambonz asks for; `audio` is the upgrade of a socket. */
-export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio'
-
-export type RequestOutcome = 'answered' | 'fallback' | 'refused' | 'failed' | 'aborted'
 
 const KINDS: readonly RequestKind[] = ['webhook', 'actionHook', 'statusHook', 'audio']
 const OUTCOMES: readonly RequestOutcome[] = ['answered', 'fallback', 'refused', 'failed', 'aborted']

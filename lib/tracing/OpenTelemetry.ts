@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Context, Span, SpanContext, SpanKind, Tracer } from '@opentelemetry/api'
 import { readB3, writeB3 } from './b3.js'
-import type { Attributes, SpanOptions, Trace, Tracing } from './Tracing.js'
+import type { Attributes, SpanOptions, Trace, Tracing } from '../model/tracing.js'
 
 type Api = typeof import('@opentelemetry/api')
 

@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
-import { ListenOptionsSchema, OptionsSchema, RecordingOptionsSchema } from '../../lib/index.js'
+import { OptionsSchema } from '../../lib/index.js'
+import { RecordingOptionsSchema } from '../../lib/recording/index.js'
+import { ListenOptionsSchema } from '../../lib/verbs/index.js'
 import { METRICS } from '../../lib/metrics/index.js'
 
 /** Fastify's own options of every register(). */

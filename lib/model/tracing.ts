@@ -1,4 +1,4 @@
-// What the plugin knows of tracing. No type of @opentelemetry/api stands here: it need not be installed.
+// What the lower floors know of tracing. No type of @opentelemetry/api stands here: it need not be installed.
 
 export type Attributes = Record<string, string | number | boolean | undefined>
 
@@ -16,30 +16,18 @@ export interface Trace {
   readonly b3: string
   /** Calls `run` inside the span: spans begun there, and in whatever it awaits, are its children. */
   run<T>(run: () => T): T
-  /** Attributes that are undefined are left out. */
+  /** Sets attributes; those that are undefined are left out. */
   set(attributes: Attributes): void
   /** Sets the span's status to ERROR, with the first reason that is given; an `Error` is recorded, too. */
   fail(reason: Error | string): void
-  /** Once, last. */
+  /** Ends the span: called once, last. */
   end(): void
 }
 
-/** Begins spans; undefined where no SDK is registered. */
+/** Begins spans; both methods return undefined where no SDK is registered. */
 export interface Tracing {
-  /** A request: inside the span that is active, where an instrumentation of HTTP has begun one; else after `b3`. */
+  /** Begins the span of a request: inside the active span, where an instrumentation of HTTP has begun one; else after `b3`. */
   request(name: string, options: SpanOptions): Trace | undefined
-  /** What goes on by itself: after `b3`, whatever is active. */
+  /** Begins the span of what goes on by itself: after `b3`, whatever is active. */
   task(name: string, options: SpanOptions): Trace | undefined
-}
-
-/** Undefined when `@opentelemetry/api` is not installed. */
-export async function loadTracing(): Promise<Tracing | undefined> {
-  try {
-    const api = await import('@opentelemetry/api')
-    const { OpenTelemetry } = await import('./OpenTelemetry.js')
-    return new OpenTelemetry(api)
-  } catch (err) {
-    if ((err as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND') return undefined
-    throw err
-  }
 }

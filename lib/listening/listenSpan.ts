@@ -1,9 +1,9 @@
 import type { StreamEnd } from '../audio/index.js'
 import type { AudioCounts, Listen } from '../model/schema.js'
-import type { Trace, Tracing } from './Tracing.js'
+import type { Trace, Tracing } from '../model/tracing.js'
 
-/** A span for one socket of a listen. `openedAt`: ms since the epoch. */
-export function beginListen(
+/** Begins the span of one socket of a listen. `openedAt`: ms since the epoch. */
+export function beginListenSpan(
   tracing: Tracing,
   { id, callSid, path, trace }: Listen,
   openedAt: number
@@ -22,7 +22,8 @@ export interface SocketEnd extends StreamEnd {
   handedOver: boolean
 }
 
-export function endListen(
+/** Ends the span of a socket, with what became of its listen. */
+export function endListenSpan(
   trace: Trace,
   listen: Listen,
   { audio, reason, error, handedOver }: SocketEnd

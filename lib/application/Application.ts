@@ -1,0 +1,44 @@
+import type { Correlator } from '../correlation/Correlator.js'
+import type { Handover } from '../correlation/Handover.js'
+import type { Hooks } from '../correlation/Hooks.js'
+import type { OwnAddress } from '../listening/socketUrl.js'
+import type { Hmac } from '../model/Hmac.js'
+import type { Tracing } from '../model/tracing.js'
+import type { Credentials, HandlerResult } from '../verbs/index.js'
+import type { RequestMetrics } from './observeRequests.js'
+import type { OpenRequests } from './OpenRequests.js'
+
+/** What the routes that jambonz calls are served with. The plugin puts it together. */
+export interface Application extends OwnAddress {
+  readonly options: ApplicationOptions
+  readonly correlator: Correlator
+  readonly hooks: Hooks
+  readonly handover: Handover
+  /** actionHooks that have come and are not answered */
+  readonly openHooks: OpenRequests
+  readonly metrics: RequestMetrics
+  /** undefined: nothing is traced */
+  readonly tracing: Tracing | undefined
+  /** whole paths of the hooks the application registered */
+  readonly hookPaths: Set<string>
+  /** whole path of the built-in actionHook */
+  readonly defaultHookPath: string
+}
+
+/** The options of the plugin that concern requests of jambonz and their answers. */
+export interface ApplicationOptions {
+  /** Basic credentials of the audio socket */
+  readonly auth: Credentials | undefined
+  /** Basic credentials of webhooks and hooks */
+  readonly webhookAuth: Credentials | undefined
+  /** any of them may have signed; none: signatures are not looked at */
+  readonly webhookSecrets: readonly Hmac[]
+  /** seconds */
+  readonly signatureTolerance: number
+  /** verbs answered where a handler fails; undefined: an error is answered */
+  readonly fallback: HandlerResult
+  /** signs ids and socket paths */
+  readonly secret: Hmac
+  /** origin of this application as jambonz sees it, ws(s):// */
+  readonly publicUrl: string | undefined
+}
