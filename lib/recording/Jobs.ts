@@ -1,12 +1,13 @@
+import { setMaxListeners } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { rename, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { relative, sep } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_SINK } from '../model/errors.js'
+import { settled } from './AudioFile.js'
 import { compress } from './compress.js'
 import { remove } from './files.js'
 import { contentTypeOf, finalExtension } from './formats.js'
@@ -17,8 +18,8 @@ import type { RecordingPaths } from './paths.js'
 import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { saveSidecar } from './segments.js'
-import { checkWritable, locationOf } from './SinkOutput.js'
-import { StallGuard } from './StallGuard.js'
+import { Patience } from './Patience.js'
+import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 
 /** ms that finish() waits for what follows the recording: less than an actionHook waits for finish(). */
@@ -57,6 +58,8 @@ export class Jobs {
 
   constructor(deps: JobsDeps) {
     this.#deps = deps
+    // every recording that waits to be sent again listens to it
+    setMaxListeners(0, this.#closing.signal)
   }
 
   /** recordings that are under way */
@@ -189,6 +192,7 @@ export class Jobs {
   async #sendOnce({ stream, recording }: Job, attempt: number): Promise<FinishedRecording> {
     const {
       options,
+      logger,
       options: { directory = '', sink }
     } = this.#deps
     if (sink === undefined) return recording
@@ -196,17 +200,35 @@ export class Jobs {
     const contentType = recording.encrypted
       ? 'application/octet-stream'
       : contentTypeOf(recording.format as Format)
-    const guard = new StallGuard(options.writeTimeout, this.#closing.signal)
+    const patience = new Patience(options.writeTimeout, this.#closing.signal)
+    const opening = SinkWriter.open(sink, stream, { name, contentType, recording, attempt }, logger)
     try {
-      const writable = checkWritable(
-        await guard.race(Promise.resolve(sink(stream, { name, contentType, recording, attempt })))
+      const writer = await patience.until(opening)
+      for await (const chunk of createReadStream(recording.location)) {
+        await patience.until(
+          settled((done) => {
+            writer.write(chunk as Buffer, done)
+          })
+        )
+      }
+      await patience.until(
+        settled((done) => {
+          writer.end(done)
+        })
       )
-      await guard.race(
-        pipeline(createReadStream(recording.location), guard.meter, writable, { signal: guard.signal })
+      return writer.describe(recording, name)
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause))
+      // also one that the application returns later than we waited
+      opening.then(
+        (writer) => {
+          writer.destroy(error)
+        },
+        () => {}
       )
-      return { ...recording, location: locationOf(writable, name), ...writable.details }
+      throw error
     } finally {
-      guard.close()
+      patience.close()
     }
   }
 

@@ -101,7 +101,7 @@ class OpenRecordings implements Recordings {
   #output(stream: RecordedStream, logger: FastifyBaseLogger): Output {
     if (this.#directory) return this.#directory.createOutput(stream, logger)
     const { sink, sha256 } = this.#options
-    if (sink) return new SinkOutput(stream, sink, { sha256 })
+    if (sink) return new SinkOutput(stream, sink, { sha256, logger })
     throw new TypeError('options are checked: there is a directory or a sink')
   }
 }
