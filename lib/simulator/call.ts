@@ -115,6 +115,12 @@ export class SimulatedCall implements Promise<CallStory> {
     for (const fork of this.#session.leg.forks) fork.resume()
   }
 
+  /** The connection of the application's websocket breaks now, without a close frame: jambonz reconnects. */
+  dropApplicationSocket(): void {
+    this.#check('dropApplicationSocket')
+    this.#session.post.drop()
+  }
+
   /** Stops simulated time at speed Infinity until the returned function is called: for whoever steers with pauses of his own. */
   hold(): () => void {
     return this.#clock.hold()

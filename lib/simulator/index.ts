@@ -9,8 +9,10 @@ export type { Faults } from './faults.js'
 export { SIM_APPLICATION, SIM_AUDIO, SIM_ENDED, SIM_OPTIONS, SIM_REQUEST, SIM_WAIT } from './errors.js'
 export type {
   AppLike,
+  ApplicationSocketRecord,
   BLeg,
   CallStory,
+  CommandRecord,
   EventName,
   EventPayloads,
   Heard,

@@ -73,8 +73,7 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     ready,
     url,
     webhookMethod: options.webhookMethod ?? 'POST',
-    statusHook:
-      options.statusHook === undefined ? undefined : absolute(options.statusHook, url, 'statusHook'),
+    statusHook: resolveStatusHook(options.statusHook, url),
     call: {
       direction: options.direction ?? 'inbound',
       callSid: options.callSid ?? randomUUID(),
@@ -127,12 +126,18 @@ function resolveTarget(options: SimulateCallOptions): {
   const tcp = new TcpNetwork(options.allowSelfSigned === true)
   if (app === undefined) {
     if (options.url === undefined) {
-      throw new SIM_OPTIONS('nobody to call: give url (http://127.0.0.1:3000/voicemail), or app and hook')
+      throw new SIM_OPTIONS(
+        'nobody to call: give url (http://127.0.0.1:3000/voicemail or ws://…), or app and hook'
+      )
     }
-    return { url: absolute(options.url, undefined, 'url'), network: tcp, ready: () => Promise.resolve() }
+    return { url: applicationUrl(options.url), network: tcp, ready: () => Promise.resolve() }
   }
   if (options.url !== undefined) {
     throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
+  }
+  const { transport = 'http' } = options
+  if (transport !== 'http' && transport !== 'websocket') {
+    throw new SIM_OPTIONS(`transport '${String(transport)}' must be 'http' or 'websocket'`)
   }
   if (typeof hook !== 'string' || !hook.startsWith('/')) {
     throw new SIM_OPTIONS('with app, hook must be the path of its call webhook and begin with a slash')
@@ -142,11 +147,12 @@ function resolveTarget(options: SimulateCallOptions): {
     throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
   }
   const publicUrl = absolute(options.publicUrl ?? DEFAULT_PUBLIC_URL, undefined, 'publicUrl')
+  const { origin } = new URL(publicUrl)
   const ready = async () => {
     await (app as AppLike).ready?.()
   }
   return {
-    url: new URL(publicUrl).origin + hook,
+    url: (transport === 'http' ? origin : origin.replace(/^http/, 'ws')) + hook,
     network: new InProcessNetwork(server, targetOf(new URL(publicUrl)), tcp),
     ready
   }
@@ -157,6 +163,18 @@ function isServer(server: unknown): server is Server {
   return server instanceof Server || server instanceof TlsServer
 }
 
+// http(s):// is a webhook, ws(s):// the application's websocket
+function applicationUrl(url: string): string {
+  const scheme = /^wss?:/i.exec(url)
+  if (scheme === null) return absolute(url, undefined, 'url')
+  return absolute(url.replace(/^ws/i, 'http'), undefined, 'url').replace(/^http/, 'ws')
+}
+
+// over a websocket only an absolute http(s) url leads elsewhere: anything else goes over the socket
+function resolveStatusHook(hook: string | undefined, url: string): string | undefined {
+  return hook === undefined || url.startsWith('ws') ? hook : absolute(hook, url, 'statusHook')
+}
+
 function absolute(url: string, base: string | undefined, option: string): string {
   try {
     const parsed = new URL(url, base)
@@ -164,7 +182,9 @@ function absolute(url: string, base: string | undefined, option: string): string
   } catch {
     // said below, for every wrong url alike
   }
-  throw new SIM_OPTIONS(`${option} '${url}' must be an absolute http:// or https:// url`)
+  throw new SIM_OPTIONS(
+    `${option} '${url}' must be an absolute http:// or https:// url${option === 'url' ? ' (or ws://, wss://)' : ''}`
+  )
 }
 
 function positive(option: string, value: number | undefined): number | undefined {

@@ -28,12 +28,14 @@ export interface BLeg {
 }
 
 export interface SimulateCallOptions {
-  /** Absolute url of the application's call webhook. */
+  /** Absolute url of the application's call webhook; `ws://` or `wss://` of its application websocket. */
   url?: string
   /** Instead of a url: an application of this process; nothing goes over the network. */
   app?: unknown
   /** Path of the call webhook, with `app`. */
   hook?: string
+  /** With `app`: how jambonz asks it. Default `http`. */
+  transport?: 'http' | 'websocket'
   /** With `app`: the address the application believes to have; socket and hook urls that begin with it lead to `app`. Default `http://127.0.0.1`. */
   publicUrl?: string
   /** Take self-signed certificates (https webhooks, wss sockets): jambonz does not, unless it is configured to. */
@@ -90,13 +92,24 @@ export interface SimulateCallOptions {
 }
 
 export interface RequestRecord {
-  kind: 'webhook' | 'hook' | 'status'
+  /** `reconnect`: session:reconnect; `event`: verb:status and jambonz:error. Both only over a websocket. */
+  kind: 'webhook' | 'hook' | 'status' | 'reconnect' | 'event'
+  transport: 'http' | 'websocket'
+  /** The HTTP method; over a websocket the type of the message. */
   method: string
+  /** Over a websocket that of the application, whatever the hook. */
   url: string
+  /** Over a websocket: of the message. */
+  type?: string
+  msgid?: string
+  /** Over a websocket: the hook as the verb gave it. */
+  hook?: string
+  /** Over a websocket: the application has acknowledged it. */
+  acked?: boolean
   headers: Record<string, string>
   /** The JSON as posted; undefined for GET. */
   payload: unknown
-  /** undefined: no answer came, see `error`. */
+  /** undefined: no answer came, see `error`; or it went over a websocket, see `acked`. */
   status: number | undefined
   reply: unknown
   error?: string
@@ -105,6 +118,26 @@ export interface RequestRecord {
   /** Real ms. */
   latencyMs: number
   attempt: number
+}
+
+/** One connection of the application's websocket. */
+export interface ApplicationSocketRecord {
+  url: string
+  openedAtMs: number
+  closedAtMs: number | undefined
+  closeCode: number | undefined
+  closedBy: 'jambonz' | 'server' | undefined
+}
+
+/** What the application commanded over its websocket. */
+export interface CommandRecord {
+  command: string
+  data: unknown
+  queue: boolean
+  callSid: string | undefined
+  atMs: number
+  /** Why it did nothing. */
+  note?: string
 }
 
 export interface VerbRecord {
@@ -165,6 +198,9 @@ export interface Heard {
 export interface CallStory {
   callSid: string
   requests: RequestRecord[]
+  /** Connections of the application's websocket, in their order. */
+  applicationSockets: ApplicationSocketRecord[]
+  commands: CommandRecord[]
   verbs: VerbRecord[]
   listens: ListenRecord[]
   legs: Array<{ callSid: string; parentCallSid: string; status: string; durationMs: number }>
@@ -180,6 +216,11 @@ export interface EventPayloads {
   'webhook': RequestRecord
   'hook': RequestRecord
   'status': RequestRecord
+  'reconnect': RequestRecord
+  'event': RequestRecord
+  'command': CommandRecord
+  'application:open': ApplicationSocketRecord
+  'application:close': ApplicationSocketRecord
   'verb': VerbRecord
   'listen:open': ListenRecord
   'listen:refused': ListenRecord

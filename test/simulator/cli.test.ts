@@ -337,6 +337,7 @@ t.test('every option reaches the call', async (t) => {
 t.test('the rest of what a story can tell', async (t) => {
   const request: RequestRecord = {
     kind: 'hook',
+    transport: 'http',
     method: 'POST',
     url: '/x',
     headers: {},

@@ -46,7 +46,7 @@ class Tally {
     if (story.errors.length > 0) this.failed++
     for (const error of story.errors) this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
     for (const { kind, latencyMs } of story.requests) {
-      if (kind !== 'status') this.#sample(this.#latencies[kind], latencyMs)
+      if (kind === 'webhook' || kind === 'hook') this.#sample(this.#latencies[kind], latencyMs)
     }
     for (const { sent, firstAudioMs, refused } of story.listens) {
       this.listens++

@@ -1,4 +1,4 @@
-import type { ListenRecord, RequestRecord, SimulatorEvent, VerbRecord } from '../types.js'
+import type { CommandRecord, ListenRecord, RequestRecord, SimulatorEvent, VerbRecord } from '../types.js'
 
 const MAX_TEXT = 100
 
@@ -13,6 +13,19 @@ export function storyLine(event: SimulatorEvent): [string, string] | undefined {
       return [
         'status',
         `${String((event.payload.payload as { call_status?: unknown } | undefined)?.call_status)} ${describeRequest(event.payload)}`
+      ]
+    case 'reconnect':
+      return ['reconnect', describeRequest(event.payload)]
+    case 'event':
+      return ['event', `${event.payload.method} ${shorten(JSON.stringify(event.payload.payload))}`]
+    case 'command':
+      return ['command', describeCommand(event.payload)]
+    case 'application:open':
+      return ['socket', `${event.payload.url} open`]
+    case 'application:close':
+      return [
+        'socket',
+        `${event.payload.url} closed, ${event.payload.closeCode} by ${event.payload.closedBy}`
       ]
     case 'verb':
       return ['verb', describeVerb(event.payload)]
@@ -58,10 +71,21 @@ export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`
 }
 
-function describeRequest({ method, url, status, error, latencyMs, attempt, reply }: RequestRecord): string {
+function describeRequest(request: RequestRecord): string {
+  const { method, url, hook, status, acked, error, latencyMs, attempt, reply } = request
   const verbs = Array.isArray(reply) ? `: ${reply.map(verbName).join(', ') || 'no verbs'}` : ''
   const again = attempt > 1 ? ` (attempt ${attempt})` : ''
+  if (request.transport === 'websocket') {
+    const what = `${method}${hook === undefined ? '' : ` ${hook}`}`
+    if (acked !== true && error === undefined) return what
+    return `${what} -> ${error ?? 'ack'} in ${latencyMs} ms${verbs}`
+  }
   return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}`
+}
+
+function describeCommand({ command, data, queue, note }: CommandRecord): string {
+  const what = Array.isArray(data) ? data.map(verbName).join(', ') : (JSON.stringify(data) ?? '')
+  return shorten(`${command}${queue ? ' (queued)' : ''} ${what}${note === undefined ? '' : ` (${note})`}`)
 }
 
 function verbName(verb: unknown): string {

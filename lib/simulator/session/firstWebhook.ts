@@ -17,7 +17,7 @@ export async function firstWebhook(session: Session): Promise<VerbData[]> {
   let params: object
   if (call.direction === 'inbound') {
     params = {
-      ...(webhookMethod === 'POST' && { sip: info.sip() }),
+      ...((webhookMethod === 'POST' || post.requestor.transport === 'websocket') && { sip: info.sip() }),
       ...info.own(),
       service_provider_sid: call.accountSid,
       ...settings
@@ -28,8 +28,9 @@ export async function firstWebhook(session: Session): Promise<VerbData[]> {
     session.answer()
     params = { ...info.toJSON(), ...settings }
   }
-  const reply = await post.requestor.request('webhook', { url, method: webhookMethod }, params, {
-    times: faults.duplicateWebhook === true ? 2 : 1
-  })
+  const hook = { url, method: webhookMethod }
+  const times = faults.duplicateWebhook === true ? 2 : 1
+  const reply = await post.requestor.request('session:new', hook, params, { times })
+  // over HTTP an answer without a body is no application; over a websocket an ack without data is malformed
   return parseApplication(reply === '' ? [] : reply, options)
 }

@@ -1,9 +1,18 @@
 import { randomBytes } from 'node:crypto'
+import { HttpRequestor } from '../application/httpRequestor.js'
+import {
+  urlOf,
+  type Credentials,
+  type Hook,
+  type RequestExtras,
+  type Requestor,
+  type RequestType
+} from '../application/requestor.js'
+import { WsRequestor, type Command } from '../application/wsRequestor.js'
 import type { Clock } from '../clock.js'
 import { reasonOf } from '../errors.js'
-import { Requestor, type Hook } from '../http/requestor.js'
 import type { ResolvedOptions } from '../options.js'
-import type { RequestRecord } from '../types.js'
+import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 import type { CallInfo, CallStatus } from './callInfo.js'
 
 interface PostOfficeOptions {
@@ -11,11 +20,20 @@ interface PostOfficeOptions {
   clock: Clock
   info: CallInfo
   record: (request: RequestRecord) => void
+  opened: (socket: ApplicationSocketRecord) => void
+  closed: (socket: ApplicationSocketRecord) => void
+  command: (command: Command) => void
+  reconnectFailed: () => void
+  error: (text: string) => void
   /** Takes work nobody waits for. */
   track: (work: Promise<unknown>) => void
 }
 
-/** The call's http side: one requestor for webhooks and hooks, one for status events, as jambonz keeps them. */
+const IS_HTTP = /^https?:\/\//
+const IS_WS = /^wss?:\/\//
+const IS_ABSOLUTE = /^(https?|wss?):\/\//
+
+/** How the call asks its application: one requestor for webhooks and hooks, one for status events, over HTTP or over websockets. */
 export class PostOffice {
   /** Sent with every request. */
   readonly b3: string
@@ -26,19 +44,23 @@ export class PostOffice {
   #statusHook: Hook | undefined
 
   constructor(options: PostOfficeOptions) {
-    const { url, statusHook } = options.options
+    const { url, statusHook, credentials } = options.options
     this.#options = options
     this.b3 = `${options.info.traceId}-${randomBytes(8).toString('hex')}-1`
     this.#statusHook = statusHook
-    this.requestor = this.#newRequestor(url)
-    this.#notifier = this.#newRequestor(statusHook ?? url)
+    this.requestor = this.#newRequestor(url, credentials)
+    // an application websocket carries the status events, too
+    this.#notifier =
+      this.requestor.transport === 'websocket'
+        ? this.requestor
+        : this.#newRequestor(statusHook ?? url, credentials)
   }
 
-  /** Posts an actionHook or the like; raises when jambonz would. */
-  async hook(hook: Hook, params: object): Promise<unknown> {
+  /** Calls an actionHook or the like; raises when jambonz would. */
+  async hook(type: RequestType, hook: Hook, params: object): Promise<unknown> {
     const { duplicateHook, hookBeforeCloseMs } = this.#options.options.faults
     // the application may well answer only once the socket is closed
-    return await this.requestor.request('hook', hook, params, {
+    return await this.#ask(this.requestor, type, hook, params, {
       times: duplicateHook === true ? 2 : 1,
       holdsClock: hookBeforeCloseMs === undefined
     })
@@ -47,63 +69,132 @@ export class PostOffice {
   /** A status event; nobody waits for its answer. */
   notify(info: CallInfo, status: CallStatus, sipStatus: number, sipReason: string): void {
     Object.assign(info, { callStatus: status, sipStatus, sipReason })
-    if (this.#statusHook !== undefined) {
-      this.#options.track(this.#notifier.request('status', this.#statusHook, info.toJSON()))
-    }
+    this.#tellStatus(info.toJSON())
   }
 
   /** What jambonz tells the status hook when the answer to a gather's actionHook was no application. */
   complain(error: unknown): void {
-    if (this.#statusHook === undefined) return
-    const { info, track } = this.#options
-    track(
-      this.#notifier.request('status', this.#statusHook, {
-        ...info.toJSON(),
-        error: 'invalid actionHook response',
-        reason: reasonOf(error)
-      })
-    )
+    const { info } = this.#options
+    this.#tellStatus({ ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) })
   }
 
-  /** An absolute redirect: relative hooks now go to another host, without the credentials. */
-  moveTo(url: string): void {
-    if (new URL(url).origin === this.requestor.baseUrl) return
-    this.requestor = this.#keep(this.requestor.movedTo(url))
+  /** A verb:status or jambonz:error; nobody waits for it, and webhooks never get it. */
+  event(type: 'verb:status' | 'jambonz:error', data: object): void {
+    if (this.requestor.transport === 'http') return
+    this.#options.track(this.requestor.request(type, '/status', data))
+  }
+
+  /** The verb redirect: an absolute url gets a requestor of its own, without the credentials. The old one stays as it is. */
+  moveTo(hook: Hook): void {
+    const url = urlOf(hook)
+    if (!IS_ABSOLUTE.test(url)) return
+    const { requestor } = this
+    // a url of the other kind is moved to when it is asked
+    if (requestor.transport === 'websocket') {
+      this.requestor = this.#newRequestor(url, undefined)
+    } else if (IS_HTTP.test(url) && new URL(url).origin !== requestor.baseUrl) {
+      this.requestor = this.#newRequestor(url, undefined)
+    }
   }
 
   setStatusHook(hook: Hook): void {
     this.#statusHook = hook
-    const url = typeof hook === 'string' ? hook : hook.url
-    if (/^https?:\/\//.test(url)) this.#notifier = this.#keep(this.#notifier.movedTo(url))
+    const url = urlOf(hook)
+    if (IS_ABSOLUTE.test(url)) this.#notifier = this.#newRequestor(url, undefined)
   }
 
+  /** True when jambonz waits for commands at the end of the verbs. */
+  get takesCommands(): boolean {
+    return this.requestor instanceof WsRequestor && !this.requestor.finished
+  }
+
+  /** The application could not be used: its websocket is closed with 1001. */
+  reject(): void {
+    if (this.requestor instanceof WsRequestor) this.requestor.reject()
+  }
+
+  /** Breaks the connection of the application's websocket. */
+  drop(): void {
+    if (this.requestor instanceof WsRequestor) this.requestor.drop()
+  }
+
+  /** Closes what jambonz closes at the end of a call. The websockets of earlier redirects it forgets: they stay open. */
   close(): void {
-    for (const requestor of this.#requestors) requestor.close()
+    this.requestor.close()
+    this.#notifier.close()
+    for (const requestor of this.#requestors) {
+      if (requestor === this.requestor || requestor === this.#notifier) continue
+      if (requestor instanceof WsRequestor) requestor.abandon()
+      else requestor.close()
+    }
+  }
+
+  #tellStatus(params: object): void {
+    if (this.#statusHook === undefined) return
+    this.#options.track(this.#ask(this.#notifier, 'call:status', this.#statusHook, params))
+  }
+
+  // an absolute url of the other transport is asked by a requestor of its own; a redirect makes that the call's
+  async #ask(
+    requestor: Requestor,
+    type: RequestType,
+    hook: Hook,
+    params: object,
+    extra?: RequestExtras
+  ): Promise<unknown> {
+    const url = urlOf(hook)
+    const crosses = requestor.transport === 'websocket' ? IS_HTTP.test(url) : IS_WS.test(url)
+    if (!crosses) return await requestor.request(type, hook, params, extra)
+    const other = this.#newRequestor(url, credentialsOf(hook))
+    if (type === 'session:redirect') {
+      requestor.close()
+      this.requestor = other
+    }
+    return await other.request(other.transport === 'websocket' ? 'session:new' : type, hook, params, extra)
   }
 
   // one that is left behind may still have requests under way: all are closed together
-  #keep(requestor: Requestor): Requestor {
+  #newRequestor(url: string, credentials: Credentials | undefined): Requestor {
+    const {
+      options: { network, secret, httpTimeoutMs },
+      clock,
+      record,
+      opened,
+      closed,
+      command,
+      reconnectFailed,
+      error
+    } = this.#options
+    const requestor = IS_WS.test(url)
+      ? new WsRequestor({
+          network,
+          clock,
+          url,
+          credentials,
+          b3: this.b3,
+          record,
+          opened,
+          closed,
+          command,
+          reconnectFailed,
+          error
+        })
+      : new HttpRequestor({
+          network,
+          clock,
+          url,
+          credentials,
+          secret,
+          timeoutMs: httpTimeoutMs,
+          headers: { b3: this.b3 },
+          record
+        })
     this.#requestors.push(requestor)
     return requestor
   }
+}
 
-  #newRequestor(url: string): Requestor {
-    const {
-      options: { network, credentials, secret, httpTimeoutMs },
-      clock,
-      record
-    } = this.#options
-    return this.#keep(
-      new Requestor({
-        network,
-        clock,
-        url,
-        credentials,
-        secret,
-        timeoutMs: httpTimeoutMs,
-        headers: { b3: this.b3 },
-        record
-      })
-    )
-  }
+function credentialsOf(hook: Hook): Credentials | undefined {
+  if (typeof hook === 'string' || hook.username === undefined || hook.password === undefined) return undefined
+  return { username: hook.username, password: hook.password }
 }

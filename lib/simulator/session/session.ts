@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js'
+import { deferred, type Deferred } from '../deferred.js'
 import { reasonOf } from '../errors.js'
 import type { EventLog } from '../events.js'
 import { Leg } from '../media/leg.js'
@@ -9,6 +10,7 @@ import { ListenTask } from '../verbs/listen.js'
 import type { Task } from '../verbs/task.js'
 import { CallInfo } from './callInfo.js'
 import { Caller } from './caller.js'
+import { Commands } from './commands.js'
 import { firstWebhook } from './firstWebhook.js'
 import { PostOffice } from './postOffice.js'
 import { Story } from './story.js'
@@ -17,6 +19,7 @@ import { Transcripts } from './transcripts.js'
 const MAX_SIMULATED_MS = 3_600_000
 /** An application that answers every hook with the same verbs would run for ever. */
 const MAX_VERBS = 1_000
+const MAX_RINGING_MS = 60_000
 
 /** One call inside jambonz: runs the application's verbs on the caller's leg (feature-server lib/session/call-session.js). */
 export class Session {
@@ -31,6 +34,8 @@ export class Session {
   readonly legs = new Set<Leg>()
   readonly transcripts: Transcripts
   readonly post: PostOffice
+  /** The application asked to be told when each verb begins and ends (config.notifyEvents). */
+  notifyEvents = false
   gone = false
   answeredAt: number | undefined
   #tasks: Task[] = []
@@ -39,6 +44,9 @@ export class Session {
   readonly #background = new Map<string, Task>()
   // what nobody waits for before the call is over: status events, nested and background tasks
   readonly #loose = new Set<Promise<void>>()
+  readonly #commands: Commands
+  // there while the verbs are over and commands are waited for
+  #idle: Deferred | undefined
 
   constructor(options: ResolvedOptions, clock: Clock, events: EventLog) {
     this.options = options
@@ -64,19 +72,24 @@ export class Session {
       record: (request) => {
         this.story.request(request)
         events.emit(request.kind, request)
-      }
+      },
+      opened: (socket) => {
+        this.story.applicationSocket(socket)
+        events.emit('application:open', socket)
+      },
+      closed: (socket) => events.emit('application:close', socket),
+      command: (command) => this.#commands.run(command),
+      reconnectFailed: () => this.hangUp('jambonz'),
+      error: (text) => this.error(text)
     })
+    this.#commands = new Commands(this)
   }
 
   /** The whole call, from the webhook to the last status event. Never rejects: what went wrong is in the story. */
   async run(): Promise<void> {
     try {
       await this.options.ready()
-      const verbs = await firstWebhook(this)
-      if (verbs.length === 0) {
-        throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
-      }
-      this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
+      this.#tasks = await this.#firstTasks()
       if (this.options.call.direction === 'inbound' && !this.gone) {
         this.post.notify(this.info, 'trying', 100, 'Trying')
       }
@@ -135,10 +148,23 @@ export class Session {
     }
   }
 
+  /** These verbs take the place of all that are left; the running one ends. */
   replaceApplication(verbs: VerbData[]): void {
     if (this.gone) return
-    this.#tasks = verbs.map(({ verb, data }) => makeTask(this, verb, data))
+    this.#tasks = this.#tasksOf(verbs)
     this.#current?.kill('replaced')
+    this.#idle?.resolve()
+  }
+
+  /** These verbs run behind those that are left. */
+  appendVerbs(verbs: VerbData[]): void {
+    this.#tasks.push(...this.#tasksOf(verbs))
+    this.#idle?.resolve()
+  }
+
+  /** The verb that runs. */
+  get current(): Task | undefined {
+    return this.#current
   }
 
   hangUp(by: 'caller' | 'jambonz'): void {
@@ -148,6 +174,7 @@ export class Session {
     this.events.emit('hangup', { by })
     this.gone = true
     this.#current?.kill('released')
+    this.#idle?.resolve()
   }
 
   /** The media server dies: sockets break without a close, and the call is over. */
@@ -171,14 +198,31 @@ export class Session {
     this.post.close()
   }
 
+  async #firstTasks(): Promise<Task[]> {
+    try {
+      const verbs = await firstWebhook(this)
+      if (verbs.length > 0) return this.#tasksOf(verbs)
+      throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
+    } catch (error) {
+      this.post.reject()
+      throw error
+    }
+  }
+
+  #tasksOf(verbs: VerbData[]): Task[] {
+    return verbs.map(({ verb, data }) => makeTask(this, verb, data))
+  }
+
   async #runTasks(): Promise<void> {
-    for (let task = this.#tasks.shift(); task !== undefined && !this.gone; task = this.#tasks.shift()) {
+    while (this.#tasks.length > 0 && !this.gone) {
+      const task = this.#tasks.shift()!
       if (this.story.verbs.length >= MAX_VERBS) throw new Error(`more than ${MAX_VERBS} verbs: hung up`)
       const { record } = task
       record.startedAtMs = Math.round(this.clock.now())
       this.story.verb(record)
       if (task.precondition === 'endpoint' && task.data.earlyMedia !== true) this.answer()
       this.events.emit('verb', record)
+      this.#notifyVerb('starting', task)
       if (task.precondition === 'answered' && this.answeredAt === undefined) {
         record.note = 'skipped: the call was not answered'
       } else {
@@ -187,7 +231,28 @@ export class Session {
         this.#current = undefined
       }
       record.endedAtMs = Math.round(this.clock.now())
+      this.#notifyVerb('finished', task)
+      if (this.#tasks.length === 0 && !this.gone && this.post.takesCommands) await this.#awaitCommands()
     }
+  }
+
+  #notifyVerb(event: 'starting' | 'finished', { verb, data }: Task): void {
+    if (this.notifyEvents) this.post.event('verb:status', { event, id: data.id, name: verb })
+  }
+
+  // over a websocket the end of the verbs is not the end of the call
+  async #awaitCommands(): Promise<void> {
+    const idle = deferred()
+    this.#idle = idle
+    const { patienceMs } = this.options
+    // nobody lets it ring for ever; once answered the caller's own patience counts
+    const ringsOut =
+      this.answeredAt === undefined
+        ? this.clock.timeout(Math.min(patienceMs, MAX_RINGING_MS), () => this.hangUp('caller'))
+        : undefined
+    await idle.promise
+    ringsOut?.()
+    this.#idle = undefined
   }
 
   readonly #busy = (): boolean => {
@@ -203,7 +268,7 @@ export class Session {
     }
     for (const leg of this.legs) leg.speak()
     for (const leg of this.legs) leg.listen()
-    this.caller.tick(this.#current?.openEnded === true)
+    this.caller.tick(this.#idle !== undefined || this.#current?.openEnded === true)
   }
 
   #complete(by: 'caller' | 'jambonz'): void {

@@ -1,12 +1,22 @@
 import { wavOf } from '../audio/wav.js'
 import type { Leg } from '../media/leg.js'
-import type { CallStory, Heard, ListenRecord, RequestRecord, VerbRecord } from '../types.js'
+import type {
+  ApplicationSocketRecord,
+  CallStory,
+  CommandRecord,
+  Heard,
+  ListenRecord,
+  RequestRecord,
+  VerbRecord
+} from '../types.js'
 
 const MAX_RECORDS = 10_000
 
 /** Collects what happens; each list is bounded. */
 export class Story {
   readonly requests: RequestRecord[] = []
+  readonly applicationSockets: ApplicationSocketRecord[] = []
+  readonly commands: CommandRecord[] = []
   readonly verbs: VerbRecord[] = []
   readonly listens: ListenRecord[] = []
   readonly legs: CallStory['legs'] = []
@@ -16,6 +26,14 @@ export class Story {
 
   request(record: RequestRecord): void {
     if (this.requests.length < MAX_RECORDS) this.requests.push(record)
+  }
+
+  applicationSocket(record: ApplicationSocketRecord): void {
+    if (this.applicationSockets.length < MAX_RECORDS) this.applicationSockets.push(record)
+  }
+
+  command(record: CommandRecord): void {
+    if (this.commands.length < MAX_RECORDS) this.commands.push(record)
   }
 
   verb(record: VerbRecord): void {
@@ -31,10 +49,12 @@ export class Story {
   }
 
   finish(callSid: string, leg: Leg, durationMs: number): CallStory {
-    const { requests, verbs, listens, legs, errors, hangupBy } = this
+    const { requests, applicationSockets, commands, verbs, listens, legs, errors, hangupBy } = this
     return {
       callSid,
       requests,
+      applicationSockets,
+      commands,
       verbs,
       listens,
       legs,

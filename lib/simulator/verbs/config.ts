@@ -5,7 +5,7 @@ import { Task } from './task.js'
 import { TranscribeTask } from './transcribe.js'
 
 /** Settings that change nothing a simulated call could show. */
-const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia'])
+const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia', 'notifyEvents'])
 
 /** `config`: starts and stops the listen and the transcription that run beside the verbs (feature-server lib/tasks/config.js). */
 export class ConfigTask extends Task {
@@ -13,6 +13,7 @@ export class ConfigTask extends Task {
 
   override async exec(): Promise<void> {
     const { session } = this
+    if (this.data.notifyEvents !== undefined) session.notifyEvents = this.data.notifyEvents === true
     const listen = this.data.listen === undefined ? undefined : recordOf(this.data.listen)
     if (listen?.enable === true) {
       const { enable, ...data } = listen

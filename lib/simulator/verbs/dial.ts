@@ -3,7 +3,7 @@ import { speechLike } from '../audio/generate.js'
 import { loadSpeech } from '../audio/load.js'
 import type { Cancel } from '../clock.js'
 import { deferred } from '../deferred.js'
-import type { Hook } from '../http/requestor.js'
+import type { Hook } from '../application/requestor.js'
 import { Leg } from '../media/leg.js'
 import { CallInfo, type CallStatus } from '../session/callInfo.js'
 import { recordOf } from './application.js'
@@ -163,7 +163,7 @@ export class DialTask extends Task {
 
   async #confirm(hook: Hook): Promise<void> {
     try {
-      const reply = await this.session.post.hook(hook, this.#info.toJSON())
+      const reply = await this.session.post.hook('dial:confirm', hook, this.#info.toJSON())
       if (Array.isArray(reply) && reply.length > 0) {
         this.note('the verbs of confirmHook are not run: the call is taken as accepted')
       }

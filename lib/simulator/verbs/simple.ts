@@ -1,4 +1,4 @@
-import type { Hook } from '../http/requestor.js'
+import type { Hook } from '../application/requestor.js'
 import { recordOf } from './application.js'
 import { Task } from './task.js'
 
@@ -34,10 +34,9 @@ export class TagTask extends Task {
 export class RedirectTask extends Task {
   override async exec(): Promise<void> {
     const hook = this.data.actionHook as Hook
-    const url = typeof hook === 'string' ? hook : hook.url
-    if (/^https?:\/\//.test(url)) this.session.post.moveTo(url)
+    this.session.post.moveTo(hook)
     if (this.data.statusHook !== undefined) this.session.post.setStatusHook(this.data.statusHook as Hook)
-    await this.performAction()
+    await this.performAction({}, true, 'session:redirect')
   }
 }
 

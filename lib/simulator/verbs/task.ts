@@ -1,4 +1,4 @@
-import type { Hook } from '../http/requestor.js'
+import type { Hook, RequestType } from '../application/requestor.js'
 import type { Session } from '../session/session.js'
 import type { VerbRecord } from '../types.js'
 import { parseApplication } from './application.js'
@@ -52,8 +52,12 @@ export abstract class Task {
     this.record.note = this.record.note === undefined ? text : `${this.record.note}; ${text}`
   }
 
-  /** Posts the verb's actionHook, if it has one; the verbs of the reply replace the application unless they are not wanted. */
-  protected async performAction(results: Record<string, unknown> = {}, replyCounts = true): Promise<void> {
+  /** Calls the verb's actionHook, if it has one; the verbs of the reply replace the application unless they are not wanted. */
+  protected async performAction(
+    results: Record<string, unknown> = {},
+    replyCounts = true,
+    type: RequestType = 'verb:hook'
+  ): Promise<void> {
     const hook = this.data.actionHook as Hook | undefined
     if (hook === undefined) return
     const { session } = this
@@ -62,7 +66,7 @@ export abstract class Task {
       ...results,
       ...(typeof this.data.id === 'string' && { verb_id: this.data.id })
     }
-    const reply = await session.post.hook(hook, params)
+    const reply = await session.post.hook(type, hook, params)
     if (!replyCounts || !Array.isArray(reply)) return
     const verbs = parseApplication(reply, session.options)
     if (verbs.length > 0) session.replaceApplication(verbs)

@@ -1,6 +1,6 @@
 import type { Cancel } from '../clock.js'
 import { deferred } from '../deferred.js'
-import type { Hook } from '../http/requestor.js'
+import type { Hook } from '../application/requestor.js'
 import type { Heard } from '../session/transcripts.js'
 import { parseApplication } from './application.js'
 import { Task } from './task.js'
@@ -35,7 +35,11 @@ export class TranscribeTask extends Task {
     const hook = this.data.transcriptionHook as Hook | undefined
     if (hook === undefined) return
     try {
-      const reply = await session.post.hook(hook, { ...session.info.own(), b3: session.post.b3, speech })
+      const reply = await session.post.hook('verb:hook', hook, {
+        ...session.info.own(),
+        b3: session.post.b3,
+        speech
+      })
       if (Array.isArray(reply) && reply.length > 0 && !this.nested) {
         session.replaceApplication(parseApplication(reply, session.options))
       }

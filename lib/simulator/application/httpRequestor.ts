@@ -4,19 +4,25 @@ import { SIM_REQUEST } from '../errors.js'
 import { targetOf, type Network } from '../network.js'
 import type { RequestRecord } from '../types.js'
 import { exchange, TimeoutError, type Incoming, type Outgoing } from './exchange.js'
-import { RetryPolicy, type Failure } from './retries.js'
+import {
+  kindOf,
+  urlOf,
+  type Credentials,
+  type Hook,
+  type RequestExtras,
+  type Requestor,
+  type RequestType
+} from './requestor.js'
+import { Backoff, RetryPolicy, type Failure } from './retries.js'
 import { signatureHeader } from './signature.js'
 import { snakeCaseKeys } from './snakeCase.js'
 
-/** A hook as a verb names it. */
-export type Hook = string | { url: string; method?: string }
-
-export interface RequestorOptions {
+export interface HttpRequestorOptions {
   network: Network
   clock: Clock
   /** Absolute url of the application's webhook: its origin is what relative hooks and sockets are resolved against. */
   url: string
-  credentials: { username: string; password: string } | undefined
+  credentials: Credentials | undefined
   secret: string
   timeoutMs: number
   headers: Record<string, string>
@@ -26,12 +32,6 @@ export interface RequestorOptions {
 const OK = [200, 202, 204]
 const RESET_ON_REUSE = 'ECONNRESET'
 
-/** `times`: how often the same bytes are posted; `holdsClock: false`: the call goes on meanwhile, also at speed Infinity. */
-export interface RequestExtras {
-  times?: number
-  holdsClock?: boolean
-}
-
 interface Prepared {
   kind: RequestRecord['kind']
   outgoing: Outgoing
@@ -40,33 +40,26 @@ interface Prepared {
 }
 
 /** Posts webhooks, hooks and status events the way jambonz' HttpRequestor does. */
-export class Requestor {
+export class HttpRequestor implements Requestor {
+  readonly transport = 'http'
   readonly baseUrl: string
-  readonly credentials: RequestorOptions['credentials']
-  readonly #options: RequestorOptions
+  readonly credentials: Credentials | undefined
+  readonly #options: HttpRequestorOptions
   readonly #agents = new Map<string, Agent>()
   #closed = false
 
-  constructor(options: RequestorOptions) {
+  constructor(options: HttpRequestorOptions) {
     this.#options = options
     this.baseUrl = new URL(options.url).origin
     this.credentials = options.credentials
   }
 
-  /** The same requestor for another application host (an absolute redirect): the credentials stay behind. */
-  movedTo(url: string): Requestor {
-    return new Requestor({ ...this.#options, url, credentials: undefined })
-  }
-
   /** The JSON of the reply, or `''`. Raises FST_JAMBONZ_SIM_REQUEST for anything but 200, 202, 204 after the retries. */
-  async request(
-    kind: RequestRecord['kind'],
-    hook: Hook,
-    params: object,
-    extra: RequestExtras = {}
-  ): Promise<unknown> {
+  async request(type: RequestType, hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
+    const kind = kindOf(type)
     const prepared = this.#prepare(kind, hook, params)
     const policy = new RetryPolicy(prepared.outgoing.url.hash)
+    const backoff = new Backoff()
     const { clock } = this.#options
     const what = `${kind} ${prepared.outgoing.method} ${prepared.outgoing.path}`
     const attempt = async (number: number) => {
@@ -78,9 +71,8 @@ export class Requestor {
     for (let number = 1; ; number++) {
       const outcome = await attempt(number)
       if ('reply' in outcome) return outcome.reply
-      const delay = policy.next(number, outcome.failure)
-      if (delay === undefined) throw new SIM_REQUEST(`${what} ${outcome.text}`)
-      await clock.wait(delay)
+      if (!policy.allows(number, outcome.failure)) throw new SIM_REQUEST(`${what} ${outcome.text}`)
+      await clock.wait(backoff.next())
     }
   }
 
@@ -90,7 +82,7 @@ export class Requestor {
   }
 
   #prepare(kind: RequestRecord['kind'], hook: Hook, params: object): Prepared {
-    const given = typeof hook === 'string' ? hook : hook.url
+    const given = urlOf(hook)
     const method = (typeof hook === 'string' ? 'POST' : (hook.method ?? 'POST')).toUpperCase()
     const relative = given.startsWith('/')
     const url = this.#resolve(given)
@@ -150,6 +142,7 @@ export class Requestor {
     const begun = performance.now()
     const entry: RequestRecord = {
       kind,
+      transport: 'http',
       method: outgoing.method,
       url: outgoing.url.href,
       headers: outgoing.headers,

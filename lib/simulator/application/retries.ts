@@ -10,25 +10,35 @@ export interface Failure {
   timedOut?: boolean | undefined
 }
 
-/** What the fragment of a hook's url asks for: `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server lib/utils/http-requestor.js). */
-export class RetryPolicy {
-  readonly #count: number
-  readonly #on: string[]
-  #backoff = FIRST_BACKOFF_MS
+/** The waits between attempts: 500, 1000, 2000, 4000, 6000 ms, … */
+export class Backoff {
+  #ms = FIRST_BACKOFF_MS
 
-  constructor(fragment: string) {
+  /** Ms to wait before the next attempt. */
+  next(): number {
+    const ms = this.#ms
+    this.#ms = ms < DOUBLING_UNTIL_MS ? ms * 2 : ms + DOUBLING_UNTIL_MS
+    return ms
+  }
+}
+
+/** What the fragment of a url asks for: `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server lib/utils/http-requestor.js, ws-requestor.js). */
+export class RetryPolicy {
+  /** How often a failed request is repeated. Of a websocket also: how often it is opened in all. */
+  readonly count: number
+  readonly #on: string[]
+
+  /** `unsaid`: the count where the fragment has none, or 0. */
+  constructor(fragment: string, unsaid = 0) {
     const params = new URLSearchParams(fragment.replace(/^#/, ''))
     const count = Number.parseInt(params.get('rc') ?? '0')
-    this.#count = fragment === '' || Number.isNaN(count) ? 0 : Math.min(Math.abs(count), MAX_RETRIES)
+    this.count = Math.min(Math.abs(Number.isNaN(count) || count === 0 ? unsaid : count), MAX_RETRIES)
     this.#on = (params.get('rp') ?? 'ct').split(',').map((value) => value.trim())
   }
 
-  /** Ms to wait before the next attempt, or nothing when `failure` of this attempt (from 1) is final. */
-  next(attempt: number, failure: Failure): number | undefined {
-    if (attempt > this.#count || !this.#covers(failure)) return undefined
-    const delay = this.#backoff
-    this.#backoff = delay < DOUBLING_UNTIL_MS ? delay * 2 : delay + DOUBLING_UNTIL_MS
-    return delay
+  /** True when the attempt of this number (from 1) is to be repeated. */
+  allows(attempt: number, failure: Failure): boolean {
+    return attempt <= this.count && this.#covers(failure)
   }
 
   #covers({ status = 0, code, timedOut }: Failure): boolean {

@@ -1,0 +1,59 @@
+import type { RequestRecord } from '../types.js'
+
+/** A hook as a verb or jambonz' configuration names it. */
+export type Hook = string | { url: string; method?: string; username?: string; password?: string }
+
+export interface Credentials {
+  username: string
+  password: string
+}
+
+/** What a request is about. The names are those of the messages over a websocket; over HTTP they are not sent. */
+export type RequestType =
+  | 'session:new'
+  | 'session:redirect'
+  | 'session:reconnect'
+  | 'verb:hook'
+  | 'dial:confirm'
+  | 'call:status'
+  | 'verb:status'
+  | 'jambonz:error'
+
+/** `times`: how often the same bytes are posted (HTTP only); `holdsClock: false`: the call goes on meanwhile, also at speed Infinity. */
+export interface RequestExtras {
+  times?: number
+  holdsClock?: boolean
+}
+
+/** How a call asks its application: over HTTP, or over the application's websocket. */
+export interface Requestor {
+  readonly transport: 'http' | 'websocket'
+  /** Scheme, host and port of the application: what relative hooks and sockets are resolved against. */
+  readonly baseUrl: string
+  /** Sent in place of a listen's `wsAuth` when its url is relative. */
+  readonly credentials: Credentials | undefined
+  /** Resolves with the answer's JSON; with `''` or undefined when it has none. Raises FST_JAMBONZ_SIM_REQUEST. */
+  request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>
+  close(): void
+}
+
+/** The url of a hook, as it was given. */
+export function urlOf(hook: Hook): string {
+  return typeof hook === 'string' ? hook : hook.url
+}
+
+const KINDS: Record<RequestType, RequestRecord['kind']> = {
+  'session:new': 'webhook',
+  'session:redirect': 'hook',
+  'session:reconnect': 'reconnect',
+  'verb:hook': 'hook',
+  'dial:confirm': 'hook',
+  'call:status': 'status',
+  'verb:status': 'event',
+  'jambonz:error': 'event'
+}
+
+/** Under which kind a story lists a request. */
+export function kindOf(type: RequestType): RequestRecord['kind'] {
+  return KINDS[type]
+}

@@ -1,0 +1,411 @@
+import type { Duplex } from 'node:stream'
+import type { Socket } from 'node:net'
+import { WebSocket, type ClientOptions, type RawData } from 'ws'
+import type { Cancel, Clock } from '../clock.js'
+import { deferred } from '../deferred.js'
+import { reasonOf, SIM_REQUEST } from '../errors.js'
+import type { Network } from '../network.js'
+import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
+import { invalidMessage, namesHook, newMessageId, readMessage, wantsAck, type Message } from './messages.js'
+import {
+  kindOf,
+  urlOf,
+  type Credentials,
+  type Hook,
+  type RequestExtras,
+  type Requestor,
+  type RequestType
+} from './requestor.js'
+import { Backoff, RetryPolicy, type Failure } from './retries.js'
+import { snakeCaseKeys } from './snakeCase.js'
+
+export const SUBPROTOCOL = 'ws.jambonz.org'
+const MAX_CONNECTIONS = 5
+const HANDSHAKE_TIMEOUT_MS = 1_500
+const ACK_TIMEOUT_MS = 5_000
+const MAX_MESSAGE_BYTES = 24 * 1024
+const MAX_REDIRECTS = 2
+const LINGER_MS = 1_000
+const NORMAL = 1000
+const GOING_AWAY = 1001
+
+/** A command of the application: everything it sends that is no ack. */
+export interface Command {
+  command: string
+  data: unknown
+  queue: boolean
+  callSid: string | undefined
+}
+
+export interface WsRequestorOptions {
+  network: Network
+  clock: Clock
+  /** Absolute ws(s) url of the application; a fragment is the retry policy. */
+  url: string
+  credentials: Credentials | undefined
+  b3: string
+  record: (request: RequestRecord) => void
+  opened: (socket: ApplicationSocketRecord) => void
+  closed: (socket: ApplicationSocketRecord) => void
+  command: (command: Command) => void
+  /** The application did not acknowledge session:reconnect: jambonz hangs up. */
+  reconnectFailed: () => void
+  error: (text: string) => void
+}
+
+interface Waiting {
+  entry: RequestRecord
+  succeed: (data: unknown) => void
+  fail: (why: string) => void
+}
+
+interface Unsent {
+  type: RequestType
+  hook: Hook
+  params: object
+  extra: RequestExtras
+}
+
+/** Asks the application over its websocket, the way jambonz' WsRequestor does: it opens the socket for the first message, and again when it breaks. */
+export class WsRequestor implements Requestor {
+  readonly transport = 'websocket'
+  readonly baseUrl: string
+  readonly credentials: Credentials | undefined
+  readonly #options: WsRequestorOptions
+  readonly #url: string
+  readonly #policy: RetryPolicy
+  readonly #backoff = new Backoff()
+  readonly #inFlight = new Map<string, Waiting>()
+  #queued: Array<() => void> = []
+  #socket: WebSocket | undefined
+  #connecting = false
+  #connections = 0
+  #scheduled: Cancel | undefined
+  #finished = false
+  #callSid: string | undefined
+  #session: object = {}
+  // the message id of session:new (or of the session:reconnect that stands for it) until it is acknowledged
+  #firstMessageId: string | undefined
+  #awaitingReconnectAck = false
+
+  constructor(options: WsRequestorOptions) {
+    const url = new URL(options.url)
+    this.#options = options
+    this.#policy = new RetryPolicy(url.hash, MAX_CONNECTIONS)
+    this.baseUrl = `${url.protocol}//${url.host}`
+    this.#url = url.href.slice(0, url.href.length - url.hash.length)
+    this.credentials = options.credentials
+  }
+
+  /** True once either side has closed with 1000: nothing is sent any more, requests resolve to nothing. */
+  get finished(): boolean {
+    return this.#finished
+  }
+
+  async request(type: RequestType, hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
+    if (this.#finished) return undefined
+    if (type === 'session:new') this.#callSid = (params as { callSid?: string }).callSid
+    if (this.#socket === undefined) {
+      if (this.#connecting) return await this.#queue({ type, hook, params, extra })
+      await this.#connectPatiently(type)
+    }
+    if (this.#awaitingReconnectAck) return await this.#queue({ type, hook, params, extra })
+    return await this.#send({ type, hook, params, extra })
+  }
+
+  /** Ends it: close code 1000 when the call is over, 1001 when the application was unusable. */
+  close(code: number = NORMAL): void {
+    this.#finished = true
+    this.#scheduled?.()
+    const socket = this.#socket
+    this.#socket = undefined
+    if (socket !== undefined) {
+      socket.close(code)
+      const kill = setTimeout(() => socket.terminate(), LINGER_MS)
+      kill.unref()
+      socket.once('close', () => clearTimeout(kill))
+    }
+    for (const { fail } of [...this.#inFlight.values()]) fail('abandoned since the socket is closed')
+    for (const send of this.#queued.splice(0)) send()
+  }
+
+  /** Closes the socket of an application that jambonz could not use. */
+  reject(): void {
+    this.close(GOING_AWAY)
+  }
+
+  /** Forgets the socket without closing it, as jambonz forgets those of earlier redirects; it does not keep the process alive. */
+  abandon(): void {
+    this.#scheduled?.()
+    const stream = (this.#socket as unknown as { _socket?: Socket } | undefined)?._socket
+    stream?.unref()
+  }
+
+  /** The connection breaks without a close frame. */
+  drop(): void {
+    this.#socket?.terminate()
+  }
+
+  async #queue(unsent: Unsent): Promise<unknown> {
+    const turn = deferred()
+    this.#queued.push(turn.resolve)
+    // whoever wants no answer does not wait, but goes out in its turn
+    const sent = turn.promise.then(() => this.request(unsent.type, unsent.hook, unsent.params, unsent.extra))
+    return await sent
+  }
+
+  #sendQueued(): void {
+    for (const send of this.#queued.splice(0)) send()
+  }
+
+  async #send({ type, hook, params, extra }: Unsent): Promise<unknown> {
+    const { clock, b3 } = this.#options
+    const data = this.#dataOf(type, params)
+    const message: Message = {
+      type,
+      msgid: newMessageId(),
+      call_sid: this.#callSid,
+      hook: namesHook(type) ? urlOf(hook) : undefined,
+      data,
+      ...(kindOf(type) !== 'event' && type !== 'session:reconnect' && { b3 })
+    }
+    const entry = this.#entryOf(message)
+    if (type === 'session:new') this.#firstMessageId = message.msgid
+    const unanswered =
+      this.#firstMessageId === undefined ? undefined : this.#inFlight.get(this.#firstMessageId)
+    if (type === 'session:reconnect' && unanswered !== undefined) {
+      // session:new was never acknowledged: the ack of this message answers it
+      this.#inFlight.delete(this.#firstMessageId!)
+      this.#inFlight.set(message.msgid, unanswered)
+      this.#firstMessageId = message.msgid
+      this.#transmit(message, entry)
+      this.#sendQueued()
+      return undefined
+    }
+    if (!wantsAck(type)) {
+      this.#transmit(message, entry)
+      return undefined
+    }
+    const release = extra.holdsClock === false ? () => {} : clock.hold()
+    return await this.#transmitForAck(message, entry).finally(release)
+  }
+
+  #dataOf(type: RequestType, params: object): object {
+    if (type === 'session:reconnect') return this.#session
+    const data = JSON.parse(JSON.stringify(snakeCaseKeys(params))) as object
+    if (type === 'session:new') this.#session = data
+    return data
+  }
+
+  #entryOf({ type, msgid, data }: Message): RequestRecord {
+    return {
+      kind: kindOf(type),
+      transport: 'websocket',
+      type,
+      msgid,
+      method: type,
+      url: this.#url,
+      headers: {},
+      payload: data,
+      status: undefined,
+      reply: undefined,
+      atMs: Math.round(this.#options.clock.now()),
+      latencyMs: 0,
+      attempt: 1
+    }
+  }
+
+  #transmit(message: Message, entry: RequestRecord): void {
+    this.#socket?.send(JSON.stringify(message), () => {})
+    this.#options.record(entry)
+  }
+
+  #transmitForAck(message: Message, entry: RequestRecord): Promise<unknown> {
+    const { clock, record } = this.#options
+    const begun = performance.now()
+    if (message.hook !== undefined) entry.hook = message.hook
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        cancel()
+        this.#inFlight.forEach((one, msgid) => {
+          if (one === waiting) this.#inFlight.delete(msgid)
+        })
+        entry.latencyMs = Math.round((performance.now() - begun) * 10) / 10
+        record(entry)
+      }
+      const waiting: Waiting = {
+        entry,
+        succeed: (data) => {
+          settle()
+          resolve(data)
+        },
+        fail: (why) => {
+          entry.error = why
+          settle()
+          reject(
+            new SIM_REQUEST(`${message.type}${message.hook === undefined ? '' : ` ${message.hook}`} ${why}`)
+          )
+        }
+      }
+      const cancel = clock.timeout(ACK_TIMEOUT_MS, () => {
+        // once its id has been taken over by session:reconnect nothing times out any more
+        if (this.#inFlight.get(message.msgid) === waiting) {
+          waiting.fail(`not acknowledged within ${ACK_TIMEOUT_MS} ms`)
+        }
+      })
+      this.#inFlight.set(message.msgid, waiting)
+      this.#socket?.send(JSON.stringify(message), () => {})
+    })
+  }
+
+  // the first connection, and one that is needed at once: repeated as the retry policy of the url says
+  async #connectPatiently(type: RequestType): Promise<void> {
+    this.#connecting = true
+    for (let attempt = 1; ; attempt++) {
+      const failure = await this.#connect()
+      if (failure === undefined || this.#finished) return
+      if (!this.#policy.allows(attempt, failure)) {
+        this.#connecting = false
+        throw new SIM_REQUEST(`${type}: no websocket to ${this.#url}: ${failure.text}`)
+      }
+      await this.#options.clock.wait(this.#backoff.next())
+      if (this.#finished) return
+    }
+  }
+
+  /** Resolves when the socket is open; with the failure when it could not be opened. */
+  #connect(): Promise<(Failure & { text: string }) | undefined> {
+    const { clock, credentials } = this.#options
+    const release = clock.hold()
+    return new Promise((resolve) => {
+      const socket = new WebSocket(this.#url, [SUBPROTOCOL], {
+        followRedirects: true,
+        maxRedirects: MAX_REDIRECTS,
+        maxPayload: MAX_MESSAGE_BYTES,
+        headers: { 'user-agent': 'jambonz' },
+        ...(credentials !== undefined && { auth: `${credentials.username}:${credentials.password}` }),
+        createConnection: this.#createConnection
+      })
+      const give = (failure?: Failure & { text: string }) => {
+        cancel()
+        release()
+        resolve(failure)
+      }
+      const fail = (failure: Failure & { text: string }) => {
+        give(failure)
+        socket.removeAllListeners()
+        socket.on('error', () => {})
+        socket.terminate()
+      }
+      const cancel = clock.timeout(HANDSHAKE_TIMEOUT_MS, () =>
+        fail({ text: `no answer to the handshake within ${HANDSHAKE_TIMEOUT_MS} ms` })
+      )
+      socket.once('unexpected-response', (_request, { statusCode, statusMessage }) =>
+        fail({ status: statusCode, text: `${statusCode} ${statusMessage}` })
+      )
+      socket.once('error', (error: NodeJS.ErrnoException) =>
+        fail({ code: error.code, text: reasonOf(error) })
+      )
+      socket.once('open', () => {
+        socket.removeAllListeners()
+        this.#opened(socket)
+        give()
+      })
+    })
+  }
+
+  // in this process, or over the network: ws asks for the connection of each address, also after a redirect
+  readonly #createConnection = ((address: {
+    host: string
+    port: string | number
+    defaultPort: number
+  }): Duplex =>
+    this.#options.network.connect(
+      { host: address.host, port: Number(address.port), tls: address.defaultPort === 443 },
+      () => {}
+    )) as unknown as NonNullable<ClientOptions['createConnection']>
+
+  #opened(socket: WebSocket): void {
+    const { clock, opened, closed } = this.#options
+    const record: ApplicationSocketRecord = {
+      url: this.#url,
+      openedAtMs: Math.round(clock.now()),
+      closedAtMs: undefined,
+      closeCode: undefined,
+      closedBy: undefined
+    }
+    this.#connecting = false
+    this.#connections++
+    this.#socket = socket
+    socket.on('message', (data: RawData) => this.#received(data))
+    socket.on('error', () => {})
+    socket.on('close', (code) => {
+      record.closedAtMs = Math.round(clock.now())
+      record.closeCode = code
+      record.closedBy = this.#finished ? 'jambonz' : 'server'
+      closed(record)
+      this.#closed(socket, code)
+    })
+    opened(record)
+    if (this.#connections > 1) this.#reconnect()
+  }
+
+  #reconnect(): void {
+    this.#awaitingReconnectAck = this.#firstMessageId === undefined
+    this.#send({ type: 'session:reconnect', hook: this.#url, params: {}, extra: {} }).then(
+      () => {
+        this.#awaitingReconnectAck = false
+        this.#sendQueued()
+      },
+      (error) => {
+        this.#awaitingReconnectAck = false
+        if (this.#finished) return
+        this.#options.error(reasonOf(error))
+        this.#options.reconnectFailed()
+      }
+    )
+  }
+
+  #closed(socket: WebSocket, code: number): void {
+    if (socket !== this.#socket) return
+    this.#socket = undefined
+    if (code === NORMAL) {
+      this.#finished = true
+      return this.#sendQueued()
+    }
+    if (this.#connections >= this.#policy.count) return
+    if (this.#firstMessageId === undefined) {
+      for (const { fail } of [...this.#inFlight.values()]) fail('abandoned since the socket is closed')
+    }
+    const { clock } = this.#options
+    this.#scheduled = clock.at(clock.now() + this.#backoff.next(), () => this.#reopen())
+  }
+
+  #reopen(): void {
+    if (this.#socket !== undefined || this.#connecting || this.#finished) return
+    this.#connecting = true
+    this.#connect().then((failure) => {
+      if (failure === undefined) return
+      this.#connecting = false
+      this.#options.error(`no websocket to ${this.#url}: ${failure.text}`)
+      this.#sendQueued()
+    })
+  }
+
+  #received(data: RawData): void {
+    const text = (data as Buffer).toString('utf8')
+    try {
+      const message = readMessage(text)
+      if (message.type === 'command') return this.#options.command(message)
+      this.#firstMessageId = undefined
+      const waiting = this.#inFlight.get(message.msgid)
+      if (waiting === undefined) return
+      waiting.entry.acked = true
+      waiting.entry.reply = message.data
+      waiting.succeed(message.data)
+    } catch (error) {
+      this.#options.error(`the application sent what jambonz can't read: ${reasonOf(error)}`)
+      this.request('jambonz:error', '/error', invalidMessage(error, text))
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import type { Hook } from '../application/requestor.js'
+import type { Command } from '../application/wsRequestor.js'
+import { reasonOf } from '../errors.js'
+import type { Fork } from '../fork/fork.js'
+import type { CommandRecord } from '../types.js'
+import { parseApplication, recordOf } from '../verbs/application.js'
+import { makeTask } from '../verbs/index.js'
+import type { Session } from './session.js'
+
+/** Runs the commands of an application websocket (feature-server call-session.js, _onCommand). None is ever answered. */
+export class Commands {
+  readonly #session: Session
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  run({ command, data, queue, callSid }: Command): void {
+    const session = this.#session
+    if (session.gone) return
+    const record: CommandRecord = { command, data, queue, callSid, atMs: Math.round(session.clock.now()) }
+    session.story.command(record)
+    try {
+      const note = this.#execute(record)
+      if (note !== undefined) record.note = note
+    } catch (error) {
+      record.note = reasonOf(error)
+      session.error(`command ${command}: ${reasonOf(error)}`)
+    }
+    session.events.emit('command', record)
+  }
+
+  // what it gives is why nothing was done
+  #execute({ command, data, queue }: CommandRecord): string | undefined {
+    const session = this.#session
+    switch (command) {
+      case 'redirect':
+        return this.#redirect(data, queue)
+      case 'call:status':
+        return this.#callStatus(recordOf(data).call_status)
+      case 'listen:status':
+      case 'stream:status':
+        return this.#listenStatus(recordOf(data).listen_status ?? recordOf(data).stream_status)
+      case 'mute:status':
+        return this.#muteStatus()
+      case 'config': {
+        const [config] = parseApplication([{ verb: 'config', ...recordOf(data) }], session.options)
+        session.track(makeTask(session, 'config', config!.data).exec())
+        return undefined
+      }
+      default:
+        return 'not simulated: recorded, does nothing'
+    }
+  }
+
+  #redirect(data: unknown, queue: boolean): string | undefined {
+    const session = this.#session
+    if (Array.isArray(data)) {
+      const verbs = parseApplication(data, session.options)
+      if (queue) session.appendVerbs(verbs)
+      else session.replaceApplication(verbs)
+      return undefined
+    }
+    const { call_hook: hook, parent_call: verbs } = recordOf(data)
+    if (Array.isArray(verbs)) {
+      session.replaceApplication(parseApplication(verbs, session.options))
+      return undefined
+    }
+    if (hook === undefined) return 'neither verbs nor call_hook: nothing is left to run'
+    session.track(this.#ask(hook as Hook))
+    return undefined
+  }
+
+  async #ask(hook: Hook): Promise<void> {
+    const session = this.#session
+    const reply = await session.post.hook('session:redirect', hook, session.info.toJSON())
+    // an answer without verbs ends what runs, and nothing else
+    if (!Array.isArray(reply)) return session.current?.kill('done')
+    session.replaceApplication(parseApplication(reply, session.options))
+  }
+
+  #callStatus(status: unknown): string | undefined {
+    const session = this.#session
+    if (status === 'completed' && session.answeredAt !== undefined) session.hangUp('jambonz')
+    else if (status === 'no-answer' && session.answeredAt === undefined) session.hangUp('jambonz')
+    else return `call:status ${String(status)} does nothing to this call`
+    return undefined
+  }
+
+  #listenStatus(status: unknown): string | undefined {
+    const fork = this.#foregroundFork()
+    if (fork === undefined) return 'no listen runs in the foreground or in a dial'
+    if (status === 'pause') fork.pause()
+    else if (status === 'resume') fork.resume()
+    else return `listen status ${String(status)} is unknown`
+    return undefined
+  }
+
+  #foregroundFork(): Fork | undefined {
+    for (const leg of this.#session.legs) {
+      for (const fork of leg.forks) if (['listen', 'dial'].includes(fork.record.role)) return fork
+    }
+    return undefined
+  }
+
+  #muteStatus(): string | undefined {
+    const verb = this.#session.current?.verb
+    if (verb !== 'dial' && verb !== 'conference') return 'jambonz mutes only in a dial or a conference'
+    return 'not simulated: nobody is muted'
+  }
+}
