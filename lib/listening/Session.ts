@@ -20,6 +20,14 @@ import { beginListenSpan, endListenSpan } from './listenSpan.js'
 import { livePauses } from './livePauses.js'
 
 const INTERNAL_ERROR = 1011
+/** What a handler that still speaks is told when the caller hangs up: no fault of its own. */
+const ENDS_OF_A_STREAM = [
+  'FST_JAMBONZ_AUDIO_CLOSED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ABORT_ERR'
+]
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
@@ -165,7 +173,14 @@ export class Session {
     const run = async () => await handler.call(scope, stream)
     const running = this.#trace ? this.#trace.run(run) : run()
     stream.holdFor(running)
+    let hungUp = false
+    stream.done.then(() => {
+      hungUp = true
+    })
     running.catch((err: unknown) => {
+      if (hungUp && ENDS_OF_A_STREAM.includes((err as { code?: string } | null)?.code ?? '')) {
+        return this.#logger.debug({ err }, 'the audio handler ended with its stream')
+      }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
       this.#trace?.fail(err instanceof Error ? err : String(err))
       stream.stopNow('error', INTERNAL_ERROR, 'audio handler failed')

@@ -56,6 +56,11 @@ export const ERR_AUDIO_MODE = createError(
   '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s',
   500
 )
+export const ERR_AUDIO_CLOSED = createError(
+  'FST_JAMBONZ_AUDIO_CLOSED',
+  'the listen has ended: the caller hears nothing more of what is written. Stop writing when the stream is destroyed',
+  500
+)
 export const ERR_AUDIO_FILE = createError('FST_JAMBONZ_AUDIO_FILE', 'this audio can not be played: %s', 500)
 export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', '%s', 500)
 export const ERR_TWILIO_BOT = createError(

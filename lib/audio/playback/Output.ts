@@ -9,6 +9,8 @@ import type { MarkEvent, MarkOutcome, PlayDone } from '../socket/types.js'
 export interface OutputEvents {
   onMark: (mark: MarkEvent) => void
   onPlayDone: (done: PlayDone) => void
+  /** resolves a moment later: nothing that is asked for after the end is answered at once */
+  afterEnd: () => Promise<void>
 }
 
 /**
@@ -23,6 +25,7 @@ export class Output {
   #speaker: Speaker | undefined
   #player: Player | undefined
   #aheadMs = 0
+  #ended = false
 
   /** `backlog`: bytes that the stream's Writable side holds. */
   constructor(connection: Connection, listen: Listen, backlog: () => number, events: OutputEvents) {
@@ -68,13 +71,11 @@ export class Output {
   }
 
   mark(name: string): Promise<MarkOutcome> {
-    return this.#watched('mark', this.#mark(name))
-  }
-
-  async #mark(name: string): Promise<MarkOutcome> {
-    const error = this.#modeError('mark', 'streaming')
-    if (error) throw error
-    return await this.#speak().mark(name)
+    return this.#answered('mark', async () => {
+      const error = this.#modeError('mark', 'streaming')
+      if (error) throw error
+      return this.#ended ? 'cleared' : await this.#speak().mark(name)
+    })
   }
 
   clearMarks(): void {
@@ -82,30 +83,36 @@ export class Output {
   }
 
   play(audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
-    return this.#watched('play', this.#play(audio, options))
-  }
-
-  async #play(audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
-    const error = this.#modeError('play', 'file')
-    if (error) throw error
-    if (this.#player === undefined) this.#connection.live(true)
-    this.#player ??= new Player(
-      (command) => this.#connection.send(command),
-      this.#events.onPlayDone,
-      this.#connection.logger
-    )
-    return await this.#player.play(audio, options.sampleRate ?? this.sampleRate, options)
+    return this.#answered('play', async () => {
+      const error = this.#modeError('play', 'file')
+      if (error) throw error
+      return await this.#files().play(audio, options.sampleRate ?? this.sampleRate, options)
+    })
   }
 
   clear(): void {
+    if (this.#ended) return
     this.#player?.clear()
     if (this.#speaker || this.#listen.bidirectional?.mode === 'streaming') this.#speak().clear()
   }
 
-  // Nobody need wait for it: a rejection that nobody sees would end the process, and every call with it.
-  #watched<T>(method: string, promise: Promise<T>): Promise<T> {
-    promise.catch((err: unknown) => this.#connection.logger.warn({ err }, `${method}() failed`))
-    return promise
+  // Nothing is answered without a turn of the event loop, and nobody need wait for the answer: a rejection that
+  // nobody sees would end the process, and every call with it.
+  #answered<T>(method: string, ask: () => Promise<T>): Promise<T> {
+    const { afterEnd } = this.#events
+    const answer = async () => {
+      try {
+        if (this.#ended) await afterEnd()
+        return await ask()
+      } catch (err) {
+        this.#connection.logger.warn({ err }, `${method}() failed`)
+        await afterEnd()
+        throw err
+      }
+    }
+    const answered = answer()
+    answered.catch(() => {})
+    return answered
   }
 
   /** A message of jambonz about what it plays. */
@@ -117,8 +124,22 @@ export class Output {
   }
 
   end(): void {
+    this.#ended = true
     this.#speaker?.end()
     this.#player?.end()
+  }
+
+  #files(): Player {
+    if (this.#player === undefined) {
+      this.#player = new Player(
+        (command) => this.#connection.send(command),
+        this.#events.onPlayDone,
+        this.#connection.logger
+      )
+      if (this.#ended) this.#player.end()
+      else this.#connection.live(true)
+    }
+    return this.#player
   }
 
   #speak(): Speaker {

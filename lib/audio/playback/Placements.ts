@@ -31,9 +31,10 @@ export class Placements {
     for (const { drop } of marks) drop()
   }
 
-  dropAll(): void {
-    const dropped = this.#waiting
+  /** All of them, which wait no longer. */
+  takeAll(): Placement[] {
+    const taken = this.#waiting
     this.#waiting = []
-    for (const { drop } of dropped) drop()
+    return taken
   }
 }

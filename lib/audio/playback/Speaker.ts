@@ -39,6 +39,8 @@ export class Speaker implements Ticking {
   readonly #clearing = new Clearing()
   #pumping = false
   #ended = false
+  // What was dropped is answered in the next turn of the event loop, and nothing goes out before.
+  #dropping = false
   // A mark at the end of what was sent holds back the rest.
   #heldByMark = false
   #marksWork = true
@@ -100,7 +102,7 @@ export class Speaker implements Ticking {
   clear(): void {
     const now = performance.now()
     this.#queue.drop()
-    this.#placements.dropAll()
+    this.#dropLater(this.#placements.takeAll())
     if (!this.#clearing.underWay) {
       // The module empties its playout buffer but not the prebuffer before it: what waits there moves on first.
       this.#outlet.pad(now)
@@ -110,7 +112,6 @@ export class Speaker implements Ticking {
       this.#heldByMark = false
       this.#clearing.begin(now, this.#marksWork)
     }
-    this.#pump()
   }
 
   /** A mark reported by jambonz. false: it is none of ours. */
@@ -139,7 +140,7 @@ export class Speaker implements Ticking {
     if (this.#ended) return
     this.#ended = true
     stopTicking(this)
-    this.#placements.dropAll()
+    for (const { drop } of this.#placements.takeAll()) drop()
     this.#marks.clearAll()
     this.#queue.close()
   }
@@ -157,13 +158,23 @@ export class Speaker implements Ticking {
     this.#pump()
   }
 
+  // At once, a loop over clear() and what it drops would never let the event loop turn.
+  #dropLater(dropped: Placement[]): void {
+    this.#dropping = true
+    setImmediate(() => {
+      this.#dropping = false
+      this.#pump()
+      for (const { drop } of dropped) drop()
+    })
+  }
+
   #place(placement: Omit<Placement, 'at'>): void {
     this.#placements.add({ at: this.#queue.end, ...placement })
     this.#pump()
   }
 
   #pump(): void {
-    if (this.#pumping || this.#ended) return
+    if (this.#pumping || this.#dropping || this.#ended) return
     this.#pumping = true
     try {
       const now = performance.now()

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen, MixType } from '../../model/schema.js'
-import { ERR_AUDIO_CHANNEL } from '../../model/errors.js'
+import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { RecordingControl } from './RecordingControl.js'
 import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
 import { Connection } from '../socket/Connection.js'
@@ -74,7 +74,9 @@ export class AudioStream extends SpeakingDuplex {
       if (this.listenerCount('audio') === 0) this.#tap(false)
       if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#hear(false)
     })
-    this.on('error', (err) => this.#connection.logger.error({ err }, 'audio stream failed'))
+    this.on('error', (err) => {
+      if (!(err instanceof ERR_AUDIO_CLOSED)) this.#connection.logger.error({ err }, 'audio stream failed')
+    })
   }
 
   override [EventEmitter.captureRejectionSymbol](err: Error): void {
@@ -210,7 +212,7 @@ export class AudioStream extends SpeakingDuplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#reader.end()
-    this.#output?.end()
+    this.#speechOver()
     // Who leaves a `for await` or aborts a pipeline has had enough, no trouble.
     const failed = error?.name === 'AbortError' ? null : error
     if (failed) this.#connection.ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', failed)
@@ -221,9 +223,19 @@ export class AudioStream extends SpeakingDuplex {
   protected get output(): Output {
     this.#output ??= new Output(this.#connection, this.listen, () => this.writableLength, {
       onMark: (mark) => this.#tell('mark', mark),
-      onPlayDone: (done) => this.#tell('playDone', done)
+      onPlayDone: (done) => this.#tell('playDone', done),
+      afterEnd: this.afterEnd
     })
     return this.#output
+  }
+
+  protected listenerThrew(err: unknown): void {
+    this.#connection.listenerThrew(err)
+  }
+
+  #speechOver(): void {
+    this.speechOver(this.writableLength > 0)
+    this.#output?.end()
   }
 
   #started(metadata: Record<string, unknown> | undefined): void {
@@ -281,10 +293,9 @@ export class AudioStream extends SpeakingDuplex {
 
   #closed(reason: EndReason, key: string | undefined): void {
     if (reason === 'finishOnKey') this.digits ??= key
-    this.#output?.end()
-    // With both sides ended the stream destroys itself.
-    if (this.readableEnded) this.end()
-    else this.once('end', () => this.end())
+    this.#speechOver()
+    if (this.readableEnded) this.readToEnd()
+    else this.once('end', this.readToEnd)
     this.#reader.socketClosed()
     for (const channel of this.#channelReaders) channel.socketClosed()
   }

@@ -1,11 +1,33 @@
 import { AudioDuplex } from './AudioDuplex.js'
+import { ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { Output } from '../playback/Output.js'
 import type { PlayOptions } from '../playback/Player.js'
 import type { MarkOutcome, PlayDone } from '../socket/types.js'
 
-/** The writable side of a stream: everything that makes the caller hear something. */
+/** ms after which what is asked of a stream whose socket has closed is answered: a loop of it costs next to nothing. */
+const ANSWER_DELAY = 20
+/** ms that a reader of such a stream may stand still while somebody goes on writing to it. */
+const READER_PATIENCE = 30_000
+
+type WriteCallback = (error?: Error | null) => void
+
+/**
+ * The writable side of a stream: everything that makes the caller hear something. It is over when the socket has
+ * closed. From then on every write fails, and nothing is answered before the event loop has had a turn: a handler
+ * that speaks without end must not keep the process from its other calls.
+ */
 export abstract class SpeakingDuplex extends AudioDuplex {
+  #over = false
+  // Something that was written will not be heard.
+  #cutOff = false
+  #refused: WriteCallback[] = []
+  #answering: NodeJS.Timeout | undefined
+  #unread = -1
+  #unreadSince = 0
+
   protected abstract get output(): Output
+  /** Ends the stream over what one of the application's functions threw. */
+  protected abstract listenerThrew(err: unknown): void
 
   /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
   get outputSampleRate(): number {
@@ -63,11 +85,92 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.output.clear()
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override write(
+    chunk: unknown,
+    encoding?: BufferEncoding | WriteCallback,
+    callback?: WriteCallback
+  ): boolean {
+    const done = typeof encoding === 'function' ? encoding : callback
+    if (this.#over) {
+      this.#cutOff = true
+      this.#answer((error) => done?.(error))
+      return false
+    }
+    const told =
+      done && ((error?: Error | null) => done(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null)))
+    return typeof encoding === 'string' ? super.write(chunk, encoding, told) : super.write(chunk, told)
+  }
+
+  override end(callback?: () => void): this
+  override end(chunk: unknown, callback?: () => void): this
+  override end(chunk: unknown, encoding?: BufferEncoding, callback?: () => void): this
+  override end(chunk?: unknown, encoding?: BufferEncoding | (() => void), callback?: () => void): this {
+    if (!this.#over || chunk === undefined || chunk === null || typeof chunk === 'function') {
+      return super.end(chunk, encoding as BufferEncoding, callback)
+    }
+    this.write(chunk)
+    return super.end(typeof encoding === 'function' ? encoding : callback)
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
     this.output.write(chunk, callback)
   }
 
   override _final(callback: () => void): void {
     this.output.flush(callback)
+  }
+
+  /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */
+  protected speechOver(cutOff: boolean): void {
+    if (this.#over) return
+    this.#over = true
+    this.#cutOff = cutOff
+  }
+
+  /** Resolves a moment later. */
+  protected readonly afterEnd = (): Promise<void> =>
+    new Promise((resolve) => {
+      this.#answer(() => resolve())
+    })
+
+  /** Everything was read: destroys the stream, unless whoever reads ends it right now. */
+  protected readonly readToEnd = (): void => {
+    const timer = setTimeout(() => {
+      if (this.#cutOff && !this.writableEnded) this.destroy()
+      else super.end()
+    }, ANSWER_DELAY)
+    this.once('close', () => clearTimeout(timer))
+  }
+
+  #answer(callback: WriteCallback): void {
+    this.#refused.push(callback)
+    this.#answering ??= setTimeout(() => {
+      this.#answering = undefined
+      const refused = this.#refused
+      this.#refused = []
+      try {
+        const error = new ERR_AUDIO_CLOSED()
+        for (const each of refused) each(error)
+        // Whoever waits for room: while there is a reader, the stream is open; after that only an error reaches him.
+        if (this.listenerCount('drain') > 0) this.#wakeWriters(error)
+      } catch (err) {
+        this.listenerThrew(err)
+      }
+      this.#watchReader()
+    }, ANSWER_DELAY)
+  }
+
+  #wakeWriters(error: Error): void {
+    if (this.closed) this.emit('error', error)
+    else this.emit('drain')
+  }
+
+  // What is left for a reader keeps the stream open, and with it a handler that writes until it is destroyed.
+  #watchReader(): void {
+    const now = performance.now()
+    if (this.readableLength !== this.#unread) {
+      this.#unread = this.readableLength
+      this.#unreadSince = now
+    } else if (now - this.#unreadSince > READER_PATIENCE) this.destroy()
   }
 }

@@ -1,0 +1,73 @@
+// Lets handlers speak without end, hangs up on each, and says what that did to the event loop. argv: their names.
+// Prints a line of JSON for each, as it is done: a handler that hangs the process prints none.
+import { writeSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Test } from 'tap'
+import { ENDLESS_SPEAKERS } from './endlessSpeakers.js'
+import { streamPair, until } from './streamPair.js'
+
+export interface HangUp {
+  name: string
+  /** ms, 99th percentile, after the hang-up; least of up to five looks, as the machine does other things, too */
+  delayMs: number
+  /** ms of CPU in 300 ms after the hang-up, likewise */
+  cpuMs: number
+  /** the handler has ended, the stream is destroyed */
+  ended: boolean
+  destroyed: boolean
+}
+
+const MEASURED = 300
+const LOOKS = 5
+const QUIET_DELAY = 10
+const QUIET_CPU = 75
+const SPOKEN = 60
+const FRAME = Buffer.alloc(320)
+
+async function delayOf(ms: number): Promise<number> {
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  await new Promise((resolve) => setTimeout(resolve, ms))
+  delays.disable()
+  // What a timer of 1 ms is late by itself is no delay.
+  return delays.percentile(99) / 1_000_000
+}
+
+async function hangUp(name: string): Promise<HangUp> {
+  const speaker = ENDLESS_SPEAKERS[name]
+  if (speaker === undefined) throw new Error(`nobody speaks by the name of ${name}`)
+  const teardowns: Array<() => void> = []
+  const test = { teardown: (teardown: () => void) => teardowns.push(teardown) } as unknown as Test
+  const { stream, socket, start } = await streamPair(test, {
+    listen: { bidirectional: { mode: speaker.mode, sampleRate: 8000 } }
+  })
+  start()
+  await until(() => stream.metadata !== undefined)
+  let ended = false
+  const spoken = speaker.speak(stream)
+  spoken.catch(() => {}).finally(() => (ended = true))
+  for (let ms = 0; ms < SPOKEN; ms += 20) {
+    socket.send(FRAME)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  socket.close(1000)
+  await stream.done
+  let delayMs = Infinity
+  let cpuMs = Infinity
+  for (let look = 0; look < LOOKS && (delayMs > QUIET_DELAY || cpuMs > QUIET_CPU); look++) {
+    const before = process.cpuUsage()
+    delayMs = Math.min(delayMs, await delayOf(MEASURED))
+    const { user, system } = process.cpuUsage(before)
+    cpuMs = Math.min(cpuMs, (user + system) / 1_000)
+  }
+  if (speaker.ends) await until(() => ended, 2_000).catch(() => {})
+  await until(() => stream.destroyed, 2_000).catch(() => {})
+  for (const teardown of teardowns) teardown()
+  return { name, delayMs, cpuMs, ended, destroyed: stream.destroyed }
+}
+
+process.on('unhandledRejection', (err) => {
+  throw err
+})
+for (const name of process.argv.slice(2)) writeSync(1, `${JSON.stringify(await hangUp(name))}\n`)
+process.exit()
