@@ -37,7 +37,7 @@ export class Jambonz {
 
   /** true once `drain()` has begun: this instance takes no new streams. */
   get draining(): boolean {
-    return this.#runtime.sessions.sealed
+    return this.#runtime.liveListens.sealed
   }
 
   /** The calls of the shared store, and the events of this instance. */
@@ -106,8 +106,8 @@ export class Jambonz {
    * socket: for several instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
-    const { sessions, openHooks } = this.#runtime
-    await sessions.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
+    const { liveListens, openHooks } = this.#runtime
+    await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
     await openHooks.answered(ANSWER_PATIENCE)
   }
 

@@ -7,7 +7,7 @@ import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
 import { AudioRoutes } from './listening/AudioRoutes.js'
 import { endRefusedUpgrades } from './audio/socket/refusedUpgrades.js'
-import { Sessions } from './listening/Sessions.js'
+import { LiveListens } from './listening/LiveListens.js'
 import { Calls } from './correlation/Calls.js'
 import { Correlator } from './correlation/Correlator.js'
 import { Handover } from './correlation/Handover.js'
@@ -58,7 +58,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
 
     // Before @fastify/websocket, whose own preClose closes every socket on the spot.
     fastify.addHook('preClose', () =>
-      runtime.sessions.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
+      runtime.liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
     )
     fastify.addHook('onClose', async () => {
       await runtime.recordings?.close()
@@ -108,12 +108,12 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
   const calls = new Calls(store)
-  const sessions = new Sessions()
+  const liveListens = new LiveListens()
   const hookPaths = new Set<string>()
   const correlator = new Correlator({ store, calls, secret, logger })
-  const hooks = new Hooks({ store, correlator, nudge: (listenId) => sessions.nudge(listenId) })
+  const hooks = new Hooks({ store, correlator, readToEnd: (listenId) => liveListens.readToEnd(listenId) })
   const recordings = recording && createRecordings(recording, { logger, instance })
-  const metrics = new Metrics({ calls, sessions, recordings })
+  const metrics = new Metrics({ calls, liveListens, recordings })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
   const tracing = await loadTracing()
   // Last: what is wrong with an option leaves no connection open.
@@ -123,7 +123,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     instance,
     logger,
     calls,
-    sessions,
+    liveListens,
     correlator,
     hooks,
     handover: new Handover({ store, hooks, auth, hookPaths }),

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { verifyToken } from '../lib/listening/path.js'
-import { Session } from '../lib/listening/Session.js'
+import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
 import { bindLog } from '../lib/application/bindLog.js'
 import type { Correlated } from '../lib/correlation/Correlator.js'
@@ -59,7 +59,7 @@ export function registerAudio(
 
     scope.addHook('onRequest', async (request) => {
       const listenId = listenIds.get(request)
-      if (listenId !== undefined && runtime.sessions.handingOver) await runtime.handover.refuse(listenId)
+      if (listenId !== undefined && runtime.liveListens.handingOver) await runtime.handover.refuse(listenId)
       checkCapacity(runtime)
       if (tokenOf(request) !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
       checkSubprotocol(request.headers['sec-websocket-protocol'])
@@ -68,8 +68,13 @@ export function registerAudio(
 
     function onSocket(socket: WebSocket, request: FastifyRequest): void {
       runtime.metrics.requested('audio', 'answered')
-      runtime.sessions.add(
-        new Session(socket, claims.get(request), { ...runtime, scope: instance, route, logger: request.log })
+      runtime.liveListens.add(
+        new LiveListen(socket, claims.get(request), {
+          ...runtime,
+          scope: instance,
+          route,
+          logger: request.log
+        })
       )
     }
 
@@ -83,9 +88,9 @@ function tokenOf(request: FastifyRequest): string | undefined {
   return (request.params as { '*'?: string })['*']
 }
 
-function checkCapacity({ sessions, options }: Runtime): void {
-  if (sessions.sealed) throw new ERR_AUDIO_DRAINING()
-  if (sessions.size >= options.limits.maxStreams) throw new ERR_AUDIO_FULL(options.limits.maxStreams)
+function checkCapacity({ liveListens, options }: Runtime): void {
+  if (liveListens.sealed) throw new ERR_AUDIO_DRAINING()
+  if (liveListens.size >= options.limits.maxStreams) throw new ERR_AUDIO_FULL(options.limits.maxStreams)
 }
 
 function checkSubprotocol(header: string | undefined): void {

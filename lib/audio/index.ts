@@ -1,13 +1,16 @@
-export { AudioStream, type AudioStreamOptions } from './stream/AudioStream.js'
+export { AudioStream, liveOf } from './stream/AudioStream.js'
 export type { ChannelName } from './stream/ChannelReader.js'
 export type { PlayOptions } from './playback/Player.js'
-export { watchEndConditions, type EndConditionOptions } from './stream/watchEndConditions.js'
+export { LiveStream, type LiveStreamOptions } from './stream/LiveStream.js'
+export { watchEndConditions, type EndConditionOptions } from './stream/endConditions.js'
+export type { RecorderState, RecordingControl } from './stream/RecordingControl.js'
 export type {
   AudioSink,
   AudioStreamEvents,
   DtmfEvent,
   MarkEvent,
   MarkOutcome,
+  PauseMode,
   PlayDone,
   SinkOptions,
   StreamEnd,

@@ -11,7 +11,7 @@ export interface HooksDeps {
   store: CallStore
   correlator: Correlator
   /** reads at once what a live stream of this instance has in its socket */
-  nudge: (listenId: string) => void
+  readToEnd: (listenId: string) => void
 }
 
 /** What an actionHook says. */
@@ -36,10 +36,10 @@ export class Hooks {
    * instance, or another one is to open. Waits for HOOK_WAIT at most. undefined when no such listen is known.
    */
   async settled(listenId: string, { duration, call: about }: HookReport): Promise<Correlated | undefined> {
-    const { store, correlator, nudge } = this.#deps
+    const { store, correlator, readToEnd } = this.#deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return undefined
-    nudge(listenId)
+    readToEnd(listenId)
     // While the store is away its instance may be the one that knows the listen; it tells as soon as it can.
     let isSure = this.#available
     const known = await store.waitFor(

@@ -1,4 +1,4 @@
-import type { Sessions } from '../listening/Sessions.js'
+import type { LiveListens } from '../listening/LiveListens.js'
 import type { Calls } from '../correlation/Calls.js'
 import type { Listen } from '../model/schema.js'
 import type { FinishedRecording, Recordings } from '../recording/index.js'
@@ -9,7 +9,7 @@ import { Counter, Histogram, Reading, type Instrument } from './instruments.js'
 
 export interface MetricsSources {
   calls: Calls
-  sessions: Sessions
+  liveListens: LiveListens
   recordings: Recordings | undefined
 }
 
@@ -106,10 +106,10 @@ function outcomeOf({ state, recovered }: Partial<FinishedRecording>): 'saved' | 
   return recovered === true ? 'recovered' : 'saved'
 }
 
-function readings({ calls, sessions, recordings }: MetricsSources): Instrument[] {
+function readings({ calls, liveListens, recordings }: MetricsSources): Instrument[] {
   return [
-    new Reading(METRICS.streamsLive, () => sessions.size),
-    new Reading(METRICS.draining, () => Number(sessions.sealed)),
+    new Reading(METRICS.streamsLive, () => liveListens.size),
+    new Reading(METRICS.draining, () => Number(liveListens.sealed)),
     new Reading(METRICS.recordingsWaiting, () => recordings?.waiting ?? 0),
     new Reading(METRICS.recordingMemory, () => recordings?.memory ?? 0),
     new Reading(METRICS.storeAvailable, () => Number(calls.health().available)),

@@ -93,6 +93,11 @@ export const ListenSchema = Type.Object({
   endedAt: Type.Optional(IsoTime),
   endReason: Type.Optional(EndReasonSchema),
   audio: AudioCountsSchema,
+  paused: Type.Optional(
+    Type.Union([Type.Literal(false), Type.Literal('silence'), Type.Literal('skip')], {
+      description: 'what is said is private just now: not recorded, not listened in to'
+    })
+  ),
   recording: Type.Optional(RecordingSchema),
   recordingError: Type.Optional(Type.String({ description: 'why there is no (whole) recording' })),
   digits: Type.Optional(Type.String()),

@@ -1,6 +1,6 @@
 import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
-import type { RecorderState } from '../audio/stream/RecordingControl.js'
+import type { RecorderState } from '../audio/index.js'
 
 /** ms for which a call that is over is still told, and one of which nothing more is heard */
 const AFTERGLOW = 20_000

@@ -8,7 +8,7 @@ import { reasonOf, type RecordingError } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { Timeline } from './Timeline.js'
 import type { RecordedStream, Recorder } from './types.js'
-import type { PauseMode, RecorderState } from '../audio/stream/RecordingControl.js'
+import type { PauseMode, RecorderState } from '../audio/index.js'
 import { durationOf } from '../pcm/wavHeader.js'
 
 /** ms that a recording may take to save what it has, when it failed or the server closes */
@@ -89,8 +89,6 @@ export class StreamRecorder implements Recorder {
 
   pause(mode: PauseMode = 'silence'): void {
     if (this.#state !== 'recording') return
-    // what was said before it
-    this.#stream.catchUp?.()
     this.#state = 'paused'
     this.#timeline.beginPause(mode)
     this.#output.note(this.#summarize, true)
@@ -98,8 +96,6 @@ export class StreamRecorder implements Recorder {
 
   resume(): void {
     if (this.#state !== 'paused') return
-    // what was said in the pause
-    this.#stream.catchUp?.()
     this.#state = 'recording'
     this.#timeline.endPause()
     this.#output.note(this.#summarize, true)

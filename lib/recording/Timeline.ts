@@ -1,6 +1,6 @@
 import { bytesOf, durationOf, type WavFormat } from '../pcm/wavHeader.js'
 import type { Gap, Pause } from './types.js'
-import type { PauseMode } from '../audio/stream/RecordingControl.js'
+import type { PauseMode } from '../audio/index.js'
 
 /** Pauses, or gaps, that are listed one by one; more are only in the totals. */
 const MAX_LISTED = 500

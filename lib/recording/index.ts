@@ -13,4 +13,4 @@ export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Se
 export { withKnown } from './segments.js'
 export type { RecordingError } from './reasons.js'
 export type { Gap, Pause, RecordedStream, Recorder } from './types.js'
-export type { PauseMode, RecorderState, RecordingControl } from '../audio/stream/RecordingControl.js'
+export type { PauseMode, RecorderState, RecordingControl } from '../audio/index.js'

@@ -1,4 +1,4 @@
-import type { PauseMode, RecordingControl } from '../audio/stream/RecordingControl.js'
+import type { PauseMode, RecordingControl } from '../audio/index.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
 import type { FinishedRecording } from './schema.js'
 
@@ -11,8 +11,6 @@ export interface RecordedStream {
   sampleRate: number
   channels: number
   mixType: MixType
-  /** Writes what was said up to now to the recorder, where it is read in batches. */
-  catchUp?(): void
 }
 
 /** One recording in the making. Its methods never throw and never block. */

@@ -15,13 +15,11 @@ const dtmf = (digit: string) => JSON.stringify({ event: 'dtmf', dtmf: digit, dur
 async function begun(t: Test, options: PairOptions = {}) {
   const sink = new Collector()
   const pair = await streamPair(t, {
-    begin: (stream) => {
-      stream.addSink(sink, { live: false })
+    begin: (live) => {
+      live.addSink(sink, { live: false })
     },
     ...options
   })
-  pair.start()
-  await until(() => pair.stream.metadata !== undefined)
   // jambonz' part: a disconnect ends the listen
   pair.socket.on('message', (data, isBinary) => {
     if (!isBinary && JSON.parse(String(data)).type === 'disconnect') pair.socket.close(1000)
@@ -30,7 +28,10 @@ async function begun(t: Test, options: PairOptions = {}) {
 }
 
 const watched = (t: Test, listen: Partial<Listen>) =>
-  begun(t, { listen, begin: (stream) => watchEndConditions(stream, { silenceLevel: SILENCE_LEVEL }) })
+  begun(t, {
+    listen,
+    begin: (live, stream) => watchEndConditions(live, stream, { silenceLevel: SILENCE_LEVEL })
+  })
 
 /** Noise of a level in dBFS (RMS). */
 function noise(ms: number, level: number): Buffer {
@@ -74,11 +75,9 @@ test('disconnect() asks jambonz, which closes: disconnected', async (t) => {
 })
 
 test('a jambonz that does not react to disconnect is closed after 2 s; one that does not even echo, hung up on', async (t) => {
-  const { stream, socket, start, sent } = await streamPair(t)
-  start()
-  await until(() => stream.metadata !== undefined)
+  const { live, socket, sent } = await streamPair(t)
   const before = performance.now()
-  const done = stream.stop('drained')
+  const done = live.end('drained')
   await until(() => sent.length === 1)
   socket.pause()
   t.match(await done, { reason: 'drained', closeCode: 1006 })
@@ -86,9 +85,9 @@ test('a jambonz that does not react to disconnect is closed after 2 s; one that 
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
-test('stopNow() closes with its code', async (t) => {
-  const { stream, socket } = await begun(t)
-  stream.stopNow('error', 1011, 'handler failed')
+test('close() closes with its code', async (t) => {
+  const { live, stream, socket } = await begun(t)
+  live.close('error', 1011, 'handler failed')
   t.match(await closing(socket), { code: 1011, reason: 'handler failed' })
   t.match(await stream.done, { reason: 'error', closeCode: 1011 })
 })

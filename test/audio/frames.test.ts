@@ -5,7 +5,7 @@ import { Writable } from 'node:stream'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { FrameReader } from '../../lib/audio/socket/FrameReader.js'
+import { FrameParser } from '../../lib/audio/socket/reader/FrameParser.js'
 
 const MAX_PAYLOAD = 100_000
 
@@ -36,7 +36,7 @@ function audio(bytes: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
 }
 
-/** The server's end of a socket, and what it has told: with a FrameReader or by ws alone. */
+/** The server's end of a socket, and what it has told: with a FrameParser or by ws alone. */
 async function listening(t: Test, withReader: boolean, merging = false) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
   t.teardown(() => {
@@ -52,7 +52,7 @@ async function listening(t: Test, withReader: boolean, merging = false) {
   const told: string[] = []
   const onAudio = (data: Buffer, messages: number) =>
     told.push(`audio ${messages} ${data.toString('base64')}`)
-  const reader = withReader ? FrameReader.of(socket, MAX_PAYLOAD, onAudio) : undefined
+  const reader = withReader ? FrameParser.of(socket, MAX_PAYLOAD, onAudio) : undefined
   if (reader) reader.merging = merging
   socket.on('message', (data: Buffer, isBinary) => {
     told.push(isBinary ? `audio 1 ${data.toString('base64')}` : `text ${data.toString()}`)
@@ -154,7 +154,7 @@ test('audio whose memory is used again is told apart; a text of it is not touche
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []
   socket.on('message', (data: Buffer) => texts.push(data))
-  const reader = FrameReader.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
+  const reader = FrameParser.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
     heard.push({ data: Buffer.from(data), reused })
   )
   const memory = Buffer.alloc(4_096)
@@ -216,7 +216,7 @@ test('a socket that compresses is left to ws', async (t) => {
   ])
   t.teardown(() => client.terminate())
   t.equal(
-    FrameReader.of(socket, MAX_PAYLOAD, () => {}),
+    FrameParser.of(socket, MAX_PAYLOAD, () => {}),
     undefined
   )
 })
@@ -230,7 +230,7 @@ test('audio in the segment of the upgrade is not lost', async (t) => {
   await once(server, 'listening')
   const heard: Buffer[] = []
   server.on('connection', (socket) => {
-    FrameReader.of(socket, MAX_PAYLOAD, (data) => heard.push(data))
+    FrameParser.of(socket, MAX_PAYLOAD, (data) => heard.push(data))
   })
   const raw = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => raw.destroy())

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { mock } from 'node:test'
 import Fastify from 'fastify'
 import t from 'tap'
-import type { Flow } from '../../lib/audio/socket/Flow.js'
+import type { SocketReader } from '../../lib/audio/socket/reader/SocketReader.js'
 import { GapMeter } from '../../lib/audio/socket/GapMeter.js'
 import { Playout } from '../../lib/audio/playback/Playout.js'
 import { ReaderSide } from '../../lib/audio/stream/ReaderSide.js'
@@ -105,7 +105,7 @@ t.test(
       resumeFor() {
         waits = false
       }
-    } as unknown as Flow
+    } as unknown as SocketReader
     const stream = new Readable({ read() {} })
     const side = new ReaderSide(stream, flow, 1000, { logger: log })
     side.arrive()

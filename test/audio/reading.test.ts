@@ -20,13 +20,11 @@ async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   const sink = new Collector()
   const pair = await streamPair(t, {
     ...options,
-    begin(stream) {
-      stream.addSink(sink, { live: false })
-      begin?.(stream)
+    begin(live, stream) {
+      live.addSink(sink, { live: false })
+      begin?.(live, stream)
     }
   })
-  pair.start()
-  await until(() => pair.stream.metadata !== undefined)
   const send = (audio: Buffer, size = 320) => {
     for (let at = 0; at < audio.length; at += size) pair.socket.send(audio.subarray(at, at + size))
   }
@@ -146,13 +144,16 @@ test('a reader that stands still for 5 s at 64 kHz stereo: memory is bounded, no
 })
 
 test('a slow reader delays neither the end of the listen nor its last frame', async (t) => {
-  const { stream, send, sink, socket } = await begun(t, { listen: STEREO, limits: { maxBuffered: 65_536 } })
+  const { stream, live, send, sink, socket } = await begun(t, {
+    listen: STEREO,
+    limits: { maxBuffered: 65_536 }
+  })
   stream.once('readable', () => {})
   const audio = Buffer.alloc(1_000_000, 1)
   send(audio, 5120)
   await until(() => stream.readableLength > 65_536)
   socket.close(1000)
-  stream.nudge()
+  live.readToEnd()
   t.match(await stream.done, { reason: 'closed', closeCode: 1000 })
   t.equal(sink.audio.length, audio.length)
   t.equal((await buffer(stream)).length, audio.length)
@@ -162,8 +163,8 @@ test('a handler that reads later loses nothing', async (t) => {
   let ready: (() => void) | undefined
   const read: Promise<Buffer>[] = []
   const { stream, send, sink, socket } = await begun(t, {
-    begin(stream) {
-      stream.holdFor(
+    begin(live, stream) {
+      live.keepFor(
         (async () => {
           await new Promise<void>((resolve) => {
             ready = resolve
@@ -184,9 +185,9 @@ test('a handler that reads later loses nothing', async (t) => {
 
 test('what is kept for a handler that does not read is let go after 10 s of audio, and when it settles', async (t) => {
   let settle: (() => void) | undefined
-  const { stream, send, sink } = await begun(t, {
-    begin: (stream) =>
-      stream.holdFor(
+  const { stream, live, send, sink } = await begun(t, {
+    begin: (live) =>
+      live.keepFor(
         new Promise<void>((resolve) => {
           settle = resolve
         })
@@ -198,7 +199,7 @@ test('what is kept for a handler that does not read is let go after 10 s of audi
   send(ramp(5100))
   await until(() => sink.audio.length === 161_600)
   t.equal(stream.readableLength, 0)
-  stream.holdFor(
+  live.keepFor(
     new Promise<void>((resolve) => {
       settle = resolve
     })
@@ -314,11 +315,11 @@ test('unwatched audio is read in batches, and at once when somebody listens', as
 })
 
 test('what was said up to now can be had at once, also of a stream that is read in batches', async (t) => {
-  const { stream, sink, socket } = await begun(t)
+  const { live, sink, socket } = await begun(t)
   socket.send(ramp(20))
   const asked = performance.now()
   await until(() => {
-    stream.catchUp()
+    live.readNow()
     return sink.audio.length > 0
   })
   t.ok(performance.now() - asked < 400, 'no batch was waited for')
@@ -327,8 +328,8 @@ test('what was said up to now can be had at once, also of a stream that is read 
 
 test('a sink that is removed gets nothing more', async (t) => {
   const other = new Collector()
-  const { stream, send, sink } = await begun(t)
-  const remove = stream.addSink(other)
+  const { live, send, sink } = await begun(t)
+  const remove = live.addSink(other)
   send(ramp(20))
   await until(() => other.frames.length === 1)
   remove()
@@ -348,8 +349,8 @@ test('audio is counted', async (t) => {
 
 test('audio that stays away is a gap before what comes next; a stall that is made up for is none', async (t) => {
   const { stream, sink, socket } = await begun(t, {
-    begin: (stream) => {
-      stream.keepLive()
+    begin: (live) => {
+      live.keepLive()
     }
   })
   // By the clock, as jambonz sends: where this process was kept waiting, what is due comes at once.

@@ -3,11 +3,18 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { AudioStream, type AudioSink, type StreamLimits } from '../../lib/audio/index.js'
-import type { AudioStreamOptions } from '../../lib/audio/stream/AudioStream.js'
+import {
+  LiveStream,
+  type AudioSink,
+  type AudioStream,
+  type LiveStreamOptions,
+  type StreamLimits
+} from '../../lib/audio/index.js'
 import type { Call, Listen } from '../../lib/model/schema.js'
 
-export interface PairOptions extends Partial<Pick<AudioStreamOptions, 'identify' | 'begin'>> {
+export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' | 'begin'>> {
+  /** false: the metadata frame is sent by the test, with `start()`. Default: it has come, and the stream has begun */
+  started?: boolean
   /** false: the path does not name the listen */
   known?: boolean
   listen?: Partial<Listen>
@@ -16,7 +23,10 @@ export interface PairOptions extends Partial<Pick<AudioStreamOptions, 'identify'
 
 /** A stream on its server and the socket at jambonz' end, over real TCP. */
 export interface StreamPair {
+  /** undefined where it has not begun */
   stream: AudioStream
+  /** its inner view */
+  live: LiveStream
   /** jambonz' end */
   socket: WebSocket
   call: Call
@@ -25,7 +35,7 @@ export interface StreamPair {
   log: Array<{ level: number; msg: string; [key: string]: unknown }>
   /** everything jambonz has been sent, in order: commands as JSON, audio as buffers */
   sent: Array<Record<string, unknown> | Buffer>
-  /** sends the metadata frame */
+  /** sends the metadata frame, once */
   start(extra?: Record<string, unknown>): void
 }
 
@@ -80,9 +90,9 @@ export async function streamPair(t: Test, options: PairOptions = {}): Promise<St
     skipUTF8Validation: true
   })
   await once(server, 'listening')
-  let stream: AudioStream | undefined
+  let live: LiveStream | undefined
   server.on('connection', (socket) => {
-    stream = new AudioStream({
+    live = new LiveStream({
       socket,
       ...(options.known !== false && { call, listen }),
       identify: options.identify,
@@ -100,28 +110,39 @@ export async function streamPair(t: Test, options: PairOptions = {}): Promise<St
     sent.push(isBinary ? (data as Buffer) : JSON.parse(String(data)))
   })
   await Promise.all([once(socket, 'open'), once(server, 'connection')])
-  if (stream === undefined) throw new Error('no stream')
+  if (live === undefined) throw new Error('no stream')
+  const begun = live
   t.teardown(() => {
     socket.terminate()
     server.close()
     for (const client of server.clients) client.terminate()
   })
+  let isStarted = false
+  const start = (extra: Record<string, unknown> = {}) => {
+    if (isStarted) return
+    isStarted = true
+    socket.send(
+      JSON.stringify({
+        sampleRate: listen.sampleRate,
+        mixType: listen.mixType,
+        callSid: listen.callSid,
+        ...extra
+      })
+    )
+  }
+  if (options.started ?? true) {
+    start()
+    await until(() => begun.stream !== undefined)
+  }
   return {
-    stream,
+    stream: begun.stream as AudioStream,
+    live: begun,
     socket,
     call,
     listen,
     log,
     sent,
-    start: (extra = {}) =>
-      socket.send(
-        JSON.stringify({
-          sampleRate: listen.sampleRate,
-          mixType: listen.mixType,
-          callSid: listen.callSid,
-          ...extra
-        })
-      )
+    start
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Listen } from '../../model/schema.js'
 import { ERR_AUDIO_MODE } from '../../model/errors.js'
-import type { Connection } from '../socket/Connection.js'
+import type { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
 import { Player, type PlayOptions } from './Player.js'
 import { PACED_AHEAD, Speaker } from './Speaker.js'
@@ -18,7 +18,7 @@ export interface OutputEvents {
  * verb is not known (a call set up elsewhere), whatever is tried first.
  */
 export class Output {
-  readonly #connection: Connection
+  readonly #connection: ListenSocket
   readonly #listen: Listen
   readonly #backlog: () => number
   readonly #events: OutputEvents
@@ -28,7 +28,7 @@ export class Output {
   #ended = false
 
   /** `backlog`: bytes that the stream's Writable side holds. */
-  constructor(connection: Connection, listen: Listen, backlog: () => number, events: OutputEvents) {
+  constructor(connection: ListenSocket, listen: Listen, backlog: () => number, events: OutputEvents) {
     this.#connection = connection
     this.#listen = listen
     this.#backlog = backlog

@@ -12,6 +12,11 @@ const MAX_DOUBT = 2_000
 const DRIFT = 0.0002
 /** ms that audio can be ahead of the clock: jambonz sends what it kept from before the connection. */
 const MAX_AHEAD = 5_000
+/** The least lag is known once so many ms of audio have not lowered it by more than this. */
+const STEADY_MS = 1_000
+const STEADY_LAG = 10
+/** ms that audio is late when the next message is due: no more than a message and some jitter. */
+const UNDER_WAY = 40
 
 /**
  * Tells audio that never came (jambonz was paused by live-call control, or threw its buffer away) from audio that
@@ -32,6 +37,14 @@ export class GapMeter {
   #doubtSince = -1
   #lowest = 0
   #lowestAt = 0
+  // Since when, on the audio's clock, the least lag has been what it is.
+  #steadySince = Infinity
+  #steadyLag = Infinity
+
+  /** Where the audio's clock stands, ms: all that has come, and the gaps. */
+  get clock(): number {
+    return this.#clock
+  }
 
   /** Counts `ms` of audio that arrived at `now` (ms). true: whether something is missing before it is in doubt. */
   doubts(now: number, ms: number): boolean {
@@ -42,7 +55,7 @@ export class GapMeter {
     this.#clock += ms
     const lag = now - this.#clock
     this.#normal += ms * DRIFT
-    if (lag < this.#normal) this.#normal = Math.max(lag, -MAX_AHEAD)
+    if (lag < this.#normal) this.#lower(lag)
     const excess = lag - this.#normal
     if (this.#doubtSince < 0) {
       if (excess < LIVE_LAG + this.batchMs) return false
@@ -54,6 +67,18 @@ export class GapMeter {
       this.#lowestAt = now
     }
     return excess > CAUGHT_UP
+  }
+
+  /**
+   * Returns where on the audio's clock lies what is said at `now`, when more than the next message is under way: what
+   * comes before that was said earlier and is late. undefined where nothing is late, or nobody can know: audio that does
+   * not come in real time. `isBehind`: it is late for certain, as it was not read.
+   */
+  saidUntil(now: number, isBehind: boolean): number | undefined {
+    if (this.#clock < 0) return undefined
+    const until = now - this.#normal
+    const isSteady = this.#clock - this.#steadySince >= STEADY_MS
+    return (isSteady || isBehind) && until - this.#clock > UNDER_WAY ? until : undefined
   }
 
   /** true when a lag in doubt can be judged before the audio that arrives at `now`. */
@@ -70,5 +95,12 @@ export class GapMeter {
     this.total += gap
     this.longest = Math.max(this.longest, gap)
     return gap
+  }
+
+  #lower(lag: number): void {
+    this.#normal = Math.max(lag, -MAX_AHEAD)
+    if (lag >= this.#steadyLag - STEADY_LAG) return
+    this.#steadyLag = lag
+    this.#steadySince = this.#clock
   }
 }

@@ -1,5 +1,5 @@
 import type { EndReason, Listen } from '../../model/schema.js'
-import { CLOSED_ABNORMALLY } from './wire.js'
+import { CLOSED_ABNORMALLY } from './closing.js'
 
 /** ms between a key and the close it causes, and between the two clocks that measure maxLength. */
 const TOLERANCE = 500

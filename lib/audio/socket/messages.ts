@@ -1,5 +1,7 @@
-import { DTMF_SAMPLES_PER_MS, MAX_TEXT } from './wire.js'
+import { DTMF_SAMPLES_PER_MS, MAX_TEXT, MAX_TEXTS_PER_SECOND } from './wire.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
+
+const SECOND = 1000
 
 /** What a text frame of jambonz says. */
 export type AudioMessage =
@@ -62,6 +64,34 @@ export function readMessage(text: Buffer): AudioMessage {
 /** The first frame: the call's attributes and the verb's metadata, or undefined where the text arrived broken. */
 export function readMetadata(text: Buffer): Record<string, unknown> | undefined {
   return text.length > MAX_TEXT ? undefined : parseObject(text)
+}
+
+/** Bounds what the text of one socket may cost, without a timer. */
+export class TextLimit {
+  #since = 0
+  #count = 0
+  #invalid = false
+
+  /** true for the first message over the limit within a second. */
+  get justExceeded(): boolean {
+    return this.#count === MAX_TEXTS_PER_SECOND + 1
+  }
+
+  /** Returns whether a message that came at `now` (ms) is to be looked at. */
+  allow(now: number): boolean {
+    if (now - this.#since >= SECOND) {
+      this.#since = now
+      this.#count = 0
+    }
+    return ++this.#count <= MAX_TEXTS_PER_SECOND
+  }
+
+  /** Returns true once. */
+  firstInvalid(): boolean {
+    const first = !this.#invalid
+    this.#invalid = true
+    return first
+  }
 }
 
 /** us -> jambonz. */

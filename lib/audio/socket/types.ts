@@ -1,6 +1,9 @@
 import type { Readable } from 'node:stream'
 import type { EndReason } from '../../model/schema.js'
 
+/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
+export type PauseMode = 'silence' | 'skip'
+
 /** Takes the audio of a stream: a recorder, a meter. */
 export interface AudioSink {
   /**
@@ -10,6 +13,9 @@ export interface AudioSink {
   write(frame: Buffer, gapMs: number): void
   /** Nothing more comes for a while: the sink is fed in batches, and this was one. */
   rest?(): void
+  /** What is written from here on was said in private. `silence`: it is silence; `skip`: it is left out. */
+  pause?(mode: PauseMode): void
+  resume?(): void
   /** ms that audio may come late to a sink that is fed in batches */
   readonly maxDelay?: number
 }
@@ -42,6 +48,8 @@ export interface StreamEnd {
 export interface DtmfEvent {
   digit: string
   durationMs: number
+  /** It was pressed in private (`beginPrivacy`, `recording.pause`): do not note it down. */
+  private?: true
 }
 
 /** `playout`: the caller has heard what was sent before the mark. `cleared`: it was thrown away. */

@@ -1,14 +1,6 @@
 // What the audio socket's two ends do to each other, in numbers. Sources: mod_audio_fork (lws_glue.cpp) and
 // feature-server lib/tasks/listen.js. "lot" is the amount of audio that the module hands over to the caller at once.
 
-/** us -> jambonz: close codes. jambonz echoes them and tells nobody. */
-export const CLOSE_NORMAL = 1000
-export const CLOSE_BAD_START = 1008
-export const CLOSE_TOO_BIG = 1009
-export const CLOSE_OUR_FAULT = 1011
-/** ws' code for a connection that died without a close frame. */
-export const CLOSED_ABNORMALLY = 1006
-
 /** ms that jambonz has to close after we asked, before the next stronger means. */
 export const CLOSE_PATIENCE = 2_000
 

@@ -1,13 +1,28 @@
+import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import type { AudioStreamEvents } from '../socket/types.js'
 
 /** What an async listener rejects with comes to the stream (`captureRejectionSymbol`), and does not end the process. */
 export const CAPTURING: object = { captureRejections: true }
 
-/** A Duplex whose events are typed. */
+type Listener = (...args: unknown[]) => unknown
+
+/** A Duplex whose events are typed, and whose listeners can't end the process. */
 export class AudioDuplex extends Duplex {
-  constructor() {
+  readonly #listenerThrew: (err: unknown) => void
+
+  /** `listenerThrew` is told what a listener threw, or rejected with. */
+  constructor(listenerThrew: (err: unknown) => void) {
     super(CAPTURING)
+    this.#listenerThrew = listenerThrew
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    return emitSafely(this, super.emit, this.#listenerThrew, event, args)
+  }
+
+  override [EventEmitter.captureRejectionSymbol](err: Error): void {
+    this.#listenerThrew(err)
   }
 
   override on<E extends keyof AudioStreamEvents>(
@@ -31,4 +46,46 @@ export class AudioDuplex extends Duplex {
   override [Symbol.asyncIterator](): NodeJS.AsyncIterator<Buffer> {
     return super[Symbol.asyncIterator]() as NodeJS.AsyncIterator<Buffer>
   }
+}
+
+/** The events that others wait for (`pipeline`, `finished`): what one listener throws must not keep them from the next. */
+const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
+
+/**
+ * Emits an event of `emitter` through `emit`, its own. What a listener throws goes to `threw`, not to whoever emits,
+ * which is often a timer or Node itself: there it would end the process.
+ */
+export function emitSafely(
+  emitter: EventEmitter,
+  emit: (event: string | symbol, ...args: unknown[]) => boolean,
+  threw: (err: unknown) => void,
+  event: string | symbol,
+  args: unknown[]
+): boolean {
+  if (AWAITED.has(event)) return emitToEach(emitter, threw, event, args)
+  try {
+    return Reflect.apply(emit, emitter, [event, ...args]) as boolean
+  } catch (err) {
+    threw(err)
+    return true
+  }
+}
+
+function emitToEach(
+  emitter: EventEmitter,
+  threw: (err: unknown) => void,
+  event: string | symbol,
+  args: unknown[]
+): boolean {
+  const listeners = emitter.rawListeners(event) as Listener[]
+  if (event === 'error') listeners.unshift(...(emitter.rawListeners(EventEmitter.errorMonitor) as Listener[]))
+  for (const listener of listeners) {
+    try {
+      const result = Reflect.apply(listener, emitter, args)
+      if (result instanceof Promise) result.catch(threw)
+    } catch (err) {
+      threw(err)
+    }
+  }
+  return listeners.length > 0
 }

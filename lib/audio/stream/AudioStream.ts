@@ -1,35 +1,20 @@
-import { EventEmitter } from 'node:events'
 import type { Readable } from 'node:stream'
-import type { FastifyBaseLogger } from 'fastify'
-import type { WebSocket } from 'ws'
-import type { AudioCounts, Call, EndReason, Listen, MixType } from '../../model/schema.js'
 import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
-import type { RecordingControl } from './RecordingControl.js'
+import type { AudioCounts, Call, Listen, MixType } from '../../model/schema.js'
+import type { Output } from '../playback/Output.js'
+import type { PauseMode, StreamEnd } from '../socket/types.js'
 import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
-import { Connection } from '../socket/Connection.js'
-import type { AudioMessage } from '../socket/messages.js'
-import type { Identify } from '../socket/Opening.js'
-import { Output } from '../playback/Output.js'
-import { ReaderSide } from './ReaderSide.js'
+import type { LiveStream } from './LiveStream.js'
+import type { RecordingControl } from './RecordingControl.js'
 import { SpeakingDuplex } from './SpeakingDuplex.js'
-import type { AudioSink, AudioStreamEvents, SinkOptions, StreamEnd, StreamLimits } from '../socket/types.js'
-import { CLOSE_OUR_FAULT } from '../socket/wire.js'
 
-/** ms of audio kept for a reader that its handler is still preparing. */
-const KEPT_MS = 10_000
+const LIVE = new WeakMap<AudioStream, LiveStream>()
 
-export interface AudioStreamOptions {
-  /** open; every listener is attached before the constructor returns */
-  socket: WebSocket
-  /** known where the socket's path named the listen */
-  call?: Call
-  listen?: Listen
-  /** asked once otherwise, with the first frame's metadata; a rejection closes the socket with 1008 */
-  identify?: Identify
-  /** called once, synchronously, before any audio is delivered: sinks and the handler attach here */
-  begin: (stream: AudioStream) => void
-  limits: StreamLimits
-  logger: FastifyBaseLogger
+/** Returns the inner view of a stream. */
+export function liveOf(stream: AudioStream): LiveStream {
+  const live = LIVE.get(stream)
+  if (live === undefined) throw new TypeError('not a stream of fastify-jambonz-listen')
+  return live
 }
 
 /**
@@ -38,62 +23,38 @@ export interface AudioStreamOptions {
  * by leaving a `for await`, ends the listen.
  */
 export class AudioStream extends SpeakingDuplex {
-  /** What is recorded of it, where the route records. */
-  recording?: RecordingControl
-  /** The key that ended the listen. */
-  digits?: string
+  /** The call as it was when the audio began. */
+  readonly call: Call
   /** What the first frame said, and over it the verb's own `metadata`: right even where the frame came broken. */
-  metadata: Record<string, unknown> | undefined
-  readonly #connection: Connection
-  readonly #reader: ReaderSide
-  readonly #maxBuffered: number
-  readonly #begin: (stream: AudioStream) => void
-  readonly #channelReaders = new Set<ChannelReader>()
-  #output: Output | undefined
-  #tapped = false
-  #heard = false
+  readonly metadata: Record<string, unknown> | undefined
+  readonly #live: LiveStream
 
-  constructor({ socket, call, listen, identify, begin, limits, logger }: AudioStreamOptions) {
-    super()
+  /** Applications are given streams; they make none. */
+  constructor(live: LiveStream, metadata: Record<string, unknown> | undefined) {
+    super((err) => live.socket.listenerThrew(err))
+    this.#live = live
+    this.call = live.call as Call
+    this.metadata = metadata
+    LIVE.set(this, live)
+    live.writable = {
+      over: (cutOff) => this.speechOver(cutOff),
+      afterEnd: this.afterEnd,
+      endWhenRead: this.readToEnd
+    }
     this.setMaxListeners(0) // any number of taps
-    this.#begin = begin
-    this.#maxBuffered = limits.maxBuffered
-    this.#connection = new Connection(
-      { socket, known: call && listen && { call, listen }, identify, limits, logger },
-      {
-        begin: (metadata) => this.#started(metadata),
-        frame: (frame) => this.#frame(frame),
-        takesFrames: () => this.#takesFrames,
-        message: (message) => this.#message(message),
-        closed: (reason, key) => this.#closed(reason, key)
-      }
-    )
-    this.#reader = new ReaderSide(this, this.#connection.flow, limits.maxBuffered, this.#connection)
     this.on('newListener', (event) => this.#listened(event))
     this.on('removeListener', () => {
-      if (this.listenerCount('audio') === 0) this.#tap(false)
-      if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#hear(false)
+      if (this.listenerCount('audio') === 0) live.tap(false)
+      if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) live.hear(false)
     })
     this.on('error', (err) => {
-      if (!(err instanceof ERR_AUDIO_CLOSED)) this.#connection.logger.error({ err }, 'audio stream failed')
+      if (!(err instanceof ERR_AUDIO_CLOSED)) live.socket.logger.error({ err }, 'audio stream failed')
     })
-  }
-
-  override [EventEmitter.captureRejectionSymbol](err: Error): void {
-    this.#connection.listenerThrew(err)
-  }
-
-  get call(): Call {
-    return this.#connection.opened?.call as Call
-  }
-
-  get listen(): Listen {
-    return this.#connection.opened?.listen as Listen
   }
 
   /** The listen as it is known by now. */
-  set listen(listen: Listen) {
-    this.#connection.opened = { call: this.call, listen }
+  get listen(): Listen {
+    return this.#live.listen as Listen
   }
 
   get callSid(): string {
@@ -115,52 +76,45 @@ export class AudioStream extends SpeakingDuplex {
 
   /** What has arrived so far. */
   get counts(): AudioCounts {
-    return this.#connection.counts
+    return this.#live.counts
   }
 
-  /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
+  /** The key that ended the listen. */
+  get digits(): string | undefined {
+    return this.#live.digits
+  }
+
+  /** What is recorded of it, where the route records. */
+  get recording(): RecordingControl | undefined {
+    return this.#live.recording
+  }
+
+  /** Settles, never rejects, when the socket has closed and its last frame is delivered. */
   get done(): Promise<StreamEnd> {
-    return this.#connection.done
+    return this.#live.done
   }
 
-  /** Feeds a sink from the next frame on. Returns what removes it. */
-  addSink(sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
-    this.#connection.addSink(sink)
-    const release = live ? this.keepLive() : () => {}
-    return () => {
-      this.#connection.removeSink(sink)
-      release()
-    }
+  /** true from `beginPrivacy()`, or `recording.pause()`, to the end of the pause. */
+  get isPrivate(): boolean {
+    return this.#live.privacy !== false
   }
 
-  /** Has audio and keys delivered as they come rather than in batches. Returns what ends that. */
-  keepLive(): () => void {
-    this.#connection.live(true)
-    let kept = true
-    return () => {
-      if (kept) this.#connection.live(false)
-      kept = false
-    }
+  /**
+   * From here on what is said is the application's alone, such as a card number: it is not recorded, whatever the
+   * recorder does, nobody listens in, and keys come marked `private`. A handover keeps it. Default: silence in the recording.
+   */
+  beginPrivacy(mode: PauseMode = 'silence'): void {
+    this.#live.beginPrivacy(mode)
   }
 
-  /** Has the sinks take now what was said up to now, also where they are fed in batches. */
-  catchUp(): void {
-    this.#connection.flow.catchUp()
-  }
-
-  /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
-  holdFor(promise: Promise<unknown>): void {
-    this.#reader.keepUntil(promise, KEPT_MS * this.#connection.bytesPerMs)
-  }
-
-  /** Reads at once, and on until the end, whatever stands against it: somebody waits for `done`. */
-  nudge(): void {
-    this.#connection.flow.force()
+  /** Ends it. What was said in it and comes late still belongs to it. */
+  endPrivacy(): void {
+    this.#live.endPrivacy()
   }
 
   /**
    * One side of a stereo stream as mono L16, kept for its reader from now on. Of a mono stream `caller` is all there
-   * is. Raises FST_JAMBONZ_AUDIO_CHANNEL.
+   * is. Throws FST_JAMBONZ_AUDIO_CHANNEL.
    */
   channel(name: ChannelName): Readable {
     const mono = this.mixType === 'mono' && name === 'caller'
@@ -172,131 +126,46 @@ export class AudioStream extends SpeakingDuplex {
         `a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`
       )
     }
-    const release = this.keepLive()
-    const reader = new ChannelReader(mono ? 'whole' : name, this.#connection, this.#maxBuffered, () => {
-      this.#channelReaders.delete(reader)
-      release()
-    })
-    this.#channelReaders.add(reader)
-    return reader
+    return new ChannelReader(mono ? 'whole' : name, this.#live)
   }
 
   /** Sends JSON of your own to jambonz. */
   send(json: unknown): void {
-    this.#connection.send(JSON.stringify(json))
+    this.#live.socket.send(JSON.stringify(json))
   }
 
   /** Ends the listen: jambonz closes the socket and calls the actionHook. */
   disconnect(): Promise<StreamEnd> {
-    return this.stop('disconnected')
-  }
-
-  /** Ends the listen for a reason. Settles within 4 s, also when jambonz does not react. */
-  stop(reason: EndReason): Promise<StreamEnd> {
-    return this.#connection.ending.stop(reason)
-  }
-
-  /** Closes the socket from our side with a code and a text of at most 123 bytes. */
-  stopNow(reason: EndReason, closeCode: number, text: string): void {
-    this.#connection.ending.stopNow(reason, closeCode, text)
+    return this.#live.end('disconnected')
   }
 
   override _read(): void {
-    this.#reader.wanted()
+    this.#live.reader.wanted()
   }
 
   override read(size?: number): Buffer | null {
-    if (size !== 0) this.#readBy()
+    if (size !== 0) this.#live.readBy()
     return super.read(size) as Buffer | null
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#reader.end()
-    this.#speechOver()
     // Who leaves a `for await` or aborts a pipeline has had enough, no trouble.
     const failed = error?.name === 'AbortError' ? null : error
-    if (failed) this.#connection.ending.stopNow('error', CLOSE_OUR_FAULT, 'the audio was not handled', failed)
-    else this.stop('disconnected')
+    this.#live.destroyed(failed)
     callback(failed)
   }
 
   protected get output(): Output {
-    this.#output ??= new Output(this.#connection, this.listen, () => this.writableLength, {
-      onMark: (mark) => this.#tell('mark', mark),
-      onPlayDone: (done) => this.#tell('playDone', done),
-      afterEnd: this.afterEnd
-    })
-    return this.#output
+    return this.#live.output
   }
 
   protected listenerThrew(err: unknown): void {
-    this.#connection.listenerThrew(err)
-  }
-
-  #speechOver(): void {
-    this.speechOver(this.writableLength > 0)
-    this.#output?.end()
-  }
-
-  #started(metadata: Record<string, unknown> | undefined): void {
-    if (metadata ?? this.listen.metadata) this.metadata = { ...metadata, ...this.listen.metadata }
-    this.#begin(this)
-  }
-
-  get #takesFrames(): boolean {
-    return this.#tapped || this.#reader.takes || this.#channelReaders.size > 0
-  }
-
-  #frame(frame: Buffer): void {
-    if (this.#tapped) this.emit('audio', frame)
-    if (this.#reader.takes) this.#reader.push(frame)
-    if (this.#channelReaders.size > 0) for (const channel of this.#channelReaders) channel.frame(frame)
-  }
-
-  #message(message: AudioMessage): void {
-    if (message.type === 'dtmf') this.emit('dtmf', message.dtmf)
-    else if (message.type === 'other') this.emit('message', message.message)
-    else this.output.message(message)
-  }
-
-  // From timers too: what a listener throws must end this stream, not the process.
-  #tell<E extends 'mark' | 'playDone'>(event: E, ...args: AudioStreamEvents[E]): void {
-    try {
-      this.emit(event, ...args)
-    } catch (err) {
-      this.#connection.listenerThrew(err)
-    }
+    this.#live.socket.listenerThrew(err)
   }
 
   #listened(event: string | symbol): void {
-    if (event === 'data' || event === 'readable') this.#readBy()
-    else if (event === 'audio') this.#tap(true)
-    else if (event === 'dtmf' || event === 'message') this.#hear(true)
-  }
-
-  // Who waits for keys wants them when they are pressed.
-  #hear(heard: boolean): void {
-    if (this.#heard === heard) return
-    this.#heard = heard
-    this.#connection.live(heard)
-  }
-
-  #tap(tapped: boolean): void {
-    if (this.#tapped === tapped) return
-    this.#tapped = tapped
-    this.#connection.live(tapped)
-  }
-
-  #readBy(): void {
-    if (this.#reader.arrive()) this.#connection.live(true)
-  }
-
-  #closed(reason: EndReason, key: string | undefined): void {
-    if (reason === 'finishOnKey') this.digits ??= key
-    this.#speechOver()
-    if (this.readableEnded) this.readToEnd()
-    else this.once('end', this.readToEnd)
-    this.#reader.socketClosed()
-    for (const channel of this.#channelReaders) channel.socketClosed()
+    if (event === 'data' || event === 'readable') this.#live.readBy()
+    else if (event === 'audio') this.#live.tap(true)
+    else if (event === 'dtmf' || event === 'message') this.#live.hear(true)
   }
 }

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
-import { CAPTURING } from './AudioDuplex.js'
-import type { Connection } from '../socket/Connection.js'
-import { ReaderSide } from './ReaderSide.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
+import { CAPTURING, emitSafely } from './AudioDuplex.js'
+import type { LiveStream } from './LiveStream.js'
+import { ReaderSide } from './ReaderSide.js'
 
 /** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
 export type ChannelName = 'caller' | 'callee'
@@ -15,16 +15,20 @@ const PAIR_BYTES = 2 * SAMPLE_BYTES
 export class ChannelReader extends Readable {
   readonly #side: ReaderSide
   readonly #sideName: ChannelName | 'whole'
-  readonly #connection: Connection
-  readonly #onGone: () => void
+  readonly #live: LiveStream
+  readonly #release: () => void
+  readonly #threw = (err: unknown): void => this.#live.socket.listenerThrew(err)
 
-  constructor(side: ChannelName | 'whole', connection: Connection, maxBuffered: number, onGone: () => void) {
+  constructor(side: ChannelName | 'whole', live: LiveStream) {
     super(CAPTURING)
     this.#sideName = side
-    this.#connection = connection
-    this.#onGone = onGone
-    this.#side = new ReaderSide(this, connection.flow, maxBuffered, connection)
+    this.#live = live
+    this.#side = new ReaderSide(this, live.socket.reader, live.maxBuffered, live.socket)
     this.#side.arrive()
+    this.#release = live.keepLive()
+    live.channels.add(this)
+    // Destroyed with an error it ends its stream, and nothing else.
+    this.on('error', (err) => live.socket.fail(err, 'a channel of the audio stream failed'))
   }
 
   frame(frame: Buffer): void {
@@ -37,8 +41,12 @@ export class ChannelReader extends Readable {
     this.#side.socketClosed()
   }
 
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    return emitSafely(this, super.emit, this.#threw, event, args)
+  }
+
   override [EventEmitter.captureRejectionSymbol](err: Error): void {
-    this.#connection.listenerThrew(err)
+    this.#live.socket.listenerThrew(err)
   }
 
   override _read(): void {
@@ -47,8 +55,9 @@ export class ChannelReader extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#side.end()
-    this.#onGone()
-    callback(error)
+    this.#live.channels.delete(this)
+    this.#release()
+    callback(error?.name === 'AbortError' ? null : error)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Flow } from '../socket/Flow.js'
+import type { SocketReader } from '../socket/reader/SocketReader.js'
 
 /** ms that a reader may stand still with its buffer full, and the call with it. */
 const READER_PATIENCE = 30_000
@@ -21,7 +21,7 @@ export class ReaderSide {
   takes = false
   reading = false
   readonly #stream: Readable
-  readonly #flow: Flow
+  readonly #flow: SocketReader
   readonly #maxBuffered: number
   readonly #log: Log
   #keepers = 0
@@ -32,7 +32,7 @@ export class ReaderSide {
   #waits = false
   #patience: NodeJS.Timeout | undefined
 
-  constructor(stream: Readable, flow: Flow, maxBuffered: number, log: Log) {
+  constructor(stream: Readable, flow: SocketReader, maxBuffered: number, log: Log) {
     this.#stream = stream
     this.#flow = flow
     this.#maxBuffered = maxBuffered

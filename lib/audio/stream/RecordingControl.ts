@@ -1,5 +1,4 @@
-/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
-export type PauseMode = 'silence' | 'skip'
+import type { PauseMode } from '../socket/types.js'
 
 export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'failed'
 

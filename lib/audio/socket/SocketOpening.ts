@@ -25,7 +25,7 @@ export interface OpeningSteps {
  * The first moments of a socket. The first frame should be the metadata; it can come cut, as invalid JSON, or not at
  * all (mod_audio_fork): where the path named the listen, its audio is kept all the same.
  */
-export class Opening {
+export class SocketOpening {
   readonly #known: Opened | undefined
   readonly #identify: Identify | undefined
   readonly #steps: OpeningSteps

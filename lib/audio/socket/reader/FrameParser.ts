@@ -32,7 +32,7 @@ export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
  * other frame, and one that the end of a read cuts, goes to ws as it came: texts, pings, closes, fragments and
  * errors are its to judge.
  */
-export class FrameReader {
+export class FrameParser {
   /** Messages that came together are delivered as one. */
   merging = false
   readonly #receiver: Writable
@@ -52,15 +52,20 @@ export class FrameReader {
   #end = 0
   #messages = 0
 
+  /** true while a frame, or a message of several, has come in part. */
+  get isWithinMessage(): boolean {
+    return this.#head !== undefined || this.#owed > 0 || this.#fragmented
+  }
+
   /** undefined where ws is not as expected, or delivers in another order than frames come in (compression). */
-  static of(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameReader | undefined {
+  static of(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameParser | undefined {
     const { _receiver: receiver, _socket: raw } = socket as unknown as Internals
     const fits =
       receiver instanceof Writable &&
       (receiver as Receiver)._allowSynchronousEvents &&
       socket.extensions === ''
     if (!fits) return undefined
-    const reader = new FrameReader(receiver, maxPayload, onAudio)
+    const reader = new FrameParser(receiver, maxPayload, onAudio)
     if (raw instanceof Socket) reader.#shorten(raw)
     return reader
   }

@@ -1,6 +1,6 @@
 import { withinMs } from '../model/withinMs.js'
 import { Pace } from './Pace.js'
-import type { Session } from './Session.js'
+import type { LiveListen } from './LiveListen.js'
 
 export interface DrainOptions {
   /** ms that live streams are given to end by themselves */
@@ -11,9 +11,9 @@ export interface DrainOptions {
   hookPatience: number
 }
 
-/** The live sockets of this instance. */
-export class Sessions {
-  readonly #sessions = new Set<Session>()
+/** The listens that have a socket on this instance. */
+export class LiveListens {
+  readonly #listens = new Set<LiveListen>()
   #sealed = false
   #handingOver = false
   // Nobody is given time any more.
@@ -30,21 +30,21 @@ export class Sessions {
   }
 
   get size(): number {
-    return this.#sessions.size
+    return this.#listens.size
   }
 
-  add(session: Session): void {
-    this.#sessions.add(session)
-    session.over.finally(() => this.#sessions.delete(session))
+  add(listen: LiveListen): void {
+    this.#listens.add(listen)
+    listen.over.finally(() => this.#listens.delete(listen))
     // It was let in before the drain, and has come to its upgrade since.
-    if (this.#handingOver && session.handOver()) return
-    if (this.#ending) session.stop()
+    if (this.#handingOver && listen.handOver()) return
+    if (this.#ending) listen.stop()
   }
 
-  /** Reads at once what the listen's socket holds. */
-  nudge(listenId: string): void {
-    for (const { stream } of this.#sessions) {
-      if (stream.listen?.id === listenId) stream.nudge()
+  /** Reads the listen's socket at once, and on to its end: an actionHook waits for that. */
+  readToEnd(listenId: string): void {
+    for (const { live } of this.#listens) {
+      if (live.listen?.id === listenId) live.readToEnd()
     }
   }
 
@@ -59,27 +59,27 @@ export class Sessions {
     const handed = handover ? await this.#handOver() : []
     if (timeoutMs > 0) await withinMs(timeoutMs, this.#allOver())
     this.#ending = true
-    const ended = Array.from(this.#sessions)
-    for (const session of ended) session.stop()
+    const ended = Array.from(this.#listens)
+    for (const listen of ended) listen.stop()
     await this.#allOver()
     if (hookPatience > 0) {
-      await Promise.all([...handed, ...ended].map((session) => session.hooked(hookPatience)))
+      await Promise.all([...handed, ...ended].map((listen) => listen.hooked(hookPatience)))
     }
   }
 
-  async #handOver(): Promise<Session[]> {
+  async #handOver(): Promise<LiveListen[]> {
     const pace = new Pace()
-    const handed: Session[] = []
-    for (const session of Array.from(this.#sessions)) {
-      if (!session.handOver()) continue
-      handed.push(session)
-      await pace.add(session.released)
+    const handed: LiveListen[] = []
+    for (const listen of Array.from(this.#listens)) {
+      if (!listen.handOver()) continue
+      handed.push(listen)
+      await pace.add(listen.released)
     }
     return handed
   }
 
   /** Those that come meanwhile included. */
   async #allOver(): Promise<void> {
-    while (this.#sessions.size > 0) await Promise.all(Array.from(this.#sessions, ({ over }) => over))
+    while (this.#listens.size > 0) await Promise.all(Array.from(this.#listens, ({ over }) => over))
   }
 }

@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws'
 import type { Correlated, Correlator } from '../correlation/Correlator.js'
 import type { Handover } from '../correlation/Handover.js'
 import { callFieldsOfMetadata } from '../model/callFields.js'
-import type { Listen, ListenSegment } from '../model/schema.js'
+import type { Call, Listen, ListenSegment } from '../model/schema.js'
 import { lengthLeft, withSegment } from '../model/segments.js'
 import {
   withKnown,
@@ -15,11 +15,17 @@ import {
 import type { Trace, Tracing } from '../model/tracing.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
-import { AudioStream, watchEndConditions, type StreamEnd, type StreamLimits } from '../audio/index.js'
+import { CLOSE_OUR_FAULT } from '../audio/socket/closing.js'
+import {
+  LiveStream,
+  watchEndConditions,
+  type AudioStream,
+  type PauseMode,
+  type RecordingControl,
+  type StreamEnd,
+  type StreamLimits
+} from '../audio/index.js'
 import { beginListenSpan, endListenSpan } from './listenSpan.js'
-import { livePauses } from './livePauses.js'
-
-const INTERNAL_ERROR = 1011
 /** What a handler that still speaks is told when the caller hangs up: no fault of its own. */
 const ENDS_OF_A_STREAM = [
   'FST_JAMBONZ_AUDIO_CLOSED',
@@ -31,8 +37,8 @@ const ENDS_OF_A_STREAM = [
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
-/** What sessions need of the plugin. */
-export interface SessionServices {
+/** What live listens need of the plugin. */
+export interface LiveListenServices {
   readonly options: { readonly limits: StreamLimits; readonly silenceLevel: number }
   readonly correlator: Correlator
   readonly handover: Handover
@@ -44,7 +50,7 @@ export interface SessionServices {
   readonly tracing: Tracing | undefined
 }
 
-export interface SessionDeps extends SessionServices {
+export interface LiveListenDeps extends LiveListenServices {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
@@ -53,16 +59,16 @@ export interface SessionDeps extends SessionServices {
 }
 
 /**
- * One socket, from its upgrade to the moment its listen is final: gives the stream its recorder and its handler, and
- * tells the store what became of it.
+ * A listen that has a socket on this instance, from the socket's upgrade to the moment the listen is final: gives the
+ * stream its recorder and its handler, and tells the store what became of it.
  */
-export class Session {
-  readonly stream: AudioStream
+export class LiveListen {
+  readonly live: LiveStream
   /** Settles, never rejects, when the socket has closed and, where it is handed over, another may take its place. */
   readonly released: Promise<void>
   /** Settles, never rejects, when the listen has ended or gone on, its recording is final and the store knows. */
   readonly over: Promise<void>
-  readonly #deps: SessionDeps
+  readonly #deps: LiveListenDeps
   readonly #openedAt = Date.now()
   readonly #claimed: boolean
   #logger: FastifyBaseLogger
@@ -74,20 +80,20 @@ export class Session {
   #writes: Promise<unknown> = Promise.resolve()
 
   /** `claimed`: the listen that the socket's path named, taken before the upgrade. */
-  constructor(socket: WebSocket, claimed: Correlated | undefined, deps: SessionDeps) {
+  constructor(socket: WebSocket, claimed: Correlated | undefined, deps: LiveListenDeps) {
     this.#deps = deps
     this.#logger = deps.logger
     this.#claimed = claimed !== undefined
     if (claimed) this.#beginTrace(claimed.listen)
-    this.stream = new AudioStream({
+    this.live = new LiveStream({
       socket,
       ...(claimed && { call: claimed.call, listen: nextSocketOf(claimed.listen) }),
       identify: (metadata) => this.#identify(metadata),
-      begin: (stream) => this.#begin(stream),
+      begin: (live, stream) => this.#begin(live, stream),
       limits: deps.options.limits,
       logger: this.#logger
     })
-    const closed = this.stream.done.then((end) => this.#closed(end))
+    const closed = this.live.done.then((end) => this.#closed(end))
     this.released = closed.then(() => {})
     this.over = closed.then((finish) => finish?.())
   }
@@ -96,22 +102,23 @@ export class Session {
    * Ends the socket so that another instance goes on with the listen. False where none can: then nothing is done.
    */
   handOver(): boolean {
-    const { stream } = this
-    if (stream.listen === undefined || !this.#deps.handover.possible(stream.call, stream.listen)) return false
+    const { call, listen } = this.live
+    if (call === undefined || listen === undefined) return false
+    if (!this.#deps.handover.possible(call, listen)) return false
     this.#handsOver = true
-    stream.stop('drained')
+    this.live.end('drained')
     return true
   }
 
   /** Ends the listen so that jambonz calls its actionHook. */
   stop(): void {
-    this.stream.stop('drained')
+    this.live.end('drained')
   }
 
   /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
-    const { call, listen } = this.stream
-    if (listen !== undefined) await this.#deps.handover.hooked(call, listen, ms)
+    const { call, listen } = this.live
+    if (call !== undefined && listen !== undefined) await this.#deps.handover.hooked(call, listen, ms)
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
@@ -124,7 +131,7 @@ export class Session {
     if (tracing) this.#trace = beginListenSpan(tracing, listen, this.#openedAt)
   }
 
-  #begin(stream: AudioStream): void {
+  #begin(live: LiveStream, stream: AudioStream): void {
     const { correlator, recordings, route, options, instance } = this.#deps
     const { listen, metadata } = stream
     if (!this.#claimed) {
@@ -144,7 +151,7 @@ export class Session {
       channels: stream.channels,
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
-    stream.listen = Object.freeze({ ...listen, ...started })
+    live.know(Object.freeze({ ...listen, ...started }))
     this.#write(listen, started)
     // A call whose webhook the store has never seen: this instance has another store, or a restarted one.
     if (metadata && leg === listen.callSid && stream.call.callStatus === undefined) {
@@ -154,17 +161,20 @@ export class Session {
       this.#recorder = recordings.start(stream, (error) =>
         correlator.emit('recordingFailed', error, stream.listen)
       )
-      stream.recording = livePauses(this.#recorder, stream)
-      stream.addSink(this.#recorder, { live: false })
+      live.recording = recordingControl(this.#recorder, live)
+      live.addSink(this.#recorder, { live: false })
     }
+    // The socket before this one was in private.
+    if (listen.paused) live.beginPrivacy(listen.paused)
+    live.onPrivacy = (paused) => this.#notePrivacy(paused)
     stream.paced = route.paced
-    watchEndConditions(stream, { silenceLevel: options.silenceLevel })
+    watchEndConditions(live, stream, { silenceLevel: options.silenceLevel })
     correlator.emit('stream', stream)
-    this.#handle(stream)
+    this.#handle(live, stream)
     this.#logger.info({ mixType: stream.mixType, sampleRate: stream.sampleRate }, 'listen streams')
   }
 
-  #handle(stream: AudioStream): void {
+  #handle(live: LiveStream, stream: AudioStream): void {
     const {
       route: { handler },
       scope
@@ -172,9 +182,9 @@ export class Session {
     if (handler === undefined) return
     const run = async () => await handler.call(scope, stream)
     const running = this.#trace ? this.#trace.run(run) : run()
-    stream.holdFor(running)
+    live.keepFor(running)
     let hungUp = false
-    stream.done.then(() => {
+    live.done.then(() => {
       hungUp = true
     })
     running.catch((err: unknown) => {
@@ -183,20 +193,21 @@ export class Session {
       }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
       this.#trace?.fail(err instanceof Error ? err : String(err))
-      stream.stopNow('error', INTERNAL_ERROR, 'audio handler failed')
+      live.close('error', CLOSE_OUR_FAULT, 'audio handler failed')
     })
   }
 
   /** Resolves to what is left to be done, when nothing of it keeps another socket from taking the place of this one. */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
-    const { stream } = this
+    const { live } = this
+    const { call, listen } = live
     // A socket that never said which listen it is for has nothing to end.
-    if (stream.listen === undefined) return undefined
+    if (call === undefined || listen === undefined) return undefined
     const segment: ListenSegment = {
       instance: this.#deps.instance,
       ...(this.#startedAt && { startedAt: this.#startedAt }),
       endedAt: new Date().toISOString(),
-      audio: stream.counts,
+      audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }
     const ended: Partial<Listen> = {
@@ -204,28 +215,26 @@ export class Session {
       connected: true,
       endReason: end.reason,
       endedAt: segment.endedAt,
-      ...(stream.listen.segments === undefined
-        ? { audio: stream.counts }
-        : withSegment(stream.listen, segment)),
-      ...(stream.digits !== undefined && { digits: stream.digits })
+      ...(listen.segments === undefined ? { audio: live.counts } : withSegment(listen, segment)),
+      ...(live.digits !== undefined && { digits: live.digits })
     }
-    const saving = this.#save({ ...stream.listen, ...ended })
-    const given = this.#handsOver && end.reason === 'drained' ? await this.#give(segment) : undefined
+    const saving = this.#save({ ...listen, ...ended })
+    const given = this.#handsOver && end.reason === 'drained' ? await this.#give(listen, segment) : undefined
     return given
       ? async () => {
           const saved = await saving
           await this.#write(given.listen, { ...saved, saved: given.listen.segments?.length })
-          this.#endTrace({ ...stream.listen, ...saved }, end, true)
+          this.#endTrace({ ...listen, ...saved }, end, true)
         }
       : async () => {
-          await this.#end(end, ended, await saving)
+          await this.#end(call, listen, end, { ...ended, ...(await saving) })
         }
   }
 
   /** undefined when the listen has ended in the meantime. */
-  async #give(segment: ListenSegment): Promise<Correlated | undefined> {
+  async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
-      this.#deps.handover.give(this.stream.listen, segment, { connected: true })
+      this.#deps.handover.give(listen, segment, { connected: true, paused: this.live.privacy })
     )
     if (given) {
       this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
@@ -233,33 +242,30 @@ export class Session {
     return given
   }
 
-  async #end(end: StreamEnd, ended: Partial<Listen>, saved: Saved): Promise<void> {
+  async #end(call: Call, before: Listen, end: StreamEnd, ended: Partial<Listen>): Promise<void> {
     const { reason, error } = end
     const { correlator } = this.#deps
-    const { stream } = this
-    if (saved.recording && !saved.recordingError) {
-      correlator.emit('recording', saved.recording, { ...stream.listen, ...ended, ...saved })
+    if (ended.recording && !ended.recordingError) {
+      correlator.emit('recording', ended.recording, { ...before, ...ended })
     }
-    const final = { ...ended, ...saved, ...(ended.segments && { saved: ended.segments.length }) }
-    const written = await this.#write(stream.listen, final)
-    const { call, listen } = written ?? { call: stream.call, listen: { ...stream.listen, ...final } }
+    const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
+    const written = (await this.#write(before, final)) ?? { call, listen: { ...before, ...final } }
+    const { listen } = written
     this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')
-    correlator.emit('listenEnded', listen, call)
+    correlator.emit('listenEnded', listen, written.call)
     this.#endTrace(listen, end, false)
   }
 
   #endTrace(listen: Listen, { reason, error }: StreamEnd, handedOver: boolean): void {
     if (this.#trace) {
-      endListenSpan(this.#trace, listen, { audio: this.stream.counts, reason, error, handedOver })
+      endListenSpan(this.#trace, listen, { audio: this.live.counts, reason, error, handedOver })
     }
   }
 
   /** The recording, and with it those of the sockets before, when all are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = this.#deps.correlator
-      .saved(this.stream.listen)
-      .catch((err: unknown) => this.#storeFailed(err))
+    const earlier = this.#deps.correlator.saved(listen).catch((err: unknown) => this.#storeFailed(err))
     const own = await this.#finishRecording(listen, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
@@ -277,6 +283,13 @@ export class Session {
     }
   }
 
+  #notePrivacy(paused: PauseMode | false): void {
+    const { listen } = this.live
+    if (listen === undefined) return
+    this.live.know(Object.freeze({ ...listen, paused }))
+    this.#write(listen, { paused })
+  }
+
   #write(listen: Listen, fields: Partial<Listen>): Promise<Correlated | undefined> {
     return this.#enqueue(() => this.#deps.correlator.write(listen, fields))
   }
@@ -290,6 +303,22 @@ export class Session {
 
   #storeFailed(err: unknown): undefined {
     this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
+  }
+}
+
+/** The recorder, for the application: a pause is one of the whole stream, whatever the recorder does. */
+function recordingControl(recorder: Recorder, live: LiveStream): RecordingControl {
+  return {
+    get state() {
+      const { state } = recorder
+      if (state !== 'recording' && state !== 'paused') return state
+      return live.privacy === false ? 'recording' : 'paused'
+    },
+    get error() {
+      return recorder.error
+    },
+    pause: (mode = 'silence') => live.beginPrivacy(mode),
+    resume: () => live.endPrivacy()
   }
 }
 

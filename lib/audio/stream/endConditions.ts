@@ -1,4 +1,5 @@
 import type { AudioStream } from './AudioStream.js'
+import type { LiveStream } from './LiveStream.js'
 import type { AudioSink } from '../socket/types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
@@ -19,17 +20,21 @@ export interface EndConditionOptions {
  * each of which ends the listen (jambonz compares them all with one), and any in `config` (feature-server
  * lib/tasks/listen.js). `maxLength` it does: should it fail to, we do a second later.
  */
-export function watchEndConditions(stream: AudioStream, { silenceLevel }: EndConditionOptions): void {
+export function watchEndConditions(
+  live: LiveStream,
+  stream: AudioStream,
+  { silenceLevel }: EndConditionOptions
+): void {
   const { timeout, finishOnKey, maxLength, nested } = stream.listen
-  if (timeout !== undefined && timeout > 0) watchSilence(stream, timeout * 1000, silenceLevel)
+  if (timeout !== undefined && timeout > 0) watchSilence(live, stream, timeout * 1000, silenceLevel)
   if (finishOnKey !== undefined && (finishOnKey.length > 1 || nested === 'config')) {
-    watchKeys(stream, finishOnKey)
+    watchKeys(live, stream, finishOnKey)
   }
-  if (maxLength !== undefined && maxLength > 0) watchLength(stream, maxLength * 1000 + MAX_LENGTH_GRACE)
+  if (maxLength !== undefined && maxLength > 0) watchLength(live, maxLength * 1000 + MAX_LENGTH_GRACE)
 }
 
 // Measured on the audio's clock: while live-call control has paused it, it is not silent but not there.
-function watchSilence(stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
+function watchSilence(live: LiveStream, stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
   const silentSquare = (FULL_SCALE * 10 ** (silenceLevel / 20)) ** 2
   const bytesPerMs = (stream.sampleRate * stream.channels * SAMPLE_BYTES) / 1000
   let silentMs = 0
@@ -38,28 +43,30 @@ function watchSilence(stream: AudioStream, timeoutMs: number, silenceLevel: numb
       silentMs = meanSquare(frame) < silentSquare ? silentMs + frame.length / bytesPerMs : 0
       if (silentMs < timeoutMs) return
       remove()
-      stream.stop('timeout')
+      live.end('timeout')
     }
   }
-  const remove = stream.addSink(sink)
+  const remove = live.addSink(sink)
   stream.on('dtmf', () => {
     silentMs = 0
   })
 }
 
-function watchKeys(stream: AudioStream, keys: string): void {
-  const remove = stream.keepLive()
-  stream.on('dtmf', ({ digit }) => {
-    if (!keys.includes(digit) || stream.digits !== undefined) return
-    stream.digits = digit
+function watchKeys(live: LiveStream, stream: AudioStream, keys: string): void {
+  const remove = live.keepLive()
+  let isOver = false
+  stream.on('dtmf', ({ digit, private: isPrivate }) => {
+    if (!keys.includes(digit) || isOver) return
+    isOver = true
+    if (!isPrivate) live.digits = digit
     remove()
-    stream.stop('finishOnKey')
+    live.end('finishOnKey')
   })
 }
 
-function watchLength(stream: AudioStream, ms: number): void {
-  const timer = setTimeout(() => stream.stop('maxLength'), Math.min(ms, LONGEST_TIMER))
-  stream.done.then(() => clearTimeout(timer))
+function watchLength(live: LiveStream, ms: number): void {
+  const timer = setTimeout(() => live.end('maxLength'), Math.min(ms, LONGEST_TIMER))
+  live.done.then(() => clearTimeout(timer))
 }
 
 function meanSquare(frame: Buffer): number {

@@ -41,15 +41,15 @@ export const NOTHING = 0
 export const UNREADABLE = -1
 
 /**
- * Reads what the kernel holds of a socket that `stopReading` has stopped, without waiting: one system call, where
- * starting, polling, reading and stopping it is five and a stream's whole machinery. Returns how many bytes.
+ * Reads what the kernel holds of a socket, without waiting: one system call, where starting, polling, reading and
+ * stopping it is five and a stream's whole machinery. Returns how many bytes.
  */
 export function readWaiting(socket: WebSocket, into: Buffer): number {
   const raw = rawOf(socket)
   // Between the two nothing may lie that came earlier; and of TLS the kernel has only what is encrypted.
   if (!(raw instanceof Socket) || raw instanceof TLSSocket || raw.readableLength > 0) return UNREADABLE
-  const { fd = -1, reading } = handleOf(socket) ?? { reading: true }
-  if (reading || fd < 0) return UNREADABLE
+  const { fd = -1 } = handleOf(socket) ?? {}
+  if (fd < 0) return UNREADABLE
   try {
     return readSync(fd, into, 0, into.length, null) || UNREADABLE
   } catch (err) {

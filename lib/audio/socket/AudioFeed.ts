@@ -1,0 +1,181 @@
+import type { AudioCounts } from '../../model/schema.js'
+import { GapMeter } from './GapMeter.js'
+import type { AudioSink, PauseMode } from './types.js'
+import { SAMPLE_BYTES } from '../../pcm/samples.js'
+
+/** Bytes held back from the sinks while a gap is in doubt. */
+const MAX_HELD = 1_048_576
+/** ms after a pause during which audio is taken for late, not missing, when we had not read it. */
+const MAX_BEHIND = 30_000
+
+interface Held {
+  frame: Buffer
+  /** where the frame begins on the clock of the GapMeter, ms */
+  at: number
+}
+
+/**
+ * Feeds the sinks of a stream: binary messages of any size become whole sample frames, are counted and handed over.
+ * Nothing here is allocated per frame as long as messages are aligned, as jambonz' are.
+ */
+export class AudioFeed {
+  frames = 0
+  bytes = 0
+  readonly gaps = new GapMeter()
+  readonly bytesPerMs: number
+  readonly #mask: number
+  #sinks: readonly AudioSink[] = []
+  #carry: Buffer | undefined
+  // Frames that wait for the judgement whether something is missing before them.
+  #inDoubt = false
+  #held: Held[] = []
+  #heldBytes = 0
+  // A gap that was found when the frames after it had been handed over.
+  #owedGap = 0
+  #pause: PauseMode | undefined
+  // The pause is over for what was said after this moment of the clock.
+  #pauseEnds: number | undefined
+  #endsWithinMessage = false
+  // Until then what is late is so because we did not read it.
+  #behindUntil = 0
+
+  constructor(sampleRate: number, channels: number) {
+    this.bytesPerMs = (sampleRate * channels * SAMPLE_BYTES) / 1000
+    this.#mask = channels * SAMPLE_BYTES - 1
+  }
+
+  get counts(): AudioCounts {
+    return {
+      frames: this.frames,
+      bytes: this.bytes,
+      durationMs: Math.round(this.bytes / this.bytesPerMs),
+      gapMs: this.gaps.total,
+      maxGapMs: this.gaps.longest
+    }
+  }
+
+  /** true while the sinks are paused, and after it while audio comes that was said in the pause. */
+  get isPaused(): boolean {
+    return this.#pause !== undefined
+  }
+
+  add(sink: AudioSink): void {
+    this.#sinks = [...this.#sinks, sink]
+    if (this.#pause !== undefined) sink.pause?.(this.#pause)
+  }
+
+  remove(sink: AudioSink): void {
+    this.#sinks = this.#sinks.filter((other) => other !== sink)
+  }
+
+  /** Takes binary messages that came together. Returns their audio in whole sample frames, which may be empty. */
+  take(message: Buffer, messages: number, now: number): Buffer {
+    this.frames += messages
+    this.bytes += message.length
+    const frame =
+      this.#carry === undefined && (message.length & this.#mask) === 0 ? message : this.#align(message)
+    if (this.#inDoubt && this.gaps.isDue(now) && now >= this.#behindUntil) this.#judge()
+    const at = this.gaps.clock
+    const ms = frame.length / this.bytesPerMs
+    const doubtful = this.gaps.doubts(now, ms)
+    if (this.#endsWithinMessage) this.#endWithin(this.gaps.clock)
+    if (doubtful && now >= this.#behindUntil) this.#hold(frame, at)
+    else {
+      if (this.#inDoubt && !doubtful) this.#judge()
+      this.#inDoubt = doubtful
+      this.#write(frame, at, 0)
+    }
+    return frame
+  }
+
+  /** Pauses the sinks. What is held back came before it, and goes to them first. */
+  pause(mode: PauseMode): void {
+    if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return
+    this.#flush()
+    if (this.#pause !== undefined) this.#endPause()
+    this.#pause = mode
+    for (const sink of this.#sinks) sink.pause?.(mode)
+  }
+
+  /**
+   * Ends the pause. Audio that was said in it and comes late, because the network or we were slow, still belongs to it.
+   * `withinMessage`: so does a message of which a part has come. `isBehind`: the socket was not read for a while.
+   */
+  resume(now: number, withinMessage: boolean, isBehind: boolean): void {
+    if (this.#pause === undefined) return
+    this.#flush()
+    this.#carry?.fill(0)
+    this.#pauseEnds = this.gaps.saidUntil(now, isBehind)
+    this.#endsWithinMessage = withinMessage
+    if (isBehind) this.#behindUntil = now + MAX_BEHIND
+    if (this.#pauseEnds === undefined && !withinMessage) this.#endPause()
+  }
+
+  /** That was a batch. */
+  rest(): void {
+    for (const sink of this.#sinks) sink.rest?.()
+  }
+
+  /** ms that all sinks bear audio to be late */
+  get maxDelay(): number {
+    return Math.min(...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
+  }
+
+  /** Nothing more comes: what was held back goes to the sinks. */
+  end(): void {
+    if (this.#inDoubt) this.#judge()
+  }
+
+  #write(frame: Buffer, at: number, gapMs: number): void {
+    if (this.#pauseEnds !== undefined && at >= this.#pauseEnds) this.#endPause()
+    const missing = gapMs + this.#owedGap
+    this.#owedGap = 0
+    for (const sink of this.#sinks) sink.write(frame, missing)
+  }
+
+  #endPause(): void {
+    this.#pause = undefined
+    this.#pauseEnds = undefined
+    this.#endsWithinMessage = false
+    this.#behindUntil = 0
+    for (const sink of this.#sinks) sink.resume?.()
+  }
+
+  // The message that was under way when the pause ended has come.
+  #endWithin(clock: number): void {
+    this.#endsWithinMessage = false
+    this.#pauseEnds = Math.max(this.#pauseEnds ?? -Infinity, clock)
+  }
+
+  #hold(frame: Buffer, at: number): void {
+    this.#inDoubt = true
+    this.#held.push({ frame: Buffer.from(frame), at })
+    this.#heldBytes += frame.length
+    if (this.#heldBytes > MAX_HELD) this.#judge()
+  }
+
+  #judge(): void {
+    this.#inDoubt = false
+    const gapMs = this.gaps.judge()
+    this.#owedGap += gapMs
+    this.#flush(gapMs)
+  }
+
+  // The doubt may go on: a gap that is found later stands before what comes then.
+  #flush(gapMs = 0): void {
+    if (this.#held.length === 0) return
+    const held = this.#held
+    this.#held = []
+    this.#heldBytes = 0
+    for (const { frame, at } of held) this.#write(frame, at + gapMs, 0)
+  }
+
+  // Messages that end within a sample frame: the rest waits for the next one.
+  #align(message: Buffer): Buffer {
+    const whole = this.#carry === undefined ? message : Buffer.concat([this.#carry, message])
+    const rest = whole.length & this.#mask
+    const end = whole.length - rest
+    this.#carry = rest === 0 ? undefined : Buffer.from(whole.subarray(end))
+    return whole.subarray(0, end)
+  }
+}

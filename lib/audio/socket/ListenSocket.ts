@@ -1,0 +1,375 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { WebSocket } from 'ws'
+import { asFramed } from '../../model/format.js'
+import type { AudioCounts, EndReason } from '../../model/schema.js'
+import { AudioFeed } from './AudioFeed.js'
+import {
+  CLOSE_BAD_START,
+  CLOSE_NORMAL,
+  CLOSE_OUR_FAULT,
+  CLOSE_TOO_BIG,
+  closeSocket,
+  type CloseCode
+} from './closing.js'
+import { endReasonOf } from './endReason.js'
+import { beat } from './Heartbeat.js'
+import { readMessage, TextLimit, writeCommand, type AudioMessage } from './messages.js'
+import { BATCH_INTERVAL } from './reader/BatchWheel.js'
+import { SocketReader } from './reader/SocketReader.js'
+import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
+import type { AudioSink, DtmfEvent, PauseMode, StreamEnd, StreamLimits } from './types.js'
+import { CLOSE_PATIENCE } from './wire.js'
+
+const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
+/** Bytes of audio that gather in the kernel between two reads. */
+const MAX_BATCH = 32_768
+/** The pong must be seen long before the next ping. */
+const BATCHES_PER_PING = 4
+
+export interface ListenSocketOptions {
+  /** open */
+  socket: WebSocket
+  /** the listen, where the path names it */
+  known: Opened | undefined
+  identify: Identify | undefined
+  limits: StreamLimits
+  logger: FastifyBaseLogger
+}
+
+/** The stream that stands on the socket. Whatever its methods throw ends the socket, and nothing else. */
+export interface ListenSocketUser {
+  /** called once, before anything else */
+  begin(metadata: Record<string, unknown> | undefined): void
+  /** whole sample frames, to keep; the sinks have had them */
+  frame(frame: Buffer): void
+  /** Returns whether `frame` does anything with them. */
+  takesFrames(): boolean
+  message(message: AudioMessage): void
+  /** called once; `key`: the last one pressed, and not in private */
+  closed(reason: EndReason, key: string | undefined): void
+}
+
+/** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
+export class ListenSocket {
+  readonly reader: SocketReader
+  /** Settles once, never rejects, when the socket has closed and its last frame is with the sinks. */
+  readonly done: Promise<StreamEnd>
+  opened: Opened | undefined
+  logger: FastifyBaseLogger
+  readonly #socket: WebSocket
+  readonly #user: ListenSocketUser
+  readonly #limits: StreamLimits
+  readonly #opening: SocketOpening
+  readonly #texts = new TextLimit()
+  readonly #stopHeartbeat: () => void
+  #feed: AudioFeed | undefined
+  #streaming = false
+  #startedAt = 0
+  // Who wants audio as it comes.
+  #live = 0
+  #key: { digit: string; at: number; isPrivate: boolean } | undefined
+  // A listener runs: what it has read now would overtake what is being delivered.
+  #delivering = false
+  #resuming: NodeJS.Immediate | undefined
+  // The end: who asks first names the reason.
+  #endReason: EndReason | undefined
+  #endError: Error | undefined
+  #endTimer: NodeJS.Timeout | undefined
+  #settle!: (end: StreamEnd) => void
+
+  /** Attaches every listener before it returns. */
+  constructor({ socket, known, identify, limits, logger }: ListenSocketOptions, user: ListenSocketUser) {
+    this.#socket = socket
+    this.#user = user
+    this.#limits = limits
+    this.opened = known
+    this.logger = logger
+    this.done = new Promise((resolve) => {
+      this.#settle = resolve
+    })
+    this.reader = new SocketReader(socket, {
+      maxPayload: limits.maxPayload,
+      onAudio: (audio, messages, reused) => this.#audio(audio, messages, reused),
+      onRest: () => this.#feed?.rest()
+    })
+    this.#opening = new SocketOpening(
+      known,
+      identify,
+      limits.metadataTimeout,
+      {
+        pause: () => this.reader.identifying(true),
+        resume: () => this.reader.identifying(false),
+        opened: (opened, metadata) => this.#begin(opened, metadata),
+        failed: (error) => this.#refuse(error),
+        replay: (data, isBinary) => this.#receive(data, isBinary)
+      },
+      logger
+    )
+    this.#stopHeartbeat = beat(limits.heartbeat, {
+      socket,
+      isRead: () => !this.reader.waitsForReader,
+      lost: () => this.#lost()
+    })
+    socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
+    socket.on('error', (err) => this.#broken(err))
+    socket.on('close', (code) => this.#closed(code))
+  }
+
+  get counts(): AudioCounts {
+    return this.#feed?.counts ?? NOTHING
+  }
+
+  /** Bytes of audio in one ms. */
+  get bytesPerMs(): number {
+    return this.#feed?.bytesPerMs ?? 0
+  }
+
+  /** How fast audio has come so far: 1 is real time. */
+  get speed(): number {
+    const { durationMs, gapMs } = this.counts
+    return (durationMs + gapMs) / (performance.now() - this.#startedAt)
+  }
+
+  /** true while what comes was said in private. */
+  get isPrivate(): boolean {
+    return this.#feed?.isPaused ?? false
+  }
+
+  addSink(sink: AudioSink): void {
+    this.#feed?.add(sink)
+    this.#updateReading()
+  }
+
+  removeSink(sink: AudioSink): void {
+    this.#feed?.remove(sink)
+  }
+
+  /** Somebody wants the audio as it comes, from now on or no longer. */
+  live(yes: boolean): void {
+    this.#live += yes ? 1 : -1
+    this.#updateReading()
+  }
+
+  /** Pauses the sinks: what has come goes to them, what comes from now on does not. */
+  pauseSinks(mode: PauseMode): void {
+    this.#stopResuming()
+    // Within a listener: what is behind the frame it has is taken for private.
+    if (!this.#delivering && this.#streaming) this.reader.readNow()
+    this.#feed?.pause(mode)
+  }
+
+  /** Ends the pause: what has come belongs to it, and what was said in it and comes late. */
+  resumeSinks(): void {
+    if (!this.#delivering && this.reader.readNow()) return this.#resume()
+    // Only the event loop can read what has come: it has when it has polled once more.
+    this.#resuming = setImmediate(() => {
+      this.#resuming = setImmediate(() => this.#resume())
+    })
+  }
+
+  send(data: string | Buffer, sent?: () => void): void {
+    if (sent) this.#socket.send(data, sent)
+    else this.#socket.send(data)
+  }
+
+  /** Bytes sent that are still in the process. */
+  get unsent(): number {
+    return this.#socket.bufferedAmount
+  }
+
+  /** Asks jambonz to end the listen, so that it calls the actionHook; after 2 s we close, 2 s later we hang up. */
+  end(reason: EndReason): Promise<StreamEnd> {
+    if (this.#askForEnd(reason)) {
+      this.#socket.send(writeCommand({ type: 'disconnect' }))
+      this.#endTimer = setTimeout(() => this.#close(CLOSE_NORMAL), CLOSE_PATIENCE)
+    }
+    return this.done
+  }
+
+  /** Closes from our side. */
+  close(reason: EndReason, code: CloseCode, text = '', error?: Error): void {
+    this.#endError ??= error
+    if (this.#askForEnd(reason)) this.#close(code, text)
+  }
+
+  /** Closes over a fault of ours, or of the application's, and logs it. */
+  fail(err: unknown, what: string): void {
+    this.logger.error({ err }, `${what}: its stream ends`)
+    this.close('error', CLOSE_OUR_FAULT, what, err instanceof Error ? err : undefined)
+  }
+
+  /** Ends the stream of a listener that threw, or rejected: it must not end the process. */
+  listenerThrew(err: unknown): void {
+    this.fail(err, 'a listener of the audio stream threw')
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    if (!this.#streaming) return this.#opening.message(data, isBinary)
+    if (!isBinary) return this.#text(data)
+    // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
+    if (data.length === 0) return this.close('closed', CLOSE_NORMAL)
+    if (data.length > this.#limits.maxPayload) return this.#tooBig(data)
+    this.#audio(data, 1, false)
+  }
+
+  // The hot path: to the sinks, 50 times a second and call.
+  #audio(data: Buffer, messages: number, reused: boolean): void {
+    if (!this.#streaming || this.#feed === undefined) {
+      return this.#opening.message(reused ? Buffer.from(data) : data, true)
+    }
+    const frame = this.#feed.take(data, messages, performance.now())
+    if (frame.length === 0 || !this.#user.takesFrames()) return
+    this.#delivering = true
+    try {
+      this.#user.frame(reused ? Buffer.from(frame) : frame)
+    } catch (err) {
+      // It must not reach ws, and through it the process.
+      this.listenerThrew(err)
+    }
+    this.#delivering = false
+  }
+
+  #text(data: Buffer): void {
+    const now = performance.now()
+    if (!this.#texts.allow(now)) {
+      if (this.#texts.justExceeded) {
+        this.logger.warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
+      }
+      return
+    }
+    const message = readMessage(data)
+    if (message.type === 'invalid') {
+      if (this.#texts.firstInvalid()) this.logger.warn(`text from jambonz is ignored: ${message.reason}`)
+      return
+    }
+    if (message.type === 'dtmf') this.#pressed(message.dtmf, now)
+    this.#delivering = true
+    try {
+      this.#user.message(message)
+    } catch (err) {
+      this.listenerThrew(err)
+    }
+    this.#delivering = false
+  }
+
+  #pressed(dtmf: DtmfEvent, now: number): void {
+    this.#key = { digit: dtmf.digit, at: now, isPrivate: this.isPrivate }
+    if (this.isPrivate) dtmf.private = true
+  }
+
+  #resume(): void {
+    this.#stopResuming()
+    this.#feed?.resume(performance.now(), this.reader.isWithinMessage, this.reader.waitsForReader)
+  }
+
+  #stopResuming(): void {
+    clearImmediate(this.#resuming)
+    this.#resuming = undefined
+  }
+
+  #tooBig(data: Buffer): void {
+    this.logger.warn(
+      `a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`
+    )
+    this.close('error', CLOSE_TOO_BIG, 'message too big')
+  }
+
+  #begin({ call, listen }: Opened, metadata: Record<string, unknown> | undefined): void {
+    if (this.opened === undefined) {
+      this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
+    }
+    this.opened = { call, listen: asFramed(listen, metadata) }
+    this.#feed = new AudioFeed(this.opened.listen.sampleRate, this.opened.listen.channels)
+    this.#streaming = true
+    this.#startedAt = performance.now()
+    // What has come with the first frame is delivered before what is read now.
+    this.#delivering = true
+    try {
+      this.#user.begin(metadata)
+      this.#updateReading()
+    } catch (err) {
+      this.fail(err, 'the audio stream could not begin')
+    }
+    this.#delivering = false
+  }
+
+  #refuse(error: Error): void {
+    this.logger.warn({ err: error }, 'audio socket refused')
+    this.reader.identifying(false)
+    this.close('error', CLOSE_BAD_START, error.message, error)
+  }
+
+  #updateReading(): void {
+    if (!this.#streaming || this.#feed === undefined) return
+    if (this.#live > 0) this.reader.live()
+    else this.reader.batch(this.#batchInterval(this.#feed))
+    this.#feed.gaps.batchMs = this.reader.lateBy
+  }
+
+  #batchInterval({ bytesPerMs, maxDelay }: AudioFeed): number {
+    const { heartbeat } = this.#limits
+    return Math.min(
+      BATCH_INTERVAL,
+      MAX_BATCH / bytesPerMs,
+      maxDelay,
+      heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING
+    )
+  }
+
+  // The first reason counts. From then on the socket is read, whatever stands against it.
+  #askForEnd(reason: EndReason): boolean {
+    if (this.#endReason !== undefined) return false
+    this.#endReason = reason
+    this.reader.readToEnd()
+    return true
+  }
+
+  #close(code: CloseCode, text = ''): void {
+    closeSocket(this.#socket, code, text)
+    this.#terminateLater()
+  }
+
+  // The connection is dead: nothing of it is waited for.
+  #lost(): void {
+    this.#askForEnd('lost')
+    this.#socket.terminate()
+  }
+
+  // ws has closed the connection itself, over something that came on it.
+  #broken(error: Error): void {
+    this.#endError ??= error
+    if (this.#askForEnd('error')) this.#terminateLater()
+  }
+
+  #terminateLater(): void {
+    clearTimeout(this.#endTimer)
+    this.#endTimer = setTimeout(() => this.#socket.terminate(), CLOSE_PATIENCE)
+  }
+
+  #closed(closeCode: number): void {
+    clearTimeout(this.#endTimer)
+    this.#stopHeartbeat()
+    this.#opening.end()
+    this.reader.end()
+    if (this.#resuming) this.#resume()
+    this.#feed?.end()
+    this.#endReason ??= this.#reasonOf(closeCode)
+    this.#settle({
+      reason: this.#endReason,
+      closeCode,
+      ...(this.#endError && { error: this.#endError })
+    })
+    this.#user.closed(this.#endReason, this.#key?.isPrivate ? undefined : this.#key?.digit)
+  }
+
+  #reasonOf(closeCode: number): EndReason {
+    const now = performance.now()
+    const { durationMs, gapMs } = this.counts
+    return endReasonOf({
+      closeCode,
+      listen: this.opened?.listen,
+      lengthMs: Math.max(durationMs + gapMs, this.#streaming ? now - this.#startedAt : 0),
+      ...(this.#key && { key: { digit: this.#key.digit, agoMs: now - this.#key.at } })
+    })
+  }
+}

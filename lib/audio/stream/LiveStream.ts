@@ -1,0 +1,276 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { AudioCounts, Call, EndReason, Listen } from '../../model/schema.js'
+import { Output } from '../playback/Output.js'
+import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/closing.js'
+import { ListenSocket } from '../socket/ListenSocket.js'
+import type { AudioMessage } from '../socket/messages.js'
+import type { Identify } from '../socket/SocketOpening.js'
+import type {
+  AudioSink,
+  AudioStreamEvents,
+  PauseMode,
+  SinkOptions,
+  StreamEnd,
+  StreamLimits
+} from '../socket/types.js'
+import { AudioStream } from './AudioStream.js'
+import type { ChannelReader } from './ChannelReader.js'
+import { ReaderSide } from './ReaderSide.js'
+import type { RecordingControl } from './RecordingControl.js'
+
+/** ms of audio kept for a reader that its handler is still preparing. */
+const KEPT_MS = 10_000
+
+export interface LiveStreamOptions {
+  /** open; every listener is attached before the constructor returns */
+  socket: WebSocket
+  /** known where the socket's path named the listen */
+  call?: Call
+  listen?: Listen
+  /** asked once otherwise, with the first frame's metadata; a rejection closes the socket with 1008 */
+  identify?: Identify
+  /** called once, synchronously, before any audio is delivered: sinks and the handler attach here */
+  begin: (live: LiveStream, stream: AudioStream) => void
+  limits: StreamLimits
+  logger: FastifyBaseLogger
+}
+
+/** What the writable side of an AudioStream is told and asked. */
+export interface WritableSide {
+  /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */
+  over(cutOff: boolean): void
+  /** Resolves a moment later: nothing that is asked for after the end is answered at once. */
+  afterEnd: () => Promise<void>
+  /** Everything was read. */
+  endWhenRead: () => void
+}
+
+/**
+ * The inner view of a stream, for those that serve it: recorder, monitor, the listen itself. It begins with the socket;
+ * the `AudioStream` that applications get is made when it is known whose audio it is.
+ */
+export class LiveStream {
+  readonly socket: ListenSocket
+  readonly maxBuffered: number
+  readonly channels = new Set<ChannelReader>()
+  /** What is recorded of it, where the route records. */
+  recording: RecordingControl | undefined
+  /** The key that ended the listen. */
+  digits: string | undefined
+  /** given by the AudioStream when it is made */
+  writable: WritableSide | undefined
+  /** Told when a pause begins, with its mode, and when it ends, with false. */
+  onPrivacy: (mode: PauseMode | false) => void = () => {}
+  readonly #begin: LiveStreamOptions['begin']
+  #stream: AudioStream | undefined
+  #reader: ReaderSide | undefined
+  #output: Output | undefined
+  #privacy: PauseMode | false = false
+  #releasePrivate: (() => void) | undefined
+  #tapped = false
+  #heard = false
+
+  constructor({ socket, call, listen, identify, begin, limits, logger }: LiveStreamOptions) {
+    this.#begin = begin
+    this.maxBuffered = limits.maxBuffered
+    this.socket = new ListenSocket(
+      { socket, known: call && listen && { call, listen }, identify, limits, logger },
+      {
+        begin: (metadata) => this.#started(metadata),
+        frame: (frame) => this.#frame(frame),
+        takesFrames: () => this.#tapped || this.reader.takes || this.channels.size > 0,
+        message: (message) => this.#message(message),
+        closed: (reason, key) => this.#closed(reason, key)
+      }
+    )
+  }
+
+  /** The stream as applications see it; undefined while nobody knows whose audio it is. */
+  get stream(): AudioStream | undefined {
+    return this.#stream
+  }
+
+  /** undefined while nobody knows whose audio it is */
+  get call(): Call | undefined {
+    return this.socket.opened?.call
+  }
+
+  /** The listen as it is known by now; undefined while nobody knows whose audio it is. */
+  get listen(): Listen | undefined {
+    return this.socket.opened?.listen
+  }
+
+  /** Notes what has become known of the listen. */
+  know(listen: Listen): void {
+    if (this.socket.opened) this.socket.opened = { call: this.socket.opened.call, listen }
+  }
+
+  get counts(): AudioCounts {
+    return this.socket.counts
+  }
+
+  /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
+  get done(): Promise<StreamEnd> {
+    return this.socket.done
+  }
+
+  /** Feeds a sink from the next frame on. Returns what removes it. */
+  addSink(sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
+    this.socket.addSink(sink)
+    const release = live ? this.keepLive() : () => {}
+    return () => {
+      this.socket.removeSink(sink)
+      release()
+    }
+  }
+
+  /** Has audio and keys delivered as they come rather than in batches. Returns what ends that. */
+  keepLive(): () => void {
+    this.socket.live(true)
+    let kept = true
+    return () => {
+      if (kept) this.socket.live(false)
+      kept = false
+    }
+  }
+
+  /** Delivers now what the socket holds, where that is possible. */
+  readNow(): void {
+    this.socket.reader.readNow()
+  }
+
+  /** Reads at once, and on until the end, whatever stands against it: somebody waits for `done`. */
+  readToEnd(): void {
+    this.socket.reader.readToEnd()
+  }
+
+  /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
+  keepFor(promise: Promise<unknown>): void {
+    this.reader.keepUntil(promise, KEPT_MS * this.socket.bytesPerMs)
+  }
+
+  /** Ends the listen for a reason. Settles within 4 s, also when jambonz does not react. */
+  end(reason: EndReason): Promise<StreamEnd> {
+    return this.socket.end(reason)
+  }
+
+  /** Closes the socket from our side; a long text is cut. */
+  close(reason: EndReason, code: CloseCode, text: string): void {
+    this.socket.close(reason, code, text)
+  }
+
+  /** How the call is private just now; false: it is not. */
+  get privacy(): PauseMode | false {
+    return this.#privacy
+  }
+
+  /** true while what is heard is nobody's but the application's: also of what comes late of a pause that is over. */
+  get isHidden(): boolean {
+    return this.#privacy !== false || this.socket.isPrivate
+  }
+
+  /** Begins a pause, for all sinks and supervisors. One that has begun goes on as it is. */
+  beginPrivacy(mode: PauseMode): void {
+    if (this.#privacy !== false) return
+    this.socket.pauseSinks(mode)
+    this.#privacy = mode
+    // Nothing said in the pause is to wait in the kernel when it is over.
+    this.#releasePrivate = this.keepLive()
+    this.onPrivacy(mode)
+  }
+
+  endPrivacy(): void {
+    if (this.#privacy === false) return
+    this.#privacy = false
+    this.socket.resumeSinks()
+    this.#releasePrivate?.()
+    this.onPrivacy(false)
+  }
+
+  // ---- for the AudioStream that stands on it
+
+  get reader(): ReaderSide {
+    return (this.#reader ??= new ReaderSide(this.#begun, this.socket.reader, this.maxBuffered, this.socket))
+  }
+
+  get output(): Output {
+    const stream = this.#begun
+    return (this.#output ??= new Output(this.socket, stream.listen, () => stream.writableLength, {
+      onMark: (mark) => this.#tell('mark', mark),
+      onPlayDone: (done) => this.#tell('playDone', done),
+      afterEnd: async () => await this.writable?.afterEnd()
+    }))
+  }
+
+  /** Somebody reads the stream. */
+  readBy(): void {
+    if (this.reader.arrive()) this.socket.live(true)
+  }
+
+  tap(tapped: boolean): void {
+    if (this.#tapped === tapped) return
+    this.#tapped = tapped
+    this.socket.live(tapped)
+  }
+
+  /** Who waits for keys wants them when they are pressed. */
+  hear(heard: boolean): void {
+    if (this.#heard === heard) return
+    this.#heard = heard
+    this.socket.live(heard)
+  }
+
+  /** The stream is destroyed. */
+  destroyed(error: Error | null): void {
+    this.reader.end()
+    this.#speechOver()
+    if (error) this.socket.close('error', CLOSE_OUR_FAULT, 'the audio was not handled', error)
+    else this.end('disconnected')
+  }
+
+  #speechOver(): void {
+    this.writable?.over(this.#begun.writableLength > 0)
+    this.#output?.end()
+  }
+
+  get #begun(): AudioStream {
+    if (this.#stream === undefined) throw new Error('the stream has not begun')
+    return this.#stream
+  }
+
+  #started(metadata: Record<string, unknown> | undefined): void {
+    const own = this.listen?.metadata
+    const stream = new AudioStream(this, (metadata ?? own) ? { ...metadata, ...own } : undefined)
+    this.#stream = stream
+    this.#begin(this, stream)
+  }
+
+  #frame(frame: Buffer): void {
+    if (this.#tapped) this.#begun.emit('audio', frame)
+    if (this.reader.takes) this.reader.push(frame)
+    if (this.channels.size > 0) for (const channel of this.channels) channel.frame(frame)
+  }
+
+  #message(message: AudioMessage): void {
+    if (message.type === 'dtmf') this.#begun.emit('dtmf', message.dtmf)
+    else if (message.type === 'other') this.#begun.emit('message', message.message)
+    else this.output.message(message)
+  }
+
+  #tell<E extends 'mark' | 'playDone'>(event: E, ...args: AudioStreamEvents[E]): void {
+    this.#begun.emit(event, ...args)
+  }
+
+  #closed(reason: EndReason, key: string | undefined): void {
+    if (reason === 'finishOnKey' && !this.isHidden) this.digits ??= key
+    const stream = this.#stream
+    if (stream === undefined) return
+    this.#speechOver()
+    const endWhenRead = () => this.writable?.endWhenRead()
+    if (stream.readableEnded) endWhenRead()
+    else stream.once('end', endWhenRead)
+    this.reader.socketClosed()
+    for (const channel of this.channels) channel.socketClosed()
+  }
+}
