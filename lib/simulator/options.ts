@@ -14,6 +14,7 @@ const DEFAULT_SPEECH_SECONDS = 3
 const DEFAULT_PATIENCE_MS = 2_000
 const DEFAULT_KEEP_BYTES = 32 * 1024 * 1024
 const HTTP_TIMEOUT_MS = 10_000
+const ACK_TIMEOUT_MS = 5_000
 const DEADLINE_MS = 60_000
 const REAL_TIME_DEADLINE_MS = 600_000
 
@@ -49,6 +50,7 @@ export interface ResolvedOptions {
   speed: number
   faults: Faults
   httpTimeoutMs: number
+  ackTimeoutMs: number
   deadlineMs: number
   signal: AbortSignal | undefined
   keepAudio: number
@@ -104,6 +106,7 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     speed,
     faults: options.faults ?? {},
     httpTimeoutMs: positive('httpTimeoutMs', options.httpTimeoutMs) ?? HTTP_TIMEOUT_MS,
+    ackTimeoutMs: positive('ackTimeoutMs', options.ackTimeoutMs) ?? ACK_TIMEOUT_MS,
     deadlineMs:
       positive('timeoutMs', options.timeoutMs) ?? (speed < 10 ? REAL_TIME_DEADLINE_MS : DEADLINE_MS),
     signal: options.signal,

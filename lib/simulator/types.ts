@@ -82,6 +82,8 @@ export interface SimulateCallOptions {
   faults?: Faults
   /** http time-out of jambonz (simulated ms; at speed Infinity real ms). Default 10 000. */
   httpTimeoutMs?: number
+  /** Real ms an application websocket has to acknowledge a message. Default 5000. */
+  ackTimeoutMs?: number
   /** Real ms after which the whole call is torn down. Default 60 000 (at speed 1: 600 000). */
   timeoutMs?: number
   signal?: AbortSignal

@@ -34,7 +34,8 @@ export interface Requestor {
   readonly credentials: Credentials | undefined
   /** Resolves with the answer's JSON; with `''` or undefined when it has none. Raises FST_JAMBONZ_SIM_REQUEST. */
   request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>
-  close(): void
+  /** Ends it; resolves when nothing more can arrive at the application. */
+  close(): Promise<void> | void
 }
 
 /** The url of a hook, as it was given. */

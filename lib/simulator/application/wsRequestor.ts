@@ -22,7 +22,6 @@ import { snakeCaseKeys } from './snakeCase.js'
 export const SUBPROTOCOL = 'ws.jambonz.org'
 const MAX_CONNECTIONS = 5
 const HANDSHAKE_TIMEOUT_MS = 1_500
-const ACK_TIMEOUT_MS = 5_000
 const MAX_MESSAGE_BYTES = 24 * 1024
 const MAX_REDIRECTS = 2
 const LINGER_MS = 1_000
@@ -43,6 +42,8 @@ export interface WsRequestorOptions {
   /** Absolute ws(s) url of the application; a fragment is the retry policy. */
   url: string
   credentials: Credentials | undefined
+  /** What the application has to acknowledge a message, in real ms: it thinks no faster at a higher speed. */
+  ackTimeoutMs: number
   b3: string
   record: (request: RequestRecord) => void
   opened: (socket: ApplicationSocketRecord) => void
@@ -113,25 +114,30 @@ export class WsRequestor implements Requestor {
     return await this.#send({ type, hook, params, extra })
   }
 
-  /** Ends it: close code 1000 when the call is over, 1001 when the application was unusable. */
-  close(code: number = NORMAL): void {
+  /** Ends it: close code 1000 when the call is over, 1001 when the application was unusable. Resolves once the server has closed, too. */
+  async close(code: number = NORMAL): Promise<void> {
     this.#finished = true
     this.#scheduled?.()
     const socket = this.#socket
     this.#socket = undefined
-    if (socket !== undefined) {
+    const closed = deferred()
+    if (socket === undefined) closed.resolve()
+    else {
       socket.close(code)
       const kill = setTimeout(() => socket.terminate(), LINGER_MS)
-      kill.unref()
-      socket.once('close', () => clearTimeout(kill))
+      socket.once('close', () => {
+        clearTimeout(kill)
+        closed.resolve()
+      })
     }
     for (const { fail } of [...this.#inFlight.values()]) fail('abandoned since the socket is closed')
-    for (const send of this.#queued.splice(0)) send()
+    this.#sendQueued()
+    await closed.promise
   }
 
   /** Closes the socket of an application that jambonz could not use. */
-  reject(): void {
-    this.close(GOING_AWAY)
+  async reject(): Promise<void> {
+    await this.close(GOING_AWAY)
   }
 
   /** Forgets the socket without closing it, as jambonz forgets those of earlier redirects; it does not keep the process alive. */
@@ -221,12 +227,12 @@ export class WsRequestor implements Requestor {
   }
 
   #transmitForAck(message: Message, entry: RequestRecord): Promise<unknown> {
-    const { clock, record } = this.#options
+    const { ackTimeoutMs, record } = this.#options
     const begun = performance.now()
     if (message.hook !== undefined) entry.hook = message.hook
     return new Promise((resolve, reject) => {
       const settle = () => {
-        cancel()
+        clearTimeout(timer)
         this.#inFlight.forEach((one, msgid) => {
           if (one === waiting) this.#inFlight.delete(msgid)
         })
@@ -247,12 +253,12 @@ export class WsRequestor implements Requestor {
           )
         }
       }
-      const cancel = clock.timeout(ACK_TIMEOUT_MS, () => {
+      const timer = setTimeout(() => {
         // once its id has been taken over by session:reconnect nothing times out any more
         if (this.#inFlight.get(message.msgid) === waiting) {
-          waiting.fail(`not acknowledged within ${ACK_TIMEOUT_MS} ms`)
+          waiting.fail(`not acknowledged within ${ackTimeoutMs} ms`)
         }
-      })
+      }, ackTimeoutMs)
       this.#inFlight.set(message.msgid, waiting)
       this.#socket?.send(JSON.stringify(message), () => {})
     })
@@ -287,7 +293,7 @@ export class WsRequestor implements Requestor {
         createConnection: this.#createConnection
       })
       const give = (failure?: Failure & { text: string }) => {
-        cancel()
+        clearTimeout(timer)
         release()
         resolve(failure)
       }
@@ -297,8 +303,9 @@ export class WsRequestor implements Requestor {
         socket.on('error', () => {})
         socket.terminate()
       }
-      const cancel = clock.timeout(HANDSHAKE_TIMEOUT_MS, () =>
-        fail({ text: `no answer to the handshake within ${HANDSHAKE_TIMEOUT_MS} ms` })
+      const timer = setTimeout(
+        () => fail({ text: `no answer to the handshake within ${HANDSHAKE_TIMEOUT_MS} ms` }),
+        HANDSHAKE_TIMEOUT_MS
       )
       socket.once('unexpected-response', (_request, { statusCode, statusMessage }) =>
         fail({ status: statusCode, text: `${statusCode} ${statusMessage}` })

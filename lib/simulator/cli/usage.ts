@@ -3,7 +3,8 @@ export class UsageError extends Error {}
 
 export const USAGE = `Usage: jambonz-simulate <url> [options]
 
-Simulates a phone call through jambonz to the application at <url> (its call webhook) and tells the story.
+Simulates a phone call through jambonz to the application at <url> and tells the story. <url> is its call webhook
+(http://, https://) or its application websocket (ws://, wss://).
 
 The caller
   --audio FILE.wav       says this (16-bit PCM WAV)

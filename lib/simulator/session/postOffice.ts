@@ -109,8 +109,8 @@ export class PostOffice {
   }
 
   /** The application could not be used: its websocket is closed with 1001. */
-  reject(): void {
-    if (this.requestor instanceof WsRequestor) this.requestor.reject()
+  async reject(): Promise<void> {
+    if (this.requestor instanceof WsRequestor) await this.requestor.reject()
   }
 
   /** Breaks the connection of the application's websocket. */
@@ -119,14 +119,14 @@ export class PostOffice {
   }
 
   /** Closes what jambonz closes at the end of a call. The websockets of earlier redirects it forgets: they stay open. */
-  close(): void {
-    this.requestor.close()
-    this.#notifier.close()
+  async close(): Promise<void> {
+    const closing = [this.requestor.close(), this.#notifier.close()]
     for (const requestor of this.#requestors) {
       if (requestor === this.requestor || requestor === this.#notifier) continue
       if (requestor instanceof WsRequestor) requestor.abandon()
-      else requestor.close()
+      else closing.push(requestor.close())
     }
+    await Promise.all(closing)
   }
 
   #tellStatus(params: object): void {
@@ -147,7 +147,7 @@ export class PostOffice {
     if (!crosses) return await requestor.request(type, hook, params, extra)
     const other = this.#newRequestor(url, credentialsOf(hook))
     if (type === 'session:redirect') {
-      requestor.close()
+      this.#options.track(Promise.resolve(requestor.close()))
       this.requestor = other
     }
     return await other.request(other.transport === 'websocket' ? 'session:new' : type, hook, params, extra)
@@ -156,7 +156,7 @@ export class PostOffice {
   // one that is left behind may still have requests under way: all are closed together
   #newRequestor(url: string, credentials: Credentials | undefined): Requestor {
     const {
-      options: { network, secret, httpTimeoutMs },
+      options: { network, secret, httpTimeoutMs, ackTimeoutMs },
       clock,
       record,
       opened,
@@ -171,6 +171,7 @@ export class PostOffice {
           clock,
           url,
           credentials,
+          ackTimeoutMs,
           b3: this.b3,
           record,
           opened,

@@ -195,7 +195,7 @@ export class Session {
     this.error(why)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('caller')
-    this.post.close()
+    this.track(this.post.close())
   }
 
   async #firstTasks(): Promise<Task[]> {
@@ -204,7 +204,7 @@ export class Session {
       if (verbs.length > 0) return this.#tasksOf(verbs)
       throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
     } catch (error) {
-      this.post.reject()
+      await this.post.reject()
       throw error
     }
   }
@@ -293,7 +293,7 @@ export class Session {
     for (const kind of [...this.#background.keys()]) this.stopBackground(kind)
     for (const leg of this.legs) for (const fork of [...leg.forks]) await fork.end()
     while (this.#loose.size > 0) await Promise.all(this.#loose)
-    this.post.close()
+    await this.post.close()
   }
 
   #recordCall({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {
