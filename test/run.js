@@ -4,8 +4,7 @@ import './compile.js'
 import { groups } from './groups.js'
 import Reporter from './reporter.js'
 
-// npm test: all test files, or those whose paths begin as told. tap's own command would load into each, and into all
-// they start, what coverage needs. It stays for `npm run coverage`.
+// npm test: all test files, or those whose paths begin as told, in a few processes that share what they load.
 
 /** for one process */
 const SECONDS = 180
