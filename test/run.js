@@ -6,10 +6,9 @@ import Reporter from './reporter.js'
 
 // npm test: all test files, or those whose paths begin as told, in a few processes that share what they load.
 
-/** for one process */
-const SECONDS = 180
-
 const told = process.argv.slice(2)
+/** for one process; what is told by name may be a soak test */
+const SECONDS = told.length > 0 ? 900 : 180
 const names = [...groups(told).keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
 

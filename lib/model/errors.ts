@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 // One table, grouped by where an error arises. Each message says what was wrong and what to do.
 

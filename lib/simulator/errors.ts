@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 /** Something in the options of `simulateCall` is wrong; the message names it. */
 export const SIM_OPTIONS = createError('FST_JAMBONZ_SIM_OPTIONS', 'simulateCall: %s', 500, TypeError)

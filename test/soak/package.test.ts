@@ -1,0 +1,187 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { folder } from '../helpers/build.js'
+
+const run = promisify(execFile)
+const NPM = { env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' } }
+const MAX_BUFFER = 16 * 1024 * 1024
+
+/** A whole call, in each module system; prints what the story says. `load` brings Fastify, the plugin and the simulator. */
+const oneCall = (load: string, directory: string): string => `
+${load}
+async function main () {
+  const app = Fastify()
+  await app.register(jambonzListen, { recording: { directory: '${directory}' } })
+  app.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: '/done', maxLength: 2 }])
+  app.jambonz.actionHook('/done', async (request) => {
+    console.log(request.listen.recording?.durationMs)
+    return [{ verb: 'hangup' }]
+  })
+  const story = await simulateCall({ app, hook: '/call' })
+  console.log(story.verbs.map(({ verb }) => verb).join())
+  await app.close()
+}
+main()
+`
+const IMPORTS = `import Fastify from 'fastify'
+import jambonzListen from 'fastify-jambonz-listen'
+import { simulateCall } from 'fastify-jambonz-listen/simulator'`
+const REQUIRES = `const Fastify = require('fastify')
+const jambonzListen = require('fastify-jambonz-listen')
+const { simulateCall } = require('fastify-jambonz-listen/simulator')`
+const REQUIRES_IN_TYPESCRIPT = `import Fastify = require('fastify')
+import plugin = require('fastify-jambonz-listen')
+import { simulateCall } from 'fastify-jambonz-listen/simulator'
+const jambonzListen = plugin.default`
+/** Every other door of the package, so that its types are read as well. */
+const DOORS = `
+import { redisStore } from 'fastify-jambonz-listen/redis'
+import liveMonitor from 'fastify-jambonz-listen/monitor'
+import { bridgeTwilio } from 'fastify-jambonz-listen/twilio'
+void [redisStore, liveMonitor, bridgeTwilio]`
+
+/** What a user's tsconfig.json may say of modules; `.cts` files exist only in Node.js' own. */
+const TYPESCRIPT = [
+  { module: 'nodenext', moduleResolution: 'nodenext', files: ['main.ts', 'main.cts'] },
+  { module: 'node16', moduleResolution: 'node16', files: ['main.ts', 'main.cts'] },
+  { module: 'preserve', moduleResolution: 'bundler', files: ['main.ts'] },
+  { module: 'esnext', moduleResolution: 'bundler', files: ['main.ts'] }
+]
+
+t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, async (t) => {
+  const home = folder()
+  const { tarball, files } = await pack(join(home, 'source'))
+  const project = join(home, 'project')
+  await mkdir(project)
+  await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true }))
+  const others = await versions(['fastify', 'typescript', '@types/node', 'esbuild'])
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...others], {
+    ...NPM,
+    cwd: project
+  })
+  await write(project, {
+    'main.js': oneCall(IMPORTS, 'esm'),
+    'main.cjs': oneCall(REQUIRES, 'cjs'),
+    'main.ts': oneCall(IMPORTS + DOORS, 'ts'),
+    'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT, 'cts')
+  })
+
+  t.test('holds what is published, and nothing else', async (t) => {
+    const strays = files.filter((file) => !/^(dist\/(lib|routes)|docs)\//.test(file))
+    t.strictSame(strays.sort(), [
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'example-app/desk.png',
+      'package.json',
+      'test/bench/RESULTS.md'
+    ])
+    t.notOk(
+      files.some((file) => /\.map$|\/(test|example-app)\//.test(file) && !/RESULTS\.md$/.test(file)),
+      'no maps, no tests'
+    )
+  })
+
+  t.test('links from its pages only to files that it holds', async (t) => {
+    for (const page of files.filter((file) => file.endsWith('.md'))) {
+      const text = await readFile(join(project, 'node_modules/fastify-jambonz-listen', page), 'utf8')
+      for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)) {
+        const target = join(page, '..', link)
+        const isThere = files.includes(target) || files.some((file) => file.startsWith(`${target}/`))
+        t.ok(isThere, `${page} -> ${link}`)
+      }
+    }
+  })
+
+  for (const file of ['main.js', 'main.cjs']) {
+    t.test(`takes a call in ${file}`, (t) => takesCall(t, project, file))
+  }
+
+  for (const { module, moduleResolution, files } of TYPESCRIPT) {
+    t.test(
+      `compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
+      async (t) => {
+        const outDir = `out-${module}`
+        const config = {
+          compilerOptions: {
+            module,
+            moduleResolution,
+            outDir,
+            strict: true,
+            target: 'es2023',
+            types: ['node'],
+            skipLibCheck: false
+          },
+          files
+        }
+        const name = `tsconfig.${module}.json`
+        await write(project, { [name]: JSON.stringify(config) })
+        await run('npx', ['tsc', '-p', name], { cwd: project, maxBuffer: MAX_BUFFER }).catch(
+          (err: { stdout: string }) => t.fail(err.stdout)
+        )
+        for (const file of files) {
+          await takesCall(t, project, join(outDir, file.replace(/ts$/, 'js')))
+        }
+      }
+    )
+  }
+
+  for (const format of ['esm', 'cjs']) {
+    t.test(`starts as one file that esbuild made (${format}), with nothing beside it`, async (t) => {
+      const alone = join(home, `alone-${format}`)
+      await mkdir(alone)
+      const file = format === 'esm' ? 'app.mjs' : 'app.cjs'
+      const banner =
+        "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+      await run(
+        'npx',
+        [
+          ...['esbuild', 'main.js', '--bundle', '--platform=node', `--format=${format}`],
+          ...(format === 'esm' ? [`--banner:js=${banner}`] : []),
+          ...['--external:@opentelemetry/api', '--log-level=error', `--outfile=${join(alone, file)}`]
+        ],
+        { cwd: project }
+      )
+      await takesCall(t, alone, file)
+    })
+  }
+})
+
+/** Builds and packs what git has, in a folder of its own: `dist` here is that of the tests. */
+async function pack(source: string): Promise<{ tarball: string; files: string[] }> {
+  const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
+  for (const file of stdout.split('\0').filter((name) => name !== '')) {
+    await cp(file, join(source, file)).catch(() => {})
+  }
+  await symlink(resolve('node_modules'), join(source, 'node_modules'))
+  await run('npm', ['run', 'build'], { ...NPM, cwd: source })
+  const packed = await run('npm', ['pack', '--ignore-scripts', '--json'], { ...NPM, cwd: source })
+  const [{ filename, files }] = JSON.parse(packed.stdout) as [{ filename: string; files: { path: string }[] }]
+  return { tarball: join(source, filename), files: files.map(({ path }) => path) }
+}
+
+async function versions(names: string[]): Promise<string[]> {
+  return await Promise.all(
+    names.map(async (name) => {
+      const { version } = JSON.parse(await readFile(`node_modules/${name}/package.json`, 'utf8'))
+      return `${name}@${version}`
+    })
+  )
+}
+
+async function write(project: string, files: Record<string, string>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) await writeFile(join(project, name), text)
+}
+
+async function takesCall(t: Test, cwd: string, file: string): Promise<void> {
+  const { stdout } = await run(process.execPath, [file], {
+    cwd,
+    env: { ...process.env, NODE_OPTIONS: '' }
+  }).catch((err: { stdout: string; stderr: string }) => ({ stdout: `${err.stdout}\n${err.stderr}` }))
+  const [duration, verbs] = stdout.trim().split('\n')
+  t.equal(verbs, 'listen,hangup', `${file}: ${stdout}`)
+  t.ok(Number(duration) > 1_000, `${file} recorded ${duration} ms`)
+}
