@@ -4,7 +4,7 @@ import { deferred } from './deferred.js'
 import { SIM_ENDED } from './errors.js'
 import { EventLog } from './events.js'
 import { resolveOptions } from './options.js'
-import { checkDigits } from './session/press.js'
+import { checkDigits, checkHold } from './session/press.js'
 import { Session } from './session/session.js'
 import { heardBy } from './session/story.js'
 import type {
@@ -78,11 +78,11 @@ export class SimulatedCall implements Promise<CallStory> {
     await leg.speech.emptied()
   }
 
-  /** The caller presses these keys now, 250 ms apart. */
-  press(digits: string): void {
+  /** The caller presses these keys now, each for 100 ms or `holdMs`, 150 ms apart. */
+  press(digits: string, options: { holdMs?: number } = {}): void {
     this.#check('press')
     checkDigits(digits)
-    this.#session.caller.press(digits)
+    this.#session.caller.press({ digits, atMs: undefined, holdMs: checkHold(options.holdMs) })
   }
 
   /** The caller hangs up now. */

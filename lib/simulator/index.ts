@@ -22,6 +22,8 @@ export type {
   RequestRecord,
   SimulateCallOptions,
   SimulatorEvent,
+  TimedKeys,
+  Track,
   Transcript,
   VerbRecord
 } from './types.js'

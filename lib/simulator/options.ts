@@ -46,6 +46,8 @@ export interface ResolvedOptions {
   bLeg: BLeg
   recordAllCalls: SimulateCallOptions['recordAllCalls']
   configListenHook: boolean
+  platform: '0.9' | '11'
+  includeStream: boolean
   callRate: number
   speed: number
   faults: Faults
@@ -102,6 +104,8 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     bLeg: options.bLeg ?? {},
     recordAllCalls: options.recordAllCalls,
     configListenHook: options.configListenHook === true,
+    platform: platformOf(options.platform),
+    includeStream: options.includeStream === true,
     callRate,
     speed,
     faults: options.faults ?? {},
@@ -113,6 +117,11 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     keepAudio: options.keepAudio === false ? 0 : (options.keepAudio ?? DEFAULT_KEEP_BYTES),
     onEvent: options.onEvent
   })
+}
+
+function platformOf(platform: unknown = '0.9'): '0.9' | '11' {
+  if (platform === '0.9' || platform === '11') return platform
+  throw new SIM_OPTIONS(`platform ${JSON.stringify(platform)} must be '0.9' or '11'`)
 }
 
 function defaultSpeech(): { pcm: Int16Array; sampleRate: number } {

@@ -7,9 +7,18 @@ export interface AppLike {
   ready?: () => unknown
 }
 
-/** A caller's key presses: `'#'` (once the speech is over), `'1@2s'`, `'#@3500ms'`, or a list. Times count from when the application first listens. */
-export type Press =
-  string | { digits: string; atMs?: number } | Array<string | { digits: string; atMs?: number }>
+/**
+ * A caller's key presses: `'#'` (once the speech is over), `'1@2s'`, `'#@3500ms'`, or a list. Times count from when the
+ * application first listens. jambonz learns of a key when it is released; while it is down nothing is heard of the caller.
+ */
+export type Press = string | TimedKeys | Array<string | TimedKeys>
+
+/** `holdMs`: how long each key is down (100). */
+export interface TimedKeys {
+  digits: string
+  atMs?: number
+  holdMs?: number
+}
 
 /** What the caller is taken to say, for gather (speech) and transcribe. Times count as in `Press`. */
 export interface Transcript {
@@ -74,6 +83,17 @@ export interface SimulateCallOptions {
    * (@jambonz/verb-specifications 0.1.13) know none there and refuse the application, so by default the simulator does, too.
    */
   configListenHook?: boolean
+  /**
+   * Which jambonz this is. `'0.9'` (default): feature server 0.9.8 with FreeSWITCH, as it was measured. `'11'`: the
+   * commercial edition as its documentation tells: `config.stream` works, one listen's end leaves the others alone, a file
+   * is played once, the first frame is never broken, unknown properties are let pass.
+   */
+  platform?: '0.9' | '11'
+  /**
+   * Put what a listen streams into that listen's own audio (right channel, mixed). jambonz 0.9 never does; whether 11 does
+   * is unknown, so an application should bear both.
+   */
+  includeStream?: boolean
   /** Hz of the call's audio: 8000 (default, PCMU/PCMA), 16000 for a wideband call. */
   callRate?: number
   /** 1 = real time, 20 = twenty times faster, Infinity (default) = as fast as the peer takes it. */
@@ -179,7 +199,21 @@ export interface ListenRecord {
   overrun: boolean
   /** Real ms from the start of the listen to its first audio frame. */
   firstAudioMs: number | undefined
-  sent: { frames: number; bytes: number; sha256: string; pcm: Buffer | undefined; texts: string[] }
+  /** `startedAtMs`: when the first sample was said and heard, in the clock of `heard`; a pause or an overrun shifts what follows. */
+  sent: {
+    frames: number
+    bytes: number
+    sha256: string
+    pcm: Buffer | undefined
+    texts: string[]
+    startedAtMs: number | undefined
+  }
+  /** Audio that was lost before it was sent, because the upgrade was slow or the server did not read. */
+  lostMs: number
+  /** What the party hears apart from what this listen streams: the right channel of this listen, whatever its mixType. Until it ended. */
+  right: Track | undefined
+  /** What the party heard of what this listen streamed and of the files it had played, until it ended. */
+  output: Track | undefined
   /** Text messages of the server, parsed when they were JSON. */
   received: unknown[]
   /** Bytes of binary frames from the server, and how many of them the media server swallowed unplayed. */
@@ -188,9 +222,15 @@ export interface ListenRecord {
   playDone: PlayDone[]
 }
 
-export interface Heard {
+/** Mono L16 at the call's rate. Sample i belongs to the time `startedAtMs + i / sampleRate * 1000` of the call's clock. */
+export interface Track {
   pcm: Buffer
   sampleRate: number
+  startedAtMs: number
+}
+
+/** What the caller heard: files, verbs, streamed audio, the called party. */
+export interface Heard extends Track {
   /** The whole as a WAV file. */
   wav: () => Buffer
   marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>

@@ -48,7 +48,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await call.locator('canvas').waitFor({ timeout: PATIENCE })
     const before = await pixels(page, '.call canvas')
     await until(async () => (await pixels(page, '.call canvas')) !== before, 'the waveform to move', PATIENCE)
-    await call.getByText('Recorded 7.1 s').waitFor({ timeout: PATIENCE })
+    await call.getByText('Recorded 7.2 s').waitFor({ timeout: PATIENCE })
     t.match(await call.innerText(), /\+1555\d+[^]*voicemail · 8 kHz mono[^]*Ended by #/)
     t.same(await call.locator('kbd').allInnerTexts(), ['#'])
 

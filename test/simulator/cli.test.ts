@@ -245,8 +245,8 @@ t.test('load: many calls, at once or at a rate, with latencies and failures', as
   t.match(JSON.parse(json.out), {
     calls: 3,
     failed: 0,
-    frames: 149 * 3,
-    bytes: 144_000,
+    frames: 154 * 3,
+    bytes: 154 * 3 * 320,
     latencies: { webhook: { count: 3 } }
   })
   const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })

@@ -234,6 +234,11 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /** L16 samples 1, 2, 3, … : every sample tells its place (never -1). */
+/** What is sent of a caller who says this and then presses one key: four frames of silence, in which the key is down. */
+export function thenKey(pcm: Buffer, sampleRate = 8_000): Buffer {
+  return Buffer.concat([pcm, Buffer.alloc((80 * 2 * sampleRate) / 1_000)])
+}
+
 export function ramp(samples: number, from = 1): Buffer {
   const pcm = Buffer.alloc(samples * 2)
   for (let i = 0; i < samples; i++) pcm.writeInt16LE((from + i) % 30_000, i * 2)

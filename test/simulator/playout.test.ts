@@ -188,6 +188,14 @@ async function answering(
   return await simulateCall({ url: app.url('/in'), ...options })
 }
 
+// once the socket has sent this many messages of audio: 20 ms of the call each, from the first on
+function afterFrames(socket: WebSocket, count: number, run: () => void): void {
+  let frames = 0
+  socket.on('message', (_data, binary) => {
+    if (binary && ++frames === count) run()
+  })
+}
+
 const streaming = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
 const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message))
 const playAudio = (data: object) => ({
@@ -294,24 +302,19 @@ t.test(
       story.listens[0]!.playDone.map(({ id }) => id),
       [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     )
-    const killed = await answering(
-      t,
-      {},
-      (socket) => {
-        send(
-          socket,
-          playAudio({ audioContent: ramp(16_000).toString('base64'), id: 'long', queuePlay: true })
-        )
-        send(socket, sound(2))
-        setImmediate(() => send(socket, { type: 'killAudio' }))
-      },
-      { speed: 20 }
-    )
+    const killed = await answering(t, {}, (socket) => {
+      send(socket, playAudio({ audioContent: ramp(80_000).toString('base64'), id: 'long', queuePlay: true }))
+      send(socket, sound(2))
+      afterFrames(socket, 20, () => send(socket, { type: 'killAudio' }))
+    })
     t.strictSame(
       killed.listens[0]!.playDone.map(({ id }) => id),
       ['long', 2]
     )
-    t.ok(Number(killed.listens[0]!.playDone[0]!.playbackMilliseconds) < 1_000)
+    const { playbackMilliseconds, playbackLastOffsetPos } = killed.listens[0]!.playDone[0]!
+    const [ms, offset] = [Number(playbackMilliseconds), Number(playbackLastOffsetPos)]
+    t.ok(offset > 0 && offset < 80_000, playbackLastOffsetPos)
+    t.equal(ms, Math.min(Math.ceil(offset / 8 / 2_048) * 2_048, 10_000))
   }
 )
 

@@ -7,7 +7,7 @@ export interface Address {
 }
 
 /** Paths (with query) from this length on crash the media server: a recursive std::regex on a 240 KB stack. */
-export const CRASHING_PATH = 700
+export const CRASHING_PATH = 690
 
 const SCHEMES = [
   { prefixes: ['https://', 'HTTPS://', 'wss://', 'WSS://'], port: 443, tls: true },

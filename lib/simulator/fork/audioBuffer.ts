@@ -15,7 +15,9 @@ export class AudioBuffer {
   readonly #resampled: boolean
   #length = 0
   #skip = 0
+  /** The module reported an overrun. With resampling nothing need be lost by one: see `lostBytes`. */
   overran = false
+  lostBytes = 0
 
   constructor(options: { sampleRate: number; channels: number; frameBytes: number; resampled: boolean }) {
     this.#bytes = Buffer.allocUnsafe(options.sampleRate * options.channels * 2 * BUFFER_SECONDS)
@@ -23,22 +25,34 @@ export class AudioBuffer {
     this.#resampled = options.resampled
   }
 
-  add(samples: Int16Array): void {
+  /** False: full, so the module leaves what else has gathered in FreeSWITCH's own buffer until its next turn. */
+  add(samples: Int16Array): boolean {
     const bytes = bytesOf(samples)
-    if (this.#bytes.length - this.#length < this.#frameBytes) {
+    if (!this.#resampled && this.#full) {
       this.overran = true
-      if (this.#resampled) return
+      this.lostBytes += this.#length
       this.#length = 0
       this.#skip = LOST_AFTER_OVERRUN
     }
-    this.#length += bytes.copy(this.#bytes, this.#length)
+    const written = bytes.copy(this.#bytes, this.#length)
+    this.#length += written
+    this.lostBytes += bytes.length - written
+    if (!this.#resampled || !this.#full) return true
+    this.overran = true
+    return false
   }
 
   /** Everything there is, as the next message; a view that is valid until the next `add`. */
   take(): Buffer {
-    const message = this.#bytes.subarray(Math.min(this.#skip, this.#length), this.#length)
+    const skipped = Math.min(this.#skip, this.#length)
+    const message = this.#bytes.subarray(skipped, this.#length)
+    this.lostBytes += skipped
     this.#length = 0
     this.#skip = 0
     return message
+  }
+
+  get #full(): boolean {
+    return this.#bytes.length - this.#length < this.#frameBytes
   }
 }

@@ -16,6 +16,18 @@ export interface PlayAudio {
   sampleRate: number
 }
 
+/**
+ * A listen task as the media server's events reach it. FreeSWITCH's events name no fork, so on jambonz 0.9 each task gets
+ * those of all forks of its leg (feature-server lib/tasks/task.js, eventIsForOurBug).
+ */
+export interface EndpointListener {
+  playAudio: (audio: PlayAudio) => void
+  /** A socket ended by its server, or by a `disconnect`. */
+  disconnected: () => void
+  /** A socket could not be opened, or its server sent an `error`: the task is done, its fork runs on. */
+  failed: () => void
+}
+
 /** The server's commands as the feature server gets them. */
 export interface ForkCommands {
   message: (message: unknown) => void

@@ -1,23 +1,24 @@
 import { createHash } from 'node:crypto'
-import type { Cancel, Clock } from '../clock.js'
+import { bytesOf, mix } from '../audio/pcm.js'
+import { FRAME_MS, type Cancel, type Clock } from '../clock.js'
 import type { Faults } from '../faults.js'
 import { Recorder } from '../media/recorder.js'
 import type { Network } from '../network.js'
-import type { ListenRecord } from '../types.js'
+import type { ListenRecord, Track } from '../types.js'
 import { AudioBuffer } from './audioBuffer.js'
 import { handleCommand, type ForkCommands } from './commands.js'
 import { ForkSocket } from './forkSocket.js'
 import type { Credentials } from './handshake.js'
-import { textFrame, type Json } from './metadata.js'
+import { intactFrame, textFrame, type Json } from './metadata.js'
 import { FrameMixer } from './mixer.js'
 import { StreamingPlayout } from './playout.js'
 
-/** Frames kept while the upgrade is unanswered: FreeSWITCH's media bug keeps up to 512 KB. */
-const MAX_EARLY_FRAMES = 1_600
+/** FreeSWITCH's own buffer of a fork, per direction: it keeps what the module has not read yet (switch_core_media_bug.c). */
+const BUG_BUFFER_BYTES = 512 * 1024
 /** How long the end of a call waits for a server to close a socket that was shut down gracefully (real ms). */
 const SHUTDOWN_PATIENCE_MS = 1_000
-/** The first message leaves with the second frame after the socket opened, which is why it holds two or more. */
-const FIRST_FLUSH = 2
+/** A mark is reported this much after the frame that holds it: 35 ms, on average, after the caller hears it (measured). */
+const MARK_REPORT_MS = 45
 
 export interface ForkOptions {
   network: Network
@@ -26,6 +27,8 @@ export interface ForkOptions {
   metadataFrame: Buffer
   credentials: Credentials | undefined
   callRate: number
+  /** What jambonz sends by itself is not spoilt by FreeSWITCH's command line. */
+  intact: boolean
   /** Hz of audio streamed back; undefined: the media server works in file mode, however much the verb said `streaming`. */
   streamRate: number | undefined
   faults: Faults
@@ -54,11 +57,16 @@ export class Fork {
   readonly #buffer: AudioBuffer
   readonly #mixer: FrameMixer
   readonly #sent: Recorder
+  readonly #right: Recorder
+  readonly #output: Recorder
+  readonly #own: Int16Array
+  readonly #maxWaiting: number
   readonly #hash = createHash('sha256')
   readonly #begun = performance.now()
   readonly #cancels: Cancel[] = []
-  #early: Int16Array[] = []
-  #framesSinceOpen = 0
+  // frames the module has not read yet: all of them until the socket is open
+  #waiting: Int16Array[] = []
+  #tracksFrom: number | undefined
   #paused = false
   #stalled = false
   #over = false
@@ -83,6 +91,11 @@ export class Fork {
       resampled: record.sampleRate !== callRate
     })
     this.#sent = new Recorder(options.keepAudio)
+    this.#right = new Recorder(options.keepAudio)
+    this.#output = new Recorder(options.keepAudio)
+    const frameSamples = (callRate * FRAME_MS) / 1000
+    this.#own = new Int16Array(frameSamples)
+    this.#maxWaiting = Math.floor(BUG_BUFFER_BYTES / (frameSamples * 2))
     this.#socket = new ForkSocket(
       {
         network: options.network,
@@ -110,39 +123,47 @@ export class Fork {
     return this.streaming && this.playout.ready > 0
   }
 
-  /** One 20 ms frame of the call: what the party said, and what it heard. */
-  feed(said: Int16Array, heard: Int16Array): void {
-    if (this.#over || this.#paused) return
-    const frame = this.#mixer.frame(said, heard)
+  /** One 20 ms frame of the call: what the party said, and what it hears apart from what this fork streams. */
+  feed(said: Int16Array, hears: Int16Array): void {
+    if (this.#over) return
+    this.#tracksFrom ??= this.#options.clock.now()
+    this.#right.add(bytesOf(hears))
+    if (this.#paused) return
+    const frame = this.#mixer.frame(said, hears)
     if (frame === undefined) return
-    if (!this.#socket.open) {
-      if (this.#early.length < MAX_EARLY_FRAMES) this.#early.push(frame.slice())
-      return
-    }
-    for (const early of this.#early) this.#buffer.add(early)
-    this.#early = []
-    this.#buffer.add(frame)
-    this.#framesSinceOpen++
-    if (this.#framesSinceOpen >= FIRST_FLUSH && !this.#stalled && this.#socket.writable) this.#flush()
+    this.record.sent.startedAtMs ??= this.#options.clock.now() - (this.#mixer.late ? FRAME_MS : 0)
+    if (this.#socket.open && this.#waiting.length === 0) this.#buffer.add(frame)
+    else if (this.#waiting.length < this.#maxWaiting) this.#waiting.push(frame.slice())
+    if (!this.#socket.open) return
+    this.#read()
+    if (!this.#stalled && this.#socket.writable) this.#flush()
   }
 
-  /** Adds what is streamed back to the frame the party hears. */
-  render(into: Int16Array): void {
-    if (this.streaming && this.#socket.open) this.playout.render(into)
+  /** Adds what is streamed back to the frame the party hears; `file` is what of that frame this fork had played. */
+  render(into: Int16Array, file: Int16Array | undefined): void {
+    if (this.#over) return
+    this.#tracksFrom ??= this.#options.clock.now()
+    const own = this.#own.fill(0)
+    if (this.streaming && this.#socket.open) this.playout.render(own)
+    mix(into, own)
+    if (file !== undefined) mix(own, file)
+    this.#output.add(bytesOf(own))
   }
 
   /** A message of jambonz' own (dtmf, playDone), with what FreeSWITCH's tokenizer makes of it. */
   send(message: Json): void {
-    this.#text(textFrame(message))
+    this.#text(this.#options.intact ? intactFrame(message) : textFrame(message))
   }
 
-  /** Audio stops, nothing is said about it; on resume what had gathered is dropped. */
+  /** Audio stops, nothing is said about it; what had gathered is dropped. */
   pause(): void {
     this.#paused = true
+    this.#waiting = []
   }
 
   resume(): void {
     this.#paused = false
+    this.#waiting = []
     this.#mixer.reset()
   }
 
@@ -198,6 +219,13 @@ export class Fork {
     this.#events.open()
   }
 
+  // with resampling the module stops when its buffer is full, and goes on at its next turn
+  #read(): void {
+    let read = 0
+    while (read < this.#waiting.length && this.#buffer.add(this.#waiting[read++]!));
+    this.#waiting.splice(0, read)
+  }
+
   #flush(): void {
     const message = this.#buffer.take()
     const { sent } = this.record
@@ -207,7 +235,19 @@ export class Fork {
     sent.bytes += message.length
     this.#sent.add(message)
     this.#hash.update(message)
-    if (this.#buffer.overran) this.record.overrun = true
+    if (this.#buffer.overran) this.#measureLoss()
+  }
+
+  #track(recorder: Recorder): Track | undefined {
+    if (!recorder.complete || this.#tracksFrom === undefined) return undefined
+    return { pcm: recorder.audio(), sampleRate: this.#options.callRate, startedAtMs: this.#tracksFrom }
+  }
+
+  #measureLoss(): void {
+    const { record } = this
+    const channels = record.mixType === 'stereo' ? 2 : 1
+    record.overrun = this.#buffer.overran
+    record.lostMs = Math.round((this.#buffer.lostBytes * 1000) / (record.sampleRate * channels * 2))
   }
 
   #text(payload: Buffer): void {
@@ -228,9 +268,11 @@ export class Fork {
   }
 
   #mark(name: string, event: 'playout' | 'cleared'): void {
-    // printed with these blanks and without escaping the name (mod_audio_fork, send_mark_event)
-    this.#text(Buffer.from(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`, 'utf8'))
-    this.#events.mark(name, event)
+    this.#later(MARK_REPORT_MS, () => {
+      // printed with these blanks and without escaping the name (mod_audio_fork, send_mark_event)
+      this.#text(Buffer.from(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`, 'utf8'))
+      this.#events.mark(name, event)
+    })
   }
 
   #breakDown(): void {
@@ -244,9 +286,11 @@ export class Fork {
     record.closeCode = code
     record.closedBy = by
     this.#end()
-    if (this.#buffer.overran) record.overrun = true
+    this.#measureLoss()
     record.sent.sha256 = this.#hash.digest('hex')
     record.sent.pcm = this.#sent.complete ? this.#sent.audio() : undefined
+    record.right = this.#track(this.#right)
+    record.output = this.#track(this.#output)
     this.#whenClosed()
     this.#events.closed()
     if (by === 'server') this.#events.dropped()

@@ -18,6 +18,11 @@ export function metadataFrame(metadata: Json): Buffer {
   return text.subarray(0, MAX_METADATA)
 }
 
+/** A text frame of a media server that is not FreeSWITCH: whole, and JSON whatever it contains (not measured). */
+export function intactFrame(metadata: Json): Buffer {
+  return Buffer.from(JSON.stringify(metadata), 'utf8')
+}
+
 /** A text the feature server sends later (dtmf, playDone): the same tokenizer, split at blanks. */
 export function textFrame(message: Json): Buffer {
   return Buffer.from(throughTokenizer(JSON.stringify(message), ' '), 'utf8')

@@ -19,6 +19,11 @@ export class FrameMixer {
     }
   }
 
+  /** True when a frame leaves one tick after it was heard: with two directions both are there only then. */
+  get late(): boolean {
+    return this.#mixType !== 'mono'
+  }
+
   /** Valid until the next frame. Nothing comes of the first one with two directions: both are there only one tick later. */
   frame(said: Int16Array, heard: Int16Array): Int16Array | undefined {
     const [first, second] = this.#resamplers

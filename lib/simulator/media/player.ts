@@ -1,14 +1,24 @@
 import { mix } from '../audio/pcm.js'
 
-/** How a file ended: samples of it that were played, and whether something stopped it. */
+/** How a sound ended: samples of it that were played, and whether something stopped it. */
 export interface Played {
   samples: number
   stopped: boolean
+  /** Samples of the last frame: the sound ends this much after the tick that played it. */
+  lastSamples: number
+}
+
+/** One frame of what plays, and who asked for it. */
+export interface PlayedFrame {
+  frame: Int16Array
+  owner: object | undefined
 }
 
 interface Playback {
   samples: Int16Array
+  owner: object | undefined
   at: number
+  lastSamples: number
   done: (played: Played) => void
 }
 
@@ -23,29 +33,38 @@ export class Player {
     return this.#stack.length > 0
   }
 
+  /** Resolves when the sound has ended. */
   play(samples: Int16Array): Promise<Played> {
-    return new Promise((resolve) => this.#stack.push({ samples, at: 0, done: resolve }))
+    return new Promise((resolve) => this.start(samples, undefined, resolve))
+  }
+
+  /** Calls `done` in the very tick in which the sound ends. */
+  start(samples: Int16Array, owner: object | undefined, done: (played: Played) => void): void {
+    this.#stack.push({ samples, owner, at: 0, lastSamples: 0, done })
   }
 
   /** Ends what plays now (uuid_break); what it had covered goes on. */
   stop(): void {
     const top = this.#stack.pop()
-    top?.done({ samples: top.at, stopped: true })
+    top?.done({ samples: top.at, stopped: true, lastSamples: top.lastSamples })
   }
 
   stopAll(): void {
     while (this.#stack.length > 0) this.stop()
   }
 
-  /** Adds one frame to what the leg hears. */
-  render(into: Int16Array): void {
+  /** Adds one frame to what the leg hears, and returns it. */
+  render(into: Int16Array): PlayedFrame | undefined {
     const top = this.#stack.at(-1)
-    if (top === undefined) return
+    if (top === undefined) return undefined
     const frame = top.samples.subarray(top.at, top.at + into.length)
     mix(into, frame)
     top.at += frame.length
-    if (top.at < top.samples.length) return
-    this.#stack.pop()
-    top.done({ samples: top.at, stopped: false })
+    top.lastSamples = frame.length
+    if (top.at >= top.samples.length) {
+      this.#stack.pop()
+      top.done({ samples: top.at, stopped: false, lastSamples: frame.length })
+    }
+    return { frame, owner: top.owner }
   }
 }

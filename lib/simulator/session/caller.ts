@@ -2,8 +2,10 @@ import { FRAME_MS, type Clock } from '../clock.js'
 import type { Leg } from '../media/leg.js'
 import type { KeyPress } from './press.js'
 
-/** Pause between the keys of one press. */
-const BETWEEN_DIGITS_MS = 250
+/** From the release of a key to the next one of the same press. */
+const BETWEEN_DIGITS_MS = 150
+/** After a key is released nothing is heard of the caller for this long (measured: 200 ms for a key of 100 ms). */
+const MUTED_AFTER_KEY_MS = 100
 
 export interface CallerScript {
   presses: KeyPress[]
@@ -45,7 +47,7 @@ export class Caller {
     this.#begun = true
     this.#leg.speaking = true
     for (const press of this.#script.presses) {
-      if (press.atMs !== undefined) this.#schedule(press.digits, press.atMs)
+      if (press.atMs !== undefined) this.#schedule(press, press.atMs)
     }
   }
 
@@ -59,9 +61,9 @@ export class Caller {
     this.#leg.speech.push(samples)
   }
 
-  press(digits: string): void {
+  press(keys: KeyPress): void {
     this.#idleMs = 0
-    this.#schedule(digits, 0)
+    this.#schedule(keys, 0)
   }
 
   /** True while the script still has something for the caller to do. */
@@ -75,9 +77,9 @@ export class Caller {
       const presses = this.#afterSpeech
       this.#afterSpeech = []
       let at = 0
-      for (const { digits } of presses) {
-        this.#schedule(digits, at)
-        at += digits.length * BETWEEN_DIGITS_MS
+      for (const press of presses) {
+        this.#schedule(press, at)
+        at += press.digits.length * (press.holdMs + BETWEEN_DIGITS_MS)
       }
     }
     const busy = this.busy || this.#leg.addressed
@@ -87,14 +89,17 @@ export class Caller {
     if (this.#idleMs >= this.#script.patienceMs) this.#hangUp()
   }
 
-  #schedule(digits: string, afterMs: number): void {
+  // the media server reports a key when its last packet (RFC 2833) has come: with the release
+  #schedule({ digits, holdMs }: KeyPress, afterMs: number): void {
     const start = this.#clock.now() + afterMs
     for (const [index, digit] of [...digits].entries()) {
+      const down = start + index * (holdMs + BETWEEN_DIGITS_MS)
       this.#pending++
-      this.#clock.at(start + index * BETWEEN_DIGITS_MS, () => {
+      this.#clock.at(down, () => this.#leg.mute(holdMs + MUTED_AFTER_KEY_MS))
+      this.#clock.at(down + holdMs, () => {
         this.#pending--
         this.#pressed(digit)
-        this.#leg.press(digit)
+        this.#leg.press({ digit, holdMs })
       })
     }
   }

@@ -1,10 +1,14 @@
 import { SIM_OPTIONS } from '../errors.js'
-import type { Press } from '../types.js'
+import type { Press, TimedKeys } from '../types.js'
+
+/** A key is down this long unless told otherwise. */
+const HOLD_MS = 100
 
 /** Digits and when: `atMs` after the application first listened, or, undefined, once the speech is over. */
 export interface KeyPress {
   digits: string
   atMs: number | undefined
+  holdMs: number
 }
 
 const DIGITS = /^[0-9*#A-Da-d]+$/
@@ -13,9 +17,9 @@ const DIGITS = /^[0-9*#A-Da-d]+$/
 export function parsePress(press: Press | undefined): KeyPress[] {
   if (press === undefined) return []
   return (Array.isArray(press) ? press : [press]).map((one) => {
-    const { digits, atMs } = typeof one === 'string' ? parseText(one) : { digits: one.digits, atMs: one.atMs }
+    const { digits, atMs, holdMs = HOLD_MS } = typeof one === 'string' ? parseText(one) : one
     checkDigits(digits)
-    return { digits, atMs }
+    return { digits, atMs, holdMs: checkHold(holdMs) }
   })
 }
 
@@ -27,9 +31,15 @@ export function checkDigits(digits: string): void {
   }
 }
 
-function parseText(text: string): KeyPress {
+/** How long a key is down. Raises FST_JAMBONZ_SIM_OPTIONS. */
+export function checkHold(holdMs: number = HOLD_MS): number {
+  if (holdMs > 0 && holdMs < Infinity) return holdMs
+  throw new SIM_OPTIONS(`press: holdMs ${String(holdMs)} must be a number of ms above 0`)
+}
+
+function parseText(text: string): TimedKeys {
   const [digits, at] = text.split('@')
-  if (at === undefined) return { digits: digits!, atMs: undefined }
+  if (at === undefined) return { digits: digits! }
   const match = /^(\d+(?:\.\d+)?)(ms|s)?$/.exec(at)
   if (match === null) throw new SIM_OPTIONS(`press '${text}': the time must read like '#@3s' or '#@3500ms'`)
   return { digits: digits!, atMs: Number(match[1]) * (match[2] === 'ms' ? 1 : 1000) }

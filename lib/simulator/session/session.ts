@@ -53,7 +53,7 @@ export class Session {
     this.clock = clock
     this.events = events
     this.info = new CallInfo(options.call)
-    this.leg = new Leg(options.callRate, options.keepAudio)
+    this.leg = new Leg(options.callRate, options.keepAudio, options.includeStream)
     this.leg.speech.push(options.speech)
     this.legs.add(this.leg)
     this.transcripts = new Transcripts(clock, options.transcripts)
@@ -266,7 +266,10 @@ export class Session {
       this.error('the call lasted an hour of simulated time: hung up')
       return this.hangUp('caller')
     }
-    for (const leg of this.legs) leg.speak()
+    for (const leg of this.legs) {
+      leg.startedAt ??= now
+      leg.speak()
+    }
     for (const leg of this.legs) leg.listen()
     this.caller.tick(this.#idle !== undefined || this.#current?.openEnded === true)
   }

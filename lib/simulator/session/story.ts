@@ -69,5 +69,11 @@ export class Story {
 /** What a leg has heard so far. */
 export function heardBy(leg: Leg, marks: Heard['marks']): Heard {
   const pcm = leg.heard.audio()
-  return { pcm, sampleRate: leg.rate, marks: [...marks], wav: () => wavOf(pcm, leg.rate) }
+  return {
+    pcm,
+    sampleRate: leg.rate,
+    startedAtMs: leg.startedAt ?? 0,
+    marks: [...marks],
+    wav: () => wavOf(pcm, leg.rate)
+  }
 }

@@ -14,7 +14,8 @@ export class ConfigTask extends Task {
   override async exec(): Promise<void> {
     const { session } = this
     if (this.data.notifyEvents !== undefined) session.notifyEvents = this.data.notifyEvents === true
-    const listen = this.data.listen === undefined ? undefined : recordOf(this.data.listen)
+    const given = this.data.listen ?? this.#stream
+    const listen = given === undefined ? undefined : recordOf(given)
     if (listen?.enable === true) {
       const { enable, ...data } = listen
       const task = new ListenTask(session, 'listen', data)
@@ -32,13 +33,19 @@ export class ConfigTask extends Task {
     } else if (transcribe !== undefined && Object.keys(transcribe).length > 0) {
       session.stopBackground('transcribe')
     }
-    if (this.data.stream !== undefined) this.note('config.stream is ignored by jambonz: use config.listen')
+    if (this.data.stream !== undefined && this.#stream === undefined) {
+      this.note('config.stream is ignored by jambonz 0.9: use config.listen')
+    }
     const others = Object.keys(this.data).filter((key) => !SIMULATED.has(key) && key !== 'stream')
     if (others.length > 0) this.note(`without effect in a simulated call: ${others.join(', ')}`)
   }
 
+  get #stream(): unknown {
+    return this.session.options.platform === '11' ? this.data.stream : undefined
+  }
+
   #needsAudio(): boolean {
-    const { listen, transcribe, bargeIn, record, amd, boostAudioSignal } = this.data
+    const { listen = this.#stream, transcribe, bargeIn, record, amd, boostAudioSignal } = this.data
     return (
       recordOf(listen).url !== undefined ||
       recordOf(transcribe).enable === true ||

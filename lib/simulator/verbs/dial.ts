@@ -114,7 +114,7 @@ export class DialTask extends Task {
   #bridge(): void {
     const { session } = this
     const { speech, hangUpAfterMs } = session.options.bLeg
-    const leg = new Leg(session.leg.rate, session.options.keepAudio)
+    const leg = new Leg(session.leg.rate, session.options.keepAudio, session.options.includeStream)
     const said = speech ?? {
       pcm: speechLike(CALLED_SPEECH_SECONDS, leg.rate, CALLED_PITCH_HZ).samples,
       sampleRate: leg.rate

@@ -1,5 +1,6 @@
 import type { Cancel } from '../clock.js'
 import { deferred } from '../deferred.js'
+import type { Key } from '../media/leg.js'
 import type { Heard as Speech } from '../session/transcripts.js'
 import { recordOf } from './application.js'
 import { PlayTask, SayTask } from './sounds.js'
@@ -72,7 +73,7 @@ export class GatherTask extends Task {
     if (seconds > 0) this.#timer = this.#after(seconds, { reason: 'timeout' })
   }
 
-  readonly #onDigit = (digit: string): void => {
+  readonly #onDigit = ({ digit }: Key): void => {
     const { finishOnKey, numDigits, maxDigits, interDigitTimeout, minDigits, dtmfBargein } = this.data
     this.#betweenDigits?.()
     if (dtmfBargein !== false) this.#prompt?.kill('done')

@@ -1,12 +1,13 @@
 import { tone } from '../audio/generate.js'
 import type { Cancel } from '../clock.js'
 import { deferred } from '../deferred.js'
-import { soundAt, type PlayAudio } from '../fork/commands.js'
+import { soundAt, type EndpointListener, type PlayAudio } from '../fork/commands.js'
 import { CRASHING_PATH, splitAddress } from '../fork/address.js'
 import { Fork } from '../fork/fork.js'
 import type { CallInfo } from '../session/callInfo.js'
 import type { Session } from '../session/session.js'
-import type { Leg } from '../media/leg.js'
+import type { Key, Leg } from '../media/leg.js'
+import type { Played } from '../media/player.js'
 import type { ListenRecord, PlayDone } from '../types.js'
 import { recordOf } from './application.js'
 import { describeListen } from './listenMetadata.js'
@@ -15,9 +16,21 @@ import { TranscribeTask } from './transcribe.js'
 
 const BEEP_MS = 500
 const BEEP_HZ = 1_500
-const DTMF_DURATION = '1600'
+/** Units of a DTMF duration: RFC 2833 counts in 8 kHz. */
+const DTMF_UNITS_PER_MS = 8
 const MAX_QUEUED = 11
-const READ_AHEAD_MS = 20
+/** From a server's end of one socket to the end of the call's other listens (measured: within 80 ms). */
+const OTHERS_END_MS = 40
+// Times of files, as measured on FreeSWITCH; a file begins with the first frame after its start.
+const FILE_START_MS = 75
+const QUEUE_GAP_MS = 60
+const PLAY_DONE_MS = 85
+const KILL_MS = 10
+// after a kill: playDone comes 100 ms after it, and by then 80 ms of the next file were heard
+const KILLED_GAP_MS = 20
+const KILLED_PLAY_DONE_MS = 90
+/** FreeSWITCH reads a file ahead in steps of this length and counts what it has read as played. */
+const READ_AHEAD_MS = 2_048
 
 /** Where a listen runs: in the foreground on the call's own leg, nested in a dial, in the background (config), or for the account's recording. */
 export interface ListenPlace {
@@ -38,6 +51,11 @@ export class ListenTask extends Task {
   #maxLength: Cancel | undefined
   #over = false
   readonly #done = deferred()
+  readonly #listener: EndpointListener = {
+    playAudio: (audio) => this.#playAudio(audio),
+    disconnected: () => this.kill('done'),
+    failed: () => this.#finish()
+  }
 
   constructor(session: Session, verb: string, data: Record<string, unknown>) {
     super(session, verb, data)
@@ -58,11 +76,13 @@ export class ListenTask extends Task {
       )
     }
     place.leg.digits.add(this.#onDigit)
+    place.leg.listenTasks.add(this.#listener)
     const transcribe = this.#transcribe()
     this.#start()
     await this.#done.promise
     transcribe?.kill('done')
     place.leg.digits.delete(this.#onDigit)
+    place.leg.listenTasks.delete(this.#listener)
     if (place.role === 'background' && session.gone && session.options.faults.noHookAfterHangup === true) {
       return
     }
@@ -114,6 +134,7 @@ export class ListenTask extends Task {
         metadataFrame: frame,
         credentials: place.leg.credentials,
         callRate: place.leg.rate,
+        intact: options.platform === '11',
         streamRate,
         faults: options.faults,
         keepAudio: options.keepAudio
@@ -121,14 +142,19 @@ export class ListenTask extends Task {
       {
         open: () => session.events.emit('listen:open', record),
         refused: (text, status, silent) => this.#refused(text, status, silent),
-        dropped: () => this.kill('done'),
+        dropped: () => this.#ended(),
         closed: () => this.#closed(),
         message: (message) => session.events.emit('message', { listen: record, message }),
         mark: (name, event) => this.#marked(name, event),
-        playAudio: (audio) => this.#playAudio(audio),
-        killAudio: () => place.leg.player.stop(),
-        disconnect: () => this.kill('done'),
-        error: () => this.#finish(),
+        playAudio: (audio) => {
+          for (const { playAudio } of this.#listeners()) playAudio(audio)
+        },
+        killAudio: () => clock.at(clock.now() + KILL_MS, () => place.leg.player.stop()),
+        disconnect: () => this.#ended(),
+        error: () => {
+          this.#finish()
+          this.#tellOthers(({ failed }) => failed())
+        },
         crash: (why) => session.crash(why)
       }
     )
@@ -141,8 +167,31 @@ export class ListenTask extends Task {
     if (options.faults.hangUpDuringUpgrade === true) queueMicrotask(() => session.hangUp('caller'))
   }
 
-  readonly #onDigit = (digit: string): void => {
-    if (this.data.passDtmf === true) this.#fork?.send({ event: 'dtmf', dtmf: digit, duration: DTMF_DURATION })
+  // whoever gets the events of this listen's fork: on 0.9 all listens of the leg
+  #listeners(): EndpointListener[] {
+    const { platform } = this.session.options
+    return platform === '11' ? [this.#listener] : [...this.place.leg.listenTasks]
+  }
+
+  #tellOthers(tell: (listener: EndpointListener) => void): void {
+    const { clock } = this.session
+    for (const listener of this.#listeners()) {
+      if (listener !== this.#listener) clock.at(clock.now() + OTHERS_END_MS, () => tell(listener))
+    }
+  }
+
+  // the server ended the socket, or it broke
+  #ended(): void {
+    if (this.killed) return
+    this.kill('done')
+    this.#tellOthers(({ disconnected }) => disconnected())
+  }
+
+  readonly #onDigit = ({ digit, holdMs }: Key): void => {
+    if (this.data.passDtmf === true) {
+      const duration = String(Math.round(holdMs * DTMF_UNITS_PER_MS))
+      this.#fork?.send({ event: 'dtmf', dtmf: digit, duration })
+    }
     if (digit !== this.data.finishOnKey) return
     this.#results.digits = digit
     this.kill('done')
@@ -158,6 +207,7 @@ export class ListenTask extends Task {
     if (silent) return
     this.#maxLength?.()
     this.#finish()
+    this.#tellOthers(({ failed }) => failed())
   }
 
   #closed(): void {
@@ -193,38 +243,59 @@ export class ListenTask extends Task {
     if (!audio.queue) {
       this.#queue.length = 0
       this.#queueRunning = false
-      this.#play(audio)
+      this.#play(audio, FILE_START_MS, () => {})
       return
     }
     if (this.#queue.length < MAX_QUEUED) this.#queue.push(audio)
-    if (!this.#queueRunning) this.#playQueue()
+    if (!this.#queueRunning) this.#playQueue(FILE_START_MS)
   }
 
-  async #playQueue(): Promise<void> {
-    this.#queueRunning = true
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      await this.#play(next)
-    }
-    this.#queueRunning = false
+  #playQueue(delayMs: number): void {
+    const next = this.#queue.shift()
+    this.#queueRunning = next !== undefined
+    if (next !== undefined) this.#play(next, delayMs, (gapMs) => this.#playQueue(gapMs))
   }
 
-  async #play(audio: PlayAudio): Promise<void> {
+  /** `done` is told after how long the next file of a queue begins. */
+  #play(audio: PlayAudio, delayMs: number, done: (gapMs: number) => void): void {
+    const { clock } = this.session
     const { leg } = this.place
     const samples = soundAt(audio, leg.rate)
-    if (samples === undefined) return
-    const played = await leg.player.play(samples)
-    const read = played.samples + (played.stopped ? (READ_AHEAD_MS * leg.rate) / 1000 : 0)
-    const ms = Math.round((read * 1000) / leg.rate)
-    const data: PlayDone = {
-      ...(audio.id !== undefined && { id: audio.id }),
-      playbackSeconds: String(Math.floor(ms / 1000)),
-      playbackMilliseconds: String(ms),
-      playbackLastOffsetPos: String(read)
-    }
+    if (samples === undefined) return done(delayMs)
+    clock.at(clock.now() + delayMs, () => {
+      // its temporary file went with the fork
+      if (this.killed) return
+      leg.player.start(samples, this.#fork, (played) => {
+        const restMs = played.stopped ? 0 : (played.lastSamples * 1000) / leg.rate
+        const [gapMs, doneMs] = played.stopped
+          ? [KILLED_GAP_MS, KILLED_PLAY_DONE_MS]
+          : [QUEUE_GAP_MS, PLAY_DONE_MS]
+        const data = playDone(audio.id, played, samples.length, leg.rate)
+        clock.at(clock.now() + restMs + doneMs, () => this.#played(data))
+        done(restMs + gapMs)
+      })
+    })
+  }
+
+  #played(data: PlayDone): void {
     if (this.killed || this.#fork === undefined) return
     this.#fork.record.playDone.push(data)
     this.session.events.emit('playDone', { listen: this.#fork.record, data })
     this.#fork.send({ type: 'playDone', data })
+  }
+}
+
+/** The offset is what was heard; the times are what FreeSWITCH had read when the file was stopped. */
+function playDone(id: unknown, { samples, stopped }: Played, length: number, rate: number): PlayDone {
+  const wholeMs = (length * 1000) / rate
+  const heardMs = (samples * 1000) / rate
+  const steps = Math.max(1, Math.ceil(heardMs / READ_AHEAD_MS))
+  const ms = Math.round(stopped ? Math.min(steps * READ_AHEAD_MS, wholeMs) : heardMs)
+  return {
+    ...(id !== undefined && { id }),
+    playbackSeconds: String(Math.floor(ms / 1000)),
+    playbackMilliseconds: String(ms),
+    playbackLastOffsetPos: String(samples)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Credentials } from '../fork/handshake.js'
-import { escapeStrings, metadataFrame, type Json } from '../fork/metadata.js'
+import { escapeStrings, intactFrame, metadataFrame, type Json } from '../fork/metadata.js'
 import type { Session } from '../session/session.js'
 import type { ListenRecord } from '../types.js'
 import { recordOf } from './application.js'
@@ -24,7 +24,7 @@ export function describeListen(
   const sampleRate = Number(data.sampleRate || 8_000)
   const mixType = (data.mixType ?? 'mono') as ListenRecord['mixType']
   const { plain, escaped } = metadata(session, place, { sampleRate, mixType }, recordOf(data.metadata))
-  const frame = metadataFrame(escaped)
+  const frame = session.options.platform === '11' ? intactFrame(plain) : metadataFrame(escaped)
   const { streaming, sampleRate: streamRate } = recordOf(data.bidirectionalAudio)
   return {
     frame,
@@ -48,7 +48,10 @@ export function describeListen(
       orphan: false,
       overrun: false,
       firstAudioMs: undefined,
-      sent: { frames: 0, bytes: 0, sha256: '', pcm: undefined, texts: [] },
+      sent: { frames: 0, bytes: 0, sha256: '', pcm: undefined, texts: [], startedAtMs: undefined },
+      lostMs: 0,
+      right: undefined,
+      output: undefined,
       received: [],
       receivedAudio: { bytes: 0, swallowed: 0 },
       marks: [],

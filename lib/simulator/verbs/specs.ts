@@ -204,27 +204,34 @@ const OTHERS = new Set([
   'ultravox_s2s'
 ])
 
-/** What is let pass although the published specifications refuse it. */
+/** What is let pass although the published specifications refuse it; those of jambonz 11 are not known in full. */
 export interface Leniency {
   configListenHook: boolean
+  platform: '0.9' | '11'
 }
 
 /** Raises FST_JAMBONZ_SIM_APPLICATION as jambonz would refuse the whole application: unknown verb or property, wrong type, missing property. */
-export function checkVerb(verb: string, data: Record<string, unknown>, { configListenHook }: Leniency): void {
-  if (verb === 'config' && configListenHook && typeof data.listen === 'object' && data.listen !== null) {
+export function checkVerb(verb: string, data: Record<string, unknown>, leniency: Leniency): void {
+  if (
+    verb === 'config' &&
+    leniency.configListenHook &&
+    typeof data.listen === 'object' &&
+    data.listen !== null
+  ) {
     const { actionHook, ...listen } = data.listen as Record<string, unknown>
-    return checkVerb(verb, { ...data, listen }, { configListenHook: false })
+    return checkVerb(verb, { ...data, listen }, { ...leniency, configListenHook: false })
   }
-  if (SPECS[verb] !== undefined) checkObject(verb, verb, data)
-  else if (!OTHERS.has(verb)) throw new SIM_APPLICATION(`unknown verb '${verb}'`)
+  const known = leniency.platform === '0.9'
+  if (SPECS[verb] !== undefined) checkObject(verb, verb, data, known)
+  else if (known && !OTHERS.has(verb)) throw new SIM_APPLICATION(`unknown verb '${verb}'`)
 }
 
-function checkObject(path: string, name: string, data: Record<string, unknown>): void {
+function checkObject(path: string, name: string, data: Record<string, unknown>, known: boolean): void {
   const spec = SPECS[name]!
   for (const [key, value] of Object.entries(data)) {
     const type = Object.hasOwn(spec, key) ? spec[key] : undefined
-    if (type === undefined) throw new SIM_APPLICATION(`${path} has the unknown property '${key}'`)
-    checkValue(`${path}.${key}`, type.replace(/!$/, ''), value)
+    if (type !== undefined) checkValue(`${path}.${key}`, type.replace(/!$/, ''), value, known)
+    else if (known) throw new SIM_APPLICATION(`${path} has the unknown property '${key}'`)
   }
   for (const [key, type] of Object.entries(spec)) {
     if (type.endsWith('!') && !Object.hasOwn(data, key)) {
@@ -233,10 +240,10 @@ function checkObject(path: string, name: string, data: Record<string, unknown>):
   }
 }
 
-function checkValue(path: string, type: string, value: unknown): void {
+function checkValue(path: string, type: string, value: unknown, known: boolean): void {
   if (type.startsWith('[#')) {
     if (!Array.isArray(value)) throw new SIM_APPLICATION(`${path} must be an array`)
-    return value.forEach((item, index) => checkValue(`${path}[${index}]`, type.slice(1, -1), item))
+    return value.forEach((item, index) => checkValue(`${path}[${index}]`, type.slice(1, -1), item, known))
   }
   if (type.startsWith('=')) {
     if (
@@ -253,7 +260,7 @@ function checkValue(path: string, type: string, value: unknown): void {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new SIM_APPLICATION(`${path} must be an object`)
     }
-    return checkObject(path, type.slice(1), value as Record<string, unknown>)
+    return checkObject(path, type.slice(1), value as Record<string, unknown>, known)
   }
   const kind = Array.isArray(value) ? 'array' : typeof value
   if (!type.split('|').includes(kind)) {

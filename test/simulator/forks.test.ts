@@ -1,0 +1,286 @@
+import t, { type Test } from 'tap'
+import type { WebSocket } from 'ws'
+import {
+  simulateCall,
+  type CallStory,
+  type SimulateCallOptions,
+  type Track
+} from '../../lib/simulator/index.js'
+import { application, ramp, type Route } from './peers.js'
+
+// Several forks on one call, as measured on a whole FreeSWITCH with jambonz' feature server 0.9.8.
+
+const AGENT = ramp(1_600, 10_000)
+const OTHER_AGENT = ramp(1_600, 20_000)
+const streaming = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
+const quiet = { bidirectionalAudio: { enabled: false } }
+const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message))
+const playAudio = (pcm: Buffer, data: object = {}) => ({
+  type: 'playAudio',
+  data: { audioContentType: 'raw', sampleRate: 8_000, audioContent: pcm.toString('base64'), ...data }
+})
+
+type Peers = Record<string, (socket: WebSocket) => void>
+
+// each path of `peers` is an audio socket; what it does, it does with the first message
+async function calling(
+  t: Test,
+  verbs: unknown[],
+  peers: Peers,
+  options: Partial<SimulateCallOptions> = {},
+  routes: Record<string, Route> = {}
+) {
+  const app = await application(
+    t,
+    { '/in': verbs, '/done': [], '/other': [], ...routes },
+    (socket, request) => {
+      socket.once('message', () => peers[request.url!]?.(socket))
+    }
+  )
+  return { app, call: simulateCall({ url: app.url('/in'), speech: null, ...options }) }
+}
+
+const background = (data: object = {}) => ({
+  verb: 'config',
+  listen: { enable: true, url: '/background', mixType: 'stereo', ...data }
+})
+const foreground = (data: object = {}) => ({
+  verb: 'listen',
+  url: '/foreground',
+  mixType: 'stereo',
+  actionHook: '/done',
+  ...data
+})
+const streams =
+  (pcm: Buffer): ((socket: WebSocket) => void) =>
+  (socket) =>
+    socket.send(pcm)
+
+function rightOf(pcm: Buffer): Buffer {
+  const right = Buffer.alloc(pcm.length / 2)
+  for (let at = 0; at < right.length; at += 2) pcm.copy(right, at, 2 * at + 2, 2 * at + 4)
+  return right
+}
+
+const listenOf = (story: CallStory, path: string) => story.listens.find(({ url }) => url.endsWith(path))!
+const sentRight = (story: CallStory, path: string) => rightOf(listenOf(story, path).sent.pcm!)
+const isSilent = (pcm: Buffer) => pcm.every((byte) => byte === 0)
+
+// when the first sample of `pcm` is in a track, in the call's clock
+function timeOf(track: Track, pcm: Buffer): number {
+  const at = track.pcm.indexOf(pcm)
+  return at === -1 ? NaN : track.startedAtMs + (at * 1_000) / (2 * track.sampleRate)
+}
+
+t.test(
+  'what a fork streams is heard by the caller, and is in neither its own right channel nor that of a fork started before',
+  async (t) => {
+    for (const mixType of ['stereo', 'mixed', 'mono']) {
+      const { call } = await calling(t, [background({ mixType }), foreground({ ...streaming, mixType })], {
+        '/foreground': streams(AGENT)
+      })
+      const story = await call
+      t.strictSame(story.errors, [])
+      t.ok(story.heard.pcm.includes(AGENT), 'the caller heard it')
+      for (const path of ['/foreground', '/background']) {
+        t.ok(isSilent(listenOf(story, path).sent.pcm!), `${mixType} ${path}`)
+        t.ok(isSilent(listenOf(story, path).right!.pcm))
+      }
+      t.equal(timeOf(listenOf(story, '/foreground').output!, AGENT), timeOf(story.heard, AGENT))
+      t.ok(isSilent(listenOf(story, '/background').output!.pcm))
+    }
+  }
+)
+
+t.test(
+  'a fork started after the one that streams hears it, to the sample when the caller does',
+  async (t) => {
+    const { call } = await calling(t, [background(streaming), foreground()], {
+      '/background': (socket) =>
+        socket.on(
+          'message',
+          once(() => socket.send(AGENT), 10)
+        )
+    })
+    const story = await call
+    const { startedAtMs } = listenOf(story, '/foreground').sent
+    const right = { pcm: sentRight(story, '/foreground'), sampleRate: 8_000, startedAtMs: startedAtMs! }
+    t.ok(timeOf(story.heard, AGENT) > 0)
+    t.equal(timeOf(right, AGENT), timeOf(story.heard, AGENT))
+    t.equal(timeOf(listenOf(story, '/foreground').right!, AGENT), timeOf(story.heard, AGENT))
+    t.ok(isSilent(sentRight(story, '/background')))
+  }
+)
+
+t.test(
+  'two that stream: the first hears neither, the second the first, the caller the sum of both',
+  async (t) => {
+    const { call } = await calling(t, [background(streaming), foreground(streaming)], {
+      '/background': (socket) =>
+        socket.on(
+          'message',
+          once(() => socket.send(AGENT), 10)
+        ),
+      '/foreground': streams(OTHER_AGENT)
+    })
+    const story = await call
+    const second = sentRight(story, '/foreground')
+    t.ok(isSilent(sentRight(story, '/background')))
+    t.ok(second.includes(AGENT))
+    t.equal(second.findIndex((byte) => byte !== 0) >> 1, second.indexOf(AGENT) >> 1)
+    const [first, other] = ['/background', '/foreground'].map((path) => listenOf(story, path).output!)
+    for (let sample = 0; sample < story.heard.pcm.length / 2; sample++) {
+      const sum = sampleAt(first!, story, sample) + sampleAt(other!, story, sample)
+      if (story.heard.pcm.readInt16LE(sample * 2) !== sum) return t.fail(`sample ${sample}`)
+    }
+  }
+)
+
+t.test('files are in every fork, the one that played them and one started before it', async (t) => {
+  const { call } = await calling(t, [background(quiet), foreground()], {
+    '/foreground': (socket) => send(socket, playAudio(AGENT))
+  })
+  const story = await call
+  for (const path of ['/background', '/foreground']) {
+    const { startedAtMs } = listenOf(story, path).sent
+    const right = { pcm: sentRight(story, path), sampleRate: 8_000, startedAtMs: startedAtMs! }
+    t.equal(timeOf(right, AGENT), timeOf(story.heard, AGENT), path)
+  }
+  t.ok(listenOf(story, '/foreground').output!.pcm.includes(AGENT))
+  t.ok(isSilent(listenOf(story, '/background').output!.pcm))
+})
+
+t.test('with includeStream every fork contains what all stream, its own included', async (t) => {
+  const { call } = await calling(
+    t,
+    [background(), foreground(streaming)],
+    { '/foreground': streams(AGENT) },
+    { includeStream: true }
+  )
+  const story = await call
+  t.ok(sentRight(story, '/background').includes(AGENT))
+  t.ok(sentRight(story, '/foreground').includes(AGENT))
+})
+
+t.test('whichever socket the server ends, all listens of the call end with it within 80 ms', async (t) => {
+  for (const [ending, other] of [
+    ['/foreground', '/background'],
+    ['/background', '/foreground']
+  ] as const) {
+    for (const end of [
+      (socket: WebSocket) => socket.close(1000),
+      (socket: WebSocket) => socket.close(4_001, 'enough'),
+      (socket: WebSocket) => socket.terminate(),
+      (socket: WebSocket) => send(socket, { type: 'disconnect' })
+    ]) {
+      const { app, call } = await calling(
+        t,
+        [background({ actionHook: '/other' }), foreground(), { verb: 'pause', length: 1 }],
+        {
+          [ending]: (socket) =>
+            socket.on(
+              'message',
+              once(() => end(socket), 10)
+            )
+        },
+        { configListenHook: true, hangUpAfterMs: 3_000 }
+      )
+      const story = await call
+      const gap = listenOf(story, other).closedAtMs! - listenOf(story, ending).closedAtMs!
+      t.ok(gap > 0 && gap <= 80, `${gap} ms`)
+      t.match(listenOf(story, other), { closedBy: 'jambonz', closeCode: 1000 })
+      t.strictSame([app.at('/done').length, app.at('/other').length], [1, 1])
+    }
+  }
+})
+
+t.test(
+  'what jambonz ends by itself, and on jambonz 11 what the server ends, leaves the others alone',
+  async (t) => {
+    for (const [verb, options, peers] of [
+      [{ maxLength: 1 }, {}, {}],
+      [{ finishOnKey: '#' }, { press: '#@1s' }, {}],
+      [{}, { platform: '11' }, { '/foreground': (socket: WebSocket) => socket.close(1000) }]
+    ] as Array<[object, Partial<SimulateCallOptions>, Peers]>) {
+      const { call } = await calling(
+        t,
+        [background(), foreground(verb), { verb: 'pause', length: 2 }],
+        peers,
+        options
+      )
+      const story = await call
+      const [first, second] = [listenOf(story, '/background'), listenOf(story, '/foreground')]
+      t.ok(first.closedAtMs! - second.closedAtMs! >= 1_900)
+      t.equal(first.closedBy, 'jambonz')
+    }
+  }
+)
+
+t.test(
+  "an error of one listen's server, or a refused socket, finishes the others, whose forks run on",
+  async (t) => {
+    for (const end of ['error', 'refusal']) {
+      const verbs = [
+        foreground({ url: end === 'refusal' ? 'ws://127.0.0.1:1/' : '/foreground' }),
+        { verb: 'pause', length: 1 }
+      ]
+      const { call } = await calling(t, [background(), ...verbs], {
+        '/foreground': (socket) => send(socket, { type: 'error', data: {} })
+      })
+      const story = await call
+      const { closedAtMs } = listenOf(story, '/background')
+      t.ok(closedAtMs! >= 1_000, 'its socket stays until the call ends')
+      t.equal(story.verbs.at(-1)!.verb, 'pause')
+    }
+  }
+)
+
+t.test(
+  'a file is played once for each listen with bidirectional audio: a background one that does not say no doubles it',
+  async (t) => {
+    const files = (socket: WebSocket) => {
+      send(socket, playAudio(AGENT, { id: 1, queuePlay: true }))
+      send(socket, playAudio(OTHER_AGENT, { id: 2, queuePlay: true }))
+    }
+    const heard = async (data: object, options: Partial<SimulateCallOptions> = {}) => {
+      const { call } = await calling(t, [background(data), foreground()], { '/foreground': files }, options)
+      const story = await call
+      t.strictSame(
+        story.listens.map(({ playDone }) => playDone.map(({ id }) => id)),
+        Object.keys(data).length > 0 || options.platform === '11'
+          ? [[], [1, 2]]
+          : [
+              [1, 2],
+              [1, 2]
+            ]
+      )
+      return order(story.heard.pcm)
+    }
+    t.strictSame(await heard({}), [1, 2, 1, 2])
+    t.strictSame(await heard(quiet), [1, 2])
+    t.strictSame(await heard({ disableBidirectionalAudio: true }), [1, 2])
+    t.strictSame(await heard({}, { platform: '11' }), [1, 2])
+  }
+)
+
+// which of the two ramps end, in order
+function order(pcm: Buffer): number[] {
+  const found: number[] = []
+  for (let at = 0; at < pcm.length; at += 2) {
+    if (pcm.readInt16LE(at) === 11_599) found.push(1)
+    if (pcm.readInt16LE(at) === 21_599) found.push(2)
+  }
+  return found
+}
+
+function sampleAt(track: Track, story: CallStory, sample: number): number {
+  const at = sample - ((track.startedAtMs - story.heard.startedAtMs) * 8_000) / 1_000
+  return at < 0 || 2 * at >= track.pcm.length ? 0 : track.pcm.readInt16LE(2 * at)
+}
+
+function once(run: () => void, afterCalls: number): () => void {
+  let calls = 0
+  return () => {
+    if (++calls === afterCalls) run()
+  }
+}
