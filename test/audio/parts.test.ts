@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { SocketReader } from '../../lib/audio/socket/reader/SocketReader.js'
 import { GapMeter } from '../../lib/audio/socket/GapMeter.js'
-import { Playout } from '../../lib/audio/playback/Playout.js'
+import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
 import { ReaderSide } from '../../lib/audio/stream/ReaderSide.js'
 
 t.test('gaps', async (t) => {
@@ -122,7 +122,7 @@ t.test(
 
 t.test('the model of what jambonz plays', async (t) => {
   await t.test('begins with 160 ms, goes on in lots of 80, and says what the last one misses', async (t) => {
-    const playout = new Playout(8000)
+    const playout = new PlayoutModel(8000)
     playout.audio(1279, 0)
     t.equal(playout.missing, 1)
     t.ok(playout.dryIn(0) < 0)
@@ -136,13 +136,13 @@ t.test('the model of what jambonz plays', async (t) => {
   })
 
   await t.test("pads a whole lot where the call's rate is unknown", async (t) => {
-    const playout = new Playout(16_000)
+    const playout = new PlayoutModel(16_000)
     playout.audio(10_000, 0)
     t.equal(playout.missing, 1280)
   })
 
   await t.test('hears by the clock, never past a mark that was not reported, and as marks say', async (t) => {
-    const playout = new Playout(8000)
+    const playout = new PlayoutModel(8000)
     playout.audio(8000, 0)
     t.equal(playout.playedMs(500, Infinity), 500)
     t.equal(playout.playedMs(900, 700), 700)

@@ -133,6 +133,32 @@ export const ENDLESS_SPEAKERS: Record<string, EndlessSpeaker> = {
       for (let i = 0; i < 200; i++) if (!stream.write(pcm)) await once(stream, 'drain')
     }
   }),
+  'utterance upon utterance until destroyed': streaming(async (stream) => {
+    while (!stream.destroyed) {
+      const utterance = stream.utterance()
+      utterance.write(PCM)
+      utterance.end()
+      await utterance.done
+    }
+  }),
+  'one utterance for ever': streaming(async (stream) => {
+    const utterance = stream.utterance()
+    for (;;) if (!utterance.write(PCM)) await once(stream, 'drain')
+  }),
+  'one utterance that was cleared': streaming(async (stream) => {
+    const utterance = stream.utterance()
+    utterance.write(PCM)
+    stream.clear()
+    while (!stream.destroyed) if (!utterance.write(PCM)) await once(stream, 'drain')
+  }),
+  'utterances that are cleared until destroyed': streaming(async (stream) => {
+    while (!stream.destroyed) {
+      const utterance = stream.utterance()
+      utterance.write(PCM)
+      stream.clear()
+      await utterance.done
+    }
+  }),
   'await each file until destroyed': file(async (stream) => {
     while (!stream.destroyed) await stream.play(PCM)
   }),

@@ -8,9 +8,17 @@ const MAX_UNREPORTED = 100
 /** Names that survive the module, which neither escapes nor limits them. */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 
+/** ms that jambonz has to carry out a clear, and to report the marks it cleared */
+const CLEAR_DEADLINE = 1_000
+/** The same where marks don't tell. */
+const CLEAR_HOLD = 200
+/** Begins a name that no mark of the application has on the wire. */
+const FENCE = 'clear~'
+
 /** One mark, from the place where the audio reached it. */
 export interface Mark {
-  readonly name: string
+  /** undefined: none of the application's, which is not told of it */
+  readonly name: string | undefined
   readonly wireName: string
   /** of the application's audio before it */
   readonly positionMs: number
@@ -57,13 +65,13 @@ export class Marks {
   }
 
   place(
-    name: string,
+    name: string | undefined,
     real: boolean,
     positionMs: number,
     expectedAt: number,
     settle: (outcome: MarkOutcome) => void
   ): Mark {
-    const wireName = SAFE_NAME.test(name) ? name : `~${++this.#count}`
+    const wireName = name !== undefined && SAFE_NAME.test(name) ? name : `~${++this.#count}`
     const mark: Mark = {
       name,
       wireName,
@@ -154,7 +162,7 @@ export class Marks {
 
   /** The application wants no more word of them; jambonz goes on counting them. */
   forget(): void {
-    for (const mark of [...this.#placed]) {
+    for (const mark of this.#placed.filter(({ name }) => name !== undefined)) {
       if (!mark.real) this.#settle(mark, 'cleared', false)
       else if (!mark.forgotten) {
         mark.forgotten = true
@@ -177,6 +185,46 @@ export class Marks {
   #tell(mark: Mark, outcome: MarkOutcome): void {
     this.#settlers.get(mark)?.(outcome)
     this.#settlers.delete(mark)
-    this.#onOutcome({ name: mark.name, event: outcome })
+    if (mark.name !== undefined) this.#onOutcome({ name: mark.name, event: outcome })
+  }
+}
+
+/**
+ * A clear that jambonz was asked for and may not have carried out: audio that reaches it too soon would be thrown away
+ * with the rest. Marks that come back as cleared tell; where none is waiting, a fence does: a mark sent behind the
+ * kill, which with nothing in the audio is reported as soon as jambonz has looked at it.
+ */
+export class Clearing {
+  #until: number | undefined
+  #fence: string | undefined
+  #count = 0
+
+  get underWay(): boolean {
+    return this.#until !== undefined
+  }
+
+  begin(now: number, marksWork: boolean): void {
+    this.#until = now + (marksWork ? CLEAR_DEADLINE : CLEAR_HOLD)
+  }
+
+  isOverdue(now: number): boolean {
+    return this.#until !== undefined && now >= this.#until
+  }
+
+  /** Returns the name of a fence to send; undefined where it was sent. */
+  raiseFence(): string | undefined {
+    if (this.#fence !== undefined) return undefined
+    this.#fence = `${FENCE}${++this.#count}`
+    return this.#fence
+  }
+
+  /** Tells whether a mark is one of ours, also when it comes too late. */
+  isFence(name: string): boolean {
+    return name.startsWith(FENCE)
+  }
+
+  end(): void {
+    this.#until = undefined
+    this.#fence = undefined
   }
 }

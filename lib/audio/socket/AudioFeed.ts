@@ -59,8 +59,9 @@ export class AudioFeed {
     return this.#pause !== undefined
   }
 
-  add(sink: AudioSink): void {
-    this.#sinks = [...this.#sinks, sink]
+  /** `first`: before the others, which use what it makes of a frame */
+  add(sink: AudioSink, first = false): void {
+    this.#sinks = first ? [sink, ...this.#sinks] : [...this.#sinks, sink]
     if (this.#pause !== undefined) sink.pause?.(this.#pause)
   }
 

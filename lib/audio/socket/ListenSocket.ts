@@ -56,6 +56,8 @@ export class ListenSocket {
   readonly done: Promise<StreamEnd>
   opened: Opened | undefined
   logger: FastifyBaseLogger
+  /** ms between a question to jambonz and its answer; 0 as long as it is unknown */
+  roundTripMs = 0
   readonly #socket: WebSocket
   readonly #user: ListenSocketUser
   readonly #limits: StreamLimits
@@ -65,6 +67,7 @@ export class ListenSocket {
   #feed: AudioFeed | undefined
   #streaming = false
   #startedAt = 0
+  #roundTrips = 0
   // Who wants audio as it comes.
   #live = 0
   #key: { digit: string; at: number; isPrivate: boolean } | undefined
@@ -135,8 +138,9 @@ export class ListenSocket {
     return this.#feed?.isPaused ?? false
   }
 
-  addSink(sink: AudioSink): void {
-    this.#feed?.add(sink)
+  /** `first`: before the others, which use what it makes of a frame */
+  addSink(sink: AudioSink, first = false): void {
+    this.#feed?.add(sink, first)
     this.#updateReading()
   }
 
@@ -153,9 +157,13 @@ export class ListenSocket {
   /** Pauses the sinks: what has come goes to them, what comes from now on does not. */
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
-    // Within a listener: what is behind the frame it has is taken for private.
-    if (!this.#delivering && this.#streaming) this.reader.readNow()
+    this.readNow()
     this.#feed?.pause(mode)
+  }
+
+  /** Delivers what has come, except within a listener: it would overtake the frame that is being delivered. */
+  readNow(): void {
+    if (!this.#delivering && this.#streaming) this.reader.readNow()
   }
 
   /** Ends the pause: what has come belongs to it, and what was said in it and comes late. */
@@ -170,6 +178,23 @@ export class ListenSocket {
   send(data: string | Buffer, sent?: () => void): void {
     if (sent) this.#socket.send(data, sent)
     else this.#socket.send(data)
+  }
+
+  /** Asks jambonz for a pong, so that `roundTripMs` says how long an answer takes. */
+  measureRoundTrip(): void {
+    const socket = this.#socket
+    if (socket.readyState !== socket.OPEN) return
+    const askedAt = performance.now()
+    const question = `round trip ${askedAt}`
+    const onPong = (answer: Buffer) => {
+      if (answer.toString() !== question) return
+      socket.off('pong', onPong)
+      const ms = performance.now() - askedAt
+      // The least is the line's; what is over it is this process's.
+      this.roundTripMs = this.#roundTrips++ === 0 ? ms : Math.min(this.roundTripMs, ms)
+    }
+    socket.on('pong', onPong)
+    socket.ping(question)
   }
 
   /** Bytes sent that are still in the process. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { AudioCounts, Call, Listen, MixType } from '../../model/schema.js'
-import type { Output } from '../playback/Output.js'
+import type { Playback } from '../playback/Playback.js'
 import type { PauseMode, StreamEnd } from '../socket/types.js'
 import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
 import type { LiveStream } from './LiveStream.js'
@@ -155,8 +155,8 @@ export class AudioStream extends SpeakingDuplex {
     callback(failed)
   }
 
-  protected get output(): Output {
-    return this.#live.output
+  protected get playback(): Playback {
+    return this.#live.playback
   }
 
   protected listenerThrew(err: unknown): void {

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen } from '../../model/schema.js'
-import { Output } from '../playback/Output.js'
+import { Playback } from '../playback/Playback.js'
 import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/closing.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
@@ -65,7 +65,7 @@ export class LiveStream {
   readonly #begin: LiveStreamOptions['begin']
   #stream: AudioStream | undefined
   #reader: ReaderSide | undefined
-  #output: Output | undefined
+  #playback: Playback | undefined
   #privacy: PauseMode | false = false
   #releasePrivate: (() => void) | undefined
   #tapped = false
@@ -104,6 +104,11 @@ export class LiveStream {
   /** Notes what has become known of the listen. */
   know(listen: Listen): void {
     if (this.socket.opened) this.socket.opened = { call: this.socket.opened.call, listen }
+  }
+
+  /** What the caller heard of the application during the frame that a sink is given; undefined: nothing. */
+  get heard(): Int16Array | undefined {
+    return this.#playback?.track?.current
   }
 
   get counts(): AudioCounts {
@@ -194,9 +199,13 @@ export class LiveStream {
     return (this.#reader ??= new ReaderSide(this.#begun, this.socket.reader, this.maxBuffered, this.socket))
   }
 
-  get output(): Output {
+  get playback(): Playback {
     const stream = this.#begun
-    return (this.#output ??= new Output(this.socket, stream.listen, () => stream.writableLength, {
+    return (this.#playback ??= new Playback({
+      socket: this.socket,
+      listen: stream.listen,
+      backlog: () => stream.writableLength,
+      write: (pcm) => stream.write(pcm),
       onMark: (mark) => this.#tell('mark', mark),
       onPlayDone: (done) => this.#tell('playDone', done),
       afterEnd: async () => await this.writable?.afterEnd()
@@ -231,7 +240,7 @@ export class LiveStream {
 
   #speechOver(): void {
     this.writable?.over(this.#begun.writableLength > 0)
-    this.#output?.end()
+    this.#playback?.end()
   }
 
   get #begun(): AudioStream {
@@ -255,7 +264,7 @@ export class LiveStream {
   #message(message: AudioMessage): void {
     if (message.type === 'dtmf') this.#begun.emit('dtmf', message.dtmf)
     else if (message.type === 'other') this.#begun.emit('message', message.message)
-    else this.output.message(message)
+    else this.playback.message(message)
   }
 
   #tell<E extends 'mark' | 'playDone'>(event: E, ...args: AudioStreamEvents[E]): void {

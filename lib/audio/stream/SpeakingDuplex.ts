@@ -1,7 +1,8 @@
 import { AudioDuplex } from './AudioDuplex.js'
 import { ERR_AUDIO_CLOSED } from '../../model/errors.js'
-import type { Output } from '../playback/Output.js'
-import type { PlayOptions } from '../playback/Player.js'
+import type { Playback } from '../playback/Playback.js'
+import type { PlayOptions } from '../playback/FilePlayback.js'
+import type { OutputEntry, Utterance, UtteranceOptions } from '../playback/Utterance.js'
 import type { MarkOutcome, PlayDone } from '../socket/types.js'
 
 /** ms after which what is asked of a stream whose socket has closed is answered: a loop of it costs next to nothing. */
@@ -25,37 +26,56 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   #unread = -1
   #unreadSince = 0
 
-  protected abstract get output(): Output
+  protected abstract get playback(): Playback
   /** Ends the stream over what one of the application's functions threw. */
   protected abstract listenerThrew(err: unknown): void
 
   /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
   get outputSampleRate(): number {
-    return this.output.sampleRate
+    return this.playback.sampleRate
+  }
+
+  /** ms of all that was written and not cleared: where what is written next begins, on the scale of `playedMs` */
+  get writtenMs(): number {
+    return this.playback.writtenMs
   }
 
   /** ms of what was written that jambonz has been given; what it threw away at a `clear()` no longer counts. */
   get sentMs(): number {
-    return this.output.sentMs
+    return this.playback.sentMs
   }
 
   /** ms of it that the caller has heard: as far as marks tell, by the clock between them. */
   get playedMs(): number {
-    return this.output.playedMs
+    return this.playback.playedMs
   }
 
   /** ms by which what is written goes out ahead of the caller's ear; true: 400. Default false: up to a minute. */
   get paced(): boolean | number {
-    return this.output.aheadMs > 0 && this.output.aheadMs
+    return this.playback.aheadMs > 0 && this.playback.aheadMs
   }
 
   set paced(ahead: boolean | number) {
-    this.output.pace(ahead)
+    this.playback.pace(ahead)
+  }
+
+  /** The utterances that are over, in the order in which they were. */
+  get output(): readonly OutputEntry[] {
+    return this.playback.output
+  }
+
+  /**
+   * Begins one thing that is said, behind all that was written so far: what is written to it until its `end()`. The
+   * utterance before it ends. `done` tells whether the caller heard it, or how much of it. Throws
+   * FST_JAMBONZ_AUDIO_MODE without streaming.
+   */
+  utterance(options: UtteranceOptions = {}): Utterance {
+    return this.playback.utterance(options)
   }
 
   /** Has the end of what was written played too; happens by itself when nothing follows. */
   flush(): void {
-    this.output.flush(() => {})
+    this.playback.flush(() => {})
   }
 
   /**
@@ -63,12 +83,12 @@ export abstract class SpeakingDuplex extends AudioDuplex {
    * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming, and logs it, as nobody need wait for it.
    */
   mark(name: string): Promise<MarkOutcome> {
-    return this.output.mark(name)
+    return this.playback.mark(name)
   }
 
   /** Settles all marks as `cleared`; the audio plays on. */
   clearMarks(): void {
-    this.output.clearMarks()
+    this.playback.clearMarks()
   }
 
   /**
@@ -77,12 +97,12 @@ export abstract class SpeakingDuplex extends AudioDuplex {
    * need wait for it.
    */
   play(audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
-    return this.output.play(audio, options)
+    return this.playback.play(audio, options)
   }
 
   /** Barge-in: stops what is being played at once and drops what was written or queued. */
   clear(): void {
-    this.output.clear()
+    this.playback.clear()
   }
 
   override write(
@@ -113,11 +133,11 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
-    this.output.write(chunk, callback)
+    this.playback.write(chunk, callback)
   }
 
   override _final(callback: () => void): void {
-    this.output.flush(callback)
+    this.playback.flush(callback)
   }
 
   /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */

@@ -40,7 +40,7 @@ interface Item {
 }
 
 /** Files on their way to the caller, in file mode: one after the other, each with one `playDone`. */
-export class Player {
+export class FilePlayback {
   readonly #send: (command: string) => void
   readonly #onDone: (done: PlayDone) => void
   readonly #logger: FastifyBaseLogger

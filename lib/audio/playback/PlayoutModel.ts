@@ -1,5 +1,10 @@
 import { LOT_MS, PREBUFFER_MS } from '../socket/wire.js'
 
+/** ms before jambonz runs dry at which it is time for the last of an utterance, if nothing has come for as long. */
+const NEAR_DRY = 60
+/** ms without audio after which the beginning of an utterance is played, too short for jambonz to begin with. */
+const SHORT_WAIT = 200
+
 /** The rate at which the module surely does not resample downwards, so that its lots are known to the sample, Hz. */
 export const EXACT_RATE = 8000
 
@@ -7,7 +12,7 @@ export const EXACT_RATE = 8000
  * What jambonz has of our audio and how far the caller has heard it: a model of the module's prebuffer and playout
  * (mod_audio_fork, processIncomingBinary), driven by the clock and set right by every mark that is reported.
  */
-export class Playout {
+export class PlayoutModel {
   readonly #perMs: number
   readonly #exact: boolean
   readonly #lot: number
@@ -21,6 +26,7 @@ export class Playout {
   // Samples of the application's, without our silence.
   #sent = 0
   #heardMs = 0
+  #lastAudioAt = -Infinity
   // Our silence at the end of what jambonz has, ms.
   #padMs = 0
 
@@ -49,6 +55,13 @@ export class Playout {
     return this.#endsAt - now
   }
 
+  /** Tells whether jambonz will soon have nothing more to play, and nothing more has come for a while. */
+  isNearDry(now: number): boolean {
+    const dryIn = this.dryIn(now)
+    if (dryIn > NEAR_DRY) return false
+    return this.missing === 0 || now - this.#lastAudioAt >= (dryIn > 0 ? NEAR_DRY : SHORT_WAIT)
+  }
+
   /** ms until everything that jambonz has would be played. */
   aheadMs(now: number): number {
     return Math.max(0, this.#endsAt - now) + this.#level / this.#perMs
@@ -65,18 +78,22 @@ export class Playout {
     return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
-  audio(samples: number, now: number): void {
+  /** Counts samples of the application's. Returns true where they, and what waited before them, begin to be played. */
+  audio(samples: number, now: number): boolean {
     this.#sent += samples
+    this.#lastAudioAt = now
     this.#padMs = 0
-    this.#add(samples, now)
+    const released = this.#add(samples, now)
     this.#unpadded = !this.#exact || this.#level > 0
+    return released
   }
 
-  /** Silence, or samples that mean something to jambonz. */
-  silence(samples: number, now: number): void {
+  /** The same for silence, and for samples that mean something to jambonz. */
+  silence(samples: number, now: number): boolean {
     this.#padMs += samples / this.#perMs
-    this.#add(samples, now)
+    const released = this.#add(samples, now)
     this.#unpadded = this.#exact && this.#level > 0
+    return released
   }
 
   /** jambonz says that everything up to `positionMs` has been played. */
@@ -97,11 +114,12 @@ export class Playout {
     this.#unpadded = false
   }
 
-  #add(samples: number, now: number): void {
+  #add(samples: number, now: number): boolean {
     this.#level += samples
-    if (this.#level < this.#threshold) return
+    if (this.#level < this.#threshold) return false
     this.#endsAt = Math.max(this.#endsAt, now) + this.#level / this.#perMs
     this.#level = 0
     this.#threshold = this.#lot
+    return true
   }
 }

@@ -1,0 +1,220 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { MixType } from '../../model/schema.js'
+import { Resampler } from '../../pcm/Resampler.js'
+import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import type { AudioSink } from '../socket/types.js'
+import { InclusionCheck } from './InclusionCheck.js'
+import type { Utterance } from './Utterance.js'
+
+/** ms: jambonz reads, writes and plays in ticks of this length */
+const TICK_MS = 20
+/** ms by which jambonz sends a tick of two parties later than one of the caller alone (mod_audio_fork) */
+const PAIR_DELAY = 20
+/** ms over which the least delay of the caller's audio is looked for; half of it at a time */
+const CLOCK_WINDOW = 5_000
+/** ms of audio that may wait to be heard while no audio comes from jambonz; older audio is forgotten */
+const MAX_WAITING = 90_000
+
+export interface HeardTrackOptions {
+  /** Hz of what the application writes */
+  rate: number
+  /** Hz of what jambonz sends, and so of what is heard here */
+  sampleRate: number
+  channels: number
+  mixType: MixType
+  /** ms of audio that have come before */
+  startMs: number
+  /** ms between a question to jambonz and its answer */
+  roundTrip: () => number
+  logger: FastifyBaseLogger
+}
+
+/** Something that was sent to jambonz: audio, the beginning of an utterance, a kill. */
+interface Sent {
+  /** ms on the clock; Infinity: jambonz does not play it yet */
+  at: number
+  /** undefined: silence */
+  samples?: Int16Array
+  length: number
+  label?: Utterance
+  kill?: true
+}
+
+/**
+ * What the caller heard of the application, frame by frame beside what jambonz sent of the caller: jambonz never puts
+ * what a listen streams into that listen's audio (mod_audio_fork, measured). In each of its ticks jambonz takes one
+ * frame of the caller and plays one of ours; so each frame that comes tells that as much of ours was played, and the
+ * clock only which audio had reached jambonz by then. A sink: those fed after it find in `current` what was heard
+ * during the frame they are given.
+ */
+export class HeardTrack implements AudioSink {
+  /** At the rate of the listen; undefined: the caller heard nothing of us, or jambonz sends it by itself. */
+  current: Int16Array | undefined
+  readonly #options: HeardTrackOptions
+  readonly #tick: number
+  readonly #resampler: Resampler | undefined
+  readonly #check: InclusionCheck | undefined
+  readonly #input: Int16Array
+  #output: Int16Array
+  #sent: Sent[] = []
+  #waitingMs = 0
+  // What jambonz has to play now, and how many samples of the first were played.
+  #playing: Sent[] = []
+  #head = 0
+  // The resampler still holds some of what was played.
+  #tail = false
+  // ms of audio that came, with its gaps since the track began, and without
+  #clockMs = 0
+  #audioMs: number
+  // The least difference of the clock and #clockMs, in this half of the window and the one before.
+  #delay = Infinity
+  #delayBefore = Infinity
+  #halfEndsAt = 0
+
+  constructor(options: HeardTrackOptions) {
+    const { rate, sampleRate, mixType, channels, startMs, logger } = options
+    this.#options = options
+    this.#tick = (sampleRate * TICK_MS) / 1000
+    this.#resampler = rate === sampleRate ? undefined : new Resampler(rate, sampleRate)
+    this.#check = mixType === 'mono' ? undefined : new InclusionCheck(sampleRate, channels, logger)
+    this.#input = new Int16Array((rate * TICK_MS) / 1000)
+    this.#output = new Int16Array(this.#tick)
+    this.#audioMs = startMs
+  }
+
+  /** Audio that was sent. `released`: jambonz begins to play it, and what it held back before. */
+  audio(pcm: Buffer, released: boolean, now: number): void {
+    // The application may use its memory again.
+    const samples = samplesOf(pcm).slice()
+    this.#add({ at: Infinity, samples, length: samples.length }, released, now)
+  }
+
+  silence(length: number, released: boolean, now: number): void {
+    this.#add({ at: Infinity, length }, released, now)
+  }
+
+  /** An utterance begins with what is sent next. */
+  label(utterance: Utterance): void {
+    this.#sent.push({ at: Infinity, length: 0, label: utterance })
+  }
+
+  /** jambonz was asked to throw away what it has. */
+  clear(now: number): void {
+    this.#sent.push({ at: now, length: 0, kill: true })
+  }
+
+  write(frame: Buffer, gapMs: number): void {
+    const { sampleRate, channels } = this.#options
+    const length = frame.length / SAMPLE_BYTES / channels
+    const ms = (length / sampleRate) * 1000
+    if (gapMs > 0) this.#skip(gapMs)
+    this.#watchClock(ms)
+    if (this.#sent.length === 0 && this.#playing.length === 0 && !this.#tail) {
+      this.#clockMs += ms
+      this.#audioMs += ms
+      this.current = undefined
+      return
+    }
+    if (this.#output.length !== length) this.#output = new Int16Array(length)
+    const output = this.#output.fill(0)
+    let heard = false
+    for (let at = 0; at < length; at += this.#tick) {
+      const size = Math.min(this.#tick, length - at)
+      heard = this.#play(output, at, size) || heard
+    }
+    this.current = heard && this.#check?.isIncluded(frame, output) !== true ? output : undefined
+  }
+
+  #add(sent: Sent, released: boolean, now: number): void {
+    this.#sent.push(sent)
+    this.#waitingMs += (sent.length / this.#options.rate) * 1000
+    if (released) {
+      for (let i = this.#sent.length - 1; i >= 0; i--) {
+        const each = this.#sent[i]
+        if (each === undefined || each.at !== Infinity) break
+        each.at = now
+      }
+    }
+    while (this.#waitingMs > MAX_WAITING) this.#take()
+  }
+
+  #take(): Sent | undefined {
+    const sent = this.#sent.shift()
+    if (sent !== undefined) this.#waitingMs -= (sent.length / this.#options.rate) * 1000
+    return sent
+  }
+
+  #watchClock(ms: number): void {
+    const now = performance.now()
+    if (now > this.#halfEndsAt) {
+      this.#delayBefore = this.#delay
+      this.#delay = Infinity
+      this.#halfEndsAt = now + CLOCK_WINDOW / 2
+    }
+    this.#delay = Math.min(this.#delay, now - this.#clockMs - ms)
+  }
+
+  // One tick: what had reached jambonz is played.
+  #play(output: Int16Array, at: number, size: number): boolean {
+    const ms = (size / this.#options.sampleRate) * 1000
+    this.#clockMs += ms
+    const killed = this.#receive()
+    const input = this.#input.fill(0)
+    const wanted = Math.round((ms * this.#options.rate) / 1000)
+    const count = killed ? 0 : this.#fill(input, Math.min(wanted, input.length))
+    this.#audioMs += ms
+    const heard = count > 0 || this.#tail
+    if (this.#resampler === undefined) output.set(input.subarray(0, size), at)
+    else if (heard) {
+      const resampled = this.#resampler.process(input.subarray(0, wanted))
+      output.set(resampled.subarray(0, size), at)
+      this.#tail = count > 0
+    }
+    return heard
+  }
+
+  // Moves what jambonz had by this tick to what it plays. Returns true where a kill was among it.
+  #receive(): boolean {
+    const { mixType, roundTrip } = this.#options
+    const hold = mixType === 'mono' ? 0 : PAIR_DELAY
+    const horizon = this.#clockMs + Math.min(this.#delay, this.#delayBefore) - roundTrip() - hold
+    let killed = false
+    for (let next = this.#sent[0]; next !== undefined && next.at <= horizon; next = this.#sent[0]) {
+      this.#take()
+      if (next.kill) {
+        killed = true
+        this.#playing = []
+        this.#head = 0
+      } else this.#playing.push(next)
+    }
+    return killed
+  }
+
+  #fill(input: Int16Array, wanted: number): number {
+    let count = 0
+    for (let next = this.#playing[0]; next !== undefined; next = this.#playing[0]) {
+      if (next.label) next.label.heardFrom(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
+      if (count === wanted && next.length > 0) break
+      const part = Math.min(wanted - count, next.length - this.#head)
+      if (next.samples) input.set(next.samples.subarray(this.#head, this.#head + part), count)
+      count += part
+      this.#head += part
+      if (this.#head < next.length) break
+      this.#playing.shift()
+      this.#head = 0
+    }
+    return count
+  }
+
+  // No audio came for so long: what was heard meanwhile is on no frame.
+  #skip(gapMs: number): void {
+    const end = this.#clockMs + gapMs
+    const audioMs = this.#audioMs
+    const into = new Int16Array(this.#tick)
+    while (this.#clockMs < end && this.#sent.length + this.#playing.length > 0) {
+      this.#play(into, 0, this.#tick)
+    }
+    this.#clockMs = end
+    this.#audioMs = audioMs
+  }
+}

@@ -1,0 +1,233 @@
+import type { Listen } from '../../model/schema.js'
+import { ERR_AUDIO_MODE } from '../../model/errors.js'
+import { SAMPLE_BYTES } from '../../pcm/samples.js'
+import type { ListenSocket } from '../socket/ListenSocket.js'
+import type { AudioMessage } from '../socket/messages.js'
+import type { MarkEvent, MarkOutcome, PlayDone } from '../socket/types.js'
+import { FilePlayback, type PlayOptions } from './FilePlayback.js'
+import { HeardTrack } from './HeardTrack.js'
+import { StreamingPlayback } from './StreamingPlayback.js'
+import { Utterance, type OutputEntry, type UtteranceEnd, type UtteranceOptions } from './Utterance.js'
+
+/** ms of audio ahead of the caller's ear where the application asks for pacing */
+const PACED_AHEAD = 400
+/** utterances that are listed one by one */
+const MAX_LISTED = 500
+
+export interface PlaybackDeps {
+  socket: ListenSocket
+  listen: Listen
+  /** bytes that the stream's Writable side holds */
+  backlog: () => number
+  /** what `stream.write()` does */
+  write: (pcm: Uint8Array) => boolean
+  onMark: (mark: MarkEvent) => void
+  onPlayDone: (done: PlayDone) => void
+  /** resolves a moment later, when writers who wait for room were told: nothing that comes too late is answered at once */
+  afterEnd: () => Promise<void>
+}
+
+/**
+ * Audio to the caller, in the one mode that the verb chose: streaming (`write`, `mark`, `utterance`) or files (`play`).
+ * Where the verb is not known (a call set up elsewhere), whatever is tried first.
+ */
+export class Playback {
+  /** What the caller heard; undefined as long as nobody has spoken. */
+  track: HeardTrack | undefined
+  readonly output: OutputEntry[] = []
+  readonly #deps: PlaybackDeps
+  #streaming: StreamingPlayback | undefined
+  #files: FilePlayback | undefined
+  #utterance: Utterance | undefined
+  #count = 0
+  #aheadMs = 0
+  #ended = false
+
+  constructor(deps: PlaybackDeps) {
+    this.#deps = deps
+  }
+
+  /** Hz */
+  get sampleRate(): number {
+    const { bidirectional, sampleRate } = this.#deps.listen
+    return bidirectional?.sampleRate ?? sampleRate
+  }
+
+  get writtenMs(): number {
+    return this.#streaming?.writtenMs ?? 0
+  }
+
+  get sentMs(): number {
+    return this.#streaming?.sentMs ?? 0
+  }
+
+  get playedMs(): number {
+    return this.#streaming?.playedMs ?? 0
+  }
+
+  get aheadMs(): number {
+    return this.#aheadMs
+  }
+
+  /** ms ahead of the caller's ear, true: 400, false: as much as jambonz bears */
+  pace(ahead: boolean | number): void {
+    this.#aheadMs = ahead === true ? PACED_AHEAD : Number(ahead)
+    if (this.#streaming) this.#streaming.aheadMs = this.#aheadMs
+  }
+
+  /** Takes a chunk. Fails with FST_JAMBONZ_AUDIO_MODE through `done`. */
+  write(chunk: Buffer, done: (error?: Error) => void): void {
+    const error = this.#modeError('write', 'streaming')
+    if (error) done(error)
+    else this.#stream().write(chunk, done)
+  }
+
+  flush(done: () => void): void {
+    if (this.#streaming) this.#streaming.flush(done)
+    else done()
+  }
+
+  /** Begins an utterance, and ends the one before. Throws FST_JAMBONZ_AUDIO_MODE. */
+  utterance({ id, text }: UtteranceOptions): Utterance {
+    const error = this.#modeError('utterance', 'streaming')
+    if (error) throw error
+    this.#utterance?.end()
+    const utterance = new Utterance({
+      id: id ?? `utterance-${++this.#count}`,
+      text,
+      bytesPerMs: (this.sampleRate * SAMPLE_BYTES) / 1000,
+      write: this.#deps.write,
+      refuse: () => {
+        this.#deps.afterEnd()
+        return false
+      },
+      finish: (finished) => this.#streaming?.finish(finished),
+      playedMs: () => this.playedMs,
+      onOver: (over, end) => this.#list(over, end)
+    })
+    this.#utterance = utterance
+    if (this.#ended) this.#deps.afterEnd().then(() => utterance.over('cleared'))
+    else this.#stream().begin(utterance)
+    return utterance
+  }
+
+  mark(name: string): Promise<MarkOutcome> {
+    return this.#answered('mark', async () => {
+      const error = this.#modeError('mark', 'streaming')
+      if (error) throw error
+      return this.#ended ? 'cleared' : await this.#stream().mark(name)
+    })
+  }
+
+  clearMarks(): void {
+    this.#streaming?.clearMarks()
+  }
+
+  play(audio: Uint8Array, options: PlayOptions): Promise<PlayDone> {
+    return this.#answered('play', async () => {
+      const error = this.#modeError('play', 'file')
+      if (error) throw error
+      return await this.#player().play(audio, options.sampleRate ?? this.sampleRate, options)
+    })
+  }
+
+  clear(): void {
+    if (this.#ended) return
+    this.#files?.clear()
+    if (this.#streaming || this.#deps.listen.bidirectional?.mode === 'streaming') this.#stream().clear()
+  }
+
+  /** Takes a message of jambonz about what it plays. */
+  message(message: AudioMessage): void {
+    if (message.type === 'mark' && !this.#streaming?.reported(message.mark)) this.#deps.onMark(message.mark)
+    else if (message.type === 'playDone') {
+      this.#files?.reported(message.id, message.playbackMs, message.lastOffset)
+    }
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#streaming?.end()
+    this.#files?.end()
+  }
+
+  // Nothing is answered without a turn of the event loop, and nobody need wait for the answer: a rejection that
+  // nobody sees would end the process, and every call with it.
+  #answered<T>(method: string, ask: () => Promise<T>): Promise<T> {
+    const { afterEnd, socket } = this.#deps
+    const answer = async () => {
+      try {
+        if (this.#ended) await afterEnd()
+        return await ask()
+      } catch (err) {
+        socket.logger.warn({ err }, `${method}() failed`)
+        await afterEnd()
+        throw err
+      }
+    }
+    const answered = answer()
+    answered.catch(() => {})
+    return answered
+  }
+
+  #list({ id, text, atMs }: Utterance, { heardMs, outcome }: UtteranceEnd): void {
+    if (this.output.length >= MAX_LISTED || atMs === undefined) return
+    this.output.push({ id, ...(text !== undefined && { text }), atMs, heardMs, outcome })
+  }
+
+  #player(): FilePlayback {
+    if (this.#files === undefined) {
+      const { socket, onPlayDone } = this.#deps
+      this.#files = new FilePlayback((command) => socket.send(command), onPlayDone, socket.logger)
+      if (this.#ended) this.#files.end()
+      else socket.live(true)
+    }
+    return this.#files
+  }
+
+  #stream(): StreamingPlayback {
+    if (this.#streaming !== undefined) return this.#streaming
+    const { socket, listen, backlog, onMark } = this.#deps
+    // What was said before goes to the sinks first; from now on what jambonz reports must not wait for a batch.
+    socket.readNow()
+    socket.live(true)
+    this.track = new HeardTrack({
+      rate: this.sampleRate,
+      sampleRate: listen.sampleRate,
+      channels: listen.channels,
+      mixType: listen.mixType,
+      startMs: socket.counts.durationMs,
+      roundTrip: () => socket.roundTripMs,
+      logger: socket.logger
+    })
+    socket.addSink(this.track, true)
+    socket.measureRoundTrip()
+    this.#streaming = new StreamingPlayback({
+      rate: this.sampleRate,
+      send: (data, sent) => socket.send(data, sent),
+      unsent: () => socket.unsent,
+      backlog,
+      speed: () => socket.speed,
+      onMark,
+      track: this.track,
+      logger: socket.logger
+    })
+    this.#streaming.aheadMs = this.#aheadMs
+    if (this.#ended) this.#streaming.end()
+    return this.#streaming
+  }
+
+  #modeError(method: string, needed: 'streaming' | 'file'): Error | undefined {
+    const mode = this.#deps.listen.bidirectional?.mode
+    if (mode === undefined || mode === needed) return undefined
+    return needed === 'streaming'
+      ? new ERR_AUDIO_MODE(
+          method,
+          `{ enabled: true, streaming: true, sampleRate: ${this.sampleRate} }${mode === 'file' ? ', or play() the audio as a file' : ''}`
+        )
+      : new ERR_AUDIO_MODE(
+          method,
+          `{ enabled: true }${mode === 'streaming' ? ' without streaming, or write() the audio' : ''}`
+        )
+  }
+}

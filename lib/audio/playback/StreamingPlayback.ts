@@ -1,0 +1,350 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { hasMarkSample, SAMPLE_BYTES, silenceOf, withoutMarkSamples } from '../../pcm/samples.js'
+import { writeCommand } from '../socket/messages.js'
+import type { MarkEvent, MarkOutcome } from '../socket/types.js'
+import { LOT_MS } from '../socket/wire.js'
+import type { HeardTrack } from './HeardTrack.js'
+import { Clearing, Marks } from './Marks.js'
+import { PlaybackQueue, type Placement } from './PlaybackQueue.js'
+import { EXACT_RATE, PlayoutModel } from './PlayoutModel.js'
+import { startTicking, stopTicking } from './ticker.js'
+import type { Utterance } from './Utterance.js'
+
+/** ms of audio given to jambonz ahead of the caller's ear. More at once would stall its one thread for all calls. */
+const MAX_AHEAD = 60_000
+/** bytes of one message, so that a clear() is never stuck behind a long one */
+const MAX_MESSAGE = 32_768
+/** bytes that may wait in the process to be sent */
+const MAX_UNSENT = 131_072
+/** ms by which the caller may hear audio later than the clock says. */
+const TAINT_MARGIN = 500
+/** ms by which a mark may be reported before the clock allows it */
+const EARLY = 300
+/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
+const REAL_TIME = 0.3
+
+export interface StreamingPlaybackOptions {
+  /** Hz of the audio sent to jambonz */
+  rate: number
+  send: (data: Buffer | string, sent?: () => void) => void
+  /** bytes sent that are still in the process */
+  unsent: () => number
+  /** how fast the caller's audio comes: 1 is real time */
+  speed: () => number
+  /** bytes written by the application that have not been taken, the chunk in hand included */
+  backlog: () => number
+  onMark: (mark: MarkEvent) => void
+  /** is told all that is sent, as it is sent */
+  track: HeardTrack
+  logger: FastifyBaseLogger
+}
+
+/**
+ * Audio on its way to the caller, in streaming mode: what the application writes, its marks and flushes go out in the
+ * order they were asked for, counted, padded, and free of samples that jambonz would take for marks.
+ */
+export class StreamingPlayback {
+  /** ms of audio ahead of the caller's ear; 0: as much as jambonz bears */
+  aheadMs = 0
+  readonly #options: StreamingPlaybackOptions
+  readonly #perMs: number
+  readonly #marks: Marks
+  readonly #playout: PlayoutModel
+  readonly #queue: PlaybackQueue
+  readonly #clearing = new Clearing()
+  // Begun and not over, oldest first.
+  #utterances: Utterance[] = []
+  #endedAt: number | undefined
+  #pumping = false
+  // What was dropped is answered in the next turn of the event loop, and nothing goes out before.
+  #dropping = false
+  // The connection is slower than what is sent.
+  #blocked = false
+  // A mark at the end of what was sent holds back the rest.
+  #heldByMark = false
+  #marksWork = true
+  // Marks are in use: no sample may look like one any more.
+  #marksUsed = false
+  // Until then audio is being played that may contain samples which look like marks.
+  #taintedUntil = -Infinity
+
+  constructor(options: StreamingPlaybackOptions) {
+    this.#options = options
+    this.#perMs = (options.rate * SAMPLE_BYTES) / 1000
+    this.#marks = new Marks(options.onMark)
+    this.#playout = new PlayoutModel(options.rate)
+    this.#queue = new PlaybackQueue(options.backlog)
+  }
+
+  get sentMs(): number {
+    return this.#playout.sentMs
+  }
+
+  /** ms of all that was written and not cleared, on the scale of `playedMs` */
+  get writtenMs(): number {
+    return this.sentMs + this.#queue.waiting / this.#perMs
+  }
+
+  get playedMs(): number {
+    return this.#playout.playedMs(this.#endedAt ?? performance.now(), this.#marks.limitMs)
+  }
+
+  /** Takes the next chunk; `done` asks for another. */
+  write(chunk: Buffer, done: () => void): void {
+    if (this.#endedAt !== undefined) return done()
+    this.#queue.write(chunk, done)
+    this.#pump()
+  }
+
+  mark(name: string): Promise<MarkOutcome> {
+    this.#marksUsed = true
+    return new Promise((resolve) => {
+      const drop = () => {
+        resolve('cleared')
+        this.#options.onMark({ name, event: 'cleared' })
+      }
+      this.#place({ isMark: true, place: (now) => this.#placeMark(name, resolve, now), drop })
+    })
+  }
+
+  /** Settles all marks. jambonz is told nothing: its own clearMarks shifts all later marks (mod_audio_fork). */
+  clearMarks(): void {
+    this.#queue.dropMarks()
+    this.#marks.forget()
+    this.#pump()
+  }
+
+  /** Has the end of what was written played as well: jambonz hands audio over in lots. */
+  flush(done: () => void): void {
+    if (this.#endedAt !== undefined) return done()
+    const place = (now: number) => {
+      this.#pad(now)
+      done()
+      return true
+    }
+    this.#place({ isMark: false, place, drop: done })
+  }
+
+  /** Begins an utterance behind everything written so far. */
+  begin(utterance: Utterance): void {
+    const place = () => {
+      this.#utterances.push(utterance)
+      this.#options.track.label(utterance)
+      utterance.begun(this.sentMs)
+      return true
+    }
+    this.#place({ isMark: false, place, drop: () => utterance.over('cleared') })
+  }
+
+  /** Ends it: its last words are played, too, and the clock tells when they have been heard. */
+  finish(utterance: Utterance): void {
+    const place = (now: number) => {
+      this.#pad(now)
+      this.#marks.place(undefined, false, this.sentMs, now, (outcome) => this.#over(utterance, outcome))
+      return true
+    }
+    this.#place({ isMark: false, place, drop: () => this.#over(utterance, 'cleared') })
+  }
+
+  /** Stops playback at once and throws away everything written so far. */
+  clear(): void {
+    const now = performance.now()
+    this.#dropLater(this.#queue.drop())
+    if (!this.#clearing.underWay) {
+      // The module empties its playout buffer but not the prebuffer before it: what waits there moves on first.
+      this.#pad(now)
+      this.#command({ type: 'killAudio' })
+      this.#playout.clear(now, this.#marks.limitMs)
+      this.#options.track.clear(now)
+      this.#marks.clearClocked()
+      this.#heldByMark = false
+      this.#clearing.begin(now, this.#marksWork)
+    }
+    for (const utterance of [...this.#utterances]) this.#over(utterance, 'cleared')
+  }
+
+  /** Takes a mark reported by jambonz. Returns false where it is none of ours. */
+  reported(event: MarkEvent): boolean {
+    if (this.#clearing.isFence(event.name)) return this.#cleared()
+    const now = performance.now()
+    const mark = this.#marks.find(event)
+    if (mark === undefined) return this.#marks.isLate(event)
+    if (event.event === 'playout' && this.#isTooEarly(mark.positionMs, now)) {
+      this.#distrustMarks(
+        `jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`
+      )
+      return true
+    }
+    this.#marks.report(mark, event.event)
+    if (event.event === 'playout') this.#playout.reported(mark.positionMs, now)
+    if (this.#marks.waiting === 0) this.#heldByMark = false
+    // One that was played while the kill was under way proves nothing about it.
+    if (this.#marks.waiting === 0 && event.event === 'cleared') return this.#cleared()
+    this.#pump()
+    return true
+  }
+
+  /** The socket is gone: what waits here was never heard. */
+  end(): void {
+    if (this.#endedAt !== undefined) return
+    this.#endedAt = performance.now()
+    stopTicking(this)
+    for (const utterance of [...this.#utterances]) this.#over(utterance, 'cleared')
+    this.#queue.close()
+    this.#marks.clearAll()
+  }
+
+  tick(now: number): void {
+    if (this.#clearing.isOverdue(now)) {
+      this.#marks.clearAll()
+      this.#cleared()
+    }
+    this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
+    const lost = this.#marks.takeLost(now)
+    if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
+    if (this.#queue.empty && this.#playout.isNearDry(now)) this.#pad(now)
+    this.#pump()
+  }
+
+  #over(utterance: Utterance, outcome: MarkOutcome): void {
+    this.#utterances = this.#utterances.filter((other) => other !== utterance)
+    utterance.over(outcome)
+  }
+
+  // At once, a loop over clear() and what it drops would never let the event loop turn.
+  #dropLater(dropped: Placement[]): void {
+    this.#dropping = true
+    setImmediate(() => {
+      this.#dropping = false
+      this.#pump()
+      for (const { drop } of dropped) drop()
+    })
+  }
+
+  #place(placement: Placement): void {
+    this.#queue.add(placement)
+    this.#pump()
+  }
+
+  #pump(): void {
+    if (this.#pumping || this.#dropping || this.#endedAt !== undefined) return
+    this.#pumping = true
+    try {
+      const now = performance.now()
+      while (this.#step(now));
+    } finally {
+      this.#pumping = false
+    }
+    const idle =
+      !this.#clearing.underWay && this.#queue.empty && this.#marks.size === 0 && this.#playout.missing === 0
+    if (idle) stopTicking(this)
+    else if (this.#endedAt === undefined) startTicking(this)
+  }
+
+  // Does the next thing there is to do. Returns false where there is none, or it has to wait.
+  #step(now: number): boolean {
+    if (this.#endedAt !== undefined) return false
+    if (this.#queue.skip()) return true
+    if (this.#clearing.underWay) return this.#raiseFence()
+    if (this.#blocked) return false
+    if (this.#queue.untilPlacement <= 0) return this.#queue.place(now)
+    return !this.#heldByMark && this.#speak(now)
+  }
+
+  // Something is to follow a clear, and no mark tells of that.
+  #raiseFence(): boolean {
+    const needed = !this.#queue.empty
+    if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
+    const name = this.#clearing.raiseFence()
+    if (name !== undefined) this.#command({ type: 'mark', data: { name } })
+    return false
+  }
+
+  #cleared(): true {
+    this.#clearing.end()
+    this.#pump()
+    return true
+  }
+
+  #speak(now: number): boolean {
+    const aheadMs = this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs
+    const room = Math.floor(aheadMs - this.#playout.aheadMs(now)) * this.#perMs
+    const audio = this.#queue.take(Math.min(this.#queue.untilPlacement, MAX_MESSAGE, room))
+    if (audio === undefined) return false
+    // Asking for the next chunk runs the application's code, which may have cleared this one.
+    if (audio.length === 0 || this.#clearing.underWay) return true
+    this.#transmit(this.#marksUsed ? withoutMarkSamples(audio) : audio)
+    this.#options.track.audio(audio, this.#playout.audio(audio.length / SAMPLE_BYTES, now), now)
+    if (!this.#marksUsed && hasMarkSample(audio)) {
+      this.#taintedUntil = now + this.#playout.aheadMs(now) + TAINT_MARGIN
+    }
+    return true
+  }
+
+  #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
+    const more = !this.#queue.silent
+    // Samples may be playing that jambonz would take for marks.
+    const inBand = this.#options.rate === EXACT_RATE && now >= this.#taintedUntil
+    // Where marks inside the audio can't be trusted, the clock tells; only one with nothing after it is sent.
+    if (!this.#marksWork || (!inBand && more)) {
+      this.#marks.place(name, false, this.sentMs, now, settle)
+      return true
+    }
+    if (this.#marks.full) return false
+    const tail = this.#playout.missing > 0
+    if ((tail || !inBand) && !more && !this.#playout.isNearDry(now)) return false
+    if (!inBand) this.#pad(now)
+    // With nothing after it, a mark is only looked at when no stale one stands before it.
+    if (!more && this.#marks.stale > 0) this.#silence((LOT_MS * this.#options.rate) / 1000, now)
+    const expectedAt = now + this.#playout.aheadMs(now)
+    const { wireName } = this.#marks.place(name, true, this.sentMs, expectedAt, settle)
+    this.#command({ type: 'mark', data: { name: wireName } })
+    if (!inBand) this.#heldByMark = true
+    else if (tail && !more) this.#pad(now)
+    return true
+  }
+
+  #distrustMarks(why: string): void {
+    this.#heldByMark = false
+    this.#marksWork = false
+    this.#marks.distrust()
+    this.#options.logger.warn(`${why}; marks are told by the clock from now on`)
+    this.#pump()
+  }
+
+  // A caller who hears in real time can't have heard so much yet. (One in a test may be faster: his own audio tells.)
+  #isTooEarly(positionMs: number, now: number): boolean {
+    return positionMs - this.#playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
+  }
+
+  // Silence that has the rest of what was sent played.
+  #pad(now: number): void {
+    if (this.#playout.missing > 0) this.#silence(this.#playout.missing, now)
+  }
+
+  #silence(samples: number, now: number): void {
+    this.#transmit(silenceOf(samples))
+    this.#options.track.silence(samples, this.#playout.silence(samples, now), now)
+  }
+
+  #transmit(audio: Buffer): void {
+    const { stale } = this.#marks
+    // Each of these samples makes the module forget one mark (mod_audio_fork, dub_speech_frame).
+    const data = stale > 0 ? Buffer.concat([Buffer.alloc(stale * SAMPLE_BYTES, 0xff), audio]) : audio
+    if (stale > 0) {
+      this.#playout.silence(stale, performance.now())
+      this.#marks.cured()
+    }
+    this.#marks.enterAudio()
+    if (this.#options.unsent() < MAX_UNSENT) return this.#options.send(data)
+    this.#blocked = true
+    this.#options.send(data, () => {
+      this.#blocked = false
+      this.#pump()
+    })
+  }
+
+  #command(command: Parameters<typeof writeCommand>[0]): void {
+    this.#options.send(writeCommand(command))
+  }
+}

@@ -1,0 +1,156 @@
+import t, { type Test } from 'tap'
+import { cutAtWord } from '../../lib/audio/playback/Utterance.js'
+import { bytesOf } from '../../lib/pcm/samples.js'
+import { ModuleCaller } from '../helpers/moduleCaller.js'
+import { streamPair, until } from '../helpers/streamPair.js'
+
+t.jobs = 6
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+/** ms: two clocks, and a machine that does other things */
+const NEAR = 150
+const TEXT = 'one two three four five six seven eight nine ten'
+
+/** A stream to speak to, whose caller sends silence in real time. */
+async function speaking(t: Test) {
+  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
+  const caller = new ModuleCaller(t, pair.socket)
+  pair.start()
+  const timer = setInterval(() => pair.socket.send(Buffer.alloc(320)), 20)
+  t.teardown(() => clearInterval(timer))
+  await until(() => pair.stream.counts.durationMs >= 100)
+  return { ...pair, caller }
+}
+
+function tone(ms: number, value = 1_000): Buffer {
+  return bytesOf(new Int16Array(ms * 8).fill(value))
+}
+
+function heardMs(caller: ModuleCaller, value: number): number {
+  return caller.heard.filter((sample) => sample === value).length / 8
+}
+
+test('an utterance that is heard to its end says so', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const utterance = stream.utterance({ id: 'greeting', text: TEXT })
+  utterance.write(tone(250))
+  utterance.write(tone(170))
+  t.equal(utterance.writtenMs, 420)
+  utterance.end()
+  t.same(await utterance.done, { outcome: 'playout', heardMs: 420, heardText: TEXT })
+  t.equal(heardMs(caller, 1_000), 420)
+  t.match(stream.output, [{ id: 'greeting', text: TEXT, heardMs: 420, outcome: 'playout' }])
+})
+
+test('one that is interrupted tells how much of it was heard, and which words', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const utterance = stream.utterance({ text: TEXT })
+  utterance.write(tone(2_000))
+  utterance.end()
+  await until(() => heardMs(caller, 1_000) >= 700)
+  stream.clear()
+  const heard = heardMs(caller, 1_000)
+  const end = await utterance.done
+  t.equal(end.outcome, 'cleared')
+  t.ok(Math.abs(end.heardMs - heard) < NEAR, `${end.heardMs} ms, ${heard} heard`)
+  t.equal(utterance.heardMs, end.heardMs, 'and it stays so')
+  t.ok(TEXT.startsWith(end.heardText ?? 'none'))
+  const part = (end.heardText ?? '').length / TEXT.length
+  t.ok(part > 0.15 && part <= end.heardMs / 2_000, `${part} of the text`)
+})
+
+test('what is written to one that was cleared is dropped, and the next one is heard', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const first = stream.utterance()
+  first.write(tone(500))
+  await until(() => heardMs(caller, 1_000) > 0)
+  stream.clear()
+  t.notOk(first.write(tone(500, 2_000)))
+  const second = stream.utterance()
+  second.write(tone(200, 3_000))
+  second.end()
+  t.match(await Promise.all([first.done, second.done]), [
+    { outcome: 'cleared' },
+    { outcome: 'playout', heardMs: 200 }
+  ])
+  t.equal(heardMs(caller, 2_000), 0)
+  t.equal(heardMs(caller, 3_000), 200)
+})
+
+test('a second one is said behind the first, which it ends', async (t) => {
+  const { stream, caller } = await speaking(t)
+  const first = stream.utterance()
+  first.write(tone(300))
+  const second = stream.utterance()
+  second.write(tone(300, 2_000))
+  second.end()
+  t.notOk(first.write(tone(300, 3_000)), 'it has ended')
+  t.match(await first.done, { outcome: 'playout', heardMs: 300 })
+  t.equal(second.heardMs < 300, true)
+  t.match(await second.done, { outcome: 'playout', heardMs: 300 })
+  t.equal(heardMs(caller, 3_000), 0)
+  const [one, two] = stream.output
+  t.ok(Math.abs((two?.atMs ?? 0) - (one?.atMs ?? 0) - 300) <= 40, `${one?.atMs} and ${two?.atMs} ms`)
+})
+
+test('a clear() drops those that wait, which were not heard', async (t) => {
+  const { stream } = await speaking(t)
+  stream.paced = true
+  stream.write(tone(3_000))
+  const waiting = stream.utterance({ text: TEXT })
+  waiting.write(tone(100))
+  stream.clear()
+  t.same(await waiting.done, { outcome: 'cleared', heardMs: 0, heardText: '' })
+  t.same(stream.output, [])
+})
+
+test('the end of the call ends one; playedMs and heardMs stand still from then on', async (t) => {
+  const { stream, socket, caller } = await speaking(t)
+  const utterance = stream.utterance({ text: TEXT })
+  utterance.write(tone(3_000))
+  await until(() => heardMs(caller, 1_000) > 300)
+  socket.close(1000)
+  await stream.done
+  const { playedMs } = stream
+  const end = await utterance.done
+  t.match(end, { outcome: 'cleared' })
+  t.ok(end.heardMs >= 200 && end.heardMs < 2_000, `${end.heardMs} ms`)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.equal(stream.playedMs, playedMs)
+  t.equal(utterance.heardMs, end.heardMs)
+  t.match(await stream.utterance().done, { outcome: 'cleared', heardMs: 0 })
+})
+
+test('writtenMs says where the next answer begins, also behind a clear()', async (t) => {
+  const { stream, caller } = await speaking(t)
+  stream.paced = true
+  stream.write(tone(1_000))
+  t.equal(stream.writtenMs, 1_000)
+  t.ok(stream.sentMs < 1_000)
+  await until(() => heardMs(caller, 1_000) > 100)
+  stream.clear()
+  const begins = stream.writtenMs
+  t.ok(Math.abs(begins - stream.playedMs) < 1, `${begins} and ${stream.playedMs} ms`)
+  stream.write(tone(200, 2_000))
+  t.equal(Math.round(stream.writtenMs - begins), 200)
+  await until(() => stream.playedMs - begins >= 200)
+  t.ok(heardMs(caller, 2_000) > 0)
+})
+
+test('an utterance without streaming is an error that names the property', async (t) => {
+  const { stream, start } = await streamPair(t, {
+    listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
+  })
+  start()
+  await until(() => stream.metadata !== undefined)
+  t.throws(() => stream.utterance(), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /streaming: true/ })
+})
+
+test('a text is cut at a word', async (t) => {
+  t.equal(cutAtWord('one two three', 0), '')
+  t.equal(cutAtWord('one two three', 2), '')
+  t.equal(cutAtWord('one two three', 3), 'one')
+  t.equal(cutAtWord('one two three', 6), 'one')
+  t.equal(cutAtWord('one two three', 8), 'one two')
+  t.equal(cutAtWord('one two three', 13), 'one two three')
+})
