@@ -242,18 +242,7 @@ function check(options: JambonzListenOptions): void {
   throw new ERR_OPTIONS(`${name}: ${first.message}, not ${shown(name, first.value)}${hint}`)
 }
 
-const STORE_METHODS = [
-  'start',
-  'get',
-  'list',
-  'update',
-  'end',
-  'claim',
-  'reopen',
-  'conclude',
-  'waitFor',
-  'close'
-] as const
+const STORE_METHODS = ['start', 'get', 'list', 'write', 'waitFor', 'tell', 'health', 'close'] as const
 
 function checkStore(store: CallStore | undefined): void {
   const missing = store && STORE_METHODS.find((method) => typeof store[method] !== 'function')

@@ -9,9 +9,7 @@ import { AudioRoutes } from './listening/AudioRoutes.js'
 import { endRefusedUpgrades } from './audio/socket/refusedUpgrades.js'
 import { LiveListens } from './listening/LiveListens.js'
 import { Calls } from './correlation/Calls.js'
-import { Correlator } from './correlation/Correlator.js'
-import { Handover } from './correlation/Handover.js'
-import { Hooks } from './correlation/Hooks.js'
+import { Correlation } from './correlation/Correlation.js'
 import type { Call, Listen } from './model/schema.js'
 import { Jambonz } from './Jambonz.js'
 import { joinRegistry, Metrics } from './metrics/index.js'
@@ -90,13 +88,13 @@ export const jambonzListen = fp<JambonzListenOptions>(
 
     fastify.addHook('onReady', async () => {
       await runtime.recordings?.recover((listen, recording) => {
-        runtime.correlator.recorded(listen, recording).catch((err: unknown) => {
+        runtime.correlation.recorded(listen, recording).catch((err: unknown) => {
           runtime.logger.error(
             { err, callSid: listen.callSid, listenId: listen.id },
             'a recovered recording could not be written to the store'
           )
         })
-        runtime.correlator.emit('recording', recording, listen)
+        runtime.correlation.emit('recording', recording, listen)
       })
     })
   },
@@ -107,26 +105,31 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
-  const calls = new Calls(store)
   const liveListens = new LiveListens()
   const hookPaths = new Set<string>()
-  const correlator = new Correlator({ store, calls, secret, logger })
-  const hooks = new Hooks({ store, correlator, readToEnd: (listenId) => liveListens.readToEnd(listenId) })
+  const correlation = new Correlation({
+    store,
+    secret,
+    instance,
+    logger,
+    auth,
+    hookPaths,
+    readToEnd: (listenId) => liveListens.readToEnd(listenId)
+  })
+  const calls = new Calls(correlation)
   const recordings = recording && createRecordings(recording, { logger, instance })
   const metrics = new Metrics({ calls, liveListens, recordings })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
   const tracing = await loadTracing()
   // Last: what is wrong with an option leaves no connection open.
-  await store.start({ callTtl, instance, logger, lost: (call, listenId) => correlator.lost(call, listenId) })
+  await correlation.start(callTtl)
   return {
     options,
     instance,
     logger,
     calls,
     liveListens,
-    correlator,
-    hooks,
-    handover: new Handover({ store, hooks, auth, hookPaths }),
+    correlation,
     openHooks: new OpenRequests(),
     metrics,
     leaveRegistry,

@@ -1,7 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { bindLog } from '../lib/application/bindLog.js'
 import { callSidOf } from '../lib/model/listenId.js'
-import { ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
+import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
+import type { Hmac } from '../lib/model/Hmac.js'
+import { isHookKey } from '../lib/model/tokens.js'
+import { hookCame } from '../lib/correlation/hookCame.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/model/callFields.js'
 import { payloadReader } from '../lib/application/posted.js'
@@ -9,13 +12,14 @@ import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/model/pa
 import type { ActionHookHandler, HookRouteOptions } from '../lib/application/types.js'
 import { jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
 
-/** Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it. */
+// Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it.
 const LISTEN = /[?&]listen=([^&#]*)/
+const KEY = /[?&]key=([^&#]*)/
 
 /**
  * POST and GET: the actionHook of a listen. The handler runs when the listen's audio is complete. A GET hook has no
- * payload (feature-server lib/utils/http-requestor.js) and its signature covers one: its `?listen=`, which can't be
- * guessed, is what it is known by.
+ * payload (feature-server lib/utils/http-requestor.js) and its signature covers one: it is known by the key in its url,
+ * which only listens with `method: 'GET'` get.
  */
 export function registerActionHook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -45,49 +49,42 @@ export function registerActionHook<Schema extends FastifySchema>(
   })
 }
 
+/** The hook's way through the correlation, up to its handler. */
 async function finish(
-  runtime: Runtime,
+  { correlation, openHooks, metrics, options }: Runtime,
   request: FastifyRequest,
   reply: FastifyReply,
   payload: ListenHook | undefined
-): Promise<void> {
-  const { correlator, hooks, handover, metrics } = runtime
+): Promise<unknown> {
   const arrivedAt = performance.now()
-  runtime.openHooks.add(reply.raw)
-  const about = payload && { callSid: payload.call_sid, fields: callFields(payload) }
-  const [, named] = LISTEN.exec(request.url) ?? []
-  if (named !== undefined) {
-    bindLog(request, reply, { callSid: callSidOf(named) ?? about?.callSid, listenId: named })
-  }
-  // What it says of the call is written with what it says of the call's listen, where it names that.
-  const namesListenOfCall = named !== undefined && callSidOf(named) === about?.callSid
-  const call = about && !namesListenOfCall ? await correlator.arrive(about.callSid, about.fields) : undefined
-  const listenId =
-    named ??
-    (call && payload && speaksOfListen(payload)
-      ? correlator.latestListen(call, payload.verb_id)?.id
-      : undefined)
-  if (named === undefined) bindLog(request, reply, { callSid: call?.callSid, listenId })
-  const report = { digits: payload?.digits, duration: payload?.dial_call_duration, call: about }
-  const settled = listenId === undefined ? undefined : await hooks.settled(listenId, report)
-  if (settled === undefined) {
-    request.call = call ?? (about && (await correlator.arrive(about.callSid, about.fields)))
-    if (request.call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
-    return
-  }
-  const goesOn = await handover.goOn(settled, report)
-  const answered = goesOn ?? (await hooks.finish(settled, report))
-  request.call = answered.call
-  request.listen = answered.listen
+  openHooks.add(reply.raw)
+  const listenId = LISTEN.exec(request.url)?.[1]
+  if (payload === undefined) checkKey(options.secret, listenId, KEY.exec(request.url)?.[1])
+  bindLog(request, reply, { callSid: (listenId && callSidOf(listenId)) ?? payload?.call_sid, listenId })
+  const { call, listen, goesOn } = await hookCame(correlation, {
+    listenId,
+    verbId: payload?.verb_id,
+    digits: payload?.digits,
+    duration: payload?.dial_call_duration,
+    call: payload && { callSid: payload.call_sid, fields: callFields(payload) },
+    isOfListen: payload !== undefined && speaksOfListen(payload)
+  })
+  if (call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')
+  request.call = call
+  request.listen = listen
+  if (listenId === undefined && listen) bindLog(request, reply, { listenId: listen.id })
   if (goesOn === undefined) {
-    metrics.hookWaited(performance.now() - arrivedAt, answered.listen)
+    if (listen) metrics.hookWaited(performance.now() - arrivedAt, listen)
     return
   }
-  request.log.info(
-    { offers: goesOn.listen.offers },
-    'the listen goes on: jambonz is asked for its next socket'
-  )
+  request.log.info({ offers: goesOn.offers }, 'the listen goes on: jambonz is asked for its next socket')
   return reply.send(goesOn.verbs)
+}
+
+/** A hook without a payload is known by its key alone, which only a verb with `method: 'GET'` got. */
+function checkKey(secret: Hmac, listenId: string | undefined, key: string | undefined): void {
+  if (listenId === undefined) throw new ERR_UNKNOWN_LISTEN('')
+  if (key === undefined || !isHookKey(secret, listenId, key)) throw new ERR_HOOK_KEY()
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

@@ -1,26 +1,33 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
-import { verifyToken } from '../lib/listening/path.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
 import { bindLog } from '../lib/application/bindLog.js'
-import type { Correlated } from '../lib/correlation/Correlator.js'
+import type { Correlated } from '../lib/correlation/Correlation.js'
 import { callSidOf } from '../lib/model/listenId.js'
 import {
   ERR_AUDIO_AUTH,
   ERR_AUDIO_DRAINING,
   ERR_AUDIO_FULL,
+  ERR_AUDIO_HANDSHAKE,
+  ERR_AUDIO_PATH_EXPIRED,
+  ERR_AUDIO_PATH_FORGOTTEN,
   ERR_AUDIO_PATH_UNKNOWN,
   ERR_AUDIO_PATH_USED,
   ERR_AUDIO_SUBPROTOCOL
 } from '../lib/model/errors.js'
 import { observeSockets } from '../lib/application/observeRequests.js'
 import type { Runtime } from '../lib/Runtime.js'
+import { hasExpired, readSocketToken, SOCKET_TOKEN_TTL, type SocketToken } from '../lib/model/tokens.js'
 import type { Credentials } from '../lib/verbs/index.js'
 
 /** jambonz asks for the first; mod_audio_fork by itself for the second. */
 const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
+
+const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
+const WEBSOCKET_VERSIONS: ReadonlySet<string | undefined> = new Set(['13', '8'])
+const SUBPROTOCOL_LIST = /^[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*,[\t ]*[!#$%&'*+\-.^_`|~\w]+)*$/
 
 /**
  * GET <path>/<id>.<signature>, upgraded: the audio of one listen. Everything is checked before the upgrade, since
@@ -36,15 +43,15 @@ export function registerAudio(
   const { options } = runtime
   runtime.audioRoutes.add(route)
   instance.register(async (scope) => {
-    const listenIds = new WeakMap<FastifyRequest, string>()
-    const claims = new WeakMap<FastifyRequest, Correlated>()
+    const tokens = new WeakMap<FastifyRequest, SocketToken>()
+    const claims = new WeakMap<FastifyRequest, Claim>()
 
     /** Whether the path names a listen: from then on the log does, too, also when its socket is refused. */
     function isNamed(request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
-      const listenId = verifyToken(options.secret, route.path, tokenOf(request) ?? '', given)
-      if (listenId === undefined) return false
-      listenIds.set(request, listenId)
-      bindLog(request, reply, { callSid: callSidOf(listenId), listenId })
+      const token = readSocketToken(options.secret, route.path, tokenOf(request) ?? '', given)
+      if (token === undefined) return false
+      tokens.set(request, token)
+      bindLog(request, reply, { callSid: callSidOf(token.listenId), listenId: token.listenId })
       return true
     }
 
@@ -58,23 +65,31 @@ export function registerAudio(
     await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), isNamed)
 
     scope.addHook('onRequest', async (request) => {
-      const listenId = listenIds.get(request)
-      if (listenId !== undefined && runtime.liveListens.handingOver) await runtime.handover.refuse(listenId)
+      const token = tokens.get(request)
+      if (token !== undefined && runtime.liveListens.handingOver) {
+        await runtime.correlation.refused(token.listenId)
+      }
       checkCapacity(runtime)
-      if (tokenOf(request) !== undefined && listenId === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
+      if (tokenOf(request) !== undefined && token === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
+      if (token !== undefined && hasExpired(token)) {
+        throw new ERR_AUDIO_PATH_EXPIRED(hours(Date.now() - token.issuedAt), hours(SOCKET_TOKEN_TTL))
+      }
       checkSubprotocol(request.headers['sec-websocket-protocol'])
-      if (listenId !== undefined && request.ws) claims.set(request, await claim(runtime, listenId))
+    })
+    // Last of all: nothing but the upgrade comes after it, so that no refusal uses the path up.
+    scope.addHook('preHandler', async (request) => {
+      const token = tokens.get(request)
+      if (!request.ws || token === undefined) return
+      checkHandshake(request)
+      claims.set(request, await claim(runtime, request, token))
     })
 
     function onSocket(socket: WebSocket, request: FastifyRequest): void {
+      const claim = claims.get(request)
+      claim?.opened()
       runtime.metrics.requested('audio', 'answered')
       runtime.liveListens.add(
-        new LiveListen(socket, claims.get(request), {
-          ...runtime,
-          scope: instance,
-          route,
-          logger: request.log
-        })
+        new LiveListen(socket, claim?.listen, { ...runtime, scope: instance, route, logger: request.log })
       )
     }
 
@@ -98,9 +113,49 @@ function checkSubprotocol(header: string | undefined): void {
   if (!asked.some((name) => SUBPROTOCOLS.has(name))) throw new ERR_AUDIO_SUBPROTOCOL(header ?? '')
 }
 
-async function claim({ correlator }: Runtime, listenId: string): Promise<Correlated> {
-  const { claimed, call } = await correlator.claim(listenId)
-  const listen = call.listens.find(({ id }) => id === listenId)
-  if (!claimed || listen === undefined) throw new ERR_AUDIO_PATH_USED()
-  return { call, listen }
+/** What ws looks at after all hooks (lib/websocket-server.js), and refuses. */
+function checkHandshake({ method, headers }: FastifyRequest): void {
+  if (method !== 'GET') throw new ERR_AUDIO_HANDSHAKE('its method must be GET')
+  if (headers.upgrade?.toLowerCase() !== 'websocket') {
+    throw new ERR_AUDIO_HANDSHAKE('it needs the header Upgrade: websocket')
+  }
+  if (!WEBSOCKET_KEY.test(headers['sec-websocket-key'] ?? '')) {
+    throw new ERR_AUDIO_HANDSHAKE('Sec-WebSocket-Key must be 16 bytes in base64')
+  }
+  if (!WEBSOCKET_VERSIONS.has(headers['sec-websocket-version'])) {
+    throw new ERR_AUDIO_HANDSHAKE('Sec-WebSocket-Version must be 13')
+  }
+  if (!SUBPROTOCOL_LIST.test(headers['sec-websocket-protocol'] ?? '')) {
+    throw new ERR_AUDIO_HANDSHAKE('Sec-WebSocket-Protocol must be a list of different names')
+  }
+}
+
+interface Claim {
+  listen: Correlated
+  /** Its socket has opened. */
+  opened: () => void
+}
+
+/** Takes the listen; gives it back where the connection breaks before the socket has opened, or is refused after all. */
+async function claim(
+  { correlation }: Runtime,
+  { raw, log }: FastifyRequest,
+  token: SocketToken
+): Promise<Claim> {
+  const claimed = await correlation.claimed(token)
+  if (claimed.outcome === 'used') throw new ERR_AUDIO_PATH_USED()
+  if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
+  const release = (): void => {
+    log.warn('the connection closed before the audio socket had opened: its listen may have another')
+    correlation.released(claimed.listen).catch((err: unknown) => {
+      log.error({ err }, 'a listen could not be released')
+    })
+  }
+  if (raw.socket.destroyed) release()
+  else raw.socket.once('close', release)
+  return { listen: claimed, opened: () => raw.socket.off('close', release) }
+}
+
+function hours(ms: number): string {
+  return `${Math.round((ms / 3_600_000) * 10) / 10} h`
 }

@@ -19,7 +19,7 @@ export function registerStatusHook(
     scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
       const payload = request.body as CallStatus
       bindLog(request, reply, { callSid: payload.call_sid })
-      request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
+      request.call = await runtime.correlation.arrived(payload.call_sid, callFields(payload))
       await handler?.call(instance, request as unknown as StatusRequest, reply)
       return reply.sent ? reply : reply.code(NO_CONTENT).send()
     })

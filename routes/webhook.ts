@@ -37,7 +37,7 @@ export function registerWebhook<Schema extends FastifySchema>(
         async (request: FastifyRequest, reply: FastifyReply) => {
           const payload = payloadOf(request)
           bindLog(request, reply, { callSid: payload.call_sid })
-          request.call = await runtime.correlator.arrive(payload.call_sid, callFields(payload))
+          request.call = await runtime.correlation.arrived(payload.call_sid, callFields(payload))
         },
         ...[routeOptions.preHandler ?? []].flat()
       ],

@@ -6,9 +6,10 @@ import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { RoundRobin } from '../example-app/cluster/RoundRobin.js'
-import { applicationOf, verbsToGoOn } from '../lib/correlation/application.js'
+import { applicationOf, verbsToGoOn } from '../lib/correlation/handover.js'
 import { redisStore } from '../lib/store/redis.js'
-import { withSegment } from '../lib/model/segments.js'
+import { withSegment } from '../lib/model/listenLife.js'
+import type { StoredCall } from '../lib/model/schema.js'
 import type { Call, HandlerResult, Listen, RecordingOptions } from '../lib/index.js'
 import type { FinishedRecording } from '../lib/recording/index.js'
 import { simulateCall, speechLike, type RequestRecord, type SimulatedCall } from '../lib/simulator/index.js'
@@ -383,7 +384,7 @@ t.test('an application is kept without our credentials, and not at all with thos
     { verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } },
     { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }
   ])
-  const call = { application: kept } as Call
+  const call = { application: kept } as StoredCall
   t.strictSame(
     verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
     [listen, dialled],
@@ -406,7 +407,7 @@ t.test('a listen that goes on has what is left of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
   const after = (durationMs: number, gapMs: number): unknown =>
     verbsToGoOn(
-      { application: JSON.stringify(verbs) } as Call,
+      { application: JSON.stringify(verbs) } as StoredCall,
       { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen,
       undefined
     )

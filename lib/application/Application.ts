@@ -1,7 +1,6 @@
-import type { Correlator } from '../correlation/Correlator.js'
-import type { Handover } from '../correlation/Handover.js'
-import type { Hooks } from '../correlation/Hooks.js'
+import type { Correlation } from '../correlation/Correlation.js'
 import type { OwnAddress } from '../listening/socketUrl.js'
+import type { CallStore } from '../store/CallStore.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Tracing } from '../model/tracing.js'
 import type { Credentials, HandlerResult } from '../verbs/index.js'
@@ -11,9 +10,7 @@ import type { OpenRequests } from './OpenRequests.js'
 /** What the routes that jambonz calls are served with. The plugin puts it together. */
 export interface Application extends OwnAddress {
   readonly options: ApplicationOptions
-  readonly correlator: Correlator
-  readonly hooks: Hooks
-  readonly handover: Handover
+  readonly correlation: Correlation
   /** actionHooks that have come and are not answered */
   readonly openHooks: OpenRequests
   readonly metrics: RequestMetrics
@@ -37,6 +34,7 @@ export interface ApplicationOptions {
   readonly signatureTolerance: number
   /** verbs answered where a handler fails; undefined: an error is answered */
   readonly fallback: HandlerResult
+  readonly store: CallStore
   /** signs ids and socket paths */
   readonly secret: Hmac
   /** origin of this application as jambonz sees it, ws(s):// */

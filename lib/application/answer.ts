@@ -1,8 +1,10 @@
 import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/socketUrl.js'
-import { applicationOf } from '../correlation/application.js'
+import { applicationOf } from '../correlation/handover.js'
+import { listenIn } from '../model/callWrite.js'
 import { createListenId } from '../model/listenId.js'
+import { signHookKey } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Application } from './Application.js'
@@ -11,6 +13,8 @@ import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/ind
 import { kRawBody, kTrace } from './request.js'
 
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
+/** ms in which jambonz repeats a request that it had no answer to */
+const REPEATED_WITHIN = 60_000
 
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
 export async function answer(
@@ -19,33 +23,46 @@ export async function answer(
   call: Call,
   result: HandlerResult
 ): Promise<object[]> {
-  const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call))
-  await application.correlator.expect(
+  const { store } = application.options
+  const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call, store.shared))
+  const known = await application.correlation.answered(
     call.callSid,
     asTraced(request[kTrace], listens),
     applicationOf(verbs, application.options.auth)
   )
-  return verbs
+  // The store is away: sockets of these paths may come to an instance that knows nothing of their listens.
+  return known === store.shared
+    ? verbs
+    : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
-function verbContext(application: Application, request: FastifyRequest, call: Call): VerbContext {
+/** `known`: all instances know of the listens. */
+function verbContext(
+  application: Application,
+  request: FastifyRequest,
+  call: Call,
+  known: boolean
+): VerbContext {
   const { options, hookPaths, defaultHookPath } = application
   const { prefix } = request.server
 
-  function hookUrl(url: string | undefined, id: string) {
+  function hookUrl(url: string | undefined, id: string, method?: string) {
     if (url !== undefined && ABSOLUTE.test(url)) return url
     const { path, rest } = splitUrl(url ?? defaultHookPath)
     const own = [path, prefix + path].find((candidate) => hookPaths.has(candidate)) ?? path
     const [query = '', ...fragment] = rest.split(/(?=#)/)
+    const isGet = method?.toUpperCase() === 'GET'
+    const ours = `listen=${id}${isGet ? `&key=${signHookKey(options.secret, id)}` : ''}`
     return rest.startsWith('#')
-      ? `${own}?listen=${id}${rest}`
-      : `${own}${query}${query === '' ? '?' : '&'}listen=${id}${fragment.join('')}`
+      ? `${own}?${ours}${rest}`
+      : `${own}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`
   }
 
   return {
     call,
     listenId: listenIds(options.secret, request, call),
-    audioUrl: (url, id, wsAuth) => socketUrl(application, request, { id, url, wsAuth }),
+    audioUrl: (url, id, wsAuth) =>
+      socketUrl(application, request, { id, url, wsAuth, issuedAt: issuedAt(call, id), unknown: !known }),
     hookUrl,
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true
@@ -67,6 +84,13 @@ function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal:
       if (earlier === undefined || (earlier.state === 'expected' && earlier.instance === undefined)) return id
     }
   }
+}
+
+/** Returns when the listen's path was given out, ms: a repeated request is answered with the path that the first one was. */
+function issuedAt(call: Call, id: string): number {
+  const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
+  const now = Date.now()
+  return now - earlier < REPEATED_WITHIN ? earlier : now
 }
 
 /** `rest`: the query and fragment, with their marks. */

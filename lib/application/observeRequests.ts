@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Listen } from '../model/schema.js'
+import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../model/tracing.js'
 import { kStage, kTrace } from './request.js'
 
@@ -65,7 +65,7 @@ export function observeSockets(scope: FastifyInstance, metrics: RequestMetrics):
 }
 
 /** Returns the listens that an answer asks for, marked so that their spans, on whichever instance, come after that of its request. */
-export function asTraced<Asked extends Pick<Listen, 'trace'>>(
+export function asTraced<Asked extends Pick<StoredListen, 'trace'>>(
   trace: Trace | null,
   listens: readonly Asked[]
 ): readonly Asked[] {

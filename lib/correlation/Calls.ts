@@ -1,7 +1,8 @@
-import { EventEmitter } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import type { AudioStream } from '../audio/index.js'
-import type { CallStore, StoreHealth } from '../store/CallStore.js'
 import type { Call, Listen, Recording } from '../model/schema.js'
+import type { StoreHealth } from '../store/CallStore.js'
+import type { Correlation } from './Correlation.js'
 
 /** `calls.events`: what happens to calls on this instance. */
 export interface CallEventMap {
@@ -19,52 +20,36 @@ export interface CallEventMap {
   callEnded: [call: Call]
 }
 
-const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Call | Listen } = {
-  call: (call) => call,
-  stream: ({ listen }) => listen,
-  listenEnded: (listen) => listen,
-  recording: (_recording, listen) => listen,
-  recordingFailed: (_error, listen) => listen,
-  callEnded: (call) => call
-}
-
-/** Which call, and which listen, an event is about: for the log. */
-export function idsOfEvent<Name extends keyof CallEventMap>(
-  name: Name,
-  args: CallEventMap[Name]
-): { callSid: string; listenId?: string } {
-  const about = ABOUT[name](...args)
-  return { callSid: about.callSid, ...('id' in about && { listenId: about.id }) }
-}
-
 /** `fastify.jambonz.calls`: the calls of the shared store. */
 export class Calls {
-  // An async listener that rejects must not end the process, and every call with it: the Correlator is told.
-  readonly events = new EventEmitter<CallEventMap>({ captureRejections: true })
-  readonly #store: CallStore
+  readonly #correlation: Correlation
 
-  constructor(store: CallStore) {
-    this.#store = store
+  constructor(correlation: Correlation) {
+    this.#correlation = correlation
   }
 
-  /** A snapshot of the call; undefined when it is unknown or expired. */
+  /** What happens to calls on this instance. A listener that throws is logged, and touches no call. */
+  get events(): EventEmitter<CallEventMap> {
+    return this.#correlation.events
+  }
+
+  /** Resolves to a snapshot of the call; undefined when it is unknown or expired. */
   get(callSid: string): Promise<Call | undefined> {
-    return this.#store.get(callSid)
+    return this.#correlation.store.get(callSid)
   }
 
-  /** Snapshots of the calls the store knows, newest first. */
+  /** Resolves to snapshots of the calls the store knows, newest first. */
   list(): Promise<Call[]> {
-    return this.#store.list()
+    return this.#correlation.store.list()
   }
 
-  /** How well the store can be reached just now. */
+  /** Returns how well the store can be reached just now. */
   health(): StoreHealth {
-    return this.#store.health?.() ?? { available: true, pending: 0, dropped: 0 }
+    return this.#correlation.store.health()
   }
 
-  /** Merges `data` key by key into `call.data`, which the call keeps on all instances; must be JSON. */
-  async update(callSid: string, data: Record<string, unknown>): Promise<Call> {
-    const { call } = await this.#store.update(callSid, { data })
-    return call
+  /** Merges `data`, JSON, key by key into `call.data`, which the call keeps on all instances. */
+  update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
+    return this.#correlation.updated(callSid, data)
   }
 }

@@ -1,10 +1,8 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { Correlated, Correlator } from '../correlation/Correlator.js'
-import type { Handover } from '../correlation/Handover.js'
-import { callFieldsOfMetadata } from '../model/callFields.js'
+import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
+import { lengthLeft, withSegment } from '../model/listenLife.js'
 import type { Call, Listen, ListenSegment } from '../model/schema.js'
-import { lengthLeft, withSegment } from '../model/segments.js'
 import {
   withKnown,
   type FinishedRecording,
@@ -40,8 +38,7 @@ type Saved = Pick<Listen, 'recording' | 'recordingError'>
 /** What live listens need of the plugin. */
 export interface LiveListenServices {
   readonly options: { readonly limits: StreamLimits; readonly silenceLevel: number }
-  readonly correlator: Correlator
-  readonly handover: Handover
+  readonly correlation: Correlation
   /** undefined: nothing is recorded */
   readonly recordings: Recordings | undefined
   /** name of this process in the store */
@@ -104,7 +101,7 @@ export class LiveListen {
   handOver(): boolean {
     const { call, listen } = this.live
     if (call === undefined || listen === undefined) return false
-    if (!this.#deps.handover.possible(call, listen)) return false
+    if (!this.#deps.correlation.canHandOver(call, listen)) return false
     this.#handsOver = true
     this.live.end('drained')
     return true
@@ -118,12 +115,12 @@ export class LiveListen {
   /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
     const { call, listen } = this.live
-    if (call !== undefined && listen !== undefined) await this.#deps.handover.hooked(call, listen, ms)
+    if (call !== undefined && listen !== undefined) await this.#deps.correlation.hooked(call, listen, ms)
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
     if (typeof metadata?.callSid !== 'string') throw new Error('the first frame names no callSid')
-    return await this.#deps.correlator.identify(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
+    return await this.#deps.correlation.identified(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
   }
 
   #beginTrace(listen: Listen): void {
@@ -132,7 +129,7 @@ export class LiveListen {
   }
 
   #begin(live: LiveStream, stream: AudioStream): void {
-    const { correlator, recordings, route, options, instance } = this.#deps
+    const { correlation, recordings, route, options, instance } = this.#deps
     const { listen, metadata } = stream
     if (!this.#claimed) {
       this.#logger = this.#logger.child({ callSid: stream.callSid, listenId: listen.id })
@@ -140,26 +137,26 @@ export class LiveListen {
     }
     const leg = metadata?.callSid
     this.#startedAt = new Date().toISOString()
-    const started: Partial<Listen> = {
-      state: 'streaming',
-      connected: true,
+    const started: ListenFields = {
       startedAt: listen.startedAt ?? this.#startedAt,
-      instance,
       path: route.path,
       mixType: stream.mixType,
       sampleRate: stream.sampleRate,
       channels: stream.channels,
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
-    live.know(Object.freeze({ ...listen, ...started }))
-    this.#write(listen, started)
+    live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
     // A call whose webhook the store has never seen: this instance has another store, or a restarted one.
-    if (metadata && leg === listen.callSid && stream.call.callStatus === undefined) {
-      this.#enqueue(() => correlator.arrive(listen.callSid, callFieldsOfMetadata(metadata)))
-    }
+    const isNews = leg === listen.callSid && stream.call.callStatus === undefined
+    this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
+      (known) => {
+        // Somebody has ended it meanwhile, as its call has gone: nobody waits for this socket.
+        if (known?.streams === false) live.end('closed')
+      }
+    )
     if (recordings && route.record) {
       this.#recorder = recordings.start(stream, (error) =>
-        correlator.emit('recordingFailed', error, stream.listen)
+        correlation.emit('recordingFailed', error, stream.listen)
       )
       live.recording = recordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
@@ -169,7 +166,7 @@ export class LiveListen {
     live.onPrivacy = (paused) => this.#notePrivacy(paused)
     stream.paced = route.paced
     watchEndConditions(live, stream, { silenceLevel: options.silenceLevel })
-    correlator.emit('stream', stream)
+    correlation.emit('stream', stream)
     this.#handle(live, stream)
     this.#logger.info({ mixType: stream.mixType, sampleRate: stream.sampleRate }, 'listen streams')
   }
@@ -210,31 +207,32 @@ export class LiveListen {
       audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }
-    const ended: Partial<Listen> = {
-      state: 'ended',
-      connected: true,
-      endReason: end.reason,
+    const reason = this.#deps.correlation.endReasonOf(listen, end.reason)
+    const ended: ListenFields = {
+      endReason: reason,
       endedAt: segment.endedAt,
       ...(listen.segments === undefined ? { audio: live.counts } : withSegment(listen, segment)),
       ...(live.digits !== undefined && { digits: live.digits })
     }
-    const saving = this.#save({ ...listen, ...ended })
+    const saving = this.#save({ ...listen, ...ended, state: 'ended', connected: true })
     const given = this.#handsOver && end.reason === 'drained' ? await this.#give(listen, segment) : undefined
     return given
       ? async () => {
           const saved = await saving
-          await this.#write(given.listen, { ...saved, saved: given.listen.segments?.length })
+          await this.#enqueue(() =>
+            this.#deps.correlation.saved(given.listen, given.listen.segments?.length, saved)
+          )
           this.#endTrace({ ...listen, ...saved }, end, true)
         }
       : async () => {
-          await this.#end(call, listen, end, { ...ended, ...(await saving) })
+          await this.#end(call, listen, { ...end, reason }, { ...ended, ...(await saving) })
         }
   }
 
   /** undefined when the listen has ended in the meantime. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
-      this.#deps.handover.give(listen, segment, { connected: true, paused: this.live.privacy })
+      this.#deps.correlation.handedOver(listen, segment, { paused: this.live.privacy })
     )
     if (given) {
       this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')
@@ -242,17 +240,17 @@ export class LiveListen {
     return given
   }
 
-  async #end(call: Call, before: Listen, end: StreamEnd, ended: Partial<Listen>): Promise<void> {
+  async #end(call: Call, before: Listen, end: StreamEnd, ended: ListenFields): Promise<void> {
     const { reason, error } = end
-    const { correlator } = this.#deps
-    if (ended.recording && !ended.recordingError) {
-      correlator.emit('recording', ended.recording, { ...before, ...ended })
-    }
+    const { correlation } = this.#deps
+    const last: Listen = { ...before, ...ended, state: 'ended', connected: true }
+    if (ended.recording && !ended.recordingError) correlation.emit('recording', ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
-    const written = (await this.#write(before, final)) ?? { call, listen: { ...before, ...final } }
-    const { listen } = written
+    const closed = await this.#enqueue(() => correlation.closed(before, final))
+    // Where the store failed, nobody else tells of it.
+    if (closed === undefined) correlation.emit('listenEnded', last, call)
+    const listen = closed?.listen ?? last
     this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')
-    correlator.emit('listenEnded', listen, written.call)
     this.#endTrace(listen, end, false)
   }
 
@@ -265,7 +263,9 @@ export class LiveListen {
   /** The recording, and with it those of the sockets before, when all are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = this.#deps.correlator.saved(listen).catch((err: unknown) => this.#storeFailed(err))
+    const earlier = this.#deps.correlation
+      .recordingsOf(listen)
+      .catch((err: unknown) => this.#storeFailed(err))
     const own = await this.#finishRecording(listen, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
@@ -287,11 +287,7 @@ export class LiveListen {
     const { listen } = this.live
     if (listen === undefined) return
     this.live.know(Object.freeze({ ...listen, paused }))
-    this.#write(listen, { paused })
-  }
-
-  #write(listen: Listen, fields: Partial<Listen>): Promise<Correlated | undefined> {
-    return this.#enqueue(() => this.#deps.correlator.write(listen, fields))
+    this.#enqueue(() => this.#deps.correlation.paused(listen, paused))
   }
 
   /** One write after the other; undefined where the store failed. */

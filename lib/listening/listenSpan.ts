@@ -1,11 +1,11 @@
 import type { StreamEnd } from '../audio/index.js'
-import type { AudioCounts, Listen } from '../model/schema.js'
+import type { AudioCounts, Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../model/tracing.js'
 
 /** Begins the span of one socket of a listen. `openedAt`: ms since the epoch. */
 export function beginListenSpan(
   tracing: Tracing,
-  { id, callSid, path, trace }: Listen,
+  { id, callSid, path, trace }: StoredListen,
   openedAt: number
 ): Trace | undefined {
   return tracing.task(`listen ${path}`, {

@@ -3,7 +3,7 @@ import { ERR_AUDIO_ROUTE } from '../model/errors.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Credentials } from '../verbs/index.js'
 import type { AudioRoutes } from './AudioRoutes.js'
-import { signToken } from './path.js'
+import { issuerTag, signSocketToken } from '../model/tokens.js'
 
 const ABSOLUTE = /^(?:https?|wss?):\/\//i
 
@@ -18,6 +18,8 @@ export interface OwnAddress {
   readonly audioRoutes: AudioRoutes
   /** whole path of the built-in audio route */
   readonly audioPath: string
+  /** name of this process in the store */
+  readonly instance: string
 }
 
 /** What a listen verb says of its socket, and the listen's id. */
@@ -25,6 +27,9 @@ export interface SocketAsked {
   id: string
   url: string | undefined
   wsAuth: Credentials | undefined
+  /** ms since the epoch: see SocketToken */
+  issuedAt: number
+  unknown: boolean
 }
 
 /**
@@ -32,9 +37,9 @@ export interface SocketAsked {
  * Undefined where the verb's own url leads elsewhere. Raises FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
  */
 export function socketUrl(
-  { options, audioRoutes, audioPath }: OwnAddress,
+  { options, audioRoutes, audioPath, instance }: OwnAddress,
   request: FastifyRequest,
-  { id, url, wsAuth }: SocketAsked
+  { id, url, wsAuth, issuedAt, unknown }: SocketAsked
 ): { path: string; url: string } | undefined {
   const absolute = url !== undefined && ABSOLUTE.test(url)
   const asked = absolute ? url.replace(/^http/i, 'ws') : (url ?? audioPath)
@@ -46,10 +51,9 @@ export function socketUrl(
   const path =
     url === undefined ? audioPath : audioRoutes.resolve(route, absolute ? '' : request.server.prefix)
   if (path !== undefined) {
-    return {
-      path,
-      url: `${origin}${path}/${signToken(options.secret, path, id, ownCredentials(options, wsAuth, origin))}${rest}`
-    }
+    const token = { path, listenId: id, issuedAt, unknown, issuer: issuerTag(instance) }
+    const signed = signSocketToken(options.secret, token, ownCredentials(options, wsAuth, origin))
+    return { path, url: `${origin}${path}/${signed}${rest}` }
   }
   if (absolute) return undefined
   throw new ERR_AUDIO_ROUTE(url)

@@ -1,9 +1,10 @@
-import type { CallPatch } from './patch.js'
+import type { CallPatch } from './callWrite.js'
 import type { CallStatus, CallWebhook, ListenHook } from './payloads.js'
 
 const FINAL_STATUS: ReadonlySet<string> = new Set(['completed', 'failed', 'busy', 'no-answer'])
 
-type CallFields = NonNullable<CallPatch['call']>
+/** Fields of the call itself. */
+export type CallFields = NonNullable<CallPatch['call']>
 export type Payload = CallWebhook | ListenHook | CallStatus
 
 /** True for a call_status after which nothing comes. */

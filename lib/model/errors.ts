@@ -31,6 +31,21 @@ export const ERR_AUDIO_PATH_USED = createError(
   'this audio path has had its socket: each listen opens one',
   409
 )
+export const ERR_AUDIO_PATH_EXPIRED = createError(
+  'FST_JAMBONZ_AUDIO_PATH_EXPIRED',
+  'this audio path was given out %s ago, and opens a socket for %s: let the call ask for a new listen',
+  410
+)
+export const ERR_AUDIO_PATH_FORGOTTEN = createError(
+  'FST_JAMBONZ_AUDIO_PATH_FORGOTTEN',
+  'no listen "%s" is known here: its call has been forgotten, or all instances need the same store',
+  404
+)
+export const ERR_AUDIO_HANDSHAKE = createError(
+  'FST_JAMBONZ_AUDIO_HANDSHAKE',
+  'this is no websocket handshake: %s',
+  400
+)
 export const ERR_AUDIO_SUBPROTOCOL = createError(
   'FST_JAMBONZ_AUDIO_SUBPROTOCOL',
   'the audio socket speaks the subprotocol audio.jambonz.org, not "%s"',
@@ -143,6 +158,11 @@ export const ERR_CALL_SID = createError(
   'FST_JAMBONZ_CALL_SID',
   'the payload has no call_sid of 1 to %s bytes: this url is for jambonz',
   400
+)
+export const ERR_HOOK_KEY = createError(
+  'FST_JAMBONZ_HOOK_KEY',
+  "this GET hook has no valid key: only a listen whose actionHook says method: 'GET' is given one, in its url",
+  404
 )
 export const ERR_UNKNOWN_LISTEN = createError(
   'FST_JAMBONZ_UNKNOWN_LISTEN',

@@ -3,13 +3,17 @@ import { Type, type Static } from '@sinclair/typebox'
 const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
 const Milliseconds = Type.Number({ minimum: 0, description: 'ms' })
 
-/** Why a listen ended. `closed`: jambonz ended it; `disconnected`: the application asked. */
+/**
+ * Why a listen ended. `closed`: jambonz ended it; `disconnected`: the application asked; `otherEnded`: we ended another
+ * listen of the call, and jambonz 0.9 then ends all of them.
+ */
 export const EndReasonSchema = Type.Union([
   Type.Literal('closed'),
   Type.Literal('disconnected'),
   Type.Literal('timeout'),
   Type.Literal('maxLength'),
   Type.Literal('finishOnKey'),
+  Type.Literal('otherEnded'),
   Type.Literal('drained'),
   Type.Literal('error'),
   Type.Literal('lost'),
@@ -55,7 +59,6 @@ export const ListenSegmentSchema = Type.Object({
     Type.Boolean({ description: 'it has a recording, which may not be final yet: see `saved`' })
   )
 })
-export type ListenSegment = Static<typeof ListenSegmentSchema>
 
 /** One listen of a call, from the verb that asked for it to the hook that ended it. Plain JSON. */
 export const ListenSchema = Type.Object({
@@ -107,22 +110,8 @@ export const ListenSchema = Type.Object({
     Type.Array(ListenSegmentSchema, {
       description: 'the sockets it had, in order, where it was handed over: `audio` counts them all'
     })
-  ),
-  trace: Type.Optional(
-    Type.String({ description: 'the span that asked for it, as a `b3` header, where requests are traced' })
-  ),
-  saved: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'the recordings of so many segments are final' })
-  ),
-  offers: Type.Optional(
-    Type.Integer({ minimum: 1, description: 'answers that asked jambonz for its next socket' })
-  ),
-  refused: Type.Optional(
-    Type.Boolean({ description: 'an instance that hands its listens over refused the socket' })
-  ),
-  hookedAt: Type.Optional(Type.String({ description: 'ISO 8601, UTC: when its actionHook came last' }))
+  )
 })
-export type Listen = Static<typeof ListenSchema>
 
 /** One call and its listens. Plain JSON: it lives in the store. */
 export const CallSchema = Type.Object({
@@ -144,14 +133,137 @@ export const CallSchema = Type.Object({
     description: "the application's own, written with `calls.update()`"
   }),
   listens: Type.Array(ListenSchema),
-  application: Type.Optional(
-    Type.String({
-      description:
-        'JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with'
-    })
-  ),
   createdAt: IsoTime,
   updatedAt: IsoTime,
   endedAt: Type.Optional(IsoTime)
 })
-export type Call = Static<typeof CallSchema>
+
+// What users see of calls and listens, with a text for their editors. test/model/schema.types.ts holds both to the schemas.
+
+/** What one socket of a listen brought, where it was handed over from one instance to another. */
+export type ListenSegment = {
+  /** the instance that held the socket */
+  readonly instance?: string
+  /** ISO 8601, UTC */
+  readonly startedAt?: string
+  /** ISO 8601, UTC */
+  readonly endedAt: string
+  /** what arrived on this socket */
+  readonly audio: AudioCounts
+  /** it has a recording, which may not be final yet */
+  readonly recorded?: boolean
+}
+
+export type ListenState = 'expected' | 'streaming' | 'ended'
+
+/** One listen of a call, from the verb that asked for it to the hook that ended it. Plain JSON, frozen. */
+export type Listen = {
+  readonly id: string
+  /** the call whose webhook asked for the listen */
+  readonly callSid: string
+  /** the leg the audio comes from, where it is another (nested in dial: the B leg) */
+  readonly legCallSid?: string
+  /** the verb's own id, where the application gave it one */
+  readonly verbId?: string
+  /** path of the audio route */
+  readonly path: string
+  /** the verb that the listen is nested in */
+  readonly nested?: 'dial' | 'config'
+  /** `expected` until its socket has opened, `ended` when nothing more comes */
+  readonly state: ListenState
+  /** a socket came for it */
+  readonly connected: boolean
+  readonly mixType: MixType
+  /** Hz */
+  readonly sampleRate: number
+  /** 1, or 2 where it is stereo */
+  readonly channels: number
+  /** the verb's own metadata, as the application wrote it */
+  readonly metadata?: Readonly<Record<string, unknown>>
+  /** keys that end it */
+  readonly finishOnKey?: string
+  /** seconds of silence that end it */
+  readonly timeout?: number
+  /** seconds */
+  readonly maxLength?: number
+  /** what the application may send back */
+  readonly bidirectional?: {
+    readonly mode: 'off' | 'file' | 'streaming'
+    /** Hz of the audio sent to jambonz */
+    readonly sampleRate: number
+  }
+  /** ISO 8601, UTC: when the verb was answered */
+  readonly createdAt: string
+  /** ISO 8601, UTC: when its first socket began to stream */
+  readonly startedAt?: string
+  /** ISO 8601, UTC */
+  readonly endedAt?: string
+  /** why it ended; undefined before */
+  readonly endReason?: EndReason
+  /** what arrived, on all its sockets */
+  readonly audio: AudioCounts
+  /** what is said is private just now, and how: not recorded, not listened in to */
+  readonly paused?: false | 'silence' | 'skip'
+  /** the finished recording; undefined where there is none, or none yet */
+  readonly recording?: Recording
+  /** why there is no (whole) recording */
+  readonly recordingError?: string
+  /** the key that ended it */
+  readonly digits?: string
+  /** whole seconds, as the actionHook says */
+  readonly reportedDuration?: number
+  /** the instance that holds, or held, the socket */
+  readonly instance?: string
+  /** the sockets it had, in order, where it was handed over: `audio` counts them all */
+  readonly segments?: readonly ListenSegment[]
+}
+
+/** One call and its listens. Plain JSON, frozen: it is written with `calls.update()`. */
+export type Call = {
+  readonly callSid: string
+  readonly parentCallSid?: string
+  readonly accountSid?: string
+  readonly applicationSid?: string
+  /** `inbound` or `outbound` */
+  readonly direction?: string
+  readonly from?: string
+  readonly to?: string
+  /** as jambonz said last: trying, ringing, early-media, in-progress, completed, failed, busy, no-answer or queued */
+  readonly callStatus?: string
+  /** application environment variables, as the first webhook brought them */
+  readonly envVars?: Readonly<Record<string, unknown>>
+  readonly customerData?: unknown
+  /** the application's own, written with `calls.update()` */
+  readonly data: Readonly<Record<string, unknown>>
+  /** in the order they were asked for */
+  readonly listens: readonly Listen[]
+  /** ISO 8601, UTC */
+  readonly createdAt: string
+  /** ISO 8601, UTC */
+  readonly updatedAt: string
+  /** ISO 8601, UTC: when its last status event came */
+  readonly endedAt?: string
+}
+
+/** A listen as the store has it: also what the plugin alone needs to know. */
+export type StoredListen = Listen & {
+  /** the span that asked for it, as a `b3` header, where requests are traced */
+  readonly trace?: string
+  /** the recordings of so many segments are final */
+  readonly saved?: number
+  /** answers that asked jambonz for its next socket */
+  readonly offers?: number
+  /** an instance that hands its listens over refused the socket */
+  readonly refused?: boolean
+  /** ISO 8601, UTC: when its actionHook came last */
+  readonly hookedAt?: string
+}
+
+/** A call as the store has it. */
+export type StoredCall = Omit<Call, 'listens'> & {
+  readonly listens: readonly StoredListen[]
+  /**
+   * JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with
+   */
+  readonly application?: string
+}

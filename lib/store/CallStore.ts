@@ -1,98 +1,95 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { CallPatch } from '../model/patch.js'
-import type { Call, Listen } from '../model/schema.js'
+import type { CallWrite } from '../model/callWrite.js'
+import type { StoredCall, StoredListen } from '../model/schema.js'
 
-export interface Updated {
+export interface Written {
   /** this write made the call known; true once per call, whatever the number of instances */
   created: boolean
-  call: Call
+  /** of each part of the write: its guards held, and it was written */
+  applied: readonly boolean[]
+  /** false: the store is away, only this instance knows of the write, and the store is told when it returns */
+  kept: boolean
+  /** as it is after the write; of a call that nobody knows, an empty one */
+  call: StoredCall
 }
 
-export interface Ended extends Updated {
-  first: boolean
-}
+/** True when the call's listen, undefined when the call has none of that id, is what is waited for. */
+export type Reached = (listen: StoredListen | undefined) => boolean
 
-export interface Claim {
-  /** false: another socket has had this listen, or it has ended */
-  claimed: boolean
-  call: Call
+/** A listen whose instance is gone. */
+export interface LostListen {
+  callSid: string
+  listenId: string
+  /** the one that is gone */
+  instance: string
 }
-
-export interface Reopened {
-  reopened: boolean
-  call: Call
-}
-
-export interface Concluded {
-  concluded: boolean
-  call: Call
-}
-
-/** Whether the call's listen, undefined when the call has none of that id, is what is waited for. */
-export type Reached = (listen: Listen | undefined) => boolean
 
 export interface StoreContext {
-  /** ms a call is kept after its last event; one with a listen that streams is kept until that ends */
+  /** ms a call is kept after its last event */
   callTtl: number
+  /**
+   * ms a call is kept after its last event where that is longer: one that has not ended, and has a listen that no
+   * socket has come for, which may still open. Default: callTtl
+   */
+  expectedTtl?: number
   /** name of this instance, as it stands in `Listen.instance` */
   instance: string
   logger: FastifyBaseLogger
-  /** Told of each listen that the store found lost with the instance that held it: once, on one of the others. */
-  lost?: (call: Call, listenId: string) => void
+  /**
+   * Told of each listen that has not ended and whose `instance` is gone: on all other instances, perhaps more than
+   * once, until its promise resolves.
+   */
+  lost?: (listen: LostListen) => Promise<void>
+  /** Takes what another instance has told with `tell()`. */
+  told?: (message: unknown) => void
 }
 
 export interface StoreHealth {
-  /** false: the calls are served from what this instance knows, and what it writes is kept for later */
+  /** false: the store does not do all it should; see `problem` */
   available: boolean
   /** calls with something that is yet to be written */
   pending: number
   /** calls whose waiting writes had to be given up, since the start */
   dropped: number
+  /** what is wrong, in words for an operator; undefined where nothing is */
+  problem?: string
 }
 
 /**
- * Where the calls live: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`).
- * Calls handed out are snapshots, deeply frozen: changes go through `update()`.
- * Every promise settles in bounded time, and none rejects because a server is away.
+ * Where the calls live: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`). It does
+ * what only a store can do; what an event means for a call stands in lib/correlation, how a write changes it in
+ * `applyWrite`.
+ * Calls handed out are snapshots, deeply frozen. Every promise settles in bounded time, and none rejects because a
+ * server is away.
  */
 export interface CallStore {
+  /** true where several instances see the same calls */
+  readonly shared: boolean
   /** Called once, before anything else. */
   start(context: StoreContext): Promise<void>
-  /** The call with all its listens, in the order they were added; undefined when unknown or expired. */
-  get(callSid: string): Promise<Call | undefined>
-  /** The calls the store knows, newest first. */
-  list(): Promise<Call[]>
-  /** Creates the call when it is unknown, writes the patch in one step, and returns the call as it is then. */
-  update(callSid: string, patch: CallPatch): Promise<Updated>
+  /** Resolves to the call with all its listens, in the order they were added; undefined when unknown or expired. */
+  get(callSid: string): Promise<StoredCall | undefined>
+  /** Resolves to the calls the store knows, newest first. */
+  list(): Promise<StoredCall[]>
   /**
-   * Writes the patch and `endedAt`; where the call has ended before, only its data and listens. Of all concurrent calls
-   * one gets `first: true`. What it says of the call is the last word: no `update()` changes these fields, not even one
-   * that was made before.
+   * Writes the parts of which all guards hold, in one step: no other write comes in between. Creates the call when it
+   * is unknown and a part is written. A call whose listen streams is kept for as long as it does.
    */
-  end(callSid: string, patch: CallPatch): Promise<Ended>
+  write(callSid: string, write: CallWrite): Promise<Written>
   /**
-   * Gives the listen to this instance's socket, once ever: of all concurrent claims one wins. An unknown listen is
-   * created (its webhook may have been answered while the store was away).
+   * Resolves with the call as soon as its listen is what is waited for, or as it stands after `timeoutMs`; at once when
+   * the call is unknown. `reached` is asked at once, and after each write, on any instance, that wakes the listen.
    */
-  claim(callSid: string, listenId: string): Promise<Claim>
-  /**
-   * Writes the fields, and makes the listen claimable once more: `state: 'expected'`, no `instance`. For the instance
-   * that holds it, when its socket is handed over to another. Not done, and nothing written, when it has ended.
-   */
-  reopen(callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened>
-  /**
-   * Ends a listen that has no socket: writes the fields and `state: 'ended'`, once, whatever the number of instances.
-   * Not done, and nothing written, when it streams, has ended, or is held by another instance than `listen.instance` says.
-   */
-  conclude(listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded>
-  /**
-   * Resolves with the call as soon as its listen is what is waited for, or as it stands after `timeoutMs`; at once
-   * when the call is unknown. `reached` is asked at once, and whenever on any instance the listen has ended, has been
-   * reopened, or its `saved` has been written.
-   */
-  waitFor(callSid: string, listenId: string, reached: Reached, timeoutMs: number): Promise<Call | undefined>
-  /** How well the store can be reached. A store without it always can. */
-  health?(): StoreHealth
-  /** Nothing is called after it. */
+  waitFor(
+    callSid: string,
+    listenId: string,
+    reached: Reached,
+    timeoutMs: number
+  ): Promise<StoredCall | undefined>
+  /** Tells the other instances that share the store something, JSON: once, and not at all while the store is away. */
+  tell(message: unknown): void
+  /** Returns how well the store can be reached. */
+  health(): StoreHealth
+  /** Nothing is called after it. Whoever waits is let go. */
   close(): Promise<void>
 }

@@ -1,21 +1,14 @@
-import type {
-  CallStore,
-  Claim,
-  Concluded,
-  Ended,
-  Reached,
-  Reopened,
-  StoreContext,
-  StoreHealth,
-  Updated
-} from './CallStore.js'
-import type { CallPatch } from '../model/patch.js'
-import { Endings } from './Endings.js'
-import { applyPatch, hasEnded, isClaimed, listenIn, newCall, reopenListen } from '../model/patch.js'
-import type { Call, Listen } from '../model/schema.js'
+import { applyWrite, newCall, type CallWrite, type KeptCall } from '../model/callWrite.js'
+import type { StoredCall } from '../model/schema.js'
+import type { CallStore, Reached, StoreContext, StoreHealth, Written } from './CallStore.js'
+import { mayStillListen, newestFirst, streams } from './keeping.js'
+import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {
-  /** the oldest calls are forgotten beyond this number; default 10,000 */
+  /**
+   * the oldest calls are forgotten beyond this number, and those first that expect no socket and have none; default
+   * 10,000
+   */
   maxCalls?: number
 }
 
@@ -30,9 +23,7 @@ export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions
 }
 
 interface Entry {
-  call: Call
-  /** what its end has said of it: the last word */
-  sealed?: CallPatch['call']
+  kept: KeptCall
   /** ms since the epoch */
   expires: number
   /** since it was last asked whether it may be forgotten */
@@ -40,13 +31,13 @@ interface Entry {
 }
 
 class MemoryStore implements CallStore {
+  readonly shared = false
   // The first are the ones to forget.
   readonly #entries = new Map<string, Entry>()
-  readonly #endings = new Endings()
+  readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
   #sweeper?: NodeJS.Timeout
-  #closed = false
 
   constructor(maxCalls: number) {
     this.#maxCalls = Math.max(1, maxCalls)
@@ -57,87 +48,43 @@ class MemoryStore implements CallStore {
     this.#sweeper = setInterval(() => this.#sweep(), Math.max(context.callTtl / SWEEPS_PER_TTL, 10)).unref()
   }
 
-  async get(callSid: string): Promise<Call | undefined> {
-    return this.#live(callSid)
+  async get(callSid: string): Promise<StoredCall | undefined> {
+    return this.#live(callSid)?.call
   }
 
-  async list(): Promise<Call[]> {
+  async list(): Promise<StoredCall[]> {
     this.#sweep()
-    return Array.from(this.#entries.values(), ({ call }) => call).sort((a, b) =>
-      a.createdAt < b.createdAt ? 1 : -1
-    )
+    return Array.from(this.#entries.values(), ({ kept }) => kept.call).sort(newestFirst)
   }
 
-  async update(callSid: string, patch: CallPatch): Promise<Updated> {
-    const created = this.#live(callSid) === undefined
-    return { created, call: this.#write(callSid, patch) }
-  }
-
-  async end(callSid: string, patch: CallPatch): Promise<Ended> {
+  async write(callSid: string, write: CallWrite): Promise<Written> {
     const before = this.#live(callSid)
-    if (before?.endedAt !== undefined) {
-      const { call, ...rest } = patch
-      return {
-        first: false,
-        created: false,
-        call: rest.data || rest.listens ? this.#write(callSid, rest) : before
-      }
+    const { kept, applied } = applyWrite(callSid, before, write)
+    if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
+    if (kept !== before) this.#keep(callSid, kept, before === undefined)
+    for (const [at, { wakes = [] }] of write.entries()) {
+      if (applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
     }
-    const last = { ...patch.call, endedAt: new Date().toISOString() }
-    const call = this.#write(callSid, { ...patch, call: last })
-    const entry = this.#entries.get(callSid)
-    if (entry) entry.sealed = Object.fromEntries(Object.entries(call).filter(([name]) => name in last))
-    return { first: true, created: before === undefined, call }
+    return { created: before === undefined, applied, kept: true, call: kept.call }
   }
 
-  async claim(callSid: string, listenId: string): Promise<Claim> {
-    const call = this.#live(callSid)
-    if (call && isClaimed(call, listenId)) return { claimed: false, call }
-    return {
-      claimed: true,
-      call: this.#write(callSid, { listens: [{ id: listenId, instance: this.#context.instance }] })
-    }
-  }
-
-  async reopen(callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
-    const before = this.#live(callSid)
-    if (before && hasEnded(before, listenId)) return { reopened: false, call: before }
-    const call = this.#keep(
-      callSid,
-      reopenListen(this.#write(callSid, { listens: [{ ...fields, id: listenId }] }), listenId)
-    )
-    this.#endings.signal(callSid, listenId)
-    return { reopened: true, call }
-  }
-
-  async conclude(listen: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
-    const { callSid, id, instance } = listen
-    const before = this.#live(callSid)
-    const now = listenIn(before, id)
-    if (before && now && (now.state !== 'expected' || now.instance !== instance)) {
-      return { concluded: false, call: before }
-    }
-    return { concluded: true, call: this.#write(callSid, { listens: [{ ...fields, id, state: 'ended' }] }) }
-  }
-
-  async waitFor(
+  waitFor(
     callSid: string,
     listenId: string,
     reached: Reached,
     timeoutMs: number
-  ): Promise<Call | undefined> {
-    const deadline = performance.now() + timeoutMs
-    const waiter = this.#endings.waiter(callSid, listenId)
-    try {
-      for (;;) {
-        const call = this.#live(callSid)
-        const left = deadline - performance.now()
-        if (call === undefined || reached(listenIn(call, listenId)) || left <= 0 || this.#closed) return call
-        await waiter.wait(left)
-      }
-    } finally {
-      waiter.close()
-    }
+  ): Promise<StoredCall | undefined> {
+    return this.#waiters.until({
+      callSid,
+      listenId,
+      timeoutMs,
+      look: () => this.get(callSid),
+      reached: (listen, known) => !known || reached(listen)
+    })
+  }
+
+  tell(): void {
+    // There are no others.
   }
 
   health(): StoreHealth {
@@ -145,64 +92,53 @@ class MemoryStore implements CallStore {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
     clearInterval(this.#sweeper)
-    this.#endings.signalAll()
+    this.#waiters.close()
   }
 
-  #live(callSid: string): Call | undefined {
+  #live(callSid: string): KeptCall | undefined {
     const entry = this.#entries.get(callSid)
-    return entry !== undefined && (entry.expires > Date.now() || streams(entry.call)) ? entry.call : undefined
+    return entry !== undefined && (entry.expires > Date.now() || streams(entry.kept.call))
+      ? entry.kept
+      : undefined
   }
 
-  #write(callSid: string, patch: CallPatch): Call {
-    const now = new Date().toISOString()
-    const before = this.#live(callSid)
-    if (before === undefined) this.#entries.delete(callSid)
-    const sealed = this.#entries.get(callSid)?.sealed
-    const all = sealed === undefined ? patch : { ...patch, call: { ...patch.call, ...sealed } }
-    const call = this.#keep(callSid, applyPatch(before ?? newCall(callSid, now), all, now))
-    for (const { id } of patch.listens ?? []) this.#endings.signal(callSid, id)
-    return call
+  #keep(callSid: string, kept: KeptCall, isNew: boolean): void {
+    const { callTtl, expectedTtl = callTtl } = this.#context
+    const expires = Date.now() + (mayStillListen(kept.call) ? Math.max(callTtl, expectedTtl) : callTtl)
+    // One that has expired is there still, and in its old place.
+    if (isNew) this.#entries.delete(callSid)
+    this.#entries.set(callSid, { kept, expires, written: !isNew })
+    if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
-  #keep(callSid: string, call: Call): Call {
-    const expires = Date.now() + this.#context.callTtl
-    const entry = this.#entries.get(callSid)
-    if (entry === undefined) {
-      this.#entries.set(callSid, { call, expires, written: false })
-      if (this.#entries.size > this.#maxCalls) this.#forgetOldest(callSid)
-    } else {
-      entry.call = call
-      entry.expires = expires
-      entry.written = true
-    }
-    return call
-  }
-
-  /** Those whose last event is longest ago, nearly; one that streams only where all do; never the newest. */
-  #forgetOldest(newest: string): void {
+  /**
+   * Forgets a lot of the calls whose last event is longest ago, nearly; those that expect a socket only where all
+   * others are gone, those that stream only where all do, the newest never.
+   */
+  #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
-    let chances = this.#entries.size
-    for (const [callSid, entry] of this.#entries) {
-      if (this.#entries.size <= enough) return
-      this.#entries.delete(callSid)
-      const spared = chances-- > 0 && (entry.written || streams(entry.call))
-      if (!spared && callSid !== newest) continue
-      entry.written = false
-      this.#entries.set(callSid, entry)
+    for (const isSpared of [
+      ({ written, kept }: Entry) => written || mayStillListen(kept.call) || streams(kept.call),
+      ({ kept }: Entry) => mayStillListen(kept.call) || streams(kept.call),
+      ({ kept }: Entry) => streams(kept.call),
+      () => false
+    ]) {
+      for (let left = this.#entries.size; left > 0 && this.#entries.size > enough; left--) {
+        const [[callSid, entry] = []] = this.#entries
+        if (callSid === undefined || entry === undefined) return
+        this.#entries.delete(callSid)
+        if (callSid !== newest && !isSpared(entry)) continue
+        entry.written = false
+        this.#entries.set(callSid, entry)
+      }
     }
   }
 
   #sweep(): void {
     const now = Date.now()
-    for (const [callSid, { call, expires }] of this.#entries) {
-      if (expires <= now && !streams(call)) this.#entries.delete(callSid)
+    for (const [callSid, { kept, expires }] of this.#entries) {
+      if (expires <= now && !streams(kept.call)) this.#entries.delete(callSid)
     }
   }
-}
-
-/** The audio of a long listen is no event of its call, and yet it lives. */
-function streams(call: Call): boolean {
-  return call.listens.some(({ state }) => state === 'streaming')
 }

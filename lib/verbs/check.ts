@@ -1,4 +1,4 @@
-import { newCall } from '../model/patch.js'
+import { newCall } from '../model/callWrite.js'
 import type { VerbContext } from './context.js'
 import { prepareVerbs } from './prepare.js'
 import type { HandlerResult } from './types.js'

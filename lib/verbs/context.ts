@@ -1,4 +1,4 @@
-import type { Call, Listen } from '../model/schema.js'
+import type { Call, StoredListen } from '../model/schema.js'
 import type { Credentials } from './credentials.js'
 
 /** What the outgoing verbs of one answer are filled in with. */
@@ -15,8 +15,11 @@ export interface VerbContext {
     id: string,
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
-  /** A relative hook url with `?listen=<id>`; the built-in one for undefined; an absolute one unchanged. */
-  hookUrl(url: string | undefined, id: string): string
+  /**
+   * A relative hook url with `?listen=<id>`, and a key where its `method` is GET; the built-in one for undefined; an
+   * absolute one unchanged.
+   */
+  hookUrl(url: string | undefined, id: string, method?: string): string
   /** Basic credentials for verbs without `wsAuth`. */
   auth?: Credentials
   /** whether a listen without an actionHook gets the built-in one */
@@ -24,7 +27,7 @@ export interface VerbContext {
 }
 
 /** What an answer says of a listen it asks for. The rest is the same for each: it is `expected`, and nothing has come. */
-export type ExpectedListen = Omit<Listen, 'state' | 'connected' | 'audio' | 'createdAt'>
+export type ExpectedListen = Omit<StoredListen, 'state' | 'connected' | 'audio' | 'createdAt'>
 
 export interface PreparedVerbs {
   /** JSON ready for jambonz, each `{ verb: 'name', … }` */

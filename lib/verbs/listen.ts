@@ -109,7 +109,7 @@ function foregroundOnly(
     actionHook === undefined && !context.defaultActionHook
       ? undefined
       : typeof actionHook === 'object'
-        ? { ...actionHook, url: context.hookUrl(actionHook.url, listen.id) }
+        ? { ...actionHook, url: context.hookUrl(actionHook.url, listen.id, actionHook.method) }
         : context.hookUrl(actionHook, listen.id)
   return { id: id ?? listen.id, ...(hook !== undefined && { actionHook: hook }) }
 }

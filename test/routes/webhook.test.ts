@@ -53,7 +53,7 @@ t.test('a listen goes out with a signed path, wsAuth, its hook and its id', asyn
   })
   t.throws(
     () => {
-      call!.listens.length = 0
+      ;(call!.listens as unknown[]).length = 0
     },
     TypeError,
     'a snapshot can not be written to'
@@ -118,11 +118,11 @@ t.test('a handler may answer in every form', async (t) => {
 
 t.test('what an async handler sends is the answer, once, however long the store takes', async (t) => {
   const store = memoryStore()
-  const update = store.update.bind(store)
+  const write = store.write.bind(store)
   const { logger, lines } = keepingLogger()
-  store.update = async (...args) => {
+  store.write = async (...args) => {
     await turn()
-    return await update(...args)
+    return await write(...args)
   }
   const app = await build(t, { store, fastify: { loggerInstance: logger } })
   app.addHook('onSend', async () => {

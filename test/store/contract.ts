@@ -1,5 +1,8 @@
 import type { Test } from 'tap'
-import type { Call, CallPatch, CallStore, Listen } from '../../lib/index.js'
+import type { Call, Listen } from '../../lib/index.js'
+import type { CallPatch } from '../../lib/store/index.js'
+import type { StoredListen } from '../../lib/model/schema.js'
+import type { StoreWithVerbs } from '../helpers/storeVerbs.js'
 import { until } from '../helpers/until.js'
 
 export interface OpenOptions {
@@ -7,7 +10,7 @@ export interface OpenOptions {
 }
 
 /** Two instances' views of one store: the same object where a store is one process'. */
-export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: CallStore, b: CallStore]>
+export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: StoreWithVerbs, b: StoreWithVerbs]>
 
 let calls = 0
 const newSid = () => `call-${process.pid}-${++calls}`
@@ -329,7 +332,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     const { call } = await a.update(callSid, {
       listens: [{ id: 'l1', path: '/audio' }, { id: 'l2' }, { id: 'l3' }]
     })
-    const [l1, l2, l3] = call.listens as [Listen, Listen, Listen]
+    const [l1, l2, l3] = call.listens as [StoredListen, StoredListen, StoredListen]
     const waiting = b.waitFor(callSid, 'l1', isOver, 60_000)
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, i) =>

@@ -3,13 +3,14 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { Call, CallStore, Listen } from '../../lib/index.js'
+import type { Call, Listen } from '../../lib/index.js'
 import { Clock } from '../../lib/store/redis/Clock.js'
 import { Instances } from '../../lib/store/redis/Instances.js'
 import { Keys } from '../../lib/store/redis/keys.js'
 import { redisStore, type RedisClient, type RedisStoreOptions } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
 import { freePort, noRedis, RedisServer, startRedis, watchCommands } from '../helpers/redis.js'
+import { withVerbs, type StoreWithVerbs } from '../helpers/storeVerbs.js'
 import { until } from '../helpers/until.js'
 
 const STORE_CHILD = join(import.meta.dirname, '../helpers/storeChild.js')
@@ -18,7 +19,7 @@ const TIMEOUT = 200
 const SOON = 1_500
 
 interface Instance {
-  store: CallStore
+  store: StoreWithVerbs
   /** listens that the store said were lost */
   lost: string[]
   said: ReturnType<typeof keepingLogger>['said']
@@ -36,14 +37,14 @@ async function instanceOf(
 ): Promise<Instance> {
   const { logger, said } = keepingLogger()
   const lost: string[] = []
-  const store = redisStore(client, { timeout: TIMEOUT, heartbeat: 100, ...options })
+  const store = withVerbs(redisStore(client, { timeout: TIMEOUT, heartbeat: 100, ...options }), name)
   t.teardown(() => store.close())
   await store.start({
     callTtl,
     instance: name,
     logger,
-    lost: (call, listenId) => {
-      lost.push(`${call.callSid} ${listenId}`)
+    lost: async ({ callSid, listenId, instance }) => {
+      if ((await store.lose(callSid, listenId, instance)).lost) lost.push(`${callSid} ${listenId}`)
     }
   })
   return { store, lost, said }

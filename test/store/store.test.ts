@@ -4,6 +4,7 @@ import { memoryStore } from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
+import { withVerbs } from '../helpers/storeVerbs.js'
 import { storeContract, type OpenOptions } from './contract.js'
 
 const { logger } = keepingLogger()
@@ -13,7 +14,8 @@ t.test('the memory store keeps the contract', async (t) => {
     const store = memoryStore()
     await store.start({ callTtl, instance: 'a', logger })
     t.teardown(() => store.close())
-    return [store, store]
+    const verbs = withVerbs(store, 'a')
+    return [verbs, verbs]
   })
 })
 
@@ -39,5 +41,5 @@ async function openRedisStore(
     client.disconnect()
   })
   await store.start({ callTtl, instance, logger })
-  return store
+  return withVerbs(store, instance)
 }

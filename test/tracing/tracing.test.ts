@@ -1,3 +1,4 @@
+import type { StoredListen } from '../../lib/model/schema.js'
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { Writable } from 'node:stream'
@@ -296,7 +297,7 @@ t.test('which trace a request joins', async (t) => {
       await post({ b3: `${TRACE}-${SPAN}-0` })
       await post({ b3: '0' })
       const [call] = await app.jambonz.calls.list()
-      t.match(call!.listens[0]!.trace, /^[0-9a-f]{32}-[0-9a-f]{16}-0$/)
+      t.match((call!.listens[0] as StoredListen).trace, /^[0-9a-f]{32}-[0-9a-f]{16}-0$/)
       await post({})
       await spans.named('inside')
       t.equal(spans.ended.filter(({ name }) => name === 'inside').length, 1)

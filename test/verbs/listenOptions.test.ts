@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { applyPatch, newCall } from '../../lib/model/patch.js'
+import { applyPatch, newCall } from '../../lib/model/callWrite.js'
 import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { acceptedByJambonz, CALL, verbContext } from '../helpers/verbContext.js'
 import { LISTEN_ROWS, type ListenRow } from './listenRows.js'

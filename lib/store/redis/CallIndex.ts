@@ -1,6 +1,8 @@
-import type { Call } from '../../model/schema.js'
+import type { StoredCall } from '../../model/schema.js'
 import type { RedisCommands } from './client.js'
+import type { DamageLog } from './DamageLog.js'
 import { callOf } from './fields.js'
+import { isRefusal } from './Link.js'
 import type { Keys } from './keys.js'
 
 /** calls listed at most, the latest */
@@ -16,25 +18,39 @@ type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
+  readonly #damage: DamageLog
   #pruned = Date.now()
 
-  constructor(keys: Keys, ttl: number) {
+  constructor(keys: Keys, ttl: number, damage: DamageLog) {
     this.#keys = keys
     this.#ttl = ttl
+    this.#damage = damage
   }
 
   async add(redis: RedisCommands, callSid: string, now: number): Promise<void> {
     await redis.zadd(this.#keys.calls, 'NX', String(now + this.#ttl), callSid)
   }
 
-  async list(ask: Ask): Promise<Call[]> {
+  /** Resolves to the calls that can be read. */
+  async list(ask: Ask): Promise<StoredCall[]> {
     const callSids = await ask((redis) => redis.zrevrange(this.#keys.calls, 0, MAX_LISTED - 1))
-    const calls: Call[] = []
+    const calls: StoredCall[] = []
     await inBatches(callSids, async (callSid) => {
-      const fields = await ask((redis) => redis.hgetall(this.#keys.call(callSid)))
-      if (Object.keys(fields).length > 0) calls.push(callOf(callSid, new Map(Object.entries(fields))))
+      const fields = Object.entries(await this.#read(ask, callSid))
+      if (fields.length === 0) return
+      calls.push(callOf(callSid, new Map(fields), (field) => this.#damage.ofField(callSid, field)))
     })
     return calls
+  }
+
+  async #read(ask: Ask, callSid: string): Promise<Record<string, string>> {
+    try {
+      return await ask((redis) => redis.hgetall(this.#keys.call(callSid)))
+    } catch (err) {
+      if (!isRefusal(err)) throw err
+      this.#damage.ofCall(callSid, err)
+      return {}
+    }
   }
 
   /** Takes out what has expired, now and then. */

@@ -1,7 +1,7 @@
 import type { RedisCommands } from './client.js'
 import type { Clock } from './Clock.js'
 import type { Keys } from './keys.js'
-import { listenName, parseListenName } from './keys.js'
+import { listenName } from './keys.js'
 import { BEAT, run } from './scripts.js'
 
 /** Beats an instance may miss before its listens are lost. */
@@ -120,13 +120,13 @@ export class Instances {
     await redis.zadd(this.#keys.instances, 'NX', String(now + this.#ttl), instance)
   }
 
-  async heldBy(redis: RedisCommands, instance: string): Promise<Array<[callSid: string, listenId: string]>> {
-    const names = await redis.smembers(this.#keys.held(instance))
-    return names.map(parseListenName)
+  /** Resolves to the names of the listens that an instance holds. */
+  heldBy(redis: RedisCommands, instance: string): Promise<string[]> {
+    return redis.smembers(this.#keys.held(instance))
   }
 
-  async eraseHeld(redis: RedisCommands, instance: string, callSid: string, listenId: string): Promise<void> {
-    await redis.srem(this.#keys.held(instance), listenName(callSid, listenId))
+  async eraseHeld(redis: RedisCommands, instance: string, name: string): Promise<void> {
+    await redis.srem(this.#keys.held(instance), name)
   }
 
   /** What it still holds the others are to find as if it had died. */

@@ -3,6 +3,8 @@ import { connectLike, type RedisClient, type RedisCommands, type RedisConnection
 
 /** ms between two attempts to get the store back */
 const RETRY_INTERVAL = 500
+/** ms between two attempts to subscribe where Redis refused: its users may be mended */
+const RESUBSCRIBE_INTERVAL = 5_000
 
 /** The store can't be reached, or takes no writes. */
 export class Away extends Error {}
@@ -48,6 +50,8 @@ export class Link {
   #since?: number
   // The latest of its connection, or of an attempt to return.
   #problem?: unknown
+  // Why no messages are heard, where Redis refuses to send them.
+  #deaf?: string
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
 
@@ -72,6 +76,13 @@ export class Link {
 
   get available(): boolean {
     return this.#available
+  }
+
+  /** What is wrong, in words; undefined while all is well. */
+  get problem(): string | undefined {
+    if (this.#available) return this.#deaf
+    const cause = this.#problem instanceof Error ? `: ${this.#problem.message}` : ''
+    return `Redis is away${cause}`
   }
 
   /** Resolves when the store is there, or has had its time to come. */
@@ -154,12 +165,31 @@ export class Link {
   }
 
   async #subscribe(): Promise<void> {
+    const { channel, logger, onSubscribed } = this.#deps
     try {
-      await this.#subscriber.subscribe(this.#deps.channel)
-      this.#deps.onSubscribed()
-    } catch {
-      // The next connection tries again; until then those who wait look for themselves.
+      await this.#subscriber.subscribe(channel)
+      if (this.#deaf !== undefined) logger.info({ channel }, 'Redis lets us subscribe now')
+      this.#deaf = undefined
+      onSubscribed()
+    } catch (err) {
+      // Of a connection that broke the next one tries again; until then those who wait look for themselves.
+      if (!(err instanceof Error) || err.name !== 'ReplyError') return
+      if (this.#deaf === undefined) {
+        logger.error(
+          { err, channel },
+          'Redis refused to subscribe us: hooks on another instance wait up to a second longer. Grant its user the channel, as in docs/stores.md'
+        )
+      }
+      this.#deaf = `Redis refused SUBSCRIBE ${channel}: ${err.message}`
+      this.#subscribeLater()
     }
+  }
+
+  #subscribeLater(): void {
+    if (this.#closed) return
+    setTimeout(() => {
+      if (!this.#closed && this.#subscriber.status === 'ready') this.#subscribe()
+    }, RESUBSCRIBE_INTERVAL).unref()
   }
 
   close(): void {

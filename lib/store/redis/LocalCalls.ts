@@ -1,4 +1,5 @@
-import type { Call } from '../../model/schema.js'
+import { newCall } from '../../model/callWrite.js'
+import type { StoredCall } from '../../model/schema.js'
 import {
   callOf,
   DEFAULT,
@@ -8,28 +9,15 @@ import {
   textOf,
   versionOf,
   type Field,
+  type FieldPart,
   type Fields
 } from './fields.js'
 
-/** What must hold for a write: the field has (`is`), or has not (`not`), this JSON; REMOVED for none. */
-export interface Guard {
-  op: 'is' | 'not'
-  field: string
-  json: string
-}
-
-export interface Change {
-  /** written where all guards hold */
-  fields: readonly Field[]
-  guards: readonly Guard[]
-  /** written in any case */
-  also?: readonly Field[]
-}
-
 export interface Outcome {
-  applied: boolean
+  /** of each part */
+  applied: boolean[]
   created: boolean
-  call: Call
+  call: StoredCall
 }
 
 export interface Waiting {
@@ -37,13 +25,16 @@ export interface Waiting {
   fields: Field[]
 }
 
+/** Told of a field of a call that can't be read. */
+export type Damaged = (callSid: string, field: string) => void
+
 interface Copy {
   fields: Fields
   /** names of fields that the store does not have yet */
   pending: Set<string>
   /** ms since the epoch */
   touched: number
-  call?: Call
+  call?: StoredCall
 }
 
 /**
@@ -55,12 +46,14 @@ export class LocalCalls {
   readonly #copies = new Map<string, Copy>()
   readonly #maxCalls: number
   readonly #ttl: number
+  readonly #damaged: Damaged
   #dropped = 0
   #pending = 0
 
-  constructor(maxCalls: number, ttl: number) {
+  constructor(maxCalls: number, ttl: number, damaged: Damaged) {
     this.#maxCalls = maxCalls
     this.#ttl = ttl
+    this.#damaged = damaged
   }
 
   /** calls with something the store does not have yet */
@@ -73,19 +66,23 @@ export class LocalCalls {
     return this.#dropped
   }
 
-  get(callSid: string): Call | undefined {
+  get(callSid: string): StoredCall | undefined {
     const copy = this.#copies.get(callSid)
-    return copy && (copy.call ??= callOf(callSid, copy.fields))
+    return copy && this.#callOf(callSid, copy)
   }
 
-  list(): Call[] {
+  #callOf(callSid: string, copy: Copy): StoredCall {
+    return (copy.call ??= callOf(callSid, copy.fields, (field) => this.#damaged(callSid, field)))
+  }
+
+  list(): StoredCall[] {
     return Array.from(this.#copies.keys(), (callSid) => this.get(callSid)).filter(
       (call) => call !== undefined
     )
   }
 
   /** What the store says, to the copy: the newer version of each field. `event`: it was said to a write. */
-  learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): Call {
+  learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): StoredCall {
     const copy = this.#copy(callSid, event)
     for (const [name, text] of stored) {
       const known = copy.fields.get(name)
@@ -93,22 +90,21 @@ export class LocalCalls {
       copy.fields.set(name, text)
       copy.call = undefined
     }
-    return (copy.call ??= callOf(callSid, copy.fields))
+    return this.#callOf(callSid, copy)
   }
 
-  /** The change, here alone: its fields wait for the store. */
-  change(callSid: string, { fields, guards, also = [] }: Change): Outcome {
+  /** Makes the change here alone: its fields wait for the store. */
+  change(callSid: string, parts: readonly FieldPart[]): Outcome {
     const known = this.#copies.get(callSid)
-    const applied = guards.every(
-      ({ op, field, json }) => (jsonOf(known?.fields.get(field)) === json) === (op === 'is')
+    const applied = parts.map(({ guards }) =>
+      guards.every(({ op, field, json }) => (jsonOf(known?.fields.get(field)) === json) === (op === 'is'))
     )
-    const copy = this.#copy(callSid, true)
-    this.#apply(copy, applied ? [...fields, ...also] : also)
-    return {
-      applied,
-      created: applied && known === undefined,
-      call: (copy.call ??= callOf(callSid, copy.fields))
+    if (known === undefined && !applied.includes(true)) {
+      return { applied, created: false, call: newCall(callSid) }
     }
+    const copy = this.#copy(callSid, true)
+    for (const [at, { fields }] of parts.entries()) if (applied[at]) this.#apply(copy, fields)
+    return { applied, created: known === undefined, call: this.#callOf(callSid, copy) }
   }
 
   #apply(copy: Copy, fields: readonly Field[]): void {

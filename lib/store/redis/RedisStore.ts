@@ -1,38 +1,18 @@
-import type {
-  CallStore,
-  Claim,
-  Concluded,
-  Ended,
-  Reached,
-  Reopened,
-  StoreContext,
-  StoreHealth,
-  Updated
-} from '../CallStore.js'
-import type { CallPatch } from '../../model/patch.js'
-import { Endings } from '../Endings.js'
-import { listenIn } from '../../model/patch.js'
-import type { Call, Listen } from '../../model/schema.js'
+import type { CallWrite, ListenPatch } from '../../model/callWrite.js'
+import type { StoredCall } from '../../model/schema.js'
+import type { CallStore, Reached, StoreContext, StoreHealth, Written } from '../CallStore.js'
+import { newestFirst } from '../keeping.js'
+import { Waiters } from '../Waiters.js'
 import { CallIndex } from './CallIndex.js'
 import type { RedisClient } from './client.js'
 import { Clock } from './Clock.js'
-import {
-  changedListens,
-  fieldsOf,
-  IS_ENDED,
-  IS_STREAMING,
-  isOfCall,
-  listenField,
-  releasedListens,
-  REMOVED,
-  removedField,
-  SEAL,
-  type Field
-} from './fields.js'
+import { DamageLog } from './DamageLog.js'
+import { fieldsOf, guardOf, SEAL, type FieldPart } from './fields.js'
 import { Instances } from './Instances.js'
-import { Keys, parseListenName } from './keys.js'
+import { Keys } from './keys.js'
 import { Away, Link } from './Link.js'
-import { LocalCalls, type Change, type Guard, type Outcome } from './LocalCalls.js'
+import { LocalCalls } from './LocalCalls.js'
+import { readMessage, toldMessage } from './messages.js'
 import { Upkeep } from './Upkeep.js'
 import { writeCall } from './writeCall.js'
 
@@ -51,11 +31,13 @@ const LOOK_INTERVAL = 1_000
 /** What a started store is made of. */
 export interface Parts {
   readonly context: StoreContext
+  /** ms, see StoreContext */
+  readonly expectedTtl: number
   readonly settings: RedisStoreSettings
   readonly keys: Keys
   readonly clock: Clock
   readonly local: LocalCalls
-  readonly endings: Endings
+  readonly damage: DamageLog
   readonly instances: Instances
   readonly index: CallIndex
   readonly link: Link
@@ -63,11 +45,12 @@ export interface Parts {
 
 /** Calls in Redis; while that is away, in this process, to be written when it returns. */
 export class RedisStore implements CallStore {
+  readonly shared = true
   readonly #client: RedisClient
   readonly #settings: RedisStoreSettings
+  readonly #waiters = new Waiters()
   #parts!: Parts
   #upkeep!: Upkeep
-  #closed = false
 
   constructor(client: RedisClient, settings: RedisStoreSettings) {
     this.#client = client
@@ -76,35 +59,37 @@ export class RedisStore implements CallStore {
 
   async start(context: StoreContext): Promise<void> {
     const { prefix, timeout, heartbeat, maxLocalCalls } = this.#settings
-    const keys = new Keys(prefix)
+    const { callTtl, expectedTtl = callTtl, instance, logger } = context
+    const keys = new Keys(prefix, this.#client.options?.keyPrefix)
     const clock = new Clock()
-    const endings = new Endings()
+    const damage = new DamageLog(logger)
     const link = new Link(this.#client, {
       timeout,
-      logger: context.logger,
-      channel: keys.ended,
-      onMessage: (message) => endings.signal(...parseListenName(message)),
-      onSubscribed: () => endings.signalAll(),
+      logger,
+      channel: keys.channel,
+      onMessage: (message) => this.#heard(message),
+      onSubscribed: () => this.#waiters.wakeAll(),
       onReturn: () => this.#upkeep.restore(),
-      onReturned: () => endings.signalAll()
+      onReturned: () => this.#waiters.wakeAll()
     })
     this.#parts = {
       context,
+      expectedTtl: Math.max(callTtl, expectedTtl),
       settings: this.#settings,
       keys,
-      endings,
       link,
       clock,
-      local: new LocalCalls(maxLocalCalls, context.callTtl),
-      instances: new Instances(keys, clock, context.instance, heartbeat),
-      index: new CallIndex(keys, context.callTtl)
+      damage,
+      local: new LocalCalls(maxLocalCalls, callTtl, (callSid, field) => damage.ofField(callSid, field)),
+      instances: new Instances(keys, clock, instance, heartbeat),
+      index: new CallIndex(keys, callTtl, damage)
     }
     this.#upkeep = new Upkeep(this.#parts)
     await link.start()
     this.#upkeep.start()
   }
 
-  async get(callSid: string): Promise<Call | undefined> {
+  async get(callSid: string): Promise<StoredCall | undefined> {
     const { link, local, keys } = this.#parts
     try {
       const stored = Object.entries(await link.ask((redis) => redis.hgetall(keys.call(callSid))))
@@ -115,7 +100,7 @@ export class RedisStore implements CallStore {
     }
   }
 
-  async list(): Promise<Call[]> {
+  async list(): Promise<StoredCall[]> {
     const { link, local, index } = this.#parts
     const calls = await index
       .list((command) => link.ask(command))
@@ -123,114 +108,85 @@ export class RedisStore implements CallStore {
         this.#note(err)
         return local.list()
       })
-    return calls.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1))
+    return calls.sort(newestFirst)
   }
 
-  async update(callSid: string, patch: CallPatch): Promise<Updated> {
-    const { created, call } = await this.#change(callSid, this.#fields(callSid, patch))
-    return { created, call }
-  }
-
-  async end(callSid: string, patch: CallPatch): Promise<Ended> {
-    const ending = { ...patch, call: { ...patch.call, endedAt: new Date().toISOString() } }
-    const fields = this.#fields(callSid, ending, SEAL)
-    const saysMore = patch.data !== undefined || patch.listens !== undefined
-    const last = saysMore ? fields.filter(isOfCall) : fields
-    const also = saysMore ? fields.filter((field) => !isOfCall(field)) : []
-    const { applied, created, call } = await this.#change(
-      callSid,
-      last,
-      [{ op: 'is', field: 'c:endedAt', json: REMOVED }],
-      also
+  async write(callSid: string, write: CallWrite): Promise<Written> {
+    const { clock, context, instances, link } = this.#parts
+    const version = clock.next()
+    const parts = write.map(({ guards = [], patch, final, wakes = [] }): FieldPart => ({
+      guards: guards.map(guardOf),
+      fields: fieldsOf(callSid, patch, version, final ? SEAL : 0),
+      wakes
+    }))
+    // Before the write: what this instance takes must be found should it die.
+    const taken = listensOf(write, ({ instance }) => instance === context.instance).filter(({ listenId }) =>
+      instances.hold(callSid, listenId)
     )
-    return { first: applied, created, call }
-  }
-
-  async claim(callSid: string, listenId: string): Promise<Claim> {
-    const {
-      instances,
-      link,
-      context: { instance }
-    } = this.#parts
-    // Before the claim: what is claimed must be found should this instance die.
-    const held = !instances.hold(callSid, listenId)
-    const noted = link
-      .ask((redis) => instances.writeHeld(redis, callSid, listenId))
-      .catch((err: unknown) => this.#note(err, callSid))
-    const { applied, call } = await this.#change(
-      callSid,
-      this.#fields(callSid, { listens: [{ id: listenId, instance }] }),
-      [
-        { op: 'is', field: listenField(listenId, 'instance'), json: REMOVED },
-        { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
-      ]
+    const noted = taken.map(({ listenId }) =>
+      link
+        .ask((redis) => instances.writeHeld(redis, callSid, listenId))
+        .catch((err: unknown) => this.#note(err, callSid))
     )
-    await noted
-    if (!applied && !held) instances.release(callSid, listenId)
-    return { claimed: applied, call }
+    const written = await this.#write(callSid, parts)
+    await Promise.all(noted)
+    for (const { listenId, part } of taken) {
+      if (!written.applied[part]) instances.release(callSid, listenId)
+    }
+    for (const { listenId, part } of listensOf(write, isReleased)) {
+      if (written.applied[part]) instances.release(callSid, listenId)
+    }
+    for (const [at, { wakes = [] }] of write.entries()) {
+      if (written.applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
+    }
+    return written
   }
 
-  async reopen(callSid: string, listenId: string, fields: Partial<Omit<Listen, 'id'>>): Promise<Reopened> {
-    const removed = removedField(listenId, 'instance', this.#parts.clock.next())
-    const expected = this.#fields(callSid, { listens: [{ ...fields, id: listenId, state: 'expected' }] })
-    const { applied, call } = await this.#change(
-      callSid,
-      [...expected, removed],
-      [{ op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }]
-    )
-    return { reopened: applied, call }
-  }
-
-  async conclude({ callSid, id, instance }: Listen, fields: Partial<Omit<Listen, 'id'>>): Promise<Concluded> {
-    const ended = this.#fields(callSid, { listens: [{ ...fields, id, state: 'ended' }] })
-    const { applied, call } = await this.#change(callSid, ended, [
-      {
-        op: 'is',
-        field: listenField(id, 'instance'),
-        json: instance === undefined ? REMOVED : JSON.stringify(instance)
-      },
-      { op: 'not', field: listenField(id, 'state'), json: IS_STREAMING },
-      { op: 'not', field: listenField(id, 'state'), json: IS_ENDED }
-    ])
-    return { concluded: applied, call }
-  }
-
-  async waitFor(
+  waitFor(
     callSid: string,
     listenId: string,
     reached: Reached,
     timeoutMs: number
-  ): Promise<Call | undefined> {
-    const { endings, link } = this.#parts
-    const waiter = endings.waiter(callSid, listenId)
-    const deadline = performance.now() + timeoutMs
+  ): Promise<StoredCall | undefined> {
+    const { link } = this.#parts
     // Whoever knew the call while the store was away may yet have to tell.
     let isSure = true
-    try {
-      for (;;) {
-        const call = await this.get(callSid)
-        const left = deadline - performance.now()
+    return this.#waiters.until({
+      callSid,
+      listenId,
+      timeoutMs,
+      lookEvery: LOOK_INTERVAL,
+      look: () => this.get(callSid),
+      reached: (listen, known) => {
         isSure &&= link.available
-        const isReached = call === undefined ? isSure : reached(listenIn(call, listenId))
-        if (isReached || left <= 0 || this.#closed) return call
-        await waiter.wait(Math.min(left, LOOK_INTERVAL))
+        return known ? reached(listen) : isSure
       }
-    } finally {
-      waiter.close()
-    }
+    })
+  }
+
+  tell(message: unknown): void {
+    const { link, keys, context } = this.#parts
+    link
+      .ask((redis) => redis.publish(keys.channel, toldMessage(context.instance, message)))
+      .catch((err: unknown) => this.#note(err))
   }
 
   health(): StoreHealth {
     const { link, local } = this.#parts
-    return { available: link.available, pending: local.pending, dropped: local.dropped }
+    const { problem } = link
+    return {
+      available: problem === undefined,
+      pending: local.pending,
+      dropped: local.dropped,
+      ...(problem !== undefined && { problem })
+    }
   }
 
   async close(): Promise<void> {
-    const { endings, link, local, context } = this.#parts
-    this.#closed = true
+    const { link, local, context } = this.#parts
     await this.#upkeep.stop()
     link.close()
-    endings.signalAll()
+    this.#waiters.close()
     if (local.pending > 0) {
       context.logger.error(
         { calls: local.pending },
@@ -239,40 +195,39 @@ export class RedisStore implements CallStore {
     }
   }
 
-  #fields(callSid: string, patch: CallPatch, seal = 0): Field[] {
-    return fieldsOf(callSid, patch, this.#parts.clock.next(), seal)
-  }
-
-  async #change(
-    callSid: string,
-    fields: readonly Field[],
-    guards: readonly Guard[] = [],
-    also: readonly Field[] = []
-  ): Promise<Outcome> {
-    const { endings, instances } = this.#parts
-    const outcome = await this.#write(callSid, { fields, guards, also })
-    const written = outcome.applied ? [...fields, ...also] : also
-    for (const listenId of releasedListens(written)) instances.release(callSid, listenId)
-    for (const listenId of changedListens(written)) endings.signal(callSid, listenId)
-    return outcome
-  }
-
-  async #write(callSid: string, change: Change): Promise<Outcome> {
-    const { link, local, keys, clock, index, settings, context } = this.#parts
+  async #write(callSid: string, parts: readonly FieldPart[]): Promise<Written> {
+    const { link, local, keys, clock, index, settings, context, expectedTtl } = this.#parts
     try {
-      const options = { keys, clock, ttl: context.callTtl, fresh: settings.timeout }
+      const options = { keys, clock, ttl: context.callTtl, expectedTtl, fresh: settings.timeout }
       const { applied, created, stored } = await link.ask((redis) =>
-        writeCall(redis, callSid, change, options)
+        writeCall(redis, callSid, parts, options)
       )
       if (created) {
-        await link
+        // Nobody waits for it: what asks for the list next is sent after it.
+        link
           .ask((redis) => index.add(redis, callSid, clock.now()))
           .catch((err: unknown) => this.#note(err, callSid))
       }
-      return { applied, created, call: local.learn(callSid, stored, true) }
+      const isWritten = applied.includes(true)
+      return { applied, created, kept: true, call: local.learn(callSid, stored, isWritten) }
     } catch (err) {
       this.#note(err, callSid)
-      return local.change(callSid, change)
+      return { ...local.change(callSid, parts), kept: false }
+    }
+  }
+
+  #heard(text: string): void {
+    const message = readMessage(text)
+    if (message === undefined) this.#parts.damage.ofMessage(text)
+    else if (message.type === 'wake') this.#waiters.wake(message.callSid, message.listenId)
+    else if (message.from !== this.#parts.context.instance) this.#tell(message.told)
+  }
+
+  #tell(told: unknown): void {
+    try {
+      this.#parts.context.told?.(told)
+    } catch (err) {
+      this.#parts.context.logger.error({ err }, 'a message of another instance could not be taken')
     }
   }
 
@@ -282,4 +237,21 @@ export class RedisStore implements CallStore {
       this.#parts.context.logger.error({ err, callSid }, 'Redis refused a command of the store')
     }
   }
+}
+
+interface ListenOfPart {
+  listenId: string
+  /** number of the part that writes it */
+  part: number
+}
+
+function listensOf(write: CallWrite, isMeant: (listen: ListenPatch) => boolean): ListenOfPart[] {
+  return write.flatMap(({ patch }, part) =>
+    (patch.listens ?? []).filter(isMeant).map(({ id }) => ({ listenId: id, part }))
+  )
+}
+
+/** The listen's socket is held no longer. */
+function isReleased({ instance, state }: ListenPatch): boolean {
+  return instance === null || state === 'ended'
 }

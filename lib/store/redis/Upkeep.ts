@@ -1,11 +1,13 @@
-import { listenIn } from '../../model/patch.js'
+import { listenIn } from '../../model/callWrite.js'
 import type { Listen } from '../../model/schema.js'
+import { mayStillListen } from '../keeping.js'
 import { inBatches } from './CallIndex.js'
-import { fieldsOf, IS_ENDED, listenField, type Field } from './fields.js'
+import { listenOfField, type Field } from './fields.js'
 import type { Beat } from './Instances.js'
 import { Away, isRefusal } from './Link.js'
+import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
-import { writeCall, type Written } from './writeCall.js'
+import { writeCall, type ScriptResult } from './writeCall.js'
 
 /** ms before the last beat that the store still knows of: what was written then is told again. */
 const DOUBT = 5_000
@@ -110,17 +112,24 @@ export class Upkeep {
   }
 
   /** What Redis refuses is given up: asked again, it would refuse again. */
-  async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<Written, 'created'>> {
+  async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<ScriptResult, 'created'>> {
     const {
       link,
       local,
       keys,
       clock,
-      context: { logger }
+      expectedTtl,
+      context: { callTtl, logger }
     } = this.#parts
     try {
       const written = await link.try((redis) =>
-        writeCall(redis, callSid, { fields, guards: [] }, { keys, clock, ttl, fresh: 0 })
+        writeCall(redis, callSid, [{ fields, guards: [], wakes: wakesOf(fields) }], {
+          keys,
+          clock,
+          ttl,
+          expectedTtl: Math.max(ttl, ttl === callTtl ? expectedTtl : 0),
+          fresh: 0
+        })
       )
       local.settle(callSid, fields)
       local.learn(callSid, written.stored, false)
@@ -133,47 +142,16 @@ export class Upkeep {
     }
   }
 
-  /** Ends the listens that a dead instance held; each is ended by one of the living. */
+  /** Has the listens ended that a dead instance held, each by one of the living. */
   async #bury(instance: string): Promise<void> {
-    const { link, instances } = this.#parts
+    const { link, instances, context, damage } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
-    await inBatches(held, async ([callSid, listenId]) => {
-      await this.#lose(instance, callSid, listenId)
-      await link.ask((redis) => instances.eraseHeld(redis, instance, callSid, listenId))
+    await inBatches(held, async (name) => {
+      const [callSid, listenId] = parseListenName(name) ?? []
+      if (callSid === undefined || listenId === undefined) damage.ofHeld(name)
+      else await context.lost?.({ callSid, listenId, instance })
+      await link.ask((redis) => instances.eraseHeld(redis, instance, name))
     })
-  }
-
-  async #lose(instance: string, callSid: string, listenId: string): Promise<void> {
-    const { link, local, keys, clock, endings, context, settings } = this.#parts
-    const fields = fieldsOf(
-      callSid,
-      {
-        listens: [{ id: listenId, state: 'ended', endReason: 'lost', endedAt: new Date().toISOString() }]
-      },
-      clock.next()
-    )
-    const { applied, stored } = await link.ask((redis) =>
-      writeCall(
-        redis,
-        callSid,
-        {
-          fields,
-          guards: [
-            { op: 'is', field: listenField(listenId, 'instance'), json: JSON.stringify(instance) },
-            { op: 'not', field: listenField(listenId, 'state'), json: IS_ENDED }
-          ]
-        },
-        { keys, clock, ttl: context.callTtl, fresh: settings.timeout }
-      )
-    )
-    if (!applied) return
-    const call = local.learn(callSid, stored, true)
-    endings.signal(callSid, listenId)
-    context.logger.warn(
-      { callSid, listenId, instance },
-      'the instance that held this listen is gone: the listen is lost'
-    )
-    context.lost?.(call, listenId)
   }
 
   /** The audio of a long listen is no event of its call, and yet it lives. */
@@ -183,6 +161,7 @@ export class Upkeep {
       local,
       keys,
       instances,
+      expectedTtl,
       context: { callTtl }
     } = this.#parts
     if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
@@ -193,7 +172,8 @@ export class Upkeep {
       const over = listenIds.filter((listenId) => isOver(listenIn(call, listenId)))
       for (const listenId of over) instances.release(callSid, listenId)
       if (over.length < listenIds.length) {
-        await link.ask((redis) => redis.pexpire(keys.call(callSid), callTtl))
+        const ttl = mayStillListen(call) ? expectedTtl : callTtl
+        await link.ask((redis) => redis.pexpire(keys.call(callSid), ttl))
       }
     })
   }
@@ -202,4 +182,9 @@ export class Upkeep {
 /** A socket that never came, though it had claimed the listen. What is lost to the others may go on here. */
 function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
+}
+
+/** What waited to be written may be what somebody elsewhere waits for. */
+function wakesOf(fields: readonly Field[]): string[] {
+  return [...new Set(fields.map(listenOfField).filter((listenId) => listenId !== undefined))]
 }

@@ -19,6 +19,7 @@ export interface RedisCommands {
     key: string,
     ...args: [min: string, max: string, limit: 'LIMIT', offset: number, count: number]
   ): Promise<string[]>
+  publish(channel: string, message: string): Promise<unknown>
   subscribe(channel: string): Promise<unknown>
 }
 
@@ -30,12 +31,16 @@ export interface RedisConnection extends RedisCommands {
   disconnect(reconnect?: boolean): void
 }
 
-interface StandaloneClient {
+interface ClientOptions {
+  readonly options?: { readonly keyPrefix?: string }
+}
+
+interface StandaloneClient extends ClientOptions {
   readonly isCluster: boolean
   duplicate(options?: object): RedisConnection
 }
 
-interface ClusterClient {
+interface ClusterClient extends ClientOptions {
   readonly isCluster: boolean
   duplicate(nodes?: [], options?: object): RedisConnection
 }

@@ -1,7 +1,8 @@
+import { Type, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { freezeCall, newCall, newListen, type CallPatch, type Guard } from '../../model/callWrite.js'
 import { ERR_CALL_DATA } from '../../model/errors.js'
-import type { CallPatch } from '../../model/patch.js'
-import { freezeCall, newCall, newListen } from '../../model/patch.js'
-import type { Call, Listen } from '../../model/schema.js'
+import { CallSchema, ListenSchema, type StoredCall, type StoredListen } from '../../model/schema.js'
 
 // A call is a hash of fields, each a value of its own, so that instances which write different ones at once don't
 // meet:
@@ -27,14 +28,36 @@ export const REMOVED = ''
 const PLACE = '#'
 /** of a listen: said by where its fields stand */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
-const STATE = ':state'
-const INSTANCE = ':instance'
-const SAVED = ':saved'
-/** the JSON of a listen's state */
-export const IS_ENDED = '"ended"'
-export const IS_STREAMING = '"streaming"'
 
-/** The fields of a patch. `seal`: what is added to the versions of the call's own. Throws FST_JAMBONZ_CALL_DATA. */
+/** What must hold for a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED for none. */
+export interface FieldGuard {
+  op: 'is' | 'not'
+  field: string
+  json: string
+}
+
+/** One part of a write: its fields are written where all its guards hold. */
+export interface FieldPart {
+  guards: readonly FieldGuard[]
+  fields: readonly Field[]
+  /** ids of listens: whoever waits for one looks again */
+  wakes: readonly string[]
+}
+
+type Schemas = Readonly<Record<string, TSchema | undefined>>
+
+const CALL_FIELDS: Schemas = { ...CallSchema.properties, application: Type.String() }
+const LISTEN_FIELDS: Schemas = {
+  ...ListenSchema.properties,
+  trace: Type.String(),
+  saved: Type.Number(),
+  offers: Type.Number(),
+  refused: Type.Boolean(),
+  hookedAt: Type.String(),
+  [PLACE]: Type.Tuple([Type.Number(), Type.Number()])
+}
+
+/** Returns the fields of a patch. `seal`: what is added to the versions of the call's own. Throws FST_JAMBONZ_CALL_DATA. */
 export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
   const now = new Date().toISOString()
   const fields: Field[] = []
@@ -52,8 +75,11 @@ export function fieldsOf(callSid: string, patch: CallPatch, version: number, sea
   for (const [place, listen] of (patch.listens ?? []).entries()) {
     add(listenField(listen.id, PLACE), [version, place], DEFAULT)
     add(listenField(listen.id, 'createdAt'), now, DEFAULT)
+    add(listenField(listen.id, 'state'), 'expected', DEFAULT)
     for (const [name, value] of Object.entries(listen)) {
-      if (!IN_KEYS.has(name)) add(listenField(listen.id, name), value)
+      const field = listenField(listen.id, name)
+      if (value === null) fields.push({ name: field, version, json: REMOVED })
+      else if (!IN_KEYS.has(name)) add(field, value)
     }
   }
   return fields
@@ -61,6 +87,18 @@ export function fieldsOf(callSid: string, patch: CallPatch, version: number, sea
 
 export function listenField(id: string, name: string): string {
   return `l:${id}:${name}`
+}
+
+/** Returns the id of the listen that the field is of. */
+export function listenOfField({ name }: Field): string | undefined {
+  return name.startsWith('l:') ? name.slice(2, name.lastIndexOf(':')) : undefined
+}
+
+/** Returns the name of a guard's field, and the JSON that it is compared with. */
+export function guardOf(guard: Guard): FieldGuard {
+  const field = guard.listen === undefined ? `c:${guard.field}` : listenField(guard.listen, guard.field)
+  const [op, value] = 'is' in guard ? (['is', guard.is] as const) : (['not', guard.not] as const)
+  return { op, field, json: value === null ? REMOVED : JSON.stringify(value) }
 }
 
 function toJson(callSid: string, value: unknown): string | undefined {
@@ -71,11 +109,6 @@ function toJson(callSid: string, value: unknown): string | undefined {
   }
 }
 
-/** Of the call itself, and said of it. */
-export function isOfCall({ name }: Field): boolean {
-  return name.startsWith('c:') && name !== 'c:updatedAt'
-}
-
 export function textOf({ version, json }: Field): string {
   return `${version} ${json}`
 }
@@ -84,26 +117,29 @@ export function fieldOf(name: string, text: string): Field {
   return { name, version: versionOf(text), json: jsonOf(text) }
 }
 
+/** Returns the version of a value; DEFAULT for one that is damaged, so that every write mends it. */
 export function versionOf(text: string): number {
-  return Number.parseInt(text, 10)
+  const version = Number.parseInt(text, 10)
+  return Number.isNaN(version) ? DEFAULT : version
 }
 
-/** REMOVED for a field that is not there. */
+/** Returns REMOVED for a field that is not there. */
 export function jsonOf(text: string | undefined): string {
   return text === undefined ? REMOVED : text.slice(text.indexOf(' ') + 1)
 }
 
-/** The frozen call that the fields describe. */
-export function callOf(callSid: string, fields: Fields): Call {
+/** Returns the frozen call that the fields describe. `damaged` is told of a field that can't be read: it is left out. */
+export function callOf(callSid: string, fields: Fields, damaged?: (field: string) => void): StoredCall {
   const call: Array<[string, unknown]> = []
   const data: Array<[string, unknown]> = []
   const listens = new Map<string, Array<[string, unknown]>>()
   for (const [name, text] of fields) {
     const json = jsonOf(text)
     if (json === REMOVED) continue
-    const value: unknown = JSON.parse(json)
+    const value = readField(name, json)
     const key = name.slice(2)
-    if (name.startsWith('c:')) call.push([key, value])
+    if (value === undefined) damaged?.(name)
+    else if (name.startsWith('c:')) call.push([key, value])
     else if (name.startsWith('d:')) data.push([key, value])
     else if (name.startsWith('l:')) add(listens, key, value)
   }
@@ -117,6 +153,23 @@ export function callOf(callSid: string, fields: Fields): Call {
   })
 }
 
+function readField(name: string, json: string): unknown {
+  try {
+    const value: unknown = JSON.parse(json)
+    return isWhatItShouldBe(name, value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A field that we have no name for may be a later version's, and passes. */
+function isWhatItShouldBe(name: string, value: unknown): boolean {
+  if (name.startsWith('d:')) return true
+  const own = name.slice(name.lastIndexOf(':') + 1)
+  const schema = (name.startsWith('c:') ? CALL_FIELDS : LISTEN_FIELDS)[own]
+  return schema === undefined || Value.Check(schema, value)
+}
+
 function add(listens: Map<string, Array<[string, unknown]>>, key: string, value: unknown): void {
   const colon = key.lastIndexOf(':')
   const id = key.slice(0, colon)
@@ -126,7 +179,7 @@ function add(listens: Map<string, Array<[string, unknown]>>, key: string, value:
 }
 
 interface Placed {
-  listen: Listen
+  listen: StoredListen
   place: [version: number, place: number]
 }
 
@@ -137,31 +190,4 @@ function listenOf(callSid: string, id: string, entries: Array<[string, unknown]>
 
 function byPlace({ place: a }: Placed, { place: b }: Placed): number {
   return a[0] - b[0] || a[1] - b[1]
-}
-
-/** The field of a listen that is no more; `instance` is all that ever goes. */
-export function removedField(id: string, name: 'instance', version: number): Field {
-  return { name: listenField(id, name), version, json: REMOVED }
-}
-
-/** The listens that somebody may wait for, after these fields: ended, open again, saved. */
-export function changedListens(fields: readonly Field[]): string[] {
-  return listensOf(fields, (field) => isRelease(field) || field.name.endsWith(SAVED))
-}
-
-/** The listens whose socket is held no longer, after these fields. */
-export function releasedListens(fields: readonly Field[]): string[] {
-  return listensOf(fields, isRelease)
-}
-
-function listensOf(fields: readonly Field[], isMeant: (field: Field) => boolean): string[] {
-  const ids = fields
-    .filter((field) => field.name.startsWith('l:') && isMeant(field))
-    .map(({ name }) => name.slice(2, name.lastIndexOf(':')))
-  return [...new Set(ids)]
-}
-
-/** Its end, or that another socket is to open. */
-function isRelease({ name, json }: Field): boolean {
-  return (name.endsWith(STATE) && json === IS_ENDED) || (name.endsWith(INSTANCE) && json === REMOVED)
 }

@@ -4,15 +4,16 @@ export class Keys {
   readonly calls: string
   /** sorted set of instances, by the ms at which their last beat expires */
   readonly instances: string
-  /** pub/sub channel: each message the `callSid` and id of a listen that has ended */
-  readonly ended: string
+  /** pub/sub channel, see messages.ts */
+  readonly channel: string
   readonly #prefix: string
 
-  constructor(prefix: string) {
+  /** `keyPrefix`: what the client puts in front of keys, but not of channels */
+  constructor(prefix: string, keyPrefix = '') {
     this.#prefix = prefix
     this.calls = `${prefix}calls`
     this.instances = `${prefix}instances`
-    this.ended = `${prefix}ended`
+    this.channel = `${keyPrefix}${prefix}events`
   }
 
   /** hash: see fields.ts */
@@ -26,11 +27,20 @@ export class Keys {
   }
 }
 
-/** A listen as a member of a set, or a message. */
+/** Returns the name of a listen as a member of a set. */
 export function listenName(callSid: string, listenId: string): string {
   return JSON.stringify([callSid, listenId])
 }
 
-export function parseListenName(name: string): [callSid: string, listenId: string] {
-  return JSON.parse(name) as [string, string]
+/** Returns the listen of such a name; undefined where it is none of ours. */
+export function parseListenName(name: string): [callSid: string, listenId: string] | undefined {
+  try {
+    const parsed: unknown = JSON.parse(name)
+    if (Array.isArray(parsed) && typeof parsed[0] === 'string' && typeof parsed[1] === 'string') {
+      return [parsed[0], parsed[1]]
+    }
+  } catch {
+    // Not JSON: not ours.
+  }
+  return undefined
 }

@@ -12,56 +12,80 @@ function script(lua: string): Script {
 }
 
 /**
- * Writes fields of one call, the guarded ones if every guard holds; answers `{ applied, created, µs on its clock, all
- * fields }`. KEYS: the call. ARGV: ttl ms, fresh µs, channel, number of guards, of messages, of fields that are guarded;
- * guards (`is` or `not`, field, json); messages; fields (name, version, json), the guarded ones first.
+ * Writes a call, part by part, each if its guards hold, which are all asked first; answers `{ 1 or 0 of each part,
+ * created, µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms, ttl ms of a call with a listen that may still
+ * open, fresh µs, channel; then of each part the number of its guards, messages and fields; guards (`is` or `not`,
+ * field, json); messages; fields (name, version, json).
  * A field's newer version wins. A version that is younger than `fresh` is that of a write on its way to us, which
  * is the latest by that, and its listens come after those that are there: instances' clocks need not agree to the
  * millisecond. Over what is sealed it is not.
  */
 export const WRITE = script(`
-local key, ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local guards, messages, guarded = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local first_message = 7 + guards * 3
-local first_field = first_message + messages
+local key, ttl, expected_ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 local function json (text)
-  return text and string.sub(text, string.find(text, ' ', 1, true) + 1) or ''
+  return text and string.sub(text, (string.find(text, ' ', 1, true) or 0) + 1) or ''
 end
 
-local applies = true
-for i = 7, first_message - 1, 3 do
-  local same = json(redis.call('HGET', key, ARGV[i + 1])) == ARGV[i + 2]
-  if same ~= (ARGV[i] == 'is') then applies = false end
-end
-if not applies then first_field = first_field + guarded * 3 end
-
-local created = 0
-if first_field <= #ARGV then
-  created = 1 - redis.call('EXISTS', key)
-  local names, writes = {}, {}
-  for i = first_field, #ARGV, 3 do names[#names + 1] = ARGV[i] end
-  local stored = redis.call('HMGET', key, unpack(names))
-  for i = 1, #names do
-    local at = first_field + (i - 1) * 3
-    local version = ARGV[at + 1]
-    local own = tonumber(version)
-    local other = stored[i] and tonumber(string.match(stored[i], '^%d+')) or -1
-    if own <= other and own > 0 and now - own < fresh and other < ${SEAL} then version, own = string.format('%.0f', other + 1), other + 1 end
-    local value = ARGV[at + 2]
-    if fresh > 0 and string.sub(names[i], -2) == ':#' then value = string.gsub(value, '%d+', string.format('%.0f', now), 1) end
-    if own > other then
-      writes[#writes + 1] = names[i]
-      writes[#writes + 1] = version .. ' ' .. value
-    end
+local parts, applied, written = {}, {}, false
+local at = 5
+while at <= #ARGV do
+  local guards, messages, fields = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local applies = 1
+  at = at + 3
+  for i = at, at + guards * 3 - 1, 3 do
+    local same = json(redis.call('HGET', key, ARGV[i + 1])) == ARGV[i + 2]
+    if same ~= (ARGV[i] == 'is') then applies = 0 end
   end
-  if #writes > 0 then redis.call('HSET', key, unpack(writes)) end
-  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
-  for i = first_message, first_message + messages - 1 do redis.call('PUBLISH', channel, ARGV[i]) end
+  local first_message = at + guards * 3
+  local first_field = first_message + messages
+  at = first_field + fields * 3
+  applied[#applied + 1] = applies
+  if applies == 1 then
+    parts[#parts + 1] = { first_message, first_field, at - 1 }
+    written = written or fields > 0
+  end
 end
-return { applies and 1 or 0, created, string.format('%.0f', now), redis.call('HGETALL', key) }
+
+local created = written and 1 - redis.call('EXISTS', key) or 0
+for _, part in ipairs(parts) do
+  -- Lua passes no more than some thousand values at once.
+  for first = part[2], part[3], 3000 do
+    local last = math.min(first + 2999, part[3])
+    local names, writes = {}, {}
+    for i = first, last, 3 do names[#names + 1] = ARGV[i] end
+    local stored = redis.call('HMGET', key, unpack(names))
+    for i = 1, #names do
+      local field = first + (i - 1) * 3
+      local version = ARGV[field + 1]
+      local own = tonumber(version)
+      local other = stored[i] and (tonumber(string.match(stored[i], '^%d+')) or 0) or -1
+      if own <= other and own > 0 and now - own < fresh and other < ${SEAL} then version, own = string.format('%.0f', other + 1), other + 1 end
+      local value = ARGV[field + 2]
+      if fresh > 0 and string.sub(names[i], -2) == ':#' then value = string.gsub(value, '%d+', string.format('%.0f', now), 1) end
+      if own > other then
+        writes[#writes + 1] = names[i]
+        writes[#writes + 1] = version .. ' ' .. value
+      end
+    end
+    if #writes > 0 then redis.call('HSET', key, unpack(writes)) end
+  end
+  for i = part[1], part[2] - 1 do redis.call('PUBLISH', channel, ARGV[i]) end
+end
+
+local all = redis.call('HGETALL', key)
+if written then
+  local ended, expected = false, false
+  for i = 1, #all, 2 do
+    if all[i] == 'c:endedAt' then ended = true
+    elseif string.sub(all[i], 1, 2) == 'l:' and string.sub(all[i], -6) == ':state' and json(all[i + 1]) == '"expected"' then expected = true end
+  end
+  local keep = (expected and not ended) and expected_ttl or ttl
+  if fresh > 0 or redis.call('PTTL', key) < keep then redis.call('PEXPIRE', key, keep) end
+end
+return { applied, created, string.format('%.0f', now), all }
 `)
 
 /**

@@ -1,0 +1,44 @@
+import { EventEmitter } from 'node:events'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, Listen } from '../model/schema.js'
+import type { CallEventMap } from './Calls.js'
+
+const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Call | Listen } = {
+  call: (call) => call,
+  stream: ({ listen }) => listen,
+  listenEnded: (listen) => listen,
+  recording: (_recording, listen) => listen,
+  recordingFailed: (_error, listen) => listen,
+  callEnded: (call) => call
+}
+
+/** The emitter behind `calls.events`: a listener that throws, or rejects, is logged, and must not touch the call. */
+export class CallEvents {
+  readonly emitter = new EventEmitter<CallEventMap>({ captureRejections: true })
+  readonly #logger: FastifyBaseLogger
+
+  constructor(logger: FastifyBaseLogger) {
+    this.#logger = logger
+    const emitter: EventEmitter = this.emitter
+    emitter[EventEmitter.captureRejectionSymbol] = (err, name, ...args) => {
+      this.#blame(err, name as keyof CallEventMap, args as never)
+    }
+  }
+
+  emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
+    try {
+      // EventEmitter's types resolve the arguments only for a literal name.
+      ;(this.emitter.emit as (name: string, ...args: unknown[]) => boolean).call(this.emitter, name, ...args)
+    } catch (err) {
+      this.#blame(err, name, args)
+    }
+  }
+
+  #blame<Name extends keyof CallEventMap>(err: unknown, name: Name, args: CallEventMap[Name]): void {
+    const about = ABOUT[name](...args)
+    this.#logger.error(
+      { err, event: name, callSid: about.callSid, ...('id' in about && { listenId: about.id }) },
+      'a listener of jambonz.calls.events threw'
+    )
+  }
+}

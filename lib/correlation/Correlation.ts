@@ -1,0 +1,448 @@
+import type { EventEmitter } from 'node:events'
+import type { FastifyBaseLogger } from 'fastify'
+import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/callFields.js'
+import { listenIn, newListen, type CallPatch, type CallWrite, type WritePart } from '../model/callWrite.js'
+import { ERR_CALL_SID } from '../model/errors.js'
+import { formatOf } from '../model/format.js'
+import type { Hmac } from '../model/Hmac.js'
+import { callSidOf, createListenId, MAX_CALL_SID_BYTES } from '../model/listenId.js'
+import {
+  claimPart,
+  closePart,
+  foundPart,
+  handOverPart,
+  isSaved,
+  losePart,
+  neverCamePart,
+  refusePart,
+  releasePart,
+  stageOf,
+  streamingPart,
+  withSegment
+} from '../model/listenLife.js'
+import type {
+  AudioCounts,
+  EndReason,
+  Listen,
+  ListenSegment,
+  StoredCall,
+  StoredListen
+} from '../model/schema.js'
+import { issuerTag, SOCKET_TOKEN_TTL, type SocketToken } from '../model/tokens.js'
+import { withKnown, type FinishedRecording } from '../recording/index.js'
+import type { CallStore, LostListen, Written } from '../store/CallStore.js'
+import type { Credentials, ExpectedListen } from '../verbs/index.js'
+import { CallEvents } from './CallEvents.js'
+import type { CallEventMap } from './Calls.js'
+import { CausedEnds, type CausedEnd } from './CausedEnds.js'
+import { canGoOn, hasOurHook } from './handover.js'
+
+/** ms the end of a listen waits for the recordings of its earlier sockets: a hook waits for that. */
+const SAVE_WAIT = 4_500
+/** ms of audio in one message of jambonz */
+const FRAME_MS = 20
+const SAMPLE_BYTES = 2
+
+export interface CorrelationDeps {
+  store: CallStore
+  /** signs ids, paths and hooks */
+  secret: Hmac
+  /** name of this instance */
+  instance: string
+  logger: FastifyBaseLogger
+  /** option `auth`: put into the verbs of a listen that is handed over */
+  auth: Credentials | undefined
+  /** whole paths of the application's actionHooks */
+  hookPaths: ReadonlySet<string>
+  /** Reads at once what a live stream of this instance has in its socket: somebody waits for its end. */
+  readToEnd: (listenId: string) => void
+}
+
+export interface Correlated {
+  call: StoredCall
+  listen: StoredListen
+}
+
+/** `claimed`: the listen is this instance's; `used`: a socket has had it, or none may; `unknown`: no such listen. */
+export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
+
+/** What a signed path says of its listen. */
+export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'issuer'>
+
+/** What the socket of a listen has to say of it. */
+export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
+
+/** What instances tell each other. */
+type Message = { awaited: string } | { ended: CausedEnd }
+
+/**
+ * Says what each thing that happens does to a call and its listens: the only writer of both. A method for each thing;
+ * what may follow what stands in lib/model/listenLife.ts; what an actionHook does in hookCame.ts.
+ */
+export class Correlation {
+  readonly deps: CorrelationDeps
+  readonly #events: CallEvents
+  readonly #ends = new CausedEnds()
+  readonly #tag: string
+
+  constructor(deps: CorrelationDeps) {
+    this.deps = deps
+    this.#events = new CallEvents(deps.logger)
+    this.#tag = issuerTag(deps.instance)
+  }
+
+  /** Starts the store. `callTtl`: ms a call is kept after its last event. */
+  async start(callTtl: number): Promise<void> {
+    const { store, instance, logger } = this.deps
+    await store.start({
+      callTtl,
+      expectedTtl: SOCKET_TOKEN_TTL,
+      instance,
+      logger,
+      lost: (listen) => this.instanceLost(listen),
+      told: (message) => this.#told(message as Partial<Message>)
+    })
+  }
+
+  get store(): CallStore {
+    return this.deps.store
+  }
+
+  get events(): EventEmitter<CallEventMap> {
+    return this.#events.emitter
+  }
+
+  /** Tells the application. A listener that throws, or rejects, is its fault, and must not touch the call. */
+  emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
+    this.#events.emit(name, ...args)
+  }
+
+  /**
+   * jambonz has spoken of a call: in a webhook, a status event, a hook, a first frame. Status events may overtake each
+   * other: nothing revives a call that has ended. Throws FST_JAMBONZ_CALL_SID.
+   */
+  async arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
+    const { call } = await this.writeOf(callSid, fields)
+    return call
+  }
+
+  /** Writes what jambonz said of a call and, in the same step, of its listens; ends the call where that was its end. */
+  async writeOf(callSid: string, fields: CallFields, parts: CallWrite = []): Promise<Written> {
+    checkCallSid(callSid)
+    const ends = isFinal(fields.callStatus)
+    const written = await this.store.write(callSid, [callPart(fields, ends), ...parts])
+    if (written.created) this.emit('call', written.call)
+    return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
+  }
+
+  /** The call has ended: a listen that was handed over meanwhile gets no socket any more. */
+  async #callEnded(call: StoredCall): Promise<StoredCall> {
+    let last = call
+    for (const listen of call.listens) {
+      if (stageOf(listen) === 'open again') last = (await this.neverCame(listen)).call
+    }
+    this.emit('callEnded', last)
+    return last
+  }
+
+  /** The application has written data of its own. */
+  async updated(callSid: string, data: Readonly<Record<string, unknown>>): Promise<StoredCall> {
+    const { call } = await this.store.write(callSid, [{ patch: { data } }])
+    return call
+  }
+
+  /**
+   * A handler has answered with listens. Written before the answer leaves: their sockets may open on any instance at
+   * once. `application`: all its verbs as JSON, should one of them be handed over. Resolves to true where all instances
+   * know of them then.
+   */
+  async answered(
+    callSid: string,
+    listens: readonly ExpectedListen[],
+    application: string | undefined
+  ): Promise<boolean> {
+    if (listens.length === 0) return this.store.shared
+    const { kept } = await this.store.write(callSid, [{ patch: { call: { application }, listens } }])
+    return kept && this.store.shared
+  }
+
+  /**
+   * A socket asks for the listen that its path names: this instance takes it, if none has. A listen that is unknown is
+   * created only where that means no more than that this instance could not hear of it.
+   */
+  async claimed({ listenId, unknown, issuer }: ClaimedPath): Promise<Claimed> {
+    const { store, instance } = this.deps
+    const callSid = callSidOf(listenId)
+    if (callSid === undefined) return { outcome: 'unknown' }
+    // What this instance has answered itself it knows, until it has forgotten the call.
+    const mayCreate = unknown && issuer !== this.#tag
+    let written = await store.write(callSid, [claimPart(listenId, instance, mayCreate)])
+    if (!written.kept && listenIn(written.call, listenId) === undefined) {
+      // The store is away, and cannot be asked: the signature has to do.
+      written = await store.write(callSid, [claimPart(listenId, instance, true)])
+    }
+    const { applied, call } = written
+    const listen = listenIn(call, listenId)
+    if (listen === undefined) return { outcome: 'unknown' }
+    return applied[0] ? { outcome: 'claimed', call, listen } : { outcome: 'used' }
+  }
+
+  /** The socket that the listen was claimed for did not open. */
+  async released({ callSid, id }: Listen): Promise<void> {
+    await this.store.write(callSid, [releasePart(id, this.deps.instance)])
+  }
+
+  /** This instance is going and has refused the listen's socket: its hook says as much, and is answered with it again. */
+  async refused(listenId: string): Promise<void> {
+    const callSid = callSidOf(listenId)
+    if (callSid !== undefined) await this.store.write(callSid, [refusePart(listenId)])
+  }
+
+  /**
+   * A socket has come whose path names no listen (`strict: false`): it is found by the id in its metadata, by call and
+   * leg, else it is a new one, of a call that was set up elsewhere.
+   */
+  async identified(
+    metadata: Readonly<Record<string, unknown>>,
+    metadataKey: string,
+    path: string
+  ): Promise<Correlated> {
+    for (const listenId of await this.#candidates(metadata, metadataKey, path)) {
+      const claim = await this.claimed({ listenId, unknown: false, issuer: this.#tag })
+      if (claim.outcome === 'claimed') return claim
+    }
+    return await this.#adopted(metadata, path)
+  }
+
+  async #candidates(
+    metadata: Readonly<Record<string, unknown>>,
+    metadataKey: string,
+    path: string
+  ): Promise<string[]> {
+    const named = metadata[metadataKey]
+    const callSid = typeof named === 'string' ? callSidOf(named) : undefined
+    const candidates: string[] = []
+    if (callSid !== undefined && typeof named === 'string') {
+      if (listenIn(await this.store.get(callSid), named)) candidates.push(named)
+    }
+    for (const sid of [metadata.callSid, metadata.parentCallSid]) {
+      const call = typeof sid === 'string' ? await this.store.get(sid) : undefined
+      const open = (call?.listens ?? []).filter(
+        (listen) =>
+          (stageOf(listen) === 'expected' || stageOf(listen) === 'open again') && listen.path === path
+      )
+      candidates.push(...open.reverse().map(({ id }) => id))
+    }
+    return candidates
+  }
+
+  async #adopted(metadata: Readonly<Record<string, unknown>>, path: string): Promise<Correlated> {
+    const callSid = String(metadata.callSid)
+    checkCallSid(callSid)
+    const id = createListenId(this.deps.secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
+    const { call } = await this.writeOf(callSid, callFieldsOfMetadata(metadata), [
+      { patch: { listens: [{ id, path, ...formatOf(metadata), instance: this.deps.instance }] } }
+    ])
+    return correlated(call, id)
+  }
+
+  /**
+   * The socket of a listen streams. `metadata`: its first frame, where it is the first word of a call that the store
+   * has never seen. `streams` is false where the listen has ended: nobody waits for this socket.
+   */
+  async streaming(
+    { callSid, id }: Listen,
+    fields: ListenFields,
+    metadata?: Readonly<Record<string, unknown>>
+  ): Promise<Correlated & { streams: boolean }> {
+    const part = streamingPart(id, this.deps.instance, fields)
+    const { applied, call } =
+      metadata === undefined
+        ? await this.store.write(callSid, [part])
+        : await this.writeOf(callSid, callFieldsOfMetadata(metadata), [part])
+    const listen = listenIn(call, id)
+    // What others took for lost goes on all the same.
+    const streams = applied.at(-1) === true || listen?.endReason === 'lost'
+    return { call, listen: listen ?? newListen(callSid, id), streams }
+  }
+
+  /** True for a listen that another instance can go on with, if its socket is closed. */
+  canHandOver(call: StoredCall, listen: Listen): boolean {
+    return canGoOn(call, listen, this.deps.hookPaths)
+  }
+
+  /** The listen's socket has closed here so that another takes the next one. undefined when it has ended meanwhile. */
+  async handedOver(
+    listen: Listen,
+    segment: ListenSegment,
+    fields: ListenFields
+  ): Promise<Correlated | undefined> {
+    const { applied, call } = await this.store.write(listen.callSid, [
+      handOverPart(listen.id, { ...fields, ...withSegment(listen, segment) })
+    ])
+    return applied[0] ? { call, listen: listenIn(call, listen.id) ?? (listen as StoredListen) } : undefined
+  }
+
+  /** What is said is private from now on, or no longer. */
+  async paused({ callSid, id }: Listen, paused: Listen['paused']): Promise<void> {
+    await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
+  }
+
+  /** The recordings of so many of the listen's segments are final. */
+  async saved({ callSid, id }: Listen, saved: number | undefined, fields: ListenFields): Promise<void> {
+    await this.store.write(callSid, [{ patch: { listens: [{ ...fields, id, saved }] }, wakes: [id] }])
+  }
+
+  /**
+   * The listen's socket has closed for good, and its recording is final. Told once: one that somebody else has ended
+   * meanwhile stays as it was, unless they took it for lost.
+   */
+  async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
+    const { callSid, id } = listen
+    const { applied, call } = await this.store.write(callSid, [
+      closePart(id, fields),
+      foundPart(id, this.deps.instance, fields)
+    ])
+    const ended = correlated(call, id)
+    if (applied[0]) this.emit('listenEnded', ended.listen, call)
+    return ended
+  }
+
+  /**
+   * This instance asks jambonz to end the listen, or closes its socket: jambonz 0.9 then ends all listens of the call,
+   * also those of other instances.
+   */
+  ending({ callSid, id }: Listen, reason: EndReason): void {
+    const end = { callSid, listenId: id, reason }
+    this.#ends.add(end)
+    this.store.tell({ ended: end } satisfies Message)
+  }
+
+  /** Returns why the listen ended, whose socket closed for `reason`: perhaps since we ended another one of the call. */
+  endReasonOf({ callSid, id }: Listen, reason: EndReason): EndReason {
+    const cause = reason === 'closed' ? this.#ends.causeOf(callSid, id) : undefined
+    if (cause === undefined) return reason
+    if (this.#ends.isNews(callSid)) {
+      this.deps.logger.warn(
+        { callSid, listenId: id, endedBy: cause.listenId, endReason: cause.reason },
+        'the end of one listen ended another of its call: jambonz 0.9 ends them all'
+      )
+    }
+    return 'otherEnded'
+  }
+
+  /** No socket has come for the listen, or no next one, and none will. Told once, whoever else finds out. */
+  async neverCame(listen: StoredListen): Promise<Correlated> {
+    await this.recordingsOf(listen)
+    const { applied, call } = await this.store.write(listen.callSid, [neverCamePart(listen)])
+    const ended = correlated(call, listen.id)
+    if (!applied[0]) return ended
+    this.deps.logger.warn(
+      { callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason },
+      'listen ended before its socket came'
+    )
+    if (ended.listen.recording) this.emit('recording', ended.listen.recording, ended.listen)
+    this.emit('listenEnded', ended.listen, call)
+    return ended
+  }
+
+  /** The instance that held the listen is gone. Told once, by one of the others. */
+  async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
+    const { applied, call } = await this.store.write(callSid, [losePart(listenId, instance)])
+    const listen = listenIn(call, listenId)
+    if (!applied[0] || listen === undefined) return
+    this.deps.logger.warn(
+      { callSid, listenId, instance },
+      'the instance that held this listen is gone: the listen is lost'
+    )
+    this.emit('listenEnded', listen, call)
+  }
+
+  /** Resolves to the listen once the recordings of the sockets that it had are final; as it is after SAVE_WAIT. */
+  async recordingsOf(listen: Listen): Promise<StoredListen> {
+    const { callSid, id, segments } = listen
+    if (isSaved({ segments, saved: 0 })) return listen as StoredListen
+    const call = await this.store.waitFor(
+      callSid,
+      id,
+      (now) => now === undefined || isSaved({ segments, saved: now.saved }),
+      SAVE_WAIT
+    )
+    return listenIn(call, id) ?? (listen as StoredListen)
+  }
+
+  /**
+   * A recording was finished, or repaired, after its listen had gone on or ended. Of a listen that was lost with its
+   * instance nobody had counted the audio: it is what was recovered.
+   */
+  async recorded({ callSid, id }: Listen, recording: FinishedRecording): Promise<void> {
+    const known = listenIn(await this.store.get(callSid), id)
+    const part: WritePart = {
+      patch: { listens: [{ id, recording: withKnown(recording, known?.recording) }] }
+    }
+    const audio = known && recoveredAudio(known, recording)
+    await this.store.write(callSid, [
+      part,
+      ...(audio
+        ? [{ guards: [{ listen: id, field: 'endReason', is: 'lost' }], patch: { listens: [{ id, audio }] } }]
+        : [])
+    ])
+  }
+
+  /** Somebody waits for the end of the listen: whoever holds its socket reads it at once. */
+  awaited(listenId: string): void {
+    this.deps.readToEnd(listenId)
+    this.store.tell({ awaited: listenId } satisfies Message)
+  }
+
+  /** Resolves when a hook of the listen has come since `asked` was read, to whichever instance; after `ms` at the latest. */
+  async hooked(asked: StoredCall, listen: Listen, ms: number): Promise<void> {
+    if (!hasOurHook(asked, listen, this.deps.hookPaths)) return
+    const { callSid, id, hookedAt }: StoredListen = listen
+    await this.store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
+  }
+
+  #told(message: Partial<{ awaited: unknown; ended: CausedEnd }> | null): void {
+    if (typeof message?.awaited === 'string') this.deps.readToEnd(message.awaited)
+    const { callSid, listenId } = message?.ended ?? {}
+    if (message?.ended && typeof callSid === 'string' && typeof listenId === 'string') {
+      this.#ends.add(message.ended)
+    }
+  }
+}
+
+/** Returns the listen of that id with its call. */
+export function correlated(call: StoredCall, listenId: string): Correlated {
+  const listen = listenIn(call, listenId)
+  if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
+  return { call, listen }
+}
+
+/** What is said of a call that has ended is the last word; nothing is said of it afterwards. */
+function callPart(fields: CallFields, ends: boolean): WritePart {
+  const isOpen = { field: 'endedAt', is: null }
+  const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
+  return ends ? { guards: [isOpen], patch, final: true } : { patch }
+}
+
+/** In bytes: an id of a listen carries it. */
+function checkCallSid(callSid: string): void {
+  const bytes = Buffer.byteLength(callSid)
+  if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
+}
+
+/** What the recovered file of a lost listen's last socket says of its audio; undefined where somebody had counted it. */
+function recoveredAudio(listen: StoredListen, recording: FinishedRecording): AudioCounts | undefined {
+  if (listen.endReason !== 'lost') return undefined
+  const { audio, segments, sampleRate, channels } = listen
+  const before = segments?.reduce((total, segment) => total + segment.audio.bytes, 0) ?? 0
+  if (audio.bytes > before) return undefined
+  const { durationMs } = recording
+  const bytes = Math.round((durationMs * sampleRate) / 1_000) * channels * SAMPLE_BYTES
+  return {
+    ...audio,
+    frames: audio.frames + Math.ceil(durationMs / FRAME_MS),
+    bytes: audio.bytes + bytes,
+    durationMs: audio.durationMs + durationMs
+  }
+}

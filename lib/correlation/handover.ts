@@ -1,0 +1,225 @@
+import type { Hmac } from '../model/Hmac.js'
+import { lengthLeft } from '../model/listenLife.js'
+import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
+import { issuerTag, signHookKey, signSocketToken } from '../model/tokens.js'
+import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
+
+// An instance that is going hands its listens to the others: it closes the socket, so that jambonz calls the actionHook,
+// and the hook is answered with the same listen once more. jambonz then opens its socket anew, and the load balancer
+// leads it to an instance that stays. For that the verbs of the last answer are kept on the call.
+
+/** Bytes of JSON: a longer application is not kept, and its listens are not handed over. */
+const MAX_APPLICATION_BYTES = 32_768
+/** Answers in vain: each may lead to an instance that is going, too. */
+const MAX_IN_VAIN = 8
+/** ms, for each of them but the first, for the load balancer to notice */
+const DELAY = 50
+
+/** Names of properties, and of parameters in urls, whose values are no business of the store. */
+const CREDENTIAL_NAME =
+  /pass(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|private_?key|access_?key|api_?key|subscription_?key|(?<!max_?)tokens?$|^(?:auth|wsauth|basicauth|pwd|pin|key|sig|jwt)$/i
+/** `Bearer …`, `Basic …`, or a url with credentials */
+const CREDENTIAL_VALUE = /^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*:\/\/[^/?#\s]*@/i
+const QUERY_PARAMETERS = /[?&]([^=&#]+)=/g
+
+/** Our key in the url of a GET hook: see lib/model/tokens.ts. */
+const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
+
+type Data = Record<string, unknown>
+
+/** What signs the paths of listens that go on. */
+export interface Signer {
+  secret: Hmac
+  /** name of this instance */
+  instance: string
+}
+
+/**
+ * Returns the verbs of an answer as they are kept on the call, as JSON: without our own credentials, and without what
+ * opens sockets and hooks. Undefined where no verb listens in the foreground, where they hold credentials of others, or
+ * are too long.
+ */
+export function applicationOf(verbs: readonly object[], auth: Credentials | undefined): string | undefined {
+  if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
+  const kept = verbs.map((verb) =>
+    eachListen(verb as Data, ({ wsAuth, ...listen }) =>
+      withoutTokens(isSame(wsAuth, auth) ? listen : { ...listen, wsAuth })
+    )
+  )
+  if (hasCredentials(kept)) return undefined
+  const json = JSON.stringify(kept)
+  return Buffer.byteLength(json) <= MAX_APPLICATION_BYTES ? json : undefined
+}
+
+/**
+ * Returns what a hook is answered with so that the listen goes on: its verb, without a second beep and for the time it
+ * has left, and those that followed, as an answer replaces them all. Undefined where it can't go on.
+ */
+export function verbsToGoOn(
+  call: StoredCall,
+  listen: Listen,
+  auth: Credentials | undefined,
+  signer?: Signer
+): object[] | undefined {
+  const verbs = verbsOf(call)
+  const at = verbs.findIndex((verb) => listenIdOf(verb) === listen.id)
+  const left = lengthLeft(listen)
+  if (at === -1 || (left !== undefined && left <= 0)) return undefined
+  const { playBeep, ...verb } = verbs[at] ?? {}
+  return [{ ...verb, ...(left !== undefined && { maxLength: left }) }, ...verbs.slice(at + 1)].map((verb) =>
+    eachListen(verb, (listen) => ({
+      ...(signer === undefined ? listen : withTokens(listen, call, signer)),
+      ...(auth !== undefined && { wsAuth: listen.wsAuth ?? auth })
+    }))
+  )
+}
+
+/** Answers that offered jambonz the listen, this one included, and ms to wait before it; undefined: it is given up. */
+export function nextOffer({
+  offers = 0,
+  segments = []
+}: StoredListen): { offers: number; delayMs: number } | undefined {
+  const inVain = offers + 1 - segments.length
+  return inVain > MAX_IN_VAIN ? undefined : { offers: offers + 1, delayMs: DELAY * Math.max(0, inVain - 1) }
+}
+
+/**
+ * True for a listen that another instance can go on with: its hook is one of `hookPaths`, and the reply counts. jambonz
+ * ignores the reply of one nested in `dial`, and takes that of one in `config` for what the caller hears
+ * (feature-server lib/tasks/listen.js).
+ */
+export function canGoOn(call: StoredCall, listen: Listen, hookPaths: ReadonlySet<string>): boolean {
+  const hook = hookOf(call, listen.id)
+  return (
+    hook !== undefined &&
+    isOurHook(hook, hookPaths) &&
+    listen.nested === undefined &&
+    verbsToGoOn(call, listen, undefined) !== undefined
+  )
+}
+
+/** True where jambonz calls a hook of ours when the listen ends. */
+export function hasOurHook(
+  call: StoredCall,
+  { id, nested }: Listen,
+  hookPaths: ReadonlySet<string>
+): boolean {
+  const hook = hookOf(call, id)
+  // jambonz takes no hook for the listen of a `config`.
+  return nested !== 'config' && (hook === undefined || isOurHook(hook, hookPaths))
+}
+
+function isOurHook(hook: string, hookPaths: ReadonlySet<string>): boolean {
+  return hook.startsWith('/') && hookPaths.has(hook.replace(/[?#].*$/, ''))
+}
+
+/** The hook of the listen's own verb, where it is one in the foreground. */
+function hookOf(call: StoredCall, listenId: string): string | undefined {
+  const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
+  const url = isData(actionHook) ? actionHook.url : actionHook
+  return typeof url === 'string' ? url : undefined
+}
+
+function verbsOf({ application }: StoredCall): Data[] {
+  if (application === undefined) return []
+  try {
+    const verbs: unknown = JSON.parse(application)
+    return Array.isArray(verbs) ? verbs.filter(isData) : []
+  } catch {
+    // Damaged in the store: its listens are not handed over.
+    return []
+  }
+}
+
+/** Of a verb that listens in the foreground, to a socket of ours. */
+function listenIdOf(verb: Data): unknown {
+  return isListen(verb) && isData(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
+}
+
+/** The verb with each of its listens, itself or nested, changed. */
+function eachListen(verb: Data, change: (listen: Data) => Data): Data {
+  if (isListen(verb)) return change(verb)
+  const nested = Object.entries(verb).filter(
+    ([name, value]) => (name === 'listen' || name === 'stream') && isData(value)
+  )
+  return nested.length === 0
+    ? verb
+    : { ...verb, ...Object.fromEntries(nested.map(([name, value]) => [name, change(value as Data)])) }
+}
+
+function withoutTokens(listen: Data): Data {
+  const id = isData(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const { url } = listen
+  return {
+    ...listen,
+    ...(typeof id === 'string' &&
+      typeof url === 'string' && { url: url.replace(new RegExp(`/${id}\\.[\\w-]+`), `/${id}`) }),
+    ...onHookUrl(listen.actionHook, (hook) => hook.replace(HOOK_KEY, ''))
+  }
+}
+
+function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer): Data {
+  const id = isData(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const known = call.listens.find((one) => one.id === id)
+  const { url, actionHook } = listen
+  if (known === undefined || typeof url !== 'string') return listen
+  const token = signSocketToken(secret, {
+    path: known.path,
+    listenId: known.id,
+    issuedAt: Date.now(),
+    unknown: false,
+    issuer: issuerTag(instance)
+  })
+  const isGet = isData(actionHook) && String(actionHook.method).toUpperCase() === 'GET'
+  return {
+    ...listen,
+    url: url.replace(`/${known.id}`, `/${token}`),
+    ...(isGet &&
+      onHookUrl(actionHook, (hook) =>
+        hook.replace(`listen=${known.id}`, `listen=${known.id}&key=${signHookKey(secret, known.id)}`)
+      ))
+  }
+}
+
+function onHookUrl(actionHook: unknown, change: (url: string) => string): { actionHook?: unknown } {
+  if (typeof actionHook === 'string') return { actionHook: change(actionHook) }
+  return isData(actionHook) && typeof actionHook.url === 'string'
+    ? { actionHook: { ...actionHook, url: change(actionHook.url) } }
+    : {}
+}
+
+/** True where a name or a value, at any depth, looks like a credential: what only looks so costs a handover. */
+function hasCredentials(value: unknown): boolean {
+  if (typeof value === 'string') {
+    return (
+      CREDENTIAL_VALUE.test(value) ||
+      Array.from(value.matchAll(QUERY_PARAMETERS), ([, name = '']) => name).some(isCredentialName)
+    )
+  }
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(
+    ([name, inner]) => (inner !== undefined && isCredentialName(name)) || hasCredentials(inner)
+  )
+}
+
+function isCredentialName(name: string): boolean {
+  return CREDENTIAL_NAME.test(name.replaceAll('-', '_'))
+}
+
+function isListen({ verb }: Data): boolean {
+  return verb === 'listen' || verb === 'stream'
+}
+
+function isData(value: unknown): value is Data {
+  return typeof value === 'object' && value !== null
+}
+
+function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
+  return (
+    wsAuth === undefined ||
+    (isData(wsAuth) &&
+      auth !== undefined &&
+      wsAuth.username === auth.username &&
+      wsAuth.password === auth.password)
+  )
+}

@@ -1,0 +1,189 @@
+import { ERR_CALL_DATA } from './errors.js'
+import { deepFreeze, frozenJson, isScalar } from './frozenJson.js'
+import type { Listen, StoredCall, StoredListen } from './schema.js'
+
+/** Fields of a listen, which `id` names. null takes a field away. */
+export type ListenPatch = Pick<Listen, 'id'> & {
+  -readonly [Name in keyof Omit<StoredListen, 'id'>]?: undefined extends StoredListen[Name]
+    ? StoredListen[Name] | null
+    : StoredListen[Name]
+}
+
+/**
+ * Fields of a call and its listens: JSON. Fields that are not named, or undefined, stay as they are, also when another
+ * instance writes them meanwhile. What is not JSON rejects the write with FST_JAMBONZ_CALL_DATA.
+ */
+export interface CallPatch {
+  /** fields of the call itself */
+  call?: { -readonly [Name in keyof Omit<StoredCall, 'callSid' | 'data' | 'listens'>]?: StoredCall[Name] }
+  /** merged key by key into `call.data` */
+  data?: Readonly<Record<string, unknown>>
+  /** each listen once; one that the call does not have yet is added */
+  listens?: readonly ListenPatch[]
+}
+
+/** What a field has to be: a string, or null for a field that is not there. */
+export type Guard = {
+  /** id of the listen that has the field; without it the field is the call's own */
+  listen?: string
+  field: string
+} & ({ is: string | null } | { not: string | null })
+
+/** One part of a write. */
+export interface WritePart {
+  /** Nothing of the part is written unless all of these hold. */
+  guards?: readonly Guard[]
+  patch: CallPatch
+  /** true: no other write changes these fields of the call, neither a later one nor one that was made before */
+  final?: boolean
+  /** ids of listens: whoever waits for one looks again, on whichever instance */
+  wakes?: readonly string[]
+}
+
+/** A write of one call, done in one step: all guards are asked before anything is written. */
+export type CallWrite = readonly WritePart[]
+
+/** A call as a store keeps it. */
+export interface KeptCall {
+  call: StoredCall
+  /** the call's own fields that are final */
+  final: readonly string[]
+}
+
+export interface AppliedWrite {
+  /** undefined: nobody knows the call, and nothing was written */
+  kept: KeptCall | undefined
+  /** of each part: it was written */
+  applied: boolean[]
+}
+
+const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 })
+const NO_DATA = Object.freeze({})
+const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
+const NO_FINAL: readonly string[] = Object.freeze([])
+
+/**
+ * Returns the call as it is after the write: what a store does that keeps a call in one piece. The snapshots are new and
+ * frozen; those before stay as they were. Throws FST_JAMBONZ_CALL_DATA where the write is no JSON (a BigInt, a circle).
+ */
+export function applyWrite(
+  callSid: string,
+  before: KeptCall | undefined,
+  write: CallWrite,
+  now = new Date().toISOString()
+): AppliedWrite {
+  const applied = write.map(({ guards }) => guards === undefined || holds(before?.call, guards))
+  let kept = before
+  for (const [at, { patch, final }] of write.entries()) {
+    if (applied[at]) kept = applyPart(callSid, kept, patch, final, now)
+  }
+  return { kept, applied }
+}
+
+function holds(call: StoredCall | undefined, guards: readonly Guard[]): boolean {
+  return guards.every((guard) => {
+    const holder: object | undefined = guard.listen === undefined ? call : listenIn(call, guard.listen)
+    const value = (holder as Record<string, unknown> | undefined)?.[guard.field] ?? null
+    return 'is' in guard ? value === guard.is : value !== guard.not
+  })
+}
+
+function applyPart(
+  callSid: string,
+  before: KeptCall | undefined,
+  patch: CallPatch,
+  final: boolean | undefined,
+  now: string
+): KeptCall {
+  const { call, final: sealed } = before ?? { call: newCall(callSid, now), final: NO_FINAL }
+  const own =
+    sealed.length === 0
+      ? patch.call
+      : Object.fromEntries(Object.entries(patch.call ?? {}).filter(([name]) => !sealed.includes(name)))
+  return {
+    call: applyPatch(call, { ...patch, call: own }, now),
+    final: final ? [...sealed, ...Object.keys(own ?? {})] : sealed
+  }
+}
+
+/** Returns a call that nobody has written anything of. */
+export function newCall(callSid: string, now = new Date().toISOString()): StoredCall {
+  return { callSid, data: NO_DATA, listens: NO_LISTENS, createdAt: now, updatedAt: now }
+}
+
+/** Returns a listen that nobody has written anything of: jambonz' own defaults. */
+export function newListen(callSid: string, id: string, now = new Date().toISOString()): StoredListen {
+  return {
+    id,
+    callSid,
+    path: '',
+    state: 'expected',
+    connected: false,
+    mixType: 'mono',
+    sampleRate: 8000,
+    channels: 1,
+    createdAt: now,
+    audio: NO_AUDIO
+  }
+}
+
+/**
+ * Returns the call with what JSON keeps of the patch, as a new frozen snapshot; `call` itself stays as it was. Throws
+ * FST_JAMBONZ_CALL_DATA where the patch is no JSON.
+ */
+export function applyPatch(call: StoredCall, patch: CallPatch, now = new Date().toISOString()): StoredCall {
+  try {
+    const next: { -readonly [Name in keyof StoredCall]: StoredCall[Name] } = merged(call, patch.call)
+    next.updatedAt = now
+    if (patch.data !== undefined) next.data = Object.freeze({ ...call.data, ...frozenJson(patch.data) })
+    if (patch.listens !== undefined) next.listens = patchListens(call, patch.listens, now)
+    return Object.freeze(next)
+  } catch (err) {
+    throw new ERR_CALL_DATA(call.callSid, err instanceof Error ? err.message : String(err))
+  }
+}
+
+function patchListens(
+  call: StoredCall,
+  patches: readonly ListenPatch[],
+  now: string
+): readonly StoredListen[] {
+  const listens = [...call.listens]
+  for (const patch of patches) {
+    const at = listens.findIndex(({ id }) => id === patch.id)
+    const before = listens[at] ?? newListen(call.callSid, patch.id, now)
+    listens[at === -1 ? listens.length : at] = Object.freeze(withoutNulls(merged(before, patch as object)))
+  }
+  return Object.freeze(listens)
+}
+
+function withoutNulls(listen: StoredListen): StoredListen {
+  return Object.values<unknown>(listen).includes(null)
+    ? (Object.fromEntries(
+        Object.entries(listen).filter(([, value]) => value !== null)
+      ) as unknown as StoredListen)
+    : listen
+}
+
+/** Assigned at once and then mended: spread, or field by field, takes engines many times as long. */
+function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): T {
+  const next: T = Object.assign({}, target, fields)
+  for (const name of Object.keys(fields) as Array<keyof T>) {
+    if (isScalar(next[name])) continue
+    const value = frozenJson(next[name])
+    // JSON keeps nothing of it, and it stays as it was.
+    if (value === undefined) return Object.assign({}, target, frozenJson(fields))
+    next[name] = value
+  }
+  return next
+}
+
+/** Returns the call's listen of that id. */
+export function listenIn(call: StoredCall | undefined, listenId: string): StoredListen | undefined {
+  return call?.listens.find(({ id }) => id === listenId)
+}
+
+/** Freezes a snapshot: they are shared between requests, and writing to one is a mistake that must show at once. */
+export function freezeCall(call: StoredCall): StoredCall {
+  return deepFreeze(call)
+}

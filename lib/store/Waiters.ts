@@ -1,0 +1,106 @@
+import { listenIn } from '../model/callWrite.js'
+import type { StoredCall, StoredListen } from '../model/schema.js'
+
+export interface Wait {
+  callSid: string
+  listenId: string
+  /** Reads the call. */
+  look: () => Promise<StoredCall | undefined>
+  /** True for what is waited for. `known` is false where nobody knows the call. */
+  reached: (listen: StoredListen | undefined, known: boolean) => boolean
+  timeoutMs: number
+  /** ms between two looks, should a signal get lost; default: only signals */
+  lookEvery?: number
+}
+
+/** Who waits for changes of which listen. */
+export class Waiters {
+  readonly #waiters = new Map<string, Set<Waiter>>()
+  #closed = false
+
+  /** Resolves with the call as soon as its listen is what is waited for; as it is in the end. */
+  async until({
+    callSid,
+    listenId,
+    look,
+    reached,
+    timeoutMs,
+    lookEvery
+  }: Wait): Promise<StoredCall | undefined> {
+    const deadline = performance.now() + timeoutMs
+    const key = keyOf(callSid, listenId)
+    const waiter = this.#add(key)
+    try {
+      for (;;) {
+        const call = await look()
+        const left = deadline - performance.now()
+        if (reached(listenIn(call, listenId), call !== undefined) || left <= 0 || this.#closed) return call
+        await waiter.wait(Math.min(left, lookEvery ?? left))
+      }
+    } finally {
+      this.#remove(key, waiter)
+    }
+  }
+
+  /** Has those look again who wait for the listen. */
+  wake(callSid: string, listenId: string): void {
+    if (this.#waiters.size === 0) return
+    for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
+  }
+
+  /** Has everybody look again: something may have changed unheard. */
+  wakeAll(): void {
+    for (const waiters of this.#waiters.values()) {
+      for (const waiter of waiters) waiter.signal()
+    }
+  }
+
+  /** Lets everybody go. */
+  close(): void {
+    this.#closed = true
+    this.wakeAll()
+  }
+
+  #add(key: string): Waiter {
+    const waiter = new Waiter()
+    const waiters = this.#waiters.get(key) ?? new Set()
+    this.#waiters.set(key, waiters.add(waiter))
+    return waiter
+  }
+
+  #remove(key: string, waiter: Waiter): void {
+    const waiters = this.#waiters.get(key)
+    waiters?.delete(waiter)
+    if (waiters?.size === 0) this.#waiters.delete(key)
+  }
+}
+
+/** One wait. Signals that come between two of its looks are not missed. */
+class Waiter {
+  #signalled = false
+  #wake?: () => void
+
+  signal(): void {
+    this.#signalled = true
+    this.#wake?.()
+  }
+
+  /** Resolves at the next signal, at once when there was one since the last wait, or after `ms`. */
+  async wait(ms: number): Promise<void> {
+    if (!this.#signalled) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms)
+        this.#wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      this.#wake = undefined
+    }
+    this.#signalled = false
+  }
+}
+
+function keyOf(callSid: string, listenId: string): string {
+  return JSON.stringify([callSid, listenId])
+}

@@ -1,0 +1,16 @@
+// fastify-jambonz-listen/store: what a store of one's own is made with, see docs/stores.md.
+
+export { applyWrite, newCall } from '../model/callWrite.js'
+export type {
+  AppliedWrite,
+  CallPatch,
+  CallWrite,
+  Guard,
+  KeptCall,
+  ListenPatch,
+  WritePart
+} from '../model/callWrite.js'
+export type { StoredCall, StoredListen } from '../model/schema.js'
+export type { CallStore, LostListen, Reached, StoreContext, StoreHealth, Written } from './CallStore.js'
+export { mayStillListen, newestFirst, streams } from './keeping.js'
+export { Waiters, type Wait } from './Waiters.js'
