@@ -408,6 +408,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
         async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
         'the end of the listen'
       )
+      await until(() => a.lost.length > 0, 'it to be told')
       t.strictSame(a.lost, ['c1 l1'])
     }
   )
