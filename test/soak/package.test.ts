@@ -135,7 +135,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
       await mkdir(alone)
       const file = format === 'esm' ? 'app.mjs' : 'app.cjs'
       const banner =
-        "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+        "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);"
       await run(
         'npx',
         [
