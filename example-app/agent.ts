@@ -45,8 +45,8 @@ export default async function agent(app: FastifyInstance): Promise<void> {
 
 /** A card number is neither recorded nor repeated. */
 function togglePrivate(stream: AudioStream): void {
-  if (stream.recording?.state === 'paused') return stream.recording.resume()
-  stream.recording?.pause('silence')
+  if (stream.isPrivate) return stream.endPrivacy()
+  stream.beginPrivacy()
   stream.clear()
 }
 
@@ -60,7 +60,7 @@ async function* sentences(stream: AudioStream): AsyncGenerator<Buffer> {
     const isLoud = rms(audio) > SPEECH
     quietMs = isLoud ? 0 : quietMs + ms
     sentence.push(audio)
-    if (stream.recording?.state === 'paused') {
+    if (stream.isPrivate) {
       sentence = []
       loudMs = 0
     } else if (loudMs < ONSET) {

@@ -2,8 +2,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/index.js'
 import type { Jambonz } from '../Jambonz.js'
-import { isCurrent, monitored, type MonitorMessage } from './messages.js'
+import { isCurrent, monitored } from './messages.js'
 import { Meter } from './Meter.js'
+import { Page } from './Page.js'
 
 /** ms between two messages with levels, and how many times that while nothing streams */
 const TICK = 50
@@ -11,19 +12,19 @@ const IDLE = 20
 /** ms between two looks at the store, where calls of other instances change without telling us, and for each ms that a look takes */
 const POLL = 200
 const POLL_PER_MS = 9
-/** bytes that wait for a page on a slow line: beyond the first it gets no levels, beyond the second it is cut off, and comes back */
-const SLOW = 65_536
-const STUCK = 1_048_576
 
 /** Tells pages of the calls and of the levels of this instance's streams. At rest while there is no page. */
 export class Feed {
   readonly #jambonz: Jambonz
   readonly #logger: FastifyBaseLogger
-  readonly #pages = new Set<WebSocket>()
+  readonly #pages = new Set<Page>()
   readonly #meters = new Map<string, Meter>()
+  /** by callSid, each call as JSON, as it was seen last */
+  readonly #calls = new Map<string, string>()
+  /** the rest of a state message; empty until the first look */
+  #head = ''
   #timer?: NodeJS.Timeout
   #ticks = 0
-  #state = ''
   /** when the store is looked at again: `performance.now()` */
   #nextLook = 0
 
@@ -32,73 +33,83 @@ export class Feed {
     this.#logger = logger
   }
 
+  /** Measures a stream whenever a page wants its levels, until it ends. */
   watch(stream: AudioStream): void {
     const { id } = stream.listen
     const meter = new Meter(stream)
     this.#meters.set(id, meter)
-    meter.run(this.#timer !== undefined)
+    meter.run(this.#isWatched(id))
     stream.done.finally(() => this.#meters.delete(id))
   }
 
-  add(page: WebSocket): void {
+  /** Keeps a page informed until its socket closes. */
+  add(socket: WebSocket): void {
+    const page = new Page(socket, { onWatch: () => this.#runMeters(), onClose: () => this.#remove(page) })
+    for (const callSid of this.#calls.keys()) page.changed(callSid)
     this.#pages.add(page)
-    page.on('error', () => page.terminate())
-    page.on('close', () => {
-      this.#pages.delete(page)
-      if (this.#pages.size === 0) this.#stop()
-    })
-    if (this.#timer === undefined) this.#start()
-    else if (this.#state !== '') page.send(this.#state)
+    this.#runMeters()
+    if (this.#timer === undefined) this.#timer = setInterval(() => this.#tick(), TICK)
+    else if (this.#head !== '') page.tellState(this.#head, this.#calls)
   }
 
-  #start(): void {
-    this.#state = ''
-    this.#timer = setInterval(() => this.#tick(), TICK)
-    for (const meter of this.#meters.values()) meter.run(true)
-  }
-
-  #stop(): void {
+  #remove(page: Page): void {
+    this.#pages.delete(page)
+    this.#runMeters()
+    if (this.#pages.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
-    for (const meter of this.#meters.values()) meter.run(false)
+    this.#nextLook = 0
+    this.#head = ''
+    this.#calls.clear()
+  }
+
+  #isWatched(listenId: string): boolean {
+    for (const page of this.#pages) if (page.watches(listenId)) return true
+    return false
+  }
+
+  #runMeters(): void {
+    for (const [id, meter] of this.#meters) meter.run(this.#isWatched(id))
   }
 
   #tick(): void {
-    if (this.#meters.size > 0 || this.#ticks++ % IDLE === 0) {
-      const streams = Object.fromEntries(Array.from(this.#meters, ([id, meter]) => [id, meter.read()]))
-      this.#tell(asText({ type: 'levels', now: Date.now(), streams }), SLOW)
+    const levels = new Map(Array.from(this.#meters, ([id, meter]) => [id, meter.isRunning && meter.read()]))
+    const now = Date.now()
+    const isSignOfLife = this.#ticks++ % IDLE === 0
+    for (const page of this.#pages) {
+      page.tellLevels(levels, now, isSignOfLife)
+      if (this.#head !== '') page.tellState(this.#head, this.#calls)
     }
     if (performance.now() >= this.#nextLook) {
       this.#look().catch((err: unknown) => this.#logger.warn({ err }, 'the monitor could not read the calls'))
     }
   }
 
+  /** Reads the calls, and notes for each page which have changed. */
   async #look(): Promise<void> {
     const { calls, instance, draining } = this.#jambonz
     const began = performance.now()
     this.#nextLook = Infinity
-    const list = await calls.list().finally(() => {
+    try {
+      const current = (await calls.list()).map(monitored).filter(isCurrent)
+      // The last page has gone meanwhile.
+      if (this.#timer === undefined) return
+      const gone = new Set(this.#calls.keys())
+      for (const call of current) {
+        gone.delete(call.callSid)
+        this.#note(call.callSid, JSON.stringify(call))
+      }
+      for (const callSid of gone) this.#note(callSid, undefined)
+      this.#head = JSON.stringify({ type: 'state', instance, draining, store: calls.health() }).slice(0, -1)
+    } finally {
       this.#nextLook = performance.now() + Math.max(POLL, POLL_PER_MS * (performance.now() - began))
-    })
-    const state = asText({
-      type: 'state',
-      instance,
-      draining,
-      store: calls.health(),
-      calls: list.map(monitored).filter(isCurrent)
-    })
-    if (state !== this.#state) this.#tell(state, STUCK)
-    this.#state = state
-  }
-
-  #tell(message: string, mostWaiting: number): void {
-    for (const page of this.#pages) {
-      if (page.bufferedAmount > STUCK) page.terminate()
-      else if (page.bufferedAmount <= mostWaiting) page.send(message)
     }
   }
-}
 
-function asText(message: MonitorMessage): string {
-  return JSON.stringify(message)
+  #note(callSid: string, text: string | undefined): void {
+    if (this.#calls.get(callSid) === text) return
+    if (text === undefined) this.#calls.delete(callSid)
+    else this.#calls.set(callSid, text)
+    for (const page of this.#pages) page.changed(callSid)
+  }
 }

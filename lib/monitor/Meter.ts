@@ -15,6 +15,10 @@ export class Meter {
     this.#highs = new Int16Array(stream.channels)
   }
 
+  get isRunning(): boolean {
+    return this.#running
+  }
+
   /** While it stands still, nobody needs the audio as it comes: the stream may be read in batches, which costs less. */
   run(running: boolean): void {
     if (running === this.#running) return
@@ -24,14 +28,20 @@ export class Meter {
   }
 
   read(): StreamLevels {
-    const { recording, counts, sentMs, playedMs } = this.#stream
+    const { recording, isPrivate, counts, sentMs, playedMs } = this.#stream
     const peaks = Array.from(this.#lows, (low, channel): [number, number] => [
       low >> 8,
       this.#highs[channel]! >> 8
     ])
     this.#lows.fill(0)
     this.#highs.fill(0)
-    return { recording: recording?.state, isSpokenTo: playedMs < sentMs, gapMs: counts.gapMs, peaks }
+    return {
+      recording: recording?.state,
+      isPrivate,
+      isSpokenTo: playedMs < sentMs,
+      gapMs: counts.gapMs,
+      peaks
+    }
   }
 
   // Runs for every frame.

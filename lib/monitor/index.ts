@@ -2,4 +2,11 @@ import { liveMonitor } from './liveMonitor.js'
 
 export default liveMonitor
 export { liveMonitor }
-export type { LevelsMessage, MonitoredCall, MonitorMessage, StateMessage, StreamLevels } from './messages.js'
+export type {
+  LevelsMessage,
+  MonitoredCall,
+  MonitorMessage,
+  StateMessage,
+  StreamLevels,
+  WatchMessage
+} from './messages.js'

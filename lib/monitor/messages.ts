@@ -14,8 +14,10 @@ export interface StateMessage {
   /** it is being shut down */
   draining: boolean
   store: StoreHealth
-  /** newest first, those included that have been over for less than 20 s */
+  /** in the first message all calls, those included that have been over for less than 20 s; later those that changed */
   calls: MonitoredCall[]
+  /** callSids of calls that are told no longer */
+  gone: string[]
 }
 
 /** monitor -> page: 20 times a second while this instance has a stream, else once */
@@ -23,13 +25,15 @@ export interface LevelsMessage {
   type: 'levels'
   /** this instance's clock, ms since the epoch */
   now: number
-  /** by the listen's id; of this instance */
+  /** by the listen's id; of this instance, and of those the page watches */
   streams: Record<string, StreamLevels>
 }
 
 export interface StreamLevels {
   /** absent: it is not recorded */
   recording?: RecorderState
+  /** what is said now is the application's alone */
+  isPrivate: boolean
   /** what the application has written is being played to the caller */
   isSpokenTo: boolean
   /** ms of the call for which no audio came, all gaps so far */
@@ -39,6 +43,11 @@ export interface StreamLevels {
 }
 
 export type MonitorMessage = StateMessage | LevelsMessage
+
+/** page -> monitor: whose levels it wants, by the listen's id. Before the first of these it gets those of all. */
+export interface WatchMessage {
+  watch: string[]
+}
 
 /** What is told of a call: no environment, no customer data, no verbs. */
 export type MonitoredCall = Pick<

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { simulateCall, speechLike, wavOf } from 'fastify-jambonz-listen/simulator'
+import type { AxeResults } from 'axe-core'
 import type { Page } from 'playwright-core'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { noBrowser, openBrowser, openPage } from '../helpers/browser.js'
 import { folder, listening } from '../helpers/build.js'
 import { exampleApp } from '../helpers/exampleApp.js'
@@ -11,6 +14,7 @@ import { until } from '../helpers/until.js'
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
 const PATIENCE = 20_000
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** Somebody who speaks until he is told to end. */
 const { samples } = speechLike(120, 8000)
 const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
@@ -39,7 +43,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
       await page.getByText(`${address}/voicemail`).isVisible(),
       'a first visitor sees what to enter in the portal'
     )
-    await look(page, '1-first')
+    await look(t, page, '1-first')
 
     const call = page.locator('.call')
     const appeared = page.evaluate<number>(TIME_TO_APPEAR)
@@ -54,7 +58,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
 
     const recording = page.locator('.recording.drawn')
     await recording.waitFor()
-    await call.getByRole('button', { name: /^Play the recording/ }).click()
+    await call.getByRole('button', { name: /^Play recording/ }).click()
     await recording.getByRole('button', { name: /^Play/, pressed: true }).click()
     const unplayed = await pixels(page, '.recording canvas')
     await recording.getByRole('slider').fill('1')
@@ -64,7 +68,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await recording.getByRole('button', { name: /^Play/, pressed: false }).press('Enter')
     await playsOn
     t.not(await pixels(page, '.recording canvas'), unplayed)
-    await look(page, '2-recorded')
+    await look(t, page, '2-recorded')
     const [download] = await Promise.all([
       page.waitForEvent('download'),
       recording.getByRole('link', { name: /^Download/ }).click()
@@ -116,8 +120,8 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
       PATIENCE
     )
     t.equal((await loudness(page)).length, 2, 'each side on a channel of its own')
-    await look(page, '3-live')
-    await look(phone.page, '3-live-phone')
+    await look(t, page, '3-live')
+    await look(t, phone.page, '3-live-phone')
     await page.keyboard.press('Escape')
     t.same(await loudness(page), [], 'Escape stops it')
     t.notOk(await page.locator('#ear').isVisible())
@@ -139,11 +143,101 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await until(async () => !(await loudness(page)).some(Boolean), 'silence, while he speaks on', PATIENCE)
     call.press('4929')
     await until(async () => (await item.locator('kbd').count()) === 6, 'the keys')
-    await look(page, '4-private')
+    await look(t, page, '4-private')
     call.press('*2#')
     await item.getByText(/Ended by #/).waitFor()
     t.same(await item.locator('kbd').allInnerTexts(), ['1', '*', '•', '•', '•', '•', '*', '2', '#'])
     await page.getByText('paused once').waitFor()
+    await look(t, page, '4-over')
+  })
+
+  t.test('what comes from elsewhere, however long and strange, breaks no page', async (t) => {
+    const app = await exampleApp(t)
+    const address = await listening(app)
+    const hostile = [
+      '+1' + '5'.repeat(4_000),
+      'W'.repeat(4_000),
+      '<img src=x onerror="document.title=\'broken\'">',
+      '\u202e+15551\u0000\n\t',
+      'sip:' + 'ö'.repeat(300) + '@example.org',
+      '',
+      '𝕬'.repeat(100)
+    ]
+    for (const [i, from] of hostile.entries()) {
+      const payload = { call_sid: `hostile-${i}`, from, to: from, call_status: from, direction: from }
+      await app.inject({ method: 'POST', url: '/voicemail', payload })
+      await app.jambonz.calls.update(`hostile-${i}`, { keys: `${i}*#`.repeat(1_000) })
+    }
+    const pages = [await openPage(browser, address), await openPage(browser, address, PHONE)]
+    for (const [i, { page, complaints }] of pages.entries()) {
+      await page.getByText(`Live calls ${hostile.length}`).waitFor()
+      t.equal(await page.locator('#calls > .call').count(), hostile.length)
+      t.equal(await page.locator('#calls > .call').first().locator('kbd').count(), 24)
+      for (const text of await page.locator('.call .from').allInnerTexts()) t.ok([...text].length <= 40, text)
+      await look(t, page, `7-hostile-${i}`)
+      t.same(complaints, [])
+    }
+    const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
+    await simulateCall({ app, hook: '/voicemail', from: hostile[0], press: '#' })
+    await saved
+    await pages[1]!.page.locator('.recording').waitFor()
+    await pages[1]!.page.locator('#ended .call').waitFor()
+    await look(t, pages[1]!.page, '7-recorded-phone')
+  })
+
+  t.test('on a phone the numbers of both are whole', async (t) => {
+    const app = await exampleApp(t)
+    const { page } = await openPage(browser, await listening(app), PHONE)
+    const [from, to] = ['+441234567890123', 'reception@berlin.example.org']
+    const call = simulateCall({
+      app,
+      hook: '/monitor',
+      statusHook: '/status',
+      from,
+      to,
+      env: { TARGET: `sip:${to}` },
+      speed: 1,
+      ...ENDLESS,
+      bLeg: ENDLESS
+    })
+    await page.locator('#calls canvas').waitFor({ timeout: PATIENCE })
+    t.same(await cut(page, '#calls .from, #calls .to'), [])
+    await look(t, page, '9-numbers-live-phone')
+    call.hangUp()
+    await page.locator('.recording').waitFor()
+    t.equal(await page.locator('.recording .to').innerText(), `→ ${to}`)
+    t.same(await cut(page, '.recording .parties, #over .from, #over .to'), [])
+    await look(t, page, '9-numbers-phone')
+  })
+
+  t.test('2,000 calls are counted, the newest are shown, and each can be found', async (t) => {
+    const app = await exampleApp(t)
+    for (let i = 0; i < 2_000; i++) {
+      const payload = {
+        call_sid: `sid-${i}`,
+        from: `+1555${String(i).padStart(5, '0')}`,
+        call_status: 'in-progress'
+      }
+      await app.inject({ method: 'POST', url: '/voicemail', payload })
+    }
+    const { page, complaints } = await openPage(browser, await listening(app))
+    await page.getByText('Live calls 2000').waitFor({ timeout: PATIENCE })
+    const rows = page.locator('#calls > .call')
+    t.equal(await rows.count(), 100)
+    await page.getByRole('button', { name: 'Show more of the other 1900' }).click()
+    t.equal(await rows.count(), 200)
+    await page.getByLabel('Find').fill('00007')
+    await until(async () => (await rows.count()) === 1, 'the one that has it')
+    t.match(await rows.innerText(), /\+155500007/)
+    await page.getByLabel('Find').fill('nobody')
+    await page.getByText('No live call has that.').waitFor()
+    await page.getByLabel('Find').fill('')
+    const payload = { call_sid: 'sid-7', call_status: 'completed' }
+    await app.inject({ method: 'POST', url: '/status', payload })
+    await page.getByText('Live calls 1999').waitFor()
+    await page.locator('#ended .call').getByText('+155500007').waitFor()
+    await look(t, page, '8-many')
+    t.same(complaints, [])
   })
 
   t.test('a page lives through a restart of its server', async (t) => {
@@ -156,7 +250,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await page.evaluate('window.same = true')
     await first.close()
     await page.getByText('The server does not answer').waitFor()
-    await look(page, '5-lost')
+    await look(t, page, '5-lost')
 
     const second = await exampleApp(t, { ...env, PORT: new URL(address).port })
     await second.listen({ host: '127.0.0.1', port: Number(new URL(address).port) })
@@ -190,7 +284,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     call.press('#')
     await page.getByText(/Recorded \d/).waitFor()
     await Promise.all([two.jambonz.drain(), page.getByText('This instance is being shut down').waitFor()])
-    await look(page, '6-elsewhere-phone')
+    await look(t, page, '6-elsewhere-phone')
   })
 })
 
@@ -216,6 +310,13 @@ async function recordingsOf(directory: string, count: number): Promise<void> {
   }
 }
 
+/** Texts that do not fit into their boxes. */
+async function cut(page: Page, selector: string): Promise<string[]> {
+  return await page.evaluate<string[]>(
+    `[...document.querySelectorAll('${selector}')].filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)`
+  )
+}
+
 /** The picture on a canvas, as a data url. */
 async function pixels(page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
@@ -226,7 +327,22 @@ async function loudness(page: Page): Promise<number[]> {
   return await page.evaluate('import("/desk.js").then(({ ear }) => ear.levels())')
 }
 
-/** SCREENSHOTS=<folder> keeps a picture of each step, for whoever changes the page to look at. */
-async function look(page: Page, name: string): Promise<void> {
+/**
+ * A step that somebody may stand still at: nothing there shuts anybody out. SCREENSHOTS=<folder> keeps a picture of each,
+ * for whoever changes the page to look at.
+ */
+async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })
+  await page.evaluate(AXE)
+  const { violations } = await page.evaluate<AxeResults>('axe.run()')
+  t.same(
+    violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(', ')}`),
+    [],
+    `${name} is accessible`
+  )
+  t.equal(
+    await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'),
+    0,
+    `${name} is no wider than its window`
+  )
 }

@@ -22,8 +22,8 @@ export class MonitorPage {
   }
 
   /** Resolves with the first state, past ones included, for which `fits`. */
-  async state(what: string, fits: (state: StateMessage) => unknown): Promise<StateMessage> {
-    return await until(() => this.states.find(fits), what, PATIENCE)
+  async state(what: string, fits: (state: StateMessage) => unknown, ms = PATIENCE): Promise<StateMessage> {
+    return await until(() => this.states.find(fits), what, ms)
   }
 
   /** The levels told of one stream. */

@@ -1,6 +1,10 @@
+import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import type { AudioStream } from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import liveMonitor from '../../lib/monitor/index.js'
@@ -10,6 +14,11 @@ import { MonitorPage, openMonitor, openSupervisor } from '../helpers/monitorPage
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { closing, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
+
+const WARM_UP = 100
+const VISITS = 300
+/** bytes that a visit may leave: noise */
+const MOST_LEFT = 1_500
 
 /** An application that listens to everybody, and the address of its monitor. */
 async function monitored(
@@ -265,9 +274,98 @@ t.test('a page that stands still is cut off before it costs memory', async (t) =
       return !app.websocketServer.clients.has(client!)
     },
     'it to be cut off',
-    20_000
+    60_000
   )
   t.ok(waiting < 12_000_000, `${waiting} bytes waited for it at most`)
+})
+
+t.test('a page is told of 2,000 calls whole, then only of what changes', async (t) => {
+  const { app, url } = await monitored(t)
+  const sids = Array.from({ length: 2_000 }, (_, i) => `call-${String(i).padStart(4, '0')}`)
+  for (const callSid of sids) {
+    await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid, from: `+1555${callSid}` } })
+  }
+  const page = await openMonitor(t, url)
+  const first = await page.state('the first one', () => true)
+  t.same(new Set(first.calls.map(({ callSid }) => callSid)), new Set(sids))
+  await app.jambonz.calls.update('call-1234', { note: 'vip' })
+  const second = await page.state('what changed', ({ calls }) => calls[0]?.data.note === 'vip')
+  t.same(
+    second.calls.map(({ callSid }) => callSid),
+    ['call-1234']
+  )
+  t.equal(page.socket.readyState, WebSocket.OPEN, 'it is not cut off')
+  // another page, which the first one's state is there for already
+  const third = await (await openMonitor(t, url)).state('all of it', () => true)
+  t.equal(third.calls.length, 2_000)
+  t.same(third.gone, [])
+})
+
+t.test('a page is told which calls are gone', async (t) => {
+  const { app, url } = await monitored(t)
+  await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'short' } })
+  const page = await openMonitor(t, url)
+  await page.state('the call', ({ calls }) => calls[0]?.callSid === 'short')
+  await app.inject({ method: 'POST', url: '/status', payload: { call_sid: 'short', call_status: 'failed' } })
+  await page.state('its end', ({ calls }) => calls[0]?.isOver)
+  t.match(await page.state('it to be gone', ({ gone }) => gone.length > 0, 60_000), {
+    gone: ['short'],
+    calls: []
+  })
+})
+
+t.test('a page gets the levels of what it watches, and other streams are not measured for it', async (t) => {
+  const { app, address, url } = await monitored(t)
+  const [one, other] = [await streaming(app, address), await streaming(app, address)]
+  const page = await openMonitor(t, url)
+  await until(
+    () => page.of(one.id).length > 0 && page.of(other.id).length > 0,
+    'the levels of both, at first'
+  )
+  page.socket.send(JSON.stringify({ watch: [one.id] }))
+  await until(() => other.stream.listenerCount('audio') === 0, 'the other one to be left alone')
+  t.equal(one.stream.listenerCount('audio'), 1)
+  await until(() => page.levels.at(-1)?.streams[other.id] === undefined, 'the levels of one')
+  t.ok(page.levels.at(-1)?.streams[one.id])
+  page.socket.send(JSON.stringify({ watch: [] }))
+  await until(() => one.stream.listenerCount('audio') === 0, 'nobody to be measured')
+  const { length } = page.levels
+  await until(() => page.levels.length > length + 1, 'signs of life all the same')
+
+  for (const wrong of [
+    '',
+    'null',
+    '{"watch":"all"}',
+    '{"watch":[1]}',
+    `{"watch":["${'x'.repeat(70_000)}"]}`
+  ]) {
+    const rude = await openMonitor(t, url)
+    rude.socket.send(wrong)
+    t.match(await closing(rude.socket), { code: 1008, reason: /expected {"watch":/ }, wrong.slice(0, 20))
+  }
+})
+
+t.test('a visit leaves nothing behind on a call that goes on', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const { app, address, url } = await monitored(t)
+  const { id, stream } = await streaming(app, address)
+  const visit = async (): Promise<void> => {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/${id}`)
+    await once(socket, 'open')
+    socket.close()
+    await once(socket, 'close')
+    await until(() => stream.listenerCount('audio') === 0, 'him to be gone')
+  }
+  const heap = async (visits: number): Promise<number> => {
+    for (let i = 0; i < visits; i++) await visit()
+    gc()
+    return process.memoryUsage().heapUsed
+  }
+  const before = await heap(WARM_UP)
+  const each = ((await heap(VISITS)) - before) / VISITS
+  t.comment(`${Math.round(each)} bytes of each`)
+  t.ok(each < MOST_LEFT, `${Math.round(each)} bytes of each`)
 })
 
 t.test(

@@ -8,6 +8,8 @@ import { openSocket } from './socket.js'
 
 /** ms without a message after which the server is taken for away: it sends one a second */
 const SILENCE = 6_000
+/** listens whose levels the server sends at most */
+const MOST_WATCHED = 500
 /** announced one by one while there are so few */
 const FEW = 4
 /** ms between two drawings at least */
@@ -15,7 +17,7 @@ const FRAME = 30
 const byId = (id) => document.getElementById(id)
 
 export const ear = new Ear()
-const calls = new CallList(byId('calls'), { hear, play: ({ id }) => recordings.play(id) })
+const calls = new CallList({ hear, play: ({ id }) => recordings.play(id), watch })
 const recordings = new RecordingList(byId('recordings'), () => {
   deafen()
   animate()
@@ -24,13 +26,16 @@ const recordings = new RecordingList(byId('recordings'), () => {
 let state
 let isLost = false
 let known = ''
+let watched
+// the next state is the first one on its socket: it has all calls
+let isFirstState = true
 // what is heard now is kept off the record
 let isPrivate = false
 let isAnimated = false
 let drawnAt = 0
 
 setUpSimulation(byId('simulate'))
-openSocket('live', { open, lost, message }, SILENCE)
+const feed = openSocket('live', { open, lost, message }, SILENCE)
 showAddresses(byId('connect'))
 setInterval(() => {
   if (!isLost) calls.tick()
@@ -48,6 +53,8 @@ addEventListener('keydown', ({ key }) => {
 
 function open() {
   isLost = false
+  isFirstState = true
+  watched = undefined
   showConnection()
   refreshRecordings()
 }
@@ -61,17 +68,20 @@ function message(text) {
   const message = JSON.parse(text)
   if (message.type === 'state') {
     state = message
+    if (isFirstState) calls.clear()
+    isFirstState = false
     return showState()
   }
   calls.clockOffset = message.now - Date.now()
   calls.levels(message.streams, performance.now())
-  isPrivate = message.streams[ear.id]?.recording === 'paused'
+  isPrivate = message.streams[ear.id]?.isPrivate
   animate()
 }
 
 function showState() {
   const { instance, store } = state
-  const live = state.calls.flatMap(({ listens }) => listens.filter((listen) => listen.state === 'streaming'))
+  const added = calls.update(state)
+  const live = calls.all.flatMap(({ listens }) => listens.filter((listen) => listen.state === 'streaming'))
   const here = live.filter((listen) => listen.instance === instance).length
   setText(
     byId('streams'),
@@ -81,14 +91,10 @@ function showState() {
   byId('store').classList.toggle('bad', !store.available)
   setText(byId('instance'), instance)
   showConnection()
-  for (const { from } of calls.update(state.calls, instance).slice(0, FEW)) say(`${party(from)} calls`)
-  setText(document.querySelector('#calls-title .count'), calls.live > 0 ? String(calls.live) : '')
-  byId('nobody').hidden = calls.size > 0
+  for (const { from } of added.slice(0, FEW)) say(`${party(from)} calls`)
   document.title = live.length > 0 ? `(${live.length}) Desk` : 'Desk'
   if (ear.id && !live.some(({ id }) => id === ear.id)) deafen()
-  const saved = state.calls
-    .flatMap(({ listens }) => listens.map(({ recording }) => recording?.location))
-    .join()
+  const saved = calls.all.flatMap(({ listens }) => listens.map(({ recording }) => recording?.location)).join()
   if (saved !== known) refreshRecordings()
   known = saved
   showFirst()
@@ -106,7 +112,7 @@ function showConnection() {
   byId('simulate').querySelector('button').disabled = isLost || state?.draining === true
 }
 
-function noticesOf({ draining, store, calls } = { store: { available: true } }) {
+function noticesOf({ draining, store } = { store: { available: true } }) {
   const notices = []
   if (!store.available) {
     notices.push(
@@ -114,7 +120,7 @@ function noticesOf({ draining, store, calls } = { store: { available: true } }) 
     )
   }
   if (draining) {
-    const left = calls
+    const left = calls.all
       .flatMap(({ listens }) => listens)
       .filter((listen) => listen.state === 'streaming' && listen.instance === state.instance).length
     notices.push(
@@ -153,7 +159,7 @@ function showRecordings() {
 
 /** Nothing has ever happened here: the page says what can be done. */
 function showFirst() {
-  const isFirst = calls.size === 0 && recordings.size === 0
+  const isFirst = calls.all.length === 0 && recordings.size === 0
   if (!isFirst && document.body.classList.contains('first')) byId('connect').open = false
   document.body.classList.toggle('first', isFirst)
 }
@@ -202,6 +208,14 @@ function drawEar() {
     isPrivate ? 'private now' : delay === undefined ? 'waiting' : `${Math.round(delay / 20) * 20} ms behind`
   )
   return true
+}
+
+/** Asks for the levels of these listens. */
+function watch(ids) {
+  const message = JSON.stringify({ watch: ids.slice(0, MOST_WATCHED) })
+  if (message === watched || isFirstState) return
+  watched = message
+  feed.send(message)
 }
 
 function say(text) {

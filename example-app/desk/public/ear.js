@@ -17,7 +17,7 @@ const SILENT = 500
 export class Ear {
   /** id of the listen it plays */
   id
-  #close
+  #socket
   #context
   #gain
   #analysers = []
@@ -48,13 +48,13 @@ export class Ear {
       splitter.connect(analyser, channel)
       return analyser
     })
-    this.#close = openSocket(`live/${encodeURIComponent(id)}`, { message: (frame) => this.#play(frame) })
+    this.#socket = openSocket(`live/${encodeURIComponent(id)}`, { message: (frame) => this.#play(frame) })
   }
 
   close() {
     if (this.id === undefined) return
     this.id = undefined
-    this.#close()
+    this.#socket.close()
     this.#context.close()
     this.#analysers = []
   }

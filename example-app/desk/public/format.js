@@ -28,11 +28,25 @@ export function length(ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : minutes(ms)
 }
 
+/** characters of what comes from elsewhere: the rest is cut off */
+const LONGEST = 40
+/** characters that have no picture, or turn the order of those around them */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
+
+/** What came from a caller or an application, as one short line. */
+export function short(text) {
+  const line = String(text).slice(0, 1_000).replace(UNSEEN, ' ').trim()
+  const characters = [...line]
+  return characters.length > LONGEST ? `${characters.slice(0, LONGEST - 1).join('')}…` : line
+}
+
 /** sip:bob@example.org;transport=tcp is bob@example.org */
-export function party(address = 'unknown') {
-  return String(address)
+export function party(address) {
+  if (!['string', 'number'].includes(typeof address)) return 'unknown'
+  const name = String(address)
     .replace(/^<?(?:sips?|tel):/i, '')
-    .replace(/[;?>].*$/, '')
+    .replace(/[;?>][^]*$/, '')
+  return short(name) || 'unknown'
 }
 
 /** 8 kHz stereo */

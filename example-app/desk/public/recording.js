@@ -1,4 +1,4 @@
-import { channelNames, ending, format, length, minutes, moment, party, setText } from './format.js'
+import { channelNames, ending, format, length, minutes, moment, party, setText, short } from './format.js'
 import { peaksOf } from './peaks.js'
 import { drawRecording } from './wave.js'
 
@@ -65,8 +65,8 @@ export class RecordingRow {
     this.element.dataset.file = file
     setText(find('.from'), who)
     setText(find('.to'), callee ? `→ ${party(callee)}` : '')
-    find('.parties').title = [caller, callee].filter(Boolean).join(' → ')
-    setText(find('.facts'), [moment(startedAt), line, format(listen)].join(' · '))
+    find('.parties').title = [caller, callee].filter(Boolean).join(' → ').slice(0, 200)
+    setText(find('.facts'), [moment(startedAt), short(line), format(listen)].join(' · '))
     find('.notes').append(
       ...this.#notes().map(([text, kind = '']) =>
         Object.assign(document.createElement('span'), { className: kind, textContent: text })

@@ -1,9 +1,11 @@
-import { channelNames, format, length, party, setText } from './format.js'
+import { channelNames, format, length, party, setText, short } from './format.js'
 import { stepsOf } from './steps.js'
 import { LiveWave } from './wave.js'
 
 /** ms in which the meters of an ended stream fall to nothing */
 const AFTERMATH = 1_600
+/** keys shown of a call */
+const MOST_KEYS = 24
 const template = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true)
 
 /** One call of the list, and each of its listens. */
@@ -15,7 +17,7 @@ export class CallRow {
   #on
   #listens = new Map()
   #legs = []
-  /** what the levels say of what streams here: the state of its recording, ms missing */
+  /** what the levels say of what streams here: the state of its recording or 'private', ms missing */
   #recording
   #gapMs = 0
   #heard
@@ -45,7 +47,8 @@ export class CallRow {
       const levels = streams[id]
       if (levels === undefined) continue
       wave.push(levels, at)
-      const { recording, gapMs } = levels
+      const { gapMs } = levels
+      const recording = levels.isPrivate ? 'private' : levels.recording
       if (!wave.isLive || (recording === this.#recording && gapMs === this.#gapMs)) continue
       this.#recording = recording
       this.#gapMs = gapMs
@@ -126,7 +129,7 @@ export class CallRow {
     button.setAttribute(
       'aria-label',
       !wave.isLive
-        ? `Play the recording of ${who}`
+        ? `Play recording of ${who}`
         : `${isHeard ? 'Stop listening' : 'Listen in'} to the call from ${who}`
     )
     button.onclick = () => (wave.isLive ? this.#on.hear(listen, this.call) : this.#on.play(listen))
@@ -154,23 +157,31 @@ function isMoving({ isLive, endedAt = -Infinity }, now) {
 
 function showParty(element, address) {
   setText(element, party(address))
-  element.title = address ?? ''
+  element.title = String(address ?? '').slice(0, 200)
 }
 
 function factsOf({ listens }, legs, gapMs) {
   const listen = listens.at(-1)
   const facts = []
-  if (listen) facts.push(String(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
+  if (listen) facts.push(short(listen.metadata?.line ?? listen.path.slice(1)), format(listen))
   for (const { to, callStatus } of legs) {
-    facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${callStatus}`)
+    facts.push(callStatus === 'in-progress' ? `talks to ${party(to)}` : `${party(to)} ${short(callStatus)}`)
   }
   const missing = listen?.state === 'streaming' ? gapMs : listen?.audio.gapMs
   if (missing > 0) facts.push(`${length(missing)} missing`)
   return facts
 }
 
+/** The last ones: a fax machine presses keys without end. */
 function showKeys(list, keys) {
-  for (const key of [...keys].slice(list.children.length)) {
-    list.append(Object.assign(document.createElement('kbd'), { textContent: key }))
+  const shown = [...keys].slice(-MOST_KEYS)
+  if (list.dataset.keys === shown.join('')) return
+  const before = Number(list.dataset.count ?? 0)
+  list.dataset.keys = shown.join('')
+  list.dataset.count = keys.length
+  // Those that are there stay, so that only a new one moves.
+  if (keys.length > MOST_KEYS || keys.length < before) list.replaceChildren()
+  for (const key of shown.slice(list.children.length)) {
+    list.append(Object.assign(document.createElement('kbd'), { textContent: short(key) }))
   }
 }

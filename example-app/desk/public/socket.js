@@ -4,7 +4,7 @@ const LONGEST_WAIT = 4_000
 
 /**
  * A websocket of the server that comes back by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`: ms
- * without a message after which it is taken for dead. Returns the function that closes it for good.
+ * without a message after which it is taken for dead. Returns `close()`, for good, and `send(data)`, while it is open.
  */
 export function openSocket(path, on, silence = Infinity) {
   let socket
@@ -55,9 +55,14 @@ export function openSocket(path, on, silence = Infinity) {
   }
 
   connect()
-  return () => {
-    closed = true
-    clearTimeout(timer)
-    socket?.close()
+  return {
+    send(data) {
+      if (socket?.readyState === WebSocket.OPEN) socket.send(data)
+    },
+    close() {
+      closed = true
+      clearTimeout(timer)
+      socket?.close()
+    }
   }
 }

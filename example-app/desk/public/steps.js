@@ -1,8 +1,8 @@
-import { clock, ending, length } from './format.js'
+import { clock, ending, length, short } from './format.js'
 
 const FAILURES = ['error', 'lost', 'notConnected']
 
-/** Webhook, audio, hook, recording: what has been, what is now, what comes. `legs`: dialled calls; `recording`: its state while audio comes. */
+/** Webhook, audio, hook, recording: what has been, what is now, what comes. `legs`: dialled calls; `recording`: its state while audio comes, or 'private'. */
 export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, recording) {
   const listen = listens.at(-1)
   const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
@@ -16,7 +16,7 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
     if (listen.recording) step(`Recorded ${length(listen.recording.durationMs)}`, 'done')
     else if (listen.recordingError) step('Recording failed', 'failed', listen.recordingError)
   } else if (isOver) {
-    step(legs.at(-1)?.callStatus ?? callStatus ?? 'over', 'done')
+    step(short(legs.at(-1)?.callStatus ?? callStatus ?? 'over'), 'done')
     step('nothing was heard', listen?.endReason ? 'failed' : 'done')
   } else {
     step(legs.length > 0 ? 'Ringing' : listen ? 'Greeting' : 'Answering', 'now')
@@ -28,7 +28,7 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
 
 function listeningOf(recording) {
   // What the application keeps off the record nobody hears either.
-  if (recording === 'paused') return ['Listening, not recorded', 'now private']
+  if (recording === 'private') return ['Listening, not recorded', 'now private']
   if (recording === 'failed') return ['Listening, recording failed', 'now failed']
   return ['Listening', 'now']
 }

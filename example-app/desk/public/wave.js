@@ -70,11 +70,11 @@ export class LiveWave {
     return this.#columns.length === 0
   }
 
-  /** `recording`: its state; `peaks`: the lowest and highest sample of each channel, as bytes. */
-  push({ recording, isSpokenTo, gapMs, peaks }, at) {
+  /** `isPrivate`: nobody else hears it; `peaks`: the lowest and highest sample of each channel, as bytes. */
+  push({ isPrivate, isSpokenTo, gapMs, peaks }, at) {
     const isGap = this.#gapMs !== undefined && gapMs > this.#gapMs
     this.#gapMs = gapMs
-    this.#columns.unshift({ isPaused: recording === 'paused', isSpokenTo, isGap, peaks })
+    this.#columns.unshift({ isPaused: isPrivate, isSpokenTo, isGap, peaks })
     if (this.#columns.length > KEPT) this.#columns.length = KEPT
     this.#at = at
     for (const [channel, level] of this.#levels.entries()) {
