@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { ERR_RECORDING_STALLED } from '../model/errors.js'
-import { blockSizeFor, LARGE_BLOCK, type Block, type BlockPool } from './blocks.js'
+import { blockSizeFor, LARGE_BLOCK, type Block, type BlockPool } from './BlockPool.js'
 import type { Flushable, FlushTimer } from './FlushTimer.js'
 import { Levels, type Level } from '../pcm/Levels.js'
 import type { ResolvedRecordingOptions } from './options.js'
-import type { Output } from './Output.js'
+import type { Output } from './types.js'
 import { blockAlign, type WavFormat } from '../pcm/wavHeader.js'
 
 /** ms between two patches of the header: a player sees what was there at the last */

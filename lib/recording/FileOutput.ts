@@ -1,34 +1,35 @@
 import { randomUUID } from 'node:crypto'
+import { dirname } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../model/errors.js'
-import { settled, type AudioFile } from './AudioFile.js'
-import type { Claim, Claims } from './Claims.js'
-import { createAudioFile } from './createAudioFile.js'
-import { closeFile, remove } from './files.js'
-import { needsMore } from './formats.js'
-import type { Jobs } from './Jobs.js'
-import { cleanName, defaultName } from './names.js'
-import type { ResolvedRecordingOptions } from './options.js'
-import type { Done, Output, Summary } from './Output.js'
-import type { Owner } from './Owner.js'
-import type { RecordingPaths } from './paths.js'
-import { saveSidecar } from './segments.js'
-import { placeFile, removeParts, syncDirectoryOf } from './place.js'
-import { reasonOf } from './reasons.js'
-import type { FinishedRecording } from './schema.js'
-import { writeJson, type PartNotes } from './sidecar.js'
-import type { RecordedStream } from './types.js'
 import { durationOf } from '../pcm/wavHeader.js'
+import { closeFile, isThere, remove, syncDirectoryOf } from './directory/files.js'
+import type { Instances } from './directory/Instances.js'
+import { cleanName, defaultName, type RecordingPaths } from './directory/names.js'
+import {
+  placeFile,
+  removeParts,
+  type Claim,
+  type RecordingDirectory
+} from './directory/RecordingDirectory.js'
+import { saveSidecar, writeJson, type PartNotes } from './directory/sidecar.js'
+import { needsMore } from './formats.js'
+import type { ResolvedRecordingOptions } from './options.js'
+import { reasonOf } from './reasons.js'
+import { RecordingFile, settled } from './RecordingFile.js'
+import type { FinishedRecording } from './schema.js'
+import type { Spool } from './Spool.js'
+import type { Done, Output, RecordedStream, Summary } from './types.js'
 
 /** Checkpoints between two looks whether the file is still in a directory. */
 const LOOK_AFTER = 2
 
 export interface FileOutputDeps {
   options: ResolvedRecordingOptions
-  claims: Claims
-  jobs: Jobs
-  owner: Owner
+  directory: RecordingDirectory
+  spool: Spool
+  instances: Instances
   logger: FastifyBaseLogger
 }
 
@@ -37,7 +38,7 @@ export class FileOutput implements Output {
   readonly #stream: RecordedStream
   readonly #deps: FileOutputDeps
   #name: string
-  #file: AudioFile | undefined
+  #file: RecordingFile | undefined
   #claim: Claim | undefined
   /** when complete */
   #paths: RecordingPaths | undefined
@@ -59,7 +60,7 @@ export class FileOutput implements Output {
       startedAt: new Date().toISOString(),
       pauses: [],
       gaps: [],
-      ...(deps.options.sink && { call: stream.call })
+      call: stream.call
     }
     this.#name = defaultName(stream)
   }
@@ -73,12 +74,12 @@ export class FileOutput implements Output {
   }
 
   async open(): Promise<void> {
-    const { claims, owner } = this.#deps
+    const { directory, instances } = this.#deps
     const given = this.#givenName()
     this.#name = given ?? this.#name
     try {
-      await owner.announce()
-      this.#claim = await claims.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
+      await instances.announce()
+      this.#claim = await directory.claim(this.#name, given === undefined, this.#stream.listen, this.#notes)
       await this.#openFileOf(this.#claim)
       this.#name = this.#claim.paths.final
       this.#writeNotes()
@@ -91,7 +92,7 @@ export class FileOutput implements Output {
 
   async #openFileOf({ paths, fd }: Claim): Promise<void> {
     try {
-      const file = await createAudioFile(paths.part, fd, this.#stream, this.#deps.options)
+      const file = await RecordingFile.create(paths.part, fd, this.#stream, this.#deps.options.encryption)
       await settled((done) => {
         file.open(done)
       })
@@ -110,8 +111,11 @@ export class FileOutput implements Output {
     const file = this.#openFile
     this.#writeNotes()
     const looked: Done = (error) => {
-      if (error || ++this.#checkpoints % LOOK_AFTER !== 0) done(error)
-      else file.look(done)
+      if (error || ++this.#checkpoints % LOOK_AFTER !== 0) return done(error)
+      file.look((gone) => {
+        if (gone) this.#rescue(gone, done)
+        else done()
+      })
     }
     file.patchHeader((error) => {
       if (error || this.#deps.options.fsync !== 'flush') looked(error)
@@ -134,7 +138,7 @@ export class FileOutput implements Output {
     const [paths, own] = [this.#paths, this.#recording]
     if (own?.state !== 'spooled' || paths === undefined) return recording
     return (
-      (await this.#deps.jobs.run({
+      (await this.#deps.spool.run({
         paths,
         segment: this.#claimed.segment,
         stream: this.#stream,
@@ -158,7 +162,7 @@ export class FileOutput implements Output {
 
   async abandon(): Promise<void> {
     const file = this.#file
-    if (this.#claim) this.#deps.claims.release(this.#claim)
+    if (this.#claim) this.#deps.directory.release(this.#claim)
     if (file === undefined) return
     await settled((done) => {
       file.patchHeader(done)
@@ -168,14 +172,26 @@ export class FileOutput implements Output {
     })
   }
 
-  get #openFile(): AudioFile {
-    if (this.#file === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it is not open')
-    return this.#file
+  /** Goes on in another file: ours is in no directory any more. */
+  #rescue(gone: Error, done: Done): void {
+    const claim = this.#claimed
+    const kept = this.#keepClaim(this.#openFile, claim, this.#stream.listen)
+    kept
+      .then((now) => now !== claim)
+      .catch(() => false)
+      .then((rescued) => {
+        done(rescued ? null : gone)
+      }, done)
+  }
+
+  get #openFile(): RecordingFile {
+    if (this.#file) return this.#file
+    throw new ERR_RECORDING_WRITE(this.#name, 'it is not open')
   }
 
   get #claimed(): Claim {
-    if (this.#claim === undefined) throw new ERR_RECORDING_WRITE(this.#name, 'it has no file')
-    return this.#claim
+    if (this.#claim) return this.#claim
+    throw new ERR_RECORDING_WRITE(this.#name, 'it has no file')
   }
 
   async #finalize(
@@ -184,10 +200,11 @@ export class FileOutput implements Output {
     extra: Pick<FinishedRecording, 'state'>
   ): Promise<FinishedRecording> {
     const file = this.#openFile
-    const claim = this.#claimed
+    let claim = this.#claimed
     try {
-      const sha256 = await this.#seal(file)
       await this.#noting
+      claim = await this.#keepClaim(file, claim, listen)
+      const sha256 = await this.#seal(file)
       this.#paths = await placeFile(claim.paths)
       this.#recording = this.#describe(this.#paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
@@ -201,12 +218,34 @@ export class FileOutput implements Output {
         this.#recording && { recording: this.#recording }
       )
     } finally {
-      this.#deps.claims.release(claim)
+      this.#deps.directory.release(claim)
     }
   }
 
+  /**
+   * Resolves to the claim whose file is ours alone. This process may have stood still for so long that another instance took it for dead
+   * and has completed the file under its name: then all of the audio goes into a file beside that one.
+   */
+  async #keepClaim(file: RecordingFile, claim: Claim, listen: Listen): Promise<Claim> {
+    const { directory, logger } = this.#deps
+    const { base, part, partSidecar } = claim.paths
+    if ((await isThere(part)) && (await isThere(partSidecar))) return claim
+    // With its directory gone there is no place for it.
+    if (!(await isThere(dirname(base)))) return claim
+    const beside = await directory.claimBeside(claim, listen, this.#notes)
+    logger.warn(
+      { location: beside.paths.final },
+      'another instance took this one for dead and completed its recording: the whole of it is saved beside that'
+    )
+    directory.release(claim)
+    this.#claim = beside
+    this.#name = beside.paths.final
+    await file.moveTo(beside.paths.part, beside.fd)
+    return beside
+  }
+
   /** Resolves to its SHA-256. */
-  async #seal(file: AudioFile): Promise<string | undefined> {
+  async #seal(file: RecordingFile): Promise<string | undefined> {
     const { fsync, sha256 } = this.#deps.options
     await settled((done) => {
       file.seal(done)
@@ -230,9 +269,9 @@ export class FileOutput implements Output {
     listen: Listen,
     recording: FinishedRecording
   ): Promise<FinishedRecording> {
-    const { options, owner } = this.#deps
+    const { options, instances } = this.#deps
     const sync = options.fsync !== 'never'
-    const joined = await saveSidecar(paths, segment, owner.token, listen, recording, sync)
+    const joined = await saveSidecar(paths, segment, instances.token, listen, recording, sync)
     if (recording.state === 'spooled') await remove(paths.part)
     else await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)
@@ -242,13 +281,14 @@ export class FileOutput implements Output {
   #describe(
     paths: RecordingPaths,
     summary: Summary,
-    file: AudioFile,
+    file: RecordingFile,
     extra: Partial<FinishedRecording> & Pick<FinishedRecording, 'state'>
   ): FinishedRecording {
     const { sampleRate, channels } = this.#stream
     const { startedAt, endedAt, levels, gaps, pauses } = summary
     return {
       id: this.#notes.id,
+      segment: this.#claimed.segment,
       location: paths.final,
       format: 'wav',
       bytes: file.bytes,
@@ -265,7 +305,7 @@ export class FileOutput implements Output {
     }
   }
 
-  /** What the application's fileName() says; a mistake in it costs the name, never the recording. */
+  /** Returns what the application's fileName() says; a mistake in it costs the name, never the recording. */
   #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
@@ -292,7 +332,9 @@ export class FileOutput implements Output {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        await writeJson(paths.partSidecar, this.#deps.owner.token, {
+        // Taken by another instance, it is not ours to write.
+        if (!(await isThere(paths.partSidecar))) return
+        await writeJson(paths.partSidecar, this.#deps.instances.token, {
           ...this.#stream.listen,
           recorder: { ...this.#notes, segment, pauses, gaps }
         })
@@ -304,7 +346,7 @@ export class FileOutput implements Output {
 
   async #unclaim(): Promise<void> {
     if (this.#claim === undefined) return
-    this.#deps.claims.release(this.#claim)
+    this.#deps.directory.release(this.#claim)
     await removeParts(this.#claim.paths).catch(() => {})
   }
 }

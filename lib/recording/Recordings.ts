@@ -1,20 +1,26 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
-import { BlockPool } from './blocks.js'
-import { checkFfmpeg } from './compress.js'
-import { DirectoryRecordings } from './DirectoryRecordings.js'
+import { BlockPool } from './BlockPool.js'
+import { Instances } from './directory/Instances.js'
+import { RecordingDirectory } from './directory/RecordingDirectory.js'
+import { FileOutput } from './FileOutput.js'
 import { FlushTimer } from './FlushTimer.js'
+import { checkFfmpeg } from './formats.js'
 import { resolveRecordingOptions, type RecordingOptions, type ResolvedRecordingOptions } from './options.js'
-import type { Output } from './Output.js'
+import { Recovery, type OnRecovered } from './Recovery.js'
+import { Retention } from './Retention.js'
 import type { FinishedRecording } from './schema.js'
 import { SinkOutput } from './SinkOutput.js'
+import { Spool } from './Spool.js'
 import { StreamRecorder } from './StreamRecorder.js'
-import type { RecordedStream, Recorder } from './types.js'
+import type { Output, RecordedStream, Recorder } from './types.js'
 
 export interface RecordingsDeps {
   logger: FastifyBaseLogger
   /** names this instance in files that several may see */
   instance: string
+  /** ms between two heartbeats of an instance; tests have less time than instances */
+  heartbeat?: number
 }
 
 export interface Recordings {
@@ -34,7 +40,10 @@ export interface Recordings {
   close(): Promise<void>
 }
 
-/** Throws FST_JAMBONZ_OPTIONS when an option is wrong, FST_JAMBONZ_RECORDING_FFMPEG when a format can't be made. */
+/**
+ * Throws FST_JAMBONZ_OPTIONS when an option is wrong or the directory can't be written, FST_JAMBONZ_RECORDING_FFMPEG when a format
+ * can't be made.
+ */
 export function createRecordings(options: RecordingOptions, deps: RecordingsDeps): Recordings {
   const resolved = resolveRecordingOptions(options)
   if (resolved.format !== 'wav') checkFfmpeg(resolved.ffmpeg, resolved.format)
@@ -103,5 +112,69 @@ class OpenRecordings implements Recordings {
     const { sink, sha256 } = this.#options
     if (sink) return new SinkOutput(stream, sink, { sha256, logger })
     throw new TypeError('options are checked: there is a directory or a sink')
+  }
+}
+
+/** What the recordings of one directory share. */
+class DirectoryRecordings {
+  readonly #options: ResolvedRecordingOptions
+  readonly #instances: Instances
+  readonly #directory: RecordingDirectory
+  readonly #spool: Spool
+  readonly #recovery: Recovery
+  readonly #retention: Retention | undefined
+
+  constructor(
+    path: string,
+    options: ResolvedRecordingOptions,
+    { logger, instance, heartbeat }: RecordingsDeps
+  ) {
+    this.#options = options
+    const instances = new Instances(path, instance, heartbeat)
+    const directory = new RecordingDirectory(path, options, instances.token)
+    directory.checkWritable()
+    const spool = new Spool({ options, directory, token: instances.token, logger })
+    this.#instances = instances
+    this.#directory = directory
+    this.#spool = spool
+    this.#recovery = new Recovery({
+      directory,
+      options,
+      instances,
+      spool,
+      logger,
+      ...(heartbeat !== undefined && { interval: heartbeat })
+    })
+    this.#retention = options.retention && new Retention(path, options.retention, instances, logger)
+    this.#retention?.start()
+  }
+
+  get waiting(): number {
+    return this.#spool.running
+  }
+
+  createOutput(stream: RecordedStream, logger: FastifyBaseLogger): Output {
+    return new FileOutput(stream, {
+      options: this.#options,
+      directory: this.#directory,
+      spool: this.#spool,
+      instances: this.#instances,
+      logger
+    })
+  }
+
+  async recover(onRecovered: OnRecovered): Promise<void> {
+    this.#spool.onLater(onRecovered)
+    await this.#recovery.start(onRecovered)
+  }
+
+  /** Ends all that goes on besides recording. */
+  async stop(): Promise<void> {
+    await Promise.all([this.#recovery.close(), this.#spool.close(), this.#retention?.close()])
+  }
+
+  /** Nothing is being recorded any more. Never rejects. */
+  async close(): Promise<void> {
+    await this.#instances.close().catch(() => {})
   }
 }

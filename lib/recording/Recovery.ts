@@ -1,34 +1,52 @@
-import { rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../model/schema.js'
-import type { Jobs } from './Jobs.js'
-import { audioExtension } from './formats.js'
+import { durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
+import { hashPath, ifThere, isThere, lstat, remove, rename } from './directory/files.js'
+import type { Instances } from './directory/Instances.js'
+import { ENCRYPTED_WAV, type RecordingPaths } from './directory/names.js'
+import { placeFile, removeParts, type Part, type RecordingDirectory } from './directory/RecordingDirectory.js'
+import {
+  mendNotes,
+  ownRecording,
+  readPartSidecar,
+  readSidecar,
+  saveSidecar,
+  type PartNotes,
+  type PartSidecar
+} from './directory/sidecar.js'
+import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
-import type { Owner } from './Owner.js'
-import { findParts, type Part } from './parts.js'
-import { ifThere, pathsOf } from './paths.js'
-import { removeParts } from './place.js'
-import { repairPart, type Repaired } from './repair.js'
+import { readFormat, repairAudio } from './repairAudio.js'
 import type { FinishedRecording } from './schema.js'
-import { readPartSidecar, type PartSidecar } from './sidecar.js'
-import { WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
+import type { Spool } from './Spool.js'
 
 /** ms between two looks for instances that have died since. */
 const LOOK_INTERVAL = 15_000
-
 /** ms that a server's start waits for the first look: there may be hours of audio to repair. */
 const PATIENCE = 5_000
 
 export interface RecoveryDeps {
-  directory: string
+  directory: RecordingDirectory
   options: ResolvedRecordingOptions
-  owner: Owner
-  jobs: Jobs
+  instances: Instances
+  spool: Spool
   logger: FastifyBaseLogger
+  /** ms between two looks */
+  interval?: number
 }
 
 export type OnRecovered = (listen: Listen, recording: FinishedRecording) => void
+
+interface Repaired {
+  paths: RecordingPaths
+  listen: Listen
+  /** this file */
+  own: FinishedRecording
+  /** the listen's recording: this file, or all its segments */
+  recording: FinishedRecording
+  notes: PartNotes
+}
 
 /** Finds the recordings that dead instances left unfinished, and finishes them. */
 export class Recovery {
@@ -43,9 +61,10 @@ export class Recovery {
 
   /** Resolves after the first look or PATIENCE ms, never rejects. */
   async start(onRecovered: OnRecovered): Promise<void> {
+    const { interval = LOOK_INTERVAL } = this.#deps
     this.#timer ??= setInterval(() => {
       this.#lookAgain(onRecovered)
-    }, LOOK_INTERVAL).unref()
+    }, interval).unref()
     this.#looking = this.#look(onRecovered)
     await Promise.race([this.#looking, sleep(PATIENCE, undefined, { ref: false })])
   }
@@ -61,26 +80,27 @@ export class Recovery {
     const looking = this.#looking
     this.#looking = (async () => {
       await looking
-      const dead = await this.#deps.owner.findDead().catch(() => [])
+      const dead = await this.#deps.instances.findDead().catch(() => [])
       if (dead.length > 0 && !this.#closed) await this.#look(onRecovered)
     })()
   }
 
   async #look(onRecovered: OnRecovered): Promise<void> {
-    const { directory, owner, logger } = this.#deps
+    const { directory, instances, logger } = this.#deps
     try {
-      const dead = await owner.findDead()
+      await instances.watch()
+      const dead = await instances.findDead()
       const kept = new Set<string>()
-      for await (const { parts, temporary } of findParts(directory)) {
+      for await (const { parts, temporary } of directory.findParts()) {
         for (const part of parts) {
           if (this.#closed) return
           if (!(await this.#repair(part, onRecovered)) && part.owner !== undefined) kept.add(part.owner)
         }
-        for (const { path, owner: writer } of temporary) {
-          if (!(await owner.isAlive(writer))) await rm(path, { force: true })
+        for (const { path, owner } of temporary) {
+          if (!(await instances.isAlive(owner))) await remove(path)
         }
       }
-      for (const token of dead) if (!kept.has(token)) await owner.bury(token)
+      for (const token of dead) if (!kept.has(token)) await instances.bury(token)
     } catch (err) {
       logger.error({ err }, 'looking for unfinished recordings failed')
     }
@@ -88,14 +108,20 @@ export class Recovery {
 
   /** Resolves to false when there is something left to repair. */
   async #repair(part: Part, onRecovered: OnRecovered): Promise<boolean> {
-    const { owner, logger } = this.#deps
+    const { instances, logger } = this.#deps
+    if (part.irregular !== undefined) {
+      logger.warn(
+        { path: part.irregular },
+        'an unfinished recording is a link or no regular file: it is left as it is. Move the file itself there'
+      )
+      return true
+    }
     if (part.sidecar === undefined || part.owner === undefined) {
       logger.warn(`nothing tells what the unfinished recording ${part.base} is: it is left as it is`)
       return true
     }
-    if (await owner.isAlive(part.owner)) return false
-    const { callSid, id: listenId }: Partial<Listen> =
-      (await readPartSidecar(part.sidecar).catch(() => undefined)) ?? {}
+    if (await instances.isAlive(part.owner)) return false
+    const { callSid, id: listenId } = (await readPartSidecar(part.sidecar).catch(() => undefined)) ?? {}
     try {
       await this.#repairAs(part, part.sidecar, onRecovered)
       return true
@@ -109,60 +135,133 @@ export class Recovery {
   }
 
   async #repairAs(part: Part, sidecar: string, onRecovered: OnRecovered): Promise<void> {
-    const { options, owner, logger } = this.#deps
-    await owner.announce()
-    const paths = pathsOf(part.base, part.extension ?? audioExtension(options), owner.token)
+    const { directory, instances, logger } = this.#deps
+    await instances.announce()
+    const paths = directory.pathsOf(part.base, part.extension)
     // of all that try, one succeeds
     if ((await ifThere(rename(sidecar, paths.partSidecar).then(() => true))) === undefined) return
-    const notes = await readPartSidecar(paths.partSidecar)
-    if (notes === undefined) {
-      const audio = await ifThere(stat(paths.part))
-      if (audio !== undefined && audio.size > WAV_HEADER_BYTES) {
-        throw new Error(`${paths.partSidecar} is broken`)
-      }
-      // it died before there was any audio
-      await removeParts(paths)
-      return
-    }
-    const repaired = await repairPart(paths, owner.token, notes, options)
-    if (repaired === undefined) {
-      await removeParts(paths)
-      return
-    }
+    const notes = await this.#readNotes(paths)
+    const repaired = notes && (await this.#complete(paths, notes))
+    if (repaired === undefined) return await removeParts(paths)
     const { recording } = repaired
     logger.warn(
       {
-        callSid: notes.callSid,
-        listenId: notes.id,
+        callSid: repaired.listen.callSid,
+        listenId: repaired.listen.id,
         location: recording.location,
         durationMs: recording.durationMs
       },
       'the recording of a process that died was repaired'
     )
-    await this.#goOn(repaired, notes, onRecovered)
+    await this.#goOn(repaired, onRecovered)
   }
 
-  /** With what its process had still to do. */
-  async #goOn(
-    { paths, listen, own, recording }: Repaired,
-    { recorder }: PartSidecar,
-    onRecovered: OnRecovered
-  ): Promise<void> {
-    const { jobs } = this.#deps
+  /** undefined when it died before there was any audio. */
+  async #readNotes(paths: RecordingPaths): Promise<PartSidecar | undefined> {
+    const { options, logger } = this.#deps
+    const audio = await ifThere(lstat(paths.part))
+    const said = await readPartSidecar(paths.partSidecar)
+    if (said === undefined) {
+      if (audio === undefined || audio.size <= WAV_HEADER_BYTES) return undefined
+      throw new Error(`${paths.partSidecar} is broken: it does not say which call and listen it is of`)
+    }
+    const at = audio ? paths.part : paths.final
+    const found = await ifThere(readFormat(at, options.encryption))
+    const broken: string[] = []
+    const notes = mendNotes(said, paths.base, found, (field) => broken.push(field))
+    if (broken.length > 0) {
+      logger.warn(
+        { callSid: said.callSid, listenId: said.id, path: paths.partSidecar, fields: broken },
+        'the notes beside an unfinished recording are broken: those fields were ignored'
+      )
+    }
+    if (notes === undefined) throw new Error(`neither ${at} nor its notes say its sample rate and channels`)
+    return notes
+  }
+
+  /**
+   * Completes what a process left when it died, at whatever point it did: audio, name, sidecar. The part's sidecar is
+   * ours alone, and stays. Resolves to undefined when nothing was recorded yet.
+   */
+  async #complete(
+    paths: RecordingPaths,
+    { recorder: notes, ...listen }: PartSidecar
+  ): Promise<Repaired | undefined> {
+    const { instances } = this.#deps
+    const done = await readSidecar(paths.sidecar)
+    const known = done && ownRecording(done.recording)
+    if (done && known?.id === notes.id) {
+      await remove(paths.part)
+      const own = await this.#here(paths, known)
+      return { paths, listen: done, own, recording: done.recording, notes }
+    }
+    const part = await ifThere(lstat(paths.part))
+    const final = part ?? (await ifThere(lstat(paths.final)))
+    if (final === undefined) return undefined
+    const described = await this.#describe(part ? paths.part : paths.final, final.mtime, notes)
+    const placed = part ? await placeFile(paths) : paths
+    const own = { ...described, location: placed.final }
+    const recording = await saveSidecar(placed, notes.segment, instances.token, listen, own, true)
+    await remove(placed.part)
+    return { paths: placed, listen, own, recording: { ...recording, recovered: true }, notes }
+  }
+
+  /** What is still to be sent is where its name says: a sidecar may name any file, or one by the path of another host. */
+  async #here(paths: RecordingPaths, own: FinishedRecording): Promise<FinishedRecording> {
+    if (own.state !== 'spooled') return own
+    const compressed = this.#deps.directory.compressedPath(paths)
+    const location = own.format !== 'wav' && (await isThere(compressed)) ? compressed : paths.final
+    return { ...own, location, ...(location === paths.final && { format: 'wav' }) }
+  }
+
+  async #describe(path: string, ended: Date, notes: PartNotes): Promise<FinishedRecording> {
+    const { options } = this.#deps
+    const { sampleRate, channels, startedAt, pauses, gaps } = notes
+    const { bytes, dataBytes, levels } = await repairAudio(path, notes, options.encryption)
+    return {
+      id: notes.id,
+      segment: notes.segment,
+      state: needsMore(options) ? 'spooled' : 'saved',
+      location: path,
+      format: 'wav',
+      bytes,
+      durationMs: Math.round(durationOf({ sampleRate, channels }, dataBytes)),
+      sampleRate,
+      channels,
+      startedAt,
+      // when its last samples were written, as far as can be told
+      endedAt: ended.toISOString(),
+      ...(path.endsWith(ENCRYPTED_WAV) && { encrypted: true }),
+      ...(options.levels && { levels: levels.channels }),
+      gaps,
+      pauses,
+      ...(options.sha256 && { sha256: await hashPath(path) }),
+      recovered: true
+    }
+  }
+
+  /** Does with it what its process had still to do. */
+  async #goOn({ paths, listen, own, recording, notes }: Repaired, onRecovered: OnRecovered): Promise<void> {
+    const { spool, logger } = this.#deps
+    const tell = (whole: FinishedRecording): void => {
+      onRecovered({ ...listen, recording: whole }, whole)
+    }
     if (own.state !== 'spooled') {
-      await jobs.conclude(paths, own)
-      onRecovered({ ...listen, recording }, recording)
+      await spool.conclude(paths, own)
+      tell(recording)
       return
     }
-    const { sampleRate, channels, mixType, segment, call = callOf(listen) } = recorder
+    const { sampleRate, channels, mixType, segment, call = callOf(listen) } = notes
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
     // what is far away may take long: the others need not wait for it
-    jobs.run({ paths, segment, stream, listen, recording: own, attempts: 1 }).then(
-      (followed = recording) => {
-        onRecovered({ ...listen, recording: followed }, followed)
-      },
-      () => {}
-    )
+    spool
+      .run({ paths, segment, stream, listen, recording: own, attempts: 1 })
+      .then((followed = recording) => {
+        tell(followed)
+      })
+      .catch((err: unknown) => {
+        logger.error({ err }, 'telling of a recovered recording failed')
+      })
   }
 }
 

@@ -1,11 +1,12 @@
 import type { Dirent } from 'node:fs'
-import { readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { readdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
+import { hasCode, ifThere, lstat, remove } from './directory/files.js'
+import type { Instances } from './directory/Instances.js'
+import { INSTANCES_DIRECTORY, PART, withoutSegment } from './directory/names.js'
+import { readSidecar } from './directory/sidecar.js'
 import type { Retention as Limits } from './options.js'
-import { OWNERS_DIRECTORY } from './Owner.js'
-import { hasCode, ifThere, PART } from './paths.js'
-import { readSidecar } from './sidecar.js'
 
 const AUDIO = /\.(?:wav|flac|opus|mp3)(?:\.enc)?$/
 const SIDECAR = /\.json$/
@@ -19,18 +20,20 @@ interface Kept {
   modified: number
 }
 
-/** Deletes complete recordings that are too old or too many, the oldest first: never a live one, never an unsent one. */
+/** The rule by which complete recordings that are too old or too many are deleted, the oldest first: never a live one, never an unsent one. */
 export class Retention {
   readonly #directory: string
   readonly #limits: Limits
+  readonly #instances: Instances
   readonly #logger: FastifyBaseLogger
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #closed = false
 
-  constructor(directory: string, limits: Limits, logger: FastifyBaseLogger) {
+  constructor(directory: string, limits: Limits, instances: Instances, logger: FastifyBaseLogger) {
     this.#directory = directory
     this.#limits = limits
+    this.#instances = instances
     this.#logger = logger
   }
 
@@ -61,7 +64,8 @@ export class Retention {
     for await (const recording of findKept(this.#directory)) kept.push(recording)
     kept.sort((one, other) => one.modified - other.modified)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
-    const oldest = Date.now() - maxAge
+    // The clock that dated the files: this host's may be wrong.
+    const oldest = kept.length > 0 ? (await this.#instances.now()) - maxAge : 0
     let deleted = 0
     let freed = 0
     for (const recording of kept) {
@@ -80,7 +84,7 @@ export class Retention {
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
     // the sidecar last: without it nobody would know what the audio is
     for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
-      await rm(file, { force: true })
+      await remove(file)
     }
     await this.#removeEmpty(base)
     return true
@@ -107,7 +111,9 @@ async function* findKept(directory: string): AsyncGenerator<Kept> {
   const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
   yield* keptAmong(directory, entries)
   for (const entry of entries) {
-    if (entry.isDirectory() && entry.name !== OWNERS_DIRECTORY) yield* findKept(join(directory, entry.name))
+    if (entry.isDirectory() && entry.name !== INSTANCES_DIRECTORY) {
+      yield* findKept(join(directory, entry.name))
+    }
   }
 }
 
@@ -116,12 +122,13 @@ async function* keptAmong(directory: string, entries: Dirent[]): AsyncGenerator<
   const live = new Set<string>()
   for (const { name } of entries.filter((entry) => entry.isFile())) {
     const part = name.indexOf(PART)
-    if (part > 0) live.add(name.slice(0, part))
+    // The whole listen is live, its earlier segments as well.
+    if (part > 0) live.add(withoutSegment(name.slice(0, part)))
     const base = name.replace(AUDIO, '').replace(SIDECAR, '')
     if (base !== name) names.set(base, [...(names.get(base) ?? []), name])
   }
   for (const [base, files] of names) {
-    if (live.has(base) || !files.includes(`${base}.json`)) continue
+    if (live.has(withoutSegment(base)) || !files.includes(`${base}.json`)) continue
     const kept = await measure(
       join(directory, base),
       files.map((name) => join(directory, name))
@@ -131,7 +138,7 @@ async function* keptAmong(directory: string, entries: Dirent[]): AsyncGenerator<
 }
 
 async function measure(base: string, files: string[]): Promise<Kept | undefined> {
-  const stats = await Promise.all(files.map((file) => ifThere(stat(file))))
+  const stats = await Promise.all(files.map((file) => ifThere(lstat(file))))
   const there = stats.filter((file) => file !== undefined)
   if (there.length === 0) return undefined
   return {

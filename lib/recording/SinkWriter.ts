@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { Value } from '@sinclair/typebox/value'
 import { frozenJson } from '../model/frozenJson.js'
 import type { Sink, SinkContext, SinkWritable } from './options.js'
-import type { Done } from './Output.js'
+import type { Done } from './types.js'
 import { FinishedRecordingSchema, type FinishedRecording } from './schema.js'
 import type { RecordedStream } from './types.js'
 

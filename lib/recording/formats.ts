@@ -1,5 +1,18 @@
-import type { Format, ResolvedRecordingOptions } from './options.js'
-import { ENCRYPTED, ENCRYPTED_WAV, WAV } from './paths.js'
+import { spawn, spawnSync } from 'node:child_process'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { constants, setPriority } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { ERR_RECORDING_FFMPEG } from '../model/errors.js'
+import { closeFile, hasCode, openRegular, remove, writeNew } from './directory/files.js'
+import { ENCRYPTED, ENCRYPTED_WAV, WAV } from './directory/names.js'
+import { decryptRecording, encryptStream } from './encryption.js'
+import type { Encryption, Format, ResolvedRecordingOptions } from './options.js'
+
+const ONLY_ERRORS = ['-hide_banner', '-nostdin', '-v', 'error']
+const MAX_STDERR = 2_000
+/** Silence that is compressed to see whether it can be: 0.1 s. */
+const PROBE_BYTES = 1_600
 
 interface FormatFacts {
   extension: string
@@ -24,12 +37,12 @@ const FORMATS: Record<Format, FormatFacts> = {
   }
 }
 
-/** Something is to be done with each recording when it is complete on this disk. */
+/** Returns whether something is to be done with each recording when it is complete on this disk. */
 export function needsMore({ format, sink }: Pick<ResolvedRecordingOptions, 'format' | 'sink'>): boolean {
   return format !== 'wav' || sink !== undefined
 }
 
-/** Of a recording when all is done. */
+/** Returns the extension of a recording when all is done. */
 export function finalExtension({
   format,
   encryption
@@ -37,7 +50,7 @@ export function finalExtension({
   return FORMATS[format].extension + (encryption ? ENCRYPTED : '')
 }
 
-/** Of a recording while it is spoken, and after. */
+/** Returns the extension of a recording while it is spoken, and after. */
 export function audioExtension({ encryption }: Pick<ResolvedRecordingOptions, 'encryption'>): string {
   return encryption ? ENCRYPTED_WAV : WAV
 }
@@ -48,4 +61,102 @@ export function contentTypeOf(format: Format): string {
 
 export function ffmpegArguments(format: Format): string[] {
   return FORMATS[format].ffmpeg
+}
+
+export interface Compression {
+  ffmpeg: string
+  format: Format
+  encryption: Encryption | undefined
+  signal: AbortSignal
+}
+
+/** Throws FST_JAMBONZ_RECORDING_FFMPEG when ffmpeg can't be run or can't make that format. Blocks: for registration. */
+export function checkFfmpeg(ffmpeg: string, format: Format): void {
+  const { error, status, stderr } = spawnSync(
+    ffmpeg,
+    [
+      '-hide_banner',
+      '-v',
+      'error',
+      '-f',
+      's16le',
+      '-ar',
+      '8000',
+      '-i',
+      'pipe:0',
+      ...ffmpegArguments(format),
+      'pipe:1'
+    ],
+    { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
+  )
+  // EPIPE: it did not even listen, its status says more
+  if (error && !hasCode(error, 'EPIPE')) {
+    throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
+  }
+  if (status !== 0) {
+    throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't make ${format} (${stderr.toString().trim()})`)
+  }
+}
+
+/**
+ * Makes `to` of the recording `from`, in a process of its own, with the least priority: never while it is being
+ * spoken. Rejects with FST_JAMBONZ_RECORDING_FFMPEG; `to` is then not there.
+ */
+export async function compress(from: string, to: string, compression: Compression): Promise<void> {
+  const { ffmpeg, format, encryption, signal } = compression
+  // Neither may be a link: ffmpeg would follow it.
+  await closeFile(await openRegular(from, 'r'))
+  await writeNew(to, '')
+  const input = encryption ? 'pipe:0' : `file:${from}`
+  const output = encryption ? 'pipe:1' : `file:${to}`
+  const child = spawn(
+    ffmpeg,
+    [...ONLY_ERRORS, '-y', '-i', input, '-map_metadata', '-1', ...ffmpegArguments(format), output],
+    {
+      stdio: [encryption ? 'pipe' : 'ignore', encryption ? 'pipe' : 'ignore', 'pipe'],
+      signal
+    }
+  )
+  if (child.pid !== undefined) lowerPriority(child.pid)
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-MAX_STDERR)
+  })
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, by) => {
+      if (code === 0) resolve()
+      else reject(new Error(stderr.trim() || `it ended with ${code ?? by}`))
+    })
+  })
+  try {
+    await Promise.all([exited, encryption && pump(from, to, child, encryption)])
+  } catch (cause) {
+    child.kill('SIGKILL')
+    await remove(to)
+    throw new ERR_RECORDING_FFMPEG(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}
+
+/** Neither the plain recording nor the compressed one touches the disk. */
+async function pump(
+  from: string,
+  to: string,
+  child: { stdin: Writable | null; stdout: Readable | null },
+  encryption: Encryption
+): Promise<void> {
+  if (child.stdin === null || child.stdout === null) return
+  const { key } = encryption
+  await Promise.all([
+    pipeline(createReadStream('', { fd: await openRegular(from, 'r') }), decryptRecording(key), child.stdin),
+    pipeline(child.stdout, await encryptStream(to, encryption), createWriteStream(to, { flags: 'r+' }))
+  ])
+}
+
+function lowerPriority(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW)
+  } catch {
+    // it is gone already, or the system doesn't let us: then it runs as it is
+  }
 }

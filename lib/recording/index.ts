@@ -1,5 +1,5 @@
 export { createRecordings, type Recordings, type RecordingsDeps } from './Recordings.js'
-export { decryptRecording, type KeyOf } from './decrypt.js'
+export { decryptRecording, type KeyOf } from './encryption.js'
 export {
   RecordingOptionsSchema,
   type FileName,
@@ -10,7 +10,7 @@ export {
   type SinkWritable
 } from './options.js'
 export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Segment } from './schema.js'
-export { withKnown } from './segments.js'
+export { withKnown } from './directory/sidecar.js'
 export type { RecordingError } from './reasons.js'
 export type { Gap, Pause, RecordedStream, Recorder } from './types.js'
 export type { PauseMode, RecorderState, RecordingControl } from '../audio/index.js'

@@ -15,12 +15,17 @@ const REASONS: Record<string, string> = {
   EIO: "the disk failed. Look at the system's log"
 }
 
-/** What went wrong, and what to do, from an error of the file system or of a sink. */
+/** Returns what went wrong and what to do, with the words of the system, from an error of the file system or of a sink. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : undefined
   const reason = code === undefined ? undefined : REASONS[code]
-  return reason === undefined ? error.message : `${reason} (${code})`
+  if (reason === undefined) return error.message
+  // "ENOSPC: no space left on device, write" without what stands there already
+  const words = error.message.startsWith(`${code}: `)
+    ? error.message.slice(`${code}: `.length)
+    : error.message
+  return `${reason} (${code}): ${words}`
 }
 
 /** An error of a recording; `recording` is what was saved of it before it failed. */

@@ -1,16 +1,21 @@
-import { open, stat, type FileHandle } from 'node:fs/promises'
-import { ERR_RECORDING_KEY } from '../model/errors.js'
-import { settled, type AudioFile } from './AudioFile.js'
-import { LARGE_BLOCK } from './blocks.js'
-import { FRAME_HEAD_BYTES, FRAME_OVERHEAD, keyIdOf, PREAMBLE_BYTES, readFrameHead } from './cipher.js'
-import { createAudioFile, createCipher } from './createAudioFile.js'
-import { EncryptedFile, FIRST_FRAME_AT } from './EncryptedFile.js'
-import { openFile } from './files.js'
+import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import { Levels } from '../pcm/Levels.js'
+import { inspectWav, repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
+import { LARGE_BLOCK } from './BlockPool.js'
+import { openRegular, lstat, readFully, withFile } from './directory/files.js'
+import { ENCRYPTED_WAV } from './directory/names.js'
+import {
+  createCipher,
+  FRAME_HEAD_BYTES,
+  FRAME_OVERHEAD,
+  PREAMBLE_BYTES,
+  readFrameHead,
+  type FrameCipher
+} from './encryption.js'
 import type { Encryption } from './options.js'
-import { ENCRYPTED_WAV } from './paths.js'
-import { repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
-import { WavFile } from './WavFile.js'
+import { FIRST_FRAME_AT, RecordingFile, settled, type Progress } from './RecordingFile.js'
+
+const BITS = 16
 
 export interface RepairedAudio {
   /** of the file */
@@ -20,123 +25,157 @@ export interface RepairedAudio {
   levels: Levels
 }
 
-/** Makes a whole file of one that was cut off anywhere, or that is whole already. */
+/**
+ * Resolves to the format that the header of a recording says; undefined where there is no whole header. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY or FST_JAMBONZ_RECORDING_DECRYPT when an encrypted one can't be read.
+ */
+export async function readFormat(
+  path: string,
+  encryption: Encryption | undefined
+): Promise<WavFormat | undefined> {
+  return await withFile(path, async (fd) => {
+    const cipher = await cipherOf(path, fd, encryption)
+    const header = cipher ? (await openHeader(fd, cipher)).header : await readHeader(fd, 0)
+    if (header === undefined) return undefined
+    try {
+      const { sampleRate, channels, bitsPerSample } = inspectWav(header)
+      const ours = bitsPerSample === BITS && sampleRate > 0 && channels >= 1 && channels <= 2
+      return ours ? { sampleRate, channels } : undefined
+    } catch {
+      return undefined
+    }
+  })
+}
+
+/** Makes a whole file of one that was cut off anywhere, or that is whole already. Never through a link. */
 export async function repairAudio(
   path: string,
   format: WavFormat,
   encryption: Encryption | undefined
 ): Promise<RepairedAudio> {
-  const { size } = await stat(path)
   const levels = new Levels(format.channels)
-  const encrypted = path.endsWith(ENCRYPTED_WAV)
-  if (encrypted && encryption === undefined) {
-    throw new ERR_RECORDING_KEY(path, 'recording.encryption is not set')
-  }
+  const { cipher, progress } = await withFile(path, async (fd) => {
+    const ciphered = await cipherOf(path, fd, encryption)
+    const read = ciphered ? readFrames(fd, ciphered, levels) : readSamples(path, fd, format, levels)
+    return { cipher: ciphered, progress: await read }
+  })
+  if (progress !== 'whole') await complete(path, format, cipher ?? encryption, progress)
+  return { bytes: (await lstat(path)).size, dataBytes: levels.bytes, levels }
+}
+
+/** `progress` undefined: its process died before it had a header. */
+async function complete(
+  path: string,
+  format: WavFormat,
+  encryption: FrameCipher | Encryption | undefined,
+  progress: Progress | undefined
+): Promise<void> {
+  const fd = await openRegular(path, 'r+')
   const file =
-    size < (encrypted ? FIRST_FRAME_AT : WAV_HEADER_BYTES)
-      ? await begin(path, format, encryption)
-      : encrypted && encryption
-        ? await readFrames(path, format, encryption, levels)
-        : await readSamples(path, format, levels)
-  if (file !== undefined) {
+    encryption === undefined || 'seal' in encryption
+      ? new RecordingFile(path, fd, format, encryption)
+      : await RecordingFile.create(path, fd, format, path.endsWith(ENCRYPTED_WAV) ? encryption : undefined)
+  try {
+    if (progress) file.continueAt(progress)
+    else {
+      await settled((done) => {
+        file.open(done)
+      })
+    }
     await settled((done) => {
       file.seal(done)
     })
     await settled((done) => {
       file.sync(done)
     })
+  } finally {
     await settled((done) => {
       file.close(done)
     })
   }
-  return { bytes: (await stat(path)).size, dataBytes: levels.bytes, levels }
 }
 
-/** Its process died before it had a header. */
-async function begin(
+/** undefined for a plain recording, and for one that has no whole preamble and header yet. */
+async function cipherOf(
   path: string,
-  format: WavFormat,
+  fd: number,
   encryption: Encryption | undefined
-): Promise<AudioFile> {
-  const file = await createAudioFile(path, await openFile(path, 'r+'), format, {
-    encryption: path.endsWith(ENCRYPTED_WAV) ? encryption : undefined
-  })
-  await settled((done) => {
-    file.open(done)
-  })
-  return file
+): Promise<FrameCipher | undefined> {
+  if (!path.endsWith(ENCRYPTED_WAV)) return undefined
+  if (encryption === undefined) throw new ERR_RECORDING_KEY(path, 'recording.encryption is not set')
+  const start = Buffer.alloc(FIRST_FRAME_AT)
+  if ((await readFully(fd, start, start.length, 0)) < start.length) return undefined
+  return await createCipher(path, start.subarray(0, PREAMBLE_BYTES), encryption)
 }
 
-async function readSamples(path: string, format: WavFormat, levels: Levels): Promise<AudioFile> {
+async function readHeader(fd: number, at: number): Promise<Buffer | undefined> {
+  const header = Buffer.alloc(WAV_HEADER_BYTES)
+  return (await readFully(fd, header, header.length, at)) < header.length ? undefined : header
+}
+
+/** The header of an encrypted recording; `error` when it can't be read: another key, or damaged. */
+async function openHeader(fd: number, cipher: FrameCipher): Promise<{ header?: Buffer; error?: unknown }> {
+  const frame = await readFrame(fd, PREAMBLE_BYTES)
+  if (frame === undefined) return {}
+  try {
+    return { header: cipher.open(0, frame.bytes) }
+  } catch (error) {
+    return { error }
+  }
+}
+
+async function readSamples(
+  path: string,
+  fd: number,
+  format: WavFormat,
+  levels: Levels
+): Promise<Progress | undefined> {
+  const { size } = await lstat(path)
+  if (size < WAV_HEADER_BYTES) return undefined
   const memory = new ArrayBuffer(LARGE_BLOCK)
   const bytes = Buffer.from(memory)
-  await withFile(path, async (file) => {
-    const { dataBytes } = repairWav(format, (await file.stat()).size)
-    for (let at = 0; at < dataBytes;) {
-      const read = await readFully(file, bytes, Math.min(LARGE_BLOCK, dataBytes - at), WAV_HEADER_BYTES + at)
-      levels.add(new Int16Array(memory), read / Int16Array.BYTES_PER_ELEMENT)
-      at += read
-    }
-  })
-  const wav = new WavFile(path, await openFile(path, 'r+'), format)
-  wav.continueAt(levels.bytes)
-  return wav
+  const { dataBytes } = repairWav(format, size)
+  for (let at = 0; at < dataBytes;) {
+    const read = await readFully(fd, bytes, Math.min(LARGE_BLOCK, dataBytes - at), WAV_HEADER_BYTES + at)
+    if (read === 0) break
+    levels.add(new Int16Array(memory), read / Int16Array.BYTES_PER_ELEMENT)
+    at += read
+  }
+  return { dataBytes: levels.bytes, bytes: WAV_HEADER_BYTES + levels.bytes, frames: 1 }
 }
 
-/** Undefined when the file is whole. */
-async function readFrames(
-  path: string,
-  format: WavFormat,
-  encryption: Encryption,
-  levels: Levels
-): Promise<AudioFile | undefined> {
-  return await withFile(path, async (file) => {
-    const preamble = Buffer.alloc(PREAMBLE_BYTES)
-    await readFully(file, preamble, PREAMBLE_BYTES, 0)
-    const cipher = await createCipher(path, preamble, { ...encryption, keyId: keyIdOf(preamble) })
-    let at = FIRST_FRAME_AT
-    let index = 1
-    for (; ; index++) {
-      const frame = await readFrame(file, at)
-      if (frame === undefined) break
-      const text = cipher.open(index, frame.bytes)
-      if (frame.last) return undefined
-      levels.add(new Int16Array(new Uint8Array(text).buffer), text.length / Int16Array.BYTES_PER_ELEMENT)
-      at += frame.bytes.length
+async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Promise<Progress | 'whole'> {
+  // The header is written again and again: where it was torn, the frames behind it are right all the same.
+  const { error } = await openHeader(fd, cipher)
+  let at = FIRST_FRAME_AT
+  for (let index = 1; ; index++) {
+    const frame = await readFrame(fd, at)
+    if (frame === undefined) {
+      if (index === 1 && error !== undefined) throw asDecryptError(error)
+      return { dataBytes: levels.bytes, bytes: at, frames: index }
     }
-    const encrypted = new EncryptedFile(path, await openFile(path, 'r+'), format, cipher)
-    encrypted.continueAt(index, levels.bytes, at)
-    return encrypted
-  })
+    let text: Buffer
+    try {
+      text = cipher.open(index, frame.bytes)
+    } catch (cause) {
+      // Neither can be read: the key is another.
+      throw index === 1 && error !== undefined ? asDecryptError(error) : cause
+    }
+    if (frame.last) return 'whole'
+    levels.add(new Int16Array(new Uint8Array(text).buffer), text.length / Int16Array.BYTES_PER_ELEMENT)
+    at += frame.bytes.length
+  }
 }
 
-/** Undefined when it is not there, or not whole. */
-async function readFrame(
-  file: FileHandle,
-  at: number
-): Promise<{ bytes: Buffer; last: boolean } | undefined> {
+function asDecryptError(error: unknown): Error {
+  return error instanceof Error ? error : new ERR_RECORDING_DECRYPT(String(error))
+}
+
+/** undefined when it is not there, or not whole. */
+async function readFrame(fd: number, at: number): Promise<{ bytes: Buffer; last: boolean } | undefined> {
   const head = Buffer.alloc(FRAME_HEAD_BYTES)
-  if ((await readFully(file, head, FRAME_HEAD_BYTES, at)) < FRAME_HEAD_BYTES) return undefined
+  if ((await readFully(fd, head, FRAME_HEAD_BYTES, at)) < FRAME_HEAD_BYTES) return undefined
   const { textBytes, last } = readFrameHead(head)
   const bytes = Buffer.alloc(textBytes + FRAME_OVERHEAD)
-  return (await readFully(file, bytes, bytes.length, at)) < bytes.length ? undefined : { bytes, last }
-}
-
-async function readFully(file: FileHandle, into: Buffer, length: number, at: number): Promise<number> {
-  let read = 0
-  while (read < length) {
-    const { bytesRead } = await file.read(into, read, length - read, at + read)
-    if (bytesRead === 0) break
-    read += bytesRead
-  }
-  return read
-}
-
-async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
-  const file = await open(path, 'r')
-  try {
-    return await use(file)
-  } finally {
-    await file.close()
-  }
+  return (await readFully(fd, bytes, bytes.length, at)) < bytes.length ? undefined : { bytes, last }
 }

@@ -4,8 +4,12 @@ import { RecordingSchema } from '../model/schema.js'
 const Ms = Type.Number({ minimum: 0, description: 'ms' })
 const Id = Type.String({ description: 'of this file, the same wherever it goes' })
 const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
+const SegmentNumber = Type.Integer({
+  minimum: 1,
+  description: "which of the listen's sockets it was recorded from, where the listen was handed over"
+})
 
-const PauseSchema = Type.Object({
+export const PauseSchema = Type.Object({
   atMs: Ms,
   durationMs: Ms,
   mode: Type.Union([Type.Literal('silence'), Type.Literal('skip')]),
@@ -13,7 +17,7 @@ const PauseSchema = Type.Object({
   endedAt: Type.Optional(IsoTime)
 })
 
-const GapSchema = Type.Object({
+export const GapSchema = Type.Object({
   atMs: Ms,
   durationMs: Ms,
   filled: Type.Boolean({ description: 'silence stands for it in the file' })
@@ -32,6 +36,7 @@ const StateSchema = Type.Union([Type.Literal('saved'), Type.Literal('spooled'), 
 /** Several of them where a listen was handed over to another socket. */
 export const SegmentSchema = Type.Object({
   id: Id,
+  segment: Type.Optional(SegmentNumber),
   state: StateSchema,
   location: Type.String(),
   bytes: Type.Integer({ minimum: 0 }),
@@ -40,7 +45,8 @@ export const SegmentSchema = Type.Object({
   endedAt: IsoTime,
   gapBeforeMs: Type.Number({
     minimum: 0,
-    description: 'ms of the call between the end of the segment before and this one'
+    description:
+      'ms of the call between the end of the segment before and this one, by the clocks of the hosts that recorded them'
   }),
   sha256: Type.Optional(Type.String())
 })
@@ -52,6 +58,7 @@ export const FinishedRecordingSchema = Type.Composite(
     RecordingSchema,
     Type.Object({
       id: Id,
+      segment: Type.Optional(SegmentNumber),
       state: StateSchema,
       sampleRate: Type.Integer({ description: 'Hz' }),
       channels: Type.Integer({ minimum: 1, maximum: 2 }),

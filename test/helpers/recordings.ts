@@ -45,11 +45,15 @@ export async function temporaryDirectory(t: Test): Promise<string> {
 /** Recordings in a directory of their own, closed with the test. */
 export async function build(
   t: Test,
-  options: RecordingOptions = {}
+  options: RecordingOptions = {},
+  heartbeat?: number
 ): Promise<{ recordings: Recordings; directory: string; logger: ReturnType<typeof memoryLogger> }> {
   const directory = options.directory ?? (await temporaryDirectory(t))
   const logger = memoryLogger()
-  const recordings = createRecordings({ directory, ...options }, { logger, instance: 'test' })
+  const recordings = createRecordings(
+    { directory, ...options },
+    { logger, instance: 'test', ...(heartbeat !== undefined && { heartbeat }) }
+  )
   t.teardown(() => recordings.close())
   return { recordings, directory, logger }
 }

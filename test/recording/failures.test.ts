@@ -121,10 +121,54 @@ t.test('a directory that is removed fails its recording while the call goes on',
   t.match(await next.finish(LISTEN), { state: 'saved' }, 'the next call has its directory again')
 })
 
-t.test("a directory that can't be made says which, and why", async (t) => {
-  const file = join(await temporaryDirectory(t), 'file')
-  await writeFile(file, '')
-  const { recordings } = await build(t, { directory: join(file, 'below') })
+t.test(
+  "a directory that can't be made or written is refused at registration, with the system's words",
+  async (t) => {
+    const parent = await temporaryDirectory(t)
+    const file = join(parent, 'file')
+    await writeFile(file, '')
+    const wrong: Array<[string, RegExp]> = [
+      [join(file, 'below'), /can't be written \(ENOTDIR: not a directory, mkdir .*file.*Choose another/],
+      [file, /can't be written \((?:EEXIST|ENOTDIR)/],
+      ['/proc/recordings', /can't be written \(ENOENT: no such file or directory, mkdir '\/proc\/recordings/],
+      [join(parent, 'x'.repeat(300)), /can't be written \(ENAMETOOLONG/]
+    ]
+    for (const [directory, message] of wrong) {
+      await t.rejects(build(t, { directory }), { code: 'FST_JAMBONZ_OPTIONS', message }, directory)
+      await t.rejects(build(t, { directory }), { message: `recording.directory: "${directory}"` })
+    }
+    t.same(await readdir(parent), ['file'])
+  }
+)
+
+t.test(
+  'a directory that may not be written is refused at registration',
+  { skip: process.getuid?.() !== 0 && 'becoming somebody else needs root' },
+  async (t) => {
+    const parent = await temporaryDirectory(t)
+    await chmod(parent, 0o755)
+    const readOnly = join(parent, 'recordings')
+    await mkdir(readOnly, { mode: 0o555 })
+    process.seteuid?.(65_534)
+    try {
+      for (const directory of [readOnly, join(readOnly, 'below'), join(parent, 'new')]) {
+        await t.rejects(build(t, { directory }), {
+          code: 'FST_JAMBONZ_OPTIONS',
+          message:
+            /can't be written \(EACCES: permission denied, mkdir .*let the user that the process runs as/
+        })
+      }
+    } finally {
+      process.seteuid?.(0)
+    }
+  }
+)
+
+t.test('a directory that becomes something else later says what the system says', async (t) => {
+  const directory = join(await temporaryDirectory(t), 'below')
+  const { recordings } = await build(t, { directory })
+  await rm(directory, { recursive: true })
+  await writeFile(directory, '')
   const recorder = recordings.start(streamOf())
   recorder.write(noise(1), 0)
   const error = await errorOf(recorder.finish(LISTEN))
@@ -132,6 +176,7 @@ t.test("a directory that can't be made says which, and why", async (t) => {
     code: 'FST_JAMBONZ_RECORDING_OPEN',
     message: /could not be opened: a part of its directory is a file\. Choose another.* \(ENOTDIR\)/
   })
+  t.match(error.message, directory, 'with the path')
 })
 
 t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) => {

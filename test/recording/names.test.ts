@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import t from 'tap'
-import { cleanId, cleanName, defaultName } from '../../lib/recording/names.js'
+import { cleanId, cleanName, defaultName } from '../../lib/recording/directory/names.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
 t.test('a file name never leaves the directory and is harmless everywhere', async (t) => {

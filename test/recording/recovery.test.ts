@@ -2,7 +2,6 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } f
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import type { Listen } from '../../lib/model/schema.js'
-import { STALE_AFTER } from '../../lib/recording/Owner.js'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
 import { buildWavHeader, inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
@@ -129,20 +128,48 @@ t.test('live files of another instance in the same directory are left alone', as
   t.notOk(recording.recovered)
 })
 
+/** A heartbeat of an instance of another machine, as `beats` of it stand in its file. */
+async function beat(directory: string, token: string, beats: number): Promise<string> {
+  const path = join(directory, '.instances', token)
+  await mkdir(dirname(path), { recursive: true })
+  const self = { pid: process.pid, machine: 'another', hostname: 'elsewhere' }
+  await writeFile(path, `${String(beats).padStart(12, '0')}\n${JSON.stringify(self)}\n`)
+  return path
+}
+
 t.test(
-  "an instance of another machine is dead when its heartbeat is old, by the file server's clock",
+  'an instance of another machine is dead when its heartbeat stands still, whatever any clock says',
   async (t) => {
-    const { recordings, directory, logger } = await build(t)
-    await leave(directory, { part: wav(0, AUDIO) })
-    const owner = join(directory, '.instances', `${DEAD}.json`)
-    await mkdir(dirname(owner))
-    await writeFile(owner, JSON.stringify({ pid: process.pid, machine: 'another', hostname: 'elsewhere' }))
-    t.same(await recover(recordings), [], 'it may be alive')
-    const old = new Date(Date.now() - STALE_AFTER - 5000)
-    await utimes(owner, old, old)
-    t.match(await recover(recordings), [{ recording: { bytes: WAV_HEADER_BYTES + AUDIO.length } }])
-    t.notOk((await readdir(dirname(owner))).includes(`${DEAD}.json`), 'and is forgotten')
+    const { recordings, directory, logger } = await build(t, {}, 50)
+    for (const owner of [DEAD, 'alive-0123456789ab']) {
+      await leave(join(directory, owner), { part: wav(0, AUDIO) }, 'call', owner)
+    }
+    const dead = await beat(directory, DEAD, 1)
+    // hours ahead, and years behind
+    await utimes(dead, new Date(Date.now() + 3600_000), new Date(Date.now() + 3600_000))
+    let beats = 0
+    const alive = async (): Promise<void> => {
+      const path = await beat(directory, 'alive-0123456789ab', ++beats)
+      const at = new Date(Date.now() - beats * 1e9)
+      await utimes(path, at, at)
+    }
+    await alive()
+    const recovered = await recover(recordings)
+    t.same(recovered, [], 'it may be alive')
+    await until(async () => {
+      await alive()
+      return recovered.length > 0
+    }, 'the dead to be found out')
+    t.match(recovered, [{ recording: { bytes: WAV_HEADER_BYTES + AUDIO.length } }])
+    await until(async () => !(await readdir(dirname(dead))).includes(DEAD), 'the dead to be forgotten')
     t.match(logger.lines.at(-1), { level: 'warn', text: /was repaired/ })
+    const enough = beats + 50
+    await until(async () => {
+      await alive()
+      return beats > enough
+    }, 'the living to go on')
+    t.equal(recovered.length, 1, 'the living keeps its file')
+    t.same(await readFile(join(directory, 'alive-0123456789ab/call.part.wav')), wav(0, AUDIO))
   }
 )
 
@@ -151,14 +178,12 @@ t.test('a pid that was given to another process does not keep the dead alive', a
   const probe = recordings.start(streamOf({ id: 'probe' }))
   await probe.finish(LISTEN)
   const [own = ''] = await readdir(join(directory, '.instances'))
-  const self = JSON.parse(await readFile(join(directory, '.instances', own), 'utf8')) as Record<
-    string,
-    unknown
-  >
+  const [, text = ''] = (await readFile(join(directory, '.instances', own), 'utf8')).split('\n')
+  const self = JSON.parse(text) as Record<string, unknown>
   await leave(directory, { part: wav(0, AUDIO) })
   await writeFile(
-    join(directory, '.instances', `${DEAD}.json`),
-    JSON.stringify({ ...self, processStart: '1' })
+    join(directory, '.instances', DEAD),
+    `000000000001\n${JSON.stringify({ ...self, processStart: '1' })}\n`
   )
   t.equal((await recover(recordings)).length, self.machine === undefined ? 0 : 1)
 })

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import type { FinishedRecording } from '../../lib/recording/index.js'
-import { withKnown } from '../../lib/recording/segments.js'
+import { withKnown } from '../../lib/recording/directory/sidecar.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
 const SOCKET = {

@@ -3,7 +3,7 @@ import { open, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildWavHeader, bytesOf, inspectWav, repairWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
-import { WavFile } from '../../lib/recording/WavFile.js'
+import { RecordingFile } from '../../lib/recording/RecordingFile.js'
 import { missing, pcm, temporaryDirectory } from '../helpers/recordings.js'
 
 const MONO = { sampleRate: 8000, channels: 1 }
@@ -137,7 +137,7 @@ t.test(
 t.test('a growing file passes 4 GiB without a break', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
-  const wav = new WavFile(path, (await open(path, 'r+')).fd, MONO)
+  const wav = new RecordingFile(path, (await open(path, 'r+')).fd, MONO)
   const step = (operation: (done: (error?: Error | null) => void) => void): Promise<void> =>
     new Promise((resolve, reject) => {
       operation((error) => {
@@ -147,7 +147,7 @@ t.test('a growing file passes 4 GiB without a break', async (t) => {
     })
   // as if 4 GiB had been written: a sparse file and a counter
   await truncate(path, WAV_HEADER_BYTES + 4 * GIB)
-  wav.continueAt(4 * GIB)
+  wav.continueAt({ dataBytes: 4 * GIB, bytes: WAV_HEADER_BYTES + 4 * GIB, frames: 1 })
   await step((done) => {
     wav.append(pcm(1, 0, 160), 320, done)
   })

@@ -1,24 +1,20 @@
 import { setMaxListeners } from 'node:events'
 import { createReadStream } from 'node:fs'
-import { rename, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { relative, sep } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_SINK } from '../model/errors.js'
-import { settled } from './AudioFile.js'
-import { compress } from './compress.js'
-import { remove } from './files.js'
-import { contentTypeOf, finalExtension } from './formats.js'
-import { Gate } from './Gate.js'
-import { hashPath } from './hash.js'
+import { hashPath, lstat, openRegular, remove, rename } from './directory/files.js'
+import { temporaryName, type RecordingPaths } from './directory/names.js'
+import type { RecordingDirectory } from './directory/RecordingDirectory.js'
+import { saveSidecar } from './directory/sidecar.js'
+import { compress, contentTypeOf } from './formats.js'
 import type { Format, ResolvedRecordingOptions } from './options.js'
-import type { RecordingPaths } from './paths.js'
 import { reasonOf } from './reasons.js'
+import { settled } from './RecordingFile.js'
 import type { FinishedRecording } from './schema.js'
-import { saveSidecar } from './segments.js'
-import { Patience } from './Patience.js'
 import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 
@@ -41,22 +37,23 @@ export interface Job {
 
 export type OnLater = (listen: Listen, recording: FinishedRecording) => void
 
-export interface JobsDeps {
+export interface SpoolDeps {
   options: ResolvedRecordingOptions
+  directory: RecordingDirectory
   token: string
   logger: FastifyBaseLogger
 }
 
-/** What is done with a recording once it is complete on this disk: it is compressed, and sent to the sink. */
-export class Jobs {
-  readonly #deps: JobsDeps
+/** The recordings that are complete on this disk and still to be compressed or sent to the sink. */
+export class Spool {
+  readonly #deps: SpoolDeps
   readonly #compressing = new Gate(Math.max(1, availableParallelism() - 1))
   readonly #sending = new Gate(SENT_AT_ONCE)
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
   #onLater: OnLater = () => {}
 
-  constructor(deps: JobsDeps) {
+  constructor(deps: SpoolDeps) {
     this.#deps = deps
     // every recording that waits to be sent again listens to it
     setMaxListeners(0, this.#closing.signal)
@@ -107,9 +104,12 @@ export class Jobs {
     await Promise.allSettled(this.#running)
   }
 
-  /** Nothing is left to be done with it: takes away what it was made of. */
+  /** Removes what a recording was made of: nothing is left to be done with it. */
   async conclude(paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
-    for (const path of [paths.final, this.#compressedPath(paths)]) if (path !== location) await remove(path)
+    const { directory } = this.#deps
+    for (const path of [paths.final, directory.compressedPath(paths)]) {
+      if (path !== location) await remove(path)
+    }
     await remove(paths.partSidecar)
   }
 
@@ -139,11 +139,11 @@ export class Jobs {
   /** Without ffmpeg there is still the WAV. */
   async #compress(job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
     const { recording, paths } = job
-    const { options, token } = this.#deps
+    const { options, directory, token } = this.#deps
     if (recording.format !== 'wav') return recording
     const { encryption, ffmpeg, sha256 } = options
-    const location = this.#compressedPath(paths)
-    const temporary = `${location}.${token}.tmp`
+    const location = directory.compressedPath(paths)
+    const temporary = temporaryName(location, token)
     try {
       await compress(recording.location, temporary, {
         ffmpeg,
@@ -160,7 +160,7 @@ export class Jobs {
       ...recording,
       location,
       format,
-      bytes: (await stat(temporary)).size,
+      bytes: (await lstat(temporary)).size,
       ...(sha256 && { sha256: await hashPath(temporary) })
     }
     await rename(temporary, location)
@@ -190,13 +190,10 @@ export class Jobs {
   }
 
   async #sendOnce({ stream, recording }: Job, attempt: number): Promise<FinishedRecording> {
-    const {
-      options,
-      logger,
-      options: { directory = '', sink }
-    } = this.#deps
+    const { options, directory, logger } = this.#deps
+    const { sink } = options
     if (sink === undefined) return recording
-    const name = relative(directory, recording.location).split(sep).join('/')
+    const name = relative(directory.path, recording.location).split(sep).join('/')
     const contentType = recording.encrypted
       ? 'application/octet-stream'
       : contentTypeOf(recording.format as Format)
@@ -204,7 +201,8 @@ export class Jobs {
     const opening = SinkWriter.open(sink, stream, { name, contentType, recording, attempt }, logger)
     try {
       const writer = await patience.until(opening)
-      for await (const chunk of createReadStream(recording.location)) {
+      const fd = await openRegular(recording.location, 'r')
+      for await (const chunk of createReadStream('', { fd })) {
         await patience.until(
           settled((done) => {
             writer.write(chunk as Buffer, done)
@@ -232,10 +230,6 @@ export class Jobs {
     }
   }
 
-  #compressedPath(paths: RecordingPaths): string {
-    return paths.base + finalExtension(this.#deps.options)
-  }
-
   async #save({ paths, segment, listen }: Job, recording: FinishedRecording): Promise<FinishedRecording> {
     return await saveSidecar(
       paths,
@@ -245,5 +239,67 @@ export class Jobs {
       recording,
       this.#deps.options.fsync !== 'never'
     )
+  }
+}
+
+/** A door that lets so many through at once; the others wait in order. */
+class Gate {
+  readonly #limit: number
+  readonly #waiting: Array<() => void> = []
+  #busy = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#busy >= this.#limit) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve)
+      })
+    } else this.#busy++
+    try {
+      return await operation()
+    } finally {
+      const next = this.#waiting.shift()
+      // the place goes on to the next
+      if (next) next()
+      else this.#busy--
+    }
+  }
+}
+
+/** A wait for one operation after the other: for so long each, and until the server closes. */
+class Patience {
+  readonly #closing: AbortSignal
+  readonly #timer: NodeJS.Timeout
+  #giveUp: (reason: Error) => void = () => {}
+  readonly #abort = (): void => {
+    const { reason } = this.#closing as { reason: unknown }
+    this.#giveUp(reason instanceof Error ? reason : new Error(String(reason)))
+  }
+
+  /** `ms`: for each operation */
+  constructor(ms: number, closing: AbortSignal) {
+    this.#closing = closing
+    this.#timer = setTimeout(() => {
+      this.#giveUp(new Error(`it took nothing for ${ms} ms`))
+    }, ms).unref()
+    closing.addEventListener('abort', this.#abort)
+  }
+
+  /** Resolves as `operation` does. Rejects when it takes too long or the server closes, even if it never settles. */
+  async until<T>(operation: Promise<T>): Promise<T> {
+    this.#timer.refresh()
+    return await new Promise((resolve, reject) => {
+      this.#giveUp = reject
+      operation.then(resolve, reject)
+      if (this.#closing.aborted) this.#abort()
+    })
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#closing.removeEventListener('abort', this.#abort)
   }
 }

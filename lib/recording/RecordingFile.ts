@@ -1,0 +1,259 @@
+import { close, fdatasync, fstat, ftruncate, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { buildWavHeader, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
+import { hashFile, readFully } from './directory/files.js'
+import {
+  createCipher,
+  createPreamble,
+  FRAME_OVERHEAD,
+  PREAMBLE_BYTES,
+  type FrameCipher
+} from './encryption.js'
+import type { Encryption } from './options.js'
+import type { Done } from './types.js'
+
+const NOTHING = Buffer.alloc(0)
+/** bytes */
+const COPIED_AT_ONCE = 256 * 1024
+const writeAt = promisify(write)
+
+/** What of a recording stands where in its file. */
+interface Codec {
+  /** where the header is, and the first samples are */
+  readonly headerAt: number
+  readonly samplesAt: number
+  /** Returns what stands before the header. */
+  preamble(): Buffer
+  header(wavHeader: Buffer): Buffer
+  /** Returns what is written of samples: of the whole result its first `length` bytes where it is `samples` itself. */
+  samples(index: number, samples: Buffer, length: number): Buffer
+  /** Returns what ends the file. */
+  end(index: number): Buffer
+}
+
+const PLAIN: Codec = {
+  headerAt: 0,
+  samplesAt: WAV_HEADER_BYTES,
+  preamble: () => NOTHING,
+  header: (wavHeader) => wavHeader,
+  samples: (_index, samples) => samples,
+  end: () => NOTHING
+}
+
+/** Where the first frame of samples of an encrypted file begins. */
+export const FIRST_FRAME_AT = PREAMBLE_BYTES + FRAME_OVERHEAD + WAV_HEADER_BYTES
+
+/** Only ciphertext touches the disk: what is appended at once is one frame. */
+function encrypted(cipher: FrameCipher): Codec {
+  return {
+    headerAt: PREAMBLE_BYTES,
+    samplesAt: FIRST_FRAME_AT,
+    preamble: () => cipher.preamble,
+    header: (wavHeader) => cipher.seal(0, wavHeader),
+    samples: (index, samples, length) => cipher.seal(index, samples.subarray(0, length)),
+    end: (index) => cipher.seal(index, NOTHING, true)
+  }
+}
+
+/** How far a file has come that is gone on with. */
+export interface Progress {
+  /** bytes of samples */
+  dataBytes: number
+  /** bytes of the file; more are of no use */
+  bytes: number
+  /** pieces of samples; the header is the first */
+  frames: number
+}
+
+/**
+ * The file of a recording in the making: a WAV, plain or encrypted, that grows and can be played meanwhile. One operation at a time, each
+ * told of through a callback: promises would cost more than the rest of a write. Writes are positional (`pwrite`), so patching
+ * the header needs no seeking.
+ */
+export class RecordingFile {
+  readonly #format: WavFormat
+  readonly #codec: Codec
+  #path: string
+  #fd: number
+  #bytes = 0
+  #dataBytes = 0
+  #frames = 1
+  // the append under way
+  #chunk: Buffer | undefined
+  #samples = 0
+  #torn = false
+  #from = 0
+  #until = 0
+  #done: Done = () => {}
+  readonly #written = (error: Error | null, bytes: number): void => {
+    this.#onWritten(error, bytes)
+  }
+
+  /** `fd`: of the file, open to be read and written. `cipher`: of an encrypted one. */
+  constructor(path: string, fd: number, format: WavFormat, cipher?: FrameCipher) {
+    this.#path = path
+    this.#fd = fd
+    this.#format = format
+    this.#codec = cipher ? encrypted(cipher) : PLAIN
+  }
+
+  /** Resolves to a new recording's file: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is no key for it. */
+  static async create(
+    path: string,
+    fd: number,
+    format: WavFormat,
+    encryption: Encryption | undefined
+  ): Promise<RecordingFile> {
+    const cipher = encryption && (await createCipher(path, createPreamble(encryption.keyId), encryption))
+    return new RecordingFile(path, fd, format, cipher)
+  }
+
+  /** bytes of the file; what an append that failed left behind does not count */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** bytes of samples */
+  get dataBytes(): number {
+    return this.#dataBytes
+  }
+
+  get path(): string {
+    return this.#path
+  }
+
+  /** Gives the file, which is empty, its header. */
+  open(done: Done): void {
+    const { header, preamble } = this.#codec
+    const start = Buffer.concat([preamble(), header(buildWavHeader(this.#format, 0))])
+    this.#append(start, start.length, 0, done)
+  }
+
+  /** Goes on with a file that has been written before. */
+  continueAt({ dataBytes, bytes, frames }: Progress): void {
+    this.#dataBytes = dataBytes
+    this.#bytes = bytes
+    this.#frames = frames
+    this.#torn = true
+  }
+
+  /** Copies what is there to another file, which is open and empty, and goes on in that one: another process has taken this one. */
+  async moveTo(path: string, fd: number): Promise<void> {
+    const piece = Buffer.allocUnsafeSlow(COPIED_AT_ONCE)
+    for (let at = 0; at < this.#bytes;) {
+      const bytes = await readFully(this.#fd, piece, Math.min(piece.length, this.#bytes - at), at)
+      if (bytes === 0) throw new Error(`${this.path} has been cut off by another process`)
+      for (let written = 0; written < bytes;) {
+        written += (await writeAt(fd, piece, written, bytes - written, at + written)).bytesWritten
+      }
+      at += bytes
+    }
+    await settled((done) => {
+      this.close(done)
+    })
+    this.#path = path
+    this.#fd = fd
+  }
+
+  /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`: all, or none of it. */
+  append(chunk: Buffer, length: number, done: Done): void {
+    const bytes = this.#codec.samples(this.#frames, chunk, length)
+    this.#append(bytes, bytes === chunk ? length : bytes.length, length, done)
+  }
+
+  /** Lets the header say how much is there. */
+  patchHeader(done: Done): void {
+    const header = this.#codec.header(buildWavHeader(this.#format, this.#dataBytes))
+    write(this.#fd, header, 0, header.length, this.#codec.headerAt, (error) => {
+      done(error)
+    })
+  }
+
+  /** Makes it a whole file: nothing more comes. */
+  seal(done: Done): void {
+    const end = this.#codec.end(this.#frames)
+    this.#trim((error) => {
+      if (error) return done(error)
+      this.patchHeader((failed) => {
+        if (failed || end.length === 0) done(failed)
+        else this.#append(end, end.length, 0, done)
+      })
+    })
+  }
+
+  /** Resolves to the SHA-256 of the file, hexadecimal. */
+  async hash(): Promise<string> {
+    return await hashFile(this.#fd)
+  }
+
+  sync(done: Done): void {
+    fdatasync(this.#fd, done)
+  }
+
+  /** Fails with ENOENT when the file is in no directory any more: what is written is lost as soon as it is closed. */
+  look(done: Done): void {
+    fstat(this.#fd, (error, file) => {
+      done(
+        error ??
+          (file.nlink === 0 ? Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' }) : null)
+      )
+    })
+  }
+
+  close(done: Done): void {
+    const fd = this.#fd
+    if (fd < 0) return done()
+    this.#fd = -1
+    close(fd, done)
+  }
+
+  /** Takes away what an append that failed, or another process, left behind. */
+  #trim(done: Done): void {
+    if (!this.#torn) return done()
+    ftruncate(this.#fd, this.#bytes, done)
+  }
+
+  #append(chunk: Buffer, length: number, samples: number, done: Done): void {
+    this.#chunk = chunk
+    this.#samples = samples
+    this.#from = 0
+    this.#until = length
+    this.#done = done
+    this.#write()
+  }
+
+  #write(): void {
+    if (this.#chunk === undefined) return
+    write(
+      this.#fd,
+      this.#chunk,
+      this.#from,
+      this.#until - this.#from,
+      this.#bytes + this.#from,
+      this.#written
+    )
+  }
+
+  #onWritten(error: Error | null, bytes: number): void {
+    this.#from += bytes
+    // a disk that is nearly full takes a part, and says ENOSPC to the rest
+    if (error === null && this.#from < this.#until) return this.#write()
+    if (error === null) {
+      this.#bytes += this.#until
+      this.#dataBytes += this.#samples
+      if (this.#samples > 0) this.#frames++
+    } else this.#torn = true
+    this.#chunk = undefined
+    this.#done(error)
+  }
+}
+
+/** Resolves when a callback operation is done. */
+export function settled(operation: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    operation((error) => {
+      if (error) reject(error)
+      else resolve()
+    })
+  })
+}

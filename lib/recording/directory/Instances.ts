@@ -1,0 +1,297 @@
+import { randomBytes } from 'node:crypto'
+import { write as writeCallback } from 'node:fs'
+import { readdir, readFile, readlink, utimes } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { basename, join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { promisify } from 'node:util'
+import { Type, type Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import {
+  closeFile,
+  ensureDirectory,
+  hasCode,
+  ifThere,
+  lstat,
+  NotARegularFile,
+  openRegular,
+  readSmall,
+  remove,
+  writeNew
+} from './files.js'
+import { INSTANCES_DIRECTORY, tokenOf } from './names.js'
+
+const write = promisify(writeCallback)
+
+/** ms between two heartbeats, and between two looks at those of others */
+const HEARTBEAT = 5_000
+/** An instance on another machine is dead when its heartbeat was the same at so many looks on end: 30 s. */
+export const MISSED_BEATS = 6
+/** A look that comes later than this many heartbeats after the one before finds nothing out: this process, or the machine, stood still. */
+const LATE = 2
+/** Digits of the counter that each heartbeat writes over, at the start of the file. */
+const COUNTER_DIGITS = 12
+const MAX_FILE_BYTES = 4_096
+/** States of a process that is over and whose parent has not asked for it yet. */
+const ENDED = ['Z', 'X', 'x']
+
+const InstanceSchema = Type.Object({
+  pid: Type.Integer({ minimum: 1 }),
+  processStart: Type.Optional(
+    Type.String({
+      description: 'when the process started, in ticks of its machine: a pid may be given again'
+    })
+  ),
+  machine: Type.Optional(
+    Type.String({
+      description: 'one boot of one machine, one space of pids in it; absent where the system does not tell'
+    })
+  ),
+  hostname: Type.String()
+})
+type Instance = Static<typeof InstanceSchema>
+
+interface Watched {
+  heartbeat: string
+  missed: number
+}
+
+/**
+ * The instances that write into one directory. Each has a file there, whose start it writes over at every heartbeat.
+ *
+ * No clock tells who is dead, neither a host's nor the file server's: any of them may be wrong or jump. A process of this machine
+ * is dead when its pid is gone. Any other is dead when its heartbeat stood still for MISSED_BEATS looks of ours.
+ */
+export class Instances {
+  readonly token: string
+  readonly #directory: string
+  readonly #interval: number
+  readonly #watched = new Map<string, Watched>()
+  #machine: Promise<string | undefined> | undefined
+  #beats = 0
+  #announced: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #lookedAt = 0
+  #looking: Promise<void> | undefined
+  #closed = false
+
+  /** `interval`: ms between two heartbeats; all instances need the same */
+  constructor(directory: string, instance: string, interval = HEARTBEAT) {
+    this.token = tokenOf(instance, randomBytes(6).toString('hex'))
+    this.#directory = join(directory, INSTANCES_DIRECTORY)
+    this.#interval = interval
+  }
+
+  /** Resolves when our own file is there: before the first recording's, so that nobody takes that for a dead instance's. */
+  announce(): Promise<void> {
+    this.#announced ??= this.#announce().catch((error: unknown) => {
+      // the next recording tries again
+      this.#announced = undefined
+      throw error
+    })
+    return this.#announced
+  }
+
+  /** Begins to look at the heartbeats of others. */
+  async watch(): Promise<void> {
+    this.#start()
+    await this.#look()
+  }
+
+  /** Nothing of ours is being written any more. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#timer)
+    await this.#looking
+    if (this.#announced) await remove(this.#pathOf(this.token))
+  }
+
+  /** Resolves to whether the instance with this token may still be writing. */
+  async isAlive(token: string): Promise<boolean> {
+    if (token === this.token) return true
+    const read = await this.#read(token)
+    // It has closed, or is buried.
+    if (read === undefined) return false
+    const runs = await this.#runsHere(read.instance)
+    if (runs !== undefined) return runs
+    return this.#missed(token, read.heartbeat) < MISSED_BEATS
+  }
+
+  /** Resolves to the tokens of the instances that have left their file and are dead. */
+  async findDead(): Promise<string[]> {
+    const tokens = await this.#list()
+    const alive = await Promise.all(tokens.map((token) => this.isAlive(token)))
+    return tokens.filter((_, at) => !alive[at])
+  }
+
+  /** Nothing of a dead instance is left to repair. */
+  async bury(token: string): Promise<void> {
+    await remove(this.#pathOf(token))
+    this.#watched.delete(token)
+  }
+
+  /** Resolves to the time by the clock that dates the directory's files, ms since the epoch: it may not be this host's. */
+  async now(): Promise<number> {
+    await this.announce()
+    await this.#beat()
+    return (await lstat(this.#pathOf(this.token))).mtimeMs
+  }
+
+  #pathOf(token: string): string {
+    return join(this.#directory, basename(token))
+  }
+
+  async #list(): Promise<string[]> {
+    return (await ifThere(readdir(this.#directory))) ?? []
+  }
+
+  async #announce(): Promise<void> {
+    await ensureDirectory(this.#directory)
+    const [start, machine] = await Promise.all([processStart(process.pid), this.#thisMachine()])
+    const self: Instance = {
+      pid: process.pid,
+      ...(start !== undefined && { processStart: start }),
+      ...(machine !== undefined && { machine }),
+      hostname: hostname()
+    }
+    await writeNew(this.#pathOf(this.token), `${this.#counter()}\n${JSON.stringify(self)}\n`)
+    this.#start()
+  }
+
+  #start(): void {
+    if (this.#closed) return
+    this.#timer ??= setInterval(() => {
+      if (this.#announced) this.#beat().catch(() => {})
+      this.#looking ??= this.#look()
+        .catch(() => {})
+        .finally(() => {
+          this.#looking = undefined
+        })
+    }, this.#interval).unref()
+  }
+
+  #counter(): string {
+    return String(++this.#beats).padStart(COUNTER_DIGITS, '0')
+  }
+
+  async #beat(): Promise<void> {
+    const path = this.#pathOf(this.token)
+    try {
+      const fd = await openRegular(path, 'r+')
+      try {
+        await write(fd, this.#counter(), 0)
+      } finally {
+        await closeFile(fd)
+      }
+    } catch (error) {
+      if (this.#closed) return
+      if (hasCode(error, 'ENOENT')) {
+        // Somebody cleaned up: we are still alive.
+        this.#announced = undefined
+        await this.announce()
+      } else if (!(error instanceof NotARegularFile)) {
+        // A full disk may take no byte, but a change all the same.
+        const now = new Date()
+        await utimes(path, now, now)
+      }
+    }
+  }
+
+  /** Reads the heartbeats of the instances on other machines. */
+  async #look(): Promise<void> {
+    const now = performance.now()
+    const counts = now - this.#lookedAt < LATE * this.#interval
+    this.#lookedAt = now
+    const tokens = await this.#list()
+    for (const token of this.#watched.keys()) if (!tokens.includes(token)) this.#watched.delete(token)
+    await Promise.all(
+      tokens.map(async (token) => {
+        const read = token === this.token ? undefined : await this.#read(token)
+        if (read === undefined || (await this.#runsHere(read.instance)) !== undefined) return
+        const watched = this.#watched.get(token)
+        if (watched?.heartbeat !== read.heartbeat) {
+          this.#watched.set(token, { heartbeat: read.heartbeat, missed: 0 })
+        } else if (counts) watched.missed++
+      })
+    )
+  }
+
+  /** Heartbeats that an instance missed, of those that we looked for. */
+  #missed(token: string, heartbeat: string): number {
+    const watched = this.#watched.get(token)
+    return watched?.heartbeat === heartbeat ? watched.missed : 0
+  }
+
+  /** undefined when there is no such instance any more. */
+  async #read(token: string): Promise<{ heartbeat: string; instance: Instance | undefined } | undefined> {
+    const path = this.#pathOf(token)
+    try {
+      const [text, file] = await Promise.all([readSmall(path, MAX_FILE_BYTES), lstat(path)])
+      return {
+        heartbeat: `${text.slice(0, COUNTER_DIGITS)} ${file.mtimeMs}`,
+        instance: parse(text.slice(COUNTER_DIGITS))
+      }
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined
+      // Whatever it is, it is no heartbeat of ours: it stands still.
+      return { heartbeat: '', instance: undefined }
+    }
+  }
+
+  /** Whether a process of this machine runs; undefined when it is of another, or the system does not tell. */
+  async #runsHere(instance: Instance | undefined): Promise<boolean | undefined> {
+    const machine = await this.#thisMachine()
+    if (instance?.machine === undefined || instance.machine !== machine) return undefined
+    try {
+      process.kill(instance.pid, 0)
+    } catch (error) {
+      if (hasCode(error, 'ESRCH')) return false
+    }
+    const start = await processStart(instance.pid)
+    // /proc may hide the processes of other users.
+    if (start === undefined || instance.processStart === undefined) return undefined
+    return start === instance.processStart
+  }
+
+  #thisMachine(): Promise<string | undefined> {
+    this.#machine ??= machineId()
+    return this.#machine
+  }
+}
+
+function parse(text: string): Instance | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return Value.Check(InstanceSchema, value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Linux: a boot of the machine and the pid namespace, in which a pid means one process. The host's name tells machines apart that were
+ * resumed from one snapshot and named since.
+ */
+async function machineId(): Promise<string | undefined> {
+  try {
+    const [boot, pids] = await Promise.all([
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+      readlink('/proc/self/ns/pid')
+    ])
+    return `${boot.trim()} ${pids} ${hostname()}`
+  } catch {
+    return undefined
+  }
+}
+
+/** undefined where the system does not tell. */
+async function processStart(pid: number): Promise<string | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+    // fields 3 to 22; the second, the command's name in brackets, may contain spaces
+    const [state = '', ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return ENDED.includes(state) ? 'ended' : fields[18]
+  } catch {
+    return undefined
+  }
+}

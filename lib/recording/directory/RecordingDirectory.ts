@@ -1,0 +1,346 @@
+import { accessSync, constants, rmSync, writeFileSync, type Dirent } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { ERR_OPTIONS } from '../../model/errors.js'
+import type { Listen } from '../../model/schema.js'
+import { audioExtension, finalExtension } from '../formats.js'
+import type { ResolvedRecordingOptions } from '../options.js'
+import {
+  closeFile,
+  ensureDirectory,
+  ensureDirectorySync,
+  FILE_MODE,
+  hasCode,
+  ifThere,
+  isThere,
+  link,
+  lstat,
+  openFile,
+  remove,
+  rename,
+  writeNew
+} from './files.js'
+import {
+  INSTANCES_DIRECTORY,
+  kindOf,
+  pathsOf,
+  renamed,
+  segmentOf,
+  segmentSuffix,
+  stemOf,
+  type RecordingPaths
+} from './names.js'
+import { readPartSidecar, readSidecar, type PartNotes, type PartSidecar } from './sidecar.js'
+
+const MAX_TRIES = 1_000
+const MAX_SEGMENTS = 100
+/** Directories whose names are remembered, and names in one of them: beyond, only exact names are compared. */
+const MAX_DIRECTORIES = 8
+const MAX_NAMES = 20_000
+/** File systems without hard links say so in many ways. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
+
+/** A name that a new recording has taken. */
+export interface Claim {
+  paths: RecordingPaths
+  /** 1, or more where the listen had a recording before (handover) */
+  segment: number
+  /** of the part file, which is open and empty */
+  fd: number
+}
+
+/** What there is of a recording that is not complete. */
+export interface Part {
+  /** path without extension */
+  base: string
+  /** of the audio, when that is there */
+  extension?: string
+  /** path of what describes it, when that is there */
+  sidecar?: string
+  /** token of the instance that records it, or repairs it; undefined when nothing tells */
+  owner?: string
+  /** a name of it that is a link, a pipe or the like: none of it is to be touched */
+  irregular?: string
+}
+
+/** A file that an instance was writing. */
+export interface Temporary {
+  path: string
+  owner: string
+}
+
+/**
+ * The files of one directory: gives each recording a name that no other has, here or in another instance, also where case is
+ * ignored; finds what is unfinished. A name is taken by creating its `.part` file, which the file system lets only one do.
+ */
+export class RecordingDirectory {
+  readonly path: string
+  readonly #extension: string
+  readonly #finalExtension: string
+  readonly #token: string
+  /** lower-case names being written by this process, and by which listen */
+  readonly #live = new Map<string, string>()
+  readonly #names = new Map<string, Set<string>>()
+
+  /** `token`: the owner of what is claimed */
+  constructor(path: string, options: ResolvedRecordingOptions, token: string) {
+    this.path = path
+    this.#extension = audioExtension(options)
+    this.#finalExtension = finalExtension(options)
+    this.#token = token
+  }
+
+  /** Makes the directory and writes a file into it. Throws FST_JAMBONZ_OPTIONS when either is impossible. Blocks: for registration. */
+  checkWritable(): void {
+    const directory = join(this.path, INSTANCES_DIRECTORY)
+    const probe = join(directory, `.${this.#token}`)
+    try {
+      ensureDirectorySync(directory)
+      accessSync(this.path, constants.R_OK | constants.W_OK | constants.X_OK)
+      writeFileSync(probe, '', { flag: 'wx', mode: FILE_MODE })
+      rmSync(probe)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new ERR_OPTIONS(
+        `recording.directory: "${this.path}" can't be written (${reason}). Choose another, or let the user that the process runs as write there`,
+        { cause }
+      )
+    }
+  }
+
+  /** Returns the paths of a recording, from its path without extension. `extension`: of its audio; that of new ones where nobody knows it. */
+  pathsOf(base: string, extension = this.#extension): RecordingPaths {
+    return pathsOf(base, extension, this.#token)
+  }
+
+  /** Returns where the compressed recording is. */
+  compressedPath({ base }: RecordingPaths): string {
+    return base + this.#finalExtension
+  }
+
+  /**
+   * Takes a name. `unique`: it is made of unique, lower-case ids, so there is no need to look for one that differs in case.
+   * Rejects with the file system's error.
+   */
+  async claim(
+    name: string,
+    unique: boolean,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim> {
+    const next = segmentOf(listen)
+    for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
+      const base = join(this.path, attempt === 1 ? name : `${name}-${attempt}`)
+      const claim = next === 1 ? await this.#try(base, 1, unique, listen, notes) : undefined
+      if (claim !== undefined) return claim
+      // where the files of its earlier sockets are not, an instance with another directory has them
+      if ((await this.#holds(base, listen)) || (next > 1 && !(await this.#isTaken(base)))) {
+        return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
+      }
+    }
+    throw new Error(`${MAX_TRIES} recordings are called ${name}`)
+  }
+
+  /** Takes the next name beside one that another instance has taken away from us: `<base>-2`, of the same segment. */
+  async claimBeside(
+    { paths, segment }: Claim,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim> {
+    for (let attempt = 2; attempt <= MAX_TRIES; attempt++) {
+      const claim = await this.#try(`${paths.base}-${attempt}`, segment, false, listen, notes)
+      if (claim !== undefined) return claim
+    }
+    throw new Error(`${MAX_TRIES} recordings are called ${paths.base}`)
+  }
+
+  release(claim: Claim): void {
+    this.#live.delete(claim.paths.base.toLowerCase())
+  }
+
+  /** Finds what is unfinished, one directory at a time. Links to directories are not followed. */
+  async *findParts(directory = this.path): AsyncGenerator<{ parts: Part[]; temporary: Temporary[] }> {
+    const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
+    yield {
+      parts: partsAmong(directory, entries),
+      temporary: entries.flatMap(({ name }) => {
+        const file = kindOf(name)
+        return file?.kind === 'temporary' ? [{ path: join(directory, name), owner: file.owner }] : []
+      })
+    }
+    for (const entry of entries) {
+      if (entry.isDirectory() && entry.name !== INSTANCES_DIRECTORY) {
+        yield* this.findParts(join(directory, entry.name))
+      }
+    }
+  }
+
+  async #claimSegment(
+    base: string,
+    from: number,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim> {
+    for (let segment = from; segment < from + MAX_SEGMENTS; segment++) {
+      const claim = await this.#try(base + segmentSuffix(segment), segment, true, listen, notes)
+      if (claim !== undefined) return claim
+    }
+    throw new Error(`there are ${MAX_SEGMENTS} segments of ${base}`)
+  }
+
+  async #try(
+    base: string,
+    segment: number,
+    unique: boolean,
+    listen: Listen,
+    notes: Omit<PartNotes, 'segment'>
+  ): Promise<Claim | undefined> {
+    const key = base.toLowerCase()
+    if (this.#live.has(key)) return undefined
+    this.#live.set(key, listen.id)
+    const paths = this.pathsOf(base)
+    try {
+      const fd =
+        unique || (await this.#isNew(base))
+          ? await this.#create(paths, { ...listen, recorder: { ...notes, segment } })
+          : undefined
+      if (fd !== undefined) return { paths, segment, fd }
+    } catch (error) {
+      this.#live.delete(key)
+      throw error
+    }
+    this.#live.delete(key)
+    return undefined
+  }
+
+  /** What describes the audio is there before the audio is. Resolves to its descriptor, undefined when the name is taken. */
+  async #create(paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
+    if (!(await writePart(paths, sidecar))) return undefined
+    let fd: number
+    try {
+      fd = await openFile(paths.part, 'wx+', FILE_MODE)
+    } catch (error) {
+      await remove(paths.partSidecar)
+      if (hasCode(error, 'EEXIST')) return undefined
+      throw error
+    }
+    if (!(await this.#isComplete(paths))) return fd
+    await closeFile(fd)
+    await removeParts(paths)
+    return undefined
+  }
+
+  async #isTaken(base: string): Promise<boolean> {
+    return (await this.#isComplete(this.pathsOf(base))) || (await findPart(base)) !== undefined
+  }
+
+  async #isComplete({ base, sidecar, final }: RecordingPaths): Promise<boolean> {
+    const there = await Promise.all([...new Set([sidecar, final, base + this.#finalExtension])].map(isThere))
+    return there.includes(true)
+  }
+
+  /** What has this name is an earlier segment of the same listen. */
+  async #holds(base: string, listen: Listen): Promise<boolean> {
+    if (this.#live.get(base.toLowerCase()) === listen.id) return true
+    const complete = await readSidecar(this.pathsOf(base).sidecar)
+    if (complete) return complete.id === listen.id
+    const part = await findPart(base)
+    return part?.sidecar !== undefined && (await readPartSidecar(part.sidecar))?.id === listen.id
+  }
+
+  /** No file in its directory has the same name in another case. */
+  async #isNew(base: string): Promise<boolean> {
+    const directory = dirname(base)
+    const names = this.#names.get(directory) ?? (await this.#list(directory))
+    const stem = basename(base).toLowerCase()
+    if (names.has(stem)) return false
+    if (names.size < MAX_NAMES) names.add(stem)
+    return true
+  }
+
+  async #list(directory: string): Promise<Set<string>> {
+    const files = (await ifThere(readdir(directory))) ?? []
+    const names = new Set(files.slice(0, MAX_NAMES).map(stemOf))
+    this.#names.set(directory, names)
+    const [oldest] = this.#names.keys()
+    if (this.#names.size > MAX_DIRECTORIES && oldest !== undefined) this.#names.delete(oldest)
+    return names
+  }
+}
+
+/**
+ * Gives a complete file its final name and resolves to it. What has that name already is never overwritten: the
+ * file is then called `<name>-2`. Rejects with ENOENT when `part` is not there (any more).
+ */
+export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
+  for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
+    const named = attempt === 1 ? paths : renamed(paths, `${paths.base}-${attempt}`)
+    if (await moveTo(named)) return named
+  }
+  throw new Error(`${MAX_TRIES} files are called ${paths.final}`)
+}
+
+/** Removes what is left when the recording is in its place and its sidecar written. */
+export async function removeParts(paths: RecordingPaths): Promise<void> {
+  await remove(paths.part)
+  await remove(paths.partSidecar)
+}
+
+/** link() and not rename(): it fails where a file is, and so also tells which of two that try was the first. */
+async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
+  try {
+    await link(part, final)
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return await isSameFile(part, final)
+    if (!hasCode(error, ...NO_LINKS)) throw error
+    if (await isThere(final)) return false
+    await rename(part, final)
+  }
+  return true
+}
+
+/** A process died between giving the final name and taking away the first. */
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [first, second] = await Promise.all([lstat(one), lstat(other)])
+  return first.ino === second.ino && first.dev === second.dev && first.ino !== 0
+}
+
+/** Finds the part with this path without extension. */
+async function findPart(base: string): Promise<Part | undefined> {
+  const entries = (await ifThere(readdir(dirname(base), { withFileTypes: true }))) ?? []
+  return partsAmong(
+    dirname(base),
+    entries.filter(({ name }) => name.startsWith(basename(base)))
+  ).find((part) => part.base === base)
+}
+
+function partsAmong(directory: string, entries: Dirent[]): Part[] {
+  const parts = new Map<string, Part>()
+  for (const entry of entries) {
+    const file = kindOf(entry.name)
+    if (file === undefined || file.kind === 'temporary' || entry.isDirectory()) continue
+    const path = join(directory, entry.name)
+    const part = parts.get(file.base) ?? { base: join(directory, file.base) }
+    parts.set(file.base, part)
+    if (!entry.isFile()) part.irregular = path
+    if (file.kind === 'partAudio') part.extension = file.extension
+    else Object.assign(part, { sidecar: path, owner: file.owner })
+  }
+  return [...parts.values()]
+}
+
+/** Resolves to false when the name is taken. */
+async function writePart(paths: RecordingPaths, sidecar: PartSidecar): Promise<boolean> {
+  const write = (): Promise<void> => writeNew(paths.partSidecar, JSON.stringify(sidecar))
+  try {
+    await write().catch(async (error: unknown) => {
+      if (!hasCode(error, 'ENOENT')) throw error
+      await ensureDirectory(dirname(paths.base))
+      await write()
+    })
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
+}

@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join as joinPath } from 'node:path'
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { ListenSchema, MixTypeSchema, type Call, type Listen, type Recording } from '../../model/schema.js'
+import type { WavFormat } from '../../pcm/wavHeader.js'
+import {
+  FinishedRecordingSchema,
+  GapSchema,
+  PauseSchema,
+  type FinishedRecording,
+  type Segment
+} from '../schema.js'
+import type { Gap, Pause } from '../types.js'
+import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
+import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
+
+/** A larger sidecar is none of ours. */
+const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
+const MAX_SAMPLE_RATE = 384_000
+
+/** What stands beside a recording in the making besides its Listen: all that repairing it needs. */
+export interface PartNotes {
+  /** of the file */
+  id: string
+  sampleRate: number
+  channels: number
+  mixType: Listen['mixType']
+  segment: number
+  startedAt: string
+  pauses: Pause[]
+  gaps: Gap[]
+  /** what is known of the call */
+  call?: Call
+}
+
+export type PartSidecar = Listen & { recorder: PartNotes }
+/** `<name>.json`: the Listen, its recording included. */
+export type Sidecar = Listen & { recording: FinishedRecording }
+
+const FormatSchema = Type.Object({
+  sampleRate: Type.Integer({ minimum: 1, maximum: MAX_SAMPLE_RATE }),
+  channels: Type.Integer({ minimum: 1, maximum: 2 })
+})
+const CallFieldsSchema = Type.Object({
+  callSid: Type.String(),
+  data: Type.Record(Type.String(), Type.Unknown())
+})
+
+/** Writes a JSON file that is there whole or not at all. `token`: whose leftover it is if the process dies meanwhile. */
+export async function writeJson(path: string, token: string, value: unknown, sync = false): Promise<void> {
+  const temporary = temporaryName(path, token)
+  try {
+    await writeNew(temporary, `${JSON.stringify(value, null, 2)}\n`, sync)
+    await rename(temporary, path)
+  } catch (error) {
+    await remove(temporary).catch(() => {})
+    throw error
+  }
+}
+
+/** Resolves to undefined when the file isn't there, or isn't a sidecar of ours: each field of the recording is checked. */
+export async function readSidecar(path: string): Promise<Sidecar | undefined> {
+  const value = await readJson(path)
+  if (!isListen(value) || !Value.Check(FinishedRecordingSchema, value.recording)) return undefined
+  return { ...mended(value, value.recording), recording: value.recording }
+}
+
+/** Resolves to undefined when the file isn't there, or names no listen. Of what it says nothing is checked yet: see mendNotes(). */
+export async function readPartSidecar(
+  path: string
+): Promise<(Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>) | undefined> {
+  const value = await readJson(path)
+  return isListen(value) ? value : undefined
+}
+
+/**
+ * Returns a part's sidecar in which every field is right. `found`: the format in the header of the audio, which is believed before the sidecar.
+ * What is broken is replaced, and told to `broken` by its name. undefined when nobody knows the format.
+ */
+export function mendNotes(
+  value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
+  base: string,
+  found: WavFormat | undefined,
+  broken: (field: string) => void
+): PartSidecar | undefined {
+  const recorder = isObject(value.recorder) ? value.recorder : {}
+  const said = Value.Check(FormatSchema, recorder) ? recorder : undefined
+  const format = found ?? said
+  if (format === undefined) return undefined
+  const { sampleRate, channels } = format
+  if (said?.sampleRate !== sampleRate) broken('sampleRate')
+  if (said?.channels !== channels) broken('channels')
+  const take = <T extends TSchema>(schema: T, field: string, otherwise: Static<T>): Static<T> => {
+    if (Value.Check(schema, recorder[field])) return recorder[field]
+    broken(field)
+    return otherwise
+  }
+  const listen = mended(value, format, broken)
+  const notes: PartNotes = {
+    id: take(Type.String({ minLength: 1 }), 'id', randomUUID()),
+    sampleRate,
+    channels,
+    mixType: take(MixTypeSchema, 'mixType', listen.mixType),
+    segment: take(Type.Integer({ minimum: 1, maximum: 1_000 }), 'segment', segmentNumber(base)),
+    startedAt: isTime(recorder.startedAt) ? recorder.startedAt : (listen.startedAt ?? listen.createdAt),
+    pauses: take(Type.Array(PauseSchema), 'pauses', []),
+    gaps: take(Type.Array(GapSchema), 'gaps', [])
+  }
+  if (!isTime(recorder.startedAt)) broken('startedAt')
+  if (Value.Check(CallFieldsSchema, recorder.call)) notes.call = recorder.call as unknown as Call
+  return { ...listen, recorder: notes }
+}
+
+/**
+ * Writes the sidecar of a file, and resolves to what the listen's recording now is: this file, or all its segments.
+ * Called whenever something about the file has changed.
+ */
+export async function saveSidecar(
+  paths: RecordingPaths,
+  segment: number,
+  token: string,
+  listen: Listen,
+  recording: FinishedRecording,
+  sync: boolean
+): Promise<FinishedRecording> {
+  await writeJson(paths.sidecar, token, { ...listen, recording }, sync)
+  return (await joinSegments(paths.base, segment, token, listen)) ?? recording
+}
+
+/** Returns the recording of a listen, with what is known already of its recordings on other sockets. */
+export function withKnown(recording: FinishedRecording, known: Recording | undefined): FinishedRecording {
+  return join([...knownFiles(known), recording]) ?? recording
+}
+
+/** Returns this file's own part of what its sidecar says, which may be the index. */
+export function ownRecording({ segments, ...recording }: FinishedRecording): FinishedRecording {
+  return { ...recording, ...segments?.find((segment) => segment.id === recording.id) }
+}
+
+/**
+ * A listen that was handed over from one socket to another has several files, `<name>.wav`, `<name>.2.wav` and so
+ * on, each with its own sidecar. The first's sidecar is the index: its recording lists them all, and its Listen is that
+ * of the last. Called after each was written, in whatever order and by whichever instance. Undefined when there is only one.
+ */
+async function joinSegments(
+  base: string,
+  segment: number,
+  token: string,
+  listen: Listen
+): Promise<FinishedRecording | undefined> {
+  const first = segment === 1 ? base : withoutSegment(base)
+  const elsewhere = knownFiles(listen.recording)
+  if (segment === 1 && elsewhere.length === 0 && !(await isThere(`${first}.2.json`))) return undefined
+  for (let known = 0; ;) {
+    const sidecars = await readSegments(first)
+    const joined = join([...elsewhere, ...sidecars.map(({ recording }) => recording)])
+    // whoever writes last has seen all: what came while the index was written is looked for again
+    if (joined === undefined || sidecars.length === known) return joined
+    known = sidecars.length
+    if (await isThere(`${first}.json`)) {
+      await writeJson(`${first}.json`, token, { ...sidecars.at(-1), recording: joined })
+    }
+  }
+}
+
+/** The sidecars of those that are complete, in order. */
+async function readSegments(first: string): Promise<Sidecar[]> {
+  const name = basename(first)
+  const names = (await readdir(dirname(first)))
+    .filter((file) => file.startsWith(name) && /^(?:\.\d+)?\.json$/.test(file.slice(name.length)))
+    .sort((one, other) => numberOf(one) - numberOf(other))
+  const sidecars = await Promise.all(names.map((file) => readSidecar(joinPath(dirname(first), file))))
+  return sidecars.filter((sidecar) => sidecar !== undefined)
+}
+
+function numberOf(file: string): number {
+  return segmentNumber(file.slice(0, -'.json'.length))
+}
+
+/** Undefined when it is one file. Of what is said of one file the last counts that knows most of it. */
+function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
+  const segments = listAll(recordings)
+  const [begin, last] = [segments[0], segments.at(-1)]
+  const first = recordings.findLast(({ id }) => id === begin?.id) ?? recordings[0]
+  if (first === undefined || begin === undefined || last === undefined || begin === last) return undefined
+  return {
+    ...first,
+    location: begin.location,
+    state: segments.find(({ state }) => state !== 'saved')?.state ?? 'saved',
+    bytes: sum(segments.map((segment) => segment.bytes)),
+    durationMs: sum(segments.map((segment) => segment.durationMs)),
+    endedAt: last.endedAt,
+    segments
+  }
+}
+
+/** Each file once, as they followed each other. */
+function listAll(recordings: FinishedRecording[]): Segment[] {
+  const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
+  for (const recording of recordings) {
+    for (const file of recording.segments ?? [recording]) {
+      // it has been compressed or sent since another listed it
+      if (file.state !== 'spooled' || files.get(file.id)?.state !== 'saved') files.set(file.id, file)
+    }
+  }
+  const sorted = [...files.values()].sort(compareSegments)
+  const segments: Segment[] = []
+  for (const { id, segment, state, location, bytes, durationMs, startedAt, endedAt, sha256 } of sorted) {
+    const before = segments.at(-1)
+    const gapBeforeMs = before ? Math.max(0, Date.parse(startedAt) - Date.parse(before.endedAt)) : 0
+    segments.push({
+      id,
+      ...(segment !== undefined && { segment }),
+      state,
+      location,
+      bytes,
+      durationMs,
+      startedAt,
+      endedAt,
+      gapBeforeMs,
+      ...(sha256 && { sha256 })
+    })
+  }
+  return segments
+}
+
+/** By their numbers: the clocks of the hosts that recorded them may differ. */
+function compareSegments(one: Omit<Segment, 'gapBeforeMs'>, other: Omit<Segment, 'gapBeforeMs'>): number {
+  const byNumber = one.segment !== undefined && other.segment !== undefined ? one.segment - other.segment : 0
+  return byNumber || Date.parse(one.startedAt) - Date.parse(other.startedAt)
+}
+
+/** What the store knows, such as of an instance with another directory. */
+function knownFiles(recording: Recording | undefined): FinishedRecording[] {
+  return Value.Check(FinishedRecordingSchema, recording) ? [recording] : []
+}
+
+/** A Listen of which every field is right: what is not is left out, or what a listen without it would say. */
+function mended(
+  value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
+  { sampleRate, channels }: WavFormat,
+  broken: (field: string) => void = () => {}
+): Listen {
+  const { recorder, ...fields } = value
+  const properties: Record<string, TSchema> = ListenSchema.properties
+  const right: Record<string, unknown> = {}
+  for (const [field, said] of Object.entries(fields)) {
+    const schema = properties[field]
+    const wrong = schema && !Value.Check(schema, said)
+    if (wrong || (TIMES.has(field) && !isTime(said))) broken(`listen.${field}`)
+    else right[field] = said
+  }
+  return {
+    path: '/audio',
+    state: 'ended',
+    connected: true,
+    mixType: channels === 2 ? 'stereo' : 'mono',
+    sampleRate,
+    channels,
+    createdAt: new Date().toISOString(),
+    audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 },
+    ...right,
+    id: value.id,
+    callSid: value.callSid
+  }
+}
+
+const TIMES = new Set(['createdAt', 'startedAt', 'endedAt'])
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    const text = await ifThere(readSmall(path, MAX_SIDECAR_BYTES))
+    return text === undefined ? undefined : JSON.parse(text)
+  } catch (error) {
+    // no JSON, or none that is for us to read
+    if (error instanceof SyntaxError || error instanceof NotARegularFile) return undefined
+    throw error
+  }
+}
+
+function isListen(value: unknown): value is Record<string, unknown> & Pick<Listen, 'id' | 'callSid'> {
+  return isObject(value) && typeof value.id === 'string' && typeof value.callSid === 'string'
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function isTime(value: unknown): value is string {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value))
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
