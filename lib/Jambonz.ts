@@ -3,6 +3,7 @@ import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
 import { registerStatusHook } from '../routes/statusHook.js'
 import { registerWebhook } from '../routes/webhook.js'
+import { joinPath } from './listening/ownUrl.js'
 import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
 import type { Calls } from './correlation/Calls.js'
 import type { Runtime } from './Runtime.js'
@@ -89,7 +90,7 @@ export class Jambonz {
   audio(path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
     const [{ record = true, paced = false }, handler] = withOptions(rest)
     registerAudio(this.#instance, this.#runtime, path, {
-      path: this.#instance.prefix + path,
+      path: joinPath(this.#instance.prefix, path),
       record,
       paced,
       handler

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { WebSocketServer } from 'ws'
 import type { Application } from './application/Application.js'
 import type { Calls } from './correlation/Calls.js'
 import type { LiveListenServices } from './listening/LiveListen.js'
@@ -13,6 +14,8 @@ export interface Runtime extends Application, LiveListenServices {
   readonly calls: Calls
   readonly liveListens: LiveListens
   readonly metrics: Metrics
+  /** opens the audio sockets: their settings are ours, whatever the application's own have */
+  readonly audioServer: WebSocketServer
   /** takes the metrics out of the option `registry` */
   readonly leaveRegistry: (() => void) | undefined
 }

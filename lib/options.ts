@@ -7,6 +7,7 @@ import { ERR_OPTIONS } from './model/errors.js'
 import { Hmac } from './model/Hmac.js'
 import type { MetricsRegistry } from './metrics/index.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
+import { readPublicUrl, type PublicUrl } from './listening/ownUrl.js'
 import { checkVerbs } from './verbs/check.js'
 import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
 
@@ -168,7 +169,7 @@ export interface ResolvedOptions {
   readonly signatureTolerance: number
   readonly secret: Hmac
   readonly audioPath: string
-  readonly publicUrl: string | undefined
+  readonly publicUrl: PublicUrl | undefined
   readonly store: CallStore
   /** ms */
   readonly callTtl: number
@@ -211,7 +212,7 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
     signatureTolerance: options.signatureTolerance ?? 300,
     secret: new Hmac(options.secret ?? randomBytes(32)),
     audioPath: options.audioPath ?? '/audio',
-    publicUrl: options.publicUrl?.replace(/\/+$/, '').replace(/^http/, 'ws'),
+    publicUrl: options.publicUrl === undefined ? undefined : readPublicUrl(options.publicUrl),
     store: options.store ?? memoryStore(),
     callTtl: options.callTtl ?? 3_600_000,
     recording: options.recording,

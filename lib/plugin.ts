@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { WebSocketServer } from 'ws'
 import { registerActionHook } from '../routes/actionHook.js'
-import { registerAudio } from '../routes/audio.js'
+import { registerAudio, SUBPROTOCOLS } from '../routes/audio.js'
 import { AudioRoutes } from './listening/AudioRoutes.js'
-import { endRefusedUpgrades } from './audio/socket/refusedUpgrades.js'
 import { LiveListens } from './listening/LiveListens.js'
+import { joinPath } from './listening/ownUrl.js'
+import { registerWebsocket } from './listening/upgrades.js'
 import { Calls } from './correlation/Calls.js'
 import { Correlation } from './correlation/Correlation.js'
 import type { Call, Listen } from './model/schema.js'
@@ -18,6 +19,7 @@ import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
 import { loadTracing } from './tracing/loadTracing.js'
 import { warmUp } from './verbs/index.js'
+import { JambonzRoutes } from './application/JambonzRoutes.js'
 import { OpenRequests } from './application/OpenRequests.js'
 import { decorateRequests } from './application/request.js'
 
@@ -64,15 +66,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
       runtime.leaveRegistry?.()
     })
 
-    if (!fastify.hasDecorator('websocketServer')) {
-      await fastify.register(websocket, {
-        // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
-        options: { maxPayload: options.limits.maxPayload, skipUTF8Validation: true },
-        // The stream itself ends a broken socket, with the close code that fits.
-        errorHandler: () => {}
-      })
-    }
-    endRefusedUpgrades(fastify.server)
+    await registerWebsocket(fastify)
     await fastify.register(
       async (scope) => {
         registerAudio(scope, runtime, options.audioPath, {
@@ -102,18 +96,19 @@ export const jambonzListen = fp<JambonzListenOptions>(
 )
 
 async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
+  const prefix = await wholePrefix(fastify, options.prefix)
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
   const liveListens = new LiveListens()
-  const hookPaths = new Set<string>()
+  const routes = new JambonzRoutes(fastify, options.publicUrl?.path)
   const correlation = new Correlation({
     store,
     secret,
     instance,
     logger,
     auth,
-    hookPaths,
+    hookPaths: routes,
     readToEnd: (listenId) => liveListens.readToEnd(listenId)
   })
   const calls = new Calls(correlation)
@@ -134,12 +129,37 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     metrics,
     leaveRegistry,
     tracing,
-    audioRoutes: new AudioRoutes(),
+    audioRoutes: new AudioRoutes(fastify),
+    audioServer: createAudioServer(options),
     recordings,
-    hookPaths,
-    audioPath: options.prefix + options.audioPath,
-    defaultHookPath: options.prefix + hookPath(options.audioPath)
+    routes,
+    warned: new Set(),
+    audioPath: joinPath(prefix, options.audioPath),
+    defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
   }
+}
+
+/** Resolves to the prefix of a scope with `prefix`, as Fastify puts it together with those of its parents. */
+async function wholePrefix(fastify: FastifyInstance, prefix: string): Promise<string> {
+  let whole = ''
+  await fastify.register(
+    async (scope) => {
+      whole = scope.prefix
+    },
+    { prefix }
+  )
+  return whole
+}
+
+function createAudioServer({ limits: { maxPayload } }: ResolvedOptions): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload,
+    // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
+    skipUTF8Validation: true,
+    handleProtocols: (asked) => [...asked].find((name) => SUBPROTOCOLS.has(name)) ?? false
+  })
 }
 
 function hookPath(audioPath: string): string {

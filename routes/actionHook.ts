@@ -7,14 +7,16 @@ import { isHookKey } from '../lib/model/tokens.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/model/callFields.js'
-import { payloadReader } from '../lib/application/posted.js'
-import { AnswerSchema, ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
+import { payloadReader } from '../lib/application/payload.js'
+import { routeSchema } from '../lib/application/routeSchema.js'
+import { ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
 import type { ActionHookHandler, HookRouteOptions } from '../lib/application/types.js'
+import { kKind } from '../lib/application/JambonzRoutes.js'
 import { jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
 
 // Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it.
-const LISTEN = /[?&]listen=([^&#]*)/
-const KEY = /[?&]key=([^&#]*)/
+const LISTEN = /[?&]listen=([^&#]*)/g
+const KEY = /[?&]key=([^&#]*)/g
 
 /**
  * POST and GET: the actionHook of a listen. The handler runs when the listen's audio is complete. A GET hook has no
@@ -30,12 +32,11 @@ export function registerActionHook<Schema extends FastifySchema>(
 ): void {
   const routeOptions = options as HookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(ListenHookSchema, options.schema)
-  runtime.hookPaths.add(instance.prefix + path)
   jambonzScope(instance, runtime, 'actionHook', (scope) => {
-    const { body = ListenHookSchema, ...schema } = (options.schema ?? {}) as FastifySchema
     const route = {
       ...routeOptions,
       url: path,
+      config: { ...routeOptions.config, [kKind]: 'actionHook' as const },
       preHandler: [
         (request: FastifyRequest, reply: FastifyReply) =>
           finish(runtime, request, reply, request.body ? payloadOf(request) : undefined),
@@ -43,9 +44,13 @@ export function registerActionHook<Schema extends FastifySchema>(
       ],
       ...verbRoute(instance, runtime, handler, routeOptions)
     }
-    const response = { 200: AnswerSchema }
-    scope.route({ ...route, method: 'POST', schema: { body, response, ...schema } })
-    scope.route({ ...route, method: 'GET', exposeHeadRoute: false, schema: { response, ...schema } })
+    scope.route({ ...route, ...routeSchema('POST', ListenHookSchema, routeOptions), method: 'POST' })
+    scope.route({
+      ...route,
+      ...routeSchema('GET', ListenHookSchema, routeOptions),
+      method: 'GET',
+      exposeHeadRoute: false
+    })
   })
 }
 
@@ -58,8 +63,8 @@ async function finish(
 ): Promise<unknown> {
   const arrivedAt = performance.now()
   openHooks.add(reply.raw)
-  const listenId = LISTEN.exec(request.url)?.[1]
-  if (payload === undefined) checkKey(options.secret, listenId, KEY.exec(request.url)?.[1])
+  const listenId = listenIdOf(request.url)
+  if (payload === undefined) checkKey(options.secret, listenId, valuesOf(request.url, KEY))
   bindLog(request, reply, { callSid: (listenId && callSidOf(listenId)) ?? payload?.call_sid, listenId })
   const { call, listen, goesOn } = await hookCame(correlation, {
     listenId,
@@ -81,10 +86,20 @@ async function finish(
   return reply.send(goesOn.verbs)
 }
 
+/** The application's own query may have a `listen`, too: ours comes after it, and names a call. */
+function listenIdOf(url: string): string | undefined {
+  const values = valuesOf(url, LISTEN)
+  return values.findLast((value) => callSidOf(value) !== undefined) ?? values.at(-1)
+}
+
+function valuesOf(url: string, name: RegExp): string[] {
+  return Array.from(url.matchAll(name), ([, value = '']) => value)
+}
+
 /** A hook without a payload is known by its key alone, which only a verb with `method: 'GET'` got. */
-function checkKey(secret: Hmac, listenId: string | undefined, key: string | undefined): void {
+function checkKey(secret: Hmac, listenId: string | undefined, keys: readonly string[]): void {
   if (listenId === undefined) throw new ERR_UNKNOWN_LISTEN('')
-  if (key === undefined || !isHookKey(secret, listenId, key)) throw new ERR_HOOK_KEY()
+  if (!keys.some((key) => isHookKey(secret, listenId, key))) throw new ERR_HOOK_KEY()
 }
 
 /** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */

@@ -6,6 +6,7 @@ import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
 import { bindLog } from '../lib/application/bindLog.js'
 import type { Correlated } from '../lib/correlation/Correlation.js'
 import { callSidOf } from '../lib/model/listenId.js'
+import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
 import {
   ERR_AUDIO_AUTH,
   ERR_AUDIO_DRAINING,
@@ -23,8 +24,9 @@ import { hasExpired, readSocketToken, SOCKET_TOKEN_TTL, type SocketToken } from 
 import type { Credentials } from '../lib/verbs/index.js'
 
 /** jambonz asks for the first; mod_audio_fork by itself for the second. */
-const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
+export const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
 
+const NOT_FOUND = 404
 const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
 const WEBSOCKET_VERSIONS: ReadonlySet<string | undefined> = new Set(['13', '8'])
 const SUBPROTOCOL_LIST = /^[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*,[\t ]*[!#$%&'*+\-.^_`|~\w]+)*$/
@@ -41,12 +43,11 @@ export function registerAudio(
   route: AudioRoute
 ): void {
   const { options } = runtime
-  runtime.audioRoutes.add(route)
+  runtime.audioRoutes.add(route, path)
   instance.register(async (scope) => {
     const tokens = new WeakMap<FastifyRequest, SocketToken>()
-    const claims = new WeakMap<FastifyRequest, Claim>()
 
-    /** Whether the path names a listen: from then on the log does, too, also when its socket is refused. */
+    /** Returns true where the path names a listen: from then on the log does, too, also when its socket is refused. */
     function isNamed(request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
       const token = readSocketToken(options.secret, route.path, tokenOf(request) ?? '', given)
       if (token === undefined) return false
@@ -69,43 +70,53 @@ export function registerAudio(
       if (token !== undefined && runtime.liveListens.handingOver) {
         await runtime.correlation.refused(token.listenId)
       }
-      checkCapacity(runtime)
+      if (runtime.liveListens.sealed) throw new ERR_AUDIO_DRAINING()
       if (tokenOf(request) !== undefined && token === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
       if (token !== undefined && hasExpired(token)) {
         throw new ERR_AUDIO_PATH_EXPIRED(hours(Date.now() - token.issuedAt), hours(SOCKET_TOKEN_TTL))
       }
       checkSubprotocol(request.headers['sec-websocket-protocol'])
     })
-    // Last of all: nothing but the upgrade comes after it, so that no refusal uses the path up.
-    scope.addHook('preHandler', async (request) => {
-      const token = tokens.get(request)
-      if (!request.ws || token === undefined) return
+    /** Claims the listen and opens its socket. Last of all: nothing but the upgrade comes after it, so that no refusal uses the path up. */
+    async function open(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+      if (!isUpgrade(request)) return
       checkHandshake(request)
-      claims.set(request, await claim(runtime, request, token))
-    })
+      const { maxStreams } = options.limits
+      const opened = runtime.liveListens.reserve(maxStreams)
+      if (opened === undefined) throw new ERR_AUDIO_FULL(maxStreams)
+      try {
+        const token = tokens.get(request)
+        const claimed = token === undefined ? undefined : await claim(runtime, request, token)
+        acceptUpgrade(runtime.audioServer, request, reply, (socket) => onSocket(socket, request, claimed))
+      } finally {
+        opened()
+      }
+    }
 
-    function onSocket(socket: WebSocket, request: FastifyRequest): void {
-      const claim = claims.get(request)
-      claim?.opened()
+    function onSocket(socket: WebSocket, request: FastifyRequest, claimed: Claim | undefined): void {
+      claimed?.opened()
       runtime.metrics.requested('audio', 'answered')
+      // The stream itself ends a broken socket.
+      socket.on('error', () => {})
       runtime.liveListens.add(
-        new LiveListen(socket, claim?.listen, { ...runtime, scope: instance, route, logger: request.log })
+        new LiveListen(socket, claimed?.listen, { ...runtime, scope: instance, route, logger: request.log })
       )
     }
 
+    const upgraded = {
+      exposeHeadRoute: false,
+      schema: { hide: true },
+      preHandler: open,
+      handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
+    }
     // No `:token`: Fastify refuses parameters over `maxParamLength`, and a long callSid makes a long one.
-    scope.get(`${path}/*`, { websocket: true }, onSocket)
-    if (!options.strict) scope.get(path, { websocket: true }, onSocket)
+    scope.route({ ...upgraded, method: 'GET', url: `${path}/*` })
+    if (!options.strict) scope.route({ ...upgraded, method: 'GET', url: path })
   })
 }
 
 function tokenOf(request: FastifyRequest): string | undefined {
   return (request.params as { '*'?: string })['*']
-}
-
-function checkCapacity({ liveListens, options }: Runtime): void {
-  if (liveListens.sealed) throw new ERR_AUDIO_DRAINING()
-  if (liveListens.size >= options.limits.maxStreams) throw new ERR_AUDIO_FULL(options.limits.maxStreams)
 }
 
 function checkSubprotocol(header: string | undefined): void {

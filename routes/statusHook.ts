@@ -1,27 +1,40 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Application } from '../lib/application/Application.js'
 import { bindLog } from '../lib/application/bindLog.js'
-import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/model/callFields.js'
-import { CallStatusSchema, type CallStatus } from '../lib/model/payloads.js'
+import { kKind } from '../lib/application/JambonzRoutes.js'
+import { payloadReader } from '../lib/application/payload.js'
+import { routeSchema } from '../lib/application/routeSchema.js'
 import type { StatusHandler, StatusRequest } from '../lib/application/types.js'
-import { jambonzScope } from '../lib/application/verbRoute.js'
+import { asError, jambonzScope } from '../lib/application/verbRoute.js'
+import { callFields } from '../lib/model/callFields.js'
+import { CallStatusSchema } from '../lib/model/payloads.js'
 
 const NO_CONTENT = 204
 
 /** POST: call status events, of the caller's leg and of those dialled out. jambonz ignores the answer. */
 export function registerStatusHook(
   instance: FastifyInstance,
-  runtime: Runtime,
+  application: Application,
   path: string,
   handler: StatusHandler | undefined
 ): void {
-  jambonzScope(instance, runtime, 'statusHook', (scope) => {
-    scope.post(path, { schema: { body: CallStatusSchema } }, async (request: FastifyRequest, reply) => {
-      const payload = request.body as CallStatus
-      bindLog(request, reply, { callSid: payload.call_sid })
-      request.call = await runtime.correlation.arrived(payload.call_sid, callFields(payload))
-      await handler?.call(instance, request as unknown as StatusRequest, reply)
-      return reply.sent ? reply : reply.code(NO_CONTENT).send()
-    })
+  const payloadOf = payloadReader(CallStatusSchema)
+  jambonzScope(instance, application, 'statusHook', (scope) => {
+    const { schema, ...immune } = routeSchema('POST', CallStatusSchema, {})
+    scope.post(
+      path,
+      { ...immune, schema: { body: schema?.body }, config: { [kKind]: 'statusHook' } },
+      async (request: FastifyRequest, reply) => {
+        const payload = payloadOf(request)
+        bindLog(request, reply, { callSid: payload.call_sid })
+        request.call = await application.correlation.arrived(payload.call_sid, callFields(payload))
+        try {
+          await handler?.call(instance, request as unknown as StatusRequest, reply)
+        } catch (err) {
+          throw asError(err)
+        }
+        return reply.sent ? reply : reply.code(NO_CONTENT).send()
+      }
+    )
   })
 }

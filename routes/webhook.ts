@@ -3,45 +3,70 @@ import type {
   FastifyInstance,
   FastifyReply,
   FastifyRequest,
-  FastifySchema,
-  RouteOptions
+  FastifySchema
 } from 'fastify'
+import type { RouteOptions } from 'fastify'
+import type { Application } from '../lib/application/Application.js'
 import { bindLog } from '../lib/application/bindLog.js'
-import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/model/callFields.js'
-import { payloadReader } from '../lib/application/posted.js'
-import { AnswerSchema, CallWebhookSchema } from '../lib/model/payloads.js'
+import { kKind } from '../lib/application/JambonzRoutes.js'
+import { payloadOfQuery, payloadReader } from '../lib/application/payload.js'
+import { routeSchema } from '../lib/application/routeSchema.js'
 import type { WebhookHandler, WebhookRouteOptions } from '../lib/application/types.js'
 import { jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
+import { joinPath } from '../lib/listening/ownUrl.js'
+import { callFields } from '../lib/model/callFields.js'
+import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'
+import { CallWebhookSchema } from '../lib/model/payloads.js'
 
 /**
- * POST: a call's webhook, or a hook of any other verb. OPTIONS, where the application has environment variables: the
- * portal's question for them, which is never signed.
+ * POST: a call's webhook, or a hook of any other verb. GET: the same, where jambonz is set so and the application has no
+ * route of its own there. OPTIONS, where the application has environment variables: the portal's question for them, which
+ * is never signed.
  */
 export function registerWebhook<Schema extends FastifySchema>(
   instance: FastifyInstance,
-  runtime: Runtime,
+  application: Application,
   path: string,
   options: WebhookRouteOptions<Schema>,
   handler: WebhookHandler<Schema>
 ): void {
   const { env, ...routeOptions } = options as WebhookRouteOptions & Partial<RouteOptions>
   const payloadOf = payloadReader(CallWebhookSchema, options.schema)
-  jambonzScope(instance, runtime, 'webhook', (scope) => {
-    scope.route({
+  const payloadOfGet = payloadReader(CallWebhookSchema)
+
+  async function arrive(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const payload = request.method === 'GET' ? payloadOfGet(request) : payloadOf(request)
+    bindLog(request, reply, { callSid: payload.call_sid })
+    request.call = await application.correlation.arrived(payload.call_sid, callFields(payload))
+  }
+
+  /** The signature of a GET covers a payload that jambonz does not send. */
+  async function readQuery(request: FastifyRequest): Promise<void> {
+    if (application.options.webhookSecrets.length > 0) throw new ERR_SIGNATURE_GET()
+    request.body = payloadOfQuery(request)
+  }
+
+  jambonzScope(instance, application, 'webhook', (scope) => {
+    const route = {
       ...routeOptions,
-      method: 'POST',
       url: path,
-      schema: { body: CallWebhookSchema, response: { 200: AnswerSchema }, ...options.schema },
-      preHandler: [
-        async (request: FastifyRequest, reply: FastifyReply) => {
-          const payload = payloadOf(request)
-          bindLog(request, reply, { callSid: payload.call_sid })
-          request.call = await runtime.correlation.arrived(payload.call_sid, callFields(payload))
-        },
-        ...[routeOptions.preHandler ?? []].flat()
-      ],
-      ...verbRoute(instance, runtime, handler, routeOptions)
+      config: { ...routeOptions.config, [kKind]: 'webhook' as const },
+      ...verbRoute(instance, application, handler, routeOptions)
+    }
+    const own = [routeOptions.preHandler ?? []].flat()
+    scope.route({
+      ...route,
+      ...routeSchema('POST', CallWebhookSchema, routeOptions),
+      method: 'POST',
+      preHandler: [arrive, ...own]
+    })
+    if (scope.hasRoute({ method: 'GET', url: joinPath(scope.prefix, path) })) return
+    scope.route({
+      ...route,
+      ...routeSchema('GET', CallWebhookSchema, routeOptions),
+      method: 'GET',
+      exposeHeadRoute: false,
+      preHandler: [readQuery, arrive, ...own]
     })
   })
   // The portal's question is no preflight: @fastify/cors of the host must not answer it.

@@ -1,9 +1,11 @@
 import type { Correlation } from '../correlation/Correlation.js'
+import type { PublicUrl } from '../listening/ownUrl.js'
 import type { OwnAddress } from '../listening/socketUrl.js'
 import type { CallStore } from '../store/CallStore.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Tracing } from '../model/tracing.js'
 import type { Credentials, HandlerResult } from '../verbs/index.js'
+import type { JambonzRoutes } from './JambonzRoutes.js'
 import type { RequestMetrics } from './observeRequests.js'
 import type { OpenRequests } from './OpenRequests.js'
 
@@ -16,8 +18,9 @@ export interface Application extends OwnAddress {
   readonly metrics: RequestMetrics
   /** undefined: nothing is traced */
   readonly tracing: Tracing | undefined
-  /** whole paths of the hooks the application registered */
-  readonly hookPaths: Set<string>
+  readonly routes: JambonzRoutes
+  /** mistakes that the log has been told of, each once */
+  readonly warned: Set<string>
   /** whole path of the built-in actionHook */
   readonly defaultHookPath: string
 }
@@ -37,6 +40,5 @@ export interface ApplicationOptions {
   readonly store: CallStore
   /** signs ids and socket paths */
   readonly secret: Hmac
-  /** origin of this application as jambonz sees it, ws(s):// */
-  readonly publicUrl: string | undefined
+  readonly publicUrl: PublicUrl | undefined
 }

@@ -4,15 +4,14 @@ import { socketUrl } from '../listening/socketUrl.js'
 import { applicationOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import { createListenId } from '../model/listenId.js'
-import { signHookKey } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
+import { hookUrl } from './hookUrl.js'
 import { kRawBody, kTrace } from './request.js'
 
-const ABSOLUTE = /^(?:https?|wss?):\/\//i
 /** ms in which jambonz repeats a request that it had no answer to */
 const REPEATED_WITHIN = 60_000
 
@@ -43,27 +42,13 @@ function verbContext(
   call: Call,
   known: boolean
 ): VerbContext {
-  const { options, hookPaths, defaultHookPath } = application
-  const { prefix } = request.server
-
-  function hookUrl(url: string | undefined, id: string, method?: string) {
-    if (url !== undefined && ABSOLUTE.test(url)) return url
-    const { path, rest } = splitUrl(url ?? defaultHookPath)
-    const own = [path, prefix + path].find((candidate) => hookPaths.has(candidate)) ?? path
-    const [query = '', ...fragment] = rest.split(/(?=#)/)
-    const isGet = method?.toUpperCase() === 'GET'
-    const ours = `listen=${id}${isGet ? `&key=${signHookKey(options.secret, id)}` : ''}`
-    return rest.startsWith('#')
-      ? `${own}?${ours}${rest}`
-      : `${own}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`
-  }
-
+  const { options } = application
   return {
     call,
     listenId: listenIds(options.secret, request, call),
     audioUrl: (url, id, wsAuth) =>
       socketUrl(application, request, { id, url, wsAuth, issuedAt: issuedAt(call, id), unknown: !known }),
-    hookUrl,
+    hookUrl: (url, id, method) => hookUrl(application, request, { url, id, method }),
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true
   }
@@ -91,10 +76,4 @@ function issuedAt(call: Call, id: string): number {
   const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
   const now = Date.now()
   return now - earlier < REPEATED_WITHIN ? earlier : now
-}
-
-/** `rest`: the query and fragment, with their marks. */
-function splitUrl(url: string): { path: string; rest: string } {
-  const end = url.search(/[?#]/)
-  return end === -1 ? { path: url, rest: '' } : { path: url.slice(0, end), rest: url.slice(end) }
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { ApplicationOptions } from './Application.js'
 import { messageOf } from './messages.js'
+import { withoutBom } from './payload.js'
 import { kRawBody } from './request.js'
 import { verifySignature } from './signature.js'
 
@@ -29,6 +30,6 @@ export function parseSignedJson(
       return done(err as Error)
     }
     request[kRawBody] = body
-    parseJson(request, body.toString('utf8'), done)
+    parseJson(request, withoutBom(body.toString('utf8')), done)
   })
 }

@@ -1,8 +1,9 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from './basicAuth.js'
-import { ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
+import { ERR_HANDLER_THREW, ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
 import type { Application } from './Application.js'
+import { shown } from '../verbs/shown.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
 import { parseSignedJson } from './rawBody.js'
@@ -44,11 +45,15 @@ export function verbRoute(
       async (request, reply, payload) => {
         if (request[kStage] === 'handling') request[kStage] = 'answering'
         if (request[kStage] === null || reply.statusCode >= 300 || request.call === undefined) return payload
+        if (options.schema === undefined || !('response' in (options.schema as object))) {
+          reply.serializer(JSON.stringify)
+        }
         return await answer(application, request, request.call, payload as HandlerResult)
       },
       ...userHooks
     ],
-    errorHandler(this: FastifyInstance, error: FastifyError, request, reply) {
+    errorHandler(this: FastifyInstance, thrown: FastifyError, request, reply) {
+      const error = asError(thrown)
       const { fallback } = application.options
       const stage = request[kStage]
       if (
@@ -71,14 +76,31 @@ type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: Fast
 function returning(handler: PlainHandler): PlainHandler {
   return function (request, reply) {
     request[kStage] = 'handling'
-    const result = handler.call(this, request, reply)
+    let result: unknown
+    try {
+      result = handler.call(this, request, reply)
+    } catch (err) {
+      throw asError(err)
+    }
     if (isPromise(result)) {
-      return result.then((verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []))
+      return result.then(
+        (verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []),
+        (err: unknown) => {
+          throw asError(err)
+        }
+      )
     }
     // As with Fastify, one that takes `reply` may send it later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noText(result, reply) ?? []
   }
+}
+
+/** Returns what was thrown, as an error: Fastify would send a string, or nothing, as an answer. */
+export function asError(thrown: unknown): FastifyError {
+  return thrown instanceof Error
+    ? (thrown as FastifyError)
+    : new ERR_HANDLER_THREW(String(shown('', thrown ?? null)))
 }
 
 /** The handler has called `reply.send()`. */

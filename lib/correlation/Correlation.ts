@@ -53,7 +53,7 @@ export interface CorrelationDeps {
   /** option `auth`: put into the verbs of a listen that is handed over */
   auth: Credentials | undefined
   /** whole paths of the application's actionHooks */
-  hookPaths: ReadonlySet<string>
+  hookPaths: Pick<ReadonlySet<string>, 'has'>
   /** Reads at once what a live stream of this instance has in its socket: somebody waits for its end. */
   readToEnd: (listenId: string) => void
 }

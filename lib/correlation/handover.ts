@@ -88,7 +88,11 @@ export function nextOffer({
  * ignores the reply of one nested in `dial`, and takes that of one in `config` for what the caller hears
  * (feature-server lib/tasks/listen.js).
  */
-export function canGoOn(call: StoredCall, listen: Listen, hookPaths: ReadonlySet<string>): boolean {
+export function canGoOn(
+  call: StoredCall,
+  listen: Listen,
+  hookPaths: Pick<ReadonlySet<string>, 'has'>
+): boolean {
   const hook = hookOf(call, listen.id)
   return (
     hook !== undefined &&
@@ -102,14 +106,14 @@ export function canGoOn(call: StoredCall, listen: Listen, hookPaths: ReadonlySet
 export function hasOurHook(
   call: StoredCall,
   { id, nested }: Listen,
-  hookPaths: ReadonlySet<string>
+  hookPaths: Pick<ReadonlySet<string>, 'has'>
 ): boolean {
   const hook = hookOf(call, id)
   // jambonz takes no hook for the listen of a `config`.
   return nested !== 'config' && (hook === undefined || isOurHook(hook, hookPaths))
 }
 
-function isOurHook(hook: string, hookPaths: ReadonlySet<string>): boolean {
+function isOurHook(hook: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   return hook.startsWith('/') && hookPaths.has(hook.replace(/[?#].*$/, ''))
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { ERR_AUDIO_PATH } from '../model/errors.js'
+import { RouteTable } from '../model/RouteTable.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 
 /** Receives one stream; the socket outlives its promise. One that throws ends the stream with 1011. */
@@ -16,7 +17,7 @@ export interface AudioRouteOptions {
 }
 
 export interface AudioRoute {
-  /** whole path, prefixes included */
+  /** whole path, prefixes included; a prefix may have parameters */
   path: string
   record: boolean
   paced: boolean | number
@@ -25,20 +26,24 @@ export interface AudioRoute {
 
 /** The audio routes of the application: which path a listen's own `url` means. */
 export class AudioRoutes {
-  readonly #routes = new Map<string, AudioRoute>()
+  readonly #routes: RouteTable<AudioRoute>
 
-  add(route: AudioRoute): void {
-    if (this.#routes.has(route.path)) {
-      throw new ERR_AUDIO_PATH(route.path, 'is registered already: give each audio route a path of its own')
-    }
-    if (/[:*?#]/.test(route.path)) {
-      throw new ERR_AUDIO_PATH(route.path, "must be a plain path: the listen's id becomes its last segment")
-    }
-    this.#routes.set(route.path, route)
+  constructor(fastify: Pick<FastifyInstance, 'initialConfig'>) {
+    this.#routes = new RouteTable(fastify)
   }
 
-  /** The path that `path` names, read as a whole path or within `prefix`. */
-  resolve(path: string, prefix: string): string | undefined {
-    return [path, prefix + path].find((candidate) => this.#routes.has(candidate))
+  /** Adds a route; `path` is its path within the scope that registers it. Throws FST_JAMBONZ_AUDIO_PATH. */
+  add(route: AudioRoute, path: string): void {
+    if (/[:*?#]/.test(path)) {
+      throw new ERR_AUDIO_PATH(route.path, "must be a plain path: the listen's id becomes its last segment")
+    }
+    if (!this.#routes.add('GET', route.path, route)) {
+      throw new ERR_AUDIO_PATH(route.path, 'is registered already: give each audio route a path of its own')
+    }
+  }
+
+  /** Returns the route that a whole path, without its query, leads to. */
+  find(path: string): AudioRoute | undefined {
+    return this.#routes.find('GET', path)
   }
 }

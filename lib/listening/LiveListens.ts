@@ -14,6 +14,7 @@ export interface DrainOptions {
 /** The listens that have a socket on this instance. */
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
+  #opening = 0
   #sealed = false
   #handingOver = false
   // Nobody is given time any more.
@@ -31,6 +32,18 @@ export class LiveListens {
 
   get size(): number {
     return this.#listens.size
+  }
+
+  /**
+   * Counts a socket that is being opened, from the moment it is let in. Returns what ends that; undefined where `max` are
+   * open or being opened.
+   */
+  reserve(max: number): (() => void) | undefined {
+    if (this.#listens.size + this.#opening >= max) return undefined
+    this.#opening++
+    return () => {
+      this.#opening--
+    }
   }
 
   add(listen: LiveListen): void {

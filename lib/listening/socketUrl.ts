@@ -4,13 +4,12 @@ import type { Hmac } from '../model/Hmac.js'
 import type { Credentials } from '../verbs/index.js'
 import type { AudioRoutes } from './AudioRoutes.js'
 import { issuerTag, signSocketToken } from '../model/tokens.js'
-
-const ABSOLUTE = /^(?:https?|wss?):\/\//i
+import { actualPath, actualPrefix, isBelow, joinPath, readOwnUrl, type PublicUrl } from './ownUrl.js'
 
 /** How jambonz reaches the audio sockets of this application. */
 export interface OwnAddress {
   readonly options: {
-    readonly publicUrl: string | undefined
+    readonly publicUrl: PublicUrl | undefined
     readonly secret: Hmac
     readonly auth: Credentials | undefined
     readonly webhookAuth: Credentials | undefined
@@ -33,45 +32,56 @@ export interface SocketAsked {
 }
 
 /**
- * The url by which jambonz opens the socket of one listen: an audio route and a token for it, and `path`, that route.
- * Undefined where the verb's own url leads elsewhere. Raises FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
+ * Returns the url by which jambonz opens the socket of one listen, and `path`, the audio route it leads to. Undefined
+ * where the verb's own url leads elsewhere. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
  */
 export function socketUrl(
   { options, audioRoutes, audioPath, instance }: OwnAddress,
   request: FastifyRequest,
   { id, url, wsAuth, issuedAt, unknown }: SocketAsked
 ): { path: string; url: string } | undefined {
-  const absolute = url !== undefined && ABSOLUTE.test(url)
-  const asked = absolute ? url.replace(/^http/i, 'ws') : (url ?? audioPath)
-  const origin = absolute
-    ? ownOrigins(options, request).find((own) => asked.startsWith(`${own}/`))
-    : (options.publicUrl ?? '')
-  if (origin === undefined) return undefined
-  const [, route = '', rest = ''] = /^([^?#]*)(.*)$/.exec(absolute ? asked.slice(origin.length) : asked) ?? []
-  const path =
-    url === undefined ? audioPath : audioRoutes.resolve(route, absolute ? '' : request.server.prefix)
-  if (path !== undefined) {
-    const token = { path, listenId: id, issuedAt, unknown, issuer: issuerTag(instance) }
-    const signed = signSocketToken(options.secret, token, ownCredentials(options, wsAuth, origin))
-    return { path, url: `${origin}${path}/${signed}${rest}` }
+  const { publicUrl, secret } = options
+  const own = readOwnUrl(url ?? actualPath(audioPath, request), request, publicUrl)
+  if (own === undefined) return undefined
+  const isRelative = own.base === ''
+  const found = candidates(own.path, request, publicUrl, isRelative)
+    .map((path) => ({ path, route: audioRoutes.find(path) }))
+    .find(({ route }) => route !== undefined)
+  if (found?.route === undefined) {
+    if (isRelative) throw new ERR_AUDIO_ROUTE(url)
+    return undefined
   }
-  if (absolute) return undefined
-  throw new ERR_AUDIO_ROUTE(url)
+  const base = isRelative ? (publicUrl?.href ?? '') : own.base.replace(/^http/i, 'ws')
+  const route = found.route.path
+  const token = { path: route, listenId: id, issuedAt, unknown, issuer: issuerTag(instance) }
+  const signed = signSocketToken(secret, token, ownCredentials(options, wsAuth, base))
+  return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
 }
 
-/** As jambonz knows us: by the option, and by the host it has just called. */
-function ownOrigins({ publicUrl }: OwnAddress['options'], { host }: FastifyRequest): string[] {
-  return [...(publicUrl === undefined ? [] : [publicUrl]), `ws://${host}`, `wss://${host}`]
+/** The paths that a verb may mean, the likeliest first: whole, within the scope's prefix, or with that of `publicUrl`. */
+function candidates(
+  asked: string,
+  request: FastifyRequest,
+  publicUrl: PublicUrl | undefined,
+  isRelative: boolean
+): string[] {
+  const path = asked.replace(/(?<=.)\/+$/, '')
+  if (!isRelative) return [path]
+  const paths = [path, joinPath(actualPrefix(request), path)]
+  if (publicUrl !== undefined && publicUrl.path !== '' && isBelow(path, publicUrl.path)) {
+    paths.push(path.slice(publicUrl.path.length))
+  }
+  return paths
 }
 
 /** The verb's wsAuth where the token stands in for the options: it is another, jambonz sends it, and the route asks for one. */
 function ownCredentials(
   { auth, webhookAuth }: OwnAddress['options'],
   wsAuth: Credentials | undefined,
-  origin: string
+  base: string
 ): Credentials | undefined {
   const accepted = [auth, webhookAuth].filter((credentials) => credentials !== undefined)
-  const replaced = origin === '' && webhookAuth !== undefined
+  const replaced = base === '' && webhookAuth !== undefined
   const known = accepted.some(
     ({ username, password }) => username === wsAuth?.username && password === wsAuth.password
   )

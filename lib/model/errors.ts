@@ -149,6 +149,16 @@ export const ERR_SIGNATURE_MISMATCH = createError(
   'Jambonz-Signature does not fit the body: check that webhookSecret is the one in the jambonz portal',
   401
 )
+export const ERR_SIGNATURE_GET = createError(
+  'FST_JAMBONZ_SIGNATURE_GET',
+  'a webhook with method GET can not be verified, since jambonz signs a payload that it does not send: set POST in the jambonz portal',
+  401
+)
+export const ERR_HANDLER_THREW = createError(
+  'FST_JAMBONZ_HANDLER_THREW',
+  'a handler threw %s, which is no Error: throw one that says what went wrong',
+  500
+)
 export const ERR_WEBHOOK_AUTH = createError(
   'FST_JAMBONZ_WEBHOOK_AUTH',
   'wrong or missing Basic credentials: enter those of webhookAuth in the jambonz portal',

@@ -16,8 +16,8 @@ export interface VerbContext {
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
   /**
-   * A relative hook url with `?listen=<id>`, and a key where its `method` is GET; the built-in one for undefined; an
-   * absolute one unchanged.
+   * A hook url of this application with `?listen=<id>`, and a key where its `method` is GET; the built-in one for undefined;
+   * one that leads elsewhere unchanged.
    */
   hookUrl(url: string | undefined, id: string, method?: string): string
   /** Basic credentials for verbs without `wsAuth`. */

@@ -1,0 +1,126 @@
+import type { FastifyRequest } from 'fastify'
+
+const ABSOLUTE = /^(https?|wss?):\/\/([^/?#]*)([^?#]*)(.*)$/is
+const RELATIVE = /^([^?#]*)(.*)$/s
+
+/** A url that leads to this application. */
+export interface OwnUrl {
+  /** what stands before `path`: nothing, or an origin with the path that a proxy takes away */
+  base: string
+  /** path as this application sees it */
+  path: string
+  /** query and fragment, with their marks */
+  rest: string
+}
+
+/** The option `publicUrl`, taken apart. */
+export interface PublicUrl {
+  /** `ws(s)://host[:port]/path`, without a slash at its end */
+  href: string
+  /** the path that stands before those of this application, such as `/voice`; often empty */
+  path: string
+}
+
+/** Takes the option `publicUrl` apart. Throws a TypeError where it is no url. */
+export function readPublicUrl(publicUrl: string): PublicUrl {
+  const url = new URL(publicUrl.replace(/^http/i, 'ws'))
+  const path = url.pathname.replace(/\/+$/, '')
+  return { href: `${url.protocol}//${url.host}${path}`, path }
+}
+
+/**
+ * Takes a url of a verb apart. Undefined where it is absolute and leads to another origin than `publicUrl` and those by
+ * which jambonz has called. Origins are compared as RFC 6454 does: whatever the case, default ports left out. `http` and
+ * `ws` are one here, and so are both with and without TLS: a proxy that ends it does not always say so.
+ */
+export function readOwnUrl(
+  url: string,
+  request: FastifyRequest,
+  publicUrl: PublicUrl | undefined
+): OwnUrl | undefined {
+  const [, scheme, authority = '', absolutePath = '', absoluteRest = ''] = ABSOLUTE.exec(url) ?? []
+  if (scheme === undefined) {
+    const [, path = '', rest = ''] = RELATIVE.exec(url) ?? []
+    return { base: '', path, rest }
+  }
+  const base = `${scheme}://${authority}`
+  const asked = hostOf(authority, scheme)
+  if (asked === undefined) return undefined
+  if (publicUrl !== undefined && isSame(asked, hostOf(new URL(publicUrl.href).host, publicUrl.href))) {
+    if (isBelow(absolutePath, publicUrl.path)) {
+      return {
+        base: base + absolutePath.slice(0, publicUrl.path.length),
+        path: absolutePath.slice(publicUrl.path.length),
+        rest: absoluteRest
+      }
+    }
+  }
+  return hostsOf(request).some((own) => isSame(asked, hostOf(own, scheme)))
+    ? { base, path: absolutePath, rest: absoluteRest }
+    : undefined
+}
+
+/** Returns a route's whole path, as Fastify puts it together. */
+export function joinPath(prefix: string, path: string): string {
+  return prefix.endsWith('/') && path.startsWith('/') ? prefix + path.slice(1) : prefix + path
+}
+
+/** Returns true where `path` is `parent` or below it. */
+export function isBelow(path: string, parent: string): boolean {
+  return path.startsWith(parent) && (path.length === parent.length || path[parent.length] === '/')
+}
+
+/**
+ * Returns the prefix of the scope that serves the request, as it stands in the request's url: `/tenants/acme` for
+ * `/tenants/:tenant`.
+ */
+export function actualPrefix({ server: { prefix }, url }: FastifyRequest): string {
+  if (!/[:*]/.test(prefix)) return prefix
+  const depth = prefix.split('/').length
+  return url
+    .replace(/[?#].*$/s, '')
+    .split('/')
+    .slice(0, depth)
+    .join('/')
+}
+
+/** Returns a route's path with the parameters it shares with the request's own route filled in. */
+export function actualPath(pattern: string, request: FastifyRequest): string {
+  const { prefix } = request.server
+  return isBelow(pattern, prefix) ? actualPrefix(request) + pattern.slice(prefix.length) : pattern
+}
+
+/** The hosts by which jambonz may have called: that of the request and, where proxies are trusted, those they tell of. */
+function hostsOf(request: FastifyRequest): string[] {
+  if (request.ips === undefined) return [request.host]
+  const forwarded = listOf(request.headers['x-forwarded-host'])
+  const ports = listOf(request.headers['x-forwarded-port'])
+  const hosts = [request.host, ...forwarded]
+  return [...hosts, ...hosts.flatMap((host) => ports.map((port) => `${host.replace(/:\d+$/, '')}:${port}`))]
+}
+
+function listOf(header: string | string[] | undefined): string[] {
+  return [header ?? []]
+    .flat()
+    .flatMap((value) => value.split(','))
+    .map((value) => value.trim())
+    .filter((value) => value !== '')
+}
+
+interface Host {
+  name: string
+  port: string
+}
+
+/** `undefined` where it is no host. */
+function hostOf(authority: string, scheme: string): Host | undefined {
+  const secure = /^(?:https|wss)/i.test(scheme)
+  const url = `${secure ? 'https' : 'http'}://${authority}`
+  if (!URL.canParse(url)) return undefined
+  const { hostname, port } = new URL(url)
+  return { name: hostname.replace(/\.$/, ''), port: port || (secure ? '443' : '80') }
+}
+
+function isSame(a: Host, b: Host | undefined): boolean {
+  return a.name === b?.name && a.port === b.port
+}

@@ -1,0 +1,112 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import websocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { WebSocket, WebSocketServer } from 'ws'
+
+const UNAVAILABLE = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
+
+/** Node keeps the response here while it is being written. */
+type UpgradeSocket = Duplex & { _httpMessage?: ServerResponse | null }
+
+type OnUpgrade = (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => void
+
+/** What an upgrade is made of, by its request. */
+const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buffer }>()
+const servers = new WeakMap<Server, ServerUpgrades>()
+
+/**
+ * Registers @fastify/websocket in the scope, with its own defaults, where the application has not: each scope of an
+ * application may do so, though a server's upgrades can be dispatched only once. Sockets of this plugin are opened by
+ * `acceptUpgrade()`, with settings of their own.
+ */
+export async function registerWebsocket(fastify: FastifyInstance): Promise<void> {
+  const known = servers.get(fastify.server)
+  const upgrades = known ?? new ServerUpgrades(fastify.server)
+  servers.set(fastify.server, upgrades)
+  if (!fastify.hasDecorator('websocketServer')) {
+    await fastify.register(websocket, { options: { server: upgrades.door as Server } })
+  }
+}
+
+/** Returns true for a request that asks for a websocket. */
+export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
+  return pending.has(raw)
+}
+
+/**
+ * Opens the websocket that a request asks for, and takes the request away from Fastify. `onSocket` is called in the same
+ * turn. Nothing else may have answered: to be called in the last hook before the handler.
+ */
+export function acceptUpgrade(
+  server: WebSocketServer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  onSocket: (socket: WebSocket) => void
+): void {
+  const upgrade = pending.get(request.raw)
+  if (upgrade === undefined) return
+  reply.hijack()
+  server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, onSocket)
+}
+
+/** The upgrades of one HTTP server, whatever the number of scopes that have registered @fastify/websocket. */
+class ServerUpgrades {
+  /** what each @fastify/websocket of ours takes for its server: the first one's listener dispatches for all */
+  readonly door: EventEmitter
+  readonly #server: Server
+
+  constructor(server: Server) {
+    this.#server = server
+    this.door = new Door(server)
+    server.prependListener('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
+      pending.set(request, { socket, head })
+    })
+    server.on('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
+      this.#dispatch(request, socket, head)
+      // Others may listen after us.
+      process.nextTick(() => this.#endRefused(socket))
+    })
+  }
+
+  /** Where the application has a @fastify/websocket of its own, that one dispatches. */
+  #dispatch(request: IncomingMessage, socket: UpgradeSocket, head: Buffer): void {
+    const [ours] = this.door.listeners('upgrade') as OnUpgrade[]
+    if (!this.#isDispatchedByHost) ours?.(request, socket, head)
+  }
+
+  get #isDispatchedByHost(): boolean {
+    return this.#server.listeners('upgrade').some(({ name }) => name === 'onUpgrade')
+  }
+
+  /**
+   * Ends the socket of an upgrade that is answered with anything but an upgrade. @fastify/websocket does where its hooks
+   * run; where they don't - a hook of the host's refused before, the url can't be decoded - the socket stays open and
+   * unread, does not see its client go, and `fastify.close()` waits for it. As the server closes, @fastify/websocket
+   * listens no more: from then on the answer is 503.
+   */
+  #endRefused(socket: UpgradeSocket): void {
+    const answer = socket._httpMessage
+    if (answer) {
+      if (answer.writableFinished) socket.destroy()
+      else answer.once('finish', () => socket.destroy())
+    } else if (!this.#isDispatchedByHost && this.door.listenerCount('upgrade') === 0) {
+      socket.end(UNAVAILABLE, () => socket.destroy())
+    }
+  }
+}
+
+/** Takes listeners in place of a server, and emits on the server: `injectWS()` emits an upgrade. */
+class Door extends EventEmitter {
+  readonly #server: Server
+
+  constructor(server: Server) {
+    super()
+    this.#server = server
+  }
+
+  override emit(name: string | symbol, ...args: unknown[]): boolean {
+    return name === 'upgrade' ? this.#server.emit(name, ...args) : super.emit(name, ...args)
+  }
+}
