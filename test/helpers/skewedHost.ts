@@ -1,0 +1,60 @@
+// A host of its own that records one call, with a clock that is wrong and jumps. argv: directory, ms that its clock is ahead, ms that it
+// jumps in mid-call, ms between two heartbeats. Prints a line per event; ends the call when its stdin ends.
+import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
+import { setInterval } from 'node:timers'
+import { memoryLogger, pcm, streamOf } from './recordings.js'
+
+const [directory = '', ahead = '', jump = '', heartbeat = ''] = process.argv.slice(2)
+const RealDate = Date
+let shift = Number(ahead)
+globalThis.Date = class extends RealDate {
+  constructor(...args: unknown[]) {
+    if (args.length === 0) super(RealDate.now() + shift)
+    else super(...(args as [number]))
+  }
+
+  static override now(): number {
+    return RealDate.now() + shift
+  }
+} as DateConstructor
+// another machine, as others see it
+os.hostname = () => `host${ahead}${jump}`
+syncBuiltinESMExports()
+const { createRecordings } = await import('../../lib/recording/index.js')
+
+const TICK = 20
+const FRAME = 160
+const logger = memoryLogger()
+const recordings = createRecordings(
+  { directory, flushInterval: 50, fileName: ({ listen }) => listen.id },
+  { logger, instance: os.hostname(), heartbeat: Number(heartbeat) }
+)
+await recordings.recover(() => {})
+const stream = streamOf({ id: `ahead${ahead}jump${jump}` })
+const recorder = recordings.start(stream)
+let frames = 0
+const timer = setInterval(() => {
+  recorder.write(pcm(1, frames++ * FRAME, FRAME), 0)
+}, TICK)
+process.stdout.write('recording\n')
+process.stdin.once('data', () => {
+  shift += Number(jump)
+  process.stdout.write('jumped\n')
+})
+process.stdin.once('end', () => {
+  clearInterval(timer)
+  recorder
+    .finish(stream.listen)
+    .then(
+      (recording) => JSON.stringify({ frames, recording }),
+      (error: Error) => JSON.stringify({ frames, error: error.message })
+    )
+    .then(async (line) => {
+      process.stdout.write(`${line}\n`)
+      await recordings.close()
+    })
+    .catch((error: unknown) => {
+      process.stdout.write(`${String(error)}\n`)
+    })
+})

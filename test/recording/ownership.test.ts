@@ -1,0 +1,130 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import t, { type Test } from 'tap'
+import type { FinishedRecording } from '../../lib/recording/index.js'
+import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
+import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
+
+const CHILD = join(import.meta.dirname, '../helpers/skewedHost.js')
+const MINUTE = 60_000
+/** ms; a host that a busy machine lets stand still for six of them is dead */
+const HEARTBEAT = 500
+const BYTES_PER_FRAME = 320
+
+interface Host {
+  child: ChildProcess
+  output: () => string
+}
+
+function startHost(t: Test, directory: string, ahead: number, jump: number): Host {
+  const child = spawn(process.execPath, [CHILD, directory, String(ahead), String(jump), String(HEARTBEAT)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: {}
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let text = ''
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  return { child, output: () => text }
+}
+
+/** The heartbeats that stand in the file of the instance of this process. */
+async function ownBeats(directory: string): Promise<number> {
+  const names = await readdir(join(directory, '.instances'))
+  const own = names.find((name) => name.startsWith('test-'))
+  return own === undefined ? 0 : Number.parseInt(await readFile(join(directory, '.instances', own), 'utf8'))
+}
+
+t.test(
+  'hosts whose clocks are minutes apart, or jump, leave the live recordings of each other alone',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const { recordings, logger } = await build(
+      t,
+      { directory, fileName: ({ listen }) => listen.id },
+      HEARTBEAT
+    )
+    const recovered: FinishedRecording[] = []
+    await recordings.recover((_, recording) => {
+      recovered.push(recording)
+    })
+    await recordings.start(streamOf({ id: 'own' })).finish(LISTEN)
+    const hosts = [
+      startHost(t, directory, MINUTE, 0),
+      startHost(t, directory, -MINUTE, 0),
+      startHost(t, directory, 0, MINUTE),
+      startHost(t, directory, MINUTE, -2 * MINUTE)
+    ]
+    await until(
+      () => hosts.every(({ output }) => output().includes('recording')),
+      'the hosts to record',
+      60_000
+    )
+    for (const { child } of hosts) child.stdin?.write('jump\n')
+    await until(() => hosts.every(({ output }) => output().includes('jumped')), 'the clocks to jump')
+    const enough = (await ownBeats(directory)) + 10
+    await until(async () => (await ownBeats(directory)) >= enough, 'ten looks at their heartbeats', 60_000)
+    for (const { child } of hosts) child.stdin?.end()
+    await until(() => hosts.every(({ output }) => output().includes('{')), 'the recordings')
+    for (const { output } of hosts) {
+      const { frames, recording } = JSON.parse(output().slice(output().indexOf('{'))) as {
+        frames: number
+        recording?: FinishedRecording
+      }
+      t.match(recording, { state: 'saved', recovered: undefined }, output())
+      const file = await readFile(recording?.location ?? '')
+      t.equal(file.length, WAV_HEADER_BYTES + frames * BYTES_PER_FRAME)
+      t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, frames * (BYTES_PER_FRAME / 2))))
+    }
+    t.same(recovered, [])
+    t.same(logger.lines, [])
+  }
+)
+
+/** Lets another machine take a recorder of this process for dead: its heartbeat stands still for so long as others look. */
+async function pretendElsewhere(directory: string): Promise<void> {
+  const [own = ''] = await readdir(join(directory, '.instances'))
+  const path = join(directory, '.instances', own)
+  await writeFile(path, (await readFile(path, 'utf8')).replace(/"machine":"[^"]*"/, '"machine":"elsewhere"'))
+}
+
+for (const sent of [false, true]) {
+  t.test(
+    `a process that stood still, and whose recording was completed ${sent ? 'and sent ' : ''}without it, loses nothing of it`,
+    async (t) => {
+      const directory = await temporaryDirectory(t)
+      const sink = sent ? { sink: () => new PassThrough().resume() } : {}
+      const stopped = await build(t, { directory, flushInterval: 50, fileName: () => 'call' })
+      const recorder = stopped.recordings.start(streamOf())
+      recorder.write(pcm(1, 0, 1600), 0)
+      await until(
+        async () =>
+          (await readFile(join(directory, 'call.part.wav')).catch(() => '')).length > WAV_HEADER_BYTES,
+        'the file'
+      )
+      await pretendElsewhere(directory)
+      const other = await build(t, { directory, ...sink }, 50)
+      const recovered: FinishedRecording[] = []
+      await other.recordings.recover((_, recording) => {
+        recovered.push(recording)
+      })
+      await until(() => recovered.length, 'the other to complete it')
+      t.match(recovered, [{ recovered: true, durationMs: 200 }])
+      recorder.write(pcm(1, 1600, 1600), 0)
+      const recording = await recorder.finish(LISTEN)
+      t.match(recording, { state: 'saved', location: join(directory, 'call-2.wav'), durationMs: 400 })
+      t.equal(recording.id, recovered[0]?.id, 'it takes the place of the other')
+      const file = await readFile(recording.location)
+      t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, 3200)))
+      t.equal(inspectWav(file).dataBytes, 6400)
+      t.match(stopped.logger.lines, [{ level: 'warn', text: /took this one for dead/ }])
+      t.same(
+        (await readdir(directory)).sort(),
+        ['.instances', 'call-2.json', 'call-2.wav', 'call.json', ...(sent ? [] : ['call.wav'])].sort()
+      )
+    }
+  )
+}
