@@ -213,6 +213,37 @@ t.test('an encrypted recording of a process that died is completed with the key'
   t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
 })
 
+t.test('a restart with another key says so, and the file waits for the right one', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const { recordings } = await build(t, { directory, fileName: () => 'call', encryption: { key: () => KEY } })
+  const recorder = recordings.start(streamOf())
+  recorder.write(TONE, 0)
+  await recordings.close()
+  const file = await readFile(join(directory, 'call.part.wav.enc'))
+  const wrong = await build(t, { directory, encryption: { key: () => Buffer.alloc(32, 8) } })
+  await wrong.recordings.recover(() => {
+    t.fail('it is not whole')
+  })
+  await wrong.recordings.close()
+  t.match(wrong.logger.lines, [
+    {
+      level: 'error',
+      fields: { err: { code: 'FST_JAMBONZ_RECORDING_DECRYPT', message: /the key is not the one/ } }
+    }
+  ])
+  t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'nothing of it was changed')
+  // a header that was torn as it was patched is no reason to lose what is behind it
+  file.fill(7, 70, 80)
+  await writeFile(join(directory, 'call.part.wav.enc'), file)
+  const right = await build(t, { directory, encryption: { key: () => KEY } })
+  const recovered: FinishedRecording[] = []
+  await right.recordings.recover((_, recording) => {
+    recovered.push(recording)
+  })
+  t.match(recovered, [{ durationMs: 1000 }])
+  t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
+})
+
 /** A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all who wait for it. */
 async function compressing(
   recordings: Recordings

@@ -1,5 +1,18 @@
-import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import {
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Writable } from 'node:stream'
 import t from 'tap'
 import type { Listen } from '../../lib/model/schema.js'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
@@ -231,4 +244,166 @@ t.test('an unfinished file that nothing describes is left as it is', async (t) =
 t.test('without a directory there is nothing to recover', async (t) => {
   const { recordings } = await build(t, { directory: join(await temporaryDirectory(t), 'not/yet') })
   t.same(await recover(recordings), [])
+})
+
+t.test('nothing of an unfinished recording is read or written through a link, and it is told', async (t) => {
+  const outside = await temporaryDirectory(t)
+  const victim = join(outside, 'victim')
+  const text = "somebody else's, and longer than a header: ".repeat(10)
+  const links: Record<string, (directory: string) => Promise<void>> = {
+    'the audio is a link': async (directory) => {
+      await leave(directory, {})
+      await symlink(victim, join(directory, 'call.part.wav'))
+    },
+    'the audio is a link that leads nowhere': async (directory) => {
+      await leave(directory, {})
+      await symlink(join(outside, 'nothing'), join(directory, 'call.part.wav'))
+    },
+    'the notes are a link': async (directory) => {
+      await writeFile(victim, JSON.stringify(PART))
+      await mkdir(directory)
+      await symlink(victim, join(directory, `call.part.json.${DEAD}`))
+      await writeFile(join(directory, 'call.part.wav'), wav(0, AUDIO))
+    },
+    'the audio is a pipe': async (directory) => {
+      await leave(directory, {})
+      t.equal(spawnSync('mkfifo', [join(directory, 'call.part.wav')]).status, 0)
+    },
+    'the notes are a pipe': async (directory) => {
+      await mkdir(directory)
+      t.equal(spawnSync('mkfifo', [join(directory, `call.part.json.${DEAD}`)]).status, 0)
+    }
+  }
+  for (const [title, make] of Object.entries(links)) {
+    const { recordings, directory, logger } = await build(t, {
+      directory: join(await temporaryDirectory(t), 'recordings')
+    })
+    await writeFile(victim, text)
+    await make(join(directory, 'a'))
+    const [before, names] = [await readFile(victim, 'utf8'), await readdir(join(directory, 'a'))]
+    t.same(await recover(recordings), [], title)
+    t.equal(await readFile(victim, 'utf8'), before)
+    t.same(await readdir(join(directory, 'a')), names, 'it is left as it is')
+    t.same((await readdir(outside)).sort(), ['victim'])
+    t.match(logger.lines, [{ level: 'warn', text: /is a link or no regular file/ }])
+  }
+})
+
+t.test(
+  'links where a finished recording, a directory or an instance should be are not followed',
+  async (t) => {
+    const outside = await temporaryDirectory(t)
+    const { recordings, directory } = await build(t)
+    await leave(directory, { part: wav(0, AUDIO) })
+    await symlink(join(outside, 'audio'), join(directory, 'call.wav'))
+    await leave(join(outside, 'elsewhere'), { part: wav(0, AUDIO) })
+    await symlink(join(outside, 'elsewhere'), join(directory, 'linked'))
+    t.equal(spawnSync('mkfifo', [join(directory, '.instances', 'pipe-0123456789ab')]).status, 0)
+    t.match(await recover(recordings), [{ recording: { location: join(directory, 'call-2.wav') } }])
+    t.same(await readdir(outside), ['elsewhere'])
+    t.same((await readdir(join(outside, 'elsewhere'))).length, 2, 'what is elsewhere is not repaired')
+  }
+)
+
+t.test('what a sidecar says is to be sent is never another file than the recording', async (t) => {
+  const outside = join(await temporaryDirectory(t), 'secret')
+  await writeFile(outside, 'secret')
+  const sent: string[] = []
+  const { recordings, directory } = await build(t, {
+    sink: () =>
+      new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          sent.push(chunk.toString('latin1'))
+          done()
+        }
+      })
+  })
+  const whole = wav(AUDIO.length, AUDIO)
+  const recording = {
+    id: 'file',
+    state: 'spooled',
+    location: outside,
+    format: 'wav',
+    bytes: whole.length,
+    durationMs: 100,
+    sampleRate: 8000,
+    channels: 1,
+    startedAt: PART.recorder.startedAt,
+    endedAt: PART.recorder.startedAt,
+    gaps: [],
+    pauses: []
+  }
+  await leave(directory, { final: whole, sidecar: { ...LISTEN, recording } })
+  const recovered = await recover(recordings)
+  await until(() => recovered.length, 'the recording to be sent')
+  t.equal(sent.join(''), whole.toString('latin1'))
+  t.match(recovered, [{ recording: { state: 'saved', location: 'call.wav' } }])
+  t.equal(await readFile(outside, 'utf8'), 'secret')
+})
+
+t.test('of broken notes every field that is wrong is ignored and told, and no audio is lost', async (t) => {
+  const recorder = (fields: object): object => ({ ...PART, recorder: { ...PART.recorder, ...fields } })
+  const broken: Array<[string, object, string[]]> = [
+    ['no channels', recorder({ channels: 0 }), ['channels', 'sampleRate']],
+    ['channels that are none', recorder({ channels: 'two' }), ['channels', 'sampleRate']],
+    ['channels that the audio has not', recorder({ channels: 2 }), ['channels']],
+    ['a sample rate of 0', recorder({ sampleRate: 0 }), ['channels', 'sampleRate']],
+    ['a sample rate that is none', recorder({ sampleRate: null }), ['channels', 'sampleRate']],
+    ['another sample rate', recorder({ sampleRate: 16_000 }), ['sampleRate']],
+    ['a negative segment', recorder({ segment: -1 }), ['segment']],
+    ['a huge segment', recorder({ segment: 1e300 }), ['segment']],
+    ['no id', recorder({ id: 7 }), ['id']],
+    ['a start that is no time', recorder({ startedAt: 'yesterday' }), ['startedAt']],
+    ['pauses that are none', recorder({ pauses: 'many' }), ['pauses']],
+    ['gaps that are none', recorder({ gaps: [{ atMs: -1 }] }), ['gaps']],
+    ['an unknown mix', recorder({ mixType: 'quad' }), ['mixType']],
+    ['nothing but the listen', { ...LISTEN }, []],
+    ['notes that are none', { ...PART, recorder: 3 }, []],
+    ['a call that is none', recorder({ call: { callSid: 7 } }), []],
+    ['segments that are none', { ...PART, segments: 3 }, ['listen.segments']],
+    [
+      'a recording that is none',
+      { ...PART, recording: { id: 'x', endedAt: 'y', segments: 7 } },
+      ['listen.recording']
+    ],
+    [
+      'dates that are none',
+      { ...PART, createdAt: 'never', startedAt: {} },
+      ['listen.createdAt', 'listen.startedAt']
+    ],
+    ['counts that are none', { ...PART, audio: null }, ['listen.audio']]
+  ]
+  for (const [title, json, fields] of broken) {
+    const { recordings, directory, logger } = await build(t)
+    await leave(directory, { part: wav(0, AUDIO), json: JSON.stringify(json) })
+    t.match(
+      await recover(recordings),
+      [
+        {
+          listen: { id: LISTEN.id },
+          recording: { sampleRate: 8000, channels: 1, durationMs: 100, state: 'saved' }
+        }
+      ],
+      title
+    )
+    const file = await readFile(join(directory, 'call.wav'))
+    t.ok(file.equals(wav(AUDIO.length, AUDIO)), 'every sample is there')
+    t.match(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
+      id: LISTEN.id,
+      recording: { bytes: file.length }
+    })
+    const told = logger.lines.find(({ text }) => text.includes('were ignored'))
+    if (title !== 'a call that is none') t.match(told, { level: 'warn' }, title)
+    if (fields.length > 0) t.same([...(told?.fields.fields as string[])].sort(), fields, title)
+  }
+})
+
+t.test('notes that name no listen cost nothing of the audio', async (t) => {
+  for (const json of ['{"id": 7}', 'null', '[]', '"text"', '{', '', '{"id":"a"}']) {
+    const { recordings, directory, logger } = await build(t)
+    await leave(directory, { part: wav(0, AUDIO), json })
+    t.same(await recover(recordings), [])
+    t.ok((await readFile(join(directory, 'call.part.wav'))).equals(wav(0, AUDIO)), json)
+    t.match(logger.lines, [{ level: 'error', fields: { err: { message: /does not say which call/ } } }])
+  }
 })
