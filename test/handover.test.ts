@@ -10,7 +10,7 @@ import { applicationOf, verbsToGoOn } from '../lib/correlation/handover.js'
 import { redisStore } from '../lib/store/redis.js'
 import { withSegment } from '../lib/model/listenLife.js'
 import type { StoredCall } from '../lib/model/schema.js'
-import type { Call, HandlerResult, Listen, RecordingOptions } from '../lib/index.js'
+import type { AudioStream, Call, HandlerResult, Listen, RecordingOptions } from '../lib/index.js'
 import type { FinishedRecording } from '../lib/recording/index.js'
 import { simulateCall, speechLike, type RequestRecord, type SimulatedCall } from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
@@ -95,6 +95,34 @@ function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>
 
 t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   const redis = await startRedis(t)
+
+  t.test('a pause survives it: the next instance begins in private', { buffered: true }, async (t) => {
+    for (const mode of ['silence', 'skip'] as const) {
+      const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+      const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const call = dial()
+      const [stream] = await first
+      await heardOf(call, 200)
+      stream.recording?.pause(mode)
+      await heardOf(call, 300)
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      const [goesOn] = await next
+      t.match(goesOn, { isPrivate: true, recording: { state: 'paused' }, listen: { paused: mode } })
+      await heardOf(call, 200)
+      goesOn.recording?.resume()
+      t.match(goesOn, { isPrivate: false, recording: { state: 'recording' }, listen: { paused: false } })
+      await heardOf(call, 500)
+      call.hangUp()
+      await call
+      await until(() => b.ended.length > 0, 'the end of the listen')
+      const [listen] = b.ended
+      t.match(listen, { paused: false })
+      const segments = (listen?.recording as FinishedRecording | undefined)?.segments
+      t.equal(segments?.length, 2)
+    }
+  })
 
   t.test(
     'a listen in the foreground goes on at another instance, as its next segment',

@@ -2,7 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isFinal, type CallFields } from '../model/callFields.js'
 import { listenIn, newListen } from '../model/callWrite.js'
 import { callSidOf } from '../model/listenId.js'
-import { endReasonPart, hookPart, isOffered, reasonOfHook, type HookSays } from '../model/listenLife.js'
+import {
+  endReasonPart,
+  hookPart,
+  hookParts,
+  isOffered,
+  reasonOfHook,
+  type HookSays
+} from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 import { nextOffer, verbsToGoOn } from './handover.js'
@@ -72,16 +79,16 @@ interface Said {
 async function said(correlation: Correlation, listenId: string, report: HookReport): Promise<Said> {
   const { call: about } = report
   const callSid = callSidOf(listenId)
-  const part = hookPart(listenId, report)
+  const parts = hookParts(listenId, report)
   if (about !== undefined && about.callSid === callSid) {
     // What its end has said of the call is the last word.
-    const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, [part])
+    const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, parts)
     return { call, isKnown: applied.at(-1) === true, kept }
   }
   const other = about && (await correlation.arrived(about.callSid, about.fields))
   if (callSid === undefined) return { call: other, isKnown: false, kept: true }
-  const { applied, call, kept } = await correlation.store.write(callSid, [part])
-  return applied[0] ? { call, isKnown: true, kept } : { call: other, isKnown: false, kept }
+  const { applied, call, kept } = await correlation.store.write(callSid, parts)
+  return applied.at(-1) ? { call, isKnown: true, kept } : { call: other, isKnown: false, kept }
 }
 
 /** Resolves to the listen as soon as nothing more comes of its socket; undefined when no such listen is known. */
@@ -126,7 +133,9 @@ async function offered(
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, deps)
   if (offer === undefined || verbs === undefined) return undefined
   const { offers, delayMs } = offer
-  const written = await store.write(listen.callSid, [hookPart(listen.id, report, { offers, refused: false })])
+  const written = await store.write(listen.callSid, [
+    hookPart(listen.id, { duration: report.duration }, { offers, refused: false })
+  ])
   await delay(delayMs)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }

@@ -195,6 +195,18 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
   }
 }
 
+/** The same, without a key that was pressed in private: that is not noted down. The last part is of a listen that is known. */
+export function hookParts(id: string, { digits, duration }: HookSays): WritePart[] {
+  const hook = hookPart(id, { duration })
+  if (digits === undefined) return [hook]
+  const isPublic = (['silence', 'skip'] as const).map((not) => ({
+    listen: id,
+    field: 'paused' as const,
+    not
+  }))
+  return [{ guards: [isKnown(id), ...isPublic], patch: { listens: [{ id, digits }] } }, hook]
+}
+
 /** Why jambonz ended the listen, which its socket could not tell: a close looks the same whatever the reason. */
 export function endReasonPart(id: string, endReason: EndReason): WritePart {
   return {

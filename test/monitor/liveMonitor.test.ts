@@ -219,6 +219,47 @@ t.test('nobody hears what is kept off the record', async (t) => {
   t.ok(supervisor.heard.equals(Buffer.concat([before, after])))
 })
 
+t.test('nobody hears what is private, also where the recording has failed or there is none', async (t) => {
+  const sink = () => {
+    throw new Error('no disk')
+  }
+  for (const options of [{ recording: { sink } }, {}]) {
+    const { app, address, url } = await monitored(t, options)
+    const { id, say, stream } = await streaming(app, address)
+    const supervisor = await openSupervisor(t, `${url}/${id}`)
+    await until(() => stream.listenerCount('audio') === 1, 'the supervisor')
+    const [before, number, after] = [ramp(100), Buffer.alloc(1_600, 7), ramp(60)]
+    await say(before)
+    if (stream.recording) {
+      await until(() => stream.recording?.state === 'failed', 'the recording to fail')
+      stream.recording.pause()
+    } else stream.beginPrivacy()
+    t.equal(stream.isPrivate, true)
+    await say(number)
+    if (stream.recording) stream.recording.resume()
+    else stream.endPrivacy()
+    await say(after)
+    await until(() => supervisor.heard.length >= before.length + after.length, 'the rest')
+    t.ok(supervisor.heard.equals(Buffer.concat([before, after])))
+  }
+})
+
+t.test('a supervisor who has gone leaves nothing behind', async (t) => {
+  const { app, address, url } = await monitored(t)
+  const { id, stream } = await streaming(app, address)
+  const visit = async () => {
+    const supervisor = await openSupervisor(t, `${url}/${id}`)
+    await until(() => stream.listenerCount('audio') === 1, 'him to be there')
+    supervisor.socket.terminate()
+    await until(() => stream.listenerCount('audio') === 0, 'him to be gone')
+  }
+  await visit()
+  // One wait for the end of the stream serves all visits: a promise keeps what waits for it.
+  const then = t.capture(stream.done, 'then', stream.done.then)
+  for (let visits = 0; visits < 5; visits++) await visit()
+  t.equal(then().length, 0)
+})
+
 t.test(
   'a supervisor on a line that stands still misses audio; the call and the others miss nothing',
   async (t) => {

@@ -3,7 +3,7 @@ import http from 'node:http'
 import { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { Listen } from '../../lib/index.js'
+import type { AudioStream, Listen } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { OpenRequests } from '../../lib/application/OpenRequests.js'
 import { build, folder, listening } from '../helpers/build.js'
@@ -163,6 +163,23 @@ t.test('the hook of another verb has its call and no listen', async (t) => {
     payload: { call_sid: 'c1', reason: 'speechDetected' }
   })
   t.same(reply.json(), [{ verb: 'tag', data: { callSid: 'c1' } }])
+})
+
+t.test('a key that was pressed in private is noted nowhere, also when the hook says it', async (t) => {
+  const { app, base } = await recorder(t)
+  const asked = await askForListen(app, '/in', base)
+  const socket = await asked.open()
+  const streams = once(app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+  socket.send(asked.metadata())
+  const [stream] = await streams
+  stream.beginPrivacy()
+  socket.send('{"event":"dtmf","dtmf":"#","duration":"800"}')
+  socket.close(1000)
+  await stream.done
+  const listen = listenOf(await asked.hook({ dial_call_duration: 1, digits: '#' }))
+  t.match(listen, { state: 'ended', endReason: 'finishOnKey', paused: 'silence', reportedDuration: 1 })
+  t.notOk('digits' in listen)
+  t.notOk('digits' in (listen.recording ?? {}))
 })
 
 t.test('a listen without an actionHook gets the built-in one, which knows digits and duration', async (t) => {

@@ -7,6 +7,9 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 const MAX_HELD = 1_048_576
 /** ms after a pause during which audio is taken for late, not missing, when we had not read it. */
 const MAX_BEHIND = 30_000
+/** What was not read comes faster than it was said. It has all come when, for so many ms, no more came than is said in them. */
+const CATCH_UP_WINDOW = 200
+const CATCH_UP_RATE = 1.5
 
 interface Held {
   frame: Buffer
@@ -38,8 +41,14 @@ export class AudioFeed {
   #endsWithinMessage = false
   // Until then what is late is so because we did not read it.
   #behindUntil = 0
+  #windowAt = 0
+  #windowMs = 0
 
-  constructor(sampleRate: number, channels: number) {
+  readonly #onResumed: () => void
+
+  /** `onResumed`: called when a pause is over, and all that was said in it has come. */
+  constructor(sampleRate: number, channels: number, onResumed: () => void) {
+    this.#onResumed = onResumed
     this.bytesPerMs = (sampleRate * channels * SAMPLE_BYTES) / 1000
     this.#mask = channels * SAMPLE_BYTES - 1
   }
@@ -80,6 +89,7 @@ export class AudioFeed {
     const ms = frame.length / this.bytesPerMs
     const doubtful = this.gaps.doubts(now, ms)
     if (this.#endsWithinMessage) this.#endWithin(this.gaps.clock)
+    if (this.#behindUntil > 0) this.#catchUp(now, ms)
     if (doubtful && now >= this.#behindUntil) this.#hold(frame, at)
     else {
       if (this.#inDoubt && !doubtful) this.#judge()
@@ -89,13 +99,14 @@ export class AudioFeed {
     return frame
   }
 
-  /** Pauses the sinks. What is held back came before it, and goes to them first. */
-  pause(mode: PauseMode): void {
-    if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return
+  /** Pauses the sinks. What is held back came before it, and goes to them first. Returns false where they are paused. */
+  pause(mode: PauseMode): boolean {
+    if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return false
     this.#flush()
     if (this.#pause !== undefined) this.#endPause()
     this.#pause = mode
     for (const sink of this.#sinks) sink.pause?.(mode)
+    return true
   }
 
   /**
@@ -106,9 +117,11 @@ export class AudioFeed {
     if (this.#pause === undefined) return
     this.#flush()
     this.#carry?.fill(0)
-    this.#pauseEnds = this.gaps.saidUntil(now, isBehind)
+    this.#pauseEnds = isBehind ? Infinity : this.gaps.saidUntil(now)
     this.#endsWithinMessage = withinMessage
-    if (isBehind) this.#behindUntil = now + MAX_BEHIND
+    this.#behindUntil = isBehind ? now + MAX_BEHIND : 0
+    this.#windowAt = now
+    this.#windowMs = 0
     if (this.#pauseEnds === undefined && !withinMessage) this.#endPause()
   }
 
@@ -140,6 +153,18 @@ export class AudioFeed {
     this.#endsWithinMessage = false
     this.#behindUntil = 0
     for (const sink of this.#sinks) sink.resume?.()
+    this.#onResumed()
+  }
+
+  #catchUp(now: number, ms: number): void {
+    this.#windowMs += ms
+    const window = now - this.#windowAt
+    if (window < CATCH_UP_WINDOW) return
+    if (this.#windowMs <= window * CATCH_UP_RATE || now >= this.#behindUntil) {
+      this.#pauseEnds = this.gaps.saidUntil(now) ?? -Infinity
+    }
+    this.#windowAt = now
+    this.#windowMs = 0
   }
 
   // The message that was under way when the pause ended has come.

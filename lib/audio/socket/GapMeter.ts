@@ -14,7 +14,7 @@ const DRIFT = 0.0002
 const MAX_AHEAD = 5_000
 /** The least lag is known once so many ms of audio have not lowered it by more than this. */
 const STEADY_MS = 1_000
-const STEADY_LAG = 10
+const STEADY_LAG = 100
 /** ms that audio is late when the next message is due: no more than a message and some jitter. */
 const UNDER_WAY = 40
 
@@ -72,13 +72,13 @@ export class GapMeter {
   /**
    * Returns where on the audio's clock lies what is said at `now`, when more than the next message is under way: what
    * comes before that was said earlier and is late. undefined where nothing is late, or nobody can know: audio that does
-   * not come in real time. `isBehind`: it is late for certain, as it was not read.
+   * not come in real time.
    */
-  saidUntil(now: number, isBehind: boolean): number | undefined {
+  saidUntil(now: number): number | undefined {
     if (this.#clock < 0) return undefined
     const until = now - this.#normal
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS
-    return (isSteady || isBehind) && until - this.#clock > UNDER_WAY ? until : undefined
+    return isSteady && until - this.#clock > UNDER_WAY ? until : undefined
   }
 
   /** true when a lag in doubt can be judged before the audio that arrives at `now`. */

@@ -157,8 +157,10 @@ export class ListenSocket {
   /** Pauses the sinks: what has come goes to them, what comes from now on does not. */
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
+    // Within a listener: what is behind the frame it has is taken for private.
     this.readNow()
-    this.#feed?.pause(mode)
+    // Nothing said in the pause is to wait in the kernel, or to be merged with what is said after it.
+    if (this.#feed?.pause(mode)) this.live(true)
   }
 
   /** Delivers what has come, except within a listener: it would overtake the frame that is being delivered. */
@@ -304,7 +306,9 @@ export class ListenSocket {
       this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
     }
     this.opened = { call, listen: asFramed(listen, metadata) }
-    this.#feed = new AudioFeed(this.opened.listen.sampleRate, this.opened.listen.channels)
+    this.#feed = new AudioFeed(this.opened.listen.sampleRate, this.opened.listen.channels, () =>
+      this.live(false)
+    )
     this.#streaming = true
     this.#startedAt = performance.now()
     // What has come with the first frame is delivered before what is read now.

@@ -67,7 +67,6 @@ export class LiveStream {
   #reader: ReaderSide | undefined
   #playback: Playback | undefined
   #privacy: PauseMode | false = false
-  #releasePrivate: (() => void) | undefined
   #tapped = false
   #heard = false
 
@@ -180,8 +179,6 @@ export class LiveStream {
     if (this.#privacy !== false) return
     this.socket.pauseSinks(mode)
     this.#privacy = mode
-    // Nothing said in the pause is to wait in the kernel when it is over.
-    this.#releasePrivate = this.keepLive()
     this.onPrivacy(mode)
   }
 
@@ -189,7 +186,6 @@ export class LiveStream {
     if (this.#privacy === false) return
     this.#privacy = false
     this.socket.resumeSinks()
-    this.#releasePrivate?.()
     this.onPrivacy(false)
   }
 

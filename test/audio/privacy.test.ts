@@ -1,0 +1,261 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { DtmfEvent, PauseMode } from '../../lib/audio/index.js'
+import { WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
+import { LISTEN, build, streamOf } from '../helpers/recordings.js'
+import { Collector, streamPair, until } from '../helpers/streamPair.js'
+
+t.jobs = 10
+const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+
+const FRAME_MS = 20
+const FRAME_BYTES = 320
+const [BEFORE, SECRET, AFTER, UNDECIDED] = [0x11, 0x22, 0x33, 0x44]
+/** ms before the end of a pause: what is said then may be on its way when it ends, as always */
+const UNDER_WAY = 50
+/** ms by which the speaker of a valid attempt is late at most */
+const MAX_LATE = 80
+const ATTEMPTS = 6
+
+/** A sink that keeps what it is given in each state. */
+class PausedCollector extends Collector {
+  readonly secret = new Collector()
+  readonly pauses: Array<PauseMode | false> = []
+
+  override write(frame: Buffer, gapMs: number): void {
+    if (this.pauses.at(-1)) this.secret.write(frame, gapMs)
+    else super.write(frame, gapMs)
+  }
+
+  pause(mode: PauseMode): void {
+    this.pauses.push(mode)
+  }
+
+  resume(): void {
+    this.pauses.push(false)
+  }
+}
+
+const count = (audio: Buffer, value: number) => audio.filter((byte) => byte === value).length
+
+/** A recorded stream; `frame` sends 20 ms of one value. */
+async function recorded(t: Test, { live: isLive = false } = {}) {
+  const { recordings } = await build(t)
+  const recorder = recordings.start(streamOf())
+  const pair = await streamPair(t, {
+    begin(live) {
+      live.addSink(recorder, { live: false })
+      if (isLive) live.keepLive()
+    }
+  })
+  const frame = (value: number) => pair.socket.send(Buffer.alloc(FRAME_BYTES, value))
+  const file = async () => {
+    const { location } = await recorder.finish(LISTEN)
+    return (await readFile(location)).subarray(WAV_HEADER_BYTES)
+  }
+  return { ...pair, frame, file }
+}
+
+interface Stall {
+  /** ms after the beginning of the pause */
+  from: number
+  lasts: number
+}
+
+/** Speaks in real time: 1.6 s before the pause, `paused` ms in it, 1 s after it. The network holds back what is said in the stall. */
+async function speak(
+  { stream, frame }: Awaited<ReturnType<typeof recorded>>,
+  mode: PauseMode,
+  paused: number,
+  stall: Stall
+) {
+  const begun = performance.now()
+  const begins = 1_600
+  const ends = begins + paused
+  const counts = { before: 0, after: 0, lateMs: 0 }
+  let [pausedAt, endedAt] = [Infinity, Infinity]
+  for (let due = 0; due < ends + 1_000 + stall.lasts; due += FRAME_MS) {
+    const inStall = due >= begins + stall.from && due < begins + stall.from + stall.lasts
+    const sendAt = inStall ? begins + stall.from + stall.lasts : due
+    const step = async (until: number) => {
+      const left = begun + until - performance.now()
+      if (left > 0) await delay(left)
+      counts.lateMs = Math.max(counts.lateMs, performance.now() - begun - until)
+    }
+    if (pausedAt === Infinity && sendAt >= begins) {
+      await step(begins)
+      pausedAt = performance.now() - begun
+      stream.beginPrivacy(mode)
+    }
+    if (endedAt === Infinity && sendAt >= ends) {
+      await step(ends)
+      endedAt = performance.now() - begun
+      stream.endPrivacy()
+    }
+    await step(sendAt)
+    if (pausedAt === Infinity) {
+      counts.before++
+      frame(BEFORE)
+    } else if (due >= endedAt) {
+      counts.after++
+      frame(AFTER)
+    } else frame(endedAt === Infinity || due < endedAt - UNDER_WAY ? SECRET : UNDECIDED)
+  }
+  return counts
+}
+
+for (const [row, [what, paused, stall]] of (
+  [
+    ['200 ms, over when the pause ends', 600, { from: 380, lasts: 200 }],
+    ['1,500 ms, over when the pause ends', 1_800, { from: 280, lasts: 1_500 }],
+    ['200 ms, over the end of the pause', 600, { from: 460, lasts: 200 }],
+    ['1,500 ms, over the end of the pause', 1_000, { from: 200, lasts: 1_500 }],
+    ['none', 400, { from: 0, lasts: 0 }]
+  ] as const
+).entries()) {
+  for (const isLive of [false, true]) {
+    const mode = (row % 2 === 0) === isLive ? 'skip' : 'silence'
+    test(`nothing of a pause is recorded, ${isLive ? 'read live' : 'read in batches'}, as ${mode}, network stall: ${what}`, async (t) => {
+      for (let attempt = 1; ; attempt++) {
+        const call = await recorded(t, { live: isLive })
+        const counts = await speak(call, mode, paused, stall)
+        call.socket.close(1000)
+        await call.stream.done
+        const file = await call.file()
+        // A machine that kept this process waiting has not heard a caller who speaks in real time.
+        if (counts.lateMs > MAX_LATE && attempt < ATTEMPTS) continue
+        t.equal(count(file, BEFORE), counts.before * FRAME_BYTES, 'all that came before it is there')
+        t.equal(count(file, SECRET), 0)
+        const after = count(file, AFTER) / FRAME_BYTES
+        t.ok(after >= counts.after - 3, `${after} of ${counts.after} frames after it are there`)
+        return
+      }
+    })
+  }
+}
+
+test('what came before a pause is with the sinks before it takes effect, what came in it never', async (t) => {
+  for (const isLive of [false, true]) {
+    const sink = new PausedCollector()
+    const { stream, socket } = await streamPair(t, {
+      begin(live) {
+        live.addSink(sink, { live: isLive })
+      }
+    })
+    // All in one turn of the event loop: what is sent is in the kernel, and nobody has read it.
+    const say = (value: number) =>
+      new Promise((resolve) => socket.send(Buffer.alloc(FRAME_BYTES, value), resolve))
+    await say(BEFORE)
+    stream.beginPrivacy('skip')
+    t.equal(count(sink.audio, BEFORE), FRAME_BYTES)
+    await say(SECRET)
+    stream.endPrivacy()
+    await say(AFTER)
+    await until(() => count(sink.audio, AFTER) === FRAME_BYTES)
+    t.same(sink.pauses, ['skip', false])
+    t.equal(count(sink.audio, SECRET), 0)
+    t.equal(count(sink.secret.audio, SECRET), FRAME_BYTES)
+  }
+})
+
+test('a pause that ends within a message leaves that message out', async (t) => {
+  const sink = new PausedCollector()
+  const { stream, live, socket } = await streamPair(t, {
+    begin(live) {
+      live.addSink(sink)
+    }
+  })
+  socket.send(Buffer.alloc(FRAME_BYTES, BEFORE))
+  await until(() => sink.audio.length > 0)
+  stream.beginPrivacy()
+  const secret = Buffer.alloc(FRAME_BYTES, SECRET)
+  socket.send(secret.subarray(0, 160), { fin: false, binary: true })
+  await until(() => live.socket.reader.isWithinMessage)
+  stream.endPrivacy()
+  socket.send(secret.subarray(160), { fin: true, binary: true })
+  socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
+  await until(() => count(sink.audio, AFTER) === FRAME_BYTES)
+  t.equal(count(sink.audio, SECRET), 0)
+})
+
+test('a pause that a listener ends leaves out what came with the frame it heard', async (t) => {
+  const sink = new PausedCollector()
+  const { stream, socket } = await streamPair(t, {
+    begin(live) {
+      live.addSink(sink)
+    }
+  })
+  stream.beginPrivacy()
+  stream.once('audio', () => stream.endPrivacy())
+  // one segment: all of it came in the pause
+  for (let i = 0; i < 5; i++) socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
+  await until(() => sink.secret.audio.length === 5 * FRAME_BYTES)
+  t.equal(sink.audio.length, 0)
+  await until(() => sink.pauses.at(-1) === false)
+  socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
+  await until(() => sink.audio.length === FRAME_BYTES)
+})
+
+test('of a pause that a slow reader held up nothing is recorded, however late it is read', async (t) => {
+  const sink = new PausedCollector()
+  const { stream, socket } = await streamPair(t, {
+    limits: { maxBuffered: 65_536 },
+    listen: { sampleRate: 64_000, mixType: 'stereo' },
+    begin(live) {
+      live.addSink(sink)
+    }
+  })
+  stream.once('readable', () => {})
+  stream.beginPrivacy()
+  const secret = Buffer.alloc(5_120, SECRET)
+  for (let i = 0; i < 400; i++) socket.send(secret)
+  await until(() => stream.readableLength > 65_536)
+  stream.endPrivacy()
+  stream.on('data', () => {})
+  await until(() => stream.counts.frames === 400)
+  t.equal(count(sink.audio, SECRET), 0)
+  const speaking = setInterval(() => socket.send(Buffer.alloc(5_120, AFTER)), FRAME_MS)
+  t.teardown(() => clearInterval(speaking))
+  await until(() => count(sink.audio, AFTER) > 0)
+})
+
+test('every sink is paused, one that comes later too, and a key is marked', async (t) => {
+  const [first, second] = [new PausedCollector(), new PausedCollector()]
+  const { stream, live, socket } = await streamPair(t, {
+    begin(live) {
+      live.addSink(first)
+    }
+  })
+  const keys: DtmfEvent[] = []
+  stream.on('dtmf', (key) => keys.push(key))
+  const press = (digit: string) => socket.send(`{"event":"dtmf","dtmf":"${digit}","duration":"800"}`)
+  press('1')
+  await until(() => keys.length === 1)
+  t.equal(stream.isPrivate, false)
+  stream.beginPrivacy('skip')
+  stream.beginPrivacy('silence')
+  t.equal(stream.isPrivate, true)
+  live.addSink(second)
+  press('4')
+  await until(() => keys.length === 2)
+  stream.endPrivacy()
+  stream.endPrivacy()
+  t.same(first.pauses, ['skip', false])
+  t.same(second.pauses, ['skip', false])
+  t.same(keys, [
+    { digit: '1', durationMs: 100 },
+    { digit: '4', durationMs: 100, private: true }
+  ])
+})
+
+test('the key that ends a listen is not noted when it was pressed in private', async (t) => {
+  for (const isPrivate of [true, false]) {
+    const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
+    if (isPrivate) stream.beginPrivacy()
+    socket.send('{"event":"dtmf","dtmf":"#","duration":"800"}')
+    socket.close(1000)
+    t.match(await stream.done, { reason: 'finishOnKey' })
+    t.equal(stream.digits, isPrivate ? undefined : '#')
+  }
+})
