@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import { hideHookKey } from '../lib/application/hideHookKey.js'
 import { bindLog } from '../lib/application/bindLog.js'
 import { callSidOf } from '../lib/model/listenId.js'
 import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
@@ -49,7 +50,11 @@ export function registerActionHook<Schema extends FastifySchema>(
       ...route,
       ...routeSchema('GET', ListenHookSchema, routeOptions),
       method: 'GET',
-      exposeHeadRoute: false
+      exposeHeadRoute: false,
+      logSerializers: {
+        ...routeOptions.logSerializers,
+        req: hideHookKey(instance, routeOptions.logSerializers)
+      }
     })
   })
 }

@@ -8,6 +8,8 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { OpenRequests } from '../../lib/application/OpenRequests.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
+import { keepingLogger } from '../helpers/log.js'
+import { signature } from '../helpers/payloads.js'
 
 /** An application whose actionHook answers with the Listen that its handler saw. */
 async function recorder(t: Test) {
@@ -119,6 +121,50 @@ t.test('a GET hook has no payload, and finds its listen by its url', async (t) =
   t.match((await reply).json(), [{ data: { callSid: 'get-1', listen: COMPLETE } }])
   t.equal((await app.inject('/done?listen=abc')).statusCode, 404)
   t.equal((await app.inject('/done')).statusCode, 404)
+})
+
+t.test('a GET hook without its key is none: who knows the id of a listen runs no handler', async (t) => {
+  const { logger, lines } = keepingLogger()
+  const app = await build(t, { webhookSecret: 'signed', fastify: { loggerInstance: logger } })
+  const ran: string[] = []
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'listen', actionHook: '/done' },
+    { verb: 'listen', actionHook: { url: '/done?of=mine#rc=1', method: 'GET' } }
+  ])
+  app.jambonz.actionHook('/done', async ({ listen }) => {
+    ran.push(listen.id)
+    return [{ verb: 'listen' }]
+  })
+  const payload = JSON.stringify({ call_sid: 'keyed' })
+  const verbs = (
+    await app.inject({
+      method: 'POST',
+      url: '/in',
+      payload,
+      headers: { 'content-type': 'application/json', 'jambonz-signature': signature(payload, 'signed') }
+    })
+  ).json<[{ id: string; actionHook: string }, { id: string; actionHook: { url: string } }]>()
+  const [posted, got] = [verbs[0], verbs[1]]
+  const { url } = got.actionHook
+  const key = /&key=([\w-]{22})#rc=1$/.exec(url)?.[1] ?? ''
+  t.ok(key, url)
+  t.notOk(got.id.includes(key))
+  const attempts = [
+    `/done?listen=${posted.id}`,
+    `/done?listen=${got.id}`,
+    `/done?listen=${got.id}&key=`,
+    `/done?listen=${got.id}&key=${key.slice(1)}`,
+    `/done?listen=${posted.id}&key=${key}`,
+    `/done?listen=${got.id}&key=${got.id}`,
+    `/done?key=${key}`
+  ]
+  for (const attempt of attempts) t.equal((await app.inject(attempt)).statusCode, 404, attempt)
+  t.strictSame(ran, [])
+  t.equal((await app.inject(url)).statusCode, 200)
+  t.strictSame(ran, [got.id])
+  t.ok(lines.some((line) => JSON.stringify(line).includes(`listen=${got.id}&key=…`)))
+  t.notOk(JSON.stringify(lines).includes(key), 'no log knows the key')
+  t.notOk(JSON.stringify(await app.jambonz.calls.list()).includes(key), 'nor does the store')
 })
 
 t.test('a hook whose url says how it is to be retried finds its listen', async (t) => {

@@ -1,0 +1,73 @@
+import t from 'tap'
+import { applicationOf, verbsToGoOn } from '../../lib/correlation/handover.js'
+import { Hmac } from '../../lib/model/Hmac.js'
+import type { Listen, StoredCall } from '../../lib/model/schema.js'
+
+const AUTH = { username: 'jambonz', password: 'ours' }
+const listen = (more: object = {}) => ({
+  verb: 'listen',
+  url: '/audio/l-1.AAAAAAAAAAAAAAAAAAAAAA',
+  wsAuth: AUTH,
+  metadata: { jambonzListenId: 'l-1' },
+  ...more
+})
+
+t.test("an application with others' credentials, whatever their names and places, is not kept", async (t) => {
+  const rows: object[] = [
+    { verb: 'transcribe', recognizer: { vendor: 'x', sttApiKey: 'k' } },
+    { verb: 'message', headers: { Authorization: 'x' } },
+    { verb: 'message', headers: [{ 'x-api-key': 'k' }] },
+    { verb: 'llm', auth: { apiKey: 'k' } },
+    { verb: 'llm', llmOptions: { session: { client_secret: 'k' } } },
+    { verb: 'tag', data: { deep: [{ deeper: { accessToken: 't' } }] } },
+    { verb: 'tag', data: { session_token: 't' } },
+    { verb: 'tag', data: { Passwd: 'p' } },
+    { verb: 'tag', data: { value: 'Bearer eyJhbGciOiJIUzI1NiJ9.e30.x' } },
+    { verb: 'play', url: 'https://user:pass@files.example.com/x.wav' },
+    { verb: 'play', url: 'https://files.example.com/x.wav?X-Amz-Signature=abc' },
+    { verb: 'dial', actionHook: '/x?api_key=k', target: [] },
+    { verb: 'dial', target: [{ type: 'sip', sipUri: 'sip:a@b', auth: { username: 'a', password: 'b' } }] }
+  ]
+  for (const verb of rows) {
+    t.equal(applicationOf([listen(), verb], AUTH), undefined, JSON.stringify(verb))
+    t.equal(applicationOf([listen({ metadata: { jambonzListenId: 'l-1', verb } })], AUTH), undefined)
+  }
+  t.equal(applicationOf([listen({ wsAuth: { username: 'x', password: 'y' } })], AUTH), undefined)
+})
+
+t.test('what only speaks of such things is kept', async (t) => {
+  const verbs = [
+    listen({ finishOnKey: '#', passDtmf: true }),
+    { verb: 'say', text: 'Basic training: your password is secret. Write to ann@example.com.' },
+    { verb: 'llm', llmOptions: { maxTokens: 100, author: 'x' } },
+    { verb: 'dial', target: [{ type: 'user', name: 'ann@sip.example.com' }] }
+  ]
+  t.ok(applicationOf(verbs, AUTH))
+})
+
+t.test(
+  'an application is kept without what opens sockets and hooks, which is signed anew when it goes on',
+  async (t) => {
+    const verbs = [
+      listen({ actionHook: { url: '/done?listen=l-1&key=BBBBBBBBBBBBBBBBBBBBBB#rc=1', method: 'GET' } })
+    ]
+    const application = applicationOf(verbs, AUTH)
+    t.notMatch(application, /AAAAAA|BBBBBB|ours/)
+    const call = { listens: [{ id: 'l-1', path: '/audio' }], application } as unknown as StoredCall
+    const signer = { secret: new Hmac('s'), instance: 'i' }
+    const again = verbsToGoOn(call, { id: 'l-1', audio: {} } as Listen, AUTH, signer)
+    t.match(again, [
+      {
+        url: /^\/audio\/l-1\.[\w-]{22}$/,
+        wsAuth: AUTH,
+        actionHook: { url: /^\/done\?listen=l-1&key=[\w-]{22}#rc=1$/ }
+      }
+    ])
+  }
+)
+
+t.test('an application is measured in bytes', async (t) => {
+  const say = (characters: number) => ({ verb: 'say', text: 'ü'.repeat(characters) })
+  t.ok(applicationOf([listen(), say(15_000)], AUTH))
+  t.equal(applicationOf([listen(), say(17_000)], AUTH), undefined)
+})

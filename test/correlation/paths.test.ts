@@ -1,0 +1,157 @@
+import { connect } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Hmac } from '../../lib/model/Hmac.js'
+import { createListenId } from '../../lib/model/listenId.js'
+import { readSocketToken, signSocketToken, SOCKET_TOKEN_TTL } from '../../lib/model/tokens.js'
+import type { JambonzListenOptions } from '../../lib/index.js'
+import { build, listening } from '../helpers/build.js'
+import { askForListen } from '../helpers/listen.js'
+import { openSocket, statusOf } from '../helpers/socket.js'
+import { until } from '../helpers/until.js'
+
+const SECRET = 'signs the paths of sockets'
+
+async function application(t: Test, options: JambonzListenOptions = {}) {
+  const app = await build(t, { secret: SECRET, ...options })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  app.jambonz.statusHook('/status')
+  return { app, base: await listening(app) }
+}
+
+/** A handshake by hand: resolves to the status line, and closes. */
+async function handshake(url: string, headers: Record<string, string>, method = 'GET'): Promise<string> {
+  const { hostname, port, pathname } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.write(`${method} ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\n${lines.join('')}\r\n`)
+  const [answer] = (await new Promise<Buffer[]>((resolve) =>
+    socket.once('data', (data) => resolve([data]))
+  )) as [Buffer]
+  socket.destroy()
+  return String(answer).split('\r\n')[0] ?? ''
+}
+
+const HANDSHAKE = {
+  'Upgrade': 'websocket',
+  'Connection': 'Upgrade',
+  'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  'Sec-WebSocket-Protocol': 'audio.jambonz.org',
+  'Sec-WebSocket-Version': '13'
+}
+
+t.test(
+  'a signed path says when and by whom it was given out, and opens nothing that it does not name',
+  async (t) => {
+    const secret = new Hmac(SECRET)
+    const issuedAt = Date.UTC(2026, 5, 1)
+    const token = { path: '/audio', listenId: 'l1', issuedAt, unknown: false, issuer: 'abc' }
+    const text = signSocketToken(secret, token)
+    t.match(text, /^l1\.[\w-]{22}$/)
+    t.same(readSocketToken(secret, '/audio', text), token)
+    t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, unknown: true })), {
+      ...token,
+      unknown: true
+    })
+    t.equal(readSocketToken(secret, '/other', text), undefined)
+    t.equal(readSocketToken(new Hmac('other'), '/audio', text), undefined)
+    t.equal(readSocketToken(secret, '/audio', text, { username: 'a', password: 'b' }), undefined)
+    for (let at = 0; at < text.length; at++) {
+      if (at === 2) continue
+      const forged = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`
+      t.equal(readSocketToken(secret, '/audio', forged), undefined, `altered at ${at}`)
+    }
+  }
+)
+
+t.test('a path that was given out too long ago opens no socket, and the answer says so', async (t) => {
+  const { app, base } = await application(t)
+  const { callSid, id } = await askForListen(app, '/in', base)
+  const at = (ago: number): string =>
+    `${base}/audio/${signSocketToken(new Hmac(SECRET), { path: '/audio', listenId: id, issuedAt: Date.now() - ago, unknown: true, issuer: 'xyz' })}`
+  t.equal(await statusOf(at(SOCKET_TOKEN_TTL + 10_000)), 410)
+  t.match((await app.jambonz.calls.get(callSid))?.listens, [{ state: 'expected', instance: undefined }])
+  t.equal(await statusOf(at(SOCKET_TOKEN_TTL - 60_000)), 101, 'one that is as old as it may be does')
+})
+
+t.test('a path of a call that has been forgotten opens no socket, and makes no call of it', async (t) => {
+  const { app, base } = await application(t, { callTtl: 200 })
+  const { callSid, url } = await askForListen(app, '/in', base)
+  await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: { call_sid: callSid, call_status: 'completed' }
+  })
+  await until(async () => (await app.jambonz.calls.get(callSid)) === undefined, 'the call to be forgotten')
+  t.equal(await statusOf(url), 404)
+  t.equal(await app.jambonz.calls.get(callSid), undefined)
+
+  const stranger = createListenId(new Hmac(SECRET), 'never-seen', 'x')
+  const issuer = url.slice(-17).slice(0, 3)
+  const known = signSocketToken(new Hmac(SECRET), {
+    path: '/audio',
+    listenId: stranger,
+    issuedAt: Date.now(),
+    unknown: false,
+    issuer
+  })
+  t.equal(await statusOf(`${base}/audio/${known}`), 404)
+})
+
+t.test('a call that may still listen outlasts callTtl', async (t) => {
+  const { app, base } = await application(t, { callTtl: 100 })
+  const { callSid, url, id } = await askForListen(app, '/in', base)
+  const since = Date.now()
+  await until(() => Date.now() - since > 400, 'four times callTtl')
+  t.match(await app.jambonz.calls.get(callSid), { listens: [{ id }] })
+  const socket = await openSocket(url)
+  socket.terminate()
+})
+
+t.test('what is no websocket handshake does not use the path up', async (t) => {
+  const { app, base } = await application(t)
+  const { callSid, url } = await askForListen(app, '/in', base)
+  const rows: Array<Partial<Record<keyof typeof HANDSHAKE, string>>> = [
+    { 'Sec-WebSocket-Key': '' },
+    { 'Sec-WebSocket-Key': 'short' },
+    { 'Sec-WebSocket-Version': '12' },
+    { 'Sec-WebSocket-Version': '' },
+    { 'Sec-WebSocket-Protocol': 'audio.jambonz.org, audio.jambonz.org' },
+    { 'Sec-WebSocket-Protocol': 'audio.jambonz.org,' }
+  ]
+  for (const row of rows) {
+    t.match(await handshake(url, { ...HANDSHAKE, ...row }), /^HTTP\/1\.1 400 /, JSON.stringify(row))
+    await until(async () => isFree(app, callSid), 'the listen to be free')
+  }
+  t.equal(await statusOf(url), 101)
+})
+
+t.test('a connection that breaks between the claim and the upgrade gives the listen back', async (t) => {
+  const { app, base } = await application(t)
+  let broken = 0
+  // As ws does where the client is gone when its turn comes.
+  app.websocketServer.options.verifyClient = ({ req }: { req: { socket: { destroy(): void } } }) => {
+    if (broken++ > 0) return true
+    req.socket.destroy()
+    return false
+  }
+  const { callSid, url } = await askForListen(app, '/in', base)
+  await t.rejects(openSocket(url))
+  await until(async () => isFree(app, callSid), 'the listen to be free')
+  t.equal(await statusOf(url), 101)
+})
+
+t.test('a call_sid is measured in bytes', async (t) => {
+  const { app } = await application(t)
+  const post = async (call_sid: string) =>
+    (await app.inject({ method: 'POST', url: '/in', payload: { call_sid } })).statusCode
+  t.equal(await post('ü'.repeat(64)), 200)
+  t.equal(await post('ü'.repeat(65)), 400)
+  t.equal(await post('🙂'.repeat(32)), 200)
+  t.equal(await post('🙂'.repeat(33)), 400)
+})
+
+async function isFree(app: FastifyInstance, callSid: string): Promise<boolean> {
+  const [listen] = (await app.jambonz.calls.get(callSid))?.listens ?? []
+  return listen?.state === 'expected' && listen.instance === undefined
+}
