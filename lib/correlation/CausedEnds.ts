@@ -1,9 +1,13 @@
 import type { EndReason } from '../model/schema.js'
 
-/** ms from our asking for an end to the last close it may cause: jambonz has two seconds to react, then we close. */
-const WINDOW = 5_000
-/** Ends remembered at most. */
-const MAX_ENDS = 10_000
+/** ms from our asking for an end to the last close it may cause. jambonz needs less than 100; it may be busy. */
+const WINDOW = 3_000
+/** ms that remain when the socket which we ended has closed: measured were 80, and a batched socket is read 800 later. */
+const AFTER_CLOSE = 1_500
+/** Calls remembered at most. */
+const MAX_CALLS = 10_000
+/** Ends that are not the server's: jambonz asked for it, or its connection was dead. */
+const NOT_OURS: ReadonlySet<EndReason> = new Set(['closed', 'lost'])
 
 /** An end of a listen that this or another instance asked for. */
 export interface CausedEnd {
@@ -14,47 +18,54 @@ export interface CausedEnd {
 
 interface Remembered extends CausedEnd {
   /** ms of performance.now() */
-  at: number
+  until: number
 }
 
 /**
  * Ends that we caused lately. On jambonz 0.9 the end of one socket that comes from the server ends all listens of its
- * call (measured; docs/jambonz.md): what then closes by itself has this for its reason.
+ * call (measured; docs/listen-life.md): what then closes by itself has this for its reason.
  */
 export class CausedEnds {
-  // The latest of each call, in the order they came.
+  // The first of each call, in the order they came.
   readonly #ends = new Map<string, Remembered>()
   /** calls of which the log has been told */
   readonly #said = new Set<string>()
 
-  /** Notes an end that was asked for. */
-  add(end: CausedEnd): void {
+  /** Notes an end that was asked for. Returns false for one that does no harm to the call's other listens. */
+  add(end: CausedEnd): boolean {
+    if (NOT_OURS.has(end.reason)) return false
     this.#forget()
-    const known = this.#ends.get(end.callSid)
-    // The first one is the cause; the others of the call may be ended by us as well.
-    if (known !== undefined) return
-    this.#ends.set(end.callSid, { ...end, at: performance.now() })
+    // The first is the cause: the others of the call may be ended by us as well.
+    if (!this.#ends.has(end.callSid)) {
+      this.#ends.set(end.callSid, { ...end, until: performance.now() + WINDOW })
+    }
+    return true
   }
 
-  /** Returns the end of another listen that may have ended this one, where jambonz closed its socket. */
-  causeOf(callSid: string, listenId: string): CausedEnd | undefined {
-    this.#forget()
+  /** The socket has closed: what its end causes comes at once, or not at all. */
+  closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
-    return end === undefined || end.listenId === listenId ? undefined : end
+    if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
-  /** True for the first time that the log is to be told of this call. */
+  /** Returns the end of another listen that ended this one, where jambonz has closed its socket. */
+  causeOf(callSid: string, listenId: string): CausedEnd | undefined {
+    const end = this.#ends.get(callSid)
+    return end === undefined || end.listenId === listenId || end.until < performance.now() ? undefined : end
+  }
+
+  /** Returns true the first time that the log is to be told of this call. */
   isNews(callSid: string): boolean {
     if (this.#said.has(callSid)) return false
-    if (this.#said.size >= MAX_ENDS) this.#said.clear()
+    if (this.#said.size >= MAX_CALLS) this.#said.clear()
     this.#said.add(callSid)
     return true
   }
 
   #forget(): void {
-    const oldest = performance.now() - WINDOW
-    for (const [callSid, { at }] of this.#ends) {
-      if (at >= oldest && this.#ends.size <= MAX_ENDS) return
+    const now = performance.now()
+    for (const [callSid, { until }] of this.#ends) {
+      if (until >= now && this.#ends.size < MAX_CALLS) return
       this.#ends.delete(callSid)
     }
   }

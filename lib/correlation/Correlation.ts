@@ -314,12 +314,12 @@ export class Correlation {
    */
   ending({ callSid, id }: Listen, reason: EndReason): void {
     const end = { callSid, listenId: id, reason }
-    this.#ends.add(end)
-    this.store.tell({ ended: end } satisfies Message)
+    if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
   }
 
   /** Returns why the listen ended, whose socket closed for `reason`: perhaps since we ended another one of the call. */
   endReasonOf({ callSid, id }: Listen, reason: EndReason): EndReason {
+    this.#ends.closed(callSid, id)
     const cause = reason === 'closed' ? this.#ends.causeOf(callSid, id) : undefined
     if (cause === undefined) return reason
     if (this.#ends.isNews(callSid)) {

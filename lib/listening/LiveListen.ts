@@ -90,6 +90,10 @@ export class LiveListen {
       limits: deps.options.limits,
       logger: this.#logger
     })
+    this.live.onEnding = (reason) => {
+      const { listen } = this.live
+      if (listen !== undefined) deps.correlation.ending(listen, reason)
+    }
     const closed = this.live.done.then((end) => this.#closed(end))
     this.released = closed.then(() => {})
     this.over = closed.then((finish) => finish?.())

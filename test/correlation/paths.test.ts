@@ -143,8 +143,8 @@ t.test('a connection that breaks between the claim and the upgrade gives the lis
 
 t.test('a call_sid is measured in bytes', async (t) => {
   const { app } = await application(t)
-  const post = async (call_sid: string) =>
-    (await app.inject({ method: 'POST', url: '/in', payload: { call_sid } })).statusCode
+  const post = async (callSid: string) =>
+    (await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })).statusCode
   t.equal(await post('ü'.repeat(64)), 200)
   t.equal(await post('ü'.repeat(65)), 400)
   t.equal(await post('🙂'.repeat(32)), 200)

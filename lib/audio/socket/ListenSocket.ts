@@ -45,6 +45,8 @@ export interface ListenSocketUser {
   /** Returns whether `frame` does anything with them. */
   takesFrames(): boolean
   message(message: AudioMessage): void
+  /** called once where we end the socket, before anything is sent */
+  ending(reason: EndReason): void
   /** called once; `key`: the last one pressed, and not in private */
   closed(reason: EndReason, key: string | undefined): void
 }
@@ -349,6 +351,7 @@ export class ListenSocket {
   #askForEnd(reason: EndReason): boolean {
     if (this.#endReason !== undefined) return false
     this.#endReason = reason
+    this.#user.ending(reason)
     this.reader.readToEnd()
     return true
   }

@@ -62,6 +62,8 @@ export class LiveStream {
   writable: WritableSide | undefined
   /** Told when a pause begins, with its mode, and when it ends, with false. */
   onPrivacy: (mode: PauseMode | false) => void = () => {}
+  /** Told once where we end the socket, and not jambonz. */
+  onEnding: (reason: EndReason) => void = () => {}
   readonly #begin: LiveStreamOptions['begin']
   #stream: AudioStream | undefined
   #reader: ReaderSide | undefined
@@ -80,6 +82,7 @@ export class LiveStream {
         frame: (frame) => this.#frame(frame),
         takesFrames: () => this.#tapped || this.reader.takes || this.channels.size > 0,
         message: (message) => this.#message(message),
+        ending: (reason) => this.onEnding(reason),
         closed: (reason, key) => this.#closed(reason, key)
       }
     )

@@ -1,0 +1,93 @@
+import { once } from 'node:events'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { Listen } from '../../lib/index.js'
+import { redisStore } from '../../lib/store/redis.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { askForListen, ramp } from '../helpers/listen.js'
+import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers/redis.js'
+
+const CALLS = 40
+/** ms; the least a batched socket is late by itself is 0, the most 800, the median a few hundred */
+const SOON = 150
+
+async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyInstance; base: string }> {
+  const app = await build(t, {
+    secret: 'the same on both instances',
+    recording: { directory: folder() },
+    store: redisStore(new Redis(url, { lazyConnect: true }))
+  })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+  app.jambonz.webhook('/say', async () => [{ verb: 'say', text: 'Hello.' }])
+  app.jambonz.actionHook('/done', async ({ listen }) => [{ verb: 'tag', data: { listen } }])
+  return { app, base: await listening(app) }
+}
+
+t.test('over a real Redis', { skip: noRedis() }, async (t) => {
+  const server = await startRedis(t)
+  const [holder, other] = [await instance(t, server), await instance(t, server)]
+
+  t.test('a hook on another instance has the socket read at once that its listen is at', async (t) => {
+    const took: number[] = []
+    for (let i = 0; i < CALLS; i++) {
+      const asked = await askForListen(other.app, '/in', holder.base)
+      const streams = once(holder.app.jambonz.calls.events, 'stream')
+      const socket = await asked.open()
+      socket.send(asked.metadata())
+      for (let frame = 0; frame < 5; frame++) socket.send(ramp(20))
+      await streams
+      // The last of it, and the close, wait in the socket for the next batch.
+      socket.send(ramp(100))
+      socket.close(1000)
+      const before = performance.now()
+      const [{ data }] = (await asked.hook({ dial_call_duration: 0 })) as [{ data: { listen: Listen } }]
+      took.push(performance.now() - before)
+      t.match(data.listen, { state: 'ended', endReason: 'closed', audio: { durationMs: 200 } })
+    }
+    took.sort((a, b) => a - b)
+    const [p50, p99] = [took[CALLS / 2] ?? NaN, took.at(-1) ?? NaN]
+    t.comment(`p50 ${p50.toFixed(1)} ms, most ${p99.toFixed(1)} ms`)
+    t.ok(p50 < SOON, `p50 ${p50} ms`)
+  })
+
+  t.test('a webhook takes one round trip before its handler, and one after where it listens', async (t) => {
+    const sent = await watchCommands(t, server)
+    const commandsOf = async (url: string): Promise<string[]> => {
+      const callSid = `trips-${url.slice(1)}`
+      for (const sid of ['warm', callSid]) {
+        await holder.app.inject({ method: 'POST', url, payload: { call_sid: sid } })
+      }
+      await holder.app.jambonz.calls.list()
+      return sent.filter((args) => args.some((arg) => arg.includes(callSid))).map(([name = '']) => name)
+    }
+    // The index of calls is written after the first, and nobody waits for it.
+    t.same(
+      (await commandsOf('/say')).filter((name) => name !== 'hgetall'),
+      ['evalsha', 'zadd']
+    )
+    t.same(
+      (await commandsOf('/in')).filter((name) => name !== 'hgetall'),
+      ['evalsha', 'zadd', 'evalsha']
+    )
+  })
+
+  t.test('a hook whose listen has ended takes one round trip, and tells nobody that it waits', async (t) => {
+    const asked = await askForListen(other.app, '/in', holder.base)
+    const over = once(holder.app.jambonz.calls.events, 'listenEnded')
+    const socket = await asked.open()
+    socket.send(asked.metadata())
+    socket.close(1000)
+    await over
+    const sent = await watchCommands(t, server)
+    await asked.hook({ dial_call_duration: 0 })
+    await other.app.jambonz.calls.list()
+    t.same(
+      sent
+        .filter(([name, ...args]) => name === 'publish' || args.some((arg) => arg.includes(asked.callSid)))
+        .map(([name = '']) => name)
+        .filter((name) => name !== 'hgetall'),
+      ['evalsha']
+    )
+  })
+})

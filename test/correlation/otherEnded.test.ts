@@ -1,0 +1,101 @@
+import { once } from 'node:events'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { WebSocket } from 'ws'
+import type { Listen } from '../../lib/index.js'
+import { redisStore } from '../../lib/store/redis.js'
+import { build, listening } from '../helpers/build.js'
+import { ramp } from '../helpers/listen.js'
+import { keepingLogger } from '../helpers/log.js'
+import { noRedis, startRedis } from '../helpers/redis.js'
+import { openSocket } from '../helpers/socket.js'
+import { until } from '../helpers/until.js'
+
+interface Instance {
+  app: FastifyInstance
+  base: string
+  ended: Listen[]
+  said: ReturnType<typeof keepingLogger>['said']
+}
+
+async function instance(t: Test, redisUrl?: string): Promise<Instance> {
+  const { logger, said } = keepingLogger()
+  const app = await build(t, {
+    secret: 'the same on both instances',
+    fastify: { loggerInstance: logger },
+    ...(redisUrl && { store: redisStore(new Redis(redisUrl, { lazyConnect: true })) })
+  })
+  const ended: Listen[] = []
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  app.jambonz.audio('/agent', { record: false }, (stream) => {
+    stream.on('dtmf', () => stream.disconnect())
+  })
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'config', listen: { enable: true } },
+    { verb: 'listen', url: '/agent', passDtmf: true }
+  ])
+  return { app, base: await listening(app), ended, said }
+}
+
+/** The sockets of a call's two listens; both are closed when one is told to disconnect, as jambonz 0.9 does. */
+async function twoListens(callSid: string, background: Instance, agent: Instance) {
+  const [config, listen] = (
+    await agent.app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })
+  ).json<[{ listen: { url: string } }, { url: string }]>()
+  const open = async ({ app, base }: Instance, url: string): Promise<WebSocket> => {
+    const socket = await openSocket(base + url)
+    const streams = once(app.jambonz.calls.events, 'stream')
+    socket.send(JSON.stringify({ callSid, sampleRate: 8000, mixType: 'mono' }))
+    socket.send(ramp(200))
+    await streams
+    return socket
+  }
+  const sockets = [await open(background, config.listen.url), await open(agent, listen.url)] as const
+  return sockets
+}
+
+async function endsOf(callSid: string, instances: Instance[]): Promise<Array<string | undefined>> {
+  const ended = () => instances.flatMap(({ ended }) => ended).filter((listen) => listen.callSid === callSid)
+  await until(() => ended().length === 2, 'both ends')
+  return ended()
+    .sort((a, b) => a.path.localeCompare(b.path))
+    .map(({ endReason }) => endReason)
+}
+
+t.test('the listens that jambonz ends with one that we ended say so, and the log says which', async (t) => {
+  const one = await instance(t)
+  const sockets = await twoListens('c1', one, one)
+  sockets[1].on('message', () => {
+    for (const socket of sockets) socket.close(1000)
+  })
+  sockets[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  t.same(await endsOf('c1', [one]), ['disconnected', 'otherEnded'])
+  const [agent] = one.ended.filter(({ path }) => path === '/agent')
+  t.match(one.said('ended another of its call'), [
+    { callSid: 'c1', endedBy: agent?.id, endReason: 'disconnected' }
+  ])
+})
+
+t.test('a hang-up, which ends them all as well, is none of ours', async (t) => {
+  const one = await instance(t)
+  const sockets = await twoListens('c1', one, one)
+  for (const socket of sockets) socket.close(1000)
+  t.same(await endsOf('c1', [one]), ['closed', 'closed'])
+  t.same(one.said('ended another of its call'), [])
+})
+
+t.test('an instance hears what another has ended', { skip: noRedis() }, async (t) => {
+  const { url } = await startRedis(t)
+  const [a, b] = [await instance(t, url), await instance(t, url)]
+  const [background, agent] = await twoListens('c1', a, b)
+  agent.on('message', () => {
+    // What passes between two sockets of jambonz.
+    setTimeout(() => {
+      for (const socket of [background, agent]) socket.close(1000)
+    }, 40)
+  })
+  agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  t.same(await endsOf('c1', [a, b]), ['disconnected', 'otherEnded'])
+  t.match(a.said('ended another of its call'), [{ callSid: 'c1', endReason: 'disconnected' }])
+})
