@@ -1,0 +1,225 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import autoload from '@fastify/autoload'
+import compress from '@fastify/compress'
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import formbody from '@fastify/formbody'
+import helmet from '@fastify/helmet'
+import multipart from '@fastify/multipart'
+import rateLimit from '@fastify/rate-limit'
+import sensible from '@fastify/sensible'
+import underPressure from '@fastify/under-pressure'
+import websocket from '@fastify/websocket'
+import Fastify, { type FastifyInstance } from 'fastify'
+import rawBody from 'fastify-raw-body'
+import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import jambonzListen, { type JambonzListenOptions } from '../../lib/index.js'
+import { folder } from '../helpers/build.js'
+
+/** An application of a kind that people have, around the plugin. */
+export interface Host {
+  name: string
+  /** what was tried, for docs/compatibility.md */
+  tried: string
+  /** Returns the application and the path of its call webhook. `addRoutes` adds webhook, audio route and actionHook. */
+  build(plugin: JambonzListenOptions, addRoutes: (scope: FastifyInstance) => void): Promise<Built>
+}
+
+export interface Built {
+  app: FastifyInstance
+  hook: string
+}
+
+type Plugins = (app: FastifyInstance) => PromiseLike<unknown>
+
+/** The plugin at the top of an application, after others. */
+function beside(name: string, tried: string, before: Plugins, after: Plugins = async () => {}): Host {
+  return {
+    name,
+    tried,
+    async build(plugin, addRoutes) {
+      const app = Fastify()
+      await before(app)
+      await app.register(jambonzListen, plugin)
+      await after(app)
+      addRoutes(app)
+      return { app, hook: '/call' }
+    }
+  }
+}
+
+/** The plugin inside scopes, the outermost prefix first. */
+function inScopes(name: string, tried: string, prefixes: string[], own?: string): Host {
+  return {
+    name,
+    tried,
+    async build(plugin, addRoutes) {
+      const app = Fastify()
+      const nest = async (scope: FastifyInstance, [first, ...rest]: string[]): Promise<void> => {
+        if (first !== undefined) {
+          await scope.register((inner: FastifyInstance) => nest(inner, rest), { prefix: first })
+          return
+        }
+        await scope.register(jambonzListen, { ...plugin, ...(own !== undefined && { prefix: own }) })
+        addRoutes(scope)
+      }
+      await nest(app, prefixes)
+      return { app, hook: `${prefixes.join('')}/call` }
+    }
+  }
+}
+
+export const HOSTS: readonly Host[] = [
+  beside('a bare application', 'the plugin and nothing else', async () => {}),
+  beside(
+    'fastify-type-provider-zod',
+    'its validator and serializer compilers, set before and with a zod route beside',
+    async (app) => {
+      app.setValidatorCompiler(validatorCompiler)
+      app.setSerializerCompiler(serializerCompiler)
+      app.post('/zod', { schema: { body: z.object({ a: z.string() }) } }, () => ({}))
+    }
+  ),
+  beside(
+    'fastify-type-provider-zod, set later',
+    'the same compilers, set after the plugin',
+    async () => {},
+    async (app) => {
+      app.setValidatorCompiler(validatorCompiler)
+      app.setSerializerCompiler(serializerCompiler)
+    }
+  ),
+  {
+    name: "the host's ajv",
+    tried: "`removeAdditional: 'all'`, `coerceTypes: false`, `useDefaults: false`",
+    async build(plugin, addRoutes) {
+      const app = Fastify({
+        ajv: { customOptions: { removeAdditional: 'all', coerceTypes: false, useDefaults: false } }
+      })
+      await app.register(jambonzListen, plugin)
+      addRoutes(app)
+      return { app, hook: '/call' }
+    }
+  },
+  {
+    name: "the host's router",
+    tried: '`ignoreTrailingSlash`, `caseSensitive: false`, `maxParamLength: 10`, `exposeHeadRoutes: false`',
+    async build(plugin, addRoutes) {
+      const app = Fastify({
+        exposeHeadRoutes: false,
+        routerOptions: { ignoreTrailingSlash: true, caseSensitive: false, maxParamLength: 10 }
+      })
+      await app.register(jambonzListen, plugin)
+      addRoutes(app)
+      return { app, hook: '/call' }
+    }
+  },
+  inScopes('a prefixed scope', "`register(scope, { prefix: '/v1' })`", ['/v1']),
+  inScopes('nested scopes', "'/api' in it '/v2' in it '/voice'", ['/api', '/v2', '/voice']),
+  inScopes(
+    "a scope's prefix and the plugin's",
+    "'/v1', and `register(jambonzListen, { prefix: '/media' })`",
+    ['/v1'],
+    '/media'
+  ),
+  inScopes('a scope with a parameter', "`{ prefix: '/tenants/acme' }`", ['/tenants/acme']),
+  {
+    name: '@fastify/autoload',
+    tried: 'the plugin and its routes in a folder that becomes their prefix',
+    async build(plugin, addRoutes) {
+      const app = Fastify()
+      const dir = folder()
+      await mkdir(join(dir, 'voice'))
+      await writeFile(join(dir, 'package.json'), '{ "type": "module" }')
+      await writeFile(
+        join(dir, 'voice/index.js'),
+        'export default async (scope, { setUp }) => { await setUp(scope) }\n'
+      )
+      await app.register(autoload, {
+        dir,
+        options: {
+          setUp: async (scope: FastifyInstance) => {
+            await scope.register(jambonzListen, plugin)
+            addRoutes(scope)
+          }
+        }
+      })
+      return { app, hook: '/voice/call' }
+    }
+  },
+  {
+    name: 'two registrations',
+    tried: 'in two scopes, without @fastify/websocket of the application; the call goes to the second',
+    async build(plugin, addRoutes) {
+      const app = Fastify()
+      await app.register(
+        async (one) => {
+          await one.register(jambonzListen)
+        },
+        { prefix: '/one' }
+      )
+      await app.register(
+        async (two) => {
+          await two.register(jambonzListen, plugin)
+          addRoutes(two)
+        },
+        { prefix: '/two' }
+      )
+      return { app, hook: '/two/call' }
+    }
+  },
+  beside('@fastify/websocket', 'registered by the application, first', (app) =>
+    app.register(websocket, { options: { maxPayload: 1_048_576 } }).after()
+  ),
+  beside('@fastify/cors', '`origin: true`, every method', async (app) => {
+    await app.register(cors, { origin: true, methods: ['GET', 'POST', 'OPTIONS'] })
+  }),
+  beside('@fastify/helmet', 'with its defaults', async (app) => {
+    await app.register(helmet)
+  }),
+  beside('@fastify/rate-limit', 'global, 100 a minute', async (app) => {
+    await app.register(rateLimit, { max: 100, timeWindow: '1 minute' })
+  }),
+  beside('@fastify/under-pressure', '`maxEventLoopDelay: 10_000`, with its status route', async (app) => {
+    await app.register(underPressure, { maxEventLoopDelay: 10_000, exposeStatusRoute: true })
+  }),
+  beside('@fastify/compress', 'global, from the first byte', async (app) => {
+    await app.register(compress, { global: true, threshold: 0 })
+  }),
+  beside('fastify-raw-body', '`global: true`', async (app) => {
+    await app.register(rawBody, { global: true, runFirst: true })
+  }),
+  beside('@fastify/formbody and @fastify/multipart', 'parsers of other bodies', async (app) => {
+    await app.register(formbody)
+    await app.register(multipart)
+  }),
+  beside(
+    'a parser for JSON of the application',
+    '`addContentTypeParser` for application/json and `*`',
+    async (app) => {
+      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
+        done(null, { body })
+      )
+      app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+    }
+  ),
+  beside('@fastify/cookie and @fastify/sensible', 'with their defaults', async (app) => {
+    await app.register(cookie)
+    await app.register(sensible)
+  }),
+  beside(
+    'hooks of the application',
+    'async onRequest, preValidation, preSerialization and onSend, which wrap answers of others',
+    async (app) => {
+      app.addHook('onRequest', async () => {})
+      app.addHook('preValidation', async () => {})
+      app.addHook('preSerialization', async (request, _reply, payload) =>
+        request.url.startsWith('/wrapped') ? { data: payload } : payload
+      )
+      app.addHook('onSend', async (_request, _reply, payload) => payload)
+      app.get('/wrapped', () => [])
+    }
+  )
+]
