@@ -7,12 +7,15 @@ import { joinPath } from './listening/ownUrl.js'
 import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
 import type { Calls } from './correlation/Calls.js'
 import type { Runtime } from './Runtime.js'
-import type { NoUnknownProperties } from './verbs/index.js'
+import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
 import type {
   ActionHookHandler,
   HookRouteOptions,
+  ListenHookRequest,
+  Returning,
   StatusHandler,
   WebhookHandler,
+  WebhookRequest,
   WebhookRouteOptions
 } from './application/types.js'
 
@@ -50,11 +53,23 @@ export class Jambonz {
    * POST `path`: answers a call, or a hook of any verb but listen, with verbs. The handler returns an array of
    * verbs, one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
    */
-  webhook<Handler extends WebhookHandler>(path: string, handler: Handler & NoUnknownProperties<Handler>): this
-  webhook<const Schema extends FastifySchema, Handler extends WebhookHandler<Schema>>(
+  webhook<const Result extends VerbsResult | void>(
+    path: string,
+    handler: Returning<WebhookRequest, Result> & NoUnknownProperties<Result>
+  ): this
+  webhook<const Result extends HandlerResult | void>(
+    path: string,
+    handler: Returning<WebhookRequest, Result> & NoUnknownProperties<Result>
+  ): this
+  webhook<const Schema extends FastifySchema, const Result extends VerbsResult | void>(
     path: string,
     options: WebhookRouteOptions<Schema>,
-    handler: Handler & NoUnknownProperties<Handler>
+    handler: Returning<WebhookRequest<Schema>, Result> & NoUnknownProperties<Result>
+  ): this
+  webhook<const Schema extends FastifySchema, const Result extends HandlerResult | void>(
+    path: string,
+    options: WebhookRouteOptions<Schema>,
+    handler: Returning<WebhookRequest<Schema>, Result> & NoUnknownProperties<Result>
   ): this
   webhook(path: string, ...rest: [WebhookHandler] | [WebhookRouteOptions, WebhookHandler]): this {
     const [options, handler] = withOptions(rest)
@@ -63,14 +78,23 @@ export class Jambonz {
   }
 
   /** POST and GET `path`: runs when a listen has ended and its audio is complete: `request.listen`. */
-  actionHook<Handler extends ActionHookHandler>(
+  actionHook<const Result extends VerbsResult | void>(
     path: string,
-    handler: Handler & NoUnknownProperties<Handler>
+    handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
   ): this
-  actionHook<const Schema extends FastifySchema, Handler extends ActionHookHandler<Schema>>(
+  actionHook<const Result extends HandlerResult | void>(
+    path: string,
+    handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
+  ): this
+  actionHook<const Schema extends FastifySchema, const Result extends VerbsResult | void>(
     path: string,
     options: HookRouteOptions<Schema>,
-    handler: Handler & NoUnknownProperties<Handler>
+    handler: Returning<ListenHookRequest<Schema>, Result> & NoUnknownProperties<Result>
+  ): this
+  actionHook<const Schema extends FastifySchema, const Result extends HandlerResult | void>(
+    path: string,
+    options: HookRouteOptions<Schema>,
+    handler: Returning<ListenHookRequest<Schema>, Result> & NoUnknownProperties<Result>
   ): this
   actionHook(path: string, ...rest: [ActionHookHandler] | [HookRouteOptions, ActionHookHandler]): this {
     const [options, handler] = withOptions(rest)

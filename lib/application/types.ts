@@ -33,11 +33,14 @@ export type ListenHookRequest<Schema extends FastifySchema = object> = Request<
 > & { call: Call; listen: Listen }
 export type StatusRequest = Request<{ body: typeof CallStatusSchema }> & { call: Call }
 
-type Handler<Req> = (
+/** A Fastify handler, synchronous or not. */
+export type Returning<Req, Result> = (
   this: FastifyInstance,
   request: Req,
   reply: FastifyReply
-) => HandlerResult | void | Promise<HandlerResult | void>
+) => Result | Promise<Result>
+
+type Handler<Req> = Returning<Req, HandlerResult | void>
 
 /** Answers a call's webhook, or a hook of another verb, with verbs. */
 export type WebhookHandler<Schema extends FastifySchema = object> = Handler<WebhookRequest<Schema>>

@@ -16,5 +16,5 @@ export {
 } from './listenSchema.js'
 export { LISTEN_METADATA_KEY, MAX_METADATA_BYTES } from './metadata.js'
 export { prepareVerbs, warmUp } from './prepare.js'
-export { type HandlerResult, type NoUnknownProperties, type Verb, type VerbProperties } from './types.js'
+export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './types.js'
 export { MAX_URL_LENGTH } from './url.js'

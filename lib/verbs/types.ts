@@ -21,19 +21,18 @@ type ShortVerb = { [Name in VerbName]: { verb?: never } & { [Key in Name]: VerbP
 export type Verb = LongVerb | ShortVerb
 
 /** What a handler returns: verbs, one verb, something that becomes verbs as JSON (`WebhookResponse` of `@jambonz/sdk`), or nothing. */
-export type HandlerResult = Verb | Verb[] | { toJSON(): unknown } | undefined | null
+export type HandlerResult = Verb | readonly Verb[] | { toJSON(): unknown } | undefined | null
+
+/** The same without one verb alone: in a union with it, editors complete nothing inside an array of verbs. */
+export type VerbsResult = readonly Verb[] | { toJSON(): unknown } | undefined | null
 
 /**
- * `unknown`, or a string that names the property jambonz does not know: `handler: Handler & NoUnknownProperties<Handler>`
+ * `unknown`, or a string that names the property jambonz does not know: `handler: Handler & NoUnknownProperties<Result>`
  * makes it an error. TypeScript looks for surplus properties in object literals, yet not in those a function returns,
  * and jambonz refuses the whole application over one.
  */
-export type NoUnknownProperties<Handler extends (...args: never[]) => unknown> =
-  Surplus<Element<Awaited<ReturnType<Handler>>>> extends infer Found
-    ? [Found] extends [never]
-      ? unknown
-      : Found
-    : never
+export type NoUnknownProperties<Result> =
+  Surplus<Element<Result>> extends infer Found ? ([Found] extends [never] ? unknown : Found) : never
 
 type Element<Result> = Result extends ReadonlyArray<infer One> ? One : Result
 

@@ -1,13 +1,15 @@
 // Checked by `npm run typecheck`: what must compile does, and each line marked as an error is one.
 import { WebhookResponse } from '@jambonz/sdk'
-import type { HandlerResult, NoUnknownProperties, Verb } from '../../lib/verbs/index.js'
+import type { HandlerResult, NoUnknownProperties, Verb, VerbsResult } from '../../lib/verbs/index.js'
 
-type Handler = (
-  this: { name: string },
-  request: { from: string }
-) => HandlerResult | void | Promise<HandlerResult | void>
+type Handler<Result> = (this: { name: string }, request: { from: string }) => Result | Promise<Result>
 
-declare function webhook<H extends Handler>(handler: H & NoUnknownProperties<H>): void
+declare function webhook<const R extends VerbsResult | void>(
+  handler: Handler<R> & NoUnknownProperties<R>
+): void
+declare function webhook<const R extends HandlerResult | void>(
+  handler: Handler<R> & NoUnknownProperties<R>
+): void
 
 const elsewhere = 'wss://recorder.example.com/calls'
 const target = [{ type: 'phone' as const, number: '+15085551212' }]
