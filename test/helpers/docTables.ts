@@ -3,6 +3,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { OptionsSchema } from '../../lib/index.js'
 import { RecordingOptionsSchema } from '../../lib/recording/index.js'
 import { ListenOptionsSchema } from '../../lib/verbs/index.js'
+import { HOSTS } from '../hosts/hosts.js'
 import { METRICS } from '../../lib/metrics/index.js'
 
 /** Fastify's own options of every register(). */
@@ -16,7 +17,7 @@ const TABLES: Record<string, Record<string, TSchema>> = {
 }
 
 /** The pages that have tables. */
-export const PAGES = ['README.md', 'docs/observability.md']
+export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.md']
 
 function optionsTable(properties: Record<string, TSchema>): string {
   const rows = Object.entries(properties)
@@ -37,13 +38,20 @@ function metricsTable(): string {
   return ['| metric | type | what it says |', '|---|---|---|', ...rows].join('\n')
 }
 
+function hostsTable(): string {
+  return ['| beside | as |', '|---|---|', ...HOSTS.map(({ name, tried }) => `| ${name} | ${tried} |`)].join(
+    '\n'
+  )
+}
+
 /** A page with its tables as the code has them. */
 export function withTables(page: string): string {
   const tables = {
     ...Object.fromEntries(
       Object.entries(TABLES).map(([name, properties]) => [name, optionsTable(properties)])
     ),
-    metrics: metricsTable()
+    metrics: metricsTable(),
+    hosts: hostsTable()
   }
   return Object.entries(tables).reduce(
     (text, [name, table]) =>

@@ -132,9 +132,8 @@ export const HOSTS: readonly Host[] = [
       const app = Fastify()
       const dir = folder()
       await mkdir(join(dir, 'voice'))
-      await writeFile(join(dir, 'package.json'), '{ "type": "module" }')
       await writeFile(
-        join(dir, 'voice/index.js'),
+        join(dir, 'voice/index.mjs'),
         'export default async (scope, { setUp }) => { await setUp(scope) }\n'
       )
       await app.register(autoload, {
