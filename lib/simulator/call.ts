@@ -179,7 +179,12 @@ export class SimulatedCall implements Promise<CallStory> {
     clearTimeout(giveUp)
     signal?.removeEventListener('abort', onAbort)
     this.#over = true
-    const story = session.story.finish(this.callSid, session.leg, Math.round(this.#clock.now()))
+    const story = session.story.finish(
+      this.callSid,
+      session.leg,
+      Math.round(this.#clock.now()),
+      session.problems.list
+    )
     this.#clock.stop()
     this.#events.emit('end', story)
     this.#events.close()

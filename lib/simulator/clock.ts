@@ -106,6 +106,12 @@ export class Clock {
     }
   }
 
+  /** A time limit for a peer's answer: real time whatever the speed, for the peer is no faster than it is. */
+  deadline(ms: number, run: () => void): Cancel {
+    const handle = setTimeout(run, ms)
+    return () => clearTimeout(handle)
+  }
+
   /** A deadline for a peer: `ms` simulated, but never less than 250 real ms; at speed Infinity it is real time. */
   timeout(ms: number, run: () => void): Cancel {
     const real = this.speed === Infinity ? ms : Math.max(ms / this.speed, Math.min(ms, MIN_REAL_TIMEOUT_MS))

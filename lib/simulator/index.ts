@@ -6,6 +6,7 @@ export type { Speech } from './audio/load.js'
 export { speechLike } from './audio/generate.js'
 export { parseWav, wavOf } from './audio/wav.js'
 export type { Faults } from './faults.js'
+export type { Problem, ProblemCode } from './problems.js'
 export { SIM_APPLICATION, SIM_AUDIO, SIM_ENDED, SIM_OPTIONS, SIM_REQUEST, SIM_WAIT } from './errors.js'
 export type {
   AppLike,

@@ -101,7 +101,7 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     patienceMs:
       positive('patienceMs', options.patienceMs) ??
       (options.hangUpAfterMs === undefined ? DEFAULT_PATIENCE_MS : Infinity),
-    bLeg: options.bLeg ?? {},
+    bLeg: calledParty(options.bLeg, callRate),
     recordAllCalls: options.recordAllCalls,
     configListenHook: options.configListenHook === true,
     platform: platformOf(options.platform),
@@ -117,6 +117,12 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     keepAudio: options.keepAudio === false ? 0 : (options.keepAudio ?? DEFAULT_KEEP_BYTES),
     onEvent: options.onEvent
   })
+}
+
+// what it says is loaded now: a file that is missing is an error of the options, not of the call
+function calledParty(party: BLeg = {}, callRate: number): BLeg {
+  if (party.speech === undefined || party.speech === null) return party
+  return { ...party, speech: { pcm: loadSpeech(party.speech, callRate), sampleRate: callRate } }
 }
 
 function platformOf(platform: unknown = '0.9'): '0.9' | '11' {

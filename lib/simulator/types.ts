@@ -1,5 +1,6 @@
 import type { Speech } from './audio/load.js'
 import type { Faults } from './faults.js'
+import type { Problem } from './problems.js'
 
 /** Something with a node:http server: a Fastify or an http.Server instance. */
 export interface AppLike {
@@ -100,7 +101,7 @@ export interface SimulateCallOptions {
   speed?: number
   /** How jambonz and its network misbehave. */
   faults?: Faults
-  /** http time-out of jambonz (simulated ms; at speed Infinity real ms). Default 10 000. */
+  /** http time-out of jambonz (real ms, whatever the speed). Default 10 000. */
   httpTimeoutMs?: number
   /** Real ms an application websocket has to acknowledge a message. Default 5000. */
   ackTimeoutMs?: number
@@ -134,6 +135,8 @@ export interface RequestRecord {
   /** undefined: no answer came, see `error`; or it went over a websocket, see `acked`. */
   status: number | undefined
   reply: unknown
+  /** The body as text, when it was refused or is no JSON array (its first 2,000 characters). */
+  body?: string
   error?: string
   /** Simulated ms since the call began. */
   atMs: number
@@ -187,11 +190,15 @@ export interface ListenRecord {
   metadata: Record<string, unknown>
   /** Exactly the bytes of the first text frame. */
   metadataText: string
-  refused: { status: number | undefined; text: string } | undefined
+  /** `body`: what the server said with its refusal; jambonz never reads it. */
+  refused: { status: number | undefined; text: string; body?: string } | undefined
+  /** The subprotocol the server selected; undefined: none. */
+  protocol: string | undefined
   startedAtMs: number
   openedAtMs: number | undefined
   closedAtMs: number | undefined
   closeCode: number | undefined
+  closeReason: string | undefined
   closedBy: 'jambonz' | 'server' | undefined
   /** The server answered the upgrade after the call was over: a socket without metadata, audio or close. */
   orphan: boolean
@@ -252,6 +259,8 @@ export interface CallStory {
   durationMs: number
   /** What an operator of jambonz would find as errors in its log. */
   errors: string[]
+  /** What the application does that jambonz takes badly, or not at all, with what to change. */
+  problems: Problem[]
 }
 
 export interface EventPayloads {
@@ -272,6 +281,7 @@ export interface EventPayloads {
   'mark': { listen: ListenRecord; name: string; event: 'playout' | 'cleared' }
   'playDone': { listen: ListenRecord; data: PlayDone }
   'error': { text: string }
+  'problem': Problem
   'hangup': { by: 'caller' | 'jambonz' }
   'end': CallStory
 }

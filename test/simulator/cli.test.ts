@@ -472,3 +472,79 @@ t.test(
     t.match(err, 'espeak-ng is not installed')
   }
 )
+
+t.test(
+  'a broken application fails the command, which says what jambonz does then and what to change',
+  async (t) => {
+    const verbs = [
+      { verb: 'listen', url: '/audio', actionHook: '/done', bidirectionalAudio: { streaming: true } }
+    ]
+    const app = await application(
+      t,
+      { '/in': verbs, '/done': { status: 401, body: 'check webhookSecret' } },
+      (socket) =>
+        socket.once('message', () => {
+          socket.send(JSON.stringify({ type: 'medium' }))
+          socket.send(Buffer.alloc(16_000, 1))
+          socket.terminate()
+        })
+    )
+    const { code, out } = await run([app.url('/in'), '--speed', 'max', '--silent'])
+    t.equal(code, 1)
+    for (const part of [
+      /open +\S+\/audio mono 8000 Hz, audio\.jambonz\.org\n/,
+      /hook +POST \S+\/done -> 401 in .* ms: check webhookSecret/,
+      /FAILED: call/,
+      /error: bidirectionalAudio\.streaming is set without sampleRate \(\S+\)\n {2}jambonz: .*swallowed.*\n {2}change: {2}set bidirectionalAudio\.sampleRate/,
+      /error: the server streamed 16000 bytes to a listen that does not stream/,
+      /error: the server tore the socket down without a close frame \(1006\)/,
+      /warning: the server sent a message of the unknown type 'medium'/,
+      /error: hook POST \/done was answered with 401: check webhookSecret/
+    ]) {
+      t.match(out, part)
+    }
+    const json = JSON.parse((await run([app.url('/in'), '--speed', 'max', '--silent', '--json'])).out)
+    t.ok(json.problems.length >= 4)
+    const load = await run([app.url('/in'), '--speed', 'max', '--silent', '--calls', '2'])
+    t.equal(load.code, 1)
+    t.match(load.out, 'error: 2 x the server tore the socket down')
+  }
+)
+
+t.test('warnings alone do not fail the command', async (t) => {
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] }, (socket) =>
+    socket.once('message', () => socket.send('{"type":"medium"}'))
+  )
+  const { code, out } = await run([app.url('/in'), '--speed', 'max', '--silent'])
+  t.equal(code, 0)
+  t.match(out, /^ok: call [^]*warning: the server sent a message of the unknown type/m)
+})
+
+t.test('the called party of a dial says, answers and hangs up as told', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], actionHook: '/done', timeout: 5 }],
+    '/done': []
+  })
+  const directory = t.testdir({ 'called.wav': wavOf(ramp(8_000, 9_000), 8_000) })
+  const [wav, heard] = [join(directory, 'called.wav'), join(directory, 'heard.wav')]
+  const dial = async (...options: string[]) => {
+    const { code, out } = await run([app.url('/in'), '--speed', 'max', '--silent', '--json', ...options])
+    return { code, story: JSON.parse(out), status: app.at('/done').at(-1)!.json.dial_call_status }
+  }
+  const spoken = await dial('--called-audio', wav, '--called-hang-up-after', '4s', '--save-heard', heard)
+  t.match(spoken.story.legs, [{ status: 'completed', durationMs: 4_000 }])
+  t.ok(readFileSync(heard).includes(ramp(8_000, 9_000)))
+  const late = await dial('--called-silent', '--called-answer-after', '3s')
+  t.ok(late.story.legs[0].durationMs < 1_500, 'a silent one hangs up after a second')
+  t.equal((await dial('--called-refuses', '486')).status, 'busy')
+  t.equal((await dial('--called-absent')).status, 'no-answer')
+  for (const wrong of [
+    ['--called-refuses', '200'],
+    ['--called-audio', 'missing.wav'],
+    ['--called-audio', wav, '--called-silent'],
+    ['--called-absent', '--called-refuses', '486'],
+    ['--platform', '10']
+  ]) {
+    t.equal((await run([app.url('/in'), ...wrong])).code, 2, wrong.join(' '))
+  }
+})

@@ -24,7 +24,7 @@ export class TimeoutError extends Error {
   override name = 'TimeoutError'
 }
 
-/** Sends one http request and reads the whole answer. `timeoutMs` (simulated) is for the head, as undici's headersTimeout. */
+/** Sends one http request and reads the whole answer. `timeoutMs` (real time) is for the head, as undici's headersTimeout. */
 export function exchange(
   outgoing: Outgoing,
   agent: Agent,
@@ -39,7 +39,7 @@ export function exchange(
     let cancel: Cancel | undefined
     // jambonz queues requests to one host; waiting for its turn does not count
     outbound.on('socket', () => {
-      cancel = clock.timeout(timeoutMs, () =>
+      cancel = clock.deadline(timeoutMs, () =>
         outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`))
       )
     })

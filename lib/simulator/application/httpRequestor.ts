@@ -30,6 +30,8 @@ export interface HttpRequestorOptions {
 }
 
 const OK = [200, 202, 204]
+/** Characters of an answer that are kept when it is no verbs. */
+const MAX_BODY = 2_000
 const RESET_ON_REUSE = 'ECONNRESET'
 
 interface Prepared {
@@ -156,10 +158,12 @@ export class HttpRequestor implements Requestor {
     try {
       const incoming = await this.#send(prepared, timeoutMs)
       entry.status = incoming.status
+      entry.body = incoming.body.slice(0, MAX_BODY)
       if (!OK.includes(incoming.status)) {
         return { failure: { status: incoming.status }, text: `answered ${incoming.status}` }
       }
       entry.reply = parseReply(incoming)
+      if (Array.isArray(entry.reply) || incoming.body === '') delete entry.body
       return { reply: entry.reply ?? '' }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { reasonOf } from '../errors.js'
-import type { SimulateCallOptions } from '../types.js'
+import type { BLeg, SimulateCallOptions } from '../types.js'
 import { UsageError } from './usage.js'
 import { parseFaults, parseNumber, parsePair, parseTime, parseTimed } from './values.js'
 
@@ -16,6 +16,13 @@ const OPTIONS = {
   'transcript': list,
   'hang-up-after': text,
   'patience': text,
+  'called-audio': text,
+  'called-silent': flag,
+  'called-answer-after': text,
+  'called-hang-up-after': text,
+  'called-refuses': text,
+  'called-absent': flag,
+  'platform': text,
   'from': text,
   'to': text,
   'caller-name': text,
@@ -113,8 +120,44 @@ function callOptions(url: string, values: Values): SimulateCallOptions {
     given.hangUpAfterMs = parseTime('--hang-up-after', values['hang-up-after'])
   }
   if (values.patience !== undefined) given.patienceMs = parseTime('--patience', values.patience)
+  const bLeg = calledParty(values)
+  if (bLeg !== undefined) given.bLeg = bLeg
+  if (values.platform !== undefined) given.platform = parsePlatform(values.platform)
   if (values.timeout !== undefined) given.timeoutMs = parseTime('--timeout', values.timeout)
   return given
+}
+
+function calledParty(values: Values): BLeg | undefined {
+  const audio = values['called-audio']
+  const answerAfter = values['called-answer-after']
+  const hangUpAfter = values['called-hang-up-after']
+  const refuses = values['called-refuses']
+  if (audio !== undefined && values['called-silent'] === true) {
+    throw new UsageError('--called-audio and --called-silent exclude each other')
+  }
+  if (refuses !== undefined && values['called-absent'] === true) {
+    throw new UsageError('--called-refuses and --called-absent exclude each other')
+  }
+  const party: BLeg = {
+    ...(audio !== undefined && { speech: audio }),
+    ...(values['called-silent'] === true && { speech: null }),
+    ...(answerAfter !== undefined && { answerAfterMs: parseTime('--called-answer-after', answerAfter) }),
+    ...(hangUpAfter !== undefined && { hangUpAfterMs: parseTime('--called-hang-up-after', hangUpAfter) }),
+    ...(refuses !== undefined && { answer: parseStatus(refuses) }),
+    ...(values['called-absent'] === true && { answer: false })
+  }
+  return Object.keys(party).length === 0 ? undefined : party
+}
+
+function parseStatus(text: string): number {
+  const status = Number(text)
+  if (Number.isInteger(status) && status >= 400 && status <= 699) return status
+  throw new UsageError(`--called-refuses: '${text}' must be a SIP status from 400 to 699 (486 is busy)`)
+}
+
+function parsePlatform(text: string): '0.9' | '11' {
+  if (text === '0.9' || text === '11') return text
+  throw new UsageError(`--platform: '${text}' must be 0.9 or 11`)
 }
 
 function parse(argv: string[]) {

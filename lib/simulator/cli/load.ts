@@ -4,6 +4,7 @@ import { simulateCall } from '../index.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
 import type { Command } from './arguments.js'
 import type { Surroundings } from './main.js'
+import { isOk } from './oneCall.js'
 import { bar, Terminal } from './terminal.js'
 
 const PLAIN_REPORT_MS = 5_000
@@ -43,8 +44,11 @@ class Tally {
 
   add(story: CallStory): void {
     this.done++
-    if (story.errors.length > 0) this.failed++
-    for (const error of story.errors) this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
+    if (!isOk(story)) this.failed++
+    const errors = story.problems.filter(({ severity }) => severity === 'error').map(({ what }) => what)
+    for (const error of [...story.errors, ...errors]) {
+      this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
+    }
     for (const { kind, latencyMs } of story.requests) {
       if (kind === 'webhook' || kind === 'hook') this.#sample(this.#latencies[kind], latencyMs)
     }

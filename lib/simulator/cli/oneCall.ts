@@ -4,7 +4,7 @@ import type { SimulatedCall } from '../call.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
 import type { Command } from './arguments.js'
 import type { Surroundings } from './main.js'
-import { seconds, storyLine, timedLine } from './storyLines.js'
+import { describeProblem, seconds, storyLine, timedLine } from './storyLines.js'
 import { bar, meter, Terminal } from './terminal.js'
 
 /** One call, told as it happens; true when nothing failed. */
@@ -33,7 +33,12 @@ export async function runOneCall(
   } else {
     for (const line of summary(story, command.saveHeard)) terminal.line(line)
   }
-  return story.errors.length === 0
+  return isOk(story)
+}
+
+/** True when nothing failed: warnings are none. */
+export function isOk({ errors, problems }: CallStory): boolean {
+  return errors.length === 0 && problems.every(({ severity }) => severity === 'warning')
 }
 
 /** The story without its audio. */
@@ -41,7 +46,7 @@ export function plainStory(story: CallStory): object {
   const { heard, listens, ...rest } = story
   return {
     ...rest,
-    listens: listens.map(({ sent, ...listen }) => ({
+    listens: listens.map(({ sent, right, output, ...listen }) => ({
       ...listen,
       sent: { frames: sent.frames, bytes: sent.bytes, sha256: sent.sha256, texts: sent.texts }
     })),
@@ -62,14 +67,15 @@ function statusLine(call: SimulatedCall): () => string {
 }
 
 function summary(story: CallStory, saved: string | undefined): string[] {
-  const { verbs, listens, errors, durationMs, callSid, hangupBy } = story
+  const { verbs, listens, errors, problems, durationMs, callSid, hangupBy } = story
   const messages = listens.reduce((sum, { sent }) => sum + sent.frames, 0)
   const by = { caller: 'the caller', jambonz: 'jambonz', nobody: 'nobody' }[hangupBy]
   return [
     '',
-    `${errors.length === 0 ? 'ok' : 'FAILED'}: call ${callSid}, ${seconds(durationMs)}, ${verbs.length} verbs, ${listens.length} listens, ${messages} audio messages, hung up by ${by}`,
+    `${isOk(story) ? 'ok' : 'FAILED'}: call ${callSid}, ${seconds(durationMs)}, ${verbs.length} verbs, ${listens.length} listens, ${messages} audio messages, hung up by ${by}`,
     ...verbs.filter(({ note }) => note !== undefined).map(({ verb, note }) => `note: ${verb}: ${note}`),
     ...(saved === undefined ? [] : [`heard: ${saved}`]),
-    ...errors.map((error) => `error: ${error}`)
+    ...errors.map((error) => `error: ${error}`),
+    ...problems.flatMap(describeProblem)
   ]
 }

@@ -1,3 +1,4 @@
+import { quote, type Problem } from '../problems.js'
 import type { CommandRecord, ListenRecord, RequestRecord, SimulatorEvent, VerbRecord } from '../types.js'
 
 const MAX_TEXT = 100
@@ -32,7 +33,7 @@ export function storyLine(event: SimulatorEvent): [string, string] | undefined {
     case 'listen:open':
       return ['open', describeListen(event.payload)]
     case 'listen:refused':
-      return ['refused', `${event.payload.refused!.text} ${event.payload.url}`]
+      return ['refused', describeRefusal(event.payload)]
     case 'listen:close':
       return ['closed', describeClose(event.payload)]
     case 'dtmf':
@@ -55,6 +56,8 @@ export function storyLine(event: SimulatorEvent): [string, string] | undefined {
       ]
     case 'error':
       return ['ERROR', event.payload.text]
+    case 'problem':
+      return [event.payload.severity.toUpperCase(), event.payload.what]
     case 'hangup':
       return ['hung up', `by ${event.payload.by === 'caller' ? 'the caller' : 'jambonz'}`]
     case 'end':
@@ -80,7 +83,19 @@ function describeRequest(request: RequestRecord): string {
     if (acked !== true && error === undefined) return what
     return `${what} -> ${error ?? 'ack'} in ${latencyMs} ms${verbs}`
   }
-  return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}`
+  const said = request.body === undefined ? '' : `: ${quote(request.body)}`
+  return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}${said}`
+}
+
+/** A problem with what jambonz does then, and what to change. */
+export function describeProblem({ severity, what, then, change, url }: Problem): string[] {
+  const where = url === undefined ? '' : ` (${url})`
+  return [`${severity}: ${what}${where}`, `  jambonz: ${then}`, `  change:  ${change}`]
+}
+
+function describeRefusal({ refused, url }: ListenRecord): string {
+  const { status, text, body } = refused!
+  return `${text}${status === undefined ? '' : ` (status ${status})`} ${url}${body === undefined ? '' : `: ${quote(body)}`}`
 }
 
 function describeCommand({ command, data, queue, note }: CommandRecord): string {
@@ -98,13 +113,16 @@ function describeVerb({ verb, data }: VerbRecord): string {
   return shorten(`${verb} ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`)
 }
 
-function describeListen({ url, mixType, sampleRate, role }: ListenRecord): string {
-  return `${url} ${mixType} ${sampleRate} Hz${role === 'listen' ? '' : ` (${role})`}`
+function describeListen({ url, mixType, sampleRate, role, protocol }: ListenRecord): string {
+  const chosen = protocol === undefined ? 'no subprotocol, audio.jambonz.org is wanted' : protocol
+  return `${url} ${mixType} ${sampleRate} Hz${role === 'listen' ? '' : ` (${role})`}, ${chosen}`
 }
 
-function describeClose({ closeCode, closedBy, sent, mixType, sampleRate, overrun }: ListenRecord): string {
+function describeClose(listen: ListenRecord): string {
+  const { closeCode, closeReason, closedBy, sent, mixType, sampleRate, overrun } = listen
+  const reason = closeReason === undefined || closeReason === '' ? '' : ` '${quote(closeReason)}'`
   const ms = (sent.bytes * 1000) / (sampleRate * 2 * (mixType === 'stereo' ? 2 : 1))
-  return `${closeCode} by ${closedBy === 'server' ? 'the server' : 'jambonz'} after ${sent.frames} messages, ${sent.bytes} bytes, ${seconds(ms)} of audio${overrun ? ', with an overrun' : ''}`
+  return `${closeCode}${reason} by ${closedBy === 'server' ? 'the server' : 'jambonz'} after ${sent.frames} messages, ${sent.bytes} bytes, ${seconds(ms)} of audio${overrun ? ', with an overrun' : ''}`
 }
 
 function withoutAudio(message: unknown): string {

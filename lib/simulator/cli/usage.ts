@@ -17,7 +17,14 @@ The caller
   --patience TIME        hangs up after this long without anything left to say or hear (2s)
   --from, --to NUMBER, --caller-name NAME
 
+The party a dial reaches (answers after 1 s, says 3 s of another speech-like signal, hangs up when all is said)
+  --called-audio FILE.wav, --called-silent        says this, or nothing
+  --called-answer-after, --called-hang-up-after TIME
+  --called-refuses STATUS  does not take the call: 486 is busy, 603 declined
+  --called-absent          lets it ring until the dial's timeout
+
 jambonz
+  --platform 0.9|11      which one: as measured (default), or the commercial edition as documented
   --secret SECRET        signs requests (Jambonz-Signature)
   --auth USER:PASSWORD   HTTP Basic on webhooks, and on sockets with a relative url
   --status-hook URL      call status events go there
@@ -39,5 +46,6 @@ Running
   --json                 one JSON document instead of the story
   --help
 
-TIME is 500ms, 4s, 2m, or a number of seconds. Exit code: 0 all went well, 1 something failed, 2 wrong usage.
+TIME is 500ms, 4s, 2m, or a number of seconds. Exit code: 0 all went well (warnings are shown), 1 something failed or would fail on
+jambonz, 2 wrong usage.
 `

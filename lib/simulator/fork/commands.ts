@@ -2,6 +2,7 @@ import { samplesOf } from '../audio/pcm.js'
 import { resample } from '../audio/resampler.js'
 import { parseWav } from '../audio/wav.js'
 import type { Fork } from './fork.js'
+import { quote, type ProblemCode } from '../problems.js'
 import { parseServerMessage } from './messages.js'
 
 const RAW_RATES = [8_000, 16_000, 24_000, 32_000, 48_000, 64_000]
@@ -21,6 +22,8 @@ export interface PlayAudio {
  * those of all forks of its leg (feature-server lib/tasks/task.js, eventIsForOurBug).
  */
 export interface EndpointListener {
+  /** The listen takes playAudio: its bidirectional audio is on. */
+  playsFiles: boolean
   playAudio: (audio: PlayAudio) => void
   /** A socket ended by its server, or by a `disconnect`. */
   disconnected: () => void
@@ -37,6 +40,7 @@ export interface ForkCommands {
   error: (data: unknown) => void
   /** The media server died of this message (strcmp on NULL): so did every call on it. */
   crash: (why: string) => void
+  problem: (code: ProblemCode, what: string) => void
 }
 
 /** One text message of the server, as mod_audio_fork's processIncomingMessage takes it. */
@@ -45,7 +49,9 @@ export function handleCommand(text: string, fork: Fork, events: ForkCommands): v
   const { received } = fork.record
   if (received.length < MAX_RECEIVED) received.push(parsed?.message ?? text)
   events.message(parsed?.message ?? text)
-  if (parsed === undefined) return
+  if (parsed === undefined) {
+    return events.problem('noJson', `the server sent text that is no JSON object: ${quote(text)}`)
+  }
   const { type, message } = parsed
   switch (type) {
     case 'playAudio':
@@ -54,9 +60,7 @@ export function handleCommand(text: string, fork: Fork, events: ForkCommands): v
       fork.playout.killAudio()
       return events.killAudio()
     case 'mark': {
-      const name = (message.data as { name?: unknown } | null | undefined)?.name
-      if (typeof name === 'string') fork.playout.mark(name)
-      return
+      return mark((message.data as { name?: unknown } | null | undefined)?.name, fork, events)
     }
     case 'clearMarks':
       return fork.playout.clearMarks()
@@ -64,26 +68,71 @@ export function handleCommand(text: string, fork: Fork, events: ForkCommands): v
       return events.disconnect()
     case 'error':
       return events.error(message.data)
-    // transcription, transfer and json are events nobody in the listen task waits for; the rest is only logged
+    case 'json':
+      if (typeof message.type !== 'string') {
+        events.problem('noType', `the server sent a message without a type: ${quote(message)}`)
+      }
+      return
+    case 'transcription':
+    case 'transfer':
+      // events nobody in the listen task waits for
+      return
+    default:
+      events.problem('unknownMessage', `the server sent a message of the unknown type '${quote(type)}'`)
   }
 }
 
+function mark(name: unknown, fork: Fork, { problem }: ForkCommands): void {
+  if (typeof name !== 'string') return problem('markIgnored', 'the server sent a mark without a name')
+  if (!fork.streaming) {
+    return problem('markIgnored', `mark '${quote(name)}' came to a listen that does not stream`)
+  }
+  if (!fork.playout.mark(name)) problem('markIgnored', `mark '${quote(name)}' is the 31st that waits`)
+}
+
 function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCommands): void {
-  if (fork.streaming || !('data' in message)) return
+  if (fork.streaming) {
+    return events.problem('playAudioWhileStreaming', 'the server sent playAudio to a listen that streams')
+  }
+  if (!('data' in message)) {
+    return events.problem('playAudioWithoutData', 'the server sent playAudio without data')
+  }
   const data =
     typeof message.data === 'object' && message.data !== null ? (message.data as Record<string, unknown>) : {}
   const { audioContentType, audioContent, sampleRate, id, queuePlay } = data
   if (typeof audioContentType !== 'string') {
+    const lacks = message.data === null ? 'with data: null' : 'without data.audioContentType'
+    events.problem('playAudioCrash', `the server sent playAudio ${lacks}`)
     return events.crash('playAudio without audioContentType: it compares a string that is not there')
   }
   const audio: PlayAudio = { id, queue: Boolean(queuePlay), samples: undefined, sampleRate: 0 }
+  if (typeof audioContent !== 'string' || audioContent === '') {
+    events.problem('playAudioWithoutContent', 'the server sent playAudio without data.audioContent')
+  }
   if (typeof audioContent === 'string') {
     const bytes = decodeStrictly(audioContent)
+    if (bytes.length < Math.floor((audioContent.replace(/=+$/, '').length * 3) / 4)) {
+      events.problem('playAudioCut', 'data.audioContent of a playAudio is no plain base64')
+    }
     if (audioContentType === 'raw') {
-      audio.sampleRate = RAW_RATES.includes(sampleRate as number) ? (sampleRate as number) : DEFAULT_RAW_RATE
+      const known = RAW_RATES.includes(sampleRate as number)
+      if (!known) {
+        events.problem(
+          'playAudioRate',
+          `data.sampleRate of a playAudio is ${JSON.stringify(sampleRate) ?? 'missing'}`
+        )
+      }
+      audio.sampleRate = known ? (sampleRate as number) : DEFAULT_RAW_RATE
       audio.samples = samplesOf(bytes)
     } else if (audioContentType === 'wav' || audioContentType === 'wave') {
       Object.assign(audio, wavOrNothing(bytes))
+    }
+    if (audio.samples === undefined) {
+      const kind =
+        audioContentType === 'wav' || audioContentType === 'wave'
+          ? 'no 16-bit PCM WAV'
+          : `of the type '${quote(audioContentType)}'`
+      events.problem('playAudioUnplayable', `the audio of a playAudio is ${kind}`)
     }
   }
   events.playAudio(audio)

@@ -12,6 +12,7 @@ import type { Credentials } from './handshake.js'
 import { intactFrame, textFrame, type Json } from './metadata.js'
 import { FrameMixer } from './mixer.js'
 import { StreamingPlayout } from './playout.js'
+import type { UpgradeFailure } from './upgrade.js'
 
 /** FreeSWITCH's own buffer of a fork, per direction: it keeps what the module has not read yet (switch_core_media_bug.c). */
 const BUG_BUFFER_BYTES = 512 * 1024
@@ -38,7 +39,7 @@ export interface ForkOptions {
 /** What a fork tells the listen task: connection events, and the server's commands. */
 export interface ForkEvents extends ForkCommands {
   open: () => void
-  refused: (text: string, status: number | undefined, silent: boolean) => void
+  refused: (failure: UpgradeFailure) => void
   /** The server closed, or the connection broke: jambonz sees one and the same event. */
   dropped: () => void
   message: (message: unknown) => void
@@ -105,17 +106,24 @@ export class Fork {
         delayMs: faults.slowUpgradeMs ?? 0
       },
       {
-        open: (quiet) => this.#opened(quiet),
-        refused: (text, status, silent) => {
-          record.refused = { text, status }
+        open: (quiet, protocol) => this.#opened(quiet, protocol),
+        refused: (failure) => {
+          const { text, status, body, protocol } = failure
+          record.refused = { text, status, ...(body !== undefined && body !== '' && { body }) }
+          record.protocol = protocol
           this.#end()
-          events.refused(text, status, silent)
+          events.refused(failure)
         },
         text: (text) => this.#received(text),
         binary: (bytes) => this.#receivedAudio(bytes),
-        closed: (code, by) => this.#closed(code, by)
+        closed: (code, by, reason) => this.#closed(code, by, reason)
       }
     )
+  }
+
+  /** Samples of streamed audio that wait for more before they are played, while nothing else plays. */
+  get unplayed(): number {
+    return this.streaming && this.playout.ready === 0 ? this.playout.heldBack : 0
   }
 
   /** True while this fork has something to play to the leg. */
@@ -200,9 +208,10 @@ export class Fork {
     this.#socket.drop()
   }
 
-  #opened(quiet: boolean): void {
+  #opened(quiet: boolean, protocol: string | undefined): void {
     const { clock, faults, record, metadataFrame } = this.#options
     record.openedAtMs = Math.round(clock.now())
+    record.protocol = protocol
     if (!quiet && faults.noMetadata !== true) {
       if (faults.lateMetadataMs === undefined) this.#text(metadataFrame)
       else this.#later(faults.lateMetadataMs, () => this.#text(metadataFrame))
@@ -280,10 +289,11 @@ export class Fork {
     this.#events.dropped()
   }
 
-  #closed(code: number, by: 'jambonz' | 'server'): void {
-    const { record, clock } = { record: this.record, clock: this.#options.clock }
+  #closed(code: number, by: 'jambonz' | 'server', reason?: string): void {
+    const { record, clock } = this.#options
     record.closedAtMs = Math.round(clock.now())
     record.closeCode = code
+    record.closeReason = reason
     record.closedBy = by
     this.#end()
     this.#measureLoss()

@@ -4,16 +4,16 @@ import type { Network } from '../network.js'
 import { closePayload, encodeFrame, FrameDecoder, OPCODE, type Frame } from './frames.js'
 import { TextAssembler } from './messages.js'
 import { newKey, type Credentials } from './handshake.js'
-import { Upgrade } from './upgrade.js'
+import { Upgrade, type UpgradeFailure } from './upgrade.js'
 
 /** What a socket reports to the fork that owns it. */
 export interface SocketEvents {
   /** `quiet`: the server closed together with its 101, so nothing is to be sent, not even the metadata. */
-  open: (quiet: boolean) => void
-  refused: (text: string, status: number | undefined, silent: boolean) => void
+  open: (quiet: boolean, protocol: string | undefined) => void
+  refused: (failure: UpgradeFailure) => void
   text: (text: string) => void
   binary: (bytes: Buffer) => void
-  closed: (code: number, by: 'jambonz' | 'server') => void
+  closed: (code: number, by: 'jambonz' | 'server', reason?: string) => void
 }
 
 const NORMAL = 1000
@@ -51,8 +51,8 @@ export class ForkSocket {
     this.#upgrade = new Upgrade(
       { ...options, key: newKey() },
       {
-        upgraded: (socket, rest) => this.#upgraded(socket, rest),
-        failed: (text, status, silent) => this.#failed(text, status, silent)
+        upgraded: (socket, rest, protocol) => this.#upgraded(socket, rest, protocol),
+        failed: (failure) => this.#failed(failure)
       }
     )
   }
@@ -102,7 +102,7 @@ export class ForkSocket {
     if (wasOpen) this.#events.closed(NO_CLOSE_FRAME, 'jambonz')
   }
 
-  #upgraded(socket: Duplex, rest: Buffer): void {
+  #upgraded(socket: Duplex, rest: Buffer, protocol: string | undefined): void {
     this.#socket = socket
     this.#state = 'open'
     socket.on('data', (bytes: Buffer) => this.#read(bytes))
@@ -111,13 +111,13 @@ export class ForkSocket {
     socket.on('error', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     // what came with the 101 is read before anything is written: a close in there gets no metadata
     const closing = this.#closesAtOnce(rest)
-    if (!this.orphan) this.#events.open(closing)
+    if (!this.orphan) this.#events.open(closing, protocol)
     if (rest.length > 0) this.#read(rest, closing)
   }
 
-  #failed(text: string, status: number | undefined, silent: boolean): void {
+  #failed(failure: UpgradeFailure): void {
     this.#state = 'closed'
-    if (!this.orphan) this.#events.refused(text, status, silent)
+    if (!this.orphan) this.#events.refused(failure)
   }
 
   #closesAtOnce(rest: Buffer): boolean {
@@ -173,7 +173,7 @@ export class ForkSocket {
     }
     const code = payload.readUInt16BE(0)
     if (!quiet) this.#write(OPCODE.close, isValidCode(code) ? payload : closePayload(PROTOCOL_ERROR))
-    this.#finish(code, 'server')
+    this.#finish(code, 'server', payload.toString('utf8', 2))
   }
 
   #write(opcode: number, payload: Uint8Array): void {
@@ -187,12 +187,12 @@ export class ForkSocket {
     if (this.#socket!.writableLength === 0) this.#release()
   }
 
-  #finish(code: number, by: 'jambonz' | 'server'): void {
+  #finish(code: number, by: 'jambonz' | 'server', reason?: string): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#release()
     this.#linger()
-    if (!this.orphan) this.#events.closed(code, by)
+    if (!this.orphan) this.#events.closed(code, by, reason)
   }
 
   // FIN now; what the server still says is read and dropped, so that no reset can overtake our last bytes

@@ -44,6 +44,11 @@ export class StreamingPlayout {
     return this.#playing.length
   }
 
+  /** Samples in the prebuffer, at the streamed rate, which are played only once more audio comes; 0 when all are silence. */
+  get heldBack(): number {
+    return this.#prebuffer.some((chunk) => chunk.some((sample) => sample !== 0)) ? this.#prebuffered : 0
+  }
+
   binary(bytes: Buffer): void {
     const all = this.#oddByte.length > 0 ? Buffer.concat([this.#oddByte, bytes]) : bytes
     this.#oddByte = all.length % 2 === 1 ? all.subarray(all.length - 1) : Buffer.alloc(0)

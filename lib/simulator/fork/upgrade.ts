@@ -16,11 +16,25 @@ const CONNECT_TIMEOUT_MS = 10_000
 /** The whole request; a longer one goes out cut off and is never answered. */
 const MAX_REQUEST = 4_095
 const MAX_REDIRECTS = 3
+/** Bytes of a refusal's body that are shown, and real ms they are waited for. */
+const MAX_BODY = 2_000
+const BODY_PATIENCE_MS = 250
 
 export interface UpgradeEvents {
-  upgraded: (socket: Duplex, rest: Buffer) => void
-  /** `silent`: the module matches this failure to no socket, so jambonz never hears of it. */
-  failed: (text: string, status: number | undefined, silent: boolean) => void
+  /** `protocol`: the subprotocol the server selected, if any. */
+  upgraded: (socket: Duplex, rest: Buffer, protocol: string | undefined) => void
+  failed: (failure: UpgradeFailure) => void
+}
+
+export interface UpgradeFailure {
+  text: string
+  status: number | undefined
+  /** The module matches this failure to no socket, so jambonz never hears of it. */
+  silent: boolean
+  /** What the server said with its refusal: the module ignores it. */
+  body?: string
+  /** The subprotocol it selected. */
+  protocol?: string | undefined
 }
 
 interface UpgradeOptions {
@@ -30,6 +44,7 @@ interface UpgradeOptions {
   credentials?: Credentials | undefined
   key: string
   delayMs: number
+  timeoutMs?: number
 }
 
 /** One attempt to open an audio socket; jambonz makes only one. */
@@ -66,7 +81,8 @@ export class Upgrade {
       return queueMicrotask(() => this.#fail('error parsing uri: invalid scheme', undefined, true))
     }
     this.#held = this.#options.clock.hold()
-    this.#timeout = this.#options.clock.timeout(CONNECT_TIMEOUT_MS, () =>
+    const { clock, timeoutMs = CONNECT_TIMEOUT_MS } = this.#options
+    this.#timeout = clock.deadline(timeoutMs, () =>
       this.#fail(connected ? 'Timed out waiting server reply' : 'Unable to connect')
     )
     let connected = false
@@ -123,19 +139,29 @@ export class Upgrade {
       return this.#open(location)
     }
     const refusal = judgeAnswer(answer, this.#options.key)
-    if (refusal !== undefined) return this.#fail(refusal.text, refusal.status)
+    const protocol = answer.headers.get('sec-websocket-protocol')
+    if (refusal !== undefined) {
+      return readBody(socket, answer, (body) =>
+        this.#fail(refusal.text, refusal.status, false, { body, protocol })
+      )
+    }
     this.#over = true
     this.#settle()
-    this.#events.upgraded(socket, answer.rest)
+    this.#events.upgraded(socket, answer.rest, protocol)
   }
 
-  #fail(text: string, status?: number, silent = false): void {
+  #fail(
+    text: string,
+    status?: number,
+    silent = false,
+    said: Pick<UpgradeFailure, 'body' | 'protocol'> = {}
+  ): void {
     if (this.#over) return
     this.#over = true
     this.#settle()
     this.#socket?.on('error', () => {})
     this.#socket?.destroy()
-    this.#events.failed(text, status, silent)
+    this.#events.failed({ text, status, silent, ...said })
   }
 
   #settle(): void {
@@ -143,6 +169,26 @@ export class Upgrade {
     this.#timeout?.()
     this.#held?.()
   }
+}
+
+// the body of a refusal, as far as it comes at once; for people only
+function readBody(socket: Duplex, answer: Answer, done: (body: string) => void): void {
+  const wanted = Math.min(Number(answer.headers.get('content-length') ?? MAX_BODY), MAX_BODY)
+  let body = answer.rest
+  const finish = () => {
+    clearTimeout(timer)
+    for (const event of ['end', 'close', 'error']) socket.off(event, finish)
+    socket.off('data', onData)
+    done(body.toString('utf8', 0, wanted))
+  }
+  const onData = (bytes: Buffer) => {
+    body = Buffer.concat([body, bytes])
+    if (body.length >= wanted) finish()
+  }
+  const timer = setTimeout(finish, BODY_PATIENCE_MS)
+  for (const event of ['end', 'close', 'error']) socket.on(event, finish)
+  socket.on('data', onData)
+  if (answer.status === 101 || body.length >= wanted) finish()
 }
 
 function isDnsError(error: NodeJS.ErrnoException): boolean {

@@ -4,6 +4,7 @@ import { reasonOf } from '../errors.js'
 import type { EventLog } from '../events.js'
 import { Leg } from '../media/leg.js'
 import type { ResolvedOptions } from '../options.js'
+import { Problems } from '../problems.js'
 import type { VerbData } from '../verbs/application.js'
 import { makeTask } from '../verbs/index.js'
 import { ListenTask } from '../verbs/listen.js'
@@ -12,6 +13,7 @@ import { CallInfo } from './callInfo.js'
 import { Caller } from './caller.js'
 import { Commands } from './commands.js'
 import { firstWebhook } from './firstWebhook.js'
+import { judgeRequest } from './judgeRequest.js'
 import { PostOffice } from './postOffice.js'
 import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
@@ -27,6 +29,7 @@ export class Session {
   readonly clock: Clock
   readonly events: EventLog
   readonly story = new Story()
+  readonly problems: Problems
   readonly info: CallInfo
   readonly leg: Leg
   readonly caller: Caller
@@ -52,6 +55,10 @@ export class Session {
     this.options = options
     this.clock = clock
     this.events = events
+    this.problems = new Problems(
+      () => clock.now(),
+      (problem) => events.emit('problem', problem)
+    )
     this.info = new CallInfo(options.call)
     this.leg = new Leg(options.callRate, options.keepAudio, options.includeStream)
     this.leg.speech.push(options.speech)
@@ -71,6 +78,7 @@ export class Session {
       track: (work) => this.track(work),
       record: (request) => {
         this.story.request(request)
+        judgeRequest(request, this.problems.report)
         events.emit(request.kind, request)
       },
       opened: (socket) => {

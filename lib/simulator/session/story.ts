@@ -1,5 +1,6 @@
 import { wavOf } from '../audio/wav.js'
 import type { Leg } from '../media/leg.js'
+import type { Problem } from '../problems.js'
 import type {
   ApplicationSocketRecord,
   CallStory,
@@ -48,7 +49,7 @@ export class Story {
     if (this.errors.length < MAX_RECORDS) this.errors.push(text)
   }
 
-  finish(callSid: string, leg: Leg, durationMs: number): CallStory {
+  finish(callSid: string, leg: Leg, durationMs: number, problems: Problem[]): CallStory {
     const { requests, applicationSockets, commands, verbs, listens, legs, errors, hangupBy } = this
     return {
       callSid,
@@ -61,7 +62,8 @@ export class Story {
       heard: heardBy(leg, this.marks),
       hangupBy,
       durationMs,
-      errors
+      errors,
+      problems
     }
   }
 }

@@ -35,6 +35,7 @@ export class ConfigTask extends Task {
     }
     if (this.data.stream !== undefined && this.#stream === undefined) {
       this.note('config.stream is ignored by jambonz 0.9: use config.listen')
+      session.problems.report('configStream', 'the application starts a background listen with config.stream')
     }
     const others = Object.keys(this.data).filter((key) => !SIMULATED.has(key) && key !== 'stream')
     if (others.length > 0) this.note(`without effect in a simulated call: ${others.join(', ')}`)

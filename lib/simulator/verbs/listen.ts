@@ -4,12 +4,14 @@ import { deferred } from '../deferred.js'
 import { soundAt, type EndpointListener, type PlayAudio } from '../fork/commands.js'
 import { CRASHING_PATH, splitAddress } from '../fork/address.js'
 import { Fork } from '../fork/fork.js'
+import type { UpgradeFailure } from '../fork/upgrade.js'
 import type { CallInfo } from '../session/callInfo.js'
 import type { Session } from '../session/session.js'
 import type { Key, Leg } from '../media/leg.js'
 import type { Played } from '../media/player.js'
 import type { ListenRecord, PlayDone } from '../types.js'
 import { recordOf } from './application.js'
+import { judgeEnd, judgeOpening, judgeRefusal, judgeVerb } from './judgeListen.js'
 import { describeListen } from './listenMetadata.js'
 import { Task } from './task.js'
 import { TranscribeTask } from './transcribe.js'
@@ -52,6 +54,9 @@ export class ListenTask extends Task {
   #over = false
   readonly #done = deferred()
   readonly #listener: EndpointListener = {
+    playsFiles:
+      this.data.disableBidirectionalAudio !== true &&
+      recordOf(this.data.bidirectionalAudio).enabled !== false,
     playAudio: (audio) => this.#playAudio(audio),
     disconnected: () => this.kill('done'),
     failed: () => this.#finish()
@@ -122,6 +127,8 @@ export class ListenTask extends Task {
     const { record, frame, credentials, streamRate } = describeListen(session, place, this.data)
     if (credentials !== undefined) place.leg.credentials = credentials
     session.story.listen(record)
+    const { report } = session.problems
+    judgeVerb(this.data, record.url, report)
     const { path } = splitAddress(record.url) ?? { path: '' }
     if (path.length >= CRASHING_PATH) {
       return session.crash(`a socket path of ${path.length} characters (recursive std::regex)`)
@@ -140,15 +147,17 @@ export class ListenTask extends Task {
         keepAudio: options.keepAudio
       },
       {
-        open: () => session.events.emit('listen:open', record),
-        refused: (text, status, silent) => this.#refused(text, status, silent),
+        open: () => {
+          judgeOpening(record, report)
+          session.events.emit('listen:open', record)
+        },
+        refused: (failure) => this.#refused(failure),
+        problem: (code, what) => report(code, what, record.url),
         dropped: () => this.#ended(),
         closed: () => this.#closed(),
         message: (message) => session.events.emit('message', { listen: record, message }),
         mark: (name, event) => this.#marked(name, event),
-        playAudio: (audio) => {
-          for (const { playAudio } of this.#listeners()) playAudio(audio)
-        },
+        playAudio: (audio) => this.#playEverywhere(audio),
         killAudio: () => clock.at(clock.now() + KILL_MS, () => place.leg.player.stop()),
         disconnect: () => this.#ended(),
         error: () => {
@@ -183,6 +192,15 @@ export class ListenTask extends Task {
   // the server ended the socket, or it broke
   #ended(): void {
     if (this.killed) return
+    const { url } = this.#fork!.record
+    const others = this.#listeners().length - 1
+    if (others > 0) {
+      this.session.problems.report(
+        'othersEnded',
+        `the end of this socket ended ${others} more of the call`,
+        url
+      )
+    }
     this.kill('done')
     this.#tellOthers(({ disconnected }) => disconnected())
   }
@@ -197,12 +215,14 @@ export class ListenTask extends Task {
     this.kill('done')
   }
 
-  #refused(text: string, status: number | undefined, silent: boolean): void {
+  #refused({ text, status, silent }: UpgradeFailure): void {
+    const { record } = this.#fork!
     this.place.leg.forks.delete(this.#fork!)
     this.session.error(
-      `listen ${this.#fork!.record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`
+      `listen ${record.url} refused: ${text}${status === undefined ? '' : ` (status ${status})`}`
     )
-    this.session.events.emit('listen:refused', this.#fork!.record)
+    judgeRefusal(record, this.session.problems.report)
+    this.session.events.emit('listen:refused', record)
     // of some failures the module tells nobody: the listen goes on without a socket
     if (silent) return
     this.#maxLength?.()
@@ -212,6 +232,7 @@ export class ListenTask extends Task {
 
   #closed(): void {
     this.place.leg.forks.delete(this.#fork!)
+    judgeEnd(this.#fork!, this.session.problems.report)
     this.session.events.emit('listen:close', this.#fork!.record)
   }
 
@@ -233,13 +254,20 @@ export class ListenTask extends Task {
     else clock.at(clock.now() + hookBeforeCloseMs, () => fork.stop())
   }
 
-  #playAudio(audio: PlayAudio): void {
-    if (
-      this.data.disableBidirectionalAudio === true ||
-      recordOf(this.data.bidirectionalAudio).enabled === false
-    ) {
-      return
+  #playEverywhere(audio: PlayAudio): void {
+    const { report } = this.session.problems
+    const { url } = this.#fork!.record
+    const players = this.#listeners().filter(({ playsFiles }) => playsFiles)
+    if (audio.samples !== undefined && players.length === 0) {
+      report('playAudioDisabled', 'the server sent playAudio to a listen without bidirectional audio', url)
     }
+    if (audio.samples !== undefined && players.length > 1) {
+      report('playAudioRepeated', `a file was played ${players.length} times, once for each listen`, url)
+    }
+    for (const { playAudio } of players) playAudio(audio)
+  }
+
+  #playAudio(audio: PlayAudio): void {
     if (!audio.queue) {
       this.#queue.length = 0
       this.#queueRunning = false
@@ -247,6 +275,13 @@ export class ListenTask extends Task {
       return
     }
     if (this.#queue.length < MAX_QUEUED) this.#queue.push(audio)
+    else {
+      this.session.problems.report(
+        'queueFull',
+        `the server queued more than ${MAX_QUEUED} files`,
+        this.#fork?.record.url
+      )
+    }
     if (!this.#queueRunning) this.#playQueue(FILE_START_MS)
   }
 

@@ -1,0 +1,15 @@
+import { quote, type Report } from '../problems.js'
+import type { RequestRecord } from '../types.js'
+
+/** Reports a request the application refused, and an answer that jambonz does nothing with. */
+export function judgeRequest(request: RequestRecord, report: Report): void {
+  const { kind, transport, method, url, status, reply, body, error } = request
+  if (transport === 'websocket') return
+  const what = `${kind} ${method} ${new URL(url).pathname}`
+  const said = body === undefined || body === '' ? '' : `: ${quote(body)}`
+  if (error !== undefined) return report('requestRefused', `${what} failed: ${error}${said}`, url)
+  if (status === undefined) return
+  if (status >= 300) return report('requestRefused', `${what} was answered with ${status}${said}`, url)
+  if (kind === 'status' || said === '' || Array.isArray(reply)) return
+  report('answerIgnored', `${what} was answered with something that is no verbs${said}`, url)
+}

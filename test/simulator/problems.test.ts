@@ -1,0 +1,312 @@
+import t, { type Test } from 'tap'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { simulateCall, wavOf, type ProblemCode, type SimulateCallOptions } from '../../lib/simulator/index.js'
+import { application, ramp, type Route } from './peers.js'
+
+type Severity = 'error' | 'warning'
+
+const send = (socket: WebSocket, message: unknown) => socket.send(JSON.stringify(message))
+const playAudio = (data: unknown) => ({ type: 'playAudio', data })
+const sound = ramp(800).toString('base64')
+
+async function problemsOf(
+  t: Test,
+  verb: object,
+  react: (socket: WebSocket, url: string) => void,
+  options: Partial<SimulateCallOptions> = {},
+  before: unknown[] = []
+) {
+  const app = await application(
+    t,
+    { '/in': [...before, { verb: 'listen', url: '/audio', actionHook: '/done', ...verb }], '/done': [] },
+    (socket, request) => socket.once('message', () => react(socket, request.url!))
+  )
+  const story = await simulateCall({ url: app.url('/in'), speech: null, ...options })
+  for (const { then, change, atMs } of story.problems) {
+    t.ok(
+      then.length > 20 && change.length > 20 && Number.isInteger(atMs),
+      'says what jambonz does, and what to change'
+    )
+  }
+  return story.problems
+}
+
+const streams = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
+const after = (socket: WebSocket, frames: number, run: () => void) => {
+  let count = 0
+  socket.on('message', () => {
+    if (++count === frames) run()
+  })
+}
+
+t.test(
+  'what an application does with its socket that jambonz takes badly is named, each by its kind',
+  async (t) => {
+    const cases: Array<
+      [string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]
+    > = [
+      [
+        'a socket that is torn down',
+        {},
+        (socket) => after(socket, 70, () => socket.terminate()),
+        [['tornDown', 'error', /without a close frame \(1006\), 1\.\d s after it opened/]]
+      ],
+      [
+        'a socket that is closed after 0.4 s',
+        {},
+        (socket) => after(socket, 20, () => socket.close(1000, 'bye')),
+        [['closedEarly', 'warning', /closed the socket with 1000 'bye', 0\.\d s after/]]
+      ],
+      [
+        'a server that gives up',
+        {},
+        (socket) => socket.close(1011, 'out of memory'),
+        [['closedWithError', 'error', /1011 'out of memory'/]]
+      ],
+      ['a disconnect', {}, (socket) => send(socket, { type: 'disconnect' }), []],
+      ['text that is no JSON', {}, (socket) => socket.send('hello'), [['noJson', 'warning', /hello/]]],
+      [
+        'no type',
+        {},
+        (socket) => send(socket, { event: 'media' }),
+        [['noType', 'warning', /"event":"media"/]]
+      ],
+      [
+        'an unknown type',
+        {},
+        (socket) => send(socket, { type: 'media' }),
+        [['unknownMessage', 'warning', /'media'/]]
+      ],
+      [
+        'playAudio without a content type',
+        {},
+        (socket) => send(socket, playAudio({ audioContent: sound })),
+        [['playAudioCrash', 'error', /without data\.audioContentType/]]
+      ],
+      [
+        'playAudio without an object',
+        {},
+        (socket) => send(socket, playAudio(null)),
+        [['playAudioCrash', 'error', /data: null/]]
+      ],
+      [
+        'playAudio without data',
+        {},
+        (socket) => send(socket, { type: 'playAudio' }),
+        [['playAudioWithoutData', 'error', /without data/]]
+      ],
+      [
+        'playAudio without content',
+        {},
+        (socket) => send(socket, playAudio({ audioContentType: 'raw', sampleRate: 8_000 })),
+        [['playAudioWithoutContent', 'error', /audioContent/]]
+      ],
+      [
+        'playAudio of an mp3',
+        {},
+        (socket) => send(socket, playAudio({ audioContentType: 'mp3', audioContent: sound })),
+        [['playAudioUnplayable', 'error', /'mp3'/]]
+      ],
+      [
+        'playAudio with a rate as text',
+        {},
+        (socket) =>
+          send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: '8000' })),
+        [['playAudioRate', 'warning', /"8000"/]]
+      ],
+      [
+        'playAudio in lines',
+        {},
+        (socket) =>
+          send(
+            socket,
+            playAudio({ audioContentType: 'raw', audioContent: `${sound}\n${sound}`, sampleRate: 8_000 })
+          ),
+        [['playAudioCut', 'warning', /base64/]]
+      ],
+      [
+        'playAudio to a listen that takes none',
+        { bidirectionalAudio: { enabled: false } },
+        (socket) =>
+          send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: 8_000 })),
+        [['playAudioDisabled', 'error', /without bidirectional audio/]]
+      ],
+      [
+        'playAudio to a listen that streams',
+        streams,
+        (socket) =>
+          send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: 8_000 })),
+        [['playAudioWhileStreaming', 'error', /streams/]]
+      ],
+      [
+        'a whole WAV',
+        {},
+        (socket) =>
+          send(
+            socket,
+            playAudio({ audioContentType: 'wav', audioContent: wavOf(ramp(800), 8_000).toString('base64') })
+          ),
+        []
+      ],
+      [
+        'audio streamed without a rate',
+        { bidirectionalAudio: { enabled: true, streaming: true } },
+        (socket) => socket.send(Buffer.alloc(16_000, 1)),
+        [
+          ['streamingWithoutRate', 'error', /without sampleRate/],
+          ['swallowedAudio', 'error', /16000 bytes/]
+        ]
+      ],
+      [
+        'audio whose end is held back',
+        streams,
+        (socket) => {
+          socket.send(ramp(1_280))
+          socket.send(ramp(300))
+        },
+        [['unplayedTail', 'warning', /last 300 samples/]]
+      ],
+      [
+        'audio padded with silence',
+        streams,
+        (socket) => socket.send(Buffer.concat([ramp(1_580), Buffer.alloc(1_280)])),
+        []
+      ],
+      [
+        'marks',
+        streams,
+        (socket) => {
+          socket.send(ramp(16_000))
+          send(socket, { type: 'mark', data: {} })
+          for (let i = 0; i <= 30; i++) send(socket, { type: 'mark', data: { name: `m${i}` } })
+        },
+        [
+          ['markIgnored', 'warning', /without a name/],
+          ['markIgnored', 'warning', /'m30' is the 31st/]
+        ]
+      ],
+      [
+        'options without effect',
+        { finishOnKey: '12', timeout: 5 },
+        () => {},
+        [
+          ['listenOption', 'warning', /finishOnKey '12'/],
+          ['listenOption', 'warning', /timeout/]
+        ]
+      ],
+      [
+        'credentials that are cut',
+        { url: 'ws://127.0.0.1:1/', wsAuth: { username: 'u', password: 'p'.repeat(89) } },
+        () => {},
+        [
+          ['longCredentials', 'error', /90 bytes/],
+          ['refused', 'error', /conn fail/]
+        ]
+      ]
+    ]
+    for (const [title, verb, react, expected] of cases) {
+      const problems = await problemsOf(t, verb, react)
+      t.match(
+        problems.map(({ code, severity, what }) => [code, severity, what]),
+        expected,
+        title
+      )
+      t.equal(problems.length, expected.length, title)
+    }
+  }
+)
+
+t.test('what happens to other listens of the call is named, too', async (t) => {
+  const background = { verb: 'config', listen: { enable: true, url: '/background' } }
+  const ending = await problemsOf(
+    t,
+    {},
+    (socket, url) => {
+      if (url === '/audio') after(socket, 70, () => socket.close(1000))
+    },
+    {},
+    [background]
+  )
+  t.match(ending, [{ code: 'othersEnded', severity: 'warning', what: /ended 1 more/ }])
+  const playing = await problemsOf(
+    t,
+    {},
+    (socket, url) => {
+      if (url === '/audio') {
+        send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: 8_000 }))
+      }
+    },
+    {},
+    [background]
+  )
+  t.match(playing, [{ code: 'playAudioRepeated', what: /2 times/ }])
+  const stream = await problemsOf(t, {}, () => {}, {}, [
+    { verb: 'config', stream: { enable: true, url: '/background' } }
+  ])
+  t.match(stream, [{ code: 'configStream' }])
+})
+
+t.test(
+  'a server that selects no subprotocol works on jambonz 0.9, one that selects another does not',
+  async (t) => {
+    for (const [protocol, expected] of [
+      [false, { code: 'noSubprotocol', severity: 'warning' }],
+      [
+        'graphql-ws',
+        {
+          code: 'refused',
+          severity: 'error',
+          what: /selected the subprotocol 'graphql-ws', jambonz wants audio\.jambonz\.org/
+        }
+      ]
+    ] as const) {
+      const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] })
+      app.server.removeAllListeners('upgrade')
+      // ws checks what a server selects only on its own client
+      const sockets = new WebSocketServer({ server: app.server, handleProtocols: () => protocol })
+      t.teardown(() => sockets.close())
+      const story = await simulateCall({ url: app.url('/in'), speech: null })
+      t.match(story.problems, [expected])
+      t.equal(story.listens[0]!.protocol, protocol === false ? undefined : protocol)
+    }
+  }
+)
+
+t.test(
+  'the body of a refusal is shown: of a socket, of a webhook, of a hook; and of an answer that is no verbs',
+  async (t) => {
+    const advice = JSON.stringify({ message: 'check wsAuth of the verb: the password differs' })
+    const refusing = async (routes: Record<string, Route>) => {
+      const app = await application(t, routes)
+      app.server.removeAllListeners('upgrade')
+      app.server.on('upgrade', (_request, socket) => {
+        socket.write(`HTTP/1.1 401 Unauthorized\r\nContent-Length: ${advice.length}\r\n\r\n`)
+        setImmediate(() => socket.end(advice))
+      })
+      return await simulateCall({ url: app.url('/in'), speech: null })
+    }
+    const listen = { verb: 'listen', url: '/audio', actionHook: '/done' }
+    const socket = await refusing({ '/in': [listen], '/done': [] })
+    t.match(socket.listens[0]!.refused, { status: 401, body: advice })
+    t.match(socket.problems, [{ code: 'refused', what: /status 401\).*the password differs/ }])
+    const hooks = await refusing({
+      '/in': [listen],
+      '/done': { status: 500, body: 'no such table: calls' }
+    })
+    t.match(hooks.requests.at(-1), { status: 500, body: 'no such table: calls' })
+    t.match(hooks.problems[1], { code: 'requestRefused', severity: 'error', what: /500: no such table/ })
+    const webhook = await refusing({ '/in': { contentType: 'text/html', body: '<h1>It works!</h1>' } })
+    t.match(webhook.problems, [{ code: 'answerIgnored', what: /no verbs: <h1>It works/ }])
+    const object = await refusing({ '/in': { contentType: 'application/json', body: '{"ok":true}' } })
+    t.match(object.problems, [{ code: 'answerIgnored', what: /\{"ok":true\}/ }])
+  }
+)
+
+t.test(
+  'audio that is lost to a slow upgrade is a problem; that of a resampled listen is not lost',
+  async (t) => {
+    const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
+    t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
+    t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
+  }
+)
