@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
@@ -32,6 +33,9 @@ const ENDS_OF_A_STREAM = [
   'ERR_STREAM_WRITE_AFTER_END',
   'ABORT_ERR'
 ]
+
+/** What the callSid begins with of a call whose socket did not say which it is (`strict: false`). */
+const UNNAMED = 'unnamed-'
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
@@ -123,8 +127,18 @@ export class LiveListen {
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
-    if (typeof metadata?.callSid !== 'string') throw new Error('the first frame names no callSid')
-    return await this.#deps.correlation.identified(metadata, LISTEN_METADATA_KEY, this.#deps.route.path)
+    const { correlation, route } = this.#deps
+    if (metadata !== undefined && typeof metadata.callSid !== 'string') {
+      throw new Error('the first frame names no callSid')
+    }
+    const known = metadata ?? { callSid: `${UNNAMED}${randomUUID()}` }
+    if (metadata === undefined) {
+      this.#logger.warn(
+        { callSid: known.callSid },
+        'the first frame names no call: its audio is kept by another name'
+      )
+    }
+    return await correlation.identified(known, LISTEN_METADATA_KEY, route.path)
   }
 
   #beginTrace(listen: Listen): void {

@@ -91,6 +91,9 @@ export class TwilioBridge {
         if (CLEAN.includes(Number(code))) resolve({ endedBy: 'bot', code: Number(code) })
         else reject(new ERR_TWILIO_BOT(`it closed with ${String(code)}`))
       })
+      if (this.#bot.readyState === this.#bot.CLOSED) {
+        return reject(new ERR_TWILIO_BOT('its socket had closed, or never opened, before it was handed over'))
+      }
       if (this.#isOpen) this.#open()
       else this.#listen('open', () => this.#open())
       this.#stream.done.then(() => {

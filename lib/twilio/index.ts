@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/index.js'
-import { ERR_AUDIO_MODE } from '../model/errors.js'
+import { ERR_AUDIO_MODE, ERR_TWILIO_BOT } from '../model/errors.js'
 import { TwilioBridge, type BridgeEnd, type BridgeOptions } from './TwilioBridge.js'
 
 export type { BridgeEnd, BridgeOptions } from './TwilioBridge.js'
@@ -29,11 +29,18 @@ export async function bridgeTwilio(
   if (mode !== undefined && mode !== 'streaming') {
     throw new ERR_AUDIO_MODE('bridgeTwilio', '{ enabled: true, streaming: true, sampleRate: 8000 }')
   }
-  const socket =
-    typeof bot === 'string' || bot instanceof URL
-      ? new WebSocket(bot, { handshakeTimeout: HANDSHAKE_TIMEOUT, perMessageDeflate: false })
-      : bot
+  const socket = typeof bot === 'string' || bot instanceof URL ? connect(bot) : bot
   const end = await new TwilioBridge(stream, socket, options).run()
   if (end.endedBy === 'bot') await stream.disconnect()
   return end
+}
+
+function connect(url: string | URL): WebSocket {
+  try {
+    return new WebSocket(url, { handshakeTimeout: HANDSHAKE_TIMEOUT, perMessageDeflate: false })
+  } catch (err) {
+    throw new ERR_TWILIO_BOT(
+      `"${String(url)}" is no websocket url (${err instanceof Error ? err.message : String(err)})`
+    )
+  }
 }

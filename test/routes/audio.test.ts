@@ -363,6 +363,40 @@ t.test('closing the application ends the streams and keeps their recordings', as
   t.match(await over, { endReason: 'drained', recording: { durationMs: 100 } })
 })
 
+t.test('strict: false finds the call in a first frame that is no JSON, or gives it a name', async (t) => {
+  const { app, base } = await voicemail(t, { strict: false, recording: { directory: folder() } })
+  const whole = JSON.stringify({
+    callSid: 'c 1',
+    from: "O'B",
+    mixType: 'stereo',
+    sampleRate: 16_000,
+    to: 'x'
+  })
+  const rows: Array<[what: string, first: string | Buffer | undefined, found: boolean]> = [
+    ['a stray quote behind it', `${whole}'`, true],
+    ['a word before it', `uuid ${whole}`, true],
+    ['a BOM', `\ufeff${whole}`, true],
+    ['a bare quote in it', whole.replace("O'B", 'O"B'), true],
+    ['cut off', whole.slice(0, -8), true],
+    ['cut in the middle of the callSid', whole.slice(0, 14), false],
+    ['a text that says nothing', 'hello', false],
+    ['an over-long reason: 200 characters of three bytes', '\u20ac'.repeat(200), false],
+    ['audio', undefined, false]
+  ]
+  for (const [what, first, found] of rows) {
+    const socket = await openSocket(`${base}/audio`)
+    const over = ended(app)
+    if (first !== undefined) socket.send(first)
+    const pcm = ramp(100)
+    socket.send(pcm)
+    socket.close(1000)
+    const listen = await over
+    t.match(listen, { callSid: found ? 'c 1' : /^unnamed-/, audio: { bytes: pcm.length } }, what)
+    t.same(await samples(listen.recording!.location), pcm, what)
+    if (found) t.match(listen, { mixType: 'stereo', sampleRate: 16_000 }, what)
+  }
+})
+
 t.test('strict: false serves sockets that no listen of ours asked for', async (t) => {
   const { app, base } = await voicemail(t, { strict: false })
   const url = `${base}/audio`

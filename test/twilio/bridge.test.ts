@@ -1,3 +1,4 @@
+import { WebSocket } from 'ws'
 import t, { type Test } from 'tap'
 import { decodeMulaw, encodeMulaw } from '../../lib/pcm/mulaw.js'
 import { bytesOf } from '../../lib/pcm/samples.js'
@@ -204,6 +205,19 @@ test('a listen without streaming is refused, naming the property', async (t) => 
     code: 'FST_JAMBONZ_AUDIO_MODE',
     message: /streaming: true/
   })
+})
+
+test('a bot whose socket had closed or failed before it was handed over, and a wrong url, reject at once', async (t) => {
+  const { stream } = await streamPair(t, {
+    listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
+  })
+  const failed = new WebSocket('ws://127.0.0.1:1/')
+  failed.on('error', () => {})
+  await new Promise((resolve) => failed.on('close', resolve))
+  const bots: Array<string | WebSocket> = [failed, 'no url', 'ftp://127.0.0.1/', 'ws://a/#b', '']
+  for (const bot of bots) {
+    await t.rejects(bridgeTwilio(stream, bot), { code: 'FST_JAMBONZ_TWILIO_BOT', statusCode: 502 })
+  }
 })
 
 /** Best normalised correlation of two signals, one up to `maxLag` samples later than the other. */

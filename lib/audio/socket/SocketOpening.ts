@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../../model/schema.js'
-import { readMetadata } from './messages.js'
+import { readMetadata, salvageMetadata } from './messages.js'
 
 export interface Opened {
   call: Call
@@ -61,7 +61,7 @@ export class SocketOpening {
     this.#held = isBinary ? [{ data, isBinary }] : []
     if (metadata === undefined) this.#warn(data, isBinary)
     if (this.#known !== undefined) this.#open(this.#known, metadata)
-    else this.#ask(metadata)
+    else this.#ask(metadata ?? (isBinary ? undefined : salvageMetadata(data)))
   }
 
   /** The socket closed before it was known. */

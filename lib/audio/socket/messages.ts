@@ -66,6 +66,26 @@ export function readMetadata(text: Buffer): Record<string, unknown> | undefined 
   return text.length > MAX_TEXT ? undefined : parseObject(text)
 }
 
+/** The fields of a first frame that say whose audio it is, and how it is to be read. */
+const SALVAGED =
+  /"(callSid|parentCallSid|mixType|jambonzListenId|sampleRate)"\s*:\s*(?:"([^"\\]{1,200})"|(\d{1,6})(?=\s*[,}]))/g
+
+/**
+ * Returns what can be read of a first frame that is no JSON: a stray quote behind it, a word or a BOM before it, an end
+ * that is missing. undefined where it names no call.
+ */
+export function salvageMetadata(text: Buffer): Record<string, unknown> | undefined {
+  if (text.length > MAX_TEXT) return undefined
+  const [from, to] = [text.indexOf('{'), text.lastIndexOf('}')]
+  const whole = from >= 0 && to > from ? parseObject(text.subarray(from, to + 1)) : undefined
+  if (typeof whole?.callSid === 'string') return whole
+  const fields: Record<string, unknown> = {}
+  for (const [, name = '', string, number] of text.toString().matchAll(SALVAGED)) {
+    fields[name] ??= string ?? Number(number)
+  }
+  return typeof fields.callSid === 'string' ? fields : undefined
+}
+
 /** Bounds what the text of one socket may cost, without a timer. */
 export class TextLimit {
   #since = 0
