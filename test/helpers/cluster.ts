@@ -29,15 +29,15 @@ export class Cluster {
   }
 
   /** Resolves with its number when it listens and the balancer knows it. */
-  async add(): Promise<number> {
-    const instance = await this.spare()
+  async add(...args: string[]): Promise<number> {
+    const instance = await this.spare(...args)
     this.enter(instance)
     return instance
   }
 
-  /** One that the balancer does not know yet. */
-  async spare(): Promise<number> {
-    const child = start(this.#script, ...this.#args)
+  /** One that the balancer does not know yet. `args`: further ones of this instance. */
+  async spare(...args: string[]): Promise<number> {
+    const child = start(this.#script, ...this.#args, ...args)
     const instance = this.#instances.length
     this.#instances.push({ process: child, port: 0 })
     const listening = new Promise<number>((resolve, reject) => {

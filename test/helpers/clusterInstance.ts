@@ -1,6 +1,7 @@
-// One of several instances of an application. argv: url of Redis, folder of the recordings
+// One of several instances of an application. argv: url of Redis, folder of the recordings, port, ms to linger after the drain
 // It tells its parent what it sees; SIGTERM drains it with a handover.
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import jambonzListen from '../../lib/index.js'
@@ -12,7 +13,7 @@ export type Report =
   | { what: 'webhook' | 'stream' | 'callEnded'; callSid: string }
   | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
 
-const [redisUrl = '', directory = ''] = process.argv.slice(2)
+const [redisUrl = '', directory = '', port = '0', linger = '0'] = process.argv.slice(2)
 
 function report(report: Report): void {
   process.send?.(report)
@@ -40,13 +41,18 @@ app.jambonz.actionHook('/done', async ({ call: { callSid }, listen }) => {
   report({ what: 'hook', callSid, listen })
 })
 app.jambonz.statusHook('/status')
+app.get('/ready', async (_request, reply) => {
+  if (app.jambonz.draining) reply.code(503)
+  return { draining: app.jambonz.draining }
+})
 
 // Nobody is there any more to be told.
 process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await app.jambonz.drain(0, { handover: true })
+  if (linger !== '0') await setTimeout(Number(linger))
   await app.close()
   process.exit()
 })
-await app.listen({ host: '127.0.0.1', port: 0 })
+await app.listen({ host: '127.0.0.1', port: Number(port) })
 report({ what: 'listening', port: (app.server.address() as AddressInfo).port })

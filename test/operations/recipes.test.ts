@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { folder } from '../helpers/build.js'
+import { isOpen, openCalls } from '../helpers/clusterCalls.js'
+import { recipe } from '../helpers/recipes.js'
+import { freePort, noRedis, startRedis } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+const PAGE = 'docs/operations/cluster.md'
+const CALLS = 6
+/** ms, on a busy machine */
+const PATIENCE = 60_000
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(
+    `the recipe for node:cluster starts a crashed worker anew, and drains all on ${signal} to the primary`,
+    { skip: noRedis() },
+    async (t) => {
+      const redis = await startRedis(t)
+      // Inside the package, so that its name resolves.
+      const home = join('.tap', `cluster-${process.pid}-${signal}`)
+      await mkdir(home, { recursive: true })
+      t.teardown(() => rm(home, { recursive: true, force: true }))
+      for (const name of ['cluster.js', 'server.js']) {
+        await writeFile(join(home, name), recipe(PAGE, `recipe: ${name}`))
+      }
+      const [directory, port] = [folder(), await freePort()]
+      const primary = spawn(process.execPath, ['cluster.js'], {
+        cwd: home,
+        env: {
+          ...process.env,
+          PORT: String(port),
+          REDIS_URL: redis.url,
+          SECRET: 'a secret of all workers',
+          RECORDINGS_DIR: directory,
+          DRAIN_MS: '60000'
+        }
+      })
+      let output = ''
+      for (const stream of [primary.stdout, primary.stderr]) stream.on('data', (data) => (output += data))
+      const workers = () => [
+        ...new Set(
+          Array.from(output.matchAll(/"pid":(\d+),[^\n]*Server listening/g), ([, pid]) => Number(pid))
+        )
+      ]
+      t.teardown(() => {
+        primary.kill('SIGKILL')
+        for (const pid of workers()) {
+          try {
+            process.kill(pid, 'SIGKILL')
+          } catch {}
+        }
+      })
+      const first = await until(() => workers()[0], 'a worker to listen', PATIENCE)
+      const count = workers().length
+      process.kill(first, 'SIGKILL')
+      await until(() => workers().length > count, 'another one to listen', PATIENCE)
+
+      const calls = openCalls(`http://127.0.0.1:${port}`, CALLS)
+      await until(() => calls.every(({ listens }) => isOpen(listens.at(-1))), 'all to be live', PATIENCE)
+      primary.kill(signal)
+      await until(
+        async () => await fetch(`http://127.0.0.1:${port}/`).then(({ status }) => status === 404),
+        'the workers to be there still'
+      )
+      t.ok(
+        calls.every(({ listens }) => isOpen(listens.at(-1))),
+        'no call is cut'
+      )
+      for (const call of calls) call.hangUp()
+      for (const { errors } of await Promise.all(calls)) t.strictSame(errors, [])
+      if (primary.exitCode === null && primary.signalCode === null) await once(primary, 'exit')
+      t.same([primary.exitCode, primary.signalCode], [0, null], output.slice(-2_000))
+      const names = await readdir(directory, { recursive: true })
+      t.equal(names.filter((name) => name.endsWith('.wav')).length, CALLS)
+      t.strictSame(
+        names.filter((name) => name.includes('.part.')),
+        []
+      )
+    }
+  )
+}
