@@ -1,16 +1,19 @@
 import { ERR_RECORDING_FORMAT } from '../model/errors.js'
 
-// RIFF 12 | JUNK or ds64 8 + 28 | fmt 8 + 16 | data 8. The JUNK chunk is as large as a ds64 chunk, so that a file
-// that grows past 4 GiB becomes RF64 in place (EBU Tech 3306).
+// RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8. The JUNK chunk is as large as the ds64 chunk of a file past 4 GiB, which has to come first:
+// RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8 (EBU Tech 3306). So a file that grows becomes RF64 in place, and until then its format
+// comes first, where simple readers look for it.
 const RIFF_CHUNK = 12
 const DS64_BODY = 28
 const FMT_BODY = 16
 const CHUNK_HEAD = 8
-const FMT_AT = RIFF_CHUNK + CHUNK_HEAD + DS64_BODY
-const DATA_AT = FMT_AT + CHUNK_HEAD + FMT_BODY
+const FMT_BYTES = CHUNK_HEAD + FMT_BODY
+const RESERVE_BYTES = CHUNK_HEAD + DS64_BODY
 
 /** Bytes before the first sample of every file we write. */
-export const WAV_HEADER_BYTES = DATA_AT + CHUNK_HEAD
+export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_HEAD
+/** Bytes before the first sample of what is streamed. */
+export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
 /** What RIFF says where a size is unknown, or stands in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
 const BYTES_PER_SAMPLE = 2
@@ -32,47 +35,71 @@ export interface WavInfo extends WavFormat {
   rf64: boolean
 }
 
-/** Bytes of one moment: a sample of every channel. */
+/** Returns the bytes of one moment: a sample of every channel. */
 export function blockAlign(format: WavFormat): number {
   return format.channels * BYTES_PER_SAMPLE
 }
 
-/** ms that `bytes` of samples last. */
+/** Returns the ms that `bytes` of samples last. */
 export function durationOf(format: WavFormat, bytes: number): number {
   return (bytes / blockAlign(format) / format.sampleRate) * 1000
 }
 
-/** Whole blocks that last `ms`. */
+/** Returns the bytes of the whole blocks that last `ms`. */
 export function bytesOf(format: WavFormat, ms: number): number {
   return Math.round((ms * format.sampleRate) / 1000) * blockAlign(format)
 }
 
 /**
- * The header of a WAV file of 16-bit PCM, always WAV_HEADER_BYTES long. RF64 when the file is longer than RIFF can
- * say. `dataBytes` undefined: a stream whose length nobody knows yet (both sizes 0xffffffff, as ffmpeg writes it).
+ * Returns the header of a WAV file of 16-bit PCM, always WAV_HEADER_BYTES long. RF64 when the file is longer than RIFF can
+ * say.
  */
-export function buildWavHeader(format: WavFormat, dataBytes: number | undefined): Buffer {
+export function buildWavHeader(format: WavFormat, dataBytes: number): Buffer {
   const header = Buffer.alloc(WAV_HEADER_BYTES)
-  const riffBytes = dataBytes === undefined ? UNKNOWN_SIZE : WAV_HEADER_BYTES - CHUNK_HEAD + dataBytes
-  const rf64 = dataBytes !== undefined && riffBytes >= UNKNOWN_SIZE
-  header.write(rf64 ? 'RF64' : 'RIFF', 0, 'latin1')
-  header.writeUInt32LE(rf64 ? UNKNOWN_SIZE : riffBytes, 4)
-  header.write('WAVE', 8, 'latin1')
-  writeChunkHead(header, RIFF_CHUNK, rf64 ? 'ds64' : 'JUNK', DS64_BODY)
+  const riffBytes = WAV_HEADER_BYTES - CHUNK_HEAD + dataBytes
+  const rf64 = riffBytes >= UNKNOWN_SIZE
+  writeRiff(header, rf64 ? 'RF64' : 'RIFF', rf64 ? UNKNOWN_SIZE : riffBytes)
+  const ds64At = RIFF_CHUNK
   if (rf64) {
-    header.writeBigUInt64LE(BigInt(riffBytes), 20)
-    header.writeBigUInt64LE(BigInt(dataBytes), 28)
-    header.writeBigUInt64LE(BigInt(dataBytes / blockAlign(format)), 36)
+    writeChunkHead(header, ds64At, 'ds64', DS64_BODY)
+    header.writeBigUInt64LE(BigInt(riffBytes), ds64At + 8)
+    header.writeBigUInt64LE(BigInt(dataBytes), ds64At + 16)
+    header.writeBigUInt64LE(BigInt(dataBytes / blockAlign(format)), ds64At + 24)
+    writeFormat(header, RIFF_CHUNK + RESERVE_BYTES, format)
+  } else {
+    writeFormat(header, RIFF_CHUNK, format)
+    writeChunkHead(header, RIFF_CHUNK + FMT_BYTES, 'JUNK', DS64_BODY)
   }
-  writeChunkHead(header, FMT_AT, 'fmt ', FMT_BODY)
-  header.writeUInt16LE(PCM, FMT_AT + 8)
-  header.writeUInt16LE(format.channels, FMT_AT + 10)
-  header.writeUInt32LE(format.sampleRate, FMT_AT + 12)
-  header.writeUInt32LE(format.sampleRate * blockAlign(format), FMT_AT + 16)
-  header.writeUInt16LE(blockAlign(format), FMT_AT + 20)
-  header.writeUInt16LE(BYTES_PER_SAMPLE * 8, FMT_AT + 22)
-  writeChunkHead(header, DATA_AT, 'data', rf64 || dataBytes === undefined ? UNKNOWN_SIZE : dataBytes)
+  writeChunkHead(header, WAV_HEADER_BYTES - CHUNK_HEAD, 'data', rf64 ? UNKNOWN_SIZE : dataBytes)
   return header
+}
+
+/**
+ * Returns the header of a WAV that is streamed, STREAM_HEADER_BYTES long: nobody knows its length yet, so both sizes are 0xffffffff, as
+ * ffmpeg writes it.
+ */
+export function buildStreamHeader(format: WavFormat): Buffer {
+  const header = Buffer.alloc(STREAM_HEADER_BYTES)
+  writeRiff(header, 'RIFF', UNKNOWN_SIZE)
+  writeFormat(header, RIFF_CHUNK, format)
+  writeChunkHead(header, STREAM_HEADER_BYTES - CHUNK_HEAD, 'data', UNKNOWN_SIZE)
+  return header
+}
+
+function writeRiff(header: Buffer, id: 'RIFF' | 'RF64', bytes: number): void {
+  header.write(id, 0, 'latin1')
+  header.writeUInt32LE(bytes, 4)
+  header.write('WAVE', 8, 'latin1')
+}
+
+function writeFormat(header: Buffer, at: number, format: WavFormat): void {
+  writeChunkHead(header, at, 'fmt ', FMT_BODY)
+  header.writeUInt16LE(PCM, at + 8)
+  header.writeUInt16LE(format.channels, at + 10)
+  header.writeUInt32LE(format.sampleRate, at + 12)
+  header.writeUInt32LE(format.sampleRate * blockAlign(format), at + 16)
+  header.writeUInt16LE(blockAlign(format), at + 20)
+  header.writeUInt16LE(BYTES_PER_SAMPLE * 8, at + 22)
 }
 
 function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): void {
@@ -130,7 +157,7 @@ export interface WavRepair {
   fileBytes: number
 }
 
-/** A killed process leaves a header that says too little and perhaps half a sample at the end: this is the cure. */
+/** Returns the header and the length of a file that a killed process left: its header says too little, and it may end in half a sample. */
 export function repairWav(format: WavFormat, fileBytes: number): WavRepair {
   const rest = Math.max(0, fileBytes - WAV_HEADER_BYTES)
   const dataBytes = rest - (rest % blockAlign(format))

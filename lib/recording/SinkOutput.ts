@@ -11,7 +11,7 @@ import { reasonOf } from './reasons.js'
 import type { FinishedRecording } from './schema.js'
 import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
-import { buildWavHeader, durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
+import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
 
 /** A recording that goes to an application's Writable as it is spoken: a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {
@@ -47,7 +47,7 @@ export class SinkOutput implements Output {
       throw this.#failure(cause)
     }
     await settled((done) => {
-      this.#write(buildWavHeader(this.#stream, undefined), done)
+      this.#write(buildStreamHeader(this.#stream), done)
     })
   }
 
@@ -80,7 +80,7 @@ export class SinkOutput implements Output {
       state: 'saved',
       location: this.name,
       format: 'wav',
-      bytes: WAV_HEADER_BYTES + this.#dataBytes,
+      bytes: STREAM_HEADER_BYTES + this.#dataBytes,
       durationMs: Math.round(durationOf(this.#stream, this.#dataBytes)),
       sampleRate,
       channels,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
 import type { RecordingError } from '../../lib/recording/index.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
+import { inspectWav, STREAM_HEADER_BYTES, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 
 const KIB = 1024
@@ -199,7 +199,7 @@ t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) 
   for (let at = 0; at < 500; at++) recorder.write(pcm(1, at * 160, 160), 0)
   const recording = await recorder.finish(LISTEN)
   const all = Buffer.concat(bytes)
-  t.ok(all.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, 500 * 160)))
+  t.ok(all.subarray(STREAM_HEADER_BYTES).equals(pcm(1, 0, 500 * 160)))
   t.match(recording, {
     location: 'tape 7',
     shelf: 3,

@@ -123,7 +123,7 @@ t.test('encrypted, no plain byte touches the disk, and the key gives the WAV bac
   })
   const file = await readFile(recording.location)
   t.equal(recording.bytes, file.length)
-  for (const plain of [TONE.subarray(100, 116), Buffer.from('RIFF'), Buffer.from('WAVEJUNK')]) {
+  for (const plain of [TONE.subarray(100, 116), Buffer.from('RIFF'), Buffer.from('WAVEfmt ')]) {
     t.equal(file.indexOf(plain), -1)
   }
   const wav = await decrypt(recording.location)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { FinishedRecording, Recordings } from '../../lib/recording/index.js'
 import { s3Sink } from '../../lib/recording/s3.js'
-import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
+import { inspectWav, STREAM_HEADER_BYTES, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 import { BUCKET, s3 } from '../helpers/s3.js'
 
@@ -151,7 +151,7 @@ t.test(
     t.match(recording, { state: 'saved', location: `s3://${BUCKET}/${name}` })
     const object = await server.get(name)
     t.equal(inspectWav(object).dataBytes, undefined, 'a header written first knows no length')
-    t.ok(object.subarray(WAV_HEADER_BYTES).equals(AUDIO))
+    t.ok(object.subarray(STREAM_HEADER_BYTES).equals(AUDIO))
 
     const recorder = recordings.start(streamOf({ ...STEREO, id: 'broken-off' }))
     recorder.write(AUDIO, 0)
