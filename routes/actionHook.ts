@@ -40,7 +40,7 @@ export function registerActionHook<Schema extends FastifySchema>(
       config: { ...routeOptions.config, [kKind]: 'actionHook' as const },
       preHandler: [
         (request: FastifyRequest, reply: FastifyReply) =>
-          finish(runtime, request, reply, request.body ? payloadOf(request) : undefined),
+          finish(runtime, request, reply, request.method === 'GET' ? undefined : payloadOf(request)),
         ...[routeOptions.preHandler ?? []].flat()
       ],
       ...verbRoute(instance, runtime, handler, routeOptions)

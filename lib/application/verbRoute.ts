@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from './basicAuth.js'
 import { ERR_HANDLER_THREW, ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
@@ -8,6 +9,9 @@ import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
 import { parseSignedJson } from './rawBody.js'
 import { kStage, noteTransport } from './request.js'
+
+/** characters of a value in an error */
+const MAX_SHOWN = 80
 
 /**
  * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
@@ -98,9 +102,9 @@ function returning(handler: PlainHandler): PlainHandler {
 
 /** Returns what was thrown, as an error: Fastify would send a string, or nothing, as an answer. */
 export function asError(thrown: unknown): FastifyError {
-  return thrown instanceof Error
-    ? (thrown as FastifyError)
-    : new ERR_HANDLER_THREW(String(shown('', thrown ?? null)))
+  if (thrown instanceof Error) return thrown as FastifyError
+  const isData = typeof thrown === 'object' && thrown !== null
+  return new ERR_HANDLER_THREW(isData ? shown('', thrown) : inspect(thrown).slice(0, MAX_SHOWN))
 }
 
 /** The handler has called `reply.send()`. */
