@@ -9,7 +9,7 @@ import type { MetricsRegistry } from './metrics/index.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
 import { readPublicUrl, type PublicUrl } from './listening/ownUrl.js'
 import { checkVerbs } from './verbs/check.js'
-import { checkCredentials, type Credentials, type HandlerResult } from './verbs/index.js'
+import { checkCredentials, type Credentials, type HandlerResult, type Platform } from './verbs/index.js'
 
 const CredentialsSchema = (description: string) =>
   Type.Object(
@@ -130,6 +130,18 @@ export const OptionsSchema = Type.Object(
     limits: Type.Optional(
       Type.Unsafe<Static<typeof LimitsSchema>>({ ...LimitsSchema, description: 'see Limits' })
     ),
+    platform: Type.Optional(
+      Type.Union([Type.Literal('0.9'), Type.Literal('11')], {
+        description:
+          'which jambonz gets the verbs: `0.9`, the open-source one, where a listen that it would ignore is an error; or `11`, which serves `stream` in `config`, `conference` and `room`. Default: `0.9`'
+      })
+    ),
+    validation: Type.Optional(
+      Type.Union([Type.Literal('strict'), Type.Literal('warn')], {
+        description:
+          "what happens to a verb that jambonz' published schemas refuse: `strict`, an error; `warn`, it is logged and sent, for a jambonz that is newer than they are. Default: `strict`"
+      })
+    ),
     strict: Type.Optional(
       Type.Boolean({
         description:
@@ -178,6 +190,8 @@ export interface ResolvedOptions {
   /** dBFS */
   readonly silenceLevel: number
   readonly limits: Limits
+  readonly platform: Platform
+  readonly validation: 'strict' | 'warn'
   readonly strict: boolean
   readonly registry: MetricsRegistry | undefined
   readonly prefix: string
@@ -225,6 +239,8 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
       heartbeat: limits.heartbeat ?? 30_000,
       maxBuffered: limits.maxBuffered ?? 2 * MIB
     }),
+    platform: options.platform ?? '0.9',
+    validation: options.validation ?? 'strict',
     strict: options.strict ?? true,
     registry: options.registry,
     prefix: options.prefix ?? ''

@@ -4,7 +4,7 @@ import type { OwnAddress } from '../listening/socketUrl.js'
 import type { CallStore } from '../store/CallStore.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Tracing } from '../model/tracing.js'
-import type { Credentials, HandlerResult } from '../verbs/index.js'
+import type { Credentials, HandlerResult, Platform } from '../verbs/index.js'
 import type { JambonzRoutes } from './JambonzRoutes.js'
 import type { RequestMetrics } from './observeRequests.js'
 import type { OpenRequests } from './OpenRequests.js'
@@ -35,6 +35,8 @@ export interface ApplicationOptions {
   readonly webhookSecrets: readonly Hmac[]
   /** seconds */
   readonly signatureTolerance: number
+  readonly platform: Platform
+  readonly validation: 'strict' | 'warn'
   /** verbs answered where a handler fails; undefined: an error is answered */
   readonly fallback: HandlerResult
   readonly store: CallStore

@@ -9,7 +9,7 @@ import type { Hmac } from '../model/Hmac.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
-import { hookUrl } from './hookUrl.js'
+import { hookUrl, MAX_WARNED } from './hookUrl.js'
 import { kRawBody, kTrace } from './request.js'
 
 /** ms in which jambonz repeats a request that it had no answer to */
@@ -49,9 +49,18 @@ function verbContext(
     audioUrl: (url, id, wsAuth) =>
       socketUrl(application, request, { id, url, wsAuth, issuedAt: issuedAt(call, id), unknown: !known }),
     hookUrl: (url, id, method) => hookUrl(application, request, { url, id, method }),
+    platform: options.platform,
+    ...(options.validation === 'warn' && { warn: (message) => warnOfVerb(application, request, message) }),
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true
   }
+}
+
+/** Logs, once for each message, what jambonz' schemas would refuse. */
+function warnOfVerb({ warned }: Application, request: FastifyRequest, message: string): void {
+  if (warned.has(message) || warned.size >= MAX_WARNED) return
+  warned.add(message)
+  request.log.warn({ verb: message }, "a verb is sent that jambonz' published schemas refuse")
 }
 
 /**

@@ -76,4 +76,4 @@ function warnOfHook(
 }
 
 /** Hooks may have parameters: whatever comes, it is a few lines of the log. */
-const MAX_WARNED = 100
+export const MAX_WARNED = 100

@@ -71,7 +71,19 @@ export const ListenSchema = Type.Object({
   ),
   verbId: Type.Optional(Type.String({ description: "the verb's own id, where the application gave it one" })),
   path: Type.String({ description: 'path of the audio route' }),
-  nested: Type.Optional(Type.Union([Type.Literal('dial'), Type.Literal('config')])),
+  nested: Type.Optional(
+    Type.Union([
+      Type.Literal('dial'),
+      Type.Literal('config'),
+      Type.Literal('conference'),
+      Type.Literal('room')
+    ])
+  ),
+  leg: Type.Optional(
+    Type.Literal('callee', {
+      description: 'nested in dial with `channel: 2`: the leg of the called party, who is left in stereo'
+    })
+  ),
   state: Type.Union([Type.Literal('expected'), Type.Literal('streaming'), Type.Literal('ended')]),
   connected: Type.Boolean({ description: 'a socket came for it' }),
   mixType: MixTypeSchema,
@@ -168,7 +180,9 @@ export type Listen = {
   /** path of the audio route */
   readonly path: string
   /** the verb that the listen is nested in */
-  readonly nested?: 'dial' | 'config'
+  readonly nested?: 'dial' | 'config' | 'conference' | 'room'
+  /** nested in dial with `channel: 2`: the leg of the called party, who is left in stereo */
+  readonly leg?: 'callee'
   /** `expected` until its socket has opened, `ended` when nothing more comes */
   readonly state: ListenState
   /** a socket came for it */

@@ -9,6 +9,7 @@ const nowhere: VerbContext = {
   listenId: String,
   audioUrl: () => undefined,
   hookUrl: (url = '') => url,
+  platform: '11',
   defaultActionHook: false
 }
 

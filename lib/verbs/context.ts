@@ -1,6 +1,9 @@
 import type { Call, StoredListen } from '../model/schema.js'
 import type { Credentials } from './credentials.js'
 
+/** `0.9`: the open-source jambonz; `11`: the commercial one of 2026, of which part is known by its documentation alone. */
+export type Platform = '0.9' | '11'
+
 /** What the outgoing verbs of one answer are filled in with. */
 export interface VerbContext {
   call: Call
@@ -20,6 +23,10 @@ export interface VerbContext {
    * one that leads elsewhere unchanged.
    */
   hookUrl(url: string | undefined, id: string, method?: string): string
+  /** which jambonz gets the verbs: what it would ignore is an error */
+  platform: Platform
+  /** Told, in place of an error, what the schemas of jambonz refuse; undefined: it is an error. */
+  warn?: (message: string) => void
   /** Basic credentials for verbs without `wsAuth`. */
   auth?: Credentials
   /** whether a listen without an actionHook gets the built-in one */

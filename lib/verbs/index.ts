@@ -1,4 +1,4 @@
-export { type ExpectedListen, type PreparedVerbs, type VerbContext } from './context.js'
+export { type ExpectedListen, type Platform, type PreparedVerbs, type VerbContext } from './context.js'
 export { checkCredentials, MAX_CREDENTIALS_BYTES, type Credentials } from './credentials.js'
 export {
   ActionHookSchema,

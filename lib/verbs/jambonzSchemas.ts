@@ -60,7 +60,6 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
     cobaltOptions: openObject,
     verbioOptions: openObject
   },
-  'verbs/conference': { listen: { $ref: verbSchemaId('listen') }, stream: { $ref: verbSchemaId('stream') } },
   'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/enqueue': { _: openObject },
@@ -120,10 +119,20 @@ function adapt(schema: NamedSchema): NamedSchema {
       [property]: { ...adapted.properties?.[property], required }
     }
   }
+  if (path === 'components/actionHook') takeAnyCase(adapted)
   if (kind === 'verbs') delete adapted.properties?.verb
   if (kind === 'verbs' || STRICT_COMPONENTS.has(name)) adapted.unevaluatedProperties = false
   return adapted
 }
+
+/** jambonz reads the method of a hook in any case (feature-server lib/utils/http-requestor.js). */
+function takeAnyCase(hook: NamedSchema): void {
+  for (const { properties } of hook.anyOf ?? []) {
+    if (properties?.method?.enum) properties.method = { enum: METHODS }
+  }
+}
+
+const METHODS = ['GET', 'POST', 'get', 'post', 'Get', 'Post']
 
 /**
  * A copy with whole ids for references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two

@@ -2,7 +2,7 @@
 // A test fails when the two differ.
 
 /** A webhook or websocket callback that jambonz invokes when a verb completes. */
-export type ActionHook = string | { url: string, method?: 'GET' | 'POST', basicAuth?: Auth, [property: string]: unknown }
+export type ActionHook = string | { url: string, method?: 'GET' | 'POST' | 'get' | 'post' | 'Get' | 'Post', basicAuth?: Auth, [property: string]: unknown }
 
 /** Configuration for what to do when an actionHook (webhook) takes a long time to respond. */
 export interface ActionHookDelayAction {
@@ -491,7 +491,9 @@ export interface ConferenceProperties {
   enterHook?: ActionHook
   /** Recording configuration for the conference. */
   record?: Record<string, unknown>
+  /** Audio streaming configuration for the conference. */
   listen?: Record<string, unknown>
+  /** Fork the room's mixed audio to a WebSocket (preferred synonym for `listen`). */
   stream?: Record<string, unknown>
   /** If true, DTMF events from this participant are distributed to all other participants. */
   distributeDtmf?: boolean

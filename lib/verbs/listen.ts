@@ -38,8 +38,19 @@ export function prepareListen(
   checkUrl(target.url, at)
   if (data.metadata !== undefined) checkMetadata(data.metadata, at)
   checkBidirectional(data, at)
-  const listen = expectedListen(data, { id, path: target.path, callSid: context.call.callSid, nested })
-  return { data: outgoing(data, listen, target.url, context), listen }
+  const filled = nested === 'config' ? withoutAudioBack(data) : data
+  const listen = expectedListen(filled, { id, path: target.path, callSid: context.call.callSid, nested })
+  return { data: outgoing(filled, listen, target.url, context), listen }
+}
+
+/**
+ * A listen in the background plays nothing unless its verb says so: jambonz plays a file once for each listen of a call
+ * that may play (feature-server lib/tasks/listen.js).
+ */
+function withoutAudioBack<T extends ConfigListen>(data: T): T {
+  return data.bidirectionalAudio === undefined && data.disableBidirectionalAudio === undefined
+    ? { ...data, bidirectionalAudio: { enabled: false } }
+    : data
 }
 
 function expectedListen(
@@ -65,15 +76,17 @@ function expectedListen(
     sampleRate,
     channels: mixType === 'stereo' ? 2 : 1,
     ...(metadata !== undefined && { metadata }),
-    ...(finishOnKey !== undefined && { finishOnKey }),
-    ...(timeout !== undefined && { timeout }),
-    ...(maxLength !== undefined && { maxLength }),
+    ...(nested === 'dial' && data.channel === 2 && { leg: 'callee' as const }),
+    ...(finishOnKey && { finishOnKey }),
+    ...(timeout && { timeout }),
+    ...(maxLength && { maxLength }),
     bidirectional: bidirectionalOf(data, sampleRate)
   }
 }
 
 function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, context: VerbContext): object {
-  const { actionHook, finishOnKey, metadata, wsAuth = context.auth, bidirectionalAudio, ...rest } = data
+  const { actionHook, metadata, wsAuth = context.auth, bidirectionalAudio, ...given } = data
+  const { finishOnKey, ...rest } = withoutZeros(given)
   const keyIsOurs = finishOnKey !== undefined && !jambonzEndsOn(finishOnKey, listen)
   return {
     ...rest,
@@ -91,6 +104,13 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
     // Ours first: the frame can arrive cut off at its end.
     metadata: { [LISTEN_METADATA_KEY]: listen.id, ...metadata }
   }
+}
+
+/** Leaves out what is there and says nothing: no key, no time. */
+function withoutZeros<T extends Pick<ListenOptions, 'finishOnKey' | 'maxLength' | 'timeout'>>(data: T): T {
+  const given = { ...data }
+  for (const name of ['finishOnKey', 'maxLength', 'timeout'] as const) if (!given[name]) delete given[name]
+  return given
 }
 
 /** jambonz compares the whole string with one digit, and knows no finishOnKey in `config`. The rest is for the plugin to do. */

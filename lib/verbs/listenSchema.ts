@@ -11,8 +11,7 @@ export const BIDIRECTIONAL_SAMPLE_RATES = [8_000, 16_000, 24_000, 32_000, 48_000
 /** Longest time of `maxLength` and `timeout`, seconds: a Node timer holds no more, and fires at once instead. */
 export const MAX_SECONDS = 2_147_483
 
-const Seconds = (description: string) =>
-  Type.Number({ exclusiveMinimum: 0, maximum: MAX_SECONDS, description })
+const Seconds = (description: string) => Type.Number({ minimum: 0, maximum: MAX_SECONDS, description })
 
 const CredentialsSchema = (description: string) =>
   Type.Object(
@@ -29,9 +28,14 @@ export const ActionHookSchema = Type.Union([
     {
       url: Type.String(),
       method: Type.Optional(Type.Union([Type.Literal('GET'), Type.Literal('POST')], { default: 'POST' })),
+      username: Type.Optional(
+        Type.String({ description: 'HTTP Basic credentials of the hook, as jambonz 0.9 reads them' })
+      ),
+      password: Type.Optional(Type.String()),
       basicAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the hook'))
     },
-    { additionalProperties: false }
+    // jambonz takes whatever else is there, such as the `webhook_sid` of its portal.
+    { additionalProperties: true }
   )
 ])
 export type ActionHook = Static<typeof ActionHookSchema>
@@ -80,18 +84,20 @@ const background = {
       { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' }
     )
   ),
-  maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds. Default: no limit')),
+  maxLength: Type.Optional(
+    Seconds('longest duration of the audio, in seconds. Default: no limit, as with 0')
+  ),
   timeout: Type.Optional(
     Seconds(
-      'seconds of silence that end the listen. Default: none. The plugin does it, jambonz does not; turns `passDtmf` on'
+      'seconds of silence that end the listen. Default: none, as with 0. The plugin does it, jambonz does not; turns `passDtmf` on'
     )
   ),
   finishOnKey: Type.Optional(
     Type.String({
-      pattern: '^[0-9*#A-D]+$',
+      pattern: '^[0-9*#A-D]*$',
       maxLength: 16,
       description:
-        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none. Several digits are done by the plugin and turn `passDtmf` on'
+        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none, as with an empty one. Several digits are done by the plugin and turn `passDtmf` on'
     })
   ),
   playBeep: Type.Optional(
@@ -112,7 +118,8 @@ const background = {
   bidirectionalAudio: Type.Optional(
     Type.Unsafe<Static<typeof BidirectionalAudioSchema>>({
       ...BidirectionalAudioSchema,
-      description: 'audio back to the caller. Default: `{ enabled: true, streaming: false }`'
+      description:
+        'audio back to the caller. Default: `{ enabled: true, streaming: false }`, and in `config` `{ enabled: false }`, since jambonz plays a file once for each listen that may play'
     })
   ),
   disableBidirectionalAudio: Type.Optional(
@@ -144,7 +151,8 @@ const foreground = {
   channel: Type.Optional(
     Type.Union([Type.Literal(1), Type.Literal(2)], {
       default: 1,
-      description: 'nested in dial: 1 listens to the called party, 2 to the caller'
+      description:
+        'nested in dial: 1 listens at the leg of the caller, 2 at that of the called party. Of 2, a mono stream is the called party alone, and a stereo one has the called party left and the caller right (feature-server lib/tasks/dial.js)'
     })
   ),
   auth: Type.Optional(CredentialsSchema('accepted by jambonz and not used by it')),

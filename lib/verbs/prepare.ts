@@ -8,7 +8,7 @@ import {
   type ListenOptions
 } from './listenSchema.js'
 import { prepareListen } from './listen.js'
-import { readResult, type Data, type NamedVerb } from './result.js'
+import { isData, readResult, type Data, type NamedVerb } from './result.js'
 import type { HandlerResult } from './types.js'
 import { verbValidators, type VerbValidators } from './validate.js'
 
@@ -46,48 +46,73 @@ class Answer {
   add({ name, data, at }: NamedVerb): object {
     const place = `${at} ${name}`
     if (name === 'listen' || name === 'stream') return { verb: name, ...this.#listen(data, place) }
-    this.#validators.verb(name, data, place)
-    if (name === 'dial') return { verb: name, ...this.#dial(data, place) }
+    this.#check(() => this.#validators.verb(name, data, place))
+    if (name === 'dial') return { verb: name, ...this.#nesting(data, place, 'dial') }
+    if (name === 'conference' || name === 'room') {
+      return { verb: name, ...this.#conference(data, place, name) }
+    }
     if (name === 'config') return { verb: name, ...this.#config(data, place) }
     return { verb: name, ...data }
   }
 
-  #dial(data: Data, at: string): Data {
+  /** Runs a check of jambonz' schemas; what it finds is told instead of thrown where the application wants it so. */
+  #check(check: () => void): void {
+    const { warn } = this.#context
+    if (warn === undefined) return check()
+    try {
+      check()
+    } catch (err) {
+      warn((err as Error).message)
+    }
+  }
+
+  /** A verb with one listen or stream inside. */
+  #nesting(data: Data, at: string, nested: Listen['nested']): Data {
     if (data.listen !== undefined && data.stream !== undefined) {
       throw new ERR_VERB_INVALID(
         `${at} has both listen and stream, and jambonz does only one of them: leave one out`
       )
     }
     const key = data.stream === undefined ? 'listen' : 'stream'
-    const nested = data[key]
-    return nested === undefined
-      ? data
-      : { ...data, [key]: this.#listen(withoutVerb(nested as Data), `${at}.${key}`, 'dial') }
+    const inner = data[key]
+    return isData(inner) ? { ...data, [key]: this.#listen(withoutVerb(inner), `${at}.${key}`, nested) } : data
+  }
+
+  #conference(data: Data, at: string, name: 'conference' | 'room'): Data {
+    const ignored = ['listen', 'stream'].find((key) => data[key] !== undefined)
+    if (ignored !== undefined && this.#context.platform === '0.9') {
+      throw new ERR_VERB_INVALID(
+        `${at}.${ignored}: jambonz 0.9 never starts it: listen in dial or config instead, or say that yours is another with the option platform: '11'`
+      )
+    }
+    return this.#nesting(data, at, name)
   }
 
   #config(data: Data, at: string): Data {
-    if (data.stream !== undefined) {
+    if (data.stream !== undefined && this.#context.platform === '0.9') {
       throw new ERR_VERB_INVALID(`${at}.stream: jambonz ignores it: say listen instead`)
     }
-    if (data.listen === undefined) return data
-    const listen = withoutVerb(data.listen as Data)
+    const key = data.stream === undefined ? 'listen' : 'stream'
+    const inner = data[key]
+    if (!isData(inner)) return data
+    const listen = withoutVerb(inner)
     const misplaced = FOREGROUND_ONLY.find((property) => property in listen)
     if (misplaced !== undefined) {
       throw new ERR_VERB_INVALID(
-        `${at}.listen.${misplaced}: a listen in config has none, and jambonz refuses the whole application over it: leave it out, or use a listen verb`
+        `${at}.${key}.${misplaced}: a listen in config has none, and jambonz refuses the whole application over it: leave it out, or use a listen verb`
       )
     }
-    this.#validators.configListen(listen, `${at}.listen`)
+    this.#check(() => this.#validators.configListen(listen, `${at}.${key}`))
     const options = listen as ConfigListen
-    if (options.enable === false) return { ...data, listen }
-    return { ...data, listen: { ...this.#fill(options, `${at}.listen`, 'config'), enable: true } }
+    if (options.enable === false) return { ...data, [key]: listen }
+    return { ...data, [key]: { ...this.#fill(options, `${at}.${key}`, 'config'), enable: true } }
   }
 
   #listen(data: Data, at: string, nested?: Listen['nested']): object {
-    this.#validators.listen(data, at)
-    const options = data as ListenOptions
+    const options = asJambonzReads(data) as ListenOptions
+    this.#check(() => this.#validators.listen(options, at))
     if (options.transcribe !== undefined) {
-      this.#validators.verb('transcribe', options.transcribe, `${at}.transcribe`)
+      this.#check(() => this.#validators.verb('transcribe', options.transcribe, `${at}.transcribe`))
     }
     return this.#fill(options, at, nested)
   }
@@ -96,6 +121,20 @@ class Answer {
     const prepared = prepareListen({ data, at, nested, ordinal: this.#ordinal++ }, this.#context)
     if (prepared.listen !== undefined) this.listens.push(prepared.listen)
     return prepared.data
+  }
+}
+
+/** Writes what jambonz takes as well, the way its schemas have it: methods in lower case, null for what is not there. */
+function asJambonzReads(data: Data): Data {
+  const { actionHook, metadata, ...rest } = data
+  const hook =
+    isData(actionHook) && typeof actionHook.method === 'string'
+      ? { ...actionHook, method: actionHook.method.toUpperCase() }
+      : actionHook
+  return {
+    ...(hook !== undefined && hook !== null && { actionHook: hook }),
+    ...(metadata !== undefined && metadata !== null && { metadata }),
+    ...rest
   }
 }
 

@@ -2,11 +2,18 @@ import type { JambonzVerbs } from './jambonzVerbs.js'
 import type { ConfigListen, ListenOptions } from './listenSchema.js'
 
 /** The properties of each verb, by its name: `VerbProperties['say']`. */
-export interface VerbProperties extends Omit<JambonzVerbs, 'config' | 'dial'> {
+export interface VerbProperties extends Omit<JambonzVerbs, 'config' | 'dial' | 'conference' | 'room'> {
   listen: ListenOptions
   stream: ListenOptions
-  config: Omit<JambonzVerbs['config'], 'listen' | 'stream'> & { listen?: ConfigListen; stream?: never }
-  dial: Omit<JambonzVerbs['dial'], 'listen' | 'stream'> & { listen?: ListenOptions; stream?: ListenOptions }
+  config: Omit<JambonzVerbs['config'], 'listen' | 'stream'> & { listen?: ConfigListen; stream?: ConfigListen }
+  conference: Omit<JambonzVerbs['conference'], 'listen' | 'stream'> & NestedListen
+  room: Omit<JambonzVerbs['room'], 'listen' | 'stream'> & NestedListen
+  dial: Omit<JambonzVerbs['dial'], 'listen' | 'stream'> & NestedListen
+}
+
+interface NestedListen {
+  listen?: ListenOptions
+  stream?: ListenOptions
 }
 
 type VerbName = keyof VerbProperties

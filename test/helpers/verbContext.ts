@@ -34,6 +34,7 @@ export function verbContext(overrides: Partial<VerbContext> = {}): VerbContext {
       return { path: url, url: `${url}/${id}.signature` }
     },
     hookUrl: (url = '/hook', id) => (url.startsWith('/') ? `${url}?listen=${id}` : url),
+    platform: '0.9',
     defaultActionHook: true,
     ...overrides
   }

@@ -110,7 +110,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     listen: { finishOnKey: 'pound' },
     refused: /finishOnKey is "pound": must match pattern/
   },
-  { says: 'finishOnKey: no key is refused', listen: { finishOnKey: '' }, refused: /finishOnKey is ""/ },
+  { says: 'finishOnKey: no key is none', listen: { finishOnKey: '' }, sends: { finishOnKey: undefined } },
   {
     says: 'finishOnKey: a number is refused',
     listen: { finishOnKey: 1 },
@@ -131,9 +131,9 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { maxLength: 0.5 }
   },
   {
-    says: 'maxLength: zero would mean no limit at all and is refused',
+    says: 'maxLength: zero means no limit',
     listen: { maxLength: 0 },
-    refused: /maxLength is 0: must be > 0/
+    sends: { maxLength: undefined }
   },
   {
     says: 'maxLength: more than a timer holds would end it at once and is refused',
@@ -264,7 +264,12 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { timeout: 3, passDtmf: true },
     expects: { timeout: 3 }
   },
-  { says: 'timeout: zero is refused', listen: { timeout: 0 }, refused: /timeout is 0: must be > 0/ },
+  {
+    says: 'timeout: zero is none',
+    listen: { timeout: 0 },
+    sends: { timeout: undefined, passDtmf: undefined }
+  },
+  { says: 'timeout: less is refused', listen: { timeout: -1 }, refused: /timeout is -1: must be >= 0/ },
   { says: 'timeout: a text is refused', listen: { timeout: '3' }, refused: /timeout is "3": must be number/ },
 
   // transcribe: a nested transcribe verb

@@ -69,7 +69,6 @@ const VERBS: object[] = [
     reset: ['synthesizer']
   },
   { verb: 'conference', name: 'room', joinMuted: true, waitHook: '/wait', statusEvents: ['join'] },
-  { verb: 'conference', name: 'room', listen: { url: 'wss://example.com/audio', mixType: 'mixed' } },
   { verb: 'transcribe', transcriptionHook: '/t', recognizer },
   { verb: 'enqueue', name: 'support', priority: 1, waitHook: '/wait' },
   { verb: 'dequeue', name: 'support', beep: true },
@@ -222,7 +221,10 @@ t.test('an invalid verb is an error that names verb, property, value and what is
       { verb: 'dialogflow', project: 'p', credentials: '{}', lang: 'en', sessionId: 'a b' },
       /sessionId is "a b": must match pattern/
     ],
-    [{ verb: 'conference', name: 'a', listen: { mixType: 'mixed' } }, /conference\.listen\.url is missing/],
+    [
+      { verb: 'conference', name: 'a', listen: { mixType: 'mixed' } },
+      /conference\.listen: jambonz 0\.9 never starts it/
+    ],
     [
       { verb: 'dtmf', dtmf: `${'1'.repeat(200)}`, duration: 'long'.repeat(50) },
       /dtmf\.duration is "(?:long)+l?o?n?…: must be number/

@@ -184,6 +184,7 @@ t.test('a listen nested in config', async (t) => {
           sampleRate: 16_000,
           maxLength: 60,
           playBeep: true,
+          bidirectionalAudio: { enabled: false },
           url: '/audio/listen-0.signature',
           metadata: { jambonzListenId: 'listen-0', a: 1 },
           enable: true

@@ -102,8 +102,8 @@ webhook(() => [{ verb: 'listen', transcribe: { recognizer: { language: 'en-US' }
 webhook(() => [{ stream: { wsAuth: { username: 'a' } } }])
 // @ts-expect-error a dial without a target
 webhook(() => [{ verb: 'dial', listen: {} }])
-// @ts-expect-error config.stream is ignored by jambonz
-webhook(() => [{ verb: 'config', stream: {} }])
+// @ts-expect-error config.stream has no actionHook
+webhook(() => [{ verb: 'config', stream: { actionHook: '/x' } }])
 // @ts-expect-error pause without a length
 webhook(() => [{ verb: 'pause' }])
 

@@ -3,7 +3,7 @@ import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { AudioCounts, Call, Listen, MixType } from '../../model/schema.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PauseMode, StreamEnd } from '../socket/types.js'
-import { CHANNEL_NAMES, ChannelReader, type ChannelName } from './ChannelReader.js'
+import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './ChannelReader.js'
 import type { LiveStream } from './LiveStream.js'
 import type { RecordingControl } from './RecordingControl.js'
 import { SpeakingDuplex } from './SpeakingDuplex.js'
@@ -114,10 +114,11 @@ export class AudioStream extends SpeakingDuplex {
 
   /**
    * One side of a stereo stream as mono L16, kept for its reader from now on. Of a mono stream `caller` is all there
-   * is. Throws FST_JAMBONZ_AUDIO_CHANNEL.
+   * is, or `callee` at the leg of the called party. Throws FST_JAMBONZ_AUDIO_CHANNEL.
    */
   channel(name: ChannelName): Readable {
-    const mono = this.mixType === 'mono' && name === 'caller'
+    const side = sideOfVoice(name, this.listen)
+    const mono = this.mixType === 'mono' && side === 'caller'
     if (!CHANNEL_NAMES.includes(name)) {
       throw new ERR_AUDIO_CHANNEL(`there is no channel "${name}": it is 'caller' or 'callee'`)
     }
@@ -126,7 +127,7 @@ export class AudioStream extends SpeakingDuplex {
         `a ${this.mixType} stream has no channel "${name}": the listen verb must say mixType: 'stereo'`
       )
     }
-    return new ChannelReader(mono ? 'whole' : name, this.#live)
+    return new ChannelReader(mono ? 'whole' : side, this.#live)
   }
 
   /** Sends JSON of your own to jambonz. */

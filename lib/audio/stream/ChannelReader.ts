@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
+import type { Listen } from '../../model/schema.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import { CAPTURING, emitSafely } from './AudioDuplex.js'
 import type { LiveStream } from './LiveStream.js'
@@ -8,6 +9,12 @@ import { ReaderSide } from './ReaderSide.js'
 /** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
 export type ChannelName = 'caller' | 'callee'
 export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
+
+/** Returns the side that a voice is on, by the name of who else is there: at the called party's leg the sides are changed. */
+export function sideOfVoice(name: ChannelName, { leg }: Pick<Listen, 'leg'>): ChannelName {
+  if (leg !== 'callee') return name
+  return name === 'caller' ? 'callee' : 'caller'
+}
 
 const PAIR_BYTES = 2 * SAMPLE_BYTES
 
