@@ -160,9 +160,15 @@ const ODD: unknown[] = [
 t.test('a payload needs a call_sid, and whatever else is in it is kept as it came', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
-  app.jambonz.webhook('/call', async ({ body }) => void seen.push(body))
-  app.jambonz.actionHook('/done', async ({ body }) => void seen.push(body))
-  app.jambonz.statusHook('/status', ({ body }) => void seen.push(body))
+  app.jambonz.webhook('/call', async ({ body }) => {
+    seen.push(body)
+  })
+  app.jambonz.actionHook('/done', async ({ body }) => {
+    seen.push(body)
+  })
+  app.jambonz.statusHook('/status', ({ body }) => {
+    seen.push(body)
+  })
   const fields = Object.keys({
     ...callWebhook(),
     env_vars: 1,
@@ -224,10 +230,9 @@ t.test('a webhook with method GET is served, from its query or as a call without
     seen.push(call.callSid, body.from)
     return [{ verb: 'listen', actionHook: '/done', maxLength: 1 }]
   })
-  app.jambonz.actionHook(
-    '/done',
-    async ({ listen }) => void seen.push(listen.connected, listen.recording !== undefined)
-  )
+  app.jambonz.actionHook('/done', async ({ listen }) => {
+    seen.push(listen.connected, listen.recording !== undefined)
+  })
   await app.inject({ method: 'GET', url: '/call?call_sid=c1&from=%2B1508' })
   t.same(seen.splice(0), ['c1', '+1508'])
   const story = await simulateCall({ app, hook: '/call', webhookMethod: 'GET' })
@@ -240,7 +245,9 @@ t.test(
   'a webhook with method GET is refused where signatures are asked for, or leaves a page of the host alone',
   async (t) => {
     const signed = await build(t, { webhookSecret: 'secret of the portal' })
-    signed.jambonz.webhook('/call', async () => void t.fail('the handler runs'))
+    signed.jambonz.webhook('/call', async () => {
+      t.fail('the handler runs')
+    })
     const response = await signed.inject({ method: 'GET', url: '/call?call_sid=c1' })
     t.equal(response.statusCode, 401)
     t.equal(response.json<{ code: string }>().code, 'FST_JAMBONZ_SIGNATURE_GET')
@@ -290,13 +297,14 @@ t.test('what a handler throws is an error, whatever it is', async (t) => {
     for (const [at, value] of thrown.entries()) {
       for (const kind of ['async', 'sync', 'hook', 'status']) {
         // Fastify takes a hook that rejects with nothing for one that goes on.
-        if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0))
+        if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0)) {
           continue
+        }
         const response = await app.inject({ method: 'POST', url: `/${kind}/${at}`, payload: callWebhook() })
         const says = `${kind}: ${String(value)}`
-        if (option.fallback && kind !== 'status' && kind !== 'hook')
+        if (option.fallback && kind !== 'status' && kind !== 'hook') {
           t.same(response.json(), option.fallback, says)
-        else {
+        } else {
           t.equal(response.statusCode, 500, says)
           t.equal(response.json<{ code: string }>().code, 'FST_JAMBONZ_HANDLER_THREW', says)
         }
