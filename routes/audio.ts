@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
@@ -105,7 +105,7 @@ export function registerAudio(
 
     const upgraded = {
       exposeHeadRoute: false,
-      schema: { hide: true },
+      schema: { hide: true } as FastifySchema,
       preHandler: open,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     }
