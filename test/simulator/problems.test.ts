@@ -310,3 +310,15 @@ t.test(
     t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
   }
 )
+
+t.test('the body of a refusal of the application websocket is shown', async (t) => {
+  const app = await application(t, {})
+  const advice = 'check webhookAuth: this application expects HTTP Basic'
+  app.server.removeAllListeners('upgrade')
+  app.server.on('upgrade', (_request, socket) => {
+    socket.write(`HTTP/1.1 401 Unauthorized\r\nContent-Length: ${advice.length}\r\n\r\n`)
+    setImmediate(() => socket.end(advice))
+  })
+  const story = await simulateCall({ url: app.url('/in').replace('http:', 'ws:') })
+  t.match(story.errors[0], /401 Unauthorized: check webhookAuth/)
+})

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import { WebSocket, type ClientOptions, type RawData } from 'ws'
@@ -5,6 +6,7 @@ import type { Cancel, Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
 import { reasonOf, SIM_REQUEST } from '../errors.js'
 import type { Network } from '../network.js'
+import { quote } from '../problems.js'
 import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 import { invalidMessage, namesHook, newMessageId, readMessage, wantsAck, type Message } from './messages.js'
 import {
@@ -25,6 +27,9 @@ const HANDSHAKE_TIMEOUT_MS = 1_500
 const MAX_MESSAGE_BYTES = 24 * 1024
 const MAX_REDIRECTS = 2
 const LINGER_MS = 1_000
+/** Characters of a refusal's body that are shown, and real ms they are waited for. */
+const MAX_BODY = 2_000
+const BODY_PATIENCE_MS = 250
 const NORMAL = 1000
 const GOING_AWAY = 1001
 
@@ -307,9 +312,13 @@ export class WsRequestor implements Requestor {
         () => fail({ text: `no answer to the handshake within ${HANDSHAKE_TIMEOUT_MS} ms` }),
         HANDSHAKE_TIMEOUT_MS
       )
-      socket.once('unexpected-response', (_request, { statusCode, statusMessage }) =>
-        fail({ status: statusCode, text: `${statusCode} ${statusMessage}` })
-      )
+      socket.once('unexpected-response', (_request, response) => {
+        const { statusCode, statusMessage } = response
+        const text = `${statusCode} ${statusMessage}`
+        bodyOf(response).then((body) =>
+          fail({ status: statusCode, text: body === '' ? text : `${text}: ${quote(body)}` })
+        )
+      })
       socket.once('error', (error: NodeJS.ErrnoException) =>
         fail({ code: error.code, text: reasonOf(error) })
       )
@@ -415,4 +424,17 @@ export class WsRequestor implements Requestor {
       this.request('jambonz:error', '/error', invalidMessage(error, text))
     }
   }
+}
+
+// what the application says with its refusal, as far as it comes at once: jambonz never reads it, people should
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  const kill = setTimeout(() => response.destroy(), BODY_PATIENCE_MS)
+  let body = ''
+  try {
+    for await (const chunk of response) if (body.length < MAX_BODY) body += String(chunk)
+  } catch {
+    // what came until then is shown
+  }
+  clearTimeout(kill)
+  return body
 }
