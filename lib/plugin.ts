@@ -88,7 +88,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
             'a recovered recording could not be written to the store'
           )
         })
-        runtime.correlation.emit('recording', recording, listen)
+        runtime.correlation.tellRecording(recording, listen)
       })
     })
   },

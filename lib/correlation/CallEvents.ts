@@ -8,6 +8,7 @@ const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Ca
   stream: ({ listen }) => listen,
   listenEnded: (listen) => listen,
   recording: (_recording, listen) => listen,
+  recordingSpooled: (_recording, listen) => listen,
   recordingFailed: (_error, listen) => listen,
   callEnded: (call) => call
 }

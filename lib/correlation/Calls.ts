@@ -12,8 +12,10 @@ export interface CallEventMap {
   stream: [stream: AudioStream]
   /** a listen has ended, its recording is final */
   listenEnded: [listen: Listen, call: Call]
-  /** a recording is saved; `recovered` when it was left by an instance that died */
+  /** a recording is saved, where it stays: once for each. `recovered` when it was left by an instance that died */
   recording: [recording: Recording, listen: Listen]
+  /** a recording is complete on this disk and still to be compressed or sent: `recording` follows */
+  recordingSpooled: [recording: Recording, listen: Listen]
   /** a recording failed; what was saved of it is named by the error */
   recordingFailed: [error: Error, listen: Listen]
   /** the last status event of a call */

@@ -117,6 +117,11 @@ export class Correlation {
     this.#events.emit(name, ...args)
   }
 
+  /** Tells of a complete recording: `recording` once it is saved, `recordingSpooled` while it is still to be sent. */
+  tellRecording(recording: FinishedRecording, listen: Listen): void {
+    this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
+  }
+
   /**
    * jambonz has spoken of a call: in a webhook, a status event, a hook, a first frame. Status events may overtake each
    * other: nothing revives a call that has ended. Throws FST_JAMBONZ_CALL_SID.
@@ -341,7 +346,7 @@ export class Correlation {
       { callSid: listen.callSid, listenId: listen.id, endReason: ended.listen.endReason },
       'listen ended before its socket came'
     )
-    if (ended.listen.recording) this.emit('recording', ended.listen.recording, ended.listen)
+    if (ended.listen.recording) this.tellRecording(ended.listen.recording, ended.listen)
     this.emit('listenEnded', ended.listen, call)
     return ended
   }

@@ -262,7 +262,7 @@ export class LiveListen {
     const { reason, error } = end
     const { correlation } = this.#deps
     const last: Listen = { ...before, ...ended, state: 'ended', connected: true }
-    if (ended.recording && !ended.recordingError) correlation.emit('recording', ended.recording, last)
+    if (ended.recording && !ended.recordingError) correlation.tellRecording(ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
     const closed = await this.#enqueue(() => correlation.closed(before, final))
     // Where the store failed, nobody else tells of it.

@@ -1,7 +1,7 @@
 import type { LiveListens } from '../listening/LiveListens.js'
 import type { Calls } from '../correlation/Calls.js'
 import type { Listen } from '../model/schema.js'
-import type { FinishedRecording, Recordings } from '../recording/index.js'
+import type { Recordings } from '../recording/index.js'
 import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
 import { METRICS } from './definitions.js'
 import { expose } from './exposition.js'
@@ -79,12 +79,11 @@ function countEvents({ events }: Calls): Instrument[] {
     gaps.add(audio.gapMs / 1000)
   })
   events.on('recording', (recording) => {
-    const outcome = outcomeOf(recording)
-    recordings.add(1, outcome)
-    if (outcome === 'spooled') return
+    recordings.add(1, recording.recovered === true ? 'recovered' : 'saved')
     recordingBytes.add(recording.bytes)
     recordingSeconds.add(recording.durationMs / 1000)
   })
+  events.on('recordingSpooled', () => recordings.add(1, 'spooled'))
   events.on('recordingFailed', () => recordings.add(1, 'failed'))
   return [
     calls,
@@ -99,11 +98,6 @@ function countEvents({ events }: Calls): Instrument[] {
     recordingBytes,
     recordingSeconds
   ]
-}
-
-function outcomeOf({ state, recovered }: Partial<FinishedRecording>): 'saved' | 'recovered' | 'spooled' {
-  if (state === 'spooled') return 'spooled'
-  return recovered === true ? 'recovered' : 'saved'
 }
 
 function readings({ calls, liveListens, recordings }: MetricsSources): Instrument[] {

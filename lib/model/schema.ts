@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { FinishedRecordingSchema, type FinishedRecording } from './recording.js'
 
 const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
 const Milliseconds = Type.Number({ minimum: 0, description: 'ms' })
@@ -37,17 +38,10 @@ export type AudioCounts = Static<typeof AudioCountsSchema>
 export const MixTypeSchema = Type.Union([Type.Literal('mono'), Type.Literal('stereo'), Type.Literal('mixed')])
 export type MixType = Static<typeof MixTypeSchema>
 
-/** A finished recording. A sink may add keys of its own. */
-export const RecordingSchema = Type.Object(
-  {
-    location: Type.String({ description: 'path or url of the audio' }),
-    format: Type.String({ description: '`wav`, or what the sink writes' }),
-    bytes: Type.Integer({ minimum: 0, description: 'size of the whole file' }),
-    durationMs: Milliseconds
-  },
-  { additionalProperties: true }
-)
-export type Recording = Static<typeof RecordingSchema>
+export {
+  FinishedRecordingSchema as RecordingSchema,
+  type FinishedRecording as Recording
+} from './recording.js'
 
 /** What one socket of a listen brought, where it was handed over from one instance to another. */
 export const ListenSegmentSchema = Type.Object({
@@ -113,7 +107,7 @@ export const ListenSchema = Type.Object({
       description: 'what is said is private just now: not recorded, not listened in to'
     })
   ),
-  recording: Type.Optional(RecordingSchema),
+  recording: Type.Optional(FinishedRecordingSchema),
   recordingError: Type.Optional(Type.String({ description: 'why there is no (whole) recording' })),
   digits: Type.Optional(Type.String()),
   reportedDuration: Type.Optional(Type.Number({ description: 'whole seconds, as the actionHook says' })),
@@ -219,7 +213,7 @@ export type Listen = {
   /** what is said is private just now, and how: not recorded, not listened in to */
   readonly paused?: false | 'silence' | 'skip'
   /** the finished recording; undefined where there is none, or none yet */
-  readonly recording?: Recording
+  readonly recording?: FinishedRecording
   /** why there is no (whole) recording */
   readonly recordingError?: string
   /** the key that ended it */

@@ -18,7 +18,7 @@ import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { reasonOf } from './reasons.js'
 import { RecordingFile, settled } from './RecordingFile.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 import type { Done, Output, RecordedStream, Summary } from './types.js'
 
@@ -271,7 +271,8 @@ export class FileOutput implements Output {
   ): Promise<FinishedRecording> {
     const { options, instances } = this.#deps
     const sync = options.fsync !== 'never'
-    const joined = await saveSidecar(paths, segment, instances.token, listen, recording, sync)
+    const about = { call: this.#stream.call, listen }
+    const joined = await saveSidecar(paths, segment, instances.token, about, recording, sync)
     if (recording.state === 'spooled') await remove(paths.part)
     else await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)

@@ -18,7 +18,7 @@ import {
 import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { readFormat, repairAudio } from './repairAudio.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 
 /** ms between two looks for instances that have died since. */
@@ -201,7 +201,14 @@ export class Recovery {
     const described = await this.#describe(part ? paths.part : paths.final, final.mtime, notes)
     const placed = part ? await placeFile(paths) : paths
     const own = { ...described, location: placed.final }
-    const recording = await saveSidecar(placed, notes.segment, instances.token, listen, own, true)
+    const recording = await saveSidecar(
+      placed,
+      notes.segment,
+      instances.token,
+      { call: notes.call, listen },
+      own,
+      true
+    )
     await remove(placed.part)
     return { paths: placed, listen, own, recording: { ...recording, recovered: true }, notes }
   }

@@ -8,7 +8,7 @@ import { defaultName, segmentOf, segmentSuffix, WAV } from './directory/names.js
 import type { ResolvedRecordingOptions, Sink } from './options.js'
 import type { Done, Output, Summary } from './types.js'
 import { reasonOf } from './reasons.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'

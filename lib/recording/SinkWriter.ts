@@ -4,7 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import { frozenJson } from '../model/frozenJson.js'
 import type { Sink, SinkContext, SinkWritable } from './options.js'
 import type { Done } from './types.js'
-import { FinishedRecordingSchema, type FinishedRecording } from './schema.js'
+import { FinishedRecordingSchema, type FinishedRecording } from '../model/recording.js'
 import type { RecordedStream } from './types.js'
 
 /** What Node calls on a Writable, often on a later tick: what is thrown there has no caller that could catch it. */

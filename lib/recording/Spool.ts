@@ -14,7 +14,7 @@ import { compress, contentTypeOf } from './formats.js'
 import type { Format, ResolvedRecordingOptions } from './options.js'
 import { reasonOf } from './reasons.js'
 import { settled } from './RecordingFile.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 
@@ -230,12 +230,15 @@ export class Spool {
     }
   }
 
-  async #save({ paths, segment, listen }: Job, recording: FinishedRecording): Promise<FinishedRecording> {
+  async #save(
+    { paths, segment, stream, listen }: Job,
+    recording: FinishedRecording
+  ): Promise<FinishedRecording> {
     return await saveSidecar(
       paths,
       segment,
       this.#deps.token,
-      listen,
+      { call: stream.call, listen },
       recording,
       this.#deps.options.fsync !== 'never'
     )

@@ -9,7 +9,12 @@ export {
   type SinkContext,
   type SinkWritable
 } from './options.js'
-export { FinishedRecordingSchema, SegmentSchema, type FinishedRecording, type Segment } from './schema.js'
+export {
+  FinishedRecordingSchema,
+  SegmentSchema,
+  type FinishedRecording,
+  type Segment
+} from '../model/recording.js'
 export { withKnown } from './directory/sidecar.js'
 export type { RecordingError } from './reasons.js'
 export type { Gap, Pause, RecordedStream, Recorder } from './types.js'

@@ -3,7 +3,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from '../model/errors.js'
 import { MAX_KEY_ID_BYTES, type KeyOf } from './encryption.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream } from './types.js'
 
 const MIB = 1024 * 1024

@@ -1,4 +1,4 @@
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 
 const REASONS: Record<string, string> = {
   ENOSPC: 'the disk is full. Free some space, or let recording.retention do it',

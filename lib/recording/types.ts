@@ -1,7 +1,7 @@
 import type { PauseMode, RecordingControl } from '../audio/index.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
 import type { Level } from '../pcm/Levels.js'
-import type { FinishedRecording } from './schema.js'
+import type { FinishedRecording } from '../model/recording.js'
 
 /** What a recording needs to know of a stream. An AudioStream fits. */
 export interface RecordedStream {

@@ -32,7 +32,11 @@ t.test(
     t.equal(recording.sha256, createHash('sha256').update(file).digest('hex'))
     t.match(inspectWav(file), { sampleRate: 8000, channels: 1, bitsPerSample: 16, dataBytes: 96_000 })
     t.ok(file.subarray(WAV_HEADER_BYTES).equals(Buffer.concat(sent)))
-    t.same(JSON.parse(await readFile(`${base}.json`, 'utf8')), { ...ended, recording })
+    t.same(JSON.parse(await readFile(`${base}.json`, 'utf8')), {
+      ...ended,
+      call: { from: '+15083084809', data: {} },
+      recording
+    })
     t.same(
       (await readdir(dirname(base))).sort(),
       [`${base}.json`, `${base}.wav`].map((path) => path.slice(dirname(base).length + 1)).sort(),

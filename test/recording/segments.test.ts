@@ -33,6 +33,7 @@ t.test(
     t.same(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
       ...LISTEN,
       state: 'ended',
+      call: { from: '+15083084809', data: {} },
       recording
     })
     t.match(JSON.parse(await readFile(join(directory, 'call.2.json'), 'utf8')), {

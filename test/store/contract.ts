@@ -5,6 +5,21 @@ import type { StoredListen } from '../../lib/model/schema.js'
 import type { StoreWithVerbs } from '../helpers/storeVerbs.js'
 import { until } from '../helpers/until.js'
 
+const RECORDING = {
+  id: 'file',
+  state: 'saved' as const,
+  location: 'x.wav',
+  format: 'wav',
+  bytes: 44,
+  durationMs: 0,
+  sampleRate: 8000,
+  channels: 1,
+  startedAt: '2026-01-01T00:00:00.000Z',
+  endedAt: '2026-01-01T00:00:00.000Z',
+  gaps: [],
+  pauses: []
+}
+
 export interface OpenOptions {
   callTtl?: number
 }
@@ -382,7 +397,7 @@ export function storeContract(t: Test, open: OpenStores): void {
           id: 'l1',
           state: 'ended',
           endReason: 'closed',
-          recording: { location: 'x.wav', format: 'wav', bytes: 44, durationMs: 0 }
+          recording: RECORDING
         }
       ]
     })

@@ -11,7 +11,7 @@ import {
   PauseSchema,
   type FinishedRecording,
   type Segment
-} from '../schema.js'
+} from '../../model/recording.js'
 import type { Gap, Pause } from '../types.js'
 import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
 import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
@@ -36,8 +36,9 @@ export interface PartNotes {
 }
 
 export type PartSidecar = Listen & { recorder: PartNotes }
-/** `<name>.json`: the Listen, its recording included. */
-export type Sidecar = Listen & { recording: FinishedRecording }
+/** `<name>.json`: the Listen, its recording included, and what is known of its call: the store forgets that. */
+export type Sidecar = Listen & { call?: CallFields; recording: FinishedRecording }
+export type CallFields = Pick<Call, 'from' | 'to' | 'direction' | 'data'>
 
 const FormatSchema = Type.Object({
   sampleRate: Type.Integer({ minimum: 1, maximum: MAX_SAMPLE_RATE }),
@@ -121,11 +122,11 @@ export async function saveSidecar(
   paths: RecordingPaths,
   segment: number,
   token: string,
-  listen: Listen,
+  { call, listen }: { call: CallFields | undefined; listen: Listen },
   recording: FinishedRecording,
   sync: boolean
 ): Promise<FinishedRecording> {
-  await writeJson(paths.sidecar, token, { ...listen, recording }, sync)
+  await writeJson(paths.sidecar, token, { ...listen, ...(call && { call: fieldsOf(call) }), recording }, sync)
   return (await joinSegments(paths.base, segment, token, listen)) ?? recording
 }
 
@@ -173,6 +174,15 @@ async function readSegments(first: string): Promise<Sidecar[]> {
     .sort((one, other) => numberOf(one) - numberOf(other))
   const sidecars = await Promise.all(names.map((file) => readSidecar(joinPath(dirname(first), file))))
   return sidecars.filter((sidecar) => sidecar !== undefined)
+}
+
+function fieldsOf({ from, to, direction, data }: CallFields): CallFields {
+  return {
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+    ...(direction !== undefined && { direction }),
+    data
+  }
 }
 
 function numberOf(file: string): number {

@@ -1,5 +1,4 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { RecordingSchema } from '../model/schema.js'
 
 const Ms = Type.Number({ minimum: 0, description: 'ms' })
 const Id = Type.String({ description: 'of this file, the same wherever it goes' })
@@ -52,34 +51,35 @@ export const SegmentSchema = Type.Object({
 })
 export type Segment = Static<typeof SegmentSchema>
 
-/** All that `Listen.recording` says of a recording. */
-export const FinishedRecordingSchema = Type.Composite(
-  [
-    RecordingSchema,
-    Type.Object({
-      id: Id,
-      segment: Type.Optional(SegmentNumber),
-      state: StateSchema,
-      sampleRate: Type.Integer({ description: 'Hz' }),
-      channels: Type.Integer({ minimum: 1, maximum: 2 }),
-      startedAt: IsoTime,
-      endedAt: IsoTime,
-      levels: Type.Optional(
-        Type.Array(LevelSchema, { description: "one per channel; of a stereo recording the caller's first" })
-      ),
-      gaps: Type.Array(GapSchema),
-      pauses: Type.Array(PauseSchema),
-      sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
-      recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
-      encrypted: Type.Optional(Type.Boolean()),
-      segments: Type.Optional(
-        Type.Array(SegmentSchema, {
-          description:
-            "when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first's, `state` that of one that is not saved"
-        })
-      )
-    })
-  ],
+/** All that `Listen.recording` says of a finished recording. A sink may add keys of its own. */
+export const FinishedRecordingSchema = Type.Object(
+  {
+    location: Type.String({ description: 'path or url of the audio' }),
+    format: Type.String({ description: '`wav`, or what the sink writes' }),
+    bytes: Type.Integer({ minimum: 0, description: 'size of the whole file' }),
+    durationMs: Ms,
+    id: Id,
+    segment: Type.Optional(SegmentNumber),
+    state: StateSchema,
+    sampleRate: Type.Integer({ description: 'Hz' }),
+    channels: Type.Integer({ minimum: 1, maximum: 2 }),
+    startedAt: IsoTime,
+    endedAt: IsoTime,
+    levels: Type.Optional(
+      Type.Array(LevelSchema, { description: "one per channel; of a stereo recording the caller's first" })
+    ),
+    gaps: Type.Array(GapSchema),
+    pauses: Type.Array(PauseSchema),
+    sha256: Type.Optional(Type.String({ description: 'of the whole file, hexadecimal' })),
+    recovered: Type.Optional(Type.Boolean({ description: 'its process died; what it left was repaired' })),
+    encrypted: Type.Optional(Type.Boolean()),
+    segments: Type.Optional(
+      Type.Array(SegmentSchema, {
+        description:
+          "when a listen was handed over to another socket: its files in order. `bytes` and `durationMs` are then those of all, `location` is the first's, `state` that of one that is not saved"
+      })
+    )
+  },
   { additionalProperties: true }
 )
 export type FinishedRecording = Static<typeof FinishedRecordingSchema>
