@@ -36,6 +36,11 @@ export async function buildApp(
     fallback: [{ verb: 'say', text: 'Something went wrong. Please call again later.' }, { verb: 'hangup' }]
   })
   app.jambonz.statusHook('/status')
+  // for whoever routes calls here
+  app.get('/ready', async (_request, reply) => {
+    if (app.jambonz.draining) reply.code(503)
+    return { draining: app.jambonz.draining }
+  })
   await app.register(voicemail)
   await app.register(monitor)
   await app.register(agent)

@@ -48,5 +48,8 @@ export default async function desk(app: FastifyInstance, environment: Environmen
     allowedPath: (path) => /^[^.]*(?:(?:\.\d+)?\.wav|\.json)?$/.test(path),
     decorateReply: false
   })
+  app.get('/metrics', async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4').send(app.jambonz.metrics())
+  )
   app.get('/settings', async () => ({ publicUrl: environment.PUBLIC_URL }))
 }
