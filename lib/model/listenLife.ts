@@ -25,15 +25,29 @@ export type LifeEvent =
 
 type Life = { readonly [Event in LifeEvent]: { readonly [From in Stage]?: Stage } }
 
-/** What each event makes of a listen. An event that a stage does not name changes nothing. */
+/**
+ * What each event makes of a listen. An event that a stage does not name changes nothing. Whoever has the socket knows
+ * best: where the store has lost the claim, as a Redis that failed over can, the socket's word counts all the same.
+ */
 export const LIFE: Life = {
   'answered': { unknown: 'expected', expected: 'expected' },
   'claimed': { 'expected': 'claimed', 'open again': 'claimed' },
   'released': { claimed: 'expected' },
   'refused': { 'expected': 'expected', 'open again': 'open again' },
-  'streaming': { claimed: 'streaming' },
-  'handed over': { claimed: 'open again', streaming: 'open again' },
-  'closed': { claimed: 'ended', streaming: 'ended' },
+  'streaming': {
+    'unknown': 'streaming',
+    'expected': 'streaming',
+    'claimed': 'streaming',
+    'open again': 'streaming'
+  },
+  'handed over': { expected: 'open again', claimed: 'open again', streaming: 'open again' },
+  'closed': {
+    'unknown': 'ended',
+    'expected': 'ended',
+    'claimed': 'ended',
+    'streaming': 'ended',
+    'open again': 'ended'
+  },
   'never came': { 'expected': 'ended', 'claimed': 'ended', 'open again': 'ended' },
   'lost': { claimed: 'ended', streaming: 'ended' }
 }
@@ -97,11 +111,8 @@ export function refusePart(id: string): WritePart {
 /** The socket of a claimed listen streams. */
 export function streamingPart(id: string, instance: string, fields: Fields): WritePart {
   return {
-    guards: [
-      { listen: id, field: 'instance', is: instance },
-      { listen: id, field: 'state', not: 'ended' }
-    ],
-    patch: { listens: [{ ...fields, id, state: 'streaming', connected: true }] }
+    guards: [{ listen: id, field: 'state', not: 'ended' }],
+    patch: { listens: [{ ...fields, id, state: 'streaming', connected: true, instance }] }
   }
 }
 

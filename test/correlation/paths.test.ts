@@ -1,10 +1,11 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Hmac } from '../../lib/model/Hmac.js'
 import { createListenId } from '../../lib/model/listenId.js'
 import { readSocketToken, signSocketToken, SOCKET_TOKEN_TTL } from '../../lib/model/tokens.js'
-import type { JambonzListenOptions } from '../../lib/index.js'
+import { memoryStore, type JambonzListenOptions } from '../../lib/index.js'
 import { build, listening } from '../helpers/build.js'
 import { askForListen } from '../helpers/listen.js'
 import { openSocket, statusOf } from '../helpers/socket.js'
@@ -25,10 +26,11 @@ async function handshake(url: string, headers: Record<string, string>, method = 
   const socket = connect(Number(port), hostname)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   socket.write(`${method} ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\n${lines.join('')}\r\n`)
-  const [answer] = (await new Promise<Buffer[]>((resolve) =>
-    socket.once('data', (data) => resolve([data]))
-  )) as [Buffer]
+  const [answer = ''] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [
+    Buffer | boolean
+  ]
   socket.destroy()
+  if (answer === false || answer === true) return ''
   return String(answer).split('\r\n')[0] ?? ''
 }
 
@@ -127,16 +129,28 @@ t.test('what is no websocket handshake does not use the path up', async (t) => {
 })
 
 t.test('a connection that breaks between the claim and the upgrade gives the listen back', async (t) => {
-  const { app, base } = await application(t)
-  let broken = 0
-  // As ws does where the client is gone when its turn comes.
-  app.websocketServer.options.verifyClient = ({ req }: { req: { socket: { destroy(): void } } }) => {
-    if (broken++ > 0) return true
-    req.socket.destroy()
-    return false
+  const store = memoryStore()
+  const write = store.write.bind(store)
+  // The caller has hung up when the store answers.
+  let breaks: (() => Promise<unknown>) | undefined
+  store.write = async (callSid, parts) => {
+    const written = await write(callSid, parts)
+    const claims = parts.some(({ patch }) => patch.listens?.some(({ instance }) => instance))
+    if (claims) await breaks?.()
+    return written
   }
+  const { app, base } = await application(t, { store })
   const { callSid, url } = await askForListen(app, '/in', base)
-  await t.rejects(openSocket(url))
+  const connected = once(app.server, 'connection') as Promise<[Socket]>
+  const answer = handshake(url, HANDSHAKE)
+  const [socket] = await connected
+  breaks = async () => {
+    const closed = once(socket, 'close')
+    socket.destroy()
+    return await closed
+  }
+  t.equal(await answer, '')
+  breaks = undefined
   await until(async () => isFree(app, callSid), 'the listen to be free')
   t.equal(await statusOf(url), 101)
 })

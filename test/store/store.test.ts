@@ -5,6 +5,7 @@ import { redisStore } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
 import { withVerbs } from '../helpers/storeVerbs.js'
+import { TextStore } from './TextStore.js'
 import { storeContract, type OpenOptions } from './contract.js'
 
 const { logger } = keepingLogger()
@@ -12,6 +13,16 @@ const { logger } = keepingLogger()
 t.test('the memory store keeps the contract', async (t) => {
   storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
     const store = memoryStore()
+    await store.start({ callTtl, instance: 'a', logger })
+    t.teardown(() => store.close())
+    const verbs = withVerbs(store, 'a')
+    return [verbs, verbs]
+  })
+})
+
+t.test('a store that somebody made in an afternoon keeps the contract', async (t) => {
+  storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
+    const store = new TextStore()
     await store.start({ callTtl, instance: 'a', logger })
     t.teardown(() => store.close())
     const verbs = withVerbs(store, 'a')

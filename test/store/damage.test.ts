@@ -1,0 +1,226 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { memoryStore, type Call, type Listen } from '../../lib/index.js'
+import { redisStore, type RedisStoreOptions } from '../../lib/store/redis.js'
+import { keepingLogger } from '../helpers/log.js'
+import { freePort, noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
+import { withVerbs } from '../helpers/storeVerbs.js'
+import { until } from '../helpers/until.js'
+
+interface OpenOptions extends RedisStoreOptions {
+  instance?: string
+  client?: Redis
+}
+
+async function open(t: Test, { url }: RedisServer, { instance = 'a', client, ...options }: OpenOptions = {}) {
+  const { logger, said } = keepingLogger()
+  const own = client ?? new Redis(url, { lazyConnect: true })
+  const told: unknown[] = []
+  const store = withVerbs(redisStore(own, { heartbeat: 100, ...options }), instance)
+  t.teardown(async () => {
+    await store.close()
+    own.disconnect()
+  })
+  await store.start({ callTtl: 60_000, instance, logger, told: (message) => told.push(message) })
+  return { store, said, told }
+}
+
+function isOver(listen: Listen | undefined): boolean {
+  return listen?.state === 'ended'
+}
+
+t.test('what others put into Redis harms nobody', { skip: noRedis() }, async (t) => {
+  const server = await startRedis(t)
+  const client = new Redis(server.url)
+  t.teardown(() => client.disconnect())
+
+  t.test('messages on the channel that are none of ours are ignored, and the log says so', async (t) => {
+    const a = await open(t, server, { instance: 'a' })
+    const b = await open(t, server, { instance: 'b' })
+    await a.store.claim('c1', 'l1')
+    for (const message of [
+      'not json',
+      'null',
+      '1',
+      '[]',
+      '{}',
+      '{"wake":1}',
+      '{"wake":[1,2]}',
+      '{"from":"x"}'
+    ]) {
+      await client.publish('jambonz:events', message)
+    }
+    const waiting = b.store.waitFor('c1', 'l1', isOver, 60_000)
+    await a.store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })
+    t.match(await waiting, { listens: [{ state: 'ended' }] })
+    await until(() => b.said('none of ours').length > 0, 'the log')
+    t.match(b.said('none of ours'), [{ message: 'not json' }], 'once, however many they are')
+  })
+
+  t.test('a damaged field is left out, and the calls beside it are as they were', async (t) => {
+    const { store, said } = await open(t, server)
+    await store.update('good', { call: { from: 'Ann' } })
+    await store.update('bad', {
+      call: { from: 'Bob', to: 'Eve' },
+      listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000 }]
+    })
+    const damage: Record<string, string> = {
+      'c:from': '17 {"not json',
+      'c:to': '17 {"an":"object"}',
+      'c:createdAt': 'x',
+      'd:own': 'nothing at all',
+      'l:l1:state': '17 "flying"',
+      'l:l1:audio': '17 5',
+      'l:l1:#': '17 "where"',
+      'l:': '17 1',
+      '': '17 1',
+      'z': '17 1'
+    }
+    await client.hset('jambonz:call:{bad}', damage)
+    const fresh = await open(t, server, { instance: 'b' })
+    const bad = await fresh.store.get('bad')
+    t.match(bad, {
+      callSid: 'bad',
+      from: undefined,
+      to: undefined,
+      createdAt: String,
+      listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000, state: 'expected', audio: { bytes: 0 } }]
+    })
+    const listed = (await fresh.store.list()).map(({ callSid }) => callSid)
+    t.ok(listed.includes('bad') && listed.includes('good'), String(listed))
+    t.match(fresh.said('is damaged')[0], { callSid: 'bad', field: String })
+    const lines = fresh.said('is damaged').length
+    await fresh.store.get('bad')
+    t.equal(fresh.said('is damaged').length, lines, 'each once')
+    t.match(
+      await store.update('bad', { call: { from: 'Bob' } }),
+      { call: { from: 'Bob' } },
+      'a write mends it'
+    )
+    t.same(said('refused a command'), [])
+  })
+
+  t.test('a key of another type does not keep the other calls from being listed', async (t) => {
+    const { store, said } = await open(t, server)
+    await client.set('jambonz:call:{spoilt}', 'what?')
+    await client.zadd('jambonz:calls', Date.now() + 60_000, 'spoilt')
+    t.ok((await store.list()).some(({ callSid }) => callSid === 'good'))
+    t.match(said('could not be read'), [{ callSid: 'spoilt' }])
+  })
+
+  t.test(
+    'a damaged name among the listens of a dead instance keeps none of them from being lost',
+    async (t) => {
+      const lost: string[] = []
+      const own = new Redis(server.url, { lazyConnect: true })
+      const { logger } = keepingLogger()
+      const store = redisStore(own, { heartbeat: 100 })
+      t.teardown(async () => {
+        await store.close()
+        own.disconnect()
+      })
+      await client.sadd('jambonz:held:dead', 'not json', '[1,2]', '["c1","l9"]')
+      await client.zadd('jambonz:instances', String(Date.now() - 1_000), 'dead')
+      await store.start({
+        callTtl: 60_000,
+        instance: 'living',
+        logger,
+        lost: async ({ listenId }) => {
+          lost.push(listenId)
+        }
+      })
+      await until(() => lost.length > 0, 'the listen')
+      await until(async () => (await client.scard('jambonz:held:dead')) === 0, 'the names to be taken out')
+      t.match(new Set(lost), new Set(['l9']))
+    }
+  )
+})
+
+t.test('instances tell each other, and not themselves', { skip: noRedis() }, async (t) => {
+  const server = await startRedis(t)
+  const [a, b, other] = [
+    await open(t, server, { instance: 'a' }),
+    await open(t, server, { instance: 'b' }),
+    await open(t, server, {
+      instance: 'c',
+      client: new Redis(server.url, { keyPrefix: 'app2:', lazyConnect: true })
+    })
+  ]
+  a.store.tell({ hello: 'ü' })
+  await until(() => b.told.length > 0, 'the message')
+  t.same(
+    [a.told, b.told, other.told],
+    [[], [{ hello: 'ü' }], []],
+    "nor another application's, by its keyPrefix"
+  )
+})
+
+t.test('a user without permission for the channel', { skip: noRedis() }, async (t) => {
+  const server = await startRedis(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const commands =
+    '+info +eval +evalsha +hgetall +pexpire +pttl +sadd +srem +smembers +zadd +zrem +zrevrange +zrangebyscore +publish +subscribe +time +exists +hget +hmget +hset +zscore +zrange +zremrangebyscore'
+  const as = (user: string) => new Redis(server.url, { username: user, password: 'pw', lazyConnect: true })
+  await admin.call('ACL', 'SETUSER', 'whole', 'on', '>pw', '~jambonz:*', '&jambonz:*', ...commands.split(' '))
+  await admin.call(
+    'ACL',
+    'SETUSER',
+    'deaf',
+    'on',
+    '>pw',
+    '~jambonz:*',
+    'resetchannels',
+    ...commands.split(' ')
+  )
+
+  t.test('as docs/stores.md has it, all is well', async (t) => {
+    const { store, said } = await open(t, server, { instance: 'a', client: as('whole') })
+    await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1' }] })
+    await store.claim('c1', 'l1')
+    t.match(await store.list(), [{ callSid: 'c1' }])
+    t.same(store.health(), { available: true, pending: 0, dropped: 0 })
+    t.same([...said('refused'), ...said('away')], [])
+  })
+
+  t.test('a refused SUBSCRIBE is told by health() and by the log', async (t) => {
+    const { store, said } = await open(t, server, { instance: 'b', client: as('deaf') })
+    await until(() => !store.health().available, 'health()')
+    t.match(store.health(), { available: false, problem: /SUBSCRIBE jambonz:events.*NOPERM/ })
+    t.match(said('refused to subscribe us'), [{ channel: 'jambonz:events' }])
+  })
+})
+
+t.test('Redis that is away is told by health(), with its reason', async (t) => {
+  const { logger } = keepingLogger()
+  const client = new Redis(await freePort(), { lazyConnect: true })
+  const store = redisStore(client, { timeout: 100 })
+  t.teardown(async () => {
+    await store.close()
+    client.disconnect()
+  })
+  await store.start({ callTtl: 60_000, instance: 'a', logger })
+  t.match(store.health(), { available: false, problem: /^Redis is away/ })
+})
+
+t.test('a flood of calls evicts none that expects or has its socket', async (t) => {
+  const store = withVerbs(memoryStore({ maxCalls: 500 }), 'a')
+  const { logger } = keepingLogger()
+  await store.start({ callTtl: 60_000, instance: 'a', logger })
+  t.teardown(() => store.close())
+  for (let i = 0; i < 100; i++) {
+    await store.update(`expects${i}`, { listens: [{ id: 'l1', path: '/audio' }] })
+    await store.update(`streams${i}`, { listens: [{ id: 'l1', state: 'streaming' }] })
+  }
+  for (let i = 0; i < 5_000; i++) await store.update(`flood${i}`, { call: { from: 'x' } })
+  const calls = await store.list()
+  const named = (name: string): number => calls.filter(({ callSid }: Call) => callSid.startsWith(name)).length
+  t.same([named('expects'), named('streams')], [100, 100])
+  t.ok(calls.length <= 500)
+  for (let i = 0; i < 600; i++) await store.update(`more${i}`, { listens: [{ id: 'l1' }] })
+  t.equal(
+    (await store.list()).filter(({ callSid }) => callSid.startsWith('streams')).length,
+    100,
+    'those that stream stay longest'
+  )
+})
