@@ -3,6 +3,8 @@ import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import ts from 'typescript'
+import { Editor } from '../helpers/Editor.js'
 import { folder } from '../helpers/build.js'
 
 const run = promisify(execFile)
@@ -42,6 +44,46 @@ import { redisStore } from 'fastify-jambonz-listen/redis'
 import liveMonitor from 'fastify-jambonz-listen/monitor'
 import { bridgeTwilio } from 'fastify-jambonz-listen/twilio'
 void [redisStore, liveMonitor, bridgeTwilio]`
+
+const HOVERED = `import Fastify from 'fastify'
+import jambonzListen, { type Verb } from 'fastify-jambonz-listen'
+const app = Fastify()
+await app.register(jambonzListen, {
+  /*secret*/webhookSecret: 'x',
+  /*recording*/recording: { /*directory*/directory: 'a', /*fsync*/fsync: true },
+  limits: { /*maxStreams*/maxStreams: 1 }
+})
+app.jambonz./*webhook*/webhook('/a', async () => [])
+const verbs: Verb[] = [
+  { verb: 'listen', /*finishOnKey*/finishOnKey: '#', /*mixType*/mixType: 'stereo', /*passDtmf*/passDtmf: true }
+]
+void verbs
+app.jambonz.actionHook('/b', async ({ listen, call }) => {
+  void [listen./*endReason*/endReason, listen./*legCallSid*/legCallSid, listen.audio./*gapMs*/gapMs, call./*data*/data, call./*envVars*/envVars]
+  void listen.recording?./*location*/location
+})
+app.jambonz.audio('/c', (stream) => { void [stream./*playedMs*/playedMs, stream./*clear*/clear] })
+`
+/** What hovering over the word behind the mark must say. */
+const MEANINGS: Array<[mark: string, text: RegExp]> = [
+  ['secret', /Jambonz-Signature/],
+  ['recording', /record/i],
+  ['directory', /recordings are written/],
+  ['fsync', /power failure/],
+  ['maxStreams', /503/],
+  ['webhook', /verbs/],
+  ['finishOnKey', /digits/],
+  ['mixType', /stereo/],
+  ['passDtmf', /digits/],
+  ['endReason', /ended/],
+  ['legCallSid', /leg/],
+  ['gapMs', /no audio came/],
+  ['data', /application/],
+  ['envVars', /environment/],
+  ['location', /path or url/],
+  ['playedMs', /heard/],
+  ['clear', /barge-in/i]
+]
 
 /** What a user's tsconfig.json may say of modules; `.cts` files exist only in Node.js' own. */
 const TYPESCRIPT = [
@@ -128,6 +170,21 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
       }
     )
   }
+
+  t.test('tells an editor what its options, fields and methods mean', async (t) => {
+    const editor = new Editor(project, {
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      strict: true,
+      types: ['node']
+    })
+    const file = editor.open(HOVERED)
+    for (const [mark, text] of MEANINGS) {
+      const shown = file.hover(mark)
+      t.match(shown.slice(shown.indexOf('\n') + 1), text, `${mark}: ${shown.slice(0, 200)}`)
+    }
+    t.strictSame(file.errors(), [])
+  })
 
   for (const format of ['esm', 'cjs']) {
     t.test(`starts as one file that esbuild made (${format}), with nothing beside it`, async (t) => {

@@ -1,0 +1,101 @@
+import t from 'tap'
+import ts from 'typescript'
+import { Editor, type EditedFile } from '../helpers/Editor.js'
+
+const HEAD = `
+import Fastify from 'fastify'
+import jambonzListen from '../../lib/index.js'
+const app = Fastify()
+await app.register(jambonzListen, { /*options*/recording: { /*recording*/ }, limits: { /*limits*/ } })
+`
+
+const { options } = ts.parseJsonConfigFileContent(
+  ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path)).config,
+  ts.sys,
+  '.'
+)
+const editor = new Editor('test/types', { ...options, incremental: false, tsBuildInfoFile: undefined })
+const edit = (code: string): EditedFile => editor.open(HEAD + code)
+
+/** More than these are the globals: the editor knows nothing of the place. */
+const MOST = 60
+
+const completed = edit(`
+app.jambonz.webhook('/a', async (request) => [
+  { verb: '/*verb*/' },
+  { verb: 'listen', /*listen*/ },
+  { verb: 'listen', mixType: '/*mixType*/' },
+  { verb: 'dial', target: [], listen: { /*nested*/ } },
+  { verb: 'config', listen: { enable: true, /*config*/ } },
+  { verb: 'listen', bidirectionalAudio: { /*bidirectional*/ } }
+])
+app.jambonz.webhook('/b', () => { return [{ verb: 'say', /*say*/ }] })
+app.jambonz.webhook('/c', { schema: {} }, async (request) => { request.call./*call*/; return [{ verb: 'play', /*play*/ }] })
+app.jambonz.actionHook('/d', async (request) => { request.listen./*listenField*/; request.listen.recording?./*recordingField*/; return [{ verb: 'gather', /*gather*/ }] })
+app.jambonz.audio('/e', (stream) => { stream./*stream*/ })
+app.jambonz.calls.events.on('/*event*/', () => {})
+`)
+
+t.test('an editor completes', async (t) => {
+  const places: Array<[mark: string, names: string[]]> = [
+    ['verb', ['say', 'listen', 'hangup']],
+    ['listen', ['actionHook', 'maxLength', 'finishOnKey']],
+    ['mixType', ['mono', 'stereo', 'mixed']],
+    ['nested', ['mixType', 'maxLength']],
+    ['config', ['mixType', 'sampleRate']],
+    ['bidirectional', ['enabled', 'streaming', 'sampleRate']],
+    ['say', ['text', 'loop']],
+    ['play', ['url']],
+    ['gather', ['input', 'actionHook']],
+    ['call', ['callSid', 'from', 'data']],
+    ['listenField', ['endReason', 'audio', 'recording']],
+    ['recordingField', ['location', 'durationMs', 'sha256', 'levels', 'pauses']],
+    ['stream', ['write', 'play', 'mark', 'disconnect']],
+    ['event', ['stream', 'listenEnded', 'recording']],
+    ['options', ['webhookSecret', 'auth', 'strict']],
+    ['recording', ['directory', 'fileName']],
+    ['limits', ['maxStreams', 'maxPayload']]
+  ]
+  for (const [mark, names] of places) {
+    t.test(`${names.join(', ')} at ${mark}`, async (t) => {
+      const offered = completed.completions(mark)
+      if (!['stream', 'call', 'listenField', 'recordingField'].includes(mark)) {
+        t.ok(offered.length < MOST, `${offered.length} names, not all there are`)
+      }
+      for (const name of names) t.ok(offered.includes(name), name)
+    })
+  }
+  t.test('nothing of the inside', async (t) => {
+    const inside = {
+      listenField: ['hookedAt', 'offers', 'refused', 'saved', 'trace'],
+      call: ['application'],
+      stream: ['addSink', 'keepLive', 'catchUp', 'holdFor', 'nudge', 'stop', 'stopNow']
+    }
+    for (const [mark, names] of Object.entries(inside)) {
+      const offered = completed.completions(mark)
+      for (const name of names) t.notOk(offered.includes(name), `${mark}.${name}`)
+    }
+  })
+})
+
+const mistakes: Array<[code: string, text: RegExp]> = [
+  ["[{ verb: 'listen', maxlength: 5 }]", /maxlength/],
+  ["[{ verb: 'sing' }]", /sing/],
+  ["[{ verb: 'listen', maxLength: '10' }]", /string.*number/],
+  ["[{ verb: 'say', txt: 'Hello' }]", /txt/]
+]
+const right = [
+  "[{ verb: 'say', text: 'x' }]",
+  "({ verb: 'hangup' })",
+  'undefined',
+  '[]',
+  "[{ say: { text: 'x' } }]"
+]
+const returning = (code: string): EditedFile => edit(`app.jambonz.webhook('/a', async () => ${code})`)
+const wrong = mistakes.map(([code, text]) => ({ code, text, file: returning(code) }))
+const fine = right.map((code) => ({ code, file: returning(code) }))
+
+t.test('a mistake in a verb is an error that names it', async (t) => {
+  for (const { code, text, file } of wrong) t.match(file.errors().join('\n'), text, code)
+  for (const { code, file } of fine) t.strictSame(file.errors(), [], code)
+})
