@@ -175,8 +175,7 @@ export class FileOutput implements Output {
   /** Goes on in another file: ours is in no directory any more. */
   #rescue(gone: Error, done: Done): void {
     const claim = this.#claimed
-    const kept = this.#keepClaim(this.#openFile, claim, this.#stream.listen)
-    kept
+    this.#keepClaim(this.#openFile, claim, this.#stream.listen)
       .then((now) => now !== claim)
       .catch(() => false)
       .then((rescued) => {
@@ -209,9 +208,7 @@ export class FileOutput implements Output {
       this.#recording = this.#describe(this.#paths, summary, file, { ...extra, ...(sha256 && { sha256 }) })
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
     } catch (cause) {
-      await settled((done) => {
-        file.close(done)
-      }).catch(() => {})
+      file.close(() => {})
       // what is in its place already is not lost, though nothing beside it tells of it
       throw Object.assign(
         new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }),
@@ -271,8 +268,8 @@ export class FileOutput implements Output {
   ): Promise<FinishedRecording> {
     const { options, instances } = this.#deps
     const sync = options.fsync !== 'never'
-    const about = { call: this.#stream.call, listen }
-    const joined = await saveSidecar(paths, segment, instances.token, about, recording, sync)
+    const { call } = this.#stream
+    const joined = await saveSidecar(paths, segment, instances.token, { call, listen }, recording, sync)
     if (recording.state === 'spooled') await remove(paths.part)
     else await removeParts(paths)
     if (sync) await syncDirectoryOf(paths.final)
