@@ -230,7 +230,9 @@ test('audio in the segment of the upgrade is not lost', async (t) => {
   await once(server, 'listening')
   const heard: Buffer[] = []
   server.on('connection', (socket) => {
-    FrameParser.of(socket, MAX_PAYLOAD, (data) => heard.push(data))
+    FrameParser.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
+      heard.push(reused ? Buffer.from(data) : data)
+    )
   })
   const raw = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => raw.destroy())

@@ -18,7 +18,13 @@ export class AudioDuplex extends Duplex {
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    return emitSafely(this, super.emit, this.#listenerThrew, event, args)
+    if (AWAITED.has(event)) return emitToEach(this, this.#listenerThrew, event, args)
+    try {
+      return super.emit(event, ...args)
+    } catch (err) {
+      this.#listenerThrew(err)
+      return true
+    }
   }
 
   override [EventEmitter.captureRejectionSymbol](err: Error): void {
@@ -49,29 +55,13 @@ export class AudioDuplex extends Duplex {
 }
 
 /** The events that others wait for (`pipeline`, `finished`): what one listener throws must not keep them from the next. */
-const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
+export const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
 
 /**
- * Emits an event of `emitter` through `emit`, its own. What a listener throws goes to `threw`, not to whoever emits,
- * which is often a timer or Node itself: there it would end the process.
+ * Emits an event to each listener. What one throws goes to `threw`, and not to whoever emits, which is often a timer or
+ * Node itself: there it would end the process.
  */
-export function emitSafely(
-  emitter: EventEmitter,
-  emit: (event: string | symbol, ...args: unknown[]) => boolean,
-  threw: (err: unknown) => void,
-  event: string | symbol,
-  args: unknown[]
-): boolean {
-  if (AWAITED.has(event)) return emitToEach(emitter, threw, event, args)
-  try {
-    return Reflect.apply(emit, emitter, [event, ...args]) as boolean
-  } catch (err) {
-    threw(err)
-    return true
-  }
-}
-
-function emitToEach(
+export function emitToEach(
   emitter: EventEmitter,
   threw: (err: unknown) => void,
   event: string | symbol,

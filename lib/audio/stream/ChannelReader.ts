@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
 import type { Listen } from '../../model/schema.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
-import { CAPTURING, emitSafely } from './AudioDuplex.js'
+import { AWAITED, CAPTURING, emitToEach } from './AudioDuplex.js'
 import type { LiveStream } from './LiveStream.js'
 import { ReaderSide } from './ReaderSide.js'
 
@@ -49,7 +49,13 @@ export class ChannelReader extends Readable {
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    return emitSafely(this, super.emit, this.#threw, event, args)
+    if (AWAITED.has(event)) return emitToEach(this, this.#threw, event, args)
+    try {
+      return super.emit(event, ...args)
+    } catch (err) {
+      this.#threw(err)
+      return true
+    }
   }
 
   override [EventEmitter.captureRejectionSymbol](err: Error): void {

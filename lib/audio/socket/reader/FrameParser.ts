@@ -1,19 +1,27 @@
 import { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
+import { readIntoOwn } from './kernel.js'
 
 // RFC 6455, 5.2. jambonz -> us: every frame is masked and whole (mod_audio_fork).
 const FINAL_BINARY = 0x82
 const FINAL = 0x80
 const OPCODE = 0x0f
 const CONTINUATION = 0
+const BINARY = 2
 const CONTROL = 0x08
+const PONG = 0x0a
+const RESERVED = 0x70
 const MASKED = 0x80
 const LENGTH = 0x7f
 const LENGTH_16 = 126
 const LENGTH_64 = 127
 const MASK_BYTES = 4
 const LITTLE_ENDIAN = true
+
+/** Where all live sockets are read to, one after the other: Node allocates 64 KiB for every read of its own. */
+const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
+const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
 /** The part of ws that reads frames. It is no public API: what is not as expected here is left to ws altogether. */
 interface Receiver extends Writable {
@@ -66,7 +74,7 @@ export class FrameParser {
       socket.extensions === ''
     if (!fits) return undefined
     const reader = new FrameParser(receiver, maxPayload, onAudio)
-    if (raw instanceof Socket) reader.#shorten(raw)
+    if (raw instanceof Socket) reader.#shorten(socket, raw)
     return reader
   }
 
@@ -77,22 +85,29 @@ export class FrameParser {
     this.#onAudio = onAudio
     // ws writes to it what the socket reads.
     receiver.write = (chunk: Buffer) => this.#take(chunk)
+    const end = receiver.end.bind(receiver)
+    receiver.end = (...args: []) => {
+      this.#leaveHead()
+      return end(...args)
+    }
   }
 
   /**
    * What the connection reads comes here at once, rather than through the socket's buffer, its `data` event and a
    * tick to ask for more: half of what a message costs. Whatever is not simply flowing to ws goes the whole way.
    */
-  #shorten(raw: Socket): void {
+  #shorten(socket: WebSocket, raw: Socket): void {
     const push = raw.push.bind(raw)
-    raw.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
-      const flows =
-        chunk !== null &&
-        raw.readableFlowing === true &&
-        raw.readableLength === 0 &&
-        raw.listenerCount('data') === 1
-      return flows ? this.#take(chunk) : push(chunk, encoding)
-    }
+    const flows = () =>
+      raw.readableFlowing === true && raw.readableLength === 0 && raw.listenerCount('data') === 1
+    raw.push = (chunk: Buffer | null, encoding?: BufferEncoding) =>
+      chunk !== null && flows() ? this.#take(chunk) : push(chunk, encoding)
+    readIntoOwn(socket, LIVE_BYTES, (count) => {
+      const chunk = LIVE_BYTES.subarray(0, count)
+      if (!flows()) return push(Buffer.from(chunk))
+      this.read(chunk, LIVE_VIEW, true)
+      return !this.#receiver.writableNeedDrain
+    })
   }
 
   #take(chunk: Buffer): boolean {
@@ -119,7 +134,7 @@ export class FrameParser {
     while (at < length && !this.#over) {
       const body = at + headLength(view, at, length)
       if (body > length) {
-        this.#head = Buffer.from(chunk.subarray(at))
+        this.#cut(chunk, view, at)
         break
       }
       const end = body + payloadLength(view, at)
@@ -168,6 +183,24 @@ export class FrameParser {
     this.#over = this.#receiver.writableEnded || this.#receiver.errored !== null
   }
 
+  // A header that the end of a read cuts waits for its rest, unless ws refuses the frame over what there is of it.
+  #cut(chunk: Buffer, view: DataView, at: number): void {
+    const { length } = chunk
+    if (at + 2 > length || !isRefused(view.getUint8(at), view.getUint8(at + 1), this.#fragmented)) {
+      this.#head = Buffer.from(chunk.subarray(at))
+      return
+    }
+    this.#deliver(chunk)
+    this.#owed = length - at
+    this.#leave(chunk, at, length)
+  }
+
+  // Nothing more comes: what a cut header has wrong is ws' to say.
+  #leaveHead(): void {
+    if (this.#head !== undefined && !this.#over) this.#writeToWs(this.#head)
+    this.#head = undefined
+  }
+
   // Between the fragments of a message another one is an error.
   #follow(first: number): void {
     const opcode = first & OPCODE
@@ -181,6 +214,14 @@ function headLength(view: DataView, at: number, length: number): number {
   const second = view.getUint8(at + 1)
   const code = second & LENGTH
   return 2 + (code < LENGTH_16 ? 0 : code === LENGTH_16 ? 2 : 8) + ((second & MASKED) === 0 ? 0 : MASK_BYTES)
+}
+
+/** Returns whether a frame that begins so is an error (RFC 6455, 5). */
+function isRefused(first: number, second: number, isWithinMessage: boolean): boolean {
+  const opcode = first & OPCODE
+  if ((first & RESERVED) !== 0 || (second & MASKED) === 0) return true
+  if (opcode >= CONTROL) return opcode > PONG || (first & FINAL) === 0 || (second & LENGTH) >= LENGTH_16
+  return opcode > BINARY || (opcode === CONTINUATION) !== isWithinMessage
 }
 
 function payloadLength(view: DataView, at: number): number {

@@ -9,6 +9,7 @@ interface Handle {
   readonly fd?: number
   readStart(): number
   readStop(): number
+  useUserBuffer?(bytes: Uint8Array): void
 }
 
 /**
@@ -55,6 +56,23 @@ export function readWaiting(socket: WebSocket, into: Buffer): number {
   } catch (err) {
     return (err as NodeJS.ErrnoException).code === 'EAGAIN' ? NOTHING : UNREADABLE
   }
+}
+
+/** Returns true where `use` takes the bytes from now on. `onRead`: so many bytes are in `into`; false stops reading. */
+export function readIntoOwn(socket: WebSocket, into: Buffer, onRead: (count: number) => boolean): boolean {
+  const raw = rawOf(socket)
+  if (!(raw instanceof Socket) || raw instanceof TLSSocket) return false
+  const handle = handleOf(socket)
+  const symbols = Object.getOwnPropertySymbols(raw)
+  const [buffer, callback] = ['kBuffer', 'kBufferCb'].map((name) =>
+    symbols.find(({ description }) => description === name)
+  )
+  if (buffer === undefined || callback === undefined || typeof handle?.useUserBuffer !== 'function') {
+    return false
+  }
+  Object.assign(raw, { [buffer]: into, [callback]: onRead })
+  handle.useUserBuffer(into)
+  return true
 }
 
 function handleOf(socket: WebSocket): Handle | undefined {

@@ -1,0 +1,241 @@
+import { Duplex } from 'node:stream'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { FrameParser } from '../../lib/audio/socket/reader/FrameParser.js'
+
+// The fast reader against plain ws: random frames, cut at random places, must be delivered and answered alike.
+
+const STREAMS = 20_000
+const AT_ONCE = 250
+const MAX_PAYLOAD = 66_000
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
+
+/** mulberry32: the same numbers for the same seed */
+function randomOf(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+type Random = () => number
+const upTo = (random: Random, most: number) => Math.floor(random() * (most + 1))
+const oneOf = <T>(random: Random, list: readonly T[]): T => list[upTo(random, list.length - 1)] as T
+
+function frameOf(random: Random, first: number, body: Buffer, isMasked = true): Buffer {
+  const { length } = body
+  // A length may also be told by more bytes than it needs.
+  const long = random() < 0.02
+  const extra = length < 126 && !long ? 0 : length < 65_536 ? 2 : 8
+  const head = Buffer.alloc(2 + extra)
+  head[0] = first
+  head[1] = (isMasked ? 0x80 : 0) | (extra === 0 ? length : extra === 2 ? 126 : 127)
+  if (extra === 2) head.writeUInt16BE(length, 2)
+  if (extra === 8) head.writeBigUInt64BE(BigInt(length), 2)
+  if (!isMasked) return Buffer.concat([head, body])
+  const mask = Buffer.from([0, 1, 2, 3].map(() => upTo(random, 255)))
+  return Buffer.concat([head, mask, body.map((byte, at) => byte ^ (mask[at % 4] ?? 0))])
+}
+
+const [FINAL, CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0x80, 0, 1, 2, 8, 9, 10]
+
+function bodyOf(random: Random): Buffer {
+  const size = oneOf(random, [0, 1, 2, 3, 125, 126, 320, 320, 320, 640, upTo(random, 900)])
+  return Buffer.alloc(size, upTo(random, 255))
+}
+
+const FRAMES: ReadonlyArray<(random: Random) => Buffer> = [
+  (random) => frameOf(random, FINAL | BINARY, bodyOf(random)),
+  (random) => frameOf(random, FINAL | BINARY, bodyOf(random)),
+  (random) => frameOf(random, FINAL | BINARY, bodyOf(random)),
+  (random) => frameOf(random, FINAL | TEXT, Buffer.from(`{"n":${upTo(random, 1_000)}}`)),
+  (random) => frameOf(random, FINAL | oneOf(random, [PING, PONG]), bodyOf(random).subarray(0, 125)),
+  (random) =>
+    Buffer.concat([
+      frameOf(random, oneOf(random, [TEXT, BINARY]), bodyOf(random)),
+      ...(random() < 0.3 ? [frameOf(random, FINAL | PING, Buffer.from('now'))] : []),
+      ...(random() < 0.3 ? [frameOf(random, CONTINUATION, bodyOf(random))] : []),
+      frameOf(random, FINAL | CONTINUATION, bodyOf(random))
+    ])
+]
+
+const RARE: ReadonlyArray<(random: Random) => Buffer> = [
+  (random) => frameOf(random, FINAL | BINARY, Buffer.alloc(65_536, 7)),
+  (random) => frameOf(random, FINAL | BINARY, Buffer.alloc(MAX_PAYLOAD + upTo(random, 2), 7)),
+  (random) => frameOf(random, FINAL | BINARY, bodyOf(random), false),
+  (random) => frameOf(random, FINAL | oneOf(random, [0x10, 0x20, 0x40]) | BINARY, bodyOf(random)),
+  (random) => frameOf(random, FINAL | oneOf(random, [3, 5, 7, 11, 15]), bodyOf(random)),
+  (random) => frameOf(random, FINAL | CONTINUATION, bodyOf(random)),
+  (random) => frameOf(random, BINARY, bodyOf(random)),
+  (random) => frameOf(random, oneOf(random, [PING, FINAL | PING]), Buffer.alloc(oneOf(random, [3, 126]))),
+  (random) =>
+    frameOf(
+      random,
+      FINAL | CLOSE,
+      oneOf(
+        random,
+        [[], [3], [3, 232], [3, 237], [15, 161, 97]].map((bytes) => Buffer.from(bytes))
+      )
+    ),
+  () => Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4]),
+  (random) => Buffer.from([0, 1, 2, 3, 4, 5].map(() => upTo(random, 255)))
+]
+
+/** A stream of frames in pieces as TCP may deliver them. */
+function piecesOf(random: Random): Buffer[] {
+  const frames = Array.from({ length: 1 + upTo(random, 7) }, () =>
+    oneOf(random, random() < 0.06 ? RARE : FRAMES)(random)
+  )
+  const bytes = Buffer.concat(frames)
+  const pieces: Buffer[] = []
+  const mean = oneOf(random, [1, 3, 40, 700, 2_000, 70_000])
+  const few = bytes.length / mean > 400 ? bytes.length / 400 : mean
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 1 + upTo(random, 2 * few)
+    pieces.push(Buffer.from(bytes.subarray(at, end)))
+    at = end
+  }
+  return pieces
+}
+
+/** What ws' own server gives its sockets. */
+const SERVER: object = { autoPong: true, closeTimeout: 30_000 }
+
+/** The server's end of a websocket on no network; `answered` is what it writes. */
+class Peer {
+  readonly told: unknown[] = []
+  readonly answered: Buffer[] = []
+  readonly socket: WebSocket
+  readonly raw: Duplex
+  #audio: Buffer[] = []
+
+  constructor() {
+    this.raw = new Duplex({
+      read() {},
+      write: (chunk: Buffer, _encoding, done) => {
+        this.answered.push(chunk)
+        done()
+      }
+    })
+    // What ws' own server does with the socket of an upgrade.
+    const socket = new WebSocket(null as unknown as string, undefined, SERVER)
+    const { setSocket } = socket as unknown as {
+      setSocket: (raw: Duplex, head: Buffer, options: object) => void
+    }
+    setSocket.call(socket, this.raw, Buffer.alloc(0), {
+      allowSynchronousEvents: true,
+      maxPayload: MAX_PAYLOAD,
+      skipUTF8Validation: true
+    })
+    this.socket = socket
+    socket.on('message', (data: Buffer, isBinary) => {
+      if (isBinary) this.audio(data)
+      else this.tell(['text', data.toString('latin1')])
+    })
+    socket.on('ping', (data) => this.tell(['ping', data.toString('hex')]))
+    socket.on('pong', (data) => this.tell(['pong', data.toString('hex')]))
+    socket.on('error', (err) => this.tell(['error', (err as NodeJS.ErrnoException).code]))
+    socket.on('close', (code, reason) => this.tell(['close', code, reason.toString()]))
+  }
+
+  audio(data: Buffer): void {
+    this.#audio.push(Buffer.from(data))
+  }
+
+  tell(what: unknown): void {
+    this.flush()
+    this.told.push(what)
+  }
+
+  /** Audio between two other things counts as one: batches are merged. */
+  flush(): void {
+    if (this.#audio.length > 0) this.told.push(['audio', Buffer.concat(this.#audio).toString('latin1')])
+    this.#audio = []
+  }
+}
+
+/** Memory that all streams share, as that of live reads and batches is. */
+const SHARED = Buffer.allocUnsafeSlow(262_144)
+const SHARED_VIEW = new DataView(SHARED.buffer)
+type Way = 'as the socket delivers' | 'from shared memory' | 'from shared memory, merged'
+
+function feed(peer: Peer, pieces: Buffer[], way: Way | undefined): void {
+  const parser =
+    way === undefined
+      ? undefined
+      : FrameParser.of(peer.socket, MAX_PAYLOAD, (audio, messages) => {
+          if (messages < 1) throw new Error('no message')
+          peer.audio(audio)
+        })
+  if (way !== undefined && parser === undefined) throw new Error('the fast reader does not fit')
+  if (parser && way === 'from shared memory, merged') parser.merging = true
+  for (const piece of pieces) {
+    if (parser === undefined || way === 'as the socket delivers') peer.raw.push(Buffer.from(piece))
+    else {
+      piece.copy(SHARED)
+      parser.read(SHARED.subarray(0, piece.length), SHARED_VIEW, true)
+      SHARED.fill(0xee, 0, piece.length)
+    }
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+t.test(
+  `${STREAMS} random streams are read as plain ws reads them (SEED=${SEED})`,
+  { timeout: 120_000 },
+  async (t) => {
+    const ways: Way[] = ['as the socket delivers', 'from shared memory', 'from shared memory, merged']
+    const ended = new Map<string, number>()
+    let audioBytes = 0
+    for (let from = 0; from < STREAMS; from += AT_ONCE) {
+      const streams = Array.from({ length: AT_ONCE }, (_, i) => {
+        const seed = SEED + from + i
+        const way = ways[seed % ways.length] as Way
+        const pieces = piecesOf(randomOf(seed))
+        const [plain, fast] = [new Peer(), new Peer()]
+        feed(plain, pieces, undefined)
+        feed(fast, pieces, way)
+        return { seed, way, plain, fast }
+      })
+      for (let turns = 0; turns < 4; turns++) await turn()
+      for (const { plain, fast } of streams) {
+        plain.raw.push(null)
+        fast.raw.push(null)
+      }
+      for (let turns = 0; turns < 4; turns++) await turn()
+      for (const { seed, way, plain, fast } of streams) {
+        plain.flush()
+        fast.flush()
+        const [expected, got] = [plain, fast].map(({ told, answered }) =>
+          JSON.stringify({ told, answered: Buffer.concat(answered).toString('hex') })
+        )
+        if (expected !== got) t.same(fast.told, plain.told, `seed ${seed}, ${way}`)
+        if (expected !== got) return t.fail(`seed ${seed}, ${way}: other answers`)
+        for (const each of plain.told as Array<[string, unknown]>) {
+          if (each[0] === 'audio') audioBytes += String(each[1]).length
+          if (each[0] === 'close' || each[0] === 'error') {
+            ended.set(String(each[1]), (ended.get(String(each[1])) ?? 0) + 1)
+          }
+        }
+        plain.socket.terminate()
+        fast.socket.terminate()
+      }
+    }
+    t.ok(audioBytes > STREAMS * 300, `${audioBytes} bytes of audio`)
+    for (const code of [
+      '1000',
+      '1006',
+      'WS_ERR_EXPECTED_MASK',
+      'WS_ERR_INVALID_OPCODE',
+      'WS_ERR_UNEXPECTED_RSV_1',
+      'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+    ]) {
+      t.ok((ended.get(code) ?? 0) > 20, `${ended.get(code)} streams ended with ${code}`)
+    }
+    t.comment(Object.fromEntries(ended))
+  }
+)
