@@ -112,10 +112,11 @@ export class Jambonz {
   audio(path: string, handler: AudioHandler): this
   audio(path: string, options: AudioRouteOptions, handler: AudioHandler): this
   audio(path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
-    const [{ record = true, paced = false }, handler] = withOptions(rest)
+    const [{ record = true, output = true, paced = false }, handler] = withOptions(rest)
     registerAudio(this.#instance, this.#runtime, path, {
       path: joinPath(this.#instance.prefix, path),
       record,
+      output,
       paced,
       handler
     })

@@ -72,6 +72,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
         registerAudio(scope, runtime, options.audioPath, {
           path: runtime.audioPath,
           record: true,
+          output: true,
           paced: false,
           handler: undefined
         })

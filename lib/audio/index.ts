@@ -1,7 +1,7 @@
 export { AudioStream, liveOf } from './stream/AudioStream.js'
 export type { ChannelName } from './stream/ChannelReader.js'
 export type { PlayOptions } from './playback/FilePlayback.js'
-export type { OutputEntry, Utterance, UtteranceEnd, UtteranceOptions } from './playback/Utterance.js'
+export type { Utterance, UtteranceEnd, UtteranceOptions } from './playback/Utterance.js'
 export { LiveStream, type LiveStreamOptions } from './stream/LiveStream.js'
 export { watchEndConditions, type EndConditionOptions } from './stream/endConditions.js'
 export type { RecorderState, RecordingControl } from './stream/RecordingControl.js'

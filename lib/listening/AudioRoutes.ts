@@ -9,6 +9,8 @@ export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unkno
 export interface AudioRouteOptions {
   /** false: nothing of this route is recorded. Default: true, when the option `recording` is set */
   record?: boolean
+  /** false: what the application says is not on the recordings of this route. Default: true, as `recording.output` */
+  output?: boolean
   /**
    * ms by which audio written to the streams goes out ahead of the caller's ear, so that a hang-up wastes little of
    * it; true: 400. Default: false, as soon as it is written
@@ -20,6 +22,7 @@ export interface AudioRoute {
   /** whole path, prefixes included; a prefix may have parameters */
   path: string
   record: boolean
+  output: boolean
   paced: boolean | number
   handler: AudioHandler | undefined
 }

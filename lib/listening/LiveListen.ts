@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
 import { lengthLeft, withSegment } from '../model/listenLife.js'
-import type { Call, Listen, ListenSegment } from '../model/schema.js'
+import type { Call, Listen, ListenSegment, OutputEntry } from '../model/schema.js'
 import {
   withKnown,
   type FinishedRecording,
@@ -173,8 +173,10 @@ export class LiveListen {
       }
     )
     if (recordings && route.record) {
-      this.#recorder = recordings.start(stream, (error) =>
-        correlation.emit('recordingFailed', error, stream.listen)
+      this.#recorder = recordings.start(
+        stream,
+        (error) => correlation.emit('recordingFailed', error, stream.listen),
+        route.output ? () => live.heard : undefined
       )
       live.recording = recordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
@@ -230,7 +232,8 @@ export class LiveListen {
       endReason: reason,
       endedAt: segment.endedAt,
       ...(listen.segments === undefined ? { audio: live.counts } : withSegment(listen, segment)),
-      ...(live.digits !== undefined && { digits: live.digits })
+      ...(live.digits !== undefined && { digits: live.digits }),
+      ...outputOf(listen, live.stream?.output)
     }
     const saving = this.#save({ ...listen, ...ended, state: 'ended', connected: true })
     const given = this.#handsOver && end.reason === 'drained' ? await this.#give(listen, segment) : undefined
@@ -334,6 +337,14 @@ function recordingControl(recorder: Recorder, live: LiveStream): RecordingContro
     pause: (mode = 'silence') => live.beginPrivacy(mode),
     resume: () => live.endPrivacy()
   }
+}
+
+/** What was said on this socket, behind what was said on those before. */
+function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Listen, 'output'> {
+  if (said.length === 0) return {}
+  const beforeMs = listen.segments === undefined ? 0 : listen.audio.durationMs
+  const output = said.map((entry) => ({ ...entry, atMs: entry.atMs + beforeMs }))
+  return { output: [...(listen.output ?? []), ...output] }
 }
 
 /** What is left of a listen that had a socket before: jambonz was asked for no more. */

@@ -54,6 +54,21 @@ export const ListenSegmentSchema = Type.Object({
   )
 })
 
+/** One utterance of the application (`stream.utterance()`), as the caller heard it. */
+export const OutputEntrySchema = Type.Object({
+  id: Type.String({ description: 'its own id' }),
+  text: Type.Optional(Type.String({ description: 'what was to be said' })),
+  atMs: Type.Number({
+    minimum: 0,
+    description: 'ms into the audio of the listen, where the caller began to hear it'
+  }),
+  heardMs: Type.Number({ minimum: 0, description: 'ms of it that the caller heard' }),
+  outcome: Type.Union([Type.Literal('playout'), Type.Literal('cleared')], {
+    description: '`cleared`: it was cut off'
+  })
+})
+export type OutputEntry = Static<typeof OutputEntrySchema>
+
 /** One listen of a call, from the verb that asked for it to the hook that ended it. Plain JSON. */
 export const ListenSchema = Type.Object({
   id: Type.String(),
@@ -110,6 +125,9 @@ export const ListenSchema = Type.Object({
   recording: Type.Optional(FinishedRecordingSchema),
   recordingError: Type.Optional(Type.String({ description: 'why there is no (whole) recording' })),
   digits: Type.Optional(Type.String()),
+  output: Type.Optional(
+    Type.Array(OutputEntrySchema, { description: 'the utterances of the application that the caller heard' })
+  ),
   reportedDuration: Type.Optional(Type.Number({ description: 'whole seconds, as the actionHook says' })),
   instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' })),
   segments: Type.Optional(
@@ -218,6 +236,8 @@ export type Listen = {
   readonly recordingError?: string
   /** the key that ended it */
   readonly digits?: string
+  /** the utterances of the application (`stream.utterance()`) that the caller heard */
+  readonly output?: readonly OutputEntry[]
   /** whole seconds, as the actionHook says */
   readonly reportedDuration?: number
   /** the instance that holds, or held, the socket */

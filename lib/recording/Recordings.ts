@@ -10,6 +10,7 @@ import { resolveRecordingOptions, type RecordingOptions, type ResolvedRecordingO
 import { Recovery, type OnRecovered } from './Recovery.js'
 import { Retention } from './Retention.js'
 import type { FinishedRecording } from '../model/recording.js'
+import { isSpokenTo, OutputMixer, TwoSides, type Heard } from './OutputMixer.js'
 import { SinkOutput } from './SinkOutput.js'
 import { Spool } from './Spool.js'
 import { StreamRecorder } from './StreamRecorder.js'
@@ -28,8 +29,11 @@ export interface Recordings {
   readonly waiting: number
   /** bytes in use, of `maxMemory` */
   readonly memory: number
-  /** Never throws: what can't be opened fails that recording. `onFailed`: as soon as it fails, once. */
-  start(stream: RecordedStream, onFailed?: (error: Error) => void): Recorder
+  /**
+   * Begins a recording. Never throws: what can't be opened fails that recording. `onFailed`: as soon as it fails, once.
+   * `heard`: what the caller heard of the application, where that is to be recorded.
+   */
+  start(stream: RecordedStream, onFailed?: (error: Error) => void, heard?: Heard): Recorder
   /**
    * Repairs what dead instances left in the directory, and goes on looking for it until close(). Resolves after the
    * first look, or 5 s; never rejects. Also told here: a recording that finish() called `spooled`, once it is
@@ -80,7 +84,15 @@ class OpenRecordings implements Recordings {
     return this.#pool.lent
   }
 
-  start(stream: RecordedStream, onFailed: (error: Error) => void = () => {}): Recorder {
+  start(stream: RecordedStream, onFailed: (error: Error) => void = () => {}, heard?: Heard): Recorder {
+    if (heard === undefined || !this.#options.output || !isSpokenTo(stream)) {
+      return this.#start(stream, onFailed)
+    }
+    const recorded = stream.mixType === 'mono' ? new TwoSides(stream) : stream
+    return new OutputMixer(this.#start(recorded, onFailed), stream.mixType, heard)
+  }
+
+  #start(stream: RecordedStream, onFailed: (error: Error) => void): Recorder {
     const logger = this.#logger.child({ callSid: stream.callSid, listenId: stream.listen.id })
     const recorder: StreamRecorder = new StreamRecorder(stream, this.#output(stream, logger), {
       options: this.#options,

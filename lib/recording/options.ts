@@ -68,6 +68,12 @@ export const RecordingOptionsSchema = Type.Object(
     levels: Type.Optional(
       Type.Boolean({ description: 'measure peak and RMS of each channel. Default: true' })
     ),
+    output: Type.Optional(
+      Type.Boolean({
+        description:
+          'record what the caller heard of the application, too, where a listen streams to the caller: on the right, beside a caller alone in a channel of its own. Default: true'
+      })
+    ),
     sink: Type.Optional(
       fn<Sink>(
         'returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart'
@@ -161,6 +167,7 @@ export interface ResolvedRecordingOptions {
   readonly maxMemory: number
   readonly sha256: boolean
   readonly levels: boolean
+  readonly output: boolean
   readonly encryption: Encryption | undefined
   readonly sink: Sink | undefined
   readonly format: Format
@@ -191,6 +198,7 @@ export function resolveRecordingOptions(options: RecordingOptions): ResolvedReco
     maxMemory: options.maxMemory ?? 256 * MIB,
     sha256: options.sha256 ?? true,
     levels: options.levels ?? true,
+    output: options.output ?? true,
     sink: options.sink,
     format: options.format ?? 'wav',
     ffmpeg: options.ffmpeg ?? 'ffmpeg',

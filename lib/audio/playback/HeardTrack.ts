@@ -4,7 +4,6 @@ import { Resampler } from '../../pcm/Resampler.js'
 import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
-import type { Utterance } from './Utterance.js'
 
 /** ms: jambonz reads, writes and plays in ticks of this length */
 const TICK_MS = 20
@@ -12,6 +11,10 @@ const TICK_MS = 20
 const PAIR_DELAY = 20
 /** ms over which the least delay of the caller's audio is looked for; half of it at a time */
 const CLOCK_WINDOW = 5_000
+/** ms over the usual time of an answer, after which none is waited for any more */
+const PONG_PATIENCE = 500
+/** ms: less is none */
+const EPSILON = 0.5
 /** ms of audio that may wait to be heard while no audio comes from jambonz; older audio is forgotten */
 const MAX_WAITING = 90_000
 
@@ -24,6 +27,12 @@ export interface HeardTrackOptions {
   mixType: MixType
   /** ms of audio that have come before */
   startMs: number
+  /** when what has come before could have come at the earliest, ms on the clock */
+  earliest: number
+  /** ms of audio, and of its gaps, that have come until now */
+  receivedMs: () => number
+  /** Asks jambonz for an answer, which comes back in order with the audio. */
+  ping: (onPong: () => void) => void
   /** ms between a question to jambonz and its answer */
   roundTrip: () => number
   logger: FastifyBaseLogger
@@ -36,16 +45,25 @@ interface Sent {
   /** undefined: silence */
   samples?: Int16Array
   length: number
-  label?: Utterance
+  /** called with ms into the audio when the caller hears it */
+  label?: (atMs: number) => void
   kill?: true
+  /** jambonz was asked to say when it has it, which it had from this frame on */
+  sync?: Sync
+}
+
+interface Sync {
+  /** ms of audio, on the track's clock, that jambonz had sent before it had ours; Infinity: no answer yet */
+  fromMs: number
 }
 
 /**
  * What the caller heard of the application, frame by frame beside what jambonz sent of the caller: jambonz never puts
  * what a listen streams into that listen's audio (mod_audio_fork, measured). In each of its ticks jambonz takes one
- * frame of the caller and plays one of ours; so each frame that comes tells that as much of ours was played, and the
- * clock only which audio had reached jambonz by then. A sink: those fed after it find in `current` what was heard
- * during the frame they are given.
+ * frame of the caller and plays one of ours; so each frame that comes tells that as much of ours was played. Which
+ * frame was the first is told by a pong behind the audio, as it comes back in order with the frames; where much is
+ * played already, the clock is good enough. A sink: those fed after it find in `current` what was heard during the
+ * frame they are given.
  */
 export class HeardTrack implements AudioSink {
   /** At the rate of the listen; undefined: the caller heard nothing of us, or jambonz sends it by itself. */
@@ -63,16 +81,17 @@ export class HeardTrack implements AudioSink {
   #head = 0
   // The resampler still holds some of what was played.
   #tail = false
+  readonly #startMs: number
   // ms of audio that came, with its gaps since the track began, and without
   #clockMs = 0
   #audioMs: number
   // The least difference of the clock and #clockMs, in this half of the window and the one before.
   #delay = Infinity
-  #delayBefore = Infinity
-  #halfEndsAt = 0
+  #delayBefore: number
+  #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
 
   constructor(options: HeardTrackOptions) {
-    const { rate, sampleRate, mixType, channels, startMs, logger } = options
+    const { rate, sampleRate, mixType, channels, startMs, earliest, logger } = options
     this.#options = options
     this.#tick = (sampleRate * TICK_MS) / 1000
     this.#resampler = rate === sampleRate ? undefined : new Resampler(rate, sampleRate)
@@ -80,6 +99,8 @@ export class HeardTrack implements AudioSink {
     this.#input = new Int16Array((rate * TICK_MS) / 1000)
     this.#output = new Int16Array(this.#tick)
     this.#audioMs = startMs
+    this.#delayBefore = earliest
+    this.#startMs = options.receivedMs()
   }
 
   /** Audio that was sent. `released`: jambonz begins to play it, and what it held back before. */
@@ -93,14 +114,20 @@ export class HeardTrack implements AudioSink {
     this.#add({ at: Infinity, length }, released, now)
   }
 
-  /** An utterance begins with what is sent next. */
-  label(utterance: Utterance): void {
-    this.#sent.push({ at: Infinity, length: 0, label: utterance })
+  /** Has `label` called when the caller begins to hear what is sent next. */
+  labelNext(label: (atMs: number) => void): void {
+    this.#sent.push({ at: Infinity, length: 0, label })
+  }
+
+  /** Has `label` called when the caller has heard all that was sent. */
+  labelEnd(label: (atMs: number) => void): void {
+    const isHeldBack = this.#sent.at(-1)?.at === Infinity
+    this.#sent.push({ at: isHeldBack ? Infinity : -Infinity, length: 0, label })
   }
 
   /** jambonz was asked to throw away what it has. */
   clear(now: number): void {
-    this.#sent.push({ at: now, length: 0, kill: true })
+    this.#sent.push({ at: now, length: 0, kill: true, sync: this.#ask() })
   }
 
   write(frame: Buffer, gapMs: number): void {
@@ -129,13 +156,27 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waitingMs += (sent.length / this.#options.rate) * 1000
     if (released) {
+      // Where something is played already, this will be played behind it, whenever it has come.
+      const isFirst =
+        this.#playing.length === 0 && !this.#sent.some(({ at, kill }) => at !== Infinity && !kill)
+      if (isFirst) sent.sync = this.#ask()
       for (let i = this.#sent.length - 1; i >= 0; i--) {
         const each = this.#sent[i]
         if (each === undefined || each.at !== Infinity) break
         each.at = now
+        if (sent.sync) each.sync = sent.sync
       }
     }
     while (this.#waitingMs > MAX_WAITING) this.#take()
+  }
+
+  #ask(): Sync {
+    const sync = { fromMs: Infinity }
+    const { ping, receivedMs } = this.#options
+    ping(() => {
+      sync.fromMs = receivedMs() - this.#startMs
+    })
+    return sync
   }
 
   #take(): Sent | undefined {
@@ -179,7 +220,10 @@ export class HeardTrack implements AudioSink {
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
     const horizon = this.#clockMs + Math.min(this.#delay, this.#delayBefore) - roundTrip() - hold
     let killed = false
-    for (let next = this.#sent[0]; next !== undefined && next.at <= horizon; next = this.#sent[0]) {
+    const tickMs = this.#clockMs - TICK_MS - hold + EPSILON
+    for (let next = this.#sent[0]; next !== undefined; next = this.#sent[0]) {
+      const { at, sync } = next
+      if (sync === undefined ? at > horizon : tickMs < sync.fromMs && at > horizon - PONG_PATIENCE) break
       this.#take()
       if (next.kill) {
         killed = true
@@ -193,7 +237,7 @@ export class HeardTrack implements AudioSink {
   #fill(input: Int16Array, wanted: number): number {
     let count = 0
     for (let next = this.#playing[0]; next !== undefined; next = this.#playing[0]) {
-      if (next.label) next.label.heardFrom(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
+      next.label?.(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
       if (count === wanted && next.length > 0) break
       const part = Math.min(wanted - count, next.length - this.#head)
       if (next.samples) input.set(next.samples.subarray(this.#head, this.#head + part), count)

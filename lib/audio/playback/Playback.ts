@@ -1,4 +1,4 @@
-import type { Listen } from '../../model/schema.js'
+import type { Listen, OutputEntry } from '../../model/schema.js'
 import { ERR_AUDIO_MODE } from '../../model/errors.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { ListenSocket } from '../socket/ListenSocket.js'
@@ -7,7 +7,7 @@ import type { MarkEvent, MarkOutcome, PlayDone } from '../socket/types.js'
 import { FilePlayback, type PlayOptions } from './FilePlayback.js'
 import { HeardTrack } from './HeardTrack.js'
 import { StreamingPlayback } from './StreamingPlayback.js'
-import { Utterance, type OutputEntry, type UtteranceEnd, type UtteranceOptions } from './Utterance.js'
+import { Utterance, type UtteranceEnd, type UtteranceOptions } from './Utterance.js'
 
 /** ms of audio ahead of the caller's ear where the application asks for pacing */
 const PACED_AHEAD = 400
@@ -78,8 +78,8 @@ export class Playback {
   /** Takes a chunk. Fails with FST_JAMBONZ_AUDIO_MODE through `done`. */
   write(chunk: Buffer, done: (error?: Error) => void): void {
     const error = this.#modeError('write', 'streaming')
-    if (error) done(error)
-    else this.#stream().write(chunk, done)
+    if (error) return done(error)
+    this.#stream().write(chunk, done)
   }
 
   flush(done: () => void): void {
@@ -197,11 +197,13 @@ export class Playback {
       channels: listen.channels,
       mixType: listen.mixType,
       startMs: socket.counts.durationMs,
+      earliest: socket.earliest,
+      receivedMs: () => socket.receivedMs,
+      ping: (onPong) => socket.ping(onPong),
       roundTrip: () => socket.roundTripMs,
       logger: socket.logger
     })
     socket.addSink(this.track, true)
-    socket.measureRoundTrip()
     this.#streaming = new StreamingPlayback({
       rate: this.sampleRate,
       send: (data, sent) => socket.send(data, sent),

@@ -5,6 +5,11 @@ const NEAR_DRY = 60
 /** ms without audio after which the beginning of an utterance is played, too short for jambonz to begin with. */
 const SHORT_WAIT = 200
 
+/** ms by which a mark may be reported before the clock allows it */
+const EARLY = 300
+/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
+const REAL_TIME = 0.3
+
 /** The rate at which the module surely does not resample downwards, so that its lots are known to the sample, Hz. */
 export const EXACT_RATE = 8000
 
@@ -60,6 +65,14 @@ export class PlayoutModel {
     const dryIn = this.dryIn(now)
     if (dryIn > NEAR_DRY) return false
     return this.missing === 0 || now - this.#lastAudioAt >= (dryIn > 0 ? NEAR_DRY : SHORT_WAIT)
+  }
+
+  /**
+   * Tells whether a caller can't have heard so much yet. `speed`: how fast his own audio comes; in a test he may be
+   * faster than real time, and then nobody knows.
+   */
+  isTooEarly(positionMs: number, now: number, speed: number): boolean {
+    return positionMs - this.clockMs(now) > EARLY && Math.abs(speed - 1) < REAL_TIME
   }
 
   /** ms until everything that jambonz has would be played. */

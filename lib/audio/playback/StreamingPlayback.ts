@@ -18,10 +18,8 @@ const MAX_MESSAGE = 32_768
 const MAX_UNSENT = 131_072
 /** ms by which the caller may hear audio later than the clock says. */
 const TAINT_MARGIN = 500
-/** ms by which a mark may be reported before the clock allows it */
-const EARLY = 300
-/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
-const REAL_TIME = 0.3
+/** ms after the clock's end of an utterance that the track has to tell of it: it knows only what audio comes beside it. */
+const TRACK_PATIENCE = 1_000
 
 export interface StreamingPlaybackOptions {
   /** Hz of the audio sent to jambonz */
@@ -129,18 +127,22 @@ export class StreamingPlayback {
   begin(utterance: Utterance): void {
     const place = () => {
       this.#utterances.push(utterance)
-      this.#options.track.label(utterance)
+      this.#options.track.labelNext((atMs) => utterance.heardFrom(atMs))
       utterance.begun(this.sentMs)
       return true
     }
     this.#place({ isMark: false, place, drop: () => utterance.over('cleared') })
   }
 
-  /** Ends it: its last words are played, too, and the clock tells when they have been heard. */
+  /** Ends it: its last words are played, too. The track tells when they have been heard; where it does not, the clock. */
   finish(utterance: Utterance): void {
     const place = (now: number) => {
+      this.#options.track.labelEnd(() => this.#over(utterance, 'playout'))
       this.#pad(now)
-      this.#marks.place(undefined, false, this.sentMs, now, (outcome) => this.#over(utterance, outcome))
+      this.#marks.place(undefined, false, this.sentMs, now, (outcome) => {
+        if (outcome === 'cleared') this.#over(utterance, outcome)
+        else setTimeout(() => this.#over(utterance, 'playout'), TRACK_PATIENCE).unref()
+      })
       return true
     }
     this.#place({ isMark: false, place, drop: () => this.#over(utterance, 'cleared') })
@@ -169,7 +171,7 @@ export class StreamingPlayback {
     const now = performance.now()
     const mark = this.#marks.find(event)
     if (mark === undefined) return this.#marks.isLate(event)
-    if (event.event === 'playout' && this.#isTooEarly(mark.positionMs, now)) {
+    if (event.event === 'playout' && this.#playout.isTooEarly(mark.positionMs, now, this.#options.speed())) {
       this.#distrustMarks(
         `jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`
       )
@@ -310,11 +312,6 @@ export class StreamingPlayback {
     this.#marks.distrust()
     this.#options.logger.warn(`${why}; marks are told by the clock from now on`)
     this.#pump()
-  }
-
-  // A caller who hears in real time can't have heard so much yet. (One in a test may be faster: his own audio tells.)
-  #isTooEarly(positionMs: number, now: number): boolean {
-    return positionMs - this.#playout.clockMs(now) > EARLY && Math.abs(this.#options.speed() - 1) < REAL_TIME
   }
 
   // Silence that has the rest of what was sent played.

@@ -20,16 +20,6 @@ export interface UtteranceEnd {
   heardText?: string
 }
 
-/** What was said, as it stands in the `Listen`. */
-export interface OutputEntry {
-  id: string
-  text?: string
-  /** ms into the audio of the listen, where the caller began to hear it */
-  atMs: number
-  heardMs: number
-  outcome: MarkOutcome
-}
-
 export interface UtteranceDeps {
   id: string
   text: string | undefined
@@ -120,11 +110,9 @@ export class Utterance {
       ...(this.text !== undefined && { heardText: this.#heardText(this.text, outcome, heardMs) })
     }
     this.#end = end
+    this.#deps.onOver(this, end)
     // Not at once: a loop of utterances that are cleared must not keep the event loop from its turn.
-    setImmediate(() => {
-      this.#deps.onOver(this, end)
-      this.#settle(end)
-    })
+    setImmediate(() => this.#settle(end))
   }
 
   #heardText(text: string, outcome: MarkOutcome, heardMs: number): string {

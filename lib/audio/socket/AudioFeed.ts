@@ -99,6 +99,11 @@ export class AudioFeed {
     return frame
   }
 
+  /** true while frames are kept from the sinks because a gap before them is in doubt. */
+  get holdsBack(): boolean {
+    return this.#held.length > 0
+  }
+
   /** Pauses the sinks. What is held back came before it, and goes to them first. Returns false where they are paused. */
   pause(mode: PauseMode): boolean {
     if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return false

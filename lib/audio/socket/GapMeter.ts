@@ -46,6 +46,11 @@ export class GapMeter {
     return this.#clock
   }
 
+  /** When all that has come could have come at the earliest, on the scale of `now`; Infinity before any. */
+  get earliest(): number {
+    return this.#clock < 0 ? Infinity : this.#clock + this.#normal
+  }
+
   /** Counts `ms` of audio that arrived at `now` (ms). true: whether something is missing before it is in doubt. */
   doubts(now: number, ms: number): boolean {
     if (this.#clock < 0) {

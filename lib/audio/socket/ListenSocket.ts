@@ -23,6 +23,8 @@ import { CLOSE_PATIENCE } from './wire.js'
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 /** Bytes of audio that gather in the kernel between two reads. */
 const MAX_BATCH = 32_768
+/** answers of which the fastest counts */
+const MAX_ROUND_TRIPS = 8
 /** The pong must be seen long before the next ping. */
 const BATCHES_PER_PING = 4
 
@@ -69,7 +71,8 @@ export class ListenSocket {
   #feed: AudioFeed | undefined
   #streaming = false
   #startedAt = 0
-  #roundTrips = 0
+  #roundTrips: number[] = []
+  #pings = 0
   // Who wants audio as it comes.
   #live = 0
   #key: { digit: string; at: number; isPrivate: boolean } | undefined
@@ -184,20 +187,39 @@ export class ListenSocket {
     else this.#socket.send(data)
   }
 
-  /** Asks jambonz for a pong, so that `roundTripMs` says how long an answer takes. */
-  measureRoundTrip(): void {
+  /** When all audio that has come could have come at the earliest; Infinity before any. */
+  get earliest(): number {
+    return this.#feed?.gaps.earliest ?? Infinity
+  }
+
+  /** true while frames are kept from the sinks because a gap before them is in doubt. */
+  get holdsBack(): boolean {
+    return this.#feed?.holdsBack ?? false
+  }
+
+  /** ms of audio that have come, and of the gaps in it */
+  get receivedMs(): number {
+    return this.#feed === undefined ? 0 : this.#feed.bytes / this.#feed.bytesPerMs + this.#feed.gaps.total
+  }
+
+  /**
+   * Asks jambonz for a pong, which comes back in order with the audio: what comes before it was sent before jambonz had
+   * what was sent before the question. `roundTripMs` says how long answers take.
+   */
+  ping(onPong: () => void): void {
     const socket = this.#socket
     if (socket.readyState !== socket.OPEN) return
     const askedAt = performance.now()
-    const question = `round trip ${askedAt}`
-    const onPong = (answer: Buffer) => {
+    const question = `listen ${++this.#pings}`
+    const answered = (answer: Buffer) => {
       if (answer.toString() !== question) return
-      socket.off('pong', onPong)
-      const ms = performance.now() - askedAt
+      socket.off('pong', answered)
+      this.#roundTrips = [...this.#roundTrips, performance.now() - askedAt].slice(-MAX_ROUND_TRIPS)
       // The least is the line's; what is over it is this process's.
-      this.roundTripMs = this.#roundTrips++ === 0 ? ms : Math.min(this.roundTripMs, ms)
+      this.roundTripMs = Math.min(...this.#roundTrips)
+      onPong()
     }
-    socket.on('pong', onPong)
+    socket.on('pong', answered)
     socket.ping(question)
   }
 

@@ -108,9 +108,12 @@ export class LiveStream {
     if (this.socket.opened) this.socket.opened = { call: this.socket.opened.call, listen }
   }
 
-  /** What the caller heard of the application during the frame that a sink is given; undefined: nothing. */
+  /**
+   * What the caller heard of the application during the frame that a sink, or a tap, is given; undefined: nothing, or
+   * nobody knows yet.
+   */
   get heard(): Int16Array | undefined {
-    return this.#playback?.track?.current
+    return this.socket.holdsBack ? undefined : this.#playback?.track?.current
   }
 
   get counts(): AudioCounts {

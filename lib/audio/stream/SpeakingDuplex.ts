@@ -2,7 +2,8 @@ import { AudioDuplex } from './AudioDuplex.js'
 import { ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PlayOptions } from '../playback/FilePlayback.js'
-import type { OutputEntry, Utterance, UtteranceOptions } from '../playback/Utterance.js'
+import type { OutputEntry } from '../../model/schema.js'
+import type { Utterance, UtteranceOptions } from '../playback/Utterance.js'
 import type { MarkOutcome, PlayDone } from '../socket/types.js'
 
 /** ms after which what is asked of a stream whose socket has closed is answered: a loop of it costs next to nothing. */

@@ -1,0 +1,119 @@
+import type { PauseMode, RecorderState } from '../audio/index.js'
+import type { Call, Listen, MixType } from '../model/schema.js'
+import { addHeard } from '../pcm/mix.js'
+import { SAMPLE_BYTES } from '../pcm/samples.js'
+import type { FinishedRecording } from '../model/recording.js'
+import type { RecordedStream, Recorder } from './types.js'
+
+/** Returns what the caller heard of the application during the frame that is being recorded; undefined: nothing. */
+export type Heard = () => Int16Array | undefined
+
+/** Tells whether the application may speak on a stream, so that a recording has it, too. */
+export function isSpokenTo({ listen }: RecordedStream): boolean {
+  return listen.bidirectional?.mode === 'streaming'
+}
+
+/** A stream of the caller alone as it is recorded where the application speaks: the caller left, the application right. */
+export class TwoSides implements RecordedStream {
+  readonly channels = 2
+  readonly mixType: MixType = 'stereo'
+  readonly #stream: RecordedStream
+
+  constructor(stream: RecordedStream) {
+    this.#stream = stream
+  }
+
+  get callSid(): string {
+    return this.#stream.callSid
+  }
+
+  get call(): Call {
+    return this.#stream.call
+  }
+
+  get listen(): Listen {
+    return this.#stream.listen
+  }
+
+  get sampleRate(): number {
+    return this.#stream.sampleRate
+  }
+}
+
+/**
+ * A recorder that records what the caller heard of the application, too: jambonz never sends it back. Of the caller
+ * alone it makes two channels, to those of two parties it adds it on the right, to the sum of both into that.
+ */
+export class OutputMixer implements Recorder {
+  readonly #recorder: Recorder
+  readonly #mixType: MixType
+  readonly #heard: Heard
+  // One for all frames: the recorder copies.
+  #scratch = Buffer.alloc(0)
+  #samples = new Int16Array(0)
+
+  constructor(recorder: Recorder, mixType: MixType, heard: Heard) {
+    this.#recorder = recorder
+    this.#mixType = mixType
+    this.#heard = heard
+  }
+
+  get state(): RecorderState {
+    return this.#recorder.state
+  }
+
+  get error(): Error | undefined {
+    return this.#recorder.error
+  }
+
+  get maxDelay(): number {
+    return this.#recorder.maxDelay
+  }
+
+  write(frame: Buffer, gapMs: number): void {
+    const heard = this.#heard()
+    if (this.#mixType === 'mono') this.#recorder.write(this.#asTwo(frame, heard), gapMs)
+    else this.#recorder.write(heard === undefined ? frame : this.#withHeard(frame, heard), gapMs)
+  }
+
+  rest(): void {
+    this.#recorder.rest()
+  }
+
+  pause(mode?: PauseMode): void {
+    this.#recorder.pause(mode)
+  }
+
+  resume(): void {
+    this.#recorder.resume()
+  }
+
+  finish(listen: Listen): Promise<FinishedRecording> {
+    return this.#recorder.finish(listen)
+  }
+
+  #asTwo(frame: Buffer, heard: Int16Array | undefined): Buffer {
+    const pairs = this.#room(2 * frame.length)
+    const samples = this.#samples
+    for (let at = 0, i = 0; at < frame.length; at += SAMPLE_BYTES, i++) {
+      samples[2 * i] = ((frame[at + 1] ?? 0) << 8) | (frame[at] ?? 0)
+      samples[2 * i + 1] = heard?.[i] ?? 0
+    }
+    return pairs
+  }
+
+  #withHeard(frame: Buffer, heard: Int16Array): Buffer {
+    const mixed = this.#room(frame.length)
+    mixed.set(frame)
+    addHeard(this.#samples, heard, this.#mixType === 'stereo' ? 2 : 1)
+    return mixed
+  }
+
+  #room(bytes: number): Buffer {
+    if (this.#scratch.length < bytes) {
+      this.#scratch = Buffer.alloc(bytes)
+      this.#samples = new Int16Array(this.#scratch.buffer, this.#scratch.byteOffset, bytes / SAMPLE_BYTES)
+    }
+    return this.#scratch.subarray(0, bytes)
+  }
+}

@@ -1,0 +1,182 @@
+import { readFile } from 'node:fs/promises'
+import type { Test } from 'tap'
+import type { AudioStream, FinishedRecording, Listen } from '../../lib/index.js'
+import { readWav } from '../../lib/pcm/readWav.js'
+import { resample } from '../../lib/pcm/Resampler.js'
+import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
+import { simulateCall, type CallStory, type SimulateCallOptions } from '../../lib/simulator/index.js'
+import { build, folder, listening } from './build.js'
+
+export interface AgentCall {
+  mixType?: 'mono' | 'stereo' | 'mixed'
+  /** Hz of what the agent writes; of what is recorded; of the call */
+  streamRate?: 8000 | 16_000
+  sampleRate?: 8000 | 16_000
+  callRate?: 8000 | 16_000
+  recording?: Record<string, unknown>
+  record?: { output?: boolean }
+  simulate?: Partial<SimulateCallOptions>
+  agent: (stream: AudioStream) => Promise<void>
+}
+
+export interface AgentRecording {
+  listen: Listen
+  story: CallStory
+  sampleRate: number
+  /** channels of the file */
+  channels: Int16Array[]
+  /** what the caller heard of the agent, on the clock of the file and at its rate */
+  heard: Int16Array
+  log: string[]
+}
+
+/** Speech-like noise: no two places of it are alike. */
+export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
+  let state = seed
+  let last = 0
+  const factor = 8000 / rate
+  return Int16Array.from({ length: (ms * rate) / 1000 }, (_, i) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff
+    last += 0.35 * factor * ((state / 0x4000_0000 - 1) * 12_000 - last)
+    return last * (0.6 + 0.4 * Math.sin((i * 1000) / rate / 40))
+  })
+}
+
+/** A call that an agent speaks on, recorded; and what the caller heard of him. */
+export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecording> {
+  const { mixType = 'mono', streamRate = 8000, sampleRate = 8000, callRate = 8000 } = options
+  const log: string[] = []
+  const app = await build(t, {
+    recording: { directory: folder(), ...options.recording },
+    fastify: { logger: { level: 'info', stream: { write: (line: string) => log.push(line) } } }
+  })
+  let listen: Listen | undefined
+  app.jambonz.webhook('/agent', async () => [
+    {
+      verb: 'listen',
+      url: '/agent/audio',
+      actionHook: '/agent/done',
+      mixType,
+      sampleRate,
+      bidirectionalAudio: { enabled: true, streaming: true, sampleRate: streamRate }
+    }
+  ])
+  app.jambonz.actionHook('/agent/done', async (request) => {
+    listen = request.listen
+    return [{ verb: 'hangup' }]
+  })
+  app.jambonz.audio('/agent/audio', { ...options.record }, async (stream) => {
+    await options.agent(stream)
+    await stream.disconnect()
+  })
+  const story = await simulateCall({
+    url: `${await listening(app)}/agent`,
+    speech: null,
+    speed: 1,
+    callRate,
+    patienceMs: 30_000,
+    ...options.simulate
+  })
+  if (listen?.recording === undefined) throw new Error('nothing was recorded')
+  const file = await readFile(listen.recording.location)
+  const { channels: count } = listen.recording as FinishedRecording
+  return {
+    listen,
+    story,
+    sampleRate,
+    channels: Array.from({ length: count }, (_, channel) => channelOf(file, channel, count)),
+    heard: heardOnFile(story, sampleRate),
+    log
+  }
+}
+
+function channelOf(wav: Buffer, channel: number, count: number): Int16Array {
+  const data = samplesOf(wav.subarray(wav.indexOf('data') + 8))
+  return Int16Array.from(
+    { length: Math.floor(data.length / count) },
+    (_, i) => data[i * count + channel] ?? 0
+  )
+}
+
+function heardOnFile(story: CallStory, sampleRate: number): Int16Array {
+  const [{ output, sent } = {}] = story.listens
+  if (output === undefined || sent?.startedAtMs === undefined) throw new Error('the caller heard nothing')
+  const offset = Math.round(((sent.startedAtMs - output.startedAtMs) * output.sampleRate) / 1000)
+  const samples = samplesOf(output.pcm)
+  const from = Math.max(0, offset)
+  const aligned = new Int16Array(Math.max(0, -offset) + samples.length - from)
+  aligned.set(samples.subarray(from), Math.max(0, -offset))
+  return resample(aligned, output.sampleRate, sampleRate)
+}
+
+const WINDOW_MS = 200
+const MAX_SHIFT_MS = 150
+const LOUD = 300
+
+export interface Likeness {
+  /** ms by which the recording is late, of each stretch of 200 ms that was heard */
+  delays: number[]
+  /** ms: the middle one, and the largest either way */
+  medianMs: number
+  worstMs: number
+  /** correlation, the middle one of all stretches */
+  correlation: number
+}
+
+/** Compares what was recorded with what was heard, stretch by stretch. */
+export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: number): Likeness {
+  const window = (WINDOW_MS * sampleRate) / 1000
+  const shift = (MAX_SHIFT_MS * sampleRate) / 1000
+  const found: Array<{ delay: number; correlation: number }> = []
+  for (let at = 0; at + window <= heard.length; at += window) {
+    const part = heard.subarray(at, at + window)
+    if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window / 3) continue
+    let best = { delay: 0, correlation: -1 }
+    for (let by = -shift; by <= shift; by++) {
+      const correlation = correlate(part, recorded, at + by)
+      if (correlation > best.correlation) best = { delay: (by / sampleRate) * 1000, correlation }
+    }
+    found.push(best)
+  }
+  const delays = found.map(({ delay }) => delay)
+  return {
+    delays,
+    medianMs: median(delays.map(Math.abs)),
+    worstMs: Math.max(...delays.map(Math.abs)),
+    correlation: median(found.map(({ correlation }) => correlation))
+  }
+}
+
+export function correlate(a: Int16Array, b: Int16Array, at: number): number {
+  let both = 0
+  let squareA = 0
+  let squareB = 0
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i] ?? 0
+    const y = b[at + i] ?? 0
+    both += x * y
+    squareA += x * x
+    squareB += y * y
+  }
+  return squareA > 0 && squareB > 0 ? both / Math.sqrt(squareA * squareB) : 0
+}
+
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+}
+
+/** Writes in pieces of 20 ms, in real time. */
+export async function writeInPieces(stream: AudioStream, samples: Int16Array): Promise<void> {
+  const piece = stream.outputSampleRate / 50
+  const began = performance.now()
+  for (let at = 0, count = 0; at < samples.length; at += piece, count++) {
+    const wait = began + count * 20 - performance.now()
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    stream.write(bytesOf(samples.slice(at, at + piece)))
+  }
+}
+
+/** Whole file as mono samples, whatever its channels. */
+export async function soundOf(path: string): Promise<Int16Array> {
+  return readWav(await readFile(path)).samples
+}
