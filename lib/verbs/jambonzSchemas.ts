@@ -1,6 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { PUBLISHED_SCHEMAS } from './publishedSchemas.js'
 
 /** The part of JSON Schema that `@jambonz/schema` uses. */
 export interface JsonSchema {
@@ -23,6 +21,12 @@ export interface JsonSchema {
 
 export interface NamedSchema extends JsonSchema {
   $id: string
+}
+
+/** The schema files of `@jambonz/schema`. They are built in: an application may be bundled into one file. */
+export interface PublishedSchemas {
+  verbs: readonly NamedSchema[]
+  components: readonly NamedSchema[]
 }
 
 export interface JambonzSchemas {
@@ -77,11 +81,10 @@ const REQUIRED: Record<string, Record<string, string[]>> = {
  * and drops the call, over one unknown property, which the published schemas let pass.
  * Verb schemas describe a verb without its `verb` property, as jambonz sees it.
  */
-export function loadJambonzSchemas(): JambonzSchemas {
-  const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
-  const components = readSchemas(join(root, 'components')).map((schema) => adapt(schema))
+export function loadJambonzSchemas(published: PublishedSchemas = PUBLISHED_SCHEMAS): JambonzSchemas {
+  const components = published.components.map((schema) => adapt(schema))
   const verbs = new Map<string, NamedSchema>()
-  for (const schema of readSchemas(join(root, 'verbs'))) {
+  for (const schema of published.verbs) {
     verbs.set(schema.$id.slice(`${SCHEMA_BASE}/verbs/`.length), adapt(schema))
   }
   for (const name of UNDESCRIBED) verbs.set(name, { ...openObject, $id: verbSchemaId(name) })
@@ -99,13 +102,6 @@ export function loadJambonzSchemas(): JambonzSchemas {
     )
   }
   return { verbs, components }
-}
-
-function readSchemas(folder: string): NamedSchema[] {
-  return readdirSync(folder)
-    .sort()
-    .filter((file) => file.endsWith('.schema.json'))
-    .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as NamedSchema)
 }
 
 function adapt(schema: NamedSchema): NamedSchema {

@@ -1,5 +1,12 @@
-import { writeFileSync } from 'node:fs'
-import { loadJambonzSchemas, type JsonSchema, type NamedSchema } from '../../lib/verbs/jambonzSchemas.js'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import {
+  loadJambonzSchemas,
+  type JsonSchema,
+  type NamedSchema,
+  type PublishedSchemas
+} from '../../lib/verbs/jambonzSchemas.js'
 
 const HEADER = `// Generated from @jambonz/schema by \`npm run types:verbs\`: change test/helpers/verbTypes.ts instead.
 // A test fails when the two differ.
@@ -12,9 +19,44 @@ const VENDOR_OPTIONS = /\/components\/recognizer-/
 const OPEN = 'Record<string, unknown>'
 const MAX_DOC = 200
 
+/** The schemas as the installed @jambonz/schema has them. */
+export function publishedSchemas(): PublishedSchemas {
+  const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
+  const read = (folder: string) =>
+    readdirSync(join(root, folder))
+      .sort()
+      .filter((file) => file.endsWith('.schema.json'))
+      .map((file) => JSON.parse(readFileSync(join(root, folder, file), 'utf8')) as NamedSchema)
+  return { verbs: read('verbs'), components: read('components') }
+}
+
+/** TypeScript that holds them, one schema a line. */
+export function builtInSchemas(): string {
+  const list = (schemas: readonly NamedSchema[]) =>
+    schemas.map((schema) => `    ${JSON.stringify(schema, withoutExamples)}`).join(',\n')
+  const { verbs, components } = publishedSchemas()
+  return `${HEADER}
+import type { PublishedSchemas } from './jambonzSchemas.js'
+
+export const PUBLISHED_SCHEMAS = {
+  verbs: [
+${list(verbs)}
+  ],
+  components: [
+${list(components)}
+  ]
+} as unknown as PublishedSchemas
+`
+}
+
+/** Nothing checks by an example. (A property may have these names, too, and is then a schema.) */
+function withoutExamples(name: string, value: unknown): unknown {
+  return (name === 'examples' && Array.isArray(value)) || name === '$schema' ? undefined : value
+}
+
 /** TypeScript for the properties of every verb of jambonz, from the schemas that also check them. */
 export function verbTypes(): string {
-  const { verbs, components } = loadJambonzSchemas()
+  const { verbs, components } = loadJambonzSchemas(publishedSchemas())
   const names = new Map<string, string>()
   const shared = components.filter(({ $id }) => !VENDOR_OPTIONS.test($id))
   for (const { $id } of components) names.set($id, VENDOR_OPTIONS.test($id) ? OPEN : pascal(lastPart($id)))
@@ -146,5 +188,6 @@ const pascal = (name: string) =>
     .join('')
 
 if (process.argv[1] === import.meta.filename) {
+  writeFileSync('lib/verbs/publishedSchemas.ts', builtInSchemas())
   writeFileSync('lib/verbs/jambonzVerbs.ts', verbTypes())
 }

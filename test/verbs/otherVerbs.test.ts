@@ -3,7 +3,7 @@ import t from 'tap'
 import { prepareVerbs, warmUp, type HandlerResult } from '../../lib/verbs/index.js'
 import { loadJambonzSchemas } from '../../lib/verbs/jambonzSchemas.js'
 import { acceptedByJambonz, verbContext } from '../helpers/verbContext.js'
-import { verbTypes } from '../helpers/verbTypes.js'
+import { builtInSchemas, verbTypes } from '../helpers/verbTypes.js'
 
 const prepare = (result: unknown) => prepareVerbs(result as HandlerResult, verbContext())
 const refused = (result: unknown) => () => prepare(result)
@@ -264,5 +264,6 @@ t.test(
   'the types of the verbs are those of the installed @jambonz/schema: else run `npm run types:verbs`',
   async (t) => {
     t.equal(readFileSync('lib/verbs/jambonzVerbs.ts', 'utf8'), verbTypes())
+    t.equal(readFileSync('lib/verbs/publishedSchemas.ts', 'utf8'), builtInSchemas())
   }
 )
