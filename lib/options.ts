@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
 import type { CallStore } from './store/CallStore.js'
 import { memoryStore } from './store/memory.js'
+import { checkOptions, Milliseconds } from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
 import { Hmac } from './model/Hmac.js'
 import type { MetricsRegistry } from './metrics/index.js'
@@ -20,7 +20,7 @@ const CredentialsSchema = (description: string) =>
     { additionalProperties: false, description }
   )
 
-const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
+const milliseconds = (description: string) => Type.Optional(Milliseconds(description))
 
 const LimitsSchema = Type.Object(
   {
@@ -33,12 +33,9 @@ const LimitsSchema = Type.Object(
     maxPayload: Type.Optional(
       Type.Integer({ minimum: 1024, description: 'bytes of one websocket message. Default: 2 MiB' })
     ),
-    metadataTimeout: positive("ms to wait for a socket's first frame. Default: 5,000"),
+    metadataTimeout: milliseconds("ms to wait for a socket's first frame. Default: 5,000"),
     heartbeat: Type.Optional(
-      Type.Number({
-        minimum: 0,
-        description: 'ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000'
-      })
+      Milliseconds('ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000', 0)
     ),
     maxBuffered: Type.Optional(
       Type.Integer({
@@ -72,7 +69,9 @@ export const OptionsSchema = Type.Object(
         }
       )
     ),
-    signatureTolerance: positive('seconds a signature may be old. Default: 300'),
+    signatureTolerance: Type.Optional(
+      Type.Number({ exclusiveMinimum: 0, description: 'seconds a signature may be old. Default: 300' })
+    ),
     secret: Type.Optional(
       Type.String({
         minLength: 16,
@@ -106,7 +105,7 @@ export const OptionsSchema = Type.Object(
         )
       )
     ),
-    callTtl: positive('ms a call is kept after its last event. Default: 1 hour'),
+    callTtl: milliseconds('ms a call is kept after its last event. Default: 1 hour'),
     recording: Type.Optional(
       Type.Unsafe<RecordingOptions>({
         ...RecordingOptionsSchema,
@@ -161,7 +160,12 @@ export const OptionsSchema = Type.Object(
       )
     ),
     // Fastify's own, on every register()
-    prefix: Type.Optional(Type.String()),
+    prefix: Type.Optional(
+      Type.String({
+        description:
+          "Fastify's own: what comes before `audioPath`, and before that what the scopes of the plugin have. The routes of `fastify.jambonz` have the prefix of the scope that registers them. Default: none"
+      })
+    ),
     logLevel: Type.Optional(Type.String()),
     logSerializers: Type.Optional(Type.Unknown())
   },
@@ -248,15 +252,9 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
 }
 
 function check(options: JambonzListenOptions): void {
-  const first = Value.Errors(OptionsSchema, options).First()
-  if (first === undefined) {
-    checkStore(options.store)
-    checkRegistry(options.registry)
-    return
-  }
-  const name = first.path.slice(1).replaceAll('/', '.') || 'options'
-  const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
-  throw new ERR_OPTIONS(`${name}: ${first.message}, not ${shown(name, first.value)}${hint}`)
+  checkOptions(OptionsSchema, options)
+  checkStore(options.store)
+  checkRegistry(options.registry)
 }
 
 const STORE_METHODS = ['start', 'get', 'list', 'write', 'waitFor', 'tell', 'health', 'close'] as const
@@ -283,9 +281,4 @@ function checkFallback(fallback: HandlerResult): void {
   } catch (err) {
     throw new ERR_OPTIONS(`fallback: ${(err as Error).message}`)
   }
-}
-
-/** Secrets never reach a log. */
-function shown(name: string, value: unknown): string {
-  return /secret|password|auth/i.test(name) ? 'what was given' : (JSON.stringify(value) ?? String(value))
 }

@@ -43,6 +43,7 @@ declare module 'fastify' {
 export const jambonzListen = fp<JambonzListenOptions>(
   async (fastify, opts) => {
     const options = resolveOptions(opts)
+    warnOfOpenWebhooks(fastify, opts)
     warmUp()
     const runtime = await createRuntime(fastify, options)
 
@@ -137,6 +138,15 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     warned: new Set(),
     audioPath: joinPath(prefix, options.audioPath),
     defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
+  }
+}
+
+/** A secret that the environment does not have leaves the webhooks open to everybody. */
+function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOptions): void {
+  if ('webhookSecret' in options && options.webhookSecret === undefined) {
+    log.warn(
+      'the option webhookSecret is undefined: no signature is checked, and whoever knows the urls may call them. Set the variable it comes from, or leave the option out'
+    )
   }
 }
 

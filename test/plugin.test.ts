@@ -6,6 +6,9 @@ import t from 'tap'
 import Fastify from 'fastify'
 import jambonzListen from '../lib/index.js'
 import { listening } from './helpers/build.js'
+import { askForListen } from './helpers/listen.js'
+import { keepingLogger } from './helpers/log.js'
+import { until } from './helpers/until.js'
 import { statusOf } from './helpers/socket.js'
 
 t.test('what the published types name comes with the package', async (t) => {
@@ -77,4 +80,61 @@ t.test('the package exports what README names, and nothing else', async (t) => {
   )
   t.ok(exported.length > 30)
   for (const name of exported) t.match(section, new RegExp(`\`${name}[\`(]`), name)
+})
+
+t.test('a wrong option is named, with what was given and what is allowed', async (t) => {
+  const rows: Array<[options: object, message: RegExp]> = [
+    [{ platform: '10' }, /platform: one of 0\.9, 11, not "10"/],
+    [{ validation: 'lax' }, /validation: one of strict, warn, not "lax"/],
+    [
+      { recording: { directory: '/tmp/x', format: 'ogg' } },
+      /recording\.format: one of wav, flac, opus, mp3, not "ogg"/
+    ],
+    [{ webhookSecret: '' }, /webhookSecret: one of a string, an array, not what was given/],
+    [{ callTtl: 2 ** 31 }, /callTtl: .*2147483647, not 2147483648/],
+    [{ callTtl: Infinity }, /callTtl: /],
+    [{ limits: { heartbeat: 1e12 } }, /limits\.heartbeat: .*2147483647/],
+    [{ limits: { metadataTimeout: 2 ** 31 } }, /limits\.metadataTimeout: /],
+    [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /]
+  ]
+  for (const [options, message] of rows) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await t.rejects(async () => await app.register(jambonzListen, options as never), {
+      code: 'FST_JAMBONZ_OPTIONS',
+      message
+    })
+  }
+})
+
+t.test('a webhookSecret that is undefined is told at once, one that is left out is not', async (t) => {
+  for (const [options, told] of [
+    [{ webhookSecret: undefined }, 1],
+    [{}, 0]
+  ] as const) {
+    const { logger, lines } = keepingLogger()
+    const app = Fastify({ loggerInstance: logger })
+    t.teardown(() => app.close())
+    await app.register(jambonzListen, options)
+    t.equal(lines.filter(({ msg }) => msg.includes('webhookSecret is undefined')).length, told)
+  }
+})
+
+t.test('drain() waits for as long as it is told, however long that is', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(jambonzListen)
+  app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
+  const listen = await askForListen(app, '/call')
+  const socket = await listen.open()
+  socket.send(listen.metadata())
+  await until(() => app.jambonz.metrics().includes('jambonz_streams_live 1'), 'the stream')
+  let drained = false
+  const draining = app.jambonz.drain(Infinity).then(() => {
+    drained = true
+  })
+  await once(app.server, 'connection', { signal: AbortSignal.timeout(50) }).catch(() => {})
+  t.equal(drained, false)
+  socket.close()
+  await draining
 })

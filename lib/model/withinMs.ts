@@ -1,8 +1,10 @@
-/** What `promise` resolves to; undefined when that takes longer than `ms`. */
+import { MAX_TIMER_MS } from './checkOptions.js'
+
+/** Resolves to what `promise` does; to undefined when that takes longer than `ms`, for which Infinity will do. */
 export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, ms, undefined)
+    timer = setTimeout(resolve, Math.min(ms, MAX_TIMER_MS), undefined)
   })
   try {
     return await Promise.race([promise, late])

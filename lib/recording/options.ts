@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { checkOptions, Milliseconds } from '../model/checkOptions.js'
 import { ERR_OPTIONS } from '../model/errors.js'
 import { MAX_KEY_ID_BYTES, type KeyOf } from './encryption.js'
 import type { FinishedRecording } from '../model/recording.js'
@@ -8,7 +8,7 @@ import type { RecordedStream } from './types.js'
 
 const MIB = 1024 * 1024
 
-const positive = (description: string) => Type.Optional(Type.Number({ exclusiveMinimum: 0, description }))
+const milliseconds = (description: string) => Type.Optional(Milliseconds(description))
 const fn = <T>(description: string) =>
   Type.Unsafe<T>(Type.Function([Type.Unknown()], Type.Unknown(), { description }))
 
@@ -89,11 +89,13 @@ export const RecordingOptionsSchema = Type.Object(
     retention: Type.Optional(
       Type.Object(
         {
-          maxAge: positive('ms that a recording is kept after its end'),
+          maxAge: Type.Optional(
+            Type.Number({ exclusiveMinimum: 0, description: 'ms that a recording is kept after its end' })
+          ),
           maxBytes: Type.Optional(
             Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' })
           ),
-          interval: positive('ms between two looks. Default: 10 minutes')
+          interval: milliseconds('ms between two looks. Default: 10 minutes')
         },
         { additionalProperties: false, description: 'what is kept of the complete recordings. Default: all' }
       )
@@ -112,7 +114,7 @@ export const RecordingOptionsSchema = Type.Object(
         { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' }
       )
     ),
-    writeTimeout: positive(
+    writeTimeout: milliseconds(
       'ms that one operation of the disk or sink may take before the recording fails. Default: 30,000'
     )
   },
@@ -179,14 +181,7 @@ export interface ResolvedRecordingOptions {
 
 /** Throws FST_JAMBONZ_OPTIONS naming the option and its value. */
 export function resolveRecordingOptions(options: RecordingOptions): ResolvedRecordingOptions {
-  const first = Value.Errors(RecordingOptionsSchema, options).First()
-  if (first !== undefined) {
-    const name = `recording${first.path.replaceAll('/', '.')}`
-    const hint = typeof first.schema.description === 'string' ? ` (${first.schema.description})` : ''
-    throw new ERR_OPTIONS(
-      `${name}: ${first.message}, not ${JSON.stringify(first.value) ?? String(first.value)}${hint}`
-    )
-  }
+  checkOptions(RecordingOptionsSchema, options, 'recording')
   if (options.directory === undefined) checkWithoutDirectory(options)
   return Object.freeze({
     directory: options.directory,

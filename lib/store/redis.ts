@@ -1,5 +1,6 @@
 import type { CallStore } from './CallStore.js'
 import { ERR_REDIS_STORE } from '../model/errors.js'
+import { MAX_TIMER_MS } from '../model/checkOptions.js'
 import type { RedisClient } from './redis/client.js'
 import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
@@ -32,8 +33,10 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given }
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
-    if (!(settings[name] > 0)) {
-      throw new ERR_REDIS_STORE(`${name} must be a number above 0, not ${String(settings[name])}`)
+    if (!(settings[name] > 0 && settings[name] <= MAX_TIMER_MS)) {
+      throw new ERR_REDIS_STORE(
+        `${name} must be a number above 0, ${MAX_TIMER_MS} at most, not ${String(settings[name])}`
+      )
     }
   }
   return new RedisStore(client, settings)

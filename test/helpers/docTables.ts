@@ -7,7 +7,7 @@ import { HOSTS } from '../hosts/hosts.js'
 import { METRICS } from '../../lib/metrics/index.js'
 
 /** Fastify's own options of every register(). */
-const NOT_OURS = new Set(['prefix', 'logLevel', 'logSerializers'])
+const NOT_OURS = new Set(['logLevel', 'logSerializers'])
 
 const TABLES: Record<string, Record<string, TSchema>> = {
   options: OptionsSchema.properties,
