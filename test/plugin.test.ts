@@ -25,7 +25,8 @@ t.test('what the published types name comes with the package', async (t) => {
     )
   ).flat()
   const imported = new Set<string>()
-  for (const file of files.filter((name) => name.endsWith('.ts'))) {
+  // Data of jambonz, whose descriptions read like imports.
+  for (const file of files.filter((name) => name.endsWith('.ts') && !name.endsWith('publishedSchemas.ts'))) {
     for (const [, name] of (await readFile(file, 'utf8')).matchAll(
       / from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g
     )) {
