@@ -70,14 +70,29 @@ function warnOfVerb({ warned }: Application, request: FastifyRequest, message: s
  */
 function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
   const body = request[kRawBody] ?? ''
+  const open = new Map(
+    call.listens.map(({ id, state, instance }) => [id, state === 'expected' && instance === undefined])
+  )
   return (ordinal) => {
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
-    for (let generation = 0; ; generation++) {
-      const id = createListenId(secret, call.callSid, `${repeated}\n${generation}`)
-      const earlier = call.listens.find((listen) => listen.id === id)
-      if (earlier === undefined || (earlier.state === 'expected' && earlier.instance === undefined)) return id
-    }
+    const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
+    const first = firstWithout((generation) => open.has(idOf(generation)))
+    const last = first > 0 ? idOf(first - 1) : undefined
+    return last !== undefined && open.get(last) ? last : idOf(first)
   }
+}
+
+/** Returns the first number from 0 that `has` is not true of, where it is true of all before: in few steps, however many. */
+function firstWithout(has: (number: number) => boolean): number {
+  let above = 1
+  while (has(above - 1)) above *= 2
+  let below = Math.floor(above / 2)
+  while (below < above - 1) {
+    const middle = Math.floor((below + above) / 2)
+    if (has(middle - 1)) below = middle
+    else above = middle
+  }
+  return below
 }
 
 /** Returns when the listen's path was given out, ms: a repeated request is answered with the path that the first one was. */
