@@ -188,6 +188,20 @@ test("what can't be played is refused, saying why", async (t) => {
   })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 100 })), { code, message: /100 Hz/ })
   await t.rejects(stream.play(wav(Buffer.alloc(10), { rate: 8000 }).subarray(0, 30)), { code })
+  for (const [text, is] of [
+    ['ID3\x04', 'MP3'],
+    ['OggS', 'Ogg'],
+    ['fLaC', 'FLAC'],
+    ['\0\0\0\x20ftypM4A ', 'M4A'],
+    ['FORM', 'AIFF'],
+    ['.snd', 'AU'],
+    ['<!DOCTYPE html><html>', 'HTML'],
+    ['{"error":"quota"}', 'JSON'],
+    ['UklGRiQAAABXQVZF', 'base64']
+  ] as const) {
+    const file = Buffer.concat([Buffer.from(text, 'latin1'), Buffer.alloc(1_000, 1)])
+    await t.rejects(stream.play(file), { code, message: new RegExp(`it is .*${is}.*; pass a WAV`) })
+  }
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 

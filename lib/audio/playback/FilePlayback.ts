@@ -164,6 +164,30 @@ export class FilePlayback {
   }
 }
 
+/** Beginnings of what is no WAV and no L16, and what it is; `at`: bytes before it. */
+const SIGNATURES: ReadonlyArray<{ bytes: string; at: number; is: string }> = [
+  { bytes: 'ID3', at: 0, is: 'MP3' },
+  { bytes: 'OggS', at: 0, is: 'Ogg' },
+  { bytes: 'fLaC', at: 0, is: 'FLAC' },
+  { bytes: 'ftyp', at: 4, is: 'MP4 or M4A' },
+  { bytes: 'FORM', at: 0, is: 'AIFF' },
+  { bytes: '.snd', at: 0, is: 'AU' },
+  { bytes: '<!DOCTYPE', at: 0, is: 'an HTML page' },
+  { bytes: '<html', at: 0, is: 'an HTML page' },
+  { bytes: '{"', at: 0, is: 'JSON' },
+  { bytes: 'UklGR', at: 0, is: 'the base64 text of a WAV' }
+]
+
+// As L16 it would be noise.
+function refuseOthers(audio: Uint8Array): void {
+  const head = Buffer.from(audio.subarray(0, 16)).toString('latin1')
+  const found = SIGNATURES.find(({ bytes, at }) => head.startsWith(bytes, at))
+  if (found === undefined) return
+  throw new ERR_AUDIO_FILE(
+    `it is ${found.is}; pass a WAV or raw L16: ask the speech service for it, or convert it (ffmpeg -i in -ac 1 -ar 16000 out.wav)`
+  )
+}
+
 function toPlayable(audio: Uint8Array, rate: number): { pcm: Buffer; sampleRate: number } {
   if (!(audio instanceof Uint8Array)) {
     throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
@@ -173,6 +197,7 @@ function toPlayable(audio: Uint8Array, rate: number): { pcm: Buffer; sampleRate:
       `${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`
     )
   }
+  refuseOthers(audio)
   const { samples, sampleRate } = isWav(audio)
     ? readWav(audio)
     : { samples: samplesOf(Buffer.from(audio.buffer, audio.byteOffset, audio.byteLength)), sampleRate: rate }
