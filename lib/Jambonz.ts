@@ -5,7 +5,7 @@ import { registerStatusHook } from '../routes/statusHook.js'
 import { registerWebhook } from '../routes/webhook.js'
 import { joinPath } from './listening/ownUrl.js'
 import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
-import type { Calls } from './correlation/Calls.js'
+import type { LiveCalls } from './application/control/LiveCalls.js'
 import type { Runtime } from './Runtime.js'
 import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
 import type {
@@ -44,8 +44,8 @@ export class Jambonz {
     return this.#runtime.liveListens.sealed
   }
 
-  /** The calls of the shared store, and the events of this instance. */
-  get calls(): Calls {
+  /** The calls of the shared store, the events of this instance, and the control of live calls. */
+  get calls(): LiveCalls {
     return this.#runtime.calls
   }
 
@@ -132,9 +132,11 @@ export class Jambonz {
    * socket: for several instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
-    const { liveListens, openHooks } = this.#runtime
+    const { liveListens, openHooks, sockets } = this.#runtime
+    sockets.seal()
     await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
     await openHooks.answered(ANSWER_PATIENCE)
+    await sockets.drain()
   }
 
   /** The metrics of this instance, in Prometheus' text format (version 0.0.4); with the option `registry` it has them, too. */

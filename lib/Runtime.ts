@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocketServer } from 'ws'
 import type { Application } from './application/Application.js'
-import type { Calls } from './correlation/Calls.js'
+import type { LiveCalls } from './application/control/LiveCalls.js'
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens } from './listening/LiveListens.js'
 import type { Metrics } from './metrics/index.js'
@@ -11,7 +11,7 @@ import type { ResolvedOptions } from './options.js'
 export interface Runtime extends Application, LiveListenServices {
   readonly options: ResolvedOptions
   readonly logger: FastifyBaseLogger
-  readonly calls: Calls
+  readonly calls: LiveCalls
   readonly liveListens: LiveListens
   readonly metrics: Metrics
   /** opens the audio sockets: their settings are ours, whatever the application's own have */

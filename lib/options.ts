@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
+import type { ApiOptions } from './application/control/RestApi.js'
 import type { CallStore } from './store/CallStore.js'
 import { memoryStore } from './store/memory.js'
 import { checkOptions, Milliseconds } from './model/checkOptions.js'
@@ -36,6 +37,9 @@ const LimitsSchema = Type.Object(
     metadataTimeout: milliseconds("ms to wait for a socket's first frame. Default: 5,000"),
     heartbeat: Type.Optional(
       Milliseconds('ms between pings of a socket; one that answers none is lost. 0: none. Default: 30,000', 0)
+    ),
+    socketIdle: milliseconds(
+      'ms without a message after which an application websocket is closed whose call has ended. Default: 60,000'
     ),
     maxBuffered: Type.Optional(
       Type.Integer({
@@ -120,6 +124,23 @@ export const OptionsSchema = Type.Object(
         })
       )
     ),
+    api: Type.Optional(
+      Type.Unsafe<ApiOptions>(
+        Type.Object(
+          {
+            baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
+            accountSid: Type.String({ minLength: 1 }),
+            token: Type.String({ minLength: 1 }),
+            timeout: Type.Optional(Type.Number({ exclusiveMinimum: 0 }))
+          },
+          {
+            additionalProperties: false,
+            description:
+              "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and to command calls that jambonz asks for over HTTP. Default: none"
+          }
+        )
+      )
+    ),
     silenceLevel: Type.Optional(
       Type.Number({
         maximum: 0,
@@ -191,6 +212,7 @@ export interface ResolvedOptions {
   readonly callTtl: number
   readonly recording: RecordingOptions | undefined
   readonly fallback: HandlerResult
+  readonly api: ApiOptions | undefined
   /** dBFS */
   readonly silenceLevel: number
   readonly limits: Limits
@@ -209,6 +231,8 @@ export interface Limits {
   readonly metadataTimeout: number
   /** ms */
   readonly heartbeat: number
+  /** ms */
+  readonly socketIdle: number
   /** bytes */
   readonly maxBuffered: number
 }
@@ -235,12 +259,14 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
     callTtl: options.callTtl ?? 3_600_000,
     recording: options.recording,
     fallback: options.fallback,
+    api: options.api,
     silenceLevel: options.silenceLevel ?? -50,
     limits: Object.freeze({
       maxStreams: limits.maxStreams ?? Infinity,
       maxPayload: limits.maxPayload ?? 2 * MIB,
       metadataTimeout: limits.metadataTimeout ?? 5_000,
       heartbeat: limits.heartbeat ?? 30_000,
+      socketIdle: limits.socketIdle ?? 60_000,
       maxBuffered: limits.maxBuffered ?? 2 * MIB
     }),
     platform: options.platform ?? '0.9',

@@ -4,21 +4,26 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { WebSocketServer } from 'ws'
 import { registerActionHook } from '../routes/actionHook.js'
+import { registerWebhook } from '../routes/webhook.js'
 import { registerAudio, SUBPROTOCOLS } from '../routes/audio.js'
 import { AudioRoutes } from './listening/AudioRoutes.js'
 import { LiveListens } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrl.js'
 import { registerWebsocket } from './listening/upgrades.js'
-import { Calls } from './correlation/Calls.js'
+import { CallChannel } from './application/control/CallChannel.js'
+import { LiveCalls } from './application/control/LiveCalls.js'
+import { RestApi } from './application/control/RestApi.js'
+import { ApplicationSockets } from './application/websocket/ApplicationSockets.js'
+import { addSocketConstraint } from './application/websocket/constraint.js'
 import { Correlation } from './correlation/Correlation.js'
-import type { Call, Listen } from './model/schema.js'
+import type { Call, Listen, StoredCall } from './model/schema.js'
 import { Jambonz } from './Jambonz.js'
 import { joinRegistry, Metrics } from './metrics/index.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
 import { loadTracing } from './tracing/loadTracing.js'
-import { warmUp } from './verbs/index.js'
+import { warmUp, type HandlerResult } from './verbs/index.js'
 import { JambonzRoutes } from './application/JambonzRoutes.js'
 import { OpenRequests } from './application/OpenRequests.js'
 import { decorateRequests } from './application/request.js'
@@ -45,6 +50,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
     const options = resolveOptions(opts)
     warnOfOpenWebhooks(fastify, opts)
     warmUp()
+    addSocketConstraint(fastify)
     const runtime = await createRuntime(fastify, options)
 
     const views = new WeakMap<FastifyInstance, Jambonz>()
@@ -58,9 +64,11 @@ export const jambonzListen = fp<JambonzListenOptions>(
     decorateRequests(fastify)
 
     // Before @fastify/websocket, whose own preClose closes every socket on the spot.
-    fastify.addHook('preClose', () =>
-      runtime.liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
-    )
+    fastify.addHook('preClose', async () => {
+      runtime.sockets.seal()
+      await runtime.liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
+      await runtime.sockets.drain()
+    })
     fastify.addHook('onClose', async () => {
       await runtime.recordings?.close()
       await options.store.close()
@@ -78,6 +86,13 @@ export const jambonzListen = fp<JambonzListenOptions>(
           handler: undefined
         })
         registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
+        // What calls.redirect() gives a call that jambonz asks for over HTTP.
+        if (options.api) {
+          registerWebhook(scope, runtime, commandedPath(options.audioPath), {}, ({ call }) => {
+            const { commanded } = call as StoredCall
+            return commanded === undefined ? [] : (JSON.parse(commanded) as HandlerResult)
+          })
+        }
       },
       { prefix: options.prefix }
     )
@@ -111,16 +126,17 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     logger,
     auth,
     hookPaths: routes,
-    readToEnd: (listenId) => liveListens.readToEnd(listenId)
+    readToEnd: (listenId) => liveListens.readToEnd(listenId),
+    told: (message) => calls.told(message)
   })
-  const calls = new Calls(correlation)
+  const calls = new LiveCalls(correlation)
   const recordings = recording && createRecordings(recording, { logger, instance })
   const metrics = new Metrics({ calls, liveListens, recordings })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
   const tracing = await loadTracing()
   // Last: what is wrong with an option leaves no connection open.
   await correlation.start(callTtl)
-  return {
+  const base = {
     options,
     instance,
     logger,
@@ -135,10 +151,20 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     audioServer: createAudioServer(options),
     recordings,
     routes,
-    warned: new Set(),
+    warned: new Set<string>(),
     audioPath: joinPath(prefix, options.audioPath),
     defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
   }
+  const sockets = new ApplicationSockets(fastify, base, options.limits)
+  calls.useControl({
+    channel: new CallChannel({ store, sockets, instance }),
+    api: options.api && new RestApi(options.api),
+    keepVerbs: async (callSid, verbs) => {
+      await correlation.arrived(callSid, { commanded: JSON.stringify(verbs) })
+      return (options.publicUrl?.path ?? '') + joinPath(prefix, commandedPath(options.audioPath))
+    }
+  })
+  return { ...base, sockets }
 }
 
 /** A secret that the environment does not have leaves the webhooks open to everybody. */
@@ -171,6 +197,10 @@ function createAudioServer({ limits: { maxPayload } }: ResolvedOptions): WebSock
     skipUTF8Validation: true,
     handleProtocols: (asked) => [...asked].find((name) => SUBPROTOCOLS.has(name)) ?? false
   })
+}
+
+function commandedPath(audioPath: string): string {
+  return `${audioPath}/commanded`
 }
 
 function hookPath(audioPath: string): string {

@@ -76,7 +76,10 @@ async function finish(
     verbId: payload?.verb_id,
     digits: payload?.digits,
     duration: payload?.dial_call_duration,
-    call: payload && { callSid: payload.call_sid, fields: callFields(payload) },
+    call: payload && {
+      callSid: payload.call_sid,
+      fields: { ...callFields(payload), transport: request.jambonz!.transport }
+    },
     isOfListen: payload !== undefined && speaksOfListen(payload)
   })
   if (call === undefined) throw new ERR_UNKNOWN_LISTEN(listenId ?? '')

@@ -6,6 +6,7 @@ import { payloadReader } from '../lib/application/payload.js'
 import { routeSchema } from '../lib/application/routeSchema.js'
 import type { StatusHandler, StatusRequest } from '../lib/application/types.js'
 import { asError, jambonzScope } from '../lib/application/verbRoute.js'
+import { joinPath } from '../lib/listening/ownUrl.js'
 import { callFields } from '../lib/model/callFields.js'
 import { CallStatusSchema } from '../lib/model/payloads.js'
 
@@ -19,6 +20,7 @@ export function registerStatusHook(
   handler: StatusHandler | undefined
 ): void {
   const payloadOf = payloadReader(CallStatusSchema)
+  application.sockets.addStatusHook(instance, joinPath(instance.prefix, path))
   jambonzScope(instance, application, 'statusHook', (scope) => {
     const { schema, ...immune } = routeSchema('POST', CallStatusSchema, {})
     scope.post(

@@ -6,6 +6,7 @@ import type {
   FastifySchema
 } from 'fastify'
 import type { RouteOptions } from 'fastify'
+import { registerApplicationSocket } from './applicationSocket.js'
 import type { Application } from '../lib/application/Application.js'
 import { bindLog } from '../lib/application/bindLog.js'
 import { kKind } from '../lib/application/JambonzRoutes.js'
@@ -37,7 +38,10 @@ export function registerWebhook<Schema extends FastifySchema>(
   async function arrive(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const payload = request.method === 'GET' ? payloadOfGet(request) : payloadOf(request)
     bindLog(request, reply, { callSid: payload.call_sid })
-    request.call = await application.correlation.arrived(payload.call_sid, callFields(payload))
+    request.call = await application.correlation.arrived(payload.call_sid, {
+      ...callFields(payload),
+      transport: request.jambonz!.transport
+    })
   }
 
   /** The signature of a GET covers a payload that jambonz does not send. */
@@ -69,6 +73,7 @@ export function registerWebhook<Schema extends FastifySchema>(
       preHandler: [readQuery, arrive, ...own]
     })
   })
+  registerApplicationSocket(instance, application, path)
   // The portal's question is no preflight: @fastify/cors of the host must not answer it.
   if (env) {
     instance.options(

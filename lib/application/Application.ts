@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { Correlation } from '../correlation/Correlation.js'
 import type { PublicUrl } from '../listening/ownUrl.js'
 import type { OwnAddress } from '../listening/socketUrl.js'
@@ -8,10 +9,12 @@ import type { Credentials, HandlerResult, Platform } from '../verbs/index.js'
 import type { JambonzRoutes } from './JambonzRoutes.js'
 import type { RequestMetrics } from './observeRequests.js'
 import type { OpenRequests } from './OpenRequests.js'
+import type { ApplicationSockets } from './websocket/ApplicationSockets.js'
 
 /** What the routes that jambonz calls are served with. The plugin puts it together. */
 export interface Application extends OwnAddress {
   readonly options: ApplicationOptions
+  readonly logger: FastifyBaseLogger
   readonly correlation: Correlation
   /** actionHooks that have come and are not answered */
   readonly openHooks: OpenRequests
@@ -19,6 +22,7 @@ export interface Application extends OwnAddress {
   /** undefined: nothing is traced */
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
+  readonly sockets: ApplicationSockets
   /** mistakes that the log has been told of, each once */
   readonly warned: Set<string>
   /** whole path of the built-in actionHook */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/socketUrl.js'
@@ -17,7 +18,7 @@ const REPEATED_WITHIN = 60_000
 
 /** The verbs a handler returned, filled in and checked, with their listens written to the store. */
 export async function answer(
-  application: Application,
+  application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
   call: Call,
   result: HandlerResult
@@ -35,9 +36,25 @@ export async function answer(
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
+/** The same for verbs that no request asked for: `asked` is a request of jambonz for the call, whose host and prefix count. */
+export async function answerTo(
+  application: Omit<Application, 'sockets'>,
+  asked: FastifyRequest,
+  callSid: string,
+  result: HandlerResult
+): Promise<object[]> {
+  const { correlation } = application
+  const call = (await correlation.store.get(callSid)) ?? (await correlation.arrived(callSid, {}))
+  const request = Object.create(asked, {
+    [kRawBody]: { value: Buffer.from(randomUUID()) },
+    [kTrace]: { value: null }
+  }) as FastifyRequest
+  return await answer(application, request, call, result)
+}
+
 /** `known`: all instances know of the listens. */
 function verbContext(
-  application: Application,
+  application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
   call: Call,
   known: boolean
@@ -57,7 +74,7 @@ function verbContext(
 }
 
 /** Logs, once for each message, what jambonz' schemas would refuse. */
-function warnOfVerb({ warned }: Application, request: FastifyRequest, message: string): void {
+function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyRequest, message: string): void {
   if (warned.has(message) || warned.size >= MAX_WARNED) return
   warned.add(message)
   request.log.warn({ verb: message }, "a verb is sent that jambonz' published schemas refuse")

@@ -18,7 +18,11 @@ export interface HookAsked {
  * as it is where it leads elsewhere. A relative one is a whole path or one within the scope's prefix; the path of
  * `publicUrl` comes before it, since jambonz takes a relative url from the root of its host.
  */
-export function hookUrl(application: Application, request: FastifyRequest, asked: HookAsked): string {
+export function hookUrl(
+  application: Omit<Application, 'sockets'>,
+  request: FastifyRequest,
+  asked: HookAsked
+): string {
   const { options, routes, defaultHookPath } = application
   const { url = actualPath(defaultHookPath, request), id } = asked
   const method = asked.method?.toUpperCase() === 'GET' ? 'GET' : 'POST'
@@ -63,7 +67,7 @@ const NO_ROUTE =
 
 /** Logs, once for each route, a hook that will not do what it is there for. */
 function warnOfHook(
-  { warned }: Application,
+  { warned }: Pick<Application, 'warned'>,
   request: FastifyRequest,
   { url, method, kind }: { url: string; method: string; kind: RouteKind | undefined }
 ): void {

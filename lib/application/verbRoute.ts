@@ -1,14 +1,21 @@
 import { inspect } from 'node:util'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { guardWithBasicAuth } from './basicAuth.js'
-import { ERR_HANDLER_THREW, ERR_VERB_INVALID, ERR_WEBHOOK_AUTH } from '../model/errors.js'
+import {
+  ERR_HANDLER_THREW,
+  ERR_MESSAGE_TOO_LONG,
+  ERR_VERB_INVALID,
+  ERR_WEBHOOK_AUTH
+} from '../model/errors.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
 import type { Application } from './Application.js'
 import { shown } from '../verbs/shown.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
 import { parseSignedJson } from './rawBody.js'
+import { messageOf } from './messages.js'
 import { kStage, noteTransport } from './request.js'
+import { MAX_VERBS_BYTES } from './websocket/wire.js'
 
 /** characters of a value in an error */
 const MAX_SHOWN = 80
@@ -29,7 +36,21 @@ export function jambonzScope(
     observeRequests(scope, application, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
     parseSignedJson(scope, application.options)
+    limitMessages(scope)
     addRoutes(scope)
+  })
+}
+
+/** What jambonz' websocket would break at is an error of the handler, as long as its fallback can still be answered. */
+function limitMessages(scope: FastifyInstance): void {
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    const isTooLong =
+      messageOf(request) !== undefined &&
+      reply.statusCode < 300 &&
+      typeof payload === 'string' &&
+      Buffer.byteLength(payload) > MAX_VERBS_BYTES
+    if (isTooLong) done(new ERR_MESSAGE_TOO_LONG(MAX_VERBS_BYTES, Buffer.byteLength(payload)))
+    else done(null, payload)
   })
 }
 

@@ -1,9 +1,12 @@
 import { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
+import { isJambonzEvent, type JambonzEvent, type JambonzEventName } from '../model/jambonzEvents.js'
 import type { Call, Listen } from '../model/schema.js'
 import type { CallEventMap } from './Calls.js'
 
-const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Call | Listen } = {
+const ABOUT: {
+  [Name in Exclude<keyof CallEventMap, JambonzEventName>]: (...args: CallEventMap[Name]) => Call | Listen
+} = {
   call: (call) => call,
   stream: ({ listen }) => listen,
   listenEnded: (listen) => listen,
@@ -11,6 +14,14 @@ const ABOUT: { [Name in keyof CallEventMap]: (...args: CallEventMap[Name]) => Ca
   recordingSpooled: (_recording, listen) => listen,
   recordingFailed: (_error, listen) => listen,
   callEnded: (call) => call
+}
+
+function subjectOf<Name extends keyof CallEventMap>(
+  name: Name,
+  args: CallEventMap[Name]
+): Call | Listen | JambonzEvent {
+  if (isJambonzEvent(name)) return (args as [JambonzEvent])[0]
+  return (ABOUT[name as keyof typeof ABOUT] as (...args: unknown[]) => Call | Listen)(...args)
 }
 
 /** The emitter behind `calls.events`: a listener that throws, or rejects, is logged, and must not touch the call. */
@@ -36,7 +47,7 @@ export class CallEvents {
   }
 
   #blame<Name extends keyof CallEventMap>(err: unknown, name: Name, args: CallEventMap[Name]): void {
-    const about = ABOUT[name](...args)
+    const about = subjectOf(name, args)
     this.#logger.error(
       { err, event: name, callSid: about.callSid, ...('id' in about && { listenId: about.id }) },
       'a listener of jambonz.calls.events threw'

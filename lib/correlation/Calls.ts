@@ -1,11 +1,12 @@
 import type { EventEmitter } from 'node:events'
 import type { AudioStream } from '../audio/index.js'
+import type { JambonzEventMap } from '../model/jambonzEvents.js'
 import type { Call, Listen, Recording } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { Correlation } from './Correlation.js'
 
 /** `calls.events`: what happens to calls on this instance. */
-export interface CallEventMap {
+export interface CallEventMap extends JambonzEventMap {
   /** a call this instance hears of for the first time */
   call: [call: Call]
   /** a live stream: listeners run before its first audio is delivered */

@@ -56,6 +56,8 @@ export interface CorrelationDeps {
   hookPaths: Pick<ReadonlySet<string>, 'has'>
   /** Reads at once what a live stream of this instance has in its socket: somebody waits for its end. */
   readToEnd: (listenId: string) => void
+  /** Takes what instances tell each other of live calls. */
+  told?: (message: unknown) => void
 }
 
 export interface Correlated {
@@ -100,7 +102,10 @@ export class Correlation {
       instance,
       logger,
       lost: (listen) => this.instanceLost(listen),
-      told: (message) => this.#told(message as Partial<Message>)
+      told: (message) => {
+        this.#told(message as Partial<Message>)
+        this.deps.told?.(message)
+      }
     })
   }
 

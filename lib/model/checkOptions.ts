@@ -38,5 +38,7 @@ function allowed({ anyOf }: TSchema): string | undefined {
 
 /** Secrets never reach a log. */
 function shown(name: string, value: unknown): string {
-  return /secret|password|auth/i.test(name) ? 'what was given' : (JSON.stringify(value) ?? String(value))
+  return /secret|password|auth|api|token/i.test(name)
+    ? 'what was given'
+    : (JSON.stringify(value) ?? String(value))
 }

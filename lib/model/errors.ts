@@ -179,3 +179,36 @@ export const ERR_UNKNOWN_LISTEN = createError(
   'no listen "%s" is known here: it has expired, or another secret or store gave it out',
   404
 )
+
+// The application websocket and live calls (lib/application/websocket, lib/application/control)
+export const ERR_WEBSOCKET_AUTH = createError(
+  'FST_JAMBONZ_WEBSOCKET_AUTH',
+  'jambonz does not sign what it sends over an application websocket: with the option webhookSecret set webhookAuth, too, and enter it in the jambonz portal',
+  401
+)
+export const ERR_WEBSOCKET_DRAINING = createError(
+  'FST_JAMBONZ_WEBSOCKET_DRAINING',
+  'this instance is shutting down and takes no new calls',
+  503
+)
+export const ERR_MESSAGE_TOO_LONG = createError(
+  'FST_JAMBONZ_MESSAGE_TOO_LONG',
+  'over an application websocket jambonz takes messages of %s bytes, and these verbs are %s bytes of JSON: answer fewer or shorter ones, and send the others later with calls.redirect(callSid, verbs, { queue: true })',
+  500
+)
+export const ERR_NOT_REACHED = createError('FST_JAMBONZ_NOT_REACHED', 'call %s can not be commanded: %s', 404)
+export const ERR_API_MISSING = createError(
+  'FST_JAMBONZ_API_MISSING',
+  "%s needs the option api: { baseUrl, accountSid, token } of jambonz' REST api",
+  500
+)
+export const ERR_API = createError(
+  'FST_JAMBONZ_API',
+  "jambonz' REST api could not be asked (%s Calls): %s. Check api.baseUrl, and that it can be reached from here",
+  502
+)
+export const ERR_API_REFUSED = createError(
+  'FST_JAMBONZ_API_REFUSED',
+  "jambonz' REST api refused %s Calls with status %s: %s",
+  502
+)

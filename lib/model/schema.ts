@@ -290,6 +290,12 @@ export type StoredListen = Listen & {
 /** A call as the store has it. */
 export type StoredCall = Omit<Call, 'listens'> & {
   readonly listens: readonly StoredListen[]
+  /** how jambonz last asked for verbs */
+  readonly transport?: 'http' | 'websocket'
+  /** over an application websocket: when its first answer had left, ISO 8601, UTC */
+  readonly acknowledgedAt?: string
+  /** JSON of the verbs that `calls.redirect()` keeps for jambonz to fetch over HTTP */
+  readonly commanded?: string
   /**
    * JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with
    */

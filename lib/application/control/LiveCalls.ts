@@ -1,0 +1,126 @@
+import { Calls } from '../../correlation/Calls.js'
+import { ERR_API_MISSING, ERR_NOT_REACHED } from '../../model/errors.js'
+import type { HandlerResult } from '../../verbs/index.js'
+import type { SocketCommand } from '../websocket/wire.js'
+import type { CallChannel, Order } from './CallChannel.js'
+import type { CreateCall, RestApi } from './RestApi.js'
+
+/** What calls are commanded by: the plugin sets it when its parts are made. */
+export interface CallControl {
+  readonly channel: CallChannel
+  /** undefined without the option `api` */
+  readonly api: RestApi | undefined
+  /** Keeps verbs for jambonz to fetch. Resolves to the url it is told; see routes/commanded.ts. */
+  readonly keepVerbs: (callSid: string, verbs: HandlerResult) => Promise<string>
+}
+
+/**
+ * `fastify.jambonz.calls`: the calls of the shared store, and control of those that are live, from any instance. Each
+ * command resolves once it has left for jambonz, which answers none. It rejects with FST_JAMBONZ_NOT_REACHED, within
+ * 2 s, when no instance holds the call's application websocket and the option `api` does not reach it either.
+ */
+export class LiveCalls extends Calls {
+  #control: CallControl | undefined
+
+  /** What another instance has told; for the plugin. */
+  told(message: unknown): void {
+    this.#control?.channel.told(message)
+  }
+
+  /** For the plugin. */
+  useControl(control: CallControl): void {
+    this.#control = control
+  }
+
+  /**
+   * Gives a live call new verbs, prepared as those of a handler are: a listen may start in mid-call. They replace all
+   * that is left, the verb that runs included; with `queue` they run behind it. Without an application websocket
+   * `queue` is not possible. jambonz calls the hook of a listen that ends so: verbs in its answer replace these again.
+   */
+  async redirect(
+    callSid: string,
+    verbs: HandlerResult,
+    { queue = false }: { queue?: boolean } = {}
+  ): Promise<void> {
+    const reached = await this.#order({
+      callSid,
+      verbs: JSON.parse(JSON.stringify(verbs)) as HandlerResult,
+      queue
+    })
+    if (reached) return
+    if (queue) throw new ERR_NOT_REACHED(callSid, 'verbs are queued only over its application websocket')
+    const { keepVerbs } = this.#connected
+    await this.#viaApi(callSid, async () => ({ call_hook: await keepVerbs(callSid, verbs) }))
+  }
+
+  /** Ends a live call. */
+  async hangUp(callSid: string): Promise<void> {
+    const data = { call_status: 'completed' }
+    await this.#command(callSid, { command: 'call:status', data }, data)
+  }
+
+  /** Says a text to the caller: over a listen or a dial that runs, otherwise behind the verb that runs. */
+  async say(callSid: string, text: string): Promise<void> {
+    const say = { verb: 'say' as const, text }
+    const call = await this.get(callSid)
+    if (call?.listens.some(({ state, nested }) => state === 'streaming' && nested !== 'config')) {
+      return await this.#command(callSid, { command: 'whisper', data: { whisper: say } }, { whisper: say })
+    }
+    await this.redirect(callSid, [say], { queue: true })
+  }
+
+  /** Mutes the caller in a dial or a conference, the only verbs in which jambonz can. */
+  async mute(callSid: string, muted: boolean): Promise<void> {
+    const status = muted ? 'mute' : 'unmute'
+    await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })
+  }
+
+  /** Sends any command of jambonz' application websocket, such as `llm:tool-output` with its `toolCallId`. */
+  async command(
+    callSid: string,
+    command: string,
+    data?: unknown,
+    { toolCallId }: { toolCallId?: string } = {}
+  ): Promise<void> {
+    const sent: SocketCommand = { command, data, ...(toolCallId !== undefined && { toolCallId }) }
+    if (!(await this.#order({ callSid, command: sent }))) {
+      throw new ERR_NOT_REACHED(callSid, 'no instance holds its application websocket')
+    }
+  }
+
+  /** Places a call, over the option `api`. Resolves to its callSid. */
+  async create(call: CreateCall): Promise<string> {
+    const { api } = this.#connected
+    if (api === undefined) throw new ERR_API_MISSING('calls.create()')
+    return await api.createCall(call)
+  }
+
+  async #command(callSid: string, command: SocketCommand, change: Record<string, unknown>): Promise<void> {
+    if (await this.#order({ callSid, command })) return
+    await this.#viaApi(callSid, async () => change)
+  }
+
+  async #order(order: Order): Promise<boolean> {
+    return await this.#connected.channel.order(order)
+  }
+
+  async #viaApi(callSid: string, change: () => Promise<Record<string, unknown>>): Promise<void> {
+    const { api } = this.#connected
+    if (api === undefined) {
+      throw new ERR_NOT_REACHED(
+        callSid,
+        'no instance holds an application websocket of it. Calls that jambonz asks for over HTTP need the option api'
+      )
+    }
+    if (!(await api.updateCall(callSid, await change()))) {
+      throw new ERR_NOT_REACHED(callSid, 'jambonz knows no such live call')
+    }
+  }
+
+  get #connected(): CallControl {
+    if (this.#control === undefined) {
+      throw new Error('the plugin is not ready: command calls after fastify.ready()')
+    }
+    return this.#control
+  }
+}

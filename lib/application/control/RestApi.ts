@@ -1,0 +1,118 @@
+import { ERR_API, ERR_API_REFUSED } from '../../model/errors.js'
+
+/** The option `api`: where jambonz' REST api is, and who asks. */
+export interface ApiOptions {
+  /** such as `https://jambonz.example.com/api`; what follows is `/v1/Accounts/…` */
+  readonly baseUrl: string
+  readonly accountSid: string
+  /** of the account; it never reaches a log or an error */
+  readonly token: string
+  /** ms that one request may take. Default: 10,000 */
+  readonly timeout?: number
+}
+
+/** `POST …/Calls`: see jambonz' documentation. What is not named here is sent as it is. */
+export interface CreateCall {
+  from: string
+  /** `{ type: 'phone', number }`, `{ type: 'user', name }`, `{ type: 'sip', sipUri }`, … */
+  to: Readonly<Record<string, unknown>>
+  call_hook?: string | Readonly<Record<string, unknown>>
+  call_status_hook?: string | Readonly<Record<string, unknown>>
+  application_sid?: string
+  [property: string]: unknown
+}
+
+const DEFAULT_TIMEOUT = 10_000
+const MAX_SHOWN = 300
+const NOT_FOUND = 404
+/** ms before a request is repeated that never reached jambonz */
+const RETRY_AFTER = 250
+/** Causes by which a request cannot have reached jambonz. */
+const NEVER_SENT: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT'
+])
+
+/** jambonz' REST api, as far as calls are concerned. */
+export class RestApi {
+  readonly #calls: string
+  readonly #options: ApiOptions
+
+  constructor(options: ApiOptions) {
+    this.#options = options
+    const base = options.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, '')
+    this.#calls = `${base}/v1/Accounts/${encodeURIComponent(options.accountSid)}/Calls`
+  }
+
+  /** Changes a live call: `call_hook`, `call_status`, `mute_status`, `whisper`, … Resolves to false where jambonz has no such call. */
+  async updateCall(callSid: string, change: Readonly<Record<string, unknown>>): Promise<boolean> {
+    const response = await this.#request('PUT', `/${encodeURIComponent(callSid)}`, change)
+    if (response.status === NOT_FOUND) return false
+    await this.#check('PUT', response)
+    return true
+  }
+
+  /** Places a call. Resolves to its callSid. */
+  async createCall(call: CreateCall): Promise<string> {
+    const response = await this.#request('POST', '', call)
+    await this.#check('POST', response)
+    const { sid } = (await response.json()) as { sid?: unknown }
+    if (typeof sid !== 'string') throw new ERR_API_REFUSED('POST', response.status, 'the answer names no sid')
+    return sid
+  }
+
+  /** Repeated once where the first attempt cannot have reached jambonz: a call must not be placed twice. */
+  async #request(method: 'PUT' | 'POST', path: string, body: object): Promise<Response> {
+    try {
+      return await this.#fetch(method, path, body)
+    } catch (err) {
+      if (!NEVER_SENT.has(causeOf(err))) throw this.#failed(method, err)
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER))
+    try {
+      return await this.#fetch(method, path, body)
+    } catch (err) {
+      throw this.#failed(method, err)
+    }
+  }
+
+  #fetch(method: string, path: string, body: object): Promise<Response> {
+    const { token, timeout = DEFAULT_TIMEOUT } = this.#options
+    return fetch(this.#calls + path, {
+      method,
+      headers: { 'authorization': `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeout)
+    })
+  }
+
+  async #check(method: string, response: Response): Promise<void> {
+    if (response.ok) return
+    throw new ERR_API_REFUSED(
+      method,
+      response.status,
+      this.#withoutToken(await response.text()).slice(0, MAX_SHOWN)
+    )
+  }
+
+  #failed(method: string, err: unknown): Error {
+    const { cause } = err as { cause?: unknown }
+    const why = causeOf(err) ?? (cause instanceof Error ? cause.message : undefined)
+    const message = err instanceof Error ? err.message : String(err)
+    return new ERR_API(method, this.#withoutToken(why === undefined ? message : `${message}: ${String(why)}`))
+  }
+
+  #withoutToken(text: string): string {
+    return text.replaceAll(this.#options.token, '…')
+  }
+}
+
+function causeOf(err: unknown): unknown {
+  const { cause } = err as { cause?: { code?: unknown } }
+  return cause?.code
+}

@@ -1,0 +1,260 @@
+import type { FastifyRequest } from 'fastify'
+import type { RawData, WebSocket } from 'ws'
+import { isJambonzEvent } from '../../model/jambonzEvents.js'
+import { withinMs } from '../../model/withinMs.js'
+import type { HandlerResult } from '../../verbs/index.js'
+import { dispatchMessage } from '../messages.js'
+import type { ApplicationSockets } from './ApplicationSockets.js'
+import { hookPath } from './hookPath.js'
+import { ackOf, ACK_WITHIN, CLOSE, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
+
+/** ms that jambonz waits for an answer over HTTP: what comes later than this is given up where there is a fallback */
+const ANSWER_WITHIN = 10_000
+/** seconds that a call waits for the verbs of a slow handler */
+const HOLD_LENGTH = 120
+/** What a call does until the verbs of a slow handler come: nothing, and it is not answered. */
+const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
+const OK = 200
+const NO_MESSAGE = 'no message of jambonz came'
+/** headers of the upgrade that make no sense on the messages that follow */
+const OF_UPGRADE =
+  /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|b3)$/
+
+/** The answer to one message: it leaves once, as an ack or, when that had to leave before, as a command. */
+interface PendingAnswer {
+  msgid: string
+  /** the socket that the ack leaves by */
+  socket: ApplicationSocket
+  acked: boolean
+}
+
+/** One application websocket of jambonz, on which it asks for one call: messages in, acks out. */
+export class ApplicationSocket {
+  readonly request: FastifyRequest
+  /** undefined until the first message */
+  callSid: string | undefined
+  lastMessageAt = Date.now()
+  /** false: a ping of ours is not answered yet */
+  alive = true
+  /** jambonz has told the end of the call */
+  callEnded = false
+  /** the answer to session:new, as long as it has not left */
+  first: PendingAnswer | undefined
+  readonly #socket: WebSocket
+  readonly #sockets: ApplicationSockets
+  readonly #headers: Record<string, string>
+  readonly #remoteAddress: string
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #noMessage: NodeJS.Timeout
+
+  constructor(socket: WebSocket, request: FastifyRequest, sockets: ApplicationSockets, startWithin: number) {
+    this.request = request
+    this.#socket = socket
+    this.#sockets = sockets
+    this.#headers = headersOf(request)
+    this.#remoteAddress = request.raw.socket.remoteAddress ?? ''
+    this.#noMessage = setTimeout(() => this.close(CLOSE.badStart, NO_MESSAGE), startWithin)
+    socket.on('message', (data) => this.#received(data))
+    socket.on('pong', () => {
+      this.alive = true
+    })
+    socket.on('error', (err) => request.log.warn({ err, callSid: this.callSid }, 'application socket failed'))
+    socket.on('close', (code) => {
+      clearTimeout(this.#noMessage)
+      sockets.closed(this, code)
+    })
+  }
+
+  get open(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN
+  }
+
+  /** Resolves when the text has left this process; rejects when the socket is gone. */
+  send(text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.send(text, (err) => (err ? reject(err) : resolve()))
+    })
+  }
+
+  ping(): void {
+    this.alive = false
+    this.#socket.ping()
+  }
+
+  close(code: number, reason: string): void {
+    this.#socket.close(code, reason)
+  }
+
+  terminate(): void {
+    this.#socket.terminate()
+  }
+
+  /** Resolves when everything that has come is answered; after `ms` at the latest. */
+  async answered(ms: number): Promise<void> {
+    await withinMs(ms, Promise.all(this.#underWay))
+  }
+
+  #received(data: RawData): void {
+    clearTimeout(this.#noMessage)
+    this.lastMessageAt = Date.now()
+    this.alive = true
+    const message = readMessage(String(data))
+    if (message === undefined) {
+      this.request.log.warn(
+        { callSid: this.callSid },
+        'application socket: a message was no message of jambonz'
+      )
+      return
+    }
+    this.callSid ??= message.callSid
+    const work = this.#handle({ ...message, callSid: message.callSid ?? this.callSid }).catch(
+      (err: unknown) => {
+        this.request.log.error(
+          { err, callSid: this.callSid, type: message.type },
+          'application socket: a message failed'
+        )
+      }
+    )
+    this.#underWay.add(work)
+    work.then(() => this.#underWay.delete(work))
+  }
+
+  async #handle(message: SocketMessage): Promise<void> {
+    const { type } = message
+    switch (type) {
+      case 'session:new':
+      case 'session:adulting':
+        this.#sockets.current(message.callSid, this)
+        return await this.#answerFirst(message)
+      case 'session:reconnect':
+        this.#sockets.current(message.callSid, this)
+        return await this.#reconnected(message)
+      case 'call:status':
+        return await this.#status(message)
+      default:
+        if (isJambonzEvent(type)) return this.#sockets.event(type, message)
+        if (type === 'session:redirect') this.#sockets.current(message.callSid, this)
+        return await this.#answerHook(message)
+    }
+  }
+
+  async #answerFirst(message: SocketMessage): Promise<void> {
+    const answer: PendingAnswer = { msgid: message.msgid, socket: this, acked: false }
+    this.first = answer
+    await this.#answer(message, this.request.url, answer, HOLD)
+    this.first = undefined
+    this.#sockets.acknowledged(message.callSid)
+  }
+
+  /** After a reconnect everything waits for the ack. Its verbs count only where those of session:new never arrived. */
+  async #reconnected(message: SocketMessage): Promise<void> {
+    const unanswered = this.#sockets.unanswered(message.callSid)
+    if (unanswered !== undefined) {
+      unanswered.msgid = message.msgid
+      unanswered.socket = this
+      return
+    }
+    if (await this.#sockets.wasAcknowledged(message.callSid)) return await this.send(ackOf(message.msgid))
+    this.request.log.info({ callSid: message.callSid }, 'jambonz reconnected before it was answered')
+    await this.#answerFirst(message)
+  }
+
+  async #answerHook(message: SocketMessage): Promise<void> {
+    const { hook, msgid, type, callSid } = message
+    const answer: PendingAnswer = { msgid, socket: this, acked: false }
+    const url = hook === undefined ? undefined : hookPath(hook, this.request, this.#sockets.application)
+    if (url !== undefined) return await this.#answer(message, url, answer, undefined)
+    if (hook !== undefined) {
+      this.request.log.error(
+        { callSid, hook, type },
+        'the hook leads to no webhook() or actionHook() of this application: the next verb runs'
+      )
+    }
+    await this.#acknowledge(answer, undefined)
+  }
+
+  /** Runs a route for the message. `hold`: the verbs that keep the call waiting for a slow handler. */
+  async #answer(
+    message: SocketMessage,
+    url: string,
+    answer: PendingAnswer,
+    hold: string | undefined
+  ): Promise<void> {
+    const { fallback } = this.#sockets.application.options
+    let given = false
+    const holdTimer = setTimeout(() => this.#acknowledge(answer, hold), ACK_WITHIN)
+    const fallbackTimer =
+      fallback === undefined
+        ? undefined
+        : setTimeout(() => {
+            given = true
+            this.request.log.error(
+              { callSid: message.callSid, url, ms: ANSWER_WITHIN },
+              'a handler did not answer in time: the fallback verbs are answered'
+            )
+            this.#giveFallback(message, fallback)
+          }, ANSWER_WITHIN)
+    const verbs = await this.#dispatch(message, url)
+    clearTimeout(holdTimer)
+    clearTimeout(fallbackTimer)
+    if (!answer.acked) return await this.#acknowledge(answer, verbs ?? (hold && '[]'))
+    if (given || verbs === undefined) return
+    await this.#sockets.late(message.callSid, verbs)
+  }
+
+  /** Resolves with the JSON of the verbs; undefined where there are none. */
+  async #dispatch(
+    { msgid, data, b3, type, callSid }: SocketMessage,
+    url: string
+  ): Promise<string | undefined> {
+    const { statusCode, body } = await dispatchMessage(
+      this.#sockets.fastify,
+      { msgid, payload: data, seed: Buffer.from(JSON.stringify(data)) },
+      {
+        url,
+        headers: b3 === undefined ? this.#headers : { ...this.#headers, b3 },
+        remoteAddress: this.#remoteAddress
+      }
+    )
+    if (statusCode !== OK || !body.startsWith('[') || body === '[]') return undefined
+    if (Buffer.byteLength(body) <= MAX_VERBS_BYTES) return body
+    this.request.log.error(
+      { callSid, type, bytes: Buffer.byteLength(body), maximum: MAX_VERBS_BYTES },
+      'a hook of this application made the answer longer than jambonz takes it: nothing is answered'
+    )
+    return undefined
+  }
+
+  async #acknowledge(answer: PendingAnswer, verbs: string | undefined): Promise<void> {
+    if (answer.acked) return
+    answer.acked = true
+    const { socket, msgid } = answer
+    if (socket.open) return await socket.send(ackOf(msgid, verbs)).catch(() => {})
+    // jambonz has given the message up when its socket broke, and gone on.
+    if (verbs !== undefined && verbs !== '[]') await this.#sockets.late(this.callSid, verbs)
+  }
+
+  async #giveFallback({ callSid }: SocketMessage, fallback: HandlerResult): Promise<void> {
+    try {
+      if (callSid !== undefined) await this.#sockets.redirect(callSid, fallback, false)
+    } catch (err) {
+      this.request.log.error({ err, callSid }, 'the fallback verbs could not be sent')
+    }
+  }
+
+  async #status(message: SocketMessage): Promise<void> {
+    this.callEnded ||= this.#sockets.isLast(message)
+    const url = this.#sockets.statusUrl(this.request)
+    if (url === undefined) return await this.#sockets.noteStatus(message)
+    await this.#dispatch(message, url)
+  }
+}
+
+/** What a message has in common with the upgrade: the host that urls are made of, proxies, credentials. */
+function headersOf({ headers }: FastifyRequest): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([name, value]) => value !== undefined && !OF_UPGRADE.test(name))
+      .map(([name, value]) => [name, String(value)])
+  )
+}

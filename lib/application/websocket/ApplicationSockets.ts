@@ -1,0 +1,296 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { callFields, isFinal, type Payload } from '../../model/callFields.js'
+import { ERR_MESSAGE_TOO_LONG } from '../../model/errors.js'
+import type { JambonzEventName } from '../../model/jambonzEvents.js'
+import { withinMs } from '../../model/withinMs.js'
+import type { HandlerResult } from '../../verbs/index.js'
+import type { Application } from '../Application.js'
+import { answerTo } from '../answer.js'
+import { ApplicationSocket } from './ApplicationSocket.js'
+import {
+  CLOSE,
+  commandOf,
+  MAX_MESSAGE_BYTES,
+  MAX_PAYLOAD,
+  redirectsOf,
+  SUBPROTOCOL,
+  type SocketCommand,
+  type SocketMessage
+} from './wire.js'
+
+/** ms that answers under way get when the instance drains */
+const ANSWER_PATIENCE = 3_000
+/** ms that jambonz gets to answer a close */
+const CLOSE_PATIENCE = 1_000
+/** ms in which jambonz asks over HTTP, or opens another socket, when a close with 1000 was not the end of the call */
+const END_GRACE = 2_000
+/** ms without a message after which a socket whose call nobody knows any more is closed */
+const FORGOTTEN_AFTER = 4 * 3_600_000
+
+export interface ApplicationSocketLimits {
+  /** ms to wait for the first message of a socket */
+  readonly metadataTimeout: number
+  /** ms between pings; 0: none */
+  readonly heartbeat: number
+  /** ms without a message after which a socket is closed whose call has ended */
+  readonly socketIdle: number
+}
+
+/** The application websockets of one instance: which call is reached by which, and what all of them have in common. */
+export class ApplicationSockets {
+  readonly fastify: FastifyInstance
+  readonly application: Omit<Application, 'sockets'>
+  readonly server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: MAX_PAYLOAD,
+    handleProtocols: () => SUBPROTOCOL
+  })
+  readonly #limits: ApplicationSocketLimits
+  readonly #statusHooks = new Map<FastifyInstance, string>()
+  readonly #all = new Set<ApplicationSocket>()
+  readonly #byCall = new Map<string, ApplicationSocket>()
+  readonly #closing = new Map<ApplicationSocket, () => void>()
+  readonly #timers: NodeJS.Timeout[] = []
+  #sealed = false
+
+  constructor(
+    fastify: FastifyInstance,
+    application: Omit<Application, 'sockets'>,
+    limits: ApplicationSocketLimits
+  ) {
+    this.fastify = fastify
+    this.application = application
+    this.#limits = limits
+  }
+
+  /** true once the instance drains: it takes no new sockets. */
+  get sealed(): boolean {
+    return this.#sealed
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Takes no new sockets from now on. */
+  seal(): void {
+    this.#sealed = true
+  }
+
+  /** Notes a statusHook, by the instance that registered it: jambonz does not say which one a message is for. */
+  addStatusHook(instance: FastifyInstance, path: string): void {
+    if (!this.#statusHooks.has(instance)) this.#statusHooks.set(instance, path)
+  }
+
+  /** Takes a socket that has just been opened. */
+  add(socket: WebSocket, request: FastifyRequest): void {
+    const added = new ApplicationSocket(socket, request, this, this.#limits.metadataTimeout)
+    this.#all.add(added)
+    if (this.#timers.length === 0) this.#watch()
+  }
+
+  /** From now on commands of the call go by this socket. */
+  current(callSid: string | undefined, socket: ApplicationSocket): void {
+    if (callSid !== undefined) this.#byCall.set(callSid, socket)
+  }
+
+  /** Returns true where this instance can command the call. */
+  holds(callSid: string): boolean {
+    return this.#byCall.get(callSid)?.open === true
+  }
+
+  /** Sends a command. Resolves when it has left; to false where this instance does not hold the call. */
+  async command(callSid: string, command: SocketCommand): Promise<boolean> {
+    return await this.#send(callSid, [commandOf(command)])
+  }
+
+  /**
+   * Sends new verbs, prepared as those of a handler are. Resolves when they have left; to false where this instance does
+   * not hold the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb longer than jambonz takes.
+   */
+  async redirect(callSid: string, result: HandlerResult, queue: boolean): Promise<boolean> {
+    const socket = this.#byCall.get(callSid)
+    if (socket?.open !== true) return false
+    const verbs = await answerTo(this.application, socket.request, callSid, result)
+    return await this.#sendVerbs(callSid, verbs, queue)
+  }
+
+  /** Sends verbs that came too late for an ack, or whose socket was gone. */
+  async late(callSid: string | undefined, verbs: string): Promise<void> {
+    const sent =
+      callSid !== undefined && (await this.#sendVerbs(callSid, JSON.parse(verbs) as unknown[], false))
+    if (!sent) this.application.logger.warn({ callSid }, 'an answer came when the call was no longer reached')
+  }
+
+  /** The answer to session:new of a call that has not left this instance, where jambonz reconnects without it. */
+  unanswered(callSid: string | undefined): ApplicationSocket['first'] {
+    for (const socket of this.#all) {
+      if (socket.callSid === callSid && socket.first?.acked === false) return socket.first
+    }
+    return undefined
+  }
+
+  /** Should jambonz reconnect to another instance, that one knows that the call has its verbs. */
+  acknowledged(callSid: string | undefined): void {
+    if (callSid === undefined) return
+    const acknowledgedAt = new Date().toISOString()
+    this.application.correlation.arrived(callSid, { acknowledgedAt }).catch((err: unknown) => {
+      this.application.logger.error({ err, callSid }, 'the acknowledgement of a call could not be written')
+    })
+  }
+
+  async wasAcknowledged(callSid: string | undefined): Promise<boolean> {
+    if (callSid === undefined) return true
+    return (await this.application.correlation.store.get(callSid))?.acknowledgedAt !== undefined
+  }
+
+  event(type: JambonzEventName, { callSid, hook, data }: SocketMessage): void {
+    if (callSid === undefined) return
+    if (type === 'jambonz:error') {
+      this.application.logger.error({ callSid, data }, 'jambonz could not do what this application sent')
+    }
+    this.application.correlation.emit(type, { callSid, data, ...(hook !== undefined && { hook }) })
+  }
+
+  /** Returns the path of the statusHook that stands in the scope of the socket's webhook, or in the nearest one around it. */
+  statusUrl(request: FastifyRequest): string | undefined {
+    for (
+      let scope: FastifyInstance | null = request.server;
+      scope !== null;
+      scope = Object.getPrototypeOf(scope) as FastifyInstance | null
+    ) {
+      const path = this.#statusHooks.get(scope)
+      if (path !== undefined) return filledIn(path, request)
+    }
+    return undefined
+  }
+
+  isLast({ data }: SocketMessage): boolean {
+    return isFinal(typeof data.call_status === 'string' ? data.call_status : undefined)
+  }
+
+  /** Keeps the call current where the application has no statusHook. */
+  async noteStatus({ callSid, data }: SocketMessage): Promise<void> {
+    if (callSid !== undefined) {
+      await this.application.correlation.arrived(callSid, callFields(data as Payload))
+    }
+  }
+
+  /** A socket has closed, from either side. */
+  closed(socket: ApplicationSocket, code: number): void {
+    this.#all.delete(socket)
+    this.#closing.get(socket)?.()
+    if (this.#all.size === 0) this.#rest()
+    const { callSid } = socket
+    if (callSid === undefined || this.#byCall.get(callSid) !== socket) return
+    this.#byCall.delete(callSid)
+    const over = code === CLOSE.normal || code === CLOSE.goingAway
+    if (!over || socket.callEnded || this.#closing.has(socket)) return
+    // jambonz tells the end of a call only where it has a status hook; its close tells it, too.
+    this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
+  }
+
+  /**
+   * Takes no new sockets, waits for the answers under way, and closes with a code after which jambonz reconnects, to
+   * another instance. Resolves when all are closed.
+   */
+  async drain(patience = ANSWER_PATIENCE): Promise<void> {
+    this.seal()
+    const sockets = [...this.#all]
+    await Promise.all(sockets.map((socket) => socket.answered(patience)))
+    const closed = sockets
+      .filter((socket) => this.#all.has(socket))
+      .map(
+        (socket) =>
+          new Promise<void>((resolve) => {
+            this.#closing.set(socket, resolve)
+            socket.close(CLOSE.restart, 'this instance shuts down: reconnect')
+          })
+      )
+    await withinMs(CLOSE_PATIENCE, Promise.all(closed))
+    for (const socket of sockets) socket.terminate()
+    this.#rest()
+  }
+
+  async #sendVerbs(callSid: string, verbs: readonly unknown[], queue: boolean): Promise<boolean> {
+    const commands = redirectsOf(verbs, queue)
+    if (commands === undefined) {
+      const longest = Math.max(...verbs.map((verb) => Buffer.byteLength(JSON.stringify(verb))))
+      throw new ERR_MESSAGE_TOO_LONG(MAX_MESSAGE_BYTES, longest)
+    }
+    return await this.#send(callSid, commands)
+  }
+
+  async #send(callSid: string, texts: readonly string[]): Promise<boolean> {
+    const socket = this.#byCall.get(callSid)
+    if (socket?.open !== true) return false
+    try {
+      await Promise.all(texts.map((text) => socket.send(text)))
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #endSoon(callSid: string, callStatus: string): void {
+    const { correlation, logger } = this.application
+    const timer = setTimeout(async () => {
+      try {
+        const call = await correlation.store.get(callSid)
+        const goesOn = this.#byCall.has(callSid) || call?.transport === 'http'
+        if (call === undefined || call.endedAt !== undefined || goesOn) return
+        await correlation.arrived(callSid, { callStatus })
+      } catch (err) {
+        logger.error({ err, callSid }, 'the end of a call could not be written')
+      }
+    }, END_GRACE)
+    timer.unref()
+  }
+
+  #watch(): void {
+    const { heartbeat, socketIdle } = this.#limits
+    if (heartbeat > 0) this.#timers.push(setInterval(() => this.#beat(), heartbeat).unref())
+    this.#timers.push(setInterval(() => this.#closeIdle(), socketIdle).unref())
+  }
+
+  #rest(): void {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer)
+  }
+
+  #beat(): void {
+    for (const socket of this.#all) {
+      if (socket.alive) socket.ping()
+      else socket.terminate()
+    }
+  }
+
+  /** jambonz forgets sockets that it leaves by a redirect, and never closes them. */
+  #closeIdle(): void {
+    const now = Date.now()
+    for (const socket of this.#all) {
+      if (now - socket.lastMessageAt >= this.#limits.socketIdle) this.#closeIfOver(socket, now)
+    }
+  }
+
+  async #closeIfOver(socket: ApplicationSocket, now: number): Promise<void> {
+    const call =
+      socket.callSid === undefined ? undefined : await this.application.correlation.store.get(socket.callSid)
+    const over =
+      call === undefined ? now - socket.lastMessageAt > FORGOTTEN_AFTER : call.endedAt !== undefined
+    if (over) socket.close(CLOSE.normal, 'the call is over')
+  }
+}
+
+/** The path with the parameters that the socket's own route has in common with it; undefined where one is missing. */
+function filledIn(path: string, request: FastifyRequest): string | undefined {
+  const params = (request.params ?? {}) as Record<string, string>
+  let complete = true
+  const filled = path.replace(/:(\w+)/g, (_, name: string) => {
+    const value = params[name]
+    if (value === undefined) complete = false
+    return encodeURIComponent(value ?? '')
+  })
+  return complete ? filled : undefined
+}

@@ -1,0 +1,127 @@
+import type { IncomingMessage } from 'node:http'
+
+// jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
+
+export const SUBPROTOCOL = 'ws.jambonz.org'
+/** bytes of one message of ours: a longer one makes jambonz close the socket with 1009 */
+export const MAX_MESSAGE_BYTES = 24 * 1024
+/** bytes of the verbs in an ack */
+export const MAX_VERBS_BYTES = MAX_MESSAGE_BYTES - 128
+/** bytes of one message of jambonz: an INVITE with everything in it is far shorter */
+export const MAX_PAYLOAD = 1024 * 1024
+/** ms until an ack has to leave: jambonz waits 5 s for it */
+export const ACK_WITHIN = 4_500
+
+/** Close codes. jambonz takes 1000 as final, in mid-call too; after any other it reconnects, and its call goes on. */
+export const CLOSE = {
+  /** jambonz -> us: the call is over. us -> jambonz: only when it is */
+  normal: 1000,
+  /** jambonz -> us: what we answered could not be used, the call is refused */
+  goingAway: 1001,
+  /** us -> jambonz: no message came, or none that could be read */
+  badStart: 1008,
+  /** us -> jambonz: this instance shuts down, another one goes on */
+  restart: 1012
+} as const
+
+/** jambonz -> us */
+export interface SocketMessage {
+  type: string
+  msgid: string
+  /** undefined: the message names no call */
+  callSid: string | undefined
+  /** the hook as its verb gave it */
+  hook: string | undefined
+  data: Record<string, unknown>
+  b3: string | undefined
+}
+
+/** us -> jambonz; none is answered */
+export interface SocketCommand {
+  command: string
+  data?: unknown
+  /** of the command redirect: behind what is left to run */
+  queue?: boolean
+  /** of the command llm:tool-output */
+  toolCallId?: string
+}
+
+/** Reads a message of jambonz; undefined where it is none. Sockets opened by a redirect name their call only in the data. */
+export function readMessage(text: string): SocketMessage | undefined {
+  const message = parse(text)
+  if (!isRecord(message)) return undefined
+  const { type, msgid, hook, data, b3 } = message
+  if (typeof type !== 'string' || typeof msgid !== 'string') return undefined
+  const payload = isRecord(data) ? data : {}
+  return {
+    type,
+    msgid,
+    callSid: textOf(message.call_sid) ?? textOf(payload.call_sid),
+    hook: textOf(hook),
+    data: payload,
+    b3: textOf(b3)
+  }
+}
+
+/** Returns an ack. `verbs`: JSON of an array; without it the next verb runs. */
+export function ackOf(msgid: string, verbs?: string): string {
+  const id = JSON.stringify(msgid)
+  return verbs === undefined ? `{"type":"ack","msgid":${id}}` : `{"type":"ack","msgid":${id},"data":${verbs}}`
+}
+
+export function commandOf({ command, data, queue, toolCallId }: SocketCommand): string {
+  return JSON.stringify({
+    type: 'command',
+    command,
+    ...(queue === true && { queueCommand: true }),
+    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(data !== undefined && { data })
+  })
+}
+
+/**
+ * Returns the commands that run these verbs, each as short as jambonz takes it: the first replaces what runs (or, with
+ * `queue`, is put behind it), the others are put behind the first. Undefined where one verb alone is too long.
+ */
+export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
+  const whole = commandOf({ command: 'redirect', data: verbs, queue })
+  if (Buffer.byteLength(whole) <= MAX_MESSAGE_BYTES) return [whole]
+  const commands: string[] = []
+  let part: unknown[] = []
+  for (const verb of verbs) {
+    const longer = commandOf({ command: 'redirect', data: [...part, verb], queue: true })
+    if (Buffer.byteLength(longer) <= MAX_MESSAGE_BYTES) part.push(verb)
+    else {
+      if (part.length === 0) return undefined
+      commands.push(commandOf({ command: 'redirect', data: part, queue: queue || commands.length > 0 }))
+      part = [verb]
+      const alone = commandOf({ command: 'redirect', data: part, queue: true })
+      if (Buffer.byteLength(alone) > MAX_MESSAGE_BYTES) return undefined
+    }
+  }
+  commands.push(commandOf({ command: 'redirect', data: part, queue: queue || commands.length > 0 }))
+  return commands
+}
+
+/** Returns true for the request that opens an application websocket. */
+export function isApplicationUpgrade({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return false
+  const asked = headers['sec-websocket-protocol'] ?? ''
+  return asked.split(',').some((name) => name.trim() === SUBPROTOCOL)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}

@@ -1,0 +1,535 @@
+import t, { type Test } from 'tap'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Redis } from 'ioredis'
+import type { FastifyInstance } from 'fastify'
+import { redisStore } from '../../lib/store/redis.js'
+import { simulateCall } from '../../lib/simulator/index.js'
+import { build, folder, listening, type BuildOptions } from '../helpers/build.js'
+import { JambonzSocket } from '../helpers/jambonzSocket.js'
+import { keepingLogger } from '../helpers/log.js'
+import { freePort, noRedis, startRedis } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+const say = (text: string) => ({ verb: 'say' as const, text })
+
+async function serving(
+  t: Test,
+  routes: (app: FastifyInstance) => void,
+  options: BuildOptions = {}
+): Promise<{ app: FastifyInstance; url: string }> {
+  const app = await build(t, options)
+  routes(app)
+  return { app, url: await listening(app) }
+}
+
+t.test('the subprotocol is echoed, and the path stays what it was for every other request', async (t) => {
+  const { app, url } = await serving(t, (app) => {
+    app.get('/call', async () => 'a page of the application')
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.webhook('/', async () => [say('root')])
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  t.equal(socket.protocol, 'ws.jambonz.org')
+  t.match(await socket.ask('session:new'), [{ verb: 'say', text: 'hello' }])
+  t.match(await (await JambonzSocket.open(t, `${url}/`)).ask('session:new', {}, { callSid: 'call-2' }), [
+    { text: 'root' }
+  ])
+  t.equal((await app.inject('/call')).body, 'a page of the application')
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).json()[0].text,
+    'hello'
+  )
+  await t.rejects(JambonzSocket.open(t, `${url}/nowhere`), { message: '404' })
+})
+
+t.test('Basic credentials guard the upgrade; a secret alone does not open it', async (t) => {
+  const webhookAuth = { username: 'web', password: 'hook' }
+  const routes = (app: FastifyInstance) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+  }
+  const guarded = await serving(t, routes, { webhookAuth, webhookSecret: 'secret' })
+  await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`), { message: '401' })
+  await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:wrong' }), { message: '401' })
+  const socket = await JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:hook' })
+  t.match(await socket.ask('session:new'), [{ text: 'hello' }], 'no signature is asked of its messages')
+  t.equal(
+    (await guarded.app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).statusCode,
+    401,
+    'while HTTP needs credentials and signature as ever'
+  )
+  const unsigned = await serving(t, routes, { webhookSecret: 'secret' })
+  await t.rejects(JambonzSocket.open(t, `${unsigned.url}/call`), { message: '401' })
+})
+
+t.test('acks leave once for what wants one, in any order; events are events of the call', async (t) => {
+  const events: unknown[] = []
+  let release = () => {}
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.webhook('/slow', async () => {
+      await new Promise<void>((resolve) => {
+        release = resolve
+      })
+      return [say('slow')]
+    })
+    app.jambonz.webhook('/quick', async () => [say('quick')])
+  })
+  const names = [
+    'jambonz:error',
+    'verb:status',
+    'llm:event',
+    'llm:tool-call',
+    'tts:streaming-event',
+    'tts:tokens-result'
+  ] as const
+  for (const name of names) {
+    app.jambonz.calls.events.on(name, ({ callSid, hook, data }) =>
+      events.push([name, callSid, hook, data.event])
+    )
+  }
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  const slow = socket.send('verb:hook', {}, { hook: '/slow' })
+  for (const name of names) {
+    socket.send(name, { event: name }, name.startsWith('llm') ? { hook: '/events' } : {})
+  }
+  socket.send('call:status', { call_status: 'in-progress' })
+  t.match(await socket.ask('verb:hook', {}, { hook: 'ws://elsewhere.example.com/quick?x=1' }), [
+    { text: 'quick' }
+  ])
+  t.equal(socket.ackOf(slow), undefined)
+  release()
+  await until(() => socket.ackOf(slow), 'the slow ack')
+  t.equal(socket.sent.length, 3, 'three acks and nothing else')
+  t.strictSame(
+    events,
+    names.map((name) => [name, 'call-1', name.startsWith('llm') ? '/events' : undefined, name])
+  )
+  t.equal((await app.jambonz.calls.get('call-1'))!.callStatus, 'in-progress')
+})
+
+t.test('a hook opens webhooks and hooks of the plugin, and nothing else of the application', async (t) => {
+  const opened: string[] = []
+  const { url } = await serving(t, (app) => {
+    app.post('/admin', async () => {
+      opened.push('/admin')
+      return [say('admin')]
+    })
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.webhook('/tenants/:tenant/menu', async ({ params, query, jambonz }) => {
+      t.match(jambonz, { transport: 'websocket', msgid: /^message-/ })
+      return [say(JSON.stringify([params, query]))]
+    })
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  for (const hook of [
+    '/admin',
+    'ws://x/admin',
+    '//admin',
+    '/nowhere',
+    '/call/../admin',
+    '/%61dmin',
+    '/audio/ended/x'
+  ]) {
+    t.equal(await socket.ask('verb:hook', {}, { hook }), undefined, hook)
+  }
+  t.strictSame(opened, [])
+  t.match(await socket.ask('verb:hook', {}, { hook: '/tenants/a%20b/menu?x=1' }), [
+    { text: '[{"tenant":"a b"},{"x":"1"}]' }
+  ])
+  t.match(await socket.ask('verb:hook', {}, { hook: 'tenants/c/menu' }), [{ text: '[{"tenant":"c"},{}]' }])
+})
+
+t.test('a slow handler: the ack leaves in time, the verbs follow as a command', async (t) => {
+  const { url } = await serving(t, (app) => {
+    const late = async (text: string) => {
+      await new Promise((resolve) => setTimeout(resolve, 4_700))
+      return [say(text)]
+    }
+    app.jambonz.webhook('/call', () => late('first'))
+    app.jambonz.webhook('/hook', () => late('hook'))
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  const [first, hook] = await Promise.all([
+    socket.ask('session:new'),
+    socket.ask('verb:hook', {}, { callSid: 'call-1', hook: '/hook' })
+  ])
+  t.match(first, [{ verb: 'pause' }], 'session:new has to be answered with verbs')
+  t.equal(hook, undefined, 'the next verb runs')
+  t.equal(socket.commands.length, 0)
+  await until(() => socket.commands.length === 2, 'the commands')
+  t.strictSame(
+    socket.commands.map(({ command, queueCommand, data }) => [command, queueCommand, data]).sort(),
+    [
+      ['redirect', undefined, [say('first')]],
+      ['redirect', undefined, [say('hook')]]
+    ]
+  )
+})
+
+t.test(
+  'verbs of more than 24 KiB are an error that names their size, and answered with the fallback',
+  async (t) => {
+    const { logger, said } = keepingLogger()
+    const { app, url } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('x'.repeat(25_000))])
+      },
+      { fallback: [say('sorry')], fastify: { loggerInstance: logger } }
+    )
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    t.match(await socket.ask('session:new'), [{ text: 'sorry' }])
+    const [line] = said('the fallback verbs are answered')
+    t.match(line!.err, {
+      code: 'FST_JAMBONZ_MESSAGE_TOO_LONG',
+      message: /24448 bytes, and these verbs are 25\d\d\d bytes/
+    })
+    t.equal(
+      (await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).json()[0].text.length,
+      25_000,
+      'over HTTP there is no such limit'
+    )
+  }
+)
+
+t.test('session:reconnect: acked without verbs, and with those that session:new never got', async (t) => {
+  const gate: { open?: () => void } = {}
+  const routes = (app: FastifyInstance) => {
+    app.jambonz.webhook('/call', async ({ body }) => {
+      if (body.from === 'slow') {
+        await new Promise<void>((resolve) => {
+          gate.open = resolve
+        })
+      }
+      return [say('hello')]
+    })
+  }
+  const { url } = await serving(t, routes)
+  const first = await JambonzSocket.open(t, `${url}/call`)
+  await first.ask('session:new')
+  first.drop()
+  const second = await JambonzSocket.open(t, `${url}/call`)
+  t.equal(await second.ask('session:reconnect'), undefined)
+
+  const slow = await JambonzSocket.open(t, `${url}/call`)
+  slow.send('session:new', { from: 'slow' }, { callSid: 'call-2' })
+  await until(() => gate.open, 'the handler')
+  slow.drop()
+  const again = await JambonzSocket.open(t, `${url}/call`)
+  const answered = again.ask('session:reconnect', { from: 'slow' }, { callSid: 'call-2' })
+  await again.ask('verb:hook', {}, { callSid: 'call-2', hook: '/none' })
+  gate.open!()
+  t.match(await answered, [{ text: 'hello' }])
+  t.equal(again.sent.length, 2, 'acked once')
+
+  const elsewhere = await serving(t, routes)
+  const third = await JambonzSocket.open(t, `${elsewhere.url}/call`)
+  t.match(
+    await third.ask('session:reconnect', {}, { callSid: 'call-3' }),
+    [{ text: 'hello' }],
+    'an instance that knows nothing of the call answers it'
+  )
+})
+
+t.test('messages without a top-level call_sid, as after a redirect from another websocket', async (t) => {
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async ({ call }) => [say(call.callSid)])
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  t.match(
+    await socket.ask(
+      'session:redirect',
+      { call_sid: 'call-9' },
+      { callSid: null, hook: `${url.replace('http', 'ws')}/call` }
+    ),
+    [{ text: 'call-1' }].map(() => ({ text: 'call-9' }))
+  )
+  await app.jambonz.calls.hangUp('call-9')
+  await until(() => socket.commands.length === 1, 'the command')
+  t.match(socket.commands, [{ command: 'call:status', data: { call_status: 'completed' } }])
+})
+
+t.test('drain: answers under way leave, then sockets close with 1012, new ones get 503', async (t) => {
+  const gate: { open?: () => void } = {}
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.webhook('/slow', async () => {
+      await new Promise<void>((resolve) => {
+        gate.open = resolve
+      })
+      return [say('slow')]
+    })
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  const slow = socket.ask('verb:hook', {}, { hook: '/slow' })
+  await until(() => gate.open, 'the handler')
+  const drained = app.jambonz.drain()
+  await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '503' })
+  gate.open!()
+  t.match(await slow, [{ text: 'slow' }])
+  await drained
+  await until(() => socket.code !== undefined, 'the close')
+  t.equal(socket.code, 1012)
+  t.equal((await app.jambonz.calls.get('call-1'))!.endedAt, undefined, 'the call lives on')
+})
+
+t.test('fastify.close() never closes a live call with 1000', async (t) => {
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  await app.close()
+  await until(() => socket.code !== undefined, 'the close')
+  t.equal(socket.code, 1012)
+})
+
+t.test("the end of a call without a status hook is known from jambonz' close", async (t) => {
+  const ended: string[] = []
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.calls.events.on('callEnded', ({ callSid, callStatus }) =>
+      ended.push(`${callSid} ${callStatus}`)
+    )
+  })
+  const open = async (callSid: string) => {
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    await socket.ask('session:new', {}, { callSid })
+    return socket
+  }
+  const [over, refused, broken, moved] = await Promise.all(['over', 'refused', 'broken', 'moved'].map(open))
+  over!.close(1000)
+  refused!.close(1001)
+  broken!.drop()
+  moved!.close(1000)
+  await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'moved' } })
+  await until(() => ended.length === 2, 'the ends')
+  t.strictSame(ended.sort(), ['over completed', 'refused failed'])
+  t.equal((await app.jambonz.calls.get('moved'))!.endedAt, undefined, 'it went on over HTTP')
+})
+
+t.test(
+  'sockets that jambonz forgets are closed when their call has ended; those of live calls stay',
+  async (t) => {
+    const { url } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+      },
+      { limits: { socketIdle: 200, metadataTimeout: 300 } }
+    )
+    const open = async (callSid: string) => {
+      const socket = await JambonzSocket.open(t, `${url}/call`)
+      await socket.ask('session:new', {}, { callSid })
+      return socket
+    }
+    const forgotten = await open('call-1')
+    const notifier = await open('call-1')
+    const live = await open('call-2')
+    const silent = await JambonzSocket.open(t, `${url}/call`)
+    notifier.send('call:status', { call_status: 'completed', duration: 1 })
+    await until(() => forgotten.code !== undefined && silent.code !== undefined, 'the closes')
+    t.strictSame([forgotten.code, silent.code], [1000, 1008])
+    t.equal(live.code, undefined)
+  }
+)
+
+t.test('a dead peer is found by its missing pong', async (t) => {
+  const { url } = await serving(
+    t,
+    (app) => {
+      app.jambonz.webhook('/call', async () => [say('hello')])
+    },
+    { limits: { heartbeat: 100 } }
+  )
+  const dead = await JambonzSocket.open(t, `${url}/call`, { autoPong: false } as object)
+  await dead.ask('session:new')
+  await until(() => dead.code !== undefined, 'the end of the socket')
+  t.equal(dead.code, 1006)
+})
+
+t.test('commands: a listen starts in mid-call, verbs are queued, said, hung up', async (t) => {
+  const recorded: unknown[] = []
+  const { app } = await serving(
+    t,
+    (app) => {
+      app.jambonz.webhook('/call', async () => [{ verb: 'answer' }, { verb: 'pause', length: 3_000 }])
+      app.jambonz.actionHook('/done', async ({ listen }) => {
+        recorded.push(listen.recording !== undefined, listen.endReason)
+      })
+    },
+    { recording: { directory: folder() } }
+  )
+  const { calls } = app.jambonz
+  const call = simulateCall({
+    app,
+    hook: '/call',
+    transport: 'websocket',
+    speed: 20,
+    patienceMs: Infinity,
+    hangUpAfterMs: 600_000
+  })
+  await call.waitFor('verb', ({ verb }) => verb === 'pause')
+  await t.rejects(calls.redirect(call.callSid, [{ verb: 'listen', nonsense: 1 } as never]), {
+    code: 'FST_JAMBONZ_VERB_INVALID'
+  })
+  await calls.redirect(call.callSid, [{ verb: 'listen', actionHook: '/done', maxLength: 60 }])
+  await call.waitFor('listen:open')
+  await calls.redirect(call.callSid, [say('behind it')], { queue: true })
+  await calls.say(call.callSid, 'over the listen')
+  await calls.mute(call.callSid, true)
+  await calls.redirect(call.callSid, [{ verb: 'pause', length: 2_000 }])
+  await call.waitFor('listen:close')
+  await call.waitFor('verb', ({ data }) => data.length === 2_000)
+  await until(() => recorded.length === 2, 'the hook')
+  await calls.hangUp(call.callSid)
+  const story = await call
+  t.strictSame(story.errors, [])
+  t.equal(story.hangupBy, 'jambonz')
+  t.strictSame(recorded, [true, 'closed'])
+  t.strictSame(
+    story.commands.map(({ command, queue }) => `${command}${queue ? ' queued' : ''}`),
+    ['redirect', 'redirect queued', 'whisper', 'mute:status', 'redirect', 'call:status']
+  )
+  await t.rejects(calls.hangUp('nobody'), { code: 'FST_JAMBONZ_NOT_REACHED', message: /api/ })
+})
+
+t.test('commanded verbs of more than 24 KiB leave in parts, in their order', async (t) => {
+  const { app, url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  const verbs = Array.from({ length: 10 }, (_, at) => say(String(at).repeat(6_000)))
+  await app.jambonz.calls.redirect('call-1', verbs)
+  await until(() => socket.commands.flatMap(({ data }) => data as unknown[]).length === 10, 'the commands')
+  t.strictSame(
+    socket.commands.flatMap(({ data }) => data),
+    verbs
+  )
+  t.strictSame(
+    socket.commands.map(({ queueCommand }) => queueCommand),
+    [undefined, true, true]
+  )
+  t.ok(socket.commands.every((command) => Buffer.byteLength(JSON.stringify(command)) <= 24_576))
+  await t.rejects(app.jambonz.calls.redirect('call-1', [say('x'.repeat(30_000))]), {
+    code: 'FST_JAMBONZ_MESSAGE_TOO_LONG'
+  })
+})
+
+t.test('commands reach a call from any instance', { skip: noRedis() }, async (t) => {
+  const redis = await startRedis(t)
+  const instance = () => {
+    const client = new Redis(redis.url)
+    t.teardown(() => client.disconnect())
+    return serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+      },
+      { store: redisStore(client), secret: 'the same on all instances' }
+    )
+  }
+  const holder = await instance()
+  const other = await instance()
+  const socket = await JambonzSocket.open(t, `${holder.url}/call`)
+  await socket.ask('session:new')
+  const { calls } = other.app.jambonz
+  await calls.redirect('call-1', [{ verb: 'listen', maxLength: 5 }])
+  await calls.hangUp('call-1')
+  await until(() => socket.commands.length === 2, 'the commands')
+  t.match(socket.commands, [
+    { command: 'redirect', data: [{ verb: 'listen', url: /^\/audio\/.+/ }] },
+    { command: 'call:status' }
+  ])
+  await t.rejects(calls.redirect('call-1', [{ verb: 'listen', nonsense: 1 } as never]), {
+    code: 'FST_JAMBONZ_VERB_INVALID'
+  })
+  socket.drop()
+  const begun = performance.now()
+  await t.rejects(calls.hangUp('call-1'), { code: 'FST_JAMBONZ_NOT_REACHED' })
+  t.ok(performance.now() - begun < 2_500)
+})
+
+t.test(
+  'over the REST api: calls over HTTP are commanded and created, refusals are told, the token is not',
+  async (t) => {
+    const asked: Array<{ method: string; url: string; authorization: string | undefined; body: unknown }> = []
+    let status = 202
+    const server = createServer((request, response) => {
+      let body = ''
+      request.on('data', (chunk) => (body += String(chunk)))
+      request.on('end', () => {
+        asked.push({
+          method: request.method!,
+          url: request.url!,
+          authorization: request.headers.authorization,
+          body: JSON.parse(body)
+        })
+        response.writeHead(status, { 'content-type': 'application/json' })
+        response.end(JSON.stringify(status < 300 ? { sid: 'new-call' } : { msg: `no, not with sesame` }))
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => server.close())
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api`
+    const { app } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+      },
+      { api: { baseUrl, accountSid: 'acc', token: 'sesame' } }
+    )
+    const { calls } = app.jambonz
+    await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'call-1' } })
+    t.equal(
+      await calls.create({ from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }),
+      'new-call'
+    )
+    await calls.hangUp('call-1')
+    await calls.mute('call-1', false)
+    await calls.redirect('call-1', [say('new')])
+    t.strictSame(
+      asked.map(({ method, url, body }) => [method, url, body]),
+      [
+        [
+          'POST',
+          '/api/v1/Accounts/acc/Calls',
+          { from: '1', to: { type: 'phone', number: '2' }, call_hook: '/call' }
+        ],
+        ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { call_status: 'completed' }],
+        ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { mute_status: 'unmute' }],
+        ['PUT', '/api/v1/Accounts/acc/Calls/call-1', { call_hook: '/audio/commanded' }]
+      ]
+    )
+    t.ok(asked.every(({ authorization }) => authorization === 'Bearer sesame'))
+    const fetched = await app.inject({
+      method: 'POST',
+      url: '/audio/commanded',
+      payload: { call_sid: 'call-1' }
+    })
+    t.match(fetched.json(), [{ verb: 'say', text: 'new' }])
+    await t.rejects(calls.redirect('call-1', [say('x')], { queue: true }), {
+      code: 'FST_JAMBONZ_NOT_REACHED'
+    })
+    status = 422
+    await t.rejects(calls.hangUp('call-1'), {
+      code: 'FST_JAMBONZ_API_REFUSED',
+      message: /422: .*no, not with …/
+    })
+    status = 404
+    await t.rejects(calls.hangUp('call-1'), { code: 'FST_JAMBONZ_NOT_REACHED' })
+    const away = await build(t, {
+      api: { baseUrl: `http://127.0.0.1:${await freePort()}`, accountSid: 'acc', token: 'sesame' }
+    })
+    await away.ready()
+    await t.rejects(away.jambonz.calls.create({ from: '1', to: {} }), {
+      code: 'FST_JAMBONZ_API',
+      message: /ECONNREFUSED/
+    })
+  }
+)

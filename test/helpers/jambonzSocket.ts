@@ -1,0 +1,98 @@
+import type { Test } from 'tap'
+import { WebSocket, type ClientOptions } from 'ws'
+import { until } from './until.js'
+
+export interface Sent {
+  type: string
+  msgid?: string
+  command?: string
+  queueCommand?: boolean
+  data?: unknown
+}
+
+/** jambonz' side of an application websocket, by hand: what `ws` sends and gets, and no more. */
+export class JambonzSocket {
+  /** what the application has sent */
+  readonly sent: Sent[] = []
+  code: number | undefined
+  readonly #socket: WebSocket
+  #count = 0
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket
+    socket.on('message', (data) => this.sent.push(JSON.parse(String(data)) as Sent))
+    socket.on('close', (code) => {
+      this.code = code
+    })
+    socket.on('error', () => {})
+  }
+
+  /** Rejects with the status of a refused upgrade. */
+  static async open(
+    t: Test,
+    url: string,
+    options: ClientOptions & { auth?: string; autoPong?: boolean } = {}
+  ): Promise<JambonzSocket> {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'), ['ws.jambonz.org'], {
+      headers: { 'user-agent': 'jambonz' },
+      ...options
+    })
+    t.teardown(() => socket.terminate())
+    const opened = new JambonzSocket(socket)
+    await new Promise<void>((resolve, reject) => {
+      socket.once('open', resolve)
+      socket.once('unexpected-response', (_request, { statusCode }) => reject(new Error(String(statusCode))))
+      socket.once('error', reject)
+    })
+    return opened
+  }
+
+  get protocol(): string {
+    return this.#socket.protocol
+  }
+
+  /** Sends a message and returns its msgid. */
+  send(
+    type: string,
+    data: object,
+    { callSid = 'call-1', hook }: { callSid?: string | null; hook?: string } = {}
+  ): string {
+    const msgid = `message-${++this.#count}`
+    this.#socket.send(
+      JSON.stringify({
+        type,
+        msgid,
+        ...(callSid !== null && { call_sid: callSid }),
+        ...(hook !== undefined && { hook }),
+        data: { call_sid: callSid ?? 'call-1', account_sid: 'acc', direction: 'inbound', ...data }
+      })
+    )
+    return msgid
+  }
+
+  /** Sends a message and resolves with the data of its ack. */
+  async ask(
+    type: string,
+    data: object = {},
+    options: { callSid?: string | null; hook?: string } = {}
+  ): Promise<unknown> {
+    const msgid = this.send(type, data, options)
+    return (await until(() => this.ackOf(msgid), `the ack of ${type}`)).data
+  }
+
+  ackOf(msgid: string): Sent | undefined {
+    return this.sent.find((sent) => sent.type === 'ack' && sent.msgid === msgid)
+  }
+
+  get commands(): Sent[] {
+    return this.sent.filter(({ type }) => type === 'command')
+  }
+
+  close(code?: number): void {
+    this.#socket.close(code)
+  }
+
+  drop(): void {
+    this.#socket.terminate()
+  }
+}
