@@ -3,6 +3,8 @@ import { GapMeter } from './GapMeter.js'
 import type { AudioSink, PauseMode } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
+/** Bytes of audio that gather in the kernel between two reads. */
+const MAX_BATCH = 32_768
 /** Bytes held back from the sinks while a gap is in doubt. */
 const MAX_HELD = 1_048_576
 /** ms after a pause during which audio is taken for late, not missing, when we had not read it. */
@@ -135,9 +137,9 @@ export class AudioFeed {
     for (const sink of this.#sinks) sink.rest?.()
   }
 
-  /** ms that all sinks bear audio to be late */
-  get maxDelay(): number {
-    return Math.min(...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
+  /** ms of audio that may gather in the kernel between two reads, and that all sinks bear it to be late */
+  get maxBatchMs(): number {
+    return Math.min(MAX_BATCH / this.bytesPerMs, ...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
   }
 
   /** Nothing more comes: what was held back goes to the sinks. */

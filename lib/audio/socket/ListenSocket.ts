@@ -3,28 +3,19 @@ import type { WebSocket } from 'ws'
 import { asFramed } from '../../model/format.js'
 import type { AudioCounts, EndReason } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
-import {
-  CLOSE_BAD_START,
-  CLOSE_NORMAL,
-  CLOSE_OUR_FAULT,
-  CLOSE_TOO_BIG,
-  closeSocket,
-  type CloseCode
-} from './closing.js'
+import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG, type CloseCode } from './closing.js'
 import { endReasonOf } from './endReason.js'
 import { beat } from './Heartbeat.js'
-import { readMessage, TextLimit, writeCommand, type AudioMessage } from './messages.js'
+import type { AudioMessage } from './messages.js'
 import { BATCH_INTERVAL } from './reader/BatchWheel.js'
 import { SocketReader } from './reader/SocketReader.js'
+import { RoundTrips } from './RoundTrips.js'
+import { SocketEnd } from './SocketEnd.js'
+import { TextReader } from './TextReader.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
-import type { AudioSink, DtmfEvent, PauseMode, StreamEnd, StreamLimits } from './types.js'
-import { CLOSE_PATIENCE } from './wire.js'
+import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
 
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
-/** Bytes of audio that gather in the kernel between two reads. */
-const MAX_BATCH = 32_768
-/** answers of which the fastest counts */
-const MAX_ROUND_TRIPS = 8
 /** The pong must be seen long before the next ping. */
 const BATCHES_PER_PING = 4
 
@@ -56,34 +47,24 @@ export interface ListenSocketUser {
 /** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
 export class ListenSocket {
   readonly reader: SocketReader
-  /** Settles once, never rejects, when the socket has closed and its last frame is with the sinks. */
-  readonly done: Promise<StreamEnd>
   opened: Opened | undefined
   logger: FastifyBaseLogger
-  /** ms between a question to jambonz and its answer; 0 as long as it is unknown */
-  roundTripMs = 0
   readonly #socket: WebSocket
   readonly #user: ListenSocketUser
   readonly #limits: StreamLimits
   readonly #opening: SocketOpening
-  readonly #texts = new TextLimit()
+  readonly #texts: TextReader
+  readonly #roundTrips: RoundTrips
+  readonly #end: SocketEnd
   readonly #stopHeartbeat: () => void
   #feed: AudioFeed | undefined
   #streaming = false
   #startedAt = 0
-  #roundTrips: number[] = []
-  #pings = 0
   // Who wants audio as it comes.
   #live = 0
-  #key: { digit: string; at: number; isPrivate: boolean } | undefined
   // A listener runs: what it has read now would overtake what is being delivered.
   #delivering = false
   #resuming: NodeJS.Immediate | undefined
-  // The end: who asks first names the reason.
-  #endReason: EndReason | undefined
-  #endError: Error | undefined
-  #endTimer: NodeJS.Timeout | undefined
-  #settle!: (end: StreamEnd) => void
 
   /** Attaches every listener before it returns. */
   constructor({ socket, known, identify, limits, logger }: ListenSocketOptions, user: ListenSocketUser) {
@@ -92,8 +73,12 @@ export class ListenSocket {
     this.#limits = limits
     this.opened = known
     this.logger = logger
-    this.done = new Promise((resolve) => {
-      this.#settle = resolve
+    this.#texts = new TextReader((text) => this.logger.warn(text))
+    this.#roundTrips = new RoundTrips(socket)
+    this.#end = new SocketEnd(socket, (reason) => {
+      user.ending(reason)
+      // From now on the socket is read, whatever stands against it.
+      this.reader.readToEnd()
     })
     this.reader = new SocketReader(socket, {
       maxPayload: limits.maxPayload,
@@ -116,11 +101,16 @@ export class ListenSocket {
     this.#stopHeartbeat = beat(limits.heartbeat, {
       socket,
       isRead: () => !this.reader.waitsForReader,
-      lost: () => this.#lost()
+      lost: () => this.#end.lost()
     })
     socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
-    socket.on('error', (err) => this.#broken(err))
+    socket.on('error', (err) => this.#end.broken(err))
     socket.on('close', (code) => this.#closed(code))
+  }
+
+  /** Settles once, never rejects, when the socket has closed and its last frame is with the sinks. */
+  get done(): Promise<StreamEnd> {
+    return this.#end.done
   }
 
   get counts(): AudioCounts {
@@ -207,20 +197,12 @@ export class ListenSocket {
    * what was sent before the question. `roundTripMs` says how long answers take.
    */
   ping(onPong: () => void): void {
-    const socket = this.#socket
-    if (socket.readyState !== socket.OPEN) return
-    const askedAt = performance.now()
-    const question = `listen ${++this.#pings}`
-    const answered = (answer: Buffer) => {
-      if (answer.toString() !== question) return
-      socket.off('pong', answered)
-      this.#roundTrips = [...this.#roundTrips, performance.now() - askedAt].slice(-MAX_ROUND_TRIPS)
-      // The least is the line's; what is over it is this process's.
-      this.roundTripMs = Math.min(...this.#roundTrips)
-      onPong()
-    }
-    socket.on('pong', answered)
-    socket.ping(question)
+    this.#roundTrips.ask(onPong)
+  }
+
+  /** ms between a question to jambonz and its answer; 0 as long as it is unknown */
+  get roundTripMs(): number {
+    return this.#roundTrips.leastMs
   }
 
   /** Bytes sent that are still in the process. */
@@ -230,17 +212,13 @@ export class ListenSocket {
 
   /** Asks jambonz to end the listen, so that it calls the actionHook; after 2 s we close, 2 s later we hang up. */
   end(reason: EndReason): Promise<StreamEnd> {
-    if (this.#askForEnd(reason)) {
-      this.#socket.send(writeCommand({ type: 'disconnect' }))
-      this.#endTimer = setTimeout(() => this.#close(CLOSE_NORMAL), CLOSE_PATIENCE)
-    }
+    this.#end.ask(reason)
     return this.done
   }
 
   /** Closes from our side. */
   close(reason: EndReason, code: CloseCode, text = '', error?: Error): void {
-    this.#endError ??= error
-    if (this.#askForEnd(reason)) this.#close(code, text)
+    this.#end.close(reason, code, text, error)
   }
 
   /** Closes over a fault of ours, or of the application's, and logs it. */
@@ -281,19 +259,8 @@ export class ListenSocket {
   }
 
   #text(data: Buffer): void {
-    const now = performance.now()
-    if (!this.#texts.allow(now)) {
-      if (this.#texts.justExceeded) {
-        this.logger.warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
-      }
-      return
-    }
-    const message = readMessage(data)
-    if (message.type === 'invalid') {
-      if (this.#texts.firstInvalid()) this.logger.warn(`text from jambonz is ignored: ${message.reason}`)
-      return
-    }
-    if (message.type === 'dtmf') this.#pressed(message.dtmf, now)
+    const message = this.#texts.read(data, performance.now(), this.isPrivate)
+    if (message === undefined) return
     this.#delivering = true
     try {
       this.#user.message(message)
@@ -301,11 +268,6 @@ export class ListenSocket {
       this.listenerThrew(err)
     }
     this.#delivering = false
-  }
-
-  #pressed(dtmf: DtmfEvent, now: number): void {
-    this.#key = { digit: dtmf.digit, at: now, isPrivate: this.isPrivate }
-    if (this.isPrivate) dtmf.private = true
   }
 
   #resume(): void {
@@ -354,76 +316,33 @@ export class ListenSocket {
 
   #updateReading(): void {
     if (!this.#streaming || this.#feed === undefined) return
+    const { heartbeat } = this.#limits
+    const untilPing = heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING
     if (this.#live > 0) this.reader.live()
-    else this.reader.batch(this.#batchInterval(this.#feed))
+    else this.reader.batch(Math.min(BATCH_INTERVAL, this.#feed.maxBatchMs, untilPing))
     this.#feed.gaps.batchMs = this.reader.lateBy
   }
 
-  #batchInterval({ bytesPerMs, maxDelay }: AudioFeed): number {
-    const { heartbeat } = this.#limits
-    return Math.min(
-      BATCH_INTERVAL,
-      MAX_BATCH / bytesPerMs,
-      maxDelay,
-      heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING
-    )
-  }
-
-  // The first reason counts. From then on the socket is read, whatever stands against it.
-  #askForEnd(reason: EndReason): boolean {
-    if (this.#endReason !== undefined) return false
-    this.#endReason = reason
-    this.#user.ending(reason)
-    this.reader.readToEnd()
-    return true
-  }
-
-  #close(code: CloseCode, text = ''): void {
-    closeSocket(this.#socket, code, text)
-    this.#terminateLater()
-  }
-
-  // The connection is dead: nothing of it is waited for.
-  #lost(): void {
-    this.#askForEnd('lost')
-    this.#socket.terminate()
-  }
-
-  // ws has closed the connection itself, over something that came on it.
-  #broken(error: Error): void {
-    this.#endError ??= error
-    if (this.#askForEnd('error')) this.#terminateLater()
-  }
-
-  #terminateLater(): void {
-    clearTimeout(this.#endTimer)
-    this.#endTimer = setTimeout(() => this.#socket.terminate(), CLOSE_PATIENCE)
-  }
-
   #closed(closeCode: number): void {
-    clearTimeout(this.#endTimer)
     this.#stopHeartbeat()
     this.#opening.end()
     this.reader.end()
     if (this.#resuming) this.#resume()
     this.#feed?.end()
-    this.#endReason ??= this.#reasonOf(closeCode)
-    this.#settle({
-      reason: this.#endReason,
-      closeCode,
-      ...(this.#endError && { error: this.#endError })
-    })
-    this.#user.closed(this.#endReason, this.#key?.isPrivate ? undefined : this.#key?.digit)
+    const { key } = this.#texts
+    const reason = this.#end.closed(closeCode, () => this.#reasonOf(closeCode))
+    this.#user.closed(reason, key?.isPrivate ? undefined : key?.digit)
   }
 
   #reasonOf(closeCode: number): EndReason {
     const now = performance.now()
     const { durationMs, gapMs } = this.counts
+    const { key } = this.#texts
     return endReasonOf({
       closeCode,
       listen: this.opened?.listen,
       lengthMs: Math.max(durationMs + gapMs, this.#streaming ? now - this.#startedAt : 0),
-      ...(this.#key && { key: { digit: this.#key.digit, agoMs: now - this.#key.at } })
+      ...(key && { key: { digit: key.digit, agoMs: now - key.at } })
     })
   }
 }

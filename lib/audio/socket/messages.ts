@@ -1,7 +1,5 @@
-import { DTMF_SAMPLES_PER_MS, MAX_TEXT, MAX_TEXTS_PER_SECOND } from './wire.js'
+import { DTMF_SAMPLES_PER_MS, MAX_TEXT } from './wire.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
-
-const SECOND = 1000
 
 /** What a text frame of jambonz says. */
 export type AudioMessage =
@@ -84,34 +82,6 @@ export function salvageMetadata(text: Buffer): Record<string, unknown> | undefin
     fields[name] ??= string ?? Number(number)
   }
   return typeof fields.callSid === 'string' ? fields : undefined
-}
-
-/** Bounds what the text of one socket may cost, without a timer. */
-export class TextLimit {
-  #since = 0
-  #count = 0
-  #invalid = false
-
-  /** true for the first message over the limit within a second. */
-  get justExceeded(): boolean {
-    return this.#count === MAX_TEXTS_PER_SECOND + 1
-  }
-
-  /** Returns whether a message that came at `now` (ms) is to be looked at. */
-  allow(now: number): boolean {
-    if (now - this.#since >= SECOND) {
-      this.#since = now
-      this.#count = 0
-    }
-    return ++this.#count <= MAX_TEXTS_PER_SECOND
-  }
-
-  /** Returns true once. */
-  firstInvalid(): boolean {
-    const first = !this.#invalid
-    this.#invalid = true
-    return first
-  }
 }
 
 /** us -> jambonz. */
