@@ -63,15 +63,15 @@ interface Stall {
   lasts: number
 }
 
-/** Speaks in real time: 1.6 s before the pause, `paused` ms in it, 1 s after it. The network holds back what is said in the stall. */
+/** Speaks in real time: `begins` ms before the pause, `paused` ms in it, 1 s after it. The network holds back what is said in the stall. */
 async function speak(
   { stream, frame }: Awaited<ReturnType<typeof recorded>>,
   mode: PauseMode,
   paused: number,
-  stall: Stall
+  stall: Stall,
+  begins: number
 ) {
   const begun = performance.now()
-  const begins = 1_600
   const ends = begins + paused
   const counts = { before: 0, after: 0, lateMs: 0 }
   let [pausedAt, endedAt] = [Infinity, Infinity]
@@ -105,13 +105,14 @@ async function speak(
   return counts
 }
 
-for (const [row, [what, paused, stall]] of (
+for (const [row, [what, paused, stall, begins = 1_600]] of (
   [
     ['200 ms, over when the pause ends', 600, { from: 380, lasts: 200 }],
     ['1,500 ms, over when the pause ends', 1_800, { from: 280, lasts: 1_500 }],
     ['200 ms, over the end of the pause', 600, { from: 460, lasts: 200 }],
     ['1,500 ms, over the end of the pause', 1_000, { from: 200, lasts: 1_500 }],
-    ['none', 400, { from: 0, lasts: 0 }]
+    ['none', 400, { from: 0, lasts: 0 }],
+    ['500 ms, in the first second, over the end of the pause', 500, { from: 200, lasts: 500 }, 300]
   ] as const
 ).entries()) {
   for (const isLive of [false, true]) {
@@ -119,7 +120,7 @@ for (const [row, [what, paused, stall]] of (
     test(`nothing of a pause is recorded, ${isLive ? 'read live' : 'read in batches'}, as ${mode}, network stall: ${what}`, async (t) => {
       for (let attempt = 1; ; attempt++) {
         const call = await recorded(t, { live: isLive })
-        const counts = await speak(call, mode, paused, stall)
+        const counts = await speak(call, mode, paused, stall, begins)
         call.socket.close(1000)
         await call.stream.done
         const file = await call.file()

@@ -13,7 +13,7 @@ const DRIFT = 0.0002
 /** ms that audio can be ahead of the clock: jambonz sends what it kept from before the connection. */
 const MAX_AHEAD = 5_000
 /** The least lag is known once so many ms of audio have not lowered it by more than this. */
-const STEADY_MS = 1_000
+const STEADY_MS = 240
 const STEADY_LAG = 100
 /** ms that audio is late when the next message is due: no more than a message and some jitter. */
 const UNDER_WAY = 40
