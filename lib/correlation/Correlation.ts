@@ -11,12 +11,14 @@ import {
   closePart,
   foundPart,
   handOverPart,
+  isOffered,
   isSaved,
   losePart,
   neverCamePart,
   refusePart,
   releasePart,
   stageOf,
+  wasOffered,
   streamingPart,
   withSegment
 } from '../model/listenLife.js'
@@ -145,11 +147,11 @@ export class Correlation {
     return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
   }
 
-  /** The call has ended: a listen that was handed over meanwhile gets no socket any more. */
+  /** The call has ended: a listen that jambonz was, or would be, asked for again gets no socket any more. */
   async #callEnded(call: StoredCall): Promise<StoredCall> {
     let last = call
     for (const listen of call.listens) {
-      if (stageOf(listen) === 'open again') last = (await this.neverCame(listen)).call
+      if (isOffered(listen) || wasOffered(listen)) last = (await this.neverCame(listen)).call
     }
     this.emit('callEnded', last)
     return last

@@ -128,7 +128,8 @@ async function offered(
   { call, listen }: Correlated,
   report: HookReport
 ): Promise<HookOutcome | undefined> {
-  if (!isOffered(listen) || isFinal(report.call?.fields.callStatus)) return undefined
+  const isOver = call.endedAt !== undefined || isFinal(report.call?.fields.callStatus)
+  if (!isOffered(listen) || isOver) return undefined
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, deps)
   if (offer === undefined || verbs === undefined) return undefined

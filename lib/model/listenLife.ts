@@ -66,6 +66,11 @@ export function isOffered(listen: StoredListen): boolean {
   return stage === 'open again' || (stage === 'expected' && listen.refused === true)
 }
 
+/** True where jambonz was asked for the listen once more, and its socket has not come yet. */
+export function wasOffered(listen: StoredListen): boolean {
+  return stageOf(listen) === 'expected' && (listen.offers ?? 0) > 0
+}
+
 /** True when the recordings of the segments that the listen has had are final. */
 export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved' | 'segments'>): boolean {
   return segments.findLastIndex(({ recorded }) => recorded) < saved

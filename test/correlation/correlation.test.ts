@@ -5,6 +5,7 @@ import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac } from '../../lib/model/Hmac.js'
 import { createListenId } from '../../lib/model/listenId.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
+import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { keepingLogger } from '../helpers/log.js'
 
 const CALL = 'c1'
@@ -85,4 +86,24 @@ t.test('the audio of a lost listen is what was recovered of it, once', async (t)
       recording: { location: 'x.wav' }
     }
   ])
+})
+
+t.test('a listen that jambonz is asked for again ends with its call, whichever comes first', async (t) => {
+  const isOver = { callSid: CALL, fields: { callStatus: 'completed' } }
+  for (const endsFirst of [false, true]) {
+    const { correlation, id, ended, listen } = await start(t)
+    const application = JSON.stringify([
+      { verb: 'listen', actionHook: '/done', metadata: { [LISTEN_METADATA_KEY]: id } }
+    ])
+    await correlation.answered(CALL, [listen], application)
+    await correlation.released(listen)
+    await correlation.refused(id)
+    if (endsFirst) await correlation.arrived(isOver.callSid, isOver.fields)
+    const came = await hookCame(correlation, { listenId: id, call: payload, isOfListen: true })
+    t.equal(came.goesOn === undefined, endsFirst)
+    if (!endsFirst) await correlation.arrived(isOver.callSid, isOver.fields)
+    t.match((await correlation.store.get(CALL))?.listens, [{ state: 'ended', endReason: 'notConnected' }])
+    t.match(ended, [{ id, endReason: 'notConnected' }])
+    t.equal(ended.length, 1)
+  }
 })
