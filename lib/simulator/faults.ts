@@ -18,7 +18,7 @@ export interface Faults {
   hookBeforeCloseMs?: number
   /** The hooks of background listens that end with the call are never sent. */
   noHookAfterHangup?: boolean
-  /** The network takes no audio between these times after the socket opened. */
+  /** The network takes nothing between these times after the socket opened; then messages come before the audio that has gathered. */
   stall?: { fromMs: number; forMs: number }
   /** The caller hangs up while the upgrade is still unanswered. */
   hangUpDuringUpgrade?: boolean

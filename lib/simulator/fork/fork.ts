@@ -70,6 +70,7 @@ export class Fork {
   #tracksFrom: number | undefined
   #paused = false
   #stalled = false
+  readonly #stalledTexts: Buffer[] = []
   #over = false
   #shutDown = false
   #whenClosed = () => {}
@@ -223,6 +224,8 @@ export class Fork {
       })
       this.#later(faults.stall.fromMs + faults.stall.forMs, () => {
         this.#stalled = false
+        // the module writes its messages first, then the audio that has gathered
+        for (const payload of this.#stalledTexts.splice(0)) this.#text(payload)
       })
     }
     this.#events.open()
@@ -261,6 +264,10 @@ export class Fork {
 
   #text(payload: Buffer): void {
     if (!this.#socket.open) return
+    if (this.#stalled) {
+      this.#stalledTexts.push(payload)
+      return
+    }
     this.record.sent.texts.push(payload.toString('utf8'))
     this.#socket.text(payload)
   }
