@@ -1,23 +1,13 @@
 // A host of its own that records one call, with a clock that is wrong and jumps. argv: directory, ms that its clock is ahead, ms that it
 // jumps in mid-call, ms between two heartbeats. Prints a line per event; ends the call when its stdin ends.
+import { shiftDate } from './shiftedDate.js'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
 import { setInterval } from 'node:timers'
 import { memoryLogger, pcm, streamOf } from './recordings.js'
 
 const [directory = '', ahead = '', jump = '', heartbeat = ''] = process.argv.slice(2)
-const RealDate = Date
-let shift = Number(ahead)
-globalThis.Date = class extends RealDate {
-  constructor(...args: unknown[]) {
-    if (args.length === 0) super(RealDate.now() + shift)
-    else super(...(args as [number]))
-  }
-
-  static override now(): number {
-    return RealDate.now() + shift
-  }
-} as DateConstructor
+shiftDate(Number(ahead))
 // another machine, as others see it
 os.hostname = () => `host${ahead}${jump}`
 syncBuiltinESMExports()
@@ -39,7 +29,7 @@ const timer = setInterval(() => {
 }, TICK)
 process.stdout.write('recording\n')
 process.stdin.once('data', () => {
-  shift += Number(jump)
+  shiftDate(Number(jump))
   process.stdout.write('jumped\n')
 })
 process.stdin.once('end', () => {

@@ -1,0 +1,207 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+import { folder } from './build.js'
+import {
+  secretsFound,
+  secretsSent,
+  seededRandom,
+  takeChaosCall,
+  toldOfSecret,
+  type ChaosCall,
+  type Random
+} from './chaosCalls.js'
+import { startChaosInstances, type ChaosInstances } from './chaosInstances.js'
+import { FULL } from './chaosHandlers.js'
+import { startRedis, type RedisServer } from './redis.js'
+import { until } from './until.js'
+
+const INSTANCES = 3
+/** ms until all is told of the last call: an instance that dies is missed after 3 s, a hook waits for 5 */
+const PATIENCE = 30_000
+const HOUR = 3_600_000
+
+export interface ChaosOptions {
+  calls: number
+  /** calls at a time */
+  atOnce: number
+  seed: number
+}
+
+/** What came of it. */
+export interface ChaosCounts {
+  calls: ChaosCall[]
+  instances: ChaosInstances
+  /** calls whose requests were not all answered well, one line each */
+  unanswered: string[]
+  /** calls of whose listen no end is known, one line each */
+  lost: string[]
+  secrets: { sent: number; found: number; inTheOpen: number; neverAnnounced: number }
+  leaks: string[]
+  redisDeaths: number
+  jumps: number
+  strangers: number
+}
+
+/** Takes so many calls while everything goes wrong at once. */
+export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): Promise<ChaosCounts> {
+  const random = seededRandom(seed)
+  const server = await startRedis(t)
+  const [directory, taken] = [folder(), folder()]
+  fillDisk(t, join(directory, FULL))
+  const { instances, url } = await startChaosInstances(INSTANCES, server.url, directory, taken)
+  t.teardown(() => instances.close())
+
+  const over = new AbortController()
+  const counts = { redisDeaths: 0, jumps: 0, strangers: 0 }
+  const havoc = [
+    often(over.signal, 6_000, async () => {
+      await instances.replace(Math.floor(random() * INSTANCES), random() < 0.5 ? 'SIGKILL' : 'SIGTERM')
+    }),
+    often(over.signal, 10_000, async () => {
+      await breakRedis(server, random)
+      counts.redisDeaths++
+    }),
+    often(over.signal, 1_500, async () => {
+      instances.jumpClock(Math.floor(random() * INSTANCES), (random() - 0.5) * 2 * HOUR)
+      counts.jumps++
+    }),
+    often(over.signal, 100, async () => {
+      await comeAsStranger(url, server, random)
+      counts.strangers++
+    })
+  ]
+  const taking: ChaosCall[] = []
+  let begun = 0
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      while (begun < calls) {
+        const number = begun++
+        taking.push(await takeChaosCall(url, seededRandom(seed + number)))
+      }
+    })
+  )
+  over.abort()
+  await Promise.all(havoc)
+  const isTold = ({ callSid }: ChaosCall): boolean =>
+    instances.ends.has(callSid) || isAnswered(instances.hooks, callSid)
+  const asked = taking.filter(({ story }) => story.listens.length > 0)
+  await until(() => asked.every(isTold), 'the last to be told', PATIENCE).catch(() => {})
+  await instances.askFigures()
+
+  const told = taking.filter(({ isPrivate, story }) => isPrivate && toldOfSecret(story))
+  const found = await secretsFound(
+    taking.map(({ callSid }) => callSid),
+    [directory, taken]
+  )
+  const leaks = told.filter(({ callSid }) => found.has(callSid))
+  return {
+    ...counts,
+    calls: taking,
+    instances,
+    unanswered: taking.flatMap(unanswered),
+    lost: asked
+      .filter((call) => !isTold(call))
+      .map((call) => `${describe(call)}, hooks saw ${JSON.stringify(instances.hooks.get(call.callSid))}`),
+    secrets: {
+      sent: told.reduce((sum, call) => sum + secretsSent(call), 0),
+      found: leaks.reduce((sum, { callSid }) => sum + (found.get(callSid) ?? 0), 0),
+      inTheOpen: taking.reduce(
+        (sum, { isOpen, callSid }) => sum + (isOpen ? (found.get(callSid) ?? 0) : 0),
+        0
+      ),
+      neverAnnounced: taking.filter(({ isPrivate, story }) => isPrivate && !toldOfSecret(story)).length
+    },
+    leaks: leaks.map((call) => `${describe(call)}: ${found.get(call.callSid)} bytes`)
+  }
+}
+
+/** The hook's handler saw an ended listen, or none: Redis had forgotten the call, and the instances that knew it are gone. */
+function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
+  return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
+}
+
+/** Does it again and again, with so many ms between, until the signal. */
+async function often(signal: AbortSignal, ms: number, what: () => Promise<void>): Promise<void> {
+  for (;;) {
+    await delay(ms, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return
+    await what()
+  }
+}
+
+/** A disk of 256 KiB, where one may be mounted; else a file where a folder should be. */
+function fillDisk(t: Test, path: string): void {
+  mkdirSync(path)
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path])
+  if (status === 0) t.teardown(() => spawnSync('umount', ['-l', path]))
+  else writeFileSync(join(path, 'no disk of its own'), '')
+}
+
+/** It hangs for a second, or dies with all it knew and returns. */
+async function breakRedis(server: RedisServer, random: Random): Promise<void> {
+  const ms = 500 + random() * 1_000
+  if (random() < 0.4) {
+    server.pause()
+    await delay(ms)
+    server.resume()
+  } else {
+    await server.kill()
+    await delay(ms)
+    await server.start()
+  }
+}
+
+const JSON_HEADERS = { 'content-type': 'application/json' }
+
+/** Somebody who should not be here tries something. */
+async function comeAsStranger(url: string, server: RedisServer, random: Random): Promise<void> {
+  const body = JSON.stringify({ call_sid: `stranger-${random()}` })
+  const tries: Array<() => Promise<unknown>> = [
+    () => fetch(`${url}/call`, { method: 'POST', headers: JSON_HEADERS, body }),
+    () => fetch(`${url}/done?listen=${random()}&key=x`),
+    () => fetch(`${url}/done?listen=x`, { method: 'POST', headers: JSON_HEADERS, body: '{' }),
+    () =>
+      sendRaw(
+        url,
+        'GET /audio/0/x.y HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
+      ),
+    () =>
+      sendRaw(url, `GET /audio/%zz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`),
+    () => sendRaw(url, '\0\r\n\r\n'),
+    async () => {
+      const redis = new Redis(server.url, { lazyConnect: true, retryStrategy: () => null })
+      redis.on('error', () => {})
+      await redis.publish('chaos:ended', 'not json').finally(() => redis.disconnect())
+    }
+  ]
+  await tries[Math.floor(random() * tries.length)]!().catch(() => {})
+}
+
+function sendRaw(url: string, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(text))
+    socket.setTimeout(1_000, () => socket.destroy())
+    socket.on('error', () => {}).on('close', () => resolve())
+    socket.resume()
+  })
+}
+
+/** jambonz goes on with a call only where its requests are answered well. */
+function unanswered(call: ChaosCall): string[] {
+  return call.story.requests
+    .filter(({ status }) => status === undefined || status >= 300)
+    .map(({ kind, status, error, body }) => `${describe(call)}: ${kind} ${status ?? error} ${body ?? ''}`)
+}
+
+function describe({ callSid, handler, faults, story }: ChaosCall): string {
+  const listens = story.listens.map(({ refused, closedBy, closeCode }) =>
+    refused ? `refused ${refused.status}` : `closed ${closedBy} ${closeCode}`
+  )
+  const requests = story.requests.map(({ kind, status, error }) => `${kind} ${status ?? error}`)
+  return `${callSid} (${handler}; ${JSON.stringify(faults)}; ${listens.join(', ')}; ${requests.join(', ')})`
+}

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { simulateCall, type CallStory, type Faults } from '../../lib/simulator/index.js'
+import { CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
+
+/** What the caller says in private: a sample that nothing else says. */
+const SECRET_BYTE = 0x5a
+/** bytes in a row that are no chance */
+const SECRET_RUN = 32
+const RATE = 8_000
+/** ms from the first listen: the key * is up at 300, # goes down at 900, the caller is muted for 100 after each */
+const [PRIVATE_FROM, SECRET_FROM, SECRET_TO, PRIVATE_TO, SPEECH] = [200, 420, 850, 900, 1_400]
+/** of all calls */
+const SECRETIVE = 0.25
+
+export type Random = () => number
+
+export interface ChaosCall {
+  callSid: string
+  handler: string
+  /** the caller says his secret between the keys */
+  isPrivate: boolean
+  /** the caller says it in the open: it must be found, or the search finds nothing */
+  isOpen: boolean
+  faults: Faults
+  story: CallStory
+}
+
+/** Returns numbers from 0 to 1, the same for the same seed. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let bits = Math.imul(state ^ (state >>> 15), state | 1)
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61)
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** Makes one call of any kind, to its end. */
+export async function takeChaosCall(url: string, random: Random): Promise<ChaosCall> {
+  const isPrivate = random() < SECRETIVE
+  const isOpen = !isPrivate && random() < 0.05
+  const kinds = [...CHAOS_HANDLERS.keys()]
+  const secretive = kinds.filter((name) => name.startsWith('keep secrets'))
+  const handler = pick(random, isPrivate ? secretive : isOpen ? ['record'] : kinds)
+  const prefix = random() < 0.2 ? SINK : ''
+  const query = new URLSearchParams({ handler })
+  const hangsUp = random() < 0.5
+  const faults = faultsOf(random)
+  const story = await simulateCall({
+    url: `${url}${prefix}/call?${query}`,
+    statusHook: `${prefix}/status`,
+    webhookSecret: WEBHOOK_SECRET,
+    from: random() < 0.1 ? FULL : '15550100',
+    speech: { pcm: speech(random, isPrivate || isOpen), sampleRate: RATE },
+    ...(isPrivate && {
+      press: [
+        { digits: '*', atMs: PRIVATE_FROM },
+        { digits: '#', atMs: PRIVATE_TO }
+      ]
+    }),
+    ...(hangsUp ? { hangUpAfterMs: Math.round(random() * SPEECH * 1.2) } : { patienceMs: 20 }),
+    faults,
+    speed: 1,
+    timeoutMs: 30_000
+  })
+  return { callSid: story.callSid, handler, isPrivate, isOpen, faults, story }
+}
+
+function faultsOf(random: Random): Faults {
+  const stall = { fromMs: Math.round(random() * 900), forMs: Math.round(100 + random() * 900) }
+  return pick<Faults>(random, [
+    {},
+    { stall },
+    { stall },
+    { stall },
+    { dropAfterMs: Math.round(random() * SPEECH) },
+    { slowUpgradeMs: Math.round(random() * 500) },
+    { hangUpDuringUpgrade: true },
+    { duplicateWebhook: true },
+    { duplicateHook: true },
+    { hookBeforeCloseMs: Math.round(random() * 300) },
+    { gracefulShutdown: true },
+    { noMetadata: true },
+    { lateMetadataMs: Math.round(random() * 300) },
+    { metadata: pick(random, ['apostrophe', 'quote', 'cut'] as const) }
+  ])
+}
+
+function pick<T>(random: Random, from: readonly T[]): T {
+  return from[Math.floor(random() * from.length)]!
+}
+
+function speech(random: Random, secretive: boolean): Int16Array {
+  const samples = Int16Array.from({ length: (SPEECH * RATE) / 1000 }, () => random() * 20_000 - 10_000)
+  const secret = SECRET_BYTE * 256 + SECRET_BYTE
+  if (secretive) samples.fill(secret, (SECRET_FROM * RATE) / 1000, (SECRET_TO * RATE) / 1000)
+  return samples
+}
+
+/** Bytes of secrets in `audio`. */
+export function secretBytes(audio: Buffer): number {
+  let found = 0
+  for (let at = audio.indexOf(SECRET_BYTE); at !== -1; at = audio.indexOf(SECRET_BYTE, at)) {
+    const from = at
+    while (audio[at] === SECRET_BYTE) at++
+    if (at - from >= SECRET_RUN) found += at - from
+  }
+  return found
+}
+
+/** Bytes of secrets that jambonz sent while the application knew that they were: a key pressed while no socket was open never comes. */
+export function secretsSent({ isPrivate, story }: ChaosCall): number {
+  return isPrivate && toldOfSecret(story)
+    ? story.listens.reduce((sum, { sent }) => sum + secretBytes(sent.pcm ?? Buffer.alloc(0)), 0)
+    : 0
+}
+
+/** The key that begins the secret was sent, on a socket that was not the one to be closed before the secret. */
+export function toldOfSecret({ listens }: CallStory): boolean {
+  return listens.some(({ sent }) => sent.texts.some((text) => text.includes('"dtmf"') && text.includes('*')))
+}
+
+/** Bytes of secrets in all files below the folders, by the callSid that the file's name tells. */
+export async function secretsFound(
+  callSids: readonly string[],
+  folders: readonly string[]
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
+  for (const folder of folders) {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    for (const entry of entries) {
+      if (!entry.isFile()) continue
+      const bytes = secretBytes(readFileSync(join(entry.parentPath, entry.name)))
+      if (bytes === 0) continue
+      const callSid = callSids.find((sid) => entry.name.includes(sid)) ?? entry.name
+      found.set(callSid, (found.get(callSid) ?? 0) + bytes)
+    }
+  }
+  return found
+}

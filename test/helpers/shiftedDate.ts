@@ -1,0 +1,19 @@
+// Replaces Date by one that can jump. Import it before everything that reads the clock.
+const RealDate = Date
+let shift = 0
+
+globalThis.Date = class extends RealDate {
+  constructor(...args: unknown[]) {
+    if (args.length === 0) super(RealDate.now() + shift)
+    else super(...(args as [number]))
+  }
+
+  static override now(): number {
+    return RealDate.now() + shift
+  }
+} as DateConstructor
+
+/** Moves this process' clock by so many ms. */
+export function shiftDate(ms: number): void {
+  shift += ms
+}

@@ -1,0 +1,53 @@
+import t from 'tap'
+import { runChaos } from '../helpers/chaos.js'
+import { noRedis } from '../helpers/redis.js'
+
+const CALLS = Number(process.env.CHAOS_CALLS ?? 2_000)
+const AT_ONCE = Number(process.env.CHAOS_AT_ONCE ?? 50)
+const SEED = Number(process.env.CHAOS_SEED ?? Date.now() % 1_000_000)
+/** ms of the event loop's delay, 99th percentile, of each instance */
+const MAX_DELAY = 250
+/** lines of what is wrong, at most */
+const SHOWN = 10
+
+t.test(
+  `${CALLS} calls outlast stalls, hang-ups, bad handlers, kills, a full disk, a dead Redis and jumping clocks, all at once`,
+  { skip: noRedis(), timeout: 6 * 60_000 },
+  async (t) => {
+    const begun = performance.now()
+    const { calls, instances, unanswered, lost, secrets, leaks, ...havoc } = await runChaos(t, {
+      calls: CALLS,
+      atOnce: AT_ONCE,
+      seed: SEED
+    })
+    const p99 = Math.max(...instances.figures.map(({ p99 }) => p99))
+    const max = Math.max(...instances.figures.map(({ max }) => max))
+    const reasons = new Map<string, number>()
+    for (const { callSid } of calls) {
+      const reason = (instances.ends.get(callSid) ?? instances.hooks.get(callSid))?.endReason ?? 'no listen'
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    }
+    for (const line of [
+      `CHAOS_SEED=${SEED}: ${calls.length} calls in ${Math.round((performance.now() - begun) / 1000)} s; instances killed -9: ${instances.killed}, drained: ${instances.drained}; Redis broken: ${havoc.redisDeaths} times; clock jumps: ${havoc.jumps}; strangers: ${havoc.strangers}`,
+      `listens ended: ${[...reasons].map(([reason, count]) => `${reason} ${count}`).join(', ')}; recordings failed: ${instances.failed.size}`,
+      `processes that died: ${instances.died.length}; hung: ${instances.hung.length}; unhandled: ${instances.unhandled.length}; calls lost: ${lost.length}; requests not answered: ${unanswered.length}`,
+      `bytes of pauses: ${secrets.sent} sent, ${secrets.found} found; found of what was said in the open: ${secrets.inTheOpen}; pauses that no socket heard of: ${secrets.neverAnnounced}`,
+      `event loop: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms`
+    ]) {
+      // the reporter keeps comments to itself
+      process.stderr.write(`# ${line}\n`)
+    }
+    t.strictSame(instances.died, [], 'no process died')
+    t.strictSame(instances.hung, [], 'none hung')
+    t.strictSame(instances.unhandled, [], 'nothing was unhandled')
+    t.strictSame(instances.warnings, [], 'Node.js warned of nothing')
+    t.strictSame(lost.slice(0, SHOWN), [], 'no call was lost')
+    t.strictSame(unanswered.slice(0, SHOWN), [], 'each request was answered')
+    t.strictSame(leaks.slice(0, SHOWN), [], 'nothing that was said in private is on the disk')
+    t.ok(
+      secrets.sent > 0 && secrets.inTheOpen > 0,
+      'secrets were said, and are found where they were not private'
+    )
+    t.ok(p99 < MAX_DELAY, `the event loop was late by ${p99.toFixed(1)} ms, 99th percentile`)
+  }
+)
