@@ -15,7 +15,8 @@ if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
 t.register()
 t.pipe(new Reporter()).pipe(process.stdout)
 t.setTimeout(0)
-t.jobs = availableParallelism() + 1
+// A soak test measures times, and starts as many processes as the machine bears: one after the other.
+t.jobs = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 1
 for (const name of names) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
   t.spawn(
