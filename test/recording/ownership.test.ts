@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
+import { Instances } from '../../lib/recording/directory/Instances.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
@@ -128,3 +129,27 @@ for (const sent of [false, true]) {
     }
   )
 }
+
+t.test('an instance announces itself once, whoever asks for it', async (t) => {
+  const directory = await temporaryDirectory(t)
+
+  t.test('heartbeats that come while it does', async (t) => {
+    for (let round = 0; round < 20; round++) {
+      const instances = new Instances(directory, `beats-${round}`, 1)
+      await instances.watch()
+      await t.resolves(instances.announce())
+      t.ok(await instances.now())
+      await instances.close()
+    }
+    t.strictSame(await readdir(join(directory, '.instances')), [])
+  })
+
+  t.test('several that find its file taken away', async (t) => {
+    const instances = new Instances(directory, 'taken-away')
+    await instances.announce()
+    await rm(join(directory, '.instances', instances.token))
+    await t.resolves(Promise.all(Array.from({ length: 5 }, () => instances.now())))
+    t.strictSame(await readdir(join(directory, '.instances')), [instances.token])
+    await instances.close()
+  })
+})

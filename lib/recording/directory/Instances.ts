@@ -154,7 +154,14 @@ export class Instances {
       ...(machine !== undefined && { machine }),
       hostname: hostname()
     }
-    await writeNew(this.#pathOf(this.token), `${this.#counter()}\n${JSON.stringify(self)}\n`)
+    const path = this.#pathOf(this.token)
+    try {
+      await writeNew(path, `${this.#counter()}\n${JSON.stringify(self)}\n`)
+    } catch (error) {
+      // A full disk takes a name without its content: the next try needs the name.
+      if (!hasCode(error, 'EEXIST')) await remove(path)
+      throw error
+    }
     this.#start()
   }
 
@@ -176,6 +183,9 @@ export class Instances {
 
   async #beat(): Promise<void> {
     const path = this.#pathOf(this.token)
+    const announced = this.#announced
+    // The file is not there before that.
+    await announced
     try {
       const fd = await openRegular(path, 'r+')
       try {
@@ -186,8 +196,8 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // Somebody cleaned up: we are still alive.
-        this.#announced = undefined
+        // Somebody cleaned up: we are still alive. One of several beats says so.
+        if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {
         // A full disk may take no byte, but a change all the same.
