@@ -470,7 +470,20 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     const { call } = await a.store.claim('c1', 'l1')
     await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
     await until(async () => (await b.store.get('c1')) === undefined, 'the end of the call')
-    t.strictSame(await clientOf(t, server).keys('jambonz:held:*'), [])
+    const client = clientOf(t, server)
+    await until(async () => (await client.keys('jambonz:held:*')).length === 0, 'nothing to be held')
+  })
+
+  t.test('nor does it wait for the call to expire', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    const { call } = await a.store.claim('c1', 'l1')
+    await a.store.claim('c1', 'l2')
+    await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
+    const client = clientOf(t, server)
+    await until(async () => (await client.scard('jambonz:held:a')) === 1, 'the first to be let go')
+    t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l2'])])
   })
 
   t.test(

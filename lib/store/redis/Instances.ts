@@ -29,6 +29,7 @@ export class Instances {
   readonly #name: string
   readonly #ttl: number
   readonly #held = new Map<string, Held>()
+  readonly #doubted = new Set<string>()
   // What the store does not know yet: of those held, and of those that are held no longer.
   readonly #unwritten = new Set<string>()
   readonly #released = new Set<string>()
@@ -75,6 +76,19 @@ export class Instances {
     this.#unwritten.add(name)
     this.#released.delete(name)
     return true
+  }
+
+  /** A message tells of the listen: another instance may have ended what is held here. Looked at with the next beat. */
+  doubt(callSid: string, listenId: string): void {
+    const name = listenName(callSid, listenId)
+    if (this.#held.has(name)) this.#doubted.add(name)
+  }
+
+  /** Returns the listens that are still held and have been in doubt since it was asked last. */
+  takeDoubted(): Held[] {
+    const doubted = Array.from(this.#doubted, (name) => this.#held.get(name))
+    this.#doubted.clear()
+    return doubted.filter((held) => held !== undefined)
   }
 
   /** The store is told with the next beat: what is held too long by its account does no harm. */

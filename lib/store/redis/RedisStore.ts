@@ -219,8 +219,13 @@ export class RedisStore implements CallStore {
   #heard(text: string): void {
     const message = readMessage(text)
     if (message === undefined) this.#parts.damage.ofMessage(text)
-    else if (message.type === 'wake') this.#waiters.wake(message.callSid, message.listenId)
+    else if (message.type === 'wake') this.#woken(message.callSid, message.listenId)
     else if (message.from !== this.#parts.context.instance) this.#tell(message.told)
+  }
+
+  #woken(callSid: string, listenId: string): void {
+    this.#waiters.wake(callSid, listenId)
+    this.#parts.instances.doubt(callSid, listenId)
   }
 
   #tell(told: unknown): void {

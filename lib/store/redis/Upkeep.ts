@@ -52,6 +52,7 @@ export class Upkeep {
     local.forgetExpired()
     try {
       const { dead } = this.#noteBeat(await link.ask((redis) => instances.beat(redis, false)))
+      await this.#releaseWhatIsOver()
       await link.ask((redis) => instances.writeChanges(redis))
       for (const instance of dead) await this.#bury(instance)
       if (local.pending > 0) await this.#tellWaiting()
@@ -151,6 +152,19 @@ export class Upkeep {
       if (callSid === undefined || listenId === undefined) damage.ofHeld(name)
       else await context.lost?.({ callSid, listenId, instance })
       await link.ask((redis) => instances.eraseHeld(redis, instance, name))
+    })
+  }
+
+  /** Releases the listens that another instance has ended, though this one had claimed them. */
+  async #releaseWhatIsOver(): Promise<void> {
+    const { link, local, keys, instances } = this.#parts
+    await inBatches(instances.takeDoubted(), async ({ callSid, listenId }) => {
+      const stored = Object.entries(await link.ask((redis) => redis.hgetall(keys.call(callSid))))
+      // What the message told of may have expired by now.
+      const isGone = stored.length === 0
+      if (isGone || isOver(listenIn(local.learn(callSid, stored, false), listenId))) {
+        instances.release(callSid, listenId)
+      }
     })
   }
 
