@@ -17,7 +17,11 @@ t.test('every metric that the documentation names is there', async (t) => {
       type === 'histogram' ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]
     )
   )
-  const pages = ['README.md', ...(await readdir('docs')).map((file) => join('docs', file))]
+  const files = await readdir('docs', { recursive: true, encoding: 'utf8' })
+  const pages = [
+    'README.md',
+    ...files.filter((file) => file.endsWith('.md')).map((file) => join('docs', file))
+  ]
   for (const path of pages) {
     for (const [name] of (await readFile(path, 'utf8')).matchAll(/\bjambonz_[a-z_]+\b/g)) {
       t.ok(names.has(name), `${path}: ${name}`)

@@ -108,28 +108,36 @@ export async function problemsOf(
         ),
         ...((over.get(callSid)?.length ?? 0) <= endings ? [] : [`ended ${over.get(callSid)?.length} times`]),
         ...(listen?.state === 'ended' ? [] : [`its hook came to a listen that was ${listen?.state}`]),
-        ...(listen?.recording !== undefined && recorded(listen).equals(said(story))
-          ? []
-          : ['recorded something else than was said'])
+        ...otherwiseRecorded(story, listen)
       ]
       return wrong.map((problem) => `${callSid}: ${problem}`)
     })
     .slice(0, SHOWN)
 }
 
-/** The audio of a listen's files, in order. */
-function recorded({ recording }: Listen): Buffer {
-  const { location, segments = [{ location }] } = recording as FinishedRecording
-  return Buffer.concat(
-    segments.map(({ location }) => {
-      const { samples } = parseWav(readFileSync(location))
-      return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
-    })
-  )
+/** In what the recording of the listen differs from what was said. */
+function otherwiseRecorded(story: CallStory, listen: Listen | undefined): string[] {
+  if (listen?.recording === undefined) {
+    return [`recorded nothing: ${listen?.recordingError ?? 'no reason given'}`]
+  }
+  const [files, sockets] = [recorded(listen), said(story)]
+  if (Buffer.concat(files).equals(Buffer.concat(sockets))) return []
+  const [has, had] = [files, sockets].map((parts) => parts.map(({ length }) => length).join(' + '))
+  return [`recorded something else than was said: ${has} bytes, not ${had}`]
 }
 
-function said({ listens }: CallStory): Buffer {
-  return Buffer.concat(listens.map(({ sent }) => sent.pcm ?? Buffer.alloc(0)))
+/** The audio of a listen's files, in order. */
+function recorded({ recording }: Listen): Buffer[] {
+  const { location, segments = [{ location }] } = recording as FinishedRecording
+  return segments.map(({ location }) => {
+    const { samples } = parseWav(readFileSync(location))
+    return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
+  })
+}
+
+/** What was sent on each of the call's sockets. */
+function said({ listens }: CallStory): Buffer[] {
+  return listens.flatMap(({ sent }) => sent.pcm ?? [])
 }
 
 /** The calls that are not as they should be in Redis, read past any store. */

@@ -5,11 +5,15 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { expose } from '../../lib/metrics/exposition.js'
 import { METRICS } from '../../lib/metrics/index.js'
+import { Hmac } from '../../lib/model/Hmac.js'
+import { signHookKey } from '../../lib/model/tokens.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { callWebhook } from '../helpers/payloads.js'
 import { basic, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
+
+const SECRET = 'a secret that only this test knows'
 
 /** The value of one line, as Prometheus would read it. */
 function read(app: FastifyInstance, line: string): number | undefined {
@@ -105,7 +109,7 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
         done(new Error('the shelf is full'))
       }
     })
-  const app = await build(t, { auth, recording: { sink, flushInterval: 50 } })
+  const app = await build(t, { secret: SECRET, auth, recording: { sink, flushInterval: 50 } })
   let answer = (): void => {}
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
   app.jambonz.webhook('/wrong', async () => [{ verb: 'play' }] as never)
@@ -135,8 +139,13 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
   t.test('requests that are refused', async (t) => {
     t.equal((await post('/in', { hello: 'world' })).statusCode, 400)
     await reads(app, 'jambonz_requests_total{kind="webhook",outcome="refused"}', 1)
-    t.equal((await app.inject({ method: 'GET', url: '/done?listen=nobody' })).statusCode, 404)
+    const get = (url: string) => app.inject({ method: 'GET', url })
+    t.equal((await get('/done?listen=nobody')).statusCode, 404)
     await reads(app, 'jambonz_requests_total{kind="actionHook",outcome="refused"}', 1)
+    t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_HOOK_KEY"}'), 1)
+    const key = signHookKey(new Hmac(SECRET), 'nobody')
+    t.equal((await get(`/done?listen=nobody&key=${key}`)).statusCode, 404)
+    await reads(app, 'jambonz_requests_total{kind="actionHook",outcome="refused"}', 2)
     t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_UNKNOWN_LISTEN"}'), 1)
   })
 
