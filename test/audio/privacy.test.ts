@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { WebSocket } from 'ws'
 import type { DtmfEvent, PauseMode } from '../../lib/audio/index.js'
 import { WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { LISTEN, build, streamOf } from '../helpers/recordings.js'
@@ -37,6 +39,8 @@ class PausedCollector extends Collector {
   }
 }
 
+/** The connection under a websocket, so that several messages leave as one piece. */
+const tcpOf = (socket: WebSocket) => (socket as unknown as { _socket: Socket })._socket
 const count = (audio: Buffer, value: number) => audio.filter((byte) => byte === value).length
 
 /** A recorded stream; `frame` sends 20 ms of one value. */
@@ -248,6 +252,32 @@ test('every sink is paused, one that comes later too, and a key is marked', asyn
     { digit: '1', durationMs: 100 },
     { digit: '4', durationMs: 100, private: true }
   ])
+})
+
+test('keys that come in one read with the one that ends a pause are not private, and those before it are', async (t) => {
+  const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
+  const keys: string[] = []
+  stream.on('dtmf', ({ digit, private: isPrivate }) => {
+    keys.push(isPrivate ? `(${digit})` : digit)
+    if (digit !== '*') return
+    if (stream.isPrivate) stream.endPrivacy()
+    else stream.beginPrivacy()
+  })
+  // Audio, too: what was said in the pause comes late.
+  const send = (text: string) => {
+    for (const digit of text) {
+      if (digit === ' ') socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
+      else socket.send(`{"event":"dtmf","dtmf":"${digit}","duration":"800"}`)
+    }
+  }
+  const tcp = tcpOf(socket)
+  tcp.cork()
+  send(' 5* 42*7 8*3*9#')
+  tcp.uncork()
+  socket.close(1000)
+  t.match(await stream.done, { reason: 'finishOnKey' })
+  t.equal(keys.join(''), '5*(4)(2)(*)78*(3)(*)9#')
+  t.equal(stream.digits, '#')
 })
 
 test('the key that ends a listen is not noted when it was pressed in private', async (t) => {

@@ -62,8 +62,10 @@ export class ListenSocket {
   #startedAt = 0
   // Who wants audio as it comes.
   #live = 0
-  // A listener runs: what it has read now would overtake what is being delivered.
-  #delivering = false
+  // What a listener has now: what were read now would overtake it.
+  #delivering: 'beginning' | 'audio' | AudioMessage['type'] | undefined
+  // A key ended the pause: those behind it were pressed after it.
+  #keysArePublic = false
   #resuming: NodeJS.Immediate | undefined
 
   /** Attaches every listener before it returns. */
@@ -152,6 +154,7 @@ export class ListenSocket {
   /** Pauses the sinks: what has come goes to them, what comes from now on does not. */
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
+    this.#keysArePublic = false
     // Within a listener: what is behind the frame it has is taken for private.
     this.readNow()
     // Nothing said in the pause is to wait in the kernel, or to be merged with what is said after it.
@@ -163,8 +166,9 @@ export class ListenSocket {
     if (!this.#delivering && this.#streaming) this.reader.readNow()
   }
 
-  /** Ends the pause: what has come belongs to it, and what was said in it and comes late. */
+  /** Ends the pause: what has come, or comes late, belongs to it, but no key behind one whose listener ends it. */
   resumeSinks(): void {
+    this.#keysArePublic = this.#delivering === 'dtmf'
     if (!this.#delivering && this.reader.readNow()) return this.#resume()
     // Only the event loop can read what has come: it has when it has polled once more.
     this.#resuming = setImmediate(() => {
@@ -248,26 +252,26 @@ export class ListenSocket {
     }
     const frame = this.#feed.take(data, messages, performance.now())
     if (frame.length === 0 || !this.#user.takesFrames()) return
-    this.#delivering = true
+    this.#delivering = 'audio'
     try {
       this.#user.frame(reused ? Buffer.from(frame) : frame)
     } catch (err) {
       // It must not reach ws, and through it the process.
       this.listenerThrew(err)
     }
-    this.#delivering = false
+    this.#delivering = undefined
   }
 
   #text(data: Buffer): void {
-    const message = this.#texts.read(data, performance.now(), this.isPrivate)
+    const message = this.#texts.read(data, performance.now(), this.isPrivate && !this.#keysArePublic)
     if (message === undefined) return
-    this.#delivering = true
+    this.#delivering = message.type
     try {
       this.#user.message(message)
     } catch (err) {
       this.listenerThrew(err)
     }
-    this.#delivering = false
+    this.#delivering = undefined
   }
 
   #resume(): void {
@@ -298,14 +302,14 @@ export class ListenSocket {
     this.#streaming = true
     this.#startedAt = performance.now()
     // What has come with the first frame is delivered before what is read now.
-    this.#delivering = true
+    this.#delivering = 'beginning'
     try {
       this.#user.begin(metadata)
       this.#updateReading()
     } catch (err) {
       this.fail(err, 'the audio stream could not begin')
     }
-    this.#delivering = false
+    this.#delivering = undefined
   }
 
   #refuse(error: Error): void {

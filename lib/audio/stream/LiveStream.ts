@@ -274,7 +274,7 @@ export class LiveStream {
   }
 
   #closed(reason: EndReason, key: string | undefined): void {
-    if (reason === 'finishOnKey' && !this.isHidden) this.digits ??= key
+    if (reason === 'finishOnKey') this.digits ??= key
     const stream = this.#stream
     if (stream === undefined) return
     this.#speechOver()
