@@ -16,6 +16,9 @@ const LEAD_IN = 10
 const LONGEST = 1_000
 
 const prompt = readFileSync(join(import.meta.dirname, 'audio', 'prompt.wav')).subarray(WAV_HEAD)
+/** The words of the prompt, as `audio/speak.sh` speaks them. */
+const PROMPT =
+  'I repeat what you say. Interrupt me whenever you like. Star keeps a card number off the record, pound ends the call.'
 
 /** An echo: repeats each sentence of the caller, and falls silent when he speaks. */
 export default async function agent(app: FastifyInstance): Promise<void> {
@@ -36,11 +39,18 @@ export default async function agent(app: FastifyInstance): Promise<void> {
     stream.on('dtmf', ({ digit }) => {
       if (digit === '*') togglePrivate(stream)
     })
-    stream.write(prompt)
-    for await (const sentence of sentences(stream)) stream.write(sentence)
+    say(stream, prompt, PROMPT)
+    for await (const sentence of sentences(stream)) say(stream, sentence)
   })
 
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'say', text: 'Goodbye.' }, { verb: 'hangup' }])
+}
+
+/** Says one thing. Listed in `listen.output`, with how much of it the caller heard. */
+function say(stream: AudioStream, pcm: Buffer, text?: string): void {
+  const utterance = stream.utterance({ text })
+  utterance.write(pcm)
+  utterance.end()
 }
 
 /** A card number is neither recorded nor repeated. */

@@ -136,9 +136,22 @@ t.test(
       'what he says between the stars reaches us'
     )
     t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
-    const wav = await readFile(listen.recording!.location)
-    t.ok(wav.includes(hello) && wav.includes(enough), 'all else is recorded')
-    t.notOk(wav.includes(snippet(card, 500)), 'it is not')
+    const [left, right] = await sidesOf(listen)
+    t.ok(left.includes(hello) && left.includes(enough), 'all else is recorded, on the left')
+    t.notOk(left.includes(snippet(card, 500)), 'it is not')
+    const spoken = right.indexOf(snippet(prompt, 1_000))
+    t.ok(spoken > 0, 'what the caller heard of the agent is on the right')
+    t.notOk(right.includes(snippet(prompt, 4_000)), 'cut off where he interrupted')
+    t.ok(right.includes(snippet(hello, 120)) && right.includes(snippet(enough, 1_300)), 'the echoes, too')
+    const { output, sent } = story.listens[0]!
+    const shift = (sent.startedAtMs! - output!.startedAtMs) * BYTES_PER_MS
+    const late = spoken - (output!.pcm.indexOf(snippet(prompt, 1_000)) - shift)
+    t.ok(Math.abs(late / BYTES_PER_MS) <= 60, `when he heard it: ${late / BYTES_PER_MS} ms late`)
+    t.match(listen.output, [
+      { text: /^I repeat/, outcome: 'cleared' },
+      { outcome: 'cleared' },
+      { outcome: 'playout' }
+    ])
     t.match(listen, {
       endReason: 'finishOnKey',
       digits: '#',
@@ -150,6 +163,18 @@ t.test(
 
 async function firstListen(app: FastifyInstance, { callSid }: CallStory): Promise<Listen> {
   return (await app.jambonz.calls.get(callSid))!.listens[0]!
+}
+
+/** The two channels of a recording. */
+async function sidesOf({ recording }: Listen): Promise<[left: Buffer, right: Buffer]> {
+  const wav = await readFile(recording!.location)
+  const pairs = wav.subarray(wav.indexOf('data') + 8)
+  const sides = [Buffer.alloc(pairs.length / 2), Buffer.alloc(pairs.length / 2)] as [Buffer, Buffer]
+  for (let at = 0; at < pairs.length; at += 4) {
+    pairs.copy(sides[0], at / 2, at, at + 2)
+    pairs.copy(sides[1], at / 2, at + 2, at + 4)
+  }
+  return sides
 }
 
 async function clip(name: string): Promise<Buffer> {

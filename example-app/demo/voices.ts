@@ -1,0 +1,60 @@
+/** ms of the stretches that are compared, and by how many ms one may be shifted against the other */
+const STRETCH = 300
+const MAX_SHIFT = 100
+/** of the samples of a stretch, this share is loud where somebody speaks */
+const SPOKEN = 0.2
+const LOUD = 300
+
+export interface Likeness {
+  /** from 0, nothing in common, to 1, the same: that of the middle one of all stretches in which somebody speaks */
+  correlation: number
+  /** ms by which the recording is late, of the middle one */
+  delayMs: number
+}
+
+/** Returns the channels of a recording, a WAV of 16-bit PCM. */
+export function channelsOf(wav: Buffer): Int16Array[] {
+  const count = wav.readUInt16LE(wav.indexOf('fmt ') + 10)
+  // A copy: samples in place would have to begin at an even address.
+  const { buffer } = new Uint8Array(wav.subarray(wav.indexOf('data') + 8))
+  const samples = new Int16Array(buffer, 0, buffer.byteLength >> 1)
+  return Array.from({ length: count }, (_, channel) => samples.filter((_, at) => at % count === channel))
+}
+
+/** Compares what was recorded with what was heard, stretch by stretch. `heard` begins at sample `from` of the recording. */
+export function likeness(recorded: Int16Array, heard: Int16Array, from: number, rate: number): Likeness {
+  const size = (STRETCH * rate) / 1000
+  const shift = (MAX_SHIFT * rate) / 1000
+  const stretches: Array<{ correlation: number; by: number }> = []
+  for (let at = 0; at + size <= heard.length; at += size) {
+    const stretch = heard.subarray(at, at + size)
+    if (stretch.filter((sample) => Math.abs(sample) > LOUD).length < size * SPOKEN) continue
+    let best = { correlation: 0, by: 0 }
+    for (let by = -shift; by <= shift; by++) {
+      const correlation = correlate(stretch, recorded, from + at + by)
+      if (correlation > best.correlation) best = { correlation, by }
+    }
+    stretches.push(best)
+  }
+  return {
+    correlation: middle(stretches.map(({ correlation }) => correlation)),
+    delayMs: (middle(stretches.map(({ by }) => by)) / rate) * 1000
+  }
+}
+
+function correlate(stretch: Int16Array, recorded: Int16Array, from: number): number {
+  let both = 0
+  let one = 0
+  let other = 0
+  for (const [index, a] of stretch.entries()) {
+    const b = recorded[from + index] ?? 0
+    both += a * b
+    one += a * a
+    other += b * b
+  }
+  return one > 0 && other > 0 ? both / Math.sqrt(one * other) : 0
+}
+
+function middle(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] ?? 0
+}
