@@ -131,7 +131,7 @@ export const OptionsSchema = Type.Object(
             baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
             accountSid: Type.String({ minLength: 1 }),
             token: Type.String({ minLength: 1 }),
-            timeout: Type.Optional(Type.Number({ exclusiveMinimum: 0 }))
+            timeout: milliseconds('ms that a request may take. Default: 10,000')
           },
           {
             additionalProperties: false,

@@ -96,7 +96,8 @@ t.test('a wrong option is named, with what was given and what is allowed', async
     [{ callTtl: Infinity }, /callTtl: /],
     [{ limits: { heartbeat: 1e12 } }, /limits\.heartbeat: .*2147483647/],
     [{ limits: { metadataTimeout: 2 ** 31 } }, /limits\.metadataTimeout: /],
-    [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /]
+    [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /],
+    [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: 2 ** 31 } }, /api\.timeout: /]
   ]
   for (const [options, message] of rows) {
     const app = Fastify()

@@ -108,7 +108,7 @@ async function serve(instance: FastifyInstance, recording: RecordingOptions): Pr
   jambonz.statusHook('/status')
 }
 
-const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
+const app = Fastify({ pluginTimeout: 60_000, logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
 await app.register(websocket)
 await app.register((scope) =>
   serve(scope, {

@@ -52,7 +52,10 @@ export class ChaosInstances {
       if (!instance.ending) this.died.push(`pid ${child.pid} ended with ${code ?? signal}`)
       this.#tellBalancer()
     })
-    const listening = (await once(child, 'message')) as [Extract<ChaosReport, { what: 'listening' }>]
+    const ended = once(child, 'exit').then(() => undefined)
+    const listening = (await Promise.race([once(child, 'message'), ended])) as
+      [Extract<ChaosReport, { what: 'listening' }>] | undefined
+    if (listening === undefined) return
     instance.port = listening[0].port
     this.#tellBalancer()
   }
@@ -115,7 +118,8 @@ export class ChaosInstances {
   }
 
   #order(instance: Instance | undefined, order: ChaosOrder): void {
-    if (instance?.process.connected) instance.process.send(order)
+    // one that has just been killed takes no more orders
+    if (instance?.process.connected) instance.process.send(order, () => {})
   }
 
   #tellBalancer(): void {
