@@ -9,8 +9,8 @@ const SECRET_BYTE = 0x5a
 /** bytes in a row that are no chance */
 const SECRET_RUN = 32
 const RATE = 8_000
-/** ms from the first listen: the key * is up at 300, # goes down at 900, the caller is muted for 100 after each */
-const [PRIVATE_FROM, SECRET_FROM, SECRET_TO, PRIVATE_TO, SPEECH] = [200, 420, 850, 900, 1_400]
+/** ms from the first listen: the key * is up at 500, # goes down at 1,100, the caller is muted for 100 after each */
+const [PRIVATE_FROM, SECRET_FROM, SECRET_TO, PRIVATE_TO, SPEECH] = [400, 620, 1_050, 1_100, 1_600]
 /** of all calls */
 const SECRETIVE = 0.25
 
