@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import t from 'tap'
+import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { cleanId, cleanName, defaultName } from '../../lib/recording/directory/names.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
@@ -116,4 +117,12 @@ t.test('recordings and their directories are not for others to read', async (t) 
     t.equal((await stat(join(directory, 'sub', file))).mode & 0o007, 0, file)
   }
   t.equal((await stat(join(directory, 'sub'))).mode & 0o007, 0)
+})
+
+t.test('a directory that several make at once is there for each of them', async (t) => {
+  const directory = await temporaryDirectory(t)
+  for (let round = 0; round < 50; round++) {
+    const paths = Array.from({ length: 8 }, (_, at) => join(directory, `${round}`, '2026', '11', `${at % 2}`))
+    await Promise.all(paths.map(ensureDirectory))
+  }
 })

@@ -52,24 +52,39 @@ export async function remove(path: string): Promise<void> {
 /** Makes a directory and those above it. Not with mkdir's own `recursive`: it never ends where the system forbids it with ENOENT (/proc). */
 export async function ensureDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, DIRECTORY_MODE)
+    await makeDirectory(path)
   } catch (error) {
-    if (hasCode(error, 'EEXIST') && (await stat(path)).isDirectory()) return
-    if (!hasCode(error, 'ENOENT') || (await isThere(dirname(path)))) throw error
-    await ensureDirectory(dirname(path))
-    await ensureDirectory(path)
+    if (!hasCode(error, 'ENOENT')) throw error
+    // Where the one above is there by now, another process or recording has just made it.
+    if (!(await isThere(dirname(path)))) await ensureDirectory(dirname(path))
+    await makeDirectory(path)
   }
 }
 
 /** Does the same at once. */
 export function ensureDirectorySync(path: string): void {
   try {
+    makeDirectorySync(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    if (!fs.existsSync(dirname(path))) ensureDirectorySync(dirname(path))
+    makeDirectorySync(path)
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, DIRECTORY_MODE)
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST') || !(await stat(path)).isDirectory()) throw error
+  }
+}
+
+function makeDirectorySync(path: string): void {
+  try {
     fs.mkdirSync(path, DIRECTORY_MODE)
   } catch (error) {
-    if (hasCode(error, 'EEXIST') && fs.statSync(path).isDirectory()) return
-    if (!hasCode(error, 'ENOENT') || fs.existsSync(dirname(path))) throw error
-    ensureDirectorySync(dirname(path))
-    ensureDirectorySync(path)
+    if (!hasCode(error, 'EEXIST') || !fs.statSync(path).isDirectory()) throw error
   }
 }
 
