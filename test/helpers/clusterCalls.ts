@@ -23,19 +23,23 @@ export interface CallsOptions {
   /** ms; then the caller hangs up */
   speechMs: number
   speed: number
+  /** how jambonz asks for each call; `http` by default */
+  transports?: ReadonlyArray<'http' | 'websocket'>
+  /** fragment of the url: what jambonz repeats, by default nothing over HTTP */
+  retry?: string
 }
 
 /** Calls that end by themselves. */
 export async function takeCalls(
   url: string,
-  { calls, overMs, speechMs, speed }: CallsOptions
+  { calls, overMs, speechMs, speed, transports = [], retry = '' }: CallsOptions
 ): Promise<CallStory[]> {
   const begin = Date.now()
   return await Promise.all(
     Array.from({ length: calls }, async (_, i) => {
       await delay(begin + (i * overMs) / calls - Date.now())
       return await simulateCall({
-        url: `${url}/call`,
+        url: `${transports[i] === 'websocket' ? url.replace(/^http/, 'ws') : url}/call${retry}`,
         statusHook: '/status',
         speech: noise(i, speechMs),
         speed,

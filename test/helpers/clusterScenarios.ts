@@ -2,6 +2,7 @@ import { loadavg } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import type { CallStory } from '../../lib/simulator/index.js'
 import { folder } from './build.js'
 import { startCluster, type Cluster } from './cluster.js'
 import {
@@ -29,6 +30,8 @@ const LOST_WITHIN = 4_000
 const LATE = 1_000
 /** of a call with two more status events than it needs; who waits for long looks more than once */
 const MAX_COMMANDS = 15
+/** close code of a socket that nobody closed */
+const BROKEN = 1006
 const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
 export interface Scene {
@@ -134,6 +137,75 @@ export async function instanceDies(t: Test, { cluster, url }: Scene, calls: numb
   const last = Math.max(...lost.map((callSid) => (ends.get(callSid)?.[0]?.at ?? Infinity) - killed))
   t.ok(last < LOST_WITHIN + LATE, `the last was lost ${Math.round(last)} ms after the kill`)
   t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
+}
+
+/** Calls over HTTP and websockets come and go: meanwhile one instance is killed -9, another drained. */
+export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, calls: number): Promise<void> {
+  const from = cluster.seen.length
+  const transports = Array.from({ length: calls }, () => (Math.random() < 0.5 ? 'http' : 'websocket'))
+  const taken = takeCalls(url, {
+    calls,
+    overMs: calls * 100,
+    speechMs: 1_500,
+    speed: 1,
+    transports,
+    retry: '#rc=5&rp=all'
+  })
+  const [killed = 0, drained = 0] = cluster.living
+  await until(() => cluster.of('hook', from).size > calls * 0.3, 'a third to be over', PATIENCE)
+  await cluster.end(killed, 'SIGKILL')
+  await cluster.add()
+  const begun = new Set(cluster.of('webhook', from).keys())
+  await until(() => cluster.of('hook', from).size > calls * 0.6, 'two thirds to be over', PATIENCE)
+  await cluster.add()
+  cluster.leave(drained)
+  await cluster.end(drained, 'SIGTERM')
+
+  const stories = await taken
+  const hooks = cluster.of('hook', from)
+  const ends = cluster.of('listenEnded', from)
+  const isHeld = (story: CallStory): boolean =>
+    begun.has(story.callSid) && (isBroken(story) || listenOf(ends.get(story.callSid))?.endReason === 'lost')
+  const held = stories.filter(isHeld)
+  const others = stories.filter((story) => !isHeld(story))
+  t.strictSame(
+    await problemsOf(others, cluster, from),
+    [],
+    'what it did not hold is recorded, its hooks answered'
+  )
+  t.strictSame(await unfinished(redis, sidsOf(others)), [])
+
+  t.strictSame(
+    held.filter(({ callSid }) => ends.get(callSid)?.length !== 1).map(({ callSid }) => callSid),
+    [],
+    'the end of each listen that it held is told, once'
+  )
+  t.strictSame(
+    held
+      .filter((story) => (hooks.get(story.callSid)?.length ?? 0) !== (wasHookGivenUp(story) ? 0 : 1))
+      .map(({ callSid }) => callSid),
+    [],
+    'and its hook answered, once'
+  )
+  t.ok(held.length > 0, `${held.length} calls were on the killed instance`)
+  const again = stories.filter(({ applicationSockets }) => applicationSockets.length > 1)
+  t.ok(again.length > 0, `${again.length} calls reconnected to another instance`)
+  t.comment(
+    `${transports.filter((transport) => transport === 'websocket').length} of ${calls} calls over a websocket, ${again.length} reconnected; ${held.length} on the killed instance, of which ${held.filter(wasHookGivenUp).length} had sent it their hook`
+  )
+}
+
+/** jambonz gives up what it has sent to a socket that breaks. */
+function wasHookGivenUp({ requests }: CallStory): boolean {
+  return requests.some(({ type, error }) => type === 'verb:hook' && error?.startsWith('abandoned') === true)
+}
+
+/** A socket of the call broke, or was being opened when its instance died. */
+function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
+  return (
+    [...applicationSockets, ...listens].some(({ closeCode }) => closeCode === BROKEN) ||
+    errors.some((error) => error.includes('refused: read failed'))
+  )
 }
 
 /** `told`: the load balancer hears that an instance goes before it does. `maxGap`: ms */
