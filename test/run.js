@@ -8,7 +8,7 @@ import Reporter from './reporter.js'
 
 const told = process.argv.slice(2)
 /** for one process; what is told by name may be a soak test */
-const SECONDS = told.length > 0 ? 900 : 180
+const SECONDS = told.length > 0 ? 900 : 300
 const names = [...groups(told).keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
 
