@@ -46,6 +46,12 @@ const LimitsSchema = Type.Object(
         minimum: 1024,
         description: 'bytes kept for a slow reader of a stream before its socket is paused. Default: 2 MiB'
       })
+    ),
+    fastReader: Type.Optional(
+      Type.Boolean({
+        description:
+          '`false` has ws read the audio, by its public API alone: slower, for the case that the fast reader, which uses internals of ws and Node, is suspected of a fault. Default: `true`'
+      })
     )
   },
   { additionalProperties: false }
@@ -235,6 +241,7 @@ export interface Limits {
   readonly socketIdle: number
   /** bytes */
   readonly maxBuffered: number
+  readonly fastReader: boolean
 }
 
 const MIB = 1024 * 1024
@@ -267,7 +274,8 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
       metadataTimeout: limits.metadataTimeout ?? 5_000,
       heartbeat: limits.heartbeat ?? 30_000,
       socketIdle: limits.socketIdle ?? 60_000,
-      maxBuffered: limits.maxBuffered ?? 2 * MIB
+      maxBuffered: limits.maxBuffered ?? 2 * MIB,
+      fastReader: limits.fastReader ?? true
     }),
     platform: options.platform ?? '0.9',
     validation: options.validation ?? 'strict',

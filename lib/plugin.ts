@@ -117,7 +117,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
-  const liveListens = new LiveListens()
+  const liveListens = new LiveListens(logger)
   const routes = new JambonzRoutes(fastify, options.publicUrl?.path)
   const correlation = new Correlation({
     store,

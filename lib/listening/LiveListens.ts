@@ -1,3 +1,5 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { SlowReason } from '../audio/index.js'
 import { withinMs } from '../model/withinMs.js'
 import { Pace } from './Pace.js'
 import type { LiveListen } from './LiveListen.js'
@@ -11,6 +13,9 @@ export interface DrainOptions {
   hookPatience: number
 }
 
+/** What is not as the fast reader expects, and so costs CPU. */
+const MISFITS = { ws: 'ws', node: 'Node.js' } as const
+
 /** The listens that have a socket on this instance. */
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
@@ -19,6 +24,12 @@ export class LiveListens {
   #handingOver = false
   // Nobody is given time any more.
   #ending = false
+  #readByWs = 0
+  readonly #logger: FastifyBaseLogger
+
+  constructor(logger: FastifyBaseLogger) {
+    this.#logger = logger
+  }
 
   /** true once `drain()` has begun: no new stream is taken. */
   get sealed(): boolean {
@@ -28,6 +39,11 @@ export class LiveListens {
   /** true where other instances go on with what this one no longer takes. */
   get handingOver(): boolean {
     return this.#handingOver
+  }
+
+  /** Audio sockets so far that the fast reader did not read. */
+  get readByWs(): number {
+    return this.#readByWs
   }
 
   get size(): number {
@@ -48,6 +64,8 @@ export class LiveListens {
 
   add(listen: LiveListen): void {
     this.#listens.add(listen)
+    const { slowReason } = listen.live
+    if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
     // It was let in before the drain, and has come to its upgrade since.
     if (this.#handingOver && listen.handOver()) return
@@ -89,6 +107,18 @@ export class LiveListens {
       await pace.add(listen.released)
     }
     return handed
+  }
+
+  #countReadByWs(reason: SlowReason): void {
+    if (++this.#readByWs > 1) return
+    if (reason === 'off') {
+      this.#logger.info('limits.fastReader is false: ws reads the audio sockets, at more CPU per call')
+      return
+    }
+    this.#logger.warn(
+      { reason, node: process.version },
+      `the fast reader does not know this version of ${MISFITS[reason]}: ws reads the audio sockets, at more CPU per call. Use a version that docs/performance.md names`
+    )
   }
 
   /** Those that come meanwhile included. */

@@ -103,6 +103,7 @@ function countEvents({ events }: Calls): Instrument[] {
 function readings({ calls, liveListens, recordings }: MetricsSources): Instrument[] {
   return [
     new Reading(METRICS.streamsLive, () => liveListens.size),
+    new Reading(METRICS.streamsReadByWs, () => liveListens.readByWs),
     new Reading(METRICS.draining, () => Number(liveListens.sealed)),
     new Reading(METRICS.recordingsWaiting, () => recordings?.waiting ?? 0),
     new Reading(METRICS.recordingMemory, () => recordings?.memory ?? 0),

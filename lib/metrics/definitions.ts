@@ -68,6 +68,10 @@ export const METRICS = {
 
   streams: counter('jambonz_streams_total', 'audio sockets that streamed'),
   streamsLive: gauge('jambonz_streams_live', 'open audio sockets'),
+  streamsReadByWs: counter(
+    'jambonz_streams_read_by_ws_total',
+    'audio sockets without the fast reader: limits.fastReader is false, or ws or Node is not as it expects'
+  ),
   draining: gauge('jambonz_draining', '1: drain() has begun, no new stream is taken', 'max'),
 
   listensEnded: counter('jambonz_listens_ended_total', 'listens ended, by reason', { reason: END_REASONS }),

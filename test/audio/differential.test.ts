@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { FrameParser } from '../../lib/audio/socket/reader/FrameParser.js'
+import { fastParser } from '../helpers/fastParser.js'
 
 // The fast reader against plain ws: random frames, cut at random places, must be delivered and answered alike.
 
@@ -166,7 +166,7 @@ function feed(peer: Peer, pieces: Buffer[], way: Way | undefined): void {
   const parser =
     way === undefined
       ? undefined
-      : FrameParser.of(peer.socket, MAX_PAYLOAD, (audio, messages) => {
+      : fastParser(peer.socket, MAX_PAYLOAD, (audio, messages) => {
           if (messages < 1) throw new Error('no message')
           peer.audio(audio)
         })

@@ -5,7 +5,7 @@ import { Writable } from 'node:stream'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { FrameParser } from '../../lib/audio/socket/reader/FrameParser.js'
+import { fastParser } from '../helpers/fastParser.js'
 
 const MAX_PAYLOAD = 100_000
 
@@ -52,7 +52,7 @@ async function listening(t: Test, withReader: boolean, merging = false) {
   const told: string[] = []
   const onAudio = (data: Buffer, messages: number) =>
     told.push(`audio ${messages} ${data.toString('base64')}`)
-  const reader = withReader ? FrameParser.of(socket, MAX_PAYLOAD, onAudio) : undefined
+  const reader = withReader ? fastParser(socket, MAX_PAYLOAD, onAudio) : undefined
   if (reader) reader.merging = merging
   socket.on('message', (data: Buffer, isBinary) => {
     told.push(isBinary ? `audio 1 ${data.toString('base64')}` : `text ${data.toString()}`)
@@ -154,7 +154,7 @@ test('audio whose memory is used again is told apart; a text of it is not touche
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []
   socket.on('message', (data: Buffer) => texts.push(data))
-  const reader = FrameParser.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
+  const reader = fastParser(socket, MAX_PAYLOAD, (data, _messages, reused) =>
     heard.push({ data: Buffer.from(data), reused })
   )
   const memory = Buffer.alloc(4_096)
@@ -216,7 +216,7 @@ test('a socket that compresses is left to ws', async (t) => {
   ])
   t.teardown(() => client.terminate())
   t.equal(
-    FrameParser.of(socket, MAX_PAYLOAD, () => {}),
+    fastParser(socket, MAX_PAYLOAD, () => {}),
     undefined
   )
 })
@@ -230,7 +230,7 @@ test('audio in the segment of the upgrade is not lost', async (t) => {
   await once(server, 'listening')
   const heard: Buffer[] = []
   server.on('connection', (socket) => {
-    FrameParser.of(socket, MAX_PAYLOAD, (data, _messages, reused) =>
+    fastParser(socket, MAX_PAYLOAD, (data, _messages, reused) =>
       heard.push(reused ? Buffer.from(data) : data)
     )
   })

@@ -81,6 +81,7 @@ export async function streamPair(t: Test, options: PairOptions = {}): Promise<St
     metadataTimeout: 5_000,
     heartbeat: 0,
     maxBuffered: 2_097_152,
+    fastReader: process.env.FAST_READER !== 'off',
     ...options.limits
   }
   const server = new WebSocketServer({

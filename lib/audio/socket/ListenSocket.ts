@@ -83,6 +83,7 @@ export class ListenSocket {
       this.reader.readToEnd()
     })
     this.reader = new SocketReader(socket, {
+      fast: limits.fastReader,
       maxPayload: limits.maxPayload,
       onAudio: (audio, messages, reused) => this.#audio(audio, messages, reused),
       onRest: () => this.#feed?.rest()

@@ -34,6 +34,8 @@ export interface StreamLimits {
   heartbeat: number
   /** bytes kept for a reader that is slower than the call */
   maxBuffered: number
+  /** false: ws reads the audio, by its public API alone */
+  fastReader: boolean
 }
 
 /** How a stream ended. */

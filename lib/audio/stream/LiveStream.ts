@@ -5,6 +5,7 @@ import { Playback } from '../playback/Playback.js'
 import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/closing.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
+import type { SlowReason } from '../socket/reader/SocketReader.js'
 import type { Identify } from '../socket/SocketOpening.js'
 import type {
   AudioSink,
@@ -114,6 +115,11 @@ export class LiveStream {
    */
   get heard(): Int16Array | undefined {
     return this.socket.holdsBack ? undefined : this.#playback?.track?.current
+  }
+
+  /** Why ws alone reads the socket; undefined where the fast reader does. */
+  get slowReason(): SlowReason | undefined {
+    return this.socket.reader.slowReason
   }
 
   get counts(): AudioCounts {

@@ -1,7 +1,6 @@
-import { Socket } from 'node:net'
-import { Writable } from 'node:stream'
-import type { WebSocket } from 'ws'
-import { readIntoOwn } from './kernel.js'
+import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
+import type { Internals } from './Internals.js'
 
 // RFC 6455, 5.2. jambonz -> us: every frame is masked and whole (mod_audio_fork).
 const FINAL_BINARY = 0x82
@@ -22,15 +21,6 @@ const LITTLE_ENDIAN = true
 /** Where all live sockets are read to, one after the other: Node allocates 64 KiB for every read of its own. */
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
-
-/** The part of ws that reads frames. It is no public API: what is not as expected here is left to ws altogether. */
-interface Receiver extends Writable {
-  _allowSynchronousEvents: boolean
-}
-interface Internals {
-  _receiver?: unknown
-  _socket?: unknown
-}
 
 /** `audio`: of as many messages as `messages` says. `reused`: its memory is; what is kept has to be copied. */
 export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
@@ -65,20 +55,8 @@ export class FrameParser {
     return this.#head !== undefined || this.#owed > 0 || this.#fragmented
   }
 
-  /** undefined where ws is not as expected, or delivers in another order than frames come in (compression). */
-  static of(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameParser | undefined {
-    const { _receiver: receiver, _socket: raw } = socket as unknown as Internals
-    const fits =
-      receiver instanceof Writable &&
-      (receiver as Receiver)._allowSynchronousEvents &&
-      socket.extensions === ''
-    if (!fits) return undefined
-    const reader = new FrameParser(receiver, maxPayload, onAudio)
-    if (raw instanceof Socket) reader.#shorten(socket, raw)
-    return reader
-  }
-
-  private constructor(receiver: Writable, maxPayload: number, onAudio: OnAudio) {
+  constructor(internals: Internals, maxPayload: number, onAudio: OnAudio) {
+    const { receiver, raw } = internals
     this.#receiver = receiver
     this.#writeToWs = receiver.write.bind(receiver)
     this.#maxPayload = maxPayload
@@ -90,19 +68,20 @@ export class FrameParser {
       this.#leaveHead()
       return end(...args)
     }
+    if (raw) this.#shorten(internals, raw)
   }
 
   /**
    * What the connection reads comes here at once, rather than through the socket's buffer, its `data` event and a
    * tick to ask for more: half of what a message costs. Whatever is not simply flowing to ws goes the whole way.
    */
-  #shorten(socket: WebSocket, raw: Socket): void {
+  #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)
     const flows = () =>
       raw.readableFlowing === true && raw.readableLength === 0 && raw.listenerCount('data') === 1
     raw.push = (chunk: Buffer | null, encoding?: BufferEncoding) =>
       chunk !== null && flows() ? this.#take(chunk) : push(chunk, encoding)
-    readIntoOwn(socket, LIVE_BYTES, (count) => {
+    internals.readTo(LIVE_BYTES, (count) => {
       const chunk = LIVE_BYTES.subarray(0, count)
       if (!flows()) return push(Buffer.from(chunk))
       this.read(chunk, LIVE_VIEW, true)

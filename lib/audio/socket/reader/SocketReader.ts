@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws'
 import { BATCH_INTERVAL, batchWheel, type Batched } from './BatchWheel.js'
 import { FrameParser, type OnAudio } from './FrameParser.js'
-import { readWaiting, startReading, stopReading, UNREADABLE } from './kernel.js'
+import { Internals, UNREADABLE, type Misfit } from './Internals.js'
 
 // Why a socket is not read: nobody knows yet whose audio it is; a reader is slower than the call; nobody is in a hurry.
 const IDENTIFYING = 1
@@ -18,7 +18,12 @@ const MAX_READS_NOW = 128
 /** A socket is being read: what a listener has read meanwhile goes elsewhere. */
 let isRead = false
 
+/** Why ws alone reads a socket: `off` is `limits.fastReader: false`. */
+export type SlowReason = 'off' | Misfit
+
 export interface SocketReaderOptions {
+  /** read audio before ws does, where ws and Node are as expected */
+  fast: boolean
   /** bytes of one message */
   maxPayload: number
   onAudio: OnAudio
@@ -34,7 +39,10 @@ export interface SocketReaderOptions {
 export class SocketReader implements Batched {
   /** ms between two reads of a batch */
   interval = BATCH_INTERVAL
+  /** undefined where the fast reader reads the socket */
+  readonly slowReason: SlowReason | undefined
   readonly #socket: WebSocket
+  readonly #internals: Internals | undefined
   readonly #frames: FrameParser | undefined
   readonly #onRest: () => void
   readonly #slowReaders = new Set<object>()
@@ -43,9 +51,14 @@ export class SocketReader implements Batched {
   #reading = false
   #toEnd = false
 
-  constructor(socket: WebSocket, { maxPayload, onAudio, onRest }: SocketReaderOptions) {
+  constructor(socket: WebSocket, { fast, maxPayload, onAudio, onRest }: SocketReaderOptions) {
     this.#socket = socket
-    this.#frames = FrameParser.of(socket, maxPayload, onAudio)
+    const internals = fast ? Internals.of(socket) : 'off'
+    if (typeof internals === 'string') this.slowReason = internals
+    else {
+      this.#internals = internals
+      this.#frames = new FrameParser(internals, maxPayload, onAudio)
+    }
     this.#onRest = onRest
   }
 
@@ -102,10 +115,18 @@ export class SocketReader implements Batched {
   /** Reads now what the kernel holds. Returns false where that is not possible, or not all of it was read. */
   readNow(): boolean {
     const frames = this.#frames
-    if (frames === undefined || this.#reading || (this.#holds & IDENTIFYING) !== 0) return false
+    const internals = this.#internals
+    if (
+      frames === undefined ||
+      internals === undefined ||
+      this.#reading ||
+      (this.#holds & IDENTIFYING) !== 0
+    ) {
+      return false
+    }
     return this.#readWith(frames, (bytes, view) => {
       for (let reads = 0; reads < MAX_READS_NOW; reads++) {
-        const count = readWaiting(this.#socket, bytes)
+        const count = internals.readWaiting(bytes)
         if (count === UNREADABLE) return false
         if (count > 0) frames.read(bytes.subarray(0, count), view, true)
         if (count < bytes.length) return true
@@ -123,7 +144,7 @@ export class SocketReader implements Batched {
 
   /** Reads a batch. Returns true where that has to be left to Node, until `shut`. */
   open(): boolean {
-    if (this.#frames !== undefined && this.#readBatch(this.#frames)) return false
+    if (this.#frames && this.#internals && this.#readBatch(this.#frames, this.#internals)) return false
     this.#hold(BATCH, false)
     return true
   }
@@ -142,10 +163,10 @@ export class SocketReader implements Batched {
   }
 
   // false: it has to be read as sockets are, if only to see its end.
-  #readBatch(frames: FrameParser): boolean {
+  #readBatch(frames: FrameParser, internals: Internals): boolean {
     const isReadable = this.#readWith(frames, (bytes, view) => {
       for (let reads = 0; reads < MAX_READS && this.#holds === BATCH; reads++) {
-        const count = readWaiting(this.#socket, bytes)
+        const count = internals.readWaiting(bytes)
         if (count === UNREADABLE) return false
         if (count > 0) frames.read(bytes.subarray(0, count), view, true)
         if (count < bytes.length) break
@@ -191,7 +212,12 @@ export class SocketReader implements Batched {
     if (next === this.#holds) return
     const paused = this.#holds !== 0
     this.#holds = next
-    if (next === 0) startReading(this.#socket)
-    else if (!paused) stopReading(this.#socket)
+    if (next === 0) {
+      this.#internals?.startReading()
+      this.#socket.resume()
+    } else if (!paused) {
+      this.#socket.pause()
+      this.#internals?.stopReading()
+    }
   }
 }

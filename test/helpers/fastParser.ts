@@ -1,0 +1,9 @@
+import type { WebSocket } from 'ws'
+import { FrameParser, type OnAudio } from '../../lib/audio/socket/reader/FrameParser.js'
+import { Internals } from '../../lib/audio/socket/reader/Internals.js'
+
+/** Returns the fast reader's parser of a websocket, undefined where ws is left to itself. */
+export function fastParser(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameParser | undefined {
+  const internals = Internals.of(socket)
+  return internals instanceof Internals ? new FrameParser(internals, maxPayload, onAudio) : undefined
+}
