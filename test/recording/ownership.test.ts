@@ -3,6 +3,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
+import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { Instances } from '../../lib/recording/directory/Instances.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
@@ -152,4 +153,18 @@ t.test('an instance announces itself once, whoever asks for it', async (t) => {
     t.strictSame(await readdir(join(directory, '.instances')), [instances.token])
     await instances.close()
   })
+})
+
+t.test('a directory is made by many at once, level by level', async (t) => {
+  const directory = await temporaryDirectory(t)
+  for (let round = 0; round < 100; round++) {
+    const levels = [String(round), '2026', '11', '28']
+    // As the deepest is made, another makes those above it.
+    const makers = levels.map((_, at) =>
+      ensureDirectory(join(directory, ...levels.slice(0, levels.length - at)))
+    )
+    await Promise.all(makers)
+  }
+  t.equal((await readdir(directory, { recursive: true })).length, 400)
+  await t.rejects(ensureDirectory('/proc/jambonz/2026/11'), { code: 'ENOENT' }, 'where it cannot be, it ends')
 })
