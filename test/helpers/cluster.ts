@@ -8,13 +8,15 @@ export interface Seen {
   instance: number
   /** ms of performance.now() here */
   at: number
-  report: Exclude<Report, { what: 'listening' }>
+  report: Exclude<Report, { what: 'listening' | 'late' }>
 }
 
 /** Instances of an application, each a process, behind a round-robin. */
 export class Cluster {
   /** what the instances have told, in order */
   readonly seen: Seen[] = []
+  /** ms that an instance had to wait for the machine, at worst: see Lateness */
+  lateMs = 0
   readonly #args: readonly string[]
   readonly #script: string
   readonly #balancer: ChildProcess
@@ -43,6 +45,7 @@ export class Cluster {
     const listening = new Promise<number>((resolve, reject) => {
       child.on('message', (report: Report) => {
         if (report.what === 'listening') resolve(report.port)
+        else if (report.what === 'late') this.lateMs = Math.max(this.lateMs, report.ms)
         else this.seen.push({ instance, at: performance.now(), report })
       })
       child.once('exit', (code, signal) => reject(new Error(`instance ${instance} ended: ${code ?? signal}`)))

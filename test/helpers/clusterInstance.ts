@@ -1,15 +1,18 @@
 // One of several instances of an application. argv: url of Redis, folder of the recordings, port, ms to linger after the drain
 // It tells its parent what it sees; SIGTERM drains it with a handover.
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import jambonzListen from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import type { Listen } from '../../lib/model/schema.js'
+import { Lateness } from './Lateness.js'
 
 export type Report =
   | { what: 'listening'; port: number }
+  | { what: 'late'; ms: number }
   | { what: 'webhook' | 'stream' | 'callEnded'; callSid: string }
   | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
 
@@ -19,6 +22,9 @@ function report(report: Report): void {
   process.send?.(report)
 }
 
+const lateness = new Lateness(join(directory, '.lateness', String(process.pid)), (ms) =>
+  report({ what: 'late', ms })
+)
 const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
 const redis = new Redis(redisUrl, { lazyConnect: true })
 await app.register(jambonzListen, {
@@ -47,7 +53,10 @@ app.get('/ready', async (_request, reply) => {
 })
 
 // Nobody is there any more to be told.
-process.once('disconnect', () => process.exit())
+process.once('disconnect', () => {
+  lateness.close()
+  process.exit()
+})
 process.once('SIGTERM', async () => {
   await app.jambonz.drain(0, { handover: true })
   if (linger !== '0') await setTimeout(Number(linger))

@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import type { CallStory } from '../../lib/simulator/index.js'
 import { folder } from './build.js'
 import { startCluster, type Cluster } from './cluster.js'
+import { Lateness } from './Lateness.js'
 import {
   gapsOf,
   isOpen,
@@ -220,6 +221,8 @@ export async function rollingRestart(
   const live = openCalls(url, calls)
   await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
   const load = watchLoad()
+  const own = new Lateness(folder())
+  t.teardown(() => own.close())
   for (const [i, instance] of old.entries()) {
     cluster.enter(next[i]!)
     if (told) cluster.leave(instance)
@@ -235,9 +238,14 @@ export async function rollingRestart(
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  t.ok(
-    gaps.length >= calls && Math.max(...gaps.map(({ ms }) => ms)) < maxGap,
-    `each is interrupted for less than ${maxGap} ms`
+  // Each socket that is refused on the way is another round through the same busy machine.
+  const late = Math.max(own.worst, cluster.lateMs)
+  own.close()
+  t.equal(gaps.length >= calls, true, `${gaps.length} handovers`)
+  t.strictSame(
+    gaps.filter(({ ms, refused }) => ms >= maxGap + late * (refused + 1)),
+    [],
+    `each is interrupted for less than ${maxGap} ms, and what the machine let wait: ${Math.round(late)} ms`
   )
   for (const [name, some] of [
     ['straight', gaps.filter(({ refused }) => refused === 0)],

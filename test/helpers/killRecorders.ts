@@ -13,6 +13,8 @@ const AT_ONCE = 5
 export const CALLS = 20
 const FRAME = 160
 const FLUSH_INTERVAL = 400
+/** A recording that begins is announced, opened and written: each may wait for a busy machine as a probe does. */
+const BEGIN_AND_WRITE = 3
 
 interface Notes {
   /** frames of each call that were written so long ago that they have to be there */
@@ -30,6 +32,9 @@ function readNotes(text: string): Notes {
     .split('\n')
     .map((line) => line.split(' '))
   const end = Number(lines.findLast(([what]) => what === 'at')?.[1] ?? 0)
+  // What the machine lets a write wait, all that it was let wait: of one that begins, for its turn and for its place.
+  const late = Math.max(0, ...lines.filter(([what]) => what === 'late').map(([, ms]) => Number(ms)))
+  const old = FLUSH_INTERVAL + BEGIN_AND_WRITE * late
   const finished = new Map<number, number>()
   for (const [what, first = '', ...more] of lines) {
     if (what === 'saved') notes.saved.add(Number(first))
@@ -38,9 +43,9 @@ function readNotes(text: string): Notes {
     if (what !== 'at') continue
     for (const [seed = 0, frames = 0] of more.map((pair) => pair.split(':').map(Number))) {
       notes.written.set(seed, frames)
-      if (end - Number(first) >= FLUSH_INTERVAL) notes.bound.set(seed, frames)
+      if (end - Number(first) >= old) notes.bound.set(seed, frames)
     }
-    if (end - Number(first) >= FLUSH_INTERVAL) {
+    if (end - Number(first) >= old) {
       for (const [seed, frames] of finished) notes.bound.set(seed, frames)
     }
   }

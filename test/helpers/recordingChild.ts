@@ -4,6 +4,7 @@ import { openSync, writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../../lib/model/schema.js'
 import { createRecordings, type Recorder } from '../../lib/recording/index.js'
+import { Lateness } from './Lateness.js'
 import { pcm } from './pcm.js'
 
 const FRAME = 160
@@ -82,6 +83,7 @@ function end({ seed, listen, recorder, frames }: Call): void {
   )
 }
 
+const lateness = new Lateness(`${notes}.lateness`)
 setTimeout(() => {
   process.exit()
 }, LIFE)
@@ -94,5 +96,6 @@ setInterval(() => {
     end(call)
     live[at] = begin()
   }
+  note('late', Math.ceil(lateness.worst))
   note('at', Date.now(), ...live.map((call) => `${call.seed}:${call.frames}`))
 }, TICK)
