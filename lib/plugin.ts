@@ -16,6 +16,7 @@ import { RestApi } from './application/control/RestApi.js'
 import { ApplicationSockets } from './application/websocket/ApplicationSockets.js'
 import { addSocketConstraint } from './application/websocket/constraint.js'
 import { Correlation } from './correlation/Correlation.js'
+import { recorded } from './correlation/recorded.js'
 import type { Call, Listen, StoredCall } from './model/schema.js'
 import { Jambonz } from './Jambonz.js'
 import { joinRegistry, Metrics } from './metrics/index.js'
@@ -99,7 +100,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
 
     fastify.addHook('onReady', async () => {
       await runtime.recordings?.recover((listen, recording) => {
-        runtime.correlation.recorded(listen, recording).catch((err: unknown) => {
+        recorded(runtime.correlation.store, listen, recording).catch((err: unknown) => {
           runtime.logger.error(
             { err, callSid: listen.callSid, listenId: listen.id },
             'a recovered recording could not be written to the store'

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { EndReason } from '../model/schema.js'
 
 /** ms from our asking for an end to the last close it may cause. jambonz needs less than 100; it may be busy. */
@@ -30,6 +31,11 @@ export class CausedEnds {
   readonly #ends = new Map<string, Remembered>()
   /** calls of which the log has been told */
   readonly #said = new Set<string>()
+  readonly #logger: FastifyBaseLogger
+
+  constructor(logger: FastifyBaseLogger) {
+    this.#logger = logger
+  }
 
   /** Notes an end that was asked for. Returns false for one that does no harm to the call's other listens. */
   add(end: CausedEnd): boolean {
@@ -42,20 +48,34 @@ export class CausedEnds {
     return true
   }
 
+  /** Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call. */
+  reasonOf(callSid: string, listenId: string, reason: EndReason): EndReason {
+    this.#closed(callSid, listenId)
+    const cause = reason === 'closed' ? this.#causeOf(callSid, listenId) : undefined
+    if (cause === undefined) return reason
+    if (this.#isNews(callSid)) {
+      this.#logger.warn(
+        { callSid, listenId, endedBy: cause.listenId, endReason: cause.reason },
+        'the end of one listen ended another of its call: jambonz 0.9 ends them all'
+      )
+    }
+    return 'otherEnded'
+  }
+
   /** The socket has closed: what its end causes comes at once, or not at all. */
-  closed(callSid: string, listenId: string): void {
+  #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
   /** Returns the end of another listen that ended this one, where jambonz has closed its socket. */
-  causeOf(callSid: string, listenId: string): CausedEnd | undefined {
+  #causeOf(callSid: string, listenId: string): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
     return end === undefined || end.listenId === listenId || end.until < performance.now() ? undefined : end
   }
 
   /** Returns true the first time that the log is to be told of this call. */
-  isNews(callSid: string): boolean {
+  #isNews(callSid: string): boolean {
     if (this.#said.has(callSid)) return false
     if (this.#said.size >= MAX_CALLS) this.#said.clear()
     this.#said.add(callSid)

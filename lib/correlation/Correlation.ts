@@ -2,48 +2,34 @@ import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/callFields.js'
 import { listenIn, newListen, type CallPatch, type CallWrite, type WritePart } from '../model/callWrite.js'
-import { ERR_CALL_SID } from '../model/errors.js'
-import { formatOf } from '../model/format.js'
 import type { Hmac } from '../model/Hmac.js'
-import { callSidOf, createListenId, MAX_CALL_SID_BYTES } from '../model/listenId.js'
+import { callSidOf, checkCallSid } from '../model/listenId.js'
 import {
   claimPart,
   closePart,
+  endReasonPart,
   foundPart,
   handOverPart,
   isOffered,
-  isSaved,
   losePart,
   neverCamePart,
+  reasonOfHook,
   refusePart,
   releasePart,
-  stageOf,
   wasOffered,
   streamingPart,
   withSegment
 } from '../model/listenLife.js'
-import type {
-  AudioCounts,
-  EndReason,
-  Listen,
-  ListenSegment,
-  StoredCall,
-  StoredListen
-} from '../model/schema.js'
+import type { EndReason, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
 import { issuerTag, SOCKET_TOKEN_TTL, type SocketToken } from '../model/tokens.js'
-import { withKnown, type FinishedRecording } from '../recording/index.js'
+import type { FinishedRecording } from '../recording/index.js'
 import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials, ExpectedListen } from '../verbs/index.js'
 import { CallEvents } from './CallEvents.js'
 import type { CallEventMap } from './Calls.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
 import { canGoOn, hasOurHook } from './handover.js'
-
-/** ms the end of a listen waits for the recordings of its earlier sockets: a hook waits for that. */
-const SAVE_WAIT = 4_500
-/** ms of audio in one message of jambonz */
-const FRAME_MS = 20
-const SAMPLE_BYTES = 2
+import { countRecovered, recordingsOf } from './recorded.js'
 
 export interface CorrelationDeps {
   store: CallStore
@@ -81,17 +67,19 @@ type Message = { awaited: string } | { ended: CausedEnd }
 
 /**
  * Says what each thing that happens does to a call and its listens: the only writer of both. A method for each thing;
- * what may follow what stands in lib/model/listenLife.ts; what an actionHook does in hookCame.ts.
+ * what may follow what stands in lib/model/listenLife.ts; what an actionHook does in hookCame.ts, a socket whose path names
+ * no listen in identified.ts, a recording that comes late in recorded.ts.
  */
 export class Correlation {
   readonly deps: CorrelationDeps
   readonly #events: CallEvents
-  readonly #ends = new CausedEnds()
+  readonly #ends: CausedEnds
   readonly #tag: string
 
   constructor(deps: CorrelationDeps) {
     this.deps = deps
     this.#events = new CallEvents(deps.logger)
+    this.#ends = new CausedEnds(deps.logger)
     this.#tag = issuerTag(deps.instance)
   }
 
@@ -211,54 +199,6 @@ export class Correlation {
   }
 
   /**
-   * A socket has come whose path names no listen (`strict: false`): it is found by the id in its metadata, by call and
-   * leg, else it is a new one, of a call that was set up elsewhere.
-   */
-  async identified(
-    metadata: Readonly<Record<string, unknown>>,
-    metadataKey: string,
-    path: string
-  ): Promise<Correlated> {
-    for (const listenId of await this.#candidates(metadata, metadataKey, path)) {
-      const claim = await this.claimed({ listenId, unknown: false, issuer: this.#tag })
-      if (claim.outcome === 'claimed') return claim
-    }
-    return await this.#adopted(metadata, path)
-  }
-
-  async #candidates(
-    metadata: Readonly<Record<string, unknown>>,
-    metadataKey: string,
-    path: string
-  ): Promise<string[]> {
-    const named = metadata[metadataKey]
-    const callSid = typeof named === 'string' ? callSidOf(named) : undefined
-    const candidates: string[] = []
-    if (callSid !== undefined && typeof named === 'string') {
-      if (listenIn(await this.store.get(callSid), named)) candidates.push(named)
-    }
-    for (const sid of [metadata.callSid, metadata.parentCallSid]) {
-      const call = typeof sid === 'string' ? await this.store.get(sid) : undefined
-      const open = (call?.listens ?? []).filter(
-        (listen) =>
-          (stageOf(listen) === 'expected' || stageOf(listen) === 'open again') && listen.path === path
-      )
-      candidates.push(...open.reverse().map(({ id }) => id))
-    }
-    return candidates
-  }
-
-  async #adopted(metadata: Readonly<Record<string, unknown>>, path: string): Promise<Correlated> {
-    const callSid = String(metadata.callSid)
-    checkCallSid(callSid)
-    const id = createListenId(this.deps.secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
-    const { call } = await this.writeOf(callSid, callFieldsOfMetadata(metadata), [
-      { patch: { listens: [{ id, path, ...formatOf(metadata), instance: this.deps.instance }] } }
-    ])
-    return correlated(call, id)
-  }
-
-  /**
    * The socket of a listen streams. `metadata`: its first frame, where it is the first word of a call that the store
    * has never seen. `streams` is false where the listen has ended: nobody waits for this socket.
    */
@@ -315,9 +255,18 @@ export class Correlation {
       closePart(id, fields),
       foundPart(id, this.deps.instance, fields)
     ])
-    const ended = correlated(call, id)
-    if (applied[0]) this.emit('listenEnded', ended.listen, call)
+    const ended = await this.#endedByHook(correlated(call, id))
+    if (applied[0]) this.emit('listenEnded', ended.listen, ended.call)
     return ended
+  }
+
+  /** Returns the listen as ended for the reason that its hook has given, where that came before the socket's close. */
+  async #endedByHook(ended: Correlated): Promise<Correlated> {
+    const { id, callSid, endReason, hookedAt, digits, reportedDuration } = ended.listen
+    if (endReason !== 'closed' || hookedAt === undefined) return ended
+    const reason = reasonOfHook({ digits, duration: reportedDuration }, ended.listen)
+    if (reason === undefined) return ended
+    return correlated((await this.store.write(callSid, [endReasonPart(id, reason)])).call, id)
   }
 
   /**
@@ -329,23 +278,14 @@ export class Correlation {
     if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
   }
 
-  /** Returns why the listen ended, whose socket closed for `reason`: perhaps since we ended another one of the call. */
+  /** Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call. */
   endReasonOf({ callSid, id }: Listen, reason: EndReason): EndReason {
-    this.#ends.closed(callSid, id)
-    const cause = reason === 'closed' ? this.#ends.causeOf(callSid, id) : undefined
-    if (cause === undefined) return reason
-    if (this.#ends.isNews(callSid)) {
-      this.deps.logger.warn(
-        { callSid, listenId: id, endedBy: cause.listenId, endReason: cause.reason },
-        'the end of one listen ended another of its call: jambonz 0.9 ends them all'
-      )
-    }
-    return 'otherEnded'
+    return this.#ends.reasonOf(callSid, id, reason)
   }
 
   /** No socket has come for the listen, or no next one, and none will. Told once, whoever else finds out. */
   async neverCame(listen: StoredListen): Promise<Correlated> {
-    await this.recordingsOf(listen)
+    await recordingsOf(this.store, listen)
     const { applied, call } = await this.store.write(listen.callSid, [neverCamePart(listen)])
     const ended = correlated(call, listen.id)
     if (!applied[0]) return ended
@@ -360,45 +300,16 @@ export class Correlation {
 
   /** The instance that held the listen is gone. Told once, by one of the others. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
-    const { applied, call } = await this.store.write(callSid, [losePart(listenId, instance)])
-    const listen = listenIn(call, listenId)
-    if (!applied[0] || listen === undefined) return
+    const lost = await this.store.write(callSid, [losePart(listenId, instance)])
+    if (!lost.applied[0]) return
+    // Its recording may have been repaired before anybody knew.
+    const call = await countRecovered(this.store, lost.call, listenId)
+    const { listen } = correlated(call, listenId)
     this.deps.logger.warn(
       { callSid, listenId, instance },
       'the instance that held this listen is gone: the listen is lost'
     )
     this.emit('listenEnded', listen, call)
-  }
-
-  /** Resolves to the listen once the recordings of the sockets that it had are final; as it is after SAVE_WAIT. */
-  async recordingsOf(listen: Listen): Promise<StoredListen> {
-    const { callSid, id, segments } = listen
-    if (isSaved({ segments, saved: 0 })) return listen as StoredListen
-    const call = await this.store.waitFor(
-      callSid,
-      id,
-      (now) => now === undefined || isSaved({ segments, saved: now.saved }),
-      SAVE_WAIT
-    )
-    return listenIn(call, id) ?? (listen as StoredListen)
-  }
-
-  /**
-   * A recording was finished, or repaired, after its listen had gone on or ended. Of a listen that was lost with its
-   * instance nobody had counted the audio: it is what was recovered.
-   */
-  async recorded({ callSid, id }: Listen, recording: FinishedRecording): Promise<void> {
-    const known = listenIn(await this.store.get(callSid), id)
-    const part: WritePart = {
-      patch: { listens: [{ id, recording: withKnown(recording, known?.recording) }] }
-    }
-    const audio = known && recoveredAudio(known, recording)
-    await this.store.write(callSid, [
-      part,
-      ...(audio
-        ? [{ guards: [{ listen: id, field: 'endReason', is: 'lost' }], patch: { listens: [{ id, audio }] } }]
-        : [])
-    ])
   }
 
   /** Somebody waits for the end of the listen: whoever holds its socket reads it at once. */
@@ -435,26 +346,4 @@ function callPart(fields: CallFields, ends: boolean): WritePart {
   const isOpen = { field: 'endedAt', is: null }
   const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
   return ends ? { guards: [isOpen], patch, final: true } : { patch }
-}
-
-/** In bytes: an id of a listen carries it. */
-function checkCallSid(callSid: string): void {
-  const bytes = Buffer.byteLength(callSid)
-  if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
-}
-
-/** What the recovered file of a lost listen's last socket says of its audio; undefined where somebody had counted it. */
-function recoveredAudio(listen: StoredListen, recording: FinishedRecording): AudioCounts | undefined {
-  if (listen.endReason !== 'lost') return undefined
-  const { audio, segments, sampleRate, channels } = listen
-  const before = segments?.reduce((total, segment) => total + segment.audio.bytes, 0) ?? 0
-  if (audio.bytes > before) return undefined
-  const { durationMs } = recording
-  const bytes = Math.round((durationMs * sampleRate) / 1_000) * channels * SAMPLE_BYTES
-  return {
-    ...audio,
-    frames: audio.frames + Math.ceil(durationMs / FRAME_MS),
-    bytes: audio.bytes + bytes,
-    durationMs: audio.durationMs + durationMs
-  }
 }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
+import { identified } from '../correlation/identified.js'
+import { recordingsOf } from '../correlation/recorded.js'
 import { lengthLeft, withSegment } from '../model/listenLife.js'
 import type { Call, Listen, ListenSegment, OutputEntry } from '../model/schema.js'
 import {
@@ -20,11 +22,12 @@ import {
   watchEndConditions,
   type AudioStream,
   type PauseMode,
-  type RecordingControl,
   type StreamEnd,
   type StreamLimits
 } from '../audio/index.js'
 import { beginListenSpan, endListenSpan } from './listenSpan.js'
+import { recordingControl } from './recordingControl.js'
+
 /** What a handler that still speaks is told when the caller hangs up: no fault of its own. */
 const ENDS_OF_A_STREAM = [
   'FST_JAMBONZ_AUDIO_CLOSED',
@@ -138,7 +141,11 @@ export class LiveListen {
         'the first frame names no call: its audio is kept by another name'
       )
     }
-    return await correlation.identified(known, LISTEN_METADATA_KEY, route.path)
+    return await identified(correlation, {
+      metadata: known,
+      metadataKey: LISTEN_METADATA_KEY,
+      path: route.path
+    })
   }
 
   #beginTrace(listen: Listen): void {
@@ -284,9 +291,9 @@ export class LiveListen {
   /** The recording, and with it those of the sockets before, when all are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
-    const earlier = this.#deps.correlation
-      .recordingsOf(listen)
-      .catch((err: unknown) => this.#storeFailed(err))
+    const earlier = recordingsOf(this.#deps.correlation.store, listen).catch((err: unknown) =>
+      this.#storeFailed(err)
+    )
     const own = await this.#finishRecording(listen, this.#recorder)
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
@@ -320,22 +327,6 @@ export class LiveListen {
 
   #storeFailed(err: unknown): undefined {
     this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
-  }
-}
-
-/** The recorder, for the application: a pause is one of the whole stream, whatever the recorder does. */
-function recordingControl(recorder: Recorder, live: LiveStream): RecordingControl {
-  return {
-    get state() {
-      const { state } = recorder
-      if (state !== 'recording' && state !== 'paused') return state
-      return live.privacy === false ? 'recording' : 'paused'
-    },
-    get error() {
-      return recorder.error
-    },
-    pause: (mode = 'silence') => live.beginPrivacy(mode),
-    resume: () => live.endPrivacy()
   }
 }
 

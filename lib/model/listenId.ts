@@ -1,3 +1,4 @@
+import { ERR_CALL_SID } from './errors.js'
 import type { Hmac } from './Hmac.js'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -24,4 +25,10 @@ export function callSidOf(listenId: string): string | undefined {
   const [, uuid, other] = LISTEN_ID.exec(listenId) ?? []
   if (uuid !== undefined) return uuid.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   return other === undefined ? undefined : Buffer.from(other, 'hex').toString()
+}
+
+/** Throws FST_JAMBONZ_CALL_SID where an id of a listen can't carry the callSid. */
+export function checkCallSid(callSid: string): void {
+  const bytes = Buffer.byteLength(callSid)
+  if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
 }

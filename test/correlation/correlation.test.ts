@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
 import { Correlation } from '../../lib/correlation/Correlation.js'
 import { hookCame } from '../../lib/correlation/hookCame.js'
+import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac } from '../../lib/model/Hmac.js'
 import { createListenId } from '../../lib/model/listenId.js'
+import { hookParts } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { keepingLogger } from '../helpers/log.js'
@@ -78,7 +80,7 @@ t.test('the audio of a lost listen is what was recovered of it, once', async (t)
     bytes: 64_364,
     durationMs: 4_020
   } as FinishedRecording
-  for (let i = 0; i < 2; i++) await correlation.recorded(listen, recording)
+  for (let i = 0; i < 2; i++) await recorded(correlation.store, listen, recording)
   t.match((await correlation.store.get(CALL))?.listens, [
     {
       endReason: 'lost',
@@ -86,6 +88,68 @@ t.test('the audio of a lost listen is what was recovered of it, once', async (t)
       recording: { location: 'x.wav' }
     }
   ])
+})
+
+t.test(
+  'it is counted as well where its recording is repaired before anybody knows that it is lost',
+  async (t) => {
+    const { correlation, id, ended, listen } = await start(t)
+    await correlation.streaming(listen, {})
+    const recording = {
+      location: 'x.wav',
+      format: 'wav',
+      bytes: 64_364,
+      durationMs: 4_020
+    } as FinishedRecording
+    await recorded(correlation.store, listen, recording)
+    t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
+    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+    const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
+    t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
+    t.match(ended, [{ endReason: 'lost', audio }], 'and told')
+    await recorded(correlation.store, listen, recording)
+    t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
+  }
+)
+
+t.test('of a lost listen that was handed over the audio of its last socket alone is added', async (t) => {
+  const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
+  const at = new Date().toISOString()
+  const file = { state: 'saved', bytes: 1, startedAt: at, endedAt: at, gapBeforeMs: 0 } as const
+  const recording = {
+    location: 'x.wav',
+    durationMs: 5_020,
+    segments: [
+      { ...file, id: 'f1', segment: 1, location: 'x.wav', durationMs: 1_000 },
+      { ...file, id: 'f2', segment: 2, location: 'x.2.wav', durationMs: 4_020 }
+    ]
+  } as unknown as FinishedRecording
+  for (const repairedFirst of [false, true]) {
+    const { correlation, id, listen } = await start(t)
+    const given = await correlation.handedOver(listen, { endedAt: at, audio: counts, recorded: true }, {})
+    await correlation.streaming(given?.listen ?? listen, {})
+    const lose = () => correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+    const repair = () => recorded(correlation.store, listen, recording)
+    for (const happens of repairedFirst ? [repair, lose] : [lose, repair]) await happens()
+    t.match((await correlation.store.get(CALL))?.listens, [
+      { endReason: 'lost', audio: { frames: 251, bytes: 80_320, durationMs: 5_020 } }
+    ])
+  }
+})
+
+t.test('the reason that a hook gives stands, also where its socket closes after the hook', async (t) => {
+  for (const [says, endReason] of [
+    [{ digits: '#' }, 'finishOnKey'],
+    [{ duration: 10 }, 'maxLength'],
+    [{ duration: 9 }, 'closed']
+  ] as const) {
+    const { correlation, id, ended, listen } = await start(t, { maxLength: 10 })
+    await correlation.streaming(listen, {})
+    await correlation.store.write(CALL, hookParts(id, says))
+    t.match(await correlation.closed(listen, { endReason: 'closed' }), { listen: { endReason } })
+    t.match((await correlation.store.get(CALL))?.listens, [{ endReason }])
+    t.match(ended, [{ endReason }])
+  }
 })
 
 t.test('a listen that jambonz is asked for again ends with its call, whichever comes first', async (t) => {

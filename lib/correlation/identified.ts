@@ -1,0 +1,63 @@
+import { callFieldsOfMetadata } from '../model/callFields.js'
+import { listenIn } from '../model/callWrite.js'
+import { formatOf } from '../model/format.js'
+import { callSidOf, checkCallSid, createListenId } from '../model/listenId.js'
+import { stageOf } from '../model/listenLife.js'
+import { issuerTag } from '../model/tokens.js'
+import type { CallStore } from '../store/CallStore.js'
+import { correlated, type Correlated, type Correlation } from './Correlation.js'
+
+/** What a socket says whose path names no listen. */
+export interface UnnamedSocket {
+  /** of its first frame; `callSid` is there */
+  metadata: Readonly<Record<string, unknown>>
+  /** key of the metadata that names the listen, where a verb of ours asked for it */
+  metadataKey: string
+  /** of the audio route */
+  path: string
+}
+
+/**
+ * A socket has come whose path names no listen (`strict: false`). Returns the listen that it is for: found by the id in
+ * its metadata, by call and leg, else a new one, of a call that was set up elsewhere.
+ */
+export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
+  const issuer = issuerTag(correlation.deps.instance)
+  for (const listenId of await candidates(correlation.store, socket)) {
+    const claim = await correlation.claimed({ listenId, unknown: false, issuer })
+    if (claim.outcome === 'claimed') return claim
+  }
+  return await adopted(correlation, socket)
+}
+
+/** Returns the ids of the listens that it may be for, the likeliest first. */
+async function candidates(
+  store: CallStore,
+  { metadata, metadataKey, path }: UnnamedSocket
+): Promise<string[]> {
+  const named = metadata[metadataKey]
+  const callSid = typeof named === 'string' ? callSidOf(named) : undefined
+  const found: string[] = []
+  if (callSid !== undefined && typeof named === 'string') {
+    if (listenIn(await store.get(callSid), named)) found.push(named)
+  }
+  for (const sid of [metadata.callSid, metadata.parentCallSid]) {
+    const call = typeof sid === 'string' ? await store.get(sid) : undefined
+    const open = (call?.listens ?? []).filter(
+      (listen) => (stageOf(listen) === 'expected' || stageOf(listen) === 'open again') && listen.path === path
+    )
+    found.push(...open.reverse().map(({ id }) => id))
+  }
+  return found
+}
+
+async function adopted(correlation: Correlation, { metadata, path }: UnnamedSocket): Promise<Correlated> {
+  const { secret, instance } = correlation.deps
+  const callSid = String(metadata.callSid)
+  checkCallSid(callSid)
+  const id = createListenId(secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
+  const { call } = await correlation.writeOf(callSid, callFieldsOfMetadata(metadata), [
+    { patch: { listens: [{ id, path, ...formatOf(metadata), instance }] } }
+  ])
+  return correlated(call, id)
+}
