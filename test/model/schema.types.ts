@@ -1,0 +1,38 @@
+// Compiled by `npm run typecheck`, never run: what users see of calls and listens is what the schemas say, read-only.
+import type { Static } from '@sinclair/typebox'
+import { CallSchema, ListenSchema, type Call, type Listen } from '../../lib/model/schema.js'
+
+type Writable<T> = T extends object ? { -readonly [Name in keyof T]: Writable<T[Name]> } : T
+
+declare const call: Call
+declare const listen: Listen
+declare const callOfSchema: Static<typeof CallSchema>
+declare const listenOfSchema: Static<typeof ListenSchema>
+
+// Each names what the other does.
+const names: Array<[keyof Call, keyof Static<typeof CallSchema>]> = [] satisfies Array<
+  [keyof Static<typeof CallSchema>, keyof Call]
+>
+const listenNames: Array<[keyof Listen, keyof Static<typeof ListenSchema>]> = [] satisfies Array<
+  [keyof Static<typeof ListenSchema>, keyof Listen]
+>
+
+// Each may stand for the other, but for what is read-only.
+const seen: [Call, Listen] = [callOfSchema, listenOfSchema]
+const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
+  call as Writable<Call>,
+  listen as Writable<Listen>
+]
+
+// @ts-expect-error `calls.update()` writes a call's data
+call.data.agent = 'me'
+// @ts-expect-error nor is a call's field written
+call.from = 'me'
+// @ts-expect-error nor are its listens
+call.listens.push(listen)
+// @ts-expect-error nor a listen
+listen.state = 'ended'
+// @ts-expect-error nor what arrived of it
+listen.segments?.push()
+
+export { described, listenNames, names, seen }
