@@ -1,15 +1,16 @@
 import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/index.js'
 import { addHeard } from '../pcm/mix.js'
-import { samplesOf } from '../pcm/samples.js'
+import { SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
 import { CLOSE_NORMAL, closeSocket } from '../audio/socket/closing.js'
+import { channelsOf } from './channelsOf.js'
 
 /** ms of audio that may wait for a supervisor on a slow line; what comes on top of it he misses */
 const MAX_DELAY = 250
 
 /**
- * Whoever listens in to one stream: each is sent what both sides say, as L16 with the channels of the stream, for as
- * long as the stream and he are there. What the caller hears of the application is added to the last channel.
+ * Whoever listens in to one stream: each is sent what both sides say, as L16, for as long as the stream and he are
+ * there, with the channels that its recording has: see `channelsOf()`.
  */
 export class Audience {
   readonly #stream: AudioStream
@@ -18,7 +19,7 @@ export class Audience {
 
   constructor(stream: AudioStream) {
     this.#stream = stream
-    this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * stream.channels * 2
+    this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * channelsOf(stream) * SAMPLE_BYTES
     // Once a stream, and not once a visit: what a promise is to do when it settles, it keeps until then.
     stream.done.then(() => {
       for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE_NORMAL)
@@ -28,10 +29,12 @@ export class Audience {
   add(supervisor: WebSocket): void {
     const stream = this.#stream
     const live = liveOf(stream)
+    const isPaired = channelsOf(stream) > stream.channels
     const hear = (frame: Buffer) => {
       // What is private is nobody's to hear.
       if (live.isHidden || supervisor.bufferedAmount >= this.#mostWaiting) return
       const { heard } = live
+      if (isPaired) return supervisor.send(paired(frame, heard))
       if (heard === undefined) return supervisor.send(frame)
       const both = Buffer.from(frame)
       addHeard(samplesOf(both), heard, stream.channels)
@@ -45,4 +48,15 @@ export class Audience {
       this.#supervisors.delete(supervisor)
     })
   }
+}
+
+/** Puts what the caller heard of the application beside what he said: he is the left channel. */
+function paired(frame: Buffer, heard: Int16Array | undefined): Buffer {
+  const pairs = Buffer.alloc(2 * frame.length)
+  for (let at = 0; at < frame.length; at += SAMPLE_BYTES) {
+    frame.copy(pairs, 2 * at, at, at + SAMPLE_BYTES)
+    const sample = heard?.[at / SAMPLE_BYTES]
+    if (sample !== undefined) pairs.writeInt16LE(sample, 2 * at + SAMPLE_BYTES)
+  }
+  return pairs
 }

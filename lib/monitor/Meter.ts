@@ -1,5 +1,10 @@
-import type { AudioStream } from '../audio/index.js'
+import { liveOf, type AudioStream } from '../audio/index.js'
+import { SAMPLE_BYTES } from '../pcm/samples.js'
+import { channelsOf } from './channelsOf.js'
 import type { StreamLevels } from './messages.js'
+
+const LOWEST = -32_768
+const HIGHEST = 32_767
 
 /** How loud a stream has been since the meter was last read. */
 export class Meter {
@@ -11,8 +16,8 @@ export class Meter {
 
   constructor(stream: AudioStream) {
     this.#stream = stream
-    this.#lows = new Int16Array(stream.channels)
-    this.#highs = new Int16Array(stream.channels)
+    this.#lows = new Int16Array(channelsOf(stream))
+    this.#highs = new Int16Array(channelsOf(stream))
   }
 
   get isRunning(): boolean {
@@ -46,12 +51,23 @@ export class Meter {
 
   // Runs for every frame.
   readonly #hear = (frame: Buffer): void => {
-    const channels = this.#lows.length
-    for (let at = 0; at < frame.length; at += 2) {
+    const { channels } = this.#stream
+    const { heard } = liveOf(this.#stream)
+    const last = this.#lows.length - 1
+    for (let at = 0; at < frame.length; at += SAMPLE_BYTES) {
+      const index = at / SAMPLE_BYTES
+      const channel = index % channels
       const sample = frame.readInt16LE(at)
-      const channel = (at >> 1) % channels
-      if (sample < this.#lows[channel]!) this.#lows[channel] = sample
-      else if (sample > this.#highs[channel]!) this.#highs[channel] = sample
+      this.#measure(
+        channel === last ? sample + (heard?.[(index - channel) / channels] ?? 0) : sample,
+        channel
+      )
     }
+    if (heard && last === channels) for (const sample of heard) this.#measure(sample, last)
+  }
+
+  #measure(sample: number, channel: number): void {
+    if (sample < this.#lows[channel]!) this.#lows[channel] = Math.max(sample, LOWEST)
+    else if (sample > this.#highs[channel]!) this.#highs[channel] = Math.min(sample, HIGHEST)
   }
 }

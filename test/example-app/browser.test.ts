@@ -131,6 +131,44 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.same([...complaints, ...phone.complaints], [], 'the browsers have nothing to complain of')
   })
 
+  t.test('both voices of an agent call are listened in to, recorded, drawn and played', async (t) => {
+    const app = await exampleApp(t)
+    const { page, complaints } = await openPage(browser, await listening(app))
+    // He is silent at first, so that the agent is heard, then speaks without end.
+    const speech = Int16Array.from({ length: samples.length }, (_, at) => (at < 48_000 ? 0 : samples[at]!))
+    const call = simulateCall({
+      app,
+      hook: '/agent',
+      from: '+15555',
+      speed: 1,
+      speech: { pcm: speech, sampleRate: 8000 },
+      patienceMs: 120_000
+    })
+    const item = page.locator('.call')
+    await item.getByRole('button', { name: /^Listen in/ }).click({ timeout: PATIENCE })
+    await until(async () => (await loudness(page))[1], 'the agent, on the right', PATIENCE)
+    await look(t, page, '10-agent')
+    await until(async () => (await loudness(page))[0], 'the caller, on the left', PATIENCE)
+    t.match(await page.locator('#ear').innerText(), /caller left, agent right/)
+    t.same(await item.locator('.lanes span').allInnerTexts(), ['caller', 'agent'])
+    await look(t, page, '10-both')
+    call.press('#')
+    const recording = page.locator('.recording.drawn')
+    await recording.waitFor()
+    t.match(await recording.innerText(), /agent · 8 kHz stereo/)
+    t.equal(await recording.getByRole('slider').getAttribute('title'), 'caller above, agent')
+    t.ok((await inked(page, '.recording canvas', 0)) > 0, 'the caller is drawn')
+    t.ok((await inked(page, '.recording canvas', 1)) > 0, 'and the agent')
+    await recording.getByRole('button', { name: /^Play/ }).click()
+    await until(
+      async () => Number(await recording.getByRole('slider').inputValue()) > 0.5,
+      'it to play',
+      PATIENCE
+    )
+    await look(t, page, '10-played')
+    t.same(complaints, [])
+  })
+
   t.test('what is private is seen to be private', async (t) => {
     const app = await exampleApp(t)
     const { page } = await openPage(browser, await listening(app))
@@ -320,6 +358,20 @@ async function cut(page: Page, selector: string): Promise<string[]> {
 /** The picture on a canvas, as a data url. */
 async function pixels(page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
+}
+
+/** Dots drawn in the upper (0) or lower (1) half of a canvas, beside the line in its middle. */
+async function inked(page: Page, selector: string, half: number): Promise<number> {
+  return await page.evaluate<number>(`(() => {
+    const canvas = document.querySelector('${selector}')
+    const height = Math.floor(canvas.height / 2)
+    const lane = canvas.getContext('2d').getImageData(0, ${half} * height, canvas.width, height)
+    const middle = Math.floor(height / 2)
+    return lane.data.filter((_, at) => {
+      const row = Math.floor(at / 4 / canvas.width)
+      return at % 4 === 3 && Math.abs(row - middle) > 2
+    }).filter(Boolean).length
+  })()`)
 }
 
 /** RMS of what the page's AudioContext puts out just now, for each channel. */

@@ -244,6 +244,64 @@ t.test('nobody hears what is private, also where the recording has failed or the
   }
 })
 
+t.test(
+  'whoever listens in hears both sides of a call the application speaks on, and neither in a pause',
+  async (t) => {
+    for (const mixType of ['mono', 'stereo']) {
+      const { app, address, url } = await monitored(
+        t,
+        {},
+        {
+          url: '/agent',
+          mixType,
+          bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
+        }
+      )
+      const { id, socket, stream } = await streaming(app, address)
+      const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
+      await until(() => stream.listenerCount('audio') === 2, 'both to be there')
+      // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in private, and 4,000 after it.
+      const caller = Buffer.from(
+        Int16Array.from({ length: 160 * stream.channels }, (_, at) =>
+          at % stream.channels === 0 ? 1_000 : 0
+        ).buffer
+      )
+      const speaking = setInterval(() => socket.send(caller), 20)
+      t.teardown(() => clearInterval(speaking))
+      const samplesOf = (channel: number) => {
+        const pcm = supervisor.heard
+        return Array.from({ length: pcm.length / 4 }, (_, at) => pcm.readInt16LE((at * 2 + channel) * 2))
+      }
+      const isHeard = (value: number) => samplesOf(1).filter((sample) => sample === value).length
+      const say = (value: number) => {
+        const utterance = stream.utterance()
+        utterance.write(Buffer.from(new Int16Array(1_600).fill(value).buffer))
+        utterance.end()
+        return utterance.done
+      }
+      await say(2_000)
+      await until(() => isHeard(2_000) >= 1_600, `${mixType}: all of it to be heard`)
+      stream.beginPrivacy()
+      await say(3_000)
+      stream.endPrivacy()
+      // What comes late of the pause is private, too.
+      await until(async () => {
+        await say(4_000)
+        return isHeard(4_000) > 0
+      }, `${mixType}: what was said after the pause`)
+      t.equal(isHeard(3_000), 0, `${mixType}: nothing of the pause`)
+      t.ok(
+        samplesOf(0).every((sample) => sample === 1_000),
+        `${mixType}: the caller is on the left`
+      )
+      t.ok(
+        page.of(id).some(({ peaks }) => peaks.length === 2 && peaks[1]![1] >= 2_000 >> 8),
+        `${mixType}: the levels have both`
+      )
+    }
+  }
+)
+
 t.test('a supervisor who has gone leaves nothing behind', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)

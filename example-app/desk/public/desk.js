@@ -1,7 +1,7 @@
 import { CallList } from './calls.js'
 import { showAddresses } from './connect.js'
 import { Ear } from './ear.js'
-import { party, setText } from './format.js'
+import { channelNames, party, setText } from './format.js'
 import { RecordingList } from './recordings.js'
 import { setUpSimulation } from './simulate.js'
 import { openSocket } from './socket.js'
@@ -173,8 +173,10 @@ function hear(listen, call) {
   const bar = byId('ear')
   bar.hidden = false
   setText(bar.querySelector('.who'), party(call.from))
-  // jambonz sends no more than this of what an agent says.
-  setText(bar.querySelector('.what'), listen.mixType === 'mono' ? ', the caller alone' : '')
+  setText(
+    bar.querySelector('.what'),
+    `, ${channelNames(listen).join(' left, ')}${channelNames(listen).length > 1 ? ' right' : ''}`
+  )
   say(`Listening to ${party(call.from)}`)
   animate()
 }

@@ -1,3 +1,4 @@
+import { channelNames } from './format.js'
 import { openSocket } from './socket.js'
 import { palette, prepare } from './wave.js'
 
@@ -31,8 +32,10 @@ export class Ear {
   #least = Infinity
 
   /** Within a click: browsers let nothing sound without one. */
-  open({ id, sampleRate, channels }) {
+  open(listen) {
     this.close()
+    const { id, sampleRate } = listen
+    const channels = channelNames(listen).length
     this.id = id
     this.#sampleRate = sampleRate
     this.#channels = channels

@@ -49,14 +49,20 @@ export function party(address) {
   return short(name) || 'unknown'
 }
 
-/** 8 kHz stereo */
-export function format({ sampleRate, mixType }) {
-  return `${sampleRate / 1000} kHz ${mixType}`
+/** 8 kHz stereo. Of a recording: as it is in the file, which may have the agent, too. */
+export function format({ sampleRate, mixType, recording }) {
+  return `${sampleRate / 1000} kHz ${recording?.channels === 2 ? 'stereo' : mixType}`
 }
 
-/** What each channel is called. */
-export function channelNames({ mixType }) {
-  return { mono: ['caller'], stereo: ['caller', 'callee'], mixed: ['both'] }[mixType]
+/** Whether the application speaks to the caller. */
+export function hasAgent({ bidirectional }) {
+  return bidirectional?.mode === 'streaming'
+}
+
+/** What each channel is called, of what is listened in to and of what is recorded. */
+export function channelNames(listen) {
+  const mono = hasAgent(listen) ? ['caller', 'agent'] : ['caller']
+  return { mono, stereo: ['caller', 'callee'], mixed: ['both'] }[listen.mixType]
 }
 
 const ENDS = {
@@ -68,6 +74,7 @@ const ENDS = {
   drained: 'Ended by shutdown',
   error: 'Ended by an error',
   lost: 'Connection lost',
+  otherEnded: 'Ended with another listen',
   notConnected: 'No audio came'
 }
 

@@ -95,7 +95,7 @@ export class RecordingRow {
     try {
       this.#wave = await peaksOf(this.url)
       this.element.classList.add('drawn')
-      this.#slider.title = channelNames(this.listen).join(' above, ')
+      this.#slider.title = channelNames(this.listen).slice(0, this.#wave.channels).join(' above, ')
       this.draw()
     } catch {
       this.failed('its file is not here')

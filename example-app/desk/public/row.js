@@ -1,4 +1,4 @@
-import { channelNames, format, length, party, setText, short } from './format.js'
+import { channelNames, format, hasAgent, length, party, setText, short } from './format.js'
 import { stepsOf } from './steps.js'
 import { LiveWave } from './wave.js'
 
@@ -97,16 +97,16 @@ export class CallRow {
   #addListen(listen) {
     const element = template('listen')
     const canvas = element.querySelector('canvas')
-    const names = [...channelNames(listen), ...(listen.bidirectional?.mode === 'streaming' ? ['agent'] : [])]
+    const names = channelNames(listen)
+    // The agent's voice is a channel of its own, or in that of another: then a thin lane says when it speaks.
+    const hasLane = hasAgent(listen) && !names.includes('agent')
+    const label = (className, textContent) =>
+      Object.assign(document.createElement('span'), { className, textContent })
     element
       .querySelector('.lanes')
-      .append(
-        ...names.map((name) =>
-          Object.assign(document.createElement('span'), { className: name, textContent: name })
-        )
-      )
+      .append(...names.map((name) => label(name, name)), ...(hasLane ? [label('agent thin', 'agent')] : []))
     this.element.querySelector('.audio').append(element)
-    const shown = { element, wave: new LiveWave(canvas, listen) }
+    const shown = { element, wave: new LiveWave(canvas, names.length, hasLane) }
     this.#listens.set(listen.id, shown)
     return shown
   }

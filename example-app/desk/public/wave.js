@@ -6,7 +6,7 @@ const RATE = 20
 const KEPT = 800
 const METER = 5
 const METER_GAP = 8
-/** px of the lane that says when the agent speaks */
+/** px of the thin lane that says when the agent speaks */
 const AGENT_LANE = 14
 /** dB that the meter shows */
 const RANGE = 54
@@ -50,7 +50,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 })
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
-/** The last seconds of a live stream, a lane for each channel and one for the agent that speaks to the caller, and how loud it is now. */
+/** The last seconds of a live stream, a lane for each channel, and how loud it is now. `hasAgent`: and a thin lane for when the agent speaks. */
 export class LiveWave {
   #canvas
   #hasAgent
@@ -60,9 +60,9 @@ export class LiveWave {
   #at = 0
   #drawnAt = 0
 
-  constructor(canvas, { channels, bidirectional }) {
+  constructor(canvas, channels, hasAgent) {
     this.#canvas = canvas
-    this.#hasAgent = bidirectional?.mode === 'streaming'
+    this.#hasAgent = hasAgent
     this.#levels = Array.from({ length: channels }, () => ({ now: 0, peak: 0, peakAt: 0 }))
   }
 
