@@ -4,9 +4,23 @@ import { dirname } from 'node:path'
 /** minutes long: only when told */
 const SOAK = 'test/soak'
 /** Those that change their process for good, and the longest: each has its own. */
-const ALONE = ['test/tracing/', 'test/cluster.test.ts', 'test/example-app/browser.test.ts']
+const ALONE = [
+  'test/tracing/',
+  'test/cluster.test.ts',
+  'test/handover.test.ts',
+  'test/bundle.test.ts',
+  'test/audio/differential.test.ts',
+  'test/audio/hangUp.test.ts',
+  'test/audio/privacy.test.ts',
+  'test/recording/output.test.ts',
+  'test/operations/recipes.test.ts',
+  'test/example-app/browser.test.ts',
+  'test/example-app/start.test.ts'
+]
 /** What takes longest begins first; beside it, what waits more than it works. */
 const FIRST = [
+  'test/recording/output.test.ts',
+  'test/audio/privacy.test.ts',
   'test/example-app/browser.test.ts',
   'test/recording',
   'test/example-app',
