@@ -1,5 +1,7 @@
 /** Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB. */
 const TAPS = 32
+/** Most entries of the filter's table: a ratio of odd rates takes the nearest phase, 62 dB below the sound. */
+const MAX_TABLE = 65_536
 
 /**
  * Mono 16-bit audio from one rate to another, piece by piece: a windowed-sinc polyphase filter for any ratio of whole
@@ -9,6 +11,7 @@ export class Resampler {
   readonly #up: number
   readonly #down: number
   readonly #taps: number
+  readonly #phases: number
   readonly #filter: Float32Array
   #history: Float32Array
   #consumed = 0
@@ -20,7 +23,8 @@ export class Resampler {
     this.#down = from / divisor
     const stretch = Math.max(1, from / to)
     this.#taps = 2 * Math.ceil((TAPS * stretch) / 2)
-    this.#filter = design(this.#up, this.#taps, 1 / stretch)
+    this.#phases = Math.min(this.#up, Math.floor(MAX_TABLE / this.#taps))
+    this.#filter = design(this.#phases, this.#taps, 1 / stretch)
     this.#history = new Float32Array(this.#taps - 1)
   }
 
@@ -38,6 +42,7 @@ export class Resampler {
 
   process(input: Int16Array): Int16Array {
     const taps = this.#taps
+    const phasesPerStep = this.#phases / this.#up
     const window = new Float32Array(taps - 1 + input.length)
     window.set(this.#history)
     window.set(input, taps - 1)
@@ -46,7 +51,7 @@ export class Resampler {
     for (let i = 0; i < output.length; i++) {
       const position = (this.#produced + i) * this.#down
       const newest = Math.floor(position / this.#up) - this.#consumed + taps - 1
-      const row = (position % this.#up) * taps
+      const row = Math.floor((position % this.#up) * phasesPerStep) * taps
       let sum = 0
       for (let tap = 0; tap < taps; tap++) sum += (window[newest - tap] ?? 0) * (this.#filter[row + tap] ?? 0)
       output[i] = Math.max(-32_768, Math.min(32_767, Math.round(sum)))
@@ -67,6 +72,35 @@ export function resample(samples: Int16Array, from: number, to: number): Int16Ar
   late.set(samples)
   resampler.prime(late.subarray(0, delay))
   return resampler.process(late.subarray(delay))
+}
+
+/** A whole sound at another rate, piece by piece, not late: what `resample()` makes of it at once. */
+export class SoundResampler {
+  readonly #resampler: Resampler
+  readonly #lead: Int16Array
+  #led = 0
+
+  constructor(from: number, to: number) {
+    this.#resampler = new Resampler(from, to)
+    this.#lead = new Int16Array(this.#resampler.delay)
+  }
+
+  process(input: Int16Array): Int16Array {
+    const room = this.#lead.length - this.#led
+    if (room === 0) return this.#resampler.process(input)
+    const lead = input.subarray(0, room)
+    this.#lead.set(lead, this.#led)
+    this.#led += lead.length
+    if (this.#led < this.#lead.length) return new Int16Array(0)
+    this.#resampler.prime(this.#lead)
+    return this.#resampler.process(input.subarray(lead.length))
+  }
+
+  /** Returns what the filter still holds at the end of the sound. */
+  end(): Int16Array {
+    if (this.#led < this.#lead.length) this.#resampler.prime(this.#lead)
+    return this.#resampler.process(new Int16Array(this.#led))
+  }
 }
 
 // One row of taps for each phase, of unity gain each, so that silence and level come through unchanged.

@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
 import type { PlayDone } from '../../lib/audio/index.js'
 import { decodeMulaw, encodeMulaw } from '../../lib/pcm/mulaw.js'
-import { resample, Resampler } from '../../lib/pcm/Resampler.js'
+import { resample, Resampler, SoundResampler } from '../../lib/pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
+import { otherKindOf } from '../../lib/pcm/fileKind.js'
 import { readWav } from '../../lib/pcm/readWav.js'
 import { FileCaller } from '../helpers/fileCaller.js'
 import { streamPair, until } from '../helpers/streamPair.js'
@@ -60,7 +61,7 @@ test('a file is played whole, and its promise settles when it has been', async (
   const events: PlayDone[] = []
   stream.on('playDone', (done) => events.push(done))
   const done = await stream.play(level(100, 7), { id: 'greeting' })
-  t.same(done, { id: 'greeting', playbackMs: 100, lastOffset: 800, event: 'playout' })
+  t.same(done, { id: 'greeting', heardMs: 100, playbackMs: 100, lastOffset: 800, event: 'playout' })
   t.same(events, [done])
   t.match(caller.received, [{ audioContentType: 'raw', sampleRate: 8000, id: 'greeting', queuePlay: false }])
   t.equal(heardMs(caller, 7), 100)
@@ -107,6 +108,7 @@ test('clear() stops what is played and all that jambonz would go on with', async
     ['cleared', 'cleared', 'cleared', 'cleared']
   )
   t.ok(heardMs(caller, 2) < 200)
+  t.equal(heardMs(caller, 2), 0, 'nothing of the next one')
   t.equal(heardMs(caller, 3), 0)
   t.match(await stream.play(level(40, 9)), { event: 'playout' })
 })
@@ -205,6 +207,97 @@ test("what can't be played is refused, saying why", async (t) => {
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
+test('text of any kind, in any dress, is refused by its name, also where it is short', async (t) => {
+  const { stream } = await playing(t)
+  const bom = '\ufeff'
+  const long = 'the quota of this month is used up '.repeat(30)
+  for (const [text, is] of [
+    [`\r\n  ${bom}<!doctype html>${long}`, 'an HTML page'],
+    ['<HTML><body>502</body></HTML>', 'an HTML page'],
+    [`<!-- proxy --><html lang="en">${long}`, 'an HTML page'],
+    ['<?xml version="1.0"?><Error/>', 'XML'],
+    [`\n<speak>${long}</speak>`, 'XML'],
+    [`${bom} {\n  "error": "${long}" }`, 'JSON'],
+    ['{}', 'JSON'],
+    ['[{"error":1}]', 'JSON'],
+    [`"${long}`, 'JSON'],
+    ['"quota"', 'JSON'],
+    [long, 'text'],
+    ['Service Unavailable', 'text'],
+    ['Übertragung läuft gerade nicht', 'text'],
+    [Buffer.from(long).toString('base64'), 'base64 text'],
+    [`${Buffer.from(long.slice(0, 54)).toString('base64')}\r\n`.repeat(9), 'base64 text'],
+    [Buffer.from(long).toString('base64url'), 'base64 text'],
+    ['data:audio/wav;base64,UklGRiQAAABXQVZF', 'a data url']
+  ] as const) {
+    const name = JSON.stringify(text.slice(0, 20))
+    await t.rejects(
+      stream.play(Buffer.from(text)),
+      { code: 'FST_JAMBONZ_AUDIO_FILE', message: `it is ${is}; ` },
+      name
+    )
+    t.match(otherKindOf(Buffer.from(text))?.is, is, name)
+  }
+  t.match(otherKindOf(Buffer.from(`\ufeff<html>${long}`, 'utf16le'))?.is, 'an HTML page')
+})
+
+/** Frames of MP3: 128 kbit/s, 44.1 kHz, stereo. */
+const mp3 = (frames: number) =>
+  Buffer.concat(
+    Array.from({ length: frames }, () =>
+      Buffer.concat([Buffer.from([0xff, 0xfb, 0x90, 0x64]), Buffer.alloc(413, 0x55)])
+    )
+  )
+
+test('other containers and codecs are refused by their names', async (t) => {
+  const { stream } = await playing(t)
+  const adts = Buffer.concat([Buffer.from([0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc]), Buffer.alloc(9, 0x21)])
+  const filler = Buffer.alloc(600, 3)
+  for (const [bytes, is] of [
+    [mp3(2), 'MP3'],
+    [mp3(50).subarray(0, 9_999), 'MP3'],
+    [Buffer.concat([adts, adts, adts, adts]), 'AAC'],
+    [Buffer.concat([Buffer.from('#!AMR-WB\n'), filler]), 'AMR'],
+    [Buffer.concat([Buffer.from('1a45dfa3', 'hex'), filler]), 'WebM'],
+    [Buffer.concat([Buffer.from('RIFX\x24\0\0\0WAVE'), filler]), 'big-endian'],
+    [Buffer.concat([Buffer.from('RIFF\x24\0\0\0AVI LIST'), filler]), 'RIFF, but no WAVE'],
+    [wav(filler, { rate: 8000, code: 85 }), 'MP3, format 85']
+  ] as const) {
+    const message = new RegExp(`(it is|is of) .*${is}`)
+    await t.rejects(stream.play(bytes), { code: 'FST_JAMBONZ_AUDIO_FILE', message }, is)
+  }
+})
+
+test('raw samples are taken for nothing else, whatever they begin with', async (t) => {
+  const random = (length: number, seed: number) => {
+    let state = seed
+    return Buffer.from({
+      length,
+      *[Symbol.iterator]() {
+        for (let i = 0; i < length; i++)
+          yield (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) >> 16
+      }
+    } as unknown as number[])
+  }
+  const header = Buffer.from([0xff, 0xfb, 0x90, 0x64])
+  const samples = [
+    ...Array.from({ length: 3_000 }, (_, i) => random(700, i + 1)),
+    ...Array.from({ length: 3_000 }, (_, i) => Buffer.concat([header, random(2_000, i + 1)])),
+    ...Array.from({ length: 256 }, (_, byte) => Buffer.alloc(1_000, byte)),
+    ...Array.from({ length: 256 }, (_, byte) => bytesOf(new Int16Array(500).fill((byte << 8) | 0x41))),
+    ...Array.from({ length: 40 }, (_, i) => bytesOf(sine(800, 50 + i * 80, 8000))),
+    Buffer.concat([mp3(3), random(2_000, 7)]),
+    // two samples in turn, which look like a header at every second one
+    Buffer.alloc(4_000, Buffer.from([0xff, 0xfb, 0x94, 0x64])),
+    Buffer.concat([Buffer.from('{"'), random(800, 3)]),
+    Buffer.from('A!')
+  ]
+  t.same(
+    samples.filter((pcm) => otherKindOf(pcm) !== undefined).map((pcm) => pcm.toString('hex', 0, 40)),
+    []
+  )
+})
+
 test("a file that can't be played and that nobody waits for is logged, and ends neither stream nor process", async (t) => {
   const { stream, log, caller } = await playing(t)
   stream.play(Buffer.alloc(0))
@@ -224,6 +317,39 @@ test('play() with streaming is an error that names the property', async (t) => {
     code: 'FST_JAMBONZ_AUDIO_MODE',
     message: /bidirectionalAudio: \{ enabled: true \} without streaming, or write\(\)/
   })
+})
+
+test('RF64, 64-bit float, A-law and extensible formats are read', async (t) => {
+  const at8 = sine(1600, 400, 8000)
+  const plain = wav(bytesOf(at8), { rate: 8000 })
+  const size = Buffer.alloc(36)
+  size.write('ds64')
+  size.writeUInt32LE(28, 4)
+  size.writeBigUInt64LE(3200n, 16)
+  const long = Buffer.concat([
+    Buffer.from('RF64\xff\xff\xff\xffWAVE', 'latin1'),
+    size,
+    plain.subarray(12),
+    Buffer.from('LIST')
+  ])
+  long.writeUInt32LE(0xffff_ffff, 76)
+  t.same(readWav(long), { samples: at8, sampleRate: 8000 })
+  long.write('BW64')
+  t.same(readWav(long).samples, at8)
+  const float = Buffer.from(Float64Array.from(at8, (sample) => sample / 32_768).buffer)
+  t.same(readWav(wav(float, { rate: 8000, bits: 64, code: 3 })).samples, at8)
+  const extensible = Buffer.concat([plain.subarray(0, 36), Buffer.alloc(24), plain.subarray(36)])
+  extensible.writeUInt32LE(40, 16)
+  extensible.writeUInt16LE(0xfffe, 20)
+  extensible.writeUInt16LE(22, 36)
+  extensible.writeUInt16LE(1, 44)
+  t.same(readWav(extensible).samples, at8)
+  // ITU-T G.711, table 1a: the ends of the segments
+  const codes = Uint8Array.from([0xd5, 0x55, 0xaa, 0x2a, 0x80, 0xc5, 0xf5])
+  t.same(
+    [...readWav(wav(Buffer.from(codes), { rate: 8000, bits: 8, code: 6 })).samples],
+    [8, -8, 32_256, -32_256, 5_504, 264, 528]
+  )
 })
 
 test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => {
@@ -254,6 +380,31 @@ test('resampling keeps level, length and silence, whole or in pieces', async (t)
     t.same(pieces, [...new Resampler(from, to).process(input)])
     t.ok(resample(new Int16Array(1000), from, to).every((sample) => sample === 0))
   }
+})
+
+test('a sound resampled in pieces is the one resampled at once', async (t) => {
+  for (const [from, to] of [
+    [44_100, 16_000],
+    [8000, 16_000],
+    [44_101, 16_000]
+  ] as const) {
+    for (const length of [1, 10, 40, 5_000]) {
+      const input = sine(length, 1000, from)
+      const whole = resample(input, from, to)
+      for (const size of [1, 7, 4_096]) {
+        const resampler = new SoundResampler(from, to)
+        const pieces: number[] = []
+        for (let at = 0; at < length; at += size)
+          pieces.push(...resampler.process(input.subarray(at, at + size)))
+        t.same([...pieces, ...resampler.end()], [...whole])
+      }
+    }
+  }
+})
+
+test('a rate that fits no other costs no more, and sounds as well', async (t) => {
+  const whole = resample(sine(44_101, 1000, 44_101), 44_101, 16_000)
+  t.ok(difference(whole, sine(16_000, 1000, 16_000)) < 100)
 })
 
 test("going down, what the lower rate can't carry is gone rather than folded back", async (t) => {

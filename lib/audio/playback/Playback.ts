@@ -178,7 +178,12 @@ export class Playback {
   #player(): FilePlayback {
     if (this.#files === undefined) {
       const { socket, onPlayDone } = this.#deps
-      this.#files = new FilePlayback((command) => socket.send(command), onPlayDone, socket.logger)
+      this.#files = new FilePlayback({
+        send: (command) => socket.sendText(command),
+        speed: () => socket.speed,
+        onDone: onPlayDone,
+        logger: socket.logger
+      })
       if (this.#ended) this.#files.end()
       else socket.live(true)
     }

@@ -182,6 +182,11 @@ export class ListenSocket {
     else this.#socket.send(data)
   }
 
+  /** Sends text whose bytes may have been made before. */
+  sendText(text: string | Buffer): void {
+    this.#socket.send(text, { binary: false })
+  }
+
   /** When all audio that has come could have come at the earliest; Infinity before any. */
   get earliest(): number {
     return this.#feed?.gaps.earliest ?? Infinity

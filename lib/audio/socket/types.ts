@@ -65,9 +65,15 @@ export interface MarkEvent {
 /** A file that was played, or stopped. */
 export interface PlayDone {
   id: string
-  /** ms that jambonz read of the file; more than was heard when it was stopped */
+  /**
+   * ms of the file that the caller heard, from `lastOffset`, to the tick of 20 ms. The call's rate, which jambonz does
+   * not tell, is learned from a file that was played whole; before, 8 kHz, where nothing speaks against it. 0 where
+   * jambonz did not report the end
+   */
+  heardMs: number
+  /** ms that jambonz read of the file: of one that was stopped up to 2,048 more than was heard */
   playbackMs: number
-  /** samples into the file */
+  /** samples that the caller heard, at the rate of the call, whatever the file's */
   lastOffset: number
   /** `cleared`: stopped, or never started: `clear()`, a later `play()`, the end of the listen */
   event: MarkOutcome

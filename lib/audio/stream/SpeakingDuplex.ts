@@ -93,7 +93,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Plays a file: a WAV of any rate, or raw L16. Settles when it has been played or stopped. Rejects with
+   * Plays a file: a WAV of any rate, or raw L16. It is converted in small parts, and `audio` may be used again at once. Settles when it has been played or stopped. Rejects with
    * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played, and logs it, as nobody
    * need wait for it.
    */

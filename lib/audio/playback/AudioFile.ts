@@ -1,0 +1,111 @@
+import { ERR_AUDIO_FILE } from '../../model/errors.js'
+import { otherKindOf } from '../../pcm/fileKind.js'
+import { isWav, openWav, type Frames } from '../../pcm/readWav.js'
+import { SoundResampler } from '../../pcm/Resampler.js'
+import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import { writeCommand } from '../socket/messages.js'
+import { nextTurn } from './turns.js'
+
+/** Raw rates that every FreeSWITCH reads as they are meant, Hz; it takes .r24 for 24 bits. */
+const SAFE_RATES = [8000, 16_000]
+/** bytes of one file: 8 minutes at 16 kHz */
+const MAX_FILE = 15_728_640
+/** Of one turn's work, which takes about 1 ms: frames, and bytes where they have many channels. */
+const TURN_FRAMES = 8_192
+const TURN_BYTES = 65_536
+/** bytes that base64 makes four letters of */
+const BASE64_GROUP = 3
+
+/** A file as it is played: any WAV or L16, and the rate at which jambonz gets it. */
+export class AudioFile {
+  /** Hz */
+  readonly sampleRate: number
+  readonly durationMs: number
+  readonly #frames: Frames
+
+  /** `rate`: Hz of raw samples. Raises FST_JAMBONZ_AUDIO_FILE for what can't be played. */
+  constructor(audio: Uint8Array, rate: number) {
+    const frames = open(audio, rate)
+    if (frames.length === 0) throw new ERR_AUDIO_FILE('there are no samples in it')
+    this.#frames = frames
+    this.durationMs = (frames.length / frames.sampleRate) * 1000
+    this.sampleRate = SAFE_RATES.includes(frames.sampleRate)
+      ? frames.sampleRate
+      : frames.sampleRate > 8000
+        ? 16_000
+        : 8000
+  }
+
+  /**
+   * Resolves with the text of a `playAudio`; undefined where `isDropped` said so. Works in small parts: a minute of
+   * music takes a tenth of a second, and no call may wait for that.
+   */
+  async toCommand(id: string, isDropped: () => boolean): Promise<Buffer | undefined> {
+    const frames = this.#frames
+    const { sampleRate } = this
+    const resampler =
+      frames.sampleRate === sampleRate ? undefined : new SoundResampler(frames.sampleRate, sampleRate)
+    const step = Math.max(1, Math.min(TURN_FRAMES, Math.floor(TURN_BYTES / frames.frameBytes)))
+    const [head, tail] = frameOfCommand(id, sampleRate)
+    const base64 = new Base64Writer()
+    for (let from = 0; from < frames.length; from += step) {
+      await nextTurn()
+      if (isDropped()) return undefined
+      const samples = frames.read(from, Math.min(frames.length, from + step))
+      base64.add(bytesOf(resampler ? resampler.process(samples) : samples))
+    }
+    if (resampler) base64.add(bytesOf(resampler.end()))
+    return Buffer.concat([head, ...base64.end(), tail])
+  }
+}
+
+/** Writes base64 of bytes that come in pieces. */
+class Base64Writer {
+  readonly #written: Buffer[] = []
+  #rest: Buffer = Buffer.alloc(0)
+
+  add(bytes: Buffer): void {
+    const all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
+    const whole = all.length - (all.length % BASE64_GROUP)
+    this.#written.push(Buffer.from(all.toString('base64', 0, whole), 'latin1'))
+    this.#rest = Buffer.from(all.subarray(whole))
+  }
+
+  end(): Buffer[] {
+    return [...this.#written, Buffer.from(this.#rest.toString('base64'), 'latin1')]
+  }
+}
+
+function frameOfCommand(id: string, sampleRate: number): [head: Buffer, tail: Buffer] {
+  const text = writeCommand({
+    type: 'playAudio',
+    data: { audioContentType: 'raw', sampleRate, audioContent: '', id, queuePlay: false }
+  })
+  const field = '"audioContent":"'
+  const at = text.indexOf(field) + field.length
+  return [Buffer.from(text.slice(0, at)), Buffer.from(text.slice(at))]
+}
+
+function open(audio: Uint8Array, rate: number): Frames {
+  if (!(audio instanceof Uint8Array)) {
+    throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
+  }
+  if (audio.length > MAX_FILE) {
+    throw new ERR_AUDIO_FILE(
+      `${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`
+    )
+  }
+  // It is read later, and the application may use its memory again.
+  const file = Buffer.from(audio)
+  if (isWav(file)) return openWav(file)
+  const other = otherKindOf(file)
+  if (other !== undefined) {
+    throw new ERR_AUDIO_FILE(`it is ${other.is}; pass a WAV or raw L16: ${other.hint}`)
+  }
+  return {
+    sampleRate: rate,
+    frameBytes: SAMPLE_BYTES,
+    length: Math.floor(file.length / SAMPLE_BYTES),
+    read: (from, to) => samplesOf(file.subarray(from * SAMPLE_BYTES, to * SAMPLE_BYTES))
+  }
+}

@@ -1,0 +1,72 @@
+// Plays five files of a minute at once, 44.1 kHz stereo, and says how long the event loop stood still. Prints one line of JSON.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import Fastify from 'fastify'
+import { FilePlayback } from '../../lib/audio/playback/FilePlayback.js'
+import { AudioFile } from '../../lib/audio/playback/AudioFile.js'
+import { buildStreamHeader } from '../../lib/pcm/wavHeader.js'
+
+export interface PlayStall {
+  /** ms, the longest in which the event loop did not turn while files were converted; least of up to five looks */
+  stallMs: number
+  /** likewise, while the process worked in parts of 1 ms: what other processes took from it */
+  controlMs: number
+  /** ms from play() to the command, of one file alone */
+  convertedMs: number
+}
+
+const FILES = 5
+const LOOKS = 5
+const GOOD = 10
+const SECONDS = 60
+const RATE = 44_100
+/** ms of one part of the control's work, and parts */
+const PART = 1
+const PARTS = 1_000
+
+async function longest(work: () => Promise<unknown>): Promise<number> {
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  delays.reset()
+  await work()
+  // A delay is counted when the timer after it fires.
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  delays.disable()
+  return delays.max / 1_000_000
+}
+
+const samples = Int16Array.from({ length: SECONDS * RATE * 2 }, (_, i) => 9_000 * Math.sin(i / 20))
+const wav = Buffer.concat([buildStreamHeader({ sampleRate: RATE, channels: 2 }), Buffer.from(samples.buffer)])
+const { log } = Fastify()
+
+async function playAll(): Promise<void> {
+  const sent: Array<Promise<void>> = []
+  for (let i = 0; i < FILES; i++) {
+    // Each call's handler has a turn of its own.
+    await new Promise((resolve) => setImmediate(resolve))
+    const command = new Promise<void>((resolve) => {
+      const send = () => resolve()
+      new FilePlayback({ send, speed: () => 1, onDone: () => {}, logger: log }).play(wav, 8000, {})
+    })
+    sent.push(command)
+  }
+  await Promise.all(sent)
+}
+
+async function workInParts(): Promise<void> {
+  for (let part = 0; part < PARTS; part++) {
+    await new Promise((resolve) => setImmediate(resolve))
+    for (const until = performance.now() + PART; performance.now() < until;);
+  }
+}
+
+const best: PlayStall = { stallMs: Infinity, controlMs: Infinity, convertedMs: Infinity }
+for (let look = 0; look < LOOKS && best.stallMs > GOOD; look++) {
+  best.controlMs = Math.min(best.controlMs, await longest(workInParts))
+  best.stallMs = Math.min(best.stallMs, await longest(playAll))
+  const from = performance.now()
+  await new AudioFile(wav, 8000).toCommand('id', () => false)
+  best.convertedMs = Math.min(best.convertedMs, performance.now() - from)
+}
+console.log(JSON.stringify(best))
+process.exit()
