@@ -64,8 +64,9 @@ function readFrame(file: Uint8Array, at: number): MpegFrame | undefined {
   if (bitRate === 0 || fullRate === undefined) return undefined
   const sampleRate = fullRate >> (versionBits === 3 ? 0 : versionBits === 2 ? 1 : 2)
   const padding = (rates >> 1) & 1
-  if (layer === 1)
+  if (layer === 1) {
     return { layer, sampleRate, length: 4 * (Math.floor((12_000 * bitRate) / sampleRate) + padding) }
+  }
   const perKilobit = layer === 3 && family === 2 ? 72_000 : 144_000
   return { layer, sampleRate, length: Math.floor((perKilobit * bitRate) / sampleRate) + padding }
 }

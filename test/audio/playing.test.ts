@@ -274,8 +274,9 @@ test('raw samples are taken for nothing else, whatever they begin with', async (
     return Buffer.from({
       length,
       *[Symbol.iterator]() {
-        for (let i = 0; i < length; i++)
+        for (let i = 0; i < length; i++) {
           yield (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) >> 16
+        }
       }
     } as unknown as number[])
   }
@@ -394,8 +395,9 @@ test('a sound resampled in pieces is the one resampled at once', async (t) => {
       for (const size of [1, 7, 4_096]) {
         const resampler = new SoundResampler(from, to)
         const pieces: number[] = []
-        for (let at = 0; at < length; at += size)
+        for (let at = 0; at < length; at += size) {
           pieces.push(...resampler.process(input.subarray(at, at + size)))
+        }
         t.same([...pieces, ...resampler.end()], [...whole])
       }
     }

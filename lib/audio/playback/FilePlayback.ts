@@ -64,7 +64,7 @@ export class FilePlayback {
   play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const file = new AudioFile(audio, rate)
     const wireId = id !== undefined && SAFE_ID.test(id) && !this.#knows(id) ? id : `play~${++this.#count}`
-    return new Promise((settle) => {
+    return new Promise((resolve) => {
       const item: Item = {
         id: id ?? wireId,
         wireId,
@@ -73,7 +73,7 @@ export class FilePlayback {
         dropped: false,
         stopped: false,
         sentAt: 0,
-        settle
+        settle: resolve
       }
       if (this.#ended) return this.#drop(item)
       // jambonz would play the new file within the old one and go on with that afterwards.
@@ -126,7 +126,10 @@ export class FilePlayback {
   #pump(): void {
     const next = this.#waiting[0]
     if (next === undefined || next.isConverting) return
-    if (next.command === undefined) return void this.#convert(next)
+    if (next.command === undefined) {
+      this.#convert(next)
+      return
+    }
     if (this.#playing !== undefined) return
     this.#waiting.shift()
     this.#playing = next
