@@ -103,7 +103,7 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
     ...counts,
     calls: taking,
     instances,
-    unanswered: taking.flatMap(unanswered),
+    unanswered: taking.flatMap((call) => unanswered(call, instances.endedAt)),
     lost: asked
       .filter((call) => !isTold(call))
       .map((call) => `${describe(call)}, hooks saw ${JSON.stringify(instances.hooks.get(call.callSid))}`),
@@ -191,10 +191,14 @@ function sendRaw(url: string, text: string): Promise<void> {
   })
 }
 
-/** jambonz goes on with a call only where its requests are answered well. */
-function unanswered(call: ChaosCall): string[] {
+/** The requests that were refused, or not answered; not those that waited on an instance as it ended: another began anew, too late. */
+function unanswered(call: ChaosCall, endedAt: readonly number[]): string[] {
   return call.story.requests
-    .filter(({ status }) => status === undefined || status >= 300)
+    .filter(({ status, atMs, latencyMs }) => {
+      const from = call.begunAt + atMs
+      const wasCutOff = endedAt.some((at) => at >= from && at <= from + latencyMs)
+      return status === undefined ? !wasCutOff : status >= 300
+    })
     .map(({ kind, status, error, body }) => `${describe(call)}: ${kind} ${status ?? error} ${body ?? ''}`)
 }
 

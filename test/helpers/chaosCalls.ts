@@ -24,6 +24,8 @@ export interface ChaosCall {
   /** the caller says it in the open: it must be found, or the search finds nothing */
   isOpen: boolean
   faults: Faults
+  /** ms of performance.now() */
+  begunAt: number
   story: CallStory
 }
 
@@ -49,6 +51,7 @@ export async function takeChaosCall(url: string, random: Random): Promise<ChaosC
   const query = new URLSearchParams({ handler })
   const hangsUp = random() < 0.5
   const faults = faultsOf(random)
+  const begunAt = performance.now()
   const story = await simulateCall({
     url: `${url}${prefix}/call?${query}`,
     statusHook: `${prefix}/status`,
@@ -66,7 +69,7 @@ export async function takeChaosCall(url: string, random: Random): Promise<ChaosC
     speed: 1,
     timeoutMs: 30_000
   })
-  return { callSid: story.callSid, handler, isPrivate, isOpen, faults, story }
+  return { callSid: story.callSid, handler, isPrivate, isOpen, faults, begunAt, story }
 }
 
 function faultsOf(random: Random): Faults {

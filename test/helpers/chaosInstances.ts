@@ -30,6 +30,8 @@ export class ChaosInstances {
   readonly hooks = new Map<string, Listen | undefined>()
   readonly ends = new Map<string, Listen | undefined>()
   readonly failed = new Set<string>()
+  /** ms of performance.now() at which one was told to end */
+  readonly endedAt: number[] = []
   killed = 0
   drained = 0
   #instances: Instance[] = []
@@ -66,6 +68,7 @@ export class ChaosInstances {
     const instance = this.#instances[at % (this.#instances.length - 1)]
     if (instance === undefined || instance.ending) return
     instance.ending = true
+    this.endedAt.push(performance.now())
     const gone = once(instance.process, 'exit')
     instance.process.kill(signal)
     if (signal === 'SIGKILL') this.killed++
