@@ -176,7 +176,7 @@ async function comeAsStranger(url: string, server: RedisServer, random: Random):
     async () => {
       const redis = new Redis(server.url, { lazyConnect: true, retryStrategy: () => null })
       redis.on('error', () => {})
-      await redis.publish('chaos:ended', 'not json').finally(() => redis.disconnect())
+      await redis.publish('chaos:events', 'not json').finally(() => redis.disconnect())
     }
   ]
   await tries[Math.floor(random() * tries.length)]!().catch(() => {})
