@@ -279,8 +279,11 @@ t.test(
         utterance.end()
         return utterance.done
       }
-      await say(2_000)
-      await until(() => isHeard(2_000) >= 1_600, `${mixType}: all of it to be heard`)
+      // A frame in doubt behind a gap may go to a supervisor without what the caller heard in it.
+      await until(async () => {
+        await say(2_000)
+        return isHeard(2_000) >= 1_600
+      }, `${mixType}: the application to be heard`)
       stream.beginPrivacy()
       await say(3_000)
       stream.endPrivacy()
