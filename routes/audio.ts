@@ -87,19 +87,32 @@ export function registerAudio(
       try {
         const token = tokens.get(request)
         const claimed = token === undefined ? undefined : await claim(runtime, request, token)
-        acceptUpgrade(runtime.audioServer, request, reply, (socket) => onSocket(socket, request, claimed))
+        acceptUpgrade(runtime.audioServer, request, reply, (socket, requestedAt) =>
+          onSocket(socket, request, requestedAt, claimed)
+        )
       } finally {
         opened()
       }
     }
 
-    function onSocket(socket: WebSocket, request: FastifyRequest, claimed: Claim | undefined): void {
+    function onSocket(
+      socket: WebSocket,
+      request: FastifyRequest,
+      requestedAt: number,
+      claimed: Claim | undefined
+    ): void {
       claimed?.opened()
       runtime.metrics.requested('audio', 'answered')
       // The stream itself ends a broken socket.
       socket.on('error', () => {})
       runtime.liveListens.add(
-        new LiveListen(socket, claimed?.listen, { ...runtime, scope: instance, route, logger: request.log })
+        new LiveListen(socket, claimed?.listen, {
+          ...runtime,
+          scope: instance,
+          route,
+          requestedAt,
+          logger: request.log
+        })
       )
     }
 

@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws'
 import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
 import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
-import { lengthLeft, withSegment } from '../model/listenLife.js'
+import { nextSocketOf, withSegment } from '../model/listenLife.js'
 import type { Call, Listen, ListenSegment, OutputEntry } from '../model/schema.js'
 import {
   withKnown,
@@ -58,6 +58,8 @@ export interface LiveListenDeps extends LiveListenServices {
   /** the scope that registered the route: `this` of its handler */
   scope: FastifyInstance
   route: AudioRoute
+  /** ms, as of `performance.now()`, when the socket's upgrade was asked for */
+  requestedAt: number
   /** names the listen already, where it is `claimed` */
   logger: FastifyBaseLogger
 }
@@ -95,6 +97,7 @@ export class LiveListen {
       identify: (metadata) => this.#identify(metadata),
       begin: (live, stream) => this.#begin(live, stream),
       limits: deps.options.limits,
+      requestedAt: deps.requestedAt,
       logger: this.#logger
     })
     this.live.onEnding = (reason) => {
@@ -336,10 +339,4 @@ function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Liste
   const beforeMs = listen.segments === undefined ? 0 : listen.audio.durationMs
   const output = said.map((entry) => ({ ...entry, atMs: entry.atMs + beforeMs }))
   return { output: [...(listen.output ?? []), ...output] }
-}
-
-/** What is left of a listen that had a socket before: jambonz was asked for no more. */
-function nextSocketOf(listen: Listen): Listen {
-  const left = listen.segments && lengthLeft(listen)
-  return left === undefined ? listen : { ...listen, maxLength: left }
 }

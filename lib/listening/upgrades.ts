@@ -13,7 +13,7 @@ type UpgradeSocket = Duplex & { _httpMessage?: ServerResponse | null }
 type OnUpgrade = (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => void
 
 /** What an upgrade is made of, by its request. */
-const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buffer }>()
+const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buffer; requestedAt: number }>()
 const servers = new WeakMap<Server, ServerUpgrades>()
 
 /**
@@ -37,18 +37,20 @@ export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
 
 /**
  * Opens the websocket that a request asks for, and takes the request away from Fastify. `onSocket` is called in the same
- * turn. Nothing else may have answered: to be called in the last hook before the handler.
+ * turn, with the moment at which the request came (ms, as of `performance.now()`). Nothing else may have answered: to be called in the last hook before the handler.
  */
 export function acceptUpgrade(
   server: WebSocketServer,
   request: FastifyRequest,
   reply: FastifyReply,
-  onSocket: (socket: WebSocket) => void
+  onSocket: (socket: WebSocket, requestedAt: number) => void
 ): void {
   const upgrade = pending.get(request.raw)
   if (upgrade === undefined) return
   reply.hijack()
-  server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, onSocket)
+  server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (socket) =>
+    onSocket(socket, upgrade.requestedAt)
+  )
 }
 
 /** The upgrades of one HTTP server, whatever the number of scopes that have registered @fastify/websocket. */
@@ -61,7 +63,7 @@ class ServerUpgrades {
     this.#server = server
     this.door = new Door(server)
     server.prependListener('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
-      pending.set(request, { socket, head })
+      pending.set(request, { socket, head, requestedAt: performance.now() })
     })
     server.on('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
       this.#dispatch(request, socket, head)

@@ -275,3 +275,9 @@ export function lengthLeft({ maxLength, audio }: Pick<Listen, 'maxLength' | 'aud
 function isKnown(id: string): { listen: string; field: string; not: null } {
   return { listen: id, field: 'createdAt', not: null }
 }
+
+/** Returns a listen with the length that its next socket is left: jambonz was asked for no more. */
+export function nextSocketOf(listen: Listen): Listen {
+  const left = listen.segments && lengthLeft(listen)
+  return left === undefined ? listen : { ...listen, maxLength: left }
+}

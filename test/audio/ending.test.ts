@@ -178,7 +178,7 @@ test('jambonz closes when maxLength has passed: maxLength', async (t) => {
 })
 
 test('jambonz closes long before maxLength: closed', async (t) => {
-  const { stream, socket } = await watched(t, { maxLength: 3 })
+  const { stream, socket } = await watched(t, { maxLength: 60 })
   socket.send(ramp(1500))
   socket.close(1000)
   t.match(await stream.done, { reason: 'closed' })

@@ -334,8 +334,11 @@ test('a sink that is removed gets nothing more', async (t) => {
   await until(() => other.frames.length === 1)
   remove()
   remove()
-  send(ramp(20))
-  await until(() => sink.frames.length === 2)
+  // A second frame that a busy machine sends late is held back, as one behind a gap would be, until more comes.
+  await until(() => {
+    send(ramp(20))
+    return sink.frames.length > 1
+  })
   t.equal(other.frames.length, 1)
 })
 

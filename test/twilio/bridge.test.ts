@@ -126,14 +126,14 @@ test('what the caller says before the bot has answered is not lost', async (t) =
 test('marks come back when their audio was heard, in order, one after each piece too', async (t) => {
   const { bot, caller } = await bridged(t, {
     onMessage: (bot, { event, mark }) => {
-      if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 1600}`)
+      if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 12_800}`)
     }
   })
   const heardAt: string[] = []
   await until(() => bot.of('start').length === 1)
-  const spoken = encodeMulaw(speech(3200))
+  const spoken = encodeMulaw(speech(25_600))
   for (let piece = 0; piece < 10; piece++) {
-    bot.say(spoken.subarray(piece * 320, (piece + 1) * 320))
+    bot.say(spoken.subarray(piece * 2_560, (piece + 1) * 2_560))
     bot.send({ event: 'mark', mark: { name: `piece ${piece}` } })
   }
   await until(() => bot.of('mark').length === 10)

@@ -204,8 +204,8 @@ export class Playback {
       startMs: socket.counts.durationMs,
       earliest: socket.earliest,
       receivedMs: () => socket.receivedMs,
-      ping: (onPong) => socket.ping(onPong),
-      roundTrip: () => socket.roundTripMs,
+      ping: (onPong) => socket.roundTrips.ask(onPong),
+      roundTrip: () => socket.roundTrips.leastMs,
       logger: socket.logger
     })
     socket.addSink(this.track, true)

@@ -6,6 +6,8 @@ const MIN_GAP = 200
 const CAUGHT_UP = 60
 /** ms without a further fall of the lag after which it is taken as persistent. */
 const SETTLE = 100
+/** ms that a socket may take to open before jambonz can have lost audio: MOD_AUDIO_FORK_BUFFER_SECS is 1 or more. */
+const SLOW_OPENING = 950
 /** ms after which a lag is judged even if it is still falling. */
 const MAX_DOUBT = 2_000
 /** Clocks of two machines part by less than this; what they part by is no gap. */
@@ -30,6 +32,8 @@ export class GapMeter {
   longest = 0
   /** Audio is read in batches of this many ms: so late it always is. */
   batchMs = 0
+  /** ms between two reads: what the next one brings may end a doubt. */
+  readMs = 0
   // Where the audio's clock stands, gaps included, on the scale of `now`.
   #clock = -1
   // The least lag seen: what is normal on this connection.
@@ -49,6 +53,16 @@ export class GapMeter {
   /** When all that has come could have come at the earliest, on the scale of `now`; Infinity before any. */
   get earliest(): number {
     return this.#clock < 0 ? Infinity : this.#clock + this.#normal
+  }
+
+  /**
+   * Says when the socket was asked for, and when it was open. jambonz listens from the first on and keeps 2 s of audio
+   * until the second; of more it throws the first away (mod_audio_fork). So after a slow opening the clock runs from the
+   * request, and what has not come when the audio is up with it is a gap. To be called before any audio.
+   */
+  opened(requestedAt: number, openAt: number): void {
+    if (openAt - requestedAt < SLOW_OPENING) return
+    this.#clock = requestedAt
   }
 
   /** Counts `ms` of audio that arrived at `now` (ms). true: whether something is missing before it is in doubt. */
@@ -88,7 +102,7 @@ export class GapMeter {
 
   /** true when a lag in doubt can be judged before the audio that arrives at `now`. */
   isDue(now: number): boolean {
-    return now - this.#lowestAt >= SETTLE || now - this.#doubtSince >= MAX_DOUBT
+    return now - this.#lowestAt >= SETTLE + this.readMs || now - this.#doubtSince >= MAX_DOUBT
   }
 
   /** Ends the doubt: ms missing before the audio that raised it. */

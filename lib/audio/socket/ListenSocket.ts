@@ -26,6 +26,8 @@ export interface ListenSocketOptions {
   known: Opened | undefined
   identify: Identify | undefined
   limits: StreamLimits
+  /** ms, when its upgrade was asked for; undefined: now */
+  requestedAt: number | undefined
   logger: FastifyBaseLogger
 }
 
@@ -47,6 +49,7 @@ export interface ListenSocketUser {
 /** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
 export class ListenSocket {
   readonly reader: SocketReader
+  readonly roundTrips: RoundTrips
   opened: Opened | undefined
   logger: FastifyBaseLogger
   readonly #socket: WebSocket
@@ -54,12 +57,12 @@ export class ListenSocket {
   readonly #limits: StreamLimits
   readonly #opening: SocketOpening
   readonly #texts: TextReader
-  readonly #roundTrips: RoundTrips
   readonly #end: SocketEnd
   readonly #stopHeartbeat: () => void
   #feed: AudioFeed | undefined
   #streaming = false
-  #startedAt = 0
+  // When jambonz began to listen.
+  readonly #startedAt: number
   // Who wants audio as it comes.
   #live = 0
   // What a listener has now: what were read now would overtake it.
@@ -69,14 +72,18 @@ export class ListenSocket {
   #resuming: NodeJS.Immediate | undefined
 
   /** Attaches every listener before it returns. */
-  constructor({ socket, known, identify, limits, logger }: ListenSocketOptions, user: ListenSocketUser) {
+  constructor(
+    { socket, known, identify, limits, requestedAt, logger }: ListenSocketOptions,
+    user: ListenSocketUser
+  ) {
     this.#socket = socket
     this.#user = user
     this.#limits = limits
+    this.#startedAt = requestedAt ?? performance.now()
     this.opened = known
     this.logger = logger
     this.#texts = new TextReader((text) => this.logger.warn(text))
-    this.#roundTrips = new RoundTrips(socket)
+    this.roundTrips = new RoundTrips(socket)
     this.#end = new SocketEnd(socket, (reason) => {
       user.ending(reason)
       // From now on the socket is read, whatever stands against it.
@@ -202,19 +209,6 @@ export class ListenSocket {
     return this.#feed === undefined ? 0 : this.#feed.bytes / this.#feed.bytesPerMs + this.#feed.gaps.total
   }
 
-  /**
-   * Asks jambonz for a pong, which comes back in order with the audio: what comes before it was sent before jambonz had
-   * what was sent before the question. `roundTripMs` says how long answers take.
-   */
-  ping(onPong: () => void): void {
-    this.#roundTrips.ask(onPong)
-  }
-
-  /** ms between a question to jambonz and its answer; 0 as long as it is unknown */
-  get roundTripMs(): number {
-    return this.#roundTrips.leastMs
-  }
-
   /** Bytes sent that are still in the process. */
   get unsent(): number {
     return this.#socket.bufferedAmount
@@ -306,7 +300,7 @@ export class ListenSocket {
       this.live(false)
     )
     this.#streaming = true
-    this.#startedAt = performance.now()
+    this.#feed.gaps.opened(this.#startedAt, this.#opening.firstAt ?? this.#startedAt)
     // What has come with the first frame is delivered before what is read now.
     this.#delivering = 'beginning'
     try {
@@ -331,6 +325,7 @@ export class ListenSocket {
     if (this.#live > 0) this.reader.live()
     else this.reader.batch(Math.min(BATCH_INTERVAL, this.#feed.maxBatchMs, untilPing))
     this.#feed.gaps.batchMs = this.reader.lateBy
+    this.#feed.gaps.readMs = this.reader.readMs
   }
 
   #closed(closeCode: number): void {

@@ -15,7 +15,10 @@ export class RoundTrips {
     this.#socket = socket
   }
 
-  /** Sends a ping. `onPong`: called with its answer, once. A closed socket is asked nothing. */
+  /**
+   * Sends a ping. `onPong`: called with its answer, once. The answer comes back in order with the audio: what comes
+   * before it was sent before jambonz had what was sent before the question. A closed socket is asked nothing.
+   */
   ask(onPong: () => void): void {
     const socket = this.#socket
     if (socket.readyState !== socket.OPEN) return

@@ -26,6 +26,8 @@ export interface OpeningSteps {
  * all (mod_audio_fork): where the path named the listen, its audio is kept all the same.
  */
 export class SocketOpening {
+  /** ms, when the first message came: jambonz has the socket; undefined before */
+  firstAt: number | undefined
   readonly #known: Opened | undefined
   readonly #identify: Identify | undefined
   readonly #steps: OpeningSteps
@@ -53,6 +55,7 @@ export class SocketOpening {
 
   message(data: Buffer, isBinary: boolean): void {
     if (this.#over) return
+    this.firstAt ??= performance.now()
     if (this.#held !== undefined) {
       this.#held.push({ data, isBinary })
       return

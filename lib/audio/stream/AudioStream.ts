@@ -19,7 +19,7 @@ export function liveOf(stream: AudioStream): LiveStream {
 
 /**
  * One listen's audio, a Duplex of raw L16 little-endian PCM: what is read is the call, what is written the caller
- * hears. Nothing is kept for a reader that is not there; one that is too slow pauses the socket. Destroying it, also
+ * hears. Up to 10 s are kept for a reader until its handler has settled; one that is too slow pauses the socket. Destroying it, also
  * by leaving a `for await`, ends the listen.
  */
 export class AudioStream extends SpeakingDuplex {

@@ -34,6 +34,8 @@ export interface LiveStreamOptions {
   /** called once, synchronously, before any audio is delivered: sinks and the handler attach here */
   begin: (live: LiveStream, stream: AudioStream) => void
   limits: StreamLimits
+  /** ms, as of `performance.now()`, when the socket's upgrade was asked for: audio is sent since then. Default: now */
+  requestedAt?: number
   logger: FastifyBaseLogger
 }
 
@@ -73,11 +75,11 @@ export class LiveStream {
   #tapped = false
   #heard = false
 
-  constructor({ socket, call, listen, identify, begin, limits, logger }: LiveStreamOptions) {
+  constructor({ socket, call, listen, identify, begin, limits, requestedAt, logger }: LiveStreamOptions) {
     this.#begin = begin
     this.maxBuffered = limits.maxBuffered
     this.socket = new ListenSocket(
-      { socket, known: call && listen && { call, listen }, identify, limits, logger },
+      { socket, known: call && listen && { call, listen }, identify, limits, requestedAt, logger },
       {
         begin: (metadata) => this.#started(metadata),
         frame: (frame) => this.#frame(frame),

@@ -77,6 +77,11 @@ export class SocketReader implements Batched {
     return this.#batched && this.#frames === undefined ? this.interval : 0
   }
 
+  /** ms between two reads of a batch; 0 where audio is read as it comes. */
+  get readMs(): number {
+    return this.#batched ? this.interval : 0
+  }
+
   /** Reads nothing until it is known whose audio it is. */
   identifying(yes: boolean): void {
     this.#hold(IDENTIFYING, yes)
