@@ -38,7 +38,7 @@ function describe(type, schema, comments) {
       if (property?.description && ts.getJSDocCommentsAndTags(member).length === 0) {
         comments.push({
           at: member.getStart(),
-          comment: `/** ${property.description.replaceAll('*/', '*\\/')} */\n`
+          comment: `/** ${commentOf(property).replaceAll('*/', '*\\/')} */\n`
         })
       }
       describe(member.type, property, comments)
@@ -46,4 +46,11 @@ function describe(type, schema, comments) {
   } else if (ts.isTypeReferenceNode(type) || ts.isImportTypeNode(type)) {
     for (const argument of type.typeArguments ?? []) describe(argument, schema, comments)
   }
+}
+
+function commentOf({ description, default: value, unset }) {
+  if (value === undefined || value === Infinity || typeof value === 'object') {
+    return unset === undefined ? description : `${description}. Default: ${unset}`
+  }
+  return `${description}. Default: ${typeof value === 'number' ? value.toLocaleString('en') : JSON.stringify(value)}`
 }

@@ -1,4 +1,12 @@
-import { Type, type TNumber, type TSchema } from '@sinclair/typebox'
+import {
+  Type,
+  type Static,
+  type TNumber,
+  type TObject,
+  type TOptional,
+  type TProperties,
+  type TSchema
+} from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from './errors.js'
 
@@ -41,4 +49,48 @@ function shown(name: string, value: unknown): string {
   return /secret|password|auth|api|token/i.test(name)
     ? 'what was given'
     : (JSON.stringify(value) ?? String(value))
+}
+
+/** Schema of an option that may be left out, and is `default` then. */
+export type WithDefault<T extends TSchema> = TOptional<T> & { default: Static<T> }
+
+export function withDefault<T extends TSchema>(schema: T, value: Static<T>): WithDefault<T> {
+  return Type.Optional({ ...schema, default: value }) as WithDefault<T>
+}
+
+/** Options with their defaults, by the properties of their schema. */
+export type Resolved<Properties extends TProperties> = {
+  readonly [Name in keyof Properties]:
+    | ResolvedOption<Properties[Name]>
+    | (Properties[Name] extends TOptional<TSchema> & { default: unknown }
+        ? never
+        : Properties[Name] extends TOptional<TSchema>
+          ? undefined
+          : never)
+}
+type ResolvedOption<T extends TSchema> = T extends { properties: infer Inner extends TProperties }
+  ? Resolved<Inner>
+  : Static<T>
+
+/** Returns checked options with the defaults of their schema in them and in the objects they hold, frozen. */
+export function withDefaults<Properties extends TProperties>(
+  schema: TObject<Properties>,
+  options: object
+): Resolved<Properties> {
+  return resolve(schema, options) as Resolved<Properties>
+}
+
+function resolve(schema: TSchema, value: unknown): unknown {
+  const properties = Object.entries((schema.properties ?? {}) as TProperties)
+  // An object of which the schema names no property is an instance of a class, such as a store.
+  if (properties.length === 0 || typeof value !== 'object' || value === null) return value
+  const given = value as Record<string, unknown>
+  return Object.freeze(
+    Object.fromEntries(
+      properties.map(([name, property]) => [
+        name,
+        resolve(property, given[name] === undefined ? property.default : given[name])
+      ])
+    )
+  )
 }

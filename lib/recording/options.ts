@@ -1,6 +1,12 @@
 import type { Writable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
-import { checkOptions, Milliseconds } from '../model/checkOptions.js'
+import {
+  checkOptions,
+  Milliseconds,
+  withDefault,
+  withDefaults,
+  type Resolved
+} from '../model/checkOptions.js'
 import { ERR_OPTIONS } from '../model/errors.js'
 import { MAX_KEY_ID_BYTES, type KeyOf } from './encryption.js'
 import type { FinishedRecording } from '../model/recording.js'
@@ -8,9 +14,10 @@ import type { RecordedStream } from './types.js'
 
 const MIB = 1024 * 1024
 
-const milliseconds = (description: string) => Type.Optional(Milliseconds(description))
-const fn = <T>(description: string) =>
-  Type.Unsafe<T>(Type.Function([Type.Unknown()], Type.Unknown(), { description }))
+const fn = <T>(description: string, unset?: string) =>
+  Type.Unsafe<T>(
+    Type.Function([Type.Unknown()], Type.Unknown(), { description, ...(unset !== undefined && { unset }) })
+  )
 
 /** Names a recording: a path below `directory`. What is unsafe in it becomes `_`. */
 export type FileName = (stream: RecordedStream) => string
@@ -27,95 +34,102 @@ export const RecordingOptionsSchema = Type.Object(
     ),
     fileName: Type.Optional(
       fn<FileName>(
-        'names a recording below `directory`, with or without `.wav`. Default: YYYY/MM/DD/<callSid>-<listenId>.wav, UTC'
+        'names a recording below `directory`, with or without `.wav`',
+        '`YYYY/MM/DD/<callSid>-<listenId>.wav`, UTC'
       )
     ),
-    fillGaps: Type.Optional(
+    fillGaps: withDefault(
       Type.Boolean({
         description:
-          "put silence where audio of the call did not arrive, so that the file keeps the call's time. Default: false"
-      })
+          "put silence where audio of the call did not arrive, so that the file keeps the call's time"
+      }),
+      false
     ),
-    flushInterval: Type.Optional(
+    flushInterval: withDefault(
       Type.Number({
         minimum: 50,
         maximum: 60_000,
-        description: 'ms of audio that a killed process may lose, at most. Default: 1,000'
-      })
+        description: 'ms of audio that a killed process may lose, at most'
+      }),
+      1_000
     ),
-    fsync: Type.Optional(
+    fsync: withDefault(
       Type.Union([Type.Boolean(), Type.Literal('end')], {
         description:
-          '`end`: a finished file survives a power failure; true: what was flushed does, too, at the price of an fdatasync per flush. Default: false'
-      })
+          '`end`: a finished file survives a power failure; true: what was flushed does, too, at the price of an fdatasync per flush'
+      }),
+      false
     ),
-    maxBuffered: Type.Optional(
+    maxBuffered: withDefault(
       Type.Integer({
         minimum: 64 * 1024,
-        description:
-          'bytes of one recording that may wait for a slow disk or sink; more and it fails. Default: 4 MiB'
-      })
+        description: 'bytes of one recording that may wait for a slow disk or sink; more and it fails'
+      }),
+      4 * MIB
     ),
-    maxMemory: Type.Optional(
+    maxMemory: withDefault(
       Type.Integer({
         minimum: MIB,
-        description: 'bytes of all recordings together that may wait. Default: 256 MiB'
-      })
+        description: 'bytes of all recordings together that may wait'
+      }),
+      256 * MIB
     ),
-    sha256: Type.Optional(
-      Type.Boolean({ description: "compute each finished file's SHA-256. Default: true" })
-    ),
-    levels: Type.Optional(
-      Type.Boolean({ description: 'measure peak and RMS of each channel. Default: true' })
-    ),
-    output: Type.Optional(
+    sha256: withDefault(Type.Boolean({ description: "compute each finished file's SHA-256" }), true),
+    levels: withDefault(Type.Boolean({ description: 'measure peak and RMS of each channel' }), true),
+    output: withDefault(
       Type.Boolean({
         description:
-          'record what the caller heard of the application, too, where a listen streams to the caller: on the right, beside a caller alone in a channel of its own. Default: true'
-      })
+          'record what the caller heard of the application, too, where a listen streams to the caller: on the right, beside a caller alone in a channel of its own'
+      }),
+      true
     ),
     sink: Type.Optional(
       fn<Sink>(
         'returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart'
       )
     ),
-    format: Type.Optional(
+    format: withDefault(
       Type.Union(
         FORMATS.map((format) => Type.Literal(format)),
-        { description: 'what a complete recording is made into, by ffmpeg. Default: wav, as it was recorded' }
-      )
+        { description: 'what a complete recording is made into, by ffmpeg: `wav` as it was recorded' }
+      ),
+      'wav'
     ),
-    ffmpeg: Type.Optional(Type.String({ minLength: 1, description: 'path of ffmpeg. Default: ffmpeg' })),
+    ffmpeg: withDefault(Type.String({ minLength: 1, description: 'path of ffmpeg' }), 'ffmpeg'),
     retention: Type.Optional(
       Type.Object(
         {
-          maxAge: Type.Optional(
-            Type.Number({ exclusiveMinimum: 0, description: 'ms that a recording is kept after its end' })
+          maxAge: withDefault(
+            Type.Number({ exclusiveMinimum: 0, description: 'ms that a recording is kept after its end' }),
+            Infinity
           ),
-          maxBytes: Type.Optional(
-            Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' })
+          maxBytes: withDefault(
+            Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' }),
+            Infinity
           ),
-          interval: milliseconds('ms between two looks. Default: 10 minutes')
+          interval: withDefault(Milliseconds('ms between two looks'), 600_000)
         },
-        { additionalProperties: false, description: 'what is kept of the complete recordings. Default: all' }
+        { additionalProperties: false, description: 'what is kept of the complete recordings', unset: 'all' }
       )
     ),
     encryption: Type.Optional(
       Type.Object(
         {
           key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key with the id it is given'),
-          keyId: Type.Optional(
+          keyId: withDefault(
             Type.String({
               minLength: 1,
-              description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most. Default: "default"`
-            })
+              description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most`
+            }),
+            'default'
           )
         },
         { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' }
       )
     ),
-    writeTimeout: milliseconds(
-      'ms that one operation of the disk or sink may take before the recording fails. Default: 30,000'
+    writeTimeout: withDefault(
+      Milliseconds('ms that one operation of the disk or sink may take before the recording fails'),
+      30_000
     )
   },
   { additionalProperties: false }
@@ -141,71 +155,22 @@ export interface SinkContext {
 export type Sink = (stream: RecordedStream, context: SinkContext) => SinkWritable | Promise<SinkWritable>
 export type SinkWritable = Writable & { location?: string; details?: Record<string, unknown> }
 
-export interface Retention {
-  /** ms */
-  readonly maxAge: number
-  /** bytes */
-  readonly maxBytes: number
-  /** ms */
-  readonly interval: number
-}
-
-export interface Encryption {
-  readonly key: KeyOf
-  readonly keyId: string
-}
+type Defaulted = Resolved<typeof RecordingOptionsSchema.properties>
+export type Retention = NonNullable<Defaulted['retention']>
+export type Encryption = NonNullable<Defaulted['encryption']>
 
 /** The same, checked and complete. */
-export interface ResolvedRecordingOptions {
-  readonly directory: string | undefined
-  readonly fileName: FileName | undefined
-  readonly fillGaps: boolean
-  /** ms */
-  readonly flushInterval: number
+export interface ResolvedRecordingOptions extends Omit<Defaulted, 'fsync'> {
   readonly fsync: 'never' | 'end' | 'flush'
-  /** bytes */
-  readonly maxBuffered: number
-  /** bytes */
-  readonly maxMemory: number
-  readonly sha256: boolean
-  readonly levels: boolean
-  readonly output: boolean
-  readonly encryption: Encryption | undefined
-  readonly sink: Sink | undefined
-  readonly format: Format
-  readonly ffmpeg: string
-  readonly retention: Retention | undefined
-  /** ms */
-  readonly writeTimeout: number
 }
 
 /** Throws FST_JAMBONZ_OPTIONS naming the option and its value. */
 export function resolveRecordingOptions(options: RecordingOptions): ResolvedRecordingOptions {
   checkOptions(RecordingOptionsSchema, options, 'recording')
   if (options.directory === undefined) checkWithoutDirectory(options)
-  return Object.freeze({
-    directory: options.directory,
-    fileName: options.fileName,
-    fillGaps: options.fillGaps ?? false,
-    flushInterval: options.flushInterval ?? 1_000,
-    fsync: resolveFsync(options.fsync),
-    maxBuffered: options.maxBuffered ?? 4 * MIB,
-    maxMemory: options.maxMemory ?? 256 * MIB,
-    sha256: options.sha256 ?? true,
-    levels: options.levels ?? true,
-    output: options.output ?? true,
-    sink: options.sink,
-    format: options.format ?? 'wav',
-    ffmpeg: options.ffmpeg ?? 'ffmpeg',
-    retention: options.retention && {
-      maxAge: Infinity,
-      maxBytes: Infinity,
-      interval: 600_000,
-      ...options.retention
-    },
-    encryption: resolveEncryption(options.encryption),
-    writeTimeout: options.writeTimeout ?? 30_000
-  })
+  const resolved = withDefaults(RecordingOptionsSchema, options)
+  checkKeyId(resolved.encryption)
+  return Object.freeze({ ...resolved, fsync: resolveFsync(resolved.fsync) })
 }
 
 const NEED_DIRECTORY = ['fileName', 'format', 'retention', 'encryption', 'fsync'] as const
@@ -222,16 +187,13 @@ function checkWithoutDirectory(options: RecordingOptions): void {
   }
 }
 
-function resolveEncryption(encryption: RecordingOptions['encryption']): Encryption | undefined {
-  if (encryption === undefined) return undefined
-  const { key, keyId = 'default' } = encryption
-  if (Buffer.byteLength(keyId) > MAX_KEY_ID_BYTES) {
+function checkKeyId(encryption: Encryption | undefined): void {
+  if (encryption !== undefined && Buffer.byteLength(encryption.keyId) > MAX_KEY_ID_BYTES) {
     throw new ERR_OPTIONS(`recording.encryption.keyId: has more than ${MAX_KEY_ID_BYTES} bytes`)
   }
-  return { key, keyId }
 }
 
-function resolveFsync(fsync: RecordingOptions['fsync']): ResolvedRecordingOptions['fsync'] {
+function resolveFsync(fsync: Defaulted['fsync']): ResolvedRecordingOptions['fsync'] {
   if (fsync === true) return 'flush'
   return fsync === 'end' ? 'end' : 'never'
 }

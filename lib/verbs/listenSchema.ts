@@ -11,15 +11,16 @@ export const BIDIRECTIONAL_SAMPLE_RATES = [8_000, 16_000, 24_000, 32_000, 48_000
 /** Longest time of `maxLength` and `timeout`, seconds: a Node timer holds no more, and fires at once instead. */
 export const MAX_SECONDS = 2_147_483
 
-const Seconds = (description: string) => Type.Number({ minimum: 0, maximum: MAX_SECONDS, description })
+const Seconds = (description: string, unset: string) =>
+  Type.Number({ minimum: 0, maximum: MAX_SECONDS, description, unset })
 
-const CredentialsSchema = (description: string) =>
+const CredentialsSchema = (description: string, unset?: string) =>
   Type.Object(
     {
       username: Type.String({ description: 'without a colon' }),
       password: Type.String({ description: 'username and password together: at most 89 bytes of UTF-8' })
     },
-    { additionalProperties: false, description }
+    { additionalProperties: false, description, ...(unset !== undefined && { unset }) }
   )
 
 export const ActionHookSchema = Type.Union([
@@ -55,7 +56,7 @@ export const BidirectionalAudioSchema = Type.Object(
     sampleRate: Type.Optional(
       Type.Union(
         BIDIRECTIONAL_SAMPLE_RATES.map((rate) => Type.Literal(rate)),
-        { description: 'Hz of the audio sent back when streaming. Default: `sampleRate` of the verb' }
+        { description: 'Hz of the audio sent back when streaming', unset: '`sampleRate` of the verb' }
       )
     )
   },
@@ -67,7 +68,8 @@ const background = {
   url: Type.Optional(
     Type.String({
       description:
-        'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere. Default: the built-in audio route (`audioPath`)'
+        'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere',
+      unset: 'the built-in audio route (`audioPath`)'
     })
   ),
   mixType: Type.Optional(
@@ -84,12 +86,11 @@ const background = {
       { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' }
     )
   ),
-  maxLength: Type.Optional(
-    Seconds('longest duration of the audio, in seconds. Default: no limit, as with 0')
-  ),
+  maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds', 'no limit, as with 0')),
   timeout: Type.Optional(
     Seconds(
-      'seconds of silence that end the listen. Default: none, as with 0. The plugin does it, jambonz does not; turns `passDtmf` on'
+      'seconds of silence that end the listen. The plugin does it, jambonz does not; turns `passDtmf` on',
+      'none, as with 0'
     )
   ),
   finishOnKey: Type.Optional(
@@ -97,7 +98,8 @@ const background = {
       pattern: '^[0-9*#A-D]*$',
       maxLength: 16,
       description:
-        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Default: none, as with an empty one. Several digits are done by the plugin and turn `passDtmf` on'
+        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Several digits are done by the plugin and turn `passDtmf` on',
+      unset: 'none, as with an empty one'
     })
   ),
   playBeep: Type.Optional(
@@ -112,14 +114,13 @@ const background = {
         'your own data, found again as `stream.metadata`: at most 4096 bytes of JSON; the names of call attributes (`callSid`, `from`…) are taken'
     })
   ),
-  wsAuth: Type.Optional(
-    CredentialsSchema("HTTP Basic credentials of the websocket. Default: the plugin's `auth`")
-  ),
+  wsAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the websocket', "the plugin's `auth`")),
   bidirectionalAudio: Type.Optional(
     Type.Unsafe<Static<typeof BidirectionalAudioSchema>>({
       ...BidirectionalAudioSchema,
-      description:
-        'audio back to the caller. Default: `{ enabled: true, streaming: false }`, and in `config` `{ enabled: false }`, since jambonz plays a file once for each listen that may play'
+      description: 'audio back to the caller',
+      unset:
+        '`{ enabled: true, streaming: false }`, and in `config` `{ enabled: false }`, since jambonz plays a file once for each listen that may play'
     })
   ),
   disableBidirectionalAudio: Type.Optional(
@@ -134,8 +135,8 @@ const foreground = {
   actionHook: Type.Optional(
     Type.Unsafe<ActionHook>({
       ...ActionHookSchema,
-      description:
-        'called when the listen has ended: path or url, or `{ url, method, basicAuth }`. Default: a built-in hook that continues with the next verb'
+      description: 'called when the listen has ended: path or url, or `{ url, method, basicAuth }`',
+      unset: 'a built-in hook that continues with the next verb'
     })
   ),
   ...background,
@@ -158,7 +159,8 @@ const foreground = {
   auth: Type.Optional(CredentialsSchema('accepted by jambonz and not used by it')),
   id: Type.Optional(
     Type.String({
-      description: 'comes back as `verb_id` with the actionHook. Default: the id of the `Listen`'
+      description: 'comes back as `verb_id` with the actionHook',
+      unset: 'the id of the `Listen`'
     })
   )
 }

@@ -11,7 +11,7 @@ const NOT_OURS = new Set(['logLevel', 'logSerializers'])
 
 const TABLES: Record<string, Record<string, TSchema>> = {
   options: OptionsSchema.properties,
-  limits: (OptionsSchema.properties.limits as unknown as { properties: Record<string, TSchema> }).properties,
+  limits: OptionsSchema.properties.limits.properties,
   recording: RecordingOptionsSchema.properties,
   listen: ListenOptionsSchema.properties
 }
@@ -22,12 +22,24 @@ export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.
 function optionsTable(properties: Record<string, TSchema>): string {
   const rows = Object.entries(properties)
     .filter(([name]) => !NOT_OURS.has(name))
-    .map(([name, { description, default: standard }]) => {
-      const said =
-        description?.includes('Default') || standard === undefined ? '' : `. Default: \`${String(standard)}\``
-      return `| \`${name}\` | ${description?.replaceAll('|', '\\|') ?? ''}${said} |`
-    })
-  return ['| option | meaning |', '|---|---|', ...rows].join('\n')
+    .map(
+      ([name, schema]) =>
+        `| \`${name}\` | ${schema.description?.replaceAll('|', '\\|') ?? ''} | ${defaultOf(schema)} |`
+    )
+  return ['| option | meaning | default |', '|---|---|---|', ...rows].join('\n')
+}
+
+const MIB = 1024 * 1024
+
+/** Returns what holds where an option is left out: its `default`, or what its schema says of it (`unset`). */
+function defaultOf({ default: value, unset, description = '' }: TSchema): string {
+  if (value === undefined || value === '' || value === Infinity) {
+    return (unset as string | undefined) ?? 'none'
+  }
+  if (typeof value === 'object') return 'those below'
+  if (typeof value !== 'number') return `\`${String(value)}\``
+  if (description.startsWith('bytes') && value % MIB === 0) return `${value / MIB} MiB`
+  return value.toLocaleString('en')
 }
 
 function metricsTable(): string {
