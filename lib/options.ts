@@ -9,7 +9,7 @@ import { Hmac } from './model/Hmac.js'
 import type { MetricsRegistry } from './metrics/index.js'
 import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
 import { readPublicUrl, type PublicUrl } from './listening/ownUrl.js'
-import { checkVerbs } from './verbs/check.js'
+import { checkVerbs } from './verbs/prepare.js'
 import { checkCredentials, type HandlerResult } from './verbs/index.js'
 
 const CredentialsSchema = (description: string, unset?: string) =>

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Trace } from '../model/tracing.js'
 import { messageOf } from './messages.js'
 
@@ -53,4 +53,41 @@ export function noteTransport(scope: FastifyInstance): void {
     request.jambonz = message ? { transport: 'websocket', msgid: message.msgid } : OVER_HTTP
     done()
   })
+}
+
+/** From here on every log line of the request, Fastify's own included, says which call and listen it is about. */
+export function bindLog(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  ids: { callSid?: string; listenId?: string }
+): void {
+  request.log = reply.log = request.log.child(ids)
+}
+
+type Serialize = (request: FastifyRequest) => unknown
+type Serializers = Record<string, unknown> | undefined
+
+/** pino keeps a logger's serializers under this name (pino.symbols.serializersSym). */
+const PINO_SERIALIZERS = Symbol.for('pino.serializers')
+const KEY = /([?&]key=)[^&#]*/g
+
+/**
+ * Returns a serializer of requests for the log, as the host's or the route's own, in which the key of a GET hook does not
+ * show: whoever reads the log could call the hook with it.
+ */
+export function hideHookKey(instance: FastifyInstance, own: Serializers): Serialize {
+  const inherited = (instance.log as unknown as Record<symbol, Serializers>)[PINO_SERIALIZERS]
+  const serialize = (own?.req ?? inherited?.req ?? basics) as Serialize
+  return (request) => withoutKey(serialize(request))
+}
+
+function withoutKey(logged: unknown): unknown {
+  if (typeof logged === 'string') return logged.replace(KEY, '$1…')
+  if (typeof logged !== 'object' || logged === null || !('url' in logged)) return logged
+  const { url } = logged
+  return typeof url === 'string' ? { ...logged, url: url.replace(KEY, '$1…') } : logged
+}
+
+function basics({ method, url }: FastifyRequest): object {
+  return { method, url }
 }

@@ -1,5 +1,12 @@
 import { inspect } from 'node:util'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  RouteOptions,
+  FastifySchema
+} from 'fastify'
 import { guardWithBasicAuth } from './basicAuth.js'
 import {
   ERR_HANDLER_THREW,
@@ -9,13 +16,15 @@ import {
 } from '../model/errors.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
 import type { Application } from './Application.js'
-import { shown } from '../verbs/shown.js'
+import { shown } from '../verbs/explain.js'
 import type { HandlerResult } from '../verbs/index.js'
 import { answer } from './answer.js'
-import { parseSignedJson } from './rawBody.js'
+import { parseSignedJson } from './signature.js'
 import { messageOf } from './messages.js'
 import { kStage, noteTransport } from './request.js'
 import { MAX_VERBS_BYTES } from './websocket/wire.js'
+import type { TSchema } from '@sinclair/typebox'
+import { AnswerSchema } from '../model/payloads.js'
 
 /** characters of a value in an error */
 const MAX_SHOWN = 80
@@ -146,3 +155,38 @@ function noText(result: unknown, reply: FastifyReply): unknown {
 function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
+
+/** bytes of a request: whatever less the application allows its own routes */
+const BODY_LIMIT = 1024 * 1024
+
+type Checked = Pick<RouteOptions, 'schema' | 'validatorCompiler' | 'serializerCompiler' | 'bodyLimit'>
+
+/**
+ * Returns the parts of a route's options that the application's own settings - compilers of another kind of schema,
+ * options of ajv - must not change. Our schemas are there for documentation (`@fastify/swagger`): what a payload needs is
+ * checked by `payloadReader()`. Schemas of the application's own on the route are its compilers' to check.
+ */
+export function routeSchema(
+  method: 'GET' | 'POST',
+  ours: TSchema,
+  { schema = {}, bodyLimit, validatorCompiler, serializerCompiler }: Checked
+): Checked {
+  const { body, response, ...own } = schema as FastifySchema
+  const checksOwn = [body, own.querystring, own.params, own.headers].some((part) => part !== undefined)
+  const takesBody = method === 'POST'
+  return {
+    bodyLimit: bodyLimit ?? BODY_LIMIT,
+    schema: {
+      ...own,
+      ...(takesBody && (checksOwn ? body !== undefined && { body } : { body: ours })),
+      response: response ?? { 200: AnswerSchema },
+      ...(!takesBody && { hide: true })
+    },
+    ...(!checksOwn && { validatorCompiler: validatorCompiler ?? takesAll }),
+    ...(checksOwn && validatorCompiler && { validatorCompiler }),
+    ...(response === undefined && { serializerCompiler: () => JSON.stringify }),
+    ...(response !== undefined && serializerCompiler && { serializerCompiler })
+  }
+}
+
+const takesAll = () => () => true

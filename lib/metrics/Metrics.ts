@@ -4,8 +4,7 @@ import type { Listen } from '../model/schema.js'
 import type { Recordings } from '../recording/index.js'
 import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
 import { METRICS } from './definitions.js'
-import { expose } from './exposition.js'
-import { Counter, Histogram, Reading, type Instrument } from './instruments.js'
+import { expose, Counter, Histogram, Reading, type Instrument } from './instruments.js'
 
 export interface MetricsSources {
   calls: Calls

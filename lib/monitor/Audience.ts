@@ -1,7 +1,6 @@
 import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/index.js'
-import { addHeard } from '../pcm/mix.js'
-import { SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
+import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
 import { CLOSE_NORMAL, closeSocket } from '../audio/socket/closing.js'
 import { channelsOf } from './channelsOf.js'
 

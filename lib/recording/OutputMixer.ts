@@ -1,7 +1,6 @@
 import type { PauseMode, RecorderState } from '../audio/index.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
-import { addHeard } from '../pcm/mix.js'
-import { SAMPLE_BYTES } from '../pcm/samples.js'
+import { addHeard, SAMPLE_BYTES } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream, Recorder } from './types.js'
 

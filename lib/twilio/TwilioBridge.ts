@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { WebSocket } from 'ws'
-import { decodeMulaw } from '../pcm/mulaw.js'
+import { decodeMulaw, encodeMulaw } from '../pcm/mulaw.js'
 import { Resampler } from '../pcm/Resampler.js'
-import { bytesOf } from '../pcm/samples.js'
+import { bytesOf, samplesOf } from '../pcm/samples.js'
 import type { AudioStream } from '../audio/index.js'
 import { ERR_TWILIO_BOT } from '../model/errors.js'
-import { BotWriter, MEDIA_MS, readBotMessage, TWILIO_RATE } from './messages.js'
-import { Uplink } from './Uplink.js'
+import { BotWriter, MEDIA_MS, readBotMessage, TWILIO_RATE, MEDIA_BYTES } from './messages.js'
+import { sideOf } from '../audio/stream/ChannelReader.js'
 
 /** Media messages kept while the bot's socket opens: 10 s. */
 const MAX_EARLY = 10_000 / MEDIA_MS
@@ -157,4 +157,33 @@ function strings(metadata: Record<string, unknown> = {}): Record<string, string>
       typeof value === 'string' ? value : JSON.stringify(value)
     ])
   )
+}
+
+/** The caller's audio on its way to the bot: L16 of any rate becomes mu-law at 8 kHz, in pieces of 20 ms. */
+export class Uplink {
+  readonly #stereo: boolean
+  readonly #resampler: Resampler | undefined
+  readonly #onPiece: (mulaw: Buffer) => void
+  readonly #piece = Buffer.alloc(MEDIA_BYTES)
+  #filled = 0
+
+  /** `onPiece` gets one and the same buffer each time. */
+  constructor(sampleRate: number, channels: number, onPiece: (mulaw: Buffer) => void) {
+    this.#stereo = channels === 2
+    this.#resampler = sampleRate === TWILIO_RATE ? undefined : new Resampler(sampleRate, TWILIO_RATE)
+    this.#onPiece = onPiece
+  }
+
+  frame(frame: Buffer): void {
+    const samples = samplesOf(this.#stereo ? sideOf(frame, 'caller') : frame)
+    const mulaw = encodeMulaw(this.#resampler?.process(samples) ?? samples)
+    for (let at = 0; at < mulaw.length;) {
+      const copied = mulaw.copy(this.#piece, this.#filled, at)
+      at += copied
+      this.#filled += copied
+      if (this.#filled < MEDIA_BYTES) continue
+      this.#filled = 0
+      this.#onPiece(this.#piece)
+    }
+  }
 }

@@ -1,6 +1,4 @@
 import type { ErrorObject } from 'ajv/dist/2020.js'
-import { shown } from './shown.js'
-import { didYouMean } from './suggest.js'
 
 /** One error at least: what ajv leaves behind when it finds something invalid. */
 export type Errors = readonly [ErrorObject, ...ErrorObject[]]
@@ -60,4 +58,50 @@ function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string 
   if (types.size > 0) return `must be ${[...types].join(' or ')}`
   const { description } = error.parentSchema as { description?: string }
   return `${error.message}${description === undefined ? '' : ` (${description})`}`
+}
+
+const MAX_SHOWN = 80
+const SECRET =
+  /password|secret|(?<!max)tokens?$|credential|apikey|accesskey|authorization|^(?:auth|wsauth|basicauth)$/i
+
+/** A JSON value for an error message: short, and without credentials. `path` is where it stands, with slashes. */
+export function shown(path: string, value: unknown): string {
+  if (path.split('/').some((name) => SECRET.test(name))) return 'a hidden value'
+  const text = JSON.stringify(value, (name, inner: unknown) => (SECRET.test(name) ? '***' : inner))
+  const safe = text.replaceAll(/\/\/[^/@\s"]*@/g, '//***@')
+  return safe.length > MAX_SHOWN ? `${safe.slice(0, MAX_SHOWN)}…` : safe
+}
+
+const MAX_LISTED = 40
+
+/** `: did you mean "maxLength"?`, or else what there is to choose from. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const plain = simplify(word)
+  const near = known
+    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
+    .sort((a, b) => a.distance - b.distance)[0]
+  if (near !== undefined) return `: did you mean "${near.name}"?`
+  if (known.length > MAX_LISTED) return ''
+  return `: use one of ${known.join(', ')}`
+}
+
+/** `max_length`, `MaxLength` and `maxLength` are the same slip. */
+const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
+
+/** Letters to replace, add, drop, or swap with their neighbour. */
+function editDistance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
+  const at = (row: number, column: number) => (rows[row] as number[])[column] as number
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row]
+    rows.push(current)
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = at(row - 1, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      const swapped =
+        a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1] ? at(row - 2, column - 2) + 1 : Infinity
+      current.push(Math.min(replaced, swapped, at(row - 1, column) + 1, at(row, column - 1) + 1))
+    }
+  }
+  return at(a.length, b.length)
 }

@@ -11,6 +11,7 @@ import { prepareListen } from './listen.js'
 import { isData, readResult, type Data, type NamedVerb } from './result.js'
 import type { HandlerResult } from './types.js'
 import { verbValidators, type VerbValidators } from './validate.js'
+import { newCall } from '../model/callWrite.js'
 
 /** What jambonz takes in a listen verb and refuses in `config` (`@jambonz/verb-specifications`, listenOptions). */
 const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
@@ -142,4 +143,19 @@ function asJambonzReads(data: Data): Data {
 function withoutVerb(nested: Data): Data {
   const { verb, ...options } = nested
   return verb === 'listen' || verb === 'stream' ? options : nested
+}
+
+/** Nowhere to go yet: the application's audio routes are still to be registered. */
+const nowhere: VerbContext = {
+  call: newCall(''),
+  listenId: String,
+  audioUrl: () => undefined,
+  hookUrl: (url = '') => url,
+  platform: '11',
+  defaultActionHook: false
+}
+
+/** Throws what `prepareVerbs` would, audio routes aside: for verbs that are known before there is a call. */
+export function checkVerbs(verbs: HandlerResult): void {
+  prepareVerbs(verbs, nowhere)
 }

@@ -1,5 +1,5 @@
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import { shown } from './shown.js'
+import { shown } from './explain.js'
 
 export type Data = Record<string, unknown>
 

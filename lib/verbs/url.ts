@@ -1,5 +1,5 @@
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import { shown } from './shown.js'
+import { shown } from './explain.js'
 
 /**
  * Characters of a listen's url. The media server splits it with a recursive regular expression and crashes at about

@@ -1,9 +1,8 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import { explain, type Errors } from './explain.js'
+import { explain, type Errors, didYouMean } from './explain.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'
-import { didYouMean } from './suggest.js'
 
 /** Each throws FST_JAMBONZ_VERB_INVALID. `at` is the place of what it checks, as in `[1] dial.listen`. */
 export interface VerbValidators {
