@@ -2,213 +2,323 @@ import { createError } from '@fastify/error'
 
 // One table, grouped by where an error arises. Each message says what was wrong and what to do.
 
+/** A row of the tables of errors in the documentation. */
+export interface ErrorRow {
+  readonly code: string
+  /** of HTTP; undefined where no request is answered with it */
+  readonly status: number | undefined
+  readonly when: string
+}
+
+/** All errors, in the order of this file. */
+export const ERRORS: ErrorRow[] = []
+
+/** Makes the class of an error. `when`, for the documentation: in what case it arises. */
+function define<Code extends string>(
+  code: Code,
+  when: string,
+  message: string,
+  status?: number,
+  Base?: ErrorConstructor
+) {
+  ERRORS.push({ code, status, when })
+  return createError(code, message, status, Base)
+}
+
 // Registration
-export const ERR_OPTIONS = createError('FST_JAMBONZ_OPTIONS', 'fastify-jambonz-listen: %s', 500, TypeError)
-export const ERR_CREDENTIALS = createError('FST_JAMBONZ_CREDENTIALS', '%s: %s', 500, TypeError)
-export const ERR_MONITOR = createError(
+export const ERR_OPTIONS = define(
+  'FST_JAMBONZ_OPTIONS',
+  'registration: an option is wrong, and the message names it',
+  'fastify-jambonz-listen: %s',
+  500,
+  TypeError
+)
+export const ERR_CREDENTIALS = define(
+  'FST_JAMBONZ_CREDENTIALS',
+  'registration, or a listen: credentials that jambonz can not send',
+  '%s: %s',
+  500,
+  TypeError
+)
+export const ERR_MONITOR = define(
   'FST_JAMBONZ_MONITOR',
+  'registration: the monitor is registered without the plugin',
   'there is no fastify.jambonz here: register fastify-jambonz-listen before its monitor',
   500
 )
-export const ERR_AUDIO_PATH = createError('FST_JAMBONZ_AUDIO_PATH', 'audio path "%s": %s', 500, TypeError)
+export const ERR_AUDIO_PATH = define(
+  'FST_JAMBONZ_AUDIO_PATH',
+  'registration: an audio route is registered twice, or has parameters',
+  'audio path "%s": %s',
+  500,
+  TypeError
+)
 
 // Verbs on their way out (lib/verbs)
-export const ERR_VERB_INVALID = createError('FST_JAMBONZ_VERB_INVALID', 'invalid verb: %s', 500)
+export const ERR_VERB_INVALID = define(
+  'FST_JAMBONZ_VERB_INVALID',
+  'a handler returned a verb that jambonz would refuse',
+  'invalid verb: %s',
+  500
+)
 
 // The audio socket (lib/audio, lib/listening, routes/audio)
-export const ERR_AUDIO_AUTH = createError(
+export const ERR_AUDIO_AUTH = define(
   'FST_JAMBONZ_AUDIO_AUTH',
+  'an audio socket has wrong Basic credentials',
   'wrong or missing Basic credentials for the audio socket: wsAuth of the listen verb must be the option auth',
   401
 )
-export const ERR_AUDIO_PATH_UNKNOWN = createError(
+export const ERR_AUDIO_PATH_UNKNOWN = define(
   'FST_JAMBONZ_AUDIO_PATH_UNKNOWN',
+  'an audio socket has a path that this application did not sign',
   'this audio path was not given out by this application: all instances need the same option secret',
   404
 )
-export const ERR_AUDIO_PATH_USED = createError(
+export const ERR_AUDIO_PATH_USED = define(
   'FST_JAMBONZ_AUDIO_PATH_USED',
+  'a second socket comes for one listen',
   'this audio path has had its socket: each listen opens one',
   409
 )
-export const ERR_AUDIO_PATH_EXPIRED = createError(
+export const ERR_AUDIO_PATH_EXPIRED = define(
   'FST_JAMBONZ_AUDIO_PATH_EXPIRED',
+  'an audio socket has a path that was given out more than six hours ago',
   'this audio path was given out %s ago, and opens a socket for %s: let the call ask for a new listen',
   410
 )
-export const ERR_AUDIO_PATH_FORGOTTEN = createError(
+export const ERR_AUDIO_PATH_FORGOTTEN = define(
   'FST_JAMBONZ_AUDIO_PATH_FORGOTTEN',
+  'an audio socket comes for a call that has been forgotten',
   'no listen "%s" is known here: its call has been forgotten, or all instances need the same store',
   404
 )
-export const ERR_AUDIO_HANDSHAKE = createError(
+export const ERR_AUDIO_HANDSHAKE = define(
   'FST_JAMBONZ_AUDIO_HANDSHAKE',
+  'a request to an audio path is no websocket handshake',
   'this is no websocket handshake: %s',
   400
 )
-export const ERR_AUDIO_SUBPROTOCOL = createError(
+export const ERR_AUDIO_SUBPROTOCOL = define(
   'FST_JAMBONZ_AUDIO_SUBPROTOCOL',
+  "an audio socket is not jambonz'",
   'the audio socket speaks the subprotocol audio.jambonz.org, not "%s"',
   400
 )
-export const ERR_AUDIO_DRAINING = createError(
+export const ERR_AUDIO_DRAINING = define(
   'FST_JAMBONZ_AUDIO_DRAINING',
+  'an audio socket comes while the instance shuts down',
   'this instance is shutting down and takes no new audio',
   503
 )
-export const ERR_AUDIO_FULL = createError(
+export const ERR_AUDIO_FULL = define(
   'FST_JAMBONZ_AUDIO_FULL',
+  'an audio socket comes while the instance has `limits.maxStreams`',
   'this instance has its %s streams (limits.maxStreams)',
   503
 )
-export const ERR_AUDIO_ROUTE = createError(
+export const ERR_AUDIO_ROUTE = define(
   'FST_JAMBONZ_AUDIO_ROUTE',
+  "a listen's relative `url` is no audio route",
   'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out',
   500
 )
-export const ERR_AUDIO_MODE = createError(
+export const ERR_AUDIO_MODE = define(
   'FST_JAMBONZ_AUDIO_MODE',
+  'a method of a stream is called, and the verb did not ask for this kind of audio back',
   '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s',
   500
 )
-export const ERR_AUDIO_CLOSED = createError(
+export const ERR_AUDIO_CLOSED = define(
   'FST_JAMBONZ_AUDIO_CLOSED',
+  '`write()` after the caller has hung up',
   'the listen has ended: the caller hears nothing more of what is written. Stop writing when the stream is destroyed',
   500
 )
-export const ERR_AUDIO_FILE = createError('FST_JAMBONZ_AUDIO_FILE', 'this audio can not be played: %s', 500)
-export const ERR_AUDIO_CHANNEL = createError('FST_JAMBONZ_AUDIO_CHANNEL', '%s', 500)
-export const ERR_TWILIO_BOT = createError(
+export const ERR_AUDIO_FILE = define(
+  'FST_JAMBONZ_AUDIO_FILE',
+  '`play()` of a file that can not be played',
+  'this audio can not be played: %s',
+  500
+)
+export const ERR_AUDIO_CHANNEL = define(
+  'FST_JAMBONZ_AUDIO_CHANNEL',
+  'a side is read that the stream does not have',
+  '%s',
+  500
+)
+export const ERR_TWILIO_BOT = define(
   'FST_JAMBONZ_TWILIO_BOT',
+  'the bot behind `bridgeTwilio()` failed',
   'the bot behind bridgeTwilio() failed: %s',
   502
 )
 
 // Recording (lib/recording)
-export const ERR_RECORDING_OPEN = createError(
+export const ERR_RECORDING_OPEN = define(
   'FST_JAMBONZ_RECORDING_OPEN',
+  'the file can not be made',
   'recording "%s" could not be opened: %s'
 )
-export const ERR_RECORDING_WRITE = createError(
+export const ERR_RECORDING_WRITE = define(
   'FST_JAMBONZ_RECORDING_WRITE',
+  'the disk is full, the directory gone, …',
   'recording "%s" could not be written: %s'
 )
-export const ERR_RECORDING_STALLED = createError(
+export const ERR_RECORDING_STALLED = define(
   'FST_JAMBONZ_RECORDING_STALLED',
+  'nothing was taken for `writeTimeout`, or more than `maxBuffered` or `maxMemory` waits',
   'recording "%s" was given up: %s'
 )
-export const ERR_RECORDING_SINK = createError(
+export const ERR_RECORDING_SINK = define(
   'FST_JAMBONZ_RECORDING_SINK',
+  'the sink threw, broke or closed early',
   'the sink of recording "%s" failed: %s'
 )
-export const ERR_RECORDING_KEY = createError(
+export const ERR_RECORDING_KEY = define(
   'FST_JAMBONZ_RECORDING_KEY',
+  '`encryption.key` gave no key',
   'recording "%s" could not be encrypted: %s. Let encryption.key return 32 bytes'
 )
-export const ERR_RECORDING_DECRYPT = createError(
+export const ERR_RECORDING_DECRYPT = define(
   'FST_JAMBONZ_RECORDING_DECRYPT',
+  'the key is wrong, or the recording damaged',
   'the recording could not be decrypted: %s'
 )
-export const ERR_RECORDING_FORMAT = createError('FST_JAMBONZ_RECORDING_FORMAT', 'not a recording of ours: %s')
-export const ERR_RECORDING_FFMPEG = createError(
+export const ERR_RECORDING_FORMAT = define(
+  'FST_JAMBONZ_RECORDING_FORMAT',
+  '`decryptRecording()` is given no recording of ours',
+  'not a recording of ours: %s'
+)
+export const ERR_RECORDING_FFMPEG = define(
   'FST_JAMBONZ_RECORDING_FFMPEG',
+  'ffmpeg is missing or failed',
   'compressing recordings needs ffmpeg: %s. Install ffmpeg, set recording.ffmpeg to its path, or leave out recording.format'
 )
-export const ERR_RECORDING_CLOSED = createError(
+export const ERR_RECORDING_CLOSED = define(
   'FST_JAMBONZ_RECORDING_CLOSED',
+  'the server was closed first; the next start completes the recording',
   'recording "%s" was cut short: %s'
 )
 
 // Store (lib/store)
-export const ERR_CALL_DATA = createError(
+export const ERR_CALL_DATA = define(
   'FST_JAMBONZ_CALL_DATA',
+  '`update()` of data that is not JSON',
   'what was to be written of call %s is not JSON: %s',
   500,
   TypeError
 )
-export const ERR_REDIS_STORE = createError('FST_JAMBONZ_REDIS_STORE', 'redisStore: %s', 500, TypeError)
+export const ERR_REDIS_STORE = define(
+  'FST_JAMBONZ_REDIS_STORE',
+  'registration: `redisStore()` is given no client, or a wrong option',
+  'redisStore: %s',
+  500,
+  TypeError
+)
 
 // Webhooks and hooks on their way in (lib/application, routes)
-export const ERR_SIGNATURE_MISSING = createError(
+export const ERR_SIGNATURE_MISSING = define(
   'FST_JAMBONZ_SIGNATURE_MISSING',
+  'a request to a webhook or hook has no signature',
   'no Jambonz-Signature header: only jambonz may call this url',
   401
 )
-export const ERR_SIGNATURE_MALFORMED = createError(
+export const ERR_SIGNATURE_MALFORMED = define(
   'FST_JAMBONZ_SIGNATURE_MALFORMED',
+  "a signature is not of jambonz' form",
   'Jambonz-Signature must read t=<unix seconds>,v1=<hex>',
   401
 )
-export const ERR_SIGNATURE_STALE = createError(
+export const ERR_SIGNATURE_STALE = define(
   'FST_JAMBONZ_SIGNATURE_STALE',
+  'a signature is older than `signatureTolerance`',
   'Jambonz-Signature is %s s old, more than signatureTolerance allows: check the clocks of both machines',
   401
 )
-export const ERR_SIGNATURE_MISMATCH = createError(
+export const ERR_SIGNATURE_MISMATCH = define(
   'FST_JAMBONZ_SIGNATURE_MISMATCH',
+  'a signature is not of this body and `webhookSecret`',
   'Jambonz-Signature does not fit the body: check that webhookSecret is the one in the jambonz portal',
   401
 )
-export const ERR_SIGNATURE_GET = createError(
+export const ERR_SIGNATURE_GET = define(
   'FST_JAMBONZ_SIGNATURE_GET',
+  'a GET webhook, whose signature can not be verified, where `webhookSecret` is set',
   'a webhook with method GET can not be verified, since jambonz signs a payload that it does not send: set POST in the jambonz portal',
   401
 )
-export const ERR_HANDLER_THREW = createError(
+export const ERR_HANDLER_THREW = define(
   'FST_JAMBONZ_HANDLER_THREW',
+  'a handler threw what is no `Error`',
   'a handler threw %s, which is no Error: throw one that says what went wrong',
   500
 )
-export const ERR_WEBHOOK_AUTH = createError(
+export const ERR_WEBHOOK_AUTH = define(
   'FST_JAMBONZ_WEBHOOK_AUTH',
+  'a request to a webhook or hook has wrong Basic credentials',
   'wrong or missing Basic credentials: enter those of webhookAuth in the jambonz portal',
   401
 )
-export const ERR_CALL_SID = createError(
+export const ERR_CALL_SID = define(
   'FST_JAMBONZ_CALL_SID',
+  'the payload has no `call_sid`; all else in it may be missing or strange',
   'the payload has no call_sid of 1 to %s bytes: this url is for jambonz',
   400
 )
-export const ERR_HOOK_KEY = createError(
+export const ERR_HOOK_KEY = define(
   'FST_JAMBONZ_HOOK_KEY',
+  'a GET hook has no key for its listen',
   "this GET hook has no valid key: only a listen whose actionHook says method: 'GET' is given one, in its url",
   404
 )
-export const ERR_UNKNOWN_LISTEN = createError(
+export const ERR_UNKNOWN_LISTEN = define(
   'FST_JAMBONZ_UNKNOWN_LISTEN',
+  'a hook without payload speaks of a listen nobody knows',
   'no listen "%s" is known here: it has expired, or another secret or store gave it out',
   404
 )
 
 // The application websocket and live calls (lib/application/websocket, lib/application/control)
-export const ERR_WEBSOCKET_AUTH = createError(
+export const ERR_WEBSOCKET_AUTH = define(
   'FST_JAMBONZ_WEBSOCKET_AUTH',
+  'an application websocket comes where `webhookSecret` is set without `webhookAuth`',
   'jambonz does not sign what it sends over an application websocket: with the option webhookSecret set webhookAuth, too, and enter it in the jambonz portal',
   401
 )
-export const ERR_WEBSOCKET_DRAINING = createError(
+export const ERR_WEBSOCKET_DRAINING = define(
   'FST_JAMBONZ_WEBSOCKET_DRAINING',
+  'an application websocket comes while the instance shuts down',
   'this instance is shutting down and takes no new calls',
   503
 )
-export const ERR_MESSAGE_TOO_LONG = createError(
+export const ERR_MESSAGE_TOO_LONG = define(
   'FST_JAMBONZ_MESSAGE_TOO_LONG',
+  'verbs are too long for an application websocket',
   'over an application websocket jambonz takes messages of %s bytes, and these verbs are %s bytes of JSON: answer fewer or shorter ones, and send the others later with calls.redirect(callSid, verbs, { queue: true })',
   500
 )
-export const ERR_NOT_REACHED = createError('FST_JAMBONZ_NOT_REACHED', 'call %s can not be commanded: %s', 404)
-export const ERR_API_MISSING = createError(
+export const ERR_NOT_REACHED = define(
+  'FST_JAMBONZ_NOT_REACHED',
+  'a call is commanded that no instance can reach',
+  'call %s can not be commanded: %s',
+  404
+)
+export const ERR_API_MISSING = define(
   'FST_JAMBONZ_API_MISSING',
+  'a method needs the option `api`',
   "%s needs the option api: { baseUrl, accountSid, token } of jambonz' REST api",
   500
 )
-export const ERR_API = createError(
+export const ERR_API = define(
   'FST_JAMBONZ_API',
+  "jambonz' REST api could not be asked",
   "jambonz' REST api could not be asked (%s Calls): %s. Check api.baseUrl, and that it can be reached from here",
   502
 )
-export const ERR_API_REFUSED = createError(
+export const ERR_API_REFUSED = define(
   'FST_JAMBONZ_API_REFUSED',
+  "jambonz' REST api refused",
   "jambonz' REST api refused %s Calls with status %s: %s",
   502
 )

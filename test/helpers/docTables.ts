@@ -4,6 +4,7 @@ import { OptionsSchema } from '../../lib/index.js'
 import { RecordingOptionsSchema } from '../../lib/recording/index.js'
 import { ListenOptionsSchema } from '../../lib/verbs/index.js'
 import { HOSTS } from '../hosts/hosts.js'
+import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'
 import { METRICS } from '../../lib/metrics/index.js'
 
 /** Fastify's own options of every register(). */
@@ -17,7 +18,7 @@ const TABLES: Record<string, Record<string, TSchema>> = {
 }
 
 /** The pages that have tables. */
-export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.md']
+export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.md', 'docs/recording.md']
 
 function optionsTable(properties: Record<string, TSchema>): string {
   const rows = Object.entries(properties)
@@ -56,14 +57,23 @@ function hostsTable(): string {
   )
 }
 
+const ofRecording = ({ code }: ErrorRow) => code.startsWith('FST_JAMBONZ_RECORDING_')
+
+function errorsTable(errors: readonly ErrorRow[]): string {
+  const rows = errors.map(({ code, status, when }) => `| \`${code}\` | ${status ?? '–'} | ${when} |`)
+  return ['| code | status | when |', '|---|---|---|', ...rows].join('\n')
+}
+
 /** A page with its tables as the code has them. */
 export function withTables(page: string): string {
   const tables = {
     ...Object.fromEntries(
       Object.entries(TABLES).map(([name, properties]) => [name, optionsTable(properties)])
     ),
-    metrics: metricsTable(),
-    hosts: hostsTable()
+    'errors': errorsTable(ERRORS.filter((error) => !ofRecording(error))),
+    'recording errors': errorsTable(ERRORS.filter(ofRecording)),
+    'metrics': metricsTable(),
+    'hosts': hostsTable()
   }
   return Object.entries(tables).reduce(
     (text, [name, table]) =>
