@@ -7,6 +7,7 @@ import { transform } from 'esbuild'
 import t from 'tap'
 import { simulateCall } from '../lib/simulator/index.js'
 import { until } from './helpers/until.js'
+import * as errors from '../lib/model/errors.js'
 import { PAGES, withTables } from './helpers/docTables.js'
 
 const readme = await readFile('README.md', 'utf8')
@@ -17,6 +18,12 @@ t.test('the tables of the documentation are those of the code', async (t) => {
     t.match(page, '<!-- table: ')
     t.equal(page, withTables(page), `${path}, else: npm run docs`)
   }
+})
+
+t.test('every error is in the tables of errors', async (t) => {
+  const names = Object.keys(errors).filter((name) => name.startsWith('ERR_'))
+  t.ok(names.length > 40)
+  t.same(errors.ERRORS.map(({ code }) => code.replace('FST_JAMBONZ_', 'ERR_')).sort(), names.sort())
 })
 
 t.test("the README's first code block takes a call", async (t) => {

@@ -151,6 +151,17 @@ t.test('more than limits.maxStreams are refused, and a drained instance takes no
   t.equal(await statusOf((await askForListen(app, '/in', base)).url), 503)
 })
 
+t.test('of 15 sockets that come at once, limits.maxStreams 10 takes ten and refuses five', async (t) => {
+  const { app, base } = await voicemail(t, { limits: { maxStreams: 10 } })
+  const listens = await Promise.all(Array.from({ length: 15 }, () => askForListen(app, '/in', base)))
+  // Sockets that stay open, so that no place is free again before the last of them has come.
+  const opened = await Promise.allSettled(listens.map(async (listen) => await listen.open()))
+  t.equal(opened.filter(({ status }) => status === 'fulfilled').length, 10)
+  for (const result of opened) {
+    if (result.status === 'rejected') t.match(String(result.reason), /503/)
+  }
+})
+
 t.test('a socket that comes while the server closes is refused', { timeout: 10_000 }, async (t) => {
   for (const own of [true, false]) {
     const app = Fastify()
