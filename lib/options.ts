@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
-import type { ApiOptions } from './application/control/RestApi.js'
 import type { CallStore } from './store/CallStore.js'
 import { memoryStore } from './store/memory.js'
 import { checkOptions, Milliseconds, withDefault, withDefaults, type Resolved } from './model/checkOptions.js'
@@ -145,20 +144,18 @@ export const OptionsSchema = Type.Object(
       )
     ),
     api: Type.Optional(
-      Type.Unsafe<ApiOptions>(
-        Type.Object(
-          {
-            baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
-            accountSid: Type.String({ minLength: 1 }),
-            token: Type.String({ minLength: 1 }),
-            timeout: milliseconds('ms that a request may take. Default: 10,000')
-          },
-          {
-            additionalProperties: false,
-            description:
-              "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and to command calls that jambonz asks for over HTTP"
-          }
-        )
+      Type.Object(
+        {
+          baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
+          accountSid: Type.String({ minLength: 1 }),
+          token: Type.String({ minLength: 1 }),
+          timeout: withDefault(Milliseconds('ms that a request may take'), 10_000)
+        },
+        {
+          additionalProperties: false,
+          description:
+            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and to command calls that jambonz asks for over HTTP"
+        }
       )
     ),
     silenceLevel: withDefault(

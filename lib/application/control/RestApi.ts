@@ -22,7 +22,6 @@ export interface CreateCall {
   [property: string]: unknown
 }
 
-const DEFAULT_TIMEOUT = 10_000
 const MAX_SHOWN = 300
 const NOT_FOUND = 404
 /** ms before a request is repeated that never reached jambonz */
@@ -40,9 +39,9 @@ const NEVER_SENT: ReadonlySet<unknown> = new Set([
 /** jambonz' REST api, as far as calls are concerned. */
 export class RestApi {
   readonly #calls: string
-  readonly #options: ApiOptions
+  readonly #options: Required<ApiOptions>
 
-  constructor(options: ApiOptions) {
+  constructor(options: Required<ApiOptions>) {
     this.#options = options
     const base = options.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, '')
     this.#calls = `${base}/v1/Accounts/${encodeURIComponent(options.accountSid)}/Calls`
@@ -81,7 +80,7 @@ export class RestApi {
   }
 
   #fetch(method: string, path: string, body: object): Promise<Response> {
-    const { token, timeout = DEFAULT_TIMEOUT } = this.#options
+    const { token, timeout } = this.#options
     return fetch(this.#calls + path, {
       method,
       headers: { 'authorization': `Bearer ${token}`, 'content-type': 'application/json' },
