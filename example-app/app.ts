@@ -14,6 +14,7 @@ export async function buildApp(
   options: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
   const { AUDIO_USERNAME: username, AUDIO_PASSWORD: password, REDIS_URL } = environment
+  const { WEBHOOK_USERNAME, WEBHOOK_PASSWORD } = environment
   const app = Fastify(options)
   const redis = REDIS_URL === undefined ? undefined : new Redis(REDIS_URL)
   redis?.on('error', (err) => app.log.warn({ err }, 'redis'))
@@ -23,6 +24,7 @@ export async function buildApp(
 
   await app.register(jambonzListen, {
     webhookSecret: environment.JAMBONZ_WEBHOOK_SECRET,
+    webhookAuth: WEBHOOK_PASSWORD ? { username: WEBHOOK_USERNAME, password: WEBHOOK_PASSWORD } : undefined,
     auth: password ? { username, password } : undefined,
     secret: environment.SECRET,
     publicUrl: environment.PUBLIC_URL,

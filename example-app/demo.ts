@@ -16,6 +16,9 @@ import { readEnvironment } from './environment.js'
 /** how much alike the agent's voice in the recording and to the caller's ear must be: see `likeness()` */
 const ALIKE = 0.9
 const webhookSecret = 'the webhook secret of the demo'
+const webhookAuth = { username: 'jambonz', password: 'the webhook password of the demo' }
+/** jambonz asks over its application websocket instead of webhooks: nothing else changes. */
+const overWebsocket = process.argv.includes('--websocket')
 const clip = (name: string) => join(import.meta.dirname, 'audio', `${name}.wav`)
 
 /** A caller leaves a message on the example application, then talks to its agent: everything is real but the phone. */
@@ -25,11 +28,13 @@ async function demo(): Promise<void> {
     readEnvironment({
       RECORDINGS_DIR: directory,
       JAMBONZ_WEBHOOK_SECRET: webhookSecret,
+      WEBHOOK_PASSWORD: webhookAuth.password,
       AUDIO_PASSWORD: 'demo'
     })
   )
   try {
-    const address = await app.listen({ host: '127.0.0.1', port: 0 })
+    const listening = await app.listen({ host: '127.0.0.1', port: 0 })
+    const address = overWebsocket ? listening.replace('http', 'ws') : listening
     say(`The application is at ${address}. A simulated jambonz calls it.\n\nThe voicemail:`)
     const message = await take(app, address, 'voicemail', { speech: clip('caller'), press: '#' })
     await checkMessage(message)
@@ -64,8 +69,9 @@ async function take(
 ): Promise<Taken> {
   const story = await simulateCall({
     url: `${address}/${line}`,
-    statusHook: `${address}/status`,
+    statusHook: '/status',
     webhookSecret,
+    webhookAuth,
     speed: 1,
     onEvent: (event) => tell(event),
     ...caller
@@ -131,7 +137,9 @@ function tell({ name, atMs, payload }: SimulatorEvent): void {
       const answer = Array.isArray(payload.reply)
         ? payload.reply.map(({ verb }) => verb).join(', ')
         : `status ${payload.status}`
-      return print(`jambonz asks ${new URL(payload.url).pathname} what to do, the answer is: ${answer}`)
+      return print(
+        `jambonz asks ${new URL(payload.hook ?? payload.url, payload.url).pathname} what to do, the answer is: ${answer}`
+      )
     }
     case 'status':
       return print(`jambonz reports the call: ${(payload.payload as { call_status: string }).call_status}`)

@@ -25,6 +25,14 @@ export const EnvironmentSchema = Type.Object(
     JAMBONZ_WEBHOOK_SECRET: text(
       'webhook secret of the jambonz account: requests it did not sign are refused'
     ),
+    WEBHOOK_USERNAME: Type.String({
+      default: 'jambonz',
+      minLength: 1,
+      description: 'user that jambonz shows with its webhooks, where there is a password'
+    }),
+    WEBHOOK_PASSWORD: text(
+      'password that jambonz shows with its webhooks; beside a webhook secret, applications over a websocket need it'
+    ),
     AUDIO_USERNAME: Type.String({
       default: 'jambonz',
       minLength: 1,
