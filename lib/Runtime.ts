@@ -7,7 +7,7 @@ import type { LiveListens } from './listening/LiveListens.js'
 import type { Metrics } from './metrics/index.js'
 import type { ResolvedOptions } from './options.js'
 
-/** What one registration of the plugin is made of: handed to everything that serves its routes. */
+/** The parts of one registration of the plugin, as its routes get them. */
 export interface Runtime extends Application, LiveListenServices {
   readonly options: ResolvedOptions
   readonly logger: FastifyBaseLogger

@@ -137,7 +137,7 @@ function checkSubprotocol(header: string | undefined): void {
   if (!asked.some((name) => SUBPROTOCOLS.has(name))) throw new ERR_AUDIO_SUBPROTOCOL(header ?? '')
 }
 
-/** What ws looks at after all hooks (lib/websocket-server.js), and refuses. */
+/** Throws for a handshake that ws would refuse, but only after all hooks (lib/websocket-server.js). */
 function checkHandshake({ method, headers }: FastifyRequest): void {
   if (method !== 'GET') throw new ERR_AUDIO_HANDSHAKE('its method must be GET')
   if (headers.upgrade?.toLowerCase() !== 'websocket') {

@@ -11,7 +11,7 @@ import type { RequestMetrics } from './observeRequests.js'
 import type { OpenRequests } from './OpenRequests.js'
 import type { ApplicationSockets } from './websocket/ApplicationSockets.js'
 
-/** What the routes that jambonz calls are served with. The plugin puts it together. */
+/** The parts of the plugin that the routes called by jambonz need. The plugin makes it. */
 export interface Application extends OwnAddress {
   readonly options: ApplicationOptions
   readonly logger: FastifyBaseLogger

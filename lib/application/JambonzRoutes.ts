@@ -12,7 +12,7 @@ declare module 'fastify' {
   }
 }
 
-/** What is known of a route: which kind of this plugin's it is, or that it is one of the application's own. */
+/** The kind of a route of this plugin; `plain`: the route is the application's own. */
 export type RouteKind = RequestKind | 'plain'
 
 /** The routes of the application that jambonz may call: which of them a hook leads to. */

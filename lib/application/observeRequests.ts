@@ -6,7 +6,7 @@ import { kStage, kTrace } from './request.js'
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
-/** What jambonz asks for; `audio` is the upgrade of a socket. */
+/** The kind of a request of jambonz; `audio` is the upgrade of a socket. */
 export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio'
 
 export type RequestOutcome = 'answered' | 'fallback' | 'refused' | 'failed' | 'aborted'

@@ -50,7 +50,7 @@ export function jambonzScope(
   })
 }
 
-/** What jambonz' websocket would break at is an error of the handler, as long as its fallback can still be answered. */
+/** Fails a handler whose answer is too long for jambonz' websocket, while its fallback can still be sent. */
 function limitMessages(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const isTooLong =

@@ -31,7 +31,7 @@ export class Calls {
     this.#correlation = correlation
   }
 
-  /** What happens to calls on this instance. A listener that throws is logged, and touches no call. */
+  /** The events of the calls on this instance. If a listener throws, the error is logged and no call is affected. */
   get events(): EventEmitter<CallEventMap> {
     return this.#correlation.events
   }

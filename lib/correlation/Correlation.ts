@@ -56,13 +56,13 @@ export interface Correlated {
 /** `claimed`: the listen is this instance's; `used`: a socket has had it, or none may; `unknown`: no such listen. */
 export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
 
-/** What a signed path says of its listen. */
+/** The part of a signed path that names its listen. */
 export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'issuer'>
 
-/** What the socket of a listen has to say of it. */
+/** The fields of a listen that its socket writes. */
 export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
 
-/** What instances tell each other. */
+/** A message between instances. */
 type Message = { awaited: string } | { ended: CausedEnd }
 
 /**
@@ -235,7 +235,7 @@ export class Correlation {
     return applied[0] ? { call, listen: listenIn(call, listen.id) ?? (listen as StoredListen) } : undefined
   }
 
-  /** What is said is private from now on, or no longer. */
+  /** Stores that the listen's audio is private from now on, or no longer. */
   async paused({ callSid, id }: Listen, paused: Listen['paused']): Promise<void> {
     await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
   }
@@ -341,7 +341,7 @@ export function correlated(call: StoredCall, listenId: string): Correlated {
   return { call, listen }
 }
 
-/** What is said of a call that has ended is the last word; nothing is said of it afterwards. */
+/** Returns the write of a call's own fields. The write that ends a call is its last: an ended call takes no other. */
 function callPart(fields: CallFields, ends: boolean): WritePart {
   const isOpen = { field: 'endedAt', is: null }
   const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }

@@ -27,7 +27,7 @@ const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 
 type Data = Record<string, unknown>
 
-/** What signs the paths of listens that go on. */
+/** The keys and times that sign the paths of listens that go on. */
 export interface Signer {
   secret: Hmac
   /** name of this instance */
@@ -135,7 +135,7 @@ function verbsOf({ application }: StoredCall): Data[] {
   }
 }
 
-/** Of a verb that listens in the foreground, to a socket of ours. */
+/** Returns the id of the listen of a verb that listens in the foreground, to a socket of ours; else undefined. */
 function listenIdOf(verb: Data): unknown {
   return isListen(verb) && isData(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
 }

@@ -17,7 +17,7 @@ import { nextOffer, verbsToGoOn } from './handover.js'
 /** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
 const HOOK_WAIT = 5_000
 
-/** What an actionHook says, whichever way it came. */
+/** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
   /** the listen that its url names */
   listenId?: string
@@ -29,7 +29,7 @@ export interface HookReport extends HookSays {
   isOfListen: boolean
 }
 
-/** What came of it. No `call`: nothing of it is known. */
+/** The outcome of an actionHook. No `call`: the call is not known. */
 export interface HookOutcome {
   call?: StoredCall
   /** the listen as its handler is to see it */

@@ -28,7 +28,7 @@ import {
 import { beginListenSpan, endListenSpan } from './listenSpan.js'
 import { recordingControl } from './recordingControl.js'
 
-/** What a handler that still speaks is told when the caller hangs up: no fault of its own. */
+/** Errors that a handler gets from writing to a stream whose caller hung up: not the handler's fault. */
 const ENDS_OF_A_STREAM = [
   'FST_JAMBONZ_AUDIO_CLOSED',
   'ERR_STREAM_PREMATURE_CLOSE',
@@ -37,12 +37,12 @@ const ENDS_OF_A_STREAM = [
   'ABORT_ERR'
 ]
 
-/** What the callSid begins with of a call whose socket did not say which it is (`strict: false`). */
+/** The prefix of the callSid that a call gets if its socket named none (`strict: false`). */
 const UNNAMED = 'unnamed-'
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
-/** What live listens need of the plugin. */
+/** The parts of the plugin that live listens need. */
 export interface LiveListenServices {
   readonly options: { readonly limits: StreamLimits; readonly silenceLevel: number }
   readonly correlation: Correlation
@@ -301,7 +301,10 @@ export class LiveListen {
     return own.recording ? { ...own, recording: withKnown(own.recording, (await earlier)?.recording) } : own
   }
 
-  /** What failed was told when it failed; what could be saved of it is the recording all the same. */
+  /**
+   * Resolves to the finished recording, or to the error and the part that was saved. The error was logged when it
+   * happened.
+   */
   async #finishRecording(
     listen: Listen,
     recorder: Recorder

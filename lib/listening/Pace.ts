@@ -1,5 +1,5 @@
 const MAX_AT_ONCE = 5
-/** What takes half as long again as the quickest, and some ms for chance, stands in the way of others. */
+/** A turn is slow if it takes this many times the quickest one, plus CHANCE ms: it keeps others waiting. */
 const SLOWER = 1.5
 const CHANCE = 3
 

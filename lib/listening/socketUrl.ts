@@ -21,7 +21,7 @@ export interface OwnAddress {
   readonly instance: string
 }
 
-/** What a listen verb says of its socket, and the listen's id. */
+/** The socket that a listen verb asks for, and the listen's id. */
 export interface SocketAsked {
   id: string
   url: string | undefined

@@ -72,7 +72,7 @@ class ServerUpgrades {
     })
   }
 
-  /** Where the application has a @fastify/websocket of its own, that one dispatches. */
+  /** Dispatches an upgrade, unless the application has a @fastify/websocket of its own, which does so. */
   #dispatch(request: IncomingMessage, socket: UpgradeSocket, head: Buffer): void {
     const [ours] = this.door.listeners('upgrade') as OnUpgrade[]
     if (!this.#isDispatchedByHost) ours?.(request, socket, head)

@@ -10,7 +10,7 @@ export interface Sample {
 
 export interface Instrument {
   readonly definition: Definition
-  /** What it says now; the samples are the caller's. */
+  /** Returns the current samples; the caller may keep them. */
   samples(): Sample[]
   /** Counts from 0 again. */
   reset(): void

@@ -2,7 +2,10 @@ import { ERR_OPTIONS } from '../model/errors.js'
 import type { Definition } from './definitions.js'
 import type { Instrument, Sample } from './instruments.js'
 
-/** What is used of prom-client's `Registry`: the application's own, so that one `/metrics` has it all. */
+/**
+ * The part of prom-client's `Registry` that is used. It is the application's registry, so that one `/metrics` shows
+ * everything.
+ */
 export interface MetricsRegistry {
   registerMetric(metric: { get(): Promise<unknown> }): void
 }

@@ -29,7 +29,7 @@ export class Hmac {
     })
   }
 
-  /** Of `text` in UTF-8, and of `rest` after it. */
+  /** Returns the HMAC of `text` in UTF-8, followed by `rest`. */
   digest(encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
     if (text.length * CHARACTER + (rest?.length ?? 0) > ROOM) {
       return createHmac('sha256', this.#key)

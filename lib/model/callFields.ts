@@ -12,7 +12,7 @@ export function isFinal(callStatus: string | undefined): boolean {
   return callStatus !== undefined && FINAL_STATUS.has(callStatus)
 }
 
-/** What a payload (snake_case, as posted) says of its call. */
+/** Returns the fields of the call that a payload has (snake_case, as posted). */
 export function callFields(payload: Payload): CallFields {
   const fields: CallFields = {}
   if (payload.parent_call_sid !== undefined) fields.parentCallSid = payload.parent_call_sid
@@ -27,7 +27,7 @@ export function callFields(payload: Payload): CallFields {
   return fields
 }
 
-/** What the audio socket's metadata frame (camelCase) says of its call. */
+/** Returns the fields of the call that the audio socket's metadata frame has (camelCase). */
 export function callFieldsOfMetadata(metadata: Record<string, unknown>): CallFields {
   return {
     parentCallSid: text(metadata.parentCallSid),

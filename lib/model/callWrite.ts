@@ -22,7 +22,7 @@ export interface CallPatch {
   listens?: readonly ListenPatch[]
 }
 
-/** What a field has to be: a string, or null for a field that is not there. */
+/** A condition of a write: the value a field must have; a string, or null for a field that does not exist. */
 export type Guard = {
   /** id of the listen that has the field; without it the field is the call's own */
   listen?: string

@@ -35,7 +35,7 @@ export function checkOptions(schema: TSchema, options: unknown, prefix = ''): vo
   )
 }
 
-/** What a union takes: TypeBox says only that it is one. */
+/** Returns the allowed values of a union, which TypeBox does not name; undefined if the schema is none. */
 function allowed({ anyOf }: TSchema): string | undefined {
   if (!Array.isArray(anyOf)) return undefined
   const kinds = (anyOf as TSchema[]).map(({ const: literal, type }) =>

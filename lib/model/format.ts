@@ -5,7 +5,10 @@ const DEFAULT_RATE = 8_000
 const MIN_RATE = 1_000
 const MAX_RATE = 384_000
 
-/** What a socket's first frame says of its audio; jambonz' defaults where it says nothing, or nonsense. */
+/**
+ * Returns the audio format that a socket's first frame gives; jambonz' default for each field that is absent or
+ * invalid.
+ */
 export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}): Pick<
   Listen,
   'mixType' | 'channels' | 'sampleRate'

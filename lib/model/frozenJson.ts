@@ -2,8 +2,8 @@
 const MAX_DEPTH = 16
 
 /**
- * What JSON keeps of a value, frozen to its depth: nothing of it is the writer's any more, and nobody can change it.
- * undefined where JSON keeps nothing. Throws JSON's own errors (a BigInt, a circle).
+ * Returns a copy of a value as JSON keeps it, deeply frozen: neither the caller nor anyone else can change the copy.
+ * Returns undefined if JSON keeps nothing of it. Throws JSON's own errors (a BigInt, a circle).
  */
 export function frozenJson<T>(value: T): T {
   return copied(value, 0) as T

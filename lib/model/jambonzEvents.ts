@@ -10,7 +10,7 @@ export const JAMBONZ_EVENTS = [
 ] as const
 export type JambonzEventName = (typeof JAMBONZ_EVENTS)[number]
 
-/** What such an event brings. */
+/** The data of such an event. */
 export interface JambonzEvent {
   callSid: string
   /** llm:event, llm:tool-call, agent:event: the hook as the verb gave it */

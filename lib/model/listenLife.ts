@@ -5,10 +5,10 @@ import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen } from
 // tries every event in every stage on each store.
 
 /**
- * Where a listen is in its life.
- * `unknown`: no store has heard of it. `expected`: its verb was answered, no socket has come. `claimed`: an instance has
- * taken it for a socket that is being opened. `streaming`: its audio comes. `open again`: its socket was closed so that
- * another instance takes the next one. `ended`: nothing more comes.
+ * The stage of a listen.
+ * `unknown`: the store does not have it. `expected`: its verb was answered, no socket has come. `claimed`: an instance
+ * has claimed it for a socket that is being opened. `streaming`: its audio arrives. `open again`: its socket was closed
+ * so that another instance takes the next one. `ended`: no more audio arrives.
  */
 export type Stage = 'unknown' | 'expected' | 'claimed' | 'streaming' | 'open again' | 'ended'
 
@@ -26,8 +26,9 @@ export type LifeEvent =
 type Life = { readonly [Event in LifeEvent]: { readonly [From in Stage]?: Stage } }
 
 /**
- * What each event makes of a listen. An event that a stage does not name changes nothing. Whoever has the socket knows
- * best: where the store has lost the claim, as a Redis that failed over can, the socket's word counts all the same.
+ * The next stage of a listen, by event and present stage. An event that does not name the present stage changes
+ * nothing. The instance that has the socket is believed: its events count even if the store lost the claim, as a Redis
+ * that failed over can.
  */
 export const LIFE: Life = {
   'answered': { unknown: 'expected', expected: 'expected' },
@@ -184,7 +185,7 @@ export function losePart(id: string, instance: string): WritePart {
   }
 }
 
-/** What an actionHook says of its listen. */
+/** The fields of a listen that an actionHook brings. */
 export interface HookSays {
   /** the key that ended the listen */
   digits?: string

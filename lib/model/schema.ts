@@ -22,7 +22,7 @@ export const EndReasonSchema = Type.Union([
 ])
 export type EndReason = Static<typeof EndReasonSchema>
 
-/** What arrived on the socket, counted from its first audio frame. */
+/** The audio that arrived on the socket, counted from its first audio frame. */
 export const AudioCountsSchema = Type.Object({
   frames: Type.Integer({ minimum: 0, description: 'websocket messages with audio' }),
   bytes: Type.Integer({ minimum: 0, description: 'bytes of L16 audio' }),
@@ -43,7 +43,7 @@ export {
   type FinishedRecording as Recording
 } from './recording.js'
 
-/** What one socket of a listen brought, where it was handed over from one instance to another. */
+/** The audio of one socket of a listen that was handed over from one instance to another. */
 export const ListenSegmentSchema = Type.Object({
   instance: Type.Optional(Type.String({ description: 'the instance that held the socket' })),
   startedAt: Type.Optional(IsoTime),
@@ -164,7 +164,7 @@ export const CallSchema = Type.Object({
 
 // What users see of calls and listens, with a text for their editors. test/model/schema.types.ts holds both to the schemas.
 
-/** What one socket of a listen brought, where it was handed over from one instance to another. */
+/** The audio of one socket of a listen that was handed over from one instance to another. */
 export type ListenSegment = {
   /** the instance that held the socket */
   readonly instance?: string

@@ -4,7 +4,7 @@ import type { Hmac } from './Hmac.js'
 // What opens a listen's socket or runs its hook for whoever has it. Signed with the option `secret`, and stands nowhere
 // but in the answer to jambonz: the store keeps verbs without it, and logs name the listen's id instead.
 
-/** What has to fit for a path to open its socket. */
+/** The fields that a path signs: they must match for it to open its socket. */
 export interface SocketToken {
   /** whole path of the audio route: a path given out for one route opens no other */
   path: string
@@ -20,7 +20,7 @@ export interface SocketToken {
   issuer: string
 }
 
-/** What the verb is opened with where it has credentials of its own. */
+/** The credentials of a verb that has its own; jambonz opens the socket with them. */
 export interface OwnCredentials {
   username: string
   password: string

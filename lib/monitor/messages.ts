@@ -49,7 +49,7 @@ export interface WatchMessage {
   watch: string[]
 }
 
-/** What is told of a call: no environment, no customer data, no verbs. */
+/** The fields of a call that the monitor shows: no environment, no customer data, no verbs. */
 export type MonitoredCall = Pick<
   Call,
   | 'callSid'

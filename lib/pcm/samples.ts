@@ -17,7 +17,7 @@ export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-/** Whether L16 audio holds a sample that jambonz would take for a mark. */
+/** Returns true if L16 audio has a sample that jambonz would take for a mark. */
 export function hasMarkSample(pcm: Buffer): boolean {
   return samplesOf(pcm).includes(MARK_SAMPLE)
 }

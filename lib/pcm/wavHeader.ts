@@ -14,7 +14,7 @@ const RESERVE_BYTES = CHUNK_HEAD + DS64_BODY
 export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_HEAD
 /** Bytes before the first sample of what is streamed. */
 export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
-/** What RIFF says where a size is unknown, or stands in the ds64 chunk. */
+/** RIFF's size field for a size that is unknown, or stands in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
 const BYTES_PER_SAMPLE = 2
 const PCM = 1
@@ -148,7 +148,7 @@ function readFormat(head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'd
   }
 }
 
-/** What a file of ours that was cut off at any byte has to become. */
+/** The repair of a file of ours that was cut off at any byte. */
 export interface WavRepair {
   header: Buffer
   /** bytes of samples that are whole */

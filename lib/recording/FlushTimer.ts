@@ -9,7 +9,7 @@ const WATCH_INTERVAL = 1_000
 const TURN = 64
 const COMPACT = 1_024
 
-/** What the timer drives. */
+/** A block that the timer flushes. */
 export interface Flushable {
   /** when its block is due, ms of performance.now(); set by the timer */
   dueAt: number

@@ -17,7 +17,7 @@ const NOTHING = Buffer.alloc(0)
 const COPIED_AT_ONCE = 256 * 1024
 const writeAt = promisify(write)
 
-/** What of a recording stands where in its file. */
+/** The layout of a recording in its file. */
 interface Codec {
   /** where the header is, and the first samples are */
   readonly headerAt: number
@@ -40,7 +40,7 @@ const PLAIN: Codec = {
   end: () => NOTHING
 }
 
-/** Where the first frame of samples of an encrypted file begins. */
+/** The offset of the first frame of samples in an encrypted file. */
 export const FIRST_FRAME_AT = PREAMBLE_BYTES + FRAME_OVERHEAD + WAV_HEADER_BYTES
 
 /** Only ciphertext touches the disk: what is appended at once is one frame. */

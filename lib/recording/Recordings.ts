@@ -127,7 +127,7 @@ class OpenRecordings implements Recordings {
   }
 }
 
-/** What the recordings of one directory share. */
+/** The recordings of one directory, and the parts they share. */
 class DirectoryRecordings {
   readonly #options: ResolvedRecordingOptions
   readonly #instances: Instances

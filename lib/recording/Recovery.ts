@@ -213,7 +213,10 @@ export class Recovery {
     return { paths: placed, listen, own, recording: { ...recording, recovered: true }, notes }
   }
 
-  /** What is still to be sent is where its name says: a sidecar may name any file, or one by the path of another host. */
+  /**
+   * Returns a recording that is still to be sent, located by its name: the sidecar's own path may be any file's, or
+   * another host's.
+   */
   async #here(paths: RecordingPaths, own: FinishedRecording): Promise<FinishedRecording> {
     if (own.state !== 'spooled') return own
     const compressed = this.#deps.directory.compressedPath(paths)

@@ -7,7 +7,7 @@ import type { Done } from './types.js'
 import { FinishedRecordingSchema, type FinishedRecording } from '../model/recording.js'
 import type { RecordedStream } from './types.js'
 
-/** What Node calls on a Writable, often on a later tick: what is thrown there has no caller that could catch it. */
+/** The methods that Node calls on a Writable, often on a later tick: nobody could catch an error that they throw. */
 const METHODS = [
   '_construct',
   '_write',
@@ -190,7 +190,10 @@ function checkWritable(writable: unknown): SinkWritable {
   throw new Error(`recording.sink returned ${writable === null ? 'null' : typeof writable}, not a Writable`)
 }
 
-/** Where the sink says that it put the recording, or else what fs.WriteStream calls it, or else its name. */
+/**
+ * Returns the sink's `location` of the recording, or else the `path` of an fs.WriteStream, or else the recording's
+ * name.
+ */
 function locationOf(writable: SinkWritable, name: string): string {
   if (typeof writable.location === 'string') return writable.location
   if ('path' in writable && typeof writable.path === 'string') return writable.path

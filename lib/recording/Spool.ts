@@ -98,7 +98,7 @@ export class Spool {
     return recording
   }
 
-  /** What is under way is broken off: the next start does it again. */
+  /** Aborts the deliveries under way: the next start repeats them. */
   async close(): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#running)

@@ -192,7 +192,10 @@ export class StreamRecorder implements Recorder {
     this.#writer.stop()
   }
 
-  /** What hangs does not hang finish(): undefined as soon as the recording has failed. */
+  /**
+   * Resolves to the operation's result, or to undefined as soon as the recording has failed: an operation that hangs
+   * does not hang finish().
+   */
   #unlessFailed<T>(operation: Promise<T>): Promise<T | undefined> {
     if (this.#error) return Promise.resolve(undefined)
     return new Promise((resolve, reject) => {

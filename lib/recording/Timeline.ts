@@ -5,7 +5,7 @@ import type { PauseMode } from '../audio/index.js'
 /** Pauses, or gaps, that are listed one by one; more are only in the totals. */
 const MAX_LISTED = 500
 
-/** What a recording leaves out, and where: its pauses, and the gaps in what arrived. */
+/** The pauses of a recording and the gaps in the audio that arrived, with their positions. */
 export class Timeline {
   readonly #format: WavFormat
   readonly #pauses: Pause[] = []

@@ -20,7 +20,7 @@ const KEY_BYTES = 32
 export const FRAME_HEAD_BYTES = 8
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** What a frame has besides its text. */
+/** Bytes of a frame besides its text. */
 export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
 /** More in one frame is no file of ours. */
 const MAX_TEXT_BYTES = 1024 * 1024

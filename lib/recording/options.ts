@@ -22,7 +22,7 @@ const fn = <T>(description: string, unset?: string) =>
 /** Names a recording: a path below `directory`. What is unsafe in it becomes `_`. */
 export type FileName = (stream: RecordedStream) => string
 
-/** What a finished recording can be made into. */
+/** The formats of a finished recording. */
 const FORMATS = ['wav', 'flac', 'opus', 'mp3'] as const
 export type Format = (typeof FORMATS)[number]
 
@@ -136,7 +136,7 @@ export const RecordingOptionsSchema = Type.Object(
 )
 export type RecordingOptions = Static<typeof RecordingOptionsSchema>
 
-/** What a sink is told besides the stream. */
+/** The facts about a recording that a sink gets besides the stream. */
 export interface SinkContext {
   /** path of the file below the directory of the recordings, `/` between its parts: a key that is unique */
   name: string

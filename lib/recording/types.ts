@@ -3,7 +3,7 @@ import type { Call, Listen, MixType } from '../model/schema.js'
 import type { Level } from '../pcm/Levels.js'
 import type { FinishedRecording } from '../model/recording.js'
 
-/** What a recording needs to know of a stream. An AudioStream fits. */
+/** The part of a stream that a recording uses. An AudioStream fits. */
 export interface RecordedStream {
   callSid: string
   call: Call
@@ -55,7 +55,7 @@ export interface Gap extends Interruption {
 
 export type Done = (error?: Error | null) => void
 
-/** What the recorder knows of a recording when it ends. */
+/** The facts that the recorder has about a recording at its end. */
 export interface Summary {
   /** ISO 8601 */
   startedAt: string
@@ -66,7 +66,7 @@ export interface Summary {
   levels: Level[] | undefined
 }
 
-/** Where a recorder's audio goes. It is asked for one thing at a time. */
+/** The destination of a recorder's audio. The recorder asks for one thing at a time. */
 export interface Output {
   /** for logs and errors */
   readonly name: string
@@ -75,13 +75,16 @@ export interface Output {
   open(): Promise<void>
   /** The first `length` bytes of `chunk`, which stays as it is until `done`. */
   append(chunk: Buffer, length: number, done: Done): void
-  /** What was appended is made to last, as far as is asked for, and can be played. */
+  /** Makes the audio appended so far durable, as far as the options ask, and playable. */
   checkpoint(done: Done): void
   /** Pauses or gaps have changed: a note for whoever repairs the file, made `now` or at the next checkpoint. Never fails. */
   note(summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
   complete(listen: Listen, summary: Summary): Promise<FinishedRecording>
-  /** What is done with it once it is complete. Never rejects; resolves to what the recording then is. */
+  /**
+   * Compresses or delivers the complete recording, if asked for. Never rejects; resolves to the recording as it is
+   * then.
+   */
   follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
   /** The recording failed: saves what is there, if it can. `idle`: what it was asked for before is done; it may never be. */
   salvage(

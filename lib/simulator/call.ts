@@ -17,7 +17,7 @@ import type {
   SimulatorEvent
 } from './types.js'
 
-/** What a torn-down call still gets to post its last hooks (real ms). */
+/** Real ms that a torn-down call still gets to post its last hooks. */
 const TEAR_DOWN_MS = 1_000
 
 /** A call under way: `await` it for its story, or steer it while it runs. */
@@ -100,7 +100,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return Math.round((this.#session.leg.speech.length * 1000) / this.#session.leg.rate)
   }
 
-  /** What the caller has heard so far. */
+  /** Returns the audio the caller has heard so far. */
   heard(): Heard {
     return heardBy(this.#session.leg, this.#session.story.marks)
   }

@@ -23,7 +23,7 @@ export const SIM_APPLICATION = createError(
   422
 )
 
-/** What went wrong, in words. */
+/** Returns an error's message. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

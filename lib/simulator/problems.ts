@@ -3,11 +3,11 @@ export interface Problem {
   /** `error`: the application does not work; `warning`: it works, but not as it seems meant, or not everywhere. */
   severity: 'error' | 'warning'
   code: ProblemCode
-  /** What happened. */
+  /** The event. */
   what: string
-  /** What jambonz does then. */
+  /** The reaction of jambonz. */
   then: string
-  /** What to change. */
+  /** The change that mends it. */
   change: string
   /** Url of the socket or request. */
   url: string | undefined

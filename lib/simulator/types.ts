@@ -21,7 +21,7 @@ export interface TimedKeys {
   holdMs?: number
 }
 
-/** What the caller is taken to say, for gather (speech) and transcribe. Times count as in `Press`. */
+/** A line that the caller says, as text, for gather (speech) and transcribe. Times count as in `Press`. */
 export interface Transcript {
   text: string
   atMs?: number
@@ -66,7 +66,7 @@ export interface SimulateCallOptions {
   webhookAuth?: { username: string; password: string }
   /** Application environment variables, sent in the first webhook as `env_vars`. */
   env?: Record<string, unknown>
-  /** What the caller says once the application listens. Default: 3 s of a speech-like signal; `null`: nothing. */
+  /** The caller's audio once the application listens. Default: 3 s of a speech-like signal; `null`: none. */
   speech?: Speech | null
   /** When the caller begins to speak: with the first listen (default), or at the answer. */
   speakAt?: 'listen' | 'answer'
@@ -154,7 +154,7 @@ export interface ApplicationSocketRecord {
   closedBy: 'jambonz' | 'server' | undefined
 }
 
-/** What the application commanded over its websocket. */
+/** A command of the application over its websocket. */
 export interface CommandRecord {
   command: string
   data: unknown
@@ -217,9 +217,12 @@ export interface ListenRecord {
   }
   /** Audio that was lost before it was sent, because the upgrade was slow or the server did not read. */
   lostMs: number
-  /** What the party hears apart from what this listen streams: the right channel of this listen, whatever its mixType. Until it ended. */
+  /**
+   * The audio the party heard, except that of this listen, until it ended: the listen's right channel, whatever its
+   * mixType.
+   */
   right: Track | undefined
-  /** What the party heard of what this listen streamed and of the files it had played, until it ended. */
+  /** The audio and the files of this listen that the party heard, until it ended. */
   output: Track | undefined
   /** Text messages of the server, parsed when they were JSON. */
   received: unknown[]
@@ -236,7 +239,7 @@ export interface Track {
   startedAtMs: number
 }
 
-/** What the caller heard: files, verbs, streamed audio, the called party. */
+/** The audio the caller heard: files, verbs, streamed audio, the called party. */
 export interface Heard extends Track {
   /** The whole as a WAV file. */
   wav: () => Buffer
@@ -257,9 +260,9 @@ export interface CallStory {
   hangupBy: 'caller' | 'jambonz' | 'nobody'
   /** Simulated ms from the first webhook to the end. */
   durationMs: number
-  /** What an operator of jambonz would find as errors in its log. */
+  /** The errors that an operator of jambonz would find in its log. */
   errors: string[]
-  /** What the application does that jambonz takes badly, or not at all, with what to change. */
+  /** The actions of the application that jambonz handles badly, or refuses, each with the change that mends it. */
   problems: Problem[]
 }
 

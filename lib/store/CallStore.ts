@@ -56,9 +56,9 @@ export interface StoreHealth {
 }
 
 /**
- * Where the calls live: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`). It does
- * what only a store can do; what an event means for a call stands in lib/correlation, how a write changes it in
- * `applyWrite`.
+ * The store of the calls: the memory of one process (`memoryStore`), or a Redis that several share (`redisStore`). It
+ * does what only a store can do: lib/correlation knows what an event means for a call, `applyWrite` how a write changes
+ * a call.
  * Calls handed out are snapshots, deeply frozen. Every promise settles in bounded time, and none rejects because a
  * server is away.
  */

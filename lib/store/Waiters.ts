@@ -13,7 +13,7 @@ export interface Wait {
   lookEvery?: number
 }
 
-/** Who waits for changes of which listen. */
+/** The waiters for changes of listens. */
 export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false

@@ -4,7 +4,7 @@ import type { Credentials } from './credentials.js'
 /** `0.9`: the open-source jambonz; `11`: the commercial one of 2026, of which part is known by its documentation alone. */
 export type Platform = '0.9' | '11'
 
-/** What the outgoing verbs of one answer are filled in with. */
+/** The values that fill in the verbs of one answer. */
 export interface VerbContext {
   call: Call
   /** The id for the n-th listen verb of this answer, counted from 0. The same for a repeated request. */
@@ -33,7 +33,10 @@ export interface VerbContext {
   defaultActionHook: boolean
 }
 
-/** What an answer says of a listen it asks for. The rest is the same for each: it is `expected`, and nothing has come. */
+/**
+ * The fields of a listen that the answer sets. The other fields are the same for each: it is `expected`, no audio has
+ * come.
+ */
 export type ExpectedListen = Omit<StoredListen, 'state' | 'connected' | 'audio' | 'createdAt'>
 
 export interface PreparedVerbs {

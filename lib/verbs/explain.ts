@@ -12,8 +12,8 @@ const COMBINERS = new Set(['anyOf', 'if'])
 
 /**
  * One sentence of ajv's errors: where, what stands there, and what is allowed.
- * Of the branches of an `anyOf` the one that got furthest is meant: `actionHook: { method: 'PUT' }` is wrong in its
- * method, not in being no string. Needs ajv's `verbose: true`.
+ * It explains the branch of an `anyOf` that got furthest: `actionHook: { method: 'PUT' }` is wrong in its method, not in
+ * being no string. Needs ajv's `verbose: true`.
  */
 export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
   const causes = errors.filter((error) => !COMBINERS.has(error.keyword))

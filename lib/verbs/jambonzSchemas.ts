@@ -71,7 +71,7 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
   'verbs/gather': { say: { $ref: verbSchemaId('say') }, play: { $ref: verbSchemaId('play') } }
 }
 
-/** What jambonz requires inside of `config`, where the schemas require nothing. */
+/** The properties that jambonz requires inside `config`, where the schemas require none. */
 const REQUIRED: Record<string, Record<string, string[]>> = {
   'verbs/config': { bargeIn: ['enable'], record: ['action'], transcribe: ['enable'], ttsStream: ['enable'] }
 }

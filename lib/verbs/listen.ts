@@ -118,7 +118,7 @@ function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'
 }
 
-/** What jambonz refuses in `config.listen`. */
+/** Returns the properties that jambonz refuses in `config.listen`. */
 function foregroundOnly(
   actionHook: ActionHook | undefined,
   id: string | undefined,

@@ -63,7 +63,10 @@ export const BidirectionalAudioSchema = Type.Object(
   { additionalProperties: false }
 )
 
-/** What a `listen` nested in `config` can say: jambonz refuses the rest there (`@jambonz/verb-specifications`, listenOptions). */
+/**
+ * The properties of a `listen` nested in `config`: jambonz refuses the others there (`@jambonz/verb-specifications`,
+ * listenOptions).
+ */
 const background = {
   url: Type.Optional(
     Type.String({

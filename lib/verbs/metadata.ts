@@ -1,6 +1,6 @@
 import { ERR_VERB_INVALID } from '../model/errors.js'
 
-/** Where a listen's id stands in the metadata frame. */
+/** The key of a listen's id in the metadata frame. */
 export const LISTEN_METADATA_KEY = 'jambonzListenId'
 
 /**
@@ -9,7 +9,10 @@ export const LISTEN_METADATA_KEY = 'jambonzListenId'
  */
 export const MAX_METADATA_BYTES = 4_096
 
-/** What jambonz itself writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js); the verb's metadata would overwrite it. */
+/**
+ * The keys that jambonz itself writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js);
+ * the verb's metadata would overwrite them.
+ */
 const RESERVED = new Set([
   'sampleRate',
   'mixType',

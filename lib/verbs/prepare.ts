@@ -13,7 +13,10 @@ import type { HandlerResult } from './types.js'
 import { verbValidators, type VerbValidators } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 
-/** What jambonz takes in a listen verb and refuses in `config` (`@jambonz/verb-specifications`, listenOptions). */
+/**
+ * The properties that jambonz takes in a listen verb and refuses in `config` (`@jambonz/verb-specifications`,
+ * listenOptions).
+ */
 const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
   (property) => !(property in ConfigListenSchema.properties)
 )

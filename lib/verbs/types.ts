@@ -27,7 +27,10 @@ type ShortVerb = { [Name in VerbName]: { verb?: never } & { [Key in Name]: VerbP
 /** One jambonz verb, in either spelling. */
 export type Verb = LongVerb | ShortVerb
 
-/** What a handler returns: verbs, one verb, something that becomes verbs as JSON (`WebhookResponse` of `@jambonz/sdk`), or nothing. */
+/**
+ * The result of a handler: verbs, one verb, something that becomes verbs as JSON (`WebhookResponse` of
+ * `@jambonz/sdk`), or nothing.
+ */
 export type HandlerResult = Verb | readonly Verb[] | { toJSON(): unknown } | undefined | null
 
 /** The same without one verb alone: in a union with it, editors complete nothing inside an array of verbs. */

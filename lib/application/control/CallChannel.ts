@@ -8,11 +8,11 @@ import type { SocketCommand } from '../websocket/wire.js'
 /** ms that another instance gets to say that it has sent a command */
 const REACH_WITHIN = 2_000
 
-/** What a call is told; JSON. */
+/** A command or verbs for a call; JSON. */
 export type Order =
   { callSid: string; command: SocketCommand } | { callSid: string; verbs: HandlerResult; queue: boolean }
 
-/** What instances tell each other: an order, and what became of it. */
+/** A message between instances: an order, or its outcome. */
 type Told =
   | { order: Order; id: string; from: string }
   | { ordered: string; to: string; error?: { message: string; code?: string; statusCode?: number } }

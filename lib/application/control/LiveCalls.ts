@@ -5,7 +5,7 @@ import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
 import type { CreateCall, RestApi } from './RestApi.js'
 
-/** What calls are commanded by: the plugin sets it when its parts are made. */
+/** The parts that carry commands to calls. The plugin sets them once they exist. */
 export interface CallControl {
   readonly channel: CallChannel
   /** undefined without the option `api` */
@@ -22,7 +22,7 @@ export interface CallControl {
 export class LiveCalls extends Calls {
   #control: CallControl | undefined
 
-  /** What another instance has told; for the plugin. */
+  /** Takes a message of another instance; for the plugin. */
   told(message: unknown): void {
     this.#control?.channel.told(message)
   }

@@ -12,7 +12,7 @@ import { ackOf, ACK_WITHIN, CLOSE, MAX_VERBS_BYTES, readMessage, type SocketMess
 const ANSWER_WITHIN = 10_000
 /** seconds that a call waits for the verbs of a slow handler */
 const HOLD_LENGTH = 120
-/** What a call does until the verbs of a slow handler come: nothing, and it is not answered. */
+/** The verbs of a call while its handler is slow: it waits, unanswered. */
 const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 const OK = 200
 const NO_MESSAGE = 'no message of jambonz came'
@@ -250,7 +250,7 @@ export class ApplicationSocket {
   }
 }
 
-/** What a message has in common with the upgrade: the host that urls are made of, proxies, credentials. */
+/** Returns the headers of the upgrade that hold for each message too: host (for urls), proxies, credentials. */
 function headersOf({ headers }: FastifyRequest): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers)

@@ -5,7 +5,10 @@ import { isApplicationUpgrade } from './wire.js'
 const NAME = 'jambonzSocket'
 const APPLICATION = 'application'
 
-/** Of a route that takes only the upgrade of an application websocket: the application may have a GET of its own there. */
+/**
+ * The constraint of a route that takes only upgrades to an application websocket: the application may have a GET
+ * route on the same path.
+ */
 export const SOCKET_CONSTRAINT = Object.freeze({ [NAME]: APPLICATION })
 
 /** Lets the router tell an application websocket from every other request to the same path. */

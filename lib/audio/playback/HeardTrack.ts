@@ -58,12 +58,11 @@ interface Sync {
 }
 
 /**
- * What the caller heard of the application, frame by frame beside what jambonz sent of the caller: jambonz never puts
- * what a listen streams into that listen's audio (mod_audio_fork, measured). In each of its ticks jambonz takes one
- * frame of the caller and plays one of ours; so each frame that comes tells that as much of ours was played. Which
- * frame was the first is told by a pong behind the audio, as it comes back in order with the frames; where much is
- * played already, the clock is good enough. A sink: those fed after it find in `current` what was heard during the
- * frame they are given.
+ * The application's audio that the caller heard, frame by frame beside the caller's own: jambonz never mixes what a
+ * listen streams into that listen's audio (mod_audio_fork, measured). In each tick jambonz takes one frame of the caller
+ * and plays one of ours: each frame that arrives means that one of ours was played. A pong behind the audio tells which
+ * frame was the first, as pongs come back in order with the frames; if audio is being played already, the clock is exact
+ * enough. The track is a sink: sinks fed after it find in `current` the audio heard during the frame they are given.
  */
 export class HeardTrack implements AudioSink {
   /** At the rate of the listen; undefined: the caller heard nothing of us, or jambonz sends it by itself. */

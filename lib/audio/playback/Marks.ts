@@ -91,7 +91,7 @@ export class Marks {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
 
-  /** Whether a report that is of no mark placed here is one that comes too late. */
+  /** Returns true for a report that comes late: of a mark that is no longer placed here. */
   isLate({ name }: MarkEvent): boolean {
     return this.#unreported.delete(name)
   }
@@ -110,7 +110,7 @@ export class Marks {
     this.#settle(mark, event, true)
   }
 
-  /** What jambonz reports is wrong: from now on the clock decides. */
+  /** Stops believing jambonz' reports, which were wrong: from now on the clock decides. */
   distrust(): void {
     for (const mark of this.#placed.filter(({ real }) => real)) {
       mark.real = false

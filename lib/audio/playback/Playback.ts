@@ -29,10 +29,10 @@ export interface PlaybackDeps {
 
 /**
  * Audio to the caller, in the one mode that the verb chose: streaming (`write`, `mark`, `utterance`) or files (`play`).
- * Where the verb is not known (a call set up elsewhere), whatever is tried first.
+ * If the verb is not known (a call set up elsewhere), the first use chooses the mode.
  */
 export class Playback {
-  /** What the caller heard; undefined as long as nobody has spoken. */
+  /** The audio the caller heard; undefined until the application has sent some. */
   track: HeardTrack | undefined
   readonly output: OutputEntry[] = []
   readonly #deps: PlaybackDeps

@@ -10,8 +10,8 @@ export interface Placement {
 }
 
 /**
- * What the application wrote, as far as it has not gone out: the chunk in hand, what the stream's Writable side holds
- * behind it, and what is to happen in between. Everything has a position: the bytes of audio before it.
+ * The audio that the application wrote and that has not been sent: the chunk in hand, the chunks the stream's Writable
+ * side holds behind it, and the actions between them. Each has a position: the bytes of audio before it.
  */
 export class PlaybackQueue {
   readonly #backlog: () => number

@@ -14,8 +14,8 @@ const REAL_TIME = 0.3
 export const EXACT_RATE = 8000
 
 /**
- * What jambonz has of our audio and how far the caller has heard it: a model of the module's prebuffer and playout
- * (mod_audio_fork, processIncomingBinary), driven by the clock and set right by every mark that is reported.
+ * A model of jambonz' prebuffer and playout (mod_audio_fork, processIncomingBinary): how much of our audio jambonz has,
+ * and how far the caller has heard it. The clock drives it, every reported mark corrects it.
  */
 export class PlayoutModel {
   readonly #perMs: number

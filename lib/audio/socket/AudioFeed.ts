@@ -9,7 +9,10 @@ const MAX_BATCH = 32_768
 const MAX_HELD = 1_048_576
 /** ms after a pause during which audio is taken for late, not missing, when we had not read it. */
 const MAX_BEHIND = 30_000
-/** What was not read comes faster than it was said. It has all come when, for so many ms, no more came than is said in them. */
+/**
+ * Window, ms, in which the arrival rate is measured after a pause. Audio we had not read arrives faster than real
+ * time; once a window brings no more than real time, all of it has arrived.
+ */
 const CATCH_UP_WINDOW = 200
 const CATCH_UP_RATE = 1.5
 

@@ -45,7 +45,7 @@ export class GapMeter {
   #steadySince = Infinity
   #steadyLag = Infinity
 
-  /** Where the audio's clock stands, ms: all that has come, and the gaps. */
+  /** The audio's clock, ms: the audio that arrived, and the gaps. */
   get clock(): number {
     return this.#clock
   }

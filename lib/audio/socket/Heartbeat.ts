@@ -2,7 +2,7 @@ import type { WebSocket } from 'ws'
 
 interface Beating {
   readonly socket: WebSocket
-  /** Whether the socket is read at all, so that a pong could have been seen. */
+  /** Returns true if the socket is being read: a pong could have been seen. */
   isRead(): boolean
   /** No pong since the last ping. */
   lost(): void

@@ -17,7 +17,7 @@ export interface OpeningSteps {
   opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
   /** Called once instead: why it can't open. */
   failed(error: Error): void
-  /** What came meanwhile, audio that came first included, in order. */
+  /** Delivers a frame that arrived meanwhile; called in order, the first audio included. */
   replay(data: Buffer, isBinary: boolean): void
 }
 

@@ -1,7 +1,7 @@
 import { DTMF_SAMPLES_PER_MS, MAX_TEXT } from './wire.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
 
-/** What a text frame of jambonz says. */
+/** A text frame of jambonz, parsed. */
 export type AudioMessage =
   | { type: 'dtmf'; dtmf: DtmfEvent }
   | { type: 'mark'; mark: MarkEvent }
@@ -9,7 +9,7 @@ export type AudioMessage =
   | { type: 'other'; message: unknown }
   | { type: 'invalid'; reason: string }
 
-/** What we may ask of jambonz on the audio socket. */
+/** A command to jambonz on the audio socket. */
 export type AudioCommand =
   | {
       type: 'playAudio'

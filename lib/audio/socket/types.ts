@@ -13,7 +13,10 @@ export interface AudioSink {
   write(frame: Buffer, gapMs: number): void
   /** Nothing more comes for a while: the sink is fed in batches, and this was one. */
   rest?(): void
-  /** What is written from here on was said in private. `silence`: it is silence; `skip`: it is left out. */
+  /**
+   * Begins privacy: audio written from here on is private. `silence`: it is written as silence; `skip`: it is not
+   * written.
+   */
   pause?(mode: PauseMode): void
   resume?(): void
   /** ms that audio may come late to a sink that is fed in batches */

@@ -2,7 +2,10 @@ import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import type { AudioStreamEvents } from '../socket/types.js'
 
-/** What an async listener rejects with comes to the stream (`captureRejectionSymbol`), and does not end the process. */
+/**
+ * Options of an emitter that gives the rejection of an async listener to the stream (`captureRejectionSymbol`): it
+ * does not end the process.
+ */
 export const CAPTURING: object = { captureRejections: true }
 
 type Listener = (...args: unknown[]) => unknown

@@ -25,7 +25,7 @@ export function liveOf(stream: AudioStream): LiveStream {
 export class AudioStream extends SpeakingDuplex {
   /** The call as it was when the audio began. */
   readonly call: Call
-  /** What the first frame said, and over it the verb's own `metadata`: right even where the frame came broken. */
+  /** The metadata of the first frame, and over it the verb's own `metadata`: right even if the frame came broken. */
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
 
@@ -74,7 +74,7 @@ export class AudioStream extends SpeakingDuplex {
     return this.listen.mixType
   }
 
-  /** What has arrived so far. */
+  /** The audio that has arrived so far, counted. */
   get counts(): AudioCounts {
     return this.#live.counts
   }
@@ -84,7 +84,7 @@ export class AudioStream extends SpeakingDuplex {
     return this.#live.digits
   }
 
-  /** What is recorded of it, where the route records. */
+  /** The recording of this stream; undefined if the route does not record. */
   get recording(): RecordingControl | undefined {
     return this.#live.recording
   }

@@ -6,7 +6,10 @@ import { AWAITED, CAPTURING, emitToEach } from './AudioDuplex.js'
 import type { LiveStream } from './LiveStream.js'
 import { ReaderSide } from './ReaderSide.js'
 
-/** Whose voice: jambonz sends the caller on the left, and what is written to the caller on the right (mod_audio_fork). */
+/**
+ * The speaker of a channel: jambonz sends the caller on the left, and the audio played to the caller on the right
+ * (mod_audio_fork).
+ */
 export type ChannelName = 'caller' | 'callee'
 export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
 

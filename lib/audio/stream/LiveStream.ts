@@ -39,7 +39,7 @@ export interface LiveStreamOptions {
   logger: FastifyBaseLogger
 }
 
-/** What the writable side of an AudioStream is told and asked. */
+/** The writable side of an AudioStream, as its stream sees it. */
 export interface WritableSide {
   /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */
   over(cutOff: boolean): void
@@ -57,7 +57,7 @@ export class LiveStream {
   readonly socket: ListenSocket
   readonly maxBuffered: number
   readonly channels = new Set<ChannelReader>()
-  /** What is recorded of it, where the route records. */
+  /** The recording of this stream; undefined if the route does not record. */
   recording: RecordingControl | undefined
   /** The key that ended the listen. */
   digits: string | undefined
@@ -112,8 +112,8 @@ export class LiveStream {
   }
 
   /**
-   * What the caller heard of the application during the frame that a sink, or a tap, is given; undefined: nothing, or
-   * nobody knows yet.
+   * The application's audio that the caller heard during the frame that a sink or a tap is given; undefined: none, or
+   * not known yet.
    */
   get heard(): Int16Array | undefined {
     return this.socket.holdsBack ? undefined : this.#playback?.track?.current
@@ -233,7 +233,7 @@ export class LiveStream {
     this.socket.live(tapped)
   }
 
-  /** Who waits for keys wants them when they are pressed. */
+  /** Reads the socket without delay while somebody waits for keys (`heard`). */
   hear(heard: boolean): void {
     if (this.#heard === heard) return
     this.#heard = heard

@@ -7,7 +7,7 @@ const READER_PATIENCE = 30_000
 /** bytes: what the kernel still holds at the end is kept for the reader, up to this over its limit. */
 const END_ALLOWANCE = 8_388_608
 
-/** Whose logger it is when something is to be said: a socket may learn only later which call it is for. */
+/** A holder of the logger: a socket may learn only later which call it is for, and then has that call's logger. */
 export interface Log {
   readonly logger: FastifyBaseLogger
 }
@@ -17,7 +17,7 @@ export interface Log {
  * the socket is paused. Nothing is kept when nobody reads, unless a handler is still preparing to.
  */
 export class ReaderSide {
-  /** Whether frames are to be pushed at all. */
+  /** True while frames are pushed to the reader. */
   takes = false
   reading = false
   readonly #stream: Readable

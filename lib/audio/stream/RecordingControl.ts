@@ -2,7 +2,7 @@ import type { PauseMode } from '../socket/types.js'
 
 export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'failed'
 
-/** What an application may do with the recording of its stream. */
+/** The recording of a stream, as the application controls it. */
 export interface RecordingControl {
   readonly state: RecorderState
   /** why it failed */

@@ -16,9 +16,10 @@ export interface EndConditionOptions {
 }
 
 /**
- * What jambonz documents of a listen and does not do: `timeout` (never looked at), a `finishOnKey` of several digits,
- * each of which ends the listen (jambonz compares them all with one), and any in `config` (feature-server
- * lib/tasks/listen.js). `maxLength` it does: should it fail to, we do a second later.
+ * Ends a listen on the conditions that jambonz documents and does not apply (feature-server lib/tasks/listen.js):
+ * `timeout`, which it never reads; a `finishOnKey` of several digits, each of which ends the listen (jambonz compares
+ * one digit with all of them); and every `finishOnKey` in `config`. jambonz does apply `maxLength`: we end the listen a
+ * second later if it did not.
  */
 export function watchEndConditions(
   live: LiveStream,

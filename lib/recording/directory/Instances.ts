@@ -248,7 +248,10 @@ export class Instances {
     }
   }
 
-  /** Whether a process of this machine runs; undefined when it is of another, or the system does not tell. */
+  /**
+   * Resolves to true if an instance's process runs on this machine; undefined if it is another machine's, or the
+   * system does not tell.
+   */
   async #runsHere(instance: Instance | undefined): Promise<boolean | undefined> {
     const machine = await this.#thisMachine()
     if (instance?.machine === undefined || instance.machine !== machine) return undefined

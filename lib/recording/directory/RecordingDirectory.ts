@@ -49,7 +49,7 @@ export interface Claim {
   fd: number
 }
 
-/** What there is of a recording that is not complete. */
+/** The files of a recording that is not complete. */
 export interface Part {
   /** path without extension */
   base: string
@@ -213,7 +213,9 @@ export class RecordingDirectory {
     return undefined
   }
 
-  /** What describes the audio is there before the audio is. Resolves to its descriptor, undefined when the name is taken. */
+  /**
+   * Creates the sidecar, and then the audio file. Resolves to the audio's descriptor, undefined if the name is taken.
+   */
   async #create(paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
     if (!(await writePart(paths, sidecar))) return undefined
     let fd: number
@@ -239,7 +241,7 @@ export class RecordingDirectory {
     return there.includes(true)
   }
 
-  /** What has this name is an earlier segment of the same listen. */
+  /** Resolves to true if the recording of this name is an earlier segment of the same listen. */
   async #holds(base: string, listen: Listen): Promise<boolean> {
     if (this.#live.get(base.toLowerCase()) === listen.id) return true
     const complete = await readSidecar(this.pathsOf(base).sidecar)

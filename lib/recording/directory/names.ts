@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 import type { Listen } from '../../model/schema.js'
 import type { RecordedStream } from '../types.js'
 
-/** What a recording's file is called: `<base><extension>`, `<base>.part<extension>` until it is complete. */
+/**
+ * The infix of an incomplete recording: its file is `<base>.part<extension>`, and `<base><extension>` once it is
+ * complete.
+ */
 export const PART = '.part'
 export const WAV = '.wav'
 export const ENCRYPTED = '.enc'
@@ -62,7 +65,7 @@ export function renamed(paths: RecordingPaths, base: string): RecordingPaths {
   return { ...paths, base, final: base + paths.final.slice(paths.base.length), sidecar: `${base}.json` }
 }
 
-/** What the name of a file below the directory says of it. */
+/** The kind of a file below the directory, as its name tells. */
 export type FileKind =
   | { kind: 'partAudio'; base: string; extension: string }
   | { kind: 'partSidecar'; base: string; owner: string }

@@ -20,7 +20,7 @@ import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } fro
 const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
 const MAX_SAMPLE_RATE = 384_000
 
-/** What stands beside a recording in the making besides its Listen: all that repairing it needs. */
+/** The notes in the sidecar of an incomplete recording, besides its Listen: all that a repair needs. */
 export interface PartNotes {
   /** of the file */
   id: string
@@ -78,7 +78,7 @@ export async function readPartSidecar(
 
 /**
  * Returns a part's sidecar in which every field is right. `found`: the format in the header of the audio, which is believed before the sidecar.
- * What is broken is replaced, and told to `broken` by its name. undefined when nobody knows the format.
+ * Replaces each broken field, and reports its name to `broken`. Returns undefined if the format is nowhere to be found.
  */
 export function mendNotes(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
@@ -242,7 +242,7 @@ function compareSegments(one: Omit<Segment, 'gapBeforeMs'>, other: Omit<Segment,
   return byNumber || Date.parse(one.startedAt) - Date.parse(other.startedAt)
 }
 
-/** What the store knows, such as of an instance with another directory. */
+/** Returns the files that the store knows, such as those of an instance with another directory. */
 function knownFiles(recording: Recording | undefined): FinishedRecording[] {
   return Value.Check(FinishedRecordingSchema, recording) ? [recording] : []
 }

@@ -8,7 +8,7 @@ export interface Credentials {
   password: string
 }
 
-/** What a request is about. The names are those of the messages over a websocket; over HTTP they are not sent. */
+/** The kind of a request, by the name of its websocket message; over HTTP the name is not sent. */
 export type RequestType =
   | 'session:new'
   | 'session:redirect'

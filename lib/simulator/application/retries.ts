@@ -22,7 +22,10 @@ export class Backoff {
   }
 }
 
-/** What the fragment of a url asks for: `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server lib/utils/http-requestor.js, ws-requestor.js). */
+/**
+ * The retries that the fragment of a url asks for: `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server
+ * lib/utils/http-requestor.js, ws-requestor.js).
+ */
 export class RetryPolicy {
   /** How often a failed request is repeated. Of a websocket also: how often it is opened in all. */
   readonly count: number

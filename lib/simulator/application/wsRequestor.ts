@@ -47,7 +47,7 @@ export interface WsRequestorOptions {
   /** Absolute ws(s) url of the application; a fragment is the retry policy. */
   url: string
   credentials: Credentials | undefined
-  /** What the application has to acknowledge a message, in real ms: it thinks no faster at a higher speed. */
+  /** Real ms that the application has to acknowledge a message: it is no faster at a higher speed of the simulator. */
   ackTimeoutMs: number
   b3: string
   record: (request: RequestRecord) => void

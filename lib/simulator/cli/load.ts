@@ -18,7 +18,7 @@ interface Percentiles {
   p99: number
 }
 
-/** What a load run came to; latencies in real ms. */
+/** The result of a load run; latencies in real ms. */
 export interface LoadReport {
   calls: number
   failed: number

@@ -6,7 +6,7 @@ import { synthesise } from './say.js'
 import type { Output } from './terminal.js'
 import { USAGE, UsageError } from './usage.js'
 
-/** What a command runs in: where it writes, and how it is interrupted (the caller hangs up). */
+/** The surroundings of a command: its outputs, and its interruption (the caller hangs up). */
 export interface Surroundings {
   stdout: Output
   stderr: Output

@@ -1,4 +1,4 @@
-/** Where the media server connects to, and what it asks for. */
+/** The address that the media server connects to, and the path it asks for. */
 export interface Address {
   host: string
   port: number

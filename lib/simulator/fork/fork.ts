@@ -28,7 +28,10 @@ export interface ForkOptions {
   metadataFrame: Buffer
   credentials: Credentials | undefined
   callRate: number
-  /** What jambonz sends by itself is not spoilt by FreeSWITCH's command line. */
+  /**
+   * True if the metadata does not pass through FreeSWITCH's command line, which may spoil it: jambonz sends it
+   * itself.
+   */
   intact: boolean
   /** Hz of audio streamed back; undefined: the media server works in file mode, however much the verb said `streaming`. */
   streamRate: number | undefined
@@ -36,7 +39,7 @@ export interface ForkOptions {
   keepAudio: number
 }
 
-/** What a fork tells the listen task: connection events, and the server's commands. */
+/** The events of a fork for the listen task: connection events, and the server's commands. */
 export interface ForkEvents extends ForkCommands {
   open: () => void
   refused: (failure: UpgradeFailure) => void

@@ -6,7 +6,7 @@ import { TextAssembler } from './messages.js'
 import { newKey, type Credentials } from './handshake.js'
 import { Upgrade, type UpgradeFailure } from './upgrade.js'
 
-/** What a socket reports to the fork that owns it. */
+/** The events of a socket for the fork that owns it. */
 export interface SocketEvents {
   /** `quiet`: the server closed together with its 101, so nothing is to be sent, not even the metadata. */
   open: (quiet: boolean, protocol: string | undefined) => void

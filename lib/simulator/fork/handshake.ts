@@ -108,7 +108,10 @@ export function judgeAnswer(answer: Answer, key: string): Refusal | undefined {
   return undefined
 }
 
-/** Where a redirect leads: only absolute ws:// and http:// (or their TLS forms) are followed, `'relative'` fails. */
+/**
+ * Returns the target of a redirect. Only absolute ws:// and http:// (or their TLS forms) are followed; `'relative'`
+ * fails.
+ */
 export function redirection(answer: Answer): string | 'relative' | undefined {
   if (answer.status < 300 || answer.status > 399) return undefined
   const location = answer.headers.get('location')

@@ -42,7 +42,7 @@ export class TextAssembler {
   }
 }
 
-/** What the module understands of a message: its type, and its data. */
+/** A message as the module understands it: its type, and its data. */
 export interface ServerMessage {
   type: string
   message: Record<string, unknown>

@@ -3,8 +3,8 @@ const QUOTE = "'"
 const UNESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' }
 
 /**
- * What FreeSWITCH's command tokenizer makes of an argument that was put between single quotes (switch_utils.c,
- * switch_separate_string): the reason why metadata can arrive as invalid JSON. Apostrophes are lost, backslashes are
+ * Returns an argument in single quotes as FreeSWITCH's command tokenizer changes it (switch_utils.c,
+ * switch_separate_string); this is why metadata can arrive as invalid JSON. Apostrophes are lost, backslashes are
  * unescaped, and outside of quotes `delimiter` cuts the argument off.
  */
 export function throughTokenizer(argument: string, delimiter: '|' | ' '): string {

@@ -31,7 +31,7 @@ export interface UpgradeFailure {
   status: number | undefined
   /** The module matches this failure to no socket, so jambonz never hears of it. */
   silent: boolean
-  /** What the server said with its refusal: the module ignores it. */
+  /** The body of the server's refusal: the module ignores it. */
   body?: string
   /** The subprotocol it selected. */
   protocol?: string | undefined

@@ -27,8 +27,8 @@ export interface CallInfoOptions {
 }
 
 /**
- * What jambonz tells about a call (feature-server lib/session/call-info.js). The first webhook, transcription hooks and the
- * metadata of a nested listen show the object itself (`own`); everything else its `toJSON`.
+ * The fields of a call that jambonz sends (feature-server lib/session/call-info.js). The first webhook, transcription
+ * hooks and the metadata of a nested listen send the object itself (`own`); everything else sends its `toJSON`.
  */
 export class CallInfo {
   readonly callSid: string

@@ -72,7 +72,7 @@ export class PostOffice {
     this.#tellStatus(info.toJSON())
   }
 
-  /** What jambonz tells the status hook when the answer to a gather's actionHook was no application. */
+  /** Posts to the status hook that the answer to a gather's actionHook was no application, as jambonz does. */
   complain(error: unknown): void {
     const { info } = this.#options
     this.#tellStatus({ ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) })

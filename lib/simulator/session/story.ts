@@ -68,7 +68,7 @@ export class Story {
   }
 }
 
-/** What a leg has heard so far. */
+/** Returns the audio a leg has heard so far. */
 export function heardBy(leg: Leg, marks: Heard['marks']): Heard {
   const pcm = leg.heard.audio()
   return {

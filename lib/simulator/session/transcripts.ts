@@ -14,8 +14,8 @@ export interface Heard {
 }
 
 /**
- * What the caller is taken to say. Lines with a time are said then, into the void if nobody transcribes; the others are said
- * in turn, one each time an application asks for speech.
+ * The lines that the caller says, as text. A line with a time is said then, and lost if nobody transcribes; the others
+ * are said in turn, one each time the application asks for speech.
  */
 export class Transcripts {
   readonly #clock: Clock

@@ -34,7 +34,10 @@ const KILLED_PLAY_DONE_MS = 90
 /** FreeSWITCH reads a file ahead in steps of this length and counts what it has read as played. */
 const READ_AHEAD_MS = 2_048
 
-/** Where a listen runs: in the foreground on the call's own leg, nested in a dial, in the background (config), or for the account's recording. */
+/**
+ * The place of a listen: in the foreground on the call's own leg, nested in a dial, in the background (config), or
+ * for the account's recording.
+ */
 export interface ListenPlace {
   leg: Leg
   role: ListenRecord['role']

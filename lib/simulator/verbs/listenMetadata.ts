@@ -14,7 +14,7 @@ export interface ListenDescription {
   streamRate: number | undefined
 }
 
-/** What a listen verb amounts to: where it connects, with which credentials, and what it says first. */
+/** Returns the socket that a listen verb asks for: its address, credentials and first frame. */
 export function describeListen(
   session: Session,
   place: ListenPlace,

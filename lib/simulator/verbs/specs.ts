@@ -24,7 +24,7 @@ const LISTEN: Spec = {
   channel: 'number'
 }
 
-/** What jambonz knows of the verbs that are simulated; of the others only the name is checked. */
+/** The specifications of the verbs that are simulated; of the others jambonz' simulator checks only the name. */
 export const SPECS: Record<string, Spec> = {
   listen: LISTEN,
   stream: LISTEN,
@@ -204,7 +204,7 @@ const OTHERS = new Set([
   'ultravox_s2s'
 ])
 
-/** What is let pass although the published specifications refuse it; those of jambonz 11 are not known in full. */
+/** The verbs to accept although the published specifications refuse them: those of jambonz 11 are not known in full. */
 export interface Leniency {
   configListenHook: boolean
   platform: '0.9' | '11'

@@ -105,7 +105,7 @@ export class Instances {
     this.#unwritten.delete(name)
   }
 
-  /** What has changed and is not written yet. */
+  /** Writes the changes that are not written yet. */
   async writeChanges(redis: RedisCommands): Promise<void> {
     const [unwritten, released] = [[...this.#unwritten], [...this.#released]]
     const key = this.#keys.held(this.#name)
@@ -143,7 +143,7 @@ export class Instances {
     await redis.srem(this.#keys.held(instance), name)
   }
 
-  /** What it still holds the others are to find as if it had died. */
+  /** Leaves the instances. The others take the listens it still holds as if it had died. */
   async leave(redis: RedisCommands): Promise<void> {
     await this.writeChanges(redis)
     if (this.#held.size > 0) await redis.zadd(this.#keys.instances, String(this.#clock.now() - 1), this.#name)

@@ -12,7 +12,7 @@ export class Away extends Error {}
 /** It did not answer in time. */
 class Late extends Away {}
 
-/** What Redis answers, to whatever it is asked, while it can't serve: full, read-only, loading, electing, closed to us. */
+/** The errors of a Redis that can serve no command: it is full, read-only, loading, electing, or closed to us. */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
@@ -30,7 +30,10 @@ export interface LinkDeps {
   onMessage: (message: string) => void
   /** messages may have been missed */
   onSubscribed: () => void
-  /** What makes the store right again; as long as it rejects the store stays away. For the log: what it did. */
+  /**
+   * Repairs the store when Redis is back; the store stays unavailable while it rejects. Resolves to fields for the
+   * log.
+   */
   onReturn: () => Promise<object>
   /** It can be asked again. */
   onReturned: () => void
@@ -78,7 +81,7 @@ export class Link {
     return this.#available
   }
 
-  /** What is wrong, in words; undefined while all is well. */
+  /** The present problem, in words; undefined if there is none. */
   get problem(): string | undefined {
     if (this.#available) return this.#deaf
     const cause = this.#problem instanceof Error ? `: ${this.#problem.message}` : ''

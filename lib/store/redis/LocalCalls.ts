@@ -38,8 +38,8 @@ interface Copy {
 }
 
 /**
- * What this instance knows of calls: as the store said last, and what the store is yet to be told. Bounded in number
- * and time.
+ * This instance's copies of calls: their last state in the store, and the writes that the store has not had. Bounded in
+ * number and time.
  */
 export class LocalCalls {
   // In the order they were touched.
@@ -81,7 +81,7 @@ export class LocalCalls {
     )
   }
 
-  /** What the store says, to the copy: the newer version of each field. `event`: it was said to a write. */
+  /** Merges the store's fields into the copy: the newer version of each wins. `event`: they answer a write. */
   learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): StoredCall {
     const copy = this.#copy(callSid, event)
     for (const [name, text] of stored) {

@@ -28,7 +28,7 @@ export interface RedisStoreSettings {
 /** ms between two looks of somebody who waits, should the message get lost */
 const LOOK_INTERVAL = 1_000
 
-/** What a started store is made of. */
+/** The parts of a started store. */
 export interface Parts {
   readonly context: StoreContext
   /** ms, see StoreContext */

@@ -14,7 +14,7 @@ const DOUBT = 5_000
 /** Calls with audio are kept alive this often within callTtl. */
 const KEEPS_PER_TTL = 3
 
-/** What is done beside the calls: the heartbeat, other instances' ends, and making good an outage. */
+/** The background work of the store: the heartbeat, the ends of other instances, the repair after an outage. */
 export class Upkeep {
   readonly #parts: Parts
   #timer?: NodeJS.Timeout
@@ -112,7 +112,7 @@ export class Upkeep {
     return written
   }
 
-  /** What Redis refuses is given up: asked again, it would refuse again. */
+  /** Writes fields of a call that had waited. If Redis refuses them, it drops them: Redis would refuse them again. */
   async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<ScriptResult, 'created'>> {
     const {
       link,
@@ -198,7 +198,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }
 
-/** What waited to be written may be what somebody elsewhere waits for. */
+/** Returns the listens whose waiters to wake, here and elsewhere, once these fields are written. */
 function wakesOf(fields: readonly Field[]): string[] {
   return [...new Set(fields.map(listenOfField).filter((listenId) => listenId !== undefined))]
 }

@@ -21,7 +21,7 @@ export interface Field {
 
 /** the version of what is written only where there is nothing */
 export const DEFAULT = 0
-/** What is added to a version to seal it: some 140 years. */
+/** The number that seals a version by being added to it: some 140 years. */
 export const SEAL = 2 ** 52
 /** in the place of JSON: the field was there, and is no more */
 export const REMOVED = ''
@@ -29,7 +29,7 @@ const PLACE = '#'
 /** of a listen: said by where its fields stand */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
 
-/** What must hold for a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED for none. */
+/** The condition of a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED: no field. */
 export interface FieldGuard {
   op: 'is' | 'not'
   field: string

@@ -93,9 +93,9 @@ return { applied, created, string.format('%.0f', now), all }
  * of instances whose last one has }`.
  * KEYS: the instances, by the ms their last beat expires. ARGV: this instance, ttl ms, ms that expired ones are
  * remembered, 1 after this instance was cut off.
- * Where all have expired it was the store that was away, not they: they all get their time again. So they do where one
- * was cut off, as the others may have been; but only once without a beat of their own, which the half millisecond tells:
- * one that comes and goes must not hide for ever that another is dead.
+ * If all instances have expired, the store was away, not they: each gets its ttl again. If this instance was cut off, the
+ * others may have been too: each gets its ttl again, but only once without a beat of its own, or an instance that comes
+ * and goes would hide for ever that another is dead. The half millisecond in an expiry marks that it had its once.
  */
 export const BEAT = script(`
 local key, name, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])

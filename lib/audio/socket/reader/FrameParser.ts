@@ -18,7 +18,7 @@ const LENGTH_64 = 127
 const MASK_BYTES = 4
 const LITTLE_ENDIAN = true
 
-/** Where all live sockets are read to, one after the other: Node allocates 64 KiB for every read of its own. */
+/** The buffer that all live sockets are read into, one after the other: Node itself allocates 64 KiB for every read. */
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
@@ -72,8 +72,8 @@ export class FrameParser {
   }
 
   /**
-   * What the connection reads comes here at once, rather than through the socket's buffer, its `data` event and a
-   * tick to ask for more: half of what a message costs. Whatever is not simply flowing to ws goes the whole way.
+   * Takes the connection's bytes directly: the way through the socket's buffer, its `data` event and a tick to read on
+   * is half the cost of a message. Bytes go that way only if the socket does not simply flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)
@@ -94,7 +94,10 @@ export class FrameParser {
     return !this.#receiver.writableNeedDrain
   }
 
-  /** What has come; `view` is of the same memory, which is changed here, and where it is `reused` by others. */
+  /**
+   * Reads the bytes that arrived, and unmasks them in place. `view` shows the same memory; `reused`: others will
+   * overwrite that memory.
+   */
   read(chunk: Buffer, view: DataView, reused: boolean): void {
     if (this.#head === undefined) {
       this.#reused = reused
@@ -187,7 +190,7 @@ export class FrameParser {
   }
 }
 
-/** Of the frame that begins at `at`, as far as `length` bytes tell. */
+/** Returns the bytes of the head of the frame at `at`, as far as `length` bytes tell. */
 function headLength(view: DataView, at: number, length: number): number {
   if (at + 2 > length) return 2
   const second = view.getUint8(at + 1)

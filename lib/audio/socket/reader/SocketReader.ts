@@ -8,7 +8,7 @@ const IDENTIFYING = 1
 const READER = 2
 const BATCH = 4
 
-/** Where the kernel's bytes are read to, of one socket after the other. */
+/** The buffer that sockets are read into, one after the other. */
 const SHARED_BYTES = Buffer.allocUnsafeSlow(65_536)
 const SHARED_VIEW = new DataView(SHARED_BYTES.buffer)
 /** Reads of one socket in a row: more is for the next turn. */
