@@ -1,0 +1,29 @@
+/** First words that make a riddle of a docstring: it has to be decoded before it says what the code does or is. */
+const RIDDLES = /^(?:What|Whether|Who|Whose|Of|Where)\b/
+
+/** Reports a docstring that doesn't begin with what a function does, or what a thing is. */
+export const docstrings = {
+  meta: {
+    type: 'suggestion',
+    schema: [],
+    messages: {
+      riddle:
+        'A docstring must not begin with "{{word}}": begin with what a function does ("Returns…"), or what a thing is ("The audio that arrived so far.").'
+    }
+  },
+  create(context) {
+    return {
+      Program() {
+        for (const comment of context.sourceCode.getAllComments()) {
+          const word = riddleIn(comment)
+          if (word !== undefined) context.report({ loc: comment.loc, messageId: 'riddle', data: { word } })
+        }
+      }
+    }
+  }
+}
+
+function riddleIn({ type, value }) {
+  if (type !== 'Block' || !value.startsWith('*')) return undefined
+  return RIDDLES.exec(value.replace(/^[\s*]+/, ''))?.[0]
+}
