@@ -1,10 +1,10 @@
 /** Room for about a second at 8 kHz mono. */
 export const SMALL_BLOCK = 16 * 1024
-/** For rates at which a small block would mean more than two writes a second. */
+/** Used at rates at which a small block would mean more than two writes a second. */
 export const LARGE_BLOCK = 64 * 1024
 const SMALL_BLOCK_RATE = 2 * SMALL_BLOCK
 
-/** Memory that audio gathers in on its way to a file. */
+/** A piece of memory that gathers audio on its way to a file. */
 export interface Block {
   readonly bytes: Buffer
   /** the same memory as samples */
@@ -19,8 +19,8 @@ export function blockSizeFor(byteRate: number): number {
 }
 
 /**
- * Lends blocks to all recordings. Given-back blocks are lent again; no more are kept than there are recordings
- * (`keep`), and no more than `capacity` bytes are lent at once: a disk that stands still costs recordings, never
+ * The pool that lends blocks to all recordings. It keeps returned blocks for the next borrower, at most as many as
+ * there are recordings (`keep`). It lends at most `capacity` bytes at once: a disk that hangs fails recordings, not
  * the process.
  */
 export class BlockPool {
@@ -41,7 +41,7 @@ export class BlockPool {
     return this.#lent
   }
 
-  /** A block of `size` bytes; undefined when the pool has lent all that it may. */
+  /** Returns a block of `size` bytes; undefined if the pool has lent all it may. */
   take(size: number): Block | undefined {
     if (this.#lent + size > this.#capacity) return undefined
     this.#lent += size
@@ -56,7 +56,7 @@ export class BlockPool {
     if (free && free.length < this.#keep) free.push(block)
   }
 
-  /** One recording more (1) or less (-1) that will ask for blocks. */
+  /** Counts a recording that will ask for blocks (1), or no longer will (-1). */
   expect(change: 1 | -1): void {
     this.#keep += change
     for (const free of this.#free.values()) free.length = Math.min(free.length, this.#keep)

@@ -7,7 +7,7 @@ import type { ResolvedRecordingOptions } from './options.js'
 import type { Output } from './types.js'
 import { blockAlign, type WavFormat } from '../pcm/wavHeader.js'
 
-/** ms between two patches of the header: a player sees what was there at the last */
+/** ms between two patches of the header: a player sees the audio up to the last patch */
 const CHECKPOINT_INTERVAL = 5_000
 const SILENCE = Buffer.alloc(LARGE_BLOCK)
 
@@ -18,8 +18,8 @@ export interface BlockWriterDeps {
 }
 
 /**
- * Gathers frames in blocks and hands these to an output, one at a time. Tells `onError`, once, when the output
- * fails, hangs or does not keep up; it takes nothing more then.
+ * Gathers frames in blocks and hands the blocks to an output, one at a time. Calls `onError` once if the output fails,
+ * hangs or does not keep up; the writer then drops all further audio.
  */
 export class BlockWriter implements Flushable {
   dueAt = 0
@@ -29,14 +29,14 @@ export class BlockWriter implements Flushable {
   readonly #levels: Levels | undefined
   readonly #blockSize: number
   #block: Block | undefined
-  /** blocks, and bytes of silence, that wait for the output */
+  /** blocks of audio, or bytes of silence (number), that wait for the output */
   readonly #queue: Array<Block | number> = []
   #queued = 0
-  /** the block that the output has: nobody else may have it before the output is done */
+  /** the block that the output is writing: it goes back to the pool only after that */
   #writing: Block | undefined
-  /** when the output was asked for what it does now; 0: nothing */
+  /** when the output's current operation began; 0: it has none */
   #askedAt = 0
-  /** the first comes with the first block: a player finds something from then on */
+  /** the first checkpoint follows the first block: from then on the file can be played */
   #checkpointAt = -Infinity
   #overdue = false
   #stopped = false
@@ -83,7 +83,7 @@ export class BlockWriter implements Flushable {
     }
   }
 
-  /** Any length costs no memory. */
+  /** Appends silence. Silence of any length takes no memory. */
   silence(bytes: number): void {
     if (bytes === 0 || this.#stopped) return
     const block = this.#block
@@ -114,7 +114,7 @@ export class BlockWriter implements Flushable {
     )
   }
 
-  /** Asks the output, once drained, for something else than audio: it has the same time for it. */
+  /** Runs another operation of the drained output, with the same timeout as a write. */
   async guard<T>(operation: Promise<T>): Promise<T> {
     this.#askedAt = performance.now()
     try {
@@ -124,13 +124,13 @@ export class BlockWriter implements Flushable {
     }
   }
 
-  /** Resolves when the output has all that was written so far, or the writer has stopped. */
+  /** Resolves when the output has taken everything written so far, or the writer has stopped. */
   async drain(): Promise<void> {
     this.#seal()
     await this.idle()
   }
 
-  /** Resolves when the output is asked for nothing. */
+  /** Resolves when the output has no operation under way. */
   async idle(): Promise<void> {
     if (this.#askedAt > 0) {
       await new Promise<void>((resolve) => {
@@ -139,7 +139,7 @@ export class BlockWriter implements Flushable {
     }
   }
 
-  /** Drops what waits, takes nothing more. */
+  /** Drops the blocks that wait, and all further audio. */
   stop(): void {
     if (this.#stopped) return
     this.#stopped = true
@@ -233,7 +233,7 @@ export class BlockWriter implements Flushable {
     this.#output.checkpoint(this.#answered)
   }
 
-  /** The output has done what it was asked for. */
+  /** Takes the end of the output's operation, and starts the next. */
   #onAnswer(error?: Error | null): void {
     this.#askedAt = 0
     if (error) this.#onError(error)

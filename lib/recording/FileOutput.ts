@@ -22,7 +22,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 import type { Done, Output, RecordedStream, Summary } from './types.js'
 
-/** Checkpoints between two looks whether the file is still in a directory. */
+/** Checkpoints between two checks that the file has not been removed from its directory. */
 const LOOK_AFTER = 2
 
 export interface FileOutputDeps {
@@ -40,7 +40,7 @@ export class FileOutput implements Output {
   #name: string
   #file: RecordingFile | undefined
   #claim: Claim | undefined
-  /** when complete */
+  /** set once the recording is complete */
   #paths: RecordingPaths | undefined
   #recording: FinishedRecording | undefined
   readonly #notes: Omit<PartNotes, 'segment'>
@@ -172,7 +172,7 @@ export class FileOutput implements Output {
     })
   }
 
-  /** Goes on in another file: ours is in no directory any more. */
+  /** Continues in a new file: ours was removed from its directory. */
   #rescue(gone: Error, done: Done): void {
     const claim = this.#claimed
     this.#keepClaim(this.#openFile, claim, this.#stream.listen)
@@ -209,7 +209,7 @@ export class FileOutput implements Output {
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
     } catch (cause) {
       file.close(() => {})
-      // what is in its place already is not lost, though nothing beside it tells of it
+      // the audio is safe under its final name, though it has no sidecar
       throw Object.assign(
         new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }),
         this.#recording && { recording: this.#recording }
@@ -220,14 +220,14 @@ export class FileOutput implements Output {
   }
 
   /**
-   * Resolves to the claim whose file is ours alone. This process may have stood still for so long that another instance took it for dead
-   * and has completed the file under its name: then all of the audio goes into a file beside that one.
+   * Resolves to the claim whose file only we write. This process may have been suspended for so long that another
+   * instance took it for dead and completed the file: then we copy all of the audio to a file beside that one.
    */
   async #keepClaim(file: RecordingFile, claim: Claim, listen: Listen): Promise<Claim> {
     const { directory, logger } = this.#deps
     const { base, part, partSidecar } = claim.paths
     if ((await isThere(part)) && (await isThere(partSidecar))) return claim
-    // With its directory gone there is no place for it.
+    // The directory was removed: there is no place for a second file.
     if (!(await isThere(dirname(base)))) return claim
     const beside = await directory.claimBeside(claim, listen, this.#notes)
     logger.warn(
@@ -241,7 +241,7 @@ export class FileOutput implements Output {
     return beside
   }
 
-  /** Resolves to its SHA-256. */
+  /** Completes the file and resolves to its SHA-256. */
   async #seal(file: RecordingFile): Promise<string | undefined> {
     const { fsync, sha256 } = this.#deps.options
     await settled((done) => {
@@ -259,7 +259,7 @@ export class FileOutput implements Output {
     return hash
   }
 
-  /** Writes the sidecar, takes away the parts. */
+  /** Writes the sidecar and removes the part files. */
   async #putDown(
     paths: RecordingPaths,
     { segment }: Claim,
@@ -303,7 +303,7 @@ export class FileOutput implements Output {
     }
   }
 
-  /** Returns what the application's fileName() says; a mistake in it costs the name, never the recording. */
+  /** Returns the name that the application's fileName() gives; undefined, for the default name, if it fails. */
   #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
@@ -324,13 +324,13 @@ export class FileOutput implements Output {
     })
   }
 
-  /** For as long as they changed while they were written. */
+  /** Writes the notes again until none changed during the write. */
   async #writeNotesAgain({ paths, segment }: Claim): Promise<void> {
     while (this.#summarize) {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        // Taken by another instance, it is not ours to write.
+        // Another instance has taken the sidecar: it is no longer ours to write.
         if (!(await isThere(paths.partSidecar))) return
         await writeJson(paths.partSidecar, this.#deps.instances.token, {
           ...this.#stream.listen,

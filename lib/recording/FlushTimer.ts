@@ -1,6 +1,9 @@
 import { performance } from 'node:perf_hooks'
 
-/** Audio rests in memory for this part of the flush interval; the rest is for the socket's own batch, the tick and the disk. */
+/**
+ * Part of the flush interval that audio stays in memory; the remaining time is for the socket's batch, the tick and
+ * the disk.
+ */
 const REST = 0.7
 const TICKS_PER_INTERVAL = 10
 const MIN_TICK = 5
@@ -14,13 +17,13 @@ export interface Flushable {
   /** when its block is due, ms of performance.now(); set by the timer */
   dueAt: number
   flush(): void
-  /** look for an operation that hangs */
+  /** Checks for an operation that hangs. */
   watch(now: number): void
 }
 
 /**
- * One timer for all recordings. A recording joins when a block of it begins to fill; as all rest equally long, they
- * are due in the order in which they came.
+ * One timer for all recordings. A recording joins when one of its blocks begins to fill. Every block waits equally
+ * long: they are due in the order in which they joined.
  */
 export class FlushTimer {
   readonly #rest: number
@@ -39,14 +42,14 @@ export class FlushTimer {
     this.#tick = Math.max(MIN_TICK, flushInterval / TICKS_PER_INTERVAL)
   }
 
-  /** `flush()` is called in time, unless another block of the same recording has begun by then. */
+  /** Calls `flush()` in time, unless the recording has begun another block by then. */
   due(recording: Flushable): void {
     recording.dueAt = performance.now() + this.#rest
     this.#waiting.push(recording)
     this.#dueAt.push(recording.dueAt)
   }
 
-  /** `watch()` is called every second until unwatched. The timer runs as long as somebody is watched. */
+  /** Calls `watch()` every second until `unwatch()`. The timer runs while it has a recording to watch. */
   watch(recording: Flushable): void {
     this.#watched.add(recording)
     this.#timer ??= setInterval(() => {

@@ -4,15 +4,15 @@ import { addHeard, SAMPLE_BYTES } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream, Recorder } from './types.js'
 
-/** Returns what the caller heard of the application during the frame that is being recorded; undefined: nothing. */
+/** Returns the application's audio that the caller heard during the frame being recorded; undefined: none. */
 export type Heard = () => Int16Array | undefined
 
-/** Tells whether the application may speak on a stream, so that a recording has it, too. */
+/** Returns true if the application may send audio on the stream: the recording then has that audio, too. */
 export function isSpokenTo({ listen }: RecordedStream): boolean {
   return listen.bidirectional?.mode === 'streaming'
 }
 
-/** A stream of the caller alone as it is recorded where the application speaks: the caller left, the application right. */
+/** A stream of the caller alone, as two channels for the recording: the caller left, the application right. */
 export class TwoSides implements RecordedStream {
   readonly channels = 2
   readonly mixType: MixType = 'stereo'
@@ -40,8 +40,9 @@ export class TwoSides implements RecordedStream {
 }
 
 /**
- * A recorder that records what the caller heard of the application, too: jambonz never sends it back. Of the caller
- * alone it makes two channels, to those of two parties it adds it on the right, to the sum of both into that.
+ * A recorder that also records the application's audio that the caller heard: jambonz never sends it back. For a stream
+ * of the caller alone it makes a second channel; for a stream of both parties it adds that audio to the right channel;
+ * for a mixed stream it adds it to the mix.
  */
 export class OutputMixer implements Recorder {
   readonly #recorder: Recorder

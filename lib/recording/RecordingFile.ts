@@ -22,12 +22,15 @@ interface Codec {
   /** where the header is, and the first samples are */
   readonly headerAt: number
   readonly samplesAt: number
-  /** Returns what stands before the header. */
+  /** Returns the bytes before the header. */
   preamble(): Buffer
   header(wavHeader: Buffer): Buffer
-  /** Returns what is written of samples: of the whole result its first `length` bytes where it is `samples` itself. */
+  /**
+   * Returns the bytes to write for the first `length` bytes of `samples`; if it returns `samples` itself, only these
+   * count.
+   */
   samples(index: number, samples: Buffer, length: number): Buffer
-  /** Returns what ends the file. */
+  /** Returns the bytes that end the file. */
   end(index: number): Buffer
 }
 
@@ -43,7 +46,7 @@ const PLAIN: Codec = {
 /** The offset of the first frame of samples in an encrypted file. */
 export const FIRST_FRAME_AT = PREAMBLE_BYTES + FRAME_OVERHEAD + WAV_HEADER_BYTES
 
-/** Only ciphertext touches the disk: what is appended at once is one frame. */
+/** Returns the codec of an encrypted file: each append is one frame, and only ciphertext reaches the disk. */
 function encrypted(cipher: FrameCipher): Codec {
   return {
     headerAt: PREAMBLE_BYTES,
@@ -55,20 +58,20 @@ function encrypted(cipher: FrameCipher): Codec {
   }
 }
 
-/** How far a file has come that is gone on with. */
+/** The progress of a file that is continued. */
 export interface Progress {
   /** bytes of samples */
   dataBytes: number
-  /** bytes of the file; more are of no use */
+  /** bytes of the file that are valid; bytes after them are dropped */
   bytes: number
   /** pieces of samples; the header is the first */
   frames: number
 }
 
 /**
- * The file of a recording in the making: a WAV, plain or encrypted, that grows and can be played meanwhile. One operation at a time, each
- * told of through a callback: promises would cost more than the rest of a write. Writes are positional (`pwrite`), so patching
- * the header needs no seeking.
+ * The file of a recording in progress: a WAV, plain or encrypted, that grows and can be played meanwhile. It does one
+ * operation at a time and reports its end through a callback: a promise would cost more than the rest of a write.
+ * Writes are positional (`pwrite`): patching the header needs no seeking.
  */
 export class RecordingFile {
   readonly #format: WavFormat
@@ -97,7 +100,10 @@ export class RecordingFile {
     this.#codec = cipher ? encrypted(cipher) : PLAIN
   }
 
-  /** Resolves to a new recording's file: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is no key for it. */
+  /**
+   * Resolves to a new recording's file: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is
+   * no key for it.
+   */
   static async create(
     path: string,
     fd: number,
@@ -108,7 +114,7 @@ export class RecordingFile {
     return new RecordingFile(path, fd, format, cipher)
   }
 
-  /** bytes of the file; what an append that failed left behind does not count */
+  /** bytes of the file, without the remains of an append that failed */
   get bytes(): number {
     return this.#bytes
   }
@@ -122,14 +128,14 @@ export class RecordingFile {
     return this.#path
   }
 
-  /** Gives the file, which is empty, its header. */
+  /** Writes the header of the file, which is empty. */
   open(done: Done): void {
     const { header, preamble } = this.#codec
     const start = Buffer.concat([preamble(), header(buildWavHeader(this.#format, 0))])
     this.#append(start, start.length, 0, done)
   }
 
-  /** Goes on with a file that has been written before. */
+  /** Continues a file that was written before. */
   continueAt({ dataBytes, bytes, frames }: Progress): void {
     this.#dataBytes = dataBytes
     this.#bytes = bytes
@@ -137,7 +143,7 @@ export class RecordingFile {
     this.#torn = true
   }
 
-  /** Copies what is there to another file, which is open and empty, and goes on in that one: another process has taken this one. */
+  /** Copies this file to another, which is open and empty, and continues there: another process has taken this one. */
   async moveTo(path: string, fd: number): Promise<void> {
     const piece = Buffer.allocUnsafeSlow(COPIED_AT_ONCE)
     for (let at = 0; at < this.#bytes;) {
@@ -161,7 +167,7 @@ export class RecordingFile {
     this.#append(bytes, bytes === chunk ? length : bytes.length, length, done)
   }
 
-  /** Lets the header say how much is there. */
+  /** Updates the sizes in the header. */
   patchHeader(done: Done): void {
     const header = this.#codec.header(buildWavHeader(this.#format, this.#dataBytes))
     write(this.#fd, header, 0, header.length, this.#codec.headerAt, (error) => {
@@ -169,7 +175,7 @@ export class RecordingFile {
     })
   }
 
-  /** Makes it a whole file: nothing more comes. */
+  /** Completes the file: it takes no more audio. */
   seal(done: Done): void {
     const end = this.#codec.end(this.#frames)
     this.#trim((error) => {
@@ -190,7 +196,7 @@ export class RecordingFile {
     fdatasync(this.#fd, done)
   }
 
-  /** Fails with ENOENT when the file is in no directory any more: what is written is lost as soon as it is closed. */
+  /** Fails with ENOENT if the file was removed from its directory: the system deletes it once it is closed. */
   look(done: Done): void {
     fstat(this.#fd, (error, file) => {
       done(
@@ -207,7 +213,7 @@ export class RecordingFile {
     close(fd, done)
   }
 
-  /** Takes away what an append that failed, or another process, left behind. */
+  /** Cuts off the bytes that a failed append, or another process, left at the end. */
   #trim(done: Done): void {
     if (!this.#torn) return done()
     ftruncate(this.#fd, this.#bytes, done)
@@ -236,7 +242,7 @@ export class RecordingFile {
 
   #onWritten(error: Error | null, bytes: number): void {
     this.#from += bytes
-    // a disk that is nearly full takes a part, and says ENOSPC to the rest
+    // a disk that is nearly full writes a part, and fails with ENOSPC at the rest
     if (error === null && this.#from < this.#until) return this.#write()
     if (error === null) {
       this.#bytes += this.#until

@@ -18,35 +18,35 @@ import type { Output, RecordedStream, Recorder } from './types.js'
 
 export interface RecordingsDeps {
   logger: FastifyBaseLogger
-  /** names this instance in files that several may see */
+  /** name of this instance, in files that several instances may read */
   instance: string
-  /** ms between two heartbeats of an instance; tests have less time than instances */
+  /** ms between two heartbeats of an instance; tests use a shorter one */
   heartbeat?: number
 }
 
 export interface Recordings {
-  /** complete recordings that are yet to be compressed or sent */
+  /** complete recordings that are not compressed or sent yet */
   readonly waiting: number
   /** bytes in use, of `maxMemory` */
   readonly memory: number
   /**
-   * Begins a recording. Never throws: what can't be opened fails that recording. `onFailed`: as soon as it fails, once.
-   * `heard`: what the caller heard of the application, where that is to be recorded.
+   * Begins a recording. Never throws: an output that can't be opened fails this recording. `onFailed` is called once,
+   * as soon as the recording fails. `heard`: the application's audio that the caller heard, if it is to be recorded.
    */
   start(stream: RecordedStream, onFailed?: (error: Error) => void, heard?: Heard): Recorder
   /**
-   * Repairs what dead instances left in the directory, and goes on looking for it until close(). Resolves after the
-   * first look, or 5 s; never rejects. Also told here: a recording that finish() called `spooled`, once it is
-   * compressed and sent.
+   * Repairs the recordings that dead instances left in the directory, and goes on looking for more until close().
+   * Resolves after the first look, or 5 s; never rejects. `onRecovered` is also called for a recording that finish()
+   * returned as `spooled`, once it is compressed and sent.
    */
   recover(onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
-  /** Recordings that nobody finished are closed as they are: the next start completes them. Never rejects. */
+  /** Closes unfinished recordings as they are: the next start completes them. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * Throws FST_JAMBONZ_OPTIONS when an option is wrong or the directory can't be written, FST_JAMBONZ_RECORDING_FFMPEG when a format
- * can't be made.
+ * Throws FST_JAMBONZ_OPTIONS when an option is wrong or the directory can't be written, FST_JAMBONZ_RECORDING_FFMPEG
+ * when a format can't be made.
  */
 export function createRecordings(options: RecordingOptions, deps: RecordingsDeps): Recordings {
   const resolved = resolveRecordingOptions(options)
@@ -180,12 +180,12 @@ class DirectoryRecordings {
     await this.#recovery.start(onRecovered)
   }
 
-  /** Ends all that goes on besides recording. */
+  /** Stops recovery, retention and delivery. */
   async stop(): Promise<void> {
     await Promise.all([this.#recovery.close(), this.#spool.close(), this.#retention?.close()])
   }
 
-  /** Nothing is being recorded any more. Never rejects. */
+  /** Closes the directory once nothing is being recorded. Never rejects. */
   async close(): Promise<void> {
     await this.#instances.close().catch(() => {})
   }

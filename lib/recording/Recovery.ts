@@ -75,7 +75,7 @@ export class Recovery {
     await this.#looking
   }
 
-  /** Walking the whole tree is for when an instance is known to have died. */
+  /** Looks for dead instances; walks the whole directory tree only if one has died. */
   #lookAgain(onRecovered: OnRecovered): void {
     const looking = this.#looking
     this.#looking = (async () => {
@@ -106,7 +106,7 @@ export class Recovery {
     }
   }
 
-  /** Resolves to false when there is something left to repair. */
+  /** Resolves to false if a part of the recording is still to be repaired. */
   async #repair(part: Part, onRecovered: OnRecovered): Promise<boolean> {
     const { instances, logger } = this.#deps
     if (part.irregular !== undefined) {
@@ -138,7 +138,7 @@ export class Recovery {
     const { directory, instances, logger } = this.#deps
     await instances.announce()
     const paths = directory.pathsOf(part.base, part.extension)
-    // of all that try, one succeeds
+    // several instances may try: the rename succeeds for one
     if ((await ifThere(rename(sidecar, paths.partSidecar).then(() => true))) === undefined) return
     const notes = await this.#readNotes(paths)
     const repaired = notes && (await this.#complete(paths, notes))
@@ -156,7 +156,7 @@ export class Recovery {
     await this.#goOn(repaired, onRecovered)
   }
 
-  /** undefined when it died before there was any audio. */
+  /** Resolves to undefined if the process died before there was any audio. */
   async #readNotes(paths: RecordingPaths): Promise<PartSidecar | undefined> {
     const { options, logger } = this.#deps
     const audio = await ifThere(lstat(paths.part))
@@ -180,8 +180,8 @@ export class Recovery {
   }
 
   /**
-   * Completes what a process left when it died, at whatever point it did: audio, name, sidecar. The part's sidecar is
-   * ours alone, and stays. Resolves to undefined when nothing was recorded yet.
+   * Completes the audio, name and sidecar of a recording whose process died, at whatever point that was. We own the
+   * part's sidecar, and leave it there. Resolves to undefined if nothing was recorded yet.
    */
   async #complete(
     paths: RecordingPaths,
@@ -239,7 +239,7 @@ export class Recovery {
       sampleRate,
       channels,
       startedAt,
-      // when its last samples were written, as far as can be told
+      // when its last samples were written, as nearly as the file's date tells
       endedAt: ended.toISOString(),
       ...(path.endsWith(ENCRYPTED_WAV) && { encrypted: true }),
       ...(options.levels && { levels: levels.channels }),
@@ -250,7 +250,7 @@ export class Recovery {
     }
   }
 
-  /** Does with it what its process had still to do. */
+  /** Delivers a repaired recording and reports it, as its own process would have done. */
   async #goOn({ paths, listen, own, recording, notes }: Repaired, onRecovered: OnRecovered): Promise<void> {
     const { spool, logger } = this.#deps
     const tell = (whole: FinishedRecording): void => {
@@ -263,7 +263,7 @@ export class Recovery {
     }
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = notes
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
-    // what is far away may take long: the others need not wait for it
+    // a sink that is far away may be slow: the other repairs don't wait for it
     spool
       .run({ paths, segment, stream, listen, recording: own, attempts: 1 })
       .then((followed = recording) => {
@@ -275,7 +275,7 @@ export class Recovery {
   }
 }
 
-/** When nobody wrote down more of it. */
+/** Returns a minimal call, for a recording whose sidecar has none. */
 function callOf({ callSid, createdAt }: Listen): Call {
   return { callSid, data: {}, listens: [], createdAt, updatedAt: createdAt }
 }

@@ -20,7 +20,10 @@ interface Kept {
   modified: number
 }
 
-/** The rule by which complete recordings that are too old or too many are deleted, the oldest first: never a live one, never an unsent one. */
+/**
+ * The rule by which complete recordings that are too old or too many are deleted, the oldest first: never a live one,
+ * never an unsent one.
+ */
 export class Retention {
   readonly #directory: string
   readonly #limits: Limits
@@ -78,11 +81,11 @@ export class Retention {
     if (deleted > 0) this.#logger.info({ deleted, freed }, 'old recordings were deleted')
   }
 
-  /** Resolves to false when it is not ours to delete. */
+  /** Deletes a recording. Resolves to false if it must stay. */
   async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
-    // the sidecar last: without it nobody would know what the audio is
+    // the sidecar last: it identifies the audio
     for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
       await remove(file)
     }
@@ -90,7 +93,7 @@ export class Retention {
     return true
   }
 
-  /** The days, months and years that are gone. */
+  /** Removes the directories of days, months and years that are empty. */
   async #removeEmpty(base: string): Promise<void> {
     for (
       let directory = join(base, '..');

@@ -13,7 +13,7 @@ import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
 
-/** A recording that goes to an application's Writable as it is spoken: a WAV whose header says that its length is unknown. */
+/** A recording that is streamed to an application's Writable: a WAV whose header gives its length as unknown. */
 export class SinkOutput implements Output {
   readonly name: string
   readonly #stream: RecordedStream
@@ -52,7 +52,7 @@ export class SinkOutput implements Output {
   }
 
   append(chunk: Buffer, length: number, done: Done): void {
-    // a stream may keep what it is given for longer than it says
+    // a stream may keep its chunk even after its callback: it gets a copy
     this.#write(Buffer.from(chunk.subarray(0, length)), (error) => {
       if (!error) this.#dataBytes += length
       done(error)

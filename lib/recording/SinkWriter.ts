@@ -23,8 +23,8 @@ const METHODS = [
 const OURS = ['id', 'state', 'segments'] as const
 
 /**
- * One application's Writable, taking one recording. Whatever the Writable does wrong - it throws, rejects, emits
- * `error`, closes early - is the error of the operation under way and of all that follow. One operation at a time.
+ * The writer of one recording into an application's Writable, one operation at a time. If the Writable throws, rejects,
+ * emits `error` or closes early, the operation under way and all later ones fail.
  */
 export class SinkWriter {
   readonly #writable: SinkWritable
@@ -41,7 +41,7 @@ export class SinkWriter {
     this.#logger = logger
   }
 
-  /** Asks the application's sink() for a Writable. Rejects with what went wrong, in the application's words. */
+  /** Asks the application's sink() for a Writable. Rejects with the application's own error. */
   static async open(
     sink: Sink,
     stream: RecordedStream,
@@ -91,8 +91,8 @@ export class SinkWriter {
   }
 
   /**
-   * Returns `recording` with the location and the details that the Writable tells. `name`: the location where it tells
-   * none. Never throws: what makes no sense is left out, and logged.
+   * Returns `recording` with the location and the details that the Writable has. `name`: the location if it has none.
+   * Never throws: details that are not plain JSON are left out, and logged.
    */
   describe(recording: FinishedRecording, name: string): FinishedRecording {
     let own = { ...recording, location: name }
@@ -112,7 +112,7 @@ export class SinkWriter {
     }
   }
 
-  /** Takes the Writable over: its errors come here from now on. */
+  /** Takes over the Writable: this writer handles its errors from now on. */
   #adopt(): void {
     const writable = this.#writable
     const fail = (error: unknown): void => {
@@ -145,7 +145,7 @@ export class SinkWriter {
     this.#settle(this.#error)
   }
 
-  /** Once for each operation, whichever of its callback, an event or an error comes first. */
+  /** Ends the operation under way, once: at its callback, an event or an error, whichever comes first. */
   #settle(error?: Error): void {
     const done = this.#done
     this.#done = () => {}

@@ -18,7 +18,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import { SinkWriter } from './SinkWriter.js'
 import type { RecordedStream } from './types.js'
 
-/** ms that finish() waits for what follows the recording: less than an actionHook waits for finish(). */
+/** ms that finish() waits for compression and delivery: less than an actionHook waits for finish(). */
 const PATIENCE = 4_000
 const FIRST_RETRY = 1_000
 const LAST_RETRY = 300_000
@@ -64,14 +64,14 @@ export class Spool {
     return this.#running.size
   }
 
-  /** Told of every recording whose run() did not wait for the end. */
+  /** Sets the listener that gets each recording which was delivered after its run() had resolved. */
   onLater(listener: OnLater): void {
     this.#onLater = listener
   }
 
   /**
-   * Resolves to the recording as it then is; after PATIENCE ms, or at the first failure to send it, to undefined: it is as
-   * it was, on this disk. Never rejects.
+   * Compresses and sends a recording. Resolves to the recording as it is then; to undefined after PATIENCE ms, or at
+   * the first failure to send it: the recording is still on this disk, unchanged. Never rejects.
    */
   async run(job: Job): Promise<FinishedRecording | undefined> {
     let later = false
@@ -104,7 +104,7 @@ export class Spool {
     await Promise.allSettled(this.#running)
   }
 
-  /** Removes what a recording was made of: nothing is left to be done with it. */
+  /** Removes the intermediate files of a recording that was delivered. */
   async conclude(paths: RecordingPaths, { location }: FinishedRecording): Promise<void> {
     const { directory } = this.#deps
     for (const path of [paths.final, directory.compressedPath(paths)]) {
@@ -113,7 +113,7 @@ export class Spool {
     await remove(paths.partSidecar)
   }
 
-  /** Undefined when it was broken off. */
+  /** Compresses and sends a recording; resolves to undefined if the server closed meanwhile. */
   async #do(job: Job, onFailure: () => void): Promise<FinishedRecording | undefined> {
     const { options, logger } = this.#deps
     const log = logger.child({ callSid: job.listen.callSid, listenId: job.listen.id })
@@ -136,7 +136,7 @@ export class Spool {
     }
   }
 
-  /** Without ffmpeg there is still the WAV. */
+  /** Compresses a recording; if ffmpeg fails, the WAV remains. */
   async #compress(job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
     const { recording, paths } = job
     const { options, directory, token } = this.#deps
@@ -217,7 +217,7 @@ export class Spool {
       return writer.describe(recording, name)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
-      // also one that the application returns later than we waited
+      // also a Writable that the application returns after our timeout
       opening.then(
         (writer) => {
           writer.destroy(error)
@@ -245,7 +245,7 @@ export class Spool {
   }
 }
 
-/** A door that lets so many through at once; the others wait in order. */
+/** A gate that lets a fixed number through at once; the others wait in order. */
 class Gate {
   readonly #limit: number
   readonly #waiting: Array<() => void> = []
@@ -265,14 +265,14 @@ class Gate {
       return await operation()
     } finally {
       const next = this.#waiting.shift()
-      // the place goes on to the next
+      // the next one takes the place
       if (next) next()
       else this.#busy--
     }
   }
 }
 
-/** A wait for one operation after the other: for so long each, and until the server closes. */
+/** A timeout for each of a series of operations; all end when the server closes. */
 class Patience {
   readonly #closing: AbortSignal
   readonly #timer: NodeJS.Timeout

@@ -11,9 +11,9 @@ import type { RecordedStream, Recorder } from './types.js'
 import type { PauseMode, RecorderState } from '../audio/index.js'
 import { durationOf } from '../pcm/wavHeader.js'
 
-/** ms that a recording may take to save what it has, when it failed or the server closes */
+/** ms that a recording may take to save its audio after it failed, or while the server closes */
 const SALVAGE_TIMEOUT = 2_000
-/** Batches may be this part of the flush interval apart; the rest is for the tick and the disk. */
+/** Part of the flush interval that may pass between two batches; the remaining time is for the tick and the disk. */
 const BATCH_PART = 0.8
 /** ms; a gap is filled where it was to within one batch. */
 const PRECISE_DELAY = 200
@@ -27,8 +27,8 @@ export interface RecorderDeps extends BlockWriterDeps {
 }
 
 /**
- * Records one stream: write() only copies. Whatever the output does, or doesn't do, stays here: too slow, too long
- * or wrong, it fails this recording and nothing else.
+ * The recorder of one stream: write() only copies. An output that is slow, hangs or fails, fails this recording and
+ * nothing else.
  */
 export class StreamRecorder implements Recorder {
   readonly #stream: RecordedStream
@@ -107,7 +107,7 @@ export class StreamRecorder implements Recorder {
     return this.#finished
   }
 
-  /** Closes its file as it is, to be repaired at the next start. Never rejects. */
+  /** Closes the file as it is; the next start repairs it. Never rejects. */
   async abandon(): Promise<void> {
     if (this.#finished) {
       await this.#finished.catch(() => {})
@@ -127,7 +127,7 @@ export class StreamRecorder implements Recorder {
       this.#writer.drain().then(() => true)
     )
     this.#end('failed')
-    // a file whose disk hangs is not closed under the write that is under way
+    // if the disk hangs, a write is under way: the file must not be closed
     if (drained) await this.#output.abandon().catch(() => {})
     this.#deps.onEnded()
   }
@@ -157,7 +157,7 @@ export class StreamRecorder implements Recorder {
     return error
   }
 
-  /** Frames of a pause, and after a gap. */
+  /** Writes a frame that falls into a pause, or follows a gap. */
   #writeAround(frame: Buffer, gapMs: number): void {
     const mode = this.#timeline.pauseMode
     if (mode !== undefined) this.#timeline.extendPause(durationOf(this.#stream, frame.length) + gapMs)

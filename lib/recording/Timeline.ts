@@ -13,7 +13,7 @@ export class Timeline {
   #pause: Pause | undefined
   /** bytes put down so far, silence included */
   #bytes = 0
-  /** what rounding a gap to whole blocks left over, ms: many small gaps must not add up to a drift */
+  /** ms left over from rounding gaps to whole blocks: many small gaps must not add up to a drift */
   #rest = 0
 
   constructor(format: WavFormat) {
@@ -32,7 +32,7 @@ export class Timeline {
     return this.#gaps.map((gap) => ({ ...gap, durationMs: Math.round(gap.durationMs) }))
   }
 
-  /** So many bytes more are on their way to the file. */
+  /** Counts bytes that were handed to the file. */
   advance(bytes: number): void {
     this.#bytes += bytes
   }
@@ -42,7 +42,7 @@ export class Timeline {
     if (this.#pauses.length < MAX_LISTED) this.#pauses.push(this.#pause)
   }
 
-  /** So much of the call's time went by in the pause. */
+  /** Adds `ms` of the call to the pause. */
   extendPause(ms: number): void {
     if (this.#pause) this.#pause.durationMs += ms
   }
@@ -52,7 +52,7 @@ export class Timeline {
     this.#pause = undefined
   }
 
-  /** A gap in what arrived; returns the bytes of silence to put there, 0 when it is not to be filled. */
+  /** Notes a gap in the audio; returns the bytes of silence to write for it, 0 if it is not to be filled. */
   addGap(ms: number, filled: boolean): number {
     if (this.#gaps.length < MAX_LISTED) this.#gaps.push({ atMs: this.#atMs, durationMs: ms, filled })
     if (!filled) return 0

@@ -22,7 +22,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** Bytes of a frame besides its text. */
 export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
-/** More in one frame is no file of ours. */
+/** Bytes of text in one frame, at most: a larger frame is not ours. */
 const MAX_TEXT_BYTES = 1024 * 1024
 const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
@@ -44,7 +44,10 @@ export function createPreamble(keyId: string): Buffer {
   return preamble
 }
 
-/** Returns the id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT when it is no such file. */
+/**
+ * Returns the id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT when it is no such
+ * file.
+ */
 export function keyIdOf(preamble: Buffer): string {
   if (preamble.length < PREAMBLE_BYTES || preamble.toString('latin1', 0, SALT_AT) !== MAGIC) {
     throw new ERR_RECORDING_DECRYPT('it is not an encrypted recording')
@@ -58,7 +61,10 @@ export function readFrameHead(bytes: Buffer): FrameHead {
   return { textBytes, last: bytes[4] === 1 }
 }
 
-/** Asks for the key of a file and resolves to its cipher. `path`: for the error. Rejects with FST_JAMBONZ_RECORDING_KEY when there is none. */
+/**
+ * Asks for the key of a file and resolves to its cipher. `path`: for the error. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY when there is none.
+ */
 export async function createCipher(
   path: string,
   preamble: Buffer,
@@ -71,7 +77,7 @@ export async function createCipher(
   }
 }
 
-/** Throws when what an application gave is no key. */
+/** Throws if the application's key is no key. */
 function checkKey(key: unknown): Uint8Array {
   if (!(key instanceof Uint8Array)) {
     throw new Error(`the key is ${key === null ? 'null' : typeof key}, not a Buffer`)
@@ -128,7 +134,10 @@ export class FrameCipher {
   }
 }
 
-/** Encrypts a file of any kind as recordings are: decryptRecording() reads it. Rejects with FST_JAMBONZ_RECORDING_KEY. */
+/**
+ * Returns a stream that encrypts any file as recordings are: decryptRecording() reads it. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY.
+ */
 export async function encryptStream(path: string, encryption: Encryption): Promise<Transform> {
   const cipher = await createCipher(path, createPreamble(encryption.keyId), encryption)
   let index = 0
@@ -145,9 +154,10 @@ export async function encryptStream(path: string, encryption: Encryption): Promi
 }
 
 /**
- * Makes a plain WAV of an encrypted recording: `pipeline(createReadStream(from), decryptRecording(key), createWriteStream(to))`.
- * Fails with FST_JAMBONZ_RECORDING_DECRYPT when the key is another, or anything of the file is damaged or missing;
- * what came out before that is genuine.
+ * Returns a stream that decrypts a recording to a plain WAV:
+ * `pipeline(createReadStream(from), decryptRecording(key), createWriteStream(to))`.
+ * It fails with FST_JAMBONZ_RECORDING_DECRYPT if the key is wrong, or any part of the file is damaged or missing; the
+ * bytes it gave before that are genuine.
  */
 export function decryptRecording(key: Uint8Array | KeyOf): Transform {
   return new DecryptStream(typeof key === 'function' ? key : () => key)

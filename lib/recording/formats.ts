@@ -11,13 +11,13 @@ import type { Encryption, Format, ResolvedRecordingOptions } from './options.js'
 
 const ONLY_ERRORS = ['-hide_banner', '-nostdin', '-v', 'error']
 const MAX_STDERR = 2_000
-/** Silence that is compressed to see whether it can be: 0.1 s. */
+/** Bytes of silence that ffmpeg compresses as a test: 0.1 s. */
 const PROBE_BYTES = 1_600
 
 interface FormatFacts {
   extension: string
   contentType: string
-  /** how ffmpeg makes it */
+  /** arguments of ffmpeg */
   ffmpeg: string[]
 }
 
@@ -37,12 +37,12 @@ const FORMATS: Record<Format, FormatFacts> = {
   }
 }
 
-/** Returns whether something is to be done with each recording when it is complete on this disk. */
+/** Returns true if complete recordings are still to be compressed or sent. */
 export function needsMore({ format, sink }: Pick<ResolvedRecordingOptions, 'format' | 'sink'>): boolean {
   return format !== 'wav' || sink !== undefined
 }
 
-/** Returns the extension of a recording when all is done. */
+/** Returns the extension of a recording once it is compressed. */
 export function finalExtension({
   format,
   encryption
@@ -50,7 +50,7 @@ export function finalExtension({
   return FORMATS[format].extension + (encryption ? ENCRYPTED : '')
 }
 
-/** Returns the extension of a recording while it is spoken, and after. */
+/** Returns the extension of a recording before it is compressed. */
 export function audioExtension({ encryption }: Pick<ResolvedRecordingOptions, 'encryption'>): string {
   return encryption ? ENCRYPTED_WAV : WAV
 }
@@ -89,7 +89,7 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
     ],
     { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
   )
-  // EPIPE: it did not even listen, its status says more
+  // EPIPE: ffmpeg read no input; its exit status tells why
   if (error && !hasCode(error, 'EPIPE')) {
     throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
   }
@@ -99,8 +99,8 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
 }
 
 /**
- * Makes `to` of the recording `from`, in a process of its own, with the least priority: never while it is being
- * spoken. Rejects with FST_JAMBONZ_RECORDING_FFMPEG; `to` is then not there.
+ * Compresses the complete recording `from` to `to`, in a process of its own with the lowest priority. Rejects with
+ * FST_JAMBONZ_RECORDING_FFMPEG; `to` then does not exist.
  */
 export async function compress(from: string, to: string, compression: Compression): Promise<void> {
   const { ffmpeg, format, encryption, signal } = compression
@@ -138,7 +138,7 @@ export async function compress(from: string, to: string, compression: Compressio
   }
 }
 
-/** Neither the plain recording nor the compressed one touches the disk. */
+/** Pipes a recording through ffmpeg: neither the plain audio nor the compressed audio reaches the disk unencrypted. */
 async function pump(
   from: string,
   to: string,
@@ -157,6 +157,6 @@ function lowerPriority(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_LOW)
   } catch {
-    // it is gone already, or the system doesn't let us: then it runs as it is
+    // it has ended already, or the system forbids it: its priority stays
   }
 }

@@ -15,7 +15,7 @@ const REASONS: Record<string, string> = {
   EIO: "the disk failed. Look at the system's log"
 }
 
-/** Returns what went wrong and what to do, with the words of the system, from an error of the file system or of a sink. */
+/** Returns the reason of an error of the file system or of a sink, with the system's own words, and the remedy. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : undefined
@@ -28,7 +28,7 @@ export function reasonOf(error: unknown): string {
   return `${reason} (${code}): ${words}`
 }
 
-/** An error of a recording; `recording` is what was saved of it before it failed. */
+/** An error of a recording; `recording` is the part that was saved before it failed. */
 export interface RecordingError extends Error {
   code: string
   recording?: FinishedRecording

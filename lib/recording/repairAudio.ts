@@ -26,8 +26,8 @@ export interface RepairedAudio {
 }
 
 /**
- * Resolves to the format that the header of a recording says; undefined where there is no whole header. Rejects with
- * FST_JAMBONZ_RECORDING_KEY or FST_JAMBONZ_RECORDING_DECRYPT when an encrypted one can't be read.
+ * Resolves to the format in the header of a recording; undefined if the header is not complete. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY or FST_JAMBONZ_RECORDING_DECRYPT if an encrypted one can't be read.
  */
 export async function readFormat(
   path: string,
@@ -47,7 +47,7 @@ export async function readFormat(
   })
 }
 
-/** Makes a whole file of one that was cut off anywhere, or that is whole already. Never through a link. */
+/** Completes a recording's file that was cut off anywhere; a complete file stays as it is. Never follows a link. */
 export async function repairAudio(
   path: string,
   format: WavFormat,
@@ -63,7 +63,7 @@ export async function repairAudio(
   return { bytes: (await lstat(path)).size, dataBytes: levels.bytes, levels }
 }
 
-/** `progress` undefined: its process died before it had a header. */
+/** Completes the file from `progress`; undefined: its process died before it wrote the header. */
 async function complete(
   path: string,
   format: WavFormat,
@@ -95,7 +95,7 @@ async function complete(
   }
 }
 
-/** undefined for a plain recording, and for one that has no whole preamble and header yet. */
+/** Resolves to the file's cipher; undefined if the recording is plain, or its preamble and header are not complete. */
 async function cipherOf(
   path: string,
   fd: number,
@@ -113,7 +113,10 @@ async function readHeader(fd: number, at: number): Promise<Buffer | undefined> {
   return (await readFully(fd, header, header.length, at)) < header.length ? undefined : header
 }
 
-/** The header of an encrypted recording; `error` when it can't be read: another key, or damaged. */
+/**
+ * Resolves to the header of an encrypted recording; to `error` if it can't be read: the key is wrong, or it is
+ * damaged.
+ */
 async function openHeader(fd: number, cipher: FrameCipher): Promise<{ header?: Buffer; error?: unknown }> {
   const frame = await readFrame(fd, PREAMBLE_BYTES)
   if (frame === undefined) return {}
@@ -145,7 +148,7 @@ async function readSamples(
 }
 
 async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Promise<Progress | 'whole'> {
-  // The header is written again and again: where it was torn, the frames behind it are right all the same.
+  // Neither header nor frame can be decrypted: the key is wrong.
   const { error } = await openHeader(fd, cipher)
   let at = FIRST_FRAME_AT
   for (let index = 1; ; index++) {
@@ -171,7 +174,7 @@ function asDecryptError(error: unknown): Error {
   return error instanceof Error ? error : new ERR_RECORDING_DECRYPT(String(error))
 }
 
-/** undefined when it is not there, or not whole. */
+/** Resolves to the frame at `at`; undefined if it does not exist or is not complete. */
 async function readFrame(fd: number, at: number): Promise<{ bytes: Buffer; last: boolean } | undefined> {
   const head = Buffer.alloc(FRAME_HEAD_BYTES)
   if ((await readFully(fd, head, FRAME_HEAD_BYTES, at)) < FRAME_HEAD_BYTES) return undefined

@@ -10,7 +10,7 @@ import { Upload } from '@aws-sdk/lib-storage'
 import type { Sink, SinkContext } from './options.js'
 import type { RecordedStream } from './types.js'
 
-/** ms that putting in order what a broken-off upload left may take */
+/** ms that removing the parts of an aborted upload may take */
 const CLEAN_TIMEOUT = 10_000
 const MAX_LEFTOVERS = 1_000
 const MIB = 1024 * 1024
@@ -24,11 +24,14 @@ export interface S3SinkOptions {
   key?: (stream: RecordedStream, context: SinkContext) => string
   /** put before every key */
   prefix?: string
-  /** bytes of a part, and what an upload keeps in memory at most twice: 5 MiB (the least S3 takes, and the default) or more. S3 takes 10,000 parts */
+  /**
+   * bytes of a part; an upload keeps at most two parts in memory. 5 MiB (S3's minimum, and the default) or more. S3
+   * takes 10,000 parts
+   */
   partSize?: number
   /** ms that one request may take. Default: 60,000 */
   requestTimeout?: number
-  /** more of PutObject: ServerSideEncryption, StorageClass, Tagging, … */
+  /** further parameters of PutObject: ServerSideEncryption, StorageClass, Tagging, … */
   params?: Partial<PutObjectCommandInput>
 }
 
@@ -40,10 +43,10 @@ interface Leftover {
 }
 
 /**
- * The option `recording.sink` for S3 and what speaks its protocol: a multipart upload (`@aws-sdk/lib-storage`), one
- * part at a time. What fails is aborted, so that no parts are left; where S3 is away at that moment, that is made up
- * for before the same recording is tried again, or the next is sent. Needs the optional peer dependencies
- * `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
+ * Returns a value for the option `recording.sink` that sends recordings to S3, or a server with its protocol: a
+ * multipart upload (`@aws-sdk/lib-storage`), one part at a time. It aborts an upload that fails, so that S3 keeps no
+ * parts; if S3 can't be reached then, it aborts the upload before the next attempt or the next recording. Needs the
+ * optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
  */
 export function s3Sink(options: S3SinkOptions): Sink {
   const { client, bucket, prefix = '', partSize = MIN_PART, requestTimeout = 60_000, params } = options
@@ -62,7 +65,7 @@ export function s3Sink(options: S3SinkOptions): Sink {
       client,
       partSize,
       requestTimeout,
-      // S3 may have been away when that was tried before
+      // an earlier attempt to do this may not have reached S3
       onDone: clean,
       params: { ContentType: context.contentType, ...params, Bucket: bucket, Key: key },
       onLeftover: (leftover) => {
@@ -72,7 +75,10 @@ export function s3Sink(options: S3SinkOptions): Sink {
   }
 }
 
-/** Uploads of this key that an earlier attempt, perhaps of another process, left. Never rejects: not every S3 lists them, nor may every user. */
+/**
+ * Aborts the uploads of this key that an earlier attempt, perhaps of another process, left. Never rejects: not every
+ * S3 or user may list them.
+ */
 async function abortUploadsOf(client: S3Client, bucket: string, key: string): Promise<void> {
   try {
     const { Uploads = [] } = await client.send(
@@ -87,7 +93,7 @@ async function abortUploadsOf(client: S3Client, bucket: string, key: string): Pr
   }
 }
 
-/** Resolves to whether nothing is left of it. */
+/** Aborts an upload. Resolves to true if S3 keeps no part of it. */
 async function abortUpload(client: S3Client, leftover: Leftover): Promise<boolean> {
   try {
     await client.send(new AbortMultipartUploadCommand(leftover), {
@@ -108,13 +114,13 @@ interface S3UploadOptions {
   /** ms */
   requestTimeout: number
   params: PutObjectCommandInput & { Bucket: string; Key: string }
-  /** it is there; the upload finishes when that is done, too */
+  /** called when S3 has the object; the upload finishes after it */
   onDone: () => Promise<void>
-  /** parts of it are still there: S3 could not be told to remove them */
+  /** called if S3 still has parts: it could not be reached to remove them */
   onLeftover: (leftover: Leftover) => void
 }
 
-/** A Writable whose bytes become an object of S3; it finishes when S3 has it. Destroyed, it leaves nothing behind. */
+/** A Writable that uploads its bytes to S3; it finishes when S3 has the object. If destroyed, it aborts the upload. */
 class S3Upload extends Writable {
   readonly location: string
   details: Record<string, unknown> = {}
@@ -129,7 +135,7 @@ class S3Upload extends Writable {
     this.#options = options
     this.location = `s3://${params.Bucket}/${params.Key}`
     this.#body = new PassThrough()
-    // its end is told by the upload
+    // the first error counts, not this one
     this.#body.on('error', () => {})
     const upload = new Upload({
       client: this.#limited(),
@@ -192,7 +198,7 @@ class S3Upload extends Writable {
     }
   }
 
-  /** The client, with a limit to each request; none outlives this upload but the one that cleans up. */
+  /** Returns the client with a timeout for each request. All end with this upload, except the one that cleans up. */
   #limited(): S3Client {
     const { client, requestTimeout, onLeftover } = this.#options
     const send = async (command: UploadPartCommand | AbortMultipartUploadCommand): Promise<unknown> => {

@@ -14,25 +14,25 @@ export interface RecordedStream {
   mixType: MixType
 }
 
-/** One recording in the making. Its methods never throw and never block. */
+/** One recording in progress. Its methods never throw and never block. */
 export interface Recorder extends RecordingControl {
   /**
    * Takes audio: whole blocks of s16le, which are copied. `gapMs`: ms of the call that are missing before it.
    * Audio that can't be kept (a failed recording) is dropped.
    */
   write(frame: Buffer, gapMs: number): void
-  /** Nothing comes for a while: what has gathered is written. */
+  /** Writes the audio gathered so far: no more comes for a while. */
   rest(): void
   /** ms that audio may come late, so that a killed process loses no more than flushInterval */
   readonly maxDelay: number
   /**
-   * Ends it: resolves when the file is complete, closed and has its final name, with what the listen says in the
-   * sidecar. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` then tells what part was saved, if any.
+   * Ends the recording. Resolves when the file is complete, closed and has its final name, and the sidecar holds the
+   * listen. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` is then the part that was saved, if any.
    */
   finish(listen: Listen): Promise<FinishedRecording>
 }
 
-/** A pause, or a gap in what arrived. */
+/** A pause, or a gap in the audio that arrived. */
 export interface Interruption {
   /** where it begins in the file, ms */
   atMs: number
@@ -73,11 +73,11 @@ export interface Output {
   /** bytes of samples that are there */
   readonly dataBytes: number
   open(): Promise<void>
-  /** The first `length` bytes of `chunk`, which stays as it is until `done`. */
+  /** Appends the first `length` bytes of `chunk`, which the caller does not change before `done`. */
   append(chunk: Buffer, length: number, done: Done): void
   /** Makes the audio appended so far durable, as far as the options ask, and playable. */
   checkpoint(done: Done): void
-  /** Pauses or gaps have changed: a note for whoever repairs the file, made `now` or at the next checkpoint. Never fails. */
+  /** Notes the changed pauses and gaps, for a repair of the file; `now`, or at the next checkpoint. Never fails. */
   note(summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
   complete(listen: Listen, summary: Summary): Promise<FinishedRecording>
@@ -86,13 +86,16 @@ export interface Output {
    * then.
    */
   follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
-  /** The recording failed: saves what is there, if it can. `idle`: what it was asked for before is done; it may never be. */
+  /**
+   * Saves the audio of a failed recording, if possible. `idle` resolves when the operation before is done, which may
+   * never be.
+   */
   salvage(
     listen: Listen,
     summary: Summary,
     error: Error,
     idle: Promise<void>
   ): Promise<FinishedRecording | undefined>
-  /** Lets go of it as it is. */
+  /** Closes the output as it is. */
   abandon(): Promise<void>
 }

@@ -27,12 +27,12 @@ const write = promisify(writeCallback)
 const HEARTBEAT = 5_000
 /** An instance on another machine is dead when its heartbeat was the same at so many looks on end: 30 s. */
 export const MISSED_BEATS = 6
-/** A look that comes later than this many heartbeats after the one before finds nothing out: this process, or the machine, stood still. */
+/** Heartbeats between two looks beyond which a look does not count: this process, or the machine, was suspended. */
 const LATE = 2
 /** Digits of the counter that each heartbeat writes over, at the start of the file. */
 const COUNTER_DIGITS = 12
 const MAX_FILE_BYTES = 4_096
-/** States of a process that is over and whose parent has not asked for it yet. */
+/** States of a process that has ended and whose parent has not collected it yet. */
 const ENDED = ['Z', 'X', 'x']
 
 const InstanceSchema = Type.Object({
@@ -59,8 +59,9 @@ interface Watched {
 /**
  * The instances that write into one directory. Each has a file there, whose start it writes over at every heartbeat.
  *
- * No clock tells who is dead, neither a host's nor the file server's: any of them may be wrong or jump. A process of this machine
- * is dead when its pid is gone. Any other is dead when its heartbeat stood still for MISSED_BEATS looks of ours.
+ * No clock decides which instance is dead, neither a host's nor the file server's: each may be wrong or jump. A process
+ * of this machine is dead when its pid is gone. Any other is dead when its heartbeat did not change for MISSED_BEATS of
+ * our looks.
  */
 export class Instances {
   readonly token: string
@@ -82,7 +83,10 @@ export class Instances {
     this.#interval = interval
   }
 
-  /** Resolves when our own file is there: before the first recording's, so that nobody takes that for a dead instance's. */
+  /**
+   * Resolves when our own file exists. It is written before the first recording, which else would look like a dead
+   * instance's.
+   */
   announce(): Promise<void> {
     this.#announced ??= this.#announce().catch((error: unknown) => {
       // the next recording tries again
@@ -98,7 +102,7 @@ export class Instances {
     await this.#look()
   }
 
-  /** Nothing of ours is being written any more. */
+  /** Removes our own file: this instance writes no recording any more. */
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
@@ -124,13 +128,16 @@ export class Instances {
     return tokens.filter((_, at) => !alive[at])
   }
 
-  /** Nothing of a dead instance is left to repair. */
+  /** Removes the file of a dead instance, whose recordings are all repaired. */
   async bury(token: string): Promise<void> {
     await remove(this.#pathOf(token))
     this.#watched.delete(token)
   }
 
-  /** Resolves to the time by the clock that dates the directory's files, ms since the epoch: it may not be this host's. */
+  /**
+   * Resolves to the time by the clock that dates the directory's files, ms since the epoch: it may not be this
+   * host's.
+   */
   async now(): Promise<number> {
     await this.announce()
     await this.#beat()
@@ -196,7 +203,7 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // Somebody cleaned up: we are still alive. One of several beats says so.
+        // The file is no heartbeat: treat it as one that never changes. One of several beats says so.
         if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {
@@ -226,13 +233,13 @@ export class Instances {
     )
   }
 
-  /** Heartbeats that an instance missed, of those that we looked for. */
+  /** Returns the number of our last looks at which the instance's heartbeat had not changed. */
   #missed(token: string, heartbeat: string): number {
     const watched = this.#watched.get(token)
     return watched?.heartbeat === heartbeat ? watched.missed : 0
   }
 
-  /** undefined when there is no such instance any more. */
+  /** Reads an instance's file; undefined if it does not exist any more. */
   async #read(token: string): Promise<{ heartbeat: string; instance: Instance | undefined } | undefined> {
     const path = this.#pathOf(token)
     try {
@@ -282,8 +289,8 @@ function parse(text: string): Instance | undefined {
 }
 
 /**
- * Linux: a boot of the machine and the pid namespace, in which a pid means one process. The host's name tells machines apart that were
- * resumed from one snapshot and named since.
+ * Linux: a boot of the machine and the pid namespace, in which a pid means one process. The host's name tells
+ * machines apart that were resumed from one snapshot and named since.
  */
 async function machineId(): Promise<string | undefined> {
   try {
@@ -297,7 +304,7 @@ async function machineId(): Promise<string | undefined> {
   }
 }
 
-/** undefined where the system does not tell. */
+/** Resolves to the start time of a process; undefined if the system does not tell. */
 async function processStart(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8')

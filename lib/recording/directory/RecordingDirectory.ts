@@ -53,13 +53,13 @@ export interface Claim {
 export interface Part {
   /** path without extension */
   base: string
-  /** of the audio, when that is there */
+  /** of the audio file, if it exists */
   extension?: string
-  /** path of what describes it, when that is there */
+  /** path of the sidecar, if it exists */
   sidecar?: string
-  /** token of the instance that records it, or repairs it; undefined when nothing tells */
+  /** token of the instance that records or repairs it; undefined if not known */
   owner?: string
-  /** a name of it that is a link, a pipe or the like: none of it is to be touched */
+  /** a file of it that is a link, a pipe or the like: the recording is left alone */
   irregular?: string
 }
 
@@ -70,8 +70,9 @@ export interface Temporary {
 }
 
 /**
- * The files of one directory: gives each recording a name that no other has, here or in another instance, also where case is
- * ignored; finds what is unfinished. A name is taken by creating its `.part` file, which the file system lets only one do.
+ * The files of one directory. It gives each recording a name that no other has, here or in another instance, even if
+ * the file system ignores case; and it finds unfinished recordings. Creating its `.part` file takes a name: the file
+ * system lets only one process do that.
  */
 export class RecordingDirectory {
   readonly path: string
@@ -90,7 +91,10 @@ export class RecordingDirectory {
     this.#token = token
   }
 
-  /** Makes the directory and writes a file into it. Throws FST_JAMBONZ_OPTIONS when either is impossible. Blocks: for registration. */
+  /**
+   * Makes the directory and writes a file into it. Throws FST_JAMBONZ_OPTIONS when either is impossible. Blocks: for
+   * registration.
+   */
   checkWritable(): void {
     const directory = join(this.path, INSTANCES_DIRECTORY)
     const probe = join(directory, `.${this.#token}`)
@@ -108,19 +112,22 @@ export class RecordingDirectory {
     }
   }
 
-  /** Returns the paths of a recording, from its path without extension. `extension`: of its audio; that of new ones where nobody knows it. */
+  /**
+   * Returns the paths of a recording, from its path without extension. `extension`: of its audio; that of new ones
+   * where nobody knows it.
+   */
   pathsOf(base: string, extension = this.#extension): RecordingPaths {
     return pathsOf(base, extension, this.#token)
   }
 
-  /** Returns where the compressed recording is. */
+  /** Returns the path of the compressed recording. */
   compressedPath({ base }: RecordingPaths): string {
     return base + this.#finalExtension
   }
 
   /**
-   * Takes a name. `unique`: it is made of unique, lower-case ids, so there is no need to look for one that differs in case.
-   * Rejects with the file system's error.
+   * Takes a name. `unique`: it is made of unique, lower-case ids, so there is no need to look for one that differs in
+   * case. Rejects with the file system's error.
    */
   async claim(
     name: string,
@@ -133,7 +140,7 @@ export class RecordingDirectory {
       const base = join(this.path, attempt === 1 ? name : `${name}-${attempt}`)
       const claim = next === 1 ? await this.#try(base, 1, unique, listen, notes) : undefined
       if (claim !== undefined) return claim
-      // where the files of its earlier sockets are not, an instance with another directory has them
+      // if the files of its earlier sockets are not here, an instance with another directory has them
       if ((await this.#holds(base, listen)) || (next > 1 && !(await this.#isTaken(base)))) {
         return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
       }
@@ -141,7 +148,7 @@ export class RecordingDirectory {
     throw new Error(`${MAX_TRIES} recordings are called ${name}`)
   }
 
-  /** Takes the next name beside one that another instance has taken away from us: `<base>-2`, of the same segment. */
+  /** Claims the next name beside one that another instance has taken from us: `<base>-2`, of the same segment. */
   async claimBeside(
     { paths, segment }: Claim,
     listen: Listen,
@@ -158,7 +165,7 @@ export class RecordingDirectory {
     this.#live.delete(claim.paths.base.toLowerCase())
   }
 
-  /** Finds what is unfinished, one directory at a time. Links to directories are not followed. */
+  /** Finds unfinished recordings, one directory at a time. It does not follow links to directories. */
   async *findParts(directory = this.path): AsyncGenerator<{ parts: Part[]; temporary: Temporary[] }> {
     const entries = (await ifThere(readdir(directory, { withFileTypes: true }))) ?? []
     yield {
@@ -250,7 +257,7 @@ export class RecordingDirectory {
     return part?.sidecar !== undefined && (await readPartSidecar(part.sidecar))?.id === listen.id
   }
 
-  /** No file in its directory has the same name in another case. */
+  /** Resolves to true if no file in its directory has the same name in another case. */
   async #isNew(base: string): Promise<boolean> {
     const directory = dirname(base)
     const names = this.#names.get(directory) ?? (await this.#list(directory))
@@ -271,8 +278,8 @@ export class RecordingDirectory {
 }
 
 /**
- * Gives a complete file its final name and resolves to it. What has that name already is never overwritten: the
- * file is then called `<name>-2`. Rejects with ENOENT when `part` is not there (any more).
+ * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken,
+ * the file is called `<name>-2`. Rejects with ENOENT if `part` does not exist (any more).
  */
 export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
   for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
@@ -282,13 +289,16 @@ export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> 
   throw new Error(`${MAX_TRIES} files are called ${paths.final}`)
 }
 
-/** Removes what is left when the recording is in its place and its sidecar written. */
+/** Removes the part files, once the recording has its final name and its sidecar is written. */
 export async function removeParts(paths: RecordingPaths): Promise<void> {
   await remove(paths.part)
   await remove(paths.partSidecar)
 }
 
-/** link() and not rename(): it fails where a file is, and so also tells which of two that try was the first. */
+/**
+ * Moves a part to its final name; resolves to false if that is taken. Uses link(), which unlike rename() fails on a
+ * name that exists.
+ */
 async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
   try {
     await link(part, final)
@@ -301,7 +311,10 @@ async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
   return true
 }
 
-/** A process died between giving the final name and taking away the first. */
+/**
+ * Resolves to true if both names are one file: a process died after it made the second and before it removed the
+ * first.
+ */
 async function isSameFile(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([lstat(one), lstat(other)])
   return first.ino === second.ino && first.dev === second.dev && first.ino !== 0
@@ -331,7 +344,7 @@ function partsAmong(directory: string, entries: Dirent[]): Part[] {
   return [...parts.values()]
 }
 
-/** Resolves to false when the name is taken. */
+/** Writes a part's sidecar. Resolves to false if the name is taken. */
 async function writePart(paths: RecordingPaths, sidecar: PartSidecar): Promise<boolean> {
   const write = (): Promise<void> => writeNew(paths.partSidecar, JSON.stringify(sidecar))
   try {

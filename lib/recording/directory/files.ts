@@ -5,8 +5,8 @@ import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 
-// What every recording does when it begins and when it ends. Not the functions of node:fs/promises: their FileHandles cost
-// several times the operation.
+// The file operations at the beginning and end of every recording. Not those of node:fs/promises: a FileHandle costs several
+// times the operation.
 export const openFile = promisify(fs.open)
 export const closeFile = promisify(fs.close)
 export const link = promisify(fs.link)
@@ -20,7 +20,7 @@ const readAll = promisify(fs.readFile)
 /** Mode of the files and directories that we make: callers' voices are nobody else's business. */
 export const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
-/** Windows has neither; nor does it have FIFOs. */
+/** Windows has neither flag, and no FIFOs. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
 /** Bytes that are read and hashed in one go: 0.1 to 0.3 ms of the event loop. */
 const HASH_CHUNK = 64 * 1024
@@ -39,7 +39,7 @@ export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** Resolves to whether something has this name, a link that leads nowhere included. Rejects when nobody can tell. */
+/** Resolves to true if the name exists, even as a dangling link. Rejects if the system can't tell. */
 export async function isThere(path: string): Promise<boolean> {
   return (await ifThere(lstat(path))) !== undefined
 }
@@ -49,7 +49,10 @@ export async function remove(path: string): Promise<void> {
   await ifThere(unlink(path))
 }
 
-/** Makes a directory and those above it. Not with mkdir's own `recursive`: it never ends where the system forbids it with ENOENT (/proc). */
+/**
+ * Makes a directory and those above it. Not with mkdir's own `recursive`: it never ends where the system forbids it
+ * with ENOENT (/proc).
+ */
 export async function ensureDirectory(path: string): Promise<void> {
   try {
     await makeDirectory(path)
@@ -61,7 +64,7 @@ export async function ensureDirectory(path: string): Promise<void> {
   }
 }
 
-/** Does the same at once. */
+/** Does the same, synchronously. */
 export function ensureDirectorySync(path: string): void {
   try {
     makeDirectorySync(path)
@@ -94,8 +97,8 @@ export async function writeNew(path: string, content: string, sync = false): Pro
 }
 
 /**
- * Opens a file that exists, never through a link: `flags` are `r` or `r+`. Rejects with NotARegularFile where the name is a link, a
- * directory, a pipe or a device, without waiting for a pipe's other end.
+ * Opens a file that exists, never through a link: `flags` are `r` or `r+`. Rejects with NotARegularFile where the
+ * name is a link, a directory, a pipe or a device, without waiting for a pipe's other end.
  */
 export async function openRegular(path: string, flags: 'r' | 'r+'): Promise<number> {
   const access = flags === 'r' ? constants.O_RDONLY : constants.O_RDWR
@@ -152,8 +155,8 @@ export async function readFully(fd: number, into: Buffer, length: number, at: nu
 }
 
 /**
- * Resolves to the SHA-256 of an open file, hexadecimal. The header, which comes first, is known last: so the file is read once more
- * when it is complete (from the page cache) rather than hashed on the way.
+ * Resolves to the SHA-256 of an open file, hexadecimal. The header, which comes first, is known last: so the file is
+ * read once more when it is complete (from the page cache) rather than hashed on the way.
  */
 export async function hashFile(fd: number): Promise<string> {
   const hash = createHash('sha256')

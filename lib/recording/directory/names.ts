@@ -13,18 +13,20 @@ export const ENCRYPTED_WAV = `${WAV}${ENCRYPTED}`
 /** Below the directory of the recordings: one file for each instance that records there. */
 export const INSTANCES_DIRECTORY = '.instances'
 
-/** Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems. */
+/**
+ * Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems.
+ */
 const MAX_PART_BYTES = 180
 const MAX_PARTS = 16
 const MAX_ID_BYTES = 80
 const DIGEST_HEX = 10
 const MAX_TOKEN_NAME = 20
 
-// Letters, digits and marks of any script, and what is harmless in a shell, a url and on every file system.
+// All but letters, digits and marks of any script, and characters that are harmless in a shell, a url and a file system.
 const UNSAFE = /[^\p{L}\p{N}\p{M} ._\-+@=,()]/gu
 const UNSAFE_IN_ID = /[^a-z0-9._-]/g
 const EDGES = /^[ .]+|[ .]+$/g
-// What we put behind a name: `.part` while it is being written, `.2` for a second segment
+// The suffixes that we add to a name: `.part` while the file is being written, `.2` for a second segment
 const OURS = /\.(?=(?:part|unsent)(?:\.|$)|\d+$)/gi
 // Names that Windows takes for devices, whatever their extension
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i
@@ -44,7 +46,7 @@ export interface RecordingPaths {
   base: string
   /** while it is being written */
   part: string
-  /** has its owner in its name: so the owner is known from the moment the file exists, before there is anything in it */
+  /** its name contains the owner: the owner is known as soon as the file exists, even while it is empty */
   partSidecar: string
   final: string
   sidecar: string
@@ -60,7 +62,7 @@ export function pathsOf(base: string, extension: string, token: string): Recordi
   }
 }
 
-/** Returns the same parts, which are to become another file. */
+/** Returns the paths with the same part files and another final name. */
 export function renamed(paths: RecordingPaths, base: string): RecordingPaths {
   return { ...paths, base, final: base + paths.final.slice(paths.base.length), sidecar: `${base}.json` }
 }
@@ -81,7 +83,7 @@ export function kindOf(name: string): FileKind | undefined {
   return writer === undefined ? undefined : { kind: 'temporary', owner: writer }
 }
 
-/** Returns the name in which nothing tells a recording's files, segments and formats apart, in lower case. */
+/** Returns the part of a name that all files, segments and formats of a recording share, in lower case. */
 export function stemOf(name: string): string {
   const lower = name.toLowerCase()
   return STEM.exec(lower)?.[1] ?? lower
@@ -98,7 +100,10 @@ export function tokenOf(instance: string, random: string): string {
   return `${cleanId(instance).slice(0, MAX_TOKEN_NAME)}-${random}`
 }
 
-/** Returns `YYYY/MM/DD/<callSid>-<listenId>`, the day (UTC) on which the listen was asked for: the same on every instance. */
+/**
+ * Returns `YYYY/MM/DD/<callSid>-<listenId>`, the day (UTC) on which the listen was asked for: the same on every
+ * instance.
+ */
 export function defaultName(stream: RecordedStream): string {
   const created = new Date(stream.listen.createdAt)
   const day = (Number.isNaN(created.getTime()) ? new Date() : created)
@@ -108,12 +113,12 @@ export function defaultName(stream: RecordedStream): string {
   return `${day}/${cleanId(stream.callSid)}-${cleanId(stream.listen.id)}`.replace(OURS, '_')
 }
 
-/** Returns which of the listen's recordings is next: 1, or more where the listen was handed over from other sockets. */
+/** Returns the number of the listen's next recording: 1, or more if the listen was handed over from other sockets. */
 export function segmentOf({ segments = [] }: Pick<Listen, 'segments'>): number {
   return segments.length + 1
 }
 
-/** Returns what stands behind a name for a segment. */
+/** Returns the suffix of a segment's name. */
 export function segmentSuffix(segment: number): string {
   return segment === 1 ? '' : `.${segment}`
 }
@@ -123,14 +128,14 @@ export function withoutSegment(base: string): string {
   return base.replace(SEGMENT, '')
 }
 
-/** Returns the segment that a name without extension is of. */
+/** Returns the number of the segment that a name without extension belongs to. */
 export function segmentNumber(base: string): number {
   return Number(SEGMENT.exec(base)?.[1] ?? 1)
 }
 
 /**
- * Returns an id from the wire as part of a file name: lower-case ASCII, short. Where that changes it, a digest of the id
- * keeps ids apart that would look alike, also on file systems that ignore case.
+ * Returns an id from the wire as part of a file name: lower-case ASCII, short. Where that changes it, a digest of the
+ * id keeps ids apart that would look alike, also on file systems that ignore case.
  */
 export function cleanId(id: string): string {
   const clean = id.toLowerCase().replace(UNSAFE_IN_ID, '_').replace(EDGES, '_').slice(0, MAX_ID_BYTES)
@@ -138,9 +143,9 @@ export function cleanId(id: string): string {
 }
 
 /**
- * Returns a path below the directory of the recordings, without `.wav`, made of what an application gave: it may have put
- * there what came from the wire (a caller's name). Never leaves the directory, never fails: what is unsafe becomes
- * `_`. Empty when nothing is left.
+ * Returns a path below the directory of the recordings, without `.wav`, from a name that the application gave and that
+ * may contain text from the wire (a caller's name). The path never leaves the directory; unsafe characters become `_`.
+ * Never fails. Returns an empty string if nothing is left.
  */
 export function cleanName(name: string): string {
   const parts = name
@@ -154,7 +159,7 @@ export function cleanName(name: string): string {
 
 function cleanPart(part: string): string {
   const clean = part.replace(UNSAFE, '_').replace(EDGES, (edge) => '_'.repeat(edge.length))
-  // `.` and `..` mean something else than a name, and are none of it
+  // `.` and `..` are no names
   const safe = /^_{0,2}$/.test(clean) && part !== clean ? '' : clean
   const named = RESERVED.test(safe) ? `_${safe}` : safe
   return Buffer.byteLength(named) <= MAX_PART_BYTES

@@ -16,7 +16,7 @@ import type { Gap, Pause } from '../types.js'
 import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
 import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
 
-/** A larger sidecar is none of ours. */
+/** Bytes of the largest sidecar: a larger file is not ours. */
 const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
 const MAX_SAMPLE_RATE = 384_000
 
@@ -31,12 +31,12 @@ export interface PartNotes {
   startedAt: string
   pauses: Pause[]
   gaps: Gap[]
-  /** what is known of the call */
+  /** the call, as known at the beginning */
   call?: Call
 }
 
 export type PartSidecar = Listen & { recorder: PartNotes }
-/** `<name>.json`: the Listen, its recording included, and what is known of its call: the store forgets that. */
+/** `<name>.json`: the Listen with its recording, and the fields of its call, which the store forgets in time. */
 export type Sidecar = Listen & { call?: CallFields; recording: FinishedRecording }
 export type CallFields = Pick<Call, 'from' | 'to' | 'direction' | 'data'>
 
@@ -49,7 +49,7 @@ const CallFieldsSchema = Type.Object({
   data: Type.Record(Type.String(), Type.Unknown())
 })
 
-/** Writes a JSON file that is there whole or not at all. `token`: whose leftover it is if the process dies meanwhile. */
+/** Writes a JSON file atomically. `token`: the owner of the temporary file, if the process dies meanwhile. */
 export async function writeJson(path: string, token: string, value: unknown, sync = false): Promise<void> {
   const temporary = temporaryName(path, token)
   try {
@@ -61,14 +61,20 @@ export async function writeJson(path: string, token: string, value: unknown, syn
   }
 }
 
-/** Resolves to undefined when the file isn't there, or isn't a sidecar of ours: each field of the recording is checked. */
+/**
+ * Resolves to undefined when the file isn't there, or isn't a sidecar of ours: each field of the recording is
+ * checked.
+ */
 export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const value = await readJson(path)
   if (!isListen(value) || !Value.Check(FinishedRecordingSchema, value.recording)) return undefined
   return { ...mended(value, value.recording), recording: value.recording }
 }
 
-/** Resolves to undefined when the file isn't there, or names no listen. Of what it says nothing is checked yet: see mendNotes(). */
+/**
+ * Resolves to undefined if the file does not exist, or names no listen. Its other fields are not checked yet: see
+ * mendNotes().
+ */
 export async function readPartSidecar(
   path: string
 ): Promise<(Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>) | undefined> {
@@ -77,8 +83,9 @@ export async function readPartSidecar(
 }
 
 /**
- * Returns a part's sidecar in which every field is right. `found`: the format in the header of the audio, which is believed before the sidecar.
- * Replaces each broken field, and reports its name to `broken`. Returns undefined if the format is nowhere to be found.
+ * Returns a part's sidecar in which every field is right. `found`: the format in the header of the audio, which is
+ * believed before the sidecar. Replaces each broken field, and reports its name to `broken`. Returns undefined if the
+ * format is nowhere to be found.
  */
 export function mendNotes(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
@@ -115,7 +122,7 @@ export function mendNotes(
 }
 
 /**
- * Writes the sidecar of a file, and resolves to what the listen's recording now is: this file, or all its segments.
+ * Writes the sidecar of a file, and resolves to the listen's recording as it is now: this file, or all its segments.
  * Called whenever something about the file has changed.
  */
 export async function saveSidecar(
@@ -130,20 +137,21 @@ export async function saveSidecar(
   return (await joinSegments(paths.base, segment, token, listen)) ?? recording
 }
 
-/** Returns the recording of a listen, with what is known already of its recordings on other sockets. */
+/** Returns the recording of a listen, joined with the known recordings of its other sockets. */
 export function withKnown(recording: FinishedRecording, known: Recording | undefined): FinishedRecording {
   return join([...knownFiles(known), recording]) ?? recording
 }
 
-/** Returns this file's own part of what its sidecar says, which may be the index. */
+/** Returns the recording of this file alone, from its sidecar, which may be the index of all segments. */
 export function ownRecording({ segments, ...recording }: FinishedRecording): FinishedRecording {
   return { ...recording, ...segments?.find((segment) => segment.id === recording.id) }
 }
 
 /**
- * A listen that was handed over from one socket to another has several files, `<name>.wav`, `<name>.2.wav` and so
- * on, each with its own sidecar. The first's sidecar is the index: its recording lists them all, and its Listen is that
- * of the last. Called after each was written, in whatever order and by whichever instance. Undefined when there is only one.
+ * Writes the index of a listen with several files, and resolves to the joined recording; undefined if there is only
+ * one. A listen that was handed over from one socket to another has a file per socket, `<name>.wav`, `<name>.2.wav`
+ * and so on, each with its own sidecar. The first sidecar is the index: its recording lists all files, and its Listen
+ * is that of the last. Called after each file was written, in any order and by any instance.
  */
 async function joinSegments(
   base: string,
@@ -157,7 +165,7 @@ async function joinSegments(
   for (let known = 0; ;) {
     const sidecars = await readSegments(first)
     const joined = join([...elsewhere, ...sidecars.map(({ recording }) => recording)])
-    // whoever writes last has seen all: what came while the index was written is looked for again
+    // read again: another file may have been completed while we wrote the index
     if (joined === undefined || sidecars.length === known) return joined
     known = sidecars.length
     if (await isThere(`${first}.json`)) {
@@ -166,7 +174,7 @@ async function joinSegments(
   }
 }
 
-/** The sidecars of those that are complete, in order. */
+/** Resolves to the sidecars of the complete segments, in order. */
 async function readSegments(first: string): Promise<Sidecar[]> {
   const name = basename(first)
   const names = (await readdir(dirname(first)))
@@ -189,7 +197,10 @@ function numberOf(file: string): number {
   return segmentNumber(file.slice(0, -'.json'.length))
 }
 
-/** Undefined when it is one file. Of what is said of one file the last counts that knows most of it. */
+/**
+ * Returns the recordings joined; undefined if they are one file. Of two entries for one file, the more complete wins,
+ * then the later.
+ */
 function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
   const segments = listAll(recordings)
   const [begin, last] = [segments[0], segments.at(-1)]
@@ -206,12 +217,12 @@ function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
   }
 }
 
-/** Each file once, as they followed each other. */
+/** Returns each file once, in order. */
 function listAll(recordings: FinishedRecording[]): Segment[] {
   const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
   for (const recording of recordings) {
     for (const file of recording.segments ?? [recording]) {
-      // it has been compressed or sent since another listed it
+      // it was compressed or sent after the other entry was written
       if (file.state !== 'spooled' || files.get(file.id)?.state !== 'saved') files.set(file.id, file)
     }
   }
@@ -236,7 +247,7 @@ function listAll(recordings: FinishedRecording[]): Segment[] {
   return segments
 }
 
-/** By their numbers: the clocks of the hosts that recorded them may differ. */
+/** Orders segments by number, not by time: the clocks of their hosts may differ. */
 function compareSegments(one: Omit<Segment, 'gapBeforeMs'>, other: Omit<Segment, 'gapBeforeMs'>): number {
   const byNumber = one.segment !== undefined && other.segment !== undefined ? one.segment - other.segment : 0
   return byNumber || Date.parse(one.startedAt) - Date.parse(other.startedAt)
@@ -247,7 +258,7 @@ function knownFiles(recording: Recording | undefined): FinishedRecording[] {
   return Value.Check(FinishedRecordingSchema, recording) ? [recording] : []
 }
 
-/** A Listen of which every field is right: what is not is left out, or what a listen without it would say. */
+/** Returns a Listen in which every field is valid: an invalid one is left out, or gets its default. */
 function mended(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
   { sampleRate, channels }: WavFormat,
@@ -284,7 +295,7 @@ async function readJson(path: string): Promise<unknown> {
     const text = await ifThere(readSmall(path, MAX_SIDECAR_BYTES))
     return text === undefined ? undefined : JSON.parse(text)
   } catch (error) {
-    // no JSON, or none that is for us to read
+    // no JSON, or no regular file
     if (error instanceof SyntaxError || error instanceof NotARegularFile) return undefined
     throw error
   }
