@@ -148,7 +148,7 @@ async function readSamples(
 }
 
 async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Promise<Progress | 'whole'> {
-  // Neither header nor frame can be decrypted: the key is wrong.
+  // The header is rewritten often: it may be torn while the frames after it are intact.
   const { error } = await openHeader(fd, cipher)
   let at = FIRST_FRAME_AT
   for (let index = 1; ; index++) {
@@ -161,7 +161,7 @@ async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Prom
     try {
       text = cipher.open(index, frame.bytes)
     } catch (cause) {
-      // Neither can be read: the key is another.
+      // Neither header nor frame can be decrypted: the key is wrong.
       throw index === 1 && error !== undefined ? asDecryptError(error) : cause
     }
     if (frame.last) return 'whole'

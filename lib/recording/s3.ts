@@ -135,7 +135,7 @@ class S3Upload extends Writable {
     this.#options = options
     this.location = `s3://${params.Bucket}/${params.Key}`
     this.#body = new PassThrough()
-    // the first error counts, not this one
+    // the upload itself reports this error
     this.#body.on('error', () => {})
     const upload = new Upload({
       client: this.#limited(),
@@ -207,7 +207,7 @@ class S3Upload extends Writable {
         return await client.send(command, { abortSignal: AbortSignal.any([limit, this.#broken.signal]) })
       }
       const { Bucket, Key, UploadId } = command.input
-      // what went wrong before is what counts
+      // the first error counts, not this one
       return await client.send(command, { abortSignal: limit }).catch(() => {
         onLeftover({ Bucket, Key, UploadId })
       })

@@ -3,17 +3,19 @@ import type { CallWrite } from '../model/callWrite.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
 
 export interface Written {
-  /** this write made the call known; true once per call, whatever the number of instances */
+  /** this write created the call; true once per call, for all instances together */
   created: boolean
-  /** of each part of the write: its guards held, and it was written */
+  /** for each part of the write: true if its guards held, and it was written */
   applied: readonly boolean[]
   /** false: the store is away, only this instance knows of the write, and the store is told when it returns */
   kept: boolean
-  /** as it is after the write; of a call that nobody knows, an empty one */
+  /** the call after the write; an empty one if the call is unknown */
   call: StoredCall
 }
 
-/** True when the call's listen, undefined when the call has none of that id, is what is waited for. */
+/**
+ * Returns true once the listen has reached the awaited state; `listen` is undefined if the call has none of that id.
+ */
 export type Reached = (listen: StoredListen | undefined) => boolean
 
 /** A listen whose instance is gone. */
@@ -28,26 +30,26 @@ export interface StoreContext {
   /** ms a call is kept after its last event */
   callTtl: number
   /**
-   * ms a call is kept after its last event where that is longer: one that has not ended, and has a listen that no
-   * socket has come for, which may still open. Default: callTtl
+   * ms after its last event that a call is kept, if that is longer, while it has not ended and has a listen whose
+   * socket may still open. Default: callTtl
    */
   expectedTtl?: number
   /** name of this instance, as it stands in `Listen.instance` */
   instance: string
   logger: FastifyBaseLogger
   /**
-   * Told of each listen that has not ended and whose `instance` is gone: on all other instances, perhaps more than
+   * Called for each listen that has not ended and whose `instance` is gone: on all other instances, perhaps more than
    * once, until its promise resolves.
    */
   lost?: (listen: LostListen) => Promise<void>
-  /** Takes what another instance has told with `tell()`. */
+  /** Takes a message that another instance sent with `tell()`. */
   told?: (message: unknown) => void
 }
 
 export interface StoreHealth {
   /** false: the store does not do all it should; see `problem` */
   available: boolean
-  /** calls with something that is yet to be written */
+  /** calls with writes that the store does not have yet */
   pending: number
   /** calls whose waiting writes had to be given up, since the start */
   dropped: number
@@ -77,8 +79,8 @@ export interface CallStore {
    */
   write(callSid: string, write: CallWrite): Promise<Written>
   /**
-   * Resolves with the call as soon as its listen is what is waited for, or as it stands after `timeoutMs`; at once when
-   * the call is unknown. `reached` is asked at once, and after each write, on any instance, that wakes the listen.
+   * Resolves to the call as soon as `reached` returns true for its listen, or after `timeoutMs`; at once if the call is
+   * unknown. `reached` is called at once, and after each write, on any instance, that wakes the listen.
    */
   waitFor(
     callSid: string,
@@ -86,10 +88,12 @@ export interface CallStore {
     reached: Reached,
     timeoutMs: number
   ): Promise<StoredCall | undefined>
-  /** Tells the other instances that share the store something, JSON: once, and not at all while the store is away. */
+  /**
+   * Sends a message, JSON, to the other instances that share the store: once, and not at all while the store is away.
+   */
   tell(message: unknown): void
-  /** Returns how well the store can be reached. */
+  /** Returns the state of the store. */
   health(): StoreHealth
-  /** Nothing is called after it. Whoever waits is let go. */
+  /** Closes the store: it calls nothing afterwards. All waits resolve. */
   close(): Promise<void>
 }

@@ -6,10 +6,10 @@ export interface Wait {
   listenId: string
   /** Reads the call. */
   look: () => Promise<StoredCall | undefined>
-  /** True for what is waited for. `known` is false where nobody knows the call. */
+  /** Returns true for the awaited state. `known` is false if the call is unknown. */
   reached: (listen: StoredListen | undefined, known: boolean) => boolean
   timeoutMs: number
-  /** ms between two looks, should a signal get lost; default: only signals */
+  /** ms between two looks, in case a signal gets lost; default: looks only at signals */
   lookEvery?: number
 }
 
@@ -18,7 +18,7 @@ export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false
 
-  /** Resolves with the call as soon as its listen is what is waited for; as it is in the end. */
+  /** Resolves to the call as soon as its listen has reached the awaited state, or at the timeout. */
   async until({
     callSid,
     listenId,
@@ -42,20 +42,20 @@ export class Waiters {
     }
   }
 
-  /** Has those look again who wait for the listen. */
+  /** Has the waiters of the listen look again. */
   wake(callSid: string, listenId: string): void {
     if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
-  /** Has everybody look again: something may have changed unheard. */
+  /** Has all waiters look again: a change may have been missed. */
   wakeAll(): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()
     }
   }
 
-  /** Lets everybody go. */
+  /** Ends all waits. */
   close(): void {
     this.#closed = true
     this.wakeAll()
@@ -75,7 +75,7 @@ export class Waiters {
   }
 }
 
-/** One wait. Signals that come between two of its looks are not missed. */
+/** One wait. It misses no signal that comes between two of its looks. */
 class Waiter {
   #signalled = false
   #wake?: () => void

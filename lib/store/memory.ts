@@ -6,7 +6,7 @@ import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {
   /**
-   * the oldest calls are forgotten beyond this number, and those first that expect no socket and have none; default
+   * calls kept at most; beyond that the oldest are forgotten, first those that have no socket and expect none. Default
    * 10,000
    */
   maxCalls?: number
@@ -14,10 +14,10 @@ export interface MemoryStoreOptions {
 
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
-/** Calls are forgotten in lots of this share of all: to look for one at a time costs as much as to write it. */
+/** Share of all calls that are forgotten at once: to look for each one separately would cost as much as to write it. */
 const LOT = 1 / 128
 
-/** The calls of one process. Bounded in number and time; gone when the process is. */
+/** Returns a store in the memory of this process, bounded in number and time. */
 export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
   return new MemoryStore(maxCalls)
 }
@@ -26,13 +26,13 @@ interface Entry {
   kept: KeptCall
   /** ms since the epoch */
   expires: number
-  /** since it was last asked whether it may be forgotten */
+  /** written since it was last considered for being forgotten */
   written: boolean
 }
 
 class MemoryStore implements CallStore {
   readonly shared = false
-  // The first are the ones to forget.
+  // The first are forgotten first.
   readonly #entries = new Map<string, Entry>()
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
@@ -84,7 +84,7 @@ class MemoryStore implements CallStore {
   }
 
   tell(): void {
-    // There are no others.
+    // There are no other instances.
   }
 
   health(): StoreHealth {
@@ -106,15 +106,15 @@ class MemoryStore implements CallStore {
   #keep(callSid: string, kept: KeptCall, isNew: boolean): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const expires = Date.now() + (mayStillListen(kept.call) ? Math.max(callTtl, expectedTtl) : callTtl)
-    // One that has expired is there still, and in its old place.
+    // An expired call may still be in its old place.
     if (isNew) this.#entries.delete(callSid)
     this.#entries.set(callSid, { kept, expires, written: !isNew })
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
   /**
-   * Forgets a lot of the calls whose last event is longest ago, nearly; those that expect a socket only where all
-   * others are gone, those that stream only where all do, the newest never.
+   * Forgets a LOT of the calls, roughly those whose last event is longest ago: calls that expect a socket only after
+   * all others, calls that stream only if all do, the newest never.
    */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)

@@ -5,11 +5,11 @@ import type { RedisClient } from './redis/client.js'
 import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
 export interface RedisStoreOptions {
-  /** what all keys begin with; default `jambonz:` */
+  /** prefix of all keys; default `jambonz:` */
   prefix?: string
   /** ms a command may take before the store counts as away; default 1,000 */
   timeout?: number
-  /** ms between an instance's signs of life: after three without one its listens are `lost`; default 1,000 */
+  /** ms between an instance's heartbeats: after three missed ones its listens are `lost`; default 1,000 */
   heartbeat?: number
   /** calls an instance keeps a copy of, for when Redis is away; default 5,000 */
   maxLocalCalls?: number
@@ -23,8 +23,9 @@ const DEFAULTS: RedisStoreSettings = {
 }
 
 /**
- * Calls in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
- * `fastify.redis`; two connections like it are opened, itself is left alone. Throws FST_JAMBONZ_REDIS_STORE.
+ * Returns a store in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
+ * `fastify.redis`; the store opens two connections with its settings and does not use it itself. Throws
+ * FST_JAMBONZ_REDIS_STORE.
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {
   if (typeof client?.duplicate !== 'function') {

@@ -114,7 +114,7 @@ export class Instances {
   async isAlive(token: string): Promise<boolean> {
     if (token === this.token) return true
     const read = await this.#read(token)
-    // It has closed, or is buried.
+    // It has closed, or another instance has removed its file.
     if (read === undefined) return false
     const runs = await this.#runsHere(read.instance)
     if (runs !== undefined) return runs
@@ -203,11 +203,11 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // The file is no heartbeat: treat it as one that never changes. One of several beats says so.
+        // Somebody removed our file: we are still alive, and write it again. One of several beats says so.
         if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {
-        // A full disk may take no byte, but a change all the same.
+        // A full disk takes no byte, but it does take a new date.
         const now = new Date()
         await utimes(path, now, now)
       }
@@ -250,7 +250,7 @@ export class Instances {
       }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined
-      // Whatever it is, it is no heartbeat of ours: it stands still.
+      // The file is no heartbeat: treat it as one that never changes.
       return { heartbeat: '', instance: undefined }
     }
   }

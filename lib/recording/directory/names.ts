@@ -22,7 +22,7 @@ const MAX_ID_BYTES = 80
 const DIGEST_HEX = 10
 const MAX_TOKEN_NAME = 20
 
-// All but letters, digits and marks of any script, and characters that are harmless in a shell, a url and a file system.
+// All but letters, digits and marks of any script, and what is harmless in a shell, a url and a file system.
 const UNSAFE = /[^\p{L}\p{N}\p{M} ._\-+@=,()]/gu
 const UNSAFE_IN_ID = /[^a-z0-9._-]/g
 const EDGES = /^[ .]+|[ .]+$/g

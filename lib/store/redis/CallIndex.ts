@@ -7,14 +7,14 @@ import type { Keys } from './keys.js'
 
 /** calls listed at most, the latest */
 const MAX_LISTED = 10_000
-/** commands on their way at once */
+/** commands sent at once */
 const BATCH = 100
 /** ms between two looks for calls that have expired */
 const PRUNE_INTERVAL = 60_000
 
 type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 
-/** Which calls there are: a sorted set, as Redis can't list the keys of one prefix cheaply. */
+/** The index of all calls: a sorted set, as Redis can't list the keys of one prefix cheaply. */
 export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
@@ -53,7 +53,7 @@ export class CallIndex {
     }
   }
 
-  /** Takes out what has expired, now and then. */
+  /** Removes expired calls, at most every PRUNE_INTERVAL. */
   async prune(ask: Ask, now: number): Promise<void> {
     if (Date.now() - this.#pruned < PRUNE_INTERVAL) return
     this.#pruned = Date.now()

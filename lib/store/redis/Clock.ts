@@ -2,17 +2,17 @@ const MICROS = 1_000
 
 /** ms after which a sample is replaced by any other: clocks drift */
 const MAX_AGE = 60_000
-/** ms that two samples of that age may differ beyond what they are exact to */
+/** ms that two samples of that age may differ, beyond their own inexactness */
 const MAX_DRIFT = 20
 
-/** to performance.now(), which nobody sets back: our own clock */
+/** µs to add to performance.now(), which nobody sets back: our own clock */
 const OWN = performance.timeOrigin * MICROS
 
 /**
- * The clock of Redis, in µs: the one that all instances share. As the quickest of its replies told it, which is exact to
- * half the time that took; ours until it has told, and as long as what it tells may be ours: machines whose clocks are
- * set over the network agree more closely than a reply can say. A reply that can't be true beside that one tells of
- * another clock: it was set, or another server took over.
+ * The clock of Redis, in µs, which all instances share. It is read from the quickest reply, which is exact to half the
+ * time that the reply took. Our own clock is used until there is a reply, and as long as it agrees with the replies:
+ * clocks set over the network agree more closely than a reply can tell. A reply that contradicts the quickest one shows
+ * another clock: Redis' clock was set, or another server took over.
  */
 export class Clock {
   #offset = OWN
@@ -20,7 +20,7 @@ export class Clock {
   #sampled = 0
   #last = 0
 
-  /** `micros`: what its clock said in a reply to a command sent at `sent`, in ms of performance.now(). */
+  /** Takes a sample. `micros`: the clock of Redis in the reply to a command sent at `sent`, ms of performance.now(). */
   heard(micros: number, sent: number): void {
     const now = performance.now()
     const took = now - sent
@@ -32,7 +32,7 @@ export class Clock {
     this.#sampled = now
   }
 
-  /** Later than any before. */
+  /** Returns a time, in µs, later than any it returned before. */
   next(): number {
     this.#last = Math.max(this.#last + 1, Math.round(performance.now() * MICROS + this.#offset))
     return this.#last

@@ -1,13 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 
-/** Said of so many, then forgotten: what is damaged is read again and again. */
+/** Damaged fields remembered, so that each is logged once though it is read again and again. */
 const MAX_SAID = 1_000
 /** ms between two lines about messages */
 const MESSAGE_INTERVAL = 60_000
 /** characters of a message that the log shows */
 const SHOWN = 100
 
-/** Says in the log what others have damaged in Redis: each field once, messages once a minute. */
+/** Logs values that others have damaged in Redis: each field once, messages once a minute. */
 export class DamageLog {
   readonly #logger: FastifyBaseLogger
   readonly #said = new Set<string>()

@@ -6,13 +6,13 @@ import { BEAT, run } from './scripts.js'
 
 /** Beats an instance may miss before its listens are lost. */
 export const MISSED_BEATS = 3
-/** ms that a dead instance is looked after: what it held may be told late, by others. */
+/** ms that a dead instance is remembered: others may report late that it held a listen. */
 const REMEMBERED = 60_000
 
 export interface Beat {
   /** ms, on the clock of Redis */
   now: number
-  /** ms, on that clock: the last beat of ours that the store knows of; undefined: none */
+  /** ms, on that clock: our last beat before this one, as the store has it; undefined: none */
   known: number | undefined
   dead: string[]
 }
@@ -22,7 +22,7 @@ interface Held {
   listenId: string
 }
 
-/** The instances that share the store, by their heartbeats, and whose sockets they hold. */
+/** The instances that share the store: their heartbeats, and the listens whose sockets they hold. */
 export class Instances {
   readonly #keys: Keys
   readonly #clock: Clock
@@ -30,7 +30,7 @@ export class Instances {
   readonly #ttl: number
   readonly #held = new Map<string, Held>()
   readonly #doubted = new Set<string>()
-  // What the store does not know yet: of those held, and of those that are held no longer.
+  // Names that the store does not have yet: of listens held, and of listens held no longer.
   readonly #unwritten = new Set<string>()
   readonly #released = new Set<string>()
 
@@ -42,7 +42,7 @@ export class Instances {
     this.#ttl = interval * MISSED_BEATS
   }
 
-  /** `returned`: this instance was cut off, and the others may have been. */
+  /** Writes a heartbeat. `returned`: this instance was cut off from Redis, and the others may have been. */
   async beat(redis: RedisCommands, returned: boolean): Promise<Beat> {
     const args = [this.#name, String(this.#ttl), String(REMEMBERED), returned ? '1' : '0']
     const sent = performance.now()
@@ -59,7 +59,7 @@ export class Instances {
     }
   }
 
-  /** The calls whose audio this instance holds, each with those of its listens. */
+  /** The calls whose sockets this instance holds, each with those listens. */
   get calls(): Map<string, string[]> {
     const calls = new Map<string, string[]>()
     for (const { callSid, listenId } of this.#held.values()) {
@@ -68,7 +68,7 @@ export class Instances {
     return calls
   }
 
-  /** False when it is held already. */
+  /** Notes that this instance holds the listen. Returns false if it did already. */
   hold(callSid: string, listenId: string): boolean {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) return false
@@ -91,7 +91,7 @@ export class Instances {
     return doubted.filter((held) => held !== undefined)
   }
 
-  /** The store is told with the next beat: what is held too long by its account does no harm. */
+  /** Releases a listen. The next beat tells the store: a release that the store learns late does no harm. */
   release(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (!this.#held.delete(name)) return
@@ -117,12 +117,12 @@ export class Instances {
     for (const name of released) this.#released.delete(name)
   }
 
-  /** The store has forgotten, or may have. */
+  /** Has everything written again: the store may have lost it. */
   forgotten(): void {
     for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
-  /** Makes the store know of a listen that another instance holds, and that it may have forgotten with it. */
+  /** Writes that another instance holds a listen: the store may have lost both. */
   async remind(
     redis: RedisCommands,
     instance: string,

@@ -3,20 +3,20 @@ import { connectLike, type RedisClient, type RedisCommands, type RedisConnection
 
 /** ms between two attempts to get the store back */
 const RETRY_INTERVAL = 500
-/** ms between two attempts to subscribe where Redis refused: its users may be mended */
+/** ms between two attempts to subscribe after Redis refused: its permissions may be mended */
 const RESUBSCRIBE_INTERVAL = 5_000
 
 /** The store can't be reached, or takes no writes. */
 export class Away extends Error {}
 
-/** It did not answer in time. */
+/** Redis did not answer in time. */
 class Late extends Away {}
 
 /** The errors of a Redis that can serve no command: it is full, read-only, loading, electing, or closed to us. */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
-/** Redis is well, and would not do this one thing. */
+/** Returns true for the error of one refused command of a Redis that is otherwise well. */
 export function isRefusal(err: unknown): boolean {
   return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
 }
@@ -28,20 +28,20 @@ export interface LinkDeps {
   /** pub/sub channel that is listened to */
   channel: string
   onMessage: (message: string) => void
-  /** messages may have been missed */
+  /** Called when subscribed: messages may have been missed before. */
   onSubscribed: () => void
   /**
    * Repairs the store when Redis is back; the store stays unavailable while it rejects. Resolves to fields for the
    * log.
    */
   onReturn: () => Promise<object>
-  /** It can be asked again. */
+  /** Called when Redis can be asked again. */
   onReturned: () => void
 }
 
 /**
- * The connections to Redis, and whether it can be relied on. The first command that fails takes it away, so that
- * nobody else waits; from then on it is tried until it is back.
+ * The connections to Redis, and its availability. The first command that fails marks Redis as away, so that no other
+ * command waits; the link then tries until Redis is back.
  */
 export class Link {
   readonly #deps: LinkDeps
@@ -49,11 +49,11 @@ export class Link {
   readonly #subscriber: RedisConnection
   #available = false
   #closed = false
-  // When it went away, ms since the epoch; undefined before the first contact.
+  // When Redis went away, ms since the epoch; undefined before the first contact.
   #since?: number
-  // The latest of its connection, or of an attempt to return.
+  // The latest error of the connection, or of an attempt to return.
   #problem?: unknown
-  // Why no messages are heard, where Redis refuses to send them.
+  // The reason why Redis refuses to send us messages.
   #deaf?: string
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
@@ -88,7 +88,7 @@ export class Link {
     return `Redis is away${cause}`
   }
 
-  /** Resolves when the store is there, or has had its time to come. */
+  /** Resolves when Redis is available, or its time to connect is over. */
   async start(): Promise<void> {
     const tried = new Promise<void>((resolve) => this.#commands.on('ready', () => resolve(this.#tryAgain())))
     await inTime(tried, this.#deps.timeout).catch((err: unknown) => {
@@ -98,8 +98,8 @@ export class Link {
   }
 
   /**
-   * The reply of Redis, within the time a command has. Rejects with Away, or with the error of a command that Redis
-   * refused.
+   * Resolves to the reply of Redis. Rejects with Away if Redis is away or the command's timeout passes, or with the
+   * error of a command that Redis refused.
    */
   async ask<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (!this.#available) throw new Away('the store is away')
@@ -112,7 +112,7 @@ export class Link {
     }
   }
 
-  /** The same, whether it is away or not, and with no consequences: for `onReturn`. */
+  /** Does the same, even if Redis is away, and without marking it as away: for `onReturn`. */
   try<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     return inTime(command(this.#commands), this.#deps.timeout)
   }
@@ -157,12 +157,12 @@ export class Link {
       onReturned()
     } catch (err) {
       this.#problem = err
-      // A connection that says nothing may be dead without knowing.
+      // A silent connection may be dead without knowing.
       if (err instanceof Late) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
-      // At the start it has its whole time.
+      // At the start there is a time to connect: no attempts yet.
       if (this.#since !== undefined) this.#tryLater()
     }
   }
@@ -175,7 +175,7 @@ export class Link {
       this.#deaf = undefined
       onSubscribed()
     } catch (err) {
-      // Of a connection that broke the next one tries again; until then those who wait look for themselves.
+      // If the connection broke, the next one subscribes; until then waiters look by themselves.
       if (!(err instanceof Error) || err.name !== 'ReplyError') return
       if (this.#deaf === undefined) {
         logger.error(
@@ -208,7 +208,7 @@ export class Link {
 async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    // Where this process was busy, the answer may be there, unread: it is read before the immediate.
+    // If this process was busy, the answer may have arrived unread: Node reads it before the immediate.
     timer = setTimeout(() => setImmediate(() => reject(new Late(`no answer within ${ms} ms`))), ms)
   })
   try {

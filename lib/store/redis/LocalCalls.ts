@@ -25,7 +25,7 @@ export interface Waiting {
   fields: Field[]
 }
 
-/** Told of a field of a call that can't be read. */
+/** Takes a field of a call that can't be read. */
 export type Damaged = (callSid: string, field: string) => void
 
 interface Copy {
@@ -56,7 +56,7 @@ export class LocalCalls {
     this.#damaged = damaged
   }
 
-  /** calls with something the store does not have yet */
+  /** calls with fields that the store does not have yet */
   get pending(): number {
     return this.#pending
   }
@@ -93,7 +93,7 @@ export class LocalCalls {
     return this.#callOf(callSid, copy)
   }
 
-  /** Makes the change here alone: its fields wait for the store. */
+  /** Applies the change to the copy alone: its fields wait for the store. */
   change(callSid: string, parts: readonly FieldPart[]): Outcome {
     const known = this.#copies.get(callSid)
     const applied = parts.map(({ guards }) =>
@@ -120,7 +120,7 @@ export class LocalCalls {
     copy.call = undefined
   }
 
-  /** The calls whose fields wait for the store, with these. */
+  /** Returns the calls with fields that wait for the store, and these fields. */
   waiting(): Waiting[] {
     if (this.#pending === 0) return []
     return Array.from(this.#copies)
@@ -131,18 +131,18 @@ export class LocalCalls {
       }))
   }
 
-  /** The store has these fields now, or will never take them. */
+  /** Forgets fields that waited: the store has them now, or will never take them. */
   settle(callSid: string, fields: readonly Field[]): void {
     const copy = this.#copies.get(callSid)
     if (copy === undefined || copy.pending.size === 0) return
     for (const { name, version } of fields) {
-      // One that has changed since waits on.
+      // A field that has changed meanwhile still waits.
       if (versionOf(copy.fields.get(name) ?? '0') <= version) copy.pending.delete(name)
     }
     if (copy.pending.size === 0) this.#pending--
   }
 
-  /** All that is known of the calls touched since, in ms since the epoch. */
+  /** Returns all known fields of the calls touched since then, ms since the epoch. */
   touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)
       .filter(([, { touched }]) => touched >= since)
@@ -152,7 +152,7 @@ export class LocalCalls {
       }))
   }
 
-  /** ms that the call is still to be kept. */
+  /** Returns the ms that the call is still to be kept. */
   remaining(callSid: string): number {
     const copy = this.#copies.get(callSid)
     return copy === undefined ? 0 : Math.max(copy.touched + this.#ttl - Date.now(), 0)
@@ -186,7 +186,7 @@ export class LocalCalls {
     return copy
   }
 
-  /** The oldest call the store knows as well; when it knows none of them, the oldest of all. */
+  /** Forgets the oldest call that the store has as well; if there is none, the oldest of all. */
   #forgetOne(): void {
     let oldest: string | undefined
     for (const [callSid, { pending }] of this.#copies) {

@@ -25,7 +25,7 @@ export interface RedisStoreSettings {
   maxLocalCalls: number
 }
 
-/** ms between two looks of somebody who waits, should the message get lost */
+/** ms between two looks of a waiter, in case the message gets lost */
 const LOOK_INTERVAL = 1_000
 
 /** The parts of a started store. */
@@ -43,7 +43,7 @@ export interface Parts {
   readonly link: Link
 }
 
-/** Calls in Redis; while that is away, in this process, to be written when it returns. */
+/** The store in Redis. While Redis is away, it keeps calls in this process, and writes them when Redis returns. */
 export class RedisStore implements CallStore {
   readonly shared = true
   readonly #client: RedisClient
@@ -119,7 +119,7 @@ export class RedisStore implements CallStore {
       fields: fieldsOf(callSid, patch, version, final ? SEAL : 0),
       wakes
     }))
-    // Before the write: what this instance takes must be found should it die.
+    // Before the write: if this instance dies, the others must find the listens it took.
     const taken = listensOf(write, ({ instance }) => instance === context.instance).filter(({ listenId }) =>
       instances.hold(callSid, listenId)
     )
@@ -149,7 +149,7 @@ export class RedisStore implements CallStore {
     timeoutMs: number
   ): Promise<StoredCall | undefined> {
     const { link } = this.#parts
-    // Whoever knew the call while the store was away may yet have to tell.
+    // An instance that knew the call while the store was away may not have written it yet.
     let isSure = true
     return this.#waiters.until({
       callSid,
@@ -203,7 +203,7 @@ export class RedisStore implements CallStore {
         writeCall(redis, callSid, parts, options)
       )
       if (created) {
-        // Nobody waits for it: what asks for the list next is sent after it.
+        // Not awaited: Redis runs the next query of the list after it.
         link
           .ask((redis) => index.add(redis, callSid, clock.now()))
           .catch((err: unknown) => this.#note(err, callSid))
@@ -236,7 +236,7 @@ export class RedisStore implements CallStore {
     }
   }
 
-  /** That the store is away was said when it went. */
+  /** Logs an error of a command, except that the store is away: that was logged when it went. */
   #note(err: unknown, callSid?: string): void {
     if (!(err instanceof Away)) {
       this.#parts.context.logger.error({ err, callSid }, 'Redis refused a command of the store')
@@ -256,7 +256,7 @@ function listensOf(write: CallWrite, isMeant: (listen: ListenPatch) => boolean):
   )
 }
 
-/** The listen's socket is held no longer. */
+/** Returns true if the write releases the listen's socket. */
 function isReleased({ instance, state }: ListenPatch): boolean {
   return instance === null || state === 'ended'
 }

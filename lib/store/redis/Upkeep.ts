@@ -9,9 +9,9 @@ import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
 import { writeCall, type ScriptResult } from './writeCall.js'
 
-/** ms before the last beat that the store still knows of: what was written then is told again. */
+/** ms before the last beat that the store still has: writes since then are repeated. */
 const DOUBT = 5_000
-/** Calls with audio are kept alive this often within callTtl. */
+/** Times per callTtl that calls with audio are kept alive. */
 const KEEPS_PER_TTL = 3
 
 /** The background work of the store: the heartbeat, the ends of other instances, the repair after an outage. */
@@ -43,7 +43,7 @@ export class Upkeep {
       if (this.#parts.local.pending > 0) await this.#tellWaiting()
       await link.try((redis) => instances.leave(redis))
     } catch {
-      // Gone without a word: the others find out.
+      // The others find out by the missing heartbeats.
     }
   }
 
@@ -68,7 +68,7 @@ export class Upkeep {
     return beat
   }
 
-  /** After an outage: what the store has missed or forgotten, as far as this instance knows. */
+  /** Writes, after an outage, all that the store has missed or lost, as far as this instance knows. */
   async restore(): Promise<object> {
     const { link, local, instances } = this.#parts
     const before = this.#lastBeat
@@ -80,7 +80,10 @@ export class Upkeep {
     return { written, restored, dropped: local.dropped }
   }
 
-  /** `known`: the last beat the store knows of; it may have been restored from an older state, or be empty. */
+  /**
+   * Writes calls again that the store may have lost. `known`: the last beat it has; it may have been restored from an
+   * older state, or be empty.
+   */
   async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
     const since = known === undefined ? 0 : known - DOUBT - (clock.now() - Date.now())
@@ -143,7 +146,7 @@ export class Upkeep {
     }
   }
 
-  /** Has the listens ended that a dead instance held, each by one of the living. */
+  /** Ends the listens that a dead instance held, each by one of the living instances. */
   async #bury(instance: string): Promise<void> {
     const { link, instances, context, damage } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
@@ -168,7 +171,7 @@ export class Upkeep {
     })
   }
 
-  /** The audio of a long listen is no event of its call, and yet it lives. */
+  /** Keeps calls with audio alive: the audio of a long listen writes nothing to the store. */
   async #keepAlive(): Promise<void> {
     const {
       link,
@@ -193,7 +196,7 @@ export class Upkeep {
   }
 }
 
-/** A socket that never came, though it had claimed the listen. What is lost to the others may go on here. */
+/** Returns true for a listen that has ended for good; one that the others took for lost may go on here. */
 function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }

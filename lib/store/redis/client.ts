@@ -1,6 +1,6 @@
 import { ERR_REDIS_STORE } from '../../model/errors.js'
 
-// Structural types: nothing of ioredis is imported, and nothing else of it is used.
+// Structural types of all that is used of ioredis, which is not imported.
 
 /** The commands of the store. Redis 6.2 has them all, and so has every Valkey. */
 export interface RedisCommands {
@@ -55,8 +55,9 @@ const CONNECT_TIMEOUT = 2_000
 const KEEP_ALIVE = 10_000
 
 /**
- * A connection of our own, as the client's: a blocking command of the application would hold ours up, and so would its
- * queue of commands for a server that is away. `queue`: wait for the connection instead of failing at once.
+ * Opens a connection of our own with the client's settings. On the application's connection, its blocking commands
+ * would delay ours, and so would its queue of commands while the server is away. `queue`: commands wait for the
+ * connection instead of failing at once.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {

@@ -19,14 +19,14 @@ export interface Field {
   json: string
 }
 
-/** the version of what is written only where there is nothing */
+/** the version of a default, which any other value replaces */
 export const DEFAULT = 0
 /** The number that seals a version by being added to it: some 140 years. */
 export const SEAL = 2 ** 52
-/** in the place of JSON: the field was there, and is no more */
+/** stands in place of JSON: the field was removed */
 export const REMOVED = ''
 const PLACE = '#'
-/** of a listen: said by where its fields stand */
+/** fields of a listen that are not stored: its key and field names tell them */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
 
 /** The condition of a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED: no field. */
@@ -40,7 +40,7 @@ export interface FieldGuard {
 export interface FieldPart {
   guards: readonly FieldGuard[]
   fields: readonly Field[]
-  /** ids of listens: whoever waits for one looks again */
+  /** ids of listens whose waiters look again */
   wakes: readonly string[]
 }
 
@@ -57,7 +57,10 @@ const LISTEN_FIELDS: Schemas = {
   [PLACE]: Type.Tuple([Type.Number(), Type.Number()])
 }
 
-/** Returns the fields of a patch. `seal`: what is added to the versions of the call's own. Throws FST_JAMBONZ_CALL_DATA. */
+/**
+ * Returns the fields of a patch. `seal`: added to the versions of the call's own fields. Throws
+ * FST_JAMBONZ_CALL_DATA.
+ */
 export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
   const now = new Date().toISOString()
   const fields: Field[] = []
@@ -94,7 +97,7 @@ export function listenOfField({ name }: Field): string | undefined {
   return name.startsWith('l:') ? name.slice(2, name.lastIndexOf(':')) : undefined
 }
 
-/** Returns the name of a guard's field, and the JSON that it is compared with. */
+/** Returns the name of a guard's field, and the JSON to compare it with. */
 export function guardOf(guard: Guard): FieldGuard {
   const field = guard.listen === undefined ? `c:${guard.field}` : listenField(guard.listen, guard.field)
   const [op, value] = 'is' in guard ? (['is', guard.is] as const) : (['not', guard.not] as const)
@@ -128,7 +131,9 @@ export function jsonOf(text: string | undefined): string {
   return text === undefined ? REMOVED : text.slice(text.indexOf(' ') + 1)
 }
 
-/** Returns the frozen call that the fields describe. `damaged` is told of a field that can't be read: it is left out. */
+/**
+ * Returns the frozen call that the fields describe. `damaged` is told of a field that can't be read: it is left out.
+ */
 export function callOf(callSid: string, fields: Fields, damaged?: (field: string) => void): StoredCall {
   const call: Array<[string, unknown]> = []
   const data: Array<[string, unknown]> = []
@@ -162,7 +167,7 @@ function readField(name: string, json: string): unknown {
   }
 }
 
-/** A field that we have no name for may be a later version's, and passes. */
+/** Returns true if a field's value is valid. A field without a name here may be of a later version: it is valid. */
 function isWhatItShouldBe(name: string, value: unknown): boolean {
   if (name.startsWith('d:')) return true
   const own = name.slice(name.lastIndexOf(':') + 1)

@@ -13,12 +13,12 @@ function script(lua: string): Script {
 
 /**
  * Writes a call, part by part, each if its guards hold, which are all asked first; answers `{ 1 or 0 of each part,
- * created, µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms, ttl ms of a call with a listen that may still
- * open, fresh µs, channel; then of each part the number of its guards, messages and fields; guards (`is` or `not`,
- * field, json); messages; fields (name, version, json).
- * A field's newer version wins. A version that is younger than `fresh` is that of a write on its way to us, which
- * is the latest by that, and its listens come after those that are there: instances' clocks need not agree to the
- * millisecond. Over what is sealed it is not.
+ * created, µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms, ttl ms of a call with a listen that may
+ * still open, fresh µs, channel; then of each part the number of its guards, messages and fields; guards (`is` or
+ * `not`, field, json); messages; fields (name, version, json).
+ * A field's newer version wins. A version younger than `fresh` is of a write that was just sent: it counts as the
+ * latest, except over a sealed field, and its listens come after the present ones. So instances' clocks need not
+ * agree to the millisecond.
  */
 export const WRITE = script(`
 local key, ttl, expected_ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -89,13 +89,14 @@ return { applied, created, string.format('%.0f', now), all }
 `)
 
 /**
- * An instance's sign of life; answers `{ µs on its clock, when this instance's last one would have expired or '', names
- * of instances whose last one has }`.
+ * An instance's sign of life; answers `{ µs on its clock, when this instance's last one would have expired or '',
+ * names of instances whose last one has }`.
  * KEYS: the instances, by the ms their last beat expires. ARGV: this instance, ttl ms, ms that expired ones are
  * remembered, 1 after this instance was cut off.
- * If all instances have expired, the store was away, not they: each gets its ttl again. If this instance was cut off, the
- * others may have been too: each gets its ttl again, but only once without a beat of its own, or an instance that comes
- * and goes would hide for ever that another is dead. The half millisecond in an expiry marks that it had its once.
+ * If all instances have expired, the store was away, not they: each gets its ttl again. If this instance was cut off,
+ * the others may have been too: each gets its ttl again, but only once without a beat of its own, or an instance that
+ * comes and goes would hide for ever that another is dead. The half millisecond in an expiry marks that it had its
+ * once.
  */
 export const BEAT = script(`
 local key, name, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -115,7 +116,7 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', now - tonumber(ARGV[3]))
 return { string.format('%.0f', time[1] * 1000000 + time[2]), before or '', redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now) }
 `)
 
-/** Runs a script of one key; its text goes to a server that does not have it yet. */
+/** Runs a script of one key; sends its text only to a server that does not have it yet. */
 export async function run(
   client: RedisCommands,
   { lua, sha1 }: Script,

@@ -12,7 +12,7 @@ export interface WriteOptions {
   ttl: number
   /** ms that the call is kept where a listen of it may still open */
   expectedTtl: number
-  /** ms that the change may be old and still be the latest; 0 for what waited while the store was away */
+  /** maximum age, ms, of a change that still counts as the latest; 0 for one that waited while the store was away */
   fresh: number
 }
 
