@@ -24,7 +24,7 @@ function subjectOf<Name extends keyof CallEventMap>(
   return (ABOUT[name as keyof typeof ABOUT] as (...args: unknown[]) => Call | Listen)(...args)
 }
 
-/** The emitter behind `calls.events`: a listener that throws, or rejects, is logged, and must not touch the call. */
+/** The emitter behind `calls.events`. If a listener throws or rejects, the error is logged and no call is affected. */
 export class CallEvents {
   readonly emitter = new EventEmitter<CallEventMap>({ captureRejections: true })
   readonly #logger: FastifyBaseLogger

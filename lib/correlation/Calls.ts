@@ -5,19 +5,21 @@ import type { Call, Listen, Recording } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { Correlation } from './Correlation.js'
 
-/** `calls.events`: what happens to calls on this instance. */
+/** The events of `calls.events`: those of the calls on this instance. */
 export interface CallEventMap extends JambonzEventMap {
-  /** a call this instance hears of for the first time */
+  /** the first message about a call on this instance */
   call: [call: Call]
   /** a live stream: listeners run before its first audio is delivered */
   stream: [stream: AudioStream]
   /** a listen has ended, its recording is final */
   listenEnded: [listen: Listen, call: Call]
-  /** a recording is saved, where it stays: once for each. `recovered` when it was left by an instance that died */
+  /**
+   * a recording is saved in its final place; once per recording. `recovered`: a dead instance had left it unfinished
+   */
   recording: [recording: Recording, listen: Listen]
-  /** a recording is complete on this disk and still to be compressed or sent: `recording` follows */
+  /** a recording is complete on this disk and not compressed or sent yet: `recording` follows */
   recordingSpooled: [recording: Recording, listen: Listen]
-  /** a recording failed; what was saved of it is named by the error */
+  /** a recording failed; `error.recording` is the part that was saved */
   recordingFailed: [error: Error, listen: Listen]
   /** the last status event of a call */
   callEnded: [call: Call]
@@ -46,12 +48,12 @@ export class Calls {
     return this.#correlation.store.list()
   }
 
-  /** Returns how well the store can be reached just now. */
+  /** Returns the state of the store. */
   health(): StoreHealth {
     return this.#correlation.store.health()
   }
 
-  /** Merges `data`, JSON, key by key into `call.data`, which the call keeps on all instances. */
+  /** Merges `data`, JSON, key by key into `call.data`, which all instances see. */
   update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
     return this.#correlation.updated(callSid, data)
   }

@@ -3,11 +3,13 @@ import type { EndReason } from '../model/schema.js'
 
 /** ms from our asking for an end to the last close it may cause. jambonz needs less than 100; it may be busy. */
 const WINDOW = 3_000
-/** ms that remain when the socket which we ended has closed: measured were 80, and a batched socket is read 800 later. */
+/**
+ * ms that remain once the socket we ended has closed: 80 were measured, and a batched socket is read up to 800 later.
+ */
 const AFTER_CLOSE = 1_500
 /** Calls remembered at most. */
 const MAX_CALLS = 10_000
-/** Ends that are not the server's: jambonz asked for it, or its connection was dead. */
+/** End reasons of sockets that the server did not end: jambonz asked for the end, or the connection was dead. */
 const NOT_OURS: ReadonlySet<EndReason> = new Set(['closed', 'lost'])
 
 /** An end of a listen that this or another instance asked for. */
@@ -23,13 +25,13 @@ interface Remembered extends CausedEnd {
 }
 
 /**
- * Ends that we caused lately. On jambonz 0.9 the end of one socket that comes from the server ends all listens of its
- * call (measured; docs/listen-life.md): what then closes by itself has this for its reason.
+ * The ends that we caused lately. If the server ends one socket, jambonz 0.9 ends all listens of its call (measured;
+ * docs/listen-life.md): our end is then the reason of the other listens' ends.
  */
 export class CausedEnds {
-  // The first of each call, in the order they came.
+  // The first end of each call, in order.
   readonly #ends = new Map<string, Remembered>()
-  /** calls of which the log has been told */
+  /** calls that were logged */
   readonly #said = new Set<string>()
   readonly #logger: FastifyBaseLogger
 
@@ -37,11 +39,11 @@ export class CausedEnds {
     this.#logger = logger
   }
 
-  /** Notes an end that was asked for. Returns false for one that does no harm to the call's other listens. */
+  /** Notes an end that was asked for. Returns false if it does not end the call's other listens. */
   add(end: CausedEnd): boolean {
     if (NOT_OURS.has(end.reason)) return false
     this.#forget()
-    // The first is the cause: the others of the call may be ended by us as well.
+    // The first end is the cause: we may end the other listens of the call as well.
     if (!this.#ends.has(end.callSid)) {
       this.#ends.set(end.callSid, { ...end, until: performance.now() + WINDOW })
     }

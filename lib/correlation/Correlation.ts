@@ -38,13 +38,13 @@ export interface CorrelationDeps {
   /** name of this instance */
   instance: string
   logger: FastifyBaseLogger
-  /** option `auth`: put into the verbs of a listen that is handed over */
+  /** option `auth`, for the verbs of a listen that is handed over */
   auth: Credentials | undefined
   /** whole paths of the application's actionHooks */
   hookPaths: Pick<ReadonlySet<string>, 'has'>
-  /** Reads at once what a live stream of this instance has in its socket: somebody waits for its end. */
+  /** Reads the socket of a live stream of this instance to its end, at once: its end is awaited. */
   readToEnd: (listenId: string) => void
-  /** Takes what instances tell each other of live calls. */
+  /** Takes a message of another instance about a live call. */
   told?: (message: unknown) => void
 }
 
@@ -53,7 +53,10 @@ export interface Correlated {
   listen: StoredListen
 }
 
-/** `claimed`: the listen is this instance's; `used`: a socket has had it, or none may; `unknown`: no such listen. */
+/**
+ * The result of a claim. `claimed`: this instance has the listen; `used`: it had a socket, or must have none;
+ * `unknown`: no such listen.
+ */
 export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
 
 /** The part of a signed path that names its listen. */
@@ -107,26 +110,31 @@ export class Correlation {
     return this.#events.emitter
   }
 
-  /** Tells the application. A listener that throws, or rejects, is its fault, and must not touch the call. */
+  /**
+   * Emits an event to the application. If a listener throws or rejects, the error is logged and no call is affected.
+   */
   emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
     this.#events.emit(name, ...args)
   }
 
-  /** Tells of a complete recording: `recording` once it is saved, `recordingSpooled` while it is still to be sent. */
+  /** Emits `recording` for a recording that is saved, `recordingSpooled` for one that is still to be sent. */
   tellRecording(recording: FinishedRecording, listen: Listen): void {
     this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
   }
 
   /**
-   * jambonz has spoken of a call: in a webhook, a status event, a hook, a first frame. Status events may overtake each
-   * other: nothing revives a call that has ended. Throws FST_JAMBONZ_CALL_SID.
+   * Writes the fields of a call that a webhook, a status event, a hook or a first frame brought. Status events may
+   * overtake each other: nothing revives a call that has ended. Throws FST_JAMBONZ_CALL_SID.
    */
   async arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
     const { call } = await this.writeOf(callSid, fields)
     return call
   }
 
-  /** Writes what jambonz said of a call and, in the same step, of its listens; ends the call where that was its end. */
+  /**
+   * Writes the fields of a call that jambonz sent and, in the same step, parts about its listens; a final status ends
+   * the call.
+   */
   async writeOf(callSid: string, fields: CallFields, parts: CallWrite = []): Promise<Written> {
     checkCallSid(callSid)
     const ends = isFinal(fields.callStatus)
@@ -135,7 +143,7 @@ export class Correlation {
     return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
   }
 
-  /** The call has ended: a listen that jambonz was, or would be, asked for again gets no socket any more. */
+  /** Ends the listens of an ended call that wait for a next socket: none comes any more. */
   async #callEnded(call: StoredCall): Promise<StoredCall> {
     let last = call
     for (const listen of call.listens) {
@@ -145,16 +153,16 @@ export class Correlation {
     return last
   }
 
-  /** The application has written data of its own. */
+  /** Merges data of the application into the call. */
   async updated(callSid: string, data: Readonly<Record<string, unknown>>): Promise<StoredCall> {
     const { call } = await this.store.write(callSid, [{ patch: { data } }])
     return call
   }
 
   /**
-   * A handler has answered with listens. Written before the answer leaves: their sockets may open on any instance at
-   * once. `application`: all its verbs as JSON, should one of them be handed over. Resolves to true where all instances
-   * know of them then.
+   * Writes the listens of a handler's answer, before the answer is sent: their sockets may open at once, on any
+   * instance. `application`: all verbs of the answer as JSON, in case a listen is handed over. Resolves to true if
+   * all instances can see the listens then.
    */
   async answered(
     callSid: string,
@@ -167,14 +175,14 @@ export class Correlation {
   }
 
   /**
-   * A socket asks for the listen that its path names: this instance takes it, if none has. A listen that is unknown is
-   * created only where that means no more than that this instance could not hear of it.
+   * Claims the listen that a socket's path names for this instance, if no instance has it. An unknown listen is created
+   * only if the reason may be that the store did not have the answer yet.
    */
   async claimed({ listenId, unknown, issuer }: ClaimedPath): Promise<Claimed> {
     const { store, instance } = this.deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
-    // What this instance has answered itself it knows, until it has forgotten the call.
+    // The store is away: the path's signature alone must do.
     const mayCreate = unknown && issuer !== this.#tag
     let written = await store.write(callSid, [claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
@@ -187,12 +195,15 @@ export class Correlation {
     return applied[0] ? { outcome: 'claimed', call, listen } : { outcome: 'used' }
   }
 
-  /** The socket that the listen was claimed for did not open. */
+  /** Releases a claimed listen whose socket did not open. */
   async released({ callSid, id }: Listen): Promise<void> {
     await this.store.write(callSid, [releasePart(id, this.deps.instance)])
   }
 
-  /** This instance is going and has refused the listen's socket: its hook says as much, and is answered with it again. */
+  /**
+   * Notes that this instance, which is closing, refused the listen's socket: the actionHook is then answered with the
+   * listen again.
+   */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [refusePart(listenId)])
@@ -213,17 +224,20 @@ export class Correlation {
         ? await this.store.write(callSid, [part])
         : await this.writeOf(callSid, callFieldsOfMetadata(metadata), [part])
     const listen = listenIn(call, id)
-    // What others took for lost goes on all the same.
+    // A listen that others took for lost goes on all the same.
     const streams = applied.at(-1) === true || listen?.endReason === 'lost'
     return { call, listen: listen ?? newListen(callSid, id), streams }
   }
 
-  /** True for a listen that another instance can go on with, if its socket is closed. */
+  /** Returns true if another instance can continue the listen once its socket is closed. */
   canHandOver(call: StoredCall, listen: Listen): boolean {
     return canGoOn(call, listen, this.deps.hookPaths)
   }
 
-  /** The listen's socket has closed here so that another takes the next one. undefined when it has ended meanwhile. */
+  /**
+   * Writes that the listen's socket closed so that another instance takes the next one. Resolves to undefined if the
+   * listen has ended meanwhile.
+   */
   async handedOver(
     listen: Listen,
     segment: ListenSegment,
@@ -240,14 +254,14 @@ export class Correlation {
     await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
   }
 
-  /** The recordings of so many of the listen's segments are final. */
+  /** Writes that the recordings of the listen's first `saved` segments are final. */
   async saved({ callSid, id }: Listen, saved: number | undefined, fields: ListenFields): Promise<void> {
     await this.store.write(callSid, [{ patch: { listens: [{ ...fields, id, saved }] }, wakes: [id] }])
   }
 
   /**
-   * The listen's socket has closed for good, and its recording is final. Told once: one that somebody else has ended
-   * meanwhile stays as it was, unless they took it for lost.
+   * Ends a listen whose socket has closed for good and whose recording is final. Emits `listenEnded` once: a listen
+   * that another instance has ended meanwhile stays as it is, unless it was taken for lost.
    */
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
     const { callSid, id } = listen
@@ -270,7 +284,7 @@ export class Correlation {
   }
 
   /**
-   * This instance asks jambonz to end the listen, or closes its socket: jambonz 0.9 then ends all listens of the call,
+   * Notes, on all instances, that we end the listen or close its socket: jambonz 0.9 then ends all listens of the call,
    * also those of other instances.
    */
   ending({ callSid, id }: Listen, reason: EndReason): void {
@@ -278,12 +292,15 @@ export class Correlation {
     if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
   }
 
-  /** Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call. */
+  /**
+   * Returns the reason of a listen's end. `reason`: why its socket closed, which may be our end of another listen of
+   * the call.
+   */
   endReasonOf({ callSid, id }: Listen, reason: EndReason): EndReason {
     return this.#ends.reasonOf(callSid, id, reason)
   }
 
-  /** No socket has come for the listen, or no next one, and none will. Told once, whoever else finds out. */
+  /** Ends a listen that will get no socket, or no next one. Emits `listenEnded` once, on one instance. */
   async neverCame(listen: StoredListen): Promise<Correlated> {
     await recordingsOf(this.store, listen)
     const { applied, call } = await this.store.write(listen.callSid, [neverCamePart(listen)])
@@ -298,7 +315,7 @@ export class Correlation {
     return ended
   }
 
-  /** The instance that held the listen is gone. Told once, by one of the others. */
+  /** Ends a listen whose instance is gone. One of the other instances emits `listenEnded`, once. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [losePart(listenId, instance)])
     if (!lost.applied[0]) return
@@ -318,7 +335,7 @@ export class Correlation {
     this.store.tell({ awaited: listenId } satisfies Message)
   }
 
-  /** Resolves when a hook of the listen has come since `asked` was read, to whichever instance; after `ms` at the latest. */
+  /** Resolves when a hook of the listen has come to any instance since `asked` was read, or after `ms`. */
   async hooked(asked: StoredCall, listen: Listen, ms: number): Promise<void> {
     if (!hasOurHook(asked, listen, this.deps.hookPaths)) return
     const { callSid, id, hookedAt }: StoredListen = listen

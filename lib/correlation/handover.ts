@@ -4,18 +4,18 @@ import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { issuerTag, signHookKey, signSocketToken } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
 
-// An instance that is going hands its listens to the others: it closes the socket, so that jambonz calls the actionHook,
-// and the hook is answered with the same listen once more. jambonz then opens its socket anew, and the load balancer
-// leads it to an instance that stays. For that the verbs of the last answer are kept on the call.
+// An instance that closes hands its listens to the others. It closes the socket; jambonz calls the actionHook; the answer is
+// the same listen again. jambonz then opens a new socket, and the load balancer leads it to another instance. For this the
+// call keeps the verbs of the last answer.
 
 /** Bytes of JSON: a longer application is not kept, and its listens are not handed over. */
 const MAX_APPLICATION_BYTES = 32_768
-/** Answers in vain: each may lead to an instance that is going, too. */
+/** Answers that may fail in a row: each may lead to an instance that closes, too. */
 const MAX_IN_VAIN = 8
-/** ms, for each of them but the first, for the load balancer to notice */
+/** ms to wait per answer after the first, so that the load balancer notices */
 const DELAY = 50
 
-/** Names of properties, and of parameters in urls, whose values are no business of the store. */
+/** Names of properties and url parameters whose values the store must not see. */
 const CREDENTIAL_NAME =
   /pass(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|private_?key|access_?key|api_?key|subscription_?key|(?<!max_?)tokens?$|^(?:auth|wsauth|basicauth|pwd|pin|key|sig|jwt)$/i
 /** `Bearer …`, `Basic …`, or a url with credentials */
@@ -35,9 +35,9 @@ export interface Signer {
 }
 
 /**
- * Returns the verbs of an answer as they are kept on the call, as JSON: without our own credentials, and without what
- * opens sockets and hooks. Undefined where no verb listens in the foreground, where they hold credentials of others, or
- * are too long.
+ * Returns the verbs of an answer as JSON, for the call to keep: without our own credentials and the signatures that
+ * open sockets and hooks. Returns undefined if no verb listens in the foreground, or if the verbs have other
+ * credentials or are too long.
  */
 export function applicationOf(verbs: readonly object[], auth: Credentials | undefined): string | undefined {
   if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
@@ -52,8 +52,8 @@ export function applicationOf(verbs: readonly object[], auth: Credentials | unde
 }
 
 /**
- * Returns what a hook is answered with so that the listen goes on: its verb, without a second beep and for the time it
- * has left, and those that followed, as an answer replaces them all. Undefined where it can't go on.
+ * Returns the answer to a hook that continues the listen: its verb, without a second beep and for the time that is
+ * left, and the verbs after it, as an answer replaces all verbs. Returns undefined if the listen can't go on.
  */
 export function verbsToGoOn(
   call: StoredCall,
@@ -74,7 +74,10 @@ export function verbsToGoOn(
   )
 }
 
-/** Answers that offered jambonz the listen, this one included, and ms to wait before it; undefined: it is given up. */
+/**
+ * Returns the number of answers that offered jambonz the listen, this one included, and the ms to wait before it;
+ * undefined: give up.
+ */
 export function nextOffer({
   offers = 0,
   segments = []
@@ -84,9 +87,9 @@ export function nextOffer({
 }
 
 /**
- * True for a listen that another instance can go on with: its hook is one of `hookPaths`, and the reply counts. jambonz
- * ignores the reply of one nested in `dial`, and takes that of one in `config` for what the caller hears
- * (feature-server lib/tasks/listen.js).
+ * Returns true if another instance can continue the listen: its hook is one of `hookPaths`, and jambonz applies the
+ * reply. jambonz ignores the reply for a listen nested in `dial`, and takes the reply for one in `config` as what the
+ * caller hears (feature-server lib/tasks/listen.js).
  */
 export function canGoOn(
   call: StoredCall,
@@ -102,7 +105,7 @@ export function canGoOn(
   )
 }
 
-/** True where jambonz calls a hook of ours when the listen ends. */
+/** Returns true if jambonz calls a hook of ours when the listen ends. */
 export function hasOurHook(
   call: StoredCall,
   { id, nested }: Listen,

@@ -14,7 +14,7 @@ import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 import { nextOffer, verbsToGoOn } from './handover.js'
 
-/** ms an actionHook waits for the end of its listen; then `listen.state` says how far it got. */
+/** ms that an actionHook waits for the end of its listen; after that `listen.state` tells the handler its state. */
 const HOOK_WAIT = 5_000
 
 /** An actionHook, received over HTTP or a websocket. */
@@ -23,7 +23,7 @@ export interface HookReport extends HookSays {
   listenId?: string
   /** the verb's own id, or the listen's */
   verbId?: string
-  /** of the call it is about; undefined with a GET hook, which has no payload */
+  /** the hook's call; undefined for a GET hook, which has no payload */
   call?: { callSid: string; fields: CallFields }
   /** false for a hook of another verb than listen */
   isOfListen: boolean
@@ -34,15 +34,15 @@ export interface HookOutcome {
   call?: StoredCall
   /** the listen as its handler is to see it */
   listen?: StoredListen
-  /** The listen goes on: jambonz is answered with these, and no handler runs. */
+  /** The answer to jambonz if the listen goes on; no handler runs then. */
   goesOn?: { verbs: object[]; offers: number }
 }
 
 /**
- * An actionHook has come: the whole way, from what it says to what its handler sees.
- * 1. Which listen it is about. 2. What it says is written; one that has ended needs nothing more. 3. Else its end is
- * waited for, on whichever instance its socket is. 4. One that was handed over goes on. 5. One whose socket never came
- * ends here.
+ * Handles an actionHook, from its fields to the outcome for its handler.
+ * 1. Finds the listen. 2. Writes the hook's fields; if the listen has ended, that is all. 3. Else waits for its end, on
+ * whichever instance its socket is. 4. Offers a listen that was handed over to jambonz again. 5. Ends a listen whose
+ * socket never came.
  */
 export async function hookCame(correlation: Correlation, report: HookReport): Promise<HookOutcome> {
   const { call: about, listenId: named } = report
@@ -67,21 +67,21 @@ async function ofListen(
 }
 
 interface Said {
-  /** of the hook's call, or the listen's; undefined where nobody knows it */
+  /** the hook's call, or the listen's; undefined if it is unknown */
   call: StoredCall | undefined
-  /** the listen's call knows the listen, and has been told what the hook says */
+  /** the call has the listen, and the hook's fields are written */
   isKnown: boolean
-  /** false: the store is away, others may know more */
+  /** false: the store is away, other instances may know more */
   kept: boolean
 }
 
-/** Writes what the hook says of its call and its listen, in one step where it is the same call. */
+/** Writes the hook's fields of its call and its listen, in one step if both are of the same call. */
 async function said(correlation: Correlation, listenId: string, report: HookReport): Promise<Said> {
   const { call: about } = report
   const callSid = callSidOf(listenId)
   const parts = hookParts(listenId, report)
   if (about !== undefined && about.callSid === callSid) {
-    // What its end has said of the call is the last word.
+    // The write that ended a call was its last.
     const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, parts)
     return { call, isKnown: applied.at(-1) === true, kept }
   }
@@ -91,7 +91,7 @@ async function said(correlation: Correlation, listenId: string, report: HookRepo
   return applied.at(-1) ? { call, isKnown: true, kept } : { call: other, isKnown: false, kept }
 }
 
-/** Resolves to the listen as soon as nothing more comes of its socket; undefined when no such listen is known. */
+/** Resolves to the listen once its socket brings nothing more; undefined if the listen is unknown. */
 async function settledListen(
   correlation: Correlation,
   listenId: string,
@@ -103,7 +103,7 @@ async function settledListen(
   const callSid = callSidOf(listenId)
   if (callSid === undefined || (known === undefined && first.kept)) return undefined
   correlation.awaited(listenId)
-  // While the store is away its instance may be the one that knows the listen; it tells as soon as it can.
+  // While the store is away, another instance may have the listen; it writes it as soon as it can.
   const call = await correlation.store.waitFor(
     callSid,
     listenId,
@@ -116,13 +116,16 @@ async function settledListen(
   return first.kept || own === undefined ? undefined : { call: own, listen: newListen(callSid, listenId) }
 }
 
-/** Its audio is complete, or another socket is to open, or none comes: a hook without a duration tells of none. */
+/**
+ * Returns true if the listen's audio is complete, its next socket is to open, or none comes: a hook without duration
+ * means none.
+ */
 function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
   const mayYetConnect = listen.instance !== undefined || duration !== undefined
   return listen.state === 'ended' || isOffered(listen) || !mayYetConnect
 }
 
-/** The listen was handed over, or refused by an instance that is going: jambonz is asked for its next socket. */
+/** Asks jambonz for the next socket of a listen that was handed over, or refused by an instance that closes. */
 async function offered(
   { store, deps }: Correlation,
   { call, listen }: Correlated,
@@ -141,7 +144,7 @@ async function offered(
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
 
-/** The listen is over, and the hook's handler is to see it so. */
+/** Ends a listen that is over, so that the hook's handler sees it ended. */
 async function over(
   correlation: Correlation,
   settled: Correlated,
@@ -155,7 +158,7 @@ async function over(
     const { patch } = hookPart(id, report)
     ;({ call, listen } = correlated((await store.write(callSid, [{ patch }])).call, id))
   }
-  // While the store is away another instance may hold its socket, unless the hook says that there was none.
+  // While the store is away, another instance may hold its socket, unless the hook tells that there was none.
   const isSure = kept || (report.call !== undefined && report.duration === undefined)
   if (listen.state === 'expected' && (isSure || isOffered(listen))) {
     ;({ call, listen } = await correlation.neverCame(listen))

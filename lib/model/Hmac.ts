@@ -4,7 +4,7 @@ const BLOCK = 64
 const DIGEST = 32
 const INNER_PAD = 0x36
 const OUTER_PAD = 0x5c
-/** bytes of a message that is put together here; larger ones go to Node's own Hmac */
+/** bytes of the largest message that is hashed here; larger ones go to Node's own Hmac */
 const ROOM = 16_384
 /** at most, of a character in UTF-8 */
 const CHARACTER = 3

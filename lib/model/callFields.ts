@@ -7,7 +7,7 @@ const FINAL_STATUS: ReadonlySet<string> = new Set(['completed', 'failed', 'busy'
 export type CallFields = NonNullable<CallPatch['call']>
 export type Payload = CallWebhook | ListenHook | CallStatus
 
-/** True for a call_status after which nothing comes. */
+/** Returns true for a call_status that ends the call. */
 export function isFinal(callStatus: string | undefined): boolean {
   return callStatus !== undefined && FINAL_STATUS.has(callStatus)
 }

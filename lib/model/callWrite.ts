@@ -2,7 +2,7 @@ import { ERR_CALL_DATA } from './errors.js'
 import { deepFreeze, frozenJson, isScalar } from './frozenJson.js'
 import type { Listen, StoredCall, StoredListen } from './schema.js'
 
-/** Fields of a listen, which `id` names. null takes a field away. */
+/** Fields of the listen that `id` names. null removes a field. */
 export type ListenPatch = Pick<Listen, 'id'> & {
   -readonly [Name in keyof Omit<StoredListen, 'id'>]?: undefined extends StoredListen[Name]
     ? StoredListen[Name] | null
@@ -31,16 +31,16 @@ export type Guard = {
 
 /** One part of a write. */
 export interface WritePart {
-  /** Nothing of the part is written unless all of these hold. */
+  /** The part is written only if all of these hold. */
   guards?: readonly Guard[]
   patch: CallPatch
-  /** true: no other write changes these fields of the call, neither a later one nor one that was made before */
+  /** true: no other write changes these fields of the call, neither a later one nor an earlier one that arrives late */
   final?: boolean
-  /** ids of listens: whoever waits for one looks again, on whichever instance */
+  /** ids of listens whose waiters look again, on all instances */
   wakes?: readonly string[]
 }
 
-/** A write of one call, done in one step: all guards are asked before anything is written. */
+/** A write of one call, in one step: all guards are checked before any part is written. */
 export type CallWrite = readonly WritePart[]
 
 /** A call as a store keeps it. */
@@ -51,7 +51,7 @@ export interface KeptCall {
 }
 
 export interface AppliedWrite {
-  /** undefined: nobody knows the call, and nothing was written */
+  /** undefined: the call is unknown, and nothing was written */
   kept: KeptCall | undefined
   /** of each part: it was written */
   applied: boolean[]
@@ -63,8 +63,9 @@ const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
 const NO_FINAL: readonly string[] = Object.freeze([])
 
 /**
- * Returns the call as it is after the write: what a store does that keeps a call in one piece. The snapshots are new and
- * frozen; those before stay as they were. Throws FST_JAMBONZ_CALL_DATA where the write is no JSON (a BigInt, a circle).
+ * Returns the call as it is after the write: what a store does that keeps a call in one piece. The snapshots are new
+ * and frozen; those before stay as they were. Throws FST_JAMBONZ_CALL_DATA where the write is no JSON (a BigInt, a
+ * circle).
  */
 export function applyWrite(
   callSid: string,
@@ -106,12 +107,12 @@ function applyPart(
   }
 }
 
-/** Returns a call that nobody has written anything of. */
+/** Returns a new, empty call. */
 export function newCall(callSid: string, now = new Date().toISOString()): StoredCall {
   return { callSid, data: NO_DATA, listens: NO_LISTENS, createdAt: now, updatedAt: now }
 }
 
-/** Returns a listen that nobody has written anything of: jambonz' own defaults. */
+/** Returns a new listen with jambonz' own defaults. */
 export function newListen(callSid: string, id: string, now = new Date().toISOString()): StoredListen {
   return {
     id,
@@ -165,7 +166,7 @@ function withoutNulls(listen: StoredListen): StoredListen {
     : listen
 }
 
-/** Assigned at once and then mended: spread, or field by field, takes engines many times as long. */
+/** Merges fields. Assigns all at once and mends the result: a spread, or one field at a time, is many times slower. */
 function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): T {
   const next: T = Object.assign({}, target, fields)
   for (const name of Object.keys(fields) as Array<keyof T>) {

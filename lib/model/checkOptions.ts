@@ -10,7 +10,7 @@ import {
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from './errors.js'
 
-/** ms: a timer of Node.js holds no more, and fires at once instead */
+/** ms of the longest timer of Node.js; a longer one fires at once */
 export const MAX_TIMER_MS = 2_147_483_647
 
 /** Schema of an option that is a time in ms, above 0 unless `minimum` says otherwise. */
@@ -20,8 +20,8 @@ export function Milliseconds(description: string, minimum?: number): TNumber {
 }
 
 /**
- * Throws FST_JAMBONZ_OPTIONS where options are not as their schema says: names the option, what was given, what is
- * allowed. `prefix`: the name of the option that holds them, or nothing.
+ * Throws FST_JAMBONZ_OPTIONS for options that don't match their schema, with the option, its value and the allowed
+ * values. `prefix`: the name of the option that holds them, or empty.
  */
 export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
   const first = Value.Errors(schema, options).First()
@@ -44,7 +44,7 @@ function allowed({ anyOf }: TSchema): string | undefined {
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
 }
 
-/** Secrets never reach a log. */
+/** Returns a value as an error shows it, without secrets. */
 function shown(name: string, value: unknown): string {
   return /secret|password|auth|api|token/i.test(name)
     ? 'what was given'

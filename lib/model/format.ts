@@ -1,7 +1,7 @@
 import type { Listen } from './schema.js'
 
 const DEFAULT_RATE = 8_000
-/** Hz; jambonz documents 8,000 to 64,000 and tries whatever else it is asked for (mod_audio_fork). */
+/** Hz; jambonz documents 8,000 to 64,000 and tries any other rate, too (mod_audio_fork). */
 const MIN_RATE = 1_000
 const MAX_RATE = 384_000
 
@@ -20,7 +20,7 @@ export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}):
   }
 }
 
-/** The listen, its format as the first frame says where no store has heard of what its verb asked for. */
+/** Returns the listen with the format of its first frame, if the store has never seen its verb. */
 export function asFramed(listen: Listen, metadata: Record<string, unknown> | undefined): Listen {
   return listen.path === '' ? { ...listen, ...formatOf(metadata) } : listen
 }

@@ -1,4 +1,4 @@
-/** Deeper than any call: what is nested further may be a circle, and is left to JSON to judge. */
+/** Levels copied here, more than any call has; deeper values may be a circle: JSON itself judges them. */
 const MAX_DEPTH = 16
 
 /**
@@ -18,7 +18,7 @@ function copied(value: unknown, depth: number): unknown {
   return throughText(value)
 }
 
-/** Copied at once and then mended: objects that grow field by field cost ten times as much. */
+/** Copies all fields at once and mends the copy: an object that grows field by field costs ten times as much. */
 function copiedFields(fields: Record<string, unknown>, depth: number): object | undefined {
   const copy = Object.assign({}, fields)
   for (const name of Object.keys(copy)) {
@@ -30,12 +30,12 @@ function copiedFields(fields: Record<string, unknown>, depth: number): object | 
   return Object.freeze(copy)
 }
 
-/** JSON takes it as it is. */
+/** Returns true for a value that JSON keeps as it is. */
 export function isScalar(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value)
 }
 
-/** An object that JSON writes field by field, and whose fields can be assigned one by one. */
+/** Returns true for an object that JSON writes field by field, and whose fields can be assigned one by one. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -46,7 +46,9 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   )
 }
 
-/** Whatever JSON has a way of its own with: dates, classes, functions, fields that are undefined, `__proto__`. */
+/**
+ * Copies, through text, a value that JSON treats specially: dates, classes, functions, undefined fields, `__proto__`.
+ */
 function throughText(value: unknown): unknown {
   const text = JSON.stringify(value)
   return text === undefined ? undefined : deepFreeze(JSON.parse(text))

@@ -1,4 +1,4 @@
-/** Messages of jambonz' application websocket that want no answer: events of `calls.events`, by jambonz' own names. */
+/** Messages of jambonz' application websocket that need no answer: events of `calls.events`, by jambonz' own names. */
 export const JAMBONZ_EVENTS = [
   'jambonz:error',
   'verb:status',

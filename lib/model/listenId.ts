@@ -9,10 +9,10 @@ const DIGEST_HEX = 16
 export const MAX_CALL_SID_BYTES = 128
 
 /**
- * An id that names its call: `<callSid>-<digest>`, lower-case hexadecimal (safe in urls and on file systems that
- * ignore case). So a socket's path or a hook's `?listen=` finds its call without an index, and without a store.
- * The same `seed` gives the same id: jambonz' retry of a request is answered with the same listens. The digest is
- * keyed, so that ids can't be guessed.
+ * Returns an id that names its call: `<callSid>-<digest>`, lower-case hexadecimal (safe in urls and on file systems
+ * that ignore case). So a socket's path or a hook's `?listen=` gives its call without an index or a store. The same
+ * `seed` gives the same id: a request that jambonz retries is answered with the same listens. The digest is keyed:
+ * ids can't be guessed.
  */
 export function createListenId(secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
@@ -20,7 +20,7 @@ export function createListenId(secret: Hmac, callSid: string, seed: string): str
   return `${name}-${digest.slice(0, DIGEST_HEX)}`
 }
 
-/** The callSid that a listen id carries; undefined when it is no id of ours. */
+/** Returns the callSid in a listen id; undefined if it is no id of ours. */
 export function callSidOf(listenId: string): string | undefined {
   const [, uuid, other] = LISTEN_ID.exec(listenId) ?? []
   if (uuid !== undefined) return uuid.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')

@@ -1,8 +1,8 @@
 import type { ListenPatch, WritePart } from './callWrite.js'
 import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen } from './schema.js'
 
-// The life of a listen: the one place that says what may follow what. docs/listen-life.md has it as a table, and a test
-// tries every event in every stage on each store.
+// The life of a listen: its stages and transitions. docs/listen-life.md has the table; a test tries every event in every
+// stage on each store.
 
 /**
  * The stage of a listen.
@@ -53,7 +53,7 @@ export const LIFE: Life = {
   'lost': { claimed: 'ended', streaming: 'ended' }
 }
 
-/** Returns where the listen is in its life. */
+/** Returns the stage of a listen. */
 export function stageOf(listen: StoredListen | undefined): Stage {
   if (listen === undefined) return 'unknown'
   if (listen.state !== 'expected') return listen.state
@@ -61,18 +61,20 @@ export function stageOf(listen: StoredListen | undefined): Stage {
   return listen.segments === undefined ? 'expected' : 'open again'
 }
 
-/** True where an actionHook is answered with the listen once more: its next socket was not there, or was refused. */
+/**
+ * Returns true if the next actionHook is answered with the listen again: its socket was handed over, or was refused.
+ */
 export function isOffered(listen: StoredListen): boolean {
   const stage = stageOf(listen)
   return stage === 'open again' || (stage === 'expected' && listen.refused === true)
 }
 
-/** True where jambonz was asked for the listen once more, and its socket has not come yet. */
+/** Returns true if jambonz was asked for the listen again, and no socket is open yet. */
 export function wasOffered(listen: StoredListen): boolean {
   return stageOf(listen) === 'expected' && (listen.offers ?? 0) > 0
 }
 
-/** True when the recordings of the segments that the listen has had are final. */
+/** Returns true if the recordings of all segments of the listen are final. */
 export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved' | 'segments'>): boolean {
   return segments.findLastIndex(({ recorded }) => recorded) < saved
 }
@@ -80,8 +82,8 @@ export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved'
 type Fields = Omit<ListenPatch, 'id'>
 
 /**
- * An instance takes the listen for a socket, once: of all concurrent claims one is written. `mayCreate`: also a listen
- * that no store has heard of.
+ * Returns the write that claims the listen for a socket of an instance: of all concurrent claims only one is written.
+ * `mayCreate`: also claims a listen that the store does not have.
  */
 export function claimPart(id: string, instance: string, mayCreate: boolean): WritePart {
   return {
@@ -212,7 +214,10 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
   }
 }
 
-/** The same, without a key that was pressed in private: that is not noted down. The last part is of a listen that is known. */
+/**
+ * The same, without a key that was pressed in private: that is not noted down. The last part is of a listen that is
+ * known.
+ */
 export function hookParts(id: string, { digits, duration }: HookSays): WritePart[] {
   const hook = hookPart(id, { duration })
   if (digits === undefined) return [hook]

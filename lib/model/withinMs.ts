@@ -1,6 +1,6 @@
 import { MAX_TIMER_MS } from './checkOptions.js'
 
-/** Resolves to what `promise` does; to undefined when that takes longer than `ms`, for which Infinity will do. */
+/** Resolves as `promise` does, or to undefined after `ms`, which may be Infinity. */
 export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => {
