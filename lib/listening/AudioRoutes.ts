@@ -3,17 +3,17 @@ import { ERR_AUDIO_PATH } from '../model/errors.js'
 import { RouteTable } from '../model/RouteTable.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 
-/** Receives one stream; the socket outlives its promise. One that throws ends the stream with 1011. */
+/** Handles one stream; the socket outlives the handler's promise. If the handler throws, the stream ends with 1011. */
 export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unknown
 
 export interface AudioRouteOptions {
   /** false: nothing of this route is recorded. Default: true, when the option `recording` is set */
   record?: boolean
-  /** false: what the application says is not on the recordings of this route. Default: true, as `recording.output` */
+  /** false: recordings of this route don't have the application's audio. Default: true, as `recording.output` */
   output?: boolean
   /**
-   * ms by which audio written to the streams goes out ahead of the caller's ear, so that a hang-up wastes little of
-   * it; true: 400. Default: false, as soon as it is written
+   * ms that audio written to the streams is sent ahead of its playout, so that a hang-up wastes little of it; true:
+   * 400. Default: false, audio is sent as soon as it is written
    */
   paced?: boolean | number
 }
@@ -27,7 +27,7 @@ export interface AudioRoute {
   handler: AudioHandler | undefined
 }
 
-/** The audio routes of the application: which path a listen's own `url` means. */
+/** The audio routes of the application, by the paths that a listen's own `url` can name. */
 export class AudioRoutes {
   readonly #routes: RouteTable<AudioRoute>
 

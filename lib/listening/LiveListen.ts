@@ -60,19 +60,22 @@ export interface LiveListenDeps extends LiveListenServices {
   route: AudioRoute
   /** ms, as of `performance.now()`, when the socket's upgrade was asked for */
   requestedAt: number
-  /** names the listen already, where it is `claimed` */
+  /** has the listen's id already if it is `claimed` */
   logger: FastifyBaseLogger
 }
 
 /**
- * A listen that has a socket on this instance, from the socket's upgrade to the moment the listen is final: gives the
- * stream its recorder and its handler, and tells the store what became of it.
+ * A listen that has a socket on this instance, from the socket's upgrade to the end of the listen. It gives the
+ * stream its recorder and its handler, and writes the outcome to the store.
  */
 export class LiveListen {
   readonly live: LiveStream
-  /** Settles, never rejects, when the socket has closed and, where it is handed over, another may take its place. */
+  /**
+   * Resolves when the socket has closed and, if the listen is handed over, another instance may continue it. Never
+   * rejects.
+   */
   readonly released: Promise<void>
-  /** Settles, never rejects, when the listen has ended or gone on, its recording is final and the store knows. */
+  /** Resolves when the listen has ended or gone on, its recording is final and the store has both. Never rejects. */
   readonly over: Promise<void>
   readonly #deps: LiveListenDeps
   readonly #openedAt = Date.now()
@@ -110,7 +113,7 @@ export class LiveListen {
   }
 
   /**
-   * Ends the socket so that another instance goes on with the listen. False where none can: then nothing is done.
+   * Ends the socket so that another instance continues the listen. Returns false, and does nothing, if none can.
    */
   handOver(): boolean {
     const { call, listen } = this.live
@@ -174,7 +177,7 @@ export class LiveListen {
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
-    // A call whose webhook the store has never seen: this instance has another store, or a restarted one.
+    // Privacy had begun on the socket before this one.
     const isNews = leg === listen.callSid && stream.call.callStatus === undefined
     this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
       (known) => {
@@ -224,11 +227,13 @@ export class LiveListen {
     })
   }
 
-  /** Resolves to what is left to be done, when nothing of it keeps another socket from taking the place of this one. */
+  /**
+   * Resolves once another socket may take the place of this one: to a function that does the remaining work, if any.
+   */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
     const { call, listen } = live
-    // A socket that never said which listen it is for has nothing to end.
+    // The socket never named its listen: there is nothing to end.
     if (call === undefined || listen === undefined) return undefined
     const segment: ListenSegment = {
       instance: this.#deps.instance,
@@ -260,7 +265,7 @@ export class LiveListen {
         }
   }
 
-  /** undefined when the listen has ended in the meantime. */
+  /** Hands the listen over. Resolves to undefined if it has ended in the meantime. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
       this.#deps.correlation.handedOver(listen, segment, { paused: this.live.privacy })
@@ -278,7 +283,7 @@ export class LiveListen {
     if (ended.recording && !ended.recordingError) correlation.tellRecording(ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
     const closed = await this.#enqueue(() => correlation.closed(before, final))
-    // Where the store failed, nobody else tells of it.
+    // If the store failed, no other instance emits the event.
     if (closed === undefined) correlation.emit('listenEnded', last, call)
     const listen = closed?.listen ?? last
     this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')
@@ -291,7 +296,7 @@ export class LiveListen {
     }
   }
 
-  /** The recording, and with it those of the sockets before, when all are final. */
+  /** Resolves to the recording, joined with those of the earlier sockets, once all are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
     const earlier = recordingsOf(this.#deps.correlation.store, listen).catch((err: unknown) =>
@@ -324,7 +329,7 @@ export class LiveListen {
     this.#enqueue(() => this.#deps.correlation.paused(listen, paused))
   }
 
-  /** One write after the other; undefined where the store failed. */
+  /** Runs writes one after the other. Resolves to undefined if the store failed. */
   #enqueue<T>(write: () => Promise<T>): Promise<T | undefined> {
     const written = this.#writes.then(write).catch((err: unknown) => this.#storeFailed(err))
     this.#writes = written

@@ -9,7 +9,7 @@ export interface DrainOptions {
   timeoutMs: number
   /** let other instances go on with the streams */
   handover: boolean
-  /** ms that the actionHook of a stream which we ended may take to come */
+  /** ms that the actionHook of a stream we ended may take to arrive */
   hookPatience: number
 }
 
@@ -22,7 +22,7 @@ export class LiveListens {
   #opening = 0
   #sealed = false
   #handingOver = false
-  // Nobody is given time any more.
+  // The time for streams to end by themselves is over.
   #ending = false
   #readByWs = 0
   readonly #logger: FastifyBaseLogger
@@ -31,12 +31,12 @@ export class LiveListens {
     this.#logger = logger
   }
 
-  /** true once `drain()` has begun: no new stream is taken. */
+  /** True once `drain()` has begun: no new stream is accepted. */
   get sealed(): boolean {
     return this.#sealed
   }
 
-  /** true where other instances go on with what this one no longer takes. */
+  /** True if other instances continue the listens that this one refuses. */
   get handingOver(): boolean {
     return this.#handingOver
   }
@@ -51,8 +51,8 @@ export class LiveListens {
   }
 
   /**
-   * Counts a socket that is being opened, from the moment it is let in. Returns what ends that; undefined where `max` are
-   * open or being opened.
+   * Counts a socket from the moment its opening is allowed. Returns a function that uncounts it; undefined if `max`
+   * sockets are open or being opened.
    */
   reserve(max: number): (() => void) | undefined {
     if (this.#listens.size + this.#opening >= max) return undefined
@@ -67,12 +67,12 @@ export class LiveListens {
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
-    // It was let in before the drain, and has come to its upgrade since.
+    // It was allowed before the drain began, and was upgraded since.
     if (this.#handingOver && listen.handOver()) return
     if (this.#ending) listen.stop()
   }
 
-  /** Reads the listen's socket at once, and on to its end: an actionHook waits for that. */
+  /** Reads the listen's socket at once, and up to its end: an actionHook waits for it. */
   readToEnd(listenId: string): void {
     for (const { live } of this.#listens) {
       if (live.listen?.id === listenId) live.readToEnd()
@@ -80,9 +80,9 @@ export class LiveListens {
   }
 
   /**
-   * Takes no new streams; hands over those that can be, where that is wanted; gives the others `timeoutMs` to end by
+   * Accepts no new streams. Hands over those that it can, if `handover` is true. Gives the others `timeoutMs` to end by
    * themselves, then ends them so that jambonz calls their actionHooks. Resolves when every recording is final and the
-   * hooks have come, here or elsewhere.
+   * hooks have come, to any instance.
    */
   async drain({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
     this.#sealed = true
@@ -121,7 +121,7 @@ export class LiveListens {
     )
   }
 
-  /** Those that come meanwhile included. */
+  /** Resolves when all listens are over, those that begin meanwhile included. */
   async #allOver(): Promise<void> {
     while (this.#listens.size > 0) await Promise.all(Array.from(this.#listens, ({ over }) => over))
   }

@@ -4,15 +4,15 @@ const SLOWER = 1.5
 const CHANCE = 3
 
 /**
- * How many things that go their own way are under way at once: one, and one more as long as that makes none of them
- * slower. Each is to take as little time as can be; all together only where that costs none of them any.
+ * A limit of concurrent operations that finds its own level: it begins at one, and grows by one as long as no operation
+ * becomes slower. The speed of each operation comes first, the throughput of all second.
  */
 export class Pace {
   readonly #running = new Set<Promise<void>>()
   #atOnce = 1
   #quickest = Infinity
 
-  /** Resolves when the next may begin. `done` never rejects. */
+  /** Counts an operation until `done` resolves, which never rejects. Resolves when the next operation may begin. */
   async add(done: Promise<void>): Promise<void> {
     const begun = performance.now()
     const running = done.then(() => {

@@ -16,13 +16,13 @@ export function beginListenSpan(
 }
 
 export interface SocketEnd extends StreamEnd {
-  /** what came on this socket */
+  /** the audio of this socket */
   audio: AudioCounts
   /** another instance goes on with the listen */
   handedOver: boolean
 }
 
-/** Ends the span of a socket, with what became of its listen. */
+/** Ends the span of a socket, with the outcome of its listen. */
 export function endListenSpan(
   trace: Trace,
   listen: Listen,

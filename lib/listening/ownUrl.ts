@@ -5,7 +5,7 @@ const RELATIVE = /^([^?#]*)(.*)$/s
 
 /** A url that leads to this application. */
 export interface OwnUrl {
-  /** what stands before `path`: nothing, or an origin with the path that a proxy takes away */
+  /** the part before `path`: empty, or an origin with the path that a proxy removes */
   base: string
   /** path as this application sees it */
   path: string
@@ -13,15 +13,15 @@ export interface OwnUrl {
   rest: string
 }
 
-/** The option `publicUrl`, taken apart. */
+/** The option `publicUrl`, parsed. */
 export interface PublicUrl {
   /** `ws(s)://host[:port]/path`, without a slash at its end */
   href: string
-  /** the path that stands before those of this application, such as `/voice`; often empty */
+  /** the path before all paths of this application, such as `/voice`; often empty */
   path: string
 }
 
-/** Takes the option `publicUrl` apart. Throws a TypeError where it is no url. */
+/** Parses the option `publicUrl`. Throws a TypeError if it is no url. */
 export function readPublicUrl(publicUrl: string): PublicUrl {
   const url = new URL(publicUrl.replace(/^http/i, 'ws'))
   const path = url.pathname.replace(/\/+$/, '')
@@ -29,9 +29,9 @@ export function readPublicUrl(publicUrl: string): PublicUrl {
 }
 
 /**
- * Takes a url of a verb apart. Undefined where it is absolute and leads to another origin than `publicUrl` and those by
- * which jambonz has called. Origins are compared as RFC 6454 does: whatever the case, default ports left out. `http` and
- * `ws` are one here, and so are both with and without TLS: a proxy that ends it does not always say so.
+ * Parses a url of a verb. Returns undefined if it is absolute and its origin is neither that of `publicUrl` nor one
+ * by which jambonz called. Origins are compared as RFC 6454 does: ignoring case, without default ports. `http`,
+ * `https`, `ws` and `wss` count as the same scheme: a proxy that ends TLS does not always tell.
  */
 export function readOwnUrl(
   url: string,
@@ -90,7 +90,9 @@ export function actualPath(pattern: string, request: FastifyRequest): string {
   return isBelow(pattern, prefix) ? actualPrefix(request) + pattern.slice(prefix.length) : pattern
 }
 
-/** The hosts by which jambonz may have called: that of the request and, where proxies are trusted, those they tell of. */
+/**
+ * Returns the hosts by which jambonz may have called: the request's and, if proxies are trusted, those they forward.
+ */
 function hostsOf(request: FastifyRequest): string[] {
   if (request.ips === undefined) return [request.host]
   const forwarded = listOf(request.headers['x-forwarded-host'])
@@ -112,7 +114,7 @@ interface Host {
   port: string
 }
 
-/** `undefined` where it is no host. */
+/** Parses a host; undefined if it is none. */
 function hostOf(authority: string, scheme: string): Host | undefined {
   const secure = /^(?:https|wss)/i.test(scheme)
   const url = `${secure ? 'https' : 'http'}://${authority}`

@@ -6,7 +6,7 @@ import type { AudioRoutes } from './AudioRoutes.js'
 import { issuerTag, signSocketToken } from '../model/tokens.js'
 import { actualPath, actualPrefix, isBelow, joinPath, readOwnUrl, type PublicUrl } from './ownUrl.js'
 
-/** How jambonz reaches the audio sockets of this application. */
+/** The address by which jambonz reaches the audio sockets of this application. */
 export interface OwnAddress {
   readonly options: {
     readonly publicUrl: PublicUrl | undefined
@@ -32,8 +32,9 @@ export interface SocketAsked {
 }
 
 /**
- * Returns the url by which jambonz opens the socket of one listen, and `path`, the audio route it leads to. Undefined
- * where the verb's own url leads elsewhere. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative one that leads nowhere.
+ * Returns the url by which jambonz opens the socket of one listen, and `path`, the audio route it leads to; undefined
+ * if the verb's own url leads to another server. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that no route
+ * serves.
  */
 export function socketUrl(
   { options, audioRoutes, audioPath, instance }: OwnAddress,
@@ -58,7 +59,10 @@ export function socketUrl(
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
 }
 
-/** The paths that a verb may mean, the likeliest first: whole, within the scope's prefix, or with that of `publicUrl`. */
+/**
+ * Returns the paths that a verb's url may mean, the likeliest first: whole, within the scope's prefix, or below that
+ * of `publicUrl`.
+ */
 function candidates(
   asked: string,
   request: FastifyRequest,
@@ -74,7 +78,10 @@ function candidates(
   return paths
 }
 
-/** The verb's wsAuth where the token stands in for the options: it is another, jambonz sends it, and the route asks for one. */
+/**
+ * Returns the verb's wsAuth if the path's token must carry it: it differs from the option, jambonz sends it, and the
+ * route asks for credentials.
+ */
 function ownCredentials(
   { auth, webhookAuth }: OwnAddress['options'],
   wsAuth: Credentials | undefined,

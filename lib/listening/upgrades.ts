@@ -17,9 +17,9 @@ const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buff
 const servers = new WeakMap<Server, ServerUpgrades>()
 
 /**
- * Registers @fastify/websocket in the scope, with its own defaults, where the application has not: each scope of an
- * application may do so, though a server's upgrades can be dispatched only once. Sockets of this plugin are opened by
- * `acceptUpgrade()`, with settings of their own.
+ * Registers @fastify/websocket in the scope, with its own defaults, unless the application has done so. Each scope of
+ * an application may register it, but a server's upgrades must be dispatched only once. `acceptUpgrade()` opens the
+ * sockets of this plugin, with their own settings.
  */
 export async function registerWebsocket(fastify: FastifyInstance): Promise<void> {
   const known = servers.get(fastify.server)
@@ -55,7 +55,7 @@ export function acceptUpgrade(
 
 /** The upgrades of one HTTP server, whatever the number of scopes that have registered @fastify/websocket. */
 class ServerUpgrades {
-  /** what each @fastify/websocket of ours takes for its server: the first one's listener dispatches for all */
+  /** the object that each @fastify/websocket of ours uses as its server: the first one's listener dispatches for all */
   readonly door: EventEmitter
   readonly #server: Server
 
@@ -83,10 +83,10 @@ class ServerUpgrades {
   }
 
   /**
-   * Ends the socket of an upgrade that is answered with anything but an upgrade. @fastify/websocket does where its hooks
-   * run; where they don't - a hook of the host's refused before, the url can't be decoded - the socket stays open and
-   * unread, does not see its client go, and `fastify.close()` waits for it. As the server closes, @fastify/websocket
-   * listens no more: from then on the answer is 503.
+   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They don't if a
+   * hook of the host refused before, or the url can't be decoded: the socket then stays open and unread, does not
+   * notice that its client left, and `fastify.close()` waits for it. While the server closes, @fastify/websocket no
+   * longer listens: the answer is 503.
    */
   #endRefused(socket: UpgradeSocket): void {
     const answer = socket._httpMessage
@@ -99,7 +99,7 @@ class ServerUpgrades {
   }
 }
 
-/** Takes listeners in place of a server, and emits on the server: `injectWS()` emits an upgrade. */
+/** A stand-in for a server: it takes listeners itself, and emits on the server, as `injectWS()` emits an upgrade. */
 class Door extends EventEmitter {
   readonly #server: Server
 
