@@ -23,7 +23,7 @@ export interface Application extends OwnAddress {
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
   readonly sockets: ApplicationSockets
-  /** mistakes that the log has been told of, each once */
+  /** mistakes that were logged: each is logged once */
   readonly warned: Set<string>
   /** whole path of the built-in actionHook */
   readonly defaultHookPath: string
@@ -35,13 +35,13 @@ export interface ApplicationOptions {
   readonly auth: Credentials | undefined
   /** Basic credentials of webhooks and hooks */
   readonly webhookAuth: Credentials | undefined
-  /** any of them may have signed; none: signatures are not looked at */
+  /** any of them may have signed; if there are none, signatures are not checked */
   readonly webhookSecrets: readonly Hmac[]
   /** seconds */
   readonly signatureTolerance: number
   readonly platform: Platform
   readonly validation: 'strict' | 'warn'
-  /** verbs answered where a handler fails; undefined: an error is answered */
+  /** verbs answered if a handler fails; undefined: an error is answered */
   readonly fallback: HandlerResult
   readonly store: CallStore
   /** signs ids and socket paths */

@@ -15,7 +15,7 @@ declare module 'fastify' {
 /** The kind of a route of this plugin; `plain`: the route is the application's own. */
 export type RouteKind = RequestKind | 'plain'
 
-/** The routes of the application that jambonz may call: which of them a hook leads to. */
+/** The routes of the application that jambonz may call, by path. */
 export class JambonzRoutes {
   readonly #fastify: FastifyInstance
   readonly #routes: RouteTable<RouteKind>
@@ -23,8 +23,8 @@ export class JambonzRoutes {
   readonly #publicPath: string
 
   /**
-   * Notes the routes that are registered from now on, in `fastify`, its children included. `publicPath`: of the option
-   * `publicUrl`, as it stands before the paths of hooks.
+   * Collects the routes that are registered from now on in `fastify` and its children. `publicPath`: the path of the
+   * option `publicUrl`, which comes before the paths of hooks.
    */
   constructor(fastify: FastifyInstance, publicPath = '') {
     this.#fastify = fastify
@@ -46,11 +46,11 @@ export class JambonzRoutes {
     )
   }
 
-  /** Returns what a whole path, without its query, leads to; undefined where it leads nowhere. */
+  /** Returns the kind of the route that a whole path, without its query, leads to; undefined if there is none. */
   kindOf(method: 'GET' | 'POST', path: string): RouteKind | undefined {
     const kind = this.#routes.find(method, path)
     if (kind !== undefined) return kind
-    // One that was registered before the plugin.
+    // The route was registered before the plugin.
     return this.#fastify.hasRoute({ method, url: path }) ? 'plain' : undefined
   }
 }

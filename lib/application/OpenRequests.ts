@@ -13,7 +13,7 @@ export class OpenRequests {
     closed.then(() => this.#open.delete(closed))
   }
 
-  /** Resolves when those that are open now are answered or given up; after `ms` at the latest. */
+  /** Resolves when the requests that are open now are answered or aborted, or after `ms`. */
   async answered(ms: number): Promise<void> {
     await withinMs(ms, Promise.all(this.#open))
   }

@@ -13,10 +13,10 @@ import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/ind
 import { hookUrl, MAX_WARNED } from './hookUrl.js'
 import { kRawBody, kTrace } from './request.js'
 
-/** ms in which jambonz repeats a request that it had no answer to */
+/** ms within which jambonz repeats a request that was not answered */
 const REPEATED_WITHIN = 60_000
 
-/** The verbs a handler returned, filled in and checked, with their listens written to the store. */
+/** Resolves to the verbs a handler returned, filled in and checked, once their listens are written to the store. */
 export async function answer(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -30,13 +30,16 @@ export async function answer(
     asTraced(request[kTrace], listens),
     applicationOf(verbs, application.options.auth)
   )
-  // The store is away: sockets of these paths may come to an instance that knows nothing of their listens.
+  // The store is away: sockets of these paths may reach an instance that does not have their listens.
   return known === store.shared
     ? verbs
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
-/** The same for verbs that no request asked for: `asked` is a request of jambonz for the call, whose host and prefix count. */
+/**
+ * The same for verbs that no request asked for: `asked` is a request of jambonz for the call, whose host and prefix
+ * count.
+ */
 export async function answerTo(
   application: Omit<Application, 'sockets'>,
   asked: FastifyRequest,
@@ -52,7 +55,7 @@ export async function answerTo(
   return await answer(application, request, call, result)
 }
 
-/** `known`: all instances know of the listens. */
+/** Returns the values that fill in the verbs. `known`: all instances can see the listens. */
 function verbContext(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -73,7 +76,7 @@ function verbContext(
   }
 }
 
-/** Logs, once for each message, what jambonz' schemas would refuse. */
+/** Logs a verb that jambonz' schemas would refuse, each message once. */
 function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyRequest, message: string): void {
   if (warned.has(message) || warned.size >= MAX_WARNED) return
   warned.add(message)
@@ -81,9 +84,9 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 }
 
 /**
- * Ids that repeat when jambonz repeats its request (feature-server retries as the url's fragment says): while no
- * socket has come for a listen, the same request means the same listen. Its body is told from the call's others by a
- * checksum.
+ * Returns ids that are the same again if jambonz repeats its request (feature-server retries as the url's fragment
+ * says): until a socket has come for a listen, the same request means the same listen. A checksum of the body
+ * identifies the request among those of the call.
  */
 function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
   const body = request[kRawBody] ?? ''
@@ -99,7 +102,10 @@ function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal:
   }
 }
 
-/** Returns the first number from 0 that `has` is not true of, where it is true of all before: in few steps, however many. */
+/**
+ * Returns the first number from 0 for which `has` is false; it is true for all before. Takes few steps even for a
+ * large number.
+ */
 function firstWithout(has: (number: number) => boolean): number {
   let above = 1
   while (has(above - 1)) above *= 2
@@ -112,7 +118,7 @@ function firstWithout(has: (number: number) => boolean): number {
   return below
 }
 
-/** Returns when the listen's path was given out, ms: a repeated request is answered with the path that the first one was. */
+/** Returns the time, ms, at which the listen's path was first given out: a repeated request gets the same path. */
 function issuedAt(call: Call, id: string): number {
   const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
   const now = Date.now()

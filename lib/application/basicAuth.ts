@@ -5,8 +5,8 @@ import type { Credentials } from '../verbs/index.js'
 import { messageOf } from './messages.js'
 
 /**
- * Guards the scope with HTTP Basic: `refusal` is the error (401) for everybody without one of `accepted`, whom `isGuest`
- * does not let in either.
+ * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),
+ * unless `isGuest` lets it in.
  */
 export async function guardWithBasicAuth(
   scope: FastifyInstance,
@@ -20,7 +20,7 @@ export async function guardWithBasicAuth(
     authenticate: { realm: 'jambonz' },
     async validate(username, password, request, reply) {
       const given = digest(username, password)
-      // Every pair is compared, so that the time taken tells nothing.
+      // Every pair is compared, so that the time taken reveals nothing.
       const fitting = digests.filter((expected) => timingSafeEqual(given, expected))
       if (fitting.length === 0 && !isGuest(request, reply, { username, password })) throw refusal()
     }

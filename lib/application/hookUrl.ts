@@ -14,9 +14,9 @@ export interface HookAsked {
 }
 
 /**
- * Returns the url of a listen's actionHook as jambonz gets it: with `?listen=<id>`, and for GET a key, where it leads to this application;
- * as it is where it leads elsewhere. A relative one is a whole path or one within the scope's prefix; the path of
- * `publicUrl` comes before it, since jambonz takes a relative url from the root of its host.
+ * Returns the url of a listen's actionHook as jambonz gets it: with `?listen=<id>`, and for GET a key, where it leads
+ * to this application; as it is where it leads elsewhere. A relative one is a whole path or one within the scope's
+ * prefix; the path of `publicUrl` comes before it, since jambonz takes a relative url from the root of its host.
  */
 export function hookUrl(
   application: Omit<Application, 'sockets'>,
@@ -32,7 +32,7 @@ export function hookUrl(
   const publicPath = options.publicUrl?.path ?? ''
   if (own.base !== '') {
     const kind = routes.kindOf(method, own.path)
-    // Below our origin, yet not of this application.
+    // Our origin, but no route of this application.
     if (kind === undefined) return url
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
@@ -65,7 +65,7 @@ const MISTAKES: Partial<Record<RouteKind, string>> = {
 const NO_ROUTE =
   'the actionHook of a listen leads to no route of this application: register it with actionHook(), or leave it out'
 
-/** Logs, once for each route, a hook that will not do what it is there for. */
+/** Logs a hook that can't work, once for each route. */
 function warnOfHook(
   { warned }: Pick<Application, 'warned'>,
   request: FastifyRequest,
@@ -79,5 +79,5 @@ function warnOfHook(
   request.log.warn({ actionHook: url, method }, mistake)
 }
 
-/** Hooks may have parameters: whatever comes, it is a few lines of the log. */
+/** Mistakes logged at most: hooks may have parameters, and each url would be another line. */
 export const MAX_WARNED = 100

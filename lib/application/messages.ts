@@ -3,22 +3,22 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import inject from 'light-my-request'
 
 /**
- * A message of jambonz' application websocket, to be answered by a route of this plugin as if it had come over HTTP. The
- * socket was let in by its credentials: the route asks for none, and for no signature.
+ * A message of jambonz' application websocket. A route of this plugin answers it as if it had come over HTTP, but
+ * asks for no credentials or signature: the upgrade of the socket has checked them.
  */
 export interface JambonzMessage {
   readonly msgid: string
-  /** what an HTTP request would have as its body, parsed: `request.body` */
+  /** the parsed body that an HTTP request would have: `request.body` */
   readonly payload: unknown
-  /** what tells this message from the call's others, the same when jambonz sends it once more */
+  /** identifies this message among those of the call; the same if jambonz sends it again */
   readonly seed: Buffer
 }
 
-/** How a message reaches its route. */
+/** The request of a message to its route. */
 export interface MessageRequest {
   /** whole path of a webhook, actionHook or statusHook of this plugin, with its query */
   url: string
-  /** of the websocket's upgrade; `host` is what urls are made of */
+  /** headers of the websocket's upgrade; `host` goes into urls */
   headers: Record<string, string>
   /** address of jambonz */
   remoteAddress: string
@@ -30,12 +30,13 @@ export interface MessageAnswer {
   body: string
 }
 
-/** By the raw request, which nobody outside can make or name: no header or url can claim to be a message. */
+/** The messages by raw request: as nobody outside can make one, no header or url can pretend to be a message. */
 const messages = new WeakMap<IncomingMessage, JambonzMessage>()
 
 /**
- * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves with what it
- * answers; rejects only where Fastify itself fails. `fastify` is ready; `url` is that of a route of this plugin.
+ * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
+ * route's answer; rejects only if Fastify itself fails. `fastify` must be ready; `url` must be that of a route of
+ * this plugin.
  */
 export async function dispatchMessage(
   fastify: FastifyInstance,
@@ -53,7 +54,7 @@ export async function dispatchMessage(
       url,
       headers: { ...headers, 'content-type': 'application/json' },
       remoteAddress,
-      // Never parsed: the parser of our scopes takes the message's payload.
+      // Not parsed: the parser of our scopes takes the message's payload.
       payload: '{}'
     }
   )

@@ -11,12 +11,12 @@ export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio'
 
 export type RequestOutcome = 'answered' | 'fallback' | 'refused' | 'failed' | 'aborted'
 
-/** Counts what jambonz asks for. */
+/** The counters of jambonz' requests. */
 export interface RequestMetrics {
   requested(kind: RequestKind, outcome: RequestOutcome): void
-  /** A request or a socket met an error. */
+  /** Counts an error of a request or a socket. */
   erred(error: Error & { code?: unknown }): void
-  /** An actionHook's handler runs, `ms` after it came. */
+  /** Notes that an actionHook's handler began to run `ms` after the hook came. */
   hookWaited(ms: number, listen: Listen): void
 }
 
@@ -25,7 +25,7 @@ export interface RequestObservers {
   readonly tracing: Tracing | undefined
 }
 
-/** Counts the requests of a scope and, where there is tracing, gives each a span. */
+/** Counts the requests of a scope and, if tracing is on, gives each a span. */
 export function observeRequests(
   scope: FastifyInstance,
   { metrics, tracing }: RequestObservers,
@@ -34,7 +34,7 @@ export function observeRequests(
   scope.addHook('onRequest', (request, reply, done) => {
     const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
-    // Also when jambonz has hung up, which onResponse is not told of.
+    // Also if jambonz has hung up: onResponse does not run then.
     reply.raw.once('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
       if (trace) endRequestSpan(trace, request, reply)
@@ -46,7 +46,7 @@ export function observeRequests(
     request[kTrace]?.fail(error)
     done()
   })
-  // From here on, as the reading of the body does not keep the context.
+  // Begun here: the context does not survive the reading of the body.
   if (tracing) {
     scope.addHook('preValidation', (request, _reply, done) => {
       if (request[kTrace]) request[kTrace].run(done)
@@ -55,7 +55,7 @@ export function observeRequests(
   }
 }
 
-/** Counts what a scope of audio sockets refuses before their upgrade. */
+/** Counts the audio sockets that a scope refuses before their upgrade. */
 export function observeSockets(scope: FastifyInstance, metrics: RequestMetrics): void {
   scope.addHook('onError', (_request, _reply, error, done) => {
     metrics.erred(error)
@@ -64,7 +64,10 @@ export function observeSockets(scope: FastifyInstance, metrics: RequestMetrics):
   })
 }
 
-/** Returns the listens that an answer asks for, marked so that their spans, on whichever instance, come after that of its request. */
+/**
+ * Returns the listens that an answer asks for, marked so that their spans, on whichever instance, come after that of
+ * its request.
+ */
 export function asTraced<Asked extends Pick<StoredListen, 'trace'>>(
   trace: Trace | null,
   listens: readonly Asked[]

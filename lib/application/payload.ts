@@ -8,7 +8,7 @@ import { kRawBody } from './request.js'
 
 type Data = Record<string, unknown>
 
-/** How a property is read, by the type its schema has; a value that is nothing of the kind is left out. */
+/** Functions that read a property, by the type in its schema; they return undefined for a value of another type. */
 const READERS: Record<string, (value: unknown) => unknown> = {
   string: (value) =>
     typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined,
@@ -18,9 +18,10 @@ const READERS: Record<string, (value: unknown) => unknown> = {
 }
 
 /**
- * Returns what reads the payloads of a route as our `schema` says: what the schema names and is of another kind is left
- * out, as jambonz' payloads change and none but `call_sid` is needed. `request.body` stays as it came. Reads the raw body
- * on a route with a schema of its own, which may take away what it does not name. Throws FST_JAMBONZ_CALL_SID.
+ * Returns a function that reads the payloads of a route by our `schema`. It leaves out a property of another type
+ * than the schema's: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged. On a
+ * route with its own schema, which may remove properties, it reads the raw body. The function throws
+ * FST_JAMBONZ_CALL_SID.
  */
 export function payloadReader<Schema extends TObject>(
   schema: Schema,
@@ -45,15 +46,15 @@ export function payloadReader<Schema extends TObject>(
 }
 
 /**
- * Returns the payload of a webhook that came with GET: what its query says. jambonz 0.9 says nothing there, not even
- * which call it is (feature-server lib/utils/http-requestor.js): the call then has a callSid of ours until its end.
+ * Returns the payload of a webhook over GET: its query. jambonz 0.9 sends none, not even the call's id (feature-server
+ * lib/utils/http-requestor.js): the call then has a callSid of ours until its end.
  */
 export function payloadOfQuery({ query }: FastifyRequest): Data {
   const said = isObject(query) ? query : {}
   return isCallSid(said.call_sid) ? { ...said } : { ...said, call_sid: `get-${randomUUID()}` }
 }
 
-/** Returns text as JSON.parse takes it: without the mark that some writers put before it. */
+/** Returns text without the byte order mark that some writers put before it: JSON.parse refuses that. */
 export function withoutBom(text: string): string {
   return text.charCodeAt(0) === 0xfe_ff ? text.slice(1) : text
 }

@@ -2,26 +2,27 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Trace } from '../model/tracing.js'
 import { messageOf } from './messages.js'
 
-/** How jambonz asked: `request.jambonz`. */
+/** The transport of jambonz' request: `request.jambonz`. */
 export interface JambonzRequest {
   readonly transport: 'http' | 'websocket'
   /** of the message, over the application websocket */
   readonly msgid?: string
 }
 
-// What the plugin notes on a request, where neither the application nor a log sees it.
+// Notes of the plugin on a request, which neither the application nor a log sees.
 
 /** the bytes of the body, as they came */
 export const kRawBody = Symbol('jambonz raw body')
-/** how far the answer has got */
+/** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
 /** the span of the request, where it is traced */
 export const kTrace = Symbol('jambonz trace')
 
 /**
- * `handling`: what goes wrong from here on is the handler's or its verbs' fault, no longer the request's;
- * `answering`: what was sent is made ready, which Fastify does not call sent yet;
- * `fallback`: it has gone wrong, and the fallback verbs are answered.
+ * The stage of an answer.
+ * `handling`: an error from now on is the handler's or its verbs' fault, no longer the request's;
+ * `answering`: the handler has sent its answer, which is being prepared: Fastify does not call it sent yet;
+ * `fallback`: the handler failed, and the fallback verbs are answered.
  */
 export type Stage = 'handling' | 'answering' | 'fallback'
 

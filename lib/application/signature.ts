@@ -14,7 +14,7 @@ import { kRawBody } from './request.js'
 
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
- * (feature-server lib/utils/base-requestor.js). Each of `secrets` is tried, so that one can be rotated.
+ * (feature-server lib/utils/base-requestor.js). Any of `secrets` may have signed, so that one can be rotated.
  * `tolerance` in seconds, both ways. Throws an error with status 401.
  */
 export function verifySignature(

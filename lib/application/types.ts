@@ -12,7 +12,7 @@ import type { Call, Listen } from '../model/schema.js'
 import type { HandlerResult } from '../verbs/index.js'
 import type { CallStatusSchema, CallWebhookSchema, ListenHookSchema } from '../model/payloads.js'
 
-/** `body` as the schema says, or as jambonz posts it where the route has no schema of its own. */
+/** The type of `body`: the schema's, or that of jambonz' payload if the route has no schema of its own. */
 type BodyOf<Schema extends FastifySchema, Default> = Schema extends { body: unknown }
   ? Schema
   : Schema & { body: Default }
@@ -45,8 +45,8 @@ type Handler<Req> = Returning<Req, HandlerResult | void>
 /** Answers a call's webhook, or a hook of another verb, with verbs. */
 export type WebhookHandler<Schema extends FastifySchema = object> = Handler<WebhookRequest<Schema>>
 /**
- * Runs when a listen has ended, its audio is complete and its recording final. (`request.listen` is undefined when
- * the path also serves hooks of other verbs.)
+ * Handles the end of a listen: its audio is complete and its recording final. (`request.listen` is undefined if the
+ * path also serves hooks of other verbs.)
  */
 export type ActionHookHandler<Schema extends FastifySchema = object> = Handler<ListenHookRequest<Schema>>
 export type StatusHandler = (this: FastifyInstance, request: StatusRequest, reply: FastifyReply) => unknown

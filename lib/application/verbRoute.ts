@@ -30,8 +30,8 @@ import { AnswerSchema } from '../model/payloads.js'
 const MAX_SHOWN = 80
 
 /**
- * A scope of its own for routes that jambonz calls: prefix and hooks are those of `instance`; credentials,
- * signature and JSON are checked as the options say.
+ * Registers a scope for routes that jambonz calls, with the prefix and hooks of `instance`. It checks credentials,
+ * signature and JSON as the options say.
  */
 export function jambonzScope(
   instance: FastifyInstance,
@@ -65,7 +65,10 @@ function limitMessages(scope: FastifyInstance): void {
 
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
 
-/** Fastify's route options that make any handler's result, returned or sent, into verbs. `instance` is its `this`. */
+/**
+ * Returns Fastify's route options that turn any handler's result, returned or sent, into verbs. `instance` is its
+ * `this`.
+ */
 export function verbRoute(
   instance: FastifyInstance,
   application: Application,
@@ -106,7 +109,10 @@ export function verbRoute(
 
 type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 
-/** A handler that returns nothing answers no verbs: jambonz goes on with what it has. */
+/**
+ * Returns a handler that answers no verbs if the given one returns nothing: jambonz then goes on with the verbs it
+ * has.
+ */
 function returning(handler: PlainHandler): PlainHandler {
   return function (request, reply) {
     request[kStage] = 'handling'
@@ -124,25 +130,25 @@ function returning(handler: PlainHandler): PlainHandler {
         }
       )
     }
-    // As with Fastify, one that takes `reply` may send it later.
+    // As with Fastify, a handler that takes `reply` may send it later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noText(result, reply) ?? []
   }
 }
 
-/** Returns what was thrown, as an error: Fastify would send a string, or nothing, as an answer. */
+/** Returns a thrown value as an error: Fastify would send a string, or nothing, as an answer. */
 export function asError(thrown: unknown): FastifyError {
   if (thrown instanceof Error) return thrown as FastifyError
   const isData = typeof thrown === 'object' && thrown !== null
   return new ERR_HANDLER_THREW(isData ? shown('', thrown) : inspect(thrown).slice(0, MAX_SHOWN))
 }
 
-/** The handler has called `reply.send()`. */
+/** Returns true if the handler has called `reply.send()`. */
 function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || request[kStage] !== 'handling'
 }
 
-/** Fastify sends text and bytes as they are, and jambonz would ignore them. */
+/** Throws if the answer is text or bytes: Fastify would send them unchanged, and jambonz would ignore them. */
 function noText(result: unknown, reply: FastifyReply): unknown {
   if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
     throw new ERR_VERB_INVALID(
