@@ -182,11 +182,11 @@ export class Correlation {
     const { store, instance } = this.deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
-    // The store is away: the path's signature alone must do.
+    // A listen that this instance answered is in its own copy, until it forgets the call.
     const mayCreate = unknown && issuer !== this.#tag
     let written = await store.write(callSid, [claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
-      // The store is away, and cannot be asked: the signature has to do.
+      // The store is away: the path's signature alone must do.
       written = await store.write(callSid, [claimPart(listenId, instance, true)])
     }
     const { applied, call } = written

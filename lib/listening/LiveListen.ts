@@ -177,11 +177,11 @@ export class LiveListen {
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
-    // Privacy had begun on the socket before this one.
+    // The store has never seen the call's webhook: another instance has another store, or the store was restarted.
     const isNews = leg === listen.callSid && stream.call.callStatus === undefined
     this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
       (known) => {
-        // Somebody has ended it meanwhile, as its call has gone: nobody waits for this socket.
+        // Another instance ended the listen meanwhile, with its call: this socket is no longer wanted.
         if (known?.streams === false) live.end('closed')
       }
     )
@@ -194,7 +194,7 @@ export class LiveListen {
       live.recording = recordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
     }
-    // The socket before this one was in private.
+    // Privacy had begun on the socket before this one.
     if (listen.paused) live.beginPrivacy(listen.paused)
     live.onPrivacy = (paused) => this.#notePrivacy(paused)
     stream.paced = route.paced
