@@ -13,7 +13,7 @@ export interface DrainOptions {
   hookPatience: number
 }
 
-/** What is not as the fast reader expects, and so costs CPU. */
+/** The parts that may not be as the fast reader expects, which costs CPU, by the names in the log. */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
 /** The listens that have a socket on this instance. */

@@ -22,14 +22,14 @@ interface OwnMemory {
   callback: symbol
 }
 
-/** What `readWaiting` found in place of bytes. */
+/** A result of `readWaiting` other than bytes: there are none. */
 const NOTHING = 0
 /** Ended, broken, or not to be read this way: read it as sockets are read. */
 export const UNREADABLE = -1
 
 /**
- * What the fast reader uses of one websocket that is no public API of ws or Node. This is its only door: `of` checks
- * all of it, and where it refuses, or is not asked (`limits.fastReader: false`), public API is all that is used.
+ * The internals of one websocket that the fast reader uses and that are no public API of ws or Node. No other file uses
+ * any: `of` checks all of them. If it refuses, or is not called (`limits.fastReader: false`), only public API is used.
  */
 export class Internals {
   /** ws' parser of frames: what the connection reads is written to it */
