@@ -4,7 +4,7 @@ import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
 import { CLOSE_NORMAL, closeSocket } from '../audio/socket/closing.js'
 import { channelsOf } from './channelsOf.js'
 
-/** ms of audio that may wait for a supervisor on a slow line; what comes on top of it he misses */
+/** ms of audio that may wait for a supervisor on a slow line; audio beyond that is dropped for them */
 const MAX_DELAY = 250
 
 /**
@@ -30,7 +30,7 @@ export class Audience {
     const live = liveOf(stream)
     const isPaired = channelsOf(stream) > stream.channels
     const hear = (frame: Buffer) => {
-      // What is private is nobody's to hear.
+      // Nobody may hear private audio.
       if (live.isHidden || supervisor.bufferedAmount >= this.#mostWaiting) return
       const { heard } = live
       if (isPaired) return supervisor.send(paired(frame, heard))

@@ -13,19 +13,19 @@ const IDLE = 20
 const POLL = 200
 const POLL_PER_MS = 9
 
-/** Tells pages of the calls and of the levels of this instance's streams. At rest while there is no page. */
+/** Sends the calls, and the levels of this instance's streams, to pages. Does nothing while there is no page. */
 export class Feed {
   readonly #jambonz: Jambonz
   readonly #logger: FastifyBaseLogger
   readonly #pages = new Set<Page>()
   readonly #meters = new Map<string, Meter>()
-  /** by callSid, each call as JSON, as it was seen last */
+  /** each call as JSON, as last read, by callSid */
   readonly #calls = new Map<string, string>()
   /** the rest of a state message; empty until the first look */
   #head = ''
   #timer?: NodeJS.Timeout
   #ticks = 0
-  /** when the store is looked at again: `performance.now()` */
+  /** time of the next look at the store: `performance.now()` */
   #nextLook = 0
 
   constructor(jambonz: Jambonz, logger: FastifyBaseLogger) {
@@ -92,7 +92,7 @@ export class Feed {
     this.#nextLook = Infinity
     try {
       const current = (await calls.list()).map(monitored).filter(isCurrent)
-      // The last page has gone meanwhile.
+      // The last page has left meanwhile.
       if (this.#timer === undefined) return
       const gone = new Set(this.#calls.keys())
       for (const call of current) {

@@ -6,7 +6,7 @@ import type { StreamLevels } from './messages.js'
 const LOWEST = -32_768
 const HIGHEST = 32_767
 
-/** How loud a stream has been since the meter was last read. */
+/** A meter of a stream's peaks since it was last read. */
 export class Meter {
   readonly #stream: AudioStream
   /** lowest and highest sample of each channel */
@@ -24,7 +24,7 @@ export class Meter {
     return this.#running
   }
 
-  /** While it stands still, nobody needs the audio as it comes: the stream may be read in batches, which costs less. */
+  /** Starts or stops the meter. While it is stopped, the stream may be read in batches, which costs less. */
   run(running: boolean): void {
     if (running === this.#running) return
     this.#running = running

@@ -2,13 +2,16 @@ import type { WebSocket } from 'ws'
 import { CLOSE_BAD_START, closeSocket } from '../audio/socket/closing.js'
 import type { LevelsMessage, StreamLevels, WatchMessage } from './messages.js'
 
-/** bytes that wait for a page on a slow line: beyond this it is told nothing more, and later only how things stand then */
+/**
+ * bytes that may wait for a page on a slow line: beyond this it gets no messages, and later only the state at that
+ * time
+ */
 const SLOW = 65_536
-/** ms in which nothing of it leaves: then the page is cut off, and comes back */
+/** ms in which none of these bytes leave: then the socket is closed, and the page reconnects */
 const STUCK = 10_000
-/** characters of a message about calls, about; what is left is told in the next one */
+/** characters of a message about calls, roughly; the next message has the remaining calls */
 const MAX_MESSAGE = 4_194_304
-/** of what a page sends: characters, and listens */
+/** limits of a page's message: characters, and listens */
 const MAX_WATCH = 65_536
 const MAX_WATCHED = 500
 
@@ -17,10 +20,10 @@ export interface PageEvents {
   onClose(): void
 }
 
-/** One page of the monitor: what it has been told, and what it is yet to be told when its line has room. */
+/** One page of the monitor: the state it has, and the changes to send once its line has room. */
 export class Page {
   readonly #socket: WebSocket
-  /** callSids of what it has not been told of: calls that changed or are gone */
+  /** callSids of calls that changed or are gone, and that the page has not got yet */
   readonly #news = new Set<string>()
   #head = ''
   /** undefined: all */
@@ -54,7 +57,7 @@ export class Page {
     this.#news.add(callSid)
   }
 
-  /** Tells what has changed since it was told last. `head`: a state message without its calls and its last brace. */
+  /** Sends the changes since the last message. `head`: a state message without its calls and its last brace. */
   tellState(head: string, calls: ReadonlyMap<string, string>): void {
     if ((this.#news.size === 0 && head === this.#head) || !this.#hasRoom()) return
     const texts: string[] = []
@@ -72,7 +75,7 @@ export class Page {
     this.#socket.send(`${head},"calls":[${texts.join()}],"gone":${JSON.stringify(gone)}}`)
   }
 
-  /** Tells the levels of what it watches. `isSignOfLife`: also where there are none. */
+  /** Sends the levels of the listens it watches. `isSignOfLife`: even if there are none. */
   tellLevels(levels: ReadonlyMap<string, StreamLevels | false>, now: number, isSignOfLife: boolean): void {
     const streams: Record<string, StreamLevels> = {}
     let isEmpty = true
@@ -85,7 +88,7 @@ export class Page {
     this.#socket.send(JSON.stringify({ type: 'levels', now, streams } satisfies LevelsMessage))
   }
 
-  /** Cuts the page off when what waits for it has not moved for too long. */
+  /** Returns true if the line has room. Closes the socket if the bytes that wait have not moved for STUCK. */
   #hasRoom(): boolean {
     const { bufferedAmount } = this.#socket
     if (bufferedAmount === 0 || bufferedAmount < this.#waiting) this.#movedAt = performance.now()

@@ -6,10 +6,10 @@ import { Audience } from './Audience.js'
 import { Feed } from './Feed.js'
 
 /**
- * Two websockets for whoever watches over calls. `GET <prefix>/live` tells of the calls of all instances and of the
- * levels of this one's streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` is the audio of a stream of
- * this instance as it comes, L16 in binary frames: bounded in delay, for any number of supervisors; one who is too slow
- * misses some, and nobody hears what is private.
+ * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this instance's
+ * streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream of this instance, live,
+ * as L16 in binary frames, to any number of supervisors. Its delay is bounded: a supervisor on a slow line misses some
+ * audio. Nobody hears private audio.
  *
  * Both show calls to whoever opens them: register it in a scope whose hooks guard it. Throws FST_JAMBONZ_MONITOR.
  */

@@ -2,11 +2,11 @@ import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/index.js'
 
-/** ms for which a call that is over is still told, and one of which nothing more is heard */
+/** ms for which pages still get a call that is over, or that has no more events */
 const AFTERGLOW = 20_000
 const FORGOTTEN = 600_000
 
-/** monitor -> page: as often as anything of it changes */
+/** monitor -> page: at every change */
 export interface StateMessage {
   type: 'state'
   /** this instance, as it stands in `Listen.instance` */
@@ -16,7 +16,7 @@ export interface StateMessage {
   store: StoreHealth
   /** in the first message all calls, those included that have been over for less than 20 s; later those that changed */
   calls: MonitoredCall[]
-  /** callSids of calls that are told no longer */
+  /** callSids of calls to remove from the page */
   gone: string[]
 }
 
@@ -32,9 +32,9 @@ export interface LevelsMessage {
 export interface StreamLevels {
   /** absent: it is not recorded */
   recording?: RecorderState
-  /** what is said now is the application's alone */
+  /** the audio is private at present */
   isPrivate: boolean
-  /** what the application has written is being played to the caller */
+  /** the application's audio is being played to the caller */
   isSpokenTo: boolean
   /** ms of the call for which no audio came, all gaps so far */
   gapMs: number
@@ -44,7 +44,9 @@ export interface StreamLevels {
 
 export type MonitorMessage = StateMessage | LevelsMessage
 
-/** page -> monitor: whose levels it wants, by the listen's id. Before the first of these it gets those of all. */
+/**
+ * page -> monitor: the listens, by id, whose levels the page wants. Before the first such message it gets all levels.
+ */
 export interface WatchMessage {
   watch: string[]
 }
@@ -81,7 +83,7 @@ export function monitored({
   updatedAt,
   endedAt
 }: Call): MonitoredCall {
-  // Without a statusHook nobody says when a call ends.
+  // Without a statusHook jambonz does not tell when a call ends.
   const isOver =
     endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
   return {
