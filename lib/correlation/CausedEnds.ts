@@ -64,19 +64,19 @@ export class CausedEnds {
     return 'otherEnded'
   }
 
-  /** The socket has closed: what its end causes comes at once, or not at all. */
+  /** Shortens the window once the socket has closed: its end ends other listens at once, or not at all. */
   #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
-  /** Returns the end of another listen that ended this one, where jambonz has closed its socket. */
+  /** Returns the end of another listen that ended this one, whose socket jambonz has closed; undefined if there is none. */
   #causeOf(callSid: string, listenId: string): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
     return end === undefined || end.listenId === listenId || end.until < performance.now() ? undefined : end
   }
 
-  /** Returns true the first time that the log is to be told of this call. */
+  /** Returns true the first time this is called for a call: it is to be logged. */
   #isNews(callSid: string): boolean {
     if (this.#said.has(callSid)) return false
     if (this.#said.size >= MAX_CALLS) this.#said.clear()

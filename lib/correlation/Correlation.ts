@@ -210,8 +210,8 @@ export class Correlation {
   }
 
   /**
-   * The socket of a listen streams. `metadata`: its first frame, where it is the first word of a call that the store
-   * has never seen. `streams` is false where the listen has ended: nobody waits for this socket.
+   * Writes that the socket of a listen streams. `metadata`: its first frame, if the store has never seen the call.
+   * `streams` is false if the listen has ended: its socket is no longer wanted.
    */
   async streaming(
     { callSid, id }: Listen,
@@ -329,7 +329,7 @@ export class Correlation {
     this.emit('listenEnded', listen, call)
   }
 
-  /** Somebody waits for the end of the listen: whoever holds its socket reads it at once. */
+  /** Has the instance that holds the listen's socket read it at once: its end is awaited. */
   awaited(listenId: string): void {
     this.deps.readToEnd(listenId)
     this.store.tell({ awaited: listenId } satisfies Message)

@@ -7,7 +7,7 @@ import { issuerTag } from '../model/tokens.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 
-/** What a socket says whose path names no listen. */
+/** The facts about a socket whose path names no listen. */
 export interface UnnamedSocket {
   /** of its first frame; `callSid` is there */
   metadata: Readonly<Record<string, unknown>>

@@ -5,13 +5,13 @@ import type { AudioCounts, Listen, StoredCall, StoredListen } from '../model/sch
 import { withKnown } from '../recording/index.js'
 import type { CallStore } from '../store/CallStore.js'
 
-/** ms the end of a listen waits for the recordings of its earlier sockets: a hook waits for that. */
+/** ms that the end of a listen waits for the recordings of its earlier sockets; its hook waits for that end. */
 const SAVE_WAIT = 4_500
 /** ms of audio in one message of jambonz */
 const FRAME_MS = 20
 const SAMPLE_BYTES = 2
 
-/** Resolves to the listen once the recordings of the sockets that it had are final; as it is after SAVE_WAIT. */
+/** Resolves to the listen once the recordings of its earlier sockets are final, or after SAVE_WAIT. */
 export async function recordingsOf(store: CallStore, listen: Listen): Promise<StoredListen> {
   const { callSid, id, segments } = listen
   if (isSaved({ segments, saved: 0 })) return listen as StoredListen

@@ -341,7 +341,7 @@ export class LiveListen {
   }
 }
 
-/** What was said on this socket, behind what was said on those before. */
+/** Returns the output of this socket, appended to the output of the sockets before it. */
 function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Listen, 'output'> {
   if (said.length === 0) return {}
   const beforeMs = listen.segments === undefined ? 0 : listen.audio.durationMs
