@@ -1,6 +1,6 @@
 import { firstMpegFrame } from './mpegFrames.js'
 
-/** What a file is that is neither a WAV nor raw samples. */
+/** The kind of a file that is neither a WAV nor raw samples. */
 export interface FileKind {
   /** follows "it is" */
   is: string

@@ -1,4 +1,4 @@
-/** What the header of an MPEG audio frame says. */
+/** The header of an MPEG audio frame, parsed. */
 export interface MpegFrame {
   /** 1: MP1, 2: MP2, 3: MP3 */
   layer: number

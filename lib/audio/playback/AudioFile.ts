@@ -10,7 +10,7 @@ import { nextTurn } from './turns.js'
 const SAFE_RATES = [8000, 16_000]
 /** bytes of one file: 8 minutes at 16 kHz */
 const MAX_FILE = 15_728_640
-/** Of one turn's work, which takes about 1 ms: frames, and bytes where they have many channels. */
+/** Limits of one turn's work, which takes about 1 ms: frames, and bytes if they have many channels. */
 const TURN_FRAMES = 8_192
 const TURN_BYTES = 65_536
 /** bytes that base64 makes four letters of */

@@ -5,7 +5,7 @@ const TICK = 20
 /** ms of a file that tells one rate from another */
 const TELLING = 200
 
-/** What jambonz reported of a file. */
+/** A report of jambonz about a file. */
 export interface FileReport {
   /** samples that were heard, at the call's rate, which jambonz does not tell */
   lastOffset: number
