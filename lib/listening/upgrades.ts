@@ -12,7 +12,7 @@ type UpgradeSocket = Duplex & { _httpMessage?: ServerResponse | null }
 
 type OnUpgrade = (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => void
 
-/** What an upgrade is made of, by its request. */
+/** The parts of each pending upgrade, by its request. */
 const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buffer; requestedAt: number }>()
 const servers = new WeakMap<Server, ServerUpgrades>()
 
