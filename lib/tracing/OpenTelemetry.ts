@@ -139,7 +139,7 @@ function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex')
 }
 
-/** What a `b3` header says: the span it comes from, or that nothing is to be traced. */
+/** A `b3` header, parsed: the span it comes from, or that nothing is to be traced. */
 export type B3 = { traceId: string; spanId: string; sampled: boolean } | 'denied'
 
 const IDS = /^([0-9a-f]{16}|[0-9a-f]{32})-([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?$/i
