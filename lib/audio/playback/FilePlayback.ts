@@ -154,9 +154,11 @@ export class FilePlayback {
     }, ms)
   }
 
+  // Settles in a later turn of the event loop: a handler that plays and clears in a loop would otherwise never let it turn.
   #drop(item: Item): void {
     item.dropped = true
-    this.#settle(item, { id: item.id, heardMs: 0, playbackMs: 0, lastOffset: 0, event: 'cleared' })
+    const done: PlayDone = { id: item.id, heardMs: 0, playbackMs: 0, lastOffset: 0, event: 'cleared' }
+    setImmediate(() => this.#settle(item, done))
   }
 
   #settle(item: Item, done: PlayDone): void {
