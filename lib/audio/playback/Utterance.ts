@@ -96,9 +96,11 @@ export class Utterance {
     this.#startMs = startMs
   }
 
-  /** The caller begins to hear it. */
+  /** The caller begins to hear it, as the frames tell: they may come when it is over already. */
   heardFrom(atMs: number): void {
-    this.#atMs ??= atMs
+    if (this.#atMs !== undefined) return
+    this.#atMs = atMs
+    if (this.#end !== undefined) this.#deps.onOver(this, this.#end)
   }
 
   over(outcome: MarkOutcome): void {
