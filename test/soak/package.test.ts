@@ -117,6 +117,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
       'CHANGELOG.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
       'example-app/desk.png',
       'package.json',
       'test/bench/RESULTS.md'
