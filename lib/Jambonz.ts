@@ -17,7 +17,7 @@ import type {
   WebhookHandler,
   WebhookRequest,
   WebhookRouteOptions
-} from './application/types.js'
+} from './application/verbRoute.js'
 
 /** ms that the actionHook of a listen which was drained may take to come */
 const HOOK_PATIENCE = 3_000

@@ -29,7 +29,7 @@ export type {
   StatusHandler,
   WebhookHandler,
   WebhookRouteOptions
-} from './application/types.js'
+} from './application/verbRoute.js'
 export type { AudioStream } from './audio/index.js'
 export type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
 export type { CallEventMap } from './correlation/Calls.js'

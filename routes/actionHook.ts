@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
-import { hideHookKey, bindLog } from '../lib/application/request.js'
+import { hideHookKey, bindLog, payloadReader } from '../lib/application/request.js'
 import { callSidOf } from '../lib/model/listenId.js'
 import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import type { Hmac } from '../lib/model/Hmac.js'
@@ -7,11 +7,15 @@ import { isHookKey } from '../lib/model/tokens.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
 import type { Runtime } from '../lib/Runtime.js'
 import { callFields } from '../lib/model/callFields.js'
-import { payloadReader } from '../lib/application/payload.js'
-import { routeSchema, jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
+import {
+  routeSchema,
+  jambonzScope,
+  verbRoute,
+  type ActionHookHandler,
+  type HookRouteOptions
+} from '../lib/application/verbRoute.js'
 import { ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
-import type { ActionHookHandler, HookRouteOptions } from '../lib/application/types.js'
-import { kKind } from '../lib/application/JambonzRoutes.js'
+import { kKind } from '../lib/application/hookUrls.js'
 
 // Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it.
 const LISTEN = /[?&]listen=([^&#]*)/g

@@ -1,12 +1,43 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
-import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
+import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { noteTransport } from '../lib/application/request.js'
-import { SOCKET_CONSTRAINT } from '../lib/application/websocket/constraint.js'
+import { isApplicationUpgrade } from '../lib/application/websocket/wire.js'
 import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
 import { ERR_WEBHOOK_AUTH, ERR_WEBSOCKET_AUTH, ERR_WEBSOCKET_DRAINING } from '../lib/model/errors.js'
 
 const NOT_FOUND = 404
+/** the name of the constraint */
+const CONSTRAINT = 'jambonzSocket'
+const APPLICATION = 'application'
+
+/**
+ * The constraint of a route that takes only upgrades to an application websocket: the application may have a GET
+ * route on the same path.
+ */
+const SOCKET_CONSTRAINT = Object.freeze({ [CONSTRAINT]: APPLICATION })
+
+/** Lets the router tell an application websocket from every other request to the same path. */
+export function addSocketConstraint(fastify: FastifyInstance): void {
+  if (fastify.hasConstraintStrategy(CONSTRAINT)) return
+  fastify.addConstraintStrategy({
+    name: CONSTRAINT,
+    mustMatchWhenDerived: false,
+    storage: () => {
+      const stores = new Map<unknown, unknown>()
+      return {
+        get: (key: unknown) => (stores.get(key) ?? null) as never,
+        set: (key: unknown, store: unknown) => {
+          stores.set(key, store)
+        }
+      }
+    },
+    validate: () => true,
+    deriveConstraint: (request: unknown) =>
+      isApplicationUpgrade(request as IncomingMessage) ? APPLICATION : undefined
+  } as never)
+}
 
 /**
  * GET, upgraded, with the subprotocol ws.jambonz.org: jambonz' application websocket, on the path of a webhook. Other

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } fro
 import type { WebSocket } from 'ws'
 import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
-import { guardWithBasicAuth } from '../lib/application/basicAuth.js'
+import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
 import type { Correlated } from '../lib/correlation/Correlation.js'
 import { callSidOf } from '../lib/model/listenId.js'

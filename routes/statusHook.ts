@@ -1,10 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
-import { bindLog } from '../lib/application/request.js'
-import { kKind } from '../lib/application/JambonzRoutes.js'
-import { payloadReader } from '../lib/application/payload.js'
-import { routeSchema, asError, jambonzScope } from '../lib/application/verbRoute.js'
-import type { StatusHandler, StatusRequest } from '../lib/application/types.js'
+import { bindLog, payloadReader } from '../lib/application/request.js'
+import { kKind } from '../lib/application/hookUrls.js'
+import {
+  routeSchema,
+  asError,
+  jambonzScope,
+  type StatusHandler,
+  type StatusRequest
+} from '../lib/application/verbRoute.js'
 import { joinPath } from '../lib/listening/ownUrl.js'
 import { callFields } from '../lib/model/callFields.js'
 import { CallStatusSchema } from '../lib/model/payloads.js'

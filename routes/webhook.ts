@@ -8,11 +8,15 @@ import type {
 import type { RouteOptions } from 'fastify'
 import { registerApplicationSocket } from './applicationSocket.js'
 import type { Application } from '../lib/application/Application.js'
-import { bindLog } from '../lib/application/request.js'
-import { kKind } from '../lib/application/JambonzRoutes.js'
-import { payloadOfQuery, payloadReader } from '../lib/application/payload.js'
-import { routeSchema, jambonzScope, verbRoute } from '../lib/application/verbRoute.js'
-import type { WebhookHandler, WebhookRouteOptions } from '../lib/application/types.js'
+import { bindLog, payloadOfQuery, payloadReader } from '../lib/application/request.js'
+import { kKind } from '../lib/application/hookUrls.js'
+import {
+  routeSchema,
+  jambonzScope,
+  verbRoute,
+  type WebhookHandler,
+  type WebhookRouteOptions
+} from '../lib/application/verbRoute.js'
 import { joinPath } from '../lib/listening/ownUrl.js'
 import { callFields } from '../lib/model/callFields.js'
 import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'

@@ -6,9 +6,8 @@ import type { CallStore } from '../store/CallStore.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Tracing } from '../model/tracing.js'
 import type { Credentials, HandlerResult, Platform } from '../verbs/index.js'
-import type { JambonzRoutes } from './JambonzRoutes.js'
-import type { RequestMetrics } from './observeRequests.js'
-import type { OpenRequests } from './OpenRequests.js'
+import type { JambonzRoutes } from './hookUrls.js'
+import type { RequestMetrics, OpenRequests } from './observeRequests.js'
 import type { ApplicationSockets } from './websocket/ApplicationSockets.js'
 
 /** The parts of the plugin that the routes called by jambonz need. The plugin makes it. */

@@ -10,7 +10,7 @@ import type { Hmac } from '../model/Hmac.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
-import { hookUrl, MAX_WARNED } from './hookUrl.js'
+import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { kRawBody, kTrace } from './request.js'
 
 /** ms within which jambonz repeats a request that was not answered */

@@ -1,6 +1,8 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../model/tracing.js'
+import { withinMs } from '../model/withinMs.js'
 import { kStage, kTrace } from './request.js'
 
 const INTERNAL_ERROR = 500
@@ -112,4 +114,22 @@ function endRequestSpan(
   })
   if (!sent) trace.fail('jambonz hung up before it was answered')
   trace.end()
+}
+
+/** Requests that have not been answered yet. */
+export class OpenRequests {
+  readonly #open = new Set<Promise<void>>()
+
+  add(response: ServerResponse): void {
+    const closed = new Promise<void>((resolve) => {
+      response.once('close', resolve)
+    })
+    this.#open.add(closed)
+    closed.then(() => this.#open.delete(closed))
+  }
+
+  /** Resolves when the requests that are open now are answered or aborted, or after `ms`. */
+  async answered(ms: number): Promise<void> {
+    await withinMs(ms, Promise.all(this.#open))
+  }
 }

@@ -1,6 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Static, TObject } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import inject from 'light-my-request'
+import { ERR_CALL_SID } from '../model/errors.js'
+import { MAX_CALL_SID_BYTES } from '../model/listenId.js'
 import type { Trace } from '../model/tracing.js'
-import { messageOf } from './messages.js'
 
 /** The transport of jambonz' request: `request.jambonz`. */
 export interface JambonzRequest {
@@ -91,4 +96,136 @@ function withoutKey(logged: unknown): unknown {
 
 function basics({ method, url }: FastifyRequest): object {
   return { method, url }
+}
+
+/**
+ * A message of jambonz' application websocket. A route of this plugin answers it as if it had come over HTTP, but
+ * asks for no credentials or signature: the upgrade of the socket has checked them.
+ */
+export interface JambonzMessage {
+  readonly msgid: string
+  /** the parsed body that an HTTP request would have: `request.body` */
+  readonly payload: unknown
+  /** identifies this message among those of the call; the same if jambonz sends it again */
+  readonly seed: Buffer
+}
+
+/** The request of a message to its route. */
+export interface MessageRequest {
+  /** whole path of a webhook, actionHook or statusHook of this plugin, with its query */
+  url: string
+  /** headers of the websocket's upgrade; `host` goes into urls */
+  headers: Record<string, string>
+  /** address of jambonz */
+  remoteAddress: string
+}
+
+export interface MessageAnswer {
+  statusCode: number
+  /** JSON of the verbs where `statusCode` is 200: after all hooks of the route */
+  body: string
+}
+
+/** The messages by raw request: as nobody outside can make one, no header or url can pretend to be a message. */
+const messages = new WeakMap<IncomingMessage, JambonzMessage>()
+
+/**
+ * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
+ * route's answer; rejects only if Fastify itself fails. `fastify` must be ready; `url` must be that of a route of
+ * this plugin.
+ */
+export async function dispatchMessage(
+  fastify: FastifyInstance,
+  message: JambonzMessage,
+  { url, headers, remoteAddress }: MessageRequest
+): Promise<MessageAnswer> {
+  const { statusCode, payload } = await inject(
+    (request, response) => {
+      const raw = request as unknown as IncomingMessage
+      messages.set(raw, message)
+      fastify.routing(raw as never, response as never)
+    },
+    {
+      method: 'POST',
+      url,
+      headers: { ...headers, 'content-type': 'application/json' },
+      remoteAddress,
+      // Not parsed: the parser of our scopes takes the message's payload.
+      payload: '{}'
+    }
+  )
+  return { statusCode, body: payload }
+}
+
+/** Returns the message that a request stands for; undefined for a request over HTTP. */
+export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage | undefined {
+  return messages.get(raw)
+}
+
+type Data = Record<string, unknown>
+
+/** Functions that read a property, by the type in its schema; they return undefined for a value of another type. */
+const READERS: Record<string, (value: unknown) => unknown> = {
+  string: (value) =>
+    typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined,
+  number: (value) => (Number.isFinite(value) ? value : undefined),
+  integer: (value) => (Number.isInteger(value) ? value : undefined),
+  object: (value) => (isObject(value) ? value : undefined)
+}
+
+/**
+ * Returns a function that reads the payloads of a route by our `schema`. It leaves out a property of another type
+ * than the schema's: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged. On a
+ * route with its own schema, which may remove properties, it reads the raw body. The function throws
+ * FST_JAMBONZ_CALL_SID.
+ */
+export function payloadReader<Schema extends TObject>(
+  schema: Schema,
+  { body }: FastifySchema = {}
+): (request: FastifyRequest) => Static<Schema> {
+  const fields = Object.entries(schema.properties).flatMap(([name, { type }]) => {
+    const read = READERS[String(type)]
+    return read === undefined ? [] : [{ name, read }]
+  })
+  return (request) => {
+    const posted: unknown = body === undefined ? request.body : postedTo(request)
+    if (!isObject(posted) || !isCallSid(posted.call_sid)) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
+    const payload: Data = { ...posted }
+    for (const { name, read } of fields) {
+      const value = payload[name]
+      if (value === undefined) continue
+      payload[name] = read(value)
+      if (payload[name] === undefined) delete payload[name]
+    }
+    return payload as Static<Schema>
+  }
+}
+
+/**
+ * Returns the payload of a webhook over GET: its query. jambonz 0.9 sends none, not even the call's id (feature-server
+ * lib/utils/http-requestor.js): the call then has a callSid of ours until its end.
+ */
+export function payloadOfQuery({ query }: FastifyRequest): Data {
+  const said = isObject(query) ? query : {}
+  return isCallSid(said.call_sid) ? { ...said } : { ...said, call_sid: `get-${randomUUID()}` }
+}
+
+/** Returns text without the byte order mark that some writers put before it: JSON.parse refuses that. */
+export function withoutBom(text: string): string {
+  return text.charCodeAt(0) === 0xfe_ff ? text.slice(1) : text
+}
+
+function postedTo(request: FastifyRequest): unknown {
+  const message = messageOf(request)
+  if (message) return message.payload
+  const raw = request[kRawBody]
+  return raw === null ? undefined : JSON.parse(withoutBom(raw.toString('utf8')))
+}
+
+function isCallSid(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_CALL_SID_BYTES
+}
+
+function isObject(value: unknown): value is Data {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

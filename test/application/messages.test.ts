@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dispatchMessage } from '../../lib/application/messages.js'
+import { dispatchMessage } from '../../lib/application/request.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 

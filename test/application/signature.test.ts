@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Hmac } from '../../lib/model/Hmac.js'
-import { verifySignature } from '../../lib/application/signature.js'
+import { verifySignature } from '../../lib/application/authentication.js'
 import { signature } from '../helpers/payloads.js'
 
 const body = JSON.stringify({ call_sid: 'c1', name: 'Zoë "Ω"' })

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ERR_API, ERR_API_REFUSED } from '../../model/errors.js'
 
 /** The option `api`: where jambonz' REST api is, and who asks. */
@@ -71,7 +72,7 @@ export class RestApi {
     } catch (err) {
       if (!NEVER_SENT.has(causeOf(err))) throw this.#failed(method, err)
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER))
+    await delay(RETRY_AFTER)
     try {
       return await this.#fetch(method, path, body)
     } catch (err) {

@@ -3,9 +3,9 @@ import type { RawData, WebSocket } from 'ws'
 import { isJambonzEvent } from '../../model/jambonzEvents.js'
 import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
-import { dispatchMessage } from '../messages.js'
+import { dispatchMessage } from '../request.js'
 import type { ApplicationSockets } from './ApplicationSockets.js'
-import { hookPath } from './hookPath.js'
+import { hookPath } from '../hookUrls.js'
 import { ackOf, ACK_WITHIN, CLOSE, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
 
 /** ms that jambonz waits for an answer over HTTP: what comes later than this is given up where there is a fallback */

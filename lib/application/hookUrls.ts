@@ -1,8 +1,61 @@
-import type { FastifyRequest } from 'fastify'
-import { actualPath, actualPrefix, isBelow, joinPath, readOwnUrl } from '../listening/ownUrl.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrl.js'
+import { RouteTable } from '../model/RouteTable.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
-import type { RouteKind } from './JambonzRoutes.js'
+import type { RequestKind } from './observeRequests.js'
+
+/** Marks a route of this plugin, in its `config`. */
+export const kKind = Symbol('jambonz route')
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    [kKind]?: RequestKind
+  }
+}
+
+/** The kind of a route of this plugin; `plain`: the route is the application's own. */
+export type RouteKind = RequestKind | 'plain'
+
+/** The routes of the application that jambonz may call, by path. */
+export class JambonzRoutes {
+  readonly #fastify: FastifyInstance
+  readonly #routes: RouteTable<RouteKind>
+
+  readonly #publicPath: string
+
+  /**
+   * Collects the routes that are registered from now on in `fastify` and its children. `publicPath`: the path of the
+   * option `publicUrl`, which comes before the paths of hooks.
+   */
+  constructor(fastify: FastifyInstance, publicPath = '') {
+    this.#fastify = fastify
+    this.#publicPath = publicPath
+    this.#routes = new RouteTable(fastify)
+    fastify.addHook('onRoute', ({ method, url, config }) => {
+      const methods = [method].flat()
+      for (const one of ['GET', 'POST'] as const) {
+        if (methods.includes(one)) this.#routes.add(one, url, config?.[kKind] ?? 'plain')
+      }
+    })
+  }
+
+  /** Returns true where the path of a hook, as jambonz has it, leads to an actionHook of this plugin. */
+  has(path: string): boolean {
+    return (
+      isBelow(path, this.#publicPath) &&
+      this.kindOf('POST', path.slice(this.#publicPath.length)) === 'actionHook'
+    )
+  }
+
+  /** Returns the kind of the route that a whole path, without its query, leads to; undefined if there is none. */
+  kindOf(method: 'GET' | 'POST', path: string): RouteKind | undefined {
+    const kind = this.#routes.find(method, path)
+    if (kind !== undefined) return kind
+    // The route was registered before the plugin.
+    return this.#fastify.hasRoute({ method, url: path }) ? 'plain' : undefined
+  }
+}
 
 /** The actionHook of a listen, as its verb has it. */
 export interface HookAsked {
@@ -81,3 +134,32 @@ function warnOfHook(
 
 /** Mistakes logged at most: hooks may have parameters, and each url would be another line. */
 export const MAX_WARNED = 100
+
+const ORIGIN = /^wss?:\/\/[^/?#]*/i
+
+/**
+ * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this plugin.
+ * Undefined for anything else: a message opens no other route. Whatever host a ws url names, jambonz asks on this socket; a
+ * relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away.
+ */
+export function hookPath(
+  hook: string,
+  socket: Pick<FastifyRequest, 'url'>,
+  { routes, options }: Pick<Application, 'routes' | 'options'>
+): string | undefined {
+  const relative = hook.replace(ORIGIN, '')
+  const whole = relative.startsWith('/') ? relative : resolved(relative, socket.url)
+  const [, path = '', query = ''] = /^([^?#]*)(\?[^#]*)?/.exec(whole) ?? []
+  const publicPath = options.publicUrl?.path ?? ''
+  const inner = publicPath !== '' && path.startsWith(`${publicPath}/`) ? [path.slice(publicPath.length)] : []
+  const found = [path, ...inner].find((candidate) => {
+    const kind = routes.kindOf('POST', candidate)
+    return kind === 'webhook' || kind === 'actionHook' || kind === 'statusHook'
+  })
+  return found && found + query
+}
+
+function resolved(relative: string, base: string): string {
+  const { pathname, search } = new URL(relative === '' ? '/' : relative, `ws://socket${base}`)
+  return pathname + search
+}

@@ -1,16 +1,50 @@
-import { timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
+import basicAuth from '@fastify/basic-auth'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Hmac } from '../model/Hmac.js'
 import {
   ERR_SIGNATURE_MALFORMED,
   ERR_SIGNATURE_MISMATCH,
   ERR_SIGNATURE_MISSING,
   ERR_SIGNATURE_STALE
 } from '../model/errors.js'
-import type { Hmac } from '../model/Hmac.js'
-import type { FastifyInstance } from 'fastify'
+import type { Credentials } from '../verbs/index.js'
 import type { ApplicationOptions } from './Application.js'
-import { messageOf } from './messages.js'
-import { withoutBom } from './payload.js'
-import { kRawBody } from './request.js'
+import { messageOf, withoutBom, kRawBody } from './request.js'
+
+/**
+ * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),
+ * unless `isGuest` lets it in.
+ */
+export async function guardWithBasicAuth(
+  scope: FastifyInstance,
+  accepted: readonly Credentials[],
+  refusal: () => Error,
+  isGuest = (_request: FastifyRequest, _reply: FastifyReply, _given: Credentials) => false
+): Promise<void> {
+  if (accepted.length === 0) return
+  const digests = accepted.map(({ username, password }) => digest(username, password))
+  await scope.register(basicAuth, {
+    authenticate: { realm: 'jambonz' },
+    async validate(username, password, request, reply) {
+      const given = digest(username, password)
+      // Every pair is compared, so that the time taken reveals nothing.
+      const fitting = digests.filter((expected) => timingSafeEqual(given, expected))
+      if (fitting.length === 0 && !isGuest(request, reply, { username, password })) throw refusal()
+    }
+  })
+  scope.addHook('onRequest', function (request, reply, done) {
+    // A message of a websocket, which was let in by its credentials.
+    if (messageOf(request)) done()
+    else scope.basicAuth.call(this, request, reply, done)
+  })
+}
+
+function digest(username: string, password: string): Buffer {
+  return createHash('sha256')
+    .update(JSON.stringify([username, password]))
+    .digest()
+}
 
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
