@@ -5,7 +5,7 @@ export type { Utterance, UtteranceEnd, UtteranceOptions } from './playback/Utter
 export { LiveStream, type LiveStreamOptions } from './stream/LiveStream.js'
 export type { SlowReason } from './socket/reader/SocketReader.js'
 export { watchEndConditions, type EndConditionOptions } from './stream/endConditions.js'
-export type { RecorderState, RecordingControl } from './stream/RecordingControl.js'
+export type { RecorderState, RecordingControl } from './stream/LiveStream.js'
 export type {
   AudioSink,
   AudioStreamEvents,

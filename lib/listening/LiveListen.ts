@@ -16,7 +16,7 @@ import {
 import type { Trace, Tracing } from '../model/tracing.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
-import { CLOSE_OUR_FAULT } from '../audio/socket/closing.js'
+import { CLOSE_OUR_FAULT } from '../audio/socket/SocketEnd.js'
 import {
   LiveStream,
   watchEndConditions,

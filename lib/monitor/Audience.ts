@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/index.js'
 import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
-import { CLOSE_NORMAL, closeSocket } from '../audio/socket/closing.js'
+import { CLOSE_NORMAL, closeSocket } from '../audio/socket/SocketEnd.js'
 import { channelsOf } from './channelsOf.js'
 
 /** ms of audio that may wait for a supervisor on a slow line; audio beyond that is dropped for them */

@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import { CLOSE_BAD_START, closeSocket } from '../audio/socket/closing.js'
+import { CLOSE_BAD_START, closeSocket } from '../audio/socket/SocketEnd.js'
 import type { LevelsMessage, StreamLevels, WatchMessage } from './messages.js'
 
 /**

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { CLOSE_BAD_START, closeSocket } from '../audio/socket/closing.js'
+import { CLOSE_BAD_START, closeSocket } from '../audio/socket/SocketEnd.js'
 import { ERR_MONITOR } from '../model/errors.js'
-import type {} from '../plugin.js'
 import { Audience } from './Audience.js'
 import { Feed } from './Feed.js'
 

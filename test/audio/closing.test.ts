@@ -1,5 +1,5 @@
 import t from 'tap'
-import { closeReason, closeSocket } from '../../lib/audio/socket/closing.js'
+import { closeReason, closeSocket } from '../../lib/audio/socket/SocketEnd.js'
 import { closing } from '../helpers/socket.js'
 import { streamPair } from '../helpers/streamPair.js'
 

@@ -4,7 +4,6 @@ import { isWav, openWav, type Frames } from '../../pcm/readWav.js'
 import { SoundResampler } from '../../pcm/Resampler.js'
 import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
-import { nextTurn } from './turns.js'
 
 /** Raw rates that every FreeSWITCH reads as they are meant, Hz; it takes .r24 for 24 bits. */
 const SAFE_RATES = [8000, 16_000]
@@ -108,4 +107,23 @@ function open(audio: Uint8Array, rate: number): Frames {
     length: Math.floor(file.length / SAMPLE_BYTES),
     read: (from, to) => samplesOf(file.subarray(from * SAMPLE_BYTES, to * SAMPLE_BYTES))
   }
+}
+
+const waiting: Array<() => void> = []
+
+/**
+ * Resolves when it is the caller's turn: one turn in each round of the event loop, for all calls together. Whoever has
+ * long work to do takes a turn for each small part of it, so that no call waits for the whole.
+ */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve)
+    if (waiting.length === 1) setImmediate(giveTurn)
+  })
+}
+
+function giveTurn(): void {
+  waiting[0]?.()
+  waiting.shift()
+  if (waiting.length > 0) setImmediate(giveTurn)
 }

@@ -1,6 +1,7 @@
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
-import { MAX_MARKS } from '../socket/wire.js'
 
+/** Marks that may wait at once: jambonz drops a further one without a word (mod_audio_fork). */
+const MAX_MARKS = 30
 /** ms that a mark may be overdue before it is taken as lost. */
 const GRACE = 3_000
 /** Names remembered for late reports. */

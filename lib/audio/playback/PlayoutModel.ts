@@ -1,4 +1,10 @@
-import { LOT_MS, PREBUFFER_MS } from '../socket/wire.js'
+/**
+ * ms of audio that jambonz collects before it begins to play: 1,280 samples of a call at 8 kHz. Source of both numbers:
+ * mod_audio_fork (lws_glue.cpp).
+ */
+const PREBUFFER_MS = 160
+/** ms of audio in each further lot that jambonz hands over to the caller: 640 samples. */
+export const LOT_MS = 80
 
 /** ms before jambonz runs dry at which it is time for the last of an utterance, if nothing has come for as long. */
 const NEAR_DRY = 60
@@ -135,4 +141,30 @@ export class PlayoutModel {
     this.#threshold = this.#lot
     return true
   }
+}
+
+/** ms between two ticks. */
+const TICK = 20
+
+export interface Ticking {
+  /** `now`: ms, as performance.now() */
+  tick(now: number): void
+}
+
+const members = new Set<Ticking>()
+let timer: NodeJS.Timeout | undefined
+
+/** Ticks `member` from now on: one timer for all calls that are being spoken to. */
+export function startTicking(member: Ticking): void {
+  members.add(member)
+  timer ??= setInterval(() => {
+    const now = performance.now()
+    for (const each of members) each.tick(now)
+  }, TICK)
+}
+
+export function stopTicking(member: Ticking): void {
+  if (!members.delete(member) || members.size > 0) return
+  clearInterval(timer)
+  timer = undefined
 }

@@ -2,12 +2,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import { hasMarkSample, SAMPLE_BYTES, silenceOf, withoutMarkSamples } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
-import { LOT_MS } from '../socket/wire.js'
 import type { HeardTrack } from './HeardTrack.js'
 import { Clearing, Marks } from './Marks.js'
 import { PlaybackQueue, type Placement } from './PlaybackQueue.js'
-import { EXACT_RATE, PlayoutModel } from './PlayoutModel.js'
-import { startTicking, stopTicking } from './ticker.js'
+import { EXACT_RATE, PlayoutModel, startTicking, stopTicking, LOT_MS } from './PlayoutModel.js'
 import type { Utterance } from './Utterance.js'
 
 /** ms of audio given to jambonz ahead of the caller's ear. More at once would stall its one thread for all calls. */

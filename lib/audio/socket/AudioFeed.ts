@@ -68,6 +68,11 @@ export class AudioFeed {
     }
   }
 
+  /** ms of audio that have come, and of the gaps in it */
+  get receivedMs(): number {
+    return this.bytes / this.bytesPerMs + this.gaps.total
+  }
+
   /** true while the sinks are paused, and after it while audio comes that was said in the pause. */
   get isPaused(): boolean {
     return this.#pause !== undefined

@@ -3,15 +3,18 @@ import type { WebSocket } from 'ws'
 import { asFramed } from '../../model/format.js'
 import type { AudioCounts, EndReason } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
-import { CLOSE_BAD_START, CLOSE_NORMAL, CLOSE_OUR_FAULT, CLOSE_TOO_BIG, type CloseCode } from './closing.js'
-import { endReasonOf } from './endReason.js'
-import { beat } from './Heartbeat.js'
-import type { AudioMessage } from './messages.js'
+import {
+  CLOSE_BAD_START,
+  CLOSE_NORMAL,
+  CLOSE_OUR_FAULT,
+  CLOSE_TOO_BIG,
+  SocketEnd,
+  type CloseCode
+} from './SocketEnd.js'
+import { beat, RoundTrips } from './pings.js'
+import { TextReader, type AudioMessage } from './messages.js'
 import { BATCH_INTERVAL } from './reader/BatchWheel.js'
 import { SocketReader } from './reader/SocketReader.js'
-import { RoundTrips } from './RoundTrips.js'
-import { SocketEnd } from './SocketEnd.js'
-import { TextReader } from './TextReader.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
 import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
 
@@ -184,9 +187,9 @@ export class ListenSocket {
     })
   }
 
+  /** Sends a string as text, a Buffer as a binary message. */
   send(data: string | Buffer, sent?: () => void): void {
-    if (sent) this.#socket.send(data, sent)
-    else this.#socket.send(data)
+    this.#socket.send(data, sent)
   }
 
   /** Sends text whose bytes may have been made before. */
@@ -206,7 +209,7 @@ export class ListenSocket {
 
   /** ms of audio that have come, and of the gaps in it */
   get receivedMs(): number {
-    return this.#feed === undefined ? 0 : this.#feed.bytes / this.#feed.bytesPerMs + this.#feed.gaps.total
+    return this.#feed?.receivedMs ?? 0
   }
 
   /** Bytes sent that are still in the process. */
@@ -241,7 +244,7 @@ export class ListenSocket {
     if (!isBinary) return this.#text(data)
     // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
     if (data.length === 0) return this.close('closed', CLOSE_NORMAL)
-    if (data.length > this.#limits.maxPayload) return this.#tooBig(data)
+    if (data.length > this.#limits.maxPayload) return this.#tooBig(data.length)
     this.#audio(data, 1, false)
   }
 
@@ -284,10 +287,8 @@ export class ListenSocket {
     this.#resuming = undefined
   }
 
-  #tooBig(data: Buffer): void {
-    this.logger.warn(
-      `a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`
-    )
+  #tooBig(bytes: number): void {
+    this.logger.warn(`a message of ${bytes} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`)
     this.close('error', CLOSE_TOO_BIG, 'message too big')
   }
 
@@ -335,19 +336,14 @@ export class ListenSocket {
     if (this.#resuming) this.#resume()
     this.#feed?.end()
     const { key } = this.#texts
-    const reason = this.#end.closed(closeCode, () => this.#reasonOf(closeCode))
-    this.#user.closed(reason, key?.isPrivate ? undefined : key?.digit)
-  }
-
-  #reasonOf(closeCode: number): EndReason {
     const now = performance.now()
     const { durationMs, gapMs } = this.counts
-    const { key } = this.#texts
-    return endReasonOf({
+    const reason = this.#end.closed({
       closeCode,
       listen: this.opened?.listen,
       lengthMs: Math.max(durationMs + gapMs, this.#streaming ? now - this.#startedAt : 0),
       ...(key && { key: { digit: key.digit, agoMs: now - key.at } })
     })
+    this.#user.closed(reason, key?.isPrivate ? undefined : key?.digit)
   }
 }

@@ -1,9 +1,40 @@
 import type { WebSocket } from 'ws'
-import type { EndReason } from '../../model/schema.js'
-import { CLOSE_NORMAL, closeSocket, type CloseCode } from './closing.js'
+import type { EndReason, Listen } from '../../model/schema.js'
 import { writeCommand } from './messages.js'
 import type { StreamEnd } from './types.js'
-import { CLOSE_PATIENCE } from './wire.js'
+
+// us -> jambonz: close codes. jambonz echoes them and tells nobody (mod_audio_fork).
+export const CLOSE_NORMAL = 1000
+export const CLOSE_BAD_START = 1008
+export const CLOSE_TOO_BIG = 1009
+export const CLOSE_OUR_FAULT = 1011
+/** The code that ws reports for a connection that died without a close frame. */
+export const CLOSED_ABNORMALLY = 1006
+
+export type CloseCode =
+  typeof CLOSE_NORMAL | typeof CLOSE_BAD_START | typeof CLOSE_TOO_BIG | typeof CLOSE_OUR_FAULT
+
+/** Bytes of text in a close frame (RFC 6455, 5.5). ws throws a RangeError for more. */
+const MAX_REASON_BYTES = 123
+const CONTINUATION_MASK = 0xc0
+const CONTINUATION = 0x80
+
+/** Closes a websocket. A reason of any length will do: it is cut to what a close frame carries. */
+export function closeSocket(socket: Pick<WebSocket, 'close'>, code: CloseCode, reason = ''): void {
+  socket.close(code, closeReason(reason))
+}
+
+/** Returns the longest beginning of `reason` that fits into a close frame, cut between two characters. */
+export function closeReason(reason: string): Buffer {
+  const bytes = Buffer.from(reason)
+  if (bytes.length <= MAX_REASON_BYTES) return bytes
+  let end = MAX_REASON_BYTES
+  while (((bytes[end] ?? 0) & CONTINUATION_MASK) === CONTINUATION) end--
+  return bytes.subarray(0, end)
+}
+
+/** ms that jambonz has for each step of closing before the next, stronger one. */
+const CLOSE_PATIENCE = 2_000
 
 /**
  * The end of a listen's socket: keeps the first reason that is given, closes in steps, and settles once. jambonz has
@@ -53,10 +84,11 @@ export class SocketEnd {
     if (this.#begin('error')) this.#terminateLater()
   }
 
-  /** Settles `done`. `reason`: why jambonz closed, where we did not end the socket. Returns the reason that counts. */
-  closed(closeCode: number, reason: () => EndReason): EndReason {
+  /** Settles `done`. Returns why the socket closed: our reason where we ended it, otherwise jambonz'. */
+  closed(circumstances: Circumstances): EndReason {
     clearTimeout(this.#timer)
-    this.#reason ??= reason()
+    this.#reason ??= endReasonOf(circumstances)
+    const { closeCode } = circumstances
     this.#settle({ reason: this.#reason, closeCode, ...(this.#error && { error: this.#error }) })
     return this.#reason
   }
@@ -78,4 +110,33 @@ export class SocketEnd {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#socket.terminate(), CLOSE_PATIENCE)
   }
+}
+
+/** ms between a key and the close it causes, and between the two clocks that measure maxLength. */
+const TOLERANCE = 500
+
+export interface Circumstances {
+  closeCode: number
+  listen: Listen | undefined
+  /** ms of audio that came, gaps included, or ms since the start, whichever is more */
+  lengthMs: number
+  /** the last key, and how long before the close it came, ms */
+  key?: { digit: string; agoMs: number }
+}
+
+/**
+ * Why jambonz closed the socket. It does not say: its close frame is 1000 without a reason whether the caller hung
+ * up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server lib/tasks/listen.js).
+ */
+function endReasonOf({ closeCode, listen, lengthMs, key }: Circumstances): EndReason {
+  if (closeCode === CLOSED_ABNORMALLY) return 'lost'
+  if (key !== undefined && key.digit === listen?.finishOnKey && key.agoMs <= TOLERANCE) return 'finishOnKey'
+  if (
+    listen?.maxLength !== undefined &&
+    listen.maxLength > 0 &&
+    lengthMs >= listen.maxLength * 1000 - TOLERANCE
+  ) {
+    return 'maxLength'
+  }
+  return 'closed'
 }

@@ -1,5 +1,11 @@
-import { DTMF_SAMPLES_PER_MS, MAX_TEXT } from './wire.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
+
+/** bytes of the longest text that is parsed. jambonz' own are under 8,192, its limit of the metadata. */
+const MAX_TEXT = 262_144
+/** Texts that are read within one second. A clear causes at most 30, one for each mark; more are a flood. */
+const MAX_TEXTS_PER_SECOND = 500
+/** jambonz gives the length of a key in samples of 8 kHz, whatever the call's rate (feature-server lib/tasks/listen.js). */
+const DTMF_SAMPLES_PER_MS = 8
 
 /** A text frame of jambonz, parsed. */
 export type AudioMessage =
@@ -106,4 +112,57 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function toNumber(value: unknown): number {
   const number = typeof value === 'string' || typeof value === 'number' ? Number(value) : 0
   return Number.isFinite(number) ? number : 0
+}
+
+const SECOND = 1000
+
+/** The key that was pressed last. */
+export interface PressedKey {
+  digit: string
+  /** ms, as of `performance.now()` */
+  at: number
+  isPrivate: boolean
+}
+
+/** Reads the texts of one socket, bounds what they may cost, and remembers the last key. */
+export class TextReader {
+  key: PressedKey | undefined
+  readonly #warn: (text: string) => void
+  #since = 0
+  #count = 0
+  #invalid = false
+
+  /** `warn`: told once of text that is no message, and once a second of a flood. */
+  constructor(warn: (text: string) => void) {
+    this.#warn = warn
+  }
+
+  /** Returns what a text says that came at `now` (ms); undefined: nothing that counts. `isPrivate`: it was said in private. */
+  read(text: Buffer, now: number, isPrivate: boolean): AudioMessage | undefined {
+    if (!this.#allows(now)) return undefined
+    const message = readMessage(text)
+    if (message.type === 'invalid') {
+      if (!this.#invalid) this.#warn(`text from jambonz is ignored: ${message.reason}`)
+      this.#invalid = true
+      return undefined
+    }
+    if (message.type === 'dtmf') {
+      this.key = { digit: message.dtmf.digit, at: now, isPrivate }
+      if (isPrivate) message.dtmf.private = true
+    }
+    return message
+  }
+
+  // Without a timer.
+  #allows(now: number): boolean {
+    if (now - this.#since >= SECOND) {
+      this.#since = now
+      this.#count = 0
+    }
+    this.#count++
+    if (this.#count === MAX_TEXTS_PER_SECOND + 1) {
+      this.#warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
+    }
+    return this.#count <= MAX_TEXTS_PER_SECOND
+  }
 }

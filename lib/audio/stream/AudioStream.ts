@@ -4,8 +4,7 @@ import type { AudioCounts, Call, Listen, MixType } from '../../model/schema.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PauseMode, StreamEnd } from '../socket/types.js'
 import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './ChannelReader.js'
-import type { LiveStream } from './LiveStream.js'
-import type { RecordingControl } from './RecordingControl.js'
+import type { LiveStream, RecordingControl } from './LiveStream.js'
 import { SpeakingDuplex } from './SpeakingDuplex.js'
 
 const LIVE = new WeakMap<AudioStream, LiveStream>()

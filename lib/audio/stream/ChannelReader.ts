@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
 import type { Listen } from '../../model/schema.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
-import { AWAITED, CAPTURING, emitToEach } from './AudioDuplex.js'
+import { AWAITED, CAPTURING, emitToEach } from './SpeakingDuplex.js'
 import type { LiveStream } from './LiveStream.js'
 import { ReaderSide } from './ReaderSide.js'
 

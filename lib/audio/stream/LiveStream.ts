@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen } from '../../model/schema.js'
 import { Playback } from '../playback/Playback.js'
-import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/closing.js'
+import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/SocketEnd.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
 import type { SlowReason } from '../socket/reader/SocketReader.js'
@@ -18,7 +18,6 @@ import type {
 import { AudioStream } from './AudioStream.js'
 import type { ChannelReader } from './ChannelReader.js'
 import { ReaderSide } from './ReaderSide.js'
-import type { RecordingControl } from './RecordingControl.js'
 
 /** ms of audio kept for a reader that its handler is still preparing. */
 const KEPT_MS = 10_000
@@ -292,4 +291,16 @@ export class LiveStream {
     this.reader.socketClosed()
     for (const channel of this.channels) channel.socketClosed()
   }
+}
+
+export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'failed'
+
+/** The recording of a stream, as the application controls it. */
+export interface RecordingControl {
+  readonly state: RecorderState
+  /** why it failed */
+  readonly error: Error | undefined
+  /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
+  pause(mode?: PauseMode): void
+  resume(): void
 }
