@@ -25,7 +25,7 @@ import {
   AnswerSchema
 } from '../model/payloads.js'
 import type { Call, Listen } from '../model/schema.js'
-import { shown } from '../verbs/explain.js'
+import { shown } from '../verbs/validate.js'
 import type { HandlerResult } from '../verbs/index.js'
 import type { Application } from './Application.js'
 import { answer } from './answer.js'

@@ -1,5 +1,12 @@
-export { type ExpectedListen, type Platform, type PreparedVerbs, type VerbContext } from './context.js'
-export { checkCredentials, MAX_CREDENTIALS_BYTES, type Credentials } from './credentials.js'
+export { type ExpectedListen, type Platform, type PreparedVerbs, type VerbContext } from './listen.js'
+export {
+  checkCredentials,
+  LISTEN_METADATA_KEY,
+  MAX_CREDENTIALS_BYTES,
+  MAX_METADATA_BYTES,
+  MAX_URL_LENGTH,
+  type Credentials
+} from './listenChecks.js'
 export {
   ActionHookSchema,
   BidirectionalAudioSchema,
@@ -14,7 +21,5 @@ export {
   type ListenVerb,
   type StreamVerb
 } from './listenSchema.js'
-export { LISTEN_METADATA_KEY, MAX_METADATA_BYTES } from './metadata.js'
 export { prepareVerbs, warmUp } from './prepare.js'
-export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './types.js'
-export { MAX_URL_LENGTH } from './url.js'
+export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './result.js'

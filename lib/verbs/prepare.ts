@@ -1,15 +1,13 @@
 import type { Listen } from '../model/schema.js'
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import type { ExpectedListen, PreparedVerbs, VerbContext } from './context.js'
+import { type ExpectedListen, type PreparedVerbs, type VerbContext, prepareListen } from './listen.js'
 import {
   ConfigListenSchema,
   ListenOptionsSchema,
   type ConfigListen,
   type ListenOptions
 } from './listenSchema.js'
-import { prepareListen } from './listen.js'
-import { isData, readResult, type Data, type NamedVerb } from './result.js'
-import type { HandlerResult } from './types.js'
+import { isData, readResult, type Data, type NamedVerb, type HandlerResult } from './result.js'
 import { verbValidators, type VerbValidators } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 

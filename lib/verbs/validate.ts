@@ -1,6 +1,5 @@
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { Ajv2020, type ValidateFunction, type ErrorObject } from 'ajv/dist/2020.js'
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import { explain, type Errors, didYouMean } from './explain.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'
 
@@ -60,4 +59,110 @@ function compile(): VerbValidators {
     listen: (data, at) => run(listen, data, at),
     configListen: (data, at) => run(configListen, data, at)
   }
+}
+
+/** One error at least: what ajv leaves behind when it finds something invalid. */
+export type Errors = readonly [ErrorObject, ...ErrorObject[]]
+
+/** Says which properties a schema knows. */
+export type KnownProperties = (schema: object) => string[]
+
+const UNKNOWN_PROPERTY = new Set(['additionalProperties', 'unevaluatedProperties'])
+/** Keywords that only say that one of their branches has failed. */
+const COMBINERS = new Set(['anyOf', 'if'])
+
+/**
+ * One sentence of ajv's errors: where, what stands there, and what is allowed.
+ * It explains the branch of an `anyOf` that got furthest: `actionHook: { method: 'PUT' }` is wrong in its method, not in
+ * being no string. Needs ajv's `verbose: true`.
+ */
+export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
+  const causes = errors.filter((error) => !COMBINERS.has(error.keyword))
+  const error = causes.reduce(
+    (furthest, next) => (depth(next) > depth(furthest) ? next : furthest),
+    errors[0]
+  )
+  const place = `${at}${dotted(error.instancePath)}`
+  if (error.keyword === 'required') return `${place}.${error.params.missingProperty} is missing`
+  if (UNKNOWN_PROPERTY.has(error.keyword)) {
+    const property = String(Object.values(error.params)[0])
+    const hint = didYouMean(property, knownProperties({ ...error.parentSchema }))
+    return `${place}.${property}: jambonz knows no such property, and refuses the whole application over it${hint}`
+  }
+  const rules = causes.filter((other) => other.instancePath === error.instancePath)
+  return `${place} is ${shown(error.instancePath, error.data)}: ${expectation(error, rules)}`
+}
+
+/** Missing and unknown properties are errors of the object, yet stand one level deeper. */
+function depth({ keyword, instancePath }: ErrorObject): number {
+  const inside = keyword === 'required' || UNKNOWN_PROPERTY.has(keyword) ? 1 : 0
+  return instancePath.split('/').length + inside
+}
+
+/** `/target/0/type` as `.target[0].type` */
+function dotted(pointer: string): string {
+  return pointer
+    .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
+    .replaceAll('/', '.')
+    .replaceAll('~1', '/')
+    .replaceAll('~0', '~')
+}
+
+function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string {
+  const values = rules.flatMap(({ keyword, params }) =>
+    keyword === 'enum' ? params.allowedValues : keyword === 'const' ? [params.allowedValue] : []
+  )
+  if (values.length > 0) {
+    return `use ${values.length > 1 ? 'one of ' : ''}${values.map((value) => JSON.stringify(value)).join(', ')}`
+  }
+  const types = new Set(rules.filter(({ keyword }) => keyword === 'type').map(({ params }) => params.type))
+  if (types.size > 0) return `must be ${[...types].join(' or ')}`
+  const { description } = error.parentSchema as { description?: string }
+  return `${error.message}${description === undefined ? '' : ` (${description})`}`
+}
+
+const MAX_SHOWN = 80
+const SECRET =
+  /password|secret|(?<!max)tokens?$|credential|apikey|accesskey|authorization|^(?:auth|wsauth|basicauth)$/i
+
+/** A JSON value for an error message: short, and without credentials. `path` is where it stands, with slashes. */
+export function shown(path: string, value: unknown): string {
+  if (path.split('/').some((name) => SECRET.test(name))) return 'a hidden value'
+  const text = JSON.stringify(value, (name, inner: unknown) => (SECRET.test(name) ? '***' : inner))
+  const safe = text.replaceAll(/\/\/[^/@\s"]*@/g, '//***@')
+  return safe.length > MAX_SHOWN ? `${safe.slice(0, MAX_SHOWN)}…` : safe
+}
+
+const MAX_LISTED = 40
+
+/** `: did you mean "maxLength"?`, or else what there is to choose from. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const plain = simplify(word)
+  const near = known
+    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
+    .sort((a, b) => a.distance - b.distance)[0]
+  if (near !== undefined) return `: did you mean "${near.name}"?`
+  if (known.length > MAX_LISTED) return ''
+  return `: use one of ${known.join(', ')}`
+}
+
+/** `max_length`, `MaxLength` and `maxLength` are the same slip. */
+const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
+
+/** Letters to replace, add, drop, or swap with their neighbour. */
+function editDistance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
+  const at = (row: number, column: number) => (rows[row] as number[])[column] as number
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row]
+    rows.push(current)
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = at(row - 1, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      const swapped =
+        a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1] ? at(row - 2, column - 2) + 1 : Infinity
+      current.push(Math.min(replaced, swapped, at(row - 1, column) + 1, at(row, column - 1) + 1))
+    }
+  }
+  return at(a.length, b.length)
 }
