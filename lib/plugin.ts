@@ -25,7 +25,7 @@ import { createRecordings } from './recording/index.js'
 import type { Runtime } from './Runtime.js'
 import { loadTracing } from './tracing/OpenTelemetry.js'
 import { warmUp, type HandlerResult } from './verbs/index.js'
-import { JambonzRoutes } from './application/hookUrls.js'
+import { JambonzRoutes, keepMessagesOut } from './application/hookUrls.js'
 import { OpenRequests } from './application/observeRequests.js'
 import { decorateRequests } from './application/request.js'
 
@@ -63,6 +63,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
       }
     })
     decorateRequests(fastify)
+    keepMessagesOut(fastify)
 
     // Before @fastify/websocket, whose own preClose closes every socket on the spot.
     fastify.addHook('preClose', async () => {

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrl.js'
+import { ERR_HOOK_ROUTE } from '../model/errors.js'
 import { RouteTable } from '../model/RouteTable.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
 import type { RequestKind } from './observeRequests.js'
+import { messageOf } from './request.js'
 
 /** Marks a route of this plugin, in its `config`. */
 export const kKind = Symbol('jambonz route')
@@ -135,31 +137,50 @@ function warnOfHook(
 /** Mistakes logged at most: hooks may have parameters, and each url would be another line. */
 export const MAX_WARNED = 100
 
-const ORIGIN = /^wss?:\/\/[^/?#]*/i
+const HAS_SCHEME = /^[a-z][\w+.-]*:/i
+const SOCKET_SCHEMES: ReadonlySet<string> = new Set(['ws:', 'wss:'])
+const HOST = 'ws://socket'
 
 /**
  * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this plugin.
  * Undefined for anything else: a message opens no other route. Whatever host a ws url names, jambonz asks on this socket; a
- * relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away.
+ * relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away. The path is
+ * looked up in the form in which it is then asked for: dots, backslashes and escapes lead nowhere else.
  */
 export function hookPath(
   hook: string,
   socket: Pick<FastifyRequest, 'url'>,
   { routes, options }: Pick<Application, 'routes' | 'options'>
 ): string | undefined {
-  const relative = hook.replace(ORIGIN, '')
-  const whole = relative.startsWith('/') ? relative : resolved(relative, socket.url)
-  const [, path = '', query = ''] = /^([^?#]*)(\?[^#]*)?/.exec(whole) ?? []
+  const url = parsed(hook, socket.url)
+  if (url === undefined || !SOCKET_SCHEMES.has(url.protocol)) return undefined
+  const { pathname: path, search } = url
   const publicPath = options.publicUrl?.path ?? ''
   const inner = publicPath !== '' && path.startsWith(`${publicPath}/`) ? [path.slice(publicPath.length)] : []
   const found = [path, ...inner].find((candidate) => {
     const kind = routes.kindOf('POST', candidate)
     return kind === 'webhook' || kind === 'actionHook' || kind === 'statusHook'
   })
-  return found && found + query
+  return found && found + search
 }
 
-function resolved(relative: string, base: string): string {
-  const { pathname, search } = new URL(relative === '' ? '/' : relative, `ws://socket${base}`)
-  return pathname + search
+function parsed(hook: string, base: string): URL | undefined {
+  try {
+    if (hook.startsWith('/')) return new URL(HOST + hook)
+    return HAS_SCHEME.test(hook) ? new URL(hook) : new URL(hook, HOST + base)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Refuses messages of an application websocket on every route that is not of this plugin, whichever way one got there: a
+ * constraint, a url that the application rewrites, a route of its own on the path of a webhook with parameters.
+ */
+export function keepMessagesOut(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const isOurs = request.routeOptions.config[kKind] !== undefined
+    if (isOurs || messageOf(request) === undefined) done()
+    else done(new ERR_HOOK_ROUTE(request.url))
+  })
 }

@@ -143,6 +143,8 @@ export async function dispatchMessage(
     (request, response) => {
       const raw = request as unknown as IncomingMessage
       messages.set(raw, message)
+      // As it was looked up: light-my-request has parsed it, and may have changed it.
+      raw.url = url
       fastify.routing(raw as never, response as never)
     },
     {

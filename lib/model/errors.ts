@@ -292,6 +292,12 @@ export const ERR_WEBSOCKET_DRAINING = define(
   'this instance is shutting down and takes no new calls',
   503
 )
+export const ERR_HOOK_ROUTE = define(
+  'FST_JAMBONZ_HOOK_ROUTE',
+  "a message of an application websocket leads to a route of the application's own",
+  'an application websocket opens no route of the application, and %s is one: register it with webhook() or actionHook()',
+  404
+)
 export const ERR_MESSAGE_TOO_LONG = define(
   'FST_JAMBONZ_MESSAGE_TOO_LONG',
   'verbs are too long for an application websocket',

@@ -29,6 +29,7 @@ t.test('one of several v1 signatures is enough', async (t) => {
 })
 
 t.test('a signature is refused', async (t) => {
+  const now = Math.floor(Date.now() / 1000)
   const rows: Array<[why: string, header: string | undefined, code: string]> = [
     ['when it is missing', undefined, 'FST_JAMBONZ_SIGNATURE_MISSING'],
     ['when it is empty', '', 'FST_JAMBONZ_SIGNATURE_MALFORMED'],
@@ -43,7 +44,7 @@ t.test('a signature is refused', async (t) => {
       'FST_JAMBONZ_SIGNATURE_MISMATCH'
     ],
     ['when it is 301 s old', signature(body, secret, now - 301), 'FST_JAMBONZ_SIGNATURE_STALE'],
-    ['when it is 301 s ahead', signature(body, secret, now + 302), 'FST_JAMBONZ_SIGNATURE_STALE']
+    ['when it is 330 s ahead', signature(body, secret, now + 330), 'FST_JAMBONZ_SIGNATURE_STALE']
   ]
   for (const [why, header, code] of rows) t.throws(check(header), { code, statusCode: 401 }, why)
 })

@@ -70,6 +70,11 @@ export class JambonzSocket {
     return msgid
   }
 
+  /** Sends what is no message of jambonz, or one that was made up. */
+  sendText(text: string): void {
+    this.#socket.send(text)
+  }
+
   /** Sends a message and resolves with the data of its ack. */
   async ask(
     type: string,

@@ -33,6 +33,8 @@ export class ApplicationSocket {
   readonly request: FastifyRequest
   /** undefined until the first message */
   callSid: string | undefined
+  /** the calls that are commanded by this socket, by callSid; one, unless jambonz asks for another on it */
+  readonly calls = new Set<string>()
   lastMessageAt = Date.now()
   /** false: a ping of ours is not answered yet */
   alive = true
@@ -98,7 +100,7 @@ export class ApplicationSocket {
     clearTimeout(this.#noMessage)
     this.lastMessageAt = Date.now()
     this.alive = true
-    const message = readMessage(String(data))
+    const message = readMessage(String(data), (text) => this.#sockets.parse(text))
     if (message === undefined) {
       this.request.log.warn(
         { callSid: this.callSid },
@@ -209,7 +211,11 @@ export class ApplicationSocket {
   ): Promise<string | undefined> {
     const { statusCode, body } = await dispatchMessage(
       this.#sockets.fastify,
-      { msgid, payload: data, seed: Buffer.from(JSON.stringify(data)) },
+      {
+        msgid,
+        payload: data.call_sid === undefined && callSid !== undefined ? { call_sid: callSid, ...data } : data,
+        seed: Buffer.from(JSON.stringify(data))
+      },
       {
         url,
         headers: b3 === undefined ? this.#headers : { ...this.#headers, b3 },

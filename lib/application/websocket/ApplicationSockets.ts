@@ -48,6 +48,7 @@ export class ApplicationSockets {
     handleProtocols: () => SUBPROTOCOL
   })
   readonly #limits: ApplicationSocketLimits
+  readonly #parseJson: ReturnType<FastifyInstance['getDefaultJsonParser']>
   readonly #statusHooks = new Map<FastifyInstance, string>()
   readonly #all = new Set<ApplicationSocket>()
   readonly #byCall = new Map<string, ApplicationSocket>()
@@ -63,6 +64,7 @@ export class ApplicationSockets {
     this.fastify = fastify
     this.application = application
     this.#limits = limits
+    this.#parseJson = fastify.getDefaultJsonParser('error', 'error')
   }
 
   /** true once the instance drains: it takes no new sockets. */
@@ -91,9 +93,20 @@ export class ApplicationSockets {
     if (this.#timers.length === 0) this.#watch()
   }
 
+  /** Returns what JSON says, as a body over HTTP is parsed; undefined for what is refused there. */
+  parse(text: string): unknown {
+    let parsed: unknown
+    this.#parseJson({} as FastifyRequest, text, (err, body) => {
+      if (err === null) parsed = body
+    })
+    return parsed
+  }
+
   /** From now on commands of the call go by this socket. */
   current(callSid: string | undefined, socket: ApplicationSocket): void {
-    if (callSid !== undefined) this.#byCall.set(callSid, socket)
+    if (callSid === undefined) return
+    this.#byCall.set(callSid, socket)
+    socket.calls.add(callSid)
   }
 
   /** Returns true where this instance can command the call. */
@@ -183,13 +196,15 @@ export class ApplicationSockets {
     this.#all.delete(socket)
     this.#closing.get(socket)?.()
     if (this.#all.size === 0) this.#rest()
-    const { callSid } = socket
-    if (callSid === undefined || this.#byCall.get(callSid) !== socket) return
-    this.#byCall.delete(callSid)
+    const isClosing = this.#closing.has(socket)
     const over = code === CLOSE.normal || code === CLOSE.goingAway
-    if (!over || socket.callEnded || this.#closing.has(socket)) return
-    // jambonz tells the end of a call only where it has a status hook; its close tells it, too.
-    this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
+    for (const callSid of socket.calls) {
+      if (this.#byCall.get(callSid) !== socket) continue
+      this.#byCall.delete(callSid)
+      if (!over || socket.callEnded || isClosing) continue
+      // jambonz tells the end of a call only where it has a status hook; its close tells it, too.
+      this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
+    }
   }
 
   /**

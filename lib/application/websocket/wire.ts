@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { MAX_CALL_SID_BYTES } from '../../model/listenId.js'
 
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
 
@@ -7,6 +8,10 @@ export const SUBPROTOCOL = 'ws.jambonz.org'
 export const MAX_MESSAGE_BYTES = 24 * 1024
 /** bytes of the verbs in an ack */
 export const MAX_VERBS_BYTES = MAX_MESSAGE_BYTES - 128
+/** characters of a message's id as JSON: jambonz' have 24. It stands in the ack beside the verbs */
+const MAX_MSGID = 96
+/** a b3 header: ids in hexadecimal, of the trace, the span and its parent */
+const B3 = /^[\da-f-]{1,128}$/i
 /** bytes of one message of jambonz: an INVITE with everything in it is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
 /** ms until an ack has to leave: jambonz waits 5 s for it */
@@ -46,20 +51,25 @@ export interface SocketCommand {
   toolCallId?: string
 }
 
-/** Reads a message of jambonz; undefined where it is none. Sockets opened by a redirect name their call only in the data. */
-export function readMessage(text: string): SocketMessage | undefined {
+/**
+ * Reads a message of jambonz; undefined where it is none. Sockets opened by a redirect name their call only in the data.
+ * `parse`: Fastify's parser of JSON, which refuses keys that would change a prototype.
+ */
+export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
   const message = parse(text)
   if (!isRecord(message)) return undefined
   const { type, msgid, hook, data, b3 } = message
   if (typeof type !== 'string' || typeof msgid !== 'string') return undefined
+  if (JSON.stringify(msgid).length > MAX_MSGID) return undefined
   const payload = isRecord(data) ? data : {}
+  const callSid = callSidOf(message.call_sid) ?? callSidOf(payload.call_sid)
   return {
     type,
     msgid,
-    callSid: textOf(message.call_sid) ?? textOf(payload.call_sid),
+    callSid,
     hook: textOf(hook),
     data: payload,
-    b3: textOf(b3)
+    b3: typeof b3 === 'string' && B3.test(b3) ? b3 : undefined
   }
 }
 
@@ -110,18 +120,15 @@ export function isApplicationUpgrade({ headers }: Pick<IncomingMessage, 'headers
   return asked.split(',').some((name) => name.trim() === SUBPROTOCOL)
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function callSidOf(value: unknown): string | undefined {
+  const callSid = textOf(value)
+  return callSid !== undefined && Buffer.byteLength(callSid) <= MAX_CALL_SID_BYTES ? callSid : undefined
 }
