@@ -4,7 +4,7 @@ import type { Application } from './application/Application.js'
 import type { LiveCalls } from './application/control/LiveCalls.js'
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens } from './listening/LiveListens.js'
-import type { Metrics } from './metrics/index.js'
+import type { Metrics } from './metrics/Metrics.js'
 import type { ResolvedOptions } from './options.js'
 
 /** The parts of one registration of the plugin, as its routes get them. */

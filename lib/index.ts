@@ -37,7 +37,7 @@ export type { LiveCalls as Calls } from './application/control/LiveCalls.js'
 export type { ApiOptions, CreateCall } from './application/control/RestApi.js'
 export type { JambonzEvent } from './model/jambonzEvents.js'
 export type { CallStore, StoreHealth } from './store/CallStore.js'
-export type { MetricsRegistry } from './metrics/index.js'
+export type { MetricsRegistry } from './metrics/instruments.js'
 export type { AudioCounts, EndReason, MixType, Recording } from './model/schema.js'
 export type { FinishedRecording, RecordingControl, RecordingOptions } from './recording/index.js'
 export type {

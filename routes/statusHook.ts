@@ -9,7 +9,7 @@ import {
   type StatusHandler,
   type StatusRequest
 } from '../lib/application/verbRoute.js'
-import { joinPath } from '../lib/listening/ownUrl.js'
+import { joinPath } from '../lib/listening/ownUrls.js'
 import { callFields } from '../lib/model/callFields.js'
 import { CallStatusSchema } from '../lib/model/payloads.js'
 

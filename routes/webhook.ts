@@ -3,9 +3,9 @@ import type {
   FastifyInstance,
   FastifyReply,
   FastifyRequest,
-  FastifySchema
+  FastifySchema,
+  RouteOptions
 } from 'fastify'
-import type { RouteOptions } from 'fastify'
 import { registerApplicationSocket } from './applicationSocket.js'
 import type { Application } from '../lib/application/Application.js'
 import { bindLog, payloadOfQuery, payloadReader } from '../lib/application/request.js'
@@ -17,7 +17,7 @@ import {
   type WebhookHandler,
   type WebhookRouteOptions
 } from '../lib/application/verbRoute.js'
-import { joinPath } from '../lib/listening/ownUrl.js'
+import { joinPath } from '../lib/listening/ownUrls.js'
 import { callFields } from '../lib/model/callFields.js'
 import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'
 import { CallWebhookSchema } from '../lib/model/payloads.js'

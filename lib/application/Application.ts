@@ -1,7 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Correlation } from '../correlation/Correlation.js'
-import type { PublicUrl } from '../listening/ownUrl.js'
-import type { OwnAddress } from '../listening/socketUrl.js'
+import type { PublicUrl, OwnAddress } from '../listening/ownUrls.js'
 import type { CallStore } from '../store/CallStore.js'
 import type { Hmac } from '../model/Hmac.js'
 import type { Tracing } from '../model/tracing.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
-import { socketUrl } from '../listening/socketUrl.js'
+import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import { createListenId } from '../model/listenId.js'

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrl.js'
+import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrls.js'
 import { ERR_HOOK_ROUTE } from '../model/errors.js'
 import { RouteTable } from '../model/RouteTable.js'
 import { signHookKey } from '../model/tokens.js'

@@ -2,7 +2,6 @@ import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/index.js'
 import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
 import { CLOSE_NORMAL, closeSocket } from '../audio/socket/SocketEnd.js'
-import { channelsOf } from './channelsOf.js'
 
 /** ms of audio that may wait for a supervisor on a slow line; audio beyond that is dropped for them */
 const MAX_DELAY = 250
@@ -58,4 +57,12 @@ function paired(frame: Buffer, heard: Int16Array | undefined): Buffer {
     if (sample !== undefined) pairs.writeInt16LE(sample, 2 * at + SAMPLE_BYTES)
   }
   return pairs
+}
+
+/**
+ * Returns how many channels of a stream are heard and measured: its own, and where the application speaks and jambonz
+ * sends the caller alone, a second one with what the caller hears of the application.
+ */
+export function channelsOf({ channels, mixType, listen }: AudioStream): number {
+  return mixType === 'mono' && listen.bidirectional?.mode === 'streaming' ? 2 : channels
 }

@@ -1,6 +1,6 @@
 import { liveOf, type AudioStream } from '../audio/index.js'
 import { SAMPLE_BYTES } from '../pcm/samples.js'
-import { channelsOf } from './channelsOf.js'
+import { channelsOf } from './Audience.js'
 import type { StreamLevels } from './messages.js'
 
 const LOWEST = -32_768

@@ -1,7 +1,9 @@
-import { liveMonitor } from './liveMonitor.js'
+import type { FastifyPluginAsync } from 'fastify'
+import { CLOSE_BAD_START, closeSocket } from '../audio/socket/SocketEnd.js'
+import { ERR_MONITOR } from '../model/errors.js'
+import { Audience } from './Audience.js'
+import { Feed } from './Feed.js'
 
-export default liveMonitor
-export { liveMonitor }
 export type {
   LevelsMessage,
   MonitoredCall,
@@ -10,3 +12,31 @@ export type {
   StreamLevels,
   WatchMessage
 } from './messages.js'
+/**
+ * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this instance's
+ * streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream of this instance, live,
+ * as L16 in binary frames, to any number of supervisors. Its delay is bounded: a supervisor on a slow line misses some
+ * audio. Nobody hears private audio.
+ *
+ * Both show calls to whoever opens them: register it in a scope whose hooks guard it. Throws FST_JAMBONZ_MONITOR.
+ */
+export const liveMonitor: FastifyPluginAsync = async (fastify) => {
+  if (!fastify.hasDecorator('jambonz')) throw new ERR_MONITOR()
+  const feed = new Feed(fastify.jambonz, fastify.log)
+  const audiences = new Map<string, Audience>()
+
+  fastify.jambonz.calls.events.on('stream', (stream) => {
+    const { id } = stream.listen
+    audiences.set(id, new Audience(stream))
+    stream.done.finally(() => audiences.delete(id))
+    feed.watch(stream)
+  })
+  fastify.get('/live', { websocket: true }, (socket) => feed.add(socket))
+  fastify.get<{ Params: { id: string } }>('/live/:id', { websocket: true }, (socket, { params: { id } }) => {
+    const audience = audiences.get(id)
+    if (audience) audience.add(socket)
+    else closeSocket(socket, CLOSE_BAD_START, 'this instance has no such stream')
+  })
+}
+
+export default liveMonitor

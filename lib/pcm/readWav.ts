@@ -1,6 +1,5 @@
 import { ERR_AUDIO_FILE } from '../model/errors.js'
-import { decodeAlaw } from './alaw.js'
-import { decodeMulaw } from './mulaw.js'
+import { decodeAlaw, decodeMulaw } from './g711.js'
 import { samplesOf } from './samples.js'
 
 /** Mono samples at `sampleRate` Hz. */

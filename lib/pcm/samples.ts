@@ -46,3 +46,82 @@ export function addHeard(samples: Int16Array, heard: Int16Array, channels: numbe
     samples[at] = sum < LOWEST ? LOWEST : sum > HIGHEST ? HIGHEST : sum
   }
 }
+
+const FULL_SCALE = 32_768
+const MAX_CHANNELS = 2
+const HALF = 15
+const HALF_MASK = (1 << HALF) - 1
+/** Samples measured at once: more would overflow. */
+const MOST = 1 << HALF
+const FLOOR_DB = -120
+
+/** Level of one channel in dBFS (0 is the loudest, a sine of full scale has an RMS of -3; silence is -120). */
+export interface Level {
+  peakDb: number
+  rmsDb: number
+}
+
+/** Peak and RMS of each channel, measured on whole blocks of samples rather than on frames. */
+export class Levels {
+  readonly #channels: number
+  /** squares of the loudest samples */
+  readonly #peaks = new Float64Array(MAX_CHANNELS)
+  readonly #squares = new Float64Array(MAX_CHANNELS)
+  #moments = 0
+
+  constructor(channels: number) {
+    this.#channels = channels
+  }
+
+  /** The first `count` of `samples`, interleaved. */
+  add(samples: Int16Array, count: number): void {
+    for (let from = 0; from < count; from += MOST) {
+      const part = from === 0 ? samples : samples.subarray(from)
+      for (let channel = 0; channel < this.#channels; channel++) {
+        this.#measure(part, Math.min(MOST, count - from), channel)
+      }
+    }
+    this.#moments += count / this.#channels
+  }
+
+  /** So many samples of silence, all channels together. */
+  addSilence(count: number): void {
+    this.#moments += count / this.#channels
+  }
+
+  /** bytes of samples measured */
+  get bytes(): number {
+    return this.#moments * this.#channels * Int16Array.BYTES_PER_ELEMENT
+  }
+
+  get channels(): Level[] {
+    return Array.from({ length: this.#channels }, (_, channel) => ({
+      peakDb: decibel(Math.sqrt(this.#peaks[channel] ?? 0) / FULL_SCALE),
+      rmsDb: decibel(
+        this.#moments === 0 ? 0 : Math.sqrt((this.#squares[channel] ?? 0) / this.#moments) / FULL_SCALE
+      )
+    }))
+  }
+
+  #measure(samples: Int16Array, count: number, channel: number): void {
+    const step = this.#channels
+    // Integers only, and one branch that is hardly ever taken: this sees every sample of every call. A square has 30
+    // bits; as two halves, as many as a block has can be added up in 32.
+    let peak = 0
+    let high = 0
+    let low = 0
+    for (let at = channel; at < count; at += step) {
+      const sample = samples[at] ?? 0
+      const square = Math.imul(sample, sample)
+      if (square > peak) peak = square
+      high = (high + (square >>> HALF)) | 0
+      low = (low + (square & HALF_MASK)) | 0
+    }
+    this.#peaks[channel] = Math.max(this.#peaks[channel] ?? 0, peak)
+    this.#squares[channel] = (this.#squares[channel] ?? 0) + high * (1 << HALF) + low
+  }
+}
+
+function decibel(ratio: number): number {
+  return ratio === 0 ? FLOOR_DB : Math.max(FLOOR_DB, Math.round(200 * Math.log10(ratio)) / 10)
+}

@@ -1,5 +1,5 @@
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
-import { Levels } from '../pcm/Levels.js'
+import { Levels } from '../pcm/samples.js'
 import { inspectWav, repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
 import { LARGE_BLOCK } from './BlockPool.js'
 import { openRegular, lstat, readFully, withFile } from './directory/files.js'

@@ -1,6 +1,6 @@
 import type { PauseMode, RecordingControl } from '../audio/index.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
-import type { Level } from '../pcm/Levels.js'
+import type { Level } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 
 /** The part of a stream that a recording uses. An AudioStream fits. */

@@ -1,9 +1,12 @@
 import { WebSocket } from 'ws'
 import type { AudioStream } from '../audio/index.js'
 import { ERR_AUDIO_MODE, ERR_TWILIO_BOT } from '../model/errors.js'
-import { TwilioBridge, type BridgeEnd, type BridgeOptions } from './TwilioBridge.js'
-
-export type { BridgeEnd, BridgeOptions } from './TwilioBridge.js'
+import { randomBytes } from 'node:crypto'
+import { decodeMulaw, encodeMulaw } from '../pcm/g711.js'
+import { Resampler } from '../pcm/Resampler.js'
+import { bytesOf, samplesOf } from '../pcm/samples.js'
+import { BotWriter, MEDIA_MS, readBotMessage, TWILIO_RATE, MEDIA_BYTES } from './messages.js'
+import { sideOf } from '../audio/stream/ChannelReader.js'
 
 /** ms that the bot has to accept its socket */
 const HANDSHAKE_TIMEOUT = 10_000
@@ -42,5 +45,185 @@ function connect(url: string | URL): WebSocket {
     throw new ERR_TWILIO_BOT(
       `"${String(url)}" is no websocket url (${err instanceof Error ? err.message : String(err)})`
     )
+  }
+}
+
+/** Media messages kept while the bot's socket opens: 10 s. */
+const MAX_EARLY = 10_000 / MEDIA_MS
+/** bytes that may wait for a slow bot; the audio after that is not sent: it would be heard late. */
+const MAX_UNSENT = 1_048_576
+/** bytes of the bot's audio that may wait to be played, before its socket is read no further. */
+const MAX_UNPLAYED = 16_777_216
+const CLOSE_NORMAL = 1000
+/** Closes that mean the bot has done its part: normal, going away, without a code. */
+const CLEAN = [1000, 1001, 1005]
+
+/** How a bridge ended: who hung up first, and the bot's close code. */
+export interface BridgeEnd {
+  endedBy: 'call' | 'bot'
+  code: number
+}
+
+export interface BridgeOptions {
+  /** `start.customParameters`, over the verb's `metadata` */
+  customParameters?: Record<string, string>
+}
+
+/** One call between jambonz and a bot that speaks Twilio's protocol. */
+class TwilioBridge {
+  readonly #stream: AudioStream
+  readonly #bot: WebSocket
+  readonly #writer: BotWriter
+  readonly #resampler: Resampler | undefined
+  readonly #listeners: Array<() => void> = []
+  #early: Buffer[] = []
+  #ended = false
+
+  constructor(stream: AudioStream, bot: WebSocket, { customParameters = {} }: BridgeOptions) {
+    this.#stream = stream
+    this.#bot = bot
+    this.#writer = new BotWriter(
+      {
+        streamSid: `MZ${randomBytes(16).toString('hex')}`,
+        callSid: stream.callSid,
+        accountSid: stream.call.accountSid ?? '',
+        customParameters: { ...strings(stream.listen.metadata), ...customParameters }
+      },
+      (text) => bot.send(text)
+    )
+    this.#resampler =
+      stream.outputSampleRate === TWILIO_RATE
+        ? undefined
+        : new Resampler(TWILIO_RATE, stream.outputSampleRate)
+  }
+
+  /** Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails; the listen is not ended then. */
+  async run(): Promise<BridgeEnd> {
+    const stream = this.#stream
+    const uplink = new Uplink(stream.sampleRate, stream.channels, (mulaw) => this.#media(mulaw))
+    const onAudio = (frame: Buffer) => uplink.frame(frame)
+    const onDtmf = ({ digit }: { digit: string }) => {
+      if (this.#isOpen) this.#writer.dtmf(digit)
+    }
+    stream.on('audio', onAudio)
+    stream.on('dtmf', onDtmf)
+    try {
+      return await this.#ends()
+    } finally {
+      this.#ended = true
+      stream.off('audio', onAudio)
+      stream.off('dtmf', onDtmf)
+      for (const remove of this.#listeners) remove()
+    }
+  }
+
+  get #isOpen(): boolean {
+    return this.#bot.readyState === this.#bot.OPEN
+  }
+
+  #ends(): Promise<BridgeEnd> {
+    return new Promise((resolve, reject) => {
+      this.#listen('message', (data) => this.#received(String(data)))
+      this.#listen('error', (err) =>
+        reject(new ERR_TWILIO_BOT(err instanceof Error ? err.message : String(err)))
+      )
+      this.#listen('close', (code) => {
+        if (CLEAN.includes(Number(code))) resolve({ endedBy: 'bot', code: Number(code) })
+        else reject(new ERR_TWILIO_BOT(`it closed with ${String(code)}`))
+      })
+      if (this.#bot.readyState === this.#bot.CLOSED) {
+        return reject(new ERR_TWILIO_BOT('its socket had closed, or never opened, before it was handed over'))
+      }
+      if (this.#isOpen) this.#open()
+      else this.#listen('open', () => this.#open())
+      this.#stream.done.then(() => {
+        if (this.#isOpen) this.#writer.stop()
+        this.#bot.close(CLOSE_NORMAL)
+        resolve({ endedBy: 'call', code: CLOSE_NORMAL })
+      })
+    })
+  }
+
+  #listen(event: string, listener: (...args: unknown[]) => void): void {
+    this.#bot.on(event, listener)
+    // What comes after the end, an error above all, has nobody to go to any more.
+    this.#listeners.push(() => {
+      if (event !== 'error') this.#bot.off(event, listener)
+    })
+  }
+
+  #open(): void {
+    this.#writer.open()
+    for (const mulaw of this.#early) this.#writer.media(mulaw)
+    this.#early = []
+  }
+
+  #media(mulaw: Buffer): void {
+    if (this.#isOpen) {
+      if (this.#bot.bufferedAmount < MAX_UNSENT) this.#writer.media(mulaw)
+    } else if (this.#early.length < MAX_EARLY) this.#early.push(Buffer.from(mulaw))
+  }
+
+  #received(text: string): void {
+    const message = readBotMessage(text)
+    if (message.event === 'media') this.#play(message.payload)
+    else if (message.event === 'clear') this.#stream.clear()
+    // Twilio reports a mark also when what was before it has been cleared.
+    else if (message.event === 'mark') {
+      this.#stream.mark(message.name).then(
+        () => this.#reportMark(message.name),
+        () => {}
+      )
+    }
+  }
+
+  #play(mulaw: Buffer): void {
+    const samples = decodeMulaw(mulaw)
+    this.#stream.write(bytesOf(this.#resampler?.process(samples) ?? samples))
+    if (this.#stream.writableLength < MAX_UNPLAYED || this.#bot.isPaused) return
+    this.#bot.pause()
+    this.#stream.once('drain', () => this.#bot.resume())
+  }
+
+  #reportMark(name: string): void {
+    if (!this.#ended && this.#isOpen) this.#writer.mark(name)
+  }
+}
+
+function strings(metadata: Record<string, unknown> = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? value : JSON.stringify(value)
+    ])
+  )
+}
+
+/** The caller's audio on its way to the bot: L16 of any rate becomes mu-law at 8 kHz, in pieces of 20 ms. */
+export class Uplink {
+  readonly #stereo: boolean
+  readonly #resampler: Resampler | undefined
+  readonly #onPiece: (mulaw: Buffer) => void
+  readonly #piece = Buffer.alloc(MEDIA_BYTES)
+  #filled = 0
+
+  /** `onPiece` gets one and the same buffer each time. */
+  constructor(sampleRate: number, channels: number, onPiece: (mulaw: Buffer) => void) {
+    this.#stereo = channels === 2
+    this.#resampler = sampleRate === TWILIO_RATE ? undefined : new Resampler(sampleRate, TWILIO_RATE)
+    this.#onPiece = onPiece
+  }
+
+  frame(frame: Buffer): void {
+    const samples = samplesOf(this.#stereo ? sideOf(frame, 'caller') : frame)
+    const mulaw = encodeMulaw(this.#resampler?.process(samples) ?? samples)
+    for (let at = 0; at < mulaw.length;) {
+      const copied = mulaw.copy(this.#piece, this.#filled, at)
+      at += copied
+      this.#filled += copied
+      if (this.#filled < MEDIA_BYTES) continue
+      this.#filled = 0
+      this.#onPiece(this.#piece)
+    }
   }
 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { PlayDone } from '../../lib/audio/index.js'
-import { decodeMulaw, encodeMulaw } from '../../lib/pcm/mulaw.js'
+import { decodeMulaw, encodeMulaw } from '../../lib/pcm/g711.js'
 import { resample, Resampler, SoundResampler } from '../../lib/pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
 import { otherKindOf } from '../../lib/pcm/fileKind.js'

@@ -5,7 +5,7 @@ import { RecordingOptionsSchema } from '../../lib/recording/index.js'
 import { ListenOptionsSchema } from '../../lib/verbs/index.js'
 import { HOSTS } from '../hosts/hosts.js'
 import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'
-import { METRICS } from '../../lib/metrics/index.js'
+import { METRICS } from '../../lib/metrics/definitions.js'
 
 /** Fastify's own options of every register(). */
 const NOT_OURS = new Set(['logLevel', 'logSerializers'])

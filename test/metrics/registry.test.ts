@@ -1,6 +1,7 @@
 import { AggregatorRegistry, Counter, register, Registry, type OpenMetricsContentType } from 'prom-client'
 import t from 'tap'
-import { METRICS, type MetricsRegistry } from '../../lib/metrics/index.js'
+import { METRICS } from '../../lib/metrics/definitions.js'
+import { type MetricsRegistry } from '../../lib/metrics/instruments.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 

@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws'
 import t, { type Test } from 'tap'
-import { decodeMulaw, encodeMulaw } from '../../lib/pcm/mulaw.js'
+import { decodeMulaw, encodeMulaw } from '../../lib/pcm/g711.js'
 import { bytesOf } from '../../lib/pcm/samples.js'
 import type { Listen } from '../../lib/model/schema.js'
 import { bridgeTwilio, type BridgeOptions } from '../../lib/twilio/index.js'
