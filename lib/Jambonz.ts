@@ -129,7 +129,7 @@ export class Jambonz {
    * to another instance; it waits 3 s at most for them to come, and 3 s for an answer. To be awaited before
    * `fastify.close()`, which ends what is live as well, but answers hooks with 503.
    * `handover`: listens in the foreground don't end, but go on at once on another instance, which takes their next
-   * socket: for several instances with one store and one `secret`.
+   * socket, and the background listens of their calls with them: for several instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime

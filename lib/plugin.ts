@@ -130,6 +130,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     auth,
     hookPaths: routes,
     readToEnd: (listenId) => liveListens.readToEnd(listenId),
+    handOver: (listenIds) => liveListens.handOver(listenIds),
     told: (message) => calls.told(message)
   })
   const calls = new LiveCalls(correlation)

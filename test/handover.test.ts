@@ -11,9 +11,16 @@ import { redisStore } from '../lib/store/redis.js'
 import type { CallStore } from '../lib/store/CallStore.js'
 import { withSegment } from '../lib/model/listenLife.js'
 import type { StoredCall } from '../lib/model/schema.js'
-import type { AudioStream, Call, HandlerResult, Listen, RecordingOptions } from '../lib/index.js'
+import type { AudioStream, Call, HandlerResult, Listen, RecordingOptions, Verb } from '../lib/index.js'
 import type { FinishedRecording } from '../lib/recording/index.js'
-import { simulateCall, speechLike, type RequestRecord, type SimulatedCall } from '../lib/simulator/index.js'
+import {
+  simulateCall,
+  speechLike,
+  type CallStory,
+  type RequestRecord,
+  type SimulateCallOptions,
+  type SimulatedCall
+} from '../lib/simulator/index.js'
 import { build, folder, listening } from './helpers/build.js'
 import { noRedis, startRedis, type RedisServer } from './helpers/redis.js'
 import { until } from './helpers/until.js'
@@ -52,6 +59,7 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
     app.jambonz.actionHook('/done', async ({ listen }) => {
       seen.hooks.push(listen)
     })
+    app.jambonz.actionHook('/next', async () => [{ verb: 'listen', actionHook: '/done' }])
     app.jambonz.statusHook('/status')
     return { app, store, port: Number(new URL(await listening(app)).port), ...seen }
   }
@@ -65,13 +73,14 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
     balancer.ports.splice(0, balancer.ports.length, to.port)
   }
   const { samples, sampleRate } = speechLike(20, 8000)
-  const call = (): SimulatedCall =>
+  const call = (options: Partial<SimulateCallOptions> = {}): SimulatedCall =>
     simulateCall({
       url: `${url}/call`,
       statusHook: '/status',
       speech: { pcm: samples, sampleRate },
       speed: 1,
-      patienceMs: 20_000
+      patienceMs: 20_000,
+      ...options
     })
   return { a, b, lead, call, store: clientOf(t, redis) }
 }
@@ -80,6 +89,40 @@ function clientOf(t: Test, { url }: RedisServer): Redis {
   const client = new Redis(url)
   t.teardown(() => client.disconnect())
   return client
+}
+
+/** A recording in the background of a listen that a key ends; `between`: what runs before the listen. */
+const beside = (...between: Verb[]): Verb[] => [
+  { verb: 'config', listen: { enable: true, mixType: 'stereo' } },
+  ...between,
+  { verb: 'listen', actionHook: '/done', finishOnKey: '#' },
+  { verb: 'pause', length: 5 }
+]
+
+/** The sockets of a call that are open now. */
+function open({ listens }: SimulatedCall): SimulatedCall['listens'] {
+  return listens.filter(({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined)
+}
+
+/** Each of two listens has two segments, and all that jambonz sent is counted, and recorded, once. */
+function wholeInTwo(t: Test, { ended, recordings }: Instance, { listens }: CallStory): void {
+  t.equal(recordings.length, 2)
+  for (const listen of ended) {
+    const sent = listens
+      .filter(({ role }) => (role === 'background') === (listen.nested === 'config'))
+      .map(({ sent }) => sent.bytes)
+    t.strictSame(
+      listen.segments?.map(({ audio }) => audio.bytes),
+      sent,
+      'both segments'
+    )
+    t.equal(listen.audio.bytes, sent[0]! + sent[1]!, 'once each')
+    const { segments = [] } = listen.recording as FinishedRecording
+    t.strictSame(
+      segments.map(({ durationMs }) => Math.round(durationMs * 16 * listen.channels)),
+      sent
+    )
+  }
 }
 
 async function heardOf(call: SimulatedCall, ms: number): Promise<void> {
@@ -263,29 +306,142 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     }
   )
 
-  t.test('nested listens stay, have their time, and end', { buffered: true }, async (t) => {
-    const {
-      a,
-      b,
-      lead,
-      call: dial
-    } = await two(t, redis, [
-      { verb: 'config', listen: { enable: true } },
-      { verb: 'listen', actionHook: '/done' }
-    ])
-    const call = dial()
-    await until(
-      () => call.listens.length === 2 && call.listens.every(({ openedAtMs }) => openedAtMs !== undefined),
-      'both sockets'
-    )
-    lead(b)
-    await a.app.jambonz.drain(200, { handover: true })
-    t.match(a.ended, [{ nested: 'config', endReason: 'drained', connected: true }])
-    await until(() => call.listens.length === 3, 'the next socket')
-    call.hangUp()
-    await call
-    t.match(b.ended, [{ endReason: 'closed', segments: [{}, {}] }])
+  t.test(
+    'nested listens without one in the foreground stay, have their time, and end',
+    { buffered: true },
+    async (t) => {
+      const target = [{ type: 'phone', number: '+15550100' }]
+      const {
+        a,
+        b,
+        lead,
+        call: dial
+      } = await two(t, redis, [
+        { verb: 'config', listen: { enable: true } },
+        { verb: 'dial', target, listen: { url: '/audio' } } as never
+      ])
+      const call = dial()
+      await until(
+        () => call.listens.length === 2 && call.listens.every(({ openedAtMs }) => openedAtMs !== undefined),
+        'both sockets'
+      )
+      lead(b)
+      const began = performance.now()
+      await a.app.jambonz.drain(200, { handover: true })
+      t.ok(performance.now() - began >= 200, 'they had their time')
+      t.match(a.ended.map(({ nested, endReason }) => [nested, endReason]).sort(), [
+        ['config', 'drained'],
+        ['dial', 'drained']
+      ])
+      call.hangUp()
+      t.equal((await call).listens.length, 2)
+      t.strictSame(b.ended, [])
+    }
+  )
+
+  for (const { title, platform } of [
+    { title: 'where the end of one ends them all', platform: '0.9' },
+    { title: 'where each ends alone', platform: '11' }
+  ] as const) {
+    t.test(`all listens of a call go together, ${title}`, { buffered: true }, async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, beside())
+      const call = dial({ platform })
+      await until(() => open(call).length === 2, 'both sockets')
+      await heardOf(call, 300)
+      lead(b)
+      await a.app.jambonz.drain(5_000, { handover: true })
+      await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
+      await heardOf(call, 300)
+      call.press('#')
+      await call.waitFor('verb', ({ verb }) => verb === 'pause')
+      call.hangUp()
+      const story = await call
+      t.strictSame(story.errors, [])
+      t.strictSame(
+        story.verbs.map(({ verb }) => verb),
+        ['config', 'listen', 'config', 'listen', 'pause']
+      )
+      await until(() => b.ended.length === 2, 'both ends')
+      t.match([a.ended, a.hooks, a.recordings], [[], [], []], 'the one that goes tells of none')
+      t.equal(b.hooks.length, 1)
+      wholeInTwo(t, b, story)
+    })
+  }
+
+  t.test('a call whose listens are held by two instances goes as a whole', { buffered: true }, async (t) => {
+    for (const goes of ['background', 'foreground'] as const) {
+      const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
+      const call = dial()
+      call.on('listen:open', ({ role }) => {
+        if (role === 'background') lead(b)
+      })
+      await until(() => open(call).length === 2, 'both sockets')
+      await heardOf(call, 300)
+      const [going, stays] = goes === 'background' ? [a, b] : [b, a]
+      lead(stays)
+      await going.app.jambonz.drain(5_000, { handover: true })
+      await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
+      await heardOf(call, 300)
+      call.hangUp()
+      const story = await call
+      await until(() => stays.ended.length === 2, 'both ends')
+      t.strictSame(going.ended, [], `the ${goes}`)
+      t.match(
+        stays.ended.map(({ endReason }) => endReason),
+        ['closed', 'closed']
+      )
+      wholeInTwo(t, stays, story)
+    }
   })
+
+  t.test(
+    'a background listen that an earlier answer began goes on with the listen of a later one',
+    { buffered: true },
+    async (t) => {
+      const {
+        a,
+        b,
+        lead,
+        call: dial
+      } = await two(t, redis, [
+        { verb: 'config', listen: { enable: true, metadata: { line: 7 } } },
+        { verb: 'listen', actionHook: '/next', maxLength: 1 }
+      ])
+      const call = dial()
+      await until(() => call.listens.length === 3 && open(call).length === 2, 'the second listen')
+      await heardOf(call, 100)
+      lead(b)
+      await a.app.jambonz.drain(5_000, { handover: true })
+      await until(() => call.listens.length === 5 && open(call).length === 2, 'the next sockets of both')
+      t.match(call.listens[3], { role: 'background', metadata: { line: 7 } })
+      call.hangUp()
+      await call
+      await until(() => b.ended.length === 2, 'both ends')
+      t.match(b.ended.find(({ nested }) => nested === 'config')?.segments, [{}, {}])
+    }
+  )
+
+  t.test(
+    'a drain without handover ends all listens of a call, each as drained',
+    { buffered: true },
+    async (t) => {
+      const { a, call: dial } = await two(t, redis, beside())
+      const call = dial()
+      await until(() => open(call).length === 2, 'both sockets')
+      await heardOf(call, 100)
+      await a.app.jambonz.drain()
+      t.match(
+        a.ended.map(({ endReason }) => endReason),
+        ['drained', 'drained']
+      )
+      t.equal(a.hooks.length, 1)
+      t.equal(a.recordings.length, 2)
+      call.hangUp()
+      const { listens } = await call
+      const bytes = (all: Array<{ bytes: number }>) => all.map((each) => each.bytes).sort()
+      t.strictSame(bytes(a.ended.map(({ audio }) => audio)), bytes(listens.map(({ sent }) => sent)))
+    }
+  )
 
   t.test('a listen whose hook is elsewhere ends like any other', { buffered: true }, async (t) => {
     const elsewhere = createServer((request, response) => {
@@ -420,7 +576,7 @@ t.test('an application is kept without our credentials, and not at all with thos
     { verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } },
     { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }
   ])
-  const call = { application: kept } as StoredCall
+  const call = { application: kept, listens: [] as Listen[] } as unknown as StoredCall
   t.strictSame(
     verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
     [listen, dialled],
@@ -443,7 +599,7 @@ t.test('a listen that goes on has what is left of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
   const after = (durationMs: number, gapMs: number): unknown =>
     verbsToGoOn(
-      { application: JSON.stringify(verbs) } as StoredCall,
+      { application: JSON.stringify(verbs), listens: [] as Listen[] } as unknown as StoredCall,
       { id: 'x', maxLength: 10, audio: { durationMs, gapMs } } as Listen,
       undefined
     )

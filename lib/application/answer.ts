@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
-import { applicationOf } from '../correlation/handover.js'
+import { applicationOf, backgroundsOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
 import { createListenId } from '../model/listenId.js'
 import type { Call } from '../model/schema.js'
@@ -23,12 +23,13 @@ export async function answer(
   call: Call,
   result: HandlerResult
 ): Promise<object[]> {
-  const { store } = application.options
+  const { store, auth } = application.options
   const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call, store.shared))
   const known = await application.correlation.answered(
     call.callSid,
     asTraced(request[kTrace], listens),
-    applicationOf(verbs, application.options.auth)
+    applicationOf(verbs, auth),
+    backgroundsOf(verbs, auth)
   )
   // The store is away: sockets of these paths may reach an instance that does not have their listens.
   return known === store.shared

@@ -20,7 +20,8 @@ export interface CausedEnd {
 }
 
 interface Remembered extends CausedEnd {
-  /** ms of performance.now() */
+  /** when the end was asked for, and how long it may cause others, ms of performance.now() */
+  at: number
   until: number
 }
 
@@ -44,16 +45,21 @@ export class CausedEnds {
     if (NOT_OURS.has(end.reason)) return false
     this.#forget()
     // The first end is the cause: we may end the other listens of the call as well.
-    if (!this.#ends.has(end.callSid)) {
-      this.#ends.set(end.callSid, { ...end, until: performance.now() + WINDOW })
+    const now = performance.now()
+    if ((this.#ends.get(end.callSid)?.until ?? -Infinity) < now) {
+      this.#ends.delete(end.callSid)
+      this.#ends.set(end.callSid, { ...end, at: now, until: now + WINDOW })
     }
     return true
   }
 
-  /** Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call. */
-  reasonOf(callSid: string, listenId: string, reason: EndReason): EndReason {
+  /**
+   * Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call.
+   * `askedAt`: when jambonz asked for the socket, ms of performance.now(). An end before that did not end it.
+   */
+  reasonOf(callSid: string, listenId: string, reason: EndReason, askedAt: number): EndReason {
     this.#closed(callSid, listenId)
-    const cause = reason === 'closed' ? this.#causeOf(callSid, listenId) : undefined
+    const cause = reason === 'closed' ? this.#causeOf(callSid, listenId, askedAt) : undefined
     if (cause === undefined) return reason
     if (this.#isNews(callSid)) {
       this.#logger.warn(
@@ -71,9 +77,10 @@ export class CausedEnds {
   }
 
   /** Returns the end of another listen that ended this one, whose socket jambonz has closed; undefined if there is none. */
-  #causeOf(callSid: string, listenId: string): CausedEnd | undefined {
+  #causeOf(callSid: string, listenId: string, askedAt: number): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
-    return end === undefined || end.listenId === listenId || end.until < performance.now() ? undefined : end
+    if (end === undefined || end.listenId === listenId) return undefined
+    return askedAt < end.at && performance.now() <= end.until ? end : undefined
   }
 
   /** Returns true the first time this is called for a call: it is to be logged. */

@@ -28,7 +28,7 @@ import type { Credentials, ExpectedListen } from '../verbs/index.js'
 import { CallEvents } from './CallEvents.js'
 import type { CallEventMap } from './Calls.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
-import { canGoOn, hasOurHook } from './handover.js'
+import { goingOn, hasOurHook } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
 export interface CorrelationDeps {
@@ -44,6 +44,8 @@ export interface CorrelationDeps {
   hookPaths: Pick<ReadonlySet<string>, 'has'>
   /** Reads the socket of a live stream of this instance to its end, at once: its end is awaited. */
   readToEnd: (listenId: string) => void
+  /** Hands over those of the listens that this instance holds: another instance has begun it. */
+  handOver: (listenIds: readonly string[]) => void
   /** Takes a message of another instance about a live call. */
   told?: (message: unknown) => void
 }
@@ -66,7 +68,7 @@ export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'issuer'>
 export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
 
 /** A message between instances. */
-type Message = { awaited: string } | { ended: CausedEnd }
+type Message = { awaited: string } | { ended: CausedEnd } | { handsOver: readonly string[] }
 
 /**
  * Says what each thing that happens does to a call and its listens: the only writer of both. A method for each thing;
@@ -161,16 +163,18 @@ export class Correlation {
 
   /**
    * Writes the listens of a handler's answer, before the answer is sent: their sockets may open at once, on any
-   * instance. `application`: all verbs of the answer as JSON, in case a listen is handed over. Resolves to true if
-   * all instances can see the listens then.
+   * instance. `application`: all verbs of the answer as JSON, in case a listen is handed over; `backgrounds`: those that
+   * start a listen in the background, by its id. Resolves to true if all instances can see the listens then.
    */
   async answered(
     callSid: string,
     listens: readonly ExpectedListen[],
-    application: string | undefined
+    application: string | undefined,
+    backgrounds: ReadonlyMap<string, string> = new Map()
   ): Promise<boolean> {
     if (listens.length === 0) return this.store.shared
-    const { kept } = await this.store.write(callSid, [{ patch: { call: { application }, listens } }])
+    const written = listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
+    const { kept } = await this.store.write(callSid, [{ patch: { call: { application }, listens: written } }])
     return kept && this.store.shared
   }
 
@@ -229,9 +233,15 @@ export class Correlation {
     return { call, listen: listen ?? newListen(callSid, id), streams }
   }
 
-  /** Returns true if another instance can continue the listen once its socket is closed. */
-  canHandOver(call: StoredCall, listen: Listen): boolean {
-    return canGoOn(call, listen, this.deps.hookPaths)
+  /**
+   * Resolves to the ids of the call's listens that can be handed over, all together; to none if none can. The other
+   * instances are asked to end theirs: on jambonz 0.9 the end of one ends them all.
+   */
+  async handsOver(callSid: string): Promise<readonly string[]> {
+    const call = await this.store.get(callSid)
+    const ids = call === undefined || call.endedAt !== undefined ? [] : goingOn(call, this.deps.hookPaths)
+    if (ids.length > 1) this.store.tell({ handsOver: ids } satisfies Message)
+    return ids
   }
 
   /**
@@ -294,10 +304,10 @@ export class Correlation {
 
   /**
    * Returns the reason of a listen's end. `reason`: why its socket closed, which may be our end of another listen of
-   * the call.
+   * the call. `askedAt`: when jambonz asked for the socket, ms of performance.now().
    */
-  endReasonOf({ callSid, id }: Listen, reason: EndReason): EndReason {
-    return this.#ends.reasonOf(callSid, id, reason)
+  endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
+    return this.#ends.reasonOf(callSid, id, reason, askedAt)
   }
 
   /** Ends a listen that will get no socket, or no next one. Emits `listenEnded` once, on one instance. */
@@ -342,8 +352,9 @@ export class Correlation {
     await this.store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
   }
 
-  #told(message: Partial<{ awaited: unknown; ended: CausedEnd }> | null): void {
+  #told(message: Partial<{ awaited: unknown; ended: CausedEnd; handsOver: unknown }> | null): void {
     if (typeof message?.awaited === 'string') this.deps.readToEnd(message.awaited)
+    if (Array.isArray(message?.handsOver)) this.deps.handOver(message.handsOver.map(String))
     const { callSid, listenId } = message?.ended ?? {}
     if (message?.ended && typeof callSid === 'string' && typeof listenId === 'string') {
       this.#ends.add(message.ended)

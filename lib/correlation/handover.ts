@@ -1,12 +1,13 @@
 import type { Hmac } from '../model/Hmac.js'
-import { lengthLeft } from '../model/listenLife.js'
+import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { issuerTag, signHookKey, signSocketToken } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
 
 // An instance that closes hands its listens to the others. It closes the socket; jambonz calls the actionHook; the answer is
 // the same listen again. jambonz then opens a new socket, and the load balancer leads it to another instance. For this the
-// call keeps the verbs of the last answer.
+// call keeps the verbs of the last answer. On jambonz 0.9 the end of one socket ends all listens of the call, so they go
+// together: each background listen (`config`) is started again by a verb of its own before the listen that goes on.
 
 /** Bytes of JSON: a longer application is not kept, and its listens are not handed over. */
 const MAX_APPLICATION_BYTES = 32_768
@@ -52,8 +53,42 @@ export function applicationOf(verbs: readonly object[], auth: Credentials | unde
 }
 
 /**
- * Returns the answer to a hook that continues the listen: its verb, without a second beep and for the time that is
- * left, and the verbs after it, as an answer replaces all verbs. Returns undefined if the listen can't go on.
+ * Returns the `config` verbs of an answer that start a background listen of ours, as JSON, by the listen's id: without
+ * credentials and signatures. Leaves out what `applicationOf` would not keep.
+ */
+export function backgroundsOf(
+  verbs: readonly object[],
+  auth: Credentials | undefined
+): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  for (const verb of verbs as readonly Data[]) {
+    const [key, listen] = backgroundOf(verb)
+    if (listen === undefined || !(listen.wsAuth === undefined || isSame(listen.wsAuth, auth))) continue
+    const { wsAuth, ...rest } = listen
+    const kept = { verb: 'config', [key]: withoutTokens(rest) }
+    const json = JSON.stringify(kept)
+    if (hasCredentials(kept) || Buffer.byteLength(json) > MAX_APPLICATION_BYTES) continue
+    found.set(String((listen.metadata as Data)[LISTEN_METADATA_KEY]), json)
+  }
+  return found
+}
+
+/** Returns the key and the options of the background listen of ours that a `config` starts. */
+function backgroundOf(verb: Data): [key: string, listen?: Data] {
+  const key = verb.stream === undefined ? 'listen' : 'stream'
+  const listen = verb[key]
+  const isOurs =
+    verb.verb === 'config' &&
+    isData(listen) &&
+    isData(listen.metadata) &&
+    typeof listen.metadata[LISTEN_METADATA_KEY] === 'string'
+  return isOurs ? [key, listen] : [key]
+}
+
+/**
+ * Returns the answer to a hook that continues the listen: the background listens of the call that wait for a next
+ * socket, the listen's verb, without a second beep and for the time that is left, and the verbs after it, as an answer
+ * replaces all verbs. Returns undefined if the listen can't go on.
  */
 export function verbsToGoOn(
   call: StoredCall,
@@ -66,12 +101,31 @@ export function verbsToGoOn(
   const left = lengthLeft(listen)
   if (at === -1 || (left !== undefined && left <= 0)) return undefined
   const { playBeep, ...verb } = verbs[at] ?? {}
-  return [{ ...verb, ...(left !== undefined && { maxLength: left }) }, ...verbs.slice(at + 1)].map((verb) =>
+  return [
+    ...waitingBackgrounds(call).map((listen) => backgroundToGoOn(listen) ?? {}),
+    { ...verb, ...(left !== undefined && { maxLength: left }) },
+    ...verbs.slice(at + 1)
+  ].map((verb) =>
     eachListen(verb, (listen) => ({
       ...(signer === undefined ? listen : withTokens(listen, call, signer)),
       ...(auth !== undefined && { wsAuth: listen.wsAuth ?? auth })
     }))
   )
+}
+
+/** Returns the background listens of the call whose next socket jambonz is to be asked for, with a foreground one. */
+export function waitingBackgrounds(call: StoredCall): StoredListen[] {
+  return call.listens.filter((listen) => isOffered(listen) && backgroundToGoOn(listen) !== undefined)
+}
+
+/** Returns the `config` that starts the background listen again, for the time that is left; undefined: none can. */
+function backgroundToGoOn(listen: StoredListen): Data | undefined {
+  const left = lengthLeft(listen)
+  if (listen.background === undefined || (left !== undefined && left <= 0)) return undefined
+  const [verb] = verbsIn(`[${listen.background}]`)
+  const [key, options] = backgroundOf(verb ?? {})
+  if (options === undefined) return undefined
+  return { ...verb, [key]: { ...options, ...(left !== undefined && { maxLength: left }) } }
 }
 
 /**
@@ -91,11 +145,7 @@ export function nextOffer({
  * reply. jambonz ignores the reply for a listen nested in `dial`, and takes the reply for one in `config` as what the
  * caller hears (feature-server lib/tasks/listen.js).
  */
-export function canGoOn(
-  call: StoredCall,
-  listen: Listen,
-  hookPaths: Pick<ReadonlySet<string>, 'has'>
-): boolean {
+function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   const hook = hookOf(call, listen.id)
   return (
     hook !== undefined &&
@@ -103,6 +153,18 @@ export function canGoOn(
     listen.nested === undefined &&
     verbsToGoOn(call, listen, undefined) !== undefined
   )
+}
+
+/**
+ * Returns the ids of the call's open listens that other instances can continue: one in the foreground, and with it
+ * those in the background. Returns none if there is none in the foreground: no answer of ours would start the others.
+ */
+export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, 'has'>): string[] {
+  const open = call.listens.filter((listen) => ['claimed', 'streaming'].includes(stageOf(listen)))
+  const inFront = open.filter((listen) => canGoOn(call, listen, hookPaths))
+  if (inFront.length === 0) return []
+  const behind = open.filter((listen) => backgroundToGoOn(listen) !== undefined)
+  return [...behind, ...inFront].map(({ id }) => id)
 }
 
 /** Returns true if jambonz calls a hook of ours when the listen ends. */
@@ -128,9 +190,12 @@ function hookOf(call: StoredCall, listenId: string): string | undefined {
 }
 
 function verbsOf({ application }: StoredCall): Data[] {
-  if (application === undefined) return []
+  return application === undefined ? [] : verbsIn(application)
+}
+
+function verbsIn(json: string): Data[] {
   try {
-    const verbs: unknown = JSON.parse(application)
+    const verbs: unknown = JSON.parse(json)
     return Array.isArray(verbs) ? verbs.filter(isData) : []
   } catch {
     // Damaged in the store: its listens are not handed over.

@@ -12,10 +12,13 @@ import {
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
-import { nextOffer, verbsToGoOn } from './handover.js'
+import type { CallStore } from '../store/CallStore.js'
+import { nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
 /** ms that an actionHook waits for the end of its listen; after that `listen.state` tells the handler its state. */
 const HOOK_WAIT = 5_000
+/** ms that the sockets of a call's background listens may close after that of the foreground; jambonz needs 80 */
+const BACKGROUND_WAIT = 500
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -125,23 +128,45 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
   return listen.state === 'ended' || isOffered(listen) || !mayYetConnect
 }
 
-/** Asks jambonz for the next socket of a listen that was handed over, or refused by an instance that closes. */
+/**
+ * Asks jambonz for the next socket of a listen that was handed over, or refused by an instance that closes, and of the
+ * background listens that went with it.
+ */
 async function offered(
   { store, deps }: Correlation,
-  { call, listen }: Correlated,
+  settled: Correlated,
   report: HookReport
 ): Promise<HookOutcome | undefined> {
-  const isOver = call.endedAt !== undefined || isFinal(report.call?.fields.callStatus)
-  if (!isOffered(listen) || isOver) return undefined
+  const { listen } = settled
+  if (!isOffered(listen) || isOver(settled.call, report)) return undefined
+  const call = await backgroundsSettled(store, settled.call)
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, deps)
-  if (offer === undefined || verbs === undefined) return undefined
+  if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
   const { offers, delayMs } = offer
   const written = await store.write(listen.callSid, [
-    hookPart(listen.id, { duration: report.duration }, { offers, refused: false })
+    hookPart(listen.id, { duration: report.duration }, { offers, refused: false }),
+    ...waitingBackgrounds(call).map(({ id, offers = 0 }) => ({
+      patch: { listens: [{ id, offers: offers + 1, refused: false }] }
+    }))
   ])
   await delay(delayMs)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
+}
+
+function isOver(call: StoredCall, report: HookReport): boolean {
+  return call.endedAt !== undefined || isFinal(report.call?.fields.callStatus)
+}
+
+/** Resolves to the call once its background listens, whose sockets closed with this one, wait for their next, or soon. */
+async function backgroundsSettled(store: CallStore, call: StoredCall): Promise<StoredCall> {
+  const open = call.listens.filter(
+    ({ state, background }) => background !== undefined && state === 'streaming'
+  )
+  const settled = open.map(({ callSid, id }) =>
+    store.waitFor(callSid, id, (now) => now?.state !== 'streaming', BACKGROUND_WAIT)
+  )
+  return (await Promise.all(settled)).length === 0 ? call : ((await store.get(call.callSid)) ?? call)
 }
 
 /** Ends a listen that is over, so that the hook's handler sees it ended. */

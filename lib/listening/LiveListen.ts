@@ -113,15 +113,20 @@ export class LiveListen {
   }
 
   /**
-   * Ends the socket so that another instance continues the listen. Returns false, and does nothing, if none can.
+   * Resolves to the ids of the listens of its call, this one among them, that other instances can continue, and asks
+   * the other instances to hand over theirs; to none if none can continue this one. Never rejects.
    */
-  handOver(): boolean {
-    const { call, listen } = this.live
-    if (call === undefined || listen === undefined) return false
-    if (!this.#deps.correlation.canHandOver(call, listen)) return false
+  async goesOnWith(): Promise<readonly string[]> {
+    const { listen } = this.live
+    if (listen === undefined) return []
+    const ids = (await this.#enqueue(() => this.#deps.correlation.handsOver(listen.callSid))) ?? []
+    return ids.includes(listen.id) ? ids : []
+  }
+
+  /** Ends the socket so that another instance continues the listen. */
+  handOver(): void {
     this.#handsOver = true
     this.live.end('drained')
-    return true
   }
 
   /** Ends the listen so that jambonz calls its actionHook. */
@@ -242,7 +247,7 @@ export class LiveListen {
       audio: live.counts,
       ...(this.#recorder && { recorded: true })
     }
-    const reason = this.#deps.correlation.endReasonOf(listen, end.reason)
+    const reason = this.#deps.correlation.endReasonOf(listen, end.reason, this.#deps.requestedAt)
     const ended: ListenFields = {
       endReason: reason,
       endedAt: segment.endedAt,
@@ -251,7 +256,8 @@ export class LiveListen {
       ...outputOf(listen, live.stream?.output)
     }
     const saving = this.#save({ ...listen, ...ended, state: 'ended', connected: true })
-    const given = this.#handsOver && end.reason === 'drained' ? await this.#give(listen, segment) : undefined
+    const goesOn = this.#handsOver && (reason === 'drained' || reason === 'otherEnded')
+    const given = goesOn ? await this.#give(listen, segment) : undefined
     return given
       ? async () => {
           const saved = await saving

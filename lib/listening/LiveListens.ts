@@ -67,8 +67,16 @@ export class LiveListens {
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
     // It was allowed before the drain began, and was upgraded since.
-    if (this.#handingOver && listen.handOver()) return
-    if (this.#ending) listen.stop()
+    if (this.#handingOver) this.#handOverLate(listen)
+    else if (this.#ending) listen.stop()
+  }
+
+  /** Hands over those of the listens that this instance holds, in the order of `ids`. Returns them. */
+  handOver(ids: readonly string[]): LiveListen[] {
+    const all = Array.from(this.#listens)
+    const handed = ids.flatMap((id) => all.filter(({ live }) => live.listen?.id === id))
+    for (const listen of handed) listen.handOver()
+    return handed
   }
 
   /** Reads the listen's socket at once, and up to its end: an actionHook waits for it. */
@@ -99,13 +107,20 @@ export class LiveListens {
 
   async #handOver(): Promise<LiveListen[]> {
     const pace = new Pace()
-    const handed: LiveListen[] = []
+    const handed = new Set<LiveListen>()
     for (const listen of Array.from(this.#listens)) {
-      if (!listen.handOver()) continue
-      handed.push(listen)
-      await pace.add(listen.released)
+      if (handed.has(listen)) continue
+      // All listens of a call go together: on jambonz 0.9 the end of one ends them all.
+      const together = this.handOver(await listen.goesOnWith())
+      for (const each of together) handed.add(each)
+      await pace.add(Promise.all(together.map(({ released }) => released)).then(() => {}))
     }
-    return handed
+    return Array.from(handed)
+  }
+
+  async #handOverLate(listen: LiveListen): Promise<void> {
+    const handed = this.handOver(await listen.goesOnWith())
+    if (handed.length === 0 && this.#ending) listen.stop()
   }
 
   #countReadByWs(reason: SlowReason): void {

@@ -285,6 +285,8 @@ export type StoredListen = Listen & {
   readonly refused?: boolean
   /** ISO 8601, UTC: when its actionHook came last */
   readonly hookedAt?: string
+  /** JSON of the `config` that started it in the background, without credentials: it starts its next socket */
+  readonly background?: string
 }
 
 /** A call as the store has it. */

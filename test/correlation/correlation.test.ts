@@ -22,7 +22,8 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
     logger,
     auth: undefined,
     hookPaths: new Set(['/done']),
-    readToEnd: () => {}
+    readToEnd: () => {},
+    handOver: () => {}
   })
   await correlation.start(60_000)
   t.teardown(() => correlation.store.close())

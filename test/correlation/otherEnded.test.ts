@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { WebSocket } from 'ws'
 import type { Listen } from '../../lib/index.js'
+import { simulateCall } from '../../lib/simulator/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { build, listening } from '../helpers/build.js'
 import { ramp } from '../helpers/listen.js'
@@ -82,6 +83,46 @@ t.test('a hang-up, which ends them all as well, is none of ours', async (t) => {
   const sockets = await twoListens('c1', one, one)
   for (const socket of sockets) socket.close(1000)
   t.same(await endsOf('c1', [one]), ['closed', 'closed'])
+  t.same(one.said('ended another of its call'), [])
+})
+
+t.test('a hang-up right after an end of ours is none of ours: the listen began after it', async (t) => {
+  const one = await instance(t)
+  const [background, agent] = await twoListens('c1', one, one)
+  agent.on('message', () => agent.close(1000))
+  agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+  await until(() => one.ended.length === 1, 'the end that we caused')
+  const next = await twoListens('c1', one, one)
+  for (const socket of [background, ...next]) socket.close(1000)
+  await until(() => one.ended.length === 4, 'all ends')
+  t.strictSame(
+    one.ended.map(({ endReason }) => endReason).sort(),
+    ['closed', 'closed', 'disconnected', 'otherEnded'],
+    'jambonz may have ended the background listen over ours, not those that came later'
+  )
+})
+
+t.test('calls.redirect() ends the listen in the foreground alone: no socket is ended by us', async (t) => {
+  const one = await instance(t)
+  const streams = new Set<string>()
+  one.app.jambonz.calls.events.on('stream', ({ listen }) => streams.add(listen.path))
+  const call = simulateCall({
+    url: `${one.base.replace('http', 'ws')}/in`,
+    speech: null,
+    speed: 5,
+    patienceMs: Infinity
+  })
+  await until(() => streams.size === 2, 'both streams')
+  await one.app.jambonz.calls.redirect(call.callSid, [{ verb: 'pause', length: 5 }])
+  await until(() => one.ended.length === 1, 'its end')
+  t.match(one.ended, [{ path: '/agent', endReason: 'closed' }])
+  await call.waitFor('verb', ({ verb }) => verb === 'pause')
+  call.hangUp()
+  const { listens } = await call
+  await until(() => one.ended.length === 2, 'the end of the background listen')
+  t.match(one.ended[1], { nested: 'config', endReason: 'closed' })
+  const [background, agent] = listens
+  t.ok(background!.closedAtMs! > agent!.closedAtMs! + 100, 'the background listen went on')
   t.same(one.said('ended another of its call'), [])
 })
 

@@ -54,6 +54,7 @@ const LISTEN_FIELDS: Schemas = {
   offers: Type.Number(),
   refused: Type.Boolean(),
   hookedAt: Type.String(),
+  background: Type.String(),
   [PLACE]: Type.Tuple([Type.Number(), Type.Number()])
 }
 
