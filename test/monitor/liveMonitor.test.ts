@@ -20,6 +20,9 @@ const VISITS = 300
 /** bytes that a visit may leave: noise */
 const MOST_LEFT = 1_500
 
+// They wait more than they work.
+t.jobs = 6
+
 /** An application that listens to everybody, and the address of its monitor. */
 async function monitored(
   t: Test,
@@ -447,7 +450,8 @@ t.test('a page gets the levels of what it watches, and other streams are not mea
   }
 })
 
-t.test('a visit leaves nothing behind on a call that goes on', async (t) => {
+// It measures the heap: nothing runs beside it.
+t.test('a visit leaves nothing behind on a call that goes on', { buffered: false }, async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const { app, address, url } = await monitored(t)

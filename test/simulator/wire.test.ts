@@ -63,6 +63,8 @@ const audioOf = (connection: RawConnection) =>
   )
 const hookOf = (app: Peer) => app.at('/done')[0]!.json
 
+t.jobs = 4
+
 t.test("the upgrade request is the media server's, byte for byte", async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
