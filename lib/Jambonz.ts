@@ -1,13 +1,11 @@
-import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifySchema } from 'fastify'
+import type { WebSocketServer } from 'ws'
 import { registerActionHook } from '../routes/actionHook.js'
 import { registerAudio } from '../routes/audio.js'
 import { registerStatusHook } from '../routes/statusHook.js'
 import { registerWebhook } from '../routes/webhook.js'
-import { joinPath } from './listening/ownUrls.js'
-import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
+import type { Application } from './application/Application.js'
 import type { LiveCalls } from './application/control/LiveCalls.js'
-import type { Runtime } from './Runtime.js'
-import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
 import type {
   ActionHookHandler,
   HookRouteOptions,
@@ -18,6 +16,26 @@ import type {
   WebhookRequest,
   WebhookRouteOptions
 } from './application/verbRoute.js'
+import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
+import type { LiveListenServices } from './listening/LiveListen.js'
+import type { LiveListens } from './listening/LiveListens.js'
+import { joinPath } from './listening/ownUrls.js'
+import type { Metrics } from './metrics/Metrics.js'
+import type { ResolvedOptions } from './options.js'
+import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
+
+/** The parts of one registration of the plugin, as its routes get them. */
+export interface Runtime extends Application, LiveListenServices {
+  readonly options: ResolvedOptions
+  readonly logger: FastifyBaseLogger
+  readonly calls: LiveCalls
+  readonly liveListens: LiveListens
+  readonly metrics: Metrics
+  /** opens the audio sockets: their settings are ours, whatever the application's own have */
+  readonly audioServer: WebSocketServer
+  /** takes the metrics out of the option `registry` */
+  readonly leaveRegistry: (() => void) | undefined
+}
 
 /** ms that the actionHook of a listen which was drained may take to come */
 const HOOK_PATIENCE = 3_000

@@ -1,12 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { hideHookKey, bindLog, payloadReader } from '../lib/application/request.js'
-import { callSidOf } from '../lib/model/listenId.js'
+import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
 import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
-import type { Hmac } from '../lib/model/Hmac.js'
-import { isHookKey } from '../lib/model/tokens.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
-import type { Runtime } from '../lib/Runtime.js'
-import { callFields } from '../lib/model/callFields.js'
+import type { Runtime } from '../lib/Jambonz.js'
+import { callFields, ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
 import {
   routeSchema,
   jambonzScope,
@@ -14,7 +12,6 @@ import {
   type ActionHookHandler,
   type HookRouteOptions
 } from '../lib/application/verbRoute.js'
-import { ListenHookSchema, type ListenHook } from '../lib/model/payloads.js'
 import { kKind } from '../lib/application/hookUrls.js'
 
 // Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it.

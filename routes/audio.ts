@@ -5,7 +5,13 @@ import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
 import type { Correlated } from '../lib/correlation/Correlation.js'
-import { callSidOf } from '../lib/model/listenId.js'
+import {
+  callSidOf,
+  hasExpired,
+  readSocketToken,
+  SOCKET_TOKEN_TTL,
+  type SocketToken
+} from '../lib/model/tokens.js'
 import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
 import {
   ERR_AUDIO_AUTH,
@@ -19,8 +25,7 @@ import {
   ERR_AUDIO_SUBPROTOCOL
 } from '../lib/model/errors.js'
 import { observeSockets } from '../lib/application/observeRequests.js'
-import type { Runtime } from '../lib/Runtime.js'
-import { hasExpired, readSocketToken, SOCKET_TOKEN_TTL, type SocketToken } from '../lib/model/tokens.js'
+import type { Runtime } from '../lib/Jambonz.js'
 import type { Credentials } from '../lib/verbs/index.js'
 
 /** jambonz asks for the first; mod_audio_fork by itself for the second. */

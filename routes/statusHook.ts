@@ -10,8 +10,7 @@ import {
   type StatusRequest
 } from '../lib/application/verbRoute.js'
 import { joinPath } from '../lib/listening/ownUrls.js'
-import { callFields } from '../lib/model/callFields.js'
-import { CallStatusSchema } from '../lib/model/payloads.js'
+import { callFields, CallStatusSchema } from '../lib/model/payloads.js'
 
 const NO_CONTENT = 204
 

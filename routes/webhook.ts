@@ -18,9 +18,8 @@ import {
   type WebhookRouteOptions
 } from '../lib/application/verbRoute.js'
 import { joinPath } from '../lib/listening/ownUrls.js'
-import { callFields } from '../lib/model/callFields.js'
+import { callFields, CallWebhookSchema } from '../lib/model/payloads.js'
 import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'
-import { CallWebhookSchema } from '../lib/model/payloads.js'
 
 /**
  * POST: a call's webhook, or a hook of any other verb. GET: the same, where jambonz is set so and the application has no

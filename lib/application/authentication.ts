@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Hmac } from '../model/Hmac.js'
+import type { Hmac } from '../model/tokens.js'
 import {
   ERR_SIGNATURE_MALFORMED,
   ERR_SIGNATURE_MISMATCH,

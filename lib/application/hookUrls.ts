@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrls.js'
 import { ERR_HOOK_ROUTE } from '../model/errors.js'
-import { RouteTable } from '../model/RouteTable.js'
+import { RouteTable } from '../listening/AudioRoutes.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
 import type { RequestKind } from './observeRequests.js'

@@ -4,7 +4,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import inject from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
-import { MAX_CALL_SID_BYTES } from '../model/listenId.js'
+import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
 import type { Trace } from '../model/tracing.js'
 
 /** The transport of jambonz' request: `request.jambonz`. */

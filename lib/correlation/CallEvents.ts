@@ -1,8 +1,33 @@
 import { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import { isJambonzEvent, type JambonzEvent, type JambonzEventName } from '../model/jambonzEvents.js'
-import type { Call, Listen } from '../model/schema.js'
-import type { CallEventMap } from './Calls.js'
+import type { AudioStream } from '../audio/index.js'
+import {
+  type JambonzEventMap,
+  isJambonzEvent,
+  type JambonzEvent,
+  type JambonzEventName
+} from '../model/payloads.js'
+import type { Call, Listen, Recording } from '../model/schema.js'
+
+/** The events of `calls.events`: those of the calls on this instance. */
+export interface CallEventMap extends JambonzEventMap {
+  /** the first message about a call on this instance */
+  call: [call: Call]
+  /** a live stream: listeners run before its first audio is delivered */
+  stream: [stream: AudioStream]
+  /** a listen has ended, its recording is final */
+  listenEnded: [listen: Listen, call: Call]
+  /**
+   * a recording is saved in its final place; once per recording. `recovered`: a dead instance had left it unfinished
+   */
+  recording: [recording: Recording, listen: Listen]
+  /** a recording is complete on this disk and not compressed or sent yet: `recording` follows */
+  recordingSpooled: [recording: Recording, listen: Listen]
+  /** a recording failed; `error.recording` is the part that was saved */
+  recordingFailed: [error: Error, listen: Listen]
+  /** the last status event of a call */
+  callEnded: [call: Call]
+}
 
 const ABOUT: {
   [Name in Exclude<keyof CallEventMap, JambonzEventName>]: (...args: CallEventMap[Name]) => Call | Listen

@@ -1,10 +1,17 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/callFields.js'
-import { listenIn, newListen, type CallPatch, type CallWrite, type WritePart } from '../model/callWrite.js'
-import type { Hmac } from '../model/Hmac.js'
-import { callSidOf, checkCallSid } from '../model/listenId.js'
+import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
+import { listenIn, newListen, type CallWrite } from '../model/callWrite.js'
 import {
+  type Hmac,
+  callSidOf,
+  checkCallSid,
+  issuerTag,
+  SOCKET_TOKEN_TTL,
+  type SocketToken
+} from '../model/tokens.js'
+import {
+  callPart,
   claimPart,
   closePart,
   endReasonPart,
@@ -21,12 +28,10 @@ import {
   withSegment
 } from '../model/listenLife.js'
 import type { EndReason, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
-import { issuerTag, SOCKET_TOKEN_TTL, type SocketToken } from '../model/tokens.js'
 import type { FinishedRecording } from '../recording/index.js'
 import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials, ExpectedListen } from '../verbs/index.js'
-import { CallEvents } from './CallEvents.js'
-import type { CallEventMap } from './Calls.js'
+import { CallEvents, type CallEventMap } from './CallEvents.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
 import { goingOn, hasOurHook } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
@@ -71,9 +76,8 @@ export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state
 type Message = { awaited: string } | { ended: CausedEnd } | { handsOver: readonly string[] }
 
 /**
- * Says what each thing that happens does to a call and its listens: the only writer of both. A method for each thing;
- * what may follow what stands in lib/model/listenLife.ts; what an actionHook does in hookCame.ts, a socket whose path names
- * no listen in identified.ts, a recording that comes late in recorded.ts.
+ * The only writer of calls and listens, with a method for each event. lib/model/listenLife.ts has the transitions,
+ * hookCame.ts the actionHook, identified.ts the socket whose path names no listen, recorded.ts the late recording.
  */
 export class Correlation {
   readonly deps: CorrelationDeps
@@ -112,31 +116,26 @@ export class Correlation {
     return this.#events.emitter
   }
 
-  /**
-   * Emits an event to the application. If a listener throws or rejects, the error is logged and no call is affected.
-   */
+  /** Emits an event to the application. If a listener throws or rejects, the error is logged; no call is affected. */
   emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
     this.#events.emit(name, ...args)
   }
 
-  /** Emits `recording` for a recording that is saved, `recordingSpooled` for one that is still to be sent. */
+  /** Emits `recording` for a saved recording, `recordingSpooled` for one that is still to be sent. */
   tellRecording(recording: FinishedRecording, listen: Listen): void {
     this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
   }
 
   /**
-   * Writes the fields of a call that a webhook, a status event, a hook or a first frame brought. Status events may
-   * overtake each other: nothing revives a call that has ended. Throws FST_JAMBONZ_CALL_SID.
+   * Writes the fields of a call that jambonz sent, in whichever message. An ended call stays ended, since status events
+   * may overtake each other. Throws FST_JAMBONZ_CALL_SID.
    */
   async arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
     const { call } = await this.writeOf(callSid, fields)
     return call
   }
 
-  /**
-   * Writes the fields of a call that jambonz sent and, in the same step, parts about its listens; a final status ends
-   * the call.
-   */
+  /** Writes the fields of a call and, in the same step, parts about its listens. A final status ends the call. */
   async writeOf(callSid: string, fields: CallFields, parts: CallWrite = []): Promise<Written> {
     checkCallSid(callSid)
     const ends = isFinal(fields.callStatus)
@@ -145,7 +144,7 @@ export class Correlation {
     return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
   }
 
-  /** Ends the listens of an ended call that wait for a next socket: none comes any more. */
+  /** Ends the listens of an ended call that wait for their next socket. */
   async #callEnded(call: StoredCall): Promise<StoredCall> {
     let last = call
     for (const listen of call.listens) {
@@ -162,9 +161,9 @@ export class Correlation {
   }
 
   /**
-   * Writes the listens of a handler's answer, before the answer is sent: their sockets may open at once, on any
-   * instance. `application`: all verbs of the answer as JSON, in case a listen is handed over; `backgrounds`: those that
-   * start a listen in the background, by its id. Resolves to true if all instances can see the listens then.
+   * Writes the listens of an answer before it is sent: their sockets may open at once, on any instance. `application`:
+   * the verbs of the answer as JSON, for a handover; `backgrounds`: the verbs that start a listen in the background, by
+   * its id. Resolves to true if all instances can see the listens.
    */
   async answered(
     callSid: string,
@@ -179,18 +178,18 @@ export class Correlation {
   }
 
   /**
-   * Claims the listen that a socket's path names for this instance, if no instance has it. An unknown listen is created
-   * only if the reason may be that the store did not have the answer yet.
+   * Claims the listen that a socket's path names, if no instance has it. Creates an unknown listen only where the store
+   * may not have received its answer yet.
    */
   async claimed({ listenId, unknown, issuer }: ClaimedPath): Promise<Claimed> {
     const { store, instance } = this.deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
-    // A listen that this instance answered is in its own copy, until it forgets the call.
+    // This instance has its own copy of the listens that it answered.
     const mayCreate = unknown && issuer !== this.#tag
     let written = await store.write(callSid, [claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
-      // The store is away: the path's signature alone must do.
+      // The store is away: the signature of the path has to be enough.
       written = await store.write(callSid, [claimPart(listenId, instance, true)])
     }
     const { applied, call } = written
@@ -204,18 +203,15 @@ export class Correlation {
     await this.store.write(callSid, [releasePart(id, this.deps.instance)])
   }
 
-  /**
-   * Notes that this instance, which is closing, refused the listen's socket: the actionHook is then answered with the
-   * listen again.
-   */
+  /** Writes that this instance refused the listen's socket since it closes: the actionHook then offers the listen again. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [refusePart(listenId)])
   }
 
   /**
-   * Writes that the socket of a listen streams. `metadata`: its first frame, if the store has never seen the call.
-   * `streams` is false if the listen has ended: its socket is no longer wanted.
+   * Writes that the socket of a listen streams. `metadata`: its first frame, if the store does not know the call.
+   * `streams` is false if the listen has ended; its socket is then closed.
    */
   async streaming(
     { callSid, id }: Listen,
@@ -228,7 +224,7 @@ export class Correlation {
         ? await this.store.write(callSid, [part])
         : await this.writeOf(callSid, callFieldsOfMetadata(metadata), [part])
     const listen = listenIn(call, id)
-    // A listen that others took for lost goes on all the same.
+    // A listen that other instances declared lost goes on.
     const streams = applied.at(-1) === true || listen?.endReason === 'lost'
     return { call, listen: listen ?? newListen(callSid, id), streams }
   }
@@ -244,10 +240,7 @@ export class Correlation {
     return ids
   }
 
-  /**
-   * Writes that the listen's socket closed so that another instance takes the next one. Resolves to undefined if the
-   * listen has ended meanwhile.
-   */
+  /** Writes that another instance is to take the listen's next socket. Resolves to undefined if the listen has ended. */
   async handedOver(
     listen: Listen,
     segment: ListenSegment,
@@ -259,7 +252,7 @@ export class Correlation {
     return applied[0] ? { call, listen: listenIn(call, listen.id) ?? (listen as StoredListen) } : undefined
   }
 
-  /** Stores that the listen's audio is private from now on, or no longer. */
+  /** Writes that the listen's recording is paused, or runs again. */
   async paused({ callSid, id }: Listen, paused: Listen['paused']): Promise<void> {
     await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
   }
@@ -270,8 +263,8 @@ export class Correlation {
   }
 
   /**
-   * Ends a listen whose socket has closed for good and whose recording is final. Emits `listenEnded` once: a listen
-   * that another instance has ended meanwhile stays as it is, unless it was taken for lost.
+   * Ends a listen whose socket has closed and whose recording is final. Emits `listenEnded` once. A listen that another
+   * instance has ended stays as it is, unless that declared it lost.
    */
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
     const { callSid, id } = listen
@@ -284,7 +277,7 @@ export class Correlation {
     return ended
   }
 
-  /** Returns the listen as ended for the reason that its hook has given, where that came before the socket's close. */
+  /** Writes the end reason that the actionHook gave, if the hook came before the socket closed. */
   async #endedByHook(ended: Correlated): Promise<Correlated> {
     const { id, callSid, endReason, hookedAt, digits, reportedDuration } = ended.listen
     if (endReason !== 'closed' || hookedAt === undefined) return ended
@@ -293,24 +286,21 @@ export class Correlation {
     return correlated((await this.store.write(callSid, [endReasonPart(id, reason)])).call, id)
   }
 
-  /**
-   * Notes, on all instances, that we end the listen or close its socket: jambonz 0.9 then ends all listens of the call,
-   * also those of other instances.
-   */
+  /** Tells all instances that we end this listen: jambonz 0.9 then ends all listens of the call, wherever they are. */
   ending({ callSid, id }: Listen, reason: EndReason): void {
     const end = { callSid, listenId: id, reason }
     if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
   }
 
   /**
-   * Returns the reason of a listen's end. `reason`: why its socket closed, which may be our end of another listen of
-   * the call. `askedAt`: when jambonz asked for the socket, ms of performance.now().
+   * Returns why a listen ended. `reason`: why its socket closed; our end of another listen may have caused that.
+   * `askedAt`: when jambonz asked for the socket, ms of performance.now().
    */
   endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
     return this.#ends.reasonOf(callSid, id, reason, askedAt)
   }
 
-  /** Ends a listen that will get no socket, or no next one. Emits `listenEnded` once, on one instance. */
+  /** Ends a listen whose socket, or next socket, will not come. Emits `listenEnded` once, on one instance. */
   async neverCame(listen: StoredListen): Promise<Correlated> {
     await recordingsOf(this.store, listen)
     const { applied, call } = await this.store.write(listen.callSid, [neverCamePart(listen)])
@@ -325,11 +315,11 @@ export class Correlation {
     return ended
   }
 
-  /** Ends a listen whose instance is gone. One of the other instances emits `listenEnded`, once. */
+  /** Ends a listen whose instance died. Emits `listenEnded` once, on one of the other instances. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [losePart(listenId, instance)])
     if (!lost.applied[0]) return
-    // Its recording may have been repaired before anybody knew.
+    // Another instance may have repaired its recording already.
     const call = await countRecovered(this.store, lost.call, listenId)
     const { listen } = correlated(call, listenId)
     this.deps.logger.warn(
@@ -339,13 +329,13 @@ export class Correlation {
     this.emit('listenEnded', listen, call)
   }
 
-  /** Has the instance that holds the listen's socket read it at once: its end is awaited. */
+  /** Asks the instance that holds the listen's socket to read it to its end at once. */
   awaited(listenId: string): void {
     this.deps.readToEnd(listenId)
     this.store.tell({ awaited: listenId } satisfies Message)
   }
 
-  /** Resolves when a hook of the listen has come to any instance since `asked` was read, or after `ms`. */
+  /** Resolves when a hook of the listen has come to any instance since `listen` was read, or after `ms`. */
   async hooked(asked: StoredCall, listen: Listen, ms: number): Promise<void> {
     if (!hasOurHook(asked, listen, this.deps.hookPaths)) return
     const { callSid, id, hookedAt }: StoredListen = listen
@@ -367,11 +357,4 @@ export function correlated(call: StoredCall, listenId: string): Correlated {
   const listen = listenIn(call, listenId)
   if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)
   return { call, listen }
-}
-
-/** Returns the write of a call's own fields. The write that ends a call is its last: an ended call takes no other. */
-function callPart(fields: CallFields, ends: boolean): WritePart {
-  const isOpen = { field: 'endedAt', is: null }
-  const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
-  return ends ? { guards: [isOpen], patch, final: true } : { patch }
 }

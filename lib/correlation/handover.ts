@@ -1,7 +1,6 @@
-import type { Hmac } from '../model/Hmac.js'
 import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
-import { issuerTag, signHookKey, signSocketToken } from '../model/tokens.js'
+import { issuerTag, signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
 
 // An instance that closes hands its listens to the others. It closes the socket; jambonz calls the actionHook; the answer is

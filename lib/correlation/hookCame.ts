@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isFinal, type CallFields } from '../model/callFields.js'
+import { isFinal, type CallFields } from '../model/payloads.js'
 import { listenIn, newListen } from '../model/callWrite.js'
-import { callSidOf } from '../model/listenId.js'
+import { callSidOf } from '../model/tokens.js'
 import {
   endReasonPart,
   hookPart,

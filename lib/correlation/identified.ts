@@ -1,9 +1,7 @@
-import { callFieldsOfMetadata } from '../model/callFields.js'
+import { callFieldsOfMetadata, formatOf } from '../model/payloads.js'
 import { listenIn } from '../model/callWrite.js'
-import { formatOf } from '../model/format.js'
-import { callSidOf, checkCallSid, createListenId } from '../model/listenId.js'
+import { callSidOf, checkCallSid, createListenId, issuerTag } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
-import { issuerTag } from '../model/tokens.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 

@@ -1,9 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { ERR_AUDIO_ROUTE } from '../model/errors.js'
-import type { Hmac } from '../model/Hmac.js'
+import { type Hmac, issuerTag, signSocketToken } from '../model/tokens.js'
 import type { Credentials } from '../verbs/index.js'
 import type { AudioRoutes } from './AudioRoutes.js'
-import { issuerTag, signSocketToken } from '../model/tokens.js'
 
 /** The address by which jambonz reaches the audio sockets of this application. */
 export interface OwnAddress {

@@ -1,5 +1,5 @@
 import type { LiveListens } from '../listening/LiveListens.js'
-import type { Calls } from '../correlation/Calls.js'
+import type { LiveCalls } from '../application/control/LiveCalls.js'
 import type { Listen } from '../model/schema.js'
 import type { Recordings } from '../recording/index.js'
 import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
@@ -7,7 +7,7 @@ import { METRICS } from './definitions.js'
 import { expose, Counter, Histogram, Reading, type Instrument } from './instruments.js'
 
 export interface MetricsSources {
-  calls: Calls
+  calls: LiveCalls
   liveListens: LiveListens
   recordings: Recordings | undefined
 }
@@ -54,7 +54,7 @@ export class Metrics implements RequestMetrics {
   }
 }
 
-function countEvents({ events }: Calls): Instrument[] {
+function countEvents({ events }: LiveCalls): Instrument[] {
   const calls = new Counter(METRICS.calls)
   const callsEnded = new Counter(METRICS.callsEnded)
   const streams = new Counter(METRICS.streams)

@@ -1,4 +1,5 @@
-import type { ListenPatch, WritePart } from './callWrite.js'
+import type { CallPatch, ListenPatch, WritePart } from './callWrite.js'
+import type { CallFields } from './payloads.js'
 import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen } from './schema.js'
 
 // The life of a listen: its stages and transitions. docs/listen-life.md has the table; a test tries every event in every
@@ -80,6 +81,13 @@ export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved'
 }
 
 type Fields = Omit<ListenPatch, 'id'>
+
+/** Returns the write of a call's own fields. `ends`: they end the call, and no later write changes them. */
+export function callPart(fields: CallFields, ends: boolean): WritePart {
+  const isOpen = { field: 'endedAt', is: null }
+  const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
+  return ends ? { guards: [isOpen], patch, final: true } : { patch }
+}
 
 /**
  * Returns the write that claims the listen for a socket of an instance: of all concurrent claims only one is written.

@@ -1,5 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { MAX_CALL_SID_BYTES } from './listenId.js'
+import type { CallPatch } from './callWrite.js'
+import type { Listen } from './schema.js'
+import { MAX_CALL_SID_BYTES } from './tokens.js'
 
 // What feature-server posts (lib/session/call-info.js): snake_case at every depth, except inside `customerData`,
 // `sip` and `env_vars`. Newer jambonz may add keys: they pass.
@@ -78,3 +80,107 @@ export type CallStatus = Static<typeof CallStatusSchema>
 
 /** The answer to a webhook or hook: verbs, each `{ verb: 'name', … }`. */
 export const AnswerSchema = Type.Array(Type.Unknown(), { description: 'jambonz verbs' })
+
+const FINAL_STATUS: ReadonlySet<string> = new Set(['completed', 'failed', 'busy', 'no-answer'])
+
+/** Fields of the call itself. */
+export type CallFields = NonNullable<CallPatch['call']>
+export type Payload = CallWebhook | ListenHook | CallStatus
+
+/** Returns true for a call_status that ends the call. */
+export function isFinal(callStatus: string | undefined): boolean {
+  return callStatus !== undefined && FINAL_STATUS.has(callStatus)
+}
+
+/** Returns the fields of the call that a payload has (snake_case, as posted). */
+export function callFields(payload: Payload): CallFields {
+  const fields: CallFields = {}
+  if (payload.parent_call_sid !== undefined) fields.parentCallSid = payload.parent_call_sid
+  if (payload.account_sid !== undefined) fields.accountSid = payload.account_sid
+  if (typeof payload.application_sid === 'string') fields.applicationSid = payload.application_sid
+  if (payload.direction !== undefined) fields.direction = payload.direction
+  if (payload.from !== undefined) fields.from = payload.from
+  if (payload.to !== undefined) fields.to = payload.to
+  if (payload.call_status !== undefined) fields.callStatus = payload.call_status
+  if (payload.customerData !== undefined) fields.customerData = payload.customerData
+  if ('env_vars' in payload && isRecord(payload.env_vars)) fields.envVars = payload.env_vars
+  return fields
+}
+
+/** Returns the fields of the call that the audio socket's metadata frame has (camelCase). */
+export function callFieldsOfMetadata(metadata: Record<string, unknown>): CallFields {
+  return {
+    parentCallSid: text(metadata.parentCallSid),
+    accountSid: text(metadata.accountSid),
+    applicationSid: text(metadata.applicationSid),
+    direction: text(metadata.direction),
+    from: text(metadata.from),
+    to: text(metadata.to),
+    callStatus: text(metadata.callStatus),
+    customerData: metadata.customerData
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+const DEFAULT_RATE = 8_000
+/** Hz; jambonz documents 8,000 to 64,000 and tries any other rate, too (mod_audio_fork). */
+const MIN_RATE = 1_000
+const MAX_RATE = 384_000
+
+/**
+ * Returns the audio format that a socket's first frame gives; jambonz' default for each field that is absent or
+ * invalid.
+ */
+export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}): Pick<
+  Listen,
+  'mixType' | 'channels' | 'sampleRate'
+> {
+  return {
+    mixType: mixType === 'stereo' || mixType === 'mixed' ? mixType : 'mono',
+    channels: mixType === 'stereo' ? 2 : 1,
+    sampleRate: isRate(sampleRate) ? sampleRate : DEFAULT_RATE
+  }
+}
+
+/** Returns the listen with the format of its first frame, if the store has never seen its verb. */
+export function asFramed(listen: Listen, metadata: Record<string, unknown> | undefined): Listen {
+  return listen.path === '' ? { ...listen, ...formatOf(metadata) } : listen
+}
+
+function isRate(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= MIN_RATE && Number(value) <= MAX_RATE
+}
+
+/** Messages of jambonz' application websocket that need no answer: events of `calls.events`, by jambonz' own names. */
+export const JAMBONZ_EVENTS = [
+  'jambonz:error',
+  'verb:status',
+  'llm:event',
+  'llm:tool-call',
+  'agent:event',
+  'tts:streaming-event',
+  'tts:tokens-result'
+] as const
+export type JambonzEventName = (typeof JAMBONZ_EVENTS)[number]
+
+/** The data of such an event. */
+export interface JambonzEvent {
+  callSid: string
+  /** llm:event, llm:tool-call, agent:event: the hook as the verb gave it */
+  hook?: string
+  /** as jambonz sent it, snake_case */
+  data: Readonly<Record<string, unknown>>
+}
+
+export type JambonzEventMap = Record<JambonzEventName, [event: JambonzEvent]>
+
+export function isJambonzEvent(type: string): type is JambonzEventName {
+  return (JAMBONZ_EVENTS as readonly string[]).includes(type)
+}

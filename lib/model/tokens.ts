@@ -1,5 +1,81 @@
-import { hash, timingSafeEqual } from 'node:crypto'
-import type { Hmac } from './Hmac.js'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { ERR_CALL_SID } from './errors.js'
+
+const BLOCK = 64
+const DIGEST = 32
+const INNER_PAD = 0x36
+const OUTER_PAD = 0x5c
+/** bytes of the largest message that is hashed here; larger ones go to Node's own Hmac */
+const ROOM = 16_384
+/** at most, of a character in UTF-8 */
+const CHARACTER = 3
+
+/**
+ * HMAC-SHA256 (RFC 2104) with one key, which shows in no log. Made of two hashes at one call each: Node's `createHmac`
+ * makes an object outside of the heap, which costs what it computes several times over once it is collected.
+ */
+export class Hmac {
+  readonly #key: Buffer
+  readonly #inner = Buffer.alloc(BLOCK + ROOM)
+  readonly #outer = Buffer.alloc(BLOCK + DIGEST)
+
+  constructor(key: string | Buffer) {
+    this.#key = Buffer.from(key)
+    const block = Buffer.alloc(BLOCK)
+    if (this.#key.length > BLOCK) block.write(hash('sha256', this.#key, 'hex'), 'hex')
+    else this.#key.copy(block)
+    block.forEach((byte, at) => {
+      this.#inner[at] = byte ^ INNER_PAD
+      this.#outer[at] = byte ^ OUTER_PAD
+    })
+  }
+
+  /** Returns the HMAC of `text` in UTF-8, followed by `rest`. */
+  digest(encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
+    if (text.length * CHARACTER + (rest?.length ?? 0) > ROOM) {
+      return createHmac('sha256', this.#key)
+        .update(text)
+        .update(rest ?? '')
+        .digest(encoding)
+    }
+    let length = BLOCK + this.#inner.write(text, BLOCK)
+    if (rest !== undefined) length += rest.copy(this.#inner, length)
+    this.#outer.write(hash('sha256', this.#inner.subarray(0, length), 'binary'), BLOCK, 'binary')
+    return hash('sha256', this.#outer, encoding)
+  }
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const LISTEN_ID = /^(?:([0-9a-f]{32})|x((?:[0-9a-f]{2}){1,128}))-[0-9a-f]{16}$/
+const DIGEST_HEX = 16
+
+/** Longest callSid, in bytes, that an id can carry; jambonz' own are UUIDs. */
+export const MAX_CALL_SID_BYTES = 128
+
+/**
+ * Returns an id that names its call: `<callSid>-<digest>`, lower-case hexadecimal (safe in urls and on file systems
+ * that ignore case). So a socket's path or a hook's `?listen=` gives its call without an index or a store. The same
+ * `seed` gives the same id: a request that jambonz retries is answered with the same listens. The digest is keyed:
+ * ids can't be guessed.
+ */
+export function createListenId(secret: Hmac, callSid: string, seed: string): string {
+  const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
+  const digest = secret.digest('hex', `listen\n${callSid}\n${seed}`)
+  return `${name}-${digest.slice(0, DIGEST_HEX)}`
+}
+
+/** Returns the callSid in a listen id; undefined if it is no id of ours. */
+export function callSidOf(listenId: string): string | undefined {
+  const [, uuid, other] = LISTEN_ID.exec(listenId) ?? []
+  if (uuid !== undefined) return uuid.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+  return other === undefined ? undefined : Buffer.from(other, 'hex').toString()
+}
+
+/** Throws FST_JAMBONZ_CALL_SID where an id of a listen can't carry the callSid. */
+export function checkCallSid(callSid: string): void {
+  const bytes = Buffer.byteLength(callSid)
+  if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
+}
 
 // What opens a listen's socket or runs its hook for whoever has it. Signed with the option `secret`, and stands nowhere
 // but in the answer to jambonz: the store keeps verbs without it, and logs name the listen's id instead.

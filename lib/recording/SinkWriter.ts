@@ -1,7 +1,7 @@
 import { finished } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
 import { Value } from '@sinclair/typebox/value'
-import { frozenJson } from '../model/frozenJson.js'
+import { frozenJson } from '../model/callWrite.js'
 import type { Sink, SinkContext, SinkWritable } from './options.js'
 import type { Done } from './types.js'
 import { FinishedRecordingSchema, type FinishedRecording } from '../model/recording.js'

@@ -12,5 +12,5 @@ export type {
 } from '../model/callWrite.js'
 export type { StoredCall, StoredListen } from '../model/schema.js'
 export type { CallStore, LostListen, Reached, StoreContext, StoreHealth, Written } from './CallStore.js'
-export { mayStillListen, newestFirst, streams } from './keeping.js'
+export { mayStillListen, newestFirst, streams } from './CallStore.js'
 export { Waiters, type Wait } from './Waiters.js'

@@ -1,7 +1,15 @@
 import { applyWrite, newCall, type CallWrite, type KeptCall } from '../model/callWrite.js'
 import type { StoredCall } from '../model/schema.js'
-import type { CallStore, Reached, StoreContext, StoreHealth, Written } from './CallStore.js'
-import { mayStillListen, newestFirst, streams } from './keeping.js'
+import {
+  type CallStore,
+  type Reached,
+  type StoreContext,
+  type StoreHealth,
+  type Written,
+  mayStillListen,
+  newestFirst,
+  streams
+} from './CallStore.js'
 import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {

@@ -1,7 +1,7 @@
 import type { CallStore } from './CallStore.js'
 import { ERR_REDIS_STORE } from '../model/errors.js'
 import { MAX_TIMER_MS } from '../model/checkOptions.js'
-import type { RedisClient } from './redis/client.js'
+import type { RedisClient } from './redis/Link.js'
 import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 
 export interface RedisStoreOptions {
@@ -43,4 +43,4 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   return new RedisStore(client, settings)
 }
 
-export type { RedisClient, RedisCommands, RedisConnection } from './redis/client.js'
+export type { RedisClient, RedisCommands, RedisConnection } from './redis/Link.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Hmac } from '../../lib/model/Hmac.js'
+import { Hmac } from '../../lib/model/tokens.js'
 import { verifySignature } from '../../lib/application/authentication.js'
 import { signature } from '../helpers/payloads.js'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { applicationOf, verbsToGoOn } from '../../lib/correlation/handover.js'
-import { Hmac } from '../../lib/model/Hmac.js'
+import { Hmac } from '../../lib/model/tokens.js'
 import type { Listen, StoredCall } from '../../lib/model/schema.js'
 
 const AUTH = { username: 'jambonz', password: 'ours' }

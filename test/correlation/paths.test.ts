@@ -2,9 +2,13 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { Hmac } from '../../lib/model/Hmac.js'
-import { createListenId } from '../../lib/model/listenId.js'
-import { readSocketToken, signSocketToken, SOCKET_TOKEN_TTL } from '../../lib/model/tokens.js'
+import {
+  Hmac,
+  createListenId,
+  readSocketToken,
+  signSocketToken,
+  SOCKET_TOKEN_TTL
+} from '../../lib/model/tokens.js'
 import { memoryStore, type JambonzListenOptions } from '../../lib/index.js'
 import { build, listening } from '../helpers/build.js'
 import { askForListen } from '../helpers/listen.js'

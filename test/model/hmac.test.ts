@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import t from 'tap'
-import { Hmac } from '../../lib/model/Hmac.js'
+import { Hmac } from '../../lib/model/tokens.js'
 
 const KEYS = ['', 'short', 'Zoë’s', 'x'.repeat(64), 'x'.repeat(65), randomBytes(32), randomBytes(200)]
 const TEXTS = ['', '1700000000.', 'Zoë "Ω" 𝄞', 'x'.repeat(5_461), 'x'.repeat(5_462), 'Ω'.repeat(20_000)]

@@ -1,5 +1,9 @@
-import { Calls } from '../../correlation/Calls.js'
+import type { EventEmitter } from 'node:events'
+import type { CallEventMap } from '../../correlation/CallEvents.js'
+import type { Correlation } from '../../correlation/Correlation.js'
 import { ERR_API_MISSING, ERR_NOT_REACHED } from '../../model/errors.js'
+import type { Call } from '../../model/schema.js'
+import type { StoreHealth } from '../../store/CallStore.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel, Order } from './CallChannel.js'
@@ -19,8 +23,38 @@ export interface CallControl {
  * command resolves once it has left for jambonz, which answers none. It rejects with FST_JAMBONZ_NOT_REACHED, within
  * 2 s, when no instance holds the call's application websocket and the option `api` does not reach it either.
  */
-export class LiveCalls extends Calls {
+export class LiveCalls {
+  readonly #correlation: Correlation
   #control: CallControl | undefined
+
+  constructor(correlation: Correlation) {
+    this.#correlation = correlation
+  }
+
+  /** The events of the calls on this instance. If a listener throws, the error is logged and no call is affected. */
+  get events(): EventEmitter<CallEventMap> {
+    return this.#correlation.events
+  }
+
+  /** Resolves to a snapshot of the call; undefined when it is unknown or expired. */
+  get(callSid: string): Promise<Call | undefined> {
+    return this.#correlation.store.get(callSid)
+  }
+
+  /** Resolves to snapshots of the calls the store knows, newest first. */
+  list(): Promise<Call[]> {
+    return this.#correlation.store.list()
+  }
+
+  /** Returns the state of the store. */
+  health(): StoreHealth {
+    return this.#correlation.store.health()
+  }
+
+  /** Merges `data`, JSON, key by key into `call.data`, which all instances see. */
+  update(callSid: string, data: Readonly<Record<string, unknown>>): Promise<Call> {
+    return this.#correlation.updated(callSid, data)
+  }
 
   /** Takes a message of another instance; for the plugin. */
   told(message: unknown): void {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
-import { isJambonzEvent } from '../../model/jambonzEvents.js'
+import { isJambonzEvent } from '../../model/payloads.js'
 import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage } from '../request.js'

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { MAX_CALL_SID_BYTES } from '../../model/listenId.js'
+import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
 

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
-import { asFramed } from '../../model/format.js'
+import { asFramed } from '../../model/payloads.js'
 import type { AudioCounts, EndReason } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
 import {

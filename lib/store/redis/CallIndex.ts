@@ -1,8 +1,6 @@
 import type { StoredCall } from '../../model/schema.js'
-import type { RedisCommands } from './client.js'
-import type { DamageLog } from './DamageLog.js'
-import { callOf } from './fields.js'
-import { isRefusal } from './Link.js'
+import { type RedisCommands, isRefusal } from './Link.js'
+import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
 /** calls listed at most, the latest */

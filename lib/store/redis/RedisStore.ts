@@ -1,20 +1,22 @@
 import type { CallWrite, ListenPatch } from '../../model/callWrite.js'
 import type { StoredCall } from '../../model/schema.js'
-import type { CallStore, Reached, StoreContext, StoreHealth, Written } from '../CallStore.js'
-import { newestFirst } from '../keeping.js'
+import {
+  type CallStore,
+  type Reached,
+  type StoreContext,
+  type StoreHealth,
+  type Written,
+  newestFirst
+} from '../CallStore.js'
 import { Waiters } from '../Waiters.js'
 import { CallIndex } from './CallIndex.js'
-import type { RedisClient } from './client.js'
-import { Clock } from './Clock.js'
-import { DamageLog } from './DamageLog.js'
-import { fieldsOf, guardOf, SEAL, type FieldPart } from './fields.js'
-import { Instances } from './Instances.js'
-import { Keys } from './keys.js'
-import { Away, Link } from './Link.js'
+import { type RedisClient, Away, Link } from './Link.js'
+import { Clock, Instances } from './Instances.js'
+import { DamageLog, fieldsOf, guardOf, SEAL, type FieldPart } from './fields.js'
+import { Keys, readMessage, toldMessage } from './keys.js'
 import { LocalCalls } from './LocalCalls.js'
-import { readMessage, toldMessage } from './messages.js'
 import { Upkeep } from './Upkeep.js'
-import { writeCall } from './writeCall.js'
+import { writeCall } from './scripts.js'
 
 export interface RedisStoreSettings {
   prefix: string

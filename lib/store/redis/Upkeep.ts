@@ -1,13 +1,13 @@
 import { listenIn } from '../../model/callWrite.js'
 import type { Listen } from '../../model/schema.js'
-import { mayStillListen } from '../keeping.js'
+import { mayStillListen } from '../CallStore.js'
 import { inBatches } from './CallIndex.js'
 import { listenOfField, type Field } from './fields.js'
 import type { Beat } from './Instances.js'
 import { Away, isRefusal } from './Link.js'
 import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
-import { writeCall, type ScriptResult } from './writeCall.js'
+import { writeCall, type ScriptResult } from './scripts.js'
 
 /** ms before the last beat that the store still has: writes since then are repeated. */
 const DOUBT = 5_000
