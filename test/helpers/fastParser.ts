@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
-import { FrameParser, type OnAudio } from '../../lib/audio/socket/reader/FrameParser.js'
-import { Internals } from '../../lib/audio/socket/reader/Internals.js'
+import { FrameParser, type OnAudio } from '../../lib/audio/socket/frames/FrameParser.js'
+import { Internals } from '../../lib/audio/socket/frames/Internals.js'
 
 /** Returns the fast reader's parser of a websocket, undefined where ws is left to itself. */
 export function fastParser(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameParser | undefined {

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { MixType } from '../../model/schema.js'
 import { Resampler } from '../../pcm/Resampler.js'
+import { SampleRing } from '../../pcm/SampleRing.js'
 import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
@@ -17,6 +18,8 @@ const PONG_PATIENCE = 500
 const EPSILON = 0.5
 /** ms of audio that may wait to be heard while no audio comes from jambonz; older audio is forgotten */
 const MAX_WAITING = 90_000
+/** ms of audio for which there is room at first: jambonz holds so much of an agent that speaks in real time */
+const FIRST_ROOM = 240
 
 export interface HeardTrackOptions {
   /** Hz of what the application writes */
@@ -42,9 +45,9 @@ export interface HeardTrackOptions {
 interface Sent {
   /** ms on the clock; Infinity: jambonz does not play it yet */
   at: number
-  /** undefined: silence */
-  samples?: Int16Array
+  /** samples; those of audio are in the ring, those of silence nowhere */
   length: number
+  isAudio?: true
   /** called with ms into the audio when the caller hears it */
   label?: (atMs: number) => void
   kill?: true
@@ -74,7 +77,10 @@ export class HeardTrack implements AudioSink {
   readonly #input: Int16Array
   #output: Int16Array
   #sent: Sent[] = []
-  #waitingMs = 0
+  // The audio of #playing and #sent, in this order: memory of its own for each chunk would cost more than the rest.
+  readonly #ring: SampleRing
+  // Samples in #playing and #sent, of silence too.
+  #waiting = 0
   // What jambonz has to play now, and how many samples of the first were played.
   #playing: Sent[] = []
   #head = 0
@@ -95,6 +101,7 @@ export class HeardTrack implements AudioSink {
     this.#tick = (sampleRate * TICK_MS) / 1000
     this.#resampler = rate === sampleRate ? undefined : new Resampler(rate, sampleRate)
     this.#check = mixType === 'mono' ? undefined : new InclusionCheck(sampleRate, channels, logger)
+    this.#ring = new SampleRing((rate * FIRST_ROOM) / 1000)
     this.#input = new Int16Array((rate * TICK_MS) / 1000)
     this.#output = new Int16Array(this.#tick)
     this.#audioMs = startMs
@@ -104,9 +111,9 @@ export class HeardTrack implements AudioSink {
 
   /** Audio that was sent. `released`: jambonz begins to play it, and what it held back before. */
   audio(pcm: Buffer, released: boolean, now: number): void {
-    // The application may use its memory again.
-    const samples = samplesOf(pcm).slice()
-    this.#add({ at: Infinity, samples, length: samples.length }, released, now)
+    const samples = samplesOf(pcm)
+    this.#ring.push(samples)
+    this.#add({ at: Infinity, length: samples.length, isAudio: true }, released, now)
   }
 
   silence(length: number, released: boolean, now: number): void {
@@ -142,7 +149,7 @@ export class HeardTrack implements AudioSink {
       return
     }
     if (this.#output.length !== length) this.#output = new Int16Array(length)
-    const output = this.#output.fill(0)
+    const output = this.#output
     let heard = false
     for (let at = 0; at < length; at += this.#tick) {
       const size = Math.min(this.#tick, length - at)
@@ -153,7 +160,7 @@ export class HeardTrack implements AudioSink {
 
   #add(sent: Sent, released: boolean, now: number): void {
     this.#sent.push(sent)
-    this.#waitingMs += (sent.length / this.#options.rate) * 1000
+    this.#waiting += sent.length
     if (released) {
       // Where something is played already, this will be played behind it, whenever it has come.
       const isFirst =
@@ -166,7 +173,7 @@ export class HeardTrack implements AudioSink {
         if (sent.sync) each.sync = sent.sync
       }
     }
-    while (this.#waitingMs > MAX_WAITING) this.#take()
+    while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) this.#forgetOldest()
   }
 
   #ask(): Sync {
@@ -178,10 +185,26 @@ export class HeardTrack implements AudioSink {
     return sync
   }
 
-  #take(): Sent | undefined {
-    const sent = this.#sent.shift()
-    if (sent !== undefined) this.#waitingMs -= (sent.length / this.#options.rate) * 1000
-    return sent
+  #forgetOldest(): void {
+    const oldest = this.#playing[0] ?? this.#sent[0]
+    if (oldest === undefined) return
+    if (this.#playing.length > 0) this.#dropPlayed(oldest)
+    else {
+      this.#sent.shift()
+      this.#drop(oldest, oldest.length)
+    }
+  }
+
+  // The first that is played: the caller hears no more of it.
+  #dropPlayed(first: Sent): void {
+    this.#playing.shift()
+    this.#drop(first, first.length - this.#head)
+    this.#head = 0
+  }
+
+  #drop(sent: Sent, samples: number): void {
+    this.#waiting -= samples
+    if (sent.isAudio) this.#ring.drop(samples)
   }
 
   #watchClock(ms: number): void {
@@ -199,18 +222,35 @@ export class HeardTrack implements AudioSink {
     const ms = (size / this.#options.sampleRate) * 1000
     this.#clockMs += ms
     const killed = this.#receive()
-    const input = this.#input.fill(0)
-    const wanted = Math.round((ms * this.#options.rate) / 1000)
-    const count = killed ? 0 : this.#fill(input, Math.min(wanted, input.length))
+    const heard =
+      this.#resampler === undefined
+        ? this.#fill(output, at, size, killed) > 0
+        : this.#playResampled(this.#resampler, output, at, size, killed)
     this.#audioMs += ms
-    const heard = count > 0 || this.#tail
-    if (this.#resampler === undefined) output.set(input.subarray(0, size), at)
-    else if (heard) {
-      const resampled = this.#resampler.process(input.subarray(0, wanted))
-      output.set(resampled.subarray(0, size), at)
-      this.#tail = count > 0
-    }
     return heard
+  }
+
+  #playResampled(
+    resampler: Resampler,
+    output: Int16Array,
+    at: number,
+    size: number,
+    killed: boolean
+  ): boolean {
+    const input = this.#input
+    const ms = (size / this.#options.sampleRate) * 1000
+    const wanted = Math.min(Math.round((ms * this.#options.rate) / 1000), input.length)
+    const count = this.#fill(input, 0, wanted, killed)
+    if (count === 0 && !this.#tail) {
+      output.fill(0, at, at + size)
+      return false
+    }
+    const resampled = resampler.process(input.subarray(0, wanted))
+    const length = Math.min(size, resampled.length)
+    output.set(resampled.subarray(0, length), at)
+    output.fill(0, at + length, at + size)
+    this.#tail = count > 0
+    return true
   }
 
   // Moves what jambonz had by this tick to what it plays. Returns true where a kill was among it.
@@ -223,23 +263,32 @@ export class HeardTrack implements AudioSink {
     for (let next = this.#sent[0]; next !== undefined; next = this.#sent[0]) {
       const { at, sync } = next
       if (sync === undefined ? at > horizon : tickMs < sync.fromMs && at > horizon - PONG_PATIENCE) break
-      this.#take()
+      this.#sent.shift()
       if (next.kill) {
         killed = true
-        this.#playing = []
-        this.#head = 0
+        for (const each of [...this.#playing]) this.#dropPlayed(each)
       } else this.#playing.push(next)
     }
     return killed
   }
 
-  #fill(input: Int16Array, wanted: number): number {
+  // Fills `wanted` samples of `into`, from its place `at` on, with what is played, and with silence behind it. Returns how
+  // many are played.
+  #fill(into: Int16Array, at: number, wanted: number, killed: boolean): number {
+    const count = killed ? 0 : this.#take(into, at, wanted)
+    if (count < wanted) into.fill(0, at + count, at + wanted)
+    return count
+  }
+
+  #take(into: Int16Array, at: number, wanted: number): number {
     let count = 0
     for (let next = this.#playing[0]; next !== undefined; next = this.#playing[0]) {
       next.label?.(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
       if (count === wanted && next.length > 0) break
       const part = Math.min(wanted - count, next.length - this.#head)
-      if (next.samples) input.set(next.samples.subarray(this.#head, this.#head + part), count)
+      this.#waiting -= part
+      if (next.isAudio) this.#ring.shift(into, at + count, part)
+      else into.fill(0, at + count, at + count + part)
       count += part
       this.#head += part
       if (this.#head < next.length) break

@@ -1,3 +1,4 @@
+import { hasMarkSample, withoutMarkSamples } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 
 /** Marks that may wait at once: jambonz drops a further one without a word (mod_audio_fork). */
@@ -13,6 +14,8 @@ const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 const CLEAR_DEADLINE = 1_000
 /** The same where marks don't tell. */
 const CLEAR_HOLD = 200
+/** ms by which the caller may hear audio later than the clock says. */
+const PLAYOUT_MARGIN = 500
 /** Begins a name that no mark of the application has on the wire. */
 const FENCE = 'clear~'
 
@@ -227,5 +230,32 @@ export class Clearing {
   end(): void {
     this.#until = undefined
     this.#fence = undefined
+  }
+}
+
+/** The samples of the application's audio that jambonz takes for marks while any mark waits. */
+export class MarkSamples {
+  #avoided = false
+  // Until then audio is being played that may contain some.
+  #playedUntil = -Infinity
+
+  /** Marks are in use: no sample may look like one any more. */
+  avoid(): void {
+    this.#avoided = true
+  }
+
+  /** Returns the audio as it may be sent. */
+  without(audio: Buffer): Buffer {
+    return this.#avoided ? withoutMarkSamples(audio) : audio
+  }
+
+  /** Audio was sent that is played until `playedUntil`, ms on the clock. */
+  sent(audio: Buffer, playedUntil: number): void {
+    if (!this.#avoided && hasMarkSample(audio)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
+  }
+
+  /** Returns true while audio that contains some may be playing. */
+  mayPlay(now: number): boolean {
+    return now < this.#playedUntil
   }
 }

@@ -82,6 +82,11 @@ export class Playback {
     this.#stream().write(chunk, done)
   }
 
+  /** Sends a chunk at once. Returns false where it is to be written: it has to wait, or can't be sent. */
+  sendNow(chunk: Buffer): boolean {
+    return this.#streaming?.sendNow(chunk) ?? false
+  }
+
   flush(done: () => void): void {
     if (this.#streaming) this.#streaming.flush(done)
     else done()
@@ -211,7 +216,8 @@ export class Playback {
     socket.addSink(this.track, true)
     this.#streaming = new StreamingPlayback({
       rate: this.sampleRate,
-      send: (data, sent) => socket.send(data, sent),
+      send: (audio, sent) => socket.send(audio, sent),
+      sendText: (text) => socket.sendText(text),
       unsent: () => socket.unsent,
       backlog,
       speed: () => socket.speed,

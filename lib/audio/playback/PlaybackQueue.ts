@@ -49,6 +49,11 @@ export class PlaybackQueue {
     return this.silent && this.#placements.length === 0
   }
 
+  /** Returns true where a chunk of so many bytes is whole samples, and nothing waits before it. */
+  takesWhole(bytes: number): boolean {
+    return this.empty && this.#oddByte === undefined && bytes > 0 && bytes % SAMPLE_BYTES === 0
+  }
+
   /** Bytes of audio before the next placement; Infinity where there is none. */
   get untilPlacement(): number {
     const next = this.#placements[0]
@@ -68,6 +73,12 @@ export class PlaybackQueue {
       this.#position = this.#taken
       done()
     }
+  }
+
+  /** Counts a chunk that went out without waiting here. Only where `takesWhole` said so. */
+  pass(bytes: number): void {
+    this.#taken += bytes
+    this.#position = this.#taken
   }
 
   /** Has something happen behind everything written so far. */

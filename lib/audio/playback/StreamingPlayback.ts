@@ -1,9 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { hasMarkSample, SAMPLE_BYTES, silenceOf, withoutMarkSamples } from '../../pcm/samples.js'
+import { SAMPLE_BYTES, silenceOf } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 import type { HeardTrack } from './HeardTrack.js'
-import { Clearing, Marks } from './Marks.js'
+import { Clearing, Marks, MarkSamples } from './Marks.js'
 import { PlaybackQueue, type Placement } from './PlaybackQueue.js'
 import { EXACT_RATE, PlayoutModel, startTicking, stopTicking, LOT_MS } from './PlayoutModel.js'
 import type { Utterance } from './Utterance.js'
@@ -14,15 +14,14 @@ const MAX_AHEAD = 60_000
 const MAX_MESSAGE = 32_768
 /** bytes that may wait in the process to be sent */
 const MAX_UNSENT = 131_072
-/** ms by which the caller may hear audio later than the clock says. */
-const TAINT_MARGIN = 500
 /** ms after the clock's end of an utterance that the track has to tell of it: it knows only what audio comes beside it. */
 const TRACK_PATIENCE = 1_000
 
 export interface StreamingPlaybackOptions {
   /** Hz of the audio sent to jambonz */
   rate: number
-  send: (data: Buffer | string, sent?: () => void) => void
+  send: (audio: Buffer, sent?: () => void) => void
+  sendText: (text: string) => void
   /** bytes sent that are still in the process */
   unsent: () => number
   /** how fast the caller's audio comes: 1 is real time */
@@ -59,10 +58,7 @@ export class StreamingPlayback {
   // A mark at the end of what was sent holds back the rest.
   #heldByMark = false
   #marksWork = true
-  // Marks are in use: no sample may look like one any more.
-  #marksUsed = false
-  // Until then audio is being played that may contain samples which look like marks.
-  #taintedUntil = -Infinity
+  readonly #markSamples = new MarkSamples()
 
   constructor(options: StreamingPlaybackOptions) {
     this.#options = options
@@ -92,8 +88,25 @@ export class StreamingPlayback {
     this.#pump()
   }
 
+  /**
+   * Sends a chunk at once, where it is audio that nothing stands before. Returns false where it has to wait, or to be cut:
+   * it is to be written then. An agent speaks in pieces of 20 ms, and nearly all of them go this way.
+   */
+  sendNow(chunk: Buffer): boolean {
+    const { length } = chunk
+    const waits =
+      this.#pumping || this.#dropping || this.#blocked || this.#heldByMark || this.#clearing.underWay
+    if (waits || this.#endedAt !== undefined || !this.#queue.takesWhole(length)) return false
+    const now = performance.now()
+    if (length > Math.min(MAX_MESSAGE, this.#room(now)) || this.#options.unsent() >= MAX_UNSENT) return false
+    this.#queue.pass(length)
+    this.#sendAudio(chunk, now)
+    this.#updateTicking()
+    return true
+  }
+
   mark(name: string): Promise<MarkOutcome> {
-    this.#marksUsed = true
+    this.#markSamples.avoid()
     return new Promise((resolve) => {
       const drop = () => {
         resolve('cleared')
@@ -235,6 +248,10 @@ export class StreamingPlayback {
     } finally {
       this.#pumping = false
     }
+    this.#updateTicking()
+  }
+
+  #updateTicking(): void {
     const idle =
       !this.#clearing.underWay && this.#queue.empty && this.#marks.size === 0 && this.#playout.missing === 0
     if (idle) stopTicking(this)
@@ -267,24 +284,30 @@ export class StreamingPlayback {
   }
 
   #speak(now: number): boolean {
-    const aheadMs = this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs
-    const room = Math.floor(aheadMs - this.#playout.aheadMs(now)) * this.#perMs
-    const audio = this.#queue.take(Math.min(this.#queue.untilPlacement, MAX_MESSAGE, room))
+    const most = Math.min(this.#queue.untilPlacement, MAX_MESSAGE, this.#room(now))
+    const audio = this.#queue.take(most)
     if (audio === undefined) return false
     // Asking for the next chunk runs the application's code, which may have cleared this one.
-    if (audio.length === 0 || this.#clearing.underWay) return true
-    this.#transmit(this.#marksUsed ? withoutMarkSamples(audio) : audio)
-    this.#options.track.audio(audio, this.#playout.audio(audio.length / SAMPLE_BYTES, now), now)
-    if (!this.#marksUsed && hasMarkSample(audio)) {
-      this.#taintedUntil = now + this.#playout.aheadMs(now) + TAINT_MARGIN
-    }
+    if (audio.length > 0 && !this.#clearing.underWay) this.#sendAudio(audio, now)
     return true
+  }
+
+  /** Returns the bytes of audio that may go out now. */
+  #room(now: number): number {
+    const aheadMs = this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs
+    return Math.floor(aheadMs - this.#playout.aheadMs(now)) * this.#perMs
+  }
+
+  #sendAudio(audio: Buffer, now: number): void {
+    this.#transmit(this.#markSamples.without(audio))
+    this.#options.track.audio(audio, this.#playout.audio(audio.length / SAMPLE_BYTES, now), now)
+    this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
   }
 
   #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.silent
     // Samples may be playing that jambonz would take for marks.
-    const inBand = this.#options.rate === EXACT_RATE && now >= this.#taintedUntil
+    const inBand = this.#options.rate === EXACT_RATE && !this.#markSamples.mayPlay(now)
     // Where marks inside the audio can't be trusted, the clock tells; only one with nothing after it is sent.
     if (!this.#marksWork || (!inBand && more)) {
       this.#marks.place(name, false, this.sentMs, now, settle)
@@ -340,6 +363,6 @@ export class StreamingPlayback {
   }
 
   #command(command: Parameters<typeof writeCommand>[0]): void {
-    this.#options.send(writeCommand(command))
+    this.#options.sendText(writeCommand(command))
   }
 }

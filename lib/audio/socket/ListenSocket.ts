@@ -13,8 +13,9 @@ import {
 } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
 import { TextReader, type AudioMessage } from './messages.js'
-import { BATCH_INTERVAL } from './reader/BatchWheel.js'
-import { SocketReader } from './reader/SocketReader.js'
+import { BATCH_INTERVAL } from './frames/BatchWheel.js'
+import { FrameWriter } from './frames/FrameWriter.js'
+import { SocketReader } from './frames/SocketReader.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
 import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
 
@@ -52,6 +53,7 @@ export interface ListenSocketUser {
 /** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
 export class ListenSocket {
   readonly reader: SocketReader
+  readonly #writer: FrameWriter
   readonly roundTrips: RoundTrips
   opened: Opened | undefined
   logger: FastifyBaseLogger
@@ -98,6 +100,7 @@ export class ListenSocket {
       onAudio: (audio, messages, reused) => this.#audio(audio, messages, reused),
       onRest: () => this.#feed?.rest()
     })
+    this.#writer = new FrameWriter(socket, this.reader.internals)
     this.#opening = new SocketOpening(
       known,
       identify,
@@ -187,9 +190,9 @@ export class ListenSocket {
     })
   }
 
-  /** Sends a string as text, a Buffer as a binary message. */
-  send(data: string | Buffer, sent?: () => void): void {
-    this.#socket.send(data, sent)
+  /** Sends audio. `sent` is called when it has left the process. */
+  send(audio: Buffer, sent?: () => void): void {
+    this.#writer.send(audio, sent)
   }
 
   /** Sends text whose bytes may have been made before. */

@@ -131,7 +131,7 @@ export class AudioStream extends SpeakingDuplex {
 
   /** Sends JSON of your own to jambonz. */
   send(json: unknown): void {
-    this.#live.socket.send(JSON.stringify(json))
+    this.#live.socket.sendText(JSON.stringify(json))
   }
 
   /** Ends the listen: jambonz closes the socket and calls the actionHook. */

@@ -5,7 +5,7 @@ import { Playback } from '../playback/Playback.js'
 import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/SocketEnd.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
-import type { SlowReason } from '../socket/reader/SocketReader.js'
+import type { SlowReason } from '../socket/frames/SocketReader.js'
 import type { Identify } from '../socket/SocketOpening.js'
 import type {
   AudioSink,

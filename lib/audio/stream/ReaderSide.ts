@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { FastifyBaseLogger } from 'fastify'
-import type { SocketReader } from '../socket/reader/SocketReader.js'
+import type { SocketReader } from '../socket/frames/SocketReader.js'
 
 /** ms that a reader may stand still with its buffer full, and the call with it. */
 const READER_PATIENCE = 30_000

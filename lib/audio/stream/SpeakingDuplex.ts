@@ -199,6 +199,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
       this.#answer((error) => done?.(error))
       return false
     }
+    const isAlone = done === undefined && this.writableLength === 0 && this.writableCorked === 0
+    if (isAlone && Buffer.isBuffer(chunk) && this.writable && this.playback.sendNow(chunk)) return true
     const told =
       done && ((error?: Error | null) => done(error ?? (this.#over ? new ERR_AUDIO_CLOSED() : null)))
     return typeof encoding === 'string' ? super.write(chunk, encoding, told) : super.write(chunk, told)

@@ -37,12 +37,13 @@ export interface SocketReaderOptions {
  * its pongs: who waits for those calls `readToEnd`.
  */
 export class SocketReader implements Batched {
+  /** undefined where ws alone reads and writes the socket */
+  readonly internals: Internals | undefined
   /** ms between two reads of a batch */
   interval = BATCH_INTERVAL
   /** undefined where the fast reader reads the socket */
   readonly slowReason: SlowReason | undefined
   readonly #socket: WebSocket
-  readonly #internals: Internals | undefined
   readonly #frames: FrameParser | undefined
   readonly #onRest: () => void
   readonly #slowReaders = new Set<object>()
@@ -56,7 +57,7 @@ export class SocketReader implements Batched {
     const internals = fast ? Internals.of(socket) : 'off'
     if (typeof internals === 'string') this.slowReason = internals
     else {
-      this.#internals = internals
+      this.internals = internals
       this.#frames = new FrameParser(internals, maxPayload, onAudio)
     }
     this.#onRest = onRest
@@ -120,7 +121,7 @@ export class SocketReader implements Batched {
   /** Reads now what the kernel holds. Returns false where that is not possible, or not all of it was read. */
   readNow(): boolean {
     const frames = this.#frames
-    const internals = this.#internals
+    const { internals } = this
     if (
       frames === undefined ||
       internals === undefined ||
@@ -149,7 +150,7 @@ export class SocketReader implements Batched {
 
   /** Reads a batch. Returns true where that has to be left to Node, until `shut`. */
   open(): boolean {
-    if (this.#frames && this.#internals && this.#readBatch(this.#frames, this.#internals)) return false
+    if (this.#frames && this.internals && this.#readBatch(this.#frames, this.internals)) return false
     this.#hold(BATCH, false)
     return true
   }
@@ -218,11 +219,11 @@ export class SocketReader implements Batched {
     const paused = this.#holds !== 0
     this.#holds = next
     if (next === 0) {
-      this.#internals?.startReading()
+      this.internals?.startReading()
       this.#socket.resume()
     } else if (!paused) {
       this.#socket.pause()
-      this.#internals?.stopReading()
+      this.internals?.stopReading()
     }
   }
 }

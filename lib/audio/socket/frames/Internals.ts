@@ -1,4 +1,4 @@
-import { readSync } from 'node:fs'
+import { readSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
@@ -100,6 +100,28 @@ export class Internals {
     } catch (err) {
       return (err as NodeJS.ErrnoException).code === 'EAGAIN' ? NOTHING : UNREADABLE
     }
+  }
+
+  /**
+   * Writes the first `length` bytes of `frame`, without waiting: one system call, and nothing to be told of later. What
+   * the kernel has no room for goes through the socket. Returns false where nothing was written: ws is to send it, and
+   * to be told what is wrong.
+   */
+  write(frame: Buffer, length: number): boolean {
+    const { raw } = this
+    if (this.#ownMemory === undefined || raw === undefined || raw.writableLength > 0 || raw.connecting) {
+      return false
+    }
+    const { fd = -1 } = this.#handle ?? {}
+    if (fd < 0) return false
+    let written = 0
+    try {
+      written = writeSync(fd, frame, 0, length)
+    } catch {
+      return false
+    }
+    if (written > 0 && written < length) raw.write(Buffer.from(frame.subarray(written, length)))
+    return written > 0
   }
 
   /**

@@ -1,0 +1,128 @@
+import { once } from 'node:events'
+import type { AddressInfo, Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { FrameWriter } from '../../lib/audio/socket/frames/FrameWriter.js'
+import { Internals } from '../../lib/audio/socket/frames/Internals.js'
+import { SampleRing } from '../../lib/pcm/SampleRing.js'
+import { until } from '../helpers/until.js'
+
+const SIZES = [0, 1, 125, 126, 127, 320, 640, 32_768, 65_532, 65_533, 65_536, 100_000]
+
+interface Pair {
+  /** ours */
+  socket: WebSocket
+  /** jambonz' */
+  client: WebSocket
+}
+
+async function connect(t: Test): Promise<Pair> {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    for (const each of server.clients) each.terminate()
+    server.close()
+  })
+  await once(server, 'listening')
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
+    [WebSocket],
+    unknown
+  ]
+  t.teardown(() => client.terminate())
+  return { socket, client }
+}
+
+function internalsOf(socket: WebSocket): Internals {
+  const internals = Internals.of(socket)
+  if (typeof internals === 'string') throw new Error(`ws or Node is not as expected: ${internals}`)
+  return internals
+}
+
+function receivedBy(client: WebSocket): Array<string | Buffer> {
+  const received: Array<string | Buffer> = []
+  client.on('message', (data: Buffer, isBinary) => received.push(isBinary ? data : data.toString()))
+  return received
+}
+
+for (const by of ['the kernel', 'ws'] as const) {
+  t.test(`messages of every size arrive in order between texts, by ${by}`, async (t) => {
+    const { socket, client } = await connect(t)
+    const writer = new FrameWriter(socket, by === 'ws' ? undefined : internalsOf(socket))
+    const received = receivedBy(client)
+    const sent: Array<string | Buffer> = []
+    for (const [n, size] of SIZES.entries()) {
+      const audio = Buffer.alloc(size, n + 1)
+      writer.send(audio)
+      socket.send(`text ${n}`)
+      writer.send(audio)
+      sent.push(Buffer.from(audio), `text ${n}`, Buffer.from(audio))
+      // Its memory may be used again at once where nothing waits.
+      if (socket.bufferedAmount === 0) audio.fill(0)
+    }
+    await until(() => received.length === sent.length, 'all messages')
+    t.same(received, sent)
+  })
+}
+
+t.test('what the kernel has no room for waits in the socket, and all arrives in order', async (t) => {
+  const { socket, client } = await connect(t)
+  const writer = new FrameWriter(socket, internalsOf(socket))
+  const received = receivedBy(client)
+  client.pause()
+  let count = 0
+  // A frame that is cut, and what comes behind it.
+  while (socket.bufferedAmount < 200_000) {
+    writer.send(Buffer.alloc(30_000, ++count))
+    if (count > 5_000) throw new Error('the kernel takes it all')
+  }
+  client.resume()
+  await until(() => received.length === count, 'all messages')
+  t.ok(received.every((message, n) => message.length === 30_000 && message[0] === (n + 1) % 256))
+  await until(() => socket.bufferedAmount === 0, 'the socket to be empty')
+  writer.send(Buffer.alloc(320, 7))
+  await until(() => received.length === count + 1, 'the last message')
+})
+
+t.test('audio in the kernel makes no request of the socket', async (t) => {
+  const { socket, client } = await connect(t)
+  const received = receivedBy(client)
+  const raw = Reflect.get(socket, '_socket') as Socket
+  const before = raw.bytesWritten
+  new FrameWriter(socket, internalsOf(socket)).send(Buffer.alloc(320, 1))
+  t.equal(raw.bytesWritten, before)
+  await until(() => received.length === 1, 'the message')
+})
+
+t.test('a socket that has closed is left to ws, which says so', async (t) => {
+  const { socket, client } = await connect(t)
+  const writer = new FrameWriter(socket, internalsOf(socket))
+  client.terminate()
+  await once(socket, 'close')
+  t.doesNotThrow(() => writer.send(Buffer.alloc(320)))
+  const error = await new Promise<unknown>((resolve) => {
+    writer.send(Buffer.alloc(320), resolve as () => void)
+  })
+  t.ok(error instanceof Error)
+})
+
+t.test('a ring of samples gives back what was put in, however it grows and is emptied', (t) => {
+  const ring = new SampleRing(8)
+  const expected: number[] = []
+  let next = 0
+  for (let n = 0; n < 2_000; n++) {
+    const pushed = Int16Array.from({ length: (n * 7) % 23 }, () => ++next % 30_000)
+    ring.push(pushed)
+    expected.push(...pushed)
+    const count = Math.min(expected.length, (n * 5) % 26)
+    if (n % 5 === 0) ring.drop(count)
+    else {
+      const into = new Int16Array(count + 2)
+      ring.shift(into, 1, count)
+      t.same([...into], [0, ...expected.slice(0, count), 0])
+    }
+    expected.splice(0, count)
+    t.equal(ring.length, expected.length)
+  }
+  t.ok(ring.room >= ring.length)
+  t.end()
+})
