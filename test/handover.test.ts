@@ -170,6 +170,44 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     }
   })
 
+  t.test('a pause survives it where the handler ends it with its stream', { buffered: true }, async (t) => {
+    const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+    const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+    const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+    const call = dial()
+    const [stream] = await first
+    await heardOf(call, 200)
+    stream.beginPrivacy('skip')
+    // What `try { … } finally { stream.endPrivacy() }` does.
+    stream.done.then(() => stream.endPrivacy()).catch(() => {})
+    lead(b)
+    await a.app.jambonz.drain(0, { handover: true })
+    const [goesOn] = await next
+    t.match(stream, { isPrivate: true })
+    t.match(goesOn, { isPrivate: true, listen: { paused: 'skip' } })
+    t.match(await b.app.jambonz.calls.get(stream.callSid), { listens: [{ paused: 'skip' }] })
+    call.hangUp()
+    await call
+  })
+
+  t.test('a pause survives it where Redis knows nothing of the listen', { buffered: true }, async (t) => {
+    const own = await startRedis(t)
+    const { a, b, lead, call: dial } = await two(t, own, [{ verb: 'listen', actionHook: '/done' }])
+    const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+    const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+    const call = dial().once('hook', () => lead(b))
+    const [stream] = await first
+    await heardOf(call, 200)
+    stream.beginPrivacy('silence')
+    await own.kill()
+    await a.app.jambonz.drain(0, { handover: true })
+    const [goesOn] = await next
+    t.match(goesOn, { isPrivate: true, listen: { paused: 'silence' } })
+    call.hangUp()
+    await call
+    await own.start()
+  })
+
   t.test(
     'a listen in the foreground goes on at another instance, as its next segment',
     { buffered: true },

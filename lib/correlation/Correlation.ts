@@ -11,6 +11,7 @@ import {
   type SocketToken
 } from '../model/tokens.js'
 import {
+  awaitsKey,
   callPart,
   claimPart,
   closePart,
@@ -35,6 +36,9 @@ import { CallEvents, type CallEventMap } from './CallEvents.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
 import { goingOn, hasOurHook } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
+
+/** ms that the end of a listen waits for the key that its actionHook has told of */
+const KEY_WAIT = 1_000
 
 export interface CorrelationDeps {
   store: CallStore
@@ -67,7 +71,7 @@ export interface Correlated {
 export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
 
 /** The part of a signed path that names its listen. */
-export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'issuer'>
+export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'paused' | 'issuer'>
 
 /** The fields of a listen that its socket writes. */
 export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
@@ -179,9 +183,10 @@ export class Correlation {
 
   /**
    * Claims the listen that a socket's path names, if no instance has it. Creates an unknown listen only where the store
-   * may not have received its answer yet.
+   * may not have received its answer yet. A listen whose path says that it is private is,
+   * whatever the store says.
    */
-  async claimed({ listenId, unknown, issuer }: ClaimedPath): Promise<Claimed> {
+  async claimed({ listenId, unknown, paused, issuer }: ClaimedPath): Promise<Claimed> {
     const { store, instance } = this.deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
@@ -195,7 +200,8 @@ export class Correlation {
     const { applied, call } = written
     const listen = listenIn(call, listenId)
     if (listen === undefined) return { outcome: 'unknown' }
-    return applied[0] ? { outcome: 'claimed', call, listen } : { outcome: 'used' }
+    if (!applied[0]) return { outcome: 'used' }
+    return { outcome: 'claimed', call, listen: paused && !listen.paused ? { ...listen, paused } : listen }
   }
 
   /** Releases a claimed listen whose socket did not open. */
@@ -277,13 +283,22 @@ export class Correlation {
     return ended
   }
 
-  /** Writes the end reason that the actionHook gave, if the hook came before the socket closed. */
+  /** Writes the end reason that the actionHook gave, and waits for its key, if the hook came before the socket closed. */
   async #endedByHook(ended: Correlated): Promise<Correlated> {
-    const { id, callSid, endReason, hookedAt, digits, reportedDuration } = ended.listen
-    if (endReason !== 'closed' || hookedAt === undefined) return ended
-    const reason = reasonOfHook({ digits, duration: reportedDuration }, ended.listen)
-    if (reason === undefined) return ended
-    return correlated((await this.store.write(callSid, [endReasonPart(id, reason)])).call, id)
+    const { id, callSid, endReason, reportedDuration, keyed } = ended.listen
+    if (ended.listen.hookedAt === undefined) return ended
+    const reason = reasonOfHook({ keyed, duration: reportedDuration }, ended.listen)
+    let { call } =
+      endReason === 'closed' && reason !== undefined
+        ? await this.store.write(callSid, [endReasonPart(id, reason)])
+        : ended
+    if (awaitsKey(correlated(call, id).listen)) {
+      // The instance that has the hook has waited for the write before.
+      const reached = (listen?: StoredListen): boolean => listen === undefined || !awaitsKey(listen)
+      const later = await this.store.waitFor(callSid, id, reached, KEY_WAIT)
+      if (later !== undefined && listenIn(later, id) !== undefined) call = later
+    }
+    return correlated(call, id)
   }
 
   /** Tells all instances that we end this listen: jambonz 0.9 then ends all listens of the call, wherever they are. */

@@ -239,6 +239,7 @@ function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer
     listenId: known.id,
     issuedAt: Date.now(),
     unknown: false,
+    paused: known.paused ?? false,
     issuer: issuerTag(instance)
   })
   const isGet = isData(actionHook) && String(actionHook.method).toUpperCase() === 'GET'

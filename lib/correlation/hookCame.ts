@@ -3,10 +3,11 @@ import { isFinal, type CallFields } from '../model/payloads.js'
 import { listenIn, newListen } from '../model/callWrite.js'
 import { callSidOf } from '../model/tokens.js'
 import {
+  awaitsKey,
   endReasonPart,
   hookPart,
-  hookParts,
   isOffered,
+  keyPart,
   reasonOfHook,
   type HookSays
 } from '../model/listenLife.js'
@@ -80,9 +81,10 @@ interface Said {
 
 /** Writes the hook's fields of its call and its listen, in one step if both are of the same call. */
 async function said(correlation: Correlation, listenId: string, report: HookReport): Promise<Said> {
-  const { call: about } = report
+  const { call: about, digits } = report
   const callSid = callSidOf(listenId)
-  const parts = hookParts(listenId, report)
+  const key = digits === undefined ? [] : [keyPart(listenId, digits)]
+  const parts = [...key, hookPart(listenId, report)]
   if (about !== undefined && about.callSid === callSid) {
     // The write that ended a call was its last.
     const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, parts)
@@ -130,7 +132,7 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
 
 /**
  * Asks jambonz for the next socket of a listen that was handed over, or refused by an instance that closes, and of the
- * background listens that went with it.
+ * background listens that went with it. A listen that a key ended is over.
  */
 async function offered(
   { store, deps }: Correlation,
@@ -138,7 +140,7 @@ async function offered(
   report: HookReport
 ): Promise<HookOutcome | undefined> {
   const { listen } = settled
-  if (!isOffered(listen) || isOver(settled.call, report)) return undefined
+  if (!isOffered(listen) || report.digits !== undefined || isOver(settled.call, report)) return undefined
   const call = await backgroundsSettled(store, settled.call)
   const offer = nextOffer(listen)
   const verbs = offer && verbsToGoOn(call, listen, deps.auth, deps)
@@ -188,11 +190,16 @@ async function over(
   if (listen.state === 'expected' && (isSure || isOffered(listen))) {
     ;({ call, listen } = await correlation.neverCame(listen))
   }
-  const reason = reasonOfHook(report, listen)
-  if (reason !== undefined && listen.endReason === 'closed') {
-    const written = await store.write(callSid, [endReasonPart(id, reason)])
-    ;({ call, listen } = correlated(written.call, id))
-  }
+  const { digits } = report
+  const reason =
+    listen.endReason === 'closed'
+      ? reasonOfHook({ keyed: listen.keyed, duration: report.duration }, listen)
+      : undefined
+  const parts = [
+    ...(reason === undefined ? [] : [endReasonPart(id, reason)]),
+    ...(digits !== undefined && awaitsKey(listen) ? [keyPart(id, digits)] : [])
+  ]
+  if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))
   return { call, listen }
 }
 

@@ -22,7 +22,7 @@ export interface UnnamedSocket {
 export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
   const issuer = issuerTag(correlation.deps.instance)
   for (const listenId of await candidates(correlation.store, socket)) {
-    const claim = await correlation.claimed({ listenId, unknown: false, issuer })
+    const claim = await correlation.claimed({ listenId, unknown: false, paused: false, issuer })
     if (claim.outcome === 'claimed') return claim
   }
   return await adopted(correlation, socket)

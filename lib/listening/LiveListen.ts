@@ -179,6 +179,7 @@ export class LiveListen {
       mixType: stream.mixType,
       sampleRate: stream.sampleRate,
       channels: stream.channels,
+      ...(listen.paused && { paused: listen.paused }),
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))

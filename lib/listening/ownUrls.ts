@@ -52,7 +52,14 @@ export function socketUrl(
   }
   const base = isRelative ? (publicUrl?.href ?? '') : own.base.replace(/^http/i, 'ws')
   const route = found.route.path
-  const token = { path: route, listenId: id, issuedAt, unknown, issuer: issuerTag(instance) }
+  const token = {
+    path: route,
+    listenId: id,
+    issuedAt,
+    unknown,
+    paused: false,
+    issuer: issuerTag(instance)
+  } as const
   const signed = signSocketToken(secret, token, ownCredentials(options, wsAuth, base))
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
 }

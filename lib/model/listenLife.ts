@@ -203,7 +203,10 @@ export interface HookSays {
   duration?: number
 }
 
-/** The listen's actionHook has come. Written of a listen that is known, whatever its stage. */
+/**
+ * The listen's actionHook has come. Written of a listen that is known, whatever its stage. Of a key it notes only that
+ * there was one: see `keyPart`.
+ */
 export function hookPart(id: string, { digits, duration }: HookSays, fields: Fields = {}): WritePart {
   return {
     guards: [isKnown(id)],
@@ -212,7 +215,7 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
         {
           id,
           hookedAt: new Date().toISOString(),
-          ...(digits !== undefined && { digits }),
+          ...(digits !== undefined && { keyed: true }),
           ...(duration !== undefined && { reportedDuration: duration }),
           ...fields
         }
@@ -223,18 +226,25 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
 }
 
 /**
- * The same, without a key that was pressed in private: that is not noted down. The last part is of a listen that is
- * known.
+ * The key of the listen's actionHook. Written only where the instance that had the socket has said that the listen has
+ * ended, and not in private: until then its pauses may not have reached the store. That of a lost listen is not.
  */
-export function hookParts(id: string, { digits, duration }: HookSays): WritePart[] {
-  const hook = hookPart(id, { duration })
-  if (digits === undefined) return [hook]
-  const isPublic = (['silence', 'skip'] as const).map((not) => ({
-    listen: id,
-    field: 'paused' as const,
-    not
-  }))
-  return [{ guards: [isKnown(id), ...isPublic], patch: { listens: [{ id, digits }] } }, hook]
+export function keyPart(id: string, digits: string): WritePart {
+  return {
+    guards: [
+      { listen: id, field: 'state', is: 'ended' },
+      { listen: id, field: 'endReason', not: 'lost' },
+      { listen: id, field: 'paused', not: 'silence' },
+      { listen: id, field: 'paused', not: 'skip' }
+    ],
+    patch: { listens: [{ id, digits }] },
+    wakes: [id]
+  }
+}
+
+/** Returns true while the key of the listen's actionHook is still to be written: see `keyPart`. */
+export function awaitsKey({ keyed, paused, digits }: StoredListen): boolean {
+  return keyed === true && digits === undefined && !paused
 }
 
 /** Why jambonz ended the listen, which its socket could not tell: a close looks the same whatever the reason. */
@@ -247,10 +257,10 @@ export function endReasonPart(id: string, endReason: EndReason): WritePart {
 
 /** Returns the reason that the hook gives for the end of a listen; undefined where it gives none. */
 export function reasonOfHook(
-  { digits, duration }: HookSays,
+  { keyed, duration }: { keyed?: boolean; duration?: number },
   { maxLength = 0 }: Pick<Listen, 'maxLength'>
 ): EndReason | undefined {
-  if (digits !== undefined) return 'finishOnKey'
+  if (keyed) return 'finishOnKey'
   return maxLength > 0 && duration !== undefined && duration >= maxLength ? 'maxLength' : undefined
 }
 

@@ -287,6 +287,8 @@ export type StoredListen = Listen & {
   readonly hookedAt?: string
   /** JSON of the `config` that started it in the background, without credentials: it starts its next socket */
   readonly background?: string
+  /** its actionHook told of a key, which is noted down once the listen has ended and was not private */
+  readonly keyed?: boolean
 }
 
 /** A call as the store has it. */

@@ -92,6 +92,11 @@ export interface SocketToken {
    * away when the verb was answered
    */
   unknown: boolean
+  /**
+   * how the listen's audio was private when its last socket was handed over: the next one begins so, also where the
+   * store has lost it
+   */
+  paused: 'silence' | 'skip' | false
   /** tag of the instance that answered: see `issuerTag` */
   issuer: string
 }
@@ -108,15 +113,19 @@ export interface OwnCredentials {
  */
 export const SOCKET_TOKEN_TTL = 6 * 3_600_000
 
-// 22 characters together so that urls stay short: 30 bits say when, 18 who, 84 sign it, which nobody guesses over a network.
+// 22 characters together so that urls stay short: 30 bits say when and what, 18 who, 84 sign it, which nobody guesses over a
+// network.
 const TIME_CHARACTERS = 5
 const ISSUER_CHARACTERS = 3
 const STAMP_CHARACTERS = TIME_CHARACTERS + ISSUER_CHARACTERS
 const SIGNATURE_CHARACTERS = 14
-/** ms: one unit of the stamp's time, 34 years of which fit into 29 bits */
-const STAMP_UNIT = 2_000
+/** ms: one unit of the stamp's time, 34 years of which fit into 27 bits */
+const STAMP_UNIT = 8_000
 const STAMP_EPOCH = Date.UTC(2025, 0, 1)
-const MAX_STAMP = 2 ** 29 - 1
+const MAX_STAMP = 2 ** 27 - 1
+/** The two bits that say how the listen is private; what none of them means is taken for a pause. */
+const PAUSES = [false, 'silence', 'skip'] as const
+const PAUSE_BITS = 4
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const HOOK_KEY_CHARACTERS = 22
 
@@ -171,9 +180,10 @@ export function isHookKey(secret: Hmac, listenId: string, key: string): boolean 
   return given.length === expected.length && timingSafeEqual(given, expected)
 }
 
-function stampOf({ issuedAt, unknown, issuer }: SocketToken): string {
+function stampOf({ issuedAt, unknown, paused, issuer }: SocketToken): string {
   const units = Math.floor((issuedAt - STAMP_EPOCH) / STAMP_UNIT)
-  let bits = Math.min(Math.max(units, 0), MAX_STAMP) * 2 + Number(unknown)
+  let bits =
+    (Math.min(Math.max(units, 0), MAX_STAMP) * PAUSE_BITS + PAUSES.indexOf(paused)) * 2 + Number(unknown)
   let stamp = ''
   for (let i = 0; i < TIME_CHARACTERS; i++) {
     stamp = `${ALPHABET[bits % ALPHABET.length]}${stamp}`
@@ -182,14 +192,16 @@ function stampOf({ issuedAt, unknown, issuer }: SocketToken): string {
   return stamp + issuer
 }
 
-function readStamp(stamp: string): Pick<SocketToken, 'issuedAt' | 'unknown' | 'issuer'> {
+function readStamp(stamp: string): Omit<SocketToken, 'path' | 'listenId'> {
   let bits = 0
   for (const character of stamp.slice(0, TIME_CHARACTERS)) {
     bits = bits * ALPHABET.length + ALPHABET.indexOf(character)
   }
+  const pause = Math.floor(bits / 2) % PAUSE_BITS
   return {
-    issuedAt: STAMP_EPOCH + Math.floor(bits / 2) * STAMP_UNIT,
+    issuedAt: STAMP_EPOCH + Math.floor(bits / 2 / PAUSE_BITS) * STAMP_UNIT,
     unknown: bits % 2 === 1,
+    paused: PAUSES[pause] ?? 'silence',
     issuer: stamp.slice(TIME_CHARACTERS)
   }
 }

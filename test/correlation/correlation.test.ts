@@ -4,10 +4,11 @@ import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac, createListenId } from '../../lib/model/tokens.js'
-import { hookParts } from '../../lib/model/listenLife.js'
+import { hookPart } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/recording/index.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { keepingLogger } from '../helpers/log.js'
+import { until } from '../helpers/until.js'
 
 const CALL = 'c1'
 
@@ -39,7 +40,7 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
     ...expected
   } as const
   await correlation.answered(CALL, [asked], undefined)
-  const claimed = await correlation.claimed({ listenId: id, unknown: false, issuer: 'xyz' })
+  const claimed = await correlation.claimed({ listenId: id, unknown: false, paused: false, issuer: 'xyz' })
   if (claimed.outcome !== 'claimed') throw new Error(claimed.outcome)
   return { correlation, id, ended, listen: claimed.listen }
 }
@@ -145,11 +146,41 @@ t.test('the reason that a hook gives stands, also where its socket closes after 
   ] as const) {
     const { correlation, id, ended, listen } = await start(t, { maxLength: 10 })
     await correlation.streaming(listen, {})
-    await correlation.store.write(CALL, hookParts(id, says))
+    await correlation.store.write(CALL, [hookPart(id, says)])
     t.match(await correlation.closed(listen, { endReason: 'closed' }), { listen: { endReason } })
     t.match((await correlation.store.get(CALL))?.listens, [{ endReason }])
     t.match(ended, [{ endReason }])
   }
+})
+
+t.test('a key is noted down once the listen has ended, and not where that was in private', async (t) => {
+  const hooked = (digits = '#') => ({ call: payload, duration: 3, isOfListen: true, digits })
+  for (const [what, paused, kept] of [
+    ['in public', false, '#'],
+    ['in private', 'silence', undefined],
+    ['in private, left out', 'skip', undefined]
+  ] as const) {
+    const { correlation, id, ended, listen } = await start(t)
+    await correlation.streaming(listen, {})
+    // The pause is on its way to the store while the hook comes.
+    const hook = hookCame(correlation, { listenId: id, ...hooked() })
+    await until(async () => (await correlation.store.get(CALL))?.listens[0]?.hookedAt, 'the hook')
+    t.notOk((await correlation.store.get(CALL))?.listens[0]?.digits, `${what}: not before its end`)
+    await correlation.paused(listen, paused)
+    await correlation.closed(listen, { endReason: 'closed' })
+    for (const of of [(await hook).listen, ended[0], (await correlation.store.get(CALL))?.listens[0]]) {
+      t.match(of, { state: 'ended', endReason: 'finishOnKey', digits: kept }, what)
+    }
+  }
+  const { correlation, id, listen } = await start(t)
+  await correlation.streaming(listen, {})
+  const hook = hookCame(correlation, { listenId: id, ...hooked() })
+  await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+  t.match(
+    (await hook).listen,
+    { endReason: 'lost', digits: undefined },
+    'nor of one whose pauses nobody knows'
+  )
 })
 
 t.test('a listen that jambonz is asked for again ends with its call, whichever comes first', async (t) => {

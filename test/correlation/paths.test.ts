@@ -51,7 +51,14 @@ t.test(
   async (t) => {
     const secret = new Hmac(SECRET)
     const issuedAt = Date.UTC(2026, 5, 1)
-    const token = { path: '/audio', listenId: 'l1', issuedAt, unknown: false, issuer: 'abc' }
+    const token = {
+      path: '/audio',
+      listenId: 'l1',
+      issuedAt,
+      unknown: false,
+      paused: false,
+      issuer: 'abc'
+    } as const
     const text = signSocketToken(secret, token)
     t.match(text, /^l1\.[\w-]{22}$/)
     t.same(readSocketToken(secret, '/audio', text), token)
@@ -59,6 +66,12 @@ t.test(
       ...token,
       unknown: true
     })
+    for (const paused of ['silence', 'skip'] as const) {
+      t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, paused })), {
+        ...token,
+        paused
+      })
+    }
     t.equal(readSocketToken(secret, '/other', text), undefined)
     t.equal(readSocketToken(new Hmac('other'), '/audio', text), undefined)
     t.equal(readSocketToken(secret, '/audio', text, { username: 'a', password: 'b' }), undefined)
@@ -74,7 +87,7 @@ t.test('a path that was given out too long ago opens no socket, and the answer s
   const { app, base } = await application(t)
   const { callSid, id } = await askForListen(app, '/in', base)
   const at = (ago: number): string =>
-    `${base}/audio/${signSocketToken(new Hmac(SECRET), { path: '/audio', listenId: id, issuedAt: Date.now() - ago, unknown: true, issuer: 'xyz' })}`
+    `${base}/audio/${signSocketToken(new Hmac(SECRET), { path: '/audio', listenId: id, issuedAt: Date.now() - ago, unknown: true, paused: false, issuer: 'xyz' })}`
   t.equal(await statusOf(at(SOCKET_TOKEN_TTL + 10_000)), 410)
   t.match((await app.jambonz.calls.get(callSid))?.listens, [{ state: 'expected', instance: undefined }])
   t.equal(await statusOf(at(SOCKET_TOKEN_TTL - 60_000)), 101, 'one that is as old as it may be does')
@@ -99,6 +112,7 @@ t.test('a path of a call that has been forgotten opens no socket, and makes no c
     listenId: stranger,
     issuedAt: Date.now(),
     unknown: false,
+    paused: false,
     issuer
   })
   t.equal(await statusOf(`${base}/audio/${known}`), 404)

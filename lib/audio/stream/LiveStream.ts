@@ -71,6 +71,7 @@ export class LiveStream {
   #reader: ReaderSide | undefined
   #playback: Playback | undefined
   #privacy: PauseMode | false = false
+  #over = false
   #tapped = false
   #heard = false
 
@@ -187,16 +188,19 @@ export class LiveStream {
     return this.#privacy !== false || this.socket.isPrivate
   }
 
-  /** Begins a pause, for all sinks and supervisors. One that has begun goes on as it is. */
+  /**
+   * Begins a pause, for all sinks and supervisors. One that has begun goes on as it is. Once the socket has closed a
+   * pause neither begins nor ends: the next socket of the listen, on another instance, has it as it was.
+   */
   beginPrivacy(mode: PauseMode): void {
-    if (this.#privacy !== false) return
+    if (this.#privacy !== false || this.#over) return
     this.socket.pauseSinks(mode)
     this.#privacy = mode
     this.onPrivacy(mode)
   }
 
   endPrivacy(): void {
-    if (this.#privacy === false) return
+    if (this.#privacy === false || this.#over) return
     this.#privacy = false
     this.socket.resumeSinks()
     this.onPrivacy(false)
@@ -281,6 +285,7 @@ export class LiveStream {
   }
 
   #closed(reason: EndReason, key: string | undefined): void {
+    this.#over = true
     if (reason === 'finishOnKey') this.digits ??= key
     const stream = this.#stream
     if (stream === undefined) return

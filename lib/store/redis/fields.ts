@@ -56,6 +56,7 @@ const LISTEN_FIELDS: Schemas = {
   refused: Type.Boolean(),
   hookedAt: Type.String(),
   background: Type.String(),
+  keyed: Type.Boolean(),
   [PLACE]: Type.Tuple([Type.Number(), Type.Number()])
 }
 
