@@ -18,6 +18,7 @@ import { addSocketConstraint } from '../routes/applicationSocket.js'
 import { Correlation } from './correlation/Correlation.js'
 import { recorded } from './correlation/recorded.js'
 import type { Call, Listen, StoredCall } from './model/schema.js'
+import { seal, unseal } from './model/seal.js'
 import { Jambonz, type Runtime } from './Jambonz.js'
 import { joinRegistry } from './metrics/instruments.js'
 import { Metrics } from './metrics/Metrics.js'
@@ -91,8 +92,9 @@ export const jambonzListen = fp<JambonzListenOptions>(
         // What calls.redirect() gives a call that jambonz asks for over HTTP.
         if (options.api) {
           registerWebhook(scope, runtime, commandedPath(options.audioPath), {}, ({ call }) => {
-            const { commanded } = call as StoredCall
-            return commanded === undefined ? [] : (JSON.parse(commanded) as HandlerResult)
+            const { callSid, commanded } = call as StoredCall
+            const verbs = commanded && unseal(options.secret, aboutCommanded(callSid), commanded)
+            return verbs === undefined ? [] : (JSON.parse(verbs) as HandlerResult)
           })
         }
       },
@@ -159,11 +161,14 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
   }
   const sockets = new ApplicationSockets(fastify, base, options.limits)
+  const channel = new CallChannel({ store, sockets, instance, secret, logger })
+  sockets.useChannel(channel)
   calls.useControl({
-    channel: new CallChannel({ store, sockets, instance }),
+    channel,
     api: options.api && new RestApi(options.api),
     keepVerbs: async (callSid, verbs) => {
-      await correlation.arrived(callSid, { commanded: JSON.stringify(verbs) })
+      const commanded = seal(secret, aboutCommanded(callSid), JSON.stringify(verbs))
+      await correlation.arrived(callSid, { commanded })
       return (options.publicUrl?.path ?? '') + joinPath(prefix, commandedPath(options.audioPath))
     }
   })
@@ -200,6 +205,10 @@ function createAudioServer({ limits: { maxPayload } }: ResolvedOptions): WebSock
     skipUTF8Validation: true,
     handleProtocols: (asked) => [...asked].find((name) => SUBPROTOCOLS.has(name)) ?? false
   })
+}
+
+function aboutCommanded(callSid: string): string {
+  return `commanded\n${callSid}`
 }
 
 function commandedPath(audioPath: string): string {

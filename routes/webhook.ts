@@ -40,9 +40,12 @@ export function registerWebhook<Schema extends FastifySchema>(
   async function arrive(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const payload = request.method === 'GET' ? payloadOfGet(request) : payloadOf(request)
     bindLog(request, reply, { callSid: payload.call_sid })
-    request.call = await application.correlation.arrived(payload.call_sid, {
+    const { transport } = request.jambonz!
+    const { correlation } = application
+    request.call = await correlation.arrived(payload.call_sid, {
       ...callFields(payload),
-      transport: request.jambonz!.transport
+      transport,
+      ...(transport === 'websocket' && { holder: correlation.deps.instance })
     })
   }
 

@@ -298,7 +298,9 @@ export type StoredCall = Omit<Call, 'listens'> & {
   readonly transport?: 'http' | 'websocket'
   /** over an application websocket: when its first answer had left, ISO 8601, UTC */
   readonly acknowledgedAt?: string
-  /** JSON of the verbs that `calls.redirect()` keeps for jambonz to fetch over HTTP */
+  /** the instance that holds its application websocket */
+  readonly holder?: string
+  /** the verbs that `calls.redirect()` keeps for jambonz to fetch over HTTP, sealed: see lib/model/seal.ts */
   readonly commanded?: string
   /**
    * JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with

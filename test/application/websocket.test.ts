@@ -142,33 +142,6 @@ t.test('a hook opens webhooks and hooks of the plugin, and nothing else of the a
   t.match(await socket.ask('verb:hook', {}, { hook: 'tenants/c/menu' }), [{ text: '[{"tenant":"c"},{}]' }])
 })
 
-t.test('a slow handler: the ack leaves in time, the verbs follow as a command', async (t) => {
-  const { url } = await serving(t, (app) => {
-    const late = async (text: string) => {
-      await new Promise((resolve) => setTimeout(resolve, 4_700))
-      return [say(text)]
-    }
-    app.jambonz.webhook('/call', () => late('first'))
-    app.jambonz.webhook('/hook', () => late('hook'))
-  })
-  const socket = await JambonzSocket.open(t, `${url}/call`)
-  const [first, hook] = await Promise.all([
-    socket.ask('session:new'),
-    socket.ask('verb:hook', {}, { callSid: 'call-1', hook: '/hook' })
-  ])
-  t.match(first, [{ verb: 'pause' }], 'session:new has to be answered with verbs')
-  t.equal(hook, undefined, 'the next verb runs')
-  t.equal(socket.commands.length, 0)
-  await until(() => socket.commands.length === 2, 'the commands')
-  t.strictSame(
-    socket.commands.map(({ command, queueCommand, data }) => [command, queueCommand, data]).sort(),
-    [
-      ['redirect', undefined, [say('first')]],
-      ['redirect', undefined, [say('hook')]]
-    ]
-  )
-})
-
 t.test(
   'verbs of more than 24 KiB are an error that names their size, and answered with the fallback',
   async (t) => {
@@ -194,45 +167,6 @@ t.test(
     )
   }
 )
-
-t.test('session:reconnect: acked without verbs, and with those that session:new never got', async (t) => {
-  const gate: { open?: () => void } = {}
-  const routes = (app: FastifyInstance) => {
-    app.jambonz.webhook('/call', async ({ body }) => {
-      if (body.from === 'slow') {
-        await new Promise<void>((resolve) => {
-          gate.open = resolve
-        })
-      }
-      return [say('hello')]
-    })
-  }
-  const { url } = await serving(t, routes)
-  const first = await JambonzSocket.open(t, `${url}/call`)
-  await first.ask('session:new')
-  first.drop()
-  const second = await JambonzSocket.open(t, `${url}/call`)
-  t.equal(await second.ask('session:reconnect'), undefined)
-
-  const slow = await JambonzSocket.open(t, `${url}/call`)
-  slow.send('session:new', { from: 'slow' }, { callSid: 'call-2' })
-  await until(() => gate.open, 'the handler')
-  slow.drop()
-  const again = await JambonzSocket.open(t, `${url}/call`)
-  const answered = again.ask('session:reconnect', { from: 'slow' }, { callSid: 'call-2' })
-  await again.ask('verb:hook', {}, { callSid: 'call-2', hook: '/none' })
-  gate.open!()
-  t.match(await answered, [{ text: 'hello' }])
-  t.equal(again.sent.length, 2, 'acked once')
-
-  const elsewhere = await serving(t, routes)
-  const third = await JambonzSocket.open(t, `${elsewhere.url}/call`)
-  t.match(
-    await third.ask('session:reconnect', {}, { callSid: 'call-3' }),
-    [{ text: 'hello' }],
-    'an instance that knows nothing of the call answers it'
-  )
-})
 
 t.test('messages without a top-level call_sid, as after a redirect from another websocket', async (t) => {
   const { app, url } = await serving(t, (app) => {
@@ -513,6 +447,25 @@ t.test(
       payload: { call_sid: 'call-1' }
     })
     t.match(fetched.json(), [{ verb: 'say', text: 'new' }])
+    const dial = {
+      verb: 'dial' as const,
+      target: [
+        { type: 'sip' as const, sipUri: 'sip:a@b', auth: { username: 'ann', password: 'of a carrier' } }
+      ]
+    }
+    await calls.redirect('call-1', [dial])
+    const stored = JSON.stringify(await calls.get('call-1'))
+    t.notMatch(stored, 'of a carrier', 'verbs are kept sealed: they may hold the credentials of others')
+    t.notMatch(stored, 'sip:a@b')
+    t.match(
+      (await app.inject({ method: 'POST', url: '/audio/commanded', payload: { call_sid: 'call-1' } })).json(),
+      [dial]
+    )
+    t.same(
+      (await app.inject({ method: 'POST', url: '/audio/commanded', payload: { call_sid: 'call-2' } })).json(),
+      [],
+      'of another call they are not given out'
+    )
     await t.rejects(calls.redirect('call-1', [say('x')], { queue: true }), {
       code: 'FST_JAMBONZ_NOT_REACHED'
     })

@@ -1,21 +1,35 @@
 import { randomUUID } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
 import { ERR_NOT_REACHED } from '../../model/errors.js'
-import type { HandlerResult } from '../../verbs/index.js'
+import type { Hmac } from '../../model/Hmac.js'
+import { seal, unseal } from '../../model/seal.js'
 import type { CallStore } from '../../store/CallStore.js'
+import type { HandlerResult } from '../../verbs/index.js'
 import type { ApplicationSockets } from '../websocket/ApplicationSockets.js'
 import type { SocketCommand } from '../websocket/wire.js'
 
-/** ms that another instance gets to say that it has sent a command */
+/** ms that an order may take to leave for jambonz, a reconnect included */
 const REACH_WITHIN = 2_000
+/** ms that jambonz gets to reconnect before late verbs are given up: its first four attempts take 7.5 s */
+const LATE_WITHIN = 10_000
 
-/** A command or verbs for a call; JSON. */
+/** A command or verbs for a call; JSON. `prepared`: verbs that are ready for jambonz. */
 export type Order =
-  { callSid: string; command: SocketCommand } | { callSid: string; verbs: HandlerResult; queue: boolean }
+  | { callSid: string; command: SocketCommand }
+  | { callSid: string; verbs: HandlerResult; queue: boolean }
+  | { callSid: string; prepared: readonly unknown[] }
 
-/** A message between instances: an order, or its outcome. */
+/** A message between instances: an order, sealed, to the holder of its call; its outcome; a new holder of a call. */
 type Told =
-  | { order: Order; id: string; from: string }
-  | { ordered: string; to: string; error?: { message: string; code?: string; statusCode?: number } }
+  | { order: string; id: string; from: string; to: string | undefined }
+  | { ordered: string; to: string; missed?: true; error?: OrderError }
+  | { holds: string; by: string }
+
+interface OrderError {
+  message: string
+  code?: string
+  statusCode?: number
+}
 
 interface Waiting {
   done: (reached: boolean) => void
@@ -27,12 +41,21 @@ export interface CallChannelDeps {
   readonly sockets: ApplicationSockets
   /** name of this instance */
   readonly instance: string
+  /** seals orders: the same on all instances */
+  readonly secret: Hmac
+  readonly logger: FastifyBaseLogger
 }
 
-/** Brings orders to the instance that holds a call's application websocket. */
+/**
+ * Brings orders to the instance that holds a call's application websocket, once: the store says which one it is, and an
+ * order is addressed to it. Where jambonz is reconnecting the order waits for the new holder.
+ */
 export class CallChannel {
   readonly #deps: CallChannelDeps
   readonly #waiting = new Map<string, Waiting>()
+  /** by callSid, who waits for its next holder */
+  readonly #awaited = new Map<string, Set<() => void>>()
+  #warned = false
 
   constructor(deps: CallChannelDeps) {
     this.#deps = deps
@@ -44,34 +67,102 @@ export class CallChannel {
    * when no instance has sent it within 2 s.
    */
   async order(order: Order): Promise<boolean> {
+    const { store, sockets } = this.#deps
     const { callSid } = order
-    if (await this.#execute(order)) return true
-    const { store } = this.#deps
-    if ((await store.get(callSid))?.transport !== 'websocket') return false
-    if (store.shared && (await this.#ask(order))) return true
+    if (!sockets.holds(callSid) && (await store.get(callSid))?.transport !== 'websocket') return false
+    if (await this.#deliver(order, REACH_WITHIN)) return true
     throw new ERR_NOT_REACHED(callSid, 'no instance holds its application websocket just now')
+  }
+
+  /**
+   * Sends verbs that came too late for an ack, or whose socket was gone: to whichever instance jambonz reconnects to.
+   * Resolves to false if it does not within 10 s, or the call has ended.
+   */
+  async late(callSid: string, prepared: readonly unknown[]): Promise<boolean> {
+    return await this.#deliver({ callSid, prepared }, LATE_WITHIN)
+  }
+
+  /** Jambonz has reconnected to this instance. */
+  holds(callSid: string): void {
+    this.#holderCame(callSid)
+    const { store, instance } = this.#deps
+    if (store.shared) store.tell({ holds: callSid, by: instance } satisfies Told)
   }
 
   /** Takes what another instance has told. */
   told(message: unknown): void {
-    const told = message as Partial<Told>
-    if ('order' in told && told.order !== undefined) this.#orderTold(told as Extract<Told, { order: Order }>)
+    const told = message as Partial<Told> | null
+    if (told === null || typeof told !== 'object') return
+    if ('order' in told) this.#orderTold(told as Extract<Told, { order: string }>)
     else if ('ordered' in told && told.to === this.#deps.instance) {
-      this.#answerTold(told as Extract<Told, { ordered: string }>)
+      this.#outcomeTold(told as Extract<Told, { ordered: string }>)
+    } else if ('holds' in told && typeof told.holds === 'string') this.#holderCame(told.holds)
+  }
+
+  /** Tries each holder of the call once, as they come, until one has sent the order. */
+  async #deliver(order: Order, ms: number): Promise<boolean> {
+    const { store, sockets, instance } = this.#deps
+    const deadline = performance.now() + ms
+    const asked = new Set<string>()
+    for (;;) {
+      const next = this.#nextHolder(order.callSid, deadline - performance.now())
+      try {
+        const call = store.shared ? await store.get(order.callSid) : undefined
+        if (call?.endedAt !== undefined && 'prepared' in order) return false
+        const holder = call?.holder
+        const isOurs = holder === undefined || holder === instance
+        if (isOurs && sockets.holds(order.callSid) && (await this.#execute(order))) return true
+        if (store.shared && holder !== instance && !asked.has(holder ?? '')) {
+          asked.add(holder ?? '')
+          const left = Math.min(REACH_WITHIN, deadline - performance.now())
+          if (await this.#ask(order, holder, left)) return true
+        }
+        if (!(await next.came)) return false
+      } finally {
+        next.cancel()
+      }
     }
   }
 
-  #ask(order: Order): Promise<boolean> {
+  /** `came` resolves to true when jambonz reconnects, on any instance; to false after `ms`. */
+  #nextHolder(callSid: string, ms: number): { came: Promise<boolean>; cancel: () => void } {
+    let settle = (_came: boolean): void => {}
+    const came = new Promise<boolean>((resolve) => {
+      const waiting = this.#awaited.get(callSid) ?? new Set()
+      this.#awaited.set(callSid, waiting)
+      const noticed = (): void => settle(true)
+      waiting.add(noticed)
+      const timer = setTimeout(() => settle(false), Math.max(0, ms))
+      settle = (isHere) => {
+        clearTimeout(timer)
+        waiting.delete(noticed)
+        if (waiting.size === 0) this.#awaited.delete(callSid)
+        resolve(isHere)
+      }
+    })
+    return { came, cancel: () => settle(false) }
+  }
+
+  #holderCame(callSid: string): void {
+    for (const noticed of [...(this.#awaited.get(callSid) ?? [])]) noticed()
+  }
+
+  /** Resolves to true when that instance has sent the order; to false when it has not, or says nothing for `ms`. */
+  #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
+    const { store, instance, secret } = this.#deps
     const id = randomUUID()
     return new Promise((resolve, reject) => {
       const settle = () => {
         clearTimeout(timer)
         this.#waiting.delete(id)
       }
-      const timer = setTimeout(() => {
-        settle()
-        resolve(false)
-      }, REACH_WITHIN)
+      const timer = setTimeout(
+        () => {
+          settle()
+          resolve(false)
+        },
+        Math.max(0, ms)
+      )
       this.#waiting.set(id, {
         done: (reached) => {
           settle()
@@ -82,14 +173,31 @@ export class CallChannel {
           reject(error)
         }
       })
-      this.#deps.store.tell({ order, id, from: this.#deps.instance } satisfies Told)
+      const sealed = seal(secret, aboutOrder(id), JSON.stringify(order))
+      store.tell({ order: sealed, id, from: instance, to: holder } satisfies Told)
     })
   }
 
-  async #orderTold({ order, id, from }: Extract<Told, { order: Order }>): Promise<void> {
-    if (!this.#deps.sockets.holds(order.callSid)) return
+  async #orderTold({ order: sealed, id, from, to }: Extract<Told, { order: string }>): Promise<void> {
+    const { store, sockets, instance, secret, logger } = this.#deps
+    if ((to !== undefined && to !== instance) || typeof sealed !== 'string') return
+    const opened = unseal(secret, aboutOrder(id), sealed)
+    if (opened === undefined) {
+      if (!this.#warned) {
+        logger.warn(
+          { from },
+          'an order of another instance could not be opened: all instances need the same option secret'
+        )
+      }
+      this.#warned = true
+      return
+    }
+    const order = JSON.parse(opened) as Order
+    if (to === undefined && !sockets.holds(order.callSid)) return
+    const outcome = { ordered: id, to: from }
     try {
-      if (await this.#execute(order)) this.#deps.store.tell({ ordered: id, to: from } satisfies Told)
+      const reached = sockets.holds(order.callSid) && (await this.#execute(order))
+      store.tell({ ...outcome, ...(!reached && { missed: true as const }) } satisfies Told)
     } catch (err) {
       const { message, code, statusCode } = err as Error & { code?: string; statusCode?: number }
       const error = {
@@ -97,20 +205,24 @@ export class CallChannel {
         ...(code !== undefined && { code }),
         ...(statusCode !== undefined && { statusCode })
       }
-      this.#deps.store.tell({ ordered: id, to: from, error } satisfies Told)
+      store.tell({ ...outcome, error } satisfies Told)
     }
   }
 
-  #answerTold({ ordered, error }: Extract<Told, { ordered: string }>): void {
+  #outcomeTold({ ordered, error, missed }: Extract<Told, { ordered: string }>): void {
     const waiting = this.#waiting.get(ordered)
-    if (error === undefined) waiting?.done(true)
+    if (error === undefined) waiting?.done(missed !== true)
     else waiting?.failed(Object.assign(new Error(error.message), error))
   }
 
   async #execute(order: Order): Promise<boolean> {
     const { sockets } = this.#deps
-    return 'command' in order
-      ? await sockets.command(order.callSid, order.command)
-      : await sockets.redirect(order.callSid, order.verbs, order.queue)
+    if ('command' in order) return await sockets.command(order.callSid, order.command)
+    if ('prepared' in order) return await sockets.sendVerbs(order.callSid, order.prepared, false)
+    return await sockets.redirect(order.callSid, order.verbs, order.queue)
   }
+}
+
+function aboutOrder(id: string): string {
+  return `order\n${id}`
 }

@@ -6,10 +6,8 @@ import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage } from '../request.js'
 import type { ApplicationSockets } from './ApplicationSockets.js'
 import { hookPath } from '../hookUrls.js'
-import { ackOf, ACK_WITHIN, CLOSE, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
+import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
 
-/** ms that jambonz waits for an answer over HTTP: what comes later than this is given up where there is a fallback */
-const ANSWER_WITHIN = 10_000
 /** seconds that a call waits for the verbs of a slow handler */
 const HOLD_LENGTH = 120
 /** The verbs of a call while its handler is slow: it waits, unanswered. */
@@ -21,11 +19,16 @@ const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|b3)$/
 
 /** The answer to one message: it leaves once, as an ack or, when that had to leave before, as a command. */
-interface PendingAnswer {
+export interface PendingAnswer {
   msgid: string
   /** the socket that the ack leaves by */
   socket: ApplicationSocket
+  readonly callSid: string | undefined
+  /** it answers session:new, without which the call is refused */
+  readonly isFirst: boolean
   acked: boolean
+  /** JSON of the verbs, once the handler has answered */
+  verbs?: string
 }
 
 /** One application websocket of jambonz, on which it asks for one call: messages in, acks out. */
@@ -40,8 +43,6 @@ export class ApplicationSocket {
   alive = true
   /** jambonz has told the end of the call */
   callEnded = false
-  /** the answer to session:new, as long as it has not left */
-  first: PendingAnswer | undefined
   readonly #socket: WebSocket
   readonly #sockets: ApplicationSockets
   readonly #headers: Record<string, string>
@@ -141,29 +142,39 @@ export class ApplicationSocket {
   }
 
   async #answerFirst(message: SocketMessage): Promise<void> {
-    const answer: PendingAnswer = { msgid: message.msgid, socket: this, acked: false }
-    this.first = answer
+    const { msgid, callSid } = message
+    const answer: PendingAnswer = { msgid, socket: this, callSid, isFirst: true, acked: false }
+    this.#sockets.expectAck(answer)
     await this.#answer(message, this.request.url, answer, HOLD)
-    this.first = undefined
-    this.#sockets.acknowledged(message.callSid)
   }
 
   /** After a reconnect everything waits for the ack. Its verbs count only where those of session:new never arrived. */
   async #reconnected(message: SocketMessage): Promise<void> {
-    const unanswered = this.#sockets.unanswered(message.callSid)
-    if (unanswered !== undefined) {
-      unanswered.msgid = message.msgid
-      unanswered.socket = this
-      return
+    const { callSid, msgid } = message
+    const unanswered = this.#sockets.unanswered(callSid)
+    const isAcknowledged = await this.#sockets.reconnected(callSid)
+    if (unanswered !== undefined && !unanswered.acked) {
+      return await this.#takeOver(unanswered, msgid)
     }
-    if (await this.#sockets.wasAcknowledged(message.callSid)) return await this.send(ackOf(message.msgid))
-    this.request.log.info({ callSid: message.callSid }, 'jambonz reconnected before it was answered')
+    if (isAcknowledged) {
+      await this.send(ackOf(msgid))
+      return this.#sockets.reached(callSid)
+    }
+    this.request.log.info({ callSid }, 'jambonz reconnected before it was answered')
     await this.#answerFirst(message)
+  }
+
+  /** Answers session:new on this socket: the handler's answer has come, or does so before the ack has to leave again. */
+  async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
+    answer.msgid = msgid
+    answer.socket = this
+    if (answer.verbs !== undefined) return await this.#acknowledge(answer, answer.verbs)
+    setTimeout(() => this.#acknowledge(answer, HOLD), DEADLINES.ack)
   }
 
   async #answerHook(message: SocketMessage): Promise<void> {
     const { hook, msgid, type, callSid } = message
-    const answer: PendingAnswer = { msgid, socket: this, acked: false }
+    const answer: PendingAnswer = { msgid, socket: this, callSid, isFirst: false, acked: false }
     const url = hook === undefined ? undefined : hookPath(hook, this.request, this.#sockets.application)
     if (url !== undefined) return await this.#answer(message, url, answer, undefined)
     if (hook !== undefined) {
@@ -184,22 +195,26 @@ export class ApplicationSocket {
   ): Promise<void> {
     const { fallback } = this.#sockets.application.options
     let given = false
-    const holdTimer = setTimeout(() => this.#acknowledge(answer, hold), ACK_WITHIN)
+    const holdTimer = setTimeout(() => this.#acknowledge(answer, hold), DEADLINES.ack)
     const fallbackTimer =
       fallback === undefined
         ? undefined
         : setTimeout(() => {
             given = true
             this.request.log.error(
-              { callSid: message.callSid, url, ms: ANSWER_WITHIN },
+              { callSid: message.callSid, url, ms: DEADLINES.answer },
               'a handler did not answer in time: the fallback verbs are answered'
             )
             this.#giveFallback(message, fallback)
-          }, ANSWER_WITHIN)
+          }, DEADLINES.answer)
     const verbs = await this.#dispatch(message, url)
     clearTimeout(holdTimer)
     clearTimeout(fallbackTimer)
-    if (!answer.acked) return await this.#acknowledge(answer, verbs ?? (hold && '[]'))
+    if (!answer.acked) {
+      const last = verbs ?? (hold && '[]')
+      if (last !== undefined) answer.verbs = last
+      return await this.#acknowledge(answer, last)
+    }
     if (given || verbs === undefined) return
     await this.#sockets.late(message.callSid, verbs)
   }
@@ -233,16 +248,26 @@ export class ApplicationSocket {
 
   async #acknowledge(answer: PendingAnswer, verbs: string | undefined): Promise<void> {
     if (answer.acked) return
+    const { socket, msgid, callSid, isFirst } = answer
+    if (socket.open) {
+      answer.acked = true
+      try {
+        await socket.send(ackOf(msgid, verbs))
+        if (isFirst) this.#sockets.acknowledged(answer)
+        return
+      } catch {
+        answer.acked = false
+      }
+    }
+    // session:new is asked again, on this instance or another. Any other message jambonz has given up, and gone on.
+    if (isFirst) return this.#sockets.forgetLater(answer)
     answer.acked = true
-    const { socket, msgid } = answer
-    if (socket.open) return await socket.send(ackOf(msgid, verbs)).catch(() => {})
-    // jambonz has given the message up when its socket broke, and gone on.
-    if (verbs !== undefined && verbs !== '[]') await this.#sockets.late(this.callSid, verbs)
+    if (verbs !== undefined) await this.#sockets.late(callSid, verbs)
   }
 
   async #giveFallback({ callSid }: SocketMessage, fallback: HandlerResult): Promise<void> {
     try {
-      if (callSid !== undefined) await this.#sockets.redirect(callSid, fallback, false)
+      if (callSid !== undefined) await this.#sockets.channel.order({ callSid, verbs: fallback, queue: false })
     } catch (err) {
       this.request.log.error({ err, callSid }, 'the fallback verbs could not be sent')
     }

@@ -6,7 +6,9 @@ import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { Application } from '../Application.js'
 import { answerTo } from '../answer.js'
-import { ApplicationSocket } from './ApplicationSocket.js'
+import type { CallChannel } from '../control/CallChannel.js'
+import { StatusHooks } from './StatusHooks.js'
+import { ApplicationSocket, type PendingAnswer } from './ApplicationSocket.js'
 import {
   CLOSE,
   commandOf,
@@ -24,6 +26,8 @@ const ANSWER_PATIENCE = 3_000
 const CLOSE_PATIENCE = 1_000
 /** ms in which jambonz asks over HTTP, or opens another socket, when a close with 1000 was not the end of the call */
 const END_GRACE = 2_000
+/** ms that jambonz takes at most to reconnect by itself */
+const RECONNECTED_WITHIN = 10_000
 /** ms without a message after which a socket whose call nobody knows any more is closed */
 const FORGOTTEN_AFTER = 4 * 3_600_000
 
@@ -46,11 +50,14 @@ export class ApplicationSockets {
     maxPayload: MAX_PAYLOAD,
     handleProtocols: () => SUBPROTOCOL
   })
+  #channel: CallChannel | undefined
   readonly #limits: ApplicationSocketLimits
   readonly #parseJson: ReturnType<FastifyInstance['getDefaultJsonParser']>
-  readonly #statusHooks = new Map<FastifyInstance, string>()
+  readonly #statusHooks = new StatusHooks()
   readonly #all = new Set<ApplicationSocket>()
   readonly #byCall = new Map<string, ApplicationSocket>()
+  /** by callSid, answers to session:new that have not left */
+  readonly #unanswered = new Map<string, PendingAnswer>()
   readonly #closing = new Map<ApplicationSocket, () => void>()
   readonly #timers: NodeJS.Timeout[] = []
   #sealed = false
@@ -64,6 +71,17 @@ export class ApplicationSockets {
     this.application = application
     this.#limits = limits
     this.#parseJson = fastify.getDefaultJsonParser('error', 'error')
+  }
+
+  /** The way to the sockets of all instances. */
+  get channel(): CallChannel {
+    if (this.#channel === undefined) throw new Error('the plugin is not ready')
+    return this.#channel
+  }
+
+  /** For the plugin. */
+  useChannel(channel: CallChannel): void {
+    this.#channel = channel
   }
 
   /** true once the instance drains: it takes no new sockets. */
@@ -82,7 +100,7 @@ export class ApplicationSockets {
 
   /** Notes a statusHook, by the instance that registered it: jambonz does not say which one a message is for. */
   addStatusHook(instance: FastifyInstance, path: string): void {
-    if (!this.#statusHooks.has(instance)) this.#statusHooks.set(instance, path)
+    this.#statusHooks.add(instance, path)
   }
 
   /** Takes a socket that has just been opened. */
@@ -126,26 +144,50 @@ export class ApplicationSockets {
     const socket = this.#byCall.get(callSid)
     if (socket?.open !== true) return false
     const verbs = await answerTo(this.application, socket.request, callSid, result)
-    return await this.#sendVerbs(callSid, verbs, queue)
+    return await this.sendVerbs(callSid, verbs, queue)
   }
 
-  /** Sends verbs that came too late for an ack, or whose socket was gone. */
+  /** Sends verbs that are ready for jambonz, in parts where they are long. Resolves and throws as `redirect()` does. */
+  async sendVerbs(callSid: string, verbs: readonly unknown[], queue: boolean): Promise<boolean> {
+    const commands = redirectsOf(verbs, queue)
+    if (commands === undefined) {
+      const longest = Math.max(...verbs.map((verb) => Buffer.byteLength(JSON.stringify(verb))))
+      throw new ERR_MESSAGE_TOO_LONG(MAX_MESSAGE_BYTES, longest)
+    }
+    return await this.#send(callSid, commands)
+  }
+
+  /** Sends verbs that came too late for an ack, or whose socket was gone: wherever jambonz has its socket now. */
   async late(callSid: string | undefined, verbs: string): Promise<void> {
-    const sent =
-      callSid !== undefined && (await this.#sendVerbs(callSid, JSON.parse(verbs) as unknown[], false))
+    const sent = callSid !== undefined && (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
     if (!sent) this.application.logger.warn({ callSid }, 'an answer came when the call was no longer reached')
   }
 
-  /** The answer to session:new of a call that has not left this instance, where jambonz reconnects without it. */
-  unanswered(callSid: string | undefined): ApplicationSocket['first'] {
-    for (const socket of this.#all) {
-      if (socket.callSid === callSid && socket.first?.acked === false) return socket.first
-    }
-    return undefined
+  /** Notes that session:new is being answered: should the socket break, jambonz asks for the answer again. */
+  expectAck(answer: PendingAnswer): void {
+    if (answer.callSid !== undefined) this.#unanswered.set(answer.callSid, answer)
+  }
+
+  /** Returns the answer to session:new of a call that has not left this instance. */
+  unanswered(callSid: string | undefined): PendingAnswer | undefined {
+    return callSid === undefined ? undefined : this.#unanswered.get(callSid)
+  }
+
+  /** Forgets an answer to session:new whose socket is gone, where jambonz does not reconnect to this instance. */
+  forgetLater(answer: PendingAnswer): void {
+    setTimeout(() => {
+      if (answer.acked || !this.#forget(answer)) return
+      this.application.logger.warn(
+        { callSid: answer.callSid },
+        'session:new was not answered: its socket broke'
+      )
+    }, RECONNECTED_WITHIN).unref()
   }
 
   /** Should jambonz reconnect to another instance, that one knows that the call has its verbs. */
-  acknowledged(callSid: string | undefined): void {
+  acknowledged(answer: PendingAnswer): void {
+    this.#forget(answer)
+    const { callSid } = answer
     if (callSid === undefined) return
     const acknowledgedAt = new Date().toISOString()
     this.application.correlation.arrived(callSid, { acknowledgedAt }).catch((err: unknown) => {
@@ -153,9 +195,17 @@ export class ApplicationSockets {
     })
   }
 
-  async wasAcknowledged(callSid: string | undefined): Promise<boolean> {
+  /** Notes that jambonz has reconnected to this instance. Resolves to true where the call has its first verbs. */
+  async reconnected(callSid: string | undefined): Promise<boolean> {
     if (callSid === undefined) return true
-    return (await this.application.correlation.store.get(callSid))?.acknowledgedAt !== undefined
+    const { correlation } = this.application
+    const { acknowledgedAt } = await correlation.arrived(callSid, { holder: correlation.deps.instance })
+    return acknowledgedAt !== undefined
+  }
+
+  /** Has what waits for the call's next socket sent, on whichever instance it waits. */
+  reached(callSid: string | undefined): void {
+    if (callSid !== undefined) this.channel.holds(callSid)
   }
 
   event(type: JambonzEventName, { callSid, hook, data }: SocketMessage): void {
@@ -168,15 +218,7 @@ export class ApplicationSockets {
 
   /** Returns the path of the statusHook that stands in the scope of the socket's webhook, or in the nearest one around it. */
   statusUrl(request: FastifyRequest): string | undefined {
-    for (
-      let scope: FastifyInstance | null = request.server;
-      scope !== null;
-      scope = Object.getPrototypeOf(scope) as FastifyInstance | null
-    ) {
-      const path = this.#statusHooks.get(scope)
-      if (path !== undefined) return filledIn(path, request)
-    }
-    return undefined
+    return this.#statusHooks.pathFor(request)
   }
 
   isLast({ data }: SocketMessage): boolean {
@@ -228,15 +270,6 @@ export class ApplicationSockets {
     this.#rest()
   }
 
-  async #sendVerbs(callSid: string, verbs: readonly unknown[], queue: boolean): Promise<boolean> {
-    const commands = redirectsOf(verbs, queue)
-    if (commands === undefined) {
-      const longest = Math.max(...verbs.map((verb) => Buffer.byteLength(JSON.stringify(verb))))
-      throw new ERR_MESSAGE_TOO_LONG(MAX_MESSAGE_BYTES, longest)
-    }
-    return await this.#send(callSid, commands)
-  }
-
   async #send(callSid: string, texts: readonly string[]): Promise<boolean> {
     const socket = this.#byCall.get(callSid)
     if (socket?.open !== true) return false
@@ -246,6 +279,12 @@ export class ApplicationSockets {
     } catch {
       return false
     }
+  }
+
+  #forget(answer: PendingAnswer): boolean {
+    const { callSid } = answer
+    if (callSid === undefined || this.#unanswered.get(callSid) !== answer) return false
+    return this.#unanswered.delete(callSid)
   }
 
   #endSoon(callSid: string, callStatus: string): void {
@@ -295,16 +334,4 @@ export class ApplicationSockets {
       call === undefined ? now - socket.lastMessageAt > FORGOTTEN_AFTER : call.endedAt !== undefined
     if (over) socket.close(CLOSE.normal, 'the call is over')
   }
-}
-
-/** The path with the parameters that the socket's own route has in common with it; undefined where one is missing. */
-function filledIn(path: string, request: FastifyRequest): string | undefined {
-  const params = (request.params ?? {}) as Record<string, string>
-  let complete = true
-  const filled = path.replace(/:(\w+)/g, (_, name: string) => {
-    const value = params[name]
-    if (value === undefined) complete = false
-    return encodeURIComponent(value ?? '')
-  })
-  return complete ? filled : undefined
 }

@@ -14,8 +14,13 @@ const MAX_MSGID = 96
 const B3 = /^[\da-f-]{1,128}$/i
 /** bytes of one message of jambonz: an INVITE with everything in it is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
-/** ms until an ack has to leave: jambonz waits 5 s for it */
-export const ACK_WITHIN = 4_500
+/** ms of an answer. Nobody but a test changes them. */
+export const DEADLINES = {
+  /** until an ack has to leave: jambonz waits 5 s for it */
+  ack: 4_500,
+  /** that jambonz waits for an answer over HTTP: what comes later is given up where there is a fallback */
+  answer: 10_000
+}
 
 /** Close codes. jambonz takes 1000 as final, in mid-call too; after any other it reconnects, and its call goes on. */
 export const CLOSE = {

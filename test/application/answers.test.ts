@@ -1,0 +1,295 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import { DEADLINES } from '../../lib/application/websocket/wire.js'
+import { redisStore } from '../../lib/store/redis.js'
+import { build, listening, type BuildOptions } from '../helpers/build.js'
+import { JambonzSocket } from '../helpers/jambonzSocket.js'
+import { noRedis, startRedis } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+// Answers of an application websocket that are late, or whose socket is gone: each reaches the call once.
+
+const say = (text: string) => ({ verb: 'say' as const, text })
+
+/** Makes answers late after `ms`, for this test. */
+function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
+  const before = { ...DEADLINES }
+  Object.assign(DEADLINES, times)
+  t.teardown(() => Object.assign(DEADLINES, before))
+}
+
+/** A handler that answers when it is let: `waiting` holds what lets each of its runs go on. */
+function gated(text: string): {
+  handler: () => Promise<[ReturnType<typeof say>]>
+  waiting: Array<() => void>
+} {
+  const waiting: Array<() => void> = []
+  return {
+    waiting,
+    handler: async () => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return [say(text)]
+    }
+  }
+}
+
+async function serving(
+  t: Test,
+  routes: (app: FastifyInstance) => void,
+  options: BuildOptions = {}
+): Promise<{ app: FastifyInstance; url: string }> {
+  const app = await build(t, options)
+  routes(app)
+  return { app, url: await listening(app) }
+}
+
+t.test('a slow handler: the ack leaves in time, the verbs follow as a command', async (t) => {
+  hurry(t, { ack: 100 })
+  const [first, hook] = [gated('first'), gated('hook')]
+  const { url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', first.handler)
+    app.jambonz.webhook('/hook', hook.handler)
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  const [verbs, none] = await Promise.all([
+    socket.ask('session:new'),
+    socket.ask('verb:hook', {}, { hook: '/hook' })
+  ])
+  t.match(verbs, [{ verb: 'pause' }], 'session:new has to be answered with verbs')
+  t.equal(none, undefined, 'the next verb runs')
+  t.equal(socket.commands.length, 0)
+  first.waiting[0]!()
+  await until(() => socket.commands.length === 1, 'the first command')
+  hook.waiting[0]!()
+  await until(() => socket.commands.length === 2, 'the second')
+  t.strictSame(
+    socket.commands.map(({ command, queueCommand, data }) => [command, queueCommand, data]),
+    [
+      ['redirect', undefined, [say('first')]],
+      ['redirect', undefined, [say('hook')]]
+    ]
+  )
+})
+
+t.test('a handler that never answers: the fallback follows, and what comes later is dropped', async (t) => {
+  hurry(t, { ack: 50, answer: 150 })
+  const slow = gated('too late')
+  const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler), {
+    fallback: [say('sorry')]
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  t.match(await socket.ask('session:new'), [{ verb: 'pause' }])
+  await until(() => socket.commands.length === 1, 'the fallback')
+  slow.waiting[0]!()
+  await socket.ask('verb:hook', {}, { hook: '/none' })
+  t.match(socket.commands, [{ command: 'redirect', data: [say('sorry')] }])
+})
+
+t.test(
+  'late verbs longer than 24 KiB do not exist: what an ack does not take is an error at once',
+  async (t) => {
+    hurry(t, { ack: 50 })
+    const { url } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+        app.jambonz.webhook('/hook', async () => {
+          await until(() => socket.sent.length > 1, 'the empty ack')
+          return Array.from({ length: 5 }, () => say('x'.repeat(6_000)))
+        })
+      },
+      { fallback: [say('sorry')] }
+    )
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    await socket.ask('session:new')
+    t.equal(await socket.ask('verb:hook', {}, { hook: '/hook' }), undefined)
+    await until(() => socket.commands.length === 1, 'the fallback')
+    t.match(socket.commands, [{ data: [say('sorry')] }])
+  }
+)
+
+t.test('session:reconnect is acked without verbs once session:new was', async (t) => {
+  const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+  const first = await JambonzSocket.open(t, `${url}/call`)
+  await first.ask('session:new')
+  first.drop()
+  const second = await JambonzSocket.open(t, `${url}/call`)
+  t.equal(await second.ask('session:reconnect'), undefined)
+  t.equal(second.sent.length, 1)
+})
+
+t.test('a session:new that was not acked is answered by the ack of session:reconnect', async (t) => {
+  hurry(t, { ack: 300 })
+  for (const when of ['before the reconnect', 'after it', 'too late for its ack']) {
+    const slow = gated('hello')
+    const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler))
+    const first = await JambonzSocket.open(t, `${url}/call`)
+    first.send('session:new', {})
+    await until(() => slow.waiting[0], 'the handler')
+    first.drop()
+    await until(() => first.code !== undefined, 'the break')
+    if (when === 'before the reconnect') slow.waiting[0]!()
+    const again = await JambonzSocket.open(t, `${url}/call`)
+    const answered = again.ask('session:reconnect')
+    await again.ask('verb:hook', {}, { hook: '/none' })
+    if (when === 'after it') slow.waiting[0]!()
+    const verbs = await answered
+    if (when === 'too late for its ack') {
+      t.match(verbs, [{ verb: 'pause' }], when)
+      slow.waiting[0]!()
+      await until(() => again.commands.length === 1, 'the command')
+    } else t.match(verbs, [{ text: 'hello' }], when)
+    t.equal(slow.waiting.length, 1, 'its handler runs once')
+    t.equal(again.sent.filter(({ type }) => type === 'ack').length, 2, 'acked once')
+  }
+})
+
+t.test('an instance that knows nothing of a call answers its reconnect', async (t) => {
+  const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  t.match(await socket.ask('session:reconnect'), [{ text: 'hello' }])
+})
+
+t.test('verbs of a hook whose socket broke follow on the next socket, once', async (t) => {
+  for (const reconnectFirst of [true, false]) {
+    const slow = gated('hook')
+    const { url } = await serving(t, (app) => {
+      app.jambonz.webhook('/call', async () => [say('hello')])
+      app.jambonz.webhook('/hook', slow.handler)
+    })
+    const first = await JambonzSocket.open(t, `${url}/call`)
+    await first.ask('session:new')
+    first.send('verb:hook', {}, { hook: '/hook' })
+    await until(() => slow.waiting[0], 'the handler')
+    first.drop()
+    await until(() => first.code !== undefined, 'the break')
+    if (!reconnectFirst) slow.waiting[0]!()
+    const second = await JambonzSocket.open(t, `${url}/call`)
+    await second.ask('session:reconnect')
+    if (reconnectFirst) slow.waiting[0]!()
+    await until(() => second.commands.length > 0, 'the command')
+    await second.ask('verb:hook', {}, { hook: '/none' })
+    t.match(second.commands, [{ command: 'redirect', data: [say('hook')] }])
+    t.equal(second.commands.length, 1)
+  }
+})
+
+t.test('over several instances', { skip: noRedis() }, async (t) => {
+  const redis = await startRedis(t)
+  const spy = new Redis(redis.url)
+  t.teardown(() => spy.disconnect())
+  const published: string[] = []
+  await spy.psubscribe('*')
+  spy.on('pmessage', (_pattern, _channel, message: string) => published.push(message))
+
+  async function instances(t: Test, routes: (app: FastifyInstance) => void, secret?: string) {
+    const one = () => {
+      const client = new Redis(redis.url)
+      t.teardown(() => client.disconnect())
+      return serving(t, routes, {
+        store: redisStore(client),
+        secret: secret ?? 'the same on all instances',
+        auth: { username: 'audio', password: 'the password of audio' }
+      })
+    }
+    return [await one(), await one(), await one()] as const
+  }
+  let calls = 0
+  const newCall = () => ({ callSid: `call-${++calls}-of-several` })
+
+  t.test('late verbs reach the call where jambonz has reconnected, once', async (t) => {
+    hurry(t, { ack: 100 })
+    for (const when of ['before the reconnect', 'after it']) {
+      const slow = gated('late')
+      const [a, b, c] = await instances(t, (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+        app.jambonz.webhook('/hook', async () => [...(await slow.handler()), { verb: 'listen' as const }])
+      })
+      const call = newCall()
+      const first = await JambonzSocket.open(t, `${a.url}/call`)
+      // Another instance has had the call before: it must not send anything.
+      const old = await JambonzSocket.open(t, `${c.url}/call`)
+      await old.ask('session:new', {}, call)
+      await first.ask('session:reconnect', {}, call)
+      t.equal(await first.ask('verb:hook', {}, { ...call, hook: '/hook' }), undefined, 'acked in time')
+      first.drop()
+      await until(() => first.code !== undefined, 'the break')
+      if (when === 'before the reconnect') slow.waiting[0]!()
+      const second = await JambonzSocket.open(t, `${b.url}/call`)
+      t.equal(await second.ask('session:reconnect', {}, call), undefined)
+      if (when === 'after it') slow.waiting[0]!()
+      await until(() => second.commands.length > 0, `the command, ${when}`)
+      for (const socket of [second, old]) await socket.ask('verb:hook', {}, { ...call, hook: '/none' })
+      t.match(second.commands, [{ data: [say('late'), { verb: 'listen', wsAuth: { username: 'audio' } }] }])
+      t.strictSame([second.commands.length, old.commands.length], [1, 0], 'once, and nowhere else')
+      t.equal(slow.waiting.length, 1)
+      t.equal((await b.app.jambonz.calls.get(call.callSid))?.listens.length, 1)
+    }
+    t.ok(published.some((message) => message.includes('"order"')))
+    t.notOk(
+      published.some((message) => /late|password of audio|\/audio\//.test(message)),
+      'what goes through the store is sealed'
+    )
+  })
+
+  t.test('a session:new that was not acked is answered by the next instance alone', async (t) => {
+    const slow = gated('hello')
+    const [a, b] = await instances(t, (app) => app.jambonz.webhook('/call', slow.handler))
+    const call = newCall()
+    const first = await JambonzSocket.open(t, `${a.url}/call`)
+    first.send('session:new', {}, call)
+    await until(() => slow.waiting[0], 'the handler')
+    first.drop()
+    const second = await JambonzSocket.open(t, `${b.url}/call`)
+    const answered = second.ask('session:reconnect', {}, call)
+    await until(() => slow.waiting[1], 'the handler of the other instance')
+    for (const release of slow.waiting) release()
+    t.match(await answered, [{ text: 'hello' }])
+    await second.ask('verb:hook', {}, { ...call, hook: '/none' })
+    t.equal(second.commands.length, 0, 'the first answer is of no use any more')
+  })
+
+  t.test('a command waits for a reconnect, and is refused by nobody else', async (t) => {
+    const [a, b, c] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+    const call = newCall()
+    const first = await JambonzSocket.open(t, `${a.url}/call`)
+    await first.ask('session:new', {}, call)
+    first.drop()
+    await until(() => first.code !== undefined, 'the break')
+    const hungUp = c.app.jambonz.calls.hangUp(call.callSid)
+    const second = await JambonzSocket.open(t, `${b.url}/call`)
+    await second.ask('session:reconnect', {}, call)
+    await hungUp
+    await until(() => second.commands.length === 1, 'the command')
+    t.match(second.commands, [{ command: 'call:status' }])
+  })
+
+  t.test('an order that was made up, or made with another secret, is none', async (t) => {
+    const [a] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+    const [, other] = await instances(t, () => {}, 'another secret, as long as it has to be')
+    const call = newCall()
+    const socket = await JambonzSocket.open(t, `${a.url}/call`)
+    await socket.ask('session:new', {}, call)
+    const forger = new Redis(redis.url)
+    t.teardown(() => forger.disconnect())
+    const channels = (await forger.pubsub('CHANNELS')) as string[]
+    const sample = published.find((message) => message.includes('"order"'))
+    const forged = [
+      { order: { callSid: call.callSid, command: { command: 'call:status' } }, id: 'x', from: 'y' },
+      { order: 'AAAA', id: 'x', from: 'y' },
+      { order: JSON.stringify({ callSid: call.callSid, command: { command: 'x' } }), id: 'x', from: 'y' },
+      null,
+      1
+    ]
+    for (const channel of channels) {
+      for (const message of forged) {
+        const envelope = sample?.replace(/\{"order".*\}/, JSON.stringify(message)) ?? JSON.stringify(message)
+        await forger.publish(channel, envelope)
+      }
+    }
+    await t.rejects(other.app.jambonz.calls.hangUp(call.callSid), { code: 'FST_JAMBONZ_NOT_REACHED' })
+    await socket.ask('verb:hook', {}, { ...call, hook: '/none' })
+    t.equal(socket.commands.length, 0)
+  })
+})
