@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import type { Hmac } from './Hmac.js'
+import type { Hmac } from './tokens.js'
 
 // Verbs of a live call go through the store, to another instance or until jambonz fetches them. They may hold credentials
 // and signed paths, so they are encrypted with the option `secret`: who reads the store learns nothing, who writes to it can

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { ERR_NOT_REACHED } from '../../model/errors.js'
-import type { Hmac } from '../../model/Hmac.js'
+import type { Hmac } from '../../model/tokens.js'
 import { seal, unseal } from '../../model/seal.js'
 import type { CallStore } from '../../store/CallStore.js'
 import type { HandlerResult } from '../../verbs/index.js'
