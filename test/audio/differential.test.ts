@@ -176,7 +176,7 @@ function feed(peer: Peer, pieces: Buffer[], way: Way | undefined): void {
     if (parser === undefined || way === 'as the socket delivers') peer.raw.push(Buffer.from(piece))
     else {
       piece.copy(SHARED)
-      parser.read(SHARED.subarray(0, piece.length), SHARED_VIEW, true)
+      parser.read(SHARED, SHARED_VIEW, piece.length, true)
       SHARED.fill(0xee, 0, piece.length)
     }
   }

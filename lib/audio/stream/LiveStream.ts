@@ -270,7 +270,8 @@ export class LiveStream {
 
   #frame(frame: Buffer): void {
     if (this.#tapped) this.#begun.emit('audio', frame)
-    if (this.reader.takes) this.reader.push(frame)
+    const { reader } = this
+    if (reader.takes) reader.push(frame)
     if (this.channels.size > 0) for (const channel of this.channels) channel.frame(frame)
   }
 

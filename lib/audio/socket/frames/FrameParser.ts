@@ -44,6 +44,8 @@ export class FrameParser {
   #fragmented = false
   // ws has seen a close, or an error: nothing after it counts.
   #over = false
+  // ws has to work off what this read left to it before it is given more.
+  #needsDrain = false
   // What is read now, and whether its memory is used again; audio that waits in it to be delivered.
   #reused = false
   #begin = 0
@@ -82,41 +84,40 @@ export class FrameParser {
     raw.push = (chunk: Buffer | null, encoding?: BufferEncoding) =>
       chunk !== null && flows() ? this.#take(chunk) : push(chunk, encoding)
     internals.readTo(LIVE_BYTES, (count) => {
-      const chunk = LIVE_BYTES.subarray(0, count)
-      if (!flows()) return push(Buffer.from(chunk))
-      this.read(chunk, LIVE_VIEW, true)
-      return !this.#receiver.writableNeedDrain
+      if (!flows()) return push(Buffer.from(LIVE_BYTES.subarray(0, count)))
+      this.read(LIVE_BYTES, LIVE_VIEW, count, true)
+      return !this.#needsDrain
     })
   }
 
   #take(chunk: Buffer): boolean {
-    this.read(chunk, new DataView(chunk.buffer, chunk.byteOffset, chunk.length), false)
-    return !this.#receiver.writableNeedDrain
+    this.read(chunk, new DataView(chunk.buffer, chunk.byteOffset, chunk.length), chunk.length, false)
+    return !this.#needsDrain
   }
 
   /**
-   * Reads the bytes that arrived, and unmasks them in place. `view` shows the same memory; `reused`: others will
-   * overwrite that memory.
+   * Reads the first `length` bytes of `chunk`, which arrived, and unmasks them in place. `view` shows the same memory;
+   * `reused`: others will overwrite that memory.
    */
-  read(chunk: Buffer, view: DataView, reused: boolean): void {
+  read(chunk: Buffer, view: DataView, length: number, reused: boolean): void {
+    this.#needsDrain = false
     if (this.#head === undefined) {
       this.#reused = reused
-      return this.#read(chunk, view)
+      return this.#read(chunk, view, length)
     }
-    const whole = Buffer.concat([this.#head, chunk])
+    const whole = Buffer.concat([this.#head, chunk.subarray(0, length)])
     this.#head = undefined
     this.#reused = false
-    this.#read(whole, new DataView(whole.buffer, whole.byteOffset, whole.length))
+    this.#read(whole, new DataView(whole.buffer, whole.byteOffset, whole.length), whole.length)
   }
 
-  #read(chunk: Buffer, view: DataView): void {
-    const { length } = chunk
+  #read(chunk: Buffer, view: DataView, length: number): void {
     let at = Math.min(this.#owed, length)
     if (at > 0) this.#leave(chunk, 0, at)
     while (at < length && !this.#over) {
       const body = at + headLength(view, at, length)
       if (body > length) {
-        this.#cut(chunk, view, at)
+        this.#cut(chunk, view, at, length)
         break
       }
       const end = body + payloadLength(view, at)
@@ -163,13 +164,13 @@ export class FrameParser {
     const bytes = chunk.subarray(from, to)
     this.#writeToWs(this.#reused ? Buffer.from(bytes) : bytes)
     this.#over = this.#receiver.writableEnded || this.#receiver.errored !== null
+    this.#needsDrain = this.#receiver.writableNeedDrain
   }
 
   // A header that the end of a read cuts waits for its rest, unless ws refuses the frame over what there is of it.
-  #cut(chunk: Buffer, view: DataView, at: number): void {
-    const { length } = chunk
+  #cut(chunk: Buffer, view: DataView, at: number, length: number): void {
     if (at + 2 > length || !isRefused(view.getUint8(at), view.getUint8(at + 1), this.#fragmented)) {
-      this.#head = Buffer.from(chunk.subarray(at))
+      this.#head = Buffer.from(chunk.subarray(at, length))
       return
     }
     this.#deliver(chunk)

@@ -134,7 +134,7 @@ export class SocketReader implements Batched {
       for (let reads = 0; reads < MAX_READS_NOW; reads++) {
         const count = internals.readWaiting(bytes)
         if (count === UNREADABLE) return false
-        if (count > 0) frames.read(bytes.subarray(0, count), view, true)
+        if (count > 0) frames.read(bytes, view, count, true)
         if (count < bytes.length) return true
       }
       return false
@@ -174,7 +174,7 @@ export class SocketReader implements Batched {
       for (let reads = 0; reads < MAX_READS && this.#holds === BATCH; reads++) {
         const count = internals.readWaiting(bytes)
         if (count === UNREADABLE) return false
-        if (count > 0) frames.read(bytes.subarray(0, count), view, true)
+        if (count > 0) frames.read(bytes, view, count, true)
         if (count < bytes.length) break
       }
       return true
