@@ -24,7 +24,6 @@ export const FLOORS = [
 const FOLDERS = FLOORS.flatMap((folders, floor) =>
   folders.map((folder) => ({ path: `lib/${folder}/`, floor }))
 )
-const STREAM = FLOORS.findIndex(([folder]) => folder === 'audio/stream')
 /** lib/plugin.ts and the other files beside the folders, routes/: what users see of it all */
 const ROOF = FLOORS.length
 /** Doors that stand on the plugin itself, as an application does. */
@@ -70,8 +69,6 @@ function roomOf(file) {
   if (above) return { path: above, floor: ABOVE[above] }
   const room = FOLDERS.find(({ path }) => file.startsWith(path))
   if (room) return room
-  // lib/audio/index.ts: the door of the three
-  if (file.startsWith('lib/audio/')) return { path: 'lib/audio/', floor: STREAM + 0.5 }
   // A folder that no floor names would be under no rule.
   const folder = /^lib\/([^/]+)\//.exec(file)?.[1]
   if (folder !== undefined) {

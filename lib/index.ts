@@ -5,7 +5,7 @@ import { jambonzListen } from './plugin.js'
 export default jambonzListen
 export { jambonzListen }
 export { memoryStore, type MemoryStoreOptions } from './store/memory.js'
-export { decryptRecording } from './recording/index.js'
+export { decryptRecording } from './recording/encryption.js'
 
 // TypeBox schemas
 export { OptionsSchema, type JambonzListenOptions } from './options.js'
@@ -30,7 +30,7 @@ export type {
   WebhookHandler,
   WebhookRouteOptions
 } from './application/verbRoute.js'
-export type { AudioStream } from './audio/index.js'
+export type { AudioStream } from './audio/stream/AudioStream.js'
 export type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js'
 export type { CallEventMap } from './correlation/CallEvents.js'
 export type { LiveCalls as Calls } from './application/control/LiveCalls.js'
@@ -39,7 +39,9 @@ export type { JambonzEvent } from './model/payloads.js'
 export type { CallStore, StoreHealth } from './store/CallStore.js'
 export type { MetricsRegistry } from './metrics/instruments.js'
 export type { AudioCounts, EndReason, MixType, Recording } from './model/schema.js'
-export type { FinishedRecording, RecordingControl, RecordingOptions } from './recording/index.js'
+export type { FinishedRecording } from './model/recording.js'
+export type { RecordingControl } from './audio/stream/LiveStream.js'
+export type { RecordingOptions } from './recording/options.js'
 export type {
   ConfigListen,
   Credentials,

@@ -6,7 +6,7 @@ import { checkOptions, Milliseconds, withDefault, withDefaults, type Resolved } 
 import { ERR_OPTIONS } from './model/errors.js'
 import { Hmac } from './model/tokens.js'
 import type { MetricsRegistry } from './metrics/instruments.js'
-import { RecordingOptionsSchema, type RecordingOptions } from './recording/index.js'
+import { RecordingOptionsSchema, type RecordingOptions } from './recording/options.js'
 import { readPublicUrl, type PublicUrl } from './listening/ownUrls.js'
 import { checkVerbs } from './verbs/prepare.js'
 import { checkCredentials, type HandlerResult } from './verbs/index.js'

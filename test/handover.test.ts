@@ -12,7 +12,7 @@ import type { CallStore } from '../lib/store/CallStore.js'
 import { withSegment } from '../lib/model/listenLife.js'
 import type { StoredCall } from '../lib/model/schema.js'
 import type { AudioStream, Call, HandlerResult, Listen, RecordingOptions, Verb } from '../lib/index.js'
-import type { FinishedRecording } from '../lib/recording/index.js'
+import type { FinishedRecording } from '../lib/model/recording.js'
 import {
   simulateCall,
   speechLike,

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import type { AudioStream } from '../audio/index.js'
+import type { AudioStream } from '../audio/stream/AudioStream.js'
 import {
-  type JambonzEventMap,
   isJambonzEvent,
+  type JambonzEventMap,
   type JambonzEvent,
   type JambonzEventName
 } from '../model/payloads.js'

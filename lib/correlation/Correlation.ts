@@ -3,11 +3,11 @@ import type { FastifyBaseLogger } from 'fastify'
 import { callFieldsOfMetadata, isFinal, type CallFields } from '../model/payloads.js'
 import { listenIn, newListen, type CallWrite } from '../model/callWrite.js'
 import {
-  type Hmac,
   callSidOf,
   checkCallSid,
   issuerTag,
   SOCKET_TOKEN_TTL,
+  type Hmac,
   type SocketToken
 } from '../model/tokens.js'
 import {
@@ -29,7 +29,7 @@ import {
   withSegment
 } from '../model/listenLife.js'
 import type { EndReason, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
-import type { FinishedRecording } from '../recording/index.js'
+import type { FinishedRecording } from '../model/recording.js'
 import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials, ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'

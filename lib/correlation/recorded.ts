@@ -2,7 +2,7 @@ import { listenIn } from '../model/callWrite.js'
 import { isSaved } from '../model/listenLife.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { AudioCounts, Listen, StoredCall, StoredListen } from '../model/schema.js'
-import { withKnown } from '../recording/index.js'
+import { withKnown } from '../recording/directory/sidecar.js'
 import type { CallStore } from '../store/CallStore.js'
 
 /** ms that the end of a listen waits for the recordings of its earlier sockets; its hook waits for that end. */

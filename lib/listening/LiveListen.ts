@@ -6,27 +6,20 @@ import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
 import { nextSocketOf, withSegment } from '../model/listenLife.js'
 import type { Call, Listen, ListenSegment, OutputEntry } from '../model/schema.js'
-import {
-  withKnown,
-  type FinishedRecording,
-  type Recorder,
-  type RecordingError,
-  type Recordings
-} from '../recording/index.js'
+import { withKnown } from '../recording/directory/sidecar.js'
+import type { FinishedRecording } from '../model/recording.js'
+import type { Recorder, RecordingError } from '../recording/types.js'
+import type { Recordings } from '../recording/Recordings.js'
 import type { Trace, Tracing } from '../model/tracing.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
 import { CLOSE_OUR_FAULT } from '../audio/socket/SocketEnd.js'
-import {
-  LiveStream,
-  watchEndConditions,
-  type AudioStream,
-  type PauseMode,
-  type StreamEnd,
-  type StreamLimits
-} from '../audio/index.js'
+import { LiveStream } from '../audio/stream/LiveStream.js'
+import { watchEndConditions } from '../audio/stream/endConditions.js'
+import type { AudioStream } from '../audio/stream/AudioStream.js'
+import type { PauseMode, StreamEnd, StreamLimits } from '../audio/socket/types.js'
 import { beginListenSpan, endListenSpan } from './listenSpan.js'
-import { recordingControl } from './recordingControl.js'
+import { recordingControl } from '../recording/StreamRecorder.js'
 
 /** Errors that a handler gets from writing to a stream whose caller hung up: not the handler's fault. */
 const ENDS_OF_A_STREAM = [

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { SlowReason } from '../audio/index.js'
+import type { SlowReason } from '../audio/socket/frames/SocketReader.js'
 import { withinMs } from '../model/withinMs.js'
 import type { LiveListen } from './LiveListen.js'
 

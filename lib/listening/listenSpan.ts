@@ -1,4 +1,4 @@
-import type { StreamEnd } from '../audio/index.js'
+import type { StreamEnd } from '../audio/socket/types.js'
 import type { AudioCounts, Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../model/tracing.js'
 

@@ -1,7 +1,7 @@
 import type { LiveListens } from '../listening/LiveListens.js'
 import type { LiveCalls } from '../application/control/LiveCalls.js'
 import type { Listen } from '../model/schema.js'
-import type { Recordings } from '../recording/index.js'
+import type { Recordings } from '../recording/Recordings.js'
 import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
 import { METRICS } from './definitions.js'
 import { expose, Counter, Histogram, Reading, type Instrument } from './instruments.js'

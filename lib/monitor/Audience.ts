@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import { liveOf, type AudioStream } from '../audio/index.js'
+import { liveOf, type AudioStream } from '../audio/stream/AudioStream.js'
 import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
 import { CLOSE_NORMAL, closeSocket } from '../audio/socket/SocketEnd.js'
 

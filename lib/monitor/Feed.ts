@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { AudioStream } from '../audio/index.js'
+import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { Jambonz } from '../Jambonz.js'
 import { isCurrent, monitored, type LevelsMessage, type StreamLevels, type WatchMessage } from './messages.js'
 import { Meter } from './Meter.js'

@@ -1,4 +1,4 @@
-import { liveOf, type AudioStream } from '../audio/index.js'
+import { liveOf, type AudioStream } from '../audio/stream/AudioStream.js'
 import { SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsOf } from './Audience.js'
 import type { StreamLevels } from './messages.js'

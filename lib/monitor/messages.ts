@@ -1,6 +1,6 @@
 import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
-import type { RecorderState } from '../audio/index.js'
+import type { RecorderState } from '../audio/stream/LiveStream.js'
 
 /** ms for which pages still get a call that is over, or that has no more events */
 const AFTERGLOW = 20_000

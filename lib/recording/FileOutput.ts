@@ -4,19 +4,21 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
 import { ERR_RECORDING_KEY, ERR_RECORDING_OPEN, ERR_RECORDING_WRITE } from '../model/errors.js'
 import { durationOf } from '../pcm/wavHeader.js'
-import { closeFile, isThere, remove, syncDirectoryOf } from './directory/files.js'
-import type { Instances } from './directory/Instances.js'
-import { cleanName, defaultName, type RecordingPaths } from './directory/names.js'
 import {
+  closeFile,
+  isThere,
+  remove,
+  syncDirectoryOf,
   placeFile,
   removeParts,
-  type Claim,
-  type RecordingDirectory
-} from './directory/RecordingDirectory.js'
+  reasonOf
+} from './directory/files.js'
+import type { Instances } from './directory/Instances.js'
+import { cleanName, defaultName, type RecordingPaths } from './directory/names.js'
+import type { Claim, RecordingDirectory } from './directory/RecordingDirectory.js'
 import { saveSidecar, writeJson, type PartNotes } from './directory/sidecar.js'
 import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
-import { reasonOf } from './reasons.js'
 import { RecordingFile, settled } from './RecordingFile.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'

@@ -1,4 +1,5 @@
-import type { PauseMode, RecorderState } from '../audio/index.js'
+import type { PauseMode } from '../audio/socket/types.js'
+import type { RecorderState } from '../audio/stream/LiveStream.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
 import { addHeard, SAMPLE_BYTES } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../model/schema.js'
-import { BlockPool } from './BlockPool.js'
+import { BlockPool } from './BlockWriter.js'
 import { Instances } from './directory/Instances.js'
 import { RecordingDirectory } from './directory/RecordingDirectory.js'
 import { FileOutput } from './FileOutput.js'

@@ -2,10 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../model/schema.js'
 import { durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
-import { hashPath, ifThere, isThere, lstat, remove, rename } from './directory/files.js'
+import {
+  hashPath,
+  ifThere,
+  isThere,
+  lstat,
+  remove,
+  rename,
+  placeFile,
+  removeParts
+} from './directory/files.js'
 import type { Instances } from './directory/Instances.js'
 import { ENCRYPTED_WAV, type RecordingPaths } from './directory/names.js'
-import { placeFile, removeParts, type Part, type RecordingDirectory } from './directory/RecordingDirectory.js'
+import type { Part, RecordingDirectory } from './directory/RecordingDirectory.js'
 import {
   mendNotes,
   ownRecording,

@@ -5,13 +5,14 @@ import { ERR_RECORDING_SINK } from '../model/errors.js'
 import { settled } from './RecordingFile.js'
 import { contentTypeOf } from './formats.js'
 import { defaultName, segmentOf, segmentSuffix, WAV } from './directory/names.js'
-import type { ResolvedRecordingOptions, Sink } from './options.js'
-import type { Done, Output, Summary } from './types.js'
-import { reasonOf } from './reasons.js'
-import type { FinishedRecording } from '../model/recording.js'
-import { SinkWriter } from './SinkWriter.js'
-import type { RecordedStream } from './types.js'
+import type { ResolvedRecordingOptions, Sink, SinkContext, SinkWritable } from './options.js'
+import type { Done, Output, Summary, RecordedStream } from './types.js'
+import { reasonOf } from './directory/files.js'
+import { FinishedRecordingSchema, type FinishedRecording } from '../model/recording.js'
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
+import { finished } from 'node:stream'
+import { Value } from '@sinclair/typebox/value'
+import { frozenJson } from '../model/callWrite.js'
 
 /** A recording that is streamed to an application's Writable: a WAV whose header gives its length as unknown. */
 export class SinkOutput implements Output {
@@ -117,4 +118,206 @@ export class SinkOutput implements Output {
   #failure(cause: unknown): Error {
     return new ERR_RECORDING_SINK(this.name, reasonOf(cause), { cause })
   }
+}
+
+/** The methods that Node calls on a Writable, often on a later tick: nobody could catch an error that they throw. */
+const METHODS = [
+  '_construct',
+  '_write',
+  '_writev',
+  '_final',
+  '_destroy',
+  '_transform',
+  '_flush',
+  '_read'
+] as const
+
+/** Keys of a recording that a sink's details never replace. */
+const OURS = ['id', 'state', 'segments'] as const
+
+/**
+ * The writer of one recording into an application's Writable, one operation at a time. If the Writable throws, rejects,
+ * emits `error` or closes early, the operation under way and all later ones fail.
+ */
+export class SinkWriter {
+  readonly #writable: SinkWritable
+  readonly #logger: FastifyBaseLogger
+  #error: Error | undefined
+  #finished = false
+  #done: Done = () => {}
+  readonly #accepted = (): void => {
+    this.#settle()
+  }
+
+  private constructor(writable: SinkWritable, logger: FastifyBaseLogger) {
+    this.#writable = writable
+    this.#logger = logger
+  }
+
+  /** Asks the application's sink() for a Writable. Rejects with the application's own error. */
+  static async open(
+    sink: Sink,
+    stream: RecordedStream,
+    context: SinkContext,
+    logger: FastifyBaseLogger
+  ): Promise<SinkWriter> {
+    // From here to #adopt() only microtasks run: a Writable that fails on the next tick has its listener by then.
+    await Promise.resolve()
+    const returned: unknown = sink(stream, context)
+    const writable = checkWritable(isThenable(returned) ? await returned : returned)
+    const writer = new SinkWriter(writable, logger)
+    writer.#adopt()
+    return writer
+  }
+
+  /** Writes `bytes`, which the Writable may keep: they must not be used again. */
+  write(bytes: Buffer, done: Done): void {
+    if (this.#error) return done(this.#error)
+    this.#done = done
+    this.#call(() =>
+      this.#writable.write(bytes, (error) => {
+        if (error) this.#fail(error)
+        else if (this.#writable.writableNeedDrain) this.#writable.once('drain', this.#accepted)
+        else this.#settle()
+      })
+    )
+  }
+
+  /** Ends the Writable; done when it has finished: its bytes are safe. */
+  end(done: Done): void {
+    if (this.#error) return done(this.#error)
+    this.#done = done
+    this.#call(() => {
+      finished(this.#writable, { readable: false }, (error) => {
+        if (error) return this.#fail(error)
+        this.#finished = true
+        this.#settle()
+      })
+      return this.#writable.end()
+    })
+  }
+
+  /** Destroys the Writable, which has not finished. */
+  destroy(error: Error): void {
+    this.#error ??= error
+    if (typeof this.#writable.destroy === 'function') this.#call(() => this.#writable.destroy(error))
+  }
+
+  /**
+   * Returns `recording` with the location and the details that the Writable has. `name`: the location if it has none.
+   * Never throws: details that are not plain JSON are left out, and logged.
+   */
+  describe(recording: FinishedRecording, name: string): FinishedRecording {
+    let own = { ...recording, location: name }
+    try {
+      own = { ...recording, location: locationOf(this.#writable, name) }
+      const { details } = this.#writable
+      if (typeof details !== 'object' || details === null) return own
+      // They go into the sidecar and the store, which keep JSON.
+      const described = { ...own, ...frozenJson(details) }
+      for (const key of OURS) if (key in described) Object.assign(described, { [key]: own[key] })
+      if (Value.Check(FinishedRecordingSchema, described)) return described
+      const [wrong] = Value.Errors(FinishedRecordingSchema, described)
+      throw new Error(`details${wrong?.path ?? ''}: ${wrong?.message ?? 'wrong'}`)
+    } catch (err) {
+      this.#logger.warn({ err }, 'what the sink says of a recording was left out: let details be plain JSON')
+      return own
+    }
+  }
+
+  /** Takes over the Writable: this writer handles its errors from now on. */
+  #adopt(): void {
+    const writable = this.#writable
+    const fail = (error: unknown): void => {
+      this.#fail(error)
+    }
+    for (const name of METHODS) guard(writable, name, fail)
+    for (const name of ['emit', 'destroy'] as const) guard(writable, name, fail)
+    // for as long as it lives: a stream may fail at any time
+    writable.on('error', fail)
+    writable.on('close', () => {
+      if (!this.#finished && !writable.writableFinished) fail(new Error('it was closed before the end'))
+    })
+  }
+
+  #call(operation: () => unknown): void {
+    try {
+      const returned = operation()
+      if (isThenable(returned)) {
+        returned.then(undefined, (error: unknown) => {
+          this.#fail(error)
+        })
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(cause: unknown): void {
+    this.#error ??= cause instanceof Error ? cause : new Error(String(cause))
+    this.#settle(this.#error)
+  }
+
+  /** Ends the operation under way, once: at its callback, an event or an error, whichever comes first. */
+  #settle(error?: Error): void {
+    const done = this.#done
+    this.#done = () => {}
+    done(error)
+  }
+}
+
+/** Replaces a method of the application's Writable by one that neither throws nor rejects. */
+function guard(
+  writable: SinkWritable,
+  name: (typeof METHODS)[number] | 'emit' | 'destroy',
+  fail: (error: unknown) => void
+): void {
+  const method: unknown = Reflect.get(writable, name)
+  if (typeof method !== 'function') return
+  const value = function (this: unknown, ...args: unknown[]): unknown {
+    // The last argument of Node's methods is their callback: an operation that threw has ended, too.
+    const callback = name.startsWith('_') ? args.at(-1) : undefined
+    const failed = (error: unknown): void => {
+      fail(error)
+      if (typeof callback === 'function') callback(error instanceof Error ? error : new Error(String(error)))
+    }
+    try {
+      const returned: unknown = Reflect.apply(method, this, args)
+      if (isThenable(returned)) returned.then(undefined, failed)
+      return returned
+    } catch (error) {
+      failed(error)
+      return true
+    }
+  }
+  Object.defineProperty(writable, name, { value, configurable: true, writable: true })
+}
+
+/** Throws when what an application's sink() returned can't be written to. */
+function checkWritable(writable: unknown): SinkWritable {
+  const is = (name: 'write' | 'end' | 'on' | 'once'): boolean =>
+    typeof writable === 'object' &&
+    writable !== null &&
+    typeof (writable as Partial<SinkWritable>)[name] === 'function'
+  if (is('write') && is('end') && is('on') && is('once')) return writable as SinkWritable
+  throw new Error(`recording.sink returned ${writable === null ? 'null' : typeof writable}, not a Writable`)
+}
+
+/**
+ * Returns the sink's `location` of the recording, or else the `path` of an fs.WriteStream, or else the recording's
+ * name.
+ */
+function locationOf(writable: SinkWritable, name: string): string {
+  if (typeof writable.location === 'string') return writable.location
+  if ('path' in writable && typeof writable.path === 'string') return writable.path
+  return name
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  )
 }

@@ -1,7 +1,7 @@
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import { Levels } from '../pcm/samples.js'
 import { inspectWav, repairWav, WAV_HEADER_BYTES, type WavFormat } from '../pcm/wavHeader.js'
-import { LARGE_BLOCK } from './BlockPool.js'
+import { LARGE_BLOCK } from './BlockWriter.js'
 import { openRegular, lstat, readFully, withFile } from './directory/files.js'
 import { ENCRYPTED_WAV } from './directory/names.js'
 import {

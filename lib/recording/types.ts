@@ -1,4 +1,5 @@
-import type { PauseMode, RecordingControl } from '../audio/index.js'
+import type { PauseMode } from '../audio/socket/types.js'
+import type { RecordingControl } from '../audio/stream/LiveStream.js'
 import type { Call, Listen, MixType } from '../model/schema.js'
 import type { Level } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
@@ -30,6 +31,12 @@ export interface Recorder extends RecordingControl {
    * listen. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` is then the part that was saved, if any.
    */
   finish(listen: Listen): Promise<FinishedRecording>
+}
+
+/** An error of a recording; `recording` is the part that was saved before it failed. */
+export interface RecordingError extends Error {
+  code: string
+  recording?: FinishedRecording
 }
 
 /** A pause, or a gap in the audio that arrived. */

@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws'
-import type { AudioStream } from '../audio/index.js'
+import type { AudioStream } from '../audio/stream/AudioStream.js'
 import { ERR_AUDIO_MODE, ERR_TWILIO_BOT } from '../model/errors.js'
 import { randomBytes } from 'node:crypto'
 import { decodeMulaw, encodeMulaw } from '../pcm/g711.js'

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { watchEndConditions } from '../../lib/audio/index.js'
+import { watchEndConditions } from '../../lib/audio/stream/endConditions.js'
 import { bytesOf } from '../../lib/pcm/samples.js'
 import type { Listen } from '../../lib/model/schema.js'
 import { closing } from '../helpers/socket.js'

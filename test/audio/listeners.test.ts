@@ -1,7 +1,7 @@
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t, { type Test } from 'tap'
-import type { AudioStream } from '../../lib/audio/index.js'
+import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import { ramp } from '../helpers/listen.js'
 import { closing } from '../helpers/socket.js'
 import { streamPair, until } from '../helpers/streamPair.js'

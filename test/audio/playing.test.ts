@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { PlayDone } from '../../lib/audio/index.js'
+import type { PlayDone } from '../../lib/audio/socket/types.js'
 import { decodeMulaw, encodeMulaw } from '../../lib/pcm/g711.js'
 import { resample, Resampler, SoundResampler } from '../../lib/pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'

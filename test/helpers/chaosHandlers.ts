@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AudioStream } from '../../lib/audio/index.js'
+import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import { ENDLESS_SPEAKERS } from './endlessSpeakers.js'
 
 export const WEBHOOK_SECRET = 'the account has it'

@@ -12,7 +12,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import jambonzListen, { type Jambonz } from '../../lib/index.js'
 import type { Listen } from '../../lib/model/schema.js'
-import type { RecordingOptions, SinkContext } from '../../lib/recording/index.js'
+import type { RecordingOptions, SinkContext } from '../../lib/recording/options.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { AUTH, CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 

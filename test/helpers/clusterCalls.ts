@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Listen } from '../../lib/index.js'
-import type { FinishedRecording } from '../../lib/recording/index.js'
+import type { FinishedRecording } from '../../lib/model/recording.js'
 import {
   parseWav,
   simulateCall,

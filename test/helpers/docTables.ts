@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
 import { OptionsSchema } from '../../lib/index.js'
-import { RecordingOptionsSchema } from '../../lib/recording/index.js'
+import { RecordingOptionsSchema } from '../../lib/recording/options.js'
 import { ListenOptionsSchema } from '../../lib/verbs/index.js'
 import { HOSTS } from '../hosts/hosts.js'
 import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'

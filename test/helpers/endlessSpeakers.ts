@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { AudioStream } from '../../lib/audio/index.js'
+import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 
 /** A handler that speaks for as long as it is let. */
 export interface EndlessSpeaker {

@@ -1,6 +1,7 @@
 // Records more than the process may write to one file, and prints the error. argv: directory
 import type { FastifyBaseLogger } from 'fastify'
-import { createRecordings, type RecordingError } from '../../lib/recording/index.js'
+import { createRecordings } from '../../lib/recording/Recordings.js'
+import type { RecordingError } from '../../lib/recording/types.js'
 import { LISTEN, streamOf } from './listens.js'
 import { pcm } from './pcm.js'
 

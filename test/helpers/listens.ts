@@ -1,5 +1,5 @@
 import type { Listen } from '../../lib/model/schema.js'
-import type { RecordedStream } from '../../lib/recording/index.js'
+import type { RecordedStream } from '../../lib/recording/types.js'
 
 export const LISTEN: Listen = {
   id: '0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa',

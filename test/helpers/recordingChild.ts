@@ -3,7 +3,8 @@
 import { openSync, writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../../lib/model/schema.js'
-import { createRecordings, type Recorder } from '../../lib/recording/index.js'
+import { createRecordings } from '../../lib/recording/Recordings.js'
+import type { Recorder } from '../../lib/recording/types.js'
 import { Lateness } from './Lateness.js'
 import { pcm } from './pcm.js'
 

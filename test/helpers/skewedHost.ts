@@ -11,7 +11,7 @@ shiftDate(Number(ahead))
 // another machine, as others see it
 os.hostname = () => `host${ahead}${jump}`
 syncBuiltinESMExports()
-const { createRecordings } = await import('../../lib/recording/index.js')
+const { createRecordings } = await import('../../lib/recording/Recordings.js')
 
 const TICK = 20
 const FRAME = 160

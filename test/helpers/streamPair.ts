@@ -3,13 +3,9 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import {
-  LiveStream,
-  type AudioSink,
-  type AudioStream,
-  type LiveStreamOptions,
-  type StreamLimits
-} from '../../lib/audio/index.js'
+import { LiveStream, type LiveStreamOptions } from '../../lib/audio/stream/LiveStream.js'
+import type { AudioSink, StreamLimits } from '../../lib/audio/socket/types.js'
+import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import type { Call, Listen } from '../../lib/model/schema.js'
 
 export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' | 'begin'>> {

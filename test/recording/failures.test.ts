@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
-import type { RecordingError } from '../../lib/recording/index.js'
+import type { RecordingError } from '../../lib/recording/types.js'
 import { inspectWav, STREAM_HEADER_BYTES, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 

@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { Instances } from '../../lib/recording/directory/Instances.js'
-import type { FinishedRecording } from '../../lib/recording/index.js'
+import type { FinishedRecording } from '../../lib/model/recording.js'
 import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 

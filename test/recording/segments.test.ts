@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
-import type { FinishedRecording } from '../../lib/recording/index.js'
+import type { FinishedRecording } from '../../lib/model/recording.js'
 import { withKnown } from '../../lib/recording/directory/sidecar.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { PassThrough, Transform, Writable } from 'node:stream'
 import t from 'tap'
-import type { FinishedRecording, RecordingError } from '../../lib/recording/index.js'
+import type { FinishedRecording } from '../../lib/model/recording.js'
+import type { RecordingError } from '../../lib/recording/types.js'
 import type { Sink } from '../../lib/recording/options.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../helpers/recordings.js'
 

@@ -13,18 +13,15 @@ import {
   hasCode,
   ifThere,
   isThere,
-  link,
-  lstat,
   openFile,
   remove,
-  rename,
+  removeParts,
   writeNew
 } from './files.js'
 import {
   INSTANCES_DIRECTORY,
   kindOf,
   pathsOf,
-  renamed,
   segmentOf,
   segmentSuffix,
   stemOf,
@@ -37,8 +34,6 @@ const MAX_SEGMENTS = 100
 /** Directories whose names are remembered, and names in one of them: beyond, only exact names are compared. */
 const MAX_DIRECTORIES = 8
 const MAX_NAMES = 20_000
-/** File systems without hard links say so in many ways. */
-const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
 
 /** A name that a new recording has taken. */
 export interface Claim {
@@ -275,49 +270,6 @@ export class RecordingDirectory {
     if (this.#names.size > MAX_DIRECTORIES && oldest !== undefined) this.#names.delete(oldest)
     return names
   }
-}
-
-/**
- * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken,
- * the file is called `<name>-2`. Rejects with ENOENT if `part` does not exist (any more).
- */
-export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
-  for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
-    const named = attempt === 1 ? paths : renamed(paths, `${paths.base}-${attempt}`)
-    if (await moveTo(named)) return named
-  }
-  throw new Error(`${MAX_TRIES} files are called ${paths.final}`)
-}
-
-/** Removes the part files, once the recording has its final name and its sidecar is written. */
-export async function removeParts(paths: RecordingPaths): Promise<void> {
-  await remove(paths.part)
-  await remove(paths.partSidecar)
-}
-
-/**
- * Moves a part to its final name; resolves to false if that is taken. Uses link(), which unlike rename() fails on a
- * name that exists.
- */
-async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
-  try {
-    await link(part, final)
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) return await isSameFile(part, final)
-    if (!hasCode(error, ...NO_LINKS)) throw error
-    if (await isThere(final)) return false
-    await rename(part, final)
-  }
-  return true
-}
-
-/**
- * Resolves to true if both names are one file: a process died after it made the second and before it removed the
- * first.
- */
-async function isSameFile(one: string, other: string): Promise<boolean> {
-  const [first, second] = await Promise.all([lstat(one), lstat(other)])
-  return first.ino === second.ino && first.dev === second.dev && first.ino !== 0
 }
 
 /** Finds the part with this path without extension. */

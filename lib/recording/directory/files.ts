@@ -4,6 +4,7 @@ import { constants, type Stats } from 'node:fs'
 import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { renamed, type RecordingPaths } from './names.js'
 
 // The file operations at the beginning and end of every recording. Not those of node:fs/promises: a FileHandle costs several
 // times the operation.
@@ -22,6 +23,10 @@ export const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
 /** Windows has neither flag, and no FIFOs. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
+/** File systems without hard links say so in many ways. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
+/** Files of one name, at most. */
+const MAX_TRIES = 1_000
 /** Bytes that are read and hashed in one go: 0.1 to 0.3 ms of the event loop. */
 const HASH_CHUNK = 64 * 1024
 
@@ -183,6 +188,49 @@ export async function syncDirectoryOf(path: string): Promise<void> {
   }
 }
 
+/**
+ * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken,
+ * the file is called `<name>-2`. Rejects with ENOENT if `part` does not exist (any more).
+ */
+export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
+  for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
+    const named = attempt === 1 ? paths : renamed(paths, `${paths.base}-${attempt}`)
+    if (await moveTo(named)) return named
+  }
+  throw new Error(`${MAX_TRIES} files are called ${paths.final}`)
+}
+
+/** Removes the part files, once the recording has its final name and its sidecar is written. */
+export async function removeParts(paths: RecordingPaths): Promise<void> {
+  await remove(paths.part)
+  await remove(paths.partSidecar)
+}
+
+/**
+ * Moves a part to its final name; resolves to false if that is taken. Uses link(), which unlike rename() fails on a
+ * name that exists.
+ */
+async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
+  try {
+    await link(part, final)
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return await isSameFile(part, final)
+    if (!hasCode(error, ...NO_LINKS)) throw error
+    if (await isThere(final)) return false
+    await rename(part, final)
+  }
+  return true
+}
+
+/**
+ * Resolves to true if both names are one file: a process died after it made the second and before it removed the
+ * first.
+ */
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [first, second] = await Promise.all([lstat(one), lstat(other)])
+  return first.ino === second.ino && first.dev === second.dev && first.ino !== 0
+}
+
 function readAt(fd: number, into: Buffer, offset: number, length: number, at: number): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.read(fd, into, offset, length, at, (error, bytes) => {
@@ -190,4 +238,32 @@ function readAt(fd: number, into: Buffer, offset: number, length: number, at: nu
       else resolve(bytes)
     })
   })
+}
+
+const REASONS: Record<string, string> = {
+  ENOSPC: 'the disk is full. Free some space, or let recording.retention do it',
+  EDQUOT: 'the disk quota is used up. Free some space, or raise it',
+  EFBIG: 'the file may not grow any more. Raise the file size limit',
+  EROFS: 'the file system is read-only. Mount it writable, or choose another recording.directory',
+  EACCES: 'the process may not write there. Change the permissions, or choose another recording.directory',
+  EPERM: 'the process may not write there. Change the permissions, or choose another recording.directory',
+  ENOENT: 'its directory is gone. Put it back, and keep others from removing it while calls are recorded',
+  ENOTDIR: 'a part of its directory is a file. Choose another recording.directory',
+  ENAMETOOLONG: 'its name is too long. Let recording.fileName return a shorter one',
+  EMFILE: 'the process has too many files open. Raise its limit (ulimit -n) to some 4 per call',
+  ENFILE: 'the machine has too many files open. Raise its limit',
+  EIO: "the disk failed. Look at the system's log"
+}
+
+/** Returns the reason of an error of the file system or of a sink, with the system's own words, and the remedy. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error ? String(error.code) : undefined
+  const reason = code === undefined ? undefined : REASONS[code]
+  if (reason === undefined) return error.message
+  // "ENOSPC: no space left on device, write" without what stands there already
+  const words = error.message.startsWith(`${code}: `)
+    ? error.message.slice(`${code}: `.length)
+    : error.message
+  return `${reason} (${code}): ${words}`
 }
