@@ -10,31 +10,14 @@ import {
   type Hmac,
   type SocketToken
 } from '../model/tokens.js'
-import {
-  awaitsKey,
-  callPart,
-  claimPart,
-  closePart,
-  endReasonPart,
-  foundPart,
-  handOverPart,
-  isOffered,
-  losePart,
-  neverCamePart,
-  reasonOfHook,
-  refusePart,
-  releasePart,
-  wasOffered,
-  streamingPart,
-  withSegment
-} from '../model/listenLife.js'
+import * as life from '../model/listenLife.js'
 import type { EndReason, Listen, ListenSegment, StoredCall, StoredListen } from '../model/schema.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { CallStore, LostListen, Written } from '../store/CallStore.js'
 import type { Credentials, ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
-import { goingOn, hasOurHook } from './handover.js'
+import { goingOn } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
 /** ms that the end of a listen waits for the key that its actionHook has told of */
@@ -77,7 +60,7 @@ export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'paused' | 
 export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
 
 /** A message between instances. */
-type Message = { awaited: string } | { ended: CausedEnd } | { handsOver: readonly string[] }
+export type Message = { awaited: string } | { ended: CausedEnd } | { handsOver: readonly string[] }
 
 /**
  * The only writer of calls and listens, with a method for each event. lib/model/listenLife.ts has the transitions,
@@ -143,7 +126,7 @@ export class Correlation {
   async writeOf(callSid: string, fields: CallFields, parts: CallWrite = []): Promise<Written> {
     checkCallSid(callSid)
     const ends = isFinal(fields.callStatus)
-    const written = await this.store.write(callSid, [callPart(fields, ends), ...parts])
+    const written = await this.store.write(callSid, [life.callPart(fields, ends), ...parts])
     if (written.created) this.emit('call', written.call)
     return ends && written.applied[0] ? { ...written, call: await this.#callEnded(written.call) } : written
   }
@@ -152,7 +135,7 @@ export class Correlation {
   async #callEnded(call: StoredCall): Promise<StoredCall> {
     let last = call
     for (const listen of call.listens) {
-      if (isOffered(listen) || wasOffered(listen)) last = (await this.neverCame(listen)).call
+      if (life.isOffered(listen) || life.wasOffered(listen)) last = (await this.neverCame(listen)).call
     }
     this.emit('callEnded', last)
     return last
@@ -192,10 +175,10 @@ export class Correlation {
     if (callSid === undefined) return { outcome: 'unknown' }
     // This instance has its own copy of the listens that it answered.
     const mayCreate = unknown && issuer !== this.#tag
-    let written = await store.write(callSid, [claimPart(listenId, instance, mayCreate)])
+    let written = await store.write(callSid, [life.claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
       // The store is away: the signature of the path has to be enough.
-      written = await store.write(callSid, [claimPart(listenId, instance, true)])
+      written = await store.write(callSid, [life.claimPart(listenId, instance, true)])
     }
     const { applied, call } = written
     const listen = listenIn(call, listenId)
@@ -206,13 +189,13 @@ export class Correlation {
 
   /** Releases a claimed listen whose socket did not open. */
   async released({ callSid, id }: Listen): Promise<void> {
-    await this.store.write(callSid, [releasePart(id, this.deps.instance)])
+    await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
   }
 
   /** Writes that this instance refused the listen's socket since it closes: the actionHook then offers the listen again. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
-    if (callSid !== undefined) await this.store.write(callSid, [refusePart(listenId)])
+    if (callSid !== undefined) await this.store.write(callSid, [life.refusePart(listenId)])
   }
 
   /**
@@ -224,7 +207,7 @@ export class Correlation {
     fields: ListenFields,
     metadata?: Readonly<Record<string, unknown>>
   ): Promise<Correlated & { streams: boolean }> {
-    const part = streamingPart(id, this.deps.instance, fields)
+    const part = life.streamingPart(id, this.deps.instance, fields)
     const { applied, call } =
       metadata === undefined
         ? await this.store.write(callSid, [part])
@@ -253,7 +236,7 @@ export class Correlation {
     fields: ListenFields
   ): Promise<Correlated | undefined> {
     const { applied, call } = await this.store.write(listen.callSid, [
-      handOverPart(listen.id, { ...fields, ...withSegment(listen, segment) })
+      life.handOverPart(listen.id, { ...fields, ...life.withSegment(listen, segment) })
     ])
     return applied[0] ? { call, listen: listenIn(call, listen.id) ?? (listen as StoredListen) } : undefined
   }
@@ -275,8 +258,8 @@ export class Correlation {
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
     const { callSid, id } = listen
     const { applied, call } = await this.store.write(callSid, [
-      closePart(id, fields),
-      foundPart(id, this.deps.instance, fields)
+      life.closePart(id, fields),
+      life.foundPart(id, this.deps.instance, fields)
     ])
     const ended = await this.#endedByHook(correlated(call, id))
     if (applied[0]) this.emit('listenEnded', ended.listen, ended.call)
@@ -287,14 +270,14 @@ export class Correlation {
   async #endedByHook(ended: Correlated): Promise<Correlated> {
     const { id, callSid, endReason, reportedDuration, keyed } = ended.listen
     if (ended.listen.hookedAt === undefined) return ended
-    const reason = reasonOfHook({ keyed, duration: reportedDuration }, ended.listen)
+    const reason = life.reasonOfHook({ keyed, duration: reportedDuration }, ended.listen)
     let { call } =
       endReason === 'closed' && reason !== undefined
-        ? await this.store.write(callSid, [endReasonPart(id, reason)])
+        ? await this.store.write(callSid, [life.endReasonPart(id, reason)])
         : ended
-    if (awaitsKey(correlated(call, id).listen)) {
+    if (life.awaitsKey(correlated(call, id).listen)) {
       // The instance that has the hook has waited for the write before.
-      const reached = (listen?: StoredListen): boolean => listen === undefined || !awaitsKey(listen)
+      const reached = (listen?: StoredListen): boolean => listen === undefined || !life.awaitsKey(listen)
       const later = await this.store.waitFor(callSid, id, reached, KEY_WAIT)
       if (later !== undefined && listenIn(later, id) !== undefined) call = later
     }
@@ -318,7 +301,7 @@ export class Correlation {
   /** Ends a listen whose socket, or next socket, will not come. Emits `listenEnded` once, on one instance. */
   async neverCame(listen: StoredListen): Promise<Correlated> {
     await recordingsOf(this.store, listen)
-    const { applied, call } = await this.store.write(listen.callSid, [neverCamePart(listen)])
+    const { applied, call } = await this.store.write(listen.callSid, [life.neverCamePart(listen)])
     const ended = correlated(call, listen.id)
     if (!applied[0]) return ended
     this.deps.logger.warn(
@@ -332,7 +315,7 @@ export class Correlation {
 
   /** Ends a listen whose instance died. Emits `listenEnded` once, on one of the other instances. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
-    const lost = await this.store.write(callSid, [losePart(listenId, instance)])
+    const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
     if (!lost.applied[0]) return
     // Another instance may have repaired its recording already.
     const call = await countRecovered(this.store, lost.call, listenId)
@@ -342,19 +325,6 @@ export class Correlation {
       'the instance that held this listen is gone: the listen is lost'
     )
     this.emit('listenEnded', listen, call)
-  }
-
-  /** Asks the instance that holds the listen's socket to read it to its end at once. */
-  awaited(listenId: string): void {
-    this.deps.readToEnd(listenId)
-    this.store.tell({ awaited: listenId } satisfies Message)
-  }
-
-  /** Resolves when a hook of the listen has come to any instance since `listen` was read, or after `ms`. */
-  async hooked(asked: StoredCall, listen: Listen, ms: number): Promise<void> {
-    if (!hasOurHook(asked, listen, this.deps.hookPaths)) return
-    const { callSid, id, hookedAt }: StoredListen = listen
-    await this.store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
   }
 
   #told(message: Partial<{ awaited: unknown; ended: CausedEnd; handsOver: unknown }> | null): void {

@@ -12,9 +12,9 @@ import {
   type HookSays
 } from '../model/listenLife.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
-import { correlated, type Correlated, type Correlation } from './Correlation.js'
+import { correlated, type Correlated, type Correlation, type Message } from './Correlation.js'
 import type { CallStore } from '../store/CallStore.js'
-import { nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
+import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
 /** ms that an actionHook waits for the end of its listen; after that `listen.state` tells the handler its state. */
 const HOOK_WAIT = 5_000
@@ -107,7 +107,7 @@ async function settledListen(
   if (first.call && known && isSettled(known, report)) return { call: first.call, listen: known }
   const callSid = callSidOf(listenId)
   if (callSid === undefined || (known === undefined && first.kept)) return undefined
-  correlation.awaited(listenId)
+  readToEnd(correlation, listenId)
   // While the store is away, another instance may have the listen; it writes it as soon as it can.
   const call = await correlation.store.waitFor(
     callSid,
@@ -211,4 +211,22 @@ function latestListen(call: StoredCall, verbId: string | undefined): StoredListe
     listens.findLast(({ state, nested }) => state !== 'ended' && nested !== 'config') ??
     listens.at(-1)
   )
+}
+
+/** Asks the instance that holds the listen's socket to read it to its end at once. */
+function readToEnd({ deps, store }: Correlation, listenId: string): void {
+  deps.readToEnd(listenId)
+  store.tell({ awaited: listenId } satisfies Message)
+}
+
+/** Resolves when a hook of the listen has come to any instance since `listen` was read, or after `ms`. */
+export async function hooked(
+  { deps, store }: Correlation,
+  call: StoredCall,
+  listen: StoredListen,
+  ms: number
+): Promise<void> {
+  if (!hasOurHook(call, listen, deps.hookPaths)) return
+  const { callSid, id, hookedAt } = listen
+  await store.waitFor(callSid, id, (now) => now === undefined || now.hookedAt !== hookedAt, ms)
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { Correlated, Correlation, ListenFields } from '../correlation/Correlation.js'
+import { hooked } from '../correlation/hookCame.js'
 import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
 import { nextSocketOf, withSegment } from '../model/listenLife.js'
@@ -130,7 +131,7 @@ export class LiveListen {
   /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
     const { call, listen } = this.live
-    if (call !== undefined && listen !== undefined) await this.#deps.correlation.hooked(call, listen, ms)
+    if (call !== undefined && listen !== undefined) await hooked(this.#deps.correlation, call, listen, ms)
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {

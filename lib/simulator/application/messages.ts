@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { reasonOf } from '../errors.js'
-import type { RequestType } from './requestor.js'
+import type { Command, RequestType } from './requestor.js'
 
 /** jambonz -> application: one JSON text frame, keys in this order. */
 export interface Message {
@@ -13,10 +13,8 @@ export interface Message {
   b3?: string
 }
 
-/** application -> jambonz, understood. */
-export type Received =
-  | { type: 'ack'; msgid: string; data: unknown }
-  | { type: 'command'; command: string; data: unknown; queue: boolean; callSid: string | undefined }
+/** application -> jambonz, as read. */
+export type Received = { type: 'ack'; msgid: string; data: unknown } | ({ type: 'command' } & Command)
 
 const WITHOUT_ACK: ReadonlySet<RequestType> = new Set(['call:status', 'verb:status', 'jambonz:error'])
 const WITH_HOOK: ReadonlySet<RequestType> = new Set(['verb:hook', 'dial:confirm', 'session:redirect'])

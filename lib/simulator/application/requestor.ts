@@ -1,4 +1,4 @@
-import type { RequestRecord } from '../types.js'
+import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 
 /** A hook as a verb or jambonz' configuration names it. */
 export type Hook = string | { url: string; method?: string; username?: string; password?: string }
@@ -36,6 +36,25 @@ export interface Requestor {
   request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>
   /** Ends it; resolves when nothing more can arrive at the application. */
   close(): Promise<void> | void
+}
+
+/** A command of the application: a message of its websocket that is no ack. */
+export interface Command {
+  command: string
+  data: unknown
+  queue: boolean
+  callSid: string | undefined
+}
+
+/** The callbacks of a call that its requestors use. */
+export interface SocketEvents {
+  record: (request: RequestRecord) => void
+  opened: (socket: ApplicationSocketRecord) => void
+  closed: (socket: ApplicationSocketRecord) => void
+  command: (command: Command) => void
+  /** The application did not acknowledge session:reconnect: jambonz hangs up. */
+  reconnectFailed: () => void
+  error: (text: string) => void
 }
 
 /** The url of a hook, as it was given. */

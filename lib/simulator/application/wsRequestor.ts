@@ -1,14 +1,12 @@
-import type { IncomingMessage } from 'node:http'
-import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
-import { WebSocket, type ClientOptions, type RawData } from 'ws'
+import type { RawData, WebSocket } from 'ws'
 import type { Cancel, Clock } from '../clock.js'
 import { deferred } from '../deferred.js'
 import { reasonOf, SIM_REQUEST } from '../errors.js'
 import type { Network } from '../network.js'
-import { quote } from '../problems.js'
 import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 import { invalidMessage, namesHook, newMessageId, readMessage, wantsAck, type Message } from './messages.js'
+import { openSocket, type OpeningFailure } from './openSocket.js'
 import {
   kindOf,
   urlOf,
@@ -16,32 +14,20 @@ import {
   type Hook,
   type RequestExtras,
   type Requestor,
-  type RequestType
+  type RequestType,
+  type SocketEvents
 } from './requestor.js'
-import { Backoff, RetryPolicy, type Failure } from './retries.js'
+import { Backoff, RetryPolicy } from './retries.js'
 import { snakeCaseKeys } from './snakeCase.js'
+import { Unacknowledged } from './Unacknowledged.js'
 
-export const SUBPROTOCOL = 'ws.jambonz.org'
 const MAX_CONNECTIONS = 5
-const HANDSHAKE_TIMEOUT_MS = 1_500
-const MAX_MESSAGE_BYTES = 24 * 1024
-const MAX_REDIRECTS = 2
 const LINGER_MS = 1_000
-/** Characters of a refusal's body that are shown, and real ms they are waited for. */
-const MAX_BODY = 2_000
-const BODY_PATIENCE_MS = 250
+const CLOSED = 'abandoned since the socket is closed'
 const NORMAL = 1000
 const GOING_AWAY = 1001
 
-/** A command of the application: everything it sends that is no ack. */
-export interface Command {
-  command: string
-  data: unknown
-  queue: boolean
-  callSid: string | undefined
-}
-
-export interface WsRequestorOptions {
+export interface WsRequestorOptions extends SocketEvents {
   network: Network
   clock: Clock
   /** Absolute ws(s) url of the application; a fragment is the retry policy. */
@@ -50,19 +36,6 @@ export interface WsRequestorOptions {
   /** Real ms that the application has to acknowledge a message: it is no faster at a higher speed of the simulator. */
   ackTimeoutMs: number
   b3: string
-  record: (request: RequestRecord) => void
-  opened: (socket: ApplicationSocketRecord) => void
-  closed: (socket: ApplicationSocketRecord) => void
-  command: (command: Command) => void
-  /** The application did not acknowledge session:reconnect: jambonz hangs up. */
-  reconnectFailed: () => void
-  error: (text: string) => void
-}
-
-interface Waiting {
-  entry: RequestRecord
-  succeed: (data: unknown) => void
-  fail: (why: string) => void
 }
 
 interface Unsent {
@@ -81,7 +54,7 @@ export class WsRequestor implements Requestor {
   readonly #url: string
   readonly #policy: RetryPolicy
   readonly #backoff = new Backoff()
-  readonly #inFlight = new Map<string, Waiting>()
+  readonly #unacknowledged: Unacknowledged
   #queued: Array<() => void> = []
   #socket: WebSocket | undefined
   #connecting = false
@@ -101,6 +74,7 @@ export class WsRequestor implements Requestor {
     this.baseUrl = `${url.protocol}//${url.host}`
     this.#url = url.href.slice(0, url.href.length - url.hash.length)
     this.credentials = options.credentials
+    this.#unacknowledged = new Unacknowledged(options)
   }
 
   /** True once either side has closed with 1000: nothing is sent any more, requests resolve to nothing. */
@@ -135,7 +109,7 @@ export class WsRequestor implements Requestor {
         closed.resolve()
       })
     }
-    for (const { fail } of [...this.#inFlight.values()]) fail('abandoned since the socket is closed')
+    this.#unacknowledged.fail(CLOSED)
     this.#sendQueued()
     await closed.promise
   }
@@ -182,12 +156,8 @@ export class WsRequestor implements Requestor {
     }
     const entry = this.#entryOf(message)
     if (type === 'session:new') this.#firstMessageId = message.msgid
-    const unanswered =
-      this.#firstMessageId === undefined ? undefined : this.#inFlight.get(this.#firstMessageId)
-    if (type === 'session:reconnect' && unanswered !== undefined) {
-      // session:new was never acknowledged: the ack of this message answers it
-      this.#inFlight.delete(this.#firstMessageId!)
-      this.#inFlight.set(message.msgid, unanswered)
+    // session:new was never acknowledged: the ack of session:reconnect is its answer.
+    if (type === 'session:reconnect' && this.#unacknowledged.replace(this.#firstMessageId, message.msgid)) {
       this.#firstMessageId = message.msgid
       this.#transmit(message, entry)
       this.#sendQueued()
@@ -232,41 +202,9 @@ export class WsRequestor implements Requestor {
   }
 
   #transmitForAck(message: Message, entry: RequestRecord): Promise<unknown> {
-    const { ackTimeoutMs, record } = this.#options
-    const begun = performance.now()
-    if (message.hook !== undefined) entry.hook = message.hook
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        clearTimeout(timer)
-        this.#inFlight.forEach((one, msgid) => {
-          if (one === waiting) this.#inFlight.delete(msgid)
-        })
-        entry.latencyMs = Math.round((performance.now() - begun) * 10) / 10
-        record(entry)
-      }
-      const waiting: Waiting = {
-        entry,
-        succeed: (data) => {
-          settle()
-          resolve(data)
-        },
-        fail: (why) => {
-          entry.error = why
-          settle()
-          reject(
-            new SIM_REQUEST(`${message.type}${message.hook === undefined ? '' : ` ${message.hook}`} ${why}`)
-          )
-        }
-      }
-      const timer = setTimeout(() => {
-        // once its id has been taken over by session:reconnect nothing times out any more
-        if (this.#inFlight.get(message.msgid) === waiting) {
-          waiting.fail(`not acknowledged within ${ackTimeoutMs} ms`)
-        }
-      }, ackTimeoutMs)
-      this.#inFlight.set(message.msgid, waiting)
-      this.#socket?.send(JSON.stringify(message), () => {})
-    })
+    const acknowledged = this.#unacknowledged.add(message, entry)
+    this.#socket?.send(JSON.stringify(message), () => {})
+    return acknowledged
   }
 
   // the first connection, and one that is needed at once: repeated as the retry policy of the url says
@@ -284,62 +222,10 @@ export class WsRequestor implements Requestor {
     }
   }
 
-  /** Resolves when the socket is open; with the failure when it could not be opened. */
-  #connect(): Promise<(Failure & { text: string }) | undefined> {
-    const { clock, credentials } = this.#options
-    const release = clock.hold()
-    return new Promise((resolve) => {
-      const socket = new WebSocket(this.#url, [SUBPROTOCOL], {
-        followRedirects: true,
-        maxRedirects: MAX_REDIRECTS,
-        maxPayload: MAX_MESSAGE_BYTES,
-        headers: { 'user-agent': 'jambonz' },
-        ...(credentials !== undefined && { auth: `${credentials.username}:${credentials.password}` }),
-        createConnection: this.#createConnection
-      })
-      const give = (failure?: Failure & { text: string }) => {
-        clearTimeout(timer)
-        release()
-        resolve(failure)
-      }
-      const fail = (failure: Failure & { text: string }) => {
-        give(failure)
-        socket.removeAllListeners()
-        socket.on('error', () => {})
-        socket.terminate()
-      }
-      const timer = setTimeout(
-        () => fail({ text: `no answer to the handshake within ${HANDSHAKE_TIMEOUT_MS} ms` }),
-        HANDSHAKE_TIMEOUT_MS
-      )
-      socket.once('unexpected-response', (_request, response) => {
-        const { statusCode, statusMessage } = response
-        const text = `${statusCode} ${statusMessage}`
-        bodyOf(response).then((body) =>
-          fail({ status: statusCode, text: body === '' ? text : `${text}: ${quote(body)}` })
-        )
-      })
-      socket.once('error', (error: NodeJS.ErrnoException) =>
-        fail({ code: error.code, text: reasonOf(error) })
-      )
-      socket.once('open', () => {
-        socket.removeAllListeners()
-        this.#opened(socket)
-        give()
-      })
-    })
+  #connect(): Promise<OpeningFailure | undefined> {
+    const { network, clock, credentials } = this.#options
+    return openSocket({ network, clock, credentials, url: this.#url }, (socket) => this.#opened(socket))
   }
-
-  // in this process, or over the network: ws asks for the connection of each address, also after a redirect
-  readonly #createConnection = ((address: {
-    host: string
-    port: string | number
-    defaultPort: number
-  }): Duplex =>
-    this.#options.network.connect(
-      { host: address.host, port: Number(address.port), tls: address.defaultPort === 443 },
-      () => {}
-    )) as unknown as NonNullable<ClientOptions['createConnection']>
 
   #opened(socket: WebSocket): void {
     const { clock, opened, closed } = this.#options
@@ -391,7 +277,7 @@ export class WsRequestor implements Requestor {
     }
     if (this.#connections >= this.#policy.count) return
     if (this.#firstMessageId === undefined) {
-      for (const { fail } of [...this.#inFlight.values()]) fail('abandoned since the socket is closed')
+      this.#unacknowledged.fail(CLOSED)
     }
     const { clock } = this.#options
     this.#scheduled = clock.at(clock.now() + this.#backoff.next(), () => this.#reopen())
@@ -414,27 +300,10 @@ export class WsRequestor implements Requestor {
       const message = readMessage(text)
       if (message.type === 'command') return this.#options.command(message)
       this.#firstMessageId = undefined
-      const waiting = this.#inFlight.get(message.msgid)
-      if (waiting === undefined) return
-      waiting.entry.acked = true
-      waiting.entry.reply = message.data
-      waiting.succeed(message.data)
+      this.#unacknowledged.acknowledge(message.msgid, message.data)
     } catch (error) {
       this.#options.error(`the application sent what jambonz can't read: ${reasonOf(error)}`)
       this.request('jambonz:error', '/error', invalidMessage(error, text))
     }
   }
-}
-
-// what the application says with its refusal, as far as it comes at once: jambonz never reads it, people should
-async function bodyOf(response: IncomingMessage): Promise<string> {
-  const kill = setTimeout(() => response.destroy(), BODY_PATIENCE_MS)
-  let body = ''
-  try {
-    for await (const chunk of response) if (body.length < MAX_BODY) body += String(chunk)
-  } catch {
-    // what came until then is shown
-  }
-  clearTimeout(kill)
-  return body
 }

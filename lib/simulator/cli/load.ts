@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { loadSpeech } from '../audio/load.js'
 import { simulateCall } from '../index.js'
 import type { CallStory, SimulateCallOptions } from '../types.js'
@@ -138,7 +139,7 @@ async function startAll(
   const begun = performance.now()
   for (let i = 0; i < calls && !interrupt.aborted; i++) {
     const wait = rate === undefined ? 0 : begun + (i * 1000) / rate - performance.now()
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    if (wait > 0) await delay(wait)
     running.push(start())
   }
   await Promise.all(running)

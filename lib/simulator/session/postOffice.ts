@@ -6,26 +6,20 @@ import {
   type Hook,
   type RequestExtras,
   type Requestor,
-  type RequestType
+  type RequestType,
+  type SocketEvents
 } from '../application/requestor.js'
-import { WsRequestor, type Command } from '../application/wsRequestor.js'
+import { WsRequestor } from '../application/wsRequestor.js'
 import type { Clock } from '../clock.js'
 import { reasonOf } from '../errors.js'
 import type { ResolvedOptions } from '../options.js'
-import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 import type { CallInfo, CallStatus } from './callInfo.js'
 
-interface PostOfficeOptions {
+interface PostOfficeOptions extends SocketEvents {
   options: ResolvedOptions
   clock: Clock
   info: CallInfo
-  record: (request: RequestRecord) => void
-  opened: (socket: ApplicationSocketRecord) => void
-  closed: (socket: ApplicationSocketRecord) => void
-  command: (command: Command) => void
-  reconnectFailed: () => void
-  error: (text: string) => void
-  /** Takes work nobody waits for. */
+  /** Takes a promise that nothing awaits. */
   track: (work: Promise<unknown>) => void
 }
 
@@ -155,31 +149,10 @@ export class PostOffice {
 
   // one that is left behind may still have requests under way: all are closed together
   #newRequestor(url: string, credentials: Credentials | undefined): Requestor {
-    const {
-      options: { network, secret, httpTimeoutMs, ackTimeoutMs },
-      clock,
-      record,
-      opened,
-      closed,
-      command,
-      reconnectFailed,
-      error
-    } = this.#options
+    const { network, secret, httpTimeoutMs, ackTimeoutMs } = this.#options.options
+    const { clock, record } = this.#options
     const requestor = IS_WS.test(url)
-      ? new WsRequestor({
-          network,
-          clock,
-          url,
-          credentials,
-          ackTimeoutMs,
-          b3: this.b3,
-          record,
-          opened,
-          closed,
-          command,
-          reconnectFailed,
-          error
-        })
+      ? new WsRequestor({ ...this.#options, network, url, credentials, ackTimeoutMs, b3: this.b3 })
       : new HttpRequestor({
           network,
           clock,
