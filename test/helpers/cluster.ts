@@ -11,6 +11,12 @@ export interface Seen {
   report: Exclude<Report, { what: 'listening' | 'late' }>
 }
 
+/** How a process ended. */
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
 /** Instances of an application, each a process, behind a round-robin. */
 export class Cluster {
   /** what the instances have told, in order */
@@ -81,14 +87,16 @@ export class Cluster {
     return exitCode !== null || signalCode !== null
   }
 
-  /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves when it is gone. */
-  async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves with how it ended when it is gone. */
+  async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<Ended> {
     const { process: child } = this.#instances[instance]!
-    if (this.#hasEnded(instance)) return
-    const gone = once(child, 'exit')
-    child.kill(signal)
-    await gone
-    this.leave(instance)
+    if (!this.#hasEnded(instance)) {
+      const gone = once(child, 'exit')
+      child.kill(signal)
+      await gone
+      this.leave(instance)
+    }
+    return { code: child.exitCode, signal: child.signalCode }
   }
 
   async close(): Promise<void> {
@@ -107,20 +115,21 @@ export class Cluster {
   }
 }
 
-/** Gone with the test. `args`: of each instance. */
+/** Gone with the test. `size`: how many instances, and what each runs where that is not clusterInstance; `args`: of each. */
 export async function startCluster(
   t: Test,
-  size: number,
+  size: number | { instances: number; script: string },
   ...args: string[]
 ): Promise<{ cluster: Cluster; url: string }> {
   const [instance, balancer] = ['clusterInstance', 'balancerProcess'].map((name) =>
     join(import.meta.dirname, `${name}.js`)
   )
   const child = start(balancer!)
-  const cluster = new Cluster(child, instance!, args)
+  const { instances, script } = typeof size === 'number' ? { instances: size, script: instance! } : size
+  const cluster = new Cluster(child, script, args)
   t.teardown(() => cluster.close())
   const [url] = (await once(child, 'message')) as [string]
-  await Promise.all(Array.from({ length: size }, () => cluster.add()))
+  await Promise.all(Array.from({ length: instances }, () => cluster.add()))
   return { cluster, url }
 }
 

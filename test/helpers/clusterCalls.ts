@@ -59,7 +59,7 @@ export function openCalls(url: string, calls: number): SimulatedCall[] {
 }
 
 /** L16 that differs in every call. */
-function noise(seed: number, ms: number): { pcm: Int16Array; sampleRate: number } {
+export function noise(seed: number, ms: number): { pcm: Int16Array; sampleRate: number } {
   let state = seed + 1
   return {
     sampleRate: 8000,
@@ -124,7 +124,7 @@ export async function problemsOf(
 }
 
 /** In what the recording of the listen differs from what was said. */
-function otherwiseRecorded(story: CallStory, listen: Listen | undefined): string[] {
+export function otherwiseRecorded(story: CallStory, listen: Listen | undefined): string[] {
   if (listen?.recording === undefined) {
     return [`recorded nothing: ${listen?.recordingError ?? 'no reason given'}`]
   }

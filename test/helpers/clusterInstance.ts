@@ -1,10 +1,10 @@
-// One of several instances of an application. argv: url of Redis, folder of the recordings, port, ms to linger after the drain
+// One of several instances of an application. argv: url of Redis (redis:, redis-cluster: or redis-sentinel:), folder of the recordings, port, ms to linger after the drain
 // It tells its parent what it sees; SIGTERM drains it with a handover.
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import Fastify from 'fastify'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import jambonzListen from '../../lib/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import type { Listen } from '../../lib/model/schema.js'
@@ -22,11 +22,21 @@ function report(report: Report): void {
   process.send?.(report)
 }
 
+function clientOf(url: string): Redis | Cluster {
+  const { protocol, hostname: host, port } = new URL(url)
+  const node = { host, port: Number(port) }
+  if (protocol === 'redis-cluster:') return new Cluster([node], { lazyConnect: true })
+  if (protocol === 'redis-sentinel:') {
+    return new Redis({ sentinels: [node], name: 'voice', lazyConnect: true })
+  }
+  return new Redis(url, { lazyConnect: true })
+}
+
 const lateness = new Lateness(join(directory, '.lateness', String(process.pid)), (ms) =>
   report({ what: 'late', ms })
 )
 const app = Fastify({ logger: { level: process.env.LOG_LEVEL ?? 'fatal' } })
-const redis = new Redis(redisUrl, { lazyConnect: true })
+const redis = clientOf(redisUrl)
 await app.register(jambonzListen, {
   secret: 'the same on all instances',
   auth: { username: 'jambonz', password: 'secret' },

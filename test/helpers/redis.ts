@@ -20,11 +20,14 @@ export class RedisServer {
   readonly port: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
   readonly #args: readonly string[]
+  readonly #file: readonly string[]
   #process?: ChildProcess
 
-  constructor(port: number, args: readonly string[]) {
+  /** `args`: options of redis-server; `file`: its configuration */
+  constructor(port: number, args: readonly string[], file: readonly string[] = []) {
     this.port = port
     this.#args = args
+    this.#file = file
   }
 
   get url(): string {
@@ -35,6 +38,7 @@ export class RedisServer {
     this.#process = spawn(
       'redis-server',
       [
+        ...this.#file,
         '--port',
         String(this.port),
         '--bind',
@@ -80,6 +84,14 @@ export class RedisServer {
 /** `args`: of redis-server, such as `--maxmemory 2mb`. */
 export async function startRedis(t: Test, ...args: string[]): Promise<RedisServer> {
   const server = new RedisServer(await freePort(), args)
+  t.teardown(() => server.remove())
+  await server.start()
+  return server
+}
+
+/** A sentinel on its configuration, which it writes to. */
+export async function startSentinel(t: Test, file: string): Promise<RedisServer> {
+  const server = new RedisServer(await freePort(), ['--sentinel'], [file])
   t.teardown(() => server.remove())
   await server.start()
   return server

@@ -1,15 +1,43 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import t from 'tap'
 import { folder } from '../helpers/build.js'
-import { isOpen, openCalls } from '../helpers/clusterCalls.js'
+import { startCluster } from '../helpers/cluster.js'
+import { isOpen, openCalls, problemsOf } from '../helpers/clusterCalls.js'
 import { recipe } from '../helpers/recipes.js'
 import { freePort, noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const PAGE = 'docs/operations/cluster.md'
+/** An instance on the code of docs/operations/rolling.md; argv: url of Redis, folder of the recordings */
+const INSTANCE = `
+import Fastify from 'fastify'
+import jambonzListen from 'fastify-jambonz-listen'
+import { redisStore } from 'fastify-jambonz-listen/redis'
+import { Redis } from 'ioredis'
+
+const [url, directory] = process.argv.slice(2)
+const fastify = Fastify()
+const redis = new Redis(url)
+await fastify.register(jambonzListen, { secret: 'a secret of both instances', store: redisStore(redis), recording: { directory } })
+fastify.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: '/done' }, { verb: 'hangup' }])
+fastify.jambonz.actionHook('/done', async ({ call: { callSid }, listen }) => {
+  process.send({ what: 'hook', callSid, listen })
+})
+fastify.jambonz.statusHook('/status')
+fastify.jambonz.calls.events
+  .on('stream', ({ callSid }) => process.send({ what: 'stream', callSid }))
+  .on('listenEnded', (listen, { callSid }) => process.send({ what: 'listenEnded', callSid, listen }))
+fastify.addHook('onClose', () => redis.disconnect())
+process.once('disconnect', () => process.exit())
+
+${recipe('docs/operations/rolling.md', 'recipe: onSigterm.js')}
+
+await fastify.listen({ port: 0, host: '127.0.0.1' })
+process.send({ what: 'listening', port: fastify.server.address().port })
+`
 const CALLS = 6
 /** ms, on a busy machine */
 const PATIENCE = 60_000
@@ -83,3 +111,30 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     }
   )
 }
+
+t.test('the code for SIGTERM hands every call over, and ends in order', { skip: noRedis() }, async (t) => {
+  const redis = await startRedis(t)
+  // Inside the package, so that its name resolves.
+  const home = resolve('.tap', `rolling-${process.pid}`)
+  await mkdir(home, { recursive: true })
+  t.teardown(() => rm(home, { recursive: true, force: true }))
+  await writeFile(join(home, 'instance.mjs'), INSTANCE)
+  const { cluster, url } = await startCluster(
+    t,
+    { instances: 2, script: join(home, 'instance.mjs') },
+    redis.url,
+    folder()
+  )
+  const calls = openCalls(url, CALLS)
+  await until(() => cluster.of('stream').size === CALLS, 'all to be live', PATIENCE)
+  cluster.leave(0)
+  t.same(await cluster.end(0, 'SIGTERM'), { code: 0, signal: null })
+  await until(() => calls.every(({ listens }) => isOpen(listens.at(-1))), 'all to go on', PATIENCE)
+  for (const call of calls) call.hangUp()
+  const stories = await Promise.all(calls)
+  t.strictSame(await problemsOf(stories, cluster, 0), [])
+  t.ok(
+    stories.some(({ listens }) => listens.length > 1),
+    'some were at the instance that went'
+  )
+})
