@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { METRICS } from '../lib/metrics/definitions.js'
+import { METRICS } from '../lib/metrics/Metrics.js'
 
 const page = await readFile('docs/observability.md', 'utf8')
 

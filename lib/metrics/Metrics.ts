@@ -1,10 +1,127 @@
+import type { RequestKind, RequestOutcome, RequestMetrics } from '../application/observeRequests.js'
+import { EndReasonSchema, type Listen } from '../model/schema.js'
 import type { LiveListens } from '../listening/LiveListens.js'
 import type { LiveCalls } from '../application/control/LiveCalls.js'
-import type { Listen } from '../model/schema.js'
 import type { Recordings } from '../recording/Recordings.js'
-import type { RequestKind, RequestMetrics, RequestOutcome } from '../application/observeRequests.js'
-import { METRICS } from './definitions.js'
 import { expose, Counter, Histogram, Reading, type Instrument } from './instruments.js'
+
+/** One metric, named as Prometheus names: base units, counters in `_total`. */
+export interface Definition {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  /** what several instances in one process, or the workers of a cluster, say together */
+  readonly aggregator: 'sum' | 'min' | 'max'
+  /** by name, the values that are there from the start, as 0: so the first event is a rise already */
+  readonly labels: Readonly<Record<string, readonly string[]>>
+  /** upper bounds of a histogram */
+  readonly buckets: readonly number[]
+}
+
+const DEFAULTS = { aggregator: 'sum', labels: {}, buckets: [] } as const
+
+const counter = (name: string, help: string, labels: Definition['labels'] = {}): Definition => ({
+  ...DEFAULTS,
+  type: 'counter',
+  name,
+  help,
+  labels
+})
+const gauge = (name: string, help: string, aggregator: Definition['aggregator'] = 'sum'): Definition => ({
+  ...DEFAULTS,
+  type: 'gauge',
+  name,
+  help,
+  aggregator
+})
+const histogram = (name: string, help: string, buckets: readonly number[]): Definition => ({
+  ...DEFAULTS,
+  type: 'histogram',
+  name,
+  help,
+  buckets
+})
+
+const KINDS: readonly RequestKind[] = ['webhook', 'actionHook', 'statusHook', 'audio']
+const OUTCOMES: readonly RequestOutcome[] = ['answered', 'fallback', 'refused', 'failed', 'aborted']
+const END_REASONS = EndReasonSchema.anyOf.map(({ const: reason }) => reason)
+
+/** All that is counted, and the one place that knows what it is called. */
+export const METRICS = {
+  calls: counter('jambonz_calls_total', 'calls heard of'),
+  callsEnded: counter('jambonz_calls_ended_total', 'calls whose last status event came'),
+
+  requests: counter('jambonz_requests_total', 'requests of jambonz, by kind and outcome', {
+    kind: KINDS,
+    outcome: OUTCOMES
+  }),
+  errors: counter(
+    'jambonz_errors_total',
+    'errors that requests and sockets met, by code; other: those of the application',
+    { code: ['other'] }
+  ),
+  hookWait: histogram(
+    'jambonz_hook_wait_seconds',
+    'from the arrival of an actionHook until its listen is complete and its handler runs',
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+  ),
+  hooksUnfinished: counter(
+    'jambonz_hooks_unfinished_total',
+    'actionHooks whose handler ran though the end of the listen was not known after 5 s'
+  ),
+
+  streams: counter('jambonz_streams_total', 'audio sockets that streamed'),
+  streamsLive: gauge('jambonz_streams_live', 'open audio sockets'),
+  streamsReadByWs: counter(
+    'jambonz_streams_read_by_ws_total',
+    'audio sockets without the fast reader: limits.fastReader is false, or ws or Node is not as it expects'
+  ),
+  draining: gauge('jambonz_draining', '1: drain() has begun, no new stream is taken', 'max'),
+
+  listensEnded: counter('jambonz_listens_ended_total', 'listens ended, by reason', { reason: END_REASONS }),
+  listenDuration: histogram(
+    'jambonz_listen_duration_seconds',
+    'length of ended listens that had a socket, gaps included',
+    [1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200]
+  ),
+  frames: counter('jambonz_audio_frames_total', 'websocket messages with audio, of ended listens'),
+  bytes: counter('jambonz_audio_bytes_total', 'bytes of audio, of ended listens'),
+  gaps: counter(
+    'jambonz_audio_gap_seconds_total',
+    'seconds of calls for which no audio came, of ended listens'
+  ),
+
+  recordings: counter('jambonz_recordings_total', 'recordings, by outcome', {
+    outcome: ['saved', 'recovered', 'spooled', 'failed']
+  }),
+  recordingBytes: counter(
+    'jambonz_recording_bytes_total',
+    'bytes of the recordings that were saved or recovered'
+  ),
+  recordingSeconds: counter(
+    'jambonz_recording_seconds_total',
+    'seconds of the recordings that were saved or recovered'
+  ),
+  recordingsWaiting: gauge(
+    'jambonz_recordings_waiting',
+    'complete recordings that are yet to be compressed or sent to the sink'
+  ),
+  recordingMemory: gauge(
+    'jambonz_recording_memory_bytes',
+    'what is in use of recording.maxMemory: it grows when a disk or sink is slow'
+  ),
+
+  storeAvailable: gauge(
+    'jambonz_store_available',
+    "1: the calls' store can be reached; 0: calls go on from this instance's memory",
+    'min'
+  ),
+  storePending: gauge(
+    'jambonz_store_pending_calls',
+    'calls with something that is yet to be written to the store'
+  ),
+  storeDropped: counter('jambonz_store_dropped_calls_total', 'calls whose waiting writes had to be given up')
+} as const satisfies Record<string, Definition>
 
 export interface MetricsSources {
   calls: LiveCalls

@@ -1,4 +1,4 @@
-import type { Definition } from './definitions.js'
+import type { Definition } from './Metrics.js'
 import { ERR_OPTIONS } from '../model/errors.js'
 
 /** One line of a metric: prom-client's shape. */

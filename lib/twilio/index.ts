@@ -6,7 +6,7 @@ import { decodeMulaw, encodeMulaw } from '../pcm/g711.js'
 import { Resampler } from '../pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../pcm/samples.js'
 import { BotWriter, MEDIA_MS, readBotMessage, TWILIO_RATE, MEDIA_BYTES } from './messages.js'
-import { sideOf } from '../audio/stream/ChannelReader.js'
+import { sideOf } from '../audio/stream/readers.js'
 
 /** ms that the bot has to accept its socket */
 const HANDSHAKE_TIMEOUT = 10_000

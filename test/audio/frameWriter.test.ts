@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { FrameWriter } from '../../lib/audio/socket/frames/FrameWriter.js'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
-import { SampleRing } from '../../lib/pcm/SampleRing.js'
+import { SampleRing } from '../../lib/pcm/samples.js'
 import { until } from '../helpers/until.js'
 
 const SIZES = [0, 1, 125, 126, 127, 320, 640, 32_768, 65_532, 65_533, 65_536, 100_000]

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { SocketReader } from '../../lib/audio/socket/frames/SocketReader.js'
 import { GapMeter } from '../../lib/audio/socket/GapMeter.js'
 import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
-import { ReaderSide } from '../../lib/audio/stream/ReaderSide.js'
+import { ReaderSide } from '../../lib/audio/stream/readers.js'
 
 t.test('gaps', async (t) => {
   /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */

@@ -5,7 +5,7 @@ import { RecordingOptionsSchema } from '../../lib/recording/options.js'
 import { ListenOptionsSchema } from '../../lib/verbs/index.js'
 import { HOSTS } from '../hosts/hosts.js'
 import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'
-import { METRICS } from '../../lib/metrics/definitions.js'
+import { METRICS } from '../../lib/metrics/Metrics.js'
 
 /** Fastify's own options of every register(). */
 const NOT_OURS = new Set(['logLevel', 'logSerializers'])

@@ -1,7 +1,7 @@
 import { AggregatorRegistry, Counter, register, Registry, type OpenMetricsContentType } from 'prom-client'
 import t from 'tap'
-import { METRICS } from '../../lib/metrics/definitions.js'
-import { type MetricsRegistry } from '../../lib/metrics/instruments.js'
+import { METRICS } from '../../lib/metrics/Metrics.js'
+import type { MetricsRegistry } from '../../lib/metrics/instruments.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 

@@ -7,7 +7,7 @@ import { parse as parseDockerfile } from 'docker-file-parser'
 import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import { EnvironmentSchema } from '../../example-app/environment.js'
-import { METRICS } from '../../lib/metrics/definitions.js'
+import { METRICS } from '../../lib/metrics/Metrics.js'
 import { folder } from '../helpers/build.js'
 import { recipe, versionOf } from '../helpers/recipes.js'
 

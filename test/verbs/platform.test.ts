@@ -1,5 +1,5 @@
 import t from 'tap'
-import { sideOfVoice } from '../../lib/audio/stream/ChannelReader.js'
+import { sideOfVoice } from '../../lib/audio/stream/readers.js'
 import type { Listen } from '../../lib/model/schema.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../../lib/verbs/index.js'
 import { build } from '../helpers/build.js'

@@ -1,8 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { MixType } from '../../model/schema.js'
 import { Resampler } from '../../pcm/Resampler.js'
-import { SampleRing } from '../../pcm/SampleRing.js'
-import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import { SampleRing, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
 

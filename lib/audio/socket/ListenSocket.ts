@@ -13,9 +13,8 @@ import {
 } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
 import { TextReader, type AudioMessage } from './messages.js'
-import { BATCH_INTERVAL } from './frames/BatchWheel.js'
+import { BATCH_INTERVAL, SocketReader } from './frames/SocketReader.js'
 import { FrameWriter } from './frames/FrameWriter.js'
-import { SocketReader } from './frames/SocketReader.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
 import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
 

@@ -3,7 +3,7 @@ import { ERR_AUDIO_CHANNEL, ERR_AUDIO_CLOSED } from '../../model/errors.js'
 import type { AudioCounts, Call, Listen, MixType } from '../../model/schema.js'
 import type { Playback } from '../playback/Playback.js'
 import type { PauseMode, StreamEnd } from '../socket/types.js'
-import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './ChannelReader.js'
+import { CHANNEL_NAMES, ChannelReader, sideOfVoice, type ChannelName } from './readers.js'
 import type { LiveStream, RecordingControl } from './LiveStream.js'
 import { SpeakingDuplex } from './SpeakingDuplex.js'
 

@@ -16,8 +16,7 @@ import type {
   StreamLimits
 } from '../socket/types.js'
 import { AudioStream } from './AudioStream.js'
-import type { ChannelReader } from './ChannelReader.js'
-import { ReaderSide } from './ReaderSide.js'
+import { ReaderSide, type ChannelReader } from './readers.js'
 
 /** ms of audio kept for a reader that its handler is still preparing. */
 const KEPT_MS = 10_000
