@@ -17,10 +17,10 @@ import type {
   SimulatorEvent
 } from './types.js'
 
-/** Real ms that a torn-down call still gets to post its last hooks. */
+/** Real ms that a torn-down call gets to post its last hooks. */
 const TEAR_DOWN_MS = 1_000
 
-/** A call under way: `await` it for its story, or steer it while it runs. */
+/** A simulated call: `await` it for its story, or steer it while it runs. */
 export class SimulatedCall implements Promise<CallStory> {
   readonly [Symbol.toStringTag] = 'SimulatedCall'
   readonly callSid: string
@@ -43,7 +43,7 @@ export class SimulatedCall implements Promise<CallStory> {
     this.#story = this.#run(resolved.deadlineMs, resolved.signal)
   }
 
-  /** The story, once the call is over. Never rejects: what went wrong is in `story.errors`. */
+  /** Resolves to the story at the end of the call. Never rejects: `story.errors` has the errors. */
   then<A = CallStory, B = never>(
     fulfilled?: ((story: CallStory) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null
@@ -51,7 +51,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#story.then(fulfilled, rejected)
   }
 
-  /** As of any promise; this one never rejects. */
+  /** Does what it does on any promise; this one never rejects. */
   catch<B = never>(rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
     return this.#story.catch(rejected)
   }
@@ -60,7 +60,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#story.finally(settled)
   }
 
-  /** Every listen so far, live. */
+  /** The listens so far. Their records change while the call runs. */
   get listens(): readonly ListenRecord[] {
     return this.#session.story.listens
   }
@@ -70,7 +70,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#clock.now()
   }
 
-  /** The caller says this next, after what he is still saying. Resolves when it has been said, or the call is over. */
+  /** Has the caller say this after his present speech. Resolves when it is said, or at the end of the call. */
   async speak(speech: Speech): Promise<void> {
     this.#check('speak')
     const { leg, caller } = this.#session
@@ -78,24 +78,24 @@ export class SimulatedCall implements Promise<CallStory> {
     await leg.speech.emptied()
   }
 
-  /** The caller presses these keys now, each for 100 ms or `holdMs`, 150 ms apart. */
+  /** Has the caller press these keys now, each for 100 ms or `holdMs`, 150 ms apart. */
   press(digits: string, options: { holdMs?: number } = {}): void {
     this.#check('press')
     checkDigits(digits)
     this.#session.caller.press({ digits, atMs: undefined, holdMs: checkHold(options.holdMs) })
   }
 
-  /** The caller hangs up now. */
+  /** Has the caller hang up now. */
   hangUp(): void {
     this.#session.hangUp('caller')
   }
 
-  /** Peaks of the last 20 ms, 0 to 1: what the caller said, and what he heard. */
+  /** The peaks of the last 20 ms, 0 to 1: of the caller's audio, and of what he heard. */
   get levels(): { said: number; heard: number } {
     return this.#session.leg.levels
   }
 
-  /** Ms of speech the caller has still to say. */
+  /** Ms of speech that the caller has not said yet. */
   get unsaidMs(): number {
     return Math.round((this.#session.leg.speech.length * 1000) / this.#session.leg.rate)
   }
@@ -105,7 +105,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return heardBy(this.#session.leg, this.#session.story.marks)
   }
 
-  /** Pauses every listen, as jambonz' live call control does: audio stops without a word. */
+  /** Pauses every listen, as jambonz' live call control does: audio stops, and no message says so. */
   pauseListening(): void {
     this.#check('pauseListening')
     for (const fork of this.#session.leg.forks) fork.pause()
@@ -115,20 +115,20 @@ export class SimulatedCall implements Promise<CallStory> {
     for (const fork of this.#session.leg.forks) fork.resume()
   }
 
-  /** The connection of the application's websocket breaks now, without a close frame: jambonz reconnects. */
+  /** Breaks the connection of the application's websocket without a close frame: jambonz reconnects. */
   dropApplicationSocket(): void {
     this.#check('dropApplicationSocket')
     this.#session.post.drop()
   }
 
-  /** Stops simulated time at speed Infinity until the returned function is called: for whoever steers with pauses of his own. */
+  /** Stops simulated time at speed Infinity until the returned function is called, for tests with real waits. */
   hold(): () => void {
     return this.#clock.hold()
   }
 
   /**
-   * The payload of the next event of this name that no earlier `waitFor` got, also when it has already happened. Raises
-   * FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without it.
+   * Resolves to the payload of the next event of this name that no earlier `waitFor` got; the event may be past
+   * already. Throws FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without it.
    */
   waitFor<Name extends EventName>(
     name: Name,

@@ -1,9 +1,9 @@
 /** Length of one media frame in ms; jambonz' media server works in frames of 20 ms. */
 export const FRAME_MS = 20
 
-// At speed Infinity an answer that takes longer than this is waited for at the pace of real time.
+// ms. At speed Infinity, time runs at the pace of real time once the peer takes longer than this to answer.
 const HOLD_GRACE_MS = 1_000
-// At speed Infinity, with nothing scripted left to happen, the peer still gets some real time to act.
+// At speed Infinity, with no event scheduled, time runs this much faster than real time: the peer may still act.
 const IDLE_PACE = 20
 const HELD_PACE = 1
 const MAX_BURST = 100
@@ -18,11 +18,11 @@ interface Timer {
 }
 
 /**
- * The one time of a simulated call, in ms since its start.
+ * The clock of a simulated call, in ms since its start.
  *
- * With a finite `speed` it is real time, times `speed`, on an absolute schedule (late turns catch up, nothing drifts).
- * With `Infinity` it jumps from one due event to the next: it stands still while an http request, an upgrade or a full
- * socket is waited for (`hold`), which makes short exchanges cost no time at all and a story repeatable.
+ * With a finite `speed` it is real time times `speed`, on an absolute schedule: late turns catch up, and nothing
+ * drifts. With `Infinity` it jumps from one due event to the next. It stands still while the call waits for an http
+ * request, an upgrade or a full socket (`hold`): short exchanges take no simulated time, and a story is repeatable.
  */
 export class Clock {
   readonly speed: number
@@ -47,14 +47,14 @@ export class Clock {
     this.#pace = speed
   }
 
-  /** Simulated ms since the call began. Never goes back, never passes an event that is still due. */
+  /** Returns the simulated ms since the call began. It never goes back, and never passes an event that is still due. */
   now(): number {
-    // at speed Infinity time is what has happened, nothing in between: the same call has the same times again
+    // At speed Infinity only events move the time, so that the same call always has the same times.
     if (this.#turning || this.#stopped || this.speed === Infinity) return this.#now
     return Math.max(this.#now, Math.min(this.#reached(), this.#due()))
   }
 
-  /** Run `run` at the simulated time `at` (ms). Events of one time run in the order they were asked for. */
+  /** Runs `run` at the simulated time `at` (ms). Events of the same time run in the order of these calls. */
   at(at: number, run: () => void): Cancel {
     const timer: Timer = { at: Math.max(at, this.#now), order: this.#order++, run }
     let index = this.#timers.length
@@ -67,7 +67,7 @@ export class Clock {
     }
   }
 
-  /** Resolves after `ms` simulated ms, or at once when `signal` aborts. */
+  /** Resolves after `ms` simulated ms, or when `signal` aborts. */
   wait(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.resolve()
     return new Promise((resolve) => {
@@ -81,7 +81,10 @@ export class Clock {
     })
   }
 
-  /** Calls `tick` every 20 ms from now on: the call's one media ticker. `eager` tells whether time may be skipped at speed Infinity. */
+  /**
+   * Calls `tick` every 20 ms from now on, for the media of the call. `eager` returns true if speed Infinity may skip
+   * time.
+   */
   startTicks(tick: (now: number) => void, eager: () => boolean): void {
     this.#tick = tick
     this.#eager = eager
@@ -94,7 +97,7 @@ export class Clock {
     this.#nextTick = Infinity
   }
 
-  /** A peer is being waited for: at speed Infinity time stands still until the returned function is called. */
+  /** Stops time at speed Infinity until the returned function is called: the call waits for a peer. */
   hold(): Cancel {
     if (this.#holds++ === 0) this.#heldSince = performance.now()
     let released = false
@@ -106,20 +109,20 @@ export class Clock {
     }
   }
 
-  /** A time limit for a peer's answer: real time whatever the speed, for the peer is no faster than it is. */
+  /** Limits the time of a peer's answer, in real ms whatever the speed. */
   deadline(ms: number, run: () => void): Cancel {
     const handle = setTimeout(run, ms)
     return () => clearTimeout(handle)
   }
 
-  /** A deadline for a peer: `ms` simulated, but never less than 250 real ms; at speed Infinity it is real time. */
+  /** Limits the time of a peer: `ms` simulated ms, but at least 250 real ms; at speed Infinity real ms. */
   timeout(ms: number, run: () => void): Cancel {
     const real = this.speed === Infinity ? ms : Math.max(ms / this.speed, Math.min(ms, MIN_REAL_TIMEOUT_MS))
     const handle = setTimeout(run, real)
     return () => clearTimeout(handle)
   }
 
-  /** Ends time: nothing runs any more. */
+  /** Stops the clock: nothing runs any more. */
   stop(): void {
     this.#now = this.now()
     this.#stopped = true
@@ -179,7 +182,8 @@ export class Clock {
     this.#setPace()
     const began = this.#now
     const reached = this.#pace === Infinity ? Infinity : this.#reached()
-    // At speed Infinity nobody catches up: real time in which this process stood still is none that the peer had.
+    // At speed Infinity a late turn does not catch up: the peer may not have had the time in which this process was
+    // busy.
     const limit = this.speed === Infinity ? Math.min(reached, this.#due()) : reached
     this.#turning = true
     try {

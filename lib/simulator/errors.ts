@@ -1,22 +1,22 @@
 import { createError } from '@fastify/error'
 
-/** Something in the options of `simulateCall` is wrong; the message names it. */
+/** An option of `simulateCall` is wrong. The message names it. */
 export const SIM_OPTIONS = createError('FST_JAMBONZ_SIM_OPTIONS', 'simulateCall: %s', 500, TypeError)
 
-/** Audio given to the simulator can't be used; the message says why and what is accepted. */
+/** Audio given to the simulator can't be used. The message says why, and what is accepted. */
 export const SIM_AUDIO = createError('FST_JAMBONZ_SIM_AUDIO', 'simulated speech: %s', 500, TypeError)
 
-/** `waitFor` gave up; the message names the event, the time and what did happen. */
+/** `waitFor` gave up. The message names the event, the time and the events that did happen. */
 export const SIM_WAIT = createError('FST_JAMBONZ_SIM_WAIT', "waitFor('%s'): %s", 504)
 
-/** A steering method was called on a call that is over. */
+/** A method was called on a call that is over. */
 export const SIM_ENDED = createError(
   'FST_JAMBONZ_SIM_ENDED',
   '%s: the call is over; steer it before it ends',
   410
 )
 
-/** An application jambonz would refuse as a whole: the message names verb, property and value. */
+/** jambonz would refuse the application. The message names verb, property and value. */
 export const SIM_APPLICATION = createError(
   'FST_JAMBONZ_SIM_APPLICATION',
   'jambonz refuses the application: %s',
@@ -28,5 +28,5 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** An http request of jambonz' failed; the message carries status or cause. */
+/** A request of jambonz failed. The message has the status or the cause. */
 export const SIM_REQUEST = createError('FST_JAMBONZ_SIM_REQUEST', '%s', 502)

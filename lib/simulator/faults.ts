@@ -1,27 +1,29 @@
-/** How jambonz, its media server or the network between misbehave in one call. All of it was seen or read (wire facts). */
+/** Faults of jambonz, its media server or the network in one call. All of them were observed or read in its source. */
 export interface Faults {
-  /** The upgrade request leaves this much later: audio gathers, and beyond 2 s is lost. */
+  /** Delays the upgrade request. Audio is buffered meanwhile; more than 2 s of it is lost. */
   slowUpgradeMs?: number
-  /** No metadata frame: audio comes first. */
+  /** Sends no metadata frame: audio comes first. */
   noMetadata?: boolean
-  /** The metadata frame comes this much after the first audio. */
+  /** Sends the metadata frame this much after the first audio. */
   lateMetadataMs?: number
   /** Breaks the metadata frame as FreeSWITCH's tokenizer does with such data. */
   metadata?: 'apostrophe' | 'quote' | 'cut'
-  /** TCP is gone this long after the socket opened, without a close frame; the call goes on. */
+  /** Breaks the TCP connection this long after the socket opened, without a close frame. The call goes on. */
   dropAfterMs?: number
-  /** The call webhook is posted twice. */
+  /** Posts the call webhook twice. */
   duplicateWebhook?: boolean
-  /** Every actionHook is posted twice. */
+  /** Posts every actionHook twice. */
   duplicateHook?: boolean
-  /** The actionHook of a listen is posted before its socket is closed; the close follows this much later. */
+  /** Posts the actionHook of a listen before the close of its socket, which follows this much later. */
   hookBeforeCloseMs?: number
-  /** The hooks of background listens that end with the call are never sent. */
+  /** Sends no hooks for background listens that end with the call. */
   noHookAfterHangup?: boolean
-  /** The network takes nothing between these times after the socket opened; then messages come before the audio that has gathered. */
+  /** Blocks the network between these times after the socket opened. Messages then arrive before the buffered audio. */
   stall?: { fromMs: number; forMs: number }
-  /** The caller hangs up while the upgrade is still unanswered. */
+  /** Has the caller hang up before the upgrade is answered. */
   hangUpDuringUpgrade?: boolean
-  /** Instead of a close, jambonz shuts down gracefully: an empty binary frame, then silence until the server closes. */
+  /**
+   * Shuts the socket down gracefully instead of a close: an empty binary frame, then nothing until the server closes.
+   */
   gracefulShutdown?: boolean
 }

@@ -34,7 +34,7 @@ export type {
  *
  *     const story = await simulateCall({ app: fastify, hook: '/voicemail', press: '#' })
  *
- * Wrong options raise FST_JAMBONZ_SIM_OPTIONS at once; whatever goes wrong in the call is in `story.errors`.
+ * Throws FST_JAMBONZ_SIM_OPTIONS for wrong options. The errors of the call itself are in `story.errors`.
  */
 export function simulateCall(options: SimulateCallOptions): SimulatedCall {
   return new SimulatedCall(options)

@@ -1,11 +1,11 @@
 import { Duplex } from 'node:stream'
 
-/** Bytes one side may be ahead of the other, as the kernel's buffers would allow. */
+/** Bytes that one side may be ahead of the other, as with the kernel's buffers. */
 const WINDOW = 256 * 1024
 
 /**
- * One end of a connection inside the process. It looks enough like a net.Socket for node:http and ws: written bytes arrive
- * in a later turn, a full window blocks the writer, FIN and reset come through.
+ * One end of a connection inside the process, enough of a net.Socket for node:http and ws: written bytes arrive in a
+ * later turn, a full window blocks the writer, and FIN and reset are passed on.
  */
 class MemorySocket extends Duplex {
   readonly remoteAddress = '127.0.0.1'
@@ -123,7 +123,7 @@ const FIRST_PORT = 49_152
 const PORTS = 16_384
 let connections = 0
 
-/** Both ends of a connection inside the process. */
+/** Returns both ends of a connection inside the process. */
 export function memorySocket(): [Duplex, Duplex] {
   const port = FIRST_PORT + (connections++ % PORTS)
   const client = new MemorySocket(80, port)

@@ -11,15 +11,15 @@ export interface Target {
   tls: boolean
 }
 
-/** How a call reaches its application: over TCP, or inside this process. */
+/** Connects a call to its application: over TCP, or inside this process. */
 export interface Network {
-  /** A byte stream to the target; `connected` is called once it stands. Errors come as the stream's `error`. */
+  /** Opens a byte stream to the target. Calls `connected` once it is open. The stream emits errors as `error`. */
   connect(target: Target, connected: () => void): Duplex
-  /** An agent of one connection at a time, as jambonz' http client keeps one per webhook host. */
+  /** Returns an agent with one connection at a time, as jambonz' http client has for each webhook host. */
   agent(target: Target): Agent
 }
 
-/** Real TCP and TLS; like jambonz it takes no self-signed certificate unless it is told to. */
+/** Real TCP and TLS. Like jambonz it accepts no self-signed certificate, unless an option says so. */
 export class TcpNetwork implements Network {
   readonly #trusting: boolean
 
@@ -46,8 +46,8 @@ export class TcpNetwork implements Network {
 }
 
 /**
- * Connections handed straight to a node:http server of this process (Fastify's, Express', …), which sees the same bytes as
- * over TCP, without a port being open. Only `origin` (host and port) leads there; everything else goes over TCP.
+ * Connects directly to a node:http server of this process, such as Fastify's or Express'. It receives the same bytes as
+ * over TCP, without an open port. Only `origin` (host and port) leads to it; other targets are reached over TCP.
  */
 export class InProcessNetwork implements Network {
   readonly #server: Server
@@ -82,7 +82,7 @@ export class InProcessNetwork implements Network {
   }
 }
 
-/** Host and port of a url, the scheme's own port included. */
+/** Returns host and port of a url; the default port of its scheme if it has none. */
 export function targetOf(url: URL): Target {
   const tls = url.protocol === 'https:' || url.protocol === 'wss:'
   return { host: url.hostname, port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }

@@ -18,7 +18,7 @@ const ACK_TIMEOUT_MS = 5_000
 const DEADLINE_MS = 60_000
 const REAL_TIME_DEADLINE_MS = 600_000
 
-/** Every option with its value. */
+/** The options with their defaults. */
 export interface ResolvedOptions {
   network: Network
   ready: () => Promise<void>
@@ -59,7 +59,7 @@ export interface ResolvedOptions {
   onEvent: ((event: SimulatorEvent) => void) | undefined
 }
 
-/** Checks and fills in. Raises FST_JAMBONZ_SIM_OPTIONS or FST_JAMBONZ_SIM_AUDIO, naming what is wrong. */
+/** Checks the options and adds the defaults. Throws FST_JAMBONZ_SIM_OPTIONS or FST_JAMBONZ_SIM_AUDIO. */
 export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
   const { url, network, ready } = resolveTarget(options)
   const speed = options.speed ?? Infinity
@@ -119,7 +119,7 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
   })
 }
 
-// what it says is loaded now: a file that is missing is an error of the options, not of the call
+// Its speech is loaded now, so that a missing file is an error of the options, not of the call.
 function calledParty(party: BLeg = {}, callRate: number): BLeg {
   if (party.speech === undefined || party.speech === null) return party
   return { ...party, speech: { pcm: loadSpeech(party.speech, callRate), sampleRate: callRate } }
@@ -151,7 +151,7 @@ function resolveTarget(options: SimulateCallOptions): {
     return { url: applicationUrl(options.url), network: tcp, ready: () => Promise.resolve() }
   }
   if (options.url !== undefined) {
-    throw new SIM_OPTIONS('app and url exclude each other; with app name the path: hook')
+    throw new SIM_OPTIONS('app and url exclude each other: give app and hook (the path), or url')
   }
   const { transport = 'http' } = options
   if (transport !== 'http' && transport !== 'websocket') {
@@ -176,19 +176,19 @@ function resolveTarget(options: SimulateCallOptions): {
   }
 }
 
-// an https.Server is no http.Server, yet takes connections the same way
+// An https.Server is no http.Server, but accepts connections in the same way.
 function isServer(server: unknown): server is Server {
   return server instanceof Server || server instanceof TlsServer
 }
 
-// http(s):// is a webhook, ws(s):// the application's websocket
+// http(s):// is a webhook, ws(s):// the application's websocket.
 function applicationUrl(url: string): string {
   const scheme = /^wss?:/i.exec(url)
   if (scheme === null) return absolute(url, undefined, 'url')
   return absolute(url.replace(/^ws/i, 'http'), undefined, 'url').replace(/^http/, 'ws')
 }
 
-// over a websocket only an absolute http(s) url leads elsewhere: anything else goes over the socket
+// With a websocket, only status hooks with an absolute http(s) url do not use it.
 function resolveStatusHook(hook: string | undefined, url: string): string | undefined {
   return hook === undefined || url.startsWith('ws') ? hook : absolute(hook, url, 'statusHook')
 }
@@ -198,7 +198,7 @@ function absolute(url: string, base: string | undefined, option: string): string
     const parsed = new URL(url, base)
     if (parsed.protocol === 'http:' || parsed.protocol === 'https:') return parsed.href
   } catch {
-    // said below, for every wrong url alike
+    // The error below covers every wrong url.
   }
   throw new SIM_OPTIONS(
     `${option} '${url}' must be an absolute http:// or https:// url${option === 'url' ? ' (or ws://, wss://)' : ''}`

@@ -1,6 +1,8 @@
-/** Something an application does that jambonz takes badly, or not at all. */
+/** A fault of the application that jambonz handles badly, or refuses. */
 export interface Problem {
-  /** `error`: the application does not work; `warning`: it works, but not as it seems meant, or not everywhere. */
+  /**
+   * `error`: the application does not work; `warning`: it works, but perhaps not as intended, or not on every jambonz.
+   */
   severity: 'error' | 'warning'
   code: ProblemCode
   /** The event. */
@@ -23,7 +25,7 @@ interface Kind {
 
 const GOES_ON = 'jambonz logs it, ignores it and goes on'
 
-/** All kinds of problems. Measured on jambonz 0.9.8 (docs/jambonz.md). */
+/** All kinds of problems, as measured on jambonz 0.9.8 (docs/jambonz.md). */
 const KINDS = {
   // the socket
   refused: {
@@ -177,7 +179,7 @@ const KINDS = {
 
 export type ProblemCode = keyof typeof KINDS
 
-/** Tells of a problem; `url` says where. */
+/** Reports a problem of the socket or request of `url`. */
 export type Report = (code: ProblemCode, what: string, url?: string) => void
 
 const MAX_PROBLEMS = 1_000
@@ -206,7 +208,7 @@ export class Problems {
 
 const MAX_SHOWN = 200
 
-/** Somebody else's text, short enough for a line. */
+/** Returns text of the application, short enough for one line. */
 export function quote(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined')
   const line = text.replaceAll(/\s+/g, ' ').trim()

@@ -2,19 +2,19 @@ import type { Speech } from './audio/load.js'
 import type { Faults } from './faults.js'
 import type { Problem } from './problems.js'
 
-/** Something with a node:http server: a Fastify or an http.Server instance. */
+/** An object with a node:http server: a Fastify or an http.Server instance. */
 export interface AppLike {
   server?: unknown
   ready?: () => unknown
 }
 
 /**
- * A caller's key presses: `'#'` (once the speech is over), `'1@2s'`, `'#@3500ms'`, or a list. Times count from when the
- * application first listens. jambonz learns of a key when it is released; while it is down nothing is heard of the caller.
+ * The caller's key presses: `'#'` (after the speech), `'1@2s'`, `'#@3500ms'`, or a list. Times count from the first
+ * listen of the application. jambonz reports a key at its release. While a key is down, the caller is not heard.
  */
 export type Press = string | TimedKeys | Array<string | TimedKeys>
 
-/** `holdMs`: how long each key is down (100). */
+/** `holdMs`: ms that each key is down (100). */
 export interface TimedKeys {
   digits: string
   atMs?: number
@@ -28,9 +28,9 @@ export interface Transcript {
   confidence?: number
 }
 
-/** How a leg dialled out behaves. Defaults: answers after 1 s, speaks a second speech-like signal, hangs up after it. */
+/** The behaviour of a dialled party. By default it answers after 1 s, says a speech-like signal, and hangs up. */
 export interface BLeg {
-  /** `false`: rings until the dial's timeout; a number: fails with this SIP status (486 is busy). */
+  /** `false`: rings until the dial's timeout. A number: fails with this SIP status (486 is busy). */
   answer?: boolean | number
   answerAfterMs?: number
   speech?: Speech | null
@@ -38,20 +38,23 @@ export interface BLeg {
 }
 
 export interface SimulateCallOptions {
-  /** Absolute url of the application's call webhook; `ws://` or `wss://` of its application websocket. */
+  /** Absolute url of the application's call webhook, or (`ws://`, `wss://`) of its application websocket. */
   url?: string
-  /** Instead of a url: an application of this process; nothing goes over the network. */
+  /** An application of this process, in place of a url: nothing is sent over the network. */
   app?: unknown
-  /** Path of the call webhook, with `app`. */
+  /** With `app`: path of the call webhook. */
   hook?: string
-  /** With `app`: how jambonz asks it. Default `http`. */
+  /** With `app`: the transport of jambonz' requests. Default `http`. */
   transport?: 'http' | 'websocket'
-  /** With `app`: the address the application believes to have; socket and hook urls that begin with it lead to `app`. Default `http://127.0.0.1`. */
+  /**
+   * With `app`: the public address of the application. Socket and hook urls that begin with it lead to `app`. Default
+   * `http://127.0.0.1`.
+   */
   publicUrl?: string
-  /** Take self-signed certificates (https webhooks, wss sockets): jambonz does not, unless it is configured to. */
+  /** Accepts self-signed certificates (https webhooks, wss sockets). jambonz does so only if it is configured to. */
   allowSelfSigned?: boolean
   webhookMethod?: 'POST' | 'GET'
-  /** Path or absolute url of the call status hook; none by default. */
+  /** Path or absolute url of the call status hook. Default: none. */
   statusHook?: string
   from?: string
   to?: string
@@ -60,82 +63,86 @@ export interface SimulateCallOptions {
   accountSid?: string
   applicationSid?: string
   direction?: 'inbound' | 'outbound'
-  /** Signs every request; jambonz always signs, so without it a random secret is used. */
+  /** Signs every request. Default: a random secret, since jambonz always signs. */
   webhookSecret?: string
-  /** HTTP Basic of the webhooks; sockets with a relative url get them in place of the verb's wsAuth. */
+  /** HTTP Basic credentials of the webhooks. Sockets with a relative url get them in place of the verb's wsAuth. */
   webhookAuth?: { username: string; password: string }
   /** Application environment variables, sent in the first webhook as `env_vars`. */
   env?: Record<string, unknown>
   /** The caller's audio once the application listens. Default: 3 s of a speech-like signal; `null`: none. */
   speech?: Speech | null
-  /** When the caller begins to speak: with the first listen (default), or at the answer. */
+  /** The time at which the caller begins to speak: at the first listen (default), or at the answer. */
   speakAt?: 'listen' | 'answer'
   press?: Press
   transcripts?: Array<string | Transcript>
-  /** The caller hangs up this long after the answer (simulated ms). */
+  /** Simulated ms after the answer at which the caller hangs up. */
   hangUpAfterMs?: number
-  /** The caller hangs up when, with nothing left to say or press, he has heard nothing from a listen for this long. Default 2000; Infinity with `hangUpAfterMs`. */
+  /**
+   * Simulated ms without audio from a listen after which the caller hangs up, once his speech and keys are over.
+   * Default
+   * 2000; Infinity with `hangUpAfterMs`.
+   */
   patienceMs?: number
   bLeg?: BLeg
-  /** The account records all calls: a stereo socket to this (absolute) url for as long as the call is answered. */
+  /** Has the account record all calls: a stereo socket to this absolute url while the call is answered. */
   recordAllCalls?: { url: string; wsAuth?: { username: string; password: string } }
   /**
-   * Take an `actionHook` in `config.listen`, whose reply then replaces the application. The published specifications
-   * (@jambonz/verb-specifications 0.1.13) know none there and refuse the application, so by default the simulator does, too.
+   * Accepts an `actionHook` in `config.listen`, whose reply then replaces the application. The default is to refuse the
+   * application, as the published specifications do (@jambonz/verb-specifications 0.1.13).
    */
   configListenHook?: boolean
   /**
-   * Which jambonz this is. `'0.9'` (default): feature server 0.9.8 with FreeSWITCH, as it was measured. `'11'`: the
-   * commercial edition as its documentation tells: `config.stream` works, one listen's end leaves the others alone, a file
-   * is played once, the first frame is never broken, unknown properties are let pass.
+   * The version of jambonz. `'0.9'` (default): feature server 0.9.8 with FreeSWITCH, as it was measured. `'11'`: the
+   * commercial edition, as its documentation describes it. There `config.stream` works, the end of one listen does not
+   * end the others, a file is played once, the first frame is never damaged, and unknown properties are accepted.
    */
   platform?: '0.9' | '11'
   /**
-   * Put what a listen streams into that listen's own audio (right channel, mixed). jambonz 0.9 never does; whether 11 does
-   * is unknown, so an application should bear both.
+   * Adds the audio that a listen streams to the audio of the same listen (right channel, mixed). jambonz 0.9 never does
+   * so. It is unknown whether 11 does: an application should work with both.
    */
   includeStream?: boolean
-  /** Hz of the call's audio: 8000 (default, PCMU/PCMA), 16000 for a wideband call. */
+  /** Hz of the call's audio: 8000 (default; PCMU, PCMA), or 16000 for a wideband call. */
   callRate?: number
-  /** 1 = real time, 20 = twenty times faster, Infinity (default) = as fast as the peer takes it. */
+  /** 1: real time; 20: twenty times faster; Infinity (default): as fast as the application reads. */
   speed?: number
-  /** How jambonz and its network misbehave. */
+  /** Faults of jambonz and its network. */
   faults?: Faults
-  /** http time-out of jambonz (real ms, whatever the speed). Default 10 000. */
+  /** HTTP timeout of jambonz, real ms whatever the speed. Default 10 000. */
   httpTimeoutMs?: number
-  /** Real ms an application websocket has to acknowledge a message. Default 5000. */
+  /** Real ms that an application websocket has to acknowledge a message. Default 5000. */
   ackTimeoutMs?: number
-  /** Real ms after which the whole call is torn down. Default 60 000 (at speed 1: 600 000). */
+  /** Real ms after which the call is torn down. Default 60 000; at speed 1: 600 000. */
   timeoutMs?: number
   signal?: AbortSignal
-  /** Bytes of audio kept per socket and of what was heard; `false`: none. Default 32 MiB. */
+  /** Bytes of audio that are kept for each socket, and of the heard audio; `false`: none. Default 32 MiB. */
   keepAudio?: false | number
-  /** Each event as it happens, before any other listener. */
+  /** Called with each event, before any other listener. */
   onEvent?: (event: SimulatorEvent) => void
 }
 
 export interface RequestRecord {
-  /** `reconnect`: session:reconnect; `event`: verb:status and jambonz:error. Both only over a websocket. */
+  /** `reconnect`: session:reconnect. `event`: verb:status and jambonz:error. Both are sent only over a websocket. */
   kind: 'webhook' | 'hook' | 'status' | 'reconnect' | 'event'
   transport: 'http' | 'websocket'
-  /** The HTTP method; over a websocket the type of the message. */
+  /** The HTTP method. Over a websocket: the type of the message. */
   method: string
-  /** Over a websocket that of the application, whatever the hook. */
+  /** Over a websocket: the url of the application, whatever the hook. */
   url: string
-  /** Over a websocket: of the message. */
+  /** Over a websocket: the type of the message. */
   type?: string
   msgid?: string
-  /** Over a websocket: the hook as the verb gave it. */
+  /** Over a websocket: the hook as it stands in the verb. */
   hook?: string
   /** Over a websocket: the application has acknowledged it. */
   acked?: boolean
   headers: Record<string, string>
-  /** The JSON as posted; undefined for GET. */
+  /** The JSON that was posted; undefined for GET. */
   payload: unknown
-  /** undefined: no answer came, see `error`; or it went over a websocket, see `acked`. */
+  /** undefined: no answer came (see `error`), or the request was sent over a websocket (see `acked`). */
   status: number | undefined
   reply: unknown
-  /** The body as text, when it was refused or is no JSON array (its first 2,000 characters). */
+  /** The body as text, at most 2,000 characters, if the request was refused or the body is no JSON array. */
   body?: string
   error?: string
   /** Simulated ms since the call began. */
@@ -161,7 +168,7 @@ export interface CommandRecord {
   queue: boolean
   callSid: string | undefined
   atMs: number
-  /** Why it did nothing. */
+  /** The reason why it did nothing. */
   note?: string
 }
 
@@ -182,17 +189,17 @@ export interface PlayDone {
 
 export interface ListenRecord {
   url: string
-  /** The call sid in the metadata: of the B leg when nested in dial. */
+  /** The call sid in the metadata: that of the called leg if the listen is nested in dial. */
   callSid: string
   role: 'listen' | 'dial' | 'background' | 'record'
   mixType: 'mono' | 'stereo' | 'mixed'
   sampleRate: number
   metadata: Record<string, unknown>
-  /** Exactly the bytes of the first text frame. */
+  /** The first text frame, unchanged. */
   metadataText: string
-  /** `body`: what the server said with its refusal; jambonz never reads it. */
+  /** `body`: the body of the server's refusal, which jambonz never reads. */
   refused: { status: number | undefined; text: string; body?: string } | undefined
-  /** The subprotocol the server selected; undefined: none. */
+  /** The subprotocol that the server selected; undefined: none. */
   protocol: string | undefined
   startedAtMs: number
   openedAtMs: number | undefined
@@ -200,13 +207,16 @@ export interface ListenRecord {
   closeCode: number | undefined
   closeReason: string | undefined
   closedBy: 'jambonz' | 'server' | undefined
-  /** The server answered the upgrade after the call was over: a socket without metadata, audio or close. */
+  /** True if the server answered the upgrade after the end of the call: a socket without metadata, audio or close. */
   orphan: boolean
-  /** The 2 s buffer overran at least once. */
+  /** True if the buffer of 2 s overran at least once. */
   overrun: boolean
   /** Real ms from the start of the listen to its first audio frame. */
   firstAudioMs: number | undefined
-  /** `startedAtMs`: when the first sample was said and heard, in the clock of `heard`; a pause or an overrun shifts what follows. */
+  /**
+   * `startedAtMs`: time of the first sample, on the clock of `heard`. A pause or an overrun shifts the samples after
+   * it.
+   */
   sent: {
     frames: number
     bytes: number
@@ -215,7 +225,7 @@ export interface ListenRecord {
     texts: string[]
     startedAtMs: number | undefined
   }
-  /** Audio that was lost before it was sent, because the upgrade was slow or the server did not read. */
+  /** ms of audio that was lost before it was sent: the upgrade was slow, or the server did not read. */
   lostMs: number
   /**
    * The audio the party heard, except that of this listen, until it ended: the listen's right channel, whatever its
@@ -224,15 +234,15 @@ export interface ListenRecord {
   right: Track | undefined
   /** The audio and the files of this listen that the party heard, until it ended. */
   output: Track | undefined
-  /** Text messages of the server, parsed when they were JSON. */
+  /** Text messages of the server; parsed if they are JSON. */
   received: unknown[]
-  /** Bytes of binary frames from the server, and how many of them the media server swallowed unplayed. */
+  /** Bytes of the server's binary frames, and how many of them the media server dropped unplayed. */
   receivedAudio: { bytes: number; swallowed: number }
   marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>
   playDone: PlayDone[]
 }
 
-/** Mono L16 at the call's rate. Sample i belongs to the time `startedAtMs + i / sampleRate * 1000` of the call's clock. */
+/** Mono L16 at the call's rate. The time of sample i is `startedAtMs + i / sampleRate * 1000` on the call's clock. */
 export interface Track {
   pcm: Buffer
   sampleRate: number
@@ -241,12 +251,12 @@ export interface Track {
 
 /** The audio the caller heard: files, verbs, streamed audio, the called party. */
 export interface Heard extends Track {
-  /** The whole as a WAV file. */
+  /** Returns the audio as a WAV file. */
   wav: () => Buffer
   marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>
 }
 
-/** All that happened, as plain data. */
+/** The record of a call, as plain data. */
 export interface CallStory {
   callSid: string
   requests: RequestRecord[]

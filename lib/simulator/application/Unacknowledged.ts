@@ -9,7 +9,7 @@ interface Waiting {
 }
 
 export interface UnacknowledgedOptions {
-  /** Real ms that the application has to acknowledge a message: it is no faster at a higher speed of the simulator. */
+  /** Real ms that the application has to acknowledge a message, whatever the speed of the simulation. */
   ackTimeoutMs: number
   record: (request: RequestRecord) => void
 }
@@ -66,7 +66,7 @@ export class Unacknowledged {
     return true
   }
 
-  /** Takes an ack. */
+  /** Settles the message that this ack names. */
   acknowledge(msgid: string, data: unknown): void {
     const waiting = this.#waiting.get(msgid)
     if (waiting === undefined) return

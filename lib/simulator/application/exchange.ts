@@ -2,7 +2,7 @@ import { request, type Agent, type IncomingMessage } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import type { Cancel, Clock } from '../clock.js'
 
-/** One request as it goes out: headers in their order and case. */
+/** A request as it is sent. The headers keep their order and case. */
 export interface Outgoing {
   url: URL
   path: string
@@ -19,12 +19,14 @@ export interface Incoming {
 
 const MAX_REPLY = 10 * 1024 * 1024
 
-/** The peer did not begin to answer in time. */
+/** The error of a peer that did not begin to answer in time. */
 export class TimeoutError extends Error {
   override name = 'TimeoutError'
 }
 
-/** Sends one http request and reads the whole answer. `timeoutMs` (real time) is for the head, as undici's headersTimeout. */
+/**
+ * Sends one http request and reads the whole answer. `timeoutMs`, real ms, limits the wait for the head, as in undici.
+ */
 export function exchange(
   outgoing: Outgoing,
   agent: Agent,
@@ -33,11 +35,11 @@ export function exchange(
 ): Promise<Incoming> {
   const { url, path, method, headers, body } = outgoing
   return new Promise((resolve, reject) => {
-    // inside the process an https url is served without TLS
+    // An https url of this process is served without TLS.
     const send = agent instanceof TlsAgent ? requestTls : request
     const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
     let cancel: Cancel | undefined
-    // jambonz queues requests to one host; waiting for its turn does not count
+    // jambonz queues requests to one host. The time in the queue does not count.
     outbound.on('socket', () => {
       cancel = clock.deadline(timeoutMs, () =>
         outbound.destroy(new TimeoutError(`no answer within ${timeoutMs} ms`))

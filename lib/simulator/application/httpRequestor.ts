@@ -20,7 +20,7 @@ import { snakeCaseKeys } from './snakeCase.js'
 export interface HttpRequestorOptions {
   network: Network
   clock: Clock
-  /** Absolute url of the application's webhook: its origin is what relative hooks and sockets are resolved against. */
+  /** Absolute url of the application's webhook. Relative hooks and sockets are resolved against its origin. */
   url: string
   credentials: Credentials | undefined
   secret: string
@@ -30,7 +30,7 @@ export interface HttpRequestorOptions {
 }
 
 const OK = [200, 202, 204]
-/** Characters of an answer that are kept when it is no verbs. */
+/** Characters that are kept of an answer that is not verbs. */
 const MAX_BODY = 2_000
 const RESET_ON_REUSE = 'ECONNRESET'
 
@@ -41,7 +41,7 @@ interface Prepared {
   agent: Agent
 }
 
-/** Posts webhooks, hooks and status events the way jambonz' HttpRequestor does. */
+/** Posts webhooks, hooks and status events as jambonz does (feature-server lib/utils/http-requestor.js). */
 export class HttpRequestor implements Requestor {
   readonly transport = 'http'
   readonly baseUrl: string
@@ -56,7 +56,7 @@ export class HttpRequestor implements Requestor {
     this.credentials = options.credentials
   }
 
-  /** The JSON of the reply, or `''`. Raises FST_JAMBONZ_SIM_REQUEST for anything but 200, 202, 204 after the retries. */
+  /** Resolves to the JSON of the reply, or `''`. Throws FST_JAMBONZ_SIM_REQUEST if no attempt gets 200, 202 or 204. */
   async request(type: RequestType, hook: Hook, params: object, extra: RequestExtras = {}): Promise<unknown> {
     const kind = kindOf(type)
     const prepared = this.#prepare(kind, hook, params)
@@ -98,7 +98,7 @@ export class HttpRequestor implements Requestor {
       outgoing: {
         url,
         method,
-        // a relative hook goes out as it stands, its fragment included
+        // A relative hook is sent unchanged, its fragment included.
         path: relative ? given : url.pathname + url.search,
         body: method === 'POST' ? body : undefined,
         headers: {
@@ -175,7 +175,8 @@ export class HttpRequestor implements Requestor {
     }
   }
 
-  // a kept-alive connection may die just as it is used again: undici sends once more, without counting it as an attempt
+  // The server may close a kept-alive connection just when it is used again. undici then repeats the request, and does
+  // not count that as an attempt.
   async #send({ outgoing, agent }: Prepared, timeoutMs: number): Promise<Incoming> {
     const { clock } = this.#options
     try {
@@ -192,7 +193,7 @@ export class HttpRequestor implements Requestor {
   }
 }
 
-// only a json content type counts; a body that is no json fails the request, as undici's body.json() does
+// jambonz reads only a body of a JSON content type. Invalid JSON fails the request, as undici's body.json() does.
 function parseReply({ headers, body }: Incoming): unknown {
   if (headers['content-type']?.includes('application/json') !== true) return undefined
   return JSON.parse(body)

@@ -2,18 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { reasonOf } from '../errors.js'
 import type { Command, RequestType } from './requestor.js'
 
-/** jambonz -> application: one JSON text frame, keys in this order. */
+/** jambonz -> application: one JSON text frame, with its keys in this order. */
 export interface Message {
   type: RequestType
   msgid: string
-  /** Missing on a socket that a redirect opened. */
+  /** Absent on a socket that a redirect opened. */
   call_sid: string | undefined
   hook: string | undefined
   data: object
   b3?: string
 }
 
-/** application -> jambonz, as read. */
+/** application -> jambonz. */
 export type Received = { type: 'ack'; msgid: string; data: unknown } | ({ type: 'command' } & Command)
 
 const WITHOUT_ACK: ReadonlySet<RequestType> = new Set(['call:status', 'verb:status', 'jambonz:error'])
@@ -21,17 +21,17 @@ const WITH_HOOK: ReadonlySet<RequestType> = new Set(['verb:hook', 'dial:confirm'
 const COMMANDS_WITHOUT_DATA = new Set(['llm:tool-output', 'tts:flush', 'tts:clear'])
 const ALPHABET = '123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ'
 
-/** True for messages that the application has to acknowledge. */
+/** Returns true for a message that the application has to acknowledge. */
 export function wantsAck(type: RequestType): boolean {
   return !WITHOUT_ACK.has(type)
 }
 
-/** True for messages that name the hook they are for. */
+/** Returns true for a message that has the property `hook`. */
 export function namesHook(type: RequestType): boolean {
   return WITH_HOOK.has(type)
 }
 
-/** A new message id: 16 random bytes in base 58, as the package short-uuid writes them. */
+/** Returns a new message id: 16 random bytes in base 58, as the package short-uuid writes them. */
 export function newMessageId(): string {
   let value = BigInt(`0x${randomBytes(16).toString('hex')}`)
   let text = ''
@@ -39,7 +39,9 @@ export function newMessageId(): string {
   return text
 }
 
-/** Reads a message of the application as jambonz does. Raises an Error whose message is the `details` of jambonz:error. */
+/**
+ * Reads a message of the application as jambonz does. Throws an Error whose message is the `details` of jambonz:error.
+ */
 export function readMessage(text: string): Received {
   const message = JSON.parse(text) as Record<string, unknown>
   const { type, msgid, command, queueCommand, callSid, data } = message
@@ -61,7 +63,7 @@ export function readMessage(text: string): Received {
   }
 }
 
-/** The data of the jambonz:error that answers a message nobody could read. */
+/** Returns the data of the jambonz:error that jambonz sends for an invalid message. */
 export function invalidMessage(error: unknown, content: string): object {
   return { msg: 'InvalidMessage', details: reasonOf(error), content }
 }

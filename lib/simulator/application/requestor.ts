@@ -1,6 +1,6 @@
 import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 
-/** A hook as a verb or jambonz' configuration names it. */
+/** A hook as it stands in a verb or in jambonz' configuration. */
 export type Hook = string | { url: string; method?: string; username?: string; password?: string }
 
 export interface Credentials {
@@ -8,7 +8,7 @@ export interface Credentials {
   password: string
 }
 
-/** The kind of a request, by the name of its websocket message; over HTTP the name is not sent. */
+/** The type of a request: the `type` of its websocket message. Over HTTP it is not sent. */
 export type RequestType =
   | 'session:new'
   | 'session:redirect'
@@ -19,22 +19,24 @@ export type RequestType =
   | 'verb:status'
   | 'jambonz:error'
 
-/** `times`: how often the same bytes are posted (HTTP only); `holdsClock: false`: the call goes on meanwhile, also at speed Infinity. */
+/**
+ * `times`: number of posts of the same bytes (HTTP only). `holdsClock: false`: simulated time passes while it waits.
+ */
 export interface RequestExtras {
   times?: number
   holdsClock?: boolean
 }
 
-/** How a call asks its application: over HTTP, or over the application's websocket. */
+/** Sends the requests of a call to its application, over HTTP or over the application's websocket. */
 export interface Requestor {
   readonly transport: 'http' | 'websocket'
-  /** Scheme, host and port of the application: what relative hooks and sockets are resolved against. */
+  /** Scheme, host and port of the application. Relative hooks and sockets are resolved against it. */
   readonly baseUrl: string
   /** Sent in place of a listen's `wsAuth` when its url is relative. */
   readonly credentials: Credentials | undefined
-  /** Resolves with the answer's JSON; with `''` or undefined when it has none. Raises FST_JAMBONZ_SIM_REQUEST. */
+  /** Resolves to the JSON of the answer, `''` or undefined if it has none. Throws FST_JAMBONZ_SIM_REQUEST. */
   request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>
-  /** Ends it; resolves when nothing more can arrive at the application. */
+  /** Closes the connections. Resolves when nothing more can arrive at the application. */
   close(): Promise<void> | void
 }
 
@@ -52,12 +54,12 @@ export interface SocketEvents {
   opened: (socket: ApplicationSocketRecord) => void
   closed: (socket: ApplicationSocketRecord) => void
   command: (command: Command) => void
-  /** The application did not acknowledge session:reconnect: jambonz hangs up. */
+  /** Called if the application does not acknowledge session:reconnect: jambonz then hangs up. */
   reconnectFailed: () => void
   error: (text: string) => void
 }
 
-/** The url of a hook, as it was given. */
+/** Returns the url of a hook, unchanged. */
 export function urlOf(hook: Hook): string {
   return typeof hook === 'string' ? hook : hook.url
 }
@@ -73,7 +75,7 @@ const KINDS: Record<RequestType, RequestRecord['kind']> = {
   'jambonz:error': 'event'
 }
 
-/** Under which kind a story lists a request. */
+/** Returns the kind of a request in the story. */
 export function kindOf(type: RequestType): RequestRecord['kind'] {
   return KINDS[type]
 }

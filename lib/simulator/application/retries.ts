@@ -3,18 +3,18 @@ const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ETIMEDOUT', 'ECONNRESET', 'E
 const FIRST_BACKOFF_MS = 500
 const DOUBLING_UNTIL_MS = 2_000
 
-/** A failed request, as jambonz tells failures apart. */
+/** A failed request, described by what jambonz' retry policy looks at. */
 export interface Failure {
   status?: number | undefined
   code?: string | undefined
   timedOut?: boolean | undefined
 }
 
-/** The waits between attempts: 500, 1000, 2000, 4000, 6000 ms, … */
+/** Gives the waits between attempts: 500, 1000, 2000, 4000, 6000 ms, … */
 export class Backoff {
   #ms = FIRST_BACKOFF_MS
 
-  /** Ms to wait before the next attempt. */
+  /** Returns the ms to wait before the next attempt. */
   next(): number {
     const ms = this.#ms
     this.#ms = ms < DOUBLING_UNTIL_MS ? ms * 2 : ms + DOUBLING_UNTIL_MS
@@ -23,15 +23,15 @@ export class Backoff {
 }
 
 /**
- * The retries that the fragment of a url asks for: `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server
+ * The retry policy in the fragment of a url, as in `#rc=3&rp=4xx,5xx,ct,rt,all` (feature-server
  * lib/utils/http-requestor.js, ws-requestor.js).
  */
 export class RetryPolicy {
-  /** How often a failed request is repeated. Of a websocket also: how often it is opened in all. */
+  /** Number of repeats of a failed request. For a websocket it is also the number of times that it is opened. */
   readonly count: number
   readonly #on: string[]
 
-  /** `unsaid`: the count where the fragment has none, or 0. */
+  /** `unsaid`: the count if the fragment has none, or 0. */
   constructor(fragment: string, unsaid = 0) {
     const params = new URLSearchParams(fragment.replace(/^#/, ''))
     const count = Number.parseInt(params.get('rc') ?? '0')
@@ -39,7 +39,7 @@ export class RetryPolicy {
     this.#on = (params.get('rp') ?? 'ct').split(',').map((value) => value.trim())
   }
 
-  /** True when the attempt of this number (from 1) is to be repeated. */
+  /** Returns true if attempt number `attempt` (from 1) is repeated. */
   allows(attempt: number, failure: Failure): boolean {
     return attempt <= this.count && this.#covers(failure)
   }

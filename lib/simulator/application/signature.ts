@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 
-/** `Jambonz-Signature` over the very bytes that are sent (feature-server lib/utils/base-requestor.js). */
+/** Returns the `Jambonz-Signature` of the bytes that are sent (feature-server lib/utils/base-requestor.js). */
 export function signatureHeader(
   body: string,
   secret: string,

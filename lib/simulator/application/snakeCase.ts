@@ -1,7 +1,7 @@
-// Their contents belong to the user or to SIP, so their keys stay as they are (feature-server lib/utils/http-requestor.js).
+// jambonz leaves the keys inside these properties unchanged (feature-server lib/utils/http-requestor.js).
 const UNTOUCHED = new Set(['customerData', 'sip', 'env_vars', 'args'])
 
-/** The payload of an http request: keys in snake_case at every depth, except inside the four that jambonz leaves alone. */
+/** Returns the payload with keys in snake_case at every depth, except inside the UNTOUCHED properties. */
 export function snakeCaseKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => snakeCaseKeys(item))
   if (typeof value !== 'object' || value === null) return value
@@ -12,7 +12,9 @@ export function snakeCaseKeys(value: unknown): unknown {
   )
 }
 
-/** One key as the package to-snake-case turns it: camelCase humps, punctuation and blanks become one underscore each. */
+/**
+ * Converts a key as the package to-snake-case does: camelCase humps, punctuation and blanks become one underscore each.
+ */
 export function snakeCase(key: string): string {
   const camel = !/[\s_.:-]/.test(key) && /[a-z][A-Z]|[A-Z][a-z]/.test(key)
   const plain = camel ? splitHumps(key) : key.toLowerCase()

@@ -30,10 +30,10 @@ const GOING_AWAY = 1001
 export interface WsRequestorOptions extends SocketEvents {
   network: Network
   clock: Clock
-  /** Absolute ws(s) url of the application; a fragment is the retry policy. */
+  /** Absolute ws(s) url of the application. Its fragment is the retry policy. */
   url: string
   credentials: Credentials | undefined
-  /** Real ms that the application has to acknowledge a message: it is no faster at a higher speed of the simulator. */
+  /** Real ms that the application has to acknowledge a message, whatever the speed of the simulation. */
   ackTimeoutMs: number
   b3: string
 }
@@ -45,7 +45,10 @@ interface Unsent {
   extra: RequestExtras
 }
 
-/** Asks the application over its websocket, the way jambonz' WsRequestor does: it opens the socket for the first message, and again when it breaks. */
+/**
+ * Sends the requests of a call over the application's websocket (feature-server lib/utils/ws-requestor.js). It opens
+ * the socket for the first message, and again when the connection breaks.
+ */
 export class WsRequestor implements Requestor {
   readonly transport = 'websocket'
   readonly baseUrl: string
@@ -63,7 +66,7 @@ export class WsRequestor implements Requestor {
   #finished = false
   #callSid: string | undefined
   #session: object = {}
-  // the message id of session:new (or of the session:reconnect that stands for it) until it is acknowledged
+  // The message id of session:new, or of the session:reconnect that replaced it, until the ack.
   #firstMessageId: string | undefined
   #awaitingReconnectAck = false
 
@@ -77,7 +80,7 @@ export class WsRequestor implements Requestor {
     this.#unacknowledged = new Unacknowledged(options)
   }
 
-  /** True once either side has closed with 1000: nothing is sent any more, requests resolve to nothing. */
+  /** True once either side has closed with 1000. Requests then send nothing and resolve to undefined. */
   get finished(): boolean {
     return this.#finished
   }
@@ -93,7 +96,10 @@ export class WsRequestor implements Requestor {
     return await this.#send({ type, hook, params, extra })
   }
 
-  /** Ends it: close code 1000 when the call is over, 1001 when the application was unusable. Resolves once the server has closed, too. */
+  /**
+   * Closes the socket: code 1000 at the end of the call, 1001 for an unusable application. Resolves when both sides
+   * closed.
+   */
   async close(code: number = NORMAL): Promise<void> {
     this.#finished = true
     this.#scheduled?.()
@@ -114,19 +120,19 @@ export class WsRequestor implements Requestor {
     await closed.promise
   }
 
-  /** Closes the socket of an application that jambonz could not use. */
+  /** Closes the socket with 1001: jambonz could not use the application. */
   async reject(): Promise<void> {
     await this.close(GOING_AWAY)
   }
 
-  /** Forgets the socket without closing it, as jambonz forgets those of earlier redirects; it does not keep the process alive. */
+  /** Leaves the socket open, as jambonz does after a redirect. The socket no longer keeps the process alive. */
   abandon(): void {
     this.#scheduled?.()
     const stream = (this.#socket as unknown as { _socket?: Socket } | undefined)?._socket
     stream?.unref()
   }
 
-  /** The connection breaks without a close frame. */
+  /** Breaks the connection without a close frame. */
   drop(): void {
     this.#socket?.terminate()
   }
@@ -134,7 +140,7 @@ export class WsRequestor implements Requestor {
   async #queue(unsent: Unsent): Promise<unknown> {
     const turn = deferred()
     this.#queued.push(turn.resolve)
-    // whoever wants no answer does not wait, but goes out in its turn
+    // A message that needs no ack is sent in its turn, too.
     const sent = turn.promise.then(() => this.request(unsent.type, unsent.hook, unsent.params, unsent.extra))
     return await sent
   }
@@ -207,7 +213,7 @@ export class WsRequestor implements Requestor {
     return acknowledged
   }
 
-  // the first connection, and one that is needed at once: repeated as the retry policy of the url says
+  // Connects for a message that waits. Failed attempts are repeated as the retry policy of the url says.
   async #connectPatiently(type: RequestType): Promise<void> {
     this.#connecting = true
     for (let attempt = 1; ; attempt++) {

@@ -10,7 +10,7 @@ const VOWELS = [
   [530, 1840]
 ] as const
 
-/** A sine of `ms` at `hz`: jambonz' beep is 500 ms of 1500 Hz (feature-server lib/tasks/listen.js). */
+/** Returns a sine of `ms` at `hz`. jambonz' beep is 500 ms of 1500 Hz (feature-server lib/tasks/listen.js). */
 export function tone(ms: number, hz: number, sampleRate: number): Int16Array {
   const samples = new Int16Array(Math.round((ms * sampleRate) / 1000))
   for (let i = 0; i < samples.length; i++) {
@@ -22,9 +22,8 @@ export function tone(ms: number, hz: number, sampleRate: number): Int16Array {
 const voices = new Map<string, Int16Array>()
 
 /**
- * A signal with the rhythm, pitch and formants of speech, the same on every run: what a caller says when no audio was
- * given, and what say and play sound like when no speech synthesis is at hand.
- * Shared: don't write into it.
+ * Returns a signal with the rhythm, pitch and formants of speech, the same on every run. The caller says it when no
+ * audio is given, and say and play use it without speech synthesis. The buffer is shared: don't write into it.
  */
 export function speechLike(seconds: number, sampleRate: number, pitch = 120): Sound {
   const length = Math.round(seconds * sampleRate)
@@ -44,7 +43,7 @@ function generate(length: number, sampleRate: number, pitch: number): Int16Array
     const at = i / sampleRate
     const syllable = Math.floor(at / SYLLABLE_SECONDS)
     const within = at / SYLLABLE_SECONDS - syllable
-    // every sixth syllable is a breath between words
+    // Every sixth syllable is a pause between words.
     const envelope = syllable % 6 === 5 ? 0 : Math.sin(Math.PI * within) ** 1.5
     const [first, second] = VOWELS[syllable % VOWELS.length]!
     const glottal = 0.6 + 0.4 * Math.sin(2 * Math.PI * (pitch + 15 * Math.sin(at * 2.1)) * at)

@@ -6,10 +6,13 @@ import { parseWav, type Sound } from './wav.js'
 
 type Piece = string | URL | Buffer | { pcm: Buffer | Int16Array; sampleRate: number }
 
-/** Audio as a user gives it: the path of a WAV, its bytes, raw L16 mono samples, silence, or several of them in a row. */
+/** Audio as an option: the path of a WAV, its bytes, raw L16 mono samples, silence, or a list of these. */
 export type Speech = Piece | { silenceMs: number } | readonly Speech[]
 
-/** Samples at `sampleRate` Hz. Raises FST_JAMBONZ_SIM_AUDIO when a file is missing or is no 16-bit PCM WAV. */
+/**
+ * Returns samples at `sampleRate` Hz. Throws FST_JAMBONZ_SIM_AUDIO for a missing file, or one that is no 16-bit PCM
+ * WAV.
+ */
 export function loadSpeech(speech: Speech, sampleRate: number): Int16Array {
   if (isList(speech)) return concat(speech.map((part) => loadSpeech(part, sampleRate)))
   if (typeof speech === 'object' && 'silenceMs' in speech) {
@@ -19,7 +22,7 @@ export function loadSpeech(speech: Speech, sampleRate: number): Int16Array {
   return resample(samples, rate, sampleRate)
 }
 
-// Array.isArray() does not tell a readonly array from the rest.
+// Array.isArray() does not narrow a readonly array.
 function isList(speech: Speech): speech is readonly Speech[] {
   return Array.isArray(speech)
 }

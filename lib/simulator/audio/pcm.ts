@@ -1,4 +1,4 @@
-/** Samples of L16 bytes (little endian, mono), without their odd last byte if there is one. Copies, so any alignment will do. */
+/** Returns a copy of L16 bytes (little endian, mono) as samples, without an odd last byte. Any alignment will do. */
 export function samplesOf(bytes: Uint8Array): Int16Array {
   const even = bytes.byteLength - (bytes.byteLength % 2)
   const copy = new Int16Array(even / 2)
@@ -6,12 +6,12 @@ export function samplesOf(bytes: Uint8Array): Int16Array {
   return copy
 }
 
-/** The L16 bytes of samples; a view, not a copy. */
+/** Returns a view of samples as L16 bytes. */
 export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-/** Adds `from` to `into`, saturating as the media server does. */
+/** Adds `from` to `into`. Sums saturate, as in the media server. */
 export function mix(into: Int16Array, from: Int16Array, length = Math.min(into.length, from.length)): void {
   for (let i = 0; i < length; i++) {
     const sum = into[i]! + from[i]!
@@ -19,7 +19,7 @@ export function mix(into: Int16Array, from: Int16Array, length = Math.min(into.l
   }
 }
 
-/** One after the other. */
+/** Returns the parts one after another. */
 export function concat(parts: readonly Int16Array[]): Int16Array {
   const whole = new Int16Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
@@ -30,7 +30,7 @@ export function concat(parts: readonly Int16Array[]): Int16Array {
   return whole
 }
 
-/** L0 R0 L1 R1 … */
+/** Returns L0 R0 L1 R1 … */
 export function interleave(left: Int16Array, right: Int16Array): Int16Array {
   const out = new Int16Array(left.length * 2)
   for (let i = 0; i < left.length; i++) {
@@ -40,7 +40,7 @@ export function interleave(left: Int16Array, right: Int16Array): Int16Array {
   return out
 }
 
-/** The loudest sample, 0 to 1. */
+/** Returns the magnitude of the loudest sample, 0 to 1. */
 export function peakOf(samples: Int16Array): number {
   let peak = 0
   for (const sample of samples) peak = Math.max(peak, Math.abs(sample))

@@ -1,8 +1,8 @@
 const TAPS_AT_UNITY = 16
 
 /**
- * A streaming resampler of mono 16-bit audio: windowed-sinc polyphase, any ratio of whole Hz.
- * `n` samples in make exactly `ceil(n * to / from)` out over the life of the stream.
+ * A streaming resampler of mono 16-bit audio: windowed-sinc polyphase, for any ratio of whole Hz. `n` samples in become
+ * exactly `ceil(n * to / from)` samples out over the life of the stream.
  */
 export class Resampler {
   readonly #up: number
@@ -45,12 +45,12 @@ export class Resampler {
   }
 }
 
-/** A whole sound at another rate. */
+/** Returns a whole sound at another rate. */
 export function resample(samples: Int16Array, from: number, to: number): Int16Array {
   return from === to ? samples : new Resampler(from, to).process(samples)
 }
 
-// One row of taps per phase, each row scaled to unity gain so that silence and level come through unchanged.
+// Returns one row of taps per phase. Each row is scaled to unity gain, so that the level stays the same.
 function design(phases: number, taps: number, cutoff: number): Float32Array {
   const filter = new Float32Array(phases * taps)
   const centre = taps / 2

@@ -11,7 +11,7 @@ export interface Sound {
   sampleRate: number
 }
 
-/** Reads a WAV of 16-bit PCM (any rate, any number of channels: the first is taken). Raises FST_JAMBONZ_SIM_AUDIO. */
+/** Reads the first channel of a 16-bit PCM WAV of any rate. Throws FST_JAMBONZ_SIM_AUDIO. */
 export function parseWav(wav: Buffer): Sound {
   if (
     wav.length < 12 ||
@@ -35,7 +35,7 @@ export function parseWav(wav: Buffer): Sound {
   throw new SIM_AUDIO('the WAV has no samples (no data chunk)')
 }
 
-/** A complete WAV file around L16 mono bytes. */
+/** Returns a WAV file of L16 mono bytes. */
 export function wavOf(pcm: Buffer, sampleRate: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES)
   header.write('RIFF', 0, 'latin1')

@@ -46,11 +46,11 @@ const OPTIONS = {
   'help': flag
 } as const
 
-/** A command line, understood. */
+/** A parsed command line. */
 export interface Command {
   help: boolean
   call: SimulateCallOptions
-  /** Text to be spoken, not yet speech. */
+  /** Text that is to be synthesised. */
   say: string | undefined
   calls: number | undefined
   rate: number | undefined
@@ -58,7 +58,7 @@ export interface Command {
   json: boolean
 }
 
-/** Raises UsageError, naming the option. */
+/** Parses a command line. Throws a UsageError that names the option. */
 export function parseCommand(argv: string[]): Command {
   const { values, positionals } = parse(argv)
   const [url, ...others] = positionals

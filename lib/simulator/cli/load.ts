@@ -90,7 +90,7 @@ class Tally {
   }
 }
 
-/** Many calls; true when none failed. */
+/** Runs many calls. Resolves to true if none failed. */
 export async function runLoad(
   command: Command,
   options: SimulateCallOptions,
@@ -122,7 +122,7 @@ export async function runLoad(
   return report.failed === 0
 }
 
-// read and resampled once, not per call
+// Reads and resamples the speech once, not per call.
 function sharedSpeech({ speech }: SimulateCallOptions): Pick<SimulateCallOptions, 'speech'> {
   return speech === undefined || speech === null
     ? {}

@@ -17,7 +17,7 @@ const OK = 0
 const FAILED = 1
 const WRONG_USAGE = 2
 
-/** The command `jambonz-simulate`. Resolves to its exit code: 0 all went well, 1 a call failed, 2 wrong usage. */
+/** Runs `jambonz-simulate`. Resolves to its exit code: 0 success, 1 a call failed, 2 wrong usage. */
 export async function main(argv: string[], surroundings: Surroundings): Promise<number> {
   const { stdout, stderr } = surroundings
   try {
@@ -32,7 +32,7 @@ export async function main(argv: string[], surroundings: Surroundings): Promise<
   } catch (error) {
     stderr.write(`jambonz-simulate: ${reasonOf(error)}\n`)
     if (!isUsageError(error)) return FAILED
-    stderr.write('jambonz-simulate --help tells what it takes\n')
+    stderr.write('jambonz-simulate --help lists the options\n')
     return WRONG_USAGE
   }
 }
@@ -41,14 +41,12 @@ async function spoken({ say }: Command, stderr: Output): Promise<Pick<Command['c
   if (say === undefined) return {}
   const { speech, real } = await synthesise(say)
   if (!real) {
-    stderr.write(
-      'jambonz-simulate: espeak-ng is not installed: the caller says a speech-like signal instead\n'
-    )
+    stderr.write('jambonz-simulate: espeak-ng is not installed: the caller says a speech-like signal\n')
   }
   return { speech }
 }
 
-// a wrong value that only the simulator itself can judge is wrong usage, too
+// A value that the simulator refuses is wrong usage, too.
 function isUsageError(error: unknown): boolean {
   if (error instanceof UsageError) return true
   const code = (error as { code?: unknown } | null)?.code

@@ -7,7 +7,7 @@ import type { Surroundings } from './main.js'
 import { describeProblem, seconds, storyLine, timedLine } from './storyLines.js'
 import { bar, meter, Terminal } from './terminal.js'
 
-/** One call, told as it happens; true when nothing failed. */
+/** Runs one call and prints its events. Resolves to true if nothing failed. */
 export async function runOneCall(
   command: Command,
   options: SimulateCallOptions,
@@ -36,12 +36,12 @@ export async function runOneCall(
   return isOk(story)
 }
 
-/** True when nothing failed: warnings are none. */
+/** Returns true if nothing failed. Warnings are no failures. */
 export function isOk({ errors, problems }: CallStory): boolean {
   return errors.length === 0 && problems.every(({ severity }) => severity === 'warning')
 }
 
-/** The story without its audio. */
+/** Returns the story without its audio. */
 export function plainStory(story: CallStory): object {
   const { heard, listens, ...rest } = story
   return {

@@ -7,7 +7,7 @@ const SYNTHESIS_TIMEOUT_MS = 30_000
 const MAX_WAV = 64 * 1024 * 1024
 const FALLBACK_RATE = 8_000
 
-/** Text as speech: through espeak-ng where it is installed, otherwise a signal of the same length that sounds like speech. */
+/** Resolves to text as speech: by espeak-ng if it is installed, else a speech-like signal of the same length. */
 export async function synthesise(
   text: string,
   program = 'espeak-ng'

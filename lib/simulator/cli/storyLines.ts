@@ -3,7 +3,7 @@ import type { CommandRecord, ListenRecord, RequestRecord, SimulatorEvent, VerbRe
 
 const MAX_TEXT = 100
 
-/** One event as one line of a story, without its time; nothing for events that go without saying. */
+/** Returns an event as a line of the story, without its time; undefined for events that are not printed. */
 export function storyLine(event: SimulatorEvent): [string, string] | undefined {
   switch (event.name) {
     case 'webhook':
@@ -65,7 +65,7 @@ export function storyLine(event: SimulatorEvent): [string, string] | undefined {
   }
 }
 
-/** `   1.23 s  webhook   …` */
+/** Returns a line with its time: `   1.23 s  webhook   …` */
 export function timedLine(atMs: number, label: string, text: string): string {
   return `${(atMs / 1000).toFixed(2).padStart(8)} s  ${label.padEnd(8)}  ${text}`
 }
@@ -87,7 +87,7 @@ function describeRequest(request: RequestRecord): string {
   return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}${said}`
 }
 
-/** A problem with what jambonz does then, and what to change. */
+/** Returns the lines of a problem: what happens, what jambonz does, what to change. */
 export function describeProblem({ severity, what, then, change, url }: Problem): string[] {
   const where = url === undefined ? '' : ` (${url})`
   return [`${severity}: ${what}${where}`, `  jambonz: ${then}`, `  change:  ${change}`]

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 
-/** Somewhere to write to; a terminal when `isTTY`. */
+/** An output stream; a terminal if `isTTY`. */
 export type Output = Writable & { isTTY?: boolean; columns?: number }
 
 const ERASE_LINE = '\r\x1b[2K'
@@ -9,7 +9,7 @@ const METER_CELLS = 10
 const FLOOR_DB = -60
 const DEFAULT_COLUMNS = 80
 
-/** Lines that stay, and in a terminal one line below them that is drawn again ten times a second. */
+/** Prints lines. In a terminal it keeps a status line below them, drawn ten times a second. */
 export class Terminal {
   readonly #output: Output
   #status: (() => string) | undefined
@@ -28,7 +28,7 @@ export class Terminal {
     this.#draw()
   }
 
-  /** Keeps a status line below, in a terminal only. */
+  /** Shows a status line below the others, in a terminal only. */
   showStatus(status: () => string): void {
     if (this.#output.isTTY !== true) return
     this.#status = status
@@ -49,13 +49,13 @@ export class Terminal {
   }
 }
 
-/** A level between 0 and 1 as a bar, in decibels from -60 to 0. */
+/** Returns a level between 0 and 1 as a bar, in decibels from -60 to 0. */
 export function meter(level: number): string {
   const db = level === 0 ? FLOOR_DB : Math.max(FLOOR_DB, 20 * Math.log10(level))
   return bar((db - FLOOR_DB) / -FLOOR_DB)
 }
 
-/** A share between 0 and 1 as a bar. */
+/** Returns a share between 0 and 1 as a bar. */
 export function bar(share: number): string {
   const cells = Math.round(Math.min(1, Math.max(0, share)) * METER_CELLS)
   return `▕${'█'.repeat(cells)}${'·'.repeat(METER_CELLS - cells)}▏`

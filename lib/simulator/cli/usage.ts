@@ -1,9 +1,9 @@
-/** A command line that can't be understood: exit code 2. */
+/** The error of an invalid command line: exit code 2. */
 export class UsageError extends Error {}
 
 export const USAGE = `Usage: jambonz-simulate <url> [options]
 
-Simulates a phone call through jambonz to the application at <url> and tells the story. <url> is its call webhook
+Simulates a phone call through jambonz to the application at <url> and prints what happens. <url> is its call webhook
 (http://, https://) or its application websocket (ws://, wss://).
 
 The caller

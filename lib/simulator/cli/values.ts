@@ -3,14 +3,14 @@ import { UsageError } from './usage.js'
 
 const UNITS: Record<string, number> = { 'ms': 1, 's': 1_000, 'm': 60_000, '': 1_000 }
 
-/** `500ms`, `4s`, `2m`, `4` in ms. */
+/** Returns `500ms`, `4s`, `2m` or `4` (seconds) in ms. */
 export function parseTime(option: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|)$/.exec(text)
   if (match === null) throw new UsageError(`${option}: '${text}' is no time; write 500ms, 4s or 2m`)
   return Number(match[1]) * UNITS[match[2]!]!
 }
 
-/** A number above 0. */
+/** Returns a number above 0. */
 export function parseNumber(option: string, text: string): number {
   const value = Number(text)
   if (!(value > 0) || value === Infinity) {
@@ -25,7 +25,7 @@ export function parsePair(option: string, text: string, separator: string): [str
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
-/** `text@2s`, or only `text`. */
+/** Parses `text@2s`, or only `text`. */
 export function parseTimed(option: string, text: string): { text: string; atMs?: number } {
   const match = /^(.*)@([\d.]+(?:ms|s|m|))$/s.exec(text)
   return match === null ? { text } : { text: match[1]!, atMs: parseTime(option, match[2]!) }
@@ -66,7 +66,7 @@ const FAULTS: Record<string, FaultParser> = {
   'graceful-shutdown': flag('gracefulShutdown')
 }
 
-/** `slow-upgrade=1500ms`, `no-metadata`, … */
+/** Parses `slow-upgrade=1500ms`, `no-metadata`, … */
 export function parseFaults(texts: string[]): Faults {
   const faults: Faults = {}
   for (const text of texts) {

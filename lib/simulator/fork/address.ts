@@ -1,4 +1,4 @@
-/** The address that the media server connects to, and the path it asks for. */
+/** The address that the media server connects to, and the path that it requests. */
 export interface Address {
   host: string
   port: number
@@ -6,7 +6,9 @@ export interface Address {
   tls: boolean
 }
 
-/** Paths (with query) from this length on crash the media server: a recursive std::regex on a 240 KB stack. */
+/**
+ * Length of a path, with its query, from which on the media server crashes: a recursive std::regex on a 240 KB stack.
+ */
 export const CRASHING_PATH = 690
 
 const SCHEMES = [
@@ -15,8 +17,9 @@ const SCHEMES = [
 ]
 
 /**
- * Splits a url as mod_audio_fork does (parse_ws_uri), its mistakes included: a query without a slash becomes part of the
- * host, user:password@ breaks it, IPv6 can't be said, mixed-case schemes are refused (undefined), fragments are sent.
+ * Splits a url as mod_audio_fork does (parse_ws_uri), with its mistakes: a query without a slash becomes part of the
+ * host, `user:password@` breaks the url, IPv6 is impossible, mixed-case schemes are refused (undefined), fragments are
+ * sent.
  */
 export function splitAddress(url: string): Address | undefined {
   for (const { prefixes, port, tls } of SCHEMES) {

@@ -1,13 +1,13 @@
 import { bytesOf } from '../audio/pcm.js'
 
-/** Seconds of audio kept while the server does not read (MOD_AUDIO_FORK_BUFFER_SECS, default 2). */
+/** Seconds of audio that are kept while the server does not read (MOD_AUDIO_FORK_BUFFER_SECS, default 2). */
 const BUFFER_SECONDS = 2
-/** The module resets its buffer to before the room for a websocket header, so the next message lacks these bytes. */
+/** Bytes that the first message after an overrun lacks: the module resets its buffer to before the websocket header. */
 const LOST_AFTER_OVERRUN = 16
 
 /**
- * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). When it is full, all of it is
- * thrown away - or, with resampling, new audio is lost until there is room.
+ * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). A full buffer is dropped
+ * as a whole; with resampling, new audio is dropped until there is room.
  */
 export class AudioBuffer {
   readonly #bytes: Buffer
@@ -15,7 +15,7 @@ export class AudioBuffer {
   readonly #resampled: boolean
   #length = 0
   #skip = 0
-  /** The module reported an overrun. With resampling nothing need be lost by one: see `lostBytes`. */
+  /** True if the module reported an overrun. With resampling that need not lose audio: see `lostBytes`. */
   overran = false
   lostBytes = 0
 
@@ -25,7 +25,10 @@ export class AudioBuffer {
     this.#resampled = options.resampled
   }
 
-  /** False: full, so the module leaves what else has gathered in FreeSWITCH's own buffer until its next turn. */
+  /**
+   * Adds samples. Returns false if the buffer is full: the module then leaves the rest in FreeSWITCH's buffer for a
+   * turn.
+   */
   add(samples: Int16Array): boolean {
     const bytes = bytesOf(samples)
     if (!this.#resampled && this.#full) {
@@ -42,7 +45,7 @@ export class AudioBuffer {
     return false
   }
 
-  /** Everything there is, as the next message; a view that is valid until the next `add`. */
+  /** Returns all audio as the next message: a view that is valid until the next `add`. */
   take(): Buffer {
     const skipped = Math.min(this.#skip, this.#length)
     const message = this.#bytes.subarray(skipped, this.#length)

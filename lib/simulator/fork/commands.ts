@@ -9,7 +9,7 @@ const RAW_RATES = [8_000, 16_000, 24_000, 32_000, 48_000, 64_000]
 const DEFAULT_RAW_RATE = 16_000
 const MAX_RECEIVED = 10_000
 
-/** A sound the server sent to be played; `samples` is missing when the module could not make a file of it. */
+/** A sound of a playAudio. `samples` is missing if the module could not make a file of it. */
 export interface PlayAudio {
   id: unknown
   queue: boolean
@@ -18,32 +18,32 @@ export interface PlayAudio {
 }
 
 /**
- * A listen task as the media server's events reach it. FreeSWITCH's events name no fork, so on jambonz 0.9 each task gets
- * those of all forks of its leg (feature-server lib/tasks/task.js, eventIsForOurBug).
+ * Receives the media server's events for a listen task. FreeSWITCH's events name no fork, so on jambonz 0.9 each task
+ * gets the events of all forks of its leg (feature-server lib/tasks/task.js, eventIsForOurBug).
  */
 export interface EndpointListener {
-  /** The listen takes playAudio: its bidirectional audio is on. */
+  /** True if the listen takes playAudio: its bidirectional audio is on. */
   playsFiles: boolean
   playAudio: (audio: PlayAudio) => void
-  /** A socket ended by its server, or by a `disconnect`. */
+  /** Called when the server ended a socket, by a close or a `disconnect`. */
   disconnected: () => void
-  /** A socket could not be opened, or its server sent an `error`: the task is done, its fork runs on. */
+  /** Called when a socket could not be opened, or its server sent an `error`: the task ends, its fork runs on. */
   failed: () => void
 }
 
-/** The server's commands as the feature server gets them. */
+/** Receives the server's commands, as the feature server does. */
 export interface ForkCommands {
   message: (message: unknown) => void
   playAudio: (audio: PlayAudio) => void
   killAudio: () => void
   disconnect: () => void
   error: (data: unknown) => void
-  /** The media server died of this message (strcmp on NULL): so did every call on it. */
+  /** Called when the message crashed the media server (strcmp on NULL), and every call on it. */
   crash: (why: string) => void
   problem: (code: ProblemCode, what: string) => void
 }
 
-/** One text message of the server, as mod_audio_fork's processIncomingMessage takes it. */
+/** Handles a text message of the server as mod_audio_fork's processIncomingMessage does. */
 export function handleCommand(text: string, fork: Fork, events: ForkCommands): void {
   const parsed = parseServerMessage(text)
   const { received } = fork.record
@@ -75,7 +75,7 @@ export function handleCommand(text: string, fork: Fork, events: ForkCommands): v
       return
     case 'transcription':
     case 'transfer':
-      // events nobody in the listen task waits for
+      // The listen task ignores these events.
       return
     default:
       events.problem('unknownMessage', `the server sent a message of the unknown type '${quote(type)}'`)
@@ -138,12 +138,12 @@ function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCom
   events.playAudio(audio)
 }
 
-/** At the call's rate. */
+/** Returns the samples of a playAudio at the call's rate. */
 export function soundAt(audio: PlayAudio, callRate: number): Int16Array | undefined {
   return audio.samples === undefined ? undefined : resample(audio.samples, audio.sampleRate, callRate)
 }
 
-// the module's base64 decoder stops without a word at the first character outside the alphabet
+// The module's base64 decoder stops at the first character outside the alphabet, and reports nothing.
 function decodeStrictly(base64: string): Buffer {
   const plain = /^[A-Za-z0-9+/]*/.exec(base64)![0]
   return Buffer.from(plain, 'base64')

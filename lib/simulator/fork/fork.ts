@@ -14,11 +14,11 @@ import { FrameMixer } from './mixer.js'
 import { StreamingPlayout } from './playout.js'
 import type { UpgradeFailure } from './upgrade.js'
 
-/** FreeSWITCH's own buffer of a fork, per direction: it keeps what the module has not read yet (switch_core_media_bug.c). */
+/** Bytes of FreeSWITCH's own buffer of a fork, per direction, for frames that the module has not read. */
 const BUG_BUFFER_BYTES = 512 * 1024
-/** How long the end of a call waits for a server to close a socket that was shut down gracefully (real ms). */
+/** Real ms that the end of a call waits for the server to close a socket that was shut down gracefully. */
 const SHUTDOWN_PATIENCE_MS = 1_000
-/** A mark is reported this much after the frame that holds it: 35 ms, on average, after the caller hears it (measured). */
+/** ms from the frame that holds a mark to its report: on average 35 ms after the caller hears it (measured). */
 const MARK_REPORT_MS = 45
 
 export interface ForkOptions {
@@ -29,11 +29,10 @@ export interface ForkOptions {
   credentials: Credentials | undefined
   callRate: number
   /**
-   * True if the metadata does not pass through FreeSWITCH's command line, which may spoil it: jambonz sends it
-   * itself.
+   * True if the metadata does not pass through FreeSWITCH's command line, which may damage it.
    */
   intact: boolean
-  /** Hz of audio streamed back; undefined: the media server works in file mode, however much the verb said `streaming`. */
+  /** Hz of audio streamed back; undefined: the media server works in file mode, whatever `streaming` is. */
   streamRate: number | undefined
   faults: Faults
   keepAudio: number
@@ -43,7 +42,7 @@ export interface ForkOptions {
 export interface ForkEvents extends ForkCommands {
   open: () => void
   refused: (failure: UpgradeFailure) => void
-  /** The server closed, or the connection broke: jambonz sees one and the same event. */
+  /** Called when the server closed or the connection broke: jambonz gets the same event for both. */
   dropped: () => void
   message: (message: unknown) => void
   mark: (name: string, event: 'playout' | 'cleared') => void
@@ -68,7 +67,7 @@ export class Fork {
   readonly #hash = createHash('sha256')
   readonly #begun = performance.now()
   readonly #cancels: Cancel[] = []
-  // frames the module has not read yet: all of them until the socket is open
+  // Frames that the module has not read yet: all frames until the socket is open.
   #waiting: Int16Array[] = []
   #tracksFrom: number | undefined
   #paused = false
@@ -125,17 +124,17 @@ export class Fork {
     )
   }
 
-  /** Samples of streamed audio that wait for more before they are played, while nothing else plays. */
+  /** Samples of streamed audio that are played only once more arrive, while nothing else plays. */
   get unplayed(): number {
     return this.streaming && this.playout.ready === 0 ? this.playout.heldBack : 0
   }
 
-  /** True while this fork has something to play to the leg. */
+  /** True while this fork plays to the leg. */
   get playing(): boolean {
     return this.streaming && this.playout.ready > 0
   }
 
-  /** One 20 ms frame of the call: what the party said, and what it hears apart from what this fork streams. */
+  /** Takes one 20 ms frame of the call: what the party said, and what it hears except for this fork's own audio. */
   feed(said: Int16Array, hears: Int16Array): void {
     if (this.#over) return
     this.#tracksFrom ??= this.#options.clock.now()
@@ -151,7 +150,10 @@ export class Fork {
     if (!this.#stalled && this.#socket.writable) this.#flush()
   }
 
-  /** Adds what is streamed back to the frame the party hears; `file` is what of that frame this fork had played. */
+  /**
+   * Adds streamed audio to the frame that the party hears. `file`: the part of that frame that this fork played as a
+   * file.
+   */
   render(into: Int16Array, file: Int16Array | undefined): void {
     if (this.#over) return
     this.#tracksFrom ??= this.#options.clock.now()
@@ -162,12 +164,12 @@ export class Fork {
     this.#output.add(bytesOf(own))
   }
 
-  /** A message of jambonz' own (dtmf, playDone), with what FreeSWITCH's tokenizer makes of it. */
+  /** Sends a message of jambonz (dtmf, playDone), changed as FreeSWITCH's tokenizer changes it. */
   send(message: Json): void {
     this.#text(this.#options.intact ? intactFrame(message) : textFrame(message))
   }
 
-  /** Audio stops, nothing is said about it; what had gathered is dropped. */
+  /** Stops the audio without a message, and drops what is buffered. */
   pause(): void {
     this.#paused = true
     this.#waiting = []
@@ -179,7 +181,7 @@ export class Fork {
     this.#mixer.reset()
   }
 
-  /** jambonz ends the listen: close 1000 and FIN. */
+  /** Ends the listen as jambonz does: close 1000 and FIN. */
   stop(): void {
     if (this.#options.faults.gracefulShutdown === true && this.#socket.open) {
       if (!this.#shutDown) this.#socket.shutDown()
@@ -192,7 +194,7 @@ export class Fork {
     this.record.orphan = this.#socket.orphan
   }
 
-  /** The call is over: stops, and after a graceful shutdown gives the server some time to close. */
+  /** Stops at the end of the call. After a graceful shutdown it gives the server some time to close. */
   async end(): Promise<void> {
     this.stop()
     if (!this.#socket.open) return
@@ -206,7 +208,7 @@ export class Fork {
     this.drop()
   }
 
-  /** The connection breaks without a close frame. */
+  /** Breaks the connection without a close frame. */
   drop(): void {
     this.#end()
     this.#socket.drop()
@@ -227,14 +229,14 @@ export class Fork {
       })
       this.#later(faults.stall.fromMs + faults.stall.forMs, () => {
         this.#stalled = false
-        // the module writes its messages first, then the audio that has gathered
+        // The module writes its messages first, then the buffered audio.
         for (const payload of this.#stalledTexts.splice(0)) this.#text(payload)
       })
     }
     this.#events.open()
   }
 
-  // with resampling the module stops when its buffer is full, and goes on at its next turn
+  // With resampling the module stops when its buffer is full, and continues at its next turn.
   #read(): void {
     let read = 0
     while (read < this.#waiting.length && this.#buffer.add(this.#waiting[read++]!));
@@ -281,14 +283,14 @@ export class Fork {
 
   #receivedAudio(bytes: Buffer): void {
     this.record.receivedAudio.bytes += bytes.length
-    // in file mode the module swallows it into a buffer nobody plays
+    // In file mode the module puts the audio into a buffer that is never played.
     if (!this.streaming) this.record.receivedAudio.swallowed += bytes.length
     this.playout.binary(bytes)
   }
 
   #mark(name: string, event: 'playout' | 'cleared'): void {
     this.#later(MARK_REPORT_MS, () => {
-      // printed with these blanks and without escaping the name (mod_audio_fork, send_mark_event)
+      // The module prints these blanks, and does not escape the name (mod_audio_fork, send_mark_event).
       this.#text(Buffer.from(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`, 'utf8'))
       this.#events.mark(name, event)
     })

@@ -6,9 +6,9 @@ import { TextAssembler } from './messages.js'
 import { newKey, type Credentials } from './handshake.js'
 import { Upgrade, type UpgradeFailure } from './upgrade.js'
 
-/** The events of a socket for the fork that owns it. */
+/** The events of a socket, for its fork. */
 export interface SocketEvents {
-  /** `quiet`: the server closed together with its 101, so nothing is to be sent, not even the metadata. */
+  /** `quiet`: the server closed together with its 101, so nothing is sent, not even the metadata. */
   open: (quiet: boolean, protocol: string | undefined) => void
   refused: (failure: UpgradeFailure) => void
   text: (text: string) => void
@@ -18,11 +18,11 @@ export interface SocketEvents {
 
 const NORMAL = 1000
 const PROTOCOL_ERROR = 1002
-/** Recorded for a connection that ended without a close frame (never on the wire). */
+/** Stands in the record of a connection that ended without a close frame. It is never sent. */
 const NO_CLOSE_FRAME = 1006
 const LINGER_MS = 3_000
 
-/** A websocket client with the habits of libwebsockets in mod_audio_fork, written to the byte. */
+/** A websocket client that behaves as libwebsockets in mod_audio_fork does, byte for byte. */
 export class ForkSocket {
   readonly #events: SocketEvents
   readonly #clock: Clock
@@ -61,7 +61,7 @@ export class ForkSocket {
     return this.#state === 'open' && !this.orphan
   }
 
-  /** False while the kernel (or the in-process peer) has not taken everything: the module's "not writable". */
+  /** False while the kernel, or the in-process peer, has not taken all bytes: the module's "not writable". */
   get writable(): boolean {
     return this.open && this.#socket!.writableLength === 0
   }
@@ -74,13 +74,15 @@ export class ForkSocket {
     if (this.open) this.#write(OPCODE.binary, payload)
   }
 
-  /** Graceful shutdown: one empty binary frame, and nothing ever again until the server closes. */
+  /** Shuts down gracefully: sends one empty binary frame, then nothing until the server closes. */
   shutDown(): void {
     this.#write(OPCODE.binary, Buffer.alloc(0))
     this.#deaf = true
   }
 
-  /** Ends the socket: close frame 1000, no reason, FIN at once. While the upgrade is unanswered it becomes an orphan instead. */
+  /**
+   * Ends the socket: close frame 1000 without a reason, then FIN. Before the upgrade is answered it becomes an orphan.
+   */
   stop(): void {
     if (this.#state === 'connecting') {
       this.orphan = true
@@ -109,7 +111,7 @@ export class ForkSocket {
     socket.on('end', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('close', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('error', () => this.#finish(NO_CLOSE_FRAME, 'server'))
-    // what came with the 101 is read before anything is written: a close in there gets no metadata
+    // Bytes that came with the 101 are read before anything is written: after a close among them no metadata is sent.
     const closing = this.#closesAtOnce(rest)
     if (!this.orphan) this.#events.open(closing, protocol)
     if (rest.length > 0) this.#read(rest, closing)
@@ -139,7 +141,7 @@ export class ForkSocket {
   }
 
   #frame(frame: Frame, quiet: boolean): void {
-    // libwebsockets complains, yet goes on
+    // libwebsockets reports the error and goes on.
     if (frame.masked) return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
     switch (frame.opcode) {
       case OPCODE.ping:
@@ -179,7 +181,7 @@ export class ForkSocket {
   #write(opcode: number, payload: Uint8Array): void {
     const socket = this.#socket!
     socket.write(encodeFrame(opcode, payload), this.#written)
-    // at speed Infinity time waits for a peer that reads slowly
+    // At speed Infinity the clock stands still for a peer that reads slowly.
     if (socket.writableLength > 0) this.#waiting ??= this.#clock.hold()
   }
 
@@ -195,7 +197,7 @@ export class ForkSocket {
     if (!this.orphan) this.#events.closed(code, by, reason)
   }
 
-  // FIN now; what the server still says is read and dropped, so that no reset can overtake our last bytes
+  // Sends FIN, then reads and drops all that arrives: a reset could overtake the last bytes.
   #linger(): void {
     const socket = this.#socket!
     socket.end()

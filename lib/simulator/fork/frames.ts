@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto'
 /** Opcodes of RFC 6455. */
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
 
-/** One frame as the server sent it. */
+/** One frame of the server. */
 export interface Frame {
   opcode: number
   final: boolean
@@ -11,7 +11,7 @@ export interface Frame {
   masked: boolean
 }
 
-/** The server broke the protocol in a way that makes libwebsockets drop the TCP connection. */
+/** A protocol error of the server over which libwebsockets drops the TCP connection. */
 export class FrameError extends Error {}
 
 const FINAL = 0x80
@@ -25,8 +25,8 @@ const masks = Buffer.alloc(4 * 256)
 let nextMask = masks.length
 
 /**
- * A frame of the client: FIN set, always masked, never fragmented, no reserved bit (libwebsockets as mod_audio_fork uses
- * it). The payload is copied.
+ * Returns a frame of the client: FIN set, masked, not fragmented, no reserved bit, as libwebsockets in mod_audio_fork
+ * sends it. The payload is copied.
  */
 export function encodeFrame(opcode: number, payload: Uint8Array): Buffer {
   const length = payload.length
@@ -52,7 +52,7 @@ export function encodeFrame(opcode: number, payload: Uint8Array): Buffer {
   return frame
 }
 
-/** A close frame's payload: code and reason. */
+/** Returns the payload of a close frame: code and reason. */
 export function closePayload(code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer {
   const payload = Buffer.allocUnsafe(2 + reason.length)
   payload.writeUInt16BE(code, 0)
@@ -60,7 +60,7 @@ export function closePayload(code: number, reason: Uint8Array = Buffer.alloc(0))
   return payload
 }
 
-/** Cuts a byte stream into the frames of a server. Raises FrameError where libwebsockets drops the connection. */
+/** Cuts a byte stream into the frames of a server. Throws FrameError where libwebsockets drops the connection. */
 export class FrameDecoder {
   #pending: Buffer = Buffer.alloc(0)
   #inMessage = false
@@ -69,7 +69,7 @@ export class FrameDecoder {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
   }
 
-  /** The next whole frame, or nothing until more bytes come. */
+  /** Returns the next whole frame; undefined until more bytes come. */
   next(): Frame | undefined {
     const buffer = this.#pending
     if (buffer.length < 2) return undefined

@@ -4,7 +4,7 @@ import type { Address } from './address.js'
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const SUBPROTOCOL = 'audio.jambonz.org'
 
-/** libwebsockets gives up on header lines longer than its buffer; 3,800 bytes were seen to pass, 4,000 to fail. */
+/** Bytes of the longest header line that fits libwebsockets' buffer: 3,800 were accepted, 4,000 were not (measured). */
 const MAX_HEADER_LINE = 3_900
 const MAX_HEAD = 256 * 1024
 
@@ -26,7 +26,7 @@ export interface Answer {
   rest: Buffer
 }
 
-/** The media server's view of an upgrade that failed: `text` is all jambonz ever learns. */
+/** A failed upgrade, as the media server reports it: jambonz gets only `text`. */
 export interface Refusal {
   status: number
   text: string
@@ -37,8 +37,8 @@ export function newKey(): string {
 }
 
 /**
- * The upgrade request byte for byte as the media server sends it: this order, this case, no port in Host, no
- * User-Agent, no extensions; `authorization` last and in lower case.
+ * Returns the upgrade request byte for byte as the media server sends it: this order and case, no port in Host, no
+ * User-Agent, no extensions, and `authorization` last and in lower case.
  */
 export function upgradeRequest(address: Address, key: string, credentials?: Credentials): string {
   const lines = [
@@ -59,8 +59,8 @@ export function upgradeRequest(address: Address, key: string, credentials?: Cred
 }
 
 /**
- * HTTP Basic as the media server can send it: user and password of 89 bytes together are whole, of 90 they lose their
- * last byte, of more there is no header at all; nor is there one when either is empty.
+ * Returns HTTP Basic as the media server sends it: whole with up to 89 bytes of user and password together, without the
+ * last byte with 90. With more bytes, or if one of the two is empty, it sends no header.
  */
 export function basicAuthorization(credentials?: Credentials): string | undefined {
   if (credentials === undefined || credentials.username === '' || credentials.password === '') {
@@ -73,7 +73,7 @@ export function basicAuthorization(credentials?: Credentials): string | undefine
   return `Basic ${bytes <= WHOLE_CREDENTIALS ? base64 : base64.slice(0, CUT_BASE64)}`
 }
 
-/** Reads the answer when its head is complete. `'garbage'`: not http. */
+/** Reads the answer once its head is complete. `'garbage'`: it is not HTTP. */
 export function readAnswer(bytes: Buffer): Answer | 'garbage' | 'too long' | undefined {
   const start = bytes.toString('latin1', 0, Math.min(bytes.length, 5))
   if (!'HTTP/'.startsWith(start)) return 'garbage'
@@ -91,7 +91,7 @@ export function readAnswer(bytes: Buffer): Answer | 'garbage' | 'too long' | und
   return { status: Number(match[1]), text: match[2]!, headers, rest: bytes.subarray(end + 4) }
 }
 
-/** Why the media server does not take this answer, or nothing when it does. A redirect is not judged here. */
+/** Returns why the media server refuses this answer; undefined if it accepts it, or if it is a redirect. */
 export function judgeAnswer(answer: Answer, key: string): Refusal | undefined {
   if (answer.status === 401) return { status: 401, text: 'HS: ws upgrade unauthorized' }
   if (answer.status !== 101) return { status: answer.status, text: 'HS: ws upgrade response not 101' }

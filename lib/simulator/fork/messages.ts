@@ -1,23 +1,26 @@
 import { OPCODE, type Frame } from './frames.js'
 
-/** Bytes at which a fragmented text message is given up (mod_audio_fork, MAX_RECV_BUF_SIZE); one single frame has no limit. */
+/**
+ * Bytes from which on a fragmented text message is dropped (mod_audio_fork, MAX_RECV_BUF_SIZE). A single frame has no
+ * limit.
+ */
 const MAX_GROWN_TEXT = 665_600
 const GROW_BY = 8 * 1024
 
 /**
- * Puts the server's text messages together the way the module does: the buffer is as large as the first frame and grows by
- * 8 KB, and when it would pass the limit what came is forgotten and the rest is taken for a message of its own.
+ * Assembles the server's text messages as the module does. The buffer is as large as the first frame and grows by 8 KB.
+ * If it would exceed the limit, its content is dropped, and the rest becomes a message of its own.
  */
 export class TextAssembler {
   #parts: Buffer[] = []
   #length = 0
   #capacity = 0
 
-  /** The whole text once its last frame is in. Cut at a NUL, as a C string is. */
+  /** Returns the text once its last frame is there, cut at a NUL as a C string is. */
   add(frame: Frame): string | undefined {
     const { payload } = frame
     if (frame.opcode === OPCODE.text) this.#start(payload.length)
-    // after the module gave a message up, it starts again with whatever comes next
+    // After the module dropped a message, it starts with the next frame, whatever that is.
     if (this.#parts.length === 0 && frame.opcode === OPCODE.continuation) this.#start(payload.length)
     if (this.#capacity - this.#length < payload.length) {
       while (this.#capacity - this.#length < payload.length) this.#capacity += GROW_BY
@@ -42,13 +45,16 @@ export class TextAssembler {
   }
 }
 
-/** A message as the module understands it: its type, and its data. */
+/** A message as the module reads it. */
 export interface ServerMessage {
   type: string
   message: Record<string, unknown>
 }
 
-/** Not JSON or not an object: nothing, it is logged and ignored. No type, or one that is no string: `json`. */
+/**
+ * Parses a message. Returns undefined for one that is no JSON object, which the module ignores. The default type is
+ * `json`.
+ */
 export function parseServerMessage(text: string): ServerMessage | undefined {
   let message: unknown
   try {

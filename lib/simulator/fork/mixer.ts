@@ -3,8 +3,8 @@ import { Resampler } from '../audio/resampler.js'
 import type { ListenRecord } from '../types.js'
 
 /**
- * Makes one message's worth of samples out of what a party said and heard in 20 ms: `mono` is what it said alone, `stereo`
- * said and heard interleaved, `mixed` their sum; at the listen's own rate.
+ * Makes the samples of one message from what a party said and heard in 20 ms, at the rate of the listen. `mono`: what
+ * it said; `stereo`: said and heard, interleaved; `mixed`: their sum.
  */
 export class FrameMixer {
   readonly #mixType: ListenRecord['mixType']
@@ -19,12 +19,12 @@ export class FrameMixer {
     }
   }
 
-  /** True when a frame leaves one tick after it was heard: with two directions both are there only then. */
+  /** True if a frame is sent one tick late: with two directions, both are available only then. */
   get late(): boolean {
     return this.#mixType !== 'mono'
   }
 
-  /** Valid until the next frame. Nothing comes of the first one with two directions: both are there only one tick later. */
+  /** Returns the samples, valid until the next frame; undefined for the first frame if there are two directions. */
   frame(said: Int16Array, heard: Int16Array): Int16Array | undefined {
     const [first, second] = this.#resamplers
     if (this.#mixType === 'mono') return first?.process(said) ?? said
@@ -39,7 +39,7 @@ export class FrameMixer {
     return first?.process(left) ?? left
   }
 
-  /** Forgets the frame that waits for its other half. */
+  /** Drops the frame that waits for its other direction. */
   reset(): void {
     this.#previous = undefined
   }

@@ -2,19 +2,22 @@ import { mix, samplesOf } from '../audio/pcm.js'
 import { Resampler } from '../audio/resampler.js'
 import { SampleQueue } from '../media/samples.js'
 
-/** Samples (times the streamed rate over the call's) before anything is played, and per lot afterwards: 160 and 80 ms at 8 kHz. */
+/**
+ * Samples to buffer before playout starts, and per lot afterwards, times streamed rate / call rate: 160 and 80 ms at 8
+ * kHz.
+ */
 const START_SAMPLES = 1_280
 const LOT_SAMPLES = 640
-/** A mark inside the audio is a sample of this value (0xFFFF). */
+/** The value of the sample that stands for a mark inside the audio (0xFFFF). */
 const MARKER = -1
-/** Marks that may wait at once; further ones are dropped without a word. */
+/** Marks that may wait at once. The module drops further marks, and reports nothing. */
 const MAX_MARKS = 30
 
 export type MarkEvent = 'playout' | 'cleared'
 
 /**
- * Streaming audio back to the caller as mod_audio_fork plays it (lws_glue.cpp: processIncomingBinary, dub_speech_frame):
- * prebuffer, lots, marks as samples inside the audio, and their mistakes.
+ * Plays streamed audio to the caller as mod_audio_fork does (lws_glue.cpp: processIncomingBinary, dub_speech_frame):
+ * with its prebuffer, its lots, its marks as samples inside the audio, and its faults.
  */
 export class StreamingPlayout {
   readonly #report: (name: string, event: MarkEvent) => void
@@ -26,7 +29,7 @@ export class StreamingPlayout {
   #threshold: number
   #oddByte: Buffer = Buffer.alloc(0)
   #clearing = false
-  // marks not yet inside the audio, inside it, and cleared while inside it (their samples are still to come)
+  // Marks that are not inside the audio yet, those inside it, and those cleared while inside it.
   #inventory: string[] = []
   #inUse: string[] = []
   #stale: string[] = []
@@ -39,12 +42,14 @@ export class StreamingPlayout {
     this.#threshold = START_SAMPLES * this.#factor
   }
 
-  /** Samples ready to be played; what waits in the prebuffer is not counted. */
+  /** Samples ready to be played, without the prebuffer. */
   get ready(): number {
     return this.#playing.length
   }
 
-  /** Samples in the prebuffer, at the streamed rate, which are played only once more audio comes; 0 when all are silence. */
+  /**
+   * Samples in the prebuffer, at the streamed rate: they are played only once more audio comes. 0 if all are silence.
+   */
   get heldBack(): number {
     return this.#prebuffer.some((chunk) => chunk.some((sample) => sample !== 0)) ? this.#prebuffered : 0
   }
@@ -61,14 +66,14 @@ export class StreamingPlayout {
     this.#release()
   }
 
-  /** False: dropped, there are 30 already. */
+  /** Adds a mark. Returns false if it was dropped, since MAX_MARKS wait. */
   mark(name: string): boolean {
     if (this.#inUse.length + this.#inventory.length >= MAX_MARKS) return false
     this.#inventory.push(name)
     return true
   }
 
-  /** Takes effect with the next frame, as in the module. */
+  /** Drops all audio with the next frame, as the module does. */
   killAudio(): void {
     this.#clearing = true
   }
@@ -79,7 +84,7 @@ export class StreamingPlayout {
     this.#inventory = []
   }
 
-  /** Adds one frame to what the caller hears. */
+  /** Adds one frame to the audio that the caller hears. */
   render(into: Int16Array): void {
     if (this.#clearing) return this.#clear()
     if (this.#frame.length !== into.length) this.#frame = new Int16Array(into.length)
@@ -109,7 +114,7 @@ export class StreamingPlayout {
     this.#playing.push(this.#resampler?.process(samples) ?? samples)
   }
 
-  // while any mark waits, every sample of the marker's value counts as one
+  // While a mark waits, the module takes every sample of this value for a mark.
   #dropMarkers(frame: Int16Array, count: number): number {
     let kept = 0
     for (let i = 0; i < count; i++) {

@@ -3,9 +3,9 @@ const QUOTE = "'"
 const UNESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' }
 
 /**
- * Returns an argument in single quotes as FreeSWITCH's command tokenizer changes it (switch_utils.c,
- * switch_separate_string); this is why metadata can arrive as invalid JSON. Apostrophes are lost, backslashes are
- * unescaped, and outside of quotes `delimiter` cuts the argument off.
+ * Returns an argument in single quotes after FreeSWITCH's command tokenizer (switch_utils.c, switch_separate_string),
+ * which can turn metadata into invalid JSON. Apostrophes are lost, backslashes are unescaped, and outside of quotes
+ * `delimiter` ends the argument.
  */
 export function throughTokenizer(argument: string, delimiter: '|' | ' '): string {
   return unquote(cut(`${QUOTE}${argument}${QUOTE}`, delimiter), delimiter)
@@ -16,7 +16,8 @@ function cut(text: string, delimiter: string): string {
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
     if (char === ESCAPE) i++
-    // with a delimiter of its own a lone quote counts as text; with blanks every quote toggles
+    // With a delimiter other than a blank, a single quote without a second one is text. With blanks every quote
+    // toggles.
     else if (char === QUOTE && (delimiter === ' ' || quoted || text.indexOf(QUOTE, i + 1) !== -1)) {
       quoted = !quoted
     } else if (char === delimiter && !quoted) return text.slice(0, i)

@@ -11,9 +11,9 @@ import {
   type Credentials
 } from './handshake.js'
 
-/** No SYN-ACK, or no HTTP answer, within this time: the media server gives up. */
+/** Time to connect and to get an HTTP answer. The media server gives up after it. */
 const CONNECT_TIMEOUT_MS = 10_000
-/** The whole request; a longer one goes out cut off and is never answered. */
+/** Bytes of a request. A longer one is sent cut off, and is never answered. */
 const MAX_REQUEST = 4_095
 const MAX_REDIRECTS = 3
 /** Bytes of a refusal's body that are shown, and real ms they are waited for. */
@@ -21,7 +21,7 @@ const MAX_BODY = 2_000
 const BODY_PATIENCE_MS = 250
 
 export interface UpgradeEvents {
-  /** `protocol`: the subprotocol the server selected, if any. */
+  /** `protocol`: the subprotocol that the server selected, if any. */
   upgraded: (socket: Duplex, rest: Buffer, protocol: string | undefined) => void
   failed: (failure: UpgradeFailure) => void
 }
@@ -29,11 +29,11 @@ export interface UpgradeEvents {
 export interface UpgradeFailure {
   text: string
   status: number | undefined
-  /** The module matches this failure to no socket, so jambonz never hears of it. */
+  /** True if the module does not report the failure to jambonz. */
   silent: boolean
-  /** The body of the server's refusal: the module ignores it. */
+  /** The body of the server's refusal, which the module ignores. */
   body?: string
-  /** The subprotocol it selected. */
+  /** The subprotocol that the server selected. */
   protocol?: string | undefined
 }
 
@@ -68,7 +68,7 @@ export class Upgrade {
     }
   }
 
-  /** Gives up without a word. */
+  /** Cancels the attempt. No callback is called. */
   cancel(): void {
     this.#over = true
     this.#settle()
@@ -98,7 +98,7 @@ export class Upgrade {
     this.#listen(socket, address)
   }
 
-  // node refuses some addresses at once (a port of 99999)
+  // Node.js throws for some addresses, such as a port of 99999.
   #connect(address: Address, connected: () => void): Duplex | undefined {
     try {
       return this.#options.network.connect(address, connected)
@@ -171,7 +171,7 @@ export class Upgrade {
   }
 }
 
-// the body of a refusal, as far as it comes at once; for people only
+// Reads the body of a refusal, as far as it arrives in time. The story reports it.
 function readBody(socket: Duplex, answer: Answer, done: (body: string) => void): void {
   const wanted = Math.min(Number(answer.headers.get('content-length') ?? MAX_BODY), MAX_BODY)
   let body = answer.rest

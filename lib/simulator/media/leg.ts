@@ -7,40 +7,40 @@ import { Player } from './player.js'
 import { Recorder } from './recorder.js'
 import { SampleQueue } from './samples.js'
 
-/** A key the party pressed, and for how long. */
+/** A pressed key, and for how long it was down. */
 export interface Key {
   digit: string
   holdMs: number
 }
 
-/** One party's connection to the media server: what it says, what it hears, and who listens in. */
+/** The connection of one party to the media server: the audio it says and hears, and the forks that listen to it. */
 export class Leg {
   readonly rate: number
   readonly speech = new SampleQueue()
   readonly player = new Player()
-  /** The forks of this leg in the order they were started: each hears what those before it stream, never itself. */
+  /** The forks of this leg, in the order they were started. Each hears the audio of those before it, never its own. */
   readonly forks = new Set<Fork>()
   /** The listen tasks of this leg. On jambonz 0.9 an event of one fork reaches all of them. */
   readonly listenTasks = new Set<EndpointListener>()
   readonly digits = new Set<(key: Key) => void>()
   readonly heard: Recorder
-  /** The leg this one talks with while bridged. */
+  /** The leg that this one is bridged to. */
   peer: Leg | undefined
-  /** False until the party begins to speak: what was queued before then waits. */
+  /** False until the party begins to speak. Queued speech waits until then. */
   speaking = false
   /**
-   * The endpoint's channel variables keep the last credentials: a later listen without any sends them again (read:
-   * feature-server sets MOD_AUDIO_BASIC_AUTH_USERNAME and never unsets it).
+   * The credentials of the last listen that had any: a later listen without credentials sends these, since
+   * feature-server never unsets MOD_AUDIO_BASIC_AUTH_USERNAME (read in its source).
    */
   credentials: Credentials | undefined
-  /** When the first frame was heard. */
+  /** Simulated ms of the first frame that was heard. */
   startedAt: number | undefined
   readonly #said: Int16Array
   readonly #hears: Int16Array
   readonly #includeStream: boolean
   #mutedFrames = 0
 
-  /** `includeStream`: every fork's audio contains what all forks stream, its own included. */
+  /** `includeStream`: the audio of each fork contains the streamed audio of all forks, its own included. */
   constructor(rate: number, keep: number, includeStream = false) {
     this.rate = rate
     this.#includeStream = includeStream
@@ -49,24 +49,24 @@ export class Leg {
     this.#hears = new Int16Array(this.#said.length)
   }
 
-  /** True while the party has something left to say. */
+  /** True while the party has speech left. */
   get talking(): boolean {
     return this.speaking && this.speech.length > 0
   }
 
-  /** True while something is played to the party. */
+  /** True while audio is played to the party. */
   get addressed(): boolean {
     if (this.player.playing) return true
     for (const fork of this.forks) if (fork.playing) return true
     return false
   }
 
-  /** Peaks of the last frame, 0 to 1: what the party said, and what it heard. */
+  /** The peaks of the last frame, 0 to 1: of the party's audio, and of what it heard. */
   get levels(): { said: number; heard: number } {
     return { said: peakOf(this.#said), heard: peakOf(this.#hears) }
   }
 
-  /** First half of a tick: one frame from the party's mouth. */
+  /** Runs the first half of a tick: one frame of the party's audio. */
   speak(): void {
     this.#said.fill(0)
     if (this.speaking) this.speech.take(this.#said)
@@ -76,8 +76,9 @@ export class Leg {
   }
 
   /**
-   * Second half: one frame for its ear, and both for who listens in. FreeSWITCH walks the forks in the order they were
-   * started: it copies the frame for a fork before that fork adds what it streams (switch_core_io.c, media bugs).
+   * Runs the second half of a tick: one frame that the party hears, and both for the forks. FreeSWITCH goes through the
+   * forks in the order they were started. It copies the frame for a fork before that fork adds its stream
+   * (switch_core_io.c, media bugs).
    */
   listen(): void {
     const hears = this.#hears.fill(0)
@@ -91,7 +92,7 @@ export class Leg {
     if (this.#includeStream) for (const fork of this.forks) fork.feed(this.#said, hears)
   }
 
-  /** The party says nothing for `ms`, whatever it has to say: a key is down. What it would have said is lost. */
+  /** Mutes the party for `ms`, while a key is down. Its speech during this time is lost. */
   mute(ms: number): void {
     this.#mutedFrames = Math.max(this.#mutedFrames, Math.ceil(ms / FRAME_MS))
   }

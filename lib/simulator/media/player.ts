@@ -1,14 +1,14 @@
 import { mix } from '../audio/pcm.js'
 
-/** How a sound ended: samples of it that were played, and whether something stopped it. */
+/** The end of a sound: the number of samples played, and true if it was stopped. */
 export interface Played {
   samples: number
   stopped: boolean
-  /** Samples of the last frame: the sound ends this much after the tick that played it. */
+  /** Samples of the last frame. The sound ends this much after the tick that played it. */
   lastSamples: number
 }
 
-/** One frame of what plays, and who asked for it. */
+/** One frame of a sound, and its owner. */
 export interface PlayedFrame {
   frame: Int16Array
   owner: object | undefined
@@ -23,8 +23,8 @@ interface Playback {
 }
 
 /**
- * Plays sounds to one leg as FreeSWITCH does: a new one starts at once on top of the old, which goes on where it was when
- * the new one ends; stopping ends the top one.
+ * Plays sounds to one leg as FreeSWITCH does. A new sound starts at once and interrupts the present one, which
+ * continues when the new one ends. A stop ends the new one.
  */
 export class Player {
   #stack: Playback[] = []
@@ -38,12 +38,12 @@ export class Player {
     return new Promise((resolve) => this.start(samples, undefined, resolve))
   }
 
-  /** Calls `done` in the very tick in which the sound ends. */
+  /** Starts a sound. Calls `done` in the tick in which it ends. */
   start(samples: Int16Array, owner: object | undefined, done: (played: Played) => void): void {
     this.#stack.push({ samples, owner, at: 0, lastSamples: 0, done })
   }
 
-  /** Ends what plays now (uuid_break); what it had covered goes on. */
+  /** Ends the present sound (uuid_break). The one that it interrupted continues. */
   stop(): void {
     const top = this.#stack.pop()
     top?.done({ samples: top.at, stopped: true, lastSamples: top.lastSamples })
@@ -53,7 +53,7 @@ export class Player {
     while (this.#stack.length > 0) this.stop()
   }
 
-  /** Adds one frame to what the leg hears, and returns it. */
+  /** Adds one frame to the audio that the leg hears, and returns it. */
   render(into: Int16Array): PlayedFrame | undefined {
     const top = this.#stack.at(-1)
     if (top === undefined) return undefined

@@ -5,7 +5,7 @@ export class Recorder {
   #kept = 0
   bytes = 0
 
-  /** `limit`: bytes kept; what comes after is only counted. */
+  /** `limit`: bytes kept. Later bytes are only counted. */
   constructor(limit: number) {
     this.#limit = limit
   }
@@ -19,7 +19,7 @@ export class Recorder {
     this.#kept += kept.length
   }
 
-  /** False when the cap cut something off. */
+  /** False if the limit cut bytes off. */
   get complete(): boolean {
     return this.#kept === this.bytes
   }

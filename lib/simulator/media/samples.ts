@@ -1,4 +1,4 @@
-/** A first-in first-out queue of samples in chunks; taking from it copies, nothing is shifted. */
+/** A first-in first-out queue of samples in chunks. Samples are copied out. */
 export class SampleQueue {
   #chunks: Int16Array[] = []
   #head = 0
@@ -15,7 +15,7 @@ export class SampleQueue {
     this.#length += samples.length
   }
 
-  /** Fills `into` from the front; returns how many samples there were. */
+  /** Fills `into` from the front. Returns the number of samples. */
   take(into: Int16Array, wanted = into.length): number {
     let taken = 0
     while (taken < wanted && this.#chunks.length > 0) {
@@ -34,7 +34,7 @@ export class SampleQueue {
     return taken
   }
 
-  /** Resolves when nothing is left to take. */
+  /** Resolves when the queue is empty. */
   emptied(): Promise<void> {
     return this.#length === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve))
   }

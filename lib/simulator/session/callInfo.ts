@@ -28,7 +28,7 @@ export interface CallInfoOptions {
 
 /**
  * The fields of a call that jambonz sends (feature-server lib/session/call-info.js). The first webhook, transcription
- * hooks and the metadata of a nested listen send the object itself (`own`); everything else sends its `toJSON`.
+ * hooks and the metadata of a nested listen send the object itself (`own`); all other requests send its `toJSON`.
  */
 export class CallInfo {
   readonly callSid: string
@@ -77,7 +77,7 @@ export class CallInfo {
     })
   }
 
-  /** The object's own fields: `callerName`, `hasRecording`, and customer data under a name of its own (`_customerData`). */
+  /** Returns the object's own fields: with `callerName`, `hasRecording`, and customer data as `_customerData`. */
   own(): Record<string, unknown> {
     const { direction, from, to, accountSid, applicationSid, callerName } = this.#options
     return compact({
@@ -106,7 +106,7 @@ export class CallInfo {
     })
   }
 
-  /** The INVITE as drachtio parsed it: its keys stay as SIP wrote them. */
+  /** Returns the INVITE as drachtio parsed it, with the keys of SIP. */
   sip(): Record<string, unknown> {
     const { from, to, callerName } = this.#options
     const display = callerName === undefined || callerName === '' ? '' : `"${callerName}" `

@@ -2,9 +2,9 @@ import { FRAME_MS, type Clock } from '../clock.js'
 import type { Leg } from '../media/leg.js'
 import type { KeyPress } from './press.js'
 
-/** From the release of a key to the next one of the same press. */
+/** ms from the release of a key to the next key of the same press. */
 const BETWEEN_DIGITS_MS = 150
-/** After a key is released nothing is heard of the caller for this long (measured: 200 ms for a key of 100 ms). */
+/** ms after the release of a key in which the caller is not heard (measured: 200 ms for a key of 100 ms). */
 const MUTED_AFTER_KEY_MS = 100
 
 export interface CallerScript {
@@ -13,7 +13,7 @@ export interface CallerScript {
   speakAt: 'listen' | 'answer'
 }
 
-/** The simulated person: says and presses what the script has, waits politely, hangs up when nothing comes any more. */
+/** The simulated caller: says and presses what the script has, then hangs up after some time without audio. */
 export class Caller {
   readonly #leg: Leg
   readonly #clock: Clock
@@ -41,7 +41,7 @@ export class Caller {
     this.#afterSpeech = options.script.presses.filter((press) => press.atMs === undefined)
   }
 
-  /** The application listens for the first time: now the script's clock runs. */
+  /** Starts the script: the application listens for the first time. */
   begin(): void {
     if (this.#begun) return
     this.#begun = true
@@ -66,12 +66,12 @@ export class Caller {
     this.#schedule(keys, 0)
   }
 
-  /** True while the script still has something for the caller to do. */
+  /** True while the script is not over. */
   get busy(): boolean {
     return this.#leg.talking || this.#pending > 0
   }
 
-  /** After each frame. `waiting`: the running verb goes on until somebody ends it. */
+  /** Runs after each frame. `waiting`: the present verb goes on until the caller or the application ends it. */
   tick(waiting: boolean): void {
     if (this.#begun && !this.#leg.talking && this.#afterSpeech.length > 0) {
       const presses = this.#afterSpeech
@@ -89,7 +89,7 @@ export class Caller {
     if (this.#idleMs >= this.#script.patienceMs) this.#hangUp()
   }
 
-  // the media server reports a key when its last packet (RFC 2833) has come: with the release
+  // The media server reports a key at its release, with the last packet (RFC 2833).
   #schedule({ digits, holdMs }: KeyPress, afterMs: number): void {
     const start = this.#clock.now() + afterMs
     for (const [index, digit] of [...digits].entries()) {

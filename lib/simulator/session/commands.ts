@@ -7,7 +7,7 @@ import { parseApplication, recordOf } from '../verbs/application.js'
 import { makeTask } from '../verbs/index.js'
 import type { Session } from './session.js'
 
-/** Runs the commands of an application websocket (feature-server call-session.js, _onCommand). None is ever answered. */
+/** Runs the commands of an application websocket (feature-server call-session.js, _onCommand). jambonz answers none. */
 export class Commands {
   readonly #session: Session
 
@@ -30,7 +30,7 @@ export class Commands {
     session.events.emit('command', record)
   }
 
-  // what it gives is why nothing was done
+  // Returns why nothing was done; undefined if the command was executed.
   #execute({ command, data, queue }: CommandRecord): string | undefined {
     const session = this.#session
     switch (command) {
@@ -74,7 +74,7 @@ export class Commands {
   async #ask(hook: Hook): Promise<void> {
     const session = this.#session
     const reply = await session.post.hook('session:redirect', hook, session.info.toJSON())
-    // an answer without verbs ends what runs, and nothing else
+    // An answer without verbs ends only the present verb.
     if (!Array.isArray(reply)) return session.current?.kill('done')
     session.replaceApplication(parseApplication(reply, session.options))
   }

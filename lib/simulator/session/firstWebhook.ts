@@ -7,8 +7,8 @@ const DEFAULTS = {
 }
 
 /**
- * Asks the application what to do with the call. An inbound call asks while it rings; one dialled through the REST api asks
- * once it is answered (feature-server lib/middleware.js, lib/tasks/rest_dial.js).
+ * Asks the application for the first verbs: while an inbound call rings, or once a call of the REST api is answered
+ * (feature-server lib/middleware.js, lib/tasks/rest_dial.js).
  */
 export async function firstWebhook(session: Session): Promise<VerbData[]> {
   const { info, options, post } = session
@@ -31,6 +31,6 @@ export async function firstWebhook(session: Session): Promise<VerbData[]> {
   const hook = { url, method: webhookMethod }
   const times = faults.duplicateWebhook === true ? 2 : 1
   const reply = await post.requestor.request('session:new', hook, params, { times })
-  // over HTTP an answer without a body is no application; over a websocket an ack without data is malformed
+  // Over HTTP, an answer without a body has no verbs. Over a websocket, an ack without data is malformed.
   return parseApplication(reply === '' ? [] : reply, options)
 }

@@ -27,7 +27,7 @@ const IS_HTTP = /^https?:\/\//
 const IS_WS = /^wss?:\/\//
 const IS_ABSOLUTE = /^(https?|wss?):\/\//
 
-/** How the call asks its application: one requestor for webhooks and hooks, one for status events, over HTTP or over websockets. */
+/** Sends the requests of a call: with one requestor for webhooks and hooks, and one for status events. */
 export class PostOffice {
   /** Sent with every request. */
   readonly b3: string
@@ -43,47 +43,49 @@ export class PostOffice {
     this.b3 = `${options.info.traceId}-${randomBytes(8).toString('hex')}-1`
     this.#statusHook = statusHook
     this.requestor = this.#newRequestor(url, credentials)
-    // an application websocket carries the status events, too
+    // An application websocket carries the status events, too.
     this.#notifier =
       this.requestor.transport === 'websocket'
         ? this.requestor
         : this.#newRequestor(statusHook ?? url, credentials)
   }
 
-  /** Calls an actionHook or the like; raises when jambonz would. */
+  /** Calls an actionHook or another hook. Throws where jambonz would. */
   async hook(type: RequestType, hook: Hook, params: object): Promise<unknown> {
     const { duplicateHook, hookBeforeCloseMs } = this.#options.options.faults
-    // the application may well answer only once the socket is closed
+    // The application may answer only once the socket is closed.
     return await this.#ask(this.requestor, type, hook, params, {
       times: duplicateHook === true ? 2 : 1,
       holdsClock: hookBeforeCloseMs === undefined
     })
   }
 
-  /** A status event; nobody waits for its answer. */
+  /** Sends a status event, and does not wait for the answer. */
   notify(info: CallInfo, status: CallStatus, sipStatus: number, sipReason: string): void {
     Object.assign(info, { callStatus: status, sipStatus, sipReason })
     this.#tellStatus(info.toJSON())
   }
 
-  /** Posts to the status hook that the answer to a gather's actionHook was no application, as jambonz does. */
+  /** Posts to the status hook, as jambonz does, that the answer to a gather's actionHook was invalid. */
   complain(error: unknown): void {
     const { info } = this.#options
     this.#tellStatus({ ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) })
   }
 
-  /** A verb:status or jambonz:error; nobody waits for it, and webhooks never get it. */
+  /** Sends a verb:status or jambonz:error over a websocket, and does not wait. Webhooks never get it. */
   event(type: 'verb:status' | 'jambonz:error', data: object): void {
     if (this.requestor.transport === 'http') return
     this.#options.track(this.requestor.request(type, '/status', data))
   }
 
-  /** The verb redirect: an absolute url gets a requestor of its own, without the credentials. The old one stays as it is. */
+  /**
+   * Runs the verb redirect. An absolute url gets a requestor of its own, without credentials. The old one stays open.
+   */
   moveTo(hook: Hook): void {
     const url = urlOf(hook)
     if (!IS_ABSOLUTE.test(url)) return
     const { requestor } = this
-    // a url of the other kind is moved to when it is asked
+    // #ask() handles a url of the other transport.
     if (requestor.transport === 'websocket') {
       this.requestor = this.#newRequestor(url, undefined)
     } else if (IS_HTTP.test(url) && new URL(url).origin !== requestor.baseUrl) {
@@ -97,12 +99,12 @@ export class PostOffice {
     if (IS_ABSOLUTE.test(url)) this.#notifier = this.#newRequestor(url, undefined)
   }
 
-  /** True when jambonz waits for commands at the end of the verbs. */
+  /** True if jambonz waits for commands at the end of the verbs. */
   get takesCommands(): boolean {
     return this.requestor instanceof WsRequestor && !this.requestor.finished
   }
 
-  /** The application could not be used: its websocket is closed with 1001. */
+  /** Closes the application's websocket with 1001: its answer could not be used. */
   async reject(): Promise<void> {
     if (this.requestor instanceof WsRequestor) await this.requestor.reject()
   }
@@ -112,7 +114,7 @@ export class PostOffice {
     if (this.requestor instanceof WsRequestor) this.requestor.drop()
   }
 
-  /** Closes what jambonz closes at the end of a call. The websockets of earlier redirects it forgets: they stay open. */
+  /** Closes the connections at the end of a call. As in jambonz, the websockets of earlier redirects stay open. */
   async close(): Promise<void> {
     const closing = [this.requestor.close(), this.#notifier.close()]
     for (const requestor of this.#requestors) {
@@ -128,7 +130,7 @@ export class PostOffice {
     this.#options.track(this.#ask(this.#notifier, 'call:status', this.#statusHook, params))
   }
 
-  // an absolute url of the other transport is asked by a requestor of its own; a redirect makes that the call's
+  // An absolute url of the other transport gets a requestor of its own. After a redirect that is the call's.
   async #ask(
     requestor: Requestor,
     type: RequestType,
@@ -147,7 +149,7 @@ export class PostOffice {
     return await other.request(other.transport === 'websocket' ? 'session:new' : type, hook, params, extra)
   }
 
-  // one that is left behind may still have requests under way: all are closed together
+  // Earlier requestors may have pending requests: close() closes all of them.
   #newRequestor(url: string, credentials: Credentials | undefined): Requestor {
     const { network, secret, httpTimeoutMs, ackTimeoutMs } = this.#options.options
     const { clock, record } = this.#options

@@ -1,10 +1,10 @@
 import { SIM_OPTIONS } from '../errors.js'
 import type { Press, TimedKeys } from '../types.js'
 
-/** A key is down this long unless told otherwise. */
+/** ms that a key is down by default. */
 const HOLD_MS = 100
 
-/** Digits and when: `atMs` after the application first listened, or, undefined, once the speech is over. */
+/** Digits and their time: `atMs` after the application first listened; undefined: after the speech. */
 export interface KeyPress {
   digits: string
   atMs: number | undefined
@@ -13,7 +13,7 @@ export interface KeyPress {
 
 const DIGITS = /^[0-9*#A-Da-d]+$/
 
-/** `'#'`, `'1@2s'`, `'#@3500ms'`, `{ digits, atMs }` or a list of them. Raises FST_JAMBONZ_SIM_OPTIONS. */
+/** Parses `'#'`, `'1@2s'`, `'#@3500ms'`, `{ digits, atMs }` or a list of them. Throws FST_JAMBONZ_SIM_OPTIONS. */
 export function parsePress(press: Press | undefined): KeyPress[] {
   if (press === undefined) return []
   return (Array.isArray(press) ? press : [press]).map((one) => {
@@ -31,7 +31,7 @@ export function checkDigits(digits: string): void {
   }
 }
 
-/** How long a key is down. Raises FST_JAMBONZ_SIM_OPTIONS. */
+/** Returns the ms that a key is down. Throws FST_JAMBONZ_SIM_OPTIONS. */
 export function checkHold(holdMs: number = HOLD_MS): number {
   if (holdMs > 0 && holdMs < Infinity) return holdMs
   throw new SIM_OPTIONS(`press: holdMs ${String(holdMs)} must be a number of ms above 0`)

@@ -19,11 +19,11 @@ import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
 
 const MAX_SIMULATED_MS = 3_600_000
-/** An application that answers every hook with the same verbs would run for ever. */
+/** Verbs of a call at most: an application that answers every hook with the same verbs never ends. */
 const MAX_VERBS = 1_000
 const MAX_RINGING_MS = 60_000
 
-/** One call inside jambonz: runs the application's verbs on the caller's leg (feature-server lib/session/call-session.js). */
+/** A call in jambonz: runs the application's verbs on the caller's leg (feature-server lib/session/call-session.js). */
 export class Session {
   readonly options: ResolvedOptions
   readonly clock: Clock
@@ -33,22 +33,22 @@ export class Session {
   readonly info: CallInfo
   readonly leg: Leg
   readonly caller: Caller
-  /** The caller's leg, and while a dial is bridged the called party's. */
+  /** The caller's leg, and during a dial that of the called party. */
   readonly legs = new Set<Leg>()
   readonly transcripts: Transcripts
   readonly post: PostOffice
-  /** The application asked to be told when each verb begins and ends (config.notifyEvents). */
+  /** True if the application asked for an event at the start and end of each verb (config.notifyEvents). */
   notifyEvents = false
   gone = false
   answeredAt: number | undefined
   #tasks: Task[] = []
   #current: Task | undefined
-  // what runs beside the verbs: config's listen and transcribe, the account's recording
+  // Tasks that run beside the verbs: listen and transcribe of config, the account's recording.
   readonly #background = new Map<string, Task>()
-  // what nobody waits for before the call is over: status events, nested and background tasks
+  // Promises that only the end of the call awaits: status events, nested and background tasks.
   readonly #loose = new Set<Promise<void>>()
   readonly #commands: Commands
-  // there while the verbs are over and commands are waited for
+  // Set while the verbs are over and the call waits for commands.
   #idle: Deferred | undefined
 
   constructor(options: ResolvedOptions, clock: Clock, events: EventLog) {
@@ -93,7 +93,7 @@ export class Session {
     this.#commands = new Commands(this)
   }
 
-  /** The whole call, from the webhook to the last status event. Never rejects: what went wrong is in the story. */
+  /** Runs the call, from the webhook to the last status event. Never rejects: errors are in the story. */
   async run(): Promise<void> {
     try {
       await this.options.ready()
@@ -108,7 +108,7 @@ export class Session {
     await this.#end()
   }
 
-  /** Lets something run that no verb waits for; the call's end does. */
+  /** Adds a promise that no verb awaits, but the end of the call does. */
   track(work: Promise<unknown>): void {
     const settled = work
       .then(
@@ -119,7 +119,7 @@ export class Session {
     this.#loose.add(settled)
   }
 
-  /** False: one of this kind runs already. */
+  /** Starts a background task. Returns false if one of this kind runs already. */
   startBackground(kind: string, task: Task): boolean {
     if (this.#background.has(kind)) return false
     this.#background.set(kind, task)
@@ -136,13 +136,13 @@ export class Session {
     this.#background.delete(kind)
   }
 
-  /** The application listens to the caller for the first time: the script's clock runs from here. */
+  /** Starts the script: the application listens for the first time. */
   listening(): void {
     this.caller.begin()
     this.transcripts.begin()
   }
 
-  /** Answers the call, once: from here on time passes in frames. */
+  /** Answers the call, once: from now on there is audio. */
   answer(): void {
     if (this.answeredAt !== undefined || this.gone) return
     this.answeredAt = this.clock.now()
@@ -156,7 +156,7 @@ export class Session {
     }
   }
 
-  /** These verbs take the place of all that are left; the running one ends. */
+  /** Replaces the remaining verbs, and ends the present one. */
   replaceApplication(verbs: VerbData[]): void {
     if (this.gone) return
     this.#tasks = this.#tasksOf(verbs)
@@ -164,13 +164,13 @@ export class Session {
     this.#idle?.resolve()
   }
 
-  /** These verbs run behind those that are left. */
+  /** Adds verbs after the remaining ones. */
   appendVerbs(verbs: VerbData[]): void {
     this.#tasks.push(...this.#tasksOf(verbs))
     this.#idle?.resolve()
   }
 
-  /** The verb that runs. */
+  /** The present verb. */
   get current(): Task | undefined {
     return this.#current
   }
@@ -185,7 +185,7 @@ export class Session {
     this.#idle?.resolve()
   }
 
-  /** The media server dies: sockets break without a close, and the call is over. */
+  /** Crashes the media server: sockets break without a close, and the call ends. */
   crash(why: string): void {
     this.error(`media server crashed: ${why}`)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
@@ -198,7 +198,7 @@ export class Session {
     this.events.emit('error', { text })
   }
 
-  /** Tears everything down at once: the deadline passed or the signal was aborted. */
+  /** Tears the call down at once, after its deadline or an abort. */
   abort(why: string): void {
     this.error(why)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
@@ -248,12 +248,12 @@ export class Session {
     if (this.notifyEvents) this.post.event('verb:status', { event, id: data.id, name: verb })
   }
 
-  // over a websocket the end of the verbs is not the end of the call
+  // Over a websocket the call does not end with its verbs.
   async #awaitCommands(): Promise<void> {
     const idle = deferred()
     this.#idle = idle
     const { patienceMs } = this.options
-    // nobody lets it ring for ever; once answered the caller's own patience counts
+    // Before the answer, the ringing ends at some time. After it, the caller's patience ends the call.
     const ringsOut =
       this.answeredAt === undefined
         ? this.clock.timeout(Math.min(patienceMs, MAX_RINGING_MS), () => this.hangUp('caller'))

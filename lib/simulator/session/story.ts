@@ -13,7 +13,7 @@ import type {
 
 const MAX_RECORDS = 10_000
 
-/** Collects what happens; each list is bounded. */
+/** Collects the events of a call in bounded lists. */
 export class Story {
   readonly requests: RequestRecord[] = []
   readonly applicationSockets: ApplicationSocketRecord[] = []

@@ -1,10 +1,10 @@
 import type { Cancel, Clock } from '../clock.js'
 import type { Transcript } from '../types.js'
 
-/** How long the caller thinks before he says his next line. */
+/** ms before the caller says his next line. */
 const THINK_MS = 1_000
 
-/** A final result as jambonz passes one on, whatever the vendor. */
+/** A final result of speech recognition, as jambonz passes it on. */
 export interface Heard {
   language_code: string
   channel_tag: number
@@ -14,8 +14,8 @@ export interface Heard {
 }
 
 /**
- * The lines that the caller says, as text. A line with a time is said then, and lost if nobody transcribes; the others
- * are said in turn, one each time the application asks for speech.
+ * The lines that the caller says, as text. A line with a time is said then, and is lost if no verb transcribes. The
+ * other lines are said in turn, one each time that the application asks for speech.
  */
 export class Transcripts {
   readonly #clock: Clock
@@ -31,7 +31,7 @@ export class Transcripts {
     this.#untimed = script.filter((line) => line.atMs === undefined)
   }
 
-  /** The script's clock runs from now on. */
+  /** Starts the script. */
   begin(): void {
     if (this.#begun) return
     this.#begun = true
@@ -47,7 +47,7 @@ export class Transcripts {
     }
   }
 
-  /** It is the caller's turn: he says his next line. `all`: and then the ones after it. */
+  /** Has the caller say his next line; with `all` also the lines after it. */
   invite(all = false): void {
     this.#next?.()
     if (this.#untimed.length === 0) return

@@ -1,15 +1,15 @@
 import { SIM_APPLICATION } from '../errors.js'
 import { checkVerb, type Leniency } from './specs.js'
 
-/** A verb of an application, checked. */
+/** A checked verb of an application. */
 export interface VerbData {
   verb: string
   data: Record<string, unknown>
 }
 
 /**
- * The verbs of a reply, in either spelling (`{verb: 'say', …}`, `{say: {…}}`), each checked as jambonz does: one wrong
- * verb refuses them all. Raises FST_JAMBONZ_SIM_APPLICATION.
+ * Returns the verbs of a reply, in either spelling (`{verb: 'say', …}`, `{say: {…}}`). Checks each as jambonz does: one
+ * invalid verb refuses all. Throws FST_JAMBONZ_SIM_APPLICATION.
  */
 export function parseApplication(reply: unknown, leniency: Leniency): VerbData[] {
   if (!Array.isArray(reply)) {
@@ -23,7 +23,7 @@ export function parseApplication(reply: unknown, leniency: Leniency): VerbData[]
   })
 }
 
-/** An object as a value of a verb's property, or an empty one. */
+/** Returns the value of a verb's property if it is an object, else an empty object. */
 export function recordOf(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {}
 }

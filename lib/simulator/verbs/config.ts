@@ -4,10 +4,10 @@ import type { Precondition } from './task.js'
 import { Task } from './task.js'
 import { TranscribeTask } from './transcribe.js'
 
-/** Settings that change nothing a simulated call could show. */
+/** Properties of config that need no note in the story: the simulator carries them out. */
 const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia', 'notifyEvents'])
 
-/** `config`: starts and stops the listen and the transcription that run beside the verbs (feature-server lib/tasks/config.js). */
+/** `config`: starts and stops the listen and transcription in the background (feature-server lib/tasks/config.js). */
 export class ConfigTask extends Task {
   override readonly precondition: Precondition = this.#needsAudio() ? 'endpoint' : 'none'
 

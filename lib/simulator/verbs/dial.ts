@@ -17,11 +17,14 @@ const ANSWER_AFTER_MS = 1_000
 const DEFAULT_TIMEOUT_S = 60
 const CALLED_PITCH_HZ = 95
 const CALLED_SPEECH_SECONDS = 3
-/** The called party hangs up when nobody has said anything for this long. */
+/** ms of silence of both parties after which the called party hangs up. */
 const CALLED_PATIENCE_MS = 1_000
 const FAILURES: Record<number, CallStatus> = { 486: 'busy', 600: 'busy', 487: 'no-answer' }
 
-/** `dial`: a second leg with a call sid of its own, bridged to the caller (feature-server lib/tasks/dial.js, place-outdial.js). */
+/**
+ * `dial`: a second leg with its own call sid, bridged to the caller (feature-server lib/tasks/dial.js,
+ * place-outdial.js).
+ */
 export class DialTask extends Task {
   override readonly precondition: Precondition = this.data.answerOnBridge === true ? 'none' : 'endpoint'
   readonly #info: CallInfo
@@ -129,7 +132,7 @@ export class DialTask extends Task {
     session.listening()
   }
 
-  // the called party ends the call when both have fallen silent
+  // The called party hangs up after a silence of both parties.
   #waitForSilence(leg: Leg): void {
     let since = this.session.clock.now()
     const check = () => {

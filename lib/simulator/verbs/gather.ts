@@ -82,7 +82,7 @@ export class GatherTask extends Task {
     if (digit === finishOnKey || this.#digits.length === numDigits || this.#digits.length === maxDigits) {
       return this.#resolve(results())
     }
-    // without minDigits jambonz compares with undefined, so the pause between digits never counts
+    // Without minDigits jambonz compares with undefined, and interDigitTimeout has no effect.
     if (Number(interDigitTimeout) > 0 && this.#digits.length >= Number(minDigits)) {
       this.#timer?.()
       const { clock } = this.session
@@ -93,7 +93,7 @@ export class GatherTask extends Task {
   }
 
   readonly #onSpeech = (speech: Speech): void => {
-    // keys have precedence over speech
+    // Keys have precedence over speech.
     if (this.#digits === '') this.#resolve({ speech, reason: 'speechDetected' })
   }
 

@@ -26,7 +26,7 @@ const TASKS: Record<string, TaskClass> = {
   transcribe: TranscribeTask
 }
 
-/** The task that runs a (checked) verb; verbs that are not simulated get one that only takes note. */
+/** Returns the task that runs a checked verb. The task of a verb that is not simulated only records it. */
 export function makeTask(session: Session, verb: string, data: Record<string, unknown>): Task {
   return new (TASKS[verb] ?? OtherTask)(session, verb, data)
 }

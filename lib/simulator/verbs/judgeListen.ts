@@ -7,15 +7,15 @@ import { recordOf } from './application.js'
 const SUBPROTOCOL = 'audio.jambonz.org'
 const LONG_PATH = 500
 const MAX_CREDENTIALS = 89
-/** A listen that its server ends sooner than this was hardly meant to be. */
+/** ms. A listen that the server ends sooner was hardly intended. */
 const EARLY_MS = 1_000
 const NO_CLOSE_FRAME = 1006
-/** Codes of a server that has not failed: normal, going away, none given. */
+/** Close codes of a server that did not fail: normal, going away, none. */
 const HARMLESS = [1000, 1001, 1005]
-/** Bytes that a server may be behind by when the call ends, without having forgotten them: one lot at 8 kHz. */
-const LOT_SAMPLES = 640
+/** Bytes of one lot at 8 kHz: with fewer bytes from the server, unplayed samples are not reported. */
+const LOT_BYTES = 640
 
-/** Reports what of a listen verb jambonz takes and does not do. */
+/** Reports the properties of a listen verb that jambonz accepts and ignores. */
 export function judgeVerb(data: Record<string, unknown>, url: string, report: Report): void {
   const { finishOnKey, timeout, wsAuth, bidirectionalAudio } = data
   if (typeof finishOnKey === 'string' && [...finishOnKey].length > 1) {
@@ -35,7 +35,7 @@ export function judgeVerb(data: Record<string, unknown>, url: string, report: Re
   if (bytes > MAX_CREDENTIALS) report('longCredentials', `wsAuth has ${bytes} bytes of credentials`, url)
 }
 
-/** Reports a refused socket: the subprotocol, what the server said. */
+/** Reports a refused socket. */
 export function judgeRefusal({ url, refused, protocol }: ListenRecord, report: Report): void {
   const { text, status, body } = refused!
   const code = status === undefined ? '' : ` (status ${status})`
@@ -52,7 +52,7 @@ export function judgeOpening({ url, protocol }: ListenRecord, report: Report): v
   if (protocol === undefined) report('noSubprotocol', 'the server selected no subprotocol', url)
 }
 
-/** Reports what is known once a socket has ended. */
+/** Reports the faults that show at the end of a socket. */
 export function judgeEnd(fork: Fork, report: Report): void {
   const { record } = fork
   const { url, closedBy, closeCode, closeReason, openedAtMs, closedAtMs, receivedAudio, lostMs } = record
@@ -73,7 +73,7 @@ export function judgeEnd(fork: Fork, report: Report): void {
       url
     )
   }
-  if (fork.unplayed >= 1 && receivedAudio.bytes >= LOT_SAMPLES) {
+  if (fork.unplayed >= 1 && receivedAudio.bytes >= LOT_BYTES) {
     report(
       'unplayedTail',
       `the last ${fork.unplayed} samples that the server streamed were never played`,

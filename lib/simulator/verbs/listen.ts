@@ -18,25 +18,24 @@ import { TranscribeTask } from './transcribe.js'
 
 const BEEP_MS = 500
 const BEEP_HZ = 1_500
-/** Units of a DTMF duration: RFC 2833 counts in 8 kHz. */
+/** Units of a DTMF duration for each ms: RFC 2833 counts in 8 kHz. */
 const DTMF_UNITS_PER_MS = 8
 const MAX_QUEUED = 11
-/** From a server's end of one socket to the end of the call's other listens (measured: within 80 ms). */
+/** ms from the server's end of one socket to the end of the call's other listens (measured: within 80 ms). */
 const OTHERS_END_MS = 40
-// Times of files, as measured on FreeSWITCH; a file begins with the first frame after its start.
+// Times of files, as measured on FreeSWITCH. A file begins with the first frame after its start.
 const FILE_START_MS = 75
 const QUEUE_GAP_MS = 60
 const PLAY_DONE_MS = 85
 const KILL_MS = 10
-// after a kill: playDone comes 100 ms after it, and by then 80 ms of the next file were heard
+// After a kill, playDone comes 100 ms later; by then 80 ms of the next file have been heard.
 const KILLED_GAP_MS = 20
 const KILLED_PLAY_DONE_MS = 90
-/** FreeSWITCH reads a file ahead in steps of this length and counts what it has read as played. */
+/** ms of a step in which FreeSWITCH reads a file ahead. It counts the audio that it has read as played. */
 const READ_AHEAD_MS = 2_048
 
 /**
- * The place of a listen: in the foreground on the call's own leg, nested in a dial, in the background (config), or
- * for the account's recording.
+ * The place of a listen: in the foreground, nested in a dial, in the background (config), or the account's recording.
  */
 export interface ListenPlace {
   leg: Leg
@@ -179,7 +178,7 @@ export class ListenTask extends Task {
     if (options.faults.hangUpDuringUpgrade === true) queueMicrotask(() => session.hangUp('caller'))
   }
 
-  // whoever gets the events of this listen's fork: on 0.9 all listens of the leg
+  // Returns the tasks that get the events of this listen's fork: on 0.9 all listens of the leg.
   #listeners(): EndpointListener[] {
     const { platform } = this.session.options
     return platform === '11' ? [this.#listener] : [...this.place.leg.listenTasks]
@@ -192,7 +191,7 @@ export class ListenTask extends Task {
     }
   }
 
-  // the server ended the socket, or it broke
+  // Handles the end of the socket by the server, or a broken connection.
   #ended(): void {
     if (this.killed) return
     const { url } = this.#fork!.record
@@ -226,7 +225,7 @@ export class ListenTask extends Task {
     )
     judgeRefusal(record, this.session.problems.report)
     this.session.events.emit('listen:refused', record)
-    // of some failures the module tells nobody: the listen goes on without a socket
+    // The module does not report some failures: the listen goes on without a socket.
     if (silent) return
     this.#maxLength?.()
     this.#finish()
@@ -294,14 +293,14 @@ export class ListenTask extends Task {
     if (next !== undefined) this.#play(next, delayMs, (gapMs) => this.#playQueue(gapMs))
   }
 
-  /** `done` is told after how long the next file of a queue begins. */
+  /** Plays a file. `done` gets the ms after which the next file of the queue begins. */
   #play(audio: PlayAudio, delayMs: number, done: (gapMs: number) => void): void {
     const { clock } = this.session
     const { leg } = this.place
     const samples = soundAt(audio, leg.rate)
     if (samples === undefined) return done(delayMs)
     clock.at(clock.now() + delayMs, () => {
-      // its temporary file went with the fork
+      // Its temporary file was deleted with the fork.
       if (this.killed) return
       leg.player.start(samples, this.#fork, (played) => {
         const restMs = played.stopped ? 0 : (played.lastSamples * 1000) / leg.rate
@@ -323,7 +322,9 @@ export class ListenTask extends Task {
   }
 }
 
-/** The offset is what was heard; the times are what FreeSWITCH had read when the file was stopped. */
+/**
+ * Returns a playDone. Its offset counts the heard samples, its times the audio that FreeSWITCH had read at the stop.
+ */
 function playDone(id: unknown, { samples, stopped }: Played, length: number, rate: number): PlayDone {
   const wholeMs = (length * 1000) / rate
   const heardMs = (samples * 1000) / rate
@@ -337,7 +338,7 @@ function playDone(id: unknown, { samples, stopped }: Played, length: number, rat
   }
 }
 
-// their forks have names of their own, so they run beside others
+// The forks of these listens have their own names, so they run beside others.
 function isBackground(role: ListenRecord['role']): boolean {
   return role === 'background' || role === 'record'
 }

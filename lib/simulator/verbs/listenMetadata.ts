@@ -29,7 +29,7 @@ export function describeListen(
   return {
     frame,
     credentials,
-    // without a rate the module takes the command for the older form: file mode, whatever `streaming` says
+    // Without a rate the module reads the command as its older form: file mode, whatever `streaming` is.
     streamRate: streaming === true && Number(streamRate) > 0 ? Number(streamRate) : undefined,
     record: {
       url,
@@ -62,7 +62,7 @@ export function describeListen(
   }
 }
 
-// A relative url is resolved against the webhook's host, and then the webhook's credentials replace the verb's own.
+// A relative url is resolved against the webhook's host. The webhook's credentials then replace those of the verb.
 function target(
   session: Session,
   data: Record<string, unknown>
@@ -84,7 +84,7 @@ function metadata(
   first: Json,
   own: Json
 ): { plain: Json; escaped: Json } {
-  // nested in dial it is the B leg's call object as it stands, otherwise the webhook's call
+  // A listen nested in dial sends the call object of the called leg, any other the call of the webhook.
   const call = place.bLeg?.own() ?? session.info.toJSON()
   if (place.role === 'record') delete call.customerData
   spoil(call, session.options.faults.metadata)

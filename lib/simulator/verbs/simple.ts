@@ -2,14 +2,14 @@ import type { Hook } from '../application/requestor.js'
 import { recordOf } from './application.js'
 import { Task } from './task.js'
 
-/** `pause`: `length` seconds pass. */
+/** `pause`: waits for `length` seconds. */
 export class PauseTask extends Task {
   override async exec(): Promise<void> {
     await this.session.clock.wait(Number(this.data.length) * 1000, this.ending)
   }
 }
 
-/** `answer`: nothing but the answer its precondition brings. */
+/** `answer`: answers the call, by its precondition. */
 export class AnswerTask extends Task {
   override readonly precondition = 'endpoint'
   override async exec(): Promise<void> {}
@@ -23,14 +23,14 @@ export class HangupTask extends Task {
   }
 }
 
-/** `tag`: customer data that comes with every later request and metadata. */
+/** `tag`: sets the customer data of all later requests and metadata. */
 export class TagTask extends Task {
   override async exec(): Promise<void> {
     this.session.info.customerData = recordOf(this.data.data)
   }
 }
 
-/** `redirect`: another webhook takes over; a failing one ends the call. */
+/** `redirect`: asks another webhook for verbs. If that fails, the call ends. */
 export class RedirectTask extends Task {
   override async exec(): Promise<void> {
     const hook = this.data.actionHook as Hook
@@ -40,7 +40,7 @@ export class RedirectTask extends Task {
   }
 }
 
-/** A verb the simulator knows by name only: it is recorded and passes at once. */
+/** A verb that the simulator does not carry out: it is recorded, and the next verb runs. */
 export class OtherTask extends Task {
   override async exec(): Promise<void> {
     this.note('not simulated: recorded, takes no time, calls no hook')

@@ -9,18 +9,18 @@ import { Task } from './task.js'
 const CHARACTERS_PER_SECOND = 15
 const MAX_SAY_SECONDS = 120
 const UNKNOWN_PLAY_SECONDS = 2
-/** Higher than the caller's, so that ears can tell them apart. */
+/** Hz of the voice; higher than that of the caller, to tell them apart. */
 const VOICE_HZ = 190
 const SILENCE = /^silence_stream:\/\/(\d+)/
 
-/** Something jambonz plays to the caller, once or in a loop. */
+/** A verb that plays audio to the caller, once or in a loop. */
 abstract class SoundTask extends Task {
   override readonly precondition = 'endpoint'
 
   protected async playAll(sounds: Int16Array[]): Promise<{ ms: number }> {
     const { leg, options } = this.session
     const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1)
-    // nothing to play, for ever, would leave no time to anything else
+    // An endless loop without audio would block everything else.
     const audible = sounds.filter((sound) => sound.length > 0)
     let samples = 0
     for (let round = 0; round < loop && audible.length > 0 && !this.killed; round++) {
@@ -36,7 +36,7 @@ abstract class SoundTask extends Task {
   }
 }
 
-/** `say`: as much time passes as the text takes to say, and the caller hears a speech-like signal. */
+/** `say`: plays a speech-like signal, as long as the text takes to say. */
 export class SayTask extends SoundTask {
   override async exec(): Promise<void> {
     const { callRate } = this.session.options
@@ -49,7 +49,7 @@ export class SayTask extends SoundTask {
   }
 }
 
-/** `play`: a WAV of this machine is really played; of anything else only some time passes. */
+/** `play`: plays a WAV file of this machine. For any other url it only lets some time pass. */
 export class PlayTask extends SoundTask {
   override async exec(): Promise<void> {
     const { callRate } = this.session.options

@@ -1,6 +1,8 @@
 import { SIM_APPLICATION } from '../errors.js'
 
-/** Types of a property as @jambonz/verb-specifications names them: `object|string`, `#auth` (a spec of its own), `[#target]`. */
+/**
+ * Types of properties as in @jambonz/verb-specifications: `object|string`, `#auth` (a spec of its own), `[#target]`.
+ */
 type Spec = Record<string, string>
 
 const LISTEN: Spec = {
@@ -24,11 +26,11 @@ const LISTEN: Spec = {
   channel: 'number'
 }
 
-/** The specifications of the verbs that are simulated; of the others jambonz' simulator checks only the name. */
+/** The specifications of the simulated verbs. Of other verbs the simulator checks only the name. */
 export const SPECS: Record<string, Spec> = {
   listen: LISTEN,
   stream: LISTEN,
-  // in config: no id, no keys, no hook
+  // In config: without id, keys and hook.
   listenOptions: {
     enable: 'boolean!',
     url: 'string',
@@ -175,7 +177,7 @@ export const SPECS: Record<string, Spec> = {
   }
 }
 
-/** Verbs jambonz has and the simulator only records. */
+/** Verbs of jambonz that the simulator only records. */
 const OTHERS = new Set([
   'alert',
   'sip:decline',
@@ -204,13 +206,13 @@ const OTHERS = new Set([
   'ultravox_s2s'
 ])
 
-/** The verbs to accept although the published specifications refuse them: those of jambonz 11 are not known in full. */
+/** Options by which the check accepts more than the published specifications do. */
 export interface Leniency {
   configListenHook: boolean
   platform: '0.9' | '11'
 }
 
-/** Raises FST_JAMBONZ_SIM_APPLICATION as jambonz would refuse the whole application: unknown verb or property, wrong type, missing property. */
+/** Throws FST_JAMBONZ_SIM_APPLICATION for an unknown verb or property, a wrong type or a missing property. */
 export function checkVerb(verb: string, data: Record<string, unknown>, leniency: Leniency): void {
   if (
     verb === 'config' &&

@@ -3,10 +3,10 @@ import type { Session } from '../session/session.js'
 import type { VerbRecord } from '../types.js'
 import { parseApplication } from './application.js'
 
-/** `endpoint`: needs the call's audio, so jambonz answers; `answered`: needs an answered call; `none`: runs on a ringing one. */
+/** `endpoint`: needs audio, so jambonz answers the call; `answered`: needs an answered call; `none`: needs nothing. */
 export type Precondition = 'endpoint' | 'answered' | 'none'
 
-/** One running verb. A subclass does the verb's work in `exec` and ends it early in `onKill`. */
+/** A running verb. A subclass runs the verb in `exec` and ends it early in `onKill`. */
 export abstract class Task {
   readonly verb: string
   readonly data: Record<string, unknown>
@@ -22,7 +22,7 @@ export abstract class Task {
     this.record = { verb, data, startedAtMs: 0, endedAtMs: undefined }
   }
 
-  /** Does the verb's work; resolves when the next verb may start. */
+  /** Runs the verb. Resolves when the next verb may start. */
   abstract exec(): Promise<void>
 
   /** Ends the verb early. */
@@ -32,7 +32,7 @@ export abstract class Task {
     this.#ending.abort()
   }
 
-  /** True while the verb goes on until somebody ends it: the caller's patience counts then. */
+  /** True while only the caller or the application ends the verb: the caller's patience counts then. */
   get openEnded(): boolean {
     return false
   }
@@ -41,7 +41,7 @@ export abstract class Task {
     return this.#ending.signal.aborted
   }
 
-  /** Aborted when the verb is to end. */
+  /** Aborts when the verb is to end. */
   protected get ending(): AbortSignal {
     return this.#ending.signal
   }
@@ -52,7 +52,10 @@ export abstract class Task {
     this.record.note = this.record.note === undefined ? text : `${this.record.note}; ${text}`
   }
 
-  /** Calls the verb's actionHook, if it has one; the verbs of the reply replace the application unless they are not wanted. */
+  /**
+   * Calls the verb's actionHook, if it has one. The verbs of the reply replace the application, unless `false` is
+   * given.
+   */
   protected async performAction(
     results: Record<string, unknown> = {},
     replyCounts = true,

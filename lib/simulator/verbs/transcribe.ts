@@ -5,10 +5,10 @@ import type { Heard } from '../session/transcripts.js'
 import { parseApplication } from './application.js'
 import { Task } from './task.js'
 
-/** `transcribe`: every line of the script goes to the transcriptionHook (feature-server lib/tasks/transcribe.js). */
+/** `transcribe`: sends each line of the script to the transcriptionHook (feature-server lib/tasks/transcribe.js). */
 export class TranscribeTask extends Task {
   override readonly precondition = 'endpoint'
-  /** Nested in listen or dial, or in the background: the reply of a nested one is ignored. */
+  /** True if nested in listen or dial, or in the background: the reply of its hook is then ignored. */
   nested = false
   #stop: Cancel | undefined
   readonly #done = deferred()
