@@ -3,6 +3,8 @@ import { audioOf, FRAME_BYTES } from '../load/frames.js'
 import { callSidOf } from '../load/jambonz.js'
 import type { RecordedFile } from '../server/types.js'
 
+const SAMPLE_BYTES = 2
+
 /** Compares each call's file with what was sent, byte for byte. Throws naming the first difference. */
 export function verify(
   files: readonly RecordedFile[],
@@ -20,8 +22,8 @@ export function verify(
   return { files: sent.length, bytes }
 }
 
-function verifyFile({ path, header }: RecordedFile, call: number, messages: number): number {
-  const audio = readFileSync(path).subarray(header)
+function verifyFile({ path, header, channels = 1 }: RecordedFile, call: number, messages: number): number {
+  const audio = firstOf(readFileSync(path).subarray(header), channels)
   if (audio.length !== messages * FRAME_BYTES) {
     throw new Error(`call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} are in ${path}`)
   }
@@ -31,4 +33,14 @@ function verifyFile({ path, header }: RecordedFile, call: number, messages: numb
     }
   }
   return audio.length
+}
+
+/** Returns the first of so many channels. */
+function firstOf(audio: Buffer, channels: number): Buffer {
+  if (channels === 1) return audio
+  const first = Buffer.alloc(audio.length / channels)
+  for (let at = 0; at < first.length; at += SAMPLE_BYTES) {
+    first.writeInt16LE(audio.readInt16LE(at * channels), at)
+  }
+  return first
 }

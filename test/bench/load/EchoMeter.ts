@@ -1,6 +1,8 @@
 import { numberOf, FRAME_BYTES, RING_LENGTH } from './frames.js'
 
 const MAX_SAMPLES = 2_000_000
+const OPCODE = 0x0f
+const PING = 0x09
 const LENGTH_16 = 126
 const LENGTH_64 = 127
 
@@ -24,13 +26,14 @@ export class EchoMeter {
     echoing.sentAt[n % RING_LENGTH] = performance.now()
   }
 
-  /** Bytes from the server: unmasked frames, cut anywhere. */
-  receive(call: number, bytes: Buffer): void {
+  /** Bytes from the server: unmasked frames, cut anywhere. `onPing` gets what a ping says. */
+  receive(call: number, bytes: Buffer, onPing: (body: Buffer) => void): void {
     const echoing = this.#calls.get(call)
     if (echoing === undefined) return
     const now = performance.now()
     let data = echoing.rest === undefined ? bytes : Buffer.concat([echoing.rest, bytes])
     for (let frame = readFrame(data); frame !== undefined; frame = readFrame(data)) {
+      if (frame.opcode === PING) onPing(frame.body)
       for (let at = 0; at < frame.body.length; at += FRAME_BYTES) {
         const n = numberOf(call, frame.body, at)
         if (n !== undefined && this.#samples.length < MAX_SAMPLES) {
@@ -50,7 +53,7 @@ export class EchoMeter {
   }
 }
 
-function readFrame(data: Buffer): { body: Buffer; end: number } | undefined {
+function readFrame(data: Buffer): { opcode: number; body: Buffer; end: number } | undefined {
   if (data.length < 2) return undefined
   const short = (data[1] ?? 0) & 0x7f
   const head = short < LENGTH_16 ? 2 : short === LENGTH_16 ? 4 : 10
@@ -58,5 +61,6 @@ function readFrame(data: Buffer): { body: Buffer; end: number } | undefined {
   const length =
     short < LENGTH_16 ? short : short === LENGTH_64 ? Number(data.readBigUInt64BE(2)) : data.readUInt16BE(2)
   const end = head + length
-  return data.length < end ? undefined : { body: data.subarray(head, end), end }
+  if (data.length < end) return undefined
+  return { opcode: (data[0] ?? 0) & OPCODE, body: data.subarray(head, end), end }
 }

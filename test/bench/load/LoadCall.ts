@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
-import { closeFrame, frameOf, textFrame } from './frames.js'
+import { closeFrame, frameOf, pongFrame, textFrame } from './frames.js'
 import type { EchoMeter } from './EchoMeter.js'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -54,7 +54,10 @@ export class LoadCall {
         this.openedMs = performance.now() - began
         this.#open = true
         socket.write(textFrame(JSON.stringify(metadata)))
-        if (echo) socket.on('data', (frames: Buffer) => echo.receive(this.index, frames))
+        const pong = (body: Buffer): void => {
+          socket.write(pongFrame(body))
+        }
+        if (echo) socket.on('data', (frames: Buffer) => echo.receive(this.index, frames, pong))
         else socket.resume()
         resolve()
       }

@@ -14,6 +14,7 @@ const MAGIC = 0x2b1d
 const OPCODE_TEXT = 0x81
 const OPCODE_BINARY = 0x82
 const OPCODE_CLOSE = 0x88
+const OPCODE_PONG = 0x8a
 const MASKED = 0x80
 const SHORT = 126
 
@@ -42,6 +43,10 @@ export const RING_LENGTH = RING
 
 export function textFrame(text: string): Buffer {
   return maskedFrame(OPCODE_TEXT, Buffer.from(text))
+}
+
+export function pongFrame(body: Buffer): Buffer {
+  return maskedFrame(OPCODE_PONG, body)
 }
 
 export function closeFrame(code: number): Buffer {

@@ -1,7 +1,7 @@
 import { measureCalls, type Variant } from '../harness/measureCalls.js'
 import { number, table } from '../harness/table.js'
 import type { Context, Section } from './types.js'
-import { BARE, ECHO, READ, RECORD, SDK } from './variants.js'
+import { AGENT, BARE, ECHO, READ, RECORD, SDK } from './variants.js'
 
 const FULL = 0.95
 /** ms */
@@ -23,7 +23,7 @@ export const capacity: Section = {
   async run(context) {
     const rows: Array<Array<string | number>> = []
     let sdk = NaN
-    for (const variant of [SDK, BARE, RECORD, READ, ECHO]) {
+    for (const variant of [SDK, BARE, RECORD, READ, ECHO, AGENT]) {
       const { calls, limit } = await search(context, variant)
       if (variant === SDK) sdk = calls
       rows.push([variant.name, calls, number(calls / sdk, 2), limit])

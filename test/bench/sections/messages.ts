@@ -3,9 +3,10 @@ import { median, spread } from '../harness/statistics.js'
 import { kib, number, table } from '../harness/table.js'
 import type { Arrivals } from '../load/Pacer.js'
 import type { Context, Section } from './types.js'
-import { BARE, PER_MESSAGE, READ, RECORD, SDK, WATCH, withRedis } from './variants.js'
+import { AGENT, BARE, BARE_ECHO, ECHO, PER_MESSAGE, READ, RECORD, SDK, WATCH, withRedis } from './variants.js'
 
 const CALLS = 400
+const ROUNDS = 3
 
 /** CPU per audio message, beside bare ws in the same round. */
 export const messages: Section = {
@@ -14,13 +15,16 @@ export const messages: Section = {
   async run(context) {
     const { quick, redisPort } = context
     const variants = quick
-      ? [BARE, RECORD, READ, SDK]
+      ? [BARE, RECORD, READ, ECHO, AGENT, SDK]
       : [
           BARE,
           RECORD,
           ...(redisPort === undefined ? [] : [withRedis(RECORD, redisPort)]),
           READ,
           WATCH,
+          BARE_ECHO,
+          ECHO,
+          AGENT,
           SDK,
           PER_MESSAGE
         ]
@@ -37,7 +41,7 @@ async function compare(
   variants: readonly Variant[],
   arrivals: Arrivals
 ): Promise<string> {
-  const rounds = quick ? 1 : 5
+  const rounds = quick ? 1 : ROUNDS
   const runs = new Map<Variant, Measured[]>(variants.map((variant) => [variant, []]))
   const floors: number[] = []
   for (let round = 0; round < rounds; round++) {
@@ -45,8 +49,9 @@ async function compare(
       const measured = await measureCalls(bench, load, variant, {
         calls: CALLS,
         arrivals,
-        warmUp: quick ? 1_500 : 3_000,
-        measure: quick ? 2_000 : 5_000
+        // Until the engine has compiled what runs often: before, the compiler is a part of what is measured.
+        warmUp: quick ? 2_500 : 5_000,
+        measure: quick ? 2_000 : 4_000
       })
       runs.get(variant)?.push(measured)
       if (variant === BARE) floors.push(measured.cpuPerMessage)

@@ -37,6 +37,15 @@ export const ECHO: Variant = {
   echo: true
 }
 
+/** An agent: it reads the caller and speaks as much itself, in pieces of 20 ms; both sides are recorded. */
+export const AGENT: Variant = {
+  name: 'plugin: agent (reader + `utterance()`, both sides recorded)',
+  server: { name: 'plugin' },
+  webhook: '/agent',
+  echo: true,
+  records: true
+}
+
 export function withRedis(variant: Variant, redisPort: number): Variant {
   return { ...variant, name: `${variant.name}, Redis store`, server: { ...variant.server, redisPort } }
 }

@@ -9,6 +9,8 @@ import type { RecordedFile, Serve, Served, ServerOptions } from './types.js'
 
 /** seconds: longer than any measurement, so that it only costs */
 const NEVER = 3_600
+/** ms of one utterance of an agent */
+const UTTERANCE = 2_000
 
 /** This plugin as an application registers it, without options that make it quicker. */
 export const servePlugin: Serve = (options) => serve(options, { webhookSecret: WEBHOOK_SECRET })
@@ -69,8 +71,25 @@ async function serve(
     })
   })
 
+  jambonz.webhook('/agent', () => [
+    {
+      verb: 'listen',
+      url: '/agent',
+      actionHook: '/done',
+      bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
+    }
+  ])
+  jambonz.audio('/agent', (stream) => {
+    let utterance = stream.utterance()
+    stream.on('data', (audio) => {
+      if (utterance.writtenMs >= UTTERANCE) utterance = stream.utterance()
+      utterance.write(audio)
+    })
+  })
+
   jambonz.calls.events.on('recording', (recording, { callSid }) => {
-    files.push({ callSid, path: recording.location, header: WAV_HEADER_BYTES })
+    const { location, channels } = recording
+    files.push({ callSid, path: location, header: WAV_HEADER_BYTES, channels })
   })
   jambonz.calls.events.on('recordingFailed', (err) => {
     console.error(err)

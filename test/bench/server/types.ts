@@ -28,6 +28,8 @@ export interface RecordedFile {
   path: string
   /** bytes before the audio */
   header: number
+  /** the caller is the first; default 1 */
+  channels?: number
 }
 
 /** A server that is measured. */
