@@ -14,7 +14,7 @@ import type { Recordings } from '../recording/Recordings.js'
 import type { Trace, Tracing } from '../model/tracing.js'
 import { LISTEN_METADATA_KEY } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
-import { CLOSE_OUR_FAULT } from '../audio/socket/SocketEnd.js'
+import { CLOSE } from '../audio/socket/SocketEnd.js'
 import { LiveStream } from '../audio/stream/LiveStream.js'
 import { watchEndConditions } from '../audio/stream/endConditions.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
@@ -223,7 +223,7 @@ export class LiveListen {
       }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
       this.#trace?.fail(err instanceof Error ? err : String(err))
-      live.close('error', CLOSE_OUR_FAULT, 'audio handler failed')
+      live.close('error', CLOSE.ourFault, 'audio handler failed')
     })
   }
 

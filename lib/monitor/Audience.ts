@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/stream/AudioStream.js'
 import { addHeard, SAMPLE_BYTES, samplesOf } from '../pcm/samples.js'
-import { CLOSE_NORMAL, closeSocket } from '../audio/socket/SocketEnd.js'
+import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 
 /** ms of audio that may wait for a supervisor on a slow line; audio beyond that is dropped for them */
 const MAX_DELAY = 250
@@ -20,7 +20,7 @@ export class Audience {
     this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * channelsOf(stream) * SAMPLE_BYTES
     // Once a stream, and not once a visit: what a promise is to do when it settles, it keeps until then.
     stream.done.then(() => {
-      for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE_NORMAL)
+      for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE.normal)
     })
   }
 

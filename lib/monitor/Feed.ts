@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws'
 import { liveOf, type AudioStream } from '../audio/stream/AudioStream.js'
 import type { Jambonz } from '../Jambonz.js'
 import { isCurrent, monitored, type LevelsMessage, type StreamLevels, type WatchMessage } from './messages.js'
-import { CLOSE_BAD_START, closeSocket } from '../audio/socket/SocketEnd.js'
+import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 import { SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsOf } from './Audience.js'
 
@@ -153,7 +153,7 @@ export class Page {
       if (message === undefined) {
         return closeSocket(
           socket,
-          CLOSE_BAD_START,
+          CLOSE.badStart,
           `expected {"watch":[…]}, ${MAX_WATCHED} ids of listens at most`
         )
       }

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { CLOSE_BAD_START, closeSocket } from '../audio/socket/SocketEnd.js'
+import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 import { ERR_MONITOR } from '../model/errors.js'
 import { Audience } from './Audience.js'
 import { Feed } from './Feed.js'
@@ -35,7 +35,7 @@ export const liveMonitor: FastifyPluginAsync = async (fastify) => {
   fastify.get<{ Params: { id: string } }>('/live/:id', { websocket: true }, (socket, { params: { id } }) => {
     const audience = audiences.get(id)
     if (audience) audience.add(socket)
-    else closeSocket(socket, CLOSE_BAD_START, 'this instance has no such stream')
+    else closeSocket(socket, CLOSE.badStart, 'this instance has no such stream')
   })
 }
 

@@ -110,12 +110,8 @@ export class BlockWriter implements Flushable {
   #overdue = false
   #stopped = false
   #onIdle: Array<() => void> = []
-  readonly #appended = (error?: Error | null): void => {
-    this.#onAppended(error)
-  }
-  readonly #answered = (error?: Error | null): void => {
-    this.#onAnswer(error)
-  }
+  readonly #appended = (error?: Error | null): void => this.#onAppended(error)
+  readonly #answered = (error?: Error | null): void => this.#onAnswer(error)
 
   constructor(format: WavFormat, output: Output, deps: BlockWriterDeps, onError: (cause: unknown) => void) {
     this.#output = output
@@ -127,12 +123,8 @@ export class BlockWriter implements Flushable {
     deps.timer.watch(this)
     this.#askedAt = performance.now()
     output.open().then(
-      () => {
-        this.#onAnswer()
-      },
-      (error: Error) => {
-        this.#onAnswer(error)
-      }
+      () => this.#onAnswer(),
+      (error: Error) => this.#onAnswer(error)
     )
   }
 
@@ -202,9 +194,7 @@ export class BlockWriter implements Flushable {
   /** Resolves when the output has no operation under way. */
   async idle(): Promise<void> {
     if (this.#askedAt > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle.push(resolve)
-      })
+      await new Promise<void>((resolve) => this.#onIdle.push(resolve))
     }
   }
 

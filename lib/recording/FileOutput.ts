@@ -95,9 +95,7 @@ export class FileOutput implements Output {
   async #openFileOf({ paths, fd }: Claim): Promise<void> {
     try {
       const file = await RecordingFile.create(paths.part, fd, this.#stream, this.#deps.options.encryption)
-      await settled((done) => {
-        file.open(done)
-      })
+      await settled((done) => file.open(done))
       this.#file = file
     } catch (error) {
       await closeFile(fd)
@@ -166,12 +164,8 @@ export class FileOutput implements Output {
     const file = this.#file
     if (this.#claim) this.#deps.directory.release(this.#claim)
     if (file === undefined) return
-    await settled((done) => {
-      file.patchHeader(done)
-    }).catch(() => {})
-    await settled((done) => {
-      file.close(done)
-    })
+    await settled((done) => file.patchHeader(done)).catch(() => {})
+    await settled((done) => file.close(done))
   }
 
   /** Continues in a new file: ours was removed from its directory. */
@@ -180,9 +174,7 @@ export class FileOutput implements Output {
     this.#keepClaim(this.#openFile, claim, this.#stream.listen)
       .then((now) => now !== claim)
       .catch(() => false)
-      .then((rescued) => {
-        done(rescued ? null : gone)
-      }, done)
+      .then((rescued) => done(rescued ? null : gone), done)
   }
 
   get #openFile(): RecordingFile {
@@ -246,18 +238,12 @@ export class FileOutput implements Output {
   /** Completes the file and resolves to its SHA-256. */
   async #seal(file: RecordingFile): Promise<string | undefined> {
     const { fsync, sha256 } = this.#deps.options
-    await settled((done) => {
-      file.seal(done)
-    })
+    await settled((done) => file.seal(done))
     if (fsync !== 'never') {
-      await settled((done) => {
-        file.sync(done)
-      })
+      await settled((done) => file.sync(done))
     }
     const hash = sha256 ? await file.hash() : undefined
-    await settled((done) => {
-      file.close(done)
-    })
+    await settled((done) => file.close(done))
     return hash
   }
 

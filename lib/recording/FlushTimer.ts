@@ -52,9 +52,7 @@ export class FlushTimer {
   /** Calls `watch()` every second until `unwatch()`. The timer runs while it has a recording to watch. */
   watch(recording: Flushable): void {
     this.#watched.add(recording)
-    this.#timer ??= setInterval(() => {
-      this.#run()
-    }, this.#tick)
+    this.#timer ??= setInterval(() => this.#run(), this.#tick)
   }
 
   unwatch(recording: Flushable): void {
@@ -87,9 +85,7 @@ export class FlushTimer {
       begun++
     }
     if (begun === TURN) {
-      setImmediate(() => {
-        this.#flushDue(until)
-      })
+      setImmediate(() => this.#flushDue(until))
     }
     // now and then: shift() for each would move the whole array each time
     if (this.#next === this.#waiting.length || this.#next > COMPACT) this.#forget(this.#next)

@@ -88,9 +88,7 @@ export class RecordingFile {
   #from = 0
   #until = 0
   #done: Done = () => {}
-  readonly #written = (error: Error | null, bytes: number): void => {
-    this.#onWritten(error, bytes)
-  }
+  readonly #written = (error: Error | null, bytes: number): void => this.#onWritten(error, bytes)
 
   /** `fd`: of the file, open to be read and written. `cipher`: of an encrypted one. */
   constructor(path: string, fd: number, format: WavFormat, cipher?: FrameCipher) {
@@ -154,9 +152,7 @@ export class RecordingFile {
       }
       at += bytes
     }
-    await settled((done) => {
-      this.close(done)
-    })
+    await settled((done) => this.close(done))
     this.#path = path
     this.#fd = fd
   }
@@ -170,9 +166,7 @@ export class RecordingFile {
   /** Updates the sizes in the header. */
   patchHeader(done: Done): void {
     const header = this.#codec.header(buildWavHeader(this.#format, this.#dataBytes))
-    write(this.#fd, header, 0, header.length, this.#codec.headerAt, (error) => {
-      done(error)
-    })
+    write(this.#fd, header, 0, header.length, this.#codec.headerAt, (error) => done(error))
   }
 
   /** Completes the file: it takes no more audio. */

@@ -100,9 +100,7 @@ class OpenRecordings implements Recordings {
       timer: this.#timer,
       logger,
       onFailed,
-      onEnded: () => {
-        this.#live.delete(recorder)
-      }
+      onEnded: () => this.#live.delete(recorder)
     })
     this.#live.add(recorder)
     return recorder

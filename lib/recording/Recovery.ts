@@ -71,9 +71,7 @@ export class Recovery {
   /** Resolves after the first look or PATIENCE ms, never rejects. */
   async start(onRecovered: OnRecovered): Promise<void> {
     const { interval = LOOK_INTERVAL } = this.#deps
-    this.#timer ??= setInterval(() => {
-      this.#lookAgain(onRecovered)
-    }, interval).unref()
+    this.#timer ??= setInterval(() => this.#lookAgain(onRecovered), interval).unref()
     this.#looking = this.#look(onRecovered)
     await Promise.race([this.#looking, sleep(PATIENCE, undefined, { ref: false })])
   }
@@ -262,9 +260,7 @@ export class Recovery {
   /** Delivers a repaired recording and reports it, as its own process would have done. */
   async #goOn({ paths, listen, own, recording, notes }: Repaired, onRecovered: OnRecovered): Promise<void> {
     const { spool, logger } = this.#deps
-    const tell = (whole: FinishedRecording): void => {
-      onRecovered({ ...listen, recording: whole }, whole)
-    }
+    const tell = (whole: FinishedRecording): void => onRecovered({ ...listen, recording: whole }, whole)
     if (own.state !== 'spooled') {
       await spool.conclude(paths, own)
       tell(recording)
@@ -275,12 +271,8 @@ export class Recovery {
     // a sink that is far away may be slow: the other repairs don't wait for it
     spool
       .run({ paths, segment, stream, listen, recording: own, attempts: 1 })
-      .then((followed = recording) => {
-        tell(followed)
-      })
-      .catch((err: unknown) => {
-        logger.error({ err }, 'telling of a recovered recording failed')
-      })
+      .then((followed = recording) => tell(followed))
+      .catch((err: unknown) => logger.error({ err }, 'telling of a recovered recording failed'))
   }
 }
 

@@ -44,9 +44,7 @@ export class Retention {
   start(): void {
     const look = (): void => {
       this.#looking ??= this.#look()
-        .catch((err: unknown) => {
-          this.#logger.error({ err }, 'old recordings could not be deleted')
-        })
+        .catch((err: unknown) => this.#logger.error({ err }, 'old recordings could not be deleted'))
         .finally(() => {
           this.#looking = undefined
         })

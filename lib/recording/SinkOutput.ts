@@ -47,9 +47,7 @@ export class SinkOutput implements Output {
     } catch (cause) {
       throw this.#failure(cause)
     }
-    await settled((done) => {
-      this.#write(buildStreamHeader(this.#stream), done)
-    })
+    await settled((done) => this.#write(buildStreamHeader(this.#stream), done))
   }
 
   append(chunk: Buffer, length: number, done: Done): void {
@@ -70,9 +68,7 @@ export class SinkOutput implements Output {
     const writer = this.#writer
     if (writer === undefined) throw this.#failure(new Error('it is not open'))
     await settled((done) => {
-      writer.end((error) => {
-        done(error && this.#failure(error))
-      })
+      writer.end((error) => done(error && this.#failure(error)))
     })
     const { startedAt, endedAt, levels, gaps, pauses } = summary
     const { sampleRate, channels } = this.#stream
@@ -110,9 +106,7 @@ export class SinkOutput implements Output {
   #write(bytes: Buffer, done: Done): void {
     if (this.#writer === undefined) return done(this.#failure(new Error('it is not open')))
     this.#hash?.update(bytes)
-    this.#writer.write(bytes, (error) => {
-      done(error && this.#failure(error))
-    })
+    this.#writer.write(bytes, (error) => done(error && this.#failure(error)))
   }
 
   #failure(cause: unknown): Error {
@@ -145,9 +139,7 @@ export class SinkWriter {
   #error: Error | undefined
   #finished = false
   #done: Done = () => {}
-  readonly #accepted = (): void => {
-    this.#settle()
-  }
+  readonly #accepted = (): void => this.#settle()
 
   private constructor(writable: SinkWritable, logger: FastifyBaseLogger) {
     this.#writable = writable
@@ -228,9 +220,7 @@ export class SinkWriter {
   /** Takes over the Writable: this writer handles its errors from now on. */
   #adopt(): void {
     const writable = this.#writable
-    const fail = (error: unknown): void => {
-      this.#fail(error)
-    }
+    const fail = (error: unknown): void => this.#fail(error)
     for (const name of METHODS) guard(writable, name, fail)
     for (const name of ['emit', 'destroy'] as const) guard(writable, name, fail)
     // for as long as it lives: a stream may fail at any time
@@ -244,9 +234,7 @@ export class SinkWriter {
     try {
       const returned = operation()
       if (isThenable(returned)) {
-        returned.then(undefined, (error: unknown) => {
-          this.#fail(error)
-        })
+        returned.then(undefined, (error: unknown) => this.#fail(error))
       }
     } catch (error) {
       this.#fail(error)

@@ -76,9 +76,7 @@ export class Spool {
     let later = false
     let impatient = (): void => {}
     const waited = new Promise<undefined>((resolve) => {
-      impatient = () => {
-        resolve(undefined)
-      }
+      impatient = () => resolve(undefined)
     })
     const timer = setTimeout(impatient, PATIENCE).unref()
     const whole = this.#do(job, impatient).then((recording) => {
@@ -86,11 +84,7 @@ export class Spool {
       return recording
     })
     this.#running.add(whole)
-    whole
-      .finally(() => {
-        this.#running.delete(whole)
-      })
-      .catch(() => {})
+    whole.finally(() => this.#running.delete(whole)).catch(() => {})
     const recording = await Promise.race([whole, waited])
     clearTimeout(timer)
     later = true
@@ -202,25 +196,15 @@ export class Spool {
       const writer = await patience.until(opening)
       const fd = await openRegular(recording.location, 'r')
       for await (const chunk of createReadStream('', { fd })) {
-        await patience.until(
-          settled((done) => {
-            writer.write(chunk as Buffer, done)
-          })
-        )
+        await patience.until(settled((done) => writer.write(chunk as Buffer, done)))
       }
-      await patience.until(
-        settled((done) => {
-          writer.end(done)
-        })
-      )
+      await patience.until(settled((done) => writer.end(done)))
       return writer.describe(recording, name)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
       // also a Writable that the application returns after our timeout
       opening.then(
-        (writer) => {
-          writer.destroy(error)
-        },
+        (writer) => writer.destroy(error),
         () => {}
       )
       throw error
@@ -256,9 +240,7 @@ class Gate {
 
   async run<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#busy >= this.#limit) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve)
-      })
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#busy++
     try {
       return await operation()
@@ -284,9 +266,7 @@ class Patience {
   /** `ms`: for each operation */
   constructor(ms: number, closing: AbortSignal) {
     this.#closing = closing
-    this.#timer = setTimeout(() => {
-      this.#giveUp(new Error(`it took nothing for ${ms} ms`))
-    }, ms).unref()
+    this.#timer = setTimeout(() => this.#giveUp(new Error(`it took nothing for ${ms} ms`)), ms).unref()
     closing.addEventListener('abort', this.#abort)
   }
 

@@ -60,9 +60,7 @@ export class StreamRecorder implements Recorder {
     this.#deps = deps
     this.maxDelay = deps.options.fillGaps ? PRECISE_DELAY : deps.options.flushInterval * BATCH_PART
     this.#timeline = new Timeline(stream)
-    this.#writer = new BlockWriter(stream, output, deps, (cause) => {
-      this.#fail(cause)
-    })
+    this.#writer = new BlockWriter(stream, output, deps, (cause) => this.#fail(cause))
   }
 
   get state(): RecorderState {
@@ -198,9 +196,7 @@ export class StreamRecorder implements Recorder {
   #unlessFailed<T>(operation: Promise<T>): Promise<T | undefined> {
     if (this.#error) return Promise.resolve(undefined)
     return new Promise((resolve, reject) => {
-      this.#onError = () => {
-        resolve(undefined)
-      }
+      this.#onError = () => resolve(undefined)
       operation.then(resolve, reject)
     })
   }

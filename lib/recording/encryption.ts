@@ -177,9 +177,7 @@ class DecryptStream extends Transform {
 
   override _transform(chunk: Buffer, _: BufferEncoding, done: TransformCallback): void {
     this.#rest = Buffer.concat([this.#rest, chunk])
-    this.#decrypt().then(() => {
-      done()
-    }, done)
+    this.#decrypt().then(() => done(), done)
   }
 
   override _flush(done: TransformCallback): void {

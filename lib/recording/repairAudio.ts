@@ -78,20 +78,12 @@ async function complete(
   try {
     if (progress) file.continueAt(progress)
     else {
-      await settled((done) => {
-        file.open(done)
-      })
+      await settled((done) => file.open(done))
     }
-    await settled((done) => {
-      file.seal(done)
-    })
-    await settled((done) => {
-      file.sync(done)
-    })
+    await settled((done) => file.seal(done))
+    await settled((done) => file.sync(done))
   } finally {
-    await settled((done) => {
-      file.close(done)
-    })
+    await settled((done) => file.close(done))
   }
 }
 

@@ -146,31 +146,21 @@ class S3Upload extends Writable {
     })
     this.#done = upload.done()
     this.#done.then(
-      (result) => {
-        this.#keep(result)
-      },
-      (error: Error) => {
-        this.destroy(error)
-      }
+      (result) => this.#keep(result),
+      (error: Error) => this.destroy(error)
     )
   }
 
   override _write(chunk: Buffer, _: BufferEncoding, done: Callback): void {
     if (this.#body.write(chunk)) done()
     else {
-      this.#body.once('drain', () => {
-        done()
-      })
+      this.#body.once('drain', () => done())
     }
   }
 
   override _final(done: Callback): void {
     this.#body.end()
-    this.#done
-      .then(() => this.#options.onDone())
-      .then(() => {
-        done()
-      }, done)
+    this.#done.then(() => this.#options.onDone()).then(() => done(), done)
   }
 
   override _destroy(error: Error | null, done: Callback): void {
@@ -179,12 +169,8 @@ class S3Upload extends Writable {
     this.#body.destroy(error ?? new Error('the upload was broken off'))
     this.#broken.abort()
     this.#done.then(
-      () => {
-        done(error)
-      },
-      () => {
-        done(error)
-      }
+      () => done(error),
+      () => done(error)
     )
   }
 
@@ -208,9 +194,9 @@ class S3Upload extends Writable {
       }
       const { Bucket, Key, UploadId } = command.input
       // the first error counts, not this one
-      return await client.send(command, { abortSignal: limit }).catch(() => {
-        onLeftover({ Bucket, Key, UploadId })
-      })
+      return await client
+        .send(command, { abortSignal: limit })
+        .catch(() => onLeftover({ Bucket, Key, UploadId }))
     }
     return Object.create(client, { send: { value: send } }) as S3Client
   }

@@ -3,14 +3,7 @@ import type { WebSocket } from 'ws'
 import { asFramed } from '../../model/payloads.js'
 import type { AudioCounts, EndReason } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
-import {
-  CLOSE_BAD_START,
-  CLOSE_NORMAL,
-  CLOSE_OUR_FAULT,
-  CLOSE_TOO_BIG,
-  SocketEnd,
-  type CloseCode
-} from './SocketEnd.js'
+import { CLOSE, SocketEnd, type CloseCode } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
 import { TextReader, type AudioMessage } from './messages.js'
 import { BATCH_INTERVAL, SocketReader } from './frames/SocketReader.js'
@@ -19,37 +12,37 @@ import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
 import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
 
 const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
-/** The pong must be seen long before the next ping. */
-const BATCHES_PER_PING = 4
+/** Reads between two pings, at least: a pong must be seen long before the next ping. */
+const READS_PER_PING = 4
 
 export interface ListenSocketOptions {
-  /** open */
+  /** an open websocket */
   socket: WebSocket
-  /** the listen, where the path names it */
+  /** the call and listen that the socket's path names */
   known: Opened | undefined
   identify: Identify | undefined
   limits: StreamLimits
-  /** ms, when its upgrade was asked for; undefined: now */
+  /** ms, as of `performance.now()`, when its upgrade was asked for; undefined: now */
   requestedAt: number | undefined
   logger: FastifyBaseLogger
 }
 
-/** The stream that stands on the socket. Whatever its methods throw ends the socket, and nothing else. */
+/** The stream on top of the socket. An error that one of its methods throws ends the socket, and nothing else. */
 export interface ListenSocketUser {
-  /** called once, before anything else */
+  /** Called once, before the other methods, when the listen is known. */
   begin(metadata: Record<string, unknown> | undefined): void
-  /** whole sample frames, to keep; the sinks have had them */
+  /** Takes audio, which it may keep: whole sample frames. The sinks have had it. */
   frame(frame: Buffer): void
-  /** Returns whether `frame` does anything with them. */
+  /** Returns true if `frame` has any use for audio now. */
   takesFrames(): boolean
   message(message: AudioMessage): void
-  /** called once where we end the socket, before anything is sent */
+  /** Called once if we end the socket, before we send anything for it. */
   ending(reason: EndReason): void
-  /** called once; `key`: the last one pressed, and not in private */
+  /** Called once, when the socket has closed. `key`: the last key that the caller pressed, unless it was private. */
   closed(reason: EndReason, key: string | undefined): void
 }
 
-/** The socket of a listen: opens it, reads it, feeds the sinks, watches whether it lives, ends it. */
+/** The websocket of one listen. It identifies the listen, reads the audio, feeds the sinks, sends, and closes. */
 export class ListenSocket {
   readonly reader: SocketReader
   readonly #writer: FrameWriter
@@ -65,13 +58,13 @@ export class ListenSocket {
   readonly #stopHeartbeat: () => void
   #feed: AudioFeed | undefined
   #streaming = false
-  // When jambonz began to listen.
+  // ms: jambonz has listened since then.
   readonly #startedAt: number
-  // Who wants audio as it comes.
+  // Number of those who want audio as it comes, not in batches.
   #live = 0
-  // What a listener has now: what were read now would overtake it.
+  // What the user is being given now: anything read meanwhile would overtake it.
   #delivering: 'beginning' | 'audio' | AudioMessage['type'] | undefined
-  // A key ended the pause: those behind it were pressed after it.
+  // A key ended the pause: the keys after it are not private.
   #keysArePublic = false
   #resuming: NodeJS.Immediate | undefined
 
@@ -90,7 +83,7 @@ export class ListenSocket {
     this.roundTrips = new RoundTrips(socket)
     this.#end = new SocketEnd(socket, (reason) => {
       user.ending(reason)
-      // From now on the socket is read, whatever stands against it.
+      // Without reading, the close and its reason would not be seen.
       this.reader.readToEnd()
     })
     this.reader = new SocketReader(socket, {
@@ -123,7 +116,7 @@ export class ListenSocket {
     socket.on('close', (code) => this.#closed(code))
   }
 
-  /** Settles once, never rejects, when the socket has closed and its last frame is with the sinks. */
+  /** Resolves when the socket has closed and the sinks have its last frame. Never rejects. */
   get done(): Promise<StreamEnd> {
     return this.#end.done
   }
@@ -132,23 +125,23 @@ export class ListenSocket {
     return this.#feed?.counts ?? NOTHING
   }
 
-  /** Bytes of audio in one ms. */
+  /** bytes of one ms of audio; 0 until the listen is known */
   get bytesPerMs(): number {
     return this.#feed?.bytesPerMs ?? 0
   }
 
-  /** How fast audio has come so far: 1 is real time. */
+  /** Speed at which audio has come so far: 1 is real time. */
   get speed(): number {
     const { durationMs, gapMs } = this.counts
     return (durationMs + gapMs) / (performance.now() - this.#startedAt)
   }
 
-  /** true while what comes was said in private. */
+  /** true while the audio that arrives is private. */
   get isPrivate(): boolean {
     return this.#feed?.isPaused ?? false
   }
 
-  /** `first`: before the others, which use what it makes of a frame */
+  /** Adds a sink. `first`: it gets each frame before the others, which use its result. */
   addSink(sink: AudioSink, first = false): void {
     this.#feed?.add(sink, first)
     this.#updateReading()
@@ -158,32 +151,35 @@ export class ListenSocket {
     this.#feed?.remove(sink)
   }
 
-  /** Somebody wants the audio as it comes, from now on or no longer. */
+  /** Counts somebody who wants audio as it comes (true), or no longer does (false). */
   live(yes: boolean): void {
     this.#live += yes ? 1 : -1
     this.#updateReading()
   }
 
-  /** Pauses the sinks: what has come goes to them, what comes from now on does not. */
+  /** Pauses the sinks. Audio that has arrived still goes to them; later audio does not. */
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
     this.#keysArePublic = false
-    // Within a listener: what is behind the frame it has is taken for private.
+    // If called by a listener, this reads nothing: audio behind the listener's frame then counts as private.
     this.readNow()
-    // Nothing said in the pause is to wait in the kernel, or to be merged with what is said after it.
+    // Read as it comes: a batch could mix audio of the pause with audio after it.
     if (this.#feed?.pause(mode)) this.live(true)
   }
 
-  /** Delivers what has come, except within a listener: it would overtake the frame that is being delivered. */
+  /** Reads and delivers what has arrived. Does nothing within a listener: it would overtake the listener's frame. */
   readNow(): void {
     if (!this.#delivering && this.#streaming) this.reader.readNow()
   }
 
-  /** Ends the pause: what has come, or comes late, belongs to it, but no key behind one whose listener ends it. */
+  /**
+   * Ends the pause. Audio that has arrived, or arrives late, belongs to it. If a key's listener ends the pause, the keys
+   * after that key do not.
+   */
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'
     if (!this.#delivering && this.reader.readNow()) return this.#resume()
-    // Only the event loop can read what has come: it has when it has polled once more.
+    // Only the event loop can read the rest: it has done so after it has polled once more.
     this.#resuming = setImmediate(() => {
       this.#resuming = setImmediate(() => this.#resume())
     })
@@ -194,32 +190,32 @@ export class ListenSocket {
     this.#writer.send(audio, sent)
   }
 
-  /** Sends text whose bytes may have been made before. */
+  /** Sends text, as a string or as its UTF-8 bytes. */
   sendText(text: string | Buffer): void {
     this.#socket.send(text, { binary: false })
   }
 
-  /** When all audio that has come could have come at the earliest; Infinity before any. */
+  /** ms: the earliest time at which the audio so far could have arrived; Infinity before any. */
   get earliest(): number {
     return this.#feed?.gaps.earliest ?? Infinity
   }
 
-  /** true while frames are kept from the sinks because a gap before them is in doubt. */
+  /** true while the sinks wait for frames, because it is not clear whether audio is missing before them. */
   get holdsBack(): boolean {
     return this.#feed?.holdsBack ?? false
   }
 
-  /** ms of audio that have come, and of the gaps in it */
+  /** ms of audio that has arrived, gaps included */
   get receivedMs(): number {
     return this.#feed?.receivedMs ?? 0
   }
 
-  /** Bytes sent that are still in the process. */
+  /** bytes sent that have not left the process */
   get unsent(): number {
     return this.#socket.bufferedAmount
   }
 
-  /** Asks jambonz to end the listen, so that it calls the actionHook; after 2 s we close, 2 s later we hang up. */
+  /** Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, hangs up 2 s later. */
   end(reason: EndReason): Promise<StreamEnd> {
     this.#end.ask(reason)
     return this.done
@@ -230,13 +226,13 @@ export class ListenSocket {
     this.#end.close(reason, code, text, error)
   }
 
-  /** Closes over a fault of ours, or of the application's, and logs it. */
+  /** Logs an error of ours or of the application's, and closes with 1011. `what`: the event, for the log. */
   fail(err: unknown, what: string): void {
     this.logger.error({ err }, `${what}: its stream ends`)
-    this.close('error', CLOSE_OUR_FAULT, what, err instanceof Error ? err : undefined)
+    this.close('error', CLOSE.ourFault, what, err instanceof Error ? err : undefined)
   }
 
-  /** Ends the stream of a listener that threw, or rejected: it must not end the process. */
+  /** Ends the stream because a listener of the application threw or rejected. */
   listenerThrew(err: unknown): void {
     this.fail(err, 'a listener of the audio stream threw')
   }
@@ -244,13 +240,16 @@ export class ListenSocket {
   #receive(data: Buffer, isBinary: boolean): void {
     if (!this.#streaming) return this.#opening.message(data, isBinary)
     if (!isBinary) return this.#text(data)
-    // jambonz, when it shuts down gracefully, never closes by itself (mod_audio_fork).
-    if (data.length === 0) return this.close('closed', CLOSE_NORMAL)
-    if (data.length > this.#limits.maxPayload) return this.#tooBig(data.length)
-    this.#audio(data, 1, false)
+    // An empty message asks us to close: jambonz never does so by itself on shutdown (mod_audio_fork).
+    if (data.length === 0) return this.close('closed', CLOSE.normal)
+    if (data.length <= this.#limits.maxPayload) return this.#audio(data, 1, false)
+    this.logger.warn(
+      `a message of ${data.length} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`
+    )
+    this.close('error', CLOSE.tooBig, 'message too big')
   }
 
-  // The hot path: to the sinks, 50 times a second and call.
+  // The hot path: 50 times a second for each call.
   #audio(data: Buffer, messages: number, reused: boolean): void {
     if (!this.#streaming || this.#feed === undefined) {
       return this.#opening.message(reused ? Buffer.from(data) : data, true)
@@ -261,7 +260,6 @@ export class ListenSocket {
     try {
       this.#user.frame(reused ? Buffer.from(frame) : frame)
     } catch (err) {
-      // It must not reach ws, and through it the process.
       this.listenerThrew(err)
     }
     this.#delivering = undefined
@@ -289,11 +287,6 @@ export class ListenSocket {
     this.#resuming = undefined
   }
 
-  #tooBig(bytes: number): void {
-    this.logger.warn(`a message of ${bytes} bytes is over limits.maxPayload, ${this.#limits.maxPayload}`)
-    this.close('error', CLOSE_TOO_BIG, 'message too big')
-  }
-
   #begin({ call, listen }: Opened, metadata: Record<string, unknown> | undefined): void {
     if (this.opened === undefined) {
       this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
@@ -304,7 +297,7 @@ export class ListenSocket {
     )
     this.#streaming = true
     this.#feed.gaps.opened(this.#startedAt, this.#opening.firstAt ?? this.#startedAt)
-    // What has come with the first frame is delivered before what is read now.
+    // The audio that came with the first frame is delivered before anything that is read now.
     this.#delivering = 'beginning'
     try {
       this.#user.begin(metadata)
@@ -318,13 +311,13 @@ export class ListenSocket {
   #refuse(error: Error): void {
     this.logger.warn({ err: error }, 'audio socket refused')
     this.reader.identifying(false)
-    this.close('error', CLOSE_BAD_START, error.message, error)
+    this.close('error', CLOSE.badStart, error.message, error)
   }
 
   #updateReading(): void {
     if (!this.#streaming || this.#feed === undefined) return
     const { heartbeat } = this.#limits
-    const untilPing = heartbeat === 0 ? Infinity : heartbeat / BATCHES_PER_PING
+    const untilPing = heartbeat === 0 ? Infinity : heartbeat / READS_PER_PING
     if (this.#live > 0) this.reader.live()
     else this.reader.batch(Math.min(BATCH_INTERVAL, this.#feed.maxBatchMs, untilPing))
     this.#feed.gaps.batchMs = this.reader.lateBy

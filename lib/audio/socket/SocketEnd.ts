@@ -3,23 +3,18 @@ import type { EndReason, Listen } from '../../model/schema.js'
 import { writeCommand } from './messages.js'
 import type { StreamEnd } from './types.js'
 
-// us -> jambonz: close codes. jambonz echoes them and tells nobody (mod_audio_fork).
-export const CLOSE_NORMAL = 1000
-export const CLOSE_BAD_START = 1008
-export const CLOSE_TOO_BIG = 1009
-export const CLOSE_OUR_FAULT = 1011
-/** The code that ws reports for a connection that died without a close frame. */
-export const CLOSED_ABNORMALLY = 1006
-
-export type CloseCode =
-  typeof CLOSE_NORMAL | typeof CLOSE_BAD_START | typeof CLOSE_TOO_BIG | typeof CLOSE_OUR_FAULT
+// us -> jambonz: close codes. jambonz echoes them, and ignores their meaning (mod_audio_fork).
+export const CLOSE = { normal: 1000, badStart: 1008, tooBig: 1009, ourFault: 1011 } as const
+export type CloseCode = (typeof CLOSE)[keyof typeof CLOSE]
+/** The code that ws reports for a connection that ended without a close frame. */
+const CLOSED_ABNORMALLY = 1006
 
 /** Bytes of text in a close frame (RFC 6455, 5.5). ws throws a RangeError for more. */
 const MAX_REASON_BYTES = 123
 const CONTINUATION_MASK = 0xc0
 const CONTINUATION = 0x80
 
-/** Closes a websocket. A reason of any length will do: it is cut to what a close frame carries. */
+/** Closes a websocket. A reason that is too long for a close frame is cut. */
 export function closeSocket(socket: Pick<WebSocket, 'close'>, code: CloseCode, reason = ''): void {
   socket.close(code, closeReason(reason))
 }
@@ -63,7 +58,7 @@ export class SocketEnd {
   ask(reason: EndReason): void {
     if (!this.#begin(reason)) return
     this.#socket.send(writeCommand({ type: 'disconnect' }))
-    this.#timer = setTimeout(() => this.#close(CLOSE_NORMAL, ''), CLOSE_PATIENCE)
+    this.#timer = setTimeout(() => this.#close(CLOSE.normal, ''), CLOSE_PATIENCE)
   }
 
   /** Closes from our side. */

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AudioCounts, Call, EndReason, Listen } from '../../model/schema.js'
 import { Playback } from '../playback/Playback.js'
-import { CLOSE_OUR_FAULT, type CloseCode } from '../socket/SocketEnd.js'
+import { CLOSE, type CloseCode } from '../socket/SocketEnd.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
 import type { SlowReason } from '../socket/frames/SocketReader.js'
@@ -246,7 +246,7 @@ export class LiveStream {
   destroyed(error: Error | null): void {
     this.reader.end()
     this.#speechOver()
-    if (error) this.socket.close('error', CLOSE_OUR_FAULT, 'the audio was not handled', error)
+    if (error) this.socket.close('error', CLOSE.ourFault, 'the audio was not handled', error)
     else this.end('disconnected')
   }
 
