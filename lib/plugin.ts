@@ -13,6 +13,7 @@ import { registerWebsocket } from './listening/upgrades.js'
 import { CallChannel } from './application/control/CallChannel.js'
 import { LiveCalls } from './application/control/LiveCalls.js'
 import { RestApi } from './application/control/RestApi.js'
+import { Replays } from './application/answer.js'
 import { ApplicationSockets } from './application/websocket/ApplicationSockets.js'
 import { addSocketConstraint } from '../routes/applicationSocket.js'
 import { Correlation } from './correlation/Correlation.js'
@@ -157,6 +158,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     recordings,
     routes,
     warned: new Set<string>(),
+    replays: new Replays(),
     audioPath: joinPath(prefix, options.audioPath),
     defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
   }

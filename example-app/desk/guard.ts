@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Environment } from '../environment.js'
 
 const THIS_MACHINE = ['127.0.0.1', 'localhost', '[::1]']
+const LOCAL_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
 /** What a browser or a tool on this machine sends. Whatever else there is may be a proxy's, known or yet to be written. */
 const LOCAL_HEADERS =
@@ -53,14 +54,23 @@ export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment
  * Returns why a request cannot be from a browser on this machine; undefined where it can. A tunnel or a proxy brings
  * strangers to this machine's own address, and so does a name that resolves to it.
  */
-function foreign({ hostname, headers, ip, raw }: FastifyRequest): string | undefined {
+function foreign({ headers, ip, raw }: FastifyRequest): string | undefined {
   if (!LOOPBACK.test(ip)) return `came from ${ip}`
-  if (!THIS_MACHINE.includes(hostname)) return `was sent to ${hostname}`
+  // Node keeps the first of several hosts: which one the sender meant, nobody knows.
+  const hosts = raw.rawHeaders.filter((_, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'host')
+  if (hosts.length > 1) return `was sent to ${hosts.join(' and ')}`
+  if (!LOCAL_HOST.test(headers.host ?? '')) return `was sent to ${headers.host}`
+  if (raw.url?.startsWith('/') !== true) return `is for ${raw.url}, as one to a proxy is`
   const unknown = Object.keys(headers).find((name) => !LOCAL_HEADERS.test(name))
   if (unknown !== undefined) return `has the header ${unknown}, as one through a proxy has`
   for (const name of ['origin', 'referer'] as const) {
     const page = headers[name]
     if (page !== undefined && !isHere(page)) return `is of a page elsewhere (${name})`
+  }
+  const { 'sec-fetch-site': site = 'none', 'sec-fetch-dest': dest } = headers
+  // A link that leads here is none of these: it opens the page, which another page cannot look into.
+  if (site !== 'none' && site !== 'same-origin' && dest !== 'document') {
+    return `is of a page elsewhere (${site})`
   }
   // nginx, told nothing, names itself as the host, adds no header, and speaks so.
   if (raw.httpVersion === '1.0') return 'speaks HTTP/1.0, as proxies do'

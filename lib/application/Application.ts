@@ -6,6 +6,7 @@ import type { Hmac } from '../model/tokens.js'
 import type { Tracing } from '../model/tracing.js'
 import type { Credentials, HandlerResult, Platform } from '../verbs/index.js'
 import type { JambonzRoutes } from './hookUrls.js'
+import type { Replays } from './answer.js'
 import type { RequestMetrics, OpenRequests } from './observeRequests.js'
 import type { ApplicationSockets } from './websocket/ApplicationSockets.js'
 
@@ -23,6 +24,8 @@ export interface Application extends OwnAddress {
   readonly sockets: ApplicationSockets
   /** mistakes that were logged: each is logged once */
   readonly warned: Set<string>
+  /** signed requests that came again after their listens had begun */
+  readonly replays: Replays
   /** whole path of the built-in actionHook */
   readonly defaultHookPath: string
 }

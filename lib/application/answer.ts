@@ -4,16 +4,20 @@ import type { FastifyRequest } from 'fastify'
 import { socketUrl } from '../listening/ownUrls.js'
 import { applicationOf, backgroundsOf } from '../correlation/handover.js'
 import { listenIn } from '../model/callWrite.js'
-import { createListenId, type Hmac } from '../model/tokens.js'
+import { createListenId } from '../model/tokens.js'
 import type { Call } from '../model/schema.js'
 import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
-import { kRawBody, kTrace } from './request.js'
+import { kRawBody, kSignedAt, kTrace } from './request.js'
 
 /** ms within which jambonz repeats a request that was not answered */
 const REPEATED_WITHIN = 60_000
+/** Times that one signed request gets other listens, as those before have had their sockets: jambonz signs each request. */
+const MAX_REPLAYS = 3
+/** Signed requests that are remembered. */
+const MAX_REMEMBERED = 1_000
 
 /** Resolves to the verbs a handler returned, filled in and checked, once their listens are written to the store. */
 export async function answer(
@@ -50,6 +54,7 @@ export async function answerTo(
   const call = (await correlation.store.get(callSid)) ?? (await correlation.arrived(callSid, {}))
   const request = Object.create(asked, {
     [kRawBody]: { value: Buffer.from(randomUUID()) },
+    [kSignedAt]: { value: null },
     [kTrace]: { value: null }
   }) as FastifyRequest
   return await answer(application, request, call, result)
@@ -65,7 +70,7 @@ function verbContext(
   const { options } = application
   return {
     call,
-    listenId: listenIds(options.secret, request, call),
+    listenId: listenIds(application, request, call),
     audioUrl: (url, id, wsAuth) =>
       socketUrl(application, request, { id, url, wsAuth, issuedAt: issuedAt(call, id), unknown: !known }),
     hookUrl: (url, id, method) => hookUrl(application, request, { url, id, method }),
@@ -73,6 +78,21 @@ function verbContext(
     ...(options.validation === 'warn' && { warn: (message) => warnOfVerb(application, request, message) }),
     ...(options.auth && { auth: options.auth }),
     defaultActionHook: true
+  }
+}
+
+/** The signed requests that came again after their listens had begun: their signatures are good for minutes. */
+export class Replays {
+  readonly #first = new Map<string, number>()
+
+  /** Returns true for a request that has had its new listens. `generation`: of those it would get now. */
+  isOld(request: string, generation: number): boolean {
+    const first = this.#first.get(request)
+    if (first !== undefined) return generation >= first + MAX_REPLAYS
+    const [oldest] = this.#first.keys()
+    if (this.#first.size >= MAX_REMEMBERED && oldest !== undefined) this.#first.delete(oldest)
+    this.#first.set(request, generation)
+    return false
   }
 }
 
@@ -86,9 +106,13 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 /**
  * Returns ids that are the same again if jambonz repeats its request (feature-server retries as the url's fragment
  * says): until a socket has come for a listen, the same request means the same listen. A checksum of the body
- * identifies the request among those of the call.
+ * identifies the request among those of the call. A signed request that is played again and again gets no more new listens.
  */
-function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal: number) => string {
+function listenIds(
+  { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,
+  request: FastifyRequest,
+  call: Call
+): (ordinal: number) => string {
   const body = request[kRawBody] ?? ''
   const open = new Map(
     call.listens.map(({ id, state, instance }) => [id, state === 'expected' && instance === undefined])
@@ -97,8 +121,11 @@ function listenIds(secret: Hmac, request: FastifyRequest, call: Call): (ordinal:
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
     const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
     const first = firstWithout((generation) => open.has(idOf(generation)))
-    const last = first > 0 ? idOf(first - 1) : undefined
-    return last !== undefined && open.get(last) ? last : idOf(first)
+    if (first === 0) return idOf(first)
+    const last = idOf(first - 1)
+    const signedAt = request[kSignedAt]
+    const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)
+    return open.get(last) || isOld ? last : idOf(first)
   }
 }
 

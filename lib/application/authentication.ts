@@ -10,7 +10,7 @@ import {
 } from '../model/errors.js'
 import type { Credentials } from '../verbs/index.js'
 import type { ApplicationOptions } from './Application.js'
-import { messageOf, withoutBom, kRawBody } from './request.js'
+import { messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
 
 /**
  * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),
@@ -49,14 +49,14 @@ function digest(username: string, password: string): Buffer {
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
  * (feature-server lib/utils/base-requestor.js). Any of `secrets` may have signed, so that one can be rotated.
- * `tolerance` in seconds, both ways. Throws an error with status 401.
+ * `tolerance` in seconds, both ways. Returns the time that was signed. Throws an error with status 401.
  */
 export function verifySignature(
   header: string | undefined,
   rawBody: Buffer,
   secrets: readonly Hmac[],
   tolerance: number
-): void {
+): number {
   if (header === undefined) throw new ERR_SIGNATURE_MISSING()
   const { timestamp, signatures } = parseHeader(header)
   const age = Math.abs(Date.now() / 1000 - timestamp)
@@ -66,6 +66,7 @@ export function verifySignature(
     return signatures.some((given) => timingSafeEqual(given, expected))
   })
   if (!fits) throw new ERR_SIGNATURE_MISMATCH()
+  return timestamp
 }
 
 function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
@@ -101,7 +102,8 @@ export function parseSignedJson(
     try {
       if (webhookSecrets.length > 0) {
         const header = request.headers['jambonz-signature']
-        verifySignature(Array.isArray(header) ? header[0] : header, body, webhookSecrets, signatureTolerance)
+        const signature = Array.isArray(header) ? header[0] : header
+        request[kSignedAt] = verifySignature(signature, body, webhookSecrets, signatureTolerance)
       }
     } catch (err) {
       return done(err as Error)

@@ -18,6 +18,8 @@ export interface JambonzRequest {
 
 /** the bytes of the body, as they came */
 export const kRawBody = Symbol('jambonz raw body')
+/** seconds since the epoch, as its signature says; null: it has none */
+export const kSignedAt = Symbol('jambonz signed at')
 /** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
 /** the span of the request, where it is traced */
@@ -36,6 +38,7 @@ declare module 'fastify' {
     /** How jambonz asked; undefined on routes that are not of fastify-jambonz-listen. */
     jambonz?: JambonzRequest
     [kRawBody]: Buffer | null
+    [kSignedAt]: number | null
     [kStage]: Stage | null
     [kTrace]: Trace | null
   }
@@ -48,6 +51,7 @@ export function decorateRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest('listen')
   fastify.decorateRequest('jambonz')
   fastify.decorateRequest(kRawBody, null)
+  fastify.decorateRequest(kSignedAt, null)
   fastify.decorateRequest(kStage, null)
   fastify.decorateRequest(kTrace, null)
 }

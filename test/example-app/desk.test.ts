@@ -92,6 +92,8 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
     // a name of somebody else's that resolves to this machine
     { host: 'rebound.example:3000' },
     { host: '127.0.0.1.rebound.example' },
+    { host: '127.0.0.1:80@rebound.example' },
+    { host: 'localhost:port' },
     // a proxy that says who asks in another way, or only that it is one
     ...[
       'via',
@@ -112,7 +114,10 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
     // the page of a proxy that says nothing at all
     { host, referer: 'https://desk.example.org/' },
     { host, origin: 'https://desk.example.org' },
-    { host, origin: 'null' }
+    { host, origin: 'null' },
+    // what another page loads
+    { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'audio' },
+    { host, 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }
   ]) {
     for (const url of ['/', '/recordings/', '/ticket', '/live', '/live/x', '/settings']) {
       const response = await app.inject({ url, headers })
@@ -134,7 +139,15 @@ t.test('without a password the desk is for this machine alone, the webhooks are 
     await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nConnection: upgrade\r\n\r\n'),
     /^HTTP\/1.1 403 /
   )
+  for (const asked of [
+    'GET http://desk.example/ HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nHost: desk.example\r\n\r\n'
+  ]) {
+    t.match(await answerTo(address, asked), /^HTTP\/1.1 403 /, asked)
+  }
   t.match(await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 200 /)
+  const link = { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'document' }
+  t.equal((await app.inject({ url: '/', headers: link })).statusCode, 200, 'a link that leads here')
   t.equal((await fetch(address)).status, 200, 'a tool of this machine')
 })
 

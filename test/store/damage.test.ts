@@ -74,7 +74,13 @@ t.test('what others put into Redis harms nobody', { skip: noRedis() }, async (t)
       'l:l1:#': '17 "where"',
       'l:': '17 1',
       '': '17 1',
-      'z': '17 1'
+      'z': '17 1',
+      // what the key says of the call and its listens
+      'c:callSid': '17 "good"',
+      'c:listens': '17 [1]',
+      'l:l1:callSid': '17 "good"',
+      'l:l1:id': '17 "l2"',
+      'l:l1:__proto__': '17 {"state":"ended"}'
     }
     await client.hset('jambonz:call:{bad}', damage)
     const fresh = await open(t, server, { instance: 'b' })
@@ -84,7 +90,16 @@ t.test('what others put into Redis harms nobody', { skip: noRedis() }, async (t)
       from: undefined,
       to: undefined,
       createdAt: String,
-      listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000, state: 'expected', audio: { bytes: 0 } }]
+      listens: [
+        {
+          id: 'l1',
+          callSid: 'bad',
+          path: '/audio',
+          sampleRate: 16_000,
+          state: 'expected',
+          audio: { bytes: 0 }
+        }
+      ]
     })
     const listed = (await fresh.store.list()).map(({ callSid }) => callSid)
     t.ok(listed.includes('bad') && listed.includes('good'), String(listed))

@@ -27,8 +27,8 @@ export const SEAL = 2 ** 52
 /** stands in place of JSON: the field was removed */
 export const REMOVED = ''
 const PLACE = '#'
-/** fields of a listen that are not stored: its key and field names tell them */
-const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid'])
+/** fields that are not stored: the key and the names of other fields tell them */
+const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid', 'data', 'listens', '__proto__'])
 
 /** The condition of a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED: no field. */
 export interface FieldGuard {
@@ -174,6 +174,7 @@ function readField(name: string, json: string): unknown {
 function isWhatItShouldBe(name: string, value: unknown): boolean {
   if (name.startsWith('d:')) return true
   const own = name.slice(name.lastIndexOf(':') + 1)
+  if (IN_KEYS.has(own)) return false
   const schema = (name.startsWith('c:') ? CALL_FIELDS : LISTEN_FIELDS)[own]
   return schema === undefined || Value.Check(schema, value)
 }
