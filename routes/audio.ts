@@ -4,7 +4,8 @@ import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
-import type { Correlated } from '../lib/correlation/Correlation.js'
+import type { Correlated, Correlation } from '../lib/correlation/Correlation.js'
+import { joinedRoom } from '../lib/correlation/identified.js'
 import {
   callSidOf,
   hasExpired,
@@ -172,7 +173,7 @@ async function claim(
   token: SocketToken
 ): Promise<Claim> {
   const claimed = await correlation.claimed(token)
-  if (claimed.outcome === 'used') throw new ERR_AUDIO_PATH_USED()
+  if (claimed.outcome === 'used') return await claimAsMember(correlation, log, token.listenId)
   if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
   const release = (): void => {
     log.warn('the connection closed before the audio socket had opened: its listen may have another')
@@ -183,6 +184,21 @@ async function claim(
   if (raw.socket.destroyed) release()
   else raw.socket.once('close', release)
   return { listen: claimed, opened: () => raw.socket.off('close', release) }
+}
+
+/** A further member of a room: its listen is its own. */
+async function claimAsMember(
+  correlation: Correlation,
+  log: FastifyRequest['log'],
+  listenId: string
+): Promise<Claim> {
+  const joined = await joinedRoom(correlation, listenId)
+  if (joined === undefined) throw new ERR_AUDIO_PATH_USED()
+  log.warn(
+    { callSid: joined.call.callSid, listenId: joined.listen.id, joined: listenId },
+    'a further socket came for the listen of a room: it is a listen of its own'
+  )
+  return { listen: joined, opened: () => {} }
 }
 
 function hours(ms: number): string {

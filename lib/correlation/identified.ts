@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import { callFieldsOfMetadata, formatOf } from '../model/payloads.js'
 import { listenIn } from '../model/callWrite.js'
 import { callSidOf, checkCallSid, createListenId, issuerTag } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
+
+/** listens of the members of one room: more sockets are refused */
+const MAX_MEMBERS = 500
 
 /** The facts about a socket whose path names no listen. */
 export interface UnnamedSocket {
@@ -58,4 +62,30 @@ async function adopted(correlation: Correlation, { metadata, path }: UnnamedSock
     { patch: { listens: [{ id, path, ...formatOf(metadata), instance }] } }
   ])
   return correlated(call, id)
+}
+
+/**
+ * A further socket has come for the path of a listen. Returns a listen of its own, claimed by this instance, where the
+ * listen is that of a room or a conference: jambonz 11 opens a socket for each member, all on one url. Returns undefined for
+ * any other listen, whose path is good for one socket.
+ */
+export async function joinedRoom(
+  { store, deps }: Correlation,
+  listenId: string
+): Promise<Correlated | undefined> {
+  const callSid = callSidOf(listenId)
+  const call = callSid === undefined ? undefined : await store.get(callSid)
+  const first = listenIn(call, listenId)
+  if (call === undefined || (first?.nested !== 'room' && first?.nested !== 'conference')) return undefined
+  const members = call.listens.filter(({ nested }) => nested === first.nested)
+  if (members.length >= MAX_MEMBERS) return undefined
+  const { callSid: own, path, nested, mixType, sampleRate, channels, metadata, trace } = first
+  const { finishOnKey, timeout, maxLength, bidirectional } = first
+  const id = createListenId(deps.secret, own, `${listenId}\n${randomUUID()}`)
+  const asked = { path, nested, mixType, sampleRate, channels, metadata, trace }
+  const rules = { finishOnKey, timeout, maxLength, bidirectional }
+  const { call: written } = await store.write(own, [
+    { patch: { listens: [{ id, ...asked, ...rules, instance: deps.instance }] } }
+  ])
+  return correlated(written, id)
 }

@@ -12,7 +12,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import type { Recorder, RecordingError } from '../recording/types.js'
 import type { Recordings } from '../recording/Recordings.js'
 import type { Trace, Tracing } from '../model/tracing.js'
-import { LISTEN_METADATA_KEY } from '../verbs/index.js'
+import { LISTEN_METADATA_KEY, type Platform } from '../verbs/index.js'
 import type { AudioRoute } from './AudioRoutes.js'
 import { CLOSE } from '../audio/socket/SocketEnd.js'
 import { LiveStream } from '../audio/stream/LiveStream.js'
@@ -38,7 +38,11 @@ type Saved = Pick<Listen, 'recording' | 'recordingError'>
 
 /** The parts of the plugin that live listens need. */
 export interface LiveListenServices {
-  readonly options: { readonly limits: StreamLimits; readonly silenceLevel: number }
+  readonly options: {
+    readonly limits: StreamLimits
+    readonly silenceLevel: number
+    readonly platform: Platform
+  }
   readonly correlation: Correlation
   /** undefined: nothing is recorded */
   readonly recordings: Recordings | undefined
@@ -135,12 +139,14 @@ export class LiveListen {
   }
 
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
-    const { correlation, route } = this.#deps
-    if (metadata !== undefined && typeof metadata.callSid !== 'string') {
+    const { correlation, route, options } = this.#deps
+    const isNamed = typeof metadata?.callSid === 'string'
+    // jambonz 0.9 always names the call; 11 sends the metadata of a listen that was started from outside as they are.
+    if (metadata !== undefined && !isNamed && options.platform === '0.9') {
       throw new Error('the first frame names no callSid')
     }
-    const known = metadata ?? { callSid: `${UNNAMED}${randomUUID()}` }
-    if (metadata === undefined) {
+    const known = isNamed ? metadata : { ...metadata, callSid: `${UNNAMED}${randomUUID()}` }
+    if (!isNamed) {
       this.#logger.warn(
         { callSid: known.callSid },
         'the first frame names no call: its audio is kept by another name'

@@ -47,6 +47,8 @@ export interface ResolvedOptions {
   recordAllCalls: SimulateCallOptions['recordAllCalls']
   configListenHook: boolean
   platform: '0.9' | '11'
+  members: number
+  outsideListen: SimulateCallOptions['outsideListen']
   includeStream: boolean
   callRate: number
   speed: number
@@ -105,6 +107,8 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
     recordAllCalls: options.recordAllCalls,
     configListenHook: options.configListenHook === true,
     platform: platformOf(options.platform),
+    members: membersOf(options.members),
+    outsideListen: options.outsideListen,
     includeStream: options.includeStream === true,
     callRate,
     speed,
@@ -123,6 +127,11 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
 function calledParty(party: BLeg = {}, callRate: number): BLeg {
   if (party.speech === undefined || party.speech === null) return party
   return { ...party, speech: { pcm: loadSpeech(party.speech, callRate), sampleRate: callRate } }
+}
+
+function membersOf(members: unknown = 1): number {
+  if (typeof members === 'number' && Number.isInteger(members) && members >= 0) return members
+  throw new SIM_OPTIONS(`members ${JSON.stringify(members)} must be a whole number, 0 or more`)
 }
 
 function platformOf(platform: unknown = '0.9'): '0.9' | '11' {

@@ -98,6 +98,20 @@ export interface SimulateCallOptions {
    */
   platform?: '0.9' | '11'
   /**
+   * Members of a `room` or `conference` besides the caller (1). With `platform: '11'` a listen in it opens a socket for each
+   * member, all on one url.
+   */
+  members?: number
+  /**
+   * With `platform: '11'`: a listen that somebody starts in the call over jambonz' REST api, once it is answered. Its
+   * first frame is the metadata as they are: without a callSid unless they have one.
+   */
+  outsideListen?: {
+    url: string
+    metadata?: Record<string, unknown>
+    wsAuth?: { username: string; password: string }
+  }
+  /**
    * Adds the audio that a listen streams to the audio of the same listen (right channel, mixed). jambonz 0.9 never does
    * so. It is unknown whether 11 does: an application should work with both.
    */
@@ -191,7 +205,7 @@ export interface ListenRecord {
   url: string
   /** The call sid in the metadata: that of the called leg if the listen is nested in dial. */
   callSid: string
-  role: 'listen' | 'dial' | 'background' | 'record'
+  role: 'listen' | 'dial' | 'background' | 'record' | 'room' | 'outside'
   mixType: 'mono' | 'stereo' | 'mixed'
   sampleRate: number
   metadata: Record<string, unknown>

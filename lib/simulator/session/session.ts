@@ -149,8 +149,9 @@ export class Session {
     this.post.notify(this.info, 'in-progress', 200, 'OK')
     this.caller.answered()
     this.clock.startTicks(this.#tick, this.#busy)
-    const { hangUpAfterMs, recordAllCalls } = this.options
+    const { hangUpAfterMs, recordAllCalls, outsideListen, platform } = this.options
     if (recordAllCalls !== undefined) this.#recordCall(recordAllCalls)
+    if (outsideListen !== undefined && platform === '11') this.#listenFromOutside(outsideListen)
     if (hangUpAfterMs !== undefined && hangUpAfterMs < Infinity) {
       this.clock.at(this.answeredAt + hangUpAfterMs, () => this.hangUp('caller'))
     }
@@ -305,6 +306,16 @@ export class Session {
     for (const leg of this.legs) for (const fork of [...leg.forks]) await fork.end()
     while (this.#loose.size > 0) await Promise.all(this.#loose)
     await this.post.close()
+  }
+
+  #listenFromOutside({ url, metadata, wsAuth }: NonNullable<ResolvedOptions['outsideListen']>): void {
+    const task = new ListenTask(this, 'listen', {
+      url,
+      ...(metadata !== undefined && { metadata }),
+      ...(wsAuth !== undefined && { wsAuth })
+    })
+    task.place = { leg: this.leg, role: 'outside' }
+    this.startBackground('outside', task)
   }
 
   #recordCall({ url, wsAuth }: NonNullable<ResolvedOptions['recordAllCalls']>): void {

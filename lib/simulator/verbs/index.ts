@@ -4,6 +4,7 @@ import { DialTask } from './dial.js'
 import { GatherTask } from './gather.js'
 import { ListenTask } from './listen.js'
 import { AnswerTask, HangupTask, OtherTask, PauseTask, RedirectTask, TagTask } from './simple.js'
+import { RoomTask } from './room.js'
 import { PlayTask, SayTask } from './sounds.js'
 import type { Task } from './task.js'
 import { TranscribeTask } from './transcribe.js'
@@ -12,6 +13,7 @@ type TaskClass = new (session: Session, verb: string, data: Record<string, unkno
 
 const TASKS: Record<string, TaskClass> = {
   answer: AnswerTask,
+  conference: RoomTask,
   config: ConfigTask,
   dial: DialTask,
   gather: GatherTask,
@@ -20,6 +22,7 @@ const TASKS: Record<string, TaskClass> = {
   pause: PauseTask,
   play: PlayTask,
   redirect: RedirectTask,
+  room: RoomTask,
   say: SayTask,
   stream: ListenTask,
   tag: TagTask,

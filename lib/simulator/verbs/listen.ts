@@ -41,6 +41,8 @@ export interface ListenPlace {
   leg: Leg
   role: ListenRecord['role']
   bLeg?: CallInfo
+  /** in a room: whose audio it is */
+  member?: { callSid: string; memberId: string; room: string }
 }
 
 /** `listen` / `stream` (feature-server lib/tasks/listen.js). */
@@ -94,7 +96,7 @@ export class ListenTask extends Task {
       return
     }
     try {
-      await this.performAction(this.#results, place.role !== 'dial')
+      await this.performAction(this.#results, place.role !== 'dial' && place.role !== 'room')
     } catch (error) {
       session.error(error)
     }
@@ -340,5 +342,5 @@ function playDone(id: unknown, { samples, stopped }: Played, length: number, rat
 
 // The forks of these listens have their own names, so they run beside others.
 function isBackground(role: ListenRecord['role']): boolean {
-  return role === 'background' || role === 'record'
+  return role !== 'listen' && role !== 'dial'
 }

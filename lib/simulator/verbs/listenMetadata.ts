@@ -33,7 +33,7 @@ export function describeListen(
     streamRate: streaming === true && Number(streamRate) > 0 ? Number(streamRate) : undefined,
     record: {
       url,
-      callSid: place.bLeg?.callSid ?? session.info.callSid,
+      callSid: place.bLeg?.callSid ?? place.member?.callSid ?? session.info.callSid,
       role: place.role,
       mixType,
       sampleRate,
@@ -84,6 +84,12 @@ function metadata(
   first: Json,
   own: Json
 ): { plain: Json; escaped: Json } {
+  // of jambonz 11, by its documentation
+  if (place.role === 'outside') return { plain: own, escaped: own }
+  if (place.member !== undefined) {
+    const frame = { ...own, ...place.member, sampleRate: first.sampleRate }
+    return { plain: frame, escaped: frame }
+  }
   // A listen nested in dial sends the call object of the called leg, any other the call of the webhook.
   const call = place.bLeg?.own() ?? session.info.toJSON()
   if (place.role === 'record') delete call.customerData

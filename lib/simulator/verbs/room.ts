@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { recordOf } from './application.js'
+import { ListenTask } from './listen.js'
+import { Task, type Precondition } from './task.js'
+
+/**
+ * `room` and `conference`. On 0.9 it is only recorded: a listen in it never starts there. On 11, by its documentation, it
+ * lasts until the call ends, and a listen in it opens a socket for each member, all on one url.
+ */
+export class RoomTask extends Task {
+  override readonly precondition: Precondition = this.session.options.platform === '11' ? 'endpoint' : 'none'
+  #listens: ListenTask[] = []
+  #entered = false
+
+  override get openEnded(): boolean {
+    return this.#entered && !this.killed
+  }
+
+  override async exec(): Promise<void> {
+    const { session } = this
+    if (session.options.platform !== '11') {
+      return this.note('not simulated: recorded, takes no time, calls no hook')
+    }
+    const nested = this.data.stream ?? this.data.listen
+    if (nested !== undefined) this.#listens = this.#members().map((member) => this.#listenTo(member, nested))
+    this.#entered = true
+    const running = this.#listens.map((task) => task.exec())
+    if (!this.killed && !session.gone) await once(this.ending, 'abort')
+    await Promise.all(running)
+    await this.performAction()
+  }
+
+  protected override onKill(reason: 'replaced' | 'released' | 'done'): void {
+    for (const task of this.#listens) task.kill(reason)
+  }
+
+  #members(): string[] {
+    const { info, options } = this.session
+    return [info.callSid, ...Array.from({ length: options.members }, () => randomUUID())]
+  }
+
+  // one listen, one hook: that of the member whose verb it is
+  #listenTo(callSid: string, nested: unknown): ListenTask {
+    const { actionHook, ...data } = recordOf(nested)
+    const isOwn = callSid === this.session.info.callSid
+    const task = new ListenTask(this.session, 'listen', isOwn ? { ...data, actionHook } : data)
+    const room = String(this.data.name ?? '')
+    task.place = { leg: this.session.leg, role: 'room', member: { callSid, memberId: randomUUID(), room } }
+    return task
+  }
+}
