@@ -29,6 +29,7 @@ export interface HttpResult {
   /** answers other than 2xx, and none */
   failures: number
   /** ms */
+  p50: number
   p99: number
 }
 
@@ -59,21 +60,25 @@ const methods = {
     return {
       requests: result['2xx'],
       failures: result.non2xx + result.errors + result.timeouts,
+      p50: result.latency.p50,
       p99: result.latency.p99
     }
   },
 
   /** The same, one after the other at even distances. */
-  async steady({ port, path, rate, duration }: SteadyOptions): Promise<Omit<HttpResult, 'p99'>> {
+  async steady({ port, path, rate, duration }: SteadyOptions): Promise<HttpResult> {
     const jambonz = new Jambonz(port)
     const result = { requests: 0, failures: 0 }
+    const waits: number[] = []
     const asked = new Set<Promise<void>>()
     const send = (): void => {
+      const sentAt = performance.now()
       const one = jambonz
         .ask(path, [calls++])
         .then(
           () => {
             result.requests++
+            waits.push(performance.now() - sentAt)
           },
           () => {
             result.failures++
@@ -91,7 +96,9 @@ const methods = {
     pacer.stop()
     await Promise.all(asked)
     jambonz.close()
-    return result
+    waits.sort((a, b) => a - b)
+    const at = (part: number): number => waits[Math.floor(waits.length * part)] ?? NaN
+    return { ...result, p50: at(0.5), p99: at(0.99) }
   }
 }
 export type HttpMethods = typeof methods

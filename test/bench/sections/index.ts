@@ -3,6 +3,7 @@ import { cluster } from './cluster.js'
 import { growth } from './growth.js'
 import { latency } from './latency.js'
 import { messages } from './messages.js'
+import { redis } from './redis.js'
 import type { Section } from './types.js'
 import { webhooks } from './webhooks.js'
 
@@ -13,5 +14,6 @@ export const sections: Readonly<Record<string, Section>> = {
   growth,
   capacity,
   webhooks,
+  redis,
   cluster
 }

@@ -1,0 +1,61 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+/** A TCP proxy in front of a server that is some network away: what it answers comes so much later. */
+export class DelayProxy {
+  /** times that a client wrote after the server had answered it, or first of all: the round trips it waited for */
+  roundTrips = 0
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(server: Server) {
+    this.#server = server
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  /** Resolves when the proxy listens. `ms`: of a round trip */
+  static async listen(target: number, ms: number): Promise<DelayProxy> {
+    const server = createServer()
+    const proxy = new DelayProxy(server)
+    server.on('connection', (client) => proxy.#forward(client, target, ms))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return proxy
+  }
+
+  close(): void {
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #forward(client: Socket, target: number, ms: number): void {
+    const server = connect({ port: target, host: '127.0.0.1', noDelay: true })
+    client.setNoDelay(true)
+    let isAnswered = true
+    client.on('data', (data) => {
+      if (isAnswered) this.roundTrips++
+      isAnswered = false
+      server.write(data)
+    })
+    server.on('data', (data) => {
+      setTimeout(() => {
+        isAnswered = true
+        client.write(data)
+      }, ms)
+    })
+    for (const [socket, other] of [
+      [client, server],
+      [server, client]
+    ] as const) {
+      this.#sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        other.destroy()
+      })
+    }
+  }
+}
