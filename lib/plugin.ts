@@ -137,7 +137,12 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   })
   const calls = new LiveCalls(correlation)
   const recordings = recording && createRecordings(recording, { logger, instance })
-  const metrics = new Metrics({ calls, liveListens, recordings })
+  const metrics = new Metrics({
+    calls,
+    liveListens,
+    recordings,
+    applicationSockets: (): number => sockets.size
+  })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
   const tracing = await loadTracing()
   // Last: what is wrong with an option leaves no connection open.
@@ -162,7 +167,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     audioPath: joinPath(prefix, options.audioPath),
     defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
   }
-  const sockets = new ApplicationSockets(fastify, base, options.limits)
+  const sockets: ApplicationSockets = new ApplicationSockets(fastify, base, options.limits)
   const channel = new CallChannel({ store, sockets, instance, secret, logger })
   sockets.useChannel(channel)
   calls.useControl({

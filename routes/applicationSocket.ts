@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
+import { observeSockets } from '../lib/application/observeRequests.js'
 import { noteTransport } from '../lib/application/request.js'
 import { isApplicationUpgrade } from '../lib/application/websocket/wire.js'
 import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
@@ -52,10 +53,7 @@ export function registerApplicationSocket(
   const { options, sockets, metrics } = application
   instance.register(async (scope) => {
     noteTransport(scope)
-    scope.addHook('onError', (_request, _reply, error, done) => {
-      metrics.erred(error)
-      done()
-    })
+    observeSockets(scope, metrics, 'application')
     await guardWithBasicAuth(
       scope,
       options.webhookAuth ? [options.webhookAuth] : [],
@@ -71,7 +69,10 @@ export function registerApplicationSocket(
     // The last of the onRequest hooks: those that look at a body are for the messages.
     scope.addHook('onRequest', async (request, reply) => {
       if (isUpgrade(request)) {
-        acceptUpgrade(sockets.server, request, reply, (socket) => sockets.add(socket, request))
+        acceptUpgrade(sockets.server, request, reply, (socket) => {
+          metrics.requested('application', 'answered')
+          sockets.add(socket, request)
+        })
       }
     })
     const route = {

@@ -62,7 +62,7 @@ export function registerAudio(
       return true
     }
 
-    observeSockets(scope, runtime.metrics)
+    observeSockets(scope, runtime.metrics, 'audio')
     scope.addHook('onRequest', async (request, reply) => {
       isNamed(request, reply)
     })

@@ -8,8 +8,11 @@ import { kStage, kTrace } from './request.js'
 const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
-/** The kind of a request of jambonz; `audio` is the upgrade of a socket. */
-export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio'
+/**
+ * The kind of a request of jambonz. `audio` is the upgrade of an audio socket, `application` that of an application
+ * websocket, whose messages are requests of the other kinds.
+ */
+export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio' | 'application'
 
 export type RequestOutcome = 'answered' | 'fallback' | 'refused' | 'failed' | 'aborted'
 
@@ -18,6 +21,10 @@ export interface RequestMetrics {
   requested(kind: RequestKind, outcome: RequestOutcome): void
   /** Counts an error of a request or a socket. */
   erred(error: Error & { code?: unknown }): void
+  /** Counts a message of an application websocket. */
+  messaged(type: string): void
+  /** Counts verbs that followed as a command, or were dropped. */
+  cameLate(outcome: 'sent' | 'dropped'): void
   /** Notes that an actionHook's handler began to run `ms` after the hook came. */
   hookWaited(ms: number, listen: Listen): void
 }
@@ -57,11 +64,15 @@ export function observeRequests(
   }
 }
 
-/** Counts the audio sockets that a scope refuses before their upgrade. */
-export function observeSockets(scope: FastifyInstance, metrics: RequestMetrics): void {
+/** Counts the sockets that a scope refuses before their upgrade. */
+export function observeSockets(
+  scope: FastifyInstance,
+  metrics: RequestMetrics,
+  kind: 'audio' | 'application'
+): void {
   scope.addHook('onError', (_request, _reply, error, done) => {
     metrics.erred(error)
-    metrics.requested('audio', refusedOrFailed(error.statusCode ?? INTERNAL_ERROR))
+    metrics.requested(kind, refusedOrFailed(error.statusCode ?? INTERNAL_ERROR))
     done()
   })
 }

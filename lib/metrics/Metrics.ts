@@ -1,4 +1,5 @@
 import type { RequestKind, RequestOutcome, RequestMetrics } from '../application/observeRequests.js'
+import { JAMBONZ_EVENTS } from '../model/payloads.js'
 import { EndReasonSchema, type Listen } from '../model/schema.js'
 import type { LiveListens } from '../listening/LiveListens.js'
 import type { LiveCalls } from '../application/control/LiveCalls.js'
@@ -42,8 +43,20 @@ const histogram = (name: string, help: string, buckets: readonly number[]): Defi
   buckets
 })
 
-const KINDS: readonly RequestKind[] = ['webhook', 'actionHook', 'statusHook', 'audio']
+const KINDS: readonly RequestKind[] = ['webhook', 'actionHook', 'statusHook', 'audio', 'application']
 const OUTCOMES: readonly RequestOutcome[] = ['answered', 'fallback', 'refused', 'failed', 'aborted']
+const OTHER = 'other'
+const MESSAGES: readonly string[] = [
+  'session:new',
+  'session:reconnect',
+  'session:redirect',
+  'session:adulting',
+  'verb:hook',
+  'dial:confirm',
+  'call:status',
+  ...JAMBONZ_EVENTS,
+  OTHER
+]
 const END_REASONS = EndReasonSchema.anyOf.map(({ const: reason }) => reason)
 
 /** All that is counted, and the one place that knows what it is called. */
@@ -68,6 +81,18 @@ export const METRICS = {
   hooksUnfinished: counter(
     'jambonz_hooks_unfinished_total',
     'actionHooks whose handler ran though the end of the listen was not known after 5 s'
+  ),
+
+  applicationSockets: gauge('jambonz_application_sockets_live', 'open application websockets, one a call'),
+  applicationMessages: counter(
+    'jambonz_application_messages_total',
+    'messages of application websockets, by type: session:new for each call, session:reconnect for each reconnect',
+    { type: MESSAGES }
+  ),
+  lateAnswers: counter(
+    'jambonz_application_late_answers_total',
+    'answers that came after their ack or when their socket was gone: sent as a command, or dropped',
+    { outcome: ['sent', 'dropped'] }
   ),
 
   streams: counter('jambonz_streams_total', 'audio sockets that streamed'),
@@ -127,6 +152,8 @@ export interface MetricsSources {
   calls: LiveCalls
   liveListens: LiveListens
   recordings: Recordings | undefined
+  /** Returns the number of open application websockets. */
+  applicationSockets: () => number
 }
 
 /** The metrics of one instance, counted from its events: nothing is added to the audio's path. */
@@ -134,6 +161,8 @@ export class Metrics implements RequestMetrics {
   readonly instruments: readonly Instrument[]
   readonly #requests = new Counter(METRICS.requests)
   readonly #errors = new Counter(METRICS.errors)
+  readonly #messages = new Counter(METRICS.applicationMessages)
+  readonly #lateAnswers = new Counter(METRICS.lateAnswers)
   readonly #hookWait = new Histogram(METRICS.hookWait)
   readonly #hooksUnfinished = new Counter(METRICS.hooksUnfinished)
 
@@ -142,6 +171,8 @@ export class Metrics implements RequestMetrics {
       ...countEvents(sources.calls),
       this.#requests,
       this.#errors,
+      this.#messages,
+      this.#lateAnswers,
       this.#hookWait,
       this.#hooksUnfinished,
       ...readings(sources)
@@ -159,6 +190,14 @@ export class Metrics implements RequestMetrics {
   erred(error: Error & { code?: unknown }): void {
     const { code } = error
     this.#errors.add(1, typeof code === 'string' && code.startsWith('FST_') ? code : 'other')
+  }
+
+  messaged(type: string): void {
+    this.#messages.add(1, MESSAGES.includes(type) ? type : OTHER)
+  }
+
+  cameLate(outcome: 'sent' | 'dropped'): void {
+    this.#lateAnswers.add(1, outcome)
   }
 
   hookWaited(ms: number, { state }: Listen): void {
@@ -216,8 +255,9 @@ function countEvents({ events }: LiveCalls): Instrument[] {
   ]
 }
 
-function readings({ calls, liveListens, recordings }: MetricsSources): Instrument[] {
+function readings({ calls, liveListens, recordings, applicationSockets }: MetricsSources): Instrument[] {
   return [
+    new Reading(METRICS.applicationSockets, applicationSockets),
     new Reading(METRICS.streamsLive, () => liveListens.size),
     new Reading(METRICS.streamsReadByWs, () => liveListens.readByWs),
     new Reading(METRICS.draining, () => Number(liveListens.sealed)),

@@ -8,6 +8,7 @@ import { METRICS } from '../../lib/metrics/Metrics.js'
 import { Hmac, signHookKey } from '../../lib/model/tokens.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
+import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { callWebhook } from '../helpers/payloads.js'
 import { basic, statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
@@ -213,4 +214,43 @@ t.test('a label may hold any text', async (t) => {
     expose(METRICS.errors, [{ labels: { code: 'a "b"\\c\nd' }, value: 1 }]).split('\n')[2],
     'jambonz_errors_total{code="a \\"b\\"\\\\c\\nd"} 1'
   )
+})
+
+t.test('an application websocket is counted, its messages by type, its requests as over HTTP', async (t) => {
+  const app = await build(t, { webhookAuth: { username: 'web', password: 'hook' } })
+  app.jambonz.webhook('/call', async () => [{ verb: 'hangup' }])
+  app.jambonz.webhook('/failing', async () => {
+    throw new Error('no')
+  })
+  app.jambonz.statusHook('/status')
+  const url = await listening(app)
+  await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '401' })
+  const first = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
+  await first.ask('session:new')
+  t.equal(read(app, 'jambonz_application_sockets_live'), 1)
+  first.drop()
+  await reads(app, 'jambonz_application_sockets_live', 0)
+  const again = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
+  await again.ask('session:reconnect')
+  again.send('call:status', { call_status: 'in-progress' })
+  again.send('verb:status', {})
+  again.send('something:new', {})
+  await again.ask('verb:hook', {}, { hook: '/failing' })
+  for (const [line, value] of Object.entries({
+    'jambonz_requests_total{kind="application",outcome="answered"}': 2,
+    'jambonz_requests_total{kind="application",outcome="refused"}': 1,
+    'jambonz_requests_total{kind="webhook",outcome="answered"}': 1,
+    'jambonz_requests_total{kind="webhook",outcome="failed"}': 1,
+    'jambonz_requests_total{kind="statusHook",outcome="answered"}': 1,
+    'jambonz_errors_total{code="FST_BASIC_AUTH_MISSING_OR_BAD_AUTHORIZATION_HEADER"}': 1,
+    'jambonz_application_messages_total{type="session:new"}': 1,
+    'jambonz_application_messages_total{type="session:reconnect"}': 1,
+    'jambonz_application_messages_total{type="verb:hook"}': 1,
+    'jambonz_application_messages_total{type="call:status"}': 1,
+    'jambonz_application_messages_total{type="verb:status"}': 1,
+    'jambonz_application_messages_total{type="other"}': 1,
+    'jambonz_application_sockets_live': 1
+  })) {
+    await reads(app, line, value)
+  }
 })

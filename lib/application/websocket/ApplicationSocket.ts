@@ -109,6 +109,7 @@ export class ApplicationSocket {
       )
       return
     }
+    this.#sockets.application.metrics.messaged(message.type)
     this.callSid ??= message.callSid
     const work = this.#handle({ ...message, callSid: message.callSid ?? this.callSid }).catch(
       (err: unknown) => {

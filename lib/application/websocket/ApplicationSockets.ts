@@ -160,6 +160,7 @@ export class ApplicationSockets {
   /** Sends verbs that came too late for an ack, or whose socket was gone: wherever jambonz has its socket now. */
   async late(callSid: string | undefined, verbs: string): Promise<void> {
     const sent = callSid !== undefined && (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
+    this.application.metrics.cameLate(sent ? 'sent' : 'dropped')
     if (!sent) this.application.logger.warn({ callSid }, 'an answer came when the call was no longer reached')
   }
 
