@@ -3,15 +3,15 @@ import { GapMeter } from './GapMeter.js'
 import type { AudioSink, PauseMode } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
-/** Bytes of audio that gather in the kernel between two reads. */
+/** Bytes of audio that may gather in the kernel between two reads. */
 const MAX_BATCH = 32_768
-/** Bytes held back from the sinks while a gap is in doubt. */
+/** Bytes that the sinks may wait for while a gap is in doubt. */
 const MAX_HELD = 1_048_576
-/** ms after a pause during which audio is taken for late, not missing, when we had not read it. */
+/** ms after a pause for which missing audio counts as late, if the socket was not read during the pause. */
 const MAX_BEHIND = 30_000
 /**
- * Window, ms, in which the arrival rate is measured after a pause. Audio we had not read arrives faster than real
- * time; once a window brings no more than real time, all of it has arrived.
+ * ms over which the arrival rate is measured after a pause. Audio that was not read during the pause arrives faster than
+ * real time. All of it has arrived when the rate falls to real time.
  */
 const CATCH_UP_WINDOW = 200
 const CATCH_UP_RATE = 1.5
@@ -23,8 +23,8 @@ interface Held {
 }
 
 /**
- * Feeds the sinks of a stream: binary messages of any size become whole sample frames, are counted and handed over.
- * Nothing here is allocated per frame as long as messages are aligned, as jambonz' are.
+ * Feeds the sinks of a stream. Cuts binary messages of any size into whole sample frames, counts them, and hands them
+ * over. Allocates nothing per frame as long as messages are aligned, as those of jambonz are.
  */
 export class AudioFeed {
   frames = 0
@@ -34,24 +34,24 @@ export class AudioFeed {
   readonly #mask: number
   #sinks: readonly AudioSink[] = []
   #carry: Buffer | undefined
-  // Frames that wait for the judgement whether something is missing before them.
+  // It is not clear whether audio is missing before the latest frames; #held are those that the sinks wait for.
   #inDoubt = false
   #held: Held[] = []
   #heldBytes = 0
-  // A gap that was found when the frames after it had been handed over.
+  // ms of a gap that was found too late: the frames behind it had been handed over already.
   #owedGap = 0
   #pause: PauseMode | undefined
-  // The pause is over for what was said after this moment of the clock.
+  // ms on the clock of the GapMeter: audio said after it no longer belongs to the pause.
   #pauseEnds: number | undefined
   #endsWithinMessage = false
-  // Until then what is late is so because we did not read it.
+  // ms: until then audio is late because the socket was not read.
   #behindUntil = 0
   #windowAt = 0
   #windowMs = 0
 
   readonly #onResumed: () => void
 
-  /** `onResumed`: called when a pause is over, and all that was said in it has come. */
+  /** `onResumed`: called when a pause is over and all audio that was said in it has arrived. */
   constructor(sampleRate: number, channels: number, onResumed: () => void) {
     this.#onResumed = onResumed
     this.bytesPerMs = (sampleRate * channels * SAMPLE_BYTES) / 1000
@@ -68,17 +68,17 @@ export class AudioFeed {
     }
   }
 
-  /** ms of audio that have come, and of the gaps in it */
+  /** ms of audio that has arrived, gaps included */
   get receivedMs(): number {
     return this.bytes / this.bytesPerMs + this.gaps.total
   }
 
-  /** true while the sinks are paused, and after it while audio comes that was said in the pause. */
+  /** true while the sinks are paused, and while audio that was said in the pause still arrives. */
   get isPaused(): boolean {
     return this.#pause !== undefined
   }
 
-  /** `first`: before the others, which use what it makes of a frame */
+  /** Adds a sink. `first`: it gets each frame before the others, which use its result. */
   add(sink: AudioSink, first = false): void {
     this.#sinks = first ? [sink, ...this.#sinks] : [...this.#sinks, sink]
     if (this.#pause !== undefined) sink.pause?.(this.#pause)
@@ -88,7 +88,7 @@ export class AudioFeed {
     this.#sinks = this.#sinks.filter((other) => other !== sink)
   }
 
-  /** Takes binary messages that came together. Returns their audio in whole sample frames, which may be empty. */
+  /** Takes binary messages that arrived together. Returns their audio in whole sample frames; it may be empty. */
   take(message: Buffer, messages: number, now: number): Buffer {
     this.frames += messages
     this.bytes += message.length
@@ -109,12 +109,12 @@ export class AudioFeed {
     return frame
   }
 
-  /** true while frames are kept from the sinks because a gap before them is in doubt. */
+  /** true while the sinks wait for frames, because it is not clear whether audio is missing before them. */
   get holdsBack(): boolean {
     return this.#held.length > 0
   }
 
-  /** Pauses the sinks. What is held back came before it, and goes to them first. Returns false where they are paused. */
+  /** Pauses the sinks, after they got the frames that they waited for. Returns false if they are paused already. */
   pause(mode: PauseMode): boolean {
     if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return false
     this.#flush()
@@ -125,8 +125,8 @@ export class AudioFeed {
   }
 
   /**
-   * Ends the pause. Audio that was said in it and comes late, because the network or we were slow, still belongs to it.
-   * `withinMessage`: so does a message of which a part has come. `isBehind`: the socket was not read for a while.
+   * Ends the pause. Audio that was said in the pause and arrives late still belongs to it. `withinMessage`: a message has
+   * arrived in part, and belongs to it, too. `isBehind`: the socket was not read for a while.
    */
   resume(now: number, withinMessage: boolean, isBehind: boolean): void {
     if (this.#pause === undefined) return
@@ -140,17 +140,17 @@ export class AudioFeed {
     if (this.#pauseEnds === undefined && !withinMessage) this.#endPause()
   }
 
-  /** That was a batch. */
+  /** Tells the sinks that the batch is complete. */
   rest(): void {
     for (const sink of this.#sinks) sink.rest?.()
   }
 
-  /** ms of audio that may gather in the kernel between two reads, and that all sinks bear it to be late */
+  /** ms that audio may gather in the kernel between two reads, as far as the sinks allow */
   get maxBatchMs(): number {
     return Math.min(MAX_BATCH / this.bytesPerMs, ...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
   }
 
-  /** Nothing more comes: what was held back goes to the sinks. */
+  /** Gives the sinks the frames that they waited for: no more audio comes. */
   end(): void {
     if (this.#inDoubt) this.#judge()
   }
@@ -182,7 +182,7 @@ export class AudioFeed {
     this.#windowMs = 0
   }
 
-  // The message that was under way when the pause ended has come.
+  // The message that had arrived in part when the pause ended is complete.
   #endWithin(clock: number): void {
     this.#endsWithinMessage = false
     this.#pauseEnds = Math.max(this.#pauseEnds ?? -Infinity, clock)
@@ -202,7 +202,7 @@ export class AudioFeed {
     this.#flush(gapMs)
   }
 
-  // The doubt may go on: a gap that is found later stands before what comes then.
+  // The doubt may remain: a gap that is found later is reported with the next frame.
   #flush(gapMs = 0): void {
     if (this.#held.length === 0) return
     const held = this.#held
@@ -211,7 +211,7 @@ export class AudioFeed {
     for (const { frame, at } of held) this.#write(frame, at + gapMs, 0)
   }
 
-  // Messages that end within a sample frame: the rest waits for the next one.
+  // Keeps the rest of a message that ends within a sample frame for the next one.
   #align(message: Buffer): Buffer {
     const whole = this.#carry === undefined ? message : Buffer.concat([this.#carry, message])
     const rest = whole.length & this.#mask

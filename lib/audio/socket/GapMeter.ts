@@ -1,71 +1,71 @@
-/** ms that audio may be late before anyone asks whether some of it is missing. */
+/** ms that audio may be late before a gap is suspected. */
 const LIVE_LAG = 200
-/** A lag that stays this long is a gap; smaller ones are jitter of two clocks. */
+/** ms of the shortest gap; a shorter lag is jitter. */
 const MIN_GAP = 200
-/** A lag that fell to this was a stall: everything came in the end. */
+/** ms: a lag that falls to this was a stall, and all audio has arrived. */
 const CAUGHT_UP = 60
-/** ms without a further fall of the lag after which it is taken as persistent. */
+/** ms without a further fall of the lag, after which the lag is persistent. */
 const SETTLE = 100
-/** ms that a socket may take to open before jambonz can have lost audio: MOD_AUDIO_FORK_BUFFER_SECS is 1 or more. */
+/** ms that a socket may take to open before jambonz loses audio (MOD_AUDIO_FORK_BUFFER_SECS is 1 or more). */
 const SLOW_OPENING = 950
-/** ms after which a lag is judged even if it is still falling. */
+/** ms after which a lag is judged, even if it is still falling. */
 const MAX_DOUBT = 2_000
-/** Clocks of two machines part by less than this; what they part by is no gap. */
+/** Drift between the clocks of two machines, at most, as a part of the time. Drift is no gap. */
 const DRIFT = 0.0002
-/** ms that audio can be ahead of the clock: jambonz sends what it kept from before the connection. */
+/** ms that audio can be ahead of the clock: jambonz sends audio that it kept before the connection was open. */
 const MAX_AHEAD = 5_000
-/** The least lag is known once so many ms of audio have not lowered it by more than this. */
+/** The least lag is known after STEADY_MS of audio that lowered it by less than STEADY_LAG, both in ms. */
 const STEADY_MS = 240
 const STEADY_LAG = 100
-/** ms that audio is late when the next message is due: no more than a message and some jitter. */
+/** ms that audio is late when the next message is due: the length of a message and some jitter. */
 const UNDER_WAY = 40
 
 /**
- * Tells audio that never came (jambonz was paused by live-call control, or threw its buffer away) from audio that
- * came late. A stall of the network is made up for by the burst that ends it; a gap is not. So when audio resumes,
- * the lag is in doubt until it has either fallen again or stayed.
+ * Tells audio that is missing from audio that is late. Audio is missing if live-call control paused jambonz, or jambonz
+ * dropped its buffer. After a stall of the network the lag falls again, because all audio arrives in a burst; after a gap
+ * the lag stays. So when audio resumes late, the gap is in doubt until the lag has fallen or has stayed.
  */
 export class GapMeter {
-  /** ms, all gaps */
+  /** ms of all gaps */
   total = 0
-  /** ms, the longest gap */
+  /** ms of the longest gap */
   longest = 0
-  /** Audio is read in batches of this many ms: so late it always is. */
+  /** ms by which audio is always late, because it is read in batches. */
   batchMs = 0
-  /** ms between two reads: what the next one brings may end a doubt. */
+  /** ms between two reads. A doubt waits for the next read. */
   readMs = 0
-  // Where the audio's clock stands, gaps included, on the scale of `now`.
+  // ms on the scale of `now`: the time at which the audio so far ends, gaps included.
   #clock = -1
-  // The least lag seen: what is normal on this connection.
+  // ms: the least lag so far, which is normal on this connection.
   #normal = 0
   #doubtSince = -1
   #lowest = 0
   #lowestAt = 0
-  // Since when, on the audio's clock, the least lag has been what it is.
+  // ms on the audio's clock, since when the least lag has not changed.
   #steadySince = Infinity
   #steadyLag = Infinity
 
-  /** The audio's clock, ms: the audio that arrived, and the gaps. */
+  /** ms: the audio's clock, which counts the audio that arrived and the gaps. */
   get clock(): number {
     return this.#clock
   }
 
-  /** When all that has come could have come at the earliest, on the scale of `now`; Infinity before any. */
+  /** ms on the scale of `now`: the earliest time at which the audio so far could have arrived; Infinity before any. */
   get earliest(): number {
     return this.#clock < 0 ? Infinity : this.#clock + this.#normal
   }
 
   /**
-   * Says when the socket was asked for, and when it was open. jambonz listens from the first on and keeps 2 s of audio
-   * until the second; of more it throws the first away (mod_audio_fork). So after a slow opening the clock runs from the
-   * request, and what has not come when the audio is up with it is a gap. To be called before any audio.
+   * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the latest
+   * 2 s of audio until the socket is open (mod_audio_fork). So after a slow opening the clock starts at the request, and
+   * audio that is then missing is a gap. To be called before any audio.
    */
   opened(requestedAt: number, openAt: number): void {
     if (openAt - requestedAt < SLOW_OPENING) return
     this.#clock = requestedAt
   }
 
-  /** Counts `ms` of audio that arrived at `now` (ms). true: whether something is missing before it is in doubt. */
+  /** Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before it. */
   doubts(now: number, ms: number): boolean {
     if (this.#clock < 0) {
       this.#clock = now
@@ -89,9 +89,9 @@ export class GapMeter {
   }
 
   /**
-   * Returns where on the audio's clock lies what is said at `now`, when more than the next message is under way: what
-   * comes before that was said earlier and is late. undefined where nothing is late, or nobody can know: audio that does
-   * not come in real time.
+   * Returns the time on the audio's clock of what is said at `now`, if more audio than the next message is still to
+   * arrive: audio before that time is late. Returns undefined if no audio is late, or if that can't be known, because the
+   * audio does not come in real time.
    */
   saidUntil(now: number): number | undefined {
     if (this.#clock < 0) return undefined
@@ -100,12 +100,12 @@ export class GapMeter {
     return isSteady && until - this.#clock > UNDER_WAY ? until : undefined
   }
 
-  /** true when a lag in doubt can be judged before the audio that arrives at `now`. */
+  /** Returns true if a gap in doubt can be judged before the audio that arrives at `now`. */
   isDue(now: number): boolean {
     return now - this.#lowestAt >= SETTLE + this.readMs || now - this.#doubtSince >= MAX_DOUBT
   }
 
-  /** Ends the doubt: ms missing before the audio that raised it. */
+  /** Ends the doubt. Returns the ms that are missing before the audio that raised it. */
   judge(): number {
     this.#doubtSince = -1
     if (this.#lowest < MIN_GAP) return 0

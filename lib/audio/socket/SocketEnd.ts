@@ -32,11 +32,11 @@ export function closeReason(reason: string): Buffer {
 const CLOSE_PATIENCE = 2_000
 
 /**
- * The end of a listen's socket: keeps the first reason that is given, closes in steps, and settles once. jambonz has
- * 2 s for each step, before the next stronger one.
+ * Ends a listen's socket in steps: asks jambonz to end the listen, closes, hangs up. Each step has 2 s. Keeps the first
+ * reason for the end.
  */
 export class SocketEnd {
-  /** Settles once, never rejects, when the socket has closed. */
+  /** Resolves when the socket has closed. Never rejects. */
   readonly done: Promise<StreamEnd>
   readonly #socket: WebSocket
   readonly #onBegin: (reason: EndReason) => void
@@ -45,7 +45,7 @@ export class SocketEnd {
   #timer: NodeJS.Timeout | undefined
   #settle!: (end: StreamEnd) => void
 
-  /** `onBegin`: called once where we end the socket, before anything is sent. */
+  /** `onBegin`: called once if we end the socket, before we send anything for it. */
   constructor(socket: WebSocket, onBegin: (reason: EndReason) => void) {
     this.#socket = socket
     this.#onBegin = onBegin
@@ -54,32 +54,32 @@ export class SocketEnd {
     })
   }
 
-  /** Asks jambonz to end the listen, so that it calls the actionHook; after 2 s we close, 2 s later we hang up. */
+  /** Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, hangs up 2 s later. */
   ask(reason: EndReason): void {
     if (!this.#begin(reason)) return
     this.#socket.send(writeCommand({ type: 'disconnect' }))
     this.#timer = setTimeout(() => this.#close(CLOSE.normal, ''), CLOSE_PATIENCE)
   }
 
-  /** Closes from our side. */
+  /** Closes the socket. Hangs up 2 s later. */
   close(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#error ??= error
     if (this.#begin(reason)) this.#close(code, text)
   }
 
-  /** Hangs up: the connection is dead, nothing of it is waited for. */
+  /** Hangs up at once: the connection is dead. */
   lost(): void {
     this.#begin('lost')
     this.#socket.terminate()
   }
 
-  /** Notes that ws itself closes the connection, over something that came on it. */
+  /** Notes an error of ws, which closes the connection itself. */
   broken(error: Error): void {
     this.#error ??= error
     if (this.#begin('error')) this.#terminateLater()
   }
 
-  /** Settles `done`. Returns why the socket closed: our reason where we ended it, otherwise jambonz'. */
+  /** Resolves `done`. Returns why the socket closed: our own reason, or else the likely reason of jambonz. */
   closed(circumstances: Circumstances): EndReason {
     clearTimeout(this.#timer)
     this.#reason ??= endReasonOf(circumstances)
@@ -88,7 +88,7 @@ export class SocketEnd {
     return this.#reason
   }
 
-  // The first reason counts.
+  // Returns false if the end has begun already: the first reason counts.
   #begin(reason: EndReason): boolean {
     if (this.#reason !== undefined) return false
     this.#reason = reason
@@ -107,21 +107,22 @@ export class SocketEnd {
   }
 }
 
-/** ms between a key and the close it causes, and between the two clocks that measure maxLength. */
+/** ms that may pass between a key and the close it causes, and by which two clocks may differ about maxLength. */
 const TOLERANCE = 500
 
 export interface Circumstances {
   closeCode: number
   listen: Listen | undefined
-  /** ms of audio that came, gaps included, or ms since the start, whichever is more */
+  /** ms of audio that arrived, gaps included, or ms since the start, whichever is more */
   lengthMs: number
   /** the last key, and how long before the close it came, ms */
   key?: { digit: string; agoMs: number }
 }
 
 /**
- * Why jambonz closed the socket. It does not say: its close frame is 1000 without a reason whether the caller hung
- * up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server lib/tasks/listen.js).
+ * Returns the likely reason for which jambonz closed the socket. jambonz does not say: its close frame is 1000 without a
+ * reason, whether the caller hung up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server
+ * lib/tasks/listen.js).
  */
 function endReasonOf({ closeCode, listen, lengthMs, key }: Circumstances): EndReason {
   if (closeCode === CLOSED_ABNORMALLY) return 'lost'

@@ -7,26 +7,28 @@ export interface Opened {
   listen: Listen
 }
 
+/** Resolves to the listen that a socket's first frame names. Rejects if there is none. */
 export type Identify = (metadata: Record<string, unknown> | undefined) => Promise<Opened>
 
 export interface OpeningSteps {
-  /** Audio of an unknown listen must not be read on. */
+  /** Stops reading, until the listen is known. */
   pause(): void
   resume(): void
-  /** Called once, before any replay. */
+  /** Called once, when the listen is known, before any `replay()`. */
   opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
-  /** Called once instead: why it can't open. */
+  /** Called once instead, if the listen does not become known. */
   failed(error: Error): void
-  /** Delivers a frame that arrived meanwhile; called in order, the first audio included. */
+  /** Delivers a frame that arrived before the listen was known. Called in order. */
   replay(data: Buffer, isBinary: boolean): void
 }
 
 /**
- * The first moments of a socket. The first frame should be the metadata; it can come cut, as invalid JSON, or not at
- * all (mod_audio_fork): where the path named the listen, its audio is kept all the same.
+ * Opens a socket: finds out which listen it is for, and keeps the frames that arrive meanwhile. The first frame should be
+ * the metadata, but it may be cut, be invalid JSON, or be missing (mod_audio_fork). If the socket's path names the
+ * listen, its audio is kept anyway.
  */
 export class SocketOpening {
-  /** ms, when the first message came: jambonz has the socket; undefined before */
+  /** ms, as of `performance.now()`, when the first message arrived; undefined before */
   firstAt: number | undefined
   readonly #known: Opened | undefined
   readonly #identify: Identify | undefined
@@ -53,6 +55,7 @@ export class SocketOpening {
     )
   }
 
+  /** Takes a message that arrives before the listen is known. */
   message(data: Buffer, isBinary: boolean): void {
     if (this.#over) return
     this.firstAt ??= performance.now()
@@ -67,7 +70,7 @@ export class SocketOpening {
     else this.#ask(metadata ?? (isBinary ? undefined : salvageMetadata(data)))
   }
 
-  /** The socket closed before it was known. */
+  /** Ends the opening: the listen is known, or the socket has closed. */
   end(): void {
     this.#over = true
     clearTimeout(this.#timer)

@@ -36,7 +36,7 @@ export type AudioCommand =
 //   {"event":"dtmf","dtmf":"5","duration":"1600"}
 //   {"type": "mark", "data": {"name":"m1", "event": "playout"}}
 //   {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}
-/** Reads a text frame. Never throws. */
+/** Parses a text frame. Never throws. */
 export function readMessage(text: Buffer): AudioMessage {
   if (text.length > MAX_TEXT) return { type: 'invalid', reason: `${text.length} bytes of text` }
   const json = parseObject(text)
@@ -65,18 +65,18 @@ export function readMessage(text: Buffer): AudioMessage {
   return { type: 'other', message: json }
 }
 
-/** The first frame: the call's attributes and the verb's metadata, or undefined where the text arrived broken. */
+/** Parses the first frame: attributes of the call, and the verb's metadata. Returns undefined if it is no JSON object. */
 export function readMetadata(text: Buffer): Record<string, unknown> | undefined {
   return text.length > MAX_TEXT ? undefined : parseObject(text)
 }
 
-/** The fields of a first frame that say whose audio it is, and how it is to be read. */
+/** Finds the fields of a broken first frame that name the call and the listen, and describe the audio. */
 const SALVAGED =
   /"(callSid|parentCallSid|mixType|jambonzListenId|sampleRate)"\s*:\s*(?:"([^"\\]{1,200})"|(\d{1,6})(?=\s*[,}]))/g
 
 /**
- * Returns what can be read of a first frame that is no JSON: a stray quote behind it, a word or a BOM before it, an end
- * that is missing. undefined where it names no call.
+ * Returns the fields of a first frame that is no JSON: it has a stray quote behind it, a word or a BOM before it, or is
+ * cut. Returns undefined if it names no call.
  */
 export function salvageMetadata(text: Buffer): Record<string, unknown> | undefined {
   if (text.length > MAX_TEXT) return undefined
@@ -90,7 +90,7 @@ export function salvageMetadata(text: Buffer): Record<string, unknown> | undefin
   return typeof fields.callSid === 'string' ? fields : undefined
 }
 
-/** us -> jambonz. */
+/** Returns the text of a command to jambonz. */
 export function writeCommand(command: AudioCommand): string {
   return JSON.stringify(command)
 }
@@ -116,7 +116,7 @@ function toNumber(value: unknown): number {
 
 const SECOND = 1000
 
-/** The key that was pressed last. */
+/** The last key that the caller pressed. */
 export interface PressedKey {
   digit: string
   /** ms, as of `performance.now()` */
@@ -124,7 +124,7 @@ export interface PressedKey {
   isPrivate: boolean
 }
 
-/** Reads the texts of one socket, bounds what they may cost, and remembers the last key. */
+/** Reads the text frames of one socket, at most 500 a second, and remembers the last key. */
 export class TextReader {
   key: PressedKey | undefined
   readonly #warn: (text: string) => void
@@ -132,12 +132,15 @@ export class TextReader {
   #count = 0
   #invalid = false
 
-  /** `warn`: told once of text that is no message, and once a second of a flood. */
+  /** `warn`: called once for text that is no message, and once a second while there is too much. */
   constructor(warn: (text: string) => void) {
     this.#warn = warn
   }
 
-  /** Returns what a text says that came at `now` (ms); undefined: nothing that counts. `isPrivate`: it was said in private. */
+  /**
+   * Returns the message of a text frame; undefined if it is ignored. `now`: ms. `isPrivate`: the call is private, so a key
+   * in it is private, too.
+   */
   read(text: Buffer, now: number, isPrivate: boolean): AudioMessage | undefined {
     if (!this.#allows(now)) return undefined
     const message = readMessage(text)
@@ -153,7 +156,7 @@ export class TextReader {
     return message
   }
 
-  // Without a timer.
+  // Counts the texts of each second.
   #allows(now: number): boolean {
     if (now - this.#since >= SECOND) {
       this.#since = now
@@ -161,7 +164,9 @@ export class TextReader {
     }
     this.#count++
     if (this.#count === MAX_TEXTS_PER_SECOND + 1) {
-      this.#warn('jambonz floods the socket with text: what is over 500 messages a second is ignored')
+      this.#warn(
+        `jambonz sends more than ${MAX_TEXTS_PER_SECOND} text messages a second: the rest of them is ignored`
+      )
     }
     return this.#count <= MAX_TEXTS_PER_SECOND
   }

@@ -2,15 +2,15 @@ import type { WebSocket } from 'ws'
 
 interface Beating {
   readonly socket: WebSocket
-  /** Returns true if the socket is being read: a pong could have been seen. */
+  /** Returns true if the socket is being read: only then can a pong be seen. */
   isRead(): boolean
-  /** No pong since the last ping. */
+  /** Called when no pong has come since the last ping. */
   lost(): void
 }
 
 /**
- * Pings, since jambonz sends none: one timer for all sockets of an interval. A socket that answers no ping within an
- * interval is lost. Audio says nothing about life: live-call control may pause it for as long as it likes.
+ * Pings sockets, because jambonz sends no pings: one timer for all sockets with the same interval. A socket that does not
+ * answer a ping within the interval is lost. Silence proves nothing: live-call control may pause the audio for any time.
  */
 class Heartbeat {
   readonly #beating = new Map<Beating, { alive: boolean }>()
@@ -50,7 +50,7 @@ class Heartbeat {
 
 const heartbeats = new Map<number, Heartbeat>()
 
-/** Watches a socket from now on. `interval` in ms, 0 watches nothing. Returns what ends the watch. */
+/** Pings a socket every `interval` ms; 0: never. Returns a function that stops the pings. */
 export function beat(interval: number, member: Beating): () => void {
   if (interval === 0) return () => {}
   let heartbeat = heartbeats.get(interval)
@@ -61,39 +61,39 @@ export function beat(interval: number, member: Beating): () => void {
   return heartbeat.add(member)
 }
 
-/** answers of which the fastest counts */
+/** Latest round trips, of which the shortest counts. */
 const MAX_ROUND_TRIPS = 8
 
-/** Questions to jambonz by ping, and the time that their answers take. */
+/** Measures round trips to jambonz, with pings of their own. */
 export class RoundTrips {
-  /** ms between a question to jambonz and its answer; 0 as long as it is unknown */
+  /** ms, the shortest of the latest round trips; 0 before the first pong */
   leastMs = 0
   readonly #socket: WebSocket
   #last: number[] = []
-  #asked = 0
+  #sent = 0
 
   constructor(socket: WebSocket) {
     this.#socket = socket
   }
 
   /**
-   * Sends a ping. `onPong`: called with its answer, once. The answer comes back in order with the audio: what comes
-   * before it was sent before jambonz had what was sent before the question. A closed socket is asked nothing.
+   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes. Pongs and audio come back
+   * in order: audio that arrives before the pong was sent before jambonz had read the ping.
    */
   ask(onPong: () => void): void {
     const socket = this.#socket
     if (socket.readyState !== socket.OPEN) return
-    const askedAt = performance.now()
-    const question = `listen ${++this.#asked}`
-    const answered = (answer: Buffer) => {
-      if (answer.toString() !== question) return
-      socket.off('pong', answered)
-      this.#last = [...this.#last, performance.now() - askedAt].slice(-MAX_ROUND_TRIPS)
-      // The least is the line's; what is over it is this process's.
+    const sentAt = performance.now()
+    const ping = `listen ${++this.#sent}`
+    const onAnswer = (data: Buffer) => {
+      if (data.toString() !== ping) return
+      socket.off('pong', onAnswer)
+      this.#last = [...this.#last, performance.now() - sentAt].slice(-MAX_ROUND_TRIPS)
+      // The shortest is that of the network; anything above it was lost in this process.
       this.leastMs = Math.min(...this.#last)
       onPong()
     }
-    socket.on('pong', answered)
-    socket.ping(question)
+    socket.on('pong', onAnswer)
+    socket.ping(ping)
   }
 }

@@ -11,20 +11,20 @@ export interface AudioSink {
    * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before it, normally 0.
    */
   write(frame: Buffer, gapMs: number): void
-  /** Nothing more comes for a while: the sink is fed in batches, and this was one. */
+  /** Called after each batch: no more audio comes for a while. */
   rest?(): void
   /**
-   * Begins privacy: audio written from here on is private. `silence`: it is written as silence; `skip`: it is not
-   * written.
+   * Begins privacy: audio written from now on is private. The sink writes silence in its place (`silence`), or nothing
+   * (`skip`).
    */
   pause?(mode: PauseMode): void
   resume?(): void
-  /** ms that audio may come late to a sink that is fed in batches */
+  /** ms that audio may be late for a sink that is fed in batches */
   readonly maxDelay?: number
 }
 
 export interface SinkOptions {
-  /** false: may be fed in batches, up to 800 ms late (the recorder). Default true */
+  /** false: the sink may be fed in batches, up to 800 ms late, as the recorder is. Default true */
   live?: boolean
 }
 
@@ -35,29 +35,31 @@ export interface StreamLimits {
   metadataTimeout: number
   /** ms between two pings; 0 sends none */
   heartbeat: number
-  /** bytes kept for a reader that is slower than the call */
+  /** bytes that are kept for a reader that is slower than the call */
   maxBuffered: number
-  /** false: ws reads the audio, by its public API alone */
+  /** false: ws reads the audio, through its public API alone */
   fastReader: boolean
 }
 
-/** How a stream ended. */
+/** The end of a stream. */
 export interface StreamEnd {
   reason: EndReason
-  /** as it came in the websocket's close frame, or 1006 */
+  /** code of the websocket's close frame; 1006 if there was none */
   closeCode?: number
   error?: Error
 }
 
-/** A key that the caller pressed (the verb needs `passDtmf`, which the plugin turns on where it ends a listen by key). */
+/**
+ * A key that the caller pressed. The verb needs `passDtmf`, which the plugin turns on itself where a key ends the listen.
+ */
 export interface DtmfEvent {
   digit: string
   durationMs: number
-  /** It was pressed in private (`beginPrivacy`, `recording.pause`): do not note it down. */
+  /** The call was private (`beginPrivacy`, `recording.pause`): do not store this key. */
   private?: true
 }
 
-/** `playout`: the caller has heard what was sent before the mark. `cleared`: it was thrown away. */
+/** `playout`: the caller heard the audio before the mark. `cleared`: that audio was thrown away. */
 export type MarkOutcome = 'playout' | 'cleared'
 
 export interface MarkEvent {
@@ -65,35 +67,35 @@ export interface MarkEvent {
   event: MarkOutcome
 }
 
-/** A file that was played, or stopped. */
+/** The end of a file: it was played or stopped. */
 export interface PlayDone {
   id: string
   /**
-   * ms of the file that the caller heard, from `lastOffset`, to the tick of 20 ms. The call's rate, which jambonz does
-   * not tell, is learned from a file that was played whole; before, 8 kHz, where nothing speaks against it. 0 where
-   * jambonz did not report the end
+   * ms of the file that the caller heard, from `lastOffset`, in steps of 20 ms; 0 if jambonz did not report the end.
+   * jambonz does not tell the call's rate: it is learned from the first file that is played whole. Before that, 8 kHz is
+   * assumed, unless the report rules it out
    */
   heardMs: number
-  /** ms that jambonz read of the file: of one that was stopped up to 2,048 more than was heard */
+  /** ms that jambonz read of the file: for a stopped file up to 2,048 more than the caller heard */
   playbackMs: number
-  /** samples that the caller heard, at the rate of the call, whatever the file's */
+  /** samples that the caller heard, at the rate of the call, not of the file */
   lastOffset: number
-  /** `cleared`: stopped, or never started: `clear()`, a later `play()`, the end of the listen */
+  /** `cleared`: it was stopped or never started, by `clear()`, a later `play()` or the end of the listen */
   event: MarkOutcome
 }
 
-/** The stream's own events, and those of a Duplex. */
+/** The events of an AudioStream: its own and those of a Duplex. */
 export interface AudioStreamEvents {
-  /** every frame, as it arrives, without flow control; the buffer is shared: don't change it */
+  /** each frame as it arrives, without flow control; the buffer is shared: do not change it */
   audio: [frame: Buffer]
   dtmf: [dtmf: DtmfEvent]
   mark: [mark: MarkEvent]
   playDone: [done: PlayDone]
-  /** JSON from jambonz that means nothing to the plugin */
+  /** JSON from jambonz that the plugin does not know */
   message: [message: unknown]
   /** L16, whole sample frames */
   data: [audio: Buffer]
-  /** no audio comes any more, whether anybody read it or not */
+  /** no more audio comes, even if nobody read it */
   end: []
   close: []
   error: [error: Error]
