@@ -8,18 +8,18 @@ import type { OutputEntry } from '../../model/schema.js'
 import type { Utterance, UtteranceOptions } from '../playback/Utterance.js'
 
 /**
- * Options of an emitter that gives the rejection of an async listener to the stream (`captureRejectionSymbol`): it
+ * Options of an emitter whose async listeners may reject: the rejection goes to the stream (`captureRejectionSymbol`), and
  * does not end the process.
  */
 export const CAPTURING: object = { captureRejections: true }
 
 type Listener = (...args: unknown[]) => unknown
 
-/** A Duplex whose events are typed, and whose listeners can't end the process. */
+/** A Duplex with typed events. An error of a listener does not end the process. */
 export class AudioDuplex extends Duplex {
   readonly #listenerThrew: (err: unknown) => void
 
-  /** `listenerThrew` is told what a listener threw, or rejected with. */
+  /** `listenerThrew` gets what a listener throws or rejects with. */
   constructor(listenerThrew: (err: unknown) => void) {
     super(CAPTURING)
     this.#listenerThrew = listenerThrew
@@ -62,11 +62,11 @@ export class AudioDuplex extends Duplex {
   }
 }
 
-/** The events that others wait for (`pipeline`, `finished`): what one listener throws must not keep them from the next. */
+/** Events that `pipeline()` and `finished()` wait for: each listener gets them, even if one before it throws. */
 export const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
 
 /**
- * Emits an event to each listener. What one throws goes to `threw`, and not to whoever emits, which is often a timer or
+ * Emits an event to each listener. An error of a listener goes to `threw`, not to the emitter, which is often a timer or
  * Node itself: there it would end the process.
  */
 export function emitToEach(
@@ -88,21 +88,20 @@ export function emitToEach(
   return listeners.length > 0
 }
 
-/** ms after which what is asked of a stream whose socket has closed is answered: a loop of it costs next to nothing. */
+/** ms after which calls on a stream whose socket has closed are answered, so that a loop of such calls is cheap. */
 const ANSWER_DELAY = 20
-/** ms that a reader of such a stream may stand still while somebody goes on writing to it. */
+/** ms for which the reader of such a stream may read nothing while somebody still writes. */
 const READER_PATIENCE = 30_000
 
 type WriteCallback = (error?: Error | null) => void
 
 /**
- * The writable side of a stream: everything that makes the caller hear something. It is over when the socket has
- * closed. From then on every write fails, and nothing is answered before the event loop has had a turn: a handler
- * that speaks without end must not keep the process from its other calls.
+ * The writable side of a stream: everything that the caller hears. When the socket has closed, every write fails, and
+ * answers come only after a turn of the event loop: a handler that writes in an endless loop must not block other calls.
  */
 export abstract class SpeakingDuplex extends AudioDuplex {
   #over = false
-  // Something that was written will not be heard.
+  // Some of the audio that was written will not be heard.
   #cutOff = false
   #refused: WriteCallback[] = []
   #answering: NodeJS.Timeout | undefined
@@ -110,7 +109,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   #unreadSince = 0
 
   protected abstract get playback(): Playback
-  /** Ends the stream over what one of the application's functions threw. */
+  /** Ends the stream because a function of the application threw. */
   protected abstract listenerThrew(err: unknown): void
 
   /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
@@ -118,22 +117,22 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     return this.playback.sampleRate
   }
 
-  /** ms of all that was written and not cleared: where what is written next begins, on the scale of `playedMs` */
+  /** ms of audio that was written and not cleared: the beginning of what is written next, on the scale of `playedMs` */
   get writtenMs(): number {
     return this.playback.writtenMs
   }
 
-  /** ms of what was written that jambonz has been given; what it threw away at a `clear()` no longer counts. */
+  /** ms of the written audio that was sent to jambonz; audio that a `clear()` threw away no longer counts. */
   get sentMs(): number {
     return this.playback.sentMs
   }
 
-  /** ms of it that the caller has heard: as far as marks tell, by the clock between them. */
+  /** ms of the sent audio that the caller has heard: known at marks, and by the clock between them. */
   get playedMs(): number {
     return this.playback.playedMs
   }
 
-  /** ms by which what is written goes out ahead of the caller's ear; true: 400. Default false: up to a minute. */
+  /** ms by which audio is sent ahead of its playout; true: 400. Default false: up to a minute. */
   get paced(): boolean | number {
     return this.playback.aheadMs > 0 && this.playback.aheadMs
   }
@@ -142,48 +141,49 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.pace(ahead)
   }
 
-  /** The utterances that are over, in the order in which they were. */
+  /** The utterances that are over, in their order. */
   get output(): readonly OutputEntry[] {
     return this.playback.output
   }
 
   /**
-   * Begins one thing that is said, behind all that was written so far: what is written to it until its `end()`. The
-   * utterance before it ends. `done` tells whether the caller heard it, or how much of it. Throws
-   * FST_JAMBONZ_AUDIO_MODE without streaming.
+   * Begins an utterance, behind all audio that was written so far, and ends the utterance before it. It contains what is
+   * written to it until its `end()`. Its `done` tells how much of it the caller heard. Throws FST_JAMBONZ_AUDIO_MODE
+   * without streaming.
    */
   utterance(options: UtteranceOptions = {}): Utterance {
     return this.playback.utterance(options)
   }
 
-  /** Has the end of what was written played too; happens by itself when nothing follows. */
+  /** Makes jambonz play the end of what was written, too. Happens by itself when nothing follows. */
   flush(): void {
     this.playback.flush(() => {})
   }
 
   /**
-   * Settles when the caller has heard what was written so far, or never will: `clear()`, the end of the listen.
-   * Rejects with FST_JAMBONZ_AUDIO_MODE without streaming, and logs it, as nobody need wait for it.
+   * Resolves to `playout` when the caller has heard what was written so far, to `cleared` if that will never happen, after
+   * `clear()` or at the end of the listen. Rejects with FST_JAMBONZ_AUDIO_MODE without streaming; the error is also
+   * logged, and may be left unhandled.
    */
   mark(name: string): Promise<MarkOutcome> {
     return this.playback.mark(name)
   }
 
-  /** Settles all marks as `cleared`; the audio plays on. */
+  /** Resolves all marks to `cleared`. The audio plays on. */
   clearMarks(): void {
     this.playback.clearMarks()
   }
 
   /**
-   * Plays a file: a WAV of any rate, or raw L16. It is converted in small parts, and `audio` may be used again at once. Settles when it has been played or stopped. Rejects with
-   * FST_JAMBONZ_AUDIO_MODE with streaming, FST_JAMBONZ_AUDIO_FILE for what can't be played, and logs it, as nobody
-   * need wait for it.
+   * Plays a file: a WAV of any rate, or raw L16. `audio` may be changed at once. Resolves when the file has been played or
+   * stopped. Rejects with FST_JAMBONZ_AUDIO_MODE with streaming, and with FST_JAMBONZ_AUDIO_FILE for a file that can't be
+   * played; the error is also logged, and may be left unhandled.
    */
   play(audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
     return this.playback.play(audio, options)
   }
 
-  /** Barge-in: stops what is being played at once and drops what was written or queued. */
+  /** Stops the playback at once, and drops everything that was written or queued. For barge-in. */
   clear(): void {
     this.playback.clear()
   }
@@ -225,20 +225,20 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.flush(callback)
   }
 
-  /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */
+  /** Ends the writable side: the socket has closed. `cutOff`: some of the audio that was written was not heard. */
   protected speechOver(cutOff: boolean): void {
     if (this.#over) return
     this.#over = true
     this.#cutOff = cutOff
   }
 
-  /** Resolves a moment later. */
+  /** Resolves ANSWER_DELAY ms later. */
   protected readonly afterEnd = (): Promise<void> =>
     new Promise((resolve) => {
       this.#answer(() => resolve())
     })
 
-  /** Everything was read: destroys the stream, unless whoever reads ends it right now. */
+  /** Ends or destroys the stream after everything was read, unless its reader does so first. */
   protected readonly readToEnd = (): void => {
     const timer = setTimeout(() => {
       if (this.#cutOff && !this.writableEnded) this.destroy()
@@ -256,7 +256,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
       try {
         const error = new ERR_AUDIO_CLOSED()
         for (const each of refused) each(error)
-        // Whoever waits for room: while there is a reader, the stream is open; after that only an error reaches him.
+        // Writers that wait for room get `drain` while the stream is open, and an error after that.
         if (this.listenerCount('drain') > 0) this.#wakeWriters(error)
       } catch (err) {
         this.listenerThrew(err)
@@ -270,7 +270,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     else this.emit('drain')
   }
 
-  // What is left for a reader keeps the stream open, and with it a handler that writes until it is destroyed.
+  // Destroys a stream whose reader has stopped: a handler that writes until then would never end.
   #watchReader(): void {
     const now = performance.now()
     if (this.readableLength !== this.#unread) {

@@ -7,22 +7,22 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import { AWAITED, CAPTURING, emitToEach } from './SpeakingDuplex.js'
 import type { LiveStream } from './LiveStream.js'
 
-/** ms that a reader may stand still with its buffer full, and the call with it. */
+/** ms for which a reader with a full buffer may read nothing. The socket is not read meanwhile. */
 const READER_PATIENCE = 30_000
-/** bytes: what the kernel still holds at the end is kept for the reader, up to this over its limit. */
+/** bytes above `maxBuffered` that are kept at the end of the socket, when it must be read. */
 const END_ALLOWANCE = 8_388_608
 
-/** A holder of the logger: a socket may learn only later which call it is for, and then has that call's logger. */
+/** Holds the logger. It changes when a socket learns which call it is for. */
 export interface Log {
   readonly logger: FastifyBaseLogger
 }
 
 /**
- * The readable side: who reads, what is kept for whom. Frames go into the stream's own buffer; over `maxBuffered`
- * the socket is paused. Nothing is kept when nobody reads, unless a handler is still preparing to.
+ * The readable side of a stream. Frames go into the stream's own buffer; above `maxBuffered` bytes the socket is not read.
+ * If nobody reads, frames are dropped, unless a handler is still preparing to read.
  */
 export class ReaderSide {
-  /** True while frames are pushed to the reader. */
+  /** true while the side takes frames. */
   takes = false
   reading = false
   readonly #stream: Readable
@@ -44,7 +44,7 @@ export class ReaderSide {
     this.#log = log
   }
 
-  /** Somebody reads. Returns true the first time. */
+  /** Notes that somebody reads. Returns true the first time. */
   arrive(): boolean {
     if (this.reading || this.#discarding || this.#over) return false
     this.reading = true
@@ -52,7 +52,7 @@ export class ReaderSide {
     return true
   }
 
-  /** Keeps frames for a reader to come until `promise` settles, at most `bytes` of them. */
+  /** Keeps at most `bytes` of frames for a reader that may come before `promise` settles. */
   keepUntil(promise: Promise<unknown>, bytes: number): void {
     this.#keepers++
     this.#maxKept = Math.min(bytes, this.#maxBuffered)
@@ -64,9 +64,10 @@ export class ReaderSide {
     promise.then(settled, settled)
   }
 
+  /** Gives a frame to the reader. */
   push(frame: Buffer): void {
     const stream = this.#stream
-    // What push() would do too, without a tick for each frame to ask for more: frames come by themselves.
+    // push() would emit the frame as well, but with a tick per frame to ask for more.
     const flows =
       stream.readableFlowing === true &&
       stream.readableLength === 0 &&
@@ -86,7 +87,7 @@ export class ReaderSide {
     } else if (readableLength > this.#maxBuffered && !this.#waits) this.#wait(readableLength)
   }
 
-  /** The stream's buffer has room again. */
+  /** Reads the socket again: the stream's buffer has room. */
   wanted(): void {
     if (!this.#waits) return
     this.#waits = false
@@ -94,7 +95,7 @@ export class ReaderSide {
     this.#flow.resumeFor(this)
   }
 
-  /** No frame comes any more: the reader gets its end, and where there is none the stream ends by itself. */
+  /** Ends the readable side: no more frames come. Without a reader, the stream ends by itself. */
   socketClosed(): void {
     this.#closed = true
     clearTimeout(this.#patience)
@@ -104,7 +105,7 @@ export class ReaderSide {
     if (!this.reading && this.#keepers === 0) this.#stream.resume()
   }
 
-  /** The stream is destroyed. */
+  /** Drops everything: the stream is destroyed. */
   end(): void {
     clearTimeout(this.#patience)
     this.#over = true
@@ -126,7 +127,7 @@ export class ReaderSide {
 
   #giveUp(): void {
     this.#log.logger.error(
-      `the reader of the audio stream has stood still for ${READER_PATIENCE} ms: it sees the end, recorder and taps go on`
+      `the reader of the audio stream has stood still for ${READER_PATIENCE} ms: its stream ends, recorder and taps go on`
     )
     this.#over = true
     this.reading = false
@@ -135,7 +136,7 @@ export class ReaderSide {
     this.#flow.resumeFor(this)
   }
 
-  // What was kept for a reader that did not come.
+  // Drops the frames that were kept: no reader came.
   #stopKeeping(): void {
     this.#update()
     if (this.reading) return
@@ -144,20 +145,20 @@ export class ReaderSide {
       return
     }
     this.#discarding = true
-    // Until Node.js 26 it gives all at once, from then on piece by piece.
+    // read() returns all at once before Node.js 26, and piece by piece since.
     while (this.#stream.read() !== null);
     this.#discarding = false
   }
 }
 
 /**
- * The speaker of a channel: jambonz sends the caller on the left, and the audio played to the caller on the right
- * (mod_audio_fork).
+ * A channel, by who is heard on it. jambonz sends the caller on the left, and the audio that is played to the caller on
+ * the right (mod_audio_fork).
  */
 export type ChannelName = 'caller' | 'callee'
 export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]
 
-/** Returns the side that a voice is on, by the name of who else is there: at the called party's leg the sides are changed. */
+/** Returns the side on which a voice is heard: on the leg of the called party, the sides are exchanged. */
 export function sideOfVoice(name: ChannelName, { leg }: Pick<Listen, 'leg'>): ChannelName {
   if (leg !== 'callee') return name
   return name === 'caller' ? 'callee' : 'caller'
@@ -165,7 +166,7 @@ export function sideOfVoice(name: ChannelName, { leg }: Pick<Listen, 'leg'>): Ch
 
 const PAIR_BYTES = 2 * SAMPLE_BYTES
 
-/** One side of a stereo stream as mono L16. Kept for its reader from the moment it is asked for. */
+/** A Readable of one side of a stereo stream, as mono L16. Audio is kept for its reader from the beginning. */
 export class ChannelReader extends Readable {
   readonly #side: ReaderSide
   readonly #sideName: ChannelName | 'whole'
@@ -181,16 +182,17 @@ export class ChannelReader extends Readable {
     this.#side.arrive()
     this.#release = live.keepLive()
     live.channels.add(this)
-    // Destroyed with an error it ends its stream, and nothing else.
+    // An error of a channel ends its stream only.
     this.on('error', (err) => live.socket.fail(err, 'a channel of the audio stream failed'))
   }
 
+  /** Takes a frame of the whole stream. */
   frame(frame: Buffer): void {
     if (!this.#side.takes) return
     this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName))
   }
 
-  /** No audio comes any more. */
+  /** Ends the channel: no more audio comes. */
   socketClosed(): void {
     this.#side.socketClosed()
   }
@@ -221,7 +223,7 @@ export class ChannelReader extends Readable {
   }
 }
 
-/** One side of whole stereo frames. */
+/** Returns one side of whole stereo frames. */
 export function sideOf(pairs: Buffer, side: ChannelName): Buffer {
   const mono = Buffer.allocUnsafe(pairs.length / 2)
   for (

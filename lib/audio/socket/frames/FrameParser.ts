@@ -18,41 +18,40 @@ const LENGTH_64 = 127
 const MASK_BYTES = 4
 const LITTLE_ENDIAN = true
 
-/** The buffer that all live sockets are read into, one after the other: Node itself allocates 64 KiB for every read. */
+/** The buffer that all live sockets are read into, one after the other. Node would allocate 64 KiB for every read. */
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
-/** `audio`: of as many messages as `messages` says. `reused`: its memory is; what is kept has to be copied. */
+/** Takes audio. `messages`: number of messages in it. `reused`: its memory will be overwritten, so copy what you keep. */
 export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
 
 /**
- * Reads the frames that audio comes in - binary, masked, whole - before ws does, at a fraction of its cost. Every
- * other frame, and one that the end of a read cuts, goes to ws as it came: texts, pings, closes, fragments and
- * errors are its to judge.
+ * Reads frames of audio - binary, masked, whole - before ws does, at a fraction of the cost. All other frames, and a frame
+ * that the end of a read cuts, go to ws unchanged: ws handles texts, pings, closes, fragments and errors.
  */
 export class FrameParser {
-  /** Messages that came together are delivered as one. */
+  /** true: messages that were read together are delivered as one. */
   merging = false
   readonly #receiver: Writable
   readonly #writeToWs: (bytes: Buffer) => boolean
   readonly #maxPayload: number
   readonly #onAudio: OnAudio
-  // The beginning of a frame's header that the last read cut.
+  // The beginning of a frame header that the last read cut.
   #head: Buffer | undefined
-  // Bytes still to come of a frame that ws reads.
+  // Bytes that ws still needs of a frame that it reads.
   #owed = 0
   #fragmented = false
-  // ws has seen a close, or an error: nothing after it counts.
+  // ws has seen a close or an error: everything after it is ignored.
   #over = false
-  // ws has to work off what this read left to it before it is given more.
+  // ws must handle what this read gave it before it gets more.
   #needsDrain = false
-  // What is read now, and whether its memory is used again; audio that waits in it to be delivered.
+  // Whether the memory being read will be overwritten; the range of audio in it that is still to be delivered.
   #reused = false
   #begin = 0
   #end = 0
   #messages = 0
 
-  /** true while a frame, or a message of several, has come in part. */
+  /** true while a frame, or a message of several frames, has arrived in part. */
   get isWithinMessage(): boolean {
     return this.#head !== undefined || this.#owed > 0 || this.#fragmented
   }
@@ -63,7 +62,7 @@ export class FrameParser {
     this.#writeToWs = receiver.write.bind(receiver)
     this.#maxPayload = maxPayload
     this.#onAudio = onAudio
-    // ws writes to it what the socket reads.
+    // ws writes the bytes of the connection to its receiver.
     receiver.write = (chunk: Buffer) => this.#take(chunk)
     const end = receiver.end.bind(receiver)
     receiver.end = (...args: []) => {
@@ -74,8 +73,8 @@ export class FrameParser {
   }
 
   /**
-   * Takes the connection's bytes directly: the way through the socket's buffer, its `data` event and a tick to read on
-   * is half the cost of a message. Bytes go that way only if the socket does not simply flow to ws.
+   * Takes the bytes of the connection directly: the socket's buffer, its `data` event and the tick to read on are half the
+   * cost of a message. Bytes go through the socket only while it does not flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)
@@ -96,8 +95,8 @@ export class FrameParser {
   }
 
   /**
-   * Reads the first `length` bytes of `chunk`, which arrived, and unmasks them in place. `view` shows the same memory;
-   * `reused`: others will overwrite that memory.
+   * Reads the first `length` bytes of `chunk`, which have arrived, and unmasks them in place. `view`: the same memory.
+   * `reused`: that memory will be overwritten.
    */
   read(chunk: Buffer, view: DataView, length: number, reused: boolean): void {
     this.#needsDrain = false
@@ -143,7 +142,7 @@ export class FrameParser {
     )
   }
 
-  // Next to the audio that is there already: headers and masks are gone.
+  // Moves the audio of a frame up to the audio before it, over the header and mask between them.
   #gather(chunk: Buffer, view: DataView, body: number, end: number): void {
     if (this.#messages === 0) this.#begin = this.#end = body
     unmask(view, body, this.#end, end - body)
@@ -167,7 +166,7 @@ export class FrameParser {
     this.#needsDrain = this.#receiver.writableNeedDrain
   }
 
-  // A header that the end of a read cuts waits for its rest, unless ws refuses the frame over what there is of it.
+  // Keeps a cut frame header until its rest arrives, unless its first bytes are an error: then ws gets it at once.
   #cut(chunk: Buffer, view: DataView, at: number, length: number): void {
     if (at + 2 > length || !isRefused(view.getUint8(at), view.getUint8(at + 1), this.#fragmented)) {
       this.#head = Buffer.from(chunk.subarray(at, length))
@@ -178,20 +177,20 @@ export class FrameParser {
     this.#leave(chunk, at, length)
   }
 
-  // Nothing more comes: what a cut header has wrong is ws' to say.
+  // Gives a cut header to ws at the end of the connection, which then reports the error.
   #leaveHead(): void {
     if (this.#head !== undefined && !this.#over) this.#writeToWs(this.#head)
     this.#head = undefined
   }
 
-  // Between the fragments of a message another one is an error.
+  // Notes whether a message of several frames has begun or ended.
   #follow(first: number): void {
     const opcode = first & OPCODE
     if (opcode === CONTINUATION || opcode < CONTROL) this.#fragmented = (first & FINAL) === 0
   }
 }
 
-/** Returns the bytes of the head of the frame at `at`, as far as `length` bytes tell. */
+/** Returns the bytes of the header of the frame at `at`; 2 if `length` ends before that is known. */
 function headLength(view: DataView, at: number, length: number): number {
   if (at + 2 > length) return 2
   const second = view.getUint8(at + 1)
@@ -199,7 +198,7 @@ function headLength(view: DataView, at: number, length: number): number {
   return 2 + (code < LENGTH_16 ? 0 : code === LENGTH_16 ? 2 : 8) + ((second & MASKED) === 0 ? 0 : MASK_BYTES)
 }
 
-/** Returns whether a frame that begins so is an error (RFC 6455, 5). */
+/** Returns true if a frame with these first two bytes is an error (RFC 6455, 5). */
 function isRefused(first: number, second: number, isWithinMessage: boolean): boolean {
   const opcode = first & OPCODE
   if ((first & RESERVED) !== 0 || (second & MASKED) === 0) return true
@@ -213,7 +212,7 @@ function payloadLength(view: DataView, at: number): number {
   return code === LENGTH_64 ? Number(view.getBigUint64(at + 2)) : view.getUint16(at + 2)
 }
 
-/** Unmasks what begins at `from`, after its mask, and moves it to `to`, which is not behind it. */
+/** Unmasks the `length` bytes at `from`, which follow their mask, and moves them to `to`, which is not above `from`. */
 function unmask(view: DataView, from: number, to: number, length: number): void {
   const mask = view.getInt32(from - MASK_BYTES, LITTLE_ENDIAN)
   const words = length - (length % MASK_BYTES)

@@ -8,21 +8,20 @@ const LENGTH_16 = 126
 const SHORT_HEAD_BYTES = 2
 const HEAD_BYTES = 4
 
-/** The memory that frames of all sockets are put together in: each has left it when the next one comes. */
+/** The memory in which the frames of all sockets are built: each has been written before the next is built. */
 const FRAME = Buffer.allocUnsafeSlow(65_536)
-/** bytes of a message that is written directly */
+/** bytes of a message that is written directly, at most */
 const MAX_DIRECT = FRAME.length - HEAD_BYTES
 
 /**
- * Sends messages on one websocket. Audio for which the kernel has room is written to it at once: the way through ws and
- * the socket's stream, with a request that the event loop has to answer, costs several times as much. Everything else
- * goes through ws, and so does audio behind anything that waits there.
+ * Sends audio on one websocket. Writes it straight to the kernel if that has room: ws, the socket's stream and a request
+ * to the event loop cost several times as much. Otherwise, and while anything waits in ws, it sends through ws.
  */
 export class FrameWriter {
   readonly #socket: WebSocket
   readonly #internals: Internals | undefined
 
-  /** `internals`: undefined where ws sends everything */
+  /** `internals`: undefined if ws sends everything */
   constructor(socket: WebSocket, internals: Internals | undefined) {
     this.#socket = socket
     this.#internals = internals
@@ -34,7 +33,7 @@ export class FrameWriter {
     else if (!this.#writeNow(audio)) this.#socket.send(audio)
   }
 
-  // Returns false where nothing of it was written.
+  // Returns false if nothing was written.
   #writeNow(audio: Buffer): boolean {
     const socket = this.#socket
     const { length } = audio

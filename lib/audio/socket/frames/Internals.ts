@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import type { WebSocket } from 'ws'
 
-/** Why a socket is not read by the fast reader: ws, or Node, is not as it expects. */
+/** The part that is not as the fast reader expects. */
 export type Misfit = 'ws' | 'node'
 
 interface Handle {
@@ -16,41 +16,41 @@ interface Handle {
   useUserBuffer(bytes: Uint8Array): void
 }
 
-/** The symbols under which a net.Socket keeps the memory that it reads to, and who is told. */
+/** The symbols under which a net.Socket keeps the memory that it reads into, and its callback. */
 interface OwnMemory {
   buffer: symbol
   callback: symbol
 }
 
-/** A result of `readWaiting` other than bytes: there are none. */
+/** Result of `readWaiting()`: the kernel holds no bytes. */
 const NOTHING = 0
-/** Ended, broken, or not to be read this way: read it as sockets are read. */
+/** Result of `readWaiting()`: the connection has ended, is broken, or can only be read by Node. */
 export const UNREADABLE = -1
 
 /**
- * The internals of one websocket that the fast reader uses and that are no public API of ws or Node. No other file uses
- * any: `of` checks all of them. If it refuses, or is not called (`limits.fastReader: false`), only public API is used.
+ * All internals of ws and Node that the fast reader and writer use for one websocket. `Internals.of()` checks each of
+ * them. If a check fails, or `limits.fastReader` is false, only public API is used.
  */
 export class Internals {
-  /** ws' parser of frames: what the connection reads is written to it */
+  /** the frame parser of ws: the bytes of the connection are written to it */
   readonly receiver: Writable
-  /** undefined where the websocket is not on a socket of Node's (`injectWS`) */
+  /** undefined if the websocket has no socket of Node (`injectWS`) */
   readonly raw: Socket | undefined
   readonly #ownMemory: OwnMemory | undefined
 
-  /** Returns the internals of a websocket, or what is not as expected. */
+  /** Returns the internals of a websocket, or the part that is not as expected. */
   static of(socket: WebSocket): Internals | Misfit {
     const { _receiver: receiver, _socket: raw } = socket as unknown as {
       _receiver?: Writable & { _allowSynchronousEvents?: boolean }
       _socket?: unknown
     }
-    // Compressed messages are delivered in another order than their frames come in.
+    // ws delivers compressed messages later, and so out of order.
     const isAsExpected =
       receiver instanceof Writable && receiver._allowSynchronousEvents === true && socket.extensions === ''
     if (!isAsExpected) return 'ws'
     if (!(raw instanceof Socket) || raw.destroyed) return new Internals(receiver)
     if (handleOf(raw) === undefined) return 'node'
-    // Of TLS the kernel has only what is encrypted.
+    // The kernel holds only the encrypted bytes of a TLS connection.
     if (raw instanceof TLSSocket) return new Internals(receiver, raw)
     const symbols = Object.getOwnPropertySymbols(raw)
     const buffer = symbols.find(({ description }) => description === 'kBuffer')
@@ -66,8 +66,8 @@ export class Internals {
   }
 
   /**
-   * Stops reading, so that the kernel holds what comes. ws' own pause() leaves Node reading: every 20 ms frame is
-   * fetched and queued, until 16 KiB lie in the process, which costs as much as handling it.
+   * Stops reading, so that bytes wait in the kernel. ws' own pause() lets Node read on, until 16 KiB wait in the process,
+   * and each of these reads costs as much as handling a frame.
    */
   stopReading(): void {
     const handle = this.#handle
@@ -76,7 +76,7 @@ export class Internals {
     handle.readStop()
   }
 
-  /** Undoes `stopReading`. */
+  /** Starts reading again. */
   startReading(): void {
     const handle = this.#handle
     if (handle === undefined || handle.reading) return
@@ -85,11 +85,11 @@ export class Internals {
   }
 
   /**
-   * Reads what the kernel holds, without waiting: one system call, where starting, polling, reading and stopping it is
-   * five and a stream's whole machinery. Returns how many bytes, or UNREADABLE.
+   * Reads what the kernel holds, with one system call that does not wait. Through Node it would be five calls, and a
+   * stream's work. Returns the number of bytes, or UNREADABLE.
    */
   readWaiting(into: Buffer): number {
-    // Between the two nothing may lie that came earlier.
+    // Bytes that Node has read already come first.
     if (this.#ownMemory === undefined || this.raw === undefined || this.raw.readableLength > 0) {
       return UNREADABLE
     }
@@ -103,9 +103,9 @@ export class Internals {
   }
 
   /**
-   * Writes the first `length` bytes of `frame`, without waiting: one system call, and nothing to be told of later. What
-   * the kernel has no room for goes through the socket. Returns false where nothing was written: ws is to send it, and
-   * to be told what is wrong.
+   * Writes the first `length` bytes of `frame` with one system call, which does not wait and has no callback. Bytes that
+   * the kernel has no room for go through the socket. Returns false if nothing was written: ws must send the frame, and
+   * sees the error if there is one.
    */
   write(frame: Buffer, length: number): boolean {
     const { raw } = this
@@ -125,8 +125,8 @@ export class Internals {
   }
 
   /**
-   * Has Node read to `into` from now on, where it would allocate 64 KiB for every read; where the socket has no such
-   * memory, nothing changes. `onRead`: so many bytes are in `into`; false stops reading.
+   * Makes Node read into `into` from now on, rather than into 64 KiB that it allocates for every read. Does nothing if the
+   * socket does not allow that. `onRead` is called with the number of bytes in `into`; if it returns false, reading stops.
    */
   readTo(into: Buffer, onRead: (count: number) => boolean): void {
     if (this.raw === undefined || this.#ownMemory === undefined) return

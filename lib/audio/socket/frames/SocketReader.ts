@@ -2,7 +2,7 @@ import type { WebSocket } from 'ws'
 import { FrameParser, type OnAudio } from './FrameParser.js'
 import { Internals, UNREADABLE, type Misfit } from './Internals.js'
 
-/** ms between two reads of a batched socket, at most; what comes meanwhile waits in the kernel. */
+/** ms between two reads of a batched socket, at most. Audio waits in the kernel meanwhile. */
 export const BATCH_INTERVAL = 800
 const SLOT_MS = 20
 const SLOTS = BATCH_INTERVAL / SLOT_MS
@@ -10,25 +10,20 @@ const SLOTS = BATCH_INTERVAL / SLOT_MS
 export interface Batched {
   /** ms between two reads */
   readonly interval: number
-  /** Reads what waits; true where it can't, and the socket has to be open until `shut`. */
+  /** Reads the batch. Returns true if that is not possible: the socket then stays open to Node until `shut()`. */
   open(): boolean
   shut(): void
 }
 
 /**
- * One timer for all calls that nobody listens to live, spread over slots so that not all are read at once. Where a
- * socket can't be read directly: Node polls the sockets between a timer and the next setImmediate; what was opened in
- * the one is read out before it is shut in the other.
+ * The timer for all sockets that are read in batches. Its slots spread the reads over time. A socket that can't be read
+ * directly is opened in the timer and shut in the next setImmediate: Node polls sockets between the two.
  */
-export class BatchWheel {
+class BatchWheel {
   readonly #slots: Array<Set<Batched>> = Array.from({ length: SLOTS }, () => new Set())
   readonly #places = new Map<Batched, Set<Batched>>()
   #current = 0
   #timer: NodeJS.Timeout | undefined
-
-  get size(): number {
-    return this.#places.size
-  }
 
   add(member: Batched): void {
     let emptiest = this.#slot(1)
@@ -53,7 +48,7 @@ export class BatchWheel {
     const slot = this.#slot(0)
     if (slot.size === 0) return
     const opened: Batched[] = []
-    // Reading may take members out, and put them back.
+    // A read may remove members, and add them again.
     for (const member of [...slot]) {
       if (this.#places.get(member) !== slot) continue
       slot.delete(member)
@@ -82,30 +77,30 @@ function stepsOf({ interval }: Batched): number {
 }
 
 /** The wheel of this process. */
-export const batchWheel = new BatchWheel()
+const batchWheel = new BatchWheel()
 
-// Why a socket is not read: nobody knows yet whose audio it is; a reader is slower than the call; nobody is in a hurry.
+// Reasons not to read a socket: the listen is not known yet; a reader is slower than the call; the next batch is not due.
 const IDENTIFYING = 1
 const READER = 2
 const BATCH = 4
 
-/** The buffer that sockets are read into, one after the other. */
+/** The buffer that all batched sockets are read into, one after the other. */
 const SHARED_BYTES = Buffer.allocUnsafeSlow(65_536)
 const SHARED_VIEW = new DataView(SHARED_BYTES.buffer)
-/** Reads of one socket in a row: more is for the next turn. */
+/** Reads of one socket in a row, at most: the rest waits for the next turn. */
 const MAX_READS = 16
-/** Reads in a row where all has to be read: as much as the kernel holds of one connection. */
+/** Reads in a row for `readNow()`, at most: as much as the kernel holds of one connection. */
 const MAX_READS_NOW = 128
-/** A socket is being read: what a listener has read meanwhile goes elsewhere. */
+/** true while the shared buffer is in use. A listener that reads another socket meanwhile needs a buffer of its own. */
 let isRead = false
 
-/** Why ws alone reads a socket: `off` is `limits.fastReader: false`. */
+/** The reason for which ws alone reads a socket. `off`: `limits.fastReader` is false. */
 export type SlowReason = 'off' | Misfit
 
 export interface SocketReaderOptions {
-  /** read audio before ws does, where ws and Node are as expected */
+  /** true: use the fast reader, if ws and Node are as it expects */
   fast: boolean
-  /** bytes of one message */
+  /** bytes of one message, at most */
   maxPayload: number
   onAudio: OnAudio
   /** called after each batch */
@@ -113,16 +108,15 @@ export interface SocketReaderOptions {
 }
 
 /**
- * Reads the frames of one websocket: as they come, in batches, or not at all. Pausing is by the reasons that stand
- * against reading, so that one that goes away does not override another. A paused socket sees neither its close nor
- * its pongs: who waits for those calls `readToEnd`.
+ * Reads the frames of one websocket: as they come, in batches, or not at all. It reads when no reason against reading is
+ * left. A socket that is not read sees neither its close nor pongs: to wait for these, call `readToEnd()`.
  */
 export class SocketReader implements Batched {
   /** undefined where ws alone reads and writes the socket */
   readonly internals: Internals | undefined
   /** ms between two reads of a batch */
   interval = BATCH_INTERVAL
-  /** undefined where the fast reader reads the socket */
+  /** undefined if the fast reader reads the socket */
   readonly slowReason: SlowReason | undefined
   readonly #socket: WebSocket
   readonly #frames: FrameParser | undefined
@@ -149,39 +143,40 @@ export class SocketReader implements Batched {
     return (this.#holds & READER) !== 0
   }
 
-  /** true while a message has come in part. */
+  /** true while a message has arrived in part. */
   get isWithinMessage(): boolean {
     return this.#frames?.isWithinMessage ?? false
   }
 
-  /** ms by which a message may be late because it was counted when its batch was read. */
+  /** ms by which a message may be counted late, because its batch was read late. */
   get lateBy(): number {
     return this.#batched && this.#frames === undefined ? this.interval : 0
   }
 
-  /** ms between two reads of a batch; 0 where audio is read as it comes. */
+  /** ms between two reads; 0 while audio is read as it comes. */
   get readMs(): number {
     return this.#batched ? this.interval : 0
   }
 
-  /** Reads nothing until it is known whose audio it is. */
+  /** Stops reading while the listen is being identified (true), or reads again (false). */
   identifying(yes: boolean): void {
     this.#hold(IDENTIFYING, yes)
   }
 
-  /** Reads nothing until `reader` has room again. Returns false where the end is near: the socket is read on. */
+  /** Stops reading until `resumeFor(reader)`. Returns false, and reads on, if the socket is read to its end. */
   waitFor(reader: object): boolean {
     this.#slowReaders.add(reader)
     this.#hold(READER, true)
     return this.waitsForReader
   }
 
+  /** Reads again, if no other reader is slow. */
   resumeFor(reader: object): void {
     this.#slowReaders.delete(reader)
     this.#hold(READER, this.#slowReaders.size > 0)
   }
 
-  /** Reads in batches from now on, every `interval` ms. */
+  /** Reads a batch every `interval` ms from now on. */
   batch(interval: number): void {
     if ((this.#batched && this.interval === interval) || this.#toEnd) return
     if (this.#batched) batchWheel.remove(this)
@@ -191,7 +186,7 @@ export class SocketReader implements Batched {
     this.#hold(BATCH, true)
   }
 
-  /** Reads as it comes from now on. */
+  /** Reads audio as it comes from now on. */
   live(): void {
     if (!this.#batched) return
     this.#setBatched(false)
@@ -199,7 +194,7 @@ export class SocketReader implements Batched {
     this.#hold(BATCH, false)
   }
 
-  /** Reads now what the kernel holds. Returns false where that is not possible, or not all of it was read. */
+  /** Reads all that the kernel holds. Returns false if that is not possible, or some is left. */
   readNow(): boolean {
     const frames = this.#frames
     const { internals } = this
@@ -222,14 +217,13 @@ export class SocketReader implements Batched {
     })
   }
 
-  /** Reads on until the socket closes, whatever stands against it: its end is waited for. */
+  /** Reads until the socket closes, whatever the reasons against it. */
   readToEnd(): void {
     this.#toEnd = true
     this.live()
     this.#set(this.#holds & IDENTIFYING)
   }
 
-  /** Reads a batch. Returns true where that has to be left to Node, until `shut`. */
   open(): boolean {
     if (this.#frames && this.internals && this.#readBatch(this.#frames, this.internals)) return false
     this.#hold(BATCH, false)
@@ -242,14 +236,14 @@ export class SocketReader implements Batched {
     this.#onRest()
   }
 
-  /** The socket has closed. */
+  /** Stops reading: the socket has closed. */
   end(): void {
     this.#toEnd = true
     if (this.#batched) batchWheel.remove(this)
     this.#batched = false
   }
 
-  // false: it has to be read as sockets are, if only to see its end.
+  // Returns false if Node has to read the socket, perhaps only to see its end.
   #readBatch(frames: FrameParser, internals: Internals): boolean {
     const isReadable = this.#readWith(frames, (bytes, view) => {
       for (let reads = 0; reads < MAX_READS && this.#holds === BATCH; reads++) {
@@ -278,7 +272,7 @@ export class SocketReader implements Batched {
     }
   }
 
-  // The close frame was among what was read: nothing but the connection's end can follow.
+  // Returns true if a close frame was read: only the end of the connection can follow.
   #closing(): boolean {
     if (this.#socket.readyState === this.#socket.OPEN) return false
     this.live()
