@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { RoundRobin } from '../example-app/cluster/RoundRobin.js'
-import { applicationOf, verbsToGoOn } from '../lib/correlation/handover.js'
+import { applicationOf, goingOn, hasOurHook, verbsToGoOn } from '../lib/correlation/handover.js'
 import { redisStore } from '../lib/store/redis.js'
 import type { CallStore } from '../lib/store/CallStore.js'
 import { withSegment } from '../lib/model/listenLife.js'
@@ -658,4 +658,24 @@ t.test('the sockets of a listen are counted together, with the gaps between them
   )
   t.match(second.audio, { frames: 100, bytes: 32_000, durationMs: 2_000, gapMs: 380, maxGapMs: 300 })
   t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
+})
+
+t.test('a listen goes on where its hook is ours, also by an absolute url', async (t) => {
+  const hookPaths = { has: (path: string) => path === '/voice/done' }
+  for (const [actionHook, isOurs] of [
+    ['/voice/done?listen=x', true],
+    ['https://app.example/voice/done?listen=x', true],
+    ['HTTPS://App.Example/voice/done?a=b&listen=x#rc=2', true],
+    ['wss://app.example/voice/done?listen=x', true],
+    ['https://other.example/voice/done', false],
+    ['https://app.example/voice/done?listen=xy', false],
+    ['https://app.example/elsewhere?listen=x', false],
+    ['voice/done?listen=x', false]
+  ] as const) {
+    const verb = { verb: 'listen', url: '/audio/x', actionHook, metadata: { jambonzListenId: 'x' } }
+    const listen = { id: 'x', state: 'streaming', audio: { durationMs: 0, gapMs: 0 } }
+    const call = { application: JSON.stringify([verb]), listens: [listen] } as unknown as StoredCall
+    t.strictSame(goingOn(call, hookPaths), isOurs ? ['x'] : [], actionHook)
+    t.equal(hasOurHook(call, call.listens[0] as Listen, hookPaths), isOurs, actionHook)
+  }
 })

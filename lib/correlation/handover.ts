@@ -22,6 +22,8 @@ const CREDENTIAL_NAME =
 const CREDENTIAL_VALUE = /^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*:\/\/[^/?#\s]*@/i
 const QUERY_PARAMETERS = /[?&]([^=&#]+)=/g
 
+/** origin, path and the rest of a hook's url; no origin where it is relative */
+const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
 /** Our key in the url of a GET hook: see lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 
@@ -148,7 +150,7 @@ function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<s
   const hook = hookOf(call, listen.id)
   return (
     hook !== undefined &&
-    isOurHook(hook, hookPaths) &&
+    isOurHook(hook, listen.id, hookPaths) &&
     listen.nested === undefined &&
     verbsToGoOn(call, listen, undefined) !== undefined
   )
@@ -174,11 +176,15 @@ export function hasOurHook(
 ): boolean {
   const hook = hookOf(call, id)
   // jambonz takes no hook for the listen of a `config`.
-  return nested !== 'config' && (hook === undefined || isOurHook(hook, hookPaths))
+  return nested !== 'config' && (hook === undefined || isOurHook(hook, id, hookPaths))
 }
 
-function isOurHook(hook: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
-  return hook.startsWith('/') && hookPaths.has(hook.replace(/[?#].*$/, ''))
+/** Returns true for a hook that leads to this application: an absolute one names the listen only where it does. */
+function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
+  const [, origin, path = '', rest = ''] = HOOK_URL.exec(hook) ?? []
+  const isOurs =
+    origin === undefined ? path.startsWith('/') : rest.split(/[?&#]/).includes(`listen=${listenId}`)
+  return isOurs && hookPaths.has(path)
 }
 
 /** The hook of the listen's own verb, where it is one in the foreground. */

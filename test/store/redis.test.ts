@@ -473,6 +473,28 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     await until(async () => (await client.keys('jambonz:held:*')).length === 0, 'nothing to be held')
   })
 
+  t.test(
+    'a call that Redis has evicted is written again while it streams, and told to nobody as over',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const client = clientOf(t, server)
+      const a = await instanceOf(t, client, { name: 'a', callTtl: 900 })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 900 })
+      await a.store.update('c1', { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
+      await a.store.claim('c1', 'l1')
+      await a.store.update('c1', { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
+      for (const tell of [() => {}, () => client.publish('jambonz:events', '{"wake":["c1","l1"]}')]) {
+        await client.del('jambonz:call:{c1}')
+        await tell()
+        const call = await until(async () => await b.store.get('c1'), 'the call')
+        t.match(call, { from: 'x', listens: [{ id: 'l1', state: 'streaming', instance: 'a' }] })
+        t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l1'])])
+        t.ok((await client.pttl('jambonz:call:{c1}')) > 0)
+      }
+    }
+  )
+
   t.test('nor does it wait for the call to expire', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })

@@ -142,6 +142,12 @@ export class LocalCalls {
     if (copy.pending.size === 0) this.#pending--
   }
 
+  /** Returns all known fields of the call. */
+  fieldsOf(callSid: string): Field[] {
+    const { fields = [] } = this.#copies.get(callSid) ?? {}
+    return Array.from(fields, ([name, text]) => fieldOf(name, text))
+  }
+
   /** Returns all known fields of the calls touched since then, ms since the epoch. */
   touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)

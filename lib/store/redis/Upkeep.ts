@@ -1,6 +1,6 @@
 import { listenIn } from '../../model/callWrite.js'
-import type { Listen } from '../../model/schema.js'
-import { mayStillListen } from '../CallStore.js'
+import type { Listen, StoredCall } from '../../model/schema.js'
+import { mayStillListen, streams } from '../CallStore.js'
 import { inBatches } from './CallIndex.js'
 import { listenOfField, type Field } from './fields.js'
 import type { Beat } from './Instances.js'
@@ -160,22 +160,41 @@ export class Upkeep {
 
   /** Releases the listens that another instance has ended, though this one had claimed them. */
   async #releaseWhatIsOver(): Promise<void> {
-    const { link, local, keys, instances } = this.#parts
+    const { instances } = this.#parts
     await inBatches(instances.takeDoubted(), async ({ callSid, listenId }) => {
-      const stored = Object.entries(await link.ask((redis) => redis.hgetall(keys.call(callSid))))
-      // What the message told of may have expired by now.
-      const isGone = stored.length === 0
-      if (isGone || isOver(listenIn(local.learn(callSid, stored, false), listenId))) {
-        instances.release(callSid, listenId)
-      }
+      const call = await this.#readHeld(callSid)
+      if (call === undefined || isOver(listenIn(call, listenId))) instances.release(callSid, listenId)
     })
+  }
+
+  /**
+   * Reads a call whose socket this instance holds. Writes it again where it has expired, or was evicted, and streams
+   * here; else resolves to undefined for it.
+   */
+  async #readHeld(callSid: string): Promise<StoredCall | undefined> {
+    const {
+      link,
+      local,
+      keys,
+      index,
+      clock,
+      context: { callTtl }
+    } = this.#parts
+    const stored = Object.entries(await link.ask((redis) => redis.hgetall(keys.call(callSid))))
+    if (stored.length > 0) return local.learn(callSid, stored, true)
+    const call = local.get(callSid)
+    if (call === undefined || !streams(call)) return undefined
+    // It is touched: this instance must not forget it, either.
+    local.learn(callSid, [], true)
+    await this.#tell(callSid, local.fieldsOf(callSid), callTtl)
+    await link.ask((redis) => index.add(redis, callSid, clock.now()))
+    return call
   }
 
   /** Keeps calls with audio alive: the audio of a long listen writes nothing to the store. */
   async #keepAlive(): Promise<void> {
     const {
       link,
-      local,
       keys,
       instances,
       expectedTtl,
@@ -184,8 +203,8 @@ export class Upkeep {
     if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
     this.#kept = Date.now()
     await inBatches([...instances.calls], async ([callSid, listenIds]) => {
-      const stored = await link.ask((redis) => redis.hgetall(keys.call(callSid)))
-      const call = local.learn(callSid, Object.entries(stored), true)
+      const call = await this.#readHeld(callSid)
+      if (call === undefined) return
       const over = listenIds.filter((listenId) => isOver(listenIn(call, listenId)))
       for (const listenId of over) instances.release(callSid, listenId)
       if (over.length < listenIds.length) {
