@@ -6,9 +6,9 @@ export interface FileKind {
   hint: string
 }
 
-/** bytes that are looked at: raw samples that look like text for so long are none */
+/** bytes that are read: raw samples do not look like text for so long */
 const HEAD = 512
-/** bytes that text must have at least, and how many different ones: raw samples may be a few, or one value throughout */
+/** Length of text, and number of its different letters, at least: a few samples, or a constant, can look like text. */
 const MIN_TEXT = 16
 const MIN_LETTERS = 6
 
@@ -16,7 +16,7 @@ const CONVERT = 'convert it (ffmpeg -i in -ac 1 -ar 16000 out.wav), or ask the s
 const FAILED = 'a server answered it in place of audio: check the status of its answer first'
 const BASE64 = "decode it first: Buffer.from(text, 'base64')"
 
-/** Beginnings of files in hexadecimal; two dots are any byte. */
+/** The first bytes of files, in hexadecimal; two dots stand for any byte. */
 const SIGNATURES: ReadonlyArray<[RegExp, string]> = [
   [/^494433/, 'MP3 with an ID3 tag'],
   [/^4f676753/, 'Ogg (Opus or Vorbis)'],
@@ -37,7 +37,7 @@ const SIGNATURES: ReadonlyArray<[RegExp, string]> = [
   [/^255044462d/, 'a PDF']
 ]
 
-/** Returns what a file is, by its beginning, where it is neither a WAV nor may be raw samples; else undefined. */
+/** Returns the kind of a file, from its first bytes; undefined for a WAV, or if it may be raw samples. */
 export function otherKindOf(file: Uint8Array): FileKind | undefined {
   const head = Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, HEAD))
   const hex = head.toString('hex', 0, 16)
@@ -49,7 +49,7 @@ export function otherKindOf(file: Uint8Array): FileKind | undefined {
   return kindOfText(textOf(head, file.length))
 }
 
-// Three frames of ADTS in a row.
+// Returns true for three ADTS frames in a row.
 function isAdts(file: Uint8Array): boolean {
   let at = 0
   for (let count = 0; count < 3; count++) {
@@ -63,13 +63,13 @@ function isAdts(file: Uint8Array): boolean {
 
 interface Text {
   text: string
-  /** too long, and of too many different letters, to be samples */
+  /** It is too long, with too many different letters, to be samples. */
   isLong: boolean
-  /** Nothing else was found where it was looked for. */
+  /** All bytes that were read are text. */
   isAll: boolean
 }
 
-// Returns the text that a file begins with; '' where it may be samples.
+// Returns the text that a file begins with; an empty text if it may be samples.
 function textOf(head: Buffer, fileLength: number): Text {
   const isWide = head[0] === 0xff && head[1] === 0xfe
   const all = isWide
@@ -77,7 +77,7 @@ function textOf(head: Buffer, fileLength: number): Text {
     : head.toString().replace(/^\ufeff/, '')
   const pattern = isWide ? /^[\s\x20-\x7e]*/ : /^[\t\n\r\x20-\x7e\u00a0-\ud7ff\ue000-\ufffc]*/
   const [found = ''] = pattern.exec(all) ?? []
-  // A letter of several bytes may be cut at the end of what was looked at.
+  // A letter of several bytes may be cut at the end of the bytes that were read.
   const isAll = found.length >= all.replace(/\ufffd{1,3}$/, '').length
   const text = found.replace(/^\s*\ufeff?\s*/, '').trimEnd()
   const isLong = text.length >= MIN_TEXT && new Set(text).size >= MIN_LETTERS
@@ -120,13 +120,13 @@ export interface MpegFrame {
 }
 
 const HEADER = 4
-/** Frames in a row that are no accident in raw samples. */
+/** Frames in a row that raw samples never look like. */
 const ENOUGH = 4
-/** Frames that are enough where the file ends behind them. */
+/** Frames in a row that are enough if the file ends after them. */
 const LEAST = 2
 /** Hz of MPEG-1; halved for MPEG-2, and once more for 2.5 */
 const RATES = [44_100, 48_000, 32_000]
-/** kbit/s by the header's index, of MPEG-1's layers 1, 2 and 3, and MPEG-2's layer 1, layers 2 and 3 */
+/** kbit/s by the header's index, for layers 1, 2 and 3 of MPEG-1, layer 1 of MPEG-2, layers 2 and 3 of MPEG-2 */
 const BIT_RATES = {
   '1/1': [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
   '1/2': [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
@@ -136,12 +136,12 @@ const BIT_RATES = {
 }
 
 /**
- * Returns the first frame of a file that is a row of MPEG audio frames from its first byte, else undefined. Raw samples
- * may begin like a frame: only several in a row, each where the one before ends, are taken for a file.
+ * Returns the first MPEG audio frame of a file that begins with several in a row; undefined for other files. A single
+ * frame proves nothing: raw samples may look like one.
  */
 export function firstMpegFrame(file: Uint8Array): MpegFrame | undefined {
   const first = readFrame(file, 0)
-  // A wave that repeats itself every four bytes is a header wherever one is looked for.
+  // Samples that repeat every four bytes would look like a header everywhere.
   if (first === undefined || readFrame(file, HEADER) !== undefined) return undefined
   let at = 0
   for (let count = 0; count < ENOUGH; count++) {

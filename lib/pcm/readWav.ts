@@ -2,7 +2,7 @@ import { ERR_AUDIO_FILE } from '../model/errors.js'
 import { decodeAlaw, decodeMulaw } from './g711.js'
 import { samplesOf } from './samples.js'
 
-/** Mono samples at `sampleRate` Hz. */
+/** A sound: mono samples at `sampleRate` Hz. */
 export interface Sound {
   samples: Int16Array
   sampleRate: number
@@ -32,7 +32,7 @@ const FLOAT = 3
 const ALAW = 6
 const MULAW = 7
 const EXTENSIBLE = 0xfffe
-/** Codecs that a WAV may hold and that are not read, by their format codes. */
+/** Codecs of WAV files that are not supported, by their format codes. */
 const CODECS: Readonly<Record<number, string>> = {
   2: 'Microsoft ADPCM',
   17: 'IMA ADPCM',
@@ -43,12 +43,12 @@ const CODECS: Readonly<Record<number, string>> = {
 }
 const HEADER = 12
 const CHUNK_HEAD = 8
-/** Size of a chunk that is longer, or whose size was not known when it was written. */
+/** Size in the head of a chunk that is longer than 32 bits can say, or whose size was not known. */
 const UNKNOWN_SIZE = 0xffff_ffff
 const MIN_RATE = 4_000
 const MAX_RATE = 384_000
 
-/** Returns whether a file is a WAV: RIFF, or RF64 or BW64, which may be longer than 4 GiB. */
+/** Returns true if a file is a WAV: RIFF, or RF64 or BW64, which may be longer than 4 GiB. */
 export function isWav(audio: Uint8Array): boolean {
   return (
     audio.length >= HEADER &&
@@ -57,15 +57,14 @@ export function isWav(audio: Uint8Array): boolean {
   )
 }
 
-/** Reads a whole WAV, as `openWav()` does. */
+/** Reads a whole WAV. Throws FST_JAMBONZ_AUDIO_FILE. */
 export function readWav(wav: Uint8Array): Sound {
   const frames = openWav(wav)
   return { samples: frames.read(0, frames.length), sampleRate: frames.sampleRate }
 }
 
 /**
- * Finds the samples of a WAV of PCM (8 to 32 bits), float (32 or 64 bits), A-law or mu-law. Raises
- * FST_JAMBONZ_AUDIO_FILE.
+ * Opens a WAV of PCM (8 to 32 bits), float (32 or 64 bits), A-law or mu-law. Throws FST_JAMBONZ_AUDIO_FILE.
  */
 export function openWav(wav: Uint8Array): Frames {
   const file = Buffer.from(wav.buffer, wav.byteOffset, wav.byteLength)
@@ -86,7 +85,7 @@ export function openWav(wav: Uint8Array): Frames {
   throw new ERR_AUDIO_FILE('the WAV has no samples')
 }
 
-// A file that was streamed says 0 or 4 GiB: its samples go on to its end.
+// Returns the bytes of samples. The header of a streamed file says 0 or 4 GiB: its samples go on to the end.
 function dataSize(size: number, longSize: number | undefined): number {
   if (size !== 0 && size !== UNKNOWN_SIZE) return size
   return longSize === undefined || longSize === 0 ? Infinity : longSize
@@ -127,7 +126,7 @@ interface Decoder {
 }
 
 function decoderOf(code: number, bits: number): Decoder {
-  // 12 bits stand in the upper part of 16, and so on.
+  // Samples of 12 bits are stored in the upper bits of 16, and so on.
   const sampleBytes = Math.ceil(bits / 8)
   if (code === PCM && sampleBytes === 2) return { sampleBytes, decode: samplesOf }
   if (code === PCM && sampleBytes === 1) return { sampleBytes, decode: decodeBytes }
@@ -150,7 +149,7 @@ function decodeBytes(bytes: Buffer): Int16Array {
   return samples
 }
 
-// The upper 16 bits of each.
+// Takes the upper 16 bits of each sample.
 function decodeWide(bytes: Buffer, sampleBytes: number): Int16Array {
   const samples = new Int16Array(Math.floor(bytes.length / sampleBytes))
   for (let i = 0, at = sampleBytes - 2; i < samples.length; i++, at += sampleBytes) {

@@ -1,18 +1,18 @@
 /** Bytes of one sample: s16le. */
 export const SAMPLE_BYTES = 2
-/** us -> jambonz: a sample of this value is a mark to the module while any mark waits. */
+/** us -> jambonz: while a mark waits, mod_audio_fork takes a sample of this value for it. */
 export const MARK_SAMPLE = -1
 
-/** The neighbour of the mark's sample: nobody hears the difference. Low byte of -2. */
+/** Low byte of -2, which replaces -1: nobody hears the difference. */
 const SUBSTITUTE_LOW_BYTE = 0xfe
 
-/** The samples of L16 bytes, without a copy where memory alignment allows. */
+/** Returns the samples of L16 bytes, without a copy if their memory is aligned. */
 export function samplesOf(pcm: Buffer): Int16Array {
   const aligned = pcm.byteOffset % SAMPLE_BYTES === 0 ? pcm : Buffer.from(new Uint8Array(pcm).buffer)
   return new Int16Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / SAMPLE_BYTES))
 }
 
-/** The bytes of samples, without a copy. */
+/** Returns the bytes of samples, without a copy. */
 export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
@@ -22,7 +22,7 @@ export function hasMarkSample(pcm: Buffer): boolean {
   return samplesOf(pcm).includes(MARK_SAMPLE)
 }
 
-/** The same audio without samples that jambonz would take for a mark; a copy only where there are some. */
+/** Returns the audio without samples that jambonz would take for a mark. It is a copy only if there are any. */
 export function withoutMarkSamples(pcm: Buffer): Buffer {
   const samples = samplesOf(pcm)
   let at = samples.indexOf(MARK_SAMPLE)
@@ -32,6 +32,7 @@ export function withoutMarkSamples(pcm: Buffer): Buffer {
   return copy
 }
 
+/** Returns L16 silence of so many samples. */
 export function silenceOf(samples: number): Buffer {
   return Buffer.alloc(samples * SAMPLE_BYTES)
 }
@@ -39,7 +40,7 @@ export function silenceOf(samples: number): Buffer {
 const LOWEST = -32_768
 const HIGHEST = 32_767
 
-/** Adds `heard` to the last channel of interleaved samples; what is too loud for 16 bits is cut off. */
+/** Adds `heard` to the last channel of interleaved samples. Sums beyond 16 bits are clipped. */
 export function addHeard(samples: Int16Array, heard: Int16Array, channels: number): void {
   for (let i = 0, at = channels - 1; i < heard.length; i++, at += channels) {
     const sum = (samples[at] ?? 0) + (heard[i] ?? 0)
@@ -51,17 +52,17 @@ const FULL_SCALE = 32_768
 const MAX_CHANNELS = 2
 const HALF = 15
 const HALF_MASK = (1 << HALF) - 1
-/** Samples measured at once: more would overflow. */
+/** Samples that are measured at once: the sums of more would overflow. */
 const MOST = 1 << HALF
 const FLOOR_DB = -120
 
-/** Level of one channel in dBFS (0 is the loudest, a sine of full scale has an RMS of -3; silence is -120). */
+/** The level of one channel in dBFS: 0 is the loudest, silence is -120. A sine of full scale has an RMS of -3. */
 export interface Level {
   peakDb: number
   rmsDb: number
 }
 
-/** Peak and RMS of each channel, measured on whole blocks of samples rather than on frames. */
+/** Measures peak and RMS of each channel, on blocks of samples rather than on frames. */
 export class Levels {
   readonly #channels: number
   /** squares of the loudest samples */
@@ -73,7 +74,7 @@ export class Levels {
     this.#channels = channels
   }
 
-  /** The first `count` of `samples`, interleaved. */
+  /** Measures the first `count` samples, which are interleaved. */
   add(samples: Int16Array, count: number): void {
     for (let from = 0; from < count; from += MOST) {
       const part = from === 0 ? samples : samples.subarray(from)
@@ -84,7 +85,7 @@ export class Levels {
     this.#moments += count / this.#channels
   }
 
-  /** So many samples of silence, all channels together. */
+  /** Counts silence of so many samples, all channels together. */
   addSilence(count: number): void {
     this.#moments += count / this.#channels
   }
@@ -105,8 +106,8 @@ export class Levels {
 
   #measure(samples: Int16Array, count: number, channel: number): void {
     const step = this.#channels
-    // Integers only, and one branch that is hardly ever taken: this sees every sample of every call. A square has 30
-    // bits; as two halves, as many as a block has can be added up in 32.
+    // This loop sees every sample of every call: it uses integers only. A square has 30 bits; its two halves are summed
+    // apart, so that the squares of a whole block fit into 32 bits each.
     let peak = 0
     let high = 0
     let low = 0

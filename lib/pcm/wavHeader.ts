@@ -1,8 +1,10 @@
 import { ERR_RECORDING_FORMAT } from '../model/errors.js'
 
-// RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8. The JUNK chunk is as large as the ds64 chunk of a file past 4 GiB, which has to come first:
-// RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8 (EBU Tech 3306). So a file that grows becomes RF64 in place, and until then its format
-// comes first, where simple readers look for it.
+// Chunks and their bytes:
+//   RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8
+//   RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8, for a file above 4 GiB (EBU Tech 3306)
+// JUNK is as large as ds64, which must come first: so the header of a growing file becomes RF64 in place. Before that, fmt
+// comes first, where simple readers expect it.
 const RIFF_CHUNK = 12
 const DS64_BODY = 28
 const FMT_BODY = 16
@@ -10,11 +12,11 @@ const CHUNK_HEAD = 8
 const FMT_BYTES = CHUNK_HEAD + FMT_BODY
 const RESERVE_BYTES = CHUNK_HEAD + DS64_BODY
 
-/** Bytes before the first sample of every file we write. */
+/** Bytes before the first sample of a recording. */
 export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_HEAD
-/** Bytes before the first sample of what is streamed. */
+/** Bytes before the first sample of a WAV that is streamed. */
 export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
-/** RIFF's size field for a size that is unknown, or stands in the ds64 chunk. */
+/** The size field of a size that is unknown, or stands in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
 const BYTES_PER_SAMPLE = 2
 const PCM = 1
@@ -30,12 +32,12 @@ export interface WavInfo extends WavFormat {
   bitsPerSample: number
   /** where the samples begin, bytes */
   dataOffset: number
-  /** bytes of samples the header speaks of; undefined where it says that it doesn't know */
+  /** bytes of samples, as the header says; undefined if the header says that it is unknown */
   dataBytes: number | undefined
   rf64: boolean
 }
 
-/** Returns the bytes of one moment: a sample of every channel. */
+/** Returns the bytes of one sample of every channel. */
 export function blockAlign(format: WavFormat): number {
   return format.channels * BYTES_PER_SAMPLE
 }
@@ -51,8 +53,7 @@ export function bytesOf(format: WavFormat, ms: number): number {
 }
 
 /**
- * Returns the header of a WAV file of 16-bit PCM, always WAV_HEADER_BYTES long. RF64 when the file is longer than RIFF can
- * say.
+ * Returns the header of a WAV file of 16-bit PCM, WAV_HEADER_BYTES long. It is RF64 if the file is too long for RIFF.
  */
 export function buildWavHeader(format: WavFormat, dataBytes: number): Buffer {
   const header = Buffer.alloc(WAV_HEADER_BYTES)
@@ -75,8 +76,8 @@ export function buildWavHeader(format: WavFormat, dataBytes: number): Buffer {
 }
 
 /**
- * Returns the header of a WAV that is streamed, STREAM_HEADER_BYTES long: nobody knows its length yet, so both sizes are 0xffffffff, as
- * ffmpeg writes it.
+ * Returns the header of a WAV that is streamed, STREAM_HEADER_BYTES long. Its length is not known yet: both sizes are
+ * 0xffffffff, as ffmpeg writes them.
  */
 export function buildStreamHeader(format: WavFormat): Buffer {
   const header = Buffer.alloc(STREAM_HEADER_BYTES)
@@ -108,8 +109,8 @@ function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): 
 }
 
 /**
- * Reads the header of any PCM WAV or RF64 file, chunks in any order. `head`: the file's first bytes, up to and
- * including the head of its data chunk. Throws FST_JAMBONZ_RECORDING_FORMAT saying what is not there.
+ * Parses the header of any PCM WAV or RF64 file. `head`: the first bytes of the file, down to the head of its data chunk.
+ * Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing.
  */
 export function inspectWav(head: Buffer): WavInfo {
   if (head.length < RIFF_CHUNK) throw new ERR_RECORDING_FORMAT('it ends before its RIFF header does')
@@ -148,16 +149,16 @@ function readFormat(head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'd
   }
 }
 
-/** The repair of a file of ours that was cut off at any byte. */
+/** The repair of a recording that was cut off at any byte. */
 export interface WavRepair {
   header: Buffer
-  /** bytes of samples that are whole */
+  /** bytes of complete samples */
   dataBytes: number
-  /** bytes the file has to be cut to */
+  /** bytes to which the file must be cut */
   fileBytes: number
 }
 
-/** Returns the header and the length of a file that a killed process left: its header says too little, and it may end in half a sample. */
+/** Returns the right header and length of a recording that a killed process left. It may end within a sample. */
 export function repairWav(format: WavFormat, fileBytes: number): WavRepair {
   const rest = Math.max(0, fileBytes - WAV_HEADER_BYTES)
   const dataBytes = rest - (rest % blockAlign(format))

@@ -9,7 +9,7 @@ import { SpeakingDuplex } from './SpeakingDuplex.js'
 
 const LIVE = new WeakMap<AudioStream, LiveStream>()
 
-/** Returns the inner view of a stream. */
+/** Returns the inner view of a stream. Throws a TypeError for any other object. */
 export function liveOf(stream: AudioStream): LiveStream {
   const live = LIVE.get(stream)
   if (live === undefined) throw new TypeError('not a stream of fastify-jambonz-listen')
@@ -17,18 +17,18 @@ export function liveOf(stream: AudioStream): LiveStream {
 }
 
 /**
- * One listen's audio, a Duplex of raw L16 little-endian PCM: what is read is the call, what is written the caller
- * hears. Up to 10 s are kept for a reader until its handler has settled; one that is too slow pauses the socket. Destroying it, also
- * by leaving a `for await`, ends the listen.
+ * The audio of one listen, a Duplex of raw L16 little-endian PCM. Reading gives the audio of the call; the caller hears
+ * what is written. Up to 10 s are kept for a reader until the handler has settled. A slow reader pauses the socket.
+ * Destroying the stream, also by leaving a `for await`, ends the listen.
  */
 export class AudioStream extends SpeakingDuplex {
   /** The call as it was when the audio began. */
   readonly call: Call
-  /** The metadata of the first frame, and over it the verb's own `metadata`: right even if the frame came broken. */
+  /** The metadata of the first frame, overlaid by the verb's own `metadata`, which is right even if that frame is broken. */
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
 
-  /** Applications are given streams; they make none. */
+  /** For the plugin: applications get streams from it. */
   constructor(live: LiveStream, metadata: Record<string, unknown> | undefined) {
     super((err) => live.socket.listenerThrew(err))
     this.#live = live
@@ -51,7 +51,7 @@ export class AudioStream extends SpeakingDuplex {
     })
   }
 
-  /** The listen as it is known by now. */
+  /** The listen as it is known now. */
   get listen(): Listen {
     return this.#live.listen as Listen
   }
@@ -73,7 +73,7 @@ export class AudioStream extends SpeakingDuplex {
     return this.listen.mixType
   }
 
-  /** The audio that has arrived so far, counted. */
+  /** Counts of the audio that has arrived so far. */
   get counts(): AudioCounts {
     return this.#live.counts
   }
@@ -83,37 +83,38 @@ export class AudioStream extends SpeakingDuplex {
     return this.#live.digits
   }
 
-  /** The recording of this stream; undefined if the route does not record. */
+  /** Controls the recording of this stream; undefined if the route does not record. */
   get recording(): RecordingControl | undefined {
     return this.#live.recording
   }
 
-  /** Settles, never rejects, when the socket has closed and its last frame is delivered. */
+  /** Resolves when the socket has closed and its last frame is delivered. Never rejects. */
   get done(): Promise<StreamEnd> {
     return this.#live.done
   }
 
-  /** true from `beginPrivacy()`, or `recording.pause()`, to the end of the pause. */
+  /** true from `beginPrivacy()` or `recording.pause()` to the end of the pause. */
   get isPrivate(): boolean {
     return this.#live.privacy !== false
   }
 
   /**
-   * From here on what is said is the application's alone, such as a card number: it is not recorded, whatever the
-   * recorder does, nobody listens in, and keys come marked `private`. A handover keeps it. Default: silence in the recording.
+   * Begins privacy, for a card number and the like. From now on nothing is recorded, nobody listens in, and keys are marked
+   * `private`; only this stream's readers and listeners get the audio. A handover keeps it. `mode`: how the recording
+   * shows the pause. Default: silence.
    */
   beginPrivacy(mode: PauseMode = 'silence'): void {
     this.#live.beginPrivacy(mode)
   }
 
-  /** Ends it. What was said in it and comes late still belongs to it. */
+  /** Ends privacy. Audio that was said in private and arrives late stays private. */
   endPrivacy(): void {
     this.#live.endPrivacy()
   }
 
   /**
-   * One side of a stereo stream as mono L16, kept for its reader from now on. Of a mono stream `caller` is all there
-   * is, or `callee` at the leg of the called party. Throws FST_JAMBONZ_AUDIO_CHANNEL.
+   * Returns one side of a stereo stream as mono L16, which is kept for its reader from now on. A mono stream has only
+   * `caller`, or only `callee` on the leg of the called party. Throws FST_JAMBONZ_AUDIO_CHANNEL.
    */
   channel(name: ChannelName): Readable {
     const side = sideOfVoice(name, this.listen)
@@ -149,7 +150,7 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    // Who leaves a `for await` or aborts a pipeline has had enough, no trouble.
+    // Leaving a `for await`, or aborting a pipeline, is no failure.
     const failed = error?.name === 'AbortError' ? null : error
     this.#live.destroyed(failed)
     callback(failed)

@@ -18,38 +18,38 @@ import type {
 import { AudioStream } from './AudioStream.js'
 import { ReaderSide, type ChannelReader } from './readers.js'
 
-/** ms of audio kept for a reader that its handler is still preparing. */
+/** ms of audio that is kept while a handler is still preparing to read. */
 const KEPT_MS = 10_000
 
 export interface LiveStreamOptions {
-  /** open; every listener is attached before the constructor returns */
+  /** an open websocket; the constructor attaches every listener before it returns */
   socket: WebSocket
-  /** known where the socket's path named the listen */
+  /** known if the socket's path named the listen */
   call?: Call
   listen?: Listen
-  /** asked once otherwise, with the first frame's metadata; a rejection closes the socket with 1008 */
+  /** called once otherwise, with the metadata of the first frame; a rejection closes the socket with 1008 */
   identify?: Identify
-  /** called once, synchronously, before any audio is delivered: sinks and the handler attach here */
+  /** called once, before any audio is delivered, to attach sinks and the handler at once */
   begin: (live: LiveStream, stream: AudioStream) => void
   limits: StreamLimits
-  /** ms, as of `performance.now()`, when the socket's upgrade was asked for: audio is sent since then. Default: now */
+  /** ms, as of `performance.now()`, when the socket was requested: jambonz listens since then. Default: now */
   requestedAt?: number
   logger: FastifyBaseLogger
 }
 
-/** The writable side of an AudioStream, as its stream sees it. */
+/** The writable side of an AudioStream, as its LiveStream needs it. */
 export interface WritableSide {
-  /** The socket has closed: the caller hears nothing more. `cutOff`: some of what was written was not heard. */
+  /** Ends the writable side: the socket has closed. `cutOff`: some of the audio that was written was not heard. */
   over(cutOff: boolean): void
-  /** Resolves a moment later: nothing that is asked for after the end is answered at once. */
+  /** Resolves after a short delay: calls after the end are not answered at once. */
   afterEnd: () => Promise<void>
-  /** Everything was read. */
+  /** Ends the stream after everything was read. */
   endWhenRead: () => void
 }
 
 /**
- * The inner view of a stream, for those that serve it: recorder, monitor, the listen itself. It begins with the socket;
- * the `AudioStream` that applications get is made when it is known whose audio it is.
+ * The inner view of a stream, for the parts that serve it: recorder, monitor, the listen itself. It begins with the
+ * socket. The `AudioStream` for the application is made when the listen is known.
  */
 export class LiveStream {
   readonly socket: ListenSocket
@@ -59,11 +59,11 @@ export class LiveStream {
   recording: RecordingControl | undefined
   /** The key that ended the listen. */
   digits: string | undefined
-  /** given by the AudioStream when it is made */
+  /** set by the AudioStream when it is made */
   writable: WritableSide | undefined
-  /** Told when a pause begins, with its mode, and when it ends, with false. */
+  /** Called when privacy begins, with its mode, and when it ends, with false. */
   onPrivacy: (mode: PauseMode | false) => void = () => {}
-  /** Told once where we end the socket, and not jambonz. */
+  /** Called once if we end the socket. */
   onEnding: (reason: EndReason) => void = () => {}
   readonly #begin: LiveStreamOptions['begin']
   #stream: AudioStream | undefined
@@ -90,35 +90,35 @@ export class LiveStream {
     )
   }
 
-  /** The stream as applications see it; undefined while nobody knows whose audio it is. */
+  /** The stream of the application; undefined until the listen is known. */
   get stream(): AudioStream | undefined {
     return this.#stream
   }
 
-  /** undefined while nobody knows whose audio it is */
+  /** undefined until the listen is known */
   get call(): Call | undefined {
     return this.socket.opened?.call
   }
 
-  /** The listen as it is known by now; undefined while nobody knows whose audio it is. */
+  /** The listen as it is known now; undefined until then. */
   get listen(): Listen | undefined {
     return this.socket.opened?.listen
   }
 
-  /** Notes what has become known of the listen. */
+  /** Replaces the listen by what is known of it now. */
   know(listen: Listen): void {
     if (this.socket.opened) this.socket.opened = { call: this.socket.opened.call, listen }
   }
 
   /**
-   * The application's audio that the caller heard during the frame that a sink or a tap is given; undefined: none, or
-   * not known yet.
+   * The application's audio that the caller heard during the frame that sinks and taps get now; undefined if there was
+   * none, or it is not known yet.
    */
   get heard(): Int16Array | undefined {
     return this.socket.holdsBack ? undefined : this.#playback?.track?.current
   }
 
-  /** Why ws alone reads the socket; undefined where the fast reader does. */
+  /** The reason for which ws alone reads the socket; undefined if the fast reader does. */
   get slowReason(): SlowReason | undefined {
     return this.socket.reader.slowReason
   }
@@ -127,12 +127,12 @@ export class LiveStream {
     return this.socket.counts
   }
 
-  /** Settles, never rejects, when the socket has closed and its last frame is with the sinks. */
+  /** Resolves when the socket has closed and the sinks have its last frame. Never rejects. */
   get done(): Promise<StreamEnd> {
     return this.socket.done
   }
 
-  /** Feeds a sink from the next frame on. Returns what removes it. */
+  /** Feeds a sink from the next frame on. Returns a function that removes it. */
   addSink(sink: AudioSink, { live = true }: SinkOptions = {}): () => void {
     this.socket.addSink(sink)
     const release = live ? this.keepLive() : () => {}
@@ -142,7 +142,7 @@ export class LiveStream {
     }
   }
 
-  /** Has audio and keys delivered as they come rather than in batches. Returns what ends that. */
+  /** Delivers audio and keys as they come, not in batches. Returns a function that ends that. */
   keepLive(): () => void {
     this.socket.live(true)
     let kept = true
@@ -152,37 +152,37 @@ export class LiveStream {
     }
   }
 
-  /** Delivers now what the socket holds, where that is possible. */
+  /** Reads and delivers what has arrived, if possible. */
   readNow(): void {
     this.socket.reader.readNow()
   }
 
-  /** Reads at once, and on until the end, whatever stands against it: somebody waits for `done`. */
+  /** Reads the socket to its end, whatever the reasons against it: somebody waits for `done`. */
   readToEnd(): void {
     this.socket.reader.readToEnd()
   }
 
-  /** Keeps the audio for a reader that `promise` is still preparing: up to 10 s of it. */
+  /** Keeps up to 10 s of audio until `promise`, which may still add a reader, settles. */
   keepFor(promise: Promise<unknown>): void {
     this.reader.keepUntil(promise, KEPT_MS * this.socket.bytesPerMs)
   }
 
-  /** Ends the listen for a reason. Settles within 4 s, also when jambonz does not react. */
+  /** Ends the listen. Resolves within 4 s, even if jambonz does not react. */
   end(reason: EndReason): Promise<StreamEnd> {
     return this.socket.end(reason)
   }
 
-  /** Closes the socket from our side; a long text is cut. */
+  /** Closes the socket. A text that is too long for a close frame is cut. */
   close(reason: EndReason, code: CloseCode, text: string): void {
     this.socket.close(reason, code, text)
   }
 
-  /** How the call is private just now; false: it is not. */
+  /** The mode of the privacy that has begun; false: the call is not private. */
   get privacy(): PauseMode | false {
     return this.#privacy
   }
 
-  /** true while what is heard is nobody's but the application's: also of what comes late of a pause that is over. */
+  /** true while audio is private, that of an ended pause that arrives late included. */
   get isHidden(): boolean {
     return this.#privacy !== false || this.socket.isPrivate
   }
@@ -198,6 +198,7 @@ export class LiveStream {
     this.onPrivacy(mode)
   }
 
+  /** Ends privacy. */
   endPrivacy(): void {
     if (this.#privacy === false || this.#over) return
     this.#privacy = false
@@ -224,25 +225,26 @@ export class LiveStream {
     }))
   }
 
-  /** Somebody reads the stream. */
+  /** Notes that somebody reads the stream. */
   readBy(): void {
     if (this.reader.arrive()) this.socket.live(true)
   }
 
+  /** Emits `audio` for each frame (true), or no longer (false). */
   tap(tapped: boolean): void {
     if (this.#tapped === tapped) return
     this.#tapped = tapped
     this.socket.live(tapped)
   }
 
-  /** Reads the socket without delay while somebody waits for keys (`heard`). */
+  /** Reads the socket without delay while somebody listens for keys or messages (`heard`). */
   hear(heard: boolean): void {
     if (this.#heard === heard) return
     this.#heard = heard
     this.socket.live(heard)
   }
 
-  /** The stream is destroyed. */
+  /** Ends the listen: the stream was destroyed. */
   destroyed(error: Error | null): void {
     this.reader.end()
     this.#speechOver()
@@ -303,9 +305,9 @@ export type RecorderState = 'recording' | 'paused' | 'finishing' | 'saved' | 'fa
 /** The recording of a stream, as the application controls it. */
 export interface RecordingControl {
   readonly state: RecorderState
-  /** why it failed */
+  /** the error of a failed recording */
   readonly error: Error | undefined
-  /** From here on nothing is recorded; of what is said now, nothing ever reaches the disk. Default: silence. */
+  /** Stops recording: audio from now on never reaches the disk. Default: silence stands for it. */
   pause(mode?: PauseMode): void
   resume(): void
 }

@@ -3,23 +3,22 @@ import type { LiveStream } from './LiveStream.js'
 import type { AudioSink } from '../socket/types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
-/** jambonz has this long to end a listen by its own maxLength, ms. */
+/** ms that jambonz has to end a listen at its maxLength, before we do. */
 const MAX_LENGTH_GRACE = 1_000
 const LONGEST_TIMER = 2_147_483_647
-/** Every third sample tells silence from speech as well as all of them, and takes both sides of a stereo stream in turn. */
+/** bytes: every third sample is enough to tell silence from speech, and takes the sides of a stereo stream in turn. */
 const STRIDE = 3 * SAMPLE_BYTES
 const FULL_SCALE = 32_768
 
 export interface EndConditionOptions {
-  /** dBFS (RMS of a frame) under which audio is silence */
+  /** dBFS, RMS of a frame: audio below it is silence */
   silenceLevel: number
 }
 
 /**
- * Ends a listen on the conditions that jambonz documents and does not apply (feature-server lib/tasks/listen.js):
- * `timeout`, which it never reads; a `finishOnKey` of several digits, each of which ends the listen (jambonz compares
- * one digit with all of them); and every `finishOnKey` in `config`. jambonz does apply `maxLength`: we end the listen a
- * second later if it did not.
+ * Ends a listen on conditions that jambonz documents but does not apply (feature-server lib/tasks/listen.js): `timeout`; a
+ * `finishOnKey` of several digits, each of which ends the listen; and any `finishOnKey` in `config`. jambonz itself
+ * applies `maxLength`; if it does not, the listen is ended a second later.
  */
 export function watchEndConditions(
   live: LiveStream,
@@ -34,7 +33,7 @@ export function watchEndConditions(
   if (maxLength !== undefined && maxLength > 0) watchLength(live, maxLength * 1000 + MAX_LENGTH_GRACE)
 }
 
-// Measured on the audio's clock: while live-call control has paused it, it is not silent but not there.
+// Counts silence in ms of audio: while live-call control pauses the audio, nothing is silent.
 function watchSilence(live: LiveStream, stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
   const silentSquare = (FULL_SCALE * 10 ** (silenceLevel / 20)) ** 2
   const bytesPerMs = (stream.sampleRate * stream.channels * SAMPLE_BYTES) / 1000
