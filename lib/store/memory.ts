@@ -23,7 +23,7 @@ export interface MemoryStoreOptions {
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /** Share of all calls that are forgotten at once: to look for each one separately would cost as much as to write it. */
-const LOT = 1 / 128
+const LOT = 1 / 32
 
 /** Returns a store in the memory of this process, bounded in number and time. */
 export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
@@ -132,9 +132,11 @@ class MemoryStore implements CallStore {
       ({ kept }: Entry) => streams(kept.call),
       () => false
     ]) {
-      for (let left = this.#entries.size; left > 0 && this.#entries.size > enough; left--) {
-        const [[callSid, entry] = []] = this.#entries
-        if (callSid === undefined || entry === undefined) return
+      let left = this.#entries.size
+      // One iterator for all: each new one would step over the places of those that are gone.
+      for (const [callSid, entry] of this.#entries) {
+        if (this.#entries.size <= enough) return
+        if (left-- === 0) break
         this.#entries.delete(callSid)
         if (callSid !== newest && !isSpared(entry)) continue
         entry.written = false

@@ -239,3 +239,37 @@ t.test('a flood of calls evicts none that expects or has its socket', async (t) 
     'those that stream stay longest'
   )
 })
+
+t.test(
+  'a flood of calls that all expect a socket costs each of them little more than a first call',
+  async (t) => {
+    const { logger } = keepingLogger()
+    const maxCalls = 5_000
+    const store = withVerbs(memoryStore({ maxCalls }), 'a')
+    await store.start({ callTtl: 60_000, instance: 'a', logger })
+    t.teardown(() => store.close())
+    const fill = async (name: string): Promise<number> => {
+      const began = performance.now()
+      for (let i = 0; i < maxCalls; i++) {
+        await store.update(`${name}${i}`, { listens: [{ id: 'l1', path: '/audio' }] })
+      }
+      return performance.now() - began
+    }
+    // What the engine has yet to compile is not what is measured.
+    await fill('warm')
+    await store.close()
+    const roomy = withVerbs(memoryStore({ maxCalls: 10 * maxCalls }), 'a')
+    await roomy.start({ callTtl: 60_000, instance: 'a', logger })
+    t.teardown(() => roomy.close())
+    const began = performance.now()
+    for (let i = 0; i < maxCalls; i++) {
+      await roomy.update(`c${i}`, { listens: [{ id: 'l1', path: '/audio' }] })
+    }
+    const unbounded = performance.now() - began
+    const bounded = await fill('flood')
+    t.ok(
+      bounded < 10 * unbounded,
+      `${Math.round(bounded)} ms with calls to forget, ${Math.round(unbounded)} without`
+    )
+  }
+)
