@@ -214,7 +214,7 @@ const rows: Row[] = [
     call: { transcripts: ['hello there'] },
     holds: (t, { story }) => {
       t.ok(
-        story.requests.some(({ url }) => url.endsWith('/transcript')),
+        story.requests.some(({ url, hook = url }) => hook.endsWith('/transcript')),
         'transcripts reach their hook'
       )
       t.match(story.verbs.find(({ verb }) => verb === 'listen')?.data.transcribe, {
@@ -280,11 +280,11 @@ t.test('the documentation of the listen verb holds', async (t) => {
     return [{ verb: 'hangup' }]
   })
   const base = await listening(app)
-  for (const row of rows) {
-    t.test(row.says, async (t) => {
+  for (const [row, transport] of rows.flatMap((row) => [[row, 'http'] as const, [row, 'ws'] as const])) {
+    t.test(`over ${transport}: ${row.says}`, async (t) => {
       const callSid = crypto.randomUUID()
       byCall.set(callSid, row)
-      const story = await simulateCall({ url: `${base}/in`, callSid, ...row.call })
+      const story = await simulateCall({ url: `${base.replace('http', transport)}/in`, callSid, ...row.call })
       t.same(story.errors, [])
       const socket = story.listens[0]!
       const listen = listens.get(callSid)

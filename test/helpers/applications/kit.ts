@@ -1,0 +1,101 @@
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import type { Listen } from '../../../lib/index.js'
+import type { SimulateCallOptions } from '../../../lib/simulator/index.js'
+import { folder, type BuildOptions } from '../build.js'
+
+// The applications of the test suite and the documentation that listen. What each does must not depend on the transport.
+
+export interface Application {
+  title: string
+  /** the test file or page that it is from */
+  from: string
+  options?: () => BuildOptions
+  routes: (app: FastifyInstance, seen: unknown[]) => unknown
+  /** Builds the application around the routes; default: the plugin alone. */
+  host?: (
+    t: Test,
+    options: BuildOptions,
+    routes: (scope: FastifyInstance) => void
+  ) => Promise<{ app: FastifyInstance; hook: string }>
+  call?: Partial<SimulateCallOptions>
+  /** It answers audio in real time, so that its bytes and times are never twice the same. */
+  inRealTime?: boolean
+  /** what differs between the transports, and why */
+  differs?: Partial<Record<'hangupBy' | 'callStatus', string>>
+  /** jambonz logs an error in this call, over either transport */
+  fails?: boolean
+}
+
+export const recording = () => ({ recording: { directory: folder() } })
+export const hangup = [{ verb: 'hangup' as const }]
+export const WEB = { username: 'web', password: 'of the webhooks' }
+export const silent = { pcm: new Int16Array(8_000 * 6), sampleRate: 8_000 }
+
+/** What a listen has come to, without what differs from call to call. */
+export function outcomeOf(listen: Listen | undefined, inRealTime = false): unknown {
+  if (listen === undefined) return undefined
+  const {
+    state,
+    connected,
+    mixType,
+    sampleRate,
+    channels,
+    nested,
+    endReason,
+    audio,
+    digits,
+    path,
+    metadata
+  } = listen
+  return {
+    state,
+    connected,
+    mixType,
+    sampleRate,
+    channels,
+    nested,
+    endReason,
+    bytes: inRealTime ? audio.bytes > 0 : audio.bytes,
+    digits,
+    path,
+    metadata,
+    recorded: inRealTime ? listen.recording !== undefined : listen.recording?.durationMs
+  }
+}
+
+export const VOICEMAIL = (app: FastifyInstance, seen: unknown[]): void => {
+  app.jambonz.webhook('/call', async () => [
+    { verb: 'say', text: 'Leave a message after the beep, then press pound.' },
+    { verb: 'listen', actionHook: '/call/done', playBeep: true, finishOnKey: '#', maxLength: 120 }
+  ])
+  app.jambonz.actionHook('/call/done', async ({ listen }) => {
+    seen.push(outcomeOf(listen))
+    return [{ verb: 'say', text: 'Thank you. Goodbye.' }, { verb: 'hangup' }]
+  })
+}
+
+/** One listen with these options, recorded, and what its hook sees. */
+export function oneListen(
+  title: string,
+  from: string,
+  listen: Record<string, unknown>,
+  more: Partial<Application> = {}
+): Application {
+  return {
+    title,
+    from,
+    options: recording,
+    routes: (app, seen) => {
+      app.jambonz.audio('/own', async (stream) => {
+        stream.on('dtmf', ({ digit, private: isPrivate }) => seen.push(['dtmf', digit, isPrivate]))
+      })
+      app.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: '/done', ...listen }])
+      app.jambonz.actionHook('/done', async ({ listen }) => {
+        seen.push(outcomeOf(listen))
+        return hangup
+      })
+    },
+    ...more
+  }
+}
