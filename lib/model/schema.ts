@@ -54,10 +54,12 @@ export const ListenSegmentSchema = Type.Object({
   )
 })
 
-/** One utterance of the application (`stream.utterance()`), as the caller heard it. */
+/** One thing that the application said, as the caller heard it: an utterance, or a run of plain `write()`s. */
 export const OutputEntrySchema = Type.Object({
-  id: Type.String({ description: 'its own id' }),
-  text: Type.Optional(Type.String({ description: 'what was to be said' })),
+  id: Type.String({ description: 'its own id; `speech-1`, … where it is a run of plain `write()`s' }),
+  text: Type.Optional(
+    Type.String({ description: 'what was to be said, where it is known and was not said in private' })
+  ),
   atMs: Type.Number({
     minimum: 0,
     description: 'ms into the audio of the listen, where the caller began to hear it'
@@ -126,7 +128,7 @@ export const ListenSchema = Type.Object({
   recordingError: Type.Optional(Type.String({ description: 'why there is no (whole) recording' })),
   digits: Type.Optional(Type.String()),
   output: Type.Optional(
-    Type.Array(OutputEntrySchema, { description: 'the utterances of the application that the caller heard' })
+    Type.Array(OutputEntrySchema, { description: 'what the application said that the caller heard' })
   ),
   reportedDuration: Type.Optional(Type.Number({ description: 'whole seconds, as the actionHook says' })),
   instance: Type.Optional(Type.String({ description: 'the instance that holds, or held, the socket' })),
@@ -236,7 +238,7 @@ export type Listen = {
   readonly recordingError?: string
   /** the key that ended it */
   readonly digits?: string
-  /** the utterances of the application (`stream.utterance()`) that the caller heard */
+  /** what the application said that the caller heard: utterances, and runs of plain `write()`s */
   readonly output?: readonly OutputEntry[]
   /** whole seconds, as the actionHook says */
   readonly reportedDuration?: number

@@ -4,7 +4,12 @@ import type { AudioStream, FinishedRecording, Listen } from '../../lib/index.js'
 import { readWav } from '../../lib/pcm/readWav.js'
 import { resample } from '../../lib/pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
-import { simulateCall, type CallStory, type SimulateCallOptions } from '../../lib/simulator/index.js'
+import {
+  simulateCall,
+  type CallStory,
+  type SimulateCallOptions,
+  type SimulatedCall
+} from '../../lib/simulator/index.js'
 import { build, folder, listening } from './build.js'
 
 export interface AgentCall {
@@ -16,6 +21,10 @@ export interface AgentCall {
   recording?: Record<string, unknown>
   record?: { output?: boolean }
   simulate?: Partial<SimulateCallOptions>
+  /** what happens beside */
+  during?: (call: SimulatedCall) => Promise<void>
+  /** how its recording is read. Default: the file at its location */
+  read?: (recording: FinishedRecording) => Promise<Buffer>
   agent: (stream: AudioStream) => Promise<void>
 }
 
@@ -69,7 +78,7 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     await options.agent(stream)
     await stream.disconnect()
   })
-  const story = await simulateCall({
+  const call = simulateCall({
     url: `${await listening(app)}/agent`,
     speech: null,
     speed: 1,
@@ -77,9 +86,12 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     patienceMs: 30_000,
     ...options.simulate
   })
+  await options.during?.(call)
+  const story = await call
   if (listen?.recording === undefined) throw new Error('nothing was recorded')
-  const file = await readFile(listen.recording.location)
-  const { channels: count } = listen.recording as FinishedRecording
+  const recording = listen.recording as FinishedRecording
+  const file = await (options.read?.(recording) ?? readFile(recording.location))
+  const { channels: count } = recording
   return {
     listen,
     story,
@@ -112,6 +124,8 @@ function heardOnFile(story: CallStory, sampleRate: number): Int16Array {
 const WINDOW_MS = 200
 const MAX_SHIFT_MS = 150
 const LOUD = 300
+/** Part of a stretch that is loud, so that it is compared: an utterance of 60 ms is. */
+const LOUD_PART = 0.15
 
 export interface Likeness {
   /** ms by which the recording is late, of each stretch of 200 ms that was heard */
@@ -130,7 +144,8 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
   const found: Array<{ delay: number; correlation: number }> = []
   for (let at = 0; at + window <= heard.length; at += window) {
     const part = heard.subarray(at, at + window)
-    if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window / 3) continue
+    if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART)
+      continue
     let best = { delay: 0, correlation: -1 }
     for (let by = -shift; by <= shift; by++) {
       const correlation = correlate(part, recorded, at + by)
@@ -163,6 +178,16 @@ export function correlate(a: Int16Array, b: Int16Array, at: number): number {
 
 function median(values: number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+}
+
+/** ms of stretches of 10 ms in which something is heard. */
+export function loudMs(samples: Int16Array, rate = 8000): number {
+  const stretch = rate / 100
+  let ms = 0
+  for (let at = 0; at < samples.length; at += stretch) {
+    if (samples.subarray(at, at + stretch).some((sample) => Math.abs(sample) > 100)) ms += 10
+  }
+  return ms
 }
 
 /** Writes in pieces of 20 ms, in real time. */

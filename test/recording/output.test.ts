@@ -1,135 +1,75 @@
+import { createReadStream } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import { Writable } from 'node:stream'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { decryptRecording } from '../../lib/index.js'
 import { bytesOf } from '../../lib/pcm/samples.js'
 import {
   agentCall,
   correlate,
   likeness,
+  loudMs,
   voice,
-  writeInPieces,
-  type AgentCall
+  type AgentCall,
+  type AgentRecording
 } from '../helpers/agentCalls.js'
+import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
 import { until } from '../helpers/until.js'
 
-// They wait for a caller who hears in real time: side by side.
-t.jobs = 3
+// They wait for a caller who hears in real time: side by side. test/soak/output.test.ts has all scenarios, and longer ones.
+t.jobs = 4
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
+const TOGETHER = 6
+const MIX_TYPES = ['mono', 'stereo', 'mixed'] as const
 
-/** ms by which the middle of all stretches may be off, and the worst: a tick or two on a busy machine. */
+/** ms by which the middle of all stretches may be off. */
 const MAX_MEDIAN = 20
-const MAX_WORST = 70
 
-async function compare(t: Test, name: string, options: AgentCall) {
-  const call = await agentCall(t, options)
-  const { channels, heard, sampleRate, story } = call
-  t.same(story.errors, [])
-  const right = channels.at(-1)!
-  const { delays, medianMs, worstMs, correlation } = likeness(right, heard, sampleRate)
-  t.comment(
-    `${name}: ${delays.length} stretches, late by ${medianMs.toFixed(1)} ms (median), ${worstMs.toFixed(1)} (worst); correlation ${correlation.toFixed(3)}`
-  )
-  t.ok(delays.length > 0, `${name}: the agent was heard`)
-  t.ok(medianMs <= MAX_MEDIAN, `${name}: ${medianMs} ms (median)`)
-  t.ok(worstMs <= MAX_WORST, `${name}: ${worstMs} ms (worst)`)
-  t.ok(correlation > 0.95, `${name}: correlation ${correlation}`)
-  return call
-}
-
-test('mono, one piece of 10 s: the caller is left, the agent right', async (t) => {
-  const { channels, listen } = await compare(t, 'one piece of 10 s', {
-    agent: async (stream) => {
-      stream.write(bytesOf(voice(10_000)))
-      await stream.mark('said')
-    },
-    simulate: { speech: { pcm: bytesOf(voice(3_000, 8000, 7)), sampleRate: 8000 } }
-  })
-  t.equal(channels.length, 2)
-  t.match(listen, { channels: 1, recording: { channels: 2 } })
-  t.ok(correlate(voice(3_000, 8000, 7).subarray(0, 800), channels[0]!, firstLoud(channels[0]!)) > 0.99)
-})
-
-test('pieces of 20 ms in real time', async (t) => {
-  await compare(t, 'pieces of 20 ms', {
-    agent: async (stream) => {
-      await writeInPieces(stream, voice(3_000))
-      await stream.mark('said')
-    }
-  })
-})
-
-test('bursts faster than real time', async (t) => {
-  await compare(t, 'bursts', {
-    agent: async (stream) => {
-      for (let burst = 0; burst < 4; burst++) {
-        stream.write(bytesOf(voice(1_000, 8000, burst + 1)))
-        await new Promise((resolve) => setTimeout(resolve, 300))
-      }
-      await stream.mark('said')
-    }
-  })
-})
-
-test('a stream of 16 kHz on a call of 8 kHz', async (t) => {
-  await compare(t, '16 kHz on 8 kHz', {
-    streamRate: 16_000,
-    agent: async (stream) => {
-      stream.write(bytesOf(voice(3_000, 16_000)))
-      await stream.mark('said')
-    }
-  })
-})
-
-test('a recording of 16 kHz', async (t) => {
-  await compare(t, 'recorded at 16 kHz', {
-    sampleRate: 16_000,
-    agent: async (stream) => {
-      stream.write(bytesOf(voice(3_000)))
-      await stream.mark('said')
-    }
-  })
-})
-
-for (const mixType of ['mono', 'stereo', 'mixed'] as const) {
-  test(`${mixType}: a barge-in in the middle of a word, then the next utterance`, async (t) => {
-    const { channels, heard, listen } = await compare(t, `${mixType}, barge-in`, {
-      mixType,
-      agent: async (stream) => {
-        const first = stream.utterance({ id: 'first', text: 'one two three four' })
-        first.write(bytesOf(voice(3_000)))
-        first.end()
-        await until(() => first.heardMs > 900, 'the first to be heard')
-        stream.clear()
-        await first.done
-        const second = stream.utterance({ id: 'second' })
-        second.write(bytesOf(voice(1_000, 8000, 5)))
-        second.end()
-        await second.done
-      }
-    })
+test('the agent is recorded within 20 ms of when he was heard, whatever way he speaks', async (t) => {
+  const quick = /60 ms|clear\(\) twice|16 kHz, barge-in|recorded at/
+  const others = otherScenarios('mono').filter(({ name }) => quick.test(name))
+  const scenarios = [...MIX_TYPES.flatMap((mixType) => sixScenarios(mixType, 3_000)), ...others]
+  const calls = await compareAll(t, scenarios, TOGETHER)
+  for (const [at, { name, mixType }] of scenarios.entries()) {
+    const { channels, listen } = calls[at]!
+    const right = channels.at(-1)!
     t.equal(channels.length, mixType === 'mixed' ? 1 : 2)
-    const recordedMs = loudMs(channels.at(-1)!)
-    const heardMs = loudMs(heard)
-    t.ok(Math.abs(recordedMs - heardMs) <= 60, `${recordedMs} ms are recorded, ${heardMs} were heard`)
-    const [first, second] = listen.output ?? []
-    t.match(first, { id: 'first', text: 'one two three four', outcome: 'cleared' })
-    t.match(second, { id: 'second', heardMs: 1_000, outcome: 'playout' })
-    t.ok(Math.abs((first?.atMs ?? 0) - firstLoud(channels.at(-1)!) / 8) <= 20, `${first?.atMs} ms`)
-  })
-
-  test(`${mixType}: two utterances with a pause`, async (t) => {
-    await compare(t, `${mixType}, two utterances`, {
-      mixType,
-      agent: async (stream) => {
-        for (const seed of [3, 4]) {
-          const utterance = stream.utterance()
-          utterance.write(bytesOf(voice(900, 8000, seed)))
-          utterance.end()
-          await utterance.done
-          await new Promise((resolve) => setTimeout(resolve, 730))
-        }
+    if (name.startsWith('one piece')) {
+      t.match(
+        listen.output,
+        [{ id: 'speech-1', heardMs: 3_000, outcome: 'playout' }],
+        'what write() said is listed'
+      )
+      t.notOk('text' in (listen.output?.[0] ?? {}))
+      if (mixType === 'mono') {
+        t.match(listen, { channels: 1, recording: { channels: 2 } })
+        const [left] = channels
+        t.ok(correlate(voice(1_500, 8000, 7).subarray(0, 800), left!, firstLoud(left!)) > 0.99)
       }
-    })
-  })
-}
+    }
+    if (name.startsWith('barge-in')) {
+      const [first, second] = listen.output ?? []
+      t.match(first, { id: 'first', text: 'one two three four', outcome: 'cleared' })
+      t.match(second, { id: 'second', heardMs: 800, outcome: 'playout' })
+      t.ok(Math.abs((first?.atMs ?? 0) - firstLoud(right) / 8) <= 20, `${first?.atMs} ms`)
+      t.equal(listen.output?.length, 2)
+    }
+    if (name.startsWith('clear() twice')) {
+      t.match(
+        listen.output?.map(({ outcome }) => outcome),
+        ['cleared', 'cleared', 'playout']
+      )
+      const listedMs = listen.output?.reduce((sum, { heardMs }) => sum + heardMs, 0) ?? 0
+      t.ok(
+        Math.abs(listedMs - loudMs(right)) <= 100,
+        `${listedMs} ms are listed, ${loudMs(right)} were heard`
+      )
+    }
+  }
+})
 
 test('nothing that the agent says in a pause is on the record', async (t) => {
   const { channels, heard } = await agentCall(t, {
@@ -152,6 +92,152 @@ test('nothing that the agent says in a pause is on the record', async (t) => {
   for (let at = 0; at < right.length; at += 80) {
     if (correlate(voice(1_000, 8000, 2).subarray(4_000, 4_800), right, at) > 0.5) t.fail('something private')
   }
+})
+
+/** ms of the agent's voice of a seed in a channel. */
+function isThere(channel: Int16Array, seed: number): boolean {
+  const part = voice(1_000, 8000, seed).subarray(1_600, 2_400)
+  for (let at = 0; at < channel.length; at++) if (correlate(part, channel, at) > 0.5) return true
+  return false
+}
+
+for (const mode of ['silence', 'skip'] as const) {
+  test(`${mode}: nor is what he begins to say in a pause that ends before it is heard, nor its text`, async (t) => {
+    const { channels, heard, listen } = await agentCall(t, {
+      agent: async (stream) => {
+        const before = stream.utterance({ text: 'how can I help?' })
+        before.write(bytesOf(voice(700, 8000, 1)))
+        before.end()
+        await before.done
+        stream.recording?.pause(mode)
+        const secret = stream.utterance({ text: 'your number is 1234' })
+        secret.write(bytesOf(voice(700, 8000, 2)))
+        await until(() => secret.heardMs > 0, 'its first sound')
+        stream.recording?.resume()
+        secret.end()
+        stream.recording?.pause(mode)
+        stream.write(bytesOf(voice(700, 8000, 3)))
+        stream.recording?.resume()
+        const after = stream.utterance({ text: 'good bye' })
+        after.write(bytesOf(voice(700, 8000, 4)))
+        after.end()
+        await after.done
+      }
+    })
+    const right = channels[1]!
+    t.strictSame(
+      [1, 2, 3, 4].map((seed) => isThere(heard, seed)),
+      [true, true, true, true],
+      'all of it was heard'
+    )
+    t.strictSame(
+      [1, 2, 3, 4].map((seed) => isThere(right, seed)),
+      [true, false, false, true]
+    )
+    t.strictSame(
+      listen.output?.map(({ text }) => text),
+      ['how can I help?', undefined, undefined, 'good bye']
+    )
+    const sidecar = await readFile(listen.recording!.location.replace(/\.wav$/, '.json'), 'utf8')
+    t.match(sidecar, 'good bye')
+    t.notMatch(sidecar, '1234')
+  })
+}
+
+/** Both voices are in the recording, at the time at which they were heard. */
+function hasBoth(t: Test, { channels, heard, sampleRate }: AgentRecording): void {
+  const { medianMs, worstMs, correlation } = likeness(channels.at(-1)!, heard, sampleRate)
+  t.ok(medianMs <= MAX_MEDIAN, `${medianMs} ms`)
+  t.ok(worstMs <= 70, `${worstMs} ms`)
+  t.ok(correlation > 0.95, `${correlation}`)
+  t.ok(correlate(CALLER.subarray(0, 800), channels[0]!, firstLoud(channels[0]!)) > 0.95)
+}
+
+const CALLER = voice(1_500, 8000, 7)
+const speaksTwice: Pick<AgentCall, 'agent' | 'simulate' | 'mixType'> = {
+  mixType: 'stereo',
+  simulate: { speech: { pcm: bytesOf(CALLER), sampleRate: 8000 } },
+  agent: async (stream) => {
+    for (const seed of [1, 2]) {
+      stream.write(bytesOf(voice(600, 8000, seed)))
+      await stream.mark('said')
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+  }
+}
+
+test('both are in an encrypted recording', async (t) => {
+  const key = Buffer.alloc(32, 7)
+  const call = await agentCall(t, {
+    ...speaksTwice,
+    recording: { encryption: { key: () => key } },
+    read: ({ location }) => buffer(createReadStream(location).pipe(decryptRecording(key)))
+  })
+  t.match(call.listen.recording, { encrypted: true, location: /\.enc$/ })
+  hasBoth(t, call)
+})
+
+test('both are in a recording that is compressed', async (t) => {
+  const call = await agentCall(t, {
+    ...speaksTwice,
+    recording: { format: 'flac' },
+    read: async ({ location }) => {
+      const wav = `${location}.wav`
+      await promisify(execFile)('ffmpeg', ['-loglevel', 'error', '-i', location, '-c:a', 'pcm_s16le', wav])
+      return await readFile(wav)
+    }
+  })
+  t.match(call.listen.recording, { format: 'flac', channels: 2 })
+  hasBoth(t, call)
+})
+
+for (const spool of [true, false]) {
+  test(`both are in what a sink gets, ${spool ? 'sent when it is complete' : 'as it is spoken'}`, async (t) => {
+    const chunks: Buffer[] = []
+    const sink = () =>
+      new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          chunks.push(Buffer.from(chunk))
+          done()
+        }
+      })
+    const call = await agentCall(t, {
+      ...speaksTwice,
+      recording: spool ? { sink } : { directory: undefined, sink },
+      read: async () => Buffer.concat(chunks)
+    })
+    hasBoth(t, call)
+  })
+}
+
+test('where a gap is filled, both voices stay at their times behind it', async (t) => {
+  const call = await agentCall(t, {
+    ...speaksTwice,
+    simulate: {},
+    recording: { fillGaps: true },
+    agent: async (stream) => {
+      stream.write(bytesOf(voice(2_500, 8000, 1)))
+      await stream.mark('said')
+    },
+    during: async (call) => {
+      await until(() => call.levels.heard > 0, 'the agent')
+      await new Promise((resolve) => setTimeout(resolve, 600))
+      call.pauseListening()
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      call.resumeListening()
+    }
+  })
+  const { channels, heard, listen } = call
+  const gaps = listen.recording?.gaps ?? []
+  t.equal(gaps.length, 1)
+  const [{ atMs, durationMs } = { atMs: 0, durationMs: 0 }] = gaps
+  t.ok(durationMs > 350, `${durationMs} ms`)
+  const right = channels[1]!
+  t.equal(loudMs(right.subarray((atMs + 20) * 8, (atMs + durationMs - 20) * 8)), 0, 'nothing is in the gap')
+  const behind = Math.ceil((atMs + durationMs + 40) * 8)
+  const { medianMs, correlation } = likeness(right.subarray(behind), heard.subarray(behind), 8000)
+  t.ok(medianMs <= 40, `${medianMs} ms late behind it`)
+  t.ok(correlation > 0.95)
 })
 
 for (const off of [{ recording: { output: false } }, { record: { output: false } }]) {
@@ -193,15 +279,6 @@ for (const mixType of ['stereo', 'mixed'] as const) {
 
 function firstLoud(samples: Int16Array): number {
   return samples.findIndex((sample) => Math.abs(sample) > 100)
-}
-
-/** ms of stretches of 10 ms in which something is heard. */
-function loudMs(samples: Int16Array): number {
-  let ms = 0
-  for (let at = 0; at < samples.length; at += 80) {
-    if (samples.subarray(at, at + 80).some((sample) => Math.abs(sample) > 100)) ms += 10
-  }
-  return ms
 }
 
 function power(samples: Int16Array): number {

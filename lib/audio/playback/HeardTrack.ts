@@ -4,6 +4,7 @@ import { Resampler } from '../../pcm/Resampler.js'
 import { SampleRing, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
+import type { Release } from './PlayoutModel.js'
 
 /** ms: jambonz reads, writes and plays in ticks of this length */
 const TICK_MS = 20
@@ -44,7 +45,7 @@ export interface HeardTrackOptions {
 interface Sent {
   /** ms on the clock; Infinity: jambonz does not play it yet */
   at: number
-  /** samples; those of audio are in the ring, those of silence nowhere */
+  /** samples; those of audio are in the ring, those of silence, and of what was written in private, nowhere */
   length: number
   isAudio?: true
   /** called with ms into the audio when the caller hears it */
@@ -57,6 +58,8 @@ interface Sent {
 interface Sync {
   /** ms of audio, on the track's clock, that jambonz had sent before it had ours; Infinity: no answer yet */
   fromMs: number
+  /** when the answer came, ms on the clock */
+  at: number
 }
 
 /**
@@ -108,14 +111,18 @@ export class HeardTrack implements AudioSink {
     this.#startMs = options.receivedMs()
   }
 
-  /** Audio that was sent. `released`: jambonz begins to play it, and what it held back before. */
-  audio(pcm: Buffer, released: boolean, now: number): void {
+  /**
+   * Takes audio that was sent. `released`: jambonz begins to play it, and what it held back before. `isPrivate`: it was
+   * written in private, and is heard here as silence, whenever the caller hears it.
+   */
+  audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
+    if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
     const samples = samplesOf(pcm)
     this.#ring.push(samples)
     this.#add({ at: Infinity, length: samples.length, isAudio: true }, released, now)
   }
 
-  silence(length: number, released: boolean, now: number): void {
+  silence(length: number, released: Release, now: number): void {
     this.#add({ at: Infinity, length }, released, now)
   }
 
@@ -140,6 +147,7 @@ export class HeardTrack implements AudioSink {
     const length = frame.length / SAMPLE_BYTES / channels
     const ms = (length / sampleRate) * 1000
     if (gapMs > 0) this.#skip(gapMs)
+    if (this.#audioMs === 0) this.#firstFrame(performance.now())
     this.#watchClock(ms)
     if (this.#sent.length === 0 && this.#playing.length === 0 && !this.#tail) {
       this.#clockMs += ms
@@ -157,13 +165,14 @@ export class HeardTrack implements AudioSink {
     this.current = heard && this.#check?.isIncluded(frame, output) !== true ? output : undefined
   }
 
-  #add(sent: Sent, released: boolean, now: number): void {
+  #add(sent: Sent, released: Release, now: number): void {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
       // Where something is played already, this will be played behind it, whenever it has come.
       const isFirst =
-        this.#playing.length === 0 && !this.#sent.some(({ at, kill }) => at !== Infinity && !kill)
+        released === 'dry' ||
+        (this.#playing.length === 0 && !this.#sent.some(({ at, kill }) => at !== Infinity && !kill))
       if (isFirst) sent.sync = this.#ask()
       for (let i = this.#sent.length - 1; i >= 0; i--) {
         const each = this.#sent[i]
@@ -176,10 +185,11 @@ export class HeardTrack implements AudioSink {
   }
 
   #ask(): Sync {
-    const sync = { fromMs: Infinity }
+    const sync = { fromMs: Infinity, at: Infinity }
     const { ping, receivedMs } = this.#options
     ping(() => {
       sync.fromMs = receivedMs() - this.#startMs
+      sync.at = performance.now()
     })
     return sync
   }
@@ -204,6 +214,14 @@ export class HeardTrack implements AudioSink {
   #drop(sent: Sent, samples: number): void {
     this.#waiting -= samples
     if (sent.isAudio) this.#ring.drop(samples)
+  }
+
+  // Of two parties the first frame comes a tick late. What jambonz had before that tick began was heard during it.
+  #firstFrame(now: number): void {
+    if (this.#options.mixType === 'mono') return
+    for (const { sync } of this.#sent) {
+      if (sync && sync.fromMs <= 0 && now - sync.at > PAIR_DELAY) sync.fromMs = -PAIR_DELAY
+    }
   }
 
   #watchClock(ms: number): void {

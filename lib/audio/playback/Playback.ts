@@ -23,6 +23,8 @@ export interface PlaybackDeps {
   write: (pcm: Uint8Array) => boolean
   onMark: (mark: MarkEvent) => void
   onPlayDone: (done: PlayDone) => void
+  /** The call is private just now. */
+  isPrivate: () => boolean
   /** resolves a moment later, when writers who wait for room were told: nothing that comes too late is answered at once */
   afterEnd: () => Promise<void>
 }
@@ -40,6 +42,7 @@ export class Playback {
   #files: FilePlayback | undefined
   #utterance: Utterance | undefined
   #count = 0
+  #runs = 0
   #aheadMs = 0
   #ended = false
 
@@ -97,23 +100,16 @@ export class Playback {
     const error = this.#modeError('utterance', 'streaming')
     if (error) throw error
     this.#utterance?.end()
-    const utterance = new Utterance({
-      id: id ?? `utterance-${++this.#count}`,
-      text,
-      bytesPerMs: (this.sampleRate * SAMPLE_BYTES) / 1000,
-      write: this.#deps.write,
-      refuse: () => {
-        this.#deps.afterEnd()
-        return false
-      },
-      finish: (finished) => this.#streaming?.finish(finished),
-      playedMs: () => this.playedMs,
-      onOver: (over, end) => this.#list(over, end)
-    })
+    const utterance = this.#newUtterance(id ?? `utterance-${++this.#count}`, text)
     this.#utterance = utterance
     if (this.#ended) this.#deps.afterEnd().then(() => utterance.over('cleared'))
     else this.#stream().begin(utterance)
     return utterance
+  }
+
+  /** The call is private from what is written next on, or no longer. */
+  privacy(isPrivate: boolean): void {
+    this.#streaming?.privacy(isPrivate)
   }
 
   mark(name: string): Promise<MarkOutcome> {
@@ -175,9 +171,25 @@ export class Playback {
     return answered
   }
 
-  #list({ id, text, atMs }: Utterance, { heardMs, outcome }: UtteranceEnd): void {
+  #newUtterance(id: string, text?: string): Utterance {
+    return new Utterance({
+      id,
+      text,
+      bytesPerMs: (this.sampleRate * SAMPLE_BYTES) / 1000,
+      write: this.#deps.write,
+      refuse: () => {
+        this.#deps.afterEnd()
+        return false
+      },
+      finish: (finished) => this.#streaming?.finish(finished),
+      playedMs: () => this.playedMs,
+      onOver: (over, end) => this.#list(over, end)
+    })
+  }
+
+  #list({ id, text, atMs, isPrivate }: Utterance, { heardMs, outcome }: UtteranceEnd): void {
     if (this.output.length >= MAX_LISTED || atMs === undefined) return
-    this.output.push({ id, ...(text !== undefined && { text }), atMs, heardMs, outcome })
+    this.output.push({ id, ...(text !== undefined && !isPrivate && { text }), atMs, heardMs, outcome })
   }
 
   #player(): FilePlayback {
@@ -222,10 +234,12 @@ export class Playback {
       backlog,
       speed: () => socket.speed,
       onMark,
+      beginRun: () => this.#newUtterance(`speech-${++this.#runs}`),
       track: this.track,
       logger: socket.logger
     })
     this.#streaming.aheadMs = this.#aheadMs
+    if (this.#deps.isPrivate()) this.#streaming.privacy(true)
     if (this.#ended) this.#streaming.end()
     return this.#streaming
   }

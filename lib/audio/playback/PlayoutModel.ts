@@ -20,6 +20,12 @@ const REAL_TIME = 0.3
 export const EXACT_RATE = 8000
 
 /**
+ * How samples begin to be played: `behind` what is being played, or `dry` where jambonz may have nothing more to play by
+ * the time that they reach it. false: they wait for more.
+ */
+export type Release = 'behind' | 'dry' | false
+
+/**
  * A model of jambonz' prebuffer and playout (mod_audio_fork, processIncomingBinary): how much of our audio jambonz has,
  * and how far the caller has heard it. The clock drives it, every reported mark corrects it.
  */
@@ -32,8 +38,9 @@ export class PlayoutModel {
   #threshold: number
   // Something may wait in the prebuffer that nobody will hear until more comes.
   #unpadded = false
-  // When what is being played ends, ms on the caller's clock.
+  // When what is being played ends, ms on the caller's clock; and when it ends at the earliest: no report changes that.
   #endsAt = -Infinity
+  #earliestEnd = -Infinity
   // Samples of the application's, without our silence.
   #sent = 0
   #heardMs = 0
@@ -66,6 +73,11 @@ export class PlayoutModel {
     return this.#endsAt - now
   }
 
+  /** Tells whether jambonz has nothing more to play. */
+  isDry(now: number): boolean {
+    return this.missing === 0 && this.#endsAt <= now
+  }
+
   /** Tells whether jambonz will soon have nothing more to play, and nothing more has come for a while. */
   isNearDry(now: number): boolean {
     const dryIn = this.dryIn(now)
@@ -78,7 +90,19 @@ export class PlayoutModel {
    * faster than real time, and then nobody knows.
    */
   isTooEarly(positionMs: number, now: number, speed: number): boolean {
-    return positionMs - this.clockMs(now) > EARLY && Math.abs(speed - 1) < REAL_TIME
+    // A report that came late moves `clockMs`: the next one, in time, would seem to be early.
+    const ahead = Math.max(0, this.#earliestEnd - now) + this.#level / this.#perMs
+    const mostMs = this.sentMs - Math.max(0, ahead - this.#padMs)
+    return positionMs - mostMs > EARLY && Math.abs(speed - 1) < REAL_TIME
+  }
+
+  /**
+   * Samples that must be given at once, so that jambonz begins to play them at once, whatever the call's rate: its first
+   * lot is 160 ms on a call of 8 kHz and shorter on a wideband one. 0: any number will do.
+   */
+  toBegin(now: number): number {
+    if (this.#exact || this.#endsAt > now) return 0
+    return Math.max(this.#threshold - this.#level, this.#lot)
   }
 
   /** ms until everything that jambonz has would be played. */
@@ -97,8 +121,8 @@ export class PlayoutModel {
     return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
-  /** Counts samples of the application's. Returns true where they, and what waited before them, begin to be played. */
-  audio(samples: number, now: number): boolean {
+  /** Counts samples of the application's. Returns how they, and what waited before them, begin to be played. */
+  audio(samples: number, now: number): Release {
     this.#sent += samples
     this.#lastAudioAt = now
     this.#padMs = 0
@@ -108,7 +132,7 @@ export class PlayoutModel {
   }
 
   /** The same for silence, and for samples that mean something to jambonz. */
-  silence(samples: number, now: number): boolean {
+  silence(samples: number, now: number): Release {
     this.#padMs += samples / this.#perMs
     const released = this.#add(samples, now)
     this.#unpadded = this.#exact && this.#level > 0
@@ -130,16 +154,20 @@ export class PlayoutModel {
     this.#level = 0
     this.#padMs = 0
     this.#endsAt = now
+    this.#earliestEnd = now
     this.#unpadded = false
   }
 
-  #add(samples: number, now: number): boolean {
+  #add(samples: number, now: number): Release {
     this.#level += samples
     if (this.#level < this.#threshold) return false
-    this.#endsAt = Math.max(this.#endsAt, now) + this.#level / this.#perMs
+    const ms = this.#level / this.#perMs
+    const isDry = this.dryIn(now) < NEAR_DRY
+    this.#endsAt = Math.max(this.#endsAt, now) + ms
+    this.#earliestEnd = Math.max(this.#earliestEnd, now) + ms
     this.#level = 0
     this.#threshold = this.#lot
-    return true
+    return isDry ? 'dry' : 'behind'
   }
 }
 

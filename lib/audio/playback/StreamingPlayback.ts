@@ -14,6 +14,10 @@ const MAX_AHEAD = 60_000
 const MAX_MESSAGE = 32_768
 /** bytes that may wait in the process to be sent */
 const MAX_UNSENT = 131_072
+/** ms without audio after which what was written to begin an utterance goes out, however short it is. */
+const SHORT_WAIT = 200
+/** ms between two ticks: the process stood still, and what came meanwhile has not been read. */
+const STOOD_STILL = 200
 /** ms after the clock's end of an utterance that the track has to tell of it: it knows only what audio comes beside it. */
 const TRACK_PATIENCE = 1_000
 
@@ -29,6 +33,8 @@ export interface StreamingPlaybackOptions {
   /** bytes written by the application that have not been taken, the chunk in hand included */
   backlog: () => number
   onMark: (mark: MarkEvent) => void
+  /** Returns what lists a run of audio that belongs to no utterance. */
+  beginRun: () => Utterance
   /** is told all that is sent, as it is sent */
   track: HeardTrack
   logger: FastifyBaseLogger
@@ -49,6 +55,17 @@ export class StreamingPlayback {
   readonly #clearing = new Clearing()
   // Begun and not over, oldest first.
   #utterances: Utterance[] = []
+  // The utterance whose audio goes out now, and the run of audio outside of any.
+  #speaking: Utterance | undefined
+  #run: Utterance | undefined
+  // The call is private now; what goes out was written while it was.
+  #private = false
+  #sendsPrivate = false
+  // Since when the beginning of an utterance is held until there is enough of it.
+  #heldSince: number | undefined
+  // There is, and it goes out until jambonz plays.
+  #begins = false
+  #tickedAt = Infinity
   #endedAt: number | undefined
   #pumping = false
   // What was dropped is answered in the next turn of the event loop, and nothing goes out before.
@@ -99,6 +116,7 @@ export class StreamingPlayback {
     if (waits || this.#endedAt !== undefined || !this.#queue.takesWhole(length)) return false
     const now = performance.now()
     if (length > Math.min(MAX_MESSAGE, this.#room(now)) || this.#options.unsent() >= MAX_UNSENT) return false
+    if (this.#playout.toBegin(now) > 0) return false
     this.#queue.pass(length)
     this.#sendAudio(chunk, now)
     this.#updateTicking()
@@ -137,7 +155,10 @@ export class StreamingPlayback {
   /** Begins an utterance behind everything written so far. */
   begin(utterance: Utterance): void {
     const place = () => {
+      this.#endRun()
+      utterance.isPrivate ||= this.#private || this.#sendsPrivate
       this.#utterances.push(utterance)
+      this.#speaking = utterance
       this.#options.track.labelNext((atMs) => utterance.heardFrom(atMs))
       utterance.begun(this.sentMs)
       return true
@@ -148,21 +169,32 @@ export class StreamingPlayback {
   /** Ends it: its last words are played, too. The track tells when they have been heard; where it does not, the clock. */
   finish(utterance: Utterance): void {
     const place = (now: number) => {
-      this.#options.track.labelEnd(() => this.#over(utterance, 'playout'))
-      this.#pad(now)
-      this.#marks.place(undefined, false, this.sentMs, now, (outcome) => {
-        if (outcome === 'cleared') this.#over(utterance, outcome)
-        else setTimeout(() => this.#over(utterance, 'playout'), TRACK_PATIENCE).unref()
-      })
+      if (this.#speaking === utterance) this.#speaking = undefined
+      utterance.isPrivate ||= this.#sendsPrivate
+      this.#finish(utterance, now)
       return true
     }
     this.#place({ isMark: false, place, drop: () => this.#over(utterance, 'cleared') })
+  }
+
+  /** The call is private from what is written next on, or no longer. */
+  privacy(isPrivate: boolean): void {
+    this.#private = isPrivate
+    if (isPrivate) for (const utterance of this.#utterances) utterance.isPrivate = true
+    const place = () => {
+      this.#sendsPrivate = isPrivate
+      return true
+    }
+    this.#place({ isMark: false, place, drop: () => {} })
   }
 
   /** Stops playback at once and throws away everything written so far. */
   clear(): void {
     const now = performance.now()
     this.#dropLater(this.#queue.drop())
+    this.#speaking = undefined
+    this.#sendsPrivate = this.#private
+    this.#heldSince = undefined
     if (!this.#clearing.underWay) {
       // The module empties its playout buffer but not the prebuffer before it: what waits there moves on first.
       this.#pad(now)
@@ -173,7 +205,7 @@ export class StreamingPlayback {
       this.#heldByMark = false
       this.#clearing.begin(now, this.#marksWork)
     }
-    for (const utterance of [...this.#utterances]) this.#over(utterance, 'cleared')
+    this.#cutOff()
   }
 
   /** Takes a mark reported by jambonz. Returns false where it is none of ours. */
@@ -202,7 +234,7 @@ export class StreamingPlayback {
     if (this.#endedAt !== undefined) return
     this.#endedAt = performance.now()
     stopTicking(this)
-    for (const utterance of [...this.#utterances]) this.#over(utterance, 'cleared')
+    this.#cutOff()
     this.#queue.close()
     this.#marks.clearAll()
   }
@@ -213,15 +245,53 @@ export class StreamingPlayback {
       this.#cleared()
     }
     this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
-    const lost = this.#marks.takeLost(now)
+    const stoodStill = now - this.#tickedAt > STOOD_STILL
+    this.#tickedAt = now
+    const lost = stoodStill ? undefined : this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
     if (this.#queue.empty && this.#playout.isNearDry(now)) this.#pad(now)
+    // No more comes: it is short.
+    if (this.#heldSince !== undefined && now - this.#heldSince >= SHORT_WAIT) this.flush(() => {})
+    if (this.#queue.empty && this.#playout.isDry(now)) this.#endRun()
     this.#pump()
+  }
+
+  #finish(utterance: Utterance, now: number): void {
+    this.#options.track.labelEnd(() => this.#over(utterance, 'playout'))
+    this.#pad(now)
+    this.#marks.place(undefined, false, this.sentMs, now, (outcome) => {
+      if (outcome === 'cleared') this.#over(utterance, outcome)
+      else setTimeout(() => this.#over(utterance, 'playout'), TRACK_PATIENCE).unref()
+    })
+  }
+
+  #beginRun(): Utterance {
+    const run = this.#options.beginRun()
+    run.isPrivate = this.#private || this.#sendsPrivate
+    this.#utterances.push(run)
+    this.#options.track.labelNext((atMs) => run.heardFrom(atMs))
+    run.begun(this.sentMs)
+    return run
+  }
+
+  #endRun(): void {
+    const run = this.#run
+    this.#run = undefined
+    if (run !== undefined) this.#finish(run, performance.now())
   }
 
   #over(utterance: Utterance, outcome: MarkOutcome): void {
     this.#utterances = this.#utterances.filter((other) => other !== utterance)
     utterance.over(outcome)
+  }
+
+  #cutOff(): void {
+    const run = this.#run
+    this.#run = undefined
+    for (const utterance of [...this.#utterances]) {
+      const isHeard = utterance === run && run.heardMs >= run.writtenMs
+      this.#over(utterance, isHeard ? 'playout' : 'cleared')
+    }
   }
 
   // At once, a loop over clear() and what it drops would never let the event loop turn.
@@ -253,9 +323,15 @@ export class StreamingPlayback {
 
   #updateTicking(): void {
     const idle =
-      !this.#clearing.underWay && this.#queue.empty && this.#marks.size === 0 && this.#playout.missing === 0
-    if (idle) stopTicking(this)
-    else if (this.#endedAt === undefined) startTicking(this)
+      !this.#clearing.underWay &&
+      this.#run === undefined &&
+      this.#queue.empty &&
+      this.#marks.size === 0 &&
+      this.#playout.missing === 0
+    if (idle) {
+      stopTicking(this)
+      this.#tickedAt = Infinity
+    } else if (this.#endedAt === undefined) startTicking(this)
   }
 
   // Does the next thing there is to do. Returns false where there is none, or it has to wait.
@@ -283,7 +359,20 @@ export class StreamingPlayback {
     return true
   }
 
+  // Returns false while the beginning of what is said waits for more: how much jambonz begins with depends on a rate
+  // that is not known here.
+  #mayBegin(now: number): boolean {
+    const enough = this.#playout.toBegin(now) * SAMPLE_BYTES
+    if (enough === 0 || this.#queue.waiting >= enough || this.#queue.untilPlacement < Infinity) {
+      this.#begins = enough > 0
+    }
+    if (enough === 0 || this.#begins) this.#heldSince = undefined
+    else this.#heldSince ??= now
+    return this.#heldSince === undefined
+  }
+
   #speak(now: number): boolean {
+    if (this.#queue.silent || !this.#mayBegin(now)) return false
     const most = Math.min(this.#queue.untilPlacement, MAX_MESSAGE, this.#room(now))
     const audio = this.#queue.take(most)
     if (audio === undefined) return false
@@ -299,8 +388,13 @@ export class StreamingPlayback {
   }
 
   #sendAudio(audio: Buffer, now: number): void {
+    if (this.#speaking === undefined) {
+      this.#run ??= this.#beginRun()
+      this.#run.wrote(audio.length)
+    }
     this.#transmit(this.#markSamples.without(audio))
-    this.#options.track.audio(audio, this.#playout.audio(audio.length / SAMPLE_BYTES, now), now)
+    const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
+    this.#options.track.audio(audio, released, now, this.#sendsPrivate)
     this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
   }
 

@@ -42,6 +42,8 @@ export class Utterance {
   readonly text: string | undefined
   /** Settles, never rejects, when the caller has heard it, or never will. */
   readonly done: Promise<UtteranceEnd>
+  /** Some of it was written, or heard, while the call was private: what it says is noted nowhere. */
+  isPrivate = false
   readonly #deps: UtteranceDeps
   #settle!: (end: UtteranceEnd) => void
   #bytes = 0
@@ -89,6 +91,11 @@ export class Utterance {
     if (this.#finished || this.#end !== undefined) return
     this.#finished = true
     this.#deps.finish(this)
+  }
+
+  /** Counts audio of it that was written to the stream itself. */
+  wrote(bytes: number): void {
+    this.#bytes += bytes
   }
 
   /** Its audio begins to go out, `startMs` on the scale of `playedMs`. */

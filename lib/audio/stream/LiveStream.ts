@@ -195,6 +195,7 @@ export class LiveStream {
     if (this.#privacy !== false || this.#over) return
     this.socket.pauseSinks(mode)
     this.#privacy = mode
+    this.#playback?.privacy(true)
     this.onPrivacy(mode)
   }
 
@@ -203,6 +204,7 @@ export class LiveStream {
     if (this.#privacy === false || this.#over) return
     this.#privacy = false
     this.socket.resumeSinks()
+    this.#playback?.privacy(false)
     this.onPrivacy(false)
   }
 
@@ -221,6 +223,7 @@ export class LiveStream {
       write: (pcm) => stream.write(pcm),
       onMark: (mark) => this.#tell('mark', mark),
       onPlayDone: (done) => this.#tell('playDone', done),
+      isPrivate: () => this.#privacy !== false,
       afterEnd: async () => await this.writable?.afterEnd()
     }))
   }

@@ -1,0 +1,71 @@
+import t from 'tap'
+import { CallRate } from '../../lib/audio/playback/FilePlayback.js'
+import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
+
+const report = { lastOffset: 0, playbackMs: 0, durationMs: 3_000, elapsedMs: 10_000, stopped: true }
+
+t.test('ms that were heard of a file come from the offset, at the rate that the reports tell', async (t) => {
+  t.test('of a stopped file, whose playbackMs is rounded to 2,048', async (t) => {
+    const rate = new CallRate()
+    t.equal(rate.heardMs({ ...report, lastOffset: 7_520, playbackMs: 2_048, elapsedMs: 1_050 }), 940)
+    t.equal(rate.heardMs({ ...report, lastOffset: 23_520, playbackMs: 4_096, elapsedMs: 3_050 }), 2_940)
+  })
+
+  t.test('on a wideband call: no more can have been heard than there was time for', async (t) => {
+    const rate = new CallRate()
+    t.equal(rate.heardMs({ ...report, lastOffset: 15_040, playbackMs: 2_048, elapsedMs: 1_050 }), 940)
+    t.equal(rate.heardMs({ ...report, lastOffset: 48_000, stopped: false }), 3_000)
+    t.equal(rate.heardMs({ ...report, lastOffset: 1_600 }), 100, 'once a whole file has told the rate')
+  })
+
+  t.test('a file too short to tell one rate from another tells none', async (t) => {
+    const rate = new CallRate()
+    t.equal(rate.heardMs({ ...report, lastOffset: 160, durationMs: 20, stopped: false }), 20)
+    t.equal(rate.heardMs({ ...report, lastOffset: 48_000, durationMs: 6_000, elapsedMs: 3_100 }), 3_000)
+  })
+
+  t.test('a report of nothing is nothing', async (t) => {
+    t.equal(new CallRate().heardMs({ ...report, lastOffset: 0, elapsedMs: 0 }), 0)
+  })
+})
+
+/** Adds pieces of 20 ms at their times; returns when the first of them began to be played. */
+function beginsAt(model: PlayoutModel, rate: number, from = 0): number {
+  for (let at = from; at < from + 1_000; at += 20) if (model.audio(rate / 50, at)) return at - from
+  return NaN
+}
+
+t.test('jambonz begins after 160 ms of audio, and goes on by 80', async (t) => {
+  for (const rate of [8_000, 16_000, 24_000]) {
+    const model = new PlayoutModel(rate)
+    t.equal(beginsAt(model, rate), 140, `${rate} Hz: with the eighth piece`)
+    t.equal(beginsAt(model, rate, 5_000), 60, 'with the fourth, later')
+  }
+})
+
+t.test('where the rate of the call is not known, what begins is given at once', async (t) => {
+  const model = new PlayoutModel(16_000)
+  t.equal(model.toBegin(0), 2_560, 'enough for a call of 8 kHz; one of 16 kHz begins with the half')
+  model.audio(2_560, 0)
+  t.equal(model.toBegin(100), 0, 'any number will do while it plays')
+  t.equal(model.toBegin(200), 1_280)
+  t.equal(new PlayoutModel(8_000).toBegin(0), 0, 'at 8 kHz it is known to the sample')
+})
+
+t.test('it says whether jambonz may have run dry', async (t) => {
+  const model = new PlayoutModel(8_000)
+  t.equal(model.audio(800, 0), false)
+  t.equal(model.audio(480, 10), 'dry', 'nothing was played before')
+  t.equal(model.audio(640, 20), 'behind')
+  t.equal(model.audio(640, 400), 'dry')
+})
+
+t.test('a report that comes late does not make the next one seem early', async (t) => {
+  const model = new PlayoutModel(8_000)
+  model.audio(16_000, 0)
+  t.equal(model.isTooEarly(500, 520, 1), false)
+  model.reported(500, 1_000)
+  t.equal(model.isTooEarly(1_000, 1_020, 1), false, 'it is in time')
+  t.equal(model.isTooEarly(1_900, 1_040, 1), true, 'nobody can have heard that')
+  t.equal(model.isTooEarly(1_900, 1_040, 5), false, 'but in a test that is faster than real time')
+})
