@@ -293,6 +293,7 @@ export async function compareAll(
     }
   }
   await Promise.all(Array.from({ length: together }, dial))
+  const medians: number[] = []
   t.comment(
     'mixType | scenario | stretches | late by ms, median | worst | correlation | ms recorded | ms heard'
   )
