@@ -144,8 +144,9 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
   const found: Array<{ delay: number; correlation: number }> = []
   for (let at = 0; at + window <= heard.length; at += window) {
     const part = heard.subarray(at, at + window)
-    if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART)
+    if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
+    }
     let best = { delay: 0, correlation: -1 }
     for (let by = -shift; by <= shift; by++) {
       const correlation = correlate(part, recorded, at + by)

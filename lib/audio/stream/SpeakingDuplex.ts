@@ -141,7 +141,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.pace(ahead)
   }
 
-  /** What was said so far: utterances, and runs of plain `write()`s, in the order in which they ended. */
+  /** The utterances, and the runs of plain `write()`s, that are over, in the order in which they ended. */
   get output(): readonly OutputEntry[] {
     return this.playback.output
   }
