@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import type { CallStore } from './store/CallStore.js'
 import { memoryStore } from './store/memory.js'
-import { checkOptions, Milliseconds, withDefault, withDefaults, type Resolved } from './model/checkOptions.js'
+import {
+  checkOptions,
+  Milliseconds,
+  MillisecondsOrNever,
+  withDefault,
+  withDefaults,
+  type Resolved
+} from './model/checkOptions.js'
 import { ERR_OPTIONS } from './model/errors.js'
 import { Hmac } from './model/tokens.js'
 import type { MetricsRegistry } from './metrics/instruments.js'
@@ -35,14 +42,15 @@ const LimitsSchema = Type.Object(
       Type.Integer({ minimum: 1024, description: 'bytes of one websocket message' }),
       2 * MIB
     ),
-    metadataTimeout: withDefault(Milliseconds("ms to wait for a socket's first frame"), 5_000),
+    metadataTimeout: withDefault(Milliseconds("ms to wait for a socket's first frame", 10), 5_000),
     heartbeat: withDefault(
-      Milliseconds('ms between pings of a socket; one that answers none is lost. 0: none', 0),
+      MillisecondsOrNever('ms between pings of a socket; one that answers none is lost. 0: none', 100),
       30_000
     ),
     socketIdle: withDefault(
       Milliseconds(
-        'ms without a message after which an application websocket is closed whose call has ended'
+        'ms without a message after which an application websocket is closed whose call has ended',
+        100
       ),
       60_000
     ),
@@ -89,7 +97,11 @@ export const OptionsSchema = Type.Object(
       )
     ),
     signatureTolerance: withDefault(
-      Type.Number({ exclusiveMinimum: 0, description: 'seconds a signature may be old' }),
+      Type.Number({
+        minimum: 1,
+        maximum: 86_400,
+        description: 'seconds a signature may be old, a day at most'
+      }),
       300
     ),
     secret: Type.Optional(
@@ -127,7 +139,7 @@ export const OptionsSchema = Type.Object(
         )
       )
     ),
-    callTtl: withDefault(Milliseconds('ms a call is kept after its last event'), 3_600_000),
+    callTtl: withDefault(Milliseconds('ms a call is kept after its last event', 100), 3_600_000),
     recording: Type.Optional(
       Type.Unsafe<RecordingOptions>({
         ...RecordingOptionsSchema,
@@ -149,7 +161,7 @@ export const OptionsSchema = Type.Object(
           baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
           accountSid: Type.String({ minLength: 1 }),
           token: Type.String({ minLength: 1 }),
-          timeout: withDefault(Milliseconds('ms that a request may take'), 10_000)
+          timeout: withDefault(Milliseconds('ms that a request may take', 100), 10_000)
         },
         {
           additionalProperties: false,

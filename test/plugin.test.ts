@@ -97,7 +97,22 @@ t.test('a wrong option is named, with what was given and what is allowed', async
     [{ limits: { heartbeat: 1e12 } }, /limits\.heartbeat: .*2147483647/],
     [{ limits: { metadataTimeout: 2 ** 31 } }, /limits\.metadataTimeout: /],
     [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /],
-    [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: 2 ** 31 } }, /api\.timeout: /]
+    [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: 2 ** 31 } }, /api\.timeout: /],
+    // in seconds by mistake, or less than any timer takes
+    [{ limits: { heartbeat: 30 } }, /limits\.heartbeat: one of 0, a number from 100 to 2147483647, not 30/],
+    ...[0, -1, NaN, 1e-9, 5, 5n, '5'].flatMap((wrong): Array<[object, RegExp]> => [
+      [{ callTtl: wrong }, /callTtl: /],
+      [{ limits: { metadataTimeout: wrong } }, /limits\.metadataTimeout: /],
+      [{ limits: { socketIdle: wrong } }, /limits\.socketIdle: /],
+      ...(wrong === 0 ? [] : [[{ limits: { heartbeat: wrong } }, /limits\.heartbeat: /] as [object, RegExp]]),
+      [{ recording: { directory: '/tmp/x', writeTimeout: wrong } }, /recording\.writeTimeout: /],
+      [{ recording: { directory: '/tmp/x', retention: { interval: wrong } } }, /retention\.interval: /],
+      [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: wrong } }, /api\.timeout: /]
+    ]),
+    ...[0, 1e-9, 1e300, NaN].map((wrong): [object, RegExp] => [
+      { signatureTolerance: wrong },
+      /signatureTolerance: /
+    ])
   ]
   for (const [options, message] of rows) {
     const app = Fastify()

@@ -5,7 +5,8 @@ import {
   type TObject,
   type TOptional,
   type TProperties,
-  type TSchema
+  type TSchema,
+  type TUnsafe
 } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from './errors.js'
@@ -13,10 +14,19 @@ import { ERR_OPTIONS } from './errors.js'
 /** ms of the longest timer of Node.js; a longer one fires at once */
 export const MAX_TIMER_MS = 2_147_483_647
 
-/** Schema of an option that is a time in ms, above 0 unless `minimum` says otherwise. */
-export function Milliseconds(description: string, minimum?: number): TNumber {
-  const lowest = minimum === undefined ? { exclusiveMinimum: 0 } : { minimum }
-  return Type.Number({ ...lowest, maximum: MAX_TIMER_MS, description })
+/**
+ * Schema of an option that is a time in ms. `minimum`: the shortest that makes sense. One given in seconds by mistake should
+ * be below it.
+ */
+export function Milliseconds(description: string, minimum: number): TNumber {
+  return Type.Number({ minimum, maximum: MAX_TIMER_MS, description })
+}
+
+/** The same, where 0 means never. */
+export function MillisecondsOrNever(description: string, minimum: number): TUnsafe<number> {
+  return Type.Unsafe<number>(
+    Type.Union([Type.Literal(0), Type.Number({ minimum, maximum: MAX_TIMER_MS })], { description })
+  )
 }
 
 /**
@@ -38,9 +48,11 @@ export function checkOptions(schema: TSchema, options: unknown, prefix = ''): vo
 /** Returns the allowed values of a union, which TypeBox does not name; undefined if the schema is none. */
 function allowed({ anyOf }: TSchema): string | undefined {
   if (!Array.isArray(anyOf)) return undefined
-  const kinds = (anyOf as TSchema[]).map(({ const: literal, type }) =>
-    literal !== undefined ? String(literal) : type === 'array' ? 'an array' : `a ${String(type)}`
-  )
+  const kinds = (anyOf as TSchema[]).map(({ const: literal, type, minimum, maximum }) => {
+    if (literal !== undefined) return String(literal)
+    if (minimum !== undefined) return `a ${String(type)} from ${minimum} to ${maximum}`
+    return type === 'array' ? 'an array' : `a ${String(type)}`
+  })
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
 }
 
@@ -48,7 +60,9 @@ function allowed({ anyOf }: TSchema): string | undefined {
 function shown(name: string, value: unknown): string {
   return /secret|password|auth|api|token/i.test(name)
     ? 'what was given'
-    : (JSON.stringify(value) ?? String(value))
+    : typeof value === 'bigint'
+      ? `${value}n`
+      : (JSON.stringify(value) ?? String(value))
 }
 
 /** Schema of an option that may be left out, and is `default` then. */

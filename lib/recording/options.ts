@@ -107,7 +107,7 @@ export const RecordingOptionsSchema = Type.Object(
             Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' }),
             Infinity
           ),
-          interval: withDefault(Milliseconds('ms between two looks'), 600_000)
+          interval: withDefault(Milliseconds('ms between two looks', 50), 600_000)
         },
         { additionalProperties: false, description: 'what is kept of the complete recordings', unset: 'all' }
       )
@@ -128,7 +128,7 @@ export const RecordingOptionsSchema = Type.Object(
       )
     ),
     writeTimeout: withDefault(
-      Milliseconds('ms that one operation of the disk or sink may take before the recording fails'),
+      Milliseconds('ms that one operation of the disk or sink may take before the recording fails', 50),
       30_000
     )
   },

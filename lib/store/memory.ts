@@ -1,4 +1,5 @@
 import { applyWrite, newCall, type CallWrite, type KeptCall } from '../model/callWrite.js'
+import { ERR_OPTIONS } from '../model/errors.js'
 import type { StoredCall } from '../model/schema.js'
 import {
   type CallStore,
@@ -25,8 +26,11 @@ const SWEEPS_PER_TTL = 10
 /** Share of all calls that are forgotten at once: to look for each one separately would cost as much as to write it. */
 const LOT = 1 / 32
 
-/** Returns a store in the memory of this process, bounded in number and time. */
+/** Returns a store in the memory of this process, bounded in number and time. Throws FST_JAMBONZ_OPTIONS. */
 export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
+  if (typeof maxCalls !== 'number' || !(maxCalls >= 1)) {
+    throw new ERR_OPTIONS(`memoryStore: maxCalls must be a number of 1 or more, not ${String(maxCalls)}`)
+  }
   return new MemoryStore(maxCalls)
 }
 
@@ -48,7 +52,7 @@ class MemoryStore implements CallStore {
   #sweeper?: NodeJS.Timeout
 
   constructor(maxCalls: number) {
-    this.#maxCalls = Math.max(1, maxCalls)
+    this.#maxCalls = maxCalls
   }
 
   async start(context: StoreContext): Promise<void> {

@@ -21,6 +21,8 @@ const DEFAULTS: RedisStoreSettings = {
   heartbeat: 1_000,
   maxLocalCalls: 5_000
 }
+/** ms, and calls: less makes no sense */
+const LEAST = { timeout: 10, heartbeat: 100, maxLocalCalls: 1 } as const
 
 /**
  * Returns a store in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
@@ -34,9 +36,10 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given }
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
-    if (!(settings[name] > 0 && settings[name] <= MAX_TIMER_MS)) {
+    const [least, value]: [number, unknown] = [LEAST[name], settings[name]]
+    if (typeof value !== 'number' || !(value >= least && value <= MAX_TIMER_MS)) {
       throw new ERR_REDIS_STORE(
-        `${name} must be a number above 0, ${MAX_TIMER_MS} at most, not ${String(settings[name])}`
+        `${name} must be a number from ${least} to ${MAX_TIMER_MS}, not ${String(value)}`
       )
     }
   }

@@ -273,3 +273,20 @@ t.test(
     )
   }
 )
+
+t.test('a store says which of its options is wrong', async (t) => {
+  const client = new Redis({ lazyConnect: true })
+  for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
+    for (const wrong of [0, -1, 1e-9, NaN, Infinity, 2 ** 31, '500', true, null]) {
+      const options = { [name]: wrong } as RedisStoreOptions
+      t.throws(() => redisStore(client, options), {
+        code: 'FST_JAMBONZ_REDIS_STORE',
+        message: `${name} must be`
+      })
+    }
+  }
+  t.throws(() => redisStore(client, { heartbeat: 1 }), { message: /heartbeat must be a number from 100 to/ })
+  for (const wrong of [0, -1, NaN, '500', null, true]) {
+    t.throws(() => memoryStore({ maxCalls: wrong as number }), { code: 'FST_JAMBONZ_OPTIONS' }, String(wrong))
+  }
+})
