@@ -119,6 +119,11 @@ export interface MpegFrame {
   length: number
 }
 
+/** Returns the first frame of MPEG audio (MP3, MP2, MP1), behind an ID3 tag if there is one; undefined for anything else. */
+export function findMpegAudio(file: Uint8Array): MpegFrame | undefined {
+  return firstMpegFrame(file.subarray(endOfId3(file)))
+}
+
 const HEADER = 4
 /** Frames in a row that raw samples never look like. */
 const ENOUGH = 4

@@ -254,8 +254,6 @@ test('other containers and codecs are refused by their names', async (t) => {
   const adts = Buffer.concat([Buffer.from([0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc]), Buffer.alloc(9, 0x21)])
   const filler = Buffer.alloc(600, 3)
   for (const [bytes, is] of [
-    [mp3(2), 'MP3'],
-    [mp3(50).subarray(0, 9_999), 'MP3'],
     [Buffer.concat([adts, adts, adts, adts]), 'AAC'],
     [Buffer.concat([Buffer.from('#!AMR-WB\n'), filler]), 'AMR'],
     [Buffer.concat([Buffer.from('1a45dfa3', 'hex'), filler]), 'WebM'],

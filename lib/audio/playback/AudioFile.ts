@@ -1,5 +1,6 @@
 import { ERR_AUDIO_FILE } from '../../model/errors.js'
-import { otherKindOf } from '../../pcm/fileKind.js'
+import { findMpegAudio, otherKindOf } from '../../pcm/fileKind.js'
+import { decodeMp3 } from '../../pcm/mp3.js'
 import { isWav, openWav, type Frames } from '../../pcm/readWav.js'
 import { SoundResampler } from '../../pcm/Resampler.js'
 import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
@@ -15,32 +16,40 @@ const TURN_BYTES = 65_536
 /** bytes that base64 makes four letters of */
 const BASE64_GROUP = 3
 
-/** A file as it is played: any WAV or L16, and the rate at which jambonz gets it. */
+/** seconds of an MP3: as long as raw samples of the bytes of one file, at 16 kHz */
+const MAX_MP3_SECONDS = 480
+
+/** A file as it is played: any WAV, L16 or MP3, and the rate at which jambonz gets it. */
 export class AudioFile {
   /** Hz */
   readonly sampleRate: number
-  readonly durationMs: number
-  readonly #frames: Frames
+  #frames: Frames | undefined
+  readonly #mp3: Uint8Array | undefined
 
   /** `rate`: Hz of raw samples. Raises FST_JAMBONZ_AUDIO_FILE for what can't be played. */
   constructor(audio: Uint8Array, rate: number) {
-    const frames = open(audio, rate)
-    if (frames.length === 0) throw new ERR_AUDIO_FILE('there are no samples in it')
-    this.#frames = frames
-    this.durationMs = (frames.length / frames.sampleRate) * 1000
-    this.sampleRate = SAFE_RATES.includes(frames.sampleRate)
-      ? frames.sampleRate
-      : frames.sampleRate > 8000
-        ? 16_000
-        : 8000
+    const file = copyOf(audio)
+    const mpeg = isWav(file) ? undefined : findMpegAudio(file)
+    this.#mp3 = mpeg && file
+    this.#frames = mpeg ? undefined : open(file, rate)
+    if (this.#frames?.length === 0) throw new ERR_AUDIO_FILE('there are no samples in it')
+    const given = mpeg?.sampleRate ?? this.#frames?.sampleRate ?? rate
+    this.sampleRate = SAFE_RATES.includes(given) ? given : given > 8000 ? 16_000 : 8000
+  }
+
+  /** ms; 0 for an MP3 that has not been decoded */
+  get durationMs(): number {
+    return this.#frames ? (this.#frames.length / this.#frames.sampleRate) * 1000 : 0
   }
 
   /**
-   * Resolves with the text of a `playAudio`; undefined where `isDropped` said so. Works in small parts: a minute of
+   * Resolves with the text of a `playAudio`; undefined where `isDropped` said so. Rejects with
+   * FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Works in small parts: a minute of
    * music takes a tenth of a second, and no call may wait for that.
    */
   async toCommand(id: string, isDropped: () => boolean): Promise<Buffer | undefined> {
-    const frames = this.#frames
+    const frames = await this.#opened(isDropped)
+    if (frames === undefined) return undefined
     const { sampleRate } = this
     const resampler =
       frames.sampleRate === sampleRate ? undefined : new SoundResampler(frames.sampleRate, sampleRate)
@@ -55,6 +64,13 @@ export class AudioFile {
     }
     if (resampler) base64.add(bytesOf(resampler.end()))
     return Buffer.concat([head, ...base64.end(), tail])
+  }
+
+  async #opened(isDropped: () => boolean): Promise<Frames | undefined> {
+    if (this.#frames === undefined && this.#mp3) {
+      this.#frames = await decodeMp3(this.#mp3, { maxSeconds: MAX_MP3_SECONDS, nextTurn, isDropped })
+    }
+    return this.#frames
   }
 }
 
@@ -85,7 +101,8 @@ function frameOfCommand(id: string, sampleRate: number): [head: Buffer, tail: Bu
   return [Buffer.from(text.slice(0, at)), Buffer.from(text.slice(at))]
 }
 
-function open(audio: Uint8Array, rate: number): Frames {
+/** Copies a file: it is read later, and the application may use its memory again. */
+function copyOf(audio: Uint8Array): Buffer {
   if (!(audio instanceof Uint8Array)) {
     throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
   }
@@ -94,8 +111,10 @@ function open(audio: Uint8Array, rate: number): Frames {
       `${audio.length} bytes are more than the ${MAX_FILE} of one file; play it in parts with queue: true`
     )
   }
-  // It is read later, and the application may use its memory again.
-  const file = Buffer.from(audio)
+  return Buffer.from(audio)
+}
+
+function open(file: Buffer, rate: number): Frames {
   if (isWav(file)) return openWav(file)
   const other = otherKindOf(file)
   if (other !== undefined) {

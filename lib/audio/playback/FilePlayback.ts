@@ -41,6 +41,7 @@ interface Item {
   sentAt: number
   timer?: NodeJS.Timeout
   settle: (done: PlayDone) => void
+  fail: (err: unknown) => void
 }
 
 /**
@@ -59,11 +60,11 @@ export class FilePlayback {
     this.#deps = deps
   }
 
-  /** Raises FST_JAMBONZ_AUDIO_FILE for what can't be played. */
+  /** Raises FST_JAMBONZ_AUDIO_FILE for what can't be played, or rejects with it where only the decoder can tell. */
   play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const file = new AudioFile(audio, rate)
     const wireId = id !== undefined && SAFE_ID.test(id) && !this.#knows(id) ? id : `play~${++this.#count}`
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const item: Item = {
         id: id ?? wireId,
         wireId,
@@ -72,7 +73,8 @@ export class FilePlayback {
         dropped: false,
         stopped: false,
         sentAt: 0,
-        settle: resolve
+        settle: resolve,
+        fail: reject
       }
       if (this.#ended) return this.#drop(item)
       // jambonz would play the new file within the old one and go on with that afterwards.
@@ -140,7 +142,12 @@ export class FilePlayback {
 
   async #convert(item: Item): Promise<void> {
     item.isConverting = true
-    item.command = await item.file.toCommand(item.wireId, () => item.dropped)
+    try {
+      item.command = await item.file.toCommand(item.wireId, () => item.dropped)
+    } catch (err) {
+      this.#waiting = this.#waiting.filter((other) => other !== item)
+      item.fail(err)
+    }
     item.isConverting = false
     this.#pump()
   }
