@@ -18,6 +18,7 @@ import { ApplicationSockets } from './application/websocket/ApplicationSockets.j
 import { addSocketConstraint } from '../routes/applicationSocket.js'
 import { Correlation } from './correlation/Correlation.js'
 import { recorded } from './correlation/recorded.js'
+import { ERR_REGISTERED } from './model/errors.js'
 import type { Call, Listen, StoredCall } from './model/schema.js'
 import { seal, unseal } from './model/seal.js'
 import { Jambonz, type Runtime } from './Jambonz.js'
@@ -50,21 +51,14 @@ declare module 'fastify' {
  */
 export const jambonzListen = fp<JambonzListenOptions>(
   async (fastify, opts) => {
+    if (runtimes.has(fastify)) throw new ERR_REGISTERED(fastify.prefix && ` (${fastify.prefix})`)
     const options = resolveOptions(opts)
     warnOfOpenWebhooks(fastify, opts)
     warmUp()
     addSocketConstraint(fastify)
     const runtime = await createRuntime(fastify, options)
 
-    const views = new WeakMap<FastifyInstance, Jambonz>()
-    fastify.decorate('jambonz', {
-      getter() {
-        const view = views.get(this) ?? new Jambonz(this, runtime)
-        views.set(this, view)
-        return view
-      }
-    })
-    decorateRequests(fastify)
+    decorate(fastify, runtime)
     keepMessagesOut(fastify)
 
     // Before @fastify/websocket, whose own preClose closes every socket on the spot.
@@ -116,6 +110,44 @@ export const jambonzListen = fp<JambonzListenOptions>(
   },
   { name: 'fastify-jambonz-listen', fastify: '5.x' }
 )
+
+/** The registrations of the plugin, by their scopes; and what each scope sees as `fastify.jambonz`. */
+const runtimes = new WeakMap<object, Runtime>()
+const views = new WeakMap<FastifyInstance, { runtime: Runtime; jambonz: Jambonz }>()
+
+/**
+ * Gives the scope, and those inside it, `fastify.jambonz` and the properties of requests. A registration in a scope
+ * hides that of the scope around it, whose decorators it uses.
+ */
+function decorate(fastify: FastifyInstance, runtime: Runtime): void {
+  const isInner = runtimeOf(fastify) !== undefined
+  runtimes.set(fastify, runtime)
+  if (isInner) return
+  fastify.decorate('jambonz', {
+    getter() {
+      const nearest = runtimeOf(this) ?? runtime
+      const known = views.get(this)
+      if (known?.runtime === nearest) return known.jambonz
+      const jambonz = new Jambonz(this, nearest)
+      views.set(this, { runtime: nearest, jambonz })
+      return jambonz
+    }
+  })
+  decorateRequests(fastify)
+}
+
+/** Returns the registration of the innermost scope around an instance that has one. A scope inherits from that around it. */
+function runtimeOf(instance: FastifyInstance): Runtime | undefined {
+  for (
+    let scope: object | null = instance;
+    scope !== null;
+    scope = Object.getPrototypeOf(scope) as object | null
+  ) {
+    const runtime = runtimes.get(scope)
+    if (runtime !== undefined) return runtime
+  }
+  return undefined
+}
 
 async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions): Promise<Runtime> {
   const prefix = await wholePrefix(fastify, options.prefix)

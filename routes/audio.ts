@@ -4,6 +4,7 @@ import type { AudioRoute } from '../lib/listening/AudioRoutes.js'
 import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
+import { takesAll } from '../lib/application/verbRoute.js'
 import type { Correlated, Correlation } from '../lib/correlation/Correlation.js'
 import { joinedRoom } from '../lib/correlation/identified.js'
 import {
@@ -125,6 +126,7 @@ export function registerAudio(
     const upgraded = {
       exposeHeadRoute: false,
       schema: { hide: true } as FastifySchema,
+      validatorCompiler: takesAll,
       preHandler: open,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     }

@@ -71,6 +71,40 @@ t.test('fastify.jambonz is one object per instance, and another in each scope', 
   })
 })
 
+t.test('a second registration is one of its own in a scope, and an error in the same scope', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(jambonzListen)
+  const outer = app.jambonz
+  await app.register(
+    async (scope) => {
+      t.equal(scope.jambonz.instance, outer.instance)
+      await scope.register(jambonzListen)
+      t.not(scope.jambonz.instance, outer.instance)
+      await scope.register(async (inner) => {
+        t.equal(inner.jambonz.instance, scope.jambonz.instance)
+      })
+    },
+    { prefix: '/inner' }
+  )
+  t.equal(app.jambonz, outer)
+
+  const twice = Fastify()
+  const registered = async () => {
+    await twice.register(
+      async (scope) => {
+        await scope.register(jambonzListen)
+        await scope.register(jambonzListen, { prefix: '/other' })
+      },
+      { prefix: '/v1' }
+    )
+  }
+  await t.rejects(registered(), {
+    code: 'FST_JAMBONZ_REGISTERED',
+    message: /already in this scope \(\/v1\): register it once/
+  })
+})
+
 t.test('the package exports what README names, and nothing else', async (t) => {
   const readme = await readFile('README.md', 'utf8')
   const [, section = ''] = /## Exports\n([^]*?)\n## /.exec(readme) ?? []

@@ -104,10 +104,18 @@ export function hookUrl(
   return withQuery(own.path, own.rest, ours)
 }
 
+/** Returns the url with `ours` in its query. jambonz can't ask for a url that is not of printable ASCII: the rest is escaped. */
 function withQuery(path: string, rest: string, ours: string): string {
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
-  return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`
+  return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`.replace(UNPRINTABLE, escaped)
 }
+
+/** Returns the letter percent-encoded; half of a letter becomes the replacement character. */
+function escaped(letter: string): string {
+  return encodeURIComponent(Buffer.from(letter).toString())
+}
+
+const UNPRINTABLE = /[^!-~]/gu
 
 const MISTAKES: Partial<Record<RouteKind, string>> = {
   webhook:

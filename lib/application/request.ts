@@ -22,6 +22,8 @@ export const kRawBody = Symbol('jambonz raw body')
 export const kSignedAt = Symbol('jambonz signed at')
 /** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
+/** what the handler answered */
+export const kReturned = Symbol('jambonz returned')
 /** the span of the request, where it is traced */
 export const kTrace = Symbol('jambonz trace')
 
@@ -40,6 +42,7 @@ declare module 'fastify' {
     [kRawBody]: Buffer | null
     [kSignedAt]: number | null
     [kStage]: Stage | null
+    [kReturned]: unknown
     [kTrace]: Trace | null
   }
 }
@@ -53,6 +56,7 @@ export function decorateRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest(kRawBody, null)
   fastify.decorateRequest(kSignedAt, null)
   fastify.decorateRequest(kStage, null)
+  fastify.decorateRequest(kReturned, null)
   fastify.decorateRequest(kTrace, null)
 }
 

@@ -31,7 +31,7 @@ import type { Application } from './Application.js'
 import { answer } from './answer.js'
 import { guardWithBasicAuth, parseSignedJson } from './authentication.js'
 import { observeRequests, type RequestKind } from './observeRequests.js'
-import { messageOf, kStage, noteTransport } from './request.js'
+import { messageOf, kReturned, kStage, noteTransport } from './request.js'
 import { MAX_VERBS_BYTES } from './websocket/wire.js'
 
 /** The type of `body`: the schema's, or that of jambonz' payload if the route has no schema of its own. */
@@ -161,7 +161,7 @@ export function verbRoute(
         if (options.schema === undefined || !('response' in (options.schema as object))) {
           reply.serializer(JSON.stringify)
         }
-        return await answer(application, request, request.call, payload as HandlerResult)
+        return await answer(application, request, request.call, withoutEnvelope(request, payload))
       },
       ...userHooks
     ],
@@ -176,7 +176,7 @@ export function verbRoute(
       ) {
         request[kStage] = 'fallback'
         request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
-        return reply.code(200).send(fallback)
+        return reply.code(200).send(noted(request, fallback))
       }
       return options.errorHandler ? options.errorHandler.call(this, error, request, reply) : reply.send(error)
     }
@@ -200,7 +200,10 @@ function returning(handler: PlainHandler): PlainHandler {
     }
     if (isPromise(result)) {
       return result.then(
-        (verbs) => noText(verbs, reply) ?? (isAnswered(request, reply) ? reply : []),
+        (verbs) => {
+          const answered = noText(verbs, reply)
+          return answered === undefined && isAnswered(request, reply) ? reply : noted(request, answered)
+        },
         (err: unknown) => {
           throw asError(err)
         }
@@ -208,8 +211,23 @@ function returning(handler: PlainHandler): PlainHandler {
     }
     // As with Fastify, a handler that takes `reply` may send it later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
-    return noText(result, reply) ?? []
+    return noted(request, noText(result, reply))
   }
+}
+
+/** Notes what a handler answers, and returns it. */
+function noted(request: FastifyRequest, answered: unknown): unknown {
+  request[kReturned] = answered ?? []
+  return request[kReturned]
+}
+
+/**
+ * Returns the verbs to be answered: `payload`, which preSerialization hooks of the application may have changed, unless
+ * one has put it into an envelope, as it does with all answers: jambonz reads an array of verbs.
+ */
+function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unknown): HandlerResult {
+  const isWrapped = returned !== null && Object.values(payload ?? {}).includes(returned)
+  return (isWrapped && !Array.isArray(payload) ? returned : payload) as HandlerResult
 }
 
 /** Returns a thrown value as an error: Fastify would send a string, or nothing, as an answer. */
@@ -271,4 +289,5 @@ export function routeSchema(
   }
 }
 
-const takesAll = () => () => true
+/** A validator compiler for routes whose requests the plugin checks itself. */
+export const takesAll = () => () => true

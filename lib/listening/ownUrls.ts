@@ -174,20 +174,37 @@ export function isBelow(path: string, parent: string): boolean {
  * Returns the prefix of the scope that serves the request, as it stands in the request's url: `/tenants/acme` for
  * `/tenants/:tenant`.
  */
-export function actualPrefix({ server: { prefix }, url }: FastifyRequest): string {
-  if (!/[:*]/.test(prefix)) return prefix
-  const depth = prefix.split('/').length
-  return url
-    .replace(/[?#].*$/s, '')
-    .split('/')
-    .slice(0, depth)
-    .join('/')
+export function actualPrefix(request: FastifyRequest): string {
+  return actualPath(request.server.prefix, request)
 }
 
-/** Returns a route's path with the parameters it shares with the request's own route filled in. */
-export function actualPath(pattern: string, request: FastifyRequest): string {
-  const { prefix } = request.server
-  return isBelow(pattern, prefix) ? actualPrefix(request) + pattern.slice(prefix.length) : pattern
+/**
+ * Returns a route's path with the parameters filled in that it shares with the request's own route: those of the
+ * segments with which both begin.
+ */
+export function actualPath(pattern: string, { routeOptions, url }: FastifyRequest): string {
+  if (!/[:*]/.test(pattern)) return pattern
+  const segments = segmentsOf(pattern)
+  const own = segmentsOf(routeOptions.url ?? '')
+  const different = segments.findIndex((segment, i) => segment !== own[i])
+  const shared = different < 0 ? segments.length : different
+  const actual = url.replace(/[?#].*$/s, '').split('/')
+  // Where the router ignores a slash too many, the url may have one.
+  const given = actual.filter((segment, i) => segment !== '' || i === actual.length - 1).slice(0, shared)
+  return ['', ...given, ...segments.slice(shared)].join('/')
+}
+
+/** Splits a route's path at its slashes, those in the regular expression of a parameter aside. */
+function segmentsOf(pattern: string): string[] {
+  const segments = ['']
+  let depth = 0
+  for (const [part] of pattern.matchAll(/\\.|[^]/g)) {
+    if (part === '(') depth++
+    if (part === ')') depth--
+    if (part === '/' && depth === 0) segments.push('')
+    else segments[segments.length - 1] += part
+  }
+  return segments[0] === '' ? segments.slice(1) : segments
 }
 
 /**

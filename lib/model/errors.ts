@@ -46,6 +46,12 @@ export const ERR_MONITOR = define(
   'there is no fastify.jambonz here: register fastify-jambonz-listen before its monitor',
   500
 )
+export const ERR_REGISTERED = define(
+  'FST_JAMBONZ_REGISTERED',
+  'registration: the plugin is registered twice in one scope',
+  'fastify-jambonz-listen is registered already in this scope%s: register it once, or a second time in a scope of its own (fastify.register(async (scope) => { … }))',
+  500
+)
 export const ERR_AUDIO_PATH = define(
   'FST_JAMBONZ_AUDIO_PATH',
   'registration: an audio route is registered twice, or has parameters',

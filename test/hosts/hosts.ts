@@ -11,7 +11,7 @@ import rateLimit from '@fastify/rate-limit'
 import sensible from '@fastify/sensible'
 import underPressure from '@fastify/under-pressure'
 import websocket from '@fastify/websocket'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import rawBody from 'fastify-raw-body'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -35,12 +35,18 @@ export interface Built {
 type Plugins = (app: FastifyInstance) => PromiseLike<unknown>
 
 /** The plugin at the top of an application, after others. */
-function beside(name: string, tried: string, before: Plugins, after: Plugins = async () => {}): Host {
+function beside(
+  name: string,
+  tried: string,
+  before: Plugins,
+  after: Plugins = async () => {},
+  options: FastifyServerOptions = {}
+): Host {
   return {
     name,
     tried,
     async build(plugin, addRoutes) {
-      const app = Fastify()
+      const app = Fastify(options)
       await before(app)
       await app.register(jambonzListen, plugin)
       await after(app)
@@ -169,6 +175,23 @@ export const HOSTS: readonly Host[] = [
       return { app, hook: '/two/call' }
     }
   },
+  {
+    name: 'a registration inside another',
+    tried: 'at the root and in a scope; the call goes to the inner one',
+    async build(plugin, addRoutes) {
+      const app = Fastify()
+      await app.register(jambonzListen)
+      app.jambonz.webhook('/call', async () => [{ verb: 'hangup' }])
+      await app.register(
+        async (two) => {
+          await two.register(jambonzListen, plugin)
+          addRoutes(two)
+        },
+        { prefix: '/two' }
+      )
+      return { app, hook: '/two/call' }
+    }
+  },
   beside('@fastify/websocket', 'registered by the application, first', (app) =>
     app.register(websocket, { options: { maxPayload: 1_048_576 } }).after()
   ),
@@ -219,6 +242,46 @@ export const HOSTS: readonly Host[] = [
       )
       app.addHook('onSend', async (_request, _reply, payload) => payload)
       app.get('/wrapped', () => [])
+    }
+  ),
+  beside(
+    'answers in an envelope',
+    'a preSerialization hook that makes `{ data }` of every answer, and `setReplySerializer`',
+    async (app) => {
+      app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload }))
+      app.setReplySerializer((payload) => JSON.stringify({ ok: true, ...(payload as object) }))
+    }
+  ),
+  beside(
+    'limits of the application',
+    '`bodyLimit: 64`, `requestTimeout`, `handlerTimeout`, `maxRequestsPerSocket: 1`',
+    async () => {},
+    async () => {},
+    { bodyLimit: 64, requestTimeout: 900, handlerTimeout: 800, maxRequestsPerSocket: 1 }
+  ),
+  beside(
+    'compilers that throw',
+    '`setValidatorCompiler`, `setSerializerCompiler` and `setSchemaErrorFormatter` that fail for every schema',
+    async (app) => {
+      const fail = (): never => {
+        throw new Error('this schema is none of ours')
+      }
+      app.setValidatorCompiler(fail)
+      app.setSerializerCompiler(fail)
+      app.setSchemaErrorFormatter(fail)
+    }
+  ),
+  beside(
+    'a schema on every route',
+    'an onRoute hook that asks every route for a header and its answers for a form',
+    async (app) => {
+      app.addHook('onRoute', (route) => {
+        route.schema = {
+          ...route.schema,
+          headers: { type: 'object', required: ['x-tenant'] },
+          response: { 200: { type: 'object', properties: { ok: { type: 'boolean' } } } }
+        }
+      })
     }
   )
 ]

@@ -192,6 +192,56 @@ t.test("the application's own websockets have the defaults of @fastify/websocket
   t.equal((await once(latin, 'close'))[0], 1007, 'invalid UTF-8')
 })
 
+t.test("a listen goes out with the values of its request's path, however the scopes are cut", async (t) => {
+  for (const [prefix, inner, path, audio] of [
+    ['/tenants/:tenant', '/sales', '/tenants/acme/sales', '/tenants/acme/audio'],
+    ['/tenants/:tenant', '/:department', '/tenants/caf%C3%A9/a%2Fb', '/tenants/caf%C3%A9/audio'],
+    ['/tenants/:tenant/', '/x', '/tenants/acme/x', '/tenants/acme/audio'],
+    ['/:country-:tenant', '/x/:y', '/de-acme/x/1', '/de-acme/audio'],
+    ['/t/:id(^\\d{2,})', '/x', '/t/12/x', '/t/12/audio'],
+    ['/t/:name(^[^/]+)', '', '/t/acme', '/t/acme/audio'],
+    ['/t/:name(^(?:a|b/)+\\)?)', '/x', '/t/aa/x', '/t/aa/audio'],
+    ['', '/t/:tenant', '/t/acme', '/audio']
+  ] as const) {
+    const app = host(t)
+    await app.register(
+      async (scope) => {
+        await scope.register(jambonzListen)
+        await scope.register(
+          async (inside) => {
+            inside.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: '/done/7' }])
+            inside.jambonz.actionHook('/done/:order', async () => [])
+          },
+          { prefix: inner }
+        )
+      },
+      { prefix }
+    )
+    const answered = await app.inject({
+      method: 'POST',
+      url: `${path}/call?x=1`,
+      payload: { call_sid: 'a' }
+    })
+    const [verb] = answered.json<[{ url: string; actionHook: string }]>()
+    t.match(verb.url, new RegExp(`^${audio}/[\\w-]+\\.`), prefix + inner)
+    t.ok(verb.actionHook.startsWith(`${path}/done/7?listen=`), verb.actionHook)
+  }
+})
+
+t.test('a hook whose path is not of printable ASCII goes out as jambonz can ask for it', async (t) => {
+  const app = host(t)
+  await app.register(jambonzListen)
+  const orders: string[] = []
+  const hooks = ['/done/café au lait', '/done/%E2%82%AC 5#rc=2', '/done/😀?note=größer', '/done/a\ud800']
+  let hook = ''
+  app.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: hook, maxLength: 1 }])
+  app.jambonz.actionHook('/done/:order', async (request) => {
+    orders.push(`${(request.params as { order: string }).order} ${request.listen.connected}`)
+  })
+  for (hook of hooks) t.same((await simulateCall({ app, hook: '/call' })).errors, [], hook)
+  t.same(orders, ['café au lait true', '€ 5 true', '😀 true', 'a\ufffd true'])
+})
+
 t.test('a hook with a value finds the route with a parameter', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
