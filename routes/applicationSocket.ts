@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { observeSockets } from '../lib/application/observeRequests.js'
 import { noteTransport } from '../lib/application/request.js'
-import { isApplicationUpgrade } from '../lib/application/websocket/wire.js'
+import { ADULTING, isApplicationUpgrade } from '../lib/application/websocket/wire.js'
 import { acceptUpgrade, isUpgrade } from '../lib/listening/upgrades.js'
 import { ERR_WEBHOOK_AUTH, ERR_WEBSOCKET_AUTH, ERR_WEBSOCKET_DRAINING } from '../lib/model/errors.js'
 
@@ -75,17 +75,21 @@ export function registerApplicationSocket(
         })
       }
     })
-    const route = {
+    const route = (url: string): RouteOptions => ({
       method: 'GET',
-      url: path,
+      url,
       exposeHeadRoute: false,
       constraints: SOCKET_CONSTRAINT,
-      schema: { hide: true },
+      schema: { hide: true } as FastifySchema,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
-    } as RouteOptions
-    // An actionHook may be registered on a webhook's path: the socket is the same.
-    if (!scope.hasRoute({ method: 'GET', url: scope.prefix + path, constraints: SOCKET_CONSTRAINT })) {
-      scope.route(route)
+    })
+    // A leg that goes on alone asks at the end of the url. A wildcard takes that as well.
+    const adulting = path.includes('*') ? [] : [path.replace(/\/$/, '') + ADULTING]
+    for (const url of [path, ...adulting]) {
+      // An actionHook may be registered on a webhook's path: the socket is the same.
+      if (!scope.hasRoute({ method: 'GET', url: scope.prefix + url, constraints: SOCKET_CONSTRAINT })) {
+        scope.route(route(url))
+      }
     }
   })
 }

@@ -4,6 +4,7 @@ import { ERR_HOOK_ROUTE } from '../model/errors.js'
 import { RouteTable } from '../listening/AudioRoutes.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
+import { ADULTING } from './websocket/wire.js'
 import type { RequestKind } from './observeRequests.js'
 import { messageOf } from './request.js'
 
@@ -179,6 +180,16 @@ function parsed(hook: string, base: string): URL | undefined {
   } catch {
     return undefined
   }
+}
+
+/**
+ * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or of the leg that a
+ * dialled one goes on without (`…/adulting`).
+ */
+export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
+  const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []
+  if (!path.endsWith(ADULTING) || routes.kindOf('POST', path) === 'webhook') return url
+  return (path.slice(0, -ADULTING.length) || '/') + query
 }
 
 /**

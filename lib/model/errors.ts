@@ -310,6 +310,12 @@ export const ERR_MESSAGE_TOO_LONG = define(
   'over an application websocket jambonz takes messages of %s bytes, and these verbs are %s bytes of JSON: answer fewer or shorter ones, and send the others later with calls.redirect(callSid, verbs, { queue: true })',
   500
 )
+export const ERR_COMMAND_TOO_LONG = define(
+  'FST_JAMBONZ_COMMAND_TOO_LONG',
+  'a command is too long for an application websocket',
+  'over an application websocket jambonz takes messages of %s bytes, and the command %s is %s bytes of JSON: send less at once',
+  500
+)
 export const ERR_NOT_REACHED = define(
   'FST_JAMBONZ_NOT_REACHED',
   'a call is commanded that no instance can reach',

@@ -47,6 +47,10 @@ export class JambonzSocket {
     return opened
   }
 
+  get extensions(): string {
+    return this.#socket.extensions
+  }
+
   get protocol(): string {
     return this.#socket.protocol
   }

@@ -5,7 +5,7 @@ import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage } from '../request.js'
 import type { ApplicationSockets } from './ApplicationSockets.js'
-import { hookPath } from '../hookUrls.js'
+import { firstPath, hookPath } from '../hookUrls.js'
 import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
 
 /** seconds that a call waits for the verbs of a slow handler */
@@ -146,7 +146,7 @@ export class ApplicationSocket {
     const { msgid, callSid } = message
     const answer: PendingAnswer = { msgid, socket: this, callSid, isFirst: true, acked: false }
     this.#sockets.expectAck(answer)
-    await this.#answer(message, this.request.url, answer, HOLD)
+    await this.#answer(message, firstPath(this.request, this.#sockets.application.routes), answer, HOLD)
   }
 
   /** After a reconnect everything waits for the ack. Its verbs count only where those of session:new never arrived. */

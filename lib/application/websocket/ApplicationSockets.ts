@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { callFields, isFinal, type Payload, type JambonzEventName } from '../../model/payloads.js'
-import { ERR_MESSAGE_TOO_LONG } from '../../model/errors.js'
+import { ERR_COMMAND_TOO_LONG, ERR_MESSAGE_TOO_LONG } from '../../model/errors.js'
 import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import type { Application } from '../Application.js'
@@ -133,7 +133,10 @@ export class ApplicationSockets {
 
   /** Sends a command. Resolves when it has left; to false where this instance does not hold the call. */
   async command(callSid: string, command: SocketCommand): Promise<boolean> {
-    return await this.#send(callSid, [commandOf(command)])
+    const text = commandOf(command)
+    const bytes = Buffer.byteLength(text)
+    if (bytes > MAX_MESSAGE_BYTES) throw new ERR_COMMAND_TOO_LONG(MAX_MESSAGE_BYTES, command.command, bytes)
+    return await this.#send(callSid, [text])
   }
 
   /**

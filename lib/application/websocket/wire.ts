@@ -22,6 +22,9 @@ export const DEADLINES = {
   answer: 10_000
 }
 
+/** The end of the url of a socket for a dialled leg that goes on alone; its first message is session:adulting. */
+export const ADULTING = '/adulting'
+
 /** Close codes. jambonz takes 1000 as final, in mid-call too; after any other it reconnects, and its call goes on. */
 export const CLOSE = {
   /** jambonz -> us: the call is over. us -> jambonz: only when it is */

@@ -1,0 +1,252 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import type { Listen } from '../../lib/index.js'
+import { simulateCall } from '../../lib/simulator/index.js'
+import { build, folder, listening, type BuildOptions } from '../helpers/build.js'
+import { JambonzSocket } from '../helpers/jambonzSocket.js'
+import { until } from '../helpers/until.js'
+
+// What the wire of an application websocket asks of a server, fact by fact, and the test that holds it.
+
+const ANSWERS = 'test/application/answers.test.ts'
+const SOCKET = 'test/application/websocket.test.ts'
+const ATTACKS = 'test/application/attacks.test.ts'
+const WIRE = 'test/application/wire.test.ts'
+const BOTH = 'test/application/transports.test.ts'
+const SIMULATOR = 'test/simulator/websocket.test.ts'
+
+/** The fact; the file and a part of the test's title. Facts that only jambonz can break are those of the simulator. */
+const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]> = [
+  ['one socket per call, on the path of the webhook', SOCKET, 'the path stays what it was'],
+  ['the subprotocol must be echoed', SOCKET, 'the subprotocol is echoed'],
+  ['permessage-deflate is offered, and need not be taken', WIRE, 'no extension is taken'],
+  ['nothing but Basic authenticates', SOCKET, 'Basic credentials guard the upgrade'],
+  ['an upgrade that is refused with 503 is tried again elsewhere', SOCKET, 'new ones get 503'],
+  ['a message over 24 KiB closes the socket: an ack', SOCKET, 'verbs of more than 24 KiB'],
+  ['a message over 24 KiB closes the socket: late verbs', ANSWERS, 'late verbs longer than 24 KiB'],
+  ['a message over 24 KiB closes the socket: commanded verbs', SOCKET, 'commanded verbs of more than 24 KiB'],
+  ['a message over 24 KiB closes the socket: any other command', WIRE, 'a command of more than 24 KiB'],
+  ['no pings by default: a dead peer is for the server to find', SOCKET, 'a dead peer'],
+  ['the hook is the url as the verb gave it, on whatever host', SOCKET, 'a hook opens webhooks and hooks'],
+  ['data is snake_case, an object, as posted', ATTACKS, 'what no message of jambonz can be'],
+  ['b3 is not on all messages', ATTACKS, 'a message sets no header'],
+  ['session:new is the webhook', BOTH, 'over both transports'],
+  ['session:adulting comes on a socket of its own, at <url>/adulting', WIRE, 'session:adulting'],
+  ['session:redirect by verb', BOTH, 'over both transports'],
+  ['session:redirect by command', WIRE, 'a command with a call_hook'],
+  ['verb:hook of any verb', BOTH, 'over both transports'],
+  ['dial:confirm wants an ack', WIRE, 'dial:confirm'],
+  ['call:status wants none, and names no hook', SOCKET, 'acks leave once for what wants one'],
+  ['verb:status, jambonz:error, llm and tts events want none', SOCKET, 'acks leave once for what wants one'],
+  ['the ack of session:new has verbs, those of hooks need none', ANSWERS, 'a slow handler'],
+  ['an ack after 5 s is too late', ANSWERS, 'a slow handler'],
+  ['acks in any order', SOCKET, 'in any order'],
+  ['commands are not answered', SOCKET, 'commands: a listen starts in mid-call'],
+  [
+    'a killed listen still calls its hook, whose ack may replace the commanded verbs',
+    SIMULATOR,
+    'killed by a command'
+  ],
+  ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands: a listen starts'],
+  ['a close with 1000 is final: never while a call lives', SOCKET, 'never closes a live call with 1000'],
+  ['any other code: jambonz reconnects', SOCKET, 'drain: answers under way leave'],
+  ['session:reconnect is acked, everything waits for it', ANSWERS, 'session:reconnect is acked'],
+  [
+    'a session:new without ack is answered by that of session:reconnect',
+    ANSWERS,
+    'is answered by the ack of session:reconnect'
+  ],
+  ['it may come to another instance', ANSWERS, 'answered by the next instance alone'],
+  ['what was in flight is abandoned', ANSWERS, 'verbs of a hook whose socket broke'],
+  ['what was in flight is abandoned: on another instance', ANSWERS, 'late verbs reach the call'],
+  ['a call without status hook ends with its close', SOCKET, 'the end of a call without a status hook'],
+  ['after a redirect messages lack the top-level call_sid', SOCKET, 'messages without a top-level call_sid'],
+  ['sockets left by a redirect are never closed', SOCKET, 'sockets that jambonz forgets'],
+  ['redirects between the transports', WIRE, 'a call that changes its transport'],
+  ['a relative listen url gets the Basic credentials of the application', BOTH, 'over both transports'],
+  [
+    'a listen sends the credentials of an earlier one of its channel',
+    WIRE,
+    'a call that changes its transport'
+  ],
+  ['http hooks are posted, signed; ws ones come over the socket', WIRE, 'hooks of the other transport'],
+  ['first connects, time limits, orders: what jambonz does', SIMULATOR, 'a first connection that fails']
+]
+
+const say = (text: string) => ({ verb: 'say' as const, text })
+
+async function serving(
+  t: Test,
+  routes: (app: FastifyInstance) => void,
+  options: BuildOptions = {}
+): Promise<{ app: FastifyInstance; url: string }> {
+  const app = await build(t, options)
+  routes(app)
+  return { app, url: await listening(app) }
+}
+
+t.test('each fact of the wire has its test', async (t) => {
+  for (const [fact, file, title] of FACTS) {
+    const names = readFileSync(file, 'utf8').matchAll(/\btest\(\s*(['"`])(.*?)\1,/gs)
+    t.ok(
+      [...names].some(([, , name = '']) => name.includes(title)),
+      `${fact}: ${file}, "${title}"`
+    )
+  }
+})
+
+t.test('no extension is taken: messages are short, and compressing costs more', async (t) => {
+  const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  t.equal(socket.extensions, '')
+})
+
+t.test('session:adulting is answered by the webhook, at the end of whose url it comes', async (t) => {
+  const { url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async ({ call, query }) => [say(`${call.callSid} ${JSON.stringify(query)}`)])
+    app.jambonz.webhook('/own', async () => [say('not me')])
+    app.jambonz.webhook('/own/adulting', async () => [say('me')])
+    app.jambonz.webhook('/any/*', async () => [say('any')])
+  })
+  for (const [path, text] of [
+    ['/call/adulting', 'leg-b {}'],
+    ['/call?tenant=1/adulting', 'leg-b {"tenant":"1/adulting"}'],
+    ['/own/adulting', 'me'],
+    ['/any/thing/adulting', 'any']
+  ] as const) {
+    const socket = await JambonzSocket.open(t, url + path)
+    const data = { call_sid: 'leg-b', parent_call_info: { call_sid: 'leg-a' } }
+    t.match(await socket.ask('session:adulting', data, { callSid: null }), [{ text }], path)
+  }
+})
+
+t.test('dial:confirm is answered by the route of its hook', async (t) => {
+  const { url } = await serving(t, (app) => {
+    app.jambonz.webhook('/call', async () => [say('hello')])
+    app.jambonz.webhook('/confirm', async ({ call }) => [say(`confirm ${call.callSid}`)])
+  })
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  t.match(await socket.ask('dial:confirm', { call_sid: 'leg-b' }, { hook: '/confirm' }), [
+    { text: 'confirm leg-b' }
+  ])
+})
+
+t.test('a command with a call_hook has jambonz ask the webhook by session:redirect', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/call', async () => [{ verb: 'answer' }, { verb: 'pause', length: 3_000 }])
+  app.jambonz.webhook('/elsewhere', async ({ query }) => [say(JSON.stringify(query)), { verb: 'hangup' }])
+  const call = simulateCall({
+    app,
+    hook: '/call',
+    transport: 'websocket',
+    speed: 20,
+    patienceMs: Infinity,
+    hangUpAfterMs: 600_000
+  })
+  await call.waitFor('verb', ({ verb }) => verb === 'pause')
+  await app.jambonz.calls.command(call.callSid, 'redirect', { call_hook: '/elsewhere?step=2' })
+  const story = await call
+  t.strictSame(story.errors, [])
+  t.match(story.verbs.at(-2), { verb: 'say', data: { text: '{"step":"2"}' } })
+})
+
+t.test('a command of more than 24 KiB is an error, and the socket lives on', async (t) => {
+  const { app, url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  const { calls } = app.jambonz
+  const long = 'ü'.repeat(13_000)
+  await t.rejects(calls.command('call-1', 'llm:tool-output', { output: long }, { toolCallId: 'x' }), {
+    code: 'FST_JAMBONZ_COMMAND_TOO_LONG',
+    message: /llm:tool-output.*26\d\d\d bytes/
+  })
+  await calls.command('call-1', 'tts:tokens', { id: 1, tokens: 'short' })
+  await until(() => socket.commands.length > 0, 'the command')
+  t.match(socket.commands, [{ command: 'tts:tokens' }])
+})
+
+t.test('a call that changes its transport is one call, each of its listens recorded', async (t) => {
+  const auth = { username: 'audio', password: 'of the sockets' }
+  const ended: Listen[] = []
+  const asked: string[] = []
+  const { app, url } = await serving(
+    t,
+    (app) => {
+      const listens = (next: string) => [
+        { verb: 'listen' as const, actionHook: '/done', maxLength: 1 },
+        { verb: 'redirect' as const, actionHook: next }
+      ]
+      const note = (name: string, transport: string | undefined) => asked.push(`${name} ${transport}`)
+      app.jambonz.webhook('/first', async ({ jambonz, headers }) => {
+        note('first', jambonz?.transport)
+        return listens(`${jambonz?.transport === 'http' ? 'ws' : 'http'}://${headers.host}/second`)
+      })
+      app.jambonz.webhook('/second', async ({ jambonz, headers }) => {
+        note('second', jambonz?.transport)
+        return listens(`${jambonz?.transport === 'http' ? 'ws' : 'http'}://${headers.host}/third`)
+      })
+      app.jambonz.webhook('/third', async ({ jambonz }) => {
+        note('third', jambonz?.transport)
+        return [{ verb: 'listen', actionHook: '/done', maxLength: 1 }, { verb: 'hangup' }]
+      })
+      app.jambonz.actionHook('/done', async ({ listen }) => {
+        ended.push(listen)
+      })
+      app.jambonz.statusHook('/status')
+    },
+    { auth, recording: { directory: folder() }, limits: { socketIdle: 300 } }
+  )
+  for (const scheme of ['http', 'ws']) {
+    const story = await simulateCall({
+      url: `${url.replace('http', scheme)}/first`,
+      statusHook: `${url}/status`
+    })
+    t.strictSame(story.errors, [], scheme)
+    await until(() => ended.length === 3, 'the hooks')
+    t.strictSame(new Set(ended.map(({ callSid }) => callSid)), new Set([story.callSid]))
+    for (const { recording, audio } of ended.splice(0)) t.equal(recording?.durationMs, audio.durationMs)
+    const other = scheme === 'http' ? 'websocket' : 'http'
+    const own = scheme === 'http' ? 'http' : 'websocket'
+    t.strictSame(asked.splice(0), [`first ${own}`, `second ${other}`, `third ${own}`])
+    await until(async () => (await app.jambonz.calls.get(story.callSid))?.endedAt, 'the end of the call')
+    await until(
+      () => app.jambonz.metrics().includes('jambonz_application_sockets_live 0'),
+      'the sockets to close that jambonz forgets'
+    )
+  }
+})
+
+t.test(
+  'hooks of the other transport: http ones are posted and signed, ws ones come over a socket',
+  async (t) => {
+    const webhookSecret = 'secret of the portal'
+    const webhookAuth = { username: 'web', password: 'of the webhooks' }
+    const seen: unknown[] = []
+    const { url } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async ({ headers: { host } }) => [
+          {
+            verb: 'listen',
+            actionHook: { url: `http://${host}/done`, ...webhookAuth },
+            maxLength: 1
+          },
+          { verb: 'listen', actionHook: `ws://${host}/done`, maxLength: 1 },
+          { verb: 'hangup' }
+        ])
+        app.jambonz.actionHook('/done', async ({ listen, jambonz }) => {
+          seen.push([jambonz?.transport, listen.state, listen.recording !== undefined])
+        })
+      },
+      { webhookSecret, webhookAuth, recording: { directory: folder() } }
+    )
+    const story = await simulateCall({ url: `${url.replace('http', 'ws')}/call`, webhookSecret, webhookAuth })
+    t.strictSame(story.errors, [])
+    t.strictSame(seen, [
+      ['http', 'ended', true],
+      ['websocket', 'ended', true]
+    ])
+  }
+)

@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { transform } from 'esbuild'
+import t, { type Test } from 'tap'
+import type { Listen } from '../../lib/index.js'
+import { simulateCall } from '../../lib/simulator/index.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { freePort } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+// Examples of @jambonz/sdk, as they are published, called over their websocket by the simulator.
+
+const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
+
+/** Starts an example on a free port. Resolves with its url, and what it writes. */
+async function example(t: Test, name: string): Promise<{ url: string; output: () => string }> {
+  const port = await freePort()
+  // Inside the package, so that the SDK's name resolves.
+  const directory = join('.tap', `sdk-${process.pid}-${name}`)
+  mkdirSync(directory, { recursive: true })
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const source = readFileSync(join(EXAMPLES, name, 'ws-app.ts'), 'utf8').replace(
+    /port: 3000/,
+    `port: ${port}`
+  )
+  const file = join(directory, 'app.mjs')
+  writeFileSync(file, (await transform(source, { loader: 'ts' })).code)
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let written = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (written += String(data)))
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`${name} ended: ${written}`)
+    return await fetch(`http://127.0.0.1:${port}/`).then(
+      () => true,
+      () => false
+    )
+  }, `${name} to listen`)
+  return { url: `ws://127.0.0.1:${port}`, output: () => written }
+}
+
+t.test('hello-world', async (t) => {
+  const { url } = await example(t, 'hello-world')
+  const story = await simulateCall({ url })
+  t.strictSame(story.errors, [])
+  t.strictSame(
+    story.verbs.map(({ verb }) => verb),
+    ['say', 'hangup']
+  )
+})
+
+t.test('echo: what is said comes back, until the caller hangs up', async (t) => {
+  const { url, output } = await example(t, 'echo')
+  const story = await simulateCall({
+    url: `${url}/echo`,
+    transcripts: ['hello there'],
+    statusHook: '/status',
+    hangUpAfterMs: 20_000
+  })
+  t.strictSame(story.errors, [])
+  t.match(story.verbs.find(({ verb }) => verb === 'say')?.data, { text: /You said: hello there/ })
+  t.match(output(), 'speechDetected')
+})
+
+t.test('call-recording: a dial, and a command that the simulator only notes', async (t) => {
+  const { url, output } = await example(t, 'call-recording')
+  const story = await simulateCall({ url, statusHook: '/status', hangUpAfterMs: 10_000 })
+  t.strictSame(story.errors, [])
+  t.equal(story.legs.length, 1)
+  await until(() => output().includes('completed'), 'the status events')
+})
+
+t.test('queue-with-hold: verbs that are not simulated pass', async (t) => {
+  const { url } = await example(t, 'queue-with-hold')
+  for (const [path, verbs] of [
+    ['/incoming', ['say', 'enqueue']],
+    ['/agent', ['say', 'dequeue', 'say', 'hangup']]
+  ] as const) {
+    const story = await simulateCall({ url: url + path, hangUpAfterMs: 20_000 })
+    t.strictSame(story.errors, [])
+    t.strictSame(
+      story.verbs.map(({ verb }) => verb),
+      verbs
+    )
+  }
+})
+
+// room-with-stream, room-say and room-play-tone call session.room(), which the SDK they come with does not have.
+t.test('stream-then-room, on 11, with its audio at the plugin', async (t) => {
+  const app = await build(t, { platform: '11', strict: false, recording: { directory: folder() } })
+  const ended: Listen[] = []
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  const audio = `${(await listening(app)).replace('http', 'ws')}/audio`
+  const { url, output } = await example(t, 'stream-then-room')
+  const story = await simulateCall({
+    url: `${url}/stream-then-room`,
+    platform: '11',
+    env: { STREAM_WS_URL: audio },
+    hangUpAfterMs: 5_000
+  })
+  t.strictSame(story.errors, [], output())
+  await until(() => ended.length === 1, 'the end of the listen')
+  t.match(ended, [{ callSid: story.callSid }])
+  t.ok(Number(ended[0]?.recording?.durationMs) > 0)
+})
