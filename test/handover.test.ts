@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
@@ -11,6 +12,7 @@ import { redisStore } from '../lib/store/redis.js'
 import type { CallStore } from '../lib/store/CallStore.js'
 import { withSegment } from '../lib/model/listenLife.js'
 import type { StoredCall } from '../lib/model/schema.js'
+import { bytesOf, samplesOf } from '../lib/pcm/samples.js'
 import type { AudioStream, Call, HandlerResult, Listen, RecordingOptions, Verb } from '../lib/index.js'
 import type { FinishedRecording } from '../lib/model/recording.js'
 import {
@@ -60,6 +62,9 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
       seen.hooks.push(listen)
     })
     app.jambonz.actionHook('/next', async () => [{ verb: 'listen', actionHook: '/done' }])
+    app.jambonz.audio('/speaker', async (stream) => {
+      stream.write(bytesOf(new Int16Array(4_800).fill(2_000)))
+    })
     app.jambonz.statusHook('/status')
     return { app, store, port: Number(new URL(await listening(app)).port), ...seen }
   }
@@ -456,6 +461,57 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
       await call
       await until(() => b.ended.length === 2, 'both ends')
       t.match(b.ended.find(({ nested }) => nested === 'config')?.segments, [{}, {}])
+    }
+  )
+
+  t.test(
+    'what the application says is in both segments, and listed once each',
+    { buffered: true },
+    async (t) => {
+      const {
+        a,
+        b,
+        lead,
+        call: dial
+      } = await two(t, redis, [
+        {
+          verb: 'listen',
+          url: '/speaker',
+          actionHook: '/done',
+          bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
+        }
+      ])
+      const call = dial()
+      await call.waitFor('listen:open')
+      await heardOf(call, 1_500)
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      await until(
+        () => call.listens.length === 2 && call.listens[1]?.openedAtMs !== undefined,
+        'the next socket'
+      )
+      await heardOf(call, 1_500)
+      call.hangUp()
+      await call
+      await until(() => b.ended.length === 1, 'the end')
+      const [listen] = b.ended
+      const { segments = [] } = listen?.recording as FinishedRecording
+      t.equal(segments.length, 2)
+      for (const { location } of segments) {
+        const file = await readFile(location)
+        const pairs = samplesOf(file.subarray(file.indexOf('data') + 8))
+        t.equal(
+          pairs.filter((sample, at) => at % 2 === 1 && sample === 2_000).length,
+          4_800,
+          '600 ms on the right'
+        )
+      }
+      t.match(listen?.output, [
+        { id: 'speech-1', heardMs: 600, outcome: 'playout' },
+        { id: 'speech-2', heardMs: 600, outcome: 'playout' }
+      ])
+      const [first, second] = listen?.output ?? []
+      t.ok((second?.atMs ?? 0) - (first?.atMs ?? 0) > 1_000, 'on one clock')
     }
   )
 

@@ -275,7 +275,10 @@ export class LiveListen {
   /** Hands the listen over. Resolves to undefined if it has ended in the meantime. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
-      this.#deps.correlation.handedOver(listen, segment, { paused: this.live.privacy })
+      this.#deps.correlation.handedOver(listen, segment, {
+        paused: this.live.privacy,
+        ...outputOf(listen, this.live.stream?.output)
+      })
     )
     if (given) {
       this.#logger.info({ segment: given.listen.segments?.length, ...segment.audio }, 'listen handed over')

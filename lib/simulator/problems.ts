@@ -31,7 +31,8 @@ const KINDS = {
   refused: {
     severity: 'error',
     then: 'jambonz does not try again; the listen is over and its actionHook is called without dial_call_duration',
-    change: 'answer the upgrade of this url with 101, and take the credentials jambonz sends'
+    change:
+      'have a websocket server answer this url with 101 within 10 s, and take the credentials jambonz sends'
   },
   noSubprotocol: {
     severity: 'warning',
@@ -64,7 +65,11 @@ const KINDS = {
     change: 'answer the upgrade within 2 s, and read the socket without pausing for long'
   },
   // messages of the server
-  noJson: { severity: 'warning', then: GOES_ON, change: 'send JSON objects with a type as text frames' },
+  noJson: {
+    severity: 'warning',
+    then: GOES_ON,
+    change: 'send JSON objects with a type as text frames, and audio as binary frames'
+  },
   noType: {
     severity: 'warning',
     then: 'jambonz takes it for a message of the type json, which a listen does nothing with',
@@ -167,13 +172,13 @@ const KINDS = {
   // answers
   requestRefused: {
     severity: 'error',
-    then: 'jambonz takes 200, 202 and 204 only',
+    then: 'jambonz takes 200, 202 and 204 only, and follows no redirect',
     change: 'see what the application says in its answer and in its log'
   },
   answerIgnored: {
     severity: 'warning',
     then: 'jambonz takes a JSON array of verbs with the content type application/json, and ignores anything else',
-    change: 'answer with an array of verbs, or with nothing'
+    change: 'answer with an array of verbs, of the content type application/json, or with nothing'
   }
 } satisfies Record<string, Kind>
 

@@ -67,6 +67,48 @@ t.test(
   }
 )
 
+t.test(
+  'queued files follow each other with about 160 ms of silence, and after clear() nothing of the next is heard',
+  async (t) => {
+    const tone = (value: number, ms: number) => bytesOf(new Int16Array(ms * 8).fill(value))
+    const done: Array<{ id?: unknown; heardMs: number }> = []
+    const app = await build(t)
+    app.jambonz.webhook('/files', async () => [
+      { verb: 'listen', url: '/files/audio', actionHook: '/files/done' }
+    ])
+    app.jambonz.actionHook('/files/done', async () => [{ verb: 'hangup' }])
+    app.jambonz.audio('/files/audio', async (stream) => {
+      const files = [1_000, 2_000, 3_000, 4_000].map((value) =>
+        stream.play(tone(value, 400), { id: String(value), queue: true, sampleRate: 8000 })
+      )
+      done.push(await files[0]!, await files[1]!)
+      await new Promise((resolve) => setTimeout(resolve, 250))
+      stream.clear()
+      done.push(await files[2]!, await files[3]!)
+      await stream.disconnect()
+    })
+    const story = await simulateCall({
+      url: `${await listening(app)}/files`,
+      speech: null,
+      speed: 1,
+      patienceMs: 20_000
+    })
+    t.same(story.errors, [])
+    const heard = samplesOf(story.heard.pcm)
+    const gapMs = (heard.indexOf(2_000) - heard.lastIndexOf(1_000)) / 8
+    t.comment(`${gapMs} ms between two queued files`)
+    t.ok(gapMs >= 120 && gapMs <= 400, `${gapMs} ms`)
+    t.notOk(heard.includes(4_000), 'nothing of the next')
+    const stoppedMs = heard.filter((sample) => sample === 3_000).length / 8
+    t.ok(stoppedMs < 400)
+    t.ok(
+      Math.abs((done[2]?.heardMs ?? 0) - stoppedMs) <= 20,
+      `${done[2]?.heardMs} ms told, ${stoppedMs} heard`
+    )
+    t.equal(done[3]?.heardMs, 0)
+  }
+)
+
 function isPrompt(sample: number): boolean {
   return sample >= 500 && sample < 900
 }

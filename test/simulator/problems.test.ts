@@ -102,6 +102,13 @@ t.test(
         [['playAudioWithoutContent', 'error', /audioContent/]]
       ],
       [
+        'playAudio of what is no base64 at all',
+        {},
+        (socket) =>
+          send(socket, playAudio({ audioContentType: 'raw', audioContent: '$$$', sampleRate: 8_000 })),
+        [['playAudioWithoutContent', 'error', /no sample/]]
+      ],
+      [
         'playAudio of an mp3',
         {},
         (socket) => send(socket, playAudio({ audioContentType: 'mp3', audioContent: sound })),
@@ -299,6 +306,10 @@ t.test(
     t.match(webhook.problems, [{ code: 'answerIgnored', what: /no verbs: <h1>It works/ }])
     const object = await refusing({ '/in': { contentType: 'application/json', body: '{"ok":true}' } })
     t.match(object.problems, [{ code: 'answerIgnored', what: /\{"ok":true\}/ }])
+    const typeless = await refusing({ '/in': { contentType: 'text/plain', body: '[{"verb":"hangup"}]' } })
+    t.match(typeless.problems, [
+      { code: 'answerIgnored', what: /content type is not application/, change: /content type/ }
+    ])
   }
 )
 

@@ -41,13 +41,15 @@ export class Playback {
   #streaming: StreamingPlayback | undefined
   #files: FilePlayback | undefined
   #utterance: Utterance | undefined
-  #count = 0
-  #runs = 0
+  #count: number
+  #runs: number
   #aheadMs = 0
   #ended = false
 
   constructor(deps: PlaybackDeps) {
     this.#deps = deps
+    // Those of the sockets before this one keep their ids.
+    this.#count = this.#runs = deps.listen.output?.length ?? 0
   }
 
   /** Hz */

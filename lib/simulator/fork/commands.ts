@@ -111,7 +111,12 @@ function playAudio(message: Record<string, unknown>, fork: Fork, events: ForkCom
   }
   if (typeof audioContent === 'string') {
     const bytes = decodeStrictly(audioContent)
-    if (bytes.length < Math.floor((audioContent.replace(/=+$/, '').length * 3) / 4)) {
+    if (bytes.length < 2 && audioContent !== '') {
+      events.problem(
+        'playAudioWithoutContent',
+        'data.audioContent of a playAudio has no sample: it is no plain base64'
+      )
+    } else if (bytes.length < Math.floor((audioContent.replace(/=+$/, '').length * 3) / 4)) {
       events.problem('playAudioCut', 'data.audioContent of a playAudio is no plain base64')
     }
     if (audioContentType === 'raw') {

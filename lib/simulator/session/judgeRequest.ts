@@ -11,5 +11,16 @@ export function judgeRequest(request: RequestRecord, report: Report): void {
   if (status === undefined) return
   if (status >= 300) return report('requestRefused', `${what} was answered with ${status}${said}`, url)
   if (kind === 'status' || said === '' || Array.isArray(reply)) return
-  report('answerIgnored', `${what} was answered with something that is no verbs${said}`, url)
+  const kindOf = isArray(body)
+    ? 'verbs whose content type is not application/json'
+    : 'something that is no verbs'
+  report('answerIgnored', `${what} was answered with ${kindOf}${said}`, url)
+}
+
+function isArray(body: string | undefined): boolean {
+  try {
+    return Array.isArray(JSON.parse(body ?? ''))
+  } catch {
+    return false
+  }
 }
