@@ -31,18 +31,18 @@ export interface Runtime extends Application, LiveListenServices {
   readonly calls: LiveCalls
   readonly liveListens: LiveListens
   readonly metrics: Metrics
-  /** opens the audio sockets: their settings are ours, whatever the application's own have */
+  /** opens the audio sockets, with our settings */
   readonly audioServer: WebSocketServer
-  /** takes the metrics out of the option `registry` */
+  /** removes the metrics from the option `registry` */
   readonly leaveRegistry: (() => void) | undefined
 }
 
-/** ms that the actionHook of a listen which was drained may take to come */
+/** ms to wait for the actionHook of a drained listen */
 const HOOK_PATIENCE = 3_000
-/** ms that a hook which has come may take to be answered */
+/** ms to wait for the answer to a hook that has come */
 const ANSWER_PATIENCE = 3_000
 
-/** `fastify.jambonz`, as seen from one Fastify instance: the routes it adds have that instance's prefix and hooks. */
+/** `fastify.jambonz` of one Fastify instance. Its routes have the prefix and the hooks of that instance. */
 export class Jambonz {
   readonly #instance: FastifyInstance
   readonly #runtime: Runtime
@@ -57,19 +57,19 @@ export class Jambonz {
     return this.#runtime.instance
   }
 
-  /** true once `drain()` has begun: this instance takes no new streams. */
+  /** True once `drain()` has begun: this instance accepts no new streams. */
   get draining(): boolean {
     return this.#runtime.liveListens.sealed
   }
 
-  /** The calls of the shared store, the events of this instance, and the control of live calls. */
+  /** The calls of the shared store, the events of this instance, and commands for live calls. */
   get calls(): LiveCalls {
     return this.#runtime.calls
   }
 
   /**
-   * POST `path`: answers a call, or a hook of any verb but listen, with verbs. The handler returns an array of
-   * verbs, one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
+   * Adds POST `path`, which answers a call, or a hook of any verb but listen. The handler returns an array of verbs,
+   * one verb, a `WebhookResponse` of `@jambonz/sdk`, or nothing.
    */
   webhook<const Result extends VerbsResult | void>(
     path: string,
@@ -95,7 +95,7 @@ export class Jambonz {
     return this
   }
 
-  /** POST and GET `path`: runs when a listen has ended and its audio is complete: `request.listen`. */
+  /** Adds POST and GET `path`. The handler runs when a listen has ended and its audio is complete: `request.listen`. */
   actionHook<const Result extends VerbsResult | void>(
     path: string,
     handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
@@ -120,13 +120,13 @@ export class Jambonz {
     return this
   }
 
-  /** POST `path`: call status events. They keep `Call`s current and end them; the handler may look on. */
+  /** Adds POST `path` for call status events, which update and end the `Call`s. The handler is optional. */
   statusHook(path: string, handler?: StatusHandler): this {
     registerStatusHook(this.#instance, this.#runtime, path, handler)
     return this
   }
 
-  /** Websocket `path`: listen verbs whose `url` is this path stream their audio to the handler. */
+  /** Adds the websocket `path`. Listen verbs whose `url` is this path stream their audio to the handler. */
   audio(path: string, handler: AudioHandler): this
   audio(path: string, options: AudioRouteOptions, handler: AudioHandler): this
   audio(path: string, ...rest: [AudioHandler] | [AudioRouteOptions, AudioHandler]): this {
@@ -142,12 +142,12 @@ export class Jambonz {
   }
 
   /**
-   * Takes no new streams (503), lets the live ones end for `timeoutMs` (default 0), then ends the rest, so that
-   * jambonz calls their actionHooks. Resolves when every recording is final and those hooks are answered, or have come
-   * to another instance; it waits 3 s at most for them to come, and 3 s for an answer. To be awaited before
-   * `fastify.close()`, which ends what is live as well, but answers hooks with 503.
-   * `handover`: listens in the foreground don't end, but go on at once on another instance, which takes their next
-   * socket, and the background listens of their calls with them: for several instances with one store and one `secret`.
+   * Refuses new streams (503), waits `timeoutMs` (default 0) for the live streams to end, then ends the others, so that
+   * jambonz calls their actionHooks. Resolves when every recording is final and the hooks are answered, or have come to
+   * another instance. It waits at most 3 s for the hooks, and 3 s for their answers. Await it before `fastify.close()`,
+   * which also ends live streams, but answers their hooks with 503.
+   * `handover`: foreground listens, and the background listens of their calls, continue on another instance, which
+   * takes their next sockets. This needs several instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime
@@ -157,7 +157,7 @@ export class Jambonz {
     await sockets.drain()
   }
 
-  /** The metrics of this instance, in Prometheus' text format (version 0.0.4); with the option `registry` it has them, too. */
+  /** Returns the metrics of this instance in Prometheus' text format 0.0.4. The option `registry` has them, too. */
   metrics(): string {
     return this.#runtime.metrics.text()
   }

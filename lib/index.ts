@@ -1,4 +1,4 @@
-// The package's public names, each of them in README.md, "Exports".
+// The public names of the package. README.md lists them under "Exports".
 
 import { jambonzListen } from './plugin.js'
 

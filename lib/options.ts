@@ -73,7 +73,7 @@ const LimitsSchema = Type.Object(
 )
 export type Limits = Resolved<typeof LimitsSchema.properties>
 
-/** The options of `register`, as a user writes them. */
+/** The options of `register`. */
 export const OptionsSchema = Type.Object(
   {
     auth: Type.Optional(
@@ -212,7 +212,7 @@ export const OptionsSchema = Type.Object(
         )
       )
     ),
-    // Fastify's own, on every register()
+    // An option of Fastify's register().
     prefix: withDefault(
       Type.String({
         description:
@@ -227,10 +227,13 @@ export const OptionsSchema = Type.Object(
 )
 
 type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
-/** An option may be `undefined`, as an environment variable may: also under `exactOptionalPropertyTypes`. */
+/**
+ * The options of `register`. Each may be `undefined`, like an environment variable, even with
+ * `exactOptionalPropertyTypes`.
+ */
 export type JambonzListenOptions = { [Name in keyof Options]: Options[Name] | undefined }
 
-/** The same, checked and complete: nothing after this knows a default. */
+/** The checked options with their defaults. */
 export interface ResolvedOptions extends Omit<
   Resolved<typeof OptionsSchema.properties>,
   'webhookSecret' | 'secret' | 'publicUrl' | 'store' | 'logLevel' | 'logSerializers'
@@ -241,7 +244,7 @@ export interface ResolvedOptions extends Omit<
   readonly store: CallStore
 }
 
-/** Checks the options of `register`. Throws FST_JAMBONZ_OPTIONS or FST_JAMBONZ_CREDENTIALS, naming option and value. */
+/** Checks the options of `register`, and adds the defaults. Throws FST_JAMBONZ_OPTIONS or FST_JAMBONZ_CREDENTIALS. */
 export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
   check(options)
   const { logLevel: _, logSerializers: __, ...resolved } = withDefaults(OptionsSchema, options)
@@ -251,13 +254,13 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
   checkFallback(fallback)
   return Object.freeze({
     ...resolved,
-    // jambonz sends the webhooks' credentials by itself only where a socket's url is relative.
+    // jambonz adds the webhooks' credentials to a socket only if its url is relative.
     auth: auth ?? (publicUrl === undefined ? undefined : webhookAuth),
     webhookSecrets: [webhookSecret].flat().map((secret) => new Hmac(secret)),
     secret: new Hmac(secret ?? randomBytes(32)),
     publicUrl: publicUrl === undefined ? undefined : readPublicUrl(publicUrl),
     store: store ?? memoryStore(),
-    // lib/recording resolves them
+    // lib/recording adds their defaults.
     recording: options.recording
   })
 }
@@ -285,7 +288,7 @@ function checkRegistry(registry: MetricsRegistry | undefined): void {
   }
 }
 
-/** An invalid one must not come to light when a handler has failed and the caller waits. */
+/** Checks the fallback verbs now. Otherwise an error in them would show only when a handler has failed. */
 function checkFallback(fallback: HandlerResult): void {
   try {
     checkVerbs(fallback)

@@ -34,20 +34,20 @@ import { decorateRequests } from './application/request.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The jambonz application of this instance: see fastify-jambonz-listen. */
+    /** The jambonz application of this instance (fastify-jambonz-listen). */
     readonly jambonz: Jambonz
   }
   interface FastifyRequest {
-    /** The call a jambonz request is about; undefined on other routes. */
+    /** The call of a jambonz request; undefined on other routes. */
     call?: Call
-    /** The finished listen an actionHook is about; undefined on other routes. */
+    /** The finished listen of an actionHook; undefined on other routes. */
     listen?: Listen
   }
 }
 
 /**
- * Gives a jambonz application its three ends: `fastify.jambonz.webhook()`, `.audio()` and `.actionHook()`, and
- * correlates them by callSid.
+ * The plugin. It decorates Fastify with `jambonz`, whose `webhook()`, `audio()` and `actionHook()` add the routes of a
+ * jambonz application. It correlates their requests by callSid.
  */
 export const jambonzListen = fp<JambonzListenOptions>(
   async (fastify, opts) => {
@@ -61,7 +61,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
     decorate(fastify, runtime)
     keepMessagesOut(fastify)
 
-    // Before @fastify/websocket, whose own preClose closes every socket on the spot.
+    // This has to run before the preClose of @fastify/websocket, which closes every socket at once.
     fastify.addHook('preClose', async () => {
       runtime.sockets.seal()
       await runtime.liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
@@ -84,7 +84,7 @@ export const jambonzListen = fp<JambonzListenOptions>(
           handler: undefined
         })
         registerActionHook(scope, runtime, hookPath(options.audioPath), {}, () => [])
-        // What calls.redirect() gives a call that jambonz asks for over HTTP.
+        // The route from which jambonz fetches the verbs of calls.redirect() for a call over HTTP.
         if (options.api) {
           registerWebhook(scope, runtime, commandedPath(options.audioPath), {}, ({ call }) => {
             const { callSid, commanded } = call as StoredCall
@@ -177,7 +177,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   })
   const leaveRegistry = registry && joinRegistry(registry, metrics.instruments)
   const tracing = await loadTracing()
-  // Last: what is wrong with an option leaves no connection open.
+  // The store starts last, so that a wrong option leaves no connection open.
   await correlation.start(callTtl)
   const base = {
     options,
@@ -214,7 +214,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   return { ...base, sockets }
 }
 
-/** A secret that the environment does not have leaves the webhooks open to everybody. */
+/** Logs a warning if neither secret nor credentials protect the webhooks. */
 function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOptions): void {
   if ('webhookSecret' in options && options.webhookSecret === undefined) {
     log.warn(
@@ -223,7 +223,7 @@ function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOpti
   }
 }
 
-/** Resolves to the prefix of a scope with `prefix`, as Fastify puts it together with those of its parents. */
+/** Resolves to the whole prefix of a scope with `prefix`, those of its parents included. */
 async function wholePrefix(fastify: FastifyInstance, prefix: string): Promise<string> {
   let whole = ''
   await fastify.register(
@@ -240,7 +240,7 @@ function createAudioServer({ limits: { maxPayload } }: ResolvedOptions): WebSock
     noServer: true,
     clientTracking: false,
     maxPayload,
-    // A caller's name may come as Latin-1 (mod_audio_fork passes it as it is): no reason to lose the call.
+    // A caller's name may be Latin-1, which mod_audio_fork does not convert: the call must not be lost over it.
     skipUTF8Validation: true,
     handleProtocols: (asked) => [...asked].find((name) => SUBPROTOCOLS.has(name)) ?? false
   })

@@ -14,14 +14,14 @@ import {
 } from '../lib/application/verbRoute.js'
 import { kKind } from '../lib/application/hookUrls.js'
 
-// Our part of a hook's query. jambonz sends the fragment of a relative hook, as in `/done#rc=3`, along with it.
+// Our parameters in a hook's query. jambonz also sends the fragment of a relative hook, as in `/done#rc=3`.
 const LISTEN = /[?&]listen=([^&#]*)/g
 const KEY = /[?&]key=([^&#]*)/g
 
 /**
- * POST and GET: the actionHook of a listen. The handler runs when the listen's audio is complete. A GET hook has no
- * payload (feature-server lib/utils/http-requestor.js) and its signature covers one: it is known by the key in its url,
- * which only listens with `method: 'GET'` get.
+ * Registers POST and GET for the actionHook of a listen. The handler runs when the listen's audio is complete. A GET
+ * hook has no payload that its signature could cover (feature-server lib/utils/http-requestor.js). The key in its url
+ * authenticates it, which only listens with `method: 'GET'` have.
  */
 export function registerActionHook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -58,7 +58,7 @@ export function registerActionHook<Schema extends FastifySchema>(
   })
 }
 
-/** The hook's way through the correlation, up to its handler. */
+/** Handles a hook up to its handler: reads it, correlates it, and waits for the audio. */
 async function finish(
   { correlation, openHooks, metrics, options }: Runtime,
   request: FastifyRequest,
@@ -93,7 +93,7 @@ async function finish(
   return reply.send(goesOn.verbs)
 }
 
-/** The application's own query may have a `listen`, too: ours comes after it, and names a call. */
+/** Returns our `listen` of the query. The application may have one, too: ours comes after it, and names a call. */
 function listenIdOf(url: string): string | undefined {
   const values = valuesOf(url, LISTEN)
   return values.findLast((value) => callSidOf(value) !== undefined) ?? values.at(-1)
@@ -103,13 +103,13 @@ function valuesOf(url: string, name: RegExp): string[] {
   return Array.from(url.matchAll(name), ([, value = '']) => value)
 }
 
-/** A hook without a payload is known by its key alone, which only a verb with `method: 'GET'` got. */
+/** Throws unless one of the keys is that of the listen. Only verbs with `method: 'GET'` have a key. */
 function checkKey(secret: Hmac, listenId: string | undefined, keys: readonly string[]): void {
   if (listenId === undefined) throw new ERR_UNKNOWN_LISTEN('')
   if (!keys.some((key) => isHookKey(secret, listenId, key))) throw new ERR_HOOK_KEY()
 }
 
-/** Hooks of other verbs say why they were called, or what became of the call they dialled; a listen's never does. */
+/** Returns true for the hook of a listen: those of other verbs have a `reason` or a `dial_call_status`. */
 function speaksOfListen(payload: ListenHook): boolean {
   return !('reason' in payload) && !('dial_call_status' in payload)
 }

@@ -14,12 +14,12 @@ const CONSTRAINT = 'jambonzSocket'
 const APPLICATION = 'application'
 
 /**
- * The constraint of a route that takes only upgrades to an application websocket: the application may have a GET
- * route on the same path.
+ * The constraint of a route for upgrades to an application websocket: the application may have a GET route of its own
+ * on the same path.
  */
 const SOCKET_CONSTRAINT = Object.freeze({ [CONSTRAINT]: APPLICATION })
 
-/** Lets the router tell an application websocket from every other request to the same path. */
+/** Adds the constraint by which the router tells an application websocket from other requests to the same path. */
 export function addSocketConstraint(fastify: FastifyInstance): void {
   if (fastify.hasConstraintStrategy(CONSTRAINT)) return
   fastify.addConstraintStrategy({
@@ -41,9 +41,9 @@ export function addSocketConstraint(fastify: FastifyInstance): void {
 }
 
 /**
- * GET, upgraded, with the subprotocol ws.jambonz.org: jambonz' application websocket, on the path of a webhook. Other
- * requests to the path, the application's own GET included, never come here. Every message of the socket is answered by
- * the routes of this plugin, with their hooks; the scope's onRequest hooks run for the upgrade, too.
+ * Registers jambonz' application websocket (subprotocol ws.jambonz.org) on the path of a webhook. Other requests to the
+ * path, such as a GET of the application, never get here. The routes of this plugin answer the messages of the socket,
+ * with their hooks. The scope's onRequest hooks run for the upgrade, too.
  */
 export function registerApplicationSocket(
   instance: FastifyInstance,
@@ -60,13 +60,13 @@ export function registerApplicationSocket(
       () => new ERR_WEBHOOK_AUTH()
     )
     scope.addHook('onRequest', async () => {
-      // Whoever may not call the webhook unsigned must not get around that here.
+      // Without webhookAuth, only the signature protects the webhook, and an upgrade has none.
       if (options.webhookSecrets.length > 0 && options.webhookAuth === undefined) {
         throw new ERR_WEBSOCKET_AUTH()
       }
       if (sockets.sealed) throw new ERR_WEBSOCKET_DRAINING()
     })
-    // The last of the onRequest hooks: those that look at a body are for the messages.
+    // This is the last onRequest hook. Hooks that need a body run for the messages.
     scope.addHook('onRequest', async (request, reply) => {
       if (isUpgrade(request)) {
         acceptUpgrade(sockets.server, request, reply, (socket) => {
@@ -86,7 +86,7 @@ export function registerApplicationSocket(
     // A leg that goes on alone asks at the end of the url. A wildcard takes that as well.
     const adulting = path.includes('*') ? [] : [path.replace(/\/$/, '') + ADULTING]
     for (const url of [path, ...adulting]) {
-      // An actionHook may be registered on a webhook's path: the socket is the same.
+      // An actionHook on the same path may have registered the socket already.
       if (!scope.hasRoute({ method: 'GET', url: scope.prefix + url, constraints: SOCKET_CONSTRAINT })) {
         scope.route(route(url))
       }

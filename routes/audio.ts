@@ -30,7 +30,7 @@ import { observeSockets } from '../lib/application/observeRequests.js'
 import type { Runtime } from '../lib/Jambonz.js'
 import type { Credentials } from '../lib/verbs/index.js'
 
-/** jambonz asks for the first; mod_audio_fork by itself for the second. */
+/** The subprotocols of audio sockets: jambonz requests the first, mod_audio_fork by default the second. */
 export const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])
 
 const NOT_FOUND = 404
@@ -39,9 +39,9 @@ const WEBSOCKET_VERSIONS: ReadonlySet<string | undefined> = new Set(['13', '8'])
 const SUBPROTOCOL_LIST = /^[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*,[\t ]*[!#$%&'*+\-.^_`|~\w]+)*$/
 
 /**
- * GET <path>/<id>.<signature>, upgraded: the audio of one listen. Everything is checked before the upgrade, since
- * jambonz never tells its application why a socket was closed: 401, 503, 404, 400, 409.
- * `route.path` is the whole path, `path` the one within `instance`'s prefix.
+ * Registers GET <path>/<id>.<signature>: the websocket with the audio of one listen. All checks run before the upgrade
+ * (401, 503, 404, 400, 409), since jambonz does not report why a socket was closed. `route.path` is the whole path,
+ * `path` the one within `instance`'s prefix.
  */
 export function registerAudio(
   instance: FastifyInstance,
@@ -54,7 +54,7 @@ export function registerAudio(
   instance.register(async (scope) => {
     const tokens = new WeakMap<FastifyRequest, SocketToken>()
 
-    /** Returns true where the path names a listen: from then on the log does, too, also when its socket is refused. */
+    /** Returns true if the path names a listen. Adds its ids to the log, also for a socket that is refused later. */
     function isNamed(request: FastifyRequest, reply: FastifyReply, given?: Credentials): boolean {
       const token = readSocketToken(options.secret, route.path, tokenOf(request) ?? '', given)
       if (token === undefined) return false
@@ -67,9 +67,9 @@ export function registerAudio(
     scope.addHook('onRequest', async (request, reply) => {
       isNamed(request, reply)
     })
-    // jambonz puts the webhooks' credentials in place of wsAuth where a listen's url is relative.
+    // For a relative url jambonz sends the webhooks' credentials in place of wsAuth.
     const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
-    // A listen whose verb has a wsAuth of its own is let in with that.
+    // isNamed accepts the wsAuth of the listen's own verb.
     await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), isNamed)
 
     scope.addHook('onRequest', async (request) => {
@@ -84,7 +84,10 @@ export function registerAudio(
       }
       checkSubprotocol(request.headers['sec-websocket-protocol'])
     })
-    /** Claims the listen and opens its socket. Last of all: nothing but the upgrade comes after it, so that no refusal uses the path up. */
+    /**
+     * Claims the listen and opens its socket. Only the upgrade comes after it, so that no refused request uses the
+     * path.
+     */
     async function open(request: FastifyRequest, reply: FastifyReply): Promise<void> {
       if (!isUpgrade(request)) return
       checkHandshake(request)
@@ -110,7 +113,7 @@ export function registerAudio(
     ): void {
       claimed?.opened()
       runtime.metrics.requested('audio', 'answered')
-      // The stream itself ends a broken socket.
+      // The stream handles a broken socket.
       socket.on('error', () => {})
       runtime.liveListens.add(
         new LiveListen(socket, claimed?.listen, {
@@ -130,7 +133,7 @@ export function registerAudio(
       preHandler: open,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     }
-    // No `:token`: Fastify refuses parameters over `maxParamLength`, and a long callSid makes a long one.
+    // A parameter `:token` could exceed `maxParamLength` if the callSid is long.
     scope.route({ ...upgraded, method: 'GET', url: `${path}/*` })
     if (!options.strict) scope.route({ ...upgraded, method: 'GET', url: path })
   })
@@ -145,7 +148,7 @@ function checkSubprotocol(header: string | undefined): void {
   if (!asked.some((name) => SUBPROTOCOLS.has(name))) throw new ERR_AUDIO_SUBPROTOCOL(header ?? '')
 }
 
-/** Throws for a handshake that ws would refuse, but only after all hooks (lib/websocket-server.js). */
+/** Throws for a handshake that ws would refuse later, after all hooks (ws lib/websocket-server.js). */
 function checkHandshake({ method, headers }: FastifyRequest): void {
   if (method !== 'GET') throw new ERR_AUDIO_HANDSHAKE('its method must be GET')
   if (headers.upgrade?.toLowerCase() !== 'websocket') {
@@ -164,11 +167,11 @@ function checkHandshake({ method, headers }: FastifyRequest): void {
 
 interface Claim {
   listen: Correlated
-  /** Its socket has opened. */
+  /** Notes that the socket has opened. */
   opened: () => void
 }
 
-/** Takes the listen; gives it back where the connection breaks before the socket has opened, or is refused after all. */
+/** Claims the listen. Releases it if the connection breaks, or is refused, before the socket has opened. */
 async function claim(
   { correlation }: Runtime,
   { raw, log }: FastifyRequest,

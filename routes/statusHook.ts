@@ -14,7 +14,7 @@ import { callFields, CallStatusSchema } from '../lib/model/payloads.js'
 
 const NO_CONTENT = 204
 
-/** POST: call status events, of the caller's leg and of those dialled out. jambonz ignores the answer. */
+/** Registers POST for call status events, of the caller's leg and of dialled legs. jambonz ignores the answer. */
 export function registerStatusHook(
   instance: FastifyInstance,
   application: Application,

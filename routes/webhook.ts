@@ -22,9 +22,8 @@ import { callFields, CallWebhookSchema } from '../lib/model/payloads.js'
 import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'
 
 /**
- * POST: a call's webhook, or a hook of any other verb. GET: the same, where jambonz is set so and the application has no
- * route of its own there. OPTIONS, where the application has environment variables: the portal's question for them, which
- * is never signed.
+ * Registers POST for a call's webhook, or a hook of any verb but listen; GET for the same, unless the application has a
+ * GET route there; and, with `env`, OPTIONS for the jambonz portal, which never signs its request for the variables.
  */
 export function registerWebhook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -49,7 +48,9 @@ export function registerWebhook<Schema extends FastifySchema>(
     })
   }
 
-  /** The signature of a GET covers a payload that jambonz does not send. */
+  /**
+   * Takes the query as the payload. Throws if signatures are required: that of a GET covers a payload that is not sent.
+   */
   async function readQuery(request: FastifyRequest): Promise<void> {
     if (application.options.webhookSecrets.length > 0) throw new ERR_SIGNATURE_GET()
     request.body = payloadOfQuery(request)
@@ -79,7 +80,7 @@ export function registerWebhook<Schema extends FastifySchema>(
     })
   })
   registerApplicationSocket(instance, application, path)
-  // The portal's question is no preflight: @fastify/cors of the host must not answer it.
+  // The portal's request is no preflight: @fastify/cors of the host must not answer it.
   if (env) {
     instance.options(
       path,

@@ -10,19 +10,19 @@ import type { Replays } from './answer.js'
 import type { RequestMetrics, OpenRequests } from './observeRequests.js'
 import type { ApplicationSockets } from './websocket/ApplicationSockets.js'
 
-/** The parts of the plugin that the routes called by jambonz need. The plugin makes it. */
+/** The parts of the plugin that the routes of jambonz' requests use. The plugin creates it. */
 export interface Application extends OwnAddress {
   readonly options: ApplicationOptions
   readonly logger: FastifyBaseLogger
   readonly correlation: Correlation
-  /** actionHooks that have come and are not answered */
+  /** actionHooks that are not answered yet */
   readonly openHooks: OpenRequests
   readonly metrics: RequestMetrics
-  /** undefined: nothing is traced */
+  /** undefined: no tracing */
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
   readonly sockets: ApplicationSockets
-  /** mistakes that were logged: each is logged once */
+  /** mistakes that were logged already */
   readonly warned: Set<string>
   /** signed requests that came again after their listens had begun */
   readonly replays: Replays
@@ -36,13 +36,13 @@ export interface ApplicationOptions {
   readonly auth: Credentials | undefined
   /** Basic credentials of webhooks and hooks */
   readonly webhookAuth: Credentials | undefined
-  /** any of them may have signed; if there are none, signatures are not checked */
+  /** accepted secrets; if there are none, signatures are not checked */
   readonly webhookSecrets: readonly Hmac[]
   /** seconds */
   readonly signatureTolerance: number
   readonly platform: Platform
   readonly validation: 'strict' | 'warn'
-  /** verbs answered if a handler fails; undefined: an error is answered */
+  /** verbs to answer if a handler fails; undefined: the answer is an error */
   readonly fallback: HandlerResult
   readonly store: CallStore
   /** signs ids and socket paths */

@@ -12,14 +12,14 @@ import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/ind
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { kRawBody, kSignedAt, kTrace } from './request.js'
 
-/** ms within which jambonz repeats a request that was not answered */
+/** ms in which jambonz may repeat an unanswered request */
 const REPEATED_WITHIN = 60_000
-/** Times that one signed request gets other listens, as those before have had their sockets: jambonz signs each request. */
+/** Number of times that a repeated signed request gets new listens once its first ones have had their sockets. */
 const MAX_REPLAYS = 3
-/** Signed requests that are remembered. */
+/** Number of signed requests to remember. */
 const MAX_REMEMBERED = 1_000
 
-/** Resolves to the verbs a handler returned, filled in and checked, once their listens are written to the store. */
+/** Fills in and checks the verbs of a handler. Resolves to them once their listens are written to the store. */
 export async function answer(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -34,15 +34,15 @@ export async function answer(
     applicationOf(verbs, auth),
     backgroundsOf(verbs, auth)
   )
-  // The store is away: sockets of these paths may reach an instance that does not have their listens.
+  // The store is away: the paths then say that other instances may not know these listens.
   return known === store.shared
     ? verbs
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
 /**
- * The same for verbs that no request asked for: `asked` is a request of jambonz for the call, whose host and prefix
- * count.
+ * Does the same for verbs of a command. `asked`: an earlier request of jambonz for the call, whose host and prefix the
+ * urls get.
  */
 export async function answerTo(
   application: Omit<Application, 'sockets'>,
@@ -60,7 +60,7 @@ export async function answerTo(
   return await answer(application, request, call, result)
 }
 
-/** Returns the values that fill in the verbs. `known`: all instances can see the listens. */
+/** Returns the values for the verbs. `known`: all instances can see the listens. */
 function verbContext(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -104,9 +104,9 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 }
 
 /**
- * Returns ids that are the same again if jambonz repeats its request (feature-server retries as the url's fragment
- * says): until a socket has come for a listen, the same request means the same listen. A checksum of the body
- * identifies the request among those of the call. A signed request that is played again and again gets no more new listens.
+ * Returns the ids of an answer's listens. A repeated request gets the same ids (feature-server retries as the url's
+ * fragment says), as long as no socket has come for them. A checksum of the body identifies the request. A signed
+ * request that is replayed gets new listens only MAX_REPLAYS times.
  */
 function listenIds(
   { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,
@@ -130,8 +130,7 @@ function listenIds(
 }
 
 /**
- * Returns the first number from 0 for which `has` is false; it is true for all before. Takes few steps even for a
- * large number.
+ * Returns the first number from 0 for which `has` is false, by a binary search: `has` is true for all smaller numbers.
  */
 function firstWithout(has: (number: number) => boolean): number {
   let above = 1
@@ -145,7 +144,7 @@ function firstWithout(has: (number: number) => boolean): number {
   return below
 }
 
-/** Returns the time, ms, at which the listen's path was first given out: a repeated request gets the same path. */
+/** Returns the time, ms, at which the listen's path was first answered: a repeated request gets the same path. */
 function issuedAt(call: Call, id: string): number {
   const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
   const now = Date.now()

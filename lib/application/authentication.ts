@@ -14,7 +14,7 @@ import { messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
 
 /**
  * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),
- * unless `isGuest` lets it in.
+ * unless `isGuest` returns true.
  */
 export async function guardWithBasicAuth(
   scope: FastifyInstance,
@@ -28,13 +28,13 @@ export async function guardWithBasicAuth(
     authenticate: { realm: 'jambonz' },
     async validate(username, password, request, reply) {
       const given = digest(username, password)
-      // Every pair is compared, so that the time taken reveals nothing.
+      // Compares all pairs, so that the time reveals nothing.
       const fitting = digests.filter((expected) => timingSafeEqual(given, expected))
       if (fitting.length === 0 && !isGuest(request, reply, { username, password })) throw refusal()
     }
   })
   scope.addHook('onRequest', function (request, reply, done) {
-    // A message of a websocket, which was let in by its credentials.
+    // The upgrade of the message's websocket has checked the credentials.
     if (messageOf(request)) done()
     else scope.basicAuth.call(this, request, reply, done)
   })
@@ -48,8 +48,8 @@ function digest(username: string, password: string): Buffer {
 
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
- * (feature-server lib/utils/base-requestor.js). Any of `secrets` may have signed, so that one can be rotated.
- * `tolerance` in seconds, both ways. Returns the time that was signed. Throws an error with status 401.
+ * (feature-server lib/utils/base-requestor.js). Accepts each of `secrets`, so that a secret can be rotated. `tolerance`:
+ * seconds that `t` may be off, in both directions. Returns the signed time. Throws an error with status 401.
  */
 export function verifySignature(
   header: string | undefined,
@@ -84,8 +84,8 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
 }
 
 /**
- * Makes JSON the only body a scope takes, and checks the signature over the raw bytes before they are parsed: the
- * body of somebody else is never looked into.
+ * Makes a scope accept only JSON bodies. Checks the signature of the raw bytes before it parses them, so that a body
+ * without a valid signature is never parsed.
  */
 export function parseSignedJson(
   scope: FastifyInstance,

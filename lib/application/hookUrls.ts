@@ -20,7 +20,7 @@ declare module 'fastify' {
 /** The kind of a route of this plugin; `plain`: the route is the application's own. */
 export type RouteKind = RequestKind | 'plain'
 
-/** The routes of the application that jambonz may call, by path. */
+/** The routes that jambonz may call, by path. */
 export class JambonzRoutes {
   readonly #fastify: FastifyInstance
   readonly #routes: RouteTable<RouteKind>
@@ -29,7 +29,7 @@ export class JambonzRoutes {
 
   /**
    * Collects the routes that are registered from now on in `fastify` and its children. `publicPath`: the path of the
-   * option `publicUrl`, which comes before the paths of hooks.
+   * option `publicUrl`, with which the paths of hooks begin.
    */
   constructor(fastify: FastifyInstance, publicPath = '') {
     this.#fastify = fastify
@@ -43,7 +43,7 @@ export class JambonzRoutes {
     })
   }
 
-  /** Returns true where the path of a hook, as jambonz has it, leads to an actionHook of this plugin. */
+  /** Returns true if the path of a hook, as it was sent to jambonz, leads to an actionHook of this plugin. */
   has(path: string): boolean {
     return (
       isBelow(path, this.#publicPath) &&
@@ -60,19 +60,19 @@ export class JambonzRoutes {
   }
 }
 
-/** The actionHook of a listen, as its verb has it. */
+/** The actionHook in a listen verb. */
 export interface HookAsked {
-  /** undefined: the built-in one */
+  /** undefined: the built-in actionHook */
   url: string | undefined
   method: string | undefined
-  /** of the listen */
+  /** id of the listen */
   id: string
 }
 
 /**
- * Returns the url of a listen's actionHook as jambonz gets it: with `?listen=<id>`, and for GET a key, where it leads
- * to this application; as it is where it leads elsewhere. A relative one is a whole path or one within the scope's
- * prefix; the path of `publicUrl` comes before it, since jambonz takes a relative url from the root of its host.
+ * Returns the url of a listen's actionHook for jambonz. A url of this application gets `?listen=<id>`, and for GET a
+ * key; any other url stays unchanged. A relative url is a whole path, or a path within the scope's prefix. The path of
+ * `publicUrl` is put before it, since jambonz resolves a relative url against the root of the host.
  */
 export function hookUrl(
   application: Omit<Application, 'sockets'>,
@@ -88,7 +88,7 @@ export function hookUrl(
   const publicPath = options.publicUrl?.path ?? ''
   if (own.base !== '') {
     const kind = routes.kindOf(method, own.path)
-    // Our origin, but no route of this application.
+    // It has our origin, but leads to no route of this application.
     if (kind === undefined) return url
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
@@ -129,7 +129,7 @@ const MISTAKES: Partial<Record<RouteKind, string>> = {
 const NO_ROUTE =
   'the actionHook of a listen leads to no route of this application: register it with actionHook(), or leave it out'
 
-/** Logs a hook that can't work, once for each route. */
+/** Logs a hook that does not work, once for each route. */
 function warnOfHook(
   { warned }: Pick<Application, 'warned'>,
   request: FastifyRequest,
@@ -143,7 +143,7 @@ function warnOfHook(
   request.log.warn({ actionHook: url, method }, mistake)
 }
 
-/** Mistakes logged at most: hooks may have parameters, and each url would be another line. */
+/** Number of mistakes to log at most: the urls of hooks may all differ. */
 export const MAX_WARNED = 100
 
 const HAS_SCHEME = /^[a-z][\w+.-]*:/i
@@ -151,10 +151,10 @@ const SOCKET_SCHEMES: ReadonlySet<string> = new Set(['ws:', 'wss:'])
 const HOST = 'ws://socket'
 
 /**
- * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this plugin.
- * Undefined for anything else: a message opens no other route. Whatever host a ws url names, jambonz asks on this socket; a
- * relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away. The path is
- * looked up in the form in which it is then asked for: dots, backslashes and escapes lead nowhere else.
+ * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this
+ * plugin. Undefined for anything else: a message opens no other route. Whatever host a ws url names, jambonz asks on
+ * this socket; a relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away.
+ * The path is looked up in the form in which it is then asked for: dots, backslashes and escapes lead nowhere else.
  */
 export function hookPath(
   hook: string,
@@ -183,8 +183,8 @@ function parsed(hook: string, base: string): URL | undefined {
 }
 
 /**
- * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or of the leg that a
- * dialled one goes on without (`…/adulting`).
+ * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or, for a dialled
+ * leg that continues without its caller, the same without `/adulting` at its end.
  */
 export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
   const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []
@@ -193,8 +193,8 @@ export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzR
 }
 
 /**
- * Refuses messages of an application websocket on every route that is not of this plugin, whichever way one got there: a
- * constraint, a url that the application rewrites, a route of its own on the path of a webhook with parameters.
+ * Refuses messages of an application websocket on every route that is not of this plugin. They may get there by a
+ * constraint, a rewritten url, or a route of the application on the path of a webhook with parameters.
  */
 export function keepMessagesOut(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {

@@ -25,7 +25,7 @@ export interface RequestMetrics {
   messaged(type: string): void
   /** Counts verbs that followed as a command, or were dropped. */
   cameLate(outcome: 'sent' | 'dropped'): void
-  /** Notes that an actionHook's handler began to run `ms` after the hook came. */
+  /** Counts that an actionHook's handler began to run `ms` after the hook arrived. */
   hookWaited(ms: number, listen: Listen): void
 }
 
@@ -34,7 +34,7 @@ export interface RequestObservers {
   readonly tracing: Tracing | undefined
 }
 
-/** Counts the requests of a scope and, if tracing is on, gives each a span. */
+/** Counts the requests of a scope and, with tracing, creates a span for each. */
 export function observeRequests(
   scope: FastifyInstance,
   { metrics, tracing }: RequestObservers,
@@ -43,7 +43,7 @@ export function observeRequests(
   scope.addHook('onRequest', (request, reply, done) => {
     const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
-    // Also if jambonz has hung up: onResponse does not run then.
+    // onResponse does not run if jambonz has closed the connection.
     reply.raw.once('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
       if (trace) endRequestSpan(trace, request, reply)
@@ -55,7 +55,7 @@ export function observeRequests(
     request[kTrace]?.fail(error)
     done()
   })
-  // Begun here: the context does not survive the reading of the body.
+  // The context is entered here: it would be lost while the body is read.
   if (tracing) {
     scope.addHook('preValidation', (request, _reply, done) => {
       if (request[kTrace]) request[kTrace].run(done)
@@ -78,8 +78,7 @@ export function observeSockets(
 }
 
 /**
- * Returns the listens that an answer asks for, marked so that their spans, on whichever instance, come after that of
- * its request.
+ * Returns the listens of an answer with the trace of its request, so that their spans, on any instance, belong to it.
  */
 export function asTraced<Asked extends Pick<StoredListen, 'trace'>>(
   trace: Trace | null,
@@ -127,7 +126,7 @@ function endRequestSpan(
   trace.end()
 }
 
-/** Requests that have not been answered yet. */
+/** The requests that are not answered yet. */
 export class OpenRequests {
   readonly #open = new Set<Promise<void>>()
 
@@ -139,7 +138,7 @@ export class OpenRequests {
     closed.then(() => this.#open.delete(closed))
   }
 
-  /** Resolves when the requests that are open now are answered or aborted, or after `ms`. */
+  /** Resolves when the present requests are answered or aborted, or after `ms`. */
   async answered(ms: number): Promise<void> {
     await withinMs(ms, Promise.all(this.#open))
   }

@@ -10,34 +10,34 @@ import type { Trace } from '../model/tracing.js'
 /** The transport of jambonz' request: `request.jambonz`. */
 export interface JambonzRequest {
   readonly transport: 'http' | 'websocket'
-  /** of the message, over the application websocket */
+  /** id of the message; only over the application websocket */
   readonly msgid?: string
 }
 
-// Notes of the plugin on a request, which neither the application nor a log sees.
+// Properties of requests for the plugin alone: symbols keep them out of logs.
 
-/** the bytes of the body, as they came */
+/** the raw bytes of the body */
 export const kRawBody = Symbol('jambonz raw body')
 /** seconds since the epoch, as its signature says; null: it has none */
 export const kSignedAt = Symbol('jambonz signed at')
 /** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
-/** what the handler answered */
+/** the answer of the handler */
 export const kReturned = Symbol('jambonz returned')
-/** the span of the request, where it is traced */
+/** the span of the request, if it is traced */
 export const kTrace = Symbol('jambonz trace')
 
 /**
  * The stage of an answer.
- * `handling`: an error from now on is the handler's or its verbs' fault, no longer the request's;
- * `answering`: the handler has sent its answer, which is being prepared: Fastify does not call it sent yet;
- * `fallback`: the handler failed, and the fallback verbs are answered.
+ * `handling`: the handler runs; errors are now those of the handler or its verbs, not of the request.
+ * `answering`: the handler has sent its answer, which is being prepared; `reply.sent` is still false.
+ * `fallback`: the handler failed, and the answer is the fallback verbs.
  */
 export type Stage = 'handling' | 'answering' | 'fallback'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** How jambonz asked; undefined on routes that are not of fastify-jambonz-listen. */
+    /** The transport of the request; undefined on routes that are not of fastify-jambonz-listen. */
     jambonz?: JambonzRequest
     [kRawBody]: Buffer | null
     [kSignedAt]: number | null
@@ -60,7 +60,7 @@ export function decorateRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest(kTrace, null)
 }
 
-/** Sets `request.jambonz` on every request of a scope, before anything else runs. */
+/** Sets `request.jambonz` on every request of a scope, before all other hooks. */
 export function noteTransport(scope: FastifyInstance): void {
   scope.addHook('onRequest', (request, _reply, done) => {
     const message = messageOf(request)
@@ -69,7 +69,7 @@ export function noteTransport(scope: FastifyInstance): void {
   })
 }
 
-/** From here on every log line of the request, Fastify's own included, says which call and listen it is about. */
+/** Adds the ids of call and listen to every later log line of the request, Fastify's own included. */
 export function bindLog(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -86,8 +86,8 @@ const PINO_SERIALIZERS = Symbol.for('pino.serializers')
 const KEY = /([?&]key=)[^&#]*/g
 
 /**
- * Returns a serializer of requests for the log, as the host's or the route's own, in which the key of a GET hook does not
- * show: whoever reads the log could call the hook with it.
+ * Returns the request serializer of the host or the route, but without the key of a GET hook: readers of the log could
+ * call the hook with it.
  */
 export function hideHookKey(instance: FastifyInstance, own: Serializers): Serialize {
   const inherited = (instance.log as unknown as Record<symbol, Serializers>)[PINO_SERIALIZERS]
@@ -107,22 +107,22 @@ function basics({ method, url }: FastifyRequest): object {
 }
 
 /**
- * A message of jambonz' application websocket. A route of this plugin answers it as if it had come over HTTP, but
- * asks for no credentials or signature: the upgrade of the socket has checked them.
+ * A message of jambonz' application websocket. A route of this plugin answers it like an HTTP request, but without a
+ * check of credentials or signature: the upgrade of the socket has checked them.
  */
 export interface JambonzMessage {
   readonly msgid: string
-  /** the parsed body that an HTTP request would have: `request.body` */
+  /** parsed body: `request.body` */
   readonly payload: unknown
-  /** identifies this message among those of the call; the same if jambonz sends it again */
+  /** identifies this message among those of the call; a repeated message has the same seed */
   readonly seed: Buffer
 }
 
-/** The request of a message to its route. */
+/** The request for a message. */
 export interface MessageRequest {
   /** whole path of a webhook, actionHook or statusHook of this plugin, with its query */
   url: string
-  /** headers of the websocket's upgrade; `host` goes into urls */
+  /** headers of the websocket's upgrade; `host` is used in urls */
   headers: Record<string, string>
   /** address of jambonz */
   remoteAddress: string
@@ -130,17 +130,17 @@ export interface MessageRequest {
 
 export interface MessageAnswer {
   statusCode: number
-  /** JSON of the verbs where `statusCode` is 200: after all hooks of the route */
+  /** JSON of the verbs if `statusCode` is 200, after all hooks of the route */
   body: string
 }
 
-/** The messages by raw request: as nobody outside can make one, no header or url can pretend to be a message. */
+/** The messages, by raw request. Nobody outside can add to it, so no header or url can pretend to be a message. */
 const messages = new WeakMap<IncomingMessage, JambonzMessage>()
 
 /**
  * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
- * route's answer; rejects only if Fastify itself fails. `fastify` must be ready; `url` must be that of a route of
- * this plugin.
+ * route's answer. Rejects only if Fastify itself fails. `fastify` must be ready, and `url` that of a route of this
+ * plugin.
  */
 export async function dispatchMessage(
   fastify: FastifyInstance,
@@ -151,7 +151,7 @@ export async function dispatchMessage(
     (request, response) => {
       const raw = request as unknown as IncomingMessage
       messages.set(raw, message)
-      // As it was looked up: light-my-request has parsed it, and may have changed it.
+      // light-my-request has parsed the url and may have changed it.
       raw.url = url
       fastify.routing(raw as never, response as never)
     },
@@ -160,21 +160,21 @@ export async function dispatchMessage(
       url,
       headers: { ...headers, 'content-type': 'application/json' },
       remoteAddress,
-      // Not parsed: the parser of our scopes takes the message's payload.
+      // The parser of our scopes ignores this, and takes the message's payload.
       payload: '{}'
     }
   )
   return { statusCode, body: payload }
 }
 
-/** Returns the message that a request stands for; undefined for a request over HTTP. */
+/** Returns the message of a request; undefined for a request over HTTP. */
 export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage | undefined {
   return messages.get(raw)
 }
 
 type Data = Record<string, unknown>
 
-/** Functions that read a property, by the type in its schema; they return undefined for a value of another type. */
+/** Functions that read a property, by its type in the schema. They return undefined for a value of another type. */
 const READERS: Record<string, (value: unknown) => unknown> = {
   string: (value) =>
     typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined,
@@ -184,8 +184,8 @@ const READERS: Record<string, (value: unknown) => unknown> = {
 }
 
 /**
- * Returns a function that reads the payloads of a route by our `schema`. It leaves out a property of another type
- * than the schema's: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged. On a
+ * Returns a function that reads the payloads of a route by our `schema`. It leaves out properties whose type is not
+ * that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged. On a
  * route with its own schema, which may remove properties, it reads the raw body. The function throws
  * FST_JAMBONZ_CALL_SID.
  */
@@ -213,14 +213,14 @@ export function payloadReader<Schema extends TObject>(
 
 /**
  * Returns the payload of a webhook over GET: its query. jambonz 0.9 sends none, not even the call's id (feature-server
- * lib/utils/http-requestor.js): the call then has a callSid of ours until its end.
+ * lib/utils/http-requestor.js): the payload then gets a random callSid.
  */
 export function payloadOfQuery({ query }: FastifyRequest): Data {
   const said = isObject(query) ? query : {}
   return isCallSid(said.call_sid) ? { ...said } : { ...said, call_sid: `get-${randomUUID()}` }
 }
 
-/** Returns text without the byte order mark that some writers put before it: JSON.parse refuses that. */
+/** Returns text without a byte order mark, which JSON.parse refuses. */
 export function withoutBom(text: string): string {
   return text.charCodeAt(0) === 0xfe_ff ? text.slice(1) : text
 }

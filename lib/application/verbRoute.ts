@@ -34,7 +34,7 @@ import { observeRequests, type RequestKind } from './observeRequests.js'
 import { messageOf, kReturned, kStage, noteTransport } from './request.js'
 import { MAX_VERBS_BYTES } from './websocket/wire.js'
 
-/** The type of `body`: the schema's, or that of jambonz' payload if the route has no schema of its own. */
+/** The schema of a route, whose body is jambonz' payload if the route has no body schema of its own. */
 type BodyOf<Schema extends FastifySchema, Default> = Schema extends { body: unknown }
   ? Schema
   : Schema & { body: Default }
@@ -67,8 +67,8 @@ type Handler<Req> = Returning<Req, HandlerResult | void>
 /** Answers a call's webhook, or a hook of another verb, with verbs. */
 export type WebhookHandler<Schema extends FastifySchema = object> = Handler<WebhookRequest<Schema>>
 /**
- * Handles the end of a listen: its audio is complete and its recording final. (`request.listen` is undefined if the
- * path also serves hooks of other verbs.)
+ * Handles the end of a listen: its audio is complete and its recording final. If the path also serves hooks of other
+ * verbs, `request.listen` is undefined for those.
  */
 export type ActionHookHandler<Schema extends FastifySchema = object> = Handler<ListenHookRequest<Schema>>
 export type StatusHandler = (this: FastifyInstance, request: StatusRequest, reply: FastifyReply) => unknown
@@ -83,7 +83,7 @@ export interface EnvVariable {
   [key: string]: unknown
 }
 
-/** Fastify's route options, `handler`, `method` and `url` aside. */
+/** Fastify's route options, without `handler`, `method` and `url`. */
 export type HookRouteOptions<Schema extends FastifySchema = object> = Omit<
   RouteShorthandOptions<
     Server,
@@ -98,7 +98,7 @@ export type HookRouteOptions<Schema extends FastifySchema = object> = Omit<
 >
 
 export interface WebhookRouteOptions<Schema extends FastifySchema = object> extends HookRouteOptions<Schema> {
-  /** answered to the portal's unsigned OPTIONS request on the same path */
+  /** the answer to the portal's unsigned OPTIONS request on the same path */
   env?: Record<string, EnvVariable>
 }
 
@@ -107,7 +107,7 @@ const MAX_SHOWN = 80
 
 /**
  * Registers a scope for routes that jambonz calls, with the prefix and hooks of `instance`. It checks credentials,
- * signature and JSON as the options say.
+ * signature and JSON, as the options require.
  */
 export function jambonzScope(
   instance: FastifyInstance,
@@ -126,7 +126,7 @@ export function jambonzScope(
   })
 }
 
-/** Fails a handler whose answer is too long for jambonz' websocket, while its fallback can still be sent. */
+/** Fails a handler whose answer is too long for jambonz' websocket, in time for the fallback verbs. */
 function limitMessages(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const isTooLong =
@@ -142,8 +142,7 @@ function limitMessages(scope: FastifyInstance): void {
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
 
 /**
- * Returns Fastify's route options that turn any handler's result, returned or sent, into verbs. `instance` is its
- * `this`.
+ * Returns Fastify's route options for a handler whose result, returned or sent, becomes verbs. `instance`: its `this`.
  */
 export function verbRoute(
   instance: FastifyInstance,
@@ -186,8 +185,8 @@ export function verbRoute(
 type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /**
- * Returns a handler that answers no verbs if the given one returns nothing: jambonz then goes on with the verbs it
- * has.
+ * Returns a handler that answers an empty list of verbs if `handler` returns nothing: jambonz then continues with the
+ * verbs that it has.
  */
 function returning(handler: PlainHandler): PlainHandler {
   return function (request, reply) {
@@ -209,28 +208,28 @@ function returning(handler: PlainHandler): PlainHandler {
         }
       )
     }
-    // As with Fastify, a handler that takes `reply` may send it later.
+    // As in Fastify, a handler with the parameter `reply` may send it later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noted(request, noText(result, reply))
   }
 }
 
-/** Notes what a handler answers, and returns it. */
+/** Keeps the answer of a handler on the request. Returns it. */
 function noted(request: FastifyRequest, answered: unknown): unknown {
   request[kReturned] = answered ?? []
   return request[kReturned]
 }
 
 /**
- * Returns the verbs to be answered: `payload`, which preSerialization hooks of the application may have changed, unless
- * one has put it into an envelope, as it does with all answers: jambonz reads an array of verbs.
+ * Returns the verbs to answer: the `payload`, which preSerialization hooks of the application may have changed. If a hook
+ * has put the handler's answer into an envelope, as for all its answers, returns the answer itself: jambonz needs an array.
  */
 function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unknown): HandlerResult {
   const isWrapped = returned !== null && Object.values(payload ?? {}).includes(returned)
   return (isWrapped && !Array.isArray(payload) ? returned : payload) as HandlerResult
 }
 
-/** Returns a thrown value as an error: Fastify would send a string, or nothing, as an answer. */
+/** Returns a thrown value as an error. Fastify would send a thrown string as the answer. */
 export function asError(thrown: unknown): FastifyError {
   if (thrown instanceof Error) return thrown as FastifyError
   const isData = typeof thrown === 'object' && thrown !== null
@@ -242,7 +241,7 @@ function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || request[kStage] !== 'handling'
 }
 
-/** Throws if the answer is text or bytes: Fastify would send them unchanged, and jambonz would ignore them. */
+/** Throws if the answer is text or bytes. Fastify would send them unchanged, and jambonz would ignore them. */
 function noText(result: unknown, reply: FastifyReply): unknown {
   if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
     throw new ERR_VERB_INVALID(
@@ -256,15 +255,15 @@ function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
 
-/** bytes of a request: whatever less the application allows its own routes */
+/** bytes of a request, whatever limit the application sets for its own routes */
 const BODY_LIMIT = 1024 * 1024
 
 type Checked = Pick<RouteOptions, 'schema' | 'validatorCompiler' | 'serializerCompiler' | 'bodyLimit'>
 
 /**
- * Returns the parts of a route's options that the application's own settings - compilers of another kind of schema,
- * options of ajv - must not change. Our schemas are there for documentation (`@fastify/swagger`): what a payload needs is
- * checked by `payloadReader()`. Schemas of the application's own on the route are its compilers' to check.
+ * Returns the route options that keep settings of the application, such as its compilers or ajv options, away from our
+ * routes. Our schemas are only documentation (`@fastify/swagger`): `payloadReader()` checks the payloads. The compilers
+ * of the application check its own schemas.
  */
 export function routeSchema(
   method: 'GET' | 'POST',

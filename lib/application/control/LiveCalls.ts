@@ -14,14 +14,14 @@ export interface CallControl {
   readonly channel: CallChannel
   /** undefined without the option `api` */
   readonly api: RestApi | undefined
-  /** Keeps verbs for jambonz to fetch. Resolves to the url it is told; see routes/commanded.ts. */
+  /** Keeps verbs for jambonz to fetch. Resolves to the url to fetch them from. */
   readonly keepVerbs: (callSid: string, verbs: HandlerResult) => Promise<string>
 }
 
 /**
- * `fastify.jambonz.calls`: the calls of the shared store, and control of those that are live, from any instance. Each
- * command resolves once it has left for jambonz, which answers none. It rejects with FST_JAMBONZ_NOT_REACHED, within
- * 2 s, when no instance holds the call's application websocket and the option `api` does not reach it either.
+ * `fastify.jambonz.calls`: the calls of the shared store, and commands for live calls, from any instance. A command
+ * resolves once it is sent: jambonz confirms none. It rejects with FST_JAMBONZ_NOT_REACHED, within 2 s, if no instance
+ * holds the call's application websocket and the option `api` does not reach the call either.
  */
 export class LiveCalls {
   readonly #correlation: Correlation
@@ -56,20 +56,20 @@ export class LiveCalls {
     return this.#correlation.updated(callSid, data)
   }
 
-  /** Takes a message of another instance; for the plugin. */
+  /** Handles a message of another instance. For the plugin. */
   told(message: unknown): void {
     this.#control?.channel.told(message)
   }
 
-  /** For the plugin. */
+  /** Sets the ways to reach calls. For the plugin. */
   useControl(control: CallControl): void {
     this.#control = control
   }
 
   /**
-   * Gives a live call new verbs, prepared as those of a handler are: a listen may start in mid-call. They replace all
-   * that is left, the verb that runs included; with `queue` they run behind it. Without an application websocket
-   * `queue` is not possible. jambonz calls the hook of a listen that ends so: verbs in its answer replace these again.
+   * Sends new verbs to a live call, filled in and checked like those of a handler: a listen may start in mid-call. They
+   * replace the present verb and the remaining ones; with `queue` they run after them. `queue` needs an application
+   * websocket. If a listen ends by this, jambonz calls its actionHook, and verbs of that answer replace these.
    */
   async redirect(
     callSid: string,
@@ -93,7 +93,7 @@ export class LiveCalls {
     await this.#command(callSid, { command: 'call:status', data }, data)
   }
 
-  /** Says a text to the caller: over a listen or a dial that runs, otherwise behind the verb that runs. */
+  /** Says a text to the caller: during a listen or a dial, otherwise after the present verb. */
   async say(callSid: string, text: string): Promise<void> {
     const say = { verb: 'say' as const, text }
     const call = await this.get(callSid)
@@ -103,7 +103,7 @@ export class LiveCalls {
     await this.redirect(callSid, [say], { queue: true })
   }
 
-  /** Mutes the caller in a dial or a conference, the only verbs in which jambonz can. */
+  /** Mutes the caller in a dial or a conference. In other verbs jambonz can't. */
   async mute(callSid: string, muted: boolean): Promise<void> {
     const status = muted ? 'mute' : 'unmute'
     await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })
@@ -122,7 +122,7 @@ export class LiveCalls {
     }
   }
 
-  /** Places a call, over the option `api`. Resolves to its callSid. */
+  /** Places a call over the REST api (option `api`). Resolves to its callSid. */
   async create(call: CreateCall): Promise<string> {
     const { api } = this.#connected
     if (api === undefined) throw new ERR_API_MISSING('calls.create()')

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ERR_API, ERR_API_REFUSED } from '../../model/errors.js'
 
-/** The option `api`: where jambonz' REST api is, and who asks. */
+/** The option `api`: address and credentials of jambonz' REST api. */
 export interface ApiOptions {
-  /** such as `https://jambonz.example.com/api`; what follows is `/v1/Accounts/…` */
+  /** such as `https://jambonz.example.com/api`; `/v1/Accounts/…` is appended */
   readonly baseUrl: string
   readonly accountSid: string
-  /** of the account; it never reaches a log or an error */
+  /** token of the account; logs and errors never contain it */
   readonly token: string
-  /** ms that one request may take. Default: 10,000 */
+  /** ms that a request may take. Default: 10,000 */
   readonly timeout?: number
 }
 
-/** `POST …/Calls`: see jambonz' documentation. What is not named here is sent as it is. */
+/** Body of `POST …/Calls`: see jambonz' documentation. Other properties are sent unchanged. */
 export interface CreateCall {
   from: string
   /** `{ type: 'phone', number }`, `{ type: 'user', name }`, `{ type: 'sip', sipUri }`, … */
@@ -25,9 +25,9 @@ export interface CreateCall {
 
 const MAX_SHOWN = 300
 const NOT_FOUND = 404
-/** ms before a request is repeated that never reached jambonz */
+/** ms before the repeat of a request that never reached jambonz */
 const RETRY_AFTER = 250
-/** Causes by which a request cannot have reached jambonz. */
+/** Error codes of requests that cannot have reached jambonz. */
 const NEVER_SENT: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -37,7 +37,7 @@ const NEVER_SENT: ReadonlySet<unknown> = new Set([
   'UND_ERR_CONNECT_TIMEOUT'
 ])
 
-/** jambonz' REST api, as far as calls are concerned. */
+/** A client of jambonz' REST api for calls. */
 export class RestApi {
   readonly #calls: string
   readonly #options: Required<ApiOptions>
@@ -48,7 +48,10 @@ export class RestApi {
     this.#calls = `${base}/v1/Accounts/${encodeURIComponent(options.accountSid)}/Calls`
   }
 
-  /** Changes a live call: `call_hook`, `call_status`, `mute_status`, `whisper`, … Resolves to false where jambonz has no such call. */
+  /**
+   * Changes a live call: `call_hook`, `call_status`, `mute_status`, `whisper`, … Resolves to false if jambonz has no
+   * such call.
+   */
   async updateCall(callSid: string, change: Readonly<Record<string, unknown>>): Promise<boolean> {
     const response = await this.#request('PUT', `/${encodeURIComponent(callSid)}`, change)
     if (response.status === NOT_FOUND) return false
@@ -65,7 +68,7 @@ export class RestApi {
     return sid
   }
 
-  /** Repeated once where the first attempt cannot have reached jambonz: a call must not be placed twice. */
+  /** Sends a request. Repeats it once, if it cannot have reached jambonz: a call must not be placed twice. */
   async #request(method: 'PUT' | 'POST', path: string, body: object): Promise<Response> {
     try {
       return await this.#fetch(method, path, body)
