@@ -9,19 +9,19 @@ import {
 } from '../model/payloads.js'
 import type { Call, Listen, Recording } from '../model/schema.js'
 
-/** The events of `calls.events`: those of the calls on this instance. */
+/** The events of `calls.events`, of the calls on this instance. */
 export interface CallEventMap extends JambonzEventMap {
-  /** the first message about a call on this instance */
+  /** the first message of a call has come to this instance */
   call: [call: Call]
-  /** a live stream: listeners run before its first audio is delivered */
+  /** a stream has begun; listeners run before its first audio is delivered */
   stream: [stream: AudioStream]
-  /** a listen has ended, its recording is final */
+  /** a listen has ended, and its recording is final */
   listenEnded: [listen: Listen, call: Call]
   /**
-   * a recording is saved in its final place; once per recording. `recovered`: a dead instance had left it unfinished
+   * a recording is saved in its final place; emitted once per recording. `recovered`: it was left by a dead instance
    */
   recording: [recording: Recording, listen: Listen]
-  /** a recording is complete on this disk and not compressed or sent yet: `recording` follows */
+  /** a recording is complete on this disk, but not compressed or sent yet: `recording` follows */
   recordingSpooled: [recording: Recording, listen: Listen]
   /** a recording failed; `error.recording` is the part that was saved */
   recordingFailed: [error: Error, listen: Listen]
@@ -64,7 +64,7 @@ export class CallEvents {
 
   emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
     try {
-      // EventEmitter's types resolve the arguments only for a literal name.
+      // The types of EventEmitter resolve the arguments only for a literal name.
       ;(this.emitter.emit as (name: string, ...args: unknown[]) => boolean).call(this.emitter, name, ...args)
     } catch (err) {
       this.#blame(err, name, args)

@@ -1,15 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { EndReason } from '../model/schema.js'
 
-/** ms from our asking for an end to the last close it may cause. jambonz needs less than 100; it may be busy. */
+/** ms from the end that we asked for to the last close that it may cause. jambonz takes less than 100, unless busy. */
 const WINDOW = 3_000
 /**
- * ms that remain once the socket we ended has closed: 80 were measured, and a batched socket is read up to 800 later.
+ * ms of this window that remain once our socket has closed: 80 were measured, and a batched socket is read up to 800
+ * later.
  */
 const AFTER_CLOSE = 1_500
-/** Calls remembered at most. */
+/** Number of calls to remember at most. */
 const MAX_CALLS = 10_000
-/** End reasons of sockets that the server did not end: jambonz asked for the end, or the connection was dead. */
+/** End reasons of sockets that the server did not end: jambonz ended the listen, or the connection was lost. */
 const NOT_OURS: ReadonlySet<EndReason> = new Set(['closed', 'lost'])
 
 /** An end of a listen that this or another instance asked for. */
@@ -20,17 +21,17 @@ export interface CausedEnd {
 }
 
 interface Remembered extends CausedEnd {
-  /** when the end was asked for, and how long it may cause others, ms of performance.now() */
+  /** time at which the end was asked for, and time until which it may cause others, ms of performance.now() */
   at: number
   until: number
 }
 
 /**
  * The ends that we caused lately. If the server ends one socket, jambonz 0.9 ends all listens of its call (measured;
- * docs/listen-life.md): our end is then the reason of the other listens' ends.
+ * docs/listen-life.md). Our end is then the reason why the other listens ended.
  */
 export class CausedEnds {
-  // The first end of each call, in order.
+  // The first end of each call, in the order of time.
   readonly #ends = new Map<string, Remembered>()
   /** calls that were logged */
   readonly #said = new Set<string>()
@@ -44,7 +45,7 @@ export class CausedEnds {
   add(end: CausedEnd): boolean {
     if (NOT_OURS.has(end.reason)) return false
     this.#forget()
-    // The first end is the cause: we may end the other listens of the call as well.
+    // Only the first end is the cause: we may also end other listens of the call.
     const now = performance.now()
     if ((this.#ends.get(end.callSid)?.until ?? -Infinity) < now) {
       this.#ends.delete(end.callSid)
@@ -54,8 +55,8 @@ export class CausedEnds {
   }
 
   /**
-   * Returns why the listen ended, whose socket has closed for `reason`: perhaps since we ended another one of the call.
-   * `askedAt`: when jambonz asked for the socket, ms of performance.now(). An end before that did not end it.
+   * Returns why a listen ended. `reason`: why its socket closed; our end of another listen may have caused that.
+   * `askedAt`: when jambonz asked for the socket, ms of performance.now(). An earlier end did not cause it.
    */
   reasonOf(callSid: string, listenId: string, reason: EndReason, askedAt: number): EndReason {
     this.#closed(callSid, listenId)
@@ -70,20 +71,20 @@ export class CausedEnds {
     return 'otherEnded'
   }
 
-  /** Shortens the window once the socket has closed: its end ends other listens at once, or not at all. */
+  /** Shortens the window once the socket has closed: it ends other listens at once, or not at all. */
   #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
-  /** Returns the end of another listen that ended this one, whose socket jambonz has closed; undefined if there is none. */
+  /** Returns the end of another listen that caused the end of this one; undefined if there is none. */
   #causeOf(callSid: string, listenId: string, askedAt: number): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
     if (end === undefined || end.listenId === listenId) return undefined
     return askedAt < end.at && performance.now() <= end.until ? end : undefined
   }
 
-  /** Returns true the first time this is called for a call: it is to be logged. */
+  /** Returns true the first time that it is called for a call. */
   #isNews(callSid: string): boolean {
     if (this.#said.has(callSid)) return false
     if (this.#said.size >= MAX_CALLS) this.#said.clear()

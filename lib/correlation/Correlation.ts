@@ -34,11 +34,11 @@ export interface CorrelationDeps {
   auth: Credentials | undefined
   /** whole paths of the application's actionHooks */
   hookPaths: Pick<ReadonlySet<string>, 'has'>
-  /** Reads the socket of a live stream of this instance to its end, at once: its end is awaited. */
+  /** Reads the socket of a stream of this instance to its end at once, since a hook waits for that end. */
   readToEnd: (listenId: string) => void
-  /** Hands over those of the listens that this instance holds: another instance has begun it. */
+  /** Hands over those of the listens that this instance holds: another instance has begun to hand over their call. */
   handOver: (listenIds: readonly string[]) => void
-  /** Takes a message of another instance about a live call. */
+  /** Handles a message of another instance about a live call. */
   told?: (message: unknown) => void
 }
 
@@ -48,8 +48,8 @@ export interface Correlated {
 }
 
 /**
- * The result of a claim. `claimed`: this instance has the listen; `used`: it had a socket, or must have none;
- * `unknown`: no such listen.
+ * The result of a claim. `claimed`: this instance has the listen. `used`: it has had its socket, or may have none.
+ * `unknown`: there is no such listen.
  */
 export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
 
@@ -166,8 +166,7 @@ export class Correlation {
 
   /**
    * Claims the listen that a socket's path names, if no instance has it. Creates an unknown listen only where the store
-   * may not have received its answer yet. A listen whose path says that it is private is,
-   * whatever the store says.
+   * may not have received its answer yet. A listen is private if its path says so, whatever the store has.
    */
   async claimed({ listenId, unknown, paused, issuer }: ClaimedPath): Promise<Claimed> {
     const { store, instance } = this.deps
@@ -192,7 +191,7 @@ export class Correlation {
     await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
   }
 
-  /** Writes that this instance refused the listen's socket since it closes: the actionHook then offers the listen again. */
+  /** Writes that this closing instance refused the listen's socket: the actionHook then offers the listen again. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [life.refusePart(listenId)])
@@ -219,8 +218,8 @@ export class Correlation {
   }
 
   /**
-   * Resolves to the ids of the call's listens that can be handed over, all together; to none if none can. The other
-   * instances are asked to end theirs: on jambonz 0.9 the end of one ends them all.
+   * Resolves to the ids of the call's listens that can be handed over, all together. Asks the other instances to end
+   * theirs: on jambonz 0.9 the end of one ends them all.
    */
   async handsOver(callSid: string): Promise<readonly string[]> {
     const call = await this.store.get(callSid)
@@ -229,7 +228,7 @@ export class Correlation {
     return ids
   }
 
-  /** Writes that another instance is to take the listen's next socket. Resolves to undefined if the listen has ended. */
+  /** Writes that another instance is to take the next socket. Resolves to undefined if the listen has ended. */
   async handedOver(
     listen: Listen,
     segment: ListenSegment,
@@ -266,7 +265,7 @@ export class Correlation {
     return ended
   }
 
-  /** Writes the end reason that the actionHook gave, and waits for its key, if the hook came before the socket closed. */
+  /** Writes the end reason of an actionHook that came before the socket closed, and waits for its key. */
   async #endedByHook(ended: Correlated): Promise<Correlated> {
     const { id, callSid, endReason, reportedDuration, keyed } = ended.listen
     if (ended.listen.hookedAt === undefined) return ended
@@ -276,7 +275,7 @@ export class Correlation {
         ? await this.store.write(callSid, [life.endReasonPart(id, reason)])
         : ended
     if (life.awaitsKey(correlated(call, id).listen)) {
-      // The instance that has the hook has waited for the write before.
+      // The instance with the hook waits for the write above, then writes the key.
       const reached = (listen?: StoredListen): boolean => listen === undefined || !life.awaitsKey(listen)
       const later = await this.store.waitFor(callSid, id, reached, KEY_WAIT)
       if (later !== undefined && listenIn(later, id) !== undefined) call = later

@@ -3,16 +3,17 @@ import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { issuerTag, signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
 
-// An instance that closes hands its listens to the others. It closes the socket; jambonz calls the actionHook; the answer is
-// the same listen again. jambonz then opens a new socket, and the load balancer leads it to another instance. For this the
-// call keeps the verbs of the last answer. On jambonz 0.9 the end of one socket ends all listens of the call, so they go
-// together: each background listen (`config`) is started again by a verb of its own before the listen that goes on.
+// A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
+// same listen again. jambonz then opens a new socket, which the load balancer routes to another instance. The call
+// keeps the verbs of the last answer for this. On jambonz 0.9 the end of one socket ends all listens of the call, so
+// they are handed over together: a `config` verb starts each background listen again, before the verb of the foreground
+// listen.
 
-/** Bytes of JSON: a longer application is not kept, and its listens are not handed over. */
+/** Bytes of JSON to keep at most: listens of a longer application are not handed over. */
 const MAX_APPLICATION_BYTES = 32_768
-/** Answers that may fail in a row: each may lead to an instance that closes, too. */
+/** Answers in a row that may fail: each may lead to another closing instance. */
 const MAX_IN_VAIN = 8
-/** ms to wait per answer after the first, so that the load balancer notices */
+/** ms to wait for each failed answer, so that the load balancer notices the closing instance */
 const DELAY = 50
 
 /** Names of properties and url parameters whose values the store must not see. */
@@ -31,7 +32,7 @@ const SOCKET_SIGNATURE = /^\.[\w-]+/
 
 type Data = Record<string, unknown>
 
-/** The keys and times that sign the paths of listens that go on. */
+/** The values that sign the paths of listens that go on. */
 export interface Signer {
   secret: Hmac
   /** name of this instance */
@@ -39,9 +40,8 @@ export interface Signer {
 }
 
 /**
- * Returns the verbs of an answer as JSON, for the call to keep: without our own credentials and the signatures that
- * open sockets and hooks. Returns undefined if no verb listens in the foreground, or if the verbs have other
- * credentials or are too long.
+ * Returns the verbs of an answer as JSON, without our own credentials and signatures, for the call to keep. Returns
+ * undefined if no verb listens in the foreground, if the verbs have other credentials, or if they are too long.
  */
 export function applicationOf(verbs: readonly object[], auth: Credentials | undefined): string | undefined {
   if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
@@ -89,8 +89,8 @@ function backgroundOf(verb: Data): [key: string, listen?: Data] {
 }
 
 /**
- * Returns the answer to a hook that continues the listen: the background listens of the call that wait for a next
- * socket, the listen's verb, without a second beep and for the time that is left, and the verbs after it, as an answer
+ * Returns the answer to a hook that continues the listen. It has the background listens that wait for their next
+ * socket, the listen's verb, without a second beep and for the remaining time, and the verbs after it, since an answer
  * replaces all verbs. Returns undefined if the listen can't go on.
  */
 export function verbsToGoOn(
@@ -116,12 +116,12 @@ export function verbsToGoOn(
   )
 }
 
-/** Returns the background listens of the call whose next socket jambonz is to be asked for, with a foreground one. */
+/** Returns the background listens of the call that wait for their next socket. */
 export function waitingBackgrounds(call: StoredCall): StoredListen[] {
   return call.listens.filter((listen) => isOffered(listen) && backgroundToGoOn(listen) !== undefined)
 }
 
-/** Returns the `config` that starts the background listen again, for the time that is left; undefined: none can. */
+/** Returns the `config` that starts the background listen again, for the remaining time; undefined if none can. */
 function backgroundToGoOn(listen: StoredListen): Data | undefined {
   const left = lengthLeft(listen)
   if (listen.background === undefined || (left !== undefined && left <= 0)) return undefined
@@ -132,8 +132,8 @@ function backgroundToGoOn(listen: StoredListen): Data | undefined {
 }
 
 /**
- * Returns the number of answers that offered jambonz the listen, this one included, and the ms to wait before it;
- * undefined: give up.
+ * Returns the number of answers that offered the listen, this one included, and the ms to wait before it; undefined if
+ * no further answer is to be tried.
  */
 export function nextOffer({
   offers = 0,
@@ -144,9 +144,9 @@ export function nextOffer({
 }
 
 /**
- * Returns true if another instance can continue the listen: its hook is one of `hookPaths`, and jambonz applies the
- * reply. jambonz ignores the reply for a listen nested in `dial`, and takes the reply for one in `config` as what the
- * caller hears (feature-server lib/tasks/listen.js).
+ * Returns true if another instance can continue the listen: its hook is one of `hookPaths`, and jambonz runs the verbs
+ * of the reply. jambonz ignores the reply for a listen nested in `dial`, and for one in `config` it replaces the verbs
+ * that the caller hears (feature-server lib/tasks/listen.js).
  */
 function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   const hook = hookOf(call, listen.id)
@@ -159,8 +159,8 @@ function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<s
 }
 
 /**
- * Returns the ids of the call's open listens that other instances can continue: one in the foreground, and with it
- * those in the background. Returns none if there is none in the foreground: no answer of ours would start the others.
+ * Returns the ids of the call's open listens that other instances can continue: the foreground listen and the
+ * background ones. Returns none without a foreground listen: no hook of ours would be called to start the others.
  */
 export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, 'has'>): string[] {
   const open = call.listens.filter((listen) => ['claimed', 'streaming'].includes(stageOf(listen)))
@@ -177,11 +177,11 @@ export function hasOurHook(
   hookPaths: Pick<ReadonlySet<string>, 'has'>
 ): boolean {
   const hook = hookOf(call, id)
-  // jambonz takes no hook for the listen of a `config`.
+  // jambonz accepts no hook for a listen in `config`.
   return nested !== 'config' && (hook === undefined || isOurHook(hook, id, hookPaths))
 }
 
-/** Returns true for a hook that leads to this application: an absolute one names the listen only where it does. */
+/** Returns true for a hook of this application. Only then does an absolute url name the listen. */
 function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   const [, origin, path = '', rest = ''] = HOOK_URL.exec(hook) ?? []
   const isOurs =
@@ -189,7 +189,7 @@ function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<s
   return isOurs && hookPaths.has(path)
 }
 
-/** The hook of the listen's own verb, where it is one in the foreground. */
+/** Returns the hook of a foreground listen; undefined if its verb is not kept. */
 function hookOf(call: StoredCall, listenId: string): string | undefined {
   const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
   const url = isData(actionHook) ? actionHook.url : actionHook
@@ -205,17 +205,19 @@ function verbsIn(json: string): Data[] {
     const verbs: unknown = JSON.parse(json)
     return Array.isArray(verbs) ? verbs.filter(isData) : []
   } catch {
-    // Damaged in the store: its listens are not handed over.
+    // The JSON was damaged in the store: its listens are not handed over.
     return []
   }
 }
 
-/** Returns the id of the listen of a verb that listens in the foreground, to a socket of ours; else undefined. */
+/**
+ * Returns the id of the listen that a verb starts in the foreground with a socket of ours; undefined if it starts none.
+ */
 function listenIdOf(verb: Data): unknown {
   return isListen(verb) && isData(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
 }
 
-/** The verb with each of its listens, itself or nested, changed. */
+/** Returns the verb with `change` applied to its listens, nested ones included. */
 function eachListen(verb: Data, change: (listen: Data) => Data): Data {
   if (isListen(verb)) return change(verb)
   const nested = Object.entries(verb).filter(

@@ -16,37 +16,38 @@ import { correlated, type Correlated, type Correlation, type Message } from './C
 import type { CallStore } from '../store/CallStore.js'
 import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
-/** ms that an actionHook waits for the end of its listen; after that `listen.state` tells the handler its state. */
+/**
+ * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then.
+ */
 const HOOK_WAIT = 5_000
-/** ms that the sockets of a call's background listens may close after that of the foreground; jambonz needs 80 */
+/** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
 const BACKGROUND_WAIT = 500
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
-  /** the listen that its url names */
+  /** the listen id in its url */
   listenId?: string
-  /** the verb's own id, or the listen's */
+  /** the id of the verb, which may be that of the listen */
   verbId?: string
   /** the hook's call; undefined for a GET hook, which has no payload */
   call?: { callSid: string; fields: CallFields }
-  /** false for a hook of another verb than listen */
+  /** false for the hook of another verb */
   isOfListen: boolean
 }
 
-/** The outcome of an actionHook. No `call`: the call is not known. */
+/** The outcome of an actionHook. Without `call`, the call is unknown. */
 export interface HookOutcome {
   call?: StoredCall
-  /** the listen as its handler is to see it */
+  /** the listen for the handler */
   listen?: StoredListen
-  /** The answer to jambonz if the listen goes on; no handler runs then. */
+  /** The answer to jambonz if the listen goes on. No handler runs then. */
   goesOn?: { verbs: object[]; offers: number }
 }
 
 /**
- * Handles an actionHook, from its fields to the outcome for its handler.
- * 1. Finds the listen. 2. Writes the hook's fields; if the listen has ended, that is all. 3. Else waits for its end, on
- * whichever instance its socket is. 4. Offers a listen that was handed over to jambonz again. 5. Ends a listen whose
- * socket never came.
+ * Handles an actionHook. Resolves to the outcome for its handler.
+ * 1. Finds the listen. 2. Writes the hook's fields. 3. Waits for the end of the listen, on whichever instance its
+ * socket is. 4. Offers a listen that was handed over to jambonz again. 5. Ends a listen whose socket never came.
  */
 export async function hookCame(correlation: Correlation, report: HookReport): Promise<HookOutcome> {
   const { call: about, listenId: named } = report
@@ -73,20 +74,20 @@ async function ofListen(
 interface Said {
   /** the hook's call, or the listen's; undefined if it is unknown */
   call: StoredCall | undefined
-  /** the call has the listen, and the hook's fields are written */
+  /** true: the call has the listen, and the hook's fields are written */
   isKnown: boolean
-  /** false: the store is away, other instances may know more */
+  /** false: the store is away, and other instances may know more */
   kept: boolean
 }
 
-/** Writes the hook's fields of its call and its listen, in one step if both are of the same call. */
+/** Writes the hook's fields to its call and its listen, in one step if the call is the same. */
 async function said(correlation: Correlation, listenId: string, report: HookReport): Promise<Said> {
   const { call: about, digits } = report
   const callSid = callSidOf(listenId)
   const key = digits === undefined ? [] : [keyPart(listenId, digits)]
   const parts = [...key, hookPart(listenId, report)]
   if (about !== undefined && about.callSid === callSid) {
-    // The write that ended a call was its last.
+    // An ended call accepts no fields any more.
     const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, parts)
     return { call, isKnown: applied.at(-1) === true, kept }
   }
@@ -96,7 +97,7 @@ async function said(correlation: Correlation, listenId: string, report: HookRepo
   return applied.at(-1) ? { call, isKnown: true, kept } : { call: other, isKnown: false, kept }
 }
 
-/** Resolves to the listen once its socket brings nothing more; undefined if the listen is unknown. */
+/** Resolves to the listen once its audio is complete; to undefined if the listen is unknown. */
 async function settledListen(
   correlation: Correlation,
   listenId: string,
@@ -108,7 +109,7 @@ async function settledListen(
   const callSid = callSidOf(listenId)
   if (callSid === undefined || (known === undefined && first.kept)) return undefined
   readToEnd(correlation, listenId)
-  // While the store is away, another instance may have the listen; it writes it as soon as it can.
+  // While the store is away, another instance may have the listen, and writes it when the store returns.
   const call = await correlation.store.waitFor(
     callSid,
     listenId,
@@ -122,8 +123,8 @@ async function settledListen(
 }
 
 /**
- * Returns true if the listen's audio is complete, its next socket is to open, or none comes: a hook without duration
- * means none.
+ * Returns true if the listen's audio is complete, if its next socket is to open, or if no socket comes: a hook without
+ * a duration says so.
  */
 function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
   const mayYetConnect = listen.instance !== undefined || duration !== undefined
@@ -131,8 +132,8 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
 }
 
 /**
- * Asks jambonz for the next socket of a listen that was handed over, or refused by an instance that closes, and of the
- * background listens that went with it. A listen that a key ended is over.
+ * Asks jambonz for the next socket of a listen that was handed over, or that a closing instance refused, and for those
+ * of the background listens that ended with it. Does not for a listen that a key ended.
  */
 async function offered(
   { store, deps }: Correlation,
@@ -160,7 +161,7 @@ function isOver(call: StoredCall, report: HookReport): boolean {
   return call.endedAt !== undefined || isFinal(report.call?.fields.callStatus)
 }
 
-/** Resolves to the call once its background listens, whose sockets closed with this one, wait for their next, or soon. */
+/** Resolves to the call once its background listens wait for their next sockets, or after BACKGROUND_WAIT. */
 async function backgroundsSettled(store: CallStore, call: StoredCall): Promise<StoredCall> {
   const open = call.listens.filter(
     ({ state, background }) => background !== undefined && state === 'streaming'
@@ -171,7 +172,7 @@ async function backgroundsSettled(store: CallStore, call: StoredCall): Promise<S
   return (await Promise.all(settled)).length === 0 ? call : ((await store.get(call.callSid)) ?? call)
 }
 
-/** Ends a listen that is over, so that the hook's handler sees it ended. */
+/** Ends a listen that is over, so that the handler gets an ended listen. */
 async function over(
   correlation: Correlation,
   settled: Correlated,
@@ -185,7 +186,7 @@ async function over(
     const { patch } = hookPart(id, report)
     ;({ call, listen } = correlated((await store.write(callSid, [{ patch }])).call, id))
   }
-  // While the store is away, another instance may hold its socket, unless the hook tells that there was none.
+  // While the store is away, another instance may hold its socket, unless the hook says that there was none.
   const isSure = kept || (report.call !== undefined && report.duration === undefined)
   if (listen.state === 'expected' && (isSure || isOffered(listen))) {
     ;({ call, listen } = await correlation.neverCame(listen))
@@ -203,7 +204,7 @@ async function over(
   return { call, listen }
 }
 
-/** Returns the listen of a hook that does not name it: the latest of the call that has not ended, else the latest. */
+/** Returns the listen of a hook without a listen id: by the verb's id, else the latest open listen, else the latest. */
 function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
   const { listens } = call
   return (

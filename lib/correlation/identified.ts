@@ -6,22 +6,22 @@ import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 
-/** listens of the members of one room: more sockets are refused */
+/** Number of listens of the members of one room at most. More sockets are refused. */
 const MAX_MEMBERS = 500
 
-/** The facts about a socket whose path names no listen. */
+/** A socket whose path names no listen. */
 export interface UnnamedSocket {
-  /** of its first frame; `callSid` is there */
+  /** metadata of its first frame, with `callSid` */
   metadata: Readonly<Record<string, unknown>>
-  /** key of the metadata that names the listen, where a verb of ours asked for it */
+  /** key of the metadata whose value is the listen id, if a verb of ours asked for the socket */
   metadataKey: string
-  /** of the audio route */
+  /** path of the audio route */
   path: string
 }
 
 /**
- * A socket has come whose path names no listen (`strict: false`). Returns the listen that it is for: found by the id in
- * its metadata, by call and leg, else a new one, of a call that was set up elsewhere.
+ * Resolves to the listen of a socket whose path names none (`strict: false`): by the id in its metadata, else by call
+ * and leg, else a new listen, for a call that another application set up.
  */
 export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
   const issuer = issuerTag(correlation.deps.instance)
@@ -32,7 +32,7 @@ export async function identified(correlation: Correlation, socket: UnnamedSocket
   return await adopted(correlation, socket)
 }
 
-/** Returns the ids of the listens that it may be for, the likeliest first. */
+/** Resolves to the ids of the listens that the socket may be for, the likeliest first. */
 async function candidates(
   store: CallStore,
   { metadata, metadataKey, path }: UnnamedSocket

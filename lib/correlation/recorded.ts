@@ -5,7 +5,7 @@ import type { AudioCounts, Listen, StoredCall, StoredListen } from '../model/sch
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { CallStore } from '../store/CallStore.js'
 
-/** ms that the end of a listen waits for the recordings of its earlier sockets; its hook waits for that end. */
+/** ms that the end of a listen waits for the recordings of its earlier sockets. Its hook waits for that end. */
 const SAVE_WAIT = 4_500
 /** ms of audio in one message of jambonz */
 const FRAME_MS = 20
@@ -24,7 +24,7 @@ export async function recordingsOf(store: CallStore, listen: Listen): Promise<St
   return listenIn(call, id) ?? (listen as StoredListen)
 }
 
-/** Writes down a recording that was finished, or repaired, after its listen had gone on or ended. */
+/** Writes a recording that was finished, or repaired, after its listen had ended or gone on. */
 export async function recorded(
   store: CallStore,
   { callSid, id }: Listen,
@@ -38,9 +38,8 @@ export async function recorded(
 }
 
 /**
- * Counts the audio of a listen that was lost with its instance, which nobody had counted: it is what was recovered.
- * Asked when the listen is lost, and when its recording is repaired: whichever comes second knows of both. Resolves to
- * the call with it.
+ * Counts the recovered audio of a lost listen, whose instance did not count it. It is called when the listen is lost
+ * and when its recording is repaired: the later of the two calls knows both. Resolves to the call after that.
  */
 export async function countRecovered(
   store: CallStore,
@@ -59,7 +58,7 @@ export async function countRecovered(
   return written.call
 }
 
-/** Returns all audio of a lost listen, with what was recovered of its last socket; undefined where that is counted already. */
+/** Returns all audio of a lost listen, including the recovered audio; undefined if that is counted already. */
 function recoveredAudio({
   endReason,
   audio,

@@ -9,40 +9,40 @@ export type ListenPatch = Pick<Listen, 'id'> & {
 }
 
 /**
- * Fields of a call and its listens: JSON. Fields that are not named, or undefined, stay as they are, also when another
- * instance writes them meanwhile. What is not JSON rejects the write with FST_JAMBONZ_CALL_DATA.
+ * Fields of a call and its listens, as JSON. Fields that are absent or undefined stay unchanged, also if another
+ * instance writes them at the same time. A value that is no JSON rejects the write with FST_JAMBONZ_CALL_DATA.
  */
 export interface CallPatch {
   /** fields of the call itself */
   call?: { -readonly [Name in keyof Omit<StoredCall, 'callSid' | 'data' | 'listens'>]?: StoredCall[Name] }
   /** merged key by key into `call.data` */
   data?: Readonly<Record<string, unknown>>
-  /** each listen once; one that the call does not have yet is added */
+  /** each listen at most once; a listen that the call does not have is added */
   listens?: readonly ListenPatch[]
 }
 
-/** A condition of a write: the value a field must have; a string, or null for a field that does not exist. */
+/** A condition of a write: the value that a field must have; null stands for a field that does not exist. */
 export type Guard = {
-  /** id of the listen that has the field; without it the field is the call's own */
+  /** id of the listen with the field; undefined: the field is the call's own */
   listen?: string
   field: string
 } & ({ is: string | null } | { not: string | null })
 
 /** One part of a write. */
 export interface WritePart {
-  /** The part is written only if all of these hold. */
+  /** The part is written only if all guards hold. */
   guards?: readonly Guard[]
   patch: CallPatch
-  /** true: no other write changes these fields of the call, neither a later one nor an earlier one that arrives late */
+  /** true: no other write changes these fields of the call, not even an earlier one that arrives late */
   final?: boolean
-  /** ids of listens whose waiters look again, on all instances */
+  /** ids of listens whose waiters check their condition again, on all instances */
   wakes?: readonly string[]
 }
 
-/** A write of one call, in one step: all guards are checked before any part is written. */
+/** A write to one call, in one step: all guards are checked before any part is written. */
 export type CallWrite = readonly WritePart[]
 
-/** A call as a store keeps it. */
+/** A call in a store. */
 export interface KeptCall {
   call: StoredCall
   /** the call's own fields that are final */
@@ -52,7 +52,7 @@ export interface KeptCall {
 export interface AppliedWrite {
   /** undefined: the call is unknown, and nothing was written */
   kept: KeptCall | undefined
-  /** of each part: it was written */
+  /** for each part: true if it was written */
   applied: boolean[]
 }
 
@@ -62,9 +62,8 @@ const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
 const NO_FINAL: readonly string[] = Object.freeze([])
 
 /**
- * Returns the call as it is after the write: what a store does that keeps a call in one piece. The snapshots are new
- * and frozen; those before stay as they were. Throws FST_JAMBONZ_CALL_DATA where the write is no JSON (a BigInt, a
- * circle).
+ * Returns the call after a write, for a store that keeps a call in one piece. The snapshots are new and frozen; earlier
+ * ones stay unchanged. Throws FST_JAMBONZ_CALL_DATA if the write is no JSON (a BigInt, a circular reference).
  */
 export function applyWrite(
   callSid: string,
@@ -128,8 +127,8 @@ export function newListen(callSid: string, id: string, now = new Date().toISOStr
 }
 
 /**
- * Returns the call with what JSON keeps of the patch, as a new frozen snapshot; `call` itself stays as it was. Throws
- * FST_JAMBONZ_CALL_DATA where the patch is no JSON.
+ * Returns a new frozen snapshot of the call with the patch, as JSON keeps it; `call` itself stays unchanged. Throws
+ * FST_JAMBONZ_CALL_DATA if the patch is no JSON.
  */
 export function applyPatch(call: StoredCall, patch: CallPatch, now = new Date().toISOString()): StoredCall {
   try {
@@ -165,13 +164,13 @@ function withoutNulls(listen: StoredListen): StoredListen {
     : listen
 }
 
-/** Merges fields. Assigns all at once and mends the result: a spread, or one field at a time, is many times slower. */
+/** Merges fields. Object.assign() and a correction are many times faster than a spread, or one field at a time. */
 function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): T {
   const next: T = Object.assign({}, target, fields)
   for (const name of Object.keys(fields) as Array<keyof T>) {
     if (isScalar(next[name])) continue
     const value = frozenJson(next[name])
-    // JSON keeps nothing of it, and it stays as it was.
+    // JSON omits this value, so the field stays unchanged.
     if (value === undefined) return Object.assign({}, target, frozenJson(fields))
     next[name] = value
   }
@@ -183,17 +182,17 @@ export function listenIn(call: StoredCall | undefined, listenId: string): Stored
   return call?.listens.find(({ id }) => id === listenId)
 }
 
-/** Freezes a snapshot: they are shared between requests, and writing to one is a mistake that must show at once. */
+/** Freezes a snapshot. Requests share snapshots, so a write to one must fail at once. */
 export function freezeCall(call: StoredCall): StoredCall {
   return deepFreeze(call)
 }
 
-/** Levels copied here, more than any call has; deeper values may be a circle: JSON itself judges them. */
+/** Levels that are copied here, more than any call has. Deeper values may be circular: they go through JSON text. */
 const MAX_DEPTH = 16
 
 /**
- * Returns a copy of a value as JSON keeps it, deeply frozen: neither the caller nor anyone else can change the copy.
- * Returns undefined if JSON keeps nothing of it. Throws JSON's own errors (a BigInt, a circle).
+ * Returns a deeply frozen copy of a value, as JSON keeps it; undefined if JSON omits it. Throws the errors of
+ * JSON.stringify() (a BigInt, a circular reference).
  */
 export function frozenJson<T>(value: T): T {
   return copied(value, 0) as T
@@ -208,7 +207,7 @@ function copied(value: unknown, depth: number): unknown {
   return throughText(value)
 }
 
-/** Copies all fields at once and mends the copy: an object that grows field by field costs ten times as much. */
+/** Copies all fields at once, then corrects the copy: an object that grows field by field costs ten times as much. */
 function copiedFields(fields: Record<string, unknown>, depth: number): object | undefined {
   const copy = Object.assign({}, fields)
   for (const name of Object.keys(copy)) {
@@ -220,12 +219,12 @@ function copiedFields(fields: Record<string, unknown>, depth: number): object | 
   return Object.freeze(copy)
 }
 
-/** Returns true for a value that JSON keeps as it is. */
+/** Returns true for a value that JSON keeps unchanged. */
 export function isScalar(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value)
 }
 
-/** Returns true for an object that JSON writes field by field, and whose fields can be assigned one by one. */
+/** Returns true for an object that JSON writes field by field. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -237,14 +236,15 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Copies, through text, a value that JSON treats specially: dates, classes, functions, undefined fields, `__proto__`.
+ * Copies, through JSON text, a value that JSON treats specially: dates, classes, functions, undefined fields,
+ * `__proto__`.
  */
 function throughText(value: unknown): unknown {
   const text = JSON.stringify(value)
   return text === undefined ? undefined : deepFreeze(JSON.parse(text))
 }
 
-/** Freezes the value itself. */
+/** Freezes the value and all values in it. Returns the same value. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   for (const inner of Object.values(value)) deepFreeze(inner)

@@ -11,18 +11,18 @@ import {
 import { Value } from '@sinclair/typebox/value'
 import { ERR_OPTIONS } from './errors.js'
 
-/** ms of the longest timer of Node.js; a longer one fires at once */
+/** ms of the longest timer of Node.js. A longer one fires at once. */
 export const MAX_TIMER_MS = 2_147_483_647
 
 /**
- * Schema of an option that is a time in ms. `minimum`: the shortest that makes sense. One given in seconds by mistake should
+ * Returns the schema of an option in ms. `minimum`: the shortest useful time. A value in seconds, given by mistake, should
  * be below it.
  */
 export function Milliseconds(description: string, minimum: number): TNumber {
   return Type.Number({ minimum, maximum: MAX_TIMER_MS, description })
 }
 
-/** The same, where 0 means never. */
+/** Returns the schema of an option in ms, or 0, which means never. */
 export function MillisecondsOrNever(description: string, minimum: number): TUnsafe<number> {
   return Type.Unsafe<number>(
     Type.Union([Type.Literal(0), Type.Number({ minimum, maximum: MAX_TIMER_MS })], { description })
@@ -30,8 +30,8 @@ export function MillisecondsOrNever(description: string, minimum: number): TUnsa
 }
 
 /**
- * Throws FST_JAMBONZ_OPTIONS for options that don't match their schema, with the option, its value and the allowed
- * values. `prefix`: the name of the option that holds them, or empty.
+ * Throws FST_JAMBONZ_OPTIONS for options that do not match their schema. The error names the option, its value and the
+ * allowed values. `prefix`: the name of the option that contains them, or empty.
  */
 export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
   const first = Value.Errors(schema, options).First()
@@ -45,7 +45,7 @@ export function checkOptions(schema: TSchema, options: unknown, prefix = ''): vo
   )
 }
 
-/** Returns the allowed values of a union, which TypeBox does not name; undefined if the schema is none. */
+/** Returns the allowed values of a union, which TypeBox does not list; undefined for any other schema. */
 function allowed({ anyOf }: TSchema): string | undefined {
   if (!Array.isArray(anyOf)) return undefined
   const kinds = (anyOf as TSchema[]).map(({ const: literal, type, minimum, maximum }) => {
@@ -56,7 +56,7 @@ function allowed({ anyOf }: TSchema): string | undefined {
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
 }
 
-/** Returns a value as an error shows it, without secrets. */
+/** Returns a value for an error message, without secrets. */
 function shown(name: string, value: unknown): string {
   return /secret|password|auth|api|token/i.test(name)
     ? 'what was given'
@@ -65,14 +65,14 @@ function shown(name: string, value: unknown): string {
       : (JSON.stringify(value) ?? String(value))
 }
 
-/** Schema of an option that may be left out, and is `default` then. */
+/** The schema of an optional option with a default. */
 export type WithDefault<T extends TSchema> = TOptional<T> & { default: Static<T> }
 
 export function withDefault<T extends TSchema>(schema: T, value: Static<T>): WithDefault<T> {
   return Type.Optional({ ...schema, default: value }) as WithDefault<T>
 }
 
-/** Options with their defaults, by the properties of their schema. */
+/** The type of options with their defaults, by the properties of their schema. */
 export type Resolved<Properties extends TProperties> = {
   readonly [Name in keyof Properties]:
     | ResolvedOption<Properties[Name]>
@@ -86,7 +86,7 @@ type ResolvedOption<T extends TSchema> = T extends { properties: infer Inner ext
   ? Resolved<Inner>
   : Static<T>
 
-/** Returns checked options with the defaults of their schema in them and in the objects they hold, frozen. */
+/** Returns checked options, frozen, with the defaults of their schema, nested objects included. */
 export function withDefaults<Properties extends TProperties>(
   schema: TObject<Properties>,
   options: object
@@ -96,7 +96,7 @@ export function withDefaults<Properties extends TProperties>(
 
 function resolve(schema: TSchema, value: unknown): unknown {
   const properties = Object.entries((schema.properties ?? {}) as TProperties)
-  // An object of which the schema names no property is an instance of a class, such as a store.
+  // A schema of an object without properties is that of a class, such as a store.
   if (properties.length === 0 || typeof value !== 'object' || value === null) return value
   const given = value as Record<string, unknown>
   return Object.freeze(

@@ -2,10 +2,10 @@ import { createError } from '@fastify/error'
 
 // One table, grouped by where an error arises. Each message says what was wrong and what to do.
 
-/** A row of the tables of errors in the documentation. */
+/** A row in the documentation's tables of errors. */
 export interface ErrorRow {
   readonly code: string
-  /** of HTTP; undefined where no request is answered with it */
+  /** HTTP status; undefined if no request is answered with this error */
   readonly status: number | undefined
   readonly when: string
 }
@@ -13,7 +13,7 @@ export interface ErrorRow {
 /** All errors, in the order of this file. */
 export const ERRORS: ErrorRow[] = []
 
-/** Makes the class of an error. `when`, for the documentation: in what case it arises. */
+/** Returns the class of an error. `when`: the case in which it arises, for the documentation. */
 function define<Code extends string>(
   code: Code,
   when: string,
@@ -60,7 +60,7 @@ export const ERR_AUDIO_PATH = define(
   TypeError
 )
 
-// Verbs on their way out (lib/verbs)
+// Verbs of the application (lib/verbs)
 export const ERR_VERB_INVALID = define(
   'FST_JAMBONZ_VERB_INVALID',
   'a handler returned a verb that jambonz would refuse',
@@ -223,7 +223,7 @@ export const ERR_REDIS_STORE = define(
   TypeError
 )
 
-// Webhooks and hooks on their way in (lib/application, routes)
+// Webhooks and hooks of jambonz (lib/application, routes)
 export const ERR_SIGNATURE_MISSING = define(
   'FST_JAMBONZ_SIGNATURE_MISSING',
   'a request to a webhook or hook has no signature',

@@ -2,14 +2,14 @@ import type { CallPatch, ListenPatch, WritePart } from './callWrite.js'
 import type { CallFields } from './payloads.js'
 import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen } from './schema.js'
 
-// The life of a listen: its stages and transitions. docs/listen-life.md has the table; a test tries every event in every
-// stage on each store.
+// The life of a listen: its stages and transitions. docs/listen-life.md has the table. A test tries every event in
+// every stage, on each store.
 
 /**
  * The stage of a listen.
- * `unknown`: the store does not have it. `expected`: its verb was answered, no socket has come. `claimed`: an instance
- * has claimed it for a socket that is being opened. `streaming`: its audio arrives. `open again`: its socket was closed
- * so that another instance takes the next one. `ended`: no more audio arrives.
+ * `unknown`: the store does not have it. `expected`: its verb was answered, and no socket has come. `claimed`: an
+ * instance has claimed it for a socket that opens. `streaming`: its audio arrives. `open again`: its socket was closed,
+ * and another instance is to take the next one. `ended`: no more audio arrives.
  */
 export type Stage = 'unknown' | 'expected' | 'claimed' | 'streaming' | 'open again' | 'ended'
 
@@ -27,9 +27,9 @@ export type LifeEvent =
 type Life = { readonly [Event in LifeEvent]: { readonly [From in Stage]?: Stage } }
 
 /**
- * The next stage of a listen, by event and present stage. An event that does not name the present stage changes
- * nothing. The instance that has the socket is believed: its events count even if the store lost the claim, as a Redis
- * that failed over can.
+ * The next stage of a listen, by event and present stage. An event without an entry for the present stage changes
+ * nothing. Events of the instance that has the socket count even if the store lost the claim, as a Redis that fails
+ * over may.
  */
 export const LIFE: Life = {
   'answered': { unknown: 'expected', expected: 'expected' },
@@ -63,7 +63,7 @@ export function stageOf(listen: StoredListen | undefined): Stage {
 }
 
 /**
- * Returns true if the next actionHook is answered with the listen again: its socket was handed over, or was refused.
+ * Returns true if the next actionHook is answered with the listen again: its socket was handed over or refused.
  */
 export function isOffered(listen: StoredListen): boolean {
   const stage = stageOf(listen)
@@ -90,7 +90,7 @@ export function callPart(fields: CallFields, ends: boolean): WritePart {
 }
 
 /**
- * Returns the write that claims the listen for a socket of an instance: of all concurrent claims only one is written.
+ * Returns the write that claims the listen for a socket of an instance. Only one of concurrent claims is written.
  * `mayCreate`: also claims a listen that the store does not have.
  */
 export function claimPart(id: string, instance: string, mayCreate: boolean): WritePart {
@@ -104,7 +104,7 @@ export function claimPart(id: string, instance: string, mayCreate: boolean): Wri
   }
 }
 
-/** The socket that the listen was claimed for did not open: another may have it. */
+/** Returns the write for a claimed listen whose socket did not open: another socket may claim it. */
 export function releasePart(id: string, instance: string): WritePart {
   return {
     guards: [
@@ -116,7 +116,7 @@ export function releasePart(id: string, instance: string): WritePart {
   }
 }
 
-/** An instance that hands its listens over has refused the listen's socket. */
+/** Returns the write for a listen whose socket was refused by an instance that hands over. */
 export function refusePart(id: string): WritePart {
   return {
     guards: [isKnown(id), { listen: id, field: 'state', is: 'expected' }],
@@ -124,7 +124,7 @@ export function refusePart(id: string): WritePart {
   }
 }
 
-/** The socket of a claimed listen streams. */
+/** Returns the write for a listen whose socket streams. */
 export function streamingPart(id: string, instance: string, fields: Fields): WritePart {
   return {
     guards: [{ listen: id, field: 'state', not: 'ended' }],
@@ -132,7 +132,7 @@ export function streamingPart(id: string, instance: string, fields: Fields): Wri
   }
 }
 
-/** The instance that holds the listen has closed its socket, so that another takes the next one. */
+/** Returns the write for a listen whose socket was closed for another instance to take the next one. */
 export function handOverPart(id: string, fields: Fields): WritePart {
   return {
     guards: [isKnown(id), { listen: id, field: 'state', not: 'ended' }],
@@ -141,7 +141,7 @@ export function handOverPart(id: string, fields: Fields): WritePart {
   }
 }
 
-/** The socket has closed, and nothing more comes. */
+/** Returns the write that ends a listen whose socket has closed. */
 export function closePart(id: string, fields: Fields): WritePart {
   return {
     guards: [{ listen: id, field: 'state', not: 'ended' }],
@@ -150,7 +150,7 @@ export function closePart(id: string, fields: Fields): WritePart {
   }
 }
 
-/** The same of a listen that others took for lost with its instance, which was only cut off. */
+/** Returns the same write for a listen that others declared lost while its instance was cut off. */
 export function foundPart(id: string, instance: string, fields: Fields): WritePart {
   return {
     guards: [
@@ -162,7 +162,7 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
   }
 }
 
-/** No socket has come, or no next one, and none will: `listen` as it was read. */
+/** Returns the write that ends a listen whose socket, or next socket, will not come. `listen`: as it was read. */
 export function neverCamePart({ id, instance, segments }: StoredListen): WritePart {
   return {
     guards: [
@@ -183,7 +183,7 @@ export function neverCamePart({ id, instance, segments }: StoredListen): WritePa
   }
 }
 
-/** The instance that held the listen is gone. */
+/** Returns the write that ends a listen whose instance died. */
 export function losePart(id: string, instance: string): WritePart {
   return {
     guards: [
@@ -195,16 +195,16 @@ export function losePart(id: string, instance: string): WritePart {
   }
 }
 
-/** The fields of a listen that an actionHook brings. */
+/** The fields of a listen in an actionHook. */
 export interface HookSays {
   /** the key that ended the listen */
   digits?: string
-  /** whole seconds; absent where the socket could not be opened, and in a GET hook, which says nothing */
+  /** whole seconds; absent if the socket could not be opened, and in a GET hook */
   duration?: number
 }
 
 /**
- * The listen's actionHook has come. Written of a listen that is known, whatever its stage. Of a key it notes only that
+ * Returns the write of an actionHook, for a listen in any stage that the store knows. Of a key it writes only that
  * there was one: see `keyPart`.
  */
 export function hookPart(id: string, { digits, duration }: HookSays, fields: Fields = {}): WritePart {
@@ -226,8 +226,8 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
 }
 
 /**
- * The key of the listen's actionHook. Written only where the instance that had the socket has said that the listen has
- * ended, and not in private: until then its pauses may not have reached the store. That of a lost listen is not.
+ * Returns the write of the key of an actionHook. It applies only once the instance with the socket has ended the
+ * listen, and not during a pause: earlier, the store may not know of a pause yet. It never applies to a lost listen.
  */
 export function keyPart(id: string, digits: string): WritePart {
   return {
@@ -242,12 +242,12 @@ export function keyPart(id: string, digits: string): WritePart {
   }
 }
 
-/** Returns true while the key of the listen's actionHook is still to be written: see `keyPart`. */
+/** Returns true while the key of the actionHook is not written yet: see `keyPart`. */
 export function awaitsKey({ keyed, paused, digits }: StoredListen): boolean {
   return keyed === true && digits === undefined && !paused
 }
 
-/** Why jambonz ended the listen, which its socket could not tell: a close looks the same whatever the reason. */
+/** Returns the write of the reason why jambonz ended the listen. The close of its socket does not tell the reason. */
 export function endReasonPart(id: string, endReason: EndReason): WritePart {
   return {
     guards: [{ listen: id, field: 'endReason', is: 'closed' }],
@@ -255,7 +255,7 @@ export function endReasonPart(id: string, endReason: EndReason): WritePart {
   }
 }
 
-/** Returns the reason that the hook gives for the end of a listen; undefined where it gives none. */
+/** Returns the end reason in an actionHook; undefined if it has none. */
 export function reasonOfHook(
   { keyed, duration }: { keyed?: boolean; duration?: number },
   { maxLength = 0 }: Pick<Listen, 'maxLength'>
@@ -264,7 +264,7 @@ export function reasonOfHook(
   return maxLength > 0 && duration !== undefined && duration >= maxLength ? 'maxLength' : undefined
 }
 
-/** Returns what the listen has to say once another of its sockets has closed: all of them counted together. */
+/** Returns the fields of a listen after another of its sockets has closed. `audio` counts all sockets. */
 export function withSegment(listen: Listen, segment: ListenSegment): Pick<Listen, 'audio' | 'segments'> {
   const before = listen.segments ?? []
   return {
@@ -289,7 +289,7 @@ function addUp(
   }
 }
 
-/** Returns the seconds that a listen which is handed over may still last; undefined: as long as it likes. */
+/** Returns the seconds that a handed-over listen may still last; undefined: no limit. */
 export function lengthLeft({ maxLength, audio }: Pick<Listen, 'maxLength' | 'audio'>): number | undefined {
   return maxLength === undefined || maxLength <= 0
     ? undefined
@@ -300,7 +300,7 @@ function isKnown(id: string): { listen: string; field: string; not: null } {
   return { listen: id, field: 'createdAt', not: null }
 }
 
-/** Returns a listen with the length that its next socket is left: jambonz was asked for no more. */
+/** Returns a listen with the `maxLength` that jambonz was asked for with its next socket. */
 export function nextSocketOf(listen: Listen): Listen {
   const left = listen.segments && lengthLeft(listen)
   return left === undefined ? listen : { ...listen, maxLength: left }

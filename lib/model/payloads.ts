@@ -3,8 +3,8 @@ import type { CallPatch } from './callWrite.js'
 import type { Listen } from './schema.js'
 import { MAX_CALL_SID_BYTES } from './tokens.js'
 
-// What feature-server posts (lib/session/call-info.js): snake_case at every depth, except inside `customerData`,
-// `sip` and `env_vars`. Newer jambonz may add keys: they pass.
+// The payloads of feature-server (lib/session/call-info.js): snake_case at every depth, except inside `customerData`,
+// `sip` and `env_vars`. Unknown keys are accepted, since newer jambonz may add some.
 
 const CallAttributes = {
   call_sid: Type.String({ minLength: 1, maxLength: MAX_CALL_SID_BYTES }),
@@ -55,7 +55,7 @@ export const CallWebhookSchema = Type.Object(
 )
 export type CallWebhook = Static<typeof CallWebhookSchema>
 
-/** The actionHook of a listen. A hook without `dial_call_duration` tells of a socket that could not be opened. */
+/** The actionHook of a listen. Without `dial_call_duration`, its socket could not be opened. */
 export const ListenHookSchema = Type.Object(
   {
     ...CallAttributes,
@@ -67,7 +67,7 @@ export const ListenHookSchema = Type.Object(
 )
 export type ListenHook = Static<typeof ListenHookSchema>
 
-/** A call status event; the last one adds the duration and who hung up. */
+/** A call status event. The last one has the duration and who hung up. */
 export const CallStatusSchema = Type.Object(
   {
     ...CallAttributes,
@@ -83,7 +83,7 @@ export const AnswerSchema = Type.Array(Type.Unknown(), { description: 'jambonz v
 
 const FINAL_STATUS: ReadonlySet<string> = new Set(['completed', 'failed', 'busy', 'no-answer'])
 
-/** Fields of the call itself. */
+/** The fields of a call, without its listens and data. */
 export type CallFields = NonNullable<CallPatch['call']>
 export type Payload = CallWebhook | ListenHook | CallStatus
 
@@ -92,7 +92,7 @@ export function isFinal(callStatus: string | undefined): boolean {
   return callStatus !== undefined && FINAL_STATUS.has(callStatus)
 }
 
-/** Returns the fields of the call that a payload has (snake_case, as posted). */
+/** Returns the fields of the call in a payload (snake_case). */
 export function callFields(payload: Payload): CallFields {
   const fields: CallFields = {}
   if (payload.parent_call_sid !== undefined) fields.parentCallSid = payload.parent_call_sid
@@ -107,7 +107,7 @@ export function callFields(payload: Payload): CallFields {
   return fields
 }
 
-/** Returns the fields of the call that the audio socket's metadata frame has (camelCase). */
+/** Returns the fields of the call in the metadata frame of an audio socket (camelCase). */
 export function callFieldsOfMetadata(metadata: Record<string, unknown>): CallFields {
   return {
     parentCallSid: text(metadata.parentCallSid),
@@ -130,13 +130,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 const DEFAULT_RATE = 8_000
-/** Hz; jambonz documents 8,000 to 64,000 and tries any other rate, too (mod_audio_fork). */
+/** Hz. jambonz documents 8,000 to 64,000, and accepts any other rate, too (mod_audio_fork). */
 const MIN_RATE = 1_000
 const MAX_RATE = 384_000
 
 /**
- * Returns the audio format that a socket's first frame gives; jambonz' default for each field that is absent or
- * invalid.
+ * Returns the audio format in a socket's first frame, with jambonz' default for each field that is absent or invalid.
  */
 export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}): Pick<
   Listen,
@@ -149,7 +148,7 @@ export function formatOf({ mixType, sampleRate }: Record<string, unknown> = {}):
   }
 }
 
-/** Returns the listen with the format of its first frame, if the store has never seen its verb. */
+/** Returns the listen with the format of its first frame, if the store does not know its verb. */
 export function asFramed(listen: Listen, metadata: Record<string, unknown> | undefined): Listen {
   return listen.path === '' ? { ...listen, ...formatOf(metadata) } : listen
 }
@@ -158,7 +157,9 @@ function isRate(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= MIN_RATE && Number(value) <= MAX_RATE
 }
 
-/** Messages of jambonz' application websocket that need no answer: events of `calls.events`, by jambonz' own names. */
+/**
+ * Messages of the application websocket that need no answer. `calls.events` emits them under these names of jambonz.
+ */
 export const JAMBONZ_EVENTS = [
   'jambonz:error',
   'verb:status',
@@ -173,9 +174,9 @@ export type JambonzEventName = (typeof JAMBONZ_EVENTS)[number]
 /** The data of such an event. */
 export interface JambonzEvent {
   callSid: string
-  /** llm:event, llm:tool-call, agent:event: the hook as the verb gave it */
+  /** llm:event, llm:tool-call, agent:event: the hook in the verb */
   hook?: string
-  /** as jambonz sent it, snake_case */
+  /** the data of jambonz, snake_case */
   data: Readonly<Record<string, unknown>>
 }
 

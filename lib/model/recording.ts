@@ -32,7 +32,7 @@ const StateSchema = Type.Union([Type.Literal('saved'), Type.Literal('spooled'), 
     '`spooled`: complete, on this disk; it is still to be compressed or to be sent to the sink, which is reported when it is done. `partial`: the recording failed, this much of it was saved'
 })
 
-/** Several of them where a listen was handed over to another socket. */
+/** The recording of one socket of a listen that was handed over. */
 export const SegmentSchema = Type.Object({
   id: Id,
   segment: Type.Optional(SegmentNumber),
@@ -51,7 +51,7 @@ export const SegmentSchema = Type.Object({
 })
 export type Segment = Static<typeof SegmentSchema>
 
-/** All that `Listen.recording` says of a finished recording. A sink may add keys of its own. */
+/** A finished recording: `Listen.recording`. A sink may add keys of its own. */
 export const FinishedRecordingSchema = Type.Object(
   {
     location: Type.String({ description: 'path or url of the audio' }),

@@ -5,8 +5,8 @@ const IsoTime = Type.String({ description: 'ISO 8601, UTC' })
 const Milliseconds = Type.Number({ minimum: 0, description: 'ms' })
 
 /**
- * Why a listen ended. `closed`: jambonz ended it; `disconnected`: the application asked; `otherEnded`: we ended another
- * listen of the call, and jambonz 0.9 then ends all of them.
+ * The reason why a listen ended. `closed`: jambonz ended it. `disconnected`: the application ended it. `otherEnded`: we
+ * ended another listen of the call, and jambonz 0.9 then ends all of them.
  */
 export const EndReasonSchema = Type.Union([
   Type.Literal('closed'),
@@ -164,7 +164,8 @@ export const CallSchema = Type.Object({
   endedAt: Type.Optional(IsoTime)
 })
 
-// What users see of calls and listens, with a text for their editors. test/model/schema.types.ts holds both to the schemas.
+// The public types of calls and listens, with texts for editors. test/model/schema.types.ts checks them against the
+// schemas.
 
 /** The audio of one socket of a listen that was handed over from one instance to another. */
 export type ListenSegment = {
@@ -174,9 +175,9 @@ export type ListenSegment = {
   readonly startedAt?: string
   /** ISO 8601, UTC */
   readonly endedAt: string
-  /** what arrived on this socket */
+  /** the audio of this socket */
   readonly audio: AudioCounts
-  /** it has a recording, which may not be final yet */
+  /** true if it has a recording, which may not be final yet */
   readonly recorded?: boolean
 }
 
@@ -187,26 +188,26 @@ export type Listen = {
   readonly id: string
   /** the call whose webhook asked for the listen */
   readonly callSid: string
-  /** the leg the audio comes from, where it is another (nested in dial: the B leg) */
+  /** the leg of the audio, if it is another than the caller's (nested in dial: the called leg) */
   readonly legCallSid?: string
-  /** the verb's own id, where the application gave it one */
+  /** the verb's own id, if the application gave it one */
   readonly verbId?: string
   /** path of the audio route */
   readonly path: string
   /** the verb that the listen is nested in */
   readonly nested?: 'dial' | 'config' | 'conference' | 'room'
-  /** nested in dial with `channel: 2`: the leg of the called party, who is left in stereo */
+  /** nested in dial with `channel: 2`: the leg of the called party, who is the left channel in stereo */
   readonly leg?: 'callee'
-  /** `expected` until its socket has opened, `ended` when nothing more comes */
+  /** `expected` until its socket has opened, `ended` when no more audio comes */
   readonly state: ListenState
-  /** a socket came for it */
+  /** true if a socket came for it */
   readonly connected: boolean
   readonly mixType: MixType
   /** Hz */
   readonly sampleRate: number
-  /** 1, or 2 where it is stereo */
+  /** 1, or 2 in stereo */
   readonly channels: number
-  /** the verb's own metadata, as the application wrote it */
+  /** the metadata in the verb */
   readonly metadata?: Readonly<Record<string, unknown>>
   /** keys that end it */
   readonly finishOnKey?: string
@@ -214,7 +215,7 @@ export type Listen = {
   readonly timeout?: number
   /** seconds */
   readonly maxLength?: number
-  /** what the application may send back */
+  /** the audio that the application may send back */
   readonly bidirectional?: {
     readonly mode: 'off' | 'file' | 'streaming'
     /** Hz of the audio sent to jambonz */
@@ -228,27 +229,27 @@ export type Listen = {
   readonly endedAt?: string
   /** why it ended; undefined before */
   readonly endReason?: EndReason
-  /** what arrived, on all its sockets */
+  /** the audio of all its sockets */
   readonly audio: AudioCounts
-  /** what is said is private just now, and how: not recorded, not listened in to */
+  /** the mode of a present pause: the audio is not recorded, and monitors can't hear it */
   readonly paused?: false | 'silence' | 'skip'
-  /** the finished recording; undefined where there is none, or none yet */
+  /** the finished recording; undefined if there is none, or not yet */
   readonly recording?: FinishedRecording
-  /** why there is no (whole) recording */
+  /** why the recording is missing or incomplete */
   readonly recordingError?: string
   /** the key that ended it */
   readonly digits?: string
   /** what the application said that the caller heard: utterances, and runs of plain `write()`s */
   readonly output?: readonly OutputEntry[]
-  /** whole seconds, as the actionHook says */
+  /** whole seconds, from the actionHook */
   readonly reportedDuration?: number
-  /** the instance that holds, or held, the socket */
+  /** the instance that holds or held the socket */
   readonly instance?: string
-  /** the sockets it had, in order, where it was handed over: `audio` counts them all */
+  /** its sockets, in order, if it was handed over; `audio` counts them all */
   readonly segments?: readonly ListenSegment[]
 }
 
-/** One call and its listens. Plain JSON, frozen: it is written with `calls.update()`. */
+/** One call and its listens. Plain JSON, frozen; `calls.update()` changes its `data`. */
 export type Call = {
   readonly callSid: string
   readonly parentCallSid?: string
@@ -258,54 +259,54 @@ export type Call = {
   readonly direction?: string
   readonly from?: string
   readonly to?: string
-  /** as jambonz said last: trying, ringing, early-media, in-progress, completed, failed, busy, no-answer or queued */
+  /** the latest status: trying, ringing, early-media, in-progress, completed, failed, busy, no-answer or queued */
   readonly callStatus?: string
-  /** application environment variables, as the first webhook brought them */
+  /** application environment variables, from the first webhook */
   readonly envVars?: Readonly<Record<string, unknown>>
   readonly customerData?: unknown
-  /** the application's own, written with `calls.update()` */
+  /** data of the application, written with `calls.update()` */
   readonly data: Readonly<Record<string, unknown>>
-  /** in the order they were asked for */
+  /** in the order of their verbs */
   readonly listens: readonly Listen[]
   /** ISO 8601, UTC */
   readonly createdAt: string
   /** ISO 8601, UTC */
   readonly updatedAt: string
-  /** ISO 8601, UTC: when its last status event came */
+  /** ISO 8601, UTC: time of its last status event */
   readonly endedAt?: string
 }
 
-/** A listen as the store has it: also what the plugin alone needs to know. */
+/** A listen in the store, with fields that only the plugin uses. */
 export type StoredListen = Listen & {
-  /** the span that asked for it, as a `b3` header, where requests are traced */
+  /** the span of the answer with its verb, as a `b3` header, if requests are traced */
   readonly trace?: string
-  /** the recordings of so many segments are final */
+  /** the number of segments whose recordings are final */
   readonly saved?: number
-  /** answers that asked jambonz for its next socket */
+  /** the number of answers that asked jambonz for its next socket */
   readonly offers?: number
-  /** an instance that hands its listens over refused the socket */
+  /** true if an instance that hands over refused its socket */
   readonly refused?: boolean
-  /** ISO 8601, UTC: when its actionHook came last */
+  /** ISO 8601, UTC: time of its latest actionHook */
   readonly hookedAt?: string
-  /** JSON of the `config` that started it in the background, without credentials: it starts its next socket */
+  /** JSON of the `config` that started it in the background, without credentials, for its next socket */
   readonly background?: string
-  /** its actionHook told of a key, which is noted down once the listen has ended and was not private */
+  /** true if its actionHook had a key, which is written once the listen has ended without a pause */
   readonly keyed?: boolean
 }
 
-/** A call as the store has it. */
+/** A call in the store, with fields that only the plugin uses. */
 export type StoredCall = Omit<Call, 'listens'> & {
   readonly listens: readonly StoredListen[]
-  /** how jambonz last asked for verbs */
+  /** the transport of the latest request for verbs */
   readonly transport?: 'http' | 'websocket'
-  /** over an application websocket: when its first answer had left, ISO 8601, UTC */
+  /** over an application websocket: time at which its first answer was sent, ISO 8601, UTC */
   readonly acknowledgedAt?: string
   /** the instance that holds its application websocket */
   readonly holder?: string
-  /** the verbs that `calls.redirect()` keeps for jambonz to fetch over HTTP, sealed: see lib/model/seal.ts */
+  /** the verbs of `calls.redirect()` that jambonz is to fetch over HTTP, encrypted by `seal()` */
   readonly commanded?: string
   /**
-   * JSON of the verbs last answered that listen, without credentials: what a listen that is handed over goes on with
+   * JSON of the verbs of the latest answer with a listen, without credentials: a handed-over listen continues with them
    */
   readonly application?: string
 }

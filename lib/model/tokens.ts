@@ -1,7 +1,7 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual, createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { ERR_CALL_SID } from './errors.js'
 
-/** HMAC-SHA256 (RFC 2104) with one key, which shows in no log. */
+/** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
 export class Hmac {
   readonly #key: Buffer
 
@@ -21,14 +21,14 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const LISTEN_ID = /^(?:([0-9a-f]{32})|x((?:[0-9a-f]{2}){1,128}))-[0-9a-f]{16}$/
 const DIGEST_HEX = 16
 
-/** Longest callSid, in bytes, that an id can carry; jambonz' own are UUIDs. */
+/** Bytes of the longest callSid that an id can hold. jambonz' own are UUIDs. */
 export const MAX_CALL_SID_BYTES = 128
 
 /**
- * Returns an id that names its call: `<callSid>-<digest>`, lower-case hexadecimal (safe in urls and on file systems
- * that ignore case). So a socket's path or a hook's `?listen=` gives its call without an index or a store. The same
- * `seed` gives the same id: a request that jambonz retries is answered with the same listens. The digest is keyed:
- * ids can't be guessed.
+ * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on file systems
+ * that ignore case. Since it contains its call, the path of a socket or the `?listen=` of a hook needs no index. The same
+ * `seed` gives the same id: a repeated request is answered with the same listens. The digest is keyed, so that ids can't
+ * be guessed.
  */
 export function createListenId(secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
@@ -43,78 +43,76 @@ export function callSidOf(listenId: string): string | undefined {
   return other === undefined ? undefined : Buffer.from(other, 'hex').toString()
 }
 
-/** Throws FST_JAMBONZ_CALL_SID where an id of a listen can't carry the callSid. */
+/** Throws FST_JAMBONZ_CALL_SID if a listen id can't hold the callSid. */
 export function checkCallSid(callSid: string): void {
   const bytes = Buffer.byteLength(callSid)
   if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
 }
 
-// What opens a listen's socket or runs its hook for whoever has it. Signed with the option `secret`, and stands nowhere
-// but in the answer to jambonz: the store keeps verbs without it, and logs name the listen's id instead.
+// Tokens that open a listen's socket, or run its hook, for anybody who has them. They are signed with the option `secret`
+// and stand only in the answer to jambonz: the store keeps verbs without them, and logs have the listen's id instead.
 
-/** The fields that a path signs: they must match for it to open its socket. */
+/** The fields that a path signs. */
 export interface SocketToken {
-  /** whole path of the audio route: a path given out for one route opens no other */
+  /** whole path of the audio route: the token opens no other route */
   path: string
   listenId: string
-  /** ms since the epoch: when the verb was answered */
+  /** ms since the epoch at which the verb was answered */
   issuedAt: number
   /**
-   * true where other instances may know nothing of the listen: each has a store of its own, or the one they share was
-   * away when the verb was answered
+   * true if other instances may not know the listen: each has a store of its own, or the shared store was away when the
+   * verb was answered
    */
   unknown: boolean
   /**
-   * how the listen's audio was private when its last socket was handed over: the next one begins so, also where the
-   * store has lost it
+   * the pause of the listen at its last handover: the next socket begins with it, even if the store has lost it
    */
   paused: 'silence' | 'skip' | false
-  /** tag of the instance that answered: see `issuerTag` */
+  /** tag of the instance that answered the verb: see `issuerTag` */
   issuer: string
 }
 
-/** The credentials of a verb that has its own; jambonz opens the socket with them. */
+/** The credentials in a verb, with which jambonz opens the socket. */
 export interface OwnCredentials {
   username: string
   password: string
 }
 
 /**
- * ms from the answer that a signed path opens its socket. A listen may stand behind a `dial` or an `enqueue` that lasts
- * hours; six are more than any of them should.
+ * ms after the answer in which a signed path opens its socket. Before the listen there may be a `dial` or an `enqueue`
+ * that lasts hours.
  */
 export const SOCKET_TOKEN_TTL = 6 * 3_600_000
 
-// 22 characters together so that urls stay short: 30 bits say when and what, 18 who, 84 sign it, which nobody guesses over a
-// network.
+// 22 characters in all, so that urls stay short: 30 bits of time and flags, 18 bits of the issuer, 84 bits of signature.
 const TIME_CHARACTERS = 5
 const ISSUER_CHARACTERS = 3
 const STAMP_CHARACTERS = TIME_CHARACTERS + ISSUER_CHARACTERS
 const SIGNATURE_CHARACTERS = 14
-/** ms: one unit of the stamp's time, 34 years of which fit into 27 bits */
+/** ms of one unit of the time: 27 bits hold 34 years */
 const STAMP_UNIT = 8_000
 const STAMP_EPOCH = Date.UTC(2025, 0, 1)
 const MAX_STAMP = 2 ** 27 - 1
-/** The two bits that say how the listen is private; what none of them means is taken for a pause. */
+/** The pauses, by their value in two bits. An unknown value counts as a pause. */
 const PAUSES = [false, 'silence', 'skip'] as const
 const PAUSE_BITS = 4
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const HOOK_KEY_CHARACTERS = 22
 
-/** Returns the tag by which an instance knows the paths that it has given out itself. */
+/** Returns the tag by which an instance recognises its own paths. */
 export function issuerTag(instance: string): string {
   return hash('sha256', instance, 'base64url').slice(0, ISSUER_CHARACTERS)
 }
 
-/** Returns the last segment of a listen's socket path: `<id>.<when it was answered><by whom><signature>`. */
+/** Returns the last segment of a listen's socket path: `<id>.<time and flags><issuer><signature>`. */
 export function signSocketToken(secret: Hmac, token: SocketToken, own?: OwnCredentials): string {
   const stamp = stampOf(token)
   return `${token.listenId}.${stamp}${signature(secret, token.path, token.listenId, stamp, own)}`
 }
 
 /**
- * Returns what the last segment of a socket path says where we signed it for this route and these credentials, else
- * undefined. Constant time. It may have expired: see `hasExpired`.
+ * Returns the token in the last segment of a socket path; undefined unless it was signed for this route and these
+ * credentials. Takes constant time. The token may have expired: see `hasExpired`.
  */
 export function readSocketToken(
   secret: Hmac,
@@ -132,20 +130,20 @@ export function readSocketToken(
   return { path, listenId, ...readStamp(stamp) }
 }
 
-/** True for a path that was given out too long ago to open a socket. */
+/** Returns true if the token is too old to open a socket. */
 export function hasExpired({ issuedAt }: SocketToken, now = Date.now()): boolean {
   return now - issuedAt > SOCKET_TOKEN_TTL
 }
 
 /**
- * Returns what a GET hook of the listen is known by: it carries no payload that a signature could cover, and the
- * listen's id, which names files and stands in logs, is no secret.
+ * Returns the key that authenticates a GET hook of the listen. The hook has no payload that a signature could cover, and
+ * the listen's id is no secret: it stands in file names and logs.
  */
 export function signHookKey(secret: Hmac, listenId: string): string {
   return secret.digest('base64url', `hook\n${listenId}`).slice(0, HOOK_KEY_CHARACTERS)
 }
 
-/** True for the key of the listen's GET hook. Constant time. */
+/** Returns true for the key of the listen's GET hook. Takes constant time. */
 export function isHookKey(secret: Hmac, listenId: string, key: string): boolean {
   const given = Buffer.from(key)
   const expected = Buffer.from(signHookKey(secret, listenId))
@@ -189,4 +187,39 @@ function signature(
   return secret
     .digest('base64url', `audio\n${path}\n${listenId}\n${stamp}${credentials}`)
     .slice(0, SIGNATURE_CHARACTERS)
+}
+
+// The store passes the verbs of a live call to another instance, or keeps them until jambonz fetches them. They may have
+// credentials and signed paths, so they are encrypted with the option `secret`: readers of the store learn nothing from
+// them, and writers can't make any.
+
+const CIPHER = 'aes-256-gcm'
+const NONCE = 12
+const TAG = 16
+
+/** Encrypts a text. `about`: its purpose and its call, which `unseal()` has to name again. */
+export function seal(secret: Hmac, about: string, text: string): string {
+  const nonce = randomBytes(NONCE)
+  const cipher = createCipheriv(CIPHER, keyOf(secret), nonce, { authTagLength: TAG })
+  cipher.setAAD(Buffer.from(about))
+  const sealed = Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
+  return sealed.toString('base64')
+}
+
+/** Decrypts a text. Returns undefined if it was altered, or sealed with another secret or another `about`. */
+export function unseal(secret: Hmac, about: string, sealed: string): string | undefined {
+  const bytes = Buffer.from(sealed, 'base64')
+  if (bytes.length < NONCE + TAG) return undefined
+  const decipher = createDecipheriv(CIPHER, keyOf(secret), bytes.subarray(0, NONCE), { authTagLength: TAG })
+  decipher.setAAD(Buffer.from(about))
+  decipher.setAuthTag(bytes.subarray(-TAG))
+  try {
+    return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()]).toString('utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function keyOf(secret: Hmac): Buffer {
+  return Buffer.from(secret.digest('hex', 'seal'), 'hex')
 }

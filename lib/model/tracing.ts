@@ -1,33 +1,33 @@
-// What the lower floors know of tracing. No type of @opentelemetry/api stands here: it need not be installed.
+// The interface of tracing for the lower folders. It uses no types of @opentelemetry/api, which is optional.
 
 export type Attributes = Record<string, string | number | boolean | undefined>
 
 export interface SpanOptions {
   attributes: Attributes
-  /** a `b3` header: where the span comes from */
+  /** the `b3` header with the parent of the span */
   b3: unknown
-  /** ms since the epoch; default now */
+  /** ms since the epoch; default: now */
   startedAt?: number
 }
 
-/** A span of ours. */
+/** A span of the plugin. */
 export interface Trace {
-  /** as a `b3` header */
+  /** the span as a `b3` header */
   readonly b3: string
-  /** Calls `run` inside the span: spans begun there, and in whatever it awaits, are its children. */
+  /** Calls `run` inside the span: spans that begin in it, or in what it awaits, are its children. */
   run<T>(run: () => T): T
-  /** Sets attributes; those that are undefined are left out. */
+  /** Sets attributes. Those that are undefined are left out. */
   set(attributes: Attributes): void
-  /** Sets the span's status to ERROR, with the first reason that is given; an `Error` is recorded, too. */
+  /** Sets the span's status to ERROR, with the first given reason. Also records an `Error`. */
   fail(reason: Error | string): void
-  /** Ends the span: called once, last. */
+  /** Ends the span. It is called once, after all others. */
   end(): void
 }
 
-/** Begins spans; both methods return undefined where no SDK is registered. */
+/** Begins spans. Both methods return undefined if no SDK is registered. */
 export interface Tracing {
-  /** Begins the span of a request: inside the active span, where an instrumentation of HTTP has begun one; else after `b3`. */
+  /** Begins the span of a request. Its parent is the active span, if an HTTP instrumentation has begun one; else `b3`. */
   request(name: string, options: SpanOptions): Trace | undefined
-  /** Begins the span of what goes on by itself: after `b3`, whatever is active. */
+  /** Begins the span of a background task. Its parent is `b3`, whatever span is active. */
   task(name: string, options: SpanOptions): Trace | undefined
 }

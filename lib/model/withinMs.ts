@@ -1,6 +1,6 @@
 import { MAX_TIMER_MS } from './checkOptions.js'
 
-/** Resolves as `promise` does, or to undefined after `ms`, which may be Infinity. */
+/** Resolves like `promise`, or to undefined after `ms`. Infinity means no limit. */
 export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => {

@@ -23,7 +23,7 @@ export interface NamedSchema extends JsonSchema {
   $id: string
 }
 
-/** The schema files of `@jambonz/schema`. They are built in: an application may be bundled into one file. */
+/** The schema files of `@jambonz/schema`. They are built in, since an application may be bundled into one file. */
 export interface PublishedSchemas {
   verbs: readonly NamedSchema[]
   components: readonly NamedSchema[]
@@ -37,13 +37,13 @@ export interface JambonzSchemas {
 export const SCHEMA_BASE = 'https://jambonz.org/schema'
 export const verbSchemaId = (verb: string): string => `${SCHEMA_BASE}/verbs/${verb}`
 
-/** Verbs that jambonz runs (feature-server lib/tasks) and `@jambonz/schema` does not describe. */
+/** Verbs that jambonz runs (feature-server lib/tasks), but that `@jambonz/schema` does not describe. */
 const UNDESCRIBED = ['lex', 'rasa']
 
 /** Shorthands of `llm` that have no schema file of their own (`@jambonz/schema` lib/normalize.js). */
 const LLM_SHORTHANDS: Record<string, string> = { microsoft_s2s: 'microsoft', voiceagent_s2s: 'voiceagent' }
 
-/** Components of which jambonz knows every property: one more and it refuses the application (`@jambonz/verb-specifications`). */
+/** Components in which jambonz refuses an unknown property (`@jambonz/verb-specifications`). */
 const STRICT_COMPONENTS = new Set([
   'actionHookDelayAction',
   'amd',
@@ -57,7 +57,7 @@ const STRICT_COMPONENTS = new Set([
 
 const openObject: JsonSchema = { type: 'object', additionalProperties: true }
 
-/** Properties jambonz takes (`@jambonz/verb-specifications`) and the schemas leave out or leave open. */
+/** Properties that jambonz accepts (`@jambonz/verb-specifications`) and that the schemas lack or leave open. */
 const ADDED: Record<string, Record<string, JsonSchema>> = {
   'components/recognizer': {
     nuanceOptions: openObject,
@@ -71,15 +71,15 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
   'verbs/gather': { say: { $ref: verbSchemaId('say') }, play: { $ref: verbSchemaId('play') } }
 }
 
-/** The properties that jambonz requires inside `config`, where the schemas require none. */
+/** Properties that jambonz requires inside `config`, although the schemas do not. */
 const REQUIRED: Record<string, Record<string, string[]>> = {
   'verbs/config': { bargeIn: ['enable'], record: ['action'], transcribe: ['enable'], ttsStream: ['enable'] }
 }
 
 /**
- * The schemas of `@jambonz/schema`, as strict as jambonz itself: its feature server refuses the whole application,
- * and drops the call, over one unknown property, which the published schemas let pass.
- * Verb schemas describe a verb without its `verb` property, as jambonz sees it.
+ * Returns the schemas of `@jambonz/schema`, made as strict as jambonz itself. Its feature server refuses the whole
+ * application, and drops the call, over one unknown property, which the published schemas accept. A schema describes a
+ * verb without its `verb` property.
  */
 export function loadJambonzSchemas(published: PublishedSchemas = PUBLISHED_SCHEMAS): JambonzSchemas {
   const components = published.components.map((schema) => adapt(schema))
@@ -131,7 +131,7 @@ function takeAnyCase(hook: NamedSchema): void {
 const METHODS = ['GET', 'POST', 'get', 'post', 'Get', 'Post']
 
 /**
- * A copy with whole ids for references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
+ * Returns a copy with absolute references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
  * branches and would be refused.
  */
 function rewrite(schema: NamedSchema): NamedSchema {

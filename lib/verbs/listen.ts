@@ -11,17 +11,17 @@ import {
 } from './listenChecks.js'
 import type { ActionHook, ConfigListen, ListenOptions } from './listenSchema.js'
 
-/** `0.9`: the open-source jambonz; `11`: the commercial one of 2026, of which part is known by its documentation alone. */
+/** `0.9`: the open-source jambonz. `11`: the commercial one of 2026, partly known from its documentation alone. */
 export type Platform = '0.9' | '11'
 
-/** The values that fill in the verbs of one answer. */
+/** The values that complete the verbs of one answer. */
 export interface VerbContext {
   call: Call
-  /** The id for the n-th listen verb of this answer, counted from 0. The same for a repeated request. */
+  /** Returns the id of the n-th listen of this answer, from 0. A repeated request gets the same ids. */
   listenId(ordinal: number): string
   /**
-   * The signed socket url for a verb's own `url` and `wsAuth`. Undefined: it is elsewhere, and the verb is left alone.
-   * Throws FST_JAMBONZ_AUDIO_ROUTE when it is relative and no audio route.
+   * Returns the signed socket url for a verb's own `url` and `wsAuth`; undefined if the url leads elsewhere: the verb then
+   * stays unchanged. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that is no audio route.
    */
   audioUrl(
     url: string | undefined,
@@ -29,28 +29,27 @@ export interface VerbContext {
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
   /**
-   * A hook url of this application with `?listen=<id>`, and a key where its `method` is GET; the built-in one for undefined;
-   * one that leads elsewhere unchanged.
+   * Returns the url of an actionHook: of this application with `?listen=<id>`, and a key if its `method` is GET; the
+   * built-in one for undefined; any other unchanged.
    */
   hookUrl(url: string | undefined, id: string, method?: string): string
-  /** which jambonz gets the verbs: what it would ignore is an error */
+  /** the jambonz that gets the verbs: a listen that it would ignore is an error */
   platform: Platform
-  /** Told, in place of an error, what the schemas of jambonz refuse; undefined: it is an error. */
+  /** Called with what the schemas of jambonz refuse; undefined: that is an error. */
   warn?: (message: string) => void
   /** Basic credentials for verbs without `wsAuth`. */
   auth?: Credentials
-  /** whether a listen without an actionHook gets the built-in one */
+  /** true: a listen without an actionHook gets the built-in one */
   defaultActionHook: boolean
 }
 
 /**
- * The fields of a listen that the answer sets. The other fields are the same for each: it is `expected`, no audio has
- * come.
+ * The fields of a listen that the answer sets. The other fields have their initial values.
  */
 export type ExpectedListen = Omit<StoredListen, 'state' | 'connected' | 'audio' | 'createdAt'>
 
 export interface PreparedVerbs {
-  /** JSON ready for jambonz, each `{ verb: 'name', … }` */
+  /** JSON for jambonz, each `{ verb: 'name', … }` */
   verbs: object[]
   /** in the order of the verbs */
   listens: ExpectedListen[]
@@ -59,7 +58,7 @@ export interface PreparedVerbs {
 const DEFAULT_SAMPLE_RATE = 8_000
 
 export interface ListenRequest {
-  /** from ListenOptions or ConfigListen, already checked against its schema */
+  /** from ListenOptions or ConfigListen, checked against its schema */
   data: ListenOptions & ConfigListen
   /** its place, as in `[1] dial.listen` */
   at: string
@@ -72,7 +71,7 @@ export interface PreparedListen {
   listen?: ExpectedListen
 }
 
-/** Fills in one listen for jambonz, and notes what is to come of it. */
+/** Completes one listen for jambonz. Returns its verb, and the listen to expect. */
 export function prepareListen(
   { data, at, nested, ordinal }: ListenRequest,
   context: VerbContext
@@ -94,8 +93,8 @@ export function prepareListen(
 }
 
 /**
- * A listen in the background plays nothing unless its verb says so: jambonz plays a file once for each listen of a call
- * that may play (feature-server lib/tasks/listen.js).
+ * Turns bidirectional audio off for a background listen whose verb does not mention it: jambonz plays a file once for each
+ * listen of the call that has it on (feature-server lib/tasks/listen.js).
  */
 function withoutAudioBack<T extends ConfigListen>(data: T): T {
   return data.bidirectionalAudio === undefined && data.disableBidirectionalAudio === undefined
@@ -151,19 +150,22 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
           ? { ...bidirectionalAudio, sampleRate: listen.bidirectional?.sampleRate }
           : bidirectionalAudio
     }),
-    // Ours first: the frame can arrive cut off at its end.
+    // Our key comes first: the frame may arrive cut off at its end.
     metadata: { [LISTEN_METADATA_KEY]: listen.id, ...metadata }
   }
 }
 
-/** Leaves out what is there and says nothing: no key, no time. */
+/** Removes empty keys and times of 0. */
 function withoutZeros<T extends Pick<ListenOptions, 'finishOnKey' | 'maxLength' | 'timeout'>>(data: T): T {
   const given = { ...data }
   for (const name of ['finishOnKey', 'maxLength', 'timeout'] as const) if (!given[name]) delete given[name]
   return given
 }
 
-/** jambonz compares the whole string with one digit, and knows no finishOnKey in `config`. The rest is for the plugin to do. */
+/**
+ * Returns true if jambonz itself ends the listen on this key: it compares the whole string with one digit, and has no
+ * finishOnKey in `config`. Otherwise the plugin does it.
+ */
 function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'
 }
@@ -184,7 +186,7 @@ function foregroundOnly(
   return { id: id ?? listen.id, ...(hook !== undefined && { actionHook: hook }) }
 }
 
-/** How audio gets back to the caller, as jambonz works it out (feature-server lib/tasks/listen.js). */
+/** Returns how jambonz plays audio to the caller (feature-server lib/tasks/listen.js). */
 function bidirectionalOf(
   { bidirectionalAudio, disableBidirectionalAudio }: BidirectionalOptions,
   sampleRate: number

@@ -3,8 +3,8 @@ import { shown } from './validate.js'
 import type { ConfigListen } from './listenSchema.js'
 
 /**
- * Characters of a listen's url. The media server splits it with a recursive regular expression and crashes at about
- * 700 (mod_audio_fork), host and base path included, which jambonz puts before a relative one.
+ * Characters of a listen's url. The media server splits it with a recursive regular expression and crashes at about 700
+ * (mod_audio_fork), including the host and base path that jambonz puts before a relative url.
  */
 export const MAX_URL_LENGTH = 400
 
@@ -12,7 +12,7 @@ const ABSOLUTE = /^(?:wss?|https?):\/\//
 const SPEAKABLE = /^(?:wss?|https?):\/\/[^/?#@[\]]+(?:\/|$)/
 const PRINTABLE = /^[!-{}~]+$/
 
-/** Throws FST_JAMBONZ_VERB_INVALID for a url that jambonz' media server cannot open, or would crash over. */
+/** Throws FST_JAMBONZ_VERB_INVALID for a url that jambonz' media server cannot open, or that would crash it. */
 export function checkUrl(url: string, at: string): void {
   const problem = urlProblem(url)
   if (problem !== undefined) throw new ERR_VERB_INVALID(`${at}.url is ${shown('', url)}: ${problem}`)
@@ -34,14 +34,14 @@ function urlProblem(url: string): string | undefined {
 export const LISTEN_METADATA_KEY = 'jambonzListenId'
 
 /**
- * Bytes of JSON a verb's own metadata may have. The media server cuts the frame at 8192 (mod_audio_fork), and
- * jambonz' call attributes, the call's SIP headers and its `customerData` have to fit in beside it.
+ * Bytes of JSON that a verb's own metadata may have. The media server cuts the frame at 8192 bytes (mod_audio_fork), which
+ * also hold jambonz' call attributes, SIP headers and `customerData`.
  */
 export const MAX_METADATA_BYTES = 4_096
 
 /**
- * The keys that jambonz itself writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js);
- * the verb's metadata would overwrite them.
+ * The keys that jambonz writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js). Metadata of
+ * the verb would overwrite them.
  */
 const RESERVED = new Set([
   'sampleRate',
@@ -73,7 +73,7 @@ const RESERVED = new Set([
   LISTEN_METADATA_KEY
 ])
 
-/** Throws FST_JAMBONZ_VERB_INVALID for keys that are jambonz' own and for more than the wire carries. */
+/** Throws FST_JAMBONZ_VERB_INVALID for keys of jambonz, and for metadata that is too long. */
 export function checkMetadata(metadata: Record<string, unknown>, at: string): void {
   const reserved = Object.keys(metadata).find((key) => RESERVED.has(key))
   if (reserved !== undefined) {
@@ -95,7 +95,7 @@ export function checkMetadataSize(metadata: Record<string, unknown>, at: string)
 
 export type BidirectionalOptions = Pick<ConfigListen, 'bidirectionalAudio' | 'disableBidirectionalAudio'>
 
-/** Refuses what jambonz takes and then plays nothing of. Throws FST_JAMBONZ_VERB_INVALID. */
+/** Throws FST_JAMBONZ_VERB_INVALID for options that jambonz accepts, but with which it would play nothing. */
 export function checkBidirectional(
   { bidirectionalAudio, disableBidirectionalAudio }: BidirectionalOptions,
   at: string
@@ -120,16 +120,16 @@ export interface Credentials {
 }
 
 /**
- * Bytes of username and password together, in UTF-8, that jambonz can send on a websocket: with 90 the password
- * arrives without its last byte, with more there is no Authorization header at all (mod_audio_fork).
+ * Bytes of username and password together, in UTF-8, that jambonz can send on a websocket. With 90 bytes the password
+ * lacks its last byte, with more there is no Authorization header (mod_audio_fork).
  */
 export const MAX_CREDENTIALS_BYTES = 89
 
 const CONTROL_CHARACTERS = /\p{Cc}/u
 
 /**
- * Checks HTTP Basic credentials that jambonz is to send. `name` says whose they are, as in `auth` or `[0] listen.wsAuth`.
- * Throws FST_JAMBONZ_CREDENTIALS.
+ * Checks HTTP Basic credentials for jambonz. `name`: their place, as in `auth` or `[0] listen.wsAuth`. Throws
+ * FST_JAMBONZ_CREDENTIALS.
  */
 export function checkCredentials(name: string, { username, password }: Credentials): void {
   if (username === '' || password === '') {

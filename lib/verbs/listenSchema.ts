@@ -2,13 +2,13 @@ import { Type, type Static, type TObject, type TProperties } from '@sinclair/typ
 import { MixTypeSchema } from '../model/schema.js'
 import type { TranscribeProperties } from './jambonzVerbs.js'
 
-/** Sample rates jambonz documents for a listen, Hz. */
+/** Sample rates, Hz, that jambonz documents for a listen. */
 export const SAMPLE_RATES = [8_000, 16_000, 24_000, 48_000, 64_000] as const
 
-/** Sample rates audio can come back at, Hz (mod_audio_fork). */
+/** Sample rates, Hz, of audio sent back (mod_audio_fork). */
 export const BIDIRECTIONAL_SAMPLE_RATES = [8_000, 16_000, 24_000, 32_000, 48_000, 64_000] as const
 
-/** Longest time of `maxLength` and `timeout`, seconds: a Node timer holds no more, and fires at once instead. */
+/** Longest `maxLength` and `timeout`, seconds: a longer timer of Node.js fires at once. */
 export const MAX_SECONDS = 2_147_483
 
 const Seconds = (description: string, unset: string) =>
@@ -35,7 +35,7 @@ export const ActionHookSchema = Type.Union([
       password: Type.Optional(Type.String()),
       basicAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the hook'))
     },
-    // jambonz takes whatever else is there, such as the `webhook_sid` of its portal.
+    // jambonz accepts other properties, such as the `webhook_sid` of its portal.
     { additionalProperties: true }
   )
 ])
@@ -64,7 +64,7 @@ export const BidirectionalAudioSchema = Type.Object(
 )
 
 /**
- * The properties of a `listen` nested in `config`: jambonz refuses the others there (`@jambonz/verb-specifications`,
+ * The properties of a `listen` in `config`, in which jambonz refuses all others (`@jambonz/verb-specifications`,
  * listenOptions).
  */
 const background = {
@@ -171,11 +171,11 @@ const foreground = {
 const strict = <T extends TProperties>(properties: T): TObject<T> =>
   Type.Object(properties, { additionalProperties: false })
 
-/** Options of a `listen` or `stream`, as they stand in the verb, in `{ listen: {…} }` and in `dial`. */
+/** The options of a `listen` or `stream`: in the verb, in `{ listen: {…} }` and in `dial`. */
 export const ListenOptionsSchema = strict(foreground)
 export type ListenOptions = Static<typeof ListenOptionsSchema>
 
-/** Options of a `listen` nested in `config`: a listen in the background of the verbs that follow. */
+/** The options of a `listen` in `config`: it runs in the background of the verbs that follow. */
 export const ConfigListenSchema = strict({
   enable: Type.Optional(Type.Boolean({ default: true, description: '`false` ends the background listen' })),
   ...background

@@ -12,7 +12,7 @@ import { verbValidators, type VerbValidators } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 
 /**
- * The properties that jambonz takes in a listen verb and refuses in `config` (`@jambonz/verb-specifications`,
+ * The properties that jambonz accepts in a listen verb, but refuses in `config` (`@jambonz/verb-specifications`,
  * listenOptions).
  */
 const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
@@ -20,9 +20,9 @@ const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
 )
 
 /**
- * Makes what a handler returned into what jambonz gets: every verb checked, every listen filled in, the handler's own
- * objects untouched. Synchronous.
- * Throws FST_JAMBONZ_VERB_INVALID, naming verb, property and value; FST_JAMBONZ_CREDENTIALS; FST_JAMBONZ_AUDIO_ROUTE.
+ * Returns the verbs for jambonz: checks every verb of a handler's result and completes every listen. It does not change
+ * the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value; FST_JAMBONZ_CREDENTIALS;
+ * FST_JAMBONZ_AUDIO_ROUTE.
  */
 export function prepareVerbs(result: HandlerResult, context: VerbContext): PreparedVerbs {
   const answer = new Answer(context)
@@ -30,7 +30,7 @@ export function prepareVerbs(result: HandlerResult, context: VerbContext): Prepa
   return { verbs, listens: answer.listens }
 }
 
-/** Compiles the schemas of all verbs: for registration, so that no call waits for it. */
+/** Compiles the schemas of all verbs, at registration, so that no call waits for it. */
 export function warmUp(): void {
   verbValidators()
 }
@@ -57,7 +57,7 @@ class Answer {
     return { verb: name, ...data }
   }
 
-  /** Runs a check of jambonz' schemas; what it finds is told instead of thrown where the application wants it so. */
+  /** Runs a check against jambonz' schemas. Passes its error to `warn`, if the application has chosen warnings. */
   #check(check: () => void): void {
     const { warn } = this.#context
     if (warn === undefined) return check()
@@ -68,7 +68,7 @@ class Answer {
     }
   }
 
-  /** A verb with one listen or stream inside. */
+  /** Returns a verb with its nested listen or stream completed. */
   #nesting(data: Data, at: string, nested: Listen['nested']): Data {
     if (data.listen !== undefined && data.stream !== undefined) {
       throw new ERR_VERB_INVALID(
@@ -126,7 +126,7 @@ class Answer {
   }
 }
 
-/** Writes what jambonz takes as well, the way its schemas have it: methods in lower case, null for what is not there. */
+/** Rewrites what jambonz accepts but its schemas refuse: a method in lower case, null for an absent property. */
 function asJambonzReads(data: Data): Data {
   const { actionHook, metadata, ...rest } = data
   const hook =
@@ -140,13 +140,13 @@ function asJambonzReads(data: Data): Data {
   }
 }
 
-/** A nested listen has no name of its own, yet is often written with one; jambonz refuses it. */
+/** Removes `verb` from a nested listen: it is often written, and jambonz refuses it. */
 function withoutVerb(nested: Data): Data {
   const { verb, ...options } = nested
   return verb === 'listen' || verb === 'stream' ? options : nested
 }
 
-/** Nowhere to go yet: the application's audio routes are still to be registered. */
+/** A context without audio routes: those of the application are not registered yet. */
 const nowhere: VerbContext = {
   call: newCall(''),
   listenId: String,
@@ -156,7 +156,7 @@ const nowhere: VerbContext = {
   defaultActionHook: false
 }
 
-/** Throws what `prepareVerbs` would, audio routes aside: for verbs that are known before there is a call. */
+/** Checks verbs before there is a call. Throws what `prepareVerbs` throws, except for audio routes. */
 export function checkVerbs(verbs: HandlerResult): void {
   prepareVerbs(verbs, nowhere)
 }

@@ -30,18 +30,18 @@ type ShortVerb = { [Name in VerbName]: { verb?: never } & { [Key in Name]: VerbP
 export type Verb = LongVerb | ShortVerb
 
 /**
- * The result of a handler: verbs, one verb, something that becomes verbs as JSON (`WebhookResponse` of
- * `@jambonz/sdk`), or nothing.
+ * The result of a handler: verbs, one verb, an object whose JSON is verbs (`WebhookResponse` of `@jambonz/sdk`), or
+ * nothing.
  */
 export type HandlerResult = Verb | readonly Verb[] | { toJSON(): unknown } | undefined | null
 
-/** The same without one verb alone: in a union with it, editors complete nothing inside an array of verbs. */
+/** A HandlerResult, but not one verb alone: with it in the union, editors complete nothing inside an array of verbs. */
 export type VerbsResult = readonly Verb[] | { toJSON(): unknown } | undefined | null
 
 /**
- * `unknown`, or a string that names the property jambonz does not know: `handler: Handler & NoUnknownProperties<Result>`
- * makes it an error. TypeScript looks for surplus properties in object literals, yet not in those a function returns,
- * and jambonz refuses the whole application over one.
+ * `unknown`, or a string that names a property that jambonz does not know, which makes
+ * `handler: Handler & NoUnknownProperties<Result>` an error. TypeScript checks object literals for surplus properties, but
+ * not those that a function returns, and jambonz refuses the whole application over one.
  */
 export type NoUnknownProperties<Result> =
   Surplus<Element<Result>> extends infer Found ? ([Found] extends [never] ? unknown : Found) : never
@@ -69,7 +69,7 @@ type SurplusOf<Given, Known, Place extends string> = string extends keyof Known
 
 export type Data = Record<string, unknown>
 
-/** One verb of a handler's result, in neither spelling. `at` is its place in the array, as in `[1]`. */
+/** One verb of a handler's result. `at`: its place in the array, as in `[1]`. */
 export interface NamedVerb {
   name: string
   data: Data
@@ -77,9 +77,8 @@ export interface NamedVerb {
 }
 
 /**
- * Reads what a handler returned: an array of verbs, one verb, a WebhookResponse, or nothing; each verb as
- * `{ verb: 'say', … }` or `{ say: {…} }`. It is taken as the JSON it becomes, so the result is a copy.
- * Throws FST_JAMBONZ_VERB_INVALID.
+ * Reads a handler's result: an array of verbs, one verb, a WebhookResponse, or nothing; each verb as
+ * `{ verb: 'say', … }` or `{ say: {…} }`. It reads their JSON, so the verbs are copies. Throws FST_JAMBONZ_VERB_INVALID.
  */
 export function readResult(result: unknown): NamedVerb[] {
   if (result === undefined || result === null) return []

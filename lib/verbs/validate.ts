@@ -3,9 +3,9 @@ import { ERR_VERB_INVALID } from '../model/errors.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'
 
-/** Each throws FST_JAMBONZ_VERB_INVALID. `at` is the place of what it checks, as in `[1] dial.listen`. */
+/** The checks of verbs. Each throws FST_JAMBONZ_VERB_INVALID. `at`: the place of the verb, as in `[1] dial.listen`. */
 export interface VerbValidators {
-  /** Checks a verb's data (without `verb`) against jambonz' schema of it. */
+  /** Checks a verb's data, without `verb`, against jambonz' schema of it. */
   verb(name: string, data: unknown, at: string): void
   listen(data: unknown, at: string): void
   configListen(data: unknown, at: string): void
@@ -13,7 +13,7 @@ export interface VerbValidators {
 
 let validators: VerbValidators | undefined
 
-/** Compiled once per process, all of them: a call must not wait for it. */
+/** Returns the validators, which are compiled once per process: a call must not wait for it. */
 export function verbValidators(): VerbValidators {
   validators ??= compile()
   return validators
@@ -26,7 +26,7 @@ function compile(): VerbValidators {
     validateSchema: false,
     verbose: true,
     logger: false,
-    // Half the time to compile, and as fast afterwards.
+    // This halves the time to compile, and validation is as fast.
     inlineRefs: false,
     code: { optimize: false }
   })
@@ -61,20 +61,20 @@ function compile(): VerbValidators {
   }
 }
 
-/** One error at least: what ajv leaves behind when it finds something invalid. */
+/** The errors of ajv, at least one. */
 export type Errors = readonly [ErrorObject, ...ErrorObject[]]
 
-/** Says which properties a schema knows. */
+/** Returns the names of a schema's properties. */
 export type KnownProperties = (schema: object) => string[]
 
 const UNKNOWN_PROPERTY = new Set(['additionalProperties', 'unevaluatedProperties'])
-/** Keywords that only say that one of their branches has failed. */
+/** Keywords whose error only reports that one of their branches failed. */
 const COMBINERS = new Set(['anyOf', 'if'])
 
 /**
- * One sentence of ajv's errors: where, what stands there, and what is allowed.
- * It explains the branch of an `anyOf` that got furthest: `actionHook: { method: 'PUT' }` is wrong in its method, not in
- * being no string. Needs ajv's `verbose: true`.
+ * Returns one sentence for ajv's errors: the place, the value, and what is allowed. Of an `anyOf` it explains the branch
+ * that matched furthest: in `actionHook: { method: 'PUT' }` the method is wrong, not that it is no string. Needs ajv's
+ * option `verbose`.
  */
 export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
   const causes = errors.filter((error) => !COMBINERS.has(error.keyword))
@@ -93,13 +93,13 @@ export function explain(errors: Errors, at: string, knownProperties: KnownProper
   return `${place} is ${shown(error.instancePath, error.data)}: ${expectation(error, rules)}`
 }
 
-/** Missing and unknown properties are errors of the object, yet stand one level deeper. */
+/** Returns the depth of an error. That of a missing or unknown property is one level below its object. */
 function depth({ keyword, instancePath }: ErrorObject): number {
   const inside = keyword === 'required' || UNKNOWN_PROPERTY.has(keyword) ? 1 : 0
   return instancePath.split('/').length + inside
 }
 
-/** `/target/0/type` as `.target[0].type` */
+/** Returns `/target/0/type` as `.target[0].type`. */
 function dotted(pointer: string): string {
   return pointer
     .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
@@ -125,7 +125,7 @@ const MAX_SHOWN = 80
 const SECRET =
   /password|secret|(?<!max)tokens?$|credential|apikey|accesskey|authorization|^(?:auth|wsauth|basicauth)$/i
 
-/** A JSON value for an error message: short, and without credentials. `path` is where it stands, with slashes. */
+/** Returns a JSON value for an error message: short, and without credentials. `path`: its place, with slashes. */
 export function shown(path: string, value: unknown): string {
   if (path.split('/').some((name) => SECRET.test(name))) return 'a hidden value'
   const text = JSON.stringify(value, (name, inner: unknown) => (SECRET.test(name) ? '***' : inner))
@@ -135,7 +135,7 @@ export function shown(path: string, value: unknown): string {
 
 const MAX_LISTED = 40
 
-/** `: did you mean "maxLength"?`, or else what there is to choose from. */
+/** Returns `: did you mean "maxLength"?`, or else the list of known names. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const plain = simplify(word)
   const near = known
@@ -147,10 +147,10 @@ export function didYouMean(word: string, known: readonly string[]): string {
   return `: use one of ${known.join(', ')}`
 }
 
-/** `max_length`, `MaxLength` and `maxLength` are the same slip. */
+/** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */
 const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
 
-/** Letters to replace, add, drop, or swap with their neighbour. */
+/** Returns the number of letters to replace, add, drop, or swap with their neighbour. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
   const at = (row: number, column: number) => (rows[row] as number[])[column] as number
