@@ -9,16 +9,16 @@ export interface Wait {
   /** Returns true for the awaited state. `known` is false if the call is unknown. */
   reached: (listen: StoredListen | undefined, known: boolean) => boolean
   timeoutMs: number
-  /** ms between two looks, in case a signal gets lost; default: looks only at signals */
+  /** ms between two reads, in case a signal is lost; default: it reads only after signals */
   lookEvery?: number
 }
 
-/** The waiters for changes of listens. */
+/** Waits for changes of listens. */
 export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false
 
-  /** Resolves to the call as soon as its listen has reached the awaited state, or at the timeout. */
+  /** Resolves to the call when its listen has reached the awaited state, or at the timeout. */
   async until({
     callSid,
     listenId,
@@ -42,13 +42,13 @@ export class Waiters {
     }
   }
 
-  /** Has the waiters of the listen look again. */
+  /** Has the waiters of a listen read it again. */
   wake(callSid: string, listenId: string): void {
     if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
-  /** Has all waiters look again: a change may have been missed. */
+  /** Has all waiters read again: a signal may have been lost. */
   wakeAll(): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()
@@ -75,7 +75,7 @@ export class Waiters {
   }
 }
 
-/** One wait. It misses no signal that comes between two of its looks. */
+/** One wait. It keeps a signal that comes between two reads. */
 class Waiter {
   #signalled = false
   #wake?: () => void
@@ -85,7 +85,7 @@ class Waiter {
     this.#wake?.()
   }
 
-  /** Resolves at the next signal, at once when there was one since the last wait, or after `ms`. */
+  /** Resolves at the next signal, at once if there was one since the last wait, or after `ms`. */
   async wait(ms: number): Promise<void> {
     if (!this.#signalled) {
       await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-// fastify-jambonz-listen/store: the parts for a store of your own, see docs/stores.md.
+// fastify-jambonz-listen/store: the parts of a custom store, see docs/stores.md.
 
 export { applyWrite, newCall } from '../model/callWrite.js'
 export type {

@@ -15,7 +15,7 @@ import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {
   /**
-   * calls kept at most; beyond that the oldest are forgotten, first those that have no socket and expect none. Default
+   * calls kept at most. Beyond that the oldest are dropped, first those that neither have nor expect a socket. Default
    * 10,000
    */
   maxCalls?: number
@@ -23,10 +23,13 @@ export interface MemoryStoreOptions {
 
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
-/** Share of all calls that are forgotten at once: to look for each one separately would cost as much as to write it. */
+/** Share of all calls that are dropped at once: to drop each one separately would cost as much as to write it. */
 const LOT = 1 / 32
 
-/** Returns a store in the memory of this process, bounded in number and time. Throws FST_JAMBONZ_OPTIONS. */
+/**
+ * Returns a store in the memory of this process. The number of calls and their age are limited. Throws
+ * FST_JAMBONZ_OPTIONS.
+ */
 export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
   if (typeof maxCalls !== 'number' || !(maxCalls >= 1)) {
     throw new ERR_OPTIONS(`memoryStore: maxCalls must be a number of 1 or more, not ${String(maxCalls)}`)
@@ -38,13 +41,13 @@ interface Entry {
   kept: KeptCall
   /** ms since the epoch */
   expires: number
-  /** written since it was last considered for being forgotten */
+  /** true if it was written since #forget() last passed it */
   written: boolean
 }
 
 class MemoryStore implements CallStore {
   readonly shared = false
-  // The first are forgotten first.
+  // The first entries are dropped first.
   readonly #entries = new Map<string, Entry>()
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
@@ -118,15 +121,15 @@ class MemoryStore implements CallStore {
   #keep(callSid: string, kept: KeptCall, isNew: boolean): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const expires = Date.now() + (mayStillListen(kept.call) ? Math.max(callTtl, expectedTtl) : callTtl)
-    // An expired call may still be in its old place.
+    // An expired call may still be in the map.
     if (isNew) this.#entries.delete(callSid)
     this.#entries.set(callSid, { kept, expires, written: !isNew })
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
   /**
-   * Forgets a LOT of the calls, roughly those whose last event is longest ago: calls that expect a socket only after
-   * all others, calls that stream only if all do, the newest never.
+   * Drops a LOT of the calls, roughly those with the oldest last event. Drops calls that expect a socket only after all
+   * others, calls that stream last, and never the newest call.
    */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)

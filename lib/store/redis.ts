@@ -7,11 +7,11 @@ import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 export interface RedisStoreOptions {
   /** prefix of all keys; default `jambonz:` */
   prefix?: string
-  /** ms a command may take before the store counts as away; default 1,000 */
+  /** ms that a command may take until the store counts as away; default 1,000 */
   timeout?: number
-  /** ms between an instance's heartbeats: after three missed ones its listens are `lost`; default 1,000 */
+  /** ms between heartbeats of an instance; after three missed ones its listens are `lost`; default 1,000 */
   heartbeat?: number
-  /** calls an instance keeps a copy of, for when Redis is away; default 5,000 */
+  /** calls of which an instance keeps a copy, for a time without Redis; default 5,000 */
   maxLocalCalls?: number
 }
 
@@ -25,8 +25,8 @@ const DEFAULTS: RedisStoreSettings = {
 const LEAST = { timeout: 10, heartbeat: 100, maxLocalCalls: 1 } as const
 
 /**
- * Returns a store in a Redis, or Valkey, that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
- * `fastify.redis`; the store opens two connections with its settings and does not use it itself. Throws
+ * Returns a store in a Redis or Valkey that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
+ * `fastify.redis`. The store opens two connections with its settings, and does not use the client itself. Throws
  * FST_JAMBONZ_REDIS_STORE.
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {

@@ -3,16 +3,16 @@ import { type RedisCommands, isRefusal } from './Link.js'
 import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
-/** calls listed at most, the latest */
+/** number of calls in a list at most, the latest */
 const MAX_LISTED = 10_000
 /** commands sent at once */
 const BATCH = 100
-/** ms between two looks for calls that have expired */
+/** ms between two searches for expired calls */
 const PRUNE_INTERVAL = 60_000
 
 type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 
-/** The index of all calls: a sorted set, as Redis can't list the keys of one prefix cheaply. */
+/** The index of all calls: a sorted set, since Redis can't list the keys of one prefix cheaply. */
 export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
@@ -29,7 +29,7 @@ export class CallIndex {
     await redis.zadd(this.#keys.calls, 'NX', String(now + this.#ttl), callSid)
   }
 
-  /** Resolves to the calls that can be read. */
+  /** Resolves to the calls, without damaged ones. */
   async list(ask: Ask): Promise<StoredCall[]> {
     const callSids = await ask((redis) => redis.zrevrange(this.#keys.calls, 0, MAX_LISTED - 1))
     const calls: StoredCall[] = []

@@ -4,19 +4,19 @@ import { BEAT, run } from './scripts.js'
 
 const MICROS = 1_000
 
-/** ms after which a sample is replaced by any other: clocks drift */
+/** ms after which any new sample replaces the present one, since clocks drift */
 const MAX_AGE = 60_000
-/** ms that two samples of that age may differ, beyond their own inexactness */
+/** ms by which two samples of that age may differ, in addition to their inaccuracy */
 const MAX_DRIFT = 20
 
-/** µs to add to performance.now(), which nobody sets back: our own clock */
+/** µs to add to performance.now(), which is never set back, for our own clock */
 const OWN = performance.timeOrigin * MICROS
 
 /**
- * The clock of Redis, in µs, which all instances share. It is read from the quickest reply, which is exact to half the
- * time that the reply took. Our own clock is used until there is a reply, and as long as it agrees with the replies:
- * clocks set over the network agree more closely than a reply can tell. A reply that contradicts the quickest one shows
- * another clock: Redis' clock was set, or another server took over.
+ * The clock of Redis, in µs, which all instances share. The quickest reply gives its time, with an accuracy of half the
+ * time that the reply took. Until there is a reply, and as long as our own clock agrees with the replies, our own clock
+ * is used: clocks set over the network agree more closely than a reply can tell. A reply that contradicts the quickest
+ * one shows that Redis' clock was set, or that another server took over.
  */
 export class Clock {
   #offset = OWN
@@ -24,7 +24,9 @@ export class Clock {
   #sampled = 0
   #last = 0
 
-  /** Takes a sample. `micros`: the clock of Redis in the reply to a command sent at `sent`, ms of performance.now(). */
+  /**
+   * Adds a sample. `micros`: Redis' clock in the reply to a command that was sent at `sent`, ms of performance.now().
+   */
   heard(micros: number, sent: number): void {
     const now = performance.now()
     const took = now - sent
@@ -36,27 +38,27 @@ export class Clock {
     this.#sampled = now
   }
 
-  /** Returns a time, in µs, later than any it returned before. */
+  /** Returns the time, µs; always later than the last one. */
   next(): number {
     this.#last = Math.max(this.#last + 1, Math.round(performance.now() * MICROS + this.#offset))
     return this.#last
   }
 
-  /** ms since the epoch */
+  /** Returns the time, ms since the epoch. */
   now(): number {
     return Math.round(performance.now() + this.#offset / MICROS)
   }
 }
 
-/** Beats an instance may miss before its listens are lost. */
+/** Heartbeats that an instance may miss before its listens are lost. */
 export const MISSED_BEATS = 3
-/** ms that a dead instance is remembered: others may report late that it held a listen. */
+/** ms that a dead instance is remembered: others may report late that it holds a listen. */
 const REMEMBERED = 60_000
 
 export interface Beat {
   /** ms, on the clock of Redis */
   now: number
-  /** ms, on that clock: our last beat before this one, as the store has it; undefined: none */
+  /** ms, on that clock, of our previous heartbeat in the store; undefined: none */
   known: number | undefined
   dead: string[]
 }
@@ -74,11 +76,11 @@ export class Instances {
   readonly #ttl: number
   readonly #held = new Map<string, Held>()
   readonly #doubted = new Set<string>()
-  // Names that the store does not have yet: of listens held, and of listens held no longer.
+  // Names of listens held, and of listens released, that the store does not have yet.
   readonly #unwritten = new Set<string>()
   readonly #released = new Set<string>()
 
-  /** `interval`: ms between two beats */
+  /** `interval`: ms between two heartbeats */
   constructor(keys: Keys, clock: Clock, name: string, interval: number) {
     this.#keys = keys
     this.#clock = clock
@@ -103,7 +105,7 @@ export class Instances {
     }
   }
 
-  /** The calls whose sockets this instance holds, each with those listens. */
+  /** The calls of which this instance holds sockets, each with the listens of those. */
   get calls(): Map<string, string[]> {
     const calls = new Map<string, string[]>()
     for (const { callSid, listenId } of this.#held.values()) {
@@ -112,7 +114,7 @@ export class Instances {
     return calls
   }
 
-  /** Notes that this instance holds the listen. Returns false if it did already. */
+  /** Adds a listen that this instance holds. Returns false if it was there already. */
   hold(callSid: string, listenId: string): boolean {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) return false
@@ -122,20 +124,20 @@ export class Instances {
     return true
   }
 
-  /** A message tells of the listen: another instance may have ended what is held here. Looked at with the next beat. */
+  /** Marks a held listen that another instance may have ended, for a check with the next heartbeat. */
   doubt(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) this.#doubted.add(name)
   }
 
-  /** Returns the listens that are still held and have been in doubt since it was asked last. */
+  /** Returns the held listens that were marked since the last call. */
   takeDoubted(): Held[] {
     const doubted = Array.from(this.#doubted, (name) => this.#held.get(name))
     this.#doubted.clear()
     return doubted.filter((held) => held !== undefined)
   }
 
-  /** Releases a listen. The next beat tells the store: a release that the store learns late does no harm. */
+  /** Releases a listen. The store gets the release with the next heartbeat, which is soon enough. */
   release(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (!this.#held.delete(name)) return
@@ -149,7 +151,7 @@ export class Instances {
     this.#unwritten.delete(name)
   }
 
-  /** Writes the changes that are not written yet. */
+  /** Writes the pending changes. */
   async writeChanges(redis: RedisCommands): Promise<void> {
     const [unwritten, released] = [[...this.#unwritten], [...this.#released]]
     const key = this.#keys.held(this.#name)
@@ -161,12 +163,12 @@ export class Instances {
     for (const name of released) this.#released.delete(name)
   }
 
-  /** Has everything written again: the store may have lost it. */
+  /** Marks everything as unwritten: the store may have lost it. */
   forgotten(): void {
     for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
-  /** Writes that another instance holds a listen: the store may have lost both. */
+  /** Writes that another instance holds a listen, since the store may have lost both. */
   async remind(
     redis: RedisCommands,
     instance: string,
@@ -187,7 +189,7 @@ export class Instances {
     await redis.srem(this.#keys.held(instance), name)
   }
 
-  /** Leaves the instances. The others take the listens it still holds as if it had died. */
+  /** Removes this instance. The others handle the listens that it still holds as if it had died. */
   async leave(redis: RedisCommands): Promise<void> {
     await this.writeChanges(redis)
     if (this.#held.size > 0) await redis.zadd(this.#keys.instances, String(this.#clock.now() - 1), this.#name)

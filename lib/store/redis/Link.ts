@@ -1,9 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { ERR_REDIS_STORE } from '../../model/errors.js'
 
-// Structural types of all that is used of ioredis, which is not imported.
+// Structural types of the parts of ioredis that are used. ioredis itself is not imported.
 
-/** The commands of the store. Redis 6.2 has them all, and so has every Valkey. */
+/** The commands of the store. Redis 6.2 and every Valkey have them all. */
 export interface RedisCommands {
   eval(script: string, keys: number, ...args: string[]): Promise<unknown>
   evalsha(sha1: string, keys: number, ...args: string[]): Promise<unknown>
@@ -49,16 +49,15 @@ interface ClusterClient extends ClientOptions {
 /** A client of ioredis, `Redis` or `Cluster`, such as `fastify.redis` of `@fastify/redis`. */
 export type RedisClient = StandaloneClient | ClusterClient
 
-/** ms between attempts to connect, at most: how soon a returning server is noticed */
+/** ms between attempts to connect, at most */
 const MAX_RECONNECT_DELAY = 500
 const CONNECT_TIMEOUT = 2_000
-/** ms of silence after which the kernel looks whether the other end is there: a subscriber says nothing by itself */
+/** ms of silence after which the kernel checks the connection: a subscriber sends nothing by itself */
 const KEEP_ALIVE = 10_000
 
 /**
- * Opens a connection of our own with the client's settings. On the application's connection, its blocking commands
- * would delay ours, and so would its queue of commands while the server is away. `queue`: commands wait for the
- * connection instead of failing at once.
+ * Opens a new connection with the client's settings. On the application's connection, its blocking commands and its
+ * offline queue would delay our commands. `queue`: commands wait for the connection instead of failing at once.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {
@@ -86,22 +85,22 @@ function reconnectDelay(times: number): number {
   return Math.min(50 * times, MAX_RECONNECT_DELAY)
 }
 
-/** ms between two attempts to get the store back */
+/** ms between two attempts to reach Redis again */
 const RETRY_INTERVAL = 500
-/** ms between two attempts to subscribe after Redis refused: its permissions may be mended */
+/** ms between two attempts to subscribe after Redis refused: its permissions may change */
 const RESUBSCRIBE_INTERVAL = 5_000
 
-/** The store can't be reached, or takes no writes. */
+/** The error of a store that can't be reached, or accepts no writes. */
 export class Away extends Error {}
 
-/** Redis did not answer in time. */
+/** The error of a command that Redis did not answer in time. */
 class Late extends Away {}
 
-/** The errors of a Redis that can serve no command: it is full, read-only, loading, electing, or closed to us. */
+/** Errors of a Redis that can execute no command: it is full, read-only, loading, electing, or refuses us. */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
-/** Returns true for the error of one refused command of a Redis that is otherwise well. */
+/** Returns true for the error of a single command that an available Redis refused. */
 export function isRefusal(err: unknown): boolean {
   return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
 }
@@ -110,23 +109,23 @@ export interface LinkDeps {
   /** ms that a command may take */
   timeout: number
   logger: FastifyBaseLogger
-  /** pub/sub channel that is listened to */
+  /** pub/sub channel to subscribe to */
   channel: string
   onMessage: (message: string) => void
-  /** Called when subscribed: messages may have been missed before. */
+  /** Called when subscribed. Earlier messages may have been lost. */
   onSubscribed: () => void
   /**
-   * Repairs the store when Redis is back; the store stays unavailable while it rejects. Resolves to fields for the
+   * Repairs the store when Redis is back. The store stays unavailable while this rejects. Resolves to fields for the
    * log.
    */
   onReturn: () => Promise<object>
-  /** Called when Redis can be asked again. */
+  /** Called when Redis is available again. */
   onReturned: () => void
 }
 
 /**
- * The connections to Redis, and its availability. The first command that fails marks Redis as away, so that no other
- * command waits; the link then tries until Redis is back.
+ * The connections to Redis. The first command that fails marks Redis as away, so that no other command waits. The link
+ * then tries until Redis is back.
  */
 export class Link {
   readonly #deps: LinkDeps
@@ -134,11 +133,11 @@ export class Link {
   readonly #subscriber: RedisConnection
   #available = false
   #closed = false
-  // When Redis went away, ms since the epoch; undefined before the first contact.
+  // Time at which Redis went away, ms since the epoch; undefined before the first contact.
   #since?: number
   // The latest error of the connection, or of an attempt to return.
   #problem?: unknown
-  // The reason why Redis refuses to send us messages.
+  // The reason why Redis refused the subscription.
   #deaf?: string
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
@@ -166,14 +165,14 @@ export class Link {
     return this.#available
   }
 
-  /** The present problem, in words; undefined if there is none. */
+  /** The present problem in words; undefined if there is none. */
   get problem(): string | undefined {
     if (this.#available) return this.#deaf
     const cause = this.#problem instanceof Error ? `: ${this.#problem.message}` : ''
     return `Redis is away${cause}`
   }
 
-  /** Resolves when Redis is available, or its time to connect is over. */
+  /** Resolves when Redis is available, or after the time to connect. */
   async start(): Promise<void> {
     const tried = new Promise<void>((resolve) => this.#commands.on('ready', () => resolve(this.#tryAgain())))
     await inTime(tried, this.#deps.timeout).catch((err: unknown) => {
@@ -183,8 +182,8 @@ export class Link {
   }
 
   /**
-   * Resolves to the reply of Redis. Rejects with Away if Redis is away or the command's timeout passes, or with the
-   * error of a command that Redis refused.
+   * Resolves to the reply of Redis. Rejects with Away if Redis is away, or does not answer in time, or with the error
+   * of a command that Redis refused.
    */
   async ask<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (!this.#available) throw new Away('the store is away')
@@ -197,7 +196,7 @@ export class Link {
     }
   }
 
-  /** Does the same, even if Redis is away, and without marking it as away: for `onReturn`. */
+  /** Does the same even while Redis is away, and does not mark it as away. For `onReturn`. */
   try<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     return inTime(command(this.#commands), this.#deps.timeout)
   }
@@ -242,12 +241,12 @@ export class Link {
       onReturned()
     } catch (err) {
       this.#problem = err
-      // A silent connection may be dead without knowing.
+      // The connection may be dead.
       if (err instanceof Late) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
-      // At the start there is a time to connect: no attempts yet.
+      // At the start, the time to connect comes first.
       if (this.#since !== undefined) this.#tryLater()
     }
   }
@@ -260,7 +259,7 @@ export class Link {
       this.#deaf = undefined
       onSubscribed()
     } catch (err) {
-      // If the connection broke, the next one subscribes; until then waiters look by themselves.
+      // If the connection broke, the next one subscribes. Until then, waiters read by themselves.
       if (!(err instanceof Error) || err.name !== 'ReplyError') return
       if (this.#deaf === undefined) {
         logger.error(
@@ -289,11 +288,11 @@ export class Link {
   }
 }
 
-/** Rejects with Late. */
+/** Resolves like `promise`. Rejects with Late after `ms`. */
 async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    // If this process was busy, the answer may have arrived unread: Node reads it before the immediate.
+    // If this process was busy, the answer may be there, but unread: Node reads it before the immediate.
     timer = setTimeout(() => setImmediate(() => reject(new Late(`no answer within ${ms} ms`))), ms)
   })
   try {

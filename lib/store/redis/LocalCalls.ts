@@ -14,7 +14,7 @@ import {
 } from './fields.js'
 
 export interface Outcome {
-  /** of each part */
+  /** for each part: true if it was written */
   applied: boolean[]
   created: boolean
   call: StoredCall
@@ -25,7 +25,7 @@ export interface Waiting {
   fields: Field[]
 }
 
-/** Takes a field of a call that can't be read. */
+/** Called with a field of a call that can't be read. */
 export type Damaged = (callSid: string, field: string) => void
 
 interface Copy {
@@ -38,11 +38,11 @@ interface Copy {
 }
 
 /**
- * This instance's copies of calls: their last state in the store, and the writes that the store has not had. Bounded in
- * number and time.
+ * This instance's copies of calls: their last state in the store, and the writes that the store does not have yet.
+ * Their number and age are limited.
  */
 export class LocalCalls {
-  // In the order they were touched.
+  // The copies, in the order of their last use.
   readonly #copies = new Map<string, Copy>()
   readonly #maxCalls: number
   readonly #ttl: number
@@ -61,7 +61,7 @@ export class LocalCalls {
     return this.#pending
   }
 
-  /** calls whose pending fields had to be given up */
+  /** calls whose pending fields were dropped */
   get dropped(): number {
     return this.#dropped
   }
@@ -81,7 +81,9 @@ export class LocalCalls {
     )
   }
 
-  /** Merges the store's fields into the copy: the newer version of each wins. `event`: they answer a write. */
+  /**
+   * Merges the store's fields into the copy: of each, the newer version wins. `event`: they are the reply to a write.
+   */
   learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): StoredCall {
     const copy = this.#copy(callSid, event)
     for (const [name, text] of stored) {
@@ -93,7 +95,7 @@ export class LocalCalls {
     return this.#callOf(callSid, copy)
   }
 
-  /** Applies the change to the copy alone: its fields wait for the store. */
+  /** Applies a change to the copy alone. Its fields are then pending. */
   change(callSid: string, parts: readonly FieldPart[]): Outcome {
     const known = this.#copies.get(callSid)
     const applied = parts.map(({ guards }) =>
@@ -120,7 +122,7 @@ export class LocalCalls {
     copy.call = undefined
   }
 
-  /** Returns the calls with fields that wait for the store, and these fields. */
+  /** Returns the calls with pending fields, and these fields. */
   waiting(): Waiting[] {
     if (this.#pending === 0) return []
     return Array.from(this.#copies)
@@ -131,24 +133,24 @@ export class LocalCalls {
       }))
   }
 
-  /** Forgets fields that waited: the store has them now, or will never take them. */
+  /** Marks fields as no longer pending: the store has them, or refuses them. */
   settle(callSid: string, fields: readonly Field[]): void {
     const copy = this.#copies.get(callSid)
     if (copy === undefined || copy.pending.size === 0) return
     for (const { name, version } of fields) {
-      // A field that has changed meanwhile still waits.
+      // A field that has changed meanwhile stays pending.
       if (versionOf(copy.fields.get(name) ?? '0') <= version) copy.pending.delete(name)
     }
     if (copy.pending.size === 0) this.#pending--
   }
 
-  /** Returns all known fields of the call. */
+  /** Returns all fields of the call. */
   fieldsOf(callSid: string): Field[] {
     const { fields = [] } = this.#copies.get(callSid) ?? {}
     return Array.from(fields, ([name, text]) => fieldOf(name, text))
   }
 
-  /** Returns all known fields of the calls touched since then, ms since the epoch. */
+  /** Returns all fields of the calls that were used since then, ms since the epoch. */
   touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)
       .filter(([, { touched }]) => touched >= since)
@@ -158,7 +160,7 @@ export class LocalCalls {
       }))
   }
 
-  /** Returns the ms that the call is still to be kept. */
+  /** Returns the ms until the copy expires. */
   remaining(callSid: string): number {
     const copy = this.#copies.get(callSid)
     return copy === undefined ? 0 : Math.max(copy.touched + this.#ttl - Date.now(), 0)
@@ -192,7 +194,7 @@ export class LocalCalls {
     return copy
   }
 
-  /** Forgets the oldest call that the store has as well; if there is none, the oldest of all. */
+  /** Drops the oldest call without pending fields; if there is none, the oldest of all. */
   #forgetOne(): void {
     let oldest: string | undefined
     for (const [callSid, { pending }] of this.#copies) {

@@ -27,7 +27,7 @@ export interface RedisStoreSettings {
   maxLocalCalls: number
 }
 
-/** ms between two looks of a waiter, in case the message gets lost */
+/** ms between two reads of a waiter, in case its message is lost */
 const LOOK_INTERVAL = 1_000
 
 /** The parts of a started store. */
@@ -45,7 +45,7 @@ export interface Parts {
   readonly link: Link
 }
 
-/** The store in Redis. While Redis is away, it keeps calls in this process, and writes them when Redis returns. */
+/** The store in Redis. While Redis is away, it keeps calls in this process and writes them when Redis returns. */
 export class RedisStore implements CallStore {
   readonly shared = true
   readonly #client: RedisClient
@@ -121,7 +121,7 @@ export class RedisStore implements CallStore {
       fields: fieldsOf(callSid, patch, version, final ? SEAL : 0),
       wakes
     }))
-    // Before the write: if this instance dies, the others must find the listens it took.
+    // This is written first: if this instance dies, the others must find the listens that it claimed.
     const taken = listensOf(write, ({ instance }) => instance === context.instance).filter(({ listenId }) =>
       instances.hold(callSid, listenId)
     )
@@ -151,7 +151,7 @@ export class RedisStore implements CallStore {
     timeoutMs: number
   ): Promise<StoredCall | undefined> {
     const { link } = this.#parts
-    // An instance that knew the call while the store was away may not have written it yet.
+    // While the store was away, another instance may have got the call, and not written it yet.
     let isSure = true
     return this.#waiters.until({
       callSid,
@@ -205,7 +205,7 @@ export class RedisStore implements CallStore {
         writeCall(redis, callSid, parts, options)
       )
       if (created) {
-        // Not awaited: Redis runs the next query of the list after it.
+        // This need not be awaited: Redis runs a later query of the index after it.
         link
           .ask((redis) => index.add(redis, callSid, clock.now()))
           .catch((err: unknown) => this.#note(err, callSid))
@@ -238,7 +238,7 @@ export class RedisStore implements CallStore {
     }
   }
 
-  /** Logs an error of a command, except that the store is away: that was logged when it went. */
+  /** Logs the error of a command. Does not log Away: the link has done so. */
   #note(err: unknown, callSid?: string): void {
     if (!(err instanceof Away)) {
       this.#parts.context.logger.error({ err, callSid }, 'Redis refused a command of the store')
@@ -248,7 +248,7 @@ export class RedisStore implements CallStore {
 
 interface ListenOfPart {
   listenId: string
-  /** number of the part that writes it */
+  /** index of the part that writes it */
   part: number
 }
 

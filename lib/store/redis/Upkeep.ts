@@ -9,18 +9,18 @@ import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
 import { writeCall, type ScriptResult } from './scripts.js'
 
-/** ms before the last beat that the store still has: writes since then are repeated. */
+/** ms before the last heartbeat in the store from which on writes are repeated after a loss. */
 const DOUBT = 5_000
-/** Times per callTtl that calls with audio are kept alive. */
+/** Number of renewals per callTtl of calls with audio. */
 const KEEPS_PER_TTL = 3
 
-/** The background work of the store: the heartbeat, the ends of other instances, the repair after an outage. */
+/** The background work of the store: heartbeats, listens of dead instances, the repair after an outage. */
 export class Upkeep {
   readonly #parts: Parts
   #timer?: NodeJS.Timeout
   #running?: Promise<void>
   #kept = Date.now()
-  // ms, on the clock of Redis; undefined before the first.
+  // Our last heartbeat, ms on the clock of Redis; undefined before the first.
   #lastBeat?: number
 
   constructor(parts: Parts) {
@@ -43,7 +43,7 @@ export class Upkeep {
       if (this.#parts.local.pending > 0) await this.#tellWaiting()
       await link.try((redis) => instances.leave(redis))
     } catch {
-      // The others find out by the missing heartbeats.
+      // The other instances notice the missing heartbeats.
     }
   }
 
@@ -68,7 +68,7 @@ export class Upkeep {
     return beat
   }
 
-  /** Writes, after an outage, all that the store has missed or lost, as far as this instance knows. */
+  /** Writes, after an outage, what the store has missed or lost, as far as this instance knows. */
   async restore(): Promise<object> {
     const { link, local, instances } = this.#parts
     const before = this.#lastBeat
@@ -81,8 +81,8 @@ export class Upkeep {
   }
 
   /**
-   * Writes calls again that the store may have lost. `known`: the last beat it has; it may have been restored from an
-   * older state, or be empty.
+   * Writes calls again that the store may have lost, since it may be empty or restored from an older state. `known`:
+   * the last heartbeat that it has.
    */
   async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
@@ -115,7 +115,7 @@ export class Upkeep {
     return written
   }
 
-  /** Writes fields of a call that had waited. If Redis refuses them, it drops them: Redis would refuse them again. */
+  /** Writes pending fields of a call. Drops them if Redis refuses them, since it would refuse them again. */
   async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<ScriptResult, 'created'>> {
     const {
       link,
@@ -146,7 +146,7 @@ export class Upkeep {
     }
   }
 
-  /** Ends the listens that a dead instance held, each by one of the living instances. */
+  /** Ends the listens of a dead instance. One instance ends each of them. */
   async #bury(instance: string): Promise<void> {
     const { link, instances, context, damage } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
@@ -158,7 +158,7 @@ export class Upkeep {
     })
   }
 
-  /** Releases the listens that another instance has ended, though this one had claimed them. */
+  /** Releases the listens of this instance that another one has ended. */
   async #releaseWhatIsOver(): Promise<void> {
     const { instances } = this.#parts
     await inBatches(instances.takeDoubted(), async ({ callSid, listenId }) => {
@@ -168,8 +168,8 @@ export class Upkeep {
   }
 
   /**
-   * Reads a call whose socket this instance holds. Writes it again where it has expired, or was evicted, and streams
-   * here; else resolves to undefined for it.
+   * Resolves to a call of which this instance holds a socket. Writes the call again if it has expired or was evicted while
+   * it streams here; resolves to undefined if it does not stream.
    */
   async #readHeld(callSid: string): Promise<StoredCall | undefined> {
     const {
@@ -184,14 +184,14 @@ export class Upkeep {
     if (stored.length > 0) return local.learn(callSid, stored, true)
     const call = local.get(callSid)
     if (call === undefined || !streams(call)) return undefined
-    // It is touched: this instance must not forget it, either.
+    // This renews the copy, so that this instance does not drop it, either.
     local.learn(callSid, [], true)
     await this.#tell(callSid, local.fieldsOf(callSid), callTtl)
     await link.ask((redis) => index.add(redis, callSid, clock.now()))
     return call
   }
 
-  /** Keeps calls with audio alive: the audio of a long listen writes nothing to the store. */
+  /** Renews calls with audio, since the audio of a long listen writes nothing to the store. */
   async #keepAlive(): Promise<void> {
     const {
       link,
@@ -215,12 +215,12 @@ export class Upkeep {
   }
 }
 
-/** Returns true for a listen that has ended for good; one that the others took for lost may go on here. */
+/** Returns true for an ended listen. One that others declared lost may go on here. */
 function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }
 
-/** Returns the listens whose waiters to wake, here and elsewhere, once these fields are written. */
+/** Returns the ids of the listens whose waiters the fields wake. */
 function wakesOf(fields: readonly Field[]): string[] {
   return [...new Set(fields.map(listenOfField).filter((listenId) => listenId !== undefined))]
 }

@@ -5,12 +5,11 @@ import { freezeCall, newCall, newListen, type CallPatch, type Guard } from '../.
 import { ERR_CALL_DATA } from '../../model/errors.js'
 import { CallSchema, ListenSchema, type StoredCall, type StoredListen } from '../../model/schema.js'
 
-// A call is a hash of fields, each a value of its own, so that instances which write different ones at once don't
-// meet:
-//   c:<name>       of the call               d:<key>        of call.data
-//   l:<id>:<name>  of a listen               l:<id>:#       its place among the others: [µs, n-th of its patch]
-// Each holds `<version> <json>`. The version is a time in µs, on the clock of Redis; of two values of one field the one
-// with the higher version is right, wherever they meet. What the end of a call says of it is sealed: later than anything.
+// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at
+// once:   c:<name>       of the call               d:<key>        of call.data   l:<id>:<name>  of a listen
+// l:<id>:#       its place among the others: [µs, n-th of its patch] Each value is `<version> <json>`. The version is a
+// time in µs on the clock of Redis. Of two values of a field, the one with the higher version wins. The fields that the
+// end of a call writes are sealed: their version is the highest.
 
 /** name -> `<version> <json>` */
 export type Fields = Map<string, string>
@@ -20,28 +19,28 @@ export interface Field {
   json: string
 }
 
-/** the version of a default, which any other value replaces */
+/** version of a default, which any other value replaces */
 export const DEFAULT = 0
-/** The number that seals a version by being added to it: some 140 years. */
+/** Added to a version, it seals the field: some 140 years in µs. */
 export const SEAL = 2 ** 52
-/** stands in place of JSON: the field was removed */
+/** value of a removed field, in place of JSON */
 export const REMOVED = ''
 const PLACE = '#'
-/** fields that are not stored: the key and the names of other fields tell them */
+/** fields that are not stored: the key and the names of other fields have them */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid', 'data', 'listens', '__proto__'])
 
-/** The condition of a part of a write: the field has (`is`), or has not (`not`), this JSON; REMOVED: no field. */
+/** A condition of a write: the field has (`is`) or has not (`not`) this JSON. REMOVED stands for no field. */
 export interface FieldGuard {
   op: 'is' | 'not'
   field: string
   json: string
 }
 
-/** One part of a write: its fields are written where all its guards hold. */
+/** One part of a write: its fields are written if all guards hold. */
 export interface FieldPart {
   guards: readonly FieldGuard[]
   fields: readonly Field[]
-  /** ids of listens whose waiters look again */
+  /** ids of listens whose waiters read again */
   wakes: readonly string[]
 }
 
@@ -61,7 +60,7 @@ const LISTEN_FIELDS: Schemas = {
 }
 
 /**
- * Returns the fields of a patch. `seal`: added to the versions of the call's own fields. Throws
+ * Returns the fields of a patch. `seal` is added to the versions of the call's own fields. Throws
  * FST_JAMBONZ_CALL_DATA.
  */
 export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
@@ -95,7 +94,7 @@ export function listenField(id: string, name: string): string {
   return `l:${id}:${name}`
 }
 
-/** Returns the id of the listen that the field is of. */
+/** Returns the id of the field's listen; undefined for a field of the call. */
 export function listenOfField({ name }: Field): string | undefined {
   return name.startsWith('l:') ? name.slice(2, name.lastIndexOf(':')) : undefined
 }
@@ -123,19 +122,19 @@ export function fieldOf(name: string, text: string): Field {
   return { name, version: versionOf(text), json: jsonOf(text) }
 }
 
-/** Returns the version of a value; DEFAULT for one that is damaged, so that every write mends it. */
+/** Returns the version of a value; DEFAULT for a damaged one, so that every write replaces it. */
 export function versionOf(text: string): number {
   const version = Number.parseInt(text, 10)
   return Number.isNaN(version) ? DEFAULT : version
 }
 
-/** Returns REMOVED for a field that is not there. */
+/** Returns the JSON of a value; REMOVED for an absent field. */
 export function jsonOf(text: string | undefined): string {
   return text === undefined ? REMOVED : text.slice(text.indexOf(' ') + 1)
 }
 
 /**
- * Returns the frozen call that the fields describe. `damaged` is told of a field that can't be read: it is left out.
+ * Returns the frozen call of the fields. Leaves out a field that can't be read, and calls `damaged` with it.
  */
 export function callOf(callSid: string, fields: Fields, damaged?: (field: string) => void): StoredCall {
   const call: Array<[string, unknown]> = []
@@ -170,7 +169,7 @@ function readField(name: string, json: string): unknown {
   }
 }
 
-/** Returns true if a field's value is valid. A field without a name here may be of a later version: it is valid. */
+/** Returns true if a field's value is valid. A field with an unknown name is valid: a later version may write it. */
 function isWhatItShouldBe(name: string, value: unknown): boolean {
   if (name.startsWith('d:')) return true
   const own = name.slice(name.lastIndexOf(':') + 1)
@@ -201,14 +200,14 @@ function byPlace({ place: a }: Placed, { place: b }: Placed): number {
   return a[0] - b[0] || a[1] - b[1]
 }
 
-/** Damaged fields remembered, so that each is logged once though it is read again and again. */
+/** Number of damaged fields to remember at most, so that each is logged once. */
 const MAX_SAID = 1_000
-/** ms between two lines about messages */
+/** ms between two log lines about messages */
 const MESSAGE_INTERVAL = 60_000
-/** characters of a message that the log shows */
+/** characters of a message in the log */
 const SHOWN = 100
 
-/** Logs values that others have damaged in Redis: each field once, messages once a minute. */
+/** Logs damaged values in Redis: each field once, messages once a minute. */
 export class DamageLog {
   readonly #logger: FastifyBaseLogger
   readonly #said = new Set<string>()

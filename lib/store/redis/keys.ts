@@ -1,14 +1,14 @@
-/** The names of everything in Redis. A call is one key: one slot of a cluster. */
+/** The names of the keys in Redis. A call is one key, so it is in one slot of a cluster. */
 export class Keys {
-  /** sorted set of callSids, by the ms at which the call may have expired */
+  /** sorted set of callSids, by the ms at which the call may expire */
   readonly calls: string
-  /** sorted set of instances, by the ms at which their last beat expires */
+  /** sorted set of instances, by the ms at which their last heartbeat expires */
   readonly instances: string
   /** pub/sub channel of the messages below */
   readonly channel: string
   readonly #prefix: string
 
-  /** `keyPrefix`: what the client puts in front of keys, but not of channels */
+  /** `keyPrefix`: the prefix that the client adds to keys, but not to channels */
   constructor(prefix: string, keyPrefix = '') {
     this.#prefix = prefix
     this.calls = `${prefix}calls`
@@ -32,7 +32,7 @@ export function listenName(callSid: string, listenId: string): string {
   return JSON.stringify([callSid, listenId])
 }
 
-/** Returns the listen of such a name; undefined where it is none of ours. */
+/** Returns the listen of such a name; undefined for an invalid name. */
 export function parseListenName(name: string): [callSid: string, listenId: string] | undefined {
   try {
     const parsed: unknown = JSON.parse(name)
@@ -40,15 +40,15 @@ export function parseListenName(name: string): [callSid: string, listenId: strin
       return [parsed[0], parsed[1]]
     }
   } catch {
-    // Not JSON: not ours.
+    // It is no JSON.
   }
   return undefined
 }
 
-// What passes on the pub/sub channel, JSON:
-//   { wake: [callSid, listenId] }        whoever waits for the listen looks again
-//   { from: instance, told: … }          what an instance tells the others
-// Anybody who may publish can send anything: what is none of these is no message.
+// The messages of the pub/sub channel, JSON:
+//   { wake: [callSid, listenId] }        the waiters of the listen read it again
+//   { from: instance, told: … }          a message of an instance to the others
+// Others may publish, too: anything else is ignored.
 
 export type ChannelMessage =
   { type: 'wake'; callSid: string; listenId: string } | { type: 'told'; from: string; told: unknown }
@@ -61,7 +61,7 @@ export function toldMessage(from: string, told: unknown): string {
   return JSON.stringify({ from, told })
 }
 
-/** Returns what a message says; undefined for one that is none of ours. */
+/** Parses a message. Returns undefined for one that is not ours. */
 export function readMessage(text: string): ChannelMessage | undefined {
   let message: unknown
   try {

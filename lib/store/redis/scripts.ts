@@ -14,13 +14,12 @@ function script(lua: string): Script {
 }
 
 /**
- * Writes a call, part by part, each if its guards hold, which are all asked first; answers `{ 1 or 0 of each part,
- * created, µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms, ttl ms of a call with a listen that may
- * still open, fresh µs, channel; then of each part the number of its guards, messages and fields; guards (`is` or
- * `not`, field, json); messages; fields (name, version, json).
- * A field's newer version wins. A version younger than `fresh` is of a write that was just sent: it counts as the
- * latest, except over a sealed field, and its listens come after the present ones. So instances' clocks need not
- * agree to the millisecond.
+ * Writes the parts of a call whose guards hold. All guards are checked first. Returns `{ 1 or 0 for each part, created,
+ * µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms; ttl ms of a call with a listen that may still open;
+ * fresh µs; channel; then for each part the number of its guards, messages and fields, the guards (`is` or `not`,
+ * field, json), the messages, and the fields (name, version, json). The newer version of a field wins. A version
+ * younger than `fresh` is of a write that was just sent. It counts as the latest, except over a sealed field, and its
+ * listens come after the present ones. So the clocks of the instances need not agree to the millisecond.
  */
 export const WRITE = script(`
 local key, ttl, expected_ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -91,14 +90,13 @@ return { applied, created, string.format('%.0f', now), all }
 `)
 
 /**
- * An instance's sign of life; answers `{ µs on its clock, when this instance's last one would have expired or '',
- * names of instances whose last one has }`.
- * KEYS: the instances, by the ms their last beat expires. ARGV: this instance, ttl ms, ms that expired ones are
- * remembered, 1 after this instance was cut off.
- * If all instances have expired, the store was away, not they: each gets its ttl again. If this instance was cut off,
- * the others may have been too: each gets its ttl again, but only once without a beat of its own, or an instance that
- * comes and goes would hide for ever that another is dead. The half millisecond in an expiry marks that it had its
- * once.
+ * Writes the heartbeat of an instance. Returns `{ µs on its clock, the time at which its last heartbeat expires or '',
+ * names of expired instances }`. KEYS: the instances, by the ms at which their last heartbeat expires. ARGV: this
+ * instance; ttl ms; ms that expired instances are remembered; 1 after this instance was cut off.
+ * If all instances have expired, the store was away: each gets its ttl again. If this instance was cut off, the others
+ * may have been, too: each gets its ttl again, but only once without a heartbeat of its own. Otherwise an instance that
+ * is cut off again and again would hide that another is dead. Half a millisecond in the expiry marks an instance that
+ * had this.
  */
 export const BEAT = script(`
 local key, name, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -118,7 +116,7 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', now - tonumber(ARGV[3]))
 return { string.format('%.0f', time[1] * 1000000 + time[2]), before or '', redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now) }
 `)
 
-/** Runs a script of one key; sends its text only to a server that does not have it yet. */
+/** Runs a script on one key. Sends its text only to a server that does not have it yet. */
 export async function run(
   client: RedisCommands,
   { lua, sha1 }: Script,
@@ -138,21 +136,21 @@ export interface WriteOptions {
   clock: Clock
   /** ms that the call is kept */
   ttl: number
-  /** ms that the call is kept where a listen of it may still open */
+  /** ms that the call is kept if a listen of it may still open */
   expectedTtl: number
-  /** maximum age, ms, of a change that still counts as the latest; 0 for one that waited while the store was away */
+  /** maximum age, ms, of a change that counts as the latest; 0 for one that was pending while the store was away */
   fresh: number
 }
 
 export interface ScriptResult {
-  /** of each part */
+  /** for each part: true if it was written */
   applied: boolean[]
   created: boolean
   /** all fields of the call */
   stored: Array<[name: string, text: string]>
 }
 
-/** Writes a change of one call to Redis with one command, and wakes those on all instances who wait for its listens. */
+/** Writes a change of a call to Redis with one command. Wakes the waiters of its listens on all instances. */
 export async function writeCall(
   redis: RedisCommands,
   callSid: string,
