@@ -34,22 +34,25 @@ const LimitsSchema = Type.Object(
     maxStreams: withDefault(
       Type.Integer({
         minimum: 1,
-        description: 'live sockets of this instance; more are refused with 503'
+        description: 'live sockets of this instance at most; further ones are refused with 503'
       }),
       Infinity
     ),
     maxPayload: withDefault(
-      Type.Integer({ minimum: 1024, description: 'bytes of one websocket message' }),
+      Type.Integer({ minimum: 1024, description: 'bytes of one websocket message at most' }),
       2 * MIB
     ),
-    metadataTimeout: withDefault(Milliseconds("ms to wait for a socket's first frame", 10), 5_000),
+    metadataTimeout: withDefault(Milliseconds('ms to wait for the first frame of a socket', 10), 5_000),
     heartbeat: withDefault(
-      MillisecondsOrNever('ms between pings of a socket; one that answers none is lost. 0: none', 100),
+      MillisecondsOrNever(
+        'ms between pings of a socket; a socket that does not answer is lost. 0: no pings',
+        100
+      ),
       30_000
     ),
     socketIdle: withDefault(
       Milliseconds(
-        'ms without a message after which an application websocket is closed whose call has ended',
+        'ms without a message after which the application websocket of an ended call is closed',
         100
       ),
       60_000
@@ -57,14 +60,14 @@ const LimitsSchema = Type.Object(
     maxBuffered: withDefault(
       Type.Integer({
         minimum: 1024,
-        description: 'bytes kept for a slow reader of a stream before its socket is paused'
+        description: 'bytes buffered for a slow reader of a stream before its socket is paused'
       }),
       2 * MIB
     ),
     fastReader: withDefault(
       Type.Boolean({
         description:
-          '`false` has ws read the audio, by its public API alone: slower, for the case that the fast reader, which uses internals of ws and Node, is suspected of a fault'
+          '`false`: ws reads the audio by its public API, which is slower. For use if you suspect a fault of the fast reader, which uses internals of ws and Node'
       }),
       true
     )
@@ -78,13 +81,13 @@ export const OptionsSchema = Type.Object(
   {
     auth: Type.Optional(
       CredentialsSchema(
-        '`{ username, password }`: HTTP Basic on the audio socket, and `wsAuth` of every listen that has none. At most 89 bytes together',
-        'none; with `publicUrl` those of `webhookAuth`'
+        '`{ username, password }`: HTTP Basic credentials of the audio socket, and the `wsAuth` of every listen without one. At most 89 bytes together',
+        'none; with `publicUrl`: `webhookAuth`'
       )
     ),
     webhookAuth: Type.Optional(
       CredentialsSchema(
-        '`{ username, password }`: HTTP Basic on the webhooks. jambonz sends them to sockets with a relative url, too, in place of `wsAuth`: both are accepted there'
+        '`{ username, password }`: HTTP Basic credentials of the webhooks. jambonz also sends them to sockets with a relative url, in place of `wsAuth`: these accept both'
       )
     ),
     webhookSecret: Type.Optional(
@@ -92,7 +95,7 @@ export const OptionsSchema = Type.Object(
         [Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })],
         {
           description:
-            "the account's webhook secret: verifies `Jambonz-Signature` over the raw body; an array while one is rotated"
+            "the account's webhook secret, to verify the `Jambonz-Signature` of the raw body; an array during a rotation"
         }
       )
     ),
@@ -100,14 +103,15 @@ export const OptionsSchema = Type.Object(
       Type.Number({
         minimum: 1,
         maximum: 86_400,
-        description: 'seconds a signature may be old, a day at most'
+        description: 'age of a signature, in seconds, at most; no more than a day'
       }),
       300
     ),
     secret: Type.Optional(
       Type.String({
         minLength: 16,
-        description: "signs each listen's socket path, 16 characters or more; the same on all instances",
+        description:
+          'signs the socket path of each listen; at least 16 characters; the same on all instances',
         unset: 'random per process'
       })
     ),
@@ -115,15 +119,15 @@ export const OptionsSchema = Type.Object(
       Type.String({
         pattern: '^/[^?#*:]*[^/?#*:]$',
         description:
-          'path of the built-in audio route, which records when `recording` is set, and otherwise counts'
+          'path of the built-in audio route, which records if `recording` is set, and otherwise only counts'
       }),
       '/audio'
     ),
     publicUrl: Type.Optional(
       Type.String({
         pattern: '^(https?|wss?)://[^?#]+$',
-        description: 'origin of this application as jambonz sees it: makes the socket urls absolute',
-        unset: 'none: they are relative'
+        description: 'public origin of this application, for absolute socket urls',
+        unset: 'none: socket urls are relative'
       })
     ),
     store: Type.Optional(
@@ -133,25 +137,25 @@ export const OptionsSchema = Type.Object(
           {
             additionalProperties: true,
             description:
-              'where calls are kept: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own',
+              'store of the calls: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own',
             unset: '`memoryStore()`'
           }
         )
       )
     ),
-    callTtl: withDefault(Milliseconds('ms a call is kept after its last event', 100), 3_600_000),
+    callTtl: withDefault(Milliseconds('ms that a call is kept after its last event', 100), 3_600_000),
     recording: Type.Optional(
       Type.Unsafe<RecordingOptions>({
         ...RecordingOptionsSchema,
-        description: 'what is recorded, and where: see Recording',
-        unset: 'nothing'
+        description: 'recording of the calls: see Recording',
+        unset: 'none'
       })
     ),
     fallback: Type.Optional(
       Type.Unsafe<HandlerResult>(
         Type.Unknown({
-          description: 'verbs answered when a handler throws, so that the caller never meets silence',
-          unset: 'none: a 500'
+          description: 'verbs to answer when a handler throws, so that the call goes on',
+          unset: 'none: the answer is a 500'
         })
       )
     ),
@@ -166,14 +170,14 @@ export const OptionsSchema = Type.Object(
         {
           additionalProperties: false,
           description:
-            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and to command calls that jambonz asks for over HTTP"
+            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and for commands to calls with HTTP webhooks"
         }
       )
     ),
     silenceLevel: withDefault(
       Type.Number({
         maximum: 0,
-        description: "dBFS under which audio is silence, for a listen's `timeout`"
+        description: "level, in dBFS, below which audio is silence, for a listen's `timeout`"
       }),
       -50
     ),
@@ -181,21 +185,21 @@ export const OptionsSchema = Type.Object(
     platform: withDefault(
       Type.Union([Type.Literal('0.9'), Type.Literal('11')], {
         description:
-          'which jambonz gets the verbs: `0.9`, the open-source one, where a listen that it would ignore is an error; or `11`, which serves `stream` in `config`, `conference` and `room`'
+          'version of jambonz. `0.9`: open source; a listen that it would ignore is an error. `11`: `stream` in `config`, `conference` and `room` work'
       }),
       '0.9'
     ),
     validation: withDefault(
       Type.Union([Type.Literal('strict'), Type.Literal('warn')], {
         description:
-          "what happens to a verb that jambonz' published schemas refuse: `strict`, an error; `warn`, it is logged and sent, for a jambonz that is newer than they are"
+          "treatment of a verb that jambonz' published schemas refuse. `strict`: an error. `warn`: it is logged and sent, for a newer jambonz"
       }),
       'strict'
     ),
     strict: withDefault(
       Type.Boolean({
         description:
-          '`false` also serves sockets on `audioPath` that no listen of this application asked for: calls set up elsewhere'
+          '`false`: also accept sockets on `audioPath` that no listen of this application asked for, of calls that others set up'
       }),
       true
     ),
@@ -206,7 +210,7 @@ export const OptionsSchema = Type.Object(
           {
             additionalProperties: true,
             description:
-              'a `Registry` of prom-client, such as its `register`: gets the metrics of this plugin, too',
+              'a `Registry` of prom-client, such as its `register`, that gets the metrics of this plugin',
             unset: 'none: they are in `fastify.jambonz.metrics()`'
           }
         )
@@ -216,7 +220,7 @@ export const OptionsSchema = Type.Object(
     prefix: withDefault(
       Type.String({
         description:
-          "Fastify's own: what comes before `audioPath`, and before that what the scopes of the plugin have. The routes of `fastify.jambonz` have the prefix of the scope that registers them"
+          "prefix of `audioPath`, as in Fastify's `register()`, after the prefixes of the plugin's scopes. The routes of `fastify.jambonz` have the prefix of the scope that registers them"
       }),
       ''
     ),

@@ -28,14 +28,14 @@ function define<Code extends string>(
 // Registration
 export const ERR_OPTIONS = define(
   'FST_JAMBONZ_OPTIONS',
-  'registration: an option is wrong, and the message names it',
+  'registration: an option is wrong; the message names it',
   'fastify-jambonz-listen: %s',
   500,
   TypeError
 )
 export const ERR_CREDENTIALS = define(
   'FST_JAMBONZ_CREDENTIALS',
-  'registration, or a listen: credentials that jambonz can not send',
+  'registration, or a listen: jambonz can not send the credentials',
   '%s: %s',
   500,
   TypeError
@@ -77,25 +77,25 @@ export const ERR_AUDIO_AUTH = define(
 )
 export const ERR_AUDIO_PATH_UNKNOWN = define(
   'FST_JAMBONZ_AUDIO_PATH_UNKNOWN',
-  'an audio socket has a path that this application did not sign',
+  'this application did not sign the path of an audio socket',
   'this audio path was not given out by this application: all instances need the same option secret',
   404
 )
 export const ERR_AUDIO_PATH_USED = define(
   'FST_JAMBONZ_AUDIO_PATH_USED',
-  'a second socket comes for one listen',
-  'this audio path has had its socket: each listen opens one',
+  'a second socket came for a listen',
+  'this audio path was used already: each listen opens one socket',
   409
 )
 export const ERR_AUDIO_PATH_EXPIRED = define(
   'FST_JAMBONZ_AUDIO_PATH_EXPIRED',
-  'an audio socket has a path that was given out more than six hours ago',
+  'the path of an audio socket is more than six hours old',
   'this audio path was given out %s ago, and opens a socket for %s: let the call ask for a new listen',
   410
 )
 export const ERR_AUDIO_PATH_FORGOTTEN = define(
   'FST_JAMBONZ_AUDIO_PATH_FORGOTTEN',
-  'an audio socket comes for a call that has been forgotten',
+  'an audio socket came for a call that the store has dropped',
   'no listen "%s" is known here: its call has been forgotten, or all instances need the same store',
   404
 )
@@ -107,19 +107,19 @@ export const ERR_AUDIO_HANDSHAKE = define(
 )
 export const ERR_AUDIO_SUBPROTOCOL = define(
   'FST_JAMBONZ_AUDIO_SUBPROTOCOL',
-  "an audio socket is not jambonz'",
+  'an audio socket does not have the subprotocol of jambonz',
   'the audio socket speaks the subprotocol audio.jambonz.org, not "%s"',
   400
 )
 export const ERR_AUDIO_DRAINING = define(
   'FST_JAMBONZ_AUDIO_DRAINING',
-  'an audio socket comes while the instance shuts down',
+  'an audio socket came while the instance shuts down',
   'this instance is shutting down and takes no new audio',
   503
 )
 export const ERR_AUDIO_FULL = define(
   'FST_JAMBONZ_AUDIO_FULL',
-  'an audio socket comes while the instance has `limits.maxStreams`',
+  'an audio socket came while the instance had `limits.maxStreams` streams',
   'this instance has its %s streams (limits.maxStreams)',
   503
 )
@@ -131,7 +131,7 @@ export const ERR_AUDIO_ROUTE = define(
 )
 export const ERR_AUDIO_MODE = define(
   'FST_JAMBONZ_AUDIO_MODE',
-  'a method of a stream is called, and the verb did not ask for this kind of audio back',
+  'a method of a stream needs another `bidirectionalAudio` in the listen verb',
   '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s',
   500
 )
@@ -149,7 +149,7 @@ export const ERR_AUDIO_FILE = define(
 )
 export const ERR_AUDIO_CHANNEL = define(
   'FST_JAMBONZ_AUDIO_CHANNEL',
-  'a side is read that the stream does not have',
+  'the stream does not have the channel that is read',
   '%s',
   500
 )
@@ -173,7 +173,7 @@ export const ERR_RECORDING_WRITE = define(
 )
 export const ERR_RECORDING_STALLED = define(
   'FST_JAMBONZ_RECORDING_STALLED',
-  'nothing was taken for `writeTimeout`, or more than `maxBuffered` or `maxMemory` waits',
+  'the disk or sink accepted nothing for `writeTimeout`, or more than `maxBuffered` or `maxMemory` waits for it',
   'recording "%s" was given up: %s'
 )
 export const ERR_RECORDING_SINK = define(
@@ -183,17 +183,17 @@ export const ERR_RECORDING_SINK = define(
 )
 export const ERR_RECORDING_KEY = define(
   'FST_JAMBONZ_RECORDING_KEY',
-  '`encryption.key` gave no key',
+  '`encryption.key` returned no key',
   'recording "%s" could not be encrypted: %s. Let encryption.key return 32 bytes'
 )
 export const ERR_RECORDING_DECRYPT = define(
   'FST_JAMBONZ_RECORDING_DECRYPT',
-  'the key is wrong, or the recording damaged',
+  'the key is wrong, or the recording is damaged',
   'the recording could not be decrypted: %s'
 )
 export const ERR_RECORDING_FORMAT = define(
   'FST_JAMBONZ_RECORDING_FORMAT',
-  '`decryptRecording()` is given no recording of ours',
+  '`decryptRecording()` got no recording of this plugin',
   'not a recording of ours: %s'
 )
 export const ERR_RECORDING_FFMPEG = define(
@@ -203,7 +203,7 @@ export const ERR_RECORDING_FFMPEG = define(
 )
 export const ERR_RECORDING_CLOSED = define(
   'FST_JAMBONZ_RECORDING_CLOSED',
-  'the server was closed first; the next start completes the recording',
+  'the server was closed before the end; the next start completes the recording',
   'recording "%s" was cut short: %s'
 )
 
@@ -211,13 +211,13 @@ export const ERR_RECORDING_CLOSED = define(
 export const ERR_CALL_DATA = define(
   'FST_JAMBONZ_CALL_DATA',
   '`update()` of data that is not JSON',
-  'what was to be written of call %s is not JSON: %s',
+  'the data of call %s is not JSON: %s',
   500,
   TypeError
 )
 export const ERR_REDIS_STORE = define(
   'FST_JAMBONZ_REDIS_STORE',
-  'registration: `redisStore()` is given no client, or a wrong option',
+  'registration: `redisStore()` got no client, or a wrong option',
   'redisStore: %s',
   500,
   TypeError
@@ -232,7 +232,7 @@ export const ERR_SIGNATURE_MISSING = define(
 )
 export const ERR_SIGNATURE_MALFORMED = define(
   'FST_JAMBONZ_SIGNATURE_MALFORMED',
-  "a signature is not of jambonz' form",
+  'the format of a signature is wrong',
   'Jambonz-Signature must read t=<unix seconds>,v1=<hex>',
   401
 )
@@ -244,19 +244,19 @@ export const ERR_SIGNATURE_STALE = define(
 )
 export const ERR_SIGNATURE_MISMATCH = define(
   'FST_JAMBONZ_SIGNATURE_MISMATCH',
-  'a signature is not of this body and `webhookSecret`',
+  'a signature does not match the body and `webhookSecret`',
   'Jambonz-Signature does not fit the body: check that webhookSecret is the one in the jambonz portal',
   401
 )
 export const ERR_SIGNATURE_GET = define(
   'FST_JAMBONZ_SIGNATURE_GET',
-  'a GET webhook, whose signature can not be verified, where `webhookSecret` is set',
+  '`webhookSecret` is set, and the signature of a GET webhook can not be verified',
   'a webhook with method GET can not be verified, since jambonz signs a payload that it does not send: set POST in the jambonz portal',
   401
 )
 export const ERR_HANDLER_THREW = define(
   'FST_JAMBONZ_HANDLER_THREW',
-  'a handler threw what is no `Error`',
+  'a handler threw a value that is no `Error`',
   'a handler threw %s, which is no Error: throw one that says what went wrong',
   500
 )
@@ -268,19 +268,19 @@ export const ERR_WEBHOOK_AUTH = define(
 )
 export const ERR_CALL_SID = define(
   'FST_JAMBONZ_CALL_SID',
-  'the payload has no `call_sid`; all else in it may be missing or strange',
+  'the payload has no `call_sid`, the only property that it needs',
   'the payload has no call_sid of 1 to %s bytes: this url is for jambonz',
   400
 )
 export const ERR_HOOK_KEY = define(
   'FST_JAMBONZ_HOOK_KEY',
-  'a GET hook has no key for its listen',
+  'a GET hook has no valid key',
   "this GET hook has no valid key: only a listen whose actionHook says method: 'GET' is given one, in its url",
   404
 )
 export const ERR_UNKNOWN_LISTEN = define(
   'FST_JAMBONZ_UNKNOWN_LISTEN',
-  'a hook without payload speaks of a listen nobody knows',
+  'the listen of a hook without payload is unknown',
   'no listen "%s" is known here: it has expired, or another secret or store gave it out',
   404
 )
@@ -288,13 +288,13 @@ export const ERR_UNKNOWN_LISTEN = define(
 // The application websocket and live calls (lib/application/websocket, lib/application/control)
 export const ERR_WEBSOCKET_AUTH = define(
   'FST_JAMBONZ_WEBSOCKET_AUTH',
-  'an application websocket comes where `webhookSecret` is set without `webhookAuth`',
+  'an application websocket came, and `webhookSecret` is set without `webhookAuth`',
   'jambonz does not sign what it sends over an application websocket: with the option webhookSecret set webhookAuth, too, and enter it in the jambonz portal',
   401
 )
 export const ERR_WEBSOCKET_DRAINING = define(
   'FST_JAMBONZ_WEBSOCKET_DRAINING',
-  'an application websocket comes while the instance shuts down',
+  'an application websocket came while the instance shuts down',
   'this instance is shutting down and takes no new calls',
   503
 )
@@ -318,7 +318,7 @@ export const ERR_COMMAND_TOO_LONG = define(
 )
 export const ERR_NOT_REACHED = define(
   'FST_JAMBONZ_NOT_REACHED',
-  'a call is commanded that no instance can reach',
+  'no instance can reach the call of a command',
   'call %s can not be commanded: %s',
   404
 )
@@ -330,7 +330,7 @@ export const ERR_API_MISSING = define(
 )
 export const ERR_API = define(
   'FST_JAMBONZ_API',
-  "jambonz' REST api could not be asked",
+  "jambonz' REST api could not be reached",
   "jambonz' REST api could not be asked (%s Calls): %s. Check api.baseUrl, and that it can be reached from here",
   502
 )

@@ -44,13 +44,12 @@ export type ActionHook = Static<typeof ActionHookSchema>
 export const BidirectionalAudioSchema = Type.Object(
   {
     enabled: Type.Optional(
-      Type.Boolean({ default: true, description: 'whether audio may be sent back to the caller' })
+      Type.Boolean({ default: true, description: '`true`: audio may be sent back to the caller' })
     ),
     streaming: Type.Optional(
       Type.Boolean({
         default: false,
-        description:
-          '`true`: raw audio is written to the stream as it comes; `false`: whole files are played with `play()`'
+        description: '`true`: `write()` streams raw audio; `false`: `play()` plays whole files'
       })
     ),
     sampleRate: Type.Optional(
@@ -71,7 +70,7 @@ const background = {
   url: Type.Optional(
     Type.String({
       description:
-        'where the audio goes: an audio route of this plugin, by its path or its whole url, or a ws(s) url elsewhere',
+        'destination of the audio: an audio route of this plugin, by its path or its whole url, or any other ws(s) url',
       unset: 'the built-in audio route (`audioPath`)'
     })
   ),
@@ -92,7 +91,7 @@ const background = {
   maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds', 'no limit, as with 0')),
   timeout: Type.Optional(
     Seconds(
-      'seconds of silence that end the listen. The plugin does it, jambonz does not; turns `passDtmf` on',
+      'seconds of silence that end the listen. The plugin does this, since jambonz does not, and turns `passDtmf` on',
       'none, as with 0'
     )
   ),
@@ -101,20 +100,20 @@ const background = {
       pattern: '^[0-9*#A-D]*$',
       maxLength: 16,
       description:
-        'the set of digits (0-9, *, #, A-D) of which each ends the listen: `#`, or several as in `*#`. Several digits are done by the plugin and turn `passDtmf` on',
-      unset: 'none, as with an empty one'
+        'digits (0-9, *, #, A-D) that end the listen, each by itself: `#`, or several as in `*#`. With several, the plugin ends the listen, and turns `passDtmf` on',
+      unset: 'none, as with `""`'
     })
   ),
   playBeep: Type.Optional(
-    Type.Boolean({ default: false, description: 'a beep of 500 ms before the audio starts' })
+    Type.Boolean({ default: false, description: '`true`: a beep of 500 ms before the audio starts' })
   ),
   passDtmf: Type.Optional(
-    Type.Boolean({ default: false, description: "the caller's digits are reported on the stream" })
+    Type.Boolean({ default: false, description: "`true`: the stream reports the caller's digits" })
   ),
   metadata: Type.Optional(
     Type.Record(Type.String(), Type.Unknown(), {
       description:
-        'your own data, found again as `stream.metadata`: at most 4096 bytes of JSON; the names of call attributes (`callSid`, `from`…) are taken'
+        'your own data, for `stream.metadata`: at most 4096 bytes of JSON, without the names of call attributes (`callSid`, `from`…)'
     })
   ),
   wsAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the websocket', "the plugin's `auth`")),
@@ -123,7 +122,7 @@ const background = {
       ...BidirectionalAudioSchema,
       description: 'audio back to the caller',
       unset:
-        '`{ enabled: true, streaming: false }`, and in `config` `{ enabled: false }`, since jambonz plays a file once for each listen that may play'
+        '`{ enabled: true, streaming: false }`; in `config` `{ enabled: false }`, since jambonz plays a file once for each listen of the call with it on'
     })
   ),
   disableBidirectionalAudio: Type.Optional(
@@ -138,7 +137,7 @@ const foreground = {
   actionHook: Type.Optional(
     Type.Unsafe<ActionHook>({
       ...ActionHookSchema,
-      description: 'called when the listen has ended: path or url, or `{ url, method, basicAuth }`',
+      description: 'hook to call when the listen has ended: path or url, or `{ url, method, basicAuth }`',
       unset: 'a built-in hook that continues with the next verb'
     })
   ),
@@ -150,19 +149,19 @@ const foreground = {
     })
   ),
   earlyMedia: Type.Optional(
-    Type.Boolean({ default: false, description: 'starts before the call is answered' })
+    Type.Boolean({ default: false, description: '`true`: the listen starts before the call is answered' })
   ),
   channel: Type.Optional(
     Type.Union([Type.Literal(1), Type.Literal(2)], {
       default: 1,
       description:
-        'nested in dial: 1 listens at the leg of the caller, 2 at that of the called party. Of 2, a mono stream is the called party alone, and a stereo one has the called party left and the caller right (feature-server lib/tasks/dial.js)'
+        "nested in dial: 1 is the caller's leg, 2 the called party's. With 2, a mono stream has the called party alone, and a stereo stream has the called party left and the caller right (feature-server lib/tasks/dial.js)"
     })
   ),
-  auth: Type.Optional(CredentialsSchema('accepted by jambonz and not used by it')),
+  auth: Type.Optional(CredentialsSchema('jambonz accepts it, but does not use it')),
   id: Type.Optional(
     Type.String({
-      description: 'comes back as `verb_id` with the actionHook',
+      description: '`verb_id` of the actionHook',
       unset: 'the id of the `Listen`'
     })
   )
