@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } fro
 import inject from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
 import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
-import type { Trace } from '../model/tracing.js'
+import type { Trace } from '../listening/tracing.js'
 
 /** The transport of jambonz' request: `request.jambonz`. */
 export interface JambonzRequest {

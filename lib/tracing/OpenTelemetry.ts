@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Context, Span, SpanContext, SpanKind, Tracer } from '@opentelemetry/api'
-import type { Attributes, SpanOptions, Trace, Tracing } from '../model/tracing.js'
+import type { Attributes, SpanOptions, Trace, Tracing } from '../listening/tracing.js'
 
 type Api = typeof import('@opentelemetry/api')
 

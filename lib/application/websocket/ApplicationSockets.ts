@@ -7,7 +7,7 @@ import type { HandlerResult } from '../../verbs/index.js'
 import type { Application } from '../Application.js'
 import { answerTo } from '../answer.js'
 import type { CallChannel } from '../control/CallChannel.js'
-import { StatusHooks } from './StatusHooks.js'
+import { StatusHooks } from '../hookUrls.js'
 import { ApplicationSocket, type PendingAnswer } from './ApplicationSocket.js'
 import {
   CLOSE,
