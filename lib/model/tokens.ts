@@ -1,4 +1,4 @@
-import { createHmac, hash, timingSafeEqual, createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { ERR_CALL_SID } from './errors.js'
 
 /** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
