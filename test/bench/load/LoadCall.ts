@@ -55,7 +55,7 @@ export class LoadCall {
         this.#open = true
         socket.write(textFrame(JSON.stringify(metadata)))
         const pong = (body: Buffer): void => {
-          socket.write(pongFrame(body))
+          if (this.#open) socket.write(pongFrame(body))
         }
         if (echo) socket.on('data', (frames: Buffer) => echo.receive(this.index, frames, pong))
         else socket.resume()

@@ -4,6 +4,7 @@ import { growth } from './growth.js'
 import { latency } from './latency.js'
 import { messages } from './messages.js'
 import { redis } from './redis.js'
+import { scale } from './scale.js'
 import type { Section } from './types.js'
 import { webhooks } from './webhooks.js'
 
@@ -12,6 +13,7 @@ export const sections: Readonly<Record<string, Section>> = {
   messages,
   latency,
   growth,
+  scale,
   capacity,
   webhooks,
   redis,
