@@ -1,9 +1,12 @@
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
+import { frames } from './frames.js'
 import { hooks } from './hooks.js'
+import { messages } from './messages.js'
 import { metadata } from './metadata.js'
 import { options } from './options.js'
 import { partFiles } from './partFiles.js'
+import { storeDamage } from './storeDamage.js'
 import type { FuzzTarget } from './target.js'
 import { verbs } from './verbs.js'
 import { wav } from './wav.js'
@@ -12,7 +15,17 @@ import { wav } from './wav.js'
  * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]: random input for everything that reads what somebody else
  * wrote. Prints the seed of each target and the smallest input that fails. Exits with 1 when one does.
  */
-const TARGETS: readonly FuzzTarget[] = [verbs, options, hooks, metadata, wav, partFiles]
+const TARGETS: readonly FuzzTarget[] = [
+  verbs,
+  options,
+  hooks,
+  messages,
+  metadata,
+  frames,
+  wav,
+  partFiles,
+  storeDamage
+]
 const DEFAULT_CASES = '200000'
 
 const { values } = parseArgs({
