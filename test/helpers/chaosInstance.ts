@@ -5,7 +5,6 @@ import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Writable } from 'node:stream'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -14,13 +13,13 @@ import jambonzListen, { type Jambonz } from '../../lib/index.js'
 import type { Listen } from '../../lib/model/schema.js'
 import type { RecordingOptions, SinkContext } from '../../lib/recording/options.js'
 import { redisStore } from '../../lib/store/redis.js'
+import { OwnDelay, type DelayFigures } from './OwnDelay.js'
 import { AUTH, CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 
 export type ChaosReport =
   | { what: 'listening'; port: number }
   | { what: 'unhandled' | 'warning'; text: string }
-  /** ms that the event loop was late */
-  | { what: 'figures'; p99: number; max: number }
+  | ({ what: 'figures' } & DelayFigures)
   | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
   | { what: 'recordingFailed'; callSid: string }
 
@@ -33,15 +32,14 @@ const TOLERANCE = 86_400
 const WRITE_TIMEOUT = 2_000
 
 const [redisUrl = '', directory = '', taken = ''] = process.argv.slice(2)
-const delays = monitorEventLoopDelay({ resolution: 10 })
-delays.enable()
+const delay = new OwnDelay()
 
 function report(report: ChaosReport): void {
   process.send?.(report)
 }
 
 function reportFigures(): void {
-  report({ what: 'figures', p99: delays.percentile(99) / 1e6, max: delays.max / 1e6 })
+  report({ what: 'figures', ...delay.figures })
 }
 
 process.on('uncaughtExceptionMonitor', (err) => report({ what: 'unhandled', text: String(err.stack) }))

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Listen } from '../../lib/model/schema.js'
 import type { ChaosOrder, ChaosReport } from './chaosInstance.js'
+import type { DelayFigures } from './OwnDelay.js'
 import { withinMs } from '../../lib/model/withinMs.js'
 
 /** ms that an instance may take to drain, and then its figures to come */
@@ -24,8 +25,7 @@ export class ChaosInstances {
   readonly warnings: string[] = []
   /** of instances that did not drain */
   readonly hung: string[] = []
-  /** ms that event loops were late */
-  readonly figures: Array<{ p99: number; max: number }> = []
+  readonly figures: DelayFigures[] = []
   /** the last that each call's hooks saw of its listen */
   readonly hooks = new Map<string, Listen | undefined>()
   readonly ends = new Map<string, Listen | undefined>()

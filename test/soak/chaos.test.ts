@@ -6,8 +6,8 @@ import { noRedis } from '../helpers/redis.js'
 const CALLS = Number(process.env.CHAOS_CALLS ?? 600)
 const AT_ONCE = Number(process.env.CHAOS_AT_ONCE ?? 50)
 const SEED = Number(process.env.CHAOS_SEED ?? Date.now() % 1_000_000)
-/** ms of the event loop's delay, 99th percentile, of each instance; more where each core has more than one process to run */
-const MAX_DELAY = 250
+/** ms that the event loop of an instance is late by its own work, 99th percentile */
+const MAX_DELAY = 100
 /** lines of what is wrong, at most */
 const SHOWN = 10
 
@@ -23,8 +23,8 @@ t.test(
     })
     const p99 = Math.max(...instances.figures.map(({ p99 }) => p99))
     const max = Math.max(...instances.figures.map(({ max }) => max))
+    const onMachine = Math.max(...instances.figures.map(({ p99OnMachine }) => p99OnMachine))
     const load = (loadavg()[0] ?? 0) / availableParallelism()
-    const maxDelay = MAX_DELAY * Math.max(1, load)
     const reasons = new Map<string, number>()
     for (const { callSid } of calls) {
       const reason = (instances.ends.get(callSid) ?? instances.hooks.get(callSid))?.endReason ?? 'no listen'
@@ -35,7 +35,7 @@ t.test(
       `listens ended: ${[...reasons].map(([reason, count]) => `${reason} ${count}`).join(', ')}; recordings failed: ${instances.failed.size}`,
       `processes that died: ${instances.died.length}; hung: ${instances.hung.length}; unhandled: ${instances.unhandled.length}; calls lost: ${lost.length}; requests not answered: ${unanswered.length}`,
       `bytes of pauses: ${secrets.sent} sent, ${secrets.found} found; found of what was said in the open: ${secrets.inTheOpen}; pauses that no socket heard of: ${secrets.neverAnnounced}`,
-      `event loop: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms; load ${load.toFixed(1)} a core`
+      `event loop, by its own work: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms; with what the machine took: p99 ${onMachine.toFixed(1)} ms at a load of ${load.toFixed(1)} a core`
     ]) {
       // the reporter keeps comments to itself
       process.stderr.write(`# ${line}\n`)
@@ -51,6 +51,6 @@ t.test(
       secrets.sent > 0 && secrets.inTheOpen > 0,
       'secrets were said, and are found where they were not private'
     )
-    t.ok(p99 < maxDelay, `the event loop was late by ${p99.toFixed(1)} ms, 99th percentile`)
+    t.ok(p99 < MAX_DELAY, `the event loop was late by ${p99.toFixed(1)} ms, 99th percentile`)
   }
 )

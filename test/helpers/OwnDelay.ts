@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { createHistogram, performance } from 'node:perf_hooks'
+
+/** ms between two probes */
+const INTERVAL = 10
+const MICROS = 1_000
+const NANOS = 1_000_000
+
+export interface DelayFigures {
+  /** ms that the event loop was late by its own work: the 99th percentile, and the worst */
+  p99: number
+  max: number
+  /** ms that it was late in all, 99th percentile: also where the machine gave the process no turn */
+  p99OnMachine: number
+}
+
+/**
+ * How late the event loop of this process is by its own work. Of a delay the time is taken off that the main thread was
+ * ready and waited for a core, which Linux counts: that is the machine's load, and no fault of what is measured.
+ */
+export class OwnDelay {
+  readonly #own = createHistogram()
+  readonly #all = createHistogram()
+
+  constructor() {
+    this.#probe()
+  }
+
+  get figures(): DelayFigures {
+    return {
+      p99: this.#own.percentile(99) / MICROS,
+      max: this.#own.max / MICROS,
+      p99OnMachine: this.#all.percentile(99) / MICROS
+    }
+  }
+
+  #probe(): void {
+    const begun = performance.now()
+    const waited = waitedForCore()
+    setTimeout(() => {
+      const late = Math.max(0, performance.now() - begun - INTERVAL)
+      record(this.#all, late)
+      record(this.#own, late - (waitedForCore() - waited))
+      this.#probe()
+    }, INTERVAL).unref()
+  }
+}
+
+function record(histogram: ReturnType<typeof createHistogram>, ms: number): void {
+  histogram.record(Math.max(1, Math.round(ms * MICROS)))
+}
+
+/** ms that the main thread has been ready and not running; 0 where the system does not tell: then all is counted */
+function waitedForCore(): number {
+  try {
+    const [, waited = '0'] = readFileSync('/proc/self/schedstat', 'utf8').split(' ')
+    return Number(waited) / NANOS
+  } catch {
+    return 0
+  }
+}
