@@ -56,11 +56,14 @@ export function outcomeOf(listen: Listen | undefined, inRealTime = false): unkno
     channels,
     nested,
     endReason,
-    bytes: inRealTime ? audio.bytes > 0 : audio.bytes,
+    // how many is a matter of the machine; that none is missing is compared with what was sent
+    bytes: audio.bytes > 0,
     digits,
     path,
     metadata,
-    recorded: inRealTime ? listen.recording !== undefined : listen.recording?.durationMs
+    recorded: inRealTime
+      ? listen.recording !== undefined
+      : listen.recording && listen.recording.durationMs === audio.durationMs
   }
 }
 
