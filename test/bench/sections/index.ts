@@ -3,6 +3,7 @@ import { cluster } from './cluster.js'
 import { growth } from './growth.js'
 import { latency } from './latency.js'
 import { messages } from './messages.js'
+import { play } from './play.js'
 import { redis } from './redis.js'
 import { scale } from './scale.js'
 import type { Section } from './types.js'
@@ -15,6 +16,7 @@ export const sections: Readonly<Record<string, Section>> = {
   growth,
   scale,
   capacity,
+  play,
   webhooks,
   redis,
   cluster
