@@ -39,14 +39,8 @@ export type { JambonzEvent } from './model/payloads.js'
 export type { CallStore, StoreHealth } from './store/CallStore.js'
 export type { MetricsRegistry } from './metrics/instruments.js'
 export type { AudioCounts, EndReason, MixType, Recording } from './model/schema.js'
+export type { Credentials } from './model/credentials.js'
 export type { FinishedRecording } from './model/recording.js'
 export type { RecordingControl } from './audio/stream/LiveStream.js'
 export type { RecordingOptions } from './recording/options.js'
-export type {
-  ConfigListen,
-  Credentials,
-  HandlerResult,
-  ListenOptions,
-  Verb,
-  VerbProperties
-} from './verbs/index.js'
+export type { ConfigListen, HandlerResult, ListenOptions, Verb, VerbProperties } from './verbs/index.js'

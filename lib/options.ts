@@ -4,6 +4,7 @@ import type { CallStore } from './store/CallStore.js'
 import { memoryStore } from './store/memory.js'
 import {
   checkOptions,
+  MIB,
   Milliseconds,
   MillisecondsOrNever,
   withDefault,
@@ -26,8 +27,6 @@ const CredentialsSchema = (description: string, unset?: string) =>
     },
     { additionalProperties: false, description, ...(unset !== undefined && { unset }) }
   )
-
-const MIB = 1024 * 1024
 
 const LimitsSchema = Type.Object(
   {

@@ -28,7 +28,7 @@ import {
 } from '../lib/model/errors.js'
 import { observeSockets } from '../lib/application/observeRequests.js'
 import type { Runtime } from '../lib/Jambonz.js'
-import type { Credentials } from '../lib/verbs/index.js'
+import type { Credentials } from '../lib/model/credentials.js'
 
 /** The subprotocols of audio sockets: jambonz requests the first, mod_audio_fork by default the second. */
 export const SUBPROTOCOLS: ReadonlySet<string> = new Set(['audio.jambonz.org', 'audio.drachtio.org'])

@@ -8,7 +8,7 @@ import {
   ERR_SIGNATURE_MISSING,
   ERR_SIGNATURE_STALE
 } from '../model/errors.js'
-import type { Credentials } from '../verbs/index.js'
+import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
 import { messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
 

@@ -4,6 +4,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import inject from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
+import { isObject, type Data } from '../model/payloads.js'
 import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
 import type { Trace } from '../listening/tracing.js'
 
@@ -172,8 +173,6 @@ export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage 
   return messages.get(raw)
 }
 
-type Data = Record<string, unknown>
-
 /** Functions that read a property, by its type in the schema. They return undefined for a value of another type. */
 const READERS: Record<string, (value: unknown) => unknown> = {
   string: (value) =>
@@ -234,8 +233,4 @@ function postedTo(request: FastifyRequest): unknown {
 
 function isCallSid(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= MAX_CALL_SID_BYTES
-}
-
-function isObject(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -25,7 +25,7 @@ import {
   AnswerSchema
 } from '../model/payloads.js'
 import type { Call, Listen } from '../model/schema.js'
-import { shown } from '../verbs/validate.js'
+import { MAX_SHOWN, shown } from '../verbs/validate.js'
 import type { HandlerResult } from '../verbs/index.js'
 import type { Application } from './Application.js'
 import { answer } from './answer.js'
@@ -101,9 +101,6 @@ export interface WebhookRouteOptions<Schema extends FastifySchema = object> exte
   /** the answer to the portal's unsigned OPTIONS request on the same path */
   env?: Record<string, EnvVariable>
 }
-
-/** characters of a value in an error */
-const MAX_SHOWN = 80
 
 /**
  * Registers a scope for routes that jambonz calls, with the prefix and hooks of `instance`. It checks credentials,

@@ -1,7 +1,9 @@
+import { hasCredentials, isSameCredentials, type Credentials } from '../model/credentials.js'
+import { isObject, type Data } from '../model/payloads.js'
 import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { issuerTag, signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
-import { LISTEN_METADATA_KEY, type Credentials } from '../verbs/index.js'
+import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
 
 // A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
 // same listen again. jambonz then opens a new socket, which the load balancer routes to another instance. The call
@@ -16,21 +18,12 @@ const MAX_IN_VAIN = 8
 /** ms to wait for each failed answer, so that the load balancer notices the closing instance */
 const DELAY = 50
 
-/** Names of properties and url parameters whose values the store must not see. */
-const CREDENTIAL_NAME =
-  /pass(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|private_?key|access_?key|api_?key|subscription_?key|(?<!max_?)tokens?$|^(?:auth|wsauth|basicauth|pwd|pin|key|sig|jwt)$/i
-/** `Bearer …`, `Basic …`, or a url with credentials */
-const CREDENTIAL_VALUE = /^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*:\/\/[^/?#\s]*@/i
-const QUERY_PARAMETERS = /[?&]([^=&#]+)=/g
-
 /** origin, path and the rest of a hook's url; no origin where it is relative */
 const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
 /** Our key in the url of a GET hook: see lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 /** The signature that follows the id of a listen in the path of its socket. */
 const SOCKET_SIGNATURE = /^\.[\w-]+/
-
-type Data = Record<string, unknown>
 
 /** The values that sign the paths of listens that go on. */
 export interface Signer {
@@ -78,12 +71,12 @@ export function backgroundsOf(
 
 /** Returns the key and the options of the background listen of ours that a `config` starts. */
 function backgroundOf(verb: Data): [key: string, listen?: Data] {
-  const key = verb.stream === undefined ? 'listen' : 'stream'
+  const key = listenKeyOf(verb)
   const listen = verb[key]
   const isOurs =
     verb.verb === 'config' &&
-    isData(listen) &&
-    isData(listen.metadata) &&
+    isObject(listen) &&
+    isObject(listen.metadata) &&
     typeof listen.metadata[LISTEN_METADATA_KEY] === 'string'
   return isOurs ? [key, listen] : [key]
 }
@@ -192,7 +185,7 @@ function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<s
 /** Returns the hook of a foreground listen; undefined if its verb is not kept. */
 function hookOf(call: StoredCall, listenId: string): string | undefined {
   const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
-  const url = isData(actionHook) ? actionHook.url : actionHook
+  const url = isObject(actionHook) ? actionHook.url : actionHook
   return typeof url === 'string' ? url : undefined
 }
 
@@ -203,7 +196,7 @@ function verbsOf({ application }: StoredCall): Data[] {
 function verbsIn(json: string): Data[] {
   try {
     const verbs: unknown = JSON.parse(json)
-    return Array.isArray(verbs) ? verbs.filter(isData) : []
+    return Array.isArray(verbs) ? verbs.filter(isObject) : []
   } catch {
     // The JSON was damaged in the store: its listens are not handed over.
     return []
@@ -214,14 +207,14 @@ function verbsIn(json: string): Data[] {
  * Returns the id of the listen that a verb starts in the foreground with a socket of ours; undefined if it starts none.
  */
 function listenIdOf(verb: Data): unknown {
-  return isListen(verb) && isData(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
+  return isListen(verb) && isObject(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
 }
 
 /** Returns the verb with `change` applied to its listens, nested ones included. */
 function eachListen(verb: Data, change: (listen: Data) => Data): Data {
   if (isListen(verb)) return change(verb)
   const nested = Object.entries(verb).filter(
-    ([name, value]) => (name === 'listen' || name === 'stream') && isData(value)
+    ([name, value]) => (name === 'listen' || name === 'stream') && isObject(value)
   )
   return nested.length === 0
     ? verb
@@ -229,7 +222,7 @@ function eachListen(verb: Data, change: (listen: Data) => Data): Data {
 }
 
 function withoutTokens(listen: Data): Data {
-  const id = isData(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const id = isObject(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
   const { url } = listen
   return {
     ...listen,
@@ -247,7 +240,7 @@ function withoutSignature(url: string, id: string): string {
 }
 
 function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer): Data {
-  const id = isData(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const id = isObject(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
   const known = call.listens.find((one) => one.id === id)
   const { url, actionHook } = listen
   if (known === undefined || typeof url !== 'string') return listen
@@ -259,7 +252,7 @@ function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer
     paused: known.paused ?? false,
     issuer: issuerTag(instance)
   })
-  const isGet = isData(actionHook) && String(actionHook.method).toUpperCase() === 'GET'
+  const isGet = isObject(actionHook) && String(actionHook.method).toUpperCase() === 'GET'
   return {
     ...listen,
     url: url.replace(`/${known.id}`, `/${token}`),
@@ -272,43 +265,16 @@ function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer
 
 function onHookUrl(actionHook: unknown, change: (url: string) => string): { actionHook?: unknown } {
   if (typeof actionHook === 'string') return { actionHook: change(actionHook) }
-  return isData(actionHook) && typeof actionHook.url === 'string'
+  return isObject(actionHook) && typeof actionHook.url === 'string'
     ? { actionHook: { ...actionHook, url: change(actionHook.url) } }
     : {}
-}
-
-/** True where a name or a value, at any depth, looks like a credential: what only looks so costs a handover. */
-function hasCredentials(value: unknown): boolean {
-  if (typeof value === 'string') {
-    return (
-      CREDENTIAL_VALUE.test(value) ||
-      Array.from(value.matchAll(QUERY_PARAMETERS), ([, name = '']) => name).some(isCredentialName)
-    )
-  }
-  if (typeof value !== 'object' || value === null) return false
-  return Object.entries(value).some(
-    ([name, inner]) => (inner !== undefined && isCredentialName(name)) || hasCredentials(inner)
-  )
-}
-
-function isCredentialName(name: string): boolean {
-  return CREDENTIAL_NAME.test(name.replaceAll('-', '_'))
 }
 
 function isListen({ verb }: Data): boolean {
   return verb === 'listen' || verb === 'stream'
 }
 
-function isData(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null
-}
-
+/** Returns true if a listen has no credentials, or those that each listen of ours gets. */
 function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
-  return (
-    wsAuth === undefined ||
-    (isData(wsAuth) &&
-      auth !== undefined &&
-      wsAuth.username === auth.username &&
-      wsAuth.password === auth.password)
-  )
+  return wsAuth === undefined || (isObject(wsAuth) && isSameCredentials(wsAuth, auth))
 }

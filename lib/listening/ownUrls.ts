@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { ERR_AUDIO_ROUTE } from '../model/errors.js'
 import { type Hmac, issuerTag, signSocketToken } from '../model/tokens.js'
-import type { Credentials } from '../verbs/index.js'
+import { isSameCredentials, type Credentials } from '../model/credentials.js'
 import type { AudioRoutes } from './AudioRoutes.js'
 
 /** The address by which jambonz reaches the audio sockets of this application. */
@@ -94,9 +94,7 @@ function ownCredentials(
 ): Credentials | undefined {
   const accepted = [auth, webhookAuth].filter((credentials) => credentials !== undefined)
   const replaced = base === '' && webhookAuth !== undefined
-  const known = accepted.some(
-    ({ username, password }) => username === wsAuth?.username && password === wsAuth.password
-  )
+  const known = accepted.some((credentials) => isSameCredentials(wsAuth, credentials))
   return accepted.length === 0 || replaced || known ? undefined : wsAuth
 }
 

@@ -56,7 +56,8 @@ export interface AppliedWrite {
   applied: boolean[]
 }
 
-const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 })
+/** The audio of a listen on whose socket none has come. */
+export const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 })
 const NO_DATA = Object.freeze({})
 const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
 const NO_FINAL: readonly string[] = Object.freeze([])

@@ -9,10 +9,13 @@ import {
   type TUnsafe
 } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { isCredentialName } from './credentials.js'
 import { ERR_OPTIONS } from './errors.js'
 
 /** ms of the longest timer of Node.js. A longer one fires at once. */
 export const MAX_TIMER_MS = 2_147_483_647
+
+export const MIB = 1024 * 1024
 
 /**
  * Returns the schema of an option in ms. `minimum`: the shortest useful time. A value in seconds, given by mistake, should
@@ -58,7 +61,7 @@ function allowed({ anyOf }: TSchema): string | undefined {
 
 /** Returns a value for an error message, without secrets. */
 function shown(name: string, value: unknown): string {
-  return /secret|password|auth|api|token/i.test(name)
+  return name.startsWith('api') || name.split('.').some(isCredentialName)
     ? 'what was given'
     : typeof value === 'bigint'
       ? `${value}n`

@@ -103,7 +103,7 @@ export function callFields(payload: Payload): CallFields {
   if (payload.to !== undefined) fields.to = payload.to
   if (payload.call_status !== undefined) fields.callStatus = payload.call_status
   if (payload.customerData !== undefined) fields.customerData = payload.customerData
-  if ('env_vars' in payload && isRecord(payload.env_vars)) fields.envVars = payload.env_vars
+  if ('env_vars' in payload && isObject(payload.env_vars)) fields.envVars = payload.env_vars
   return fields
 }
 
@@ -125,7 +125,11 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+/** A JSON object, of which nothing more is known. */
+export type Data = Record<string, unknown>
+
+/** Returns true for an object that is no array. */
+export function isObject(value: unknown): value is Data {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

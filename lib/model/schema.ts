@@ -164,6 +164,9 @@ export const CallSchema = Type.Object({
   endedAt: Type.Optional(IsoTime)
 })
 
+/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
+export type PauseMode = 'silence' | 'skip'
+
 // The public types of calls and listens, with texts for editors. test/model/schema.types.ts checks them against the
 // schemas.
 
@@ -232,7 +235,7 @@ export type Listen = {
   /** the audio of all its sockets */
   readonly audio: AudioCounts
   /** the mode of a present pause: the audio is not recorded, and monitors can't hear it */
-  readonly paused?: false | 'silence' | 'skip'
+  readonly paused?: false | PauseMode
   /** the finished recording; undefined if there is none, or not yet */
   readonly recording?: FinishedRecording
   /** why the recording is missing or incomplete */

@@ -1,5 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Credentials } from './credentials.js'
 import { ERR_CALL_SID } from './errors.js'
+import type { PauseMode } from './schema.js'
 
 /** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
 export class Hmac {
@@ -67,15 +69,9 @@ export interface SocketToken {
   /**
    * the pause of the listen at its last handover: the next socket begins with it, even if the store has lost it
    */
-  paused: 'silence' | 'skip' | false
+  paused: PauseMode | false
   /** tag of the instance that answered the verb: see `issuerTag` */
   issuer: string
-}
-
-/** The credentials in a verb, with which jambonz opens the socket. */
-export interface OwnCredentials {
-  username: string
-  password: string
 }
 
 /**
@@ -104,8 +100,11 @@ export function issuerTag(instance: string): string {
   return hash('sha256', instance, 'base64url').slice(0, ISSUER_CHARACTERS)
 }
 
-/** Returns the last segment of a listen's socket path: `<id>.<time and flags><issuer><signature>`. */
-export function signSocketToken(secret: Hmac, token: SocketToken, own?: OwnCredentials): string {
+/**
+ * Returns the last segment of a listen's socket path: `<id>.<time and flags><issuer><signature>`. `own`: the credentials
+ * in the verb, with which jambonz opens the socket.
+ */
+export function signSocketToken(secret: Hmac, token: SocketToken, own?: Credentials): string {
   const stamp = stampOf(token)
   return `${token.listenId}.${stamp}${signature(secret, token.path, token.listenId, stamp, own)}`
 }
@@ -118,7 +117,7 @@ export function readSocketToken(
   secret: Hmac,
   path: string,
   text: string,
-  own?: OwnCredentials
+  own?: Credentials
 ): SocketToken | undefined {
   const dot = text.lastIndexOf('.')
   if (dot <= 0) return undefined
@@ -181,7 +180,7 @@ function signature(
   path: string,
   listenId: string,
   stamp: string,
-  own: OwnCredentials | undefined
+  own: Credentials | undefined
 ): string {
   const credentials = own === undefined ? '' : `\n${JSON.stringify([own.username, own.password])}`
   return secret

@@ -4,8 +4,8 @@ import { liveOf, type AudioStream } from '../audio/stream/AudioStream.js'
 import type { Jambonz } from '../Jambonz.js'
 import { isCurrent, monitored, type LevelsMessage, type StreamLevels, type WatchMessage } from './messages.js'
 import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
-import { SAMPLE_BYTES } from '../pcm/samples.js'
-import { channelsOf } from './Audience.js'
+import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
+import { channelsWithOutput } from '../recording/OutputMixer.js'
 
 /** ms between two messages with levels, and how many times that while nothing streams */
 const TICK = 50
@@ -222,9 +222,6 @@ function parseWatch(text: string): WatchMessage | undefined {
   }
 }
 
-const LOWEST = -32_768
-const HIGHEST = 32_767
-
 /** A meter of a stream's peaks since it was last read. */
 export class Meter {
   readonly #stream: AudioStream
@@ -235,8 +232,8 @@ export class Meter {
 
   constructor(stream: AudioStream) {
     this.#stream = stream
-    this.#lows = new Int16Array(channelsOf(stream))
-    this.#highs = new Int16Array(channelsOf(stream))
+    this.#lows = new Int16Array(channelsWithOutput(stream))
+    this.#highs = new Int16Array(channelsWithOutput(stream))
   }
 
   get isRunning(): boolean {

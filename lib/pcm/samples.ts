@@ -1,5 +1,7 @@
 /** Bytes of one sample: s16le. */
 export const SAMPLE_BYTES = 2
+/** ms of one frame: jambonz reads, sends and plays audio in frames of this length. */
+export const FRAME_MS = 20
 /** us -> jambonz: while a mark waits, mod_audio_fork takes a sample of this value for it. */
 export const MARK_SAMPLE = -1
 
@@ -37,14 +39,26 @@ export function silenceOf(samples: number): Buffer {
   return Buffer.alloc(samples * SAMPLE_BYTES)
 }
 
-const LOWEST = -32_768
-const HIGHEST = 32_767
+/** The lowest and the highest value of a sample. */
+export const LOWEST = -32_768
+export const HIGHEST = 32_767
 
 /** Adds `heard` to the last channel of interleaved samples. Sums beyond 16 bits are clipped. */
 export function addHeard(samples: Int16Array, heard: Int16Array, channels: number): void {
   for (let i = 0, at = channels - 1; i < heard.length; i++, at += channels) {
     const sum = (samples[at] ?? 0) + (heard[i] ?? 0)
     samples[at] = sum < LOWEST ? LOWEST : sum > HIGHEST ? HIGHEST : sum
+  }
+}
+
+/**
+ * Writes the caller's frame and what he heard of the application into `pairs`, sample by sample in turn: the caller is the
+ * left channel. No `heard`: the right channel is silent.
+ */
+export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int16Array): void {
+  for (let at = 0, i = 0; at < frame.length; at += SAMPLE_BYTES, i++) {
+    pairs[2 * i] = ((frame[at + 1] ?? 0) << 8) | (frame[at] ?? 0)
+    pairs[2 * i + 1] = heard?.[i] ?? 0
   }
 }
 

@@ -1,4 +1,5 @@
 import { ERR_RECORDING_FORMAT } from '../model/errors.js'
+import { SAMPLE_BYTES } from './samples.js'
 
 // Chunks and their bytes:
 //   RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8
@@ -18,7 +19,6 @@ export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_H
 export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
 /** The size field of a size that is unknown, or stands in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
-const BYTES_PER_SAMPLE = 2
 const PCM = 1
 const EXTENSIBLE = 0xfffe
 
@@ -39,7 +39,7 @@ export interface WavInfo extends WavFormat {
 
 /** Returns the bytes of one sample of every channel. */
 export function blockAlign(format: WavFormat): number {
-  return format.channels * BYTES_PER_SAMPLE
+  return format.channels * SAMPLE_BYTES
 }
 
 /** Returns the ms that `bytes` of samples last. */
@@ -100,7 +100,7 @@ function writeFormat(header: Buffer, at: number, format: WavFormat): void {
   header.writeUInt32LE(format.sampleRate, at + 12)
   header.writeUInt32LE(format.sampleRate * blockAlign(format), at + 16)
   header.writeUInt16LE(blockAlign(format), at + 20)
-  header.writeUInt16LE(BYTES_PER_SAMPLE * 8, at + 22)
+  header.writeUInt16LE(SAMPLE_BYTES * 8, at + 22)
 }
 
 function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): void {

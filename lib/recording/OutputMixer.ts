@@ -1,7 +1,6 @@
-import type { PauseMode } from '../audio/socket/types.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
-import type { Call, Listen, MixType } from '../model/schema.js'
-import { addHeard, SAMPLE_BYTES } from '../pcm/samples.js'
+import type { Call, Listen, MixType, PauseMode } from '../model/schema.js'
+import { addHeard, pairUp, SAMPLE_BYTES } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream, Recorder } from './types.js'
 
@@ -11,6 +10,14 @@ export type Heard = () => Int16Array | undefined
 /** Returns true if the application may send audio on the stream: the recording then has that audio, too. */
 export function isSpokenTo({ listen }: RecordedStream): boolean {
   return listen.bidirectional?.mode === 'streaming'
+}
+
+/**
+ * Returns the number of channels of a stream with what the application says: its own, or two if jambonz sends the caller
+ * alone and the application speaks. The second channel then is what the caller heard of the application.
+ */
+export function channelsWithOutput(stream: RecordedStream): number {
+  return stream.mixType === 'mono' && isSpokenTo(stream) ? 2 : stream.channels
 }
 
 /** A stream of the caller alone, as two channels for the recording: the caller left, the application right. */
@@ -95,11 +102,7 @@ export class OutputMixer implements Recorder {
 
   #asTwo(frame: Buffer, heard: Int16Array | undefined): Buffer {
     const pairs = this.#room(2 * frame.length)
-    const samples = this.#samples
-    for (let at = 0, i = 0; at < frame.length; at += SAMPLE_BYTES, i++) {
-      samples[2 * i] = ((frame[at + 1] ?? 0) << 8) | (frame[at] ?? 0)
-      samples[2 * i + 1] = heard?.[i] ?? 0
-    }
+    pairUp(frame, heard, this.#samples)
     return pairs
   }
 

@@ -6,13 +6,13 @@ import {
   createCipher,
   createPreamble,
   FRAME_OVERHEAD,
+  NO_BYTES,
   PREAMBLE_BYTES,
   type FrameCipher
 } from './encryption.js'
 import type { Encryption } from './options.js'
 import type { Done } from './types.js'
 
-const NOTHING = Buffer.alloc(0)
 /** bytes */
 const COPIED_AT_ONCE = 256 * 1024
 const writeAt = promisify(write)
@@ -37,10 +37,10 @@ interface Codec {
 const PLAIN: Codec = {
   headerAt: 0,
   samplesAt: WAV_HEADER_BYTES,
-  preamble: () => NOTHING,
+  preamble: () => NO_BYTES,
   header: (wavHeader) => wavHeader,
   samples: (_index, samples) => samples,
-  end: () => NOTHING
+  end: () => NO_BYTES
 }
 
 /** The offset of the first frame of samples in an encrypted file. */
@@ -54,7 +54,7 @@ function encrypted(cipher: FrameCipher): Codec {
     preamble: () => cipher.preamble,
     header: (wavHeader) => cipher.seal(0, wavHeader),
     samples: (index, samples, length) => cipher.seal(index, samples.subarray(0, length)),
-    end: (index) => cipher.seal(index, NOTHING, true)
+    end: (index) => cipher.seal(index, NO_BYTES, true)
   }
 }
 

@@ -10,7 +10,7 @@ import { resolveRecordingOptions, type RecordingOptions, type ResolvedRecordingO
 import { Recovery, type OnRecovered } from './Recovery.js'
 import { Retention } from './Retention.js'
 import type { FinishedRecording } from '../model/recording.js'
-import { isSpokenTo, OutputMixer, TwoSides, type Heard } from './OutputMixer.js'
+import { channelsWithOutput, isSpokenTo, OutputMixer, TwoSides, type Heard } from './OutputMixer.js'
 import { SinkOutput } from './SinkOutput.js'
 import { Spool } from './Spool.js'
 import { StreamRecorder } from './StreamRecorder.js'
@@ -88,7 +88,7 @@ class OpenRecordings implements Recordings {
     if (heard === undefined || !this.#options.output || !isSpokenTo(stream)) {
       return this.#start(stream, onFailed)
     }
-    const recorded = stream.mixType === 'mono' ? new TwoSides(stream) : stream
+    const recorded = channelsWithOutput(stream) > stream.channels ? new TwoSides(stream) : stream
     return new OutputMixer(this.#start(recorded, onFailed), stream.mixType, heard)
   }
 

@@ -1,12 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Listen } from '../model/schema.js'
+import type { Listen, PauseMode } from '../model/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
 import { withinMs } from '../model/withinMs.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
 import type { Output, Summary, RecordingError, RecordedStream, Recorder, Gap, Pause } from './types.js'
 import { reasonOf } from './directory/files.js'
 import type { FinishedRecording } from '../model/recording.js'
-import type { PauseMode } from '../audio/socket/types.js'
 import type { RecorderState, LiveStream, RecordingControl } from '../audio/stream/LiveStream.js'
 import { durationOf, bytesOf, type WavFormat } from '../pcm/wavHeader.js'
 

@@ -26,7 +26,7 @@ export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
 const MAX_TEXT_BYTES = 1024 * 1024
 const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
-const NOTHING = Buffer.alloc(0)
+export const NO_BYTES = Buffer.alloc(0)
 
 /** Returns, or resolves to, the master key with this id: 32 bytes. */
 export type KeyOf = (keyId: string) => Uint8Array | Promise<Uint8Array>
@@ -146,7 +146,7 @@ export async function encryptStream(path: string, encryption: Encryption): Promi
       done(null, cipher.seal(index++, chunk))
     },
     flush(done) {
-      done(null, cipher.seal(index, NOTHING, true))
+      done(null, cipher.seal(index, NO_BYTES, true))
     }
   })
   stream.push(cipher.preamble)

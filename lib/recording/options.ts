@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { Type, type Static } from '@sinclair/typebox'
 import {
   checkOptions,
+  MIB,
   Milliseconds,
   withDefault,
   withDefaults,
@@ -11,8 +12,6 @@ import { ERR_OPTIONS } from '../model/errors.js'
 import { MAX_KEY_ID_BYTES, type KeyOf } from './encryption.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream } from './types.js'
-
-const MIB = 1024 * 1024
 
 const fn = <T>(description: string, unset?: string) =>
   Type.Unsafe<T>(

@@ -7,13 +7,13 @@ import {
   type UploadPartCommand
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
+import { MIB } from '../model/checkOptions.js'
 import type { Sink, SinkContext } from './options.js'
 import type { RecordedStream } from './types.js'
 
 /** ms that removing the parts of an aborted upload may take */
 const CLEAN_TIMEOUT = 10_000
 const MAX_LEFTOVERS = 1_000
-const MIB = 1024 * 1024
 const MIN_PART = 5 * MIB
 
 export interface S3SinkOptions {

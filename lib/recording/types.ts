@@ -1,6 +1,5 @@
-import type { PauseMode } from '../audio/socket/types.js'
 import type { RecordingControl } from '../audio/stream/LiveStream.js'
-import type { Call, Listen, MixType } from '../model/schema.js'
+import type { Call, Listen, MixType, PauseMode } from '../model/schema.js'
 import type { Level } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 

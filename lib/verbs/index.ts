@@ -4,8 +4,7 @@ export {
   LISTEN_METADATA_KEY,
   MAX_CREDENTIALS_BYTES,
   MAX_METADATA_BYTES,
-  MAX_URL_LENGTH,
-  type Credentials
+  MAX_URL_LENGTH
 } from './listenChecks.js'
 export {
   ActionHookSchema,
@@ -22,4 +21,5 @@ export {
   type StreamVerb
 } from './listenSchema.js'
 export { prepareVerbs, warmUp } from './prepare.js'
+export { listenKeyOf } from './result.js'
 export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './result.js'

@@ -1,6 +1,6 @@
+import type { Credentials } from '../model/credentials.js'
 import type { Call, StoredListen, Listen } from '../model/schema.js'
 import {
-  type Credentials,
   checkBidirectional,
   type BidirectionalOptions,
   checkCredentials,

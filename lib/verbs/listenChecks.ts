@@ -1,3 +1,4 @@
+import type { Credentials } from '../model/credentials.js'
 import { ERR_VERB_INVALID, ERR_CREDENTIALS } from '../model/errors.js'
 import { shown } from './validate.js'
 import type { ConfigListen } from './listenSchema.js'
@@ -112,11 +113,6 @@ export function checkBidirectional(
       `${at}.bidirectionalAudio has streaming: true with enabled: false, and the caller would hear nothing: set enabled to true, or leave streaming out`
     )
   }
-}
-
-export interface Credentials {
-  username: string
-  password: string
 }
 
 /**

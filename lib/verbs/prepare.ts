@@ -7,7 +7,8 @@ import {
   type ConfigListen,
   type ListenOptions
 } from './listenSchema.js'
-import { isData, readResult, type Data, type NamedVerb, type HandlerResult } from './result.js'
+import { isObject, type Data } from '../model/payloads.js'
+import { listenKeyOf, readResult, type NamedVerb, type HandlerResult } from './result.js'
 import { verbValidators, type VerbValidators } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 
@@ -75,9 +76,11 @@ class Answer {
         `${at} has both listen and stream, and jambonz does only one of them: leave one out`
       )
     }
-    const key = data.stream === undefined ? 'listen' : 'stream'
+    const key = listenKeyOf(data)
     const inner = data[key]
-    return isData(inner) ? { ...data, [key]: this.#listen(withoutVerb(inner), `${at}.${key}`, nested) } : data
+    return isObject(inner)
+      ? { ...data, [key]: this.#listen(withoutVerb(inner), `${at}.${key}`, nested) }
+      : data
   }
 
   #conference(data: Data, at: string, name: 'conference' | 'room'): Data {
@@ -94,9 +97,9 @@ class Answer {
     if (data.stream !== undefined && this.#context.platform === '0.9') {
       throw new ERR_VERB_INVALID(`${at}.stream: jambonz ignores it: say listen instead`)
     }
-    const key = data.stream === undefined ? 'listen' : 'stream'
+    const key = listenKeyOf(data)
     const inner = data[key]
-    if (!isData(inner)) return data
+    if (!isObject(inner)) return data
     const listen = withoutVerb(inner)
     const misplaced = FOREGROUND_ONLY.find((property) => property in listen)
     if (misplaced !== undefined) {
@@ -130,7 +133,7 @@ class Answer {
 function asJambonzReads(data: Data): Data {
   const { actionHook, metadata, ...rest } = data
   const hook =
-    isData(actionHook) && typeof actionHook.method === 'string'
+    isObject(actionHook) && typeof actionHook.method === 'string'
       ? { ...actionHook, method: actionHook.method.toUpperCase() }
       : actionHook
   return {

@@ -1,4 +1,5 @@
 import { ERR_VERB_INVALID } from '../model/errors.js'
+import { isObject, type Data } from '../model/payloads.js'
 import type { JambonzVerbs } from './jambonzVerbs.js'
 import type { ConfigListen, ListenOptions } from './listenSchema.js'
 import { shown } from './validate.js'
@@ -67,7 +68,10 @@ type SurplusOf<Given, Known, Place extends string> = string extends keyof Known
           : `${Place} has no property ${Key}`
     }[keyof Given & string]
 
-export type Data = Record<string, unknown>
+/** Returns the property of a verb that holds its nested listen: the two names mean the same to jambonz. */
+export function listenKeyOf({ stream }: Data): 'listen' | 'stream' {
+  return stream === undefined ? 'listen' : 'stream'
+}
 
 /** One verb of a handler's result. `at`: its place in the array, as in `[1]`. */
 export interface NamedVerb {
@@ -84,7 +88,7 @@ export function readResult(result: unknown): NamedVerb[] {
   if (result === undefined || result === null) return []
   const json = toJson(result)
   if (Array.isArray(json)) return json.map((verb, index) => readVerb(verb, `[${index}]`))
-  if (isData(json)) return [readVerb(json, '[0]')]
+  if (isObject(json)) return [readVerb(json, '[0]')]
   const what = json === undefined ? `a ${typeof result}` : shown('', json)
   throw new ERR_VERB_INVALID(
     `the handler returned ${what}: return an array of verbs, one verb, a WebhookResponse, or nothing`
@@ -101,7 +105,7 @@ function toJson(result: unknown): unknown {
 }
 
 function readVerb(value: unknown, at: string): NamedVerb {
-  if (!isData(value)) {
+  if (!isObject(value)) {
     throw new ERR_VERB_INVALID(
       `${at} is ${shown('', value)}: a verb is an object, as in { verb: 'say', text: 'Hello' }`
     )
@@ -118,14 +122,10 @@ function readVerb(value: unknown, at: string): NamedVerb {
     )
   }
   const inner = data[name]
-  if (!isData(inner)) {
+  if (!isObject(inner)) {
     throw new ERR_VERB_INVALID(
       `${at} ${name} is ${shown(name, inner)}: must be an object with the properties of ${name}`
     )
   }
   return { name, data: inner, at }
-}
-
-export function isData(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

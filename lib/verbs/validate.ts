@@ -1,4 +1,5 @@
 import { Ajv2020, type ValidateFunction, type ErrorObject } from 'ajv/dist/2020.js'
+import { isCredentialName, jsonWithoutCredentials } from '../model/credentials.js'
 import { ERR_VERB_INVALID } from '../model/errors.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
 import { ConfigListenSchema, ListenOptionsSchema } from './listenSchema.js'
@@ -121,15 +122,13 @@ function expectation(error: ErrorObject, rules: readonly ErrorObject[]): string 
   return `${error.message}${description === undefined ? '' : ` (${description})`}`
 }
 
-const MAX_SHOWN = 80
-const SECRET =
-  /password|secret|(?<!max)tokens?$|credential|apikey|accesskey|authorization|^(?:auth|wsauth|basicauth)$/i
+/** characters of a value that an error shows */
+export const MAX_SHOWN = 80
 
 /** Returns a JSON value for an error message: short, and without credentials. `path`: its place, with slashes. */
 export function shown(path: string, value: unknown): string {
-  if (path.split('/').some((name) => SECRET.test(name))) return 'a hidden value'
-  const text = JSON.stringify(value, (name, inner: unknown) => (SECRET.test(name) ? '***' : inner))
-  const safe = text.replaceAll(/\/\/[^/@\s"]*@/g, '//***@')
+  if (path.split('/').some((name) => isCredentialName(name))) return 'a hidden value'
+  const safe = jsonWithoutCredentials(value) ?? 'undefined'
   return safe.length > MAX_SHOWN ? `${safe.slice(0, MAX_SHOWN)}…` : safe
 }
 

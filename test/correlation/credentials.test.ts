@@ -1,5 +1,6 @@
 import t from 'tap'
 import { applicationOf, verbsToGoOn } from '../../lib/correlation/handover.js'
+import { shown } from '../../lib/verbs/validate.js'
 import { Hmac } from '../../lib/model/tokens.js'
 import type { Listen, StoredCall } from '../../lib/model/schema.js'
 
@@ -33,6 +34,55 @@ t.test("an application with others' credentials, whatever their names and places
     t.equal(applicationOf([listen({ metadata: { jambonzListenId: 'l-1', verb } })], AUTH), undefined)
   }
   t.equal(applicationOf([listen({ wsAuth: { username: 'x', password: 'y' } })], AUTH), undefined)
+})
+
+t.test('what the store does not keep is not shown in an error either, and the other way round', async (t) => {
+  const names = [
+    'password',
+    'passwd',
+    'passphrase',
+    'pass_code',
+    'client_secret',
+    'credentials',
+    'Authorization',
+    'proxy-authorisation',
+    'bearerToken',
+    'Set-Cookie',
+    'X-Signature',
+    'private_key',
+    'privateKey',
+    'access-key',
+    'accessKeyId',
+    'apiKey',
+    'x-api-key',
+    'subscription_key',
+    'token',
+    'sessionTokens',
+    'auth',
+    'wsAuth',
+    'ws_auth',
+    'basicAuth',
+    'basic-auth',
+    'pwd',
+    'pin',
+    'key',
+    'sig',
+    'jwt'
+  ]
+  for (const name of names) {
+    const value = { [name]: 'k-271828' }
+    t.notMatch(shown('', value), /271828/, `${name} in an object`)
+    t.notMatch(shown(`/tag/${name}`, 'k-271828'), /271828/, `${name} in the path`)
+    t.notMatch(shown('', { url: `/x?${name}=k-271828&b=1` }), /271828/, `${name} in a url`)
+    t.equal(applicationOf([listen(), { verb: 'tag', data: value }], AUTH), undefined, `${name} is not kept`)
+  }
+  for (const text of ['Bearer eyJhbGciOiJIUzI1NiJ9.e30.x', 'https://user:pass@files.example.com/x.wav']) {
+    t.notMatch(shown('', { text }), /eyJh|user:pass/, text)
+    t.equal(applicationOf([listen(), { verb: 'tag', data: { text } }], AUTH), undefined, text)
+  }
+  const harmless = { maxTokens: 5, max_tokens: 6, finishOnKey: '#', author: 'Ann', monkey: 1 }
+  t.equal(shown('', harmless), JSON.stringify(harmless), 'what is none is shown')
+  t.ok(applicationOf([listen(), { verb: 'tag', data: harmless }], AUTH), 'and kept')
 })
 
 t.test('what only speaks of such things is kept', async (t) => {

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { memoryStore, type Call, type Listen } from '../../lib/index.js'
+import type { StoredCall, StoredListen } from '../../lib/model/schema.js'
 import { redisStore, type RedisStoreOptions } from '../../lib/store/redis.js'
 import { keepingLogger } from '../helpers/log.js'
 import { freePort, noRedis, startRedis, type RedisServer } from '../helpers/redis.js'
@@ -113,6 +114,85 @@ t.test('what others put into Redis harms nobody', { skip: noRedis() }, async (t)
       'a write mends it'
     )
     t.same(said('refused a command'), [])
+  })
+
+  t.test('a value of the wrong type is left out, whichever field of a call or a listen has it', async (t) => {
+    type Names<Stored, Own extends keyof Stored> = Record<Exclude<keyof Stored, Own>, true>
+    // What the key of the hash tells is no field, and customerData may be anything.
+    const ofCall: Names<StoredCall, 'callSid' | 'data' | 'listens' | 'customerData'> = {
+      parentCallSid: true,
+      accountSid: true,
+      applicationSid: true,
+      direction: true,
+      from: true,
+      to: true,
+      callStatus: true,
+      envVars: true,
+      createdAt: true,
+      updatedAt: true,
+      endedAt: true,
+      transport: true,
+      acknowledgedAt: true,
+      holder: true,
+      commanded: true,
+      application: true
+    }
+    const ofListen: Names<StoredListen, 'id' | 'callSid'> = {
+      legCallSid: true,
+      verbId: true,
+      path: true,
+      nested: true,
+      leg: true,
+      state: true,
+      connected: true,
+      mixType: true,
+      sampleRate: true,
+      channels: true,
+      metadata: true,
+      finishOnKey: true,
+      timeout: true,
+      maxLength: true,
+      bidirectional: true,
+      createdAt: true,
+      startedAt: true,
+      endedAt: true,
+      endReason: true,
+      audio: true,
+      paused: true,
+      recording: true,
+      recordingError: true,
+      digits: true,
+      output: true,
+      reportedDuration: true,
+      instance: true,
+      segments: true,
+      trace: true,
+      saved: true,
+      offers: true,
+      refused: true,
+      hookedAt: true,
+      background: true,
+      keyed: true
+    }
+    const { store } = await open(t, server)
+    await store.update('wrong', { call: { from: 'Bob' }, listens: [{ id: 'l1', path: '/audio' }] })
+    const fields = [
+      ...Object.keys(ofCall).map((name) => `c:${name}`),
+      ...Object.keys(ofListen).map((name) => `l:l1:${name}`)
+    ]
+    const damage = Object.fromEntries(fields.map((field) => [field, '17 ["wrong"]']))
+    await client.hset('jambonz:call:{wrong}', damage)
+    const fresh = await open(t, server, { instance: 'b' })
+    const call = await fresh.store.get('wrong')
+    t.notMatch(JSON.stringify(call), /wrong"\]/)
+    t.same(
+      fresh
+        .said('is damaged')
+        .map(({ field }) => field)
+        .sort(),
+      [...fields].sort(),
+      'each is reported'
+    )
   })
 
   t.test('a key of another type does not keep the other calls from being listed', async (t) => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { isObject } from '../../model/payloads.js'
 import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
@@ -65,11 +66,11 @@ export interface SocketCommand {
  */
 export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
   const message = parse(text)
-  if (!isRecord(message)) return undefined
+  if (!isObject(message)) return undefined
   const { type, msgid, hook, data, b3 } = message
   if (typeof type !== 'string' || typeof msgid !== 'string') return undefined
   if (JSON.stringify(msgid).length > MAX_MSGID) return undefined
-  const payload = isRecord(data) ? data : {}
+  const payload = isObject(data) ? data : {}
   const callSid = callSidOf(message.call_sid) ?? callSidOf(payload.call_sid)
   return {
     type,
@@ -126,10 +127,6 @@ export function isApplicationUpgrade({ headers }: Pick<IncomingMessage, 'headers
   if (headers.upgrade?.toLowerCase() !== 'websocket') return false
   const asked = headers['sec-websocket-protocol'] ?? ''
   return asked.split(',').some((name) => name.trim() === SUBPROTOCOL)
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function textOf(value: unknown): string | undefined {

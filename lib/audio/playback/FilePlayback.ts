@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { FRAME_MS } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 import type { PlayDone } from '../socket/types.js'
 import { AudioFile } from './AudioFile.js'
@@ -176,8 +177,6 @@ export class FilePlayback {
 
 /** Hz that a call may have; nearly all have the first. */
 const RATES = [8000, 16_000, 24_000, 32_000, 48_000]
-/** ms: jambonz plays in ticks of this length */
-const TICK = 20
 /** ms of a file that tells one rate from another */
 const TELLING = 200
 
@@ -211,11 +210,11 @@ export class CallRate {
 }
 
 function isWhole({ lastOffset, durationMs }: FileReport, rate: number): boolean {
-  return durationMs >= TELLING && Math.abs((lastOffset / rate) * 1000 - durationMs) <= TICK
+  return durationMs >= TELLING && Math.abs((lastOffset / rate) * 1000 - durationMs) <= FRAME_MS
 }
 
 function isPossible({ lastOffset, playbackMs, durationMs, elapsedMs }: FileReport, rate: number): boolean {
   const heardMs = (lastOffset / rate) * 1000
   const readMs = playbackMs > 0 ? playbackMs : Infinity
-  return heardMs <= Math.min(durationMs, readMs, elapsedMs) + TICK
+  return heardMs <= Math.min(durationMs, readMs, elapsedMs) + FRAME_MS
 }

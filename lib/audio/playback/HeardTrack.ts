@@ -1,13 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { MixType } from '../../model/schema.js'
 import { Resampler } from '../../pcm/Resampler.js'
-import { SampleRing, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import { FRAME_MS, SampleRing, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
 import type { Release } from './PlayoutModel.js'
 
-/** ms: jambonz reads, writes and plays in ticks of this length */
-const TICK_MS = 20
 /** ms by which jambonz sends a tick of two parties later than one of the caller alone (mod_audio_fork) */
 const PAIR_DELAY = 20
 /** ms over which the least delay of the caller's audio is looked for; half of it at a time */
@@ -100,11 +98,11 @@ export class HeardTrack implements AudioSink {
   constructor(options: HeardTrackOptions) {
     const { rate, sampleRate, mixType, channels, startMs, earliest, logger } = options
     this.#options = options
-    this.#tick = (sampleRate * TICK_MS) / 1000
+    this.#tick = (sampleRate * FRAME_MS) / 1000
     this.#resampler = rate === sampleRate ? undefined : new Resampler(rate, sampleRate)
     this.#check = mixType === 'mono' ? undefined : new InclusionCheck(sampleRate, channels, logger)
     this.#ring = new SampleRing((rate * FIRST_ROOM) / 1000)
-    this.#input = new Int16Array((rate * TICK_MS) / 1000)
+    this.#input = new Int16Array((rate * FRAME_MS) / 1000)
     this.#output = new Int16Array(this.#tick)
     this.#audioMs = startMs
     this.#delayBefore = earliest
@@ -276,7 +274,7 @@ export class HeardTrack implements AudioSink {
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
     const horizon = this.#clockMs + Math.min(this.#delay, this.#delayBefore) - roundTrip() - hold
     let killed = false
-    const tickMs = this.#clockMs - TICK_MS - hold + EPSILON
+    const tickMs = this.#clockMs - FRAME_MS - hold + EPSILON
     for (let next = this.#sent[0]; next !== undefined; next = this.#sent[0]) {
       const { at, sync } = next
       if (sync === undefined ? at > horizon : tickMs < sync.fromMs && at > horizon - PONG_PATIENCE) break

@@ -1,3 +1,5 @@
+import { FRAME_MS } from '../../pcm/samples.js'
+
 /**
  * ms of audio that jambonz collects before it begins to play: 1,280 samples of a call at 8 kHz. Source of both numbers:
  * mod_audio_fork (lws_glue.cpp).
@@ -9,7 +11,7 @@ export const LOT_MS = 80
 /** ms before jambonz runs dry at which it is time for the last of an utterance, if nothing has come for as long. */
 const NEAR_DRY = 60
 /** ms without audio after which the beginning of an utterance is played, too short for jambonz to begin with. */
-const SHORT_WAIT = 200
+export const SHORT_WAIT = 200
 
 /** ms by which a mark may be reported before the clock allows it */
 const EARLY = 300
@@ -171,9 +173,6 @@ export class PlayoutModel {
   }
 }
 
-/** ms between two ticks. */
-const TICK = 20
-
 export interface Ticking {
   /** `now`: ms, as performance.now() */
   tick(now: number): void
@@ -182,13 +181,13 @@ export interface Ticking {
 const members = new Set<Ticking>()
 let timer: NodeJS.Timeout | undefined
 
-/** Ticks `member` from now on: one timer for all calls that are being spoken to. */
+/** Ticks `member` once a frame from now on: one timer for all calls that are being spoken to. */
 export function startTicking(member: Ticking): void {
   members.add(member)
   timer ??= setInterval(() => {
     const now = performance.now()
     for (const each of members) each.tick(now)
-  }, TICK)
+  }, FRAME_MS)
 }
 
 export function stopTicking(member: Ticking): void {

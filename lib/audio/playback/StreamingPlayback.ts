@@ -5,7 +5,7 @@ import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 import type { HeardTrack } from './HeardTrack.js'
 import { Clearing, Marks, MarkSamples } from './Marks.js'
 import { PlaybackQueue, type Placement } from './PlaybackQueue.js'
-import { EXACT_RATE, PlayoutModel, startTicking, stopTicking, LOT_MS } from './PlayoutModel.js'
+import { EXACT_RATE, PlayoutModel, SHORT_WAIT, startTicking, stopTicking, LOT_MS } from './PlayoutModel.js'
 import type { Utterance } from './Utterance.js'
 
 /** ms of audio given to jambonz ahead of the caller's ear. More at once would stall its one thread for all calls. */
@@ -14,8 +14,6 @@ const MAX_AHEAD = 60_000
 const MAX_MESSAGE = 32_768
 /** bytes that may wait in the process to be sent */
 const MAX_UNSENT = 131_072
-/** ms without audio after which what was written to begin an utterance goes out, however short it is. */
-const SHORT_WAIT = 200
 /** ms between two ticks: the process stood still, and what came meanwhile has not been read. */
 const STOOD_STILL = 200
 /** ms after the clock's end of an utterance that the track has to tell of it: it knows only what audio comes beside it. */

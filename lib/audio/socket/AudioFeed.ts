@@ -1,6 +1,7 @@
 import type { AudioCounts } from '../../model/schema.js'
 import { GapMeter } from './GapMeter.js'
-import type { AudioSink, PauseMode } from './types.js'
+import type { PauseMode } from '../../model/schema.js'
+import type { AudioSink } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
 /** Bytes of audio that may gather in the kernel between two reads. */

@@ -1,7 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
+import { NO_AUDIO } from '../../model/callWrite.js'
 import { asFramed } from '../../model/payloads.js'
-import type { AudioCounts, EndReason } from '../../model/schema.js'
+import type { AudioCounts, EndReason, PauseMode } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
 import { CLOSE, SocketEnd, type CloseCode } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
@@ -9,9 +10,8 @@ import { TextReader, type AudioMessage } from './messages.js'
 import { BATCH_INTERVAL, SocketReader } from './frames/SocketReader.js'
 import { FrameWriter } from './frames/FrameWriter.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
-import type { AudioSink, PauseMode, StreamEnd, StreamLimits } from './types.js'
+import type { AudioSink, StreamEnd, StreamLimits } from './types.js'
 
-const NOTHING: AudioCounts = { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 /** Reads between two pings, at least: a pong must be seen long before the next ping. */
 const READS_PER_PING = 4
 
@@ -122,7 +122,7 @@ export class ListenSocket {
   }
 
   get counts(): AudioCounts {
-    return this.#feed?.counts ?? NOTHING
+    return this.#feed?.counts ?? NO_AUDIO
   }
 
   /** bytes of one ms of audio; 0 until the listen is known */

@@ -1,3 +1,4 @@
+import { isObject } from '../../model/payloads.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
 
 /** bytes of the longest text that is parsed. jambonz' own are under 8,192, its limit of the metadata. */
@@ -102,10 +103,6 @@ function parseObject(text: Buffer): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 // jambonz writes its numbers as strings.

@@ -1,8 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { EndReason } from '../../model/schema.js'
-
-/** `silence`: the paused time is in the file, as silence. `skip`: it is not. */
-export type PauseMode = 'silence' | 'skip'
+import type { EndReason, PauseMode } from '../../model/schema.js'
 
 /** Takes the audio of a stream: a recorder, a meter. */
 export interface AudioSink {

@@ -1,20 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { AudioCounts, Call, EndReason, Listen } from '../../model/schema.js'
+import type { AudioCounts, Call, EndReason, Listen, PauseMode } from '../../model/schema.js'
 import { Playback } from '../playback/Playback.js'
 import { CLOSE, type CloseCode } from '../socket/SocketEnd.js'
 import { ListenSocket } from '../socket/ListenSocket.js'
 import type { AudioMessage } from '../socket/messages.js'
 import type { SlowReason } from '../socket/frames/SocketReader.js'
 import type { Identify } from '../socket/SocketOpening.js'
-import type {
-  AudioSink,
-  AudioStreamEvents,
-  PauseMode,
-  SinkOptions,
-  StreamEnd,
-  StreamLimits
-} from '../socket/types.js'
+import type { AudioSink, AudioStreamEvents, SinkOptions, StreamEnd, StreamLimits } from '../socket/types.js'
 import { AudioStream } from './AudioStream.js'
 import { ReaderSide, type ChannelReader } from './readers.js'
 

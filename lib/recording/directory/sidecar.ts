@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join as joinPath } from 'node:path'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { isObject } from '../../model/payloads.js'
 import { ListenSchema, MixTypeSchema, type Call, type Listen, type Recording } from '../../model/schema.js'
 import type { WavFormat } from '../../pcm/wavHeader.js'
 import {
@@ -303,10 +304,6 @@ async function readJson(path: string): Promise<unknown> {
 
 function isListen(value: unknown): value is Record<string, unknown> & Pick<Listen, 'id' | 'callSid'> {
   return isObject(value) && typeof value.id === 'string' && typeof value.callSid === 'string'
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }
 
 function isTime(value: unknown): value is string {

@@ -3,13 +3,20 @@ import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger } from 'fastify'
 import { freezeCall, newCall, newListen, type CallPatch, type Guard } from '../../model/callWrite.js'
 import { ERR_CALL_DATA } from '../../model/errors.js'
-import { CallSchema, ListenSchema, type StoredCall, type StoredListen } from '../../model/schema.js'
+import {
+  CallSchema,
+  ListenSchema,
+  type Call,
+  type Listen,
+  type StoredCall,
+  type StoredListen
+} from '../../model/schema.js'
 
-// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at
-// once:   c:<name>       of the call               d:<key>        of call.data   l:<id>:<name>  of a listen
-// l:<id>:#       its place among the others: [µs, n-th of its patch] Each value is `<version> <json>`. The version is a
-// time in µs on the clock of Redis. Of two values of a field, the one with the higher version wins. The fields that the
-// end of a call writes are sealed: their version is the highest.
+// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at once:
+//   c:<name>       of the call               d:<key>        of call.data
+//   l:<id>:<name>  of a listen               l:<id>:#       its place among the others: [µs, n-th of its patch]
+// Each value is `<version> <json>`. The version is a time in µs on the clock of Redis. Of two values of a field, the one
+// with the higher version wins. The fields that the end of a call writes are sealed: their version is the highest.
 
 /** name -> `<version> <json>` */
 export type Fields = Map<string, string>
@@ -21,7 +28,7 @@ export interface Field {
 
 /** version of a default, which any other value replaces */
 export const DEFAULT = 0
-/** Added to a version, it seals the field: some 140 years in µs. */
+/** Added to a version (µs) to make it final: about 140 years, so no later write has a higher one. */
 export const SEAL = 2 ** 52
 /** value of a removed field, in place of JSON */
 export const REMOVED = ''
@@ -46,16 +53,31 @@ export interface FieldPart {
 
 type Schemas = Readonly<Record<string, TSchema | undefined>>
 
-const CALL_FIELDS: Schemas = { ...CallSchema.properties, application: Type.String() }
-const LISTEN_FIELDS: Schemas = {
-  ...ListenSchema.properties,
+/** A schema of each field that only the store has. The compiler reports a field without one, or one of another type. */
+type StoreFields<Stored, Shown> = {
+  readonly [Name in Exclude<keyof Stored, keyof Shown>]-?: TSchema & { static: NonNullable<Stored[Name]> }
+}
+
+const STORE_FIELDS_OF_CALL: StoreFields<StoredCall, Call> = {
+  transport: Type.Union([Type.Literal('http'), Type.Literal('websocket')]),
+  acknowledgedAt: Type.String(),
+  holder: Type.String(),
+  commanded: Type.String(),
+  application: Type.String()
+}
+const STORE_FIELDS_OF_LISTEN: StoreFields<StoredListen, Listen> = {
   trace: Type.String(),
   saved: Type.Number(),
   offers: Type.Number(),
   refused: Type.Boolean(),
   hookedAt: Type.String(),
   background: Type.String(),
-  keyed: Type.Boolean(),
+  keyed: Type.Boolean()
+}
+const CALL_FIELDS: Schemas = { ...CallSchema.properties, ...STORE_FIELDS_OF_CALL }
+const LISTEN_FIELDS: Schemas = {
+  ...ListenSchema.properties,
+  ...STORE_FIELDS_OF_LISTEN,
   [PLACE]: Type.Tuple([Type.Number(), Type.Number()])
 }
 

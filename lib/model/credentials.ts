@@ -1,0 +1,62 @@
+// One list of names says what a credential is: what an error or a log hides, the store does not keep either.
+
+/** The name and password of HTTP Basic. */
+export interface Credentials {
+  username: string
+  password: string
+}
+
+/** Names of properties and url parameters whose values are credentials. */
+const CREDENTIAL_NAME =
+  /pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key|(?<!max[-_]?)tokens?$|^(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)$/i
+/** `Bearer …`, `Basic …`, or a url with credentials */
+const CREDENTIAL_VALUE = /^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*:\/\/[^/?#\s]*@/i
+const QUERY_PARAMETERS = /([?&])([^=&#]+)=([^&#"\s]*)/g
+/** the credentials before the host of a url, anywhere in a text */
+const URL_CREDENTIALS = /\/\/[^/@\s"]*@/g
+/** the value of an Authorization header, anywhere in a text */
+const HEADER_CREDENTIALS = /\b(bearer|basic)\s+[\w+/.=~-]{16,}/gi
+
+/** Returns true if a property or url parameter of this name holds a credential. */
+export function isCredentialName(name: string): boolean {
+  return CREDENTIAL_NAME.test(name)
+}
+
+/** Returns true if a name or a value, at any depth of a JSON value, looks like a credential. */
+export function hasCredentials(value: unknown): boolean {
+  if (typeof value === 'string') {
+    return (
+      CREDENTIAL_VALUE.test(value) ||
+      Array.from(value.matchAll(QUERY_PARAMETERS), ([, , name = '']) => name).some(isCredentialName)
+    )
+  }
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(
+    ([name, inner]) => (inner !== undefined && isCredentialName(name)) || hasCredentials(inner)
+  )
+}
+
+/** Returns the JSON of a value with `***` in place of credentials; undefined if the value is no JSON. */
+export function jsonWithoutCredentials(value: unknown): string | undefined {
+  const text = JSON.stringify(value, (name, inner: unknown) => (isCredentialName(name) ? '***' : inner)) as
+    string | undefined
+  return text
+    ?.replaceAll(URL_CREDENTIALS, '//***@')
+    .replaceAll(HEADER_CREDENTIALS, '$1 ***')
+    .replaceAll(QUERY_PARAMETERS, (whole, before: string, name: string) =>
+      isCredentialName(name) ? `${before}${name}=***` : whole
+    )
+}
+
+/** Returns true if both are the same username and password. Not in constant time: for credentials of our own. */
+export function isSameCredentials(
+  one: { username?: unknown; password?: unknown } | undefined,
+  other: Credentials | undefined
+): boolean {
+  return (
+    one !== undefined &&
+    other !== undefined &&
+    one.username === other.username &&
+    one.password === other.password
+  )
+}
