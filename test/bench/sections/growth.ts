@@ -4,7 +4,7 @@ import { kib, number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 import { BARE, READ, RECORD } from './variants.js'
 
-const CALLS = [100, 200, 400, 1_000]
+const CALLS = [100, 400, 1_000]
 const ROUNDS = 1
 
 /** What a message costs, and a call takes, as calls become more. */

@@ -6,7 +6,7 @@ import type { Context, Section } from './types.js'
 import { AGENT, BARE, BARE_ECHO, ECHO, PER_MESSAGE, READ, RECORD, SDK, WATCH, withRedis } from './variants.js'
 
 const CALLS = 400
-const ROUNDS = 3
+const ROUNDS = { ticks: 3, even: 2 }
 
 /** CPU per audio message, beside bare ws in the same round. */
 export const messages: Section = {
@@ -41,7 +41,7 @@ async function compare(
   variants: readonly Variant[],
   arrivals: Arrivals
 ): Promise<string> {
-  const rounds = quick ? 1 : ROUNDS
+  const rounds = quick ? 1 : ROUNDS[arrivals]
   const runs = new Map<Variant, Measured[]>(variants.map((variant) => [variant, []]))
   const floors: number[] = []
   for (let round = 0; round < rounds; round++) {

@@ -33,7 +33,7 @@ const CONNECTIONS = 50
 /** Requests until the engine has compiled what is asked for often: fewer, and the compiler is what is measured. */
 const WARM_UP = 40_000
 /** Processes of each server: two of the same differ by a tenth, for as long as they live. */
-const LIVES = 3
+const LIVES = 2
 /** In each life. */
 const ROUNDS = 5
 /** Requests a second at which they are compared: one that is always behind is not woken for each, and seems cheaper. */
