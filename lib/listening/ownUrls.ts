@@ -212,7 +212,13 @@ function hostsOf(request: FastifyRequest): string[] {
   if (request.ips === undefined) return [request.host]
   const forwarded = listOf(request.headers['x-forwarded-host'])
   const ports = listOf(request.headers['x-forwarded-port'])
-  const hosts = [request.host, ...forwarded]
+  // The header that is to replace them (RFC 7239), as in `for=10.0.0.1;host="voice.example.com:8443"`.
+  const { forwarded: standard = '' } = request.headers
+  const named = Array.from(
+    standard.matchAll(/(?:^|[;,])\s*host=("?)([^\s";,]+)\1/gi),
+    ([, , host = '']) => host
+  )
+  const hosts = [request.host, ...forwarded, ...named]
   return [...hosts, ...hosts.flatMap((host) => ports.map((port) => `${host.replace(/:\d+$/, '')}:${port}`))]
 }
 

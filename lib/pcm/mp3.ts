@@ -1,4 +1,4 @@
-import { ERR_AUDIO_FILE } from '../model/errors.js'
+import { ERR_AUDIO_FILE, isNotInstalled } from '../model/errors.js'
 import { SAMPLE_BYTES } from './samples.js'
 import type { Frames } from './readWav.js'
 
@@ -80,8 +80,7 @@ async function loadPackage(): Promise<typeof import('mpg123-decoder')> {
   try {
     return await import('mpg123-decoder')
   } catch (err) {
-    const { code } = err as { code?: unknown }
-    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw err
+    if (!isNotInstalled(err)) throw err
     throw new ERR_AUDIO_FILE(
       `it is MP3, and the package that decodes it is not installed (npm install mpg123-decoder); ${HINT}`
     )

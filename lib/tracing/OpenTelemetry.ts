@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Context, Span, SpanContext, SpanKind, Tracer } from '@opentelemetry/api'
 import type { Attributes, SpanOptions, Trace, Tracing } from '../listening/tracing.js'
+import { isNotInstalled } from '../model/errors.js'
 
 type Api = typeof import('@opentelemetry/api')
 
@@ -174,7 +175,7 @@ export async function loadTracing(): Promise<Tracing | undefined> {
   try {
     return new OpenTelemetry(await import('@opentelemetry/api'))
   } catch (err) {
-    if ((err as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND') return undefined
+    if (isNotInstalled(err)) return undefined
     throw err
   }
 }

@@ -294,6 +294,20 @@ t.test('an absolute url is ours whatever way its origin is written', async (t) =
       },
       trustProxy: true
     },
+    {
+      url: 'wss://voice.example.com:8443/agent/audio',
+      headers: {
+        host: '10.0.0.1:3000',
+        forwarded: 'for=192.0.2.1;host="voice.example.com:8443";proto=https, for=10.0.0.2; Host=inner'
+      },
+      trustProxy: true
+    },
+    {
+      url: 'wss://voice.example.com/agent/audio',
+      headers: { host: '10.0.0.1:3000', forwarded: 'host=voice.example.com' },
+      elsewhere: true
+    },
+    { url: 'wss://xn--bcher-kva.example/agent/audio', options: { publicUrl: 'https://bücher.example' } },
     { url: 'wss://Example.com:443/voice/agent/audio', options: { publicUrl: 'https://example.com/voice/' } },
     { url: 'wss://example.com:8443/agent/audio', options: { publicUrl: 'https://example.com:8443' } },
     { url: 'wss://other.example.com/agent/audio', headers: { host: 'voice.example.com' }, elsewhere: true },

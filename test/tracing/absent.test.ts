@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
 
-/** Makes `@opentelemetry/api` a package that is not installed. */
-const HOOKS = `export async function resolve (specifier, context, next) {
+/** Makes `@opentelemetry/api` a package that is not installed, with the code of the error that says so. */
+const hooks = (code: string): string => `export async function resolve (specifier, context, next) {
   if (specifier !== '@opentelemetry/api') return await next(specifier, context)
-  throw Object.assign(new Error('Cannot find package @opentelemetry/api'), { code: 'ERR_MODULE_NOT_FOUND' })
+  throw Object.assign(new Error('Cannot find package @opentelemetry/api'), { code: '${code}' })
 }`
 
 const APPLICATION = `
@@ -24,19 +24,29 @@ console.log(JSON.stringify({ asked, statusCode: response.statusCode, verbs: resp
 
 const url = (module: string): string => `data:text/javascript,${encodeURIComponent(module)}`
 
-t.test('without @opentelemetry/api there is no trace, and nothing else is missing', async (t) => {
-  const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(HOOKS))})`)
-  const { stdout, stderr } = await promisify(execFile)(
-    process.execPath,
-    ['--import', register, '--input-type=module', '-e', APPLICATION],
-    {
-      env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+for (const [code, thrown] of [
+  ['ERR_MODULE_NOT_FOUND', 'by Node.js'],
+  ['MODULE_NOT_FOUND', 'by the code of a bundler, such as webpack']
+] as const) {
+  t.test(
+    `without @opentelemetry/api, an error thrown ${thrown}, there is no trace, and nothing else is missing`,
+    async (t) => {
+      const register = url(
+        `import { register } from 'node:module'; register(${JSON.stringify(url(hooks(code)))})`
+      )
+      const { stdout, stderr } = await promisify(execFile)(
+        process.execPath,
+        ['--import', register, '--input-type=module', '-e', APPLICATION],
+        {
+          env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+        }
+      )
+      t.equal(stderr, '')
+      const { asked, statusCode, verbs, listen } = JSON.parse(stdout)
+      t.equal(asked, code)
+      t.equal(statusCode, 200)
+      t.match(verbs, [{ verb: 'listen' }])
+      t.equal(listen.trace, undefined)
     }
   )
-  t.equal(stderr, '')
-  const { asked, statusCode, verbs, listen } = JSON.parse(stdout)
-  t.equal(asked, 'ERR_MODULE_NOT_FOUND')
-  t.equal(statusCode, 200)
-  t.match(verbs, [{ verb: 'listen' }])
-  t.equal(listen.trace, undefined)
-})
+}
