@@ -6,27 +6,27 @@ import { SoundResampler } from '../../pcm/Resampler.js'
 import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 
-/** Raw rates that every FreeSWITCH reads as they are meant, Hz; it takes .r24 for 24 bits. */
+/** Hz of raw audio that every FreeSWITCH reads right; it takes .r24 for 24 bits. */
 const SAFE_RATES = [8000, 16_000]
 /** bytes of one file: 8 minutes at 16 kHz */
 const MAX_FILE = 15_728_640
-/** Limits of one turn's work, which takes about 1 ms: frames, and bytes if they have many channels. */
+/** Limits of the work in one turn, about 1 ms: sample frames, and bytes if they have many channels. */
 const TURN_FRAMES = 8_192
 const TURN_BYTES = 65_536
-/** bytes that base64 makes four letters of */
+/** bytes for four letters of base64 */
 const BASE64_GROUP = 3
 
 /** seconds of an MP3: as long as raw samples of the bytes of one file, at 16 kHz */
 const MAX_MP3_SECONDS = 480
 
-/** A file as it is played: any WAV, L16 or MP3, and the rate at which jambonz gets it. */
+/** A file to play: any WAV, raw L16 or MP3, and the rate at which jambonz gets it. */
 export class AudioFile {
   /** Hz */
   readonly sampleRate: number
   #frames: Frames | undefined
   readonly #mp3: Uint8Array | undefined
 
-  /** `rate`: Hz of raw samples. Raises FST_JAMBONZ_AUDIO_FILE for what can't be played. */
+  /** `rate`: Hz of raw samples. Throws FST_JAMBONZ_AUDIO_FILE for a file that can't be played. */
   constructor(audio: Uint8Array, rate: number) {
     const file = copyOf(audio)
     const mpeg = isWav(file) ? undefined : findMpegAudio(file)
@@ -43,7 +43,7 @@ export class AudioFile {
   }
 
   /**
-   * Resolves with the text of a `playAudio`; undefined where `isDropped` said so. Rejects with
+   * Resolves to the text of a `playAudio`; to undefined as soon as `isDropped()` returns true. Rejects with
    * FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Works in small parts: a minute of
    * music takes a tenth of a second, and no call may wait for that.
    */
@@ -74,7 +74,7 @@ export class AudioFile {
   }
 }
 
-/** Writes base64 of bytes that come in pieces. */
+/** Encodes bytes that come in pieces as base64. */
 class Base64Writer {
   readonly #written: Buffer[] = []
   #rest: Buffer = Buffer.alloc(0)
@@ -131,8 +131,8 @@ function open(file: Buffer, rate: number): Frames {
 const waiting: Array<() => void> = []
 
 /**
- * Resolves when it is the caller's turn: one turn in each round of the event loop, for all calls together. Whoever has
- * long work to do takes a turn for each small part of it, so that no call waits for the whole.
+ * Resolves at the caller's turn. There is one turn in each round of the event loop, for all calls together. Long work
+ * takes a turn for each small part of it, so that no call waits for the whole.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {

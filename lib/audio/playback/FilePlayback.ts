@@ -4,26 +4,26 @@ import { writeCommand } from '../socket/messages.js'
 import type { PlayDone } from '../socket/types.js'
 import { AudioFile } from './AudioFile.js'
 
-/** ms over a file's length after which jambonz must have reported its end */
+/** ms after the end of a file by which jambonz must have reported it */
 const GRACE = 10_000
 /** ms that jambonz has to stop a file */
 const STOP_DEADLINE = 1_000
-/** Ids that survive the module, which cuts a message at an apostrophe. */
+/** Ids that mod_audio_fork passes on unchanged: it cuts a message at an apostrophe. */
 const SAFE_ID = /^[\w .:@+#-]{1,64}$/
 
 export interface PlayOptions {
-  /** comes back in the `playDone` event. Default: one of ours */
+  /** the id in the `playDone` event. Default: a new one */
   id?: string
-  /** after what is being played, in place of it. Default false */
+  /** true: play the file after those before it. Default false: stop those */
   queue?: boolean
-  /** Hz of raw L16 audio; a WAV says it itself. Default: the verb's */
+  /** Hz of raw L16 audio; a WAV names its own. Default: the verb's */
   sampleRate?: number
 }
 
 export interface FilePlaybackDeps {
   /** Sends a command as text. */
   send: (command: string | Buffer) => void
-  /** how many times faster than the clock the call goes */
+  /** Returns the speed of the call: 1 is real time. */
   speed: () => number
   onDone: (done: PlayDone) => void
   logger: FastifyBaseLogger
@@ -33,7 +33,7 @@ interface Item {
   id: string
   wireId: string
   file: AudioFile
-  /** undefined: not yet, or in conversion */
+  /** undefined until the file is converted, and after it was sent */
   command?: Buffer
   isConverting: boolean
   dropped: boolean
@@ -46,8 +46,8 @@ interface Item {
 }
 
 /**
- * Files on their way to the caller, in file mode: one after the other, each with one `playDone`. jambonz has one at a
- * time: after a `killAudio` it goes on with the next one it has, and the caller would hear the beginning of that.
+ * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one at a time: after
+ * a `killAudio` it would play the beginning of the next file that it has.
  */
 export class FilePlayback {
   readonly #deps: FilePlaybackDeps
@@ -78,14 +78,14 @@ export class FilePlayback {
         fail: reject
       }
       if (this.#ended) return this.#drop(item)
-      // jambonz would play the new file within the old one and go on with that afterwards.
+      // jambonz would interrupt the old file for the new one, and then go on with the old one.
       if (!queue) this.clear()
       this.#waiting.push(item)
       this.#pump()
     })
   }
 
-  /** Stops what is played, and drops what waits. */
+  /** Stops the file that is played, and drops those that wait. */
   clear(): void {
     const dropped = this.#waiting
     this.#waiting = []
@@ -97,7 +97,7 @@ export class FilePlayback {
     this.#expect(playing, STOP_DEADLINE)
   }
 
-  /** A playDone of jambonz. */
+  /** Takes a `playDone` of jambonz. */
   reported(wireId: unknown, playbackMs: number, lastOffset: number): void {
     const item = this.#playing
     if (item === undefined || (wireId !== undefined && wireId !== item.wireId)) return
@@ -111,7 +111,7 @@ export class FilePlayback {
     this.#pump()
   }
 
-  /** The socket is gone. */
+  /** Drops all files: the socket has closed. */
   end(): void {
     this.#ended = true
     const all = [...(this.#playing ? [this.#playing] : []), ...this.#waiting]
@@ -124,7 +124,7 @@ export class FilePlayback {
     return this.#playing?.wireId === id || this.#waiting.some(({ wireId }) => wireId === id)
   }
 
-  // Converts the first that waits while the one before is played, and sends it when that is over.
+  // Converts the next file while the one before it is played, and sends it afterwards.
   #pump(): void {
     const next = this.#waiting[0]
     if (next === undefined || next.isConverting) return
@@ -175,33 +175,33 @@ export class FilePlayback {
   }
 }
 
-/** Hz that a call may have; nearly all have the first. */
+/** Hz that a call may have. Nearly all calls have the first. */
 const RATES = [8000, 16_000, 24_000, 32_000, 48_000]
-/** ms of a file that tells one rate from another */
+/** ms of the shortest file whose report tells the rate */
 const TELLING = 200
 
-/** A report of jambonz about a file. */
+/** The facts about a file whose end jambonz has reported. */
 export interface FileReport {
-  /** samples that were heard, at the call's rate, which jambonz does not tell */
+  /** samples that the caller heard, at the rate of the call, which jambonz does not tell */
   lastOffset: number
-  /** ms that jambonz read of the file; 0: it did not say */
+  /** ms that jambonz read of the file; 0 if it did not say */
   playbackMs: number
   /** ms of the whole file */
   durationMs: number
   /** ms since the file was sent */
   elapsedMs: number
-  /** We stopped it. */
+  /** The file was stopped. */
   stopped: boolean
 }
 
 /**
- * The rate of a call, as far as reports of files tell it: a file that was played whole has as many samples as the rate
- * makes of its length. Before any was, it is the first rate at which no more was heard than there was, or was time for.
+ * Finds the rate of a call from reports about files. The number of samples of a file that was played whole gives the rate.
+ * Before that, the lowest rate counts at which the caller heard no more than the file has, and than there was time for.
  */
 export class CallRate {
   #known: number | undefined
 
-  /** Returns ms of a file that were heard, exactly. */
+  /** Returns the ms of a file that the caller heard. */
   heardMs(report: FileReport): number {
     if (!report.stopped) this.#known ??= RATES.find((rate) => isWhole(report, rate))
     const rate = this.#known ?? RATES.find((each) => isPossible(report, each)) ?? RATES[0]!

@@ -6,69 +6,70 @@ import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
 import type { Release } from './PlayoutModel.js'
 
-/** ms by which jambonz sends a tick of two parties later than one of the caller alone (mod_audio_fork) */
+/** ms by which jambonz sends audio of both parties later than audio of the caller alone (mod_audio_fork) */
 const PAIR_DELAY = 20
-/** ms over which the least delay of the caller's audio is looked for; half of it at a time */
+/** ms over which the least delay of the caller's audio is measured, one half of it after the other */
 const CLOCK_WINDOW = 5_000
-/** ms over the usual time of an answer, after which none is waited for any more */
+/** ms above the usual round trip, after which a pong is no longer waited for */
 const PONG_PATIENCE = 500
-/** ms: less is none */
+/** ms: a shorter time counts as none */
 const EPSILON = 0.5
 /** ms of audio that may wait to be heard while no audio comes from jambonz; older audio is forgotten */
 const MAX_WAITING = 90_000
-/** ms of audio for which there is room at first: jambonz holds so much of an agent that speaks in real time */
+/** ms of audio for which there is room at first: jambonz holds so much if the application sends in real time */
 const FIRST_ROOM = 240
 
 export interface HeardTrackOptions {
-  /** Hz of what the application writes */
+  /** Hz of the audio that the application writes */
   rate: number
-  /** Hz of what jambonz sends, and so of what is heard here */
+  /** Hz of the audio that jambonz sends, and of `current` */
   sampleRate: number
   channels: number
   mixType: MixType
-  /** ms of audio that have come before */
+  /** ms of audio that arrived before the track began */
   startMs: number
-  /** when what has come before could have come at the earliest, ms on the clock */
+  /** ms on the clock: the earliest time at which that audio could have arrived */
   earliest: number
-  /** ms of audio, and of its gaps, that have come until now */
+  /** Returns the ms of audio that has arrived, gaps included. */
   receivedMs: () => number
-  /** Asks jambonz for an answer, which comes back in order with the audio. */
+  /** Sends a ping. Its pong comes back in order with the audio. */
   ping: (onPong: () => void) => void
-  /** ms between a question to jambonz and its answer */
+  /** Returns the ms of a round trip to jambonz. */
   roundTrip: () => number
   logger: FastifyBaseLogger
 }
 
-/** Something that was sent to jambonz: audio, the beginning of an utterance, a kill. */
+/** An item that was sent to jambonz: audio, silence, the beginning or end of an utterance, a kill. */
 interface Sent {
-  /** ms on the clock; Infinity: jambonz does not play it yet */
+  /** ms on the clock, when it was sent; Infinity while jambonz does not play it yet */
   at: number
-  /** samples; those of audio are in the ring, those of silence, and of what was written in private, nowhere */
+  /** number of samples; those of audio are in the ring, unless they were written in private */
   length: number
   isAudio?: true
-  /** called with ms into the audio when the caller hears it */
+  /** called when the caller hears it, with the ms into the caller's audio */
   label?: (atMs: number) => void
   kill?: true
-  /** jambonz was asked to say when it has it, which it had from this frame on */
+  /** of the ping that was sent behind it */
   sync?: Sync
 }
 
 interface Sync {
-  /** ms of audio, on the track's clock, that jambonz had sent before it had ours; Infinity: no answer yet */
+  /** ms of audio, on the track's clock, that jambonz had sent before it read the ping; Infinity before the pong */
   fromMs: number
   /** when the answer came, ms on the clock */
   at: number
 }
 
 /**
- * The application's audio that the caller heard, frame by frame beside the caller's own: jambonz never mixes what a
- * listen streams into that listen's audio (mod_audio_fork, measured). In each tick jambonz takes one frame of the caller
- * and plays one of ours: each frame that arrives means that one of ours was played. A pong behind the audio tells which
- * frame was the first, as pongs come back in order with the frames; if audio is being played already, the clock is exact
- * enough. The track is a sink: sinks fed after it find in `current` the audio heard during the frame they are given.
+ * The application's audio that the caller heard, frame by frame beside the caller's own audio. jambonz never mixes the
+ * audio that is streamed to a listen into that listen's audio (mod_audio_fork, measured). In each tick jambonz sends one
+ * frame of the caller and plays one of ours: so each frame that arrives means that one of ours was played. A pong behind
+ * our audio tells with which frame that began, because pongs come back in order with frames. For audio that follows other
+ * audio, the clock is exact enough. The track is a sink: the sinks after it find the audio heard during their frame in
+ * `current`.
  */
 export class HeardTrack implements AudioSink {
-  /** At the rate of the listen; undefined: the caller heard nothing of us, or jambonz sends it by itself. */
+  /** At the rate of the listen; undefined if the caller heard none, or jambonz sends it itself. */
   current: Int16Array | undefined
   readonly #options: HeardTrackOptions
   readonly #tick: number
@@ -81,16 +82,16 @@ export class HeardTrack implements AudioSink {
   readonly #ring: SampleRing
   // Samples in #playing and #sent, of silence too.
   #waiting = 0
-  // What jambonz has to play now, and how many samples of the first were played.
+  // What jambonz has to play now, and the number of samples of its first item that were played.
   #playing: Sent[] = []
   #head = 0
-  // The resampler still holds some of what was played.
+  // The resampler still holds some of the audio that was played.
   #tail = false
   readonly #startMs: number
-  // ms of audio that came, with its gaps since the track began, and without
+  // ms of audio that arrived since the track began, with gaps; ms of all audio that arrived, without gaps
   #clockMs = 0
   #audioMs: number
-  // The least difference of the clock and #clockMs, in this half of the window and the one before.
+  // The least difference between the clock and #clockMs, in this half of the window and in the one before.
   #delay = Infinity
   #delayBefore: number
   #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
@@ -110,8 +111,8 @@ export class HeardTrack implements AudioSink {
   }
 
   /**
-   * Takes audio that was sent. `released`: jambonz begins to play it, and what it held back before. `isPrivate`: it was
-   * written in private, and is heard here as silence, whenever the caller hears it.
+   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio that it held back. `isPrivate`: it
+   * was written in private, so the track has silence in its place.
    */
   audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
     if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
@@ -120,22 +121,23 @@ export class HeardTrack implements AudioSink {
     this.#add({ at: Infinity, length: samples.length, isAudio: true }, released, now)
   }
 
+  /** Takes silence that was sent. */
   silence(length: number, released: Release, now: number): void {
     this.#add({ at: Infinity, length }, released, now)
   }
 
-  /** Has `label` called when the caller begins to hear what is sent next. */
+  /** Calls `label` when the caller begins to hear the audio that is sent next. */
   labelNext(label: (atMs: number) => void): void {
     this.#sent.push({ at: Infinity, length: 0, label })
   }
 
-  /** Has `label` called when the caller has heard all that was sent. */
+  /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: (atMs: number) => void): void {
     const isHeldBack = this.#sent.at(-1)?.at === Infinity
     this.#sent.push({ at: isHeldBack ? Infinity : -Infinity, length: 0, label })
   }
 
-  /** jambonz was asked to throw away what it has. */
+  /** Notes that jambonz was asked to throw away the audio that it has. */
   clear(now: number): void {
     this.#sent.push({ at: now, length: 0, kill: true, sync: this.#ask() })
   }
@@ -167,7 +169,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
-      // Where something is played already, this will be played behind it, whenever it has come.
+      // Audio that follows other audio is played behind it, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
         (this.#playing.length === 0 && !this.#sent.some(({ at, kill }) => at !== Infinity && !kill))
@@ -232,7 +234,7 @@ export class HeardTrack implements AudioSink {
     this.#delay = Math.min(this.#delay, now - this.#clockMs - ms)
   }
 
-  // One tick: what had reached jambonz is played.
+  // Plays one tick: the audio that jambonz had by then. Returns true if the caller heard any.
   #play(output: Int16Array, at: number, size: number): boolean {
     const ms = (size / this.#options.sampleRate) * 1000
     this.#clockMs += ms
@@ -268,7 +270,7 @@ export class HeardTrack implements AudioSink {
     return true
   }
 
-  // Moves what jambonz had by this tick to what it plays. Returns true where a kill was among it.
+  // Moves the items that jambonz had by this tick to those that it plays. Returns true if one was a kill.
   #receive(): boolean {
     const { mixType, roundTrip } = this.#options
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
@@ -313,7 +315,7 @@ export class HeardTrack implements AudioSink {
     return count
   }
 
-  // No audio came for so long: what was heard meanwhile is on no frame.
+  // Skips the audio that was heard during a gap: there is no frame for it.
   #skip(gapMs: number): void {
     const end = this.#clockMs + gapMs
     const audioMs = this.#audioMs

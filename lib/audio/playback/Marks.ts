@@ -5,42 +5,42 @@ import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 const MAX_MARKS = 30
 /** ms that a mark may be overdue before it is taken as lost. */
 const GRACE = 3_000
-/** Names remembered for late reports. */
+/** Names that are remembered for late reports. */
 const MAX_UNREPORTED = 100
-/** Names that survive the module, which neither escapes nor limits them. */
+/** Names that mod_audio_fork passes on unchanged: it neither escapes nor limits them. */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 
 /** ms that jambonz has to carry out a clear, and to report the marks it cleared */
 const CLEAR_DEADLINE = 1_000
-/** The same where marks don't tell. */
+/** ms that jambonz has to carry out a clear, if marks are not to be trusted */
 const CLEAR_HOLD = 200
 /** ms by which the caller may hear audio later than the clock says. */
 const PLAYOUT_MARGIN = 500
-/** Begins a name that no mark of the application has on the wire. */
+/** Prefix of the names of fences. No mark of the application has it on the wire. */
 const FENCE = 'clear~'
 
-/** One mark, from the place where the audio reached it. */
+/** A mark that has been placed: the audio before it was sent. */
 export interface Mark {
-  /** undefined: none of the application's, which is not told of it */
+  /** undefined: a mark of ours, which the application does not see */
   readonly name: string | undefined
   readonly wireName: string
-  /** of the application's audio before it */
+  /** ms of the application's audio before it */
   readonly positionMs: number
-  /** whether jambonz decides when it is reached; the clock otherwise */
+  /** true: jambonz reports when it is reached; false: the clock decides */
   real: boolean
-  /** a sample inside the audio stands for it */
+  /** A sample in the audio stands for it. */
   inBand: boolean
-  /** ms on the clock after which it is lost */
+  /** ms on the clock: if jambonz has not reported it by then, it is lost */
   readonly dueAt: number
-  /** the application has cleared it; jambonz will report it all the same */
+  /** The application has cleared it, but jambonz will still report it. */
   forgotten: boolean
 }
 
-/** The marks that have been placed and not been reached, oldest first: their order is the order of their reports. */
+/** The marks that have been placed and not been reached, oldest first. jambonz reports them in this order. */
 export class Marks {
   readonly #onOutcome: (mark: MarkEvent) => void
   readonly #settlers = new Map<Mark, (outcome: MarkOutcome) => void>()
-  // Names of marks that were settled without a report, which may still come.
+  // Names of marks that were settled before their report, which may still come.
   readonly #unreported = new Set<string>()
   #placed: Mark[] = []
   #count = 0
@@ -54,7 +54,7 @@ export class Marks {
     return this.#placed.length
   }
 
-  /** Marks that jambonz has yet to report. */
+  /** Number of marks that jambonz is still to report. */
   get waiting(): number {
     return this.#placed.reduce((sum, { real }) => sum + Number(real), 0)
   }
@@ -63,7 +63,7 @@ export class Marks {
     return this.waiting >= MAX_MARKS
   }
 
-  /** Position of the first one that jambonz has not reported: the caller has not heard more. */
+  /** ms, position of the first mark that jambonz has not reported: the caller has not heard more. */
   get limitMs(): number {
     return this.#placed.find(({ real }) => real)?.positionMs ?? Infinity
   }
@@ -90,31 +90,31 @@ export class Marks {
     return mark
   }
 
-  /** Audio goes to jambonz: the marks before it are inside it now. */
+  /** Notes that audio was sent: the marks before it are now inside the audio. */
   enterAudio(): void {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
 
-  /** Returns true for a report that comes late: of a mark that is no longer placed here. */
+  /** Returns true for the late report of a mark that was settled already. */
   isLate({ name }: MarkEvent): boolean {
     return this.#unreported.delete(name)
   }
 
-  /** The mark that a report speaks of. */
+  /** Returns the mark of a report. */
   find({ name }: MarkEvent): Mark | undefined {
     return this.#placed.find(({ real, wireName }) => real && wireName === name)
   }
 
-  /** jambonz reports a mark. */
+  /** Takes jambonz' report of a mark. */
   report(mark: Mark, event: MarkOutcome): void {
     if (event === 'playout') {
-      // What lies before it has been played too, and is not reported any more if it has not been so far.
+      // The marks before it have been played, too. jambonz will not report them any more.
       while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout', false)
     } else if (mark.inBand) this.#stale++
     this.#settle(mark, event, true)
   }
 
-  /** Stops believing jambonz' reports, which were wrong: from now on the clock decides. */
+  /** Ignores the reports of jambonz, which were wrong: from now on the clock decides. */
   distrust(): void {
     for (const mark of this.#placed.filter(({ real }) => real)) {
       mark.real = false
@@ -122,17 +122,17 @@ export class Marks {
     }
   }
 
-  /** Marks whose sample jambonz threw away while it still counts on it: they shift all later ones by as many. */
+  /** Number of marks whose samples jambonz threw away, but still waits for: they shift all later marks. */
   get stale(): number {
     return this.#stale
   }
 
-  /** The cure for `stale` is under way. */
+  /** Notes that samples for the stale marks were sent. */
   cured(): void {
     this.#stale = 0
   }
 
-  /** Settles the marks of the clock that it has reached. */
+  /** Settles the marks of the clock that have been reached. */
   played(playedMs: number): void {
     for (
       let first = this.#placed[0];
@@ -143,7 +143,7 @@ export class Marks {
     }
   }
 
-  /** The oldest mark that jambonz should have reported long ago, settled as the clock tells. */
+  /** Settles the oldest mark if jambonz failed to report it in time, and returns it. */
   takeLost(now: number): Mark | undefined {
     const first = this.#placed[0]
     if (first === undefined || !first.real || now < first.dueAt) return undefined
@@ -151,12 +151,12 @@ export class Marks {
     return first
   }
 
-  /** Those of the clock are gone with their audio; the others are reported by jambonz. */
+  /** Settles the marks of the clock: their audio was cleared. jambonz reports the others. */
   clearClocked(): void {
     for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared', false)
   }
 
-  /** Nothing is reported any more: of the call, or in time after a clear. */
+  /** Settles all marks: jambonz reports no more of them. */
   clearAll(): void {
     for (const mark of [...this.#placed]) {
       if (mark.inBand) this.#stale++
@@ -164,7 +164,7 @@ export class Marks {
     }
   }
 
-  /** The application wants no more word of them; jambonz goes on counting them. */
+  /** Settles all marks of the application. jambonz still counts them, and reports them. */
   forget(): void {
     for (const mark of this.#placed.filter(({ name }) => name !== undefined)) {
       if (!mark.real) this.#settle(mark, 'cleared', false)
@@ -194,9 +194,9 @@ export class Marks {
 }
 
 /**
- * A clear that jambonz was asked for and may not have carried out: audio that reaches it too soon would be thrown away
- * with the rest. Marks that come back as cleared tell; where none is waiting, a fence does: a mark sent behind the
- * kill, which with nothing in the audio is reported as soon as jambonz has looked at it.
+ * A clear that jambonz may not have carried out yet. Audio that reaches jambonz before that would be thrown away, too. The
+ * clear is over when marks come back as cleared. If no mark is waiting, a fence is sent after the kill: a mark behind no
+ * audio, which jambonz reports as soon as it reads it.
  */
 export class Clearing {
   #until: number | undefined
@@ -215,14 +215,14 @@ export class Clearing {
     return this.#until !== undefined && now >= this.#until
   }
 
-  /** Returns the name of a fence to send; undefined where it was sent. */
+  /** Returns the name of the fence to send; undefined if it was sent already. */
   raiseFence(): string | undefined {
     if (this.#fence !== undefined) return undefined
     this.#fence = `${FENCE}${++this.#count}`
     return this.#fence
   }
 
-  /** Tells whether a mark is one of ours, also when it comes too late. */
+  /** Returns true if a mark is a fence, even a late one. */
   isFence(name: string): boolean {
     return name.startsWith(FENCE)
   }
@@ -233,28 +233,28 @@ export class Clearing {
   }
 }
 
-/** The samples of the application's audio that jambonz takes for marks while any mark waits. */
+/** Keeps samples that look like marks out of the application's audio, once marks are in use. */
 export class MarkSamples {
   #avoided = false
-  // Until then audio is being played that may contain some.
+  // ms on the clock: until then, audio with such samples may be playing.
   #playedUntil = -Infinity
 
-  /** Marks are in use: no sample may look like one any more. */
+  /** Replaces such samples from now on: marks are in use. */
   avoid(): void {
     this.#avoided = true
   }
 
-  /** Returns the audio as it may be sent. */
+  /** Returns the audio to send. */
   without(audio: Buffer): Buffer {
     return this.#avoided ? withoutMarkSamples(audio) : audio
   }
 
-  /** Audio was sent that is played until `playedUntil`, ms on the clock. */
+  /** Notes audio that was sent. `playedUntil`: ms on the clock, its end. */
   sent(audio: Buffer, playedUntil: number): void {
     if (!this.#avoided && hasMarkSample(audio)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }
 
-  /** Returns true while audio that contains some may be playing. */
+  /** Returns true while audio with such samples may be playing. */
   mayPlay(now: number): boolean {
     return now < this.#playedUntil
   }

@@ -1,17 +1,17 @@
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
-/** Something that happens at a place in the audio: a mark, a flush, the beginning of an utterance. */
+/** An action at a place in the audio: a mark, a flush, the beginning of an utterance. */
 export interface Placement {
   isMark: boolean
-  /** Returns false while it can't be done yet. */
+  /** Does it. Returns false if it must wait. */
   place: (now: number) => boolean
-  /** It will never be done. */
+  /** Called instead if it will never be done. */
   drop: () => void
 }
 
 /**
- * The audio that the application wrote and that has not been sent: the chunk in hand, the chunks the stream's Writable
- * side holds behind it, and the actions between them. Each has a position: the bytes of audio before it.
+ * The audio that the application wrote and that was not sent yet: the current chunk, the chunks in the Writable buffer of
+ * the stream, and actions between them. The position of an action is the number of bytes before it.
  */
 export class PlaybackQueue {
   readonly #backlog: () => number
@@ -23,44 +23,44 @@ export class PlaybackQueue {
   #dropUntil = 0
   #placements: Array<Placement & { at: number }> = []
 
-  /** `backlog`: bytes written that have not been asked for with `done`, the chunk in hand included. */
+  /** `backlog`: returns the bytes that were written and not taken, the current chunk included. */
   constructor(backlog: () => number) {
     this.#backlog = backlog
   }
 
-  /** Behind everything written so far, down to a whole sample. */
+  /** Position behind everything written so far, rounded down to a whole sample. */
   get end(): number {
     const end = this.#taken + this.#backlog()
     return end - (end % SAMPLE_BYTES)
   }
 
-  /** Bytes that are still to go out. */
+  /** Bytes that are still to be sent. */
   get waiting(): number {
     return Math.max(0, this.end - Math.max(this.#position, this.#dropUntil))
   }
 
-  /** No audio waits. */
+  /** true while no audio waits. */
   get silent(): boolean {
     return this.#chunk === undefined
   }
 
-  /** Nothing waits at all. */
+  /** true while neither audio nor an action waits. */
   get empty(): boolean {
     return this.silent && this.#placements.length === 0
   }
 
-  /** Returns true where a chunk of so many bytes is whole samples, and nothing waits before it. */
+  /** Returns true if a chunk of so many bytes has whole samples and may be sent at once: nothing waits before it. */
   takesWhole(bytes: number): boolean {
     return this.empty && this.#oddByte === undefined && bytes > 0 && bytes % SAMPLE_BYTES === 0
   }
 
-  /** Bytes of audio before the next placement; Infinity where there is none. */
+  /** Bytes of audio before the next action; Infinity if there is none. */
   get untilPlacement(): number {
     const next = this.#placements[0]
     return next === undefined ? Infinity : next.at - this.#position
   }
 
-  /** Takes the next chunk; `done` asks for another. */
+  /** Takes the next chunk. `done` is called when the queue needs another. */
   write(chunk: Buffer, done: () => void): void {
     this.#chunk = chunk
     if (this.#oddByte !== undefined) {
@@ -75,18 +75,18 @@ export class PlaybackQueue {
     }
   }
 
-  /** Counts a chunk that went out without waiting here. Only where `takesWhole` said so. */
+  /** Counts a chunk that was sent at once, after `takesWhole()` returned true. */
   pass(bytes: number): void {
     this.#taken += bytes
     this.#position = this.#taken
   }
 
-  /** Has something happen behind everything written so far. */
+  /** Adds an action behind everything written so far. */
   add(placement: Placement): void {
     this.#placements.push({ at: this.end, ...placement })
   }
 
-  /** Does what is next, where its place is reached. Returns false where it has to wait. */
+  /** Does the next action, whose place is reached. Returns false if it must wait. */
   place(now: number): boolean {
     const next = this.#placements[0]
     if (next === undefined || !next.place(now)) return false
@@ -94,7 +94,7 @@ export class PlaybackQueue {
     return true
   }
 
-  /** Returns at most `bytes` of the next audio, in whole samples; undefined where there is none, or no room for one. */
+  /** Takes at most `bytes` of audio, in whole samples. Returns undefined if there is none, or no room for a sample. */
   take(bytes: number): Buffer | undefined {
     const chunk = this.#chunk
     if (chunk === undefined || (bytes < SAMPLE_BYTES && chunk.length >= SAMPLE_BYTES)) return undefined
@@ -104,7 +104,7 @@ export class PlaybackQueue {
     return chunk.subarray(0, size)
   }
 
-  /** Marks everything written so far as dropped, and returns what was to happen in it. */
+  /** Drops everything written so far. Returns the actions in it. */
   drop(): Placement[] {
     this.#dropUntil = this.#taken + this.#backlog()
     const dropped = this.#placements
@@ -112,13 +112,14 @@ export class PlaybackQueue {
     return dropped
   }
 
+  /** Drops the marks, and calls their `drop()`. */
   dropMarks(): void {
     const marks = this.#placements.filter(({ isMark }) => isMark)
     this.#placements = this.#placements.filter(({ isMark }) => !isMark)
     for (const { drop } of marks) drop()
   }
 
-  /** Takes dropped audio out of the way. Returns false where there was none. */
+  /** Removes a dropped chunk. Returns false if there is none. */
   skip(): boolean {
     if (this.#chunk === undefined || this.#position >= this.#dropUntil) return false
     this.#oddByte = undefined
@@ -126,7 +127,7 @@ export class PlaybackQueue {
     return true
   }
 
-  /** Nothing goes out any more. */
+  /** Drops everything: nothing is sent any more. */
   close(): void {
     for (const { drop } of this.drop()) drop()
     if (this.#chunk !== undefined) this.#finish()

@@ -8,46 +8,46 @@ const PREBUFFER_MS = 160
 /** ms of audio in each further lot that jambonz hands over to the caller: 640 samples. */
 export const LOT_MS = 80
 
-/** ms before jambonz runs dry at which it is time for the last of an utterance, if nothing has come for as long. */
+/** ms before jambonz runs out of audio: then the end of an utterance is padded, if no audio was sent for as long. */
 const NEAR_DRY = 60
-/** ms without audio after which the beginning of an utterance is played, too short for jambonz to begin with. */
+/** ms without audio, after which a beginning is padded that is too short for jambonz to play. */
 export const SHORT_WAIT = 200
 
-/** ms by which a mark may be reported before the clock allows it */
+/** ms by which a mark may be reported too early by the clock */
 const EARLY = 300
-/** By how much the caller's audio may come faster or slower than real time, as a part of it. */
+/** Difference from real time, as a part of it, at which the caller's audio still counts as real time. */
 const REAL_TIME = 0.3
 
-/** The rate at which the module surely does not resample downwards, so that its lots are known to the sample, Hz. */
+/** Hz: at this rate mod_audio_fork never resamples downwards, so its lots are known to the sample. */
 export const EXACT_RATE = 8000
 
 /**
- * How samples begin to be played: `behind` what is being played, or `dry` where jambonz may have nothing more to play by
- * the time that they reach it. false: they wait for more.
+ * The way in which jambonz begins to play samples: `behind` other audio, or `dry` if it may have run out of audio before
+ * they arrive. false: it holds them back until more arrive.
  */
 export type Release = 'behind' | 'dry' | false
 
 /**
- * A model of jambonz' prebuffer and playout (mod_audio_fork, processIncomingBinary): how much of our audio jambonz has,
- * and how far the caller has heard it. The clock drives it, every reported mark corrects it.
+ * A model of the prebuffer and playout of jambonz (mod_audio_fork, processIncomingBinary): how much of our audio jambonz
+ * has, and how much the caller has heard. The clock drives it; each reported mark corrects it.
  */
 export class PlayoutModel {
   readonly #perMs: number
   readonly #exact: boolean
   readonly #lot: number
-  // Samples that wait in the prebuffer, and how many of them start the next lot.
+  // Samples in the prebuffer, and the number at which jambonz plays them.
   #level = 0
   #threshold: number
-  // Something may wait in the prebuffer that nobody will hear until more comes.
+  // Audio may wait in the prebuffer that is not heard until more is sent.
   #unpadded = false
-  // When what is being played ends, ms on the caller's clock; and when it ends at the earliest: no report changes that.
+  // ms on the clock: the end of the audio that is being played, and its earliest possible end, which no report changes.
   #endsAt = -Infinity
   #earliestEnd = -Infinity
-  // Samples of the application's, without our silence.
+  // Samples of the application that were sent, without our silence.
   #sent = 0
   #heardMs = 0
   #lastAudioAt = -Infinity
-  // Our silence at the end of what jambonz has, ms.
+  // ms of our silence at the end of what jambonz has.
   #padMs = 0
 
   constructor(rate: number) {
@@ -57,30 +57,30 @@ export class PlayoutModel {
     this.#threshold = PREBUFFER_MS * this.#perMs
   }
 
-  /** ms of the application's audio that jambonz was given and did not throw away. */
+  /** ms of the application's audio that was sent to jambonz and not thrown away. */
   get sentMs(): number {
     return this.#sent / this.#perMs
   }
 
-  /** Silence, in samples, after which nothing of what was sent stays unplayed. 0: nothing would. */
+  /** Samples of silence that make jambonz play all that was sent; 0 if it does so anyway. */
   get missing(): number {
     if (!this.#unpadded) return 0
     const rest = this.#threshold - this.#level
-    // Whether a call has 8 or 48 kHz is not known here, so neither is where its last lot ended: a whole one is sure.
+    // The call's rate is not known, so the end of the last lot is not known either: a whole lot is enough.
     return this.#exact ? rest : Math.max(rest, this.#lot)
   }
 
-  /** ms until what is being played runs out; negative when it has. */
+  /** Returns the ms until jambonz runs out of audio; negative if it has. */
   dryIn(now: number): number {
     return this.#endsAt - now
   }
 
-  /** Tells whether jambonz has nothing more to play. */
+  /** Returns true if jambonz has run out of audio. */
   isDry(now: number): boolean {
     return this.missing === 0 && this.#endsAt <= now
   }
 
-  /** Tells whether jambonz will soon have nothing more to play, and nothing more has come for a while. */
+  /** Returns true if jambonz will soon run out of audio, and none was sent for a while. */
   isNearDry(now: number): boolean {
     const dryIn = this.dryIn(now)
     if (dryIn > NEAR_DRY) return false
@@ -88,8 +88,8 @@ export class PlayoutModel {
   }
 
   /**
-   * Tells whether a caller can't have heard so much yet. `speed`: how fast his own audio comes; in a test he may be
-   * faster than real time, and then nobody knows.
+   * Returns true if the caller can't have heard so much yet. `speed`: that of the caller's own audio. If it is not about
+   * real time, as in some tests, the result is false.
    */
   isTooEarly(positionMs: number, now: number, speed: number): boolean {
     // A report that came late moves `clockMs`: the next one, in time, would seem to be early.
@@ -107,23 +107,23 @@ export class PlayoutModel {
     return Math.max(this.#threshold - this.#level, this.#lot)
   }
 
-  /** ms until everything that jambonz has would be played. */
+  /** Returns the ms until all that jambonz has would be played. */
   aheadMs(now: number): number {
     return Math.max(0, this.#endsAt - now) + this.#level / this.#perMs
   }
 
-  /** ms of the application's audio that the caller has heard, never more than `limit`. */
+  /** Returns the ms of the application's audio that the caller has heard, at most `limit`. */
   playedMs(now: number, limit: number): number {
     this.#heardMs = Math.max(this.#heardMs, Math.min(this.clockMs(now), limit))
     return this.#heardMs
   }
 
-  /** The same as the clock alone tells: at most so much. */
+  /** Returns the ms that the caller has heard by the clock alone, at most. */
   clockMs(now: number): number {
     return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
-  /** Counts samples of the application's. Returns how they, and what waited before them, begin to be played. */
+  /** Counts samples of the application. Returns how jambonz begins to play them, and those that it held back. */
   audio(samples: number, now: number): Release {
     this.#sent += samples
     this.#lastAudioAt = now
@@ -133,7 +133,7 @@ export class PlayoutModel {
     return released
   }
 
-  /** The same for silence, and for samples that mean something to jambonz. */
+  /** Counts samples of silence, or samples for jambonz itself. Returns the same. */
   silence(samples: number, now: number): Release {
     this.#padMs += samples / this.#perMs
     const released = this.#add(samples, now)
@@ -141,16 +141,16 @@ export class PlayoutModel {
     return released
   }
 
-  /** jambonz says that everything up to `positionMs` has been played. */
+  /** Notes jambonz' report that all audio up to `positionMs` has been played. */
   reported(positionMs: number, now: number): void {
     this.#heardMs = Math.max(this.#heardMs, positionMs)
-    // A clear may have crossed the report.
+    // The report may have crossed a clear.
     this.#sent = Math.max(this.#sent, positionMs * this.#perMs)
     const left = this.sentMs - positionMs + this.#padMs - this.#level / this.#perMs
     this.#endsAt = now + Math.max(0, left)
   }
 
-  /** jambonz throws away what has not been played. */
+  /** Notes that jambonz throws away the audio that has not been played. */
   clear(now: number, limit: number): void {
     this.#sent = this.playedMs(now, limit) * this.#perMs
     this.#level = 0
@@ -181,7 +181,7 @@ export interface Ticking {
 const members = new Set<Ticking>()
 let timer: NodeJS.Timeout | undefined
 
-/** Ticks `member` once a frame from now on: one timer for all calls that are being spoken to. */
+/** Calls `member.tick()` once a frame from now on. There is one timer for all members. */
 export function startTicking(member: Ticking): void {
   members.add(member)
   timer ??= setInterval(() => {
