@@ -162,7 +162,7 @@ export class TextReader {
     this.#count++
     if (this.#count === MAX_TEXTS_PER_SECOND + 1) {
       this.#warn(
-        `jambonz sends more than ${MAX_TEXTS_PER_SECOND} text messages a second: the rest of them is ignored`
+        `jambonz floods the socket with text: messages above ${MAX_TEXTS_PER_SECOND} a second are ignored`
       )
     }
     return this.#count <= MAX_TEXTS_PER_SECOND
