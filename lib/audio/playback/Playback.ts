@@ -230,11 +230,8 @@ export class Playback {
     socket.addSink(this.track, true)
     this.#streaming = new StreamingPlayback({
       rate: this.sampleRate,
-      send: (audio, sent) => socket.send(audio, sent),
-      sendText: (text) => socket.sendText(text),
-      unsent: () => socket.unsent,
+      socket,
       backlog,
-      speed: () => socket.speed,
       onMark,
       beginRun: () => this.#newUtterance(`speech-${++this.#runs}`),
       track: this.track,

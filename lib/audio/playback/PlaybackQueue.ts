@@ -1,3 +1,4 @@
+import { SHORT_WAIT } from './PlayoutModel.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
 /** An action at a place in the audio: a mark, a flush, the beginning of an utterance. */
@@ -146,5 +147,33 @@ export class PlaybackQueue {
     this.#chunk = undefined
     this.#done = undefined
     done?.()
+  }
+}
+
+/**
+ * The beginning of an utterance. It is held until jambonz would play it at once. How much audio that takes depends on the
+ * rate of the call, which is not known here.
+ */
+export class Beginning {
+  #heldSince: number | undefined
+  // There was enough audio: it is sent until jambonz plays.
+  #begins = false
+
+  /** Returns true while audio must wait. `enough`: bytes with which jambonz begins to play; 0 if it plays already. */
+  isHeld(enough: number, { waiting, untilPlacement }: PlaybackQueue, now: number): boolean {
+    if (enough === 0 || waiting >= enough || untilPlacement < Infinity) this.#begins = enough > 0
+    if (enough === 0 || this.#begins) this.#heldSince = undefined
+    else this.#heldSince ??= now
+    return this.#heldSince !== undefined
+  }
+
+  /** Returns true if no more audio came for a while. */
+  isOverdue(now: number): boolean {
+    return this.#heldSince !== undefined && now - this.#heldSince >= SHORT_WAIT
+  }
+
+  /** Notes that the audio was dropped. */
+  dropped(): void {
+    this.#heldSince = undefined
   }
 }

@@ -1,4 +1,11 @@
-import { FRAME_MS } from '../../pcm/samples.js'
+import { FRAME_MS, SAMPLE_BYTES, silenceOf } from '../../pcm/samples.js'
+import { writeCommand, type AudioCommand } from '../socket/messages.js'
+import type { ListenSocket } from '../socket/ListenSocket.js'
+import type { HeardTrack } from './HeardTrack.js'
+import type { Marks } from './Marks.js'
+import type { FastifyBaseLogger } from 'fastify'
+import type { MarkEvent } from '../socket/types.js'
+import type { Utterance } from './Utterance.js'
 
 /**
  * ms of audio that jambonz collects before it begins to play: 1,280 samples of a call at 8 kHz. Source of both numbers:
@@ -194,4 +201,79 @@ export function stopTicking(member: Ticking): void {
   if (!members.delete(member) || members.size > 0) return
   clearInterval(timer)
   timer = undefined
+}
+
+/** bytes that may wait in the process to be sent */
+const MAX_UNSENT = 131_072
+
+export interface StreamingPlaybackOptions {
+  /** Hz of the audio sent to jambonz */
+  rate: number
+  socket: Pick<ListenSocket, 'send' | 'sendText' | 'unsent' | 'speed'>
+  /** Returns the bytes that were written and not taken, the current chunk included. */
+  backlog: () => number
+  onMark: (mark: MarkEvent) => void
+  /** Returns an utterance for a run of audio outside of any utterance. */
+  beginRun: () => Utterance
+  /** gets all audio that is sent */
+  track: HeardTrack
+  logger: FastifyBaseLogger
+}
+
+/** Sends audio, silence and commands to jambonz, in streaming mode. */
+export class PlaybackSender {
+  /** true while the connection is slower than the audio that is sent. */
+  blocked = false
+  readonly #options: StreamingPlaybackOptions
+  readonly #marks: Marks
+  readonly #playout: PlayoutModel
+  readonly #onRoom: () => void
+
+  /** `onRoom`: called when the connection is no longer blocked. */
+  constructor(options: StreamingPlaybackOptions, marks: Marks, playout: PlayoutModel, onRoom: () => void) {
+    this.#options = options
+    this.#marks = marks
+    this.#playout = playout
+    this.#onRoom = onRoom
+  }
+
+  /** true while too many bytes wait in the process: audio that is sent now blocks. */
+  get isFull(): boolean {
+    return this.#options.socket.unsent >= MAX_UNSENT
+  }
+
+  /** Sends audio. It is preceded by the samples that cure stale marks, if there are any. */
+  send(audio: Buffer): void {
+    const { stale } = this.#marks
+    // Each of these samples makes mod_audio_fork forget one mark (dub_speech_frame).
+    const data = stale > 0 ? Buffer.concat([Buffer.alloc(stale * SAMPLE_BYTES, 0xff), audio]) : audio
+    if (stale > 0) {
+      this.#playout.silence(stale, performance.now())
+      this.#marks.cured()
+    }
+    this.#marks.enterAudio()
+    const { socket } = this.#options
+    if (!this.isFull) return socket.send(data)
+    this.blocked = true
+    socket.send(data, () => {
+      this.blocked = false
+      this.#onRoom()
+    })
+  }
+
+  /** Sends the silence that makes jambonz play all audio that was sent. */
+  pad(now: number): void {
+    if (this.#playout.missing > 0) this.silence(this.#playout.missing, now)
+  }
+
+  /** Sends silence of so many samples. */
+  silence(samples: number, now: number): void {
+    this.send(silenceOf(samples))
+    this.#options.track.silence(samples, this.#playout.silence(samples, now), now)
+  }
+
+  /** Sends a command. */
+  command(command: AudioCommand): void {
+    this.#options.socket.sendText(writeCommand(command))
+  }
 }

@@ -131,6 +131,119 @@ export class Utterance {
   }
 }
 
+export interface SpeechDeps {
+  /** Returns an utterance for a run of audio outside of any utterance. */
+  beginRun: () => Utterance
+  /** Returns the ms of audio that was sent, on the scale of `playedMs`. */
+  sentMs: () => number
+  /** Calls `heard` when the caller begins to hear the audio that is sent next, with the ms into the caller's audio. */
+  onHeard: (heard: (atMs: number) => void) => void
+  /** Calls `end` when the caller has heard all audio that was sent so far, or never will. */
+  onEnd: (end: (outcome: MarkOutcome) => void) => void
+}
+
+/** The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. */
+export class Speech {
+  readonly #deps: SpeechDeps
+  // Begun and not over, oldest first.
+  #open: Utterance[] = []
+  // The utterance, or the run, whose audio is being sent.
+  #speaking: Utterance | undefined
+  #run: Utterance | undefined
+  // The call is private now; the audio that is sent now was written in private.
+  #private = false
+  #sendsPrivate = false
+
+  constructor(deps: SpeechDeps) {
+    this.#deps = deps
+  }
+
+  /** true while a run is being sent. */
+  get isRun(): boolean {
+    return this.#run !== undefined
+  }
+
+  /** true while audio is sent that was written in private. */
+  get isPrivate(): boolean {
+    return this.#sendsPrivate
+  }
+
+  /** Begins an utterance with the audio that is sent next. */
+  begin(utterance: Utterance): void {
+    this.endRun()
+    utterance.isPrivate ||= this.#private || this.#sendsPrivate
+    this.#speaking = utterance
+    this.#add(utterance)
+  }
+
+  /** Ends an utterance with the audio that was sent. It is over when the caller has heard it. */
+  finish(utterance: Utterance): void {
+    if (this.#speaking === utterance) this.#speaking = undefined
+    utterance.isPrivate ||= this.#sendsPrivate
+    this.#deps.onEnd((outcome) => this.over(utterance, outcome))
+  }
+
+  /** Counts bytes of the application's audio. Outside of an utterance they belong to a run. */
+  sent(bytes: number): void {
+    if (this.#speaking !== undefined) return
+    this.#run ??= this.#beginRun()
+    this.#run.wrote(bytes)
+  }
+
+  /** Ends the run, if there is one. */
+  endRun(): void {
+    const run = this.#run
+    this.#run = undefined
+    if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome))
+  }
+
+  /** Notes that the call has become private (true), or no longer is. */
+  privacy(isPrivate: boolean): void {
+    this.#private = isPrivate
+    if (isPrivate) for (const utterance of this.#open) utterance.isPrivate = true
+  }
+
+  /** Notes that the audio that is sent next was written in private (true), or was not. */
+  sendsPrivate(isPrivate: boolean): void {
+    this.#sendsPrivate = isPrivate
+  }
+
+  /** Notes that all audio that waited was dropped. */
+  dropped(): void {
+    this.#speaking = undefined
+    this.#sendsPrivate = this.#private
+  }
+
+  /** Ends everything that is not over: the caller hears no more of it. */
+  cutOff(): void {
+    const run = this.#run
+    this.#run = undefined
+    for (const utterance of [...this.#open]) {
+      const isHeard = utterance === run && run.heardMs >= run.writtenMs
+      this.over(utterance, isHeard ? 'playout' : 'cleared')
+    }
+  }
+
+  /** Ends an utterance: the caller has heard it, or never will. */
+  over(utterance: Utterance, outcome: MarkOutcome): void {
+    this.#open = this.#open.filter((other) => other !== utterance)
+    utterance.over(outcome)
+  }
+
+  #beginRun(): Utterance {
+    const run = this.#deps.beginRun()
+    run.isPrivate = this.#private || this.#sendsPrivate
+    this.#add(run)
+    return run
+  }
+
+  #add(utterance: Utterance): void {
+    this.#open.push(utterance)
+    this.#deps.onHeard((atMs) => utterance.heardFrom(atMs))
+    utterance.begun(this.#deps.sentMs())
+  }
+}
+
 /** Returns the whole words among the first `length` letters of a text. */
 export function cutAtWord(text: string, length: number): string {
   if (length >= text.length) return text
