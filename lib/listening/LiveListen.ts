@@ -5,8 +5,8 @@ import type { Correlated, Correlation, ListenFields } from '../correlation/Corre
 import { hooked } from '../correlation/hookCame.js'
 import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
-import { nextSocketOf, withSegment } from '../model/listenLife.js'
-import type { Call, Listen, ListenSegment, OutputEntry, PauseMode } from '../model/schema.js'
+import { nextSocketOf, withSegment, outputOf } from '../model/listenLife.js'
+import type { Call, Listen, ListenSegment, PauseMode } from '../model/schema.js'
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Recorder, RecordingError } from '../recording/types.js'
@@ -232,9 +232,7 @@ export class LiveListen {
     })
   }
 
-  /**
-   * Resolves once another socket may take the place of this one: to a function that does the remaining work, if any.
-   */
+  /** Resolves once another socket may take the place of this one, to a function that does the rest of the work, if any. */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
     const { call, listen } = live
@@ -348,12 +346,4 @@ export class LiveListen {
   #storeFailed(err: unknown): undefined {
     this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
   }
-}
-
-/** Returns the output of this socket, appended to the output of the sockets before it. */
-function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Listen, 'output'> {
-  if (said.length === 0) return {}
-  const beforeMs = listen.segments === undefined ? 0 : listen.audio.durationMs
-  const output = said.map((entry) => ({ ...entry, atMs: entry.atMs + beforeMs }))
-  return { output: [...(listen.output ?? []), ...output] }
 }

@@ -11,9 +11,9 @@ export interface Definition {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
-  /** what several instances in one process, or the workers of a cluster, say together */
+  /** how the values of several instances, or of the workers of a cluster, are combined */
   readonly aggregator: 'sum' | 'min' | 'max'
-  /** by name, the values that are there from the start, as 0: so the first event is a rise already */
+  /** the values of each label that exist from the start, as 0, so that the first event counts as a rise */
   readonly labels: Readonly<Record<string, readonly string[]>>
   /** upper bounds of a histogram */
   readonly buckets: readonly number[]
@@ -59,7 +59,7 @@ const MESSAGES: readonly string[] = [
 ]
 const END_REASONS = EndReasonSchema.anyOf.map(({ const: reason }) => reason)
 
-/** All that is counted, and the one place that knows what it is called. */
+/** All metrics, by the names that the code uses. */
 export const METRICS = {
   calls: counter('jambonz_calls_total', 'calls heard of'),
   callsEnded: counter('jambonz_calls_ended_total', 'calls whose last status event came'),
@@ -177,7 +177,7 @@ export class Metrics implements RequestMetrics {
       this.#hooksUnfinished,
       ...readings(sources)
     ]
-    // In the order of the table, whoever counts them.
+    // In the order of METRICS.
     this.instruments = Object.values(METRICS).flatMap((definition) =>
       instruments.filter((instrument) => instrument.definition === definition)
     )

@@ -5,7 +5,7 @@ import { ERR_OPTIONS } from '../model/errors.js'
 export interface Sample {
   labels: Record<string, string | number>
   value: number
-  /** where it is not the metric's own: a histogram's `_bucket`, `_sum`, `_count` */
+  /** the name, if it is not that of the metric: `_bucket`, `_sum`, `_count` of a histogram */
   metricName?: string
 }
 
@@ -28,7 +28,7 @@ export class Counter implements Instrument {
     for (const values of combinations(Object.values(definition.labels))) this.#sample(values)
   }
 
-  /** `values`: of its labels, in their order. */
+  /** Adds to a sample. `values`: of the labels, in their order. */
   add(amount: number, ...values: string[]): void {
     this.#sample(values).value += amount
   }
@@ -55,7 +55,7 @@ export class Counter implements Instrument {
   }
 }
 
-/** A counter or gauge that somebody else keeps. */
+/** A counter or gauge whose value is kept elsewhere. */
 export class Reading implements Instrument {
   readonly definition: Definition
   readonly #read: () => number
@@ -69,7 +69,7 @@ export class Reading implements Instrument {
     return [{ labels: {}, value: this.#read() }]
   }
 
-  /** It is somebody else's. */
+  /** Does nothing: the value is kept elsewhere. */
   reset(): void {}
 }
 
@@ -118,7 +118,7 @@ function combinations(lists: ReadonlyArray<readonly string[]>): string[][] {
   )
 }
 
-/** One metric in Prometheus' text format, version 0.0.4. */
+/** Returns one metric in the text format of Prometheus, version 0.0.4. */
 export function expose({ name, type, help }: Definition, samples: readonly Sample[]): string {
   const lines = samples.map(
     ({ metricName = name, labels, value }) => `${metricName}${labelsOf(labels)} ${value}\n`
@@ -149,7 +149,7 @@ const AGGREGATORS = {
   max: Math.max
 }
 
-/** The metrics of each registry: whoever joins is counted together with those that have. */
+/** The metrics of each registry. Several instances of the plugin in one registry are counted together. */
 const shared = new WeakMap<MetricsRegistry, ReadonlyMap<string, SharedMetric>>()
 
 /**
@@ -169,7 +169,7 @@ export function joinRegistry(registry: MetricsRegistry, instruments: readonly In
   }
 }
 
-/** Also one that is there: the registry may have been cleared since, and takes the same metric twice. */
+/** Registers a metric, even again: the registry may have been cleared since. Throws FST_JAMBONZ_OPTIONS. */
 function register(registry: MetricsRegistry, name: string, metric: SharedMetric): void {
   metric.name = name
   try {
@@ -181,7 +181,7 @@ function register(registry: MetricsRegistry, name: string, metric: SharedMetric)
   }
 }
 
-/** A metric as prom-client's registries know them. */
+/** A metric in the form that the registries of prom-client take. */
 class SharedMetric {
   /** changed by a registry that writes OpenMetrics, where a counter's name has no `_total` */
   name: string
@@ -189,7 +189,7 @@ class SharedMetric {
   readonly type: Definition['type']
   readonly aggregator: Definition['aggregator']
   readonly #live = new Set<Instrument>()
-  /** what those that left had counted */
+  /** samples of the instruments that were removed */
   #past: Sample[] = []
 
   constructor({ name, help, type, aggregator }: Definition) {

@@ -1,6 +1,6 @@
 import type { CallPatch, ListenPatch, WritePart } from './callWrite.js'
 import type { CallFields } from './payloads.js'
-import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen } from './schema.js'
+import type { AudioCounts, EndReason, Listen, ListenSegment, StoredListen, OutputEntry } from './schema.js'
 
 // The life of a listen: its stages and transitions. docs/listen-life.md has the table. A test tries every event in
 // every stage, on each store.
@@ -304,4 +304,12 @@ function isKnown(id: string): { listen: string; field: string; not: null } {
 export function nextSocketOf(listen: Listen): Listen {
   const left = listen.segments && lengthLeft(listen)
   return left === undefined ? listen : { ...listen, maxLength: left }
+}
+
+/** Returns the output of one socket, appended to the output of the listen's earlier sockets. */
+export function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Listen, 'output'> {
+  if (said.length === 0) return {}
+  const beforeMs = listen.segments === undefined ? 0 : listen.audio.durationMs
+  const output = said.map((entry) => ({ ...entry, atMs: entry.atMs + beforeMs }))
+  return { output: [...(listen.output ?? []), ...output] }
 }

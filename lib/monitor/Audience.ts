@@ -19,7 +19,7 @@ export class Audience {
   constructor(stream: AudioStream) {
     this.#stream = stream
     this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * channelsWithOutput(stream) * SAMPLE_BYTES
-    // Once a stream, and not once a visit: what a promise is to do when it settles, it keeps until then.
+    // Once for the stream, not for each supervisor: a promise keeps its callbacks until it settles.
     stream.done.then(() => {
       for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE.normal)
     })

@@ -2,7 +2,7 @@ import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
 
-/** ms for which pages still get a call that is over, or that has no more events */
+/** ms for which pages still get a call after its last event: AFTERGLOW if it is over, else FORGOTTEN */
 const AFTERGLOW = 20_000
 const FORGOTTEN = 600_000
 
@@ -52,56 +52,36 @@ export interface WatchMessage {
 }
 
 /** The fields of a call that the monitor shows: no environment, no customer data, no verbs. */
-export type MonitoredCall = Pick<
-  Call,
-  | 'callSid'
-  | 'parentCallSid'
-  | 'direction'
-  | 'from'
-  | 'to'
-  | 'callStatus'
-  | 'data'
-  | 'listens'
-  | 'createdAt'
-  | 'updatedAt'
-  | 'endedAt'
-> & {
+const SHOWN = [
+  'callSid',
+  'parentCallSid',
+  'direction',
+  'from',
+  'to',
+  'callStatus',
+  'data',
+  'listens',
+  'createdAt',
+  'updatedAt',
+  'endedAt'
+] as const satisfies ReadonlyArray<keyof Call>
+
+export type MonitoredCall = Pick<Call, (typeof SHOWN)[number]> & {
   /** it has ended, or all its listens have */
   isOver: boolean
 }
 
-export function monitored({
-  callSid,
-  parentCallSid,
-  direction,
-  from,
-  to,
-  callStatus,
-  data,
-  listens,
-  createdAt,
-  updatedAt,
-  endedAt
-}: Call): MonitoredCall {
+/** Returns a call as pages get it. */
+export function monitored(call: Call): MonitoredCall {
+  const { endedAt, listens } = call
   // Without a statusHook jambonz does not tell when a call ends.
   const isOver =
     endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
-  return {
-    callSid,
-    parentCallSid,
-    direction,
-    from,
-    to,
-    callStatus,
-    data,
-    listens,
-    createdAt,
-    updatedAt,
-    endedAt,
-    isOver
-  }
+  const shown = Object.fromEntries(SHOWN.map((field) => [field, call[field]]))
+  return { ...(shown as Pick<Call, (typeof SHOWN)[number]>), isOver }
 }
 
+/** Returns true for a call that pages still get. */
 export function isCurrent({ updatedAt, isOver, listens }: MonitoredCall): boolean {
   return (
     Date.now() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) ||

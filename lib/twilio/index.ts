@@ -50,12 +50,12 @@ function connect(url: string | URL): WebSocket {
 
 /** Media messages kept while the bot's socket opens: 10 s. */
 const MAX_EARLY = 10_000 / MEDIA_MS
-/** bytes that may wait for a slow bot; the audio after that is not sent: it would be heard late. */
+/** bytes that may wait for a slow bot; later audio is dropped, because it would be late. */
 const MAX_UNSENT = 1_048_576
-/** bytes of the bot's audio that may wait to be played, before its socket is read no further. */
+/** bytes of the bot's audio that may wait to be played; above this the bot's socket is not read. */
 const MAX_UNPLAYED = 16_777_216
 const CLOSE_NORMAL = 1000
-/** Closes that mean the bot has done its part: normal, going away, without a code. */
+/** Close codes of a bot that has finished: normal, going away, no code. */
 const CLEAN = [1000, 1001, 1005]
 
 /** How a bridge ended: who hung up first, and the bot's close code. */

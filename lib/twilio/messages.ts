@@ -13,7 +13,7 @@ export interface StartFields {
   customParameters: Record<string, string>
 }
 
-/** bot -> us */
+/** A message of the bot. */
 export type BotMessage =
   | { event: 'media'; payload: Buffer }
   | { event: 'mark'; name: string }
@@ -46,7 +46,7 @@ function parse(text: string): RawMessage {
   }
 }
 
-/** us -> bot: numbers its messages, as Twilio does. */
+/** Writes messages to the bot, numbered as Twilio numbers them. */
 export class BotWriter {
   readonly #send: (text: string) => void
   readonly #start: StartFields
@@ -64,7 +64,7 @@ export class BotWriter {
     this.#write({ event: 'start', start: { ...this.#start, tracks: ['inbound'], mediaFormat } })
   }
 
-  /** 20 ms of mu-law. */
+  /** Writes 20 ms of mu-law. */
   media(mulaw: Buffer): void {
     const timestamp = this.#chunk * MEDIA_MS
     this.#write({
