@@ -146,7 +146,8 @@ const BIT_RATES = {
  */
 export function firstMpegFrame(file: Uint8Array): MpegFrame | undefined {
   const first = readFrame(file, 0)
-  // Samples that repeat every four bytes would look like a header everywhere.
+  // Raw PCM that repeats every four bytes can look like an MPEG header at each offset: a second header right after the first
+  // means it is not MPEG.
   if (first === undefined || readFrame(file, HEADER) !== undefined) return undefined
   let at = 0
   for (let count = 0; count < ENOUGH; count++) {

@@ -121,7 +121,7 @@ class MemoryStore implements CallStore {
   #keep(callSid: string, kept: KeptCall, isNew: boolean): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const expires = Date.now() + (mayStillListen(kept.call) ? Math.max(callTtl, expectedTtl) : callTtl)
-    // An expired call may still be in the map.
+    // Delete an expired entry of the same call first, so that the new one goes to the end of the Map.
     if (isNew) this.#entries.delete(callSid)
     this.#entries.set(callSid, { kept, expires, written: !isNew })
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
@@ -140,7 +140,7 @@ class MemoryStore implements CallStore {
       () => false
     ]) {
       let left = this.#entries.size
-      // One iterator for all: each new one would step over the places of those that are gone.
+      // One iterator for the whole pass: a new one for each call would have to skip every deleted slot of the Map again.
       for (const [callSid, entry] of this.#entries) {
         if (this.#entries.size <= enough) return
         if (left-- === 0) break

@@ -98,7 +98,7 @@ export class CallChannel {
     } else if ('holds' in told && typeof told.holds === 'string') this.#holderCame(told.holds)
   }
 
-  /** Tries each holder of the call once, as they come, until one has sent the order. */
+  /** Asks each instance that holds the call's websocket, once each, to send the command, until one has. */
   async #deliver(order: Order, ms: number): Promise<boolean> {
     const { store, sockets, instance } = this.#deps
     const deadline = performance.now() + ms
