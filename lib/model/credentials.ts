@@ -17,23 +17,33 @@ const URL_CREDENTIALS = /\/\/[^/@\s"]*@/g
 /** the value of an Authorization header, anywhere in a text */
 const HEADER_CREDENTIALS = /\b(bearer|basic)\s+[\w+/.=~-]{16,}/gi
 
+/** Names whose answer is remembered, at most: verbs have the same few hundred properties again and again. */
+const MAX_REMEMBERED = 2_000
+const remembered = new Map<string, boolean>()
+
 /** Returns true if a property or url parameter of this name holds a credential. */
 export function isCredentialName(name: string): boolean {
-  return CREDENTIAL_NAME.test(name)
+  let isOne = remembered.get(name)
+  if (isOne === undefined) {
+    isOne = CREDENTIAL_NAME.test(name)
+    if (remembered.size < MAX_REMEMBERED) remembered.set(name, isOne)
+  }
+  return isOne
 }
 
 /** Returns true if a name or a value, at any depth of a JSON value, looks like a credential. */
 export function hasCredentials(value: unknown): boolean {
-  if (typeof value === 'string') {
-    return (
-      CREDENTIAL_VALUE.test(value) ||
-      Array.from(value.matchAll(QUERY_PARAMETERS), ([, , name = '']) => name).some(isCredentialName)
-    )
-  }
+  if (typeof value === 'string') return CREDENTIAL_VALUE.test(value) || hasCredentialParameter(value)
   if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return value.some(hasCredentials)
   return Object.entries(value).some(
     ([name, inner]) => (inner !== undefined && isCredentialName(name)) || hasCredentials(inner)
   )
+}
+
+function hasCredentialParameter(text: string): boolean {
+  if (!text.includes('=')) return false
+  return Array.from(text.matchAll(QUERY_PARAMETERS), ([, , name = '']) => name).some(isCredentialName)
 }
 
 /** Returns the JSON of a value with `***` in place of credentials; undefined if the value is no JSON. */

@@ -23,7 +23,10 @@ export interface MemoryStoreOptions {
 
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
-/** Share of all calls that are dropped at once: to drop each one separately would cost as much as to write it. */
+/**
+ * Share of all calls that are dropped at once. To drop them one by one would cost more: each search for the oldest call
+ * begins with the empty places of a Set.
+ */
 const LOT = 1 / 32
 
 /**
@@ -41,14 +44,22 @@ interface Entry {
   kept: KeptCall
   /** ms since the epoch */
   expires: number
-  /** true if it was written since #forget() last passed it */
-  written: boolean
+  rank: number
+}
+
+/** Which calls are dropped first: those that are over, then those that expect a socket, then those that stream. */
+const RANKS = 3
+
+function rankOf(call: StoredCall): number {
+  if (streams(call)) return 2
+  return mayStillListen(call) ? 1 : 0
 }
 
 class MemoryStore implements CallStore {
   readonly shared = false
-  // The first entries are dropped first.
   readonly #entries = new Map<string, Entry>()
+  /** the callSids of each rank, the one with the oldest last event first */
+  readonly #ranks = Array.from({ length: RANKS }, () => new Set<string>())
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
@@ -76,7 +87,7 @@ class MemoryStore implements CallStore {
     const before = this.#live(callSid)
     const { kept, applied } = applyWrite(callSid, before, write)
     if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
-    if (kept !== before) this.#keep(callSid, kept, before === undefined)
+    if (kept !== before) this.#keep(callSid, kept)
     for (const [at, { wakes = [] }] of write.entries()) {
       if (applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
     }
@@ -118,44 +129,38 @@ class MemoryStore implements CallStore {
       : undefined
   }
 
-  #keep(callSid: string, kept: KeptCall, isNew: boolean): void {
+  #keep(callSid: string, kept: KeptCall): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
-    const expires = Date.now() + (mayStillListen(kept.call) ? Math.max(callTtl, expectedTtl) : callTtl)
-    // Delete an expired entry of the same call first, so that the new one goes to the end of the Map.
-    if (isNew) this.#entries.delete(callSid)
-    this.#entries.set(callSid, { kept, expires, written: !isNew })
+    const rank = rankOf(kept.call)
+    const expires = Date.now() + (rank === 1 ? Math.max(callTtl, expectedTtl) : callTtl)
+    this.#drop(callSid)
+    this.#entries.set(callSid, { kept, expires, rank })
+    this.#ranks[rank]?.add(callSid)
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
-  /**
-   * Drops a LOT of the calls, roughly those with the oldest last event. Drops calls that expect a socket only after all
-   * others, calls that stream last, and never the newest call.
-   */
+  #drop(callSid: string): void {
+    const entry = this.#entries.get(callSid)
+    if (entry === undefined) return
+    this.#entries.delete(callSid)
+    this.#ranks[entry.rank]?.delete(callSid)
+  }
+
+  /** Drops a LOT of the calls, in the order of their ranks, and never the newest call. */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
-    for (const isSpared of [
-      ({ written, kept }: Entry) => written || mayStillListen(kept.call) || streams(kept.call),
-      ({ kept }: Entry) => mayStillListen(kept.call) || streams(kept.call),
-      ({ kept }: Entry) => streams(kept.call),
-      () => false
-    ]) {
-      let left = this.#entries.size
-      // One iterator for the whole pass: a new one for each call would have to skip every deleted slot of the Map again.
-      for (const [callSid, entry] of this.#entries) {
+    for (const callSids of this.#ranks) {
+      for (const callSid of callSids) {
         if (this.#entries.size <= enough) return
-        if (left-- === 0) break
-        this.#entries.delete(callSid)
-        if (callSid !== newest && !isSpared(entry)) continue
-        entry.written = false
-        this.#entries.set(callSid, entry)
+        if (callSid !== newest) this.#drop(callSid)
       }
     }
   }
 
   #sweep(): void {
     const now = Date.now()
-    for (const [callSid, { kept, expires }] of this.#entries) {
-      if (expires <= now && !streams(kept.call)) this.#entries.delete(callSid)
+    for (const [callSid, { expires, kept }] of this.#entries) {
+      if (expires <= now && !streams(kept.call)) this.#drop(callSid)
     }
   }
 }
