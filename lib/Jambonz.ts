@@ -20,6 +20,7 @@ import type { AudioHandler, AudioRouteOptions } from './listening/AudioRoutes.js
 import type { LiveListenServices } from './listening/LiveListen.js'
 import type { LiveListens } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
+import { HOOK_WAIT } from './model/listenLife.js'
 import type { Metrics } from './metrics/Metrics.js'
 import type { ResolvedOptions } from './options.js'
 import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
@@ -39,8 +40,8 @@ export interface Runtime extends Application, LiveListenServices {
 
 /** ms to wait for the actionHook of a drained listen */
 const HOOK_PATIENCE = 3_000
-/** ms to wait for the answer to a hook that has come */
-const ANSWER_PATIENCE = 3_000
+/** ms that the handler of a hook gets to answer, after the hook has waited for its listen */
+const HANDLER_PATIENCE = 3_000
 
 /** `fastify.jambonz` of one Fastify instance. Its routes have the prefix and the hooks of that instance. */
 export class Jambonz {
@@ -144,8 +145,8 @@ export class Jambonz {
   /**
    * Refuses new streams (503), waits `timeoutMs` (default 0) for the live streams to end, then ends the others, so that
    * jambonz calls their actionHooks. Resolves when every recording is final and the hooks are answered, or have come to
-   * another instance. It waits at most 3 s for the hooks, and 3 s for their answers. Await it before `fastify.close()`,
-   * which also ends live streams, but answers their hooks with 503.
+   * another instance. It waits at most 3 s for the hooks, and 8 s for their answers: a hook may wait 5 s for its listen,
+   * and its handler gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers their hooks with 503.
    * `handover`: foreground listens, and the background listens of their calls, continue on another instance, which
    * takes their next sockets. This needs several instances with one store and one `secret`.
    */
@@ -153,7 +154,7 @@ export class Jambonz {
     const { liveListens, openHooks, sockets } = this.#runtime
     sockets.seal()
     await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
-    await openHooks.answered(ANSWER_PATIENCE)
+    await openHooks.answered(HOOK_WAIT + HANDLER_PATIENCE)
     await sockets.drain()
   }
 

@@ -5,6 +5,7 @@ import { callSidOf } from '../model/tokens.js'
 import {
   awaitsKey,
   endReasonPart,
+  HOOK_WAIT,
   hookPart,
   isOffered,
   keyPart,
@@ -16,10 +17,6 @@ import { correlated, type Correlated, type Correlation, type Message } from './C
 import type { CallStore } from '../store/CallStore.js'
 import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
-/**
- * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then.
- */
-const HOOK_WAIT = 5_000
 /** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
 const BACKGROUND_WAIT = 500
 

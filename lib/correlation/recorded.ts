@@ -1,13 +1,15 @@
 import { listenIn } from '../model/callWrite.js'
-import { isSaved } from '../model/listenLife.js'
+import { HOOK_WAIT, isSaved } from '../model/listenLife.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { AudioCounts, Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { FRAME_MS, SAMPLE_BYTES } from '../pcm/samples.js'
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { CallStore } from '../store/CallStore.js'
 
+/** ms that the store needs to report the end of a listen to its hook */
+const REPORT_TIME = 500
 /** ms that the end of a listen waits for the recordings of its earlier sockets. Its hook waits for that end. */
-const SAVE_WAIT = 4_500
+const SAVE_WAIT = HOOK_WAIT - REPORT_TIME
 
 /** Resolves to the listen once the recordings of its earlier sockets are final, or after SAVE_WAIT. */
 export async function recordingsOf(store: CallStore, listen: Listen): Promise<StoredListen> {

@@ -1,4 +1,5 @@
 import type { RequestKind, RequestOutcome, RequestMetrics } from '../application/observeRequests.js'
+import { HOOK_WAIT } from '../model/listenLife.js'
 import { JAMBONZ_EVENTS } from '../model/payloads.js'
 import { EndReasonSchema, type Listen } from '../model/schema.js'
 import type { LiveListens } from '../listening/LiveListens.js'
@@ -76,11 +77,11 @@ export const METRICS = {
   hookWait: histogram(
     'jambonz_hook_wait_seconds',
     'from the arrival of an actionHook until its listen is complete and its handler runs',
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, HOOK_WAIT / 1000]
   ),
   hooksUnfinished: counter(
     'jambonz_hooks_unfinished_total',
-    'actionHooks whose handler ran though the end of the listen was not known after 5 s'
+    `actionHooks whose handler ran though the end of the listen was not known after ${HOOK_WAIT / 1000} s`
   ),
 
   applicationSockets: gauge('jambonz_application_sockets_live', 'open application websockets, one a call'),

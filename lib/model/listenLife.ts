@@ -306,6 +306,12 @@ export function nextSocketOf(listen: Listen): Listen {
   return left === undefined ? listen : { ...listen, maxLength: left }
 }
 
+/**
+ * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then. The
+ * other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the buckets of the metric.
+ */
+export const HOOK_WAIT = 5_000
+
 /** Returns the output of one socket, appended to the output of the listen's earlier sockets. */
 export function outputOf(listen: Listen, said: readonly OutputEntry[] = []): Pick<Listen, 'output'> {
   if (said.length === 0) return {}

@@ -4,11 +4,13 @@ import { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { AudioStream, Listen } from '../../lib/index.js'
+import { memoryStore } from '../../lib/store/memory.js'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { OpenRequests } from '../../lib/application/observeRequests.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { keepingLogger } from '../helpers/log.js'
+import { until } from '../helpers/until.js'
 import { signature } from '../helpers/payloads.js'
 
 /** An application whose actionHook answers with the Listen that its handler saw. */
@@ -258,6 +260,28 @@ t.test('drain waits for the answer of a handler that takes its time', async (t) 
   t.equal(answered, true)
   await call
 })
+
+t.test(
+  'drain waits for a hook that still waits for its listen, on another instance, and for its answer',
+  async (t) => {
+    const store = memoryStore()
+    const app = await build(t, { store })
+    const events: string[] = []
+    app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
+    app.jambonz.actionHook('/done', async ({ listen }) => {
+      events.push(`handler: ${listen?.state}`)
+    })
+    const asked = await askForListen(app, '/in')
+    // Another instance holds the socket, and says nothing of its end.
+    const elsewhere = { id: asked.id, state: 'streaming', connected: true, instance: 'other' } as const
+    await store.write(asked.callSid, [{ patch: { listens: [elsewhere] } }])
+    const answered = asked.hook({ dial_call_duration: 3 })
+    await until(async () => (await store.get(asked.callSid))?.listens[0]?.hookedAt !== undefined, 'the hook')
+    await app.jambonz.drain()
+    t.same(events, ['handler: streaming'])
+    await answered
+  }
+)
 
 t.test('but not for ever', async () => {
   const open = new OpenRequests()

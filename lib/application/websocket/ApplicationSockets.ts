@@ -12,6 +12,7 @@ import { ApplicationSocket, type PendingAnswer } from './ApplicationSocket.js'
 import {
   CLOSE,
   commandOf,
+  DEADLINES,
   MAX_MESSAGE_BYTES,
   MAX_PAYLOAD,
   redirectsOf,
@@ -20,8 +21,6 @@ import {
   type SocketMessage
 } from './wire.js'
 
-/** ms that answers under way get when the instance drains */
-const ANSWER_PATIENCE = 3_000
 /** ms that jambonz gets to answer a close */
 const CLOSE_PATIENCE = 1_000
 /** ms in which jambonz asks over HTTP, or opens another socket, when a close with 1000 was not the end of the call */
@@ -253,10 +252,10 @@ export class ApplicationSockets {
   }
 
   /**
-   * Takes no new sockets, waits for the answers under way, and closes with a code after which jambonz reconnects, to
+   * Takes no new sockets, waits for the answers under way until their acks must have left, and closes with a code after which jambonz reconnects, to
    * another instance. Resolves when all are closed.
    */
-  async drain(patience = ANSWER_PATIENCE): Promise<void> {
+  async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()
     const sockets = [...this.#all]
     await Promise.all(sockets.map((socket) => socket.answered(patience)))
