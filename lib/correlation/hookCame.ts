@@ -47,51 +47,57 @@ export interface HookOutcome {
  * socket is. 4. Offers a listen that was handed over to jambonz again. 5. Ends a listen whose socket never came.
  */
 export async function hookCame(correlation: Correlation, report: HookReport): Promise<HookOutcome> {
-  const { call: about, listenId: named } = report
-  if (named !== undefined) return await ofListen(correlation, named, report)
-  if (about === undefined) return {}
-  const call = await correlation.arrived(about.callSid, about.fields)
+  const { call: hookCall, listenId: idInUrl } = report
+  if (idInUrl !== undefined) return await hookOfListen(correlation, idInUrl, report)
+  if (hookCall === undefined) return {}
+  const call = await correlation.arrived(hookCall.callSid, hookCall.fields)
   const listenId = report.isOfListen ? latestListen(call, report.verbId)?.id : undefined
-  return listenId === undefined ? { call } : await ofListen(correlation, listenId, report)
+  return listenId === undefined ? { call } : await hookOfListen(correlation, listenId, report)
 }
 
-async function ofListen(
+async function hookOfListen(
   correlation: Correlation,
   listenId: string,
   report: HookReport
 ): Promise<HookOutcome> {
-  const first = await said(correlation, listenId, report)
-  const settled = await settledListen(correlation, listenId, report, first)
-  if (settled === undefined) return first.call === undefined ? {} : { call: first.call }
-  const goesOn = await offered(correlation, settled, report)
+  const written = await writeHook(correlation, listenId, report)
+  const settled = await settledListen(correlation, listenId, report, written)
+  if (settled === undefined) return written.call === undefined ? {} : { call: written.call }
+  const goesOn = await offerAgain(correlation, settled, report)
   if (goesOn !== undefined) return goesOn
-  return await over(correlation, settled, report, first)
+  return await endedListen(correlation, settled, report, written)
 }
 
-interface Said {
-  /** the hook's call, or the listen's; undefined if it is unknown */
+interface WrittenHook {
+  /** the call of the listen, else the call of the hook; undefined if both are unknown */
   call: StoredCall | undefined
-  /** true: the call has the listen, and the hook's fields are written */
-  isKnown: boolean
+  /** true: the call has the listen, and the hook's fields are in it */
+  hasListen: boolean
   /** false: the store is away, and other instances may know more */
-  kept: boolean
+  storeIsUp: boolean
 }
 
 /** Writes the hook's fields to its call and its listen, in one step if the call is the same. */
-async function said(correlation: Correlation, listenId: string, report: HookReport): Promise<Said> {
-  const { call: about, digits } = report
+async function writeHook(
+  correlation: Correlation,
+  listenId: string,
+  report: HookReport
+): Promise<WrittenHook> {
+  const { call: hookCall, digits } = report
   const callSid = callSidOf(listenId)
   const key = digits === undefined ? [] : [keyPart(listenId, digits)]
   const parts = [...key, hookPart(listenId, report)]
-  if (about !== undefined && about.callSid === callSid) {
+  if (hookCall !== undefined && hookCall.callSid === callSid) {
     // An ended call accepts no fields any more.
-    const { applied, call, kept } = await correlation.writeOf(callSid, about.fields, parts)
-    return { call, isKnown: applied.at(-1) === true, kept }
+    const { applied, call, kept: storeIsUp } = await correlation.writeOf(callSid, hookCall.fields, parts)
+    return { call, hasListen: applied.at(-1) === true, storeIsUp }
   }
-  const other = about && (await correlation.arrived(about.callSid, about.fields))
-  if (callSid === undefined) return { call: other, isKnown: false, kept: true }
-  const { applied, call, kept } = await correlation.store.write(callSid, parts)
-  return applied.at(-1) ? { call, isKnown: true, kept } : { call: other, isKnown: false, kept }
+  // The hook comes from another leg than the one whose webhook asked for the listen, or it has no payload.
+  const call = hookCall && (await correlation.arrived(hookCall.callSid, hookCall.fields))
+  if (callSid === undefined) return { call, hasListen: false, storeIsUp: true }
+  const write = await correlation.store.write(callSid, parts)
+  const hasListen = write.applied.at(-1) === true
+  return { call: hasListen ? write.call : call, hasListen, storeIsUp: write.kept }
 }
 
 /** Resolves to the listen once its audio is complete; to undefined if the listen is unknown. */
@@ -99,24 +105,25 @@ async function settledListen(
   correlation: Correlation,
   listenId: string,
   report: HookReport,
-  first: Said
+  written: WrittenHook
 ): Promise<Correlated | undefined> {
-  const known = first.isKnown ? listenIn(first.call, listenId) : undefined
-  if (first.call && known && isSettled(known, report)) return { call: first.call, listen: known }
+  const { storeIsUp } = written
+  const before = written.hasListen ? listenIn(written.call, listenId) : undefined
+  if (written.call && before && isSettled(before, report)) return { call: written.call, listen: before }
   const callSid = callSidOf(listenId)
-  if (callSid === undefined || (known === undefined && first.kept)) return undefined
+  if (callSid === undefined || (before === undefined && storeIsUp)) return undefined
   readToEnd(correlation, listenId)
   // While the store is away, another instance may have the listen, and writes it when the store returns.
-  const call = await correlation.store.waitFor(
+  const waited = await correlation.store.waitFor(
     callSid,
     listenId,
-    (now) => (now === undefined ? first.kept : isSettled(now, report)),
+    (now) => (now === undefined ? storeIsUp : isSettled(now, report)),
     HOOK_WAIT
   )
-  const listen = listenIn(call, listenId)
-  if (call && listen) return { call, listen }
-  const own = call ?? (first.call?.callSid === callSid ? first.call : undefined)
-  return first.kept || own === undefined ? undefined : { call: own, listen: newListen(callSid, listenId) }
+  const listen = listenIn(waited, listenId)
+  if (waited && listen) return { call: waited, listen }
+  const call = waited ?? (written.call?.callSid === callSid ? written.call : undefined)
+  return storeIsUp || call === undefined ? undefined : { call, listen: newListen(callSid, listenId) }
 }
 
 /**
@@ -132,7 +139,7 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
  * Asks jambonz for the next socket of a listen that was handed over, or that a closing instance refused, and for those
  * of the background listens that ended with it. Does not for a listen that a key ended.
  */
-async function offered(
+async function offerAgain(
   { store, deps }: Correlation,
   settled: Correlated,
   report: HookReport
@@ -170,21 +177,21 @@ async function backgroundsSettled(store: CallStore, call: StoredCall): Promise<S
 }
 
 /** Ends a listen that is over, so that the handler gets an ended listen. */
-async function over(
+async function endedListen(
   correlation: Correlation,
   settled: Correlated,
   report: HookReport,
-  { isKnown, kept }: Said
+  { hasListen, storeIsUp }: WrittenHook
 ): Promise<HookOutcome> {
   const { store } = correlation
   const { callSid, id } = settled.listen
   let { call, listen } = settled
-  if (!isKnown) {
+  if (!hasListen) {
     const { patch } = hookPart(id, report)
     ;({ call, listen } = correlated((await store.write(callSid, [{ patch }])).call, id))
   }
   // While the store is away, another instance may hold its socket, unless the hook says that there was none.
-  const isSure = kept || (report.call !== undefined && report.duration === undefined)
+  const isSure = storeIsUp || (report.call !== undefined && report.duration === undefined)
   if (listen.state === 'expected' && (isSure || isOffered(listen))) {
     ;({ call, listen } = await correlation.neverCame(listen))
   }
@@ -205,7 +212,9 @@ async function over(
 function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
   const { listens } = call
   return (
-    listens.find(({ id, verbId: own }) => verbId !== undefined && (own === verbId || id === verbId)) ??
+    listens.find(
+      ({ id, verbId: idOfVerb }) => verbId !== undefined && (idOfVerb === verbId || id === verbId)
+    ) ??
     listens.findLast(({ state, nested }) => state !== 'ended' && nested !== 'config') ??
     listens.at(-1)
   )

@@ -39,18 +39,21 @@ export interface HeardTrackOptions {
   logger: FastifyBaseLogger
 }
 
-/** An item that was sent to jambonz: audio, silence, the beginning or end of an utterance, a kill. */
-interface Sent {
+/**
+ * An item that was sent to jambonz: audio, whose samples are in the ring; silence, also in place of audio that was written
+ * in private; the beginning or end of an utterance; the command to throw away what jambonz has.
+ */
+type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'clear' } | { kind: 'label'; label: Label })
+/** Called when the caller hears the place of the label, with the ms into the caller's audio. */
+type Label = (atMs: number) => void
+
+interface SentItem {
   /** ms on the clock, when it was sent; Infinity while jambonz does not play it yet */
   at: number
-  /** number of samples; those of audio are in the ring, unless they were written in private */
+  /** number of samples; 0 for an item that is no audio */
   length: number
-  isAudio?: true
-  /** called when the caller hears it, with the ms into the caller's audio */
-  label?: (atMs: number) => void
-  kill?: true
   /** of the ping that was sent behind it */
-  sync?: Sync
+  sync: Sync | undefined
 }
 
 interface Sync {
@@ -67,6 +70,14 @@ interface Sync {
  * our audio tells with which frame that began, because pongs come back in order with frames. For audio that follows other
  * audio, the clock is exact enough. The track is a sink: the sinks after it find the audio heard during their frame in
  * `current`.
+ *
+ * It has three scales of time, all in ms:
+ *
+ *     clock      --S------P------------F------------F---->   performance.now(): we send (S), a pong (P) and frames (F) come
+ *     #clockMs   |0    frame   |20   frame   |40  gap  |...  of the call since the track began, with gaps
+ *     #audioMs   |startMs      |+20          |+40      |+40  of the caller's audio that arrived: labels get this time
+ *
+ * A frame comes at `#clockMs` + its delay on the clock; the least delay measured leads from one scale to the other.
  */
 export class HeardTrack implements AudioSink {
   /** At the rate of the listen; undefined if the caller heard none, or jambonz sends it itself. */
@@ -118,28 +129,34 @@ export class HeardTrack implements AudioSink {
     if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
     const samples = samplesOf(pcm)
     this.#ring.push(samples)
-    this.#add({ at: Infinity, length: samples.length, isAudio: true }, released, now)
+    this.#add({ kind: 'audio', at: Infinity, length: samples.length, sync: undefined }, released, now)
   }
 
   /** Takes silence that was sent. */
   silence(length: number, released: Release, now: number): void {
-    this.#add({ at: Infinity, length }, released, now)
+    this.#add({ kind: 'silence', at: Infinity, length, sync: undefined }, released, now)
   }
 
   /** Calls `label` when the caller begins to hear the audio that is sent next. */
   labelNext(label: (atMs: number) => void): void {
-    this.#sent.push({ at: Infinity, length: 0, label })
+    this.#sent.push({ kind: 'label', at: Infinity, length: 0, sync: undefined, label })
   }
 
   /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: (atMs: number) => void): void {
     const isHeldBack = this.#sent.at(-1)?.at === Infinity
-    this.#sent.push({ at: isHeldBack ? Infinity : -Infinity, length: 0, label })
+    this.#sent.push({
+      kind: 'label',
+      at: isHeldBack ? Infinity : -Infinity,
+      length: 0,
+      sync: undefined,
+      label
+    })
   }
 
   /** Notes that jambonz was asked to throw away the audio that it has. */
   clear(now: number): void {
-    this.#sent.push({ at: now, length: 0, kill: true, sync: this.#ask() })
+    this.#sent.push({ kind: 'clear', at: now, length: 0, sync: this.#ask() })
   }
 
   write(frame: Buffer, gapMs: number): void {
@@ -172,7 +189,8 @@ export class HeardTrack implements AudioSink {
       // Audio that follows other audio is played behind it, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
-        (this.#playing.length === 0 && !this.#sent.some(({ at, kill }) => at !== Infinity && !kill))
+        (this.#playing.length === 0 &&
+          !this.#sent.some(({ at, kind }) => at !== Infinity && kind !== 'clear'))
       if (isFirst) sent.sync = this.#ask()
       for (let i = this.#sent.length - 1; i >= 0; i--) {
         const each = this.#sent[i]
@@ -213,7 +231,7 @@ export class HeardTrack implements AudioSink {
 
   #drop(sent: Sent, samples: number): void {
     this.#waiting -= samples
-    if (sent.isAudio) this.#ring.drop(samples)
+    if (sent.kind === 'audio') this.#ring.drop(samples)
   }
 
   // Of two parties the first frame comes a tick late. What jambonz had before that tick began was heard during it.
@@ -238,11 +256,11 @@ export class HeardTrack implements AudioSink {
   #play(output: Int16Array, at: number, size: number): boolean {
     const ms = (size / this.#options.sampleRate) * 1000
     this.#clockMs += ms
-    const killed = this.#receive()
+    const isCleared = this.#receive()
     const heard =
       this.#resampler === undefined
-        ? this.#fill(output, at, size, killed) > 0
-        : this.#playResampled(this.#resampler, output, at, size, killed)
+        ? this.#fill(output, at, size, isCleared) > 0
+        : this.#playResampled(this.#resampler, output, at, size, isCleared)
     this.#audioMs += ms
     return heard
   }
@@ -252,12 +270,12 @@ export class HeardTrack implements AudioSink {
     output: Int16Array,
     at: number,
     size: number,
-    killed: boolean
+    isCleared: boolean
   ): boolean {
     const input = this.#input
     const ms = (size / this.#options.sampleRate) * 1000
     const wanted = Math.min(Math.round((ms * this.#options.rate) / 1000), input.length)
-    const count = this.#fill(input, 0, wanted, killed)
+    const count = this.#fill(input, 0, wanted, isCleared)
     if (count === 0 && !this.#tail) {
       output.fill(0, at, at + size)
       return false
@@ -270,29 +288,29 @@ export class HeardTrack implements AudioSink {
     return true
   }
 
-  // Moves the items that jambonz had by this tick to those that it plays. Returns true if one was a kill.
+  // Moves the items that jambonz had by this tick to those that it plays. Returns true if one was a clear.
   #receive(): boolean {
     const { mixType, roundTrip } = this.#options
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
     const horizon = this.#clockMs + Math.min(this.#delay, this.#delayBefore) - roundTrip() - hold
-    let killed = false
+    let isCleared = false
     const tickMs = this.#clockMs - FRAME_MS - hold + EPSILON
     for (let next = this.#sent[0]; next !== undefined; next = this.#sent[0]) {
       const { at, sync } = next
       if (sync === undefined ? at > horizon : tickMs < sync.fromMs && at > horizon - PONG_PATIENCE) break
       this.#sent.shift()
-      if (next.kill) {
-        killed = true
+      if (next.kind === 'clear') {
+        isCleared = true
         for (const each of [...this.#playing]) this.#dropPlayed(each)
       } else this.#playing.push(next)
     }
-    return killed
+    return isCleared
   }
 
   // Fills `wanted` samples of `into`, from its place `at` on, with what is played, and with silence behind it. Returns how
   // many are played.
-  #fill(into: Int16Array, at: number, wanted: number, killed: boolean): number {
-    const count = killed ? 0 : this.#take(into, at, wanted)
+  #fill(into: Int16Array, at: number, wanted: number, isCleared: boolean): number {
+    const count = isCleared ? 0 : this.#take(into, at, wanted)
     if (count < wanted) into.fill(0, at + count, at + wanted)
     return count
   }
@@ -300,11 +318,11 @@ export class HeardTrack implements AudioSink {
   #take(into: Int16Array, at: number, wanted: number): number {
     let count = 0
     for (let next = this.#playing[0]; next !== undefined; next = this.#playing[0]) {
-      next.label?.(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
+      if (next.kind === 'label') next.label(Math.round(this.#audioMs + (count / this.#options.rate) * 1000))
       if (count === wanted && next.length > 0) break
       const part = Math.min(wanted - count, next.length - this.#head)
       this.#waiting -= part
-      if (next.isAudio) this.#ring.shift(into, at + count, part)
+      if (next.kind === 'audio') this.#ring.shift(into, at + count, part)
       else into.fill(0, at + count, at + count + part)
       count += part
       this.#head += part

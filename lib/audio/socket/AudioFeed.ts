@@ -17,6 +17,14 @@ const MAX_BEHIND = 30_000
 const CATCH_UP_WINDOW = 200
 const CATCH_UP_RATE = 1.5
 
+// The end of a pause is a time on the clock of the GapMeter, or one of these:
+/** `resume()` was not called. */
+const NOT_ENDED = undefined
+/** `resume()` was called; the time will be known when the late audio has arrived. */
+const WHEN_CAUGHT_UP = Infinity
+/** `resume()` was called, and no audio is late: the next frame is the first after the pause. */
+const WITH_NEXT_FRAME = -Infinity
+
 interface Held {
   frame: Buffer
   /** where the frame begins on the clock of the GapMeter, ms */
@@ -42,8 +50,8 @@ export class AudioFeed {
   // ms of a gap that was found too late: the frames behind it had been handed over already.
   #owedGap = 0
   #pause: PauseMode | undefined
-  // ms on the clock of the GapMeter: audio said after it no longer belongs to the pause.
-  #pauseEnds: number | undefined
+  // ms on the clock of the GapMeter: audio that was said later no longer belongs to the pause. Or one of the three above.
+  #pauseEnds: number | typeof NOT_ENDED = NOT_ENDED
   #endsWithinMessage = false
   // ms: until then audio is late because the socket was not read.
   #behindUntil = 0
@@ -117,7 +125,7 @@ export class AudioFeed {
 
   /** Pauses the sinks, after they got the frames that they waited for. Returns false if they are paused already. */
   pause(mode: PauseMode): boolean {
-    if (this.#pause === mode && this.#pauseEnds === undefined && !this.#endsWithinMessage) return false
+    if (this.#pause === mode && this.#pauseEnds === NOT_ENDED && !this.#endsWithinMessage) return false
     this.#flush()
     if (this.#pause !== undefined) this.#endPause()
     this.#pause = mode
@@ -133,12 +141,13 @@ export class AudioFeed {
     if (this.#pause === undefined) return
     this.#flush()
     this.#carry?.fill(0)
-    this.#pauseEnds = isBehind ? Infinity : this.gaps.saidUntil(now)
+    const lateUntil = isBehind ? WHEN_CAUGHT_UP : this.gaps.saidUntil(now)
+    if (lateUntil === undefined && !withinMessage) return this.#endPause()
+    this.#pauseEnds = lateUntil ?? WITH_NEXT_FRAME
     this.#endsWithinMessage = withinMessage
     this.#behindUntil = isBehind ? now + MAX_BEHIND : 0
     this.#windowAt = now
     this.#windowMs = 0
-    if (this.#pauseEnds === undefined && !withinMessage) this.#endPause()
   }
 
   /** Tells the sinks that the batch is complete. */
@@ -157,7 +166,7 @@ export class AudioFeed {
   }
 
   #write(frame: Buffer, at: number, gapMs: number): void {
-    if (this.#pauseEnds !== undefined && at >= this.#pauseEnds) this.#endPause()
+    if (this.#pauseEnds !== NOT_ENDED && at >= this.#pauseEnds) this.#endPause()
     const missing = gapMs + this.#owedGap
     this.#owedGap = 0
     for (const sink of this.#sinks) sink.write(frame, missing)
@@ -165,7 +174,7 @@ export class AudioFeed {
 
   #endPause(): void {
     this.#pause = undefined
-    this.#pauseEnds = undefined
+    this.#pauseEnds = NOT_ENDED
     this.#endsWithinMessage = false
     this.#behindUntil = 0
     for (const sink of this.#sinks) sink.resume?.()
@@ -177,7 +186,7 @@ export class AudioFeed {
     const window = now - this.#windowAt
     if (window < CATCH_UP_WINDOW) return
     if (this.#windowMs <= window * CATCH_UP_RATE || now >= this.#behindUntil) {
-      this.#pauseEnds = this.gaps.saidUntil(now) ?? -Infinity
+      this.#pauseEnds = this.gaps.saidUntil(now) ?? WITH_NEXT_FRAME
     }
     this.#windowAt = now
     this.#windowMs = 0
@@ -186,7 +195,7 @@ export class AudioFeed {
   // The message that had arrived in part when the pause ended is complete.
   #endWithin(clock: number): void {
     this.#endsWithinMessage = false
-    this.#pauseEnds = Math.max(this.#pauseEnds ?? -Infinity, clock)
+    this.#pauseEnds = Math.max(this.#pauseEnds ?? WITH_NEXT_FRAME, clock)
   }
 
   #hold(frame: Buffer, at: number): void {

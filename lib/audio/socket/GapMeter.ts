@@ -20,6 +20,11 @@ const STEADY_LAG = 100
 /** ms that audio is late when the next message is due: the length of a message and some jitter. */
 const UNDER_WAY = 40
 
+/** value of `#clock` before any audio */
+const NOT_STARTED = -1
+/** value of `#doubtSince` while no gap is in doubt */
+const NO_DOUBT = -1
+
 /**
  * Tells audio that is missing from audio that is late. Audio is missing if live-call control paused jambonz, or jambonz
  * dropped its buffer. After a stall of the network the lag falls again, because all audio arrives in a burst; after a gap
@@ -35,10 +40,10 @@ export class GapMeter {
   /** ms between two reads. A doubt waits for the next read. */
   readMs = 0
   // ms on the scale of `now`: the time at which the audio so far ends, gaps included.
-  #clock = -1
+  #clock = NOT_STARTED
   // ms: the least lag so far, which is normal on this connection.
   #normal = 0
-  #doubtSince = -1
+  #doubtSince = NO_DOUBT
   #lowest = 0
   #lowestAt = 0
   // ms on the audio's clock, since when the least lag has not changed.
@@ -52,7 +57,7 @@ export class GapMeter {
 
   /** ms on the scale of `now`: the earliest time at which the audio so far could have arrived; Infinity before any. */
   get earliest(): number {
-    return this.#clock < 0 ? Infinity : this.#clock + this.#normal
+    return this.#clock === NOT_STARTED ? Infinity : this.#clock + this.#normal
   }
 
   /**
@@ -67,7 +72,7 @@ export class GapMeter {
 
   /** Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before it. */
   doubts(now: number, ms: number): boolean {
-    if (this.#clock < 0) {
+    if (this.#clock === NOT_STARTED) {
       this.#clock = now
       this.#normal = -ms
     }
@@ -76,7 +81,7 @@ export class GapMeter {
     this.#normal += ms * DRIFT
     if (lag < this.#normal) this.#lower(lag)
     const excess = lag - this.#normal
-    if (this.#doubtSince < 0) {
+    if (this.#doubtSince === NO_DOUBT) {
       if (excess < LIVE_LAG + this.batchMs) return false
       this.#doubtSince = now
       this.#lowest = Infinity
@@ -94,7 +99,7 @@ export class GapMeter {
    * audio does not come in real time.
    */
   saidUntil(now: number): number | undefined {
-    if (this.#clock < 0) return undefined
+    if (this.#clock === NOT_STARTED) return undefined
     const until = now - this.#normal
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS
     return isSteady && until - this.#clock > UNDER_WAY ? until : undefined
@@ -107,7 +112,7 @@ export class GapMeter {
 
   /** Ends the doubt. Returns the ms that are missing before the audio that raised it. */
   judge(): number {
-    this.#doubtSince = -1
+    this.#doubtSince = NO_DOUBT
     if (this.#lowest < MIN_GAP) return 0
     const gap = Math.round(this.#lowest)
     this.#clock += gap
