@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { WebSocket } from 'ws'
-import type { Listen } from '../../lib/index.js'
+import type { AudioStream, Listen } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { redisStore } from '../../lib/store/redis.js'
 import { build, listening } from '../helpers/build.js'
@@ -104,8 +104,8 @@ t.test('a hang-up right after an end of ours is none of ours: the listen began a
 
 t.test('calls.redirect() ends the listen in the foreground alone: no socket is ended by us', async (t) => {
   const one = await instance(t)
-  const streams = new Set<string>()
-  one.app.jambonz.calls.events.on('stream', ({ listen }) => streams.add(listen.path))
+  const streams = new Map<string, AudioStream>()
+  one.app.jambonz.calls.events.on('stream', (stream) => streams.set(stream.listen.path, stream))
   const call = simulateCall({
     url: `${one.base.replace('http', 'ws')}/in`,
     speech: null,
@@ -113,10 +113,16 @@ t.test('calls.redirect() ends the listen in the foreground alone: no socket is e
     patienceMs: Infinity
   })
   await until(() => streams.size === 2, 'both streams')
+  const backgroundStream = [...streams.values()].find(({ listen }) => listen.nested === 'config')!
   await one.app.jambonz.calls.redirect(call.callSid, [{ verb: 'pause', length: 5 }])
   await until(() => one.ended.length === 1, 'its end')
   t.match(one.ended, [{ path: '/agent', endReason: 'closed' }])
   await call.waitFor('verb', ({ verb }) => verb === 'pause')
+  const { durationMs } = backgroundStream.counts
+  await until(
+    () => backgroundStream.counts.durationMs >= durationMs + 200,
+    'more audio of the background listen'
+  )
   call.hangUp()
   const { listens } = await call
   await until(() => one.ended.length === 2, 'the end of the background listen')
