@@ -7,18 +7,21 @@ import type { HandlerResult } from '../../verbs/index.js'
 import type { ApplicationSockets } from '../websocket/ApplicationSockets.js'
 import type { SocketCommand } from '../websocket/wire.js'
 
-/** ms that an order may take to leave for jambonz, a reconnect included */
+/** ms in which a command must be sent to jambonz, a reconnect included */
 const REACH_WITHIN = 2_000
-/** ms that jambonz gets to reconnect before late verbs are given up: its first four attempts take 7.5 s */
+/** ms that late verbs wait for a reconnect of jambonz: its first four attempts take 7.5 s */
 const LATE_WITHIN = 10_000
 
-/** A command or verbs for a call; JSON. `prepared`: verbs that are ready for jambonz. */
+/** An order: a command or verbs for a call, as JSON. `prepared`: verbs that are ready for jambonz. */
 export type Order =
   | { callSid: string; command: SocketCommand }
   | { callSid: string; verbs: HandlerResult; queue: boolean }
   | { callSid: string; prepared: readonly unknown[] }
 
-/** A message between instances: an order, sealed, to the holder of its call; its outcome; a new holder of a call. */
+/**
+ * A message between instances. The holder of a call is the instance that has its application websocket. A message is an
+ * encrypted order to the holder, the outcome of an order, or the news that an instance has become the holder.
+ */
 type Told =
   | { order: string; id: string; from: string; to: string | undefined }
   | { ordered: string; to: string; missed?: true; error?: OrderError }
@@ -40,19 +43,19 @@ export interface CallChannelDeps {
   readonly sockets: ApplicationSockets
   /** name of this instance */
   readonly instance: string
-  /** seals orders: the same on all instances */
+  /** encrypts orders; the same on all instances */
   readonly secret: Hmac
   readonly logger: FastifyBaseLogger
 }
 
 /**
- * Brings orders to the instance that holds a call's application websocket, once: the store says which one it is, and an
- * order is addressed to it. Where jambonz is reconnecting the order waits for the new holder.
+ * Sends each order once, to the instance that has the call's application websocket. The store names this instance, and the
+ * message is addressed to it. While jambonz reconnects, an order waits for the next holder.
  */
 export class CallChannel {
   readonly #deps: CallChannelDeps
   readonly #waiting = new Map<string, Waiting>()
-  /** by callSid, who waits for its next holder */
+  /** the functions to call when a call has its next holder, by callSid */
   readonly #awaited = new Map<string, Set<() => void>>()
   #warned = false
 
@@ -61,9 +64,9 @@ export class CallChannel {
   }
 
   /**
-   * Resolves to true when the order has left for jambonz, on whichever instance; to false where jambonz asks for the
-   * call over HTTP, or nobody knows it. Rejects with what was wrong with the order, and with FST_JAMBONZ_NOT_REACHED
-   * when no instance has sent it within 2 s.
+   * Resolves to true when any instance has sent the order to jambonz, and to false if jambonz asks over HTTP for this call,
+   * or the call is unknown. Rejects if the order is wrong, and with FST_JAMBONZ_NOT_REACHED if no instance has sent it
+   * within 2 s.
    */
   async order(order: Order): Promise<boolean> {
     const { store, sockets } = this.#deps
@@ -74,21 +77,21 @@ export class CallChannel {
   }
 
   /**
-   * Sends verbs that came too late for an ack, or whose socket was gone: to whichever instance jambonz reconnects to.
-   * Resolves to false if it does not within 10 s, or the call has ended.
+   * Sends verbs that came too late for an ack, or whose socket was gone, from the instance to which jambonz reconnects.
+   * Resolves to false if jambonz does not reconnect within 10 s, or if the call has ended.
    */
   async late(callSid: string, prepared: readonly unknown[]): Promise<boolean> {
     return await this.#deliver({ callSid, prepared }, LATE_WITHIN)
   }
 
-  /** Jambonz has reconnected to this instance. */
+  /** Notes that this instance holds the call, and tells the other instances: jambonz has reconnected to it. */
   holds(callSid: string): void {
     this.#holderCame(callSid)
     const { store, instance } = this.#deps
     if (store.shared) store.tell({ holds: callSid, by: instance } satisfies Told)
   }
 
-  /** Takes what another instance has told. */
+  /** Takes a message of another instance. */
   told(message: unknown): void {
     const told = message as Partial<Told> | null
     if (told === null || typeof told !== 'object') return
@@ -123,7 +126,7 @@ export class CallChannel {
     }
   }
 
-  /** `came` resolves to true when jambonz reconnects, on any instance; to false after `ms`. */
+  /** Returns `came`, which resolves to true when jambonz reconnects to any instance, and to false after `ms`. */
   #nextHolder(callSid: string, ms: number): { came: Promise<boolean>; cancel: () => void } {
     let settle = (_came: boolean): void => {}
     const came = new Promise<boolean>((resolve) => {
@@ -146,7 +149,7 @@ export class CallChannel {
     for (const noticed of [...(this.#awaited.get(callSid) ?? [])]) noticed()
   }
 
-  /** Resolves to true when that instance has sent the order; to false when it has not, or says nothing for `ms`. */
+  /** Resolves to true when `holder` has sent the order, and to false if it has not, or does not answer within `ms`. */
   #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
     const { store, instance, secret } = this.#deps
     const id = randomUUID()

@@ -41,7 +41,7 @@ export class ApplicationSocket {
   lastMessageAt = Date.now()
   /** false: a ping of ours is not answered yet */
   alive = true
-  /** jambonz has told the end of the call */
+  /** true: jambonz has reported the end of the call */
   callEnded = false
   readonly #socket: WebSocket
   readonly #sockets: ApplicationSockets
@@ -149,7 +149,7 @@ export class ApplicationSocket {
     await this.#answer(message, firstPath(this.request, this.#sockets.application.routes), answer, HOLD)
   }
 
-  /** After a reconnect everything waits for the ack. Its verbs count only where those of session:new never arrived. */
+  /** Answers a reconnect: jambonz waits for the ack. The verbs of the ack count only if those of session:new never arrived. */
   async #reconnected(message: SocketMessage): Promise<void> {
     const { callSid, msgid } = message
     const unanswered = this.#sockets.unanswered(callSid)
@@ -220,7 +220,7 @@ export class ApplicationSocket {
     await this.#sockets.late(message.callSid, verbs)
   }
 
-  /** Resolves with the JSON of the verbs; undefined where there are none. */
+  /** Resolves to the JSON of the verbs; to undefined if there are none. */
   async #dispatch(
     { msgid, data, b3, type, callSid }: SocketMessage,
     url: string

@@ -125,12 +125,12 @@ export class ApplicationSockets {
     socket.calls.add(callSid)
   }
 
-  /** Returns true where this instance can command the call. */
+  /** Returns true if this instance has an open socket of the call. */
   holds(callSid: string): boolean {
     return this.#byCall.get(callSid)?.open === true
   }
 
-  /** Sends a command. Resolves when it has left; to false where this instance does not hold the call. */
+  /** Sends a command. Resolves to true when it was sent, and to false if this instance has no socket of the call. */
   async command(callSid: string, command: SocketCommand): Promise<boolean> {
     const text = commandOf(command)
     const bytes = Buffer.byteLength(text)
@@ -139,8 +139,8 @@ export class ApplicationSockets {
   }
 
   /**
-   * Sends new verbs, prepared as those of a handler are. Resolves when they have left; to false where this instance does
-   * not hold the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb longer than jambonz takes.
+   * Sends new verbs, prepared like those of a handler. Resolves to true when they were sent, and to false if this instance
+   * has no socket of the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb longer than jambonz takes.
    */
   async redirect(callSid: string, result: HandlerResult, queue: boolean): Promise<boolean> {
     const socket = this.#byCall.get(callSid)
@@ -149,7 +149,7 @@ export class ApplicationSockets {
     return await this.sendVerbs(callSid, verbs, queue)
   }
 
-  /** Sends verbs that are ready for jambonz, in parts where they are long. Resolves and throws as `redirect()` does. */
+  /** Sends verbs that are ready for jambonz, in parts if they are long. Resolves and throws as `redirect()` does. */
   async sendVerbs(callSid: string, verbs: readonly unknown[], queue: boolean): Promise<boolean> {
     const commands = redirectsOf(verbs, queue)
     if (commands === undefined) {
@@ -176,7 +176,7 @@ export class ApplicationSockets {
     return callSid === undefined ? undefined : this.#unanswered.get(callSid)
   }
 
-  /** Forgets an answer to session:new whose socket is gone, where jambonz does not reconnect to this instance. */
+  /** Forgets an answer to session:new whose socket is gone, if jambonz does not reconnect to this instance. */
   forgetLater(answer: PendingAnswer): void {
     setTimeout(() => {
       if (answer.acked || !this.#forget(answer)) return
@@ -198,7 +198,7 @@ export class ApplicationSockets {
     })
   }
 
-  /** Notes that jambonz has reconnected to this instance. Resolves to true where the call has its first verbs. */
+  /** Notes that jambonz has reconnected to this instance. Resolves to true if the call has its first verbs. */
   async reconnected(callSid: string | undefined): Promise<boolean> {
     if (callSid === undefined) return true
     const { correlation } = this.application
@@ -228,7 +228,7 @@ export class ApplicationSockets {
     return isFinal(typeof data.call_status === 'string' ? data.call_status : undefined)
   }
 
-  /** Keeps the call current where the application has no statusHook. */
+  /** Keeps the call current if the application has no statusHook. */
   async noteStatus({ callSid, data }: SocketMessage): Promise<void> {
     if (callSid !== undefined) {
       await this.application.correlation.arrived(callSid, callFields(data as Payload))
@@ -246,7 +246,7 @@ export class ApplicationSockets {
       if (this.#byCall.get(callSid) !== socket) continue
       this.#byCall.delete(callSid)
       if (!over || socket.callEnded || isClosing) continue
-      // jambonz tells the end of a call only where it has a status hook; its close tells it, too.
+      // jambonz reports the end of a call only if the application has a status hook. A close means the end, too.
       this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
     }
   }

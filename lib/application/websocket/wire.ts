@@ -19,7 +19,7 @@ export const MAX_PAYLOAD = 1024 * 1024
 export const DEADLINES = {
   /** until an ack has to leave: jambonz waits 5 s for it */
   ack: 4_500,
-  /** that jambonz waits for an answer over HTTP: what comes later is given up where there is a fallback */
+  /** that jambonz waits for an answer over HTTP: a later answer is dropped if there is a fallback */
   answer: 10_000
 }
 
@@ -61,7 +61,7 @@ export interface SocketCommand {
 }
 
 /**
- * Reads a message of jambonz; undefined where it is none. Sockets opened by a redirect name their call only in the data.
+ * Returns a message of jambonz; undefined if the text is none. Sockets opened by a redirect name their call only in the data.
  * `parse`: Fastify's parser of JSON, which refuses keys that would change a prototype.
  */
 export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
@@ -100,7 +100,7 @@ export function commandOf({ command, data, queue, toolCallId }: SocketCommand): 
 
 /**
  * Returns the commands that run these verbs, each as short as jambonz takes it: the first replaces what runs (or, with
- * `queue`, is put behind it), the others are put behind the first. Undefined where one verb alone is too long.
+ * `queue`, is put behind it), the others are put behind the first. Returns undefined if one verb alone is too long.
  */
 export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
   const whole = commandOf({ command: 'redirect', data: verbs, queue })

@@ -77,7 +77,7 @@ export class Playback {
   /** ms ahead of the caller's ear, true: 400, false: as much as jambonz bears */
   pace(ahead: boolean | number): void {
     this.#aheadMs = ahead === true ? PACED_AHEAD : Number(ahead)
-    if (this.#streaming) this.#streaming.aheadMs = this.#aheadMs
+    if (this.#streaming) this.#streaming.sender.aheadMs = this.#aheadMs
   }
 
   /** Takes a chunk. Fails with FST_JAMBONZ_AUDIO_MODE through `done`. */
@@ -237,7 +237,7 @@ export class Playback {
       track: this.track,
       logger: socket.logger
     })
-    this.#streaming.aheadMs = this.#aheadMs
+    this.#streaming.sender.aheadMs = this.#aheadMs
     if (this.#deps.isPrivate()) this.#streaming.privacy(true)
     if (this.#ended) this.#streaming.end()
     return this.#streaming

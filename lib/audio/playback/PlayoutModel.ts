@@ -203,6 +203,10 @@ export function stopTicking(member: Ticking): void {
   timer = undefined
 }
 
+/** ms of audio that jambonz may have ahead of its playout. More at once would stall its one thread for all calls. */
+const MAX_AHEAD = 60_000
+/** bytes of one message, at most: a clear() must not wait behind a long one */
+const MAX_MESSAGE = 32_768
 /** bytes that may wait in the process to be sent */
 const MAX_UNSENT = 131_072
 
@@ -224,6 +228,8 @@ export interface StreamingPlaybackOptions {
 export class PlaybackSender {
   /** true while the connection is slower than the audio that is sent. */
   blocked = false
+  /** ms by which audio is sent ahead of its playout; 0: MAX_AHEAD */
+  aheadMs = 0
   readonly #options: StreamingPlaybackOptions
   readonly #marks: Marks
   readonly #playout: PlayoutModel
@@ -240,6 +246,13 @@ export class PlaybackSender {
   /** true while too many bytes wait in the process: audio that is sent now blocks. */
   get isFull(): boolean {
     return this.#options.socket.unsent >= MAX_UNSENT
+  }
+
+  /** Returns the bytes of audio that one message may have now. */
+  room(now: number): number {
+    const aheadMs = this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs
+    const bytesPerMs = (this.#options.rate * SAMPLE_BYTES) / 1000
+    return Math.min(MAX_MESSAGE, Math.floor(aheadMs - this.#playout.aheadMs(now)) * bytesPerMs)
   }
 
   /** Sends audio. It is preceded by the samples that cure stale marks, if there are any. */

@@ -13,10 +13,6 @@ import {
 } from './PlayoutModel.js'
 import { Speech, type Utterance } from './Utterance.js'
 
-/** ms of audio that jambonz may have ahead of its playout. More at once would stall its one thread for all calls. */
-const MAX_AHEAD = 60_000
-/** bytes of one message, at most: a clear() must not wait behind a long one */
-const MAX_MESSAGE = 32_768
 /** ms between two ticks that mean that the process stood still, and has messages to read. */
 const STOOD_STILL = 200
 /** ms that the track has to report the end of an utterance after the clock did. */
@@ -24,11 +20,13 @@ const TRACK_PATIENCE = 1_000
 
 /**
  * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads the
- * audio, and keeps samples out of it that jambonz would take for marks.
+ * audio, and keeps samples out of it that jambonz would take for marks. Audio takes one of two ways:
+ * - `sendNow()`, if nothing waits and the chunk may go out whole: it is sent at once;
+ * - else `write()` puts it into the PlaybackQueue, and `#pump()` takes one step after the other until one has to wait. The
+ *   pump runs after each write and each action, a report of jambonz, a blocked connection, and at each tick.
  */
 export class StreamingPlayback {
-  /** ms by which audio is sent ahead of its playout; 0: MAX_AHEAD */
-  aheadMs = 0
+  readonly sender: PlaybackSender
   readonly #options: StreamingPlaybackOptions
   readonly #perMs: number
   readonly #marks: Marks
@@ -36,7 +34,6 @@ export class StreamingPlayback {
   readonly #queue: PlaybackQueue
   readonly #clearing = new Clearing()
   readonly #speech: Speech
-  readonly #sender: PlaybackSender
   readonly #beginning = new Beginning()
   #tickedAt = Infinity
   #endedAt: number | undefined
@@ -54,7 +51,7 @@ export class StreamingPlayback {
     this.#marks = new Marks(options.onMark)
     this.#playout = new PlayoutModel(options.rate)
     this.#queue = new PlaybackQueue(options.backlog)
-    this.#sender = new PlaybackSender(options, this.#marks, this.#playout, () => this.#pump())
+    this.sender = new PlaybackSender(options, this.#marks, this.#playout, () => this.#pump())
     this.#speech = new Speech({
       beginRun: options.beginRun,
       sentMs: () => this.sentMs,
@@ -87,10 +84,10 @@ export class StreamingPlayback {
   sendNow(chunk: Buffer): boolean {
     const { length } = chunk
     const waits =
-      this.#pumping || this.#dropping || this.#sender.blocked || this.#heldByMark || this.#clearing.underWay
+      this.#pumping || this.#dropping || this.sender.blocked || this.#heldByMark || this.#clearing.underWay
     if (waits || this.#endedAt !== undefined || !this.#queue.takesWhole(length)) return false
     const now = performance.now()
-    if (length > Math.min(MAX_MESSAGE, this.#room(now)) || this.#sender.isFull) return false
+    if (length > this.sender.room(now) || this.sender.isFull) return false
     if (this.#playout.toBegin(now) > 0) return false
     this.#queue.pass(length)
     this.#sendAudio(chunk, now)
@@ -121,7 +118,7 @@ export class StreamingPlayback {
   flush(done: () => void): void {
     if (this.#endedAt !== undefined) return done()
     this.#do((now) => {
-      this.#sender.pad(now)
+      this.sender.pad(now)
       done()
     }, done)
   }
@@ -155,9 +152,9 @@ export class StreamingPlayback {
     this.#speech.dropped()
     this.#beginning.dropped()
     if (!this.#clearing.underWay) {
-      // A kill empties the playout buffer of mod_audio_fork, not its prebuffer: the padding moves that on first.
-      this.#sender.pad(now)
-      this.#sender.command({ type: 'killAudio' })
+      // `killAudio` empties the playout buffer of mod_audio_fork, not its prebuffer: the padding moves that on first.
+      this.sender.pad(now)
+      this.sender.command({ type: 'killAudio' })
       this.#playout.clear(now, this.#marks.limitMs)
       this.#options.track.clear(now)
       this.#marks.clearClocked()
@@ -185,7 +182,7 @@ export class StreamingPlayback {
     this.#marks.report(mark, event.event)
     if (event.event === 'playout') this.#playout.reported(mark.positionMs, now)
     if (this.#marks.waiting === 0) this.#heldByMark = false
-    // Only a cleared mark proves that jambonz has carried out the kill.
+    // Only a cleared mark proves that jambonz has carried out the `killAudio`.
     if (this.#marks.waiting === 0 && event.event === 'cleared') return this.#cleared()
     this.#pump()
     return true
@@ -211,7 +208,7 @@ export class StreamingPlayback {
     this.#tickedAt = now
     const lost = stoodStill ? undefined : this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
-    if (this.#queue.empty && this.#playout.isNearDry(now)) this.#sender.pad(now)
+    if (this.#queue.empty && this.#playout.isNearDry(now)) this.sender.pad(now)
     if (this.#beginning.isOverdue(now)) this.flush(() => {})
     if (this.#queue.empty && this.#playout.isDry(now)) this.#speech.endRun()
     this.#pump()
@@ -221,7 +218,7 @@ export class StreamingPlayback {
   #awaitEnd(end: (outcome: MarkOutcome) => void): void {
     const now = performance.now()
     this.#options.track.labelEnd(() => end('playout'))
-    this.#sender.pad(now)
+    this.sender.pad(now)
     this.#marks.place(undefined, false, this.sentMs, now, (outcome) => {
       if (outcome === 'cleared') end(outcome)
       else setTimeout(() => end('playout'), TRACK_PATIENCE).unref()
@@ -273,7 +270,7 @@ export class StreamingPlayback {
     if (this.#endedAt !== undefined) return false
     if (this.#queue.skip()) return true
     if (this.#clearing.underWay) return this.#raiseFence()
-    if (this.#sender.blocked) return false
+    if (this.sender.blocked) return false
     if (this.#queue.untilPlacement <= 0) return this.#queue.place(now)
     return !this.#heldByMark && this.#speak(now)
   }
@@ -283,7 +280,7 @@ export class StreamingPlayback {
     const needed = !this.#queue.empty
     if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
     const name = this.#clearing.raiseFence()
-    if (name !== undefined) this.#sender.command({ type: 'mark', data: { name } })
+    if (name !== undefined) this.sender.command({ type: 'mark', data: { name } })
     return false
   }
 
@@ -297,22 +294,16 @@ export class StreamingPlayback {
     if (this.#queue.silent) return false
     const enough = this.#playout.toBegin(now) * SAMPLE_BYTES
     if (this.#beginning.isHeld(enough, this.#queue, now)) return false
-    const audio = this.#queue.take(Math.min(this.#queue.untilPlacement, MAX_MESSAGE, this.#room(now)))
+    const audio = this.#queue.take(Math.min(this.#queue.untilPlacement, this.sender.room(now)))
     if (audio === undefined) return false
     // take() may run code of the application, which may have cleared this chunk.
     if (audio.length > 0 && !this.#clearing.underWay) this.#sendAudio(audio, now)
     return true
   }
 
-  /** Returns the bytes of audio that may be sent now. */
-  #room(now: number): number {
-    const aheadMs = this.aheadMs === 0 ? MAX_AHEAD : this.aheadMs
-    return Math.floor(aheadMs - this.#playout.aheadMs(now)) * this.#perMs
-  }
-
   #sendAudio(audio: Buffer, now: number): void {
     this.#speech.sent(audio.length)
-    this.#sender.send(this.#markSamples.without(audio))
+    this.sender.send(this.#markSamples.without(audio))
     const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
     this.#options.track.audio(audio, released, now, this.#speech.isPrivate)
     this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
@@ -329,14 +320,14 @@ export class StreamingPlayback {
     if (this.#marks.full) return false
     const tail = this.#playout.missing > 0
     if ((tail || !inBand) && !more && !this.#playout.isNearDry(now)) return false
-    if (!inBand) this.#sender.pad(now)
+    if (!inBand) this.sender.pad(now)
     // jambonz reports a mark with nothing after it only if no stale mark is before it.
-    if (!more && this.#marks.stale > 0) this.#sender.silence((LOT_MS * this.#options.rate) / 1000, now)
+    if (!more && this.#marks.stale > 0) this.sender.silence((LOT_MS * this.#options.rate) / 1000, now)
     const expectedAt = now + this.#playout.aheadMs(now)
     const { wireName } = this.#marks.place(name, true, this.sentMs, expectedAt, settle)
-    this.#sender.command({ type: 'mark', data: { name: wireName } })
+    this.sender.command({ type: 'mark', data: { name: wireName } })
     if (!inBand) this.#heldByMark = true
-    else if (tail && !more) this.#sender.pad(now)
+    else if (tail && !more) this.sender.pad(now)
     return true
   }
 

@@ -26,7 +26,7 @@ export interface UtteranceDeps {
   /** of what is written */
   bytesPerMs: number
   write: (pcm: Uint8Array) => boolean
-  /** Has whoever waits for room told a moment later; returns false. */
+  /** Returns false, and emits the stream's `drain` a moment later for a writer that waits for room. */
   refuse: () => false
   finish: (utterance: Utterance) => void
   playedMs: () => number
@@ -142,7 +142,11 @@ export interface SpeechDeps {
   onEnd: (end: (outcome: MarkOutcome) => void) => void
 }
 
-/** The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. */
+/**
+ * The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. Each utterance and run
+ * ends once, by what comes first: the track shows that the caller heard its end; the clock says so, and the track shows
+ * nothing for TRACK_PATIENCE (both by `onEnd`); or a clear, or the end of the socket, cuts it off.
+ */
 export class Speech {
   readonly #deps: SpeechDeps
   // Begun and not over, oldest first.
