@@ -230,7 +230,7 @@ export class StatusHooks {
   }
 }
 
-/** Returns the path with the parameters of the socket's own route; undefined where one is missing. */
+/** Returns the path with the parameters of the socket's own route; undefined if one is missing. */
 function filledIn(path: string, { params }: FastifyRequest): string | undefined {
   const values = (params ?? {}) as Record<string, string>
   let complete = true

@@ -18,7 +18,7 @@ const MAX_IN_VAIN = 8
 /** ms to wait for each failed answer, so that the load balancer notices the closing instance */
 const DELAY = 50
 
-/** origin, path and the rest of a hook's url; no origin where it is relative */
+/** origin, path and the rest of a hook's url; no origin if it is relative */
 const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
 /** Our key in the url of a GET hook: see lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/

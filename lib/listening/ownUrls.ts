@@ -163,7 +163,7 @@ export function joinPath(prefix: string, path: string): string {
   return prefix.endsWith('/') && path.startsWith('/') ? prefix + path.slice(1) : prefix + path
 }
 
-/** Returns true where `path` is `parent` or below it. */
+/** Returns true if `path` is `parent` or below it. */
 export function isBelow(path: string, parent: string): boolean {
   return path.startsWith(parent) && (path.length === parent.length || path[parent.length] === '/')
 }

@@ -25,7 +25,7 @@ export interface Mp3Work {
 }
 
 /**
- * Resolves to the samples of MPEG audio (MP1 to MP3), mono; undefined where it was dropped meanwhile. The package
+ * Resolves to the samples of MPEG audio (MP1 to MP3), mono; to undefined if it was dropped in the meantime. The package
  * `mpg123-decoder` decodes it, where the application has installed it. Rejects with FST_JAMBONZ_AUDIO_FILE.
  */
 export async function decodeMp3(

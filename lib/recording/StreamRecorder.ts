@@ -13,7 +13,7 @@ import { durationOf, bytesOf, type WavFormat } from '../pcm/wavHeader.js'
 const SALVAGE_TIMEOUT = 2_000
 /** Part of the flush interval that may pass between two batches; the remaining time is for the tick and the disk. */
 const BATCH_PART = 0.8
-/** ms; a gap is filled where it was to within one batch. */
+/** ms; a gap is filled at its place, to within one batch. */
 const PRECISE_DELAY = 200
 
 export interface RecorderDeps extends BlockWriterDeps {

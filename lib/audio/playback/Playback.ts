@@ -87,7 +87,7 @@ export class Playback {
     this.#stream().write(chunk, done)
   }
 
-  /** Sends a chunk at once. Returns false where it is to be written: it has to wait, or can't be sent. */
+  /** Sends a chunk at once. Returns false if it has to be written: it has to wait, or can't be sent. */
   sendNow(chunk: Buffer): boolean {
     return this.#streaming?.sendNow(chunk) ?? false
   }

@@ -79,7 +79,7 @@ export class Utterance {
     return this.#atMs
   }
 
-  /** Writes audio, as `stream.write()` does. Returns false where the next should wait for the stream's `drain`. */
+  /** Writes audio, as `stream.write()` does. Returns false if the next has to wait for the stream's `drain`. */
   write(pcm: Uint8Array): boolean {
     if (this.#finished || this.#end !== undefined) return this.#deps.refuse()
     this.#bytes += pcm.length

@@ -34,7 +34,7 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
-/** Resolves to undefined where the file does not exist (ENOENT). */
+/** Resolves to undefined if the file does not exist (ENOENT). */
 export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> {
   try {
     return await operation
@@ -138,7 +138,7 @@ export async function withFile<T>(path: string, use: (fd: number) => Promise<T>)
   }
 }
 
-/** Reads a text file, never through a link. Rejects where it is larger than `maxBytes`. */
+/** Reads a text file, never through a link. Rejects if it is larger than `maxBytes`. */
 export async function readSmall(path: string, maxBytes: number): Promise<string> {
   return await withFile(path, async (fd) => {
     if ((await fstat(fd)).size > maxBytes) {

@@ -112,7 +112,7 @@ export interface SocketReaderOptions {
  * left. A socket that is not read sees neither its close nor pongs: to wait for these, call `readToEnd()`.
  */
 export class SocketReader implements Batched {
-  /** undefined where ws alone reads and writes the socket */
+  /** undefined if ws alone reads and writes the socket */
   readonly internals: Internals | undefined
   /** ms between two reads of a batch */
   interval = BATCH_INTERVAL
