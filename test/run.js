@@ -16,8 +16,7 @@ t.register()
 t.pipe(new Reporter()).pipe(process.stdout)
 t.setTimeout(0)
 // A soak test measures times, and starts as many processes as the machine bears: one after the other.
-// The others wait about as long as they work.
-t.jobs = names.some((name) => name.startsWith('test/soak')) ? 1 : 2 * availableParallelism()
+t.jobs = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 1
 for (const name of names) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
   t.spawn(

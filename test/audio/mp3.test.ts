@@ -1,17 +1,12 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { samplesOf } from '../../lib/pcm/samples.js'
 import { FileCaller } from '../helpers/fileCaller.js'
-import type { PlayStall } from '../helpers/playChild.js'
 import { missing } from '../helpers/recordings.js'
 import { streamPair, until } from '../helpers/streamPair.js'
 
 const skip = missing('ffmpeg')
-const CHILD = join(import.meta.dirname, '../helpers/playChild.js')
-/** ms that no call may wait for an MP3; what other processes take comes on top */
-const MAX_STALL = 20
 const HZ = 440
 
 /** An MP3 of a tone, as ffmpeg makes it. */
@@ -92,14 +87,6 @@ t.test('of a queue, what comes after a file that can not be decoded is played', 
   const next = stream.play(mp3(1), { queue: true })
   await t.rejects(tooLong, { code: 'FST_JAMBONZ_AUDIO_FILE' })
   t.match(await next, { event: 'playout' })
-})
-
-t.test('an MP3 for each of five calls keeps no other call waiting', { skip, timeout: 120_000 }, async (t) => {
-  const { stdout } = await promisify(execFile)(process.execPath, [CHILD, 'mp3'], { timeout: 110_000 })
-  const { controlMs, stallMs, convertedMs } = JSON.parse(stdout) as PlayStall
-  const told = `${stallMs.toFixed(1)} ms, in parts of 1 ms ${controlMs.toFixed(1)} ms; one is converted in ${Math.round(convertedMs)} ms`
-  t.comment(told)
-  t.ok(stallMs < MAX_STALL + controlMs, told)
 })
 
 /** Makes `mpg123-decoder` a package that is not installed. */

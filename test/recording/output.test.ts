@@ -31,7 +31,10 @@ const MAX_MEDIAN = 20
 test('the agent is recorded within 20 ms of when he was heard, whatever way he speaks', async (t) => {
   const quick = /60 ms|clear\(\) twice|16 kHz, barge-in|recorded at/
   const others = otherScenarios('mono').filter(({ name }) => quick.test(name))
-  const scenarios = [...MIX_TYPES.flatMap((mixType) => sixScenarios(mixType, 3_000)), ...others]
+  const six = MIX_TYPES.flatMap((mixType) =>
+    sixScenarios(mixType, 3_000).filter(({ name }) => mixType === 'mono' || name.startsWith('barge-in'))
+  )
+  const scenarios = [...six, ...others]
   const calls = await compareAll(t, scenarios, TOGETHER)
   for (const [at, { name, mixType }] of scenarios.entries()) {
     const { channels, listen } = calls[at]!
