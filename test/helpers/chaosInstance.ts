@@ -32,7 +32,6 @@ const TOLERANCE = 86_400
 const WRITE_TIMEOUT = 2_000
 
 const [redisUrl = '', directory = '', taken = ''] = process.argv.slice(2)
-const delay = new OwnDelay()
 
 function report(report: ChaosReport): void {
   process.send?.(report)
@@ -129,4 +128,6 @@ process.once('SIGTERM', async () => {
   process.exit()
 })
 await app.listen({ host: '127.0.0.1', port: 0 })
+// from here on: what an instance does before it listens delays no call
+const delay = new OwnDelay()
 report({ what: 'listening', port: (app.server.address() as AddressInfo).port })

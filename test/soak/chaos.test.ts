@@ -3,11 +3,11 @@ import t from 'tap'
 import { runChaos } from '../helpers/chaos.js'
 import { noRedis } from '../helpers/redis.js'
 
-const CALLS = Number(process.env.CHAOS_CALLS ?? 600)
+const CALLS = Number(process.env.CHAOS_CALLS ?? 2_000)
 const AT_ONCE = Number(process.env.CHAOS_AT_ONCE ?? 50)
 const SEED = Number(process.env.CHAOS_SEED ?? Date.now() % 1_000_000)
 /** ms that the event loop of an instance is late by its own work, 99th percentile */
-const MAX_DELAY = 100
+const MAX_DELAY = 50
 /** lines of what is wrong, at most */
 const SHOWN = 10
 
