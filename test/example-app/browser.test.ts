@@ -385,6 +385,10 @@ async function loudness(page: Page): Promise<number[]> {
  */
 async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })
+  // What fades in has less contrast until it is there.
+  await page.evaluate(`Promise.all(document.getAnimations()
+    .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
+    .map((animation) => animation.finished.catch(() => {})))`)
   await page.evaluate(AXE)
   const { violations } = await page.evaluate<AxeResults>('axe.run()')
   t.same(

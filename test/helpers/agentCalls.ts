@@ -11,6 +11,7 @@ import {
   type SimulatedCall
 } from '../../lib/simulator/index.js'
 import { build, folder, listening } from './build.js'
+import { until } from './until.js'
 
 export interface AgentCall {
   mixType?: 'mono' | 'stereo' | 'mixed'
@@ -59,7 +60,6 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     recording: { directory: folder(), ...options.recording },
     fastify: { logger: { level: 'info', stream: { write: (line: string) => log.push(line) } } }
   })
-  let listen: Listen | undefined
   app.jambonz.webhook('/agent', async () => [
     {
       verb: 'listen',
@@ -70,9 +70,10 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
       bidirectionalAudio: { enabled: true, streaming: true, sampleRate: streamRate }
     }
   ])
-  app.jambonz.actionHook('/agent/done', async (request) => {
-    listen = request.listen
-    return [{ verb: 'hangup' }]
+  app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
+  // On a machine that stands still, comparing audio, the hook may be answered before the recording is complete.
+  const saved = new Promise<FinishedRecording>((resolve, reject) => {
+    app.jambonz.calls.events.once('recording', resolve).once('recordingFailed', reject)
   })
   app.jambonz.audio('/agent/audio', { ...options.record }, async (stream) => {
     await options.agent(stream)
@@ -88,8 +89,12 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
   })
   await options.during?.(call)
   const story = await call
-  if (listen?.recording === undefined) throw new Error('nothing was recorded')
-  const recording = listen.recording as FinishedRecording
+  const recording = await saved
+  const ended = await until(async () => {
+    const [listen] = (await app.jambonz.calls.get(story.callSid))?.listens ?? []
+    return listen?.state === 'ended' ? listen : undefined
+  }, 'the end of the listen')
+  const listen: Listen = { ...ended, recording }
   const file = await (options.read?.(recording) ?? readFile(recording.location))
   const { channels: count } = recording
   return {

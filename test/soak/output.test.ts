@@ -1,5 +1,8 @@
 import t from 'tap'
+import { bytesOf } from '../../lib/pcm/samples.js'
+import { agentCall, likeness, loudMs, voice } from '../helpers/agentCalls.js'
 import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
+import { until } from '../helpers/until.js'
 
 // How near a recording is to what the caller heard: all ways of speaking, for each mixType.
 
@@ -10,3 +13,32 @@ for (const mixType of ['mono', 'stereo', 'mixed'] as const) {
     await compareAll(t, [...sixScenarios(mixType, 10_000), ...otherScenarios(mixType)], TOGETHER)
   })
 }
+
+t.test('where a gap is filled, both voices stay at their times behind it', async (t) => {
+  const call = await agentCall(t, {
+    mixType: 'stereo',
+    recording: { fillGaps: true },
+    agent: async (stream) => {
+      stream.write(bytesOf(voice(2_500, 8000, 1)))
+      await stream.mark('said')
+    },
+    during: async (call) => {
+      await until(() => call.levels.heard > 0, 'the agent')
+      await new Promise((resolve) => setTimeout(resolve, 600))
+      call.pauseListening()
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      call.resumeListening()
+    }
+  })
+  const { channels, heard, listen } = call
+  const gaps = listen.recording?.gaps ?? []
+  t.equal(gaps.length, 1)
+  const [{ atMs, durationMs } = { atMs: 0, durationMs: 0 }] = gaps
+  t.ok(durationMs > 350, `${durationMs} ms`)
+  const right = channels[1]!
+  t.equal(loudMs(right.subarray((atMs + 20) * 8, (atMs + durationMs - 20) * 8)), 0, 'nothing is in the gap')
+  const behind = Math.ceil((atMs + durationMs + 40) * 8)
+  const { medianMs, correlation } = likeness(right.subarray(behind), heard.subarray(behind), 8000)
+  t.ok(medianMs <= 40, `${medianMs} ms late behind it`)
+  t.ok(correlation > 0.95)
+})
