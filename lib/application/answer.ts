@@ -120,8 +120,9 @@ function listenIds(
   return (ordinal) => {
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
     const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
+    const id = idOf(0)
+    if (!open.has(id)) return id
     const first = firstWithout((generation) => open.has(idOf(generation)))
-    if (first === 0) return idOf(first)
     const last = idOf(first - 1)
     const signedAt = request[kSignedAt]
     const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)

@@ -64,7 +64,7 @@ export function backgroundsOf(
     const kept = { verb: 'config', [key]: withoutTokens(rest) }
     const json = JSON.stringify(kept)
     if (hasCredentials(kept) || Buffer.byteLength(json) > MAX_APPLICATION_BYTES) continue
-    found.set(String((listen.metadata as Data)[LISTEN_METADATA_KEY]), json)
+    found.set(String(idIn(listen)), json)
   }
   return found
 }
@@ -73,11 +73,7 @@ export function backgroundsOf(
 function backgroundOf(verb: Data): [key: string, listen?: Data] {
   const key = listenKeyOf(verb)
   const listen = verb[key]
-  const isOurs =
-    verb.verb === 'config' &&
-    isObject(listen) &&
-    isObject(listen.metadata) &&
-    typeof listen.metadata[LISTEN_METADATA_KEY] === 'string'
+  const isOurs = verb.verb === 'config' && isObject(listen) && idIn(listen) !== undefined
   return isOurs ? [key, listen] : [key]
 }
 
@@ -206,8 +202,14 @@ function verbsIn(json: string): Data[] {
 /**
  * Returns the id of the listen that a verb starts in the foreground with a socket of ours; undefined if it starts none.
  */
-function listenIdOf(verb: Data): unknown {
-  return isListen(verb) && isObject(verb.metadata) ? verb.metadata[LISTEN_METADATA_KEY] : undefined
+function listenIdOf(verb: Data): string | undefined {
+  return isListen(verb) ? idIn(verb) : undefined
+}
+
+/** Returns the id of a listen, from its metadata; undefined if its socket is not ours. */
+function idIn({ metadata }: Data): string | undefined {
+  const id = isObject(metadata) ? metadata[LISTEN_METADATA_KEY] : undefined
+  return typeof id === 'string' ? id : undefined
 }
 
 /** Returns the verb with `change` applied to its listens, nested ones included. */
@@ -222,11 +224,11 @@ function eachListen(verb: Data, change: (listen: Data) => Data): Data {
 }
 
 function withoutTokens(listen: Data): Data {
-  const id = isObject(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const id = idIn(listen)
   const { url } = listen
   return {
     ...listen,
-    ...(typeof id === 'string' && typeof url === 'string' && { url: withoutSignature(url, id) }),
+    ...(id !== undefined && typeof url === 'string' && { url: withoutSignature(url, id) }),
     ...onHookUrl(listen.actionHook, (hook) => hook.replace(HOOK_KEY, ''))
   }
 }
@@ -240,7 +242,7 @@ function withoutSignature(url: string, id: string): string {
 }
 
 function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer): Data {
-  const id = isObject(listen.metadata) ? listen.metadata[LISTEN_METADATA_KEY] : undefined
+  const id = idIn(listen)
   const known = call.listens.find((one) => one.id === id)
   const { url, actionHook } = listen
   if (known === undefined || typeof url !== 'string') return listen

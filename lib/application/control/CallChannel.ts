@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { ERR_NOT_REACHED } from '../../model/errors.js'
+import { withinMs } from '../../model/withinMs.js'
 import { type Hmac, seal, unseal } from '../../model/tokens.js'
 import type { CallStore } from '../../store/CallStore.js'
 import type { HandlerResult } from '../../verbs/index.js'
@@ -150,34 +151,19 @@ export class CallChannel {
   }
 
   /** Resolves to true when `holder` has sent the order, and to false if it has not, or does not answer within `ms`. */
-  #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
+  async #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
     const { store, instance, secret } = this.#deps
     const id = randomUUID()
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(id)
-      }
-      const timer = setTimeout(
-        () => {
-          settle()
-          resolve(false)
-        },
-        Math.max(0, ms)
-      )
-      this.#waiting.set(id, {
-        done: (reached) => {
-          settle()
-          resolve(reached)
-        },
-        failed: (error) => {
-          settle()
-          reject(error)
-        }
-      })
+    const outcome = new Promise<boolean>((resolve, reject) =>
+      this.#waiting.set(id, { done: resolve, failed: reject })
+    )
+    try {
       const sealed = seal(secret, aboutOrder(id), JSON.stringify(order))
       store.tell({ order: sealed, id, from: instance, to: holder } satisfies Told)
-    })
+      return (await withinMs(ms, outcome)) ?? false
+    } finally {
+      this.#waiting.delete(id)
+    }
   }
 
   async #orderTold({ order: sealed, id, from, to }: Extract<Told, { order: string }>): Promise<void> {
