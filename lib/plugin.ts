@@ -155,7 +155,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
   const liveListens = new LiveListens(logger)
-  const routes = new JambonzRoutes(fastify, options.publicUrl?.path)
+  const routes = new JambonzRoutes(fastify, options.publicUrl)
   const correlation = new Correlation({
     store,
     secret,
@@ -182,6 +182,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const base = {
     options,
     instance,
+    issuer: correlation.issuer,
     logger,
     calls,
     liveListens,
@@ -214,7 +215,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   return { ...base, sockets }
 }
 
-/** Logs a warning if neither secret nor credentials protect the webhooks. */
+/** Logs a warning if `webhookSecret` was given, and is undefined. */
 function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOptions): void {
   if ('webhookSecret' in options && options.webhookSecret === undefined) {
     log.warn(

@@ -1,6 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RouteTable } from '../listening/AudioRoutes.js'
-import { isBelow, actualPath, actualPrefix, joinPath, readOwnUrl } from '../listening/ownUrls.js'
+import {
+  actualPath,
+  actualPrefix,
+  joinPath,
+  pathBelow,
+  readOwnUrl,
+  type PublicUrl
+} from '../listening/ownUrls.js'
 import { ERR_HOOK_ROUTE } from '../model/errors.js'
 import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
@@ -25,15 +32,15 @@ export class JambonzRoutes {
   readonly #fastify: FastifyInstance
   readonly #routes: RouteTable<RouteKind>
 
-  readonly #publicPath: string
+  readonly #publicUrl: PublicUrl | undefined
 
   /**
-   * Collects the routes that are registered from now on in `fastify` and its children. `publicPath`: the path of the
-   * option `publicUrl`, with which the paths of hooks begin.
+   * Collects the routes that are registered from now on in `fastify` and its children. With the path of
+   * `publicUrl` the paths of hooks begin.
    */
-  constructor(fastify: FastifyInstance, publicPath = '') {
+  constructor(fastify: FastifyInstance, publicUrl?: PublicUrl) {
     this.#fastify = fastify
-    this.#publicPath = publicPath
+    this.#publicUrl = publicUrl
     this.#routes = new RouteTable(fastify)
     fastify.addHook('onRoute', ({ method, url, config }) => {
       const methods = [method].flat()
@@ -45,10 +52,8 @@ export class JambonzRoutes {
 
   /** Returns true if the path of a hook, as it was sent to jambonz, leads to an actionHook of this plugin. */
   has(path: string): boolean {
-    return (
-      isBelow(path, this.#publicPath) &&
-      this.kindOf('POST', path.slice(this.#publicPath.length)) === 'actionHook'
-    )
+    const inner = pathBelow(path, this.#publicUrl)
+    return inner !== undefined && this.kindOf('POST', inner) === 'actionHook'
   }
 
   /** Returns the kind of the route that a whole path, without its query, leads to; undefined if there is none. */
@@ -100,7 +105,7 @@ export function hookUrl(
     warnOfHook(application, request, { url, method, kind: found.kind })
     return withQuery(publicPath + found.path, own.rest, ours)
   }
-  const inner = isBelow(own.path, publicPath) ? own.path.slice(publicPath.length) : own.path
+  const inner = pathBelow(own.path, options.publicUrl) ?? own.path
   warnOfHook(application, request, { url, method, kind: routes.kindOf(method, inner) })
   return withQuery(own.path, own.rest, ours)
 }
@@ -164,9 +169,7 @@ export function hookPath(
   const url = parsed(hook, socket.url)
   if (url === undefined || !SOCKET_SCHEMES.has(url.protocol)) return undefined
   const { pathname: path, search } = url
-  const publicPath = options.publicUrl?.path ?? ''
-  const inner = publicPath !== '' && path.startsWith(`${publicPath}/`) ? [path.slice(publicPath.length)] : []
-  const found = [path, ...inner].find((candidate) => {
+  const found = [path, pathBelow(path, options.publicUrl) ?? path].find((candidate) => {
     const kind = routes.kindOf('POST', candidate)
     return kind === 'webhook' || kind === 'actionHook' || kind === 'statusHook'
   })

@@ -71,13 +71,14 @@ export class Correlation {
   readonly deps: CorrelationDeps
   readonly #events: CallEvents
   readonly #ends: CausedEnds
-  readonly #tag: string
+  /** tag of this instance in the paths that it signs */
+  readonly issuer: string
 
   constructor(deps: CorrelationDeps) {
     this.deps = deps
     this.#events = new CallEvents(deps.logger)
     this.#ends = new CausedEnds(deps.logger)
-    this.#tag = issuerTag(deps.instance)
+    this.issuer = issuerTag(deps.instance)
   }
 
   /** Starts the store. `callTtl`: ms a call is kept after its last event. */
@@ -174,7 +175,7 @@ export class Correlation {
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
     // This instance has its own copy of the listens that it answered.
-    const mayCreate = unknown && issuer !== this.#tag
+    const mayCreate = unknown && issuer !== this.issuer
     let written = await store.write(callSid, [life.claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
       // The store is away: the signature of the path has to be enough.

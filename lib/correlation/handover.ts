@@ -2,7 +2,7 @@ import { hasCredentials, isSameCredentials, type Credentials } from '../model/cr
 import { isObject, type Data } from '../model/payloads.js'
 import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
-import { issuerTag, signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
+import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
 
 // A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
@@ -28,8 +28,8 @@ const SOCKET_SIGNATURE = /^\.[\w-]+/
 /** The values that sign the paths of listens that go on. */
 export interface Signer {
   secret: Hmac
-  /** name of this instance */
-  instance: string
+  /** tag of this instance: see SocketToken */
+  issuer: string
 }
 
 /**
@@ -241,7 +241,7 @@ function withoutSignature(url: string, id: string): string {
   return url.slice(0, end) + url.slice(end).replace(SOCKET_SIGNATURE, '')
 }
 
-function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer): Data {
+function withTokens(listen: Data, call: StoredCall, { secret, issuer }: Signer): Data {
   const id = idIn(listen)
   const known = call.listens.find((one) => one.id === id)
   const { url, actionHook } = listen
@@ -252,7 +252,7 @@ function withTokens(listen: Data, call: StoredCall, { secret, instance }: Signer
     issuedAt: Date.now(),
     unknown: false,
     paused: known.paused ?? false,
-    issuer: issuerTag(instance)
+    issuer
   })
   const isGet = isObject(actionHook) && String(actionHook.method).toUpperCase() === 'GET'
   return {

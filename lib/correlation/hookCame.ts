@@ -140,7 +140,7 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
  * of the background listens that ended with it. Does not for a listen that a key ended.
  */
 async function offerAgain(
-  { store, deps }: Correlation,
+  { store, deps, issuer }: Correlation,
   settled: Correlated,
   report: HookReport
 ): Promise<HookOutcome | undefined> {
@@ -148,7 +148,7 @@ async function offerAgain(
   if (!isOffered(listen) || report.digits !== undefined || isOver(settled.call, report)) return undefined
   const call = await backgroundsSettled(store, settled.call)
   const offer = nextOffer(listen)
-  const verbs = offer && verbsToGoOn(call, listen, deps.auth, deps)
+  const verbs = offer && verbsToGoOn(call, listen, deps.auth, { secret: deps.secret, issuer })
   if (offer === undefined || verbs === undefined || isOver(call, report)) return undefined
   const { offers, delayMs } = offer
   const written = await store.write(listen.callSid, [

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { callFieldsOfMetadata, formatOf } from '../model/payloads.js'
 import { listenIn } from '../model/callWrite.js'
-import { callSidOf, checkCallSid, createListenId, issuerTag } from '../model/tokens.js'
+import { callSidOf, checkCallSid, createListenId } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
@@ -24,7 +24,7 @@ export interface UnnamedSocket {
  * and leg, else a new listen, for a call that another application set up.
  */
 export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
-  const issuer = issuerTag(correlation.deps.instance)
+  const { issuer } = correlation
   for (const listenId of await candidates(correlation.store, socket)) {
     const claim = await correlation.claimed({ listenId, unknown: false, paused: false, issuer })
     if (claim.outcome === 'claimed') return claim

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { ERR_AUDIO_ROUTE } from '../model/errors.js'
-import { type Hmac, issuerTag, signSocketToken } from '../model/tokens.js'
+import { type Hmac, signSocketToken } from '../model/tokens.js'
 import { isSameCredentials, type Credentials } from '../model/credentials.js'
 import type { AudioRoutes } from './AudioRoutes.js'
 
@@ -15,8 +15,8 @@ export interface OwnAddress {
   readonly audioRoutes: AudioRoutes
   /** whole path of the built-in audio route */
   readonly audioPath: string
-  /** name of this process in the store */
-  readonly instance: string
+  /** tag of this instance in the paths that it signs: see SocketToken */
+  readonly issuer: string
 }
 
 /** The socket that a listen verb asks for, and the listen's id. */
@@ -35,7 +35,7 @@ export interface SocketAsked {
  * serves.
  */
 export function socketUrl(
-  { options, audioRoutes, audioPath, instance }: OwnAddress,
+  { options, audioRoutes, audioPath, issuer }: OwnAddress,
   request: FastifyRequest,
   { id, url, wsAuth, issuedAt, unknown }: SocketAsked
 ): { path: string; url: string } | undefined {
@@ -58,7 +58,7 @@ export function socketUrl(
     issuedAt,
     unknown,
     paused: false,
-    issuer: issuerTag(instance)
+    issuer
   } as const
   const signed = signSocketToken(secret, token, ownCredentials(options, wsAuth, base))
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
@@ -77,10 +77,8 @@ function candidates(
   const path = asked.replace(/(?<=.)\/+$/, '')
   if (!isRelative) return [path]
   const paths = [path, joinPath(actualPrefix(request), path)]
-  if (publicUrl !== undefined && publicUrl.path !== '' && isBelow(path, publicUrl.path)) {
-    paths.push(path.slice(publicUrl.path.length))
-  }
-  return paths
+  const inner = pathBelow(path, publicUrl)
+  return inner === undefined ? paths : [...paths, inner]
 }
 
 /**
@@ -145,13 +143,8 @@ export function readOwnUrl(
   const asked = hostOf(authority, scheme)
   if (asked === undefined) return undefined
   if (publicUrl !== undefined && isSame(asked, hostOf(new URL(publicUrl.href).host, publicUrl.href))) {
-    if (isBelow(absolutePath, publicUrl.path)) {
-      return {
-        base: base + absolutePath.slice(0, publicUrl.path.length),
-        path: absolutePath.slice(publicUrl.path.length),
-        rest: absoluteRest
-      }
-    }
+    const inner = pathBelow(absolutePath, publicUrl)
+    if (inner !== undefined) return { base: base + publicUrl.path, path: inner, rest: absoluteRest }
   }
   return hostsOf(request).some((own) => isSame(asked, hostOf(own, scheme)))
     ? { base, path: absolutePath, rest: absoluteRest }
@@ -163,9 +156,14 @@ export function joinPath(prefix: string, path: string): string {
   return prefix.endsWith('/') && path.startsWith('/') ? prefix + path.slice(1) : prefix + path
 }
 
-/** Returns true if `path` is `parent` or below it. */
-export function isBelow(path: string, parent: string): boolean {
-  return path.startsWith(parent) && (path.length === parent.length || path[parent.length] === '/')
+/**
+ * Returns the path as this application sees it: without the path of `publicUrl`, which a proxy takes away. Undefined if
+ * the path is not below that.
+ */
+export function pathBelow(path: string, publicUrl: Pick<PublicUrl, 'path'> | undefined): string | undefined {
+  const { path: parent = '' } = publicUrl ?? {}
+  const isBelow = path.startsWith(parent) && (path.length === parent.length || path[parent.length] === '/')
+  return parent === '' ? path : isBelow ? path.slice(parent.length) : undefined
 }
 
 /**

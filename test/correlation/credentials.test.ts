@@ -1,7 +1,7 @@
 import t from 'tap'
 import { applicationOf, verbsToGoOn } from '../../lib/correlation/handover.js'
 import { shown } from '../../lib/verbs/validate.js'
-import { Hmac } from '../../lib/model/tokens.js'
+import { Hmac, issuerTag } from '../../lib/model/tokens.js'
 import type { Listen, StoredCall } from '../../lib/model/schema.js'
 
 const AUTH = { username: 'jambonz', password: 'ours' }
@@ -104,7 +104,7 @@ t.test(
     const application = applicationOf(verbs, AUTH)
     t.notMatch(application, /AAAAAA|BBBBBB|ours/)
     const call = { listens: [{ id: 'l-1', path: '/audio' }], application } as unknown as StoredCall
-    const signer = { secret: new Hmac('s'), instance: 'i' }
+    const signer = { secret: new Hmac('s'), issuer: issuerTag('i') }
     const again = verbsToGoOn(call, { id: 'l-1', audio: {} } as Listen, AUTH, signer)
     t.match(again, [
       {
