@@ -1,3 +1,5 @@
+import { toSample } from './samples.js'
+
 /** Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB. */
 const TAPS = 32
 /** Most entries of the filter's table: a ratio of odd rates takes the nearest phase, 62 dB below the sound. */
@@ -54,7 +56,7 @@ export class Resampler {
       const row = Math.floor((position % this.#up) * phasesPerStep) * taps
       let sum = 0
       for (let tap = 0; tap < taps; tap++) sum += (window[newest - tap] ?? 0) * (this.#filter[row + tap] ?? 0)
-      output[i] = Math.max(-32_768, Math.min(32_767, Math.round(sum)))
+      output[i] = toSample(sum)
     }
     this.#consumed = total
     this.#produced += output.length

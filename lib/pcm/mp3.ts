@@ -1,5 +1,5 @@
 import { ERR_AUDIO_FILE, isNotInstalled } from '../model/errors.js'
-import { SAMPLE_BYTES } from './samples.js'
+import { FULL_SCALE, SAMPLE_BYTES, toSample } from './samples.js'
 import type { Frames } from './readWav.js'
 
 /** Audio as `mpg123-decoder` decodes it. */
@@ -12,7 +12,6 @@ interface Decoded {
 
 /** bytes that are decoded in one turn: 128 ms at 64 kbit/s, which take about 1 ms */
 const PART = 1_024
-const FULL_SCALE = 32_768
 const HINT =
   'pass a WAV or raw L16: ask the speech service for it, or convert it (ffmpeg -i in -ac 1 -ar 16000 out.wav)'
 
@@ -71,7 +70,7 @@ function toMono({ channelData, samplesDecoded }: Decoded): Int16Array {
   const mono = new Int16Array(samplesDecoded)
   for (let i = 0; i < mono.length; i++) {
     const value = ((left[i] ?? 0) + (right[i] ?? 0)) / 2
-    mono[i] = Math.max(-FULL_SCALE, Math.min(FULL_SCALE - 1, Math.round(value * FULL_SCALE)))
+    mono[i] = toSample(value * FULL_SCALE)
   }
   return mono
 }

@@ -1,6 +1,6 @@
 import { ERR_AUDIO_FILE } from '../model/errors.js'
 import { decodeAlaw, decodeMulaw } from './g711.js'
-import { samplesOf } from './samples.js'
+import { FULL_SCALE, samplesOf, toSample } from './samples.js'
 
 /** A sound: mono samples at `sampleRate` Hz. */
 export interface Sound {
@@ -164,7 +164,7 @@ function decodeFloat(bytes: Buffer, sampleBytes: 4 | 8): Int16Array {
   for (let i = 0; i < samples.length; i++) {
     const at = i * sampleBytes
     const value = sampleBytes === 4 ? view.getFloat32(at, true) : view.getFloat64(at, true)
-    samples[i] = Math.max(-32_768, Math.min(32_767, Math.round(value * 32_768)))
+    samples[i] = toSample(value * FULL_SCALE)
   }
   return samples
 }

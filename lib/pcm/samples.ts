@@ -39,9 +39,16 @@ export function silenceOf(samples: number): Buffer {
   return Buffer.alloc(samples * SAMPLE_BYTES)
 }
 
+/** The value that stands for 1 in floating point. */
+export const FULL_SCALE = 32_768
 /** The lowest and the highest value of a sample. */
 export const LOWEST = -32_768
 export const HIGHEST = 32_767
+
+/** Returns the nearest sample to a value, clipped to 16 bits. */
+export function toSample(value: number): number {
+  return Math.max(LOWEST, Math.min(HIGHEST, Math.round(value)))
+}
 
 /** Adds `heard` to the last channel of interleaved samples. Sums beyond 16 bits are clipped. */
 export function addHeard(samples: Int16Array, heard: Int16Array, channels: number): void {
@@ -62,7 +69,6 @@ export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int1
   }
 }
 
-const FULL_SCALE = 32_768
 const MAX_CHANNELS = 2
 const HALF = 15
 const HALF_MASK = (1 << HALF) - 1

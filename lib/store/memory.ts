@@ -44,22 +44,23 @@ interface Entry {
   kept: KeptCall
   /** ms since the epoch */
   expires: number
-  rank: number
+  rank: Rank
 }
 
-/** Which calls are dropped first: those that are over, then those that expect a socket, then those that stream. */
-const RANKS = 3
+/** The order in which calls are dropped: those without a socket, those that expect one, those that stream. */
+const RANKS = ['idle', 'expecting', 'streaming'] as const
+type Rank = (typeof RANKS)[number]
 
-function rankOf(call: StoredCall): number {
-  if (streams(call)) return 2
-  return mayStillListen(call) ? 1 : 0
+function rankOf(call: StoredCall): Rank {
+  if (streams(call)) return 'streaming'
+  return mayStillListen(call) ? 'expecting' : 'idle'
 }
 
 class MemoryStore implements CallStore {
   readonly shared = false
   readonly #entries = new Map<string, Entry>()
   /** the callSids of each rank, the one with the oldest last event first */
-  readonly #ranks = Array.from({ length: RANKS }, () => new Set<string>())
+  readonly #ranks = { idle: new Set<string>(), expecting: new Set<string>(), streaming: new Set<string>() }
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
@@ -132,10 +133,10 @@ class MemoryStore implements CallStore {
   #keep(callSid: string, kept: KeptCall): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(kept.call)
-    const expires = Date.now() + (rank === 1 ? Math.max(callTtl, expectedTtl) : callTtl)
+    const expires = Date.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
     this.#drop(callSid)
     this.#entries.set(callSid, { kept, expires, rank })
-    this.#ranks[rank]?.add(callSid)
+    this.#ranks[rank].add(callSid)
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }
 
@@ -143,14 +144,14 @@ class MemoryStore implements CallStore {
     const entry = this.#entries.get(callSid)
     if (entry === undefined) return
     this.#entries.delete(callSid)
-    this.#ranks[entry.rank]?.delete(callSid)
+    this.#ranks[entry.rank].delete(callSid)
   }
 
   /** Drops a LOT of the calls, in the order of their ranks, and never the newest call. */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
-    for (const callSids of this.#ranks) {
-      for (const callSid of callSids) {
+    for (const rank of RANKS) {
+      for (const callSid of this.#ranks[rank]) {
         if (this.#entries.size <= enough) return
         if (callSid !== newest) this.#drop(callSid)
       }

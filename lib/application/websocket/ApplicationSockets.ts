@@ -78,7 +78,7 @@ export class ApplicationSockets {
     return this.#channel
   }
 
-  /** For the plugin. */
+  /** Sets the channel. Called once, by the plugin. */
   useChannel(channel: CallChannel): void {
     this.#channel = channel
   }
@@ -140,7 +140,8 @@ export class ApplicationSockets {
 
   /**
    * Sends new verbs, prepared like those of a handler. Resolves to true when they were sent, and to false if this instance
-   * has no socket of the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb longer than jambonz takes.
+   * has no socket of the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb that is longer
+   * than jambonz takes.
    */
   async redirect(callSid: string, result: HandlerResult, queue: boolean): Promise<boolean> {
     const socket = this.#byCall.get(callSid)
@@ -252,8 +253,8 @@ export class ApplicationSockets {
   }
 
   /**
-   * Takes no new sockets, waits for the answers under way until their acks must have left, and closes with a code after which jambonz reconnects, to
-   * another instance. Resolves when all are closed.
+   * Takes no new sockets, waits for the answers under way until their acks must have left, and closes with a code after
+   * which jambonz reconnects, to another instance. Resolves when all are closed.
    */
   async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()

@@ -105,21 +105,16 @@ export function commandOf({ command, data, queue, toolCallId }: SocketCommand): 
 export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
   const whole = commandOf({ command: 'redirect', data: verbs, queue })
   if (Buffer.byteLength(whole) <= MAX_MESSAGE_BYTES) return [whole]
-  const commands: string[] = []
-  let part: unknown[] = []
+  const fits = (data: unknown[]): boolean =>
+    Buffer.byteLength(commandOf({ command: 'redirect', data, queue: true })) <= MAX_MESSAGE_BYTES
+  const parts: unknown[][] = [[]]
   for (const verb of verbs) {
-    const longer = commandOf({ command: 'redirect', data: [...part, verb], queue: true })
-    if (Buffer.byteLength(longer) <= MAX_MESSAGE_BYTES) part.push(verb)
-    else {
-      if (part.length === 0) return undefined
-      commands.push(commandOf({ command: 'redirect', data: part, queue: queue || commands.length > 0 }))
-      part = [verb]
-      const alone = commandOf({ command: 'redirect', data: part, queue: true })
-      if (Buffer.byteLength(alone) > MAX_MESSAGE_BYTES) return undefined
-    }
+    const last = parts.at(-1) ?? []
+    if (fits([...last, verb])) last.push(verb)
+    else if (last.length > 0 && fits([verb])) parts.push([verb])
+    else return undefined
   }
-  commands.push(commandOf({ command: 'redirect', data: part, queue: queue || commands.length > 0 }))
-  return commands
+  return parts.map((data, at) => commandOf({ command: 'redirect', data, queue: queue || at > 0 }))
 }
 
 /** Returns true for the request that opens an application websocket. */

@@ -61,7 +61,7 @@ export class FilePlayback {
     this.#deps = deps
   }
 
-  /** Raises FST_JAMBONZ_AUDIO_FILE for what can't be played, or rejects with it where only the decoder can tell. */
+  /** Throws FST_JAMBONZ_AUDIO_FILE for a file that can't be played; rejects with it if only the decoder can tell. */
   play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const file = new AudioFile(audio, rate)
     const wireId = id !== undefined && SAFE_ID.test(id) && !this.#knows(id) ? id : `play~${++this.#count}`

@@ -51,7 +51,7 @@ export class InclusionCheck {
     this.#compareAt = this.#first
   }
 
-  /** Tells whether `frame` of jambonz' contains what the caller heard of us meanwhile. */
+  /** Returns true if a frame of jambonz contains what the caller heard of the application during it. */
   isIncluded(frame: Buffer, heard: Int16Array): boolean {
     if (this.#included !== undefined) return this.#included
     const last = this.#channels - 1
@@ -105,8 +105,8 @@ export class InclusionCheck {
 }
 
 /**
- * Returns true if `theirs` contains `ours` about as loud as it is, moved by at most 60 ms; false if less than `least` of
- * it is there; undefined if this audio does not tell, such as a tone, or a caller who is much louder.
+ * Returns true if `theirs` contains `ours` at about the same level, shifted by at most 60 ms. Returns false if the best
+ * match is weaker than `least`, and undefined if the audio is ambiguous, such as a tone, or a caller who is much louder.
  */
 function contains(theirs: Float32Array, ours: Float32Array, least: number): boolean | undefined {
   const maxShift = (MAX_SHIFT * RATE) / 1000

@@ -1,14 +1,13 @@
 import type { AudioStream } from './AudioStream.js'
 import type { LiveStream } from './LiveStream.js'
 import type { AudioSink } from '../socket/types.js'
-import { SAMPLE_BYTES } from '../../pcm/samples.js'
+import { MAX_TIMER_MS } from '../../model/checkOptions.js'
+import { FULL_SCALE, SAMPLE_BYTES } from '../../pcm/samples.js'
 
 /** ms that jambonz has to end a listen at its maxLength, before we do. */
 const MAX_LENGTH_GRACE = 1_000
-const LONGEST_TIMER = 2_147_483_647
 /** bytes: every third sample is enough to tell silence from speech, and takes the sides of a stereo stream in turn. */
 const STRIDE = 3 * SAMPLE_BYTES
-const FULL_SCALE = 32_768
 
 export interface EndConditionOptions {
   /** dBFS, RMS of a frame: audio below it is silence */
@@ -65,7 +64,7 @@ function watchKeys(live: LiveStream, stream: AudioStream, keys: string): void {
 }
 
 function watchLength(live: LiveStream, ms: number): void {
-  const timer = setTimeout(() => live.end('maxLength'), Math.min(ms, LONGEST_TIMER))
+  const timer = setTimeout(() => live.end('maxLength'), Math.min(ms, MAX_TIMER_MS))
   live.done.then(() => clearTimeout(timer))
 }
 
