@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import { DEADLINES } from '../../lib/application/websocket/wire.js'
 import { redisStore } from '../../lib/store/redis.js'
-import { build, listening, type BuildOptions } from '../helpers/build.js'
+import { serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
@@ -32,16 +32,6 @@ function gated(text: string): {
       return [say(text)]
     }
   }
-}
-
-async function serving(
-  t: Test,
-  routes: (app: FastifyInstance) => void,
-  options: BuildOptions = {}
-): Promise<{ app: FastifyInstance; url: string }> {
-  const app = await build(t, options)
-  routes(app)
-  return { app, url: await listening(app) }
 }
 
 t.test('a slow handler: the ack leaves in time, the verbs follow as a command', async (t) => {

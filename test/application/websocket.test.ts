@@ -1,27 +1,17 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Redis } from 'ioredis'
 import type { FastifyInstance } from 'fastify'
 import { redisStore } from '../../lib/store/redis.js'
 import { simulateCall } from '../../lib/simulator/index.js'
-import { build, folder, listening, type BuildOptions } from '../helpers/build.js'
+import { build, folder, serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 import { freePort, noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
-
-async function serving(
-  t: Test,
-  routes: (app: FastifyInstance) => void,
-  options: BuildOptions = {}
-): Promise<{ app: FastifyInstance; url: string }> {
-  const app = await build(t, options)
-  routes(app)
-  return { app, url: await listening(app) }
-}
 
 t.test('the subprotocol is echoed, and the path stays what it was for every other request', async (t) => {
   const { app, url } = await serving(t, (app) => {

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
-import t, { type Test } from 'tap'
-import type { FastifyInstance } from 'fastify'
+import t from 'tap'
 import type { Listen } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
-import { build, folder, listening, type BuildOptions } from '../helpers/build.js'
+import { build, folder, serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { until } from '../helpers/until.js'
 
@@ -75,16 +74,6 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
 ]
 
 const say = (text: string) => ({ verb: 'say' as const, text })
-
-async function serving(
-  t: Test,
-  routes: (app: FastifyInstance) => void,
-  options: BuildOptions = {}
-): Promise<{ app: FastifyInstance; url: string }> {
-  const app = await build(t, options)
-  routes(app)
-  return { app, url: await listening(app) }
-}
 
 t.test('each fact of the wire has its test', async (t) => {
   for (const [fact, file, title] of FACTS) {

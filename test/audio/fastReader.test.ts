@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { WebSocket, WebSocketServer } from 'ws'
+import { WebSocket } from 'ws'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
 import type { AudioStream } from '../../lib/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { keepingLogger } from '../helpers/log.js'
+import { webSocketPair } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
 const FRAME_BYTES = 320
@@ -93,18 +93,7 @@ t.test('a ws that is not as expected reads the sockets itself; metric and log sa
 })
 
 t.test('the one check of ws and Node names what does not fit', async (t) => {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  t.teardown(() => {
-    for (const client of server.clients) client.terminate()
-    server.close()
-  })
-  await once(server, 'listening')
-  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
-    [WebSocket],
-    unknown
-  ]
-  t.teardown(() => client.terminate())
+  const { socket } = await webSocketPair(t)
   t.ok(Internals.of(socket) instanceof Internals, 'this ws and this Node fit')
   const raw = Reflect.get(socket, '_socket') as object
   const handle = Reflect.get(raw, '_handle') as object

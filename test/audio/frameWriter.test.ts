@@ -1,36 +1,14 @@
 import { once } from 'node:events'
-import type { AddressInfo, Socket } from 'node:net'
-import t, { type Test } from 'tap'
-import { WebSocket, WebSocketServer } from 'ws'
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { WebSocket } from 'ws'
 import { FrameWriter } from '../../lib/audio/socket/frames/FrameWriter.js'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
 import { SampleRing } from '../../lib/pcm/samples.js'
+import { webSocketPair } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
 const SIZES = [0, 1, 125, 126, 127, 320, 640, 32_768, 65_532, 65_533, 65_536, 100_000]
-
-interface Pair {
-  /** ours */
-  socket: WebSocket
-  /** jambonz' */
-  client: WebSocket
-}
-
-async function connect(t: Test): Promise<Pair> {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  t.teardown(() => {
-    for (const each of server.clients) each.terminate()
-    server.close()
-  })
-  await once(server, 'listening')
-  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
-    [WebSocket],
-    unknown
-  ]
-  t.teardown(() => client.terminate())
-  return { socket, client }
-}
 
 function internalsOf(socket: WebSocket): Internals {
   const internals = Internals.of(socket)
@@ -46,7 +24,7 @@ function receivedBy(client: WebSocket): Array<string | Buffer> {
 
 for (const by of ['the kernel', 'ws'] as const) {
   t.test(`messages of every size arrive in order between texts, by ${by}`, async (t) => {
-    const { socket, client } = await connect(t)
+    const { socket, client } = await webSocketPair(t)
     const writer = new FrameWriter(socket, by === 'ws' ? undefined : internalsOf(socket))
     const received = receivedBy(client)
     const sent: Array<string | Buffer> = []
@@ -65,7 +43,7 @@ for (const by of ['the kernel', 'ws'] as const) {
 }
 
 t.test('what the kernel has no room for waits in the socket, and all arrives in order', async (t) => {
-  const { socket, client } = await connect(t)
+  const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   const received = receivedBy(client)
   client.pause()
@@ -84,7 +62,7 @@ t.test('what the kernel has no room for waits in the socket, and all arrives in 
 })
 
 t.test('audio in the kernel makes no request of the socket', async (t) => {
-  const { socket, client } = await connect(t)
+  const { socket, client } = await webSocketPair(t)
   const received = receivedBy(client)
   const raw = Reflect.get(socket, '_socket') as Socket
   const before = raw.bytesWritten
@@ -94,7 +72,7 @@ t.test('audio in the kernel makes no request of the socket', async (t) => {
 })
 
 t.test('a socket that has closed is left to ws, which says so', async (t) => {
-  const { socket, client } = await connect(t)
+  const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   client.terminate()
   await once(socket, 'close')

@@ -1,10 +1,10 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { samplesOf } from '../../lib/pcm/samples.js'
-import { FileCaller } from '../helpers/fileCaller.js'
+import { playing } from '../helpers/fileCaller.js'
 import { missing } from '../helpers/recordings.js'
-import { streamPair, until } from '../helpers/streamPair.js'
+import { until } from '../helpers/streamPair.js'
 
 const skip = missing('ffmpeg')
 const HZ = 440
@@ -15,14 +15,6 @@ function mp3(seconds: number, ...args: string[]): Buffer {
   const { stdout, stderr } = spawnSync('ffmpeg', [...source, ...args, 'pipe:1'])
   if (stdout.length === 0) throw new Error(String(stderr))
   return stdout
-}
-
-async function playing(t: Test) {
-  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
-  const caller = new FileCaller(t, pair.socket)
-  pair.start()
-  await until(() => pair.stream.metadata !== undefined)
-  return { ...pair, caller }
 }
 
 /** Hz of a tone, by the times that it crosses zero. */

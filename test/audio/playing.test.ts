@@ -5,20 +5,12 @@ import { resample, Resampler, SoundResampler } from '../../lib/pcm/Resampler.js'
 import { bytesOf, samplesOf } from '../../lib/pcm/samples.js'
 import { otherKindOf } from '../../lib/pcm/fileKind.js'
 import { readWav } from '../../lib/pcm/readWav.js'
-import { FileCaller } from '../helpers/fileCaller.js'
+import { playing, type FileCaller } from '../helpers/fileCaller.js'
 import { streamPair, until } from '../helpers/streamPair.js'
 import { DECODED, edgeSamples, ENCODED } from './mulawOfSox.js'
 
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
-
-async function playing(t: Test) {
-  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
-  const caller = new FileCaller(t, pair.socket)
-  pair.start()
-  await until(() => pair.stream.metadata !== undefined)
-  return { ...pair, caller }
-}
 
 /** `ms` of one value at 8 kHz. */
 const level = (ms: number, value: number) => bytesOf(new Int16Array(ms * 8).fill(value))

@@ -25,6 +25,17 @@ export async function listening(app: FastifyInstance): Promise<string> {
   return await app.listen({ host: '127.0.0.1', port: 0 })
 }
 
+/** An application with `routes` that listens, and its address. */
+export async function serving(
+  t: Test,
+  routes: (app: FastifyInstance) => void,
+  options: BuildOptions = {}
+): Promise<{ app: FastifyInstance; url: string }> {
+  const app = await build(t, options)
+  routes(app)
+  return { app, url: await listening(app) }
+}
+
 /** An empty folder, for this test alone. */
 export function folder(): string {
   return mkdtempSync(join(tmpdir(), 'jambonz-listen-'))

@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { WebSocket } from 'ws'
 import { samplesOf } from '../../lib/pcm/samples.js'
 import { Player } from '../../lib/simulator/media/player.js'
+import { streamPair, until } from './streamPair.js'
 
 const TICK = 20
 const CALL_RATE = 8000
@@ -84,4 +85,13 @@ export class FileCaller {
       })
     )
   }
+}
+
+/** A stream that files are played on, and its caller. */
+export async function playing(t: Test) {
+  const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
+  const caller = new FileCaller(t, pair.socket)
+  pair.start()
+  await until(() => pair.stream.metadata !== undefined)
+  return { ...pair, caller }
 }

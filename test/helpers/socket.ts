@@ -1,5 +1,7 @@
 import { once } from 'node:events'
-import { WebSocket } from 'ws'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
 
 export interface OpenOptions {
   protocols?: string[]
@@ -41,4 +43,28 @@ export async function statusOf(url: string, options?: OpenOptions): Promise<numb
 export async function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
   const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
   return { code, reason: reason.toString() }
+}
+
+export interface WebSocketPair {
+  /** ours */
+  socket: WebSocket
+  /** jambonz' */
+  client: WebSocket
+}
+
+/** An open websocket of ws itself, both ends. */
+export async function webSocketPair(t: Test): Promise<WebSocketPair> {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    for (const each of server.clients) each.terminate()
+    server.close()
+  })
+  await once(server, 'listening')
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
+    [WebSocket],
+    unknown
+  ]
+  t.teardown(() => client.terminate())
+  return { socket, client }
 }
