@@ -11,6 +11,7 @@ t.test('gaps', async (t) => {
   /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */
   function gapsAt(times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
     const meter = new GapMeter()
+    meter.opened(0, 0)
     meter.batchMs = batchMs
     const found: Array<[number, number]> = []
     let heldFrom = -1

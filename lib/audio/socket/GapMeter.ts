@@ -20,8 +20,6 @@ const STEADY_LAG = 100
 /** ms that audio is late when the next message is due: the length of a message and some jitter. */
 const UNDER_WAY = 40
 
-/** value of `#clock` before any audio */
-const NOT_STARTED = -1
 /** value of `#doubtSince` while no gap is in doubt */
 const NO_DOUBT = -1
 
@@ -40,9 +38,9 @@ export class GapMeter {
   /** ms between two reads. A doubt waits for the next read. */
   readMs = 0
   // ms on the scale of `now`: the time at which the audio so far ends, gaps included.
-  #clock = NOT_STARTED
-  // ms: the least lag so far, which is normal on this connection.
-  #normal = 0
+  #clock = 0
+  // ms: the least lag so far, which is normal on this connection; Infinity before any audio.
+  #normal = Infinity
   #doubtSince = NO_DOUBT
   #lowest = 0
   #lowestAt = 0
@@ -57,25 +55,21 @@ export class GapMeter {
 
   /** ms on the scale of `now`: the earliest time at which the audio so far could have arrived; Infinity before any. */
   get earliest(): number {
-    return this.#clock === NOT_STARTED ? Infinity : this.#clock + this.#normal
+    return this.#clock + this.#normal
   }
 
   /**
    * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the latest
-   * 2 s of audio until the socket is open (mod_audio_fork). So after a slow opening the clock starts at the request, and
-   * audio that is then missing is a gap. To be called before any audio.
+   * 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request, and what is missing after
+   * a slow opening is a gap. After a quick one nothing is lost: the audio began later. To be called before any audio.
    */
   opened(requestedAt: number, openAt: number): void {
-    if (openAt - requestedAt < SLOW_OPENING) return
     this.#clock = requestedAt
+    this.#normal = openAt - requestedAt < SLOW_OPENING ? Infinity : 0
   }
 
   /** Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before it. */
   doubts(now: number, ms: number): boolean {
-    if (this.#clock === NOT_STARTED) {
-      this.#clock = now
-      this.#normal = -ms
-    }
     this.#clock += ms
     const lag = now - this.#clock
     this.#normal += ms * DRIFT
@@ -95,14 +89,14 @@ export class GapMeter {
 
   /**
    * Returns the time on the audio's clock of what is said at `now`, if more audio than the next message is still to
-   * arrive: audio before that time is late. Returns undefined if no audio is late, or if that can't be known, because the
-   * audio does not come in real time.
+   * arrive: audio before that time is late. While the least lag is not known, all audio counts as late that can be, as none
+   * is said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster than it
+   * is said.
    */
   saidUntil(now: number): number | undefined {
-    if (this.#clock === NOT_STARTED) return undefined
-    const until = now - this.#normal
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS
-    return isSteady && until - this.#clock > UNDER_WAY ? until : undefined
+    const until = now - (isSteady ? this.#normal : Math.min(this.#normal, 0))
+    return until - this.#clock > UNDER_WAY ? until : undefined
   }
 
   /** Returns true if a gap in doubt can be judged before the audio that arrives at `now`. */

@@ -6,6 +6,11 @@ import { Internals, UNREADABLE, type Misfit } from './Internals.js'
 export const BATCH_INTERVAL = 800
 const SLOT_MS = 20
 const SLOTS = BATCH_INTERVAL / SLOT_MS
+/**
+ * Slots ahead in which a socket is read for the first time. A pause that begins before the first read would not know how
+ * late the audio is that comes after it.
+ */
+const FIRST_SLOTS = 3
 
 export interface Batched {
   /** ms between two reads */
@@ -22,22 +27,21 @@ export interface Batched {
 class BatchWheel {
   readonly #slots: Array<Set<Batched>> = Array.from({ length: SLOTS }, () => new Set())
   readonly #places = new Map<Batched, Set<Batched>>()
+  // Members that have not been read yet.
+  readonly #added = new Set<Batched>()
   #current = 0
   #timer: NodeJS.Timeout | undefined
 
   add(member: Batched): void {
-    let emptiest = this.#slot(1)
-    for (let ahead = 2; ahead <= stepsOf(member); ahead++) {
-      const slot = this.#slot(ahead)
-      if (slot.size < emptiest.size) emptiest = slot
-    }
-    this.#put(member, emptiest)
+    this.#added.add(member)
+    this.#put(member, this.#emptiest(Math.min(FIRST_SLOTS, stepsOf(member))))
     this.#timer ??= setInterval(() => this.#turn(), SLOT_MS)
   }
 
   remove(member: Batched): void {
     this.#places.get(member)?.delete(member)
     this.#places.delete(member)
+    this.#added.delete(member)
     if (this.#places.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -52,7 +56,8 @@ class BatchWheel {
     for (const member of [...slot]) {
       if (this.#places.get(member) !== slot) continue
       slot.delete(member)
-      this.#put(member, this.#slot(stepsOf(member)))
+      const steps = stepsOf(member)
+      this.#put(member, this.#added.delete(member) ? this.#emptiest(steps) : this.#slot(steps))
       if (member.open()) opened.push(member)
     }
     if (opened.length > 0) {
@@ -65,6 +70,16 @@ class BatchWheel {
   #put(member: Batched, slot: Set<Batched>): void {
     slot.add(member)
     this.#places.set(member, slot)
+  }
+
+  /** Returns the slot with the fewest members, of those up to `ahead`. */
+  #emptiest(ahead: number): Set<Batched> {
+    let emptiest = this.#slot(1)
+    for (let next = 2; next <= ahead; next++) {
+      const slot = this.#slot(next)
+      if (slot.size < emptiest.size) emptiest = slot
+    }
+    return emptiest
   }
 
   #slot(ahead: number): Set<Batched> {
