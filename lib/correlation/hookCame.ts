@@ -19,6 +19,8 @@ import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handov
 
 /** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
 const BACKGROUND_WAIT = 500
+/** ms that a listen waits for a store that is away, before it is left as it is */
+const RETURN_WAIT = 600_000
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -192,8 +194,9 @@ async function endedListen(
   }
   // While the store is away, another instance may hold its socket, unless the hook says that there was none.
   const isSure = storeIsUp || (report.call !== undefined && report.duration === undefined)
-  if (listen.state === 'expected' && (isSure || isOffered(listen))) {
-    ;({ call, listen } = await correlation.neverCame(listen))
+  if (listen.state === 'expected') {
+    if (isSure || isOffered(listen)) ({ call, listen } = await correlation.neverCame(listen))
+    else endOnReturn(correlation, listen)
   }
   const { digits } = report
   const reason =
@@ -206,6 +209,24 @@ async function endedListen(
   ]
   if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))
   return { call, listen }
+}
+
+/**
+ * Ends a listen that no instance holds, after the store has returned: an instance that holds its socket has written so
+ * then. Does not wait for that.
+ */
+function endOnReturn(correlation: Correlation, { callSid, id }: StoredListen): void {
+  const { store, deps } = correlation
+  const isHeld = (now?: StoredListen): boolean => now?.instance !== undefined || now?.state === 'ended'
+  const end = async (): Promise<void> => {
+    await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
+    if (!store.health().available) return
+    const listen = listenIn(await store.waitFor(callSid, id, isHeld, HOOK_WAIT), id)
+    if (listen?.state === 'expected' && !isHeld(listen)) await correlation.neverCame(listen)
+  }
+  end().catch((err: unknown) => {
+    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
+  })
 }
 
 /** Returns the listen of a hook without a listen id: by the verb's id, else the latest open listen, else the latest. */

@@ -7,6 +7,7 @@ import { redisStore } from '../../lib/store/redis.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
 
 const CALLS = 40
 /** ms; the least a batched socket is late by itself is 0, the most 800, the median a few hundred */
@@ -89,5 +90,34 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
         .filter((name) => name !== 'hgetall'),
       ['evalsha']
     )
+  })
+
+  t.test('listens whose hooks came while Redis was away end when Redis is back', async (t) => {
+    const instances = [other, holder]
+    const asked = [
+      await askForListen(other.app, '/in', other.base),
+      await askForListen(other.app, '/in', other.base)
+    ]
+    const ended: Listen[] = []
+    for (const { app } of instances) {
+      app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+    }
+    await server.kill()
+    // One hook on the instance that knows the listen, one on the other.
+    const answers = await Promise.all(
+      instances.map(({ app }, i) => asked[i]?.hook({ dial_call_duration: 0 }, app))
+    )
+    for (const answer of answers) {
+      const [{ data }] = answer as [{ data: { listen: Listen } }]
+      t.equal(data.listen.state, 'expected', 'another instance might hold its socket')
+    }
+    await server.start()
+    await until(() => ended.length >= asked.length, 'the ends')
+    t.same(ended.map(({ id }) => id).sort(), asked.map(({ id }) => id).sort())
+    for (const { callSid } of asked) {
+      t.match(await holder.app.jambonz.calls.get(callSid), {
+        listens: [{ state: 'ended', endReason: 'notConnected' }]
+      })
+    }
   })
 })

@@ -93,6 +93,8 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
   await until(() => asked.every(isTold), 'the last to be told', PATIENCE).catch(() => {})
   await instances.askFigures()
 
+  const lost = asked.filter((call) => !isTold(call))
+  const kept = await keptOf(server, lost)
   const told = taking.filter(({ isPrivate, story }) => isPrivate && toldOfSecret(story))
   const found = await secretsFound(
     taking.map(({ callSid }) => callSid),
@@ -104,9 +106,10 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
     calls: taking,
     instances,
     unanswered: taking.flatMap((call) => unanswered(call, instances.endedAt)),
-    lost: asked
-      .filter((call) => !isTold(call))
-      .map((call) => `${describe(call)}, hooks saw ${JSON.stringify(instances.hooks.get(call.callSid))}`),
+    lost: lost.map(
+      (call, i) =>
+        `${describe(call)}, hooks saw ${JSON.stringify(instances.hooks.get(call.callSid))}, Redis has ${kept[i]}`
+    ),
     secrets: {
       sent: told.reduce((sum, call) => sum + secretsSent(call), 0),
       found: leaks.reduce((sum, { callSid }) => sum + (found.get(callSid) ?? 0), 0),
@@ -123,6 +126,21 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
 /** The hook's handler saw an ended listen, or none: Redis had forgotten the call, and the instances that knew it are gone. */
 function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
   return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
+}
+
+/** What Redis has of each call, as JSON. */
+async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise<string[]> {
+  const redis = new Redis(server.url)
+  try {
+    return await Promise.all(
+      calls.map(async ({ callSid }) => {
+        const keys = await redis.keys(`*call*${callSid}*`)
+        return JSON.stringify(await Promise.all(keys.map((key) => redis.hgetall(key))))
+      })
+    )
+  } finally {
+    redis.disconnect()
+  }
 }
 
 /** Does it again and again, with so many ms between, until the signal. */

@@ -13,8 +13,8 @@ export interface AskedListen {
   /** of the actionHook, as jambonz was told */
   hookUrl: string
   open(options?: OpenOptions): Promise<WebSocket>
-  /** posts the actionHook; the reply's JSON */
-  hook(extra?: Record<string, unknown>): Promise<unknown>
+  /** posts the actionHook, to another instance if one is given; the reply's JSON */
+  hook(extra?: Record<string, unknown>, to?: FastifyInstance): Promise<unknown>
   metadata(extra?: Record<string, unknown>): string
 }
 
@@ -55,9 +55,9 @@ export async function askForListen(app: FastifyInstance, path: string, base?: st
         ...verb.metadata,
         ...extra
       }),
-    async hook(extra = {}) {
+    async hook(extra = {}, to = app) {
       const { sip, defaults, ...attributes } = payload
-      const reply = await app.inject({
+      const reply = await to.inject({
         method: 'POST',
         url: verb.actionHook,
         payload: { ...attributes, call_status: 'in-progress', verb_id: id, ...extra }
