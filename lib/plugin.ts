@@ -136,7 +136,10 @@ function decorate(fastify: FastifyInstance, runtime: Runtime): void {
   decorateRequests(fastify)
 }
 
-/** Returns the registration of the innermost scope around an instance that has one. A scope inherits from that around it. */
+/**
+ * Returns the registration of the innermost scope around an instance that has one. A scope inherits from that around
+ * it.
+ */
 function runtimeOf(instance: FastifyInstance): Runtime | undefined {
   for (
     let scope: object | null = instance;

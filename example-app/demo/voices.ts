@@ -21,7 +21,9 @@ export function channelsOf(wav: Buffer): Int16Array[] {
   return Array.from({ length: count }, (_, channel) => samples.filter((_, at) => at % count === channel))
 }
 
-/** Compares what was recorded with what was heard, stretch by stretch. `heard` begins at sample `from` of the recording. */
+/**
+ * Compares what was recorded with what was heard, stretch by stretch. `heard` begins at sample `from` of the recording.
+ */
 export function likeness(recorded: Int16Array, heard: Int16Array, from: number, rate: number): Likeness {
   const size = (STRETCH * rate) / 1000
   const shift = (MAX_SHIFT * rate) / 1000

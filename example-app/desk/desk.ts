@@ -41,7 +41,8 @@ export default async function desk(app: FastifyInstance, environment: Environmen
   await app.register(fastifyStatic, {
     root: recordings,
     prefix: '/recordings/',
-    // A folder is answered with the names in it; of files, those that are complete: they have a dot only before the extension.
+    // A folder is answered with the names in it; of files, those that are complete: they have a dot only before the
+    // extension.
     list: true,
     index: false,
     dotfiles: 'ignore',

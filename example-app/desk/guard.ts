@@ -6,7 +6,9 @@ import type { Environment } from '../environment.js'
 const THIS_MACHINE = ['127.0.0.1', 'localhost', '[::1]']
 const LOCAL_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
-/** What a browser or a tool on this machine sends. Whatever else there is may be a proxy's, known or yet to be written. */
+/**
+ * What a browser or a tool on this machine sends. Whatever else there is may be a proxy's, known or yet to be written.
+ */
 const LOCAL_HEADERS =
   /^(?:host|connection|upgrade|user-agent|accept(?:-[a-z]+)?|origin|referer|cookie|authorization|content-(?:type|length)|transfer-encoding|range|if-[a-z-]+|cache-control|pragma|sec-[a-z0-9-]+|upgrade-insecure-requests|dnt|te|priority|save-data|purpose)$/
 /** ms for which a ticket opens a socket */

@@ -27,7 +27,9 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
   }
 }
 
-/** POST /simulate {"line":"voicemail"}: a simulated jambonz calls this application, in real time and without a network. */
+/**
+ * POST /simulate {"line":"voicemail"}: a simulated jambonz calls this application, in real time and without a network.
+ */
 export default async function simulate(app: FastifyInstance, environment: Environment): Promise<void> {
   const closing = new AbortController()
   let callers = 0

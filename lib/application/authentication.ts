@@ -48,8 +48,9 @@ function digest(username: string, password: string): Buffer {
 
 /**
  * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
- * (feature-server lib/utils/base-requestor.js). Accepts each of `secrets`, so that a secret can be rotated. `tolerance`:
- * seconds that `t` may be off, in both directions. Returns the signed time. Throws an error with status 401.
+ * (feature-server lib/utils/base-requestor.js). Accepts each of `secrets`, so that a secret can be rotated.
+ * `tolerance`: seconds that `t` may be off, in both directions. Returns the signed time. Throws an error with status
+ * 401.
  */
 export function verifySignature(
   header: string | undefined,

@@ -110,7 +110,10 @@ export function hookUrl(
   return withQuery(own.path, own.rest, ours)
 }
 
-/** Returns the url with `ours` in its query. jambonz can't ask for a url that is not of printable ASCII: the rest is escaped. */
+/**
+ * Returns the url with `ours` in its query. jambonz can't ask for a url that is not of printable ASCII: the rest is
+ * escaped.
+ */
 function withQuery(path: string, rest: string, ours: string): string {
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
   return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`.replace(UNPRINTABLE, escaped)
@@ -186,8 +189,8 @@ function parsed(hook: string, base: string): URL | undefined {
 }
 
 /**
- * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or, for a dialled
- * leg that continues without its caller, the same without `/adulting` at its end.
+ * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or, for a
+ * dialled leg that continues without its caller, the same without `/adulting` at its end.
  */
 export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
   const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []

@@ -218,8 +218,9 @@ function noted(request: FastifyRequest, answered: unknown): unknown {
 }
 
 /**
- * Returns the verbs to answer: the `payload`, which preSerialization hooks of the application may have changed. If a hook
- * has put the handler's answer into an envelope, as for all its answers, returns the answer itself: jambonz needs an array.
+ * Returns the verbs to answer: the `payload`, which preSerialization hooks of the application may have changed. If a
+ * hook has put the handler's answer into an envelope, as for all its answers, returns the answer itself: jambonz needs
+ * an array.
  */
 function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unknown): HandlerResult {
   const isWrapped = returned !== null && Object.values(payload ?? {}).includes(returned)

@@ -56,7 +56,8 @@ export class CausedEnds {
 
   /**
    * Returns why a listen ended. `reason`: why its socket closed. Returns `otherEnded` if jambonz closed it because this
-   * application ended another listen of the call. `askedAt`: when jambonz asked for the socket, ms of performance.now(). An earlier end did not cause it.
+   * application ended another listen of the call. `askedAt`: when jambonz asked for the socket, ms of
+   * performance.now(). An earlier end did not cause it.
    */
   reasonOf(callSid: string, listenId: string, reason: EndReason, askedAt: number): EndReason {
     this.#closed(callSid, listenId)

@@ -293,7 +293,8 @@ export class Correlation {
 
   /**
    * Returns why a listen ended. `reason`: why its socket closed. Returns `otherEnded` if jambonz closed it because this
-   * application ended another listen of the call. `askedAt`: when jambonz asked for the socket, ms of performance.now().
+   * application ended another listen of the call. `askedAt`: when jambonz asked for the socket, ms of
+   * performance.now().
    */
   endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
     return this.#ends.reasonOf(callSid, id, reason, askedAt)

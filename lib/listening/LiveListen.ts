@@ -232,7 +232,9 @@ export class LiveListen {
     })
   }
 
-  /** Resolves once another socket may take the place of this one, to a function that does the rest of the work, if any. */
+  /**
+   * Resolves once another socket may take the place of this one, to a function that does the rest of the work, if any.
+   */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
     const { call, listen } = live

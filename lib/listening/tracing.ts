@@ -29,7 +29,9 @@ export interface Trace {
 
 /** Begins spans. Both methods return undefined if no SDK is registered. */
 export interface Tracing {
-  /** Begins the span of a request. Its parent is the active span, if an HTTP instrumentation has begun one; else `b3`. */
+  /**
+   * Begins the span of a request. Its parent is the active span, if an HTTP instrumentation has begun one; else `b3`.
+   */
   request(name: string, options: SpanOptions): Trace | undefined
   /** Begins the span of a background task. Its parent is `b3`, whatever span is active. */
   task(name: string, options: SpanOptions): Trace | undefined

@@ -36,8 +36,9 @@ export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
 }
 
 /**
- * Opens the websocket that a request asks for, and takes the request away from Fastify. `onSocket` is called in the same
- * turn, with the moment at which the request came (ms, as of `performance.now()`). Nothing else may have answered: to be called in the last hook before the handler.
+ * Opens the websocket that a request asks for, and takes the request away from Fastify. `onSocket` is called in the
+ * same turn, with the moment at which the request came (ms, as of `performance.now()`). Nothing else may have answered:
+ * to be called in the last hook before the handler.
  */
 export function acceptUpgrade(
   server: WebSocketServer,

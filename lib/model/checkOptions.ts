@@ -18,8 +18,8 @@ export const MAX_TIMER_MS = 2_147_483_647
 export const MIB = 1024 * 1024
 
 /**
- * Returns the schema of an option in ms. `minimum`: the shortest useful time. A value in seconds, given by mistake, should
- * be below it.
+ * Returns the schema of an option in ms. `minimum`: the shortest useful time. A value in seconds, given by mistake,
+ * should be below it.
  */
 export function Milliseconds(description: string, minimum: number): TNumber {
   return Type.Number({ minimum, maximum: MAX_TIMER_MS, description })

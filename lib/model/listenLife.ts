@@ -307,8 +307,9 @@ export function nextSocketOf(listen: Listen): Listen {
 }
 
 /**
- * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then. The
- * other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the buckets of the metric.
+ * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then.
+ * The other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the buckets of
+ * the metric.
  */
 export const HOOK_WAIT = 5_000
 

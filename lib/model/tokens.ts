@@ -27,10 +27,10 @@ const DIGEST_HEX = 16
 export const MAX_CALL_SID_BYTES = 128
 
 /**
- * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on file systems
- * that ignore case. Since it contains its call, the path of a socket or the `?listen=` of a hook needs no index. The same
- * `seed` gives the same id: a repeated request is answered with the same listens. The digest is keyed, so that ids can't
- * be guessed.
+ * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on file
+ * systems that ignore case. Since it contains its call, the path of a socket or the `?listen=` of a hook needs no
+ * index. The same `seed` gives the same id: a repeated request is answered with the same listens. The digest is keyed,
+ * so that ids can't be guessed.
  */
 export function createListenId(secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
@@ -51,8 +51,9 @@ export function checkCallSid(callSid: string): void {
   if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
 }
 
-// Tokens that open a listen's socket, or run its hook, for anybody who has them. They are signed with the option `secret`
-// and stand only in the answer to jambonz: the store keeps verbs without them, and logs have the listen's id instead.
+// Tokens that open a listen's socket, or run its hook, for anybody who has them. They are signed with the option
+// `secret` and stand only in the answer to jambonz: the store keeps verbs without them, and logs have the listen's id
+// instead.
 
 /** The fields that a path signs. */
 export interface SocketToken {
@@ -80,7 +81,8 @@ export interface SocketToken {
  */
 export const SOCKET_TOKEN_TTL = 6 * 3_600_000
 
-// 22 characters in all, so that urls stay short: 30 bits of time and flags, 18 bits of the issuer, 84 bits of signature.
+// 22 characters in all, so that urls stay short: 30 bits of time and flags, 18 bits of the issuer, 84 bits of
+// signature.
 const TIME_CHARACTERS = 5
 const ISSUER_CHARACTERS = 3
 const STAMP_CHARACTERS = TIME_CHARACTERS + ISSUER_CHARACTERS
@@ -101,8 +103,8 @@ export function issuerTag(instance: string): string {
 }
 
 /**
- * Returns the last segment of a listen's socket path: `<id>.<time and flags><issuer><signature>`. `own`: the credentials
- * in the verb, with which jambonz opens the socket.
+ * Returns the last segment of a listen's socket path: `<id>.<time and flags><issuer><signature>`. `own`: the
+ * credentials in the verb, with which jambonz opens the socket.
  */
 export function signSocketToken(secret: Hmac, token: SocketToken, own?: Credentials): string {
   const stamp = stampOf(token)
@@ -135,8 +137,8 @@ export function hasExpired({ issuedAt }: SocketToken, now = Date.now()): boolean
 }
 
 /**
- * Returns the key that authenticates a GET hook of the listen. The hook has no payload that a signature could cover, and
- * the listen's id is no secret: it stands in file names and logs.
+ * Returns the key that authenticates a GET hook of the listen. The hook has no payload that a signature could cover,
+ * and the listen's id is no secret: it stands in file names and logs.
  */
 export function signHookKey(secret: Hmac, listenId: string): string {
   return secret.digest('base64url', `hook\n${listenId}`).slice(0, HOOK_KEY_CHARACTERS)
@@ -188,9 +190,9 @@ function signature(
     .slice(0, SIGNATURE_CHARACTERS)
 }
 
-// The store passes the verbs of a live call to another instance, or keeps them until jambonz fetches them. They may have
-// credentials and signed paths, so they are encrypted with the option `secret`: readers of the store learn nothing from
-// them, and writers can't make any.
+// The store passes the verbs of a live call to another instance, or keeps them until jambonz fetches them. They may
+// have credentials and signed paths, so they are encrypted with the option `secret`: readers of the store learn nothing
+// from them, and writers can't make any.
 
 const CIPHER = 'aes-256-gcm'
 const NONCE = 12

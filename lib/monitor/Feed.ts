@@ -10,7 +10,10 @@ import { channelsWithOutput } from '../recording/OutputMixer.js'
 /** ms between two messages with levels, and how many times that while nothing streams */
 const TICK = 50
 const IDLE = 20
-/** ms between two looks at the store, where calls of other instances change without telling us, and for each ms that a look takes */
+/**
+ * ms between two looks at the store, where calls of other instances change without telling us, and for each ms that a
+ * look takes
+ */
 const POLL = 200
 const POLL_PER_MS = 9
 

@@ -13,10 +13,10 @@ export type {
   WatchMessage
 } from './messages.js'
 /**
- * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this instance's
- * streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream of this instance, live,
- * as L16 in binary frames, to any number of supervisors. Its delay is bounded: a supervisor on a slow line misses some
- * audio. Nobody hears private audio.
+ * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this
+ * instance's streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream of this
+ * instance, live, as L16 in binary frames, to any number of supervisors. Its delay is bounded: a supervisor on a slow
+ * line misses some audio. Nobody hears private audio.
  *
  * Both show calls to whoever opens them: register it in a scope whose hooks guard it. Throws FST_JAMBONZ_MONITOR.
  */

@@ -38,7 +38,10 @@ export interface StreamLevels {
   isSpokenTo: boolean
   /** ms of the call for which no audio came, all gaps so far */
   gapMs: number
-  /** lowest and highest sample of each channel since the last message, -128 to 127; channels as of what is listened in to */
+  /**
+   * lowest and highest sample of each channel since the last message, -128 to 127; channels as of what is listened in
+   * to
+   */
   peaks: Array<[low: number, high: number]>
 }
 

@@ -1,13 +1,16 @@
 import { toSample } from './samples.js'
 
-/** Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB. */
+/**
+ * Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB.
+ */
 const TAPS = 32
 /** Most entries of the filter's table: a ratio of odd rates takes the nearest phase, 62 dB below the sound. */
 const MAX_TABLE = 65_536
 
 /**
  * Mono 16-bit audio from one rate to another, piece by piece: a windowed-sinc polyphase filter for any ratio of whole
- * Hz. `n` samples in make `ceil(n * to / from)` out over the life of the stream, late by half the filter (2 ms at 8 kHz).
+ * Hz. `n` samples in make `ceil(n * to / from)` out over the life of the stream, late by half the filter (2 ms at 8
+ * kHz).
  */
 export class Resampler {
   readonly #up: number

@@ -119,7 +119,10 @@ export interface MpegFrame {
   length: number
 }
 
-/** Returns the first frame of MPEG audio (MP3, MP2, MP1), behind an ID3 tag if there is one; undefined for anything else. */
+/**
+ * Returns the first frame of MPEG audio (MP3, MP2, MP1), behind an ID3 tag if there is one; undefined for anything
+ * else.
+ */
 export function findMpegAudio(file: Uint8Array): MpegFrame | undefined {
   return firstMpegFrame(file.subarray(endOfId3(file)))
 }
@@ -146,8 +149,8 @@ const BIT_RATES = {
  */
 export function firstMpegFrame(file: Uint8Array): MpegFrame | undefined {
   const first = readFrame(file, 0)
-  // Raw PCM that repeats every four bytes can look like an MPEG header at each offset: a second header right after the first
-  // means it is not MPEG.
+  // Raw PCM that repeats every four bytes can look like an MPEG header at each offset: a second header right after the
+  // first means it is not MPEG.
   if (first === undefined || readFrame(file, HEADER) !== undefined) return undefined
   let at = 0
   for (let count = 0; count < ENOUGH; count++) {

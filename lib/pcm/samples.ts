@@ -59,8 +59,8 @@ export function addHeard(samples: Int16Array, heard: Int16Array, channels: numbe
 }
 
 /**
- * Writes the caller's frame and what he heard of the application into `pairs`, sample by sample in turn: the caller is the
- * left channel. No `heard`: the right channel is silent.
+ * Writes the caller's frame and what he heard of the application into `pairs`, sample by sample in turn: the caller is
+ * the left channel. No `heard`: the right channel is silent.
  */
 export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int16Array): void {
   for (let at = 0, i = 0; at < frame.length; at += SAMPLE_BYTES, i++) {

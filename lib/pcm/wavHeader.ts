@@ -1,11 +1,9 @@
 import { ERR_RECORDING_FORMAT } from '../model/errors.js'
 import { SAMPLE_BYTES } from './samples.js'
 
-// Chunks and their bytes:
-//   RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8
-//   RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8, for a file above 4 GiB (EBU Tech 3306)
-// JUNK is as large as ds64, which must come first: so the header of a growing file becomes RF64 in place. Before that, fmt
-// comes first, where simple readers expect it.
+// Chunks and their bytes: RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8 RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8, for
+// a file above 4 GiB (EBU Tech 3306) JUNK is as large as ds64, which must come first: so the header of a growing file
+// becomes RF64 in place. Before that, fmt comes first, where simple readers expect it.
 const RIFF_CHUNK = 12
 const DS64_BODY = 28
 const FMT_BODY = 16
@@ -109,8 +107,8 @@ function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): 
 }
 
 /**
- * Parses the header of any PCM WAV or RF64 file. `head`: the first bytes of the file, down to the head of its data chunk.
- * Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing.
+ * Parses the header of any PCM WAV or RF64 file. `head`: the first bytes of the file, down to the head of its data
+ * chunk. Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing.
  */
 export function inspectWav(head: Buffer): WavInfo {
   if (head.length < RIFF_CHUNK) throw new ERR_RECORDING_FORMAT('it ends before its RIFF header does')

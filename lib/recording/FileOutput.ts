@@ -214,9 +214,9 @@ export class FileOutput implements Output {
   }
 
   /**
-   * Makes sure that no other instance writes the file, and resolves to the claim to complete: usually the same one. This
-   * process may have been suspended for so long that another instance took it for dead and completed the file: then all of
-   * the audio is copied to a file beside that one, which has a claim of its own.
+   * Makes sure that no other instance writes the file, and resolves to the claim to complete: usually the same one.
+   * This process may have been suspended for so long that another instance took it for dead and completed the file:
+   * then all of the audio is copied to a file beside that one, which has a claim of its own.
    */
   async #keepClaim(file: RecordingFile, claim: Claim, listen: Listen): Promise<Claim> {
     const { directory, logger } = this.#deps

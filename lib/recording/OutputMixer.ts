@@ -13,8 +13,8 @@ export function isSpokenTo({ listen }: RecordedStream): boolean {
 }
 
 /**
- * Returns the number of channels of a stream with what the application says: its own, or two if jambonz sends the caller
- * alone and the application speaks. The second channel then is what the caller heard of the application.
+ * Returns the number of channels of a stream with what the application says: its own, or two if jambonz sends the
+ * caller alone and the application speaks. The second channel then is what the caller heard of the application.
  */
 export function channelsWithOutput(stream: RecordedStream): number {
   return stream.mixType === 'mono' && isSpokenTo(stream) ? 2 : stream.channels

@@ -98,8 +98,8 @@ export interface SimulateCallOptions {
    */
   platform?: '0.9' | '11'
   /**
-   * Members of a `room` or `conference` besides the caller (1). With `platform: '11'` a listen in it opens a socket for each
-   * member, all on one url.
+   * Members of a `room` or `conference` besides the caller (1). With `platform: '11'` a listen in it opens a socket for
+   * each member, all on one url.
    */
   members?: number
   /**

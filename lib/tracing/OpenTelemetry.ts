@@ -28,7 +28,8 @@ export class OpenTelemetry implements Tracing {
   request(name: string, options: SpanOptions): Trace | undefined {
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
-    // Inside a server's span ours is a step; a request has one trace, and where that is not jambonz' a link leads there.
+    // Inside a server's span ours is a step; a request has one trace, and where that is not jambonz' a link leads
+    // there.
     return active
       ? this.#begin(name, options, { kind: SpanKind.INTERNAL, parent: context.active(), linked: remote })
       : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })

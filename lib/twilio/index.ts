@@ -97,7 +97,9 @@ class TwilioBridge {
         : new Resampler(TWILIO_RATE, stream.outputSampleRate)
   }
 
-  /** Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails; the listen is not ended then. */
+  /**
+   * Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails; the listen is not ended then.
+   */
   async run(): Promise<BridgeEnd> {
     const stream = this.#stream
     const uplink = new Uplink(stream.sampleRate, stream.channels, (mulaw) => this.#media(mulaw))

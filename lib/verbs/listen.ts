@@ -20,8 +20,8 @@ export interface VerbContext {
   /** Returns the id of the n-th listen of this answer, from 0. A repeated request gets the same ids. */
   listenId(ordinal: number): string
   /**
-   * Returns the signed socket url for a verb's own `url` and `wsAuth`; undefined if the url leads elsewhere: the verb then
-   * stays unchanged. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that is no audio route.
+   * Returns the signed socket url for a verb's own `url` and `wsAuth`; undefined if the url leads elsewhere: the verb
+   * then stays unchanged. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that is no audio route.
    */
   audioUrl(
     url: string | undefined,
@@ -93,8 +93,8 @@ export function prepareListen(
 }
 
 /**
- * Turns bidirectional audio off for a background listen whose verb does not mention it: jambonz plays a file once for each
- * listen of the call that has it on (feature-server lib/tasks/listen.js).
+ * Turns bidirectional audio off for a background listen whose verb does not mention it: jambonz plays a file once for
+ * each listen of the call that has it on (feature-server lib/tasks/listen.js).
  */
 function withoutAudioBack<T extends ConfigListen>(data: T): T {
   return data.bidirectionalAudio === undefined && data.disableBidirectionalAudio === undefined

@@ -35,14 +35,14 @@ function urlProblem(url: string): string | undefined {
 export const LISTEN_METADATA_KEY = 'jambonzListenId'
 
 /**
- * Bytes of JSON that a verb's own metadata may have. The media server cuts the frame at 8192 bytes (mod_audio_fork), which
- * also hold jambonz' call attributes, SIP headers and `customerData`.
+ * Bytes of JSON that a verb's own metadata may have. The media server cuts the frame at 8192 bytes (mod_audio_fork),
+ * which also hold jambonz' call attributes, SIP headers and `customerData`.
  */
 export const MAX_METADATA_BYTES = 4_096
 
 /**
- * The keys that jambonz writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js). Metadata of
- * the verb would overwrite them.
+ * The keys that jambonz writes into the frame (feature-server lib/tasks/listen.js, lib/session/call-info.js). Metadata
+ * of the verb would overwrite them.
  */
 const RESERVED = new Set([
   'sampleRate',

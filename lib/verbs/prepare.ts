@@ -22,8 +22,8 @@ const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
 
 /**
  * Returns the verbs for jambonz: checks every verb of a handler's result and completes every listen. It does not change
- * the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value; FST_JAMBONZ_CREDENTIALS;
- * FST_JAMBONZ_AUDIO_ROUTE.
+ * the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value;
+ * FST_JAMBONZ_CREDENTIALS; FST_JAMBONZ_AUDIO_ROUTE.
  */
 export function prepareVerbs(result: HandlerResult, context: VerbContext): PreparedVerbs {
   const answer = new Answer(context)

@@ -40,9 +40,9 @@ export type HandlerResult = Verb | readonly Verb[] | { toJSON(): unknown } | und
 export type VerbsResult = readonly Verb[] | { toJSON(): unknown } | undefined | null
 
 /**
- * `unknown`, or a string that names a property that jambonz does not know, which makes
- * `handler: Handler & NoUnknownProperties<Result>` an error. TypeScript checks object literals for surplus properties, but
- * not those that a function returns, and jambonz refuses the whole application over one.
+ * `unknown`, or a string that names a property that jambonz does not know, which makes `handler: Handler &
+ * NoUnknownProperties<Result>` an error. TypeScript checks object literals for surplus properties, but not those that a
+ * function returns, and jambonz refuses the whole application over one.
  */
 export type NoUnknownProperties<Result> =
   Surplus<Element<Result>> extends infer Found ? ([Found] extends [never] ? unknown : Found) : never
@@ -81,8 +81,8 @@ export interface NamedVerb {
 }
 
 /**
- * Reads a handler's result: an array of verbs, one verb, a WebhookResponse, or nothing; each verb as
- * `{ verb: 'say', … }` or `{ say: {…} }`. It reads their JSON, so the verbs are copies. Throws FST_JAMBONZ_VERB_INVALID.
+ * Reads a handler's result: an array of verbs, one verb, a WebhookResponse, or nothing; each verb as `{ verb: 'say', …
+ * }` or `{ say: {…} }`. It reads their JSON, so the verbs are copies. Throws FST_JAMBONZ_VERB_INVALID.
  */
 export function readResult(result: unknown): NamedVerb[] {
   if (result === undefined || result === null) return []

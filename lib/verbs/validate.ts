@@ -73,9 +73,9 @@ const UNKNOWN_PROPERTY = new Set(['additionalProperties', 'unevaluatedProperties
 const COMBINERS = new Set(['anyOf', 'if'])
 
 /**
- * Returns one sentence for ajv's errors: the place, the value, and what is allowed. Of an `anyOf` it explains the branch
- * that matched furthest: in `actionHook: { method: 'PUT' }` the method is wrong, not that it is no string. Needs ajv's
- * option `verbose`.
+ * Returns one sentence for ajv's errors: the place, the value, and what is allowed. Of an `anyOf` it explains the
+ * branch that matched furthest: in `actionHook: { method: 'PUT' }` the method is wrong, not that it is no string. Needs
+ * ajv's option `verbose`.
  */
 export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
   const causes = errors.filter((error) => !COMBINERS.has(error.keyword))

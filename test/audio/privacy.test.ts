@@ -70,7 +70,10 @@ interface Stall {
   lasts: number
 }
 
-/** Speaks in real time: `begins` ms before the pause, `paused` ms in it, 1 s after it. The network holds back what is said in the stall. */
+/**
+ * Speaks in real time: `begins` ms before the pause, `paused` ms in it, 1 s after it. The network holds back what is
+ * said in the stall.
+ */
 async function speak(
   { stream, frame }: Awaited<ReturnType<typeof recorded>>,
   mode: PauseMode,

@@ -380,8 +380,8 @@ async function loudness(page: Page): Promise<number[]> {
 }
 
 /**
- * A step that somebody may stand still at: nothing there shuts anybody out. SCREENSHOTS=<folder> keeps a picture of each,
- * for whoever changes the page to look at.
+ * A step that somebody may stand still at: nothing there shuts anybody out. SCREENSHOTS=<folder> keeps a picture of
+ * each, for whoever changes the page to look at.
  */
 async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })

@@ -79,7 +79,10 @@ const message = fc.oneof(
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }) }
 )
 
-/** Whatever comes on an application websocket, each answer is JSON, no route but jambonz' is asked, and the process goes on. */
+/**
+ * Whatever comes on an application websocket, each answer is JSON, no route but jambonz' is asked, and the process goes
+ * on.
+ */
 export const messages: FuzzTarget = {
   name: 'messages',
   share: 0.5,

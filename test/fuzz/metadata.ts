@@ -40,7 +40,9 @@ const message = fc.oneof(
   )
 )
 
-/** Whatever a stranger's socket says, it is served or closed with a valid code, and the process and the others go on. */
+/**
+ * Whatever a stranger's socket says, it is served or closed with a valid code, and the process and the others go on.
+ */
 export const metadata: FuzzTarget = {
   name: 'metadata',
   share: 1,

@@ -43,7 +43,10 @@ const content = fc.oneof(
     .map((json) => Buffer.from(JSON.stringify(json)))
 )
 
-/** Whatever lies in a recordings directory, the plugin starts or says what is wrong, and takes nothing away that it does not understand. */
+/**
+ * Whatever lies in a recordings directory, the plugin starts or says what is wrong, and takes nothing away that it does
+ * not understand.
+ */
 export const partFiles: FuzzTarget = {
   name: 'partFiles',
   share: 0.1,

@@ -30,7 +30,10 @@ const value = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: 'binary' }) }
 )
 
-/** Whatever stands in Redis, a call that is read has the shape of one and its own id; whatever is published is a message or none. */
+/**
+ * Whatever stands in Redis, a call that is read has the shape of one and its own id; whatever is published is a message
+ * or none.
+ */
 export const storeDamage: FuzzTarget = {
   name: 'storeDamage',
   share: 3,

@@ -18,8 +18,8 @@ export interface Scenario extends AgentCall {
 }
 
 /**
- * ms by which the middle of a call's stretches may be off, a tick and the resampler's delay; the middle of all calls; and
- * the worst stretch on a busy machine.
+ * ms by which the middle of a call's stretches may be off, a tick and the resampler's delay; the middle of all calls;
+ * and the worst stretch on a busy machine.
  */
 const MAX_MEDIAN = 22.5
 const MAX_OF_CALLS = 5
@@ -52,7 +52,9 @@ async function say(stream: AudioStream, samples: Int16Array, id?: string): Promi
   await utterance.done
 }
 
-/** The six ways of speaking that a recording has to follow within 20 ms; `ms`: the length of what is said in one piece. */
+/**
+ * The six ways of speaking that a recording has to follow within 20 ms; `ms`: the length of what is said in one piece.
+ */
 export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenario[] {
   return [
     {

@@ -11,11 +11,15 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
   '--no-first-run',
-  // Pages behind each window's address bar, which nobody sees, and which keep a core busy. Takes the place of Playwright's own list.
+  // Pages behind each window's address bar, which nobody sees, and which keep a core busy. Takes the place of
+  // Playwright's own list.
   '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,MediaRouter,OptimizationHints,PaintHolding'
 ]
 
-/** Why tests in a browser are skipped; false where it is there. In CI they are never skipped: a missing browser fails them. */
+/**
+ * Why tests in a browser are skipped; false where it is there. In CI they are never skipped: a missing browser fails
+ * them.
+ */
 export function noBrowser(): string | false {
   return (
     !existsSync(CHROMIUM) &&

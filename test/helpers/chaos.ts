@@ -123,7 +123,10 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
   }
 }
 
-/** The hook's handler saw an ended listen, or none: Redis had forgotten the call, and the instances that knew it are gone. */
+/**
+ * The hook's handler saw an ended listen, or none: Redis had forgotten the call, and the instances that knew it are
+ * gone.
+ */
 function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
   return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
 }
@@ -209,7 +212,10 @@ function sendRaw(url: string, text: string): Promise<void> {
   })
 }
 
-/** The requests that were refused, or not answered; not those that waited on an instance as it ended: another began anew, too late. */
+/**
+ * The requests that were refused, or not answered; not those that waited on an instance as it ended: another began
+ * anew, too late.
+ */
 function unanswered(call: ChaosCall, endedAt: readonly number[]): string[] {
   return call.story.requests
     .filter(({ status, atMs, latencyMs }) => {

@@ -114,7 +114,10 @@ export function secretBytes(audio: Buffer): number {
   return found
 }
 
-/** Bytes of secrets that jambonz sent while the application knew that they were: a key pressed while no socket was open never comes. */
+/**
+ * Bytes of secrets that jambonz sent while the application knew that they were: a key pressed while no socket was open
+ * never comes.
+ */
 export function secretsSent({ isPrivate, story }: ChaosCall): number {
   return isPrivate && toldOfSecret(story)
     ? story.listens.reduce((sum, { sent }) => sum + secretBytes(sent.pcm ?? Buffer.alloc(0)), 0)

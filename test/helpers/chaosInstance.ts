@@ -1,5 +1,5 @@
-// One of three instances to which everything happens at once. argv: url of Redis, folder of the recordings, folder of what the sinks take
-// It tells its parent what it sees; its parent moves its clock, and asks for its figures.
+// One of three instances to which everything happens at once. argv: url of Redis, folder of the recordings, folder of
+// what the sinks take It tells its parent what it sees; its parent moves its clock, and asks for its figures.
 import { shiftDate } from './shiftedDate.js'
 import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'

@@ -115,7 +115,10 @@ export class Cluster {
   }
 }
 
-/** Gone with the test. `size`: how many instances, and what each runs where that is not clusterInstance; `args`: of each. */
+/**
+ * Gone with the test. `size`: how many instances, and what each runs where that is not clusterInstance; `args`: of
+ * each.
+ */
 export async function startCluster(
   t: Test,
   size: number | { instances: number; script: string },

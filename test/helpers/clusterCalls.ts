@@ -83,7 +83,10 @@ export function sidsOf(stories: readonly CallStory[]): string[] {
   return stories.map(({ callSid }) => callSid)
 }
 
-/** What is wrong with the calls, one line each, when all has been told of them. `endings`: instances that may take a call's end for theirs to tell. */
+/**
+ * What is wrong with the calls, one line each, when all has been told of them. `endings`: instances that may take a
+ * call's end for theirs to tell.
+ */
 export async function problemsOf(
   stories: readonly CallStory[],
   cluster: Cluster,

@@ -1,5 +1,6 @@
-// One of several instances of an application. argv: url of Redis (redis:, redis-cluster: or redis-sentinel:), folder of the recordings, port, ms to linger after the drain
-// It tells its parent what it sees; SIGTERM drains it with a handover.
+// One of several instances of an application. argv: url of Redis (redis:, redis-cluster: or redis-sentinel:), folder of
+// the recordings, port, ms to linger after the drain It tells its parent what it sees; SIGTERM drains it with a
+// handover.
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'

@@ -1,4 +1,5 @@
-// Plays five files of a minute at once, 44.1 kHz stereo, or (with the argument mp3) of 15 s of MP3, and says how long the event loop stood still. Prints one line of JSON.
+// Plays five files of a minute at once, 44.1 kHz stereo, or (with the argument mp3) of 15 s of MP3, and says how long
+// the event loop stood still. Prints one line of JSON.
 import { spawnSync } from 'node:child_process'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Fastify from 'fastify'

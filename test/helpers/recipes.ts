@@ -59,7 +59,9 @@ export function versionOf([command, ...args]: [string, ...string[]]): string | u
   return status === 0 ? /\d+\.\d+[.\d]*/.exec(stdout + stderr)?.[0] : undefined
 }
 
-/** Starts a balancer on the recipe of the documentation, whose ports 3001 to 3003 and 8080 become those that are free. */
+/**
+ * Starts a balancer on the recipe of the documentation, whose ports 3001 to 3003 and 8080 become those that are free.
+ */
 export async function startBalancer(
   { name, command, env }: Balancer,
   ports: { outside: number; instances: readonly number[]; admin: number }

@@ -9,7 +9,9 @@ import type { Test } from 'tap'
 
 const START_DEADLINE = 10_000
 
-/** Why tests with Redis are skipped; false where it is there. In CI they are never skipped: a missing server fails them. */
+/**
+ * Why tests with Redis are skipped; false where it is there. In CI they are never skipped: a missing server fails them.
+ */
 export function noRedis(): string | false {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined
   return missing && process.env.CI === undefined && 'redis-server is not installed (apt install redis-server)'

@@ -1,5 +1,6 @@
-// A host of its own that records one call, with a clock that is wrong and jumps. argv: directory, ms that its clock is ahead, ms that it
-// jumps in mid-call, ms between two heartbeats. Prints a line per event; ends the call when its stdin ends.
+// A host of its own that records one call, with a clock that is wrong and jumps. argv: directory, ms that its clock is
+// ahead, ms that it jumps in mid-call, ms between two heartbeats. Prints a line per event; ends the call when its stdin
+// ends.
 import { shiftDate } from './shiftedDate.js'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'

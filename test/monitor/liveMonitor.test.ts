@@ -263,7 +263,8 @@ t.test(
       const { id, socket, stream } = await streaming(app, address)
       const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
       await until(() => stream.listenerCount('audio') === 2, 'both to be there')
-      // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in private, and 4,000 after it.
+      // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in
+      // private, and 4,000 after it.
       const caller = Buffer.from(
         Int16Array.from({ length: 160 * stream.channels }, (_, at) =>
           at % stream.channels === 0 ? 1_000 : 0

@@ -71,7 +71,8 @@ t.test(
   async (t) => {
     const script = join(import.meta.dirname, '../helpers/limitedChild.js')
     const directory = await temporaryDirectory(t)
-    // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS does not
+    // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS
+    // does not
     const child = spawnSync(
       'bash',
       ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory],

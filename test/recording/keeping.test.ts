@@ -245,7 +245,10 @@ t.test('a restart with another key says so, and the file waits for the right one
   t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
 })
 
-/** A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all who wait for it. */
+/**
+ * A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all
+ * who wait for it.
+ */
 async function compressing(
   recordings: Recordings
 ): Promise<(finished: FinishedRecording) => Promise<FinishedRecording>> {

@@ -19,7 +19,8 @@ import {
 import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
 import { until } from '../helpers/until.js'
 
-// They wait for a caller who hears in real time: side by side. test/soak/output.test.ts has all scenarios, and longer ones.
+// They wait for a caller who hears in real time: side by side. test/soak/output.test.ts has all scenarios, and longer
+// ones.
 t.jobs = 2
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 const TOGETHER = 6

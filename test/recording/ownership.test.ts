@@ -86,7 +86,9 @@ t.test(
   }
 )
 
-/** Lets another machine take a recorder of this process for dead: its heartbeat stands still for so long as others look. */
+/**
+ * Lets another machine take a recorder of this process for dead: its heartbeat stands still for so long as others look.
+ */
 async function pretendElsewhere(directory: string): Promise<void> {
   const [own = ''] = await readdir(join(directory, '.instances'))
   const path = join(directory, '.instances', own)

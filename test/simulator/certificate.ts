@@ -1,4 +1,6 @@
-/** A self-signed certificate for localhost and 127.0.0.1, of no use outside of tests (openssl req -x509 -newkey ec …). */
+/**
+ * A self-signed certificate for localhost and 127.0.0.1, of no use outside of tests (openssl req -x509 -newkey ec …).
+ */
 export const certificate = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgMmmnmqGrJe7YgTmK

@@ -34,7 +34,9 @@ export interface Peer {
   at: (path: string) => Posted[]
 }
 
-/** A jambonz application on node:http: one answer per path, and (with `socket`) a ws server for whatever is upgraded. */
+/**
+ * A jambonz application on node:http: one answer per path, and (with `socket`) a ws server for whatever is upgraded.
+ */
 export async function application(
   t: Test,
   routes: Record<string, Route>,
@@ -234,7 +236,9 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /** L16 samples 1, 2, 3, … : every sample tells its place (never -1). */
-/** What is sent of a caller who says this and then presses one key: four frames of silence, in which the key is down. */
+/**
+ * What is sent of a caller who says this and then presses one key: four frames of silence, in which the key is down.
+ */
 export function thenKey(pcm: Buffer, sampleRate = 8_000): Buffer {
   return Buffer.concat([pcm, Buffer.alloc((80 * 2 * sampleRate) / 1_000)])
 }

@@ -11,7 +11,9 @@ const run = promisify(execFile)
 const NPM = { env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' } }
 const MAX_BUFFER = 16 * 1024 * 1024
 
-/** A whole call, in each module system; prints what the story says. `load` brings Fastify, the plugin and the simulator. */
+/**
+ * A whole call, in each module system; prints what the story says. `load` brings Fastify, the plugin and the simulator.
+ */
 const oneCall = (load: string, directory: string): string => `
 ${load}
 async function main () {

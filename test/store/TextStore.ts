@@ -39,7 +39,10 @@ class Table {
   }
 }
 
-/** A store of one's own, as docs/stores.md tells how to make it: calls as JSON in a table. It proves how little a store is. */
+/**
+ * A store of one's own, as docs/stores.md tells how to make it: calls as JSON in a table. It proves how little a store
+ * is.
+ */
 export class TextStore implements CallStore {
   readonly shared = false
   readonly #table = new Table()

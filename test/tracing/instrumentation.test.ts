@@ -7,7 +7,8 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, listening } from '../helpers/build.js'
 import { recordSpans } from '../helpers/spans.js'
 
-// As an application does that starts with OpenTelemetry's instrumentation of HTTP; it takes effect with the next require().
+// As an application does that starts with OpenTelemetry's instrumentation of HTTP; it takes effect with the next
+// require().
 const spans = recordSpans()
 const instrumentation = new HttpInstrumentation()
 instrumentation.enable()

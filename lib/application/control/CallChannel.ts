@@ -50,8 +50,8 @@ export interface CallChannelDeps {
 }
 
 /**
- * Sends each order once, to the instance that has the call's application websocket. The store names this instance, and the
- * message is addressed to it. While jambonz reconnects, an order waits for the next holder.
+ * Sends each order once, to the instance that has the call's application websocket. The store names this instance, and
+ * the message is addressed to it. While jambonz reconnects, an order waits for the next holder.
  */
 export class CallChannel {
   readonly #deps: CallChannelDeps
@@ -65,9 +65,9 @@ export class CallChannel {
   }
 
   /**
-   * Resolves to true when any instance has sent the order to jambonz, and to false if jambonz asks over HTTP for this call,
-   * or the call is unknown. Rejects if the order is wrong, and with FST_JAMBONZ_NOT_REACHED if no instance has sent it
-   * within 2 s.
+   * Resolves to true when any instance has sent the order to jambonz, and to false if jambonz asks over HTTP for this
+   * call, or the call is unknown. Rejects if the order is wrong, and with FST_JAMBONZ_NOT_REACHED if no instance has
+   * sent it within 2 s.
    */
   async order(order: Order): Promise<boolean> {
     const { store, sockets } = this.#deps

@@ -149,7 +149,10 @@ export class ApplicationSocket {
     await this.#answer(message, firstPath(this.request, this.#sockets.application.routes), answer, HOLD)
   }
 
-  /** Answers a reconnect: jambonz waits for the ack. The verbs of the ack count only if those of session:new never arrived. */
+  /**
+   * Answers a reconnect: jambonz waits for the ack. The verbs of the ack count only if those of session:new never
+   * arrived.
+   */
   async #reconnected(message: SocketMessage): Promise<void> {
     const { callSid, msgid } = message
     const unanswered = this.#sockets.unanswered(callSid)
@@ -165,7 +168,9 @@ export class ApplicationSocket {
     await this.#answerFirst(message)
   }
 
-  /** Answers session:new on this socket: the handler's answer has come, or does so before the ack has to leave again. */
+  /**
+   * Answers session:new on this socket: the handler's answer has come, or does so before the ack has to leave again.
+   */
   async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
     answer.msgid = msgid
     answer.socket = this

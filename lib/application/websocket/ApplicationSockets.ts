@@ -139,9 +139,9 @@ export class ApplicationSockets {
   }
 
   /**
-   * Sends new verbs, prepared like those of a handler. Resolves to true when they were sent, and to false if this instance
-   * has no socket of the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb that is longer
-   * than jambonz takes.
+   * Sends new verbs, prepared like those of a handler. Resolves to true when they were sent, and to false if this
+   * instance has no socket of the call. Throws FST_JAMBONZ_VERB_INVALID, and FST_JAMBONZ_MESSAGE_TOO_LONG for a verb
+   * that is longer than jambonz takes.
    */
   async redirect(callSid: string, result: HandlerResult, queue: boolean): Promise<boolean> {
     const socket = this.#byCall.get(callSid)
@@ -220,7 +220,10 @@ export class ApplicationSockets {
     this.application.correlation.emit(type, { callSid, data, ...(hook !== undefined && { hook }) })
   }
 
-  /** Returns the path of the statusHook that stands in the scope of the socket's webhook, or in the nearest one around it. */
+  /**
+   * Returns the path of the statusHook that stands in the scope of the socket's webhook, or in the nearest one around
+   * it.
+   */
   statusUrl(request: FastifyRequest): string | undefined {
     return this.#statusHooks.pathFor(request)
   }

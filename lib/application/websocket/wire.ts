@@ -61,8 +61,8 @@ export interface SocketCommand {
 }
 
 /**
- * Returns a message of jambonz; undefined if the text is none. Sockets opened by a redirect name their call only in the data.
- * `parse`: Fastify's parser of JSON, which refuses keys that would change a prototype.
+ * Returns a message of jambonz; undefined if the text is none. Sockets opened by a redirect name their call only in the
+ * data. `parse`: Fastify's parser of JSON, which refuses keys that would change a prototype.
  */
 export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
   const message = parse(text)

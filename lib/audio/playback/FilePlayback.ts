@@ -46,8 +46,8 @@ interface Item {
 }
 
 /**
- * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one at a time: after
- * a `killAudio` it would play the beginning of the next file that it has.
+ * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one at a time:
+ * after a `killAudio` it would play the beginning of the next file that it has.
  */
 export class FilePlayback {
   readonly #deps: FilePlaybackDeps
@@ -161,7 +161,8 @@ export class FilePlayback {
     }, ms)
   }
 
-  // Settles in a later turn of the event loop: a handler that plays and clears in a loop would otherwise never let it turn.
+  // Settles in a later turn of the event loop: a handler that plays and clears in a loop would otherwise never let it
+  // turn.
   #drop(item: Item): void {
     item.dropped = true
     const done: PlayDone = { id: item.id, heardMs: 0, playbackMs: 0, lastOffset: 0, event: 'cleared' }
@@ -195,8 +196,9 @@ export interface FileReport {
 }
 
 /**
- * Finds the rate of a call from reports about files. The number of samples of a file that was played whole gives the rate.
- * Before that, the lowest rate counts at which the caller heard no more than the file has, and than there was time for.
+ * Finds the rate of a call from reports about files. The number of samples of a file that was played whole gives the
+ * rate. Before that, the lowest rate counts at which the caller heard no more than the file has, and than there was
+ * time for.
  */
 export class CallRate {
   #known: number | undefined

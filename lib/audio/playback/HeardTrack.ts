@@ -40,8 +40,8 @@ export interface HeardTrackOptions {
 }
 
 /**
- * An item that was sent to jambonz: audio, whose samples are in the ring; silence, also in place of audio that was written
- * in private; the beginning or end of an utterance; the command to throw away what jambonz has.
+ * An item that was sent to jambonz: audio, whose samples are in the ring; silence, also in place of audio that was
+ * written in private; the beginning or end of an utterance; the command to throw away what jambonz has.
  */
 type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'clear' } | { kind: 'label'; label: Label })
 /** Called when the caller hears the place of the label, with the ms into the caller's audio. */
@@ -65,11 +65,11 @@ interface Sync {
 
 /**
  * The application's audio that the caller heard, frame by frame beside the caller's own audio. jambonz never mixes the
- * audio that is streamed to a listen into that listen's audio (mod_audio_fork, measured). In each tick jambonz sends one
- * frame of the caller and plays one of ours: so each frame that arrives means that one of ours was played. A pong behind
- * our audio tells with which frame that began, because pongs come back in order with frames. For audio that follows other
- * audio, the clock is exact enough. The track is a sink: the sinks after it find the audio heard during their frame in
- * `current`.
+ * audio that is streamed to a listen into that listen's audio (mod_audio_fork, measured). In each tick jambonz sends
+ * one frame of the caller and plays one of ours: so each frame that arrives means that one of ours was played. A pong
+ * behind our audio tells with which frame that began, because pongs come back in order with frames. For audio that
+ * follows other audio, the clock is exact enough. The track is a sink: the sinks after it find the audio heard during
+ * their frame in `current`.
  *
  * It has three scales of time, all in ms:
  *
@@ -122,8 +122,8 @@ export class HeardTrack implements AudioSink {
   }
 
   /**
-   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio that it held back. `isPrivate`: it
-   * was written in private, so the track has silence in its place.
+   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio that it held back. `isPrivate`:
+   * it was written in private, so the track has silence in its place.
    */
   audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
     if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
@@ -307,8 +307,8 @@ export class HeardTrack implements AudioSink {
     return isCleared
   }
 
-  // Fills `wanted` samples of `into`, from its place `at` on, with what is played, and with silence behind it. Returns how
-  // many are played.
+  // Fills `wanted` samples of `into`, from its place `at` on, with what is played, and with silence behind it. Returns
+  // how many are played.
   #fill(into: Int16Array, at: number, wanted: number, isCleared: boolean): number {
     const count = isCleared ? 0 : this.#take(into, at, wanted)
     if (count < wanted) into.fill(0, at + count, at + wanted)

@@ -106,7 +106,8 @@ export class InclusionCheck {
 
 /**
  * Returns true if `theirs` contains `ours` at about the same level, shifted by at most 60 ms. Returns false if the best
- * match is weaker than `least`, and undefined if the audio is ambiguous, such as a tone, or a caller who is much louder.
+ * match is weaker than `least`, and undefined if the audio is ambiguous, such as a tone, or a caller who is much
+ * louder.
  */
 function contains(theirs: Float32Array, ours: Float32Array, least: number): boolean | undefined {
   const maxShift = (MAX_SHIFT * RATE) / 1000

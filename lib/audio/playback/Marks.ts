@@ -194,9 +194,9 @@ export class Marks {
 }
 
 /**
- * A clear that jambonz may not have carried out yet. Audio that reaches jambonz before that would be thrown away, too. The
- * clear is over when marks come back as cleared. If no mark is waiting, a fence is sent after the kill: a mark behind no
- * audio, which jambonz reports as soon as it reads it.
+ * A clear that jambonz may not have carried out yet. Audio that reaches jambonz before that would be thrown away, too.
+ * The clear is over when marks come back as cleared. If no mark is waiting, a fence is sent after the kill: a mark
+ * behind no audio, which jambonz reports as soon as it reads it.
  */
 export class Clearing {
   #until: number | undefined

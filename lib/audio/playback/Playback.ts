@@ -25,7 +25,9 @@ export interface PlaybackDeps {
   onPlayDone: (done: PlayDone) => void
   /** The call is private just now. */
   isPrivate: () => boolean
-  /** resolves a moment later, when writers who wait for room were told: nothing that comes too late is answered at once */
+  /**
+   * resolves a moment later, when writers who wait for room were told: nothing that comes too late is answered at once
+   */
   afterEnd: () => Promise<void>
 }
 

@@ -11,8 +11,8 @@ export interface Placement {
 }
 
 /**
- * The audio that the application wrote and that was not sent yet: the current chunk, the chunks in the Writable buffer of
- * the stream, and actions between them. The position of an action is the number of bytes before it.
+ * The audio that the application wrote and that was not sent yet: the current chunk, the chunks in the Writable buffer
+ * of the stream, and actions between them. The position of an action is the number of bytes before it.
  */
 export class PlaybackQueue {
   readonly #backlog: () => number
@@ -151,8 +151,8 @@ export class PlaybackQueue {
 }
 
 /**
- * The beginning of an utterance. It is held until jambonz would play it at once. How much audio that takes depends on the
- * rate of the call, which is not known here.
+ * The beginning of an utterance. It is held until jambonz would play it at once. How much audio that takes depends on
+ * the rate of the call, which is not known here.
  */
 export class Beginning {
   #heldSince: number | undefined

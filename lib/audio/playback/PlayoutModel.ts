@@ -29,14 +29,14 @@ const REAL_TIME = 0.3
 export const EXACT_RATE = 8000
 
 /**
- * The way in which jambonz begins to play samples: `behind` other audio, or `dry` if it may have run out of audio before
- * they arrive. false: it holds them back until more arrive.
+ * The way in which jambonz begins to play samples: `behind` other audio, or `dry` if it may have run out of audio
+ * before they arrive. false: it holds them back until more arrive.
  */
 export type Release = 'behind' | 'dry' | false
 
 /**
- * A model of the prebuffer and playout of jambonz (mod_audio_fork, processIncomingBinary): how much of our audio jambonz
- * has, and how much the caller has heard. The clock drives it; each reported mark corrects it.
+ * A model of the prebuffer and playout of jambonz (mod_audio_fork, processIncomingBinary): how much of our audio
+ * jambonz has, and how much the caller has heard. The clock drives it; each reported mark corrects it.
  */
 export class PlayoutModel {
   readonly #perMs: number
@@ -95,8 +95,8 @@ export class PlayoutModel {
   }
 
   /**
-   * Returns true if the caller can't have heard so much yet. `speed`: that of the caller's own audio. If it is not about
-   * real time, as in some tests, the result is false.
+   * Returns true if the caller can't have heard so much yet. `speed`: that of the caller's own audio. If it is not
+   * about real time, as in some tests, the result is false.
    */
   isTooEarly(positionMs: number, now: number, speed: number): boolean {
     // A report that came late moves `clockMs`: the next one, in time, would seem to be early.
@@ -106,8 +106,8 @@ export class PlayoutModel {
   }
 
   /**
-   * Samples that must be given at once, so that jambonz begins to play them at once, whatever the call's rate: its first
-   * lot is 160 ms on a call of 8 kHz and shorter on a wideband one. 0: any number will do.
+   * Samples that must be given at once, so that jambonz begins to play them at once, whatever the call's rate: its
+   * first lot is 160 ms on a call of 8 kHz and shorter on a wideband one. 0: any number will do.
    */
   toBegin(now: number): number {
     if (this.#exact || this.#endsAt > now) return 0

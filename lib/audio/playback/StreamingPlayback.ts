@@ -19,11 +19,11 @@ const STOOD_STILL = 200
 const TRACK_PATIENCE = 1_000
 
 /**
- * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads the
- * audio, and keeps samples out of it that jambonz would take for marks. Audio takes one of two ways:
+ * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads
+ * the audio, and keeps samples out of it that jambonz would take for marks. Audio takes one of two ways:
  * - `sendNow()`, if nothing waits and the chunk may go out whole: it is sent at once;
- * - else `write()` puts it into the PlaybackQueue, and `#pump()` takes one step after the other until one has to wait. The
- *   pump runs after each write and each action, a report of jambonz, a blocked connection, and at each tick.
+ * - else `write()` puts it into the PlaybackQueue, and `#pump()` takes one step after the other until one has to wait.
+ *   The pump runs after each write and each action, a report of jambonz, a blocked connection, and at each tick.
  */
 export class StreamingPlayback {
   readonly sender: PlaybackSender
@@ -80,7 +80,10 @@ export class StreamingPlayback {
     this.#pump()
   }
 
-  /** Sends a chunk at once, if nothing waits before it: the way of nearly all chunks of 20 ms. Returns false if it can't. */
+  /**
+   * Sends a chunk at once, if nothing waits before it: the way of nearly all chunks of 20 ms. Returns false if it
+   * can't.
+   */
   sendNow(chunk: Buffer): boolean {
     const { length } = chunk
     const waits =

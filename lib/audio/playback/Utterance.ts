@@ -1,6 +1,8 @@
 import type { MarkOutcome } from '../socket/types.js'
 
-/** ms that a letter takes to be said; of a text whose audio has not been written whole, this tells how long it will be. */
+/**
+ * ms that a letter takes to be said; of a text whose audio has not been written whole, this tells how long it will be.
+ */
 const LETTER_MS = 66
 
 export interface UtteranceOptions {
@@ -143,9 +145,9 @@ export interface SpeechDeps {
 }
 
 /**
- * The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. Each utterance and run
- * ends once, by what comes first: the track shows that the caller heard its end; the clock says so, and the track shows
- * nothing for TRACK_PATIENCE (both by `onEnd`); or a clear, or the end of the socket, cuts it off.
+ * The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. Each utterance
+ * and run ends once, by what comes first: the track shows that the caller heard its end; the clock says so, and the
+ * track shows nothing for TRACK_PATIENCE (both by `onEnd`); or a clear, or the end of the socket, cuts it off.
  */
 export class Speech {
   readonly #deps: SpeechDeps

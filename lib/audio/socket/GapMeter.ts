@@ -25,8 +25,8 @@ const NO_DOUBT = -1
 
 /**
  * Tells audio that is missing from audio that is late. Audio is missing if live-call control paused jambonz, or jambonz
- * dropped its buffer. After a stall of the network the lag falls again, because all audio arrives in a burst; after a gap
- * the lag stays. So when audio resumes late, the gap is in doubt until the lag has fallen or has stayed.
+ * dropped its buffer. After a stall of the network the lag falls again, because all audio arrives in a burst; after a
+ * gap the lag stays. So when audio resumes late, the gap is in doubt until the lag has fallen or has stayed.
  */
 export class GapMeter {
   /** ms of all gaps */
@@ -59,16 +59,20 @@ export class GapMeter {
   }
 
   /**
-   * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the latest
-   * 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request, and what is missing after
-   * a slow opening is a gap. After a quick one nothing is lost: the audio began later. To be called before any audio.
+   * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the
+   * latest 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request, and what is
+   * missing after a slow opening is a gap. After a quick one nothing is lost: the audio began later. To be called
+   * before any audio.
    */
   opened(requestedAt: number, openAt: number): void {
     this.#clock = requestedAt
     this.#normal = openAt - requestedAt < SLOW_OPENING ? Infinity : 0
   }
 
-  /** Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before it. */
+  /**
+   * Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before
+   * it.
+   */
   doubts(now: number, ms: number): boolean {
     this.#clock += ms
     const lag = now - this.#clock
@@ -89,9 +93,9 @@ export class GapMeter {
 
   /**
    * Returns the time on the audio's clock of what is said at `now`, if more audio than the next message is still to
-   * arrive: audio before that time is late. While the least lag is not known, all audio counts as late that can be, as none
-   * is said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster than it
-   * is said.
+   * arrive: audio before that time is late. While the least lag is not known, all audio counts as late that can be, as
+   * none is said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster
+   * than it is said.
    */
   saidUntil(now: number): number | undefined {
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS

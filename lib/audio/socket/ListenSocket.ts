@@ -173,8 +173,8 @@ export class ListenSocket {
   }
 
   /**
-   * Ends the pause. Audio that has arrived, or arrives late, belongs to it. If a key's listener ends the pause, the keys
-   * after that key do not.
+   * Ends the pause. Audio that has arrived, or arrives late, belongs to it. If a key's listener ends the pause, the
+   * keys after that key do not.
    */
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'

@@ -120,8 +120,8 @@ export interface Circumstances {
 }
 
 /**
- * Returns the likely reason for which jambonz closed the socket. jambonz does not say: its close frame is 1000 without a
- * reason, whether the caller hung up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server
+ * Returns the likely reason for which jambonz closed the socket. jambonz does not say: its close frame is 1000 without
+ * a reason, whether the caller hung up, `maxLength` ran out or a key was pressed (mod_audio_fork; feature-server
  * lib/tasks/listen.js).
  */
 function endReasonOf({ closeCode, listen, lengthMs, key }: Circumstances): EndReason {

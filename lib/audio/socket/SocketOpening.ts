@@ -23,8 +23,8 @@ export interface OpeningSteps {
 }
 
 /**
- * Opens a socket: finds out which listen it is for, and keeps the frames that arrive meanwhile. The first frame should be
- * the metadata, but it may be cut, be invalid JSON, or be missing (mod_audio_fork). If the socket's path names the
+ * Opens a socket: finds out which listen it is for, and keeps the frames that arrive meanwhile. The first frame should
+ * be the metadata, but it may be cut, be invalid JSON, or be missing (mod_audio_fork). If the socket's path names the
  * listen, its audio is kept anyway.
  */
 export class SocketOpening {

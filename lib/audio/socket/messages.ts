@@ -5,7 +5,9 @@ import type { DtmfEvent, MarkEvent } from './types.js'
 const MAX_TEXT = 262_144
 /** Texts that are read within one second. A clear causes at most 30, one for each mark; more are a flood. */
 const MAX_TEXTS_PER_SECOND = 500
-/** jambonz gives the length of a key in samples of 8 kHz, whatever the call's rate (feature-server lib/tasks/listen.js). */
+/**
+ * jambonz gives the length of a key in samples of 8 kHz, whatever the call's rate (feature-server lib/tasks/listen.js).
+ */
 const DTMF_SAMPLES_PER_MS = 8
 
 /** A text frame of jambonz, parsed. */
@@ -34,9 +36,8 @@ export type AudioCommand =
   | { type: 'disconnect' }
 
 // jambonz -> us, feature-server lib/tasks/listen.js and mod_audio_fork (send_mark_event):
-//   {"event":"dtmf","dtmf":"5","duration":"1600"}
-//   {"type": "mark", "data": {"name":"m1", "event": "playout"}}
-//   {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}
+// {"event":"dtmf","dtmf":"5","duration":"1600"} {"type": "mark", "data": {"name":"m1", "event": "playout"}}
+// {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}
 /** Parses a text frame. Never throws. */
 export function readMessage(text: Buffer): AudioMessage {
   if (text.length > MAX_TEXT) return { type: 'invalid', reason: `${text.length} bytes of text` }
@@ -66,7 +67,9 @@ export function readMessage(text: Buffer): AudioMessage {
   return { type: 'other', message: json }
 }
 
-/** Parses the first frame: attributes of the call, and the verb's metadata. Returns undefined if it is no JSON object. */
+/**
+ * Parses the first frame: attributes of the call, and the verb's metadata. Returns undefined if it is no JSON object.
+ */
 export function readMetadata(text: Buffer): Record<string, unknown> | undefined {
   return text.length > MAX_TEXT ? undefined : parseObject(text)
 }
@@ -135,8 +138,8 @@ export class TextReader {
   }
 
   /**
-   * Returns the message of a text frame; undefined if it is ignored. `now`: ms. `isPrivate`: the call is private, so a key
-   * in it is private, too.
+   * Returns the message of a text frame; undefined if it is ignored. `now`: ms. `isPrivate`: the call is private, so a
+   * key in it is private, too.
    */
   read(text: Buffer, now: number, isPrivate: boolean): AudioMessage | undefined {
     if (!this.#allows(now)) return undefined

@@ -9,8 +9,9 @@ interface Beating {
 }
 
 /**
- * Pings sockets, because jambonz sends no pings: one timer for all sockets with the same interval. A socket that does not
- * answer a ping within the interval is lost. Silence proves nothing: live-call control may pause the audio for any time.
+ * Pings sockets, because jambonz sends no pings: one timer for all sockets with the same interval. A socket that does
+ * not answer a ping within the interval is lost. Silence proves nothing: live-call control may pause the audio for any
+ * time.
  */
 class Heartbeat {
   readonly #beating = new Map<Beating, { alive: boolean }>()

@@ -47,7 +47,8 @@ export interface StreamEnd {
 }
 
 /**
- * A key that the caller pressed. The verb needs `passDtmf`, which the plugin turns on itself where a key ends the listen.
+ * A key that the caller pressed. The verb needs `passDtmf`, which the plugin turns on itself where a key ends the
+ * listen.
  */
 export interface DtmfEvent {
   digit: string
@@ -69,8 +70,8 @@ export interface PlayDone {
   id: string
   /**
    * ms of the file that the caller heard, from `lastOffset`, in steps of 20 ms; 0 if jambonz did not report the end.
-   * jambonz does not tell the call's rate: it is learned from the first file that is played whole. Before that, 8 kHz is
-   * assumed, unless the report rules it out
+   * jambonz does not tell the call's rate: it is learned from the first file that is played whole. Before that, 8 kHz
+   * is assumed, unless the report rules it out
    */
   heardMs: number
   /** ms that jambonz read of the file: for a stopped file up to 2,048 more than the caller heard */

@@ -24,7 +24,10 @@ export function liveOf(stream: AudioStream): LiveStream {
 export class AudioStream extends SpeakingDuplex {
   /** The call as it was when the audio began. */
   readonly call: Call
-  /** The metadata of the first frame, overlaid by the verb's own `metadata`, which is right even if that frame is broken. */
+  /**
+   * The metadata of the first frame, overlaid by the verb's own `metadata`, which is right even if that frame is
+   * broken.
+   */
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
 
@@ -99,9 +102,9 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /**
-   * Begins privacy, for a card number and the like. From now on nothing is recorded, nobody listens in, and keys are marked
-   * `private`; only this stream's readers and listeners get the audio. A handover keeps it. `mode`: how the recording
-   * shows the pause. Default: silence.
+   * Begins privacy, for a card number and the like. From now on nothing is recorded, nobody listens in, and keys are
+   * marked `private`; only this stream's readers and listeners get the audio. A handover keeps it. `mode`: how the
+   * recording shows the pause. Default: silence.
    */
   beginPrivacy(mode: PauseMode = 'silence'): void {
     this.#live.beginPrivacy(mode)

@@ -8,8 +8,8 @@ import type { OutputEntry } from '../../model/schema.js'
 import type { Utterance, UtteranceOptions } from '../playback/Utterance.js'
 
 /**
- * Options of an emitter whose async listeners may reject: the rejection goes to the stream (`captureRejectionSymbol`), and
- * does not end the process.
+ * Options of an emitter whose async listeners may reject: the rejection goes to the stream (`captureRejectionSymbol`),
+ * and does not end the process.
  */
 export const CAPTURING: object = { captureRejections: true }
 
@@ -66,8 +66,8 @@ export class AudioDuplex extends Duplex {
 export const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
 
 /**
- * Emits an event to each listener. An error of a listener goes to `threw`, not to the emitter, which is often a timer or
- * Node itself: there it would end the process.
+ * Emits an event to each listener. An error of a listener goes to `threw`, not to the emitter, which is often a timer
+ * or Node itself: there it would end the process.
  */
 export function emitToEach(
   emitter: EventEmitter,
@@ -97,7 +97,8 @@ type WriteCallback = (error?: Error | null) => void
 
 /**
  * The writable side of a stream: everything that the caller hears. When the socket has closed, every write fails, and
- * answers come only after a turn of the event loop: a handler that writes in an endless loop must not block other calls.
+ * answers come only after a turn of the event loop: a handler that writes in an endless loop must not block other
+ * calls.
  */
 export abstract class SpeakingDuplex extends AudioDuplex {
   #over = false
@@ -147,8 +148,8 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Begins an utterance, behind all audio that was written so far, and ends the utterance before it. It contains what is
-   * written to it until its `end()`. Its `done` tells how much of it the caller heard. Throws FST_JAMBONZ_AUDIO_MODE
+   * Begins an utterance, behind all audio that was written so far, and ends the utterance before it. It contains what
+   * is written to it until its `end()`. Its `done` tells how much of it the caller heard. Throws FST_JAMBONZ_AUDIO_MODE
    * without streaming.
    */
   utterance(options: UtteranceOptions = {}): Utterance {
@@ -161,9 +162,9 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Resolves to `playout` when the caller has heard what was written so far, to `cleared` if that will never happen, after
-   * `clear()` or at the end of the listen. Rejects with FST_JAMBONZ_AUDIO_MODE without streaming; the error is also
-   * logged, and may be left unhandled.
+   * Resolves to `playout` when the caller has heard what was written so far, to `cleared` if that will never happen,
+   * after `clear()` or at the end of the listen. Rejects with FST_JAMBONZ_AUDIO_MODE without streaming; the error is
+   * also logged, and may be left unhandled.
    */
   mark(name: string): Promise<MarkOutcome> {
     return this.playback.mark(name)
@@ -175,9 +176,9 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Plays a file: a WAV of any rate, or raw L16. `audio` may be changed at once. Resolves when the file has been played or
-   * stopped. Rejects with FST_JAMBONZ_AUDIO_MODE with streaming, and with FST_JAMBONZ_AUDIO_FILE for a file that can't be
-   * played; the error is also logged, and may be left unhandled.
+   * Plays a file: a WAV of any rate, or raw L16. `audio` may be changed at once. Resolves when the file has been played
+   * or stopped. Rejects with FST_JAMBONZ_AUDIO_MODE with streaming, and with FST_JAMBONZ_AUDIO_FILE for a file that
+   * can't be played; the error is also logged, and may be left unhandled.
    */
   play(audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
     return this.playback.play(audio, options)

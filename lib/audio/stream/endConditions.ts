@@ -15,9 +15,9 @@ export interface EndConditionOptions {
 }
 
 /**
- * Ends a listen on conditions that jambonz documents but does not apply (feature-server lib/tasks/listen.js): `timeout`; a
- * `finishOnKey` of several digits, each of which ends the listen; and any `finishOnKey` in `config`. jambonz itself
- * applies `maxLength`; if it does not, the listen is ended a second later.
+ * Ends a listen on conditions that jambonz documents but does not apply (feature-server lib/tasks/listen.js):
+ * `timeout`; a `finishOnKey` of several digits, each of which ends the listen; and any `finishOnKey` in `config`.
+ * jambonz itself applies `maxLength`; if it does not, the listen is ended a second later.
  */
 export function watchEndConditions(
   live: LiveStream,

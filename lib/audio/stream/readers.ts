@@ -18,8 +18,8 @@ export interface Log {
 }
 
 /**
- * The readable side of a stream. Frames go into the stream's own buffer; above `maxBuffered` bytes the socket is not read.
- * If nobody reads, frames are dropped, unless a handler is still preparing to read.
+ * The readable side of a stream. Frames go into the stream's own buffer; above `maxBuffered` bytes the socket is not
+ * read. If nobody reads, frames are dropped, unless a handler is still preparing to read.
  */
 export class ReaderSide {
   /** true while the side takes frames. */

@@ -6,8 +6,8 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { renamed, type RecordingPaths } from './names.js'
 
-// The file operations at the beginning and end of every recording. Not those of node:fs/promises: a FileHandle costs several
-// times the operation.
+// The file operations at the beginning and end of every recording. Not those of node:fs/promises: a FileHandle costs
+// several times the operation.
 export const openFile = promisify(fs.open)
 export const closeFile = promisify(fs.close)
 export const link = promisify(fs.link)

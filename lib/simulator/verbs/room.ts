@@ -5,8 +5,8 @@ import { ListenTask } from './listen.js'
 import { Task, type Precondition } from './task.js'
 
 /**
- * `room` and `conference`. On 0.9 it is only recorded: a listen in it never starts there. On 11, by its documentation, it
- * lasts until the call ends, and a listen in it opens a socket for each member, all on one url.
+ * `room` and `conference`. On 0.9 it is only recorded: a listen in it never starts there. On 11, by its documentation,
+ * it lasts until the call ends, and a listen in it opens a socket for each member, all on one url.
  */
 export class RoomTask extends Task {
   override readonly precondition: Precondition = this.session.options.platform === '11' ? 'endpoint' : 'none'

@@ -151,8 +151,8 @@ export class RedisStore implements CallStore {
     timeoutMs: number
   ): Promise<StoredCall | undefined> {
     const { link } = this.#parts
-    // If Redis was away during this wait, an unknown call proves nothing: an instance that has the call may not have written
-    // it yet.
+    // If Redis was away during this wait, an unknown call proves nothing: an instance that has the call may not have
+    // written it yet.
     let isSure = true
     return this.#waiters.until({
       callSid,

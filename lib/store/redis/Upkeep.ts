@@ -168,8 +168,8 @@ export class Upkeep {
   }
 
   /**
-   * Resolves to a call of which this instance holds a socket. Writes the call again if it has expired or was evicted while
-   * it streams here; resolves to undefined if it does not stream.
+   * Resolves to a call of which this instance holds a socket. Writes the call again if it has expired or was evicted
+   * while it streams here; resolves to undefined if it does not stream.
    */
   async #readHeld(callSid: string): Promise<StoredCall | undefined> {
     const {

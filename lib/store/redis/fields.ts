@@ -12,11 +12,11 @@ import {
   type StoredListen
 } from '../../model/schema.js'
 
-// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at once:
-//   c:<name>       of the call               d:<key>        of call.data
-//   l:<id>:<name>  of a listen               l:<id>:#       its place among the others: [µs, n-th of its patch]
-// Each value is `<version> <json>`. The version is a time in µs on the clock of Redis. Of two values of a field, the one
-// with the higher version wins. The fields that the end of a call writes are sealed: their version is the highest.
+// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at
+// once: c:<name>       of the call               d:<key>        of call.data l:<id>:<name>  of a listen
+// l:<id>:#       its place among the others: [µs, n-th of its patch] Each value is `<version> <json>`. The version is a
+// time in µs on the clock of Redis. Of two values of a field, the one with the higher version wins. The fields that the
+// end of a call writes are sealed: their version is the highest.
 
 /** name -> `<version> <json>` */
 export type Fields = Map<string, string>

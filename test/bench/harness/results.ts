@@ -12,7 +12,10 @@ export interface Part {
   text: string
 }
 
-/** Writes each part between its marks in a file of results. What stands outside of them stays as it is; parts that are new come last. */
+/**
+ * Writes each part between its marks in a file of results. What stands outside of them stays as it is; parts that are
+ * new come last.
+ */
 export function saveResults(path: string, parts: readonly Part[]): void {
   const before = existsSync(path) ? readFileSync(path, 'utf8') : HEAD
   writeFileSync(path, parts.reduce(replacePart, before))

@@ -4,7 +4,8 @@ import type { Listen } from '../../../lib/index.js'
 import type { SimulateCallOptions } from '../../../lib/simulator/index.js'
 import { folder, type BuildOptions } from '../build.js'
 
-// The applications of the test suite and the documentation that listen. What each does must not depend on the transport.
+// The applications of the test suite and the documentation that listen. What each does must not depend on the
+// transport.
 
 export interface Application {
   title: string

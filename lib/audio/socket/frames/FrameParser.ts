@@ -22,12 +22,14 @@ const LITTLE_ENDIAN = true
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
-/** Takes audio. `messages`: number of messages in it. `reused`: its memory will be overwritten, so copy what you keep. */
+/**
+ * Takes audio. `messages`: number of messages in it. `reused`: its memory will be overwritten, so copy what you keep.
+ */
 export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
 
 /**
- * Reads frames of audio - binary, masked, whole - before ws does, at a fraction of the cost. All other frames, and a frame
- * that the end of a read cuts, go to ws unchanged: ws handles texts, pings, closes, fragments and errors.
+ * Reads frames of audio - binary, masked, whole - before ws does, at a fraction of the cost. All other frames, and a
+ * frame that the end of a read cuts, go to ws unchanged: ws handles texts, pings, closes, fragments and errors.
  */
 export class FrameParser {
   /** true: messages that were read together are delivered as one. */
@@ -73,8 +75,8 @@ export class FrameParser {
   }
 
   /**
-   * Takes the bytes of the connection directly: the socket's buffer, its `data` event and the tick to read on are half the
-   * cost of a message. Bytes go through the socket only while it does not flow to ws.
+   * Takes the bytes of the connection directly: the socket's buffer, its `data` event and the tick to read on are half
+   * the cost of a message. Bytes go through the socket only while it does not flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)

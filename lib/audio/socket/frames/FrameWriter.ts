@@ -14,8 +14,8 @@ const FRAME = Buffer.allocUnsafeSlow(65_536)
 const MAX_DIRECT = FRAME.length - HEAD_BYTES
 
 /**
- * Sends audio on one websocket. Writes it straight to the kernel if that has room: ws, the socket's stream and a request
- * to the event loop cost several times as much. Otherwise, and while anything waits in ws, it sends through ws.
+ * Sends audio on one websocket. Writes it straight to the kernel if that has room: ws, the socket's stream and a
+ * request to the event loop cost several times as much. Otherwise, and while anything waits in ws, it sends through ws.
  */
 export class FrameWriter {
   readonly #socket: WebSocket

@@ -66,8 +66,8 @@ export class Internals {
   }
 
   /**
-   * Stops reading, so that bytes wait in the kernel. ws' own pause() lets Node read on, until 16 KiB wait in the process,
-   * and each of these reads costs as much as handling a frame.
+   * Stops reading, so that bytes wait in the kernel. ws' own pause() lets Node read on, until 16 KiB wait in the
+   * process, and each of these reads costs as much as handling a frame.
    */
   stopReading(): void {
     const handle = this.#handle
@@ -103,9 +103,9 @@ export class Internals {
   }
 
   /**
-   * Writes the first `length` bytes of `frame` with one system call, which does not wait and has no callback. Bytes that
-   * the kernel has no room for go through the socket. Returns false if nothing was written: ws must send the frame, and
-   * sees the error if there is one.
+   * Writes the first `length` bytes of `frame` with one system call, which does not wait and has no callback. Bytes
+   * that the kernel has no room for go through the socket. Returns false if nothing was written: ws must send the
+   * frame, and sees the error if there is one.
    */
   write(frame: Buffer, length: number): boolean {
     const { raw } = this
@@ -125,8 +125,9 @@ export class Internals {
   }
 
   /**
-   * Makes Node read into `into` from now on, rather than into 64 KiB that it allocates for every read. Does nothing if the
-   * socket does not allow that. `onRead` is called with the number of bytes in `into`; if it returns false, reading stops.
+   * Makes Node read into `into` from now on, rather than into 64 KiB that it allocates for every read. Does nothing if
+   * the socket does not allow that. `onRead` is called with the number of bytes in `into`; if it returns false, reading
+   * stops.
    */
   readTo(into: Buffer, onRead: (count: number) => boolean): void {
     if (this.raw === undefined || this.#ownMemory === undefined) return

@@ -7,8 +7,8 @@ export const BATCH_INTERVAL = 800
 const SLOT_MS = 20
 const SLOTS = BATCH_INTERVAL / SLOT_MS
 /**
- * Slots ahead in which a socket is read for the first time. A pause that begins before the first read would not know how
- * late the audio is that comes after it.
+ * Slots ahead in which a socket is read for the first time. A pause that begins before the first read would not know
+ * how late the audio is that comes after it.
  */
 const FIRST_SLOTS = 3
 
@@ -94,7 +94,8 @@ function stepsOf({ interval }: Batched): number {
 /** The wheel of this process. */
 const batchWheel = new BatchWheel()
 
-// Reasons not to read a socket: the listen is not known yet; a reader is slower than the call; the next batch is not due.
+// Reasons not to read a socket: the listen is not known yet; a reader is slower than the call; the next batch is not
+// due.
 const IDENTIFYING = 1
 const READER = 2
 const BATCH = 4
@@ -123,8 +124,8 @@ export interface SocketReaderOptions {
 }
 
 /**
- * Reads the frames of one websocket: as they come, in batches, or not at all. It reads when no reason against reading is
- * left. A socket that is not read sees neither its close nor pongs: to wait for these, call `readToEnd()`.
+ * Reads the frames of one websocket: as they come, in batches, or not at all. It reads when no reason against reading
+ * is left. A socket that is not read sees neither its close nor pongs: to wait for these, call `readToEnd()`.
  */
 export class SocketReader implements Batched {
   /** undefined if ws alone reads and writes the socket */
