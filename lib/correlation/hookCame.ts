@@ -15,12 +15,13 @@ import {
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation, type Message } from './Correlation.js'
 import type { CallStore } from '../store/CallStore.js'
+import { endUnlessHeld } from './endUnlessHeld.js'
 import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
 /** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
 const BACKGROUND_WAIT = 500
-/** ms that a listen waits for a store that is away, before it is left as it is */
-const RETURN_WAIT = 600_000
+/** ms in which jambonz opens the next socket of a listen that it was asked for again; it does so at once */
+const OFFER_WAIT = 15_000
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -142,10 +143,11 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
  * of the background listens that ended with it. Does not for a listen that a key ended.
  */
 async function offerAgain(
-  { store, deps, issuer }: Correlation,
+  correlation: Correlation,
   settled: Correlated,
   report: HookReport
 ): Promise<HookOutcome | undefined> {
+  const { store, deps, issuer } = correlation
   const { listen } = settled
   if (!isOffered(listen) || report.digits !== undefined || isOver(settled.call, report)) return undefined
   const call = await backgroundsSettled(store, settled.call)
@@ -160,6 +162,8 @@ async function offerAgain(
     }))
   ])
   await delay(delayMs)
+  // The caller may have hung up: then no socket comes, and no hook. Without a statusHook nothing else tells it.
+  endUnlessHeld(correlation, correlated(written.call, listen.id).listen, OFFER_WAIT)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
 
@@ -196,7 +200,7 @@ async function endedListen(
   const isSure = storeIsUp || (report.call !== undefined && report.duration === undefined)
   if (listen.state === 'expected') {
     if (isSure || isOffered(listen)) ({ call, listen } = await correlation.neverCame(listen))
-    else endOnReturn(correlation, listen)
+    else endUnlessHeld(correlation, listen, HOOK_WAIT)
   }
   const { digits } = report
   const reason =
@@ -209,24 +213,6 @@ async function endedListen(
   ]
   if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))
   return { call, listen }
-}
-
-/**
- * Ends a listen that no instance holds, after the store has returned: an instance that holds its socket has written so
- * then. Does not wait for that.
- */
-function endOnReturn(correlation: Correlation, { callSid, id }: StoredListen): void {
-  const { store, deps } = correlation
-  const isHeld = (now?: StoredListen): boolean => now?.instance !== undefined || now?.state === 'ended'
-  const end = async (): Promise<void> => {
-    await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
-    if (!store.health().available) return
-    const listen = listenIn(await store.waitFor(callSid, id, isHeld, HOOK_WAIT), id)
-    if (listen?.state === 'expected' && !isHeld(listen)) await correlation.neverCame(listen)
-  }
-  end().catch((err: unknown) => {
-    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
-  })
 }
 
 /** Returns the listen of a hook without a listen id: by the verb's id, else the latest open listen, else the latest. */

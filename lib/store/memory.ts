@@ -64,6 +64,7 @@ class MemoryStore implements CallStore {
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
   #context!: StoreContext
+  #closed = false
   #sweeper?: NodeJS.Timeout
 
   constructor(maxCalls: number) {
@@ -115,10 +116,11 @@ class MemoryStore implements CallStore {
   }
 
   health(): StoreHealth {
-    return { available: true, pending: 0, dropped: 0 }
+    return { available: !this.#closed, pending: 0, dropped: 0 }
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     clearInterval(this.#sweeper)
     this.#waiters.close()
   }

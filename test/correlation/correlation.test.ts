@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { Correlation } from '../../lib/correlation/Correlation.js'
+import { endUnlessHeld } from '../../lib/correlation/endUnlessHeld.js'
 import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
@@ -202,3 +203,40 @@ t.test('a listen that jambonz is asked for again ends with its call, whichever c
     t.equal(ended.length, 1)
   }
 })
+
+t.test(
+  'a listen without its next socket ends, unless it is claimed or offered again, or the plugin closes',
+  async (t) => {
+    const SOON = 50
+    for (const [happens, state] of [
+      ['nothing', 'ended'],
+      ['a socket comes', 'expected'],
+      ['jambonz is asked once more', 'expected'],
+      ['the plugin closes', 'expected']
+    ] as const) {
+      const { correlation, id, ended, listen } = await start(t)
+      const { store } = correlation
+      await correlation.released(listen)
+      const before = (await store.write(CALL, [hookPart(id, {}, { offers: 1 })])).call.listens[0]
+      if (before === undefined) throw new Error('the listen is unknown')
+      const waits: Array<Promise<unknown>> = []
+      const waitFor = store.waitFor.bind(store)
+      store.waitFor = (...args) => {
+        const wait = waitFor(...args)
+        waits.push(wait)
+        return wait
+      }
+      endUnlessHeld(correlation, before, SOON)
+      if (happens === 'a socket comes') {
+        await correlation.claimed({ listenId: id, unknown: false, paused: false, issuer: 'xyz' })
+      } else if (happens === 'jambonz is asked once more') {
+        await store.write(CALL, [hookPart(id, {}, { offers: 2 })])
+      } else if (happens === 'the plugin closes') await store.close()
+      await until(() => waits.length === (happens === 'the plugin closes' ? 1 : 2), 'the waits')
+      await Promise.all(waits)
+      if (state === 'ended') await until(() => ended.length > 0, 'the end')
+      t.match((await store.get(CALL))?.listens, [{ state }], happens)
+      t.equal(ended.length, state === 'ended' ? 1 : 0)
+    }
+  }
+)

@@ -21,8 +21,8 @@ import { startRedis, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
 const INSTANCES = 3
-/** ms until all is told of the last call: an instance that dies is missed after 3 s, a hook waits for 5 */
-const PATIENCE = 30_000
+/** ms until all is told of the last call: the next socket of a listen that was handed over is awaited for 15 s */
+const PATIENCE = 40_000
 const HOUR = 3_600_000
 
 export interface ChaosOptions {
