@@ -1,13 +1,23 @@
 import { Transform } from 'node:stream'
 
+/** The last line of a run. `counts`: tap's */
+export function totalsOf({ pass = 0, fail = 0, skip = 0, todo = 0 }) {
+  return `${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`
+}
+
 /**
- * A line per test file, every failure whole, and at the end `N passed, N failed` from tap's own totals. Reads the TAP
- * line by line: what is indented belongs to a file's subtests.
+ * Prints a line per group of test files, every failure whole, and at the end `N passed, N failed` from tap's own totals.
+ * Reads the TAP line by line: what is indented belongs to a group's subtests.
  */
 export default class Reporter extends Transform {
+  /** the counts of each file that ran to its end, as test/together.js says them */
+  files = new Map()
+  /** names of the groups that failed */
+  failed = []
+  /** of all files, from tap's last line */
+  totals
   #rest = ''
   #failing = false
-  #totals
 
   _transform(chunk, encoding, done) {
     const lines = (this.#rest + chunk).split('\n')
@@ -18,23 +28,24 @@ export default class Reporter extends Transform {
 
   _flush(done) {
     this.#line(this.#rest)
-    if (this.#totals) {
-      const { pass = 0, fail = 0, skip = 0, todo = 0 } = this.#totals
-      this.push(`${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}\n`)
-    }
+    if (this.totals) this.push(`${totalsOf(this.totals)}\n`)
     done()
   }
 
   #line(line) {
     const totals = /^# \{ total: (.*) \}$/.exec(line)
     if (totals) {
-      this.#totals = Object.fromEntries(
+      this.totals = Object.fromEntries(
         [...line.matchAll(/(\w+): (\d+)/g)].map(([, name, count]) => [name, Number(count)])
       )
     } else if (/^\s+not ok/.test(line)) this.#failing = true
     else if (/^\s*(?:ok|not ok)\b|^\s*# Subtest/.test(line)) this.#failing = false
-    const fileLine = /^(?:ok|not ok|Bail out!|# (?!Subtest))/.test(line) && !totals
-    if (fileLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) {
+    const [, file, counts] = /^ {4}# (test\/\S+\.test\.ts) (\{.*\})$/.exec(line) ?? []
+    if (file) this.files.set(file, JSON.parse(counts))
+    const [, failed] = /^not ok \d+ - (test\S*)/.exec(line) ?? []
+    if (failed) this.failed.push(failed)
+    const groupLine = /^(?:ok|not ok|Bail out!|# (?!Subtest))/.test(line) && !totals
+    if (groupLine || this.#failing || /# (?:SKIP|TODO)/.test(line)) {
       this.push(`${line.replace(/^(\s*(?:not )?ok .*) \{$/, '$1')}\n`)
     }
   }
