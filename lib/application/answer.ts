@@ -114,19 +114,19 @@ function listenIds(
   call: Call
 ): (ordinal: number) => string {
   const body = request[kRawBody] ?? ''
-  const open = new Map(
-    call.listens.map(({ id, state, instance }) => [id, state === 'expected' && instance === undefined])
-  )
   return (ordinal) => {
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
     const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)
     const id = idOf(0)
-    if (!open.has(id)) return id
-    const first = firstWithout((generation) => open.has(idOf(generation)))
+    if (listenIn(call, id) === undefined) return id
+    const listens = new Map(call.listens.map((listen) => [listen.id, listen]))
+    const first = firstWithout((generation) => listens.has(idOf(generation)))
     const last = idOf(first - 1)
     const signedAt = request[kSignedAt]
     const isOld = signedAt !== null && replays.isOld(`${call.callSid}\n${signedAt}\n${repeated}`, first)
-    return open.get(last) || isOld ? last : idOf(first)
+    const { state, instance } = listens.get(last) ?? {}
+    const isOpen = state === 'expected' && instance === undefined
+    return isOpen || isOld ? last : idOf(first)
   }
 }
 

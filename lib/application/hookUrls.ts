@@ -3,6 +3,7 @@ import { RouteTable } from '../listening/AudioRoutes.js'
 import {
   actualPath,
   actualPrefix,
+  firstFound,
   joinPath,
   pathBelow,
   readOwnUrl,
@@ -98,11 +99,11 @@ export function hookUrl(
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
   }
-  const found = [own.path, joinPath(actualPrefix(request), own.path)]
-    .map((path) => ({ path, kind: routes.kindOf(method, path) }))
-    .find(({ kind }) => kind !== undefined)
+  const found = firstFound([own.path, joinPath(actualPrefix(request), own.path)], (path) =>
+    routes.kindOf(method, path)
+  )
   if (found !== undefined) {
-    warnOfHook(application, request, { url, method, kind: found.kind })
+    warnOfHook(application, request, { url, method, kind: found.value })
     return withQuery(publicPath + found.path, own.rest, ours)
   }
   const inner = pathBelow(own.path, options.publicUrl) ?? own.path

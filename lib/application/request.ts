@@ -4,7 +4,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import inject from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
-import { isObject, type Data } from '../model/payloads.js'
+import { isObject, type Data } from '../model/json.js'
 import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
 import type { Trace } from '../listening/tracing.js'
 
@@ -184,7 +184,7 @@ const READERS: Record<string, (value: unknown) => unknown> = {
 
 /**
  * Returns a function that reads the payloads of a route by our `schema`. It leaves out properties whose type is not
- * that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged. On a
+ * that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged, and may be the returned object itself. On a
  * route with its own schema, which may remove properties, it reads the raw body. The function throws
  * FST_JAMBONZ_CALL_SID.
  */
@@ -199,11 +199,11 @@ export function payloadReader<Schema extends TObject>(
   return (request) => {
     const posted: unknown = body === undefined ? request.body : postedTo(request)
     if (!isObject(posted) || !isCallSid(posted.call_sid)) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
+    const different = fields.filter(({ name, read }) => read(posted[name]) !== posted[name])
+    if (different.length === 0) return posted as Static<Schema>
     const payload: Data = { ...posted }
-    for (const { name, read } of fields) {
-      const value = payload[name]
-      if (value === undefined) continue
-      payload[name] = read(value)
+    for (const { name, read } of different) {
+      payload[name] = read(payload[name])
       if (payload[name] === undefined) delete payload[name]
     }
     return payload as Static<Schema>

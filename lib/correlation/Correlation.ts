@@ -161,8 +161,12 @@ export class Correlation {
     backgrounds: ReadonlyMap<string, string> = new Map()
   ): Promise<boolean> {
     if (listens.length === 0) return this.store.shared
-    const written = listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
-    const { kept } = await this.store.write(callSid, [{ patch: { call: { application }, listens: written } }])
+    const written =
+      backgrounds.size === 0
+        ? listens
+        : listens.map((listen) => ({ ...listen, background: backgrounds.get(listen.id) }))
+    const call = application === undefined ? undefined : { application }
+    const { kept } = await this.store.write(callSid, [{ patch: { call, listens: written } }])
     return kept && this.store.shared
   }
 

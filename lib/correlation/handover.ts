@@ -1,5 +1,5 @@
 import { hasCredentials, isSameCredentials, type Credentials } from '../model/credentials.js'
-import { isObject, type Data } from '../model/payloads.js'
+import { isObject, type Data } from '../model/json.js'
 import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
@@ -43,9 +43,7 @@ export function applicationOf(verbs: readonly object[], auth: Credentials | unde
       withoutTokens(isSame(wsAuth, auth) ? listen : { ...listen, wsAuth })
     )
   )
-  if (hasCredentials(kept)) return undefined
-  const json = JSON.stringify(kept)
-  return Buffer.byteLength(json) <= MAX_APPLICATION_BYTES ? json : undefined
+  return keptJson(kept)
 }
 
 /**
@@ -61,12 +59,16 @@ export function backgroundsOf(
     const [key, listen] = backgroundOf(verb)
     if (listen === undefined || !(listen.wsAuth === undefined || isSame(listen.wsAuth, auth))) continue
     const { wsAuth, ...rest } = listen
-    const kept = { verb: 'config', [key]: withoutTokens(rest) }
-    const json = JSON.stringify(kept)
-    if (hasCredentials(kept) || Buffer.byteLength(json) > MAX_APPLICATION_BYTES) continue
-    found.set(String(idIn(listen)), json)
+    const json = keptJson({ verb: 'config', [key]: withoutTokens(rest) })
+    if (json !== undefined) found.set(String(idIn(listen)), json)
   }
   return found
+}
+
+/** Returns the JSON of verbs; undefined if they have credentials, or are too long. */
+function keptJson(verbs: object): string | undefined {
+  const json = JSON.stringify(verbs)
+  return hasCredentials(verbs, json) || Buffer.byteLength(json) > MAX_APPLICATION_BYTES ? undefined : json
 }
 
 /** Returns the key and the options of the background listen of ours that a `config` starts. */

@@ -43,15 +43,15 @@ export function socketUrl(
   const own = readOwnUrl(url ?? actualPath(audioPath, request), request, publicUrl)
   if (own === undefined) return undefined
   const isRelative = own.base === ''
-  const found = candidates(own.path, request, publicUrl, isRelative)
-    .map((path) => ({ path, route: audioRoutes.find(path) }))
-    .find(({ route }) => route !== undefined)
-  if (found?.route === undefined) {
+  const found = firstFound(candidates(own.path, request, publicUrl, isRelative), (path) =>
+    audioRoutes.find(path)
+  )
+  if (found === undefined) {
     if (isRelative) throw new ERR_AUDIO_ROUTE(url)
     return undefined
   }
   const base = isRelative ? (publicUrl?.href ?? '') : own.base.replace(/^http/i, 'ws')
-  const route = found.route.path
+  const route = found.value.path
   const token = {
     path: route,
     listenId: id,
@@ -62,6 +62,18 @@ export function socketUrl(
   } as const
   const signed = signSocketToken(secret, token, ownCredentials(options, wsAuth, base))
   return { path: route, url: `${base}${found.path}/${signed}${own.rest}` }
+}
+
+/** Returns the first path for which `find` returns a value, with that value; undefined if there is none. */
+export function firstFound<T>(
+  paths: readonly string[],
+  find: (path: string) => T | undefined
+): { path: string; value: T } | undefined {
+  for (const path of paths) {
+    const value = find(path)
+    if (value !== undefined) return { path, value }
+  }
+  return undefined
 }
 
 /**

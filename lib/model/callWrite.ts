@@ -1,4 +1,5 @@
 import { ERR_CALL_DATA } from './errors.js'
+import { frozenJson, isScalar } from './json.js'
 import type { Listen, StoredCall, StoredListen } from './schema.js'
 
 /** Fields of the listen that `id` names. null removes a field. */
@@ -74,9 +75,9 @@ export function applyWrite(
 ): AppliedWrite {
   const applied = write.map(({ guards }) => guards === undefined || holds(before?.call, guards))
   let kept = before
-  for (const [at, { patch, final }] of write.entries()) {
+  write.forEach(({ patch, final }, at) => {
     if (applied[at]) kept = applyPart(callSid, kept, patch, final, now)
-  }
+  })
   return { kept, applied }
 }
 
@@ -96,13 +97,11 @@ function applyPart(
   now: string
 ): KeptCall {
   const { call, final: sealed } = before ?? { call: newCall(callSid, now), final: NO_FINAL }
-  const own =
-    sealed.length === 0
-      ? patch.call
-      : Object.fromEntries(Object.entries(patch.call ?? {}).filter(([name]) => !sealed.includes(name)))
+  if (sealed.length === 0 && !final) return { call: applyPatch(call, patch, now), final: sealed }
+  const own = Object.fromEntries(Object.entries(patch.call ?? {}).filter(([name]) => !sealed.includes(name)))
   return {
     call: applyPatch(call, { ...patch, call: own }, now),
-    final: final ? [...sealed, ...Object.keys(own ?? {})] : sealed
+    final: final ? [...sealed, ...Object.keys(own)] : sealed
   }
 }
 
@@ -181,73 +180,4 @@ function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): 
 /** Returns the call's listen of that id. */
 export function listenIn(call: StoredCall | undefined, listenId: string): StoredListen | undefined {
   return call?.listens.find(({ id }) => id === listenId)
-}
-
-/** Freezes a snapshot. Requests share snapshots, so a write to one must fail at once. */
-export function freezeCall(call: StoredCall): StoredCall {
-  return deepFreeze(call)
-}
-
-/** Levels that are copied here, more than any call has. Deeper values may be circular: they go through JSON text. */
-const MAX_DEPTH = 16
-
-/**
- * Returns a deeply frozen copy of a value, as JSON keeps it; undefined if JSON omits it. Throws the errors of
- * JSON.stringify() (a BigInt, a circular reference).
- */
-export function frozenJson<T>(value: T): T {
-  return copied(value, 0) as T
-}
-
-function copied(value: unknown, depth: number): unknown {
-  if (isScalar(value)) return value
-  if (depth < MAX_DEPTH && Array.isArray(value)) {
-    return Object.freeze(value.map((inner) => copied(inner, depth + 1) ?? null))
-  }
-  if (depth < MAX_DEPTH && isPlain(value)) return copiedFields(value, depth + 1) ?? throughText(value)
-  return throughText(value)
-}
-
-/** Copies all fields at once, then corrects the copy: an object that grows field by field costs ten times as much. */
-function copiedFields(fields: Record<string, unknown>, depth: number): object | undefined {
-  const copy = Object.assign({}, fields)
-  for (const name of Object.keys(copy)) {
-    const value = copy[name]
-    if (isScalar(value)) continue
-    copy[name] = copied(value, depth)
-    if (copy[name] === undefined) return undefined
-  }
-  return Object.freeze(copy)
-}
-
-/** Returns true for a value that JSON keeps unchanged. */
-export function isScalar(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value)
-}
-
-/** Returns true for an object that JSON writes field by field. */
-function isPlain(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (
-    (prototype === Object.prototype || prototype === null) &&
-    !('toJSON' in value) &&
-    !Object.hasOwn(value, '__proto__')
-  )
-}
-
-/**
- * Copies, through JSON text, a value that JSON treats specially: dates, classes, functions, undefined fields,
- * `__proto__`.
- */
-function throughText(value: unknown): unknown {
-  const text = JSON.stringify(value)
-  return text === undefined ? undefined : deepFreeze(JSON.parse(text))
-}
-
-/** Freezes the value and all values in it. Returns the same value. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  for (const inner of Object.values(value)) deepFreeze(inner)
-  return Object.freeze(value)
 }

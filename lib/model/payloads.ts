@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { CallPatch } from './callWrite.js'
+import { isObject } from './json.js'
 import type { Listen } from './schema.js'
 import { MAX_CALL_SID_BYTES } from './tokens.js'
 
@@ -123,14 +124,6 @@ export function callFieldsOfMetadata(metadata: Record<string, unknown>): CallFie
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-/** A JSON object, of which nothing more is known. */
-export type Data = Record<string, unknown>
-
-/** Returns true for an object that is no array. */
-export function isObject(value: unknown): value is Data {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 const DEFAULT_RATE = 8_000

@@ -12,7 +12,7 @@ import { FinishedRecordingSchema, type FinishedRecording } from '../model/record
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
 import { finished } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
-import { frozenJson } from '../model/callWrite.js'
+import { frozenJson } from '../model/json.js'
 
 /** A recording that is streamed to an application's Writable: a WAV whose header gives its length as unknown. */
 export class SinkOutput implements Output {

@@ -90,9 +90,9 @@ class MemoryStore implements CallStore {
     const { kept, applied } = applyWrite(callSid, before, write)
     if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
     if (kept !== before) this.#keep(callSid, kept)
-    for (const [at, { wakes = [] }] of write.entries()) {
-      if (applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
-    }
+    write.forEach(({ wakes }, at) => {
+      if (applied[at]) wakes?.forEach((listenId) => this.#waiters.wake(callSid, listenId))
+    })
     return { created: before === undefined, applied, kept: true, call: kept.call }
   }
 

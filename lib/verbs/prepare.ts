@@ -7,7 +7,7 @@ import {
   type ConfigListen,
   type ListenOptions
 } from './listenSchema.js'
-import { isObject, type Data } from '../model/payloads.js'
+import { isObject, type Data } from '../model/json.js'
 import { listenKeyOf, readResult, type NamedVerb, type HandlerResult } from './result.js'
 import { verbValidators, type VerbValidators } from './validate.js'
 import { newCall } from '../model/callWrite.js'

@@ -1,5 +1,5 @@
 import { ERR_VERB_INVALID } from '../model/errors.js'
-import { isObject, type Data } from '../model/payloads.js'
+import { isObject, jsonCopy, type Data } from '../model/json.js'
 import type { JambonzVerbs } from './jambonzVerbs.js'
 import type { ConfigListen, ListenOptions } from './listenSchema.js'
 import { shown } from './validate.js'
@@ -97,8 +97,7 @@ export function readResult(result: unknown): NamedVerb[] {
 
 function toJson(result: unknown): unknown {
   try {
-    const text = JSON.stringify(result)
-    return text === undefined ? undefined : JSON.parse(text)
+    return jsonCopy(result)
   } catch (error) {
     throw new ERR_VERB_INVALID(`what the handler returned can't be JSON: ${(error as Error).message}`)
   }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isObject } from '../../model/payloads.js'
+import { isObject } from '../../model/json.js'
 import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.

@@ -1,4 +1,4 @@
-import { isObject } from '../../model/payloads.js'
+import { isObject } from '../../model/json.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
 
 /** bytes of the longest text that is parsed. jambonz' own are under 8,192, its limit of the metadata. */

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname, join as joinPath } from 'node:path'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { isObject } from '../../model/payloads.js'
+import { isObject } from '../../model/json.js'
 import { ListenSchema, MixTypeSchema, type Call, type Listen, type Recording } from '../../model/schema.js'
 import type { WavFormat } from '../../pcm/wavHeader.js'
 import {

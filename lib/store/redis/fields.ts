@@ -1,7 +1,8 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger } from 'fastify'
-import { freezeCall, newCall, newListen, type CallPatch, type Guard } from '../../model/callWrite.js'
+import { newCall, newListen, type CallPatch, type Guard } from '../../model/callWrite.js'
+import { deepFreeze } from '../../model/json.js'
 import { ERR_CALL_DATA } from '../../model/errors.js'
 import {
   CallSchema,
@@ -172,7 +173,7 @@ export function callOf(callSid: string, fields: Fields, damaged?: (field: string
     else if (name.startsWith('d:')) data.push([key, value])
     else if (name.startsWith('l:')) add(listens, key, value)
   }
-  return freezeCall({
+  return deepFreeze({
     ...newCall(callSid),
     ...Object.fromEntries(call),
     data: Object.fromEntries(data),
