@@ -53,7 +53,7 @@ function leftOut(theirs: Sound, ours: Sound, channels = 1) {
     count++
     last = at / FRAME
   }
-  return { count, last, noticed: said('sends what is streamed').length > 0 }
+  return { count, last, noticed: said('includes the application').length > 0 }
 }
 
 t.test('a media server that sends what it is streamed is noticed, and no frame is there twice', async (t) => {

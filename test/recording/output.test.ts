@@ -247,7 +247,7 @@ for (const mixType of ['stereo', 'mixed'] as const) {
     t.ok(medianMs <= MAX_MEDIAN)
     t.ok(correlation > 0.99)
     t.ok(Math.abs(power(right) / power(heard) - 1) < 0.05, `power ${power(right) / power(heard)}`)
-    t.equal(log.filter((line) => line.includes('jambonz sends what is streamed to it')).length, 1)
+    t.equal(log.filter((line) => line.includes('jambonz includes the application')).length, 1)
   })
 }
 

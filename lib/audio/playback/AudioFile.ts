@@ -6,20 +6,20 @@ import { SoundResampler } from '../../pcm/Resampler.js'
 import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 
-/** Hz of raw audio that every FreeSWITCH reads right; it takes .r24 for 24 bits. */
+/** Hz of raw audio that every FreeSWITCH plays correctly. It takes a file of 24,000 Hz, `.r24`, for 24-bit samples. */
 const SAFE_RATES = [8000, 16_000]
 /** bytes of one file: 8 minutes at 16 kHz */
 const MAX_FILE = 15_728_640
-/** Limits of the work in one turn, about 1 ms: sample frames, and bytes if they have many channels. */
+/** Limits of the work in one turn of the event loop, about 1 ms: in sample frames, and in bytes. */
 const TURN_FRAMES = 8_192
 const TURN_BYTES = 65_536
-/** bytes for four letters of base64 */
+/** bytes that four letters of base64 encode */
 const BASE64_GROUP = 3
 
-/** seconds of an MP3: as long as raw samples of the bytes of one file, at 16 kHz */
+/** seconds of an MP3, at most: its samples at 16 kHz are then as large as MAX_FILE */
 const MAX_MP3_SECONDS = 480
 
-/** A file to play: any WAV, raw L16 or MP3, and the rate at which jambonz gets it. */
+/** A file to play, as WAV, raw L16 or MP3. jambonz gets it as raw L16 at `sampleRate`. */
 export class AudioFile {
   /** Hz */
   readonly sampleRate: number
@@ -43,9 +43,9 @@ export class AudioFile {
   }
 
   /**
-   * Resolves to the text of a `playAudio`; to undefined as soon as `isDropped()` returns true. Rejects with
-   * FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Works in small parts: a minute of
-   * music takes a tenth of a second, and no call may wait for that.
+   * Resolves to the text of a `playAudio` command, or to undefined once `isDropped()` returns true. Rejects with
+   * FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Converts the file in small parts: a whole minute of music
+   * takes 100 ms, and would block all calls for so long.
    */
   async toCommand(id: string, isDropped: () => boolean): Promise<Buffer | undefined> {
     const frames = await this.#opened(isDropped)
@@ -101,7 +101,7 @@ function frameOfCommand(id: string, sampleRate: number): [head: Buffer, tail: Bu
   return [Buffer.from(text.slice(0, at)), Buffer.from(text.slice(at))]
 }
 
-/** Copies a file: it is read later, and the application may use its memory again. */
+/** Returns a copy of a file: it is read later, when the application may have reused the memory. */
 function copyOf(audio: Uint8Array): Buffer {
   if (!(audio instanceof Uint8Array)) {
     throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)
@@ -131,8 +131,8 @@ function open(file: Buffer, rate: number): Frames {
 const waiting: Array<() => void> = []
 
 /**
- * Resolves at the caller's turn. There is one turn in each round of the event loop, for all calls together. Long work
- * takes a turn for each small part of it, so that no call waits for the whole.
+ * Resolves when it is this task's turn. One waiting task gets a turn in each round of the event loop. A long task waits
+ * for a turn before each small part of its work, so that it does not block the calls.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {

@@ -12,7 +12,7 @@ const STOP_DEADLINE = 1_000
 const SAFE_ID = /^[\w .:@+#-]{1,64}$/
 
 export interface PlayOptions {
-  /** the id in the `playDone` event. Default: a new one */
+  /** the id in the `playDone` event. Default: `play~1`, `play~2`, … */
   id?: string
   /** true: play the file after those before it. Default false: stop those */
   queue?: boolean
@@ -61,7 +61,10 @@ export class FilePlayback {
     this.#deps = deps
   }
 
-  /** Throws FST_JAMBONZ_AUDIO_FILE for a file that can't be played; rejects with it if only the decoder can tell. */
+  /**
+   * Plays a file. Resolves when jambonz has reported its end. Throws FST_JAMBONZ_AUDIO_FILE for a file that can't be
+   * played; rejects with it for an MP3 that can't be decoded. `rate`: Hz of raw samples.
+   */
   play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const file = new AudioFile(audio, rate)
     const wireId = id !== undefined && SAFE_ID.test(id) && !this.#knows(id) ? id : `play~${++this.#count}`
@@ -78,7 +81,7 @@ export class FilePlayback {
         fail: reject
       }
       if (this.#ended) return this.#drop(item)
-      // jambonz would interrupt the old file for the new one, and then go on with the old one.
+      // Without a clear, jambonz would interrupt the old file, play the new one, and then continue the old one.
       if (!queue) this.clear()
       this.#waiting.push(item)
       this.#pump()
@@ -161,8 +164,7 @@ export class FilePlayback {
     }, ms)
   }
 
-  // Settles in a later turn of the event loop: a handler that plays and clears in a loop would otherwise never let it
-  // turn.
+  // Settles in a later turn of the event loop: a handler that plays and clears in a loop must not block it.
   #drop(item: Item): void {
     item.dropped = true
     const done: PlayDone = { id: item.id, heardMs: 0, playbackMs: 0, lastOffset: 0, event: 'cleared' }
@@ -178,8 +180,8 @@ export class FilePlayback {
 
 /** Hz that a call may have. Nearly all calls have the first. */
 const RATES = [8000, 16_000, 24_000, 32_000, 48_000]
-/** ms of the shortest file whose report tells the rate */
-const TELLING = 200
+/** ms: the report of a shorter file does not give the rate of the call exactly enough */
+const SHORTEST = 200
 
 /** The facts about a file whose end jambonz has reported. */
 export interface FileReport {
@@ -196,9 +198,9 @@ export interface FileReport {
 }
 
 /**
- * Finds the rate of a call from reports about files. The number of samples of a file that was played whole gives the
- * rate. Before that, the lowest rate counts at which the caller heard no more than the file has, and than there was
- * time for.
+ * Finds the rate of a call from jambonz' reports of files. If a file was played to its end, its number of samples and
+ * its duration give the rate. Until then the lowest possible rate is used: at that rate, the caller must not have heard
+ * more than the whole file, nor more than the time since it was sent.
  */
 export class CallRate {
   #known: number | undefined
@@ -212,7 +214,7 @@ export class CallRate {
 }
 
 function isWhole({ lastOffset, durationMs }: FileReport, rate: number): boolean {
-  return durationMs >= TELLING && Math.abs((lastOffset / rate) * 1000 - durationMs) <= FRAME_MS
+  return durationMs >= SHORTEST && Math.abs((lastOffset / rate) * 1000 - durationMs) <= FRAME_MS
 }
 
 function isPossible({ lastOffset, playbackMs, durationMs, elapsedMs }: FileReport, rate: number): boolean {

@@ -8,15 +8,15 @@ import type { Release } from './PlayoutModel.js'
 
 /** ms by which jambonz sends audio of both parties later than audio of the caller alone (mod_audio_fork) */
 const PAIR_DELAY = 20
-/** ms over which the least delay of the caller's audio is measured, one half of it after the other */
+/** ms of the window over which the least delay of the caller's audio is measured, in two halves */
 const CLOCK_WINDOW = 5_000
-/** ms above the usual round trip, after which a pong is no longer waited for */
+/** ms beyond the usual round trip that the track waits for a pong */
 const PONG_PATIENCE = 500
-/** ms: a shorter time counts as none */
+/** ms by which two times may differ and still count as the same */
 const EPSILON = 0.5
-/** ms of audio that may wait to be heard while no audio comes from jambonz; older audio is forgotten */
+/** ms of audio that the track holds while no audio arrives from jambonz; it drops older audio */
 const MAX_WAITING = 90_000
-/** ms of audio for which there is room at first: jambonz holds so much if the application sends in real time */
+/** ms of audio for which there is room at first: as much as jambonz holds if the application sends in real time */
 const FIRST_ROOM = 240
 
 export interface HeardTrackOptions {
@@ -40,47 +40,51 @@ export interface HeardTrackOptions {
 }
 
 /**
- * An item that was sent to jambonz: audio, whose samples are in the ring; silence, also in place of audio that was
- * written in private; the beginning or end of an utterance; the command to throw away what jambonz has.
+ * An item that was sent to jambonz:
+ * - `audio`: its samples are in the ring
+ * - `silence`: padding, or audio that was written in private
+ * - `clear`: the command to throw away the audio that jambonz has
+ * - `label`: a place between two items, such as the beginning or end of an utterance
  */
 type Sent = SentItem & ({ kind: 'audio' | 'silence' | 'clear' } | { kind: 'label'; label: Label })
-/** Called when the caller hears the place of the label, with the ms into the caller's audio. */
+/** Called when the caller hears the audio at the label. `atMs`: ms into the caller's audio. */
 type Label = (atMs: number) => void
 
 interface SentItem {
-  /** ms on the clock, when it was sent; Infinity while jambonz does not play it yet */
+  /** ms on the clock at which jambonz could begin to play the item; Infinity while its prebuffer holds it back */
   at: number
-  /** number of samples; 0 for an item that is no audio */
+  /** number of samples; 0 for a clear or a label */
   length: number
-  /** of the ping that was sent behind it */
+  /** the ping that was sent behind it, and its pong */
   sync: Sync | undefined
 }
 
+/** A ping and its pong. jambonz sends the pong in order with its frames, so it tells when jambonz read our audio. */
 interface Sync {
-  /** ms of audio, on the track's clock, that jambonz had sent before it read the ping; Infinity before the pong */
+  /** `#clockMs` of the frames that jambonz had sent before it read the ping; Infinity before the pong */
   fromMs: number
-  /** when the answer came, ms on the clock */
+  /** ms on the clock at which the pong arrived; Infinity before that */
   at: number
 }
 
 /**
- * The application's audio that the caller heard, frame by frame beside the caller's own audio. jambonz never mixes the
- * audio that is streamed to a listen into that listen's audio (mod_audio_fork, measured). In each tick jambonz sends
- * one frame of the caller and plays one of ours: so each frame that arrives means that one of ours was played. A pong
- * behind our audio tells with which frame that began, because pongs come back in order with frames. For audio that
- * follows other audio, the clock is exact enough. The track is a sink: the sinks after it find the audio heard during
- * their frame in `current`.
+ * The application's audio that the caller heard, aligned with the frames of the caller's audio. jambonz never includes
+ * audio streamed to a listen in the audio of that listen (mod_audio_fork, measured), so the track computes it:
+ * - In each tick, jambonz sends one frame of the caller's audio and plays one frame of the application's audio. Each
+ *   frame that arrives therefore means that jambonz has played one frame.
+ * - The track sends a ping behind audio that jambonz begins to play. Pongs arrive in order with frames, so the pong
+ *   tells with which frame the playback began. For audio that follows other audio, the clock is exact enough.
  *
- * It has three scales of time, all in ms:
+ * The track is an AudioSink. The sinks after it read the audio heard during their frame from `current`.
  *
- *     clock      --S------P------------F------------F---->   performance.now(): we send (S), a pong (P) and frames (F) come
- *     #clockMs   |0    frame   |20   frame   |40  gap  |...  of the call since the track began, with gaps
- *     #audioMs   |startMs      |+20          |+40      |+40  of the caller's audio that arrived: labels get this time
+ * It has three scales of time, all in ms. The least delay measured converts between the first two.
  *
- * A frame comes at `#clockMs` + its delay on the clock; the least delay measured leads from one scale to the other.
+ *     clock      --S------P------------F------------F---->   performance.now(): S audio sent, P pong, F frame
+ *     #clockMs   |0    frame   |20   frame   |40  gap  |...  time of the call since the track began, gaps included
+ *     #audioMs   |startMs      |+20          |+40      |+40  caller's audio that has arrived; labels get this time
  */
 export class HeardTrack implements AudioSink {
-  /** At the rate of the listen; undefined if the caller heard none, or jambonz sends it itself. */
+  /** The audio heard during the current frame, at the listen's rate; undefined: none, or the frame includes it. */
   current: Int16Array | undefined
   readonly #options: HeardTrackOptions
   readonly #tick: number
@@ -89,21 +93,22 @@ export class HeardTrack implements AudioSink {
   readonly #input: Int16Array
   #output: Int16Array
   #sent: Sent[] = []
-  // The audio of #playing and #sent, in this order: memory of its own for each chunk would cost more than the rest.
+  // The audio of #playing and #sent, in this order. One ring is much cheaper than a buffer for each chunk.
   readonly #ring: SampleRing
-  // Samples in #playing and #sent, of silence too.
+  // Number of samples in #playing and #sent, silence included.
   #waiting = 0
-  // What jambonz has to play now, and the number of samples of its first item that were played.
+  // Items that jambonz has begun to play or will play next.
   #playing: Sent[] = []
+  // Number of samples of the first item of #playing that were played.
   #head = 0
-  // The resampler still holds some of the audio that was played.
+  // true while the resampler holds the end of the audio that was played.
   #tail = false
   readonly #startMs: number
-  // ms of audio that arrived since the track began, with gaps; ms of all audio that arrived, without gaps
   #clockMs = 0
   #audioMs: number
-  // The least difference between the clock and #clockMs, in this half of the window and in the one before.
+  // The least difference between the clock and #clockMs, in this half of the window.
   #delay = Infinity
+  // The same in the half before.
   #delayBefore: number
   #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
 
@@ -122,8 +127,8 @@ export class HeardTrack implements AudioSink {
   }
 
   /**
-   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio that it held back. `isPrivate`:
-   * it was written in private, so the track has silence in its place.
+   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio it held back before.
+   * `isPrivate`: the audio was written in private; the track then holds silence in its place.
    */
   audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
     if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
@@ -144,14 +149,9 @@ export class HeardTrack implements AudioSink {
 
   /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: (atMs: number) => void): void {
-    const isHeldBack = this.#sent.at(-1)?.at === Infinity
-    this.#sent.push({
-      kind: 'label',
-      at: isHeldBack ? Infinity : -Infinity,
-      length: 0,
-      sync: undefined,
-      label
-    })
+    // The prebuffer holds back the audio before the label: the label waits with it.
+    const at = this.#sent.at(-1)?.at === Infinity ? Infinity : -Infinity
+    this.#sent.push({ kind: 'label', at, length: 0, sync: undefined, label })
   }
 
   /** Notes that jambonz was asked to throw away the audio that it has. */
@@ -159,6 +159,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push({ kind: 'clear', at: now, length: 0, sync: this.#ask() })
   }
 
+  /** Takes a frame of jambonz, and puts the application's audio that was heard during it into `current`. */
   write(frame: Buffer, gapMs: number): void {
     const { sampleRate, channels } = this.#options
     const length = frame.length / SAMPLE_BYTES / channels
@@ -186,7 +187,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
-      // Audio that follows other audio is played behind it, whenever jambonz reads it.
+      // No ping is needed for audio behind other audio: it is played after that, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
         (this.#playing.length === 0 &&
@@ -202,6 +203,7 @@ export class HeardTrack implements AudioSink {
     while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) this.#forgetOldest()
   }
 
+  // Sends a ping. The result is filled in when its pong arrives.
   #ask(): Sync {
     const sync = { fromMs: Infinity, at: Infinity }
     const { ping, receivedMs } = this.#options
@@ -222,7 +224,7 @@ export class HeardTrack implements AudioSink {
     }
   }
 
-  // The first that is played: the caller hears no more of it.
+  // Drops the first item of #playing.
   #dropPlayed(first: Sent): void {
     this.#playing.shift()
     this.#drop(first, first.length - this.#head)
@@ -234,7 +236,7 @@ export class HeardTrack implements AudioSink {
     if (sent.kind === 'audio') this.#ring.drop(samples)
   }
 
-  // Of two parties the first frame comes a tick late. What jambonz had before that tick began was heard during it.
+  // Corrects pongs before the first frame: with two parties, jambonz sends it one tick later than the audio it plays.
   #firstFrame(now: number): void {
     if (this.#options.mixType === 'mono') return
     for (const { sync } of this.#sent) {
@@ -242,6 +244,7 @@ export class HeardTrack implements AudioSink {
     }
   }
 
+  // Measures the delay of a frame of so many ms.
   #watchClock(ms: number): void {
     const now = performance.now()
     if (now > this.#halfEndsAt) {
@@ -252,7 +255,7 @@ export class HeardTrack implements AudioSink {
     this.#delay = Math.min(this.#delay, now - this.#clockMs - ms)
   }
 
-  // Plays one tick: the audio that jambonz had by then. Returns true if the caller heard any.
+  // Fills `size` samples of `output` with the audio of one tick. Returns true if the caller heard any.
   #play(output: Int16Array, at: number, size: number): boolean {
     const ms = (size / this.#options.sampleRate) * 1000
     this.#clockMs += ms
@@ -288,7 +291,7 @@ export class HeardTrack implements AudioSink {
     return true
   }
 
-  // Moves the items that jambonz had by this tick to those that it plays. Returns true if one was a clear.
+  // Moves the items that jambonz had read by this tick from #sent to #playing. Returns true if one was a clear.
   #receive(): boolean {
     const { mixType, roundTrip } = this.#options
     const hold = mixType === 'mono' ? 0 : PAIR_DELAY
@@ -307,8 +310,7 @@ export class HeardTrack implements AudioSink {
     return isCleared
   }
 
-  // Fills `wanted` samples of `into`, from its place `at` on, with what is played, and with silence behind it. Returns
-  // how many are played.
+  // Fills `wanted` samples of `into` with audio of #playing, the rest with silence. Returns the length of the audio.
   #fill(into: Int16Array, at: number, wanted: number, isCleared: boolean): number {
     const count = isCleared ? 0 : this.#take(into, at, wanted)
     if (count < wanted) into.fill(0, at + count, at + wanted)
@@ -333,7 +335,7 @@ export class HeardTrack implements AudioSink {
     return count
   }
 
-  // Skips the audio that was heard during a gap: there is no frame for it.
+  // Drops the application's audio that the caller heard during a gap in the caller's audio: no frame stands for it.
   #skip(gapMs: number): void {
     const end = this.#clockMs + gapMs
     const audioMs = this.#audioMs

@@ -1,31 +1,38 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
-/** Mean square under which audio of ours is too quiet to be looked for. */
+/** Mean square of the application's audio below which it is too quiet to be found in a frame. */
 const LOUD = 200 ** 2
-/** A frame of jambonz' that is quieter than ours by this (as a part of its power) does not contain it. */
+/** A frame of jambonz whose power is below this part of the application's power does not contain that audio. */
 const QUIET = 1 / 16
-/** Such frames in a row that prove that jambonz does not send what it is sent: it could be a few frames late. */
-const PROOF = 8
-/** ms of audio that are compared: a first time, and at most; and by how much one may be later than the other */
+/** Number of such frames in a row after which the result is "not included". One or a few may only be late. */
+const QUIET_FRAMES = 8
+/** ms of audio in the first comparison, and by which each further one is longer */
 const FIRST_COMPARED = 100
+/** ms of audio in the longest comparison */
 const COMPARED = 400
+/** ms by which the application's audio may be shifted in the audio of jambonz */
 const MAX_SHIFT = 60
-/** Hz at which they are compared */
+/** Hz of the audio that is compared */
 const RATE = 8_000
-/** Our part in their audio, 1 being as loud as it was sent: it is there from here on, and surely is not below. */
-const THERE = 0.6
-const NOT_THERE = 0.35
-/** A sound that is nearly as much there when it is moved by more than this (ms) is a tone: it proves nothing. */
-const NEAR = 5
-const RIVAL = 0.9
-/** Comparisons of 400 ms that may prove nothing; then ours counts as not there, as on jambonz 0.9 */
+/**
+ * The gain is the level of the application's audio in that of jambonz; 1: as it was sent. From here on it is included.
+ */
+const INCLUDED_GAIN = 0.6
+/** Gain below which the application's audio is not included. */
+const ABSENT_GAIN = 0.35
+/** ms: a second match at a greater distance from the best one is a rival. */
+const RIVAL_DISTANCE = 5
+/** If a rival has this part of the best gain, the sound is a tone: tones match at many shifts, and prove nothing. */
+const RIVAL_GAIN = 0.9
+/** Number of comparisons of 400 ms without a result, after which the result is "not included", as on jambonz 0.9. */
 const MAX_TRIES = 10
 
 /**
- * Finds out, once, whether a media server puts what the application streams into the audio it sends: then it must not
- * be added. jambonz 0.9 never does; of others nobody knows. An echo of it on the caller's line is later, or weaker, and
- * does not count. Until it is known, ours is taken for contained wherever the frame is loud enough to contain it.
+ * A check, once for each stream, if a media server includes the application's audio in the audio that it sends. If it
+ * does, a recording must not add that audio again. jambonz 0.9 never includes it; other versions were not measured. An
+ * echo on the caller's line arrives later or weaker, and does not count. While there is no result yet, a frame counts
+ * as including the audio if it is loud enough.
  */
 export class InclusionCheck {
   readonly #channels: number
@@ -51,7 +58,9 @@ export class InclusionCheck {
     this.#compareAt = this.#first
   }
 
-  /** Returns true if a frame of jambonz contains what the caller heard of the application during it. */
+  /**
+   * Returns true if a frame of jambonz contains `heard`, the application's audio that the caller heard in this time.
+   */
   isIncluded(frame: Buffer, heard: Int16Array): boolean {
     if (this.#included !== undefined) return this.#included
     const last = this.#channels - 1
@@ -70,7 +79,7 @@ export class InclusionCheck {
     if (this.#filled === 0) {
       if (ourPower < LOUD * heard.length) return !quiet
       if (quiet) {
-        if (++this.#quiet >= PROOF) this.#included = false
+        if (++this.#quiet >= QUIET_FRAMES) this.#included = false
         return false
       }
     }
@@ -90,7 +99,7 @@ export class InclusionCheck {
     this.#included = contains(
       this.#theirs.subarray(0, this.#filled),
       this.#ours.subarray(0, this.#filled),
-      isLast ? THERE : NOT_THERE
+      isLast ? INCLUDED_GAIN : ABSENT_GAIN
     )
     this.#compareAt += this.#first
     if (this.#included === undefined && isLast) {
@@ -99,14 +108,14 @@ export class InclusionCheck {
       if (++this.#tries >= MAX_TRIES) this.#included = false
     }
     if (this.#included) {
-      this.#logger.info('jambonz sends what is streamed to it: recordings and supervisors get it from there')
+      this.#logger.info("jambonz includes the application's audio in what it sends; recordings do not add it")
     }
   }
 }
 
 /**
- * Returns true if `theirs` contains `ours` at about the same level, shifted by at most 60 ms. Returns false if the best
- * match is weaker than `least`, and undefined if the audio is ambiguous, such as a tone, or a caller who is much
+ * Returns true if `theirs` contains `ours` at about the same level, shifted by at most 60 ms. Returns false if the gain
+ * of the best match is below `least`. Returns undefined if the audio proves nothing: a tone, or a caller who is much
  * louder.
  */
 function contains(theirs: Float32Array, ours: Float32Array, least: number): boolean | undefined {
@@ -129,9 +138,9 @@ function contains(theirs: Float32Array, ours: Float32Array, least: number): bool
   }
   const gain = gains[best] ?? 0
   if (gain < least) return false
-  const near = (NEAR * RATE) / 1000
+  const near = (RIVAL_DISTANCE * RATE) / 1000
   const rival = gains.reduce((max, other, at) => (Math.abs(at - best) > near ? Math.max(max, other) : max), 0)
-  return gain >= THERE && gain <= 1 / THERE && rival < gain * RIVAL ? true : undefined
+  return gain >= INCLUDED_GAIN && gain <= 1 / INCLUDED_GAIN && rival < gain * RIVAL_GAIN ? true : undefined
 }
 
 function meanOf(samples: Float32Array): number {

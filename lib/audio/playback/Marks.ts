@@ -1,46 +1,49 @@
 import { hasMarkSample, withoutMarkSamples } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 
-/** Marks that may wait at once: jambonz drops a further one without a word (mod_audio_fork). */
+/** Number of marks that may wait at once, at most: jambonz drops further ones without a report (mod_audio_fork). */
 const MAX_MARKS = 30
-/** ms that a mark may be overdue before it is taken as lost. */
+/** ms after its expected time after which a mark counts as lost */
 const GRACE = 3_000
-/** Names that are remembered for late reports. */
+/** Number of names that are remembered for late reports, at most */
 const MAX_UNREPORTED = 100
-/** Names that mod_audio_fork passes on unchanged: it neither escapes nor limits them. */
+/** Names that mod_audio_fork passes on correctly: it does not escape names, nor limit their length. */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 
 /** ms that jambonz has to carry out a clear, and to report the marks it cleared */
 const CLEAR_DEADLINE = 1_000
-/** ms that jambonz has to carry out a clear, if marks are not to be trusted */
+/** ms after which a clear counts as carried out, if jambonz' reports of marks are not trusted */
 const CLEAR_HOLD = 200
-/** ms by which the caller may hear audio later than the clock says. */
+/** ms by which the caller may hear audio later than the clock says */
 const PLAYOUT_MARGIN = 500
-/** Prefix of the names of fences. No mark of the application has it on the wire. */
+/** Prefix of the names of fences; `~` occurs in no name that the application gives to a mark on the wire. */
 const FENCE = 'clear~'
 
 /** A mark that has been placed: the audio before it was sent. */
 export interface Mark {
-  /** undefined: a mark of ours, which the application does not see */
+  /** the application's name; undefined for an internal mark */
   readonly name: string | undefined
   readonly wireName: string
   /** ms of the application's audio before it */
   readonly positionMs: number
   /** true: jambonz reports when it is reached; false: the clock decides */
   real: boolean
-  /** A sample in the audio stands for it. */
+  /** true: audio was sent after the mark, so a sample in the audio of jambonz stands for it */
   inBand: boolean
-  /** ms on the clock: if jambonz has not reported it by then, it is lost */
+  /** ms on the clock: if jambonz has not reported the mark by then, it counts as lost */
   readonly dueAt: number
-  /** The application has cleared it, but jambonz will still report it. */
+  /** true: the application was told that it is cleared, but jambonz will still report it */
   forgotten: boolean
 }
 
-/** The marks that have been placed and not been reached, oldest first. jambonz reports them in this order. */
+/**
+ * The marks that were sent to jambonz, or placed by the clock alone, and that the caller has not reached, oldest first.
+ * jambonz reports marks in this order.
+ */
 export class Marks {
   readonly #onOutcome: (mark: MarkEvent) => void
   readonly #settlers = new Map<Mark, (outcome: MarkOutcome) => void>()
-  // Names of marks that were settled before their report, which may still come.
+  // Names of marks that were settled before jambonz reported them. The reports may still arrive.
   readonly #unreported = new Set<string>()
   #placed: Mark[] = []
   #count = 0
@@ -54,7 +57,7 @@ export class Marks {
     return this.#placed.length
   }
 
-  /** Number of marks that jambonz is still to report. */
+  /** Number of marks that jambonz has not reported yet. */
   get waiting(): number {
     return this.#placed.reduce((sum, { real }) => sum + Number(real), 0)
   }
@@ -63,11 +66,12 @@ export class Marks {
     return this.waiting >= MAX_MARKS
   }
 
-  /** ms, position of the first mark that jambonz has not reported: the caller has not heard more. */
+  /** ms: the position of the first mark that jambonz has not reported. The caller has heard at most so much. */
   get limitMs(): number {
     return this.#placed.find(({ real }) => real)?.positionMs ?? Infinity
   }
 
+  /** Adds a mark behind all others. `expectedAt`: ms on the clock at which the caller reaches it. */
   place(
     name: string | undefined,
     real: boolean,
@@ -90,7 +94,7 @@ export class Marks {
     return mark
   }
 
-  /** Notes that audio was sent: the marks before it are now inside the audio. */
+  /** Notes that audio was sent: all marks are now inside the audio. */
   enterAudio(): void {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
@@ -114,7 +118,7 @@ export class Marks {
     this.#settle(mark, event, true)
   }
 
-  /** Ignores the reports of jambonz, which were wrong: from now on the clock decides. */
+  /** Lets the clock settle all marks from now on: reports of jambonz were wrong. */
   distrust(): void {
     for (const mark of this.#placed.filter(({ real }) => real)) {
       mark.real = false
@@ -122,17 +126,20 @@ export class Marks {
     }
   }
 
-  /** Number of marks whose samples jambonz threw away, but still waits for: they shift all later marks. */
+  /**
+   * Number of stale marks: jambonz threw away their samples in a clear, but still waits for them. While there are
+   * any, jambonz reports all later marks at wrong times.
+   */
   get stale(): number {
     return this.#stale
   }
 
-  /** Notes that samples for the stale marks were sent. */
+  /** Notes that a sample was sent for each stale mark: jambonz has no more stale marks. */
   cured(): void {
     this.#stale = 0
   }
 
-  /** Settles the marks of the clock that have been reached. */
+  /** Settles the marks that the clock decides and that the caller has reached. */
   played(playedMs: number): void {
     for (
       let first = this.#placed[0];
@@ -151,12 +158,12 @@ export class Marks {
     return first
   }
 
-  /** Settles the marks of the clock: their audio was cleared. jambonz reports the others. */
+  /** Settles the marks that the clock decides as cleared. jambonz reports the others. */
   clearClocked(): void {
     for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared', false)
   }
 
-  /** Settles all marks: jambonz reports no more of them. */
+  /** Settles all marks as cleared: jambonz will not report them. */
   clearAll(): void {
     for (const mark of [...this.#placed]) {
       if (mark.inBand) this.#stale++
@@ -164,7 +171,7 @@ export class Marks {
     }
   }
 
-  /** Settles all marks of the application. jambonz still counts them, and reports them. */
+  /** Settles all marks of the application as cleared, although jambonz still counts them and will report them. */
   forget(): void {
     for (const mark of this.#placed.filter(({ name }) => name !== undefined)) {
       if (!mark.real) this.#settle(mark, 'cleared', false)
@@ -194,9 +201,9 @@ export class Marks {
 }
 
 /**
- * A clear that jambonz may not have carried out yet. Audio that reaches jambonz before that would be thrown away, too.
- * The clear is over when marks come back as cleared. If no mark is waiting, a fence is sent after the kill: a mark
- * behind no audio, which jambonz reports as soon as it reads it.
+ * The state of a clear. While it is under way, no audio may be sent: jambonz would throw that audio away, too. The
+ * clear ends when jambonz reports the waiting marks as cleared. If no mark is waiting, a fence is sent after the
+ * `killAudio`: a mark with no audio before it, which jambonz reports as soon as it reads it.
  */
 export class Clearing {
   #until: number | undefined
@@ -233,13 +240,16 @@ export class Clearing {
   }
 }
 
-/** Keeps samples that look like marks out of the application's audio, once marks are in use. */
+/**
+ * Replaces samples of the application's audio that jambonz would take for marks, from the first mark on. Audio that was
+ * sent before that may still contain them.
+ */
 export class MarkSamples {
   #avoided = false
   // ms on the clock: until then, audio with such samples may be playing.
   #playedUntil = -Infinity
 
-  /** Replaces such samples from now on: marks are in use. */
+  /** Replaces such samples from now on. */
   avoid(): void {
     this.#avoided = true
   }

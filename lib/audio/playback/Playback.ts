@@ -9,34 +9,35 @@ import { HeardTrack } from './HeardTrack.js'
 import { StreamingPlayback } from './StreamingPlayback.js'
 import { Utterance, type UtteranceEnd, type UtteranceOptions } from './Utterance.js'
 
-/** ms of audio ahead of the caller's ear where the application asks for pacing */
+/** ms by which audio is sent ahead of its playout if the application asks for pacing */
 const PACED_AHEAD = 400
-/** utterances that are listed one by one */
+/** number of utterances in the `output` of one socket, at most */
 const MAX_LISTED = 500
 
 export interface PlaybackDeps {
   socket: ListenSocket
   listen: Listen
-  /** bytes that the stream's Writable side holds */
+  /** Returns the bytes that the stream's Writable side holds. */
   backlog: () => number
-  /** what `stream.write()` does */
+  /** Writes audio to the stream: `stream.write()`. */
   write: (pcm: Uint8Array) => boolean
   onMark: (mark: MarkEvent) => void
   onPlayDone: (done: PlayDone) => void
-  /** The call is private just now. */
+  /** Returns true while the call is private. */
   isPrivate: () => boolean
   /**
-   * resolves a moment later, when writers who wait for room were told: nothing that comes too late is answered at once
+   * Resolves in a later turn of the event loop, after the stream has emitted `drain` for writers that wait for it.
+   * Calls after the end of the listen are answered then.
    */
   afterEnd: () => Promise<void>
 }
 
 /**
- * Audio to the caller, in the one mode that the verb chose: streaming (`write`, `mark`, `utterance`) or files (`play`).
- * If the verb is not known (a call set up elsewhere), the first use chooses the mode.
+ * The audio that one listen plays to the caller. The verb sets its mode: streaming (`write`, `mark`, `utterance`) or
+ * files (`play`). If the plugin does not know the verb, as another application sent it, the first use sets the mode.
  */
 export class Playback {
-  /** The audio the caller heard; undefined until the application has sent some. */
+  /** The application's audio that the caller heard; undefined before the first use in streaming mode. */
   track: HeardTrack | undefined
   readonly output: OutputEntry[] = []
   readonly #deps: PlaybackDeps
@@ -50,7 +51,7 @@ export class Playback {
 
   constructor(deps: PlaybackDeps) {
     this.#deps = deps
-    // Those of the sockets before this one keep their ids.
+    // The utterances of earlier sockets of this listen keep their ids: count on from them.
     this.#count = this.#runs = deps.listen.output?.length ?? 0
   }
 
@@ -76,20 +77,20 @@ export class Playback {
     return this.#aheadMs
   }
 
-  /** ms ahead of the caller's ear, true: 400, false: as much as jambonz bears */
+  /** Sets by how many ms audio is sent ahead of its playout. true: 400, false: as much as jambonz accepts */
   pace(ahead: boolean | number): void {
     this.#aheadMs = ahead === true ? PACED_AHEAD : Number(ahead)
     if (this.#streaming) this.#streaming.sender.aheadMs = this.#aheadMs
   }
 
-  /** Takes a chunk. Fails with FST_JAMBONZ_AUDIO_MODE through `done`. */
+  /** Takes a chunk to play. Passes FST_JAMBONZ_AUDIO_MODE to `done` if the verb is for files. */
   write(chunk: Buffer, done: (error?: Error) => void): void {
     const error = this.#modeError('write', 'streaming')
     if (error) return done(error)
     this.#stream().write(chunk, done)
   }
 
-  /** Sends a chunk at once. Returns false if it has to be written: it has to wait, or can't be sent. */
+  /** Sends a chunk at once. Returns false if it can't: then it has to go through `write()`. */
   sendNow(chunk: Buffer): boolean {
     return this.#streaming?.sendNow(chunk) ?? false
   }
@@ -99,7 +100,7 @@ export class Playback {
     else done()
   }
 
-  /** Begins an utterance, and ends the one before. Throws FST_JAMBONZ_AUDIO_MODE. */
+  /** Begins an utterance, and ends the one before. Throws FST_JAMBONZ_AUDIO_MODE if the verb is for files. */
   utterance({ id, text }: UtteranceOptions): Utterance {
     const error = this.#modeError('utterance', 'streaming')
     if (error) throw error
@@ -111,7 +112,7 @@ export class Playback {
     return utterance
   }
 
-  /** The call is private from what is written next on, or no longer. */
+  /** Begins or ends privacy for the audio that is written from now on. */
   privacy(isPrivate: boolean): void {
     this.#streaming?.privacy(isPrivate)
   }
@@ -142,7 +143,7 @@ export class Playback {
     if (this.#streaming || this.#deps.listen.bidirectional?.mode === 'streaming') this.#stream().clear()
   }
 
-  /** Takes a message of jambonz about what it plays. */
+  /** Takes jambonz' report of a mark or of the end of a file. */
   message(message: AudioMessage): void {
     if (message.type === 'mark' && !this.#streaming?.reported(message.mark)) this.#deps.onMark(message.mark)
     else if (message.type === 'playDone') {
@@ -156,8 +157,8 @@ export class Playback {
     this.#files?.end()
   }
 
-  // Nothing is answered without a turn of the event loop, and nobody need wait for the answer: a rejection that
-  // nobody sees would end the process, and every call with it.
+  // Calls `ask` and returns its result. After the end of the listen, and for errors, it settles in a later turn of the
+  // event loop: a loop of calls must not block it. A rejection that the application ignores does not end the process.
   #answered<T>(method: string, ask: () => Promise<T>): Promise<T> {
     const { afterEnd, socket } = this.#deps
     const answer = async () => {
@@ -214,7 +215,8 @@ export class Playback {
   #stream(): StreamingPlayback {
     if (this.#streaming !== undefined) return this.#streaming
     const { socket, listen, backlog, onMark } = this.#deps
-    // What was said before goes to the sinks first; from now on what jambonz reports must not wait for a batch.
+    // The track begins here: frames that have arrived go to the sinks before it. From now on messages are read at once,
+    // not in batches: the times of jambonz' reports matter.
     socket.readNow()
     socket.live(true)
     this.track = new HeardTrack({
@@ -251,7 +253,8 @@ export class Playback {
     return needed === 'streaming'
       ? new ERR_AUDIO_MODE(
           method,
-          `{ enabled: true, streaming: true, sampleRate: ${this.sampleRate} }${mode === 'file' ? ', or play() the audio as a file' : ''}`
+          `{ enabled: true, streaming: true, sampleRate: ${this.sampleRate} }` +
+            (mode === 'file' ? ', or play() the audio as a file' : '')
         )
       : new ERR_AUDIO_MODE(
           method,

@@ -4,15 +4,15 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 /** An action at a place in the audio: a mark, a flush, the beginning of an utterance. */
 export interface Placement {
   isMark: boolean
-  /** Does it. Returns false if it must wait. */
+  /** Does the action. Returns false if it must wait. */
   place: (now: number) => boolean
-  /** Called instead if it will never be done. */
+  /** Called instead of `place` if the action is dropped. */
   drop: () => void
 }
 
 /**
- * The audio that the application wrote and that was not sent yet: the current chunk, the chunks in the Writable buffer
- * of the stream, and actions between them. The position of an action is the number of bytes before it.
+ * The queue of audio that the application wrote and that was not sent yet: the current chunk, the chunks in the
+ * Writable buffer of the stream, and actions between them. The position of an action is the number of bytes before it.
  */
 export class PlaybackQueue {
   readonly #backlog: () => number
@@ -151,12 +151,12 @@ export class PlaybackQueue {
 }
 
 /**
- * The beginning of an utterance. It is held until jambonz would play it at once. How much audio that takes depends on
- * the rate of the call, which is not known here.
+ * Holds the first audio of an utterance back until there is so much of it that jambonz plays it at once. The number of
+ * bytes depends on the rate of the call, which the plugin does not know, so `enough` is an upper bound.
  */
 export class Beginning {
   #heldSince: number | undefined
-  // There was enough audio: it is sent until jambonz plays.
+  // true from the time when there is enough audio until jambonz plays it.
   #begins = false
 
   /** Returns true while audio must wait. `enough`: bytes with which jambonz begins to play; 0 if it plays already. */

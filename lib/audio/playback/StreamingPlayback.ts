@@ -1,22 +1,23 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 import { Clearing, Marks, MarkSamples } from './Marks.js'
 import { Beginning, PlaybackQueue, type Placement } from './PlaybackQueue.js'
-import {
-  EXACT_RATE,
-  PlayoutModel,
-  startTicking,
-  stopTicking,
-  LOT_MS,
-  PlaybackSender,
-  type StreamingPlaybackOptions
-} from './PlayoutModel.js'
+import { PlaybackSender, type PlaybackSenderOptions } from './PlaybackSender.js'
+import { EXACT_RATE, LOT_MS, PlayoutModel, startTicking, stopTicking } from './PlayoutModel.js'
 import { Speech, type Utterance } from './Utterance.js'
 
-/** ms between two ticks that mean that the process stood still, and has messages to read. */
-const STOOD_STILL = 200
-/** ms that the track has to report the end of an utterance after the clock did. */
+/** ms after the end of an utterance by the clock, in which the track may report it; then it ends without the track. */
 const TRACK_PATIENCE = 1_000
+
+export interface StreamingPlaybackOptions extends PlaybackSenderOptions {
+  /** Returns the bytes that were written and not taken, the current chunk included. */
+  backlog: () => number
+  onMark: (mark: MarkEvent) => void
+  /** Returns an utterance for a run of audio outside of any utterance. */
+  beginRun: () => Utterance
+  logger: FastifyBaseLogger
+}
 
 /**
  * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads
@@ -35,13 +36,13 @@ export class StreamingPlayback {
   readonly #clearing = new Clearing()
   readonly #speech: Speech
   readonly #beginning = new Beginning()
-  #tickedAt = Infinity
   #endedAt: number | undefined
   #pumping = false
-  // Nothing is sent before the next turn of the event loop, in which the dropped actions are answered.
+  // true after a clear until the next turn of the event loop, in which the dropped actions are answered.
   #dropping = false
-  // Nothing is sent until the mark at the end of the sent audio is reported.
+  // true: no audio is sent until jambonz has reported the mark at the end of the sent audio.
   #heldByMark = false
+  // false after a wrong or missing report of jambonz: the clock then settles the marks.
   #marksWork = true
   readonly #markSamples = new MarkSamples()
 
@@ -81,8 +82,8 @@ export class StreamingPlayback {
   }
 
   /**
-   * Sends a chunk at once, if nothing waits before it: the way of nearly all chunks of 20 ms. Returns false if it
-   * can't.
+   * Sends a chunk at once, if nothing waits before it. Nearly all chunks of 20 ms are sent by this method. Returns
+   * false if the chunk has to go through `write()`.
    */
   sendNow(chunk: Buffer): boolean {
     const { length } = chunk
@@ -110,14 +111,17 @@ export class StreamingPlayback {
     })
   }
 
-  /** Settles all marks, without a command: clearMarks of jambonz would shift all later marks (mod_audio_fork). */
+  /**
+   * Settles all marks as cleared. It sends no `clearMarks` command: after one, jambonz reports all later marks at wrong
+   * times (mod_audio_fork).
+   */
   clearMarks(): void {
     this.#queue.dropMarks()
     this.#marks.forget()
     this.#pump()
   }
 
-  /** Makes jambonz play the end of what was written, too: it plays audio in lots. */
+  /** Pads the audio written so far, so that jambonz plays it to its end: it plays audio in lots of 80 ms. */
   flush(done: () => void): void {
     if (this.#endedAt !== undefined) return done()
     this.#do((now) => {
@@ -134,7 +138,7 @@ export class StreamingPlayback {
     )
   }
 
-  /** Ends an utterance behind everything written so far. Makes jambonz play its end, too. */
+  /** Ends an utterance behind everything written so far, and pads it so that jambonz plays it to its end. */
   finish(utterance: Utterance): void {
     this.#do(
       () => this.#speech.finish(utterance),
@@ -155,7 +159,7 @@ export class StreamingPlayback {
     this.#speech.dropped()
     this.#beginning.dropped()
     if (!this.#clearing.underWay) {
-      // `killAudio` empties the playout buffer of mod_audio_fork, not its prebuffer: the padding moves that on first.
+      // `killAudio` empties the playout buffer of mod_audio_fork, not its prebuffer: the padding moves audio on there.
       this.sender.pad(now)
       this.sender.command({ type: 'killAudio' })
       this.#playout.clear(now, this.#marks.limitMs)
@@ -167,7 +171,7 @@ export class StreamingPlayback {
     this.#speech.cutOff()
   }
 
-  /** Takes jambonz' report of a mark. Returns false if the mark is not known. */
+  /** Takes jambonz' report of a mark. Returns false for a mark that this playback did not send. */
   reported(event: MarkEvent): boolean {
     if (this.#clearing.isFence(event.name)) return this.#cleared()
     const now = performance.now()
@@ -178,7 +182,7 @@ export class StreamingPlayback {
       this.#playout.isTooEarly(mark.positionMs, now, this.#options.socket.speed)
     ) {
       this.#distrustMarks(
-        `jambonz reported the mark "${mark.name}" before it can have been heard: the call's rate is not ${this.#options.rate} Hz`
+        `jambonz reported the mark "${mark.name}" too early: the call's rate is not ${this.#options.rate} Hz`
       )
       return true
     }
@@ -201,15 +205,14 @@ export class StreamingPlayback {
     this.#marks.clearAll()
   }
 
-  tick(now: number): void {
+  /** Does what is due: ends an overdue clear, settles marks by the clock, pads audio, and sends what may be sent. */
+  tick(now: number, stalled: boolean): void {
     if (this.#clearing.isOverdue(now)) {
       this.#marks.clearAll()
       this.#cleared()
     }
     this.#marks.played(this.#playout.playedMs(now, this.#marks.limitMs))
-    const stoodStill = now - this.#tickedAt > STOOD_STILL
-    this.#tickedAt = now
-    const lost = stoodStill ? undefined : this.#marks.takeLost(now)
+    const lost = stalled ? undefined : this.#marks.takeLost(now)
     if (lost !== undefined) this.#distrustMarks(`jambonz did not report the mark "${lost.name}"`)
     if (this.#queue.empty && this.#playout.isNearDry(now)) this.sender.pad(now)
     if (this.#beginning.isOverdue(now)) this.flush(() => {})
@@ -217,7 +220,8 @@ export class StreamingPlayback {
     this.#pump()
   }
 
-  // Calls `end` when the caller has heard all that was sent so far: the track tells, or else the clock.
+  // Calls `end` when the caller has heard all audio sent so far: at the report of the track, or TRACK_PATIENCE after
+  // the time by the clock. May call it twice.
   #awaitEnd(end: (outcome: MarkOutcome) => void): void {
     const now = performance.now()
     this.#options.track.labelEnd(() => end('playout'))
@@ -228,7 +232,7 @@ export class StreamingPlayback {
     })
   }
 
-  // Answers in the next turn: a loop of clear() and what it drops must not block the event loop.
+  // Answers dropped actions in the next turn: an application that clears in each answer must not block the event loop.
   #dropLater(dropped: Placement[]): void {
     this.#dropping = true
     setImmediate(() => {
@@ -238,7 +242,7 @@ export class StreamingPlayback {
     })
   }
 
-  // Does `action` at its place behind everything written so far; calls `drop` instead if that is cleared.
+  // Does `action` after everything written so far was sent. Calls `drop` instead if a clear comes first.
   #do(action: (now: number) => void, drop: () => void = () => {}): void {
     const place = (now: number) => {
       action(now)
@@ -262,13 +266,11 @@ export class StreamingPlayback {
 
   #updateTicking(): void {
     const waits = this.#clearing.underWay || this.#speech.isRun || !this.#queue.empty
-    if (!waits && this.#marks.size + this.#playout.missing === 0) {
-      stopTicking(this)
-      this.#tickedAt = Infinity
-    } else if (this.#endedAt === undefined) startTicking(this)
+    if (!waits && this.#marks.size + this.#playout.missing === 0) stopTicking(this)
+    else if (this.#endedAt === undefined) startTicking(this)
   }
 
-  // Does the next step. Returns false if there is none, or it must wait.
+  // Does the next step: an action, or sending audio. Returns false if there is none, or if it must wait.
   #step(now: number): boolean {
     if (this.#endedAt !== undefined) return false
     if (this.#queue.skip()) return true
@@ -278,7 +280,7 @@ export class StreamingPlayback {
     return !this.#heldByMark && this.#speak(now)
   }
 
-  // Sends a fence if audio waits for a clear, and no mark will tell of its end. Returns false.
+  // Sends a fence if audio waits for the end of a clear, and no waiting mark will report that end. Returns false.
   #raiseFence(): boolean {
     const needed = !this.#queue.empty
     if (!needed || !this.#marksWork || this.#marks.waiting > 0 || this.#marks.stale > 0) return false
@@ -287,19 +289,21 @@ export class StreamingPlayback {
     return false
   }
 
+  // Ends the clear: audio may be sent again.
   #cleared(): true {
     this.#clearing.end()
     this.#pump()
     return true
   }
 
+  // Sends the next audio of the queue. Returns false if there is none, or if it must wait.
   #speak(now: number): boolean {
     if (this.#queue.silent) return false
     const enough = this.#playout.toBegin(now) * SAMPLE_BYTES
     if (this.#beginning.isHeld(enough, this.#queue, now)) return false
     const audio = this.#queue.take(Math.min(this.#queue.untilPlacement, this.sender.room(now)))
     if (audio === undefined) return false
-    // take() may run code of the application, which may have cleared this chunk.
+    // take() may call the application, which may call clear().
     if (audio.length > 0 && !this.#clearing.underWay) this.#sendAudio(audio, now)
     return true
   }
@@ -312,10 +316,11 @@ export class StreamingPlayback {
     this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
   }
 
+  // Sends a mark, or leaves it to the clock. Returns false if it must wait.
   #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.silent
     const inBand = this.#options.rate === EXACT_RATE && !this.#markSamples.mayPlay(now)
-    // If marks inside the audio are not exact, the clock decides; only a mark with nothing after it is sent.
+    // A mark inside the audio is only exact `inBand`. Otherwise the clock settles it, unless no audio follows it.
     if (!this.#marksWork || (!inBand && more)) {
       this.#marks.place(name, false, this.sentMs, now, settle)
       return true
@@ -324,7 +329,7 @@ export class StreamingPlayback {
     const tail = this.#playout.missing > 0
     if ((tail || !inBand) && !more && !this.#playout.isNearDry(now)) return false
     if (!inBand) this.sender.pad(now)
-    // jambonz reports a mark with nothing after it only if no stale mark is before it.
+    // If no audio follows a mark, jambonz reports it only if there are no stale marks: this silence cures them.
     if (!more && this.#marks.stale > 0) this.sender.silence((LOT_MS * this.#options.rate) / 1000, now)
     const expectedAt = now + this.#playout.aheadMs(now)
     const { wireName } = this.#marks.place(name, true, this.sentMs, expectedAt, settle)
@@ -334,11 +339,12 @@ export class StreamingPlayback {
     return true
   }
 
+  // Lets the clock settle all marks from now on.
   #distrustMarks(why: string): void {
     this.#heldByMark = false
     this.#marksWork = false
     this.#marks.distrust()
-    this.#options.logger.warn(`${why}; marks are told by the clock from now on`)
+    this.#options.logger.warn(`${why}; from now on the clock decides when marks are reached`)
     this.#pump()
   }
 }

@@ -1,20 +1,20 @@
 import type { MarkOutcome } from '../socket/types.js'
 
 /**
- * ms that a letter takes to be said; of a text whose audio has not been written whole, this tells how long it will be.
+ * ms of speech for one letter, on average: from it the length of a text is estimated before all its audio is written.
  */
 const LETTER_MS = 66
 
 export interface UtteranceOptions {
-  /** names it in `stream.output` and in the `Listen`. Default: one of ours */
+  /** name of the utterance in `stream.output` and in the `Listen`. Default: `utterance-1`, `utterance-2`, … */
   id?: string
-  /** what is said: `done` then tells how much of it was heard */
+  /** the words of the utterance: `done` then tells which of them the caller heard */
   text?: string
 }
 
 /** How an utterance ended. */
 export interface UtteranceEnd {
-  /** `playout`: the caller heard all of it. `cleared`: `clear()`, or the end of the listen, cut it off */
+  /** `playout`: the caller heard all of it. `cleared`: `clear()` or the end of the listen cut it off. */
   outcome: MarkOutcome
   /** ms of it that the caller heard */
   heardMs: number
@@ -25,32 +25,38 @@ export interface UtteranceEnd {
 export interface UtteranceDeps {
   id: string
   text: string | undefined
-  /** of what is written */
+  /** bytes in one ms of the audio that is written */
   bytesPerMs: number
+  /** Writes audio to the stream, as `stream.write()` does. */
   write: (pcm: Uint8Array) => boolean
-  /** Returns false, and emits the stream's `drain` a moment later for a writer that waits for room. */
+  /** Returns false. The stream emits `drain` a moment later, for a writer that waits for it. */
   refuse: () => false
+  /** Ends the utterance behind everything written so far. */
   finish: (utterance: Utterance) => void
+  /** Returns the ms of the stream's audio that the caller has heard. */
   playedMs: () => number
+  /** Called when the utterance has ended, and when the track later finds where it began. */
   onOver: (utterance: Utterance, end: UtteranceEnd) => void
 }
 
 /**
- * One thing that is said: what is written between its beginning and its end. What is written to it after it was cleared
- * is dropped, so that speech that is still being made when the caller interrupts is not heard.
+ * An utterance: the audio that the application writes between `stream.utterance()` and `end()`. After a clear it drops
+ * further audio: the caller has interrupted, and must not hear speech that is still being synthesized.
  */
 export class Utterance {
   readonly id: string
   readonly text: string | undefined
-  /** Settles, never rejects, when the caller has heard it, or never will. */
+  /** Resolves when the caller has heard the utterance, or when it is cut off. Never rejects. */
   readonly done: Promise<UtteranceEnd>
-  /** Some of it was written, or heard, while the call was private: what it says is noted nowhere. */
+  /**
+   * true if a part of it was written or heard while the call was private: its text is then kept out of the `Listen`.
+   */
   isPrivate = false
   readonly #deps: UtteranceDeps
   #settle!: (end: UtteranceEnd) => void
   #bytes = 0
   #finished = false
-  // On the scale of `playedMs`.
+  // The beginning of the utterance, on the scale of `playedMs`.
   #startMs: number | undefined
   #atMs: number | undefined
   #end: UtteranceEnd | undefined
@@ -76,42 +82,43 @@ export class Utterance {
     return Math.min(this.writtenMs, Math.max(0, this.#deps.playedMs() - this.#startMs))
   }
 
-  /** ms into the audio of the listen, where the caller began to hear it; undefined: not yet, or never */
+  /** ms into the audio of the listen at which the caller began to hear it; undefined: not yet, or never */
   get atMs(): number | undefined {
     return this.#atMs
   }
 
-  /** Writes audio, as `stream.write()` does. Returns false if the next has to wait for the stream's `drain`. */
+  /** Writes audio, as `stream.write()` does. Returns false if the next write has to wait for the stream's `drain`. */
   write(pcm: Uint8Array): boolean {
     if (this.#finished || this.#end !== undefined) return this.#deps.refuse()
     this.#bytes += pcm.length
     return this.#deps.write(pcm)
   }
 
-  /** Says that all was written: its last words are played, too, and `done` settles when they have been heard. */
+  /** Ends the utterance: no more audio follows. `done` resolves when the caller has heard it to its end. */
   end(): void {
     if (this.#finished || this.#end !== undefined) return
     this.#finished = true
     this.#deps.finish(this)
   }
 
-  /** Counts audio of it that was written to the stream itself. */
+  /** Counts audio of this utterance that was written with `stream.write()`. */
   wrote(bytes: number): void {
     this.#bytes += bytes
   }
 
-  /** Its audio begins to go out, `startMs` on the scale of `playedMs`. */
+  /** Notes that the first audio of the utterance is sent. `startMs`: its position on the scale of `playedMs`. */
   begun(startMs: number): void {
     this.#startMs = startMs
   }
 
-  /** The caller begins to hear it, as the frames tell: they may come when it is over already. */
+  /** Notes the time at which the caller began to hear it. The track may report this after the utterance has ended. */
   heardFrom(atMs: number): void {
     if (this.#atMs !== undefined) return
     this.#atMs = atMs
     if (this.#end !== undefined) this.#deps.onOver(this, this.#end)
   }
 
+  /** Ends the utterance with an outcome, and resolves `done`. Further calls have no effect. */
   over(outcome: MarkOutcome): void {
     if (this.#end !== undefined) return
     const heardMs = Math.round(outcome === 'playout' ? this.writtenMs : this.heardMs)
@@ -122,7 +129,7 @@ export class Utterance {
     }
     this.#end = end
     this.#deps.onOver(this, end)
-    // Not at once: a loop of utterances that are cleared must not keep the event loop from its turn.
+    // In the next turn: an application that starts an utterance whenever one is cleared must not block the event loop.
     setImmediate(() => this.#settle(end))
   }
 
@@ -145,19 +152,23 @@ export interface SpeechDeps {
 }
 
 /**
- * The speech on one stream, as it is sent: utterances, runs of audio outside of them, and its privacy. Each utterance
- * and run ends once, by what comes first: the track shows that the caller heard its end; the clock says so, and the
- * track shows nothing for TRACK_PATIENCE (both by `onEnd`); or a clear, or the end of the socket, cuts it off.
+ * The speech that is sent on one stream: utterances, runs of audio outside of utterances, and if it is private. Each
+ * utterance and each run ends once, with the first of these events:
+ * - the track reports that the caller has heard its end (`onEnd`)
+ * - TRACK_PATIENCE has passed since its end by the clock, without a report of the track (`onEnd`)
+ * - a clear, or the end of the socket, cuts it off (`cutOff()`)
  */
 export class Speech {
   readonly #deps: SpeechDeps
-  // Begun and not over, oldest first.
+  // Utterances and runs that have begun and not ended, oldest first.
   #open: Utterance[] = []
-  // The utterance, or the run, whose audio is being sent.
+  // The utterance whose audio is being sent.
   #speaking: Utterance | undefined
+  // The run whose audio is being sent.
   #run: Utterance | undefined
-  // The call is private now; the audio that is sent now was written in private.
+  // true while the call is private.
   #private = false
+  // true while audio is sent that was written in private.
   #sendsPrivate = false
 
   constructor(deps: SpeechDeps) {
@@ -174,7 +185,7 @@ export class Speech {
     return this.#sendsPrivate
   }
 
-  /** Begins an utterance with the audio that is sent next. */
+  /** Begins an utterance: it contains the audio that is sent from now on. */
   begin(utterance: Utterance): void {
     this.endRun()
     utterance.isPrivate ||= this.#private || this.#sendsPrivate
@@ -182,7 +193,7 @@ export class Speech {
     this.#add(utterance)
   }
 
-  /** Ends an utterance with the audio that was sent. It is over when the caller has heard it. */
+  /** Ends the audio of an utterance. The utterance itself ends when the caller has heard that audio. */
   finish(utterance: Utterance): void {
     if (this.#speaking === utterance) this.#speaking = undefined
     utterance.isPrivate ||= this.#sendsPrivate
@@ -214,13 +225,13 @@ export class Speech {
     this.#sendsPrivate = isPrivate
   }
 
-  /** Notes that all audio that waited was dropped. */
+  /** Notes that the queue was dropped: what is sent next belongs to no utterance. */
   dropped(): void {
     this.#speaking = undefined
     this.#sendsPrivate = this.#private
   }
 
-  /** Ends everything that is not over: the caller hears no more of it. */
+  /** Ends all open utterances and runs: the caller hears no more of them. */
   cutOff(): void {
     const run = this.#run
     this.#run = undefined
@@ -230,7 +241,7 @@ export class Speech {
     }
   }
 
-  /** Ends an utterance: the caller has heard it, or never will. */
+  /** Ends an utterance or a run with an outcome. */
   over(utterance: Utterance, outcome: MarkOutcome): void {
     this.#open = this.#open.filter((other) => other !== utterance)
     utterance.over(outcome)
