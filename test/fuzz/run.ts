@@ -7,6 +7,7 @@ import { metadata } from './metadata.js'
 import { options } from './options.js'
 import { partFiles } from './partFiles.js'
 import { storeDamage } from './storeDamage.js'
+import { pauses } from './pauses.js'
 import type { FuzzTarget } from './target.js'
 import { verbs } from './verbs.js'
 import { wav } from './wav.js'
@@ -24,6 +25,7 @@ const TARGETS: readonly FuzzTarget[] = [
   frames,
   wav,
   partFiles,
+  pauses,
   storeDamage
 ]
 const DEFAULT_CASES = '200000'

@@ -134,6 +134,20 @@ export async function secretsFound(
   callSids: readonly string[],
   folders: readonly string[]
 ): Promise<Map<string, number>> {
+  for (;;) {
+    try {
+      return await searchFiles(callSids, folders)
+    } catch (err) {
+      // A file got its final name meanwhile: the search begins anew, so that it misses none.
+      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw err
+    }
+  }
+}
+
+async function searchFiles(
+  callSids: readonly string[],
+  folders: readonly string[]
+): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   for (const folder of folders) {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true })

@@ -113,7 +113,7 @@ export class AudioFeed {
     else {
       if (this.#inDoubt && !doubtful) this.#judge()
       this.#inDoubt = doubtful
-      this.#write(frame, at, 0)
+      this.#write(frame, at)
     }
     return frame
   }
@@ -165,9 +165,9 @@ export class AudioFeed {
     if (this.#inDoubt) this.#judge()
   }
 
-  #write(frame: Buffer, at: number, gapMs: number): void {
+  #write(frame: Buffer, at: number): void {
     if (this.#pauseEnds !== NOT_ENDED && at >= this.#pauseEnds) this.#endPause()
-    const missing = gapMs + this.#owedGap
+    const missing = this.#owedGap
     this.#owedGap = 0
     for (const sink of this.#sinks) sink.write(frame, missing)
   }
@@ -207,18 +207,18 @@ export class AudioFeed {
 
   #judge(): void {
     this.#inDoubt = false
-    const gapMs = this.gaps.judge()
-    this.#owedGap += gapMs
-    this.#flush(gapMs)
+    this.#owedGap += this.gaps.judge()
+    this.#flush()
   }
 
-  // The doubt may remain: a gap that is found later is reported with the next frame.
-  #flush(gapMs = 0): void {
+  // The doubt may remain: a gap that is found later is reported with the next frame. The frames keep their places on the
+  // clock, although the gap may be before them: it may be behind them as well, and the end of a pause between.
+  #flush(): void {
     if (this.#held.length === 0) return
     const held = this.#held
     this.#held = []
     this.#heldBytes = 0
-    for (const { frame, at } of held) this.#write(frame, at + gapMs, 0)
+    for (const { frame, at } of held) this.#write(frame, at)
   }
 
   // Keeps the rest of a message that ends within a sample frame for the next one.

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { AudioFeed } from '../../lib/audio/socket/AudioFeed.js'
+import type { AudioSink } from '../../lib/audio/socket/types.js'
+import { nothingToEnd, type FuzzTarget } from './target.js'
+
+const RATE = 8000
+/** ms and bytes of a message of jambonz */
+const FRAME_MS = 20
+const FRAME_BYTES = 320
+/** ms between two batches, and until the first, as in lib/audio/socket/frames/SocketReader.ts */
+const BATCH_MS = 800
+const FIRST_BATCH_MS = 60
+/** ms: what is said so shortly before the end of a pause may be on its way when it ends, as always */
+const UNDER_WAY = 40
+/** ms after a pause within which audio is recorded again, where the network does not stall */
+const SOON = 1_000
+
+/** A span of time, ms after the first audio was said. */
+interface Span {
+  from: number
+  ms: number
+}
+
+interface Case {
+  /** ms from the request of the socket to the first audio */
+  setupMs: number
+  /** ms that audio is on its way, at least, and what comes on top */
+  latencyMs: number
+  jitterMs: readonly number[]
+  /** The network delivers nothing. */
+  stalls: readonly Span[]
+  /** jambonz sends nothing of what is said. */
+  gaps: readonly Span[]
+  pauses: readonly Span[]
+  isLive: boolean
+  callMs: number
+}
+
+const span = (maxFrom: number, maxMs: number): fc.Arbitrary<Span> =>
+  fc.record({ from: fc.integer({ min: 0, max: maxFrom }), ms: fc.integer({ min: 20, max: maxMs }) })
+
+const theCase: fc.Arbitrary<Case> = fc.record({
+  setupMs: fc.oneof(fc.integer({ min: 0, max: 150 }), fc.integer({ min: 0, max: 900 })),
+  latencyMs: fc.integer({ min: 0, max: 40 }),
+  jitterMs: fc.array(fc.integer({ min: 0, max: 15 }), { minLength: 1, maxLength: 9 }),
+  stalls: fc.array(fc.oneof(span(600, 700), span(4_000, 1_600)), { maxLength: 3 }),
+  gaps: fc.array(span(4_000, 900), { maxLength: 2 }),
+  pauses: fc.array(fc.oneof(span(300, 400), span(4_000, 2_000)), { minLength: 1, maxLength: 3 }),
+  isLive: fc.boolean(),
+  callMs: fc.integer({ min: 1_000, max: 8_000 })
+})
+
+interface Frame {
+  /** ms after the first audio: when its last sample was said, and when it arrives */
+  said: number
+  arrives: number
+}
+
+/** Returns the frames of a call in order. */
+function framesOf({ latencyMs, jitterMs, stalls, gaps, callMs }: Case): Frame[] {
+  const frames: Frame[] = []
+  let last = 0
+  for (let said = FRAME_MS, i = 0; said <= callMs; said += FRAME_MS, i++) {
+    if (gaps.some(({ from, ms }) => said > from && said <= from + ms)) continue
+    let arrives = said + latencyMs + (jitterMs[i % jitterMs.length] ?? 0)
+    // One stall may lead into the next.
+    for (const { from, ms } of [...stalls].sort((a, b) => a.from - b.from)) {
+      if (arrives >= from && arrives < from + ms) arrives = from + ms
+    }
+    last = Math.max(last, arrives)
+    frames.push({ said, arrives: last })
+  }
+  return frames
+}
+
+/** Pauses that neither overlap nor touch. */
+function pausesOf({ pauses }: Case): Span[] {
+  const apart: Span[] = []
+  for (const pause of [...pauses].sort((a, b) => a.from - b.from)) {
+    const before = apart.at(-1)
+    if (before === undefined || pause.from > before.from + before.ms) apart.push(pause)
+  }
+  return apart
+}
+
+/** Keeps the numbers of the frames that it is given outside pauses. */
+class OpenFrames implements AudioSink {
+  readonly numbers = new Set<number>()
+  #isPrivate = false
+
+  write(frame: Buffer): void {
+    if (this.#isPrivate) return
+    for (let at = 0; at < frame.length; at += FRAME_BYTES) this.numbers.add(frame.readUInt16LE(at))
+  }
+
+  pause(): void {
+    this.#isPrivate = true
+  }
+
+  resume(): void {
+    this.#isPrivate = false
+  }
+}
+
+/** Takes the call through the feed in a clock of its own, read as a ListenSocket reads it. */
+function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): OpenFrames {
+  const sink = new OpenFrames()
+  const feed = new AudioFeed(RATE, 1, () => {})
+  feed.add(sink)
+  feed.gaps.opened(-one.setupMs, -one.setupMs)
+  let next = 0
+  const read = (now: number): void => {
+    const from = next
+    while ((frames[next]?.arrives ?? Infinity) <= now) next++
+    if (next === from) return
+    const message = Buffer.alloc((next - from) * FRAME_BYTES)
+    for (let i = from; i < next; i++) message.writeUInt16LE(i, (i - from) * FRAME_BYTES)
+    feed.take(message, next - from, now)
+  }
+  const end = (frames.at(-1)?.arrives ?? 0) + BATCH_MS
+  let batchAt = FIRST_BATCH_MS
+  for (let now = 0; now <= end; now++) {
+    const isLive = one.isLive || feed.isPaused
+    feed.gaps.readMs = isLive ? 0 : BATCH_MS
+    if (now === batchAt) batchAt += BATCH_MS
+    if (isLive || now === batchAt - BATCH_MS) read(now)
+    for (const { from, ms } of pauses) {
+      if (now === from) {
+        read(now)
+        feed.pause('skip')
+      } else if (now === from + ms) {
+        read(now)
+        feed.resume(now, false, false)
+      }
+    }
+  }
+  feed.end()
+  return sink
+}
+
+/** Nothing that is said in a pause is recorded, and all that has come before it is, however late audio comes. */
+export const pauses: FuzzTarget = {
+  name: 'pauses',
+  share: 1,
+  async begin() {
+    return {
+      property: fc.property(theCase, (one) => {
+        const frames = framesOf(one)
+        const apart = pausesOf(one)
+        const { numbers } = take(one, frames, apart)
+        for (const [number, { said, arrives }] of frames.entries()) {
+          for (const { from, ms } of apart) {
+            const isSecret = said - FRAME_MS >= from && said <= from + ms - UNDER_WAY - one.latencyMs
+            assert.ok(!isSecret || !numbers.has(number), `what was said until ${said} ms is recorded`)
+          }
+          const isPublic = apart.every(
+            ({ from, ms }) => arrives <= from || said > from + ms + SOON + one.setupMs
+          )
+          const isCalm = one.stalls.length === 0 && one.gaps.length === 0
+          assert.ok(!isPublic || !isCalm || numbers.has(number), `what was said until ${said} ms is missing`)
+        }
+      }),
+      end: nothingToEnd
+    }
+  }
+}
