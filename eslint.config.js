@@ -22,6 +22,21 @@ export default [
     rules: { 'house/layers': 'error', 'house/docstrings': 'error' }
   },
   {
+    files: ['lib/**/*.ts'],
+    ignores: ['lib/model/wallClock.ts', 'lib/simulator/**'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message:
+            'This clock jumps: use performance.now() for durations, wallClock() for times that others read.'
+        }
+      ]
+    }
+  },
+  {
     // generated: its docstrings are jambonz' own
     files: ['lib/verbs/jambonzVerbs.ts'],
     rules: { 'house/docstrings': 'off' }

@@ -11,6 +11,7 @@ import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { kRawBody, kSignedAt, kTrace } from './request.js'
+import { wallClock } from '../model/wallClock.js'
 
 /** ms in which jambonz may repeat an unanswered request */
 const REPEATED_WITHIN = 60_000
@@ -148,6 +149,6 @@ function firstWithout(has: (number: number) => boolean): number {
 /** Returns the time, ms, at which the listen's path was first answered: a repeated request gets the same path. */
 function issuedAt(call: Call, id: string): number {
   const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
-  const now = Date.now()
+  const now = wallClock()
   return now - earlier < REPEATED_WITHIN ? earlier : now
 }

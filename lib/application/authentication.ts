@@ -11,6 +11,7 @@ import {
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
 import { messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
+import { wallClock } from '../model/wallClock.js'
 
 /**
  * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),
@@ -60,7 +61,7 @@ export function verifySignature(
 ): number {
   if (header === undefined) throw new ERR_SIGNATURE_MISSING()
   const { timestamp, signatures } = parseHeader(header)
-  const age = Math.abs(Date.now() / 1000 - timestamp)
+  const age = Math.abs(wallClock() / 1000 - timestamp)
   if (age > tolerance) throw new ERR_SIGNATURE_STALE(Math.round(age))
   const fits = secrets.some((secret) => {
     const expected = Buffer.from(secret.digest('hex', `${timestamp}.`, rawBody))

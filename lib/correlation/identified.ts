@@ -5,6 +5,7 @@ import { callSidOf, checkCallSid, createListenId } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
+import { wallClock } from '../model/wallClock.js'
 
 /** Number of listens of the members of one room at most. More sockets are refused. */
 const MAX_MEMBERS = 500
@@ -57,7 +58,7 @@ async function adopted(correlation: Correlation, { metadata, path }: UnnamedSock
   const { secret, instance } = correlation.deps
   const callSid = String(metadata.callSid)
   checkCallSid(callSid)
-  const id = createListenId(secret, callSid, `${path}\n${Date.now()}\n${Math.random()}`)
+  const id = createListenId(secret, callSid, `${path}\n${wallClock()}\n${Math.random()}`)
   const { call } = await correlation.writeOf(callSid, callFieldsOfMetadata(metadata), [
     { patch: { listens: [{ id, path, ...formatOf(metadata), instance }] } }
   ])

@@ -20,6 +20,7 @@ import { watchEndConditions } from '../audio/stream/endConditions.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { StreamEnd, StreamLimits } from '../audio/socket/types.js'
 import { recordingControl } from '../recording/StreamRecorder.js'
+import { wallClock } from '../model/wallClock.js'
 
 /** Errors that a handler gets from writing to a stream whose caller hung up: not the handler's fault. */
 const ENDS_OF_A_STREAM = [
@@ -75,7 +76,7 @@ export class LiveListen {
   /** Resolves when the listen has ended or gone on, its recording is final and the store has both. Never rejects. */
   readonly over: Promise<void>
   readonly #deps: LiveListenDeps
-  readonly #openedAt = Date.now()
+  readonly #openedAt = wallClock()
   readonly #claimed: boolean
   #logger: FastifyBaseLogger
   #trace?: Trace

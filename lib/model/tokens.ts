@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes, timing
 import type { Credentials } from './credentials.js'
 import { ERR_CALL_SID } from './errors.js'
 import type { PauseMode } from './schema.js'
+import { wallClock } from './wallClock.js'
 
 /** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
 export class Hmac {
@@ -132,7 +133,7 @@ export function readSocketToken(
 }
 
 /** Returns true if the token is too old to open a socket. */
-export function hasExpired({ issuedAt }: SocketToken, now = Date.now()): boolean {
+export function hasExpired({ issuedAt }: SocketToken, now = wallClock()): boolean {
   return now - issuedAt > SOCKET_TOKEN_TTL
 }
 

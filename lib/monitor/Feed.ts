@@ -6,6 +6,7 @@ import { isCurrent, monitored, type LevelsMessage, type StreamLevels, type Watch
 import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsWithOutput } from '../recording/OutputMixer.js'
+import { wallClock } from '../model/wallClock.js'
 
 /** ms between two messages with levels, and how many times that while nothing streams */
 const TICK = 50
@@ -78,7 +79,7 @@ export class Feed {
 
   #tick(): void {
     const levels = new Map(Array.from(this.#meters, ([id, meter]) => [id, meter.isRunning && meter.read()]))
-    const now = Date.now()
+    const now = wallClock()
     const isSignOfLife = this.#ticks++ % IDLE === 0
     for (const page of this.#pages) {
       page.tellLevels(levels, now, isSignOfLife)

@@ -1,6 +1,7 @@
 import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
+import { wallClock } from '../model/wallClock.js'
 
 /** ms for which pages still get a call after its last event: AFTERGLOW if it is over, else FORGOTTEN */
 const AFTERGLOW = 20_000
@@ -87,7 +88,7 @@ export function monitored(call: Call): MonitoredCall {
 /** Returns true for a call that pages still get. */
 export function isCurrent({ updatedAt, isOver, listens }: MonitoredCall): boolean {
   return (
-    Date.now() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) ||
+    wallClock() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) ||
     listens.some(({ state }) => state === 'streaming')
   )
 }

@@ -127,7 +127,7 @@ class MemoryStore implements CallStore {
 
   #live(callSid: string): KeptCall | undefined {
     const entry = this.#entries.get(callSid)
-    return entry !== undefined && (entry.expires > Date.now() || streams(entry.kept.call))
+    return entry !== undefined && (entry.expires > performance.now() || streams(entry.kept.call))
       ? entry.kept
       : undefined
   }
@@ -135,7 +135,7 @@ class MemoryStore implements CallStore {
   #keep(callSid: string, kept: KeptCall): void {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(kept.call)
-    const expires = Date.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
+    const expires = performance.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
     this.#drop(callSid)
     this.#entries.set(callSid, { kept, expires, rank })
     this.#ranks[rank].add(callSid)
@@ -161,7 +161,7 @@ class MemoryStore implements CallStore {
   }
 
   #sweep(): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const [callSid, { expires, kept }] of this.#entries) {
       if (expires <= now && !streams(kept.call)) this.#drop(callSid)
     }

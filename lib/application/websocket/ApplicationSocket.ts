@@ -38,7 +38,7 @@ export class ApplicationSocket {
   callSid: string | undefined
   /** the calls that are commanded by this socket, by callSid; one, unless jambonz asks for another on it */
   readonly calls = new Set<string>()
-  lastMessageAt = Date.now()
+  lastMessageAt = performance.now()
   /** false: a ping of ours is not answered yet */
   alive = true
   /** true: jambonz has reported the end of the call */
@@ -99,7 +99,7 @@ export class ApplicationSocket {
 
   #received(data: RawData): void {
     clearTimeout(this.#noMessage)
-    this.lastMessageAt = Date.now()
+    this.lastMessageAt = performance.now()
     this.alive = true
     const message = readMessage(String(data), (text) => this.#sockets.parse(text))
     if (message === undefined) {

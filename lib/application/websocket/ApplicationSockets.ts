@@ -328,7 +328,7 @@ export class ApplicationSockets {
 
   /** jambonz forgets sockets that it leaves by a redirect, and never closes them. */
   #closeIdle(): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const socket of this.#all) {
       if (now - socket.lastMessageAt >= this.#limits.socketIdle) this.#closeIfOver(socket, now)
     }

@@ -17,7 +17,7 @@ export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
   readonly #damage: DamageLog
-  #pruned = Date.now()
+  #pruned = performance.now()
 
   constructor(keys: Keys, ttl: number, damage: DamageLog) {
     this.#keys = keys
@@ -53,8 +53,8 @@ export class CallIndex {
 
   /** Removes expired calls, at most every PRUNE_INTERVAL. */
   async prune(ask: Ask, now: number): Promise<void> {
-    if (Date.now() - this.#pruned < PRUNE_INTERVAL) return
-    this.#pruned = Date.now()
+    if (performance.now() - this.#pruned < PRUNE_INTERVAL) return
+    this.#pruned = performance.now()
     const due = await ask((redis) =>
       redis.zrangebyscore(this.#keys.calls, '-inf', String(now), 'LIMIT', 0, MAX_LISTED)
     )

@@ -133,7 +133,7 @@ export class Link {
   readonly #subscriber: RedisConnection
   #available = false
   #closed = false
-  // Time at which Redis went away, ms since the epoch; undefined before the first contact.
+  // Time at which Redis went away, ms of performance.now(); undefined before the first contact.
   #since?: number
   // The latest error of the connection, or of an attempt to return.
   #problem?: unknown
@@ -204,7 +204,7 @@ export class Link {
   #leave(err: unknown): void {
     if (this.#closed || (!this.#available && this.#since !== undefined)) return
     this.#available = false
-    this.#since = Date.now()
+    this.#since = performance.now()
     this.#deps.logger.error(
       { err: this.#problem ?? err },
       'the store is away: calls go on from what this instance knows, and are written when it returns'
@@ -236,7 +236,7 @@ export class Link {
       this.#available = true
       this.#problem = undefined
       if (this.#since !== undefined) {
-        logger.info({ awayMs: Date.now() - this.#since, ...done }, 'the store is back')
+        logger.info({ awayMs: Math.round(performance.now() - this.#since), ...done }, 'the store is back')
       }
       onReturned()
     } catch (err) {

@@ -32,7 +32,7 @@ interface Copy {
   fields: Fields
   /** names of fields that the store does not have yet */
   pending: Set<string>
-  /** ms since the epoch */
+  /** time of the last use, ms of performance.now() */
   touched: number
   call?: StoredCall
 }
@@ -150,7 +150,7 @@ export class LocalCalls {
     return Array.from(fields, ([name, text]) => fieldOf(name, text))
   }
 
-  /** Returns all fields of the calls that were used since then, ms since the epoch. */
+  /** Returns all fields of the calls that were used since then, ms of performance.now(). */
   touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)
       .filter(([, { touched }]) => touched >= since)
@@ -163,7 +163,7 @@ export class LocalCalls {
   /** Returns the ms until the copy expires. */
   remaining(callSid: string): number {
     const copy = this.#copies.get(callSid)
-    return copy === undefined ? 0 : Math.max(copy.touched + this.#ttl - Date.now(), 0)
+    return copy === undefined ? 0 : Math.max(copy.touched + this.#ttl - performance.now(), 0)
   }
 
   forget(callSid: string): void {
@@ -176,7 +176,7 @@ export class LocalCalls {
   }
 
   forgetExpired(): void {
-    const oldest = Date.now() - this.#ttl
+    const oldest = performance.now() - this.#ttl
     for (const [callSid, { touched }] of this.#copies) {
       if (touched >= oldest) return
       this.forget(callSid)
@@ -188,7 +188,7 @@ export class LocalCalls {
     if (known !== undefined && !touch) return known
     if (known === undefined && this.#copies.size >= this.#maxCalls) this.#forgetOne()
     const copy = known ?? { fields: new Map(), pending: new Set(), touched: 0 }
-    copy.touched = Date.now()
+    copy.touched = performance.now()
     this.#copies.delete(callSid)
     this.#copies.set(callSid, copy)
     return copy

@@ -19,7 +19,7 @@ export class Upkeep {
   readonly #parts: Parts
   #timer?: NodeJS.Timeout
   #running?: Promise<void>
-  #kept = Date.now()
+  #kept = performance.now()
   // Our last heartbeat, ms on the clock of Redis; undefined before the first.
   #lastBeat?: number
 
@@ -86,7 +86,7 @@ export class Upkeep {
    */
   async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
-    const since = known === undefined ? 0 : known - DOUBT - (clock.now() - Date.now())
+    const since = known === undefined ? 0 : known - DOUBT - (clock.now() - performance.now())
     const calls = local.touchedSince(since)
     await inBatches(calls, async ({ callSid, fields }) => {
       const ttl = local.remaining(callSid)
@@ -200,8 +200,8 @@ export class Upkeep {
       expectedTtl,
       context: { callTtl }
     } = this.#parts
-    if (Date.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
-    this.#kept = Date.now()
+    if (performance.now() - this.#kept < callTtl / KEEPS_PER_TTL) return
+    this.#kept = performance.now()
     await inBatches([...instances.calls], async ([callSid, listenIds]) => {
       const call = await this.#readHeld(callSid)
       if (call === undefined) return
