@@ -169,7 +169,7 @@ export const OptionsSchema = Type.Object(
         {
           additionalProperties: false,
           description:
-            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, and for commands to calls with HTTP webhooks"
+            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, for commands to calls with HTTP webhooks, and to end one listen of such a call and leave the others alone"
         }
       )
     ),

@@ -11,6 +11,7 @@ import { LiveListens } from './listening/LiveListens.js'
 import { joinPath } from './listening/ownUrls.js'
 import { registerWebsocket } from './listening/upgrades.js'
 import { CallChannel } from './application/control/CallChannel.js'
+import { ListenEnds, statusOfEnd } from './application/control/ListenEnds.js'
 import { LiveCalls } from './application/control/LiveCalls.js'
 import { RestApi } from './application/control/RestApi.js'
 import { Replays } from './application/answer.js'
@@ -90,6 +91,9 @@ export const jambonzListen = fp<JambonzListenOptions>(
             const { callSid, commanded } = call as StoredCall
             const verbs = commanded && unseal(options.secret, aboutCommanded(callSid), commanded)
             return verbs === undefined ? [] : (JSON.parse(verbs) as HandlerResult)
+          })
+          registerWebhook(scope, runtime, endPath(options.audioPath), {}, ({ call, query }, reply) => {
+            reply.code(statusOfEnd(call, (query as { listen?: unknown }).listen)).send()
           })
         }
       },
@@ -201,18 +205,25 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
     warned: new Set<string>(),
     replays: new Replays(),
     audioPath: joinPath(prefix, options.audioPath),
-    defaultHookPath: joinPath(prefix, hookPath(options.audioPath))
+    defaultHookPath: joinPath(prefix, hookPath(options.audioPath)),
+    endAlone: ((live, reason) => ends.endAlone(live, reason)) satisfies Runtime['endAlone']
   }
   const sockets: ApplicationSockets = new ApplicationSockets(fastify, base, options.limits)
   const channel = new CallChannel({ store, sockets, instance, secret, logger })
   sockets.useChannel(channel)
+  const api = options.api && new RestApi(options.api)
+  const { publicUrl, audioPath, platform } = options
+  const urlOf = (path: string): string => (publicUrl?.path ?? '') + joinPath(prefix, path)
+  const endUrl = (listenId: string): string =>
+    `${urlOf(endPath(audioPath))}?listen=${encodeURIComponent(listenId)}`
+  const ends: ListenEnds = new ListenEnds({ store, platform, channel, api, endUrl, logger })
   calls.useControl({
     channel,
-    api: options.api && new RestApi(options.api),
+    api,
     keepVerbs: async (callSid, verbs) => {
       const commanded = seal(secret, aboutCommanded(callSid), JSON.stringify(verbs))
       await correlation.arrived(callSid, { commanded })
-      return (options.publicUrl?.path ?? '') + joinPath(prefix, commandedPath(options.audioPath))
+      return urlOf(commandedPath(audioPath))
     }
   })
   return { ...base, sockets }
@@ -256,6 +267,10 @@ function aboutCommanded(callSid: string): string {
 
 function commandedPath(audioPath: string): string {
   return `${audioPath}/commanded`
+}
+
+function endPath(audioPath: string): string {
+  return `${audioPath}/end`
 }
 
 function hookPath(audioPath: string): string {

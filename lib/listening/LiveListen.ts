@@ -6,7 +6,7 @@ import { hooked } from '../correlation/hookCame.js'
 import { identified } from '../correlation/identified.js'
 import { recordingsOf } from '../correlation/recorded.js'
 import { nextSocketOf, withSegment, outputOf } from '../model/listenLife.js'
-import type { Call, Listen, ListenSegment, PauseMode } from '../model/schema.js'
+import type { Call, EndReason, Listen, ListenSegment, PauseMode } from '../model/schema.js'
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Recorder, RecordingError } from '../recording/types.js'
@@ -50,6 +50,8 @@ export interface LiveListenServices {
   readonly instance: string
   /** undefined: nothing is traced */
   readonly tracing: Tracing | undefined
+  /** Ends a listen and leaves the others of its call alone: see ListenEnds. */
+  readonly endAlone: (live: LiveStream, reason: EndReason) => Promise<boolean> | undefined
 }
 
 export interface LiveListenDeps extends LiveListenServices {
@@ -62,10 +64,7 @@ export interface LiveListenDeps extends LiveListenServices {
   logger: FastifyBaseLogger
 }
 
-/**
- * A listen that has a socket on this instance, from the socket's upgrade to the end of the listen. It gives the
- * stream its recorder and its handler, and writes the outcome to the store.
- */
+/** A listen that has a socket here, from the upgrade to its end. It gives the stream its recorder and its handler. */
 export class LiveListen {
   readonly live: LiveStream
   /**
@@ -102,9 +101,9 @@ export class LiveListen {
       logger: this.#logger
     })
     this.live.onEnding = (reason) => {
-      const { listen } = this.live
-      if (listen !== undefined) deps.correlation.ending(listen, reason)
+      if (this.live.listen) deps.correlation.ending(this.live.listen, reason)
     }
+    this.live.onEndAlone = (reason) => deps.endAlone(this.live, reason)
     const closed = this.live.done.then((end) => this.#closed(end))
     this.released = closed.then(() => {})
     this.over = closed.then((finish) => finish?.())
@@ -229,7 +228,7 @@ export class LiveListen {
       }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
       this.#trace?.fail(err instanceof Error ? err : String(err))
-      live.close('error', CLOSE.ourFault, 'audio handler failed')
+      live.endOrClose('error', CLOSE.ourFault, 'audio handler failed')
     })
   }
 

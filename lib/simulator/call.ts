@@ -121,6 +121,15 @@ export class SimulatedCall implements Promise<CallStory> {
     this.#session.post.drop()
   }
 
+  /**
+   * Changes the call as a PUT of jambonz' REST api with this body does: `call_hook`, `call_status`, `listen_status`. The
+   * change is among the story's `commands`.
+   */
+  updateCall(change: Readonly<Record<string, unknown>>): void {
+    this.#check('updateCall')
+    this.#session.commands.update(change)
+  }
+
   /** Stops simulated time at speed Infinity until the returned function is called, for tests with real waits. */
   hold(): () => void {
     return this.#clock.hold()

@@ -17,7 +17,7 @@ t.test('a close reason of any length and script fits into a close frame', async 
 
 t.test('what an application throws of any length closes the socket with 1011', async (t) => {
   const { live, socket } = await streamPair(t)
-  live.close('error', 1011, '\u20ac'.repeat(5_000))
+  live.endOrClose('error', 1011, '\u20ac'.repeat(5_000))
   t.same(await closing(socket), { code: 1011, reason: '\u20ac'.repeat(41) })
   closeSocket(socket, 1000)
 })

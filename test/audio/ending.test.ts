@@ -87,7 +87,7 @@ test('a jambonz that does not react to disconnect is closed after 2 s; one that 
 
 test('close() closes with its code', async (t) => {
   const { live, stream, socket } = await begun(t)
-  live.close('error', 1011, 'handler failed')
+  live.endOrClose('error', 1011, 'handler failed')
   t.match(await closing(socket), { code: 1011, reason: 'handler failed' })
   t.match(await stream.done, { reason: 'error', closeCode: 1011 })
 })

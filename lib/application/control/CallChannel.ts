@@ -67,13 +67,13 @@ export class CallChannel {
   /**
    * Resolves to true when any instance has sent the order to jambonz, and to false if jambonz asks over HTTP for this
    * call, or the call is unknown. Rejects if the order is wrong, and with FST_JAMBONZ_NOT_REACHED if no instance has
-   * sent it within 2 s.
+   * sent it within `ms`.
    */
-  async order(order: Order): Promise<boolean> {
+  async order(order: Order, ms = REACH_WITHIN): Promise<boolean> {
     const { store, sockets } = this.#deps
     const { callSid } = order
     if (!sockets.holds(callSid) && (await store.get(callSid))?.transport !== 'websocket') return false
-    if (await this.#deliver(order, REACH_WITHIN)) return true
+    if (await this.#deliver(order, ms)) return true
     throw new ERR_NOT_REACHED(callSid, 'no instance holds its application websocket just now')
   }
 

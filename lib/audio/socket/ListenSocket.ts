@@ -4,7 +4,7 @@ import { NO_AUDIO } from '../../model/callWrite.js'
 import { asFramed } from '../../model/payloads.js'
 import type { AudioCounts, EndReason, PauseMode } from '../../model/schema.js'
 import { AudioFeed } from './AudioFeed.js'
-import { CLOSE, SocketEnd, type CloseCode } from './SocketEnd.js'
+import { CLOSE, SocketEnd, type CloseCode, type SocketEndUser } from './SocketEnd.js'
 import { beat, RoundTrips } from './pings.js'
 import { TextReader, type AudioMessage } from './messages.js'
 import { BATCH_INTERVAL, SocketReader } from './frames/SocketReader.js'
@@ -28,7 +28,7 @@ export interface ListenSocketOptions {
 }
 
 /** The stream on top of the socket. An error that one of its methods throws ends the socket, and nothing else. */
-export interface ListenSocketUser {
+export interface ListenSocketUser extends Pick<SocketEndUser, 'ending' | 'endAlone'> {
   /** Called once, before the other methods, when the listen is known. */
   begin(metadata: Record<string, unknown> | undefined): void
   /** Takes audio, which it may keep: whole sample frames. The sinks have had it. */
@@ -36,8 +36,6 @@ export interface ListenSocketUser {
   /** Returns true if `frame` has any use for audio now. */
   takesFrames(): boolean
   message(message: AudioMessage): void
-  /** Called once if we end the socket, before we send anything for it. */
-  ending(reason: EndReason): void
   /** Called once, when the socket has closed. `key`: the last key that the caller pressed, unless it was private. */
   closed(reason: EndReason, key: string | undefined): void
 }
@@ -81,10 +79,11 @@ export class ListenSocket {
     this.logger = logger
     this.#texts = new TextReader((text) => this.logger.warn(text))
     this.roundTrips = new RoundTrips(socket)
-    this.#end = new SocketEnd(socket, (reason) => {
-      user.ending(reason)
+    this.#end = new SocketEnd(socket, {
       // Without reading, the close and its reason would not be seen.
-      this.reader.readToEnd()
+      begun: () => this.reader.readToEnd(),
+      ending: (reason) => user.ending(reason),
+      endAlone: (reason) => user.endAlone(reason)
     })
     this.reader = new SocketReader(socket, {
       fast: limits.fastReader,
@@ -215,10 +214,15 @@ export class ListenSocket {
     return this.#socket.bufferedAmount
   }
 
-  /** Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, hangs up 2 s later. */
+  /** Asks jambonz to end the listen, so that it calls the actionHook: see SocketEnd. */
   end(reason: EndReason): Promise<StreamEnd> {
     this.#end.ask(reason)
     return this.done
+  }
+
+  /** Asks jambonz to end the listen and leave the call's others alone; closes if that is not possible. */
+  endOrClose(reason: EndReason, code: CloseCode, text: string): void {
+    this.#end.askOrClose(reason, code, text)
   }
 
   /** Closes from our side. */

@@ -31,24 +31,38 @@ export function closeReason(reason: string): Buffer {
 /** ms that jambonz has for each step of closing before the next, stronger one. */
 const CLOSE_PATIENCE = 2_000
 
+/** The owner of a socket that we end. */
+export interface SocketEndUser {
+  /** Called once if we end the listen, whichever way. */
+  begun(): void
+  /** Called once before we send the first message that ends the socket. */
+  ending(reason: EndReason): void
+  /**
+   * Asks jambonz to end the listen without its socket, so that it leaves the call's other listens alone. Resolves to
+   * false if jambonz was not asked. Never rejects. Returns undefined if there is no such way.
+   */
+  endAlone(reason: EndReason): Promise<boolean> | undefined
+}
+
 /**
- * Ends a listen's socket in steps: asks jambonz to end the listen, closes, hangs up. Each step has 2 s. Keeps the first
- * reason for the end.
+ * Ends a listen in steps: asks jambonz to end it alone, asks over the socket, closes, hangs up. Each step has 2 s. Keeps
+ * the first reason for the end.
  */
 export class SocketEnd {
   /** Resolves when the socket has closed. Never rejects. */
   readonly done: Promise<StreamEnd>
   readonly #socket: WebSocket
-  readonly #onBegin: (reason: EndReason) => void
+  readonly #user: SocketEndUser
   #reason: EndReason | undefined
   #error: Error | undefined
   #timer: NodeJS.Timeout | undefined
+  // True once a message that ends the socket was sent, or the socket has closed.
+  #ends = false
   #settle!: (end: StreamEnd) => void
 
-  /** `onBegin`: called once if we end the socket, before we send anything for it. */
-  constructor(socket: WebSocket, onBegin: (reason: EndReason) => void) {
+  constructor(socket: WebSocket, user: SocketEndUser) {
     this.#socket = socket
-    this.#onBegin = onBegin
+    this.#user = user
     this.done = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -57,31 +71,39 @@ export class SocketEnd {
   /** Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, hangs up 2 s later. */
   ask(reason: EndReason): void {
     if (!this.#begin(reason)) return
-    this.#socket.send(writeCommand({ type: 'disconnect' }))
-    this.#timer = setTimeout(() => this.#close(CLOSE.normal, ''), CLOSE_PATIENCE)
+    this.#aloneOr(reason, () => {
+      this.#socket.send(writeCommand({ type: 'disconnect' }))
+      this.#timer = setTimeout(() => this.#close(CLOSE.normal, ''), CLOSE_PATIENCE)
+    })
+  }
+
+  /** Asks jambonz to end the listen alone. If that is not possible, closes the socket. */
+  askOrClose(reason: EndReason, code: CloseCode, text: string): void {
+    if (this.#begin(reason)) this.#aloneOr(reason, () => this.#close(code, text))
   }
 
   /** Closes the socket. Hangs up 2 s later. */
   close(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#error ??= error
-    if (this.#begin(reason)) this.#close(code, text)
+    if (this.#begin(reason)) this.#end(reason, () => this.#close(code, text))
   }
 
   /** Hangs up at once: the connection is dead. */
   lost(): void {
-    this.#begin('lost')
+    if (this.#begin('lost')) this.#end('lost', () => {})
     this.#socket.terminate()
   }
 
   /** Notes an error of ws, which closes the connection itself. */
   broken(error: Error): void {
     this.#error ??= error
-    if (this.#begin('error')) this.#terminateLater()
+    if (this.#begin('error')) this.#end('error', () => this.#terminateLater())
   }
 
   /** Resolves `done`. Returns why the socket closed: our own reason, or else the likely reason of jambonz. */
   closed(circumstances: Circumstances): EndReason {
     clearTimeout(this.#timer)
+    this.#ends = true
     this.#reason ??= endReasonOf(circumstances)
     const { closeCode } = circumstances
     this.#settle({ reason: this.#reason, closeCode, ...(this.#error && { error: this.#error }) })
@@ -92,8 +114,26 @@ export class SocketEnd {
   #begin(reason: EndReason): boolean {
     if (this.#reason !== undefined) return false
     this.#reason = reason
-    this.#onBegin(reason)
+    this.#user.begun()
     return true
+  }
+
+  /** Asks jambonz to end the listen alone. Runs `end` if it can't be asked, or does not close the socket within 2 s. */
+  #aloneOr(reason: EndReason, end: () => void): void {
+    const asked = this.#user.endAlone(reason)
+    if (asked === undefined) return this.#end(reason, end)
+    this.#timer = setTimeout(() => this.#end(reason, end), CLOSE_PATIENCE)
+    asked.then((isAsked) => {
+      if (!isAsked) this.#end(reason, end)
+    })
+  }
+
+  #end(reason: EndReason, end: () => void): void {
+    if (this.#ends) return
+    this.#ends = true
+    clearTimeout(this.#timer)
+    this.#user.ending(reason)
+    end()
   }
 
   #close(code: CloseCode, text: string): void {

@@ -58,6 +58,8 @@ export class LiveStream {
   onPrivacy: (mode: PauseMode | false) => void = () => {}
   /** Called once if we end the socket. */
   onEnding: (reason: EndReason) => void = () => {}
+  /** See SocketEndUser. */
+  onEndAlone: (reason: EndReason) => Promise<boolean> | undefined = () => undefined
   readonly #begin: LiveStreamOptions['begin']
   #stream: AudioStream | undefined
   #reader: ReaderSide | undefined
@@ -78,6 +80,7 @@ export class LiveStream {
         takesFrames: () => this.#tapped || this.reader.takes || this.channels.size > 0,
         message: (message) => this.#message(message),
         ending: (reason) => this.onEnding(reason),
+        endAlone: (reason) => this.onEndAlone(reason),
         closed: (reason, key) => this.#closed(reason, key)
       }
     )
@@ -160,14 +163,14 @@ export class LiveStream {
     this.reader.keepUntil(promise, KEPT_MS * this.socket.bytesPerMs)
   }
 
-  /** Ends the listen. Resolves within 4 s, even if jambonz does not react. */
+  /** Ends the listen. Resolves within 6 s, even if jambonz does not react. */
   end(reason: EndReason): Promise<StreamEnd> {
     return this.socket.end(reason)
   }
 
-  /** Closes the socket. A text that is too long for a close frame is cut. */
-  close(reason: EndReason, code: CloseCode, text: string): void {
-    this.socket.close(reason, code, text)
+  /** Ends the listen, by a close if jambonz can't be asked. A text that is too long for a close frame is cut. */
+  endOrClose(reason: EndReason, code: CloseCode, text: string): void {
+    this.socket.endOrClose(reason, code, text)
   }
 
   /** The mode of the privacy that has begun; false: the call is not private. */

@@ -30,6 +30,20 @@ export class Commands {
     session.events.emit('command', record)
   }
 
+  /** Runs a change of jambonz' REST api: the body of its PUT (feature-server call-session.js, updateCall). */
+  update(change: Readonly<Record<string, unknown>>): void {
+    const status = change.listen_status ?? change.stream_status
+    if (change.call_status !== undefined) this.#runNow('call:status', change)
+    else if (change.call_hook !== undefined) this.#runNow('redirect', change)
+    else if (status !== undefined) this.#runNow('listen:status', change)
+    else if (change.mute_status !== undefined) this.#runNow('mute:status', change)
+    else this.#runNow(Object.keys(change).join(', '), change)
+  }
+
+  #runNow(command: string, data: unknown): void {
+    this.run({ command, data, queue: false, callSid: undefined })
+  }
+
   // Returns why nothing was done; undefined if the command was executed.
   #execute({ command, data, queue }: CommandRecord): string | undefined {
     const session = this.#session
@@ -66,8 +80,16 @@ export class Commands {
       session.replaceApplication(parseApplication(verbs, session.options))
       return undefined
     }
-    if (hook === undefined) return 'neither verbs nor call_hook: nothing is left to run'
+    // Without verbs and without call_hook too, jambonz ends the present verb, and goes on with the remaining ones.
+    if (hook === undefined) return this.#endVerb()
     session.track(this.#ask(hook as Hook))
+    return undefined
+  }
+
+  #endVerb(): string | undefined {
+    const { current } = this.#session
+    if (current === undefined) return 'no verb runs: jambonz logs an error, and does nothing'
+    current.kill('done')
     return undefined
   }
 
@@ -75,7 +97,10 @@ export class Commands {
     const session = this.#session
     const reply = await session.post.hook('session:redirect', hook, session.info.toJSON())
     // An answer without verbs ends only the present verb.
-    if (!Array.isArray(reply)) return session.current?.kill('done')
+    if (!Array.isArray(reply)) {
+      this.#endVerb()
+      return
+    }
     session.replaceApplication(parseApplication(reply, session.options))
   }
 

@@ -47,7 +47,7 @@ export class Session {
   readonly #background = new Map<string, Task>()
   // Promises that only the end of the call awaits: status events, nested and background tasks.
   readonly #loose = new Set<Promise<void>>()
-  readonly #commands: Commands
+  readonly commands: Commands
   // Set while the verbs are over and the call waits for commands.
   #idle: Deferred | undefined
 
@@ -86,11 +86,11 @@ export class Session {
         events.emit('application:open', socket)
       },
       closed: (socket) => events.emit('application:close', socket),
-      command: (command) => this.#commands.run(command),
+      command: (command) => this.commands.run(command),
       reconnectFailed: () => this.hangUp('jambonz'),
       error: (text) => this.error(text)
     })
-    this.#commands = new Commands(this)
+    this.commands = new Commands(this)
   }
 
   /** Runs the call, from the webhook to the last status event. Never rejects: errors are in the story. */

@@ -1,0 +1,106 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Call, EndReason, Listen, StoredCall } from '../../model/schema.js'
+import { stageOf } from '../../model/listenLife.js'
+import type { CallStore } from '../../store/CallStore.js'
+import type { Platform } from '../../verbs/index.js'
+import type { SocketCommand } from '../websocket/wire.js'
+import type { CallChannel } from './CallChannel.js'
+import type { RestApi } from './RestApi.js'
+
+/** ms in which a command must be sent. The socket is ended 1 s later: a command must not come after that. */
+const REACH_WITHIN = 1_000
+/** The reasons to end one listen. A drain ends those of a call together. */
+const OF_ONE_LISTEN: ReadonlySet<EndReason> = new Set([
+  'timeout',
+  'finishOnKey',
+  'maxLength',
+  'disconnected',
+  'error'
+])
+
+/**
+ * us -> jambonz: ends the verb that runs, as a `disconnect` of its own socket does, and goes on with the verbs that
+ * jambonz has. It is a redirect without verbs (feature-server call-session.js, _lccCallHook).
+ */
+const END_VERB: SocketCommand = { command: 'redirect', data: {} }
+/** us -> jambonz: ends the background listen. */
+const END_BACKGROUND: SocketCommand = { command: 'config', data: { listen: { enable: false } } }
+
+/** A listen and its call, once they are known. */
+interface Known {
+  readonly call?: Call | undefined
+  readonly listen?: Listen | undefined
+}
+
+export interface ListenEndsDeps {
+  readonly store: CallStore
+  readonly platform: Platform
+  readonly channel: CallChannel
+  /** undefined without the option `api` */
+  readonly api: RestApi | undefined
+  /** Returns the url whose answer ends the listen: see `statusOfEnd`. */
+  readonly endUrl: (listenId: string) => string
+  readonly logger: FastifyBaseLogger
+}
+
+/**
+ * Ends one listen of a call and leaves the others alone. On jambonz 0.9 the end of a socket ends all listens of its call.
+ * A verb that jambonz itself ends is stopped by its name, and no other listen hears of it.
+ */
+export class ListenEnds {
+  readonly #deps: ListenEndsDeps
+
+  constructor(deps: ListenEndsDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Asks jambonz to end the listen, if another one of its call has a socket. Resolves to true when jambonz was asked, and
+   * to false if it was not: no other listen, or no way to the call. Never rejects. Returns undefined if there is no way.
+   */
+  endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
+    if (call === undefined || listen === undefined) return undefined
+    const { platform, api } = this.#deps
+    const isInFront = listen.nested === undefined && listen.legCallSid === undefined
+    const isReached = (call as StoredCall).transport === 'websocket' || (isInFront && api !== undefined)
+    const canEnd = isReached && (isInFront || listen.nested === 'config')
+    if (platform !== '0.9' || !canEnd || !OF_ONE_LISTEN.has(reason)) return undefined
+    return this.#ask(listen, reason)
+  }
+
+  async #ask(listen: Listen, reason: EndReason): Promise<boolean> {
+    const { store, channel, logger } = this.#deps
+    const { callSid, id: listenId, nested } = listen
+    try {
+      const call = await store.get(callSid)
+      const hasOthers = call?.listens.some(
+        (other) => other.id !== listenId && ['claimed', 'streaming'].includes(stageOf(other))
+      )
+      if (!hasOthers || call?.endedAt !== undefined) return false
+      const command = nested === 'config' ? END_BACKGROUND : END_VERB
+      const isAsked =
+        (await channel.order({ callSid, command }, REACH_WITHIN)) || (await this.#askOverApi(listen))
+      if (isAsked) {
+        logger.info({ callSid, listenId, endReason: reason }, 'jambonz was asked to end one listen')
+      }
+      return isAsked
+    } catch (err) {
+      logger.warn({ err, callSid, listenId }, 'jambonz could not be asked to end one listen of its call')
+      return false
+    }
+  }
+
+  async #askOverApi({ callSid, id, nested }: Listen): Promise<boolean> {
+    const { api, endUrl } = this.#deps
+    if (api === undefined || nested !== undefined) return false
+    return await api.updateCall(callSid, { call_hook: endUrl(id) })
+  }
+}
+
+/**
+ * Returns the HTTP status for jambonz, which asks for the verbs that are to replace those of a listen. An answer without
+ * verbs ends the present verb, an error leaves it: 204 while the listen runs, 410 if another verb may run by now.
+ */
+export function statusOfEnd(call: Call, listenId: unknown): 204 | 410 {
+  return call.listens.some(({ id, state }) => id === listenId && state === 'streaming') ? 204 : 410
+}

@@ -1,0 +1,263 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { readFileSync } from 'node:fs'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { AudioStream, Listen } from '../../lib/index.js'
+import { simulateCall, type SimulatedCall } from '../../lib/simulator/index.js'
+import { redisStore } from '../../lib/store/redis.js'
+import { build, folder, listening } from '../helpers/build.js'
+import { keepingLogger } from '../helpers/log.js'
+import { noRedis, startRedis } from '../helpers/redis.js'
+import { until } from '../helpers/until.js'
+
+type Transport = 'websocket' | 'api' | 'http'
+
+interface Instance {
+  app: FastifyInstance
+  base: string
+  ended: Listen[]
+  streams: AudioStream[]
+  hooks: unknown[]
+  said: ReturnType<typeof keepingLogger>['said']
+}
+
+/** How the foreground listen ends: what its verb says, and what its handler does. */
+interface Way {
+  endReason: Listen['endReason']
+  verb?: object
+  handler?: (stream: AudioStream) => void
+  /** the caller presses it once both listens stream */
+  key?: string
+}
+
+const WAYS: Record<string, Way> = {
+  'timeout': { endReason: 'timeout', verb: { timeout: 1 } },
+  'a key of several': { endReason: 'finishOnKey', verb: { finishOnKey: '*#' }, key: '#' },
+  'disconnect()': {
+    endReason: 'disconnected',
+    handler: (stream) => stream.on('dtmf', () => stream.disconnect()),
+    key: '5'
+  },
+  'a failing handler': {
+    endReason: 'error',
+    handler: async (stream) => {
+      await once(stream, 'dtmf')
+      throw new Error('the agent broke')
+    },
+    key: '5'
+  }
+}
+
+interface Options {
+  way: Way
+  api?: { baseUrl: string; accountSid: string; token: string }
+  redisUrl?: string
+  answer?: object[]
+  /** where jambonz opens the sockets of audio; this instance by default */
+  publicUrl?: string
+}
+
+async function instance(t: Test, { way, api, redisUrl, answer = [], publicUrl }: Options): Promise<Instance> {
+  const { logger, said } = keepingLogger()
+  const app = await build(t, {
+    secret: 'the same on both instances',
+    recording: { directory: folder() },
+    fastify: { loggerInstance: logger },
+    ...(api && { api }),
+    ...(publicUrl && { publicUrl }),
+    ...(redisUrl && { store: redisStore(new Redis(redisUrl, { lazyConnect: true })) })
+  })
+  const ended: Listen[] = []
+  const streams: AudioStream[] = []
+  const hooks: unknown[] = []
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  app.jambonz.calls.events.on('stream', (stream) => streams.push(stream))
+  app.jambonz.audio('/agent', { record: false }, async (stream) => await way.handler?.(stream))
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'config', listen: { enable: true } },
+    { verb: 'listen', url: '/agent', passDtmf: true, actionHook: '/done', ...way.verb },
+    { verb: 'pause', length: 1 },
+    { verb: 'hangup' }
+  ])
+  app.jambonz.actionHook('/done', async (request) => {
+    hooks.push(request.body)
+    return answer as []
+  })
+  return { app, base: await listening(app), ended, streams, hooks, said }
+}
+
+/** A REST api of jambonz that knows the call it serves. `fail`: it answers with an error. */
+async function restApi(t: Test, fail = false) {
+  const asked: unknown[] = []
+  const calls: SimulatedCall[] = []
+  const server = createServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk) => (body += String(chunk)))
+    request.on('end', () => {
+      const change = JSON.parse(body) as Record<string, unknown>
+      asked.push(change)
+      response.statusCode = fail ? 500 : 202
+      response.end()
+      if (!fail) calls[0]?.updateCall(change)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  return { asked, calls, api: { baseUrl: `http://127.0.0.1:${port}`, accountSid: 'acc', token: 'sesame' } }
+}
+
+function simulate(base: string, transport: Transport): SimulatedCall {
+  const origin = transport === 'websocket' ? base.replace('http', 'ws') : base
+  return simulateCall({ url: `${origin}/in`, speech: null, speed: 4, patienceMs: Infinity, keepAudio: false })
+}
+
+/** Runs the call until the pause after the listen in front, and then to its end. */
+async function run(call: SimulatedCall, { key }: Way, instances: readonly Instance[]) {
+  const streams = () => instances.flatMap((instance) => instance.streams)
+  await until(() => streams().length === 2, 'both streams')
+  const background = streams().find(({ listen }) => listen.nested === 'config')!
+  if (key !== undefined) call.press(key)
+  const story = await call
+  const ended = () => instances.flatMap((instance) => instance.ended)
+  await until(() => ended().length === 2, 'both ends')
+  return { story, background, ended: ended(), hooks: instances.flatMap((instance) => instance.hooks) }
+}
+
+for (const [name, way] of Object.entries(WAYS)) {
+  for (const transport of ['websocket', 'api'] as const) {
+    t.test(`${name}, over ${transport}, ends its listen alone`, async (t) => {
+      const rest = transport === 'api' ? await restApi(t) : undefined
+      const one = await instance(t, { way, ...(rest && { api: rest.api }) })
+      const call = simulate(one.base, transport)
+      rest?.calls.push(call)
+      const { story, ended, hooks } = await run(call, way, [one])
+      t.match(ended, [
+        { path: '/agent', endReason: way.endReason, ...(way.endReason === 'finishOnKey' && { digits: '#' }) },
+        { nested: 'config', endReason: 'closed' }
+      ])
+      t.match(hooks, [{ dial_call_duration: Number }], 'the actionHook was called, once')
+      t.same(
+        story.verbs.map(({ verb }) => verb),
+        ['config', 'listen', 'pause', 'hangup'],
+        'jambonz goes on with the verbs that it had'
+      )
+      const [background, agent] = story.listens
+      t.ok(background!.closedAtMs! - agent!.closedAtMs! > 800, 'the background listen went on')
+      const { recording } = ended[1]!
+      t.ok(recording!.durationMs > background!.closedAtMs! - background!.openedAtMs! - 500, 'in one file')
+      t.ok(readFileSync(recording!.location).length > 44)
+      t.same(one.said('ended another of its call'), [])
+      t.notOk(story.problems.some(({ code }) => code === 'othersEnded'))
+      if (rest) t.match(rest.asked, [{ call_hook: /^\/audio\/end\?listen=/ }])
+    })
+  }
+}
+
+for (const transport of ['websocket', 'api'] as const) {
+  t.test(
+    `the verbs of the actionHook's answer follow a listen that ended alone, over ${transport}`,
+    async (t) => {
+      const rest = transport === 'api' ? await restApi(t) : undefined
+      const way = WAYS['a key of several']!
+      const answer = [{ verb: 'pause', length: 0.5 }, { verb: 'hangup' }]
+      const one = await instance(t, { way, answer, ...(rest && { api: rest.api }) })
+      const call = simulate(one.base, transport)
+      rest?.calls.push(call)
+      const { story, ended } = await run(call, way, [one])
+      t.match(ended, [{ endReason: 'finishOnKey' }, { endReason: 'closed' }])
+      t.match(story.verbs.slice(2), [{ verb: 'pause', data: { length: 0.5 } }, { verb: 'hangup' }])
+    }
+  )
+}
+
+t.test('without a way to the call, the socket ends, and so does the background listen', async (t) => {
+  const way = WAYS['disconnect()']!
+  const one = await instance(t, { way })
+  const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
+  t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
+  t.equal(hooks.length, 1)
+})
+
+t.test('if the REST api refuses, the socket ends', async (t) => {
+  const way = WAYS['disconnect()']!
+  const rest = await restApi(t, true)
+  const one = await instance(t, { way, api: rest.api })
+  const call = simulate(one.base, 'api')
+  const { ended } = await run(call, way, [one])
+  t.same(ended.map(({ endReason }) => endReason).sort(), ['disconnected', 'otherEnded'])
+  t.equal(one.said('could not be asked to end one listen').length, 1)
+})
+
+t.test('a key of the background listen ends that alone, over a websocket', async (t) => {
+  const { logger } = keepingLogger()
+  const app = await build(t, { fastify: { loggerInstance: logger } })
+  const ended: Listen[] = []
+  let streaming = 0
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  app.jambonz.calls.events.on('stream', () => streaming++)
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'config', listen: { enable: true, finishOnKey: '9' } },
+    { verb: 'listen' }
+  ])
+  const call = simulate(await listening(app), 'websocket')
+  await until(() => streaming === 2, 'both streams')
+  call.press('9')
+  await until(() => ended.length === 1, 'the end of the background listen')
+  t.match(ended, [{ nested: 'config', endReason: 'finishOnKey', digits: '9' }])
+  const { listens } = call
+  await call.waitFor('listen:close')
+  t.equal(listens.filter(({ closedAtMs }) => closedAtMs === undefined).length, 1, 'the other goes on')
+  call.hangUp()
+  await call
+  await until(() => ended.length === 2, 'both ends')
+  t.match(ended[1], { endReason: 'closed' })
+})
+
+t.test('a listen that is alone in its call is ended over its socket', async (t) => {
+  const app = await build(t)
+  app.jambonz.audio('/agent', (stream) => {
+    stream.on('dtmf', () => stream.disconnect())
+  })
+  app.jambonz.webhook('/in', async () => [
+    { verb: 'listen', url: '/agent', passDtmf: true },
+    { verb: 'hangup' }
+  ])
+  const call = simulate(await listening(app), 'websocket')
+  await call.waitFor('listen:open')
+  call.press('1')
+  const { commands, listens } = await call
+  t.same(commands, [])
+  t.equal(listens.length, 1)
+})
+
+for (const transport of ['websocket', 'api'] as const) {
+  t.test(
+    `a listen is ended alone if another instance has the call, over ${transport}`,
+    { skip: noRedis() },
+    async (t) => {
+      const { url: redisUrl } = await startRedis(t)
+      const rest = transport === 'api' ? await restApi(t) : undefined
+      const way = WAYS['disconnect()']!
+      const options = { way, redisUrl, ...(rest && { api: rest.api }) }
+      const b = await instance(t, options)
+      // One instance takes the requests of jambonz, the other its sockets of audio.
+      const a = await instance(t, { ...options, publicUrl: b.base })
+      const call = simulate(a.base, transport)
+      rest?.calls.push(call)
+      const { story, ended, hooks } = await run(call, way, [a, b])
+      t.match(ended, [
+        { path: '/agent', endReason: 'disconnected' },
+        { nested: 'config', endReason: 'closed' }
+      ])
+      t.equal(hooks.length, 1)
+      t.equal(b.streams.length, 2, 'the audio came to the other instance')
+      t.same(a.said('ended another of its call'), [])
+      t.same(b.said('ended another of its call'), [])
+      t.ok(story.listens[0]!.closedAtMs! - story.listens[1]!.closedAtMs! > 800)
+    }
+  )
+}
