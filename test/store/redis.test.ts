@@ -301,6 +301,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
       const server = await startRedis(t)
       const { store } = await instanceOf(t, clientOf(t, server), { maxLocalCalls: 5 })
       for (let i = 0; i < 3; i++) await store.update(`known${i}`, {})
+      await until(() => store.health().available && store.health().pending === 0, 'Redis to know them')
       await server.kill()
       for (let i = 0; i < 7; i++) await store.update(`new${i}`, {})
       t.match(
@@ -459,7 +460,8 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
       2_000
     )
     t.ok(Number(found) > 300, `${found} ms`)
-    t.strictSame((await b.beat(client, false)).dead, ['dead'])
+    const [, { dead: missed }] = await Promise.all([a.beat(client, true), b.beat(client, false)])
+    t.strictSame(missed, ['dead'])
   })
 
   t.test('a claim that no socket follows is forgotten with its listen', { buffered: true }, async (t) => {
