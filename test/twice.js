@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { totalsOf } from './reporter.js'
 
-// Runs the tests as `npm test` does, and the files that failed once more, one at a time: tests of time fail on a machine
+// Runs `npm test`, and the files that failed once more, one at a time: tests of time fail on a machine
 // that stood still for a second. What fails twice fails. The last line counts each file as it ran last.
 
 const folder = mkdtempSync(join(tmpdir(), 'tests-'))
@@ -14,7 +14,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 async function run(paths, jobs = {}) {
   const report = join(folder, String(paths.length))
   rmSync(report, { force: true })
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'run.js'), ...paths], {
+  const child = spawn('npm', ['test', '--', ...paths], {
     stdio: 'inherit',
     env: { ...process.env, ...jobs, TEST_REPORT: report }
   })
