@@ -6,9 +6,9 @@ import type { ResolvedRecordingOptions } from './options.js'
 import type { Output } from './types.js'
 import { blockAlign, type WavFormat } from '../pcm/wavHeader.js'
 
-/** Room for about a second at 8 kHz mono. */
+/** bytes: about a second of audio at 8 kHz mono */
 export const SMALL_BLOCK = 16 * 1024
-/** Used at rates at which a small block would mean more than two writes a second. */
+/** bytes, for rates at which small blocks would mean more than two writes a second */
 export const LARGE_BLOCK = 64 * 1024
 const SMALL_BLOCK_RATE = 2 * SMALL_BLOCK
 
@@ -21,15 +21,15 @@ export interface Block {
   used: number
 }
 
-/** The size of the blocks that audio of this rate (bytes a second) gathers in. */
+/** Returns the size of the blocks for audio of this rate, in bytes a second. */
 export function blockSizeFor(byteRate: number): number {
   return byteRate <= SMALL_BLOCK_RATE ? SMALL_BLOCK : LARGE_BLOCK
 }
 
 /**
- * The pool that lends blocks to all recordings. It keeps returned blocks for the next borrower, at most as many as
- * there are recordings (`keep`). It lends at most `capacity` bytes at once: a disk that hangs fails recordings, not
- * the process.
+ * The pool of blocks for all recordings. It keeps returned blocks for later use, at most as many as there are
+ * recordings (`keep`). It lends at most `capacity` bytes at once: if the disk hangs, recordings fail, but the process
+ * does not run out of memory.
  */
 export class BlockPool {
   readonly #capacity: number
@@ -49,7 +49,7 @@ export class BlockPool {
     return this.#lent
   }
 
-  /** Returns a block of `size` bytes; undefined if the pool has lent all it may. */
+  /** Returns a block of `size` bytes; undefined if the pool would lend more than `capacity`. */
   take(size: number): Block | undefined {
     if (this.#lent + size > this.#capacity) return undefined
     this.#lent += size
@@ -64,7 +64,7 @@ export class BlockPool {
     if (free && free.length < this.#keep) free.push(block)
   }
 
-  /** Counts a recording that will ask for blocks (1), or no longer will (-1). */
+  /** Changes the number of recordings that use the pool: by 1 when one begins, by -1 when it ends. */
   expect(change: 1 | -1): void {
     this.#keep += change
     for (const free of this.#free.values()) free.length = Math.min(free.length, this.#keep)
@@ -76,7 +76,7 @@ function createBlock(size: number): Block {
   return { bytes: Buffer.from(memory), samples: new Int16Array(memory), used: 0 }
 }
 
-/** ms between two patches of the header: a player sees the audio up to the last patch */
+/** ms between two updates of the header; players of an unfinished file play the audio up to the last update */
 const CHECKPOINT_INTERVAL = 5_000
 const SILENCE = Buffer.alloc(LARGE_BLOCK)
 
@@ -101,11 +101,11 @@ export class BlockWriter implements Flushable {
   /** blocks of audio, or bytes of silence (number), that wait for the output */
   readonly #queue: Array<Block | number> = []
   #queued = 0
-  /** the block that the output is writing: it goes back to the pool only after that */
+  /** the block that the output is writing; it returns to the pool when it is written */
   #writing: Block | undefined
-  /** when the output's current operation began; 0: it has none */
+  /** when the output's current operation began, ms of performance.now(); 0: there is none */
   #askedAt = 0
-  /** the first checkpoint follows the first block: from then on the file can be played */
+  /** when the last checkpoint began; -Infinity: the first block is followed by one, so that the file can be played */
   #checkpointAt = -Infinity
   #overdue = false
   #stopped = false
@@ -159,7 +159,7 @@ export class BlockWriter implements Flushable {
   }
 
   flush(): void {
-    // while the output is busy a block may as well fill up
+    // While the output is busy, the block continues to fill up; it is handed over afterwards.
     if (this.#askedAt > 0) this.#overdue = true
     else this.#seal()
   }
@@ -175,7 +175,7 @@ export class BlockWriter implements Flushable {
     )
   }
 
-  /** Runs another operation of the drained output, with the same timeout as a write. */
+  /** Runs an operation of the output with the timeout of a write. The output must be drained. */
   async guard<T>(operation: Promise<T>): Promise<T> {
     this.#askedAt = performance.now()
     try {
@@ -292,7 +292,7 @@ export class BlockWriter implements Flushable {
     this.#output.checkpoint(this.#answered)
   }
 
-  /** Takes the end of the output's operation, and starts the next. */
+  /** Handles the end of the output's operation, and starts the next one. */
   #onAnswer(error?: Error | null): void {
     this.#askedAt = 0
     if (error) this.#onError(error)

@@ -24,7 +24,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 import type { Done, Output, RecordedStream, Summary } from './types.js'
 
-/** Checkpoints between two checks that the file has not been removed from its directory. */
+/** Number of checkpoints after which the output checks if the file was removed from its directory. */
 const LOOK_AFTER = 2
 
 export interface FileOutputDeps {
@@ -35,7 +35,7 @@ export interface FileOutputDeps {
   logger: FastifyBaseLogger
 }
 
-/** A recording that is a WAV file below the directory of the recordings. */
+/** The output of a recording to a WAV file below the directory of the recordings. */
 export class FileOutput implements Output {
   readonly #stream: RecordedStream
   readonly #deps: FileOutputDeps
@@ -168,7 +168,7 @@ export class FileOutput implements Output {
     await settled((done) => file.close(done))
   }
 
-  /** Continues in a new file: ours was removed from its directory. */
+  /** Continues in a new file, after the current one was removed from its directory. */
   #rescue(gone: Error, done: Done): void {
     const claim = this.#claimed
     this.#keepClaim(this.#openFile, claim, this.#stream.listen)
@@ -203,7 +203,7 @@ export class FileOutput implements Output {
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
     } catch (cause) {
       file.close(() => {})
-      // the audio is safe under its final name, though it has no sidecar
+      // The audio is saved under its final name, only the sidecar is missing.
       throw Object.assign(
         new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }),
         this.#recording && { recording: this.#recording }
@@ -214,20 +214,20 @@ export class FileOutput implements Output {
   }
 
   /**
-   * Makes sure that no other instance writes the file, and resolves to the claim to complete: usually the same one.
-   * This process may have been suspended for so long that another instance took it for dead and completed the file:
-   * then all of the audio is copied to a file beside that one, which has a claim of its own.
+   * Checks that this instance still owns the file, and resolves to the claim to complete, usually the same one. If this
+   * process was suspended for long, another instance may have considered it dead and completed the file. Then all audio
+   * is copied to a new file beside that one, and the result is the claim of the new file.
    */
   async #keepClaim(file: RecordingFile, claim: Claim, listen: Listen): Promise<Claim> {
     const { directory, logger } = this.#deps
     const { base, part, partSidecar } = claim.paths
     if ((await isThere(part)) && (await isThere(partSidecar))) return claim
-    // The directory was removed: there is no place for a second file.
+    // The directory was removed: a second file can't be created in it.
     if (!(await isThere(dirname(base)))) return claim
     const beside = await directory.claimBeside(claim, listen, this.#notes)
     logger.warn(
       { location: beside.paths.final },
-      'another instance took this one for dead and completed its recording: the whole of it is saved beside that'
+      'another instance took this one for dead and completed its recording: all audio was saved in a second file'
     )
     directory.release(claim)
     this.#claim = beside
@@ -292,14 +292,14 @@ export class FileOutput implements Output {
     }
   }
 
-  /** Returns the name that the application's fileName() gives; undefined, for the default name, if it fails. */
+  /** Returns the name from the application's fileName(). If that fails, returns undefined: the default name is used. */
   #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
     try {
       const name = cleanName(options.fileName(this.#stream))
       if (name !== '') return name
-      logger.error('recording.fileName returned nothing that can be a file name: the default name is used')
+      logger.error('recording.fileName returned no valid file name: the default name is used')
     } catch (err) {
       logger.error({ err }, 'recording.fileName failed: the default name is used')
     }
@@ -313,20 +313,20 @@ export class FileOutput implements Output {
     })
   }
 
-  /** Writes the notes again until none changed during the write. */
+  /** Writes the notes, and writes them again if they changed meanwhile. */
   async #writeNotesAgain({ paths, segment }: Claim): Promise<void> {
     while (this.#summarize) {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        // Another instance has taken the sidecar: it is no longer ours to write.
+        // Another instance has taken over the sidecar: this one must not write it any more.
         if (!(await isThere(paths.partSidecar))) return
         await writeJson(paths.partSidecar, this.#deps.instances.token, {
           ...this.#stream.listen,
           recorder: { ...this.#notes, segment, pauses, gaps }
         })
       } catch (err) {
-        this.#deps.logger.warn({ err }, 'the pauses of a recording could not be noted beside it')
+        this.#deps.logger.warn({ err }, 'the pauses of a recording could not be written to its sidecar')
       }
     }
   }

@@ -1,35 +1,35 @@
 import { performance } from 'node:perf_hooks'
 
 /**
- * Part of the flush interval that audio stays in memory; the remaining time is for the socket's batch, the tick and
- * the disk.
+ * The part of the flush interval during which audio stays in memory. The rest is left for the socket's batch, the tick
+ * of the timer and the disk.
  */
 const REST = 0.7
 const TICKS_PER_INTERVAL = 10
 const MIN_TICK = 5
 const WATCH_INTERVAL = 1_000
-/** Writes begun in one turn of the event loop, so that a thousand due recordings don't make one long turn. */
+/** Number of writes that begin in one turn of the event loop, at most: a thousand at once would block it. */
 const TURN = 64
 const COMPACT = 1_024
 
 /** A block that the timer flushes. */
 export interface Flushable {
-  /** when its block is due, ms of performance.now(); set by the timer */
+  /** when its block has to be written, ms of performance.now(); set by the timer */
   dueAt: number
   flush(): void
-  /** Checks for an operation that hangs. */
+  /** Fails the recording if its current operation hangs. */
   watch(now: number): void
 }
 
 /**
- * One timer for all recordings. A recording joins when one of its blocks begins to fill. Every block waits equally
- * long: they are due in the order in which they joined.
+ * The timer that flushes the blocks of all recordings. A recording joins when its block gets its first audio. All
+ * blocks wait equally long, so they are due in the order in which they joined.
  */
 export class FlushTimer {
   readonly #rest: number
   readonly #tick: number
   readonly #watched = new Set<Flushable>()
-  // a queue in two arrays, so that joining makes no object
+  // The queue is kept in two arrays, so that joining allocates no object.
   #waiting: Flushable[] = []
   #dueAt: number[] = []
   #next = 0
@@ -42,7 +42,7 @@ export class FlushTimer {
     this.#tick = Math.max(MIN_TICK, flushInterval / TICKS_PER_INTERVAL)
   }
 
-  /** Calls `flush()` in time, unless the recording has begun another block by then. */
+  /** Calls `recording.flush()` when its block is due, unless the recording has begun another block by then. */
   due(recording: Flushable): void {
     recording.dueAt = performance.now() + this.#rest
     this.#waiting.push(recording)
@@ -87,7 +87,7 @@ export class FlushTimer {
     if (begun === TURN) {
       setImmediate(() => this.#flushDue(until))
     }
-    // now and then: shift() for each would move the whole array each time
+    // The array is compacted rarely: a shift() for each recording would move the whole array each time.
     if (this.#next === this.#waiting.length || this.#next > COMPACT) this.#forget(this.#next)
   }
 

@@ -7,20 +7,21 @@ import type { RecordedStream, Recorder } from './types.js'
 /** Returns the application's audio that the caller heard during the frame being recorded; undefined: none. */
 export type Heard = () => Int16Array | undefined
 
-/** Returns true if the application may send audio on the stream: the recording then has that audio, too. */
+/** Returns true if the application may stream audio to the caller: the recording then contains that audio, too. */
 export function isSpokenTo({ listen }: RecordedStream): boolean {
   return listen.bidirectional?.mode === 'streaming'
 }
 
 /**
- * Returns the number of channels of a stream with what the application says: its own, or two if jambonz sends the
- * caller alone and the application speaks. The second channel then is what the caller heard of the application.
+ * Returns the number of channels of a recording with the application's audio: those of the stream, or two if jambonz
+ * sends the caller's audio alone and the application speaks. The second channel then is the application's audio as the
+ * caller heard it.
  */
 export function channelsWithOutput(stream: RecordedStream): number {
   return stream.mixType === 'mono' && isSpokenTo(stream) ? 2 : stream.channels
 }
 
-/** A stream of the caller alone, as two channels for the recording: the caller left, the application right. */
+/** A view of a stream with the caller's audio alone, as two channels: the caller left, the application right. */
 export class TwoSides implements RecordedStream {
   readonly channels = 2
   readonly mixType: MixType = 'stereo'
@@ -48,15 +49,14 @@ export class TwoSides implements RecordedStream {
 }
 
 /**
- * A recorder that also records the application's audio that the caller heard: jambonz never sends it back. For a stream
- * of the caller alone it makes a second channel; for a stream of both parties it adds that audio to the right channel;
- * for a mixed stream it adds it to the mix.
+ * A recorder that adds the application's audio, as the caller heard it, to the frames of jambonz, which do not contain
+ * it. `mono`: as a second channel. `stereo`: mixed into the right channel. `mixed`: mixed into the one channel.
  */
 export class OutputMixer implements Recorder {
   readonly #recorder: Recorder
   readonly #mixType: MixType
   readonly #heard: Heard
-  // One for all frames: the recorder copies.
+  // One buffer for all frames: the recorder copies them.
   #scratch = Buffer.alloc(0)
   #samples = new Int16Array(0)
 

@@ -13,21 +13,21 @@ import {
 import type { Encryption } from './options.js'
 import type { Done } from './types.js'
 
-/** bytes */
+/** bytes that moveTo() copies in one go */
 const COPIED_AT_ONCE = 256 * 1024
 const writeAt = promisify(write)
 
 /** The layout of a recording in its file. */
 interface Codec {
-  /** where the header is, and the first samples are */
+  /** offsets in the file of the header, and of the first samples, in bytes */
   readonly headerAt: number
   readonly samplesAt: number
   /** Returns the bytes before the header. */
   preamble(): Buffer
   header(wavHeader: Buffer): Buffer
   /**
-   * Returns the bytes to write for the first `length` bytes of `samples`; if it returns `samples` itself, only these
-   * count.
+   * Returns the bytes to write for the first `length` bytes of `samples`. It may return `samples` itself: then only its
+   * first `length` bytes are written.
    */
   samples(index: number, samples: Buffer, length: number): Buffer
   /** Returns the bytes that end the file. */
@@ -58,20 +58,20 @@ function encrypted(cipher: FrameCipher): Codec {
   }
 }
 
-/** The progress of a file that is continued. */
+/** The valid part of an unfinished file that is to be continued. */
 export interface Progress {
   /** bytes of samples */
   dataBytes: number
-  /** bytes of the file that are valid; bytes after them are dropped */
+  /** bytes of the file that are valid; bytes after them will be cut off */
   bytes: number
-  /** pieces of samples; the header is the first */
+  /** number of frames, the header included */
   frames: number
 }
 
 /**
- * The file of a recording in progress: a WAV, plain or encrypted, that grows and can be played meanwhile. It does one
- * operation at a time and reports its end through a callback: a promise would cost more than the rest of a write.
- * Writes are positional (`pwrite`): patching the header needs no seeking.
+ * The file of a recording in progress: a WAV, plain or encrypted, that grows and can be played at any time. It does one
+ * operation at a time and calls back at its end; a promise would cost more than the rest of a write. Writes are
+ * positional (`pwrite`), so that patching the header needs no seek.
  */
 export class RecordingFile {
   readonly #format: WavFormat
@@ -81,7 +81,7 @@ export class RecordingFile {
   #bytes = 0
   #dataBytes = 0
   #frames = 1
-  // the append under way
+  // The chunk that is being appended.
   #chunk: Buffer | undefined
   #samples = 0
   #torn = false
@@ -90,7 +90,7 @@ export class RecordingFile {
   #done: Done = () => {}
   readonly #written = (error: Error | null, bytes: number): void => this.#onWritten(error, bytes)
 
-  /** `fd`: of the file, open to be read and written. `cipher`: of an encrypted one. */
+  /** `fd`: descriptor of the file, open for reading and writing. `cipher`: if the file is encrypted. */
   constructor(path: string, fd: number, format: WavFormat, cipher?: FrameCipher) {
     this.#path = path
     this.#fd = fd
@@ -99,8 +99,8 @@ export class RecordingFile {
   }
 
   /**
-   * Resolves to a new recording's file: `fd` is open and empty. Rejects with FST_JAMBONZ_RECORDING_KEY when there is
-   * no key for it.
+   * Resolves to the file of a new recording. `fd`: descriptor of the file, open and empty. Rejects with
+   * FST_JAMBONZ_RECORDING_KEY if the application gives no key for it.
    */
   static async create(
     path: string,
@@ -112,7 +112,7 @@ export class RecordingFile {
     return new RecordingFile(path, fd, format, cipher)
   }
 
-  /** bytes of the file, without the remains of an append that failed */
+  /** bytes of the file, without the bytes that a failed append may have left */
   get bytes(): number {
     return this.#bytes
   }
@@ -126,7 +126,7 @@ export class RecordingFile {
     return this.#path
   }
 
-  /** Writes the header of the file, which is empty. */
+  /** Writes the header of an empty file. */
   open(done: Done): void {
     const { header, preamble } = this.#codec
     const start = Buffer.concat([preamble(), header(buildWavHeader(this.#format, 0))])
@@ -141,7 +141,7 @@ export class RecordingFile {
     this.#torn = true
   }
 
-  /** Copies this file to another, which is open and empty, and continues there: another process has taken this one. */
+  /** Copies this file to `fd`, open and empty, and continues there: another process has taken over this file. */
   async moveTo(path: string, fd: number): Promise<void> {
     const piece = Buffer.allocUnsafeSlow(COPIED_AT_ONCE)
     for (let at = 0; at < this.#bytes;) {
@@ -157,7 +157,7 @@ export class RecordingFile {
     this.#fd = fd
   }
 
-  /** Appends the first `length` bytes of `chunk`, which must stay as they are until `done`: all, or none of it. */
+  /** Appends the first `length` bytes of `chunk`, all or none. The caller must not change them before `done`. */
   append(chunk: Buffer, length: number, done: Done): void {
     const bytes = this.#codec.samples(this.#frames, chunk, length)
     this.#append(bytes, bytes === chunk ? length : bytes.length, length, done)
@@ -190,7 +190,7 @@ export class RecordingFile {
     fdatasync(this.#fd, done)
   }
 
-  /** Fails with ENOENT if the file was removed from its directory: the system deletes it once it is closed. */
+  /** Fails with ENOENT if the file was removed from its directory. The system deletes such a file once it is closed. */
   look(done: Done): void {
     fstat(this.#fd, (error, file) => {
       done(
@@ -236,7 +236,7 @@ export class RecordingFile {
 
   #onWritten(error: Error | null, bytes: number): void {
     this.#from += bytes
-    // a disk that is nearly full writes a part, and fails with ENOSPC at the rest
+    // A nearly full disk writes a part of the bytes; writing the rest then fails with ENOSPC.
     if (error === null && this.#from < this.#until) return this.#write()
     if (error === null) {
       this.#bytes += this.#until
@@ -248,7 +248,7 @@ export class RecordingFile {
   }
 }
 
-/** Resolves when a callback operation is done. */
+/** Resolves when an operation has called back; rejects with its error. */
 export function settled(operation: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     operation((error) => {

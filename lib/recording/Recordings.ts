@@ -18,7 +18,7 @@ import type { Output, RecordedStream, Recorder } from './types.js'
 
 export interface RecordingsDeps {
   logger: FastifyBaseLogger
-  /** name of this instance, in files that several instances may read */
+  /** name of this instance; files that other instances read contain it */
   instance: string
   /** ms between two heartbeats of an instance; tests use a shorter one */
   heartbeat?: number
@@ -27,26 +27,26 @@ export interface RecordingsDeps {
 export interface Recordings {
   /** complete recordings that are not compressed or sent yet */
   readonly waiting: number
-  /** bytes in use, of `maxMemory` */
+  /** bytes of `maxMemory` in use */
   readonly memory: number
   /**
-   * Begins a recording. Never throws: an output that can't be opened fails this recording. `onFailed` is called once,
-   * as soon as the recording fails. `heard`: the application's audio that the caller heard, if it is to be recorded.
+   * Begins a recording. Never throws: if the output can't be opened, this recording fails. `onFailed`: called once, as
+   * soon as the recording fails. `heard`: returns the application's audio that the caller heard, if it is recorded.
    */
   start(stream: RecordedStream, onFailed?: (error: Error) => void, heard?: Heard): Recorder
   /**
-   * Repairs the recordings that dead instances left in the directory, and goes on looking for more until close().
-   * Resolves after the first look, or 5 s; never rejects. `onRecovered` is also called for a recording that finish()
-   * returned as `spooled`, once it is compressed and sent.
+   * Repairs the recordings that dead instances left in the directory, and looks for more until close(). Resolves after
+   * the first look, or after 5 s; never rejects. `onRecovered` is also called for a recording that finish() returned as
+   * `spooled`, once it is compressed and sent.
    */
   recover(onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
-  /** Closes unfinished recordings as they are: the next start completes them. Never rejects. */
+  /** Closes unfinished recordings without completing them: the next start does that. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * Throws FST_JAMBONZ_OPTIONS when an option is wrong or the directory can't be written, FST_JAMBONZ_RECORDING_FFMPEG
- * when a format can't be made.
+ * Returns the recordings of a directory. Throws FST_JAMBONZ_OPTIONS if an option is wrong or the directory can't be
+ * written, FST_JAMBONZ_RECORDING_FFMPEG if ffmpeg can't make the format.
  */
 export function createRecordings(options: RecordingOptions, deps: RecordingsDeps): Recordings {
   const resolved = resolveRecordingOptions(options)

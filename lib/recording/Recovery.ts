@@ -30,9 +30,9 @@ import { readFormat, repairAudio } from './repairAudio.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 
-/** ms between two looks for instances that have died since. */
+/** ms between two looks for instances that have died */
 const LOOK_INTERVAL = 15_000
-/** ms that a server's start waits for the first look: there may be hours of audio to repair. */
+/** ms that the start of the server waits for the first look, at most: there may be hours of audio to repair */
 const PATIENCE = 5_000
 
 export interface RecoveryDeps {
@@ -50,14 +50,14 @@ export type OnRecovered = (listen: Listen, recording: FinishedRecording) => void
 interface Repaired {
   paths: RecordingPaths
   listen: Listen
-  /** this file */
+  /** the recording in this file alone */
   own: FinishedRecording
   /** the listen's recording: this file, or all its segments */
   recording: FinishedRecording
   notes: PartNotes
 }
 
-/** Finds the recordings that dead instances left unfinished, and finishes them. */
+/** The search for recordings that dead instances left unfinished, and their repair. */
 export class Recovery {
   readonly #deps: RecoveryDeps
   #timer: NodeJS.Timeout | undefined
@@ -68,7 +68,7 @@ export class Recovery {
     this.#deps = deps
   }
 
-  /** Resolves after the first look or PATIENCE ms, never rejects. */
+  /** Begins to look for dead instances. Resolves after the first look or PATIENCE ms; never rejects. */
   async start(onRecovered: OnRecovered): Promise<void> {
     const { interval = LOOK_INTERVAL } = this.#deps
     this.#timer ??= setInterval(() => this.#lookAgain(onRecovered), interval).unref()
@@ -113,18 +113,20 @@ export class Recovery {
     }
   }
 
-  /** Resolves to false if a part of the recording is still to be repaired. */
+  /**
+   * Repairs a recording. Resolves to false if a later look has to try again: its owner is alive, or the repair failed.
+   */
   async #repair(part: Part, onRecovered: OnRecovered): Promise<boolean> {
     const { instances, logger } = this.#deps
     if (part.irregular !== undefined) {
       logger.warn(
         { path: part.irregular },
-        'an unfinished recording is a link or no regular file: it is left as it is. Move the file itself there'
+        'a file of an unfinished recording is a link or no regular file, so it is not repaired: put the file itself there'
       )
       return true
     }
     if (part.sidecar === undefined || part.owner === undefined) {
-      logger.warn(`nothing tells what the unfinished recording ${part.base} is: it is left as it is`)
+      logger.warn(`the unfinished recording ${part.base} has no sidecar, so it is not repaired`)
       return true
     }
     if (await instances.isAlive(part.owner)) return false
@@ -145,7 +147,7 @@ export class Recovery {
     const { directory, instances, logger } = this.#deps
     await instances.announce()
     const paths = directory.pathsOf(part.base, part.extension)
-    // several instances may try: the rename succeeds for one
+    // Several instances may try: the rename succeeds for one of them.
     if ((await ifThere(rename(sidecar, paths.partSidecar).then(() => true))) === undefined) return
     const notes = await this.#readNotes(paths)
     const repaired = notes && (await this.#complete(paths, notes))
@@ -163,14 +165,14 @@ export class Recovery {
     await this.#goOn(repaired, onRecovered)
   }
 
-  /** Resolves to undefined if the process died before there was any audio. */
+  /** Resolves to the notes in the sidecar; undefined if the process died before it wrote any audio. */
   async #readNotes(paths: RecordingPaths): Promise<PartSidecar | undefined> {
     const { options, logger } = this.#deps
     const audio = await ifThere(lstat(paths.part))
     const said = await readPartSidecar(paths.partSidecar)
     if (said === undefined) {
       if (audio === undefined || audio.size <= WAV_HEADER_BYTES) return undefined
-      throw new Error(`${paths.partSidecar} is broken: it does not say which call and listen it is of`)
+      throw new Error(`${paths.partSidecar} is not valid: it names no call and listen`)
     }
     const at = audio ? paths.part : paths.final
     const found = await ifThere(readFormat(at, options.encryption))
@@ -179,16 +181,16 @@ export class Recovery {
     if (broken.length > 0) {
       logger.warn(
         { callSid: said.callSid, listenId: said.id, path: paths.partSidecar, fields: broken },
-        'the notes beside an unfinished recording are broken: those fields were ignored'
+        'fields in the sidecar of an unfinished recording are not valid: they were ignored'
       )
     }
-    if (notes === undefined) throw new Error(`neither ${at} nor its notes say its sample rate and channels`)
+    if (notes === undefined) throw new Error(`neither ${at} nor its sidecar has its sample rate and channels`)
     return notes
   }
 
   /**
-   * Completes the audio, name and sidecar of a recording whose process died, at whatever point that was. We own the
-   * part's sidecar, and leave it there. Resolves to undefined if nothing was recorded yet.
+   * Completes the audio, name and sidecar of a recording whose process died, at any point of its work. This instance
+   * must own the sidecar of the part, which stays. Resolves to undefined if nothing was recorded yet.
    */
   async #complete(
     paths: RecordingPaths,
@@ -221,8 +223,8 @@ export class Recovery {
   }
 
   /**
-   * Returns a recording that is still to be sent, located by its name: the sidecar's own path may be any file's, or
-   * another host's.
+   * Returns a recording that is still to be sent, with a location made from its name: the location in the sidecar may
+   * belong to another host, or be wrong.
    */
   async #here(paths: RecordingPaths, own: FinishedRecording): Promise<FinishedRecording> {
     if (own.state !== 'spooled') return own
@@ -246,7 +248,7 @@ export class Recovery {
       sampleRate,
       channels,
       startedAt,
-      // when its last samples were written, as nearly as the file's date tells
+      // The date of the file is about the time of its last samples.
       endedAt: ended.toISOString(),
       ...(path.endsWith(ENCRYPTED_WAV) && { encrypted: true }),
       ...(options.levels && { levels: levels.channels }),
@@ -257,7 +259,7 @@ export class Recovery {
     }
   }
 
-  /** Delivers a repaired recording and reports it, as its own process would have done. */
+  /** Delivers a repaired recording and reports it, as the process that recorded it would have done. */
   async #goOn({ paths, listen, own, recording, notes }: Repaired, onRecovered: OnRecovered): Promise<void> {
     const { spool, logger } = this.#deps
     const tell = (whole: FinishedRecording): void => onRecovered({ ...listen, recording: whole }, whole)
@@ -268,11 +270,11 @@ export class Recovery {
     }
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = notes
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
-    // a sink that is far away may be slow: the other repairs don't wait for it
+    // The other repairs do not wait for this delivery: the sink may be slow.
     spool
       .run({ paths, segment, stream, listen, recording: own, attempts: 1 })
       .then((followed = recording) => tell(followed))
-      .catch((err: unknown) => logger.error({ err }, 'telling of a recovered recording failed'))
+      .catch((err: unknown) => logger.error({ err }, 'reporting a recovered recording failed'))
   }
 }
 

@@ -11,7 +11,7 @@ import type { Retention as Limits } from './options.js'
 const AUDIO = /\.(?:wav|flac|opus|mp3)(?:\.enc)?$/
 const SIDECAR = /\.json$/
 
-/** A complete recording: its sidecar, and its audio as far as that is here. */
+/** The files of a complete recording: its sidecar, and its audio unless it was sent elsewhere. */
 interface Kept {
   base: string
   files: string[]
@@ -21,8 +21,8 @@ interface Kept {
 }
 
 /**
- * The rule by which complete recordings that are too old or too many are deleted, the oldest first: never a live one,
- * never an unsent one.
+ * Deletes complete recordings that are too old or too many, the oldest first. Recordings in progress, and recordings
+ * that are still to be sent, stay.
  */
 export class Retention {
   readonly #directory: string
@@ -65,7 +65,7 @@ export class Retention {
     for await (const recording of findKept(this.#directory)) kept.push(recording)
     kept.sort((one, other) => one.modified - other.modified)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
-    // The clock that dated the files: this host's may be wrong.
+    // The time of the clock that dated the files. The clock of this host may differ.
     const oldest = kept.length > 0 ? (await this.#instances.now()) - maxAge : 0
     let deleted = 0
     let freed = 0
@@ -79,11 +79,11 @@ export class Retention {
     if (deleted > 0) this.#logger.info({ deleted, freed }, 'old recordings were deleted')
   }
 
-  /** Deletes a recording. Resolves to false if it must stay. */
+  /** Deletes the files of a recording. Resolves to false if it is still to be sent, or is not a recording. */
   async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
-    // the sidecar last: it identifies the audio
+    // The sidecar is deleted last: the audio is found by it.
     for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
       await remove(file)
     }
@@ -123,7 +123,7 @@ async function* keptAmong(directory: string, entries: Dirent[]): AsyncGenerator<
   const live = new Set<string>()
   for (const { name } of entries.filter((entry) => entry.isFile())) {
     const part = name.indexOf(PART)
-    // The whole listen is live, its earlier segments as well.
+    // All segments of a listen in progress stay, the complete ones too.
     if (part > 0) live.add(withoutSegment(name.slice(0, part)))
     const base = name.replace(AUDIO, '').replace(SIDECAR, '')
     if (base !== name) names.set(base, [...(names.get(base) ?? []), name])

@@ -14,7 +14,7 @@ import { finished } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
 import { frozenJson } from '../model/json.js'
 
-/** A recording that is streamed to an application's Writable: a WAV whose header gives its length as unknown. */
+/** The output of a recording to an application's Writable, as a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {
   readonly name: string
   readonly #stream: RecordedStream
@@ -51,7 +51,7 @@ export class SinkOutput implements Output {
   }
 
   append(chunk: Buffer, length: number, done: Done): void {
-    // a stream may keep its chunk even after its callback: it gets a copy
+    // The Writable may use its chunk even after its callback, so it gets a copy.
     this.#write(Buffer.from(chunk.subarray(0, length)), (error) => {
       if (!error) this.#dataBytes += length
       done(error)
@@ -114,7 +114,7 @@ export class SinkOutput implements Output {
   }
 }
 
-/** The methods that Node calls on a Writable, often on a later tick: nobody could catch an error that they throw. */
+/** The methods of a Writable that Node calls, often in a later tick, where an error that they throw can't be caught. */
 const METHODS = [
   '_construct',
   '_write',
@@ -126,7 +126,7 @@ const METHODS = [
   '_read'
 ] as const
 
-/** Keys of a recording that a sink's details never replace. */
+/** The keys of a recording that the details of a sink never replace. */
 const OURS = ['id', 'state', 'segments'] as const
 
 /**
@@ -146,14 +146,16 @@ export class SinkWriter {
     this.#logger = logger
   }
 
-  /** Asks the application's sink() for a Writable. Rejects with the application's own error. */
+  /**
+   * Calls the application's sink(), and resolves to the writer of its Writable. Rejects with the application's error.
+   */
   static async open(
     sink: Sink,
     stream: RecordedStream,
     context: SinkContext,
     logger: FastifyBaseLogger
   ): Promise<SinkWriter> {
-    // From here to #adopt() only microtasks run: a Writable that fails on the next tick has its listener by then.
+    // Only microtasks run before #adopt(): if the Writable fails in the next tick, its `error` listener exists.
     await Promise.resolve()
     const returned: unknown = sink(stream, context)
     const writable = checkWritable(isThenable(returned) ? await returned : returned)
@@ -162,7 +164,7 @@ export class SinkWriter {
     return writer
   }
 
-  /** Writes `bytes`, which the Writable may keep: they must not be used again. */
+  /** Writes `bytes`. The caller must not change them afterwards: the Writable may keep them. */
   write(bytes: Buffer, done: Done): void {
     if (this.#error) return done(this.#error)
     this.#done = done
@@ -175,7 +177,7 @@ export class SinkWriter {
     )
   }
 
-  /** Ends the Writable; done when it has finished: its bytes are safe. */
+  /** Ends the Writable. Calls `done` when it has finished: then its bytes are saved. */
   end(done: Done): void {
     if (this.#error) return done(this.#error)
     this.#done = done
@@ -189,15 +191,15 @@ export class SinkWriter {
     })
   }
 
-  /** Destroys the Writable, which has not finished. */
+  /** Destroys a Writable that has not finished. */
   destroy(error: Error): void {
     this.#error ??= error
     if (typeof this.#writable.destroy === 'function') this.#call(() => this.#writable.destroy(error))
   }
 
   /**
-   * Returns `recording` with the location and the details that the Writable has. `name`: the location if it has none.
-   * Never throws: details that are not plain JSON are left out, and logged.
+   * Returns `recording` with the `location` and the `details` of the Writable. `name`: the location if it has none.
+   * Never throws: logs details that are not plain JSON, and leaves them out.
    */
   describe(recording: FinishedRecording, name: string): FinishedRecording {
     let own = { ...recording, location: name }
@@ -205,25 +207,28 @@ export class SinkWriter {
       own = { ...recording, location: locationOf(this.#writable, name) }
       const { details } = this.#writable
       if (typeof details !== 'object' || details === null) return own
-      // They go into the sidecar and the store, which keep JSON.
+      // The sidecar and the store keep JSON.
       const described = { ...own, ...frozenJson(details) }
       for (const key of OURS) if (key in described) Object.assign(described, { [key]: own[key] })
       if (Value.Check(FinishedRecordingSchema, described)) return described
       const [wrong] = Value.Errors(FinishedRecordingSchema, described)
       throw new Error(`details${wrong?.path ?? ''}: ${wrong?.message ?? 'wrong'}`)
     } catch (err) {
-      this.#logger.warn({ err }, 'what the sink says of a recording was left out: let details be plain JSON')
+      this.#logger.warn(
+        { err },
+        'the details of the sink were left out of the recording: make them plain JSON'
+      )
       return own
     }
   }
 
-  /** Takes over the Writable: this writer handles its errors from now on. */
+  /** Adds the listeners to the Writable: from now on this writer handles its errors. */
   #adopt(): void {
     const writable = this.#writable
     const fail = (error: unknown): void => this.#fail(error)
     for (const name of METHODS) guard(writable, name, fail)
     for (const name of ['emit', 'destroy'] as const) guard(writable, name, fail)
-    // for as long as it lives: a stream may fail at any time
+    // The listener stays for good: a stream may fail at any time.
     writable.on('error', fail)
     writable.on('close', () => {
       if (!this.#finished && !writable.writableFinished) fail(new Error('it was closed before the end'))
@@ -254,7 +259,7 @@ export class SinkWriter {
   }
 }
 
-/** Replaces a method of the application's Writable by one that neither throws nor rejects. */
+/** Replaces a method of the application's Writable with one that neither throws nor rejects. */
 function guard(
   writable: SinkWritable,
   name: (typeof METHODS)[number] | 'emit' | 'destroy',
@@ -263,7 +268,7 @@ function guard(
   const method: unknown = Reflect.get(writable, name)
   if (typeof method !== 'function') return
   const value = function (this: unknown, ...args: unknown[]): unknown {
-    // The last argument of Node's methods is their callback: an operation that threw has ended, too.
+    // The last argument of these methods is a callback. If the method throws, it gets the error.
     const callback = name.startsWith('_') ? args.at(-1) : undefined
     const failed = (error: unknown): void => {
       fail(error)
@@ -281,7 +286,7 @@ function guard(
   Object.defineProperty(writable, name, { value, configurable: true, writable: true })
 }
 
-/** Throws when what an application's sink() returned can't be written to. */
+/** Returns what an application's sink() returned, as a Writable. Throws if it is none. */
 function checkWritable(writable: unknown): SinkWritable {
   const is = (name: 'write' | 'end' | 'on' | 'once'): boolean =>
     typeof writable === 'object' &&

@@ -17,11 +17,11 @@ import type { FinishedRecording } from '../model/recording.js'
 import { SinkWriter } from './SinkOutput.js'
 import type { RecordedStream } from './types.js'
 
-/** ms that finish() waits for compression and delivery: less than an actionHook waits for finish(). */
+/** ms that finish() waits for compression and delivery; an actionHook waits longer for finish() */
 const PATIENCE = 4_000
 const FIRST_RETRY = 1_000
 const LAST_RETRY = 300_000
-/** Recordings that are sent at once: each takes a descriptor and what its sink buffers. */
+/** Number of recordings that are sent at once: each takes a file descriptor and the memory of its sink. */
 const SENT_AT_ONCE = 4
 
 export interface Job {
@@ -30,7 +30,7 @@ export interface Job {
   stream: RecordedStream
   listen: Listen
   recording: FinishedRecording
-  /** how often it may have been sent before */
+  /** number of earlier attempts to send it */
   attempts: number
 }
 
@@ -54,7 +54,7 @@ export class Spool {
 
   constructor(deps: SpoolDeps) {
     this.#deps = deps
-    // every recording that waits to be sent again listens to it
+    // Each recording that waits to be sent again adds a listener.
     setMaxListeners(0, this.#closing.signal)
   }
 
@@ -91,7 +91,7 @@ export class Spool {
     return recording
   }
 
-  /** Aborts the deliveries under way: the next start repeats them. */
+  /** Aborts the deliveries under way. The next start repeats them. */
   async close(): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#running)
@@ -129,7 +129,7 @@ export class Spool {
     }
   }
 
-  /** Compresses a recording; if ffmpeg fails, the WAV remains. */
+  /** Compresses a recording. If ffmpeg fails, resolves to the recording as WAV. */
   async #compress(job: Job, format: Format, log: FastifyBaseLogger): Promise<FinishedRecording> {
     const { recording, paths } = job
     const { options, directory, token } = this.#deps
@@ -202,7 +202,7 @@ export class Spool {
       return writer.describe(recording, name)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
-      // also a Writable that the application returns after our timeout
+      // If sink() resolves to a Writable after the timeout, that is destroyed too.
       opening.then(
         (writer) => writer.destroy(error),
         () => {}
@@ -246,14 +246,14 @@ class Gate {
       return await operation()
     } finally {
       const next = this.#waiting.shift()
-      // the next one takes the place
+      // The next one in the queue may pass.
       if (next) next()
       else this.#busy--
     }
   }
 }
 
-/** A timeout for each of a series of operations; all end when the server closes. */
+/** A timeout for each operation of a series. All operations end when the server closes. */
 class Patience {
   readonly #closing: AbortSignal
   readonly #timer: NodeJS.Timeout
@@ -263,10 +263,10 @@ class Patience {
     this.#giveUp(reason instanceof Error ? reason : new Error(String(reason)))
   }
 
-  /** `ms`: for each operation */
+  /** `ms`: the timeout of each operation. `closing`: aborts when the server closes. */
   constructor(ms: number, closing: AbortSignal) {
     this.#closing = closing
-    this.#timer = setTimeout(() => this.#giveUp(new Error(`it took nothing for ${ms} ms`)), ms).unref()
+    this.#timer = setTimeout(() => this.#giveUp(new Error(`it accepted no data for ${ms} ms`)), ms).unref()
     closing.addEventListener('abort', this.#abort)
   }
 

@@ -11,22 +11,22 @@ import { durationOf, bytesOf, type WavFormat } from '../pcm/wavHeader.js'
 
 /** ms that a recording may take to save its audio after it failed, or while the server closes */
 const SALVAGE_TIMEOUT = 2_000
-/** Part of the flush interval that may pass between two batches; the remaining time is for the tick and the disk. */
+/** The part of the flush interval that may pass between two batches. The rest is left for the tick and the disk. */
 const BATCH_PART = 0.8
-/** ms; a gap is filled at its place, to within one batch. */
+/** ms between two batches if gaps are filled: the position of a gap is exact to one batch */
 const PRECISE_DELAY = 200
 
 export interface RecorderDeps extends BlockWriterDeps {
   logger: FastifyBaseLogger
-  /** once, at once, when the recording fails: the call may still go on for an hour */
+  /** Called once, as soon as the recording fails. The call may go on for long. */
   onFailed: (error: Error) => void
-  /** once, when finish() or abandon() has nothing left to do */
+  /** Called once, when finish() or abandon() has done all its work. */
   onEnded: () => void
 }
 
 /**
- * The recorder of one stream: write() only copies. An output that is slow, hangs or fails, fails this recording and
- * nothing else.
+ * The recorder of one stream. write() only copies the audio. If the output hangs, fails or is too slow, this recording
+ * fails, and nothing else.
  */
 export class StreamRecorder implements Recorder {
   readonly #stream: RecordedStream
@@ -103,7 +103,7 @@ export class StreamRecorder implements Recorder {
     return this.#finished
   }
 
-  /** Closes the file as it is; the next start repairs it. Never rejects. */
+  /** Closes the file without completing it; the next start repairs it. Never rejects. */
   async abandon(): Promise<void> {
     if (this.#finished) {
       await this.#finished.catch(() => {})
@@ -123,7 +123,7 @@ export class StreamRecorder implements Recorder {
       this.#writer.drain().then(() => true)
     )
     this.#end('failed')
-    // if the disk hangs, a write is under way: the file must not be closed
+    // If it could not be drained, the disk hangs and a write is under way: the file must stay open.
     if (drained) await this.#output.abandon().catch(() => {})
     this.#deps.onEnded()
   }
@@ -153,7 +153,7 @@ export class StreamRecorder implements Recorder {
     return error
   }
 
-  /** Writes a frame that falls into a pause, or follows a gap. */
+  /** Handles a frame during a pause or after a gap. */
   #writeAround(frame: Buffer, gapMs: number): void {
     const mode = this.#timeline.pauseMode
     if (mode !== undefined) this.#timeline.extendPause(durationOf(this.#stream, frame.length) + gapMs)
@@ -189,8 +189,8 @@ export class StreamRecorder implements Recorder {
   }
 
   /**
-   * Resolves to the operation's result, or to undefined as soon as the recording has failed: an operation that hangs
-   * does not hang finish().
+   * Resolves to the operation's result, or to undefined as soon as the recording has failed, so that finish() does not
+   * wait for an operation that hangs.
    */
   #unlessFailed<T>(operation: Promise<T>): Promise<T | undefined> {
     if (this.#error) return Promise.resolve(undefined)
@@ -208,7 +208,7 @@ function asRecordingError(cause: unknown, name: string): RecordingError {
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
 }
 
-/** Pauses, or gaps, that are listed one by one; more are only in the totals. */
+/** Number of pauses, and of gaps, that are listed; further ones are only added to the totals. */
 const MAX_LISTED = 500
 
 /** The pauses of a recording and the gaps in the audio that arrived, with their positions. */
@@ -217,9 +217,9 @@ export class Timeline {
   readonly #pauses: Pause[] = []
   readonly #gaps: Gap[] = []
   #pause: Pause | undefined
-  /** bytes put down so far, silence included */
+  /** bytes of the recording so far, silence included */
   #bytes = 0
-  /** ms left over from rounding gaps to whole blocks: many small gaps must not add up to a drift */
+  /** ms lost so far by rounding gaps to whole samples; they are added to the next gap */
   #rest = 0
 
   constructor(format: WavFormat) {
@@ -258,7 +258,7 @@ export class Timeline {
     this.#pause = undefined
   }
 
-  /** Notes a gap in the audio; returns the bytes of silence to write for it, 0 if it is not to be filled. */
+  /** Notes a gap in the audio. Returns the bytes of silence to write for it; 0 if gaps are not filled. */
   addGap(ms: number, filled: boolean): number {
     if (this.#gaps.length < MAX_LISTED) this.#gaps.push({ atMs: this.#atMs, durationMs: ms, filled })
     if (!filled) return 0
@@ -272,7 +272,9 @@ export class Timeline {
   }
 }
 
-/** Returns the recorder as the application has it: a pause is one of the whole stream, whatever the recorder does. */
+/**
+ * Returns the `stream.recording` of the application. Its pauses are those of the stream, so that all parts see them.
+ */
 export function recordingControl(recorder: Recorder, live: LiveStream): RecordingControl {
   return {
     get state() {

@@ -3,12 +3,12 @@ import { Transform, type TransformCallback } from 'node:stream'
 import { ERR_RECORDING_DECRYPT, ERR_RECORDING_KEY } from '../model/errors.js'
 import type { Encryption } from './options.js'
 
-// An encrypted recording:
-//   preamble  64 bytes: magic 8 | salt 16 | length of the key's id 1 | the key's id, filled up with zeros
+// The layout of an encrypted recording, with lengths in bytes:
+//   preamble  64: magic 8 | salt 16 | length of the key's id 1 | the key's id, filled up with zeros
 //   frames    head 8: length of the text u32le, 1 if it is the last u8, zeros 3 | nonce 12 | text | tag 16
-// AES-256-GCM with a key of the file's own: HKDF-SHA-256 of the master key with the file's salt. Preamble, place and
-// head are authenticated with each frame: none can be altered, moved, left out or taken from another file. Frame 0
-// is the WAV header; as it is patched, with a new nonce, it has a fixed place.
+// The cipher is AES-256-GCM. Each file has its own key: HKDF-SHA-256 of the master key with the salt of the file. Each
+// frame authenticates the preamble, its index and its head: no frame can be altered, moved, left out or taken from
+// another file. Frame 0 is the WAV header. It is at a fixed offset, and is patched with a new nonce each time.
 const MAGIC = 'JAMBENC1'
 const SALT_AT = 8
 const SALT_BYTES = 16
@@ -22,7 +22,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** Bytes of a frame besides its text. */
 export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
-/** Bytes of text in one frame, at most: a larger frame is not ours. */
+/** Bytes of text in one frame, at most. A file with a larger one was not written by this plugin. */
 const MAX_TEXT_BYTES = 1024 * 1024
 const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
@@ -45,8 +45,8 @@ export function createPreamble(keyId: string): Buffer {
 }
 
 /**
- * Returns the id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT when it is no such
- * file.
+ * Returns the id of the key that a file was encrypted with. Throws FST_JAMBONZ_RECORDING_DECRYPT if the file is not an
+ * encrypted recording.
  */
 export function keyIdOf(preamble: Buffer): string {
   if (preamble.length < PREAMBLE_BYTES || preamble.toString('latin1', 0, SALT_AT) !== MAGIC) {
@@ -62,8 +62,8 @@ export function readFrameHead(bytes: Buffer): FrameHead {
 }
 
 /**
- * Asks for the key of a file and resolves to its cipher. `path`: for the error. Rejects with
- * FST_JAMBONZ_RECORDING_KEY when there is none.
+ * Asks the application for the key of a file and resolves to its cipher. `path`: named in the error. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY if there is no key.
  */
 export async function createCipher(
   path: string,
@@ -77,7 +77,7 @@ export async function createCipher(
   }
 }
 
-/** Throws if the application's key is no key. */
+/** Returns the key that the application gave. Throws if it is not 32 bytes. */
 function checkKey(key: unknown): Uint8Array {
   if (!(key instanceof Uint8Array)) {
     throw new Error(`the key is ${key === null ? 'null' : typeof key}, not a Buffer`)
@@ -86,12 +86,12 @@ function checkKey(key: unknown): Uint8Array {
   return key
 }
 
-/** Encrypts and decrypts the frames of one file. */
+/** The cipher that encrypts and decrypts the frames of one file. */
 export class FrameCipher {
   readonly preamble: Buffer
   readonly #key: Buffer
 
-  /** `master`: KEY_BYTES long */
+  /** `master`: the master key, KEY_BYTES long */
   constructor(master: Uint8Array, preamble: Buffer) {
     this.preamble = preamble
     this.#key = Buffer.from(
@@ -135,8 +135,8 @@ export class FrameCipher {
 }
 
 /**
- * Returns a stream that encrypts any file as recordings are: decryptRecording() reads it. Rejects with
- * FST_JAMBONZ_RECORDING_KEY.
+ * Resolves to a stream that encrypts any file in the layout of recordings: decryptRecording() decrypts it. Rejects with
+ * FST_JAMBONZ_RECORDING_KEY if there is no key.
  */
 export async function encryptStream(path: string, encryption: Encryption): Promise<Transform> {
   const cipher = await createCipher(path, createPreamble(encryption.keyId), encryption)
@@ -156,8 +156,8 @@ export async function encryptStream(path: string, encryption: Encryption): Promi
 /**
  * Returns a stream that decrypts a recording to a plain WAV:
  * `pipeline(createReadStream(from), decryptRecording(key), createWriteStream(to))`.
- * It fails with FST_JAMBONZ_RECORDING_DECRYPT if the key is wrong, or any part of the file is damaged or missing; the
- * bytes it gave before that are genuine.
+ * It fails with FST_JAMBONZ_RECORDING_DECRYPT if the key is wrong, or if a part of the file is damaged or missing. The
+ * bytes that it gave before that are authentic.
  */
 export function decryptRecording(key: Uint8Array | KeyOf): Transform {
   return new DecryptStream(typeof key === 'function' ? key : () => key)

@@ -11,7 +11,7 @@ import type { Encryption, Format, ResolvedRecordingOptions } from './options.js'
 
 const ONLY_ERRORS = ['-hide_banner', '-nostdin', '-v', 'error']
 const MAX_STDERR = 2_000
-/** Bytes of silence that ffmpeg compresses as a test: 0.1 s. */
+/** Bytes of silence that ffmpeg compresses as a test: 100 ms */
 const PROBE_BYTES = 1_600
 
 interface FormatFacts {
@@ -21,7 +21,7 @@ interface FormatFacts {
   ffmpeg: string[]
 }
 
-// Opus and MP3 at bit rates at which telephone speech is transparent. FLAC loses nothing, at about half the size.
+// The bit rates of Opus and MP3 are high enough that telephone speech sounds the same. FLAC is lossless.
 const FORMATS: Record<Format, FormatFacts> = {
   wav: { extension: '.wav', contentType: 'audio/wav', ffmpeg: [] },
   flac: { extension: '.flac', contentType: 'audio/flac', ffmpeg: ['-c:a', 'flac', '-f', 'flac'] },
@@ -37,7 +37,7 @@ const FORMATS: Record<Format, FormatFacts> = {
   }
 }
 
-/** Returns true if complete recordings are still to be compressed or sent. */
+/** Returns true if the options ask for complete recordings to be compressed or sent. */
 export function needsMore({ format, sink }: Pick<ResolvedRecordingOptions, 'format' | 'sink'>): boolean {
   return format !== 'wav' || sink !== undefined
 }
@@ -70,7 +70,10 @@ export interface Compression {
   signal: AbortSignal
 }
 
-/** Throws FST_JAMBONZ_RECORDING_FFMPEG when ffmpeg can't be run or can't make that format. Blocks: for registration. */
+/**
+ * Checks that ffmpeg can make a format. Throws FST_JAMBONZ_RECORDING_FFMPEG if not. Blocks the process: for use at
+ * registration only.
+ */
 export function checkFfmpeg(ffmpeg: string, format: Format): void {
   const { error, status, stderr } = spawnSync(
     ffmpeg,
@@ -89,7 +92,7 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
     ],
     { input: Buffer.alloc(PROBE_BYTES), timeout: 10_000 }
   )
-  // EPIPE: ffmpeg read no input; its exit status tells why
+  // EPIPE means that ffmpeg did not read its input; its exit status tells why.
   if (error && !hasCode(error, 'EPIPE')) {
     throw new ERR_RECORDING_FFMPEG(`"${ffmpeg}" can't be run (${error.message})`, { cause: error })
   }
@@ -99,12 +102,12 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
 }
 
 /**
- * Compresses the complete recording `from` to `to`, in a process of its own with the lowest priority. Rejects with
- * FST_JAMBONZ_RECORDING_FFMPEG; `to` then does not exist.
+ * Compresses the complete recording `from` to `to`, in a separate process with the lowest priority. Rejects with
+ * FST_JAMBONZ_RECORDING_FFMPEG; then `to` does not exist.
  */
 export async function compress(from: string, to: string, compression: Compression): Promise<void> {
   const { ffmpeg, format, encryption, signal } = compression
-  // Neither may be a link: ffmpeg would follow it.
+  // Neither file may be a link: ffmpeg would follow it.
   await closeFile(await openRegular(from, 'r'))
   await writeNew(to, '')
   const input = encryption ? 'pipe:0' : `file:${from}`
@@ -138,7 +141,7 @@ export async function compress(from: string, to: string, compression: Compressio
   }
 }
 
-/** Pipes a recording through ffmpeg: neither the plain audio nor the compressed audio reaches the disk unencrypted. */
+/** Pipes an encrypted recording through ffmpeg. Only encrypted audio reaches the disk. */
 async function pump(
   from: string,
   to: string,
@@ -157,6 +160,6 @@ function lowerPriority(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_LOW)
   } catch {
-    // it has ended already, or the system forbids it: its priority stays
+    // The process has ended, or the system forbids the change: its priority stays.
   }
 }

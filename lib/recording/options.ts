@@ -18,7 +18,7 @@ const fn = <T>(description: string, unset?: string) =>
     Type.Function([Type.Unknown()], Type.Unknown(), { description, ...(unset !== undefined && { unset }) })
   )
 
-/** Names a recording: a path below `directory`. What is unsafe in it becomes `_`. */
+/** Returns the name of a recording: a path below `directory`. Unsafe characters in it are replaced with `_`. */
 export type FileName = (stream: RecordedStream) => string
 
 /** The formats of a finished recording. */
@@ -137,19 +137,21 @@ export type RecordingOptions = Static<typeof RecordingOptionsSchema>
 
 /** The facts about a recording that a sink gets besides the stream. */
 export interface SinkContext {
-  /** path of the file below the directory of the recordings, `/` between its parts: a key that is unique */
+  /**
+   * path of the file below the directory of the recordings, with `/` between its parts. It is unique, so fit as a key.
+   */
   name: string
-  /** of HTTP */
+  /** value for the HTTP header Content-Type */
   contentType: string
-  /** what is sent; undefined while it is still being spoken */
+  /** the recording that is sent; undefined while it is in progress */
   recording?: FinishedRecording
-  /** 1 for the first; more when it was, or may have been, tried before */
+  /** number of this attempt: 1 for the first */
   attempt: number
 }
 
 /**
- * Gives a recording to somebody: its bytes are written to the Writable, which finishes when they are safe there.
- * Its `location`, if it has one then, becomes the recording's; so does every key of its `details`.
+ * Returns a Writable for a recording. Its bytes are written to that Writable, which must finish only when they are
+ * saved. After that, its `location` and each key of its `details`, if present, become those of the recording.
  */
 export type Sink = (stream: RecordedStream, context: SinkContext) => SinkWritable | Promise<SinkWritable>
 export type SinkWritable = Writable & { location?: string; details?: Record<string, unknown> }
@@ -158,12 +160,12 @@ type Defaulted = Resolved<typeof RecordingOptionsSchema.properties>
 export type Retention = NonNullable<Defaulted['retention']>
 export type Encryption = NonNullable<Defaulted['encryption']>
 
-/** The same, checked and complete. */
+/** The option `recording`, checked and with all defaults. */
 export interface ResolvedRecordingOptions extends Omit<Defaulted, 'fsync'> {
   readonly fsync: 'never' | 'end' | 'flush'
 }
 
-/** Throws FST_JAMBONZ_OPTIONS naming the option and its value. */
+/** Returns the options with all defaults. Throws FST_JAMBONZ_OPTIONS that names a wrong option and its value. */
 export function resolveRecordingOptions(options: RecordingOptions): ResolvedRecordingOptions {
   checkOptions(RecordingOptionsSchema, options, 'recording')
   if (options.directory === undefined) checkWithoutDirectory(options)

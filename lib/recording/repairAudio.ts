@@ -18,16 +18,16 @@ import { FIRST_FRAME_AT, RecordingFile, settled, type Progress } from './Recordi
 const BITS = 16
 
 export interface RepairedAudio {
-  /** of the file */
+  /** bytes of the file */
   bytes: number
-  /** of samples */
+  /** bytes of samples in it */
   dataBytes: number
   levels: Levels
 }
 
 /**
  * Resolves to the format in the header of a recording; undefined if the header is not complete. Rejects with
- * FST_JAMBONZ_RECORDING_KEY or FST_JAMBONZ_RECORDING_DECRYPT if an encrypted one can't be read.
+ * FST_JAMBONZ_RECORDING_KEY or FST_JAMBONZ_RECORDING_DECRYPT if the header is encrypted and can't be decrypted.
  */
 export async function readFormat(
   path: string,
@@ -47,7 +47,7 @@ export async function readFormat(
   })
 }
 
-/** Completes a recording's file that was cut off anywhere; a complete file stays as it is. Never follows a link. */
+/** Completes a recording's file that ends anywhere; a complete file does not change. Never follows a link. */
 export async function repairAudio(
   path: string,
   format: WavFormat,
@@ -63,7 +63,7 @@ export async function repairAudio(
   return { bytes: (await lstat(path)).size, dataBytes: levels.bytes, levels }
 }
 
-/** Completes the file from `progress`; undefined: its process died before it wrote the header. */
+/** Completes the file after its valid part. `progress`: that part; undefined if the process died before the header. */
 async function complete(
   path: string,
   format: WavFormat,
@@ -106,8 +106,8 @@ async function readHeader(fd: number, at: number): Promise<Buffer | undefined> {
 }
 
 /**
- * Resolves to the header of an encrypted recording; to `error` if it can't be read: the key is wrong, or it is
- * damaged.
+ * Resolves to the `header` of an encrypted recording. Resolves to an `error` if it can't be decrypted: the key is
+ * wrong, or the header is damaged.
  */
 async function openHeader(fd: number, cipher: FrameCipher): Promise<{ header?: Buffer; error?: unknown }> {
   const frame = await readFrame(fd, PREAMBLE_BYTES)
@@ -140,7 +140,7 @@ async function readSamples(
 }
 
 async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Promise<Progress | 'whole'> {
-  // The header is rewritten often: it may be torn while the frames after it are intact.
+  // The header is rewritten often, so it may be damaged while the frames after it are intact.
   const { error } = await openHeader(fd, cipher)
   let at = FIRST_FRAME_AT
   for (let index = 1; ; index++) {

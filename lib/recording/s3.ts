@@ -11,22 +11,22 @@ import { MIB } from '../model/checkOptions.js'
 import type { Sink, SinkContext } from './options.js'
 import type { RecordedStream } from './types.js'
 
-/** ms that removing the parts of an aborted upload may take */
+/** ms that the removal of the parts of an aborted upload may take */
 const CLEAN_TIMEOUT = 10_000
 const MAX_LEFTOVERS = 1_000
 const MIN_PART = 5 * MIB
 
 export interface S3SinkOptions {
-  /** of `@aws-sdk/client-s3`, configured by the application: region, credentials, endpoint */
+  /** a client of `@aws-sdk/client-s3`, with the application's region, credentials and endpoint */
   client: S3Client
   bucket: string
   /** Default: the recording's path below `directory`, or its default name */
   key?: (stream: RecordedStream, context: SinkContext) => string
-  /** put before every key */
+  /** prefix of all keys */
   prefix?: string
   /**
-   * bytes of a part; an upload keeps at most two parts in memory. 5 MiB (S3's minimum, and the default) or more. S3
-   * takes 10,000 parts
+   * bytes of a part of the upload. Default and minimum: 5 MiB. An upload keeps at most two parts in memory; S3 accepts
+   * 10,000 parts.
    */
   partSize?: number
   /** ms that one request may take. Default: 60,000 */
@@ -35,7 +35,7 @@ export interface S3SinkOptions {
   params?: Partial<PutObjectCommandInput>
 }
 
-/** An upload that S3 still has parts of. */
+/** An aborted upload whose parts S3 still stores. */
 interface Leftover {
   Bucket: string | undefined
   Key: string | undefined
@@ -43,10 +43,10 @@ interface Leftover {
 }
 
 /**
- * Returns a value for the option `recording.sink` that sends recordings to S3, or a server with its protocol: a
- * multipart upload (`@aws-sdk/lib-storage`), one part at a time. It aborts an upload that fails, so that S3 keeps no
- * parts; if S3 can't be reached then, it aborts the upload before the next attempt or the next recording. Needs the
- * optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
+ * Returns a value for the option `recording.sink` that sends recordings to S3, or to a server with the same protocol.
+ * It makes a multipart upload (`@aws-sdk/lib-storage`), one part at a time. If an upload fails, it aborts it, so that
+ * S3 stores no parts. If S3 can't be reached then, it aborts the upload before the next attempt or the next recording.
+ * Needs the optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
  */
 export function s3Sink(options: S3SinkOptions): Sink {
   const { client, bucket, prefix = '', partSize = MIN_PART, requestTimeout = 60_000, params } = options
@@ -65,7 +65,7 @@ export function s3Sink(options: S3SinkOptions): Sink {
       client,
       partSize,
       requestTimeout,
-      // an earlier attempt to do this may not have reached S3
+      // An earlier attempt to abort uploads may not have reached S3.
       onDone: clean,
       params: { ContentType: context.contentType, ...params, Bucket: bucket, Key: key },
       onLeftover: (leftover) => {
@@ -76,8 +76,8 @@ export function s3Sink(options: S3SinkOptions): Sink {
 }
 
 /**
- * Aborts the uploads of this key that an earlier attempt, perhaps of another process, left. Never rejects: not every
- * S3 or user may list them.
+ * Aborts the uploads of this key that an earlier attempt left, maybe one of another process. Never rejects, as some
+ * servers and users may not list uploads.
  */
 async function abortUploadsOf(client: S3Client, bucket: string, key: string): Promise<void> {
   try {
@@ -89,11 +89,11 @@ async function abortUploadsOf(client: S3Client, bucket: string, key: string): Pr
       if (Key === key) await abortUpload(client, { Bucket: bucket, Key, UploadId })
     }
   } catch {
-    // a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) does it instead
+    // A lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them instead.
   }
 }
 
-/** Aborts an upload. Resolves to true if S3 keeps no part of it. */
+/** Aborts an upload. Resolves to true if S3 stores no part of it any more. */
 async function abortUpload(client: S3Client, leftover: Leftover): Promise<boolean> {
   try {
     await client.send(new AbortMultipartUploadCommand(leftover), {
@@ -114,13 +114,13 @@ interface S3UploadOptions {
   /** ms */
   requestTimeout: number
   params: PutObjectCommandInput & { Bucket: string; Key: string }
-  /** called when S3 has the object; the upload finishes after it */
+  /** Called when S3 has stored the object. The upload finishes after it. */
   onDone: () => Promise<void>
-  /** called if S3 still has parts: it could not be reached to remove them */
+  /** Called if S3 still stores parts, because it could not be reached to remove them. */
   onLeftover: (leftover: Leftover) => void
 }
 
-/** A Writable that uploads its bytes to S3; it finishes when S3 has the object. If destroyed, it aborts the upload. */
+/** A Writable that uploads its bytes to S3. It finishes when S3 has stored the object; destroy() aborts the upload. */
 class S3Upload extends Writable {
   readonly location: string
   details: Record<string, unknown> = {}
@@ -135,7 +135,7 @@ class S3Upload extends Writable {
     this.#options = options
     this.location = `s3://${params.Bucket}/${params.Key}`
     this.#body = new PassThrough()
-    // the upload itself reports this error
+    // The upload reports this error.
     this.#body.on('error', () => {})
     const upload = new Upload({
       client: this.#limited(),
@@ -165,8 +165,8 @@ class S3Upload extends Writable {
 
   override _destroy(error: Error | null, done: Callback): void {
     if (this.writableFinished) return done(error)
-    // an upload that is merely aborted waits for a body that does not end, and leaves its parts
-    this.#body.destroy(error ?? new Error('the upload was broken off'))
+    // Without this, an aborted upload would wait for the end of its body, and would leave its parts.
+    this.#body.destroy(error ?? new Error('the upload was aborted'))
     this.#broken.abort()
     this.#done.then(
       () => done(error),
@@ -184,7 +184,7 @@ class S3Upload extends Writable {
     }
   }
 
-  /** Returns the client with a timeout for each request. All end with this upload, except the one that cleans up. */
+  /** Returns the client with a timeout for each request. All requests but the cleanup end with this upload. */
   #limited(): S3Client {
     const { client, requestTimeout, onLeftover } = this.#options
     const send = async (command: UploadPartCommand | AbortMultipartUploadCommand): Promise<unknown> => {
@@ -193,7 +193,7 @@ class S3Upload extends Writable {
         return await client.send(command, { abortSignal: AbortSignal.any([limit, this.#broken.signal]) })
       }
       const { Bucket, Key, UploadId } = command.input
-      // the first error counts, not this one
+      // The first error is reported, not this one.
       return await client
         .send(command, { abortSignal: limit })
         .catch(() => onLeftover({ Bucket, Key, UploadId }))

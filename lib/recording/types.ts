@@ -17,17 +17,17 @@ export interface RecordedStream {
 /** One recording in progress. Its methods never throw and never block. */
 export interface Recorder extends RecordingControl {
   /**
-   * Takes audio: whole blocks of s16le, which are copied. `gapMs`: ms of the call that are missing before it.
-   * Audio that can't be kept (a failed recording) is dropped.
+   * Copies audio: whole sample frames of s16le. `gapMs`: ms of the call without audio before it. A failed recording
+   * drops the audio.
    */
   write(frame: Buffer, gapMs: number): void
-  /** Writes the audio gathered so far: no more comes for a while. */
+  /** Writes the audio gathered so far, as no more will arrive for a while. */
   rest(): void
-  /** ms that audio may come late, so that a killed process loses no more than flushInterval */
+  /** ms that the socket may hold audio back; with more, a killed process could lose more than flushInterval */
   readonly maxDelay: number
   /**
-   * Ends the recording. Resolves when the file is complete, closed and has its final name, and the sidecar holds the
-   * listen. Rejects with FST_JAMBONZ_RECORDING_*; `error.recording` is then the part that was saved, if any.
+   * Ends the recording. Resolves when the file is complete, closed and has its final name, and the sidecar is written.
+   * Rejects with FST_JAMBONZ_RECORDING_*; then `error.recording` is the part that was saved, if any.
    */
   finish(listen: Listen): Promise<FinishedRecording>
 }
@@ -40,9 +40,9 @@ export interface RecordingError extends Error {
 
 /** A pause, or a gap in the audio that arrived. */
 export interface Interruption {
-  /** where it begins in the file, ms */
+  /** its beginning in the file, ms */
   atMs: number
-  /** of the call, ms */
+  /** its duration in the call, ms */
   durationMs: number
 }
 
@@ -50,18 +50,18 @@ export interface Pause extends Interruption {
   mode: PauseMode
   /** ISO 8601 */
   startedAt: string
-  /** ISO 8601; absent when the recording ended in the pause */
+  /** ISO 8601; absent if the recording ended during the pause */
   endedAt?: string
 }
 
 export interface Gap extends Interruption {
-  /** silence stands for it in the file */
+  /** true: the file contains silence of the same duration */
   filled: boolean
 }
 
 export type Done = (error?: Error | null) => void
 
-/** The facts that the recorder has about a recording at its end. */
+/** The facts about a recording that the recorder knows at its end. */
 export interface Summary {
   /** ISO 8601 */
   startedAt: string
@@ -72,29 +72,29 @@ export interface Summary {
   levels: Level[] | undefined
 }
 
-/** The destination of a recorder's audio. The recorder asks for one thing at a time. */
+/** The destination of a recorder's audio. The recorder calls one operation at a time. */
 export interface Output {
   /** for logs and errors */
   readonly name: string
-  /** bytes of samples that are there */
+  /** bytes of samples that were written */
   readonly dataBytes: number
   open(): Promise<void>
-  /** Appends the first `length` bytes of `chunk`, which the caller does not change before `done`. */
+  /** Appends the first `length` bytes of `chunk`. The caller must not change them before `done`. */
   append(chunk: Buffer, length: number, done: Done): void
   /** Makes the audio appended so far durable, as far as the options ask, and playable. */
   checkpoint(done: Done): void
-  /** Notes the changed pauses and gaps, for a repair of the file; `now`, or at the next checkpoint. Never fails. */
+  /** Writes the changed pauses and gaps, for a repair of the file: `now`, or at the next checkpoint. Never fails. */
   note(summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
   complete(listen: Listen, summary: Summary): Promise<FinishedRecording>
   /**
-   * Compresses or delivers the complete recording, if asked for. Never rejects; resolves to the recording as it is
-   * then.
+   * Compresses and delivers the complete recording, as far as the options ask. Resolves to the recording after that;
+   * never rejects.
    */
   follow(listen: Listen, recording: FinishedRecording): Promise<FinishedRecording>
   /**
-   * Saves the audio of a failed recording, if possible. `idle` resolves when the operation before is done, which may
-   * never be.
+   * Saves the audio of a failed recording, if possible. `idle` resolves when the last operation has ended; if the disk
+   * hangs, it never resolves.
    */
   salvage(
     listen: Listen,
@@ -102,6 +102,6 @@ export interface Output {
     error: Error,
     idle: Promise<void>
   ): Promise<FinishedRecording | undefined>
-  /** Closes the output as it is. */
+  /** Closes the output without completing it. */
   abandon(): Promise<void>
 }

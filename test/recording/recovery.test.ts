@@ -238,7 +238,7 @@ t.test('an unfinished file that nothing describes is left as it is', async (t) =
   const { recordings, directory, logger } = await build(t)
   await writeFile(join(directory, 'stray.part.wav'), wav(0, AUDIO))
   t.same(await recover(recordings), [])
-  t.match(logger.lines, [{ level: 'warn', text: /nothing tells/ }])
+  t.match(logger.lines, [{ level: 'warn', text: /has no sidecar/ }])
   t.equal((await stat(join(directory, 'stray.part.wav'))).size, WAV_HEADER_BYTES + AUDIO.length)
 })
 
@@ -405,6 +405,6 @@ t.test('notes that name no listen cost nothing of the audio', async (t) => {
     await leave(directory, { part: wav(0, AUDIO), json })
     t.same(await recover(recordings), [])
     t.ok((await readFile(join(directory, 'call.part.wav'))).equals(wav(0, AUDIO)), json)
-    t.match(logger.lines, [{ level: 'error', fields: { err: { message: /does not say which call/ } } }])
+    t.match(logger.lines, [{ level: 'error', fields: { err: { message: /names no call and listen/ } } }])
   }
 })

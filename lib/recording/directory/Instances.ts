@@ -23,16 +23,16 @@ import { INSTANCES_DIRECTORY, tokenOf } from './names.js'
 
 const write = promisify(writeCallback)
 
-/** ms between two heartbeats, and between two looks at those of others */
+/** ms between two heartbeats, and between two looks at the heartbeats of other instances */
 const HEARTBEAT = 5_000
-/** An instance on another machine is dead when its heartbeat was the same at so many looks on end: 30 s. */
+/** Number of looks in a row without a new heartbeat, after which an instance on another machine is dead: 30 s. */
 export const MISSED_BEATS = 6
-/** Heartbeats between two looks beyond which a look does not count: this process, or the machine, was suspended. */
+/** A look this many heartbeats after the last one does not count: this process or machine was suspended. */
 const LATE = 2
-/** Digits of the counter that each heartbeat writes over, at the start of the file. */
+/** Number of digits of the counter at the start of the file. Each heartbeat overwrites it. */
 const COUNTER_DIGITS = 12
 const MAX_FILE_BYTES = 4_096
-/** States of a process that has ended and whose parent has not collected it yet. */
+/** States of a process that has ended but still has an entry in /proc. */
 const ENDED = ['Z', 'X', 'x']
 
 const InstanceSchema = Type.Object({
@@ -57,11 +57,12 @@ interface Watched {
 }
 
 /**
- * The instances that write into one directory. Each has a file there, whose start it writes over at every heartbeat.
+ * The instances that record into one directory. Each has a file there with a counter, which it increases at each
+ * heartbeat.
  *
- * No clock decides which instance is dead, neither a host's nor the file server's: each may be wrong or jump. A process
- * of this machine is dead when its pid is gone. Any other is dead when its heartbeat did not change for MISSED_BEATS of
- * our looks.
+ * A process of this machine is dead if its pid does not exist any more. An instance on another machine is dead if this
+ * instance has looked MISSED_BEATS times and its counter was the same. No clock is used: those of hosts and of file
+ * servers may be wrong or jump.
  */
 export class Instances {
   readonly token: string
@@ -84,25 +85,25 @@ export class Instances {
   }
 
   /**
-   * Resolves when our own file exists. It is written before the first recording, which else would look like a dead
-   * instance's.
+   * Writes the file of this instance, and resolves when it exists. Without that file, other instances would take its
+   * recordings for those of a dead instance.
    */
   announce(): Promise<void> {
     this.#announced ??= this.#announce().catch((error: unknown) => {
-      // the next recording tries again
+      // The next recording tries again.
       this.#announced = undefined
       throw error
     })
     return this.#announced
   }
 
-  /** Begins to look at the heartbeats of others. */
+  /** Begins to look at the heartbeats of other instances. */
   async watch(): Promise<void> {
     this.#start()
     await this.#look()
   }
 
-  /** Removes our own file: this instance writes no recording any more. */
+  /** Removes the file of this instance, which writes no more recordings. */
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#timer)
@@ -110,33 +111,33 @@ export class Instances {
     if (this.#announced) await remove(this.#pathOf(this.token))
   }
 
-  /** Resolves to whether the instance with this token may still be writing. */
+  /** Resolves to true if the instance with this token may still write recordings. */
   async isAlive(token: string): Promise<boolean> {
     if (token === this.token) return true
     const read = await this.#read(token)
-    // It has closed, or another instance has removed its file.
+    // The instance has closed, or another instance has removed its file.
     if (read === undefined) return false
     const runs = await this.#runsHere(read.instance)
     if (runs !== undefined) return runs
     return this.#missed(token, read.heartbeat) < MISSED_BEATS
   }
 
-  /** Resolves to the tokens of the instances that have left their file and are dead. */
+  /** Resolves to the tokens of the dead instances that have a file. */
   async findDead(): Promise<string[]> {
     const tokens = await this.#list()
     const alive = await Promise.all(tokens.map((token) => this.isAlive(token)))
     return tokens.filter((_, at) => !alive[at])
   }
 
-  /** Removes the file of a dead instance, whose recordings are all repaired. */
+  /** Removes the file of a dead instance. All its recordings must have been repaired. */
   async bury(token: string): Promise<void> {
     await remove(this.#pathOf(token))
     this.#watched.delete(token)
   }
 
   /**
-   * Resolves to the time by the clock that dates the directory's files, ms since the epoch: it may not be this
-   * host's.
+   * Resolves to the time of the clock that dates the files of the directory, ms since the epoch. It may be the clock of
+   * a file server.
    */
   async now(): Promise<number> {
     await this.announce()
@@ -165,7 +166,7 @@ export class Instances {
     try {
       await writeNew(path, `${this.#counter()}\n${JSON.stringify(self)}\n`)
     } catch (error) {
-      // A full disk takes a name without its content: the next try needs the name.
+      // On a full disk the file is created without content. It is removed, so that the next try can create it.
       if (!hasCode(error, 'EEXIST')) await remove(path)
       throw error
     }
@@ -191,7 +192,7 @@ export class Instances {
   async #beat(): Promise<void> {
     const path = this.#pathOf(this.token)
     const announced = this.#announced
-    // The file is not there before that.
+    // The file exists only after that.
     await announced
     try {
       const fd = await openRegular(path, 'r+')
@@ -203,11 +204,12 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // Somebody removed our file: we are still alive, and write it again. One of several beats says so.
+        // The file was removed, but this instance is alive: the file is written again. Only one of several beats does
+        // so.
         if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {
-        // A full disk takes no byte, but it does take a new date.
+        // A full disk takes no more bytes, but it accepts a new date of the file.
         const now = new Date()
         await utimes(path, now, now)
       }
@@ -233,13 +235,13 @@ export class Instances {
     )
   }
 
-  /** Returns the number of our last looks at which the instance's heartbeat had not changed. */
+  /** Returns the number of looks in a row at which the instance's heartbeat had not changed. */
   #missed(token: string, heartbeat: string): number {
     const watched = this.#watched.get(token)
     return watched?.heartbeat === heartbeat ? watched.missed : 0
   }
 
-  /** Reads an instance's file; undefined if it does not exist any more. */
+  /** Reads an instance's file. Resolves to undefined if it does not exist any more. */
   async #read(token: string): Promise<{ heartbeat: string; instance: Instance | undefined } | undefined> {
     const path = this.#pathOf(token)
     try {
@@ -250,14 +252,14 @@ export class Instances {
       }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined
-      // The file is no heartbeat: treat it as one that never changes.
+      // The file has no valid content. It counts as a heartbeat that never changes.
       return { heartbeat: '', instance: undefined }
     }
   }
 
   /**
-   * Resolves to true if an instance's process runs on this machine; undefined if it is another machine's, or the
-   * system does not tell.
+   * Resolves to true if an instance's process runs on this machine, to false if it has ended; to undefined if it
+   * belongs to another machine, or if the system does not tell.
    */
   async #runsHere(instance: Instance | undefined): Promise<boolean | undefined> {
     const machine = await this.#thisMachine()
@@ -289,8 +291,8 @@ function parse(text: string): Instance | undefined {
 }
 
 /**
- * Linux: a boot of the machine and the pid namespace, in which a pid means one process. The host's name tells
- * machines apart that were resumed from one snapshot and named since.
+ * Resolves to an id of the machine within which a pid means one process. On Linux it is made of the id of the boot, the
+ * pid namespace and the host's name: machines resumed from one snapshot differ only in their name.
  */
 async function machineId(): Promise<string | undefined> {
   try {
@@ -308,7 +310,7 @@ async function machineId(): Promise<string | undefined> {
 async function processStart(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8')
-    // fields 3 to 22; the second, the command's name in brackets, may contain spaces
+    // These are the fields 3 to 22. Field 2, the command's name in brackets, may contain spaces.
     const [state = '', ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return ENDED.includes(state) ? 'ended' : fields[18]
   } catch {

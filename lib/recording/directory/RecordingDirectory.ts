@@ -31,16 +31,16 @@ import { readPartSidecar, readSidecar, type PartNotes, type PartSidecar } from '
 
 const MAX_TRIES = 1_000
 const MAX_SEGMENTS = 100
-/** Directories whose names are remembered, and names in one of them: beyond, only exact names are compared. */
+/** Number of directories whose file names are remembered, to compare new names with them without regard to case. */
 const MAX_DIRECTORIES = 8
 const MAX_NAMES = 20_000
 
-/** A name that a new recording has taken. */
+/** A file name that belongs to a new recording. */
 export interface Claim {
   paths: RecordingPaths
-  /** 1, or more where the listen had a recording before (handover) */
+  /** number of the segment: 1, or more if the listen was recorded on an earlier socket (handover) */
   segment: number
-  /** of the part file, which is open and empty */
+  /** descriptor of the part file, which is open and empty */
   fd: number
 }
 
@@ -48,37 +48,37 @@ export interface Claim {
 export interface Part {
   /** path without extension */
   base: string
-  /** of the audio file, if it exists */
+  /** extension of the audio file, if it exists */
   extension?: string
   /** path of the sidecar, if it exists */
   sidecar?: string
   /** token of the instance that records or repairs it; undefined if not known */
   owner?: string
-  /** a file of it that is a link, a pipe or the like: the recording is left alone */
+  /** path of one of its files that is no regular file, but a link or a pipe. Such a recording is not repaired. */
   irregular?: string
 }
 
-/** A file that an instance was writing. */
+/** A temporary file that an instance was writing. */
 export interface Temporary {
   path: string
   owner: string
 }
 
 /**
- * The files of one directory. It gives each recording a name that no other has, here or in another instance, even if
- * the file system ignores case; and it finds unfinished recordings. Creating its `.part` file takes a name: the file
- * system lets only one process do that.
+ * The directory of the recordings. It gives each recording a unique name, also among several instances and on file
+ * systems that ignore case, and it finds unfinished recordings. To claim a name, it creates the `.part` file of that
+ * name: the file system lets only one process do that.
  */
 export class RecordingDirectory {
   readonly path: string
   readonly #extension: string
   readonly #finalExtension: string
   readonly #token: string
-  /** lower-case names being written by this process, and by which listen */
+  /** names that this process is writing, in lower case, and the ids of their listens */
   readonly #live = new Map<string, string>()
   readonly #names = new Map<string, Set<string>>()
 
-  /** `token`: the owner of what is claimed */
+  /** `token`: of this instance, as the owner of the names that it claims */
   constructor(path: string, options: ResolvedRecordingOptions, token: string) {
     this.path = path
     this.#extension = audioExtension(options)
@@ -87,8 +87,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Makes the directory and writes a file into it. Throws FST_JAMBONZ_OPTIONS when either is impossible. Blocks: for
-   * registration.
+   * Makes the directory and writes a test file into it. Throws FST_JAMBONZ_OPTIONS if either is impossible. Blocks the
+   * process: for use at registration only.
    */
   checkWritable(): void {
     const directory = join(this.path, INSTANCES_DIRECTORY)
@@ -108,8 +108,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Returns the paths of a recording, from its path without extension. `extension`: of its audio; that of new ones
-   * where nobody knows it.
+   * Returns the paths of a recording, from its path without extension. `extension`: of its audio. Default: that of new
+   * recordings.
    */
   pathsOf(base: string, extension = this.#extension): RecordingPaths {
     return pathsOf(base, extension, this.#token)
@@ -121,8 +121,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Takes a name. `unique`: it is made of unique, lower-case ids, so there is no need to look for one that differs in
-   * case. Rejects with the file system's error.
+   * Claims a name, and creates its files. `unique`: the name consists of unique lower-case ids, so names that differ
+   * only in case need not be looked for. Rejects with the file system's error.
    */
   async claim(
     name: string,
@@ -135,15 +135,15 @@ export class RecordingDirectory {
       const base = join(this.path, attempt === 1 ? name : `${name}-${attempt}`)
       const claim = next === 1 ? await this.#try(base, 1, unique, listen, notes) : undefined
       if (claim !== undefined) return claim
-      // if the files of its earlier sockets are not here, an instance with another directory has them
+      // The files of the listen's earlier sockets may be in the directory of another instance.
       if ((await this.#holds(base, listen)) || (next > 1 && !(await this.#isTaken(base)))) {
         return await this.#claimSegment(base, Math.max(next, 2), listen, notes)
       }
     }
-    throw new Error(`${MAX_TRIES} recordings are called ${name}`)
+    throw new Error(`${MAX_TRIES} recordings have the name ${name}`)
   }
 
-  /** Claims the next name beside one that another instance has taken from us: `<base>-2`, of the same segment. */
+  /** Claims another name, `<base>-2`, for a segment whose name another instance has taken over. */
   async claimBeside(
     { paths, segment }: Claim,
     listen: Listen,
@@ -153,7 +153,7 @@ export class RecordingDirectory {
       const claim = await this.#try(`${paths.base}-${attempt}`, segment, false, listen, notes)
       if (claim !== undefined) return claim
     }
-    throw new Error(`${MAX_TRIES} recordings are called ${paths.base}`)
+    throw new Error(`${MAX_TRIES} recordings have the name ${paths.base}`)
   }
 
   release(claim: Claim): void {
@@ -216,7 +216,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Creates the sidecar, and then the audio file. Resolves to the audio's descriptor, undefined if the name is taken.
+   * Creates the sidecar, and then the audio file. Resolves to the descriptor of the audio file; undefined if the name
+   * is taken.
    */
   async #create(paths: RecordingPaths, sidecar: PartSidecar): Promise<number | undefined> {
     if (!(await writePart(paths, sidecar))) return undefined

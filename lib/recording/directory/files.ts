@@ -6,8 +6,8 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { renamed, type RecordingPaths } from './names.js'
 
-// The file operations at the beginning and end of every recording. Not those of node:fs/promises: a FileHandle costs
-// several times the operation.
+// The file operations at the beginning and end of each recording. Those of node:fs/promises are not used: a FileHandle
+// costs several times as much as the operation.
 export const openFile = promisify(fs.open)
 export const closeFile = promisify(fs.close)
 export const link = promisify(fs.link)
@@ -18,23 +18,23 @@ const unlink = promisify(fs.unlink)
 const fstat = promisify(fs.fstat)
 const readAll = promisify(fs.readFile)
 
-/** Mode of the files and directories that we make: callers' voices are nobody else's business. */
+/** Mode of new files: others must not read the callers' voices. */
 export const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
-/** Windows has neither flag, and no FIFOs. */
+/** Windows has neither of these flags, and no FIFOs. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
-/** File systems without hard links say so in many ways. */
+/** The error codes with which file systems without hard links refuse one. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
-/** Files of one name, at most. */
+/** Number of names to try, at most: `<name>`, `<name>-2`, … */
 const MAX_TRIES = 1_000
-/** Bytes that are read and hashed in one go: 0.1 to 0.3 ms of the event loop. */
+/** Bytes that are read and hashed in one go: this blocks the event loop for 0.1 to 0.3 ms. */
 const HASH_CHUNK = 64 * 1024
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
-/** Resolves to undefined if the file does not exist (ENOENT). */
+/** Resolves to the result of `operation`; undefined if the file does not exist (ENOENT). */
 export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> {
   try {
     return await operation
@@ -44,32 +44,32 @@ export async function ifThere<T>(operation: Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** Resolves to true if the name exists, even as a dangling link. Rejects if the system can't tell. */
+/** Resolves to true if the name exists, even as a link to nothing. Rejects if the system can't tell. */
 export async function isThere(path: string): Promise<boolean> {
   return (await ifThere(lstat(path))) !== undefined
 }
 
-/** Removes a file, or a link to one; one that is gone already is no error. */
+/** Removes a file, or a link to one. Resolves also if it does not exist. */
 export async function remove(path: string): Promise<void> {
   await ifThere(unlink(path))
 }
 
 /**
- * Makes a directory and those above it. Not with mkdir's own `recursive`: it never ends where the system forbids it
- * with ENOENT (/proc).
+ * Makes a directory and those above it. It does not use the option `recursive` of mkdir(), which never ends if the
+ * system refuses the directory with ENOENT, as in /proc.
  */
 export async function ensureDirectory(path: string): Promise<void> {
   try {
     await makeDirectory(path)
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error
-    // Where the one above is there by now, another process or recording has just made it.
+    // If the directory above exists by now, another process or recording has just made it.
     if (!(await isThere(dirname(path)))) await ensureDirectory(dirname(path))
     await makeDirectory(path)
   }
 }
 
-/** Does the same, synchronously. */
+/** Makes a directory and those above it, synchronously. */
 export function ensureDirectorySync(path: string): void {
   try {
     makeDirectorySync(path)
@@ -96,14 +96,14 @@ function makeDirectorySync(path: string): void {
   }
 }
 
-/** Writes a new file. Rejects with EEXIST where something has its name: nothing is overwritten, no link is followed. */
+/** Writes a new file. Rejects with EEXIST if the name exists: it neither overwrites a file nor follows a link. */
 export async function writeNew(path: string, content: string, sync = false): Promise<void> {
   await writeAll(path, content, { mode: FILE_MODE, flag: 'wx', flush: sync })
 }
 
 /**
- * Opens a file that exists, never through a link: `flags` are `r` or `r+`. Rejects with NotARegularFile where the
- * name is a link, a directory, a pipe or a device, without waiting for a pipe's other end.
+ * Opens an existing file, and does not follow links. `flags`: `r` or `r+`. Rejects with NotARegularFile if the name is
+ * a link, a directory, a pipe or a device. It does not wait for the other end of a pipe.
  */
 export async function openRegular(path: string, flags: 'r' | 'r+'): Promise<number> {
   const access = flags === 'r' ? constants.O_RDONLY : constants.O_RDWR
@@ -119,7 +119,7 @@ export async function openRegular(path: string, flags: 'r' | 'r+'): Promise<numb
   return fd
 }
 
-/** Thrown for a link, a directory, a pipe or a device where a recording's file should be. */
+/** The error for a link, a directory, a pipe or a device in place of a recording's file. */
 export class NotARegularFile extends Error {
   constructor(path: string, what?: Stats) {
     super(
@@ -128,7 +128,7 @@ export class NotARegularFile extends Error {
   }
 }
 
-/** Resolves to what `use` resolves to, with the file open. Never follows a link. */
+/** Opens a file, calls `use` with it, and closes it. Resolves to the result of `use`. Never follows a link. */
 export async function withFile<T>(path: string, use: (fd: number) => Promise<T>): Promise<T> {
   const fd = await openRegular(path, 'r')
   try {
@@ -142,13 +142,13 @@ export async function withFile<T>(path: string, use: (fd: number) => Promise<T>)
 export async function readSmall(path: string, maxBytes: number): Promise<string> {
   return await withFile(path, async (fd) => {
     if ((await fstat(fd)).size > maxBytes) {
-      throw new Error(`"${path}" has more than ${maxBytes} bytes: it is no file of ours`)
+      throw new Error(`"${path}" has more than ${maxBytes} bytes: this plugin did not write it`)
     }
     return await readAll(fd, 'utf8')
   })
 }
 
-/** Reads `length` bytes at `at`, or less at the end of the file; resolves to how many. */
+/** Reads `length` bytes at offset `at`, or less at the end of the file. Resolves to their number. */
 export async function readFully(fd: number, into: Buffer, length: number, at: number): Promise<number> {
   let read = 0
   while (read < length) {
@@ -160,8 +160,8 @@ export async function readFully(fd: number, into: Buffer, length: number, at: nu
 }
 
 /**
- * Resolves to the SHA-256 of an open file, hexadecimal. The header, which comes first, is known last: so the file is
- * read once more when it is complete (from the page cache) rather than hashed on the way.
+ * Resolves to the SHA-256 of an open file, hexadecimal. It reads the complete file, usually from the page cache. It
+ * could not be hashed while it was written: the header at its start is written last.
  */
 export async function hashFile(fd: number): Promise<string> {
   const hash = createHash('sha256')
@@ -178,7 +178,7 @@ export async function hashPath(path: string): Promise<string> {
   return await withFile(path, hashFile)
 }
 
-/** Syncs the directory of a file: names last through a power failure only then. */
+/** Syncs the directory of a file, so that the file's name survives a power failure. */
 export async function syncDirectoryOf(path: string): Promise<void> {
   const directory = await open(dirname(path), 'r')
   try {
@@ -189,15 +189,15 @@ export async function syncDirectoryOf(path: string): Promise<void> {
 }
 
 /**
- * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken,
- * the file is called `<name>-2`. Rejects with ENOENT if `part` does not exist (any more).
+ * Gives a complete file its final name, and resolves to its paths. It never overwrites a file: if the name is taken, it
+ * uses `<name>-2`. Rejects with ENOENT if the part file does not exist.
  */
 export async function placeFile(paths: RecordingPaths): Promise<RecordingPaths> {
   for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
     const named = attempt === 1 ? paths : renamed(paths, `${paths.base}-${attempt}`)
     if (await moveTo(named)) return named
   }
-  throw new Error(`${MAX_TRIES} files are called ${paths.final}`)
+  throw new Error(`${MAX_TRIES} files have the name ${paths.final}`)
 }
 
 /** Removes the part files, once the recording has its final name and its sidecar is written. */
@@ -207,8 +207,8 @@ export async function removeParts(paths: RecordingPaths): Promise<void> {
 }
 
 /**
- * Moves a part to its final name; resolves to false if that is taken. Uses link(), which unlike rename() fails on a
- * name that exists.
+ * Moves a part file to its final name. Resolves to false if that name is taken. It uses link(), which fails if the name
+ * exists; rename() would overwrite it.
  */
 async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
   try {
@@ -223,8 +223,8 @@ async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
 }
 
 /**
- * Resolves to true if both names are one file: a process died after it made the second and before it removed the
- * first.
+ * Resolves to true if both names are the same file: a process died after it had made the second name and before it
+ * removed the first.
  */
 async function isSameFile(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([lstat(one), lstat(other)])
@@ -255,13 +255,13 @@ const REASONS: Record<string, string> = {
   EIO: "the disk failed. Look at the system's log"
 }
 
-/** Returns the reason of an error of the file system or of a sink, with the system's own words, and the remedy. */
+/** Returns the message of an error of the file system or of a sink, with its code, and what to do about it. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : undefined
   const reason = code === undefined ? undefined : REASONS[code]
   if (reason === undefined) return error.message
-  // "ENOSPC: no space left on device, write" without what stands there already
+  // Of "ENOSPC: no space left on device, write" only the middle is used.
   const words = error.message.startsWith(`${code}: `)
     ? error.message.slice(`${code}: `.length)
     : error.message

@@ -10,11 +10,11 @@ export const PART = '.part'
 export const WAV = '.wav'
 export const ENCRYPTED = '.enc'
 export const ENCRYPTED_WAV = `${WAV}${ENCRYPTED}`
-/** Below the directory of the recordings: one file for each instance that records there. */
+/** The directory, below that of the recordings, with a file for each instance that records there. */
 export const INSTANCES_DIRECTORY = '.instances'
 
 /**
- * Bytes of one part of a path, with room for what we add (`.2.part.json.<token>`) below the 255 of most file systems.
+ * Bytes of one part of a path, at most. Most file systems allow 255; the rest is for suffixes (`.2.part.json.<token>`).
  */
 const MAX_PART_BYTES = 180
 const MAX_PARTS = 16
@@ -22,17 +22,18 @@ const MAX_ID_BYTES = 80
 const DIGEST_HEX = 10
 const MAX_TOKEN_NAME = 20
 
-// All but letters, digits and marks of any script, and what is harmless in a shell, a url and a file system.
+// All characters except letters, digits and marks of any script, and those that are safe in shells, URLs and file
+// systems.
 const UNSAFE = /[^\p{L}\p{N}\p{M} ._\-+@=,()]/gu
 const UNSAFE_IN_ID = /[^a-z0-9._-]/g
 const EDGES = /^[ .]+|[ .]+$/g
-// The suffixes that we add to a name: `.part` while the file is being written, `.2` for a second segment
+// The dot of a suffix that is reserved: `.part` for a file that is being written, `.2` for a second segment.
 const OURS = /\.(?=(?:part|unsent)(?:\.|$)|\d+$)/gi
-// Names that Windows takes for devices, whatever their extension
+// Names that Windows takes for devices, with any extension.
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i
 
 const SEGMENT = /\.(\d+)$/
-// A token (tokenOf) as the end of a file's name
+// A token, as tokenOf() makes it, at the end of a file's name.
 const TOKEN = '[a-z0-9._~-]+-[0-9a-f]{12}'
 const PART_AUDIO = /^(.+)\.part(\.wav(?:\.enc)?)$/
 const PART_SIDECAR = new RegExp(`^(.+)\\.part\\.json\\.(${TOKEN})$`)
@@ -44,9 +45,12 @@ let temporaries = 0
 export interface RecordingPaths {
   /** path without extension */
   base: string
-  /** while it is being written */
+  /** path of the audio while it is being written */
   part: string
-  /** its name contains the owner: the owner is known as soon as the file exists, even while it is empty */
+  /**
+   * path of the sidecar while the audio is being written. It contains the owner's token, so even an empty file tells
+   * it.
+   */
   partSidecar: string
   final: string
   sidecar: string
@@ -67,13 +71,13 @@ export function renamed(paths: RecordingPaths, base: string): RecordingPaths {
   return { ...paths, base, final: base + paths.final.slice(paths.base.length), sidecar: `${base}.json` }
 }
 
-/** The kind of a file below the directory, as its name tells. */
+/** The kind of a file below the directory, according to its name. */
 export type FileKind =
   | { kind: 'partAudio'; base: string; extension: string }
   | { kind: 'partSidecar'; base: string; owner: string }
   | { kind: 'temporary'; owner: string }
 
-/** Tells a part's files and temporary ones by their names; undefined for all others. */
+/** Returns the kind of a file of an unfinished recording, or of a temporary file; undefined for all other files. */
 export function kindOf(name: string): FileKind | undefined {
   const [, audioOf, extension] = PART_AUDIO.exec(name) ?? []
   if (audioOf !== undefined && extension !== undefined) return { kind: 'partAudio', base: audioOf, extension }
@@ -89,20 +93,22 @@ export function stemOf(name: string): string {
   return STEM.exec(lower)?.[1] ?? lower
 }
 
-/** Returns a name for a file that the owner of `token` is about to write: no other has it, in any process. */
+/** Returns a name for a temporary file of the instance with this token. It is unique among all processes. */
 export function temporaryName(path: string, token: string): string {
   const named = path.endsWith(`.${token}`) ? path : `${path}.${token}`
   return `${named}+${++temporaries}.tmp`
 }
 
-/** Returns the token of an instance: unique, and a part of file names. `random`: 12 hexadecimal digits. */
+/**
+ * Returns the token of an instance, which is unique and can be a part of file names. `random`: 12 hexadecimal digits.
+ */
 export function tokenOf(instance: string, random: string): string {
   return `${cleanId(instance).slice(0, MAX_TOKEN_NAME)}-${random}`
 }
 
 /**
- * Returns `YYYY/MM/DD/<callSid>-<listenId>`, the day (UTC) on which the listen was asked for: the same on every
- * instance.
+ * Returns `YYYY/MM/DD/<callSid>-<listenId>`. The day, in UTC, is that of the answer with the `listen` verb, so that all
+ * instances get the same name.
  */
 export function defaultName(stream: RecordedStream): string {
   const created = new Date(stream.listen.createdAt)
@@ -123,7 +129,7 @@ export function segmentSuffix(segment: number): string {
   return segment === 1 ? '' : `.${segment}`
 }
 
-/** Returns the name of a listen's first segment, from that of any. */
+/** Returns the name of a listen's first segment. `base`: the name of any of its segments. */
 export function withoutSegment(base: string): string {
   return base.replace(SEGMENT, '')
 }
@@ -134,8 +140,8 @@ export function segmentNumber(base: string): number {
 }
 
 /**
- * Returns an id from the wire as part of a file name: lower-case ASCII, short. Where that changes it, a digest of the
- * id keeps ids apart that would look alike, also on file systems that ignore case.
+ * Returns an id from the wire as a part of a file name, in short lower-case ASCII. If that changes the id, a digest of
+ * it is added, so that different ids stay different, also on file systems that ignore case.
  */
 export function cleanId(id: string): string {
   const clean = id.toLowerCase().replace(UNSAFE_IN_ID, '_').replace(EDGES, '_').slice(0, MAX_ID_BYTES)
@@ -159,7 +165,7 @@ export function cleanName(name: string): string {
 
 function cleanPart(part: string): string {
   const clean = part.replace(UNSAFE, '_').replace(EDGES, (edge) => '_'.repeat(edge.length))
-  // `.` and `..` are no names
+  // `.` and `..` are not valid as names.
   const safe = /^_{0,2}$/.test(clean) && part !== clean ? '' : clean
   const named = RESERVED.test(safe) ? `_${safe}` : safe
   return Buffer.byteLength(named) <= MAX_PART_BYTES
@@ -167,7 +173,7 @@ function cleanPart(part: string): string {
     : `${cut(named, MAX_PART_BYTES - DIGEST_HEX - 1)}~${digest(named)}`
 }
 
-/** Cuts to at most so many bytes of UTF-8, no character in two. */
+/** Returns the beginning of a text: at most `bytes` bytes of UTF-8, in whole characters. */
 function cut(text: string, bytes: number): string {
   return Buffer.from(text)
     .subarray(0, bytes)

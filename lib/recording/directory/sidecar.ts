@@ -17,13 +17,13 @@ import type { Gap, Pause } from '../types.js'
 import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
 import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
 
-/** Bytes of the largest sidecar: a larger file is not ours. */
+/** Bytes of a sidecar, at most. A larger file was not written by this plugin. */
 const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
 const MAX_SAMPLE_RATE = 384_000
 
-/** The notes in the sidecar of an incomplete recording, besides its Listen: all that a repair needs. */
+/** The notes in the sidecar of an unfinished recording, besides its Listen. A repair needs them. */
 export interface PartNotes {
-  /** of the file */
+  /** id of the file */
   id: string
   sampleRate: number
   channels: number
@@ -32,12 +32,14 @@ export interface PartNotes {
   startedAt: string
   pauses: Pause[]
   gaps: Gap[]
-  /** the call, as known at the beginning */
+  /** the call at the beginning of the recording */
   call?: Call
 }
 
 export type PartSidecar = Listen & { recorder: PartNotes }
-/** `<name>.json`: the Listen with its recording, and the fields of its call, which the store forgets in time. */
+/**
+ * The content of `<name>.json`: the Listen with its recording, and fields of its call, which the store deletes later.
+ */
 export type Sidecar = Listen & { call?: CallFields; recording: FinishedRecording }
 export type CallFields = Pick<Call, 'from' | 'to' | 'direction' | 'data'>
 
@@ -50,7 +52,7 @@ const CallFieldsSchema = Type.Object({
   data: Type.Record(Type.String(), Type.Unknown())
 })
 
-/** Writes a JSON file atomically. `token`: the owner of the temporary file, if the process dies meanwhile. */
+/** Writes a JSON file atomically. `token`: of this instance; it becomes a part of the temporary file's name. */
 export async function writeJson(path: string, token: string, value: unknown, sync = false): Promise<void> {
   const temporary = temporaryName(path, token)
   try {
@@ -63,8 +65,8 @@ export async function writeJson(path: string, token: string, value: unknown, syn
 }
 
 /**
- * Resolves to undefined when the file isn't there, or isn't a sidecar of ours: each field of the recording is
- * checked.
+ * Resolves to the sidecar in a file; undefined if the file does not exist, or if a field of the recording in it is not
+ * valid.
  */
 export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const value = await readJson(path)
@@ -73,8 +75,8 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
 }
 
 /**
- * Resolves to undefined if the file does not exist, or names no listen. Its other fields are not checked yet: see
- * mendNotes().
+ * Resolves to the sidecar of an unfinished recording; undefined if the file does not exist, or names no listen. Its
+ * other fields are not checked: mendNotes() does that.
  */
 export async function readPartSidecar(
   path: string
@@ -84,9 +86,9 @@ export async function readPartSidecar(
 }
 
 /**
- * Returns a part's sidecar in which every field is right. `found`: the format in the header of the audio, which is
- * believed before the sidecar. Replaces each broken field, and reports its name to `broken`. Returns undefined if the
- * format is nowhere to be found.
+ * Returns the sidecar of an unfinished recording with each invalid field replaced, and calls `broken` with the names of
+ * those fields. `found`: the format in the header of the audio, which is preferred to that in the sidecar. Returns
+ * undefined if neither has the format.
  */
 export function mendNotes(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
@@ -123,8 +125,8 @@ export function mendNotes(
 }
 
 /**
- * Writes the sidecar of a file, and resolves to the listen's recording as it is now: this file, or all its segments.
- * Called whenever something about the file has changed.
+ * Writes the sidecar of a file, and resolves to the recording of the listen: this file, or all its segments. It is
+ * called whenever a fact about the file has changed.
  */
 export async function saveSidecar(
   paths: RecordingPaths,
@@ -138,21 +140,22 @@ export async function saveSidecar(
   return (await joinSegments(paths.base, segment, token, listen)) ?? recording
 }
 
-/** Returns the recording of a listen, joined with the known recordings of its other sockets. */
+/** Returns the recording of a listen, joined with the recordings of its other sockets that the store knows. */
 export function withKnown(recording: FinishedRecording, known: Recording | undefined): FinishedRecording {
   return join([...knownFiles(known), recording]) ?? recording
 }
 
-/** Returns the recording of this file alone, from its sidecar, which may be the index of all segments. */
+/** Returns the recording of one file alone. `recording`: that in its sidecar, which may list all segments. */
 export function ownRecording({ segments, ...recording }: FinishedRecording): FinishedRecording {
   return { ...recording, ...segments?.find((segment) => segment.id === recording.id) }
 }
 
 /**
- * Writes the index of a listen with several files, and resolves to the joined recording; undefined if there is only
- * one. A listen that was handed over from one socket to another has a file per socket, `<name>.wav`, `<name>.2.wav`
- * and so on, each with its own sidecar. The first sidecar is the index: its recording lists all files, and its Listen
- * is that of the last. Called after each file was written, in any order and by any instance.
+ * Writes the index of a listen with several files, and resolves to the joined recording; undefined if there is only one
+ * file. A listen that was handed over from one socket to another has a file for each socket, `<name>.wav`,
+ * `<name>.2.wav` and so on, each with its own sidecar. The first sidecar is the index: its recording lists all files,
+ * and its Listen is that of the last file. This is called after each file was written, in any order and by any
+ * instance.
  */
 async function joinSegments(
   base: string,
@@ -166,7 +169,7 @@ async function joinSegments(
   for (let known = 0; ;) {
     const sidecars = await readSegments(first)
     const joined = join([...elsewhere, ...sidecars.map(({ recording }) => recording)])
-    // read again: another file may have been completed while we wrote the index
+    // The sidecars are read again: another file may have been completed while the index was written.
     if (joined === undefined || sidecars.length === known) return joined
     known = sidecars.length
     if (await isThere(`${first}.json`)) {
@@ -199,8 +202,8 @@ function numberOf(file: string): number {
 }
 
 /**
- * Returns the recordings joined; undefined if they are one file. Of two entries for one file, the more complete wins,
- * then the later.
+ * Returns the recordings joined; undefined if they are all one file. Of two entries for one file, it uses the more
+ * complete one, or else the later one.
  */
 function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
   const segments = listAll(recordings)
@@ -218,12 +221,12 @@ function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
   }
 }
 
-/** Returns each file once, in order. */
+/** Returns the files of the recordings in order, each once. */
 function listAll(recordings: FinishedRecording[]): Segment[] {
   const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
   for (const recording of recordings) {
     for (const file of recording.segments ?? [recording]) {
-      // it was compressed or sent after the other entry was written
+      // The file was compressed or sent after the other entry was written.
       if (file.state !== 'spooled' || files.get(file.id)?.state !== 'saved') files.set(file.id, file)
     }
   }
@@ -248,18 +251,18 @@ function listAll(recordings: FinishedRecording[]): Segment[] {
   return segments
 }
 
-/** Orders segments by number, not by time: the clocks of their hosts may differ. */
+/** Compares segments by number. Their times may come from different clocks. */
 function compareSegments(one: Omit<Segment, 'gapBeforeMs'>, other: Omit<Segment, 'gapBeforeMs'>): number {
   const byNumber = one.segment !== undefined && other.segment !== undefined ? one.segment - other.segment : 0
   return byNumber || Date.parse(one.startedAt) - Date.parse(other.startedAt)
 }
 
-/** Returns the files that the store knows, such as those of an instance with another directory. */
+/** Returns the files of a recording in the store. Some may be in the directory of another instance. */
 function knownFiles(recording: Recording | undefined): FinishedRecording[] {
   return Value.Check(FinishedRecordingSchema, recording) ? [recording] : []
 }
 
-/** Returns a Listen in which every field is valid: an invalid one is left out, or gets its default. */
+/** Returns a Listen with valid fields only: an invalid field is left out, or gets its default. */
 function mended(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
   { sampleRate, channels }: WavFormat,
@@ -296,7 +299,7 @@ async function readJson(path: string): Promise<unknown> {
     const text = await ifThere(readSmall(path, MAX_SIDECAR_BYTES))
     return text === undefined ? undefined : JSON.parse(text)
   } catch (error) {
-    // no JSON, or no regular file
+    // The file has no valid JSON, or is no regular file.
     if (error instanceof SyntaxError || error instanceof NotARegularFile) return undefined
     throw error
   }
