@@ -16,9 +16,9 @@ const SETTINGS = [
 export class RouteTable<T> {
   readonly #router
 
-  /** `initialConfig`: the application's, whose settings of the router hold here too. */
+  /** `initialConfig`: that of the application. Its settings of the router are used here too. */
   constructor({ initialConfig }: Pick<FastifyInstance, 'initialConfig'>) {
-    // Fastify now has them in `routerOptions`; it had them at the top level.
+    // Newer versions of Fastify have these settings in `routerOptions`, older ones at the top level.
     const given: Record<string, unknown> = { ...initialConfig, ...initialConfig.routerOptions }
     this.#router = findMyWay(Object.fromEntries(SETTINGS.map((name) => [name, given[name]])))
   }
@@ -40,9 +40,9 @@ export class RouteTable<T> {
 export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unknown
 
 export interface AudioRouteOptions {
-  /** false: nothing of this route is recorded. Default: true, when the option `recording` is set */
+  /** false: the streams of this route are not recorded. Default: true if the option `recording` is set */
   record?: boolean
-  /** false: recordings of this route don't have the application's audio. Default: true, as `recording.output` */
+  /** false: recordings of this route do not contain the application's audio. Default: the option `recording.output` */
   output?: boolean
   /**
    * ms that audio written to the streams is sent ahead of its playout, so that a hang-up wastes little of it; true:

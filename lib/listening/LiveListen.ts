@@ -22,7 +22,7 @@ import type { StreamEnd, StreamLimits } from '../audio/socket/types.js'
 import { recordingControl } from '../recording/StreamRecorder.js'
 import { wallClock } from '../model/wallClock.js'
 
-/** Errors that a handler gets from writing to a stream whose caller hung up: not the handler's fault. */
+/** Codes of errors of a handler that writes to a stream after its caller hung up. They are not logged as failures. */
 const ENDS_OF_A_STREAM = [
   'FST_JAMBONZ_AUDIO_CLOSED',
   'ERR_STREAM_PREMATURE_CLOSE',
@@ -31,7 +31,7 @@ const ENDS_OF_A_STREAM = [
   'ABORT_ERR'
 ]
 
-/** The prefix of the callSid that a call gets if its socket named none (`strict: false`). */
+/** Prefix of the callSid that the plugin makes for a socket that names no call (`strict: false`). */
 const UNNAMED = 'unnamed-'
 
 type Saved = Pick<Listen, 'recording' | 'recordingError'>
@@ -55,24 +55,21 @@ export interface LiveListenServices {
 }
 
 export interface LiveListenDeps extends LiveListenServices {
-  /** the scope that registered the route: `this` of its handler */
+  /** the scope that registered the route; `this` in its handler */
   scope: FastifyInstance
   route: AudioRoute
-  /** ms, as of `performance.now()`, when the socket's upgrade was asked for */
+  /** ms of `performance.now()`: the time of the request for the socket's upgrade */
   requestedAt: number
-  /** has the listen's id already if it is `claimed` */
+  /** logger of the socket; it has the listen's id if the listen is `claimed` */
   logger: FastifyBaseLogger
 }
 
 /** A listen that has a socket here, from the upgrade to its end. It gives the stream its recorder and its handler. */
 export class LiveListen {
   readonly live: LiveStream
-  /**
-   * Resolves when the socket has closed and, if the listen is handed over, another instance may continue it. Never
-   * rejects.
-   */
+  /** Resolves when the socket has closed and another instance may continue the listen. Never rejects. */
   readonly released: Promise<void>
-  /** Resolves when the listen has ended or gone on, its recording is final and the store has both. Never rejects. */
+  /** Resolves when the listen has ended or was handed over, and its final recording is stored. Never rejects. */
   readonly over: Promise<void>
   readonly #deps: LiveListenDeps
   readonly #openedAt = wallClock()
@@ -82,10 +79,10 @@ export class LiveListen {
   #recorder?: Recorder
   #startedAt?: string
   #handsOver = false
-  // Writes of one listen, in order.
+  // Resolves when all writes of this listen to the store so far are done.
   #writes: Promise<unknown> = Promise.resolve()
 
-  /** `claimed`: the listen that the socket's path named, taken before the upgrade. */
+  /** `claimed`: the listen that the socket's path names, claimed before the upgrade. */
   constructor(socket: WebSocket, claimed: Correlated | undefined, deps: LiveListenDeps) {
     this.#deps = deps
     this.#logger = deps.logger
@@ -110,8 +107,8 @@ export class LiveListen {
   }
 
   /**
-   * Resolves to the ids of the listens of its call, this one among them, that other instances can continue, and asks
-   * the other instances to hand over theirs; to none if none can continue this one. Never rejects.
+   * Asks the other instances to hand over the listens of this call that they hold. Resolves to the ids of all listens
+   * of the call that can be handed over, this one included; to an empty list if this one can't. Never rejects.
    */
   async goesOnWith(): Promise<readonly string[]> {
     const { listen } = this.live
@@ -120,7 +117,7 @@ export class LiveListen {
     return ids.includes(listen.id) ? ids : []
   }
 
-  /** Ends the socket so that another instance continues the listen. */
+  /** Ends the socket. jambonz reconnects to another instance, which continues the listen. */
   handOver(): void {
     this.#handsOver = true
     this.live.end('drained')
@@ -131,7 +128,7 @@ export class LiveListen {
     this.live.end('drained')
   }
 
-  /** Resolves when the listen's actionHook has come, to any instance, or after `ms`. */
+  /** Resolves when the listen's actionHook has arrived at any instance, or after `ms`. */
   async hooked(ms: number): Promise<void> {
     const { call, listen } = this.live
     if (call !== undefined && listen !== undefined) await hooked(this.#deps.correlation, call, listen, ms)
@@ -140,7 +137,7 @@ export class LiveListen {
   async #identify(metadata: Record<string, unknown> | undefined): Promise<Correlated> {
     const { correlation, route, options } = this.#deps
     const isNamed = typeof metadata?.callSid === 'string'
-    // jambonz 0.9 always names the call; 11 sends the metadata of a listen that was started from outside as they are.
+    // jambonz 0.9 always names the call. jambonz 11 does not, if the listen was started from outside the application.
     if (metadata !== undefined && !isNamed && options.platform === '0.9') {
       throw new Error('the first frame names no callSid')
     }
@@ -182,11 +179,11 @@ export class LiveListen {
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
-    // The store has never seen the call's webhook: another instance has another store, or the store was restarted.
+    // The store does not know the call: its webhook went to an instance with another store, or the store was restarted.
     const isNews = leg === listen.callSid && stream.call.callStatus === undefined
     this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
       (known) => {
-        // Another instance ended the listen meanwhile, with its call: this socket is no longer wanted.
+        // Another instance has ended the listen and its call meanwhile, so this socket is closed.
         if (known?.streams === false) live.end('closed')
       }
     )
@@ -199,7 +196,7 @@ export class LiveListen {
       live.recording = recordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
     }
-    // Privacy had begun on the socket before this one.
+    // The listen became private on its last socket.
     if (listen.paused) live.beginPrivacy(listen.paused)
     live.onPrivacy = (paused) => this.#notePrivacy(paused)
     stream.paced = route.paced
@@ -233,12 +230,13 @@ export class LiveListen {
   }
 
   /**
-   * Resolves once another socket may take the place of this one, to a function that does the rest of the work, if any.
+   * Handles the close of the socket. Resolves when another socket may continue the listen, to a function that does the
+   * rest of the work; to undefined if there is none.
    */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
     const { call, listen } = live
-    // The socket never named its listen: there is nothing to end.
+    // The socket never named its listen, so there is no listen to end.
     if (call === undefined || listen === undefined) return undefined
     const segment: ListenSegment = {
       instance: this.#deps.instance,
@@ -271,7 +269,7 @@ export class LiveListen {
         }
   }
 
-  /** Hands the listen over. Resolves to undefined if it has ended in the meantime. */
+  /** Writes to the store that another instance may continue the listen. Resolves to undefined if it has ended. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
       this.#deps.correlation.handedOver(listen, segment, {
@@ -292,7 +290,7 @@ export class LiveListen {
     if (ended.recording && !ended.recordingError) correlation.tellRecording(ended.recording, last)
     const final = { ...ended, ...(ended.segments && { saved: ended.segments.length }) }
     const closed = await this.#enqueue(() => correlation.closed(before, final))
-    // If the store failed, no other instance emits the event.
+    // If the store failed, no other instance emits the event, so this one does.
     if (closed === undefined) correlation.emit('listenEnded', last, call)
     const listen = closed?.listen ?? last
     this.#logger.info({ endReason: reason, ...listen.audio, ...(error && { err: error }) }, 'listen ended')
@@ -338,7 +336,7 @@ export class LiveListen {
     this.#enqueue(() => this.#deps.correlation.paused(listen, paused))
   }
 
-  /** Runs writes one after the other. Resolves to undefined if the store failed. */
+  /** Runs a write after all earlier ones. Resolves to its result; to undefined if the store failed. */
   #enqueue<T>(write: () => Promise<T>): Promise<T | undefined> {
     const written = this.#writes.then(write).catch((err: unknown) => this.#storeFailed(err))
     this.#writes = written

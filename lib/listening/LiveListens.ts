@@ -6,13 +6,13 @@ import type { LiveListen } from './LiveListen.js'
 export interface DrainOptions {
   /** ms that live streams are given to end by themselves */
   timeoutMs: number
-  /** let other instances go on with the streams */
+  /** true: other instances continue the streams */
   handover: boolean
-  /** ms that the actionHook of a stream we ended may take to arrive */
+  /** ms to wait for the actionHook of a stream that this instance ended */
   hookPatience: number
 }
 
-/** The parts that may not be as the fast reader expects, which costs CPU, by the names in the log. */
+/** The names, in the log, of the parts whose version the fast reader may not know. Without it, audio costs more CPU. */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
 /** The listens that have a socket on this instance. */
@@ -21,7 +21,7 @@ export class LiveListens {
   #opening = 0
   #sealed = false
   #handingOver = false
-  // The time for streams to end by themselves is over.
+  // true: the time for streams to end by themselves is over.
   #ending = false
   #readByWs = 0
   readonly #logger: FastifyBaseLogger
@@ -30,17 +30,17 @@ export class LiveListens {
     this.#logger = logger
   }
 
-  /** True once `drain()` has begun: no new stream is accepted. */
+  /** true once `drain()` has begun: no new stream is accepted */
   get sealed(): boolean {
     return this.#sealed
   }
 
-  /** True if other instances continue the listens that this one refuses. */
+  /** true if other instances continue the listens that this one refuses */
   get handingOver(): boolean {
     return this.#handingOver
   }
 
-  /** Audio sockets so far that the fast reader did not read. */
+  /** Number of audio sockets so far that ws read, not the fast reader. */
   get readByWs(): number {
     return this.#readByWs
   }
@@ -50,8 +50,8 @@ export class LiveListens {
   }
 
   /**
-   * Counts a socket from the moment its opening is allowed. Returns a function that uncounts it; undefined if `max`
-   * sockets are open or being opened.
+   * Counts a socket that is allowed to open. Returns a function that ends its count; returns undefined, and counts
+   * nothing, if `max` sockets are open or opening.
    */
   reserve(max: number): (() => void) | undefined {
     if (this.#listens.size + this.#opening >= max) return undefined
@@ -66,12 +66,12 @@ export class LiveListens {
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
-    // It was allowed before the drain began, and was upgraded since.
+    // The socket was allowed before the drain began, and opened after it.
     if (this.#handingOver) this.#handOverLate(listen)
     else if (this.#ending) listen.stop()
   }
 
-  /** Hands over those of the listens that this instance holds, in the order of `ids`. Returns them. */
+  /** Hands over the listens with these ids that this instance holds, in the order of `ids`. Returns those. */
   handOver(ids: readonly string[]): LiveListen[] {
     const all = Array.from(this.#listens)
     const handed = ids.flatMap((id) => all.filter(({ live }) => live.listen?.id === id))
@@ -79,7 +79,7 @@ export class LiveListens {
     return handed
   }
 
-  /** Reads the listen's socket at once, and up to its end: an actionHook waits for it. */
+  /** Reads the listen's socket to its end without delay: its actionHook is waiting for that. */
   readToEnd(listenId: string): void {
     for (const { live } of this.#listens) {
       if (live.listen?.id === listenId) live.readToEnd()
@@ -87,9 +87,9 @@ export class LiveListens {
   }
 
   /**
-   * Accepts no new streams. Hands over those that it can, if `handover` is true. Gives the others `timeoutMs` to end by
-   * themselves, then ends them so that jambonz calls their actionHooks. Resolves when every recording is final and the
-   * hooks have come, to any instance.
+   * Accepts no new streams. If `handover` is true, hands over all streams that can be. Waits `timeoutMs` for the others
+   * to end by themselves, then ends them so that jambonz calls their actionHooks. Resolves when all recordings are
+   * final and those hooks have arrived, at any instance.
    */
   async drain({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
     this.#sealed = true
@@ -110,7 +110,7 @@ export class LiveListens {
     const handed = new Set<LiveListen>()
     for (const listen of Array.from(this.#listens)) {
       if (handed.has(listen)) continue
-      // All listens of a call go together: on jambonz 0.9 the end of one ends them all.
+      // All listens of a call are handed over together: on jambonz 0.9 the end of one ends them all.
       const together = this.handOver(await listen.goesOnWith())
       for (const each of together) handed.add(each)
       await pace.add(Promise.all(together.map(({ released }) => released)).then(() => {}))
@@ -135,20 +135,20 @@ export class LiveListens {
     )
   }
 
-  /** Resolves when all listens are over, those that begin meanwhile included. */
+  /** Resolves when all listens are over, including those that begin meanwhile. */
   async #allOver(): Promise<void> {
     while (this.#listens.size > 0) await Promise.all(Array.from(this.#listens, ({ over }) => over))
   }
 }
 
 const MAX_AT_ONCE = 5
-/** A turn is slow if it takes this many times the quickest one, plus CHANCE ms: it keeps others waiting. */
+/** An operation is slow if it takes this many times the quickest one, plus CHANCE ms: it waits for others. */
 const SLOWER = 1.5
 const CHANCE = 3
 
 /**
- * A limit of concurrent operations that finds its own level: it begins at one, and grows by one as long as no operation
- * becomes slower. The speed of each operation comes first, the throughput of all second.
+ * A limit of concurrent operations that adapts: it begins at one, and grows by one as long as no operation becomes
+ * slower. It favours the speed of each operation over the throughput of all.
  */
 export class Pace {
   readonly #running = new Set<Promise<void>>()

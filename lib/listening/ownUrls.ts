@@ -13,9 +13,9 @@ export interface OwnAddress {
     readonly webhookAuth: Credentials | undefined
   }
   readonly audioRoutes: AudioRoutes
-  /** whole path of the built-in audio route */
+  /** full path of the built-in audio route */
   readonly audioPath: string
-  /** tag of this instance in the paths that it signs: see SocketToken */
+  /** tag of this instance in the paths that it signs, see SocketToken */
   readonly issuer: string
 }
 
@@ -24,15 +24,14 @@ export interface SocketAsked {
   id: string
   url: string | undefined
   wsAuth: Credentials | undefined
-  /** ms since the epoch: see SocketToken */
+  /** ms since the epoch, see SocketToken */
   issuedAt: number
   unknown: boolean
 }
 
 /**
- * Returns the url by which jambonz opens the socket of one listen, and `path`, the audio route it leads to; undefined
- * if the verb's own url leads to another server. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that no route
- * serves.
+ * Returns the `url` at which jambonz opens the socket of one listen, and `path`, that of its audio route; undefined if
+ * the url in the verb leads to another server. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that no route serves.
  */
 export function socketUrl(
   { options, audioRoutes, audioPath, issuer }: OwnAddress,
@@ -77,8 +76,8 @@ export function firstFound<T>(
 }
 
 /**
- * Returns the paths that a verb's url may mean, the likeliest first: whole, within the scope's prefix, or below that
- * of `publicUrl`.
+ * Returns the paths that the url in a verb may mean, the likeliest first: a full path, one within the prefix of the
+ * scope, or one below the path of `publicUrl`.
  */
 function candidates(
   asked: string,
@@ -94,8 +93,8 @@ function candidates(
 }
 
 /**
- * Returns the verb's wsAuth if the path's token must carry it: it differs from the option, jambonz sends it, and the
- * route asks for credentials.
+ * Returns the wsAuth of the verb if the token in the path has to contain it. That is so if it differs from the option,
+ * if jambonz sends it, and if the route asks for credentials.
  */
 function ownCredentials(
   { auth, webhookAuth }: OwnAddress['options'],
@@ -117,7 +116,7 @@ export interface OwnUrl {
   base: string
   /** path as this application sees it */
   path: string
-  /** query and fragment, with their marks */
+  /** query and fragment, with their `?` and `#` */
   rest: string
 }
 
@@ -125,7 +124,7 @@ export interface OwnUrl {
 export interface PublicUrl {
   /** `ws(s)://host[:port]/path`, without a slash at its end */
   href: string
-  /** the path before all paths of this application, such as `/voice`; often empty */
+  /** the path in front of all paths of this application, such as `/voice`; often empty */
   path: string
 }
 
@@ -139,7 +138,7 @@ export function readPublicUrl(publicUrl: string): PublicUrl {
 /**
  * Parses a url of a verb. Returns undefined if it is absolute and its origin is neither that of `publicUrl` nor one
  * by which jambonz called. Origins are compared as RFC 6454 does: ignoring case, without default ports. `http`,
- * `https`, `ws` and `wss` count as the same scheme: a proxy that ends TLS does not always tell.
+ * `https`, `ws` and `wss` count as the same scheme: a proxy that ends TLS does not always forward the scheme.
  */
 export function readOwnUrl(
   url: string,
@@ -163,14 +162,14 @@ export function readOwnUrl(
     : undefined
 }
 
-/** Returns a route's whole path, as Fastify puts it together. */
+/** Returns the full path of a route, joined as Fastify does it. */
 export function joinPath(prefix: string, path: string): string {
   return prefix.endsWith('/') && path.startsWith('/') ? prefix + path.slice(1) : prefix + path
 }
 
 /**
- * Returns the path as this application sees it: without the path of `publicUrl`, which a proxy takes away. Undefined if
- * the path is not below that.
+ * Returns the path as this application sees it: without the path of `publicUrl`, which a proxy removes. Returns
+ * undefined if the path does not begin with that.
  */
 export function pathBelow(path: string, publicUrl: Pick<PublicUrl, 'path'> | undefined): string | undefined {
   const { path: parent = '' } = publicUrl ?? {}
@@ -179,7 +178,7 @@ export function pathBelow(path: string, publicUrl: Pick<PublicUrl, 'path'> | und
 }
 
 /**
- * Returns the prefix of the scope that serves the request, as it stands in the request's url: `/tenants/acme` for
+ * Returns the prefix of the scope that serves the request, with the values of its parameters: `/tenants/acme` for
  * `/tenants/:tenant`.
  */
 export function actualPrefix(request: FastifyRequest): string {
@@ -187,8 +186,8 @@ export function actualPrefix(request: FastifyRequest): string {
 }
 
 /**
- * Returns a route's path with the parameters filled in that it shares with the request's own route: those of the
- * segments with which both begin.
+ * Returns a route's path with values for its parameters, taken from the url of a request. Only the segments that the
+ * routes of both have in common at their beginning get values.
  */
 export function actualPath(pattern: string, { routeOptions, url }: FastifyRequest): string {
   if (!/[:*]/.test(pattern)) return pattern
@@ -197,12 +196,12 @@ export function actualPath(pattern: string, { routeOptions, url }: FastifyReques
   const different = segments.findIndex((segment, i) => segment !== own[i])
   const shared = different < 0 ? segments.length : different
   const actual = url.replace(/[?#].*$/s, '').split('/')
-  // Where the router ignores a slash too many, the url may have one.
+  // If the router ignores duplicate slashes, the url may have some.
   const given = actual.filter((segment, i) => segment !== '' || i === actual.length - 1).slice(0, shared)
   return ['', ...given, ...segments.slice(shared)].join('/')
 }
 
-/** Splits a route's path at its slashes, those in the regular expression of a parameter aside. */
+/** Splits a route's path at its slashes, except those in the regular expression of a parameter. */
 function segmentsOf(pattern: string): string[] {
   const segments = ['']
   let depth = 0
@@ -216,13 +215,14 @@ function segmentsOf(pattern: string): string[] {
 }
 
 /**
- * Returns the hosts by which jambonz may have called: the request's and, if proxies are trusted, those they forward.
+ * Returns the hosts under which jambonz may have called: that of the request and, if proxies are trusted, those that
+ * they forward.
  */
 function hostsOf(request: FastifyRequest): string[] {
   if (request.ips === undefined) return [request.host]
   const forwarded = listOf(request.headers['x-forwarded-host'])
   const ports = listOf(request.headers['x-forwarded-port'])
-  // The header that is to replace them (RFC 7239), as in `for=10.0.0.1;host="voice.example.com:8443"`.
+  // The standard header (RFC 7239) for the same, such as `for=10.0.0.1;host="voice.example.com:8443"`.
   const { forwarded: standard = '' } = request.headers
   const named = Array.from(
     standard.matchAll(/(?:^|[;,])\s*host=("?)([^\s";,]+)\1/gi),
@@ -245,7 +245,7 @@ interface Host {
   port: string
 }
 
-/** Parses a host; undefined if it is none. */
+/** Parses a host. Returns undefined if the text is no host. */
 function hostOf(authority: string, scheme: string): Host | undefined {
   const secure = /^(?:https|wss)/i.test(scheme)
   const url = `${secure ? 'https' : 'http'}://${authority}`

@@ -7,7 +7,7 @@ export type Attributes = Record<string, string | number | boolean | undefined>
 
 export interface SpanOptions {
   attributes: Attributes
-  /** the `b3` header with the parent of the span */
+  /** a `b3` header that names the parent of the span */
   b3: unknown
   /** ms since the epoch; default: now */
   startedAt?: number
@@ -21,9 +21,9 @@ export interface Trace {
   run<T>(run: () => T): T
   /** Sets attributes. Those that are undefined are left out. */
   set(attributes: Attributes): void
-  /** Sets the span's status to ERROR, with the first given reason. Also records an `Error`. */
+  /** Sets the span's status to ERROR, with the reason of the first call. If the reason is an `Error`, records it. */
   fail(reason: Error | string): void
-  /** Ends the span. It is called once, after all others. */
+  /** Ends the span. Must be called once, after all other methods. */
   end(): void
 }
 
@@ -53,7 +53,7 @@ export function beginListenSpan(
 export interface SocketEnd extends StreamEnd {
   /** the audio of this socket */
   audio: AudioCounts
-  /** another instance goes on with the listen */
+  /** true: another instance continues the listen */
   handedOver: boolean
 }
 

@@ -7,12 +7,12 @@ import type { WebSocket, WebSocketServer } from 'ws'
 
 const UNAVAILABLE = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
 
-/** Node keeps the response here while it is being written. */
+/** A socket with the property in which Node keeps the response that is being written. */
 type UpgradeSocket = Duplex & { _httpMessage?: ServerResponse | null }
 
 type OnUpgrade = (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => void
 
-/** The parts of each pending upgrade, by its request. */
+/** The pending upgrades, by request. */
 const pending = new WeakMap<IncomingMessage, { socket: UpgradeSocket; head: Buffer; requestedAt: number }>()
 const servers = new WeakMap<Server, ServerUpgrades>()
 
@@ -36,9 +36,9 @@ export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
 }
 
 /**
- * Opens the websocket that a request asks for, and takes the request away from Fastify. `onSocket` is called in the
- * same turn, with the moment at which the request came (ms, as of `performance.now()`). Nothing else may have answered:
- * to be called in the last hook before the handler.
+ * Opens the websocket that a request asks for, and hijacks the reply from Fastify. Calls `onSocket` in the same turn,
+ * with the time at which the request arrived, ms of `performance.now()`. The request must not have been answered yet:
+ * call it in the last hook before the handler.
  */
 export function acceptUpgrade(
   server: WebSocketServer,
@@ -54,9 +54,11 @@ export function acceptUpgrade(
   )
 }
 
-/** The upgrades of one HTTP server, whatever the number of scopes that have registered @fastify/websocket. */
+/** The upgrades of one HTTP server, for all its scopes that have registered @fastify/websocket. */
 class ServerUpgrades {
-  /** the object that each @fastify/websocket of ours uses as its server: the first one's listener dispatches for all */
+  /**
+   * the object that each @fastify/websocket of this plugin gets as its server; its first listener dispatches for all
+   */
   readonly door: EventEmitter
   readonly #server: Server
 
@@ -68,12 +70,12 @@ class ServerUpgrades {
     })
     server.on('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
       this.#dispatch(request, socket, head)
-      // Others may listen after us.
+      // Listeners that were added later may still answer.
       process.nextTick(() => this.#endRefused(socket))
     })
   }
 
-  /** Dispatches an upgrade, unless the application has a @fastify/websocket of its own, which does so. */
+  /** Dispatches an upgrade, unless the application has registered @fastify/websocket itself: that one dispatches it. */
   #dispatch(request: IncomingMessage, socket: UpgradeSocket, head: Buffer): void {
     const [ours] = this.door.listeners('upgrade') as OnUpgrade[]
     if (!this.#isDispatchedByHost) ours?.(request, socket, head)
@@ -84,10 +86,10 @@ class ServerUpgrades {
   }
 
   /**
-   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They don't if a
-   * hook of the host refused before, or the url can't be decoded: the socket then stays open and unread, does not
-   * notice that its client left, and `fastify.close()` waits for it. While the server closes, @fastify/websocket no
-   * longer listens: the answer is 503.
+   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They do not run
+   * if an earlier hook of the application refused the request, or if the url can't be decoded. The socket would then
+   * stay open and unread, and `fastify.close()` would wait for it. While the server closes, @fastify/websocket does not
+   * listen any more: the answer is 503.
    */
   #endRefused(socket: UpgradeSocket): void {
     const answer = socket._httpMessage
@@ -100,7 +102,7 @@ class ServerUpgrades {
   }
 }
 
-/** A stand-in for a server: it takes listeners itself, and emits on the server, as `injectWS()` emits an upgrade. */
+/** A substitute for a server. It keeps listeners itself, but emits events on the server, as `injectWS()` needs it. */
 class Door extends EventEmitter {
   readonly #server: Server
 

@@ -7,14 +7,14 @@ import type { LiveCalls } from '../application/control/LiveCalls.js'
 import type { Recordings } from '../recording/Recordings.js'
 import { expose, Counter, Histogram, Reading, type Instrument } from './instruments.js'
 
-/** One metric, named as Prometheus names: base units, counters in `_total`. */
+/** The definition of a metric. Names follow Prometheus: base units, `_total` at the end of counters. */
 export interface Definition {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
-  /** how the values of several instances, or of the workers of a cluster, are combined */
+  /** how the values of several instances, or of the workers of a cluster, are combined into one */
   readonly aggregator: 'sum' | 'min' | 'max'
-  /** the values of each label that exist from the start, as 0, so that the first event counts as a rise */
+  /** the label values whose samples exist from the start, as 0: only then Prometheus sees the first event as a rise */
   readonly labels: Readonly<Record<string, readonly string[]>>
   /** upper bounds of a histogram */
   readonly buckets: readonly number[]
@@ -157,7 +157,7 @@ export interface MetricsSources {
   applicationSockets: () => number
 }
 
-/** The metrics of one instance, counted from its events: nothing is added to the audio's path. */
+/** The metrics of one instance. They are counted from its events, so audio costs no more CPU. */
 export class Metrics implements RequestMetrics {
   readonly instruments: readonly Instrument[]
   readonly #requests = new Counter(METRICS.requests)

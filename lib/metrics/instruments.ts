@@ -1,11 +1,11 @@
 import type { Definition } from './Metrics.js'
 import { ERR_OPTIONS } from '../model/errors.js'
 
-/** One line of a metric: prom-client's shape. */
+/** One line of a metric, in the form of prom-client. */
 export interface Sample {
   labels: Record<string, string | number>
   value: number
-  /** the name, if it is not that of the metric: `_bucket`, `_sum`, `_count` of a histogram */
+  /** the name, if it differs from that of the metric: with `_bucket`, `_sum` or `_count` for a histogram */
   metricName?: string
 }
 
@@ -28,7 +28,7 @@ export class Counter implements Instrument {
     for (const values of combinations(Object.values(definition.labels))) this.#sample(values)
   }
 
-  /** Adds to a sample. `values`: of the labels, in their order. */
+  /** Adds `amount` to a sample. `values`: the values of its labels, in their order. */
   add(amount: number, ...values: string[]): void {
     this.#sample(values).value += amount
   }
@@ -75,7 +75,7 @@ export class Reading implements Instrument {
 
 export class Histogram implements Instrument {
   readonly definition: Definition
-  /** one more than there are bounds: the last has none */
+  /** counts per bucket; the last bucket has no upper bound */
   readonly #counts: number[]
   #sum = 0
 
@@ -136,8 +136,8 @@ function escaped(value: string): string {
 }
 
 /**
- * The part of prom-client's `Registry` that is used. It is the application's registry, so that one `/metrics` shows
- * everything.
+ * The part of prom-client's `Registry` that the plugin uses. The application passes its registry, so that one
+ * `/metrics` shows its metrics and those of the plugin.
  */
 export interface MetricsRegistry {
   registerMetric(metric: { get(): Promise<unknown> }): void
@@ -149,13 +149,13 @@ const AGGREGATORS = {
   max: Math.max
 }
 
-/** The metrics of each registry. Several instances of the plugin in one registry are counted together. */
+/** The metrics in each registry. Several instances of the plugin with the same registry share its metrics. */
 const shared = new WeakMap<MetricsRegistry, ReadonlyMap<string, SharedMetric>>()
 
 /**
- * Puts the instruments into the registry, or, where another instance of the plugin has put its own there, adds them to
- * those. Returns what takes them out: gauges disappear, what was counted stays, since counters never fall. Throws
- * FST_JAMBONZ_OPTIONS where the registry has something else of these names.
+ * Registers metrics for the instruments. If another instance of the plugin has registered them, adds the instruments to
+ * those metrics. Returns a function that removes the instruments: their gauges disappear, but their counts stay, since
+ * counters must not fall. Throws FST_JAMBONZ_OPTIONS if the registry has other metrics of these names.
  */
 export function joinRegistry(registry: MetricsRegistry, instruments: readonly Instrument[]): () => void {
   const metrics =
@@ -169,7 +169,7 @@ export function joinRegistry(registry: MetricsRegistry, instruments: readonly In
   }
 }
 
-/** Registers a metric, even again: the registry may have been cleared since. Throws FST_JAMBONZ_OPTIONS. */
+/** Registers a metric, also if the registry was cleared since the last time. Throws FST_JAMBONZ_OPTIONS. */
 function register(registry: MetricsRegistry, name: string, metric: SharedMetric): void {
   metric.name = name
   try {
@@ -181,9 +181,9 @@ function register(registry: MetricsRegistry, name: string, metric: SharedMetric)
   }
 }
 
-/** A metric in the form that the registries of prom-client take. */
+/** A metric in the form that a registry of prom-client accepts. */
 class SharedMetric {
-  /** changed by a registry that writes OpenMetrics, where a counter's name has no `_total` */
+  /** name of the metric; a registry that writes OpenMetrics removes `_total` from it */
   name: string
   readonly help: string
   readonly type: Definition['type']

@@ -4,12 +4,12 @@ import { addHeard, bytesOf, pairUp, SAMPLE_BYTES, samplesOf } from '../pcm/sampl
 import { channelsWithOutput } from '../recording/OutputMixer.js'
 import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 
-/** ms of audio that may wait for a supervisor on a slow line; audio beyond that is dropped for them */
+/** ms of audio that may wait for a supervisor on a slow line. Audio beyond that is dropped for this supervisor. */
 const MAX_DELAY = 250
 
 /**
- * The supervisors who listen in to one stream. Each is sent what both sides say, as L16, until the stream ends or his
- * socket closes, with the channels of the recording: see `channelsWithOutput()`.
+ * The supervisors who listen in to one stream. Each gets the audio of both sides as L16, with the channels of the
+ * recording (see `channelsWithOutput()`), until the stream ends or the supervisor's socket closes.
  */
 export class Audience {
   readonly #stream: AudioStream
@@ -19,7 +19,7 @@ export class Audience {
   constructor(stream: AudioStream) {
     this.#stream = stream
     this.#mostWaiting = (MAX_DELAY / 1000) * stream.sampleRate * channelsWithOutput(stream) * SAMPLE_BYTES
-    // Once for the stream, not for each supervisor: a promise keeps its callbacks until it settles.
+    // One callback for all supervisors: the promise keeps its callbacks until it settles, even of those who left.
     stream.done.then(() => {
       for (const supervisor of this.#supervisors) closeSocket(supervisor, CLOSE.normal)
     })
@@ -30,7 +30,7 @@ export class Audience {
     const live = liveOf(stream)
     const isPaired = channelsWithOutput(stream) > stream.channels
     const hear = (frame: Buffer) => {
-      // Nobody may hear private audio.
+      // Private audio is sent to nobody.
       if (live.isHidden || supervisor.bufferedAmount >= this.#mostWaiting) return
       const { heard } = live
       if (isPaired) {

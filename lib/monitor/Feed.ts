@@ -8,29 +8,31 @@ import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsWithOutput } from '../recording/OutputMixer.js'
 import { wallClock } from '../model/wallClock.js'
 
-/** ms between two messages with levels, and how many times that while nothing streams */
+/** ms between two messages with levels, and its multiple while there is no stream */
 const TICK = 50
 const IDLE = 20
 /**
- * ms between two looks at the store, where calls of other instances change without telling us, and for each ms that a
- * look takes
+ * ms between two reads of the store, which does not report changes of other instances; and more ms for each ms of a
+ * read
  */
 const POLL = 200
 const POLL_PER_MS = 9
 
-/** Sends the calls, and the levels of this instance's streams, to pages. Does nothing while there is no page. */
+/**
+ * The feed of calls, and of the levels of this instance's streams, to pages. It does nothing while there is no page.
+ */
 export class Feed {
   readonly #jambonz: Jambonz
   readonly #logger: FastifyBaseLogger
   readonly #pages = new Set<Page>()
   readonly #meters = new Map<string, Meter>()
-  /** each call as JSON, as last read, by callSid */
+  /** the calls by callSid, as JSON, at the last read of the store */
   readonly #calls = new Map<string, string>()
-  /** the rest of a state message; empty until the first look */
+  /** the other fields of a state message, as JSON; empty before the first read of the store */
   #head = ''
   #timer?: NodeJS.Timeout
   #ticks = 0
-  /** time of the next look at the store: `performance.now()` */
+  /** time of the next read of the store, ms of performance.now() */
   #nextLook = 0
 
   constructor(jambonz: Jambonz, logger: FastifyBaseLogger) {
@@ -38,7 +40,7 @@ export class Feed {
     this.#logger = logger
   }
 
-  /** Measures a stream whenever a page wants its levels, until it ends. */
+  /** Measures the levels of a stream until its end, at times when a page wants them. */
   watch(stream: AudioStream): void {
     const { id } = stream.listen
     const meter = new Meter(stream)
@@ -47,7 +49,7 @@ export class Feed {
     stream.done.finally(() => this.#meters.delete(id))
   }
 
-  /** Keeps a page informed until its socket closes. */
+  /** Sends calls and levels to a page until its socket closes. */
   add(socket: WebSocket): void {
     const page = new Page(socket, { onWatch: () => this.#runMeters(), onClose: () => this.#remove(page) })
     for (const callSid of this.#calls.keys()) page.changed(callSid)
@@ -90,14 +92,14 @@ export class Feed {
     }
   }
 
-  /** Reads the calls, and notes for each page which have changed. */
+  /** Reads the calls from the store, and notes for each page the changed ones. */
   async #look(): Promise<void> {
     const { calls, instance, draining } = this.#jambonz
     const began = performance.now()
     this.#nextLook = Infinity
     try {
       const current = (await calls.list()).map(monitored).filter(isCurrent)
-      // The last page has left meanwhile.
+      // The last page has closed meanwhile.
       if (this.#timer === undefined) return
       const gone = new Set(this.#calls.keys())
       for (const call of current) {
@@ -120,15 +122,15 @@ export class Feed {
 }
 
 /**
- * bytes that may wait for a page on a slow line: beyond this it gets no messages, and later only the state at that
- * time
+ * bytes that may wait for a page on a slow line. With more, it gets no messages; once they have left, it gets the state
+ * at that time.
  */
 const SLOW = 65_536
-/** ms in which none of these bytes leave: then the socket is closed, and the page reconnects */
+/** ms without progress of the bytes that wait, after which the socket is closed; the page then reconnects */
 const STUCK = 10_000
-/** characters of a message about calls, roughly; the next message has the remaining calls */
+/** characters of a message with calls, at most; the next message has the remaining calls */
 const MAX_MESSAGE = 4_194_304
-/** limits of a page's message: characters, and listens */
+/** limits of a message of a page: characters, and number of listens */
 const MAX_WATCH = 65_536
 const MAX_WATCHED = 500
 
@@ -137,13 +139,13 @@ export interface PageEvents {
   onClose(): void
 }
 
-/** One page of the monitor: the state it has, and the changes to send once its line has room. */
+/** A page of the monitor, and the changes that it has not got yet. */
 export class Page {
   readonly #socket: WebSocket
-  /** callSids of calls that changed or are gone, and that the page has not got yet */
+  /** callSids of calls that have changed or were removed since the last message */
   readonly #news = new Set<string>()
   #head = ''
-  /** undefined: all */
+  /** the ids of the listens whose levels the page wants; undefined: all */
   #watched?: Set<string>
   #waiting = 0
   #movedAt = performance.now()
@@ -192,7 +194,7 @@ export class Page {
     this.#socket.send(`${head},"calls":[${texts.join()}],"gone":${JSON.stringify(gone)}}`)
   }
 
-  /** Sends the levels of the listens it watches. `isSignOfLife`: even if there are none. */
+  /** Sends the levels of the listens that the page watches. `isSignOfLife`: send the message even if there are none. */
   tellLevels(levels: ReadonlyMap<string, StreamLevels | false>, now: number, isSignOfLife: boolean): void {
     const streams: Record<string, StreamLevels> = {}
     let isEmpty = true
@@ -205,7 +207,7 @@ export class Page {
     this.#socket.send(JSON.stringify({ type: 'levels', now, streams } satisfies LevelsMessage))
   }
 
-  /** Returns true if the line has room. Closes the socket if the bytes that wait have not moved for STUCK. */
+  /** Returns true if a message may be sent. Closes the socket if the bytes that wait made no progress for STUCK. */
   #hasRoom(): boolean {
     const { bufferedAmount } = this.#socket
     if (bufferedAmount === 0 || bufferedAmount < this.#waiting) this.#movedAt = performance.now()
@@ -244,7 +246,7 @@ export class Meter {
     return this.#running
   }
 
-  /** Starts or stops the meter. While it is stopped, the stream may be read in batches, which costs less. */
+  /** Starts or stops the meter. While it is stopped, the stream can be read in batches, which costs less CPU. */
   run(running: boolean): void {
     if (running === this.#running) return
     this.#running = running

@@ -3,45 +3,46 @@ import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
 import { wallClock } from '../model/wallClock.js'
 
-/** ms for which pages still get a call after its last event: AFTERGLOW if it is over, else FORGOTTEN */
+/** ms after its last event for which pages get a call: AFTERGLOW if the call is over, otherwise FORGOTTEN */
 const AFTERGLOW = 20_000
 const FORGOTTEN = 600_000
 
-/** monitor -> page: at every change */
+/** monitor -> page: sent at each change */
 export interface StateMessage {
   type: 'state'
-  /** this instance, as it stands in `Listen.instance` */
+  /** name of this instance, as in `Listen.instance` */
   instance: string
-  /** it is being shut down */
+  /** true: this instance is being shut down */
   draining: boolean
   store: StoreHealth
-  /** in the first message all calls, those included that have been over for less than 20 s; later those that changed */
+  /**
+   * the first message has all calls, including those that ended in the last 20 s; later ones have changed calls only
+   */
   calls: MonitoredCall[]
   /** callSids of calls to remove from the page */
   gone: string[]
 }
 
-/** monitor -> page: 20 times a second while this instance has a stream, else once */
+/** monitor -> page: sent 20 times a second while this instance has a stream, otherwise once */
 export interface LevelsMessage {
   type: 'levels'
   /** this instance's clock, ms since the epoch */
   now: number
-  /** by the listen's id; of this instance, and of those the page watches */
+  /** levels by listen id: of the streams of this instance that the page watches */
   streams: Record<string, StreamLevels>
 }
 
 export interface StreamLevels {
-  /** absent: it is not recorded */
+  /** absent: the stream is not recorded */
   recording?: RecorderState
-  /** the audio is private at present */
+  /** true: the audio is private now */
   isPrivate: boolean
-  /** the application's audio is being played to the caller */
+  /** true: the caller hears audio of the application now */
   isSpokenTo: boolean
-  /** ms of the call for which no audio came, all gaps so far */
+  /** ms of all gaps so far: parts of the call without audio */
   gapMs: number
   /**
-   * lowest and highest sample of each channel since the last message, -128 to 127; channels as of what is listened in
-   * to
+   * lowest and highest sample of each channel since the last message, -128 to 127; with the channels of the recording
    */
   peaks: Array<[low: number, high: number]>
 }
@@ -49,7 +50,8 @@ export interface StreamLevels {
 export type MonitorMessage = StateMessage | LevelsMessage
 
 /**
- * page -> monitor: the listens, by id, whose levels the page wants. Before the first such message it gets all levels.
+ * page -> monitor: the ids of the listens whose levels the page wants. Before the first such message it gets all
+ * levels.
  */
 export interface WatchMessage {
   watch: string[]
@@ -71,21 +73,21 @@ const SHOWN = [
 ] as const satisfies ReadonlyArray<keyof Call>
 
 export type MonitoredCall = Pick<Call, (typeof SHOWN)[number]> & {
-  /** it has ended, or all its listens have */
+  /** true: the call has ended, or all its listens have */
   isOver: boolean
 }
 
-/** Returns a call as pages get it. */
+/** Returns the fields of a call that pages get. */
 export function monitored(call: Call): MonitoredCall {
   const { endedAt, listens } = call
-  // Without a statusHook jambonz does not tell when a call ends.
+  // Without a statusHook, jambonz does not report the end of a call.
   const isOver =
     endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
   const shown = Object.fromEntries(SHOWN.map((field) => [field, call[field]]))
   return { ...(shown as Pick<Call, (typeof SHOWN)[number]>), isOver }
 }
 
-/** Returns true for a call that pages still get. */
+/** Returns true if pages still get the call. */
 export function isCurrent({ updatedAt, isOver, listens }: MonitoredCall): boolean {
   return (
     wallClock() - Date.parse(updatedAt) < (isOver ? AFTERGLOW : FORGOTTEN) ||

@@ -11,11 +11,11 @@ const SPAN_ID_BYTES = 8
 interface Place {
   kind: SpanKind
   parent: Context
-  /** what the span belongs to besides its parent's trace */
+  /** a span of another trace that the new span is linked to */
   linked: SpanContext | undefined
 }
 
-/** Spans by whatever SDK the application registers, before or after us. */
+/** Tracing with @opentelemetry/api. The application may register its SDK before or after the plugin. */
 export class OpenTelemetry implements Tracing {
   readonly #api: Api
   readonly #tracer: Tracer
@@ -28,8 +28,8 @@ export class OpenTelemetry implements Tracing {
   request(name: string, options: SpanOptions): Trace | undefined {
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
-    // Inside a server's span ours is a step; a request has one trace, and where that is not jambonz' a link leads
-    // there.
+    // An HTTP instrumentation has begun a span for the request, which becomes the parent: a request has one trace. If
+    // that is not the trace of jambonz, a link leads to the latter.
     return active
       ? this.#begin(name, options, { kind: SpanKind.INTERNAL, parent: context.active(), linked: remote })
       : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })
@@ -57,7 +57,7 @@ export class OpenTelemetry implements Tracing {
       parent
     )
     const { spanId } = span.spanContext()
-    // Without an SDK the API gives the parent back, or the invalid span.
+    // Without an SDK, the API returns the parent or the invalid span.
     if (spanId === parentSpan?.spanId || spanId === this.#api.INVALID_SPANID) return undefined
     return new SpanTrace(this.#api, span, parent)
   }
@@ -72,7 +72,7 @@ export class OpenTelemetry implements Tracing {
     const { TraceFlags } = this.#api
     const from = readB3(b3)
     if (from === undefined) return undefined
-    // Nobody's, and not sampled: so nothing after it is.
+    // The parent is an unsampled span, so that its children are not sampled either.
     if (from === 'denied') {
       return {
         traceId: randomHex(TRACE_ID_BYTES),
@@ -141,7 +141,7 @@ function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex')
 }
 
-/** A `b3` header, parsed: the span it comes from, or that nothing is to be traced. */
+/** A parsed `b3` header: a span; or `denied`, which forbids tracing. */
 export type B3 = { traceId: string; spanId: string; sampled: boolean } | 'denied'
 
 const IDS = /^([0-9a-f]{16}|[0-9a-f]{32})-([0-9a-f]{16})(?:-([01d]))?(?:-[0-9a-f]{16})?$/i
@@ -149,9 +149,9 @@ const TRACE_ID_HEX = 32
 const ZEROS = /^0+$/
 
 /**
- * The single `b3` header (openzipkin/b3-propagation): `<traceId>-<spanId>[-<0|1|d>][-<parentSpanId>]`, or `0`. jambonz
- * sends `<traceId>-<spanId>-1`. Short trace ids are filled up with zeros. Without a decision on sampling, the decision
- * is ours, and it is to sample. Undefined for anything else.
+ * Parses a single `b3` header (openzipkin/b3-propagation): `<traceId>-<spanId>[-<0|1|d>][-<parentSpanId>]`, or `0`.
+ * jambonz sends `<traceId>-<spanId>-1`. Short trace ids are filled up with zeros. A header without a decision on
+ * sampling counts as sampled. Returns undefined for anything else.
  */
 export function readB3(header: unknown): B3 | undefined {
   if (typeof header !== 'string') return undefined
@@ -171,7 +171,7 @@ export function writeB3(traceId: string, spanId: string, sampled: boolean): stri
   return `${traceId}-${spanId}-${sampled ? '1' : '0'}`
 }
 
-/** Resolves to undefined when `@opentelemetry/api` is not installed. */
+/** Resolves to the tracing; undefined if `@opentelemetry/api` is not installed. */
 export async function loadTracing(): Promise<Tracing | undefined> {
   try {
     return new OpenTelemetry(await import('@opentelemetry/api'))
