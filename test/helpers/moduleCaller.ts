@@ -9,6 +9,8 @@ export interface ModuleCallerOptions {
   rate?: number
   /** Hz of the call */
   callRate?: number
+  /** true: the caller sends a frame of silence in each tick in which one is played, as the module does */
+  sends?: boolean
 }
 
 /**
@@ -26,7 +28,11 @@ export class ModuleCaller {
   // Frames of silence before anything was heard.
   #silent = true
 
-  constructor(t: Test, socket: WebSocket, { rate = 8000, callRate = 8000 }: ModuleCallerOptions = {}) {
+  constructor(
+    t: Test,
+    socket: WebSocket,
+    { rate = 8000, callRate = 8000, sends = false }: ModuleCallerOptions = {}
+  ) {
     const playout = new StreamingPlayout(rate, callRate, (name, event) => {
       this.marks.push({ name, event, at: performance.now() - this.#began })
       socket.send(`{"type": "mark", "data": {"name":"${name}", "event": "${event}"}}`)
@@ -43,6 +49,7 @@ export class ModuleCaller {
     const render = () => {
       const frame = new Int16Array((callRate * TICK) / 1000)
       playout.render(frame)
+      if (sends) socket.send(Buffer.alloc(frame.byteLength))
       if (this.#silent && frame.every((sample) => sample === 0)) return
       this.#silent = false
       this.#frames.push(frame)
