@@ -153,9 +153,8 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
       continue
     }
     let best = { delay: 0, correlation: -1 }
-    for (let by = -shift; by <= shift; by++) {
-      const correlation = correlate(part, recorded, at + by)
-      if (correlation > best.correlation) best = { delay: (by / sampleRate) * 1000, correlation }
+    for (const [index, correlation] of correlations(part, recorded, at - shift, at + shift + 1).entries()) {
+      if (correlation > best.correlation) best = { delay: ((index - shift) / sampleRate) * 1000, correlation }
     }
     found.push(best)
   }
@@ -168,18 +167,28 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
   }
 }
 
-export function correlate(a: Int16Array, b: Int16Array, at: number): number {
-  let both = 0
-  let squareA = 0
-  let squareB = 0
-  for (let i = 0; i < a.length; i++) {
-    const x = a[i] ?? 0
-    const y = b[at + i] ?? 0
-    both += x * y
-    squareA += x * x
-    squareB += y * y
-  }
-  return squareA > 0 && squareB > 0 ? both / Math.sqrt(squareA * squareB) : 0
+/** Returns the correlation of a part with what `within` has at a place. */
+export function correlate(part: Int16Array, within: Int16Array, at: number): number {
+  return correlations(part, within, at, at + 1)[0]!
+}
+
+/** Returns the correlations of a part with what `within` has at each place from `from` to before `to`. */
+export function correlations(part: Int16Array, within: Int16Array, from: number, to: number): Float64Array {
+  const { length } = part
+  const a = Float64Array.from(part)
+  // Outside of it there is silence.
+  const b = new Float64Array(to - from + length - 1)
+  b.set(within.subarray(Math.max(0, from), to + length - 1), Math.max(0, -from))
+  const squareOf = (sum: number, sample: number) => sum + sample * sample
+  const squareA = a.reduce(squareOf, 0)
+  let squareB = b.subarray(0, length).reduce(squareOf, 0)
+  return new Float64Array(to - from).map((_, at) => {
+    if (at > 0) squareB += b[at + length - 1]! ** 2 - b[at - 1]! ** 2
+    if (squareA === 0 || squareB === 0) return 0
+    let both = 0
+    for (let i = 0; i < length; i++) both += a[i]! * b[at + i]!
+    return both / Math.sqrt(squareA * squareB)
+  })
 }
 
 function median(values: number[]): number {
