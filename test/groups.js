@@ -13,22 +13,51 @@ const ALONE = [
   'test/audio/hangUp.test.ts',
   'test/audio/privacy.test.ts',
   'test/recording/output.test.ts',
-  'test/operations/recipes.test.ts',
   'test/example-app/browser.test.ts',
   'test/example-app/start.test.ts'
 ]
-/** What takes longest begins first; beside it, what waits more than it works. */
+/** What takes longest begins first. Those that measure time come by turns with those that do not. */
 const FIRST = [
-  'test/recording/output.test.ts',
-  'test/audio/privacy.test.ts',
-  'test/example-app/browser.test.ts',
   'test/recording',
-  'test/example-app',
-  'test/monitor',
-  'test/simulator',
+  'test/example-app/browser.test.ts',
   'test/audio',
-  'test/cluster.test.ts'
+  'test/simulator',
+  'test/monitor',
+  'test/example-app',
+  'test/application',
+  'test/example-app/start.test.ts',
+  'test/cluster.test.ts',
+  'test/types',
+  'test/handover.test.ts',
+  'test/routes',
+  'test/recording/output.test.ts',
+  'test/verbs',
+  'test/audio/privacy.test.ts',
+  'test',
+  'test/correlation',
+  'test/audio/differential.test.ts',
+  'test/audio/hangUp.test.ts',
+  'test/tracing/absent.test.ts'
 ]
+/** What works a lot and measures no time: those that do measure it go first at the processor. */
+const PATIENT = [
+  'test',
+  'test/audio/differential.test.ts',
+  'test/bundle.test.ts',
+  'test/example-app',
+  'test/example-app/start.test.ts',
+  'test/hosts',
+  'test/operations',
+  'test/routes',
+  'test/simulator',
+  'test/types',
+  'test/verbs'
+]
+
+/** Returns true if the group measures no time. */
+export function isPatient(name) {
+  return PATIENT.includes(name) || name.startsWith('test/tracing/')
+}
 
 /**
  * The test files that share a process, by a name for it: those of a folder, since half of a small file's time is that

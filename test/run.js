@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { finished } from 'node:stream/promises'
 import t from 'tap'
 import './compile.js'
-import { groups } from './groups.js'
+import { groups, isPatient } from './groups.js'
 import Reporter from './reporter.js'
 
 // npm test: all test files, or those whose paths begin as told, in a few processes that share what they load.
@@ -11,13 +11,14 @@ import Reporter from './reporter.js'
 
 const { TEST_JOBS, TEST_REPORT } = process.env
 const told = process.argv.slice(2)
-/** for one process; what is told by name may be a soak test */
-const SECONDS = told.length > 0 ? 900 : 300
+/** for one process, which waits for its turn on a busy machine */
+const SECONDS = 900
 const filesOf = groups(told)
 const names = [...filesOf.keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
-// A soak test measures times, and starts as many processes as the machine bears: one after the other.
-const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 1
+// A soak test measures times, and starts as many processes as the machine bears: one after the other. Others wait for
+// half of their time.
+const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 2
 
 t.register()
 const reporter = new Reporter()
@@ -27,8 +28,11 @@ t.jobs = TEST_JOBS === undefined ? most : Number(TEST_JOBS)
 for (const name of names) {
   // tap's spawn puts its hooks into NODE_OPTIONS: back to what it was
   t.spawn(
-    'env',
+    'nice',
     [
+      '-n',
+      isPatient(name) ? '10' : '0',
+      'env',
       `NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`,
       process.execPath,
       '--enable-source-maps',

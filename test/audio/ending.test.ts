@@ -234,6 +234,12 @@ test('a key, or sound on either side of a stereo listen, is no silence', async (
   for (let i = 0; i < 48; i++) socket.send(silence)
   await until(() => stream.counts.frames === 296)
   t.equal(socket.readyState, socket.OPEN)
-  for (let i = 0; i < 3; i++) socket.send(silence)
-  t.match(await stream.done, { reason: 'timeout' })
+  let end: unknown
+  stream.done.then((how) => (end = how))
+  // Frames in doubt, behind a gap of a slow machine, count when more have come: jambonz sends on.
+  await until(() => {
+    socket.send(silence)
+    return end !== undefined
+  })
+  t.match(end, { reason: 'timeout' })
 })
