@@ -154,8 +154,11 @@ test('audio whose memory is used again is told apart; a text of it is not touche
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []
   socket.on('message', (data: Buffer) => texts.push(data))
-  const reader = fastParser(socket, MAX_PAYLOAD, (data, _messages, reused) =>
-    heard.push({ data: Buffer.from(data), reused })
+  const reader = fastParser(
+    socket,
+    MAX_PAYLOAD,
+    (data, _messages, reused) => heard.push({ data: Buffer.from(data), reused }),
+    () => false
   )
   const memory = Buffer.alloc(4_096)
   for (const seed of [1, 2]) {
@@ -171,6 +174,32 @@ test('audio whose memory is used again is told apart; a text of it is not touche
   )
   t.strictSame(texts.map(String), ['text 1', 'text 2'])
   t.equal(told.length, 2)
+})
+
+test('audio that is kept stays as it was, whatever is read after it', async (t) => {
+  const { socket } = await listening(t, false)
+  const heard: Array<{ data: Buffer; reused: boolean }> = []
+  const reader = fastParser(
+    socket,
+    MAX_PAYLOAD,
+    (data, _messages, reused) => heard.push({ data, reused }),
+    () => true
+  )
+  const memory = Buffer.alloc(4_096)
+  // Odd lengths, and more of them than one piece of memory holds.
+  const lengths = Array.from({ length: 200 }, (_, i) => 300 + i)
+  for (const length of lengths) {
+    const bytes = binary(audio(length, length))
+    bytes.copy(memory)
+    const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
+    reader?.read(memory, view, bytes.length, true)
+  }
+  memory.fill(0)
+  t.strictSame(
+    heard,
+    lengths.map((length) => ({ data: audio(length, length), reused: false }))
+  )
+  t.ok(heard.every(({ data }) => data.byteOffset % 2 === 0))
 })
 
 for (const [what, bytes] of Object.entries({

@@ -2,8 +2,19 @@ import type { WebSocket } from 'ws'
 import { FrameParser, type OnAudio } from '../../lib/audio/socket/frames/FrameParser.js'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
 
+/** Returns a function that returns true every second time. */
+export function everySecond(): () => boolean {
+  let yes = true
+  return () => (yes = !yes)
+}
+
 /** Returns the fast reader's parser of a websocket, undefined where ws is left to itself. */
-export function fastParser(socket: WebSocket, maxPayload: number, onAudio: OnAudio): FrameParser | undefined {
+export function fastParser(
+  socket: WebSocket,
+  maxPayload: number,
+  onAudio: OnAudio,
+  isKept: () => boolean = everySecond()
+): FrameParser | undefined {
   const internals = Internals.of(socket)
-  return internals instanceof Internals ? new FrameParser(internals, maxPayload, onAudio) : undefined
+  return internals instanceof Internals ? new FrameParser(internals, maxPayload, isKept, onAudio) : undefined
 }

@@ -88,6 +88,7 @@ export class ListenSocket {
     this.reader = new SocketReader(socket, {
       fast: limits.fastReader,
       maxPayload: limits.maxPayload,
+      isKept: () => this.#streaming && user.takesFrames(),
       onAudio: (audio, messages, reused) => this.#audio(audio, messages, reused),
       onRest: () => this.#feed?.rest()
     })

@@ -22,6 +22,33 @@ const LITTLE_ENDIAN = true
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
+/** bytes of one slab: small, because a frame that a reader keeps also keeps the slab that it is in */
+const SLAB_BYTES = 16_384
+/** bytes of the longest frame that is put into a slab */
+const MAX_PIECE = SLAB_BYTES / 4
+const ALIGNMENT = 8
+
+/**
+ * The memory of frames that readers may keep, for all live sockets: pieces of one slab after the other. A buffer and a
+ * copy for each frame cost more than parsing it.
+ */
+const kept = {
+  bytes: Buffer.alloc(0),
+  view: new DataView(new ArrayBuffer(0)),
+  used: 0,
+  /** Returns the place of the next `length` bytes in `bytes`. */
+  take(length: number): number {
+    if (this.used + length > this.bytes.length) {
+      this.bytes = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      this.view = new DataView(this.bytes.buffer)
+      this.used = 0
+    }
+    const at = this.used
+    this.used = (at + length + ALIGNMENT - 1) & -ALIGNMENT
+    return at
+  }
+}
+
 /**
  * Takes audio. `messages`: number of messages in it. `reused`: its memory will be overwritten, so copy what you keep.
  */
@@ -37,6 +64,7 @@ export class FrameParser {
   readonly #receiver: Writable
   readonly #writeToWs: (bytes: Buffer) => boolean
   readonly #maxPayload: number
+  readonly #isKept: () => boolean
   readonly #onAudio: OnAudio
   // The beginning of a frame header that the last read cut.
   #head: Buffer | undefined
@@ -58,11 +86,13 @@ export class FrameParser {
     return this.#head !== undefined || this.#owed > 0 || this.#fragmented
   }
 
-  constructor(internals: Internals, maxPayload: number, onAudio: OnAudio) {
+  /** `isKept`: returns true if somebody may keep the audio that is delivered now. */
+  constructor(internals: Internals, maxPayload: number, isKept: () => boolean, onAudio: OnAudio) {
     const { receiver, raw } = internals
     this.#receiver = receiver
     this.#writeToWs = receiver.write.bind(receiver)
     this.#maxPayload = maxPayload
+    this.#isKept = isKept
     this.#onAudio = onAudio
     // ws writes the bytes of the connection to its receiver.
     receiver.write = (chunk: Buffer) => this.#take(chunk)
@@ -146,11 +176,22 @@ export class FrameParser {
 
   // Moves the audio of a frame up to the audio before it, over the header and mask between them.
   #gather(chunk: Buffer, view: DataView, body: number, end: number): void {
-    if (this.#messages === 0) this.#begin = this.#end = body
-    unmask(view, body, this.#end, end - body)
+    if (this.#messages === 0) {
+      const isAlone = !this.merging && this.#reused && end - body <= MAX_PIECE
+      if (isAlone && this.#isKept()) return this.#deliverKept(view, body, end - body)
+      this.#begin = this.#end = body
+    }
+    unmask(view, body, view, this.#end, end - body)
     this.#end += end - body
     this.#messages++
     if (!this.merging) this.#deliver(chunk)
+  }
+
+  // Delivers the audio of one frame in memory that is not overwritten.
+  #deliverKept(view: DataView, body: number, length: number): void {
+    const at = kept.take(length)
+    unmask(view, body, kept.view, at, length)
+    this.#onAudio(kept.bytes.subarray(at, at + length), 1, false)
   }
 
   #deliver(chunk: Buffer): void {
@@ -214,14 +255,17 @@ function payloadLength(view: DataView, at: number): number {
   return code === LENGTH_64 ? Number(view.getBigUint64(at + 2)) : view.getUint16(at + 2)
 }
 
-/** Unmasks the `length` bytes at `from`, which follow their mask, and moves them to `to`, which is not above `from`. */
-function unmask(view: DataView, from: number, to: number, length: number): void {
-  const mask = view.getInt32(from - MASK_BYTES, LITTLE_ENDIAN)
+/**
+ * Unmasks the `length` bytes at `begin`, which follow their mask, and puts them to `to`. In the same memory, `to` is not
+ * above `begin`.
+ */
+function unmask(from: DataView, begin: number, into: DataView, to: number, length: number): void {
+  const mask = from.getInt32(begin - MASK_BYTES, LITTLE_ENDIAN)
   const words = length - (length % MASK_BYTES)
   for (let i = 0; i < words; i += MASK_BYTES) {
-    view.setInt32(to + i, view.getInt32(from + i, LITTLE_ENDIAN) ^ mask, LITTLE_ENDIAN)
+    into.setInt32(to + i, from.getInt32(begin + i, LITTLE_ENDIAN) ^ mask, LITTLE_ENDIAN)
   }
   for (let i = words; i < length; i++) {
-    view.setUint8(to + i, view.getUint8(from + i) ^ (mask >>> ((i - words) * 8)))
+    into.setUint8(to + i, from.getUint8(begin + i) ^ (mask >>> ((i - words) * 8)))
   }
 }

@@ -118,6 +118,8 @@ export interface SocketReaderOptions {
   fast: boolean
   /** bytes of one message, at most */
   maxPayload: number
+  /** Returns true if somebody may keep the audio that is delivered now. */
+  isKept: () => boolean
   onAudio: OnAudio
   /** called after each batch */
   onRest: () => void
@@ -143,13 +145,13 @@ export class SocketReader implements Batched {
   #reading = false
   #toEnd = false
 
-  constructor(socket: WebSocket, { fast, maxPayload, onAudio, onRest }: SocketReaderOptions) {
+  constructor(socket: WebSocket, { fast, maxPayload, isKept, onAudio, onRest }: SocketReaderOptions) {
     this.#socket = socket
     const internals = fast ? Internals.of(socket) : 'off'
     if (typeof internals === 'string') this.slowReason = internals
     else {
       this.internals = internals
-      this.#frames = new FrameParser(internals, maxPayload, onAudio)
+      this.#frames = new FrameParser(internals, maxPayload, isKept, onAudio)
     }
     this.#onRest = onRest
   }
