@@ -85,6 +85,42 @@ test('a jambonz that does not react to disconnect is closed after 2 s; one that 
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
+test('jambonz is asked to end the listen alone; if it does not within 2 s, the socket is ended', async (t) => {
+  const { live, socket, sent } = await streamPair(t)
+  const reasons: string[] = []
+  live.onEnding = (reason) => reasons.push(reason)
+  live.onEndAlone = async () => true
+  const before = performance.now()
+  const done = live.end('timeout')
+  await until(() => sent.length === 1)
+  const took = performance.now() - before
+  t.ok(took > 1_900, `asked over the socket after ${took} ms`)
+  t.same(sent, [{ type: 'disconnect' }])
+  t.same(reasons, ['timeout'])
+  socket.close(1000)
+  t.match(await done, { reason: 'timeout' })
+})
+
+test('a listen that jambonz ends alone gets no message over its socket', async (t) => {
+  const { live, socket, sent } = await streamPair(t)
+  const reasons: string[] = []
+  live.onEnding = (reason) => reasons.push(reason)
+  live.onEndAlone = async () => {
+    socket.close(1000)
+    return true
+  }
+  t.same(await live.end('disconnected'), { reason: 'disconnected', closeCode: 1000 })
+  t.same([sent, reasons], [[], []])
+})
+
+test('a listen that jambonz was not asked to end alone is ended over its socket', async (t) => {
+  const { live, sent } = await streamPair(t)
+  live.onEndAlone = async () => false
+  live.endOrClose('error', 1011, 'handler failed')
+  t.match(await live.done, { reason: 'error', closeCode: 1011 })
+  t.same(sent, [])
+})
+
 test('close() closes with its code', async (t) => {
   const { live, stream, socket } = await begun(t)
   live.endOrClose('error', 1011, 'handler failed')

@@ -396,6 +396,24 @@ t.test(
   }
 )
 
+t.test('a redirect without verbs ends the present verb, and the remaining ones run', async (t) => {
+  const app = await wsApplication(
+    t,
+    serving([{ verb: 'answer' }, { verb: 'pause', length: 3_000 }, { verb: 'hangup' }])
+  )
+  const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
+  await call.waitFor('verb', ({ verb }) => verb === 'pause')
+  app.send({ type: 'command', command: 'redirect', data: {} })
+  const { hangupBy, verbs, commands, errors } = await call
+  t.equal(hangupBy, 'jambonz')
+  t.strictSame(
+    verbs.map(({ verb }) => verb),
+    ['answer', 'pause', 'hangup']
+  )
+  t.match(commands, [{ command: 'redirect', data: {}, note: undefined }])
+  t.strictSame(errors, [])
+})
+
 t.test('when no verb is left jambonz waits for commands; a queued one wakes it', async (t) => {
   const app = await wsApplication(t, serving([{ verb: 'answer' }]))
   const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
