@@ -35,15 +35,15 @@ export async function answer(
     applicationOf(verbs, auth),
     backgroundsOf(verbs, auth)
   )
-  // The store is away: the paths then say that other instances may not know these listens.
+  // If the store is away, the paths say that other instances may not know these listens.
   return known === store.shared
     ? verbs
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
 /**
- * Does the same for verbs of a command. `asked`: an earlier request of jambonz for the call, whose host and prefix the
- * urls get.
+ * Fills in and checks the verbs of a command, like `answer()`. `asked`: an earlier request of jambonz for the call; the
+ * urls get its host and prefix.
  */
 export async function answerTo(
   application: Omit<Application, 'sockets'>,
@@ -82,11 +82,11 @@ function verbContext(
   }
 }
 
-/** The signed requests that came again after their listens had begun: their signatures are good for minutes. */
+/** The signed requests that were repeated after their listens had begun: their signatures are valid for minutes. */
 export class Replays {
   readonly #first = new Map<string, number>()
 
-  /** Returns true for a request that has had its new listens. `generation`: of those it would get now. */
+  /** Returns true for a request that may not get more listens. `generation`: the number of the listens it would get. */
   isOld(request: string, generation: number): boolean {
     const first = this.#first.get(request)
     if (first !== undefined) return generation >= first + MAX_REPLAYS
@@ -105,9 +105,9 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 }
 
 /**
- * Returns the ids of an answer's listens. A repeated request gets the same ids (feature-server retries as the url's
- * fragment says), as long as no socket has come for them. A checksum of the body identifies the request. A signed
- * request that is replayed gets new listens only MAX_REPLAYS times.
+ * Returns the ids of an answer's listens. A repeated request gets the same ids as long as none of their sockets has
+ * opened (feature-server repeats requests as the fragment of the url says). A checksum of the body identifies the
+ * request. A replayed signed request gets new listens only MAX_REPLAYS times.
  */
 function listenIds(
   { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,

@@ -16,7 +16,7 @@ import { ADULTING } from './websocket/wire.js'
 import type { RequestKind } from './observeRequests.js'
 import { messageOf } from './request.js'
 
-/** Marks a route of this plugin, in its `config`. */
+/** The key in the `config` of a route of this plugin. */
 export const kKind = Symbol('jambonz route')
 
 declare module 'fastify' {
@@ -94,7 +94,7 @@ export function hookUrl(
   const publicPath = options.publicUrl?.path ?? ''
   if (own.base !== '') {
     const kind = routes.kindOf(method, own.path)
-    // It has our origin, but leads to no route of this application.
+    // The url has the origin of this application, but leads to none of its routes.
     if (kind === undefined) return url
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
@@ -112,8 +112,8 @@ export function hookUrl(
 }
 
 /**
- * Returns the url with `ours` in its query. jambonz can't ask for a url that is not of printable ASCII: the rest is
- * escaped.
+ * Returns the url with `ours` in its query. Characters other than printable ASCII are escaped, since jambonz can't
+ * request them.
  */
 function withQuery(path: string, rest: string, ours: string): string {
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
@@ -161,9 +161,10 @@ const HOST = 'ws://socket'
 
 /**
  * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this
- * plugin. Undefined for anything else: a message opens no other route. Whatever host a ws url names, jambonz asks on
- * this socket; a relative url is taken from that of the socket. The path of `publicUrl` is one that a proxy takes away.
- * The path is looked up in the form in which it is then asked for: dots, backslashes and escapes lead nowhere else.
+ * plugin. Returns undefined for anything else: a message must not reach other routes. The host of a ws url is ignored,
+ * as jambonz sends such hooks on this socket. A relative url is resolved against that of the socket. The path of
+ * `publicUrl` is removed, as a proxy would. The path is normalized before it is looked up, so that dots, backslashes
+ * and escapes can't lead to another route.
  */
 export function hookPath(
   hook: string,
@@ -190,8 +191,8 @@ function parsed(hook: string, base: string): URL | undefined {
 }
 
 /**
- * Returns the path and query of the webhook that answers a socket's first message: that of the socket, or, for a
- * dialled leg that continues without its caller, the same without `/adulting` at its end.
+ * Returns the path and query of the webhook that answers a socket's first message: those of the socket. For a dialled
+ * leg that continues without its caller, `/adulting` is removed from the end of the path.
  */
 export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
   const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []

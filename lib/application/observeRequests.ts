@@ -23,7 +23,7 @@ export interface RequestMetrics {
   erred(error: Error & { code?: unknown }): void
   /** Counts a message of an application websocket. */
   messaged(type: string): void
-  /** Counts verbs that followed as a command, or were dropped. */
+  /** Counts verbs that came too late for an ack: they were sent as a command, or dropped. */
   cameLate(outcome: 'sent' | 'dropped'): void
   /** Counts that an actionHook's handler began to run `ms` after the hook arrived. */
   hookWaited(ms: number, listen: Listen): void
@@ -55,7 +55,7 @@ export function observeRequests(
     request[kTrace]?.fail(error)
     done()
   })
-  // The context is entered here: it would be lost while the body is read.
+  // The context is entered in this hook: in an earlier one, it would be lost while the body is read.
   if (tracing) {
     scope.addHook('preValidation', (request, _reply, done) => {
       if (request[kTrace]) request[kTrace].run(done)

@@ -19,7 +19,7 @@ export interface JambonzRequest {
 
 /** the raw bytes of the body */
 export const kRawBody = Symbol('jambonz raw body')
-/** seconds since the epoch, as its signature says; null: it has none */
+/** seconds since the epoch, from its signature; null: it has none */
 export const kSignedAt = Symbol('jambonz signed at')
 /** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
@@ -161,7 +161,7 @@ export async function dispatchMessage(
       url,
       headers: { ...headers, 'content-type': 'application/json' },
       remoteAddress,
-      // The parser of our scopes ignores this, and takes the message's payload.
+      // The parser of the plugin's scopes ignores this, and returns the payload of the message.
       payload: '{}'
     }
   )
@@ -183,10 +183,10 @@ const READERS: Record<string, (value: unknown) => unknown> = {
 }
 
 /**
- * Returns a function that reads the payloads of a route by our `schema`. It leaves out properties whose type is not
- * that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged, and may be the returned object itself. On a
- * route with its own schema, which may remove properties, it reads the raw body. The function throws
- * FST_JAMBONZ_CALL_SID.
+ * Returns a function that reads the payloads of a route by the plugin's `schema`. It leaves out properties whose type
+ * is not that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged,
+ * and may be the returned object itself. On a route with its own schema, which may remove properties, it reads the raw
+ * body. The function throws FST_JAMBONZ_CALL_SID.
  */
 export function payloadReader<Schema extends TObject>(
   schema: Schema,

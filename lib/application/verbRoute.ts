@@ -123,7 +123,7 @@ export function jambonzScope(
   })
 }
 
-/** Fails a handler whose answer is too long for jambonz' websocket, in time for the fallback verbs. */
+/** Fails a handler whose answer is too long for the application websocket. The fallback verbs then answer. */
 function limitMessages(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const isTooLong =
@@ -211,7 +211,7 @@ function returning(handler: PlainHandler): PlainHandler {
   }
 }
 
-/** Keeps the answer of a handler on the request. Returns it. */
+/** Stores the answer of a handler in the request, and returns it. */
 function noted(request: FastifyRequest, answered: unknown): unknown {
   request[kReturned] = answered ?? []
   return request[kReturned]
@@ -253,15 +253,15 @@ function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
 
-/** bytes of a request, whatever limit the application sets for its own routes */
+/** bytes of a request, at most. A limit that the application sets for its own routes does not apply. */
 const BODY_LIMIT = 1024 * 1024
 
 type Checked = Pick<RouteOptions, 'schema' | 'validatorCompiler' | 'serializerCompiler' | 'bodyLimit'>
 
 /**
- * Returns the route options that keep settings of the application, such as its compilers or ajv options, away from our
- * routes. Our schemas are only documentation (`@fastify/swagger`): `payloadReader()` checks the payloads. The compilers
- * of the application check its own schemas.
+ * Returns the route options that keep settings of the application, such as its compilers or ajv options, away from the
+ * plugin's routes. The plugin's schemas are only documentation (`@fastify/swagger`): `payloadReader()` checks the
+ * payloads. The compilers of the application check its own schemas.
  */
 export function routeSchema(
   method: 'GET' | 'POST',

@@ -1,9 +1,11 @@
 import { ERR_RECORDING_FORMAT } from '../model/errors.js'
 import { SAMPLE_BYTES } from './samples.js'
 
-// Chunks and their bytes: RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8 RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8, for
-// a file above 4 GiB (EBU Tech 3306) JUNK is as large as ds64, which must come first: so the header of a growing file
-// becomes RF64 in place. Before that, fmt comes first, where simple readers expect it.
+// The chunks of a header and their bytes. The second layout is for files above 4 GiB (EBU Tech 3306):
+//   RIFF 12 | fmt 8 + 16 | JUNK 8 + 28 | data 8
+//   RF64 12 | ds64 8 + 28 | fmt 8 + 16 | data 8
+// JUNK is as large as ds64, so the header of a growing file can become RF64 in place. RF64 needs ds64 first; in RIFF,
+// fmt comes first, as simple readers expect it.
 const RIFF_CHUNK = 12
 const DS64_BODY = 28
 const FMT_BODY = 16

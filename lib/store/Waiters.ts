@@ -13,12 +13,12 @@ export interface Wait {
   lookEvery?: number
 }
 
-/** Waits for changes of listens. */
+/** The waits for changes of listens. */
 export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false
 
-  /** Resolves to the call when its listen has reached the awaited state, or at the timeout. */
+  /** Resolves to the call when its listen has reached the awaited state, or after the timeout. */
   async until({
     callSid,
     listenId,
@@ -42,13 +42,13 @@ export class Waiters {
     }
   }
 
-  /** Has the waiters of a listen read it again. */
+  /** Makes the waiters of a listen read it again. */
   wake(callSid: string, listenId: string): void {
     if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
-  /** Has all waiters read again: a signal may have been lost. */
+  /** Makes all waiters read again, since a signal may have been lost. */
   wakeAll(): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()
@@ -75,7 +75,7 @@ export class Waiters {
   }
 }
 
-/** One wait. It keeps a signal that comes between two reads. */
+/** One wait. It keeps a signal that arrives between two reads. */
 class Waiter {
   #signalled = false
   #wake?: () => void

@@ -15,8 +15,8 @@ import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {
   /**
-   * calls kept at most. Beyond that the oldest are dropped, first those that neither have nor expect a socket. Default
-   * 10,000
+   * number of calls, at most. Beyond that, the oldest are dropped, first those that neither have nor expect a socket.
+   * Default: 10,000
    */
   maxCalls?: number
 }
@@ -24,8 +24,8 @@ export interface MemoryStoreOptions {
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /**
- * Share of all calls that are dropped at once. To drop them one by one would cost more: each search for the oldest call
- * begins with the empty places of a Set.
+ * The share of all calls that is dropped at once. Dropping them one by one would cost more, since a Set searches its
+ * oldest entry from the beginning, deleted entries included.
  */
 const LOT = 1 / 32
 

@@ -11,7 +11,7 @@ export interface RedisStoreOptions {
   timeout?: number
   /** ms between heartbeats of an instance; after three missed ones its listens are `lost`; default 1,000 */
   heartbeat?: number
-  /** calls of which an instance keeps a copy, for a time without Redis; default 5,000 */
+  /** number of calls of which an instance keeps a copy, for use while Redis is away; default 5,000 */
   maxLocalCalls?: number
 }
 
@@ -21,7 +21,7 @@ const DEFAULTS: RedisStoreSettings = {
   heartbeat: 1_000,
   maxLocalCalls: 5_000
 }
-/** ms, and calls: less makes no sense */
+/** The least values of the options. */
 const LEAST = { timeout: 10, heartbeat: 100, maxLocalCalls: 1 } as const
 
 /**

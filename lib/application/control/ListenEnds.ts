@@ -44,8 +44,8 @@ export interface ListenEndsDeps {
 }
 
 /**
- * Ends one listen of a call and leaves the others alone. On jambonz 0.9 the end of a socket ends all listens of its call.
- * A verb that jambonz itself ends is stopped by its name, and no other listen hears of it.
+ * Ends one listen of a call and leaves the others alone. On jambonz 0.9 the end of a socket ends all listens of its
+ * call. A verb that jambonz itself ends is stopped by its name, and no other listen hears of it.
  */
 export class ListenEnds {
   readonly #deps: ListenEndsDeps
@@ -55,8 +55,9 @@ export class ListenEnds {
   }
 
   /**
-   * Asks jambonz to end the listen, if another one of its call has a socket. Resolves to true when jambonz was asked, and
-   * to false if it was not: no other listen, or no way to the call. Never rejects. Returns undefined if there is no way.
+   * Asks jambonz to end the listen, if another one of its call has a socket. Resolves to true when jambonz was asked,
+   * and to false if it was not: no other listen, or no way to the call. Never rejects. Returns undefined if there is no
+   * way.
    */
   endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
     if (call === undefined || listen === undefined) return undefined
@@ -98,8 +99,9 @@ export class ListenEnds {
 }
 
 /**
- * Returns the HTTP status for jambonz, which asks for the verbs that are to replace those of a listen. An answer without
- * verbs ends the present verb, an error leaves it: 204 while the listen runs, 410 if another verb may run by now.
+ * Returns the HTTP status for jambonz, which asks for the verbs that are to replace those of a listen. An answer
+ * without verbs ends the present verb, an error leaves it: 204 while the listen runs, 410 if another verb may run by
+ * now.
  */
 export function statusOfEnd(call: Call, listenId: unknown): 204 | 410 {
   return call.listens.some(({ id, state }) => id === listenId && state === 'streaming') ? 204 : 410

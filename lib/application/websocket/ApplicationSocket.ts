@@ -8,38 +8,38 @@ import type { ApplicationSockets } from './ApplicationSockets.js'
 import { firstPath, hookPath } from '../hookUrls.js'
 import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
 
-/** seconds that a call waits for the verbs of a slow handler */
+/** seconds of the pause in which a call waits for the verbs of a slow handler */
 const HOLD_LENGTH = 120
-/** The verbs of a call while its handler is slow: it waits, unanswered. */
+/** The verbs for a call whose handler is slow. The call is not answered meanwhile. */
 const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 const OK = 200
 const NO_MESSAGE = 'no message of jambonz came'
-/** headers of the upgrade that make no sense on the messages that follow */
+/** The headers of the upgrade that do not apply to the messages after it. */
 const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|b3)$/
 
-/** The answer to one message: it leaves once, as an ack or, when that had to leave before, as a command. */
+/** The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before. */
 export interface PendingAnswer {
   msgid: string
-  /** the socket that the ack leaves by */
+  /** the socket that the ack is sent on */
   socket: ApplicationSocket
   readonly callSid: string | undefined
-  /** it answers session:new, without which the call is refused */
+  /** true: it answers session:new. Without an answer to that, jambonz refuses the call. */
   readonly isFirst: boolean
   acked: boolean
   /** JSON of the verbs, once the handler has answered */
   verbs?: string
 }
 
-/** One application websocket of jambonz, on which it asks for one call: messages in, acks out. */
+/** An application websocket, on which jambonz sends the requests of one call and receives their acks. */
 export class ApplicationSocket {
   readonly request: FastifyRequest
   /** undefined until the first message */
   callSid: string | undefined
-  /** the calls that are commanded by this socket, by callSid; one, unless jambonz asks for another on it */
+  /** the callSids of the calls whose commands are sent on this socket; usually one */
   readonly calls = new Set<string>()
   lastMessageAt = performance.now()
-  /** false: a ping of ours is not answered yet */
+  /** false: the last ping was not answered yet */
   alive = true
   /** true: jambonz has reported the end of the call */
   callEnded = false
@@ -72,7 +72,7 @@ export class ApplicationSocket {
     return this.#socket.readyState === this.#socket.OPEN
   }
 
-  /** Resolves when the text has left this process; rejects when the socket is gone. */
+  /** Sends a text. Resolves when it has left this process; rejects if the socket has closed. */
   send(text: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.send(text, (err) => (err ? reject(err) : resolve()))
@@ -92,7 +92,7 @@ export class ApplicationSocket {
     this.#socket.terminate()
   }
 
-  /** Resolves when everything that has come is answered; after `ms` at the latest. */
+  /** Resolves when all messages so far are answered, or after `ms`. */
   async answered(ms: number): Promise<void> {
     await withinMs(ms, Promise.all(this.#underWay))
   }
@@ -150,8 +150,7 @@ export class ApplicationSocket {
   }
 
   /**
-   * Answers a reconnect: jambonz waits for the ack. The verbs of the ack count only if those of session:new never
-   * arrived.
+   * Answers a reconnect. jambonz waits for the ack, but uses its verbs only if it never got those of session:new.
    */
   async #reconnected(message: SocketMessage): Promise<void> {
     const { callSid, msgid } = message
@@ -169,7 +168,7 @@ export class ApplicationSocket {
   }
 
   /**
-   * Answers session:new on this socket: the handler's answer has come, or does so before the ack has to leave again.
+   * Answers session:new on this socket, with the handler's answer if it comes before the deadline of the new ack.
    */
   async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
     answer.msgid = msgid
@@ -265,7 +264,7 @@ export class ApplicationSocket {
         answer.acked = false
       }
     }
-    // session:new is asked again, on this instance or another. Any other message jambonz has given up, and gone on.
+    // jambonz sends session:new again, to this or another instance. It does not repeat other messages.
     if (isFirst) return this.#sockets.forgetLater(answer)
     answer.acked = true
     if (verbs !== undefined) await this.#sockets.late(callSid, verbs)
@@ -287,7 +286,7 @@ export class ApplicationSocket {
   }
 }
 
-/** Returns the headers of the upgrade that hold for each message too: host (for urls), proxies, credentials. */
+/** Returns the headers of the upgrade that apply to each message too: host (for urls), proxies, credentials. */
 function headersOf({ headers }: FastifyRequest): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers)

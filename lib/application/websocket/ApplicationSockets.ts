@@ -21,13 +21,13 @@ import {
   type SocketMessage
 } from './wire.js'
 
-/** ms that jambonz gets to answer a close */
+/** ms that jambonz has to answer a close */
 const CLOSE_PATIENCE = 1_000
-/** ms in which jambonz asks over HTTP, or opens another socket, when a close with 1000 was not the end of the call */
+/** ms after a close with 1000 in which jambonz asks over HTTP or opens another socket, if the call has not ended */
 const END_GRACE = 2_000
 /** ms that jambonz takes at most to reconnect by itself */
 const RECONNECTED_WITHIN = 10_000
-/** ms without a message after which a socket whose call nobody knows any more is closed */
+/** ms without a message after which a socket is closed whose call is not in the store any more */
 const FORGOTTEN_AFTER = 4 * 3_600_000
 
 export interface ApplicationSocketLimits {
@@ -39,7 +39,7 @@ export interface ApplicationSocketLimits {
   readonly socketIdle: number
 }
 
-/** The application websockets of one instance: which call is reached by which, and what all of them have in common. */
+/** The application websockets of one instance, by the calls that they reach. */
 export class ApplicationSockets {
   readonly fastify: FastifyInstance
   readonly application: Omit<Application, 'sockets'>
@@ -55,7 +55,7 @@ export class ApplicationSockets {
   readonly #statusHooks = new StatusHooks()
   readonly #all = new Set<ApplicationSocket>()
   readonly #byCall = new Map<string, ApplicationSocket>()
-  /** by callSid, answers to session:new that have not left */
+  /** answers to session:new that were not sent yet, by callSid */
   readonly #unanswered = new Map<string, PendingAnswer>()
   readonly #closing = new Map<ApplicationSocket, () => void>()
   readonly #timers: NodeJS.Timeout[] = []
@@ -72,7 +72,7 @@ export class ApplicationSockets {
     this.#parseJson = fastify.getDefaultJsonParser('error', 'error')
   }
 
-  /** The way to the sockets of all instances. */
+  /** The channel to the application websockets of all instances. */
   get channel(): CallChannel {
     if (this.#channel === undefined) throw new Error('the plugin is not ready')
     return this.#channel
@@ -97,19 +97,19 @@ export class ApplicationSockets {
     this.#sealed = true
   }
 
-  /** Notes a statusHook, by the instance that registered it: jambonz does not say which one a message is for. */
+  /** Notes a statusHook and the instance that registered it: a message does not say which statusHook it is for. */
   addStatusHook(instance: FastifyInstance, path: string): void {
     this.#statusHooks.add(instance, path)
   }
 
-  /** Takes a socket that has just been opened. */
+  /** Adds a socket that has just been opened. */
   add(socket: WebSocket, request: FastifyRequest): void {
     const added = new ApplicationSocket(socket, request, this, this.#limits.metadataTimeout)
     this.#all.add(added)
     if (this.#timers.length === 0) this.#watch()
   }
 
-  /** Returns what JSON says, as a body over HTTP is parsed; undefined for what is refused there. */
+  /** Parses JSON like a body over HTTP. Returns undefined for JSON that Fastify's parser refuses. */
   parse(text: string): unknown {
     let parsed: unknown
     this.#parseJson({} as FastifyRequest, text, (err, body) => {
@@ -118,7 +118,7 @@ export class ApplicationSockets {
     return parsed
   }
 
-  /** From now on commands of the call go by this socket. */
+  /** Sets the socket that commands of the call are sent on from now on. */
   current(callSid: string | undefined, socket: ApplicationSocket): void {
     if (callSid === undefined) return
     this.#byCall.set(callSid, socket)
@@ -160,24 +160,24 @@ export class ApplicationSockets {
     return await this.#send(callSid, commands)
   }
 
-  /** Sends verbs that came too late for an ack, or whose socket was gone: wherever jambonz has its socket now. */
+  /** Sends verbs that came too late for an ack, or whose socket has closed, on the call's current socket. */
   async late(callSid: string | undefined, verbs: string): Promise<void> {
     const sent = callSid !== undefined && (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
     this.application.metrics.cameLate(sent ? 'sent' : 'dropped')
     if (!sent) this.application.logger.warn({ callSid }, 'an answer came when the call was no longer reached')
   }
 
-  /** Notes that session:new is being answered: should the socket break, jambonz asks for the answer again. */
+  /** Notes that session:new is being answered. If the socket breaks, jambonz asks for the same answer again. */
   expectAck(answer: PendingAnswer): void {
     if (answer.callSid !== undefined) this.#unanswered.set(answer.callSid, answer)
   }
 
-  /** Returns the answer to session:new of a call that has not left this instance. */
+  /** Returns the answer to session:new of a call, if it was not sent yet. */
   unanswered(callSid: string | undefined): PendingAnswer | undefined {
     return callSid === undefined ? undefined : this.#unanswered.get(callSid)
   }
 
-  /** Forgets an answer to session:new whose socket is gone, if jambonz does not reconnect to this instance. */
+  /** Drops an answer to session:new whose socket has closed, unless jambonz soon reconnects to this instance. */
   forgetLater(answer: PendingAnswer): void {
     setTimeout(() => {
       if (answer.acked || !this.#forget(answer)) return
@@ -188,7 +188,7 @@ export class ApplicationSockets {
     }, RECONNECTED_WITHIN).unref()
   }
 
-  /** Should jambonz reconnect to another instance, that one knows that the call has its verbs. */
+  /** Writes to the store that the call has its verbs: jambonz may reconnect to another instance. */
   acknowledged(answer: PendingAnswer): void {
     this.#forget(answer)
     const { callSid } = answer
@@ -207,7 +207,7 @@ export class ApplicationSockets {
     return acknowledgedAt !== undefined
   }
 
-  /** Has what waits for the call's next socket sent, on whichever instance it waits. */
+  /** Makes all instances send the orders that wait for the call's next socket. */
   reached(callSid: string | undefined): void {
     if (callSid !== undefined) this.channel.holds(callSid)
   }
@@ -221,8 +221,8 @@ export class ApplicationSockets {
   }
 
   /**
-   * Returns the path of the statusHook that stands in the scope of the socket's webhook, or in the nearest one around
-   * it.
+   * Returns the path of the statusHook that is registered in the scope of the socket's webhook, or in the nearest
+   * parent of that scope.
    */
   statusUrl(request: FastifyRequest): string | undefined {
     return this.#statusHooks.pathFor(request)
@@ -232,14 +232,14 @@ export class ApplicationSockets {
     return isFinal(typeof data.call_status === 'string' ? data.call_status : undefined)
   }
 
-  /** Keeps the call current if the application has no statusHook. */
+  /** Writes the status of a call to the store, for an application without a statusHook. */
   async noteStatus({ callSid, data }: SocketMessage): Promise<void> {
     if (callSid !== undefined) {
       await this.application.correlation.arrived(callSid, callFields(data as Payload))
     }
   }
 
-  /** A socket has closed, from either side. */
+  /** Handles the close of a socket, by either side. */
   closed(socket: ApplicationSocket, code: number): void {
     this.#all.delete(socket)
     this.#closing.get(socket)?.()
@@ -250,14 +250,14 @@ export class ApplicationSockets {
       if (this.#byCall.get(callSid) !== socket) continue
       this.#byCall.delete(callSid)
       if (!over || socket.callEnded || isClosing) continue
-      // jambonz reports the end of a call only if the application has a status hook. A close means the end, too.
+      // jambonz reports the end of a call only if the application has a statusHook, so the close counts as the end.
       this.#endSoon(callSid, code === CLOSE.normal ? 'completed' : 'failed')
     }
   }
 
   /**
-   * Takes no new sockets, waits for the answers under way until their acks must have left, and closes with a code after
-   * which jambonz reconnects, to another instance. Resolves when all are closed.
+   * Accepts no new sockets, waits for the answers under way until the deadline of their acks, and closes all sockets
+   * with a code after which jambonz reconnects, to another instance. Resolves when all are closed.
    */
   async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()
@@ -326,7 +326,7 @@ export class ApplicationSockets {
     }
   }
 
-  /** jambonz forgets sockets that it leaves by a redirect, and never closes them. */
+  /** Closes idle sockets: jambonz never closes a socket that it has left by a redirect. */
   #closeIdle(): void {
     const now = performance.now()
     for (const socket of this.#all) {

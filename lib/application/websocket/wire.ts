@@ -5,64 +5,64 @@ import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
 
 export const SUBPROTOCOL = 'ws.jambonz.org'
-/** bytes of one message of ours: a longer one makes jambonz close the socket with 1009 */
+/** bytes of one message to jambonz, at most; for a longer one, jambonz closes the socket with 1009 */
 export const MAX_MESSAGE_BYTES = 24 * 1024
-/** bytes of the verbs in an ack */
+/** bytes of the verbs in an ack, at most */
 export const MAX_VERBS_BYTES = MAX_MESSAGE_BYTES - 128
-/** characters of a message's id as JSON: jambonz' have 24. It stands in the ack beside the verbs */
+/** characters of a message's id as JSON, at most; those of jambonz have 24. An ack contains the id and the verbs. */
 const MAX_MSGID = 96
 /** a b3 header: ids in hexadecimal, of the trace, the span and its parent */
 const B3 = /^[\da-f-]{1,128}$/i
-/** bytes of one message of jambonz: an INVITE with everything in it is far shorter */
+/** bytes of one message of jambonz, at most; even one with a complete INVITE is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
-/** ms of an answer. Nobody but a test changes them. */
+/** The deadlines of an answer, ms. Only tests change them. */
 export const DEADLINES = {
-  /** until an ack has to leave: jambonz waits 5 s for it */
+  /** for an ack: jambonz waits 5 s for it */
   ack: 4_500,
-  /** that jambonz waits for an answer over HTTP: a later answer is dropped if there is a fallback */
+  /** for an answer over HTTP: jambonz waits no longer. A later answer is dropped if there is a fallback. */
   answer: 10_000
 }
 
-/** The end of the url of a socket for a dialled leg that goes on alone; its first message is session:adulting. */
+/** The end of the url of a socket for a dialled leg that continues alone. Its first message is session:adulting. */
 export const ADULTING = '/adulting'
 
-/** Close codes. jambonz takes 1000 as final, in mid-call too; after any other it reconnects, and its call goes on. */
+/** Close codes. After 1000, jambonz does not reconnect, even during a call. After any other code it does. */
 export const CLOSE = {
-  /** jambonz -> us: the call is over. us -> jambonz: only when it is */
+  /** in both directions: the call has ended */
   normal: 1000,
-  /** jambonz -> us: what we answered could not be used, the call is refused */
+  /** jambonz -> us: jambonz could not use the answer, and refuses the call */
   goingAway: 1001,
-  /** us -> jambonz: no message came, or none that could be read */
+  /** us -> jambonz: no message arrived, or only invalid ones */
   badStart: 1008,
-  /** us -> jambonz: this instance shuts down, another one goes on */
+  /** us -> jambonz: this instance shuts down, and another one continues */
   restart: 1012
 } as const
 
-/** jambonz -> us */
+/** A message, jambonz -> us. */
 export interface SocketMessage {
   type: string
   msgid: string
   /** undefined: the message names no call */
   callSid: string | undefined
-  /** the hook as its verb gave it */
+  /** the url of the hook, as in its verb */
   hook: string | undefined
   data: Record<string, unknown>
   b3: string | undefined
 }
 
-/** us -> jambonz; none is answered */
+/** A command, us -> jambonz. jambonz does not answer it. */
 export interface SocketCommand {
   command: string
   data?: unknown
-  /** of the command redirect: behind what is left to run */
+  /** for the command redirect: true: run the verbs after the remaining ones */
   queue?: boolean
-  /** of the command llm:tool-output */
+  /** for the command llm:tool-output */
   toolCallId?: string
 }
 
 /**
- * Returns a message of jambonz; undefined if the text is none. Sockets opened by a redirect name their call only in the
- * data. `parse`: Fastify's parser of JSON, which refuses keys that would change a prototype.
+ * Parses a message of jambonz. Returns undefined if the text is no message. On sockets that a redirect opened, only the
+ * data names the call. `parse`: Fastify's JSON parser, which refuses keys that would change a prototype.
  */
 export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
   const message = parse(text)
@@ -82,7 +82,7 @@ export function readMessage(text: string, parse: (text: string) => unknown): Soc
   }
 }
 
-/** Returns an ack. `verbs`: JSON of an array; without it the next verb runs. */
+/** Returns an ack. `verbs`: JSON of an array; without it, jambonz continues with its next verb. */
 export function ackOf(msgid: string, verbs?: string): string {
   const id = JSON.stringify(msgid)
   return verbs === undefined ? `{"type":"ack","msgid":${id}}` : `{"type":"ack","msgid":${id},"data":${verbs}}`
@@ -99,8 +99,9 @@ export function commandOf({ command, data, queue, toolCallId }: SocketCommand): 
 }
 
 /**
- * Returns the commands that run these verbs, each as short as jambonz takes it: the first replaces what runs (or, with
- * `queue`, is put behind it), the others are put behind the first. Returns undefined if one verb alone is too long.
+ * Returns the commands that run these verbs, each within MAX_MESSAGE_BYTES. The verbs of the first command replace the
+ * current ones, or with `queue` are added to them; those of the other commands are added. Returns undefined if a single
+ * verb is too long.
  */
 export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
   const whole = commandOf({ command: 'redirect', data: verbs, queue })

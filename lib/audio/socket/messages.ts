@@ -35,9 +35,11 @@ export type AudioCommand =
   | { type: 'clearMarks' }
   | { type: 'disconnect' }
 
-// jambonz -> us, feature-server lib/tasks/listen.js and mod_audio_fork (send_mark_event):
-// {"event":"dtmf","dtmf":"5","duration":"1600"} {"type": "mark", "data": {"name":"m1", "event": "playout"}}
-// {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300","playbackLastOffsetPos":"2400"}}
+// The text frames of jambonz, from feature-server lib/tasks/listen.js and mod_audio_fork (send_mark_event):
+//   {"event":"dtmf","dtmf":"5","duration":"1600"}
+//   {"type": "mark", "data": {"name":"m1", "event": "playout"}}
+//   {"type":"playDone","data":{"id":"x1","playbackSeconds":"0","playbackMilliseconds":"300",
+//     "playbackLastOffsetPos":"2400"}}
 /** Parses a text frame. Never throws. */
 export function readMessage(text: Buffer): AudioMessage {
   if (text.length > MAX_TEXT) return { type: 'invalid', reason: `${text.length} bytes of text` }

@@ -3,7 +3,7 @@ import { type RedisCommands, isRefusal } from './Link.js'
 import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
-/** number of calls in a list at most, the latest */
+/** number of calls in a list, at most: the latest ones */
 const MAX_LISTED = 10_000
 /** commands sent at once */
 const BATCH = 100

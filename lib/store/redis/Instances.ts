@@ -4,19 +4,19 @@ import { BEAT, run } from './scripts.js'
 
 const MICROS = 1_000
 
-/** ms after which any new sample replaces the present one, since clocks drift */
+/** ms after which any new sample replaces the current one, since clocks drift */
 const MAX_AGE = 60_000
 /** ms by which two samples of that age may differ, in addition to their inaccuracy */
 const MAX_DRIFT = 20
 
-/** µs to add to performance.now(), which is never set back, for our own clock */
+/** µs to add to performance.now() for the time of this process, which never goes back */
 const OWN = performance.timeOrigin * MICROS
 
 /**
- * The clock of Redis, in µs, which all instances share. The quickest reply gives its time, with an accuracy of half the
- * time that the reply took. Until there is a reply, and as long as our own clock agrees with the replies, our own clock
- * is used: clocks set over the network agree more closely than a reply can tell. A reply that contradicts the quickest
- * one shows that Redis' clock was set, or that another server took over.
+ * The clock of Redis, in µs, which all instances share. The quickest reply gives its time, to within half the time that
+ * the reply took. As long as the replies do not contradict the clock of this process, that one is used: clocks that are
+ * set over the network agree more closely than replies can measure. If a reply contradicts the quickest one, the clock
+ * of Redis was set, or another server took over.
  */
 export class Clock {
   #offset = OWN
@@ -50,15 +50,15 @@ export class Clock {
   }
 }
 
-/** Heartbeats that an instance may miss before its listens are lost. */
+/** Number of heartbeats that an instance may miss before its listens are lost. */
 export const MISSED_BEATS = 3
-/** ms that a dead instance is remembered: others may report late that it holds a listen. */
+/** ms that a dead instance is remembered: others may report late that it holds a listen */
 const REMEMBERED = 60_000
 
 export interface Beat {
   /** ms, on the clock of Redis */
   now: number
-  /** ms, on that clock, of our previous heartbeat in the store; undefined: none */
+  /** ms, on that clock, of the last heartbeat of this instance in the store; undefined: there is none */
   known: number | undefined
   dead: string[]
 }
@@ -76,7 +76,7 @@ export class Instances {
   readonly #ttl: number
   readonly #held = new Map<string, Held>()
   readonly #doubted = new Set<string>()
-  // Names of listens held, and of listens released, that the store does not have yet.
+  // Names of listens that were held or released, of which the store does not know yet.
   readonly #unwritten = new Set<string>()
   readonly #released = new Set<string>()
 
@@ -105,7 +105,7 @@ export class Instances {
     }
   }
 
-  /** The calls of which this instance holds sockets, each with the listens of those. */
+  /** The calls of which this instance holds sockets, each with the ids of their listens. */
   get calls(): Map<string, string[]> {
     const calls = new Map<string, string[]>()
     for (const { callSid, listenId } of this.#held.values()) {

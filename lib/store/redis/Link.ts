@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { ERR_REDIS_STORE } from '../../model/errors.js'
 
-// Structural types of the parts of ioredis that are used. ioredis itself is not imported.
+// Types of the parts of ioredis that the store uses. ioredis itself is not imported.
 
 /** The commands of the store. Redis 6.2 and every Valkey have them all. */
 export interface RedisCommands {
@@ -52,12 +52,13 @@ export type RedisClient = StandaloneClient | ClusterClient
 /** ms between attempts to connect, at most */
 const MAX_RECONNECT_DELAY = 500
 const CONNECT_TIMEOUT = 2_000
-/** ms of silence after which the kernel checks the connection: a subscriber sends nothing by itself */
+/** ms without data after which the kernel checks the connection; a subscriber sends nothing by itself */
 const KEEP_ALIVE = 10_000
 
 /**
- * Opens a new connection with the client's settings. On the application's connection, its blocking commands and its
- * offline queue would delay our commands. `queue`: commands wait for the connection instead of failing at once.
+ * Opens a new connection with the client's settings. The application's own connection is not used: its blocking
+ * commands and its offline queue would delay the commands of the store. `queue`: commands wait for the connection;
+ * otherwise they fail at once without one.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {
@@ -96,7 +97,7 @@ export class Away extends Error {}
 /** The error of a command that Redis did not answer in time. */
 class Late extends Away {}
 
-/** Errors of a Redis that can execute no command: it is full, read-only, loading, electing, or refuses us. */
+/** The errors of a Redis that executes no commands: it is full, read-only, loading, electing, or denies access. */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
@@ -137,7 +138,7 @@ export class Link {
   #since?: number
   // The latest error of the connection, or of an attempt to return.
   #problem?: unknown
-  // The reason why Redis refused the subscription.
+  // The reason with which Redis refused the subscription.
   #deaf?: string
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
@@ -196,7 +197,7 @@ export class Link {
     }
   }
 
-  /** Does the same even while Redis is away, and does not mark it as away. For `onReturn`. */
+  /** Sends a command even while Redis is away, and does not mark it as away. For `onReturn`. */
   try<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     return inTime(command(this.#commands), this.#deps.timeout)
   }
@@ -246,7 +247,7 @@ export class Link {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
-      // At the start, the time to connect comes first.
+      // At the start, the time to connect passes first.
       if (this.#since !== undefined) this.#tryLater()
     }
   }
@@ -292,7 +293,7 @@ export class Link {
 async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    // If this process was busy, the answer may be there, but unread: Node reads it before the immediate.
+    // If this process was busy, the answer may have arrived unread. Node reads it before it runs the immediate.
     timer = setTimeout(() => setImmediate(() => reject(new Late(`no answer within ${ms} ms`))), ms)
   })
   try {

@@ -9,9 +9,9 @@ import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
 import { writeCall, type ScriptResult } from './scripts.js'
 
-/** ms before the last heartbeat in the store from which on writes are repeated after a loss. */
+/** ms before the last heartbeat in the store: after a loss of data, writes from then on are repeated */
 const DOUBT = 5_000
-/** Number of renewals per callTtl of calls with audio. */
+/** Number of times in a callTtl that a call with audio is renewed. */
 const KEEPS_PER_TTL = 3
 
 /** The background work of the store: heartbeats, listens of dead instances, the repair after an outage. */
@@ -20,7 +20,7 @@ export class Upkeep {
   #timer?: NodeJS.Timeout
   #running?: Promise<void>
   #kept = performance.now()
-  // Our last heartbeat, ms on the clock of Redis; undefined before the first.
+  // The last heartbeat of this instance, ms on the clock of Redis; undefined before the first.
   #lastBeat?: number
 
   constructor(parts: Parts) {
@@ -68,7 +68,9 @@ export class Upkeep {
     return beat
   }
 
-  /** Writes, after an outage, what the store has missed or lost, as far as this instance knows. */
+  /**
+   * Repairs the store after an outage: writes the changes that it has missed or lost, as far as this instance knows.
+   */
   async restore(): Promise<object> {
     const { link, local, instances } = this.#parts
     const before = this.#lastBeat
@@ -81,8 +83,8 @@ export class Upkeep {
   }
 
   /**
-   * Writes calls again that the store may have lost, since it may be empty or restored from an older state. `known`:
-   * the last heartbeat that it has.
+   * Writes the calls again that the store may have lost: it may be empty, or restored from an older state. `known`: the
+   * last heartbeat of this instance in the store.
    */
   async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
@@ -184,7 +186,7 @@ export class Upkeep {
     if (stored.length > 0) return local.learn(callSid, stored, true)
     const call = local.get(callSid)
     if (call === undefined || !streams(call)) return undefined
-    // This renews the copy, so that this instance does not drop it, either.
+    // This renews the local copy, so that it is not dropped.
     local.learn(callSid, [], true)
     await this.#tell(callSid, local.fieldsOf(callSid), callTtl)
     await link.ask((redis) => index.add(redis, callSid, clock.now()))
@@ -215,7 +217,7 @@ export class Upkeep {
   }
 }
 
-/** Returns true for an ended listen. One that others declared lost may go on here. */
+/** Returns true for a listen that has ended. A listen that others marked as lost may still stream on this instance. */
 function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }

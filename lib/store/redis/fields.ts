@@ -13,13 +13,15 @@ import {
   type StoredListen
 } from '../../model/schema.js'
 
-// A call is a hash in Redis. Each field has a value of its own, so that two instances can write different fields at
-// once: c:<name>       of the call               d:<key>        of call.data l:<id>:<name>  of a listen
-// l:<id>:#       its place among the others: [µs, n-th of its patch] Each value is `<version> <json>`. The version is a
-// time in µs on the clock of Redis. Of two values of a field, the one with the higher version wins. The fields that the
-// end of a call writes are sealed: their version is the highest.
+// A call is a hash in Redis. Each field has its own value, so that two instances can write different fields at once:
+//   c:<name>       a field of the call
+//   d:<key>        a key of call.data
+//   l:<id>:<name>  a field of a listen
+//   l:<id>:#       the place of a listen among the others: [µs, index in its patch]
+// Each value is `<version> <json>`. The version is a time in µs on the clock of Redis. Of two values of a field, the
+// one with the higher version wins. The fields that the end of a call writes are sealed: their version is the highest.
 
-/** name -> `<version> <json>` */
+/** The fields of a call: `<version> <json>` by name. */
 export type Fields = Map<string, string>
 export interface Field {
   name: string
@@ -27,14 +29,14 @@ export interface Field {
   json: string
 }
 
-/** version of a default, which any other value replaces */
+/** The version of a default value, which any other value replaces. */
 export const DEFAULT = 0
-/** Added to a version (µs) to make it final: about 140 years, so no later write has a higher one. */
+/** µs that are added to a version to seal it: about 140 years, so that no later write has a higher version. */
 export const SEAL = 2 ** 52
-/** value of a removed field, in place of JSON */
+/** The value of a removed field, in place of JSON. */
 export const REMOVED = ''
 const PLACE = '#'
-/** fields that are not stored: the key and the names of other fields have them */
+/** Fields that are not stored, since the key, or the names of other fields, contain them. */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid', 'data', 'listens', '__proto__'])
 
 /** A condition of a write: the field has (`is`) or has not (`not`) this JSON. REMOVED stands for no field. */
@@ -54,7 +56,7 @@ export interface FieldPart {
 
 type Schemas = Readonly<Record<string, TSchema | undefined>>
 
-/** A schema of each field that only the store has. The compiler reports a field without one, or one of another type. */
+/** The schemas of the fields that only the store has. A missing or wrong schema is an error of the compiler. */
 type StoreFields<Stored, Shown> = {
   readonly [Name in Exclude<keyof Stored, keyof Shown>]-?: TSchema & { static: NonNullable<Stored[Name]> }
 }

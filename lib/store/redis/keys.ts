@@ -40,7 +40,7 @@ export function parseListenName(name: string): [callSid: string, listenId: strin
       return [parsed[0], parsed[1]]
     }
   } catch {
-    // It is no JSON.
+    // The name is not JSON.
   }
   return undefined
 }
@@ -48,7 +48,7 @@ export function parseListenName(name: string): [callSid: string, listenId: strin
 // The messages of the pub/sub channel, JSON:
 //   { wake: [callSid, listenId] }        the waiters of the listen read it again
 //   { from: instance, told: … }          a message of an instance to the others
-// Others may publish, too: anything else is ignored.
+// Other programs may publish, too: other messages are ignored.
 
 export type ChannelMessage =
   { type: 'wake'; callSid: string; listenId: string } | { type: 'told'; from: string; told: unknown }
@@ -61,7 +61,7 @@ export function toldMessage(from: string, told: unknown): string {
   return JSON.stringify({ from, told })
 }
 
-/** Parses a message. Returns undefined for one that is not ours. */
+/** Parses a message. Returns undefined if no instance of this plugin sent it. */
 export function readMessage(text: string): ChannelMessage | undefined {
   let message: unknown
   try {

@@ -17,9 +17,9 @@ function script(lua: string): Script {
  * Writes the parts of a call whose guards hold. All guards are checked first. Returns `{ 1 or 0 for each part, created,
  * µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms; ttl ms of a call with a listen that may still open;
  * fresh µs; channel; then for each part the number of its guards, messages and fields, the guards (`is` or `not`,
- * field, json), the messages, and the fields (name, version, json). The newer version of a field wins. A version
- * younger than `fresh` is of a write that was just sent. It counts as the latest, except over a sealed field, and its
- * listens come after the present ones. So the clocks of the instances need not agree to the millisecond.
+ * field, json), the messages, and the fields (name, version, json). The newer version of a field wins. If a version is
+ * younger than `fresh`, the write was just sent: it counts as the latest, except for sealed fields, and its listens are
+ * added after the existing ones. Therefore the clocks of the instances need not agree to the millisecond.
  */
 export const WRITE = script(`
 local key, ttl, expected_ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -92,11 +92,11 @@ return { applied, created, string.format('%.0f', now), all }
 /**
  * Writes the heartbeat of an instance. Returns `{ µs on its clock, the time at which its last heartbeat expires or '',
  * names of expired instances }`. KEYS: the instances, by the ms at which their last heartbeat expires. ARGV: this
- * instance; ttl ms; ms that expired instances are remembered; 1 after this instance was cut off.
- * If all instances have expired, the store was away: each gets its ttl again. If this instance was cut off, the others
- * may have been, too: each gets its ttl again, but only once without a heartbeat of its own. Otherwise an instance that
- * is cut off again and again would hide that another is dead. Half a millisecond in the expiry marks an instance that
- * had this.
+ * instance; ttl ms; ms that expired instances are remembered; 1 after this instance was cut off. If all instances have
+ * expired, the store was away, and the ttl of each begins again. If this instance was cut off, the others may have
+ * been, too, and their ttls begin again. That happens only once for an instance until its next heartbeat: otherwise an
+ * instance that is cut off often would keep dead ones from expiring. An expiry with half a millisecond marks an
+ * instance whose ttl was renewed in this way.
  */
 export const BEAT = script(`
 local key, name, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
