@@ -224,9 +224,15 @@ test('a pause that a listener ends leaves out what came with the frame it heard'
   for (let i = 0; i < 5; i++) socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
   await until(() => sink.secret.audio.length === 5 * FRAME_BYTES)
   t.equal(sink.audio.length, 0)
-  await until(() => sink.pauses.at(-1) === false)
+  // What a slow machine reads so late that it may have been said in the pause belongs to it, too.
+  await until(() => {
+    const isOver = sink.pauses.at(-1) === false
+    if (!isOver) socket.send(Buffer.alloc(FRAME_BYTES, UNDECIDED))
+    return isOver
+  })
   socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
-  await until(() => sink.audio.length === FRAME_BYTES)
+  await until(() => count(sink.audio, AFTER) === FRAME_BYTES)
+  t.equal(count(sink.audio, SECRET), 0)
 })
 
 test('of a pause that a slow reader held up nothing is recorded, however late it is read', async (t) => {

@@ -77,7 +77,10 @@ async function killOnce(
     { stdio: ['ignore', 'inherit', 'inherit'], env: {} }
   )
   t.teardown(() => child.kill('SIGKILL'))
-  await until(() => readFile(notesFile).catch(() => undefined), 'the child to begin')
+  await until(async () => {
+    const text = await readFile(notesFile, 'utf8').catch(() => '')
+    return /^at /m.test(text)
+  }, 'the child to begin its recordings')
   await new Promise((resolve) => {
     setTimeout(resolve, 30 + Math.random() * 700)
   })

@@ -481,8 +481,8 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     async (t) => {
       const server = await startRedis(t)
       const client = clientOf(t, server)
-      const a = await instanceOf(t, client, { name: 'a', callTtl: 900 })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 900 })
+      const a = await instanceOf(t, client, { name: 'a', callTtl: 3_000 })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 3_000 })
       await a.store.update('c1', { call: { from: 'x' }, listens: [{ id: 'l1', path: '/audio' }] })
       await a.store.claim('c1', 'l1')
       await a.store.update('c1', { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
