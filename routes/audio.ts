@@ -5,7 +5,7 @@ import { LiveListen } from '../lib/listening/LiveListen.js'
 import { guardWithBasicAuth } from '../lib/application/authentication.js'
 import { bindLog } from '../lib/application/request.js'
 import { takesAll } from '../lib/application/verbRoute.js'
-import type { Correlated, Correlation } from '../lib/correlation/Correlation.js'
+import type { Correlated } from '../lib/correlation/Correlation.js'
 import { joinedRoom } from '../lib/correlation/identified.js'
 import {
   callSidOf,
@@ -171,39 +171,46 @@ interface Claim {
   opened: () => void
 }
 
-/** Claims the listen. Releases it if the connection breaks, or is refused, before the socket has opened. */
-async function claim(
-  { correlation }: Runtime,
-  { raw, log }: FastifyRequest,
-  token: SocketToken
-): Promise<Claim> {
+/**
+ * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases it; the listen of a
+ * further member of a room ends, since no other socket can ask for it.
+ */
+async function claim({ correlation }: Runtime, request: FastifyRequest, token: SocketToken): Promise<Claim> {
+  const { log } = request
   const claimed = await correlation.claimed(token)
-  if (claimed.outcome === 'used') return await claimAsMember(correlation, log, token.listenId)
-  if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
-  const release = (): void => {
-    log.warn('the connection closed before the audio socket had opened: its listen may have another')
-    correlation.released(claimed.listen).catch((err: unknown) => {
-      log.error({ err }, 'a listen could not be released')
+  if (claimed.outcome === 'used') {
+    const joined = await joinedRoom(correlation, token.listenId)
+    if (joined === undefined) throw new ERR_AUDIO_PATH_USED()
+    const { call, listen } = joined
+    log.warn(
+      { callSid: call.callSid, listenId: listen.id, joined: token.listenId },
+      'a further socket came for the listen of a room: it is a listen of its own'
+    )
+    return claimUntilOpened(request, joined, async () => {
+      await correlation.neverCame(listen)
     })
   }
-  if (raw.socket.destroyed) release()
-  else raw.socket.once('close', release)
-  return { listen: claimed, opened: () => raw.socket.off('close', release) }
+  if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
+  return claimUntilOpened(request, claimed, async () => {
+    log.warn('the connection closed before the audio socket had opened: its listen may have another')
+    await correlation.released(claimed.listen)
+  })
 }
 
-/** A further member of a room: its listen is its own. */
-async function claimAsMember(
-  correlation: Correlation,
-  log: FastifyRequest['log'],
-  listenId: string
-): Promise<Claim> {
-  const joined = await joinedRoom(correlation, listenId)
-  if (joined === undefined) throw new ERR_AUDIO_PATH_USED()
-  log.warn(
-    { callSid: joined.call.callSid, listenId: joined.listen.id, joined: listenId },
-    'a further socket came for the listen of a room: it is a listen of its own'
-  )
-  return { listen: joined, opened: () => {} }
+/** Returns the claim. Calls `giveUp` if the connection closes before the socket has opened. */
+function claimUntilOpened(
+  { raw, log }: FastifyRequest,
+  listen: Correlated,
+  giveUp: () => Promise<void>
+): Claim {
+  const broke = (): void => {
+    giveUp().catch((err: unknown) => {
+      log.error({ err }, 'a listen whose socket did not open could not be released')
+    })
+  }
+  if (raw.socket.destroyed) broke()
+  else raw.socket.once('close', broke)
+  return { listen, opened: () => raw.socket.off('close', broke) }
 }
 
 function hours(ms: number): string {

@@ -1,10 +1,15 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import t from 'tap'
-import type { Listen } from '../../lib/index.js'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { memoryStore, type CallStore, type Listen } from '../../lib/index.js'
 import { simulateCall } from '../../lib/simulator/index.js'
 import { build, folder, listening } from '../helpers/build.js'
 import { askForListen, ramp } from '../helpers/listen.js'
 import { keepingLogger } from '../helpers/log.js'
+import { callWebhook } from '../helpers/payloads.js'
 import { basic, openSocket } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
@@ -63,6 +68,66 @@ for (const verb of ['room', 'conference'] as const) {
       }
     )
   }
+}
+
+t.test(
+  "the listen of a member ends if its socket breaks before it opens; the first member's waits",
+  async (t) => {
+    const store = memoryStore()
+    const app = await build(t, { platform: '11', store })
+    const ended: Listen[] = []
+    app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+    app.jambonz.webhook('/call', async () => [{ verb: 'room', name: 'blue', stream: { url: '/audio' } }])
+    const address = await listening(app)
+    const payload = callWebhook()
+    const [verb] = (await app.inject({ method: 'POST', url: '/call', payload })).json<
+      [{ stream: { url: string } }]
+    >()
+    const url = address + verb.stream.url
+    const callSid = String(payload.call_sid)
+    const listens = async () => (await store.get(callSid))?.listens ?? []
+
+    await breakUpgrade(t, app, store, url)
+    await until(async () => (await listens())[0]?.instance === undefined, 'the release')
+    t.match(await listens(), [{ state: 'expected' }])
+
+    const join = async () => (await openSocket(url)).send(JSON.stringify({ callSid, sampleRate: 8000 }))
+    await join()
+    await until(async () => (await listens())[0]?.state === 'streaming', 'the first member')
+    await breakUpgrade(t, app, store, url)
+    await until(() => ended.length === 1, 'the end of the listen whose socket broke')
+    const [first, broken] = await listens()
+    t.equal(first?.state, 'streaming')
+    t.match(broken, { id: ended[0]!.id, state: 'ended', endReason: 'notConnected', nested: 'room' })
+    await join()
+    await until(async () => (await listens())[2]?.state === 'streaming', 'the next member')
+  }
+)
+
+/** Opens a socket whose connection breaks while the listen is claimed. */
+async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url: string): Promise<void> {
+  const { write } = store
+  let arrived = 0
+  let go: () => void = () => {}
+  const gate = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  store.write = async (...args) => {
+    arrived++
+    await gate
+    return await write.apply(store, args)
+  }
+  const upgraded = once(app.server, 'upgrade')
+  const socket = new WebSocket(url.replace('http', 'ws'), 'audio.jambonz.org')
+  socket.on('error', () => {})
+  const [{ socket: connection }] = (await upgraded) as [IncomingMessage]
+  await until(() => arrived > 0, 'the claim')
+  const closed = once(connection, 'close')
+  connection.destroy()
+  await closed
+  store.write = write
+  go()
+  t.equal(arrived, 1)
 }
 
 t.test('a path of any other listen is good for one socket, on 11 too', async (t) => {
