@@ -10,7 +10,7 @@ import type { Application } from './Application.js'
 import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
-import { kRawBody, kSignedAt, kTrace } from './request.js'
+import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
 import { wallClock } from '../model/wallClock.js'
 
 /** ms in which jambonz may repeat an unanswered request */
@@ -114,7 +114,7 @@ function listenIds(
   request: FastifyRequest,
   call: Call
 ): (ordinal: number) => string {
-  const body = request[kRawBody] ?? ''
+  const body = bodyBytesOf(request) ?? ''
   return (ordinal) => {
     const repeated = `${request.url}\n${crc32(body)}\n${body.length}\n${ordinal}`
     const idOf = (generation: number) => createListenId(secret, call.callSid, `${repeated}\n${generation}`)

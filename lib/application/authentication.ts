@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import basicAuth from '@fastify/basic-auth'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errorCodes, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Hmac } from '../model/tokens.js'
 import {
   ERR_SIGNATURE_MALFORMED,
@@ -10,7 +10,7 @@ import {
 } from '../model/errors.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
-import { messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
+import { MESSAGE_TYPE, messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
 import { wallClock } from '../model/wallClock.js'
 
 /**
@@ -95,12 +95,14 @@ export function parseSignedJson(
 ): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+  // It reads no body: a message has its payload.
+  scope.addContentTypeParser(MESSAGE_TYPE, (request, _body, done) => {
     const message = messageOf(request)
-    if (message) {
-      request[kRawBody] = message.seed
-      return done(null, message.payload)
-    }
+    if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
+    request.raw.headers['content-type'] = 'application/json'
+    done(null, message.payload)
+  })
+  scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
       if (webhookSecrets.length > 0) {
         const header = request.headers['jambonz-signature']

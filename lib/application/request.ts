@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import inject from 'light-my-request'
+import inject, { type InjectOptions } from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
 import { isObject, type Data } from '../model/json.js'
 import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
@@ -135,6 +135,9 @@ export interface MessageAnswer {
   body: string
 }
 
+/** The content type of a message until its parser runs. No request over HTTP has it. */
+export const MESSAGE_TYPE = 'application/json; jambonz=message'
+
 /** The messages, by raw request. Nobody outside can add to it, so no header or url can pretend to be a message. */
 const messages = new WeakMap<IncomingMessage, JambonzMessage>()
 
@@ -148,29 +151,39 @@ export async function dispatchMessage(
   message: JambonzMessage,
   { url, headers, remoteAddress }: MessageRequest
 ): Promise<MessageAnswer> {
-  const { statusCode, payload } = await inject(
-    (request, response) => {
-      const raw = request as unknown as IncomingMessage
-      messages.set(raw, message)
-      // light-my-request has parsed the url and may have changed it.
-      raw.url = url
-      fastify.routing(raw as never, response as never)
-    },
-    {
-      method: 'POST',
-      url,
-      headers: { ...headers, 'content-type': 'application/json' },
-      remoteAddress,
-      // The parser of the plugin's scopes ignores this, and returns the payload of the message.
-      payload: '{}'
-    }
-  )
-  return { statusCode, body: payload }
+  return await new Promise((resolve, reject) => {
+    inject(
+      (request, response) => {
+        const raw = request as unknown as IncomingMessage
+        messages.set(raw, message)
+        // light-my-request has parsed the url and may have changed it.
+        raw.url = url
+        fastify.routing(raw as never, response as never)
+      },
+      {
+        method: 'POST',
+        url,
+        // The parser of our scopes takes the message's payload: there is no body to read.
+        headers: { ...headers, 'content-type': MESSAGE_TYPE },
+        remoteAddress,
+        validate: false
+      } as InjectOptions,
+      (err, response) => {
+        if (response === undefined) reject(err ?? new Error('the message was not answered'))
+        else resolve({ statusCode: response.statusCode, body: response.payload })
+      }
+    )
+  })
 }
 
 /** Returns the message of a request; undefined for a request over HTTP. */
 export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage | undefined {
   return messages.get(raw)
+}
+
+/** Returns what identifies a request among those of its call: the bytes of its body, or the seed of its message. */
+export function bodyBytesOf(request: FastifyRequest): Buffer | null {
+  return request[kRawBody] ?? messageOf(request)?.seed ?? null
 }
 
 /** Functions that read a property, by its type in the schema. They return undefined for a value of another type. */

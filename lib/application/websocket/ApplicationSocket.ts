@@ -234,7 +234,9 @@ export class ApplicationSocket {
       {
         msgid,
         payload: data.call_sid === undefined && callSid !== undefined ? { call_sid: callSid, ...data } : data,
-        seed: Buffer.from(JSON.stringify(data))
+        get seed() {
+          return Buffer.from(JSON.stringify(data))
+        }
       },
       {
         url,

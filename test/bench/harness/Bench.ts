@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { HttpMethods } from '../load/http.js'
 import type { LoadMethods } from '../load/main.js'
+import type { SessionMethods } from '../load/sessions.js'
 import type { ServerMethods } from '../server/main.js'
 import type { ServerOptions } from '../server/types.js'
 import { LOAD_CORE, Process, SERVER_CORE } from './Process.js'
@@ -29,6 +30,11 @@ export class Bench {
   /** The generator of webhooks. */
   async http(): Promise<Remote<HttpMethods>> {
     return await this.#start<HttpMethods>('load/http.ts', LOAD_CORE)
+  }
+
+  /** The generator of calls without audio, over HTTP and over application websockets. */
+  async sessions(): Promise<Remote<SessionMethods>> {
+    return await this.#start<SessionMethods>('load/sessions.ts', LOAD_CORE)
   }
 
   /** A server in a process of its own, and a folder for what it records; both are gone when `use` has ended. */

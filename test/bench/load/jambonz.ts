@@ -51,7 +51,7 @@ export function signatureOf(body: string): string {
   return `t=${timestamp},v1=${createHmac('sha256', WEBHOOK_SECRET).update(`${timestamp}.${body}`).digest('hex')}`
 }
 
-interface Verb {
+export interface Verb {
   verb: string
   url?: string
   actionHook?: string
@@ -101,30 +101,35 @@ export class Jambonz {
   }
 
   #post(path: string, payload: object): Promise<unknown> {
-    const body = JSON.stringify(payload)
-    return new Promise((resolve, reject) => {
-      const headers = {
-        'content-type': 'application/json',
-        'content-length': Buffer.byteLength(body),
-        'jambonz-signature': signatureOf(body)
-      }
-      const posted = request(
-        { host: '127.0.0.1', port: this.#port, method: 'POST', path, headers, agent: this.#agent },
-        (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('end', () => {
-            const text = Buffer.concat(chunks).toString()
-            if (response.statusCode !== undefined && response.statusCode < 300) {
-              resolve(text === '' ? undefined : JSON.parse(text))
-            } else reject(new Error(`${path} answered ${response.statusCode} ${text}`))
-          })
-        }
-      )
-      posted.on('error', reject)
-      posted.end(body)
-    })
+    return post({ port: this.#port, path, agent: this.#agent }, payload)
   }
+}
+
+/** Posts a payload as jambonz does, signed. Resolves to the JSON of the answer; rejects if the status is an error. */
+export function post(
+  { port, path, agent }: { port: number; path: string; agent: Agent },
+  payload: object
+): Promise<unknown> {
+  const body = JSON.stringify(payload)
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'jambonz-signature': signatureOf(body)
+    }
+    const posted = request({ host: '127.0.0.1', port, method: 'POST', path, headers, agent }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        if (response.statusCode !== undefined && response.statusCode < 300) {
+          resolve(text === '' ? undefined : JSON.parse(text))
+        } else reject(new Error(`${path} answered ${response.statusCode} ${text}`))
+      })
+    })
+    posted.on('error', reject)
+    posted.end(body)
+  })
 }
 
 async function inBatches<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {

@@ -6,6 +6,7 @@ import { messages } from './messages.js'
 import { play } from './play.js'
 import { redis } from './redis.js'
 import { scale } from './scale.js'
+import { sessions } from './sessions.js'
 import type { Section } from './types.js'
 import { webhooks } from './webhooks.js'
 
@@ -18,6 +19,7 @@ export const sections: Readonly<Record<string, Section>> = {
   capacity,
   play,
   webhooks,
+  sessions,
   redis,
   cluster
 }

@@ -1,0 +1,79 @@
+import { once } from 'node:events'
+import { WebSocket } from 'ws'
+
+const SUBPROTOCOL = 'ws.jambonz.org'
+/** close code of jambonz at the end of a call */
+const OVER = 1000
+/** ms that this side waits for an ack: longer than jambonz, since a busy machine is not what is measured */
+const ACK_TIMEOUT = 60_000
+
+interface Ack {
+  type: string
+  msgid?: string
+  data?: unknown
+}
+
+/** jambonz' side of one application websocket: feature-server lib/utils/ws-requestor.js. */
+export class SocketSession {
+  readonly #socket: WebSocket
+  readonly #callSid: string
+  readonly #waiting = new Map<string, { acked: (data: unknown) => void; failed: (error: Error) => void }>()
+  #messages = 0
+
+  private constructor(socket: WebSocket, callSid: string) {
+    this.#socket = socket
+    this.#callSid = callSid
+    socket.on('message', (data) => this.#received(JSON.parse(String(data)) as Ack))
+    socket.on('close', (code) => this.#fail(new Error(`the server closed the socket with ${code}`)))
+    socket.on('error', (err) => this.#fail(err))
+  }
+
+  /** Resolves once the socket is open; rejects when the upgrade is refused. */
+  static async open(port: number, path: string, callSid: string): Promise<SocketSession> {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, SUBPROTOCOL, {
+      headers: { 'user-agent': 'jambonz' },
+      followRedirects: true,
+      maxRedirects: 2
+    })
+    await once(socket, 'open')
+    return new SocketSession(socket, callSid)
+  }
+
+  /** Sends a message that wants an ack. Resolves to the data of the ack. */
+  async ask(type: string, data: object, hook?: string): Promise<unknown> {
+    const msgid = this.send(type, data, hook)
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<unknown>((acked, failed) => {
+        this.#waiting.set(msgid, { acked, failed })
+        timer = setTimeout(() => failed(new Error(`${type} was not acknowledged in time`)), ACK_TIMEOUT)
+      })
+    } finally {
+      clearTimeout(timer)
+      this.#waiting.delete(msgid)
+    }
+  }
+
+  /** Sends a message. Returns its id. */
+  send(type: string, data: object, hook?: string): string {
+    const msgid = `${this.#callSid.slice(-12)}-${++this.#messages}`
+    const message = { type, msgid, call_sid: this.#callSid, ...(hook !== undefined && { hook }), data }
+    this.#socket.send(JSON.stringify(message))
+    return msgid
+  }
+
+  /** Ends the call. Resolves when the server has closed, too. */
+  async close(): Promise<void> {
+    const closed = once(this.#socket, 'close')
+    this.#socket.close(OVER)
+    await closed
+  }
+
+  #received({ type, msgid = '', data }: Ack): void {
+    if (type === 'ack') this.#waiting.get(msgid)?.acked(data)
+  }
+
+  #fail(error: Error): void {
+    for (const { failed } of this.#waiting.values()) failed(error)
+  }
+}
