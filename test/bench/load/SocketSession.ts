@@ -17,7 +17,7 @@ interface Ack {
 export class SocketSession {
   readonly #socket: WebSocket
   readonly #callSid: string
-  readonly #waiting = new Map<string, { acked: (data: unknown) => void; failed: (error: Error) => void }>()
+  readonly #waiting = new Map<string, { resolve: (data: unknown) => void; reject: (error: Error) => void }>()
   #messages = 0
 
   private constructor(socket: WebSocket, callSid: string) {
@@ -44,9 +44,9 @@ export class SocketSession {
     const msgid = this.send(type, data, hook)
     let timer: NodeJS.Timeout | undefined
     try {
-      return await new Promise<unknown>((acked, failed) => {
-        this.#waiting.set(msgid, { acked, failed })
-        timer = setTimeout(() => failed(new Error(`${type} was not acknowledged in time`)), ACK_TIMEOUT)
+      return await new Promise<unknown>((resolve, reject) => {
+        this.#waiting.set(msgid, { resolve, reject })
+        timer = setTimeout(() => reject(new Error(`${type} was not acknowledged in time`)), ACK_TIMEOUT)
       })
     } finally {
       clearTimeout(timer)
@@ -70,10 +70,10 @@ export class SocketSession {
   }
 
   #received({ type, msgid = '', data }: Ack): void {
-    if (type === 'ack') this.#waiting.get(msgid)?.acked(data)
+    if (type === 'ack') this.#waiting.get(msgid)?.resolve(data)
   }
 
   #fail(error: Error): void {
-    for (const { failed } of this.#waiting.values()) failed(error)
+    for (const { reject } of this.#waiting.values()) reject(error)
   }
 }
