@@ -14,7 +14,7 @@ import { until } from '../helpers/until.js'
 const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
 
 /** Starts an example on a free port. Resolves with its url, and what it writes. */
-async function example(t: Test, name: string): Promise<{ url: string; output: () => string }> {
+async function example(t: Test, name: string, preamble = ''): Promise<{ url: string; output: () => string }> {
   const port = await freePort()
   // Inside the package, so that the SDK's name resolves.
   const directory = join('.tap', `sdk-${process.pid}-${name}`)
@@ -25,7 +25,7 @@ async function example(t: Test, name: string): Promise<{ url: string; output: ()
     `port: ${port}`
   )
   const file = join(directory, 'app.mjs')
-  writeFileSync(file, (await transform(source, { loader: 'ts' })).code)
+  writeFileSync(file, preamble + (await transform(source, { loader: 'ts' })).code)
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   let written = ''
@@ -86,7 +86,42 @@ t.test('queue-with-hold: verbs that are not simulated pass', async (t) => {
   }
 })
 
-// room-with-stream, room-say and room-play-tone call session.room(), which the SDK they come with does not have.
+/** The examples of rooms call session.room(), which only the builder of the SDK that they come with has. */
+const SESSION_ROOM = `import { Session } from '@jambonz/sdk/websocket'
+Session.prototype.room ??= function (options) { this.builder.room(options); return this }
+`
+
+for (const [name, delay, command, data] of [
+  ['room-say', 'SAY_DELAY_MS', 'room:say', { text: /^Welcome/, id: 'announcement' }],
+  ['room-play-tone', 'PLAY_DELAY_MS', 'room:play', { url: /^tone:/, id: 'tone' }]
+] as const) {
+  t.test(`${name}, on 11: the room tells who joins, and is then spoken into`, async (t) => {
+    const { url, output } = await example(t, name, SESSION_ROOM)
+    const call = simulateCall({
+      url: `${url}/${name}`,
+      platform: '11',
+      env: { [delay]: '0' },
+      hangUpAfterMs: 3_600_000
+    })
+    await call.waitFor('command')
+    call.hangUp()
+    const story = await call
+    t.strictSame(story.errors, [], output())
+    t.match(
+      story.commands.map(({ command, data }) => ({ command, data })),
+      [{ command, data }]
+    )
+    t.match(
+      story.verbs.map(({ verb }) => verb),
+      ['answer', 'room']
+    )
+    await until(() => output().includes('closed: 1000'), 'the end')
+    for (const event of ['start', 'join', 'leave', 'end']) {
+      t.match(output(), `room status: ${event}`)
+    }
+  })
+}
+
 t.test('stream-then-room, on 11, with its audio at the plugin', async (t) => {
   const app = await build(t, { platform: '11', strict: false, recording: { directory: folder() } })
   const ended: Listen[] = []

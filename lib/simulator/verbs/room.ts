@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import type { Hook } from '../application/requestor.js'
 import { recordOf } from './application.js'
 import { ListenTask } from './listen.js'
 import { Task, type Precondition } from './task.js'
@@ -12,6 +13,7 @@ export class RoomTask extends Task {
   override readonly precondition: Precondition = this.session.options.platform === '11' ? 'endpoint' : 'none'
   #listens: ListenTask[] = []
   #entered = false
+  #enteredAt = 0
 
   override get openEnded(): boolean {
     return this.#entered && !this.killed
@@ -25,14 +27,36 @@ export class RoomTask extends Task {
     const nested = this.data.stream ?? this.data.listen
     if (nested !== undefined) this.#listens = this.#members().map((member) => this.#listenTo(member, nested))
     this.#entered = true
+    this.#enteredAt = session.clock.now()
+    this.#notify('start')
+    this.#notify('join')
     const running = this.#listens.map((task) => task.exec())
     if (!this.killed && !session.gone) await once(this.ending, 'abort')
     await Promise.all(running)
+    this.#notify('leave')
+    this.#notify('end')
     await this.performAction()
   }
 
   protected override onKill(reason: 'replaced' | 'released' | 'done'): void {
     for (const task of this.#listens) task.kill(reason)
+  }
+
+  /** Sends a status event that the verb asks for, and does not wait (feature-server lib/tasks/conference.js). */
+  #notify(event: string): void {
+    const { session } = this
+    const { statusHook, statusEvents, name } = this.data
+    if (statusHook === undefined || !Array.isArray(statusEvents) || !statusEvents.includes(event)) return
+    const report = {
+      event,
+      duration: (session.clock.now() - this.#enteredAt) / 1000,
+      time: new Date().toISOString(),
+      members: 1 + session.options.members,
+      conferenceSid: name,
+      friendlyName: name,
+      ...session.info.toJSON()
+    }
+    session.track(session.post.hook('verb:hook', statusHook as Hook, report))
   }
 
   #members(): string[] {
