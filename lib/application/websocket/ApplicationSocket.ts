@@ -1,10 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
+import { beat } from '../../audio/socket/pings.js'
 import { isJambonzEvent } from '../../model/payloads.js'
 import { withinMs } from '../../model/withinMs.js'
 import type { HandlerResult } from '../../verbs/index.js'
 import { dispatchMessage } from '../request.js'
-import type { ApplicationSockets } from './ApplicationSockets.js'
+import type { ApplicationSocketLimits, ApplicationSockets } from './ApplicationSockets.js'
 import { firstPath, hookPath } from '../hookUrls.js'
 import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
 
@@ -39,8 +40,6 @@ export class ApplicationSocket {
   /** the callSids of the calls whose commands are sent on this socket; usually one */
   readonly calls = new Set<string>()
   lastMessageAt = performance.now()
-  /** false: the last ping was not answered yet */
-  alive = true
   /** true: jambonz has reported the end of the call */
   callEnded = false
   readonly #socket: WebSocket
@@ -50,20 +49,25 @@ export class ApplicationSocket {
   readonly #underWay = new Set<Promise<void>>()
   readonly #noMessage: NodeJS.Timeout
 
-  constructor(socket: WebSocket, request: FastifyRequest, sockets: ApplicationSockets, startWithin: number) {
+  constructor(
+    socket: WebSocket,
+    request: FastifyRequest,
+    sockets: ApplicationSockets,
+    { metadataTimeout, heartbeat }: ApplicationSocketLimits
+  ) {
     this.request = request
     this.#socket = socket
     this.#sockets = sockets
     this.#headers = headersOf(request)
     this.#remoteAddress = request.raw.socket.remoteAddress ?? ''
-    this.#noMessage = setTimeout(() => this.close(CLOSE.badStart, NO_MESSAGE), startWithin)
+    this.#noMessage = setTimeout(() => this.close(CLOSE.badStart, NO_MESSAGE), metadataTimeout)
     socket.on('message', (data) => this.#received(data))
-    socket.on('pong', () => {
-      this.alive = true
-    })
+    socket.on('pong', () => {})
+    const stopPings = beat(heartbeat, { socket, isRead: () => true, lost: () => this.terminate() })
     socket.on('error', (err) => request.log.warn({ err, callSid: this.callSid }, 'application socket failed'))
     socket.on('close', (code) => {
       clearTimeout(this.#noMessage)
+      stopPings()
       sockets.closed(this, code)
     })
   }
@@ -77,11 +81,6 @@ export class ApplicationSocket {
     return new Promise((resolve, reject) => {
       this.#socket.send(text, (err) => (err ? reject(err) : resolve()))
     })
-  }
-
-  ping(): void {
-    this.alive = false
-    this.#socket.ping()
   }
 
   close(code: number, reason: string): void {
@@ -100,7 +99,6 @@ export class ApplicationSocket {
   #received(data: RawData): void {
     clearTimeout(this.#noMessage)
     this.lastMessageAt = performance.now()
-    this.alive = true
     const message = readMessage(String(data), (text) => this.#sockets.parse(text))
     if (message === undefined) {
       this.request.log.warn(

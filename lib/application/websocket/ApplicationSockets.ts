@@ -58,7 +58,7 @@ export class ApplicationSockets {
   /** answers to session:new that were not sent yet, by callSid */
   readonly #unanswered = new Map<string, PendingAnswer>()
   readonly #closing = new Map<ApplicationSocket, () => void>()
-  readonly #timers: NodeJS.Timeout[] = []
+  #idleTimer: NodeJS.Timeout | undefined
   #sealed = false
 
   constructor(
@@ -104,9 +104,9 @@ export class ApplicationSockets {
 
   /** Adds a socket that has just been opened. */
   add(socket: WebSocket, request: FastifyRequest): void {
-    const added = new ApplicationSocket(socket, request, this, this.#limits.metadataTimeout)
+    const added = new ApplicationSocket(socket, request, this, this.#limits)
     this.#all.add(added)
-    if (this.#timers.length === 0) this.#watch()
+    this.#idleTimer ??= setInterval(() => this.#closeIdle(), this.#limits.socketIdle).unref()
   }
 
   /** Parses JSON like a body over HTTP. Returns undefined for JSON that Fastify's parser refuses. */
@@ -309,21 +309,9 @@ export class ApplicationSockets {
     timer.unref()
   }
 
-  #watch(): void {
-    const { heartbeat, socketIdle } = this.#limits
-    if (heartbeat > 0) this.#timers.push(setInterval(() => this.#beat(), heartbeat).unref())
-    this.#timers.push(setInterval(() => this.#closeIdle(), socketIdle).unref())
-  }
-
   #rest(): void {
-    for (const timer of this.#timers.splice(0)) clearInterval(timer)
-  }
-
-  #beat(): void {
-    for (const socket of this.#all) {
-      if (socket.alive) socket.ping()
-      else socket.terminate()
-    }
+    clearInterval(this.#idleTimer)
+    this.#idleTimer = undefined
   }
 
   /** Closes idle sockets: jambonz never closes a socket that it has left by a redirect. */
