@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { ERR_NOT_REACHED } from '../../model/errors.js'
+import { wallClock } from '../../model/wallClock.js'
 import { withinMs } from '../../model/withinMs.js'
 import { type Hmac, seal, unseal } from '../../model/tokens.js'
 import type { CallStore } from '../../store/CallStore.js'
@@ -12,6 +13,14 @@ import type { SocketCommand } from '../websocket/wire.js'
 const REACH_WITHIN = 2_000
 /** ms that late verbs wait for a reconnect of jambonz: its first four attempts take 7.5 s */
 const LATE_WITHIN = 10_000
+
+/**
+ * ms that an order may be old: whoever can publish in the store could send it again later. As much as jambonz' signatures
+ * may be, so that no clock is refused whose webhooks work.
+ */
+const ORDER_TTL = 300_000
+/** Number of orders to remember: more than all calls of an instance get in twice ORDER_TTL. */
+const MAX_REMEMBERED = 50_000
 
 /** An order: a command or verbs for a call, as JSON. `prepared`: verbs that are ready for jambonz. */
 export type Order =
@@ -58,6 +67,7 @@ export class CallChannel {
   readonly #waiting = new Map<string, Waiting>()
   /** the functions to call when a call has its next holder, by callSid */
   readonly #awaited = new Map<string, Set<() => void>>()
+  readonly #taken = new TakenOrders()
   #warned = false
 
   constructor(deps: CallChannelDeps) {
@@ -158,8 +168,9 @@ export class CallChannel {
       this.#waiting.set(id, { done: resolve, failed: reject })
     )
     try {
-      const sealed = seal(secret, aboutOrder(id), JSON.stringify(order))
-      store.tell({ order: sealed, id, from: instance, to: holder } satisfies Told)
+      const route = { id, from: instance, to: holder }
+      const sealed = seal(secret, aboutOrder(route), JSON.stringify({ at: wallClock(), order }))
+      store.tell({ order: sealed, ...route } satisfies Told)
       return (await withinMs(ms, outcome)) ?? false
     } finally {
       this.#waiting.delete(id)
@@ -167,21 +178,23 @@ export class CallChannel {
   }
 
   async #orderTold({ order: sealed, id, from, to }: Extract<Told, { order: string }>): Promise<void> {
-    const { store, sockets, instance, secret, logger } = this.#deps
+    const { store, sockets, instance, secret } = this.#deps
     if ((to !== undefined && to !== instance) || typeof sealed !== 'string') return
-    const opened = unseal(secret, aboutOrder(id), sealed)
+    const opened = unseal(secret, aboutOrder({ id, from, to }), sealed)
     if (opened === undefined) {
-      if (!this.#warned) {
-        logger.warn(
-          { from },
-          'an order of another instance could not be opened: all instances need the same option secret'
-        )
-      }
-      this.#warned = true
-      return
+      return this.#warn(
+        { from },
+        'an order of another instance could not be opened: all instances need the same option secret'
+      )
     }
-    const order = JSON.parse(opened) as Order
+    const { at, order } = JSON.parse(opened) as { at: number; order: Order }
     if (to === undefined && !sockets.holds(order.callSid)) return
+    if (!this.#taken.add(id, at)) {
+      return this.#warn(
+        { from, callSid: order.callSid, ageMs: wallClock() - at },
+        'an order was refused: it came before, or is older than 5 minutes. Compare the clocks of the instances, and see who can publish in their store'
+      )
+    }
     const outcome = { ordered: id, to: from }
     try {
       const reached = sockets.holds(order.callSid) && (await this.#execute(order))
@@ -195,6 +208,12 @@ export class CallChannel {
       }
       store.tell({ ...outcome, error } satisfies Told)
     }
+  }
+
+  /** Logs a refused order, the first only: whoever can publish in the store could fill the log. */
+  #warn(fields: object, message: string): void {
+    if (!this.#warned) this.#deps.logger.warn(fields, message)
+    this.#warned = true
   }
 
   #outcomeTold({ ordered, error, missed }: Extract<Told, { ordered: string }>): void {
@@ -211,6 +230,26 @@ export class CallChannel {
   }
 }
 
-function aboutOrder(id: string): string {
-  return `order\n${id}`
+/** The orders that this instance has taken, by id: none is taken twice. */
+class TakenOrders {
+  /** when each may be forgotten, ms of performance.now() */
+  readonly #until = new Map<string, number>()
+
+  /** Notes an order. Returns false if it is known, or was not made within ORDER_TTL. `at`: ms since the epoch. */
+  add(id: string, at: number): boolean {
+    if (this.#until.has(id) || !(Math.abs(wallClock() - at) <= ORDER_TTL)) return false
+    const now = performance.now()
+    for (const [oldest, until] of this.#until) {
+      if (until > now && this.#until.size < MAX_REMEMBERED) break
+      this.#until.delete(oldest)
+    }
+    // An instance whose clock is ahead makes orders that are good for twice as long.
+    this.#until.set(id, now + 2 * ORDER_TTL)
+    return true
+  }
+}
+
+/** Binds an order to its sender and receiver: it can't be sent to another instance. */
+function aboutOrder({ id, from, to }: { id: string; from: string; to: string | undefined }): string {
+  return `order\n${JSON.stringify([id, from, to ?? null])}`
 }
