@@ -52,15 +52,15 @@ export interface WebSocketPair {
   client: WebSocket
 }
 
-/** An open websocket of ws itself, both ends. */
-export async function webSocketPair(t: Test): Promise<WebSocketPair> {
+/** An open websocket of ws itself, both ends. `autoPong`: false if the client is to answer no ping by itself. */
+export async function webSocketPair(t: Test, { autoPong = true } = {}): Promise<WebSocketPair> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     for (const each of server.clients) each.terminate()
     server.close()
   })
   await once(server, 'listening')
-  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, { autoPong })
   const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
     [WebSocket],
     unknown

@@ -64,12 +64,22 @@ export function beat(interval: number, member: Beating): () => void {
 
 /** Latest round trips, of which the shortest counts. */
 const MAX_ROUND_TRIPS = 8
+/** Pings that wait for their pongs, at most: a peer may answer none, or only the last of several (RFC 6455, 5.5.3). */
+const MAX_WAITING = 64
+
+interface Ping {
+  /** ms, as of `performance.now()` */
+  sentAt: number
+  onPong: () => void
+}
 
 /** Measures round trips to jambonz, with pings of their own. */
 export class RoundTrips {
   /** ms, the shortest of the latest round trips; 0 before the first pong */
   leastMs = 0
   readonly #socket: WebSocket
+  // Most streams never ask: the map, and the listener that reads it, come with the first ping.
+  #waiting: Map<string, Ping> | undefined
   #last: number[] = []
   #sent = 0
 
@@ -78,23 +88,35 @@ export class RoundTrips {
   }
 
   /**
-   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes. Pongs and audio come back
-   * in order: audio that arrives before the pong was sent before jambonz had read the ping.
+   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes; never, if 64 later pings are
+   * sent before that. Pongs and audio come back in order: audio that arrives before the pong was sent before jambonz had
+   * read the ping.
    */
   ask(onPong: () => void): void {
     const socket = this.#socket
     if (socket.readyState !== socket.OPEN) return
-    const sentAt = performance.now()
+    const waiting = (this.#waiting ??= this.#listen())
     const ping = `listen ${++this.#sent}`
-    const onAnswer = (data: Buffer) => {
-      if (data.toString() !== ping) return
-      socket.off('pong', onAnswer)
-      this.#last = [...this.#last, performance.now() - sentAt].slice(-MAX_ROUND_TRIPS)
+    waiting.set(ping, { sentAt: performance.now(), onPong })
+    for (const oldest of waiting.keys()) {
+      if (waiting.size <= MAX_WAITING) break
+      waiting.delete(oldest)
+    }
+    socket.ping(ping)
+  }
+
+  #listen(): Map<string, Ping> {
+    const waiting = new Map<string, Ping>()
+    this.#socket.on('pong', (data: Buffer) => {
+      const name = data.toString()
+      const ping = waiting.get(name)
+      if (ping === undefined) return
+      waiting.delete(name)
+      this.#last = [...this.#last, performance.now() - ping.sentAt].slice(-MAX_ROUND_TRIPS)
       // The shortest is that of the network; anything above it was lost in this process.
       this.leastMs = Math.min(...this.#last)
-      onPong()
-    }
-    socket.on('pong', onAnswer)
-    socket.ping(ping)
+      ping.onPong()
+    })
+    return waiting
   }
 }
