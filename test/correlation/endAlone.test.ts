@@ -41,6 +41,14 @@ const WAYS: Record<string, Way> = {
     handler: (stream) => stream.on('dtmf', () => stream.disconnect()),
     key: '5'
   },
+  'a stream that is destroyed with an error': {
+    endReason: 'error',
+    handler: (stream) => {
+      stream.on('error', () => {})
+      stream.on('dtmf', () => stream.destroy(new Error('the agent broke')))
+    },
+    key: '5'
+  },
   'a failing handler': {
     endReason: 'error',
     handler: async (stream) => {

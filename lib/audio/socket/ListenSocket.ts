@@ -222,8 +222,8 @@ export class ListenSocket {
   }
 
   /** Asks jambonz to end the listen and leave the call's others alone; closes if that is not possible. */
-  endOrClose(reason: EndReason, code: CloseCode, text: string): void {
-    this.#end.askOrClose(reason, code, text)
+  endOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
+    this.#end.askOrClose(reason, code, text, error)
   }
 
   /** Closes from our side. */

@@ -78,7 +78,8 @@ export class SocketEnd {
   }
 
   /** Asks jambonz to end the listen alone. If that is not possible, closes the socket. */
-  askOrClose(reason: EndReason, code: CloseCode, text: string): void {
+  askOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
+    this.#error ??= error
     if (this.#begin(reason)) this.#aloneOr(reason, () => this.#close(code, text))
   }
 

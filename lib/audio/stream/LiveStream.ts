@@ -247,7 +247,7 @@ export class LiveStream {
   destroyed(error: Error | null): void {
     this.reader.end()
     this.#speechOver()
-    if (error) this.socket.close('error', CLOSE.ourFault, 'the audio was not handled', error)
+    if (error) this.socket.endOrClose('error', CLOSE.ourFault, 'the audio was not handled', error)
     else this.end('disconnected')
   }
 
