@@ -24,6 +24,7 @@ import {
   type ListenHookSchema,
   AnswerSchema
 } from '../model/payloads.js'
+import { isThenable } from '../model/promises.js'
 import type { Call, Listen } from '../model/schema.js'
 import { MAX_SHOWN, shown } from '../verbs/validate.js'
 import type { HandlerResult } from '../verbs/index.js'
@@ -194,7 +195,7 @@ function returning(handler: PlainHandler): PlainHandler {
     } catch (err) {
       throw asError(err)
     }
-    if (isPromise(result)) {
+    if (isThenable(result)) {
       return result.then(
         (verbs) => {
           const answered = noText(verbs, reply)
@@ -247,10 +248,6 @@ function noText(result: unknown, reply: FastifyReply): unknown {
     )
   }
   return result
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
 
 /** bytes of a request, at most. A limit that the application sets for its own routes does not apply. */

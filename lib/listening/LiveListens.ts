@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { SlowReason } from '../audio/socket/frames/SocketReader.js'
-import { withinMs } from '../model/withinMs.js'
+import { withinMs } from '../model/promises.js'
 import type { LiveListen } from './LiveListen.js'
 
 export interface DrainOptions {

@@ -1,6 +1,7 @@
 import { ERR_AUDIO_FILE } from '../model/errors.js'
 import { decodeAlaw, decodeMulaw } from './g711.js'
 import { FULL_SCALE, samplesOf, toSample } from './samples.js'
+import { parseWavHeader, type WavHeader } from './wavHeader.js'
 
 /** A sound: mono samples at `sampleRate` Hz. */
 export interface Sound {
@@ -20,18 +21,10 @@ export interface Frames {
   read(from: number, to: number): Int16Array
 }
 
-interface Format {
-  code: number
-  channels: number
-  sampleRate: number
-  bits: number
-}
-
 const PCM = 1
 const FLOAT = 3
 const ALAW = 6
 const MULAW = 7
-const EXTENSIBLE = 0xfffe
 /** Codecs of WAV files that are not supported, by their format codes. */
 const CODECS: Readonly<Record<number, string>> = {
   2: 'Microsoft ADPCM',
@@ -41,21 +34,8 @@ const CODECS: Readonly<Record<number, string>> = {
   85: 'MP3',
   255: 'AAC'
 }
-const HEADER = 12
-const CHUNK_HEAD = 8
-/** Size in the head of a chunk that is longer than 32 bits can say, or whose size was not known. */
-const UNKNOWN_SIZE = 0xffff_ffff
 const MIN_RATE = 4_000
 const MAX_RATE = 384_000
-
-/** Returns true if a file is a WAV: RIFF, or RF64 or BW64, which may be longer than 4 GiB. */
-export function isWav(audio: Uint8Array): boolean {
-  return (
-    audio.length >= HEADER &&
-    ['RIFF', 'RF64', 'BW64'].includes(latin1(audio, 0, 4)) &&
-    latin1(audio, 8, 12) === 'WAVE'
-  )
-}
 
 /** Reads a whole WAV. Throws FST_JAMBONZ_AUDIO_FILE. */
 export function readWav(wav: Uint8Array): Sound {
@@ -68,56 +48,29 @@ export function readWav(wav: Uint8Array): Sound {
  */
 export function openWav(wav: Uint8Array): Frames {
   const file = Buffer.from(wav.buffer, wav.byteOffset, wav.byteLength)
-  let format: Format | undefined
-  let longSize: number | undefined
-  for (let at = HEADER; at + CHUNK_HEAD <= file.length;) {
-    const id = latin1(file, at, at + 4)
-    const size = file.readUInt32LE(at + 4)
-    const body = file.subarray(at + CHUNK_HEAD, at + CHUNK_HEAD + size)
-    if (id === 'fmt ') format = readFormat(body)
-    if (id === 'ds64' && body.length >= 16) longSize = Number(body.readBigUInt64LE(8))
-    if (id === 'data') {
-      if (format === undefined) throw new ERR_AUDIO_FILE('the WAV has samples before its format')
-      return framesOf(file.subarray(at + CHUNK_HEAD), dataSize(size, longSize), format)
-    }
-    at += CHUNK_HEAD + size + (size % 2)
-  }
-  throw new ERR_AUDIO_FILE('the WAV has no samples')
-}
-
-// Returns the bytes of samples. The header of a streamed file says 0 or 4 GiB: its samples go on to the end.
-function dataSize(size: number, longSize: number | undefined): number {
-  if (size !== 0 && size !== UNKNOWN_SIZE) return size
-  return longSize === undefined || longSize === 0 ? Infinity : longSize
-}
-
-function framesOf(data: Buffer, size: number, { code, channels, bits, sampleRate }: Format): Frames {
-  const { decode, sampleBytes } = decoderOf(code, bits)
+  const header = parseWavHeader(file, (problem) => new ERR_AUDIO_FILE(`the WAV ${problem}`))
+  checkPlayable(header)
+  const { code, channels, sampleRate, bitsPerSample, dataOffset, dataBytes } = header
+  const { decode, sampleBytes } = decoderOf(code, bitsPerSample)
   const frameBytes = channels * sampleBytes
+  const data = file.subarray(dataOffset)
+  // The header of a streamed file says 0 or 4 GiB: its samples go on to the end.
+  const bytes = Math.min(dataBytes || Infinity, data.length)
   return {
     sampleRate,
     frameBytes,
-    length: Math.floor(Math.min(size, data.length) / frameBytes),
+    length: Math.floor(bytes / frameBytes),
     read: (from, to) => toMono(decode(data.subarray(from * frameBytes, to * frameBytes)), channels)
   }
 }
 
-function readFormat(body: Buffer): Format {
-  if (body.length < 16) throw new ERR_AUDIO_FILE("the WAV's format is cut off")
-  const code = body.readUInt16LE(0)
-  const format = {
-    code: code === EXTENSIBLE && body.length >= 26 ? body.readUInt16LE(24) : code,
-    channels: body.readUInt16LE(2),
-    sampleRate: body.readUInt32LE(4),
-    bits: body.readUInt16LE(14)
-  }
-  if (format.channels < 1) throw new ERR_AUDIO_FILE('the WAV has no channels')
-  if (format.sampleRate < MIN_RATE || format.sampleRate > MAX_RATE) {
+function checkPlayable({ channels, sampleRate }: WavHeader): void {
+  if (channels < 1) throw new ERR_AUDIO_FILE('the WAV has no channels')
+  if (sampleRate < MIN_RATE || sampleRate > MAX_RATE) {
     throw new ERR_AUDIO_FILE(
-      `the WAV's sample rate is ${format.sampleRate} Hz; ${MIN_RATE} to ${MAX_RATE} can be played`
+      `the WAV's sample rate is ${sampleRate} Hz; ${MIN_RATE} to ${MAX_RATE} can be played`
     )
   }
-  return format
 }
 
 interface Decoder {
@@ -178,8 +131,4 @@ function toMono(samples: Int16Array, channels: number): Int16Array {
     mono[i] = Math.round(sum / channels)
   }
   return mono
-}
-
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  return String.fromCharCode(...bytes.subarray(from, to))
 }

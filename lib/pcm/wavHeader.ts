@@ -19,8 +19,11 @@ export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_H
 export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
 /** The size field of a size that is unknown, or stands in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
+const LONG_RIFF = ['RF64', 'BW64']
 const PCM = 1
 const EXTENSIBLE = 0xfffe
+/** where the code of the samples stands in an extensible format, bytes */
+const SUBFORMAT = 24
 
 export interface WavFormat {
   /** Hz */
@@ -108,45 +111,66 @@ function writeChunkHead(header: Buffer, at: number, id: string, bytes: number): 
   header.writeUInt32LE(bytes, at + 4)
 }
 
+/** Returns true if a file is a WAV: RIFF, or RF64 or BW64, which may be longer than 4 GiB. */
+export function isWav(file: Uint8Array): boolean {
+  const head = Buffer.from(file.buffer, file.byteOffset, Math.min(file.byteLength, RIFF_CHUNK))
+  return (
+    ['RIFF', ...LONG_RIFF].includes(head.toString('latin1', 0, 4)) &&
+    head.toString('latin1', 8, RIFF_CHUNK) === 'WAVE'
+  )
+}
+
+/** The header of a WAV with samples of any format. */
+export interface WavHeader extends WavInfo {
+  /** code of the format: 1 is PCM. That of an extensible format is the one in it */
+  code: number
+}
+
 /**
- * Parses the header of any PCM WAV or RF64 file. `head`: the first bytes of the file, down to the head of its data
- * chunk. Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing.
+ * Parses the header of a WAV. `head`: the first bytes of the file, down to the head of its data chunk. Throws what
+ * `refusal` returns for the problem, which follows the name of the file, as in "ends before its data chunk".
  */
-export function inspectWav(head: Buffer): WavInfo {
-  if (head.length < RIFF_CHUNK) throw new ERR_RECORDING_FORMAT('it ends before its RIFF header does')
-  const riff = head.toString('latin1', 0, 4)
-  if ((riff !== 'RIFF' && riff !== 'RF64') || head.toString('latin1', 8, 12) !== 'WAVE') {
-    throw new ERR_RECORDING_FORMAT('it does not begin with a RIFF or RF64 header')
-  }
-  let format: Omit<WavInfo, 'dataOffset' | 'dataBytes'> | undefined
+export function parseWavHeader(head: Buffer, refusal: (problem: string) => Error): WavHeader {
+  if (head.length < RIFF_CHUNK) throw refusal('ends before its RIFF header does')
+  if (!isWav(head)) throw refusal('does not begin with a RIFF or RF64 header')
+  const rf64 = LONG_RIFF.includes(head.toString('latin1', 0, 4))
+  let format: Pick<WavHeader, 'code' | 'channels' | 'sampleRate' | 'bitsPerSample'> | undefined
   let longData: number | undefined
   for (let at = RIFF_CHUNK; at + CHUNK_HEAD <= head.length;) {
     const id = head.toString('latin1', at, at + 4)
     const bytes = head.readUInt32LE(at + 4)
-    const body = at + CHUNK_HEAD
+    const dataOffset = at + CHUNK_HEAD
+    const body = head.subarray(dataOffset, dataOffset + bytes)
     if (id === 'data') {
-      if (format === undefined) throw new ERR_RECORDING_FORMAT('it has samples before its fmt chunk')
-      return { ...format, dataOffset: body, dataBytes: bytes === UNKNOWN_SIZE ? longData : bytes }
+      if (format === undefined) throw refusal('has samples before its fmt chunk')
+      const dataBytes = bytes === UNKNOWN_SIZE ? longData : bytes || (longData ?? 0)
+      return { ...format, dataOffset, dataBytes, rf64 }
     }
-    if (body + bytes > head.length) break
-    if (id === 'ds64' && bytes >= 16) longData = Number(head.readBigUInt64LE(body + 8))
-    if (id === 'fmt ' && bytes >= FMT_BODY) format = readFormat(head, body, riff === 'RF64')
-    at = body + bytes + (bytes % 2)
+    if (id === 'ds64' && body.length >= 16) longData = Number(body.readBigUInt64LE(8))
+    if (id === 'fmt ') {
+      if (body.length < FMT_BODY) throw refusal('ends within its fmt chunk')
+      format = readFormat(body)
+    }
+    at = dataOffset + bytes + (bytes % 2)
   }
-  throw new ERR_RECORDING_FORMAT('it ends before its data chunk')
+  throw refusal('ends before its data chunk')
 }
 
-function readFormat(head: Buffer, body: number, rf64: boolean): Omit<WavInfo, 'dataOffset' | 'dataBytes'> {
-  const tag = head.readUInt16LE(body)
-  if (tag !== PCM && tag !== EXTENSIBLE) {
-    throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${tag})`)
-  }
+function readFormat(body: Buffer): Pick<WavHeader, 'code' | 'channels' | 'sampleRate' | 'bitsPerSample'> {
+  const code = body.readUInt16LE(0)
   return {
-    channels: head.readUInt16LE(body + 2),
-    sampleRate: head.readUInt32LE(body + 4),
-    bitsPerSample: head.readUInt16LE(body + 14),
-    rf64
+    code: code === EXTENSIBLE && body.length >= SUBFORMAT + 2 ? body.readUInt16LE(SUBFORMAT) : code,
+    channels: body.readUInt16LE(2),
+    sampleRate: body.readUInt32LE(4),
+    bitsPerSample: body.readUInt16LE(14)
   }
+}
+
+/** Parses the header of a PCM WAV. Throws FST_JAMBONZ_RECORDING_FORMAT, which says what is missing. */
+export function inspectWav(head: Buffer): WavInfo {
+  const { code, ...info } = parseWavHeader(head, (problem) => new ERR_RECORDING_FORMAT(`it ${problem}`))
+  if (code !== PCM) throw new ERR_RECORDING_FORMAT(`its samples are not PCM (format ${code})`)
+  return info
 }
 
 /** The repair of a recording that was cut off at any byte. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Call, Listen } from '../model/schema.js'
 import { durationOf, WAV_HEADER_BYTES } from '../pcm/wavHeader.js'
@@ -27,6 +26,7 @@ import {
 import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { readFormat, repairAudio } from './repairAudio.js'
+import { withinMs } from '../model/promises.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 
@@ -73,7 +73,7 @@ export class Recovery {
     const { interval = LOOK_INTERVAL } = this.#deps
     this.#timer ??= setInterval(() => this.#lookAgain(onRecovered), interval).unref()
     this.#looking = this.#look(onRecovered)
-    await Promise.race([this.#looking, sleep(PATIENCE, undefined, { ref: false })])
+    await withinMs(PATIENCE, this.#looking)
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,7 @@ import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHe
 import { finished } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
 import { frozenJson } from '../model/json.js'
+import { isThenable } from '../model/promises.js'
 
 /** The output of a recording to an application's Writable, as a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {
@@ -304,13 +305,4 @@ function locationOf(writable: SinkWritable, name: string): string {
   if (typeof writable.location === 'string') return writable.location
   if ('path' in writable && typeof writable.path === 'string') return writable.path
   return name
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'then' in value &&
-    typeof (value as PromiseLike<unknown>).then === 'function'
-  )
 }

@@ -69,6 +69,7 @@ t.test('files of others are inspected, whatever chunks they have', async (t) => 
     [Buffer.from('OggS........WAVE'), /does not begin with/],
     [Buffer.concat([riff, chunk('data', Buffer.alloc(2))]), /before its fmt chunk/],
     [Buffer.concat([riff, chunk('fmt ', format)]), /ends before its data chunk/],
+    [Buffer.concat([riff, chunk('fmt ', format).subarray(0, 20)]), /ends within its fmt chunk/],
     [Buffer.concat([riff, chunk('LIST', Buffer.alloc(4)).subarray(0, 10)]), /ends before its data chunk/],
     [
       Buffer.concat([

@@ -74,7 +74,7 @@ const methods = {
     const send = (): void => {
       const sentAt = performance.now()
       const one = jambonz
-        .ask(path, [calls++])
+        .webhook(path, calls++)
         .then(
           () => {
             result.requests++

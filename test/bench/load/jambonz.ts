@@ -70,13 +70,18 @@ export class Jambonz {
   /** Posts the webhook of each call; what its listen verb says. */
   async ask(webhook: string, calls: readonly number[]): Promise<Asked[]> {
     return await inBatches(calls, async (call) => {
-      const verbs = (await this.#post(webhook, payloadOf(callSidOf(call)))) as Verb[]
+      const verbs = (await this.webhook(webhook, call)) as Verb[]
       const { url, actionHook, metadata = {} } = verbs.find(({ verb }) => verb === 'listen') ?? { verb: '' }
       if (url === undefined || actionHook === undefined) {
         throw new Error(`${webhook} answered no listen: ${JSON.stringify(verbs)}`)
       }
       return { path: url, actionHook, metadata }
     })
+  }
+
+  /** Posts the webhook of one call; resolves to the answer. */
+  async webhook(path: string, call: number): Promise<unknown> {
+    return await this.#post(path, payloadOf(callSidOf(call)))
   }
 
   /** Posts the actionHook of each call. */

@@ -8,7 +8,7 @@ import { redis } from './redis.js'
 import { scale } from './scale.js'
 import { sessions } from './sessions.js'
 import type { Section } from './types.js'
-import { webhooks } from './webhooks.js'
+import { webhookParts, webhooks } from './webhooks.js'
 
 /** In the order they run. */
 export const sections: Readonly<Record<string, Section>> = {
@@ -19,6 +19,7 @@ export const sections: Readonly<Record<string, Section>> = {
   capacity,
   play,
   webhooks,
+  webhookParts,
   sessions,
   redis,
   cluster

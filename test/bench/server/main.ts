@@ -5,7 +5,16 @@ import { serveFastifyWebsocket, serveSdk } from './perMessage.js'
 import { servePlugin, servePluginUnsigned } from './plugin.js'
 import type { RecordedFile, Serve, Served, ServerName, ServerOptions } from './types.js'
 import { resetDelay, usage, type Usage } from './usage.js'
-import { serveBareRoute, serveExpress, serveExpressValidating, serveSignedRoute } from './webhooks.js'
+import {
+  serveBareRoute,
+  serveExpress,
+  serveExpressValidating,
+  serveSignedRoute,
+  serveWebhookCall,
+  serveWebhookHooks,
+  serveWebhookListen,
+  serveWebhookVerb
+} from './webhooks.js'
 
 const SERVERS: Record<ServerName, Serve> = {
   bare: serveBareWs,
@@ -15,6 +24,10 @@ const SERVERS: Record<ServerName, Serve> = {
   plugin: servePlugin,
   pluginUnsigned: servePluginUnsigned,
   cluster: serveCluster,
+  webhookHooks: serveWebhookHooks,
+  webhookCall: serveWebhookCall,
+  webhookVerb: serveWebhookVerb,
+  webhookListen: serveWebhookListen,
   bareRoute: serveBareRoute,
   signedRoute: serveSignedRoute,
   express: serveExpress,

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import express from 'express'
 import Fastify, { type FastifyInstance } from 'fastify'
+import jambonzListen, { type CallStore, type HandlerResult } from '../../../lib/index.js'
+import { newCall } from '../../../lib/model/callWrite.js'
 import { AnswerSchema, CallWebhookSchema } from '../../../lib/model/payloads.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { Serve, Served } from './types.js'
@@ -45,6 +47,51 @@ async function serveRoute(fastify: FastifyInstance): Promise<Served> {
     { schema: { body: CallWebhookSchema, response: { 200: AnswerSchema } } },
     async () => VERBS
   )
+  await fastify.listen({ port: 0, host: '127.0.0.1' })
+  return { port: (fastify.server.address() as AddressInfo).port }
+}
+
+/** The signed plugin without a store and without verbs: its hooks, parser and reader of payloads are left. */
+export const serveWebhookHooks: Serve = () => servePart([], FORGETFUL)
+
+/** The same with the call written to memory. */
+export const serveWebhookCall: Serve = () => servePart([])
+
+/** The same with a verb that is copied and checked. */
+export const serveWebhookVerb: Serve = () => servePart([{ verb: 'hangup' }])
+
+/** The same with a listen: its id, its signed path, its hook; and all of them without a store. */
+export const serveWebhookListen: Serve = () => servePart([{ verb: 'listen', actionHook: '/done' }], FORGETFUL)
+
+const NOBODY = newCall('')
+
+/** A store that keeps nothing, so that what a store costs is left out. */
+const FORGETFUL: CallStore = {
+  shared: false,
+  start: async () => {},
+  get: async () => undefined,
+  list: async () => [],
+  write: async (_callSid, write) => ({
+    created: true,
+    applied: write.map(() => true),
+    kept: true,
+    call: NOBODY
+  }),
+  waitFor: async () => undefined,
+  tell: () => {},
+  health: () => ({ available: true, pending: 0, dropped: 0 }),
+  close: async () => {}
+}
+
+async function servePart(verbs: HandlerResult, store?: CallStore): Promise<Served> {
+  const fastify = Fastify()
+  await fastify.register(jambonzListen, {
+    webhookSecret: WEBHOOK_SECRET,
+    secret: 'shared by all instances',
+    ...(store && { store })
+  })
+  fastify.jambonz.webhook('/record', () => verbs)
+  fastify.jambonz.actionHook('/done', () => [])
   await fastify.listen({ port: 0, host: '127.0.0.1' })
   return { port: (fastify.server.address() as AddressInfo).port }
 }

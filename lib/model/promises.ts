@@ -12,3 +12,13 @@ export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | 
     clearTimeout(timer)
   }
 }
+
+/** Returns true for a promise, or an object that can be awaited like one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  )
+}
