@@ -33,8 +33,9 @@ export const kTrace = Symbol('jambonz trace')
  * `handling`: the handler runs; errors are now those of the handler or its verbs, not of the request.
  * `answering`: the handler has sent its answer, which is being prepared; `reply.sent` is still false.
  * `fallback`: the handler failed, and the answer is the fallback verbs.
+ * `failed`: the handler failed, and an error handler answers.
  */
-export type Stage = 'handling' | 'answering' | 'fallback'
+export type Stage = 'handling' | 'answering' | 'fallback' | 'failed'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,4 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { ReadableStream } from 'node:stream/web'
 import { inspect } from 'node:util'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { TSchema } from '@sinclair/typebox'
@@ -119,9 +121,47 @@ export function jambonzScope(
     observeRequests(scope, application, kind)
     await guardWithBasicAuth(scope, webhookAuth ? [webhookAuth] : [], () => new ERR_WEBHOOK_AUTH())
     parseSignedJson(scope, application.options)
+    refuseText(scope)
     limitMessages(scope)
     addRoutes(scope)
   })
+}
+
+/** The forms of a handler's answer. */
+const FORMS = 'an array of verbs, one verb, a WebhookResponse'
+const OK = 200
+const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
+
+/**
+ * Fails a handler that sends text, bytes or a stream with status 200: jambonz would take it for no
+ * verbs. The fallback verbs then answer. Any other status is the handler's own, and so is an answer that it sends as JSON.
+ */
+function refuseText(scope: FastifyInstance): void {
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    const kind =
+      request[kStage] === 'handling' && reply.statusCode === OK && !isJson(reply)
+        ? kindOf(payload)
+        : undefined
+    if (kind === undefined) return done(null, payload)
+    if (payload instanceof Readable) payload.destroy()
+    for (const name of HEADERS_OF_TEXT) reply.removeHeader(name)
+    done(
+      new ERR_VERB_INVALID(
+        `the handler sent ${kind} with status 200, which jambonz takes for no verbs: send or return ${FORMS}, set another status, or the content type application/json for text that is JSON of verbs`
+      )
+    )
+  })
+}
+
+function isJson(reply: FastifyReply): boolean {
+  return String(reply.getHeader('content-type')).includes('json')
+}
+
+/** Returns the kind of an answer that can't be verbs; undefined for any other, an empty one included. */
+function kindOf(answered: unknown): string | undefined {
+  if (typeof answered === 'string') return answered === '' ? undefined : 'text'
+  if (ArrayBuffer.isView(answered)) return 'bytes'
+  return answered instanceof Readable || answered instanceof ReadableStream ? 'a stream' : undefined
 }
 
 /** Fails a handler whose answer is too long for the application websocket. The fallback verbs then answer. */
@@ -175,6 +215,7 @@ export function verbRoute(
         request.log.error({ err: error }, 'webhook failed: the fallback verbs are answered')
         return reply.code(200).send(noted(request, fallback))
       }
+      if (stage === 'handling') request[kStage] = 'failed'
       return options.errorHandler ? options.errorHandler.call(this, error, request, reply) : reply.send(error)
     }
   }
@@ -240,12 +281,11 @@ function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || request[kStage] !== 'handling'
 }
 
-/** Throws if the answer is text or bytes. Fastify would send them unchanged, and jambonz would ignore them. */
+/** Throws if the answer is text, bytes or a stream. Fastify would send them unchanged, and jambonz would ignore them. */
 function noText(result: unknown, reply: FastifyReply): unknown {
-  if (reply.statusCode < 300 && (typeof result === 'string' || ArrayBuffer.isView(result))) {
-    throw new ERR_VERB_INVALID(
-      `the handler returned ${typeof result === 'string' ? 'text' : 'bytes'}: return an array of verbs, one verb, a WebhookResponse, or nothing`
-    )
+  const kind = reply.statusCode < 300 ? (result === '' ? 'text' : kindOf(result)) : undefined
+  if (kind !== undefined) {
+    throw new ERR_VERB_INVALID(`the handler returned ${kind}: return ${FORMS}, or nothing`)
   }
   return result
 }

@@ -1,5 +1,6 @@
+import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
@@ -203,6 +204,64 @@ t.test('text from a handler is an error, as jambonz would ignore it', async (t) 
   })
   const refusal = await post(app, '/refusal')
   t.same([refusal.statusCode, refusal.body], [403, 'no'])
+})
+
+t.test('text that a handler sends is an error, too, and the fallback answers in its place', async (t) => {
+  for (const fallback of [undefined, [{ verb: 'say' as const, text: 'sorry' }]]) {
+    const app = await build(t, { ...(fallback && { fallback }) })
+    const sent: Record<string, [(reply: FastifyReply) => unknown, RegExp]> = {
+      '/text': [(reply) => reply.send('OK'), /sent text with status 200/],
+      '/xml': [(reply) => reply.type('text/xml').send('<Response/>'), /sent text/],
+      '/bytes': [(reply) => reply.send(Buffer.from('OK')), /sent bytes/],
+      '/stream': [(reply) => reply.send(Readable.from(['OK'])), /sent a stream/]
+    }
+    for (const [path, [send]] of Object.entries(sent)) {
+      app.jambonz.webhook(path, (_request, reply) => {
+        send(reply)
+      })
+      app.jambonz.webhook(`${path}-async`, async (_request, reply) => {
+        send(reply)
+      })
+      app.jambonz.webhook(`${path}-returned`, async (_request, reply) => send(reply) as never)
+    }
+    for (const [path, [, message]] of Object.entries(sent)) {
+      for (const form of [path, `${path}-async`, `${path}-returned`]) {
+        const answered = await post(app, form)
+        t.match(answered.headers['content-type'], 'application/json', form)
+        if (fallback) t.same([answered.statusCode, answered.json()], [200, fallback], form)
+        else t.match(answered.json(), { statusCode: 500, code: 'FST_JAMBONZ_VERB_INVALID', message }, form)
+      }
+    }
+  }
+})
+
+t.test('what a handler sends on purpose goes out as it is', async (t) => {
+  const app = await build(t)
+  const json = JSON.stringify([{ verb: 'hangup' }])
+  const sent: Array<[string, (reply: FastifyReply) => unknown, number, string]> = [
+    ['/status', (reply) => reply.code(403).send('no'), 403, 'no'],
+    ['/accepted', (reply) => reply.code(202).send('later'), 202, 'later'],
+    ['/redirect', (reply) => reply.redirect('/elsewhere'), 302, ''],
+    ['/empty', (reply) => reply.send(), 200, ''],
+    ['/json', (reply) => reply.type('application/json').send(json), 200, json]
+  ]
+  for (const [path, send] of sent) {
+    app.jambonz.webhook(path, (_request, reply) => {
+      send(reply)
+    })
+  }
+  app.jambonz.webhook(
+    '/own',
+    { errorHandler: (_error, _request, reply) => reply.code(200).send('own') },
+    () => {
+      throw new Error('no database')
+    }
+  )
+  for (const [path, , status, body] of sent) {
+    const answered = await post(app, path)
+    t.same([answered.statusCode, answered.body], [status, body], path)
+  }
+  t.same((await post(app, '/own')).body, 'own', 'an error handler answers what it will')
 })
 
 t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
