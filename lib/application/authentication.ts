@@ -10,7 +10,7 @@ import {
 } from '../model/errors.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
-import { MESSAGE_TYPE, messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
+import { JSON_TYPE, MESSAGE_TYPE, messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
 import { wallClock } from '../model/wallClock.js'
 
 /**
@@ -102,14 +102,24 @@ export function parseSignedJson(
 ): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
-  // It reads no body: a message has its payload.
+  // Hooks see a message as jambonz posts it over HTTP. Its own content type leads it past the reading of a body.
+  scope.addHook('preParsing', (request, _reply, _payload, done) => {
+    if (messageOf(request)) request.raw.headers['content-type'] = MESSAGE_TYPE
+    done(null)
+  })
   scope.addContentTypeParser(MESSAGE_TYPE, (request, _body, done) => {
     const message = messageOf(request)
     if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
-    request.raw.headers['content-type'] = 'application/json'
+    request.raw.headers['content-type'] = JSON_TYPE
     done(null, message.payload)
   })
-  scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+  scope.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
+    // A hook has read the media type before it was changed.
+    const message = messageOf(request)
+    if (message) {
+      request.raw.headers['content-type'] = JSON_TYPE
+      return done(null, message.payload)
+    }
     try {
       if (webhookSecrets.length > 0) {
         const header = request.headers['jambonz-signature']

@@ -136,7 +136,9 @@ export interface MessageAnswer {
   body: string
 }
 
-/** The content type of a message until its parser runs. No request over HTTP has it. */
+/** The content type of jambonz' requests. */
+export const JSON_TYPE = 'application/json'
+/** The content type of a message while its parser is chosen. No request over HTTP has it. */
 export const MESSAGE_TYPE = 'application/json; jambonz=message'
 
 /** The messages, by raw request. Nobody outside can add to it, so no header or url can pretend to be a message. */
@@ -165,7 +167,7 @@ export async function dispatchMessage(
         method: 'POST',
         url,
         // The parser of our scopes takes the message's payload: there is no body to read.
-        headers: { ...headers, 'content-type': MESSAGE_TYPE },
+        headers: { ...headers, 'content-type': JSON_TYPE },
         remoteAddress,
         validate: false
       } as InjectOptions,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dispatchMessage } from '../../lib/application/request.js'
+import { dispatchMessage, MESSAGE_TYPE } from '../../lib/application/request.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 
@@ -70,4 +70,57 @@ t.test('nothing that a request over HTTP says makes it a message', async (t) => 
     })
   t.equal((await ask()).statusCode, 401)
   t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
+})
+
+t.test('hooks see the headers of a message as over HTTP, whenever they look', async (t) => {
+  for (const early of [false, true]) {
+    const app = await build(t)
+    const seen: unknown[] = []
+    app.addHook('onRequest', async (request) => {
+      if (early) t.equal(request.mediaType, 'application/json')
+      seen.push(request.headers['content-type'])
+    })
+    app.addHook('preParsing', async (request) => {
+      seen.push(request.headers['content-type'])
+    })
+    app.addHook('preValidation', async (request) => {
+      seen.push(request.headers['content-type'], request.body)
+    })
+    app.jambonz.webhook('/call', async (request) => {
+      seen.push(request.headers['content-type'], request.body)
+      return []
+    })
+    await app.ready()
+    const payload = callWebhook({ call_sid: 'c1' })
+    t.equal((await dispatchMessage(app, message(payload), { url: '/call', ...AT })).statusCode, 200)
+    const json = 'application/json'
+    t.same(seen, [json, json, json, payload, json, payload])
+  }
+})
+
+t.test('no content type leads a request past its signature', async (t) => {
+  const app = await build(t, { webhookSecret: 'secret of the portal' })
+  const ran: unknown[] = []
+  app.jambonz.webhook('/call', async () => {
+    ran.push('/call')
+    return []
+  })
+  for (const type of [
+    MESSAGE_TYPE,
+    'application/json;jambonz=message',
+    'APPLICATION/JSON; JAMBONZ=message',
+    'application/json; jambonz="message"',
+    'application/json; jambonz=message; charset=utf-8',
+    'application/json; charset=utf-8; jambonz=message',
+    'application/json ; jambonz=message'
+  ]) {
+    const { statusCode } = await app.inject({
+      method: 'POST',
+      url: '/call',
+      payload: JSON.stringify(callWebhook({})),
+      headers: { 'content-type': type }
+    })
+    t.ok(statusCode === 401 || statusCode === 415, `${type}: ${statusCode}`)
+  }
+  t.same(ran, [])
 })
