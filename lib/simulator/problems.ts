@@ -49,6 +49,11 @@ const KINDS = {
     then: 'jambonz never sees the code: it ends the listen and goes on; 0.9 ends all listens of the call',
     change: "look into the server's log: it gave the listen up"
   },
+  brokenFrame: {
+    severity: 'error',
+    then: 'jambonz drops the connection, and the listen is over; of a masked frame it complains with 1002 and goes on',
+    change: 'use a websocket library, and no compression: jambonz never asks for permessage-deflate'
+  },
   closedEarly: {
     severity: 'warning',
     then: 'jambonz ends the listen at once and goes on with the next verb; 0.9 ends all listens of the call',

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { simulateCall, wavOf, type ProblemCode, type SimulateCallOptions } from '../../lib/simulator/index.js'
@@ -31,6 +32,9 @@ async function problemsOf(
   return story.problems
 }
 
+/** The connection under a websocket of ws, for frames that ws would not send. */
+const rawOf = (socket: WebSocket) => (socket as unknown as { _socket: Duplex })._socket
+
 const streams = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
 const after = (socket: WebSocket, frames: number, run: () => void) => {
   let count = 0
@@ -50,6 +54,21 @@ t.test(
         {},
         (socket) => after(socket, 70, () => socket.terminate()),
         [['tornDown', 'error', /without a close frame \(1006\), 1\.\d s after it opened/]]
+      ],
+      [
+        'a frame that is compressed though nobody asked for it',
+        {},
+        (socket) => rawOf(socket).write(Buffer.from([0xc1, 0x02, 0x7b, 0x7d])),
+        [['brokenFrame', 'error', /a reserved bit is set/]]
+      ],
+      [
+        'a masked frame',
+        {},
+        (socket) => rawOf(socket).write(Buffer.from([0x81, 0x82, 1, 2, 3, 4, 5, 6])),
+        [
+          ['brokenFrame', 'error', /a masked frame/],
+          ['closedWithError', 'error', /1002/]
+        ]
       ],
       [
         'a socket that is closed after 0.4 s',

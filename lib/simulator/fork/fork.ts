@@ -119,6 +119,7 @@ export class Fork {
         },
         text: (text) => this.#received(text),
         binary: (bytes) => this.#receivedAudio(bytes),
+        broken: (what) => events.problem('brokenFrame', `the server broke the websocket protocol: ${what}`),
         closed: (code, by, reason) => this.#closed(code, by, reason)
       }
     )

@@ -13,6 +13,8 @@ export interface SocketEvents {
   refused: (failure: UpgradeFailure) => void
   text: (text: string) => void
   binary: (bytes: Buffer) => void
+  /** The server sent a frame that breaks the websocket protocol. */
+  broken: (what: string) => void
   closed: (code: number, by: 'jambonz' | 'server', reason?: string) => void
 }
 
@@ -134,7 +136,8 @@ export class ForkSocket {
         this.#frame(frame, quiet)
         if (this.#state !== 'open') return
       }
-    } catch {
+    } catch (error) {
+      if (!this.orphan) this.#events.broken((error as Error).message)
       this.#socket!.destroy()
       this.#finish(NO_CLOSE_FRAME, 'jambonz')
     }
@@ -142,7 +145,10 @@ export class ForkSocket {
 
   #frame(frame: Frame, quiet: boolean): void {
     // libwebsockets reports the error and goes on.
-    if (frame.masked) return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
+    if (frame.masked) {
+      if (!this.orphan) this.#events.broken('a masked frame')
+      return this.#write(OPCODE.close, closePayload(PROTOCOL_ERROR, Buffer.from('srv mask')))
+    }
     switch (frame.opcode) {
       case OPCODE.ping:
         this.#write(OPCODE.pong, frame.payload)
