@@ -117,6 +117,7 @@ export const OptionsSchema = Type.Object(
     audioPath: withDefault(
       Type.String({
         pattern: '^/[^?#*:]*[^/?#*:]$',
+        form: 'a path that begins with /, ends without one, and has no parameters, as in /audio',
         description:
           'path of the built-in audio route, which records if `recording` is set, and otherwise only counts'
       }),
@@ -125,6 +126,7 @@ export const OptionsSchema = Type.Object(
     publicUrl: Type.Optional(
       Type.String({
         pattern: '^(https?|wss?)://[^?#]+$',
+        form: 'a url without a query, as in https://voice.example.com',
         description: 'public origin of this application, for absolute socket urls',
         unset: 'none: socket urls are relative'
       })
@@ -161,7 +163,10 @@ export const OptionsSchema = Type.Object(
     api: Type.Optional(
       Type.Object(
         {
-          baseUrl: Type.String({ pattern: '^https?://[^?#]+$' }),
+          baseUrl: Type.String({
+            pattern: '^https?://[^?#]+$',
+            form: 'a url without a query, as in https://jambonz.example.com/v1'
+          }),
           accountSid: Type.String({ minLength: 1 }),
           token: Type.String({ minLength: 1 }),
           timeout: withDefault(Milliseconds('ms that a request may take', 100), 10_000)

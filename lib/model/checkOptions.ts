@@ -8,6 +8,7 @@ import {
   type TSchema,
   type TUnsafe
 } from '@sinclair/typebox'
+import { ValueErrorType, type ValueError } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
 import { isCredentialName } from './credentials.js'
 import { ERR_OPTIONS } from './errors.js'
@@ -37,24 +38,72 @@ export function MillisecondsOrNever(description: string, minimum: number): TUnsa
  * allowed values. `prefix`: the name of the option that contains them, or empty.
  */
 export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
-  const first = Value.Errors(schema, options).First()
-  if (first === undefined) return
-  const path = first.path.replaceAll('/', '.')
+  const errors = [...Value.Errors(schema, options)]
+  // A misspelt name is the cause of one that is missing.
+  const error = errors.find(({ type }) => type === ValueErrorType.ObjectAdditionalProperties) ?? errors[0]
+  if (error === undefined) return
+  const path = error.path.replaceAll('/', '.')
   const name = prefix === '' ? path.slice(1) || 'options' : prefix + path
-  const { description } = first.schema
-  const hint = typeof description === 'string' ? ` (${description})` : ''
-  throw new ERR_OPTIONS(
-    `${name}: ${allowed(first.schema) ?? first.message}, not ${shown(name, first.value)}${hint}`
-  )
+  throw new ERR_OPTIONS(`${name}: ${problemOf(name, error)}`)
 }
 
-/** Returns the allowed values of a union, which TypeBox does not list; undefined for any other schema. */
-function allowed({ anyOf }: TSchema): string | undefined {
-  if (!Array.isArray(anyOf)) return undefined
-  const kinds = (anyOf as TSchema[]).map(({ const: literal, type, minimum, maximum }) => {
-    if (literal !== undefined) return String(literal)
-    if (minimum !== undefined) return `a ${String(type)} from ${minimum} to ${maximum}`
-    return type === 'array' ? 'an array' : `a ${String(type)}`
+/** Returns what is wrong with an option, which follows its name, and what is allowed. */
+function problemOf(name: string, { type, schema, value, message }: ValueError): string {
+  if (type === ValueErrorType.ObjectAdditionalProperties) {
+    const word = name.slice(name.lastIndexOf('.') + 1)
+    return `there is no such option${didYouMean(word, Object.keys((schema.properties ?? {}) as object))}`
+  }
+  const { description } = schema
+  const hint = typeof description === 'string' ? ` (${description})` : ''
+  const expected = allowed(schema, value) ?? message
+  if (type === ValueErrorType.ObjectRequiredProperty) return `is missing: it has to be ${expected}${hint}`
+  // What has a default is no secret.
+  return `${expected}, not ${shown(schema.default === undefined ? name : '', value)}${hint}`
+}
+
+/** Returns the allowed values of a schema, in words; undefined if it has no words for them. */
+function allowed(schema: TSchema, value: unknown): string | undefined {
+  const { anyOf, type, pattern, minLength = 0, form } = schema as Described
+  if (anyOf !== undefined) return alternatives(anyOf, value)
+  if (type === 'string') {
+    if (pattern !== undefined) return form ?? `a string that matches ${pattern}`
+    return minLength > 1
+      ? `a string of ${minLength} characters or more`
+      : `a string${minLength === 1 ? ' that is not empty' : ''}`
+  }
+  if (type === 'number' || type === 'integer') return rangeOf(schema)
+  return type === undefined ? undefined : KINDS[type]
+}
+
+/** The keywords of options' schemas. `form`: a pattern in words. */
+interface Described {
+  anyOf?: TSchema[]
+  type?: string
+  pattern?: string
+  minLength?: number
+  form?: string
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  boolean: 'true or false',
+  object: 'an object',
+  array: 'an array',
+  Function: 'a function'
+}
+
+function rangeOf({ type, minimum, exclusiveMinimum, maximum }: TSchema): string {
+  const kind = type === 'integer' ? 'a whole number' : 'a number'
+  if (exclusiveMinimum !== undefined) return `${kind} above ${exclusiveMinimum}`
+  if (minimum === undefined) return maximum === undefined ? kind : `${kind} of ${maximum} or less`
+  return maximum === undefined ? `${kind} of ${minimum} or more` : `${kind} from ${minimum} to ${maximum}`
+}
+
+/** Returns the allowed values of a union. Strings are quoted if the value is none: the number 11 is not "11". */
+function alternatives(schemas: readonly TSchema[], value: unknown): string | undefined {
+  const kinds = schemas.map((schema) => {
+    const { const: literal, type } = schema
+    if (literal !== undefined) return typeof value === 'string' ? String(literal) : JSON.stringify(literal)
+    return type === 'number' ? rangeOf(schema) : (KINDS[String(type)] ?? `a ${String(type)}`)
   })
   return kinds.length > 1 ? `one of ${kinds.join(', ')}` : kinds[0]
 }
@@ -65,7 +114,43 @@ function shown(name: string, value: unknown): string {
     ? 'what was given'
     : typeof value === 'bigint'
       ? `${value}n`
-      : (JSON.stringify(value) ?? String(value))
+      : typeof value === 'number'
+        ? String(value)
+        : (JSON.stringify(value) ?? String(value))
+}
+
+const MAX_LISTED = 40
+
+/** Returns `: did you mean "maxLength"?`, or else the list of known names. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const plain = simplify(word)
+  const near = known
+    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
+    .sort((a, b) => a.distance - b.distance)[0]
+  if (near !== undefined) return `: did you mean "${near.name}"?`
+  if (known.length > MAX_LISTED) return ''
+  return `: use one of ${known.join(', ')}`
+}
+
+/** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */
+const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
+
+/** Returns the number of letters to replace, add, drop, or swap with their neighbour. */
+function editDistance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
+  const at = (row: number, column: number) => (rows[row] as number[])[column] as number
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row]
+    rows.push(current)
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = at(row - 1, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      const swapped =
+        a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1] ? at(row - 2, column - 2) + 1 : Infinity
+      current.push(Math.min(replaced, swapped, at(row - 1, column) + 1, at(row, column - 1) + 1))
+    }
+  }
+  return at(a.length, b.length)
 }
 
 /** The schema of an optional option with a default. */

@@ -1,4 +1,5 @@
 import { Ajv2020, type ValidateFunction, type ErrorObject } from 'ajv/dist/2020.js'
+import { didYouMean } from '../model/checkOptions.js'
 import { isCredentialName, jsonWithoutCredentials } from '../model/credentials.js'
 import { ERR_VERB_INVALID } from '../model/errors.js'
 import { loadJambonzSchemas, verbSchemaId, type JsonSchema } from './jambonzSchemas.js'
@@ -130,38 +131,4 @@ export function shown(path: string, value: unknown): string {
   if (path.split('/').some((name) => isCredentialName(name))) return 'a hidden value'
   const safe = jsonWithoutCredentials(value) ?? 'undefined'
   return safe.length > MAX_SHOWN ? `${safe.slice(0, MAX_SHOWN)}…` : safe
-}
-
-const MAX_LISTED = 40
-
-/** Returns `: did you mean "maxLength"?`, or else the list of known names. */
-export function didYouMean(word: string, known: readonly string[]): string {
-  const plain = simplify(word)
-  const near = known
-    .map((name) => ({ name, distance: editDistance(plain, simplify(name)) }))
-    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (near !== undefined) return `: did you mean "${near.name}"?`
-  if (known.length > MAX_LISTED) return ''
-  return `: use one of ${known.join(', ')}`
-}
-
-/** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */
-const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
-
-/** Returns the number of letters to replace, add, drop, or swap with their neighbour. */
-function editDistance(a: string, b: string): number {
-  const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
-  const at = (row: number, column: number) => (rows[row] as number[])[column] as number
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    rows.push(current)
-    for (let column = 1; column <= b.length; column++) {
-      const replaced = at(row - 1, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1)
-      const swapped =
-        a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1] ? at(row - 2, column - 2) + 1 : Infinity
-      current.push(Math.min(replaced, swapped, at(row - 1, column) + 1, at(row, column - 1) + 1))
-    }
-  }
-  return at(a.length, b.length)
 }
