@@ -29,14 +29,16 @@ export const growth: Section = {
         }
         const cost = median(runs.map(({ cpuPerMessage }) => cpuPerMessage))
         costs.push(cost)
-        cells.push(`${number(cost)} µs, ${kib(median(runs.map(({ rssPerCall }) => rssPerCall)))} KiB`)
+        const resident = median(runs.map(({ rssPerCall }) => rssPerCall))
+        const used = median(runs.map(({ heapPerCall, externalPerCall }) => heapPerCall + externalPerCall))
+        cells.push(`${number(cost)} µs, ${kib(resident)} KiB (${kib(used)})`)
         log(`${variant.name}, ${calls} calls: ${number(cost)} µs`)
       }
       rows.push([variant.name, ...cells, number((costs.at(-1) ?? NaN) / (costs[0] ?? NaN), 2)])
     }
     return (
-      'CPU per message and memory per call above idle; arrivals spread evenly\n\n' +
-      table(['server', ...CALLS.map((calls) => `${calls} calls`), '1,000 : 100'], rows)
+      'CPU per message and resident memory per call above idle; in brackets what of it is in use after a garbage collection; arrivals spread evenly\n\n' +
+      table(['server', ...CALLS.map((calls) => `${calls.toLocaleString('en')} calls`), '1,000 : 100'], rows)
     )
   }
 }
