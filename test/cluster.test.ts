@@ -10,7 +10,7 @@ const MAX_GAP = 5_000
 
 t.test('three instances behind a round-robin', { skip: noRedis() }, async (t) => {
   const scene = await setUp(t)
-  t.test('calls whose webhook, socket and hook are spread over them are all correlated, none twice', (t) =>
+  t.test('calls whose webhook, socket and hook reach different instances are correlated, each once', (t) =>
     spread(t, scene, CALLS)
   )
   t.test('the same with Redis killed in the middle, and back with nothing', (t) => redisDies(t, scene, CALLS))

@@ -411,31 +411,35 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     })
   }
 
-  t.test('a call whose listens are held by two instances goes as a whole', { buffered: true }, async (t) => {
-    for (const goes of ['background', 'foreground'] as const) {
-      const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
-      const call = dial()
-      call.on('listen:open', ({ role }) => {
-        if (role === 'background') lead(b)
-      })
-      await until(() => open(call).length === 2, 'both sockets')
-      await heardOf(call, 300)
-      const [going, stays] = goes === 'background' ? [a, b] : [b, a]
-      lead(stays)
-      await going.app.jambonz.drain(5_000, { handover: true })
-      await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
-      await heardOf(call, 300)
-      call.hangUp()
-      const story = await call
-      await until(() => stays.ended.length === 2, 'both ends')
-      t.strictSame(going.ended, [], `the ${goes}`)
-      t.match(
-        stays.ended.map(({ endReason }) => endReason),
-        ['closed', 'closed']
-      )
-      wholeInTwo(t, stays, story)
+  t.test(
+    'a call whose listens are on two instances is handed over as a whole',
+    { buffered: true },
+    async (t) => {
+      for (const goes of ['background', 'foreground'] as const) {
+        const { a, b, lead, call: dial } = await two(t, redis, beside({ verb: 'pause', length: 1 }))
+        const call = dial()
+        call.on('listen:open', ({ role }) => {
+          if (role === 'background') lead(b)
+        })
+        await until(() => open(call).length === 2, 'both sockets')
+        await heardOf(call, 300)
+        const [going, stays] = goes === 'background' ? [a, b] : [b, a]
+        lead(stays)
+        await going.app.jambonz.drain(5_000, { handover: true })
+        await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
+        await heardOf(call, 300)
+        call.hangUp()
+        const story = await call
+        await until(() => stays.ended.length === 2, 'both ends')
+        t.strictSame(going.ended, [], `the ${goes}`)
+        t.match(
+          stays.ended.map(({ endReason }) => endReason),
+          ['closed', 'closed']
+        )
+        wholeInTwo(t, stays, story)
+      }
     }
-  })
+  )
 
   t.test(
     'a background listen that an earlier answer began goes on with the listen of a later one',
@@ -610,21 +614,25 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     }
   )
 
-  t.test('a socket that nobody takes is given up, and the handler is told', { buffered: true }, async (t) => {
-    const { a, call: dial } = await two(t, redis, [
-      { verb: 'listen', actionHook: '/done' },
-      { verb: 'hangup' }
-    ])
-    await a.app.jambonz.drain(0, { handover: true })
-    const { listens, requests } = await dial()
-    t.ok(
-      listens.length > 5 && listens.every(({ refused }) => refused?.status === 503),
-      `${listens.length} sockets`
-    )
-    t.ok(requests.every(({ latencyMs }) => latencyMs < 2_000))
-    t.match(a.hooks, [{ state: 'ended', connected: false, endReason: 'notConnected' }])
-    t.equal(a.ended.length, 1)
-  })
+  t.test(
+    'a listen whose sockets all instances refuse ends, and its handler is called',
+    { buffered: true },
+    async (t) => {
+      const { a, call: dial } = await two(t, redis, [
+        { verb: 'listen', actionHook: '/done' },
+        { verb: 'hangup' }
+      ])
+      await a.app.jambonz.drain(0, { handover: true })
+      const { listens, requests } = await dial()
+      t.ok(
+        listens.length > 5 && listens.every(({ refused }) => refused?.status === 503),
+        `${listens.length} sockets`
+      )
+      t.ok(requests.every(({ latencyMs }) => latencyMs < 2_000))
+      t.match(a.hooks, [{ state: 'ended', connected: false, endReason: 'notConnected' }])
+      t.equal(a.ended.length, 1)
+    }
+  )
 
   t.test(
     'without handover, drain resolves when the hooks of what it ended are answered',

@@ -341,10 +341,7 @@ export const ERR_API_REFUSED = define(
   502
 )
 
-/**
- * Returns true for the error of an import whose package is not installed, as Node.js and the code of a bundler throw
- * it.
- */
+/** Returns true for the error that Node.js, or the code of a bundler, throws for a package that is not installed. */
 export function isNotInstalled(err: unknown): boolean {
   const { code } = err as { code?: unknown }
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'

@@ -68,7 +68,7 @@ export class Resampler {
   }
 }
 
-/** A whole sound at another rate, not late. */
+/** Returns a whole sound at another rate, without the delay of the filter. */
 export function resample(samples: Int16Array, from: number, to: number): Int16Array {
   if (from === to) return samples
   const resampler = new Resampler(from, to)

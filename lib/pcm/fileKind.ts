@@ -1,14 +1,14 @@
 /** The kind of a file that is neither a WAV nor raw samples. */
 export interface FileKind {
-  /** follows "it is" */
+  /** the kind in words, for a sentence that begins with "it is" */
   is: string
   /** what to do, other than asking for a WAV or raw samples */
   hint: string
 }
 
-/** bytes that are read: raw samples do not look like text for so long */
+/** bytes at the start of a file that are examined; so many raw samples never look like text */
 const HEAD = 512
-/** Length of text, and number of its different letters, at least: a few samples, or a constant, can look like text. */
+/** The least length of a text, and of its set of letters: a few samples, or constant ones, may look like text. */
 const MIN_TEXT = 16
 const MIN_LETTERS = 6
 

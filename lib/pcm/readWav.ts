@@ -13,7 +13,7 @@ export interface Sound {
 export interface Frames {
   /** Hz */
   readonly sampleRate: number
-  /** frames in all */
+  /** total number of frames */
   readonly length: number
   /** bytes of one frame */
   readonly frameBytes: number

@@ -17,7 +17,7 @@ const RESERVE_BYTES = CHUNK_HEAD + DS64_BODY
 export const WAV_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + RESERVE_BYTES + CHUNK_HEAD
 /** Bytes before the first sample of a WAV that is streamed. */
 export const STREAM_HEADER_BYTES = RIFF_CHUNK + FMT_BYTES + CHUNK_HEAD
-/** The size field of a size that is unknown, or stands in the ds64 chunk. */
+/** The value of a size field if the size is unknown, or is in the ds64 chunk. */
 const UNKNOWN_SIZE = 0xffff_ffff
 const LONG_RIFF = ['RF64', 'BW64']
 const PCM = 1

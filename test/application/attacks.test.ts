@@ -94,7 +94,7 @@ t.test('no hook of a message opens a route of the application, however it is wri
   t.strictSame(opened, [])
 })
 
-t.test("nor does the path of a socket, or a status hook filled with the path's parameters", async (t) => {
+t.test('the path of a socket, or of a status hook with its parameters, opens no other route', async (t) => {
   const { logger, lines } = keepingLogger()
   const { url, opened } = await target(t, { fastify: { loggerInstance: logger } })
   // GET leads these to a webhook, POST to routes of the application.
@@ -186,7 +186,7 @@ t.test('a message sets no header: what a handler sees is of the upgrade', async 
   }
 })
 
-t.test('what no message of jambonz can be is answered with nothing, and harms nobody', async (t) => {
+t.test('messages that jambonz never sends get no answer, and do no harm', async (t) => {
   const bodies: unknown[] = []
   const app = await build(t)
   app.jambonz.webhook('/call', async ({ body }) => {

@@ -149,7 +149,7 @@ test('messages that came together are delivered as one, between the texts they c
   ])
 })
 
-test('audio whose memory is used again is told apart; a text of it is not touched', async (t) => {
+test('audio is told apart from text if its memory is reused, and the text stays unchanged', async (t) => {
   const { socket, told } = await listening(t, false)
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []

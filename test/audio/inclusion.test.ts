@@ -56,7 +56,7 @@ function leftOut(theirs: Sound, ours: Sound, channels = 1) {
   return { count, last, noticed: said('includes the application').length > 0 }
 }
 
-t.test('a media server that sends what it is streamed is noticed, and no frame is there twice', async (t) => {
+t.test('a media server that includes streamed audio is noticed, and no frame is added twice', async (t) => {
   for (const [name, theirs] of Object.entries({
     'alone': AGENT,
     'a frame late': late(AGENT, 20),

@@ -97,7 +97,7 @@ test('audio that comes while the listen is looked up is kept, in order', async (
   t.equal(live.stream?.callSid, 'other')
 })
 
-test('audio first, of a listen nobody knows, is asked for without metadata', async (t) => {
+test('a socket of an unknown listen that begins with audio is identified without metadata', async (t) => {
   const { socket, live } = await streamPair(t, {
     started: false,
     known: false,

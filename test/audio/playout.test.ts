@@ -11,7 +11,7 @@ t.test('ms that were heard of a file come from the offset, at the rate that the 
     t.equal(rate.heardMs({ ...report, lastOffset: 23_520, playbackMs: 4_096, elapsedMs: 3_050 }), 2_940)
   })
 
-  t.test('on a wideband call: no more can have been heard than there was time for', async (t) => {
+  t.test('on a wideband call, the caller can not have heard more than the time allows', async (t) => {
     const rate = new CallRate()
     t.equal(rate.heardMs({ ...report, lastOffset: 15_040, playbackMs: 2_048, elapsedMs: 1_050 }), 940)
     t.equal(rate.heardMs({ ...report, lastOffset: 48_000, stopped: false }), 3_000)

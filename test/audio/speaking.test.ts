@@ -212,7 +212,7 @@ test('with resampling, marks resolve in order and not before their audio is hear
   )
 })
 
-test('on a wideband call, whose rate nobody knows, marks that come too early or never are told by the clock', async (t) => {
+test('on a wideband call of unknown rate, the clock settles marks that jambonz reports too early or never', async (t) => {
   const { stream, caller, socket, log } = await speaking(t, { rate: 8000, callRate: 16_000 })
   const timer = setInterval(() => socket.send(Buffer.alloc(320)), 20)
   t.teardown(() => clearInterval(timer))
@@ -231,7 +231,7 @@ test('on a wideband call, whose rate nobody knows, marks that come too early or 
   t.ok(log.filter(({ msg }) => /told by the clock/.test(msg)).length <= 1)
 })
 
-test('marks that jambonz never reports are told by the clock', async (t) => {
+test('the clock settles marks that jambonz never reports', async (t) => {
   const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => {
     pair.start()
     return pair

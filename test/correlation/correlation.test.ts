@@ -184,7 +184,7 @@ t.test('a key is noted down once the listen has ended, and not where that was in
   )
 })
 
-t.test('a listen that jambonz is asked for again ends with its call, whichever comes first', async (t) => {
+t.test('a listen that waits for another socket ends with its call, in any order of events', async (t) => {
   const isOver = { callSid: CALL, fields: { callStatus: 'completed' } }
   for (const endsFirst of [false, true]) {
     const { correlation, id, ended, listen } = await start(t)

@@ -73,7 +73,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
     )
   })
 
-  t.test('a hook whose listen has ended takes one round trip, and tells nobody that it waits', async (t) => {
+  t.test('a hook whose listen has ended takes one round trip, and sends no message', async (t) => {
     const asked = await askForListen(other.app, '/in', holder.base)
     const over = once(holder.app.jambonz.calls.events, 'listenEnded')
     const socket = await asked.open()

@@ -167,7 +167,7 @@ t.test('an encrypted recording that was altered, cut or is of another key is ref
   await bad(huge, /damaged/)
 })
 
-t.test("a recording whose key can't be had fails, and says so", async (t) => {
+t.test('a recording whose key is not available fails with an error that says so', async (t) => {
   for (const key of [
     () => {
       throw new Error('vault is sealed')

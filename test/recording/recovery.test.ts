@@ -234,7 +234,7 @@ t.test(
   }
 )
 
-t.test('an unfinished file that nothing describes is left as it is', async (t) => {
+t.test('an unfinished file without a sidecar is not changed', async (t) => {
   const { recordings, directory, logger } = await build(t)
   await writeFile(join(directory, 'stray.part.wav'), wav(0, AUDIO))
   t.same(await recover(recordings), [])
@@ -399,7 +399,7 @@ t.test('of broken notes every field that is wrong is ignored and told, and no au
   }
 })
 
-t.test('notes that name no listen cost nothing of the audio', async (t) => {
+t.test('a sidecar that names no listen does not change the audio', async (t) => {
   for (const json of ['{"id": 7}', 'null', '[]', '"text"', '{', '', '{"id":"a"}']) {
     const { recordings, directory, logger } = await build(t)
     await leave(directory, { part: wav(0, AUDIO), json })

@@ -230,7 +230,7 @@ t.test('details of a sink that make no sense are left out, and the recording is 
   }
 })
 
-t.test('a sink that resolves when nobody waits any more has its stream destroyed', async (t) => {
+t.test('the stream of a sink that resolves after the timeout is destroyed', async (t) => {
   const directory = await temporaryDirectory(t)
   let give = (_sink: Writable): void => {}
   const { recordings } = await build(t, {

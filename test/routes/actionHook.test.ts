@@ -125,7 +125,7 @@ t.test('a GET hook has no payload, and finds its listen by its url', async (t) =
   t.equal((await app.inject('/done')).statusCode, 404)
 })
 
-t.test('a GET hook without its key is none: who knows the id of a listen runs no handler', async (t) => {
+t.test('a GET hook without its key runs no handler, even with the id of a listen', async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { webhookSecret: 'signed', fastify: { loggerInstance: logger } })
   const ran: string[] = []

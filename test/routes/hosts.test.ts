@@ -228,7 +228,7 @@ t.test("a listen goes out with the values of its request's path, however the sco
   }
 })
 
-t.test('a hook whose path is not of printable ASCII goes out as jambonz can ask for it', async (t) => {
+t.test('a hook with characters other than printable ASCII is sent escaped', async (t) => {
   const app = host(t)
   await app.register(jambonzListen)
   const orders: string[] = []

@@ -50,36 +50,39 @@ t.test('the call webhook carries the call in snake_case, SIP as it is, and env_v
   t.match(posted!.headers.b3, new RegExp(`^${String(posted!.json.trace_id)}-[0-9a-f]{16}-1$`))
 })
 
-t.test('every request is signed over the bytes that were sent, GET over a payload nobody gets', async (t) => {
-  const app = await application(t, {
-    '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
-    '/done': hangup,
-    '/status': {}
-  })
-  const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
-  const verified = app.posted.map(({ headers, body }) => {
-    const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
-    return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
-  })
-  t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
-    'GET /done?x=1 false',
-    'POST /in true',
-    'POST /status true',
-    'POST /status true',
-    'POST /status true'
-  ])
-  t.strictSame(
-    [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
-    ['', undefined],
-    'a GET hook has no payload at all'
-  )
-  t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
-  await simulateCall({ url: app.url('/in') })
-  t.ok(
-    app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
-    'also without a secret of ours'
-  )
-})
+t.test(
+  'every request is signed over the bytes that were sent, a GET over a payload that is not sent',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
+      '/done': hangup,
+      '/status': {}
+    })
+    const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
+    const verified = app.posted.map(({ headers, body }) => {
+      const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
+      return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
+    })
+    t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
+      'GET /done?x=1 false',
+      'POST /in true',
+      'POST /status true',
+      'POST /status true',
+      'POST /status true'
+    ])
+    t.strictSame(
+      [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
+      ['', undefined],
+      'a GET hook has no payload at all'
+    )
+    t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
+    await simulateCall({ url: app.url('/in') })
+    t.ok(
+      app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
+      'also without a secret of ours'
+    )
+  }
+)
 
 t.test('a webhook configured as GET gets no payload', async (t) => {
   const app = await application(t, { '/in': hangup })

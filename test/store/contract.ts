@@ -40,7 +40,7 @@ function isOver(listen: Listen | undefined): boolean {
 
 /** What every CallStore promises. */
 export function storeContract(t: Test, open: OpenStores): void {
-  t.test('a call nobody has written is unknown', async (t) => {
+  t.test('a call that was never written is unknown', async (t) => {
     const [a] = await open(t)
     t.equal(await a.get(newSid()), undefined)
     t.equal(await a.waitFor(newSid(), 'l1', isOver, 60_000), undefined, 'and nobody waits for it')
@@ -306,7 +306,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('a call that has ended takes what its end says of data and listens all the same', async (t) => {
+  t.test('an ended call accepts late data and listens of its end', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.end(callSid, { call: { callStatus: 'completed' } })
@@ -382,7 +382,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('who waits for a listen hears of its end at once, from any instance', async (t) => {
+  t.test('a wait for a listen resolves at its end, on any instance', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -417,7 +417,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('who waits for the recordings of a listen hears when they are saved', async (t) => {
+  t.test('a wait for the recordings of a listen resolves when they are saved', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -429,7 +429,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Date.now() - before < 500, 'without polling')
   })
 
-  t.test('who waits in vain gets the call as it stands, in time', async (t) => {
+  t.test('a wait resolves to the current call at its timeout', async (t) => {
     const [, b] = await open(t)
     const callSid = newSid()
     await b.claim(callSid, 'l1')
@@ -495,7 +495,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     for (const callSid of sids) t.match(await b.get(callSid), { callSid, data: { callSid } })
   })
 
-  t.test('closing lets everybody who waits go', async (t) => {
+  t.test('close() resolves all waits', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')

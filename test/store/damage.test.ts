@@ -30,7 +30,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-t.test('what others put into Redis harms nobody', { skip: noRedis() }, async (t) => {
+t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const client = new Redis(server.url)
   t.teardown(() => client.disconnect())

@@ -97,7 +97,7 @@ t.test('with validation: warn, what the schemas of jambonz refuse is logged once
   t.equal((await strict.inject({ method: 'POST', url: '/call', payload: callWebhook() })).statusCode, 500)
 })
 
-t.test('the caller is the caller, at whichever leg of a dial the listen is', async (t) => {
+t.test('the caller is named correctly for a listen on either leg of a dial', async (t) => {
   const dial = (listen: object) => ({ verb: 'dial', target: [{ type: 'phone', number: '1' }], listen })
   const at = (listen: object) => prepare(dial({ mixType: 'stereo', ...listen })).listens[0] as Listen
   for (const listen of [at({}), at({ channel: 1 })]) {
