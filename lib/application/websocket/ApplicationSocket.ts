@@ -21,9 +21,8 @@ const OF_UPGRADE =
 
 /** The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before. */
 export interface PendingAnswer {
-  msgid: string
-  /** the socket that the ack is sent on */
-  socket: ApplicationSocket
+  /** the messages that ask for it, and the sockets of their acks: more than one if jambonz has reconnected */
+  readonly asked: Array<{ msgid: string; socket: ApplicationSocket }>
   readonly callSid: string | undefined
   /** true: it answers session:new. Without an answer to that, jambonz refuses the call. */
   readonly isFirst: boolean
@@ -142,7 +141,7 @@ export class ApplicationSocket {
 
   async #answerFirst(message: SocketMessage): Promise<void> {
     const { msgid, callSid } = message
-    const answer: PendingAnswer = { msgid, socket: this, callSid, isFirst: true, acked: false }
+    const answer: PendingAnswer = { asked: [{ msgid, socket: this }], callSid, isFirst: true, acked: false }
     this.#sockets.expectAck(answer)
     await this.#answer(message, firstPath(this.request, this.#sockets.application.routes), answer, HOLD)
   }
@@ -169,15 +168,14 @@ export class ApplicationSocket {
    * Answers session:new on this socket, with the handler's answer if it comes before the deadline of the new ack.
    */
   async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
-    answer.msgid = msgid
-    answer.socket = this
+    answer.asked.push({ msgid, socket: this })
     if (answer.verbs !== undefined) return await this.#acknowledge(answer, answer.verbs)
     setTimeout(() => this.#acknowledge(answer, HOLD), DEADLINES.ack)
   }
 
   async #answerHook(message: SocketMessage): Promise<void> {
     const { hook, msgid, type, callSid } = message
-    const answer: PendingAnswer = { msgid, socket: this, callSid, isFirst: false, acked: false }
+    const answer: PendingAnswer = { asked: [{ msgid, socket: this }], callSid, isFirst: false, acked: false }
     const url = hook === undefined ? undefined : hookPath(hook, this.request, this.#sockets.application)
     if (url !== undefined) return await this.#answer(message, url, answer, undefined)
     if (hook !== undefined) {
@@ -253,16 +251,16 @@ export class ApplicationSocket {
 
   async #acknowledge(answer: PendingAnswer, verbs: string | undefined): Promise<void> {
     if (answer.acked) return
-    const { socket, msgid, callSid, isFirst } = answer
-    if (socket.open) {
+    const { asked, callSid, isFirst } = answer
+    const open = asked.filter(({ socket }) => socket.open)
+    if (open.length > 0) {
       answer.acked = true
-      try {
-        await socket.send(ackOf(msgid, verbs))
+      const sent = await Promise.allSettled(open.map(({ socket, msgid }) => socket.send(ackOf(msgid, verbs))))
+      if (sent.some(({ status }) => status === 'fulfilled')) {
         if (isFirst) this.#sockets.acknowledged(answer)
         return
-      } catch {
-        answer.acked = false
       }
+      answer.acked = false
     }
     // jambonz sends session:new again, to this or another instance. It does not repeat other messages.
     if (isFirst) return this.#sockets.forgetLater(answer)
