@@ -296,8 +296,8 @@ export class Correlation {
   }
 
   /**
-   * Returns why a listen ended: `reason`, why its socket closed; or `otherEnded`, if another listen that the application
-   * ended took it along. `askedAt`: time at which jambonz asked for the socket, ms of performance.now().
+   * Returns why a listen ended. That is `reason`, why its socket closed, or `otherEnded` if the application ended another
+   * listen, which ended this one. `askedAt`: when jambonz asked for the socket, ms of performance.now().
    */
   endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
     return this.#ends.reasonOf(callSid, id, reason, askedAt)

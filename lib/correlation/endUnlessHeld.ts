@@ -20,7 +20,7 @@ export function endUnlessHeld(
   const watch = async (): Promise<void> => {
     for (;;) {
       await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
-      // Also so where the store is closed.
+      // The store is still away, or it is closed.
       if (!store.health().available) return
       const listen = listenIn(await store.waitFor(callSid, id, isSettled, ms), id)
       if (!store.health().available) continue

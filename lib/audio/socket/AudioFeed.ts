@@ -11,8 +11,8 @@ const MAX_HELD = 1_048_576
 /** ms after a pause for which missing audio counts as late, if the socket was not read during the pause. */
 const MAX_BEHIND = 30_000
 /**
- * ms over which the arrival rate is measured after a pause. Audio that was not read during the pause arrives faster than
- * real time. All of it has arrived when the rate falls to real time.
+ * ms over which the arrival rate is measured after a pause. Audio that was not read during the pause arrives faster
+ * than real time. All of it has arrived when the rate falls to real time.
  */
 const CATCH_UP_WINDOW = 200
 const CATCH_UP_RATE = 1.5
@@ -43,14 +43,15 @@ export class AudioFeed {
   readonly #mask: number
   #sinks: readonly AudioSink[] = []
   #carry: Buffer | undefined
-  // It is not clear whether audio is missing before the latest frames; #held are those that the sinks wait for.
+  // true while audio may be missing before the latest frames. #held has the frames that the sinks have not got.
   #inDoubt = false
   #held: Held[] = []
   #heldBytes = 0
-  // ms of a gap that was found too late: the frames behind it had been handed over already.
+  // ms of a gap that was found after the frames behind it were handed over. It is added to the next gap.
   #owedGap = 0
   #pause: PauseMode | undefined
-  // ms on the clock of the GapMeter: audio that was said later no longer belongs to the pause. Or one of the three above.
+  // ms on the clock of the GapMeter at which the pause ends: later audio is not part of it. Or one of the constants
+  // above.
   #pauseEnds: number | typeof NOT_ENDED = NOT_ENDED
   #endsWithinMessage = false
   // ms: until then audio is late because the socket was not read.
@@ -134,8 +135,8 @@ export class AudioFeed {
   }
 
   /**
-   * Ends the pause. Audio that was said in the pause and arrives late still belongs to it. `withinMessage`: a message has
-   * arrived in part, and belongs to it, too. `isBehind`: the socket was not read for a while.
+   * Ends the pause. Audio that was said in the pause and arrives late still belongs to it. `withinMessage`: a message
+   * has arrived in part, and belongs to it, too. `isBehind`: the socket was not read for a while.
    */
   resume(now: number, withinMessage: boolean, isBehind: boolean): void {
     if (this.#pause === undefined) return
@@ -211,8 +212,8 @@ export class AudioFeed {
     this.#flush()
   }
 
-  // The doubt may remain: a gap that is found later is reported with the next frame. The frames keep their places on the
-  // clock, although the gap may be before them: it may be behind them as well, and the end of a pause between.
+  // The doubt may remain: a gap that is found later is reported with the next frame. The frames keep their places on
+  // the clock, although the gap may be before them: it may be behind them as well, and the end of a pause between.
   #flush(): void {
     if (this.#held.length === 0) return
     const held = this.#held
