@@ -172,8 +172,8 @@ interface Claim {
 }
 
 /**
- * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases it; the listen of a
- * further member of a room ends, since no other socket can ask for it.
+ * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases it; the listen of
+ * a further member of a room ends, since no other socket can ask for it.
  */
 async function claim({ correlation }: Runtime, request: FastifyRequest, token: SocketToken): Promise<Claim> {
   const { log } = request

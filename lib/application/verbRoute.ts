@@ -133,8 +133,8 @@ const OK = 200
 const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
 
 /**
- * Fails a handler that sends text, bytes or a stream with status 200: jambonz would take it for no
- * verbs. The fallback verbs then answer. Any other status is the handler's own, and so is an answer that it sends as JSON.
+ * Fails a handler that sends text, bytes or a stream with status 200: jambonz would take it for no verbs. The fallback
+ * verbs then answer. Any other status is the handler's own, and so is an answer that it sends as JSON.
  */
 function refuseText(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
@@ -281,7 +281,9 @@ function isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || request[kStage] !== 'handling'
 }
 
-/** Throws if the answer is text, bytes or a stream. Fastify would send them unchanged, and jambonz would ignore them. */
+/**
+ * Throws if the answer is text, bytes or a stream. Fastify would send them unchanged, and jambonz would ignore them.
+ */
 function noText(result: unknown, reply: FastifyReply): unknown {
   const kind = reply.statusCode < 300 ? (result === '' ? 'text' : kindOf(result)) : undefined
   if (kind !== undefined) {

@@ -32,8 +32,8 @@ export function isCredentialName(name: string): boolean {
 }
 
 /**
- * Matches the JSON of every value that has a credential, and of few others: a part of each name and value above. One scan
- * of the text is a tenth of the work of a look at each name and value.
+ * Matches the JSON of every value that has a credential, and of few others: a part of each name and value above. One
+ * scan of the text is a tenth of the work of a look at each name and value.
  */
 const SUSPICIOUS =
   /pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key|tokens?["=]|["?&](?:(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)["=]|basic[\s\\])|:\/\/[^/?#\s]*@/i

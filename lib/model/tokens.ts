@@ -22,8 +22,8 @@ export class Hmac {
   }
 
   /**
-   * Returns a name, in hexadecimal, that nobody can guess without the key. It proves nothing: a signature needs `digest`.
-   * It takes a sixth of the time.
+   * Returns a name, in hexadecimal, that nobody can guess without the key. It proves nothing: a signature needs
+   * `digest`. It takes a sixth of the time.
    */
   name(text: string): string {
     return hash('sha256', `${this.#text}\n${text}`)

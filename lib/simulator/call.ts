@@ -122,8 +122,8 @@ export class SimulatedCall implements Promise<CallStory> {
   }
 
   /**
-   * Changes the call as a PUT of jambonz' REST api with this body does: `call_hook`, `call_status`, `listen_status`. The
-   * change is among the story's `commands`.
+   * Changes the call as a PUT of jambonz' REST api with this body does: `call_hook`, `call_status`, `listen_status`.
+   * The change is among the story's `commands`.
    */
   updateCall(change: Readonly<Record<string, unknown>>): void {
     this.#check('updateCall')

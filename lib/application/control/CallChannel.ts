@@ -15,8 +15,8 @@ const REACH_WITHIN = 2_000
 const LATE_WITHIN = 10_000
 
 /**
- * ms that an order may be old: whoever can publish in the store could send it again later. As much as jambonz' signatures
- * may be, so that no clock is refused whose webhooks work.
+ * ms that an order may be old: whoever can publish in the store could send it again later. As much as jambonz'
+ * signatures may be, so that no clock is refused whose webhooks work.
  */
 const ORDER_TTL = 300_000
 /** Number of orders to remember: more than all calls of an instance get in twice ORDER_TTL. */

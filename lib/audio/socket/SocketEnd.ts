@@ -45,8 +45,8 @@ export interface SocketEndUser {
 }
 
 /**
- * Ends a listen in steps: asks jambonz to end it alone, asks over the socket, closes, hangs up. Each step has 2 s. Keeps
- * the first reason for the end.
+ * Ends a listen in steps: asks jambonz to end it alone, asks over the socket, closes, hangs up. Each step has 2 s.
+ * Keeps the first reason for the end.
  */
 export class SocketEnd {
   /** Resolves when the socket has closed. Never rejects. */

@@ -88,9 +88,9 @@ export class RoundTrips {
   }
 
   /**
-   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes; never, if 64 later pings are
-   * sent before that. Pongs and audio come back in order: audio that arrives before the pong was sent before jambonz had
-   * read the ping.
+   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes; never, if 64 later pings
+   * are sent before that. Pongs and audio come back in order: audio that arrives before the pong was sent before
+   * jambonz had read the ping.
    */
   ask(onPong: () => void): void {
     const socket = this.#socket

@@ -256,8 +256,8 @@ function payloadLength(view: DataView, at: number): number {
 }
 
 /**
- * Unmasks the `length` bytes at `begin`, which follow their mask, and puts them to `to`. In the same memory, `to` is not
- * above `begin`.
+ * Unmasks the `length` bytes at `begin`, which follow their mask, and puts them to `to`. In the same memory, `to` is
+ * not above `begin`.
  */
 function unmask(from: DataView, begin: number, into: DataView, to: number, length: number): void {
   const mask = from.getInt32(begin - MASK_BYTES, LITTLE_ENDIAN)
