@@ -23,7 +23,7 @@ export default [
   },
   {
     files: ['lib/**/*.ts'],
-    ignores: ['lib/model/wallClock.ts', 'lib/simulator/**'],
+    ignores: ['lib/model/time.ts', 'lib/simulator/**'],
     rules: {
       'no-restricted-properties': [
         'error',

@@ -11,7 +11,7 @@ import { asTraced } from './observeRequests.js'
 import { prepareVerbs, type HandlerResult, type VerbContext } from '../verbs/index.js'
 import { hookUrl, MAX_WARNED } from './hookUrls.js'
 import { bodyBytesOf, kRawBody, kSignedAt, kTrace } from './request.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /** ms in which jambonz may repeat an unanswered request */
 const REPEATED_WITHIN = 60_000

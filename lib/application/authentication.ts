@@ -11,7 +11,7 @@ import {
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
 import { JSON_TYPE, MESSAGE_TYPE, messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /**
  * Guards the scope with HTTP Basic. A request without one of the `accepted` credentials fails with `refusal` (401),

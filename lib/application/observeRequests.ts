@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Listen, StoredListen } from '../model/schema.js'
 import type { Trace, Tracing } from '../listening/tracing.js'
-import { withinMs } from '../model/promises.js'
+import { withinMs } from '../model/time.js'
 import { kStage, kTrace } from './request.js'
 
 const INTERNAL_ERROR = 500

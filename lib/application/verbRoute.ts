@@ -26,7 +26,7 @@ import {
   type ListenHookSchema,
   AnswerSchema
 } from '../model/payloads.js'
-import { isThenable } from '../model/promises.js'
+import { isThenable } from '../model/json.js'
 import type { Call, Listen } from '../model/schema.js'
 import { MAX_SHOWN, shown } from '../verbs/validate.js'
 import type { HandlerResult } from '../verbs/index.js'

@@ -4,7 +4,7 @@ import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 // A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
 // same listen again. jambonz then opens a new socket, which the load balancer routes to another instance. The call

@@ -5,7 +5,7 @@ import { callSidOf, checkCallSid, createListenId } from '../model/tokens.js'
 import { stageOf } from '../model/listenLife.js'
 import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /** Number of listens of the members of one room at most. More sockets are refused. */
 const MAX_MEMBERS = 500

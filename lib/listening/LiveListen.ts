@@ -20,7 +20,7 @@ import { watchEndConditions } from '../audio/stream/endConditions.js'
 import type { AudioStream } from '../audio/stream/AudioStream.js'
 import type { StreamEnd, StreamLimits } from '../audio/socket/types.js'
 import { recordingControl } from '../recording/StreamRecorder.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /** Codes of errors of a handler that writes to a stream after its caller hung up. They are not logged as failures. */
 const ENDS_OF_A_STREAM = [

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { SlowReason } from '../audio/socket/frames/SocketReader.js'
-import { withinMs } from '../model/promises.js'
+import { withinMs } from '../model/time.js'
 import type { LiveListen } from './LiveListen.js'
 
 export interface DrainOptions {

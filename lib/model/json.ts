@@ -79,3 +79,13 @@ function isPlain(value: unknown): value is Data {
     !Object.hasOwn(value, '__proto__')
   )
 }
+
+/** Returns true for a promise, or an object that can be awaited like one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  )
+}

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes, timing
 import type { Credentials } from './credentials.js'
 import { ERR_CALL_SID } from './errors.js'
 import type { PauseMode } from './schema.js'
-import { wallClock } from './wallClock.js'
+import { wallClock } from './time.js'
 
 /** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
 export class Hmac {

@@ -6,7 +6,7 @@ import { isCurrent, monitored, type LevelsMessage, type StreamLevels, type Watch
 import { CLOSE, closeSocket } from '../audio/socket/SocketEnd.js'
 import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsWithOutput } from '../recording/OutputMixer.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /** ms between two messages with levels, and its multiple while there is no stream */
 const TICK = 50

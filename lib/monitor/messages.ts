@@ -1,7 +1,7 @@
 import type { Call } from '../model/schema.js'
 import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
-import { wallClock } from '../model/wallClock.js'
+import { wallClock } from '../model/time.js'
 
 /** ms after its last event for which pages get a call: AFTERGLOW if the call is over, otherwise FORGOTTEN */
 const AFTERGLOW = 20_000

@@ -26,7 +26,7 @@ import {
 import { needsMore } from './formats.js'
 import type { ResolvedRecordingOptions } from './options.js'
 import { readFormat, repairAudio } from './repairAudio.js'
-import { withinMs } from '../model/promises.js'
+import { withinMs } from '../model/time.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 

@@ -12,8 +12,7 @@ import { FinishedRecordingSchema, type FinishedRecording } from '../model/record
 import { buildStreamHeader, durationOf, STREAM_HEADER_BYTES } from '../pcm/wavHeader.js'
 import { finished } from 'node:stream'
 import { Value } from '@sinclair/typebox/value'
-import { frozenJson } from '../model/json.js'
-import { isThenable } from '../model/promises.js'
+import { frozenJson, isThenable } from '../model/json.js'
 
 /** The output of a recording to an application's Writable, as a WAV whose header says that its length is unknown. */
 export class SinkOutput implements Output {

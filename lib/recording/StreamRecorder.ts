@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen, PauseMode } from '../model/schema.js'
 import { ERR_RECORDING_CLOSED, ERR_RECORDING_WRITE } from '../model/errors.js'
-import { withinMs } from '../model/promises.js'
+import { withinMs } from '../model/time.js'
 import { BlockWriter, type BlockWriterDeps } from './BlockWriter.js'
 import type { Output, Summary, RecordingError, RecordedStream, Recorder, Gap, Pause } from './types.js'
 import { reasonOf } from './directory/files.js'

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { Correlation } from '../../lib/correlation/Correlation.js'
-import { endUnlessHeld } from '../../lib/correlation/endUnlessHeld.js'
-import { hookCame } from '../../lib/correlation/hookCame.js'
+import { endUnlessHeld, hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac, createListenId } from '../../lib/model/tokens.js'

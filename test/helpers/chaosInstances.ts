@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Listen } from '../../lib/model/schema.js'
 import type { ChaosOrder, ChaosReport } from './chaosInstance.js'
 import type { DelayFigures } from './OwnDelay.js'
-import { withinMs } from '../../lib/model/promises.js'
+import { withinMs } from '../../lib/model/time.js'
 
 /** ms that an instance may take to drain, and then its figures to come */
 const DRAIN_PATIENCE = 60_000

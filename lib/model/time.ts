@@ -13,12 +13,10 @@ export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | 
   }
 }
 
-/** Returns true for a promise, or an object that can be awaited like one. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'then' in value &&
-    typeof (value as PromiseLike<unknown>).then === 'function'
-  )
+/**
+ * Returns the time of this machine's clock, ms since the epoch, for times that others read. This clock may be set, and
+ * then jumps: durations are measured with `performance.now()`.
+ */
+export function wallClock(): number {
+  return Date.now()
 }
