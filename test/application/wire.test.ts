@@ -28,7 +28,7 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
   ['a message over 24 KiB closes the socket: any other command', WIRE, 'a command of more than 24 KiB'],
   ['no pings by default: a dead peer is for the server to find', SOCKET, 'a dead peer'],
   ['the hook is the url as the verb gave it, on whatever host', SOCKET, 'a hook opens webhooks and hooks'],
-  ['data is snake_case, an object, as posted', ATTACKS, 'what no message of jambonz can be'],
+  ['data is snake_case, an object, as posted', ATTACKS, 'messages that jambonz never sends'],
   ['b3 is not on all messages', ATTACKS, 'a message sets no header'],
   ['session:new is the webhook', BOTH, 'over both transports'],
   ['session:adulting comes on a socket of its own, at <url>/adulting', WIRE, 'session:adulting'],
