@@ -18,7 +18,7 @@ import type { Credentials } from '../model/credentials.js'
 import type { ExpectedListen } from '../verbs/index.js'
 import { CallEvents, type CallEventMap } from './CallEvents.js'
 import { CausedEnds, type CausedEnd } from './CausedEnds.js'
-import { goingOn } from './handover.js'
+import { goingOn, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
 /** ms that the end of a listen waits for the key that its actionHook has told of */
@@ -318,10 +318,10 @@ export class Correlation {
     return ended
   }
 
-  /** Ends a listen whose instance died. Emits `listenEnded` once, on one of the other instances. */
+  /** Ends a listen whose instance died, or watches it in place of the one that did. Emits `listenEnded` once. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
-    if (!lost.applied[0]) return
+    if (!lost.applied[0]) return watchInPlaceOf(this, instance, listenIn(lost.call, listenId))
     // Another instance may have repaired its recording already.
     const call = await countRecovered(this.store, lost.call, listenId)
     const { listen } = correlated(call, listenId)

@@ -1,10 +1,12 @@
 import { hasCredentials, isSameCredentials, type Credentials } from '../model/credentials.js'
 import { isObject, type Data } from '../model/json.js'
-import { isOffered, lengthLeft, stageOf } from '../model/listenLife.js'
+import { listenIn } from '../model/callWrite.js'
+import { isOffered, lengthLeft, stageOf, watchPart } from '../model/listenLife.js'
 import type { Listen, StoredCall, StoredListen } from '../model/schema.js'
 import { signHookKey, signSocketToken, type Hmac } from '../model/tokens.js'
 import { LISTEN_METADATA_KEY, listenKeyOf } from '../verbs/index.js'
 import { wallClock } from '../model/time.js'
+import type { Correlation } from './Correlation.js'
 
 // A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
 // same listen again. jambonz then opens a new socket, which the load balancer routes to another instance. The call
@@ -18,6 +20,11 @@ const MAX_APPLICATION_BYTES = 32_768
 const MAX_IN_VAIN = 8
 /** ms to wait for each failed answer, so that the load balancer notices the closing instance */
 const DELAY = 50
+
+/** ms in which jambonz opens the next socket of a listen that it was asked for again; it does so at once */
+const SOCKET_WAIT = 15_000
+/** ms that a listen waits for a store that is away. After that it is left as it is. */
+const RETURN_WAIT = 600_000
 
 /** origin, path and the rest of a hook's url; no origin if it is relative */
 const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
@@ -283,4 +290,44 @@ function isListen({ verb }: Data): boolean {
 /** Returns true if a listen has no credentials, or those that each listen of ours gets. */
 function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
   return wsAuth === undefined || (isObject(wsAuth) && isSameCredentials(wsAuth, auth))
+}
+
+/**
+ * Ends a listen whose next socket has not come to any instance within `ms`, and that no later hook has changed. While
+ * the store is away, another instance may hold the socket: the time begins when the store is back. If this instance
+ * dies or closes meanwhile, another one does the same. Returns at once.
+ */
+export function endUnlessHeld(
+  correlation: Correlation,
+  { callSid, id, offers }: StoredListen,
+  ms = SOCKET_WAIT
+): void {
+  const { store, deps } = correlation
+  const isSettled = (now?: StoredListen): boolean =>
+    now !== undefined && (now.state !== 'expected' || now.instance !== undefined || now.offers !== offers)
+  const watch = async (): Promise<void> => {
+    await store.write(callSid, [watchPart(id, deps.instance, true)])
+    for (;;) {
+      await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
+      // The store is still away, or it is closed.
+      if (!store.health().available) return
+      const listen = listenIn(await store.waitFor(callSid, id, isSettled, ms), id)
+      if (!store.health().available) continue
+      if (listen !== undefined && !isSettled(listen)) await correlation.neverCame(listen)
+      else await store.write(callSid, [watchPart(id, deps.instance, false)])
+      return
+    }
+  }
+  watch().catch((err: unknown) => {
+    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
+  })
+}
+
+/** Does the same in place of an instance that died, if that watched the listen. */
+export function watchInPlaceOf(
+  correlation: Correlation,
+  dead: string,
+  listen: StoredListen | undefined
+): void {
+  if (listen?.watcher === dead) endUnlessHeld(correlation, listen)
 }

@@ -15,15 +15,10 @@ import {
 import type { StoredCall, StoredListen } from '../model/schema.js'
 import { correlated, type Correlated, type Correlation, type Message } from './Correlation.js'
 import type { CallStore } from '../store/CallStore.js'
-import { hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
+import { endUnlessHeld, hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
 /** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
 const BACKGROUND_WAIT = 500
-/** ms in which jambonz opens the next socket of a listen that it was asked for again; it does so at once */
-const OFFER_WAIT = 15_000
-
-/** ms that a listen waits for a store that is away. After that it is left as it is. */
-const RETURN_WAIT = 600_000
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
@@ -165,7 +160,7 @@ async function offerAgain(
   ])
   await delay(delayMs)
   // The caller may have hung up: then no socket comes, and no hook. Without a statusHook nothing else tells it.
-  endUnlessHeld(correlation, correlated(written.call, listen.id).listen, OFFER_WAIT)
+  endUnlessHeld(correlation, correlated(written.call, listen.id).listen)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
 
@@ -215,34 +210,6 @@ async function endedListen(
   ]
   if (parts.length > 0) ({ call, listen } = correlated((await store.write(callSid, parts)).call, id))
   return { call, listen }
-}
-
-/**
- * Ends a listen whose next socket has not come to any instance within `ms`, and that no later hook has changed. While
- * the store is away, another instance may hold the socket: the time begins when the store is back. Returns at once.
- */
-export function endUnlessHeld(
-  correlation: Correlation,
-  { callSid, id, offers }: StoredListen,
-  ms: number
-): void {
-  const { store, deps } = correlation
-  const isSettled = (now?: StoredListen): boolean =>
-    now !== undefined && (now.state !== 'expected' || now.instance !== undefined || now.offers !== offers)
-  const watch = async (): Promise<void> => {
-    for (;;) {
-      await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
-      // The store is still away, or it is closed.
-      if (!store.health().available) return
-      const listen = listenIn(await store.waitFor(callSid, id, isSettled, ms), id)
-      if (!store.health().available) continue
-      if (listen !== undefined && !isSettled(listen)) await correlation.neverCame(listen)
-      return
-    }
-  }
-  watch().catch((err: unknown) => {
-    deps.logger.error({ err, callSid, listenId: id }, 'the end of a listen could not be written')
-  })
 }
 
 /** Returns the listen of a hook without a listen id: by the verb's id, else the latest open listen, else the latest. */

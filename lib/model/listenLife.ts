@@ -195,6 +195,21 @@ export function losePart(id: string, instance: string): WritePart {
   }
 }
 
+/** Returns the write of whether an instance watches for the next socket of a listen, see `StoredListen.watcher`. */
+export function watchPart(id: string, instance: string, watches: boolean): WritePart {
+  return {
+    guards: [
+      isKnown(id),
+      watches
+        ? { listen: id, field: 'state', is: 'expected' }
+        : { listen: id, field: 'watcher', is: instance },
+      // The instance that holds the socket watches it anyway.
+      { listen: id, field: 'instance', not: instance }
+    ],
+    patch: { listens: [{ id, watcher: watches ? instance : null }] }
+  }
+}
+
 /** The fields of a listen in an actionHook. */
 export interface HookSays {
   /** the key that ended the listen */

@@ -291,6 +291,8 @@ export type StoredListen = Listen & {
   readonly refused?: boolean
   /** ISO 8601, UTC: time of its latest actionHook */
   readonly hookedAt?: string
+  /** the instance that ends it if no socket comes; `lost` of the store names it as well if that instance died */
+  readonly watcher?: string
   /** JSON of the `config` that started it in the background, without credentials, for its next socket */
   readonly background?: string
   /** true if its actionHook had a key, which is written once the listen has ended without a pause */

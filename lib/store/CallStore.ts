@@ -38,7 +38,7 @@ export interface StoreContext {
   instance: string
   logger: FastifyBaseLogger
   /**
-   * Called for each open listen whose `instance` died: on all other instances, perhaps more than once, until its
+   * Called for each open listen whose `instance` or `watcher` died: on all other instances, perhaps more than once, until its
    * promise resolves.
    */
   lost?: (listen: LostListen) => Promise<void>

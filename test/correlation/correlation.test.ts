@@ -1,10 +1,11 @@
 import t, { type Test } from 'tap'
 import { Correlation } from '../../lib/correlation/Correlation.js'
-import { endUnlessHeld, hookCame } from '../../lib/correlation/hookCame.js'
+import { endUnlessHeld } from '../../lib/correlation/handover.js'
+import { hookCame } from '../../lib/correlation/hookCame.js'
 import { recorded } from '../../lib/correlation/recorded.js'
 import { memoryStore, type Listen } from '../../lib/index.js'
 import { Hmac, createListenId } from '../../lib/model/tokens.js'
-import { hookPart } from '../../lib/model/listenLife.js'
+import { hookPart, watchPart } from '../../lib/model/listenLife.js'
 import type { FinishedRecording } from '../../lib/model/recording.js'
 import { LISTEN_METADATA_KEY } from '../../lib/verbs/index.js'
 import { keepingLogger } from '../helpers/log.js'
@@ -239,3 +240,17 @@ t.test(
     }
   }
 )
+
+t.test('an instance watches in place of the one that died, and of no other', async (t) => {
+  for (const [watcher, expectedWatcher] of [
+    ['dead', 'a'],
+    ['alive', 'alive']
+  ] as const) {
+    const { correlation, id, listen } = await start(t)
+    const { store } = correlation
+    await correlation.released(listen)
+    await store.write(CALL, [watchPart(id, watcher, true)])
+    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'dead' })
+    t.match((await store.get(CALL))?.listens, [{ state: 'expected', watcher: expectedWatcher }])
+  }
+})

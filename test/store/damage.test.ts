@@ -172,7 +172,8 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
       refused: true,
       hookedAt: true,
       background: true,
-      keyed: true
+      keyed: true,
+      watcher: true
     }
     const { store } = await open(t, server)
     await store.update('wrong', { call: { from: 'Bob' }, listens: [{ id: 'l1', path: '/audio' }] })

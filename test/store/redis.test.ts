@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { Call, Listen } from '../../lib/index.js'
+import type { Call, CallStore, Listen } from '../../lib/index.js'
+import { claimPart, watchPart } from '../../lib/model/listenLife.js'
+import type { LostListen } from '../../lib/store/CallStore.js'
 import { Clock, Instances } from '../../lib/store/redis/Instances.js'
 import { Keys } from '../../lib/store/redis/keys.js'
 import { redisStore, type RedisClient, type RedisStoreOptions } from '../../lib/store/redis.js'
@@ -543,6 +545,36 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     await instanceOf(t, client, { name: 'b' })
     await a.store.close()
     t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
+  })
+
+  t.test('others are told of what an instance watched that has left', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const start = async (instance: string): Promise<{ store: CallStore; lost: LostListen[] }> => {
+      const lost: LostListen[] = []
+      const store = redisStore(clientOf(t, server), { heartbeat: 100 })
+      t.teardown(() => store.close())
+      await store.start({
+        callTtl: 60_000,
+        instance,
+        logger: keepingLogger().logger,
+        lost: async (listen) => {
+          lost.push(listen)
+        }
+      })
+      return { store, lost }
+    }
+    const [a, b] = [await start('a'), await start('b')]
+    for (const id of ['watched', 'let go', 'claimed']) {
+      await a.store.write(id, [{ patch: { listens: [{ id, path: '/audio' }] } }])
+      t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
+    }
+    t.match((await a.store.write('let go', [watchPart('let go', 'a', false)])).applied, [true])
+    // The instance takes the socket itself: what it holds it does not let go with the watch.
+    t.match((await a.store.write('claimed', [claimPart('claimed', 'a', false)])).applied, [true])
+    t.match((await a.store.write('claimed', [watchPart('claimed', 'a', false)])).applied, [false])
+    await a.store.close()
+    await until(() => b.lost.length >= 2, 'b to be told')
+    t.same(b.lost.map(({ listenId }) => listenId).sort(), ['claimed', 'watched'])
   })
 
   t.test(

@@ -122,9 +122,9 @@ export class RedisStore implements CallStore {
       wakes
     }))
     // This is written first: if this instance dies, the others must find the listens that it claimed.
-    const taken = listensOf(write, ({ instance }) => instance === context.instance).filter(({ listenId }) =>
-      instances.hold(callSid, listenId)
-    )
+    const isTaken = ({ instance, watcher }: ListenPatch): boolean =>
+      instance === context.instance || watcher === context.instance
+    const taken = listensOf(write, isTaken).filter(({ listenId }) => instances.hold(callSid, listenId))
     const noted = taken.map(({ listenId }) =>
       link
         .ask((redis) => instances.writeHeld(redis, callSid, listenId))
@@ -259,7 +259,7 @@ function listensOf(write: CallWrite, isMeant: (listen: ListenPatch) => boolean):
   )
 }
 
-/** Returns true if the write releases the listen's socket. */
-function isReleased({ instance, state }: ListenPatch): boolean {
-  return instance === null || state === 'ended'
+/** Returns true if the write releases the listen. */
+function isReleased({ instance, state, watcher }: ListenPatch): boolean {
+  return instance === null || watcher === null || state === 'ended'
 }

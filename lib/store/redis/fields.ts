@@ -74,6 +74,7 @@ const STORE_FIELDS_OF_LISTEN: StoreFields<StoredListen, Listen> = {
   offers: Type.Number(),
   refused: Type.Boolean(),
   hookedAt: Type.String(),
+  watcher: Type.String(),
   background: Type.String(),
   keyed: Type.Boolean()
 }
