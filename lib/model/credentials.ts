@@ -6,11 +6,32 @@ export interface Credentials {
   password: string
 }
 
+// Parts of regular expressions.
+/** Words of a name, anywhere in it. */
+const WORDS =
+  'pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key'
+/** The end of a name. */
+const ENDING = 'tokens?'
+/** Whole names. */
+const WHOLE = '(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)'
+/** The scheme's end and the credentials of a url. */
+const USERINFO = String.raw`:\/\/[^/?#\s]*@`
+
 /** Names of properties and url parameters whose values are credentials. */
-const CREDENTIAL_NAME =
-  /pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key|(?<!max[-_]?)tokens?$|^(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)$/i
+const CREDENTIAL_NAME = new RegExp(`${WORDS}|(?<!max[-_]?)${ENDING}$|^${WHOLE}$`, 'i')
 /** `Bearer …`, `Basic …`, or a url with credentials */
-const CREDENTIAL_VALUE = /^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*:\/\/[^/?#\s]*@/i
+const CREDENTIAL_VALUE = new RegExp(
+  String.raw`^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*${USERINFO}`,
+  'i'
+)
+/**
+ * Matches the JSON of every value that has a credential, and of few others. One scan of the text is a tenth of the work
+ * of a look at each name and value.
+ */
+const SUSPICIOUS = new RegExp(
+  String.raw`${WORDS}|${ENDING}["=]|["?&](?:${WHOLE}["=]|basic[\s\\])|${USERINFO}`,
+  'i'
+)
 const QUERY_PARAMETERS = /([?&])([^=&#]+)=([^&#"\s]*)/g
 /** the credentials before the host of a url, anywhere in a text */
 const URL_CREDENTIALS = /\/\/[^/@\s"]*@/g
@@ -30,13 +51,6 @@ export function isCredentialName(name: string): boolean {
   }
   return isOne
 }
-
-/**
- * Matches the JSON of every value that has a credential, and of few others: a part of each name and value above. One
- * scan of the text is a tenth of the work of a look at each name and value.
- */
-const SUSPICIOUS =
-  /pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key|tokens?["=]|["?&](?:(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)["=]|basic[\s\\])|:\/\/[^/?#\s]*@/i
 
 /** Returns true if a name or a value, at any depth of a JSON value, looks like a credential. `json`: its text. */
 export function hasCredentials(value: unknown, json: string): boolean {
