@@ -5,6 +5,7 @@ import { Writable } from 'node:stream'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { FrameParser } from '../../lib/audio/socket/frames/FrameParser.js'
 import { fastParser } from '../helpers/fastParser.js'
 
 const MAX_PAYLOAD = 100_000
@@ -34,6 +35,17 @@ const text = (body: string, options: Partial<FrameOptions> = {}) =>
 
 function audio(bytes: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
+}
+
+/** Gives the parser one piece after the other, all in the same memory, which is then overwritten. */
+function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]): void {
+  const memory = Buffer.alloc(4_096)
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
+  for (const bytes of pieces) {
+    bytes.copy(memory)
+    reader?.read(memory, view, bytes.length, true)
+  }
+  memory.fill(0)
 }
 
 /** The server's end of a socket, and what it has told: with a FrameParser or by ws alone. */
@@ -160,14 +172,10 @@ test('audio is told apart from text if its memory is reused, and the text stays 
     (data, _messages, reused) => heard.push({ data: Buffer.from(data), reused }),
     () => false
   )
-  const memory = Buffer.alloc(4_096)
-  for (const seed of [1, 2]) {
-    const bytes = Buffer.concat([binary(audio(320, seed)), text(`text ${seed}`)])
-    bytes.copy(memory)
-    const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
-    reader?.read(memory, view, bytes.length, true)
-  }
-  memory.fill(0)
+  readInTurn(
+    reader,
+    [1, 2].map((seed) => Buffer.concat([binary(audio(320, seed)), text(`text ${seed}`)]))
+  )
   t.strictSame(
     heard,
     [1, 2].map((seed) => ({ data: audio(320, seed), reused: true }))
@@ -185,16 +193,12 @@ test('audio that is kept stays as it was, whatever is read after it', async (t) 
     (data, _messages, reused) => heard.push({ data, reused }),
     () => true
   )
-  const memory = Buffer.alloc(4_096)
   // Odd lengths, and more of them than one piece of memory holds.
   const lengths = Array.from({ length: 200 }, (_, i) => 300 + i)
-  for (const length of lengths) {
-    const bytes = binary(audio(length, length))
-    bytes.copy(memory)
-    const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
-    reader?.read(memory, view, bytes.length, true)
-  }
-  memory.fill(0)
+  readInTurn(
+    reader,
+    lengths.map((length) => binary(audio(length, length)))
+  )
   t.strictSame(
     heard,
     lengths.map((length) => ({ data: audio(length, length), reused: false }))
