@@ -13,7 +13,8 @@ export default [
   {
     files: ['**/*.ts'],
     rules: {
-      '@typescript-eslint/no-explicit-any': 'error'
+      '@typescript-eslint/no-explicit-any': 'error',
+      'no-duplicate-imports': ['error', { allowSeparateTypeImports: true }]
     }
   },
   {

@@ -1,6 +1,5 @@
-import type { AudioCounts } from '../../model/schema.js'
+import type { AudioCounts, PauseMode } from '../../model/schema.js'
 import { GapMeter } from './GapMeter.js'
-import type { PauseMode } from '../../model/schema.js'
 import type { AudioSink } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 

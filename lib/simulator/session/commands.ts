@@ -1,5 +1,4 @@
-import type { Hook } from '../application/requestor.js'
-import type { Command } from '../application/requestor.js'
+import type { Command, Hook } from '../application/requestor.js'
 import { reasonOf } from '../errors.js'
 import type { Fork } from '../fork/fork.js'
 import type { CommandRecord } from '../types.js'
