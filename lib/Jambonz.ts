@@ -58,7 +58,7 @@ export class Jambonz {
     return this.#runtime.instance
   }
 
-  /** True once `drain()` has begun: this instance accepts no new streams. */
+  /** True once `drain()` has begun: this instance accepts no streams of new calls. */
   get draining(): boolean {
     return this.#runtime.liveListens.sealed
   }
@@ -143,8 +143,8 @@ export class Jambonz {
   }
 
   /**
-   * Refuses new streams (503), waits `timeoutMs` (default 0) for the live streams to end, then ends the others, so that
-   * jambonz calls their actionHooks. Resolves when every recording is final and the hooks are answered, or have come to
+   * Refuses the streams of new calls (503), waits `timeoutMs` (default 0) for those of earlier calls to end, which may
+   * open until then, and ends the others, so that jambonz calls their actionHooks. Resolves when every recording is final and the hooks are answered, or have come to
    * another instance. It waits at most 3 s for the hooks, and 8 s for their answers: a hook may wait 5 s for its
    * listen, and its handler gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers
    * their hooks with 503. `handover`: foreground listens, and the background listens of their calls, continue on
@@ -153,8 +153,10 @@ export class Jambonz {
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime
     sockets.seal()
-    await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE })
-    await openHooks.answered(HOOK_WAIT + HANDLER_PATIENCE)
+    const answered = (ms: number): Promise<void> =>
+      openHooks.answered(Math.min(ms, HOOK_WAIT + HANDLER_PATIENCE))
+    await liveListens.drain({ timeoutMs, handover, hookPatience: HOOK_PATIENCE, answered })
+    await answered(Infinity)
     await sockets.drain()
   }
 

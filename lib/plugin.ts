@@ -65,7 +65,12 @@ export const jambonzListen = fp<JambonzListenOptions>(
     // This has to run before the preClose of @fastify/websocket, which closes every socket at once.
     fastify.addHook('preClose', async () => {
       runtime.sockets.seal()
-      await runtime.liveListens.drain({ timeoutMs: 0, handover: false, hookPatience: 0 })
+      await runtime.liveListens.drain({
+        timeoutMs: 0,
+        handover: false,
+        hookPatience: 0,
+        answered: async () => {}
+      })
       await runtime.sockets.drain()
     })
     fastify.addHook('onClose', async () => {
@@ -161,7 +166,7 @@ async function createRuntime(fastify: FastifyInstance, options: ResolvedOptions)
   const logger = fastify.log
   const instance = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
   const { store, callTtl, recording, secret, auth, registry } = options
-  const liveListens = new LiveListens(logger)
+  const liveListens = new LiveListens(store, logger)
   const routes = new JambonzRoutes(fastify, options.publicUrl)
   const correlation = new Correlation({
     store,

@@ -77,7 +77,7 @@ export function registerAudio(
       if (token !== undefined && runtime.liveListens.handingOver) {
         await runtime.correlation.refused(token.listenId)
       }
-      if (runtime.liveListens.sealed) throw new ERR_AUDIO_DRAINING()
+      if (!(await runtime.liveListens.takes(token))) throw new ERR_AUDIO_DRAINING()
       if (tokenOf(request) !== undefined && token === undefined) throw new ERR_AUDIO_PATH_UNKNOWN()
       if (token !== undefined && hasExpired(token)) {
         throw new ERR_AUDIO_PATH_EXPIRED(hours(Date.now() - token.issuedAt), hours(SOCKET_TOKEN_TTL))
@@ -175,9 +175,14 @@ interface Claim {
  * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases it; the listen of
  * a further member of a room ends, since no other socket can ask for it.
  */
-async function claim({ correlation }: Runtime, request: FastifyRequest, token: SocketToken): Promise<Claim> {
+async function claim(
+  { correlation, liveListens }: Runtime,
+  request: FastifyRequest,
+  token: SocketToken
+): Promise<Claim> {
   const { log } = request
   const claimed = await correlation.claimed(token)
+  liveListens.expected.came(token.listenId)
   if (claimed.outcome === 'used') {
     const joined = await joinedRoom(correlation, token.listenId)
     if (joined === undefined) throw new ERR_AUDIO_PATH_USED()

@@ -23,6 +23,8 @@ export interface Application extends OwnAddress {
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
   readonly sockets: ApplicationSockets
+  /** takes the listens of each answer */
+  readonly liveListens: { readonly expected: { add(listenId: string): void } }
   /** mistakes that were logged already */
   readonly warned: Set<string>
   /** signed requests that came again after their listens had begun */

@@ -29,6 +29,7 @@ export async function answer(
 ): Promise<object[]> {
   const { store, auth } = application.options
   const { verbs, listens } = prepareVerbs(result, verbContext(application, request, call, store.shared))
+  for (const { id } of listens) application.liveListens.expected.add(id)
   const known = await application.correlation.answered(
     call.callSid,
     asTraced(request[kTrace], listens),

@@ -1,6 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { SlowReason } from '../audio/socket/frames/SocketReader.js'
-import { withinMs } from '../model/time.js'
+import { listenIn } from '../model/callWrite.js'
+import { stageOf } from '../model/listenLife.js'
+import type { StoredListen } from '../model/schema.js'
+import { wallClock, withinMs } from '../model/time.js'
+import { callSidOf, type SocketToken } from '../model/tokens.js'
+import type { CallStore } from '../store/CallStore.js'
 import type { LiveListen } from './LiveListen.js'
 
 export interface DrainOptions {
@@ -8,8 +13,10 @@ export interface DrainOptions {
   timeoutMs: number
   /** true: other instances continue the streams */
   handover: boolean
-  /** ms to wait for the actionHook of a stream that this instance ended */
+  /** ms to wait for the actionHook of a stream that has ended */
   hookPatience: number
+  /** Resolves when the hooks that have come are answered, or after `ms`. */
+  answered: (ms: number) => Promise<void>
 }
 
 /** The names, in the log, of the parts whose version the fast reader may not know. Without it, audio costs more CPU. */
@@ -19,20 +26,38 @@ const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
   #opening = 0
-  #sealed = false
+  // when the drain began, ms since the epoch
+  #sealedAt = Infinity
   #handingOver = false
   // true: the time for streams to end by themselves is over.
   #ending = false
   #readByWs = 0
+  readonly #store: CallStore
   readonly #logger: FastifyBaseLogger
+  /** the listens of the answers of this instance whose sockets have not come to it */
+  readonly expected: ExpectedListens
 
-  constructor(logger: FastifyBaseLogger) {
+  constructor(store: CallStore, logger: FastifyBaseLogger) {
+    this.#store = store
     this.#logger = logger
+    this.expected = new ExpectedListens(store)
   }
 
-  /** true once `drain()` has begun: no new stream is accepted */
+  /** true once `drain()` has begun: no stream of a new call is accepted */
   get sealed(): boolean {
-    return this.#sealed
+    return this.#sealedAt < Infinity
+  }
+
+  /**
+   * Resolves to true if a socket may open. While this instance drains without handover, and its time is not over, no
+   * other instance may be there to take the sockets of the calls that began before: these may open.
+   */
+  async takes(token: SocketToken | undefined): Promise<boolean> {
+    if (!this.sealed) return true
+    if (token === undefined || this.#handingOver || this.#ending) return false
+    const callSid = callSidOf(token.listenId)
+    const call = callSid === undefined ? undefined : await this.#store.get(callSid)
+    return (call === undefined ? token.issuedAt : Date.parse(call.createdAt)) <= this.#sealedAt
   }
 
   /** true if other instances continue the listens that this one refuses */
@@ -87,21 +112,42 @@ export class LiveListens {
   }
 
   /**
-   * Accepts no new streams. If `handover` is true, hands over all streams that can be. Waits `timeoutMs` for the others
-   * to end by themselves, then ends them so that jambonz calls their actionHooks. Resolves when all recordings are
-   * final and those hooks have arrived, at any instance.
+   * Accepts no streams of new calls; with `handover` none at all. If `handover` is true, hands over all streams that
+   * can be. Waits `timeoutMs` for the others to end by themselves, then ends them so that jambonz calls their
+   * actionHooks. Resolves when all recordings are final and those hooks have arrived, at any instance.
    */
-  async drain({ timeoutMs, handover, hookPatience }: DrainOptions): Promise<void> {
-    this.#sealed = true
+  async drain(options: DrainOptions): Promise<void> {
+    const { timeoutMs, handover, hookPatience } = options
+    this.#sealedAt = Math.min(this.#sealedAt, wallClock())
     this.#handingOver ||= handover
     const handed = handover ? await this.#handOver() : []
-    if (timeoutMs > 0) await withinMs(timeoutMs, this.#allOver())
+    if (timeoutMs > 0) {
+      await (this.#handingOver ? withinMs(timeoutMs, this.#allOver()) : this.#lastCalls(options))
+    }
     this.#ending = true
+    this.expected.clear()
     const ended = Array.from(this.#listens)
     for (const listen of ended) listen.stop()
     await this.#allOver()
     if (hookPatience > 0) {
       await Promise.all([...handed, ...ended].map((listen) => listen.hooked(hookPatience)))
+    }
+  }
+
+  /**
+   * Resolves when no stream is live, no socket is expected, and the hooks of those that ended are answered, which may
+   * ask for further listens; or after `timeoutMs`.
+   */
+  async #lastCalls({ timeoutMs, hookPatience, answered }: DrainOptions): Promise<void> {
+    const deadline = performance.now() + timeoutMs
+    const left = (): number => deadline - performance.now()
+    while ((this.#listens.size > 0 || this.expected.size > 0) && left() > 0) {
+      const hooked = Array.from(this.#listens, async (listen) => {
+        await listen.over
+        await listen.hooked(hookPatience)
+      })
+      await withinMs(left(), Promise.all([...hooked, this.expected.settled(left())]))
+      await answered(Math.max(0, left()))
     }
   }
 
@@ -138,6 +184,72 @@ export class LiveListens {
   /** Resolves when all listens are over, including those that begin meanwhile. */
   async #allOver(): Promise<void> {
     while (this.#listens.size > 0) await Promise.all(Array.from(this.#listens, ({ over }) => over))
+  }
+}
+
+/** ms after the answer in which jambonz opens the socket of a listen, if no other verb runs before it for long */
+const EXPECTED_WITHIN = 15_000
+/** ms between two looks whether the call of an expected listen has ended */
+const LOOK_AGAIN = 250
+
+/** The listens whose verbs this instance has answered of late, and whose sockets have not come to it. */
+export class ExpectedListens {
+  /** when each was answered, ms of performance.now(), by listen id; the oldest first */
+  readonly #answeredAt = new Map<string, number>()
+  readonly #store: CallStore
+
+  constructor(store: CallStore) {
+    this.#store = store
+  }
+
+  get size(): number {
+    this.#forgetOld()
+    return this.#answeredAt.size
+  }
+
+  add(listenId: string): void {
+    this.#forgetOld()
+    this.#answeredAt.delete(listenId)
+    this.#answeredAt.set(listenId, performance.now())
+  }
+
+  /** Notes that the socket of a listen has come to this instance. */
+  came(listenId: string): void {
+    this.#answeredAt.delete(listenId)
+  }
+
+  /** Has nobody wait any longer. */
+  clear(): void {
+    this.#answeredAt.clear()
+  }
+
+  /** Resolves when the socket of each has come, to any instance, or its call has ended, or time is over. */
+  async settled(ms: number): Promise<void> {
+    const deadline = performance.now() + ms
+    await Promise.all(Array.from(this.#answeredAt, ([listenId]) => this.#settled(listenId, deadline)))
+  }
+
+  async #settled(listenId: string, deadline: number): Promise<void> {
+    const callSid = callSidOf(listenId) ?? ''
+    // 'unknown': its answer is being written.
+    const isSettled = (listen?: StoredListen): boolean => !['expected', 'unknown'].includes(stageOf(listen))
+    for (;;) {
+      const left = deadline - performance.now()
+      const answeredAt = this.#answeredAt.get(listenId)
+      if (left <= 0 || answeredAt === undefined || performance.now() - answeredAt > EXPECTED_WITHIN) break
+      const ms = Math.min(left, LOOK_AGAIN)
+      const call = await this.#store.waitFor(callSid, listenId, isSettled, ms)
+      if (call === undefined || call.endedAt !== undefined || isSettled(listenIn(call, listenId))) break
+    }
+    this.#answeredAt.delete(listenId)
+  }
+
+  #forgetOld(): void {
+    const now = performance.now()
+    for (const [listenId, answeredAt] of this.#answeredAt) {
+      if (now - answeredAt <= EXPECTED_WITHIN) return
+      this.#answeredAt.delete(listenId)
+    }
   }
 }
 

@@ -102,7 +102,7 @@ export const METRICS = {
     'jambonz_streams_read_by_ws_total',
     'audio sockets without the fast reader: limits.fastReader is false, or ws or Node is not as it expects'
   ),
-  draining: gauge('jambonz_draining', '1: drain() has begun, no new stream is taken', 'max'),
+  draining: gauge('jambonz_draining', '1: drain() has begun, no stream of a new call is taken', 'max'),
 
   listensEnded: counter('jambonz_listens_ended_total', 'listens ended, by reason', { reason: END_REASONS }),
   listenDuration: histogram(

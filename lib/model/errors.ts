@@ -114,7 +114,7 @@ export const ERR_AUDIO_SUBPROTOCOL = define(
 export const ERR_AUDIO_DRAINING = define(
   'FST_JAMBONZ_AUDIO_DRAINING',
   'an audio socket came while the instance shuts down',
-  'this instance is shutting down and takes no new audio',
+  'this instance is shutting down and takes no audio of new calls',
   503
 )
 export const ERR_AUDIO_FULL = define(

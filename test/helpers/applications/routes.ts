@@ -175,6 +175,22 @@ export const ROUTES: Application[] = [
       })
     }
   },
+  {
+    title: 'two listens in a row, the second in the answer to the hook of the first',
+    from: 'test/routes/draining.test.ts',
+    options: recording,
+    routes: (app, seen) => {
+      app.jambonz.webhook('/call', async () => [{ verb: 'listen', actionHook: '/first', maxLength: 1 }])
+      app.jambonz.actionHook('/first', async ({ listen }) => {
+        seen.push(outcomeOf(listen))
+        return [{ verb: 'listen', actionHook: '/second', maxLength: 1 }]
+      })
+      app.jambonz.actionHook('/second', async ({ listen }) => {
+        seen.push(outcomeOf(listen))
+        return hangup
+      })
+    }
+  },
   oneListen('an audio route of its own, in stereo at 16 kHz', 'test/routes/audio.test.ts', {
     url: '/own',
     mixType: 'stereo',

@@ -1,0 +1,104 @@
+import t, { type Test } from 'tap'
+import { memoryStore } from '../../lib/store/memory.js'
+import { build, listening } from '../helpers/build.js'
+import { askForListen, ramp } from '../helpers/listen.js'
+import { statusOf } from '../helpers/socket.js'
+import { until } from '../helpers/until.js'
+
+/** ms, far more than any of these drains takes */
+const LONG = 60_000
+
+/** An application whose calls have two listens, one after the other; `hooks`: the callSids of the second ones. */
+async function twoListens(t: Test) {
+  const app = await build(t)
+  const hooks: string[] = []
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/first' }])
+  app.jambonz.actionHook('/first', async () => [{ verb: 'listen', actionHook: '/second' }])
+  app.jambonz.actionHook('/second', async ({ call, listen }) => {
+    hooks.push(`${call.callSid} ${listen.endReason}`)
+  })
+  app.jambonz.statusHook('/status')
+  const base = await listening(app)
+  /** Begins a drain; `over` tells whether it has resolved. */
+  const drain = (options?: { handover: boolean }) => {
+    const draining = { over: false, done: Promise.resolve() }
+    draining.done = app.jambonz.drain(LONG, options).then(() => {
+      draining.over = true
+    })
+    return draining
+  }
+  return { app, base, hooks, drain }
+}
+
+t.test('a drain without handover lets the calls that began before it come to their end', async (t) => {
+  const { app, base, hooks, drain } = await twoListens(t)
+  const asked = await askForListen(app, '/in', base)
+  const draining = drain()
+  t.equal(app.jambonz.draining, true)
+  const later = await askForListen(app, '/in', base)
+  t.equal(await statusOf(later.url), 503, 'a call that began after it is refused')
+
+  const first = await asked.open()
+  first.send(asked.metadata())
+  first.send(ramp(100))
+  first.close(1000)
+  const [next] = (await asked.hook({ dial_call_duration: 1 })) as [{ url: string; actionHook: string }]
+  t.equal(draining.over, false, 'the next listen of the call is waited for')
+  const again = { ...asked, url: base + next.url }
+  t.equal(await statusOf(again.url), 101)
+  const answered = await app.inject({
+    method: 'POST',
+    url: next.actionHook,
+    payload: { call_sid: asked.callSid, dial_call_duration: 1 }
+  })
+  t.equal(answered.statusCode, 200)
+  // The later call never has a socket: its end is what the drain hears of it.
+  await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: { call_sid: later.callSid, call_status: 'completed' }
+  })
+  await draining.done
+  t.equal(hooks.length, 1, 'its hook was answered before the drain resolved')
+  t.equal(await statusOf(again.url), 503, 'after the drain every socket is refused')
+})
+
+t.test('a drain does not wait for the sockets of a call that has ended', async (t) => {
+  const { app, base, drain } = await twoListens(t)
+  const { callSid } = await askForListen(app, '/in', base)
+  const draining = drain()
+  await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: { call_sid: callSid, call_status: 'completed' }
+  })
+  await draining.done
+  t.pass('it has resolved')
+})
+
+t.test('a drain does not wait for the socket of a listen that another instance has', async (t) => {
+  const store = memoryStore()
+  const app = await build(t, { store })
+  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+  const { callSid, id } = await askForListen(app, '/in')
+  await store.write(callSid, [{ patch: { listens: [{ id, state: 'streaming', instance: 'other' }] } }])
+  await app.jambonz.drain(LONG)
+  t.pass('it has resolved')
+})
+
+t.test('a second drain ends the first one at once', async (t) => {
+  const { app, base, drain } = await twoListens(t)
+  const asked = await askForListen(app, '/in', base)
+  const first = drain()
+  await app.jambonz.drain()
+  await first.done
+  t.equal(await statusOf(asked.url), 503)
+})
+
+t.test('with handover a draining instance refuses every socket', async (t) => {
+  const { app, base, drain } = await twoListens(t)
+  const asked = await askForListen(app, '/in', base)
+  const draining = drain({ handover: true })
+  t.equal(await statusOf(asked.url), 503)
+  await until(() => draining.over, 'the drain')
+})
