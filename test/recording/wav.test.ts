@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { openSync } from 'node:fs'
 import { open, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -145,7 +146,7 @@ t.test(
 t.test('a growing file passes 4 GiB without a break', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
-  const wav = new RecordingFile(path, (await open(path, 'r+')).fd, MONO)
+  const wav = new RecordingFile(path, openSync(path, 'r+'), MONO)
   const step = (operation: (done: (error?: Error | null) => void) => void): Promise<void> =>
     new Promise((resolve, reject) => {
       operation((error) => {
