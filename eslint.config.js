@@ -8,7 +8,7 @@ export default [
     ts: true,
     noStyle: true,
     env: ['browser'],
-    ignores: ['dist', 'coverage', '.tap', 'recordings']
+    ignores: ['dist', 'coverage', '.tap', 'recordings', 'lib/verbs/compiledVerbs.js']
   }),
   {
     files: ['**/*.ts'],

@@ -28,7 +28,7 @@ import { Metrics } from './metrics/Metrics.js'
 import { resolveOptions, type JambonzListenOptions, type ResolvedOptions } from './options.js'
 import { createRecordings } from './recording/Recordings.js'
 import { loadTracing } from './tracing/OpenTelemetry.js'
-import { warmUp, type HandlerResult } from './verbs/index.js'
+import type { HandlerResult } from './verbs/index.js'
 import { JambonzRoutes, keepMessagesOut } from './application/hookUrls.js'
 import { OpenRequests } from './application/observeRequests.js'
 import { decorateRequests } from './application/request.js'
@@ -55,7 +55,6 @@ export const jambonzListen = fp<JambonzListenOptions>(
     if (runtimes.has(fastify)) throw new ERR_REGISTERED(fastify.prefix && ` (${fastify.prefix})`)
     const options = resolveOptions(opts)
     warnOfOpenWebhooks(fastify, opts)
-    warmUp()
     addSocketConstraint(fastify)
     const runtime = await createRuntime(fastify, options)
 

@@ -20,3 +20,4 @@ await build({
   logLevel: 'warning'
 })
 for (const folder of ASSETS) cpSync(folder, `dist/${folder}`, { recursive: true })
+await import('../.build/compileVerbs.js')

@@ -20,6 +20,6 @@ export {
   type ListenVerb,
   type StreamVerb
 } from './listenSchema.js'
-export { prepareVerbs, warmUp } from './prepare.js'
+export { prepareVerbs } from './prepare.js'
 export { listenKeyOf } from './result.js'
 export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './result.js'

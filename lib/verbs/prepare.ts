@@ -9,7 +9,7 @@ import {
 } from './listenSchema.js'
 import { isObject, type Data } from '../model/json.js'
 import { listenKeyOf, readResult, type NamedVerb, type HandlerResult } from './result.js'
-import { verbValidators, type VerbValidators } from './validate.js'
+import { checkConfigListen, checkListenOptions, checkVerb } from './validate.js'
 import { newCall } from '../model/callWrite.js'
 
 /**
@@ -31,15 +31,9 @@ export function prepareVerbs(result: HandlerResult, context: VerbContext): Prepa
   return { verbs, listens: answer.listens }
 }
 
-/** Compiles the schemas of all verbs, at registration, so that no call waits for it. */
-export function warmUp(): void {
-  verbValidators()
-}
-
 class Answer {
   readonly listens: ExpectedListen[] = []
   readonly #context: VerbContext
-  readonly #validators: VerbValidators = verbValidators()
   #ordinal = 0
 
   constructor(context: VerbContext) {
@@ -49,7 +43,7 @@ class Answer {
   add({ name, data, at }: NamedVerb): object {
     const place = `${at} ${name}`
     if (name === 'listen' || name === 'stream') return { verb: name, ...this.#listen(data, place) }
-    this.#check(() => this.#validators.verb(name, data, place))
+    this.#check(() => checkVerb(name, data, place))
     if (name === 'dial') return { verb: name, ...this.#nesting(data, place, 'dial') }
     if (name === 'conference' || name === 'room') {
       return { verb: name, ...this.#conference(data, place, name) }
@@ -107,7 +101,7 @@ class Answer {
         `${at}.${key}.${misplaced}: a listen in config has none, and jambonz refuses the whole application over it: leave it out, or use a listen verb`
       )
     }
-    this.#check(() => this.#validators.configListen(listen, `${at}.${key}`))
+    this.#check(() => checkConfigListen(listen, `${at}.${key}`))
     const options = listen as ConfigListen
     if (options.enable === false) return { ...data, [key]: listen }
     return { ...data, [key]: { ...this.#fill(options, `${at}.${key}`, 'config'), enable: true } }
@@ -115,9 +109,9 @@ class Answer {
 
   #listen(data: Data, at: string, nested?: Listen['nested']): object {
     const options = asJambonzReads(data) as ListenOptions
-    this.#check(() => this.#validators.listen(options, at))
+    this.#check(() => checkListenOptions(options, at))
     if (options.transcribe !== undefined) {
-      this.#check(() => this.#validators.verb('transcribe', options.transcribe, `${at}.transcribe`))
+      this.#check(() => checkVerb('transcribe', options.transcribe, `${at}.transcribe`))
     }
     return this.#fill(options, at, nested)
   }

@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { prepareVerbs, warmUp, type HandlerResult } from '../../lib/verbs/index.js'
+import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { loadJambonzSchemas } from '../../lib/verbs/jambonzSchemas.js'
 import { acceptedByJambonz, verbContext } from '../helpers/verbContext.js'
 import { builtInSchemas, verbTypes } from '../helpers/verbTypes.js'
@@ -105,8 +107,6 @@ const VERBS: object[] = [
     queryInput: { event: 'welcome' }
   }
 ]
-
-t.before(warmUp)
 
 t.test('the verbs of jambonz pass as they are', async (t) => {
   for (const verb of VERBS) {
@@ -258,6 +258,23 @@ t.test('an invalid verb is an error that names verb, property, value and what is
       }
     }
   })
+})
+
+t.test('a process checks verbs without compiling their schemas', async (t) => {
+  const verbs = JSON.stringify(join(import.meta.dirname, '../../lib/verbs/validate.js'))
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      '--disallow-code-generation-from-strings',
+      '--input-type=module',
+      '--eval',
+      `const { checkVerb } = await import(${verbs})
+      checkVerb('say', { text: 'Hello' }, 'say')
+      try { checkVerb('say', { txt: 'Hello' }, 'say') } catch ({ message }) { console.log(message) }`
+    ],
+    { encoding: 'utf8' }
+  )
+  t.match(stdout, /say\.txt: jambonz knows no such property/, stderr)
 })
 
 t.test(
