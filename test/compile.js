@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
 /**
@@ -19,5 +19,23 @@ await build({
   sourcesContent: false,
   logLevel: 'warning'
 })
+// TypeBox is 300 files, which take longer to load than all of lib/: one, where Node.js looks for it first.
+const TYPEBOX = 'dist/node_modules/@sinclair/typebox'
+await build({
+  entryPoints: {
+    index: '@sinclair/typebox',
+    value: '@sinclair/typebox/value',
+    errors: '@sinclair/typebox/errors'
+  },
+  outdir: TYPEBOX,
+  platform: 'node',
+  format: 'esm',
+  bundle: true,
+  splitting: true
+})
+writeFileSync(
+  `${TYPEBOX}/package.json`,
+  JSON.stringify({ type: 'module', exports: { '.': './index.js', './*': './*.js' } })
+)
 for (const folder of ASSETS) cpSync(folder, `dist/${folder}`, { recursive: true })
 await import('../.build/compileVerbs.js')

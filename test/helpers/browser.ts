@@ -35,13 +35,15 @@ export async function openBrowser(t: Test): Promise<Browser> {
   return browser
 }
 
-/** A page of its own session. What the browser complains of meanwhile is in `complaints`. */
+/** A page of its own session, closed with the test. What the browser complains of is in `complaints`. */
 export async function openPage(
+  t: Test,
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {}
 ): Promise<{ page: Page; complaints: string[] }> {
   const context = await browser.newContext(options)
+  t.teardown(() => context.close())
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', (message) => {
