@@ -45,10 +45,6 @@ export class AudioStream extends SpeakingDuplex {
     }
     this.setMaxListeners(0) // any number of taps
     this.on('newListener', (event) => this.#listened(event))
-    this.on('removeListener', () => {
-      if (this.listenerCount('audio') === 0) live.tap(false)
-      if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) live.hear(false)
-    })
     this.on('error', (err) => {
       if (!(err instanceof ERR_AUDIO_CLOSED)) live.socket.logger.error({ err }, 'audio stream failed')
     })
@@ -143,6 +139,21 @@ export class AudioStream extends SpeakingDuplex {
     return this.#live.end('disconnected')
   }
 
+  // Node does not emit `removeListener` for a stream's last listener of an event.
+  override removeListener(event: string | symbol, listener: (...args: never[]) => void): this {
+    super.removeListener(event, listener as (...args: unknown[]) => void)
+    return this.#unlistened()
+  }
+
+  override off(event: string | symbol, listener: (...args: never[]) => void): this {
+    return this.removeListener(event, listener)
+  }
+
+  override removeAllListeners(...events: [event?: string | symbol]): this {
+    super.removeAllListeners(...events)
+    return this.#unlistened()
+  }
+
   override _read(): void {
     this.#live.reader.wanted()
   }
@@ -171,5 +182,11 @@ export class AudioStream extends SpeakingDuplex {
     if (event === 'data' || event === 'readable') this.#live.readBy()
     else if (event === 'audio') this.#live.tap(true)
     else if (event === 'dtmf' || event === 'message') this.#live.hear(true)
+  }
+
+  #unlistened(): this {
+    if (this.listenerCount('audio') === 0) this.#live.tap(false)
+    if (this.listenerCount('dtmf') + this.listenerCount('message') === 0) this.#live.hear(false)
+    return this
   }
 }
