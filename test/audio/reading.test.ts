@@ -314,6 +314,44 @@ test('unwatched audio is read in batches, and at once when somebody listens', as
   t.ok(messages <= 1.2 * (heard - before.heard), `${messages} messages in ${heard - before.heard} reads`)
 })
 
+test('the socket is read every 40 ms for an application that listens, and as audio comes for one that speaks', async (t) => {
+  const soon = process.env.FAST_READER === 'off' ? 0 : 40
+  const { stream, live, send } = await begun(t)
+  const { reader } = live.socket
+  t.equal(reader.readMs, 800, 'nobody listens')
+  const frames: Buffer[] = []
+  const keep = (frame: Buffer) => frames.push(Buffer.from(frame))
+  stream.on('audio', keep)
+  t.equal(reader.readMs, soon, 'a tap')
+  send(ramp(100))
+  await until(() => frames.length === 5)
+  t.ok(Buffer.concat(frames).equals(ramp(100)))
+  t.ok(
+    frames.every(({ length }) => length === 320),
+    'message by message'
+  )
+  stream.off('audio', keep)
+  t.equal(reader.readMs, 800, 'nobody listens any more')
+  stream.on('dtmf', () => {})
+  t.equal(reader.readMs, soon, 'keys')
+  stream.beginPrivacy()
+  t.equal(reader.readMs, 0, 'a pause')
+  stream.endPrivacy()
+  await until(() => reader.readMs === soon)
+  stream.write(Buffer.alloc(320))
+  t.equal(reader.readMs, 0, 'the application speaks')
+
+  const { stream: left, live: leftLive } = await begun(t)
+  left.once('audio', () => {})
+  left.on('message', () => {})
+  left.removeAllListeners('audio').removeAllListeners('message')
+  t.equal(leftLive.socket.reader.readMs, 800, 'all listeners have left')
+
+  const agent = await begun(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
+  agent.stream.resume()
+  t.equal(agent.live.socket.reader.readMs, 0, 'the application will speak')
+})
+
 test('what was said up to now can be had at once, also of a stream that is read in batches', async (t) => {
   const { live, sink, socket } = await begun(t)
   socket.send(ramp(20))

@@ -8,9 +8,10 @@ const RATE = 8000
 /** ms and bytes of a message of jambonz */
 const FRAME_MS = 20
 const FRAME_BYTES = 320
-/** ms between two batches, and until the first, as in lib/audio/socket/frames/SocketReader.ts */
+/** ms between two reads, and until the first, as in lib/audio/socket/frames/SocketReader.ts */
 const BATCH_MS = 800
-const FIRST_BATCH_MS = 60
+const LISTENING_MS = 40
+const FIRST_READ_MS = 60
 /** ms: what is said so shortly before the end of a pause may be on its way when it ends, as always */
 const UNDER_WAY = 40
 /** ms after a pause within which audio is recorded again, where the network does not stall */
@@ -33,7 +34,8 @@ interface Case {
   /** jambonz sends nothing of what is said. */
   gaps: readonly Span[]
   pauses: readonly Span[]
-  isLive: boolean
+  /** ms between two reads; 0: audio is read as it comes */
+  readMs: number
   callMs: number
 }
 
@@ -47,7 +49,7 @@ const theCase: fc.Arbitrary<Case> = fc.record({
   stalls: fc.array(fc.oneof(span(600, 700), span(4_000, 1_600)), { maxLength: 3 }),
   gaps: fc.array(span(4_000, 900), { maxLength: 2 }),
   pauses: fc.array(fc.oneof(span(300, 400), span(4_000, 2_000)), { minLength: 1, maxLength: 3 }),
-  isLive: fc.boolean(),
+  readMs: fc.constantFrom(0, LISTENING_MS, BATCH_MS),
   callMs: fc.integer({ min: 1_000, max: 8_000 })
 })
 
@@ -113,18 +115,20 @@ function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): Ope
   const read = (now: number): void => {
     const from = next
     while ((frames[next]?.arrives ?? Infinity) <= now) next++
-    if (next === from) return
-    const message = Buffer.alloc((next - from) * FRAME_BYTES)
-    for (let i = from; i < next; i++) message.writeUInt16LE(i, (i - from) * FRAME_BYTES)
-    feed.take(message, next - from, now)
+    const atOnce = one.readMs === BATCH_MS ? next - from : 1
+    for (let first = from; first < next; first += atOnce) {
+      const message = Buffer.alloc(atOnce * FRAME_BYTES)
+      for (let i = 0; i < atOnce; i++) message.writeUInt16LE(first + i, i * FRAME_BYTES)
+      feed.take(message, atOnce, now)
+    }
   }
   const end = (frames.at(-1)?.arrives ?? 0) + BATCH_MS
-  let batchAt = FIRST_BATCH_MS
+  let batchAt = Math.min(FIRST_READ_MS, one.readMs)
   for (let now = 0; now <= end; now++) {
-    const isLive = one.isLive || feed.isPaused
-    feed.gaps.readMs = isLive ? 0 : BATCH_MS
-    if (now === batchAt) batchAt += BATCH_MS
-    if (isLive || now === batchAt - BATCH_MS) read(now)
+    feed.gaps.readMs = feed.isPaused ? 0 : one.readMs
+    const isDue = now === batchAt
+    if (isDue) batchAt += one.readMs
+    if (isDue || feed.gaps.readMs === 0) read(now)
     for (const { from, ms } of pauses) {
       if (now === from) {
         read(now)

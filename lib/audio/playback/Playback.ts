@@ -207,7 +207,7 @@ export class Playback {
         logger: socket.logger
       })
       if (this.#ended) this.#files.end()
-      else socket.live(true)
+      else socket.want('atOnce', true)
     }
     return this.#files
   }
@@ -218,7 +218,7 @@ export class Playback {
     // The track begins here: frames that have arrived go to the sinks before it. From now on messages are read at once,
     // not in batches: the times of jambonz' reports matter.
     socket.readNow()
-    socket.live(true)
+    socket.want('atOnce', true)
     this.track = new HeardTrack({
       rate: this.sampleRate,
       sampleRate: listen.sampleRate,

@@ -58,8 +58,8 @@ export class ListenSocket {
   #streaming = false
   // ms: jambonz has listened since then.
   readonly #startedAt: number
-  // Number of those who want audio as it comes, not in batches.
-  #live = 0
+  // Numbers of those who want audio.
+  readonly #wanted = { soon: 0, atOnce: 0 }
   // What the user is being given now: anything read meanwhile would overtake it.
   #delivering: 'beginning' | 'audio' | AudioMessage['type'] | undefined
   // A key ended the pause: the keys after it are not private.
@@ -151,9 +151,9 @@ export class ListenSocket {
     this.#feed?.remove(sink)
   }
 
-  /** Counts somebody who wants audio as it comes (true), or no longer does (false). */
-  live(yes: boolean): void {
-    this.#live += yes ? 1 : -1
+  /** Counts somebody who wants audio as it comes, or within LISTENING_INTERVAL (true), or no longer does (false). */
+  want(when: 'atOnce' | 'soon', yes: boolean): void {
+    this.#wanted[when] += yes ? 1 : -1
     this.#updateReading()
   }
 
@@ -164,7 +164,7 @@ export class ListenSocket {
     // If called by a listener, this reads nothing: audio behind the listener's frame then counts as private.
     this.readNow()
     // Read as it comes: a batch could mix audio of the pause with audio after it.
-    if (this.#feed?.pause(mode)) this.live(true)
+    if (this.#feed?.pause(mode)) this.want('atOnce', true)
   }
 
   /** Reads and delivers what has arrived. Does nothing within a listener: it would overtake the listener's frame. */
@@ -297,10 +297,11 @@ export class ListenSocket {
       this.logger = this.logger.child({ callSid: call.callSid, listenId: listen.id })
     }
     this.opened = { call, listen: asFramed(listen, metadata) }
-    this.#feed = new AudioFeed(this.opened.listen.sampleRate, this.opened.listen.channels, () =>
-      this.live(false)
-    )
+    const { sampleRate, channels, bidirectional } = this.opened.listen
+    this.#feed = new AudioFeed(sampleRate, channels, () => this.want('atOnce', false))
     this.#streaming = true
+    // The application answers what it hears.
+    if (bidirectional?.mode === 'streaming') this.#wanted.atOnce++
     this.#feed.gaps.opened(this.#startedAt, this.#opening.firstAt ?? this.#startedAt)
     // The audio that came with the first frame is delivered before anything that is read now.
     this.#delivering = 'beginning'
@@ -321,9 +322,9 @@ export class ListenSocket {
 
   #updateReading(): void {
     if (!this.#streaming || this.#feed === undefined) return
-    const { heartbeat } = this.#limits
-    const untilPing = heartbeat === 0 ? Infinity : heartbeat / READS_PER_PING
-    if (this.#live > 0) this.reader.live()
+    const untilPing = this.#limits.heartbeat / READS_PER_PING || Infinity
+    if (this.#wanted.atOnce > 0) this.reader.live()
+    else if (this.#wanted.soon > 0) this.reader.listen()
     else this.reader.batch(Math.min(BATCH_INTERVAL, this.#feed.maxBatchMs, untilPing))
     this.#feed.gaps.batchMs = this.reader.lateBy
     this.#feed.gaps.readMs = this.reader.readMs

@@ -21,7 +21,7 @@ export interface AudioSink {
 }
 
 export interface SinkOptions {
-  /** false: the sink may be fed in batches, up to 800 ms late, as the recorder is. Default true */
+  /** false: the sink may be fed in batches, up to 800 ms late, as the recorder is. Default true: up to 40 ms late */
   live?: boolean
 }
 
@@ -84,7 +84,10 @@ export interface PlayDone {
 
 /** The events of an AudioStream: its own and those of a Duplex. */
 export interface AudioStreamEvents {
-  /** each frame as it arrives, without flow control; the buffer is shared: do not change it */
+  /**
+   * Each frame, without flow control: as it arrives if the application speaks, else within 40 ms. The buffer is shared: do
+   * not change it.
+   */
   audio: [frame: Buffer]
   dtmf: [dtmf: DtmfEvent]
   mark: [mark: MarkEvent]

@@ -138,12 +138,12 @@ export class LiveStream {
     }
   }
 
-  /** Delivers audio and keys as they come, not in batches. Returns a function that ends that. */
+  /** Delivers audio and keys soon, not in batches. Returns a function that ends that. */
   keepLive(): () => void {
-    this.socket.live(true)
+    this.socket.want('soon', true)
     let kept = true
     return () => {
-      if (kept) this.socket.live(false)
+      if (kept) this.socket.want('soon', false)
       kept = false
     }
   }
@@ -226,21 +226,21 @@ export class LiveStream {
 
   /** Notes that somebody reads the stream. */
   readBy(): void {
-    if (this.reader.arrive()) this.socket.live(true)
+    if (this.reader.arrive()) this.socket.want('soon', true)
   }
 
   /** Emits `audio` for each frame (true), or no longer (false). */
   tap(tapped: boolean): void {
     if (this.#tapped === tapped) return
     this.#tapped = tapped
-    this.socket.live(tapped)
+    this.socket.want('soon', tapped)
   }
 
-  /** Reads the socket without delay while somebody listens for keys or messages (`heard`). */
+  /** Reads the socket soon while somebody listens for keys or messages (`heard`). */
   hear(heard: boolean): void {
     if (this.#heard === heard) return
     this.#heard = heard
-    this.socket.live(heard)
+    this.socket.want('soon', heard)
   }
 
   /** Ends the listen: the stream was destroyed. */

@@ -84,6 +84,11 @@ export class Internals {
     handle.readStart()
   }
 
+  /** true if `readWaiting()` can read the connection while it is open. */
+  get readsWaiting(): boolean {
+    return this.#ownMemory !== undefined && (this.#handle?.fd ?? -1) >= 0
+  }
+
   /**
    * Reads what the kernel holds, with one system call that does not wait. Through Node it would be five calls, and a
    * stream's work. Returns the number of bytes, or UNREADABLE.

@@ -2,15 +2,18 @@ import type { WebSocket } from 'ws'
 import { FrameParser, type OnAudio } from './FrameParser.js'
 import { Internals, UNREADABLE, type Misfit } from './Internals.js'
 
-/** ms between two reads of a batched socket, at most. Audio waits in the kernel meanwhile. */
+/** ms between two reads of a socket that nobody listens to, at most. Audio waits in the kernel meanwhile. */
 export const BATCH_INTERVAL = 800
-const SLOT_MS = 20
-const SLOTS = BATCH_INTERVAL / SLOT_MS
 /**
- * Slots ahead in which a socket is read for the first time. A pause that begins before the first read would not know
- * how late the audio is that comes after it.
+ * ms between two reads of a socket whose application listens, and does not speak. A read costs more than a frame in it,
+ * and most of all if Node has to be woken for it. Speech recognition waits for longer pieces anyway.
  */
-const FIRST_SLOTS = 3
+export const LISTENING_INTERVAL = 40
+/**
+ * ms until a socket is read for the first time, at most. A pause that begins before the first read would not know how
+ * late the audio is that comes after it.
+ */
+const FIRST_READ = 60
 
 export interface Batched {
   /** ms between two reads */
@@ -21,21 +24,28 @@ export interface Batched {
 }
 
 /**
- * The timer for all sockets that are read in batches. Its slots spread the reads over time. A socket that can't be read
+ * A timer for all sockets that are read in batches. Its slots spread the reads over time. A socket that can't be read
  * directly is opened in the timer and shut in the next setImmediate: Node polls sockets between the two.
  */
 class BatchWheel {
-  readonly #slots: Array<Set<Batched>> = Array.from({ length: SLOTS }, () => new Set())
+  readonly #slotMs: number
+  readonly #slots: Array<Set<Batched>>
   readonly #places = new Map<Batched, Set<Batched>>()
   // Members that have not been read yet.
   readonly #added = new Set<Batched>()
   #current = 0
   #timer: NodeJS.Timeout | undefined
 
+  /** `longest`: ms of the longest interval of a member; `slotMs`: ms of a slot */
+  constructor(longest: number, slotMs: number) {
+    this.#slotMs = slotMs
+    this.#slots = Array.from({ length: longest / slotMs }, () => new Set())
+  }
+
   add(member: Batched): void {
     this.#added.add(member)
-    this.#put(member, this.#emptiest(Math.min(FIRST_SLOTS, stepsOf(member))))
-    this.#timer ??= setInterval(() => this.#turn(), SLOT_MS)
+    this.#put(member, this.#emptiest(this.#steps(Math.min(FIRST_READ, member.interval))))
+    this.#timer ??= setInterval(() => this.#turn(), this.#slotMs)
   }
 
   remove(member: Batched): void {
@@ -48,7 +58,7 @@ class BatchWheel {
   }
 
   #turn(): void {
-    this.#current = (this.#current + 1) % SLOTS
+    this.#current = (this.#current + 1) % this.#slots.length
     const slot = this.#slot(0)
     if (slot.size === 0) return
     const opened: Batched[] = []
@@ -56,7 +66,7 @@ class BatchWheel {
     for (const member of [...slot]) {
       if (this.#places.get(member) !== slot) continue
       slot.delete(member)
-      const steps = stepsOf(member)
+      const steps = this.#steps(member.interval)
       this.#put(member, this.#added.delete(member) ? this.#emptiest(steps) : this.#slot(steps))
       if (member.open()) opened.push(member)
     }
@@ -83,16 +93,17 @@ class BatchWheel {
   }
 
   #slot(ahead: number): Set<Batched> {
-    return this.#slots[(this.#current + ahead) % SLOTS] as Set<Batched>
+    return this.#slots[(this.#current + ahead) % this.#slots.length] as Set<Batched>
+  }
+
+  #steps(ms: number): number {
+    return Math.min(this.#slots.length, Math.max(1, Math.floor(ms / this.#slotMs)))
   }
 }
 
-function stepsOf({ interval }: Batched): number {
-  return Math.min(SLOTS, Math.max(1, Math.floor(interval / SLOT_MS)))
-}
-
-/** The wheel of this process. */
-const batchWheel = new BatchWheel()
+/** The wheels of this process: for sockets that nobody listens to, and for those whose application listens. */
+const batchWheel = new BatchWheel(BATCH_INTERVAL, 20)
+const listeningWheel = new BatchWheel(LISTENING_INTERVAL, 10)
 
 // Reasons not to read a socket: the listen is not known yet; a reader is slower than the call; the next batch is not
 // due.
@@ -141,7 +152,8 @@ export class SocketReader implements Batched {
   readonly #onRest: () => void
   readonly #slowReaders = new Set<object>()
   #holds = 0
-  #batched = false
+  // The wheel that reads the batches; undefined while audio is read as it comes.
+  #wheel: BatchWheel | undefined
   #reading = false
   #toEnd = false
 
@@ -168,12 +180,12 @@ export class SocketReader implements Batched {
 
   /** ms by which a message may be counted late, because its batch was read late. */
   get lateBy(): number {
-    return this.#batched && this.#frames === undefined ? this.interval : 0
+    return this.#wheel && this.#frames === undefined ? this.interval : 0
   }
 
   /** ms between two reads; 0 while audio is read as it comes. */
   get readMs(): number {
-    return this.#batched ? this.interval : 0
+    return this.#wheel ? this.interval : 0
   }
 
   /** Stops reading while the listen is being identified (true), or reads again (false). */
@@ -194,21 +206,24 @@ export class SocketReader implements Batched {
     this.#hold(READER, this.#slowReaders.size > 0)
   }
 
-  /** Reads a batch every `interval` ms from now on. */
+  /** Reads a batch every `interval` ms from now on, and delivers the audio of each as one. */
   batch(interval: number): void {
-    if ((this.#batched && this.interval === interval) || this.#toEnd) return
-    if (this.#batched) batchWheel.remove(this)
-    this.#setBatched(true)
-    this.interval = interval
-    batchWheel.add(this)
-    this.#hold(BATCH, true)
+    this.#readEvery(interval, batchWheel)
+  }
+
+  /**
+   * Reads every LISTENING_INTERVAL ms from now on, and delivers message by message. A socket that can't be read
+   * directly is read as audio comes.
+   */
+  listen(): void {
+    if (this.internals?.readsWaiting) this.#readEvery(LISTENING_INTERVAL, listeningWheel)
+    else this.live()
   }
 
   /** Reads audio as it comes from now on. */
   live(): void {
-    if (!this.#batched) return
-    this.#setBatched(false)
-    batchWheel.remove(this)
+    if (this.#wheel === undefined) return
+    this.#turnBy(undefined)
     this.#hold(BATCH, false)
   }
 
@@ -249,16 +264,15 @@ export class SocketReader implements Batched {
   }
 
   shut(): void {
-    if (!this.#batched || this.#closing()) return
+    if (this.#wheel === undefined || this.#closing()) return
     this.#hold(BATCH, true)
-    this.#onRest()
+    this.#rest()
   }
 
   /** Stops reading: the socket has closed. */
   end(): void {
     this.#toEnd = true
-    if (this.#batched) batchWheel.remove(this)
-    this.#batched = false
+    this.#turnBy(undefined)
   }
 
   // Returns false if Node has to read the socket, perhaps only to see its end.
@@ -273,7 +287,7 @@ export class SocketReader implements Batched {
       return true
     })
     if (!isReadable) return false
-    this.#onRest()
+    this.#rest()
     return this.#holds !== BATCH || !this.#closing()
   }
 
@@ -297,9 +311,23 @@ export class SocketReader implements Batched {
     return true
   }
 
-  #setBatched(batched: boolean): void {
-    this.#batched = batched
-    if (this.#frames) this.#frames.merging = batched
+  #readEvery(interval: number, wheel: BatchWheel): void {
+    if (this.#toEnd || (this.#wheel === wheel && this.interval === interval)) return
+    this.interval = interval
+    this.#turnBy(wheel)
+    this.#hold(BATCH, true)
+  }
+
+  #turnBy(wheel: BatchWheel | undefined): void {
+    this.#wheel?.remove(this)
+    this.#wheel = wheel
+    wheel?.add(this)
+    if (this.#frames) this.#frames.merging = wheel === batchWheel
+  }
+
+  // Between two batches of a listening application the sinks do not rest: the recorder would write each to the disk.
+  #rest(): void {
+    if (this.#wheel === batchWheel) this.#onRest()
   }
 
   #hold(reason: number, yes: boolean): void {
