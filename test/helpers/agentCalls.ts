@@ -128,6 +128,9 @@ function heardOnFile(story: CallStory, sampleRate: number): Int16Array {
 
 const WINDOW_MS = 200
 const MAX_SHIFT_MS = 150
+/** samples beside the place of the last stretch, and the correlation of what is the same sound there */
+const NEAR = 8
+const SAME = 0.98
 const LOUD = 300
 /** Part of a stretch that is loud, so that it is compared: an utterance of 60 ms is. */
 const LOUD_PART = 0.15
@@ -147,16 +150,17 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
   const window = (WINDOW_MS * sampleRate) / 1000
   const shift = (MAX_SHIFT_MS * sampleRate) / 1000
   const found: Array<{ delay: number; correlation: number }> = []
+  let last = 0
   for (let at = 0; at + window <= heard.length; at += window) {
     const part = heard.subarray(at, at + window)
     if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
     }
-    let best = { delay: 0, correlation: -1 }
-    for (const [index, correlation] of correlations(part, recorded, at - shift, at + shift + 1).entries()) {
-      if (correlation > best.correlation) best = { delay: ((index - shift) / sampleRate) * 1000, correlation }
-    }
-    found.push(best)
+    // Noise is like itself at one place alone: where that of the last stretch was, most often.
+    let best = bestOf(part, recorded, at + last - NEAR, at + last + NEAR)
+    if (best.correlation < SAME) best = bestOf(part, recorded, at - shift, at + shift)
+    last = best.at - at
+    found.push({ delay: (last / sampleRate) * 1000, correlation: best.correlation })
   }
   const delays = found.map(({ delay }) => delay)
   return {
@@ -165,6 +169,12 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
     worstMs: Math.max(...delays.map(Math.abs)),
     correlation: median(found.map(({ correlation }) => correlation))
   }
+}
+
+function bestOf(part: Int16Array, within: Int16Array, from: number, to: number) {
+  const found = correlations(part, within, from, to + 1)
+  const index = found.reduce((best, correlation, i) => (correlation > found[best]! ? i : best), 0)
+  return { at: from + index, correlation: found[index]! }
 }
 
 /** Returns the correlation of a part with what `within` has at a place. */
