@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
-import { hideHookKey, bindLog, payloadReader } from '../lib/application/request.js'
+import { hideHookKey, bindLog, kOwnBody, payloadReader } from '../lib/application/request.js'
 import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
 import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
@@ -36,7 +36,11 @@ export function registerActionHook<Schema extends FastifySchema>(
     const route = {
       ...routeOptions,
       url: path,
-      config: { ...routeOptions.config, [kKind]: 'actionHook' as const },
+      config: {
+        ...routeOptions.config,
+        [kKind]: 'actionHook' as const,
+        [kOwnBody]: options.schema?.body !== undefined
+      },
       preHandler: [
         (request: FastifyRequest, reply: FastifyReply) =>
           finish(runtime, request, reply, request.method === 'GET' ? undefined : payloadOf(request)),

@@ -8,7 +8,7 @@ import type {
 } from 'fastify'
 import { registerApplicationSocket } from './applicationSocket.js'
 import type { Application } from '../lib/application/Application.js'
-import { bindLog, payloadOfQuery, payloadReader } from '../lib/application/request.js'
+import { bindLog, kOwnBody, payloadOfQuery, payloadReader } from '../lib/application/request.js'
 import { kKind } from '../lib/application/hookUrls.js'
 import {
   routeSchema,
@@ -60,7 +60,11 @@ export function registerWebhook<Schema extends FastifySchema>(
     const route = {
       ...routeOptions,
       url: path,
-      config: { ...routeOptions.config, [kKind]: 'webhook' as const },
+      config: {
+        ...routeOptions.config,
+        [kKind]: 'webhook' as const,
+        [kOwnBody]: options.schema?.body !== undefined
+      },
       ...verbRoute(instance, application, handler, routeOptions)
     }
     const own = [routeOptions.preHandler ?? []].flat()

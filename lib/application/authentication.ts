@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { text } from 'node:stream/consumers'
 import basicAuth from '@fastify/basic-auth'
 import { errorCodes, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Hmac } from '../model/tokens.js'
@@ -10,7 +11,7 @@ import {
 } from '../model/errors.js'
 import type { Credentials } from '../model/credentials.js'
 import type { ApplicationOptions } from './Application.js'
-import { JSON_TYPE, MESSAGE_TYPE, messageOf, withoutBom, kRawBody, kSignedAt } from './request.js'
+import { JSON_TYPE, MESSAGE_TYPE, messageOf, withoutBom, kOwnBody, kRawBody, kSignedAt } from './request.js'
 import { wallClock } from '../model/time.js'
 
 /**
@@ -107,18 +108,24 @@ export function parseSignedJson(
     if (messageOf(request)) request.raw.headers['content-type'] = MESSAGE_TYPE
     done(null)
   })
-  scope.addContentTypeParser(MESSAGE_TYPE, (request, _body, done) => {
+  scope.addContentTypeParser(MESSAGE_TYPE, (request, body, done) => {
     const message = messageOf(request)
     if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
     request.raw.headers['content-type'] = JSON_TYPE
-    done(null, message.payload)
+    if (body !== request.raw) {
+      // A preParsing hook has replaced the body.
+      text(body).then((json) => parseJson(request, withoutBom(json), done), done)
+      return
+    }
+    // The schema may remove or change properties, which the plugin reads.
+    const isChanged = request.routeOptions.config[kOwnBody] === true
+    done(null, isChanged ? structuredClone(message.payload) : message.payload)
   })
   scope.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
     // A hook has read the media type before it was changed.
-    const message = messageOf(request)
-    if (message) {
+    if (messageOf(request)) {
       request.raw.headers['content-type'] = JSON_TYPE
-      return done(null, message.payload)
+      return parseJson(request, withoutBom(body.toString('utf8')), done)
     }
     try {
       if (webhookSecrets.length > 0) {

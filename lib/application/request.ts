@@ -37,7 +37,13 @@ export const kTrace = Symbol('jambonz trace')
  */
 export type Stage = 'handling' | 'answering' | 'fallback' | 'failed'
 
+/** The key in the `config` of a route whose body the application's own schema checks, and may change. */
+export const kOwnBody = Symbol('jambonz own body')
+
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    [kOwnBody]?: boolean
+  }
   interface FastifyRequest {
     /** The transport of the request; undefined on routes that are not of fastify-jambonz-listen. */
     jambonz?: JambonzRequest
@@ -146,7 +152,7 @@ const messages = new WeakMap<IncomingMessage, JambonzMessage>()
 
 /**
  * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
- * route's answer. Rejects only if Fastify itself fails. `fastify` must be ready, and `url` that of a route of this
+ * route's answer. Rejects if the route destroys its response, or Fastify itself fails. `fastify` must be ready, and `url` that of a route of this
  * plugin.
  */
 export async function dispatchMessage(
@@ -161,22 +167,29 @@ export async function dispatchMessage(
         messages.set(raw, message)
         // light-my-request has parsed the url and may have changed it.
         raw.url = url
+        raw._read = readPayload
         fastify.routing(raw as never, response as never)
       },
       {
         method: 'POST',
         url,
-        // The parser of our scopes takes the message's payload: there is no body to read.
+        // The parser of our scopes takes the message's payload: see readPayload.
         headers: { ...headers, 'content-type': JSON_TYPE },
         remoteAddress,
         validate: false
       } as InjectOptions,
       (err, response) => {
-        if (response === undefined) reject(err ?? new Error('the message was not answered'))
-        else resolve({ statusCode: response.statusCode, body: response.payload })
+        if (response) resolve({ statusCode: response.statusCode, body: response.payload })
+        else reject(err ?? new Error('the message was not answered'))
       }
     )
   })
+}
+
+/** Writes the body of a message, as over HTTP, for a preParsing hook of the application that reads it. */
+function readPayload(this: IncomingMessage): void {
+  this.push(JSON.stringify(messages.get(this)?.payload))
+  this.push(null)
 }
 
 /** Returns the message of a request; undefined for a request over HTTP. */

@@ -13,7 +13,8 @@ import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessa
 const HOLD_LENGTH = 120
 /** The verbs for a call whose handler is slow. The call is not answered meanwhile. */
 const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
-const OK = 200
+/** the statuses whose verbs jambonz takes (feature-server lib/utils/http-requestor.js) */
+const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
 /** The headers of the upgrade that do not apply to the messages after it. */
 const OF_UPGRADE =
@@ -208,7 +209,10 @@ export class ApplicationSocket {
             )
             this.#giveFallback(message, fallback)
           }, DEADLINES.answer)
-    const verbs = await this.#dispatch(message, url)
+    const verbs = await this.#dispatch(message, url).catch((err: unknown) => {
+      this.request.log.error({ err, callSid: message.callSid, url }, 'a message was not answered')
+      return undefined
+    })
     clearTimeout(holdTimer)
     clearTimeout(fallbackTimer)
     if (!answer.acked) {
@@ -240,10 +244,11 @@ export class ApplicationSocket {
         remoteAddress: this.#remoteAddress
       }
     )
-    if (statusCode !== OK || !body.startsWith('[') || body === '[]') return undefined
-    if (Buffer.byteLength(body) <= MAX_VERBS_BYTES) return body
+    const verbs = TAKEN.has(statusCode) ? body.trim() : ''
+    if (!verbs.startsWith('[') || verbs === '[]') return undefined
+    if (Buffer.byteLength(verbs) <= MAX_VERBS_BYTES) return verbs
     this.request.log.error(
-      { callSid, type, bytes: Buffer.byteLength(body), maximum: MAX_VERBS_BYTES },
+      { callSid, type, bytes: Buffer.byteLength(verbs), maximum: MAX_VERBS_BYTES },
       'a hook of this application made the answer longer than jambonz takes it: nothing is answered'
     )
     return undefined

@@ -1,0 +1,151 @@
+import { PassThrough, Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import type { FastifyInstance } from 'fastify'
+import fastifyRawBody from 'fastify-raw-body'
+import { build, listening, type BuildOptions } from '../helpers/build.js'
+import { JambonzSocket } from '../helpers/jambonzSocket.js'
+import { keepingLogger } from '../helpers/log.js'
+
+// What applications do with Fastify's hooks, schemas and replies: over a websocket as over HTTP.
+
+const SAY = [{ verb: 'say' as const, text: 'hello' }]
+const PAYLOAD = { call_sid: 'call-1', account_sid: 'acc', direction: 'inbound' as const }
+
+/** The verbs of the same webhook, asked over HTTP and over a websocket; undefined where the answer is none. */
+async function verbsOf(
+  t: Parameters<typeof build>[0],
+  routes: (app: FastifyInstance) => unknown,
+  { data = {}, ...options }: BuildOptions & { data?: object } = {}
+): Promise<{ http: unknown; websocket: unknown }> {
+  const app = await build(t, options)
+  await routes(app)
+  const url = await listening(app)
+  const response = await fetch(`${url}/call`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...PAYLOAD, ...data })
+  }).catch(() => undefined)
+  // jambonz' own rule (feature-server lib/utils/http-requestor.js)
+  const http = response && [200, 202].includes(response.status) ? await response.json() : []
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  return { http, websocket: await socket.ask('session:new', { ...PAYLOAD, ...data }) }
+}
+
+const APPLICATIONS: ReadonlyArray<{
+  title: string
+  routes: (app: FastifyInstance) => unknown
+  data?: object
+  verbs: unknown
+}> = [
+  {
+    title: 'a body schema that removes call_sid and changes types',
+    routes: (app) =>
+      app.jambonz.webhook(
+        '/call',
+        {
+          schema: {
+            body: { type: 'object', additionalProperties: false, properties: { n: { type: 'integer' } } }
+          }
+        },
+        async ({ body, call }) => [{ verb: 'tag', data: { body, from: call.callSid } }]
+      ),
+    data: { n: '7' },
+    verbs: [{ verb: 'tag', data: { body: { n: 7 }, from: 'call-1' } }]
+  },
+  {
+    title: 'a preParsing hook that reads the body, and passes another on',
+    routes: (app) => {
+      app.addHook('preParsing', async ({ method }, _reply, payload) => {
+        if (method !== 'POST') return payload
+        const body = Buffer.from(JSON.stringify({ ...JSON.parse(await text(payload)), added: 'by a hook' }))
+        return Object.assign(Readable.from([body]).pipe(new PassThrough()), {
+          receivedEncodedLength: body.length
+        })
+      })
+      app.addHook('onRequest', async ({ raw }) => {
+        delete raw.headers['content-length']
+      })
+      app.jambonz.webhook('/call', async ({ body }) => [
+        { verb: 'tag', data: { added: (body as { added?: string }).added } }
+      ])
+    },
+    verbs: [{ verb: 'tag', data: { added: 'by a hook' } }]
+  },
+  {
+    title: 'fastify-raw-body',
+    routes: async (app) => {
+      await app.register(fastifyRawBody, { global: true, encoding: 'utf8' })
+      app.jambonz.webhook('/call', async ({ rawBody }) => [
+        { verb: 'tag', data: { callSid: JSON.parse(String(rawBody)).call_sid } }
+      ])
+    },
+    verbs: [{ verb: 'tag', data: { callSid: 'call-1' } }]
+  },
+  {
+    title: 'JSON text with white space around it',
+    routes: (app) =>
+      app.jambonz.webhook('/call', (_request, reply) => {
+        reply.type('application/json').send(`\n ${JSON.stringify(SAY)} \n`)
+      }),
+    verbs: SAY
+  },
+  {
+    title: 'status 202, whose verbs jambonz takes',
+    routes: (app) =>
+      app.jambonz.webhook('/call', async (_request, reply) => {
+        reply.code(202)
+        return SAY
+      }),
+    verbs: SAY
+  },
+  {
+    title: 'status 201, whose verbs jambonz does not take',
+    routes: (app) =>
+      app.jambonz.webhook('/call', async (_request, reply) => {
+        reply.code(201)
+        return SAY
+      }),
+    verbs: []
+  },
+  {
+    title: 'a hijacked reply that is written by hand',
+    routes: (app) =>
+      app.jambonz.webhook('/call', (_request, reply) => {
+        reply.hijack()
+        reply.raw.setHeader('content-type', 'application/json')
+        reply.raw.end(JSON.stringify(SAY))
+      }),
+    verbs: SAY
+  },
+  {
+    title: 'a hijacked reply that is destroyed',
+    routes: (app) =>
+      app.jambonz.webhook('/call', (_request, reply) => {
+        reply.hijack()
+        reply.raw.destroy()
+      }),
+    verbs: []
+  }
+]
+
+for (const { title, routes, verbs, data } of APPLICATIONS) {
+  t.test(title, async (t) => {
+    t.strictSame(await verbsOf(t, routes, data && { data }), { http: verbs, websocket: verbs })
+  })
+}
+
+t.test('an answer that the application destroys is logged, and the socket goes on', async (t) => {
+  const { logger, lines } = keepingLogger()
+  const app = await build(t, { fastify: { loggerInstance: logger } })
+  app.jambonz.webhook('/call', async () => SAY)
+  app.jambonz.webhook('/gone', (_request, reply) => {
+    reply.hijack()
+    reply.raw.destroy()
+  })
+  const socket = await JambonzSocket.open(t, `${await listening(app)}/call`)
+  await socket.ask('session:new')
+  t.equal(await socket.ask('verb:hook', {}, { hook: '/gone' }), undefined)
+  t.strictSame(await socket.ask('verb:hook', {}, { hook: '/call' }), SAY)
+  t.ok(lines.some(({ msg }) => msg.includes('a message was not answered')))
+})
