@@ -147,7 +147,7 @@ function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>
 t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   const redis = await startRedis(t)
 
-  t.test('a pause survives it: the next instance begins in private', { buffered: true }, async (t) => {
+  t.test('a pause goes on at the next instance', { buffered: true }, async (t) => {
     for (const mode of ['silence', 'skip'] as const) {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
@@ -175,43 +175,51 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     }
   })
 
-  t.test('a pause survives it where the handler ends it with its stream', { buffered: true }, async (t) => {
-    const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
-    const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
-    const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
-    const call = dial()
-    const [stream] = await first
-    await heardOf(call, 200)
-    stream.beginPrivacy('skip')
-    // What `try { … } finally { stream.endPrivacy() }` does.
-    stream.done.then(() => stream.endPrivacy()).catch(() => {})
-    lead(b)
-    await a.app.jambonz.drain(0, { handover: true })
-    const [goesOn] = await next
-    t.match(stream, { isPrivate: true })
-    t.match(goesOn, { isPrivate: true, listen: { paused: 'skip' } })
-    t.match(await b.app.jambonz.calls.get(stream.callSid), { listens: [{ paused: 'skip' }] })
-    call.hangUp()
-    await call
-  })
+  t.test(
+    'a pause goes on at the next instance if the handler ends it at the end of its stream',
+    { buffered: true },
+    async (t) => {
+      const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
+      const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const call = dial()
+      const [stream] = await first
+      await heardOf(call, 200)
+      stream.beginPrivacy('skip')
+      // What `try { … } finally { stream.endPrivacy() }` does.
+      stream.done.then(() => stream.endPrivacy()).catch(() => {})
+      lead(b)
+      await a.app.jambonz.drain(0, { handover: true })
+      const [goesOn] = await next
+      t.match(stream, { isPrivate: true })
+      t.match(goesOn, { isPrivate: true, listen: { paused: 'skip' } })
+      t.match(await b.app.jambonz.calls.get(stream.callSid), { listens: [{ paused: 'skip' }] })
+      call.hangUp()
+      await call
+    }
+  )
 
-  t.test('a pause survives it where Redis knows nothing of the listen', { buffered: true }, async (t) => {
-    const own = await startRedis(t)
-    const { a, b, lead, call: dial } = await two(t, own, [{ verb: 'listen', actionHook: '/done' }])
-    const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
-    const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
-    const call = dial().once('hook', () => lead(b))
-    const [stream] = await first
-    await heardOf(call, 200)
-    stream.beginPrivacy('silence')
-    await own.kill()
-    await a.app.jambonz.drain(0, { handover: true })
-    const [goesOn] = await next
-    t.match(goesOn, { isPrivate: true, listen: { paused: 'silence' } })
-    call.hangUp()
-    await call
-    await own.start()
-  })
+  t.test(
+    'a pause goes on at the next instance if Redis has lost the listen',
+    { buffered: true },
+    async (t) => {
+      const own = await startRedis(t)
+      const { a, b, lead, call: dial } = await two(t, own, [{ verb: 'listen', actionHook: '/done' }])
+      const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const next = once(b.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
+      const call = dial().once('hook', () => lead(b))
+      const [stream] = await first
+      await heardOf(call, 200)
+      stream.beginPrivacy('silence')
+      await own.kill()
+      await a.app.jambonz.drain(0, { handover: true })
+      const [goesOn] = await next
+      t.match(goesOn, { isPrivate: true, listen: { paused: 'silence' } })
+      call.hangUp()
+      await call
+      await own.start()
+    }
+  )
 
   t.test(
     'a listen in the foreground goes on at another instance, as its next segment',
@@ -304,7 +312,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'the next socket waits for nothing that is done with the recording, the end for all of it',
+    'the next socket does not wait for the recording of the last one; the end waits for all',
     { buffered: true },
     async (t) => {
       const sent: string[] = []
@@ -350,7 +358,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'nested listens without one in the foreground stay, have their time, and end',
+    "nested listens without a foreground listen are not handed over, and end at the drain's deadline",
     { buffered: true },
     async (t) => {
       const target = [{ type: 'phone', number: '+15550100' }]
@@ -386,7 +394,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     { title: 'where the end of one ends them all', platform: '0.9' },
     { title: 'where each ends alone', platform: '11' }
   ] as const) {
-    t.test(`all listens of a call go together, ${title}`, { buffered: true }, async (t) => {
+    t.test(`all listens of a call are handed over together, ${title}`, { buffered: true }, async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, beside())
       const call = dial({ platform })
       await until(() => open(call).length === 2, 'both sockets')
@@ -442,7 +450,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'a background listen that an earlier answer began goes on with the listen of a later one',
+    'a background listen of an earlier answer is handed over with the listen of a later answer',
     { buffered: true },
     async (t) => {
       const {
@@ -469,7 +477,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'what the application says is in both segments, and listed once each',
+    "the application's audio is in both segments, each utterance listed once",
     { buffered: true },
     async (t) => {
       const {
@@ -520,7 +528,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'a drain without handover ends all listens of a call, each as drained',
+    'a drain without handover ends all listens of a call with endReason drained',
     { buffered: true },
     async (t) => {
       const { a, call: dial } = await two(t, redis, beside())
@@ -541,7 +549,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
     }
   )
 
-  t.test('a listen whose hook is elsewhere ends like any other', { buffered: true }, async (t) => {
+  t.test('a listen whose actionHook is at another server ends normally', { buffered: true }, async (t) => {
     const elsewhere = createServer((request, response) => {
       response.setHeader('content-type', 'application/json').end('[]')
     })
@@ -571,7 +579,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   })
 
   t.test('the caller hangs up while his listen is handed over', { buffered: true }, async (t) => {
-    t.test('before the hook: its handler runs', async (t) => {
+    t.test('the handler runs if the caller hangs up before the hook', async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('listen:close', () => call.hangUp())
       await call.waitFor('listen:open')
@@ -582,7 +590,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
       t.match([a.ended.length, b.ended.length, b.recordings.length], [0, 1, 1])
     })
 
-    t.test("after the hook: the call's end ends it", async (t) => {
+    t.test("the call's end ends the listen if the caller hangs up after the hook", async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('hook', () => call.hangUp())
       await call.waitFor('listen:open')
@@ -597,7 +605,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   })
 
   t.test(
-    'a socket that meets an instance which is going is refused, and asked for again',
+    'a draining instance refuses a socket, and jambonz is asked to open another',
     { buffered: true },
     async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
@@ -615,7 +623,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'a listen whose sockets all instances refuse ends, and its handler is called',
+    'a listen whose socket every instance refuses ends, and its handler is called',
     { buffered: true },
     async (t) => {
       const { a, call: dial } = await two(t, redis, [
@@ -635,7 +643,7 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 
   t.test(
-    'without handover, drain resolves when the hooks of what it ended are answered',
+    'without handover, drain resolves once the hooks of the ended listens are answered',
     { buffered: true },
     async (t) => {
       const { a, call: dial } = await two(t, redis, [
@@ -666,38 +674,41 @@ t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
   )
 })
 
-t.test('an application is kept without our credentials, and not at all with those of others', async (t) => {
-  const listen = { verb: 'listen', url: '/audio/x', wsAuth: AUTH, metadata: { jambonzListenId: 'x' } }
-  const dialled = {
-    verb: 'dial',
-    target: [],
-    listen: { url: '/audio/y', wsAuth: AUTH, metadata: { jambonzListenId: 'y' } }
+t.test(
+  'stored verbs do not contain our credentials; verbs with those of others are not stored',
+  async (t) => {
+    const listen = { verb: 'listen', url: '/audio/x', wsAuth: AUTH, metadata: { jambonzListenId: 'x' } }
+    const dialled = {
+      verb: 'dial',
+      target: [],
+      listen: { url: '/audio/y', wsAuth: AUTH, metadata: { jambonzListenId: 'y' } }
+    }
+    const kept = applicationOf([listen, dialled], AUTH)
+    t.strictSame(JSON.parse(kept ?? ''), [
+      { verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } },
+      { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }
+    ])
+    const call = { application: kept, listens: [] as Listen[] } as unknown as StoredCall
+    t.strictSame(
+      verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
+      [listen, dialled],
+      'they are put in again'
+    )
+    t.equal(applicationOf([dialled], AUTH), undefined, 'nothing listens in the foreground')
+    t.equal(applicationOf([listen], { username: 'other', password: 'other' }), undefined)
+    t.equal(
+      applicationOf([listen, { verb: 'message', auth: { username: 'a', password: 'b' } }], AUTH),
+      undefined
+    )
+    t.equal(
+      applicationOf([listen, { verb: 'say', text: 'x'.repeat(40_000) }], AUTH),
+      undefined,
+      'nor one that is long'
+    )
   }
-  const kept = applicationOf([listen, dialled], AUTH)
-  t.strictSame(JSON.parse(kept ?? ''), [
-    { verb: 'listen', url: '/audio/x', metadata: { jambonzListenId: 'x' } },
-    { verb: 'dial', target: [], listen: { url: '/audio/y', metadata: { jambonzListenId: 'y' } } }
-  ])
-  const call = { application: kept, listens: [] as Listen[] } as unknown as StoredCall
-  t.strictSame(
-    verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
-    [listen, dialled],
-    'they are put in again'
-  )
-  t.equal(applicationOf([dialled], AUTH), undefined, 'nothing listens in the foreground')
-  t.equal(applicationOf([listen], { username: 'other', password: 'other' }), undefined)
-  t.equal(
-    applicationOf([listen, { verb: 'message', auth: { username: 'a', password: 'b' } }], AUTH),
-    undefined
-  )
-  t.equal(
-    applicationOf([listen, { verb: 'say', text: 'x'.repeat(40_000) }], AUTH),
-    undefined,
-    'nor one that is long'
-  )
-})
+)
 
-t.test('a listen that goes on has what is left of its maxLength', async (t) => {
+t.test('a handed-over listen has the rest of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
   const after = (durationMs: number, gapMs: number): unknown =>
     verbsToGoOn(
@@ -724,7 +735,7 @@ t.test('the sockets of a listen are counted together, with the gaps between them
   t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
 })
 
-t.test('a listen goes on where its hook is ours, also by an absolute url', async (t) => {
+t.test('a listen with an absolute actionHook of ours is handed over', async (t) => {
   const hookPaths = { has: (path: string) => path === '/voice/done' }
   for (const [actionHook, isOurs] of [
     ['/voice/done?listen=x', true],

@@ -258,7 +258,7 @@ function peakOf({ heard }: CallStory, frequency: number): number {
   return loudest
 }
 
-t.test('the documentation of the listen verb holds', async (t) => {
+t.test('the plugin does what jambonz documents of the listen verb', async (t) => {
   const app = await build(t, { auth, recording: { directory: folder() } })
   const byCall = new Map<string, Row>()
   const streams = new Map<string, AudioStream>()

@@ -76,10 +76,10 @@ async function logging(t: Test) {
   return { base, naming, ask, post, lines }
 }
 
-t.test('every line about a call names it, and its listen where there is one', async (t) => {
+t.test('every log line about a call has its callSid, and the listenId if there is a listen', async (t) => {
   const { base, naming, ask, post } = await logging(t)
 
-  t.test('of a webhook, also one whose handler throws', async (t) => {
+  t.test('log lines of a webhook, even if its handler throws', async (t) => {
     for (const path of ['/in', '/throws/at/once', '/status']) {
       await post(path, callWebhook({ call_sid: path }))
       const rejected = path === '/status' ? ['a listener of jambonz.calls.events threw'] : []
@@ -87,7 +87,7 @@ t.test('every line about a call names it, and its listen where there is one', as
     }
   })
 
-  t.test('of a socket and its recording, from its upgrade to its end', async (t) => {
+  t.test('log lines of a socket and its recording, from its upgrade to its end', async (t) => {
     const { ids, open, metadata } = await ask('/in')
     const socket = await open({ headers })
     socket.send(metadata())
@@ -104,7 +104,7 @@ t.test('every line about a call names it, and its listen where there is one', as
     )
   })
 
-  t.test('of an audio handler that throws', async (t) => {
+  t.test('log lines of an audio handler that throws', async (t) => {
     const { ids, open, metadata } = await ask('/in/throws')
     const socket = await open({ headers })
     socket.send(metadata())
@@ -117,7 +117,7 @@ t.test('every line about a call names it, and its listen where there is one', as
     )
   })
 
-  t.test('of a socket that is refused', async (t) => {
+  t.test('log lines of a socket that is refused', async (t) => {
     const { ids, url } = await ask('/in')
     t.equal(await statusOf(url), 401)
     await naming(t, ids, 'request completed')
@@ -125,7 +125,7 @@ t.test('every line about a call names it, and its listen where there is one', as
     await naming(t, ids, 'request completed')
   })
 
-  t.test('of an actionHook, also one whose handler throws', async (t) => {
+  t.test('log lines of an actionHook, even if its handler throws', async (t) => {
     for (const path of ['/in', '/in/throws']) {
       const { ids, hook } = await ask(path)
       await hook()
@@ -135,7 +135,7 @@ t.test('every line about a call names it, and its listen where there is one', as
     await naming(t, { callSid: 'a call without listens' }, 'request completed')
   })
 
-  t.test('of a socket that says only in its first frame which call it is', async (t) => {
+  t.test('log lines of a socket whose call only its first frame names', async (t) => {
     const socket = await openSocket(`${base}/audio`, { headers })
     socket.send(JSON.stringify({ callSid: 'elsewhere', sampleRate: 8000, mixType: 'mono' }))
     socket.send(ramp(200))
@@ -151,7 +151,7 @@ t.test('every line about a call names it, and its listen where there is one', as
   })
 })
 
-t.test('a long call says no more than a short one', async (t) => {
+t.test('a long call logs no more lines than a short one', async (t) => {
   const { lines, naming, ask } = await logging(t)
   const linesOf = async (frames: number): Promise<string[]> => {
     const { ids, open, metadata } = await ask('/in')

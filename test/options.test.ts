@@ -4,7 +4,7 @@ import { resolveOptions, type JambonzListenOptions } from '../lib/options.js'
 import { RecordingOptionsSchema, resolveRecordingOptions } from '../lib/recording/options.js'
 import { memoryStore } from '../lib/store/memory.js'
 
-t.test('an option that is left out, or is undefined, is the default of its schema', async (t) => {
+t.test('an option that is missing or undefined has the default of its schema', async (t) => {
   const { properties } = OptionsSchema
   const none = resolveOptions({} as JambonzListenOptions)
   const undefineds = resolveOptions(

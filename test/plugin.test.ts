@@ -11,7 +11,7 @@ import { keepingLogger } from './helpers/log.js'
 import { until } from './helpers/until.js'
 import { statusOf } from './helpers/socket.js'
 
-t.test('what the published types name comes with the package', async (t) => {
+t.test('every package that the published types import is a dependency', async (t) => {
   const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<
     'dependencies' | 'peerDependencies',
     Record<string, string>
@@ -71,7 +71,7 @@ t.test('fastify.jambonz is one object per instance, and another in each scope', 
   })
 })
 
-t.test('a second registration is one of its own in a scope, and an error in the same scope', async (t) => {
+t.test('a second registration is independent in another scope, and an error in the same one', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(jambonzListen)
@@ -181,7 +181,7 @@ t.test('a wrong option is named, with what was given and what is allowed', async
   }
 })
 
-t.test('a webhookSecret that is undefined is told at once, one that is left out is not', async (t) => {
+t.test('a webhookSecret of undefined is an error, a missing one is not', async (t) => {
   for (const [options, told] of [
     [{ webhookSecret: undefined }, 1],
     [{}, 0]
@@ -194,7 +194,7 @@ t.test('a webhookSecret that is undefined is told at once, one that is left out 
   }
 })
 
-t.test('drain() waits for as long as it is told, however long that is', async (t) => {
+t.test('drain() waits for its whole timeout, however long', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(jambonzListen)

@@ -76,30 +76,27 @@ t.test('a handler that never answers: the fallback follows, and what comes later
   t.match(socket.commands, [{ command: 'redirect', data: [say('sorry')] }])
 })
 
-t.test(
-  'late verbs longer than 24 KiB do not exist: what an ack does not take is an error at once',
-  async (t) => {
-    hurry(t, { ack: 50 })
-    const { url } = await serving(
-      t,
-      (app) => {
-        app.jambonz.webhook('/call', async () => [say('hello')])
-        app.jambonz.webhook('/hook', async () => {
-          await until(() => socket.sent.length > 1, 'the empty ack')
-          return Array.from({ length: 5 }, () => say('x'.repeat(6_000)))
-        })
-      },
-      { fallback: [say('sorry')] }
-    )
-    const socket = await JambonzSocket.open(t, `${url}/call`)
-    await socket.ask('session:new')
-    t.equal(await socket.ask('verb:hook', {}, { hook: '/hook' }), undefined)
-    await until(() => socket.commands.length === 1, 'the fallback')
-    t.match(socket.commands, [{ data: [say('sorry')] }])
-  }
-)
+t.test('verbs longer than 24 KiB are an error at once, even if the ack could not take them', async (t) => {
+  hurry(t, { ack: 50 })
+  const { url } = await serving(
+    t,
+    (app) => {
+      app.jambonz.webhook('/call', async () => [say('hello')])
+      app.jambonz.webhook('/hook', async () => {
+        await until(() => socket.sent.length > 1, 'the empty ack')
+        return Array.from({ length: 5 }, () => say('x'.repeat(6_000)))
+      })
+    },
+    { fallback: [say('sorry')] }
+  )
+  const socket = await JambonzSocket.open(t, `${url}/call`)
+  await socket.ask('session:new')
+  t.equal(await socket.ask('verb:hook', {}, { hook: '/hook' }), undefined)
+  await until(() => socket.commands.length === 1, 'the fallback')
+  t.match(socket.commands, [{ data: [say('sorry')] }])
+})
 
-t.test('session:reconnect is acked without verbs once session:new was', async (t) => {
+t.test('session:reconnect is acked without verbs if session:new was acked', async (t) => {
   const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
   const first = await JambonzSocket.open(t, `${url}/call`)
   await first.ask('session:new')
@@ -135,13 +132,13 @@ t.test('a session:new that was not acked is answered by the ack of session:recon
   }
 })
 
-t.test('an instance that knows nothing of a call answers its reconnect', async (t) => {
+t.test('an instance that does not know a call answers its session:reconnect', async (t) => {
   const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
   const socket = await JambonzSocket.open(t, `${url}/call`)
   t.match(await socket.ask('session:reconnect'), [{ text: 'hello' }])
 })
 
-t.test('verbs of a hook whose socket broke follow on the next socket, once', async (t) => {
+t.test('the verbs of a hook whose socket broke are sent once, on the next socket', async (t) => {
   for (const reconnectFirst of [true, false]) {
     const slow = gated('hook')
     const { url } = await serving(t, (app) => {
@@ -188,7 +185,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
   let calls = 0
   const newCall = () => ({ callSid: `call-${++calls}-of-several` })
 
-  t.test('late verbs reach the call where jambonz has reconnected, once', async (t) => {
+  t.test('late verbs are sent once, by the instance to which jambonz reconnected', async (t) => {
     hurry(t, { ack: 100 })
     for (const when of ['before the reconnect', 'after it']) {
       const slow = gated('late')
@@ -223,7 +220,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
     )
   })
 
-  t.test('a session:new that was not acked is answered by the next instance alone', async (t) => {
+  t.test('a session:new that was not acked is answered only by the next instance', async (t) => {
     const slow = gated('hello')
     const [a, b] = await instances(t, (app) => app.jambonz.webhook('/call', slow.handler))
     const call = newCall()
@@ -240,7 +237,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
     t.equal(second.commands.length, 0, 'the first answer is of no use any more')
   })
 
-  t.test('a command waits for a reconnect, and is refused by nobody else', async (t) => {
+  t.test('a command waits for a reconnect; no other instance refuses it', async (t) => {
     const [a, b, c] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
     const call = newCall()
     const first = await JambonzSocket.open(t, `${a.url}/call`)
@@ -255,7 +252,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
     t.match(second.commands, [{ command: 'call:status' }])
   })
 
-  t.test('an order that was made up, or made with another secret, is none', async (t) => {
+  t.test('an order that is forged, or signed with another secret, is ignored', async (t) => {
     const [a] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
     const [, other] = await instances(t, () => {}, 'another secret, as long as it has to be')
     const call = newCall()

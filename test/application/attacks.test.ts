@@ -38,7 +38,7 @@ async function target(t: Test, options: BuildOptions = {}): Promise<{ url: strin
 
 type Test = Parameters<typeof build>[0]
 
-t.test('no hook of a message opens a route of the application, however it is written', async (t) => {
+t.test('no hook of a message reaches a route of the application, whatever its spelling', async (t) => {
   const { url, opened } = await target(t)
   const socket = await JambonzSocket.open(t, `${url}/call`)
   await socket.ask('session:new')
@@ -94,7 +94,7 @@ t.test('no hook of a message opens a route of the application, however it is wri
   t.strictSame(opened, [])
 })
 
-t.test('the path of a socket, or of a status hook with its parameters, opens no other route', async (t) => {
+t.test('the path of a socket, or of a status hook with parameters, reaches no other route', async (t) => {
   const { logger, lines } = keepingLogger()
   const { url, opened } = await target(t, { fastify: { loggerInstance: logger } })
   // GET leads these to a webhook, POST to routes of the application.
@@ -122,7 +122,7 @@ async function rawSocket(t: Test, url: string, path: string): Promise<JambonzSoc
   } as object).catch(() => undefined)
 }
 
-t.test('a rewritten url and a route with a constraint stay closed to messages', async (t) => {
+t.test('a message reaches no route by a rewritten url, and no route with a constraint', async (t) => {
   const opened: string[] = []
   const app = await build(t, {
     fastify: { rewriteUrl: ({ url = '' }) => url.replace('/public', '/admin') }
@@ -151,7 +151,7 @@ t.test('a rewritten url and a route with a constraint stay closed to messages', 
   t.strictSame(opened, [])
 })
 
-t.test('a message sets no header: what a handler sees is of the upgrade', async (t) => {
+t.test('a message sets no header: the handler sees the headers of the upgrade', async (t) => {
   let seen: Record<string, unknown> = {}
   let ip = ''
   const app = await build(t, { fastify: { trustProxy: true } })
@@ -186,7 +186,7 @@ t.test('a message sets no header: what a handler sees is of the upgrade', async 
   }
 })
 
-t.test('messages that jambonz never sends get no answer, and do no harm', async (t) => {
+t.test('messages that jambonz never sends are not answered and break nothing', async (t) => {
   const bodies: unknown[] = []
   const app = await build(t)
   app.jambonz.webhook('/call', async ({ body }) => {
@@ -236,7 +236,7 @@ t.test('a message over 1 MiB closes its socket, and no other', async (t) => {
   t.match(await other.ask('session:new'), [{ text: 'hello' }])
 })
 
-t.test('webhookAuth is asked of every upgrade and every request, whatever they pretend to be', async (t) => {
+t.test('every upgrade and every request needs webhookAuth, whatever its headers say', async (t) => {
   const opened: unknown[] = []
   const routes = (app: FastifyInstance) => {
     app.jambonz.webhook('/call', async ({ jambonz }) => {

@@ -7,7 +7,7 @@ const AT = { headers: { host: 'voice.example.com' }, remoteAddress: '192.0.2.7' 
 const message = (payload: unknown) => ({ msgid: 'abc', payload, seed: Buffer.from(JSON.stringify(payload)) })
 
 t.test(
-  'a message runs the route of its url: hooks, validation, verbs, without signature or password',
+  'a message runs the route of its url, with hooks and validation, without signature or password',
   async (t) => {
     const app = await build(t, {
       webhookSecret: 'secret of the portal',
@@ -51,7 +51,7 @@ t.test('a handler that fails answers a message with 500, or the fallback', async
   }
 })
 
-t.test('nothing that a request over HTTP says makes it a message', async (t) => {
+t.test('no content of an HTTP request makes it a websocket message', async (t) => {
   const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
   app.jambonz.webhook('/call', async (request) => {
     t.same(request.jambonz, { transport: 'http' })
@@ -72,7 +72,7 @@ t.test('nothing that a request over HTTP says makes it a message', async (t) => 
   t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
 })
 
-t.test('hooks see the headers of a message as over HTTP, whenever they look', async (t) => {
+t.test('every Fastify hook sees the headers of a message as over HTTP', async (t) => {
   for (const early of [false, true]) {
     const app = await build(t)
     const seen: unknown[] = []
@@ -98,7 +98,7 @@ t.test('hooks see the headers of a message as over HTTP, whenever they look', as
   }
 })
 
-t.test('no content type leads a request past its signature', async (t) => {
+t.test('the signature is checked for every content type', async (t) => {
   const app = await build(t, { webhookSecret: 'secret of the portal' })
   const ran: unknown[] = []
   app.jambonz.webhook('/call', async () => {

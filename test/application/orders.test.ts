@@ -8,7 +8,7 @@ import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 t.test(
-  'an order between instances is taken once, by the one it was sent to, whoever publishes it again',
+  'an order is taken once, by the instance it was sent to, even if it is published again',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)

@@ -29,7 +29,7 @@ const MESSAGES: ReadonlyArray<{
 const CALLS = 30
 const LENGTH = 20
 
-t.test('messages in any order: each that wants an ack gets one, and no more', async (t) => {
+t.test('messages in any order: each message that needs an ack gets exactly one', async (t) => {
   let state = 7
   const random = (below: number): number => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0

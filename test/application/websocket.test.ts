@@ -13,7 +13,7 @@ import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-t.test('the subprotocol is echoed, and the path stays what it was for every other request', async (t) => {
+t.test('the upgrade echoes the subprotocol; other requests to the path are served as before', async (t) => {
   const { app, url } = await serving(t, (app) => {
     app.get('/call', async () => 'a page of the application')
     app.jambonz.webhook('/call', async () => [say('hello')])
@@ -33,7 +33,7 @@ t.test('the subprotocol is echoed, and the path stays what it was for every othe
   await t.rejects(JambonzSocket.open(t, `${url}/nowhere`), { message: '404' })
 })
 
-t.test('Basic credentials guard the upgrade; a secret alone does not open it', async (t) => {
+t.test('the upgrade needs Basic credentials; a webhookSecret alone refuses it', async (t) => {
   const webhookAuth = { username: 'web', password: 'hook' }
   const routes = (app: FastifyInstance) => {
     app.jambonz.webhook('/call', async () => [say('hello')])
@@ -52,7 +52,7 @@ t.test('Basic credentials guard the upgrade; a secret alone does not open it', a
   await t.rejects(JambonzSocket.open(t, `${unsigned.url}/call`), { message: '401' })
 })
 
-t.test('acks leave once for what wants one, in any order; events are events of the call', async (t) => {
+t.test('each message that needs an ack gets one; events update the call', async (t) => {
   const events: unknown[] = []
   let release = () => {}
   const { app, url } = await serving(t, (app) => {
@@ -99,7 +99,7 @@ t.test('acks leave once for what wants one, in any order; events are events of t
   t.equal((await app.jambonz.calls.get('call-1'))!.callStatus, 'in-progress')
 })
 
-t.test('a hook opens webhooks and hooks of the plugin, and nothing else of the application', async (t) => {
+t.test('a hook reaches only webhooks and hooks of the plugin', async (t) => {
   const opened: string[] = []
   const { url } = await serving(t, (app) => {
     app.post('/admin', async () => {
@@ -158,7 +158,7 @@ t.test(
   }
 )
 
-t.test('messages without a top-level call_sid, as after a redirect from another websocket', async (t) => {
+t.test('a message without a top-level call_sid is of the call of its socket', async (t) => {
   const { app, url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async ({ call }) => [say(call.callSid)])
   })
@@ -176,30 +176,33 @@ t.test('messages without a top-level call_sid, as after a redirect from another 
   t.match(socket.commands, [{ command: 'call:status', data: { call_status: 'completed' } }])
 })
 
-t.test('drain: answers under way leave, then sockets close with 1012, new ones get 503', async (t) => {
-  const gate: { open?: () => void } = {}
-  const { app, url } = await serving(t, (app) => {
-    app.jambonz.webhook('/call', async () => [say('hello')])
-    app.jambonz.webhook('/slow', async () => {
-      await new Promise<void>((resolve) => {
-        gate.open = resolve
+t.test(
+  'drain sends the pending answers, closes sockets with 1012 and answers new ones with 503',
+  async (t) => {
+    const gate: { open?: () => void } = {}
+    const { app, url } = await serving(t, (app) => {
+      app.jambonz.webhook('/call', async () => [say('hello')])
+      app.jambonz.webhook('/slow', async () => {
+        await new Promise<void>((resolve) => {
+          gate.open = resolve
+        })
+        return [say('slow')]
       })
-      return [say('slow')]
     })
-  })
-  const socket = await JambonzSocket.open(t, `${url}/call`)
-  await socket.ask('session:new')
-  const slow = socket.ask('verb:hook', {}, { hook: '/slow' })
-  await until(() => gate.open, 'the handler')
-  const drained = app.jambonz.drain()
-  await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '503' })
-  gate.open!()
-  t.match(await slow, [{ text: 'slow' }])
-  await drained
-  await until(() => socket.code !== undefined, 'the close')
-  t.equal(socket.code, 1012)
-  t.equal((await app.jambonz.calls.get('call-1'))!.endedAt, undefined, 'the call lives on')
-})
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    await socket.ask('session:new')
+    const slow = socket.ask('verb:hook', {}, { hook: '/slow' })
+    await until(() => gate.open, 'the handler')
+    const drained = app.jambonz.drain()
+    await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '503' })
+    gate.open!()
+    t.match(await slow, [{ text: 'slow' }])
+    await drained
+    await until(() => socket.code !== undefined, 'the close')
+    t.equal(socket.code, 1012)
+    t.equal((await app.jambonz.calls.get('call-1'))!.endedAt, undefined, 'the call lives on')
+  }
+)
 
 t.test('fastify.close() never closes a live call with 1000', async (t) => {
   const { app, url } = await serving(t, (app) => {
@@ -212,7 +215,7 @@ t.test('fastify.close() never closes a live call with 1000', async (t) => {
   t.equal(socket.code, 1012)
 })
 
-t.test("the end of a call without a status hook is known from jambonz' close", async (t) => {
+t.test("without a status hook, jambonz' close ends the call", async (t) => {
   const ended: string[] = []
   const { app, url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async () => [say('hello')])
@@ -237,7 +240,7 @@ t.test("the end of a call without a status hook is known from jambonz' close", a
 })
 
 t.test(
-  'sockets that jambonz forgets are closed when their call has ended; those of live calls stay',
+  'a socket that jambonz left open is closed after the end of its call, but not during it',
   async (t) => {
     const { url } = await serving(
       t,
@@ -262,7 +265,7 @@ t.test(
   }
 )
 
-t.test('a dead peer is found by its missing pong', async (t) => {
+t.test('a peer that sends no pong is closed', async (t) => {
   const { url } = await serving(
     t,
     (app) => {
@@ -276,7 +279,7 @@ t.test('a dead peer is found by its missing pong', async (t) => {
   t.equal(dead.code, 1006)
 })
 
-t.test('commands: a listen starts in mid-call, verbs are queued, said, hung up', async (t) => {
+t.test('commands start a listen in mid-call, queue verbs, say text and hang up', async (t) => {
   const recorded: unknown[] = []
   const { app } = await serving(
     t,
@@ -322,7 +325,7 @@ t.test('commands: a listen starts in mid-call, verbs are queued, said, hung up',
   await t.rejects(calls.hangUp('nobody'), { code: 'FST_JAMBONZ_NOT_REACHED', message: /api/ })
 })
 
-t.test('commanded verbs of more than 24 KiB leave in parts, in their order', async (t) => {
+t.test('queued verbs of more than 24 KiB are sent in parts, in order', async (t) => {
   const { app, url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async () => [say('hello')])
   })
@@ -345,7 +348,7 @@ t.test('commanded verbs of more than 24 KiB leave in parts, in their order', asy
   })
 })
 
-t.test('commands reach a call from any instance', { skip: noRedis() }, async (t) => {
+t.test('a command given on any instance reaches the call', { skip: noRedis() }, async (t) => {
   const redis = await startRedis(t)
   const instance = () => {
     const client = new Redis(redis.url)
@@ -380,7 +383,7 @@ t.test('commands reach a call from any instance', { skip: noRedis() }, async (t)
 })
 
 t.test(
-  'over the REST api: calls over HTTP are commanded and created, refusals are told, the token is not',
+  'over the REST api calls are commanded and created, and errors do not contain the token',
   async (t) => {
     const asked: Array<{ method: string; url: string; authorization: string | undefined; body: unknown }> = []
     let status = 202

@@ -6,28 +6,37 @@ import { build, folder, serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { until } from '../helpers/until.js'
 
-// What the wire of an application websocket asks of a server, fact by fact, and the test that holds it.
+// The facts about jambonz' application websocket, each with the test that proves it.
 
 const ANSWERS = 'test/application/answers.test.ts'
 const SOCKET = 'test/application/websocket.test.ts'
 const ATTACKS = 'test/application/attacks.test.ts'
 const WIRE = 'test/application/wire.test.ts'
+const RANDOM = 'test/application/randomOrder.test.ts'
 const BOTH = 'test/application/transports.test.ts'
 const SIMULATOR = 'test/simulator/websocket.test.ts'
 
 /** The fact; the file and a part of the test's title. Facts that only jambonz can break are those of the simulator. */
 const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]> = [
-  ['one socket per call, on the path of the webhook', SOCKET, 'the path stays what it was'],
-  ['the subprotocol must be echoed', SOCKET, 'the subprotocol is echoed'],
-  ['permessage-deflate is offered, and need not be taken', WIRE, 'no extension is taken'],
-  ['nothing but Basic authenticates', SOCKET, 'Basic credentials guard the upgrade'],
-  ['an upgrade that is refused with 503 is tried again elsewhere', SOCKET, 'new ones get 503'],
+  [
+    'one socket per call, on the path of the webhook',
+    SOCKET,
+    'the upgrade echoes the subprotocol; other requests to the path are served'
+  ],
+  ['the subprotocol must be echoed', SOCKET, 'the upgrade echoes the subprotocol'],
+  ['permessage-deflate is offered, and need not be taken', WIRE, 'no websocket extension'],
+  ['nothing but Basic authenticates', SOCKET, 'the upgrade needs Basic credentials'],
+  ['an upgrade that is refused with 503 is tried again elsewhere', SOCKET, 'answers new ones with 503'],
   ['a message over 24 KiB closes the socket: an ack', SOCKET, 'verbs of more than 24 KiB'],
-  ['a message over 24 KiB closes the socket: late verbs', ANSWERS, 'late verbs longer than 24 KiB'],
-  ['a message over 24 KiB closes the socket: commanded verbs', SOCKET, 'commanded verbs of more than 24 KiB'],
+  ['a message over 24 KiB closes the socket: late verbs', ANSWERS, 'verbs longer than 24 KiB'],
+  ['a message over 24 KiB closes the socket: commanded verbs', SOCKET, 'queued verbs of more than 24 KiB'],
   ['a message over 24 KiB closes the socket: any other command', WIRE, 'a command of more than 24 KiB'],
-  ['no pings by default: a dead peer is for the server to find', SOCKET, 'a dead peer'],
-  ['the hook is the url as the verb gave it, on whatever host', SOCKET, 'a hook opens webhooks and hooks'],
+  ['no pings by default: a dead peer is for the server to find', SOCKET, 'a peer that sends no pong'],
+  [
+    'the hook is the url as the verb gave it, on whatever host',
+    SOCKET,
+    'a hook reaches only webhooks and hooks'
+  ],
   ['data is snake_case, an object, as posted', ATTACKS, 'messages that jambonz never sends'],
   ['b3 is not on all messages', ATTACKS, 'a message sets no header'],
   ['session:new is the webhook', BOTH, 'over both transports'],
@@ -36,46 +45,50 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
   ['session:redirect by command', WIRE, 'a command with a call_hook'],
   ['verb:hook of any verb', BOTH, 'over both transports'],
   ['dial:confirm wants an ack', WIRE, 'dial:confirm'],
-  ['call:status wants none, and names no hook', SOCKET, 'acks leave once for what wants one'],
-  ['verb:status, jambonz:error, llm and tts events want none', SOCKET, 'acks leave once for what wants one'],
+  ['call:status wants none, and names no hook', SOCKET, 'each message that needs an ack gets one'],
+  [
+    'verb:status, jambonz:error, llm and tts events want none',
+    SOCKET,
+    'each message that needs an ack gets one'
+  ],
   ['the ack of session:new has verbs, those of hooks need none', ANSWERS, 'a slow handler'],
   ['an ack after 5 s is too late', ANSWERS, 'a slow handler'],
-  ['acks in any order', SOCKET, 'in any order'],
-  ['commands are not answered', SOCKET, 'commands: a listen starts in mid-call'],
+  ['acks in any order', RANDOM, 'messages in any order'],
+  ['commands are not answered', SOCKET, 'commands start a listen in mid-call'],
   [
     'a killed listen still calls its hook, whose ack may replace the commanded verbs',
     SIMULATOR,
     'killed by a command'
   ],
-  ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands: a listen starts'],
+  ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands start a listen'],
   ['a close with 1000 is final: never while a call lives', SOCKET, 'never closes a live call with 1000'],
-  ['any other code: jambonz reconnects', SOCKET, 'drain: answers under way leave'],
+  ['any other code: jambonz reconnects', SOCKET, 'drain sends the pending answers'],
   ['session:reconnect is acked, everything waits for it', ANSWERS, 'session:reconnect is acked'],
   [
     'a session:new without ack is answered by that of session:reconnect',
     ANSWERS,
     'is answered by the ack of session:reconnect'
   ],
-  ['it may come to another instance', ANSWERS, 'answered by the next instance alone'],
-  ['what was in flight is abandoned', ANSWERS, 'verbs of a hook whose socket broke'],
-  ['what was in flight is abandoned: on another instance', ANSWERS, 'late verbs reach the call'],
-  ['a call without status hook ends with its close', SOCKET, 'the end of a call without a status hook'],
-  ['after a redirect messages lack the top-level call_sid', SOCKET, 'messages without a top-level call_sid'],
-  ['sockets left by a redirect are never closed', SOCKET, 'sockets that jambonz forgets'],
-  ['redirects between the transports', WIRE, 'a call that changes its transport'],
+  ['it may come to another instance', ANSWERS, 'answered only by the next instance'],
+  ['what was in flight is abandoned', ANSWERS, 'the verbs of a hook whose socket broke'],
+  ['what was in flight is abandoned: on another instance', ANSWERS, 'late verbs are sent once'],
+  ['a call without status hook ends with its close', SOCKET, 'without a status hook'],
+  ['after a redirect messages lack the top-level call_sid', SOCKET, 'a message without a top-level call_sid'],
+  ['sockets left by a redirect are never closed', SOCKET, 'a socket that jambonz left open'],
+  ['a redirect changes the transport', WIRE, 'a call that changes its transport'],
   ['a relative listen url gets the Basic credentials of the application', BOTH, 'over both transports'],
   [
     'a listen sends the credentials of an earlier one of its channel',
     WIRE,
     'a call that changes its transport'
   ],
-  ['http hooks are posted, signed; ws ones come over the socket', WIRE, 'hooks of the other transport'],
+  ['http hooks are posted, signed; ws ones come over the socket', WIRE, 'hooks with an http url'],
   ['first connects, time limits, orders: what jambonz does', SIMULATOR, 'a first connection that fails']
 ]
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-t.test('each fact of the wire has its test', async (t) => {
+t.test('each fact about the protocol has a test', async (t) => {
   for (const [fact, file, title] of FACTS) {
     const names = readFileSync(file, 'utf8').matchAll(/\btest\(\s*(['"`])(.*?)\1,/gs)
     t.ok(
@@ -85,13 +98,13 @@ t.test('each fact of the wire has its test', async (t) => {
   }
 })
 
-t.test('no extension is taken: messages are short, and compressing costs more', async (t) => {
+t.test('no websocket extension is accepted', async (t) => {
   const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
   const socket = await JambonzSocket.open(t, `${url}/call`)
   t.equal(socket.extensions, '')
 })
 
-t.test('session:adulting is answered by the webhook, at the end of whose url it comes', async (t) => {
+t.test('session:adulting is answered by the webhook of its url', async (t) => {
   const { url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async ({ call, query }) => [say(`${call.callSid} ${JSON.stringify(query)}`)])
     app.jambonz.webhook('/own', async () => [say('not me')])
@@ -156,7 +169,7 @@ t.test('a command of more than 24 KiB is an error, and the socket lives on', asy
   t.match(socket.commands, [{ command: 'tts:tokens' }])
 })
 
-t.test('a call that changes its transport is one call, each of its listens recorded', async (t) => {
+t.test('a call that changes its transport stays one call, and each of its listens is recorded', async (t) => {
   const auth = { username: 'audio', password: 'of the sockets' }
   const ended: Listen[] = []
   const asked: string[] = []
@@ -207,35 +220,32 @@ t.test('a call that changes its transport is one call, each of its listens recor
   }
 })
 
-t.test(
-  'hooks of the other transport: http ones are posted and signed, ws ones come over a socket',
-  async (t) => {
-    const webhookSecret = 'secret of the portal'
-    const webhookAuth = { username: 'web', password: 'of the webhooks' }
-    const seen: unknown[] = []
-    const { url } = await serving(
-      t,
-      (app) => {
-        app.jambonz.webhook('/call', async ({ headers: { host } }) => [
-          {
-            verb: 'listen',
-            actionHook: { url: `http://${host}/done`, ...webhookAuth },
-            maxLength: 1
-          },
-          { verb: 'listen', actionHook: `ws://${host}/done`, maxLength: 1 },
-          { verb: 'hangup' }
-        ])
-        app.jambonz.actionHook('/done', async ({ listen, jambonz }) => {
-          seen.push([jambonz?.transport, listen.state, listen.recording !== undefined])
-        })
-      },
-      { webhookSecret, webhookAuth, recording: { directory: folder() } }
-    )
-    const story = await simulateCall({ url: `${url.replace('http', 'ws')}/call`, webhookSecret, webhookAuth })
-    t.strictSame(story.errors, [])
-    t.strictSame(seen, [
-      ['http', 'ended', true],
-      ['websocket', 'ended', true]
-    ])
-  }
-)
+t.test('hooks with an http url are posted and signed, hooks with a ws url come over a socket', async (t) => {
+  const webhookSecret = 'secret of the portal'
+  const webhookAuth = { username: 'web', password: 'of the webhooks' }
+  const seen: unknown[] = []
+  const { url } = await serving(
+    t,
+    (app) => {
+      app.jambonz.webhook('/call', async ({ headers: { host } }) => [
+        {
+          verb: 'listen',
+          actionHook: { url: `http://${host}/done`, ...webhookAuth },
+          maxLength: 1
+        },
+        { verb: 'listen', actionHook: `ws://${host}/done`, maxLength: 1 },
+        { verb: 'hangup' }
+      ])
+      app.jambonz.actionHook('/done', async ({ listen, jambonz }) => {
+        seen.push([jambonz?.transport, listen.state, listen.recording !== undefined])
+      })
+    },
+    { webhookSecret, webhookAuth, recording: { directory: folder() } }
+  )
+  const story = await simulateCall({ url: `${url.replace('http', 'ws')}/call`, webhookSecret, webhookAuth })
+  t.strictSame(story.errors, [])
+  t.strictSame(seen, [
+    ['http', 'ended', true],
+    ['websocket', 'ended', true]
+  ])
+})

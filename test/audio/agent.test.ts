@@ -11,7 +11,7 @@ const PROMPT = bytesOf(Int16Array.from({ length: PROMPT_MS * 8 }, (_, i) => 500 
 const SENTENCE = Int16Array.from({ length: 3_200 }, (_, i) => 2_000 + ((i * 7_919) % 20_000))
 
 t.test(
-  'an echo agent is interrupted, knows how much of its prompt was heard, and repeats what was said to the sample',
+  'an echo agent knows how much of an interrupted prompt was heard, and repeats the caller exactly',
   async (t) => {
     const outcomes: string[] = []
     let heardMs = 0
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'queued files follow each other with about 160 ms of silence, and after clear() nothing of the next is heard',
+  'queued files play with about 160 ms of silence between; after clear() no later file is heard',
   async (t) => {
     const tone = (value: number, ms: number) => bytesOf(new Int16Array(ms * 8).fill(value))
     const done: Array<{ id?: unknown; heardMs: number }> = []

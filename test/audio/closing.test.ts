@@ -15,14 +15,14 @@ t.test('a close reason of any length and script fits into a close frame', async 
   t.ok(closeReason(`${'a'.repeat(122)}\ud800`).length <= 123, 'half a character, too')
 })
 
-t.test('what an application throws of any length closes the socket with 1011', async (t) => {
+t.test('an error thrown by the application, of any length, closes the socket with 1011', async (t) => {
   const { live, socket } = await streamPair(t)
   live.endOrClose('error', 1011, '\u20ac'.repeat(5_000))
   t.same(await closing(socket), { code: 1011, reason: '\u20ac'.repeat(41) })
   closeSocket(socket, 1000)
 })
 
-t.test('a lookup that rejects with a long text closes the socket with 1008', async (t) => {
+t.test('a lookup that rejects with a long message closes the socket with 1008', async (t) => {
   const { socket, start } = await streamPair(t, {
     started: false,
     known: false,

@@ -39,7 +39,7 @@ function noise(ms: number, level: number): Buffer {
   return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => (i % 2 === 0 ? amplitude : -amplitude)))
 }
 
-test('jambonz closes: closed', async (t) => {
+test('endReason is closed when jambonz closes', async (t) => {
   const { stream, socket, sink } = await begun(t)
   socket.send(ramp(20))
   socket.close(1000)
@@ -47,14 +47,14 @@ test('jambonz closes: closed', async (t) => {
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('the connection dies without a close frame: lost, with every frame that came', async (t) => {
+test('endReason is lost when the connection breaks; every frame before it is kept', async (t) => {
   const { stream, socket, sink } = await begun(t)
   socket.send(ramp(200), () => socket.terminate())
   t.same(await stream.done, { reason: 'lost', closeCode: 1006 })
   t.ok(sink.audio.equals(ramp(200)))
 })
 
-test('a peer that answers no ping is lost within two intervals; one that sends no audio is not', async (t) => {
+test('a peer that answers no ping is lost within two intervals, a silent one is not', async (t) => {
   const dead = await begun(t, { limits: { heartbeat: 300 } })
   const paused = await begun(t, { limits: { heartbeat: 300 } })
   dead.socket.pause()
@@ -66,7 +66,7 @@ test('a peer that answers no ping is lost within two intervals; one that sends n
   await until(() => paused.stream.counts.frames === 1)
 })
 
-test('disconnect() asks jambonz, which closes: disconnected', async (t) => {
+test('endReason is disconnected after disconnect()', async (t) => {
   const { stream, sent } = await begun(t)
   const [first, second] = [stream.disconnect(), stream.disconnect()]
   t.same(await first, { reason: 'disconnected', closeCode: 1000 })
@@ -74,7 +74,7 @@ test('disconnect() asks jambonz, which closes: disconnected', async (t) => {
   t.same(sent, [{ type: 'disconnect' }])
 })
 
-test('a jambonz that does not react to disconnect is closed after 2 s; one that does not even echo, hung up on', async (t) => {
+test('a socket that ignores disconnect is closed after 2 s, and destroyed if the close is ignored too', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const before = performance.now()
   const done = live.end('drained')
@@ -85,7 +85,7 @@ test('a jambonz that does not react to disconnect is closed after 2 s; one that 
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
-test('jambonz is asked to end the listen alone; if it does not within 2 s, the socket is ended', async (t) => {
+test('the socket is ended if jambonz does not end the listen alone within 2 s', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -128,7 +128,7 @@ test('close() closes with its code', async (t) => {
   t.match(await stream.done, { reason: 'error', closeCode: 1011 })
 })
 
-test('a zero-length frame means flush and close: jambonz never would', async (t) => {
+test('a zero-length frame flushes the audio and closes the socket', async (t) => {
   const { stream, socket, sink } = await begun(t)
   socket.send(ramp(20))
   socket.send(Buffer.alloc(0))
@@ -172,7 +172,7 @@ test('invalid JSON, invalid UTF-8, unknown types and a flood of text do no harm,
   t.equal(socket.readyState, socket.OPEN)
 })
 
-test('keys and marks of others come as events', async (t) => {
+test('keys and marks that the application did not set are emitted as events', async (t) => {
   const { stream, socket } = await begun(t)
   const events: unknown[] = []
   stream.on('dtmf', (event) => events.push(event))
@@ -198,7 +198,7 @@ test('a listener that throws ends its stream with 1011, from a timer too', async
   t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
 })
 
-test('a key of finishOnKey just before the close is what ended it', async (t) => {
+test('endReason is finishOnKey when such a key was pressed just before the close', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#' })
   socket.send(dtmf('#'))
   socket.close(1000)
@@ -206,21 +206,21 @@ test('a key of finishOnKey just before the close is what ended it', async (t) =>
   t.equal(stream.digits, '#')
 })
 
-test('jambonz closes when maxLength has passed: maxLength', async (t) => {
+test('endReason is maxLength when jambonz closes after maxLength', async (t) => {
   const { stream, socket } = await watched(t, { maxLength: 3 })
   socket.send(ramp(2980))
   socket.close(1000)
   t.match(await stream.done, { reason: 'maxLength' })
 })
 
-test('jambonz closes long before maxLength: closed', async (t) => {
+test('endReason is closed when jambonz closes long before maxLength', async (t) => {
   const { stream, socket } = await watched(t, { maxLength: 60 })
   socket.send(ramp(1500))
   socket.close(1000)
   t.match(await stream.done, { reason: 'closed' })
 })
 
-test('a maxLength that jambonz does not keep is kept a second later', async (t) => {
+test('the plugin ends a listen 1 s after a maxLength that jambonz did not keep', async (t) => {
   const before = performance.now()
   const { stream, sent } = await watched(t, { maxLength: 0.2 })
   t.match(await stream.done, { reason: 'maxLength' })
@@ -228,7 +228,7 @@ test('a maxLength that jambonz does not keep is kept a second later', async (t) 
   t.same(sent, [{ type: 'disconnect' }])
 })
 
-test("any of several keys ends the listen; others don't", async (t) => {
+test('each of several keys in finishOnKey ends the listen, other keys do not', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#*' })
   socket.send(dtmf('5'))
   socket.send(dtmf('*'))
@@ -237,13 +237,13 @@ test("any of several keys ends the listen; others don't", async (t) => {
   t.equal(stream.digits, '*')
 })
 
-test('a listen in config, where jambonz knows no keys, ends by a single one', async (t) => {
+test('the plugin ends a config.listen on a single key, as jambonz does not', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#', nested: 'config' })
   socket.send(dtmf('#'))
   t.match(await stream.done, { reason: 'finishOnKey' })
 })
 
-test('so many seconds of silence end the listen', async (t) => {
+test('a listen ends after `timeout` seconds of silence', async (t) => {
   const { stream, socket } = await watched(t, { timeout: 2 })
   const audio = Buffer.concat([
     noise(1900, -60),
@@ -257,7 +257,7 @@ test('so many seconds of silence end the listen', async (t) => {
   t.ok(stream.counts.durationMs >= 5840, `${stream.counts.durationMs} ms`)
 })
 
-test('a key, or sound on either side of a stereo listen, is no silence', async (t) => {
+test('a key, or sound on either channel, restarts the timeout', async (t) => {
   const { stream, socket } = await watched(t, { timeout: 1, mixType: 'stereo' })
   const right = bytesOf(
     Int16Array.from({ length: 320 }, (_, i) => (i % 2 === 0 ? 0 : i % 4 === 1 ? 3000 : -3000))

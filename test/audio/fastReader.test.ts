@@ -65,19 +65,19 @@ async function takeCalls(
   return { metric: Number(metric), lines, said }
 }
 
-t.test('limits.fastReader: false leaves the sockets to ws; all works, metric and log say so', async (t) => {
+t.test('with limits.fastReader: false ws reads the sockets, and metric and log say so', async (t) => {
   const { metric, said } = await takeCalls(t, 2, { fastReader: false })
   t.equal(metric, 2)
   t.equal(said('limits.fastReader is false').length, 1, 'once for all sockets')
 })
 
-t.test('the fast reader reads the sockets by default, and nothing is said', async (t) => {
+t.test('the fast reader reads the sockets by default, without a log line', async (t) => {
   const { metric, said } = await takeCalls(t, 1, {})
   t.equal(metric, 0)
   t.equal(said('fast reader').length, 0)
 })
 
-t.test('a ws that is not as expected reads the sockets itself; metric and log say so', async (t) => {
+t.test('an unknown version of ws reads the sockets itself, and metric and log say so', async (t) => {
   const setSocket = Reflect.get(WebSocket.prototype, 'setSocket') as (...args: unknown[]) => void
   t.teardown(() => Reflect.set(WebSocket.prototype, 'setSocket', setSocket))
   Reflect.set(WebSocket.prototype, 'setSocket', function (this: object, ...args: unknown[]) {
@@ -92,7 +92,7 @@ t.test('a ws that is not as expected reads the sockets itself; metric and log sa
   t.match(line, { level: 40, reason: 'ws', node: process.version })
 })
 
-t.test('the one check of ws and Node names what does not fit', async (t) => {
+t.test('the check of ws and Node names what is missing', async (t) => {
   const { socket } = await webSocketPair(t)
   t.ok(Internals.of(socket) instanceof Internals, 'this ws and this Node fit')
   const raw = Reflect.get(socket, '_socket') as object

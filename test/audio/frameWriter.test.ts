@@ -42,7 +42,7 @@ for (const by of ['the kernel', 'ws'] as const) {
   })
 }
 
-t.test('what the kernel has no room for waits in the socket, and all arrives in order', async (t) => {
+t.test('messages that the kernel can not take wait in the socket and arrive in order', async (t) => {
   const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   const received = receivedBy(client)
@@ -61,7 +61,7 @@ t.test('what the kernel has no room for waits in the socket, and all arrives in 
   await until(() => received.length === count + 1, 'the last message')
 })
 
-t.test('audio in the kernel makes no request of the socket', async (t) => {
+t.test('no write request is made for audio that the kernel takes at once', async (t) => {
   const { socket, client } = await webSocketPair(t)
   const received = receivedBy(client)
   const raw = Reflect.get(socket, '_socket') as Socket
@@ -71,7 +71,7 @@ t.test('audio in the kernel makes no request of the socket', async (t) => {
   await until(() => received.length === 1, 'the message')
 })
 
-t.test('a socket that has closed is left to ws, which says so', async (t) => {
+t.test('a write to a closed socket is left to ws, which reports the error', async (t) => {
   const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   client.terminate()
@@ -83,7 +83,7 @@ t.test('a socket that has closed is left to ws, which says so', async (t) => {
   t.ok(error instanceof Error)
 })
 
-t.test('a ring of samples gives back what was put in, however it grows and is emptied', (t) => {
+t.test('a ring of samples returns what was written, however it grows and is emptied', (t) => {
   const ring = new SampleRing(8)
   const expected: number[] = []
   let next = 0

@@ -115,7 +115,7 @@ const MIXED = [
   binary(audio(20, 12))
 ]
 
-test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
+test('frames cut at any byte are read as ws reads them', async (t) => {
   const bytes = Buffer.concat(MIXED)
   const alone = await listening(t, false)
   alone.receive(bytes)
@@ -136,7 +136,7 @@ test('wherever reads cut them, frames mean what they mean to ws', async (t) => {
   t.strictSame(told, alone.told, 'byte by byte')
 })
 
-test('messages that came together are delivered as one, between the texts they came between', async (t) => {
+test('audio that arrives together is delivered together, in order with the texts', async (t) => {
   const { told, receive } = await listening(t, true, true)
   receive(
     Buffer.concat([
@@ -161,7 +161,7 @@ test('messages that came together are delivered as one, between the texts they c
   ])
 })
 
-test('audio is told apart from text if its memory is reused, and the text stays unchanged', async (t) => {
+test('a text stays unchanged when the memory beside it is reused for audio', async (t) => {
   const { socket, told } = await listening(t, false)
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const texts: Buffer[] = []
@@ -184,7 +184,7 @@ test('audio is told apart from text if its memory is reused, and the text stays 
   t.equal(told.length, 2)
 })
 
-test('audio that is kept stays as it was, whatever is read after it', async (t) => {
+test('audio that a reader keeps is not changed by later reads', async (t) => {
   const { socket } = await listening(t, false)
   const heard: Array<{ data: Buffer; reused: boolean }> = []
   const reader = fastParser(

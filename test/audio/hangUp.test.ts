@@ -28,7 +28,7 @@ function hangUpOn(names: string[]): Promise<Map<string, HangUp>> {
   })
 }
 
-t.test('a caller who hangs up on a handler that speaks without end', { timeout: 200_000 }, async (t) => {
+t.test('a hangup stops a handler that writes without end', { timeout: 200_000 }, async (t) => {
   const names = Object.keys(ENDLESS_SPEAKERS)
   const half = Math.ceil(names.length / 2)
   const found = await Promise.all([hangUpOn(names.slice(0, half)), hangUpOn(names.slice(half))])

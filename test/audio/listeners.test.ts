@@ -79,7 +79,7 @@ test('a listener that throws while the call goes on ends it with 1011', async (t
   }
 })
 
-test('a channel destroyed with an error ends its stream with 1011; one just left does not', async (t) => {
+test('a channel destroyed with an error ends its stream with 1011, without an error it does not', async (t) => {
   const left = await streamPair(t)
   left.stream.channel('caller').destroy()
   const failed = await streamPair(t)

@@ -26,7 +26,7 @@ function pitch(samples: Int16Array, rate: number): number {
   return (crossings / samples.length) * rate
 }
 
-t.test('an MP3 is played as it sounds, whatever its kind', { skip }, async (t) => {
+t.test('MP3 files of all kinds are played', { skip }, async (t) => {
   for (const [name, args, rate] of [
     ['mono, 24 kHz, as speech services return it', ['-ac', '1', '-ar', '24000', '-b:a', '48k'], 16_000],
     ['stereo, 44.1 kHz, with an ID3 tag', ['-ac', '2', '-ar', '44100', '-metadata', 'title=Hello'], 16_000],
@@ -64,7 +64,7 @@ t.test('an MP3 that is no longer than its header, or too long, is refused', { sk
   t.ok([code, 'playout'].includes(played), `a broken frame: ${played}`)
 })
 
-t.test('clear() and the next play() drop an MP3 that is being decoded', { skip }, async (t) => {
+t.test('clear() or a new play() drops an MP3 that is being decoded', { skip }, async (t) => {
   const { stream, caller } = await playing(t)
   const first = stream.play(mp3(20), { id: 'first' })
   const second = stream.play(mp3(1), { id: 'second' })
@@ -73,7 +73,7 @@ t.test('clear() and the next play() drop an MP3 that is being decoded', { skip }
   t.match(caller.received, [{ id: 'second' }])
 })
 
-t.test('of a queue, what comes after a file that can not be decoded is played', { skip }, async (t) => {
+t.test('files queued after one that can not be decoded are played', { skip }, async (t) => {
   const { stream } = await playing(t)
   const tooLong = stream.play(mp3(490, '-ar', '8000', '-b:a', '8k'), { queue: true })
   const next = stream.play(mp3(1), { queue: true })

@@ -6,7 +6,7 @@ import { callOf, Collector, listenOf, streamPair, until } from '../helpers/strea
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-test("the first frame is the metadata; the verb's own metadata stands over it", async (t) => {
+test("stream.metadata is the first frame, overridden by the verb's own metadata", async (t) => {
   const { live, start } = await streamPair(t, {
     started: false,
     listen: { metadata: { customer: "O'Brien" } }
@@ -19,7 +19,7 @@ test("the first frame is the metadata; the verb's own metadata stands over it", 
   t.match(stream, { callSid: 'call-1', sampleRate: 8000, channels: 1, mixType: 'mono' })
 })
 
-test('begin comes once, before any audio', async (t) => {
+test('begin is emitted once, before any audio', async (t) => {
   const events: string[] = []
   const { socket, start, live } = await streamPair(t, {
     started: false,
@@ -40,7 +40,7 @@ for (const [what, first] of Object.entries({
   'JSON that is no object': '[]',
   'audio': ramp(20)
 })) {
-  test(`the path names the call: ${what} in place of the metadata loses no audio, and is logged once`, async (t) => {
+  test(`${what} in place of the metadata loses no audio and is logged once`, async (t) => {
     const sink = new Collector()
     const { socket, log, live } = await streamPair(t, {
       started: false,
@@ -59,7 +59,7 @@ for (const [what, first] of Object.entries({
   })
 }
 
-test('a socket that says nothing is closed with 1008', async (t) => {
+test('a socket that sends nothing is closed with 1008', async (t) => {
   const { socket, live } = await streamPair(t, {
     started: false,
     limits: { metadataTimeout: 30 },
@@ -137,7 +137,7 @@ test('a socket that closes before it said anything ends without having begun', a
   t.equal(live.stream, undefined)
 })
 
-test('what begin throws ends this stream with 1011', async (t) => {
+test('a begin listener that throws ends this stream with 1011', async (t) => {
   const { socket, start, live, log } = await streamPair(t, {
     started: false,
     begin: () => {

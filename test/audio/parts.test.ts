@@ -31,35 +31,35 @@ t.test('gaps', async (t) => {
   }
   const steady = (frames: number, from = 0) => Array.from({ length: frames }, (_, i) => from + i * 20)
 
-  await t.test('steady audio has none, also over an hour of two clocks that drift apart', async (t) => {
+  await t.test('steady audio has no gap, even over an hour of drifting clocks', async (t) => {
     t.same(gapsAt(steady(1000)), [])
     t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 1.0001)), [])
     t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 0.9999)), [])
   })
 
-  await t.test('jitter has none', async (t) => {
+  await t.test('jitter is no gap', async (t) => {
     t.same(gapsAt(steady(1000).map((at, i) => at + ((i * 7919) % 150))), [])
   })
 
-  await t.test('a pause is one, to the millisecond, before the frame that ends it', async (t) => {
+  await t.test('a pause is a gap of the same length, before the frame that ends it', async (t) => {
     t.same(gapsAt([...steady(50), ...steady(50, 3000)]), [[50, 2000]])
   })
 
-  await t.test('two pauses are two', async (t) => {
+  await t.test('two pauses are two gaps', async (t) => {
     t.same(gapsAt([...steady(50), ...steady(50, 3000), ...steady(50, 5000)]), [
       [50, 2000],
       [100, 1000]
     ])
   })
 
-  await t.test('a stall that a burst makes up for is none', async (t) => {
+  await t.test('a stall followed by a burst of the missing audio is no gap', async (t) => {
     t.same(
       gapsAt([...steady(50), ...Array.from({ length: 150 }, (_, i) => 4000 + i), ...steady(50, 4150)]),
       []
     )
   })
 
-  await t.test('a stall of which a part was thrown away is a gap of that part', async (t) => {
+  await t.test('after a stall, only the audio that was dropped is a gap', async (t) => {
     const burst = Array.from({ length: 100 }, (_, i) => 4000 + i / 10)
     const [[frame, gap] = [0, 0], ...more] = gapsAt([...steady(50), ...burst, ...steady(50, 4020)])
     t.equal(frame, 50)
@@ -67,7 +67,7 @@ t.test('gaps', async (t) => {
     t.same(more, [])
   })
 
-  await t.test('audio read in batches has none, and its pauses are found', async (t) => {
+  await t.test('batches are no gap; a pause between them is', async (t) => {
     const batches = (frames: number, from = 0) =>
       steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
     t.same(gapsAt(batches(1000), 200), [])
@@ -77,80 +77,83 @@ t.test('gaps', async (t) => {
     t.same(more, [])
   })
 
-  await t.test('audio faster than real time has none', async (t) => {
+  await t.test('audio faster than real time has no gap', async (t) => {
     t.same(gapsAt(Array.from({ length: 1000 }, (_, i) => i)), [])
   })
 })
 
-t.test(
-  'a reader that stands still for 30 s is given up: it sees the end, and the socket is read on',
-  async (t) => {
-    mock.timers.enable({ apis: ['setTimeout'] })
-    t.teardown(() => mock.timers.reset())
-    const lines: string[] = []
-    const { log } = Fastify({
-      logger: {
-        stream: {
-          write: (line: string) => {
-            lines.push(line)
-          }
+t.test('after 30 s a stalled reader is ended, and the socket is read on', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const lines: string[] = []
+  const { log } = Fastify({
+    logger: {
+      stream: {
+        write: (line: string) => {
+          lines.push(line)
         }
       }
-    })
-    let waits = false
-    const flow = {
-      waitFor() {
-        waits = true
-        return true
-      },
-      resumeFor() {
-        waits = false
-      }
-    } as unknown as SocketReader
-    const stream = new Readable({ read() {} })
-    const side = new ReaderSide(stream, flow, 1000, { logger: log })
-    side.arrive()
-    side.push(Buffer.alloc(1001))
-    t.ok(waits)
-    mock.timers.tick(30_000)
-    t.notOk(waits)
-    t.notOk(side.takes)
-    t.match(lines, [/stood still for 30000 ms/])
-    stream.resume()
-    await new Promise((resolve) => stream.once('end', resolve))
-  }
-)
+    }
+  })
+  let waits = false
+  const flow = {
+    waitFor() {
+      waits = true
+      return true
+    },
+    resumeFor() {
+      waits = false
+    }
+  } as unknown as SocketReader
+  const stream = new Readable({ read() {} })
+  const side = new ReaderSide(stream, flow, 1000, { logger: log })
+  side.arrive()
+  side.push(Buffer.alloc(1001))
+  t.ok(waits)
+  mock.timers.tick(30_000)
+  t.notOk(waits)
+  t.notOk(side.takes)
+  t.match(lines, [/stood still for 30000 ms/])
+  stream.resume()
+  await new Promise((resolve) => stream.once('end', resolve))
+})
 
 t.test('the model of what jambonz plays', async (t) => {
-  await t.test('begins with 160 ms, goes on in lots of 80, and says what the last one misses', async (t) => {
-    const playout = new PlayoutModel(8000)
-    playout.audio(1279, 0)
-    t.equal(playout.missing, 1)
-    t.ok(playout.dryIn(0) < 0)
-    playout.audio(1, 0)
-    t.equal(playout.missing, 0)
-    t.equal(playout.dryIn(0), 160)
-    playout.audio(639, 0)
-    t.equal(playout.missing, 1)
-    playout.silence(1, 0)
-    t.equal(playout.dryIn(0), 240)
-  })
+  await t.test(
+    'playout begins with 160 ms, continues in lots of 80 ms, and reports the missing part of the last lot',
+    async (t) => {
+      const playout = new PlayoutModel(8000)
+      playout.audio(1279, 0)
+      t.equal(playout.missing, 1)
+      t.ok(playout.dryIn(0) < 0)
+      playout.audio(1, 0)
+      t.equal(playout.missing, 0)
+      t.equal(playout.dryIn(0), 160)
+      playout.audio(639, 0)
+      t.equal(playout.missing, 1)
+      playout.silence(1, 0)
+      t.equal(playout.dryIn(0), 240)
+    }
+  )
 
-  await t.test("pads a whole lot where the call's rate is unknown", async (t) => {
+  await t.test("a whole lot is padded when the call's rate is unknown", async (t) => {
     const playout = new PlayoutModel(16_000)
     playout.audio(10_000, 0)
     t.equal(playout.missing, 1280)
   })
 
-  await t.test('hears by the clock, never past a mark that was not reported, and as marks say', async (t) => {
-    const playout = new PlayoutModel(8000)
-    playout.audio(8000, 0)
-    t.equal(playout.playedMs(500, Infinity), 500)
-    t.equal(playout.playedMs(900, 700), 700)
-    playout.reported(700, 950)
-    t.equal(playout.playedMs(1050, Infinity), 800)
-    playout.clear(1150, Infinity)
-    t.equal(playout.sentMs, 900)
-    t.equal(playout.playedMs(9000, Infinity), 900)
-  })
+  await t.test(
+    'playout follows the clock, stops at an unreported mark, and is corrected by marks',
+    async (t) => {
+      const playout = new PlayoutModel(8000)
+      playout.audio(8000, 0)
+      t.equal(playout.playedMs(500, Infinity), 500)
+      t.equal(playout.playedMs(900, 700), 700)
+      playout.reported(700, 950)
+      t.equal(playout.playedMs(1050, Infinity), 800)
+      playout.clear(1150, Infinity)
+      t.equal(playout.sentMs, 900)
+      t.equal(playout.playedMs(9000, Infinity), 900)
+    }
+  )
 })

@@ -48,7 +48,7 @@ function difference(a: Int16Array, b: Int16Array): number {
   return Math.max(...a.slice(100, -100).map((sample, i) => Math.abs(sample - (b[i + 100] ?? 0))))
 }
 
-test('a file is played whole, and its promise settles when it has been', async (t) => {
+test('play() plays the whole file, then resolves', async (t) => {
   const { stream, caller } = await playing(t)
   const events: PlayDone[] = []
   stream.on('playDone', (done) => events.push(done))
@@ -59,7 +59,7 @@ test('a file is played whole, and its promise settles when it has been', async (
   t.equal(heardMs(caller, 7), 100)
 })
 
-test('thirty queued files are played in order, and never more than jambonz can hold', async (t) => {
+test("thirty queued files are played in order, without overfilling jambonz' queue", async (t) => {
   const { stream, caller } = await playing(t)
   const order: string[] = []
   stream.on('playDone', ({ id, event }) => order.push(`${id} ${event}`))
@@ -77,7 +77,7 @@ test('thirty queued files are played in order, and never more than jambonz can h
   )
 })
 
-test('play() replaces what is played; the old one does not go on afterwards', async (t) => {
+test('play() replaces the present file, which does not resume', async (t) => {
   const { stream, caller } = await playing(t)
   const old = stream.play(level(2000, 1))
   const queued = stream.play(level(2000, 2), { queue: true })
@@ -90,7 +90,7 @@ test('play() replaces what is played; the old one does not go on afterwards', as
   t.equal(heardMs(caller, 2), 0)
 })
 
-test('clear() stops what is played and all that jambonz would go on with', async (t) => {
+test('clear() stops the present file and all queued ones', async (t) => {
   const { stream, caller } = await playing(t)
   const all = [1, 2, 3, 4].map((value) => stream.play(level(1000, value), { queue: true }))
   await until(() => heardMs(caller, 1) > 0)
@@ -105,14 +105,14 @@ test('clear() stops what is played and all that jambonz would go on with', async
   t.match(await stream.play(level(40, 9)), { event: 'playout' })
 })
 
-test('clear() with nothing to stop asks nothing of jambonz', async (t) => {
+test('clear() sends nothing when nothing is played', async (t) => {
   const { stream, caller } = await playing(t)
   stream.clear()
   await stream.play(level(20, 1))
   t.same(caller.commands, ['playAudio'])
 })
 
-test('ids that the module would cut, or that are in use, come back as they were given', async (t) => {
+test('ids that the module would cut, or that are in use, are returned unchanged', async (t) => {
   const { stream, caller } = await playing(t)
   const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) =>
     stream.play(level(20, 1), { id, queue: true })
@@ -123,7 +123,7 @@ test('ids that the module would cut, or that are in use, come back as they were 
   t.equal(new Set(caller.received.map(({ id }) => id)).size, 3)
 })
 
-test('the end of the call settles what was to be played', async (t) => {
+test('the end of the call settles the promises of queued files', async (t) => {
   const { stream, socket } = await playing(t)
   const both = [stream.play(level(1000, 1)), stream.play(level(1000, 2), { queue: true })]
   socket.close(1000)
@@ -131,7 +131,7 @@ test('the end of the call settles what was to be played', async (t) => {
   t.match(await stream.play(level(20, 1)), { event: 'cleared' })
 })
 
-test('a WAV of any rate, width and number of channels is converted to what jambonz surely plays', async (t) => {
+test('a WAV of any rate, width and number of channels is converted to a format that jambonz plays', async (t) => {
   const { stream, caller } = await playing(t)
   const at44 = sine(44_100 / 5, 400, 44_100)
   const files = [
@@ -171,7 +171,7 @@ test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t)
   t.match(caller.received, [{ sampleRate: 16_000 }])
 })
 
-test("what can't be played is refused, saying why", async (t) => {
+test('a file that can not be played is refused with the reason', async (t) => {
   const { stream } = await playing(t)
   const code = 'FST_JAMBONZ_AUDIO_FILE'
   await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
@@ -199,7 +199,7 @@ test("what can't be played is refused, saying why", async (t) => {
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
-test('text of any kind, in any dress, is refused by its name, also where it is short', async (t) => {
+test('text of any kind and length is refused by its name', async (t) => {
   const { stream } = await playing(t)
   const bom = '\ufeff'
   const long = 'the quota of this month is used up '.repeat(30)
@@ -258,7 +258,7 @@ test('other containers and codecs are refused by their names', async (t) => {
   }
 })
 
-test('raw samples are taken for nothing else, whatever they begin with', async (t) => {
+test('raw samples are not mistaken for a file format, whatever their first bytes', async (t) => {
   const random = (length: number, seed: number) => {
     let state = seed
     return Buffer.from({
@@ -373,7 +373,7 @@ test('resampling keeps level, length and silence, whole or in pieces', async (t)
   }
 })
 
-test('a sound resampled in pieces is the one resampled at once', async (t) => {
+test('resampling in pieces gives the same samples as resampling at once', async (t) => {
   for (const [from, to] of [
     [44_100, 16_000],
     [8000, 16_000],
@@ -394,17 +394,17 @@ test('a sound resampled in pieces is the one resampled at once', async (t) => {
   }
 })
 
-test('a rate that fits no other costs no more, and sounds as well', async (t) => {
+test('a rate without a common divisor costs no more and sounds as good', async (t) => {
   const whole = resample(sine(44_101, 1000, 44_101), 44_101, 16_000)
   t.ok(difference(whole, sine(16_000, 1000, 16_000)) < 100)
 })
 
-test("going down, what the lower rate can't carry is gone rather than folded back", async (t) => {
+test('resampling to a lower rate removes the frequencies above its limit', async (t) => {
   const folded = resample(sine(16_000, 6000, 16_000), 16_000, 8000).slice(100, -100)
   t.ok(Math.max(...folded.map(Math.abs)) < 60, `${Math.max(...folded.map(Math.abs))}`)
 })
 
-test("mu-law is sox's", async (t) => {
+test('mu-law is encoded as sox encodes it', async (t) => {
   t.ok(bytesOf(decodeMulaw(Uint8Array.from({ length: 256 }, (_, code) => code))).equals(DECODED))
   t.ok(encodeMulaw(edgeSamples()).equals(ENCODED))
 })

@@ -148,7 +148,7 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
   }
 }
 
-test('nothing of a pause is recorded that comes before the first batch of a call among many', async (t) => {
+test('a pause before the first batch is not recorded, with many calls at once', async (t) => {
   // So many that the first free place among the batches is a while ahead.
   for (let call = 0; call < MANY; call++) await recorded(t)
   for (let attempt = 1; ; attempt++) {
@@ -164,7 +164,7 @@ test('nothing of a pause is recorded that comes before the first batch of a call
   }
 })
 
-test('what came before a pause is with the sinks before it takes effect, what came in it never', async (t) => {
+test('sinks get all audio before a pause and none of it', async (t) => {
   for (const isLive of [false, true]) {
     const sink = new PausedCollector()
     const { stream, socket } = await streamPair(t, {
@@ -235,7 +235,7 @@ test('a pause that a listener ends leaves out what came with the frame it heard'
   t.equal(count(sink.audio, SECRET), 0)
 })
 
-test('of a pause that a slow reader held up nothing is recorded, however late it is read', async (t) => {
+test('a pause is not recorded, even if a slow reader delays its audio', async (t) => {
   const sink = new PausedCollector()
   const { stream, socket } = await streamPair(t, {
     limits: { maxBuffered: 65_536 },
@@ -258,7 +258,7 @@ test('of a pause that a slow reader held up nothing is recorded, however late it
   await until(() => count(sink.audio, AFTER) > 0)
 })
 
-test('every sink is paused, one that comes later too, and a key is marked', async (t) => {
+test('a pause holds for every sink, later ones too, and marks keys as private', async (t) => {
   const [first, second] = [new PausedCollector(), new PausedCollector()]
   const { stream, live, socket } = await streamPair(t, {
     begin(live) {
@@ -292,7 +292,7 @@ test('every sink is paused, one that comes later too, and a key is marked', asyn
   ])
 })
 
-test('keys that come in one read with the one that ends a pause are not private, and those before it are', async (t) => {
+test('keys after the end of a pause are public, keys before it private, within one read', async (t) => {
   const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
   const keys: string[] = []
   stream.on('dtmf', ({ digit, private: isPrivate }) => {

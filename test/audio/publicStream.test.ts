@@ -6,7 +6,7 @@ import { streamPair } from '../helpers/streamPair.js'
 /** Protected in TypeScript: what the parts of a stream say to each other. */
 const PROTECTED = ['playback', 'output', 'listenerThrew', 'speechOver', 'afterEnd', 'readToEnd']
 
-t.test('what users get of a stream is what README lists', async (t) => {
+t.test('the public members of a stream are those that README lists', async (t) => {
   const readme = await readFile('README.md', 'utf8')
   const section = /### `AudioStream`\n([\s\S]*?)\n###? /.exec(readme)?.[1] ?? ''
   const listed = new Set(

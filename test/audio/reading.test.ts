@@ -31,7 +31,7 @@ async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   return { ...pair, sink, send }
 }
 
-test('frames that end within a sample come out whole, and none is lost', async (t) => {
+test('frames that end within a sample are joined to whole samples', async (t) => {
   const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
   const frames: number[] = []
   stream.on('audio', ({ length }) => frames.push(length))
@@ -44,7 +44,7 @@ test('frames that end within a sample come out whole, and none is lost', async (
   t.ok(sink.audio.equals(audio), 'the three bytes at the end are no sample frame')
 })
 
-test('recorder, reader, tap and both channels each get everything', async (t) => {
+test('recorder, reader, audio listener and both channels each get all audio', async (t) => {
   const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
   const tapped: Buffer[] = []
   stream.on('audio', (frame) => tapped.push(Buffer.from(frame)))
@@ -75,7 +75,7 @@ test('channel() of a stream that is not stereo, or of another name, says what to
   t.ok(stream.channel('caller'))
 })
 
-test('for await, pipeline and a web stream read it', async (t) => {
+test('for await, pipeline and a web stream read a stream', async (t) => {
   const audio = ramp(200)
   const readers: Array<(stream: AudioStream) => Promise<Buffer>> = [
     async (stream) => {
@@ -107,14 +107,14 @@ test('for await, pipeline and a web stream read it', async (t) => {
   }
 })
 
-test('nothing is kept for a reader that is not there', async (t) => {
+test('no audio is buffered without a reader', async (t) => {
   const { stream, send, sink } = await begun(t)
   send(ramp(2000))
   await until(() => sink.audio.length === 32_000)
   t.equal(stream.readableLength, 0)
 })
 
-test('a reader that stands still for 5 s at 64 kHz stereo: memory is bounded, nothing is lost, others go on', async (t) => {
+test('a reader that stalls for 5 s loses nothing, with bounded memory, and delays no other', async (t) => {
   const seconds = 5
   const maxBuffered = 524_288
   const { stream, send, sink } = await begun(t, { listen: STEREO, limits: { maxBuffered } })
@@ -183,7 +183,7 @@ test('a handler that reads later loses nothing', async (t) => {
   t.ok((await read[0])?.equals(ramp(2000)))
 })
 
-test('what is kept for a handler that does not read is let go after 10 s of audio, and when it settles', async (t) => {
+test('audio buffered for a handler that does not read is dropped after 10 s, or when it settles', async (t) => {
   let settle: (() => void) | undefined
   const { stream, live, send, sink } = await begun(t, {
     begin: (live) =>
@@ -240,7 +240,7 @@ test("an error in the reader's pipeline ends this stream with 1011, and only thi
   t.match(log, [{ err: { message: 'disk full' } }])
 })
 
-test('a tap that throws ends this stream with 1011; the recorder has had the frame', async (t) => {
+test('an audio listener that throws ends this stream with 1011; the recorder gets the frame', async (t) => {
   const { stream, send, socket, sink } = await begun(t)
   stream.on('audio', () => {
     throw new Error('oops')
@@ -251,7 +251,7 @@ test('a tap that throws ends this stream with 1011; the recorder has had the fra
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('a listener that rejects, whatever it listens to, ends this stream with 1011, and not the process', async (t) => {
+test('a listener of any event that rejects ends this stream with 1011, not the process', async (t) => {
   const reject = async () => {
     throw new Error('oops')
   }
@@ -272,7 +272,7 @@ test('a listener that rejects, whatever it listens to, ends this stream with 101
   }
 })
 
-test('a listener that rejects when all is over changes nothing of how it ended', async (t) => {
+test('a listener that rejects after the end does not change endReason', async (t) => {
   const { stream, socket, log, sink, send } = await begun(t)
   stream.on('data', () => {})
   stream.on('end', async () => {
@@ -287,7 +287,7 @@ test('a listener that rejects when all is over changes nothing of how it ended',
   t.match(await stream.done, { reason: 'closed', error: undefined })
 })
 
-test('with taps alone the stream ends by itself', async (t) => {
+test('a stream that only audio listeners read ends by itself', async (t) => {
   const { stream, socket, send } = await begun(t)
   stream.on('audio', () => {})
   const ended = once(stream, 'end')
@@ -297,7 +297,7 @@ test('with taps alone the stream ends by itself', async (t) => {
   await until(() => stream.destroyed)
 })
 
-test('unwatched audio is read in batches, and at once when somebody listens', async (t) => {
+test('audio without a listener is read in batches, with one it is read at once', async (t) => {
   const { stream, sink, socket } = await begun(t)
   const timer = setInterval(() => socket.send(ramp(20)), 20)
   t.teardown(() => clearInterval(timer))
@@ -352,7 +352,7 @@ test('the socket is read every 40 ms for an application that listens, and as aud
   t.equal(agent.live.socket.reader.readMs, 0, 'the application will speak')
 })
 
-test('what was said up to now can be had at once, also of a stream that is read in batches', async (t) => {
+test('a batch can be read early', async (t) => {
   const { live, sink, socket } = await begun(t)
   socket.send(ramp(20))
   const asked = performance.now()
@@ -380,7 +380,7 @@ test('a sink that is removed gets nothing more', async (t) => {
   t.equal(other.frames.length, 1)
 })
 
-test('audio is counted', async (t) => {
+test('`audio` counts frames, bytes and ms', async (t) => {
   const { stream, send, socket } = await begun(t, { listen: { mixType: 'stereo', sampleRate: 16_000 } })
   send(ramp(400), 1280)
   socket.close(1000)
@@ -388,7 +388,7 @@ test('audio is counted', async (t) => {
   t.same(stream.counts, { frames: 5, bytes: 6400, durationMs: 100, gapMs: 0, maxGapMs: 0 })
 })
 
-test('audio that stays away is a gap before what comes next; a stall that is made up for is none', async (t) => {
+test('missing audio is a gap before the next frame; a stall followed by its audio is none', async (t) => {
   const { stream, sink, socket } = await begun(t, {
     begin: (live) => {
       live.keepLive()

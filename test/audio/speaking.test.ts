@@ -44,14 +44,14 @@ test('the end of an utterance is heard without a flush', async (t) => {
   t.same(voiced(caller.heard), [...samplesOf(audio)])
 })
 
-test('an utterance shorter than jambonz begins with is heard', async (t) => {
+test('an utterance shorter than 160 ms is heard', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(30))
   await until(() => voiced(caller.heard).length >= 240)
   t.same(voiced(caller.heard), [...samplesOf(tone(30))])
 })
 
-test('odd chunks are put together, and a mark between them keeps its place', async (t) => {
+test('chunks with odd numbers of bytes are joined, and a mark between them keeps its place', async (t) => {
   const { stream, caller } = await speaking(t)
   const audio = tone(200)
   stream.write(audio.subarray(0, 801))
@@ -63,7 +63,7 @@ test('odd chunks are put together, and a mark between them keeps its place', asy
   t.same(voiced(caller.heard), [...samplesOf(audio)])
 })
 
-test('marks resolve in order, when what is before them has been heard', async (t) => {
+test('marks resolve in order, once the audio before them was heard', async (t) => {
   const { stream, caller } = await speaking(t)
   const order: string[] = []
   const marks = ['a', 'b', 'c', 'd'].map(async (name, i) => {
@@ -77,7 +77,7 @@ test('marks resolve in order, when what is before them has been heard', async (t
   t.equal(stream.playedMs, 400)
 })
 
-test('a sample of value -1 eats no mark, also one sent before the first mark', async (t) => {
+test('a sample of value -1 swallows no mark, even one sent before the first mark', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(quiet(300))
   const first = stream.mark('first').then(() => caller.heard.length)
@@ -94,7 +94,7 @@ test('without marks a sample of value -1 arrives as it is', async (t) => {
   t.same(voiced(caller.heard), [...samplesOf(quiet(200))])
 })
 
-test('of 40 marks at once at most 30 are with jambonz, and all resolve', async (t) => {
+test('of 40 marks at once jambonz gets at most 30 at a time, and all resolve', async (t) => {
   const { stream, sent } = await speaking(t)
   stream.write(tone(100))
   const names = Array.from({ length: 40 }, (_, i) => `m${i}`)
@@ -104,7 +104,7 @@ test('of 40 marks at once at most 30 are with jambonz, and all resolve', async (
   t.same(new Set(await Promise.all(marks)), new Set(['playout']))
 })
 
-test('clear() stops what is heard, drops what was written, and settles marks as cleared', async (t) => {
+test('clear() stops playout, drops pending audio and resolves marks as cleared', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.paced = true
   stream.write(tone(2000))
@@ -181,7 +181,7 @@ test('nothing of an utterance that was cleared is heard before the next one', as
   t.same([...caller.heard.slice(first, first + 1000)], [...samplesOf(tone(125, 10_000))])
 })
 
-test('clearMarks() settles marks and shifts no later one; the audio plays on', async (t) => {
+test('clearMarks() resolves marks, shifts no later one and lets the audio play on', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(300))
   const old = stream.mark('old')
@@ -257,7 +257,7 @@ test('paced audio is at most 400 ms ahead', async (t) => {
   t.same(voiced(caller.heard), [...samplesOf(tone(1500))], 'without a pause')
 })
 
-test('never more than a minute is with jambonz, however much is written', async (t) => {
+test('jambonz gets at most a minute of audio ahead, however much is written', async (t) => {
   const { stream, sent } = await speaking(t)
   let written = false
   stream.write(Buffer.alloc(16_000 * 90, 1), () => {
@@ -270,7 +270,7 @@ test('never more than a minute is with jambonz, however much is written', async 
   t.ok(Math.round(stream.sentMs / 1000) === 60)
 })
 
-test("names that would break the module's JSON come back as they were given", async (t) => {
+test("mark names that would break the module's JSON are returned unchanged", async (t) => {
   const { stream, caller } = await speaking(t)
   const events: string[] = []
   stream.on('mark', ({ name }) => events.push(name))
@@ -279,7 +279,7 @@ test("names that would break the module's JSON come back as they were given", as
   t.notMatch(caller.marks[0]?.name, /["'\\]/)
 })
 
-test('the end of the call settles what waits, and write() goes on without harm', async (t) => {
+test('the end of the call settles pending promises, and write() does not throw', async (t) => {
   const { stream, socket } = await speaking(t)
   stream.write(tone(1000))
   const mark = stream.mark('never')

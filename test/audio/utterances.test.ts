@@ -28,7 +28,7 @@ function heardMs(caller: ModuleCaller, value: number): number {
   return caller.heard.filter((sample) => sample === value).length / 8
 }
 
-test('an utterance that is heard to its end says so', async (t) => {
+test('the outcome of an utterance heard to its end is playout', async (t) => {
   const { stream, caller } = await speaking(t)
   const utterance = stream.utterance({ id: 'greeting', text: TEXT })
   utterance.write(tone(250))
@@ -40,7 +40,7 @@ test('an utterance that is heard to its end says so', async (t) => {
   t.match(stream.output, [{ id: 'greeting', text: TEXT, heardMs: 420, outcome: 'playout' }])
 })
 
-test('one that is interrupted tells how much of it was heard, and which words', async (t) => {
+test('an interrupted utterance has heardMs and heardText', async (t) => {
   const { stream, caller } = await speaking(t)
   const utterance = stream.utterance({ text: TEXT })
   utterance.write(tone(2_000))
@@ -57,7 +57,7 @@ test('one that is interrupted tells how much of it was heard, and which words', 
   t.ok(part > 0.15 && part <= end.heardMs / 2_000, `${part} of the text`)
 })
 
-test('what is written to one that was cleared is dropped, and the next one is heard', async (t) => {
+test('audio written to a cleared utterance is dropped, and the next utterance is heard', async (t) => {
   const { stream, caller } = await speaking(t)
   const first = stream.utterance()
   first.write(tone(500))
@@ -75,7 +75,7 @@ test('what is written to one that was cleared is dropped, and the next one is he
   t.equal(heardMs(caller, 3_000), 200)
 })
 
-test('a second one is said behind the first, which it ends', async (t) => {
+test('a second utterance ends the first and is played after it', async (t) => {
   const { stream, caller } = await speaking(t)
   const first = stream.utterance()
   first.write(tone(300))
@@ -91,7 +91,7 @@ test('a second one is said behind the first, which it ends', async (t) => {
   t.ok(Math.abs((two?.atMs ?? 0) - (one?.atMs ?? 0) - 300) <= 40, `${one?.atMs} and ${two?.atMs} ms`)
 })
 
-test('a clear() drops those that wait, which were not heard', async (t) => {
+test('clear() drops waiting utterances, which have heardMs 0', async (t) => {
   const { stream } = await speaking(t)
   stream.paced = true
   stream.write(tone(3_000))
@@ -102,7 +102,7 @@ test('a clear() drops those that wait, which were not heard', async (t) => {
   t.same(stream.output, [])
 })
 
-test('the end of the call ends one; playedMs and heardMs stand still from then on', async (t) => {
+test('the end of the call ends an utterance and stops playedMs and heardMs', async (t) => {
   const { stream, socket, caller } = await speaking(t)
   const utterance = stream.utterance({ text: TEXT })
   utterance.write(tone(3_000))
@@ -120,7 +120,7 @@ test('the end of the call ends one; playedMs and heardMs stand still from then o
   t.match(await stream.utterance().done, { outcome: 'cleared', heardMs: 0 })
 })
 
-test('writtenMs says where the next answer begins, also behind a clear()', async (t) => {
+test('writtenMs is the start of the next utterance, after clear() too', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.paced = true
   stream.write(tone(1_000))
@@ -145,7 +145,7 @@ test('an utterance without streaming is an error that names the property', async
   t.throws(() => stream.utterance(), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /streaming: true/ })
 })
 
-test('a text is cut at a word', async (t) => {
+test('heardText is cut at a word', async (t) => {
   t.equal(cutAtWord('one two three', 0), '')
   t.equal(cutAtWord('one two three', 2), '')
   t.equal(cutAtWord('one two three', 3), 'one')

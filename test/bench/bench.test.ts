@@ -23,7 +23,7 @@ t.test('the benchmark measures a server, and every byte of its recordings is wha
   }
 })
 
-t.test('each server of webhooks answers what is signed', async (t) => {
+t.test('each webhook server of the benchmark answers signed requests', async (t) => {
   const bench = new Bench((entry) => [join(import.meta.dirname, entry.replace(/ts$/, 'js'))])
   t.teardown(() => bench.stop())
   const http = await bench.http()

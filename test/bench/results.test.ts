@@ -28,7 +28,7 @@ function sectionsOf(results: string): Map<string, string> {
   )
 }
 
-t.test('each figure that the documentation takes from the benchmark stands in its results', (t) => {
+t.test('each benchmark figure in the documentation is in the results', (t) => {
   const sections = sectionsOf(readFileSync(RESULTS, 'utf8'))
   let checked = 0
   for (const page of pages) {
@@ -46,14 +46,14 @@ t.test('each figure that the documentation takes from the benchmark stands in it
   t.end()
 })
 
-t.test('README gives no figure of speed that is not linked to the results', (t) => {
+t.test('README links each figure of speed to the results', (t) => {
   const [, section = ''] = /^## Performance\n([^]*?)^## /m.exec(readFileSync('README.md', 'utf8')) ?? []
   t.match(section, FIGURE)
   t.notMatch(section.replaceAll(FIGURE, ''), NUMBER)
   t.end()
 })
 
-t.test('a run renews its parts of the results, and leaves what is written between them', (t) => {
+t.test('a run rewrites its own parts of the results and no other text', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-results-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'RESULTS.md')

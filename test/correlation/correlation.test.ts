@@ -48,7 +48,7 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
 
 const payload = { callSid: CALL, fields: { callStatus: 'in-progress' } }
 
-t.test('a listen whose socket opens after its call has gone ends once', async (t) => {
+t.test('a listen whose socket opens after the end of its call ends once', async (t) => {
   const { correlation, id, ended, listen } = await start(t)
   await hookCame(correlation, { listenId: id, call: payload, isOfListen: true })
   t.match(await correlation.streaming(listen, {}), { streams: false })
@@ -58,7 +58,7 @@ t.test('a listen whose socket opens after its call has gone ends once', async (t
 })
 
 t.test(
-  'a hook that reports the whole maxLength says why a listen ended whose first audio was lost',
+  'a hook that reports the whole maxLength sets endReason, though the first audio was lost',
   async (t) => {
     const { correlation, id, listen } = await start(t, { maxLength: 10 })
     await correlation.streaming(listen, {})
@@ -72,7 +72,7 @@ t.test(
   }
 )
 
-t.test('the audio of a lost listen is what was recovered of it, once', async (t) => {
+t.test('the audio recovered from a lost listen is counted once', async (t) => {
   const { correlation, id, listen } = await start(t)
   await correlation.streaming(listen, {})
   await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
@@ -92,29 +92,26 @@ t.test('the audio of a lost listen is what was recovered of it, once', async (t)
   ])
 })
 
-t.test(
-  'it is counted as well where its recording is repaired before anybody knows that it is lost',
-  async (t) => {
-    const { correlation, id, ended, listen } = await start(t)
-    await correlation.streaming(listen, {})
-    const recording = {
-      location: 'x.wav',
-      format: 'wav',
-      bytes: 64_364,
-      durationMs: 4_020
-    } as FinishedRecording
-    await recorded(correlation.store, listen, recording)
-    t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
-    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
-    const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
-    t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
-    t.match(ended, [{ endReason: 'lost', audio }], 'and told')
-    await recorded(correlation.store, listen, recording)
-    t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
-  }
-)
+t.test('the audio is counted if the recording is repaired before the listen is lost', async (t) => {
+  const { correlation, id, ended, listen } = await start(t)
+  await correlation.streaming(listen, {})
+  const recording = {
+    location: 'x.wav',
+    format: 'wav',
+    bytes: 64_364,
+    durationMs: 4_020
+  } as FinishedRecording
+  await recorded(correlation.store, listen, recording)
+  t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
+  await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+  const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
+  t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
+  t.match(ended, [{ endReason: 'lost', audio }], 'and told')
+  await recorded(correlation.store, listen, recording)
+  t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
+})
 
-t.test('of a lost listen that was handed over the audio of its last socket alone is added', async (t) => {
+t.test('for a lost listen that was handed over, only the audio of its last socket is added', async (t) => {
   const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
   const at = new Date().toISOString()
   const file = { state: 'saved', bytes: 1, startedAt: at, endedAt: at, gapBeforeMs: 0 } as const
@@ -139,7 +136,7 @@ t.test('of a lost listen that was handed over the audio of its last socket alone
   }
 })
 
-t.test('the reason that a hook gives stands, also where its socket closes after the hook', async (t) => {
+t.test('the endReason of a hook is kept if the socket closes after the hook', async (t) => {
   for (const [says, endReason] of [
     [{ digits: '#' }, 'finishOnKey'],
     [{ duration: 10 }, 'maxLength'],
@@ -154,7 +151,7 @@ t.test('the reason that a hook gives stands, also where its socket closes after 
   }
 })
 
-t.test('a key is noted down once the listen has ended, and not where that was in private', async (t) => {
+t.test('the key that ended a listen is stored at its end, unless it was private', async (t) => {
   const hooked = (digits = '#') => ({ call: payload, duration: 3, isOfListen: true, digits })
   for (const [what, paused, kept] of [
     ['in public', false, '#'],
@@ -241,7 +238,7 @@ t.test(
   }
 )
 
-t.test('an instance watches in place of the one that died, and of no other', async (t) => {
+t.test('an instance watches the listens of the instance that died and of no other', async (t) => {
   for (const [watcher, expectedWatcher] of [
     ['dead', 'a'],
     ['alive', 'alive']

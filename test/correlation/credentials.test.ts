@@ -13,7 +13,7 @@ const listen = (more: object = {}) => ({
   ...more
 })
 
-t.test("an application with others' credentials, whatever their names and places, is not kept", async (t) => {
+t.test('verbs with credentials of others are not stored', async (t) => {
   const rows: object[] = [
     { verb: 'transcribe', recognizer: { vendor: 'x', sttApiKey: 'k' } },
     { verb: 'message', headers: { Authorization: 'x' } },
@@ -36,7 +36,7 @@ t.test("an application with others' credentials, whatever their names and places
   t.equal(applicationOf([listen({ wsAuth: { username: 'x', password: 'y' } })], AUTH), undefined)
 })
 
-t.test('what the store does not keep is not shown in an error either, and the other way round', async (t) => {
+t.test('errors hide the same credentials that the store does not keep', async (t) => {
   const names = [
     'password',
     'passwd',
@@ -85,7 +85,7 @@ t.test('what the store does not keep is not shown in an error either, and the ot
   t.ok(applicationOf([listen(), { verb: 'tag', data: harmless }], AUTH), 'and kept')
 })
 
-t.test('what only speaks of such things is kept', async (t) => {
+t.test('verbs whose text only mentions credentials are stored', async (t) => {
   const verbs = [
     listen({ finishOnKey: '#', passDtmf: true }),
     { verb: 'say', text: 'Basic training: your password is secret. Write to ann@example.com.' },
@@ -95,28 +95,25 @@ t.test('what only speaks of such things is kept', async (t) => {
   t.ok(applicationOf(verbs, AUTH))
 })
 
-t.test(
-  'an application is kept without what opens sockets and hooks, which is signed anew when it goes on',
-  async (t) => {
-    const verbs = [
-      listen({ actionHook: { url: '/done?listen=l-1&key=BBBBBBBBBBBBBBBBBBBBBB#rc=1', method: 'GET' } })
-    ]
-    const application = applicationOf(verbs, AUTH)
-    t.notMatch(application, /AAAAAA|BBBBBB|ours/)
-    const call = { listens: [{ id: 'l-1', path: '/audio' }], application } as unknown as StoredCall
-    const signer = { secret: new Hmac('s'), issuer: issuerTag('i') }
-    const again = verbsToGoOn(call, { id: 'l-1', audio: {} } as Listen, AUTH, signer)
-    t.match(again, [
-      {
-        url: /^\/audio\/l-1\.[\w-]{22}$/,
-        wsAuth: AUTH,
-        actionHook: { url: /^\/done\?listen=l-1&key=[\w-]{22}#rc=1$/ }
-      }
-    ])
-  }
-)
+t.test('stored verbs contain no signed paths or keys; they are signed again when sent', async (t) => {
+  const verbs = [
+    listen({ actionHook: { url: '/done?listen=l-1&key=BBBBBBBBBBBBBBBBBBBBBB#rc=1', method: 'GET' } })
+  ]
+  const application = applicationOf(verbs, AUTH)
+  t.notMatch(application, /AAAAAA|BBBBBB|ours/)
+  const call = { listens: [{ id: 'l-1', path: '/audio' }], application } as unknown as StoredCall
+  const signer = { secret: new Hmac('s'), issuer: issuerTag('i') }
+  const again = verbsToGoOn(call, { id: 'l-1', audio: {} } as Listen, AUTH, signer)
+  t.match(again, [
+    {
+      url: /^\/audio\/l-1\.[\w-]{22}$/,
+      wsAuth: AUTH,
+      actionHook: { url: /^\/done\?listen=l-1&key=[\w-]{22}#rc=1$/ }
+    }
+  ])
+})
 
-t.test('an application is measured in bytes', async (t) => {
+t.test('the size of stored verbs is measured in bytes', async (t) => {
   const say = (characters: number) => ({ verb: 'say', text: 'ü'.repeat(characters) })
   t.ok(applicationOf([listen(), say(15_000)], AUTH))
   t.equal(applicationOf([listen(), say(17_000)], AUTH), undefined)

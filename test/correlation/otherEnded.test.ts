@@ -64,7 +64,7 @@ async function endsOf(callSid: string, instances: Instance[]): Promise<Array<str
     .map(({ endReason }) => endReason)
 }
 
-t.test('the listens that jambonz ends with one that we ended say so, and the log says which', async (t) => {
+t.test('listens that jambonz ends with ours have endReason otherEnded, and the log names them', async (t) => {
   const one = await instance(t)
   const sockets = await twoListens('c1', one, one)
   sockets[1].on('message', () => {
@@ -78,7 +78,7 @@ t.test('the listens that jambonz ends with one that we ended say so, and the log
   ])
 })
 
-t.test('a hang-up, which ends them all as well, is none of ours', async (t) => {
+t.test('a hangup ends all listens without otherEnded', async (t) => {
   const one = await instance(t)
   const sockets = await twoListens('c1', one, one)
   for (const socket of sockets) socket.close(1000)
@@ -86,7 +86,7 @@ t.test('a hang-up, which ends them all as well, is none of ours', async (t) => {
   t.same(one.said('ended another of its call'), [])
 })
 
-t.test('a hang-up right after an end of ours is none of ours: the listen began after it', async (t) => {
+t.test('a listen that began after ours ended is not otherEnded at a hangup', async (t) => {
   const one = await instance(t)
   const [background, agent] = await twoListens('c1', one, one)
   // Both close in one turn: how long a slow machine takes from one to the other does not matter.
@@ -105,7 +105,7 @@ t.test('a hang-up right after an end of ours is none of ours: the listen began a
   )
 })
 
-t.test('calls.redirect() ends the listen in the foreground alone: no socket is ended by us', async (t) => {
+t.test('calls.redirect() ends only the foreground listen, and the plugin closes no socket', async (t) => {
   const one = await instance(t)
   const streams = new Map<string, AudioStream>()
   one.app.jambonz.calls.events.on('stream', (stream) => streams.set(stream.listen.path, stream))
@@ -135,7 +135,7 @@ t.test('calls.redirect() ends the listen in the foreground alone: no socket is e
   t.same(one.said('ended another of its call'), [])
 })
 
-t.test('an instance hears what another has ended', { skip: noRedis() }, async (t) => {
+t.test('an instance is told which listen another instance ended', { skip: noRedis() }, async (t) => {
   const { url } = await startRedis(t)
   const [a, b] = [await instance(t, url), await instance(t, url)]
   const [background, agent] = await twoListens('c1', a, b)

@@ -46,44 +46,41 @@ const HANDSHAKE = {
   'Sec-WebSocket-Version': '13'
 }
 
-t.test(
-  'a signed path says when and by whom it was given out, and opens nothing that it does not name',
-  async (t) => {
-    const secret = new Hmac(SECRET)
-    const issuedAt = Date.UTC(2026, 5, 1)
-    const token = {
-      path: '/audio',
-      listenId: 'l1',
-      issuedAt,
-      unknown: false,
-      paused: false,
-      issuer: 'abc'
-    } as const
-    const text = signSocketToken(secret, token)
-    t.match(text, /^l1\.[\w-]{22}$/)
-    t.same(readSocketToken(secret, '/audio', text), token)
-    t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, unknown: true })), {
+t.test('a signed path contains its time and issuer, and opens only its own listen', async (t) => {
+  const secret = new Hmac(SECRET)
+  const issuedAt = Date.UTC(2026, 5, 1)
+  const token = {
+    path: '/audio',
+    listenId: 'l1',
+    issuedAt,
+    unknown: false,
+    paused: false,
+    issuer: 'abc'
+  } as const
+  const text = signSocketToken(secret, token)
+  t.match(text, /^l1\.[\w-]{22}$/)
+  t.same(readSocketToken(secret, '/audio', text), token)
+  t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, unknown: true })), {
+    ...token,
+    unknown: true
+  })
+  for (const paused of ['silence', 'skip'] as const) {
+    t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, paused })), {
       ...token,
-      unknown: true
+      paused
     })
-    for (const paused of ['silence', 'skip'] as const) {
-      t.same(readSocketToken(secret, '/audio', signSocketToken(secret, { ...token, paused })), {
-        ...token,
-        paused
-      })
-    }
-    t.equal(readSocketToken(secret, '/other', text), undefined)
-    t.equal(readSocketToken(new Hmac('other'), '/audio', text), undefined)
-    t.equal(readSocketToken(secret, '/audio', text, { username: 'a', password: 'b' }), undefined)
-    for (let at = 0; at < text.length; at++) {
-      if (at === 2) continue
-      const forged = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`
-      t.equal(readSocketToken(secret, '/audio', forged), undefined, `altered at ${at}`)
-    }
   }
-)
+  t.equal(readSocketToken(secret, '/other', text), undefined)
+  t.equal(readSocketToken(new Hmac('other'), '/audio', text), undefined)
+  t.equal(readSocketToken(secret, '/audio', text, { username: 'a', password: 'b' }), undefined)
+  for (let at = 0; at < text.length; at++) {
+    if (at === 2) continue
+    const forged = `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`
+    t.equal(readSocketToken(secret, '/audio', forged), undefined, `altered at ${at}`)
+  }
+})
 
-t.test('a path that was given out too long ago opens no socket, and the answer says so', async (t) => {
+t.test('an expired path opens no socket, and the answer says so', async (t) => {
   const { app, base } = await application(t)
   const { callSid, id } = await askForListen(app, '/in', base)
   const at = (ago: number): string =>
@@ -93,7 +90,7 @@ t.test('a path that was given out too long ago opens no socket, and the answer s
   t.equal(await statusOf(at(SOCKET_TOKEN_TTL - 60_000)), 101, 'one that is as old as it may be does')
 })
 
-t.test('a path of a call that has been forgotten opens no socket, and makes no call of it', async (t) => {
+t.test('a path of a forgotten call opens no socket and creates no call', async (t) => {
   const { app, base } = await application(t, { callTtl: 200 })
   const { callSid, url } = await askForListen(app, '/in', base)
   await app.inject({
@@ -128,7 +125,7 @@ t.test('a call that may still listen outlasts callTtl', async (t) => {
   socket.terminate()
 })
 
-t.test('what is no websocket handshake does not use the path up', async (t) => {
+t.test('a request that is no websocket handshake does not use up the path', async (t) => {
   const { app, base } = await application(t)
   const { callSid, url } = await askForListen(app, '/in', base)
   const rows: Array<Partial<Record<keyof typeof HANDSHAKE, string>>> = [
@@ -146,7 +143,7 @@ t.test('what is no websocket handshake does not use the path up', async (t) => {
   t.equal(await statusOf(url), 101)
 })
 
-t.test('a connection that breaks between the claim and the upgrade gives the listen back', async (t) => {
+t.test('a connection that breaks before the upgrade releases the listen', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
   // The caller has hung up when the store answers.

@@ -35,7 +35,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   const browser = await openBrowser(t)
   t.jobs = 2
 
-  t.test('a call is simulated at a press, appears at once, moves, and its recording plays', async (t) => {
+  t.test('a button starts a simulated call, which appears at once and whose recording plays', async (t) => {
     const address = await listening(await exampleApp(t))
     const { page, complaints } = await openPage(t, browser, address)
     await page.getByText('Nobody is calling.').waitFor()
@@ -77,7 +77,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.same(complaints, [], 'the browser has nothing to complain of')
   })
 
-  t.test('of many recordings the newest are shown, and older ones when asked for', async (t) => {
+  t.test('the page shows the newest recordings, and older ones on request', async (t) => {
     const directory = folder()
     for (const day of ['2026-01-01', '2026-01-02', '2026-01-03']) await recordingsOf(join(directory, day), 40)
     const { page } = await openPage(
@@ -94,7 +94,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.notOk(await page.getByRole('button', { name: 'Show older ones' }).isVisible())
   })
 
-  t.test('two pages at once listen in to both sides of a call', async (t) => {
+  t.test('two pages listen in to both sides of a call at once', async (t) => {
     const app = await exampleApp(t)
     const address = await listening(app)
     const [{ page, complaints }, phone] = await Promise.all([
@@ -132,7 +132,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.same([...complaints, ...phone.complaints], [], 'the browsers have nothing to complain of')
   })
 
-  t.test('both voices of an agent call are listened in to, recorded, drawn and played', async (t) => {
+  t.test('the page plays, draws and records both voices of a call with an agent', async (t) => {
     const app = await exampleApp(t)
     const { page, complaints } = await openPage(t, browser, await listening(app))
     // He is silent at first, so that the agent is heard, then speaks without end.
@@ -170,7 +170,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.same(complaints, [])
   })
 
-  t.test('what is private is seen to be private', async (t) => {
+  t.test('the page shows that a call is private', async (t) => {
     const app = await exampleApp(t)
     const { page } = await openPage(t, browser, await listening(app))
     const call = simulateCall({ app, hook: '/agent', from: '+15553', speed: 1, ...ENDLESS })
@@ -190,7 +190,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, page, '4-over')
   })
 
-  t.test('what comes from elsewhere, however long and strange, breaks no page', async (t) => {
+  t.test('long and strange values from jambonz do not break the page', async (t) => {
     const app = await exampleApp(t)
     const address = await listening(app)
     const hostile = [
@@ -224,7 +224,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, pages[1]!.page, '7-recorded-phone')
   })
 
-  t.test('on a phone the numbers of both are whole', async (t) => {
+  t.test('on a phone the numbers of both parties are shown whole', async (t) => {
     const app = await exampleApp(t)
     const { page } = await openPage(t, browser, await listening(app), PHONE)
     const [from, to] = ['+441234567890123', 'reception@berlin.example.org']
@@ -249,7 +249,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, page, '9-numbers-phone')
   })
 
-  t.test('2,000 calls are counted, the newest are shown, and each can be found', async (t) => {
+  t.test('of 2,000 calls the page shows the count and the newest, and search finds each', async (t) => {
     const app = await exampleApp(t)
     for (let i = 0; i < 2_000; i++) {
       const payload = {
@@ -279,7 +279,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.same(complaints, [])
   })
 
-  t.test('a page lives through a restart of its server', async (t) => {
+  t.test('a page reconnects after a restart of its server', async (t) => {
     const env = { RECORDINGS_DIR: folder() }
     const first = await exampleApp(t, env)
     const address = await listening(first)

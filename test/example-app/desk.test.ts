@@ -21,7 +21,7 @@ const PUBLIC = 'example-app/desk/public'
 // While one of them starts processes, the others go on.
 t.jobs = 2
 
-t.test('the environment is checked, and what is wrong is named', async (t) => {
+t.test('a wrong environment variable is an error that names it', async (t) => {
   t.match(readEnvironment({}), { HOST: '127.0.0.1', PORT: 3000, RECORDINGS_DIR: 'recordings' })
   t.match(
     readEnvironment({ SECRET: '', PORT: '8080' }),
@@ -61,7 +61,7 @@ t.test('the README describes every setting', async (t) => {
   }
 })
 
-t.test('the process says why it does not start, and otherwise drains and ends when told to', async (t) => {
+t.test('the process says why it can not start, and drains on a signal', async (t) => {
   const start = (env: NodeJS.ProcessEnv) =>
     spawn(process.execPath, ['dist/example-app/server.js'], {
       env: { ...process.env, PORT: '0', RECORDINGS_DIR: folder(), DRAIN_SECONDS: '0', ...env }
@@ -79,7 +79,7 @@ t.test('the process says why it does not start, and otherwise drains and ends wh
   t.match(String(Buffer.concat(await complaint)), /could not start: HOST=0.0.0.0 would show every call/)
 })
 
-t.test('without a password the desk is for this machine alone, the webhooks are for everybody', async (t) => {
+t.test('without a password only this machine reaches the desk, and everybody the webhooks', async (t) => {
   const app = await exampleApp(t)
   for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
     t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
@@ -160,7 +160,7 @@ async function answerTo({ hostname, port }: URL, request: string): Promise<strin
   return head.toString()
 }
 
-t.test('with a password the desk asks for it, the webhooks do not', async (t) => {
+t.test('the desk asks for a password that is set, the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
   const headers = { 'host': 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
   for (const url of ['/', '/desk.js', '/recordings/', '/recordings/x.wav', '/ticket', '/settings']) {
@@ -185,7 +185,7 @@ t.test('with a password the desk asks for it, the webhooks do not', async (t) =>
   )
 })
 
-t.test('a socket opens with a ticket, once', async (t) => {
+t.test('a ticket opens one socket', async (t) => {
   const app = await exampleApp(t, DESK)
   const address = await listening(app)
   const { ticket } = (await app.inject({ url: '/ticket', headers: basic('ada', 'engine') })).json<{
@@ -201,7 +201,7 @@ t.test('a socket opens with a ticket, once', async (t) => {
   t.equal(await statusOf(`${address}/live/x?ticket=${ticket}`), 401)
 })
 
-t.test('the page loads nothing from elsewhere and says so in its policy', async (t) => {
+t.test('the page loads nothing from other hosts, and its content policy forbids it', async (t) => {
   const app = await exampleApp(t)
   const page = await app.inject('/')
   t.match(page.headers['content-security-policy'], /^default-src 'none';script-src 'self';style-src 'self'/)
@@ -264,7 +264,7 @@ t.test('recordings are listed day by day, and only whole ones are served', async
 })
 
 t.test(
-  'the desk knows the keys of a call on all instances, but not those of a card',
+  'the desk shows the keys of a call of any instance, but no private ones',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -302,7 +302,7 @@ t.test(
   }
 )
 
-t.test('calls are simulated on demand, some at a time', async (t) => {
+t.test('calls are simulated on request, with a limit on how many at once', async (t) => {
   const app = await exampleApp(t, {
     JAMBONZ_WEBHOOK_SECRET: 'of the portal',
     PUBLIC_URL: 'https://voice.example.org',

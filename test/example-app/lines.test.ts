@@ -33,13 +33,13 @@ t.test('voicemail greets, records up to the key, thanks and hangs up', async (t)
   })
 })
 
-t.test('voicemail admits it when there is no recording', async (t) => {
+t.test('voicemail says when there is no recording', async (t) => {
   const app = await exampleApp(t)
   const listen = await askForListen(app, '/voicemail')
   t.match(await listen.hook(), [{ verb: 'say', text: /could not record/ }, { verb: 'hangup' }])
 })
 
-t.test('monitor connects two parties and records each on a channel of its own', async (t) => {
+t.test('monitor connects two parties and records each on its own channel', async (t) => {
   const app = await exampleApp(t)
   const story = await simulateCall({
     app,
@@ -65,7 +65,7 @@ t.test('monitor connects two parties and records each on a channel of its own', 
   t.same(loudIn(sent, 2), [-2_000], 'the callee on the right')
 })
 
-t.test('monitor asks the portal whom to dial, and says what is missing', async (t) => {
+t.test('monitor takes the number to dial from the portal, and says if it is missing', async (t) => {
   const app = await exampleApp(t)
   t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), {
     TARGET: { type: 'string', required: true }
@@ -85,81 +85,75 @@ t.test('monitor asks the portal whom to dial, and says what is missing', async (
   ])
 })
 
-t.test(
-  'the agent repeats the caller, falls silent when interrupted, and keeps a card number to itself',
-  async (t) => {
-    const app = await exampleApp(t)
-    const [prompt, hello, enough, card] = await Promise.all([
-      clip('prompt'),
-      clip('hello'),
-      clip('enough'),
-      clip('callee-goodbye')
-    ])
-    // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
-    const speech = Buffer.concat([
-      silence(2_000),
-      hello,
-      silence(1_400),
-      enough,
-      silence(4_700),
-      card,
-      silence(800)
-    ])
-    const story = await simulateCall({
-      app,
-      hook: '/agent',
-      speech: { pcm: speech, sampleRate: RATE },
-      press: ['*@10500ms', '*@13500ms', '#@14500ms'],
-      speed: 1
-    })
-    t.same(story.errors, [])
-    t.match(
-      story.verbs.map(({ verb }) => verb),
-      ['listen', 'say', 'hangup']
-    )
-    const { pcm: heard } = story.heard
-    const listen = await firstListen(app, story)
+t.test('the agent repeats the caller, stops when interrupted, and keeps a card number private', async (t) => {
+  const app = await exampleApp(t)
+  const [prompt, hello, enough, card] = await Promise.all([
+    clip('prompt'),
+    clip('hello'),
+    clip('enough'),
+    clip('callee-goodbye')
+  ])
+  // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
+  const speech = Buffer.concat([
+    silence(2_000),
+    hello,
+    silence(1_400),
+    enough,
+    silence(4_700),
+    card,
+    silence(800)
+  ])
+  const story = await simulateCall({
+    app,
+    hook: '/agent',
+    speech: { pcm: speech, sampleRate: RATE },
+    press: ['*@10500ms', '*@13500ms', '#@14500ms'],
+    speed: 1
+  })
+  t.same(story.errors, [])
+  t.match(
+    story.verbs.map(({ verb }) => verb),
+    ['listen', 'say', 'hangup']
+  )
+  const { pcm: heard } = story.heard
+  const listen = await firstListen(app, story)
 
-    const echo = heard.indexOf(snippet(hello, 120))
-    const second = heard.indexOf(snippet(enough, 300))
-    t.ok(heard.includes(snippet(prompt, 1_000)), 'the prompt is spoken')
-    t.notOk(heard.includes(snippet(prompt, 4_000)), 'and stops when the caller speaks')
-    t.ok(
-      echo > silence(2_000).length + hello.length,
-      `his sentence comes back when he has said it: ${echo / BYTES_PER_MS} ms after the beginning`
-    )
-    t.notOk(heard.includes(snippet(hello, 1_400)), 'until he speaks again')
-    t.ok(second > echo && heard.indexOf(snippet(enough, 1_300)) > second, 'then his second one, whole')
+  const echo = heard.indexOf(snippet(hello, 120))
+  const second = heard.indexOf(snippet(enough, 300))
+  t.ok(heard.includes(snippet(prompt, 1_000)), 'the prompt is spoken')
+  t.notOk(heard.includes(snippet(prompt, 4_000)), 'and stops when the caller speaks')
+  t.ok(
+    echo > silence(2_000).length + hello.length,
+    `his sentence comes back when he has said it: ${echo / BYTES_PER_MS} ms after the beginning`
+  )
+  t.notOk(heard.includes(snippet(hello, 1_400)), 'until he speaks again')
+  t.ok(second > echo && heard.indexOf(snippet(enough, 1_300)) > second, 'then his second one, whole')
 
-    t.ok(
-      story.listens[0]!.sent.pcm!.includes(snippet(card, 500)),
-      'what he says between the stars reaches us'
-    )
-    t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
-    const [left, right] = await sidesOf(listen)
-    t.ok(left.includes(hello) && left.includes(enough), 'all else is recorded, on the left')
-    t.notOk(left.includes(snippet(card, 500)), 'it is not')
-    const spoken = right.indexOf(snippet(prompt, 1_000))
-    t.ok(spoken > 0, 'what the caller heard of the agent is on the right')
-    t.notOk(right.includes(snippet(prompt, 4_000)), 'cut off where he interrupted')
-    t.ok(right.includes(snippet(hello, 120)) && right.includes(snippet(enough, 1_300)), 'the echoes, too')
-    const { output, sent } = story.listens[0]!
-    const shift = (sent.startedAtMs! - output!.startedAtMs) * BYTES_PER_MS
-    const late = spoken - (output!.pcm.indexOf(snippet(prompt, 1_000)) - shift)
-    t.ok(Math.abs(late / BYTES_PER_MS) <= 60, `when he heard it: ${late / BYTES_PER_MS} ms late`)
-    t.match(listen.output, [
-      { text: /^I repeat/, outcome: 'cleared' },
-      { outcome: 'cleared' },
-      { outcome: 'playout' }
-    ])
-    t.match(listen, {
-      endReason: 'finishOnKey',
-      digits: '#',
-      recording: { pauses: [{ mode: 'silence', durationMs: Number }] }
-    })
-    t.match((await app.jambonz.calls.get(story.callSid))?.data, { keys: '**#' })
-  }
-)
+  t.ok(story.listens[0]!.sent.pcm!.includes(snippet(card, 500)), 'what he says between the stars reaches us')
+  t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
+  const [left, right] = await sidesOf(listen)
+  t.ok(left.includes(hello) && left.includes(enough), 'all else is recorded, on the left')
+  t.notOk(left.includes(snippet(card, 500)), 'it is not')
+  const spoken = right.indexOf(snippet(prompt, 1_000))
+  t.ok(spoken > 0, 'what the caller heard of the agent is on the right')
+  t.notOk(right.includes(snippet(prompt, 4_000)), 'cut off where he interrupted')
+  t.ok(right.includes(snippet(hello, 120)) && right.includes(snippet(enough, 1_300)), 'the echoes, too')
+  const { output, sent } = story.listens[0]!
+  const shift = (sent.startedAtMs! - output!.startedAtMs) * BYTES_PER_MS
+  const late = spoken - (output!.pcm.indexOf(snippet(prompt, 1_000)) - shift)
+  t.ok(Math.abs(late / BYTES_PER_MS) <= 60, `when he heard it: ${late / BYTES_PER_MS} ms late`)
+  t.match(listen.output, [
+    { text: /^I repeat/, outcome: 'cleared' },
+    { outcome: 'cleared' },
+    { outcome: 'playout' }
+  ])
+  t.match(listen, {
+    endReason: 'finishOnKey',
+    digits: '#',
+    recording: { pauses: [{ mode: 'silence', durationMs: Number }] }
+  })
+  t.match((await app.jambonz.calls.get(story.callSid))?.data, { keys: '**#' })
+})
 
 async function firstListen(app: FastifyInstance, { callSid }: CallStory): Promise<Listen> {
   return (await app.jambonz.calls.get(callSid))!.listens[0]!

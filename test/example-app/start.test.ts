@@ -114,7 +114,7 @@ async function firstOf({ pid }: ChildProcess): Promise<number> {
 t.jobs = 2
 
 // The terminal gives it to every process of the group, and npm passes its own on: it comes twice.
-t.test('Ctrl-C of npm start gives live calls their time, and their recordings a name', async (t) => {
+t.test('Ctrl-C in npm start drains live calls and completes their recordings', async (t) => {
   const started = await start(t, NPM, 1)
   process.kill(-started.child.pid!, 'SIGINT')
   await once(started.socket, 'close')
@@ -129,7 +129,7 @@ t.test('SIGTERM to npm alone drains the application', async (t) => {
   await endsInOrder(t, started)
 })
 
-t.test('the application does not outlive an npm that was killed -9', async (t) => {
+t.test('the application ends when its npm is killed -9', async (t) => {
   const started = await start(t, COMPILED, 0)
   process.kill(started.child.pid!, 'SIGKILL')
   await once(started.socket, 'close')
@@ -138,7 +138,7 @@ t.test('the application does not outlive an npm that was killed -9', async (t) =
   t.equal((await started.wavs()).length, 1)
 })
 
-t.test('as the first process of a container', { skip: WITHOUT_NAMESPACES }, async (t) => {
+t.test('the application runs as process 1 of a container', { skip: WITHOUT_NAMESPACES }, async (t) => {
   t.jobs = 2
   for (const [name, command] of [
     ['npm start', COMPILED],
@@ -152,7 +152,7 @@ t.test('as the first process of a container', { skip: WITHOUT_NAMESPACES }, asyn
       })
     }
   }
-  t.test('a second signal ends the calls at once, and their recordings are whole', async (t) => {
+  t.test('a second signal ends the calls at once with complete recordings', async (t) => {
     const started = await start(t, [...PID_1, ...NODE], 600)
     const pid = await firstOf(started.child)
     process.kill(pid, 'SIGTERM')

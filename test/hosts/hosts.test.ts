@@ -10,7 +10,7 @@ const SECRET = 'the secret of the webhooks'
 const TOLERANCE = 200
 
 for (const { name, build } of HOSTS) {
-  t.test(`beside ${name} a call is answered, recorded and its hook answered`, async (t) => {
+  t.test(`beside ${name} a call is answered and recorded, and its hook is answered`, async (t) => {
     const ended: Listen[] = []
     let gathered: unknown
     const directory = folder()

@@ -31,7 +31,7 @@ async function reads(app: FastifyInstance, line: string, value: number): Promise
   })
 }
 
-t.test('every metric of the table is there from the start, each known label with 0', async (t) => {
+t.test('every metric of the table is exported from the start, with 0 for each known label', async (t) => {
   const app = await build(t)
   const text = app.jambonz.metrics()
   for (const { name, type, help, labels } of Object.values(METRICS)) {
@@ -101,7 +101,7 @@ t.test('a call is counted from its webhook to its last status event', async (t) 
   }
 })
 
-t.test('what goes wrong is counted, each under its own name', async (t) => {
+t.test('each kind of failure has its own metric', async (t) => {
   const auth = { username: 'jambonz', password: 'secret' }
   const sink = () =>
     new Writable({
@@ -149,7 +149,7 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
     t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_UNKNOWN_LISTEN"}'), 1)
   })
 
-  t.test('a webhook that jambonz did not wait for', async () => {
+  t.test('jambonz closes the connection before the answer', async () => {
     const request = httpRequest(`${base}/slow`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' }
@@ -170,13 +170,13 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
     t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_AUDIO_AUTH"}'), 1)
   })
 
-  t.test('a hook whose socket never came', async () => {
+  t.test('an actionHook comes and no socket came before', async () => {
     const asked = await askForListen(app, '/in', base)
     await asked.hook()
     await reads(app, 'jambonz_listens_ended_total{reason="notConnected"}', 1)
   })
 
-  t.test('a recording that fails, of a connection that breaks', async (t) => {
+  t.test('a recording fails and its connection breaks', async (t) => {
     const asked = await askForListen(app, '/in', base)
     const socket = await asked.open({ headers })
     socket.send(asked.metadata())
@@ -187,7 +187,7 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
     t.equal(read(app, 'jambonz_recordings_total{outcome="saved"}'), 0)
   })
 
-  t.test('a handler that ran before the audio was complete', async (t) => {
+  t.test('a handler runs before the audio is complete', async (t) => {
     const asked = await askForListen(app, '/in', base)
     const socket = await asked.open({ headers })
     socket.send(asked.metadata())
@@ -199,7 +199,7 @@ t.test('what goes wrong is counted, each under its own name', async (t) => {
   })
 })
 
-t.test('fallback verbs are an outcome of their own', async (t) => {
+t.test('fallback verbs are counted as their own outcome', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'hangup' }] })
   app.jambonz.webhook('/broken', async () => {
     throw new Error('mine')
@@ -216,41 +216,44 @@ t.test('a label may hold any text', async (t) => {
   )
 })
 
-t.test('an application websocket is counted, its messages by type, its requests as over HTTP', async (t) => {
-  const app = await build(t, { webhookAuth: { username: 'web', password: 'hook' } })
-  app.jambonz.webhook('/call', async () => [{ verb: 'hangup' }])
-  app.jambonz.webhook('/failing', async () => {
-    throw new Error('no')
-  })
-  app.jambonz.statusHook('/status')
-  const url = await listening(app)
-  await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '401' })
-  const first = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
-  await first.ask('session:new')
-  t.equal(read(app, 'jambonz_application_sockets_live'), 1)
-  first.drop()
-  await reads(app, 'jambonz_application_sockets_live', 0)
-  const again = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
-  await again.ask('session:reconnect')
-  again.send('call:status', { call_status: 'in-progress' })
-  again.send('verb:status', {})
-  again.send('something:new', {})
-  await again.ask('verb:hook', {}, { hook: '/failing' })
-  for (const [line, value] of Object.entries({
-    'jambonz_requests_total{kind="application",outcome="answered"}': 2,
-    'jambonz_requests_total{kind="application",outcome="refused"}': 1,
-    'jambonz_requests_total{kind="webhook",outcome="answered"}': 1,
-    'jambonz_requests_total{kind="webhook",outcome="failed"}': 1,
-    'jambonz_requests_total{kind="statusHook",outcome="answered"}': 1,
-    'jambonz_errors_total{code="FST_BASIC_AUTH_MISSING_OR_BAD_AUTHORIZATION_HEADER"}': 1,
-    'jambonz_application_messages_total{type="session:new"}': 1,
-    'jambonz_application_messages_total{type="session:reconnect"}': 1,
-    'jambonz_application_messages_total{type="verb:hook"}': 1,
-    'jambonz_application_messages_total{type="call:status"}': 1,
-    'jambonz_application_messages_total{type="verb:status"}': 1,
-    'jambonz_application_messages_total{type="other"}': 1,
-    'jambonz_application_sockets_live': 1
-  })) {
-    await reads(app, line, value)
+t.test(
+  'application websockets are counted, their messages by type, their requests as over HTTP',
+  async (t) => {
+    const app = await build(t, { webhookAuth: { username: 'web', password: 'hook' } })
+    app.jambonz.webhook('/call', async () => [{ verb: 'hangup' }])
+    app.jambonz.webhook('/failing', async () => {
+      throw new Error('no')
+    })
+    app.jambonz.statusHook('/status')
+    const url = await listening(app)
+    await t.rejects(JambonzSocket.open(t, `${url}/call`), { message: '401' })
+    const first = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
+    await first.ask('session:new')
+    t.equal(read(app, 'jambonz_application_sockets_live'), 1)
+    first.drop()
+    await reads(app, 'jambonz_application_sockets_live', 0)
+    const again = await JambonzSocket.open(t, `${url}/call`, { auth: 'web:hook' })
+    await again.ask('session:reconnect')
+    again.send('call:status', { call_status: 'in-progress' })
+    again.send('verb:status', {})
+    again.send('something:new', {})
+    await again.ask('verb:hook', {}, { hook: '/failing' })
+    for (const [line, value] of Object.entries({
+      'jambonz_requests_total{kind="application",outcome="answered"}': 2,
+      'jambonz_requests_total{kind="application",outcome="refused"}': 1,
+      'jambonz_requests_total{kind="webhook",outcome="answered"}': 1,
+      'jambonz_requests_total{kind="webhook",outcome="failed"}': 1,
+      'jambonz_requests_total{kind="statusHook",outcome="answered"}': 1,
+      'jambonz_errors_total{code="FST_BASIC_AUTH_MISSING_OR_BAD_AUTHORIZATION_HEADER"}': 1,
+      'jambonz_application_messages_total{type="session:new"}': 1,
+      'jambonz_application_messages_total{type="session:reconnect"}': 1,
+      'jambonz_application_messages_total{type="verb:hook"}': 1,
+      'jambonz_application_messages_total{type="call:status"}': 1,
+      'jambonz_application_messages_total{type="verb:status"}': 1,
+      'jambonz_application_messages_total{type="other"}': 1,
+      'jambonz_application_sockets_live': 1
+    })) {
+      await reads(app, line, value)
+    }
   }
-})
+)

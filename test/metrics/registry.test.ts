@@ -35,7 +35,7 @@ t.test('a registry of prom-client gives the metrics of the application and ours 
     t.match(app.jambonz.metrics(), /^jambonz_calls_total 1$/m)
   })
 
-  t.test('one by one, merged, and over the workers of a cluster', async (t) => {
+  t.test("single metrics, a merged registry and a cluster's workers give the same values", async (t) => {
     t.match(await registry.getSingleMetricAsString('jambonz_calls_total'), /^jambonz_calls_total.* 1$/m)
     t.match(await Registry.merge([registry, new Registry()]).metrics(), /^jambonz_calls_total 1$/m)
     const worker = await registry.getMetricsAsJSON()
@@ -52,7 +52,7 @@ t.test('a registry of prom-client gives the metrics of the application and ours 
   })
 })
 
-t.test('OpenMetrics has the names it wants', async (t) => {
+t.test('metrics in OpenMetrics format have the names it requires', async (t) => {
   const registry = new Registry<OpenMetricsContentType>()
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
   const first = await withWebhook(t, registry)
@@ -75,12 +75,12 @@ t.test('several registrations in one process are counted together in one registr
   t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
   t.match(first.jambonz.metrics(), /^jambonz_calls_total 1$/m, 'metrics() stays that of one')
 
-  t.test('one that drains shows', async (t) => {
+  t.test('the metrics show an instance that drains', async (t) => {
     await second.jambonz.drain()
     t.match(await registry.metrics(), /^jambonz_draining 1$/m)
   })
 
-  t.test('one that is closed leaves what it counted, and no gauge', async (t) => {
+  t.test('a closed instance keeps its counters and removes its gauges', async (t) => {
     await second.close()
     const text = await registry.metrics()
     t.match(text, /^jambonz_calls_total 3$/m)
@@ -91,14 +91,14 @@ t.test('several registrations in one process are counted together in one registr
     t.notMatch(last, /^jambonz_draining \d/m)
   })
 
-  t.test('a registry that was cleared has them again with the next', async (t) => {
+  t.test('a cleared registry has the metrics again after the next registration', async (t) => {
     registry.clear()
     await withWebhook(t, registry)
     t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
   })
 })
 
-t.test('a registry that is none, or has our names already, is refused clearly', async (t) => {
+t.test('a value that is no registry, or one that has our names, is refused', async (t) => {
   const refused = (registry: unknown, message: RegExp) =>
     t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
   await refused(

@@ -11,7 +11,7 @@ t.test('text and what follows it are signed as one message', async (t) => {
   t.equal(new Hmac('Zoë’s').digest('hex', '1700000000.', rest), expected)
 })
 
-t.test('the writer of a key may use its memory again', async (t) => {
+t.test('the caller may reuse the memory of a key', async (t) => {
   const key = Buffer.from('a key')
   const hmac = new Hmac(key)
   const first = hmac.digest('hex', 'short')
@@ -19,7 +19,7 @@ t.test('the writer of a key may use its memory again', async (t) => {
   t.equal(hmac.digest('hex', 'short'), first)
 })
 
-t.test('its key shows in no log', async (t) => {
+t.test('no log shows the key', async (t) => {
   const shown =
     inspect(new Hmac('hush'), { depth: null, showHidden: true }) + JSON.stringify(new Hmac('hush'))
   t.notMatch(shown, 'hush')

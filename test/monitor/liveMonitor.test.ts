@@ -70,7 +70,7 @@ function withoutSilence(pcm: Buffer): Buffer {
   return Buffer.from(samples.filter((sample) => sample !== 0).buffer)
 }
 
-t.test('it needs the plugin, and says so', async (t) => {
+t.test('registering the monitor without the plugin is an error', async (t) => {
   const app = Fastify()
   await t.rejects(async () => await app.register(liveMonitor), {
     code: 'FST_JAMBONZ_MONITOR',
@@ -89,86 +89,80 @@ t.test('both sockets have the prefix and the hooks of their scope', async (t) =>
   t.equal(await statusOf(`${address}/desk/live/x`), 401)
 })
 
-t.test(
-  'a page is told of a call from its webhook to its end, and of no more than a page should know',
-  async (t) => {
-    const { app, address, url } = await monitored(t)
-    const page = await openMonitor(t, url)
-    t.match(await page.state('the first one', () => true), {
-      instance: app.jambonz.instance,
-      draining: false,
-      store: { available: true },
-      calls: []
-    })
-    await until(() => page.levels.length > 0, 'a sign of life')
+t.test("a page gets a call's events from its webhook to its end, without secrets", async (t) => {
+  const { app, address, url } = await monitored(t)
+  const page = await openMonitor(t, url)
+  t.match(await page.state('the first one', () => true), {
+    instance: app.jambonz.instance,
+    draining: false,
+    store: { available: true },
+    calls: []
+  })
+  await until(() => page.levels.length > 0, 'a sign of life')
 
-    const { id, callSid, socket } = await streaming(app, address)
-    const {
-      calls: [call]
-    } = await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming')
-    t.match(call, { callSid, isOver: false, listens: [{ id, instance: app.jambonz.instance }] })
-    t.same(
-      ['customerData', 'envVars', 'application'].filter((key) => key in call!),
-      []
-    )
-    await app.jambonz.calls.update(callSid, { note: 'vip' })
-    await page.state('what the application noted', ({ calls }) => calls[0]?.data.note === 'vip')
-    const second = await openMonitor(t, url)
-    await second.state('the call, at once', ({ calls }) => calls.length === 1)
+  const { id, callSid, socket } = await streaming(app, address)
+  const {
+    calls: [call]
+  } = await page.state('the stream', ({ calls }) => calls[0]?.listens[0]?.state === 'streaming')
+  t.match(call, { callSid, isOver: false, listens: [{ id, instance: app.jambonz.instance }] })
+  t.same(
+    ['customerData', 'envVars', 'application'].filter((key) => key in call!),
+    []
+  )
+  await app.jambonz.calls.update(callSid, { note: 'vip' })
+  await page.state('what the application noted', ({ calls }) => calls[0]?.data.note === 'vip')
+  const second = await openMonitor(t, url)
+  await second.state('the call, at once', ({ calls }) => calls.length === 1)
 
-    socket.close()
-    t.match(
-      await page.state('the end of its listen', ({ calls }) => calls[0]?.isOver),
-      { calls: [{ listens: [{ state: 'ended' }] }] },
-      'over, though no status event said so'
-    )
-    await app.inject({
-      method: 'POST',
-      url: '/status',
-      payload: { call_sid: callSid, call_status: 'completed' }
-    })
-    await page.state('its end', ({ calls }) => calls[0]?.endedAt)
-    await app.jambonz.drain()
-    await page.state('the drain', ({ draining }) => draining)
-  }
-)
+  socket.close()
+  t.match(
+    await page.state('the end of its listen', ({ calls }) => calls[0]?.isOver),
+    { calls: [{ listens: [{ state: 'ended' }] }] },
+    'over, though no status event said so'
+  )
+  await app.inject({
+    method: 'POST',
+    url: '/status',
+    payload: { call_sid: callSid, call_status: 'completed' }
+  })
+  await page.state('its end', ({ calls }) => calls[0]?.endedAt)
+  await app.jambonz.drain()
+  await page.state('the drain', ({ draining }) => draining)
+})
 
-t.test(
-  'levels come 20 times a second, for each channel, and cost nothing while there is no page',
-  async (t) => {
-    const { app, address, url } = await monitored(t, {}, { mixType: 'stereo' })
-    const { id, say, stream } = await streaming(app, address)
-    t.equal(stream.listenerCount('audio'), 0, 'nobody watches')
-    const pages = [await openMonitor(t, url), await openMonitor(t, url)]
-    const [page] = pages as [MonitorPage, MonitorPage]
-    await until(() => page.of(id).length > 0, 'levels')
-    t.match(page.of(id).at(-1), {
-      isSpokenTo: false,
-      gapMs: 0,
-      peaks: [
-        [0, 0],
-        [0, 0]
-      ]
-    })
-    t.equal(page.of(id).at(-1)?.recording, undefined, 'it is not recorded')
+t.test('levels are sent 20 times a second for each channel, and not computed without a page', async (t) => {
+  const { app, address, url } = await monitored(t, {}, { mixType: 'stereo' })
+  const { id, say, stream } = await streaming(app, address)
+  t.equal(stream.listenerCount('audio'), 0, 'nobody watches')
+  const pages = [await openMonitor(t, url), await openMonitor(t, url)]
+  const [page] = pages as [MonitorPage, MonitorPage]
+  await until(() => page.of(id).length > 0, 'levels')
+  t.match(page.of(id).at(-1), {
+    isSpokenTo: false,
+    gapMs: 0,
+    peaks: [
+      [0, 0],
+      [0, 0]
+    ]
+  })
+  t.equal(page.of(id).at(-1)?.recording, undefined, 'it is not recorded')
 
-    const [left, right] = [20_000, -10_000]
-    await say(Buffer.from(Int16Array.from({ length: 320 }, (_, at) => (at % 2 === 0 ? left : right)).buffer))
-    const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'what was said')
-    t.same(loud.peaks, [
-      [0, left >> 8],
-      [right >> 8, 0]
-    ])
-    await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the silence after it')
-    const from = page.levels.at(-1)!.now
-    const later = await until(() => page.levels.find(({ now }) => now >= from + 500), 'half a second')
-    const count = page.levels.filter(({ now }) => now > from && now <= later.now).length
-    t.ok(count >= 4 && count <= 12, `${count} messages in ${later.now - from} ms`)
+  const [left, right] = [20_000, -10_000]
+  await say(Buffer.from(Int16Array.from({ length: 320 }, (_, at) => (at % 2 === 0 ? left : right)).buffer))
+  const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'what was said')
+  t.same(loud.peaks, [
+    [0, left >> 8],
+    [right >> 8, 0]
+  ])
+  await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the silence after it')
+  const from = page.levels.at(-1)!.now
+  const later = await until(() => page.levels.find(({ now }) => now >= from + 500), 'half a second')
+  const count = page.levels.filter(({ now }) => now > from && now <= later.now).length
+  t.ok(count >= 4 && count <= 12, `${count} messages in ${later.now - from} ms`)
 
-    for (const { socket } of pages) socket.close()
-    await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
-  }
-)
+  for (const { socket } of pages) socket.close()
+  await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
+})
 
 t.test('what the application says to the caller shows in the levels', async (t) => {
   const { app, address, url } = await monitored(
@@ -184,7 +178,7 @@ t.test('what the application says to the caller shows in the levels', async (t) 
   await until(() => page.of(id).at(-1)?.isSpokenTo === false, 'the interruption')
 })
 
-t.test('as many as want to listen in hear every byte, until the stream ends', async (t) => {
+t.test('every supervisor hears every byte until the stream ends', async (t) => {
   const warnings: Error[] = []
   const warn = (warning: Error) => warnings.push(warning)
   process.on('warning', warn)
@@ -208,7 +202,7 @@ t.test('as many as want to listen in hear every byte, until the stream ends', as
   t.match(await closing(late.socket), { code: 1008, reason: 'this instance has no such stream' })
 })
 
-t.test('a supervisor who has left costs nothing more', async (t) => {
+t.test('no audio is prepared for a supervisor who has left', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)
   const [one, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
@@ -271,69 +265,65 @@ t.test(
   }
 )
 
-t.test(
-  'whoever listens in hears both sides of a call the application speaks on, and neither in a pause',
-  async (t) => {
-    for (const mixType of ['mono', 'stereo']) {
-      const { app, address, url } = await monitored(
-        t,
-        {},
-        {
-          url: '/agent',
-          mixType,
-          bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
-        }
-      )
-      const { id, socket, stream } = await streaming(app, address)
-      const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
-      await until(() => stream.listenerCount('audio') === 2, 'both to be there')
-      // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in
-      // private, and 4,000 after it.
-      const caller = Buffer.from(
-        Int16Array.from({ length: 160 * stream.channels }, (_, at) =>
-          at % stream.channels === 0 ? 1_000 : 0
-        ).buffer
-      )
-      const speaking = setInterval(() => socket.send(caller), 20)
-      t.teardown(() => clearInterval(speaking))
-      const samplesOf = (channel: number) => {
-        const pcm = supervisor.heard
-        return Array.from({ length: pcm.length / 4 }, (_, at) => pcm.readInt16LE((at * 2 + channel) * 2))
+t.test('a supervisor hears caller and application, and neither in a pause', async (t) => {
+  for (const mixType of ['mono', 'stereo']) {
+    const { app, address, url } = await monitored(
+      t,
+      {},
+      {
+        url: '/agent',
+        mixType,
+        bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }
       }
-      const isHeard = (value: number) => samplesOf(1).filter((sample) => sample === value).length
-      const say = (value: number) => {
-        const utterance = stream.utterance()
-        utterance.write(Buffer.from(new Int16Array(1_600).fill(value).buffer))
-        utterance.end()
-        return utterance.done
-      }
-      // A frame in doubt behind a gap may go to a supervisor without what the caller heard in it.
-      await until(async () => {
-        await say(2_000)
-        return isHeard(2_000) >= 1_600
-      }, `${mixType}: the application to be heard`)
-      stream.beginPrivacy()
-      await say(3_000)
-      stream.endPrivacy()
-      // What comes late of the pause is private, too.
-      await until(async () => {
-        await say(4_000)
-        return isHeard(4_000) > 0
-      }, `${mixType}: what was said after the pause`)
-      t.equal(isHeard(3_000), 0, `${mixType}: nothing of the pause`)
-      t.ok(
-        samplesOf(0).every((sample) => sample === 1_000),
-        `${mixType}: the caller is on the left`
-      )
-      t.ok(
-        page.of(id).some(({ peaks }) => peaks.length === 2 && peaks[1]![1] >= 2_000 >> 8),
-        `${mixType}: the levels have both`
-      )
+    )
+    const { id, socket, stream } = await streaming(app, address)
+    const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
+    await until(() => stream.listenerCount('audio') === 2, 'both to be there')
+    // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in
+    // private, and 4,000 after it.
+    const caller = Buffer.from(
+      Int16Array.from({ length: 160 * stream.channels }, (_, at) => (at % stream.channels === 0 ? 1_000 : 0))
+        .buffer
+    )
+    const speaking = setInterval(() => socket.send(caller), 20)
+    t.teardown(() => clearInterval(speaking))
+    const samplesOf = (channel: number) => {
+      const pcm = supervisor.heard
+      return Array.from({ length: pcm.length / 4 }, (_, at) => pcm.readInt16LE((at * 2 + channel) * 2))
     }
+    const isHeard = (value: number) => samplesOf(1).filter((sample) => sample === value).length
+    const say = (value: number) => {
+      const utterance = stream.utterance()
+      utterance.write(Buffer.from(new Int16Array(1_600).fill(value).buffer))
+      utterance.end()
+      return utterance.done
+    }
+    // A frame in doubt behind a gap may go to a supervisor without what the caller heard in it.
+    await until(async () => {
+      await say(2_000)
+      return isHeard(2_000) >= 1_600
+    }, `${mixType}: the application to be heard`)
+    stream.beginPrivacy()
+    await say(3_000)
+    stream.endPrivacy()
+    // What comes late of the pause is private, too.
+    await until(async () => {
+      await say(4_000)
+      return isHeard(4_000) > 0
+    }, `${mixType}: what was said after the pause`)
+    t.equal(isHeard(3_000), 0, `${mixType}: nothing of the pause`)
+    t.ok(
+      samplesOf(0).every((sample) => sample === 1_000),
+      `${mixType}: the caller is on the left`
+    )
+    t.ok(
+      page.of(id).some(({ peaks }) => peaks.length === 2 && peaks[1]![1] >= 2_000 >> 8),
+      `${mixType}: the levels have both`
+    )
   }
-)
+})
 
-t.test('a supervisor who has gone leaves nothing behind', async (t) => {
+t.test('a supervisor who has left leaves no listener behind', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)
   const visit = async () => {
@@ -349,46 +339,40 @@ t.test('a supervisor who has gone leaves nothing behind', async (t) => {
   t.equal(then().length, 0)
 })
 
-t.test(
-  'a supervisor on a line that stands still misses audio; the call and the others miss nothing',
-  async (t) => {
-    const { app, address, url } = await monitored(
-      t,
-      { recording: { directory: folder() } },
-      { sampleRate: 48_000 }
-    )
-    const { id, say, stream, socket } = await streaming(app, address)
-    const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
-    await until(() => stream.listenerCount('audio') === 2, 'both to listen')
-    stuck.socket.pause()
-    let waiting = 0
-    // Some 10 MB: more than the kernel keeps for a socket that nobody reads.
-    const frame = ramp(1_000, 48_000)
-    for (let i = 0; i < 100; i++) {
-      await say(frame)
-      await until(() => other.frames.length > i, 'the other one to hear it')
-      for (const { bufferedAmount } of app.websocketServer.clients) {
-        waiting = Math.max(waiting, bufferedAmount)
-      }
+t.test('a supervisor on a stalled line misses audio; the call and the others do not', async (t) => {
+  const { app, address, url } = await monitored(
+    t,
+    { recording: { directory: folder() } },
+    { sampleRate: 48_000 }
+  )
+  const { id, say, stream, socket } = await streaming(app, address)
+  const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
+  await until(() => stream.listenerCount('audio') === 2, 'both to listen')
+  stuck.socket.pause()
+  let waiting = 0
+  // Some 10 MB: more than the kernel keeps for a socket that nobody reads.
+  const frame = ramp(1_000, 48_000)
+  for (let i = 0; i < 100; i++) {
+    await say(frame)
+    await until(() => other.frames.length > i, 'the other one to hear it')
+    for (const { bufferedAmount } of app.websocketServer.clients) {
+      waiting = Math.max(waiting, bufferedAmount)
     }
-    t.ok(
-      waiting > 0 && waiting < 24_000 + frame.length + 100,
-      `${waiting} bytes waited for him at most: 250 ms and a frame`
-    )
-    const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
-    socket.close()
-    t.match(await saved, { durationMs: 100_003 }, 'all of it is recorded')
-    const ended = closing(stuck.socket)
-    stuck.socket.resume()
-    await ended
-    t.ok(
-      stuck.frames.length > 0 && stuck.frames.length < 100,
-      `he heard ${stuck.frames.length} of 100 frames`
-    )
   }
-)
+  t.ok(
+    waiting > 0 && waiting < 24_000 + frame.length + 100,
+    `${waiting} bytes waited for him at most: 250 ms and a frame`
+  )
+  const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
+  socket.close()
+  t.match(await saved, { durationMs: 100_003 }, 'all of it is recorded')
+  const ended = closing(stuck.socket)
+  stuck.socket.resume()
+  await ended
+  t.ok(stuck.frames.length > 0 && stuck.frames.length < 100, `he heard ${stuck.frames.length} of 100 frames`)
+})
 
-t.test('a page that stands still is cut off before it costs memory', async (t) => {
+t.test('a stalled page is disconnected before it takes much memory', async (t) => {
   const { app, address, url } = await monitored(t)
   const { callSid } = await askForListen(app, '/in', address)
   const page = await openMonitor(t, url)
@@ -409,7 +393,7 @@ t.test('a page that stands still is cut off before it costs memory', async (t) =
   t.ok(waiting < 12_000_000, `${waiting} bytes waited for it at most`)
 })
 
-t.test('a page is told of 2,000 calls whole, then only of what changes', async (t) => {
+t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
   const { app, url } = await monitored(t)
   const sids = Array.from({ length: 2_000 }, (_, i) => `call-${String(i).padStart(4, '0')}`)
   for (const callSid of sids) {
@@ -444,7 +428,7 @@ t.test('a page is told which calls are gone', async (t) => {
   })
 })
 
-t.test('a page gets the levels of what it watches, and other streams are not measured for it', async (t) => {
+t.test('a page gets the levels of the streams it watches, and no others are measured', async (t) => {
   const { app, address, url } = await monitored(t)
   const [one, other] = [await streaming(app, address), await streaming(app, address)]
   const page = await openMonitor(t, url)
@@ -476,7 +460,7 @@ t.test('a page gets the levels of what it watches, and other streams are not mea
 })
 
 // It measures the heap: nothing runs beside it.
-t.test('a visit leaves nothing behind on a call that goes on', { buffered: false }, async (t) => {
+t.test('a page that leaves leaves no listener on a call that goes on', { buffered: false }, async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const { app, address, url } = await monitored(t)
@@ -500,7 +484,7 @@ t.test('a visit leaves nothing behind on a call that goes on', { buffered: false
 })
 
 t.test(
-  'the calls of other instances are told through the store, and that it is away',
+  'a page gets calls of other instances through the store, and is told if the store is away',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)

@@ -22,38 +22,35 @@ function unknownSettings(names: string[]): string[] {
   return names.filter((name) => name !== 'NODE_ENV' && !(name in EnvironmentSchema.properties))
 }
 
-t.test(
-  'the Dockerfile copies what is there, runs as nobody in particular, and node is process 1',
-  async (t) => {
-    const commands = parseDockerfile(read('Dockerfile'), { includeComments: false })
-    t.same(
-      commands.filter(({ error }) => error),
-      []
-    )
-    const last = commands.slice(commands.map(({ name }) => name).lastIndexOf('FROM'))
-    const argsOf = (name: string) => last.filter((command) => command.name === name).map(({ args }) => args)
-    t.same(argsOf('CMD'), [['node', 'dist/example-app/server.js']])
-    t.ok(existsSync('dist/example-app/server.js'), 'which the compiler makes')
-    t.match(
-      String(argsOf('USER')),
-      /^[1-9]\d*:[1-9]\d*$/,
-      'a number, as Kubernetes wants to see for runAsNonRoot'
-    )
-    t.match(String(argsOf('FROM')), /-slim$/)
-    t.equal(argsOf('HEALTHCHECK').length, 1)
-    t.same(unknownSettings(Object.keys(argsOf('ENV')[0] as object)), [])
-    for (const args of commands.filter(({ name }) => name === 'COPY').map(({ args }) => args as string[])) {
-      for (const source of args.slice(0, -1).filter((name) => !/^--|^\/app/.test(name))) {
-        t.ok(existsSync(source), source)
-      }
+t.test('the Dockerfile copies existing files, runs as an ordinary user, and node is process 1', async (t) => {
+  const commands = parseDockerfile(read('Dockerfile'), { includeComments: false })
+  t.same(
+    commands.filter(({ error }) => error),
+    []
+  )
+  const last = commands.slice(commands.map(({ name }) => name).lastIndexOf('FROM'))
+  const argsOf = (name: string) => last.filter((command) => command.name === name).map(({ args }) => args)
+  t.same(argsOf('CMD'), [['node', 'dist/example-app/server.js']])
+  t.ok(existsSync('dist/example-app/server.js'), 'which the compiler makes')
+  t.match(
+    String(argsOf('USER')),
+    /^[1-9]\d*:[1-9]\d*$/,
+    'a number, as Kubernetes wants to see for runAsNonRoot'
+  )
+  t.match(String(argsOf('FROM')), /-slim$/)
+  t.equal(argsOf('HEALTHCHECK').length, 1)
+  t.same(unknownSettings(Object.keys(argsOf('ENV')[0] as object)), [])
+  for (const args of commands.filter(({ name }) => name === 'COPY').map(({ args }) => args as string[])) {
+    for (const source of args.slice(0, -1).filter((name) => !/^--|^\/app/.test(name))) {
+      t.ok(existsSync(source), source)
     }
-    const imports =
-      readFileSync('dist/example-app/app.js', 'utf8') + readFileSync('dist/example-app/desk/desk.js', 'utf8')
-    t.match(imports, /fastify-jambonz-listen/)
   }
-)
+  const imports =
+    readFileSync('dist/example-app/app.js', 'utf8') + readFileSync('dist/example-app/desk/desk.js', 'utf8')
+  t.match(imports, /fastify-jambonz-listen/)
+})
 
-t.test('the compose file is one, and gives the example settings that it has', async (t) => {
+t.test('the compose file is valid, and sets only settings of the example', async (t) => {
   const compose = parse(read('compose.yaml'), { merge: true }) as {
     services: Record<string, { environment?: Record<string, string>; stop_grace_period?: string }>
   }
@@ -73,7 +70,7 @@ t.test('the compose file is one, and gives the example settings that it has', as
 })
 
 t.test(
-  'haproxy takes its configuration, which is the recipe',
+  "haproxy accepts its configuration, which is the recipe's",
   { skip: missing('haproxy', '-v') },
   async (t) => {
     const { status, stderr } = spawnSync('haproxy', ['-c', '-f', join(DEPLOY, 'haproxy.cfg')], {
@@ -88,7 +85,7 @@ t.test(
   }
 )
 
-t.test('Kubernetes would take the manifests', async (t) => {
+t.test('the manifests are valid for Kubernetes', async (t) => {
   const objects = parseAllDocuments(read('kubernetes.yaml')).map(
     (document) => document.toJS() as { apiVersion: string; kind: string }
   )
@@ -113,7 +110,7 @@ t.test('Kubernetes would take the manifests', async (t) => {
 })
 
 t.test(
-  'the alerts are those of the documentation, and fire when they should',
+  'the alerts are those of the documentation, and fire on their conditions',
   { skip: missing('promtool', '--version') },
   async (t) => {
     const [, shown = ''] =

@@ -22,7 +22,7 @@ async function errorOf(finished: Promise<unknown>): Promise<RecordingError> {
 }
 
 t.test(
-  'a disk that is full fails that recording at once, saves what it has, and leaves the others alone',
+  'a full disk fails that recording at once, keeps what was written, and affects no other',
   { skip: process.getuid?.() !== 0 && 'mounting a small tmpfs needs root' },
   async (t) => {
     const small = await mkdtemp(join(tmpdir(), 'small-'))
@@ -67,7 +67,7 @@ t.test(
 )
 
 t.test(
-  'a file that may not grow fails its recording, keeps what was written, and the process lives',
+  'a file size limit fails the recording, keeps what was written, and does not end the process',
   async (t) => {
     const script = join(import.meta.dirname, '../helpers/limitedChild.js')
     const directory = await temporaryDirectory(t)
@@ -123,7 +123,7 @@ t.test('a directory that is removed fails its recording while the call goes on',
 })
 
 t.test(
-  "a directory that can't be made or written is refused at registration, with the system's words",
+  "a directory that can't be made or written is refused at registration with the system's message",
   async (t) => {
     const parent = await temporaryDirectory(t)
     const file = join(parent, 'file')
@@ -165,7 +165,7 @@ t.test(
   }
 )
 
-t.test('a directory that becomes something else later says what the system says', async (t) => {
+t.test("a directory replaced by a file fails with the system's message", async (t) => {
   const directory = join(await temporaryDirectory(t), 'below')
   const { recordings } = await build(t, { directory })
   await rm(directory, { recursive: true })
@@ -180,7 +180,7 @@ t.test('a directory that becomes something else later says what the system says'
   t.match(error.message, directory, 'with the path')
 })
 
-t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) => {
+t.test('a sink gets a WAV during the call and returns its location', async (t) => {
   const bytes: Buffer[] = []
   const contexts: unknown[] = []
   const { recordings } = await build(t, {
@@ -221,7 +221,7 @@ t.test('a sink gets a WAV as it is spoken, and says where it put it', async (t) 
 })
 
 t.test(
-  'a sink that throws, returns nonsense, breaks or closes early fails its recording and no other',
+  'a sink that throws, returns a wrong value, breaks or closes early fails only its recording',
   async (t) => {
     let made = 0
     const broken = [
@@ -294,7 +294,7 @@ t.test(
   }
 )
 
-t.test('a sink that never takes anything is given up: by its time, or by what waits for it', async (t) => {
+t.test('a sink that accepts nothing is given up after writeTimeout or maxBuffered', async (t) => {
   const stuck = (): Writable => new Writable({ write() {} })
   const slow = await build(t, { directory: undefined, sink: stuck, writeTimeout: 100 })
   const recorder = slow.recordings.start(streamOf())
@@ -320,7 +320,7 @@ t.test('a sink that never takes anything is given up: by its time, or by what wa
   t.match(calls.at(-1)?.error?.message, /all recordings together.*maxMemory|maxMemory/)
 })
 
-t.test('closing the server with live calls leaves files that the next start completes', async (t) => {
+t.test('the next start completes the files of calls that were live when the server closed', async (t) => {
   const directory = await temporaryDirectory(t)
   const { recordings } = await build(t, { directory })
   const recorder = recordings.start(streamOf())

@@ -40,7 +40,7 @@ function decode(input: string, bytes?: Buffer): Buffer {
 }
 
 t.test(
-  'sox and ffprobe read every file, a live one included, at every rate of the verb',
+  'sox and ffprobe read every file at every rate, during the call too',
   { skip: missing('sox') || missing('ffprobe') },
   async (t) => {
     const { recordings, directory } = await build(t, {
@@ -93,7 +93,7 @@ t.test(
   }
 )
 
-t.test('encrypted, no plain byte touches the disk, and the key gives the WAV back', async (t) => {
+t.test('an encrypted recording writes no plain byte to the disk, and the key decrypts the WAV', async (t) => {
   const asked: string[] = []
   const { recordings, directory } = await build(t, {
     flushInterval: 50,
@@ -141,7 +141,7 @@ t.test('encrypted, no plain byte touches the disk, and the key gives the WAV bac
   )
 })
 
-t.test('an encrypted recording that was altered, cut or is of another key is refused', async (t) => {
+t.test('an encrypted recording that was altered or cut, or has another key, is refused', async (t) => {
   const { recordings } = await build(t, { encryption: { key: () => KEY } })
   const recorder = recordings.start(streamOf())
   for (let at = 0; at < 5; at++) recorder.write(TONE, 0)
@@ -187,7 +187,7 @@ t.test('a recording whose key is not available fails with an error that says so'
   }
 })
 
-t.test('an encrypted recording of a process that died is completed with the key', async (t) => {
+t.test('the next start completes the encrypted recording of a process that died', async (t) => {
   const directory = await temporaryDirectory(t)
   const encryption = { key: () => KEY }
   const { recordings } = await build(t, { directory, fileName: () => 'call', encryption })
@@ -214,36 +214,43 @@ t.test('an encrypted recording of a process that died is completed with the key'
   t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
 })
 
-t.test('a restart with another key says so, and the file waits for the right one', async (t) => {
-  const directory = await temporaryDirectory(t)
-  const { recordings } = await build(t, { directory, fileName: () => 'call', encryption: { key: () => KEY } })
-  const recorder = recordings.start(streamOf())
-  recorder.write(TONE, 0)
-  await recordings.close()
-  const file = await readFile(join(directory, 'call.part.wav.enc'))
-  const wrong = await build(t, { directory, encryption: { key: () => Buffer.alloc(32, 8) } })
-  await wrong.recordings.recover(() => {
-    t.fail('it is not whole')
-  })
-  await wrong.recordings.close()
-  t.match(wrong.logger.lines, [
-    {
-      level: 'error',
-      fields: { err: { code: 'FST_JAMBONZ_RECORDING_DECRYPT', message: /the key is not the one/ } }
-    }
-  ])
-  t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'nothing of it was changed')
-  // a header that was torn as it was patched is no reason to lose what is behind it
-  file.fill(7, 70, 80)
-  await writeFile(join(directory, 'call.part.wav.enc'), file)
-  const right = await build(t, { directory, encryption: { key: () => KEY } })
-  const recovered: FinishedRecording[] = []
-  await right.recordings.recover((_, recording) => {
-    recovered.push(recording)
-  })
-  t.match(recovered, [{ durationMs: 1000 }])
-  t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
-})
+t.test(
+  'a restart with another key logs it, and leaves the file for a start with the right key',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const { recordings } = await build(t, {
+      directory,
+      fileName: () => 'call',
+      encryption: { key: () => KEY }
+    })
+    const recorder = recordings.start(streamOf())
+    recorder.write(TONE, 0)
+    await recordings.close()
+    const file = await readFile(join(directory, 'call.part.wav.enc'))
+    const wrong = await build(t, { directory, encryption: { key: () => Buffer.alloc(32, 8) } })
+    await wrong.recordings.recover(() => {
+      t.fail('it is not whole')
+    })
+    await wrong.recordings.close()
+    t.match(wrong.logger.lines, [
+      {
+        level: 'error',
+        fields: { err: { code: 'FST_JAMBONZ_RECORDING_DECRYPT', message: /the key is not the one/ } }
+      }
+    ])
+    t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'nothing of it was changed')
+    // a header that was torn as it was patched is no reason to lose what is behind it
+    file.fill(7, 70, 80)
+    await writeFile(join(directory, 'call.part.wav.enc'), file)
+    const right = await build(t, { directory, encryption: { key: () => KEY } })
+    const recovered: FinishedRecording[] = []
+    await right.recordings.recover((_, recording) => {
+      recovered.push(recording)
+    })
+    t.match(recovered, [{ durationMs: 1000 }])
+    t.ok((await decrypt(join(directory, 'call.wav.enc'))).subarray(WAV_HEADER_BYTES).equals(TONE))
+  }
+)
 
 /**
  * A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all
@@ -263,7 +270,7 @@ async function compressing(
 }
 
 t.test(
-  'a complete recording is made into FLAC, Opus or MP3, at every rate, by a process of its own',
+  'a complete recording is converted to FLAC, Opus or MP3, at every rate, in another process',
   { skip: noffmpeg },
   async (t) => {
     for (const format of ['flac', 'opus', 'mp3'] as const) {
@@ -294,22 +301,26 @@ t.test(
   }
 )
 
-t.test('encrypted and compressed, still no plain byte touches the disk', { skip: noffmpeg }, async (t) => {
-  const { recordings, directory } = await build(t, {
-    format: 'flac',
-    encryption: { key: () => KEY },
-    fileName: () => 'call'
-  })
-  const compressed = await compressing(recordings)
-  const recorder = recordings.start(streamOf())
-  recorder.write(TONE, 0)
-  const recording = await compressed(await recorder.finish(LISTEN))
-  t.match(recording, { location: join(directory, 'call.flac.enc'), format: 'flac', encrypted: true })
-  t.ok(decode('pipe:0', await decrypt(recording.location)).equals(TONE))
-  t.same((await readdir(directory)).sort(), ['.instances', 'call.flac.enc', 'call.json'])
-})
+t.test(
+  'an encrypted and compressed recording writes no plain byte to the disk',
+  { skip: noffmpeg },
+  async (t) => {
+    const { recordings, directory } = await build(t, {
+      format: 'flac',
+      encryption: { key: () => KEY },
+      fileName: () => 'call'
+    })
+    const compressed = await compressing(recordings)
+    const recorder = recordings.start(streamOf())
+    recorder.write(TONE, 0)
+    const recording = await compressed(await recorder.finish(LISTEN))
+    t.match(recording, { location: join(directory, 'call.flac.enc'), format: 'flac', encrypted: true })
+    t.ok(decode('pipe:0', await decrypt(recording.location)).equals(TONE))
+    t.same((await readdir(directory)).sort(), ['.instances', 'call.flac.enc', 'call.json'])
+  }
+)
 
-t.test('an ffmpeg that fails leaves the WAV', async (t) => {
+t.test('the WAV is kept if ffmpeg fails', async (t) => {
   const directory = await temporaryDirectory(t)
   const fake = join(directory, 'ffmpeg')
   // good at registration, then not any more
@@ -334,7 +345,7 @@ t.test('an ffmpeg that fails leaves the WAV', async (t) => {
   ])
 })
 
-t.test('a sink gets a complete recording with its length, again when it failed', async (t) => {
+t.test('a sink gets a complete recording with its length, and again after a failure', async (t) => {
   const attempts: number[] = []
   const got: Buffer[] = []
   const { recordings, directory } = await build(t, {
@@ -367,7 +378,7 @@ t.test('a sink gets a complete recording with its length, again when it failed',
   t.match(later, [{ state: 'saved', location: 'call.wav' }])
 })
 
-t.test('retention deletes complete recordings, the oldest first, and what is left empty', async (t) => {
+t.test('retention deletes complete recordings, the oldest first, then empty directories', async (t) => {
   const directory = await temporaryDirectory(t)
   const first = await build(t, { directory, fileName: ({ listen }) => `${listen.id}/call` })
   for (const id of ['one', 'two', 'three']) {

@@ -34,7 +34,7 @@ t.test('a file name never leaves the directory and is harmless everywhere', asyn
   t.ok(cleanName(Array.from({ length: 100 }, (_, at) => `d${at}`).join('/')).split('/').length <= 16)
 })
 
-t.test('ids from the wire stay apart on file systems that ignore case', async (t) => {
+t.test('ids that differ in case have different files on file systems that ignore case', async (t) => {
   t.equal(cleanId('0d4a3f70-b6a3'), '0d4a3f70-b6a3')
   const ids = ['CALL', 'call', 'Call', 'ca/l', 'ca\\l', 'ca_l', '', '../', 'x'.repeat(500), 'x'.repeat(501)]
   t.equal(new Set(ids.map((id) => cleanId(id).toLowerCase())).size, ids.length)
@@ -46,7 +46,7 @@ t.test('ids from the wire stay apart on file systems that ignore case', async (t
   t.match(defaultName(streamOf({ createdAt: 'nonsense' })), /^\d{4}\/\d\d\/\d\d\//)
 })
 
-t.test('recordings of the same name, in whatever case, do not overwrite each other', async (t) => {
+t.test('recordings of the same name, in any case, do not overwrite each other', async (t) => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'a'))
   await writeFile(join(directory, 'a/Name.wav'), "somebody else's")
@@ -83,7 +83,7 @@ t.test(
   }
 )
 
-t.test("a link out of the directory is not followed for a new file's name", async (t) => {
+t.test('a new file is not written through a link out of the directory', async (t) => {
   const directory = await temporaryDirectory(t)
   const outside = join(await temporaryDirectory(t), 'victim')
   await writeFile(outside, 'victim')
@@ -95,7 +95,7 @@ t.test("a link out of the directory is not followed for a new file's name", asyn
   t.equal(await readFile(outside, 'utf8'), 'victim')
 })
 
-t.test('a fileName() that throws or returns nothing costs the name, not the recording', async (t) => {
+t.test('a recording gets a default name if fileName() throws or returns nothing', async (t) => {
   for (const fileName of [
     () => {
       throw new Error('broken')
@@ -110,7 +110,7 @@ t.test('a fileName() that throws or returns nothing costs the name, not the reco
   }
 })
 
-t.test('recordings and their directories are not for others to read', async (t) => {
+t.test('other users can not read recordings and their directories', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'sub/call' })
   await recordings.start(streamOf()).finish(LISTEN)
   for (const file of await readdir(join(directory, 'sub'))) {
@@ -119,7 +119,7 @@ t.test('recordings and their directories are not for others to read', async (t) 
   t.equal((await stat(join(directory, 'sub'))).mode & 0o007, 0)
 })
 
-t.test('a directory that several make at once is there for each of them', async (t) => {
+t.test('several instances can create a directory at once', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 50; round++) {
     const paths = Array.from({ length: 8 }, (_, at) => join(directory, `${round}`, '2026', '11', `${at % 2}`))

@@ -30,7 +30,7 @@ const MIX_TYPES = ['mono', 'stereo', 'mixed'] as const
 /** ms by which the middle of all stretches may be off. */
 const MAX_MEDIAN = 20
 
-test('the agent is recorded within 20 ms of when he was heard, whatever way he speaks', async (t) => {
+test('the agent is recorded within 20 ms of when the caller heard it, however it writes', async (t) => {
   const quick = /60 ms|clear\(\) twice|16 kHz, barge-in|recorded at/
   const others = otherScenarios('mono').filter(({ name }) => quick.test(name))
   const six = MIX_TYPES.flatMap((mixType) =>
@@ -76,7 +76,7 @@ test('the agent is recorded within 20 ms of when he was heard, whatever way he s
   }
 })
 
-test('nothing that the agent says in a pause is on the record', async (t) => {
+test('no audio of the agent in a pause is recorded', async (t) => {
   const { channels, heard } = await agentCall(t, {
     agent: async (stream) => {
       stream.write(bytesOf(voice(1_000)))
@@ -106,7 +106,7 @@ function isThere(channel: Int16Array, seed: number): boolean {
 }
 
 for (const mode of ['silence', 'skip'] as const) {
-  test(`${mode}: nor is what he begins to say in a pause that ends before it is heard, nor its text`, async (t) => {
+  test(`${mode}: nor is audio written in a pause and heard after it, nor its text`, async (t) => {
     const { channels, heard, listen } = await agentCall(t, {
       agent: async (stream) => {
         const before = stream.utterance({ text: 'how can I help?' })
@@ -170,7 +170,7 @@ const speaksTwice: Pick<AgentCall, 'agent' | 'simulate' | 'mixType'> = {
   }
 }
 
-test('both are in an encrypted recording', async (t) => {
+test('both sides are in an encrypted recording', async (t) => {
   const key = Buffer.alloc(32, 7)
   const call = await agentCall(t, {
     ...speaksTwice,
@@ -181,7 +181,7 @@ test('both are in an encrypted recording', async (t) => {
   hasBoth(t, call)
 })
 
-test('both are in a recording that is compressed', async (t) => {
+test('both sides are in a compressed recording', async (t) => {
   const call = await agentCall(t, {
     ...speaksTwice,
     recording: { format: 'flac' },
@@ -196,7 +196,7 @@ test('both are in a recording that is compressed', async (t) => {
 })
 
 for (const spool of [true, false]) {
-  test(`both are in what a sink gets, ${spool ? 'sent when it is complete' : 'as it is spoken'}`, async (t) => {
+  test(`both sides are in what a sink gets, ${spool ? 'sent when it is complete' : 'as it is spoken'}`, async (t) => {
     const chunks: Buffer[] = []
     const sink = () =>
       new Writable({
@@ -230,7 +230,7 @@ for (const off of [{ recording: { output: false } }, { record: { output: false }
 }
 
 for (const mixType of ['stereo', 'mixed'] as const) {
-  test(`${mixType}: where the media server includes the stream, it is not there twice`, async (t) => {
+  test(`${mixType}: if the media server includes the stream, it is not recorded twice`, async (t) => {
     const { channels, heard, log } = await agentCall(t, {
       mixType,
       simulate: { includeStream: true },

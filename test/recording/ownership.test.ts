@@ -40,51 +40,44 @@ async function ownBeats(directory: string): Promise<number> {
   return own === undefined ? 0 : Number.parseInt(await readFile(join(directory, '.instances', own), 'utf8'))
 }
 
-t.test(
-  'hosts whose clocks are minutes apart, or jump, leave the live recordings of each other alone',
-  async (t) => {
-    const directory = await temporaryDirectory(t)
-    const { recordings, logger } = await build(
-      t,
-      { directory, fileName: ({ listen }) => listen.id },
-      HEARTBEAT
-    )
-    const recovered: FinishedRecording[] = []
-    await recordings.recover((_, recording) => {
-      recovered.push(recording)
-    })
-    await recordings.start(streamOf({ id: 'own' })).finish(LISTEN)
-    const hosts = [
-      startHost(t, directory, MINUTE, 0),
-      startHost(t, directory, -MINUTE, 0),
-      startHost(t, directory, 0, MINUTE),
-      startHost(t, directory, MINUTE, -2 * MINUTE)
-    ]
-    await until(
-      () => hosts.every(({ output }) => output().includes('recording')),
-      'the hosts to record',
-      60_000
-    )
-    for (const { child } of hosts) child.stdin?.write('jump\n')
-    await until(() => hosts.every(({ output }) => output().includes('jumped')), 'the clocks to jump')
-    const enough = (await ownBeats(directory)) + 10
-    await until(async () => (await ownBeats(directory)) >= enough, 'ten looks at their heartbeats', 60_000)
-    for (const { child } of hosts) child.stdin?.end()
-    await until(() => hosts.every(({ output }) => output().includes('{')), 'the recordings')
-    for (const { output } of hosts) {
-      const { frames, recording } = JSON.parse(output().slice(output().indexOf('{'))) as {
-        frames: number
-        recording?: FinishedRecording
-      }
-      t.match(recording, { state: 'saved', recovered: undefined }, output())
-      const file = await readFile(recording?.location ?? '')
-      t.equal(file.length, WAV_HEADER_BYTES + frames * BYTES_PER_FRAME)
-      t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, frames * (BYTES_PER_FRAME / 2))))
+t.test("hosts whose clocks differ or jump do not touch each other's live recordings", async (t) => {
+  const directory = await temporaryDirectory(t)
+  const { recordings, logger } = await build(t, { directory, fileName: ({ listen }) => listen.id }, HEARTBEAT)
+  const recovered: FinishedRecording[] = []
+  await recordings.recover((_, recording) => {
+    recovered.push(recording)
+  })
+  await recordings.start(streamOf({ id: 'own' })).finish(LISTEN)
+  const hosts = [
+    startHost(t, directory, MINUTE, 0),
+    startHost(t, directory, -MINUTE, 0),
+    startHost(t, directory, 0, MINUTE),
+    startHost(t, directory, MINUTE, -2 * MINUTE)
+  ]
+  await until(
+    () => hosts.every(({ output }) => output().includes('recording')),
+    'the hosts to record',
+    60_000
+  )
+  for (const { child } of hosts) child.stdin?.write('jump\n')
+  await until(() => hosts.every(({ output }) => output().includes('jumped')), 'the clocks to jump')
+  const enough = (await ownBeats(directory)) + 10
+  await until(async () => (await ownBeats(directory)) >= enough, 'ten looks at their heartbeats', 60_000)
+  for (const { child } of hosts) child.stdin?.end()
+  await until(() => hosts.every(({ output }) => output().includes('{')), 'the recordings')
+  for (const { output } of hosts) {
+    const { frames, recording } = JSON.parse(output().slice(output().indexOf('{'))) as {
+      frames: number
+      recording?: FinishedRecording
     }
-    t.same(recovered, [])
-    t.same(logger.lines, [])
+    t.match(recording, { state: 'saved', recovered: undefined }, output())
+    const file = await readFile(recording?.location ?? '')
+    t.equal(file.length, WAV_HEADER_BYTES + frames * BYTES_PER_FRAME)
+    t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, frames * (BYTES_PER_FRAME / 2))))
   }
-)
+  t.same(recovered, [])
+  t.same(logger.lines, [])
+})
 
 /**
  * Lets another machine take a recorder of this process for dead: its heartbeat stands still for so long as others look.
@@ -97,7 +90,7 @@ async function pretendElsewhere(directory: string): Promise<void> {
 
 for (const sent of [false, true]) {
   t.test(
-    `a process that stood still, and whose recording was completed ${sent ? 'and sent ' : ''}without it, loses nothing of it`,
+    `a stalled process whose recording was completed ${sent ? 'and sent ' : ''}by another loses no audio`,
     async (t) => {
       const directory = await temporaryDirectory(t)
       const sink = sent ? { sink: () => new PassThrough().resume() } : {}
@@ -133,10 +126,10 @@ for (const sent of [false, true]) {
   )
 }
 
-t.test('an instance announces itself once, whoever asks for it', async (t) => {
+t.test('an instance announces itself once, however many ask for it', async (t) => {
   const directory = await temporaryDirectory(t)
 
-  t.test('heartbeats that come while it does', async (t) => {
+  t.test('heartbeats during the announcement', async (t) => {
     for (let round = 0; round < 20; round++) {
       const instances = new Instances(directory, `beats-${round}`, 1)
       await instances.watch()
@@ -147,7 +140,7 @@ t.test('an instance announces itself once, whoever asks for it', async (t) => {
     t.strictSame(await readdir(join(directory, '.instances')), [])
   })
 
-  t.test('several that find its file taken away', async (t) => {
+  t.test('several callers that find its file removed', async (t) => {
     const instances = new Instances(directory, 'taken-away')
     await instances.announce()
     await rm(join(directory, '.instances', instances.token))
@@ -157,7 +150,7 @@ t.test('an instance announces itself once, whoever asks for it', async (t) => {
   })
 })
 
-t.test('a directory is made by many at once, level by level', async (t) => {
+t.test('many callers can create a directory at once, level by level', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 100; round++) {
     const levels = [String(round), '2026', '11', '28']

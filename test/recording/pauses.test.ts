@@ -12,7 +12,7 @@ async function samplesOf(location: string): Promise<Buffer> {
   return (await readFile(location)).subarray(WAV_HEADER_BYTES)
 }
 
-t.test("of a pause nothing reaches the disk: as silence it keeps the call's time", async (t) => {
+t.test('a pause reaches the disk as silence of the same length', async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, FRAME), 0)
@@ -30,7 +30,7 @@ t.test("of a pause nothing reaches the disk: as silence it keeps the call's time
   ])
 })
 
-t.test('a skipped pause is not in the file, and one that never ended is listed too', async (t) => {
+t.test('a skipped pause is not in the file, and a pause without end is listed', async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, FRAME), 0)
@@ -53,7 +53,7 @@ t.test('a skipped pause is not in the file, and one that never ended is listed t
   t.same(recording.gaps, [], 'a gap in a pause is a part of it')
 })
 
-t.test('pauses stand beside a live recording, for whoever repairs it', async (t) => {
+t.test('the sidecar of a live recording lists its pauses, for a repair', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'live' })
   const recorder = recordings.start(streamOf())
   recorder.pause('skip') // before there is a file
@@ -67,7 +67,7 @@ t.test('pauses stand beside a live recording, for whoever repairs it', async (t)
   await recorder.finish(LISTEN)
 })
 
-t.test('gaps in what arrives are measured, and filled when asked for', async (t) => {
+t.test('gaps are measured, and filled with fillGaps', async (t) => {
   for (const fillGaps of [false, true]) {
     const { recordings } = await build(t, { fillGaps })
     const recorder = recordings.start(streamOf())
@@ -98,7 +98,7 @@ t.test('many small gaps do not drift, and a long one costs no memory', async (t)
   t.equal(recording.gaps.length, 500, 'so many are listed one by one')
 })
 
-t.test('levels are those of the audio, channel by channel', async (t) => {
+t.test('levels are computed for each channel', async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf({ channels: 2, mixType: 'stereo' }))
   const stereo = Buffer.alloc(8000 * 4)

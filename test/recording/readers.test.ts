@@ -120,7 +120,7 @@ async function check(
   }
 }
 
-t.test('simple readers read every file of a directory: mono, stereo, live, recovered', async (t) => {
+t.test('simple readers read every file: mono, stereo, live, recovered', async (t) => {
   const directory = await temporaryDirectory(t)
   for (const [channels, sampleRate] of [
     [1, 8000],
@@ -165,7 +165,7 @@ t.test('simple readers read every file of a directory: mono, stereo, live, recov
   }
 })
 
-t.test('what a sink gets as it is spoken is read by all that need no length', async (t) => {
+t.test('readers that need no length read what a sink gets during the call', async (t) => {
   for (const channels of [1, 2]) {
     const pieces: Buffer[] = []
     const { recordings } = await build(t, {

@@ -6,7 +6,7 @@ import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, until } from '../helpers/recordings.js'
 
 t.test(
-  'a recording is a WAV file of every sample, named after call and listen, with its Listen beside it',
+  'a recording is a WAV of every sample, named after call and listen, with a sidecar of its Listen',
   async (t) => {
     const { recordings, directory } = await build(t)
     const recorder = recordings.start(streamOf())
@@ -45,7 +45,7 @@ t.test(
   }
 )
 
-t.test('frames of any length, longer than the blocks they are gathered in, arrive whole', async (t) => {
+t.test('frames longer than a block are recorded whole', async (t) => {
   const { recordings } = await build(t)
   for (const [seed, { sampleRate, channels }] of [
     { sampleRate: 8000, channels: 1 },

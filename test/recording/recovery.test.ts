@@ -63,7 +63,7 @@ async function leave(
 const wav = (claimed: number, audio: Buffer): Buffer =>
   Buffer.concat([buildWavHeader(LISTEN, claimed), audio])
 
-t.test('what a dead process left is completed from any state in which it can have died', async (t) => {
+t.test('the recording of a dead process is completed, whatever step it died in', async (t) => {
   const states: Array<[string, Parameters<typeof leave>[1], number | undefined]> = [
     ['in the middle of a sample', { part: wav(0, AUDIO.subarray(0, 1201)) }, 1200],
     ['after its last flush', { part: wav(320, AUDIO) }, 1600],
@@ -117,7 +117,7 @@ t.test('what a dead process left is completed from any state in which it can hav
   }
 })
 
-t.test('a process that died when all was written has its recording reported, not repaired', async (t) => {
+t.test('a complete recording of a dead process is reported, not repaired', async (t) => {
   const { recordings, directory } = await build(t)
   const recording = { id: 'file', state: 'saved', location: join(directory, 'call.wav') }
   await leave(directory, { final: wav(1600, AUDIO), sidecar: { ...LISTEN, recording } })
@@ -125,7 +125,7 @@ t.test('a process that died when all was written has its recording reported, not
   t.same((await readdir(directory)).sort(), ['.instances', 'call.json', 'call.wav'])
 })
 
-t.test('live files of another instance in the same directory are left alone', async (t) => {
+t.test('a start does not touch live files of another instance in the directory', async (t) => {
   const directory = await temporaryDirectory(t)
   const one = await build(t, { directory, flushInterval: 50 })
   const two = await build(t, { directory })
@@ -152,7 +152,7 @@ async function beat(directory: string, token: string, beats: number): Promise<st
 }
 
 t.test(
-  'an instance of another machine is dead when its heartbeat stands still, whatever any clock says',
+  'an instance of another machine is dead when its heartbeat stops changing, whatever the clocks',
   async (t) => {
     const { recordings, directory, logger } = await build(t, {}, 50)
     for (const owner of [DEAD, 'alive-0123456789ab']) {
@@ -187,7 +187,7 @@ t.test(
   }
 )
 
-t.test('a pid that was given to another process does not keep the dead alive', async (t) => {
+t.test('an instance whose pid another process has is dead', async (t) => {
   const { recordings, directory } = await build(t)
   const probe = recordings.start(streamOf({ id: 'probe' }))
   await probe.finish(LISTEN)
@@ -213,26 +213,23 @@ t.test('two instances that start at once repair each file once', async (t) => {
   t.equal(new Set(recovered.map(({ recording }) => recording.location)).size, 20)
 })
 
-t.test(
-  'a repair that fails is tried again by the next start, and does not keep the others waiting',
-  async (t) => {
-    const directory = await temporaryDirectory(t)
-    await leave(directory, { part: Buffer.alloc(4096) }, 'locked')
-    await rename(join(directory, 'locked.part.wav'), join(directory, 'locked.part.wav.enc'))
-    await leave(directory, { part: wav(0, AUDIO) }, 'open')
-    const first = await build(t, { directory })
-    t.match(await recover(first.recordings), [{ recording: { location: join(directory, 'open.wav') } }])
-    t.match(
-      first.logger.lines.filter(({ level }) => level === 'error'),
-      [{ text: /locked could not be repaired/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_KEY' } } }]
-    )
-    await first.recordings.close()
-    t.ok(
-      (await readdir(directory)).some((file) => file.startsWith('locked.part.json')),
-      'it is still there'
-    )
-  }
-)
+t.test('a failed repair is tried again at the next start, and does not stop the other repairs', async (t) => {
+  const directory = await temporaryDirectory(t)
+  await leave(directory, { part: Buffer.alloc(4096) }, 'locked')
+  await rename(join(directory, 'locked.part.wav'), join(directory, 'locked.part.wav.enc'))
+  await leave(directory, { part: wav(0, AUDIO) }, 'open')
+  const first = await build(t, { directory })
+  t.match(await recover(first.recordings), [{ recording: { location: join(directory, 'open.wav') } }])
+  t.match(
+    first.logger.lines.filter(({ level }) => level === 'error'),
+    [{ text: /locked could not be repaired/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_KEY' } } }]
+  )
+  await first.recordings.close()
+  t.ok(
+    (await readdir(directory)).some((file) => file.startsWith('locked.part.json')),
+    'it is still there'
+  )
+})
 
 t.test('an unfinished file without a sidecar is not changed', async (t) => {
   const { recordings, directory, logger } = await build(t)
@@ -242,12 +239,12 @@ t.test('an unfinished file without a sidecar is not changed', async (t) => {
   t.equal((await stat(join(directory, 'stray.part.wav'))).size, WAV_HEADER_BYTES + AUDIO.length)
 })
 
-t.test('without a directory there is nothing to recover', async (t) => {
+t.test('recovery does nothing without a directory', async (t) => {
   const { recordings } = await build(t, { directory: join(await temporaryDirectory(t), 'not/yet') })
   t.same(await recover(recordings), [])
 })
 
-t.test('nothing of an unfinished recording is read or written through a link, and it is told', async (t) => {
+t.test('an unfinished recording is not read or written through a link, and the link is logged', async (t) => {
   const outside = await temporaryDirectory(t)
   const victim = join(outside, 'victim')
   const text = "somebody else's, and longer than a header: ".repeat(10)
@@ -306,7 +303,7 @@ t.test(
   }
 )
 
-t.test('what a sidecar says is to be sent is never another file than the recording', async (t) => {
+t.test('a sidecar can not have another file sent than its recording', async (t) => {
   const outside = join(await temporaryDirectory(t), 'secret')
   await writeFile(outside, 'secret')
   const sent: string[] = []
@@ -342,7 +339,7 @@ t.test('what a sidecar says is to be sent is never another file than the recordi
   t.equal(await readFile(outside, 'utf8'), 'secret')
 })
 
-t.test('of broken notes every field that is wrong is ignored and told, and no audio is lost', async (t) => {
+t.test('wrong fields of a sidecar are ignored and logged, and no audio is lost', async (t) => {
   const recorder = (fields: object): object => ({ ...PART, recorder: { ...PART.recorder, ...fields } })
   const broken: Array<[string, object, string[]]> = [
     ['no channels', recorder({ channels: 0 }), ['channels', 'sampleRate']],

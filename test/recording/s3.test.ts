@@ -62,7 +62,7 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
   t.same(await server.unfinished(), [])
 })
 
-t.test('while S3 is away a recording is spooled, and it is sent when S3 is back', async (t) => {
+t.test('a recording is spooled while S3 is away, and sent when it is back', async (t) => {
   const server = await s3(t)
   const { recordings, logger } = await build(t, {
     maxBuffered: 32 * MIB,
@@ -86,32 +86,29 @@ t.test('while S3 is away a recording is spooled, and it is sent when S3 is back'
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
 })
 
-t.test(
-  'S3 killed in the middle of an upload gets the recording when it is back, whole, and keeps no parts',
-  async (t) => {
-    const server = await s3(t)
-    await server.start(100)
-    const { recordings } = await build(t, {
-      maxBuffered: 32 * MIB,
-      fileName: () => 'call',
-      sink: s3Sink({ client: server.client, bucket: BUCKET })
-    })
-    const later: FinishedRecording[] = []
-    await recordings.recover((_, recording) => {
-      later.push(recording)
-    })
-    const finished = record(recordings)
-    await server.uploading()
-    await server.kill()
-    t.match(await finished, { state: 'spooled' })
-    await server.start()
-    await until(() => later.length, 'the recording to be sent', 60_000)
-    t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
-    t.same(await server.unfinished(), [])
-  }
-)
+t.test('after S3 was killed in an upload it gets the whole recording and keeps no parts', async (t) => {
+  const server = await s3(t)
+  await server.start(100)
+  const { recordings } = await build(t, {
+    maxBuffered: 32 * MIB,
+    fileName: () => 'call',
+    sink: s3Sink({ client: server.client, bucket: BUCKET })
+  })
+  const later: FinishedRecording[] = []
+  await recordings.recover((_, recording) => {
+    later.push(recording)
+  })
+  const finished = record(recordings)
+  await server.uploading()
+  await server.kill()
+  t.match(await finished, { state: 'spooled' })
+  await server.start()
+  await until(() => later.length, 'the recording to be sent', 60_000)
+  t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
+  t.same(await server.unfinished(), [])
+})
 
-t.test('what was not sent when the process ended is sent after the next start', async (t) => {
+t.test('a recording that was not sent before the process ended is sent after the next start', async (t) => {
   const server = await s3(t)
   await server.start(100)
   const directory = await temporaryDirectory(t)
@@ -145,7 +142,7 @@ t.test('what was not sent when the process ended is sent after the next start', 
 })
 
 t.test(
-  'without a directory the audio goes to S3 as it is spoken, and what fails leaves no parts',
+  'without a directory the audio is sent to S3 during the call, and a failure leaves no parts',
   async (t) => {
     const server = await s3(t)
     await server.start()
@@ -171,7 +168,7 @@ t.test(
   }
 )
 
-t.test('a part smaller than S3 takes is refused at once', async (t) => {
+t.test("a part size below S3's minimum is refused at registration", async (t) => {
   const { client } = await s3(t)
   t.throws(() => s3Sink({ client, bucket: BUCKET, partSize: MIB }), /no parts of less than 5242880 bytes/)
 })

@@ -11,37 +11,34 @@ const SOCKET = {
   audio: { frames: 1, bytes: 320, durationMs: 20, gapMs: 0, maxGapMs: 0 }
 }
 
-t.test(
-  "a listen that goes on on another socket gets a second file, and the first's sidecar lists both",
-  async (t) => {
-    const { recordings, directory } = await build(t, { fileName: () => 'call' })
-    const first = recordings.start(streamOf())
-    first.write(pcm(1, 0, 8000), 0)
-    await first.finish(LISTEN)
-    const second = recordings.start(streamOf())
-    second.write(pcm(1, 8000, 4000), 0)
-    const recording = await second.finish({ ...LISTEN, state: 'ended' })
-    t.match(recording, {
-      location: join(directory, 'call.wav'),
-      durationMs: 1500,
-      segments: [
-        { location: join(directory, 'call.wav'), durationMs: 1000, gapBeforeMs: 0 },
-        { location: join(directory, 'call.2.wav'), durationMs: 500 }
-      ]
-    })
-    t.ok((recording.segments?.[1]?.gapBeforeMs ?? -1) >= 0)
-    t.same(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
-      ...LISTEN,
-      state: 'ended',
-      call: { from: '+15083084809', data: {} },
-      recording
-    })
-    t.match(JSON.parse(await readFile(join(directory, 'call.2.json'), 'utf8')), {
-      id: LISTEN.id,
-      recording: { durationMs: 500 }
-    })
-  }
-)
+t.test("a listen with a second socket has a second file, and the first's sidecar lists both", async (t) => {
+  const { recordings, directory } = await build(t, { fileName: () => 'call' })
+  const first = recordings.start(streamOf())
+  first.write(pcm(1, 0, 8000), 0)
+  await first.finish(LISTEN)
+  const second = recordings.start(streamOf())
+  second.write(pcm(1, 8000, 4000), 0)
+  const recording = await second.finish({ ...LISTEN, state: 'ended' })
+  t.match(recording, {
+    location: join(directory, 'call.wav'),
+    durationMs: 1500,
+    segments: [
+      { location: join(directory, 'call.wav'), durationMs: 1000, gapBeforeMs: 0 },
+      { location: join(directory, 'call.2.wav'), durationMs: 500 }
+    ]
+  })
+  t.ok((recording.segments?.[1]?.gapBeforeMs ?? -1) >= 0)
+  t.same(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
+    ...LISTEN,
+    state: 'ended',
+    call: { from: '+15083084809', data: {} },
+    recording
+  })
+  t.match(JSON.parse(await readFile(join(directory, 'call.2.json'), 'utf8')), {
+    id: LISTEN.id,
+    recording: { durationMs: 500 }
+  })
+})
 
 t.test('segments are joined in order whichever is finished first, in one instance or two', async (t) => {
   const directory = await temporaryDirectory(t)
@@ -64,30 +61,27 @@ t.test('segments are joined in order whichever is finished first, in one instanc
   t.equal(finished.at(-1)?.durationMs, 60)
 })
 
-t.test(
-  'what an instance with another directory recorded of the listen is listed too, and has another name',
-  async (t) => {
-    const [one, two] = [await build(t), await build(t)]
-    const first = one.recordings.start(streamOf())
-    first.write(pcm(1, 0, 160), 0)
-    const recording = await first.finish(LISTEN)
-    const second = two.recordings.start(streamOf({ segments: [SOCKET] }))
-    second.write(pcm(1, 160, 160), 0)
-    const both = await second.finish({ ...LISTEN, segments: [SOCKET], recording })
-    t.match(both, {
-      id: recording.id,
-      location: recording.location,
-      durationMs: 40,
-      segments: [{ durationMs: 20 }, { durationMs: 20 }]
-    })
-    const names = both.segments?.map(({ location }) => basename(location))
-    t.equal(
-      names?.[1],
-      names?.[0]?.replace(/\.wav$/, '.2.wav'),
-      "so that neither takes the other's place where both are sent"
-    )
-  }
-)
+t.test("a segment in another instance's directory is listed, under another name", async (t) => {
+  const [one, two] = [await build(t), await build(t)]
+  const first = one.recordings.start(streamOf())
+  first.write(pcm(1, 0, 160), 0)
+  const recording = await first.finish(LISTEN)
+  const second = two.recordings.start(streamOf({ segments: [SOCKET] }))
+  second.write(pcm(1, 160, 160), 0)
+  const both = await second.finish({ ...LISTEN, segments: [SOCKET], recording })
+  t.match(both, {
+    id: recording.id,
+    location: recording.location,
+    durationMs: 40,
+    segments: [{ durationMs: 20 }, { durationMs: 20 }]
+  })
+  const names = both.segments?.map(({ location }) => basename(location))
+  t.equal(
+    names?.[1],
+    names?.[0]?.replace(/\.wav$/, '.2.wav'),
+    "so that neither takes the other's place where both are sent"
+  )
+})
 
 t.test("a sink without a directory gets each socket's recording under a name of its own", async (t) => {
   const names: string[] = []
@@ -109,7 +103,7 @@ t.test("a sink without a directory gets each socket's recording under a name of 
   )
 })
 
-t.test('a recording that is final late takes its place among those that are known', async (t) => {
+t.test('a recording that is completed late takes its place in the order', async (t) => {
   const { recordings } = await build(t)
   const second = await recordings
     .start(streamOf({ segments: [SOCKET] }))

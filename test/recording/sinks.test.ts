@@ -135,7 +135,7 @@ async function failureOf(finished: Promise<unknown>): Promise<RecordingError> {
   )
 }
 
-t.test('whatever a sink does as a call is spoken fails its recording, and nothing else', async (t) => {
+t.test('a sink that misbehaves during the call fails only its recording', async (t) => {
   for (const [title, sink] of Object.entries(BROKEN)) {
     const { recordings } = await build(t, {
       directory: undefined,
@@ -155,40 +155,44 @@ t.test('whatever a sink does as a call is spoken fails its recording, and nothin
   }
 })
 
-t.test('whatever a sink does with a complete recording, this start and the next go on', async (t) => {
-  const directory = await temporaryDirectory(t)
-  const first = await build(t, {
-    directory,
-    fileName: ({ listen }) => listen.id,
-    sink: (stream, context) => BROKEN[stream.listen.id]?.(stream, context) ?? boom()
-  })
-  const spooled = Object.keys(BROKEN).map(async (id) => {
-    const recorder = first.recordings.start(streamOf({ id }))
-    recorder.write(pcm(1, 0, 160), 0)
-    return await recorder.finish({ ...LISTEN, id })
-  })
-  for (const recording of await Promise.all(spooled)) t.match(recording, { state: 'spooled' })
-  await first.recordings.close()
+t.test(
+  'a sink that misbehaves with a complete recording stops neither this start nor the next',
+  async (t) => {
+    const directory = await temporaryDirectory(t)
+    const first = await build(t, {
+      directory,
+      fileName: ({ listen }) => listen.id,
+      sink: (stream, context) => BROKEN[stream.listen.id]?.(stream, context) ?? boom()
+    })
+    const spooled = Object.keys(BROKEN).map(async (id) => {
+      const recorder = first.recordings.start(streamOf({ id }))
+      recorder.write(pcm(1, 0, 160), 0)
+      return await recorder.finish({ ...LISTEN, id })
+    })
+    for (const recording of await Promise.all(spooled)) t.match(recording, { state: 'spooled' })
+    await first.recordings.close()
 
-  const second = await build(t, {
-    directory,
-    sink: (stream, context) => BROKEN[stream.listen.id]?.(stream, context) ?? boom()
-  })
-  await second.recordings.recover(() => {})
-  const failed = (): number => second.logger.lines.filter(({ text }) => /could not be sent/.test(text)).length
-  await until(() => failed() >= Object.keys(BROKEN).length, 'every recording to fail again')
-  await second.recordings.close()
+    const second = await build(t, {
+      directory,
+      sink: (stream, context) => BROKEN[stream.listen.id]?.(stream, context) ?? boom()
+    })
+    await second.recordings.recover(() => {})
+    const failed = (): number =>
+      second.logger.lines.filter(({ text }) => /could not be sent/.test(text)).length
+    await until(() => failed() >= Object.keys(BROKEN).length, 'every recording to fail again')
+    await second.recordings.close()
 
-  const third = await build(t, { directory, sink: () => new PassThrough().resume() })
-  const sent: FinishedRecording[] = []
-  await third.recordings.recover((_, recording) => {
-    sent.push(recording)
-  })
-  await until(() => sent.length === Object.keys(BROKEN).length, 'a good sink to get them all')
-  t.ok(sent.every(({ state }) => state === 'saved'))
-})
+    const third = await build(t, { directory, sink: () => new PassThrough().resume() })
+    const sent: FinishedRecording[] = []
+    await third.recordings.recover((_, recording) => {
+      sent.push(recording)
+    })
+    await until(() => sent.length === Object.keys(BROKEN).length, 'a good sink to get them all')
+    t.ok(sent.every(({ state }) => state === 'saved'))
+  }
+)
 
-t.test('details of a sink that make no sense are left out, and the recording is saved', async (t) => {
+t.test('invalid details of a sink are dropped, and the recording is saved', async (t) => {
   const circle: Record<string, unknown> = {}
   circle.circle = circle
   const details: Array<[unknown, object, boolean]> = [

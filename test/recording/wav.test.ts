@@ -17,7 +17,7 @@ import { missing, pcm, temporaryDirectory } from '../helpers/recordings.js'
 const MONO = { sampleRate: 8000, channels: 1 }
 const GIB = 1024 ** 3
 
-t.test('a header says what is behind it, at every sample rate of the verb', async (t) => {
+t.test('a WAV header has the right sizes at every sample rate', async (t) => {
   for (const sampleRate of [8000, 16_000, 24_000, 48_000, 64_000]) {
     for (const channels of [1, 2]) {
       const header = buildWavHeader({ sampleRate, channels }, 4000)
@@ -35,7 +35,7 @@ t.test('a header says what is behind it, at every sample rate of the verb', asyn
   }
 })
 
-t.test('from 4 GiB on the header is RF64, in the same bytes', async (t) => {
+t.test('from 4 GiB on the header is RF64, of the same length', async (t) => {
   const largest = 0xffff_fffe - (WAV_HEADER_BYTES - 8)
   t.match(inspectWav(buildWavHeader(MONO, largest)), { rf64: false, dataBytes: largest })
   t.match(inspectWav(buildWavHeader(MONO, largest + 2)), { rf64: true, dataBytes: largest + 2 })
@@ -50,7 +50,7 @@ t.test('a header of unknown length says that it is unknown', async (t) => {
   t.equal(inspectWav(buildStreamHeader(MONO)).dataBytes, undefined)
 })
 
-t.test('files of others are inspected, whatever chunks they have', async (t) => {
+t.test('WAV files of other programs are read, whatever chunks they have', async (t) => {
   const chunk = (id: string, body: Buffer): Buffer => {
     const head = Buffer.alloc(8)
     head.write(id, 'latin1')
@@ -86,7 +86,7 @@ t.test('files of others are inspected, whatever chunks they have', async (t) => 
   }
 })
 
-t.test('a file cut off at any byte is repaired to whole blocks', async (t) => {
+t.test('a file cut at any byte is repaired to whole blocks', async (t) => {
   const stereo = { sampleRate: 16_000, channels: 2 }
   for (const [bytes, dataBytes] of [
     [0, 0],
@@ -143,7 +143,7 @@ t.test(
   }
 )
 
-t.test('a growing file passes 4 GiB without a break', async (t) => {
+t.test('a file that is being written can grow past 4 GiB', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
   const wav = new RecordingFile(path, openSync(path, 'r+'), MONO)

@@ -36,7 +36,7 @@ const COMPLETE = {
   recording: { durationMs: 200 }
 }
 
-t.test('the handler sees the complete audio, whichever came first', async (t) => {
+t.test('the handler sees the complete audio, whether hook or close comes first', async (t) => {
   const { app, base } = await recorder(t)
   const streamed = async () => {
     const asked = await askForListen(app, '/in', base)
@@ -93,7 +93,7 @@ t.test('the handler sees the complete audio, whichever came first', async (t) =>
   })
 })
 
-t.test('a hook for a socket that never came says so at once, and a late socket is refused', async (t) => {
+t.test('a hook without a socket has connected: false at once, and a late socket is refused', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/in', base)
   const before = performance.now()
@@ -108,7 +108,7 @@ t.test('a hook for a socket that never came says so at once, and a late socket i
   await t.rejects(asked.open(), { message: 'refused with 409' })
 })
 
-t.test('a GET hook has no payload, and finds its listen by its url', async (t) => {
+t.test('a GET hook, which has no payload, finds its listen by its url', async (t) => {
   const { app, base } = await recorder(t)
   const payload = { call_sid: 'get-1' }
   const verb = (await app.inject({ method: 'POST', url: '/get', payload })).json()[0]
@@ -169,7 +169,7 @@ t.test('a GET hook without its key runs no handler, even with the id of a listen
   t.notOk(JSON.stringify(await app.jambonz.calls.list()).includes(key), 'nor does the store')
 })
 
-t.test('a hook whose url says how it is to be retried finds its listen', async (t) => {
+t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/retried', base)
   t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
@@ -213,7 +213,7 @@ t.test('the hook of another verb has its call and no listen', async (t) => {
   t.same(reply.json(), [{ verb: 'tag', data: { callSid: 'c1' } }])
 })
 
-t.test('a key that was pressed in private is noted nowhere, also when the hook says it', async (t) => {
+t.test('a private key is stored nowhere, even if the hook reports it', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/in', base)
   const socket = await asked.open()
@@ -246,7 +246,7 @@ t.test('a listen without an actionHook gets the built-in one, which knows digits
 /** ms; longer than drain needs to see that a hook has come */
 const TAKES = 250
 
-t.test('drain waits for the answer of a handler that takes its time', async (t) => {
+t.test('drain waits for the answer of a slow handler', async (t) => {
   const app = await build(t)
   let answered = false
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
@@ -283,7 +283,7 @@ t.test(
   }
 )
 
-t.test('but not for ever', async () => {
+t.test('drain stops waiting at its timeout', async () => {
   const open = new OpenRequests()
   open.add(new http.ServerResponse(new http.IncomingMessage(new Socket())))
   await open.answered(10)

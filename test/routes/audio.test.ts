@@ -112,14 +112,14 @@ t.test('a socket opens with the credentials that jambonz has for it', async (t) 
   }
 })
 
-t.test('of two sockets at once one gets the path', async (t) => {
+t.test('of two sockets for one path at once, one is accepted', async (t) => {
   const { app, base } = await voicemail(t)
   const { url } = await askForListen(app, '/in', base)
   const statuses = await Promise.all([statusOf(url), statusOf(url), statusOf(url)])
   t.same(statuses.sort(), [101, 409, 409])
 })
 
-t.test('a path of one audio route opens no other', async (t) => {
+t.test('a path signed for one audio route is refused at another', async (t) => {
   const app = await build(t)
   app.jambonz.audio('/other', () => {})
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
@@ -127,7 +127,7 @@ t.test('a path of one audio route opens no other', async (t) => {
   t.equal(await statusOf(url.replace('/audio/', '/other/')), 404)
 })
 
-t.test('the path of a long callSid is no longer than the host lets a parameter be', async (t) => {
+t.test("the path of a long callSid fits the host's limit for a parameter", async (t) => {
   const app = await build(t, { fastify: { routerOptions: { maxParamLength: 20 } } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
   const base = await listening(app)
@@ -137,7 +137,7 @@ t.test('the path of a long callSid is no longer than the host lets a parameter b
   }
 })
 
-t.test('more than limits.maxStreams are refused, and a drained instance takes none', async (t) => {
+t.test('sockets beyond limits.maxStreams, and all of a drained instance, are refused', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 1 } })
   const first = await (await askForListen(app, '/in', base)).open()
   const second = await askForListen(app, '/in', base)
@@ -151,7 +151,7 @@ t.test('more than limits.maxStreams are refused, and a drained instance takes no
   t.equal(await statusOf((await askForListen(app, '/in', base)).url), 503)
 })
 
-t.test('of 15 sockets that come at once, limits.maxStreams 10 takes ten and refuses five', async (t) => {
+t.test('with limits.maxStreams 10, five of 15 sockets at once are refused', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 10 } })
   const listens = await Promise.all(Array.from({ length: 15 }, () => askForListen(app, '/in', base)))
   // Sockets that stay open, so that no place is free again before the last of them has come.
@@ -236,28 +236,31 @@ t.test('the call is named by the path when its first frame does not name it', as
   }
 })
 
-t.test('a listen that only another instance knows is recorded as its first frame says', async (t) => {
-  const secret = 'shared by both instances'
-  const { app: asking } = await voicemail(t, { secret })
-  const { app, base } = await voicemail(t, { secret, recording: { directory: folder() } })
-  asking.jambonz.calls.events.on('listenEnded', () => t.fail('its socket went elsewhere'))
-  const { url, metadata } = await askForListen(asking, '/in', base)
-  const socket = await openSocket(url)
-  const over = ended(app)
-  const pcm = ramp(100, 32_000)
-  socket.send(metadata({ sampleRate: 16_000, mixType: 'stereo' }))
-  socket.send(pcm)
-  socket.close(1000)
-  const listen = await over
-  t.match(listen, {
-    mixType: 'stereo',
-    channels: 2,
-    sampleRate: 16_000,
-    path: '/audio',
-    recording: { channels: 2, sampleRate: 16_000, durationMs: 100 }
-  })
-  t.same(await samples(listen.recording!.location), pcm)
-})
+t.test(
+  'a listen that this instance can not look up is recorded as its first frame describes it',
+  async (t) => {
+    const secret = 'shared by both instances'
+    const { app: asking } = await voicemail(t, { secret })
+    const { app, base } = await voicemail(t, { secret, recording: { directory: folder() } })
+    asking.jambonz.calls.events.on('listenEnded', () => t.fail('its socket went elsewhere'))
+    const { url, metadata } = await askForListen(asking, '/in', base)
+    const socket = await openSocket(url)
+    const over = ended(app)
+    const pcm = ramp(100, 32_000)
+    socket.send(metadata({ sampleRate: 16_000, mixType: 'stereo' }))
+    socket.send(pcm)
+    socket.close(1000)
+    const listen = await over
+    t.match(listen, {
+      mixType: 'stereo',
+      channels: 2,
+      sampleRate: 16_000,
+      path: '/audio',
+      recording: { channels: 2, sampleRate: 16_000, durationMs: 100 }
+    })
+    t.same(await samples(listen.recording!.location), pcm)
+  }
+)
 
 t.test('a socket that sends nothing is closed after metadataTimeout', async (t) => {
   const { app, base } = await voicemail(t, { limits: { metadataTimeout: 50 } })
@@ -265,7 +268,7 @@ t.test('a socket that sends nothing is closed after metadataTimeout', async (t) 
   t.match(await closing(socket), { code: 1008, reason: /50 ms/ })
 })
 
-t.test('an audio handler gets the stream, with nothing lost before it reads', async (t) => {
+t.test('an audio handler gets the stream, and no audio before its first read is lost', async (t) => {
   const app = await build(t)
   const got = new Promise<{ pcm: Buffer; stream: AudioStream }>((resolve, reject) => {
     app.jambonz.audio('/live', async function (stream) {

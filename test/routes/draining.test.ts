@@ -30,7 +30,7 @@ async function twoListens(t: Test) {
   return { app, base, hooks, drain }
 }
 
-t.test('a drain without handover lets the calls that began before it come to their end', async (t) => {
+t.test('a drain without handover lets live calls finish', async (t) => {
   const { app, base, hooks, drain } = await twoListens(t)
   const asked = await askForListen(app, '/in', base)
   const draining = drain()

@@ -192,7 +192,7 @@ t.test("the application's own websockets have the defaults of @fastify/websocket
   t.equal((await once(latin, 'close'))[0], 1007, 'invalid UTF-8')
 })
 
-t.test("a listen goes out with the values of its request's path, however the scopes are cut", async (t) => {
+t.test("a listen's url has the parameters of its request's path, whatever the scopes", async (t) => {
   for (const [prefix, inner, path, audio] of [
     ['/tenants/:tenant', '/sales', '/tenants/acme/sales', '/tenants/acme/audio'],
     ['/tenants/:tenant', '/:department', '/tenants/caf%C3%A9/a%2Fb', '/tenants/caf%C3%A9/audio'],
@@ -242,7 +242,7 @@ t.test('a hook with characters other than printable ASCII is sent escaped', asyn
   t.same(orders, ['café au lait true', '€ 5 true', '😀 true', 'a\ufffd true'])
 })
 
-t.test('a hook with a value finds the route with a parameter', async (t) => {
+t.test('a hook whose path has a value reaches the route with a parameter', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
   await app.register(
@@ -265,7 +265,7 @@ t.test('a hook with a value finds the route with a parameter', async (t) => {
   t.match(seen, [{ order: '42' }, String, { order: '42' }, String, { order: '42' }, String])
 })
 
-t.test('an absolute url is ours whatever way its origin is written', async (t) => {
+t.test('an absolute url of this application is recognised, however its origin is spelled', async (t) => {
   const rows: Array<{
     url: string
     headers?: Record<string, string>
@@ -372,7 +372,7 @@ t.test('publicUrl with a path serves sockets and hooks', async (t) => {
   ])
 })
 
-t.test('a call is taken through a proxy that takes a path away', async (t) => {
+t.test('a call is served behind a proxy that strips a path', async (t) => {
   const app = await build(t, {
     publicUrl: 'http://127.0.0.1/voice',
     recording: { directory: folder() },
@@ -384,7 +384,7 @@ t.test('a call is taken through a proxy that takes a path away', async (t) => {
   t.same(ended, ['/audio true true'])
 })
 
-t.test('a mistake with a hook is told once', async (t) => {
+t.test('a mistake in a hook is logged once', async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { fastify: { loggerInstance: logger } })
   app.jambonz.webhook('/call', async () => [

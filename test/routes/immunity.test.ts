@@ -120,7 +120,7 @@ t.test("the application's own schemas on our routes are checked by its compiler"
   }
 })
 
-t.test('a schema of its own that takes away the rest keeps the call whole, with a BOM, too', async (t) => {
+t.test('a route schema that removes properties leaves the call whole, even after a BOM', async (t) => {
   const app = await build(t, { webhookSecret: 'secret of the portal' })
   app.jambonz.webhook(
     '/call',
@@ -157,7 +157,7 @@ const ODD: unknown[] = [
   'ä'.repeat(5_000)
 ]
 
-t.test('a payload needs a call_sid, and whatever else is in it is kept as it came', async (t) => {
+t.test('a payload needs a call_sid; everything else is kept unchanged', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
   app.jambonz.webhook('/call', async ({ body }) => {
@@ -223,7 +223,7 @@ t.test('a payload without a call_sid of jambonz is refused with 400', async (t) 
   }
 })
 
-t.test('a webhook with method GET is served, from its query or as a call without a name', async (t) => {
+t.test('a webhook with method GET is served, from its query or as an unnamed call', async (t) => {
   const app = await build(t, { recording: { directory: folder() } })
   const seen: unknown[] = []
   app.jambonz.webhook('/call', async ({ call, body }) => {
@@ -242,7 +242,7 @@ t.test('a webhook with method GET is served, from its query or as a call without
 })
 
 t.test(
-  'a webhook with method GET is refused where signatures are asked for, or leaves a page of the host alone',
+  'a GET webhook is refused if signatures are required, and does not shadow a page of the host',
   async (t) => {
     const signed = await build(t, { webhookSecret: 'secret of the portal' })
     signed.jambonz.webhook('/call', async () => {
@@ -258,7 +258,7 @@ t.test(
   }
 )
 
-t.test('what a handler throws is an error, whatever it is', async (t) => {
+t.test('any thrown value is handled as an error', async (t) => {
   const thrown = [
     'text',
     '',

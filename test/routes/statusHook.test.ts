@@ -2,7 +2,7 @@ import t from 'tap'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 
-t.test('status events keep both legs current and end them once', async (t) => {
+t.test('status events update both legs and end each once', async (t) => {
   const app = await build(t)
   const seen: string[] = []
   const ended: string[] = []
@@ -58,7 +58,7 @@ t.test('a status hook needs no handler', async (t) => {
   t.match(await app.jambonz.calls.list(), [{ callSid: 'a', callStatus: 'trying' }])
 })
 
-t.test('a listener of events that throws touches no call', async (t) => {
+t.test('an event listener that throws affects no call', async (t) => {
   const app = await build(t)
   app.jambonz.statusHook('/status')
   app.jambonz.calls.events.on('call', () => {

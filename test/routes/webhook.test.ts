@@ -30,7 +30,7 @@ async function post(
 
 const listen = { verb: 'listen' as const }
 
-t.test('a listen goes out with a signed path, wsAuth, its hook and its id', async (t) => {
+t.test('a listen is sent with a signed path, wsAuth, its hook and its id', async (t) => {
   const auth = { username: 'jambonz', password: 'pässword' }
   const app = await build(t, { auth })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', metadata: { tag: 'x' } }])
@@ -117,7 +117,7 @@ t.test('a handler may answer in every form', async (t) => {
   for (const path of ['/nothing', '/async-nothing', '/null']) t.same((await post(app, path)).json(), [], path)
 })
 
-t.test('what an async handler sends is the answer, once, however long the store takes', async (t) => {
+t.test('what an async handler sends is the answer, sent once, even with a slow store', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
   const { logger, lines } = keepingLogger()
@@ -235,7 +235,7 @@ t.test('text that a handler sends is an error, too, and the fallback answers in 
   }
 })
 
-t.test('what a handler sends on purpose goes out as it is', async (t) => {
+t.test('an answer sent by the handler with its own type or status is not changed', async (t) => {
   const app = await build(t)
   const json = JSON.stringify([{ verb: 'hangup' }])
   const sent: Array<[string, (reply: FastifyReply) => unknown, number, string]> = [
@@ -400,7 +400,7 @@ t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned
   t.match((await signed(later)).json(), [{ text: 'Ahoj' }])
 })
 
-t.test("the portal's OPTIONS is no preflight, though the host answers those", async (t) => {
+t.test("the portal's OPTIONS request is answered beside the host's CORS preflights", async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(cors)
@@ -489,7 +489,7 @@ t.test('a wrong option is an error that names it', async (t) => {
   }
 })
 
-t.test("a route's own schema takes nothing away from what the plugin reads", async (t) => {
+t.test("a route's own schema removes nothing that the plugin reads", async (t) => {
   const app = await build(t)
   const strict = { additionalProperties: false }
   const say = ({ call }: { call?: { callSid: string } }) => [

@@ -94,7 +94,7 @@ async function sdkApplication(
 }
 
 t.test(
-  'the command runs a call through an Express application and the audio socket of @jambonz/sdk',
+  'jambonz-simulate runs a call through an Express application and the audio socket of @jambonz/sdk',
   async (t) => {
     const { url, streams, audio, hooks } = await sdkApplication(t)
     const heard = join(t.testdir(), 'heard.wav')
@@ -136,7 +136,7 @@ t.test(
   }
 )
 
-t.test('the installed command does the same, as a process of its own', async (t) => {
+t.test('the installed command runs a call as a process', async (t) => {
   const { url, hooks } = await sdkApplication(t)
   const result = await new Promise<{ code: unknown; out: string }>((resolve) => {
     const child = execFile(
@@ -185,7 +185,7 @@ t.test('in a terminal a line with level meters and progress stays below the stor
   t.strictSame([meter(0), meter(1)], [bar(0), bar(1)])
 })
 
-t.test('a failed call, a refused listen, notes and errors are told, with exit code 1', async (t) => {
+t.test('a failed call, a refused listen, notes and errors are printed, with exit code 1', async (t) => {
   const refused = await application(t, {
     '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'conference', name: 'x' }, { verb: 'hangup' }]
   })
@@ -334,7 +334,7 @@ t.test('every option reaches the call', async (t) => {
   t.equal(app.at('/in').at(-1)!.method, 'GET')
 })
 
-t.test('the rest of what a story can tell', async (t) => {
+t.test('every other event of a story is printed', async (t) => {
   const request: RequestRecord = {
     kind: 'hook',
     transport: 'http',
@@ -403,7 +403,7 @@ t.test('the rest of what a story can tell', async (t) => {
   t.equal(narrow.text.match(/x+/)![0].length, 79)
 })
 
-t.test('wrong usage is told, with exit code 2', async (t) => {
+t.test('wrong usage is printed, with exit code 2', async (t) => {
   const wav = join(t.testdir({ 'no.wav': 'no' }), 'no.wav')
   const url = 'http://127.0.0.1:1/in'
   const cases: Array<[string[], RegExp]> = [
@@ -440,7 +440,7 @@ t.test('wrong usage is told, with exit code 2', async (t) => {
 })
 
 t.test(
-  '--say speaks through a synthesiser when there is one, and is a speech-like signal of that length otherwise',
+  '--say uses a synthesiser if one is installed, else a speech-like signal of that length',
   async (t) => {
     const dir = t.testdir()
     const program = join(dir, 'speaker')
@@ -474,7 +474,7 @@ t.test(
 )
 
 t.test(
-  'a broken application fails the command, which says what jambonz does then and what to change',
+  'a broken application fails the command, which prints what jambonz does and what to change',
   async (t) => {
     const verbs = [
       { verb: 'listen', url: '/audio', actionHook: '/done', bidirectionalAudio: { streaming: true } }

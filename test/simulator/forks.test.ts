@@ -73,7 +73,7 @@ function timeOf(track: Track, pcm: Buffer): number {
 }
 
 t.test(
-  'what a fork streams is heard by the caller, and is in neither its own right channel nor that of a fork started before',
+  'the caller hears what a fork streams; neither that fork nor an earlier one receives it',
   async (t) => {
     for (const mixType of ['stereo', 'mixed', 'mono']) {
       const { call } = await calling(t, [background({ mixType }), foreground({ ...streaming, mixType })], {
@@ -93,7 +93,7 @@ t.test(
 )
 
 t.test(
-  'a fork started after the one that streams hears it, to the sample when the caller does',
+  'a fork started after the one that streams receives it at the sample at which the caller hears it',
   async (t) => {
     const { call } = await calling(t, [background(streaming), foreground()], {
       '/background': (socket) =>
@@ -112,31 +112,28 @@ t.test(
   }
 )
 
-t.test(
-  'two that stream: the first hears neither, the second the first, the caller the sum of both',
-  async (t) => {
-    const { call } = await calling(t, [background(streaming), foreground(streaming)], {
-      '/background': (socket) =>
-        socket.on(
-          'message',
-          once(() => socket.send(AGENT), 10)
-        ),
-      '/foreground': streams(OTHER_AGENT)
-    })
-    const story = await call
-    const second = sentRight(story, '/foreground')
-    t.ok(isSilent(sentRight(story, '/background')))
-    t.ok(second.includes(AGENT))
-    t.equal(second.findIndex((byte) => byte !== 0) >> 1, second.indexOf(AGENT) >> 1)
-    const [first, other] = ['/background', '/foreground'].map((path) => listenOf(story, path).output!)
-    for (let sample = 0; sample < story.heard.pcm.length / 2; sample++) {
-      const sum = sampleAt(first!, story, sample) + sampleAt(other!, story, sample)
-      if (story.heard.pcm.readInt16LE(sample * 2) !== sum) return t.fail(`sample ${sample}`)
-    }
+t.test('of two forks that stream the second receives the first, and the caller hears the sum', async (t) => {
+  const { call } = await calling(t, [background(streaming), foreground(streaming)], {
+    '/background': (socket) =>
+      socket.on(
+        'message',
+        once(() => socket.send(AGENT), 10)
+      ),
+    '/foreground': streams(OTHER_AGENT)
+  })
+  const story = await call
+  const second = sentRight(story, '/foreground')
+  t.ok(isSilent(sentRight(story, '/background')))
+  t.ok(second.includes(AGENT))
+  t.equal(second.findIndex((byte) => byte !== 0) >> 1, second.indexOf(AGENT) >> 1)
+  const [first, other] = ['/background', '/foreground'].map((path) => listenOf(story, path).output!)
+  for (let sample = 0; sample < story.heard.pcm.length / 2; sample++) {
+    const sum = sampleAt(first!, story, sample) + sampleAt(other!, story, sample)
+    if (story.heard.pcm.readInt16LE(sample * 2) !== sum) return t.fail(`sample ${sample}`)
   }
-)
+})
 
-t.test('files are in every fork, the one that played them and one started before it', async (t) => {
+t.test('every fork receives played files, one started before too', async (t) => {
   const { call } = await calling(t, [background(quiet), foreground()], {
     '/foreground': (socket) => send(socket, playAudio(AGENT))
   })
@@ -150,7 +147,7 @@ t.test('files are in every fork, the one that played them and one started before
   t.ok(isSilent(listenOf(story, '/background').output!.pcm))
 })
 
-t.test('with includeStream every fork contains what all stream, its own included', async (t) => {
+t.test('with includeStream every fork receives all streamed audio, its own too', async (t) => {
   const { call } = await calling(
     t,
     [background(), foreground(streaming)],
@@ -194,27 +191,24 @@ t.test('whichever socket the server ends, all listens of the call end with it wi
   }
 })
 
-t.test(
-  'what jambonz ends by itself, and on jambonz 11 what the server ends, leaves the others alone',
-  async (t) => {
-    for (const [verb, options, peers] of [
-      [{ maxLength: 1 }, {}, {}],
-      [{ finishOnKey: '#' }, { press: '#@1s' }, {}],
-      [{}, { platform: '11' }, { '/foreground': (socket: WebSocket) => socket.close(1000) }]
-    ] as Array<[object, Partial<SimulateCallOptions>, Peers]>) {
-      const { call } = await calling(
-        t,
-        [background(), foreground(verb), { verb: 'pause', length: 2 }],
-        peers,
-        options
-      )
-      const story = await call
-      const [first, second] = [listenOf(story, '/background'), listenOf(story, '/foreground')]
-      t.ok(first.closedAtMs! - second.closedAtMs! >= 1_900)
-      t.equal(first.closedBy, 'jambonz')
-    }
+t.test('an end by jambonz, or on 11 by the server, ends one listen only', async (t) => {
+  for (const [verb, options, peers] of [
+    [{ maxLength: 1 }, {}, {}],
+    [{ finishOnKey: '#' }, { press: '#@1s' }, {}],
+    [{}, { platform: '11' }, { '/foreground': (socket: WebSocket) => socket.close(1000) }]
+  ] as Array<[object, Partial<SimulateCallOptions>, Peers]>) {
+    const { call } = await calling(
+      t,
+      [background(), foreground(verb), { verb: 'pause', length: 2 }],
+      peers,
+      options
+    )
+    const story = await call
+    const [first, second] = [listenOf(story, '/background'), listenOf(story, '/foreground')]
+    t.ok(first.closedAtMs! - second.closedAtMs! >= 1_900)
+    t.equal(first.closedBy, 'jambonz')
   }
-)
+})
 
 t.test(
   "an error of one listen's server, or a refused socket, finishes the others, whose forks run on",
@@ -235,33 +229,30 @@ t.test(
   }
 )
 
-t.test(
-  'a file is played once for each listen with bidirectional audio: a background one that does not say no doubles it',
-  async (t) => {
-    const files = (socket: WebSocket) => {
-      send(socket, playAudio(AGENT, { id: 1, queuePlay: true }))
-      send(socket, playAudio(OTHER_AGENT, { id: 2, queuePlay: true }))
-    }
-    const heard = async (data: object, options: Partial<SimulateCallOptions> = {}) => {
-      const { call } = await calling(t, [background(data), foreground()], { '/foreground': files }, options)
-      const story = await call
-      t.strictSame(
-        story.listens.map(({ playDone }) => playDone.map(({ id }) => id)),
-        Object.keys(data).length > 0 || options.platform === '11'
-          ? [[], [1, 2]]
-          : [
-              [1, 2],
-              [1, 2]
-            ]
-      )
-      return order(story.heard.pcm)
-    }
-    t.strictSame(await heard({}), [1, 2, 1, 2])
-    t.strictSame(await heard(quiet), [1, 2])
-    t.strictSame(await heard({ disableBidirectionalAudio: true }), [1, 2])
-    t.strictSame(await heard({}, { platform: '11' }), [1, 2])
+t.test('a file is played once for each listen with bidirectional audio', async (t) => {
+  const files = (socket: WebSocket) => {
+    send(socket, playAudio(AGENT, { id: 1, queuePlay: true }))
+    send(socket, playAudio(OTHER_AGENT, { id: 2, queuePlay: true }))
   }
-)
+  const heard = async (data: object, options: Partial<SimulateCallOptions> = {}) => {
+    const { call } = await calling(t, [background(data), foreground()], { '/foreground': files }, options)
+    const story = await call
+    t.strictSame(
+      story.listens.map(({ playDone }) => playDone.map(({ id }) => id)),
+      Object.keys(data).length > 0 || options.platform === '11'
+        ? [[], [1, 2]]
+        : [
+            [1, 2],
+            [1, 2]
+          ]
+    )
+    return order(story.heard.pcm)
+  }
+  t.strictSame(await heard({}), [1, 2, 1, 2])
+  t.strictSame(await heard(quiet), [1, 2])
+  t.strictSame(await heard({ disableBidirectionalAudio: true }), [1, 2])
+  t.strictSame(await heard({}, { platform: '11' }), [1, 2])
+})
 
 // which of the two ramps end, in order
 function order(pcm: Buffer): number[] {

@@ -10,7 +10,7 @@ import { application } from './peers.js'
 
 const hangup = [{ verb: 'answer' }, { verb: 'hangup' }]
 
-t.test('the call webhook carries the call in snake_case, SIP as it is, and env_vars', async (t) => {
+t.test("the webhook's payload has the call in snake_case, unchanged SIP headers, and env_vars", async (t) => {
   const app = await application(t, { '/in': hangup })
   await simulateCall({
     url: app.url('/in'),
@@ -50,39 +50,36 @@ t.test('the call webhook carries the call in snake_case, SIP as it is, and env_v
   t.match(posted!.headers.b3, new RegExp(`^${String(posted!.json.trace_id)}-[0-9a-f]{16}-1$`))
 })
 
-t.test(
-  'every request is signed over the bytes that were sent, a GET over a payload that is not sent',
-  async (t) => {
-    const app = await application(t, {
-      '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
-      '/done': hangup,
-      '/status': {}
-    })
-    const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
-    const verified = app.posted.map(({ headers, body }) => {
-      const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
-      return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
-    })
-    t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
-      'GET /done?x=1 false',
-      'POST /in true',
-      'POST /status true',
-      'POST /status true',
-      'POST /status true'
-    ])
-    t.strictSame(
-      [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
-      ['', undefined],
-      'a GET hook has no payload at all'
-    )
-    t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
-    await simulateCall({ url: app.url('/in') })
-    t.ok(
-      app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
-      'also without a secret of ours'
-    )
-  }
-)
+t.test('a signature covers the bytes that were sent; of a GET, a payload that is not sent', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
+    '/done': hangup,
+    '/status': {}
+  })
+  const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
+  const verified = app.posted.map(({ headers, body }) => {
+    const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
+    return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
+  })
+  t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
+    'GET /done?x=1 false',
+    'POST /in true',
+    'POST /status true',
+    'POST /status true',
+    'POST /status true'
+  ])
+  t.strictSame(
+    [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
+    ['', undefined],
+    'a GET hook has no payload at all'
+  )
+  t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
+  await simulateCall({ url: app.url('/in') })
+  t.ok(
+    app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
+    'also without a secret of ours'
+  )
+})
 
 t.test('a webhook configured as GET gets no payload', async (t) => {
   const app = await application(t, { '/in': hangup })
@@ -103,52 +100,46 @@ t.test('Basic credentials of the webhook go with every request, also to other ho
   )
 })
 
-t.test(
-  'status events: trying, in-progress, completed with duration and who ended it; outbound rings first',
-  async (t) => {
-    const app = await application(t, {
-      '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }],
-      '/status': {}
-    })
-    const statuses = () => app.at('/status').map(({ json }) => json.call_status)
-    await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-    t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
-    t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
-    t.notOk('duration' in app.at('/status')[1]!.json)
-    app.posted.length = 0
-    await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
-    t.match(app.at('/status')[2]!.json, {
-      call_status: 'completed',
-      duration: 1,
-      call_termination_by: 'caller'
-    })
-    app.posted.length = 0
-    await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
-    t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
-    t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
-  }
-)
+t.test('status events are trying, in-progress and completed; an outbound call rings first', async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }],
+    '/status': {}
+  })
+  const statuses = () => app.at('/status').map(({ json }) => json.call_status)
+  await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+  t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
+  t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
+  t.notOk('duration' in app.at('/status')[1]!.json)
+  app.posted.length = 0
+  await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
+  t.match(app.at('/status')[2]!.json, {
+    call_status: 'completed',
+    duration: 1,
+    call_termination_by: 'caller'
+  })
+  app.posted.length = 0
+  await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
+  t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
+  t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
+})
 
-t.test(
-  'a call nobody answers: the caller gives up with no-answer, or jambonz declines without a status',
-  async (t) => {
-    const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
-    const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
-    await call.waitFor('verb')
-    call.hangUp()
-    await call
-    t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
-    app.posted.length = 0
-    const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-    t.strictSame(
-      app.at('/status').map(({ json }) => json.call_status),
-      ['trying']
-    )
-    t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
-  }
-)
+t.test('an unanswered call ends with no-answer, or jambonz declines it without a status event', async (t) => {
+  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
+  const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
+  await call.waitFor('verb')
+  call.hangUp()
+  await call
+  t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
+  app.posted.length = 0
+  const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+  t.strictSame(
+    app.at('/status').map(({ json }) => json.call_status),
+    ['trying']
+  )
+  t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
+})
 
-t.test('what ends a call at its webhook', async (t) => {
+t.test('failures of the first webhook that end the call', async (t) => {
   const cases: Array<[string, Parameters<typeof application>[1][string], RegExp]> = [
     ['a 500', { status: 500 }, /answered 500/],
     ['a redirect', { status: 302 }, /answered 302/],
@@ -272,7 +263,7 @@ t.test("retries: only as the url's fragment says, after 500 ms, 1 s, 2 s …", a
   t.equal(new RetryPolicy('').allows(1, { code: 'ECONNREFUSED' }), false)
 })
 
-t.test('duplicated requests: the application meets the same webhook and hook twice', async (t) => {
+t.test('with duplicated requests the application gets each webhook and hook twice', async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }],
     '/done': []
@@ -301,7 +292,7 @@ t.test(
 )
 
 t.test(
-  'a hook that is no url, a reply without end, and a connection that dies just as it is used again',
+  'a hook that is no url, an endless reply and a connection that closes on reuse are failed requests',
   async (t) => {
     const listen = { verb: 'listen', url: '/nobody' }
     const app = await application(t, {
@@ -342,7 +333,7 @@ t.test(
   }
 )
 
-t.test("requests to one host go one after the other, as over jambonz' one connection", async (t) => {
+t.test('requests to one host are sent one after the other', async (t) => {
   let running = 0
   let most = 0
   const slow = async () => {
@@ -367,7 +358,7 @@ t.test("requests to one host go one after the other, as over jambonz' one connec
   t.equal(most, 1)
 })
 
-t.test("keys become snake_case as jambonz' library makes them, four of them untouched", async (t) => {
+t.test("keys become snake_case as in jambonz' library, except four", async (t) => {
   t.strictSame(
     [
       'callSid',

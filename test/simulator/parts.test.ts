@@ -11,7 +11,7 @@ import { SampleQueue } from '../../lib/simulator/media/samples.js'
 import { memorySocket } from '../../lib/simulator/memorySocket.js'
 import { ramp, serverFrame } from './peers.js'
 
-t.test('at speed Infinity events come in the order of their times, in no time', async (t) => {
+t.test('at speed Infinity events run at once, in the order of their times', async (t) => {
   const clock = new Clock(Infinity)
   const order: Array<string | number> = []
   const begun = performance.now()
@@ -54,7 +54,7 @@ t.test('at a finite speed ticks are absolute: a blocked process catches up', asy
   clock.stop()
 })
 
-t.test('waiting ends with its signal, deadlines scale with the speed', async (t) => {
+t.test('an aborted wait ends, and deadlines scale with the speed', async (t) => {
   const clock = new Clock(1)
   const abort = new AbortController()
   const waited = clock.wait(60_000, abort.signal)
@@ -70,7 +70,7 @@ t.test('waiting ends with its signal, deadlines scale with the speed', async (t)
   fast.timeout(1, () => t.fail('cancelled'))()
 })
 
-t.test('a held clock stands still for a while, then goes on at the pace of real time', async (t) => {
+t.test('a held clock stops, then goes on at the pace of real time', async (t) => {
   const clock = new Clock(Infinity)
   const release = clock.hold()
   const begun = performance.now()
@@ -83,7 +83,7 @@ t.test('a held clock stands still for a while, then goes on at the pace of real 
 })
 
 t.test(
-  'the resampler gives exactly the samples the ratio asks for, whatever the pieces, and keeps level and pitch',
+  'the resampler returns the exact number of samples, for any pieces, and keeps level and pitch',
   async (t) => {
     const sine = tone(1_000, 440, 8_000)
     for (const to of [8_000, 16_000, 24_000, 48_000, 64_000, 11_025]) {
@@ -119,7 +119,7 @@ t.test(
 )
 
 t.test(
-  'WAV files go in and out; of several channels the first is taken, odd chunks are skipped',
+  'WAV files are read and written; only the first channel is read, unknown chunks are skipped',
   async (t) => {
     const pcm = ramp(100)
     t.strictSame(parseWav(wavOf(pcm, 16_000)), {
@@ -154,7 +154,7 @@ t.test(
   }
 )
 
-t.test('the built-in speech is the same each time, moves, and has pauses', async (t) => {
+t.test('the built-in speech is the same each time, varies, and has pauses', async (t) => {
   const { samples } = speechLike(3, 8_000)
   t.strictSame(samples, speechLike(3, 8_000).samples)
   t.ok(Math.max(...samples) > 5_000)
@@ -162,7 +162,7 @@ t.test('the built-in speech is the same each time, moves, and has pauses', async
   t.ok(levels.some((level) => level < 100) && levels.some((level) => level > 5_000))
 })
 
-t.test('a list is said in a row, each part at the rate of the call', async (t) => {
+t.test("the parts of a list are spoken in order, each at the call's rate", async (t) => {
   const one = ramp(800)
   const said = loadSpeech(
     [{ pcm: one, sampleRate: 8_000 }, { silenceMs: 50 }, [wavOf(ramp(800), 8_000)]],
@@ -192,7 +192,7 @@ t.test('mixing saturates', async (t) => {
   t.strictSame([...into], [32_767, -32_768, 2])
 })
 
-t.test('frames of every length class are masked and decoded again', async (t) => {
+t.test('masked frames of every length class are decoded', async (t) => {
   const decoder = new FrameDecoder()
   for (const size of [0, 125, 126, 65_535, 65_536]) {
     const frame = encodeFrame(OPCODE.binary, Buffer.alloc(size, 7))
@@ -218,7 +218,7 @@ t.test('the tokenizer unescapes, unquotes, cuts and trims', async (t) => {
   t.equal(throughTokenizer("it's", '|'), "its'")
 })
 
-t.test('a sample queue gives what it has, across chunks, and tells when it is empty', async (t) => {
+t.test('a sample queue returns its samples across chunks, and reports when it is empty', async (t) => {
   const queue = new SampleQueue()
   queue.push(Int16Array.of(1, 2, 3))
   queue.push(Int16Array.of())

@@ -25,7 +25,7 @@ function player(rate = 8_000) {
 }
 
 t.test(
-  'nothing is played before 1280 samples, then lots of 640: the tail of an utterance stays',
+  'playout begins at 1280 samples and continues in lots of 640; the tail of an utterance stays',
   async (t) => {
     const played = (...sizes: number[]) => {
       const { playout, render, audible } = player()
@@ -77,7 +77,7 @@ t.test(
   }
 )
 
-t.test('marks that wait alone are reported one per 20 ms; the 31st is dropped', async (t) => {
+t.test('marks without audio are reported one per 20 ms; the 31st is dropped', async (t) => {
   const { playout, render, reports } = player()
   const taken = Array.from({ length: 31 }, (_, i) => playout.mark(`m${i}`))
   t.strictSame([taken[29], taken[30]], [true, false])
@@ -85,69 +85,63 @@ t.test('marks that wait alone are reported one per 20 ms; the 31st is dropped', 
   t.equal(reports.length, 3)
 })
 
-t.test(
-  'a genuine sample of -1 counts as a mark while one waits, and is swallowed; with none waiting it plays',
-  async (t) => {
-    const eaten = player()
-    const pcm = ramp(1_600)
-    pcm.writeInt16LE(-1, 100)
-    eaten.playout.binary(pcm)
-    eaten.render(10)
-    t.equal(eaten.audible().length, 1_600)
-    const early = player()
-    early.playout.mark('m')
-    early.playout.binary(ramp(1_280))
-    early.playout.mark('late')
-    const second = ramp(6_400, 2_000)
-    second.writeInt16LE(-1, 20)
-    early.playout.binary(second)
-    early.render(60)
-    t.equal(early.audible().length, 1_280 + 6_399)
-    t.strictSame(
-      early.reports.map((report) => report.split(':')[0]),
-      ['m', 'late'],
-      'the mark was taken by the marker, the sample is lost'
-    )
-    const before = player()
-    before.playout.binary(pcm)
-    before.playout.mark('behind')
-    before.playout.binary(ramp(6_400, 2_000))
-    before.render(1)
-    t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
-  }
-)
+t.test('a sample of -1 is swallowed as a mark while one waits, else it is played', async (t) => {
+  const eaten = player()
+  const pcm = ramp(1_600)
+  pcm.writeInt16LE(-1, 100)
+  eaten.playout.binary(pcm)
+  eaten.render(10)
+  t.equal(eaten.audible().length, 1_600)
+  const early = player()
+  early.playout.mark('m')
+  early.playout.binary(ramp(1_280))
+  early.playout.mark('late')
+  const second = ramp(6_400, 2_000)
+  second.writeInt16LE(-1, 20)
+  early.playout.binary(second)
+  early.render(60)
+  t.equal(early.audible().length, 1_280 + 6_399)
+  t.strictSame(
+    early.reports.map((report) => report.split(':')[0]),
+    ['m', 'late'],
+    'the mark was taken by the marker, the sample is lost'
+  )
+  const before = player()
+  before.playout.binary(pcm)
+  before.playout.mark('behind')
+  before.playout.binary(ramp(6_400, 2_000))
+  before.render(1)
+  t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
+})
 
-t.test(
-  'killAudio clears what is ready, not the prebuffer, reports marks as cleared and leaves later ones off by one',
-  async (t) => {
-    const { playout, render, reports, heard } = player()
-    playout.binary(ramp(1_280))
-    playout.mark('A')
-    playout.binary(ramp(640, 2_000))
-    playout.binary(ramp(639, 5_000))
-    playout.mark('B')
-    render(2)
-    playout.killAudio()
-    render(1)
-    t.strictSame(
-      reports.map((report) => report.split('@')[0]),
-      ['A:cleared', 'B:cleared']
-    )
-    const before = heard.length
-    playout.binary(ramp(1_280, 9_000))
-    render(5)
-    t.equal(heard[before], 5_000, 'old samples from the prebuffer play before the next utterance')
-    playout.mark('D')
-    playout.binary(ramp(1_280, 12_000))
-    playout.mark('E')
-    playout.binary(ramp(1_280, 14_000))
-    render(40)
-    t.equal(reports.length, 3)
-    t.match(reports[2], /^D:playout/, "D is reported at E's place, E never")
-  }
-)
+t.test('killAudio clears the buffer but not the prebuffer, and leaves later marks off by one', async (t) => {
+  const { playout, render, reports, heard } = player()
+  playout.binary(ramp(1_280))
+  playout.mark('A')
+  playout.binary(ramp(640, 2_000))
+  playout.binary(ramp(639, 5_000))
+  playout.mark('B')
+  render(2)
+  playout.killAudio()
+  render(1)
+  t.strictSame(
+    reports.map((report) => report.split('@')[0]),
+    ['A:cleared', 'B:cleared']
+  )
+  const before = heard.length
+  playout.binary(ramp(1_280, 9_000))
+  render(5)
+  t.equal(heard[before], 5_000, 'old samples from the prebuffer play before the next utterance')
+  playout.mark('D')
+  playout.binary(ramp(1_280, 12_000))
+  playout.mark('E')
+  playout.binary(ramp(1_280, 14_000))
+  render(40)
+  t.equal(reports.length, 3)
+  t.match(reports[2], /^D:playout/, "D is reported at E's place, E never")
+})
 
-t.test('clearMarks reports nothing, with the same consequence', async (t) => {
+t.test('clearMarks reports no mark, and leaves later marks off by one', async (t) => {
   const { playout, render, reports } = player()
   playout.mark('A')
   playout.binary(ramp(1_280))
@@ -165,7 +159,7 @@ t.test('clearMarks reports nothing, with the same consequence', async (t) => {
   t.strictSame(off.reports, [], "A never was inside the audio, so B's marker is taken for it")
 })
 
-t.test('at another rate the amounts grow with it', async (t) => {
+t.test('the sizes of lots grow with the sample rate', async (t) => {
   const { playout, render, audible } = player(16_000)
   playout.binary(ramp(2_559))
   render(20)
@@ -204,7 +198,7 @@ const playAudio = (data: object) => ({
 })
 const contains = (story: CallStory, pcm: Buffer) => story.heard.pcm.includes(pcm)
 
-t.test("streamed audio is heard, and marks come back in the module's spelling", async (t) => {
+t.test("streamed audio is heard, and marks are reported in the module's spelling", async (t) => {
   const texts: string[] = []
   const story = await answering(
     t,
@@ -239,22 +233,19 @@ t.test(
   }
 )
 
-t.test(
-  'playAudio is ignored in streaming mode, and without a word when bidirectional audio is off',
-  async (t) => {
-    const message = playAudio({ audioContent: ramp(800).toString('base64'), id: 1 })
-    for (const verb of [
-      streaming,
-      { disableBidirectionalAudio: true },
-      { bidirectionalAudio: { enabled: false } }
-    ]) {
-      const story = await answering(t, verb, (socket) => send(socket, message))
-      t.strictSame([story.listens[0]!.playDone, contains(story, ramp(100)), story.errors], [[], false, []])
-    }
+t.test('playAudio is ignored in streaming mode, and silently with bidirectional audio off', async (t) => {
+  const message = playAudio({ audioContent: ramp(800).toString('base64'), id: 1 })
+  for (const verb of [
+    streaming,
+    { disableBidirectionalAudio: true },
+    { bidirectionalAudio: { enabled: false } }
+  ]) {
+    const story = await answering(t, verb, (socket) => send(socket, message))
+    t.strictSame([story.listens[0]!.playDone, contains(story, ramp(100)), story.errors], [[], false, []])
   }
-)
+})
 
-t.test('playDone tells id in its own type, and times as strings', async (t) => {
+t.test('playDone has the id in its own type, and times as strings', async (t) => {
   const story = await answering(t, {}, (socket) => {
     send(socket, playAudio({ audioContent: ramp(2_400).toString('base64'), id: 5, queuePlay: true }))
     send(socket, {
@@ -392,12 +383,12 @@ t.test('clearMarks empties what waits; a sound that still plays when the call en
   t.ok(contains(cut, ramp(4_000)))
 })
 
-t.test('a message is cut at a NUL', async (t) => {
+t.test('a text message is cut at its first NUL', async (t) => {
   const story = await answering(t, {}, (socket) => socket.send('{"type":"json"}\0, and more'))
   t.strictSame(story.listens[0]!.received, [{ type: 'json' }])
 })
 
-t.test('what the module does not understand is ignored', async (t) => {
+t.test('unknown messages are ignored', async (t) => {
   const story = await answering(t, {}, (socket) => {
     for (const text of [
       '',

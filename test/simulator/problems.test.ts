@@ -43,12 +43,9 @@ const after = (socket: WebSocket, frames: number, run: () => void) => {
   })
 }
 
-t.test(
-  'what an application does with its socket that jambonz takes badly is named, each by its kind',
-  async (t) => {
-    const cases: Array<
-      [string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]
-    > = [
+t.test('each mistake of an application with its socket is a problem of its kind', async (t) => {
+  const cases: Array<[string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]> =
+    [
       [
         'a socket that is torn down',
         {},
@@ -230,19 +227,18 @@ t.test(
         ]
       ]
     ]
-    for (const [title, verb, react, expected] of cases) {
-      const problems = await problemsOf(t, verb, react)
-      t.match(
-        problems.map(({ code, severity, what }) => [code, severity, what]),
-        expected,
-        title
-      )
-      t.equal(problems.length, expected.length, title)
-    }
+  for (const [title, verb, react, expected] of cases) {
+    const problems = await problemsOf(t, verb, react)
+    t.match(
+      problems.map(({ code, severity, what }) => [code, severity, what]),
+      expected,
+      title
+    )
+    t.equal(problems.length, expected.length, title)
   }
-)
+})
 
-t.test('what happens to other listens of the call is named, too', async (t) => {
+t.test('effects on other listens of the call are problems, too', async (t) => {
   const background = { verb: 'config', listen: { enable: true, url: '/background' } }
   const ending = await problemsOf(
     t,
@@ -332,14 +328,11 @@ t.test(
   }
 )
 
-t.test(
-  'audio that is lost to a slow upgrade is a problem; that of a resampled listen is not lost',
-  async (t) => {
-    const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
-    t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
-    t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
-  }
-)
+t.test('audio lost to a slow upgrade is a problem; a resampled listen loses none', async (t) => {
+  const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
+  t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
+  t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
+})
 
 t.test('the body of a refusal of the application websocket is shown', async (t) => {
   const app = await application(t, {})

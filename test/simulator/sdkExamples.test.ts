@@ -50,7 +50,7 @@ t.test('hello-world', async (t) => {
   )
 })
 
-t.test('echo: what is said comes back, until the caller hangs up', async (t) => {
+t.test('echo: the caller hears himself until he hangs up', async (t) => {
   const { url, output } = await example(t, 'echo')
   const story = await simulateCall({
     url: `${url}/echo`,

@@ -36,27 +36,24 @@ async function fastifyApplication(
 const listen = { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
 
-t.test(
-  'in process: a Fastify application is called without a port, with the bytes of the wire',
-  async (t) => {
-    const headers: Array<string | string[] | undefined> = []
-    const { app, audio, hooks } = await fastifyApplication(t, [listen])
-    app.addHook('onRequest', async (request) => {
-      headers.push(request.headers.host, request.headers['sec-websocket-protocol'])
-    })
-    const story = await simulateCall({ app, hook: '/in', press: '#', speech, statusHook: '/status' })
-    t.strictSame(story.errors, [])
-    t.equal(app.server.listening, false)
-    t.ok(Buffer.concat(audio).equals(thenKey(speech.pcm)))
-    t.ok(story.listens[0]!.sent.pcm!.equals(thenKey(speech.pcm)))
-    t.match(hooks, [{ digits: '#', dial_call_duration: 1 }])
-    t.ok(headers.includes('audio.jambonz.org'))
-    t.strictSame(
-      story.requests.map(({ kind }) => kind),
-      ['webhook', 'status', 'status', 'hook', 'status']
-    )
-  }
-)
+t.test('in process a Fastify application is called without a port, with the same bytes', async (t) => {
+  const headers: Array<string | string[] | undefined> = []
+  const { app, audio, hooks } = await fastifyApplication(t, [listen])
+  app.addHook('onRequest', async (request) => {
+    headers.push(request.headers.host, request.headers['sec-websocket-protocol'])
+  })
+  const story = await simulateCall({ app, hook: '/in', press: '#', speech, statusHook: '/status' })
+  t.strictSame(story.errors, [])
+  t.equal(app.server.listening, false)
+  t.ok(Buffer.concat(audio).equals(thenKey(speech.pcm)))
+  t.ok(story.listens[0]!.sent.pcm!.equals(thenKey(speech.pcm)))
+  t.match(hooks, [{ digits: '#', dial_call_duration: 1 }])
+  t.ok(headers.includes('audio.jambonz.org'))
+  t.strictSame(
+    story.requests.map(({ kind }) => kind),
+    ['webhook', 'status', 'status', 'hook', 'status']
+  )
+})
 
 t.test('in process and over the network tell the same story, and the same one each time', async (t) => {
   const shape = (story: Awaited<ReturnType<typeof simulateCall>>) => ({
@@ -103,7 +100,7 @@ t.test('in process, urls of publicUrl lead to the application, others over the n
   t.ok(story.listens.every(({ sent }) => sent.bytes > 0))
 })
 
-t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async (t) => {
+t.test('a test can wait, speak, press keys, pause, listen and hang up', async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, passDtmf: true }], (socket) => {
     socket.once('message', () =>
       socket.send(
@@ -141,52 +138,49 @@ t.test('a call can be steered: wait, speak, press, pause, hear, hang up', async 
   await t.rejects(call.speak(speech), { code: 'FST_JAMBONZ_SIM_ENDED' })
 })
 
-t.test(
-  'waitFor hands out each event once, also those that came first, and gives up with a reason',
-  async (t) => {
-    const { app } = await fastifyApplication(t, [
-      { verb: 'answer' },
-      { verb: 'say', text: 'hi' },
-      { verb: 'hangup' }
-    ])
-    const names: string[] = []
-    const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
-    const seen: string[] = []
-    call
-      .on('verb', ({ verb }) => seen.push(verb))
-      .once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
-    const waiting = t.rejects(call.waitFor('listen:open'), {
-      code: 'FST_JAMBONZ_SIM_WAIT',
-      message: /the call is over without it; seen: .*3 verb/
-    })
-    await call
-    await waiting
-    t.strictSame(
-      [
-        (await call.waitFor('verb')).verb,
-        (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb,
-        (await call.waitFor('verb')).verb
-      ],
-      ['answer', 'hangup', 'say']
-    )
-    await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
-    t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
-    t.strictSame(
-      names,
-      ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b))
-    )
-    const slow = simulateCall({ app, hook: '/in', speed: 1 })
-    await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
-    slow.hangUp()
-    const log = new EventLog(
-      () => 0,
-      () => {}
-    )
-    await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
-    for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
-    t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
-  }
-)
+t.test('waitFor returns each event once, earlier ones too, and rejects with a reason', async (t) => {
+  const { app } = await fastifyApplication(t, [
+    { verb: 'answer' },
+    { verb: 'say', text: 'hi' },
+    { verb: 'hangup' }
+  ])
+  const names: string[] = []
+  const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
+  const seen: string[] = []
+  call
+    .on('verb', ({ verb }) => seen.push(verb))
+    .once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
+  const waiting = t.rejects(call.waitFor('listen:open'), {
+    code: 'FST_JAMBONZ_SIM_WAIT',
+    message: /the call is over without it; seen: .*3 verb/
+  })
+  await call
+  await waiting
+  t.strictSame(
+    [
+      (await call.waitFor('verb')).verb,
+      (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb,
+      (await call.waitFor('verb')).verb
+    ],
+    ['answer', 'hangup', 'say']
+  )
+  await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
+  t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
+  t.strictSame(
+    names,
+    ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b))
+  )
+  const slow = simulateCall({ app, hook: '/in', speed: 1 })
+  await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
+  slow.hangUp()
+  const log = new EventLog(
+    () => 0,
+    () => {}
+  )
+  await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
+  for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
+  t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
+})
 
 t.test('a listener that throws harms neither the call nor other listeners', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'hangup' }])
@@ -215,7 +209,7 @@ t.test('hold stops the clock at speed Infinity while the test is busy', async (t
   t.strictSame((await call).listens[0]!.sent.texts.length, 1)
 })
 
-t.test('real time is real time, and twenty times faster is: absolute, without drift', async (t) => {
+t.test('at speeds 1 and 20 the clock does not drift', async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, maxLength: 1 }])
   for (const speed of [1, 20]) {
     audio.length = 0
@@ -254,32 +248,29 @@ t.test('a hundred calls at once, in process, each with its own story', async (t)
   t.ok(calls.every(({ listens }, i) => listens[0]!.sent.pcm!.equals(thenKey(ramp(4_000, i * 100 + 1)))))
 })
 
-t.test(
-  'a call that hangs is torn down at its deadline; a signal does it earlier; nobody else is touched',
-  async (t) => {
-    const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
-    app.post('/never', async () => await new Promise(() => {}))
-    app.post('/busy', async (_request, reply) => await reply.code(503).send())
-    const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
-    t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
-    t.equal(story.listens[0]!.closeCode, 1006)
-    const abort = new AbortController()
-    const call = simulateCall({ app, hook: '/never', signal: abort.signal })
-    const other = simulateCall({ app, hook: '/in' })
-    abort.abort()
-    t.match((await call).errors[0], 'aborted by the signal')
-    t.match(
-      (await simulateCall({ app, hook: '/in', signal: AbortSignal.abort() })).errors[0],
-      'aborted by the signal'
-    )
-    const retrying = new AbortController()
-    const later = simulateCall({ app, hook: '/busy#rc=5&rp=5xx', signal: retrying.signal, speed: 4 })
-    await later.waitFor('webhook')
-    retrying.abort()
-    t.match((await later).errors, ['aborted by the signal', /not sent: the call was torn down/])
-    t.strictSame((await other).errors, [])
-  }
-)
+t.test('a call that hangs is ended at its deadline or by a signal, without effect on others', async (t) => {
+  const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
+  app.post('/never', async () => await new Promise(() => {}))
+  app.post('/busy', async (_request, reply) => await reply.code(503).send())
+  const story = await simulateCall({ app, hook: '/in', patienceMs: Infinity, timeoutMs: 100 })
+  t.match(story.errors, ['the deadline of 100 ms passed: call torn down'])
+  t.equal(story.listens[0]!.closeCode, 1006)
+  const abort = new AbortController()
+  const call = simulateCall({ app, hook: '/never', signal: abort.signal })
+  const other = simulateCall({ app, hook: '/in' })
+  abort.abort()
+  t.match((await call).errors[0], 'aborted by the signal')
+  t.match(
+    (await simulateCall({ app, hook: '/in', signal: AbortSignal.abort() })).errors[0],
+    'aborted by the signal'
+  )
+  const retrying = new AbortController()
+  const later = simulateCall({ app, hook: '/busy#rc=5&rp=5xx', signal: retrying.signal, speed: 4 })
+  await later.waitFor('webhook')
+  retrying.abort()
+  t.match((await later).errors, ['aborted by the signal', /not sent: the call was torn down/])
+  t.strictSame((await other).errors, [])
+})
 
 t.test('wrong options are named at once', async (t) => {
   const { app } = await fastifyApplication(t, [])
@@ -321,7 +312,7 @@ t.test('wrong options are named at once', async (t) => {
   t.throws(() => simulateCall({ app, hook: '/in', speech: eightBit }), /convert it to 16-bit PCM/)
 })
 
-t.test("speech of any rate is brought to the call's rate, a wideband call keeps 16 kHz", async (t) => {
+t.test("speech of any rate is resampled to the call's rate", async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, sampleRate: 16_000 }])
   const wide = speechLike(1, 16_000)
   await simulateCall({
@@ -341,7 +332,7 @@ t.test("speech of any rate is brought to the call's rate, a wideband call keeps 
   t.equal(story.listens[0]!.sent.bytes, 32_000 + 2_560, 'down to 8 kHz and up again')
 })
 
-t.test('audio is kept up to a bound, and counted and hashed beyond it', async (t) => {
+t.test('audio is kept up to a limit, and only counted and hashed beyond it', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const whole = await simulateCall({ app, hook: '/in', press: '#', speech })
   for (const keepAudio of [false, 1_000] as const) {

@@ -150,7 +150,7 @@ t.test(
   }
 )
 
-t.test('a mark inside the audio is reported 25 to 45 ms after it is heard', async (t) => {
+t.test('a mark inside audio is reported 25 to 45 ms after its place is heard', async (t) => {
   const { story } = await timed(t, streaming, (socket, { count }) => {
     if (count !== 5) return
     socket.send(ramp(2_000))
@@ -161,7 +161,7 @@ t.test('a mark inside the audio is reported 25 to 45 ms after it is heard', asyn
   between(t, mark!.atMs - heardAt(story.heard, 3_000), 25, 45, 'report')
 })
 
-t.test('a key is reported with the time it was down; under it nothing is heard of the caller', async (t) => {
+t.test('a key is reported with its duration, and the caller is muted while it is down', async (t) => {
   const speech = { pcm: ramp(24_000), sampleRate: 8_000 }
   for (const [press, duration, mutedFrames] of [
     [{ digits: '5', atMs: 1_000 }, '800', 10],
@@ -180,7 +180,7 @@ t.test('a key is reported with the time it was down; under it nothing is heard o
   }
 })
 
-t.test('an upgrade of 3 s loses the first 2 s without resampling, and nothing with it', async (t) => {
+t.test('an upgrade of 3 s loses 2 s of audio without resampling, and none with it', async (t) => {
   const speech = { pcm: ramp(28_000), sampleRate: 8_000 }
   for (const [sampleRate, lostMs] of [
     [8_000, 2_001],

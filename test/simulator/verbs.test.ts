@@ -150,69 +150,60 @@ t.test(
   }
 )
 
-t.test(
-  'the reply of a hook replaces what is left; an empty array goes on; a broken one is logged and goes on',
-  async (t) => {
-    const listen = { verb: 'listen', url: '/nobody' }
-    const app = await application(t, {
-      '/in': [
-        { ...listen, actionHook: '/empty' },
-        { ...listen, actionHook: '/broken' },
-        { ...listen, actionHook: '/new', id: 'third' },
-        { verb: 'say', text: 'never' }
-      ],
-      '/empty': [],
-      '/broken': [{ verb: 'sing' }],
-      '/new': [{ verb: 'hangup' }]
-    })
-    const story = await simulateCall({ url: app.url('/in') })
-    t.strictSame(
-      story.verbs.map(({ verb }) => verb),
-      ['listen', 'listen', 'listen', 'hangup']
-    )
-    t.equal(app.at('/new')[0]!.json.verb_id, 'third')
-    t.match(story.errors.join(), /unknown verb 'sing'/)
-  }
-)
+t.test('the reply of a hook replaces the remaining verbs; an empty or broken one does not', async (t) => {
+  const listen = { verb: 'listen', url: '/nobody' }
+  const app = await application(t, {
+    '/in': [
+      { ...listen, actionHook: '/empty' },
+      { ...listen, actionHook: '/broken' },
+      { ...listen, actionHook: '/new', id: 'third' },
+      { verb: 'say', text: 'never' }
+    ],
+    '/empty': [],
+    '/broken': [{ verb: 'sing' }],
+    '/new': [{ verb: 'hangup' }]
+  })
+  const story = await simulateCall({ url: app.url('/in') })
+  t.strictSame(
+    story.verbs.map(({ verb }) => verb),
+    ['listen', 'listen', 'listen', 'hangup']
+  )
+  t.equal(app.at('/new')[0]!.json.verb_id, 'third')
+  t.match(story.errors.join(), /unknown verb 'sing'/)
+})
 
-t.test(
-  'after the caller hung up the hook is still posted, the call completed, and its reply ignored',
-  async (t) => {
-    const app = await application(
-      t,
-      {
-        '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }],
-        '/done': [{ verb: 'say', text: 'never' }],
-        '/status': {}
-      },
-      () => {}
-    )
-    const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 2_500 })
-    t.match(app.at('/done')[0]!.json, {
-      call_status: 'completed',
-      call_termination_by: 'caller',
-      duration: 2,
-      dial_call_duration: 2
-    })
-    t.strictSame(
-      story.verbs.map(({ verb }) => verb),
-      ['listen']
-    )
-    t.equal(story.hangupBy, 'caller')
-  }
-)
+t.test('after the caller hung up the hook is posted and its reply ignored', async (t) => {
+  const app = await application(
+    t,
+    {
+      '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }],
+      '/done': [{ verb: 'say', text: 'never' }],
+      '/status': {}
+    },
+    () => {}
+  )
+  const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 2_500 })
+  t.match(app.at('/done')[0]!.json, {
+    call_status: 'completed',
+    call_termination_by: 'caller',
+    duration: 2,
+    dial_call_duration: 2
+  })
+  t.strictSame(
+    story.verbs.map(({ verb }) => verb),
+    ['listen']
+  )
+  t.equal(story.hangupBy, 'caller')
+})
 
-t.test(
-  'the caller hangs up when nothing comes any more: 2 s by default, not while something is played to him',
-  async (t) => {
-    const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] }, () => {})
-    const story = await simulateCall({ url: app.url('/in'), speech })
-    t.equal(story.hangupBy, 'caller')
-    t.equal(story.listens[0]!.sent.bytes, 16_000 + 2 * 16_000)
-  }
-)
+t.test('the caller hangs up after 2 s without a verb, but not while audio plays', async (t) => {
+  const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] }, () => {})
+  const story = await simulateCall({ url: app.url('/in'), speech })
+  t.equal(story.hangupBy, 'caller')
+  t.equal(story.listens[0]!.sent.bytes, 16_000 + 2 * 16_000)
+})
 
-t.test('gather takes digits: by number, by key, by the pause between them, or none', async (t) => {
+t.test('gather ends at its number of digits, its key or a pause', async (t) => {
   const gather = async (options: object, press: string[]) => {
     const app = await application(t, {
       '/in': [{ verb: 'gather', actionHook: '/done', say: { text: 'Your code please' }, ...options }],
@@ -577,7 +568,7 @@ t.test(
   }
 )
 
-t.test('dial.stream is the same; channel 2 hears the called party alone', async (t) => {
+t.test('dial.stream is a nested listen; its channel 2 is the called party alone', async (t) => {
   const app = await application(t, { '/in': [{ ...dial, stream: { url: '/audio', channel: 2 } }] }, () => {})
   const story = await simulateCall({
     url: app.url('/in'),
@@ -588,62 +579,56 @@ t.test('dial.stream is the same; channel 2 hears the called party alone', async 
   t.match(story.legs[0]!.durationMs, 2_000)
 })
 
-t.test(
-  'what else a dial does: nested transcription, confirmHook, customer data of its own, notes',
-  async (t) => {
-    const verb = {
-      ...dial,
-      transcribe: { transcriptionHook: '/heard' },
-      confirmHook: '/confirm',
-      tag: { b: 1 },
-      callerId: '777',
-      dtmfHook: '/dtmf',
-      target: [...dial.target, { type: 'user', name: 'bob' }],
-      timeLimit: 4
-    }
-    const app = await application(t, {
-      '/in': [verb],
-      '/heard': [{ verb: 'hangup' }],
-      '/confirm': [{ verb: 'say', text: 'press 1' }],
-      '/dialled': [],
-      '/status': {}
-    })
-    const story = await simulateCall({
-      url: app.url('/in'),
-      statusHook: '/status',
-      bLeg: { speech: null },
-      transcripts: [{ text: 'hello', atMs: 500 }],
-      patienceMs: Infinity
-    })
-    t.equal(app.at('/heard').length, 1)
-    t.match(app.at('/confirm')[0]!.json, { direction: 'outbound', from: '777', customerData: { b: 1 } })
-    t.match(story.verbs[0]!.note, /only the first target.*dtmfHook is not simulated.*confirmHook are not run/)
-    const declined = await application(t, {
-      '/in': [verb],
-      '/heard': [],
-      '/confirm': { status: 500 },
-      '/dialled': { status: 500 }
-    })
-    const refused = await simulateCall({ url: declined.url('/in') })
-    t.match(refused.errors, [/\/confirm answered 500/, /\/dialled answered 500/])
+t.test('a dial runs transcription and confirmHook, and has its own customer data', async (t) => {
+  const verb = {
+    ...dial,
+    transcribe: { transcriptionHook: '/heard' },
+    confirmHook: '/confirm',
+    tag: { b: 1 },
+    callerId: '777',
+    dtmfHook: '/dtmf',
+    target: [...dial.target, { type: 'user', name: 'bob' }],
+    timeLimit: 4
   }
-)
+  const app = await application(t, {
+    '/in': [verb],
+    '/heard': [{ verb: 'hangup' }],
+    '/confirm': [{ verb: 'say', text: 'press 1' }],
+    '/dialled': [],
+    '/status': {}
+  })
+  const story = await simulateCall({
+    url: app.url('/in'),
+    statusHook: '/status',
+    bLeg: { speech: null },
+    transcripts: [{ text: 'hello', atMs: 500 }],
+    patienceMs: Infinity
+  })
+  t.equal(app.at('/heard').length, 1)
+  t.match(app.at('/confirm')[0]!.json, { direction: 'outbound', from: '777', customerData: { b: 1 } })
+  t.match(story.verbs[0]!.note, /only the first target.*dtmfHook is not simulated.*confirmHook are not run/)
+  const declined = await application(t, {
+    '/in': [verb],
+    '/heard': [],
+    '/confirm': { status: 500 },
+    '/dialled': { status: 500 }
+  })
+  const refused = await simulateCall({ url: declined.url('/in') })
+  t.match(refused.errors, [/\/confirm answered 500/, /\/dialled answered 500/])
+})
 
-t.test(
-  "an application that arrives during a dial ends it, and the reply to the dial's own hook is ignored",
-  async (t) => {
-    const app = await application(t, {
-      '/in': [{ verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } }, { ...dial }],
-      '/heard': [{ verb: 'say', text: 'new' }],
-      '/dialled': [{ verb: 'say', text: 'ignored' }]
-    })
-    const story = await simulateCall({ url: app.url('/in'), transcripts: [{ text: 'stop', atMs: 1_500 }] })
-    t.strictSame(
-      story.verbs.map(({ data }) => data.text ?? '-'),
-      ['-', '-', 'new']
-    )
-  }
-)
+t.test("new verbs during a dial end it, and the reply to the dial's hook is ignored", async (t) => {
+  const app = await application(t, {
+    '/in': [{ verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } }, { ...dial }],
+    '/heard': [{ verb: 'say', text: 'new' }],
+    '/dialled': [{ verb: 'say', text: 'ignored' }]
+  })
+  const story = await simulateCall({ url: app.url('/in'), transcripts: [{ text: 'stop', atMs: 1_500 }] })
+  t.strictSame(
+    story.verbs.map(({ data }) => data.text ?? '-'),
+    ['-', '-', 'new']
+  )
+})
 
 t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', async (t) => {
   const statuses = async (bLeg: object, verb = {}, options = {}) => {
@@ -675,24 +660,21 @@ t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', a
   t.strictSame(await statuses({ answer: 486 }, { target: [{ type: 'teams' }] }), ['busy', 486, 'busy'])
 })
 
-t.test(
-  'a caller who hangs up while the hook of a failed dial is under way changes nothing about it',
-  async (t) => {
-    const call: { hangUp?: () => void } = {}
-    const app = await application(t, {
-      '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
-      '/dialled': () => {
-        call.hangUp!()
-        return [{ verb: 'say', text: 'never' }]
-      }
-    })
-    const running = simulateCall({ url: app.url('/in'), bLeg: { answer: 486 } })
-    call.hangUp = () => running.hangUp()
-    const story = await running
-    t.match(story.legs, [{ status: 'busy' }])
-    t.equal(story.verbs.length, 1)
-  }
-)
+t.test('the hook of a failed dial is the same if the caller hangs up meanwhile', async (t) => {
+  const call: { hangUp?: () => void } = {}
+  const app = await application(t, {
+    '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
+    '/dialled': () => {
+      call.hangUp!()
+      return [{ verb: 'say', text: 'never' }]
+    }
+  })
+  const running = simulateCall({ url: app.url('/in'), bLeg: { answer: 486 } })
+  call.hangUp = () => running.hangUp()
+  const story = await running
+  t.match(story.legs, [{ status: 'busy' }])
+  t.equal(story.verbs.length, 1)
+})
 
 t.test('answerOnBridge keeps the caller ringing until the called party answers', async (t) => {
   const app = await application(t, {
@@ -817,7 +799,7 @@ t.test('a call that never ends is hung up after an hour of its own time', async 
   t.match(story.errors, ['the call lasted an hour of simulated time: hung up'])
 })
 
-t.test('an application that goes in circles is stopped after a thousand verbs', async (t) => {
+t.test('an endless application is stopped after a thousand verbs', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/in' }] })
   const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
   t.match(story.errors, ['more than 1000 verbs: hung up'])

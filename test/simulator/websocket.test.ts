@@ -98,7 +98,7 @@ const serving =
         ? undefined
         : null
 
-t.test('the upgrade: subprotocol, user-agent, Basic only when configured, no signature', async (t) => {
+t.test('the upgrade has the subprotocol and user-agent, Basic if configured, and no signature', async (t) => {
   const app = await wsApplication(t, serving(talk))
   await simulateCall({
     url: app.url('/app?tenant=1#rc=2'),
@@ -119,73 +119,70 @@ t.test('the upgrade: subprotocol, user-agent, Basic only when configured, no sig
   )
 })
 
-t.test(
-  'messages: types in their order, keys in theirs, snake_case data, what has a hook and what has b3',
-  async (t) => {
-    const app = await wsApplication(t, (message) => {
-      if (message.type === 'session:new') {
-        return [
-          { verb: 'tag', data: { keptAsItIs: 1 } },
-          { verb: 'answer' },
-          { verb: 'listen', id: 'l1', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }
-        ]
-      }
-      return message.type === 'verb:hook' ? [{ verb: 'hangup' }] : undefined
-    })
-    const story = await simulateCall({
-      url: app.url(),
-      callSid: 'call-1',
-      statusHook: '/status',
-      env: { mainLanguage: 'de' }
-    })
-    t.strictSame(
-      app.messages.map(({ type }) => type),
-      ['session:new', 'call:status', 'call:status', 'verb:hook', 'call:status']
-    )
-    t.strictSame(
-      app.texts.map((text) => Object.keys(JSON.parse(text) as object)),
-      [
-        ['type', 'msgid', 'call_sid', 'data', 'b3'],
-        ['type', 'msgid', 'call_sid', 'data', 'b3'],
-        ['type', 'msgid', 'call_sid', 'data', 'b3'],
-        ['type', 'msgid', 'call_sid', 'hook', 'data', 'b3'],
-        ['type', 'msgid', 'call_sid', 'data', 'b3']
+t.test("messages have jambonz' order of types and keys, snake_case data, hook and b3", async (t) => {
+  const app = await wsApplication(t, (message) => {
+    if (message.type === 'session:new') {
+      return [
+        { verb: 'tag', data: { keptAsItIs: 1 } },
+        { verb: 'answer' },
+        { verb: 'listen', id: 'l1', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }
       ]
-    )
-    const [first, trying, , hook, completed] = app.messages
-    t.match(first, {
+    }
+    return message.type === 'verb:hook' ? [{ verb: 'hangup' }] : undefined
+  })
+  const story = await simulateCall({
+    url: app.url(),
+    callSid: 'call-1',
+    statusHook: '/status',
+    env: { mainLanguage: 'de' }
+  })
+  t.strictSame(
+    app.messages.map(({ type }) => type),
+    ['session:new', 'call:status', 'call:status', 'verb:hook', 'call:status']
+  )
+  t.strictSame(
+    app.texts.map((text) => Object.keys(JSON.parse(text) as object)),
+    [
+      ['type', 'msgid', 'call_sid', 'data', 'b3'],
+      ['type', 'msgid', 'call_sid', 'data', 'b3'],
+      ['type', 'msgid', 'call_sid', 'data', 'b3'],
+      ['type', 'msgid', 'call_sid', 'hook', 'data', 'b3'],
+      ['type', 'msgid', 'call_sid', 'data', 'b3']
+    ]
+  )
+  const [first, trying, , hook, completed] = app.messages
+  t.match(first, {
+    call_sid: 'call-1',
+    data: {
+      sip: { method: 'INVITE', headers: { 'X-CID': String } },
+      direction: 'inbound',
       call_sid: 'call-1',
-      data: {
-        sip: { method: 'INVITE', headers: { 'X-CID': String } },
-        direction: 'inbound',
-        call_sid: 'call-1',
-        service_provider_sid: String,
-        defaults: { synthesizer: {} },
-        env_vars: { mainLanguage: 'de' }
-      }
-    })
-    t.match(trying, { data: { call_status: 'trying', sip_status: 100 } })
-    t.match(hook, { hook: '/done?x=1', data: { verb_id: 'l1', customerData: { keptAsItIs: 1 } } })
-    t.match(completed, { data: { call_status: 'completed', call_termination_by: 'jambonz', duration: 0 } })
-    t.equal(new Set(app.messages.map(({ msgid }) => msgid)).size, 5)
-    t.ok(app.messages.every(({ msgid }) => msgid.length >= 20 && msgid.length <= 22))
-    await until(() => app.closes.length === 1, 'the close')
-    t.strictSame(app.closes, [1000])
-    t.match(story.requests[0], {
-      kind: 'webhook',
-      transport: 'websocket',
-      method: 'session:new',
-      acked: true
-    })
-    t.match(
-      story.requests.find(({ kind }) => kind === 'hook'),
-      { method: 'verb:hook', hook: '/done?x=1' }
-    )
-    t.match(story.applicationSockets, [{ closeCode: 1000, closedBy: 'jambonz' }])
-  }
-)
+      service_provider_sid: String,
+      defaults: { synthesizer: {} },
+      env_vars: { mainLanguage: 'de' }
+    }
+  })
+  t.match(trying, { data: { call_status: 'trying', sip_status: 100 } })
+  t.match(hook, { hook: '/done?x=1', data: { verb_id: 'l1', customerData: { keptAsItIs: 1 } } })
+  t.match(completed, { data: { call_status: 'completed', call_termination_by: 'jambonz', duration: 0 } })
+  t.equal(new Set(app.messages.map(({ msgid }) => msgid)).size, 5)
+  t.ok(app.messages.every(({ msgid }) => msgid.length >= 20 && msgid.length <= 22))
+  await until(() => app.closes.length === 1, 'the close')
+  t.strictSame(app.closes, [1000])
+  t.match(story.requests[0], {
+    kind: 'webhook',
+    transport: 'websocket',
+    method: 'session:new',
+    acked: true
+  })
+  t.match(
+    story.requests.find(({ kind }) => kind === 'hook'),
+    { method: 'verb:hook', hook: '/done?x=1' }
+  )
+  t.match(story.applicationSockets, [{ closeCode: 1000, closedBy: 'jambonz' }])
+})
 
-t.test('without a status hook no call:status is ever sent, an absolute http one is posted to', async (t) => {
+t.test('call:status is sent only with a status hook; an absolute http hook is posted to', async (t) => {
   const status = await application(t, { '/status': {} })
   const app = await wsApplication(t, serving(talk))
   await simulateCall({ url: app.url() })
@@ -206,22 +203,25 @@ t.test('an unusable answer to session:new refuses the call and closes with 1001'
   }
 })
 
-t.test('time limits: session:new refuses the call, a hook lets the next verb run', async (t) => {
-  const silent = await wsApplication(t, () => undefined)
-  const refused = await simulateCall({ url: silent.url(), ackTimeoutMs: 300 })
-  t.match(refused.errors[0], /session:new not acknowledged within 300 ms/)
-  const late = await wsApplication(t, ({ type }) =>
-    type === 'session:new'
-      ? [{ verb: 'answer' }, { verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }]
-      : undefined
-  )
-  const story = await simulateCall({ url: late.url(), ackTimeoutMs: 300 })
-  t.match(story.errors.join(), /verb:hook \/done not acknowledged within 300 ms/)
-  t.strictSame(
-    story.verbs.map(({ verb }) => verb),
-    ['answer', 'listen', 'hangup']
-  )
-})
+t.test(
+  'without an ack in time session:new refuses the call, and after a hook the next verb runs',
+  async (t) => {
+    const silent = await wsApplication(t, () => undefined)
+    const refused = await simulateCall({ url: silent.url(), ackTimeoutMs: 300 })
+    t.match(refused.errors[0], /session:new not acknowledged within 300 ms/)
+    const late = await wsApplication(t, ({ type }) =>
+      type === 'session:new'
+        ? [{ verb: 'answer' }, { verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }]
+        : undefined
+    )
+    const story = await simulateCall({ url: late.url(), ackTimeoutMs: 300 })
+    t.match(story.errors.join(), /verb:hook \/done not acknowledged within 300 ms/)
+    t.strictSame(
+      story.verbs.map(({ verb }) => verb),
+      ['answer', 'listen', 'hangup']
+    )
+  }
+)
 
 t.test(
   'a first connection that fails is retried as the fragment says, waiting longer each time',
@@ -245,49 +245,46 @@ t.test(
   }
 )
 
-t.test('a server that does not name the subprotocol gets no call', async (t) => {
+t.test('a server that does not select the subprotocol gets no call', async (t) => {
   const app = await wsApplication(t, serving(talk), { protocol: false })
   const story = await simulateCall({ url: app.url() })
   t.match(story.errors.join(), /Server sent no subprotocol/)
 })
 
-t.test(
-  'a closed socket is opened again: session:reconnect first, everything else after its ack',
-  async (t) => {
-    for (const close of [
-      (socket: WebSocket) => socket.close(1012),
-      (socket: WebSocket) => socket.terminate(),
-      (socket: WebSocket) => socket.send('x'.repeat(24 * 1024 + 1))
-    ]) {
-      const app = await wsApplication(t, (message, socket) => {
-        if (message.type === 'session:new') {
-          setImmediate(() => close(socket))
-          return [
-            { verb: 'answer' },
-            { verb: 'pause', length: 2 },
-            { verb: 'listen', url: '/nobody', actionHook: '/done' }
-          ]
-        }
-        return message.type === 'verb:hook'
-          ? [{ verb: 'hangup' }]
-          : message.type === 'session:reconnect'
-            ? null
-            : undefined
-      })
-      const story = await simulateCall({ url: app.url(), speed: 20 })
-      t.strictSame(
-        app.messages.map(({ type }) => type),
-        ['session:new', 'session:reconnect', 'verb:hook'],
-        close.toString()
-      )
-      const [first, again] = app.messages
-      t.strictSame(again!.data, first!.data, 'the data of session:new once more')
-      t.notOk('b3' in again!)
-      t.not(again!.msgid, first!.msgid)
-      t.equal(story.applicationSockets.length, 2)
-    }
+t.test('a closed socket is opened again with session:reconnect, whose ack all else waits for', async (t) => {
+  for (const close of [
+    (socket: WebSocket) => socket.close(1012),
+    (socket: WebSocket) => socket.terminate(),
+    (socket: WebSocket) => socket.send('x'.repeat(24 * 1024 + 1))
+  ]) {
+    const app = await wsApplication(t, (message, socket) => {
+      if (message.type === 'session:new') {
+        setImmediate(() => close(socket))
+        return [
+          { verb: 'answer' },
+          { verb: 'pause', length: 2 },
+          { verb: 'listen', url: '/nobody', actionHook: '/done' }
+        ]
+      }
+      return message.type === 'verb:hook'
+        ? [{ verb: 'hangup' }]
+        : message.type === 'session:reconnect'
+          ? null
+          : undefined
+    })
+    const story = await simulateCall({ url: app.url(), speed: 20 })
+    t.strictSame(
+      app.messages.map(({ type }) => type),
+      ['session:new', 'session:reconnect', 'verb:hook'],
+      close.toString()
+    )
+    const [first, again] = app.messages
+    t.strictSame(again!.data, first!.data, 'the data of session:new once more')
+    t.notOk('b3' in again!)
+    t.not(again!.msgid, first!.msgid)
+    t.equal(story.applicationSockets.length, 2)
   }
-)
+})
 
 t.test('a socket closed with 1000 is final: no message, no reconnect, queued verbs run on', async (t) => {
   const app = await wsApplication(t, (message, socket) => {
@@ -334,7 +331,7 @@ t.test('session:new that was never acknowledged is answered by the ack of sessio
   )
 })
 
-t.test('five connections in all: then only the next request tries again', async (t) => {
+t.test('after five connections only the next request connects again', async (t) => {
   const app = await wsApplication(t, (message, socket, count) => {
     if (message.type === 'session:new') {
       setImmediate(() => socket.terminate())
@@ -359,7 +356,7 @@ t.test('five connections in all: then only the next request tries again', async 
 })
 
 t.test(
-  'commands: redirect replaces or queues, a hook is asked by session:redirect, call:status hangs up',
+  'redirect replaces or queues verbs, or asks a hook by session:redirect; call:status hangs up',
   async (t) => {
     const app = await wsApplication(t, (message) => {
       if (message.type === 'session:new') return [{ verb: 'answer' }, { verb: 'pause', length: 3_000 }]
@@ -457,7 +454,7 @@ t.test('the hook of a listen killed by a command may replace the commanded verbs
 })
 
 t.test(
-  'what jambonz cannot read comes back as jambonz:error; acks to unknown messages are ignored',
+  'unreadable messages are answered with jambonz:error; acks to unknown messages are ignored',
   async (t) => {
     const app = await wsApplication(t, (message, socket) => {
       if (message.type !== 'session:new') return undefined
@@ -511,7 +508,7 @@ t.test('verb:status begins with config.notifyEvents', async (t) => {
   )
 })
 
-t.test('redirects between the transports', async (t) => {
+t.test('a redirect changes the transport', async (t) => {
   const http = await application(t, {
     '/http': [{ verb: 'redirect', actionHook: 'later' }],
     '/back': [{ verb: 'answer' }, { verb: 'hangup' }]
@@ -549,7 +546,7 @@ t.test('redirects between the transports', async (t) => {
   t.notOk('sip' in message.data, 'only the call attributes')
 })
 
-t.test('an application of this process, without a port', async (t) => {
+t.test('an application websocket works in process, without a port', async (t) => {
   const server = createServer()
   const sockets = new WebSocketServer({ server, handleProtocols: () => 'ws.jambonz.org' })
   sockets.on('connection', (socket) =>
@@ -560,7 +557,7 @@ t.test('an application of this process, without a port', async (t) => {
   t.equal(story.applicationSockets[0]!.url, 'ws://127.0.0.1/app')
 })
 
-t.test("@jambonz/sdk's own server: verbs, hooks, commands, status", async (t) => {
+t.test('the server of @jambonz/sdk gets verbs, hooks, commands and status', async (t) => {
   const server = createServer()
   const makeService = createEndpoint({ server, port: 0 })
   t.teardown(() => server.close())

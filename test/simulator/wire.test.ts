@@ -148,7 +148,7 @@ t.test(
   }
 )
 
-t.test("credentials stick to the call: a later listen without any sends the earlier one's", async (t) => {
+t.test('a listen without credentials sends those of an earlier listen of the call', async (t) => {
   const seen: Array<string | undefined> = []
   const app = await application(
     t,
@@ -167,7 +167,7 @@ t.test("credentials stick to the call: a later listen without any sends the earl
   t.equal(seen[0], seen[1])
 })
 
-t.test('refusals: one text, no retry, and a hook without dial_call_duration', async (t) => {
+t.test('a refused socket is not retried, and its hook has no dial_call_duration', async (t) => {
   const answers: Array<[string, (connection: RawConnection) => void, string]> = [
     ...[200, 400, 403, 404, 426, 429, 500, 503].map(
       (status) =>
@@ -207,7 +207,7 @@ t.test('refusals: one text, no retry, and a hook without dial_call_duration', as
   }
 })
 
-t.test('a connection that is refused, and one that is never answered, each have their text', async (t) => {
+t.test('a refused and an unanswered connection have different reasons', async (t) => {
   const closed = await new Promise<number>((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address() as { port: number }
@@ -231,7 +231,7 @@ t.test('a connection that is refused, and one that is never answered, each have 
 })
 
 t.test(
-  'answers jambonz takes: no subprotocol, an extension nobody asked for, a header of 3,800 bytes, 40 headers',
+  'jambonz accepts an upgrade without subprotocol, with an extension, with long or many headers',
   async (t) => {
     for (const extra of [
       [],
@@ -257,7 +257,7 @@ t.test('absolute redirects of the upgrade are followed', async (t) => {
   t.ok(story.listens[0]!.sent.bytes > 0)
 })
 
-t.test('a close in the segment of the 101 gets no frame at all, not even the metadata', async (t) => {
+t.test('a close in the segment of the 101 gets no frame, not even metadata', async (t) => {
   const { audio, app, call } = await listening(t, (connection) =>
     connection.accept([], serverFrame(0x88, Buffer.from([0x03, 0xe8])))
   )
@@ -274,7 +274,7 @@ t.test('a text in the segment of the 101 is delivered', async (t) => {
   t.strictSame((await call()).listens[0]!.received, [{ type: 'json', hello: 1 }])
 })
 
-t.test('frames are masked, final, without reserved bits: metadata, then one message a frame', async (t) => {
+t.test('frames are masked, final and without reserved bits, one a message', async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
   const frames = audio.connections[0]!.frames()
@@ -294,7 +294,7 @@ t.test('frames are masked, final, without reserved bits: metadata, then one mess
 })
 
 t.test(
-  "metadata: sampleRate and mixType first, the call in camelCase, the verb's own last and able to overwrite",
+  "metadata has sampleRate and mixType first, then the call in camelCase, then the verb's own",
   async (t) => {
     const { audio, call } = await listening(
       t,
@@ -359,7 +359,7 @@ t.test("what FreeSWITCH's tokenizer does to metadata", async (t) => {
   }
 })
 
-t.test('without metadata audio comes first; late metadata comes between audio frames', async (t) => {
+t.test('metadata can be missing, or come between audio frames', async (t) => {
   const none = await listening(t, accepting, {}, { faults: { noMetadata: true } })
   await none.call()
   t.notOk(none.audio.connections[0]!.frames().some((frame) => frame.opcode === TEXT))
@@ -371,7 +371,7 @@ t.test('without metadata audio comes first; late metadata comes between audio fr
 })
 
 t.test(
-  'audio from before the connection is kept: 1.5 s come as one message; of 3 s the first 16,008 samples are gone',
+  'audio before the connection comes as one message; of 3 s the first 16,008 samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const slow = await listening(t, accepting, {}, { faults: { slowUpgradeMs: 1_500 }, speech })
@@ -391,7 +391,7 @@ t.test(
 )
 
 t.test(
-  'a network that takes nothing merges messages, and after 2 s throws the whole buffer away and 8 samples more',
+  'a blocked network merges messages, and after 2 s drops the whole buffer and 8 samples more',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const lag = await listening(t, accepting, {}, { faults: { stall: { fromMs: 500, forMs: 100 } }, speech })
@@ -423,7 +423,7 @@ function gap(pcm: Buffer): number {
   return 0
 }
 
-t.test('pause is a gap and nothing else', async (t) => {
+t.test('a pause is a gap without any message', async (t) => {
   const { audio, call } = await listening(
     t,
     accepting,
@@ -499,7 +499,7 @@ t.test('another sample rate makes larger frames: 16 kHz 640', async (t) => {
   t.equal(JSON.parse(story.listens[0]!.metadataText).sampleRate, 16_000)
 })
 
-t.test('stereo and mixed at another rate: each side is resampled by itself', async (t) => {
+t.test('in stereo and mixed each side is resampled by itself', async (t) => {
   for (const [mixType, size] of [
     ['stereo', 1_280],
     ['mixed', 640]
@@ -525,7 +525,7 @@ t.test('with resampling an overrun keeps the oldest two seconds and loses what i
   )
 })
 
-t.test('digits before the socket is open go nowhere', async (t) => {
+t.test('digits before the socket is open are dropped', async (t) => {
   const { call } = await listening(
     t,
     accepting,
@@ -537,7 +537,7 @@ t.test('digits before the socket is open go nowhere', async (t) => {
   ])
 })
 
-t.test('answers in pieces are put together; broken ones are refused', async (t) => {
+t.test('upgrade answers in pieces are joined; broken ones are refused', async (t) => {
   const pieces = await listening(t, (connection) => {
     const { socket } = connection
     const write = socket.write.bind(socket)
@@ -560,27 +560,24 @@ t.test('answers in pieces are put together; broken ones are refused', async (t) 
   }
 })
 
-t.test(
-  'digits go out as strings when passDtmf is set, and the one of finishOnKey ends the listen',
-  async (t) => {
-    const { audio, app, call } = await listening(
-      t,
-      accepting,
-      { passDtmf: true },
-      { press: ['5@200ms', '#@400ms'] }
-    )
-    await call()
-    const texts = audio.connections[0]!.frames()
-      .filter((frame) => frame.opcode === TEXT)
-      .slice(1)
-      .map((frame) => frame.payload.toString())
-    t.strictSame(texts, [
-      '{"event":"dtmf","dtmf":"5","duration":"800"}',
-      '{"event":"dtmf","dtmf":"#","duration":"800"}'
-    ])
-    t.match(hookOf(app), { digits: '#', dial_call_duration: 0, call_status: 'in-progress' })
-  }
-)
+t.test('digits are sent as strings with passDtmf, and the key of finishOnKey ends the listen', async (t) => {
+  const { audio, app, call } = await listening(
+    t,
+    accepting,
+    { passDtmf: true },
+    { press: ['5@200ms', '#@400ms'] }
+  )
+  await call()
+  const texts = audio.connections[0]!.frames()
+    .filter((frame) => frame.opcode === TEXT)
+    .slice(1)
+    .map((frame) => frame.payload.toString())
+  t.strictSame(texts, [
+    '{"event":"dtmf","dtmf":"5","duration":"800"}',
+    '{"event":"dtmf","dtmf":"#","duration":"800"}'
+  ])
+  t.match(hookOf(app), { digits: '#', dial_call_duration: 0, call_status: 'in-progress' })
+})
 
 t.test('finishOnKey of several keys never matches a single one', async (t) => {
   const { app, call } = await listening(
@@ -594,45 +591,39 @@ t.test('finishOnKey of several keys never matches a single one', async (t) => {
   t.equal(hookOf(app).dial_call_duration, 2, 'maxLength ended it')
 })
 
-t.test(
-  'jambonz closes with 1000 and no reason, and FIN at once, without waiting for the answer',
-  async (t) => {
-    const { audio, call } = await listening(t, accepting)
-    const story = await call()
-    const [connection] = audio.connections
-    await until(() => connection!.ended)
-    const last = connection!.frames().at(-1)!
-    t.strictSame([last.opcode, last.payload], [CLOSE, Buffer.from([0x03, 0xe8])])
-    t.match(story.listens[0], { closeCode: 1000, closedBy: 'jambonz' })
-  }
-)
+t.test('jambonz closes with 1000 and no reason, then sends FIN at once', async (t) => {
+  const { audio, call } = await listening(t, accepting)
+  const story = await call()
+  const [connection] = audio.connections
+  await until(() => connection!.ended)
+  const last = connection!.frames().at(-1)!
+  t.strictSame([last.opcode, last.payload], [CLOSE, Buffer.from([0x03, 0xe8])])
+  t.match(story.listens[0], { closeCode: 1000, closedBy: 'jambonz' })
+})
 
-t.test(
-  'closes of the server are echoed: code, reason and emptiness; an invalid code becomes 1002',
-  async (t) => {
-    const closeAfterMetadata = (payload: Buffer) => (connection: RawConnection) => {
-      accepting(connection)
-      connection.socket.once('data', () => connection.close(payload))
-    }
-    const cases: Array<[Buffer, Buffer, number]> = [
-      ...[1000, 1001, 1003, 1008, 1009, 1011, 1013, 3000, 4000, 4999].map(
-        (code) => [closing(code), closing(code), code] as [Buffer, Buffer, number]
-      ),
-      [closing(4000, 'enough'), closing(4000, 'enough'), 4000],
-      [Buffer.alloc(0), Buffer.alloc(0), 1005],
-      [closing(1005), closing(1002), 1005]
-    ]
-    for (const [sent, echoed, code] of cases) {
-      const { audio, app, call } = await listening(t, closeAfterMetadata(sent))
-      const story = await call()
-      await until(() => audio.connections[0]!.ended)
-      t.strictSame(audio.connections[0]!.frames().at(-1)!.payload, echoed)
-      t.match(story.listens[0], { closeCode: code, closedBy: 'server' })
-      t.ok('dial_call_duration' in hookOf(app))
-      t.strictSame(story.errors, [])
-    }
+t.test('a close of the server is echoed with code and reason; an invalid code becomes 1002', async (t) => {
+  const closeAfterMetadata = (payload: Buffer) => (connection: RawConnection) => {
+    accepting(connection)
+    connection.socket.once('data', () => connection.close(payload))
   }
-)
+  const cases: Array<[Buffer, Buffer, number]> = [
+    ...[1000, 1001, 1003, 1008, 1009, 1011, 1013, 3000, 4000, 4999].map(
+      (code) => [closing(code), closing(code), code] as [Buffer, Buffer, number]
+    ),
+    [closing(4000, 'enough'), closing(4000, 'enough'), 4000],
+    [Buffer.alloc(0), Buffer.alloc(0), 1005],
+    [closing(1005), closing(1002), 1005]
+  ]
+  for (const [sent, echoed, code] of cases) {
+    const { audio, app, call } = await listening(t, closeAfterMetadata(sent))
+    const story = await call()
+    await until(() => audio.connections[0]!.ended)
+    t.strictSame(audio.connections[0]!.frames().at(-1)!.payload, echoed)
+    t.match(story.listens[0], { closeCode: code, closedBy: 'server' })
+    t.ok('dial_call_duration' in hookOf(app))
+    t.strictSame(story.errors, [])
+  }
+})
 
 function closing(code: number, reason = ''): Buffer {
   return Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason)])
@@ -746,7 +737,7 @@ t.test(
   }
 )
 
-t.test('a drop without close loses the connection, and the hook follows', async (t) => {
+t.test('a connection dropped without a close ends the listen, and the hook follows', async (t) => {
   const { audio, app, call } = await listening(t, accepting, {}, { faults: { dropAfterMs: 300 } })
   const story = await call()
   await audio.connections[0]!.closed
@@ -830,48 +821,45 @@ t.test('the hook can come before the close', async (t) => {
   t.strictSame(order, ['hook', 'close'])
 })
 
-t.test(
-  'texts in fragments are given up when they pass 665,600 bytes; the connection and the next message survive',
-  async (t) => {
-    const text = (size: number) => Buffer.from(JSON.stringify({ type: 'json', data: 'x'.repeat(size) }))
-    const fragments = (whole: Buffer, count: number) => {
-      const size = Math.ceil(whole.length / count)
-      return Buffer.concat(
-        Array.from({ length: count }, (_, i) =>
-          serverFrame(
-            (i === 0 ? 1 : 0) | (i === count - 1 ? 0x80 : 0),
-            whole.subarray(i * size, (i + 1) * size)
-          )
+t.test('fragments over 665,600 bytes are dropped; the connection and the next message are not', async (t) => {
+  const text = (size: number) => Buffer.from(JSON.stringify({ type: 'json', data: 'x'.repeat(size) }))
+  const fragments = (whole: Buffer, count: number) => {
+    const size = Math.ceil(whole.length / count)
+    return Buffer.concat(
+      Array.from({ length: count }, (_, i) =>
+        serverFrame(
+          (i === 0 ? 1 : 0) | (i === count - 1 ? 0x80 : 0),
+          whole.subarray(i * size, (i + 1) * size)
         )
       )
-    }
-    const { call } = await listening(
-      t,
-      (connection) => {
-        accepting(connection)
-        connection.socket.once('data', () => {
-          connection.socket.write(
-            Buffer.concat([
-              fragments(text(600_000), 2),
-              fragments(text(670_000), 1_000),
-              serverFrame(0x81, text(1_000_000)),
-              serverFrame(0x81, text(1))
-            ])
-          )
-        })
-      },
-      {},
-      { patienceMs: 4_000, press: [] }
-    )
-    const { received } = (await call()).listens[0]!
-    t.strictSame(
-      received
-        .filter((message) => typeof message === 'object')
-        .map((message) => (message as { data: string }).data.length),
-      [600_000, 1_000_000, 1]
     )
   }
-)
+  const { call } = await listening(
+    t,
+    (connection) => {
+      accepting(connection)
+      connection.socket.once('data', () => {
+        connection.socket.write(
+          Buffer.concat([
+            fragments(text(600_000), 2),
+            fragments(text(670_000), 1_000),
+            serverFrame(0x81, text(1_000_000)),
+            serverFrame(0x81, text(1))
+          ])
+        )
+      })
+    },
+    {},
+    { patienceMs: 4_000, press: [] }
+  )
+  const { received } = (await call()).listens[0]!
+  t.strictSame(
+    received
+      .filter((message) => typeof message === 'object')
+      .map((message) => (message as { data: string }).data.length),
+    [600_000, 1_000_000, 1]
+  )
+})
 
 t.test('wss and https work; a self-signed certificate is refused unless that is allowed', async (t) => {
   for (const allowSelfSigned of [true, false]) {
@@ -910,70 +898,67 @@ t.test('wss and https work; a self-signed certificate is refused unless that is 
   }
 })
 
-t.test(
-  'of some failures jambonz is told nothing: the listen goes on without a socket until the caller gives up',
-  async (t) => {
-    for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {
-      const { app, call } = await listening(t, accepting, { url })
-      const story = await call()
-      t.ok(story.listens[0]!.refused)
-      t.equal(hookOf(app).digits, '#', 'only the key ended it')
+t.test('after some failures the listen goes on without a socket until the caller hangs up', async (t) => {
+  for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {
+    const { app, call } = await listening(t, accepting, { url })
+    const story = await call()
+    t.ok(story.listens[0]!.refused)
+    t.equal(hookOf(app).digits, '#', 'only the key ended it')
+  }
+  const failed = await new Promise<unknown[]>((resolve) => {
+    const network = {
+      agent: () => new Agent(),
+      connect: () =>
+        new Duplex({
+          read() {
+            this.destroy(Object.assign(new Error('no'), { code: 'ENOTFOUND' }))
+          }
+        })
     }
-    const failed = await new Promise<unknown[]>((resolve) => {
-      const network = {
-        agent: () => new Agent(),
-        connect: () =>
-          new Duplex({
-            read() {
-              this.destroy(Object.assign(new Error('no'), { code: 'ENOTFOUND' }))
-            }
-          })
+    const upgrade = new Upgrade(
+      { network, clock: new Clock(Infinity), url: 'ws://nowhere.invalid/x', key: '', delayMs: 0 },
+      {
+        upgraded: () => {},
+        failed: ({ text, status, silent }) => resolve([text, status, silent])
       }
+    )
+    t.ok(upgrade)
+  })
+  t.strictSame(failed, ['dns failed: nowhere.invalid', undefined, true])
+  const failing = (connect: () => Duplex) =>
+    new Promise<unknown[]>((resolve) => {
       const upgrade = new Upgrade(
-        { network, clock: new Clock(Infinity), url: 'ws://nowhere.invalid/x', key: '', delayMs: 0 },
         {
-          upgraded: () => {},
-          failed: ({ text, status, silent }) => resolve([text, status, silent])
-        }
+          network: { agent: () => new Agent(), connect },
+          clock: new Clock(1),
+          url: 'ws://10.0.0.1/x',
+          key: '',
+          delayMs: 0,
+          timeoutMs: 250
+        },
+        { upgraded: () => {}, failed: ({ text, status, silent }) => resolve([text, status, silent]) }
       )
       t.ok(upgrade)
     })
-    t.strictSame(failed, ['dns failed: nowhere.invalid', undefined, true])
-    const failing = (connect: () => Duplex) =>
-      new Promise<unknown[]>((resolve) => {
-        const upgrade = new Upgrade(
-          {
-            network: { agent: () => new Agent(), connect },
-            clock: new Clock(1),
-            url: 'ws://10.0.0.1/x',
-            key: '',
-            delayMs: 0,
-            timeoutMs: 250
-          },
-          { upgraded: () => {}, failed: ({ text, status, silent }) => resolve([text, status, silent]) }
-        )
-        t.ok(upgrade)
-      })
-    t.strictSame(
-      await failing(() => new Duplex({ read() {} })),
-      ['Unable to connect', undefined, false],
-      'no SYN-ACK in time'
-    )
-    t.strictSame(
-      await failing(
-        () =>
-          new Duplex({
-            read() {
-              this.destroy(new Error('odd'))
-            }
-          })
-      ),
-      ['read failed (odd)', undefined, false]
-    )
-  }
-)
+  t.strictSame(
+    await failing(() => new Duplex({ read() {} })),
+    ['Unable to connect', undefined, false],
+    'no SYN-ACK in time'
+  )
+  t.strictSame(
+    await failing(
+      () =>
+        new Duplex({
+          read() {
+            this.destroy(new Error('odd'))
+          }
+        })
+    ),
+    ['read failed (odd)', undefined, false]
+  )
+})
 
-t.test("urls are split with the module's mistakes", async (t) => {
+t.test('urls are split as the module does, with its mistakes', async (t) => {
   t.strictSame(splitAddress('ws://h:3000/p?q=1#f'), { host: 'h', port: 3000, path: '/p?q=1#f', tls: false })
   t.strictSame(splitAddress('wss://h/p'), { host: 'h', port: 443, path: '/p', tls: true })
   t.match(

@@ -13,15 +13,14 @@ t.test('three instances behind a round-robin', { skip: noRedis(), timeout: 5 * 6
     `${CALLS} calls whose webhook, socket and hook are spread over them are all correlated, none twice`,
     (t) => spread(t, scene, CALLS)
   )
-  t.test('the same with Redis killed in the middle, and back with nothing', (t) => redisDies(t, scene, CALLS))
-  t.test(
-    'the same with one instance killed -9: its listens are lost, once, and their hooks are answered',
-    (t) => instanceDies(t, scene, LIVE_CALLS)
+  t.test('calls are correlated while Redis is killed and restarted empty', (t) => redisDies(t, scene, CALLS))
+  t.test('the listens of an instance killed -9 are lost once, and their hooks are answered', (t) =>
+    instanceDies(t, scene, LIVE_CALLS)
   )
   t.test(`${LIVE_CALLS} live calls outlast a rolling restart`, (t) =>
     rollingRestart(t, scene, { calls: LIVE_CALLS, told: true, maxGap: MAX_GAP })
   )
-  t.test('the same where the round-robin is not told', (t) =>
+  t.test('live calls outlast a rolling restart that the round-robin does not know of', (t) =>
     rollingRestart(t, scene, { calls: LIVE_CALLS, told: false, maxGap: MAX_GAP })
   )
 })

@@ -40,13 +40,13 @@ function isOver(listen: Listen | undefined): boolean {
 
 /** What every CallStore promises. */
 export function storeContract(t: Test, open: OpenStores): void {
-  t.test('a call that was never written is unknown', async (t) => {
+  t.test('get() of a call that was never written is undefined', async (t) => {
     const [a] = await open(t)
     t.equal(await a.get(newSid()), undefined)
     t.equal(await a.waitFor(newSid(), 'l1', isOver, 60_000), undefined, 'and nobody waits for it')
   })
 
-  t.test('the first write creates the call, on whichever instance it comes', async (t) => {
+  t.test('the first write creates the call, on any instance', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const first = await a.update(callSid, { call: { from: '+15083084809', direction: 'inbound' } })
@@ -73,7 +73,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(second.call.updatedAt >= second.call.createdAt)
   })
 
-  t.test('of many instances that write a new call at once, one creates it', async (t) => {
+  t.test('if many instances write a new call at once, one creates it', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     const results = await Promise.all(
@@ -158,7 +158,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
-  t.test('what is not JSON is refused by name, and leaves the call as it was', async (t) => {
+  t.test('data that is not JSON is refused by name and does not change the call', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { data: { x: 1 } })
@@ -230,7 +230,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Object.isFrozen((await a.get(callSid))?.listens[0]?.metadata?.account))
   })
 
-  t.test('of many claims of a listen, on several instances, one wins', async (t) => {
+  t.test('of many claims of a listen, on several instances, one succeeds', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { listens: [{ id: 'l1', path: '/audio' }] })
@@ -255,34 +255,31 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
-  t.test(
-    'a reopened listen is there to be claimed once more, and who waited for its end is told',
-    async (t) => {
-      const [a, b] = await open(t)
-      const callSid = newSid()
-      await a.claim(callSid, 'l1')
-      await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
-      const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
-      const segments = [
-        {
-          instance: 'a',
-          endedAt: '2026-01-01T00:00:00.000Z',
-          audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 }
-        }
-      ]
-      t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
-      const open1 = listenOf(await waiting, 'l1')
-      t.match(open1, { state: 'expected', connected: true, segments })
-      t.notOk('instance' in open1!)
-      const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
-      t.equal(claims.filter(({ claimed }) => claimed).length, 1)
-      await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
-      t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
-      t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
-    }
-  )
+  t.test('a reopened listen can be claimed again, and waits for its end resolve', async (t) => {
+    const [a, b] = await open(t)
+    const callSid = newSid()
+    await a.claim(callSid, 'l1')
+    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
+    const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
+    const segments = [
+      {
+        instance: 'a',
+        endedAt: '2026-01-01T00:00:00.000Z',
+        audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 }
+      }
+    ]
+    t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
+    const open1 = listenOf(await waiting, 'l1')
+    t.match(open1, { state: 'expected', connected: true, segments })
+    t.notOk('instance' in open1!)
+    const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
+    t.equal(claims.filter(({ claimed }) => claimed).length, 1)
+    await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
+    t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
+    t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
+  })
 
-  t.test('a call ends once: of many ends one is the first', async (t) => {
+  t.test('of many ends of a call, one is the first', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { call: { callStatus: 'in-progress' } })
@@ -322,7 +319,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame(await a.get(callSid), call)
   })
 
-  t.test('what the end of a call says of it is the last word', async (t) => {
+  t.test('the end of a call has the last word on its fields', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { call: { callStatus: 'trying' } })
@@ -476,7 +473,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(await a.update(callSid, {}), { created: true }, 'and a later event makes it a new one')
   })
 
-  t.test('a call whose listen streams is kept for as long as it does', async (t) => {
+  t.test('a call is kept while its listen streams', async (t) => {
     const [a, b] = await open(t, { callTtl: 300 })
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -488,7 +485,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     await until(async () => (await b.get(callSid)) === undefined, 'its end')
   })
 
-  t.test("callSids of any kind don't get into each other's way", async (t) => {
+  t.test('callSids of any characters do not collide', async (t) => {
     const [a, b] = await open(t)
     const sids = ['}', '{}', 'a}b{c', 'a:b', ' ', 'ü', 'l:x:state'].map((name) => `${name}${newSid()}`)
     for (const callSid of sids) await a.update(callSid, { data: { callSid } })

@@ -35,7 +35,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   const client = new Redis(server.url)
   t.teardown(() => client.disconnect())
 
-  t.test('messages on the channel that are none of ours are ignored, and the log says so', async (t) => {
+  t.test('foreign messages on the channel are ignored and logged', async (t) => {
     const a = await open(t, server, { instance: 'a' })
     const b = await open(t, server, { instance: 'b' })
     await a.store.claim('c1', 'l1')
@@ -58,7 +58,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
     t.match(b.said('none of ours'), [{ message: 'not json' }], 'once, however many they are')
   })
 
-  t.test('a damaged field is left out, and the calls beside it are as they were', async (t) => {
+  t.test('a damaged field is left out, and other calls are unchanged', async (t) => {
     const { store, said } = await open(t, server)
     await store.update('good', { call: { from: 'Ann' } })
     await store.update('bad', {
@@ -205,7 +205,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   })
 
   t.test(
-    'a damaged name among the listens of a dead instance keeps none of them from being lost',
+    "a damaged name among a dead instance's listens does not stop the others from being lost",
     async (t) => {
       const lost: string[] = []
       const own = new Redis(server.url, { lazyConnect: true })
@@ -232,7 +232,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   )
 })
 
-t.test('instances tell each other, and not themselves', { skip: noRedis() }, async (t) => {
+t.test("an instance's messages reach the other instances, not itself", { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const [a, b, other] = [
     await open(t, server, { instance: 'a' }),
@@ -270,7 +270,7 @@ t.test('a user without permission for the channel', { skip: noRedis() }, async (
     ...commands.split(' ')
   )
 
-  t.test('as docs/stores.md has it, all is well', async (t) => {
+  t.test('the permissions of docs/stores.md are enough', async (t) => {
     const { store, said } = await open(t, server, { instance: 'a', client: as('whole') })
     await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1' }] })
     await store.claim('c1', 'l1')
@@ -279,7 +279,7 @@ t.test('a user without permission for the channel', { skip: noRedis() }, async (
     t.same([...said('refused'), ...said('away')], [])
   })
 
-  t.test('a refused SUBSCRIBE is told by health() and by the log', async (t) => {
+  t.test('health() and the log report a refused SUBSCRIBE', async (t) => {
     const { store, said } = await open(t, server, { instance: 'b', client: as('deaf') })
     await until(() => !store.health().available, 'health()')
     t.match(store.health(), { available: false, problem: /SUBSCRIBE jambonz:events.*NOPERM/ })
@@ -287,7 +287,7 @@ t.test('a user without permission for the channel', { skip: noRedis() }, async (
   })
 })
 
-t.test('Redis that is away is told by health(), with its reason', async (t) => {
+t.test('health() reports that Redis is away, with the reason', async (t) => {
   const { logger } = keepingLogger()
   const client = new Redis(await freePort(), { lazyConnect: true })
   const store = redisStore(client, { timeout: 100 })
@@ -299,7 +299,7 @@ t.test('Redis that is away is told by health(), with its reason', async (t) => {
   t.match(store.health(), { available: false, problem: /^Redis is away/ })
 })
 
-t.test('a flood of calls evicts none that expects or has its socket', async (t) => {
+t.test('a flood of calls evicts no call that expects or has a socket', async (t) => {
   const store = withVerbs(memoryStore({ maxCalls: 500 }), 'a')
   const { logger } = keepingLogger()
   await store.start({ callTtl: 60_000, instance: 'a', logger })
@@ -355,7 +355,7 @@ t.test(
   }
 )
 
-t.test('a store says which of its options is wrong', async (t) => {
+t.test('a wrong option of a store is named', async (t) => {
   const client = new Redis({ lazyConnect: true })
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
     for (const wrong of [0, -1, 1e-9, NaN, Infinity, 2 ** 31, '500', true, null]) {

@@ -105,49 +105,45 @@ t.test('the clock of Redis is told from its replies, as exactly as the quickest'
 })
 
 t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
-  t.test(
-    'Redis that never was: calls go on, and are written when it comes',
-    { buffered: true },
-    async (t) => {
-      const server = new RedisServer(await freePort(), [])
-      t.teardown(() => server.remove())
-      const started = await timed(instanceOf(t, clientOf(t, server)))
-      t.ok(started.ms < TIMEOUT + SOON, `started in ${started.ms} ms`)
-      const { store, said } = started.value
-      const before = performance.now()
-      t.match(await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1', path: '/audio' }] }), {
-        created: true,
-        call: { from: 'Ann' }
-      })
-      t.match(await store.update('c1', { data: { x: 1 } }), { created: false })
-      t.match(await store.claim('c1', 'l1'), { claimed: true })
-      t.match(await store.claim('c1', 'l1'), { claimed: false }, 'a second socket is refused all the same')
-      const waiting = store.waitFor('c1', 'l1', isOver, 60_000)
-      await store.update('c1', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
-      t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
-      t.match([(await store.end('c1', {})).first, (await store.end('c1', {})).first], [true, false])
-      t.match(await store.list(), [{ callSid: 'c1' }])
-      t.ok(performance.now() - before < SOON, 'at once')
-      t.match(store.health?.(), { available: false, pending: 1 })
+  t.test('calls go on without Redis, and are written once it comes', { buffered: true }, async (t) => {
+    const server = new RedisServer(await freePort(), [])
+    t.teardown(() => server.remove())
+    const started = await timed(instanceOf(t, clientOf(t, server)))
+    t.ok(started.ms < TIMEOUT + SOON, `started in ${started.ms} ms`)
+    const { store, said } = started.value
+    const before = performance.now()
+    t.match(await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1', path: '/audio' }] }), {
+      created: true,
+      call: { from: 'Ann' }
+    })
+    t.match(await store.update('c1', { data: { x: 1 } }), { created: false })
+    t.match(await store.claim('c1', 'l1'), { claimed: true })
+    t.match(await store.claim('c1', 'l1'), { claimed: false }, 'a second socket is refused all the same')
+    const waiting = store.waitFor('c1', 'l1', isOver, 60_000)
+    await store.update('c1', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
+    t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
+    t.match([(await store.end('c1', {})).first, (await store.end('c1', {})).first], [true, false])
+    t.match(await store.list(), [{ callSid: 'c1' }])
+    t.ok(performance.now() - before < SOON, 'at once')
+    t.match(store.health?.(), { available: false, pending: 1 })
 
-      await server.start()
-      await until(() => store.health?.().available, 'the store')
-      t.match(store.health?.(), { pending: 0, dropped: 0 })
-      const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
-      t.match(await until(() => other.get('c1'), 'the other to be told'), {
-        from: 'Ann',
-        data: { x: 1 },
-        endedAt: String,
-        listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }]
-      })
-      await until(async () => (await other.list()).length, 'the other to list it')
-      t.match(await other.list(), [{ callSid: 'c1' }])
-      t.match([said('is away').length, said('is back').length], [1, 1], 'and that was said once each')
-    }
-  )
+    await server.start()
+    await until(() => store.health?.().available, 'the store')
+    t.match(store.health?.(), { pending: 0, dropped: 0 })
+    const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    t.match(await until(() => other.get('c1'), 'the other to be told'), {
+      from: 'Ann',
+      data: { x: 1 },
+      endedAt: String,
+      listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }]
+    })
+    await until(async () => (await other.list()).length, 'the other to list it')
+    t.match(await other.list(), [{ callSid: 'c1' }])
+    t.match([said('is away').length, said('is back').length], [1, 1], 'and that was said once each')
+  })
 
   t.test(
-    'Redis killed in the middle of calls, and back with nothing: what anybody knew of them is there again',
+    'after Redis was killed and came back empty, instances write again what they know of live calls',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -192,62 +188,54 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test(
-    'what was written while Redis was away comes in the order of time, whoever returns first',
-    { buffered: true },
-    async (t) => {
-      const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-      for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
-      await server.kill()
-      // The webhook on one, the socket on the other: the one that expects the listen writes last.
-      await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
-      await a.store.update('c2', { call: { callStatus: 'one' } })
-      await networkTrip()
-      await b.store.claim('c1', 'l1')
-      await b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
-      await b.store.update('c2', { call: { callStatus: 'two' } })
-      await networkTrip()
-      await a.store.update('c2', { call: { callStatus: 'three' } })
-      await server.start()
-      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
-      t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
-      t.match(await b.store.get('c2'), { callStatus: 'three' })
-    }
-  )
+  t.test('writes made while Redis was away are applied in order of time', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
+    await server.kill()
+    // The webhook on one, the socket on the other: the one that expects the listen writes last.
+    await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
+    await a.store.update('c2', { call: { callStatus: 'one' } })
+    await networkTrip()
+    await b.store.claim('c1', 'l1')
+    await b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
+    await b.store.update('c2', { call: { callStatus: 'two' } })
+    await networkTrip()
+    await a.store.update('c2', { call: { callStatus: 'three' } })
+    await server.start()
+    await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+    t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
+    t.match(await b.store.get('c2'), { callStatus: 'three' })
+  })
 
-  t.test(
-    'a call that ended while Redis was away stays so, whoever returns first and whatever came late',
-    { buffered: true },
-    async (t) => {
-      const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-      for (const callSid of ['c1', 'c2']) await a.store.update(callSid, { call: { callStatus: 'trying' } })
-      await server.kill()
-      const late = { call: { callStatus: 'in-progress' } }
-      for (const [callSid, one, other] of [
-        ['c1', a, b],
-        ['c2', b, a]
-      ] as const) {
-        await one.store.end(callSid, { call: { callStatus: 'completed' } })
-        await networkTrip()
-        await other.store.update(callSid, late)
-        t.match(await one.store.update(callSid, late), { call: { callStatus: 'completed' } })
-      }
-      await server.start()
-      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
-      for (const { store } of [a, b]) {
-        for (const callSid of ['c1', 'c2']) {
-          t.match(await store.get(callSid), { callStatus: 'completed', endedAt: String })
-        }
+  t.test('a call that ended while Redis was away stays ended', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    for (const callSid of ['c1', 'c2']) await a.store.update(callSid, { call: { callStatus: 'trying' } })
+    await server.kill()
+    const late = { call: { callStatus: 'in-progress' } }
+    for (const [callSid, one, other] of [
+      ['c1', a, b],
+      ['c2', b, a]
+    ] as const) {
+      await one.store.end(callSid, { call: { callStatus: 'completed' } })
+      await networkTrip()
+      await other.store.update(callSid, late)
+      t.match(await one.store.update(callSid, late), { call: { callStatus: 'completed' } })
+    }
+    await server.start()
+    await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+    for (const { store } of [a, b]) {
+      for (const callSid of ['c1', 'c2']) {
+        t.match(await store.get(callSid), { callStatus: 'completed', endedAt: String })
       }
     }
-  )
+  })
 
   t.test(
-    'Redis that hangs holds nobody up for longer than a command may take, and only once',
+    "a Redis that hangs delays callers once, by one command's timeout",
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -321,24 +309,20 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test(
-    "a key that somebody else has spoilt is that call's trouble alone",
-    { buffered: true },
-    async (t) => {
-      const server = await startRedis(t)
-      const client = clientOf(t, server)
-      const { store, said } = await instanceOf(t, client)
-      await client.set('jambonz:call:{bad}', 'what?')
-      t.match(await store.update('bad', { call: { from: 'Ann' } }), { call: { from: 'Ann' } })
-      t.match(await store.get('bad'), { from: 'Ann' })
-      t.match([await store.update('good', {}), store.health?.().available], [{ created: true }, true])
-      t.match(said('refused')[0], { callSid: 'bad', err: { message: /WRONGTYPE/ } })
-      await until(() => store.health?.().pending === 0, 'the store to give it up')
-    }
-  )
+  t.test('a foreign value in a key affects only that call', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const client = clientOf(t, server)
+    const { store, said } = await instanceOf(t, client)
+    await client.set('jambonz:call:{bad}', 'what?')
+    t.match(await store.update('bad', { call: { from: 'Ann' } }), { call: { from: 'Ann' } })
+    t.match(await store.get('bad'), { from: 'Ann' })
+    t.match([await store.update('good', {}), store.health?.().available], [{ created: true }, true])
+    t.match(said('refused')[0], { callSid: 'bad', err: { message: /WRONGTYPE/ } })
+    await until(() => store.health?.().pending === 0, 'the store to give it up')
+  })
 
   t.test(
-    'an instance killed -9: its listens are lost in time, once, and who waits for them is told',
+    'the listens of an instance killed -9 are lost in time, once, and waits for them resolve',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -383,40 +367,34 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test(
-    'an instance that dies while Redis is away, and takes its memory with it, is found out as well',
-    { buffered: true },
-    async (t) => {
-      const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const child = spawn(
-        process.execPath,
-        [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'],
-        { stdio: ['ignore', 'pipe', 'inherit'] }
-      )
-      t.teardown(() => child.kill('SIGKILL'))
-      await once(child.stdout, 'data')
-      t.match(await a.store.update('c1', {}), {
-        call: { listens: [{ instance: 'dead', state: 'streaming' }] }
-      })
-      await server.kill()
-      child.kill('SIGKILL')
-      await until(async () => {
-        await a.store.update('c1', {})
-        return a.store.health?.().available === false
-      }, 'the store to go')
-      await server.start()
-      await until(
-        async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
-        'the end of the listen'
-      )
-      await until(() => a.lost.length > 0, 'it to be told')
-      t.strictSame(a.lost, ['c1 l1'])
-    }
-  )
+  t.test('an instance that dies while Redis is away is found dead', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+    const child = spawn(process.execPath, [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child.stdout, 'data')
+    t.match(await a.store.update('c1', {}), {
+      call: { listens: [{ instance: 'dead', state: 'streaming' }] }
+    })
+    await server.kill()
+    child.kill('SIGKILL')
+    await until(async () => {
+      await a.store.update('c1', {})
+      return a.store.health?.().available === false
+    }, 'the store to go')
+    await server.start()
+    await until(
+      async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
+      'the end of the listen'
+    )
+    await until(() => a.lost.length > 0, 'it to be told')
+    t.strictSame(a.lost, ['c1 l1'])
+  })
 
   t.test(
-    'an instance that was only cut off tells the truth when it returns',
+    'an instance that was cut off corrects its listens when it returns',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -446,25 +424,29 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('one that comes and goes does not hide that another is dead', { buffered: true }, async (t) => {
-    const client = clientOf(t, await startRedis(t))
-    const [a, b, dead] = ['a', 'b', 'dead'].map(
-      (name) => new Instances(new Keys('jambonz:'), new Clock(), name, 100)
-    ) as [Instances, Instances, Instances]
-    await dead.beat(client, false)
-    const since = performance.now()
-    const found = await until(
-      async () => {
-        await a.beat(client, true)
-        return (await b.beat(client, false)).dead.length > 0 && performance.now() - since
-      },
-      'the dead',
-      2_000
-    )
-    t.ok(Number(found) > 300, `${found} ms`)
-    const [, { dead: missed }] = await Promise.all([a.beat(client, true), b.beat(client, false)])
-    t.strictSame(missed, ['dead'])
-  })
+  t.test(
+    'an instance that reconnects often does not hide that another is dead',
+    { buffered: true },
+    async (t) => {
+      const client = clientOf(t, await startRedis(t))
+      const [a, b, dead] = ['a', 'b', 'dead'].map(
+        (name) => new Instances(new Keys('jambonz:'), new Clock(), name, 100)
+      ) as [Instances, Instances, Instances]
+      await dead.beat(client, false)
+      const since = performance.now()
+      const found = await until(
+        async () => {
+          await a.beat(client, true)
+          return (await b.beat(client, false)).dead.length > 0 && performance.now() - since
+        },
+        'the dead',
+        2_000
+      )
+      t.ok(Number(found) > 300, `${found} ms`)
+      const [, { dead: missed }] = await Promise.all([a.beat(client, true), b.beat(client, false)])
+      t.strictSame(missed, ['dead'])
+    }
+  )
 
   t.test('a claim that no socket follows is forgotten with its listen', { buffered: true }, async (t) => {
     const server = await startRedis(t)
@@ -478,7 +460,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'a call that Redis has evicted is written again while it streams, and told to nobody as over',
+    'a call that Redis evicted while it streams is written again, without an end event',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -499,7 +481,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('nor does it wait for the call to expire', { buffered: true }, async (t) => {
+  t.test('an evicted call is written again before it would expire', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
@@ -511,20 +493,16 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l2'])])
   })
 
-  t.test(
-    'what an instance still holds when it leaves is lost to the others',
-    { buffered: true },
-    async (t) => {
-      const server = await startRedis(t)
-      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-      await a.store.claim('c1', 'l1')
-      await a.store.close()
-      t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
-    }
-  )
+  t.test('listens that an instance holds when it leaves become lost', { buffered: true }, async (t) => {
+    const server = await startRedis(t)
+    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+    await a.store.claim('c1', 'l1')
+    await a.store.close()
+    t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
+  })
 
-  t.test('a subscriber that hears nothing looks for itself', { buffered: true }, async (t) => {
+  t.test('a subscriber that gets no message reads the store', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const a = await instanceOf(t, client, { name: 'a' })
@@ -538,7 +516,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.ok(ms < 1_000 + SOON, `${ms} ms`)
   })
 
-  t.test('an instance that leaves in order is not missed', { buffered: true }, async (t) => {
+  t.test('an instance that closes normally is not taken for dead', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const a = await instanceOf(t, client, { name: 'a' })
@@ -547,7 +525,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
   })
 
-  t.test('others are told of what an instance watched that has left', { buffered: true }, async (t) => {
+  t.test('other instances take over what a closed instance watched', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const start = async (instance: string): Promise<{ store: CallStore; lost: LostListen[] }> => {
       const lost: LostListen[] = []
@@ -629,7 +607,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a call whose time is over leaves nothing behind', { buffered: true }, async (t) => {
+  t.test('an expired call leaves no key behind', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const { store } = await instanceOf(t, client, { callTtl: 400 })
@@ -642,7 +620,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame((await client.keys('*')).sort(), ['jambonz:calls', 'jambonz:instances'])
   })
 
-  t.test('a Cluster serves as well: all of a call is in one slot', { buffered: true }, async (t) => {
+  t.test('Redis Cluster works: all keys of a call are in one slot', { buffered: true }, async (t) => {
     const server = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1')
     const admin = clientOf(t, server)
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')

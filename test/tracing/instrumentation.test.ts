@@ -45,7 +45,7 @@ t.test('inside the server span of an instrumentation, one request is one trace',
   t.same(webhook.links, [traceId], "a link leads to jambonz' own")
 })
 
-t.test("with a B3 propagator it is jambonz' trace", async (t) => {
+t.test("with a B3 propagator the request joins jambonz' trace", async (t) => {
   propagation.disable()
   propagation.setGlobalPropagator(new B3Propagator())
   const { traceId, server, webhook, work } = await call(t)

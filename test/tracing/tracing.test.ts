@@ -133,7 +133,7 @@ t.test(
   }
 )
 
-t.test('what fails is recorded on the span it failed in', async (t) => {
+t.test('a failure is recorded on the span in which it happened', async (t) => {
   const webhookSecret = 'secret of the portal'
   const app = await build(t, { fallback: [{ verb: 'hangup' }] })
   let answer = (): void => {}
@@ -206,7 +206,7 @@ t.test('what fails is recorded on the span it failed in', async (t) => {
   })
 })
 
-t.test("a listen's span tells how it went wrong", async (t) => {
+t.test("a listen's span records its failure", async (t) => {
   const sink = () =>
     new Writable({
       write(_chunk, _encoding, done) {
@@ -278,12 +278,12 @@ t.test('which trace a request joins', async (t) => {
     t.equal(response.statusCode, 200)
   }
 
-  t.test('that of the header, with a trace id of 64 bits too', async (t) => {
+  t.test('a request joins the trace of the header, even with a 64-bit trace id', async (t) => {
     await post({ b3: `64fe8b2a57d3eff7-${SPAN}-1` })
     t.match(await spans.named('webhook /in'), { traceId: '000000000000000064fe8b2a57d3eff7', parentId: SPAN })
   })
 
-  t.test('one of its own without a header that can be read', async (t) => {
+  t.test('a request without a readable header has its own trace', async (t) => {
     await post({ b3: 'garbage' })
     const { traceId, parentId, spanId } = await spans.named('webhook /in')
     t.not(traceId, TRACE)
@@ -292,7 +292,7 @@ t.test('which trace a request joins', async (t) => {
   })
 
   t.test(
-    "none where jambonz does not sample, or denies it: nor do the application's own spans, nor the listen's",
+    'a request that jambonz does not sample has no spans of plugin, application or listen',
     async (t) => {
       await post({ b3: `${TRACE}-${SPAN}-0` })
       await post({ b3: '0' })
@@ -304,7 +304,7 @@ t.test('which trace a request joins', async (t) => {
     }
   )
 
-  t.test("the span that is active is its parent; a link leads to jambonz' trace", async (t) => {
+  t.test("the active span is the parent, with a link to jambonz' trace", async (t) => {
     await tracer.startActiveSpan('server', async (server) => {
       await post({ b3: B3 })
       server.end()
@@ -318,7 +318,7 @@ t.test('which trace a request joins', async (t) => {
     })
   })
 
-  t.test('a listen that was set up elsewhere has one of its own', async (t) => {
+  t.test('a listen that was set up elsewhere has its own trace', async (t) => {
     const socket = await openSocket(`${base}/audio`)
     socket.send(JSON.stringify({ callSid: 'elsewhere', sampleRate: 8000, mixType: 'mono' }))
     socket.send(ramp(20))

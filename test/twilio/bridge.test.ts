@@ -42,7 +42,7 @@ const speech = (samples: number, rate = 8000) =>
   )
 const voiced = (heard: Int16Array) => [...heard].filter((sample) => sample !== 0)
 
-test('a bot is told of the call as Twilio would tell it', async (t) => {
+test('a bot gets the start message that Twilio would send', async (t) => {
   const { bot, socket, ended, call } = await bridged(t, {
     listen: { metadata: { plan: 'gold', visits: 3 } },
     bridge: { customParameters: { agent: 'a1' } }
@@ -81,7 +81,7 @@ test('a bot is told of the call as Twilio would tell it', async (t) => {
   t.equal(bot.closed, 1000)
 })
 
-test('what an echo bot sends back is what went in, as mu-law leaves it', async (t) => {
+test("an echo bot returns the caller's audio, with the loss of mu-law", async (t) => {
   const { socket, caller, bot } = await bridged(t, { onMessage: echo })
   const spoken = speech(4000)
   socket.send(bytesOf(spoken))
@@ -91,7 +91,7 @@ test('what an echo bot sends back is what went in, as mu-law leaves it', async (
   t.ok(bot.heard.equals(encodeMulaw(spoken)))
 })
 
-test('other rates are converted, both ways', async (t) => {
+test('other sample rates are converted in both directions', async (t) => {
   const { socket, caller, bot } = await bridged(t, {
     listen: { sampleRate: 16_000 },
     rate: 24_000,
@@ -123,7 +123,7 @@ test('what the caller says before the bot has answered is not lost', async (t) =
   t.ok(bot.heard.equals(encodeMulaw(speech(1600))))
 })
 
-test('marks come back when their audio was heard, in order, one after each piece too', async (t) => {
+test('marks are returned in order once their audio was heard, even one after each piece', async (t) => {
   const { bot, caller } = await bridged(t, {
     onMessage: (bot, { event, mark }) => {
       if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 12_800}`)
@@ -146,7 +146,7 @@ test('marks come back when their audio was heard, in order, one after each piece
   t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'and the audio has no holes')
 })
 
-test('clear stops what is heard, and its marks come back', async (t) => {
+test('clear stops playout and returns the marks', async (t) => {
   const { bot, caller } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.say(encodeMulaw(new Int16Array(16_000).fill(8000)))
@@ -165,7 +165,7 @@ test('a bot that hangs up ends the listen, so that the call goes on', async (t) 
   t.match(await stream.done, { reason: 'disconnected' })
 })
 
-test("a bot that breaks off, or can't be reached, is an error, and the listen is left as it is", async (t) => {
+test("a bot that disconnects or can't be reached is an error, and the listen stays open", async (t) => {
   const { bot, ended, stream, socket } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.socket?.close(1011)
@@ -177,7 +177,7 @@ test("a bot that breaks off, or can't be reached, is an error, and the listen is
   t.equal(socket.readyState, socket.OPEN)
 })
 
-test('nonsense from a bot does no harm', async (t) => {
+test('invalid messages of a bot are ignored', async (t) => {
   const { bot, caller } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   for (const text of [
@@ -195,7 +195,7 @@ test('nonsense from a bot does no harm', async (t) => {
   await until(() => voiced(caller.heard).length > 1000)
 })
 
-test('a listen without streaming is refused, naming the property', async (t) => {
+test('a listen without streaming is an error that names the property', async (t) => {
   const { stream, start } = await streamPair(t, {
     listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
   })

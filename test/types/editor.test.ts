@@ -65,7 +65,7 @@ t.test('an editor completes', async (t) => {
       for (const name of names) t.ok(offered.includes(name), name)
     })
   }
-  t.test('nothing of the inside', async (t) => {
+  t.test('an editor completes no internal names', async (t) => {
     const inside = {
       listenField: ['hookedAt', 'offers', 'refused', 'saved', 'trace'],
       call: ['application'],

@@ -117,7 +117,7 @@ t.test('the verbs of jambonz pass as they are', async (t) => {
   }
 })
 
-t.test('verbs of which only one of the two validators knows pass too', async (t) => {
+t.test('verbs that only one of the two validators knows pass', async (t) => {
   const verbs = [
     { verb: 'room', name: 'a' },
     { verb: 'microsoft_s2s', llmOptions: {} },
@@ -236,13 +236,13 @@ t.test('an invalid verb is an error that names verb, property, value and what is
     })
   }
 
-  t.test('says which of several it is', async (t) => {
+  t.test('an error names the place of the verb among several', async (t) => {
     t.throws(refused([{ verb: 'answer' }, { verb: 'dial', target, listen: { sampleRate: 11_025 } }]), {
       message: /\[1\] dial\.listen\.sampleRate is 11025/
     })
   })
 
-  t.test('hides credentials', async (t) => {
+  t.test('an error hides credentials', async (t) => {
     const secrets = [
       { verb: 'llm', vendor: 'openai', auth: { apiKey: ['hunter2'] }, llmOptions: {} },
       { verb: 'dial', target: [{ type: 'sip', auth: { username: 'a', password: ['hunter2'] } }] },
@@ -260,7 +260,7 @@ t.test('an invalid verb is an error that names verb, property, value and what is
   })
 })
 
-t.test('a process checks verbs without compiling their schemas', async (t) => {
+t.test('a process checks verbs without compiling schemas at run time', async (t) => {
   const verbs = JSON.stringify(join(import.meta.dirname, '../../lib/verbs/validate.js'))
   const { stdout, stderr } = spawnSync(
     process.execPath,

@@ -29,7 +29,7 @@ t.test('a listen that jambonz 0.9 would ignore is an error, and is served on 11'
   }
 })
 
-t.test('a listen in config plays nothing unless it says so', async (t) => {
+t.test('a config.listen plays no files unless it asks for it', async (t) => {
   for (const options of [{}, { mixType: 'stereo' }]) {
     const { verbs, listens } = prepare({ verb: 'config', listen: options })
     t.match(verbs, [{ listen: { bidirectionalAudio: { enabled: false } } }])
@@ -46,7 +46,7 @@ t.test('a listen in config plays nothing unless it says so', async (t) => {
   t.match(prepare({ verb: 'listen' }).listens, [{ bidirectional: { mode: 'file' } }])
 })
 
-t.test('what jambonz takes is taken', async (t) => {
+t.test('values that jambonz accepts are accepted', async (t) => {
   const verbs = [
     { verb: 'listen', finishOnKey: '', maxLength: 0, timeout: 0 },
     { verb: 'listen', actionHook: { url: '/done', username: 'a', password: 'b' } },

@@ -48,12 +48,12 @@ t.test('what a handler may return', async (t) => {
     for (const nothing of [undefined, null, []]) t.strictSame(prepare(nothing), { verbs: [], listens: [] })
   })
 
-  t.test('it is taken as JSON: what is undefined is left out, and toJSON() is asked', async (t) => {
+  t.test('the result is serialized as JSON: undefined is left out, and toJSON() is called', async (t) => {
     const { verbs } = prepare([{ verb: 'tag', id: undefined, data: { at: new Date(0), nothing: undefined } }])
     t.strictSame(verbs, [{ verb: 'tag', data: { at: '1970-01-01T00:00:00.000Z' } }])
   })
 
-  t.test('it stays as it was, and what comes of it is a copy', async (t) => {
+  t.test('the result is copied and not changed', async (t) => {
     const metadata = { customer: { id: 5 } }
     const frozen = Object.freeze([Object.freeze({ verb: 'listen', metadata, timeout: 3, finishOnKey: '*#' })])
     const { listens } = prepare(frozen)
@@ -86,7 +86,7 @@ t.test('what a handler may return', async (t) => {
   })
 })
 
-t.test('several listens of one answer each have an id of their own, in order', async (t) => {
+t.test('each of several listens in one answer has its own id, in order', async (t) => {
   const { verbs, listens } = prepare([
     { verb: 'config', listen: { enable: true } },
     { verb: 'listen', maxLength: 5 },
@@ -127,7 +127,7 @@ t.test('a listen whose audio goes elsewhere', async (t) => {
   const url = 'wss://recorder.example.com/calls'
   const auth = { username: 'jambonz', password: 'hunter2' }
 
-  t.test('is left alone, and nothing is expected of it', async (t) => {
+  t.test('a listen to another server is sent unchanged, and no socket is expected', async (t) => {
     const verb = {
       verb: 'listen',
       url,
@@ -140,7 +140,7 @@ t.test('a listen whose audio goes elsewhere', async (t) => {
     t.strictSame(prepare([verb], { auth }), { verbs: [verb], listens: [] })
   })
 
-  t.test('nested in dial and config too', async (t) => {
+  t.test('nested listens to another server are sent unchanged', async (t) => {
     const verbs = [
       { verb: 'dial', target, listen: { url } },
       { verb: 'config', listen: { url, enable: true } }
@@ -148,7 +148,7 @@ t.test('a listen whose audio goes elsewhere', async (t) => {
     t.strictSame(prepare(verbs, { auth }), { verbs, listens: [] })
   })
 
-  t.test('is refused all the same when jambonz could not do it', async (t) => {
+  t.test('a listen to another server is refused if jambonz could not run it', async (t) => {
     t.throws(refused([{ verb: 'listen', url, metadata: { text: 'x'.repeat(5_000) } }]), {
       message: /metadata is 5011 bytes/
     })
@@ -160,7 +160,7 @@ t.test('a listen whose audio goes elsewhere', async (t) => {
   })
 })
 
-t.test('a signed url too long for the media server is refused, whoever made it long', async (t) => {
+t.test('a signed url too long for the media server is refused', async (t) => {
   const audioUrl = () => ({ path: '/audio', url: `/audio/${'x'.repeat(400)}` })
   t.throws(() => prepare([{ verb: 'listen' }], { audioUrl }), {
     code: 'FST_JAMBONZ_VERB_INVALID',
@@ -169,7 +169,7 @@ t.test('a signed url too long for the media server is refused, whoever made it l
 })
 
 t.test('a listen nested in config', async (t) => {
-  t.test('runs in the background: enabled, without what jambonz refuses there', async (t) => {
+  t.test('config.listen is sent enabled, without the properties that jambonz refuses there', async (t) => {
     const { verbs, listens } = prepare([
       {
         verb: 'config',
@@ -194,14 +194,14 @@ t.test('a listen nested in config', async (t) => {
     t.match(listens, [{ nested: 'config', channels: 2, callSid: CALL.callSid }])
   })
 
-  t.test('has finishOnKey, though jambonz knows none there: the plugin does one digit too', async (t) => {
+  t.test('config.listen has finishOnKey, done by the plugin for one digit too', async (t) => {
     const { verbs, listens } = prepare([{ config: { listen: { finishOnKey: '#' } } }])
     t.match(verbs, [{ listen: { passDtmf: true } }])
     t.notOk('finishOnKey' in (verbs[0] as { listen: object }).listen)
     t.equal(listens[0]?.finishOnKey, '#')
   })
 
-  t.test('has timeout and streaming as anywhere', async (t) => {
+  t.test('config.listen has timeout and streaming', async (t) => {
     const { verbs } = prepare([
       { verb: 'config', listen: { timeout: 5, bidirectionalAudio: { streaming: true } } }
     ])
@@ -210,14 +210,14 @@ t.test('a listen nested in config', async (t) => {
     ])
   })
 
-  t.test('is ended by enable: false, which goes out untouched', async (t) => {
+  t.test('enable: false is sent unchanged', async (t) => {
     t.strictSame(prepare([{ verb: 'config', listen: { enable: false } }]), {
       verbs: [{ verb: 'config', listen: { enable: false } }],
       listens: []
     })
   })
 
-  t.test('is often written with a verb, which jambonz refuses and we drop', async (t) => {
+  t.test('the property verb, which jambonz refuses in config.listen, is removed', async (t) => {
     t.notOk(
       'verb' in
         (
@@ -234,14 +234,14 @@ t.test('a listen nested in config', async (t) => {
   })
 
   for (const property of ['actionHook', 'transcribe', 'earlyMedia', 'channel', 'auth', 'id']) {
-    t.test(`has no ${property}: jambonz would refuse the application`, async (t) => {
+    t.test(`config.listen with ${property} is an error`, async (t) => {
       t.throws(refused([{ verb: 'config', listen: { [property]: '/x' } }]), {
         message: new RegExp(`\\[0\\] config\\.listen\\.${property}: a listen in config has none`)
       })
     })
   }
 
-  t.test('is checked like any other', async (t) => {
+  t.test('config.listen is checked like other listens', async (t) => {
     t.throws(refused([{ verb: 'config', listen: { mixType: 'both' } }]), {
       message: /config\.listen\.mixType is "both"/
     })
@@ -253,7 +253,7 @@ t.test('a listen nested in config', async (t) => {
     })
   })
 
-  t.test('is not called stream: jambonz ignores that', async (t) => {
+  t.test('config.stream is an error, as jambonz ignores it', async (t) => {
     t.throws(refused([{ verb: 'config', stream: { enable: true } }]), {
       message: /\[0\] config\.stream: jambonz ignores it: say listen instead/
     })

@@ -130,7 +130,7 @@ async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url
   t.equal(arrived, 1)
 }
 
-t.test('a path of any other listen is good for one socket, on 11 too', async (t) => {
+t.test('the path of any other listen opens one socket, on 11 too', async (t) => {
   const app = await build(t, { platform: '11' })
   app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
   const asked = await askForListen(app, '/call')
@@ -138,51 +138,48 @@ t.test('a path of any other listen is good for one socket, on 11 too', async (t)
   await t.rejects(asked.open(), /409/)
 })
 
-t.test(
-  'a listen that was started from outside names no call: it is recorded by a name of ours',
-  async (t) => {
-    const { logger, said } = keepingLogger()
-    const app = await build(t, {
-      platform: '11',
-      strict: false,
-      auth: { username: 'jambonz', password: 'of the sockets' },
-      recording: { directory: folder() },
-      fastify: { loggerInstance: logger }
-    })
-    const ended: Listen[] = []
-    app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
-    const streams: unknown[] = []
-    app.jambonz.audio('/outside', async ({ metadata }) => {
-      streams.push(metadata)
-    })
-    app.jambonz.webhook('/call', async () => [
-      { verb: 'answer' },
-      { verb: 'pause', length: 2 },
-      { verb: 'hangup' }
-    ])
-    const base = await listening(app)
-    const story = await simulateCall({
-      url: `${base}/call`,
-      platform: '11',
-      outsideListen: {
-        url: `${base.replace('http', 'ws')}/outside`,
-        metadata: { asked: 'by a supervisor' },
-        wsAuth: { username: 'jambonz', password: 'of the sockets' }
-      }
-    })
-    t.match(story.listens, [{ role: 'outside', refused: undefined, metadata: { asked: 'by a supervisor' } }])
-    await until(() => ended.length === 1, 'the end')
-    const [listen] = ended as [Listen]
-    t.match(listen, { callSid: /^unnamed-/, audio: { bytes: story.listens[0]!.sent.bytes } })
-    t.ok(Number(listen.recording?.durationMs) > 1_000)
-    t.match(streams, [{ asked: 'by a supervisor' }])
-    t.equal(said('the first frame names no call').length, 1)
+t.test('a listen that was started from outside is recorded under a call name of ours', async (t) => {
+  const { logger, said } = keepingLogger()
+  const app = await build(t, {
+    platform: '11',
+    strict: false,
+    auth: { username: 'jambonz', password: 'of the sockets' },
+    recording: { directory: folder() },
+    fastify: { loggerInstance: logger }
+  })
+  const ended: Listen[] = []
+  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+  const streams: unknown[] = []
+  app.jambonz.audio('/outside', async ({ metadata }) => {
+    streams.push(metadata)
+  })
+  app.jambonz.webhook('/call', async () => [
+    { verb: 'answer' },
+    { verb: 'pause', length: 2 },
+    { verb: 'hangup' }
+  ])
+  const base = await listening(app)
+  const story = await simulateCall({
+    url: `${base}/call`,
+    platform: '11',
+    outsideListen: {
+      url: `${base.replace('http', 'ws')}/outside`,
+      metadata: { asked: 'by a supervisor' },
+      wsAuth: { username: 'jambonz', password: 'of the sockets' }
+    }
+  })
+  t.match(story.listens, [{ role: 'outside', refused: undefined, metadata: { asked: 'by a supervisor' } }])
+  await until(() => ended.length === 1, 'the end')
+  const [listen] = ended as [Listen]
+  t.match(listen, { callSid: /^unnamed-/, audio: { bytes: story.listens[0]!.sent.bytes } })
+  t.ok(Number(listen.recording?.durationMs) > 1_000)
+  t.match(streams, [{ asked: 'by a supervisor' }])
+  t.equal(said('the first frame names no call').length, 1)
 
-    const named = await openSocket(`${base}/outside`, { headers: basic('jambonz', 'of the sockets') })
-    named.send(JSON.stringify({ callSid: story.callSid, asked: 'for this call' }))
-    named.send(ramp(100))
-    named.close(1000)
-    await until(() => ended.length === 2, 'the end')
-    t.equal(ended[1]!.callSid, story.callSid, 'one that names its call is of that call')
-  }
-)
+  const named = await openSocket(`${base}/outside`, { headers: basic('jambonz', 'of the sockets') })
+  named.send(JSON.stringify({ callSid: story.callSid, asked: 'for this call' }))
+  named.send(ramp(100))
+  named.close(1000)
+  await until(() => ended.length === 2, 'the end')
+  t.equal(ended[1]!.callSid, story.callSid, 'one that names its call is of that call')
+})
