@@ -69,3 +69,53 @@ t.test(
     t.equal(said('could not be opened').length, 1)
   }
 )
+
+t.test(
+  'the outcome of an order can neither be forged nor read by whoever publishes in the store',
+  { skip: noRedis() },
+  async (t) => {
+    const redis = await startRedis(t)
+    const client = () => {
+      const one = new Redis(redis.url)
+      t.teardown(() => one.disconnect())
+      return one
+    }
+    const stores = [redisStore(client()), redisStore(client())]
+    const [holder, sender] = [await instance(stores[0]), await instance(stores[1])]
+    async function instance(store: (typeof stores)[number] | undefined) {
+      return await serving(
+        t,
+        (app) => {
+          app.jambonz.webhook('/call', async () => [{ verb: 'say', text: 'hello' }])
+        },
+        { store, secret: 'the same on all instances' }
+      )
+    }
+    const socket = await JambonzSocket.open(t, `${holder!.url}/call`)
+    await socket.ask('session:new')
+    const published: string[] = []
+    const spy = client()
+    await spy.psubscribe('*')
+    spy.on('pmessage', (_pattern: string, _channel: string, message: string) => published.push(message))
+    const { calls } = sender!.app.jambonz
+    await t.rejects(calls.redirect('call-1', [{ verb: 'secretive' } as never]), {
+      code: 'FST_JAMBONZ_VERB_INVALID',
+      message: /secretive/
+    })
+    await until(() => published.some((message) => message.includes('"ordered"')), 'the outcome')
+    t.notMatch(published.join('\n'), /secretive/)
+
+    const forger = client()
+    spy.on('pmessage', (_pattern: string, channel: string, message: string) => {
+      const { order, id, from } = JSON.parse(message) as Record<string, unknown>
+      if (order === undefined) return
+      for (const outcome of [undefined, { reached: true }, JSON.stringify({ reached: true }), order]) {
+        forger.publish(channel, JSON.stringify({ ordered: id, to: from, outcome }))
+      }
+    })
+    // The holder has died, and nobody answers but the forger.
+    await stores[1]!.write('call-1', [{ patch: { call: { holder: 'nobody' } } }])
+    await t.rejects(calls.command('call-1', 'never', {}), { code: 'FST_JAMBONZ_NOT_REACHED' })
+    t.strictSame(socket.commands, [])
+  }
+)

@@ -29,12 +29,18 @@ export type Order =
 
 /**
  * A message between instances. The holder of a call is the instance that has its application websocket. A message is an
- * encrypted order to the holder, the outcome of an order, or the news that an instance has become the holder.
+ * encrypted order to the holder, its encrypted outcome, or the news that an instance has become the holder.
  */
 type Told =
   | { order: string; id: string; from: string; to: string | undefined }
-  | { ordered: string; to: string; missed?: true; error?: OrderError }
+  | { ordered: string; to: string; outcome: string }
   | { holds: string; by: string }
+
+/** The outcome of an order: whether it reached jambonz, or the error in it, which may quote its verbs. */
+interface Outcome {
+  reached: boolean
+  error?: OrderError
+}
 
 interface OrderError {
   message: string
@@ -194,10 +200,14 @@ export class CallChannel {
         'an order was refused: it came before, or is older than 5 minutes. Compare the clocks of the instances, and see who can publish in their store'
       )
     }
-    const outcome = { ordered: id, to: from }
+    const outcome = seal(secret, aboutOutcome(id, from), JSON.stringify(await this.#outcomeOf(order)))
+    store.tell({ ordered: id, to: from, outcome } satisfies Told)
+  }
+
+  /** Executes an order of another instance. Never rejects. */
+  async #outcomeOf(order: Order): Promise<Outcome> {
     try {
-      const reached = sockets.holds(order.callSid) && (await this.#execute(order))
-      store.tell({ ...outcome, ...(!reached && { missed: true as const }) } satisfies Told)
+      return { reached: this.#deps.sockets.holds(order.callSid) && (await this.#execute(order)) }
     } catch (err) {
       const { message, code, statusCode } = err as Error & { code?: string; statusCode?: number }
       const error = {
@@ -205,7 +215,7 @@ export class CallChannel {
         ...(code !== undefined && { code }),
         ...(statusCode !== undefined && { statusCode })
       }
-      store.tell({ ...outcome, error } satisfies Told)
+      return { reached: false, error }
     }
   }
 
@@ -215,10 +225,21 @@ export class CallChannel {
     this.#warned = true
   }
 
-  #outcomeTold({ ordered, error, missed }: Extract<Told, { ordered: string }>): void {
+  #outcomeTold({ ordered, outcome: sealed }: Extract<Told, { ordered: string }>): void {
+    const { instance, secret } = this.#deps
     const waiting = this.#waiting.get(ordered)
-    if (error === undefined) waiting?.done(missed !== true)
-    else waiting?.failed(Object.assign(new Error(error.message), error))
+    if (waiting === undefined) return
+    const opened =
+      typeof sealed === 'string' ? unseal(secret, aboutOutcome(ordered, instance), sealed) : undefined
+    if (opened === undefined) {
+      return this.#warn(
+        { ordered },
+        'the outcome of an order could not be opened: all instances need the same option secret. See who can publish in their store'
+      )
+    }
+    const { reached, error } = JSON.parse(opened) as Outcome
+    if (error === undefined) waiting.done(reached)
+    else waiting.failed(Object.assign(new Error(error.message), error))
   }
 
   async #execute(order: Order): Promise<boolean> {
@@ -246,6 +267,11 @@ class TakenOrders {
     this.#until.set(id, now + 2 * ORDER_TTL)
     return true
   }
+}
+
+/** Binds an outcome to its order, and to the instance that waits for it. */
+function aboutOutcome(id: string, to: string): string {
+  return `outcome\n${JSON.stringify([id, to])}`
 }
 
 /** Binds an order to its sender and receiver: it can't be sent to another instance. */
