@@ -6,7 +6,7 @@ import { build } from 'esbuild'
  * in `dist`, where the package's own name leads. What is published is made by `npm run build`.
  */
 const FOLDERS = ['lib', 'routes', 'example-app', 'test']
-/** What the example application reads from beside its code. */
+/** The files that the example application reads from its own folder. */
 const ASSETS = ['example-app/audio', 'example-app/desk/public']
 
 await build({

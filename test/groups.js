@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** minutes long: only when told */
+/** takes minutes: run only when named */
 const SOAK = 'test/soak'
 /** Those that change their process for good, and the longest: each has its own. */
 const ALONE = [
@@ -16,7 +16,7 @@ const ALONE = [
   'test/example-app/browser.test.ts',
   'test/example-app/start.test.ts'
 ]
-/** What takes longest begins first. Those that measure time come by turns with those that do not. */
+/** The longest tests begin first. Tests that measure time alternate with others. */
 const FIRST = [
   'test/recording',
   'test/example-app/browser.test.ts',
@@ -39,7 +39,7 @@ const FIRST = [
   'test/audio/hangUp.test.ts',
   'test/tracing/absent.test.ts'
 ]
-/** What works a lot and measures no time: those that do measure it go first at the processor. */
+/** Tests that use much CPU and measure no time: they run at a lower priority. */
 const PATIENT = [
   'test',
   'test/audio/differential.test.ts',

@@ -33,7 +33,7 @@ interface Instance {
   app: FastifyInstance
   store: CallStore
   port: number
-  /** what its actionHook handler saw */
+  /** the listen that its actionHook handler got */
   hooks: Listen[]
   ended: Listen[]
   recordings: unknown[]

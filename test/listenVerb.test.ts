@@ -13,7 +13,7 @@ import {
 import { build, folder, listening } from './helpers/build.js'
 import { acceptedByJambonz } from './helpers/verbContext.js'
 
-/** What a row can look at: the call as jambonz saw it, the listen and the stream as the application did. */
+/** The values that a row checks: jambonz' call, the application's listen and stream. */
 interface Outcome {
   story: CallStory
   socket: ListenRecord

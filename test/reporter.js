@@ -14,7 +14,7 @@ export default class Reporter extends Transform {
   files = new Map()
   /** names of the groups that failed */
   failed = []
-  /** of all files, from tap's last line */
+  /** time of all files, from tap's last line */
   totals
   #rest = ''
   #failing = false

@@ -11,7 +11,7 @@ import type { Call, Listen, Recording } from '../model/schema.js'
 
 /** The events of `calls.events`, of the calls on this instance. */
 export interface CallEventMap extends JambonzEventMap {
-  /** the first message of a call has come to this instance */
+  /** this instance got its first message of the call */
   call: [call: Call]
   /** a stream has begun; listeners run before its first audio is delivered */
   stream: [stream: AudioStream]

@@ -21,7 +21,7 @@ import { CausedEnds, type CausedEnd } from './CausedEnds.js'
 import { goingOn, watchInPlaceOf } from './handover.js'
 import { countRecovered, recordingsOf } from './recorded.js'
 
-/** ms that the end of a listen waits for the key that its actionHook has told of */
+/** ms that the end of a listen waits for the key that its actionHook reported */
 const KEY_WAIT = 1_000
 
 export interface CorrelationDeps {

@@ -34,7 +34,7 @@ export class LiveListens {
   #readByWs = 0
   readonly #store: CallStore
   readonly #logger: FastifyBaseLogger
-  /** the listens of the answers of this instance whose sockets have not come to it */
+  /** listens that this instance answered, whose sockets it has not got */
   readonly expected: ExpectedListens
 
   constructor(store: CallStore, logger: FastifyBaseLogger) {
@@ -192,7 +192,7 @@ const EXPECTED_WITHIN = 15_000
 /** ms between two looks whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 
-/** The listens whose verbs this instance has answered of late, and whose sockets have not come to it. */
+/** The listens that this instance answered in the last minutes and whose sockets it has not got. */
 export class ExpectedListens {
   /** when each was answered, ms of performance.now(), by listen id; the oldest first */
   readonly #answeredAt = new Map<string, number>()

@@ -57,7 +57,7 @@ function problemOf(name: string, { type, schema, value, message }: ValueError): 
   const hint = typeof description === 'string' ? ` (${description})` : ''
   const expected = allowed(schema, value) ?? message
   if (type === ValueErrorType.ObjectRequiredProperty) return `is missing: it has to be ${expected}${hint}`
-  // What has a default is no secret.
+  // An option with a default is no secret.
   return `${expected}, not ${shown(schema.default === undefined ? name : '', value)}${hint}`
 }
 

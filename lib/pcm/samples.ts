@@ -34,7 +34,7 @@ export function withoutMarkSamples(pcm: Buffer): Buffer {
   return copy
 }
 
-/** Returns L16 silence of so many samples. */
+/** Returns `samples` samples of L16 silence. */
 export function silenceOf(samples: number): Buffer {
   return Buffer.alloc(samples * SAMPLE_BYTES)
 }
@@ -105,7 +105,7 @@ export class Levels {
     this.#moments += count / this.#channels
   }
 
-  /** Counts silence of so many samples, all channels together. */
+  /** Counts `count` samples of silence, all channels together. */
   addSilence(count: number): void {
     this.#moments += count / this.#channels
   }
@@ -181,7 +181,7 @@ export class SampleRing {
     this.#length += samples.length
   }
 
-  /** Moves the first `count` samples to `into`, from its place `at` on. The queue has so many. */
+  /** Moves the first `count` samples to `into`, from its place `at` on. The queue must have them. */
   shift(into: Int16Array, at: number, count: number): void {
     for (let i = 0, from = this.#start; i < count; i++, from++) {
       if (from === this.#samples.length) from = 0
@@ -190,7 +190,7 @@ export class SampleRing {
     this.drop(count)
   }
 
-  /** Drops the first `count` samples. The queue has so many. */
+  /** Drops the first `count` samples. The queue must have them. */
   drop(count: number): void {
     this.#length -= count
     this.#start = (this.#start + count) % this.#samples.length

@@ -5,7 +5,7 @@ import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 
-// What somebody could try who has got hold of an application websocket, or of nothing.
+// Attacks through an application websocket, and without one.
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 

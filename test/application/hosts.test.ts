@@ -7,7 +7,7 @@ import { build, listening, type BuildOptions } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 
-// What applications do with Fastify's hooks, schemas and replies: over a websocket as over HTTP.
+// Fastify's hooks, schemas and replies, which work over a websocket as over HTTP.
 
 const SAY = [{ verb: 'say' as const, text: 'hello' }]
 const PAYLOAD = { call_sid: 'call-1', account_sid: 'acc', direction: 'inbound' as const }

@@ -35,7 +35,7 @@ function told(story: CallStory, { fails }: Application): Record<string, unknown>
 
 const byText = (a: unknown, b: unknown) => (String(JSON.stringify(a)) < String(JSON.stringify(b)) ? -1 : 1)
 
-/** What a call came to, without what differs for a reason. */
+/** Returns the results of a call, without the values that may differ between transports. */
 function without<T extends { story: Record<string, unknown>; callStatus: unknown }>(
   outcome: T,
   differs: Application['differs'] = {}

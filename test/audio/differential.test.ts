@@ -27,7 +27,7 @@ const oneOf = <T>(random: Random, list: readonly T[]): T => list[upTo(random, li
 
 function frameOf(random: Random, first: number, body: Buffer, isMasked = true): Buffer {
   const { length } = body
-  // A length may also be told by more bytes than it needs.
+  // A frame may also state its length in more bytes than needed.
   const long = random() < 0.02
   const extra = length < 126 && !long ? 0 : length < 65_536 ? 2 : 8
   const head = Buffer.alloc(2 + extra)
@@ -103,7 +103,7 @@ function piecesOf(random: Random): Buffer[] {
   return pieces
 }
 
-/** What ws' own server gives its sockets. */
+/** The options that ws' own server passes to its sockets. */
 const SERVER: object = { autoPong: true, closeTimeout: 30_000 }
 // Thousands of the streams are refused with an error, whose stack nobody reads.
 Error.stackTraceLimit = 0

@@ -48,7 +48,7 @@ function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]):
   memory.fill(0)
 }
 
-/** The server's end of a socket, and what it has told: with a FrameParser or by ws alone. */
+/** The server's end of a socket and its events, read by a FrameParser or by ws alone. */
 async function listening(t: Test, withReader: boolean, merging = false) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
   t.teardown(() => {

@@ -12,7 +12,7 @@ const MAX_DELAY = 20
 /** ms of CPU in 300 ms: a loop that spins takes them all */
 const MAX_CPU = 150
 
-/** What becomes of each handler, as far as its process lived to tell. */
+/** The outcome of each handler that the process reported. */
 function hangUpOn(names: string[]): Promise<Map<string, HangUp>> {
   return new Promise((resolve) => {
     execFile(

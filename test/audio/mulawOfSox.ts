@@ -1,4 +1,4 @@
-// What sox 14.4 makes of mu-law.
+// The output of sox 14.4 for mu-law.
 //   sox -t ul -r 8000 -c 1 codes.ul -t s16 -L decoded.s16        codes.ul: the bytes 0 to 255
 //   sox -D -t s16 -L -r 8000 -c 1 edges.s16 -t ul encoded.ul     edges.s16: edgeSamples(), below
 

@@ -149,7 +149,7 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
 }
 
 test('a pause before the first batch is not recorded, with many calls at once', async (t) => {
-  // So many that the first free place among the batches is a while ahead.
+  // With so many calls the next free batch is later.
   for (let call = 0; call < MANY; call++) await recorded(t)
   for (let attempt = 1; ; attempt++) {
     const call = await recorded(t)

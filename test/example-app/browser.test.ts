@@ -15,7 +15,7 @@ import { until } from '../helpers/until.js'
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
 const PATIENCE = 20_000
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-/** Somebody who speaks until he is told to end. */
+/** A caller who speaks until `end()`. */
 const { samples } = speechLike(120, 8000)
 const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
 /** In the page, by its own clock: ms from the click to the row of the call. */

@@ -49,7 +49,7 @@ function bytesOf({ first, masked, length, payload }: Frame): Buffer {
   return Buffer.concat([head, ...(masked ? [key] : []), body])
 }
 
-/** Whatever bytes come on a socket, in whatever pieces, it ends, and the process and the others go on. */
+/** A socket that gets random bytes in random pieces ends; the process and other sockets go on. */
 export const frames: FuzzTarget = {
   name: 'frames',
   share: 0.5,

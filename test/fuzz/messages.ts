@@ -80,8 +80,8 @@ const message = fc.oneof(
 )
 
 /**
- * Whatever comes on an application websocket, each answer is JSON, no route but jambonz' is asked, and the process goes
- * on.
+ * After any message on an application websocket, each answer is JSON, no route but jambonz' ran, and the process
+ * goes on.
  */
 export const messages: FuzzTarget = {
   name: 'messages',

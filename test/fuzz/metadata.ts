@@ -41,7 +41,7 @@ const message = fc.oneof(
 )
 
 /**
- * Whatever a stranger's socket says, it is served or closed with a valid code, and the process and the others go on.
+ * A stranger's socket is served or closed with a valid code; the process and other sockets go on.
  */
 export const metadata: FuzzTarget = {
   name: 'metadata',

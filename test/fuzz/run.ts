@@ -46,7 +46,7 @@ if (chosen.length === 0 || !Number.isInteger(cases) || !Number.isInteger(seed)) 
   )
 }
 
-/** What escapes a target's property must not pass unseen: it would have ended a user's process. */
+/** An uncaught error fails the run: it would have ended a user's process. */
 let escaped: unknown
 process.on('uncaughtException', (err) => {
   escaped = err

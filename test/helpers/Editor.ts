@@ -5,7 +5,7 @@ import ts from 'typescript'
 export interface EditedFile {
   /** names offered at the mark */
   completions(mark: string): string[]
-  /** what hovering over the word after the mark shows: its declaration, and on the next lines its documentation */
+  /** Returns the hover text of the word after the mark: its declaration, then its documentation */
   hover(mark: string): string
   errors(): string[]
 }

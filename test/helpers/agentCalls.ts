@@ -22,7 +22,7 @@ export interface AgentCall {
   recording?: Record<string, unknown>
   record?: { output?: boolean }
   simulate?: Partial<SimulateCallOptions>
-  /** what happens beside */
+  /** runs during the calls */
   during?: (call: SimulatedCall) => Promise<void>
   /** how its recording is read. Default: the file at its location */
   read?: (recording: FinishedRecording) => Promise<Buffer>
@@ -35,7 +35,7 @@ export interface AgentRecording {
   sampleRate: number
   /** channels of the file */
   channels: Int16Array[]
-  /** what the caller heard of the agent, on the clock of the file and at its rate */
+  /** the agent's audio as the caller heard it, at the file's times and rate */
   heard: Int16Array
   log: string[]
 }
@@ -226,7 +226,7 @@ export async function writeInPieces(stream: AudioStream, samples: Int16Array): P
   }
 }
 
-/** Whole file as mono samples, whatever its channels. */
+/** Returns a file of any number of channels as mono samples. */
 export async function soundOf(path: string): Promise<Int16Array> {
   return readWav(await readFile(path)).samples
 }

@@ -32,7 +32,7 @@ export interface ChaosOptions {
   seed: number
 }
 
-/** What came of it. */
+/** The results. */
 export interface ChaosCounts {
   calls: ChaosCall[]
   instances: ChaosInstances
@@ -47,7 +47,7 @@ export interface ChaosCounts {
   strangers: number
 }
 
-/** Takes so many calls while everything goes wrong at once. */
+/** Runs calls while all faults happen at once. */
 export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): Promise<ChaosCounts> {
   const random = seededRandom(seed)
   const server = await startRedis(t)
@@ -131,7 +131,7 @@ function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
   return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
 }
 
-/** What Redis has of each call, as JSON. */
+/** Returns each call in Redis, as JSON. */
 async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise<string[]> {
   const redis = new Redis(server.url)
   try {
@@ -146,7 +146,7 @@ async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise
   }
 }
 
-/** Does it again and again, with so many ms between, until the signal. */
+/** Repeats the function every `ms` ms until the signal aborts. */
 async function often(signal: AbortSignal, ms: number, what: () => Promise<void>): Promise<void> {
   for (;;) {
     await delay(ms, undefined, { signal }).catch(() => {})

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { simulateCall, type CallStory, type Faults } from '../../lib/simulator/index.js'
 import { CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 
-/** What the caller says in private: a sample that nothing else says. */
+/** The caller's sample in private: nothing else has this value. */
 const SECRET_BYTE = 0x5a
 /** bytes in a row that are no chance */
 const SECRET_RUN = 32

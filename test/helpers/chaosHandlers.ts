@@ -5,12 +5,12 @@ import { ENDLESS_SPEAKERS } from './endlessSpeakers.js'
 
 export const WEBHOOK_SECRET = 'the account has it'
 export const AUTH = { username: 'jambonz', password: 'secret' }
-/** where recordings go whose caller says so: a disk that is full */
+/** directory of the recordings that must fail: a full disk */
 export const FULL = 'full'
 /** prefix of the application whose recordings go to a sink */
 export const SINK = '/sink'
 
-/** What an application does with a stream, well or badly. */
+/** Audio handlers of an application, good and bad. */
 export interface ChaosHandler {
   mode: 'off' | 'streaming' | 'file'
   /** undefined: the audio is only recorded */

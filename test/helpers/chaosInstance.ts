@@ -119,7 +119,7 @@ process.on('message', (order: ChaosOrder) => {
   if (order === 'figures') reportFigures()
   else shiftDate(order.jump)
 })
-// Nobody is there any more to be told.
+// The parent process has ended.
 process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await Promise.all(applications.map((jambonz) => jambonz.drain(0, { handover: true })))

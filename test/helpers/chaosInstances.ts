@@ -13,7 +13,7 @@ const FIGURES_PATIENCE = 10_000
 interface Instance {
   process: ChildProcess
   port: number
-  /** it has been told to end */
+  /** it got a signal to end */
   ending: boolean
 }
 
@@ -23,7 +23,7 @@ export class ChaosInstances {
   readonly died: string[] = []
   readonly unhandled: string[] = []
   readonly warnings: string[] = []
-  /** of instances that did not drain */
+  /** exit texts of instances that did not drain */
   readonly hung: string[] = []
   readonly figures: DelayFigures[] = []
   /** the last that each call's hooks saw of its listen */
@@ -131,7 +131,7 @@ export class ChaosInstances {
   }
 }
 
-/** Starts a load balancer and so many instances behind it. `args`: of each. */
+/** Starts a load balancer and `size` instances behind it. `args`: arguments of each instance. */
 export async function startChaosInstances(
   size: number,
   ...args: string[]

@@ -19,7 +19,7 @@ export interface Ended {
 
 /** Instances of an application, each a process, behind a round-robin. */
 export class Cluster {
-  /** what the instances have told, in order */
+  /** messages of the instances, in order */
   readonly seen: Seen[] = []
   /** ms that an instance had to wait for the machine, at worst: see Lateness */
   lateMs = 0
@@ -66,7 +66,7 @@ export class Cluster {
     this.#tellBalancer()
   }
 
-  /** The balancer is told that it goes, before it does. */
+  /** Removes the instance from the balancer before it ends. */
   leave(instance: number): void {
     const at = this.#ports.indexOf(this.#instances[instance]!.port)
     if (at !== -1) this.#ports.splice(at, 1)
@@ -87,7 +87,7 @@ export class Cluster {
     return exitCode !== null || signalCode !== null
   }
 
-  /** SIGKILL leaves it where the balancer finds it; SIGTERM drains it. Resolves with how it ended when it is gone. */
+  /** Ends an instance. After SIGKILL the balancer still routes to it; SIGTERM drains it. Resolves to its exit. */
   async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<Ended> {
     const { process: child } = this.#instances[instance]!
     if (!this.#hasEnded(instance)) {
@@ -104,7 +104,7 @@ export class Cluster {
     this.#balancer.kill('SIGKILL')
   }
 
-  /** What was seen of the calls of one kind, by callSid. */
+  /** The results of the calls of one kind, by callSid. */
   of(what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
     const calls = new Map<string, Seen[]>()
     for (const seen of this.seen.slice(from)) {

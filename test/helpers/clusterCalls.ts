@@ -146,7 +146,7 @@ function recorded({ recording }: Listen): Buffer[] {
   })
 }
 
-/** What was sent on each of the call's sockets. */
+/** The audio sent on each of the call's sockets. */
 function said({ listens }: CallStory): Buffer[] {
   return listens.flatMap(({ sent }) => sent.pcm ?? [])
 }

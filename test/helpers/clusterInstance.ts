@@ -63,7 +63,7 @@ app.get('/ready', async (_request, reply) => {
   return { draining: app.jambonz.draining }
 })
 
-// Nobody is there any more to be told.
+// The parent process has ended.
 process.once('disconnect', () => {
   lateness.close()
   process.exit()

@@ -103,7 +103,7 @@ export async function redisDies(
     [],
     'no call was refused'
   )
-  // Each instance that was told of a call's end while nobody could be asked has told of it.
+  // Each instance that learned of a call's end while Redis was away has emitted callEnded.
   t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
 }
@@ -209,7 +209,7 @@ function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
   )
 }
 
-/** `told`: the load balancer hears that an instance goes before it does. `maxGap`: ms */
+/** `told`: an instance leaves the load balancer before it ends. `maxGap`: ms */
 export async function rollingRestart(
   t: Test,
   { cluster, url }: Scene,

@@ -12,7 +12,7 @@ export interface Sent {
 
 /** jambonz' side of an application websocket, by hand: what `ws` sends and gets, and no more. */
 export class JambonzSocket {
-  /** what the application has sent */
+  /** messages of the application */
   readonly sent: Sent[] = []
   code: number | undefined
   readonly #socket: WebSocket

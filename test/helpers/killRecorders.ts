@@ -134,7 +134,7 @@ async function killOnce(
   return { problems, repaired: recovered.size, saved: notes.saved.size }
 }
 
-/** Kills so many recording processes, some at once, each at a random moment. */
+/** Kills recording processes, several at once, each at a random moment. */
 export async function killRecorders(t: Test, kills: number): Promise<void> {
   const directory = await temporaryDirectory(t)
   const problems: string[] = []

@@ -63,7 +63,7 @@ export class ModuleCaller {
     t.teardown(() => clearInterval(timer))
   }
 
-  /** What was heard from the first sound on. */
+  /** Returns the audio that was heard, from the first sound. */
   get heard(): Int16Array {
     this.#catchUp()
     const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))

@@ -26,7 +26,7 @@ export class MonitorPage {
     return await until(() => this.states.find(fits), what, ms)
   }
 
-  /** The levels told of one stream. */
+  /** The levels of one stream that the page got. */
   of(listenId: string): StreamLevels[] {
     return this.levels.flatMap(({ streams }) => streams[listenId] ?? [])
   }

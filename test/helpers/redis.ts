@@ -59,7 +59,7 @@ export class RedisServer {
     await Promise.race([failed, accepts(this.port)])
   }
 
-  /** kill -9: what it had not saved is gone. */
+  /** Ends Redis with SIGKILL: unsaved data are lost. */
   async kill(): Promise<void> {
     const child = this.#process
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return

@@ -7,7 +7,7 @@ import {
 } from '@opentelemetry/sdk-trace-node'
 import { until } from './until.js'
 
-/** What a span is, to compare. */
+/** A span's fields, for comparison. */
 export interface SeenSpan {
   name: string
   traceId: string
@@ -15,7 +15,7 @@ export interface SeenSpan {
   parentId: string | undefined
   kind: SpanKind
   attributes: ReadableSpan['attributes']
-  /** of the status, where it is ERROR */
+  /** the message of the status ERROR */
   error: string | undefined
   events: string[]
   links: string[]

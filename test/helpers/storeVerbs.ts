@@ -4,7 +4,7 @@ import type { StoredListen } from '../../lib/model/schema.js'
 
 type Fields = Omit<ListenPatch, 'id'>
 
-/** What happens to calls and listens, as writes of a store: the plugin's own conditions. */
+/** The events of calls and listens as writes of a store, with the plugin's own conditions. */
 export interface StoreVerbs {
   update(callSid: string, patch: CallPatch): Promise<Written>
   end(callSid: string, patch: CallPatch): Promise<Written & { first: boolean }>

@@ -21,7 +21,7 @@ import { folder } from '../helpers/build.js'
 /** An application of a kind that people have, around the plugin. */
 export interface Host {
   name: string
-  /** what was tried, for docs/compatibility.md */
+  /** text for docs/compatibility.md */
   tried: string
   /** Returns the application and the path of its call webhook. `addRoutes` adds webhook, audio route and actionHook. */
   build(plugin: JambonzListenOptions, addRoutes: (scope: FastifyInstance) => void): Promise<Built>

@@ -17,7 +17,7 @@ const listenNames: Array<[keyof Listen, keyof Static<typeof ListenSchema>]> = []
   [keyof Static<typeof ListenSchema>, keyof Listen]
 >
 
-// Each may stand for the other, but for what is read-only.
+// The types are assignable to each other, apart from readonly.
 const seen: [Call, Listen] = [callOfSchema, listenOfSchema]
 const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
   call as Writable<Call>,

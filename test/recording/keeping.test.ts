@@ -16,7 +16,7 @@ const KEY = Buffer.alloc(32, 7)
 const noffmpeg = missing('ffmpeg')
 /** ms */
 const FFMPEG_PATIENCE = 60_000
-/** what speaks, one second of it, 8 kHz mono */
+/** one second of speech, 8 kHz mono */
 const TONE = Buffer.alloc(16_000)
 for (let at = 0; at < 8000; at++) {
   TONE.writeInt16LE(Math.round(9000 * Math.sin((at / 8000) * 2 * Math.PI * 440)), at * 2)
@@ -31,7 +31,7 @@ async function decrypt(path: string, key: Parameters<typeof decryptRecording>[0]
   return bytes
 }
 
-/** What ffmpeg hears in a file: s16le. */
+/** Returns the samples that ffmpeg decodes from a file: s16le. */
 function decode(input: string, bytes?: Buffer): Buffer {
   return spawnSync('ffmpeg', ['-v', 'error', '-i', input, '-f', 's16le', 'pipe:1'], {
     input: bytes,

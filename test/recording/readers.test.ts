@@ -15,7 +15,7 @@ const SECOND = 8000
 interface Read {
   channels: number
   sampleRate: number
-  /** what the reader gives of the samples: all of them, or how many for each channel */
+  /** the reader's result: all samples, or the count for each channel */
   samples: Buffer | number
 }
 

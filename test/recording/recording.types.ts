@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { FinishedRecording, Listen } from '../../lib/index.js'
 
-// What the docs say of `request.listen.recording` compiles as it stands.
+// The code of the docs about `request.listen.recording` compiles.
 export function readsRecordings(fastify: FastifyInstance): void {
   fastify.jambonz.actionHook('/done', async (request) => {
     const recording = request.listen.recording

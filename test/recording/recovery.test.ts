@@ -46,7 +46,7 @@ async function recover(recordings: Recordings): Promise<Recovered> {
   return recovered
 }
 
-/** What a process leaves that was killed while it recorded. */
+/** The files that a recording process leaves when it is killed. */
 async function leave(
   directory: string,
   files: { part?: Buffer; final?: Buffer; sidecar?: object; json?: string },

@@ -132,7 +132,7 @@ t.test('a recording that was not sent before the process ended is sent after the
   await second.recordings.recover((_, recording) => {
     sent.push(recording)
   })
-  // On a busy machine it is told as spooled before.
+  // On a busy machine recordingSpooled comes first.
   const saved = () => sent.filter(({ state }) => state === 'saved')
   await until(() => saved().length, 'the recording to be sent', 60_000)
   t.match(saved(), [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])

@@ -22,7 +22,7 @@ function host(t: Test, options = {}): FastifyInstance {
   return app
 }
 
-/** Registers a webhook that listens and its hook in the scope, and what they are told. */
+/** Registers a webhook that listens and its hook in the scope, and collects their requests. */
 function listen(scope: FastifyInstance, path: string, hook = `${path}/done`): string[] {
   const ended: string[] = []
   scope.jambonz.webhook(path, async () => [{ verb: 'listen', actionHook: hook, maxLength: 1 }])

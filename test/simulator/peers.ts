@@ -237,7 +237,7 @@ export async function until(condition: () => boolean): Promise<void> {
 
 /** L16 samples 1, 2, 3, … : every sample tells its place (never -1). */
 /**
- * What is sent of a caller who says this and then presses one key: four frames of silence, in which the key is down.
+ * Returns the audio of a caller who speaks and presses a key: the key mutes four frames.
  */
 export function thenKey(pcm: Buffer, sampleRate = 8_000): Buffer {
   return Buffer.concat([pcm, Buffer.alloc((80 * 2 * sampleRate) / 1_000)])

@@ -66,7 +66,7 @@ app.jambonz.actionHook('/b', async ({ listen, call }) => {
 })
 app.jambonz.audio('/c', (stream) => { void [stream./*playedMs*/playedMs, stream./*clear*/clear] })
 `
-/** What hovering over the word behind the mark must say. */
+/** The expected hover text of the word after the mark. */
 const MEANINGS: Array<[mark: string, text: RegExp]> = [
   ['secret', /Jambonz-Signature/],
   ['recording', /record/i],
@@ -87,7 +87,7 @@ const MEANINGS: Array<[mark: string, text: RegExp]> = [
   ['clear', /barge-in/i]
 ]
 
-/** What a user's tsconfig.json may say of modules; `.cts` files exist only in Node.js' own. */
+/** The module settings of a user's tsconfig.json; only Node.js' have `.cts` files. */
 const TYPESCRIPT = [
   { module: 'nodenext', moduleResolution: 'nodenext', files: ['main.ts', 'main.cts'] },
   { module: 'node16', moduleResolution: 'node16', files: ['main.ts', 'main.cts'] },

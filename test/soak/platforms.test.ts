@@ -72,7 +72,7 @@ async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl
     await cluster.add(...own)
     await replaced
   }
-  // One that never is has its problems told below.
+  // The problems of one that never is are reported below.
   await until(
     () => live.every(({ listens }) => isOpen(listens.at(-1))),
     'all to be live again',

@@ -38,7 +38,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-/** What every CallStore promises. */
+/** The contract of every CallStore. */
 export function storeContract(t: Test, open: OpenStores): void {
   t.test('get() of a call that was never written is undefined', async (t) => {
     const [a] = await open(t)

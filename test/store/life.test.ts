@@ -28,7 +28,7 @@ const SEGMENT = {
 }
 const LISTEN = { id: 'l1', callSid: 'c1' } as StoredListen
 
-/** What each event writes. */
+/** The writes of each event. */
 const PARTS: Record<LifeEvent, (listen: StoredListen) => WritePart> = {
   'answered': () => ({ patch: { listens: [{ id: 'l1', path: '/audio' }] } }),
   'claimed': () => claimPart('l1', 'a', false),

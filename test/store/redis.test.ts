@@ -547,7 +547,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
     }
     t.match((await a.store.write('let go', [watchPart('let go', 'a', false)])).applied, [true])
-    // The instance takes the socket itself: what it holds it does not let go with the watch.
+    // The instance itself accepts the socket: the listen stays its own when the watch ends.
     t.match((await a.store.write('claimed', [claimPart('claimed', 'a', false)])).applied, [true])
     t.match((await a.store.write('claimed', [watchPart('claimed', 'a', false)])).applied, [false])
     await a.store.close()
@@ -651,7 +651,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 })
 
-/** What passes between two requests of one caller that different instances serve. */
+/** Measures the time between two requests of one caller to different instances. */
 async function networkTrip(): Promise<void> {
   const end = performance.now() + 5
   await until(() => performance.now() > end, 'the answer')

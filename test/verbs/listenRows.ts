@@ -9,11 +9,11 @@ export interface ListenRow {
   /** the sentence, or what follows from it */
   says: string
   listen: Record<string, unknown> & Partial<Record<keyof ListenOptions, unknown>>
-  /** what jambonz gets, among the rest */
+  /** properties that jambonz must get */
   sends?: object
-  /** what jambonz must not get */
+  /** properties that jambonz must not get */
   omits?: string[]
-  /** what is expected of the listen, among the rest */
+  /** fields that the listen must have */
   expects?: Partial<Listen>
   /** the error it is instead */
   refused?: RegExp

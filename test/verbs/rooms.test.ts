@@ -13,7 +13,7 @@ import { callWebhook } from '../helpers/payloads.js'
 import { basic, openSocket } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
-// What jambonz 11 does by its documentation: nobody here has run it.
+// The behaviour of jambonz 11 according to its documentation; it was not run.
 
 for (const verb of ['room', 'conference'] as const) {
   for (const transport of ['http', 'websocket'] as const) {

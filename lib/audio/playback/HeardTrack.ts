@@ -244,7 +244,7 @@ export class HeardTrack implements AudioSink {
     }
   }
 
-  // Measures the delay of a frame of so many ms.
+  // Measures the delay of a frame of length `ms`.
   #watchClock(ms: number): void {
     const now = performance.now()
     if (now > this.#halfEndsAt) {

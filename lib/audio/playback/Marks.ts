@@ -32,7 +32,7 @@ export interface Mark {
   inBand: boolean
   /** ms on the clock: if jambonz has not reported the mark by then, it counts as lost */
   readonly dueAt: number
-  /** true: the application was told that it is cleared, but jambonz will still report it */
+  /** true: its promise resolved as cleared, but jambonz will still report it */
   forgotten: boolean
 }
 

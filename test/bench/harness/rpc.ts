@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 
-/** What one process can be asked by another: each takes JSON and gives JSON. */
+/** The methods that one process calls in another: each takes and returns JSON. */
 export type Methods = { [name: string]: (argument: never) => unknown }
 type Name<M> = Extract<keyof M, string>
 type Argument<M, N extends keyof M> = M[N] extends () => unknown

@@ -35,7 +35,7 @@ function verifyFile({ path, header, channels = 1 }: RecordedFile, call: number, 
   return audio.length
 }
 
-/** Returns the first of so many channels. */
+/** Returns the first channel of interleaved samples. */
 function firstOf(audio: Buffer, channels: number): Buffer {
   if (channels === 1) return audio
   const first = Buffer.alloc(audio.length / channels)

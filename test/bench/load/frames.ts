@@ -32,7 +32,7 @@ export function frameOf(call: number, n: number): Buffer {
   return (n === 0 ? undefined : masked[placeOf(call, n)]) ?? maskedFrame(OPCODE_BINARY, firstAudio(call))
 }
 
-/** n modulo the ring, of the message that this audio is; undefined when it is none. */
+/** Returns the number of this message, modulo the ring; undefined if it is no numbered message. */
 export function numberOf(call: number, pcm: Buffer, at: number): number | undefined {
   if (pcm.length < at + FRAME_BYTES || pcm.readUInt16LE(at) !== MAGIC) return undefined
   const place = pcm.readUInt16LE(at + 2)

@@ -17,7 +17,7 @@ export function callSidOf(index: number): string {
   return `b0000000-0000-4000-8000-${String(index).padStart(12, '0')}`
 }
 
-/** What feature-server posts of a call. */
+/** The payload that feature-server posts. */
 export function payloadOf(callSid: string): Record<string, unknown> {
   return {
     call_sid: callSid,

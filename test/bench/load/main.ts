@@ -9,7 +9,7 @@ export interface LoadOptions {
   calls: number
   /** first call's index */
   from?: number
-  /** asked for the sockets' paths; where there is none all go to `/audio` */
+  /** returns the sockets' paths; without it all sockets open `/audio` */
   webhook?: string
   echo?: boolean
 }

@@ -135,7 +135,7 @@ function nextPayload(): Record<string, unknown> {
   return payloadOf(callSidOf(begun++))
 }
 
-/** What the later messages of a call say of it. Without a duration, a hook says that its listen had no socket. */
+/** The fields of a call in its later messages. Without a duration, a hook says that its listen had no socket. */
 function status(payload: Record<string, unknown>, callStatus: string): object {
   const { sip: _sip, defaults: _defaults, ...call } = payload
   return { ...call, call_status: callStatus }

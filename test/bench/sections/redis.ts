@@ -10,7 +10,7 @@ const COUNTED_CALLS = 30
 /** webhooks a second */
 const RATE = 100
 
-/** What a call asks of Redis, and what its webhook waits for. */
+/** Redis commands per call, and round trips per webhook. */
 export const redis: Section = {
   title: 'Redis',
   async run(context) {

@@ -3,7 +3,7 @@ import { kib, number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 import { AGENT, READ, RECORD } from './variants.js'
 
-/** What many calls take of one core: the figures that larger installations are computed from. */
+/** CPU and memory of many calls on one core, from which larger installations are computed. */
 export const scale: Section = {
   title: 'Many calls on one core',
   async run({ bench, load, redisPort, quick, log }) {

@@ -9,7 +9,7 @@ export interface Context {
   quick: boolean
   /** undefined where there is no redis-server */
   redisPort: number | undefined
-  /** what happens meanwhile */
+  /** runs during the measurement */
   log: (line: string) => void
 }
 

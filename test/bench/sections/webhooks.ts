@@ -9,7 +9,7 @@ import type { Context, Section } from './types.js'
 interface Compared {
   name: ServerName
   title: string
-  /** what it is compared with */
+  /** the servers it is compared with */
   base: ServerName
   /** requests a second it is known not to reach */
   below?: number
@@ -59,7 +59,7 @@ export const webhooks: Section = {
   run: (context) => compare(context, SERVERS)
 }
 
-/** What each part of the plugin costs a webhook: found by leaving the others out. */
+/** CPU of a webhook for each part of the plugin, measured by leaving the part out. */
 export const webhookParts: Section = {
   title: 'What a webhook costs, part by part',
   run: (context) => compare(context, PARTS)

@@ -4,7 +4,7 @@ export interface ServerOptions {
   name: ServerName
   /** of the recordings */
   directory: string
-  /** of a redis-server; none: the calls are in memory */
+  /** url of a redis-server; undefined: the calls are in memory */
   redisPort?: number
   /** processes behind one port */
   workers?: number
@@ -41,7 +41,7 @@ export interface Served {
   port: number
   /** Resolves when all recordings are complete. */
   recordings?: () => Promise<RecordedFile[]>
-  /** of all its processes, where there are several */
+  /** over all processes of the server */
   usage?: () => Promise<Usage>
 }
 

@@ -42,7 +42,7 @@ export function usage(): Usage {
   }
 }
 
-/** Of several processes together; the longest delay of any. */
+/** Sums the usage of several processes; the delay is the longest of any. */
 export function sumOf(usages: readonly Usage[]): Usage {
   return usages.reduce((sum, { cpu, system, rss, heap, heapTotal, external, delayP99 }) => ({
     cpu: sum.cpu + cpu,

@@ -10,7 +10,7 @@ import { AnswerSchema, CallWebhookSchema } from '../../../lib/model/payloads.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { Serve, Served } from './types.js'
 
-/** What the plugin answers to `[{ verb: 'listen', actionHook: '/done' }]`, for a call that is always the same. */
+/** The plugin's answer for `[{ verb: 'listen', actionHook: '/done' }]`, with constant ids. */
 const ID = 'b0000000000040008000000000000000-0123456789abcdef'
 const VERBS = [
   {

@@ -22,7 +22,7 @@ export interface Application {
   call?: Partial<SimulateCallOptions>
   /** It answers audio in real time, so that its bytes and times are never twice the same. */
   inRealTime?: boolean
-  /** what differs between the transports, and why */
+  /** differences between the transports, with their reason */
   differs?: Partial<Record<'hangupBy' | 'callStatus', string>>
   /** jambonz logs an error in this call, over either transport */
   fails?: boolean
@@ -33,7 +33,7 @@ export const hangup = [{ verb: 'hangup' as const }]
 export const WEB = { username: 'web', password: 'of the webhooks' }
 export const silent = { pcm: new Int16Array(8_000 * 6), sampleRate: 8_000 }
 
-/** What a listen has come to, without what differs from call to call. */
+/** Returns the fields of a listen that are the same in each call. */
 export function outcomeOf(listen: Listen | undefined, inRealTime = false): unknown {
   if (listen === undefined) return undefined
   const {
