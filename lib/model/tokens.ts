@@ -4,26 +4,60 @@ import { ERR_CALL_SID } from './errors.js'
 import type { PauseMode } from './schema.js'
 import { wallClock } from './time.js'
 
-/** HMAC-SHA256 (RFC 2104) with one key, which logs never show. */
+/** bytes of a block of SHA-256 */
+const BLOCK = 64
+const DIGEST = 32
+/** bytes of a message that is hashed at once: a webhook has one or two thousand */
+const MAX_AT_ONCE = 8_192
+/** The bytes that the key is combined with: for the hash of the message, and for the hash of that (RFC 2104). */
+const INNER = 0x36
+const OUTER = 0x5c
+/** bytes of a UTF-16 unit in UTF-8, at most */
+const MAX_UTF8_BYTES = 3
+
+/**
+ * HMAC-SHA256 (RFC 2104) with one key, which logs never show. It hashes a short message with two calls of
+ * `crypto.hash()`: that takes half the time of `crypto.createHmac()`, whose objects burden the garbage collector too.
+ */
 export class Hmac {
   readonly #key: Buffer
   readonly #text: string
+  /** the combined key, followed by room for a message */
+  readonly #inner = Buffer.alloc(BLOCK + MAX_AT_ONCE)
+  /** the other combined key, followed by the hash of the first */
+  readonly #outer = Buffer.alloc(BLOCK + DIGEST)
 
   constructor(key: string | Buffer) {
     this.#key = Buffer.from(key)
     this.#text = this.#key.toString('base64')
+    const block = Buffer.alloc(BLOCK)
+    block.set(this.#key.length > BLOCK ? hash('sha256', this.#key, 'buffer') : this.#key)
+    block.forEach((byte, at) => {
+      this.#inner[at] = byte ^ INNER
+      this.#outer[at] = byte ^ OUTER
+    })
   }
 
   /** Returns the HMAC of `text` in UTF-8, followed by `rest`. */
   digest(encoding: 'hex' | 'base64url', text: string, rest?: Buffer): string {
-    const hmac = createHmac('sha256', this.#key).update(text)
-    if (rest !== undefined) hmac.update(rest)
-    return hmac.digest(encoding)
+    const restBytes = rest?.length ?? 0
+    if (text.length * MAX_UTF8_BYTES + restBytes > MAX_AT_ONCE) {
+      return createHmac('sha256', this.#key)
+        .update(text)
+        .update(rest ?? '')
+        .digest(encoding)
+    }
+    const end = BLOCK + this.#inner.write(text, BLOCK)
+    if (rest !== undefined) this.#inner.set(rest, end)
+    const message = this.#inner.subarray(0, end + restBytes)
+    // A text of one byte a character costs less than a Buffer.
+    this.#outer.write(hash('sha256', message, 'binary'), BLOCK, 'latin1')
+    return hash('sha256', this.#outer, encoding)
   }
 
   /**
    * Returns a name, in hexadecimal, that nobody can guess without the key. It proves nothing: a signature needs
-   * `digest`. It takes a sixth of the time.
+   * `digest`. It takes half the time.
    */
   name(text: string): string {
     return hash('sha256', `${this.#text}\n${text}`)

@@ -11,6 +11,21 @@ t.test('text and what follows it are signed as one message', async (t) => {
   t.equal(new Hmac('Zoë’s').digest('hex', '1700000000.', rest), expected)
 })
 
+t.test('keys and messages of any length are signed alike', async (t) => {
+  const rests = [undefined, ...[0, 1, 1_200, 8_000, 8_192, 100_000].map((length) => randomBytes(length))]
+  for (const key of ['k', 'k'.repeat(64), 'k'.repeat(65), 'ü'.repeat(200)]) {
+    const hmac = new Hmac(key)
+    for (const text of ['', 'short', 'Zoë’s 🎧 '.repeat(3), 'x'.repeat(8_192), 'ü\ud800'.repeat(1_000)]) {
+      for (const rest of rests) {
+        const expected = createHmac('sha256', key)
+          .update(text)
+          .update(rest ?? '')
+        t.equal(hmac.digest('base64url', text, rest), expected.digest('base64url'))
+      }
+    }
+  }
+})
+
 t.test('the caller may reuse the memory of a key', async (t) => {
   const key = Buffer.from('a key')
   const hmac = new Hmac(key)
