@@ -20,6 +20,7 @@ const UNDER_WAY = 50
 /** ms by which the speaker of a valid attempt is late at most */
 const MAX_LATE = 80
 const ATTEMPTS = 6
+const READS_DIRECTLY = process.env.FAST_READER !== 'off'
 /** calls that take the next 600 ms of batches */
 const MANY = 30
 
@@ -115,6 +116,12 @@ async function speak(
   return counts
 }
 
+/** Only the fast reader can read the audio that waits when a pause begins; without it, that audio is left out. */
+function assertBefore(t: Test, bytes: number, frames: number): void {
+  if (READS_DIRECTLY) t.equal(bytes, frames * FRAME_BYTES, 'all that came before it is there')
+  else t.ok(bytes <= frames * FRAME_BYTES)
+}
+
 for (const [row, [what, paused, stall, begins = 1_600]] of (
   [
     ['200 ms, over when the pause ends', 600, { from: 380, lasts: 200 }],
@@ -138,7 +145,7 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
         const file = await call.file()
         // A machine that kept this process waiting has not heard a caller who speaks in real time.
         if (counts.lateMs > MAX_LATE && attempt < ATTEMPTS) continue
-        t.equal(count(file, BEFORE), counts.before * FRAME_BYTES, 'all that came before it is there')
+        assertBefore(t, count(file, BEFORE), counts.before)
         t.equal(count(file, SECRET), 0)
         const after = count(file, AFTER) / FRAME_BYTES
         t.ok(after >= counts.after - 3, `${after} of ${counts.after} frames after it are there`)
@@ -158,7 +165,7 @@ test('a pause before the first batch is not recorded, with many calls at once', 
     await call.stream.done
     const file = await call.file()
     if (counts.lateMs > MAX_LATE && attempt < ATTEMPTS) continue
-    t.equal(count(file, BEFORE), counts.before * FRAME_BYTES)
+    assertBefore(t, count(file, BEFORE), counts.before)
     t.equal(count(file, SECRET), 0)
     return
   }
@@ -177,7 +184,7 @@ test('sinks get all audio before a pause and none of it', async (t) => {
       new Promise((resolve) => socket.send(Buffer.alloc(FRAME_BYTES, value), resolve))
     await say(BEFORE)
     stream.beginPrivacy('skip')
-    t.equal(count(sink.audio, BEFORE), FRAME_BYTES)
+    assertBefore(t, count(sink.audio, BEFORE), 1)
     await say(SECRET)
     stream.endPrivacy()
     // Not only once: after a slow opening, the first would have been said in the pause.
@@ -191,7 +198,9 @@ test('sinks get all audio before a pause and none of it', async (t) => {
   }
 })
 
-test('a pause that ends within a message leaves that message out', async (t) => {
+// ws does not tell that a message has arrived in part.
+const testDirect = READS_DIRECTLY ? test : () => {}
+testDirect('a pause that ends within a message leaves that message out', async (t) => {
   const sink = new PausedCollector()
   const { stream, live, socket } = await streamPair(t, {
     begin(live) {

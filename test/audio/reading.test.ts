@@ -13,6 +13,7 @@ import { Collector, streamPair, until, type PairOptions } from '../helpers/strea
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
+const FAST = process.env.FAST_READER !== 'off'
 const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
 
 /** A stream with a recorder-like sink, begun. */
@@ -302,7 +303,8 @@ test('audio without a listener is read in batches, with one it is read at once',
   const timer = setInterval(() => socket.send(ramp(20)), 20)
   t.teardown(() => clearInterval(timer))
   await until(() => stream.counts.frames >= 40)
-  t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
+  // ws delivers the messages of a batch one by one.
+  if (FAST) t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
   let heard = 0
   stream.on('audio', () => {
     heard++
@@ -315,7 +317,7 @@ test('audio without a listener is read in batches, with one it is read at once',
 })
 
 test('the socket is read every 40 ms for an application that listens, and as audio comes for one that speaks', async (t) => {
-  const soon = process.env.FAST_READER === 'off' ? 0 : 40
+  const soon = FAST ? 40 : 0
   const { stream, live, send } = await begun(t)
   const { reader } = live.socket
   t.equal(reader.readMs, 800, 'nobody listens')
