@@ -78,7 +78,7 @@ export class LiveCalls {
   ): Promise<void> {
     const reached = await this.#order({
       callSid,
-      verbs: JSON.parse(JSON.stringify(verbs)) as HandlerResult,
+      verbs: JSON.parse(JSON.stringify(verbs ?? [])) as HandlerResult,
       queue
     })
     if (reached) return

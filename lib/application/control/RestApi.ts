@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ERR_API, ERR_API_REFUSED } from '../../model/errors.js'
+import { isObject } from '../../model/json.js'
 
 /** The option `api`: address and credentials of jambonz' REST api. */
 export interface ApiOptions {
@@ -24,6 +25,9 @@ export interface CreateCall {
 }
 
 const MAX_SHOWN = 300
+/** bytes of an answer to read at most: those of jambonz have a few hundred */
+const MAX_ANSWER = 65_536
+const CONTROL_CHARACTERS = /[\p{Cc}\s]+/gu
 const NOT_FOUND = 404
 /** ms before the repeat of a request that never reached jambonz */
 const RETRY_AFTER = 250
@@ -53,18 +57,25 @@ export class RestApi {
    * such call.
    */
   async updateCall(callSid: string, change: Readonly<Record<string, unknown>>): Promise<boolean> {
+    // fetch would resolve these as paths.
+    if (callSid === '.' || callSid === '..') return false
     const response = await this.#request('PUT', `/${encodeURIComponent(callSid)}`, change)
-    if (response.status === NOT_FOUND) return false
-    await this.#check('PUT', response)
-    return true
+    const isKnown = response.status !== NOT_FOUND
+    if (isKnown) await this.#check('PUT', response)
+    await response.body?.cancel()
+    return isKnown
   }
 
   /** Places a call. Resolves to its callSid. */
   async createCall(call: CreateCall): Promise<string> {
     const response = await this.#request('POST', '', call)
     await this.#check('POST', response)
-    const { sid } = (await response.json()) as { sid?: unknown }
-    if (typeof sid !== 'string') throw new ERR_API_REFUSED('POST', response.status, 'the answer names no sid')
+    const text = await this.#textOf('POST', response)
+    const sid = sidIn(text)
+    if (sid === undefined) {
+      const shown = `the call may have been placed, but the answer names no sid: ${this.#shown(text)}`
+      throw new ERR_API_REFUSED('POST', response.status, shown)
+    }
     return sid
   }
 
@@ -96,11 +107,28 @@ export class RestApi {
 
   async #check(method: string, response: Response): Promise<void> {
     if (response.ok) return
-    throw new ERR_API_REFUSED(
-      method,
-      response.status,
-      this.#withoutToken(await response.text()).slice(0, MAX_SHOWN)
-    )
+    throw new ERR_API_REFUSED(method, response.status, this.#shown(await this.#textOf(method, response)))
+  }
+
+  /** Resolves to the beginning of an answer. Rejects if its body does not come in time. */
+  async #textOf(method: string, { body }: Response): Promise<string> {
+    const parts: Uint8Array[] = []
+    let bytes = 0
+    try {
+      for await (const part of body ?? []) {
+        parts.push(part)
+        bytes += part.length
+        if (bytes > MAX_ANSWER) break
+      }
+    } catch (err) {
+      throw this.#failed(method, err)
+    }
+    return Buffer.concat(parts).toString()
+  }
+
+  /** Returns what an error shows of an answer: a line without the token. */
+  #shown(answer: string): string {
+    return this.#withoutToken(answer).replace(CONTROL_CHARACTERS, ' ').slice(0, MAX_SHOWN)
   }
 
   #failed(method: string, err: unknown): Error {
@@ -112,6 +140,17 @@ export class RestApi {
 
   #withoutToken(text: string): string {
     return text.replaceAll(this.#options.token, '…')
+  }
+}
+
+/** Returns the sid in the answer to POST …/Calls; undefined if there is none. */
+function sidIn(answer: string): string | undefined {
+  try {
+    const parsed: unknown = JSON.parse(answer)
+    const sid = isObject(parsed) ? parsed.sid : undefined
+    return typeof sid === 'string' ? sid : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -1,0 +1,86 @@
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { RestApi } from '../../lib/application/control/RestApi.js'
+
+// What jambonz' REST api, or a proxy before it, may answer.
+
+const TOKEN = 'sesame'
+const HANG_UP = { call_status: 'completed' }
+const CALL = { from: '1', to: { type: 'phone', number: '2' } }
+
+/** A client, and the server that it asks; `urls`: what was asked. */
+async function restApi(
+  t: Tap,
+  answer: RequestListener,
+  timeout = 300
+): Promise<{ api: RestApi; urls: string[] }> {
+  const urls: string[] = []
+  const server = createServer((request, response) => {
+    urls.push(`${request.method} ${request.url}`)
+    answer(request, response)
+  })
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    api: new RestApi({ baseUrl: `http://127.0.0.1:${port}`, accountSid: 'acc', token: TOKEN, timeout }),
+    urls
+  }
+}
+
+type Tap = Pick<typeof t, 'teardown'>
+
+t.test('an answer whose body never ends is an error of the api, and is not read for ever', async (t) => {
+  const stalls = await restApi(t, (_request, response) => {
+    response.writeHead(500)
+    response.write('first words')
+  })
+  await t.rejects(stalls.api.updateCall('call-1', HANG_UP), { code: 'FST_JAMBONZ_API', message: /timeout/ })
+  await t.rejects(stalls.api.createCall(CALL), { code: 'FST_JAMBONZ_API', message: /timeout/ })
+  t.equal(stalls.urls.length, 2, 'and is not repeated: it has reached jambonz')
+
+  const endless = await restApi(
+    t,
+    (_request, response) => {
+      response.writeHead(500)
+      const write = () => {
+        while (!response.destroyed && response.write('x'.repeat(65_536)));
+      }
+      response.on('drain', write)
+      write()
+    },
+    60_000
+  )
+  await t.rejects(endless.api.updateCall('call-1', HANG_UP), {
+    code: 'FST_JAMBONZ_API_REFUSED',
+    message: /xxx/
+  })
+})
+
+t.test('an answer to POST that names no sid says that the call may have been placed', async (t) => {
+  for (const body of ['', '<html>a proxy</html>', 'null', '{}', '{"sid":5}', '[]', '{"sid":"half']) {
+    const { api } = await restApi(t, (_request, response) => response.writeHead(201).end(body))
+    await t.rejects(api.createCall(CALL), {
+      code: 'FST_JAMBONZ_API_REFUSED',
+      message: `status 201: the call may have been placed, but the answer names no sid: ${body}`
+    })
+  }
+})
+
+t.test('an error shows the answer in one line, without the token', async (t) => {
+  const { api } = await restApi(t, ({ headers }, response) => {
+    response.writeHead(422).end(`<html>\n\u001b[31m${headers.authorization}\r\n`)
+  })
+  await t.rejects(api.updateCall('call-1', HANG_UP), { message: /status 422: <html> \[31mBearer … $/ })
+})
+
+t.test('a callSid never leads out of the path of the calls', async (t) => {
+  const { api, urls } = await restApi(t, (_request, response) => response.end())
+  for (const callSid of ['.', '..']) t.equal(await api.updateCall(callSid, HANG_UP), false)
+  t.equal(await api.updateCall('../x?y#z', HANG_UP), true)
+  t.strictSame(urls, ['PUT /v1/Accounts/acc/Calls/..%2Fx%3Fy%23z'])
+})
