@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 
 /** takes minutes: run only when named */
 const SOAK = 'test/soak'
-/** Those that change their process for good, and the longest: each has its own. */
+/** Tests that change their process for good, and the longest ones, each have their own process. */
 const ALONE = [
   'test/tracing/',
   'test/cluster.test.ts',

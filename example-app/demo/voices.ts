@@ -22,7 +22,8 @@ export function channelsOf(wav: Buffer): Int16Array[] {
 }
 
 /**
- * Compares what was recorded with what was heard, stretch by stretch. `heard` begins at sample `from` of the recording.
+ * Compares the recording with the audio that was heard, stretch by stretch. `heard` begins at sample `from` of the
+ * recording.
  */
 export function likeness(recorded: Int16Array, heard: Int16Array, from: number, rate: number): Likeness {
   const size = (STRETCH * rate) / 1000

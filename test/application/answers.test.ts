@@ -19,7 +19,7 @@ function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
   t.teardown(() => Object.assign(DEADLINES, before))
 }
 
-/** A handler that answers when it is let: `waiting` holds what lets each of its runs go on. */
+/** A handler that waits: each function in `waiting` lets one of its runs go on. */
 function gated(text: string): {
   handler: () => Promise<[ReturnType<typeof say>]>
   waiting: Array<() => void>
@@ -195,7 +195,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
       })
       const call = newCall()
       const first = await JambonzSocket.open(t, `${a.url}/call`)
-      // Another instance has had the call before: it must not send anything.
+      // The instance that had the call before must send nothing.
       const old = await JambonzSocket.open(t, `${c.url}/call`)
       await old.ask('session:new', {}, call)
       await first.ask('session:reconnect', {}, call)

@@ -112,7 +112,7 @@ t.test('the path of a socket, or of a status hook with parameters, reaches no ot
   t.ok(lines.some(({ err }) => (err as { code?: string } | undefined)?.code === 'FST_JAMBONZ_HOOK_ROUTE'))
 })
 
-/** A socket whose path no URL parser has touched; undefined where it is refused. */
+/** Opens a socket with an unparsed path; resolves to undefined if it is refused. */
 async function rawSocket(t: Test, url: string, path: string): Promise<JambonzSocket | undefined> {
   return await JambonzSocket.open(t, url, {
     finishRequest: (request: { path: string; end(): void }) => {
@@ -281,7 +281,7 @@ t.test('every upgrade and every request needs webhookAuth, whatever its headers 
   t.strictSame(opened, [])
 })
 
-/** fetch sets these by itself. */
+/** fetch sets these headers itself. */
 function withoutHopByHop(headers: Record<string, string | undefined>): Record<string, string> {
   const { upgrade: _upgrade, connection: _connection, ...rest } = headers
   return rest as Record<string, string>

@@ -31,8 +31,8 @@ const value = fc.oneof(
 )
 
 /**
- * Whatever stands in Redis, a call that is read has the shape of one and its own id; whatever is published is a message
- * or none.
+ * With any values in Redis, a call that is read has a call's shape and its own id; any published text is a valid
+ * message or ignored.
  */
 export const storeDamage: FuzzTarget = {
   name: 'storeDamage',

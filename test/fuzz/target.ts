@@ -1,6 +1,6 @@
 import type { IAsyncPropertyWithHooks, IRawProperty } from 'fast-check'
 
-/** Something that reads what somebody else wrote, and how it is tried. */
+/** A function that reads foreign input, and how to test it. */
 export interface FuzzTarget {
   name: string
   /** of all cases */
@@ -15,7 +15,7 @@ export interface FuzzRun {
 
 export const nothingToEnd = async (): Promise<void> => {}
 
-/** Throws where an error is not one of the plugin's own, which name what was wrong. */
+/** Throws unless the error is one of the plugin's own. */
 export function assertCoded(err: unknown): void {
   const { code } = err as { code?: unknown }
   if (typeof code !== 'string' || !code.startsWith('FST_JAMBONZ_')) throw err

@@ -3,7 +3,7 @@ import ts from 'typescript'
 
 /** A file of an application in an editor. Marks in it, such as `/*1*\/`, name places. */
 export interface EditedFile {
-  /** names offered at the mark */
+  /** Returns the names offered at the mark */
   completions(mark: string): string[]
   /** Returns the hover text of the word after the mark: its declaration, then its documentation */
   hover(mark: string): string

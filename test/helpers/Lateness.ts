@@ -21,7 +21,7 @@ export class Lateness {
     this.#run(folder).catch(() => {})
   }
 
-  /** ms: the worst, that of the probe under way included */
+  /** the longest wait, ms, the present probe included */
   get worst(): number {
     return Math.max(this.#worst, performance.now() - this.#begun - INTERVAL)
   }

@@ -7,7 +7,7 @@ const MICROS = 1_000
 const NANOS = 1_000_000
 
 export interface DelayFigures {
-  /** ms that the event loop was late by its own work: the 99th percentile, and the worst */
+  /** ms that the event loop was late through its own work: the 99th percentile, and the maximum */
   p99: number
   max: number
   /** ms that it was late in all, 99th percentile: also where the machine gave the process no turn */
@@ -50,7 +50,7 @@ function record(histogram: ReturnType<typeof createHistogram>, ms: number): void
   histogram.record(Math.max(1, Math.round(ms * MICROS)))
 }
 
-/** ms that the main thread has been ready and not running; 0 where the system does not tell: then all is counted */
+/** ms that the main thread was ready but not running; 0 if the system does not report it */
 function waitedForCore(): number {
   try {
     const [, waited = '0'] = readFileSync('/proc/self/schedstat', 'utf8').split(' ')

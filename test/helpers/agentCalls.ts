@@ -15,7 +15,7 @@ import { until } from './until.js'
 
 export interface AgentCall {
   mixType?: 'mono' | 'stereo' | 'mixed'
-  /** Hz of what the agent writes; of what is recorded; of the call */
+  /** sample rates of the agent's audio, the recording and the call, Hz */
   streamRate?: 8000 | 16_000
   sampleRate?: 8000 | 16_000
   callRate?: 8000 | 16_000
@@ -40,7 +40,7 @@ export interface AgentRecording {
   log: string[]
 }
 
-/** Speech-like noise: no two places of it are alike. */
+/** Speech-like noise without repetition. */
 export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
   let state = seed
   let last = 0
@@ -52,7 +52,7 @@ export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
   })
 }
 
-/** A call that an agent speaks on, recorded; and what the caller heard of him. */
+/** Runs a recorded call with an agent. Resolves to the recording and the agent's audio that the caller heard. */
 export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecording> {
   const { mixType = 'mono', streamRate = 8000, sampleRate = 8000, callRate = 8000 } = options
   const log: string[] = []
@@ -138,14 +138,14 @@ const LOUD_PART = 0.15
 export interface Likeness {
   /** ms by which the recording is late, of each stretch of 200 ms that was heard */
   delays: number[]
-  /** ms: the middle one, and the largest either way */
+  /** ms: the median, and the largest in either direction */
   medianMs: number
   worstMs: number
-  /** correlation, the middle one of all stretches */
+  /** median correlation of all stretches */
   correlation: number
 }
 
-/** Compares what was recorded with what was heard, stretch by stretch. */
+/** Compares the recording with the audio that was heard, stretch by stretch. */
 export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: number): Likeness {
   const window = (WINDOW_MS * sampleRate) / 1000
   const shift = (MAX_SHIFT_MS * sampleRate) / 1000
@@ -156,7 +156,7 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
     if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
     }
-    // Noise is like itself at one place alone: where that of the last stretch was, most often.
+    // Noise matches at one place only, most often where the last stretch did.
     let best = bestOf(part, recorded, at + last - NEAR, at + last + NEAR)
     if (best.correlation < SAME) best = bestOf(part, recorded, at - shift, at + shift)
     last = best.at - at

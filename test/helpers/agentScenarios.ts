@@ -12,7 +12,7 @@ import {
 } from './agentCalls.js'
 import { until } from './until.js'
 
-/** A way to speak, and what it is called. */
+/** A way to write audio, and its name. */
 export interface Scenario extends AgentCall {
   name: string
 }
@@ -64,7 +64,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
         stream.write(bytesOf(voice(ms)))
         await stream.mark('said')
       },
-      // Of a mixed recording nobody could tell who is whose.
+      // In a mixed recording the voices could not be told apart.
       ...(mixType !== 'mixed' && {
         simulate: { speech: { pcm: bytesOf(voice(1_500, 8000, 7)), sampleRate: 8000 } }
       })
@@ -123,7 +123,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
   ]
 }
 
-/** Other ways, on other calls. */
+/** Other ways to write, on other calls. */
 export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   const random = randomNumbers()
   const said = async (stream: AudioStream) => {

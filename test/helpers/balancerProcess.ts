@@ -1,4 +1,4 @@
-// The load balancer of a cluster, in a process of its own: what it takes is not the simulator's time. It tells its
+// The load balancer of a cluster, in its own process, so that it takes no CPU from the simulator. It tells its
 // parent its address, and is told the ports of the instances.
 import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 

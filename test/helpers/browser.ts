@@ -35,7 +35,7 @@ export async function openBrowser(t: Test): Promise<Browser> {
   return browser
 }
 
-/** A page of its own session, closed with the test. What the browser complains of is in `complaints`. */
+/** A page of its own session, closed with the test. `complaints` has the browser's errors. */
 export async function openPage(
   t: Test,
   browser: Browser,

@@ -155,7 +155,7 @@ async function often(signal: AbortSignal, ms: number, what: () => Promise<void>)
   }
 }
 
-/** A disk of 256 KiB, where one may be mounted; else a file where a folder should be. */
+/** A disk of 256 KiB if the process may mount one; else a file in place of a folder. */
 function fillDisk(t: Test, path: string): void {
   mkdirSync(path)
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path])
@@ -163,7 +163,7 @@ function fillDisk(t: Test, path: string): void {
   else writeFileSync(join(path, 'no disk of its own'), '')
 }
 
-/** It hangs for a second, or dies with all it knew and returns. */
+/** Redis hangs for a second, or is killed and comes back empty. */
 async function breakRedis(server: RedisServer, random: Random): Promise<void> {
   const ms = 500 + random() * 1_000
   if (random() < 0.4) {
@@ -179,7 +179,7 @@ async function breakRedis(server: RedisServer, random: Random): Promise<void> {
 
 const JSON_HEADERS = { 'content-type': 'application/json' }
 
-/** Somebody who should not be here tries something. */
+/** Sends requests of an attacker. */
 async function comeAsStranger(url: string, server: RedisServer, random: Random): Promise<void> {
   const body = JSON.stringify({ call_sid: `stranger-${random()}` })
   const tries: Array<() => Promise<unknown>> = [

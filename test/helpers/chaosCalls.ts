@@ -6,7 +6,7 @@ import { CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 
 /** The caller's sample in private: nothing else has this value. */
 const SECRET_BYTE = 0x5a
-/** bytes in a row that are no chance */
+/** number of equal bytes in a row that is no coincidence */
 const SECRET_RUN = 32
 const RATE = 8_000
 /** ms from the first listen: the key * is up at 500, # goes down at 1,100, the caller is muted for 100 after each */
@@ -21,7 +21,7 @@ export interface ChaosCall {
   handler: string
   /** the caller says his secret between the keys */
   isPrivate: boolean
-  /** the caller says it in the open: it must be found, or the search finds nothing */
+  /** the caller says the secret in public: the search must find it, which proves the search */
   isOpen: boolean
   faults: Faults
   /** ms of performance.now() */
@@ -115,8 +115,7 @@ export function secretBytes(audio: Buffer): number {
 }
 
 /**
- * Bytes of secrets that jambonz sent while the application knew that they were: a key pressed while no socket was open
- * never comes.
+ * Returns the bytes of secrets that jambonz sent in private. A key pressed while no socket was open never arrives.
  */
 export function secretsSent({ isPrivate, story }: ChaosCall): number {
   return isPrivate && toldOfSecret(story)
@@ -124,7 +123,7 @@ export function secretsSent({ isPrivate, story }: ChaosCall): number {
     : 0
 }
 
-/** The key that begins the secret was sent, on a socket that was not the one to be closed before the secret. */
+/** Returns true if the key that begins the secret was sent on a socket that stayed open until the secret. */
 export function toldOfSecret({ listens }: CallStory): boolean {
   return listens.some(({ sent }) => sent.texts.some((text) => text.includes('"dtmf"') && text.includes('*')))
 }

@@ -127,7 +127,7 @@ const handlers: Record<string, ChaosHandler> = {
   ),
   ...Object.fromEntries(
     Object.entries(ENDLESS_SPEAKERS)
-      // What swallows every error and asks for nothing else runs for ever, call upon call: test/audio/hangUp.test.ts
+      // A handler that ignores every error would run for ever: test/audio/hangUp.test.ts
       // has one of each.
       .filter(([, { ends }]) => ends)
       .map(([name, { mode, speak }]) => [name, { mode, handle: speak }])

@@ -1,4 +1,4 @@
-// One of three instances to which everything happens at once. argv: url of Redis, folder of the recordings, folder of
+// One of the instances of the chaos run. argv: url of Redis, folder of the recordings, folder of
 // what the sinks take It tells its parent what it sees; its parent moves its clock, and asks for its figures.
 import { shiftDate } from './shiftedDate.js'
 import { createWriteStream } from 'node:fs'
@@ -23,7 +23,7 @@ export type ChaosReport =
   | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
   | { what: 'recordingFailed'; callSid: string }
 
-/** ms to add to the clock, or: tell your figures */
+/** ms to add to the clock, or a request for the figures */
 export type ChaosOrder = { jump: number } | 'figures'
 
 /** seconds; clocks jump by hours here */

@@ -17,16 +17,16 @@ interface Instance {
   ending: boolean
 }
 
-/** The instances of the chaos run, and all that they tell. */
+/** The instances of the chaos run, and their messages. */
 export class ChaosInstances {
-  /** ends that nobody asked for */
+  /** unexpected exits */
   readonly died: string[] = []
   readonly unhandled: string[] = []
   readonly warnings: string[] = []
   /** exit texts of instances that did not drain */
   readonly hung: string[] = []
   readonly figures: DelayFigures[] = []
-  /** the last that each call's hooks saw of its listen */
+  /** the listen that the last hook of each call got */
   readonly hooks = new Map<string, Listen | undefined>()
   readonly ends = new Map<string, Listen | undefined>()
   readonly failed = new Set<string>()
@@ -43,7 +43,7 @@ export class ChaosInstances {
     this.#args = args
   }
 
-  /** Starts one more; resolves when the load balancer sends it requests. */
+  /** Starts another instance; resolves when the load balancer sends it requests. */
   async add(): Promise<void> {
     const child = start('chaosInstance', ...this.#args)
     const instance: Instance = { process: child, port: 0, ending: false }
@@ -62,7 +62,7 @@ export class ChaosInstances {
     this.#tellBalancer()
   }
 
-  /** SIGKILL, or SIGTERM: it drains and hands its listens over. One more is there before it goes. */
+  /** Starts another instance, then ends this one: by SIGKILL, or by SIGTERM, on which it hands its listens over. */
   async replace(at: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     await this.add()
     const instance = this.#instances[at % (this.#instances.length - 1)]
@@ -82,7 +82,7 @@ export class ChaosInstances {
     this.#order(this.#instances[at % this.#instances.length], { jump: ms })
   }
 
-  /** Asks each that lives for its figures; an event loop that hangs does not answer. */
+  /** Asks each running instance for its figures; one whose event loop hangs does not answer. */
   async askFigures(): Promise<void> {
     await Promise.all(
       this.#instances.map(async (instance) => {
@@ -121,7 +121,7 @@ export class ChaosInstances {
   }
 
   #order(instance: Instance | undefined, order: ChaosOrder): void {
-    // one that has just been killed takes no more orders
+    // an instance that has just been killed gets no more requests
     if (instance?.process.connected) instance.process.send(order, () => {})
   }
 

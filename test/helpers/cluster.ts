@@ -11,7 +11,7 @@ export interface Seen {
   report: Exclude<Report, { what: 'listening' | 'late' }>
 }
 
-/** How a process ended. */
+/** The exit of a process. */
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
@@ -43,7 +43,7 @@ export class Cluster {
     return instance
   }
 
-  /** One that the balancer does not know yet. `args`: further ones of this instance. */
+  /** Starts an instance that the balancer does not know yet. `args`: further ones of this instance. */
   async spare(...args: string[]): Promise<number> {
     const child = start(this.#script, ...this.#args, ...args)
     const instance = this.#instances.length
@@ -116,8 +116,7 @@ export class Cluster {
 }
 
 /**
- * Gone with the test. `size`: how many instances, and what each runs where that is not clusterInstance; `args`: of
- * each.
+ * Starts a cluster that ends with the test. `size`: number of instances; `args`: arguments of each.
  */
 export async function startCluster(
   t: Test,

@@ -26,13 +26,13 @@ const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
 
 // @ts-expect-error `calls.update()` writes a call's data
 call.data.agent = 'me'
-// @ts-expect-error nor is a call's field written
+// @ts-expect-error a call's fields are read-only
 call.from = 'me'
-// @ts-expect-error nor are its listens
+// @ts-expect-error its listens are read-only
 call.listens.push(listen)
-// @ts-expect-error nor a listen
+// @ts-expect-error a listen's fields are read-only
 listen.state = 'ended'
-// @ts-expect-error nor what arrived of it
+// @ts-expect-error its segments are read-only
 listen.segments?.push()
 
 export { described, listenNames, names, seen }

@@ -409,7 +409,7 @@ t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
     ['call-1234']
   )
   t.equal(page.socket.readyState, WebSocket.OPEN, 'it is not cut off')
-  // another page, which the first one's state is there for already
+  // for another page the state is known already
   const third = await (await openMonitor(t, url)).state('all of it', () => true)
   t.equal(third.calls.length, 2_000)
   t.same(third.gone, [])

@@ -10,13 +10,13 @@ import type { ServerOptions } from '../server/types.js'
 import { LOAD_CORE, Process, SERVER_CORE } from './Process.js'
 import type { Remote } from './rpc.js'
 
-/** Starts processes, and knows how to get rid of them. */
+/** Starts processes and ends them. */
 export class Bench {
   readonly #argv: (entry: string) => string[]
   readonly #serverArgs: readonly string[]
   readonly #processes = new Set<Process<unknown>>()
 
-  /** `argv`: what makes node run `test/bench/<entry>`; `serverArgs`: node's options for servers */
+  /** `argv`: arguments with which node runs `test/bench/<entry>`; `serverArgs`: node's options for servers */
   constructor(argv: (entry: string) => string[], serverArgs: readonly string[] = []) {
     this.#argv = argv
     this.#serverArgs = serverArgs
@@ -37,7 +37,7 @@ export class Bench {
     return await this.#start<SessionMethods>('load/sessions.ts', LOAD_CORE)
   }
 
-  /** A server in a process of its own, and a folder for what it records; both are gone when `use` has ended. */
+  /** Runs `use` with a server in its own process and a folder for its recordings; removes both afterwards. */
   async withServer<T>(
     options: Omit<ServerOptions, 'directory'>,
     use: (server: Remote<ServerMethods>, port: number) => Promise<T>

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
-/** A TCP proxy in front of a server that is some network away: what it answers comes so much later. */
+/** A TCP proxy that delays a server's answers, as a network does. */
 export class DelayProxy {
-  /** times that a client wrote after the server had answered it, or first of all: the round trips it waited for */
+  /** round trips: the client's first write, and each write after an answer */
   roundTrips = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()

@@ -8,7 +8,7 @@ const HAS_TASKSET =
   availableParallelism() > 1 &&
   spawnSync('taskset', ['--version']).error === undefined
 
-/** The server has a core, the load generator another. */
+/** The server and the load generator each have a core. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 /** ms */
@@ -36,7 +36,7 @@ export class Process<M> {
     return this.#child.pid ?? 0
   }
 
-  /** Lets it end by itself, which writes its profile; kills it when it does not. */
+  /** Asks the process to end, so that it writes its profile; kills it if it does not. */
   async stop(): Promise<void> {
     const child = this.#child
     if (child.exitCode !== null || child.signalCode !== null) return

@@ -16,7 +16,7 @@ import ts from 'typescript'
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const SOURCES = ['lib', 'routes', 'test/bench']
 
-/** A copy of the project as JavaScript: what is measured is what users run, and nothing that changes meanwhile. */
+/** A copy of the project, compiled as users get it, which later edits do not change. */
 export interface Snapshot {
   /** the compiled `test/bench/<name>` */
   entry(name: string): string
@@ -27,7 +27,7 @@ export interface Snapshot {
 export function compile(): Snapshot {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
   const { options } = ts.parseJsonConfigFileContent(readConfig('tsconfig.build.json'), ts.sys, ROOT)
-  // A file on its own does not know the package.json that NodeNext asks for.
+  // A single file is compiled without the package.json that NodeNext needs.
   const compilerOptions = {
     ...options,
     module: ts.ModuleKind.ESNext,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { arch, cpus, platform, totalmem } from 'node:os'
 import { isPinned } from './Process.js'
 
-/** The machine in general terms: no names. */
+/** Describes the machine without names. */
 export function describeEnvironment(): string[] {
   const [cpu] = cpus()
   return [

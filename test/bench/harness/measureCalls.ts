@@ -24,14 +24,14 @@ export interface Load {
   /** ms */
   warmUp: number
   measure: number
-  /** of a few calls before it; default 1,000 */
+  /** messages of a few calls before the measurement; default 1,000 */
   rehearsal?: number
 }
 
 export interface Measured {
   /** µs of the server's CPU per audio message */
   cpuPerMessage: number
-  /** the part of it that was in the kernel */
+  /** the kernel's part of it */
   systemPerMessage: number
   /** part of a core */
   cpu: number
@@ -49,11 +49,11 @@ export interface Measured {
   verifiedBytes: number
 }
 
-/** Calls that come and go before the measurement, so that idle is an application that has been used. */
+/** Calls before the measurement, so that the idle memory is that of a used application. */
 const REHEARSAL_CALLS = 20
 const REHEARSAL_FROM = 1_000_000
 
-/** One run of one variant: all calls open, speak, are measured, hang up and are verified. */
+/** Runs one variant: opens all calls, sends audio, measures, hangs up and verifies the recordings. */
 export async function measureCalls(
   bench: Bench,
   load: Remote<LoadMethods>,

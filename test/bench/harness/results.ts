@@ -6,15 +6,15 @@ Written by \`npm run bench -- --out test/bench/RESULTS.md\`: each run renews the
 written between them. Ratios are those within a round, in which all variants take turns.
 `
 
-/** A part of the results: what one section measured, or what all have in common. */
+/** A part of the results: the figures of one section, or the common introduction. */
 export interface Part {
   name: string
   text: string
 }
 
 /**
- * Writes each part between its marks in a file of results. What stands outside of them stays as it is; parts that are
- * new come last.
+ * Writes each part between its marks in a file of results. Text outside the marks is not changed; new parts come
+ * last.
  */
 export function saveResults(path: string, parts: readonly Part[]): void {
   const before = existsSync(path) ? readFileSync(path, 'utf8') : HEAD

@@ -21,7 +21,7 @@ interface Reply {
   error?: string
 }
 
-/** The child's side: answers what the parent asks. */
+/** The child's side: runs the methods that the parent calls. */
 export function answerParent<M extends Methods>(methods: M): void {
   process.on('message', ({ id, name, argument }: Request) => {
     const method = methods[name]
@@ -44,7 +44,7 @@ export function answerParent<M extends Methods>(methods: M): void {
 
 /** The parent's side. */
 export class Remote<M> {
-  /** Resolves when the child answers; rejects when it ends before. */
+  /** Resolves to the child's answer; rejects if the child ends first. */
   readonly ready: Promise<void>
   readonly #child: ChildProcess
   readonly #waiting = new Map<

@@ -12,7 +12,7 @@ interface Echoing {
   rest: Buffer | undefined
 }
 
-/** How long an echo takes: from our write of a message to the frame of the server that has its audio. */
+/** Measures an echo: from our write of a message to the server's frame with its audio. */
 export class EchoMeter {
   readonly #calls = new Map<number, Echoing>()
   #samples: number[] = []
@@ -26,7 +26,7 @@ export class EchoMeter {
     echoing.sentAt[n % RING_LENGTH] = performance.now()
   }
 
-  /** Bytes from the server: unmasked frames, cut anywhere. `onPing` gets what a ping says. */
+  /** Reads the server's bytes: unmasked frames, cut anywhere. `onPing` gets a ping's payload. */
   receive(call: number, bytes: Buffer, onPing: (body: Buffer) => void): void {
     const echoing = this.#calls.get(call)
     if (echoing === undefined) return
@@ -45,7 +45,7 @@ export class EchoMeter {
     echoing.rest = data.length > 0 ? data : undefined
   }
 
-  /** ms of each echo since the last look, in ascending order. */
+  /** Returns the ms of each echo since the last call, ascending. */
   take(): Float64Array {
     const samples = Float64Array.from(this.#samples).sort()
     this.#samples = []

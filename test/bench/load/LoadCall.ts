@@ -5,17 +5,17 @@ import type { EchoMeter } from './EchoMeter.js'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const CLOSE_NORMAL = 1000
-/** bytes of ours that a server leaves unread before we give up on it */
+/** bytes that a server may leave unread before the call is given up */
 const MAX_UNSENT = 4_194_304
 const CLOSE_DEADLINE = 10_000
 
-/** One call as mod_audio_fork makes it, over a socket by hand: what the load costs must not be what is measured. */
+/** One call as mod_audio_fork makes it, over a plain socket, so that the load itself costs little CPU. */
 export class LoadCall {
   readonly index: number
   /** ms of performance.now() from the connect to the 101 */
   openedMs = 0
   sent = 0
-  /** Why it ended before its time. */
+  /** Why the call ended too early. */
   failure: string | undefined
   #socket: Socket | undefined
   #open = false
@@ -82,7 +82,7 @@ export class LoadCall {
     if (this.#socket.writableLength > MAX_UNSENT) this.#fail(`the server left ${MAX_UNSENT} bytes unread`)
   }
 
-  /** As jambonz does: the close frame, and at once FIN. Resolves when the server has closed too. */
+  /** Closes as jambonz does: a close frame, then FIN at once. Resolves when the server has closed, too. */
   async close(): Promise<void> {
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return

@@ -3,7 +3,7 @@ import { FRAME_MS } from './frames.js'
 /** `ticks`: the messages of each ms at once, as a media server's timer sends them. `even`: one by one. */
 export type Arrivals = 'ticks' | 'even'
 
-/** ms of catching up at most; what is beyond was never due. */
+/** Maximum ms to catch up; messages older than that are skipped. */
 const MAX_LATE = 200
 
 /**
@@ -22,7 +22,7 @@ export class Pacer {
     this.#arrivals = arrivals
   }
 
-  /** ms by which the generator itself was late since the last look: more than a few, and it is what was measured. */
+  /** ms by which the generator was late since the last call. With more than a few the result is invalid. */
   takeLateMs(): number {
     const late = this.#maxLateMs
     this.#maxLateMs = 0

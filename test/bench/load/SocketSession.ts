@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 const SUBPROTOCOL = 'ws.jambonz.org'
 /** close code of jambonz at the end of a call */
 const OVER = 1000
-/** ms that this side waits for an ack: longer than jambonz, since a busy machine is not what is measured */
+/** ms that this side waits for an ack: longer than jambonz, as the machine is busy */
 const ACK_TIMEOUT = 60_000
 
 interface Ack {
@@ -39,7 +39,7 @@ export class SocketSession {
     return new SocketSession(socket, callSid)
   }
 
-  /** Sends a message that wants an ack. Resolves to the data of the ack. */
+  /** Sends a message that needs an ack. Resolves to the data of the ack. */
   async ask(type: string, data: object, hook?: string): Promise<unknown> {
     const msgid = this.send(type, data, hook)
     let timer: NodeJS.Timeout | undefined

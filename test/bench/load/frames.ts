@@ -7,7 +7,7 @@ export const FRAME_MS = 20
 export const FRAMES_PER_SECOND = 1000 / FRAME_MS
 /** of audio */
 export const FRAME_BYTES = 320
-/** Prime, so that neither blocks of a file nor batches of the server ever fall on it. */
+/** A prime, so that blocks of a file and batches of the server never line up with the ring. */
 const RING = 251
 const STRIDE = 7
 const MAGIC = 0x2b1d
@@ -59,7 +59,7 @@ function placeOf(call: number, n: number): number {
   return (call * STRIDE + n) % RING
 }
 
-/** Noise, so that nothing takes it for silence, that names its place. */
+/** Noise that is not silence and contains its place in the ring. */
 function createAudio(place: number): Buffer {
   const frame = Buffer.alloc(FRAME_BYTES)
   let state = place + 1

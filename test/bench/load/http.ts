@@ -12,7 +12,7 @@ export interface HttpOptions {
   connections: number
 }
 
-/** How long: seconds, or requests. */
+/** Length of the run, in seconds or requests. */
 export type HttpLength = { duration: number } | { amount: number }
 
 export interface SteadyOptions {
@@ -26,7 +26,7 @@ export interface SteadyOptions {
 
 export interface HttpResult {
   requests: number
-  /** answers other than 2xx, and none */
+  /** requests with a status other than 2xx, or without an answer */
   failures: number
   /** ms */
   p50: number
@@ -65,7 +65,7 @@ const methods = {
     }
   },
 
-  /** The same, one after the other at even distances. */
+  /** Sends the same webhooks one by one, at equal intervals. */
   async steady({ port, path, rate, duration }: SteadyOptions): Promise<HttpResult> {
     const jambonz = new Jambonz(port)
     const result = { requests: 0, failures: 0 }

@@ -58,7 +58,7 @@ export interface Verb {
   metadata?: Record<string, unknown>
 }
 
-/** jambonz' part of HTTP: webhooks before the audio, hooks after it. */
+/** jambonz' HTTP requests: webhooks before the audio, hooks after it. */
 export class Jambonz {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY })
@@ -67,7 +67,7 @@ export class Jambonz {
     this.#port = port
   }
 
-  /** Posts the webhook of each call; what its listen verb says. */
+  /** Posts the webhook of each call; resolves to its listen verb. */
   async ask(webhook: string, calls: readonly number[]): Promise<Asked[]> {
     return await inBatches(calls, async (call) => {
       const verbs = (await this.webhook(webhook, call)) as Verb[]

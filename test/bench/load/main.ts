@@ -22,7 +22,7 @@ export interface Opened {
 
 export interface Progress {
   sent: number
-  /** ms; by so much the generator was late since the last look */
+  /** ms by which the generator was late since the last call */
   lateMs: number
   failures: string[]
   echo?: { count: number; p50: number; p99: number; max: number }
@@ -79,7 +79,7 @@ const methods = {
     }
   },
 
-  /** Every call speaks, until `pause`. */
+  /** Sends audio on every call until `pause`. */
   speak(arrivals: Arrivals): void {
     pacer = new Pacer(calls, arrivals)
     pacer.start()
@@ -102,7 +102,7 @@ const methods = {
     }
   },
 
-  /** Nobody speaks any more; how many messages each call has sent. */
+  /** Stops the audio; returns the number of messages that each call has sent. */
   pause(): number[] {
     pacer?.stop()
     return calls.map(({ sent }) => sent)

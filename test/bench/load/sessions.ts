@@ -24,7 +24,7 @@ const STATUS_HOOK = '/status'
 /** connections of HTTP_POOL by default */
 const POOL_SIZE = 10
 
-/** A call that has its first verbs. */
+/** A call that got its first verbs. */
 interface LiveCall {
   end(): Promise<void>
 }
@@ -74,7 +74,7 @@ async function inParallel({ calls, atOnce }: SessionOptions, run: () => Promise<
   )
 }
 
-/** Returns what begins a call, and what closes the connections that the calls share. */
+/** Returns a function that begins a call, and one that closes the calls' shared connections. */
 function caller({ port, transport }: SessionOptions): { begin: () => Promise<LiveCall>; close: () => void } {
   if (transport === 'websocket') return { begin: () => beginOverSocket(port), close: () => {} }
   if (transport === 'http') {

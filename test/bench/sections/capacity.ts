@@ -6,7 +6,7 @@ import { AGENT, BARE, ECHO, READ, RECORD, SDK } from './variants.js'
 const FULL = 0.95
 /** ms */
 const TOO_SLOW = 100
-/** ms by which the generator may be late before it is what is measured */
+/** ms by which the generator may be late; beyond this a run does not count */
 const GENERATOR_LATE = 100
 const FIRST = 400
 const MOST = 4_000
@@ -17,7 +17,7 @@ interface Capacity {
   limit: string
 }
 
-/** How many calls one core bears: to 95 % of its CPU, or until echoes or the event loop are 100 ms late. */
+/** The number of calls on one core: up to 95 % CPU, or until echoes or the event loop are 100 ms late. */
 export const capacity: Section = {
   title: 'Calls per core',
   async run(context) {

@@ -7,7 +7,7 @@ const CALLS = 400
 const MANY = 1_000
 const WITHIN = 2_000
 
-/** Echoes of live streams, and how soon many sockets are open. */
+/** Times of echoes on live streams, and of opening many sockets. */
 export const latency: Section = {
   title: 'Latency',
   async run({ bench, load, log }) {

@@ -49,7 +49,7 @@ async function compare(
       const measured = await measureCalls(bench, load, variant, {
         calls: CALLS,
         arrivals,
-        // Until the engine has compiled what runs often: before, the compiler is a part of what is measured.
+        // Runs until the engine has compiled the hot code, so that compiling is not measured.
         warmUp: quick ? 2_500 : 5_000,
         measure: quick ? 2_000 : 4_000
       })

@@ -5,10 +5,10 @@ import type { PlayStall } from '../../helpers/playChild.js'
 import { number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 
-/** From the project, not from the compiled copy that is measured: the child is run by tsx. */
+/** The child is in the project, not in the compiled copy: tsx runs it. */
 const CHILD = fileURLToPath(new URL('../../helpers/playChild.ts', import.meta.url))
 
-/** How long the event loop stands still while files are converted. */
+/** The longest block of the event loop while files are converted. */
 export const play: Section = {
   title: 'Playing files',
   quick: true,

@@ -56,7 +56,7 @@ async function countCommands({ bench, load }: Context, redisPort: number): Promi
   }
 }
 
-/** The webhooks of new calls, at a rate that no server has trouble with. */
+/** Sends webhooks of new calls at a low rate. */
 async function measureWaits({ bench, quick, log }: Context, redisPort: number): Promise<string> {
   const http = await bench.http()
   const proxy = await DelayProxy.listen(redisPort, NETWORK)

@@ -16,7 +16,7 @@ const TRANSPORTS: readonly Transport[] = ['websocket', 'http', 'pooled']
 const SERVER = { name: 'pluginUnsigned' } as const
 
 interface Size {
-  /** calls until the engine has compiled what runs often */
+  /** calls until the engine has compiled the hot code */
   warmUp: number
   /** calls of a round, over each transport */
   calls: number
@@ -54,7 +54,7 @@ async function measureCpu({ bench, quick, log }: Context, client: Remote<Session
         await client.ask('run', { port, transport, calls: warmUp, atOnce: AT_ONCE })
       }
       for (let round = 1; round <= rounds; round++) {
-        // There and back again: who comes first finds the machine as another left it.
+        // The transports run in turn, then in reverse order: each is first as often as the other.
         for (const transport of round % 2 === 0 ? TRANSPORTS.toReversed() : TRANSPORTS) {
           await server.ask('collectGarbage')
           const before = await server.ask('usage')
@@ -125,7 +125,7 @@ async function measureMemory(context: Context, client: Remote<SessionMethods>): 
   )
 }
 
-/** Returns the bytes of each call. */
+/** Returns the bytes of memory per call. */
 async function openCalls(
   { bench }: Context,
   client: Remote<SessionMethods>,

@@ -5,7 +5,7 @@ import type { LoadMethods } from '../load/main.js'
 export interface Context {
   bench: Bench
   load: Remote<LoadMethods>
-  /** less of everything, for a first look */
+  /** fewer runs and calls, for a quick look */
   quick: boolean
   /** undefined where there is no redis-server */
   redisPort: number | undefined
@@ -13,7 +13,7 @@ export interface Context {
   log: (line: string) => void
 }
 
-/** A part of the benchmark: measures, and tells in Markdown. */
+/** A section of the benchmark: it measures and returns Markdown. */
 export interface Section {
   title: string
   /** part of `--quick` */

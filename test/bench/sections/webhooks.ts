@@ -11,7 +11,7 @@ interface Compared {
   title: string
   /** the servers it is compared with */
   base: ServerName
-  /** requests a second it is known not to reach */
+  /** requests a second that it does not reach */
   below?: number
 }
 
@@ -29,7 +29,7 @@ const SERVERS: readonly Compared[] = [
   }
 ]
 
-/** The plugin with one part after the other; each row has what the row before it has, unless it says so. */
+/** The plugin with one part added after another: each row has the parts of the row before it, unless noted. */
 const PARTS: readonly Compared[] = [
   { name: 'signedRoute', title: 'bare Fastify route, same schemas, signature checked', base: 'signedRoute' },
   { name: 'webhookHooks', title: 'plugin: its hooks, parser and reader of payloads', base: 'signedRoute' },
@@ -44,16 +44,19 @@ const PARTS: readonly Compared[] = [
 ]
 
 const CONNECTIONS = 50
-/** Requests until the engine has compiled what is asked for often: fewer, and the compiler is what is measured. */
+/** Requests before the measurement, until the engine has compiled the hot code. */
 const WARM_UP = 40_000
-/** Processes of each server: two of the same differ by a tenth, for as long as they live. */
+/** Number of processes for each server: two of the same server differ by up to 10 % all their life. */
 const LIVES = 2
 /** In each life. */
 const ROUNDS = 5
-/** Requests a second at which they are compared: one that is always behind is not woken for each, and seems cheaper. */
+/**
+ * Requests a second of the comparison, below the limit of each server: an overloaded one handles several per wake-up and
+ * seems cheaper.
+ */
 const RATE = 2_000
 
-/** Webhooks of new calls: how many a server answers with one core. */
+/** The number of webhooks of new calls that a server answers on one core. */
 export const webhooks: Section = {
   title: 'Webhooks',
   run: (context) => compare(context, SERVERS)

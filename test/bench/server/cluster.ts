@@ -5,7 +5,7 @@ import type { ServerMethods } from './main.js'
 import type { Serve } from './types.js'
 import { sumOf, usage } from './usage.js'
 
-/** The plugin in several processes behind one port, as node:cluster shares it: nobody sees to it who gets what. */
+/** The plugin in several processes behind one port (node:cluster): the kernel chooses the process of a connection. */
 export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('main.js', import.meta.url)),

@@ -6,7 +6,7 @@ const RESOLUTION = 10
 export interface Usage {
   /** µs of all threads since the start */
   cpu: number
-  /** the part of it that was in the kernel */
+  /** the kernel's part of it */
   system: number
   /** ms of performance.now() */
   at: number

@@ -7,7 +7,7 @@ import { ROUTES } from './routes.js'
 
 export { outcomeOf, type Application } from './kit.js'
 
-/** Each application that people have around the plugin, and the same call in it. */
+/** The applications around the plugin, in each of which the same call is made. */
 const HOSTED: Application[] = HOSTS.map(({ name, build: buildHost }) => ({
   title: `beside ${name}`,
   from: 'test/hosts/hosts.test.ts',

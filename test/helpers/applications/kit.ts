@@ -20,7 +20,7 @@ export interface Application {
     routes: (scope: FastifyInstance) => void
   ) => Promise<{ app: FastifyInstance; hook: string }>
   call?: Partial<SimulateCallOptions>
-  /** It answers audio in real time, so that its bytes and times are never twice the same. */
+  /** It answers audio in real time, so its bytes and times differ in each run. */
   inRealTime?: boolean
   /** differences between the transports, with their reason */
   differs?: Partial<Record<'hangupBy' | 'callStatus', string>>
@@ -57,7 +57,7 @@ export function outcomeOf(listen: Listen | undefined, inRealTime = false): unkno
     channels,
     nested,
     endReason,
-    // how many is a matter of the machine; that none is missing is compared with what was sent
+    // their number depends on the machine; the audio itself is compared with the audio that was sent
     bytes: audio.bytes > 0,
     digits,
     path,
