@@ -5,7 +5,7 @@ export {
   MAX_CREDENTIALS_BYTES,
   MAX_METADATA_BYTES,
   MAX_URL_LENGTH
-} from './listenChecks.js'
+} from './validate.js'
 export {
   ActionHookSchema,
   BidirectionalAudioSchema,
@@ -20,6 +20,12 @@ export {
   type ListenVerb,
   type StreamVerb
 } from './listenSchema.js'
-export { prepareVerbs } from './prepare.js'
-export { listenKeyOf } from './result.js'
-export type { HandlerResult, NoUnknownProperties, Verb, VerbProperties, VerbsResult } from './result.js'
+export {
+  listenKeyOf,
+  prepareVerbs,
+  type HandlerResult,
+  type NoUnknownProperties,
+  type Verb,
+  type VerbProperties,
+  type VerbsResult
+} from './prepare.js'

@@ -8,7 +8,7 @@ import {
   checkMetadataSize,
   LISTEN_METADATA_KEY,
   checkUrl
-} from './listenChecks.js'
+} from './validate.js'
 import type { ActionHook, ConfigListen, ListenOptions } from './listenSchema.js'
 
 /** `0.9`: the open-source jambonz. `11`: the commercial one of 2026, partly known from its documentation alone. */
