@@ -144,7 +144,7 @@ function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>
     .map(({ reply }) => reply as Array<Record<string, unknown>>)
 }
 
-t.test('drain', { skip: noRedis(), jobs: 3 }, async (t) => {
+t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
   const redis = await startRedis(t)
 
   t.test('a pause goes on at the next instance', { buffered: true }, async (t) => {

@@ -48,6 +48,9 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
 
 const payload = { callSid: CALL, fields: { callStatus: 'in-progress' } }
 
+// They mostly wait.
+t.jobs = 4
+
 t.test('a listen whose socket opens after the end of its call ends once', async (t) => {
   const { correlation, id, ended, listen } = await start(t)
   await hookCame(correlation, { listenId: id, call: payload, isOfListen: true })

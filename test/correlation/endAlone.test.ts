@@ -135,6 +135,9 @@ async function run(call: SimulatedCall, { key }: Way, instances: readonly Instan
   return { story, background, ended: ended(), hooks: instances.flatMap((instance) => instance.hooks) }
 }
 
+// They mostly wait.
+t.jobs = 4
+
 for (const [name, way] of Object.entries(WAYS)) {
   for (const transport of ['websocket', 'api'] as const) {
     t.test(`${name}, over ${transport}, ends its listen alone`, async (t) => {

@@ -9,6 +9,9 @@ import { askForListen } from '../helpers/listen.js'
 const RATE = 8_000
 const BYTES_PER_MS = (RATE * 2) / 1000
 
+// They mostly wait.
+t.jobs = 3
+
 t.test('voicemail greets, records up to the key, thanks and hangs up', async (t) => {
   const app = await exampleApp(t)
   const story = await simulateCall({

@@ -60,14 +60,13 @@ export function openCalls(url: string, calls: number): SimulatedCall[] {
 
 /** L16 that differs in every call. */
 export function noise(seed: number, ms: number): { pcm: Int16Array; sampleRate: number } {
+  const pcm = new Int16Array(ms * 8)
   let state = seed + 1
-  return {
-    sampleRate: 8000,
-    pcm: Int16Array.from(
-      { length: ms * 8 },
-      () => ((state = (state * 48_271) % 2_147_483_647) % 20_000) - 10_000
-    )
+  for (let at = 0; at < pcm.length; at++) {
+    state = (state * 48_271) % 2_147_483_647
+    pcm[at] = (state % 20_000) - 10_000
   }
+  return { sampleRate: 8000, pcm }
 }
 
 export function isOpen(listen: ListenRecord | undefined): boolean {

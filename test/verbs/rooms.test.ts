@@ -15,6 +15,9 @@ import { until } from '../helpers/until.js'
 
 // The behaviour of jambonz 11 according to its documentation; it was not run.
 
+// They mostly wait.
+t.jobs = 4
+
 for (const verb of ['room', 'conference'] as const) {
   for (const transport of ['http', 'websocket'] as const) {
     t.test(
