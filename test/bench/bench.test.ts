@@ -22,28 +22,3 @@ t.test('the benchmark measures a server, and every byte of its recordings is wha
     if (variant === AGENT) t.ok((measured.echo?.count ?? 0) > 0, 'it speaks')
   }
 })
-
-t.test('each webhook server of the benchmark answers signed requests', async (t) => {
-  const bench = new Bench((entry) => [join(import.meta.dirname, entry.replace(/ts$/, 'js'))])
-  t.teardown(() => bench.stop())
-  const http = await bench.http()
-  for (const name of [
-    'signedRoute',
-    'webhookHooks',
-    'webhookCall',
-    'webhookVerb',
-    'webhookListen',
-    'plugin'
-  ] as const) {
-    await bench.withServer({ name }, async (_server, port) => {
-      const { requests, failures } = await http.ask('run', {
-        port,
-        path: '/record',
-        connections: 1,
-        amount: 5
-      })
-      t.equal(failures, 0, name)
-      t.ok(requests >= 5)
-    })
-  }
-})

@@ -11,6 +11,9 @@ import { until } from '../helpers/until.js'
 
 // Examples of @jambonz/sdk, as they are published, called over their websocket by the simulator.
 
+// Each is a process, which takes a while to start.
+t.jobs = 2
+
 const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
 
 /** Starts an example on a free port. Resolves with its url, and what it writes. */

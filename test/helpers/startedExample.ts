@@ -1,0 +1,116 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Test } from 'tap'
+import type { WebSocket } from 'ws'
+import { folder } from './build.js'
+import { ramp } from './listen.js'
+import { callWebhook } from './payloads.js'
+import { openSocket } from './socket.js'
+import { until } from './until.js'
+
+/** ms, on a busy machine */
+const START = 60_000
+export const NPM = ['npm', 'start']
+export const NODE = [process.execPath, resolve('dist/example-app/server.js')]
+/** `npm start` whose application is compiled: it starts in half the time. One test has the real one. */
+export const COMPILED = [...NPM, '--prefix', compiledStart()]
+/** As the first process of a container. */
+export const PID_1 = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+export const WITHOUT_NAMESPACES =
+  process.env.CI === undefined && spawnSync(PID_1[0]!, [...PID_1.slice(1), 'true']).status !== 0
+    ? 'no process namespaces here'
+    : false
+
+function compiledStart(): string {
+  const { start } = (JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } })
+    .scripts
+  const directory = folder()
+  const script = start.replace('node --import tsx example-app/server.ts', NODE.join(' '))
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: { start: script } }))
+  return directory
+}
+
+/** The example in a process, with one live call. */
+export interface Started {
+  /** what was started: npm, or unshare */
+  child: ChildProcess
+  output(): string
+  socket: WebSocket
+  /** names of what lies in its folder of recordings, when all is over */
+  wavs(): Promise<string[]>
+  /** nothing listens at its port any more */
+  isGone(): Promise<boolean>
+}
+
+export async function start(
+  t: Test,
+  [command = '', ...args]: string[],
+  drainSeconds: number
+): Promise<Started> {
+  const directory = folder()
+  const child = spawn(command, args, {
+    detached: true,
+    env: { ...process.env, PORT: '0', RECORDINGS_DIR: directory, DRAIN_SECONDS: String(drainSeconds) }
+  })
+  t.teardown(() => {
+    try {
+      process.kill(-child.pid!, 'SIGKILL')
+    } catch {}
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data))
+  const [, base = ''] = await until(
+    () => /listening at (http:\/\/[\d.:]+)/.exec(output),
+    'the application to listen',
+    START
+  )
+  const payload = JSON.stringify(callWebhook())
+  const answer = await fetch(`${base}/voicemail`, {
+    method: 'POST',
+    body: payload,
+    headers: { 'content-type': 'application/json' }
+  })
+  const listen = ((await answer.json()) as Array<{ verb: string; url: string }>).find(
+    ({ verb }) => verb === 'listen'
+  )
+  const socket = await openSocket(base + listen!.url)
+  t.teardown(() => socket.terminate())
+  socket.on('message', (data) => {
+    if (String(data).includes('disconnect')) socket.close(1000)
+  })
+  socket.send(payload)
+  socket.send(ramp(500))
+  await until(() => output.includes('listen streams'), 'the call to stream')
+  return {
+    child,
+    output: () => output,
+    socket,
+    async wavs() {
+      return (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.wav'))
+    },
+    async isGone() {
+      return await fetch(base).then(
+        () => false,
+        () => true
+      )
+    }
+  }
+}
+
+/** The process ends in order: exit code 0, its one recording whole. */
+export async function endsInOrder(t: Test, { child, output, wavs, isGone }: Started): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  t.same([child.exitCode, child.signalCode], [0, null], output())
+  await until(isGone, 'its port to be free')
+  const names = await wavs()
+  t.equal(names.length, 1)
+  t.notMatch(names[0], /\.part\./)
+}
+
+/** The id, here, of the process that is number 1 in its namespace. */
+export async function firstOf({ pid }: ChildProcess): Promise<number> {
+  return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
+}
