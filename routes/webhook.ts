@@ -41,11 +41,10 @@ export function registerWebhook<Schema extends FastifySchema>(
     bindLog(request, reply, { callSid: payload.call_sid })
     const { transport } = request.jambonz!
     const { correlation } = application
-    request.call = await correlation.arrived(payload.call_sid, {
-      ...callFields(payload),
-      transport,
-      ...(transport === 'websocket' && { holder: correlation.deps.instance })
-    })
+    const fields = callFields(payload)
+    fields.transport = transport
+    if (transport === 'websocket') fields.holder = correlation.deps.instance
+    request.call = await correlation.arrived(payload.call_sid, fields)
   }
 
   /**

@@ -116,6 +116,7 @@ export function hookUrl(
  * request them.
  */
 function withQuery(path: string, rest: string, ours: string): string {
+  if (rest === '') return `${path}?${ours}`.replace(UNPRINTABLE, escaped)
   const [query = '', ...fragment] = rest.startsWith('#') ? ['', rest] : rest.split(/(?=#)/)
   return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`.replace(UNPRINTABLE, escaped)
 }

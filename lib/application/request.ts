@@ -228,11 +228,12 @@ export function payloadReader<Schema extends TObject>(
   return (request) => {
     const posted: unknown = body === undefined ? request.body : postedTo(request)
     if (!isObject(posted) || !isCallSid(posted.call_sid)) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
-    const different = fields.filter(({ name, read }) => read(posted[name]) !== posted[name])
-    if (different.length === 0) return posted as Static<Schema>
-    const payload: Data = { ...posted }
-    for (const { name, read } of different) {
-      payload[name] = read(payload[name])
+    let payload = posted
+    for (const { name, read } of fields) {
+      const value = posted[name]
+      if (value === undefined || read(value) === value) continue
+      if (payload === posted) payload = { ...posted }
+      payload[name] = read(value)
       if (payload[name] === undefined) delete payload[name]
     }
     return payload as Static<Schema>

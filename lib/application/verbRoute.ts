@@ -265,6 +265,7 @@ function noted(request: FastifyRequest, answered: unknown): unknown {
  * an array.
  */
 function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unknown): HandlerResult {
+  if (payload === returned) return returned as HandlerResult
   const isWrapped = returned !== null && Object.values(payload ?? {}).includes(returned)
   return (isWrapped && !Array.isArray(payload) ? returned : payload) as HandlerResult
 }

@@ -119,9 +119,8 @@ export class Correlation {
    * Writes the fields of a call that jambonz sent, in whichever message. An ended call stays ended, since status events
    * may overtake each other. Throws FST_JAMBONZ_CALL_SID.
    */
-  async arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
-    const { call } = await this.writeOf(callSid, fields)
-    return call
+  arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
+    return this.writeOf(callSid, fields).then(callOf)
   }
 
   /** Writes the fields of a call and, in the same step, parts about its listens. A final status ends the call. */
@@ -340,6 +339,10 @@ export class Correlation {
       this.#ends.add(message.ended)
     }
   }
+}
+
+function callOf({ call }: Written): StoredCall {
+  return call
 }
 
 /** Returns the listen of that id with its call. */

@@ -33,6 +33,9 @@ const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 /** The signature that follows the id of a listen in the path of its socket. */
 const SOCKET_SIGNATURE = /^\.[\w-]+/
 
+/** No listen in the background. */
+const NONE: ReadonlyMap<string, string> = new Map()
+
 /** The values that sign the paths of listens that go on. */
 export interface Signer {
   secret: Hmac
@@ -46,12 +49,7 @@ export interface Signer {
  */
 export function applicationOf(verbs: readonly object[], auth: Credentials | undefined): string | undefined {
   if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
-  const kept = verbs.map((verb) =>
-    eachListen(verb as Data, ({ wsAuth, ...listen }) =>
-      withoutTokens(isSame(wsAuth, auth) ? listen : { ...listen, wsAuth })
-    )
-  )
-  return keptJson(kept)
+  return keptJson(verbs.map((verb) => eachListen(verb as Data, (listen) => withoutTokens(listen, auth))))
 }
 
 /**
@@ -62,13 +60,12 @@ export function backgroundsOf(
   verbs: readonly object[],
   auth: Credentials | undefined
 ): ReadonlyMap<string, string> {
-  const found = new Map<string, string>()
+  let found = NONE
   for (const verb of verbs as readonly Data[]) {
     const [key, listen] = backgroundOf(verb)
     if (listen === undefined || !(listen.wsAuth === undefined || isSame(listen.wsAuth, auth))) continue
-    const { wsAuth, ...rest } = listen
-    const json = keptJson({ verb: 'config', [key]: withoutTokens(rest) })
-    if (json !== undefined) found.set(String(idIn(listen)), json)
+    const json = keptJson({ verb: 'config', [key]: withoutTokens(listen, auth) })
+    if (json !== undefined) found = new Map(found).set(String(idIn(listen)), json)
   }
   return found
 }
@@ -225,6 +222,7 @@ function idIn({ metadata }: Data): string | undefined {
 /** Returns the verb with `change` applied to its listens, nested ones included. */
 function eachListen(verb: Data, change: (listen: Data) => Data): Data {
   if (isListen(verb)) return change(verb)
+  if (verb.listen === undefined && verb.stream === undefined) return verb
   const nested = Object.entries(verb).filter(
     ([name, value]) => (name === 'listen' || name === 'stream') && isObject(value)
   )
@@ -233,14 +231,21 @@ function eachListen(verb: Data, change: (listen: Data) => Data): Data {
     : { ...verb, ...Object.fromEntries(nested.map(([name, value]) => [name, change(value as Data)])) }
 }
 
-function withoutTokens(listen: Data): Data {
-  const id = idIn(listen)
-  const { url } = listen
-  return {
-    ...listen,
-    ...(id !== undefined && typeof url === 'string' && { url: withoutSignature(url, id) }),
-    ...onHookUrl(listen.actionHook, (hook) => hook.replace(HOOK_KEY, ''))
-  }
+/** Returns a listen without our signatures, and without credentials if they are `auth`. */
+function withoutTokens(listen: Data, auth: Credentials | undefined): Data {
+  const kept = { ...listen }
+  const { url, actionHook } = kept
+  const id = idIn(kept)
+  // JSON leaves out what is undefined.
+  if (isSame(kept.wsAuth, auth)) kept.wsAuth = undefined
+  if (id !== undefined && typeof url === 'string') kept.url = withoutSignature(url, id)
+  if (typeof actionHook === 'string') kept.actionHook = withoutKey(actionHook)
+  else if (actionHook !== undefined) Object.assign(kept, onHookUrl(actionHook, withoutKey))
+  return kept
+}
+
+function withoutKey(hook: string): string {
+  return hook.includes('&key=') ? hook.replace(HOOK_KEY, '') : hook
 }
 
 // Removes the signature from the url of a listen's socket. It uses no regular expression with the id: compiling one

@@ -85,7 +85,7 @@ function candidates(
   publicUrl: PublicUrl | undefined,
   isRelative: boolean
 ): string[] {
-  const path = asked.replace(/(?<=.)\/+$/, '')
+  const path = asked.endsWith('/') ? asked.replace(/(?<=.)\/+$/, '') : asked
   if (!isRelative) return [path]
   const paths = [path, joinPath(actualPrefix(request), path)]
   const inner = pathBelow(path, publicUrl)
@@ -108,7 +108,6 @@ function ownCredentials(
 }
 
 const ABSOLUTE = /^(https?|wss?):\/\/([^/?#]*)([^?#]*)(.*)$/is
-const RELATIVE = /^([^?#]*)(.*)$/s
 
 /** A url that leads to this application. */
 export interface OwnUrl {
@@ -147,8 +146,10 @@ export function readOwnUrl(
 ): OwnUrl | undefined {
   const [, scheme, authority = '', absolutePath = '', absoluteRest = ''] = ABSOLUTE.exec(url) ?? []
   if (scheme === undefined) {
-    const [, path = '', rest = ''] = RELATIVE.exec(url) ?? []
-    return { base: '', path, rest }
+    const end = url.search(/[?#]/)
+    return end < 0
+      ? { base: '', path: url, rest: '' }
+      : { base: '', path: url.slice(0, end), rest: url.slice(end) }
   }
   const base = `${scheme}://${authority}`
   const asked = hostOf(authority, scheme)

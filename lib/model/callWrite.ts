@@ -73,11 +73,12 @@ export function applyWrite(
   write: CallWrite,
   now = new Date().toISOString()
 ): AppliedWrite {
-  const applied = write.map(({ guards }) => guards === undefined || holds(before?.call, guards))
+  const applied: boolean[] = []
+  for (const { guards } of write) applied.push(guards === undefined || holds(before?.call, guards))
   let kept = before
-  write.forEach(({ patch, final }, at) => {
+  for (const [at, { patch, final }] of write.entries()) {
     if (applied[at]) kept = applyPart(callSid, kept, patch, final, now)
-  })
+  }
   return { kept, applied }
 }
 

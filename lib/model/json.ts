@@ -42,7 +42,9 @@ const asIs: Finish = (copy) => copy
 function copied(value: unknown, depth: number, finish: Finish): unknown {
   if (isScalar(value) || value === undefined) return value
   if (depth < MAX_DEPTH && Array.isArray(value)) {
-    return finish(Array.from(value, (inner: unknown) => copied(inner, depth + 1, finish) ?? null))
+    const copy: unknown[] = []
+    for (const inner of value) copy.push(copied(inner, depth + 1, finish) ?? null)
+    return finish(copy)
   }
   if (depth < MAX_DEPTH && isPlain(value)) return copiedFields(value, depth + 1, finish)
   const text = JSON.stringify(value) as string | undefined

@@ -136,8 +136,15 @@ class MemoryStore implements CallStore {
     const { callTtl, expectedTtl = callTtl } = this.#context
     const rank = rankOf(kept.call)
     const expires = performance.now() + (rank === 'expecting' ? Math.max(callTtl, expectedTtl) : callTtl)
-    this.#drop(callSid)
-    this.#entries.set(callSid, { kept, expires, rank })
+    const entry = this.#entries.get(callSid)
+    if (entry === undefined) this.#entries.set(callSid, { kept, expires, rank })
+    else {
+      this.#ranks[entry.rank].delete(callSid)
+      entry.kept = kept
+      entry.expires = expires
+      entry.rank = rank
+    }
+    // The call becomes the newest of its rank.
     this.#ranks[rank].add(callSid)
     if (this.#entries.size > this.#maxCalls) this.#forget(callSid)
   }

@@ -190,6 +190,8 @@ class Answer {
 /** Rewrites what jambonz accepts but its schemas refuse: a method in lower case, null for an absent property. */
 function asJambonzReads(data: Data): Data {
   const { actionHook, metadata, ...rest } = data
+  const isHook = typeof actionHook === 'string' || actionHook === undefined
+  if (isHook && metadata !== null) return data
   const hook =
     isObject(actionHook) && typeof actionHook.method === 'string'
       ? { ...actionHook, method: actionHook.method.toUpperCase() }
