@@ -156,6 +156,34 @@ function warnOfHook(
 /** Number of mistakes to log at most: the urls of hooks may all differ. */
 export const MAX_WARNED = 100
 
+type Serialize = (request: FastifyRequest) => unknown
+type Serializers = Record<string, unknown> | undefined
+
+/** pino keeps a logger's serializers under this name (pino.symbols.serializersSym). */
+const PINO_SERIALIZERS = Symbol.for('pino.serializers')
+const KEY = /([?&]key=)[^&#]*/g
+
+/**
+ * Returns the request serializer of the host or the route, but without the key of a GET hook: readers of the log could
+ * call the hook with it.
+ */
+export function hideHookKey(instance: FastifyInstance, own: Serializers): Serialize {
+  const inherited = (instance.log as unknown as Record<symbol, Serializers>)[PINO_SERIALIZERS]
+  const serialize = (own?.req ?? inherited?.req ?? basics) as Serialize
+  return (request) => withoutKey(serialize(request))
+}
+
+function withoutKey(logged: unknown): unknown {
+  if (typeof logged === 'string') return logged.replace(KEY, '$1…')
+  if (typeof logged !== 'object' || logged === null || !('url' in logged)) return logged
+  const { url } = logged
+  return typeof url === 'string' ? { ...logged, url: url.replace(KEY, '$1…') } : logged
+}
+
+function basics({ method, url }: FastifyRequest): object {
+  return { method, url }
+}
+
 const HAS_SCHEME = /^[a-z][\w+.-]*:/i
 const SOCKET_SCHEMES: ReadonlySet<string> = new Set(['ws:', 'wss:'])
 const HOST = 'ws://socket'

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { Static, TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import inject, { type InjectOptions } from 'light-my-request'
 import { ERR_CALL_SID } from '../model/errors.js'
 import { isObject, type Data } from '../model/json.js'
 import { MAX_CALL_SID_BYTES } from '../model/tokens.js'
@@ -86,34 +86,6 @@ export function bindLog(
   request.log = reply.log = request.log.child(ids)
 }
 
-type Serialize = (request: FastifyRequest) => unknown
-type Serializers = Record<string, unknown> | undefined
-
-/** pino keeps a logger's serializers under this name (pino.symbols.serializersSym). */
-const PINO_SERIALIZERS = Symbol.for('pino.serializers')
-const KEY = /([?&]key=)[^&#]*/g
-
-/**
- * Returns the request serializer of the host or the route, but without the key of a GET hook: readers of the log could
- * call the hook with it.
- */
-export function hideHookKey(instance: FastifyInstance, own: Serializers): Serialize {
-  const inherited = (instance.log as unknown as Record<symbol, Serializers>)[PINO_SERIALIZERS]
-  const serialize = (own?.req ?? inherited?.req ?? basics) as Serialize
-  return (request) => withoutKey(serialize(request))
-}
-
-function withoutKey(logged: unknown): unknown {
-  if (typeof logged === 'string') return logged.replace(KEY, '$1…')
-  if (typeof logged !== 'object' || logged === null || !('url' in logged)) return logged
-  const { url } = logged
-  return typeof url === 'string' ? { ...logged, url: url.replace(KEY, '$1…') } : logged
-}
-
-function basics({ method, url }: FastifyRequest): object {
-  return { method, url }
-}
-
 /**
  * A message of jambonz' application websocket. A route of this plugin answers it like an HTTP request, but without a
  * check of credentials or signature: the upgrade of the socket has checked them.
@@ -131,9 +103,9 @@ export interface MessageRequest {
   /** whole path of a webhook, actionHook or statusHook of this plugin, with its query */
   url: string
   /** headers of the websocket's upgrade; `host` is used in urls */
-  headers: Record<string, string>
-  /** address of jambonz */
-  remoteAddress: string
+  headers: Readonly<Record<string, string>>
+  /** what hooks see as the connection of the request */
+  connection: MessageConnection
 }
 
 export interface MessageAnswer {
@@ -147,54 +119,158 @@ export const JSON_TYPE = 'application/json'
 /** The content type of a message while its parser is chosen. No request over HTTP has it. */
 export const MESSAGE_TYPE = 'application/json; jambonz=message'
 
-/** The messages, by raw request. Nobody outside can add to it, so no header or url can pretend to be a message. */
-const messages = new WeakMap<IncomingMessage, JambonzMessage>()
+type Connected = Partial<Pick<Socket, 'remoteAddress' | 'remotePort'>> & { encrypted?: boolean }
+
+/**
+ * The connection of the messages of one application websocket, as hooks see it: the addresses and the encryption of
+ * the websocket. Bytes that are written to it go nowhere, so that no hook can break the websocket.
+ */
+export class MessageConnection extends Socket {
+  // The addresses of the websocket are lost when it closes.
+  override readonly remoteAddress: string | undefined
+  override readonly remotePort: number | undefined
+  readonly encrypted: boolean
+
+  constructor({ remoteAddress, remotePort, encrypted }: Connected) {
+    super()
+    this.remoteAddress = remoteAddress
+    this.remotePort = remotePort
+    this.encrypted = encrypted === true
+    this.on('error', () => {})
+  }
+}
+
+/** The raw request of a message. */
+class MessageIncoming extends IncomingMessage {
+  // Nobody outside can set it, so no header or url can pretend to be a message.
+  readonly #message: JambonzMessage
+  #isRead = false
+  /** Set by the response, which a destroyed request destroys. */
+  destroyResponse: (error: Error | null) => void = () => {}
+
+  constructor(message: JambonzMessage, { url, headers, connection }: MessageRequest) {
+    super(connection)
+    this.#message = message
+    this.method = 'POST'
+    this.url = url
+    this.httpVersion = '1.1'
+    this.httpVersionMajor = 1
+    this.httpVersionMinor = 1
+    this.complete = true
+    this.headers = { ...headers, 'content-type': JSON_TYPE }
+    for (const name in this.headers) this.rawHeaders.push(name, String(this.headers[name]))
+  }
+
+  static messageOf(raw: IncomingMessage): JambonzMessage | undefined {
+    return #message in raw ? raw.#message : undefined
+  }
+
+  /** Reads the body as over HTTP, for a hook of the application. The parser of our scopes takes the payload itself. */
+  override _read(): void {
+    if (this.#isRead) return
+    this.#isRead = true
+    this.push(JSON.stringify(this.#message.payload))
+    this.push(null)
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    // Node destroys a request by itself once it is read.
+    if (error || !this.readableEnded) this.destroyResponse(error)
+    callback(this.listenerCount('error') > 0 ? error : null)
+  }
+}
+
+/** The raw response to a message. It keeps its body, and emits `finish` and `close` like one that was sent. */
+class MessageResponse extends ServerResponse {
+  readonly #answered: (answer: MessageAnswer) => void
+  readonly #failed: (error: Error) => void
+  readonly #chunks: Uint8Array[] = []
+
+  constructor(
+    request: MessageIncoming,
+    answered: (answer: MessageAnswer) => void,
+    failed: (error: Error) => void
+  ) {
+    super(request)
+    this.#answered = answered
+    this.#failed = failed
+    Object.assign(this, { socket: request.socket })
+    request.destroyResponse = (error) => this.destroy(error ?? undefined)
+  }
+
+  override write(...args: unknown[]): boolean {
+    const [chunk, encoding, callback] = argumentsOf(args)
+    // Node reports the mistake.
+    if (this.writableEnded || this.destroyed) return super.write(chunk, encoding, callback)
+    if (!this.headersSent) this.writeHead(this.statusCode)
+    this.#chunks.push(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Uint8Array))
+    if (callback) process.nextTick(callback)
+    return true
+  }
+
+  override end(...args: unknown[]): this {
+    const [chunk, encoding, callback] = argumentsOf(args)
+    if (this.writableEnded || this.destroyed) return super.end(callback)
+    const isWhole = typeof chunk === 'string' && encoding === 'utf8' && this.#chunks.length === 0
+    if (chunk != null && !isWhole) this.write(chunk, encoding)
+    if (!this.headersSent) this.writeHead(this.statusCode)
+    this.finished = true
+    this.destroyed = true
+    if (callback) this.once('finish', callback)
+    process.nextTick(emitSent, this)
+    this.#answered({
+      statusCode: this.statusCode,
+      body: isWhole ? chunk : Buffer.concat(this.#chunks).toString()
+    })
+    return this
+  }
+
+  override destroy(error?: Error): this {
+    if (this.destroyed) return this
+    this.destroyed = true
+    this.#failed(error ?? new Error('the route destroyed its response'))
+    process.nextTick(() => {
+      if (error && this.listenerCount('error') > 0) this.emit('error', error)
+      this.emit('close')
+    })
+    return this
+  }
+}
+
+function emitSent(response: MessageResponse): void {
+  response.emit('finish')
+  response.emit('close')
+}
+
+type Callback = () => void
+
+/** Returns the arguments of `write()` and `end()`, of which each may be left out. */
+function argumentsOf(args: unknown[]): [chunk: unknown, encoding: BufferEncoding, callback?: Callback] {
+  const [chunk, encoding, callback] = args
+  if (typeof chunk === 'function') return [undefined, 'utf8', chunk as Callback]
+  if (typeof encoding === 'function') return [chunk, 'utf8', encoding as Callback]
+  return [chunk, (encoding ?? 'utf8') as BufferEncoding, (callback ?? undefined) as Callback | undefined]
+}
 
 /**
  * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
- * route's answer. Rejects if the route destroys its response, or Fastify itself fails. `fastify` must be ready, and `url` that of a route of this
- * plugin.
+ * route's answer. Rejects if the route destroys its response, or Fastify itself fails. `fastify` must be ready, and
+ * `url` that of a route of this plugin.
  */
-export async function dispatchMessage(
+export function dispatchMessage(
   fastify: FastifyInstance,
   message: JambonzMessage,
-  { url, headers, remoteAddress }: MessageRequest
+  asked: MessageRequest
 ): Promise<MessageAnswer> {
-  return await new Promise((resolve, reject) => {
-    inject(
-      (request, response) => {
-        const raw = request as unknown as IncomingMessage
-        messages.set(raw, message)
-        // light-my-request has parsed the url and may have changed it.
-        raw.url = url
-        raw._read = readPayload
-        fastify.routing(raw as never, response as never)
-      },
-      {
-        method: 'POST',
-        url,
-        // The parser of our scopes takes the message's payload: see readPayload.
-        headers: { ...headers, 'content-type': JSON_TYPE },
-        remoteAddress,
-        validate: false
-      } as InjectOptions,
-      (err, response) => {
-        if (response) resolve({ statusCode: response.statusCode, body: response.payload })
-        else reject(err ?? new Error('the message was not answered'))
-      }
-    )
+  return new Promise((resolve, reject) => {
+    const raw = new MessageIncoming(message, asked)
+    fastify.routing(raw, new MessageResponse(raw, resolve, reject))
   })
-}
-
-/** Writes the body of a message, as over HTTP, for a preParsing hook of the application that reads it. */
-function readPayload(this: IncomingMessage): void {
-  this.push(JSON.stringify(messages.get(this)?.payload))
-  this.push(null)
 }
 
 /** Returns the message of a request; undefined for a request over HTTP. */
 export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage | undefined {
-  return messages.get(raw)
+  return MessageIncoming.messageOf(raw)
 }
 
 /** Returns what identifies a request among those of its call: the bytes of its body, or the seed of its message. */

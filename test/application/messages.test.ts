@@ -1,9 +1,13 @@
 import t from 'tap'
-import { dispatchMessage, MESSAGE_TYPE } from '../../lib/application/request.js'
+import { dispatchMessage, MESSAGE_TYPE, MessageConnection } from '../../lib/application/request.js'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
+import { until } from '../helpers/until.js'
 
-const AT = { headers: { host: 'voice.example.com' }, remoteAddress: '192.0.2.7' }
+const AT = {
+  headers: { host: 'voice.example.com' },
+  connection: new MessageConnection({ remoteAddress: '192.0.2.7', encrypted: true })
+}
 const message = (payload: unknown) => ({ msgid: 'abc', payload, seed: Buffer.from(JSON.stringify(payload)) })
 
 t.test(
@@ -123,4 +127,60 @@ t.test('the signature is checked for every content type', async (t) => {
     t.ok(statusCode === 401 || statusCode === 415, `${type}: ${statusCode}`)
   }
   t.same(ran, [])
+})
+
+t.test('hooks see the connection of the websocket, which they cannot write to', async (t) => {
+  const app = await build(t)
+  app.jambonz.webhook('/call', async (request, reply) => {
+    t.strictSame([request.ip, request.protocol], ['192.0.2.7', 'https'])
+    t.equal(reply.raw.socket?.remoteAddress, '192.0.2.7')
+    request.raw.socket.write('HTTP/1.1 200 OK')
+    return []
+  })
+  await app.ready()
+  const connection = new MessageConnection({ remoteAddress: '192.0.2.7', encrypted: true })
+  const answer = await dispatchMessage(app, message(callWebhook({})), { ...AT, url: '/call', connection })
+  t.strictSame(answer, { statusCode: 200, body: '[]' })
+})
+
+t.test('a response to a message is written like one of node:http', async (t) => {
+  const app = await build(t)
+  const emitted: string[] = []
+  const failed: unknown[] = []
+  app.jambonz.webhook('/parts', (_request, reply) => {
+    const { raw } = reply.hijack()
+    for (const name of ['finish', 'close'] as const) raw.on(name, () => emitted.push(name))
+    raw.writeHead(202, { 'content-type': 'application/json' })
+    t.throws(() => raw.setHeader('x-late', '1'), { code: 'ERR_HTTP_HEADERS_SENT' })
+    t.ok(raw.write('W3sidmVy', 'base64'))
+    raw.write(Buffer.from('b":"hangup"}'), () => emitted.push('written'))
+    raw.end(']', () => emitted.push('ended'))
+    t.ok(raw.writableEnded && raw.writableFinished && raw.headersSent)
+    t.equal(
+      raw.write('x', (error) => failed.push((error as NodeJS.ErrnoException).code)),
+      false
+    )
+    raw.end('x')
+  })
+  await app.ready()
+  const answer = await dispatchMessage(app, message(callWebhook({})), { ...AT, url: '/parts' })
+  t.strictSame(answer, { statusCode: 202, body: '[{"verb":"hangup"}]' })
+  await until(() => emitted.includes('close'), 'the close of the response')
+  t.strictSame(emitted, ['written', 'finish', 'ended', 'close'])
+  t.strictSame(failed, ['ERR_STREAM_WRITE_AFTER_END'])
+})
+
+t.test('a request that a hook destroys rejects, once its response has closed', async (t) => {
+  const app = await build(t)
+  const closed: boolean[] = []
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    reply.raw.on('close', () => closed.push(reply.raw.writableEnded))
+    raw.destroy(new Error('no more'))
+  })
+  app.jambonz.webhook('/call', async () => [])
+  await app.ready()
+  await t.rejects(dispatchMessage(app, message(callWebhook({})), { ...AT, url: '/call' }), {
+    message: 'no more'
+  })
+  await until(() => closed.length > 0, 'the close of the response')
 })

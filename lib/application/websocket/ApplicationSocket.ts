@@ -4,7 +4,7 @@ import { beat } from '../../audio/socket/pings.js'
 import { isJambonzEvent } from '../../model/payloads.js'
 import { withinMs } from '../../model/time.js'
 import type { HandlerResult } from '../../verbs/index.js'
-import { dispatchMessage } from '../request.js'
+import { dispatchMessage, MessageConnection } from '../request.js'
 import type { ApplicationSocketLimits, ApplicationSockets } from './ApplicationSockets.js'
 import { firstPath, hookPath } from '../hookUrls.js'
 import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessage } from './wire.js'
@@ -45,7 +45,7 @@ export class ApplicationSocket {
   readonly #socket: WebSocket
   readonly #sockets: ApplicationSockets
   readonly #headers: Record<string, string>
-  readonly #remoteAddress: string
+  readonly #connection: MessageConnection
   readonly #underWay = new Set<Promise<void>>()
   readonly #noMessage: NodeJS.Timeout
 
@@ -59,7 +59,7 @@ export class ApplicationSocket {
     this.#socket = socket
     this.#sockets = sockets
     this.#headers = headersOf(request)
-    this.#remoteAddress = request.raw.socket.remoteAddress ?? ''
+    this.#connection = new MessageConnection(request.raw.socket)
     this.#noMessage = setTimeout(() => this.close(CLOSE.badStart, NO_MESSAGE), metadataTimeout)
     socket.on('message', (data) => this.#received(data))
     socket.on('pong', () => {})
@@ -241,7 +241,7 @@ export class ApplicationSocket {
       {
         url,
         headers: b3 === undefined ? this.#headers : { ...this.#headers, b3 },
-        remoteAddress: this.#remoteAddress
+        connection: this.#connection
       }
     )
     const verbs = TAKEN.has(statusCode) ? body.trim() : ''
