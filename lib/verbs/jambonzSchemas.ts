@@ -1,3 +1,4 @@
+import { isObject } from '../model/json.js'
 import { PUBLISHED_SCHEMAS } from './publishedSchemas.js'
 
 /** The part of JSON Schema that `@jambonz/schema` uses. */
@@ -5,7 +6,7 @@ export interface JsonSchema {
   $id?: string
   $ref?: string
   $defs?: Record<string, JsonSchema>
-  type?: string
+  type?: string | string[]
   description?: string
   const?: unknown
   enum?: unknown[]
@@ -64,6 +65,8 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
     cobaltOptions: openObject,
     verbioOptions: openObject
   },
+  // Its feature server knows this one under this name alone.
+  'components/recognizer-speechmaticsOptions': { audio_events_config_config: openObject },
   'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/enqueue': { _: openObject },
@@ -128,17 +131,25 @@ function takeAnyCase(hook: NamedSchema): void {
   }
 }
 
+const SCALARS = ['string', 'number']
 const METHODS = ['GET', 'POST', 'get', 'post', 'Get', 'Post']
 
 /**
  * Returns a copy with absolute references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
- * branches and would be refused.
+ * branches and would be refused. An object without described properties, such as `gladiaOptions`, takes any, and a map
+ * of strings, such as `headers`, takes numbers, too: jambonz checks neither.
  */
 function rewrite(schema: NamedSchema): NamedSchema {
   return JSON.parse(JSON.stringify(schema), (key: string, value: unknown) => {
     if (key === '$ref') return String(value).startsWith('#') ? value : new URL(String(value), schema.$id).href
-    if (typeof value !== 'object' || value === null || !('oneOf' in value)) return value
-    const { oneOf, ...rest } = value
-    return { ...rest, anyOf: oneOf }
+    if (!isObject(value)) return value
+    const { oneOf, ...rest } = value as JsonSchema
+    const { additionalProperties: others, properties, allOf } = rest
+    return {
+      ...rest,
+      ...(oneOf !== undefined && { anyOf: oneOf }),
+      ...(others === false && (properties ?? allOf ?? oneOf) === undefined && { additionalProperties: true }),
+      ...(isObject(others) && others.type === 'string' && { additionalProperties: { type: SCALARS } })
+    }
   }) as NamedSchema
 }
