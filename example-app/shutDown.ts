@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 
 /** ms within which a second signal is the same one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on */
 const SAME_SIGNAL = 500
-/** ms between two looks whether npm is still there */
+/** ms between two searches whether npm is still there */
 const LOOK_AT_PARENT = 1_000
 /** ms beyond the drain: calls are ended and their recordings written */
 const CLOSE_WITHIN = 15_000

@@ -189,7 +189,7 @@ export class LiveListens {
 
 /** ms after the answer in which jambonz opens the socket of a listen, if no other verb runs before it for long */
 const EXPECTED_WITHIN = 15_000
-/** ms between two looks whether the call of an expected listen has ended */
+/** ms between two searches whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 
 /** The listens that this instance answered in the last minutes and whose sockets it has not got. */

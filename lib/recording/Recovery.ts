@@ -30,7 +30,7 @@ import { withinMs } from '../model/time.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 
-/** ms between two looks for instances that have died */
+/** ms between two searches for instances that have died */
 const LOOK_INTERVAL = 15_000
 /** ms that the start of the server waits for the first look, at most: there may be hours of audio to repair */
 const PATIENCE = 5_000
@@ -41,7 +41,7 @@ export interface RecoveryDeps {
   instances: Instances
   spool: Spool
   logger: FastifyBaseLogger
-  /** ms between two looks */
+  /** ms between two searches */
   interval?: number
 }
 

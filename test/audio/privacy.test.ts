@@ -220,7 +220,7 @@ testDirect('a pause that ends within a message leaves that message out', async (
   t.equal(count(sink.audio, SECRET), 0)
 })
 
-test('a pause that a listener ends leaves out what came with the frame it heard', async (t) => {
+test('a pause that a listener ends includes the audio that arrived with its frame', async (t) => {
   const sink = new PausedCollector()
   const { stream, socket } = await streamPair(t, {
     begin(live) {

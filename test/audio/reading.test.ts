@@ -224,7 +224,7 @@ test('leaving a for await ends the listen; the recorder gets the rest', async (t
   t.ok(sink.audio.equals(Buffer.concat([ramp(100), ramp(100)])))
 })
 
-test("an error in the reader's pipeline ends this stream with 1011, and only this", async (t) => {
+test("an error in the reader's pipeline ends only this stream, with 1011", async (t) => {
   const { stream, send, socket, log } = await begun(t)
   const failed = pipeline(
     stream,

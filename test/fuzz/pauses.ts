@@ -143,7 +143,7 @@ function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): Ope
   return sink
 }
 
-/** Nothing that is said in a pause is recorded, and all that has come before it is, however late audio comes. */
+/** All audio before a pause is recorded and none of the pause, however late the audio arrives. */
 export const pauses: FuzzTarget = {
   name: 'pauses',
   share: 1,

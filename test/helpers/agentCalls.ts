@@ -71,7 +71,7 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     }
   ])
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
-  // On a machine that stands still, comparing audio, the hook may be answered before the recording is complete.
+  // On a stalled machine the hook may be answered before the recording is complete.
   const saved = new Promise<FinishedRecording>((resolve, reject) => {
     app.jambonz.calls.events.once('recording', resolve).once('recordingFailed', reject)
   })

@@ -3,7 +3,7 @@ import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 
-/** A handler that speaks for as long as it is let. */
+/** A handler that writes audio without end, until an error ends it. */
 export interface EndlessSpeaker {
   mode: 'streaming' | 'file'
   /** false: it swallows every error and asks for nothing, so nothing can end it */

@@ -17,7 +17,7 @@ export const NPM = ['npm', 'start']
 export const NODE = [process.execPath, resolve('dist/example-app/server.js')]
 /** `npm start` whose application is compiled: it starts in half the time. One test has the real one. */
 export const COMPILED = [...NPM, '--prefix', compiledStart()]
-/** As the first process of a container. */
+/** Starts a command as process 1, as in a container. */
 export const PID_1 = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
 export const WITHOUT_NAMESPACES =
   process.env.CI === undefined && spawnSync(PID_1[0]!, [...PID_1.slice(1), 'true']).status !== 0
@@ -39,7 +39,7 @@ export interface Started {
   child: ChildProcess
   output(): string
   socket: WebSocket
-  /** names of what lies in its folder of recordings, when all is over */
+  /** names of the files in its recordings folder, at the end */
   wavs(): Promise<string[]>
   /** nothing listens at its port any more */
   isGone(): Promise<boolean>

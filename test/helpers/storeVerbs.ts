@@ -8,7 +8,7 @@ type Fields = Omit<ListenPatch, 'id'>
 export interface StoreVerbs {
   update(callSid: string, patch: CallPatch): Promise<Written>
   end(callSid: string, patch: CallPatch): Promise<Written & { first: boolean }>
-  /** also of a listen that is unknown */
+  /** also for an unknown listen */
   claim(callSid: string, listenId: string): Promise<Written & { claimed: boolean }>
   reopen(callSid: string, listenId: string, fields: Fields): Promise<Written & { reopened: boolean }>
   conclude(listen: StoredListen, fields: Fields): Promise<Written & { concluded: boolean }>

@@ -68,7 +68,7 @@ t.test('the handler sees the complete audio, whether hook or close comes first',
     t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
   })
 
-  t.test('both at the same moment', async (t) => {
+  t.test('hook and close at the same moment', async (t) => {
     const { asked, socket } = await streamed()
     socket.close(1000)
     t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
@@ -230,18 +230,21 @@ t.test('a private key is stored nowhere, even if the hook reports it', async (t)
   t.notOk('digits' in (listen.recording ?? {}))
 })
 
-t.test('a listen without an actionHook gets the built-in one, which knows digits and duration', async (t) => {
-  const app = await build(t)
-  app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
-  const asked = await askForListen(app, '/in')
-  const socket = await asked.open()
-  socket.send(asked.metadata())
-  socket.close(1000)
-  t.same(await asked.hook({ dial_call_duration: 3, digits: '#' }), [])
-  t.match(await app.jambonz.calls.get(asked.callSid), {
-    listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }]
-  })
-})
+t.test(
+  'a listen without an actionHook gets the built-in one, which stores digits and duration',
+  async (t) => {
+    const app = await build(t)
+    app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
+    const asked = await askForListen(app, '/in')
+    const socket = await asked.open()
+    socket.send(asked.metadata())
+    socket.close(1000)
+    t.same(await asked.hook({ dial_call_duration: 3, digits: '#' }), [])
+    t.match(await app.jambonz.calls.get(asked.callSid), {
+      listens: [{ digits: '#', reportedDuration: 3, state: 'ended' }]
+    })
+  }
+)
 
 /** ms; longer than drain needs to see that a hook has come */
 const TAKES = 250

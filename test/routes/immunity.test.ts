@@ -7,7 +7,7 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, folder } from '../helpers/build.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 
-/** Takes a call through an application whose settings are `prepare`'s. */
+/** Takes a call through an application that `prepare` sets up. */
 async function takesCall(
   t: Test,
   fastify: FastifyServerOptions,
@@ -297,7 +297,7 @@ t.test('any thrown value is handled as an error', async (t) => {
     for (const [at, value] of thrown.entries()) {
       for (const kind of ['async', 'sync', 'hook', 'status']) {
         const response = await app.inject({ method: 'POST', url: `/${kind}/${at}`, payload: callWebhook() })
-        // Fastify has an error of its own for a hook that rejects with nothing: the request fails, it does not go on.
+        // If a hook rejects with undefined, Fastify fails the request with its own error.
         if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0)) {
           t.equal(response.statusCode, 500, `hook: ${String(value)}`)
           t.equal(response.json<{ code: string }>().code, 'FST_ERR_SEND_UNDEFINED_ERR')

@@ -186,7 +186,7 @@ t.test("the parts of a list are spoken in order, each at the call's rate", async
   })
 })
 
-t.test('mixing saturates', async (t) => {
+t.test('mixing clips at the largest sample value', async (t) => {
   const into = Int16Array.of(30_000, -30_000, 1)
   mix(into, Int16Array.of(10_000, -10_000, 1))
   t.strictSame([...into], [32_767, -32_768, 2])

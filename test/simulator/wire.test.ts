@@ -320,7 +320,7 @@ t.test(
   }
 )
 
-t.test("what FreeSWITCH's tokenizer does to metadata", async (t) => {
+t.test("FreeSWITCH's tokenizer cuts and unquotes metadata", async (t) => {
   const first = async (t: Test, verb: Verb, options: Partial<SimulateCallOptions> = {}) => {
     const { audio, call } = await listening(t, accepting, verb, options)
     await call()

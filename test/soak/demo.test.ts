@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { folder } from '../helpers/build.js'
 
-// Both at once: they take their time, and little of the processor's.
+// Runs both demos at once: they use little CPU.
 t.jobs = 2
 for (const args of [[], ['--websocket']]) {
   t.test(

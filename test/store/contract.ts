@@ -24,7 +24,7 @@ export interface OpenOptions {
   callTtl?: number
 }
 
-/** Two instances' views of one store: the same object where a store is one process'. */
+/** Two instances of one store; the same object twice if the store is in memory. */
 export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: StoreWithVerbs, b: StoreWithVerbs]>
 
 let calls = 0

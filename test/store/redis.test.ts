@@ -70,7 +70,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-t.test("a client that is none of ioredis, or an option that can't be, is refused by name", async (t) => {
+t.test('a client not of ioredis, or an invalid option, is refused by name', async (t) => {
   t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
   t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
   const client = new Redis({ lazyConnect: true })
@@ -82,7 +82,7 @@ t.test("a client that is none of ioredis, or an option that can't be, is refused
   }
 })
 
-t.test('the clock of Redis is told from its replies, as exactly as the quickest', async (t) => {
+t.test('the clock of Redis is estimated from its replies, within the quickest round trip', async (t) => {
   const clock = new Clock()
   const reply = (aheadMs: number, tookMs: number): number => {
     const now = performance.now()
@@ -556,7 +556,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'a call costs a fixed number of commands, and nothing of it stays for longer than it should',
+    'a call needs a fixed number of commands, and all of its keys expire',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)

@@ -266,7 +266,7 @@ t.test("a listen's span records its failure", async (t) => {
   })
 })
 
-t.test('which trace a request joins', async (t) => {
+t.test('a request joins a trace', async (t) => {
   const app = await build(t, { strict: false })
   app.jambonz.webhook('/in', async () => {
     tracer.startActiveSpan('inside', (span) => span.end())

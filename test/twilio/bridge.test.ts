@@ -116,7 +116,7 @@ test('of a stereo listen the bot hears the caller', async (t) => {
   t.ok(bot.heard.equals(encodeMulaw(caller)))
 })
 
-test('what the caller says before the bot has answered is not lost', async (t) => {
+test("audio before the bot's answer is not lost", async (t) => {
   const { socket, bot } = await bridged(t, { acceptAfter: 150 })
   socket.send(bytesOf(speech(1600)))
   await until(() => bot.heard.length === 1600)

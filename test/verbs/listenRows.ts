@@ -6,7 +6,7 @@ import { MAX_METADATA_BYTES, MAX_URL_LENGTH, type ListenOptions } from '../../li
  * Data only: a row can be asked for as a verb of its own, as `stream`, or inside of a dial.
  */
 export interface ListenRow {
-  /** the sentence, or what follows from it */
+  /** the sentence of jambonz' documentation, or a conclusion from it */
   says: string
   listen: Record<string, unknown> & Partial<Record<keyof ListenOptions, unknown>>
   /** properties that jambonz must get */

@@ -152,7 +152,7 @@ export class ReaderSide {
 }
 
 /**
- * A channel, by who is heard on it. jambonz sends the caller on the left, and the audio that is played to the caller on
+ * The name of a channel: the party whose voice it has. jambonz sends the caller on the left, and the audio that is played to the caller on
  * the right (mod_audio_fork).
  */
 export type ChannelName = 'caller' | 'callee'

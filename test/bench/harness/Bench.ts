@@ -72,7 +72,7 @@ export class Bench {
   }
 }
 
-/** Calls of an earlier run have the same names. */
+/** Removes recordings of an earlier run, whose calls have the same names. */
 async function forget(redisPort: number): Promise<void> {
   const redis = new Redis(redisPort)
   await redis.flushall()

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** ms between two looks at the event loop */
+/** ms between two searches at the event loop */
 const RESOLUTION = 10
 
 export interface Usage {
