@@ -191,11 +191,18 @@ export class LiveListens {
 const EXPECTED_WITHIN = 15_000
 /** ms between two searches whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
+/**
+ * ms between two times that old listens are forgotten. A Map searches its oldest entry from the beginning, deleted
+ * entries included: forgetting with each answer would take longer than all else of a webhook.
+ */
+const FORGET_EVERY = 1_000
 
 /** The listens that this instance answered in the last minutes and whose sockets it has not got. */
 export class ExpectedListens {
   /** when each was answered, ms of performance.now(), by listen id; the oldest first */
   readonly #answeredAt = new Map<string, number>()
+  /** when the old ones were forgotten last, ms of performance.now() */
+  #forgotAt = -Infinity
   readonly #store: CallStore
 
   constructor(store: CallStore) {
@@ -208,9 +215,10 @@ export class ExpectedListens {
   }
 
   add(listenId: string): void {
-    this.#forgetOld()
+    const now = performance.now()
+    if (now - this.#forgotAt > FORGET_EVERY) this.#forgetOld(now)
     this.#answeredAt.delete(listenId)
-    this.#answeredAt.set(listenId, performance.now())
+    this.#answeredAt.set(listenId, now)
   }
 
   /** Notes that the socket of a listen has come to this instance. */
@@ -244,8 +252,8 @@ export class ExpectedListens {
     this.#answeredAt.delete(listenId)
   }
 
-  #forgetOld(): void {
-    const now = performance.now()
+  #forgetOld(now = performance.now()): void {
+    this.#forgotAt = now
     for (const [listenId, answeredAt] of this.#answeredAt) {
       if (now - answeredAt <= EXPECTED_WITHIN) return
       this.#answeredAt.delete(listenId)

@@ -1,0 +1,29 @@
+import t from 'tap'
+import { ExpectedListens } from '../../lib/listening/LiveListens.js'
+import { memoryStore } from '../../lib/store/memory.js'
+
+t.test('answers whose sockets do not come do not slow the next ones down', async (t) => {
+  const real = performance.now
+  t.teardown(() => {
+    performance.now = real
+  })
+  let now = 0
+  performance.now = () => now
+  const expected = new ExpectedListens(memoryStore())
+  let answered = 0
+  // 5,000 answers a second. Returns the ms of CPU that they take.
+  const answers = (count: number): number => {
+    const before = process.cpuUsage()
+    for (let i = 0; i < count; i++) {
+      now += 0.2
+      expected.add(`listen-${answered++}`)
+    }
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1_000
+  }
+  const first = answers(50_000)
+  answers(150_000)
+  const last = answers(50_000)
+  t.ok(last < 20 * first + 200, `${last} ms of CPU for 50,000 answers, ${first} ms for the first ones`)
+  t.ok(expected.size <= 75_001, 'the old ones are forgotten')
+})
