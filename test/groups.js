@@ -18,30 +18,31 @@ const ALONE = [
 ]
 /** The longest tests begin first. Tests that measure time alternate with others. */
 const FIRST = [
-  'test/recording',
-  'test/example-app/browser.test.ts',
-  'test/audio',
   'test/simulator',
+  'test/recording',
+  'test/audio',
   'test/monitor',
-  'test/example-app',
-  'test/application',
-  'test/example-app/start.test.ts',
-  'test/cluster.test.ts',
-  'test/types',
+  'test/example-app/browser.test.ts',
   'test/handover.test.ts',
-  'test/routes',
-  'test/recording/output.test.ts',
-  'test/verbs',
-  'test/audio/privacy.test.ts',
-  'test',
+  'test/cluster.test.ts',
   'test/correlation',
-  'test/audio/differential.test.ts',
+  'test/application',
+  'test/example-app',
+  'test/types',
+  'test/example-app/start.test.ts',
+  'test/store',
+  'test/routes',
+  'test',
+  'test/recording/output.test.ts',
+  'test/audio/privacy.test.ts',
+  'test/bench',
   'test/audio/hangUp.test.ts',
-  'test/tracing/absent.test.ts'
+  'test/verbs',
+  'test/metrics',
+  'test/audio/differential.test.ts'
 ]
 /** Tests that use much CPU and measure no time: they run at a lower priority. */
 const PATIENT = [
-  'test',
   'test/audio/differential.test.ts',
   'test/bundle.test.ts',
   'test/example-app',
@@ -49,7 +50,6 @@ const PATIENT = [
   'test/hosts',
   'test/operations',
   'test/routes',
-  'test/simulator',
   'test/types',
   'test/verbs'
 ]

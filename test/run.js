@@ -18,7 +18,7 @@ const names = [...filesOf.keys()]
 if (names.length === 0) throw new Error(`no test below ${told.join(' ')}`)
 // A soak test measures times, and starts as many processes as the machine bears: one after the other. Others wait for
 // half of their time.
-const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 2
+const most = names.some((name) => name.startsWith('test/soak')) ? 1 : availableParallelism() + 3
 
 t.register()
 const reporter = new Reporter()
