@@ -6,7 +6,7 @@ export interface JsonSchema {
   $id?: string
   $ref?: string
   $defs?: Record<string, JsonSchema>
-  type?: string | string[]
+  type?: string
   description?: string
   const?: unknown
   enum?: unknown[]
@@ -131,7 +131,7 @@ function takeAnyCase(hook: NamedSchema): void {
   }
 }
 
-const SCALARS = ['string', 'number']
+const SCALARS: JsonSchema = { anyOf: [{ type: 'string' }, { type: 'number' }] }
 const METHODS = ['GET', 'POST', 'get', 'post', 'Get', 'Post']
 
 /**
@@ -149,7 +149,7 @@ function rewrite(schema: NamedSchema): NamedSchema {
       ...rest,
       ...(oneOf !== undefined && { anyOf: oneOf }),
       ...(others === false && (properties ?? allOf ?? oneOf) === undefined && { additionalProperties: true }),
-      ...(isObject(others) && others.type === 'string' && { additionalProperties: { type: SCALARS } })
+      ...(isObject(others) && others.type === 'string' && { additionalProperties: SCALARS })
     }
   }) as NamedSchema
 }

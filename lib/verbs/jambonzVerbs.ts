@@ -265,7 +265,7 @@ export interface Target {
   /** The HTTP method to use when invoking the confirmHook. */
   method?: 'GET' | 'POST'
   /** Custom SIP headers to include on the outbound INVITE. */
-  headers?: Record<string, string>
+  headers?: Record<string, string | number>
   /** Override the From header on the outbound SIP INVITE. */
   from?: {
     /** The user part of the SIP From URI. */
