@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import type { FastifyInstance } from 'fastify'
 import fastifyRawBody from 'fastify-raw-body'
+import fastifyCompress from '@fastify/compress'
 import { build, listening, type BuildOptions } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
@@ -134,6 +135,16 @@ for (const { title, routes, verbs, data } of APPLICATIONS) {
     t.strictSame(await verbsOf(t, routes, data && { data }), { http: verbs, websocket: verbs })
   })
 }
+
+t.test('a proxy that adds accept-encoding to the upgrade does not have the acks compressed', async (t) => {
+  const app = await build(t)
+  await app.register(fastifyCompress, { threshold: 0 })
+  app.jambonz.webhook('/call', async () => SAY)
+  const socket = await JambonzSocket.open(t, `${await listening(app)}/call`, {
+    headers: { 'accept-encoding': 'gzip, br', 'if-none-match': '*', 'range': 'bytes=0-1' }
+  })
+  t.strictSame(await socket.ask('session:new'), SAY)
+})
 
 t.test('an answer that the application destroys is logged, and the socket goes on', async (t) => {
   const { logger, lines } = keepingLogger()

@@ -16,9 +16,9 @@ const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
 /** the statuses whose verbs jambonz takes (feature-server lib/utils/http-requestor.js) */
 const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
-/** The headers of the upgrade that do not apply to the messages after it. */
+/** The headers of the upgrade that do not apply to the messages after it. Their answers are not negotiated. */
 const OF_UPGRADE =
-  /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|b3)$/
+  /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
 
 /** The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before. */
 export interface PendingAnswer {
