@@ -197,7 +197,7 @@ async function claim(
   }
   if (claimed.outcome !== 'claimed') throw new ERR_AUDIO_PATH_FORGOTTEN(token.listenId)
   return claimUntilOpened(request, claimed, async () => {
-    log.warn('the connection closed before the audio socket had opened: its listen may have another')
+    log.warn('the connection closed before the audio socket had opened: the listen may open another one')
     await correlation.released(claimed.listen)
   })
 }

@@ -66,7 +66,7 @@ export class CausedEnds {
     if (this.#isNews(callSid)) {
       this.#logger.warn(
         { callSid, listenId, endedBy: cause.listenId, endReason: cause.reason },
-        'the end of one listen ended another of its call: jambonz 0.9 ends them all'
+        'the end of one listen ended another listen of its call: jambonz 0.9 ends all of them'
       )
     }
     return 'otherEnded'

@@ -139,13 +139,13 @@ export class LiveListen {
     const isNamed = typeof metadata?.callSid === 'string'
     // jambonz 0.9 always names the call. jambonz 11 does not, if the listen was started from outside the application.
     if (metadata !== undefined && !isNamed && options.platform === '0.9') {
-      throw new Error('the first frame names no callSid')
+      throw new Error('the first frame has no callSid')
     }
     const known = isNamed ? metadata : { ...metadata, callSid: `${UNNAMED}${randomUUID()}` }
     if (!isNamed) {
       this.#logger.warn(
         { callSid: known.callSid },
-        'the first frame names no call: its audio is kept by another name'
+        'the first frame has no callSid: the audio is kept under another name'
       )
     }
     return await identified(correlation, {
@@ -221,7 +221,7 @@ export class LiveListen {
     })
     running.catch((err: unknown) => {
       if (hungUp && ENDS_OF_A_STREAM.includes((err as { code?: string } | null)?.code ?? '')) {
-        return this.#logger.debug({ err }, 'the audio handler ended with its stream')
+        return this.#logger.debug({ err }, 'the audio handler failed after the end of its stream')
       }
       this.#logger.error({ err }, 'the audio handler threw: its stream ends')
       this.#trace?.fail(err instanceof Error ? err : String(err))
@@ -344,6 +344,6 @@ export class LiveListen {
   }
 
   #storeFailed(err: unknown): undefined {
-    this.#logger.error({ err }, 'the store failed: it does not know all of the listen')
+    this.#logger.error({ err }, 'the store failed: the listen in it is incomplete')
   }
 }

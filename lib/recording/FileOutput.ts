@@ -227,7 +227,7 @@ export class FileOutput implements Output {
     const beside = await directory.claimBeside(claim, listen, this.#notes)
     logger.warn(
       { location: beside.paths.final },
-      'another instance took this one for dead and completed its recording: all audio was saved in a second file'
+      'another instance took this one for dead and completed its recording: this instance saved all audio in a second file'
     )
     directory.release(claim)
     this.#claim = beside

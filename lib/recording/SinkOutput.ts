@@ -216,7 +216,7 @@ export class SinkWriter {
     } catch (err) {
       this.#logger.warn(
         { err },
-        'the details of the sink were left out of the recording: make them plain JSON'
+        'the details of the sink are not plain JSON: they were left out of the recording'
       )
       return own
     }

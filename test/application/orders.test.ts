@@ -66,7 +66,7 @@ t.test(
       ['second', 'third']
     )
     t.equal(said('an order was refused').length, 1)
-    t.equal(said('could not be opened').length, 1)
+    t.equal(said('could not be decrypted').length, 1)
   }
 )
 

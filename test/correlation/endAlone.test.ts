@@ -161,7 +161,7 @@ for (const [name, way] of Object.entries(WAYS)) {
       const { recording } = ended[1]!
       t.ok(recording!.durationMs > background!.closedAtMs! - background!.openedAtMs! - 500, 'in one file')
       t.ok(readFileSync(recording!.location).length > 44)
-      t.same(one.said('ended another of its call'), [])
+      t.same(one.said('ended another listen of its call'), [])
       t.notOk(story.problems.some(({ code }) => code === 'othersEnded'))
       if (rest) t.match(rest.asked, [{ call_hook: /^\/audio\/end\?listen=/ }])
     })
@@ -266,8 +266,8 @@ for (const transport of ['websocket', 'api'] as const) {
       ])
       t.equal(hooks.length, 1)
       t.equal(b.streams.length, 2, 'the audio came to the other instance')
-      t.same(a.said('ended another of its call'), [])
-      t.same(b.said('ended another of its call'), [])
+      t.same(a.said('ended another listen of its call'), [])
+      t.same(b.said('ended another listen of its call'), [])
       t.ok(story.listens[0]!.closedAtMs! - story.listens[1]!.closedAtMs! > 800)
     }
   )

@@ -73,7 +73,7 @@ t.test('listens that jambonz ends with ours have endReason otherEnded, and the l
   sockets[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
   t.same(await endsOf('c1', [one]), ['disconnected', 'otherEnded'])
   const [agent] = one.ended.filter(({ path }) => path === '/agent')
-  t.match(one.said('ended another of its call'), [
+  t.match(one.said('ended another listen of its call'), [
     { callSid: 'c1', endedBy: agent?.id, endReason: 'disconnected' }
   ])
 })
@@ -83,7 +83,7 @@ t.test('a hangup ends all listens without otherEnded', async (t) => {
   const sockets = await twoListens('c1', one, one)
   for (const socket of sockets) socket.close(1000)
   t.same(await endsOf('c1', [one]), ['closed', 'closed'])
-  t.same(one.said('ended another of its call'), [])
+  t.same(one.said('ended another listen of its call'), [])
 })
 
 t.test('a listen that began after ours ended is not otherEnded at a hangup', async (t) => {
@@ -132,7 +132,7 @@ t.test('calls.redirect() ends only the foreground listen, and the plugin closes 
   t.match(one.ended[1], { nested: 'config', endReason: 'closed' })
   const [background, agent] = listens
   t.ok(background!.closedAtMs! > agent!.closedAtMs! + 100, 'the background listen went on')
-  t.same(one.said('ended another of its call'), [])
+  t.same(one.said('ended another listen of its call'), [])
 })
 
 t.test('an instance is told which listen another instance ended', { skip: noRedis() }, async (t) => {
@@ -147,5 +147,5 @@ t.test('an instance is told which listen another instance ended', { skip: noRedi
   })
   agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
   t.same(await endsOf('c1', [a, b]), ['disconnected', 'otherEnded'])
-  t.match(a.said('ended another of its call'), [{ callSid: 'c1', endReason: 'disconnected' }])
+  t.match(a.said('ended another listen of its call'), [{ callSid: 'c1', endReason: 'disconnected' }])
 })

@@ -177,7 +177,7 @@ t.test('a listen that was started from outside is recorded under a call name of 
   t.match(listen, { callSid: /^unnamed-/, audio: { bytes: story.listens[0]!.sent.bytes } })
   t.ok(Number(listen.recording?.durationMs) > 1_000)
   t.match(streams, [{ asked: 'by a supervisor' }])
-  t.equal(said('the first frame names no call').length, 1)
+  t.equal(said('the first frame has no callSid').length, 1)
 
   const named = await openSocket(`${base}/outside`, { headers: basic('jambonz', 'of the sockets') })
   named.send(JSON.stringify({ callSid: story.callSid, asked: 'for this call' }))

@@ -189,7 +189,7 @@ export class CallChannel {
     if (opened === undefined) {
       return this.#warn(
         { from },
-        'an order of another instance could not be opened: all instances need the same option secret'
+        'an order of another instance could not be decrypted: all instances need the same option secret'
       )
     }
     const { at, order } = JSON.parse(opened) as { at: number; order: Order }
@@ -197,7 +197,7 @@ export class CallChannel {
     if (!this.#taken.add(id, at)) {
       return this.#warn(
         { from, callSid: order.callSid, ageMs: wallClock() - at },
-        'an order was refused: it came before, or is older than 5 minutes. Compare the clocks of the instances, and see who can publish in their store'
+        'an order was refused: it was received before, or is older than 5 minutes. Compare the clocks of the instances, and check who can publish in their store'
       )
     }
     const outcome = seal(secret, aboutOutcome(id, from), JSON.stringify(await this.#outcomeOf(order)))
@@ -234,7 +234,7 @@ export class CallChannel {
     if (opened === undefined) {
       return this.#warn(
         { ordered },
-        'the outcome of an order could not be opened: all instances need the same option secret. See who can publish in their store'
+        'the outcome of an order could not be decrypted: all instances need the same option secret. Check who can publish in their store'
       )
     }
     const { reached, error } = JSON.parse(opened) as Outcome

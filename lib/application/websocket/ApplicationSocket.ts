@@ -101,10 +101,7 @@ export class ApplicationSocket {
     this.lastMessageAt = performance.now()
     const message = readMessage(String(data), (text) => this.#sockets.parse(text))
     if (message === undefined) {
-      this.request.log.warn(
-        { callSid: this.callSid },
-        'application socket: a message was no message of jambonz'
-      )
+      this.request.log.warn({ callSid: this.callSid }, 'application socket: a message is not one of jambonz')
       return
     }
     this.#sockets.application.metrics.messaged(message.type)
@@ -182,7 +179,7 @@ export class ApplicationSocket {
     if (hook !== undefined) {
       this.request.log.error(
         { callSid, hook, type },
-        'the hook leads to no webhook() or actionHook() of this application: the next verb runs'
+        'no webhook() or actionHook() of this application has the path of the hook: the next verb runs'
       )
     }
     await this.#acknowledge(answer, undefined)
@@ -249,7 +246,7 @@ export class ApplicationSocket {
     if (Buffer.byteLength(verbs) <= MAX_VERBS_BYTES) return verbs
     this.request.log.error(
       { callSid, type, bytes: Buffer.byteLength(verbs), maximum: MAX_VERBS_BYTES },
-      'a hook of this application made the answer longer than jambonz takes it: nothing is answered'
+      'a Fastify hook of this application made the answer too long for jambonz: nothing is answered'
     )
     return undefined
   }

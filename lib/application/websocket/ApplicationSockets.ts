@@ -164,7 +164,9 @@ export class ApplicationSockets {
   async late(callSid: string | undefined, verbs: string): Promise<void> {
     const sent = callSid !== undefined && (await this.channel.late(callSid, JSON.parse(verbs) as unknown[]))
     this.application.metrics.cameLate(sent ? 'sent' : 'dropped')
-    if (!sent) this.application.logger.warn({ callSid }, 'an answer came when the call was no longer reached')
+    if (!sent) {
+      this.application.logger.warn({ callSid }, 'an answer was dropped: the call can not be reached any more')
+    }
   }
 
   /** Notes that session:new is being answered. If the socket breaks, jambonz asks for the same answer again. */

@@ -33,7 +33,7 @@ export class AudioFile {
     const mpeg = isWav(file) ? undefined : findMpegAudio(file)
     this.#mp3 = mpeg && file
     this.#frames = mpeg ? undefined : open(file, rate)
-    if (this.#frames?.length === 0) throw new ERR_AUDIO_FILE('there are no samples in it')
+    if (this.#frames?.length === 0) throw new ERR_AUDIO_FILE('it has no samples')
     const given = mpeg?.sampleRate ?? this.#frames?.sampleRate ?? rate
     this.sampleRate = SAFE_RATES.includes(given) ? given : given > 8000 ? 16_000 : 8000
   }

@@ -78,7 +78,7 @@ export class SocketOpening {
 
   #ask(metadata: Record<string, unknown> | undefined): void {
     if (this.#identify === undefined) {
-      return this.#fail(new Error('neither the path nor anything else names the listen'))
+      return this.#fail(new Error('neither the path nor the first frame names the listen'))
     }
     this.#steps.pause()
     this.#identify(metadata).then(

@@ -208,7 +208,7 @@ export class Link {
     this.#since = performance.now()
     this.#deps.logger.error(
       { err: this.#problem ?? err },
-      'the store is away: calls go on from what this instance knows, and are written when it returns'
+      'the store is away: this instance uses its own copies of calls, and writes them when the store is back'
     )
     this.#tryLater()
   }
@@ -256,7 +256,9 @@ export class Link {
     const { channel, logger, onSubscribed } = this.#deps
     try {
       await this.#subscriber.subscribe(channel)
-      if (this.#deaf !== undefined) logger.info({ channel }, 'Redis lets us subscribe now')
+      if (this.#deaf !== undefined) {
+        logger.info({ channel }, 'the subscription to the Redis channel works now')
+      }
       this.#deaf = undefined
       onSubscribed()
     } catch (err) {

@@ -193,7 +193,7 @@ export class RedisStore implements CallStore {
     if (local.pending > 0) {
       context.logger.error(
         { calls: local.pending },
-        'the store was away to the end: what waited to be written is lost'
+        'the store did not return before the close: the pending writes are lost'
       )
     }
   }
@@ -235,7 +235,7 @@ export class RedisStore implements CallStore {
     try {
       this.#parts.context.told?.(told)
     } catch (err) {
-      this.#parts.context.logger.error({ err }, 'a message of another instance could not be taken')
+      this.#parts.context.logger.error({ err }, 'a message of another instance could not be handled')
     }
   }
 

@@ -142,7 +142,7 @@ export class Upkeep {
       return written
     } catch (err) {
       if (!isRefusal(err)) throw err
-      logger.error({ err, callSid }, 'Redis refused what had waited to be written of a call')
+      logger.error({ err, callSid }, 'Redis refused the pending writes of a call')
       local.settle(callSid, fields)
       return { created: false }
     }

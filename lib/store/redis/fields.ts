@@ -246,7 +246,7 @@ export class DamageLog {
 
   ofField(callSid: string, field: string): void {
     if (!this.#isNew(`${callSid}\n${field}`)) return
-    this.#logger.warn({ callSid, field }, 'a field of a call in Redis is damaged: it is left out')
+    this.#logger.warn({ callSid, field }, 'a field of a call in Redis is damaged: it is ignored')
   }
 
   ofCall(callSid: string, err: unknown): void {
@@ -258,7 +258,7 @@ export class DamageLog {
     if (!this.#isNew(name)) return
     this.#logger.warn(
       { name: name.slice(0, SHOWN) },
-      'the name of a held listen in Redis is damaged: it is taken out'
+      'the name of a held listen in Redis is damaged: it is removed'
     )
   }
 
@@ -269,7 +269,7 @@ export class DamageLog {
     this.#messagesSaid = now
     this.#logger.warn(
       { message: text.slice(0, SHOWN), count: this.#messages },
-      'a message on the Redis channel is none of ours: it is ignored'
+      'a foreign message on the Redis channel was ignored'
     )
     this.#messages = 0
   }
