@@ -237,7 +237,7 @@ function withoutTokens(listen: Data, auth: Credentials | undefined): Data {
   const { url, actionHook } = kept
   const id = idIn(kept)
   // JSON leaves out what is undefined.
-  if (isSame(kept.wsAuth, auth)) kept.wsAuth = undefined
+  if (kept.wsAuth !== undefined && isSame(kept.wsAuth, auth)) kept.wsAuth = undefined
   if (id !== undefined && typeof url === 'string') kept.url = withoutSignature(url, id)
   if (typeof actionHook === 'string') kept.actionHook = withoutKey(actionHook)
   else if (actionHook !== undefined) Object.assign(kept, onHookUrl(actionHook, withoutKey))
