@@ -130,7 +130,7 @@ test('a reader that stalls for 5 s loses nothing, with bounded memory, and delay
   await until(() => stream.readableLength > maxBuffered)
   await until(() => {
     most = Math.max(most, stream.readableLength)
-    return tapped === stream.readableLength && most > maxBuffered
+    return sink.audio.length === tapped && tapped === stream.readableLength && most > maxBuffered
   })
   t.ok(most <= maxBuffered + 65_536, `${most} bytes are kept of ${audio.length}`)
   t.equal(sink.audio.length, tapped)
