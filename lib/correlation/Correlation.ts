@@ -115,10 +115,7 @@ export class Correlation {
     this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
   }
 
-  /**
-   * Writes the fields of a call that jambonz sent, in whichever message. An ended call stays ended, since status events
-   * may overtake each other. Throws FST_JAMBONZ_CALL_SID.
-   */
+  /** Writes a call's fields from a message. A late message does not reopen the call. Throws FST_JAMBONZ_CALL_SID. */
   arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
     return this.writeOf(callSid, fields).then(callOf)
   }

@@ -10,7 +10,7 @@ import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers
 import { until } from '../helpers/until.js'
 
 const CALLS = 40
-/** ms; the least a batched socket is late by itself is 0, the most 800, the median a few hundred */
+/** ms, far below the delay of a socket that is read in batches: 0 to 800, a few hundred on average */
 const SOON = 150
 
 async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyInstance; base: string }> {

@@ -101,7 +101,7 @@ export class LiveStream {
     return this.socket.opened?.listen
   }
 
-  /** Replaces the listen by what is known of it now. */
+  /** Replaces the listen by its present state. */
   know(listen: Listen): void {
     if (this.socket.opened) this.socket.opened = { call: this.socket.opened.call, listen }
   }
