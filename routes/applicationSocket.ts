@@ -59,21 +59,18 @@ export function registerApplicationSocket(
       options.webhookAuth ? [options.webhookAuth] : [],
       () => new ERR_WEBHOOK_AUTH()
     )
-    scope.addHook('onRequest', async () => {
+    // This is the last onRequest hook. Hooks that need a body run for the messages.
+    scope.addHook('onRequest', (request, reply, done) => {
       // Without webhookAuth, only the signature protects the webhook, and an upgrade has none.
       if (options.webhookSecrets.length > 0 && options.webhookAuth === undefined) {
-        throw new ERR_WEBSOCKET_AUTH()
+        return done(new ERR_WEBSOCKET_AUTH())
       }
-      if (sockets.sealed) throw new ERR_WEBSOCKET_DRAINING()
-    })
-    // This is the last onRequest hook. Hooks that need a body run for the messages.
-    scope.addHook('onRequest', async (request, reply) => {
-      if (isUpgrade(request)) {
-        acceptUpgrade(sockets.server, request, reply, (socket) => {
-          metrics.requested('application', 'answered')
-          sockets.add(socket, request)
-        })
-      }
+      if (sockets.sealed) return done(new ERR_WEBSOCKET_DRAINING())
+      if (!isUpgrade(request)) return done()
+      acceptUpgrade(sockets.server, request, reply, (socket) => {
+        metrics.requested('application', 'answered')
+        sockets.add(socket, request)
+      })
     })
     const route = (url: string): RouteOptions => ({
       method: 'GET',

@@ -157,8 +157,9 @@ class MessageIncoming extends IncomingMessage {
     this.httpVersionMajor = 1
     this.httpVersionMinor = 1
     this.complete = true
-    this.headers = { ...headers, 'content-type': JSON_TYPE }
-    for (const name in this.headers) this.rawHeaders.push(name, String(this.headers[name]))
+    const own: Record<string, string> = { ...headers, 'content-type': JSON_TYPE }
+    this.headers = own
+    for (const name in own) this.rawHeaders.push(name, own[name] ?? '')
   }
 
   static messageOf(raw: IncomingMessage): JambonzMessage | undefined {

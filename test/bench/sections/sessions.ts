@@ -28,8 +28,8 @@ interface Size {
   processes: number
 }
 
-const FULL: Size = { warmUp: 1_000, calls: 500, rounds: 5, lives: 2, open: 1_000, processes: 3 }
-const QUICK: Size = { warmUp: 300, calls: 300, rounds: 3, lives: 1, open: 500, processes: 1 }
+const FULL: Size = { warmUp: 1_500, calls: 500, rounds: 15, lives: 2, open: 1_000, processes: 3 }
+const QUICK: Size = { warmUp: 1_000, calls: 300, rounds: 7, lives: 1, open: 500, processes: 1 }
 /** calls that live at the same time while their CPU is measured */
 const AT_ONCE = 50
 const CPU_GOAL = 1.5
