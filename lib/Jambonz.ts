@@ -145,10 +145,11 @@ export class Jambonz {
   /**
    * Refuses sockets of new calls (503). Waits `timeoutMs` (default 0) for the streams of earlier calls, which may
    * still open, then ends them, so that jambonz calls their actionHooks. Resolves when every recording is final and
-   * the hooks are answered, or have come to another instance. It waits at most 3 s for the hooks, and 8 s for their answers: a hook may wait 5 s for its
-   * listen, and its handler gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers
-   * their hooks with 503. `handover`: foreground listens, and the background listens of their calls, continue on
-   * another instance, which takes their next sockets. This needs several instances with one store and one `secret`.
+   * the hooks are answered, or have come to another instance. It waits at most 3 s for the hooks, and 8 s for their
+   * answers: a hook may wait 5 s for its listen, and its handler gets 3 s. Await it before `fastify.close()`, which
+   * also ends live streams, but answers their hooks with 503. `handover`: foreground listens, and the background
+   * listens of their calls, continue on another instance, which takes their next sockets. This needs several instances
+   * with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime

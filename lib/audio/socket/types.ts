@@ -85,8 +85,8 @@ export interface PlayDone {
 /** The events of an AudioStream: its own and those of a Duplex. */
 export interface AudioStreamEvents {
   /**
-   * Each frame, without flow control: as it arrives if the application speaks, else within 40 ms. The buffer is shared: do
-   * not change it.
+   * Each frame, without flow control: as it arrives if the application speaks, else within 40 ms. The buffer is shared:
+   * do not change it.
    */
   audio: [frame: Buffer]
   dtmf: [dtmf: DtmfEvent]
