@@ -86,11 +86,12 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
     const sent = await watchCommands(t, server)
     await asked.hook({ dial_call_duration: 0 })
     await other.app.jambonz.calls.list()
+    // `srem`: the instance that had the socket takes the listen out of its list, some time after the listen has ended.
     t.same(
       sent
         .filter(([name, ...args]) => name === 'publish' || args.some((arg) => arg.includes(asked.callSid)))
         .map(([name = '']) => name)
-        .filter((name) => name !== 'hgetall'),
+        .filter((name) => name !== 'hgetall' && name !== 'srem'),
       ['evalsha']
     )
   })

@@ -208,7 +208,7 @@ export class Link {
     this.#since = performance.now()
     this.#deps.logger.error(
       { err: this.#problem ?? err },
-      'the store is away: this instance uses its own copies of calls, and writes them when the store is back'
+      'the store is away: this instance uses its own copies of calls, and writes them when the store returns'
     )
     this.#tryLater()
   }
