@@ -6,12 +6,12 @@ import type { AudioStream } from 'fastify-jambonz-listen'
 const RATE = 8_000
 const BYTES_PER_MS = (RATE * 2) / 1000
 const WAV_HEAD = 44
-/** RMS of samples from which sound is taken for speech: -37 dBFS */
+/** RMS of samples above which sound is taken for speech: -37 dBFS */
 const SPEECH = 450
-/** ms of it that interrupt what is being said, so that a click does not; ms of silence that end a sentence */
+/** ms of speech that interrupt the agent, so that a click does not; and ms of silence that end a sentence */
 const ONSET = 60
 const PAUSE = 600
-/** frames before the onset that belong to the sentence; of the longest one that is repeated */
+/** number of frames before the onset that are part of the sentence, and of frames in the longest sentence */
 const LEAD_IN = 10
 const LONGEST = 1_000
 
@@ -20,7 +20,7 @@ const prompt = readFileSync(join(import.meta.dirname, 'audio', 'prompt.wav')).su
 const PROMPT =
   'I repeat what you say. Interrupt me whenever you like. Star keeps a card number off the record, pound ends the call.'
 
-/** An echo: repeats each sentence of the caller, and falls silent when he speaks. */
+/** An echo, which repeats each sentence of the caller and stops when he speaks. */
 export default async function agent(app: FastifyInstance): Promise<void> {
   app.jambonz.webhook('/agent', async ({ call }) => [
     {
@@ -46,21 +46,21 @@ export default async function agent(app: FastifyInstance): Promise<void> {
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'say', text: 'Goodbye.' }, { verb: 'hangup' }])
 }
 
-/** Says one thing. Listed in `listen.output`, with how much of it the caller heard. */
+/** Writes an utterance. `listen.output` lists it, and how much of it the caller heard. */
 function say(stream: AudioStream, pcm: Buffer, text?: string): void {
   const utterance = stream.utterance({ text })
   utterance.write(pcm)
   utterance.end()
 }
 
-/** A card number is neither recorded nor repeated. */
+/** Keeps a card number private: it is neither recorded nor repeated. */
 function togglePrivate(stream: AudioStream): void {
   if (stream.isPrivate) return stream.endPrivacy()
   stream.beginPrivacy()
   stream.clear()
 }
 
-/** What the caller says, sentence by sentence. As soon as he begins one, nobody talks over him. */
+/** Yields what the caller says, sentence by sentence. When a sentence begins, the agent stops speaking. */
 async function* sentences(stream: AudioStream): AsyncGenerator<Buffer> {
   let sentence: Buffer[] = []
   let loudMs = 0

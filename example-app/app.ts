@@ -8,7 +8,7 @@ import type { Environment } from './environment.js'
 import monitor from './monitor.js'
 import voicemail from './voicemail.js'
 
-/** The application, ready to listen. */
+/** Returns the application, ready to listen. */
 export async function buildApp(
   environment: Environment,
   options: FastifyServerOptions = {}
@@ -31,14 +31,14 @@ export async function buildApp(
     store: redis && redisStore(redis),
     recording: {
       directory: environment.RECORDINGS_DIR,
-      // A folder a day, and in it names that sort by time.
+      // One folder a day, with file names that sort by time.
       fileName: ({ listen, call }) =>
         `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
     },
     fallback: [{ verb: 'say', text: 'Something went wrong. Please call again later.' }, { verb: 'hangup' }]
   })
   app.jambonz.statusHook('/status')
-  // for whoever routes calls here
+  // the readiness probe of a load balancer
   app.get('/ready', async (_request, reply) => {
     if (app.jambonz.draining) reply.code(503)
     return { draining: app.jambonz.draining }

@@ -10,15 +10,18 @@ const CALLS = 6
 const SPEECH = join(import.meta.dirname, 'audio', 'caller.wav')
 const WEBHOOK_SECRET = 'the webhook secret of the demo'
 
-/** One of a handed-over listen has its files listed. */
+/** The recording of a listen. If the listen was handed over, `segments` lists its files. */
 type SavedRecording = NonNullable<Listen['recording']> & {
   segments?: Array<{ location: string; gapBeforeMs: number }>
 }
 
-/** Where the requests of a call went, by what they were. */
+/** The instances that got the requests of a call, by callSid and kind of request. */
 type Routes = Map<string, string[]>
 
-/** Three instances of the example application on one Redis, behind a plain round-robin; then a rolling restart under calls. */
+/**
+ * Starts three instances of the example application on one Redis, behind a plain round-robin, and makes calls. Then
+ * does a rolling restart during calls.
+ */
 async function demo(): Promise<void> {
   const directory = process.env.RECORDINGS_DIR ?? (await mkdtemp(join(tmpdir(), 'voicemail-')))
   const redis = process.env.REDIS_URL === undefined ? await startRedis() : undefined
@@ -72,7 +75,7 @@ function leaveMessage(url: string, press?: string): SimulatedCall {
   })
 }
 
-/** A rolling restart: one new, one old less, until all are new. */
+/** Does a rolling restart: starts a new instance, then ends an old one, until all are new. */
 async function replaceAll(
   instances: Instance[],
   balancer: RoundRobin,
@@ -89,7 +92,7 @@ async function replaceAll(
   }
 }
 
-/** What the load balancer does with each call from now on. */
+/** Collects, from now on, which instance the load balancer sends each request of a call to. */
 function watch(balancer: RoundRobin, instances: readonly Instance[]): Routes {
   const routes: Routes = new Map()
   balancer.onRouted = (url, port, body) => {
@@ -108,7 +111,7 @@ function watch(balancer: RoundRobin, instances: readonly Instance[]): Routes {
   return routes
 }
 
-/** A listen's id begins with its callSid. */
+/** Returns the callSid that the url's listen id begins with. */
 function callSidOf(url: string): string {
   return /[0-9a-f]{32}/.exec(url)?.[0].replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') ?? ''
 }
@@ -129,7 +132,7 @@ async function report(story: CallStory, directory: string, routes: Routes): Prom
   if (!whole) process.exitCode = 1
 }
 
-/** What is kept beside the first file of a recording: the Listen. */
+/** Resolves to the sidecar beside the first file of a recording, which contains the Listen. */
 async function sidecarOf(directory: string, callSid: string): Promise<Listen> {
   for (const name of await readdir(directory, { recursive: true })) {
     if (!name.endsWith('.json') || /\.\d+\.json$/.test(name)) continue

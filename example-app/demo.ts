@@ -13,15 +13,18 @@ import { buildApp } from './app.js'
 import { channelsOf, likeness } from './demo/voices.js'
 import { readEnvironment } from './environment.js'
 
-/** how much alike the agent's voice in the recording and to the caller's ear must be: see `likeness()` */
+/** least correlation of the agent's voice in the recording with what the caller heard: see `likeness()` */
 const ALIKE = 0.9
 const webhookSecret = 'the webhook secret of the demo'
 const webhookAuth = { username: 'jambonz', password: 'the webhook password of the demo' }
-/** jambonz asks over its application websocket instead of webhooks: nothing else changes. */
+/** true: jambonz asks over its application websocket instead of webhooks. The application is the same. */
 const overWebsocket = process.argv.includes('--websocket')
 const clip = (name: string) => join(import.meta.dirname, 'audio', `${name}.wav`)
 
-/** A caller leaves a message on the example application, then talks to its agent: everything is real but the phone. */
+/**
+ * Makes a simulated caller leave a message with the example application, then talk to its agent. All but the phone is
+ * real.
+ */
 async function demo(): Promise<void> {
   const directory = process.env.RECORDINGS_DIR ?? (await mkdtemp(join(tmpdir(), 'recordings-')))
   const app = await buildApp(
@@ -60,7 +63,7 @@ interface Taken {
   listen: Listen
 }
 
-/** Has one line called, and returns what became of the call's listen. */
+/** Makes a call to one line. Resolves to what the caller sent, the listen and its recording. */
 async function take(
   app: FastifyInstance,
   address: string,
@@ -84,7 +87,7 @@ async function take(
   return { sent, recording: listen.recording, listen }
 }
 
-/** What was recorded must be what was sent, byte for byte. */
+/** Checks that the recording equals what the caller sent, byte for byte. */
 async function checkMessage({ sent, recording }: Taken): Promise<void> {
   const [samples] = channelsOf(await readFile(recording.location))
   if (!isSame(samples, sent.sent.pcm)) throw new Error(`${recording.location} differs from what was sent`)
@@ -93,7 +96,10 @@ The message is recorded, ${seconds(recording.durationMs)}: every byte of what th
   ${recording.location}`)
 }
 
-/** The caller must be on the left, byte for byte, and the agent on the right, as and when the caller heard it. */
+/**
+ * Checks that the left channel is the caller, byte for byte, and that the right channel is the agent, as and when the
+ * caller heard it.
+ */
 async function checkConversation({ sent, recording, listen }: Taken): Promise<void> {
   const { location } = recording
   const [left, right] = channelsOf(await readFile(location))

@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify'
 
 const DialledSchema = Type.Object({ dial_call_status: Type.String() })
 
-/** Connects the caller with somebody else, and listens to both: caller left, callee right. */
+/** Connects the caller with a callee, and records both: the caller left, the callee right. */
 export default async function monitor(app: FastifyInstance): Promise<void> {
-  // The jambonz portal asks for the number when this webhook is entered there.
+  // The jambonz portal asks for this number when the webhook's url is entered there.
   const env = {
     TARGET: { type: 'string', description: 'whom to dial: a phone number, or a sip: address', required: true }
   } as const

@@ -7,7 +7,7 @@ try {
   const app = await buildApp(environment, { logger: true })
   shutDownOnSignals(app, {
     drainMs: environment.DRAIN_SECONDS * 1000,
-    // Several instances: what still streams goes on at another one.
+    // With several instances, live calls go on at another one.
     handover: environment.REDIS_URL !== undefined
   })
   await app.listen({ host: environment.HOST, port: environment.PORT })

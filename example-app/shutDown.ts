@@ -1,23 +1,26 @@
 import type { FastifyInstance } from 'fastify'
 
-/** ms within which a second signal is the same one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on */
+/**
+ * ms within which a second signal counts as the same one: a terminal sends Ctrl-C to npm and to this process, and npm
+ * passes its own on
+ */
 const SAME_SIGNAL = 500
-/** ms between two searches whether npm is still there */
+/** ms between two checks whether npm still runs */
 const LOOK_AT_PARENT = 1_000
-/** ms beyond the drain: calls are ended and their recordings written */
+/** ms after the drain in which calls are ended and their recordings written */
 const CLOSE_WITHIN = 15_000
 
 export interface ShutDownOptions {
-  /** ms that live calls are given to end by themselves */
+  /** ms in which live calls may end by themselves */
   drainMs: number
-  /** let other instances go on with the calls */
+  /** true: other instances take over the calls */
   handover: boolean
 }
 
 /**
- * Ends the process in order when it is told to: exit code 0, every recording whole. SIGTERM and SIGINT give live calls
- * `drainMs`, a second signal ends them at once, a third one ends the process. An error that nobody caught ends it in
- * the same way with exit code 1.
+ * Ends the process in order on a signal: with exit code 0, and every recording complete. SIGTERM and SIGINT give live
+ * calls `drainMs`. A second signal ends the calls at once, a third one the process. An uncaught error ends the process
+ * in the same way, with exit code 1.
  */
 export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: ShutDownOptions): void {
   let signals = 0
@@ -41,7 +44,7 @@ export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: S
       process.exit(1)
     }
   }
-  // Handlers stay, so that no later signal kills the process while it writes.
+  // The handlers are not removed, so that no later signal kills the process while it writes.
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   watchNpm(() => onSignal('npm is gone'))
 
@@ -65,7 +68,7 @@ export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: S
   }
 }
 
-/** Calls `onGone` once when npm has started us and is there no longer: killed with -9, it can tell nobody. */
+/** Calls `onGone` once if npm started this process and has ended. If npm is killed with -9, it can send no signal. */
 function watchNpm(onGone: () => void): void {
   if (process.env.npm_lifecycle_event !== 'start') return
   const npm = process.ppid

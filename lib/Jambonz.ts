@@ -25,7 +25,7 @@ import type { Metrics } from './metrics/Metrics.js'
 import type { ResolvedOptions } from './options.js'
 import type { HandlerResult, NoUnknownProperties, VerbsResult } from './verbs/index.js'
 
-/** The parts of one registration of the plugin, as its routes get them. */
+/** The parts of one registration of the plugin, which its routes use. */
 export interface Runtime extends Application, LiveListenServices {
   readonly options: ResolvedOptions
   readonly logger: FastifyBaseLogger
@@ -143,12 +143,13 @@ export class Jambonz {
   }
 
   /**
-   * Refuses sockets of new calls (503). Waits `timeoutMs` (default 0) for the streams of earlier calls, which may
-   * still open, then ends them, so that jambonz calls their actionHooks. Resolves when every recording is final and
-   * the hooks are answered, or have come to another instance. It waits at most 3 s for the hooks, and 8 s for their
-   * answers: a hook may wait 5 s for its listen, and its handler gets 3 s. Await it before `fastify.close()`, which
-   * also ends live streams, but answers their hooks with 503. `handover`: foreground listens, and the background
-   * listens of their calls, continue on another instance, which takes their next sockets. This needs several instances
+   * Refuses sockets of new calls (503). Waits up to `timeoutMs` (default 0) for the streams of earlier calls to end,
+   * and lets these calls open streams meanwhile. Then ends the remaining streams, so that jambonz calls their
+   * actionHooks. Resolves when every recording is final and each hook is answered, or has come to another instance. It
+   * waits at most 3 s for the hooks, and 8 s for their answers: a hook may wait 5 s for its listen, and its handler
+   * gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers their hooks with 503.
+   * `handover`: foreground listens, and the background listens of their calls, continue on another instance, which
+   * takes their next sockets. This needs several instances with one store and one `secret`.
    * with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
@@ -161,7 +162,9 @@ export class Jambonz {
     await sockets.drain()
   }
 
-  /** Returns the metrics of this instance in Prometheus' text format 0.0.4. The option `registry` has them, too. */
+  /**
+   * Returns the metrics of this instance in Prometheus' text format 0.0.4. The option `registry` contains them, too.
+   */
   metrics(): string {
     return this.#runtime.metrics.text()
   }

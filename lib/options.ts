@@ -296,7 +296,7 @@ function checkRegistry(registry: MetricsRegistry | undefined): void {
   }
 }
 
-/** Checks the fallback verbs now. Otherwise an error in them would show only when a handler has failed. */
+/** Checks the fallback verbs now, since an error in them would else show only when a handler has failed. */
 function checkFallback(fallback: HandlerResult): void {
   try {
     checkVerbs(fallback)

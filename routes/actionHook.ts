@@ -20,8 +20,8 @@ const KEY = /[?&]key=([^&#]*)/g
 
 /**
  * Registers POST and GET for the actionHook of a listen. The handler runs when the listen's audio is complete. A GET
- * hook has no payload that its signature could cover (feature-server lib/utils/http-requestor.js). The key in its url
- * authenticates it, which only listens with `method: 'GET'` have.
+ * hook has no payload that its signature could cover (feature-server lib/utils/http-requestor.js). So a key in its url
+ * authenticates it. Only listens with `method: 'GET'` have such a key.
  */
 export function registerActionHook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -97,7 +97,10 @@ async function finish(
   return reply.send(goesOn.verbs)
 }
 
-/** Returns our `listen` of the query. The application may have one, too: ours comes after it, and names a call. */
+/**
+ * Returns our `listen` in the query. The application may have a `listen` of its own: ours comes later, and names a
+ * call.
+ */
 function listenIdOf(url: string): string | undefined {
   const values = valuesOf(url, LISTEN)
   return values.findLast((value) => callSidOf(value) !== undefined) ?? values.at(-1)

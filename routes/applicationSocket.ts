@@ -80,7 +80,7 @@ export function registerApplicationSocket(
       schema: { hide: true } as FastifySchema,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     })
-    // A leg that goes on alone asks at the end of the url. A wildcard takes that as well.
+    // A dialled leg that goes on alone adds ADULTING to the url. A wildcard matches that url as well.
     const adulting = path.includes('*') ? [] : [path.replace(/\/$/, '') + ADULTING]
     for (const url of [path, ...adulting]) {
       // An actionHook on the same path may have registered the socket already.

@@ -113,7 +113,7 @@ export function registerAudio(
     ): void {
       claimed?.opened()
       runtime.metrics.requested('audio', 'answered')
-      // The stream handles a broken socket.
+      // The stream handles the error of a broken socket.
       socket.on('error', () => {})
       runtime.liveListens.add(
         new LiveListen(socket, claimed?.listen, {

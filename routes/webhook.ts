@@ -48,7 +48,8 @@ export function registerWebhook<Schema extends FastifySchema>(
   }
 
   /**
-   * Takes the query as the payload. Throws if signatures are required: that of a GET covers a payload that is not sent.
+   * Takes the query as the payload. Throws if signatures are required: jambonz signs a payload that a GET does not
+   * send.
    */
   async function readQuery(request: FastifyRequest): Promise<void> {
     if (application.options.webhookSecrets.length > 0) throw new ERR_SIGNATURE_GET()

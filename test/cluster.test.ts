@@ -2,10 +2,10 @@ import t from 'tap'
 import { instanceDies, redisDies, rollingRestart, setUp, spread } from './helpers/clusterScenarios.js'
 import { noRedis } from './helpers/redis.js'
 
-// In short; `npm run test:soak` has it at length.
+// A short run; `npm run test:soak` has the long one.
 const CALLS = 40
 const LIVE_CALLS = 12
-/** ms, beside other tests; the soak test has the machine for itself */
+/** ms, long because other tests run at the same time; the soak test runs alone */
 const MAX_GAP = 5_000
 
 t.test('three instances behind a round-robin', { skip: noRedis() }, async (t) => {

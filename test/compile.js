@@ -19,7 +19,8 @@ await build({
   sourcesContent: false,
   logLevel: 'warning'
 })
-// TypeBox is 300 files, which take longer to load than all of lib/: one, where Node.js looks for it first.
+// TypeBox has 300 files, which take longer to load than all of lib/. So it is bundled into a few, in the node_modules
+// where Node.js looks first.
 const TYPEBOX = 'dist/node_modules/@sinclair/typebox'
 await build({
   entryPoints: {

@@ -60,8 +60,9 @@ export function isPatient(name) {
 }
 
 /**
- * The test files that share a process, by a name for it: those of a folder, since half of a small file's time is that
- * of loading what it tests. `told`: only those whose paths begin so, each alone.
+ * Returns the test files by the name of their process. The files of a folder share one, since a small file spends half
+ * of its time on loading the code under test. `told`: beginnings of paths; only these files are returned, each in a
+ * process of its own.
  */
 export function groups(told = []) {
   const found = new Map(told.length > 0 ? [] : FIRST.map((name) => [name, []]))

@@ -33,13 +33,13 @@ interface Instance {
   app: FastifyInstance
   store: CallStore
   port: number
-  /** the listen that its actionHook handler got */
+  /** the listens that its actionHook handler got */
   hooks: Listen[]
   ended: Listen[]
   recordings: unknown[]
 }
 
-/** Two instances of an application that answers `verbs`, and a load balancer that knows the first. */
+/** Starts two instances of an application that answers with `verbs`, and a load balancer that knows the first. */
 async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
   const shared = folder()
   const instance = async (): Promise<Instance> => {
@@ -73,7 +73,7 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
   t.teardown(() => balancer.close())
   balancer.ports.push(a.port)
   const url = await balancer.listen()
-  /** Everything that comes from now on goes to the other. */
+  /** Sends every new request and socket to the instance `to`. */
   const lead = (to: Instance): void => {
     balancer.ports.splice(0, balancer.ports.length, to.port)
   }
@@ -96,7 +96,9 @@ function clientOf(t: Test, { url }: RedisServer): Redis {
   return client
 }
 
-/** A recording in the background of a listen that a key ends; `between`: what runs before the listen. */
+/**
+ * Returns verbs that record in the background, with a foreground listen that a key ends. `between`: verbs before it.
+ */
 const beside = (...between: Verb[]): Verb[] => [
   { verb: 'config', listen: { enable: true, mixType: 'stereo' } },
   ...between,
@@ -104,12 +106,12 @@ const beside = (...between: Verb[]): Verb[] => [
   { verb: 'pause', length: 5 }
 ]
 
-/** The sockets of a call that are open now. */
+/** Returns the sockets of a call that are open now. */
 function open({ listens }: SimulatedCall): SimulatedCall['listens'] {
   return listens.filter(({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined)
 }
 
-/** Each of two listens has two segments, and all that jambonz sent is counted, and recorded, once. */
+/** Checks that two listens have two segments each, and that all audio from jambonz is counted and recorded once. */
 function wholeInTwo(t: Test, { ended, recordings }: Instance, { listens }: CallStory): void {
   t.equal(recordings.length, 2)
   for (const listen of ended) {
@@ -137,14 +139,14 @@ async function heardOf(call: SimulatedCall, ms: number): Promise<void> {
   await until(() => live?.openedAtMs !== undefined && call.now - live.openedAtMs > ms, 'some of its audio')
 }
 
-/** The verbs a hook was answered with. */
+/** Returns the verbs that hooks were answered with. */
 function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>>> {
   return requests
     .filter(({ kind }) => kind === 'hook')
     .map(({ reply }) => reply as Array<Record<string, unknown>>)
 }
 
-t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
+t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   const redis = await startRedis(t)
 
   t.test('a pause goes on at the next instance', { buffered: true }, async (t) => {
@@ -186,7 +188,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
       const [stream] = await first
       await heardOf(call, 200)
       stream.beginPrivacy('skip')
-      // What `try { … } finally { stream.endPrivacy() }` does.
+      // As `try { … } finally { stream.endPrivacy() }` does in a handler.
       stream.done.then(() => stream.endPrivacy()).catch(() => {})
       lead(b)
       await a.app.jambonz.drain(0, { handover: true })
@@ -312,11 +314,11 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    'the next socket does not wait for the recording of the last one; the end waits for all',
+    'the next socket does not wait for the recording of the last one, but the end waits for all recordings',
     { buffered: true },
     async (t) => {
       const sent: string[] = []
-      // ms that each recording takes to be sent
+      // Each recording takes 1.5 s to be saved.
       const slow: RecordingOptions['sink'] = (_stream, { name }) =>
         new Writable({
           write: (_chunk, _encoding, done) => {
@@ -477,7 +479,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    "the application's audio is in both segments, each utterance listed once",
+    "the application's audio is in both segments, and each utterance is listed once",
     { buffered: true },
     async (t) => {
       const {
@@ -578,7 +580,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
     t.equal((await call).listens.length, 1)
   })
 
-  t.test('the caller hangs up while his listen is handed over', { buffered: true }, async (t) => {
+  t.test('a listen ends if the caller hangs up while it is handed over', { buffered: true }, async (t) => {
     t.test('the handler runs if the caller hangs up before the hook', async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('listen:close', () => call.hangUp())
@@ -605,7 +607,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
   })
 
   t.test(
-    'a draining instance refuses a socket, and jambonz is asked to open another',
+    'if a draining instance refuses a socket, jambonz is asked to open another',
     { buffered: true },
     async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
@@ -623,7 +625,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    'a listen whose socket every instance refuses ends, and its handler is called',
+    'if every instance refuses the socket of a listen, the listen ends and its handler is called',
     { buffered: true },
     async (t) => {
       const { a, call: dial } = await two(t, redis, [
@@ -675,7 +677,7 @@ t.test('drain', { skip: noRedis(), jobs: 5 }, async (t) => {
 })
 
 t.test(
-  'stored verbs do not contain our credentials; verbs with those of others are not stored',
+  'stored verbs do not contain our credentials, and verbs with foreign credentials are not stored',
   async (t) => {
     const listen = { verb: 'listen', url: '/audio/x', wsAuth: AUTH, metadata: { jambonzListenId: 'x' } }
     const dialled = {
@@ -708,7 +710,7 @@ t.test(
   }
 )
 
-t.test('a handed-over listen has the rest of its maxLength', async (t) => {
+t.test('a handed-over listen lasts for the rest of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
   const after = (durationMs: number, gapMs: number): unknown =>
     verbsToGoOn(
@@ -721,7 +723,7 @@ t.test('a handed-over listen has the rest of its maxLength', async (t) => {
   t.equal(after(9_000, 1_000), undefined, 'and is over when that is nothing')
 })
 
-t.test('the sockets of a listen are counted together, with the gaps between them', async (t) => {
+t.test('the audio of a listen is counted over all its sockets, with the gaps between them', async (t) => {
   const audio = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 40, maxGapMs: 30 }
   const at = (second: number): string => new Date(second * 1_000).toISOString()
   const listen = { audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 } } as Listen
@@ -735,7 +737,7 @@ t.test('the sockets of a listen are counted together, with the gaps between them
   t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
 })
 
-t.test('a listen with an absolute actionHook of ours is handed over', async (t) => {
+t.test('a listen whose actionHook is an absolute url of this application is handed over', async (t) => {
   const hookPaths = { has: (path: string) => path === '/voice/done' }
   for (const [actionHook, isOurs] of [
     ['/voice/done?listen=x', true],

@@ -13,7 +13,7 @@ import {
 import { build, folder, listening } from './helpers/build.js'
 import { acceptedByJambonz } from './helpers/verbContext.js'
 
-/** The values that a row checks: jambonz' call, the application's listen and stream. */
+/** The values that a row checks: jambonz' call, and the application's listen and stream. */
 interface Outcome {
   story: CallStory
   socket: ListenRecord
@@ -23,11 +23,11 @@ interface Outcome {
 }
 
 interface Row {
-  /** the option or sentence of the documentation */
+  /** the option or the sentence of the documentation that is tested */
   says: string
   listen: ListenOptions
   call?: Partial<SimulateCallOptions>
-  /** the listen is asked for inside a dial */
+  /** true: the listen is nested in a dial */
   dialled?: boolean
   holds: (t: Test, outcome: Outcome) => unknown
 }
@@ -35,7 +35,7 @@ interface Row {
 const auth = { username: 'jambonz', password: 'pässword:with:colons' }
 const silent = { pcm: new Int16Array(8_000 * 6), sampleRate: 8_000 }
 
-/** 2 s of speech, then 4 s of silence. */
+/** Returns 2 s of speech and 4 s of silence. */
 function speechThenSilence() {
   const pcm = new Int16Array(8_000 * 6)
   pcm.set(speechLike(2, 8_000).samples)
@@ -187,7 +187,7 @@ const rows: Row[] = [
   {
     says: 'timeout: the number of seconds of silence that terminates the listen',
     listen: { timeout: 2 },
-    // Audio that is sent until the simulator is told to end counts: a busy machine is late to tell it.
+    // The simulator sends audio until it is told to end the listen. On a busy machine that takes longer.
     call: { speech: speechThenSilence(), speed: 4 },
     holds: (t, { listen }) => {
       t.equal(listen.endReason, 'timeout')
@@ -244,7 +244,7 @@ const rows: Row[] = [
   }
 ]
 
-/** How strongly the caller heard a tone (Goertzel), per sample. */
+/** Returns how strongly the caller heard a tone (Goertzel), per sample. */
 function peakOf({ heard }: CallStory, frequency: number): number {
   const coefficient = 2 * Math.cos((2 * Math.PI * frequency) / heard.sampleRate)
   const window = heard.sampleRate / 5
@@ -259,7 +259,7 @@ function peakOf({ heard }: CallStory, frequency: number): number {
   return loudest
 }
 
-t.test('the plugin does what jambonz documents of the listen verb', async (t) => {
+t.test('the plugin does what the jambonz documentation says about the listen verb', async (t) => {
   const app = await build(t, { auth, recording: { directory: folder() } })
   const byCall = new Map<string, Row>()
   const streams = new Map<string, AudioStream>()

@@ -10,7 +10,10 @@ import { until } from './helpers/until.js'
 const auth = { username: 'jambonz', password: 'secret' }
 const headers = basic(auth.username, auth.password)
 
-/** An application whose every line, from one `naming()` to the next, must name what it is about. */
+/**
+ * Starts an application. Between two calls of `naming()`, every log line must contain the ids of the call that it is
+ * about.
+ */
 async function logging(t: Test) {
   const { logger, lines, said } = keepingLogger()
   const sink = () =>
@@ -49,7 +52,7 @@ async function logging(t: Test) {
   const base = await listening(app)
   lines.length = 0
 
-  /** Waits until each of `messages` was said; every line since names `ids`. */
+  /** Waits until each of `messages` was logged. Checks that every line since the last check contains `ids`. */
   async function naming(
     t: Test,
     ids: { callSid: string; listenId?: unknown },
@@ -62,11 +65,11 @@ async function logging(t: Test) {
       )
     }
     for (const line of lines.splice(0)) {
-      // Before its body is read nobody knows which call a request is about.
+      // The line 'incoming request' can't name the call, because the body is not read yet.
       if (line.msg !== 'incoming request') t.match(line, ids, line.msg)
     }
   }
-  /** Asks for a listen; what its webhook said is forgotten. */
+  /** Asks a webhook for a listen, and deletes the webhook's log lines. */
   async function ask(path: string) {
     const asked = await askForListen(app, path, base)
     lines.length = 0
@@ -79,7 +82,7 @@ async function logging(t: Test) {
 t.test('every log line about a call has its callSid, and the listenId if there is a listen', async (t) => {
   const { base, naming, ask, post } = await logging(t)
 
-  t.test('log lines of a webhook, even if its handler throws', async (t) => {
+  t.test('log lines of a webhook name its call, even if its handler throws', async (t) => {
     for (const path of ['/in', '/throws/at/once', '/status']) {
       await post(path, callWebhook({ call_sid: path }))
       const rejected = path === '/status' ? ['a listener of jambonz.calls.events threw'] : []
@@ -87,7 +90,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     }
   })
 
-  t.test('log lines of a socket and its recording, from its upgrade to its end', async (t) => {
+  t.test('log lines of a socket and its recording name the listen, from upgrade to end', async (t) => {
     const { ids, open, metadata } = await ask('/in')
     const socket = await open({ headers })
     socket.send(metadata())
@@ -104,7 +107,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     )
   })
 
-  t.test('log lines of an audio handler that throws', async (t) => {
+  t.test('log lines of an audio handler that throws name the listen', async (t) => {
     const { ids, open, metadata } = await ask('/in/throws')
     const socket = await open({ headers })
     socket.send(metadata())
@@ -117,7 +120,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     )
   })
 
-  t.test('log lines of a socket that is refused', async (t) => {
+  t.test('log lines of a refused socket name the listen', async (t) => {
     const { ids, url } = await ask('/in')
     t.equal(await statusOf(url), 401)
     await naming(t, ids, 'request completed')
@@ -125,7 +128,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     await naming(t, ids, 'request completed')
   })
 
-  t.test('log lines of an actionHook, even if its handler throws', async (t) => {
+  t.test('log lines of an actionHook name the listen, even if its handler throws', async (t) => {
     for (const path of ['/in', '/in/throws']) {
       const { ids, hook } = await ask(path)
       await hook()
@@ -135,7 +138,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     await naming(t, { callSid: 'a call without listens' }, 'request completed')
   })
 
-  t.test('log lines of a socket whose call only its first frame names', async (t) => {
+  t.test('log lines of a socket name a call that only its first frame names', async (t) => {
     const socket = await openSocket(`${base}/audio`, { headers })
     socket.send(JSON.stringify({ callSid: 'elsewhere', sampleRate: 8000, mixType: 'mono' }))
     socket.send(ramp(200))

@@ -11,7 +11,7 @@ import { METRICS } from '../lib/metrics/Metrics.js'
 
 const page = await readFile('docs/observability.md', 'utf8')
 
-t.test('every metric that the documentation names is there', async (t) => {
+t.test('every metric that the documentation names exists', async (t) => {
   const names = new Set(
     Object.values(METRICS).flatMap(({ name, type }) =>
       type === 'histogram' ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]
@@ -59,7 +59,7 @@ t.test("the tracing set-up of the documentation sends the plugin's spans to a co
   await once(collector.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => collector.close())
 
-  // Inside the package, so that its name resolves.
+  // The folder is inside the package, so that the package's name resolves.
   const folder = join('.tap', `observability-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))

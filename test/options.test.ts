@@ -28,7 +28,7 @@ t.test('an option that is missing or undefined has the default of its schema', a
   })
 })
 
-t.test('resolved options are frozen, and what was given stays as it was', async (t) => {
+t.test('resolved options are frozen, and the given options are not changed', async (t) => {
   const given = { limits: { heartbeat: 0 }, store: memoryStore() }
   const copy = structuredClone({ limits: given.limits })
   const resolved = resolveOptions(given as never)

@@ -25,7 +25,7 @@ t.test('every package that the published types import is a dependency', async (t
     )
   ).flat()
   const imported = new Set<string>()
-  // Data of jambonz, whose descriptions read like imports.
+  // Skips jambonz' schemas, because their descriptions look like imports.
   for (const file of files.filter((name) => name.endsWith('.ts') && !name.endsWith('publishedSchemas.ts'))) {
     for (const [, name] of (await readFile(file, 'utf8')).matchAll(
       / from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g
@@ -60,7 +60,7 @@ t.test('an upgrade that is refused before the plugin sees it leaves no socket be
   await Promise.all([once(socket, 'close'), app.close()])
 })
 
-t.test('fastify.jambonz is one object per instance, and another in each scope', async (t) => {
+t.test('each scope has one fastify.jambonz object of its own', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(jambonzListen)
@@ -71,7 +71,7 @@ t.test('fastify.jambonz is one object per instance, and another in each scope', 
   })
 })
 
-t.test('a second registration is independent in another scope, and an error in the same one', async (t) => {
+t.test('a second registration works in another scope, and is an error in the same scope', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(jambonzListen)
@@ -117,7 +117,7 @@ t.test('the package exports what README names, and nothing else', async (t) => {
   for (const name of exported) t.match(section, new RegExp(`\`${name}[\`(]`), name)
 })
 
-t.test('a wrong option is named, with what was given and what is allowed', async (t) => {
+t.test('the error of a wrong option names the option, its value and what is allowed', async (t) => {
   const rows: Array<[options: object, message: RegExp]> = [
     [{ platform: '10' }, /platform: one of 0\.9, 11, not "10"/],
     [{ validation: 'lax' }, /validation: one of strict, warn, not "lax"/],
@@ -155,7 +155,7 @@ t.test('a wrong option is named, with what was given and what is allowed', async
     [{ limits: { metadataTimeout: 2 ** 31 } }, /limits\.metadataTimeout: /],
     [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /],
     [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: 2 ** 31 } }, /api\.timeout: /],
-    // in seconds by mistake, or less than any timer takes
+    // values in seconds by mistake, or too small for the timer
     [{ limits: { heartbeat: 30 } }, /limits\.heartbeat: one of 0, a number from 100 to 2147483647, not 30/],
     ...[0, -1, NaN, 1e-9, 5, 5n, '5'].flatMap((wrong): Array<[object, RegExp]> => [
       [{ callTtl: wrong }, /callTtl: /],
@@ -181,7 +181,7 @@ t.test('a wrong option is named, with what was given and what is allowed', async
   }
 })
 
-t.test('a webhookSecret of undefined is an error, a missing one is not', async (t) => {
+t.test('webhookSecret: undefined is an error, but a missing webhookSecret is not', async (t) => {
   for (const [options, told] of [
     [{ webhookSecret: undefined }, 1],
     [{}, 0]

@@ -12,7 +12,7 @@ import { PAGES, withTables } from './helpers/docTables.js'
 
 const readme = await readFile('README.md', 'utf8')
 
-t.test('the tables of the documentation are those of the code', async (t) => {
+t.test('the tables of the documentation match the code', async (t) => {
   for (const path of PAGES) {
     const page = await readFile(path, 'utf8')
     t.match(page, '<!-- table: ')
@@ -29,7 +29,8 @@ t.test('every error is in the tables of errors', async (t) => {
 t.test("the README's first code block takes a call", async (t) => {
   const [, code] = /```ts\n([^]*?)```/.exec(readme) ?? []
   t.ok(code)
-  // Inside the package, so that its name resolves; on a free port, so that it may run beside anything.
+  // The folder is inside the package, so that the package's name resolves. The port is free, so that other tests may
+  // run at the same time.
   const folder = join('.tap', `readme-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -65,7 +66,7 @@ t.test("the README's first code block takes a call", async (t) => {
     story.verbs.map(({ verb }) => verb),
     ['say', 'listen', 'say', 'hangup']
   )
-  // The line may still be in the pipe between the processes.
+  // Waits for the line, which may still be in the pipe between the processes.
   const { location } = await until(
     () => logged.find(({ location }) => typeof location === 'string'),
     'the actionHook to log the recording'

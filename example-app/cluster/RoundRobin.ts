@@ -5,14 +5,14 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 const UNAVAILABLE = 503
 
 /**
- * A plain load balancer: each request and each socket to the next instance, whatever was where before. One that
- * refuses the connection, breaks it before it answers, or answers a request with 503 is passed over (nginx:
- * proxy_next_upstream error http_503). It asks nobody whether he is ready.
+ * A plain load balancer. It sends each request and each socket to the next instance, whichever instance had the call
+ * before. It tries another instance if one refuses the connection, breaks it before it answers, or answers a request
+ * with 503 (nginx: proxy_next_upstream error http_503). It does not check whether instances are ready.
  */
 export class RoundRobin {
   /** ports of the instances on this machine; may change at any time */
   readonly ports: number[] = []
-  /** told of each request and socket, and where it went; a socket has no body */
+  /** called with each request and socket, and the port that it was sent to; the body of a socket is empty */
   onRouted?: (url: string, port: number, body: Buffer) => void
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -31,7 +31,7 @@ export class RoundRobin {
     })
   }
 
-  /** Its address, without a slash at the end. */
+  /** Listens. Resolves to the address, without a slash at the end. */
   async listen(port = 0): Promise<string> {
     this.#server.listen(port, '127.0.0.1')
     await once(this.#server, 'listening')
@@ -45,7 +45,7 @@ export class RoundRobin {
     await closed
   }
 
-  /** All instances, each once, beginning with the next. */
+  /** Returns all ports once, beginning with the next. */
   #candidates(): number[] {
     const at = this.#next++
     return this.ports.map((_, i) => this.ports[(at + i) % this.ports.length] ?? 0)

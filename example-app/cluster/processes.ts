@@ -11,11 +11,11 @@ const LISTENING = /listening at http:\/\/127\.0\.0\.1:(\d+)/
 export interface Instance {
   name: string
   port: number
-  /** SIGTERM, as Kubernetes does it. Resolves when the process is gone. */
+  /** Sends SIGTERM, as Kubernetes does. Resolves when the process has ended. */
   stop(): Promise<void>
 }
 
-/** One more process of the example application. `env`: its settings. */
+/** Starts a process of the example application. `env`: its settings. */
 export async function startInstance(name: string, env: NodeJS.ProcessEnv): Promise<Instance> {
   const child = spawn(process.execPath, ['--import', 'tsx', SERVER], {
     env: { ...process.env, HOST: '127.0.0.1', PORT: '0', ...env },
@@ -25,7 +25,7 @@ export async function startInstance(name: string, env: NodeJS.ProcessEnv): Promi
   return { name, port: Number(port), stop: () => stop(child, 'SIGTERM') }
 }
 
-/** A Redis of its own, for as long as the demo lasts. */
+/** Starts a Redis for the duration of the demo. */
 export async function startRedis(): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
   const socket = join(folder, 'redis.sock')
@@ -48,7 +48,9 @@ export async function startRedis(): Promise<{ url: string; stop: () => Promise<v
   }
 }
 
-/** What the pattern's group matches in one of the process' lines. Rejects when it ends before. */
+/**
+ * Resolves to what the pattern's group matches in a line that the process prints. Rejects if the process ends first.
+ */
 async function lineOf(child: ChildProcess, name: string, pattern: RegExp): Promise<string> {
   const lines = createInterface(child.stdout!)
   return await new Promise((resolve, reject) => {

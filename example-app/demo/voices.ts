@@ -1,21 +1,21 @@
-/** ms of the stretches that are compared, and by how many ms one may be shifted against the other */
+/** ms of the stretches that are compared, and maximum ms by which a stretch may be shifted */
 const STRETCH = 300
 const MAX_SHIFT = 100
-/** of the samples of a stretch, this share is loud where somebody speaks */
+/** share of the samples of a stretch that is loud if somebody speaks */
 const SPOKEN = 0.2
 const LOUD = 300
 
 export interface Likeness {
-  /** from 0, nothing in common, to 1, the same: that of the middle one of all stretches in which somebody speaks */
+  /** from 0 (nothing in common) to 1 (equal): the median of all stretches in which somebody speaks */
   correlation: number
-  /** ms by which the recording is late, of the middle one */
+  /** ms by which the recording is late: the median of these stretches */
   delayMs: number
 }
 
 /** Returns the channels of a recording, a WAV of 16-bit PCM. */
 export function channelsOf(wav: Buffer): Int16Array[] {
   const count = wav.readUInt16LE(wav.indexOf('fmt ') + 10)
-  // A copy: samples in place would have to begin at an even address.
+  // Copied, because samples in place would have to begin at an even address.
   const { buffer } = new Uint8Array(wav.subarray(wav.indexOf('data') + 8))
   const samples = new Int16Array(buffer, 0, buffer.byteLength >> 1)
   return Array.from({ length: count }, (_, channel) => samples.filter((_, at) => at % count === channel))

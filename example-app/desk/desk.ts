@@ -12,7 +12,7 @@ import simulate from './simulate.js'
 const own = ["'self'"]
 const none = ["'none'"]
 
-/** The page at / and all it needs, guarded. */
+/** Serves the page at / and all that it needs, guarded. */
 export default async function desk(app: FastifyInstance, environment: Environment): Promise<void> {
   await app.register(helmet, {
     hsts: false, // for whoever terminates TLS to decide
@@ -41,8 +41,8 @@ export default async function desk(app: FastifyInstance, environment: Environmen
   await app.register(fastifyStatic, {
     root: recordings,
     prefix: '/recordings/',
-    // A folder is answered with the names in it; of files, those that are complete: they have a dot only before the
-    // extension.
+    // The path of a folder is answered with the file names in it. Only complete files are listed: the names of others
+    // have a second dot.
     list: true,
     index: false,
     dotfiles: 'ignore',

@@ -1,9 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 
-/** keys that are noted of a call: the last ones */
+/** maximum number of keys to keep of a call: the last ones */
 const MOST_KEYS = 64
 
-/** Notes the keys of a call on it, so that all instances know them; of a card number, only how many there were. */
+/**
+ * Stores the keys that a caller presses in the call's data, so that all instances know them. Of a card number, it
+ * stores only the number of keys.
+ */
 export function noteKeys(app: FastifyInstance): void {
   const { calls } = app.jambonz
   calls.events.on('stream', (stream) => {

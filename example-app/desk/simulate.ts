@@ -3,13 +3,13 @@ import type { FastifyInstance } from 'fastify'
 import { simulateCall, type SimulateCallOptions } from 'fastify-jambonz-listen/simulator'
 import type { Environment } from '../environment.js'
 
-/** simulated calls at once */
+/** maximum number of simulated calls at the same time */
 const MAX_CALLS = 8
 
 const clip = (name: string) => join(import.meta.dirname, '..', 'audio', `${name}.wav`)
 const silence = (ms: number) => ({ silenceMs: ms })
 
-/** What the people of the simulated calls say and press. */
+/** what the callers of the simulated calls say and press */
 const SCRIPTS: Record<string, SimulateCallOptions> = {
   voicemail: { speech: clip('caller'), press: '#' },
   monitor: {
@@ -28,7 +28,8 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
 }
 
 /**
- * POST /simulate {"line":"voicemail"}: a simulated jambonz calls this application, in real time and without a network.
+ * Adds POST /simulate. With {"line":"voicemail"}, a simulated jambonz calls this application, in real time and without
+ * a network.
  */
 export default async function simulate(app: FastifyInstance, environment: Environment): Promise<void> {
   const closing = new AbortController()

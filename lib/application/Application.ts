@@ -23,9 +23,9 @@ export interface Application extends OwnAddress {
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
   readonly sockets: ApplicationSockets
-  /** takes the listens of each answer */
+  /** gets the id of each listen in an answer, whose socket is then expected */
   readonly liveListens: { readonly expected: { add(listenId: string): void } }
-  /** mistakes that were logged already */
+  /** mistakes that were logged already, so that each is logged once */
   readonly warned: Set<string>
   /** signed requests that came again after their listens had begun */
   readonly replays: Replays

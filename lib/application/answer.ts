@@ -15,7 +15,7 @@ import { wallClock } from '../model/time.js'
 
 /** ms in which jambonz may repeat an unanswered request */
 const REPEATED_WITHIN = 60_000
-/** Number of times that a repeated signed request gets new listens once its first ones have had their sockets. */
+/** Number of times that a repeated signed request gets new listens after its first listens have had their sockets. */
 const MAX_REPLAYS = 3
 /** Number of signed requests to remember. */
 const MAX_REMEMBERED = 1_000
@@ -36,15 +36,15 @@ export async function answer(
     applicationOf(verbs, auth),
     backgroundsOf(verbs, auth)
   )
-  // If the store is away, the paths say that other instances may not know these listens.
+  // Without the store, the signed paths of the sockets must say that other instances may not know these listens.
   return known === store.shared
     ? verbs
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
 }
 
 /**
- * Fills in and checks the verbs of a command, like `answer()`. `asked`: an earlier request of jambonz for the call; the
- * urls get its host and prefix.
+ * Fills in and checks the verbs of a command, like `answer()`. `asked`: an earlier request of jambonz for the call,
+ * whose host and prefix the urls get.
  */
 export async function answerTo(
   application: Omit<Application, 'sockets'>,
@@ -62,7 +62,7 @@ export async function answerTo(
   return await answer(application, request, call, result)
 }
 
-/** Returns the values for the verbs. `known`: all instances can see the listens. */
+/** Returns the values that complete the verbs. `known`: all instances can see the listens. */
 function verbContext(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -83,11 +83,14 @@ function verbContext(
   }
 }
 
-/** The signed requests that were repeated after their listens had begun: their signatures are valid for minutes. */
+/**
+ * The signed requests that were repeated after their listens had begun. Their signatures are valid for minutes, so
+ * somebody else may have sent them again.
+ */
 export class Replays {
   readonly #first = new Map<string, number>()
 
-  /** Returns true for a request that may not get more listens. `generation`: the number of the listens it would get. */
+  /** Returns true if a request was repeated too often to get new listens. `generation`: how often it got new ones. */
   isOld(request: string, generation: number): boolean {
     const first = this.#first.get(request)
     if (first !== undefined) return generation >= first + MAX_REPLAYS
@@ -147,7 +150,10 @@ function firstWithout(has: (number: number) => boolean): number {
   return below
 }
 
-/** Returns the time, ms, at which the listen's path was first answered: a repeated request gets the same path. */
+/**
+ * Returns the time, in ms, at which the listen's path was first answered, so that a repeated request gets the same
+ * path.
+ */
 function issuedAt(call: Call, id: string): number {
   const earlier = Date.parse(listenIn(call, id)?.createdAt ?? '')
   const now = wallClock()

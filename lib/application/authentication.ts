@@ -30,7 +30,7 @@ export async function guardWithBasicAuth(
     authenticate: { realm: 'jambonz' },
     async validate(username, password, request, reply) {
       const given = digest(username, password)
-      // Compares all pairs, so that the time reveals nothing.
+      // Compares all pairs, so that the time taken does not reveal which pair fits.
       const fitting = digests.filter((expected) => timingSafeEqual(given, expected))
       if (fitting.length === 0 && !isGuest(request, reply, { username, password })) throw refusal()
     }
@@ -72,7 +72,7 @@ export function verifySignature(
   return timestamp
 }
 
-/** The header as jambonz sends it. Read at once, it costs a quarter of a search through its parts. */
+/** The header as jambonz sends it. One match takes a quarter of the time of a search through the header's parts. */
 const ONE_SIGNATURE = /^t=(\d{1,12}),v1=([0-9a-f]{64})$/
 
 function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
@@ -103,7 +103,8 @@ export function parseSignedJson(
 ): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
-  // Hooks see a message as jambonz posts it over HTTP. Its own content type leads it past the reading of a body.
+  // Earlier hooks see a message with the content type of jambonz' posts. This own type selects the parser below, which
+  // takes the payload of the message without reading a body.
   scope.addHook('preParsing', (request, _reply, _payload, done) => {
     if (messageOf(request)) request.raw.headers['content-type'] = MESSAGE_TYPE
     done(null)
@@ -113,16 +114,16 @@ export function parseSignedJson(
     if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
     request.raw.headers['content-type'] = JSON_TYPE
     if (body !== request.raw) {
-      // A preParsing hook has replaced the body.
+      // A preParsing hook of the application has replaced the body, so its text is parsed.
       text(body).then((json) => parseJson(request, withoutBom(json), done), done)
       return
     }
-    // The schema may remove or change properties, which the plugin reads.
+    // The schema may remove or change properties that the plugin still reads.
     const isChanged = request.routeOptions.config[kOwnBody] === true
     done(null, isChanged ? structuredClone(message.payload) : message.payload)
   })
   scope.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
-    // A hook has read the media type before it was changed.
+    // A hook has read the media type of the message, and so fixed it, before the type was changed.
     if (messageOf(request)) {
       request.raw.headers['content-type'] = JSON_TYPE
       return parseJson(request, withoutBom(body.toString('utf8')), done)

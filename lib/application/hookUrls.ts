@@ -36,8 +36,8 @@ export class JambonzRoutes {
   readonly #publicUrl: PublicUrl | undefined
 
   /**
-   * Collects the routes that are registered from now on in `fastify` and its children. With the path of
-   * `publicUrl` the paths of hooks begin.
+   * Collects the routes that are registered from now on in `fastify` and its children. The paths of hooks begin with
+   * the path of `publicUrl`.
    */
   constructor(fastify: FastifyInstance, publicUrl?: PublicUrl) {
     this.#fastify = fastify
@@ -61,7 +61,7 @@ export class JambonzRoutes {
   kindOf(method: 'GET' | 'POST', path: string): RouteKind | undefined {
     const kind = this.#routes.find(method, path)
     if (kind !== undefined) return kind
-    // The route was registered before the plugin.
+    // A route that was registered before the plugin was not collected, but Fastify knows it.
     return this.#fastify.hasRoute({ method, url: path }) ? 'plain' : undefined
   }
 }
@@ -121,7 +121,7 @@ function withQuery(path: string, rest: string, ours: string): string {
   return `${path}${query}${query === '' ? '?' : '&'}${ours}${fragment.join('')}`.replace(UNPRINTABLE, escaped)
 }
 
-/** Returns the letter percent-encoded; half of a letter becomes the replacement character. */
+/** Returns the letter percent-encoded; half of a surrogate pair becomes the replacement character. */
 function escaped(letter: string): string {
   return encodeURIComponent(Buffer.from(letter).toString())
 }
@@ -230,8 +230,8 @@ export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzR
 }
 
 /**
- * Refuses messages of an application websocket on every route that is not of this plugin. They may get there by a
- * constraint, a rewritten url, or a route of the application on the path of a webhook with parameters.
+ * Refuses messages of an application websocket on every route that is not of this plugin. A constraint, a rewritten
+ * url, or a route of the application on the path of a webhook with parameters could lead a message there.
  */
 export function keepMessagesOut(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
@@ -251,8 +251,8 @@ export class StatusHooks {
   }
 
   /**
-   * Returns the path of the statusHook in the scope of the socket's webhook, or in the nearest one around it, with the
-   * parameters that both routes have. Undefined if there is none.
+   * Returns the path of the statusHook in the scope of the socket's webhook, or in the nearest scope around that one.
+   * Fills in the parameters that both routes have. Returns undefined if there is no statusHook.
    */
   pathFor(socket: FastifyRequest): string | undefined {
     for (

@@ -142,10 +142,10 @@ export class MessageConnection extends Socket {
 
 /** The raw request of a message. */
 class MessageIncoming extends IncomingMessage {
-  // Nobody outside can set it, so no header or url can pretend to be a message.
+  // Code outside of this class can't set a private field, so no header or url can pretend to be a message.
   readonly #message: JambonzMessage
   #isRead = false
-  /** Set by the response, which a destroyed request destroys. */
+  /** Destroys the response when this request is destroyed. The response sets it. */
   destroyResponse: (error: Error | null) => void = () => {}
 
   constructor(message: JambonzMessage, { url, headers, connection }: MessageRequest) {
@@ -175,7 +175,7 @@ class MessageIncoming extends IncomingMessage {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    // Node destroys a request by itself once it is read.
+    // Node destroys a request that was read to its end. The response must outlive that.
     if (error || !this.readableEnded) this.destroyResponse(error)
     callback(this.listenerCount('error') > 0 ? error : null)
   }
@@ -201,7 +201,7 @@ class MessageResponse extends ServerResponse {
 
   override write(...args: unknown[]): boolean {
     const [chunk, encoding, callback] = argumentsOf(args)
-    // Node reports the mistake.
+    // This is a mistake of the caller: Node reports it.
     if (this.writableEnded || this.destroyed) return super.write(chunk, encoding, callback)
     if (!this.headersSent) this.writeHead(this.statusCode)
     this.#chunks.push(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Uint8Array))

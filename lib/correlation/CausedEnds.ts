@@ -72,7 +72,7 @@ export class CausedEnds {
     return 'otherEnded'
   }
 
-  /** Shortens the window once the socket has closed: it ends other listens at once, or not at all. */
+  /** Shortens the window once the socket has closed: its close ends other listens at once, or not at all. */
   #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)

@@ -214,7 +214,7 @@ export class Correlation {
         ? await this.store.write(callSid, [part])
         : await this.writeOf(callSid, callFieldsOfMetadata(metadata), [part])
     const listen = listenIn(call, id)
-    // A listen that other instances declared lost goes on.
+    // If other instances declared the listen lost, the write is not applied; its audio still streams here.
     const streams = applied.at(-1) === true || listen?.endReason === 'lost'
     return { call, listen: listen ?? newListen(callSid, id), streams }
   }
@@ -254,7 +254,7 @@ export class Correlation {
 
   /**
    * Ends a listen whose socket has closed and whose recording is final. Emits `listenEnded` once. A listen that another
-   * instance has ended stays as it is, unless that declared it lost.
+   * instance has ended stays as it is, unless that instance declared it lost.
    */
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
     const { callSid, id } = listen
@@ -292,7 +292,7 @@ export class Correlation {
   }
 
   /**
-   * Returns why a listen ended. That is `reason`, why its socket closed, or `otherEnded` if the application ended another
+   * Returns why a listen ended: `reason`, why its socket closed, or `otherEnded` if the application ended another
    * listen, which ended this one. `askedAt`: when jambonz asked for the socket, ms of performance.now().
    */
   endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
@@ -314,7 +314,7 @@ export class Correlation {
     return ended
   }
 
-  /** Ends a listen whose instance died, or watches it in place of the one that did. Emits `listenEnded` once. */
+  /** Ends a listen whose instance died, or watches it in place of that instance. Emits `listenEnded` once. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
     if (!lost.applied[0]) return watchInPlaceOf(this, instance, listenIn(lost.call, listenId))

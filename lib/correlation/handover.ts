@@ -16,14 +16,14 @@ import type { Correlation } from './Correlation.js'
 
 /** Bytes of JSON to keep at most: listens of a longer application are not handed over. */
 const MAX_APPLICATION_BYTES = 32_768
-/** Answers in a row that may fail: each may lead to another closing instance. */
+/** Number of answers in a row that may fail. Each may have led jambonz to another closing instance. */
 const MAX_IN_VAIN = 8
 /** ms to wait for each failed answer, so that the load balancer notices the closing instance */
 const DELAY = 50
 
-/** ms in which jambonz opens the next socket of a listen that it was asked for again; it does so at once */
+/** ms to wait for the next socket of a listen that jambonz was asked to start again; normally it opens at once */
 const SOCKET_WAIT = 15_000
-/** ms that a listen waits for a store that is away. After that it is left as it is. */
+/** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
 const RETURN_WAIT = 600_000
 
 /** origin, path and the rest of a hook's url; no origin if it is relative */
@@ -298,9 +298,9 @@ function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
 }
 
 /**
- * Ends a listen whose next socket has not come to any instance within `ms`, and that no later hook has changed. While
- * the store is away, another instance may hold the socket: the time begins when the store is back. If this instance
- * dies or closes meanwhile, another one does the same. Returns at once.
+ * Ends a listen whose next socket has not come to any instance within `ms`, unless a later hook has changed the listen.
+ * While the store is away, another instance may hold the socket: the time begins when the store is back. If this
+ * instance dies or closes meanwhile, another one ends the listen in its place. Returns at once.
  */
 export function endUnlessHeld(
   correlation: Correlation,
@@ -328,7 +328,7 @@ export function endUnlessHeld(
   })
 }
 
-/** Does the same in place of an instance that died, if that watched the listen. */
+/** Does what `endUnlessHeld()` does, for a listen that an instance watched which has died. */
 export function watchInPlaceOf(
   correlation: Correlation,
   dead: string,

@@ -17,7 +17,7 @@ import { correlated, type Correlated, type Correlation, type Message } from './C
 import type { CallStore } from '../store/CallStore.js'
 import { endUnlessHeld, hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
-/** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 */
+/** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 ms */
 const BACKGROUND_WAIT = 500
 
 /** An actionHook, received over HTTP or a websocket. */
@@ -42,9 +42,9 @@ export interface HookOutcome {
 }
 
 /**
- * Handles an actionHook. Resolves to the outcome for its handler.
- * 1. Finds the listen. 2. Writes the hook's fields. 3. Waits for the end of the listen, on whichever instance its
- * socket is. 4. Offers a listen that was handed over to jambonz again. 5. Ends a listen whose socket never came.
+ * Handles an actionHook. Resolves to the outcome for its handler. 1. Finds the listen. 2. Writes the hook's fields. 3.
+ * Waits for the end of the listen, on whichever instance its socket is. 4. If the listen was handed over, asks jambonz
+ * for it again. 5. Ends a listen whose socket never came.
  */
 export async function hookCame(correlation: Correlation, report: HookReport): Promise<HookOutcome> {
   const { call: hookCall, listenId: idInUrl } = report
@@ -77,7 +77,7 @@ interface WrittenHook {
   storeIsUp: boolean
 }
 
-/** Writes the hook's fields to its call and its listen, in one step if the call is the same. */
+/** Writes the hook's fields to its call and its listen, in one step if the listen belongs to that call. */
 async function writeHook(
   correlation: Correlation,
   listenId: string,
@@ -92,7 +92,7 @@ async function writeHook(
     const { applied, call, kept: storeIsUp } = await correlation.writeOf(callSid, hookCall.fields, parts)
     return { call, hasListen: applied.at(-1) === true, storeIsUp }
   }
-  // The hook comes from another leg than the one whose webhook asked for the listen, or it has no payload.
+  // Here the hook has no payload, or comes from another leg than the webhook that asked for the listen.
   const call = hookCall && (await correlation.arrived(hookCall.callSid, hookCall.fields))
   if (callSid === undefined) return { call, hasListen: false, storeIsUp: true }
   const write = await correlation.store.write(callSid, parts)
@@ -127,8 +127,8 @@ async function settledListen(
 }
 
 /**
- * Returns true if the listen's audio is complete, if its next socket is to open, or if no socket comes: a hook without
- * a duration says so.
+ * Returns true if the listen's audio is complete, if its next socket is to open, or if no socket comes. A hook without
+ * a duration means that no socket comes.
  */
 function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
   const mayYetConnect = listen.instance !== undefined || duration !== undefined
@@ -137,7 +137,7 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
 
 /**
  * Asks jambonz for the next socket of a listen that was handed over, or that a closing instance refused, and for those
- * of the background listens that ended with it. Does not for a listen that a key ended.
+ * of the background listens that ended with it. Asks nothing for a listen that a key ended.
  */
 async function offerAgain(
   correlation: Correlation,
@@ -159,7 +159,7 @@ async function offerAgain(
     }))
   ])
   await delay(delayMs)
-  // The caller may have hung up: then no socket comes, and no hook. Without a statusHook nothing else tells it.
+  // If the caller has hung up, no socket and no hook comes. Without a statusHook nothing else reports the hang-up.
   endUnlessHeld(correlation, correlated(written.call, listen.id).listen)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
@@ -193,7 +193,8 @@ async function endedListen(
     const { patch } = hookPart(id, report)
     ;({ call, listen } = correlated((await store.write(callSid, [{ patch }])).call, id))
   }
-  // While the store is away, another instance may hold its socket, unless the hook says that there was none.
+  // While the store is away, another instance may hold the listen's socket, unless the hook says that there was no
+  // socket.
   const isSure = storeIsUp || (report.call !== undefined && report.duration === undefined)
   if (listen.state === 'expected') {
     if (isSure || isOffered(listen)) ({ call, listen } = await correlation.neverCame(listen))

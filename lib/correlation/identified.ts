@@ -66,9 +66,9 @@ async function adopted(correlation: Correlation, { metadata, path }: UnnamedSock
 }
 
 /**
- * A further socket has come for the path of a listen. Returns a listen of its own, claimed by this instance, where the
- * listen is that of a room or a conference: jambonz 11 opens a socket for each member, all on one url. Returns
- * undefined for any other listen, whose path is good for one socket.
+ * Returns the listen for a further socket on the path of a listen. In a room or a conference it is a listen of its own,
+ * claimed by this instance: jambonz 11 opens a socket for each member, all on one url. Returns undefined for any other
+ * listen, whose path is good for one socket.
  */
 export async function joinedRoom(
   { store, deps }: Correlation,

@@ -24,7 +24,7 @@ export async function recordingsOf(store: CallStore, listen: Listen): Promise<St
   return listenIn(call, id) ?? (listen as StoredListen)
 }
 
-/** Writes a recording that was finished, or repaired, after its listen had ended or gone on. */
+/** Writes a recording that was finished, or repaired, after its listen had ended or continued elsewhere. */
 export async function recorded(
   store: CallStore,
   { callSid, id }: Listen,
@@ -38,8 +38,8 @@ export async function recorded(
 }
 
 /**
- * Counts the recovered audio of a lost listen, whose instance did not count it. It is called when the listen is lost
- * and when its recording is repaired: the later of the two calls knows both. Resolves to the call after that.
+ * Counts the recovered audio of a lost listen, whose instance did not count it. This function runs when the listen is
+ * lost and when its recording is repaired: only the later run knows both facts. Resolves to the call with that audio.
  */
 export async function countRecovered(
   store: CallStore,

@@ -16,7 +16,7 @@ const SETTINGS = [
 export class RouteTable<T> {
   readonly #router
 
-  /** `initialConfig`: that of the application. Its settings of the router are used here too. */
+  /** `initialConfig`: that of the application, whose settings of the router are used here, too. */
   constructor({ initialConfig }: Pick<FastifyInstance, 'initialConfig'>) {
     // Newer versions of Fastify have these settings in `routerOptions`, older ones at the top level.
     const given: Record<string, unknown> = { ...initialConfig, ...initialConfig.routerOptions }

@@ -50,7 +50,7 @@ export interface LiveListenServices {
   readonly instance: string
   /** undefined: nothing is traced */
   readonly tracing: Tracing | undefined
-  /** Ends a listen and leaves the others of its call alone: see ListenEnds. */
+  /** Ends only this listen of its call: see ListenEnds. */
   readonly endAlone: (live: LiveStream, reason: EndReason) => Promise<boolean> | undefined
 }
 

@@ -19,7 +19,10 @@ export interface DrainOptions {
   answered: (ms: number) => Promise<void>
 }
 
-/** The names, in the log, of the parts whose version the fast reader may not know. Without it, audio costs more CPU. */
+/**
+ * The names, in the log, of the parts whose version the fast reader may not know. Without that reader, audio costs more
+ * CPU.
+ */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
 /** The listens that have a socket on this instance. */
@@ -49,8 +52,8 @@ export class LiveListens {
   }
 
   /**
-   * Resolves to true if a socket may open. While this instance drains without handover, and its time is not over, no
-   * other instance may be there to take the sockets of the calls that began before: these may open.
+   * Resolves to true if a socket may open. During a drain without handover, a socket of a call that began before the
+   * drain may open until the drain's time is over: there may be no other instance to take that socket.
    */
   async takes(token: SocketToken | undefined): Promise<boolean> {
     if (!this.sealed) return true
@@ -96,7 +99,7 @@ export class LiveListens {
     else if (this.#ending) listen.stop()
   }
 
-  /** Hands over the listens with these ids that this instance holds, in the order of `ids`. Returns those. */
+  /** Hands over the listens with these ids that this instance holds, in the order of `ids`. Returns these listens. */
   handOver(ids: readonly string[]): LiveListen[] {
     const all = Array.from(this.#listens)
     const handed = ids.flatMap((id) => all.filter(({ live }) => live.listen?.id === id))
@@ -135,8 +138,8 @@ export class LiveListens {
   }
 
   /**
-   * Resolves when no stream is live, no socket is expected, and the hooks of those that ended are answered, which may
-   * ask for further listens; or after `timeoutMs`.
+   * Resolves when no stream is live, no socket is expected, and the hooks of ended streams are answered, as their
+   * answers may ask for further listens; or after `timeoutMs`.
    */
   async #lastCalls({ timeoutMs, hookPatience, answered }: DrainOptions): Promise<void> {
     const deadline = performance.now() + timeoutMs
@@ -192,16 +195,16 @@ const EXPECTED_WITHIN = 15_000
 /** ms between two searches whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 /**
- * ms between two times that old listens are forgotten. A Map searches its oldest entry from the beginning, deleted
- * entries included: forgetting with each answer would take longer than all else of a webhook.
+ * ms after which old listens are forgotten again. A Map searches its oldest entry from the beginning, deleted entries
+ * included: to forget one with each answer would take longer than the rest of a webhook.
  */
 const FORGET_EVERY = 1_000
 
 /** The listens that this instance answered in the last minutes and whose sockets it has not got. */
 export class ExpectedListens {
-  /** when each was answered, ms of performance.now(), by listen id; the oldest first */
+  /** the time at which each listen was answered, ms of performance.now(), by listen id; the oldest first */
   readonly #answeredAt = new Map<string, number>()
-  /** when the old ones were forgotten last, ms of performance.now() */
+  /** the time at which old listens were last forgotten, ms of performance.now() */
   #forgotAt = -Infinity
   readonly #store: CallStore
 
@@ -226,12 +229,12 @@ export class ExpectedListens {
     this.#answeredAt.delete(listenId)
   }
 
-  /** Has nobody wait any longer. */
+  /** Forgets all listens, so that nobody waits for their sockets any longer. */
   clear(): void {
     this.#answeredAt.clear()
   }
 
-  /** Resolves when the socket of each has come, to any instance, or its call has ended, or time is over. */
+  /** Resolves when each listen has its socket, on any instance, or its call has ended; or after `ms`. */
   async settled(ms: number): Promise<void> {
     const deadline = performance.now() + ms
     await Promise.all(Array.from(this.#answeredAt, ([listenId]) => this.#settled(listenId, deadline)))
@@ -239,7 +242,7 @@ export class ExpectedListens {
 
   async #settled(listenId: string, deadline: number): Promise<void> {
     const callSid = callSidOf(listenId) ?? ''
-    // 'unknown': its answer is being written.
+    // A listen is `unknown` while its answer is being written to the store.
     const isSettled = (listen?: StoredListen): boolean => !['expected', 'unknown'].includes(stageOf(listen))
     for (;;) {
       const left = deadline - performance.now()
@@ -262,7 +265,10 @@ export class ExpectedListens {
 }
 
 const MAX_AT_ONCE = 5
-/** An operation is slow if it takes this many times the quickest one, plus CHANCE ms: it waits for others. */
+/**
+ * An operation is slow, as it waits for others, if it takes longer than this many times the quickest one plus CHANCE
+ * ms.
+ */
 const SLOWER = 1.5
 const CHANCE = 3
 
@@ -275,7 +281,7 @@ export class Pace {
   #atOnce = 1
   #quickest = Infinity
 
-  /** Counts an operation until `done` resolves, which never rejects. Resolves when the next operation may begin. */
+  /** Counts an operation as running until `done` resolves; it must not reject. Resolves when the next one may begin. */
   async add(done: Promise<void>): Promise<void> {
     const begun = performance.now()
     const running = done.then(() => {

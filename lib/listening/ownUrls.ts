@@ -223,7 +223,7 @@ function hostsOf(request: FastifyRequest): string[] {
   if (request.ips === undefined) return [request.host]
   const forwarded = listOf(request.headers['x-forwarded-host'])
   const ports = listOf(request.headers['x-forwarded-port'])
-  // The standard header (RFC 7239) for the same, such as `for=10.0.0.1;host="voice.example.com:8443"`.
+  // The standard header (RFC 7239) for forwarded hosts, such as `for=10.0.0.1;host="voice.example.com:8443"`.
   const { forwarded: standard = '' } = request.headers
   const named = Array.from(
     standard.matchAll(/(?:^|[;,])\s*host=("?)([^\s";,]+)\1/gi),

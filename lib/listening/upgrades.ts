@@ -57,7 +57,8 @@ export function acceptUpgrade(
 /** The upgrades of one HTTP server, for all its scopes that have registered @fastify/websocket. */
 class ServerUpgrades {
   /**
-   * the object that each @fastify/websocket of this plugin gets as its server; its first listener dispatches for all
+   * the object that each @fastify/websocket of this plugin gets as its server; its first listener dispatches all
+   * upgrades
    */
   readonly door: EventEmitter
   readonly #server: Server
@@ -70,7 +71,7 @@ class ServerUpgrades {
     })
     server.on('upgrade', (request: IncomingMessage, socket: UpgradeSocket, head: Buffer) => {
       this.#dispatch(request, socket, head)
-      // Listeners that were added later may still answer.
+      // The refusal waits a tick, since listeners that were added later may still answer.
       process.nextTick(() => this.#endRefused(socket))
     })
   }
@@ -102,7 +103,10 @@ class ServerUpgrades {
   }
 }
 
-/** A substitute for a server. It keeps listeners itself, but emits events on the server, as `injectWS()` needs it. */
+/**
+ * A substitute for a server. It keeps listeners itself, but emits events on the server, because `injectWS()` needs
+ * that.
+ */
 class Door extends EventEmitter {
   readonly #server: Server
 

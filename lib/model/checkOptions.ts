@@ -39,7 +39,7 @@ export function MillisecondsOrNever(description: string, minimum: number): TUnsa
  */
 export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
   const errors = [...Value.Errors(schema, options)]
-  // A misspelt name is the cause of one that is missing.
+  // An unknown name is reported first: it may be a misspelling of one that is missing.
   const error = errors.find(({ type }) => type === ValueErrorType.ObjectAdditionalProperties) ?? errors[0]
   if (error === undefined) return
   const path = error.path.replaceAll('/', '.')
@@ -47,7 +47,7 @@ export function checkOptions(schema: TSchema, options: unknown, prefix = ''): vo
   throw new ERR_OPTIONS(`${name}: ${problemOf(name, error)}`)
 }
 
-/** Returns what is wrong with an option, which follows its name, and what is allowed. */
+/** Returns what is wrong with an option and what is allowed, in words that follow its name. */
 function problemOf(name: string, { type, schema, value, message }: ValueError): string {
   if (type === ValueErrorType.ObjectAdditionalProperties) {
     const word = name.slice(name.lastIndexOf('.') + 1)
@@ -57,7 +57,7 @@ function problemOf(name: string, { type, schema, value, message }: ValueError): 
   const hint = typeof description === 'string' ? ` (${description})` : ''
   const expected = allowed(schema, value) ?? message
   if (type === ValueErrorType.ObjectRequiredProperty) return `is missing: it has to be ${expected}${hint}`
-  // An option with a default is no secret.
+  // An option with a default is no secret, so its value is shown.
   return `${expected}, not ${shown(schema.default === undefined ? name : '', value)}${hint}`
 }
 
@@ -136,7 +136,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
 /** Returns the name without case, `_` and `-`: `max_length`, `MaxLength` and `maxLength` are equal. */
 const simplify = (word: string) => word.slice(0, 64).replaceAll(/[_-]/g, '').toLowerCase()
 
-/** Returns the number of letters to replace, add, drop, or swap with their neighbour. */
+/** Returns the number of letters to replace, add, drop, or swap with their neighbour, to turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)]
   const at = (row: number, column: number) => (rows[row] as number[])[column] as number

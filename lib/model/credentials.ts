@@ -1,4 +1,4 @@
-// One list of names says what a credential is: what an error or a log hides, the store does not keep either.
+// One list of names decides what a credential is: errors and logs hide these values, and the store does not keep them.
 
 /** The name and password of HTTP Basic. */
 export interface Credentials {
@@ -38,7 +38,7 @@ const URL_CREDENTIALS = /\/\/[^/@\s"]*@/g
 /** the value of an Authorization header, anywhere in a text */
 const HEADER_CREDENTIALS = /\b(bearer|basic)\s+[\w+/.=~-]{16,}/gi
 
-/** Names whose answer is remembered, at most: verbs have the same few hundred properties again and again. */
+/** Number of names whose result is remembered, at most: verbs have the same few hundred properties again and again. */
 const MAX_REMEMBERED = 2_000
 const remembered = new Map<string, boolean>()
 

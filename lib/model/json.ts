@@ -19,7 +19,7 @@ export function jsonCopy(value: unknown): unknown {
   return copied(value, 0, asIs)
 }
 
-/** Returns the same copy, deeply frozen. */
+/** Returns a copy like that of `jsonCopy()`, deeply frozen. */
 export function frozenJson<T>(value: T): T {
   return copied(value, 0, Object.freeze) as T
 }
@@ -31,10 +31,12 @@ export function deepFreeze<T>(value: T): T {
   return Object.freeze(value)
 }
 
-/** Levels that are copied here, more than any call has. Deeper values may be circular: they go through JSON text. */
+/**
+ * Number of levels that are copied here, more than any call has. Deeper values may be circular: JSON text copies those.
+ */
 const MAX_DEPTH = 16
 
-/** Finishes each object and array of a copy. */
+/** Called with each object and array of a copy. The copy contains its result. */
 type Finish = (copy: object) => object
 
 const asIs: Finish = (copy) => copy

@@ -150,7 +150,7 @@ export function closePart(id: string, fields: Fields): WritePart {
   }
 }
 
-/** Returns the same write for a listen that others declared lost while its instance was cut off. */
+/** Like `closePart()`, for a listen that others declared lost while this instance could not reach the store. */
 export function foundPart(id: string, instance: string, fields: Fields): WritePart {
   return {
     guards: [
@@ -262,7 +262,7 @@ export function awaitsKey({ keyed, paused, digits }: StoredListen): boolean {
   return keyed === true && digits === undefined && !paused
 }
 
-/** Returns the write of the reason why jambonz ended the listen. The close of its socket does not tell the reason. */
+/** Returns the write that stores why jambonz ended the listen. The close of the socket does not tell the reason. */
 export function endReasonPart(id: string, endReason: EndReason): WritePart {
   return {
     guards: [{ listen: id, field: 'endReason', is: 'closed' }],
@@ -322,9 +322,9 @@ export function nextSocketOf(listen: Listen): Listen {
 }
 
 /**
- * ms that an actionHook waits for the end of its listen. After that, the handler runs with the `listen.state` of then.
- * The other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the buckets of
- * the metric.
+ * ms that an actionHook waits for the end of its listen. After that, the handler runs, even if `listen.state` is not
+ * `ended` yet. The other times of a hook follow from this one: the wait for recordings, the patience of `drain()`, the
+ * buckets of the metric.
  */
 export const HOOK_WAIT = 5_000
 

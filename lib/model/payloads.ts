@@ -168,7 +168,7 @@ export const JAMBONZ_EVENTS = [
 ] as const
 export type JambonzEventName = (typeof JAMBONZ_EVENTS)[number]
 
-/** The data of such an event. */
+/** The data of one of these events. */
 export interface JambonzEvent {
   callSid: string
   /** llm:event, llm:tool-call, agent:event: the hook in the verb */

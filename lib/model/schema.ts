@@ -180,7 +180,7 @@ export type ListenSegment = {
   readonly endedAt: string
   /** the audio of this socket */
   readonly audio: AudioCounts
-  /** true if it has a recording, which may not be final yet */
+  /** true if this socket has a recording, which may not be final yet */
   readonly recorded?: boolean
 }
 
@@ -203,7 +203,7 @@ export type Listen = {
   readonly leg?: 'callee'
   /** `expected` until its socket has opened, `ended` when no more audio comes */
   readonly state: ListenState
-  /** true if a socket came for it */
+  /** true if a socket came for the listen */
   readonly connected: boolean
   readonly mixType: MixType
   /** Hz */
@@ -212,9 +212,9 @@ export type Listen = {
   readonly channels: number
   /** the metadata in the verb */
   readonly metadata?: Readonly<Record<string, unknown>>
-  /** keys that end it */
+  /** keys that end the listen */
   readonly finishOnKey?: string
-  /** seconds of silence that end it */
+  /** seconds of silence that end the listen */
   readonly timeout?: number
   /** seconds */
   readonly maxLength?: number
@@ -226,13 +226,13 @@ export type Listen = {
   }
   /** ISO 8601, UTC: when the verb was answered */
   readonly createdAt: string
-  /** ISO 8601, UTC: when its first socket began to stream */
+  /** ISO 8601, UTC: when the first socket of the listen began to stream */
   readonly startedAt?: string
   /** ISO 8601, UTC */
   readonly endedAt?: string
-  /** why it ended; undefined before */
+  /** why the listen ended; undefined before */
   readonly endReason?: EndReason
-  /** the audio of all its sockets */
+  /** the audio of all sockets of the listen */
   readonly audio: AudioCounts
   /** the mode of a present pause: the audio is not recorded, and monitors can't hear it */
   readonly paused?: false | PauseMode
@@ -240,7 +240,7 @@ export type Listen = {
   readonly recording?: FinishedRecording
   /** why the recording is missing or incomplete */
   readonly recordingError?: string
-  /** the key that ended it */
+  /** the key that ended the listen */
   readonly digits?: string
   /** what the application said that the caller heard: utterances, and runs of plain `write()`s */
   readonly output?: readonly OutputEntry[]
@@ -248,7 +248,7 @@ export type Listen = {
   readonly reportedDuration?: number
   /** the instance that holds or held the socket */
   readonly instance?: string
-  /** its sockets, in order, if it was handed over; `audio` counts them all */
+  /** the sockets of the listen, in order, if it was handed over; `audio` counts all of them */
   readonly segments?: readonly ListenSegment[]
 }
 
@@ -285,15 +285,15 @@ export type StoredListen = Listen & {
   readonly trace?: string
   /** the number of segments whose recordings are final */
   readonly saved?: number
-  /** the number of answers that asked jambonz for its next socket */
+  /** the number of answers that asked jambonz for the next socket of the listen */
   readonly offers?: number
-  /** true if an instance that hands over refused its socket */
+  /** true if an instance that hands over refused the listen's socket */
   readonly refused?: boolean
   /** ISO 8601, UTC: time of its latest actionHook */
   readonly hookedAt?: string
-  /** the instance that ends it if no socket comes; `lost` of the store names it as well if that instance died */
+  /** the instance that ends the listen if no socket comes; if it died, `lost` of the store is called for the listen */
   readonly watcher?: string
-  /** JSON of the `config` that started it in the background, without credentials, for its next socket */
+  /** JSON of the `config` that started the listen in the background, without credentials, for its next socket */
   readonly background?: string
   /** true if its actionHook had a key, which is written once the listen has ended without a pause */
   readonly keyed?: boolean
@@ -304,7 +304,7 @@ export type StoredCall = Omit<Call, 'listens'> & {
   readonly listens: readonly StoredListen[]
   /** the transport of the latest request for verbs */
   readonly transport?: 'http' | 'websocket'
-  /** over an application websocket: time at which its first answer was sent, ISO 8601, UTC */
+  /** time at which the call's first answer was sent over an application websocket, ISO 8601, UTC */
   readonly acknowledgedAt?: string
   /** the instance that holds its application websocket */
   readonly holder?: string

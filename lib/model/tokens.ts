@@ -9,7 +9,7 @@ const BLOCK = 64
 const DIGEST = 32
 /** bytes of a message that is hashed at once: a webhook has one or two thousand */
 const MAX_AT_ONCE = 8_192
-/** The bytes that the key is combined with: for the hash of the message, and for the hash of that (RFC 2104). */
+/** The bytes that the key is combined with: for the hash of the message, and for the hash of that hash (RFC 2104). */
 const INNER = 0x36
 const OUTER = 0x5c
 /** bytes of a UTF-16 unit in UTF-8, at most */
@@ -56,8 +56,8 @@ export class Hmac {
   }
 
   /**
-   * Returns a name, in hexadecimal, that nobody can guess without the key. It proves nothing: a signature needs
-   * `digest`. It takes half the time.
+   * Returns a name, in hexadecimal, that nobody can guess without the key. It takes half the time of `digest`, but
+   * proves nothing: a signature needs `digest`.
    */
   name(text: string): string {
     return hash('sha256', `${this.#text}\n${text}`)
@@ -121,8 +121,8 @@ export interface SocketToken {
 }
 
 /**
- * ms after the answer in which a signed path opens its socket. Before the listen there may be a `dial` or an `enqueue`
- * that lasts hours.
+ * ms after the answer for which the signed path of a socket is valid. A `dial` or an `enqueue` before the listen may
+ * last hours.
  */
 export const SOCKET_TOKEN_TTL = 6 * 3_600_000
 

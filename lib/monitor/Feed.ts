@@ -8,12 +8,12 @@ import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsWithOutput } from '../recording/OutputMixer.js'
 import { wallClock } from '../model/time.js'
 
-/** ms between two messages with levels, and its multiple while there is no stream */
+/** ms between two messages with levels; while there is no stream, IDLE times as many */
 const TICK = 50
 const IDLE = 20
 /**
- * ms between two reads of the store, which does not report changes of other instances; and more ms for each ms of a
- * read
+ * Least ms between two reads of the store, which does not report changes of other instances. After a slow read, the
+ * next one follows only after POLL_PER_MS times the duration of that read.
  */
 const POLL = 200
 const POLL_PER_MS = 9
@@ -122,8 +122,8 @@ export class Feed {
 }
 
 /**
- * bytes that may wait for a page on a slow line. With more, it gets no messages; once they have left, it gets the state
- * at that time.
+ * bytes that may wait for a page on a slow line. While more bytes wait, the page gets no messages; after that, it gets
+ * the present state.
  */
 const SLOW = 65_536
 /** ms without progress of the bytes that wait, after which the socket is closed; the page then reconnects */

@@ -3,7 +3,7 @@ import type { StoreHealth } from '../store/CallStore.js'
 import type { RecorderState } from '../audio/stream/LiveStream.js'
 import { wallClock } from '../model/time.js'
 
-/** ms after its last event for which pages get a call: AFTERGLOW if the call is over, otherwise FORGOTTEN */
+/** ms for which pages get a call after its last event: AFTERGLOW for a call that is over, FORGOTTEN for any other */
 const AFTERGLOW = 20_000
 const FORGOTTEN = 600_000
 
@@ -42,7 +42,8 @@ export interface StreamLevels {
   /** ms of all gaps so far: parts of the call without audio */
   gapMs: number
   /**
-   * lowest and highest sample of each channel since the last message, -128 to 127; with the channels of the recording
+   * lowest and highest sample of each channel since the last message, -128 to 127. The channels are those of the
+   * recording.
    */
   peaks: Array<[low: number, high: number]>
 }

@@ -1,15 +1,18 @@
 import { toSample } from './samples.js'
 
 /**
- * Length of the filter, in samples of the lower rate: passes 3.4 kHz of telephony at 8 kHz, keeps aliases under -50 dB.
+ * Length of the filter, in samples of the lower rate. It passes the 3.4 kHz of telephony at 8 kHz, and keeps aliases
+ * under -50 dB.
  */
 const TAPS = 32
-/** Most entries of the filter's table: a ratio of odd rates takes the nearest phase, 62 dB below the sound. */
+/**
+ * Most entries of the filter's table. A ratio of odd rates uses the nearest phase: its error is 62 dB below the sound.
+ */
 const MAX_TABLE = 65_536
 
 /**
- * Mono 16-bit audio from one rate to another, piece by piece: a windowed-sinc polyphase filter for any ratio of whole
- * Hz. `n` samples in make `ceil(n * to / from)` out over the life of the stream, late by half the filter (2 ms at 8
+ * Resamples mono 16-bit audio piece by piece, with a windowed-sinc polyphase filter for any ratio of whole Hz. `n`
+ * samples yield `ceil(n * to / from)` samples over the life of the stream. They are late by half the filter (2 ms at 8
  * kHz).
  */
 export class Resampler {
@@ -33,12 +36,12 @@ export class Resampler {
     this.#history = new Float32Array(this.#taps - 1)
   }
 
-  /** Samples by which the output is late, at the input's rate. */
+  /** Number of input samples by which the output is late. */
   get delay(): number {
     return this.#taps / 2
   }
 
-  /** Takes `input` as what came before the first sample: nothing is made of it. */
+  /** Takes `input` as the audio before the first sample. It yields no output. */
   prime(input: Int16Array): void {
     const before = new Float32Array(this.#history.length + input.length)
     before.set(input, this.#history.length)
@@ -79,7 +82,7 @@ export function resample(samples: Int16Array, from: number, to: number): Int16Ar
   return resampler.process(late.subarray(delay))
 }
 
-/** A whole sound at another rate, piece by piece, not late: what `resample()` makes of it at once. */
+/** Resamples a whole sound piece by piece, without the delay of the filter. The result is that of `resample()`. */
 export class SoundResampler {
   readonly #resampler: Resampler
   readonly #lead: Int16Array
@@ -108,7 +111,7 @@ export class SoundResampler {
   }
 }
 
-// One row of taps for each phase, of unity gain each, so that silence and level come through unchanged.
+// Returns one row of taps for each phase. Each row has unity gain, so that silence and level stay the same.
 function design(phases: number, taps: number, cutoff: number): Float32Array {
   const filter = new Float32Array(phases * taps)
   for (let phase = 0; phase < phases; phase++) {

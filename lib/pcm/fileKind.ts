@@ -63,7 +63,7 @@ function isAdts(file: Uint8Array): boolean {
 
 interface Text {
   text: string
-  /** It is too long, with too many different letters, to be samples. */
+  /** The text is too long, with too many different letters, to be samples. */
   isLong: boolean
   /** All bytes that were read are text. */
   isAll: boolean
@@ -128,7 +128,7 @@ export function findMpegAudio(file: Uint8Array): MpegFrame | undefined {
 }
 
 const HEADER = 4
-/** Frames in a row that raw samples never look like. */
+/** Number of MPEG frames in a row that raw samples never contain by chance. */
 const ENOUGH = 4
 /** Frames in a row that are enough if the file ends after them. */
 const LEAST = 2

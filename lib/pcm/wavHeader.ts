@@ -122,13 +122,14 @@ export function isWav(file: Uint8Array): boolean {
 
 /** The header of a WAV with samples of any format. */
 export interface WavHeader extends WavInfo {
-  /** code of the format: 1 is PCM. That of an extensible format is the one in it */
+  /** code of the samples: 1 is PCM; of an extensible format, the code at SUBFORMAT */
   code: number
 }
 
 /**
- * Parses the header of a WAV. `head`: the first bytes of the file, down to the head of its data chunk. Throws what
- * `refusal` returns for the problem, which follows the name of the file, as in "ends before its data chunk".
+ * Parses the header of a WAV. `head`: the first bytes of the file, down to the head of its data chunk. Throws the error
+ * that `refusal` returns for a problem. The words of a problem follow the name of the file, as in "ends before its data
+ * chunk".
  */
 export function parseWavHeader(head: Buffer, refusal: (problem: string) => Error): WavHeader {
   if (head.length < RIFF_CHUNK) throw refusal('ends before its RIFF header does')

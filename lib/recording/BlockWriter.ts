@@ -105,7 +105,10 @@ export class BlockWriter implements Flushable {
   #writing: Block | undefined
   /** when the output's current operation began, ms of performance.now(); 0: there is none */
   #askedAt = 0
-  /** when the last checkpoint began; -Infinity: the first block is followed by one, so that the file can be played */
+  /**
+   * when the last checkpoint began; -Infinity at first: a checkpoint follows the first block, so that the file can be
+   * played
+   */
   #checkpointAt = -Infinity
   #overdue = false
   #stopped = false

@@ -214,9 +214,9 @@ export class FileOutput implements Output {
   }
 
   /**
-   * Checks that this instance still owns the file, and resolves to the claim to complete, usually the same one. If this
-   * process was suspended for long, another instance may have considered it dead and completed the file. Then all audio
-   * is copied to a new file beside that one, and the result is the claim of the new file.
+   * Checks that this instance still owns the file, and resolves to the claim to complete, usually `claim` itself. If
+   * this process was suspended for long, another instance may have considered it dead and completed the file. Then all
+   * audio is copied to a new file beside the old one, and the result is the claim of the new file.
    */
   async #keepClaim(file: RecordingFile, claim: Claim, listen: Listen): Promise<Claim> {
     const { directory, logger } = this.#deps

@@ -49,7 +49,7 @@ export class FlushTimer {
     this.#dueAt.push(recording.dueAt)
   }
 
-  /** Calls `watch()` every second until `unwatch()`. The timer runs while it has a recording to watch. */
+  /** Calls `recording.watch()` every second until `unwatch(recording)`. The timer runs while it has a recording. */
   watch(recording: Flushable): void {
     this.#watched.add(recording)
     this.#timer ??= setInterval(() => this.#run(), this.#tick)

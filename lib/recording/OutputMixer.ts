@@ -21,7 +21,7 @@ export function channelsWithOutput(stream: RecordedStream): number {
   return stream.mixType === 'mono' && isSpokenTo(stream) ? 2 : stream.channels
 }
 
-/** A view of a stream with the caller's audio alone, as two channels: the caller left, the application right. */
+/** Shows a mono stream of the caller as two channels: the caller left, the application right. */
 export class TwoSides implements RecordedStream {
   readonly channels = 2
   readonly mixType: MixType = 'stereo'

@@ -123,7 +123,7 @@ export class StreamRecorder implements Recorder {
       this.#writer.drain().then(() => true)
     )
     this.#end('failed')
-    // If it could not be drained, the disk hangs and a write is under way: the file must stay open.
+    // If the writer could not be drained, the disk hangs and a write is under way: the file must stay open.
     if (drained) await this.#output.abandon().catch(() => {})
     this.#deps.onEnded()
   }

@@ -44,8 +44,8 @@ interface Leftover {
 
 /**
  * Returns a value for the option `recording.sink` that sends recordings to S3, or to a server with the same protocol.
- * It makes a multipart upload (`@aws-sdk/lib-storage`), one part at a time. If an upload fails, it aborts it, so that
- * S3 stores no parts. If S3 can't be reached then, it aborts the upload before the next attempt or the next recording.
+ * It makes a multipart upload (`@aws-sdk/lib-storage`), one part at a time. A failed upload is aborted, so that S3
+ * stores no parts. If S3 can't be reached then, the upload is aborted before the next attempt or the next recording.
  * Needs the optional peer dependencies `@aws-sdk/client-s3` and `@aws-sdk/lib-storage`.
  */
 export function s3Sink(options: S3SinkOptions): Sink {
@@ -89,7 +89,7 @@ async function abortUploadsOf(client: S3Client, bucket: string, key: string): Pr
       if (Key === key) await abortUpload(client, { Bucket: bucket, Key, UploadId })
     }
   } catch {
-    // A lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes them instead.
+    // A lifecycle rule of the bucket (AbortIncompleteMultipartUpload) removes such uploads instead.
   }
 }
 

@@ -51,7 +51,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#story.then(fulfilled, rejected)
   }
 
-  /** Does what it does on any promise; this one never rejects. */
+  /** Works as on any promise, but never calls `rejected`: this promise never rejects. */
   catch<B = never>(rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
     return this.#story.catch(rejected)
   }

@@ -9,7 +9,7 @@ export interface Problem {
   what: string
   /** The reaction of jambonz. */
   then: string
-  /** The change that mends it. */
+  /** The change that solves the problem. */
   change: string
   /** Url of the socket or request. */
   url: string | undefined

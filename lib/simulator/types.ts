@@ -79,8 +79,7 @@ export interface SimulateCallOptions {
   hangUpAfterMs?: number
   /**
    * Simulated ms without audio from a listen after which the caller hangs up, once his speech and keys are over.
-   * Default
-   * 2000; Infinity with `hangUpAfterMs`.
+   * Default 2000; Infinity with `hangUpAfterMs`.
    */
   patienceMs?: number
   bLeg?: BLeg
@@ -112,8 +111,8 @@ export interface SimulateCallOptions {
     wsAuth?: { username: string; password: string }
   }
   /**
-   * Adds the audio that a listen streams to the audio of the same listen (right channel, mixed). jambonz 0.9 never does
-   * so. It is unknown whether 11 does: an application should work with both.
+   * true: a listen also receives the audio that the application streams back over it (right channel, or mixed).
+   * jambonz 0.9 never does so. It is unknown whether 11 does: an application should work with both.
    */
   includeStream?: boolean
   /** Hz of the call's audio: 8000 (default; PCMU, PCMA), or 16000 for a wideband call. */
@@ -182,7 +181,7 @@ export interface CommandRecord {
   queue: boolean
   callSid: string | undefined
   atMs: number
-  /** The reason why it did nothing. */
+  /** The reason why the command did nothing. */
   note?: string
 }
 
@@ -286,7 +285,10 @@ export interface CallStory {
   durationMs: number
   /** The errors that an operator of jambonz would find in its log. */
   errors: string[]
-  /** The actions of the application that jambonz handles badly, or refuses, each with the change that mends it. */
+  /**
+   * The actions of the application that jambonz handles badly, or refuses, each with the change that solves the
+   * problem.
+   */
   problems: Problem[]
 }
 

@@ -38,8 +38,8 @@ export interface StoreContext {
   instance: string
   logger: FastifyBaseLogger
   /**
-   * Called for each open listen whose `instance` or `watcher` died: on all other instances, perhaps more than once, until its
-   * promise resolves.
+   * Called for each open listen whose `instance` or `watcher` died: on all other instances, perhaps more than once,
+   * until its promise resolves.
    */
   lost?: (listen: LostListen) => Promise<void>
   /** Called with each message that another instance sent with `tell()`. */
@@ -78,8 +78,7 @@ export interface CallStore {
   write(callSid: string, write: CallWrite): Promise<Written>
   /**
    * Resolves to the call when `reached` returns true for its listen, or after `timeoutMs`; at once if the call is
-   * unknown.
-   * `reached` is called at once, and after each write, on any instance, that wakes the listen.
+   * unknown. `reached` is called at once, and after each write, on any instance, that wakes the listen.
    */
   waitFor(
     callSid: string,

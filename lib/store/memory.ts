@@ -112,7 +112,7 @@ class MemoryStore implements CallStore {
   }
 
   tell(): void {
-    // There are no other instances.
+    // There are no other instances to tell.
   }
 
   health(): StoreHealth {

@@ -12,16 +12,16 @@ import { sideOf } from '../audio/stream/readers.js'
 const HANDSHAKE_TIMEOUT = 10_000
 
 /**
- * Serves a jambonz call with a bot that speaks Twilio's Media Streams (`<Connect><Stream>`): connected, start, media,
- * dtmf, mark and stop to it; media, mark and clear from it; base64 mu-law at 8 kHz both ways, whatever the rates of
- * the listen are. Give the verb `bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8000 }`, at which
- * marks inside the audio are exact, and `passDtmf: true` for keys.
+ * Connects a jambonz call to a bot that speaks Twilio's Media Streams (`<Connect><Stream>`). The bot gets connected,
+ * start, media, dtmf, mark and stop, and sends media, mark and clear. Audio is base64 mu-law at 8 kHz both ways,
+ * whatever the rates of the listen are. Give the verb `bidirectionalAudio: { enabled: true, streaming: true,
+ * sampleRate: 8000 }`, as marks inside the audio are exact at this rate, and `passDtmf: true` for keys.
  *
  *     fastify.jambonz.audio('/bot', (stream) => bridgeTwilio(stream, 'wss://bot.example.com/media'))
  *
- * Settles when one side has hung up. When it was the bot, normally, the listen is ended, so that jambonz calls the
- * actionHook. Rejects with FST_JAMBONZ_AUDIO_MODE for a listen without streaming, and with FST_JAMBONZ_TWILIO_BOT when
- * the bot can't be reached or breaks off; the listen is left as it is then.
+ * Settles when one side has hung up. If the bot has hung up normally, the listen is ended, so that jambonz calls the
+ * actionHook. Rejects with FST_JAMBONZ_AUDIO_MODE for a listen without streaming, and with FST_JAMBONZ_TWILIO_BOT if
+ * the bot can't be reached or breaks off; the listen then goes on.
  */
 export async function bridgeTwilio(
   stream: AudioStream,
@@ -148,7 +148,7 @@ class TwilioBridge {
 
   #listen(event: string, listener: (...args: unknown[]) => void): void {
     this.#bot.on(event, listener)
-    // What comes after the end, an error above all, has nobody to go to any more.
+    // The listener for errors stays: an error after the end must not end the process.
     this.#listeners.push(() => {
       if (event !== 'error') this.#bot.off(event, listener)
     })
@@ -170,7 +170,7 @@ class TwilioBridge {
     const message = readBotMessage(text)
     if (message.event === 'media') this.#play(message.payload)
     else if (message.event === 'clear') this.#stream.clear()
-    // Twilio reports a mark also when what was before it has been cleared.
+    // Twilio reports a mark even if the audio before it was cleared.
     else if (message.event === 'mark') {
       this.#stream.mark(message.name).then(
         () => this.#reportMark(message.name),
@@ -209,7 +209,7 @@ export class Uplink {
   readonly #piece = Buffer.alloc(MEDIA_BYTES)
   #filled = 0
 
-  /** `onPiece` gets one and the same buffer each time. */
+  /** `onPiece` gets the same buffer each time, so it must copy what it keeps. */
   constructor(sampleRate: number, channels: number, onPiece: (mulaw: Buffer) => void) {
     this.#stereo = channels === 2
     this.#resampler = sampleRate === TWILIO_RATE ? undefined : new Resampler(sampleRate, TWILIO_RATE)

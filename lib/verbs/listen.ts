@@ -30,8 +30,8 @@ export interface VerbContext {
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
   /**
-   * Returns the url of an actionHook: of this application with `?listen=<id>`, and a key if its `method` is GET; the
-   * built-in one for undefined; any other unchanged.
+   * Returns the url of an actionHook. A url of this application gets `?listen=<id>`, and a key if its `method` is GET;
+   * undefined becomes the built-in hook; any other url stays unchanged.
    */
   hookUrl(url: string | undefined, id: string, method?: string): string
   /** the jambonz that gets the verbs: a listen that it would ignore is an error */
@@ -163,14 +163,14 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
         ? { ...bidirectionalAudio, sampleRate: listen.bidirectional?.sampleRate }
         : bidirectionalAudio
   }
-  // Our key comes first: the frame may arrive cut off at its end.
+  // Our key comes first, because the frame may arrive without its end.
   sent.metadata = { [LISTEN_METADATA_KEY]: listen.id, ...metadata }
   return sent
 }
 
 /**
  * Returns true if jambonz itself ends the listen on this key: it compares the whole string with one digit, and has no
- * finishOnKey in `config`. Otherwise the plugin does it.
+ * finishOnKey in `config`. For any other key the plugin ends the listen.
  */
 function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'

@@ -18,7 +18,7 @@ export function checkVerb(name: string, data: unknown, at: string): void {
   check(validate, data, at)
 }
 
-/** Checks what a handler gives of a listen or stream verb. */
+/** Checks the options that a handler gives for a listen or stream verb. */
 export function checkListenOptions(data: unknown, at: string): void {
   check(compiled.listen, data, at)
 }
@@ -42,7 +42,7 @@ function knownProperties({ properties = {}, allOf = [], $ref }: JsonSchema): str
   return [...Object.keys(properties), ...parts.flatMap(knownProperties)]
 }
 
-/** Returns the schema that has the id. They are read at the first mistake in a verb. */
+/** Returns the schema that has the id. The schemas are read at the first mistake in a verb. */
 function schemaOf(id: string): JsonSchema | undefined {
   if (schemasById === undefined) {
     const { verbs, components } = loadJambonzSchemas()

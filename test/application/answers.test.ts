@@ -8,18 +8,18 @@ import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
-// Answers of an application websocket that are late, or whose socket is gone: each reaches the call once.
+// Answers over an application websocket that are late, or whose socket has closed: each must reach the call once.
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Makes answers late after `ms`, for this test. */
+/** Sets the deadlines of answers for this test. */
 function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
   const before = { ...DEADLINES }
   Object.assign(DEADLINES, times)
   t.teardown(() => Object.assign(DEADLINES, before))
 }
 
-/** A handler that waits: each function in `waiting` lets one of its runs go on. */
+/** Returns a handler each of whose runs waits until its function in `waiting` is called. */
 function gated(text: string): {
   handler: () => Promise<[ReturnType<typeof say>]>
   waiting: Array<() => void>
@@ -34,7 +34,7 @@ function gated(text: string): {
   }
 }
 
-t.test('a slow handler: the ack leaves in time, the verbs follow as a command', async (t) => {
+t.test('a slow handler: the ack is sent in time, and the verbs follow as a command', async (t) => {
   hurry(t, { ack: 100 })
   const [first, hook] = [gated('first'), gated('hook')]
   const { url } = await serving(t, (app) => {
@@ -62,7 +62,7 @@ t.test('a slow handler: the ack leaves in time, the verbs follow as a command', 
   )
 })
 
-t.test('a handler that never answers: the fallback follows, and what comes later is dropped', async (t) => {
+t.test('a handler that does not answer in time: the fallback is sent, a later answer dropped', async (t) => {
   hurry(t, { ack: 50, answer: 150 })
   const slow = gated('too late')
   const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler), {
@@ -76,7 +76,7 @@ t.test('a handler that never answers: the fallback follows, and what comes later
   t.match(socket.commands, [{ command: 'redirect', data: [say('sorry')] }])
 })
 
-t.test('verbs longer than 24 KiB are an error at once, even if the ack could not take them', async (t) => {
+t.test('verbs longer than 24 KiB are an error at once, even if they are too late for the ack', async (t) => {
   hurry(t, { ack: 50 })
   const { url } = await serving(
     t,
@@ -162,7 +162,7 @@ t.test('the verbs of a hook whose socket broke are sent once, on the next socket
   }
 })
 
-t.test('over several instances', { skip: noRedis() }, async (t) => {
+t.test('answers over several instances', { skip: noRedis() }, async (t) => {
   const redis = await startRedis(t)
   const spy = new Redis(redis.url)
   t.teardown(() => spy.disconnect())
@@ -185,7 +185,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
   let calls = 0
   const newCall = () => ({ callSid: `call-${++calls}-of-several` })
 
-  t.test('late verbs are sent once, by the instance to which jambonz reconnected', async (t) => {
+  t.test('late verbs are sent once, by the instance to which jambonz reconnects', async (t) => {
     hurry(t, { ack: 100 })
     for (const when of ['before the reconnect', 'after it']) {
       const slow = gated('late')
@@ -195,7 +195,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
       })
       const call = newCall()
       const first = await JambonzSocket.open(t, `${a.url}/call`)
-      // The instance that had the call before must send nothing.
+      // Instance c had the call before: it must send nothing.
       const old = await JambonzSocket.open(t, `${c.url}/call`)
       await old.ask('session:new', {}, call)
       await first.ask('session:reconnect', {}, call)
@@ -237,7 +237,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
     t.equal(second.commands.length, 0, 'the first answer is of no use any more')
   })
 
-  t.test('a command waits for a reconnect; no other instance refuses it', async (t) => {
+  t.test('a command waits while its call reconnects, and is not refused by another instance', async (t) => {
     const [a, b, c] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
     const call = newCall()
     const first = await JambonzSocket.open(t, `${a.url}/call`)
@@ -252,7 +252,7 @@ t.test('over several instances', { skip: noRedis() }, async (t) => {
     t.match(second.commands, [{ command: 'call:status' }])
   })
 
-  t.test('an order that is forged, or signed with another secret, is ignored', async (t) => {
+  t.test('an order between instances is ignored if it is forged or signed with another secret', async (t) => {
     const [a] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
     const [, other] = await instances(t, () => {}, 'another secret, as long as it has to be')
     const call = newCall()

@@ -5,11 +5,11 @@ import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 
-// Attacks through an application websocket, and without one.
+// Attacks over an application websocket, and over HTTP.
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** An application whose own routes lie beside, below and above webhooks with parameters and wildcards. */
+/** Starts an application with own routes beside, below and above webhooks that have parameters and wildcards. */
 async function target(t: Test, options: BuildOptions = {}): Promise<{ url: string; opened: string[] }> {
   const opened: string[] = []
   const app = await build(t, options)
@@ -38,7 +38,7 @@ async function target(t: Test, options: BuildOptions = {}): Promise<{ url: strin
 
 type Test = Parameters<typeof build>[0]
 
-t.test('no hook of a message reaches a route of the application, whatever its spelling', async (t) => {
+t.test('no hook in a message reaches a route of the application, however the hook is spelled', async (t) => {
   const { url, opened } = await target(t)
   const socket = await JambonzSocket.open(t, `${url}/call`)
   await socket.ask('session:new')
@@ -97,7 +97,7 @@ t.test('no hook of a message reaches a route of the application, whatever its sp
 t.test('the path of a socket, or of a status hook with parameters, reaches no other route', async (t) => {
   const { logger, lines } = keepingLogger()
   const { url, opened } = await target(t, { fastify: { loggerInstance: logger } })
-  // GET leads these to a webhook, POST to routes of the application.
+  // These paths match a webhook by GET and a route of the application by POST.
   for (const path of ['/x/admin', '/files/secret', '/call/admin']) {
     const socket = await JambonzSocket.open(t, url + path)
     t.strictSame(await socket.ask('session:new'), [], path)
@@ -122,7 +122,7 @@ async function rawSocket(t: Test, url: string, path: string): Promise<JambonzSoc
   } as object).catch(() => undefined)
 }
 
-t.test('a message reaches no route by a rewritten url, and no route with a constraint', async (t) => {
+t.test('a message reaches no route through a rewritten url, and no route with a constraint', async (t) => {
   const opened: string[] = []
   const app = await build(t, {
     fastify: { rewriteUrl: ({ url = '' }) => url.replace('/public', '/admin') }
@@ -186,7 +186,7 @@ t.test('a message sets no header: the handler sees the headers of the upgrade', 
   }
 })
 
-t.test('messages that jambonz never sends are not answered and break nothing', async (t) => {
+t.test('messages that jambonz never sends get no answer and do no harm', async (t) => {
   const bodies: unknown[] = []
   const app = await build(t)
   app.jambonz.webhook('/call', async ({ body }) => {
@@ -222,7 +222,7 @@ t.test('messages that jambonz never sends are not answered and break nothing', a
   t.equal((await app.jambonz.calls.list()).length, 2)
 })
 
-t.test('a message over 1 MiB closes its socket, and no other', async (t) => {
+t.test('a message over 1 MiB closes its socket, but no other socket', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/call', async () => [say('hello')])
   const url = await listening(app)
@@ -281,7 +281,7 @@ t.test('every upgrade and every request needs webhookAuth, whatever its headers 
   t.strictSame(opened, [])
 })
 
-/** fetch sets these headers itself. */
+/** Returns the headers without those that fetch sets itself. */
 function withoutHopByHop(headers: Record<string, string | undefined>): Record<string, string> {
   const { upgrade: _upgrade, connection: _connection, ...rest } = headers
   return rest as Record<string, string>

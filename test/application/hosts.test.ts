@@ -8,12 +8,12 @@ import { build, listening, type BuildOptions } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 
-// Fastify's hooks, schemas and replies, which work over a websocket as over HTTP.
+// Fastify's hooks, schemas and replies must work over a websocket as over HTTP.
 
 const SAY = [{ verb: 'say' as const, text: 'hello' }]
 const PAYLOAD = { call_sid: 'call-1', account_sid: 'acc', direction: 'inbound' as const }
 
-/** The verbs of the same webhook, asked over HTTP and over a websocket; undefined where the answer is none. */
+/** Resolves to what the same webhook answers over HTTP and over a websocket. */
 async function verbsOf(
   t: Parameters<typeof build>[0],
   routes: (app: FastifyInstance) => unknown,
@@ -27,7 +27,7 @@ async function verbsOf(
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ ...PAYLOAD, ...data })
   }).catch(() => undefined)
-  // jambonz' own rule (feature-server lib/utils/http-requestor.js)
+  // jambonz reads verbs only from status 200 and 202 (feature-server lib/utils/http-requestor.js).
   const http = response && [200, 202].includes(response.status) ? await response.json() : []
   const socket = await JambonzSocket.open(t, `${url}/call`)
   return { http, websocket: await socket.ask('session:new', { ...PAYLOAD, ...data }) }
@@ -136,7 +136,7 @@ for (const { title, routes, verbs, data } of APPLICATIONS) {
   })
 }
 
-t.test('a proxy that adds accept-encoding to the upgrade does not have the acks compressed', async (t) => {
+t.test('the acks are not compressed, even if a proxy adds accept-encoding to the upgrade', async (t) => {
   const app = await build(t)
   await app.register(fastifyCompress, { threshold: 0 })
   app.jambonz.webhook('/call', async () => SAY)
@@ -146,7 +146,7 @@ t.test('a proxy that adds accept-encoding to the upgrade does not have the acks 
   t.strictSame(await socket.ask('session:new'), SAY)
 })
 
-t.test('an answer that the application destroys is logged, and the socket goes on', async (t) => {
+t.test('if the application destroys an answer, this is logged, and the socket stays open', async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { fastify: { loggerInstance: logger } })
   app.jambonz.webhook('/call', async () => SAY)

@@ -11,7 +11,7 @@ const AT = {
 const message = (payload: unknown) => ({ msgid: 'abc', payload, seed: Buffer.from(JSON.stringify(payload)) })
 
 t.test(
-  'a message runs the route of its url, with hooks and validation, without signature or password',
+  'a message runs the route of its url with hooks and validation, but needs no signature or password',
   async (t) => {
     const app = await build(t, {
       webhookSecret: 'secret of the portal',
@@ -43,7 +43,7 @@ t.test(
   }
 )
 
-t.test('a handler that fails answers a message with 500, or the fallback', async (t) => {
+t.test('if the handler fails, a message is answered with 500, or with the fallback', async (t) => {
   for (const fallback of [undefined, [{ verb: 'hangup' }] as const]) {
     const app = await build(t, { fallback: fallback && [...fallback] })
     app.jambonz.webhook('/call', async () => {
@@ -55,7 +55,7 @@ t.test('a handler that fails answers a message with 500, or the fallback', async
   }
 })
 
-t.test('no content of an HTTP request makes it a websocket message', async (t) => {
+t.test('no header or body makes the plugin take an HTTP request for a websocket message', async (t) => {
   const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
   app.jambonz.webhook('/call', async (request) => {
     t.same(request.jambonz, { transport: 'http' })
@@ -76,7 +76,7 @@ t.test('no content of an HTTP request makes it a websocket message', async (t) =
   t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
 })
 
-t.test('every Fastify hook sees the headers of a message as over HTTP', async (t) => {
+t.test('every Fastify hook sees for a message the headers that it would see over HTTP', async (t) => {
   for (const early of [false, true]) {
     const app = await build(t)
     const seen: unknown[] = []
@@ -129,7 +129,7 @@ t.test('the signature is checked for every content type', async (t) => {
   t.same(ran, [])
 })
 
-t.test('hooks see the connection of the websocket, which they cannot write to', async (t) => {
+t.test('hooks see the connection of the websocket, but cannot write to it', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/call', async (request, reply) => {
     t.strictSame([request.ip, request.protocol], ['192.0.2.7', 'https'])
@@ -143,7 +143,7 @@ t.test('hooks see the connection of the websocket, which they cannot write to', 
   t.strictSame(answer, { statusCode: 200, body: '[]' })
 })
 
-t.test('a response to a message is written like one of node:http', async (t) => {
+t.test('the response to a message can be written like a response of node:http', async (t) => {
   const app = await build(t)
   const emitted: string[] = []
   const failed: unknown[] = []
@@ -170,7 +170,7 @@ t.test('a response to a message is written like one of node:http', async (t) => 
   t.strictSame(failed, ['ERR_STREAM_WRITE_AFTER_END'])
 })
 
-t.test('a request that a hook destroys rejects, once its response has closed', async (t) => {
+t.test('a message whose request a hook destroys rejects once its response has closed', async (t) => {
   const app = await build(t)
   const closed: boolean[] = []
   app.addHook('onRequest', async ({ raw }, reply) => {

@@ -8,7 +8,7 @@ import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 t.test(
-  'an order is taken once, by the instance it was sent to, even if it is published again',
+  'an order is carried out once, only by the instance it was sent to, even if it is published again',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -44,7 +44,7 @@ t.test(
     await calls.command('call-1', 'first', {})
     await until(() => published.length === 1, 'the order')
 
-    // Its call goes on at another instance.
+    // The call of the order moves to another instance.
     const next = await JambonzSocket.open(t, `${other.url}/call`)
     await next.ask('session:reconnect')
     const publisher = client()
@@ -71,7 +71,7 @@ t.test(
 )
 
 t.test(
-  'the outcome of an order can neither be forged nor read by whoever publishes in the store',
+  'a program that can publish in the store can neither forge nor read the outcome of an order',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -113,7 +113,7 @@ t.test(
         forger.publish(channel, JSON.stringify({ ordered: id, to: from, outcome }))
       }
     })
-    // The holder has died, and nobody answers but the forger.
+    // The instance that holds the call is gone, so only the forger answers the order.
     await stores[1]!.write('call-1', [{ patch: { call: { holder: 'nobody' } } }])
     await t.rejects(calls.command('call-1', 'never', {}), { code: 'FST_JAMBONZ_NOT_REACHED' })
     t.strictSame(socket.commands, [])

@@ -6,7 +6,7 @@ import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Messages that jambonz may send, in any order, and whether it waits for their acks. */
+/** Messages that jambonz may send in any order, each with whether jambonz waits for an ack. */
 const MESSAGES: ReadonlyArray<{
   type: string
   hook?: string

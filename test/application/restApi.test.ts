@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { RestApi } from '../../lib/application/control/RestApi.js'
 
-// What jambonz' REST api, or a proxy before it, may answer.
+// The client must handle whatever jambonz' REST API, or a proxy in front of it, may answer.
 
 const TOKEN = 'sesame'
 const HANG_UP = { call_status: 'completed' }
 const CALL = { from: '1', to: { type: 'phone', number: '2' } }
 
-/** A client, and the server that it asks; `urls`: what was asked. */
+/** Starts a server, and returns a client of it. `urls` holds the method and url of each request. */
 async function restApi(
   t: Tap,
   answer: RequestListener,
@@ -34,7 +34,7 @@ async function restApi(
 
 type Tap = Pick<typeof t, 'teardown'>
 
-t.test('an answer whose body never ends is an error of the api, and is not read for ever', async (t) => {
+t.test('if the body of an answer never ends, the client stops reading and throws an error', async (t) => {
   const stalls = await restApi(t, (_request, response) => {
     response.writeHead(500)
     response.write('first words')
@@ -61,7 +61,7 @@ t.test('an answer whose body never ends is an error of the api, and is not read 
   })
 })
 
-t.test('an answer to POST that names no sid says that the call may have been placed', async (t) => {
+t.test('if the answer to POST has no sid, the error says that the call may have been placed', async (t) => {
   for (const body of ['', '<html>a proxy</html>', 'null', '{}', '{"sid":5}', '[]', '{"sid":"half']) {
     const { api } = await restApi(t, (_request, response) => response.writeHead(201).end(body))
     await t.rejects(api.createCall(CALL), {
@@ -71,14 +71,14 @@ t.test('an answer to POST that names no sid says that the call may have been pla
   }
 })
 
-t.test('an error shows the answer in one line, without the token', async (t) => {
+t.test('an error shows the answer of the server in one line, without the token', async (t) => {
   const { api } = await restApi(t, ({ headers }, response) => {
     response.writeHead(422).end(`<html>\n\u001b[31m${headers.authorization}\r\n`)
   })
   await t.rejects(api.updateCall('call-1', HANG_UP), { message: /status 422: <html> \[31mBearer … $/ })
 })
 
-t.test('a callSid never leads out of the path of the calls', async (t) => {
+t.test('no callSid makes the client ask a path outside of the calls', async (t) => {
   const { api, urls } = await restApi(t, (_request, response) => response.end())
   for (const callSid of ['.', '..']) t.equal(await api.updateCall(callSid, HANG_UP), false)
   t.equal(await api.updateCall('../x?y#z', HANG_UP), true)

@@ -6,15 +6,15 @@ import { APPLICATIONS, ELSEWHERE, outcomeOf, type Application } from '../helpers
 import { build } from '../helpers/build.js'
 import { until } from '../helpers/until.js'
 
-// Every application of the table, asked over both transports: the outcome has to be the same.
+// Each application of the table is called over both transports: the outcome must be the same.
 
-// They mostly wait.
+// These tests mostly wait, so they run side by side.
 t.jobs = 4
 
-/** The story without what differs from call to call, or between the transports. */
+/** Returns the story without the values that differ from call to call, or between the transports. */
 function told(story: CallStory, { fails }: Application): Record<string, unknown> {
   return {
-    // they name a socket's path, which is of one call
+    // errors name the path of a socket, which differs from call to call
     errors: fails ? story.errors.length : story.errors,
     hangupBy: story.hangupBy,
     verbs: story.verbs.map(({ verb, data }) => ({ verb, text: data.text, length: data.length })),
@@ -72,7 +72,7 @@ for (const application of APPLICATIONS) {
         return listens.every(({ state }) => state === 'ended')
       }, 'the ends of the listens')
       const { listens, callStatus, endedAt } = (await calls.get(story.callSid))!
-      // Without a statusHook, the close of the websocket ends the call: two seconds later, which may have passed by now.
+      // Without a statusHook, a call ends, and gets `endedAt`, only two seconds after its websocket has closed.
       const closeEndedIt =
         transport === 'websocket' && call?.statusHook === undefined && endedAt !== undefined
       if (!application.inRealTime) {
@@ -82,7 +82,7 @@ for (const application of APPLICATIONS) {
           `every byte that was sent over ${transport} has come`
         )
       }
-      // hooks of a dial and of its listen come in any order
+      // sorted, because the hooks of a dial and of its listen come in any order
       seen.sort(byText)
       const outcomes = listens.map((listen) => outcomeOf(listen, application.inRealTime))
       return { seen, story: told(story, application), listens: outcomes, callStatus, closeEndedIt }
@@ -102,7 +102,7 @@ for (const application of APPLICATIONS) {
 }
 
 t.test(
-  'every file and page with a listen is in the table, or says why not',
+  'every test file and page with a listen is in the table, or in the list of reasons why not',
   { buffered: true },
   async (t) => {
     const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })

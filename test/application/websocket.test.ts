@@ -33,7 +33,7 @@ t.test('the upgrade echoes the subprotocol; other requests to the path are serve
   await t.rejects(JambonzSocket.open(t, `${url}/nowhere`), { message: '404' })
 })
 
-t.test('the upgrade needs Basic credentials; a webhookSecret alone refuses it', async (t) => {
+t.test('the upgrade needs Basic credentials; with a webhookSecret alone it is refused', async (t) => {
   const webhookAuth = { username: 'web', password: 'hook' }
   const routes = (app: FastifyInstance) => {
     app.jambonz.webhook('/call', async () => [say('hello')])
@@ -133,7 +133,7 @@ t.test('a hook reaches only webhooks and hooks of the plugin', async (t) => {
 })
 
 t.test(
-  'verbs of more than 24 KiB are an error that names their size, and answered with the fallback',
+  'verbs of more than 24 KiB are an error that names their size, and the fallback is the answer',
   async (t) => {
     const { logger, said } = keepingLogger()
     const { app, url } = await serving(
@@ -158,7 +158,7 @@ t.test(
   }
 )
 
-t.test('a message without a top-level call_sid is of the call of its socket', async (t) => {
+t.test('a message without a top-level call_sid belongs to the call of its socket', async (t) => {
   const { app, url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async ({ call }) => [say(call.callSid)])
   })
@@ -215,7 +215,7 @@ t.test('fastify.close() never closes a live call with 1000', async (t) => {
   t.equal(socket.code, 1012)
 })
 
-t.test("without a status hook, jambonz' close ends the call", async (t) => {
+t.test('without a status hook, the call ends when jambonz closes its socket', async (t) => {
   const ended: string[] = []
   const { app, url } = await serving(t, (app) => {
     app.jambonz.webhook('/call', async () => [say('hello')])
@@ -240,7 +240,7 @@ t.test("without a status hook, jambonz' close ends the call", async (t) => {
 })
 
 t.test(
-  'a socket that jambonz left open is closed after the end of its call, but not during it',
+  'a socket that jambonz left open is closed after the end of its call, not during the call',
   async (t) => {
     const { url } = await serving(
       t,
@@ -265,7 +265,7 @@ t.test(
   }
 )
 
-t.test('a peer that sends no pong is closed', async (t) => {
+t.test('a peer that sends no pong is disconnected', async (t) => {
   const { url } = await serving(
     t,
     (app) => {
@@ -383,7 +383,7 @@ t.test('a command given on any instance reaches the call', { skip: noRedis() }, 
 })
 
 t.test(
-  'over the REST api calls are commanded and created, and errors do not contain the token',
+  'calls are commanded and created over the REST api, and errors do not contain the token',
   async (t) => {
     const asked: Array<{ method: string; url: string; authorization: string | undefined; body: unknown }> = []
     let status = 202

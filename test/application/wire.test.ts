@@ -6,7 +6,7 @@ import { build, folder, serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { until } from '../helpers/until.js'
 
-// The facts about jambonz' application websocket, each with the test that proves it.
+// The facts about jambonz' application websocket that the plugin relies on, each with its test.
 
 const ANSWERS = 'test/application/answers.test.ts'
 const SOCKET = 'test/application/websocket.test.ts'
@@ -16,7 +16,7 @@ const RANDOM = 'test/application/randomOrder.test.ts'
 const BOTH = 'test/application/transports.test.ts'
 const SIMULATOR = 'test/simulator/websocket.test.ts'
 
-/** The fact; the file and a part of the test's title. Facts that only jambonz can break are those of the simulator. */
+/** Each fact, the file of its test, and a part of the title. What only jambonz does is tested in the simulator. */
 const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]> = [
   [
     'one socket per call, on the path of the webhook',
@@ -135,7 +135,7 @@ t.test('dial:confirm is answered by the route of its hook', async (t) => {
   ])
 })
 
-t.test('a command with a call_hook has jambonz ask the webhook by session:redirect', async (t) => {
+t.test('a command with a call_hook makes jambonz ask the webhook by session:redirect', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/call', async () => [{ verb: 'answer' }, { verb: 'pause', length: 3_000 }])
   app.jambonz.webhook('/elsewhere', async ({ query }) => [say(JSON.stringify(query)), { verb: 'hangup' }])
@@ -154,7 +154,7 @@ t.test('a command with a call_hook has jambonz ask the webhook by session:redire
   t.match(story.verbs.at(-2), { verb: 'say', data: { text: '{"step":"2"}' } })
 })
 
-t.test('a command of more than 24 KiB is an error, and the socket lives on', async (t) => {
+t.test('a command of more than 24 KiB is an error, and the socket stays open', async (t) => {
   const { app, url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
   const socket = await JambonzSocket.open(t, `${url}/call`)
   await socket.ask('session:new')
@@ -169,7 +169,7 @@ t.test('a command of more than 24 KiB is an error, and the socket lives on', asy
   t.match(socket.commands, [{ command: 'tts:tokens' }])
 })
 
-t.test('a call that changes its transport stays one call, and each of its listens is recorded', async (t) => {
+t.test('a call that changes its transport stays one call, and each listen of it is recorded', async (t) => {
   const auth = { username: 'audio', password: 'of the sockets' }
   const ended: Listen[] = []
   const asked: string[] = []
@@ -220,7 +220,7 @@ t.test('a call that changes its transport stays one call, and each of its listen
   }
 })
 
-t.test('hooks with an http url are posted and signed, hooks with a ws url come over a socket', async (t) => {
+t.test('hooks with an http url are posted and signed; hooks with a ws url come over a socket', async (t) => {
   const webhookSecret = 'secret of the portal'
   const webhookAuth = { username: 'web', password: 'of the webhooks' }
   const seen: unknown[] = []

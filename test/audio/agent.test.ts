@@ -7,7 +7,7 @@ import { until } from '../helpers/until.js'
 
 const PROMPT_MS = 3_000
 const PROMPT = bytesOf(Int16Array.from({ length: PROMPT_MS * 8 }, (_, i) => 500 + (i % 400)))
-/** 400 ms that sound like nothing else. */
+/** The caller's sentence: 400 ms of noise that occurs nowhere else in the audio. */
 const SENTENCE = Int16Array.from({ length: 3_200 }, (_, i) => 2_000 + ((i * 7_919) % 20_000))
 
 t.test(
@@ -16,7 +16,7 @@ t.test(
     const outcomes: string[] = []
     let heardMs = 0
 
-    /** Says its prompt, falls silent when the caller speaks, repeats him, and hangs up. */
+    /** Says the prompt, stops when the caller speaks, repeats what the caller said, and hangs up. */
     async function agent(stream: AudioStream): Promise<void> {
       const said: Buffer[] = []
       stream.on('audio', (frame) => {
@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test(
-  'queued files play with about 160 ms of silence between; after clear() no later file is heard',
+  'queued files play with about 160 ms of silence between two files; after clear() no later file is heard',
   async (t) => {
     const tone = (value: number, ms: number) => bytesOf(new Int16Array(ms * 8).fill(value))
     const done: Array<{ id?: unknown; heardMs: number }> = []

@@ -15,7 +15,7 @@ t.test('a close reason of any length and script fits into a close frame', async 
   t.ok(closeReason(`${'a'.repeat(122)}\ud800`).length <= 123, 'half a character, too')
 })
 
-t.test('an error thrown by the application, of any length, closes the socket with 1011', async (t) => {
+t.test('an error of any length that the application throws closes the socket with 1011', async (t) => {
   const { live, socket } = await streamPair(t)
   live.endOrClose('error', 1011, '\u20ac'.repeat(5_000))
   t.same(await closing(socket), { code: 1011, reason: '\u20ac'.repeat(41) })

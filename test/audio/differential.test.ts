@@ -3,14 +3,14 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { fastParser } from '../helpers/fastParser.js'
 
-// The fast reader against plain ws: random frames, cut at random places, must be delivered and answered alike.
+// Compares the fast reader with plain ws: both must deliver and answer random frames, cut at random places, alike.
 
 const STREAMS = 20_000
 const AT_ONCE = 250
 const MAX_PAYLOAD = 66_000
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 
-/** mulberry32: the same numbers for the same seed */
+/** Returns a generator of random numbers (mulberry32), which yields the same numbers for the same seed. */
 function randomOf(seed: number): () => number {
   let state = seed
   return () => {
@@ -86,7 +86,7 @@ const RARE: ReadonlyArray<(random: Random) => Buffer> = [
   (random) => Buffer.from([0, 1, 2, 3, 4, 5].map(() => upTo(random, 255)))
 ]
 
-/** A stream of frames in pieces as TCP may deliver them. */
+/** Returns a random stream of frames, cut into pieces as TCP may deliver them. */
 function piecesOf(random: Random): Buffer[] {
   const frames = Array.from({ length: 1 + upTo(random, 7) }, () =>
     oneOf(random, random() < 0.06 ? RARE : FRAMES)(random)
@@ -105,10 +105,10 @@ function piecesOf(random: Random): Buffer[] {
 
 /** The options that ws' own server passes to its sockets. */
 const SERVER: object = { autoPong: true, closeTimeout: 30_000 }
-// Thousands of the streams are refused with an error, whose stack nobody reads.
+// Thousands of the streams are refused with an error: without stack traces, the errors cost less.
 Error.stackTraceLimit = 0
 
-/** The server's end of a websocket on no network; `answered` is what it writes. */
+/** The server's end of a websocket without a network. `answered` holds the bytes that it writes. */
 class Peer {
   readonly told: Array<Array<string | number | undefined>> = []
   readonly answered: Buffer[] = []
@@ -124,7 +124,7 @@ class Peer {
         done()
       }
     })
-    // What ws' own server does with the socket of an upgrade.
+    // Sets up the socket as ws' own server does after an upgrade.
     const socket = new WebSocket(null as unknown as string, undefined, SERVER)
     const { setSocket } = socket as unknown as {
       setSocket: (raw: Duplex, head: Buffer, options: object) => void
@@ -154,14 +154,14 @@ class Peer {
     this.told.push(what)
   }
 
-  /** Audio between two other things counts as one: batches are merged. */
+  /** Joins the audio between two other events into one event, because merged batches have other boundaries. */
   flush(): void {
     if (this.#audio.length > 0) this.told.push(['audio', Buffer.concat(this.#audio).toString('latin1')])
     this.#audio = []
   }
 }
 
-/** Memory that all streams share, as that of live reads and batches is. */
+/** The memory that all streams are read from, shared as the fast reader shares its memory between sockets. */
 const SHARED = Buffer.allocUnsafeSlow(262_144)
 const SHARED_VIEW = new DataView(SHARED.buffer)
 type Way = 'as the socket delivers' | 'from shared memory' | 'from shared memory, merged'

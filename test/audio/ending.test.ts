@@ -20,7 +20,7 @@ async function begun(t: Test, options: PairOptions = {}) {
     },
     ...options
   })
-  // jambonz' part: a disconnect ends the listen
+  // Does what jambonz does: ends the listen on a disconnect.
   pair.socket.on('message', (data, isBinary) => {
     if (!isBinary && JSON.parse(String(data)).type === 'disconnect') pair.socket.close(1000)
   })
@@ -33,7 +33,7 @@ const watched = (t: Test, listen: Partial<Listen>) =>
     begin: (live, stream) => watchEndConditions(live, stream, { silenceLevel: SILENCE_LEVEL })
   })
 
-/** Noise of a level in dBFS (RMS). */
+/** Returns `ms` of noise whose RMS level is `level` dBFS. */
 function noise(ms: number, level: number): Buffer {
   const amplitude = 32_768 * 10 ** (level / 20)
   return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => (i % 2 === 0 ? amplitude : -amplitude)))
@@ -47,14 +47,14 @@ test('endReason is closed when jambonz closes', async (t) => {
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('endReason is lost when the connection breaks; every frame before it is kept', async (t) => {
+test('endReason is lost when the connection breaks; every frame before the break is kept', async (t) => {
   const { stream, socket, sink } = await begun(t)
   socket.send(ramp(200), () => socket.terminate())
   t.same(await stream.done, { reason: 'lost', closeCode: 1006 })
   t.ok(sink.audio.equals(ramp(200)))
 })
 
-test('a peer that answers no ping is lost within two intervals, a silent one is not', async (t) => {
+test('a peer that answers no ping is lost within two heartbeats; one that only sends no audio is not', async (t) => {
   const dead = await begun(t, { limits: { heartbeat: 300 } })
   const paused = await begun(t, { limits: { heartbeat: 300 } })
   dead.socket.pause()
@@ -85,7 +85,7 @@ test('a socket that ignores disconnect is closed after 2 s, and destroyed if the
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
-test('the socket is ended if jambonz does not end the listen alone within 2 s', async (t) => {
+test('if jambonz does not end just the one listen within 2 s, the plugin sends disconnect over its socket', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -101,7 +101,7 @@ test('the socket is ended if jambonz does not end the listen alone within 2 s', 
   t.match(await done, { reason: 'timeout' })
 })
 
-test('a listen that jambonz ends alone gets no message over its socket', async (t) => {
+test('if jambonz ends just the one listen, the plugin sends nothing over its socket', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -113,7 +113,7 @@ test('a listen that jambonz ends alone gets no message over its socket', async (
   t.same([sent, reasons], [[], []])
 })
 
-test('a listen that jambonz was not asked to end alone is ended over its socket', async (t) => {
+test('the plugin closes the socket if it could not ask jambonz to end just the one listen', async (t) => {
   const { live, sent } = await streamPair(t)
   live.onEndAlone = async () => false
   live.endOrClose('error', 1011, 'handler failed')
@@ -121,7 +121,7 @@ test('a listen that jambonz was not asked to end alone is ended over its socket'
   t.same(sent, [])
 })
 
-test('close() closes with its code', async (t) => {
+test('close() closes the socket with the given code', async (t) => {
   const { live, stream, socket } = await begun(t)
   live.endOrClose('error', 1011, 'handler failed')
   t.match(await closing(socket), { code: 1011, reason: 'handler failed' })
@@ -137,7 +137,7 @@ test('a zero-length frame flushes the audio and closes the socket', async (t) =>
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('a message over maxPayload ends the call with 1009; what came before is kept', async (t) => {
+test('a message over maxPayload ends the listen with 1009; the audio before it is kept', async (t) => {
   const { stream, socket, sink } = await begun(t, { limits: { maxPayload: 100_000 } })
   socket.send(ramp(20))
   await until(() => sink.audio.length === 320)
@@ -186,7 +186,7 @@ test('keys and marks that the application did not set are emitted as events', as
   ])
 })
 
-test('a listener that throws ends its stream with 1011, from a timer too', async (t) => {
+test('a listener that throws ends its stream with 1011, even if a timer emits the event', async (t) => {
   const { stream, socket } = await begun(t, {
     listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
   })
@@ -198,7 +198,7 @@ test('a listener that throws ends its stream with 1011, from a timer too', async
   t.match(await stream.done, { reason: 'error', error: { message: 'oops' } })
 })
 
-test('endReason is finishOnKey when such a key was pressed just before the close', async (t) => {
+test('endReason is finishOnKey when a key of finishOnKey was pressed just before the close', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#' })
   socket.send(dtmf('#'))
   socket.close(1000)
@@ -220,7 +220,7 @@ test('endReason is closed when jambonz closes long before maxLength', async (t) 
   t.match(await stream.done, { reason: 'closed' })
 })
 
-test('the plugin ends a listen 1 s after a maxLength that jambonz did not keep', async (t) => {
+test('the plugin ends a listen 1 s after maxLength if jambonz has not ended it', async (t) => {
   const before = performance.now()
   const { stream, sent } = await watched(t, { maxLength: 0.2 })
   t.match(await stream.done, { reason: 'maxLength' })
@@ -237,7 +237,7 @@ test('each of several keys in finishOnKey ends the listen, other keys do not', a
   t.equal(stream.digits, '*')
 })
 
-test('the plugin ends a config.listen on a single key, as jambonz does not', async (t) => {
+test('the plugin ends a config.listen on a single key of finishOnKey, because jambonz does not', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#', nested: 'config' })
   socket.send(dtmf('#'))
   t.match(await stream.done, { reason: 'finishOnKey' })
@@ -272,7 +272,7 @@ test('a key, or sound on either channel, restarts the timeout', async (t) => {
   t.equal(socket.readyState, socket.OPEN)
   let end: unknown
   stream.done.then((how) => (end = how))
-  // Frames in doubt, behind a gap of a slow machine, count when more have come: jambonz sends on.
+  // Keep sending, as jambonz does: frames that a slow machine delayed are counted only when more frames have come.
   await until(() => {
     socket.send(silence)
     return end !== undefined

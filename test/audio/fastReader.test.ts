@@ -13,7 +13,7 @@ import { until } from '../helpers/until.js'
 const FRAME_BYTES = 320
 const WAV_HEADER = /^RIFF/
 
-/** Takes `calls` calls whose audio is read live and recorded; checks that all of it arrives both ways. */
+/** Takes `calls` calls; checks that all of their audio reaches both the live listener and the recording. */
 async function takeCalls(
   t: Test,
   calls: number,
@@ -65,7 +65,7 @@ async function takeCalls(
   return { metric: Number(metric), lines, said }
 }
 
-t.test('with limits.fastReader: false ws reads the sockets, and metric and log say so', async (t) => {
+t.test('with limits.fastReader: false, ws reads the sockets, and metric and log say so', async (t) => {
   const { metric, said } = await takeCalls(t, 2, { fastReader: false })
   t.equal(metric, 2)
   t.equal(said('limits.fastReader is false').length, 1, 'once for all sockets')
@@ -77,7 +77,7 @@ t.test('the fast reader reads the sockets by default, without a log line', async
   t.equal(said('fast reader').length, 0)
 })
 
-t.test('an unknown version of ws reads the sockets itself, and metric and log say so', async (t) => {
+t.test('with an unknown version of ws, ws reads the sockets, and metric and log say so', async (t) => {
   const setSocket = Reflect.get(WebSocket.prototype, 'setSocket') as (...args: unknown[]) => void
   t.teardown(() => Reflect.set(WebSocket.prototype, 'setSocket', setSocket))
   Reflect.set(WebSocket.prototype, 'setSocket', function (this: object, ...args: unknown[]) {
@@ -92,14 +92,14 @@ t.test('an unknown version of ws reads the sockets itself, and metric and log sa
   t.match(line, { level: 40, reason: 'ws', node: process.version })
 })
 
-t.test('the check of ws and Node names what is missing', async (t) => {
+t.test('the check of ws and Node names the property that is missing', async (t) => {
   const { socket } = await webSocketPair(t)
   t.ok(Internals.of(socket) instanceof Internals, 'this ws and this Node fit')
   const raw = Reflect.get(socket, '_socket') as object
   const handle = Reflect.get(raw, '_handle') as object
 
   for (const name of ['readStart', 'readStop', 'useUserBuffer', 'reading']) {
-    // The handle itself stays whole: it is read all the time.
+    // Hide the property on a derived object: the handle itself must keep it, because it is being read.
     Reflect.set(raw, '_handle', Object.create(handle, { [name]: { value: undefined } }))
     t.equal(Internals.of(socket), 'node', `without ${name}`)
   }

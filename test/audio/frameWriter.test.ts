@@ -23,7 +23,7 @@ function receivedBy(client: WebSocket): Array<string | Buffer> {
 }
 
 for (const by of ['the kernel', 'ws'] as const) {
-  t.test(`messages of every size arrive in order between texts, by ${by}`, async (t) => {
+  t.test(`audio messages of every size arrive in order between texts, written by ${by}`, async (t) => {
     const { socket, client } = await webSocketPair(t)
     const writer = new FrameWriter(socket, by === 'ws' ? undefined : internalsOf(socket))
     const received = receivedBy(client)
@@ -34,7 +34,7 @@ for (const by of ['the kernel', 'ws'] as const) {
       socket.send(`text ${n}`)
       writer.send(audio)
       sent.push(Buffer.from(audio), `text ${n}`, Buffer.from(audio))
-      // Its memory may be used again at once where nothing waits.
+      // The caller may overwrite the audio at once if none of it waits in the socket.
       if (socket.bufferedAmount === 0) audio.fill(0)
     }
     await until(() => received.length === sent.length, 'all messages')
@@ -48,7 +48,7 @@ t.test('messages that the kernel can not take wait in the socket and arrive in o
   const received = receivedBy(client)
   client.pause()
   let count = 0
-  // A frame that is cut, and what comes behind it.
+  // Fill the kernel's buffer, so that one frame is written in part and later frames wait behind it.
   while (socket.bufferedAmount < 200_000) {
     writer.send(Buffer.alloc(30_000, ++count))
     if (count > 5_000) throw new Error('the kernel takes it all')
@@ -71,7 +71,7 @@ t.test('no write request is made for audio that the kernel takes at once', async
   await until(() => received.length === 1, 'the message')
 })
 
-t.test('a write to a closed socket is left to ws, which reports the error', async (t) => {
+t.test('ws does the write to a closed socket, and reports the error', async (t) => {
   const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   client.terminate()

@@ -37,7 +37,7 @@ function audio(bytes: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
 }
 
-/** Gives the parser one piece after the other, all in the same memory, which is then overwritten. */
+/** Passes the pieces to the parser one by one in the same memory, and overwrites that memory afterwards. */
 function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]): void {
   const memory = Buffer.alloc(4_096)
   const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
@@ -48,7 +48,7 @@ function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]):
   memory.fill(0)
 }
 
-/** The server's end of a socket and its events, read by a FrameParser or by ws alone. */
+/** Opens a socket and returns its server's end, read by a FrameParser or by ws alone, with the events it emits. */
 async function listening(t: Test, withReader: boolean, merging = false) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
   t.teardown(() => {
@@ -81,7 +81,7 @@ async function listening(t: Test, withReader: boolean, merging = false) {
   socket.on('close', (code) => {
     told.push(`close ${code}`)
   })
-  // What the socket reads, ws writes here.
+  // ws writes what it reads from the socket to its receiver.
   const { _receiver: receiver } = socket as unknown as { _receiver: Writable }
   return {
     socket,
@@ -136,7 +136,7 @@ test('frames cut at any byte are read as ws reads them', async (t) => {
   t.strictSame(told, alone.told, 'byte by byte')
 })
 
-test('audio that arrives together is delivered together, in order with the texts', async (t) => {
+test('audio messages that arrive together are delivered as one, in order with the texts', async (t) => {
   const { told, receive } = await listening(t, true, true)
   receive(
     Buffer.concat([
@@ -193,7 +193,7 @@ test('audio that a reader keeps is not changed by later reads', async (t) => {
     (data, _messages, reused) => heard.push({ data, reused }),
     () => true
   )
-  // Odd lengths, and more of them than one piece of memory holds.
+  // Some lengths are odd, and together the messages are longer than one piece of memory.
   const lengths = Array.from({ length: 200 }, (_, i) => 300 + i)
   readInTurn(
     reader,
@@ -221,7 +221,7 @@ for (const [what, bytes] of Object.entries({
   ]),
   'a close': frame(Buffer.from([0x03, 0xe8]), { opcode: 8 })
 })) {
-  test(`${what} ends the connection as ws says, and nothing after it counts`, async (t) => {
+  test(`${what} ends the connection with the same events as in ws, and nothing after it is delivered`, async (t) => {
     const whole = Buffer.concat([binary(audio(320, 7)), bytes, binary(audio(320, 8)), text('more')])
     const alone = await listening(t, false)
     const { told, receive, socket } = await listening(t, true)
@@ -234,7 +234,7 @@ for (const [what, bytes] of Object.entries({
   })
 }
 
-test('a socket that compresses is left to ws', async (t) => {
+test('ws reads a socket that uses compression', async (t) => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: true })
   t.teardown(() => server.close())
   await once(server, 'listening')
@@ -251,7 +251,7 @@ test('a socket that compresses is left to ws', async (t) => {
   )
 })
 
-test('audio in the segment of the upgrade is not lost', async (t) => {
+test('audio that arrives in the same TCP segment as the upgrade is not lost', async (t) => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {
     for (const client of server.clients) client.terminate()

@@ -5,14 +5,14 @@ import { ENDLESS_SPEAKERS } from '../helpers/endlessSpeakers.js'
 import type { HangUp } from '../helpers/hangUpChild.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/hangUpChild.js')
-/** ms for all of them; one that hangs its process is killed with it */
+/** ms that a process has for all its handlers; a handler that blocks the process is killed with it */
 const PATIENCE = 60_000
-/** ms that the event loop may be late after a hang-up */
+/** ms that the event loop may be delayed after a hang-up */
 const MAX_DELAY = 20
-/** ms of CPU in 300 ms: a loop that spins takes them all */
+/** ms of CPU that the process may use in 300 ms: an endless loop would use all 300 */
 const MAX_CPU = 150
 
-/** The outcome of each handler that the process reported. */
+/** Runs the named handlers in a process, hangs up on each, and resolves to the outcome of each by its name. */
 function hangUpOn(names: string[]): Promise<Map<string, HangUp>> {
   return new Promise((resolve) => {
     execFile(
@@ -28,7 +28,7 @@ function hangUpOn(names: string[]): Promise<Map<string, HangUp>> {
   })
 }
 
-t.test('a hangup stops a handler that writes without end', { timeout: 200_000 }, async (t) => {
+t.test('a hangup stops a handler that writes in an endless loop', { timeout: 200_000 }, async (t) => {
   const names = Object.keys(ENDLESS_SPEAKERS)
   const half = Math.ceil(names.length / 2)
   const found = await Promise.all([hangUpOn(names.slice(0, half)), hangUpOn(names.slice(half))])

@@ -39,7 +39,7 @@ const AGENT = of(voice(LENGTH_MS))
 const CALLER = of(voice(LENGTH_MS, 8000, 99))
 const NOISE = times(of(voice(LENGTH_MS, 8000, 5)), -45)
 
-/** How many frames of 20 ms were left out, the last of them, and whether it was noticed. */
+/** Returns how many 20 ms frames the check left out, the index of the last, and whether it logged the inclusion. */
 function leftOut(theirs: Sound, ours: Sound, channels = 1) {
   const { logger, said } = keepingLogger()
   const check = new InclusionCheck(8000, channels, logger)
@@ -74,7 +74,7 @@ t.test('when the media server includes streamed audio, no frame is added twice',
   }
 })
 
-t.test('other audio is not taken for the stream; at most 0.4 s of the agent are missing', async (t) => {
+t.test('other audio is not taken for the agent, of whom at most 0.4 s are left out', async (t) => {
   for (const [name, theirs, ours, most] of [
     ['silence', none, AGENT, 0],
     ['comfort noise', NOISE, AGENT, 0],

@@ -27,7 +27,7 @@ const oops = (): never => {
   throw new Error('oops')
 }
 
-/** Makes every event of a stream happen that a listener may wait for. */
+/** Causes every event of a stream that a listener may wait for. */
 async function everything(readable: Readable, { stream, socket }: Awaited<ReturnType<typeof streamPair>>) {
   if (readable.listenerCount('readable') === 0) {
     readable.resume()
@@ -54,7 +54,7 @@ for (const event of EVENTS) {
     ['channel()', (stream: AudioStream): Readable => stream.channel('caller')]
   ] as const) {
     if (whose === 'channel()' && ['finish', 'audio', 'dtmf', 'mark'].includes(event)) continue
-    test(`a listener for ${event} of ${whose} that throws ends this stream, is logged, and not the process`, async (t) => {
+    test(`a listener for ${event} of ${whose} that throws ends only this stream, not the process, and is logged`, async (t) => {
       const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
       const readable = of(pair.stream)
       let next = 0
@@ -68,7 +68,7 @@ for (const event of EVENTS) {
   }
 }
 
-test('a listener that throws while the call goes on ends it with 1011', async (t) => {
+test('a listener that throws during the call ends its stream with 1011', async (t) => {
   for (const event of ['data', 'readable', 'pause', 'audio'] as const) {
     const { stream, socket } = await streamPair(t)
     stream.on(event, oops)
@@ -79,7 +79,7 @@ test('a listener that throws while the call goes on ends it with 1011', async (t
   }
 })
 
-test('a channel destroyed with an error ends its stream with 1011, without an error it does not', async (t) => {
+test('a channel that is destroyed with an error ends its stream with 1011; without an error, the stream goes on', async (t) => {
   const left = await streamPair(t)
   left.stream.channel('caller').destroy()
   const failed = await streamPair(t)

@@ -9,7 +9,7 @@ import { until } from '../helpers/streamPair.js'
 const skip = missing('ffmpeg')
 const HZ = 440
 
-/** An MP3 of a tone, as ffmpeg makes it. */
+/** Returns an MP3 of a tone, encoded by ffmpeg. */
 function mp3(seconds: number, ...args: string[]): Buffer {
   const source = ['-v', 'error', '-f', 'lavfi', '-i', `sine=${HZ}:d=${seconds}`, '-f', 'mp3']
   const { stdout, stderr } = spawnSync('ffmpeg', [...source, ...args, 'pipe:1'])
@@ -17,7 +17,7 @@ function mp3(seconds: number, ...args: string[]): Buffer {
   return stdout
 }
 
-/** Hz of a tone, by the times that it crosses zero. */
+/** Returns the frequency of a tone in Hz, counted by its zero crossings. */
 function pitch(samples: Int16Array, rate: number): number {
   const crossings = samples.reduce(
     (sum, sample, i) => sum + Number(i > 0 && sample >= 0 && samples[i - 1]! < 0),
@@ -73,7 +73,7 @@ t.test('clear() or a new play() drops an MP3 that is being decoded', { skip }, a
   t.match(caller.received, [{ id: 'second' }])
 })
 
-t.test('files queued after one that can not be decoded are played', { skip }, async (t) => {
+t.test('files queued after a file that can not be decoded are played', { skip }, async (t) => {
   const { stream } = await playing(t)
   const tooLong = stream.play(mp3(490, '-ar', '8000', '-b:a', '8k'), { queue: true })
   const next = stream.play(mp3(1), { queue: true })
@@ -81,7 +81,7 @@ t.test('files queued after one that can not be decoded are played', { skip }, as
   t.match(await next, { event: 'playout' })
 })
 
-/** Makes `mpg123-decoder` a package that is not installed. */
+/** Module hooks that make the import of `mpg123-decoder` fail as if it were not installed. */
 const HOOKS = `export async function resolve (specifier, context, next) {
   if (specifier !== 'mpg123-decoder') return await next(specifier, context)
   throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
@@ -98,7 +98,7 @@ console.log(JSON.stringify(refusals))
 `
 const url = (module: string): string => `data:text/javascript,${encodeURIComponent(module)}`
 
-t.test('without mpg123-decoder an MP3 is refused, and the error says how to have it played', async (t) => {
+t.test('without mpg123-decoder an MP3 is refused, and the error says what to do instead', async (t) => {
   const register = url(`import { register } from 'node:module'; register(${JSON.stringify(url(HOOKS))})`)
   const { stdout } = await promisify(execFile)(
     process.execPath,

@@ -1,8 +1,8 @@
-// The output of sox 14.4 for mu-law.
+// The output of sox 14.4 for mu-law, made by these commands:
 //   sox -t ul -r 8000 -c 1 codes.ul -t s16 -L decoded.s16        codes.ul: the bytes 0 to 255
 //   sox -D -t s16 -L -r 8000 -c 1 edges.s16 -t ul encoded.ul     edges.s16: edgeSamples(), below
 
-/** The samples of the codes 0 to 255, L16. */
+/** The L16 samples to which sox decodes the codes 0 to 255. */
 export const DECODED = Buffer.from(
   `
 hIKEhoSKhI6EkoSWhJqEnoSihKaEqoSuhLKEtoS6hL6EwYTDhMWEx4TJhMuEzYTPhNGE04TVhNeE2YTbhN2E3wThBOIE4wTkBOUE
@@ -16,7 +16,7 @@ ZAFUAUQBNAEkARQBBAH0AOQA1ADEALQApACUAIQAeABwAGgAYABYAFAASABAADgAMAAoACAAGAAQAAgA
   'base64'
 )
 
-/** The codes of edgeSamples(). */
+/** The codes to which sox encodes edgeSamples(). */
 export const ENCODED = Buffer.from(
   `
 fv5+/v/+/////////v/+fv5+/n7+fn7+//7////////+//5+/n7+fv5+/X5+/v/////+//5+/n7+fv5+/n7+fv19///+fv5+/n7+
@@ -28,7 +28,7 @@ nx+fH58fnx+PD48Pjw+PD48Pjw+PD48Pjw+PD48PgACAAIAAgACAAIAAgACAAIAAgACAAIAA////gIAA
   'base64'
 )
 
-/** Samples on and around every power of two, where mu-law's segments begin and where its rounding shows. */
+/** Returns samples at and around each power of two, where mu-law's segments begin and rounding errors show. */
 export function edgeSamples(): Int16Array {
   const samples: number[] = []
   for (let power = 0; power < 16; power++) {

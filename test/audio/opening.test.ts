@@ -6,7 +6,7 @@ import { callOf, Collector, listenOf, streamPair, until } from '../helpers/strea
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-test("stream.metadata is the first frame, overridden by the verb's own metadata", async (t) => {
+test("stream.metadata is the first frame of the socket, overridden by the verb's own metadata", async (t) => {
   const { live, start } = await streamPair(t, {
     started: false,
     listen: { metadata: { customer: "O'Brien" } }
@@ -40,7 +40,7 @@ for (const [what, first] of Object.entries({
   'JSON that is no object': '[]',
   'audio': ramp(20)
 })) {
-  test(`${what} in place of the metadata loses no audio and is logged once`, async (t) => {
+  test(`if ${what} comes in place of the metadata, no audio is lost, and it is logged once`, async (t) => {
     const sink = new Collector()
     const { socket, log, live } = await streamPair(t, {
       started: false,
@@ -69,7 +69,7 @@ test('a socket that sends nothing is closed with 1008', async (t) => {
   t.match(await live.done, { reason: 'error', closeCode: 1008, error: { message: /30 ms/ } })
 })
 
-test('audio that comes while the listen is looked up is kept, in order', async (t) => {
+test('audio that comes while the listen is looked up is kept in order', async (t) => {
   const sink = new Collector()
   let found: (() => void) | undefined
   const { socket, start, live } = await streamPair(t, {
@@ -97,7 +97,7 @@ test('audio that comes while the listen is looked up is kept, in order', async (
   t.equal(live.stream?.callSid, 'other')
 })
 
-test('a socket of an unknown listen that begins with audio is identified without metadata', async (t) => {
+test('if the socket of an unknown listen begins with audio, the lookup gets no metadata', async (t) => {
   const { socket, live } = await streamPair(t, {
     started: false,
     known: false,
@@ -111,7 +111,7 @@ test('a socket of an unknown listen that begins with audio is identified without
   t.match(await live.done, { reason: 'error', error: { message: 'who is it?' } })
 })
 
-test('a lookup that never ends is closed with 1008, and its late answer is ignored', async (t) => {
+test('a socket whose lookup does not end is closed with 1008, and the late result is ignored', async (t) => {
   let found:
     ((value: { call: ReturnType<typeof callOf>; listen: ReturnType<typeof listenOf> }) => void) | undefined
   const { socket, start, live } = await streamPair(t, {
@@ -130,7 +130,7 @@ test('a lookup that never ends is closed with 1008, and its late answer is ignor
   t.match(await live.done, { reason: 'error' })
 })
 
-test('a socket that closes before it said anything ends without having begun', async (t) => {
+test('a stream whose socket closes before its first message ends without a begin event', async (t) => {
   const { socket, live } = await streamPair(t, { started: false, begin: () => t.fail('it begins') })
   socket.close(1000)
   t.match(await live.done, { reason: 'closed', closeCode: 1000 })

@@ -8,7 +8,7 @@ import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
 import { ReaderSide } from '../../lib/audio/stream/readers.js'
 
 t.test('gaps', async (t) => {
-  /** Feeds frames of 20 ms at `times`; the gaps found, with the frame before which they are. */
+  /** Feeds frames of 20 ms at `times`; returns the gaps found, each with the index of the frame after it. */
   function gapsAt(times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
     const meter = new GapMeter()
     meter.opened(0, 0)
@@ -37,11 +37,11 @@ t.test('gaps', async (t) => {
     t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 0.9999)), [])
   })
 
-  await t.test('jitter is no gap', async (t) => {
+  await t.test('frames that come with jitter have no gap', async (t) => {
     t.same(gapsAt(steady(1000).map((at, i) => at + ((i * 7919) % 150))), [])
   })
 
-  await t.test('a pause is a gap of the same length, before the frame that ends it', async (t) => {
+  await t.test('a pause is a gap of the same length before the next frame', async (t) => {
     t.same(gapsAt([...steady(50), ...steady(50, 3000)]), [[50, 2000]])
   })
 
@@ -52,7 +52,7 @@ t.test('gaps', async (t) => {
     ])
   })
 
-  await t.test('a stall followed by a burst of the missing audio is no gap', async (t) => {
+  await t.test('a stall is no gap if the delayed audio follows in a burst', async (t) => {
     t.same(
       gapsAt([...steady(50), ...Array.from({ length: 150 }, (_, i) => 4000 + i), ...steady(50, 4150)]),
       []
@@ -67,7 +67,7 @@ t.test('gaps', async (t) => {
     t.same(more, [])
   })
 
-  await t.test('batches are no gap; a pause between them is', async (t) => {
+  await t.test('the time between two batches is no gap; a pause beyond it is', async (t) => {
     const batches = (frames: number, from = 0) =>
       steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
     t.same(gapsAt(batches(1000), 200), [])
@@ -82,7 +82,7 @@ t.test('gaps', async (t) => {
   })
 })
 
-t.test('after 30 s a stalled reader is ended, and the socket is read on', async (t) => {
+t.test('a reader that stalls for 30 s is ended, and the plugin goes on reading the socket', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const lines: string[] = []
@@ -120,7 +120,7 @@ t.test('after 30 s a stalled reader is ended, and the socket is read on', async 
 
 t.test('the model of what jambonz plays', async (t) => {
   await t.test(
-    'playout begins with 160 ms, continues in lots of 80 ms, and reports the missing part of the last lot',
+    'playout begins with 160 ms, goes on in steps of 80 ms, and tells how much the last step still lacks',
     async (t) => {
       const playout = new PlayoutModel(8000)
       playout.audio(1279, 0)
@@ -136,14 +136,14 @@ t.test('the model of what jambonz plays', async (t) => {
     }
   )
 
-  await t.test("a whole lot is padded when the call's rate is unknown", async (t) => {
+  await t.test("the model pads a whole step of 80 ms when the call's rate is unknown", async (t) => {
     const playout = new PlayoutModel(16_000)
     playout.audio(10_000, 0)
     t.equal(playout.missing, 1280)
   })
 
   await t.test(
-    'playout follows the clock, stops at an unreported mark, and is corrected by marks',
+    'the model follows the clock, stops at a mark that is not reported, and is corrected by marks',
     async (t) => {
       const playout = new PlayoutModel(8000)
       playout.audio(8000, 0)

@@ -5,7 +5,7 @@ import { until } from '../helpers/until.js'
 
 const PINGS = 1_000
 
-t.test('unanswered pings add one listener in all, and only the latest are kept', async (t) => {
+t.test('unanswered pings share one pong listener, and only the latest pings are remembered', async (t) => {
   const { socket, client } = await webSocketPair(t, { autoPong: false })
   const pings: Buffer[] = []
   client.on('ping', (data) => pings.push(data))
@@ -25,7 +25,7 @@ t.test('unanswered pings add one listener in all, and only the latest are kept',
   t.ok(roundTrips.leastMs > 0)
 })
 
-t.test('a pong resolves once, for the ping that it answers', async (t) => {
+t.test('a pong is reported once, to the ping that it answers', async (t) => {
   const { socket, client } = await webSocketPair(t, { autoPong: false })
   const pings: Buffer[] = []
   client.on('ping', (data) => pings.push(data))

@@ -12,7 +12,7 @@ import { DECODED, edgeSamples, ENCODED } from './mulawOfSox.js'
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** `ms` of one value at 8 kHz. */
+/** Returns `ms` of audio at 8 kHz in which each sample has the same value. */
 const level = (ms: number, value: number) => bytesOf(new Int16Array(ms * 8).fill(value))
 const heardMs = (caller: FileCaller, value: number) =>
   caller.heard.filter((sample) => sample === value).length / 8
@@ -43,7 +43,7 @@ function wav(data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavForma
   return Buffer.concat([head, data])
 }
 
-/** Largest difference, the filter's beginning and end aside. */
+/** Returns the largest difference between two signals, without the filter's transients at both ends. */
 function difference(a: Int16Array, b: Int16Array): number {
   return Math.max(...a.slice(100, -100).map((sample, i) => Math.abs(sample - (b[i + 100] ?? 0))))
 }
@@ -59,7 +59,7 @@ test('play() plays the whole file, then resolves', async (t) => {
   t.equal(heardMs(caller, 7), 100)
 })
 
-test("thirty queued files are played in order, without overfilling jambonz' queue", async (t) => {
+test("thirty queued files are played in order, and jambonz' queue is never too full", async (t) => {
   const { stream, caller } = await playing(t)
   const order: string[] = []
   stream.on('playDone', ({ id, event }) => order.push(`${id} ${event}`))
@@ -77,7 +77,7 @@ test("thirty queued files are played in order, without overfilling jambonz' queu
   )
 })
 
-test('play() replaces the present file, which does not resume', async (t) => {
+test('play() stops the file that plays, which is not resumed later', async (t) => {
   const { stream, caller } = await playing(t)
   const old = stream.play(level(2000, 1))
   const queued = stream.play(level(2000, 2), { queue: true })
@@ -90,7 +90,7 @@ test('play() replaces the present file, which does not resume', async (t) => {
   t.equal(heardMs(caller, 2), 0)
 })
 
-test('clear() stops the present file and all queued ones', async (t) => {
+test('clear() stops the file that plays and drops all queued files', async (t) => {
   const { stream, caller } = await playing(t)
   const all = [1, 2, 3, 4].map((value) => stream.play(level(1000, value), { queue: true }))
   await until(() => heardMs(caller, 1) > 0)
@@ -105,14 +105,14 @@ test('clear() stops the present file and all queued ones', async (t) => {
   t.match(await stream.play(level(40, 9)), { event: 'playout' })
 })
 
-test('clear() sends nothing when nothing is played', async (t) => {
+test('clear() sends nothing when no file plays', async (t) => {
   const { stream, caller } = await playing(t)
   stream.clear()
   await stream.play(level(20, 1))
   t.same(caller.commands, ['playAudio'])
 })
 
-test('ids that the module would cut, or that are in use, are returned unchanged', async (t) => {
+test('play() returns its id unchanged, even if the module would cut the id or it is in use', async (t) => {
   const { stream, caller } = await playing(t)
   const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) =>
     stream.play(level(20, 1), { id, queue: true })
@@ -123,7 +123,7 @@ test('ids that the module would cut, or that are in use, are returned unchanged'
   t.equal(new Set(caller.received.map(({ id }) => id)).size, 3)
 })
 
-test('the end of the call settles the promises of queued files', async (t) => {
+test('the end of the call settles the promises of all queued files', async (t) => {
   const { stream, socket } = await playing(t)
   const both = [stream.play(level(1000, 1)), stream.play(level(1000, 2), { queue: true })]
   socket.close(1000)
@@ -171,7 +171,7 @@ test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t)
   t.match(caller.received, [{ sampleRate: 16_000 }])
 })
 
-test('a file that can not be played is refused with the reason', async (t) => {
+test('play() refuses a file that can not be played, and gives the reason', async (t) => {
   const { stream } = await playing(t)
   const code = 'FST_JAMBONZ_AUDIO_FILE'
   await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
@@ -199,7 +199,7 @@ test('a file that can not be played is refused with the reason', async (t) => {
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
-test('text of any kind and length is refused by its name', async (t) => {
+test('play() refuses text of any kind and length, and the error names what kind of text it is', async (t) => {
   const { stream } = await playing(t)
   const bom = '\ufeff'
   const long = 'the quota of this month is used up '.repeat(30)
@@ -233,7 +233,7 @@ test('text of any kind and length is refused by its name', async (t) => {
   t.match(otherKindOf(Buffer.from(`\ufeff<html>${long}`, 'utf16le'))?.is, 'an HTML page')
 })
 
-/** Frames of MP3: 128 kbit/s, 44.1 kHz, stereo. */
+/** Returns MP3 frames of 128 kbit/s, 44.1 kHz, stereo. */
 const mp3 = (frames: number) =>
   Buffer.concat(
     Array.from({ length: frames }, () =>
@@ -241,7 +241,7 @@ const mp3 = (frames: number) =>
     )
   )
 
-test('other containers and codecs are refused by their names', async (t) => {
+test('play() refuses other containers and codecs, and the error names them', async (t) => {
   const { stream } = await playing(t)
   const adts = Buffer.concat([Buffer.from([0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc]), Buffer.alloc(9, 0x21)])
   const filler = Buffer.alloc(600, 3)
@@ -278,7 +278,7 @@ test('raw samples are not mistaken for a file format, whatever their first bytes
     ...Array.from({ length: 256 }, (_, byte) => bytesOf(new Int16Array(500).fill((byte << 8) | 0x41))),
     ...Array.from({ length: 40 }, (_, i) => bytesOf(sine(800, 50 + i * 80, 8000))),
     Buffer.concat([mp3(3), random(2_000, 7)]),
-    // two samples in turn, which look like a header at every second one
+    // two alternating samples, of which every second one looks like an MP3 header
     Buffer.alloc(4_000, Buffer.from([0xff, 0xfb, 0x94, 0x64])),
     Buffer.concat([Buffer.from('{"'), random(800, 3)]),
     Buffer.from('A!')
@@ -289,7 +289,7 @@ test('raw samples are not mistaken for a file format, whatever their first bytes
   )
 })
 
-test("a file that can't be played and that nobody waits for is logged, and ends neither stream nor process", async (t) => {
+test('if play() fails and nobody awaits it, the error is logged, and neither the stream nor the process ends', async (t) => {
   const { stream, log, caller } = await playing(t)
   stream.play(Buffer.alloc(0))
   await until(() => log.length > 0)
@@ -298,7 +298,7 @@ test("a file that can't be played and that nobody waits for is logged, and ends 
   t.equal(caller.received.length, 1)
 })
 
-test('play() with streaming is an error that names the property', async (t) => {
+test('play() on a listen with streaming rejects with an error that names the property to change', async (t) => {
   const { stream, start } = await streamPair(t, {
     listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
   })
@@ -335,7 +335,7 @@ test('RF64, 64-bit float, A-law and extensible formats are read', async (t) => {
   extensible.writeUInt16LE(22, 36)
   extensible.writeUInt16LE(1, 44)
   t.same(readWav(extensible).samples, at8)
-  // ITU-T G.711, table 1a: the ends of the segments
+  // the codes at the ends of the segments (ITU-T G.711, table 1a)
   const codes = Uint8Array.from([0xd5, 0x55, 0xaa, 0x2a, 0x80, 0xc5, 0xf5])
   t.same(
     [...readWav(wav(Buffer.from(codes), { rate: 8000, bits: 8, code: 6 })).samples],
@@ -343,7 +343,7 @@ test('RF64, 64-bit float, A-law and extensible formats are read', async (t) => {
   )
 })
 
-test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => {
+test('a streamed WAV, whose header does not know the sizes, is read to its end', async (t) => {
   const file = wav(bytesOf(sine(800, 400, 8000)), { rate: 8000 })
   for (const size of [0, 0xffff_ffff]) {
     file.writeUInt32LE(size, 40)
@@ -351,7 +351,7 @@ test('a WAV that was streamed, sizes unknown, is read to its end', async (t) => 
   }
 })
 
-test('resampling keeps level, length and silence, whole or in pieces', async (t) => {
+test('resampling keeps level, length and silence, whether the audio comes whole or in pieces', async (t) => {
   for (const [from, to] of [
     [8000, 16_000],
     [16_000, 8000],
@@ -394,12 +394,12 @@ test('resampling in pieces gives the same samples as resampling at once', async 
   }
 })
 
-test('a rate without a common divisor costs no more and sounds as good', async (t) => {
+test('resampling between two rates without a common divisor is accurate as well', async (t) => {
   const whole = resample(sine(44_101, 1000, 44_101), 44_101, 16_000)
   t.ok(difference(whole, sine(16_000, 1000, 16_000)) < 100)
 })
 
-test('resampling to a lower rate removes the frequencies above its limit', async (t) => {
+test('resampling to a lower rate removes the frequencies above half that rate', async (t) => {
   const folded = resample(sine(16_000, 6000, 16_000), 16_000, 8000).slice(100, -100)
   t.ok(Math.max(...folded.map(Math.abs)) < 60, `${Math.max(...folded.map(Math.abs))}`)
 })

@@ -5,7 +5,7 @@ import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
 const report = { lastOffset: 0, playbackMs: 0, durationMs: 3_000, elapsedMs: 10_000, stopped: true }
 
 t.test("heardMs of a file is computed from the offset and the call's rate", async (t) => {
-  t.test('heardMs of a stopped file is exact, though playbackMs is rounded to 2,048', async (t) => {
+  t.test('heardMs of a stopped file is exact, though playbackMs is rounded to steps of 2,048', async (t) => {
     const rate = new CallRate()
     t.equal(rate.heardMs({ ...report, lastOffset: 7_520, playbackMs: 2_048, elapsedMs: 1_050 }), 940)
     t.equal(rate.heardMs({ ...report, lastOffset: 23_520, playbackMs: 4_096, elapsedMs: 3_050 }), 2_940)
@@ -18,24 +18,24 @@ t.test("heardMs of a file is computed from the offset and the call's rate", asyn
     t.equal(rate.heardMs({ ...report, lastOffset: 1_600 }), 100, 'once a whole file has told the rate')
   })
 
-  t.test('a file that is too short does not determine the rate', async (t) => {
+  t.test('the report of a file that is too short does not determine the rate of the call', async (t) => {
     const rate = new CallRate()
     t.equal(rate.heardMs({ ...report, lastOffset: 160, durationMs: 20, stopped: false }), 20)
     t.equal(rate.heardMs({ ...report, lastOffset: 48_000, durationMs: 6_000, elapsedMs: 3_100 }), 3_000)
   })
 
-  t.test('a report without values gives 0 ms', async (t) => {
+  t.test('heardMs is 0 if the report has no values', async (t) => {
     t.equal(new CallRate().heardMs({ ...report, lastOffset: 0, elapsedMs: 0 }), 0)
   })
 })
 
-/** Adds pieces of 20 ms at their times; returns when the first of them began to be played. */
+/** Adds 20 ms of audio every 20 ms; returns the ms after which the model says that playout begins. */
 function beginsAt(model: PlayoutModel, rate: number, from = 0): number {
   for (let at = from; at < from + 1_000; at += 20) if (model.audio(rate / 50, at)) return at - from
   return NaN
 }
 
-t.test('jambonz begins after 160 ms of audio and continues in lots of 80 ms', async (t) => {
+t.test('jambonz begins to play after 160 ms of audio and continues in steps of 80 ms', async (t) => {
   for (const rate of [8_000, 16_000, 24_000]) {
     const model = new PlayoutModel(rate)
     t.equal(beginsAt(model, rate), 140, `${rate} Hz: with the eighth piece`)
@@ -43,7 +43,7 @@ t.test('jambonz begins after 160 ms of audio and continues in lots of 80 ms', as
   }
 })
 
-t.test('with an unknown rate of the call, the first lot is sent at once', async (t) => {
+t.test('if the rate of the call is unknown, audio enough to begin at any rate is sent at once', async (t) => {
   const model = new PlayoutModel(16_000)
   t.equal(model.toBegin(0), 2_560, 'enough for a call of 8 kHz; one of 16 kHz begins with the half')
   model.audio(2_560, 0)
@@ -52,7 +52,7 @@ t.test('with an unknown rate of the call, the first lot is sent at once', async 
   t.equal(new PlayoutModel(8_000).toBegin(0), 0, 'at 8 kHz it is known to the sample')
 })
 
-t.test('the model says whether jambonz may have no audio left', async (t) => {
+t.test('the model says whether jambonz may have run out of audio', async (t) => {
   const model = new PlayoutModel(8_000)
   t.equal(model.audio(800, 0), false)
   t.equal(model.audio(480, 10), 'dry', 'nothing was played before')
@@ -60,7 +60,7 @@ t.test('the model says whether jambonz may have no audio left', async (t) => {
   t.equal(model.audio(640, 400), 'dry')
 })
 
-t.test('a late report does not make the next one seem early', async (t) => {
+t.test('a late report of a mark does not make the next report seem too early', async (t) => {
   const model = new PlayoutModel(8_000)
   model.audio(16_000, 0)
   t.equal(model.isTooEarly(500, 520, 1), false)

@@ -15,16 +15,16 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const FRAME_MS = 20
 const FRAME_BYTES = 320
 const [BEFORE, SECRET, AFTER, UNDECIDED] = [0x11, 0x22, 0x33, 0x44]
-/** ms before the end of a pause: what is said then may be on its way when it ends, as always */
+/** ms before the end of a pause: audio of this time may arrive after the end, and may be recorded or not */
 const UNDER_WAY = 50
-/** ms by which the speaker of a valid attempt is late at most */
+/** ms by which speak() may lag behind its schedule; an attempt with more lag is repeated */
 const MAX_LATE = 80
 const ATTEMPTS = 6
 const READS_DIRECTLY = process.env.FAST_READER !== 'off'
-/** calls that take the next 600 ms of batches */
+/** the number of calls that fill the next 600 ms of the batch timer, which reads one call every 20 ms */
 const MANY = 30
 
-/** A sink that keeps what it is given in each state. */
+/** A sink that keeps the audio of pauses apart from all other audio. */
 class PausedCollector extends Collector {
   readonly secret = new Collector()
   readonly pauses: Array<PauseMode | false> = []
@@ -43,11 +43,11 @@ class PausedCollector extends Collector {
   }
 }
 
-/** The connection under a websocket, so that several messages leave as one piece. */
+/** Returns the TCP connection of a websocket, which can be corked so that several messages leave as one piece. */
 const tcpOf = (socket: WebSocket) => (socket as unknown as { _socket: Socket })._socket
 const count = (audio: Buffer, value: number) => audio.filter((byte) => byte === value).length
 
-/** A recorded stream; `frame` sends 20 ms of one value. */
+/** Opens a stream that is recorded; its `frame` sends 20 ms of bytes of one value. */
 async function recorded(t: Test, { live: isLive = false } = {}) {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
@@ -66,14 +66,15 @@ async function recorded(t: Test, { live: isLive = false } = {}) {
 }
 
 interface Stall {
-  /** ms after the beginning of the pause */
+  /** ms from the beginning of the pause to the stall */
   from: number
+  /** ms */
   lasts: number
 }
 
 /**
- * Speaks in real time: `begins` ms before the pause, `paused` ms in it, 1 s after it. The network holds back what is
- * said in the stall.
+ * Sends a caller's audio in real time: `begins` ms before the pause, `paused` ms in the pause, and 1 s after it. The
+ * audio of the stall is sent at the end of the stall.
  */
 async function speak(
   { stream, frame }: Awaited<ReturnType<typeof recorded>>,
@@ -116,7 +117,10 @@ async function speak(
   return counts
 }
 
-/** Only the fast reader can read the audio that waits when a pause begins; without it, that audio is left out. */
+/**
+ * Asserts that all audio before the pause was recorded. Without the fast reader, audio that is still unread when the
+ * pause begins may be left out.
+ */
 function assertBefore(t: Test, bytes: number, frames: number): void {
   if (READS_DIRECTLY) t.equal(bytes, frames * FRAME_BYTES, 'all that came before it is there')
   else t.ok(bytes <= frames * FRAME_BYTES)
@@ -136,14 +140,14 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
 ).entries()) {
   for (const isLive of [false, true]) {
     const mode = (row % 2 === 0) === isLive ? 'skip' : 'silence'
-    test(`nothing of a pause is recorded, ${isLive ? 'read live' : 'read in batches'}, as ${mode}, network stall: ${what}`, async (t) => {
+    test(`no audio of a pause is recorded, ${isLive ? 'read live' : 'read in batches'}, pause as ${mode}, network stall: ${what}`, async (t) => {
       for (let attempt = 1; ; attempt++) {
         const call = await recorded(t, { live: isLive })
         const counts = await speak(call, mode, paused, stall, begins)
         call.socket.close(1000)
         await call.stream.done
         const file = await call.file()
-        // A machine that kept this process waiting has not heard a caller who speaks in real time.
+        // Try again if this process lagged: the audio was then not sent in real time.
         if (counts.lateMs > MAX_LATE && attempt < ATTEMPTS) continue
         assertBefore(t, count(file, BEFORE), counts.before)
         t.equal(count(file, SECRET), 0)
@@ -156,7 +160,7 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
 }
 
 test('a pause before the first batch is not recorded, with many calls at once', async (t) => {
-  // With so many calls the next free batch is later.
+  // These calls take the next slots of the batch timer, so that the first batch of the call below is read later.
   for (let call = 0; call < MANY; call++) await recorded(t)
   for (let attempt = 1; ; attempt++) {
     const call = await recorded(t)
@@ -171,7 +175,7 @@ test('a pause before the first batch is not recorded, with many calls at once', 
   }
 })
 
-test('sinks get all audio before a pause and none of it', async (t) => {
+test('sinks get all audio from before a pause, and none from the pause', async (t) => {
   for (const isLive of [false, true]) {
     const sink = new PausedCollector()
     const { stream, socket } = await streamPair(t, {
@@ -179,7 +183,7 @@ test('sinks get all audio before a pause and none of it', async (t) => {
         live.addSink(sink, { live: isLive })
       }
     })
-    // All in one turn of the event loop: what is sent is in the kernel, and nobody has read it.
+    // Sends without waiting for a read, so that the audio is still unread in the kernel when the pause begins or ends.
     const say = (value: number) =>
       new Promise((resolve) => socket.send(Buffer.alloc(FRAME_BYTES, value), resolve))
     await say(BEFORE)
@@ -187,7 +191,7 @@ test('sinks get all audio before a pause and none of it', async (t) => {
     assertBefore(t, count(sink.audio, BEFORE), 1)
     await say(SECRET)
     stream.endPrivacy()
-    // Not only once: after a slow opening, the first would have been said in the pause.
+    // Send it repeatedly: after a slow opening, the first frame counts as audio of the pause.
     await until(() => {
       socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
       return count(sink.audio, AFTER) >= FRAME_BYTES
@@ -198,7 +202,7 @@ test('sinks get all audio before a pause and none of it', async (t) => {
   }
 })
 
-// ws does not tell that a message has arrived in part.
+// Only the fast reader knows that a message has arrived in part; ws does not tell.
 const testDirect = READS_DIRECTLY ? test : () => {}
 testDirect('a pause that ends within a message leaves that message out', async (t) => {
   const sink = new PausedCollector()
@@ -220,7 +224,7 @@ testDirect('a pause that ends within a message leaves that message out', async (
   t.equal(count(sink.audio, SECRET), 0)
 })
 
-test('a pause that a listener ends includes the audio that arrived with its frame', async (t) => {
+test('a pause that a listener ends includes all audio that was read together with the frame it got', async (t) => {
   const sink = new PausedCollector()
   const { stream, socket } = await streamPair(t, {
     begin(live) {
@@ -229,11 +233,11 @@ test('a pause that a listener ends includes the audio that arrived with its fram
   })
   stream.beginPrivacy()
   stream.once('audio', () => stream.endPrivacy())
-  // one segment: all of it came in the pause
+  // five frames in one TCP segment: all of them came in the pause
   for (let i = 0; i < 5; i++) socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
   await until(() => sink.secret.audio.length === 5 * FRAME_BYTES)
   t.equal(sink.audio.length, 0)
-  // What a slow machine reads so late that it may have been said in the pause belongs to it, too.
+  // On a slow machine more audio belongs to the pause: all that is read so late that it may have been said in it.
   await until(() => {
     const isOver = sink.pauses.at(-1) === false
     if (!isOver) socket.send(Buffer.alloc(FRAME_BYTES, UNDECIDED))
@@ -244,7 +248,7 @@ test('a pause that a listener ends includes the audio that arrived with its fram
   t.equal(count(sink.audio, SECRET), 0)
 })
 
-test('a pause is not recorded, even if a slow reader delays its audio', async (t) => {
+test('the audio of a pause is not recorded, even if a slow reader delays it', async (t) => {
   const sink = new PausedCollector()
   const { stream, socket } = await streamPair(t, {
     limits: { maxBuffered: 65_536 },
@@ -267,7 +271,7 @@ test('a pause is not recorded, even if a slow reader delays its audio', async (t
   await until(() => count(sink.audio, AFTER) > 0)
 })
 
-test('a pause holds for every sink, later ones too, and marks keys as private', async (t) => {
+test('a pause applies to every sink, also to sinks added in the pause, and marks keys as private', async (t) => {
   const [first, second] = [new PausedCollector(), new PausedCollector()]
   const { stream, live, socket } = await streamPair(t, {
     begin(live) {
@@ -288,7 +292,7 @@ test('a pause holds for every sink, later ones too, and marks keys as private', 
   await until(() => keys.length === 2)
   stream.endPrivacy()
   stream.endPrivacy()
-  // It ends with the first audio that cannot have been said in it.
+  // For the sinks, the pause ends with the first audio that cannot have been said in the pause.
   await until(() => {
     socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
     return count(second.audio, AFTER) > 0
@@ -301,7 +305,7 @@ test('a pause holds for every sink, later ones too, and marks keys as private', 
   ])
 })
 
-test('keys after the end of a pause are public, keys before it private, within one read', async (t) => {
+test('within one read, keys before the end of a pause are private and keys after it are public', async (t) => {
   const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
   const keys: string[] = []
   stream.on('dtmf', ({ digit, private: isPrivate }) => {
@@ -310,7 +314,7 @@ test('keys after the end of a pause are public, keys before it private, within o
     if (stream.isPrivate) stream.endPrivacy()
     else stream.beginPrivacy()
   })
-  // Audio, too: what was said in the pause comes late.
+  // A space sends audio: audio of the pause may come after the end of the pause.
   const send = (text: string) => {
     for (const digit of text) {
       if (digit === ' ') socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
@@ -327,7 +331,7 @@ test('keys after the end of a pause are public, keys before it private, within o
   t.equal(stream.digits, '#')
 })
 
-test('the key that ends a listen is not noted when it was pressed in private', async (t) => {
+test('stream.digits does not have the key that ended the listen if it was pressed in a pause', async (t) => {
   for (const isPrivate of [true, false]) {
     const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
     if (isPrivate) stream.beginPrivacy()

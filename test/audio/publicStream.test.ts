@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import t from 'tap'
 import { streamPair } from '../helpers/streamPair.js'
 
-/** Protected in TypeScript: what the parts of a stream say to each other. */
+/** Members that are protected in TypeScript: the parts of a stream call them on each other. */
 const PROTECTED = ['playback', 'output', 'listenerThrew', 'speechOver', 'afterEnd', 'readToEnd']
 
 t.test('the public members of a stream are those that README lists', async (t) => {

@@ -16,7 +16,7 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const FAST = process.env.FAST_READER !== 'off'
 const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
 
-/** A stream with a recorder-like sink, begun. */
+/** Opens a stream with a sink that stands for the recorder; resolves once the stream has begun. */
 async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   const sink = new Collector()
   const pair = await streamPair(t, {
@@ -32,7 +32,7 @@ async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   return { ...pair, sink, send }
 }
 
-test('frames that end within a sample are joined to whole samples', async (t) => {
+test('a sample that is split between two frames is joined again', async (t) => {
   const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
   const frames: number[] = []
   stream.on('audio', ({ length }) => frames.push(length))
@@ -63,7 +63,7 @@ test('recorder, reader, audio listener and both channels each get all audio', as
   t.ok((await callee).equals(bytesOf(sides.filter((_, i) => i % 2 === 1))))
 })
 
-test('channel() of a stream that is not stereo, or of another name, says what to do', async (t) => {
+test('channel() of a mono stream, or of an unknown name, throws an error that says what to do', async (t) => {
   const { stream } = await begun(t)
   t.throws(() => stream.channel('callee'), {
     code: 'FST_JAMBONZ_AUDIO_CHANNEL',
@@ -76,7 +76,7 @@ test('channel() of a stream that is not stereo, or of another name, says what to
   t.ok(stream.channel('caller'))
 })
 
-test('for await, pipeline and a web stream read a stream', async (t) => {
+test('a stream can be read by for await, by pipeline and as a web stream', async (t) => {
   const audio = ramp(200)
   const readers: Array<(stream: AudioStream) => Promise<Buffer>> = [
     async (stream) => {
@@ -115,7 +115,7 @@ test('no audio is buffered without a reader', async (t) => {
   t.equal(stream.readableLength, 0)
 })
 
-test('a reader that stalls for 5 s loses nothing, with bounded memory, and delays no other', async (t) => {
+test('a reader that stalls for 5 s loses no audio, uses bounded memory, and delays no other reader', async (t) => {
   const seconds = 5
   const maxBuffered = 524_288
   const { stream, send, sink } = await begun(t, { listen: STEREO, limits: { maxBuffered } })
@@ -160,7 +160,7 @@ test('a slow reader delays neither the end of the listen nor its last frame', as
   t.equal((await buffer(stream)).length, audio.length)
 })
 
-test('a handler that reads later loses nothing', async (t) => {
+test('a handler that begins to read late loses no audio', async (t) => {
   let ready: (() => void) | undefined
   const read: Promise<Buffer>[] = []
   const { stream, send, sink, socket } = await begun(t, {
@@ -184,7 +184,7 @@ test('a handler that reads later loses nothing', async (t) => {
   t.ok((await read[0])?.equals(ramp(2000)))
 })
 
-test('audio buffered for a handler that does not read is dropped after 10 s, or when it settles', async (t) => {
+test('audio buffered for a handler that does not read is dropped after 10 s, or when the handler settles', async (t) => {
   let settle: (() => void) | undefined
   const { stream, live, send, sink } = await begun(t, {
     begin: (live) =>
@@ -212,7 +212,7 @@ test('audio buffered for a handler that does not read is dropped after 10 s, or 
   await until(() => stream.readableLength === 0)
 })
 
-test('leaving a for await ends the listen; the recorder gets the rest', async (t) => {
+test('leaving a for await loop ends the listen; the recorder gets the rest of the audio', async (t) => {
   const { stream, send, socket, sink, sent } = await begun(t)
   send(ramp(100))
   for await (const frame of stream) if (frame.length > 0) break
@@ -241,7 +241,7 @@ test("an error in the reader's pipeline ends only this stream, with 1011", async
   t.match(log, [{ err: { message: 'disk full' } }])
 })
 
-test('an audio listener that throws ends this stream with 1011; the recorder gets the frame', async (t) => {
+test('an audio listener that throws ends this stream with 1011; the recorder still gets the frame', async (t) => {
   const { stream, send, socket, sink } = await begun(t)
   stream.on('audio', () => {
     throw new Error('oops')
@@ -288,7 +288,7 @@ test('a listener that rejects after the end does not change endReason', async (t
   t.match(await stream.done, { reason: 'closed', error: undefined })
 })
 
-test('a stream that only audio listeners read ends by itself', async (t) => {
+test('a stream that only audio listeners read emits end without any other reader', async (t) => {
   const { stream, socket, send } = await begun(t)
   stream.on('audio', () => {})
   const ended = once(stream, 'end')
@@ -298,12 +298,12 @@ test('a stream that only audio listeners read ends by itself', async (t) => {
   await until(() => stream.destroyed)
 })
 
-test('audio without a listener is read in batches, with one it is read at once', async (t) => {
+test('audio is read in batches without an audio listener, and at once with one', async (t) => {
   const { stream, sink, socket } = await begun(t)
   const timer = setInterval(() => socket.send(ramp(20)), 20)
   t.teardown(() => clearInterval(timer))
   await until(() => stream.counts.frames >= 40)
-  // ws delivers the messages of a batch one by one.
+  // Only the fast reader merges the messages of a batch; ws delivers them one by one.
   if (FAST) t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
   let heard = 0
   stream.on('audio', () => {
@@ -316,7 +316,7 @@ test('audio without a listener is read in batches, with one it is read at once',
   t.ok(messages <= 1.2 * (heard - before.heard), `${messages} messages in ${heard - before.heard} reads`)
 })
 
-test('the socket is read every 40 ms for an application that listens, and as audio comes for one that speaks', async (t) => {
+test('the socket is read every 40 ms if the application only listens, and as audio comes if it speaks', async (t) => {
   const soon = FAST ? 40 : 0
   const { stream, live, send } = await begun(t)
   const { reader } = live.socket
@@ -339,7 +339,7 @@ test('the socket is read every 40 ms for an application that listens, and as aud
   stream.beginPrivacy()
   t.equal(reader.readMs, 0, 'a pause')
   stream.endPrivacy()
-  // The pause is over with the first audio that can't have been said in it.
+  // The pause is over with the first audio that can't have been said in the pause.
   await until(() => {
     send(ramp(20))
     return reader.readMs === soon
@@ -358,7 +358,7 @@ test('the socket is read every 40 ms for an application that listens, and as aud
   t.equal(agent.live.socket.reader.readMs, 0, 'the application will speak')
 })
 
-test('a batch can be read early', async (t) => {
+test('readNow() reads a batch before its time', async (t) => {
   const { live, sink, socket } = await begun(t)
   socket.send(ramp(20))
   const asked = performance.now()
@@ -370,7 +370,7 @@ test('a batch can be read early', async (t) => {
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('a sink that is removed gets nothing more', async (t) => {
+test('a sink gets no more audio after its removal', async (t) => {
   const other = new Collector()
   const { live, send, sink } = await begun(t)
   const remove = live.addSink(other)
@@ -378,7 +378,7 @@ test('a sink that is removed gets nothing more', async (t) => {
   await until(() => other.frames.length === 1)
   remove()
   remove()
-  // A second frame that a busy machine sends late is held back, as one behind a gap would be, until more comes.
+  // Keep sending: a frame that a busy machine sends late looks like one after a gap, and is held back until more come.
   await until(() => {
     send(ramp(20))
     return sink.frames.length > 1
@@ -394,13 +394,13 @@ test('`audio` counts frames, bytes and ms', async (t) => {
   t.same(stream.counts, { frames: 5, bytes: 6400, durationMs: 100, gapMs: 0, maxGapMs: 0 })
 })
 
-test('missing audio is a gap before the next frame; a stall followed by its audio is none', async (t) => {
+test('missing audio is a gap before the next frame; a stall is no gap if its audio follows', async (t) => {
   const { stream, sink, socket } = await begun(t, {
     begin: (live) => {
       live.keepLive()
     }
   })
-  // By the clock, as jambonz sends: where this process was kept waiting, what is due comes at once.
+  // Sends by the clock, as jambonz does: after a delay of this process, all frames that are due are sent at once.
   let due = performance.now()
   const send = async (from: number, to: number) => {
     for (let frame = from; frame < to; frame++) {

@@ -8,22 +8,22 @@ import { askForListen, ramp } from '../helpers/listen.js'
 
 t.jobs = 3
 
-/** ms that jambonz keeps while its socket is not open; when that is full, all of it is thrown away (mod_audio_fork) */
+/** ms of audio that mod_audio_fork buffers until its socket is open; it drops a full buffer as a whole */
 const KEPT = 2_000
 const BYTES_PER_MS = 16
 const NEAR = 200
 
 interface Times {
-  /** ms that the application's own hook needs before the upgrade is answered */
+  /** ms by which a hook of the application delays the answer to the upgrade */
   upgradeMs: number
-  /** ms since the request at which jambonz closes */
+  /** ms from the request for the socket until jambonz closes the socket */
   closeAtMs: number
   maxLength?: number
-  /** jambonz resamples: nothing is lost */
+  /** true if jambonz resamples the audio: then no audio is lost */
   resampled?: boolean
 }
 
-/** Takes a call as mod_audio_fork does: in real time since its request for the socket. */
+/** Simulates a call as mod_audio_fork does: it sends audio in real time from its request for the socket on. */
 async function slowly(t: Test, { upgradeMs, closeAtMs, maxLength, resampled = false }: Times) {
   const app = await build(t, { recording: { directory: folder(), fillGaps: true } })
   app.addHook('onRequest', async ({ headers }) => {
@@ -52,7 +52,7 @@ async function slowly(t: Test, { upgradeMs, closeAtMs, maxLength, resampled = fa
   const ended = once(app.jambonz.calls.events, 'listenEnded')
   const recorded = once(app.jambonz.calls.events, 'recording')
   while (now() < closeAtMs) {
-    // Looked at once: a process that stands still between the two would leave audio out.
+    // Read the clock only once: if this process stalled between two readings, audio would be left out.
     const ms = Math.floor(now() - sentMs)
     socket.send(ramp(ms))
     sentMs += ms
@@ -82,7 +82,7 @@ t.test(
   }
 )
 
-t.test('a slow upgrade of a resampled listen loses nothing', async (t) => {
+t.test('a slow upgrade of a resampled listen loses no audio', async (t) => {
   const { listen, recording, lengthMs } = await slowly(t, {
     upgradeMs: 3_000,
     closeAtMs: 4_000,
@@ -94,14 +94,14 @@ t.test('a slow upgrade of a resampled listen loses nothing', async (t) => {
   t.equal(listen.endReason, 'closed')
 })
 
-t.test('an upgrade within 2 s loses nothing', async (t) => {
+t.test('an upgrade that takes less than 2 s loses no audio', async (t) => {
   const { listen } = await slowly(t, { upgradeMs: 1_500, closeAtMs: 2_200 })
-  // A machine that stands still at the end is a gap as well, but what jambonz loses it loses whole.
+  // A stall of this machine is a gap as well, but a short one: jambonz would lose the whole buffer of 2 s.
   t.ok(listen.audio.gapMs < KEPT / 2, `${listen.audio.gapMs} ms`)
 })
 
 t.test('the gap of a slow upgrade is measured once audio comes in real time', async (t) => {
-  /** Feeds pieces of audio as [when, ms]; returns the gap. */
+  /** Feeds pieces of audio, each with its time and its length in ms; returns the gap in ms. */
   const gapOf = (openAt: number, pieces: Array<[at: number, ms: number]>, readMs = 0) => {
     const meter = new GapMeter()
     meter.opened(0, openAt)

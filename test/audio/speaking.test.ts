@@ -8,11 +8,11 @@ const streaming = (sampleRate = 8000): Partial<Listen> => ({
   bidirectional: { mode: 'streaming', sampleRate }
 })
 
-// They mostly wait for audio to be heard: side by side.
+// These tests mostly wait for audio to be heard, so they run side by side.
 t.jobs = 6
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** A stream to write to, and the ear at its other end. */
+/** Opens a stream with streaming, with the caller who hears what is written to it. */
 async function speaking(t: Test, options: ModuleCallerOptions = {}) {
   const pair = await streamPair(t, { listen: streaming(options.rate) })
   const caller = new ModuleCaller(t, pair.socket, options)
@@ -21,17 +21,17 @@ async function speaking(t: Test, options: ModuleCallerOptions = {}) {
   return { ...pair, caller }
 }
 
-/** Audio of samples that are never 0 or -1, and tell where they stand. */
+/** Returns audio whose samples count up from `from`, so that each tells its place. None is 0 or -1. */
 function tone(ms: number, from = 1, rate = 8000): Buffer {
   return bytesOf(Int16Array.from({ length: (ms * rate) / 1000 }, (_, i) => from + i))
 }
 
-/** Speech-like: full of samples of value -1. */
+/** Returns audio like quiet speech, with many samples of value -1. */
 function quiet(ms: number): Buffer {
   return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => [-1, 1, 2, -1, -3][i % 5] ?? 0))
 }
 
-/** Without silence: the module leaves one sample of it where it takes out a mark. */
+/** Returns the samples that are not 0: the module leaves one sample of 0 where it takes out a mark. */
 function voiced(heard: Int16Array): number[] {
   return [...heard].filter((sample) => sample !== 0)
 }
@@ -77,7 +77,7 @@ test('marks resolve in order, once the audio before them was heard', async (t) =
   t.equal(stream.playedMs, 400)
 })
 
-test('a sample of value -1 swallows no mark, even one sent before the first mark', async (t) => {
+test('a sample of value -1 does not take the place of a mark, even if it is sent before the first mark', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(quiet(300))
   const first = stream.mark('first').then(() => caller.heard.length)
@@ -94,7 +94,7 @@ test('without marks a sample of value -1 arrives as it is', async (t) => {
   t.same(voiced(caller.heard), [...samplesOf(quiet(200))])
 })
 
-test('of 40 marks at once jambonz gets at most 30 at a time, and all resolve', async (t) => {
+test('if 40 marks are set at once, jambonz gets at most 30 at a time, and all 40 resolve', async (t) => {
   const { stream, sent } = await speaking(t)
   stream.write(tone(100))
   const names = Array.from({ length: 40 }, (_, i) => `m${i}`)
@@ -124,7 +124,7 @@ test('clear() stops playout, drops pending audio and resolves marks as cleared',
   )
 })
 
-test('marks after a clear() are not shifted by those it cleared', async (t) => {
+test('marks after a clear() are not shifted by the marks that it cleared', async (t) => {
   const { stream, caller } = await speaking(t)
   const events: string[] = []
   stream.on('mark', ({ name, event }) => events.push(`${name} ${event}`))
@@ -156,7 +156,7 @@ test('marks after a clear() are not shifted by those it cleared', async (t) => {
   t.same(places, [0, 1, 2])
 })
 
-test('a mark on silence after a clear() is reported', async (t) => {
+test('a mark that is set after clear(), without new audio, is reported', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(1000))
   const old = stream.mark('old')
@@ -167,10 +167,10 @@ test('a mark on silence after a clear() is reported', async (t) => {
   t.equal(await stream.mark('new'), 'playout')
 })
 
-test('nothing of an utterance that was cleared is heard before the next one', async (t) => {
+test('after clear() nothing more of the cleared utterance is heard before the next one', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(300))
-  // 639 samples that jambonz' kill does not reach
+  // Up to 639 samples stay in jambonz' prebuffer, which killAudio does not clear.
   stream.write(tone(79, 5_000))
   await until(() => caller.heard.length > 400)
   stream.clear()
@@ -181,7 +181,7 @@ test('nothing of an utterance that was cleared is heard before the next one', as
   t.same([...caller.heard.slice(first, first + 1000)], [...samplesOf(tone(125, 10_000))])
 })
 
-test('clearMarks() resolves marks, shifts no later one and lets the audio play on', async (t) => {
+test('clearMarks() resolves all marks, does not shift later marks, and lets the audio play on', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(300))
   const old = stream.mark('old')
@@ -193,7 +193,7 @@ test('clearMarks() resolves marks, shifts no later one and lets the audio play o
   t.notOk(caller.commands.includes('clearMarks'))
 })
 
-test('with resampling, marks resolve in order and not before their audio is heard', async (t) => {
+test('if jambonz resamples, marks resolve in order and not before the audio ahead of them is heard', async (t) => {
   const { stream, caller } = await speaking(t, { rate: 16_000, callRate: 8000 })
   const heard: number[] = []
   const marks = [0, 1, 2].map(async (i) => {
@@ -231,7 +231,7 @@ test('on a wideband call of unknown rate, the clock settles marks that jambonz r
   t.ok(log.filter(({ msg }) => /told by the clock/.test(msg)).length <= 1)
 })
 
-test('the clock settles marks that jambonz never reports', async (t) => {
+test('marks that jambonz never reports are settled by the clock', async (t) => {
   const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => {
     pair.start()
     return pair
@@ -242,7 +242,7 @@ test('the clock settles marks that jambonz never reports', async (t) => {
   t.match(log, [{ msg: /did not report the mark "lost"/ }])
 })
 
-test('paced audio is at most 400 ms ahead', async (t) => {
+test('paced audio is sent at most 400 ms before it is played', async (t) => {
   const { stream, sent, caller } = await speaking(t)
   stream.paced = true
   t.equal(stream.paced, 400)
@@ -279,7 +279,7 @@ test("mark names that would break the module's JSON are returned unchanged", asy
   t.notMatch(caller.marks[0]?.name, /["'\\]/)
 })
 
-test('the end of the call settles pending promises, and write() does not throw', async (t) => {
+test('the end of the call settles pending promises, and a later write() does not throw', async (t) => {
   const { stream, socket } = await speaking(t)
   stream.write(tone(1000))
   const mark = stream.mark('never')
@@ -292,14 +292,14 @@ test('the end of the call settles pending promises, and write() does not throw',
   stream.clear()
 })
 
-test('end() flushes and leaves the listen open', async (t) => {
+test('end() flushes the audio and leaves the listen open', async (t) => {
   const { stream, caller, socket } = await speaking(t)
   await new Promise<void>((resolve) => stream.end(tone(130), resolve))
   await until(() => voiced(caller.heard).length >= 1040)
   t.equal(socket.readyState, socket.OPEN)
 })
 
-test('writing without streaming is an error that names the property', async (t) => {
+test('write() on a listen without streaming throws an error that names the property to set', async (t) => {
   const { stream, start, socket } = await streamPair(t, {
     listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
   })

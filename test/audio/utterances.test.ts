@@ -7,11 +7,11 @@ import { streamPair, until } from '../helpers/streamPair.js'
 t.jobs = 6
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** ms: two clocks, and a machine that does other things */
+/** ms by which two measured times may differ: two clocks differ, and a busy machine is late */
 const NEAR = 150
 const TEXT = 'one two three four five six seven eight nine ten'
 
-/** A stream to speak to, whose caller sends silence in real time. */
+/** Opens a stream with streaming, whose caller sends silence in real time. */
 async function speaking(t: Test) {
   const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
   pair.start()
@@ -120,7 +120,7 @@ test('the end of the call ends an utterance and stops playedMs and heardMs', asy
   t.match(await stream.utterance().done, { outcome: 'cleared', heardMs: 0 })
 })
 
-test('writtenMs is the start of the next utterance, after clear() too', async (t) => {
+test('writtenMs is the start of the next utterance, also after clear()', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.paced = true
   stream.write(tone(1_000))
@@ -136,7 +136,7 @@ test('writtenMs is the start of the next utterance, after clear() too', async (t
   t.ok(heardMs(caller, 2_000) > 0)
 })
 
-test('an utterance without streaming is an error that names the property', async (t) => {
+test('utterance() on a listen without streaming throws an error that names the property to set', async (t) => {
   const { stream, start } = await streamPair(t, {
     listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
   })
@@ -145,7 +145,7 @@ test('an utterance without streaming is an error that names the property', async
   t.throws(() => stream.utterance(), { code: 'FST_JAMBONZ_AUDIO_MODE', message: /streaming: true/ })
 })
 
-test('heardText is cut at a word', async (t) => {
+test('heardText ends at the end of a word', async (t) => {
   t.equal(cutAtWord('one two three', 0), '')
   t.equal(cutAtWord('one two three', 2), '')
   t.equal(cutAtWord('one two three', 3), 'one')

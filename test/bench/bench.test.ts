@@ -4,7 +4,7 @@ import { Bench } from './harness/Bench.js'
 import { measureCalls } from './harness/measureCalls.js'
 import { AGENT, RECORD } from './sections/variants.js'
 
-t.test('the benchmark measures a server, and every byte of its recordings is what was sent', async (t) => {
+t.test('the benchmark measures a server, whose recordings equal the sent audio byte for byte', async (t) => {
   const bench = new Bench((entry) => [join(import.meta.dirname, entry.replace(/ts$/, 'js'))])
   t.teardown(() => bench.stop())
   const load = await bench.load()

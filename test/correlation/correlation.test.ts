@@ -48,7 +48,7 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
 
 const payload = { callSid: CALL, fields: { callStatus: 'in-progress' } }
 
-// They mostly wait.
+// These tests mostly wait, so they run side by side.
 t.jobs = 4
 
 t.test('a listen whose socket opens after the end of its call ends once', async (t) => {
@@ -61,7 +61,7 @@ t.test('a listen whose socket opens after the end of its call ends once', async 
 })
 
 t.test(
-  'a hook that reports the whole maxLength sets endReason, though the first audio was lost',
+  'a hook that reports the whole maxLength sets endReason to maxLength, even if the first audio was lost',
   async (t) => {
     const { correlation, id, listen } = await start(t, { maxLength: 10 })
     await correlation.streaming(listen, {})
@@ -75,7 +75,7 @@ t.test(
   }
 )
 
-t.test('the audio recovered from a lost listen is counted once', async (t) => {
+t.test('the audio recovered from the recording of a lost listen is counted once', async (t) => {
   const { correlation, id, listen } = await start(t)
   await correlation.streaming(listen, {})
   await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
@@ -95,7 +95,7 @@ t.test('the audio recovered from a lost listen is counted once', async (t) => {
   ])
 })
 
-t.test('the audio is counted if the recording is repaired before the listen is lost', async (t) => {
+t.test('the audio is counted also if the recording is repaired before the listen becomes lost', async (t) => {
   const { correlation, id, ended, listen } = await start(t)
   await correlation.streaming(listen, {})
   const recording = {
@@ -114,7 +114,7 @@ t.test('the audio is counted if the recording is repaired before the listen is l
   t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
 })
 
-t.test('for a lost listen that was handed over, only the audio of its last socket is added', async (t) => {
+t.test('if a lost listen had been handed over, only the audio of its last socket is added', async (t) => {
   const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
   const at = new Date().toISOString()
   const file = { state: 'saved', bytes: 1, startedAt: at, endedAt: at, gapBeforeMs: 0 } as const
@@ -154,7 +154,7 @@ t.test('the endReason of a hook is kept if the socket closes after the hook', as
   }
 })
 
-t.test('the key that ended a listen is stored at its end, unless it was private', async (t) => {
+t.test('the key that ended a listen is stored when the listen ends, unless it was private', async (t) => {
   const hooked = (digits = '#') => ({ call: payload, duration: 3, isOfListen: true, digits })
   for (const [what, paused, kept] of [
     ['in public', false, '#'],
@@ -163,7 +163,7 @@ t.test('the key that ended a listen is stored at its end, unless it was private'
   ] as const) {
     const { correlation, id, ended, listen } = await start(t)
     await correlation.streaming(listen, {})
-    // The pause is on its way to the store while the hook comes.
+    // The hook comes before the pause of the recording is written to the store.
     const hook = hookCame(correlation, { listenId: id, ...hooked() })
     await until(async () => (await correlation.store.get(CALL))?.listens[0]?.hookedAt, 'the hook')
     t.notOk((await correlation.store.get(CALL))?.listens[0]?.digits, `${what}: not before its end`)
@@ -184,7 +184,7 @@ t.test('the key that ended a listen is stored at its end, unless it was private'
   )
 })
 
-t.test('a listen that waits for another socket ends with its call, in any order of events', async (t) => {
+t.test('a listen that waits for its next socket ends with its call, in any order of events', async (t) => {
   const isOver = { callSid: CALL, fields: { callStatus: 'completed' } }
   for (const endsFirst of [false, true]) {
     const { correlation, id, ended, listen } = await start(t)
@@ -241,7 +241,7 @@ t.test(
   }
 )
 
-t.test('an instance watches the listens of the instance that died and of no other', async (t) => {
+t.test('an instance takes over the watched listens of a dead instance, and of no other', async (t) => {
   for (const [watcher, expectedWatcher] of [
     ['dead', 'a'],
     ['alive', 'alive']

@@ -13,7 +13,7 @@ const listen = (more: object = {}) => ({
   ...more
 })
 
-t.test('verbs with credentials of others are not stored', async (t) => {
+t.test('verbs that contain credentials of other services are not stored', async (t) => {
   const rows: object[] = [
     { verb: 'transcribe', recognizer: { vendor: 'x', sttApiKey: 'k' } },
     { verb: 'message', headers: { Authorization: 'x' } },
@@ -36,7 +36,7 @@ t.test('verbs with credentials of others are not stored', async (t) => {
   t.equal(applicationOf([listen({ wsAuth: { username: 'x', password: 'y' } })], AUTH), undefined)
 })
 
-t.test('errors hide the same credentials that the store does not keep', async (t) => {
+t.test('errors hide the credentials that are not stored', async (t) => {
   const names = [
     'password',
     'passwd',
@@ -95,7 +95,7 @@ t.test('verbs whose text only mentions credentials are stored', async (t) => {
   t.ok(applicationOf(verbs, AUTH))
 })
 
-t.test('stored verbs contain no signed paths or keys; they are signed again when sent', async (t) => {
+t.test('stored verbs contain no signed paths or keys; paths are signed again when sent', async (t) => {
   const verbs = [
     listen({ actionHook: { url: '/done?listen=l-1&key=BBBBBBBBBBBBBBBBBBBBBB#rc=1', method: 'GET' } })
   ]

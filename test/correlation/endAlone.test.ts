@@ -24,12 +24,12 @@ interface Instance {
   said: ReturnType<typeof keepingLogger>['said']
 }
 
-/** How the foreground listen ends: what its verb says, and what its handler does. */
+/** A way for the plugin to end the foreground listen: the properties of its verb, and its handler. */
 interface Way {
   endReason: Listen['endReason']
   verb?: object
   handler?: (stream: AudioStream) => void
-  /** the caller presses it once both listens stream */
+  /** the key that the caller presses once both listens stream */
   key?: string
 }
 
@@ -64,7 +64,7 @@ interface Options {
   api?: { baseUrl: string; accountSid: string; token: string }
   redisUrl?: string
   answer?: object[]
-  /** where jambonz opens the sockets of audio; this instance by default */
+  /** the url at which jambonz opens the audio sockets; by default that of this instance */
   publicUrl?: string
 }
 
@@ -97,7 +97,7 @@ async function instance(t: Test, { way, api, redisUrl, answer = [], publicUrl }:
   return { app, base: await listening(app), ended, streams, hooks, said }
 }
 
-/** A REST api of jambonz that knows the call it serves. `fail`: it answers with an error. */
+/** Starts a REST API of jambonz that passes updates to the first of `calls`. With `fail` it answers with 500. */
 async function restApi(t: Test, fail = false) {
   const asked: unknown[] = []
   const calls: SimulatedCall[] = []
@@ -123,7 +123,7 @@ function simulate(base: string, transport: Transport): SimulatedCall {
   return simulateCall({ url: `${origin}/in`, speech: null, speed: 4, patienceMs: Infinity, keepAudio: false })
 }
 
-/** Runs the call until the pause after the listen in front, and then to its end. */
+/** Presses the key once both listens stream, and resolves when the call and both its listens have ended. */
 async function run(call: SimulatedCall, { key }: Way, instances: readonly Instance[]) {
   const streams = () => instances.flatMap((instance) => instance.streams)
   await until(() => streams().length === 2, 'both streams')
@@ -135,12 +135,12 @@ async function run(call: SimulatedCall, { key }: Way, instances: readonly Instan
   return { story, background, ended: ended(), hooks: instances.flatMap((instance) => instance.hooks) }
 }
 
-// They mostly wait.
+// These tests mostly wait, so they run side by side.
 t.jobs = 4
 
 for (const [name, way] of Object.entries(WAYS)) {
   for (const transport of ['websocket', 'api'] as const) {
-    t.test(`${name}, over ${transport}, ends its listen alone`, async (t) => {
+    t.test(`${name} ends only the foreground listen, over ${transport}`, async (t) => {
       const rest = transport === 'api' ? await restApi(t) : undefined
       const one = await instance(t, { way, ...(rest && { api: rest.api }) })
       const call = simulate(one.base, transport)
@@ -170,7 +170,7 @@ for (const [name, way] of Object.entries(WAYS)) {
 
 for (const transport of ['websocket', 'api'] as const) {
   t.test(
-    `the verbs of the actionHook's answer follow a listen that ended alone, over ${transport}`,
+    `after the plugin ended only the foreground listen, the verbs of its actionHook run, over ${transport}`,
     async (t) => {
       const rest = transport === 'api' ? await restApi(t) : undefined
       const way = WAYS['a key of several']!
@@ -185,7 +185,7 @@ for (const transport of ['websocket', 'api'] as const) {
   )
 }
 
-t.test('without a way to the call, the socket ends, and so does the background listen', async (t) => {
+t.test('if the plugin can not command the call, the background listen ends too', async (t) => {
   const way = WAYS['disconnect()']!
   const one = await instance(t, { way })
   const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
@@ -193,7 +193,7 @@ t.test('without a way to the call, the socket ends, and so does the background l
   t.equal(hooks.length, 1)
 })
 
-t.test('if the REST api refuses, the socket ends', async (t) => {
+t.test('if the REST API fails, the plugin ends the listen by closing its socket', async (t) => {
   const way = WAYS['disconnect()']!
   const rest = await restApi(t, true)
   const one = await instance(t, { way, api: rest.api })
@@ -203,7 +203,7 @@ t.test('if the REST api refuses, the socket ends', async (t) => {
   t.equal(one.said('could not be asked to end one listen').length, 1)
 })
 
-t.test('a key of the background listen ends that alone, over a websocket', async (t) => {
+t.test('a key of the background listen ends only the background listen, over a websocket', async (t) => {
   const { logger } = keepingLogger()
   const app = await build(t, { fastify: { loggerInstance: logger } })
   const ended: Listen[] = []
@@ -228,7 +228,7 @@ t.test('a key of the background listen ends that alone, over a websocket', async
   t.match(ended[1], { endReason: 'closed' })
 })
 
-t.test('a listen that is alone in its call is ended over its socket', async (t) => {
+t.test('the plugin ends the only listen of a call over its socket, without a command', async (t) => {
   const app = await build(t)
   app.jambonz.audio('/agent', (stream) => {
     stream.on('dtmf', () => stream.disconnect())
@@ -247,7 +247,7 @@ t.test('a listen that is alone in its call is ended over its socket', async (t) 
 
 for (const transport of ['websocket', 'api'] as const) {
   t.test(
-    `a listen is ended alone if another instance has the call, over ${transport}`,
+    `the plugin ends only the foreground listen if another instance has the call, over ${transport}`,
     { skip: noRedis() },
     async (t) => {
       const { url: redisUrl } = await startRedis(t)
@@ -255,7 +255,7 @@ for (const transport of ['websocket', 'api'] as const) {
       const way = WAYS['disconnect()']!
       const options = { way, redisUrl, ...(rest && { api: rest.api }) }
       const b = await instance(t, options)
-      // One instance takes the requests of jambonz, the other its sockets of audio.
+      // Instance a takes the requests of jambonz, instance b its audio sockets.
       const a = await instance(t, { ...options, publicUrl: b.base })
       const call = simulate(a.base, transport)
       rest?.calls.push(call)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { ExpectedListens } from '../../lib/listening/LiveListens.js'
 import { memoryStore } from '../../lib/store/memory.js'
 
-t.test('answers whose sockets do not come do not slow the next ones down', async (t) => {
+t.test('listens whose sockets do not come do not slow down the next answers', async (t) => {
   const real = performance.now
   t.teardown(() => {
     performance.now = real
@@ -11,7 +11,7 @@ t.test('answers whose sockets do not come do not slow the next ones down', async
   performance.now = () => now
   const expected = new ExpectedListens(memoryStore())
   let answered = 0
-  // 5,000 answers a second. Returns the ms of CPU that they take.
+  // Adds a listen for each of `count` answers, 5,000 a second. Returns the ms of CPU that this takes.
   const answers = (count: number): number => {
     const before = process.cpuUsage()
     for (let i = 0; i < count; i++) {

@@ -10,7 +10,7 @@ import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers
 import { until } from '../helpers/until.js'
 
 const CALLS = 40
-/** ms, far below the delay of a socket that is read in batches: 0 to 800, a few hundred on average */
+/** ms for a hook in the median; the next batch would be read only after up to 800 ms, a few hundred on average */
 const SOON = 150
 
 async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyInstance; base: string }> {
@@ -25,11 +25,11 @@ async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyIn
   return { app, base: await listening(app) }
 }
 
-t.test('over a real Redis', { skip: noRedis() }, async (t) => {
+t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const [holder, other] = [await instance(t, server), await instance(t, server)]
 
-  t.test('a hook has the instance of the socket read its audio at once', async (t) => {
+  t.test('when a hook comes, the instance that has the socket reads its audio at once', async (t) => {
     const took: number[] = []
     for (let i = 0; i < CALLS; i++) {
       const asked = await askForListen(other.app, '/in', holder.base)
@@ -38,7 +38,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
       socket.send(asked.metadata())
       for (let frame = 0; frame < 5; frame++) socket.send(ramp(20))
       await streams
-      // The last of it, and the close, wait in the socket for the next batch.
+      // This last audio, and the close, wait in the socket for the next batch.
       socket.send(ramp(100))
       socket.close(1000)
       const before = performance.now()
@@ -53,7 +53,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
   })
 
   t.test(
-    'a webhook takes one round trip before its handler, and one after it if it answers a listen',
+    'a webhook takes one round trip to Redis before its handler, and one more if the answer has a listen',
     async (t) => {
       const sent = await watchCommands(t, server)
       const commandsOf = async (url: string): Promise<string[]> => {
@@ -64,7 +64,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
         await holder.app.jambonz.calls.list()
         return sent.filter((args) => args.some((arg) => arg.includes(callSid))).map(([name = '']) => name)
       }
-      // The index of calls is written after the first, and nobody waits for it.
+      // `zadd` writes the index of calls after the first command, and nothing waits for it.
       t.same(
         (await commandsOf('/say')).filter((name) => name !== 'hgetall'),
         ['evalsha', 'zadd']
@@ -76,7 +76,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
     }
   )
 
-  t.test('a hook whose listen has ended takes one round trip, and sends no message', async (t) => {
+  t.test('a hook whose listen has ended takes one round trip to Redis, and sends no message', async (t) => {
     const asked = await askForListen(other.app, '/in', holder.base)
     const over = once(holder.app.jambonz.calls.events, 'listenEnded')
     const socket = await asked.open()
@@ -86,7 +86,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
     const sent = await watchCommands(t, server)
     await asked.hook({ dial_call_duration: 0 })
     await other.app.jambonz.calls.list()
-    // `srem`: the instance that had the socket takes the listen out of its list, some time after the listen has ended.
+    // Without `srem`: some time after the end, the instance that had the socket removes the listen from its list.
     t.same(
       sent
         .filter(([name, ...args]) => name === 'publish' || args.some((arg) => arg.includes(asked.callSid)))
@@ -96,7 +96,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
     )
   })
 
-  t.test('listens whose hooks came while Redis was away end when Redis is back', async (t) => {
+  t.test('a listen whose hook came while Redis was away ends when Redis is back', async (t) => {
     const instances = [other, holder]
     const asked = [
       await askForListen(other.app, '/in', other.base),
@@ -107,7 +107,7 @@ t.test('over a real Redis', { skip: noRedis() }, async (t) => {
       app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
     }
     await server.kill()
-    // One hook on the instance that knows the listen, one on the other.
+    // Each instance gets one hook: `other`, which knows both listens, and `holder`, which knows neither.
     const answers = await Promise.all(
       instances.map(({ app }, i) => asked[i]?.hook({ dial_call_duration: 0 }, app))
     )

@@ -39,7 +39,7 @@ async function instance(t: Test, redisUrl?: string): Promise<Instance> {
   return { app, base: await listening(app), ended, said }
 }
 
-/** The sockets of a call's two listens; both are closed when one is told to disconnect, as jambonz 0.9 does. */
+/** Opens the sockets of a call's two listens: the background listen on one instance, /agent on the other. */
 async function twoListens(callSid: string, background: Instance, agent: Instance) {
   const [config, listen] = (
     await agent.app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })
@@ -64,7 +64,7 @@ async function endsOf(callSid: string, instances: Instance[]): Promise<Array<str
     .map(({ endReason }) => endReason)
 }
 
-t.test('listens that jambonz ends with ours have endReason otherEnded, and the log names them', async (t) => {
+t.test('a listen that jambonz ends with one of ours has endReason otherEnded, and is logged', async (t) => {
   const one = await instance(t)
   const sockets = await twoListens('c1', one, one)
   sockets[1].on('message', () => {
@@ -78,7 +78,7 @@ t.test('listens that jambonz ends with ours have endReason otherEnded, and the l
   ])
 })
 
-t.test('a hangup ends all listens without otherEnded', async (t) => {
+t.test('no listen has the end reason otherEnded if the caller hangs up', async (t) => {
   const one = await instance(t)
   const sockets = await twoListens('c1', one, one)
   for (const socket of sockets) socket.close(1000)
@@ -86,10 +86,10 @@ t.test('a hangup ends all listens without otherEnded', async (t) => {
   t.same(one.said('ended another listen of its call'), [])
 })
 
-t.test('a listen that began after ours ended is not otherEnded at a hangup', async (t) => {
+t.test('a listen that began after the plugin ended another has endReason closed at a hangup', async (t) => {
   const one = await instance(t)
   const [background, agent] = await twoListens('c1', one, one)
-  // Both close in one turn: how long a slow machine takes from one to the other does not matter.
+  // Close both in one turn of the event loop, so that a slow machine adds no time between the two closes.
   agent.on('message', () => {
     for (const socket of [agent, background]) socket.close(1000)
   })
@@ -140,7 +140,7 @@ t.test('an instance is told which listen another instance ended', { skip: noRedi
   const [a, b] = [await instance(t, url), await instance(t, url)]
   const [background, agent] = await twoListens('c1', a, b)
   agent.on('message', () => {
-    // What passes between two sockets of jambonz.
+    // The time that passes in jambonz between its closes of two sockets.
     setTimeout(() => {
       for (const socket of [background, agent]) socket.close(1000)
     }, 40)

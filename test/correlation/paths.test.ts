@@ -24,7 +24,7 @@ async function application(t: Test, options: JambonzListenOptions = {}) {
   return { app, base: await listening(app) }
 }
 
-/** A handshake by hand: resolves to the status line, and closes. */
+/** Sends a handshake over TCP, closes the connection, and resolves to the status line of the answer. */
 async function handshake(url: string, headers: Record<string, string>, method = 'GET'): Promise<string> {
   const { hostname, port, pathname } = new URL(url)
   const socket = connect(Number(port), hostname)
@@ -80,7 +80,7 @@ t.test('a signed path contains its time and issuer, and opens only its own liste
   }
 })
 
-t.test('an expired path opens no socket, and the answer says so', async (t) => {
+t.test('an expired path opens no socket, and the answer says that the path has expired', async (t) => {
   const { app, base } = await application(t)
   const { callSid, id } = await askForListen(app, '/in', base)
   const at = (ago: number): string =>
@@ -90,7 +90,7 @@ t.test('an expired path opens no socket, and the answer says so', async (t) => {
   t.equal(await statusOf(at(SOCKET_TOKEN_TTL - 60_000)), 101, 'one that is as old as it may be does')
 })
 
-t.test('a path of a forgotten call opens no socket and creates no call', async (t) => {
+t.test('a path of a call that is no longer stored opens no socket and creates no call', async (t) => {
   const { app, base } = await application(t, { callTtl: 200 })
   const { callSid, url } = await askForListen(app, '/in', base)
   await app.inject({
@@ -115,7 +115,7 @@ t.test('a path of a forgotten call opens no socket and creates no call', async (
   t.equal(await statusOf(`${base}/audio/${known}`), 404)
 })
 
-t.test('a call that may still listen outlasts callTtl', async (t) => {
+t.test('a call that still expects a socket is kept beyond callTtl', async (t) => {
   const { app, base } = await application(t, { callTtl: 100 })
   const { callSid, url, id } = await askForListen(app, '/in', base)
   const since = Date.now()
@@ -146,7 +146,7 @@ t.test('a request that is no websocket handshake does not use up the path', asyn
 t.test('a connection that breaks before the upgrade releases the listen', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
-  // The caller has hung up when the store answers.
+  // Breaks the connection before the store answers the claim, as a caller who hangs up does.
   let breaks: (() => Promise<unknown>) | undefined
   store.write = async (callSid, parts) => {
     const written = await write(callSid, parts)
@@ -170,7 +170,7 @@ t.test('a connection that breaks before the upgrade releases the listen', async 
   t.equal(await statusOf(url), 101)
 })
 
-t.test('a call_sid is measured in bytes', async (t) => {
+t.test('the limit for the length of a call_sid counts bytes', async (t) => {
   const { app } = await application(t)
   const post = async (callSid: string) =>
     (await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })).statusCode

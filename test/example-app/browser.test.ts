@@ -18,13 +18,13 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** A caller who speaks until `end()`. */
 const { samples } = speechLike(120, 8000)
 const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
-/** In the page, by its own clock: ms from the click to the row of the call. */
+/** Runs in the page: measures the ms from the click to the row of the call with the page's clock. */
 const TIME_TO_APPEAR = `new Promise((resolve) => {
   let clicked
   document.addEventListener('click', ({ timeStamp }) => { clicked = timeStamp }, { once: true })
   new MutationObserver(() => resolve(Math.round(performance.now() - clicked))).observe(document.getElementById('calls'), { childList: true })
 })`
-/** In the page: a recording is played past 3.5 s. */
+/** Runs in the page: resolves when a recording has been played past 3.5 s. */
 const PLAYS_ON = `new Promise((resolve, reject) => {
   const look = () => document.querySelector('.recording input').value > 3.5 ? resolve() : requestAnimationFrame(look)
   look()
@@ -135,7 +135,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   t.test('the page plays, draws and records both voices of a call with an agent', async (t) => {
     const app = await exampleApp(t)
     const { page, complaints } = await openPage(t, browser, await listening(app))
-    // He is silent at first, so that the agent is heard, then speaks without end.
+    // The caller is silent at first, so that the agent is heard. Then he speaks without end.
     const speech = Int16Array.from({ length: samples.length }, (_, at) => (at < 48_000 ? 0 : samples[at]!))
     const call = simulateCall({
       app,
@@ -224,7 +224,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, pages[1]!.page, '7-recorded-phone')
   })
 
-  t.test('on a phone the numbers of both parties are shown whole', async (t) => {
+  t.test('on a phone the numbers of both parties are not cut off', async (t) => {
     const app = await exampleApp(t)
     const { page } = await openPage(t, browser, await listening(app), PHONE)
     const [from, to] = ['+441234567890123', 'reception@berlin.example.org']
@@ -249,7 +249,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, page, '9-numbers-phone')
   })
 
-  t.test('of 2,000 calls the page shows the count and the newest, and search finds each', async (t) => {
+  t.test('with 2,000 calls the page shows their count and the newest; search finds each', async (t) => {
     const app = await exampleApp(t)
     for (let i = 0; i < 2_000; i++) {
       const payload = {
@@ -327,7 +327,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   })
 })
 
-/** A day's recordings, as the plugin leaves them. */
+/** Writes a day's recordings, as the plugin does. */
 async function recordingsOf(directory: string, count: number): Promise<void> {
   await mkdir(directory, { recursive: true })
   for (let i = 0; i < count; i++) {
@@ -349,19 +349,19 @@ async function recordingsOf(directory: string, count: number): Promise<void> {
   }
 }
 
-/** Texts that do not fit into their boxes. */
+/** Returns the texts that do not fit into their boxes. */
 async function cut(page: Page, selector: string): Promise<string[]> {
   return await page.evaluate<string[]>(
     `[...document.querySelectorAll('${selector}')].filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)`
   )
 }
 
-/** The picture on a canvas, as a data url. */
+/** Returns the picture on a canvas, as a data url. */
 async function pixels(page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
 }
 
-/** Dots drawn in the upper (0) or lower (1) half of a canvas, beside the line in its middle. */
+/** Returns the number of dots drawn in the upper (0) or lower (1) half of a canvas, without the line in its middle. */
 async function inked(page: Page, selector: string, half: number): Promise<number> {
   return await page.evaluate<number>(`(() => {
     const canvas = document.querySelector('${selector}')
@@ -375,23 +375,23 @@ async function inked(page: Page, selector: string, half: number): Promise<number
   })()`)
 }
 
-/** RMS of what the page's AudioContext puts out just now, for each channel. */
+/** Returns the RMS of the current output of the page's AudioContext, for each channel. */
 async function loudness(page: Page): Promise<number[]> {
   return await page.evaluate('import("/desk.js").then(({ ear }) => ear.levels())')
 }
 
 /**
- * A step that somebody may stand still at: nothing there shuts anybody out. SCREENSHOTS=<folder> keeps a picture of
- * each, for whoever changes the page to look at.
+ * Checks that the current state of the page is accessible. SCREENSHOTS=<folder> saves a picture of each state, to look
+ * at after a change of the page.
  */
 async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })
-  // What fades in has less contrast until it is there.
+  // Waits for the end of animations, because an element that fades in has less contrast until then.
   await page.evaluate(`Promise.all(document.getAnimations()
     .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
     .map((animation) => animation.finished.catch(() => {})))`)
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(AXE)
-  // The whole result is a megabyte on its way here.
+  // Only the violations are returned, because the whole result is a megabyte.
   const violations = await page.evaluate<AxeResults['violations']>(
     "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations)"
   )

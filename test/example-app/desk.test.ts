@@ -18,7 +18,7 @@ const DESK = { DESK_PASSWORD: 'engine' }
 const SUPERVISOR = basic('ada', 'engine')
 const PUBLIC = 'example-app/desk/public'
 
-// While one of them starts processes, the others go on.
+// Two tests run at the same time, because some of them wait for processes to start.
 t.jobs = 2
 
 t.test('a wrong environment variable is an error that names it', async (t) => {
@@ -79,7 +79,7 @@ t.test('the process says why it can not start, and drains on a signal', async (t
   t.match(String(Buffer.concat(await complaint)), /could not start: HOST=0.0.0.0 would show every call/)
 })
 
-t.test('without a password only this machine reaches the desk, and everybody the webhooks', async (t) => {
+t.test('without a password only this machine reaches the desk; anybody reaches webhooks', async (t) => {
   const app = await exampleApp(t)
   for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
     t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
@@ -89,12 +89,12 @@ t.test('without a password only this machine reaches the desk, and everybody the
     { host: 'abc.tunnel.example' },
     { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
     { host: 'localhost', forwarded: 'for=203.0.113.7' },
-    // a name of somebody else's that resolves to this machine
+    // a name of somebody else that resolves to this machine
     { host: 'rebound.example:3000' },
     { host: '127.0.0.1.rebound.example' },
     { host: '127.0.0.1:80@rebound.example' },
     { host: 'localhost:port' },
-    // a proxy that says who asks in another way, or only that it is one
+    // proxies that name the client in another header, or only themselves
     ...[
       'via',
       'x-real-ip',
@@ -109,13 +109,13 @@ t.test('without a password only this machine reaches the desk, and everybody the
       'x-request-id',
       'x-a-proxy-of-next-year'
     ].map((name) => ({ host, [name]: '203.0.113.7' })),
-    // nginx with nothing but proxy_pass
+    // nginx with proxy_pass and no other setting
     { host, connection: 'close' },
-    // the page of a proxy that says nothing at all
+    // a page behind a proxy that adds no header
     { host, referer: 'https://desk.example.org/' },
     { host, origin: 'https://desk.example.org' },
     { host, origin: 'null' },
-    // what another page loads
+    // a file that a page of another site loads
     { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'audio' },
     { host, 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }
   ]) {
@@ -151,7 +151,7 @@ t.test('without a password only this machine reaches the desk, and everybody the
   t.equal((await fetch(address)).status, 200, 'a tool of this machine')
 })
 
-/** The head of an answer to a request that is written by hand. */
+/** Sends a handwritten request. Resolves to the head of the answer. */
 async function answerTo({ hostname, port }: URL, request: string): Promise<string> {
   const socket = connect(Number(port), hostname)
   socket.write(request)
@@ -160,7 +160,7 @@ async function answerTo({ hostname, port }: URL, request: string): Promise<strin
   return head.toString()
 }
 
-t.test('the desk asks for a password that is set, the webhooks do not', async (t) => {
+t.test('if a password is set, the desk asks for it and the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
   const headers = { 'host': 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
   for (const url of ['/', '/desk.js', '/recordings/', '/recordings/x.wav', '/ticket', '/settings']) {
@@ -185,7 +185,7 @@ t.test('the desk asks for a password that is set, the webhooks do not', async (t
   )
 })
 
-t.test('a ticket opens one socket', async (t) => {
+t.test('a ticket opens one socket only', async (t) => {
   const app = await exampleApp(t, DESK)
   const address = await listening(app)
   const { ticket } = (await app.inject({ url: '/ticket', headers: basic('ada', 'engine') })).json<{
@@ -217,7 +217,7 @@ t.test('the page loads nothing from other hosts, and its content policy forbids 
   }
 })
 
-t.test('recordings are listed day by day, and only whole ones are served', async (t) => {
+t.test('recordings are listed by day, and only complete ones are served', async (t) => {
   const directory = folder()
   const app = await exampleApp(t, { RECORDINGS_DIR: directory })
   const stories = [
@@ -264,7 +264,7 @@ t.test('recordings are listed day by day, and only whole ones are served', async
 })
 
 t.test(
-  'the desk shows the keys of a call of any instance, but no private ones',
+  'the desk shows the keys of a call on any instance, but no private keys',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)

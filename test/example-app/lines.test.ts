@@ -9,7 +9,7 @@ import { askForListen } from '../helpers/listen.js'
 const RATE = 8_000
 const BYTES_PER_MS = (RATE * 2) / 1000
 
-// They mostly wait.
+// Three tests run at the same time, because they mostly wait.
 t.jobs = 3
 
 t.test('voicemail greets, records up to the key, thanks and hangs up', async (t) => {
@@ -36,7 +36,7 @@ t.test('voicemail greets, records up to the key, thanks and hangs up', async (t)
   })
 })
 
-t.test('voicemail says when there is no recording', async (t) => {
+t.test('voicemail tells the caller if there is no recording', async (t) => {
   const app = await exampleApp(t)
   const listen = await askForListen(app, '/voicemail')
   t.match(await listen.hook(), [{ verb: 'say', text: /could not record/ }, { verb: 'hangup' }])
@@ -68,7 +68,7 @@ t.test('monitor connects two parties and records each on its own channel', async
   t.same(loudIn(sent, 2), [-2_000], 'the callee on the right')
 })
 
-t.test('monitor takes the number to dial from the portal, and says if it is missing', async (t) => {
+t.test('monitor dials the number from the portal, and tells the caller if it is missing', async (t) => {
   const app = await exampleApp(t)
   t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), {
     TARGET: { type: 'string', required: true }
@@ -96,7 +96,7 @@ t.test('the agent repeats the caller, stops when interrupted, and keeps a card n
     clip('enough'),
     clip('callee-goodbye')
   ])
-  // He interrupts the prompt, and then the echo of his first sentence; the third is said between two stars.
+  // The caller interrupts the prompt, and then the echo of his first sentence. He says the third between two star keys.
   const speech = Buffer.concat([
     silence(2_000),
     hello,
@@ -162,7 +162,7 @@ async function firstListen(app: FastifyInstance, { callSid }: CallStory): Promis
   return (await app.jambonz.calls.get(callSid))!.listens[0]!
 }
 
-/** The two channels of a recording. */
+/** Resolves to the two channels of a recording. */
 async function sidesOf({ recording }: Listen): Promise<[left: Buffer, right: Buffer]> {
   const wav = await readFile(recording!.location)
   const pairs = wav.subarray(wav.indexOf('data') + 8)
@@ -183,12 +183,12 @@ function silence(ms: number): Buffer {
   return Buffer.alloc(ms * BYTES_PER_MS)
 }
 
-/** 10 ms that are nowhere else. */
+/** Returns 10 ms of audio that occur nowhere else. */
 function snippet(pcm: Buffer, atMs: number): Buffer {
   return pcm.subarray(atMs * BYTES_PER_MS, (atMs + 10) * BYTES_PER_MS)
 }
 
-/** Every value other than silence in one channel of a stereo stream. */
+/** Returns every value other than silence in one channel of a stereo stream. */
 function loudIn(pcm: Buffer, offset: number): number[] {
   const values = new Set<number>()
   for (let at = offset; at < pcm.length; at += 4) values.add(pcm.readInt16LE(at))

@@ -14,7 +14,7 @@ import { until } from '../helpers/until.js'
 
 t.jobs = 2
 
-// The terminal gives it to every process of the group, and npm passes its own on: it comes twice.
+// The terminal sends SIGINT to every process of the group, and npm passes its own on, so that the application gets two.
 t.test('Ctrl-C in npm start drains live calls and completes their recordings', async (t) => {
   const started = await start(t, NPM, 1)
   process.kill(-started.child.pid!, 'SIGINT')
@@ -57,7 +57,7 @@ t.test('the application runs as process 1 of a container', { skip: WITHOUT_NAMES
     process.kill(pid, 'SIGTERM')
     await until(() => started.output().includes('stopping: '), 'the drain to begin')
     await until(() => {
-      // the same signal, until enough time has gone by for it to be another one
+      // Sends the signal until it counts as a second one: within 500 ms it counts as the same one.
       process.kill(pid, 'SIGTERM')
       return started.output().includes('told again to stop')
     }, 'the second one')

@@ -12,10 +12,10 @@ const TEXT = 1
 const MASK = 0x80
 
 interface Frame {
-  /** fin, the reserved bits and the kind */
+  /** the frame's first byte: fin, reserved bits and opcode */
   first: number
   masked: boolean
-  /** how its length is written, and whether it is true */
+  /** how the frame's length is encoded; `lie`: with a wrong length */
   length: 'short' | 'wide' | 'widest' | 'lie'
   payload: Uint8Array
 }

@@ -80,8 +80,8 @@ const message = fc.oneof(
 )
 
 /**
- * After any message on an application websocket, each answer is JSON, no route but jambonz' ran, and the process
- * goes on.
+ * After any message on an application websocket, each answer is JSON, only jambonz' routes ran, and the process goes
+ * on.
  */
 export const messages: FuzzTarget = {
   name: 'messages',

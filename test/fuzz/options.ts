@@ -63,7 +63,7 @@ const value = fc.oneof(
   { weight: 2, arbitrary: fc.dictionary(inner, leaf, { maxKeys: 4 }) }
 )
 
-/** Options are taken, or refused with an error of ours that names the option. */
+/** Options are accepted, or refused with an error of the plugin that names the option. */
 export const options: FuzzTarget = {
   name: 'options',
   share: 4,

@@ -44,8 +44,8 @@ const content = fc.oneof(
 )
 
 /**
- * Whatever lies in a recordings directory, the plugin starts or says what is wrong, and takes nothing away that it does
- * not understand.
+ * With any files in the recordings directory, the plugin starts, or throws an error that says what is wrong. It deletes
+ * no file that it does not understand.
  */
 export const partFiles: FuzzTarget = {
   name: 'partFiles',
@@ -61,7 +61,7 @@ export const partFiles: FuzzTarget = {
           await app.register(jambonzListen, { recording: { directory } })
           await app.ready()
         } catch (err) {
-          // Such as a file where the plugin keeps a folder.
+          // The plugin may refuse to start, for example if a file has the name of one of its folders.
           assertCoded(err)
         }
         await app.close()

@@ -5,19 +5,22 @@ import type { AudioSink } from '../../lib/audio/socket/types.js'
 import { nothingToEnd, type FuzzTarget } from './target.js'
 
 const RATE = 8000
-/** ms and bytes of a message of jambonz */
+/** ms of audio, and bytes, in a message of jambonz */
 const FRAME_MS = 20
 const FRAME_BYTES = 320
-/** ms between two reads, and until the first, as in lib/audio/socket/frames/SocketReader.ts */
+/**
+ * ms between two reads in batches, between two reads of a stream with a reader, and until the first read; as in
+ * lib/audio/socket/frames/SocketReader.ts
+ */
 const BATCH_MS = 800
 const LISTENING_MS = 40
 const FIRST_READ_MS = 60
-/** ms: what is said so shortly before the end of a pause may be on its way when it ends, as always */
+/** ms before the end of a pause: audio that was said then may be recorded, because it may arrive after the pause */
 const UNDER_WAY = 40
-/** ms after a pause within which audio is recorded again, where the network does not stall */
+/** ms after a pause until audio has to be recorded again, if the network does not stall */
 const SOON = 1_000
 
-/** A span of time, ms after the first audio was said. */
+/** A span of time, in ms after the caller's first audio. */
 interface Span {
   from: number
   ms: number
@@ -26,12 +29,12 @@ interface Span {
 interface Case {
   /** ms from the request of the socket to the first audio */
   setupMs: number
-  /** ms that audio is on its way, at least, and what comes on top */
+  /** minimum ms that audio is on its way, and the ms added for each frame in turn */
   latencyMs: number
   jitterMs: readonly number[]
-  /** The network delivers nothing. */
+  /** spans in which the network delivers nothing */
   stalls: readonly Span[]
-  /** jambonz sends nothing of what is said. */
+  /** spans in which jambonz sends no audio */
   gaps: readonly Span[]
   pauses: readonly Span[]
   /** ms between two reads; 0: audio is read as it comes */
@@ -54,7 +57,7 @@ const theCase: fc.Arbitrary<Case> = fc.record({
 })
 
 interface Frame {
-  /** ms after the first audio: when its last sample was said, and when it arrives */
+  /** ms after the caller's first audio: when the last sample of the frame was said, and when the frame arrives */
   said: number
   arrives: number
 }
@@ -66,7 +69,7 @@ function framesOf({ latencyMs, jitterMs, stalls, gaps, callMs }: Case): Frame[] 
   for (let said = FRAME_MS, i = 0; said <= callMs; said += FRAME_MS, i++) {
     if (gaps.some(({ from, ms }) => said > from && said <= from + ms)) continue
     let arrives = said + latencyMs + (jitterMs[i % jitterMs.length] ?? 0)
-    // One stall may lead into the next.
+    // The end of one stall may lie in the next.
     for (const { from, ms } of [...stalls].sort((a, b) => a.from - b.from)) {
       if (arrives >= from && arrives < from + ms) arrives = from + ms
     }
@@ -76,7 +79,7 @@ function framesOf({ latencyMs, jitterMs, stalls, gaps, callMs }: Case): Frame[] 
   return frames
 }
 
-/** Pauses that neither overlap nor touch. */
+/** Returns the pauses of a case that neither overlap nor touch. */
 function pausesOf({ pauses }: Case): Span[] {
   const apart: Span[] = []
   for (const pause of [...pauses].sort((a, b) => a.from - b.from)) {
@@ -86,7 +89,7 @@ function pausesOf({ pauses }: Case): Span[] {
   return apart
 }
 
-/** Keeps the numbers of the frames that it is given outside pauses. */
+/** Collects the numbers of the frames that come outside pauses. */
 class OpenFrames implements AudioSink {
   readonly numbers = new Set<number>()
   #isPrivate = false
@@ -105,7 +108,7 @@ class OpenFrames implements AudioSink {
   }
 }
 
-/** Takes the call through the feed in a clock of its own, read as a ListenSocket reads it. */
+/** Passes the frames of a call through an AudioFeed as a ListenSocket does, on a simulated clock. */
 function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): OpenFrames {
   const sink = new OpenFrames()
   const feed = new AudioFeed(RATE, 1, () => {})
@@ -143,7 +146,7 @@ function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): Ope
   return sink
 }
 
-/** All audio before a pause is recorded and none of the pause, however late the audio arrives. */
+/** All audio from before a pause is recorded and none from the pause, however late the audio arrives. */
 export const pauses: FuzzTarget = {
   name: 'pauses',
   share: 1,

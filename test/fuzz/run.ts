@@ -13,8 +13,8 @@ import { verbs } from './verbs.js'
 import { wav } from './wav.js'
 
 /**
- * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]: random input for everything that reads what somebody else
- * wrote. Prints the seed of each target and the smallest input that fails. Exits with 1 when one does.
+ * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]: tests all code that reads foreign input with random
+ * input. Prints the seed of each target and the smallest input that fails. Exits with 1 if a target fails.
  */
 const TARGETS: readonly FuzzTarget[] = [
   verbs,
@@ -46,7 +46,7 @@ if (chosen.length === 0 || !Number.isInteger(cases) || !Number.isInteger(seed)) 
   )
 }
 
-/** An uncaught error fails the run: it would have ended a user's process. */
+/** An uncaught error fails the run, because it would have ended a user's process. */
 let escaped: unknown
 process.on('uncaughtException', (err) => {
   escaped = err

@@ -31,8 +31,8 @@ const value = fc.oneof(
 )
 
 /**
- * With any values in Redis, a call that is read has a call's shape and its own id; any published text is a valid
- * message or ignored.
+ * With any values in Redis, a call that is read has the shape of a call and its own id. Any published text is handled
+ * as a valid message or ignored.
  */
 export const storeDamage: FuzzTarget = {
   name: 'storeDamage',

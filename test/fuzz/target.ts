@@ -1,9 +1,9 @@
 import type { IAsyncPropertyWithHooks, IRawProperty } from 'fast-check'
 
-/** A function that reads foreign input, and how to test it. */
+/** A function that reads foreign input, with its test. */
 export interface FuzzTarget {
   name: string
-  /** of all cases */
+  /** share of all cases, 0 to 1 */
   share: number
   begin(): Promise<FuzzRun>
 }

@@ -104,7 +104,7 @@ const verb = fc.oneof(
   value
 )
 
-/** Every return value of a handler is answered with verbs, or with an error that names the mistake. */
+/** Any return value of a handler is answered with verbs, or with an error that names the mistake. */
 export const verbs: FuzzTarget = {
   name: 'verbs',
   share: 3,

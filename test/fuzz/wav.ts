@@ -4,7 +4,7 @@ import { assertCoded, nothingToEnd, type FuzzTarget } from './target.js'
 
 const LONGEST = 2_000
 
-/** A WAV with a valid beginning, and a random format and sizes. */
+/** the start of a WAV file, with a random format and random sizes */
 const header = fc.record({
   code: fc.constantFrom(0, 1, 3, 6, 7, 85, 0xff_fe, 0xff_ff),
   channels: fc.constantFrom(0, 1, 2, 6, 65_535),
@@ -30,7 +30,7 @@ const wavFile = header.map(({ code, channels, rate, bits, formatBytes, dataBytes
   return Buffer.concat([Buffer.from('RIFF\x00\x00\x00\x00WAVE', 'latin1'), format, between, data, samples])
 })
 
-/** Reading any bytes as a WAV gives audio or an error of the plugin, in bounded time. */
+/** To read any bytes as a WAV results in audio or an error of the plugin, in bounded time. */
 export const wav: FuzzTarget = {
   name: 'wav',
   share: 2,

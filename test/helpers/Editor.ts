@@ -1,9 +1,9 @@
 import { resolve } from 'node:path'
 import ts from 'typescript'
 
-/** A file of an application in an editor. Marks in it, such as `/*1*\/`, name places. */
+/** A file of an application that is open in an editor. Marks in it, such as `/*1*\/`, name positions. */
 export interface EditedFile {
-  /** Returns the names offered at the mark */
+  /** Returns the names that the editor offers at the mark */
   completions(mark: string): string[]
   /** Returns the hover text of the word after the mark: its declaration, then its documentation */
   hover(mark: string): string
@@ -11,15 +11,15 @@ export interface EditedFile {
 }
 
 /**
- * Asks TypeScript's language service, as an editor does. One for all files of a folder, so that the library is checked
- * once: open all of them before the first question.
+ * Asks TypeScript's language service, as an editor does. Use one Editor for all files of a folder, and open all files
+ * before the first question, so that the library is checked once.
  */
 export class Editor {
   readonly #folder: string
   readonly #files = new Map<string, string>()
   readonly #service: ts.LanguageService
 
-  /** `folder`: where the files are taken to be. `options`: those of a tsconfig.json. */
+  /** `folder`: the folder that the files pretend to be in. `options`: compilerOptions of a tsconfig.json. */
   constructor(folder: string, options: ts.CompilerOptions) {
     this.#folder = resolve(folder)
     const files = this.#files

@@ -6,8 +6,8 @@ import { performance } from 'node:perf_hooks'
 const INTERVAL = 100
 
 /**
- * How long this process waits on its machine for what takes no time on an idle one: its turn, and a new folder with a
- * synced file. Tests whose bounds are times add it to them: a busy machine is no fault of what they test.
+ * Measures how long this process waits for its machine: for its turn, and for a new folder with a synced file. Both
+ * take no time on an idle machine. Tests add this time to their bounds, so that a busy machine does not fail them.
  */
 export class Lateness {
   #worst = 0
@@ -15,13 +15,16 @@ export class Lateness {
   #closed = false
   readonly #tell: (worst: number) => void
 
-  /** `folder`: is made, on the disk that matters. `tell`: of a new worst, ms. */
+  /**
+   * `folder`: is created; probes are written there, on the disk to measure. `tell`: called with each new maximum, in
+   * ms.
+   */
   constructor(folder: string, tell: (worst: number) => void = () => {}) {
     this.#tell = tell
     this.#run(folder).catch(() => {})
   }
 
-  /** the longest wait, ms, the present probe included */
+  /** the longest wait in ms, including that of the running probe */
   get worst(): number {
     return Math.max(this.#worst, performance.now() - this.#begun - INTERVAL)
   }

@@ -7,16 +7,16 @@ const MICROS = 1_000
 const NANOS = 1_000_000
 
 export interface DelayFigures {
-  /** ms that the event loop was late through its own work: the 99th percentile, and the maximum */
+  /** ms that the event loop was late because of its own work: the 99th percentile, and the maximum */
   p99: number
   max: number
-  /** ms that it was late in all, 99th percentile: also where the machine gave the process no turn */
+  /** ms that the event loop was late for any reason, including waits for a core: the 99th percentile */
   p99OnMachine: number
 }
 
 /**
- * How late the event loop of this process is by its own work. Of a delay the time is taken off that the main thread was
- * ready and waited for a core, which Linux counts: that is the machine's load, and no fault of what is measured.
+ * Measures how late the event loop of this process is because of its own work. It subtracts the time in which the main
+ * thread was ready but waited for a core, which Linux counts: that is the load of the machine.
  */
 export class OwnDelay {
   readonly #own = createHistogram()

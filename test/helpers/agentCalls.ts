@@ -15,7 +15,7 @@ import { until } from './until.js'
 
 export interface AgentCall {
   mixType?: 'mono' | 'stereo' | 'mixed'
-  /** sample rates of the agent's audio, the recording and the call, Hz */
+  /** sample rates in Hz: of the agent's audio, of the recording and of the call */
   streamRate?: 8000 | 16_000
   sampleRate?: 8000 | 16_000
   callRate?: 8000 | 16_000
@@ -24,7 +24,7 @@ export interface AgentCall {
   simulate?: Partial<SimulateCallOptions>
   /** runs during the calls */
   during?: (call: SimulatedCall) => Promise<void>
-  /** how its recording is read. Default: the file at its location */
+  /** reads the recording; default: reads the file at its location */
   read?: (recording: FinishedRecording) => Promise<Buffer>
   agent: (stream: AudioStream) => Promise<void>
 }
@@ -40,7 +40,7 @@ export interface AgentRecording {
   log: string[]
 }
 
-/** Speech-like noise without repetition. */
+/** Returns noise that sounds like speech and does not repeat. */
 export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
   let state = seed
   let last = 0
@@ -71,7 +71,7 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     }
   ])
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
-  // On a stalled machine the hook may be answered before the recording is complete.
+  // The hook may be answered before the recording is complete, if the machine is busy.
   const saved = new Promise<FinishedRecording>((resolve, reject) => {
     app.jambonz.calls.events.once('recording', resolve).once('recordingFailed', reject)
   })
@@ -128,24 +128,26 @@ function heardOnFile(story: CallStory, sampleRate: number): Int16Array {
 
 const WINDOW_MS = 200
 const MAX_SHIFT_MS = 150
-/** samples beside the place of the last stretch, and the correlation of what is the same sound there */
+/**
+ * samples around the shift of the previous stretch that are searched first, and the least correlation of equal sounds
+ */
 const NEAR = 8
 const SAME = 0.98
 const LOUD = 300
-/** Part of a stretch that is loud, so that it is compared: an utterance of 60 ms is. */
+/** Share of a stretch that has to be loud for a comparison. An utterance of 60 ms is enough. */
 const LOUD_PART = 0.15
 
 export interface Likeness {
-  /** ms by which the recording is late, of each stretch of 200 ms that was heard */
+  /** ms by which the recording is late, for each stretch of 200 ms that the caller heard */
   delays: number[]
-  /** ms: the median, and the largest in either direction */
+  /** ms that stretches are early or late: the median, and the maximum */
   medianMs: number
   worstMs: number
-  /** median correlation of all stretches */
+  /** median of the stretches' correlations */
   correlation: number
 }
 
-/** Compares the recording with the audio that was heard, stretch by stretch. */
+/** Compares the recording with the audio that the caller heard, stretch by stretch. */
 export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: number): Likeness {
   const window = (WINDOW_MS * sampleRate) / 1000
   const shift = (MAX_SHIFT_MS * sampleRate) / 1000
@@ -156,7 +158,7 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
     if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
     }
-    // Noise matches at one place only, most often where the last stretch did.
+    // Noise matches at one place only, mostly with the shift of the previous stretch.
     let best = bestOf(part, recorded, at + last - NEAR, at + last + NEAR)
     if (best.correlation < SAME) best = bestOf(part, recorded, at - shift, at + shift)
     last = best.at - at
@@ -186,7 +188,7 @@ export function correlate(part: Int16Array, within: Int16Array, at: number): num
 export function correlations(part: Int16Array, within: Int16Array, from: number, to: number): Float64Array {
   const { length } = part
   const a = Float64Array.from(part)
-  // Outside of it there is silence.
+  // Before and after `within`, there is silence.
   const b = new Float64Array(to - from + length - 1)
   b.set(within.subarray(Math.max(0, from), to + length - 1), Math.max(0, -from))
   const squareOf = (sum: number, sample: number) => sum + sample * sample
@@ -205,7 +207,7 @@ function median(values: number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }
 
-/** ms of stretches of 10 ms in which something is heard. */
+/** Returns the ms in which something is heard, in steps of 10 ms. */
 export function loudMs(samples: Int16Array, rate = 8000): number {
   const stretch = rate / 100
   let ms = 0
@@ -215,7 +217,7 @@ export function loudMs(samples: Int16Array, rate = 8000): number {
   return ms
 }
 
-/** Writes in pieces of 20 ms, in real time. */
+/** Writes samples to the stream in pieces of 20 ms, in real time. */
 export async function writeInPieces(stream: AudioStream, samples: Int16Array): Promise<void> {
   const piece = stream.outputSampleRate / 50
   const began = performance.now()
@@ -226,7 +228,7 @@ export async function writeInPieces(stream: AudioStream, samples: Int16Array): P
   }
 }
 
-/** Returns a file of any number of channels as mono samples. */
+/** Reads a sound file with any number of channels. Resolves to mono samples. */
 export async function soundOf(path: string): Promise<Int16Array> {
   return readWav(await readFile(path)).samples
 }

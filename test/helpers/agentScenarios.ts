@@ -12,24 +12,24 @@ import {
 } from './agentCalls.js'
 import { until } from './until.js'
 
-/** A way to write audio, and its name. */
+/** A named way to write audio. */
 export interface Scenario extends AgentCall {
   name: string
 }
 
 /**
- * ms by which the middle of a call's stretches may be off, a tick and the resampler's delay; the middle of all calls;
- * and the worst stretch on a busy machine.
+ * Limits in ms, by which a recording may be late: the median of one call, which includes a tick and the resampler's
+ * delay; the median of all calls; and the worst stretch, on a busy machine.
  */
 const MAX_MEDIAN = 22.5
 const MAX_OF_CALLS = 5
 const MAX_WORST = 70
-/** ms: stretches of 10 ms that are loud, at both ends of what is heard */
+/** ms by which the loud time of a recording may differ from what the caller heard */
 const MAX_LENGTH_ERROR = 60
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Writes in pieces of `size()` bytes, each `wait()` ms after the one before. */
+/** Writes samples in pieces of `size()` bytes, with `wait()` ms between them. */
 async function writeUnevenly(
   stream: AudioStream,
   samples: Int16Array,
@@ -52,9 +52,7 @@ async function say(stream: AudioStream, samples: Int16Array, id?: string): Promi
   await utterance.done
 }
 
-/**
- * The six ways of speaking that a recording has to follow within 20 ms; `ms`: the length of what is said in one piece.
- */
+/** Returns the six ways of speaking that a recording has to follow within 20 ms. `ms`: length of an utterance. */
 export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenario[] {
   return [
     {
@@ -64,7 +62,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
         stream.write(bytesOf(voice(ms)))
         await stream.mark('said')
       },
-      // In a mixed recording the voices could not be told apart.
+      // Without a caller's voice in a mixed recording, as the two voices could not be told apart.
       ...(mixType !== 'mixed' && {
         simulate: { speech: { pcm: bytesOf(voice(1_500, 8000, 7)), sampleRate: 8000 } }
       })
@@ -123,7 +121,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
   ]
 }
 
-/** Other ways to write, on other calls. */
+/** Returns other ways to write, used on other calls. */
 export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   const random = randomNumbers()
   const said = async (stream: AudioStream) => {
@@ -256,7 +254,7 @@ export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   return scenarios.map((scenario) => ({ mixType, ...scenario }))
 }
 
-/** 0 to 1, the same in each run. */
+/** Returns a function that returns numbers from 0 to 1, the same in each run. */
 function randomNumbers(): () => number {
   let state = 7
   return () => {
@@ -265,10 +263,13 @@ function randomNumbers(): () => number {
   }
 }
 
-/** Calls of one scenario at most: where the machine stood still, its caller did not speak and hear in real time. */
+/** Maximum calls of one scenario. A call is repeated if the machine stalled, as it was not in real time then. */
 const MAX_CALLS = 4
 
-/** A call that went on in real time: else a gap in its audio shows that the machine stood still for 200 ms and more. */
+/**
+ * Makes a call that runs in real time. A gap in its audio shows that the machine stalled for 200 ms or more; then the
+ * call is repeated.
+ */
 async function callInRealTime(t: Test, scenario: Scenario): Promise<AgentRecording> {
   for (let count = 1; ; count++) {
     const call = await agentCall(t, scenario)
@@ -278,8 +279,8 @@ async function callInRealTime(t: Test, scenario: Scenario): Promise<AgentRecordi
 }
 
 /**
- * Takes a call for each scenario, so many at once as `together` says, and compares each recording with what its caller
- * heard: only when all are over, as that takes the CPU from the calls. Prints a table.
+ * Makes a call for each scenario, `together` of them at the same time, and compares each recording with what its caller
+ * heard. It compares after the last call, because that takes CPU from calls. Prints a table.
  */
 export async function compareAll(
   t: Test,

@@ -1,5 +1,5 @@
-// The load balancer of a cluster, in its own process, so that it takes no CPU from the simulator. It tells its
-// parent its address, and is told the ports of the instances.
+// The load balancer of a cluster, in its own process, so that it takes no CPU from the simulator. It sends its address
+// to its parent, which sends it the ports of the instances.
 import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 
 const balancer = new RoundRobin()

@@ -11,14 +11,14 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
   '--no-first-run',
-  // Pages behind each window's address bar, which nobody sees, and which keep a core busy. Takes the place of
+  // Turns off the hidden pages behind each window's address bar, because they keep a core busy. This option replaces
   // Playwright's own list.
   '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,MediaRouter,OptimizationHints,PaintHolding'
 ]
 
 /**
- * Why tests in a browser are skipped; false where it is there. In CI they are never skipped: a missing browser fails
- * them.
+ * Returns why tests in a browser are skipped, or false if a browser is installed. In CI they are never skipped: without
+ * a browser they fail.
  */
 export function noBrowser(): string | false {
   return (
@@ -28,14 +28,14 @@ export function noBrowser(): string | false {
   )
 }
 
-/** Debian's Chromium, closed with the test. */
+/** Starts Debian's Chromium. It is closed with the test. */
 export async function openBrowser(t: Test): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
   t.teardown(() => browser.close())
   return browser
 }
 
-/** A page of its own session, closed with the test. `complaints` has the browser's errors. */
+/** Opens a page with a session of its own, closed with the test. `complaints` collects the browser's errors. */
 export async function openPage(
   t: Test,
   browser: Browser,

@@ -9,7 +9,7 @@ export interface BuildOptions extends JambonzListenOptions {
   fastify?: FastifyServerOptions
 }
 
-/** A Fastify with the plugin, closed with the test. */
+/** Returns a Fastify with the plugin, closed with the test. */
 export async function build(
   t: Test,
   { fastify: fastifyOptions, ...options }: BuildOptions = {}
@@ -20,12 +20,12 @@ export async function build(
   return app
 }
 
-/** Listens on a free port; the address, without a slash at its end. */
+/** Listens on a free port. Resolves to the address, without a slash at its end. */
 export async function listening(app: FastifyInstance): Promise<string> {
   return await app.listen({ host: '127.0.0.1', port: 0 })
 }
 
-/** An application with `routes` that listens, and its address. */
+/** Starts an application with `routes`. Resolves to it and its address. */
 export async function serving(
   t: Test,
   routes: (app: FastifyInstance) => void,
@@ -36,7 +36,7 @@ export async function serving(
   return { app, url: await listening(app) }
 }
 
-/** An empty folder, for this test alone. */
+/** Returns an empty folder for this test alone. */
 export function folder(): string {
   return mkdtempSync(join(tmpdir(), 'jambonz-listen-'))
 }

@@ -21,24 +21,24 @@ import { startRedis, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
 const INSTANCES = 3
-/** ms until all is told of the last call: the next socket of a listen that was handed over is awaited for 15 s */
+/** ms until the last call must be reported: a listen that was handed over waits 15 s for its next socket */
 const PATIENCE = 40_000
 const HOUR = 3_600_000
 
 export interface ChaosOptions {
   calls: number
-  /** calls at a time */
+  /** calls at the same time */
   atOnce: number
   seed: number
 }
 
-/** The results. */
+/** the results of a run */
 export interface ChaosCounts {
   calls: ChaosCall[]
   instances: ChaosInstances
-  /** calls whose requests were not all answered well, one line each */
+  /** calls with a request that was refused or not answered, one line each */
   unanswered: string[]
-  /** calls of whose listen no end is known, one line each */
+  /** calls whose listen has no reported end, one line each */
   lost: string[]
   secrets: { sent: number; found: number; inTheOpen: number; neverAnnounced: number }
   leaks: string[]
@@ -124,14 +124,14 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
 }
 
 /**
- * The hook's handler saw an ended listen, or none: Redis had forgotten the call, and the instances that knew it are
- * gone.
+ * Returns true if the hook's handler got an ended listen, or none. It gets none if Redis has lost the call and the
+ * instances that knew it have ended.
  */
 function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
   return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
 }
 
-/** Returns each call in Redis, as JSON. */
+/** Resolves to what Redis holds of each call, as JSON. */
 async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise<string[]> {
   const redis = new Redis(server.url)
   try {
@@ -155,7 +155,7 @@ async function often(signal: AbortSignal, ms: number, what: () => Promise<void>)
   }
 }
 
-/** A disk of 256 KiB if the process may mount one; else a file in place of a folder. */
+/** Mounts a disk of 256 KiB if the process may do that. If not, it puts a file in place of a folder. */
 function fillDisk(t: Test, path: string): void {
   mkdirSync(path)
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path])
@@ -163,7 +163,7 @@ function fillDisk(t: Test, path: string): void {
   else writeFileSync(join(path, 'no disk of its own'), '')
 }
 
-/** Redis hangs for a second, or is killed and comes back empty. */
+/** Stops Redis for a second, or kills it and restarts it empty. */
 async function breakRedis(server: RedisServer, random: Random): Promise<void> {
   const ms = 500 + random() * 1_000
   if (random() < 0.4) {
@@ -179,7 +179,7 @@ async function breakRedis(server: RedisServer, random: Random): Promise<void> {
 
 const JSON_HEADERS = { 'content-type': 'application/json' }
 
-/** Sends requests of an attacker. */
+/** Sends the requests of an attacker. */
 async function comeAsStranger(url: string, server: RedisServer, random: Random): Promise<void> {
   const body = JSON.stringify({ call_sid: `stranger-${random()}` })
   const tries: Array<() => Promise<unknown>> = [
@@ -213,8 +213,8 @@ function sendRaw(url: string, text: string): Promise<void> {
 }
 
 /**
- * The requests that were refused, or not answered; not those that waited on an instance as it ended: another began
- * anew, too late.
+ * Returns the requests that were refused or not answered, one line each. It leaves out requests without an answer that
+ * an instance was handling when it was told to end: the next instance began anew, too late for jambonz.
  */
 function unanswered(call: ChaosCall, endedAt: readonly number[]): string[] {
   return call.story.requests

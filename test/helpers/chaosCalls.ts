@@ -4,14 +4,17 @@ import { join } from 'node:path'
 import { simulateCall, type CallStory, type Faults } from '../../lib/simulator/index.js'
 import { CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 
-/** The caller's sample in private: nothing else has this value. */
+/** the sample of the caller's secret, which no other audio has */
 const SECRET_BYTE = 0x5a
-/** number of equal bytes in a row that is no coincidence */
+/** number of equal bytes in a row that can't be a coincidence */
 const SECRET_RUN = 32
 const RATE = 8_000
-/** ms from the first listen: the key * is up at 500, # goes down at 1,100, the caller is muted for 100 after each */
+/**
+ * ms from the start of the first listen. The key * is released at 500, # is pressed at 1,100; the caller is muted for
+ * 100 ms after each.
+ */
 const [PRIVATE_FROM, SECRET_FROM, SECRET_TO, PRIVATE_TO, SPEECH] = [400, 620, 1_050, 1_100, 1_600]
-/** of all calls */
+/** share of all calls in which the caller says a secret */
 const SECRETIVE = 0.25
 
 export type Random = () => number
@@ -19,12 +22,12 @@ export type Random = () => number
 export interface ChaosCall {
   callSid: string
   handler: string
-  /** the caller says his secret between the keys */
+  /** the caller says the secret between the keys * and # */
   isPrivate: boolean
-  /** the caller says the secret in public: the search must find it, which proves the search */
+  /** The caller says the secret while the call is not private: the search for leaked secrets must find this one. */
   isOpen: boolean
   faults: Faults
-  /** ms of performance.now() */
+  /** start of the call, in ms of performance.now() */
   begunAt: number
   story: CallStory
 }
@@ -40,7 +43,7 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-/** Makes one call of any kind, to its end. */
+/** Makes one call of a random kind. Resolves when it has ended. */
 export async function takeChaosCall(url: string, random: Random): Promise<ChaosCall> {
   const isPrivate = random() < SECRETIVE
   const isOpen = !isPrivate && random() < 0.05
@@ -103,7 +106,7 @@ function speech(random: Random, secretive: boolean): Int16Array {
   return samples
 }
 
-/** Bytes of secrets in `audio`. */
+/** Returns the number of bytes of secrets in `audio`. */
 export function secretBytes(audio: Buffer): number {
   let found = 0
   for (let at = audio.indexOf(SECRET_BYTE); at !== -1; at = audio.indexOf(SECRET_BYTE, at)) {
@@ -115,7 +118,8 @@ export function secretBytes(audio: Buffer): number {
 }
 
 /**
- * Returns the bytes of secrets that jambonz sent in private. A key pressed while no socket was open never arrives.
+ * Returns the number of bytes of secrets that jambonz sent in private; 0 if the key that begins the secret never
+ * arrived, because no socket was open.
  */
 export function secretsSent({ isPrivate, story }: ChaosCall): number {
   return isPrivate && toldOfSecret(story)
@@ -123,12 +127,12 @@ export function secretsSent({ isPrivate, story }: ChaosCall): number {
     : 0
 }
 
-/** Returns true if the key that begins the secret was sent on a socket that stayed open until the secret. */
+/** Returns true if the key before the secret was sent on a socket. */
 export function toldOfSecret({ listens }: CallStory): boolean {
   return listens.some(({ sent }) => sent.texts.some((text) => text.includes('"dtmf"') && text.includes('*')))
 }
 
-/** Bytes of secrets in all files below the folders, by the callSid that the file's name tells. */
+/** Resolves to the number of bytes of secrets in all files below the folders, by the callSid in the file's name. */
 export async function secretsFound(
   callSids: readonly string[],
   folders: readonly string[]
@@ -137,7 +141,7 @@ export async function secretsFound(
     try {
       return await searchFiles(callSids, folders)
     } catch (err) {
-      // A file got its final name meanwhile: the search begins anew, so that it misses none.
+      // A file was renamed during the search. The search begins again, so that it misses no file.
       if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw err
     }
   }

@@ -5,15 +5,15 @@ import { ENDLESS_SPEAKERS } from './endlessSpeakers.js'
 
 export const WEBHOOK_SECRET = 'the account has it'
 export const AUTH = { username: 'jambonz', password: 'secret' }
-/** directory of the recordings that must fail: a full disk */
+/** directory of the recordings that must fail because the disk is full */
 export const FULL = 'full'
 /** prefix of the application whose recordings go to a sink */
 export const SINK = '/sink'
 
-/** Audio handlers of an application, good and bad. */
+/** An audio handler of an application, good or bad. */
 export interface ChaosHandler {
   mode: 'off' | 'streaming' | 'file'
-  /** undefined: the audio is only recorded */
+  /** handles the audio; undefined: the audio is only recorded */
   handle?: (stream: AudioStream) => unknown
 }
 
@@ -33,7 +33,7 @@ const EVENTS = [
   'mark'
 ] as const
 
-/** Keeps what is said between the keys * and # private. */
+/** Returns a handler that keeps private what is said between the keys * and #. */
 function keepSecrets(mode: 'silence' | 'skip', through: 'stream' | 'recording') {
   return async (stream: AudioStream): Promise<void> => {
     stream.on('dtmf', ({ digit }) => {
@@ -127,12 +127,11 @@ const handlers: Record<string, ChaosHandler> = {
   ),
   ...Object.fromEntries(
     Object.entries(ENDLESS_SPEAKERS)
-      // A handler that ignores every error would run for ever: test/audio/hangUp.test.ts
-      // has one of each.
+      // Without handlers that ignore every error: they would run for ever. test/audio/hangUp.test.ts has each of them.
       .filter(([, { ends }]) => ends)
       .map(([name, { mode, speak }]) => [name, { mode, handle: speak }])
   )
 }
 
-/** Every kind of handler, by its name. */
+/** the handlers of each kind, by name */
 export const CHAOS_HANDLERS: ReadonlyMap<string, ChaosHandler> = new Map(Object.entries(handlers))

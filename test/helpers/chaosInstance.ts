@@ -1,5 +1,5 @@
-// One of the instances of the chaos run. argv: url of Redis, folder of the recordings, folder of
-// what the sinks take It tells its parent what it sees; its parent moves its clock, and asks for its figures.
+// One of the instances of the chaos run. argv: url of Redis, folder of the recordings, folder of the sinks' files. It
+// reports to its parent what happens. Its parent shifts its clock and requests its figures.
 import { shiftDate } from './shiftedDate.js'
 import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -26,7 +26,7 @@ export type ChaosReport =
 /** ms to add to the clock, or a request for the figures */
 export type ChaosOrder = { jump: number } | 'figures'
 
-/** seconds; clocks jump by hours here */
+/** seconds that a signature may be old; the clocks here jump by hours */
 const TOLERANCE = 86_400
 /** ms */
 const WRITE_TIMEOUT = 2_000
@@ -44,7 +44,7 @@ function reportFigures(): void {
 process.on('uncaughtExceptionMonitor', (err) => report({ what: 'unhandled', text: String(err.stack) }))
 process.on('warning', ({ name, message }) => report({ what: 'warning', text: `${name}: ${message}` }))
 
-/** A sink that works, or fails in one of the ways that sinks fail. */
+/** Returns a sink that works, or that fails in one of several ways. */
 async function chaoticSink(_stream: unknown, { name }: SinkContext): Promise<Writable> {
   const way = Math.random()
   if (way < 0.1) throw new Error('the sink is away')
@@ -119,7 +119,7 @@ process.on('message', (order: ChaosOrder) => {
   if (order === 'figures') reportFigures()
   else shiftDate(order.jump)
 })
-// The parent process has ended.
+// Without its parent process, the instance ends.
 process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await Promise.all(applications.map((jambonz) => jambonz.drain(0, { handover: true })))
@@ -128,6 +128,6 @@ process.once('SIGTERM', async () => {
   process.exit()
 })
 await app.listen({ host: '127.0.0.1', port: 0 })
-// from here on: what an instance does before it listens delays no call
+// Starts here, because what an instance does before it listens delays no call.
 const delay = new OwnDelay()
 report({ what: 'listening', port: (app.server.address() as AddressInfo).port })

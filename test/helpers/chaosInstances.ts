@@ -6,31 +6,31 @@ import type { ChaosOrder, ChaosReport } from './chaosInstance.js'
 import type { DelayFigures } from './OwnDelay.js'
 import { withinMs } from '../../lib/model/time.js'
 
-/** ms that an instance may take to drain, and then its figures to come */
+/** ms that an instance may take to drain, and then to send its figures */
 const DRAIN_PATIENCE = 60_000
 const FIGURES_PATIENCE = 10_000
 
 interface Instance {
   process: ChildProcess
   port: number
-  /** it got a signal to end */
+  /** the instance got SIGTERM or SIGKILL */
   ending: boolean
 }
 
-/** The instances of the chaos run, and their messages. */
+/** Runs the instances of the chaos run and collects their messages. */
 export class ChaosInstances {
-  /** unexpected exits */
+  /** exit texts of instances that ended unexpectedly */
   readonly died: string[] = []
   readonly unhandled: string[] = []
   readonly warnings: string[] = []
-  /** exit texts of instances that did not drain */
+  /** exit texts of instances that did not end their drain */
   readonly hung: string[] = []
   readonly figures: DelayFigures[] = []
-  /** the listen that the last hook of each call got */
+  /** the listen that the handler of each call's last hook got, by callSid */
   readonly hooks = new Map<string, Listen | undefined>()
   readonly ends = new Map<string, Listen | undefined>()
   readonly failed = new Set<string>()
-  /** ms of performance.now() at which one was told to end */
+  /** times at which an instance was told to end, ms of performance.now() */
   readonly endedAt: number[] = []
   killed = 0
   drained = 0
@@ -43,7 +43,7 @@ export class ChaosInstances {
     this.#args = args
   }
 
-  /** Starts another instance; resolves when the load balancer sends it requests. */
+  /** Starts an instance. Resolves when the load balancer sends requests to it. */
   async add(): Promise<void> {
     const child = start('chaosInstance', ...this.#args)
     const instance: Instance = { process: child, port: 0, ending: false }
@@ -62,7 +62,9 @@ export class ChaosInstances {
     this.#tellBalancer()
   }
 
-  /** Starts another instance, then ends this one: by SIGKILL, or by SIGTERM, on which it hands its listens over. */
+  /**
+   * Starts another instance, then ends this one with SIGKILL, or with SIGTERM, which makes it hand its listens over.
+   */
   async replace(at: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     await this.add()
     const instance = this.#instances[at % (this.#instances.length - 1)]
@@ -82,7 +84,7 @@ export class ChaosInstances {
     this.#order(this.#instances[at % this.#instances.length], { jump: ms })
   }
 
-  /** Asks each running instance for its figures; one whose event loop hangs does not answer. */
+  /** Asks each running instance for its figures. An instance whose event loop hangs does not answer. */
   async askFigures(): Promise<void> {
     await Promise.all(
       this.#instances.map(async (instance) => {
@@ -121,7 +123,7 @@ export class ChaosInstances {
   }
 
   #order(instance: Instance | undefined, order: ChaosOrder): void {
-    // an instance that has just been killed gets no more requests
+    // An instance that was just killed can't receive messages.
     if (instance?.process.connected) instance.process.send(order, () => {})
   }
 
@@ -131,7 +133,7 @@ export class ChaosInstances {
   }
 }
 
-/** Starts a load balancer and `size` instances behind it. `args`: arguments of each instance. */
+/** Starts a load balancer with `size` instances. `args`: arguments of each instance. */
 export async function startChaosInstances(
   size: number,
   ...args: string[]

@@ -6,7 +6,7 @@ import type { Report } from './clusterInstance.js'
 
 export interface Seen {
   instance: number
-  /** ms of performance.now() here */
+  /** when the message came, in ms of performance.now() of this process */
   at: number
   report: Exclude<Report, { what: 'listening' | 'late' }>
 }
@@ -17,16 +17,16 @@ export interface Ended {
   signal: NodeJS.Signals | null
 }
 
-/** Instances of an application, each a process, behind a round-robin. */
+/** Runs the instances of an application, each in its own process, behind a round-robin. */
 export class Cluster {
   /** messages of the instances, in order */
   readonly seen: Seen[] = []
-  /** ms that an instance had to wait for the machine, at worst: see Lateness */
+  /** the longest that an instance waited for its machine, in ms: see Lateness */
   lateMs = 0
   readonly #args: readonly string[]
   readonly #script: string
   readonly #balancer: ChildProcess
-  // that the balancer knows
+  // ports that the load balancer knows
   readonly #ports: number[] = []
   readonly #instances: Array<{ process: ChildProcess; port: number }> = []
 
@@ -36,14 +36,14 @@ export class Cluster {
     this.#args = args
   }
 
-  /** Resolves with its number when it listens and the balancer knows it. */
+  /** Starts an instance. Resolves to its number when it listens and the load balancer knows it. */
   async add(...args: string[]): Promise<number> {
     const instance = await this.spare(...args)
     this.enter(instance)
     return instance
   }
 
-  /** Starts an instance that the balancer does not know yet. `args`: further ones of this instance. */
+  /** Starts an instance that the load balancer does not know yet. `args`: further arguments of this instance. */
   async spare(...args: string[]): Promise<number> {
     const child = start(this.#script, ...this.#args, ...args)
     const instance = this.#instances.length
@@ -66,7 +66,7 @@ export class Cluster {
     this.#tellBalancer()
   }
 
-  /** Removes the instance from the balancer before it ends. */
+  /** Removes the instance from the load balancer before it ends. */
   leave(instance: number): void {
     const at = this.#ports.indexOf(this.#instances[instance]!.port)
     if (at !== -1) this.#ports.splice(at, 1)
@@ -77,7 +77,7 @@ export class Cluster {
     if (this.#balancer.connected) this.#balancer.send(this.#ports)
   }
 
-  /** Numbers of those that have not ended. */
+  /** numbers of the instances that have not ended */
   get living(): number[] {
     return [...this.#instances.keys()].filter((instance) => !this.#hasEnded(instance))
   }
@@ -87,7 +87,9 @@ export class Cluster {
     return exitCode !== null || signalCode !== null
   }
 
-  /** Ends an instance. After SIGKILL the balancer still routes to it; SIGTERM drains it. Resolves to its exit. */
+  /**
+   * Ends an instance. After SIGKILL the load balancer still routes to it; on SIGTERM it drains. Resolves to its exit.
+   */
   async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<Ended> {
     const { process: child } = this.#instances[instance]!
     if (!this.#hasEnded(instance)) {
@@ -104,7 +106,7 @@ export class Cluster {
     this.#balancer.kill('SIGKILL')
   }
 
-  /** The results of the calls of one kind, by callSid. */
+  /** Returns the reports of one kind, by callSid. */
   of(what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
     const calls = new Map<string, Seen[]>()
     for (const seen of this.seen.slice(from)) {
@@ -115,9 +117,7 @@ export class Cluster {
   }
 }
 
-/**
- * Starts a cluster that ends with the test. `size`: number of instances; `args`: arguments of each.
- */
+/** Starts a cluster that ends with the test. `size`: number of instances; `args`: arguments of each instance. */
 export async function startCluster(
   t: Test,
   size: number | { instances: number; script: string },

@@ -13,25 +13,25 @@ import {
 import type { Cluster, Seen } from './cluster.js'
 import { until } from './until.js'
 
-/** problems, at most */
+/** maximum number of problems to report */
 const SHOWN = 5
-/** ms that a machine lets a probe wait which can't end a listen, its recording and its writes within 5 s */
+/** ms that a probe waits on a machine that is too busy to end a listen, its recording and its writes within 5 s */
 const BUSY = 500
 
 export interface CallsOptions {
   calls: number
-  /** ms between the first call and the last */
+  /** ms between the start of the first call and that of the last */
   overMs: number
-  /** ms; then the caller hangs up */
+  /** ms of speech, after which the caller hangs up */
   speechMs: number
   speed: number
-  /** how jambonz asks for each call; `http` by default */
+  /** transports over which jambonz asks, for each call; `http` by default */
   transports?: ReadonlyArray<'http' | 'websocket'>
-  /** fragment of the url: what jambonz repeats, by default nothing over HTTP */
+  /** fragment of the webhook's url, which says what jambonz retries; default: nothing over HTTP */
   retry?: string
 }
 
-/** Calls that end by themselves. */
+/** Makes calls that end by themselves. Resolves to their stories. */
 export async function takeCalls(
   url: string,
   { calls, overMs, speechMs, speed, transports = [], retry = '' }: CallsOptions
@@ -51,14 +51,14 @@ export async function takeCalls(
   )
 }
 
-/** Calls that last until they are hung up. */
+/** Starts calls that last until `hangUp()`. */
 export function openCalls(url: string, calls: number): SimulatedCall[] {
   return Array.from({ length: calls }, (_, i) =>
     simulateCall({ url: `${url}/call`, statusHook: '/status', speech: noise(i, 60_000), speed: 1 })
   )
 }
 
-/** L16 that differs in every call. */
+/** Returns noise as L16 audio that differs in every call. */
 export function noise(seed: number, ms: number): { pcm: Int16Array; sampleRate: number } {
   const pcm = new Int16Array(ms * 8)
   let state = seed + 1
@@ -73,7 +73,7 @@ export function isOpen(listen: ListenRecord | undefined): boolean {
   return listen?.openedAtMs !== undefined && listen.closedAtMs === undefined
 }
 
-/** The listen that a hook's handler saw, or a listener of its end. */
+/** Returns the listen of a report: what a hook's handler got, or what `listenEnded` emitted. */
 export function listenOf([hook]: Seen[] = []): Listen | undefined {
   return hook && 'listen' in hook.report ? hook.report.listen : undefined
 }
@@ -83,8 +83,8 @@ export function sidsOf(stories: readonly CallStory[]): string[] {
 }
 
 /**
- * What is wrong with the calls, one line each, when all has been told of them. `endings`: instances that may take a
- * call's end for theirs to tell.
+ * Waits until the hook and the end of each listen and call were reported, then resolves to the problems, one line each.
+ * `endings`: number of instances that may emit `callEnded` for the same call.
  */
 export async function problemsOf(
   stories: readonly CallStory[],
@@ -97,7 +97,7 @@ export async function problemsOf(
       const told = cluster.of(what, from)
       return stories.every(({ callSid }) => told.has(callSid))
     })
-  // What never comes is a problem like any other.
+  // A report that never comes is found as a problem below.
   await until(isTold, 'the last to be told').catch(() => {})
   const hooks = cluster.of('hook', from)
   const ended = cluster.of('listenEnded', from)
@@ -106,10 +106,11 @@ export async function problemsOf(
     .flatMap((story) => {
       const { callSid } = story
       const listen = listenOf(hooks.get(callSid))
-      // A hook is answered after 5 s, whatever its listen is then; that is as it should be on a busy machine.
+      // A hook is answered after 5 s at the latest, even if its listen has not ended. On a busy machine that is no
+      // problem.
       const isWhole = listen?.state === 'ended'
       const wrong = [
-        // An instance that is going refuses sockets: they are asked for again.
+        // An instance that drains refuses sockets, and jambonz then asks for the listen again. That is no problem.
         ...story.errors.filter((error) => !error.includes('refused: ')),
         ...[hooks, ended].flatMap((seen, i) =>
           seen.get(callSid)?.length === 1
@@ -125,7 +126,7 @@ export async function problemsOf(
     .slice(0, SHOWN)
 }
 
-/** In what the recording of the listen differs from what was said. */
+/** Returns how the recording of the listen differs from what the caller said. */
 export function otherwiseRecorded(story: CallStory, listen: Listen | undefined): string[] {
   if (listen?.recording === undefined) {
     return [`recorded nothing: ${listen?.recordingError ?? 'no reason given'}`]
@@ -136,7 +137,7 @@ export function otherwiseRecorded(story: CallStory, listen: Listen | undefined):
   return [`recorded something else than was said: ${has} bytes, not ${had}`]
 }
 
-/** The audio of a listen's files, in order. */
+/** Returns the audio of the listen's files, in order. */
 function recorded({ recording }: Listen): Buffer[] {
   const { location, segments = [{ location }] } = recording as FinishedRecording
   return segments.map(({ location }) => {
@@ -145,12 +146,12 @@ function recorded({ recording }: Listen): Buffer[] {
   })
 }
 
-/** The audio sent on each of the call's sockets. */
+/** Returns the audio that was sent on each of the call's sockets. */
 function said({ listens }: CallStory): Buffer[] {
   return listens.flatMap(({ sent }) => sent.pcm ?? [])
 }
 
-/** The calls that are not as they should be in Redis, read past any store. */
+/** Resolves to the calls whose end is incomplete in Redis. Reads Redis without a store. */
 export async function unfinished(redis: Redis, callSids: Iterable<string>): Promise<string[]> {
   const calls = await Promise.all(
     Array.from(callSids, async (callSid) => {
@@ -178,13 +179,16 @@ export async function unfinished(redis: Redis, callSids: Iterable<string>): Prom
 }
 
 export interface Gap {
-  /** ms of the call, on the simulator's clock */
+  /** length of the gap in ms, on the simulator's clock */
   ms: number
-  /** sockets that were refused meanwhile */
+  /** number of sockets that were refused during the gap */
   refused: number
 }
 
-/** Between the sockets of each call. jambonz keeps the audio from the start of a listen until its socket is open. */
+/**
+ * Returns the gaps between the sockets of each call. A gap ends where the next listen starts: jambonz buffers the audio
+ * from there until the socket is open.
+ */
 export function gapsOf(stories: readonly CallStory[]): Gap[] {
   return stories.flatMap(({ listens }) => {
     const gaps: Gap[] = []

@@ -1,5 +1,5 @@
 // One of several instances of an application. argv: url of Redis (redis:, redis-cluster: or redis-sentinel:), folder of
-// the recordings, port, ms to linger after the drain It tells its parent what it sees; SIGTERM drains it with a
+// the recordings, port, ms to linger after the drain. It reports to its parent what happens. SIGTERM drains it with a
 // handover.
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -63,7 +63,7 @@ app.get('/ready', async (_request, reply) => {
   return { draining: app.jambonz.draining }
 })
 
-// The parent process has ended.
+// Without its parent process, the instance ends.
 process.once('disconnect', () => {
   lateness.close()
   process.exit()

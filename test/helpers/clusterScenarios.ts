@@ -21,30 +21,33 @@ import { startRedis, watchCommands, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
 const INSTANCES = 3
-/** ms, as long as a busy machine may need */
+/** ms to wait, enough for a busy machine */
 const PATIENCE = 20_000
-/** ms that Redis may be wrong after its return */
+/** ms after its return in which Redis may hold old data */
 const STORE_RIGHT = 5_000
-/** ms: three heartbeats after the last, and one until the others look */
+/** ms until an instance counts as lost: three heartbeats after its last, and one until the others check */
 const LOST_WITHIN = 4_000
-/** ms that messages and timers may be late where the machine has other work */
+/** ms that messages and timers may be late on a busy machine */
 const LATE = 1_000
-/** of a call with two more status events than it needs; who waits for long looks more than once */
+/**
+ * maximum Redis commands per call. Each call has two status events more than it needs, and a hook that waits for long
+ * reads its listen more than once.
+ */
 const MAX_COMMANDS = 15
-/** close code of a socket that nobody closed */
+/** close code of a socket that broke without a close frame */
 const BROKEN = 1006
 const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
 export interface Scene {
   server: RedisServer
-  /** past any store */
+  /** a client of Redis, to read it without a store */
   redis: Redis
   cluster: Cluster
-  /** of the load balancer */
+  /** address of the load balancer */
   url: string
 }
 
-/** Three instances, each a process, on one Redis, behind a round-robin that is one as well. */
+/** Starts three instances, each in its own process, with one Redis and a round-robin in a process of its own. */
 export async function setUp(t: Test): Promise<Scene> {
   const server = await startRedis(t)
   const redis = new Redis(server.url)
@@ -103,7 +106,7 @@ export async function redisDies(
     [],
     'no call was refused'
   )
-  // Each instance that learned of a call's end while Redis was away has emitted callEnded.
+  // Each instance that learned of a call's end while Redis was down has emitted callEnded.
   t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
 }
@@ -140,7 +143,7 @@ export async function instanceDies(t: Test, { cluster, url }: Scene, calls: numb
   t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
 }
 
-/** Calls over HTTP and websockets come and go: meanwhile one instance is killed -9, another drained. */
+/** Makes calls over HTTP and websockets. Meanwhile one instance is killed -9 and another is drained. */
 export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, calls: number): Promise<void> {
   const from = cluster.seen.length
   const transports = Array.from({ length: calls }, () => (Math.random() < 0.5 ? 'http' : 'websocket'))
@@ -196,12 +199,12 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
   )
 }
 
-/** jambonz gives up what it has sent to a socket that breaks. */
+/** Returns true if jambonz abandoned the hook: it does so when the socket breaks that it sent the hook on. */
 function wasHookGivenUp({ requests }: CallStory): boolean {
   return requests.some(({ type, error }) => type === 'verb:hook' && error?.startsWith('abandoned') === true)
 }
 
-/** A socket of the call broke, or was being opened when its instance died. */
+/** Returns true if a socket of the call broke, or was being opened when its instance died. */
 function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
   return (
     [...applicationSockets, ...listens].some(({ closeCode }) => closeCode === BROKEN) ||
@@ -209,7 +212,7 @@ function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
   )
 }
 
-/** `told`: an instance leaves the load balancer before it ends. `maxGap`: ms */
+/** `told`: an instance leaves the load balancer before it ends. `maxGap`: longest gap allowed, in ms. */
 export async function rollingRestart(
   t: Test,
   { cluster, url }: Scene,
@@ -238,7 +241,7 @@ export async function rollingRestart(
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  // Each socket that is refused on the way is another round through the same busy machine.
+  // For each refused socket, jambonz asks once more, and the busy machine delays it once more.
   const late = Math.max(own.worst, cluster.lateMs)
   own.close()
   t.equal(gaps.length >= calls, true, `${gaps.length} handovers`)
@@ -260,7 +263,10 @@ function describe(gaps: readonly Gap[]): string {
   return `${ms.length} handovers, gap ${Math.round(ms.reduce((sum, gap) => sum + gap, 0) / ms.length)} ms on average, ${ms[Math.floor(ms.length * 0.95)]} ms at the 95th percentile, ${ms.at(-1)} ms at most`
 }
 
-/** How much of a gap is the machine's: what this process, whose clock measures it, had to wait for its turn. */
+/**
+ * Measures how busy the machine is: how long this process, whose clock measures the gaps, waited for its turn. Returns
+ * a function that describes the load.
+ */
 function watchLoad(): () => string {
   const delay = monitorEventLoopDelay({ resolution: 5 })
   delay.enable()

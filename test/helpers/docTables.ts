@@ -7,7 +7,7 @@ import { HOSTS } from '../hosts/hosts.js'
 import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'
 import { METRICS } from '../../lib/metrics/Metrics.js'
 
-/** Fastify's own options of every register(). */
+/** Fastify's own options, which every register() has */
 const NOT_OURS = new Set(['logLevel', 'logSerializers'])
 
 const TABLES: Record<string, Record<string, TSchema>> = {
@@ -17,7 +17,7 @@ const TABLES: Record<string, Record<string, TSchema>> = {
   listen: ListenOptionsSchema.properties
 }
 
-/** The pages that have tables. */
+/** the pages that contain tables */
 export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.md', 'docs/recording.md']
 
 function optionsTable(properties: Record<string, TSchema>): string {
@@ -32,7 +32,7 @@ function optionsTable(properties: Record<string, TSchema>): string {
 
 const MIB = 1024 * 1024
 
-/** Returns what holds where an option is left out: its `default`, or what its schema says of it (`unset`). */
+/** Returns what applies if an option is missing: its `default`, or the text `unset` of its schema. */
 function defaultOf({ default: value, unset, description = '' }: TSchema): string {
   if (value === undefined || value === '' || value === Infinity) {
     return (unset as string | undefined) ?? 'none'
@@ -64,7 +64,7 @@ function errorsTable(errors: readonly ErrorRow[]): string {
   return ['| code | status | when |', '|---|---|---|', ...rows].join('\n')
 }
 
-/** A page with its tables as the code has them. */
+/** Returns a page with its tables replaced by those of the code. */
 export function withTables(page: string): string {
   const tables = {
     ...Object.fromEntries(

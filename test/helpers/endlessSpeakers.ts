@@ -6,7 +6,7 @@ import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 /** A handler that writes audio without end, until an error ends it. */
 export interface EndlessSpeaker {
   mode: 'streaming' | 'file'
-  /** false: it swallows every error and asks for nothing, so nothing can end it */
+  /** false: the handler ignores every error, so that nothing can end it */
   ends: boolean
   speak: (stream: AudioStream) => Promise<unknown>
 }
@@ -39,7 +39,7 @@ const streaming = (speak: EndlessSpeaker['speak'], ends = true): EndlessSpeaker 
 })
 const file = (speak: EndlessSpeaker['speak'], ends = true): EndlessSpeaker => ({ mode: 'file', ends, speak })
 
-/** Every way of speaking without end, by its name. */
+/** The handlers for every way of speaking without end, by name. */
 export const ENDLESS_SPEAKERS: Record<string, EndlessSpeaker> = {
   'write until destroyed': streaming((stream) => untilDestroyed(stream)),
   'write in long pieces until destroyed': streaming((stream) => untilDestroyed(stream, LONG)),

@@ -5,14 +5,17 @@ import { readEnvironment } from '../../example-app/environment.js'
 import { folder } from './build.js'
 import { openMonitor, type MonitorPage } from './monitorPage.js'
 
-/** The example application, closed with the test. Recordings go to a folder of its own unless `env` names one. */
+/** Starts the example application, closed with the test. Recordings go to a new folder, unless `env` names one. */
 export async function exampleApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
   const app = await buildApp(readEnvironment({ RECORDINGS_DIR: folder(), ...env }))
   t.teardown(() => app.close())
   return app
 }
 
-/** The live part of the desk, without the page. `headers`: credentials, where there is a password. */
+/**
+ * Opens the websocket of the example's page, as the page does. `headers`: credentials, if the application has a
+ * password.
+ */
 export async function openDesk(
   t: Test,
   address: string,

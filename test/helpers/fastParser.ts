@@ -2,13 +2,13 @@ import type { WebSocket } from 'ws'
 import { FrameParser, type OnAudio } from '../../lib/audio/socket/frames/FrameParser.js'
 import { Internals } from '../../lib/audio/socket/frames/Internals.js'
 
-/** Returns a function that returns true every second time. */
+/** Returns a function that returns true on every second call. */
 export function everySecond(): () => boolean {
   let yes = true
   return () => (yes = !yes)
 }
 
-/** Returns the fast reader's parser of a websocket, undefined where ws is left to itself. */
+/** Returns the parser of the fast reader for a websocket; undefined if ws parses the frames. */
 export function fastParser(
   socket: WebSocket,
   maxPayload: number,

@@ -17,14 +17,14 @@ interface PlayAudio {
 }
 
 /**
- * The caller's ear in file mode: what feature-server lib/tasks/listen.js does with playAudio and killAudio, its
- * queue of 11 and its nested plays included, in real time.
+ * A caller in file mode: does in real time what feature-server lib/tasks/listen.js does with playAudio and killAudio,
+ * including its queue of 11 files and its nested plays.
  */
 export class FileCaller {
   readonly received: PlayAudio[] = []
   readonly commands: string[] = []
   heard: number[] = []
-  /** most files that waited in jambonz at once */
+  /** maximum number of files that waited in jambonz at the same time */
   longestQueue = 0
   readonly #player = new Player()
   readonly #socket: WebSocket
@@ -87,7 +87,7 @@ export class FileCaller {
   }
 }
 
-/** A stream that files are played on, and its caller. */
+/** Opens a stream that files are played on. Resolves to it and its caller. */
 export async function playing(t: Test) {
   const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
   const caller = new FileCaller(t, pair.socket)

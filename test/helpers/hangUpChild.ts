@@ -1,5 +1,5 @@
-// Lets handlers speak without end, hangs up on each, and says what that did to the event loop. argv: their names.
-// Prints a line of JSON for each, as it is done: a handler that hangs the process prints none.
+// Runs handlers that speak without end, hangs up on each, and measures what that does to the event loop. argv: names of
+// the handlers. Prints a line of JSON after each handler. A handler that hangs the process prints none.
 import { writeSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Test } from 'tap'
@@ -8,11 +8,14 @@ import { streamPair, until } from './streamPair.js'
 
 export interface HangUp {
   name: string
-  /** ms, 99th percentile, after the hang-up; least of up to five looks, as the machine does other things, too */
+  /**
+   * delay of the event loop after the hang-up, 99th percentile in ms: the least of up to five measurements, because
+   * other processes disturb them
+   */
   delayMs: number
-  /** ms of CPU in 300 ms after the hang-up, likewise */
+  /** ms of CPU in the 300 ms after the hang-up, also the least of up to five measurements */
   cpuMs: number
-  /** the handler has ended, the stream is destroyed */
+  /** true: the handler has ended; and true: the stream is destroyed */
   ended: boolean
   destroyed: boolean
 }
@@ -29,7 +32,7 @@ async function delayOf(ms: number): Promise<number> {
   delays.enable()
   await new Promise((resolve) => setTimeout(resolve, ms))
   delays.disable()
-  // What a timer of 1 ms is late by itself is no delay.
+  // A timer of 1 ms is always late by some time of its own, which is no delay.
   return delays.percentile(99) / 1_000_000
 }
 

@@ -10,9 +10,11 @@ export interface Sent {
   data?: unknown
 }
 
-/** jambonz' side of an application websocket, by hand: what `ws` sends and gets, and no more. */
+/**
+ * jambonz' side of an application websocket, driven by the test: it sends and receives messages and does nothing else.
+ */
 export class JambonzSocket {
-  /** messages of the application */
+  /** messages that the application sent */
   readonly sent: Sent[] = []
   code: number | undefined
   readonly #socket: WebSocket
@@ -27,7 +29,7 @@ export class JambonzSocket {
     socket.on('error', () => {})
   }
 
-  /** Rejects with the status of a refused upgrade. */
+  /** Opens a websocket. Rejects with the status if the upgrade is refused. */
   static async open(
     t: Test,
     url: string,
@@ -74,7 +76,7 @@ export class JambonzSocket {
     return msgid
   }
 
-  /** Sends what is no message of jambonz, or one that was made up. */
+  /** Sends a text as it is, such as one that is no message of jambonz. */
   sendText(text: string): void {
     this.#socket.send(text)
   }

@@ -14,13 +14,16 @@ const AT_ONCE = 5
 export const CALLS = 20
 const FRAME = 160
 const FLUSH_INTERVAL = 400
-/** A recording that begins is announced, opened and written: each may wait for a busy machine as a probe does. */
+/**
+ * A recording begins in three steps: it is announced, opened and written. On a busy machine, each may take as long as
+ * the slowest probe.
+ */
 const BEGIN_AND_WRITE = 3
 
 interface Notes {
-  /** frames of each call that were written so long ago that they have to be there */
+  /** frames of each call that must be in its file, because they were written long enough ago */
   bound: Map<number, number>
-  /** frames of each call at the end */
+  /** frames of each call that were written at the end */
   written: Map<number, number>
   saved: Set<number>
   failed: string[]
@@ -33,7 +36,7 @@ function readNotes(text: string): Notes {
     .split('\n')
     .map((line) => line.split(' '))
   const end = Number(lines.findLast(([what]) => what === 'at')?.[1] ?? 0)
-  // What the machine lets a write wait, all that it was let wait: of one that begins, for its turn and for its place.
+  // The longest wait of a probe is the time that a busy machine may delay a write.
   const late = Math.max(0, ...lines.filter(([what]) => what === 'late').map(([, ms]) => Number(ms)))
   const old = FLUSH_INTERVAL + BEGIN_AND_WRITE * late
   const finished = new Map<number, number>()
@@ -60,12 +63,12 @@ async function filesBelow(directory: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
 }
 
-/** An instance that was killed as it was about to say that it is there: before its first recording. */
+/** Returns true for an empty instance file: the process was killed before it wrote its first heartbeat. */
 async function isUnwritten(file: string): Promise<boolean> {
   return file.includes('.instances') && (await stat(file)).size === 0
 }
 
-/** Kills a recording process once, repairs what it left, and says what was wrong with that. */
+/** Kills a recording process once and repairs what it left. Resolves to what is wrong with the result. */
 async function killOnce(
   t: Test,
   directory: string
@@ -134,7 +137,7 @@ async function killOnce(
   return { problems, repaired: recovered.size, saved: notes.saved.size }
 }
 
-/** Kills recording processes, several at once, each at a random moment. */
+/** Kills recording processes at random moments, several at the same time. */
 export async function killRecorders(t: Test, kills: number): Promise<void> {
   const directory = await temporaryDirectory(t)
   const problems: string[] = []

@@ -4,16 +4,16 @@ import { listening } from './build.js'
 import { callWebhook } from './payloads.js'
 import { openSocket, type OpenOptions } from './socket.js'
 
-/** A listen that a webhook of a listening application has answered, to be taken through its life by hand. */
+/** A listen that a webhook has answered with. The test opens its socket and posts its hooks itself. */
 export interface AskedListen {
   callSid: string
   id: string
-  /** of the socket, absolute */
+  /** absolute url of the socket */
   url: string
-  /** of the actionHook, as jambonz was told */
+  /** url of the actionHook, as it was sent to jambonz */
   hookUrl: string
   open(options?: OpenOptions): Promise<WebSocket>
-  /** posts the actionHook, to another instance if one is given; the reply's JSON */
+  /** Posts the actionHook, to another instance if one is given. Resolves to the reply's JSON. */
   hook(extra?: Record<string, unknown>, to?: FastifyInstance): Promise<unknown>
   metadata(extra?: Record<string, unknown>): string
 }
@@ -26,7 +26,7 @@ interface Verb {
   metadata: { jambonzListenId: string }
 }
 
-/** Asks `path`'s webhook for its verbs, the last of which is a listen. `base`: of the listening application. */
+/** Asks the webhook at `path` for its verbs, the last of which is a listen. `base`: address of the application. */
 export async function askForListen(app: FastifyInstance, path: string, base?: string): Promise<AskedListen> {
   const address = base ?? (await listening(app))
   const payload = callWebhook()
@@ -67,7 +67,7 @@ export async function askForListen(app: FastifyInstance, path: string, base?: st
   }
 }
 
-/** `ms` of L16 mono that differs in every sample. */
+/** Returns `ms` of L16 mono in which every sample differs. */
 export function ramp(ms: number, sampleRate = 8000): Buffer {
   const pcm = Buffer.alloc(((ms * sampleRate) / 1000) * 2)
   for (let i = 0; i < pcm.length; i += 2) pcm.writeInt16LE(((i * 7) % 65_536) - 32_768, i)

@@ -6,7 +6,7 @@ export interface LogLine {
   [key: string]: unknown
 }
 
-/** Fastify's own logger, its lines kept. */
+/** Returns Fastify's own logger, which keeps its lines. */
 export function keepingLogger(): {
   logger: FastifyBaseLogger
   lines: LogLine[]

@@ -5,27 +5,27 @@ import { StreamingPlayout } from '../../lib/simulator/fork/playout.js'
 const TICK = 20
 
 export interface ModuleCallerOptions {
-  /** Hz of the audio streamed back */
+  /** sample rate in Hz of the audio that is streamed back */
   rate?: number
-  /** Hz of the call */
+  /** sample rate in Hz of the call */
   callRate?: number
-  /** true: the caller sends a frame of silence in each tick in which one is played, as the module does */
+  /** true: the caller sends a frame of silence each time a frame is played to him, as mod_audio_fork does */
   sends?: boolean
 }
 
 /**
- * The caller's ear behind jambonz' end of a socket: the simulator's model of mod_audio_fork's playout, one frame
- * every 20 ms of real time.
+ * The caller behind jambonz' end of a socket. He hears one frame every 20 ms of real time from the simulator's model of
+ * mod_audio_fork's playout.
  */
 export class ModuleCaller {
-  /** reports of marks, and when they were sent, ms since the beginning */
+  /** marks that jambonz reported, and when, in ms since the start */
   readonly marks: Array<{ name: string; event: string; at: number }> = []
-  /** types of the commands that came */
+  /** types of the commands that the application sent */
   readonly commands: string[] = []
   readonly #frames: Int16Array[] = []
   readonly #began = performance.now()
   readonly #catchUp: () => void
-  // Frames of silence before anything was heard.
+  // true until the first sound: silence before that is not kept
   #silent = true
 
   constructor(
@@ -54,7 +54,7 @@ export class ModuleCaller {
       this.#silent = false
       this.#frames.push(frame)
     }
-    // A timer that comes late renders what it missed: the caller's clock does not stand still.
+    // A late timer plays all frames that are due, because the caller's clock goes on.
     let due = performance.now()
     this.#catchUp = () => {
       for (; due <= performance.now(); due += TICK) render()
@@ -63,7 +63,7 @@ export class ModuleCaller {
     t.teardown(() => clearInterval(timer))
   }
 
-  /** Returns the audio that was heard, from the first sound. */
+  /** Returns the audio that the caller heard, from the first sound. */
   get heard(): Int16Array {
     this.#catchUp()
     const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))

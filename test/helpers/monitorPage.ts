@@ -6,7 +6,7 @@ import { until } from './until.js'
 
 const PATIENCE = 15_000
 
-/** A page of the live monitor, without the page. */
+/** A client of the live monitor, without a browser. */
 export class MonitorPage {
   readonly socket: WebSocket
   readonly states: StateMessage[] = []
@@ -21,12 +21,12 @@ export class MonitorPage {
     })
   }
 
-  /** Resolves with the first state, past ones included, for which `fits`. */
+  /** Resolves to the first state for which `fits` is true, including past states. */
   async state(what: string, fits: (state: StateMessage) => unknown, ms = PATIENCE): Promise<StateMessage> {
     return await until(() => this.states.find(fits), what, ms)
   }
 
-  /** The levels of one stream that the page got. */
+  /** Returns the levels of one stream that this client received. */
   of(listenId: string): StreamLevels[] {
     return this.levels.flatMap(({ streams }) => streams[listenId] ?? [])
   }
@@ -38,7 +38,7 @@ export async function openMonitor(t: Test, url: string): Promise<MonitorPage> {
   return page
 }
 
-/** Somebody who listens in to a stream. */
+/** A client that listens in to a stream. */
 export class Supervisor {
   readonly socket: WebSocket
   readonly frames: Buffer[] = []

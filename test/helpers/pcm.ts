@@ -1,4 +1,7 @@
-/** Samples that are different everywhere and the same each time: samples `from` and on of stream `seed`, s16le. */
+/**
+ * Returns `count` samples of stream `seed`, starting at sample `from`, as s16le. They differ at each place and are the
+ * same in each run.
+ */
 export function pcm(seed: number, from: number, count: number): Buffer {
   const bytes = Buffer.alloc(count * 2)
   for (let at = 0; at < count; at++) {

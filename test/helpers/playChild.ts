@@ -1,5 +1,5 @@
-// Plays five files of a minute at once, 44.1 kHz stereo, or (with the argument mp3) of 15 s of MP3, and says how long
-// the event loop stood still. Prints one line of JSON.
+// Plays five files at once and measures how long that blocks the event loop: a minute each of 44.1 kHz stereo, or with
+// the argument mp3, 15 s each of MP3. Prints one line of JSON.
 import { spawnSync } from 'node:child_process'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Fastify from 'fastify'
@@ -8,11 +8,11 @@ import { AudioFile } from '../../lib/audio/playback/AudioFile.js'
 import { buildStreamHeader } from '../../lib/pcm/wavHeader.js'
 
 export interface PlayStall {
-  /** ms, the longest in which the event loop did not turn while files were converted; least of up to five looks */
+  /** longest block of the event loop while files were converted, in ms: the least of up to five measurements */
   stallMs: number
-  /** likewise, while the process worked in parts of 1 ms: what other processes took from it */
+  /** the same while the process worked in parts of 1 ms instead: this delay comes from other processes */
   controlMs: number
-  /** ms from play() to the command, of one file alone */
+  /** ms from play() to the command for jambonz, for one file alone */
   convertedMs: number
 }
 
@@ -21,7 +21,7 @@ const LOOKS = 5
 const GOOD = 10
 const SECONDS = process.argv[2] === 'mp3' ? 15 : 60
 const RATE = 44_100
-/** ms of one part of the control's work, and parts */
+/** length of one part of the control's work in ms, and number of parts */
 const PART = 1
 const PARTS = 1_000
 
@@ -31,7 +31,7 @@ async function longest(work: () => Promise<unknown>): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 20))
   delays.reset()
   await work()
-  // A delay is counted when the timer after it fires.
+  // A delay is recorded when the next timer fires.
   await new Promise((resolve) => setTimeout(resolve, 10))
   delays.disable()
   return delays.max / 1_000_000
@@ -47,7 +47,7 @@ const { log } = Fastify()
 async function playAll(): Promise<void> {
   const sent: Array<Promise<void>> = []
   for (let i = 0; i < FILES; i++) {
-    // Each call's handler has a turn of its own.
+    // Each call's handler runs in its own turn of the event loop, as in an application.
     await new Promise((resolve) => setImmediate(resolve))
     const command = new Promise<void>((resolve) => {
       const send = () => resolve()

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { folder } from './build.js'
 import { until } from './until.js'
 
-/** The code block of a page of the documentation that begins with this comment. */
+/** Returns the code block of a documentation page that begins with this comment. */
 export function recipe(page: string, name: string): string {
   const blocks = readFileSync(page, 'utf8').matchAll(/^```\w*\n([^]*?)^```$/gm)
   for (const [, code = ''] of blocks) {
@@ -14,13 +14,13 @@ export function recipe(page: string, name: string): string {
   throw new Error(`${page} has no code block that begins with "# ${name}"`)
 }
 
-/** A load balancer that Debian has, and how it is started on a file. */
+/** A load balancer that Debian packages, and how to start it with a configuration file. */
 export interface Balancer {
   name: string
   command(file: string, folder: string): [string, ...string[]]
   version: [string, ...string[]]
   env?: NodeJS.ProcessEnv
-  /** ms that an instance stays after its drain, until the balancer has asked it */
+  /** ms that an instance stays after its drain, so that the balancer can check its health */
   linger: number
 }
 
@@ -53,14 +53,14 @@ export const BALANCERS: readonly Balancer[] = [
   }
 ]
 
-/** The version of a program; undefined where it is not installed. */
+/** Returns the version of a program; undefined if it is not installed. */
 export function versionOf([command, ...args]: [string, ...string[]]): string | undefined {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
   return status === 0 ? /\d+\.\d+[.\d]*/.exec(stdout + stderr)?.[0] : undefined
 }
 
 /**
- * Starts a balancer on the recipe of the documentation, whose ports 3001 to 3003 and 8080 become those that are free.
+ * Starts a balancer with the recipe of the documentation, whose ports 3001 to 3003 and 8080 are replaced by free ones.
  */
 export async function startBalancer(
   { name, command, env }: Balancer,

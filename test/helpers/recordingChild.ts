@@ -1,5 +1,5 @@
-// A process that records calls until it is killed, and notes what it does in a file (synchronously: what is noted
-// has happened). argv: directory, file of the notes, flushInterval in ms, calls at once
+// Records calls until it is killed, and writes notes to a file about what it has done. It writes them synchronously, so
+// that what is noted has happened. argv: directory, file of the notes, flushInterval in ms, number of calls at once
 import { openSync, writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../../lib/model/schema.js'
@@ -9,7 +9,7 @@ import { Lateness } from './Lateness.js'
 import { pcm } from './pcm.js'
 
 const FRAME = 160
-/** ms; should the test not live to kill it */
+/** ms after which the process ends, in case the test can't kill it */
 const LIFE = 20_000
 const TICK = 5
 

@@ -17,7 +17,7 @@ export interface LogLine {
   fields: Record<string, unknown>
 }
 
-/** A logger that remembers. */
+/** Returns a logger that keeps its lines. */
 export function memoryLogger(lines: LogLine[] = []): FastifyBaseLogger & { lines: LogLine[] } {
   const log = (level: string) => (fields: unknown, text?: string) => {
     if (typeof fields === 'string') lines.push({ level, text: fields, fields: {} })
@@ -43,7 +43,7 @@ export async function temporaryDirectory(t: Test): Promise<string> {
   return directory
 }
 
-/** Recordings in a directory of their own, closed with the test. */
+/** Creates recordings in a new directory, closed with the test. */
 export async function build(
   t: Test,
   options: RecordingOptions = {},
@@ -59,7 +59,10 @@ export async function build(
   return { recordings, directory, logger }
 }
 
-/** Fails in CI, skips elsewhere, when a program isn't installed. */
+/**
+ * Returns why a test is skipped, or false if the program is installed. In CI it is never skipped: without the program
+ * it fails.
+ */
 export function missing(program: string): string | false {
   const there =
     spawnSync(program, ['--version']).error === undefined ||

@@ -10,14 +10,15 @@ import type { Test } from 'tap'
 const START_DEADLINE = 10_000
 
 /**
- * Why tests with Redis are skipped; false where it is there. In CI they are never skipped: a missing server fails them.
+ * Returns why tests with Redis are skipped, or false if redis-server is installed. In CI they are never skipped:
+ * without the server they fail.
  */
 export function noRedis(): string | false {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined
   return missing && process.env.CI === undefined && 'redis-server is not installed (apt install redis-server)'
 }
 
-/** A real redis-server on a free port of its own, in a folder of its own, gone with the test. */
+/** A real redis-server with its own port and folder, removed with the test. */
 export class RedisServer {
   readonly port: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
@@ -25,7 +26,7 @@ export class RedisServer {
   readonly #file: readonly string[]
   #process?: ChildProcess
 
-  /** `args`: options of redis-server; `file`: its configuration */
+  /** `args`: options of redis-server; `file`: lines of its configuration */
   constructor(port: number, args: readonly string[], file: readonly string[] = []) {
     this.port = port
     this.#args = args
@@ -68,7 +69,7 @@ export class RedisServer {
     await gone
   }
 
-  /** It holds its connections, and answers nothing. */
+  /** Stops the process: it keeps its connections but answers nothing. */
   pause(): void {
     this.#process?.kill('SIGSTOP')
   }
@@ -83,7 +84,7 @@ export class RedisServer {
   }
 }
 
-/** `args`: of redis-server, such as `--maxmemory 2mb`. */
+/** Starts Redis. `args`: options of redis-server, such as `--maxmemory 2mb`. */
 export async function startRedis(t: Test, ...args: string[]): Promise<RedisServer> {
   const server = new RedisServer(await freePort(), args)
   t.teardown(() => server.remove())
@@ -91,7 +92,7 @@ export async function startRedis(t: Test, ...args: string[]): Promise<RedisServe
   return server
 }
 
-/** A sentinel on its configuration, which it writes to. */
+/** Starts a sentinel with its configuration file, which it writes to. */
 export async function startSentinel(t: Test, file: string): Promise<RedisServer> {
   const server = new RedisServer(await freePort(), ['--sentinel'], [file])
   t.teardown(() => server.remove())
@@ -99,9 +100,13 @@ export async function startSentinel(t: Test, file: string): Promise<RedisServer>
   return server
 }
 
-/** All commands that clients send from now on, as they come: name and arguments; not those within scripts. */
+/**
+ * Returns an array that collects each command that clients send from now on: its name and arguments. Commands within
+ * scripts are left out.
+ */
 export async function watchCommands(t: Test, { port }: RedisServer): Promise<string[][]> {
-  // Not ioredis' own: it takes a command that comes with the reply to MONITOR for a reply nobody asked for.
+  // ioredis' own MONITOR is not used: if a command comes together with the reply to MONITOR, ioredis takes the command
+  // for a reply that nobody asked for.
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   const lines = createInterface(socket)
@@ -139,13 +144,13 @@ async function accepts(port: number): Promise<void> {
   }
 }
 
-/** One that is loading its data answers something else. */
+/** Resolves to true if the server answers PING. A server that is still loading its data answers something else. */
 async function answersPing(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {
     socket.setTimeout(START_DEADLINE, () => socket.destroy())
     socket.write('PING\r\n')
-    // one that is being started may close what it has accepted
+    // A server that is starting may close a connection that it has accepted.
     const [reply] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [Buffer | boolean]
     return String(reply).startsWith('+PONG')
   } catch {

@@ -10,10 +10,10 @@ export const BUCKET = 'calls'
 
 export interface S3 {
   client: S3Client
-  /** `partDelay`: ms that each part takes */
+  /** Starts the server. `partDelay`: ms that each part of an upload takes. */
   start(partDelay?: number): Promise<void>
   kill(): Promise<void>
-  /** Resolves when the next part comes: by then the client knows its upload. */
+  /** Resolves when the next part of an upload arrives: by then the client knows the upload's id. */
   uploading(): Promise<void>
   get(key: string): Promise<Buffer>
   /** keys of the multipart uploads that are neither complete nor aborted */
@@ -22,7 +22,7 @@ export interface S3 {
 
 const SERVER = join(import.meta.dirname, 's3Server.js')
 
-/** A real S3 API on loopback, with objects that outlive its kills; not started yet. */
+/** Returns a real S3 API on loopback, not started yet. Its objects remain when it is killed. */
 export async function s3(t: Test): Promise<S3> {
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()

@@ -1,10 +1,11 @@
-// A real S3 API over HTTP, in a process that can be killed. argv: directory of its objects, port, ms that each part
-// of an upload takes. s3rver lacks two operations, AbortMultipartUpload and ListMultipartUploads: they are added
-// here, on its store, as the S3 API reference describes them. Tells its parent when it listens, and of each part.
+// A real S3 API over HTTP, in a process that can be killed. argv: directory of its objects, port, ms that each part of
+// an upload takes. It sends its parent a message when it listens, and for each part.
+// s3rver lacks two operations, AbortMultipartUpload and ListMultipartUploads. They are added here to its store, as the
+// S3 API reference describes them.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
-// @ts-expect-error it has no types
+// @ts-expect-error s3rver has no types
 import Untyped from 's3rver'
 
 const BUCKET = 'calls'
@@ -35,7 +36,7 @@ function listUploads(): string {
   return `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>${BUCKET}</Bucket><IsTruncated>false</IsTruncated>${found.join('')}</ListMultipartUploadsResult>`
 }
 
-// The test has ended.
+// The parent process has ended, and with it the test.
 process.on('disconnect', () => {
   process.exit()
 })
@@ -52,7 +53,7 @@ const server = createServer((request, response) => {
   } else if (request.method === 'PUT' && upload !== null) {
     process.send?.('part')
     setTimeout(() => {
-      // s3rver would take a part of an upload that was aborted meanwhile
+      // Checked because s3rver would accept a part of an upload that was aborted meanwhile.
       if (existsSync(pathOf(upload))) handle(request, response)
       else {
         response

@@ -1,6 +1,5 @@
-// A host of its own that records one call, with a clock that is wrong and jumps. argv: directory, ms that its clock is
-// ahead, ms that it jumps in mid-call, ms between two heartbeats. Prints a line per event; ends the call when its stdin
-// ends.
+// Records one call as a host with a wrong clock, which also jumps. argv: directory, ms that its clock is ahead, ms that
+// it jumps during the call, ms between two heartbeats. Prints a line per event. Ends the call when stdin ends.
 import { shiftDate } from './shiftedDate.js'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
@@ -9,7 +8,7 @@ import { memoryLogger, pcm, streamOf } from './recordings.js'
 
 const [directory = '', ahead = '', jump = '', heartbeat = ''] = process.argv.slice(2)
 shiftDate(Number(ahead))
-// another machine, as others see it
+// Other instances take this process for one on another machine.
 os.hostname = () => `host${ahead}${jump}`
 syncBuiltinESMExports()
 const { createRecordings } = await import('../../lib/recording/Recordings.js')

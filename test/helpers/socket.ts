@@ -12,7 +12,7 @@ export function basic(username: string, password: string): Record<string, string
   return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
 }
 
-/** The socket of a listen, open. Rejects with the HTTP status where it is refused. */
+/** Opens the socket of a listen. Rejects with the HTTP status if it is refused. */
 export async function openSocket(
   url: string,
   { protocols = ['audio.jambonz.org'], headers = {} }: OpenOptions = {}
@@ -28,7 +28,7 @@ export async function openSocket(
   return socket
 }
 
-/** The status a socket is refused with; 101 when it opens. */
+/** Resolves to the HTTP status of the socket's upgrade: 101 if it opens. */
 export async function statusOf(url: string, options?: OpenOptions): Promise<number> {
   try {
     const socket = await openSocket(url, options)
@@ -39,20 +39,23 @@ export async function statusOf(url: string, options?: OpenOptions): Promise<numb
   }
 }
 
-/** Code and reason the server closes with. */
+/** Resolves to the code and reason with which the server closes the socket. */
 export async function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
   const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
   return { code, reason: reason.toString() }
 }
 
 export interface WebSocketPair {
-  /** ours */
+  /** the server's end */
   socket: WebSocket
-  /** jambonz' */
+  /** the client's end, as jambonz */
   client: WebSocket
 }
 
-/** An open websocket of ws itself, both ends. `autoPong`: false if the client is to answer no ping by itself. */
+/**
+ * Opens a websocket with the package ws and resolves to both ends. `autoPong`: false if the client does not answer
+ * pings by itself.
+ */
 export async function webSocketPair(t: Test, { autoPong = true } = {}): Promise<WebSocketPair> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   t.teardown(() => {

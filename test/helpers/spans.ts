@@ -7,7 +7,7 @@ import {
 } from '@opentelemetry/sdk-trace-node'
 import { until } from './until.js'
 
-/** A span's fields, for comparison. */
+/** The fields of a span that tests compare. */
 export interface SeenSpan {
   name: string
   traceId: string
@@ -23,12 +23,12 @@ export interface SeenSpan {
 
 export interface Spans {
   readonly ended: SeenSpan[]
-  /** Waits for the span of this name to end; the first that fits. */
+  /** Waits until a span with this name has ended; resolves to the first for which `fits` is true. */
   named(name: string, fits?: (span: SeenSpan) => boolean): Promise<SeenSpan>
   reset(): void
 }
 
-/** OpenTelemetry's SDK for Node.js, registered for this process, with every span that ended. */
+/** Registers OpenTelemetry's SDK for Node.js in this process, and collects every span that ends. */
 export function recordSpans(propagator?: TextMapPropagator): Spans {
   const exporter = new InMemorySpanExporter()
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register(

@@ -11,13 +11,13 @@ import { callWebhook } from './payloads.js'
 import { openSocket } from './socket.js'
 import { until } from './until.js'
 
-/** ms, on a busy machine */
+/** ms until the application listens, on a busy machine */
 const START = 60_000
 export const NPM = ['npm', 'start']
 export const NODE = [process.execPath, resolve('dist/example-app/server.js')]
-/** `npm start` whose application is compiled: it starts in half the time. One test has the real one. */
+/** `npm start` with a compiled application, which starts in half the time. One test uses the uncompiled one. */
 export const COMPILED = [...NPM, '--prefix', compiledStart()]
-/** Starts a command as process 1, as in a container. */
+/** The command that starts another command as process 1, as in a container. */
 export const PID_1 = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
 export const WITHOUT_NAMESPACES =
   process.env.CI === undefined && spawnSync(PID_1[0]!, [...PID_1.slice(1), 'true']).status !== 0
@@ -33,15 +33,15 @@ function compiledStart(): string {
   return directory
 }
 
-/** The example in a process, with one live call. */
+/** The example application in a process, with one live call. */
 export interface Started {
-  /** what was started: npm, or unshare */
+  /** the started process: npm, node or unshare */
   child: ChildProcess
   output(): string
   socket: WebSocket
-  /** names of the files in its recordings folder, at the end */
+  /** resolves to the names of the WAVs in its recordings folder */
   wavs(): Promise<string[]>
-  /** nothing listens at its port any more */
+  /** resolves to true if nothing listens at the application's port */
   isGone(): Promise<boolean>
 }
 
@@ -100,7 +100,7 @@ export async function start(
   }
 }
 
-/** The process ends in order: exit code 0, its one recording whole. */
+/** Checks that the process ends in order: with exit code 0, and its one recording complete. */
 export async function endsInOrder(t: Test, { child, output, wavs, isGone }: Started): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   t.same([child.exitCode, child.signalCode], [0, null], output())
@@ -110,7 +110,7 @@ export async function endsInOrder(t: Test, { child, output, wavs, isGone }: Star
   t.notMatch(names[0], /\.part\./)
 }
 
-/** The id, here, of the process that is number 1 in its namespace. */
+/** Resolves to the pid, outside of its namespace, of the process that is number 1 inside. */
 export async function firstOf({ pid }: ChildProcess): Promise<number> {
   return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
 }

@@ -4,11 +4,11 @@ import type { StoredListen } from '../../lib/model/schema.js'
 
 type Fields = Omit<ListenPatch, 'id'>
 
-/** The events of calls and listens as writes of a store, with the plugin's own conditions. */
+/** Writes to a store for the events of calls and listens, with the same conditions as the plugin. */
 export interface StoreVerbs {
   update(callSid: string, patch: CallPatch): Promise<Written>
   end(callSid: string, patch: CallPatch): Promise<Written & { first: boolean }>
-  /** also for an unknown listen */
+  /** also writes an unknown listen */
   claim(callSid: string, listenId: string): Promise<Written & { claimed: boolean }>
   reopen(callSid: string, listenId: string, fields: Fields): Promise<Written & { reopened: boolean }>
   conclude(listen: StoredListen, fields: Fields): Promise<Written & { concluded: boolean }>
@@ -17,7 +17,7 @@ export interface StoreVerbs {
 
 export type StoreWithVerbs = CallStore & StoreVerbs
 
-/** `instance`: the name that the store was started with. */
+/** Adds the methods to a store. `instance`: the name that the store was started with. */
 export function withVerbs(store: CallStore, instance: string): StoreWithVerbs {
   return {
     shared: store.shared,

@@ -9,7 +9,7 @@ import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import type { Call, Listen } from '../../lib/model/schema.js'
 
 export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' | 'begin'>> {
-  /** false: the metadata frame is sent by the test, with `start()`. Default: it has come, and the stream has begun */
+  /** false: the test sends the metadata frame, with `start()`; default: it was sent, and the stream has begun */
   started?: boolean
   /** false: the path does not name the listen */
   known?: boolean
@@ -17,11 +17,11 @@ export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' 
   limits?: Partial<StreamLimits>
 }
 
-/** A stream on its server and the socket at jambonz' end, over real TCP. */
+/** A stream of the plugin and jambonz' end of its socket, over real TCP. */
 export interface StreamPair {
-  /** undefined where it has not begun */
+  /** undefined until the stream has begun */
   stream: AudioStream
-  /** its inner view */
+  /** the plugin's inner view of the stream */
   live: LiveStream
   /** jambonz' end */
   socket: WebSocket
@@ -29,9 +29,9 @@ export interface StreamPair {
   listen: Listen
   /** lines logged, as objects */
   log: Array<{ level: number; msg: string; [key: string]: unknown }>
-  /** everything jambonz has been sent, in order: commands as JSON, audio as buffers */
+  /** everything that was sent to jambonz, in order: commands as JSON, audio as buffers */
   sent: Array<Record<string, unknown> | Buffer>
-  /** sends the metadata frame, once */
+  /** sends the metadata frame; may be called once */
   start(extra?: Record<string, unknown>): void
 }
 
@@ -57,7 +57,7 @@ export function listenOf(fields: Partial<Listen> = {}): Listen {
   }
 }
 
-/** Opens a socket as mod_audio_fork does; the stream wraps it. Torn down with the test. */
+/** Opens a socket as mod_audio_fork does, and wraps it in a stream. Both are closed with the test. */
 export async function streamPair(t: Test, options: PairOptions = {}): Promise<StreamPair> {
   const call = callOf()
   const listen = listenOf(options.listen)
@@ -143,7 +143,7 @@ export async function streamPair(t: Test, options: PairOptions = {}): Promise<St
   }
 }
 
-/** A sink that copies what it is given. */
+/** A sink that copies the audio that it gets. */
 export class Collector implements AudioSink {
   readonly frames: Buffer[] = []
   readonly gaps: number[] = []

@@ -14,7 +14,7 @@ export interface TwilioMessage {
   stop?: Record<string, unknown>
 }
 
-/** A bot that speaks Twilio's Media Streams; `onMessage` is what it does. */
+/** A bot that speaks Twilio's Media Streams. `onMessage`: handles each message. */
 export class ToyBot {
   readonly received: TwilioMessage[] = []
   socket: WebSocket | undefined
@@ -65,7 +65,7 @@ export class ToyBot {
     return this.received.filter((message) => message.event === event)
   }
 
-  /** All mu-law that came. */
+  /** Returns all mu-law audio that the bot received. */
   get heard(): Buffer {
     return Buffer.concat(this.of('media').map(({ media }) => Buffer.from(media?.payload ?? '', 'base64')))
   }

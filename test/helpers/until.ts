@@ -1,8 +1,11 @@
 const INTERVAL = 10
-/** ms, as long as a busy machine may need for what takes none */
+/** ms to wait, enough for a busy machine */
 const PATIENCE = 20_000
 
-/** Resolves with what `condition` gives as soon as that is truthy. Rejects, naming `what`, when it never is. */
+/**
+ * Resolves to the result of `condition` as soon as it is truthy. Rejects with an error that names `what` if it never
+ * is.
+ */
 export async function until<T>(
   condition: () => T | Promise<T>,
   what: string,

@@ -10,7 +10,7 @@ const published = ['@jambonz/schema', '@jambonz/verb-specifications'].map(
   (name) => require(name) as { validate: Validate }
 )
 
-/** Throws unless both of jambonz' own validators accept the verbs; the second is the one its feature server runs. */
+/** Throws unless both of jambonz' own validators accept the verbs. Its feature server runs the second one. */
 export function acceptedByJambonz(verbs: object[]): void {
   for (const { validate } of published) validate({ info() {} }, JSON.parse(JSON.stringify(verbs)) as object[])
 }
@@ -23,7 +23,10 @@ export const CALL: Call = {
   updatedAt: '2026-01-01T00:00:00.000Z'
 }
 
-/** Audio routes `/audio` (built in) and `/custom`; ids `listen-0`, `listen-1`…; the built-in hook is `/hook`. */
+/**
+ * Returns a context with the audio routes `/audio` (built in) and `/custom`, ids `listen-0`, `listen-1`… and the
+ * built-in hook `/hook`.
+ */
 export function verbContext(overrides: Partial<VerbContext> = {}): VerbContext {
   return {
     call: CALL,

@@ -12,14 +12,17 @@ const HEADER = `// Generated from @jambonz/schema by \`npm run types:verbs\`: ch
 // A test fails when the two differ.
 `
 
-/** Verbs with types of their own in lib/verbs/listenSchema.ts. */
+/** verbs whose types are in lib/verbs/listenSchema.ts */
 const OWN = new Set(['listen', 'stream'])
-/** One interface for each speech vendor would be most of the file; they are checked at run time all the same. */
+/**
+ * Options of single speech vendors have no types, as these would be most of the file. They are checked at run time all
+ * the same.
+ */
 const VENDOR_OPTIONS = /\/components\/recognizer-/
 const OPEN = 'Record<string, unknown>'
 const MAX_DOC = 200
 
-/** The schemas as the installed @jambonz/schema has them. */
+/** Returns the schemas of the installed @jambonz/schema. */
 export function publishedSchemas(): PublishedSchemas {
   const root = dirname(createRequire(import.meta.url).resolve('@jambonz/schema/package.json'))
   const read = (folder: string) =>
@@ -30,7 +33,7 @@ export function publishedSchemas(): PublishedSchemas {
   return { verbs: read('verbs'), components: read('components') }
 }
 
-/** TypeScript that holds them, one schema a line. */
+/** Returns the TypeScript source of the published schemas, one schema per line. */
 export function builtInSchemas(): string {
   const list = (schemas: readonly NamedSchema[]) =>
     schemas.map((schema) => `    ${JSON.stringify(schema, withoutExamples)}`).join(',\n')
@@ -49,12 +52,12 @@ ${list(components)}
 `
 }
 
-/** Nothing checks by an example. (A property may have these names, too, and is then a schema.) */
+/** Drops `$schema` and `examples`, which no check needs. If `examples` is no array, it is a property and is kept. */
 function withoutExamples(name: string, value: unknown): unknown {
   return (name === 'examples' && Array.isArray(value)) || name === '$schema' ? undefined : value
 }
 
-/** TypeScript for the properties of every verb of jambonz, from the schemas that also check them. */
+/** Returns TypeScript for the properties of each jambonz verb, from the schemas that also check them at run time. */
 export function verbTypes(): string {
   const { verbs, components } = loadJambonzSchemas(publishedSchemas())
   const names = new Map<string, string>()
@@ -70,7 +73,7 @@ export function verbTypes(): string {
   return `${HEADER}\n${parts.join('\n')}\n/** The properties of each verb, by its name. */\nexport interface JambonzVerbs {\n${map.join('\n')}\n}\n`
 }
 
-/** A component that only our own verbs used is left out. */
+/** Returns false for a component that only the verbs in `OWN` used; it is left out. */
 function isUsed(part: string, all: string[]): boolean {
   const name = /export (?:interface|type) (\w+)/.exec(part)?.[1] ?? ''
   return (
@@ -159,7 +162,9 @@ function nameOf(ref: string, schema: NamedSchema, names: Map<string, string>): s
   return name
 }
 
-/** Without comments: what follows `|` or stands in an array would be hard to indent. */
+/**
+ * Returns the type in one line without its comments, because a type after `|` or in an array would be hard to indent.
+ */
 function oneLine(type: string): string {
   return type
     .replaceAll(/\/\*\*.*?\*\/\n/g, '')
@@ -169,7 +174,7 @@ function oneLine(type: string): string {
     .replaceAll(/ {2,}/g, ' ')
 }
 
-/** The first sentence: the whole text stands in jambonz' documentation. */
+/** Returns the first sentence as a comment. The whole text is in jambonz' documentation. */
 function comment(description: string | undefined, indent: string): string {
   if (description === undefined) return ''
   const sentence = /^.*?(?<!e\.g|i\.e|vs|etc)[.](?=\s|$)/s.exec(description)?.[0] ?? description

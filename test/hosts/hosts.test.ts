@@ -6,11 +6,11 @@ import { folder } from '../helpers/build.js'
 import { HOSTS } from './hosts.js'
 
 const SECRET = 'the secret of the webhooks'
-/** ms of it that a recording may lack: jambonz drops what is in its buffer when it closes */
+/** ms of audio that may be missing from a recording: jambonz drops its buffer when it closes the socket */
 const TOLERANCE = 200
 
 for (const { name, build } of HOSTS) {
-  t.test(`beside ${name} a call is answered and recorded, and its hook is answered`, async (t) => {
+  t.test(`in a host with ${name}, a call is answered and recorded, and its hook is answered`, async (t) => {
     const ended: Listen[] = []
     let gathered: unknown
     const directory = folder()

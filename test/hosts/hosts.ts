@@ -18,12 +18,15 @@ import { z } from 'zod'
 import jambonzListen, { type JambonzListenOptions } from '../../lib/index.js'
 import { folder } from '../helpers/build.js'
 
-/** An application of a kind that people have, around the plugin. */
+/** A typical application that the plugin is registered in. */
 export interface Host {
   name: string
-  /** text for docs/compatibility.md */
+  /** what was tried, as docs/compatibility.md says it */
   tried: string
-  /** Returns the application and the path of its call webhook. `addRoutes` adds webhook, audio route and actionHook. */
+  /**
+   * Returns the application and the path of its call webhook. `addRoutes` adds a webhook, an audio route and an
+   * actionHook.
+   */
   build(plugin: JambonzListenOptions, addRoutes: (scope: FastifyInstance) => void): Promise<Built>
 }
 
@@ -34,7 +37,7 @@ export interface Built {
 
 type Plugins = (app: FastifyInstance) => PromiseLike<unknown>
 
-/** The plugin at the top of an application, after others. */
+/** Registers the plugin at the root of an application, after other plugins. */
 function beside(
   name: string,
   tried: string,
@@ -56,7 +59,7 @@ function beside(
   }
 }
 
-/** The plugin inside scopes, the outermost prefix first. */
+/** Registers the plugin inside scopes, given the outermost prefix first. */
 function inScopes(name: string, tried: string, prefixes: string[], own?: string): Host {
   return {
     name,

@@ -15,7 +15,7 @@ import { until } from '../helpers/until.js'
 
 const SECRET = 'a secret that only this test knows'
 
-/** The value of one line, as Prometheus would read it. */
+/** Returns the value of one line, as Prometheus would read it. */
 function read(app: FastifyInstance, line: string): number | undefined {
   const found = app.jambonz
     .metrics()
@@ -24,7 +24,9 @@ function read(app: FastifyInstance, line: string): number | undefined {
   return found === undefined ? undefined : Number(found.slice(line.length + 1))
 }
 
-/** Waits for a line to have the value: what is counted when a response closes comes after it. */
+/**
+ * Waits until a line has the value. Responses are counted when they close, which is after the client has the answer.
+ */
 async function reads(app: FastifyInstance, line: string, value: number): Promise<void> {
   await until(() => read(app, line) === value, `${line} ${value}`).catch((err: Error) => {
     throw new Error(`${err.message}\n${app.jambonz.metrics()}`)
@@ -128,7 +130,7 @@ t.test('each kind of failure has its own metric', async (t) => {
   const headers = basic(auth.username, auth.password)
   const post = (url: string, payload: object = callWebhook()) => app.inject({ method: 'POST', url, payload })
 
-  t.test('handlers that throw, and verbs that jambonz would refuse', async (t) => {
+  t.test('handlers that throw, and invalid verbs, are counted as failed', async (t) => {
     t.equal((await post('/wrong')).statusCode, 500)
     t.equal((await post('/broken')).statusCode, 500)
     await reads(app, 'jambonz_requests_total{kind="webhook",outcome="failed"}', 2)
@@ -136,7 +138,7 @@ t.test('each kind of failure has its own metric', async (t) => {
     t.equal(read(app, 'jambonz_errors_total{code="other"}'), 1)
   })
 
-  t.test('requests that are refused', async (t) => {
+  t.test('requests that are refused are counted', async (t) => {
     t.equal((await post('/in', { hello: 'world' })).statusCode, 400)
     await reads(app, 'jambonz_requests_total{kind="webhook",outcome="refused"}', 1)
     const get = (url: string) => app.inject({ method: 'GET', url })
@@ -149,7 +151,7 @@ t.test('each kind of failure has its own metric', async (t) => {
     t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_UNKNOWN_LISTEN"}'), 1)
   })
 
-  t.test('jambonz closes the connection before the answer', async () => {
+  t.test('a connection that jambonz closes before the answer is counted', async () => {
     const request = httpRequest(`${base}/slow`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' }
@@ -163,20 +165,20 @@ t.test('each kind of failure has its own metric', async (t) => {
     answer()
   })
 
-  t.test('sockets that are refused', async (t) => {
+  t.test('sockets that are refused are counted', async (t) => {
     const asked = await askForListen(app, '/in', base)
     t.equal(await statusOf(asked.url, { headers: basic(auth.username, 'another') }), 401)
     t.equal(read(app, 'jambonz_requests_total{kind="audio",outcome="refused"}'), 1)
     t.equal(read(app, 'jambonz_errors_total{code="FST_JAMBONZ_AUDIO_AUTH"}'), 1)
   })
 
-  t.test('an actionHook comes and no socket came before', async () => {
+  t.test('an actionHook without a socket is counted', async () => {
     const asked = await askForListen(app, '/in', base)
     await asked.hook()
     await reads(app, 'jambonz_listens_ended_total{reason="notConnected"}', 1)
   })
 
-  t.test('a recording fails and its connection breaks', async (t) => {
+  t.test('a recording that fails and a connection that breaks are counted', async (t) => {
     const asked = await askForListen(app, '/in', base)
     const socket = await asked.open({ headers })
     socket.send(asked.metadata())
@@ -187,7 +189,7 @@ t.test('each kind of failure has its own metric', async (t) => {
     t.equal(read(app, 'jambonz_recordings_total{outcome="saved"}'), 0)
   })
 
-  t.test('a handler runs before the audio is complete', async (t) => {
+  t.test('an actionHook handler that runs before the audio is complete is counted', async (t) => {
     const asked = await askForListen(app, '/in', base)
     const socket = await asked.open({ headers })
     socket.send(asked.metadata())
@@ -217,7 +219,7 @@ t.test('a label may hold any text', async (t) => {
 })
 
 t.test(
-  'application websockets are counted, their messages by type, their requests as over HTTP',
+  'application websockets are counted, with their messages by type and their requests as over HTTP',
   async (t) => {
     const app = await build(t, { webhookAuth: { username: 'web', password: 'hook' } })
     app.jambonz.webhook('/call', async () => [{ verb: 'hangup' }])

@@ -18,7 +18,7 @@ async function withWebhook(t: Parameters<typeof build>[0], registry: MetricsRegi
 /** prom-client puts an empty line between two metrics. */
 const joined = (text: string) => text.replaceAll('\n\n', '\n')
 
-t.test('a registry of prom-client gives the metrics of the application and ours together', async (t) => {
+t.test('a registry of prom-client has the metrics of both application and plugin', async (t) => {
   const registry = new Registry()
   const theirs = new Counter({ name: 'theirs_total', help: "the application's own", registers: [registry] })
   const app = await withWebhook(t, registry)
@@ -29,7 +29,7 @@ t.test('a registry of prom-client gives the metrics of the application and ours 
   t.match(text, /^jambonz_calls_total 1$/m)
   t.ok(joined(text).endsWith(app.jambonz.metrics()), 'the same table, to the letter')
 
-  t.test('with its default labels', async (t) => {
+  t.test('the metrics have the default labels of the registry', async (t) => {
     registry.setDefaultLabels({ zone: 'a' })
     t.match(await registry.metrics(), /^jambonz_calls_total\{zone="a"\} 1$/m)
     t.match(app.jambonz.metrics(), /^jambonz_calls_total 1$/m)
@@ -45,14 +45,14 @@ t.test('a registry of prom-client gives the metrics of the application and ours 
     t.match(cluster, /^jambonz_hook_wait_seconds_bucket\{.*le="\+Inf".*\} 0$/m)
   })
 
-  t.test('reset', async (t) => {
+  t.test('a reset sets counters to 0 and keeps gauges', async (t) => {
     registry.resetMetrics()
     t.match(app.jambonz.metrics(), /^jambonz_calls_total 0$/m)
     t.match(app.jambonz.metrics(), /^jambonz_store_available 1$/m)
   })
 })
 
-t.test('metrics in OpenMetrics format have the names it requires', async (t) => {
+t.test('metrics in OpenMetrics format have the names that the format requires', async (t) => {
   const registry = new Registry<OpenMetricsContentType>()
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
   const first = await withWebhook(t, registry)
@@ -98,7 +98,7 @@ t.test('several registrations in one process are counted together in one registr
   })
 })
 
-t.test('a value that is no registry, or one that has our names, is refused', async (t) => {
+t.test('a value that is no registry, or a registry that has our metric names, is refused', async (t) => {
   const refused = (registry: unknown, message: RegExp) =>
     t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
   await refused(

@@ -46,7 +46,7 @@ t.test('a credential is found by its value', (t) => {
   t.end()
 })
 
-t.test('text that looks like a credential in verbs is not taken for one', (t) => {
+t.test('text in verbs that only looks like a credential is not taken for one', (t) => {
   for (const value of [
     { verb: 'gather', finishOnKey: '#', maxTokens: 5, max_token: 1, author: 'sign' },
     { verb: 'say', text: 'Enter your pin, then press the pound key. The password is no secret.' },

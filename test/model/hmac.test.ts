@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { Hmac } from '../../lib/model/tokens.js'
 
-t.test('text and what follows it are signed as one message', async (t) => {
+t.test('a text and the bytes after it are signed as one message', async (t) => {
   const rest = randomBytes(1_200)
   const expected = createHmac('sha256', 'Zoë’s')
     .update(Buffer.concat([Buffer.from('1700000000.'), rest]))
@@ -11,7 +11,7 @@ t.test('text and what follows it are signed as one message', async (t) => {
   t.equal(new Hmac('Zoë’s').digest('hex', '1700000000.', rest), expected)
 })
 
-t.test('keys and messages of any length are signed alike', async (t) => {
+t.test('keys and messages of any length are signed as by node:crypto', async (t) => {
   const rests = [undefined, ...[0, 1, 1_200, 8_000, 8_192, 100_000].map((length) => randomBytes(length))]
   for (const key of ['k', 'k'.repeat(64), 'k'.repeat(65), 'ü'.repeat(200)]) {
     const hmac = new Hmac(key)

@@ -1,4 +1,5 @@
-// Compiled by `npm run typecheck`, never run: what users see of calls and listens is what the schemas say, read-only.
+// Compiled by `npm run typecheck`, never run. Checks that the types of calls and listens that users see match the
+// schemas, read-only.
 import type { Static } from '@sinclair/typebox'
 import { CallSchema, ListenSchema, type Call, type Listen } from '../../lib/model/schema.js'
 
@@ -9,7 +10,7 @@ declare const listen: Listen
 declare const callOfSchema: Static<typeof CallSchema>
 declare const listenOfSchema: Static<typeof ListenSchema>
 
-// Each names what the other does.
+// Both have the same fields.
 const names: Array<[keyof Call, keyof Static<typeof CallSchema>]> = [] satisfies Array<
   [keyof Static<typeof CallSchema>, keyof Call]
 >
@@ -24,7 +25,7 @@ const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
   listen as Writable<Listen>
 ]
 
-// @ts-expect-error `calls.update()` writes a call's data
+// @ts-expect-error only `calls.update()` may write a call's data
 call.data.agent = 'me'
 // @ts-expect-error a call's fields are read-only
 call.from = 'me'

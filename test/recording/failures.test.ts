@@ -22,7 +22,7 @@ async function errorOf(finished: Promise<unknown>): Promise<RecordingError> {
 }
 
 t.test(
-  'a full disk fails that recording at once, keeps what was written, and affects no other',
+  'a full disk fails its recording at once, keeps what was written, and affects no other recording',
   { skip: process.getuid?.() !== 0 && 'mounting a small tmpfs needs root' },
   async (t) => {
     const small = await mkdtemp(join(tmpdir(), 'small-'))
@@ -71,8 +71,8 @@ t.test(
   async (t) => {
     const script = join(import.meta.dirname, '../helpers/limitedChild.js')
     const directory = await temporaryDirectory(t)
-    // a limit of the system's, in KiB; node ignores SIGXFSZ, which makes it EFBIG, but what tap loads by NODE_OPTIONS
-    // does not
+    // ulimit -f takes KiB. node ignores SIGXFSZ, so that a write over the limit fails with EFBIG; the modules that tap
+    // loads by NODE_OPTIONS would not ignore it.
     const child = spawnSync(
       'bash',
       ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory],
@@ -165,7 +165,7 @@ t.test(
   }
 )
 
-t.test("a directory replaced by a file fails with the system's message", async (t) => {
+t.test("a recording whose directory was replaced by a file fails with the system's message", async (t) => {
   const directory = join(await temporaryDirectory(t), 'below')
   const { recordings } = await build(t, { directory })
   await rm(directory, { recursive: true })
@@ -294,7 +294,7 @@ t.test(
   }
 )
 
-t.test('a sink that accepts nothing is given up after writeTimeout or maxBuffered', async (t) => {
+t.test('the recorder gives up a sink that accepts no data after writeTimeout or maxBuffered', async (t) => {
   const stuck = (): Writable => new Writable({ write() {} })
   const slow = await build(t, { directory: undefined, sink: stuck, writeTimeout: 100 })
   const recorder = slow.recordings.start(streamOf())
@@ -339,7 +339,7 @@ t.test('the next start completes the files of calls that were live when the serv
   t.same(recovered, [{ id: LISTEN.id, bytes: 30 * KIB + WAV_HEADER_BYTES, recovered: true }])
 })
 
-t.test('wrong options are refused by name', async (t) => {
+t.test('invalid options are refused with an error that names them', async (t) => {
   const directory = await temporaryDirectory(t)
   const wrong: Array<[object, RegExp]> = [
     [{}, /recording: needs a `directory` to write to, or a `sink`/],

@@ -14,9 +14,9 @@ import { build, LISTEN, missing, streamOf, temporaryDirectory, until } from '../
 
 const KEY = Buffer.alloc(32, 7)
 const noffmpeg = missing('ffmpeg')
-/** ms */
+/** ms to wait for ffmpeg at most */
 const FFMPEG_PATIENCE = 60_000
-/** one second of speech, 8 kHz mono */
+/** one second of silence, 8 kHz mono, in place of speech */
 const TONE = Buffer.alloc(16_000)
 for (let at = 0; at < 8000; at++) {
   TONE.writeInt16LE(Math.round(9000 * Math.sin((at / 8000) * 2 * Math.PI * 440)), at * 2)
@@ -31,7 +31,7 @@ async function decrypt(path: string, key: Parameters<typeof decryptRecording>[0]
   return bytes
 }
 
-/** Returns the samples that ffmpeg decodes from a file: s16le. */
+/** Returns the samples, as s16le, that ffmpeg decodes from a file. */
 function decode(input: string, bytes?: Buffer): Buffer {
   return spawnSync('ffmpeg', ['-v', 'error', '-i', input, '-f', 's16le', 'pipe:1'], {
     input: bytes,
@@ -70,7 +70,7 @@ t.test(
     const recorder = recordings.start(streamOf({ id: 'live' }))
     const live = join(directory, 'live.part.wav')
     const end = Date.now() + 5000
-    // the header says more than nothing after its first patch
+    // until its first update the header says that there is no audio
     while (Date.now() < end) {
       recorder.write(TONE, 0)
       const head = await readFile(live).catch(() => Buffer.alloc(0))
@@ -195,7 +195,7 @@ t.test('the next start completes the encrypted recording of a process that died'
   recorder.write(TONE, 0)
   await recordings.close()
   const file = await open(join(directory, 'call.part.wav.enc'), 'a')
-  await file.write(Buffer.from([200, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3])) // a frame that was not whole yet
+  await file.write(Buffer.from([200, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3])) // a frame that was written in part
   await file.close()
   const next = await build(t, { directory, encryption })
   const recovered: FinishedRecording[] = []
@@ -215,7 +215,7 @@ t.test('the next start completes the encrypted recording of a process that died'
 })
 
 t.test(
-  'a restart with another key logs it, and leaves the file for a start with the right key',
+  'a restart with another key logs that the key is wrong, and leaves the file for a start with the right key',
   async (t) => {
     const directory = await temporaryDirectory(t)
     const { recordings } = await build(t, {
@@ -239,7 +239,7 @@ t.test(
       }
     ])
     t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'nothing of it was changed')
-    // a header that was torn as it was patched is no reason to lose what is behind it
+    // even if the header was damaged by a half-written update, the audio after it is recovered
     file.fill(7, 70, 80)
     await writeFile(join(directory, 'call.part.wav.enc'), file)
     const right = await build(t, { directory, encryption: { key: () => KEY } })
@@ -253,8 +253,8 @@ t.test(
 )
 
 /**
- * A finished recording once ffmpeg has had its turn: it has the least priority, and on a busy machine comes after all
- * who wait for it.
+ * Returns a function that resolves to a finished recording once ffmpeg has converted it. ffmpeg runs at the lowest
+ * priority: on a busy machine it may finish only after finish() has stopped waiting, with the state spooled.
  */
 async function compressing(
   recordings: Recordings
@@ -302,7 +302,7 @@ t.test(
 )
 
 t.test(
-  'an encrypted and compressed recording writes no plain byte to the disk',
+  'an encrypted recording that is also compressed writes no plain byte to the disk',
   { skip: noffmpeg },
   async (t) => {
     const { recordings, directory } = await build(t, {
@@ -323,7 +323,7 @@ t.test(
 t.test('the WAV is kept if ffmpeg fails', async (t) => {
   const directory = await temporaryDirectory(t)
   const fake = join(directory, 'ffmpeg')
-  // good at registration, then not any more
+  // passes the check at registration, and fails at each conversion
   await writeFile(fake, '#!/bin/sh\ncase "$*" in *s16le*) exit 0;; esac\necho it hurts >&2; exit 3\n')
   await chmod(fake, 0o755)
   const { recordings, logger } = await build(t, {
@@ -345,7 +345,7 @@ t.test('the WAV is kept if ffmpeg fails', async (t) => {
   ])
 })
 
-t.test('a sink gets a complete recording with its length, and again after a failure', async (t) => {
+t.test('a sink gets a complete recording with its length, and gets it again after a failure', async (t) => {
   const attempts: number[] = []
   const got: Buffer[] = []
   const { recordings, directory } = await build(t, {

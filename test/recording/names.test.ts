@@ -5,7 +5,7 @@ import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { cleanId, cleanName, defaultName } from '../../lib/recording/directory/names.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
-t.test('a file name never leaves the directory and is harmless everywhere', async (t) => {
+t.test('a file name never leads out of the directory and is safe on every file system', async (t) => {
   const names: Array<[string, string]> = [
     ['support/alice.wav', 'support/alice'],
     ['../../etc/passwd', 'etc/passwd'],
@@ -34,7 +34,7 @@ t.test('a file name never leaves the directory and is harmless everywhere', asyn
   t.ok(cleanName(Array.from({ length: 100 }, (_, at) => `d${at}`).join('/')).split('/').length <= 16)
 })
 
-t.test('ids that differ in case have different files on file systems that ignore case', async (t) => {
+t.test('ids that differ only in case get different files, even if the disk ignores case', async (t) => {
   t.equal(cleanId('0d4a3f70-b6a3'), '0d4a3f70-b6a3')
   const ids = ['CALL', 'call', 'Call', 'ca/l', 'ca\\l', 'ca_l', '', '../', 'x'.repeat(500), 'x'.repeat(501)]
   t.equal(new Set(ids.map((id) => cleanId(id).toLowerCase())).size, ids.length)
@@ -110,7 +110,7 @@ t.test('a recording gets a default name if fileName() throws or returns nothing'
   }
 })
 
-t.test('other users can not read recordings and their directories', async (t) => {
+t.test('other users of the machine can not read recordings and their directories', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'sub/call' })
   await recordings.start(streamOf()).finish(LISTEN)
   for (const file of await readdir(join(directory, 'sub'))) {
@@ -119,7 +119,7 @@ t.test('other users can not read recordings and their directories', async (t) =>
   t.equal((await stat(join(directory, 'sub'))).mode & 0o007, 0)
 })
 
-t.test('several instances can create a directory at once', async (t) => {
+t.test('several instances can create the same directory at once', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 50; round++) {
     const paths = Array.from({ length: 8 }, (_, at) => join(directory, `${round}`, '2026', '11', `${at % 2}`))

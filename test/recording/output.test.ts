@@ -20,14 +20,14 @@ import {
 import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
 import { until } from '../helpers/until.js'
 
-// They wait for a caller who hears in real time: side by side. test/soak/output.test.ts has all scenarios, and longer
-// ones.
+// These tests wait for a caller who hears in real time, so they run side by side. test/soak/output.test.ts runs all
+// scenarios, and longer ones.
 t.jobs = 2
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 const TOGETHER = 6
 const MIX_TYPES = ['mono', 'stereo', 'mixed'] as const
 
-/** ms by which the middle of all stretches may be off. */
+/** ms by which the stretches of audio may be shifted, in the median. */
 const MAX_MEDIAN = 20
 
 test('the agent is recorded within 20 ms of when the caller heard it, however it writes', async (t) => {
@@ -76,7 +76,7 @@ test('the agent is recorded within 20 ms of when the caller heard it, however it
   }
 })
 
-test('no audio of the agent in a pause is recorded', async (t) => {
+test('audio that the agent says in a pause is not recorded', async (t) => {
   const { channels, heard } = await agentCall(t, {
     agent: async (stream) => {
       stream.write(bytesOf(voice(1_000)))
@@ -99,14 +99,14 @@ test('no audio of the agent in a pause is recorded', async (t) => {
   }
 })
 
-/** ms of the agent's voice of a seed in a channel. */
+/** Returns whether a channel contains the agent's voice made from `seed`. */
 function isThere(channel: Int16Array, seed: number): boolean {
   const part = voice(1_000, 8000, seed).subarray(1_600, 2_400)
   return correlations(part, channel, 0, channel.length).some((correlation) => correlation > 0.5)
 }
 
 for (const mode of ['silence', 'skip'] as const) {
-  test(`${mode}: nor is audio written in a pause and heard after it, nor its text`, async (t) => {
+  test(`${mode}: audio written in a pause and heard after it is not recorded, nor is its text`, async (t) => {
     const { channels, heard, listen } = await agentCall(t, {
       agent: async (stream) => {
         const before = stream.utterance({ text: 'how can I help?' })
@@ -148,7 +148,7 @@ for (const mode of ['silence', 'skip'] as const) {
   })
 }
 
-/** Both voices are in the recording, at the time at which they were heard. */
+/** Asserts that the recording has both voices, each at the time at which it was heard. */
 function hasBoth(t: Test, { channels, heard, sampleRate }: AgentRecording): void {
   const { medianMs, worstMs, correlation } = likeness(channels.at(-1)!, heard, sampleRate)
   t.ok(medianMs <= MAX_MEDIAN, `${medianMs} ms`)
@@ -196,7 +196,7 @@ test('both sides are in a compressed recording', async (t) => {
 })
 
 for (const spool of [true, false]) {
-  test(`both sides are in what a sink gets, ${spool ? 'sent when it is complete' : 'as it is spoken'}`, async (t) => {
+  test(`a sink gets the audio of both sides, ${spool ? 'after the call' : 'during the call'}`, async (t) => {
     const chunks: Buffer[] = []
     const sink = () =>
       new Writable({
@@ -215,7 +215,7 @@ for (const spool of [true, false]) {
 }
 
 for (const off of [{ recording: { output: false } }, { record: { output: false } }]) {
-  test(`${JSON.stringify(off)} leaves the agent out`, async (t) => {
+  test(`with ${JSON.stringify(off)} the agent is not recorded`, async (t) => {
     const { channels, heard } = await agentCall(t, {
       ...off,
       agent: async (stream) => {
@@ -230,7 +230,7 @@ for (const off of [{ recording: { output: false } }, { record: { output: false }
 }
 
 for (const mixType of ['stereo', 'mixed'] as const) {
-  test(`${mixType}: if the media server includes the stream, it is not recorded twice`, async (t) => {
+  test(`${mixType}: if the media server includes the agent's audio, that audio is not recorded twice`, async (t) => {
     const { channels, heard, log } = await agentCall(t, {
       mixType,
       simulate: { includeStream: true },

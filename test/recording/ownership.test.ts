@@ -11,7 +11,7 @@ import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../help
 
 const CHILD = join(import.meta.dirname, '../helpers/skewedHost.js')
 const MINUTE = 60_000
-/** ms; a host that a busy machine lets stand still for six of them is dead */
+/** ms between two heartbeats; a host is taken for dead if a busy machine delays it by six heartbeats */
 const HEARTBEAT = 500
 const BYTES_PER_FRAME = 320
 
@@ -33,7 +33,7 @@ function startHost(t: Test, directory: string, ahead: number, jump: number): Hos
   return { child, output: () => text }
 }
 
-/** The heartbeats that stand in the file of the instance of this process. */
+/** Resolves to the count of heartbeats in the instance file of this process. */
 async function ownBeats(directory: string): Promise<number> {
   const names = await readdir(join(directory, '.instances'))
   const own = names.find((name) => name.startsWith('test-'))
@@ -80,7 +80,8 @@ t.test("hosts whose clocks differ or jump do not touch each other's live recordi
 })
 
 /**
- * Lets another machine take a recorder of this process for dead: its heartbeat stands still for so long as others look.
+ * Makes the instance of this process look like one of another machine, so that others take it for dead if they see no
+ * heartbeat change.
  */
 async function pretendElsewhere(directory: string): Promise<void> {
   const [own = ''] = await readdir(join(directory, '.instances'))
@@ -90,7 +91,7 @@ async function pretendElsewhere(directory: string): Promise<void> {
 
 for (const sent of [false, true]) {
   t.test(
-    `a stalled process whose recording was completed ${sent ? 'and sent ' : ''}by another loses no audio`,
+    `a stalled process loses no audio if another process completed ${sent ? 'and sent ' : ''}its recording`,
     async (t) => {
       const directory = await temporaryDirectory(t)
       const sink = sent ? { sink: () => new PassThrough().resume() } : {}
@@ -126,10 +127,10 @@ for (const sent of [false, true]) {
   )
 }
 
-t.test('an instance announces itself once, however many ask for it', async (t) => {
+t.test('an instance announces itself once, however many callers ask it to', async (t) => {
   const directory = await temporaryDirectory(t)
 
-  t.test('heartbeats during the announcement', async (t) => {
+  t.test('heartbeats that come during the announcement', async (t) => {
     for (let round = 0; round < 20; round++) {
       const instances = new Instances(directory, `beats-${round}`, 1)
       await instances.watch()
@@ -140,7 +141,7 @@ t.test('an instance announces itself once, however many ask for it', async (t) =
     t.strictSame(await readdir(join(directory, '.instances')), [])
   })
 
-  t.test('several callers that find its file removed', async (t) => {
+  t.test('several callers that find the file of the instance removed', async (t) => {
     const instances = new Instances(directory, 'taken-away')
     await instances.announce()
     await rm(join(directory, '.instances', instances.token))
@@ -150,11 +151,11 @@ t.test('an instance announces itself once, however many ask for it', async (t) =
   })
 })
 
-t.test('many callers can create a directory at once, level by level', async (t) => {
+t.test('many callers can create a directory and its parents at once', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 100; round++) {
     const levels = [String(round), '2026', '11', '28']
-    // As the deepest is made, another makes those above it.
+    // One caller creates the deepest directory while others create its parents.
     const makers = levels.map((_, at) =>
       ensureDirectory(join(directory, ...levels.slice(0, levels.length - at)))
     )

@@ -35,7 +35,7 @@ t.test('a skipped pause is not in the file, and a pause without end is listed', 
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, FRAME), 0)
   recorder.pause('skip')
-  recorder.pause('silence') // it is paused already
+  recorder.pause('silence') // has no effect: the recorder is paused already
   recorder.write(SECRET, 0)
   recorder.write(SECRET, 40)
   recorder.resume()
@@ -53,10 +53,10 @@ t.test('a skipped pause is not in the file, and a pause without end is listed', 
   t.same(recording.gaps, [], 'a gap in a pause is a part of it')
 })
 
-t.test('the sidecar of a live recording lists its pauses, for a repair', async (t) => {
+t.test('the sidecar of a live recording lists its pauses, so that a repair knows them', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'live' })
   const recorder = recordings.start(streamOf())
-  recorder.pause('skip') // before there is a file
+  recorder.pause('skip') // the recorder has no file yet
   recorder.write(SECRET, 0)
   const noted = await until(async () => {
     const name = (await readdir(directory)).find((file) => /^live\.part\.json\.[^.]+$/.test(file))
@@ -67,7 +67,7 @@ t.test('the sidecar of a live recording lists its pauses, for a repair', async (
   await recorder.finish(LISTEN)
 })
 
-t.test('gaps are measured, and filled with fillGaps', async (t) => {
+t.test('gaps are measured, and with fillGaps they are filled with silence', async (t) => {
   for (const fillGaps of [false, true]) {
     const { recordings } = await build(t, { fillGaps })
     const recorder = recordings.start(streamOf())
@@ -86,7 +86,7 @@ t.test('gaps are measured, and filled with fillGaps', async (t) => {
   }
 })
 
-t.test('many small gaps do not drift, and a long one costs no memory', async (t) => {
+t.test('many small gaps add no rounding error, and a long gap takes no memory', async (t) => {
   const { recordings } = await build(t, { fillGaps: true, maxBuffered: 1_048_576, sha256: false })
   const recorder = recordings.start(streamOf())
   const frame = pcm(1, 0, 16)

@@ -15,11 +15,11 @@ const SECOND = 8000
 interface Read {
   channels: number
   sampleRate: number
-  /** the reader's result: all samples, or the count for each channel */
+  /** all samples, or their number in each channel if the reader gives only that */
   samples: Buffer | number
 }
 
-/** Readers that people use, the simplest ones included. */
+/** WAV readers in common use, also very simple ones, by name. */
 const READERS: Record<string, (path: string) => Promise<Read>> = {
   async 'wav'(path) {
     const { Reader } = require('wav') as { Reader: new () => Writable & NodeJS.ReadableStream }
@@ -88,14 +88,14 @@ if (!missing('sox')) {
   }
 }
 if (!missing('ffmpeg')) {
-  // What it takes for the format, and the samples, in one go: its start takes longest.
+  // Gets the format and the samples in one run, because most of the time goes into the start of ffmpeg.
   READERS.ffmpeg = async (path) => {
     const wav = spawnSync('ffmpeg', ['-v', 'error', '-i', path, '-bitexact', '-f', 'wav', '-']).stdout
     const [channels, sampleRate] = [wav.readUInt16LE(22), wav.readUInt32LE(24)]
     return { channels, sampleRate, samples: wav.subarray(wav.indexOf('data') + 8) }
   }
 }
-/** They believe the length in the header: what is streamed has none. */
+/** Readers that need the length in the header, so that they can't read a streamed WAV, which has no length. */
 const NEED_LENGTH = ['wav-file-info', 'wavefile', 'node-wav']
 
 async function check(
@@ -148,7 +148,7 @@ t.test('simple readers read every file: mono, stereo, live, recovered', async (t
     await check(t, 'live', copy, expected, samples)
     await recordings.close()
 
-    // as a kill leaves it: the header says nothing, half a sample at the end
+    // as a kill leaves the file: its header states no audio, and it ends with half a sample
     await writeFile(part, Buffer.concat([buildWavHeader(expected, 0), samples, Buffer.from([1])]))
     const next = await build(t, { directory })
     const recovered: string[] = []

@@ -16,7 +16,7 @@ t.test(
       const audio = pcm(1, frame * 160, 160)
       sent.push(Buffer.from(audio))
       recorder.write(audio, 0)
-      audio.fill(0xaa) // the frame is not the recorder's to keep
+      audio.fill(0xaa) // the recorder must have copied the frame
     }
     const ended = { ...LISTEN, state: 'ended' as const, endReason: 'closed' as const }
     const recording = await recorder.finish(ended)
@@ -66,7 +66,7 @@ t.test('frames longer than a block are recorded whole', async (t) => {
   }
 })
 
-t.test('a live recording is a valid file called .part.wav that grows while it is recorded', async (t) => {
+t.test('a live recording is a valid file called .part.wav, which grows during the call', async (t) => {
   const { recordings, directory } = await build(t, { flushInterval: 50, fileName: () => 'live' })
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, 160), 0)

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { FinishedRecording, Listen } from '../../lib/index.js'
 
-// The code of the docs about `request.listen.recording` compiles.
+// The docs have this code about `request.listen.recording`: it must compile.
 export function readsRecordings(fastify: FastifyInstance): void {
   fastify.jambonz.actionHook('/done', async (request) => {
     const recording = request.listen.recording

@@ -46,7 +46,7 @@ async function recover(recordings: Recordings): Promise<Recovered> {
   return recovered
 }
 
-/** The files that a recording process leaves when it is killed. */
+/** Writes the files that a recording process leaves when it is killed. */
 async function leave(
   directory: string,
   files: { part?: Buffer; final?: Buffer; sidecar?: object; json?: string },
@@ -63,7 +63,7 @@ async function leave(
 const wav = (claimed: number, audio: Buffer): Buffer =>
   Buffer.concat([buildWavHeader(LISTEN, claimed), audio])
 
-t.test('the recording of a dead process is completed, whatever step it died in', async (t) => {
+t.test('the recording of a dead process is completed, at whatever step the process died', async (t) => {
   const states: Array<[string, Parameters<typeof leave>[1], number | undefined]> = [
     ['in the middle of a sample', { part: wav(0, AUDIO.subarray(0, 1201)) }, 1200],
     ['after its last flush', { part: wav(320, AUDIO) }, 1600],
@@ -117,7 +117,7 @@ t.test('the recording of a dead process is completed, whatever step it died in',
   }
 })
 
-t.test('a complete recording of a dead process is reported, not repaired', async (t) => {
+t.test('a recording that a dead process had completed is reported, not repaired', async (t) => {
   const { recordings, directory } = await build(t)
   const recording = { id: 'file', state: 'saved', location: join(directory, 'call.wav') }
   await leave(directory, { final: wav(1600, AUDIO), sidecar: { ...LISTEN, recording } })
@@ -142,7 +142,7 @@ t.test('a start does not touch live files of another instance in the directory',
   t.notOk(recording.recovered)
 })
 
-/** A heartbeat of an instance of another machine, as `beats` of it stand in its file. */
+/** Writes the instance file of an instance of another machine after `beats` heartbeats; resolves to its path. */
 async function beat(directory: string, token: string, beats: number): Promise<string> {
   const path = join(directory, '.instances', token)
   await mkdir(dirname(path), { recursive: true })
@@ -159,7 +159,7 @@ t.test(
       await leave(join(directory, owner), { part: wav(0, AUDIO) }, 'call', owner)
     }
     const dead = await beat(directory, DEAD, 1)
-    // hours ahead, and years behind
+    // the file times of the dead instance are ahead by an hour, those of the living one behind by years
     await utimes(dead, new Date(Date.now() + 3600_000), new Date(Date.now() + 3600_000))
     let beats = 0
     const alive = async (): Promise<void> => {
@@ -187,7 +187,7 @@ t.test(
   }
 )
 
-t.test('an instance whose pid another process has is dead', async (t) => {
+t.test('an instance is dead if another process has its pid now', async (t) => {
   const { recordings, directory } = await build(t)
   const probe = recordings.start(streamOf({ id: 'probe' }))
   await probe.finish(LISTEN)
@@ -244,7 +244,7 @@ t.test('recovery does nothing without a directory', async (t) => {
   t.same(await recover(recordings), [])
 })
 
-t.test('an unfinished recording is not read or written through a link, and the link is logged', async (t) => {
+t.test('recovery does not follow a link to an unfinished recording, and logs the link', async (t) => {
   const outside = await temporaryDirectory(t)
   const victim = join(outside, 'victim')
   const text = "somebody else's, and longer than a header: ".repeat(10)
@@ -288,7 +288,7 @@ t.test('an unfinished recording is not read or written through a link, and the l
 })
 
 t.test(
-  'links where a finished recording, a directory or an instance should be are not followed',
+  'recovery follows no link in place of a finished recording, a directory or an instance file',
   async (t) => {
     const outside = await temporaryDirectory(t)
     const { recordings, directory } = await build(t)
@@ -303,7 +303,7 @@ t.test(
   }
 )
 
-t.test('a sidecar can not have another file sent than its recording', async (t) => {
+t.test('a sidecar can not make the plugin send another file than its recording', async (t) => {
   const outside = join(await temporaryDirectory(t), 'secret')
   await writeFile(outside, 'secret')
   const sent: string[] = []
@@ -339,7 +339,7 @@ t.test('a sidecar can not have another file sent than its recording', async (t) 
   t.equal(await readFile(outside, 'utf8'), 'secret')
 })
 
-t.test('wrong fields of a sidecar are ignored and logged, and no audio is lost', async (t) => {
+t.test('invalid fields of a sidecar are ignored and logged, and no audio is lost', async (t) => {
   const recorder = (fields: object): object => ({ ...PART, recorder: { ...PART.recorder, ...fields } })
   const broken: Array<[string, object, string[]]> = [
     ['no channels', recorder({ channels: 0 }), ['channels', 'sampleRate']],

@@ -9,7 +9,7 @@ import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../help
 import { BUCKET, s3 } from '../helpers/s3.js'
 
 const MIB = 1024 * 1024
-/** more than two parts of an upload */
+/** bytes of a recording that is uploaded in more than two parts */
 const LONG = 12 * MIB
 const STEREO = { sampleRate: 64_000, channels: 2, mixType: 'stereo' as const }
 const AUDIO = Buffer.concat(Array.from({ length: LONG / 65_536 }, (_, at) => pcm(at, 0, 32_768)))
@@ -43,7 +43,7 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
     later.push(recording)
   })
   let recording = await record(recordings)
-  // The end of a listen waits 4 s for the upload, which takes longer on a busy machine.
+  // finish() waits 4 s for the upload; on a busy machine the upload takes longer, and the state is spooled first.
   if (recording.state === 'spooled') recording = await until(() => later[0], 'the recording to be sent')
   t.match(recording, {
     state: 'saved',
@@ -62,7 +62,7 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
   t.same(await server.unfinished(), [])
 })
 
-t.test('a recording is spooled while S3 is away, and sent when it is back', async (t) => {
+t.test('a recording is spooled while S3 is away, and sent when S3 is back', async (t) => {
   const server = await s3(t)
   const { recordings, logger } = await build(t, {
     maxBuffered: 32 * MIB,
@@ -86,7 +86,7 @@ t.test('a recording is spooled while S3 is away, and sent when it is back', asyn
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
 })
 
-t.test('after S3 was killed in an upload it gets the whole recording and keeps no parts', async (t) => {
+t.test('S3 that was killed during an upload gets the whole recording later and keeps no parts', async (t) => {
   const server = await s3(t)
   await server.start(100)
   const { recordings } = await build(t, {
@@ -132,7 +132,7 @@ t.test('a recording that was not sent before the process ended is sent after the
   await second.recordings.recover((_, recording) => {
     sent.push(recording)
   })
-  // On a busy machine recordingSpooled comes first.
+  // On a busy machine recordingSpooled comes before recording.
   const saved = () => sent.filter(({ state }) => state === 'saved')
   await until(() => saved().length, 'the recording to be sent', 60_000)
   t.match(saved(), [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])

@@ -11,7 +11,7 @@ const SOCKET = {
   audio: { frames: 1, bytes: 320, durationMs: 20, gapMs: 0, maxGapMs: 0 }
 }
 
-t.test("a listen with a second socket has a second file, and the first's sidecar lists both", async (t) => {
+t.test('a second socket of a listen has a second file; the sidecar of the first lists both', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'call' })
   const first = recordings.start(streamOf())
   first.write(pcm(1, 0, 8000), 0)
@@ -40,14 +40,14 @@ t.test("a listen with a second socket has a second file, and the first's sidecar
   })
 })
 
-t.test('segments are joined in order whichever is finished first, in one instance or two', async (t) => {
+t.test('segments are listed in order whichever is finished first, in one instance or two', async (t) => {
   const directory = await temporaryDirectory(t)
   const one = await build(t, { directory })
   const two = await build(t, { directory })
   const first = one.recordings.start(streamOf())
   first.write(pcm(1, 0, 160), 0)
   const part = one.recordings.start(streamOf({ id: 'other' }))
-  await part.finish(LISTEN) // by then the first has its file
+  await part.finish(LISTEN) // by now the first recorder has its file
   const second = two.recordings.start(streamOf({ segments: [SOCKET] }))
   second.write(pcm(1, 160, 160), 0)
   const third = one.recordings.start(streamOf({ segments: [SOCKET, SOCKET] }))
@@ -61,7 +61,7 @@ t.test('segments are joined in order whichever is finished first, in one instanc
   t.equal(finished.at(-1)?.durationMs, 60)
 })
 
-t.test("a segment in another instance's directory is listed, under another name", async (t) => {
+t.test("a segment in another instance's directory is listed, and has a name of its own", async (t) => {
   const [one, two] = [await build(t), await build(t)]
   const first = one.recordings.start(streamOf())
   first.write(pcm(1, 0, 160), 0)
@@ -103,7 +103,7 @@ t.test("a sink without a directory gets each socket's recording under a name of 
   )
 })
 
-t.test('a recording that is completed late takes its place in the order', async (t) => {
+t.test('a segment whose recording is completed late takes its place in the order', async (t) => {
   const { recordings } = await build(t)
   const second = await recordings
     .start(streamOf({ segments: [SOCKET] }))

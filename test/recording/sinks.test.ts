@@ -18,7 +18,7 @@ const done = (_chunk: unknown, _encoding: unknown, callback: () => void): void =
 const fake = (methods: object): Writable =>
   ({ write: () => true, end: () => {}, on: () => {}, once: () => {}, ...methods }) as unknown as Writable
 
-/** Every way in which a sink can go wrong that a Writable, or an object that looks like one, has. */
+/** Sinks by the way in which they fail: each way that a Writable, or an object that looks like one, can fail. */
 const BROKEN: Record<string, Sink> = {
   'the factory throws': boom,
   'the factory rejects': async () => boom(),
@@ -156,7 +156,7 @@ t.test('a sink that misbehaves during the call fails only its recording', async 
 })
 
 t.test(
-  'a sink that misbehaves with a complete recording stops neither this start nor the next',
+  'a sink that misbehaves with a complete recording prevents neither this start nor the next',
   async (t) => {
     const directory = await temporaryDirectory(t)
     const first = await build(t, {
@@ -192,7 +192,7 @@ t.test(
   }
 )
 
-t.test('invalid details of a sink are dropped, and the recording is saved', async (t) => {
+t.test('invalid details that a sink returns are dropped, and the recording is saved', async (t) => {
   const circle: Record<string, unknown> = {}
   circle.circle = circle
   const details: Array<[unknown, object, boolean]> = [
@@ -234,7 +234,7 @@ t.test('invalid details of a sink are dropped, and the recording is saved', asyn
   }
 })
 
-t.test('the stream of a sink that resolves after the timeout is destroyed', async (t) => {
+t.test('if a sink function resolves after the timeout, its stream is destroyed', async (t) => {
   const directory = await temporaryDirectory(t)
   let give = (_sink: Writable): void => {}
   const { recordings } = await build(t, {

@@ -35,7 +35,7 @@ t.test('a WAV header has the right sizes at every sample rate', async (t) => {
   }
 })
 
-t.test('from 4 GiB on the header is RF64, of the same length', async (t) => {
+t.test('from 4 GiB on the header is RF64, and has the same length', async (t) => {
   const largest = 0xffff_fffe - (WAV_HEADER_BYTES - 8)
   t.match(inspectWav(buildWavHeader(MONO, largest)), { rf64: false, dataBytes: largest })
   t.match(inspectWav(buildWavHeader(MONO, largest + 2)), { rf64: true, dataBytes: largest + 2 })
@@ -46,11 +46,11 @@ t.test('from 4 GiB on the header is RF64, of the same length', async (t) => {
   t.match(inspectWav(header), { rf64: true, dataBytes: 9 * GIB })
 })
 
-t.test('a header of unknown length says that it is unknown', async (t) => {
+t.test('the header of a stream says that its length is unknown', async (t) => {
   t.equal(inspectWav(buildStreamHeader(MONO)).dataBytes, undefined)
 })
 
-t.test('WAV files of other programs are read, whatever chunks they have', async (t) => {
+t.test('WAV files of other programs are read, whichever chunks they have', async (t) => {
   const chunk = (id: string, body: Buffer): Buffer => {
     const head = Buffer.alloc(8)
     head.write(id, 'latin1')
@@ -86,7 +86,7 @@ t.test('WAV files of other programs are read, whatever chunks they have', async 
   }
 })
 
-t.test('a file cut at any byte is repaired to whole blocks', async (t) => {
+t.test('the repair of a file that was cut at any byte leaves whole blocks', async (t) => {
   const stereo = { sampleRate: 16_000, channels: 2 }
   for (const [bytes, dataBytes] of [
     [0, 0],
@@ -103,17 +103,17 @@ t.test('a file cut at any byte is repaired to whole blocks', async (t) => {
   }
 })
 
-t.test('milliseconds become whole blocks', async (t) => {
+t.test('milliseconds are converted to bytes of whole blocks', async (t) => {
   t.equal(bytesOf({ sampleRate: 8000, channels: 2 }, 20), 640)
   t.equal(bytesOf({ sampleRate: 8000, channels: 2 }, 0.1), 4)
 })
 
 t.test(
-  'a file that grew past 4 GiB is patched to RF64 and read by others',
+  'the header of a file that grew past 4 GiB becomes RF64, which sox and ffprobe read',
   { skip: missing('sox') || missing('ffprobe') },
   async (t) => {
     const path = join(await temporaryDirectory(t), 'long.wav')
-    // sparse: takes no room on the disk
+    // the file is sparse, so that it takes no room on the disk
     const dataBytes = 5 * GIB
     await writeFile(path, buildWavHeader(MONO, 0))
     await truncate(path, WAV_HEADER_BYTES + dataBytes)
@@ -154,7 +154,7 @@ t.test('a file that is being written can grow past 4 GiB', async (t) => {
         else resolve()
       })
     })
-  // as if 4 GiB had been written: a sparse file and a counter
+  // as if 4 GiB had been written: the file is made sparse, and the counter is set
   await truncate(path, WAV_HEADER_BYTES + 4 * GIB)
   wav.continueAt({ dataBytes: 4 * GIB, bytes: WAV_HEADER_BYTES + 4 * GIB, frames: 1 })
   await step((done) => {

@@ -13,7 +13,7 @@ import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 import { signature } from '../helpers/payloads.js'
 
-/** An application whose actionHook answers with the Listen that its handler saw. */
+/** Starts an application whose actionHook answers with the Listen that its handler got. */
 async function recorder(t: Test) {
   const app = await build(t, { recording: { directory: folder() } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', finishOnKey: '#' }])
@@ -46,7 +46,7 @@ t.test('the handler sees the complete audio, whether hook or close comes first',
     return { asked, socket }
   }
 
-  t.test('hook first', async (t) => {
+  t.test('the hook comes first', async (t) => {
     const { asked, socket } = await streamed()
     const reply = asked.hook({ dial_call_duration: 1, digits: '#' })
     const asking = new Promise((resolve) => setImmediate(resolve))
@@ -60,7 +60,7 @@ t.test('the handler sees the complete audio, whether hook or close comes first',
     })
   })
 
-  t.test('close first', async (t) => {
+  t.test('the close comes first', async (t) => {
     const { asked, socket } = await streamed()
     const over = once(app.jambonz.calls.events, 'listenEnded')
     socket.close(1000)
@@ -68,13 +68,13 @@ t.test('the handler sees the complete audio, whether hook or close comes first',
     t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
   })
 
-  t.test('hook and close at the same moment', async (t) => {
+  t.test('hook and close come at the same moment', async (t) => {
     const { asked, socket } = await streamed()
     socket.close(1000)
     t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
   })
 
-  t.test('a hundred calls at once, in any order', async (t) => {
+  t.test('hook and close of a hundred calls come at once, in any order', async (t) => {
     const calls = await Promise.all(Array.from({ length: 100 }, streamed))
     const replies = await Promise.all(
       calls.map(async ({ asked, socket }, index) => {
@@ -93,7 +93,7 @@ t.test('the handler sees the complete audio, whether hook or close comes first',
   })
 })
 
-t.test('a hook without a socket has connected: false at once, and a late socket is refused', async (t) => {
+t.test('without a socket, the hook sees connected: false at once; a late socket is refused', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/in', base)
   const before = performance.now()
@@ -173,7 +173,7 @@ t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/retried', base)
   t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
-  // As jambonz sends it, which fetch() would not: with the fragment.
+  // jambonz sends the fragment of the url, which fetch() would leave out.
   const { port } = new URL(base)
   const request = http.request({
     port,
@@ -187,7 +187,7 @@ t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   t.match(listenOf(reply), { id: asked.id, connected: false })
 })
 
-t.test('a hook without ?listen= finds its listen by verb_id, else the latest unfinished one', async (t) => {
+t.test('a hook without ?listen= gets its listen by verb_id, or the latest unfinished listen', async (t) => {
   const { app, base } = await recorder(t)
   const payload = { call_sid: 'c9' }
   app.jambonz.calls.events.on('listenEnded', () => {})
@@ -202,7 +202,7 @@ t.test('a hook without ?listen= finds its listen by verb_id, else the latest unf
   t.equal((await hook({})).id, second.id)
 })
 
-t.test('the hook of another verb has its call and no listen', async (t) => {
+t.test('the hook of another verb gets its call and no listen', async (t) => {
   const { app } = await recorder(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' } })
   const reply = await app.inject({
@@ -246,7 +246,7 @@ t.test(
   }
 )
 
-/** ms; longer than drain needs to see that a hook has come */
+/** ms that the handler takes: longer than drain needs to see that a hook has come */
 const TAKES = 250
 
 t.test('drain waits for the answer of a slow handler', async (t) => {
@@ -265,7 +265,7 @@ t.test('drain waits for the answer of a slow handler', async (t) => {
 })
 
 t.test(
-  'drain waits for a hook that still waits for its listen, on another instance, and for its answer',
+  'drain waits for the answer of a hook that waits for the end of its listen on another instance',
   async (t) => {
     const store = memoryStore()
     const app = await build(t, { store })
@@ -275,7 +275,7 @@ t.test(
       events.push(`handler: ${listen?.state}`)
     })
     const asked = await askForListen(app, '/in')
-    // Another instance holds the socket, and says nothing of its end.
+    // Another instance holds the socket, and does not report its end.
     const elsewhere = { id: asked.id, state: 'streaming', connected: true, instance: 'other' } as const
     await store.write(asked.callSid, [{ patch: { listens: [elsewhere] } }])
     const answered = asked.hook({ dial_call_duration: 3 })

@@ -28,7 +28,7 @@ async function ended(app: Awaited<ReturnType<typeof build>>): Promise<Listen> {
   return listen
 }
 
-/** The samples of a recording, whatever chunks stand before them. */
+/** Returns the samples of a recording, whatever chunks are before them. */
 async function samples(location: string): Promise<Buffer> {
   const wav = await readFile(location)
   const data = wav.indexOf('data', 12)
@@ -112,7 +112,7 @@ t.test('a socket opens with the credentials that jambonz has for it', async (t) 
   }
 })
 
-t.test('of two sockets for one path at once, one is accepted', async (t) => {
+t.test('if two sockets with the same path come at once, one is accepted', async (t) => {
   const { app, base } = await voicemail(t)
   const { url } = await askForListen(app, '/in', base)
   const statuses = await Promise.all([statusOf(url), statusOf(url), statusOf(url)])
@@ -137,7 +137,7 @@ t.test("the path of a long callSid fits the host's limit for a parameter", async
   }
 })
 
-t.test('sockets beyond limits.maxStreams, and all of a drained instance, are refused', async (t) => {
+t.test('sockets beyond limits.maxStreams are refused, and all sockets on a drained instance', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 1 } })
   const first = await (await askForListen(app, '/in', base)).open()
   const second = await askForListen(app, '/in', base)
@@ -154,7 +154,7 @@ t.test('sockets beyond limits.maxStreams, and all of a drained instance, are ref
 t.test('with limits.maxStreams 10, five of 15 sockets at once are refused', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 10 } })
   const listens = await Promise.all(Array.from({ length: 15 }, () => askForListen(app, '/in', base)))
-  // Sockets that stay open, so that no place is free again before the last of them has come.
+  // The sockets stay open, so that no place becomes free before the last of them has come.
   const opened = await Promise.allSettled(listens.map(async (listen) => await listen.open()))
   t.equal(opened.filter(({ status }) => status === 'fulfilled').length, 10)
   for (const result of opened) {
@@ -170,7 +170,7 @@ t.test('a socket that comes while the server closes is refused', { timeout: 10_0
     app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
     let url = ''
     let status: number | undefined
-    // It listens until all of these are over.
+    // The server still listens: it does so until all preClose hooks are over.
     app.addHook('preClose', async () => {
       status = await statusOf(url)
     })
@@ -208,7 +208,7 @@ t.test('the audio of a call is recorded, byte for byte', async (t) => {
   t.match(await app.jambonz.calls.get(asked.callSid), { listens: [listen] }, 'the store says the same')
 })
 
-t.test('the call is named by the path when its first frame does not name it', async (t) => {
+t.test('the path names the call if the first frame does not', async (t) => {
   const directory = folder()
   const { app, base } = await voicemail(t, { recording: { directory } })
   const pcm = ramp(100)
@@ -237,7 +237,7 @@ t.test('the call is named by the path when its first frame does not name it', as
 })
 
 t.test(
-  'a listen that this instance can not look up is recorded as its first frame describes it',
+  'a listen that this instance does not know is recorded in the format that its first frame names',
   async (t) => {
     const secret = 'shared by both instances'
     const { app: asking } = await voicemail(t, { secret })
@@ -284,7 +284,7 @@ t.test('an audio handler gets the stream, and no audio before its first read is 
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', url: '/live', metadata: { agent: "O'Brien" } }])
   const asked = await askForListen(app, '/in')
   const socket = await asked.open()
-  // In one go: metadata, audio and close are in the same segment.
+  // Metadata, audio and close are sent at once, so that they arrive in the same segment.
   const sent = ramp(200)
   socket.send(asked.metadata().replace("'", ''))
   for (let at = 0; at < sent.length; at += 320) socket.send(sent.subarray(at, at + 320))
@@ -296,7 +296,7 @@ t.test('an audio handler gets the stream, and no audio before its first read is 
 })
 
 t.test(
-  'an audio handler that throws ends its stream with 1011; its recording is kept, other calls go on',
+  'if an audio handler throws, its socket closes with 1011, its recording is kept and other calls go on',
   async (t) => {
     const directory = folder()
     const lines: string[] = []
@@ -345,7 +345,7 @@ t.test(
   }
 )
 
-t.test('a websocket plugin of the host is used', async (t) => {
+t.test('if the host has registered @fastify/websocket, the plugin uses it', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(websocket)
@@ -377,7 +377,7 @@ t.test('closing the application ends the streams and keeps their recordings', as
   t.match(await over, { endReason: 'drained', recording: { durationMs: 100 } })
 })
 
-t.test('strict: false finds the call in a first frame that is no JSON, or gives it a name', async (t) => {
+t.test('with strict: false, a call whose first frame is no JSON is found or gets a name', async (t) => {
   const { app, base } = await voicemail(t, { strict: false, recording: { directory: folder() } })
   const whole = JSON.stringify({
     callSid: 'c 1',
@@ -411,7 +411,7 @@ t.test('strict: false finds the call in a first frame that is no JSON, or gives 
   }
 })
 
-t.test('strict: false serves sockets that no listen of ours asked for', async (t) => {
+t.test('with strict: false, sockets without a listen of this application are served', async (t) => {
   const { app, base } = await voicemail(t, { strict: false })
   const url = `${base}/audio`
   const socket = await openSocket(url)

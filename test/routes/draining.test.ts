@@ -5,10 +5,13 @@ import { askForListen, ramp } from '../helpers/listen.js'
 import { statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
-/** ms, far more than any of these drains takes */
+/** ms, far longer than any of these drains takes */
 const LONG = 60_000
 
-/** An application whose calls have two listens, one after the other; `hooks`: the callSids of the second ones. */
+/**
+ * Starts an application whose calls have two listens, one after the other. `hooks`: callSid and end reason for each
+ * hook of a second listen.
+ */
 async function twoListens(t: Test) {
   const app = await build(t)
   const hooks: string[] = []
@@ -19,7 +22,7 @@ async function twoListens(t: Test) {
   })
   app.jambonz.statusHook('/status')
   const base = await listening(app)
-  /** Begins a drain; `over` tells whether it has resolved. */
+  /** Begins a drain; `over` says whether it has resolved. */
   const drain = (options?: { handover: boolean }) => {
     const draining = { over: false, done: Promise.resolve() }
     draining.done = app.jambonz.drain(LONG, options).then(() => {
@@ -52,7 +55,7 @@ t.test('a drain without handover lets live calls finish', async (t) => {
     payload: { call_sid: asked.callSid, dial_call_duration: 1 }
   })
   t.equal(answered.statusCode, 200)
-  // The later call never has a socket: its end is what the drain hears of it.
+  // The second listen never gets a socket, so that the drain waits until the call has ended.
   await app.inject({
     method: 'POST',
     url: '/status',

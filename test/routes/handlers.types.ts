@@ -1,4 +1,4 @@
-// Compiled by `npm run typecheck`, never run: what handlers are given, and what they may return.
+// Compiled by `npm run typecheck`, never run. Checks what handlers are given, and what they may return.
 import Fastify from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { WebhookResponse } from '@jambonz/sdk/webhook'
@@ -6,13 +6,13 @@ import jambonzListen, { type AudioStream, type Call, type Listen } from '../../l
 
 const app = Fastify()
 await app.register(jambonzListen, { recording: { directory: 'recordings' } })
-// @ts-expect-error an option that is not there
+// @ts-expect-error there is no such option
 await app.register(jambonzListen, { recordings: {} })
 
 app.jambonz.webhook('/a', async function (request, reply) {
   const sid: string = request.body.call_sid
   const call: Call = request.call
-  // @ts-expect-error a webhook has no listen of its own
+  // @ts-expect-error a webhook's request has no listen
   const listen: Listen = request.listen
   reply.header('x-call', sid).log.info({ call, listen })
   this.log.info('`this` is the instance')
@@ -20,13 +20,13 @@ app.jambonz.webhook('/a', async function (request, reply) {
 })
 app.jambonz.webhook('/b', async () => new WebhookResponse().hangup())
 app.jambonz.webhook('/c', () => {})
-// @ts-expect-error no such mixType
+// @ts-expect-error there is no such mixType
 app.jambonz.webhook('/d', async () => [{ verb: 'listen', mixType: 'both' }])
-// @ts-expect-error a number is wanted
+// @ts-expect-error maxLength has to be a number
 app.jambonz.webhook('/e', async () => [{ verb: 'listen', maxLength: '10' }])
-// @ts-expect-error no such property
+// @ts-expect-error there is no such property
 app.jambonz.webhook('/f', async () => [{ verb: 'listen', sampelRate: 8000 }])
-// @ts-expect-error no such verb
+// @ts-expect-error there is no such verb
 app.jambonz.webhook('/f', async () => [{ verb: 'sing' }])
 
 app.jambonz.actionHook('/g', async ({ listen, call, body }) => {
@@ -36,7 +36,7 @@ app.jambonz.actionHook('/g', async ({ listen, call, body }) => {
 })
 app.jambonz.actionHook('/h', { schema: { body: Type.Object({ own: Type.Number() }) } }, async ({ body }) => {
   const own: number = body.own
-  // @ts-expect-error not in the route's own schema
+  // @ts-expect-error the route's own schema has no such field
   return [{ verb: 'say', text: `${own} ${body.digits}` }]
 })
 app.jambonz.statusHook('/i', ({ body: { call_status: status } }) => status?.toUpperCase())

@@ -22,7 +22,7 @@ function host(t: Test, options = {}): FastifyInstance {
   return app
 }
 
-/** Registers a webhook that listens and its hook in the scope, and collects their requests. */
+/** Registers a webhook that answers with a listen, and the listen's hook, in the scope. Collects their requests. */
 function listen(scope: FastifyInstance, path: string, hook = `${path}/done`): string[] {
   const ended: string[] = []
   scope.jambonz.webhook(path, async () => [{ verb: 'listen', actionHook: hook, maxLength: 1 }])
@@ -124,7 +124,7 @@ t.test(
   'several registrations share one server, and websockets of the application work in each',
   async (t) => {
     for (const registered of ['by the plugin', 'by the host, first', 'by the host, last']) {
-      await t.test(`@fastify/websocket registered ${registered}`, async (t) => {
+      await t.test(`websockets work with @fastify/websocket registered ${registered}`, async (t) => {
         const app = host(t)
         if (registered === 'by the host, first') await app.register(websocket)
         const ended: Record<string, string[]> = {}
@@ -192,7 +192,7 @@ t.test("the application's own websockets have the defaults of @fastify/websocket
   t.equal((await once(latin, 'close'))[0], 1007, 'invalid UTF-8')
 })
 
-t.test("a listen's url has the parameters of its request's path, whatever the scopes", async (t) => {
+t.test("a listen's url contains the parameters of its request's path in any scope", async (t) => {
   for (const [prefix, inner, path, audio] of [
     ['/tenants/:tenant', '/sales', '/tenants/acme/sales', '/tenants/acme/audio'],
     ['/tenants/:tenant', '/:department', '/tenants/caf%C3%A9/a%2Fb', '/tenants/caf%C3%A9/audio'],

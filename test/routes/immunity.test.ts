@@ -7,7 +7,7 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, folder } from '../helpers/build.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 
-/** Takes a call through an application that `prepare` sets up. */
+/** Makes a call to an application that `prepare` sets up. */
 async function takesCall(
   t: Test,
   fastify: FastifyServerOptions,
@@ -94,7 +94,7 @@ for (const [name, [options, prepare]] of Object.entries(hosts)) {
   t.test(`a call is taken in a host with ${name}`, (t) => takesCall(t, options, prepare))
 }
 
-t.test("the application's own schemas on our routes are checked by its compiler", async (t) => {
+t.test("the application's compiler checks its own schemas on routes of the plugin", async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const checked: unknown[] = []
@@ -120,7 +120,7 @@ t.test("the application's own schemas on our routes are checked by its compiler"
   }
 })
 
-t.test('a route schema that removes properties leaves the call whole, even after a BOM', async (t) => {
+t.test('a route schema that removes properties does not affect the call, even after a BOM', async (t) => {
   const app = await build(t, { webhookSecret: 'secret of the portal' })
   app.jambonz.webhook(
     '/call',
@@ -157,7 +157,7 @@ const ODD: unknown[] = [
   'ä'.repeat(5_000)
 ]
 
-t.test('a payload needs a call_sid; everything else is kept unchanged', async (t) => {
+t.test('a payload needs a call_sid, and its other fields are kept unchanged', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
   app.jambonz.webhook('/call', async ({ body }) => {
@@ -196,7 +196,7 @@ t.test('a payload needs a call_sid; everything else is kept unchanged', async (t
   t.equal(refused, 0)
 })
 
-t.test('a payload without a call_sid of jambonz is refused with 400', async (t) => {
+t.test('a payload without a valid call_sid is refused with 400', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/call', async () => [])
   app.jambonz.actionHook('/done', async () => [])
@@ -223,7 +223,7 @@ t.test('a payload without a call_sid of jambonz is refused with 400', async (t) 
   }
 })
 
-t.test('a webhook with method GET is served, from its query or as an unnamed call', async (t) => {
+t.test('a webhook with method GET is served, as the call in its query or as an unnamed call', async (t) => {
   const app = await build(t, { recording: { directory: folder() } })
   const seen: unknown[] = []
   app.jambonz.webhook('/call', async ({ call, body }) => {
@@ -297,7 +297,7 @@ t.test('any thrown value is handled as an error', async (t) => {
     for (const [at, value] of thrown.entries()) {
       for (const kind of ['async', 'sync', 'hook', 'status']) {
         const response = await app.inject({ method: 'POST', url: `/${kind}/${at}`, payload: callWebhook() })
-        // If a hook rejects with undefined, Fastify fails the request with its own error.
+        // If a hook rejects with undefined, null, '' or 0, Fastify fails the request with its own error.
         if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0)) {
           t.equal(response.statusCode, 500, `hook: ${String(value)}`)
           t.equal(response.json<{ code: string }>().code, 'FST_ERR_SEND_UNDEFINED_ERR')

@@ -2,7 +2,7 @@ import t from 'tap'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 
-t.test('status events update both legs and end each once', async (t) => {
+t.test('status events update both legs, and each leg ends once', async (t) => {
   const app = await build(t)
   const seen: string[] = []
   const ended: string[] = []
@@ -68,7 +68,7 @@ t.test('an event listener that throws affects no call', async (t) => {
   t.equal(response.statusCode, 204)
 })
 
-t.test("metrics count what happened, in Prometheus' format", async (t) => {
+t.test("metrics count calls and streams in Prometheus' format", async (t) => {
   const app = await build(t)
   app.jambonz.statusHook('/status')
   await app.inject({ method: 'POST', url: '/status', payload: callWebhook({ call_status: 'completed' }) })

@@ -61,7 +61,7 @@ t.test('a listen is sent with a signed path, wsAuth, its hook and its id', async
   )
 })
 
-t.test('a webhook has the prefix and the hooks of the instance that registers it', async (t) => {
+t.test('a webhook has the prefix and the Fastify hooks of the scope that registers it', async (t) => {
   const app = await build(t, { prefix: '/phone' })
   const seen: string[] = []
   app.register(
@@ -91,7 +91,7 @@ t.test('a webhook has the prefix and the hooks of the instance that registers it
   t.same(seen, ['/app/in', own.actionHook])
 })
 
-t.test('a handler may answer in every form', async (t) => {
+t.test('a handler may return verbs in every documented form', async (t) => {
   const app = await build(t)
   const say = { verb: 'say' as const, text: 'hi' }
   app.jambonz
@@ -117,7 +117,7 @@ t.test('a handler may answer in every form', async (t) => {
   for (const path of ['/nothing', '/async-nothing', '/null']) t.same((await post(app, path)).json(), [], path)
 })
 
-t.test('what an async handler sends is the answer, sent once, even with a slow store', async (t) => {
+t.test('if an async handler sends the answer, it is sent once, even with a slow store', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
   const { logger, lines } = keepingLogger()
@@ -183,7 +183,7 @@ t.test('an invalid verb is an error that names it, and the fallback answers in i
   }
 })
 
-t.test('text from a handler is an error, as jambonz would ignore it', async (t) => {
+t.test('text from a handler is an error, because jambonz would ignore it', async (t) => {
   const app = await build(t)
   app.jambonz
     .webhook('/text', async () => JSON.stringify([listen]) as never)
@@ -264,7 +264,7 @@ t.test('an answer sent by the handler with its own type or status is not changed
   t.same((await post(app, '/own')).body, 'own', 'an error handler answers what it will')
 })
 
-t.test('a fallback that is invalid itself is a 500, not a loop', async (t) => {
+t.test('an invalid fallback is answered with 500 and is not repeated', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'listen', url: '/nowhere' }] })
   app.jambonz.webhook('/in', async () => {
     throw new Error('no database')
@@ -292,7 +292,7 @@ t.test('signatures are checked over the raw body, before the handler and the sto
     calls++
     return []
   })
-  // Not as JSON.stringify would write it: only the raw bytes fit.
+  // JSON.stringify would write this body in another way. The signature matches only the raw bytes.
   const body = '{ "call_sid" : "c1",\n"from":"\\u00fc" }'
   const send = (headers: Record<string, string>) =>
     app.inject({
@@ -327,7 +327,7 @@ t.test('webhookAuth guards the webhooks', async (t) => {
   t.match(response.headers['www-authenticate'], /^Basic/)
 })
 
-t.test('a payload that is not of jambonz is refused', async (t) => {
+t.test('a payload that jambonz would not send is refused', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async () => [])
   t.equal((await post(app, '/in', { from: 'x' })).statusCode, 400, 'without call_sid')
@@ -371,7 +371,7 @@ t.test('a repeated webhook gives one Call and the same listens', async (t) => {
   t.not(later[0]?.url, first[0].url, 'a later request of the call asks for listens of its own')
 })
 
-t.test('env_vars stay on the call, and OPTIONS tells the portal of them unsigned', async (t) => {
+t.test('env_vars stay on the call, and an unsigned OPTIONS request returns their schema', async (t) => {
   const app = await build(t, { webhookSecret: 's3cret', webhookAuth: { username: 'a', password: 'b' } })
   const env = { GREETING: { type: 'string' as const, description: 'What callers hear', required: true } }
   app.jambonz.webhook('/in', { env }, async ({ call }) => [
@@ -410,7 +410,7 @@ t.test("the portal's OPTIONS request is answered beside the host's CORS prefligh
   t.same((await app.inject({ method: 'OPTIONS', url: '/in' })).json(), env)
 })
 
-t.test('data written with update() is there in later requests', async (t) => {
+t.test('later requests see data that update() wrote', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async ({ call }) => {
     await app.jambonz.calls.update(call.callSid, { visits: Number(call.data.visits ?? 0) + 1 })
@@ -452,7 +452,7 @@ t.test('an absolute url of this application is an audio route like a relative on
   }
 })
 
-t.test('a listen that streams elsewhere is left alone, one to an unknown path is an error', async (t) => {
+t.test('a listen to a foreign url is not changed, and a listen to an unknown path is an error', async (t) => {
   const app = await build(t)
   app.jambonz
     .webhook('/elsewhere', async () => [

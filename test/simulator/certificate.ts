@@ -1,5 +1,5 @@
 /**
- * A self-signed certificate for localhost and 127.0.0.1, of no use outside of tests (openssl req -x509 -newkey ec …).
+ * A self-signed certificate for localhost and 127.0.0.1, only for tests (made by openssl req -x509 -newkey ec …).
  */
 export const certificate = {
   key: `-----BEGIN PRIVATE KEY-----

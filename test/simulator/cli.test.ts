@@ -51,7 +51,7 @@ async function run(
   return { code, out: stdout.text, err: stderr.text }
 }
 
-// a jambonz application as its makers show it: Express for the webhooks, @jambonz/sdk for verbs and audio
+// Starts an application as the docs of jambonz show it: Express for the webhooks, @jambonz/sdk for verbs and audio.
 async function sdkApplication(
   t: Test
 ): Promise<{ url: string; streams: AudioStream[]; audio: Buffer[]; hooks: unknown[] }> {
@@ -158,7 +158,7 @@ t.test('the installed command runs a call as a process', async (t) => {
   t.match(readFileSync('lib/simulator/cli.ts', 'utf8'), /^#!\/usr\/bin\/env node\n/)
 })
 
-t.test('in a terminal a line with level meters and progress stays below the story', async (t) => {
+t.test('in a terminal, a line with level meters and progress stays below the printed events', async (t) => {
   const app = await application(
     t,
     {
@@ -205,7 +205,7 @@ t.test('a failed call, a refused listen, notes and errors are printed, with exit
   )
 })
 
-t.test('an interrupt hangs up', async (t) => {
+t.test('an interrupt (Ctrl+C) hangs up the call', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }] })
   const interrupt = new AbortController()
   const running = run([app.url('/in')], { interrupt: interrupt.signal })
@@ -214,7 +214,7 @@ t.test('an interrupt hangs up', async (t) => {
   t.match((await running).out, 'hung up   by the caller')
 })
 
-t.test('load: many calls, at once or at a rate, with latencies and failures', async (t) => {
+t.test('a load test runs many calls, at once or at a rate, and reports latencies and failures', async (t) => {
   const app = await application(
     t,
     {
@@ -236,7 +236,7 @@ t.test('load: many calls, at once or at a rate, with latencies and failures', as
     '#@1s'
   ])
   t.equal(plain.code, 0)
-  // A slow run prints a line of its progress first.
+  // The result is not always the first line: a slow run prints a line of progress before it.
   t.match(plain.out, /^ok: 20 calls in \d/m)
   t.match(plain.out, '20 listens (0 refused)')
   for (const name of ['webhook', 'hook', 'first audio']) {
@@ -263,7 +263,7 @@ t.test('load: many calls, at once or at a rate, with latencies and failures', as
   t.match(stopped.out, /^ok: 0 calls/)
 })
 
-t.test('every option reaches the call', async (t) => {
+t.test('every option of the command reaches the call', async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'gather', input: ['speech', 'digits'], numDigits: 1, actionHook: '/said' }],
     '/said': [{ verb: 'hangup' }]
@@ -335,7 +335,7 @@ t.test('every option reaches the call', async (t) => {
   t.equal(app.at('/in').at(-1)!.method, 'GET')
 })
 
-t.test('every other event of a story is printed', async (t) => {
+t.test('every other event of a call is printed', async (t) => {
   const request: RequestRecord = {
     kind: 'hook',
     transport: 'http',
@@ -404,7 +404,7 @@ t.test('every other event of a story is printed', async (t) => {
   t.equal(narrow.text.match(/x+/)![0].length, 79)
 })
 
-t.test('wrong usage is printed, with exit code 2', async (t) => {
+t.test('wrong usage is reported with exit code 2', async (t) => {
   const wav = join(t.testdir({ 'no.wav': 'no' }), 'no.wav')
   const url = 'http://127.0.0.1:1/in'
   const cases: Array<[string[], RegExp]> = [

@@ -4,13 +4,13 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-t.test('the worked tests of docs/simulator.md pass as they stand', async (t) => {
+t.test('the example tests in docs/simulator.md pass without changes', async (t) => {
   const page = await readFile('docs/simulator.md', 'utf8')
   const blocks = [...page.matchAll(/```ts\n([^]*?)```/g)]
     .map(([, code]) => code!)
     .filter((code) => code.includes('test('))
   t.equal(blocks.length, 3)
-  // inside the package, so that its name resolves
+  // The folder is inside the package, so that imports of the package's name resolve.
   const folder = join('.tap', `simulator-docs-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -8,7 +8,7 @@ import {
 } from '../../lib/simulator/index.js'
 import { application, ramp, type Route } from './peers.js'
 
-// Several forks on one call, as measured on a whole FreeSWITCH with jambonz' feature server 0.9.8.
+// Several forks on one call must behave as measured on a real FreeSWITCH with jambonz' feature server 0.9.8.
 
 const AGENT = ramp(1_600, 10_000)
 const OTHER_AGENT = ramp(1_600, 20_000)
@@ -22,7 +22,7 @@ const playAudio = (pcm: Buffer, data: object = {}) => ({
 
 type Peers = Record<string, (socket: WebSocket) => void>
 
-// each path of `peers` is an audio socket; what it does, it does with the first message
+// Starts a call and its application. Each path of `peers` is an audio socket, whose function runs at the first message.
 async function calling(
   t: Test,
   verbs: unknown[],
@@ -66,7 +66,7 @@ const listenOf = (story: CallStory, path: string) => story.listens.find(({ url }
 const sentRight = (story: CallStory, path: string) => rightOf(listenOf(story, path).sent.pcm!)
 const isSilent = (pcm: Buffer) => pcm.every((byte) => byte === 0)
 
-// when the first sample of `pcm` is in a track, in the call's clock
+// Returns the time, in ms of the call's clock, at which `pcm` begins in a track; NaN if it is not there.
 function timeOf(track: Track, pcm: Buffer): number {
   const at = track.pcm.indexOf(pcm)
   return at === -1 ? NaN : track.startedAtMs + (at * 1_000) / (2 * track.sampleRate)
@@ -112,7 +112,7 @@ t.test(
   }
 )
 
-t.test('of two forks that stream the second receives the first, and the caller hears the sum', async (t) => {
+t.test('if two forks stream, the second receives the first, and the caller hears both', async (t) => {
   const { call } = await calling(t, [background(streaming), foreground(streaming)], {
     '/background': (socket) =>
       socket.on(
@@ -133,7 +133,7 @@ t.test('of two forks that stream the second receives the first, and the caller h
   }
 })
 
-t.test('every fork receives played files, one started before too', async (t) => {
+t.test('every fork receives played files, even a fork that started before', async (t) => {
   const { call } = await calling(t, [background(quiet), foreground()], {
     '/foreground': (socket) => send(socket, playAudio(AGENT))
   })
@@ -147,7 +147,7 @@ t.test('every fork receives played files, one started before too', async (t) => 
   t.ok(isSilent(listenOf(story, '/background').output!.pcm))
 })
 
-t.test('with includeStream every fork receives all streamed audio, its own too', async (t) => {
+t.test('with includeStream every fork receives all streamed audio, also its own', async (t) => {
   const { call } = await calling(
     t,
     [background(), foreground(streaming)],
@@ -159,7 +159,7 @@ t.test('with includeStream every fork receives all streamed audio, its own too',
   t.ok(sentRight(story, '/foreground').includes(AGENT))
 })
 
-t.test('whichever socket the server ends, all listens of the call end with it within 80 ms', async (t) => {
+t.test('when the server ends one socket of a call, all listens of the call end within 80 ms', async (t) => {
   for (const [ending, other] of [
     ['/foreground', '/background'],
     ['/background', '/foreground']
@@ -191,7 +191,7 @@ t.test('whichever socket the server ends, all listens of the call end with it wi
   }
 })
 
-t.test('an end by jambonz, or on 11 by the server, ends one listen only', async (t) => {
+t.test('if jambonz ends a listen, or on jambonz 11 the server, only that listen ends', async (t) => {
   for (const [verb, options, peers] of [
     [{ maxLength: 1 }, {}, {}],
     [{ finishOnKey: '#' }, { press: '#@1s' }, {}],
@@ -211,7 +211,7 @@ t.test('an end by jambonz, or on 11 by the server, ends one listen only', async 
 })
 
 t.test(
-  "an error of one listen's server, or a refused socket, finishes the others, whose forks run on",
+  "an error of one listen's server, or a refused socket, ends the verbs of the other listens; their forks run on",
   async (t) => {
     for (const end of ['error', 'refusal']) {
       const verbs = [
@@ -254,7 +254,7 @@ t.test('a file is played once for each listen with bidirectional audio', async (
   t.strictSame(await heard({}, { platform: '11' }), [1, 2])
 })
 
-// which of the two ramps end, in order
+// Returns the numbers of the two ramps in the order in which they end in `pcm`.
 function order(pcm: Buffer): number[] {
   const found: number[] = []
   for (let at = 0; at < pcm.length; at += 2) {

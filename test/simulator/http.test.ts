@@ -50,7 +50,7 @@ t.test("the webhook's payload has the call in snake_case, unchanged SIP headers,
   t.match(posted!.headers.b3, new RegExp(`^${String(posted!.json.trace_id)}-[0-9a-f]{16}-1$`))
 })
 
-t.test('a signature covers the bytes that were sent; of a GET, a payload that is not sent', async (t) => {
+t.test('a signature covers the bytes that were sent; for a GET, a payload that is not sent', async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
     '/done': hangup,
@@ -139,7 +139,7 @@ t.test('an unanswered call ends with no-answer, or jambonz declines it without a
   t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
 })
 
-t.test('failures of the first webhook that end the call', async (t) => {
+t.test('the call ends if the first webhook fails', async (t) => {
   const cases: Array<[string, Parameters<typeof application>[1][string], RegExp]> = [
     ['a 500', { status: 500 }, /answered 500/],
     ['a redirect', { status: 302 }, /answered 302/],
@@ -219,7 +219,7 @@ t.test("the properties of each simulated verb are those of jambonz' own specific
   }
 })
 
-t.test('either spelling of a verb is taken, 202 as well as 200', async (t) => {
+t.test('both spellings of a verb are accepted, and status 202 as well as 200', async (t) => {
   const app = await application(t, {
     '/in': { status: 202, verbs: [{ answer: {} }, { say: { text: 'hi' } }, { verb: 'hangup' }] }
   })
@@ -227,7 +227,7 @@ t.test('either spelling of a verb is taken, 202 as well as 200', async (t) => {
   t.strictSame([story.errors, story.verbs.map(({ verb }) => verb)], [[], ['answer', 'say', 'hangup']])
 })
 
-t.test("retries: only as the url's fragment says, after 500 ms, 1 s, 2 s …", async (t) => {
+t.test("a request is retried only as the url's fragment says, after 500 ms, 1 s, 2 s …", async (t) => {
   const app = await application(t, {
     '/in': (_posted, count) => (count < 3 ? { status: 503 } : hangup),
     '/never': { status: 503 },
@@ -275,7 +275,7 @@ t.test('with duplicated requests the application gets each webhook and hook twic
 })
 
 t.test(
-  'the time a request may take is real time whatever the speed: a hook that takes longer is logged, and the call goes on',
+  'the timeout of a request is in real time at any speed: a hook that takes longer is logged, and the call goes on',
   async (t) => {
     const app = await application(t, {
       '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }],
@@ -292,7 +292,7 @@ t.test(
 )
 
 t.test(
-  'a hook that is no url, an endless reply and a connection that closes on reuse are failed requests',
+  'a request fails if its hook is no url, its reply has no end, or its connection closes when it is used again',
   async (t) => {
     const listen = { verb: 'listen', url: '/nobody' }
     const app = await application(t, {
@@ -316,7 +316,7 @@ t.test(
     const flaky = createServer((request, response) => {
       request.resume()
       requests++
-      // the second request on a connection meets its end
+      // resets a connection at its second request
       if (request.socket.bytesRead > 0 && seen.has(request.socket)) return request.socket.resetAndDestroy()
       seen.add(request.socket)
       response
@@ -358,7 +358,7 @@ t.test('requests to one host are sent one after the other', async (t) => {
   t.equal(most, 1)
 })
 
-t.test("keys become snake_case as in jambonz' library, except four", async (t) => {
+t.test("keys are converted to snake_case as jambonz' library does, with its four exceptions", async (t) => {
   t.strictSame(
     [
       'callSid',

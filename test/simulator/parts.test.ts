@@ -35,7 +35,7 @@ t.test('at speed Infinity events run at once, in the order of their times', asyn
   clock.stop()
 })
 
-t.test('at a finite speed ticks are absolute: a blocked process catches up', async (t) => {
+t.test('at a finite speed no tick is lost: a process that was blocked runs the missed ticks', async (t) => {
   const clock = new Clock(10)
   const times: number[] = []
   clock.startTicks(
@@ -54,7 +54,7 @@ t.test('at a finite speed ticks are absolute: a blocked process catches up', asy
   clock.stop()
 })
 
-t.test('an aborted wait ends, and deadlines scale with the speed', async (t) => {
+t.test('a wait ends when it is aborted, and deadlines scale with the speed', async (t) => {
   const clock = new Clock(1)
   const abort = new AbortController()
   const waited = clock.wait(60_000, abort.signal)
@@ -154,7 +154,7 @@ t.test(
   }
 )
 
-t.test('the built-in speech is the same each time, varies, and has pauses', async (t) => {
+t.test('the built-in speech is the same in each call, varies in level, and has pauses', async (t) => {
   const { samples } = speechLike(3, 8_000)
   t.strictSame(samples, speechLike(3, 8_000).samples)
   t.ok(Math.max(...samples) > 5_000)
@@ -186,7 +186,7 @@ t.test("the parts of a list are spoken in order, each at the call's rate", async
   })
 })
 
-t.test('mixing clips at the largest sample value', async (t) => {
+t.test('mixed samples are clipped at the largest sample value', async (t) => {
   const into = Int16Array.of(30_000, -30_000, 1)
   mix(into, Int16Array.of(10_000, -10_000, 1))
   t.strictSame([...into], [32_767, -32_768, 2])
@@ -236,7 +236,7 @@ t.test('a sample queue returns its samples across chunks, and reports when it is
 })
 
 t.test(
-  'a connection inside the process carries bytes, blocks a fast writer, and passes on FIN and errors',
+  'a connection inside the process carries bytes, blocks a writer that is too fast, and passes on FIN and errors',
   async (t) => {
     const [client, server] = memorySocket()
     client.write('hello')

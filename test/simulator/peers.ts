@@ -13,7 +13,7 @@ export interface Posted {
   json: Record<string, unknown>
 }
 
-/** Verbs, or everything about the answer. */
+/** The verbs of an answer, or an object that sets any part of the answer. */
 export type Answer =
   | unknown[]
   | {
@@ -35,7 +35,7 @@ export interface Peer {
 }
 
 /**
- * A jambonz application on node:http: one answer per path, and (with `socket`) a ws server for whatever is upgraded.
+ * Starts a jambonz application on node:http with one answer per path. With `socket`, a ws server takes all upgrades.
  */
 export async function application(
   t: Test,
@@ -105,11 +105,11 @@ export interface ClientFrame {
   payload: Buffer
 }
 
-/** One audio connection as it came over TCP: the request's text and every byte after it. */
+/** One audio connection over TCP: the text of the upgrade request, and every byte after the request. */
 export interface RawConnection {
   socket: Socket
   request: string
-  /** Bytes after the request. */
+  /** The bytes received after the request. */
   bytes: Buffer
   ended: boolean
   closed: Promise<void>
@@ -119,7 +119,7 @@ export interface RawConnection {
   close: (payload?: Buffer) => void
 }
 
-/** A websocket server without any library: what it does is up to `onRequest`. */
+/** Starts a TCP server for audio sockets without a websocket library: `onRequest` decides what each one does. */
 export async function rawAudio(
   t: Test,
   onRequest: (connection: RawConnection) => void
@@ -183,7 +183,7 @@ export function acceptOf(key: string): string {
     .digest('base64')
 }
 
-/** A server's frame: first byte as given, no mask unless asked for. */
+/** Returns a websocket frame with the given first byte; it is masked only if `mask` is given. */
 export function serverFrame(first: number, payload: Buffer, mask?: Buffer): Buffer {
   const length = payload.length
   const header =
@@ -235,14 +235,12 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** L16 samples 1, 2, 3, … : every sample tells its place (never -1). */
-/**
- * Returns the audio of a caller who speaks and presses a key: the key mutes four frames.
- */
+/** Returns the audio of a caller who speaks and then presses a key, which mutes four frames of 20 ms. */
 export function thenKey(pcm: Buffer, sampleRate = 8_000): Buffer {
   return Buffer.concat([pcm, Buffer.alloc((80 * 2 * sampleRate) / 1_000)])
 }
 
+/** Returns L16 samples `from`, `from` + 1, …: each sample tells its place, and none is -1. */
 export function ramp(samples: number, from = 1): Buffer {
   const pcm = Buffer.alloc(samples * 2)
   for (let i = 0; i < samples; i++) pcm.writeInt16LE((from + i) % 30_000, i * 2)

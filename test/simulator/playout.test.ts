@@ -6,7 +6,7 @@ import { application, ramp } from './peers.js'
 
 const FRAME = 160
 
-// renders frames and gives back what was audible of them, and what the marks reported
+// Returns a playout that renders frames on demand, the samples that were heard, and the reports of the marks.
 function player(rate = 8_000) {
   const reports: string[] = []
   const heard: number[] = []
@@ -25,7 +25,7 @@ function player(rate = 8_000) {
 }
 
 t.test(
-  'playout begins at 1280 samples and continues in lots of 640; the tail of an utterance stays',
+  'playout begins at 1280 samples and continues in steps of 640; a shorter rest of an utterance is kept back',
   async (t) => {
     const played = (...sizes: number[]) => {
       const { playout, render, audible } = player()
@@ -46,7 +46,7 @@ t.test(
   }
 )
 
-t.test('odd bytes are carried over', async (t) => {
+t.test('an odd byte at the end of a message is joined with the next message', async (t) => {
   const { playout, render, audible } = player()
   const pcm = ramp(2_000)
   playout.binary(pcm.subarray(0, 1_001))
@@ -60,7 +60,7 @@ t.test('odd bytes are carried over', async (t) => {
 })
 
 t.test(
-  'a mark between two binaries is reported when playout reaches it; one with nothing behind it, when the buffer is empty',
+  'a mark between two binary messages is reported when playout reaches it; a mark at the end, when the buffer is empty',
   async (t) => {
     const { playout, render, reports, audible } = player()
     playout.binary(ramp(1_600))
@@ -77,7 +77,7 @@ t.test(
   }
 )
 
-t.test('marks without audio are reported one per 20 ms; the 31st is dropped', async (t) => {
+t.test('marks without audio are reported one each 20 ms; the 31st waiting mark is dropped', async (t) => {
   const { playout, render, reports } = player()
   const taken = Array.from({ length: 31 }, (_, i) => playout.mark(`m${i}`))
   t.strictSame([taken[29], taken[30]], [true, false])
@@ -85,7 +85,7 @@ t.test('marks without audio are reported one per 20 ms; the 31st is dropped', as
   t.equal(reports.length, 3)
 })
 
-t.test('a sample of -1 is swallowed as a mark while one waits, else it is played', async (t) => {
+t.test('a sample of -1 is taken for a mark while a mark waits; otherwise it is played', async (t) => {
   const eaten = player()
   const pcm = ramp(1_600)
   pcm.writeInt16LE(-1, 100)
@@ -114,7 +114,7 @@ t.test('a sample of -1 is swallowed as a mark while one waits, else it is played
   t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
 })
 
-t.test('killAudio clears the buffer but not the prebuffer, and leaves later marks off by one', async (t) => {
+t.test('killAudio clears the buffer but not the prebuffer, and shifts later marks by one', async (t) => {
   const { playout, render, reports, heard } = player()
   playout.binary(ramp(1_280))
   playout.mark('A')
@@ -141,7 +141,7 @@ t.test('killAudio clears the buffer but not the prebuffer, and leaves later mark
   t.match(reports[2], /^D:playout/, "D is reported at E's place, E never")
 })
 
-t.test('clearMarks reports no mark, and leaves later marks off by one', async (t) => {
+t.test('clearMarks reports no mark, and shifts later marks by one', async (t) => {
   const { playout, render, reports } = player()
   playout.mark('A')
   playout.binary(ramp(1_280))
@@ -159,7 +159,7 @@ t.test('clearMarks reports no mark, and leaves later marks off by one', async (t
   t.strictSame(off.reports, [], "A never was inside the audio, so B's marker is taken for it")
 })
 
-t.test('the sizes of lots grow with the sample rate', async (t) => {
+t.test('the samples that playout takes in a step grow with the sample rate', async (t) => {
   const { playout, render, audible } = player(16_000)
   playout.binary(ramp(2_559))
   render(20)
@@ -169,7 +169,7 @@ t.test('the sizes of lots grow with the sample rate', async (t) => {
   t.ok(audible().length > 1_260 && audible().length <= 1_280)
 })
 
-// one call whose server sends these messages once audio flows
+// Runs a call whose server calls `react` at the first message of the audio socket; resolves to the story.
 async function answering(
   t: Test,
   verb: object,
@@ -182,7 +182,7 @@ async function answering(
   return await simulateCall({ url: app.url('/in'), ...options })
 }
 
-// once the socket has sent this many messages of audio: 20 ms of the call each, from the first on
+// Calls `run` once the socket has sent `count` messages of audio, each of which is 20 ms of the call.
 function afterFrames(socket: WebSocket, count: number, run: () => void): void {
   let frames = 0
   socket.on('message', (_data, binary) => {
@@ -219,7 +219,7 @@ t.test("streamed audio is heard, and marks are reported in the module's spelling
 })
 
 t.test(
-  'streaming without a sampleRate is file mode: binary is swallowed, marks are never reported, playAudio works',
+  'streaming without a sampleRate is file mode: binary audio is ignored, marks are never reported, playAudio works',
   async (t) => {
     const story = await answering(t, { bidirectionalAudio: { enabled: true, streaming: true } }, (socket) => {
       socket.send(ramp(3_200))
@@ -233,7 +233,7 @@ t.test(
   }
 )
 
-t.test('playAudio is ignored in streaming mode, and silently with bidirectional audio off', async (t) => {
+t.test('playAudio is ignored without an error in streaming mode, or if audio back is off', async (t) => {
   const message = playAudio({ audioContent: ramp(800).toString('base64'), id: 1 })
   for (const verb of [
     streaming,
@@ -245,7 +245,7 @@ t.test('playAudio is ignored in streaming mode, and silently with bidirectional 
   }
 })
 
-t.test('playDone has the id in its own type, and times as strings', async (t) => {
+t.test('playDone has the id in the type it was given in, and times as strings', async (t) => {
   const story = await answering(t, {}, (socket) => {
     send(socket, playAudio({ audioContent: ramp(2_400).toString('base64'), id: 5, queuePlay: true }))
     send(socket, {
@@ -268,7 +268,7 @@ t.test('playDone has the id in its own type, and times as strings', async (t) =>
 })
 
 t.test(
-  'without queuePlay a sound starts on top of the one that plays, which goes on after it: b, then a',
+  'without queuePlay a new sound interrupts the sound that plays, which goes on after the new one has ended',
   async (t) => {
     const story = await answering(t, {}, (socket) => {
       send(socket, playAudio({ audioContent: ramp(4_000, 1).toString('base64'), id: 'a' }))
@@ -282,7 +282,7 @@ t.test(
 )
 
 t.test(
-  'queued sounds play in order, eleven may wait; killAudio ends the one that plays, the next goes on',
+  'queued sounds play in order, and eleven may wait; killAudio ends the sound that plays, and the next one starts',
   async (t) => {
     const sound = (id: number) =>
       playAudio({ audioContent: ramp(800, 1_000 * id).toString('base64'), id, queuePlay: true })
@@ -310,7 +310,7 @@ t.test(
 )
 
 t.test(
-  'odd playAudio: other types make no sound, unknown rates are 16000, base64 stops at the first foreign character',
+  'invalid playAudio: other types make no sound, unknown rates are 16000, base64 ends at the first invalid character',
   async (t) => {
     const pcm = ramp(1_600, 1_000)
     const story = await answering(t, {}, (socket) => {
@@ -367,7 +367,7 @@ t.test(
   }
 )
 
-t.test('clearMarks empties what waits; a sound that still plays when the call ends is cut off', async (t) => {
+t.test('clearMarks removes the waiting marks; the end of the call cuts off a sound', async (t) => {
   const cleared = await answering(t, streaming, (socket) => {
     send(socket, { type: 'mark', data: { name: 'm1' } })
     send(socket, { type: 'clearMarks' })

@@ -32,7 +32,7 @@ async function problemsOf(
   return story.problems
 }
 
-/** The connection under a websocket of ws, for frames that ws would not send. */
+/** Returns the TCP connection of a websocket of ws, to send frames that ws would not send. */
 const rawOf = (socket: WebSocket) => (socket as unknown as { _socket: Duplex })._socket
 
 const streams = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
@@ -43,7 +43,7 @@ const after = (socket: WebSocket, frames: number, run: () => void) => {
   })
 }
 
-t.test('each mistake of an application with its socket is a problem of its kind', async (t) => {
+t.test('each mistake that an application makes with its socket is reported as a problem', async (t) => {
   const cases: Array<[string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]> =
     [
       [
@@ -238,7 +238,7 @@ t.test('each mistake of an application with its socket is a problem of its kind'
   }
 })
 
-t.test('effects on other listens of the call are problems, too', async (t) => {
+t.test('it is a problem if the end of one listen ends another listen of the call', async (t) => {
   const background = { verb: 'config', listen: { enable: true, url: '/background' } }
   const ending = await problemsOf(
     t,
@@ -269,7 +269,7 @@ t.test('effects on other listens of the call are problems, too', async (t) => {
 })
 
 t.test(
-  'a server that selects no subprotocol works on jambonz 0.9, one that selects another does not',
+  'a server that selects no subprotocol works on jambonz 0.9; a server that selects another one does not',
   async (t) => {
     for (const [protocol, expected] of [
       [false, { code: 'noSubprotocol', severity: 'warning' }],
@@ -284,7 +284,7 @@ t.test(
     ] as const) {
       const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] })
       app.server.removeAllListeners('upgrade')
-      // ws checks what a server selects only on its own client
+      // ws lets its server select any subprotocol: only the client of ws would check the choice
       const sockets = new WebSocketServer({ server: app.server, handleProtocols: () => protocol })
       t.teardown(() => sockets.close())
       const story = await simulateCall({ url: app.url('/in'), speech: null })
@@ -295,7 +295,7 @@ t.test(
 )
 
 t.test(
-  'the body of a refusal is shown: of a socket, of a webhook, of a hook; and of an answer that is no verbs',
+  'a problem shows the body of an answer that refuses a socket, a webhook or a hook, or that has no verbs',
   async (t) => {
     const advice = JSON.stringify({ message: 'check wsAuth of the verb: the password differs' })
     const refusing = async (routes: Record<string, Route>) => {
@@ -328,13 +328,13 @@ t.test(
   }
 )
 
-t.test('audio lost to a slow upgrade is a problem; a resampled listen loses none', async (t) => {
+t.test('audio lost to a slow upgrade is a problem; a resampled listen loses no audio', async (t) => {
   const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
   t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
   t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
 })
 
-t.test('the body of a refusal of the application websocket is shown', async (t) => {
+t.test('a problem shows the body of an answer that refuses the application websocket', async (t) => {
   const app = await application(t, {})
   const advice = 'check webhookAuth: this application expects HTTP Basic'
   app.server.removeAllListeners('upgrade')

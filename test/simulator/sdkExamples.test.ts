@@ -9,17 +9,17 @@ import { build, folder, listening } from '../helpers/build.js'
 import { freePort } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
-// Examples of @jambonz/sdk, as they are published, called over their websocket by the simulator.
+// The simulator calls the published examples of @jambonz/sdk over their application websockets.
 
-// Each is a process, which takes a while to start.
+// Each example is a process that takes a while to start, so two tests run side by side.
 t.jobs = 2
 
 const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
 
-/** Starts an example on a free port. Resolves with its url, and what it writes. */
+/** Starts an example on a free port. Resolves to its url and a function that returns its output so far. */
 async function example(t: Test, name: string, preamble = ''): Promise<{ url: string; output: () => string }> {
   const port = await freePort()
-  // Inside the package, so that the SDK's name resolves.
+  // The directory is inside the package, so that imports of the SDK resolve.
   const directory = join('.tap', `sdk-${process.pid}-${name}`)
   mkdirSync(directory, { recursive: true })
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -53,7 +53,7 @@ t.test('hello-world', async (t) => {
   )
 })
 
-t.test('echo: the caller hears himself until he hangs up', async (t) => {
+t.test('echo: the caller hears their own voice until they hang up', async (t) => {
   const { url, output } = await example(t, 'echo')
   const story = await simulateCall({
     url: `${url}/echo`,
@@ -66,7 +66,7 @@ t.test('echo: the caller hears himself until he hangs up', async (t) => {
   t.match(output(), 'speechDetected')
 })
 
-t.test('call-recording: a dial, and a command that the simulator only notes', async (t) => {
+t.test('call-recording: the example dials, and sends a command that the simulator only notes', async (t) => {
   const { url, output } = await example(t, 'call-recording')
   const story = await simulateCall({ url, statusHook: '/status', hangUpAfterMs: 10_000 })
   t.strictSame(story.errors, [])
@@ -74,7 +74,7 @@ t.test('call-recording: a dial, and a command that the simulator only notes', as
   await until(() => output().includes('completed'), 'the status events')
 })
 
-t.test('queue-with-hold: verbs that are not simulated pass', async (t) => {
+t.test('queue-with-hold: verbs that are not simulated cause no error', async (t) => {
   const { url } = await example(t, 'queue-with-hold')
   for (const [path, verbs] of [
     ['/incoming', ['say', 'enqueue']],
@@ -89,7 +89,7 @@ t.test('queue-with-hold: verbs that are not simulated pass', async (t) => {
   }
 })
 
-/** The examples of rooms call session.room(), which only the builder of the SDK that they come with has. */
+/** Adds session.room(), which the examples of rooms call but the SDK has only on its builder. */
 const SESSION_ROOM = `import { Session } from '@jambonz/sdk/websocket'
 Session.prototype.room ??= function (options) { this.builder.room(options); return this }
 `
@@ -98,7 +98,7 @@ for (const [name, delay, command, data] of [
   ['room-say', 'SAY_DELAY_MS', 'room:say', { text: /^Welcome/, id: 'announcement' }],
   ['room-play-tone', 'PLAY_DELAY_MS', 'room:play', { url: /^tone:/, id: 'tone' }]
 ] as const) {
-  t.test(`${name}, on 11: the room tells who joins, and is then spoken into`, async (t) => {
+  t.test(`${name}, on jambonz 11: the room reports who joins, then audio is played into it`, async (t) => {
     const { url, output } = await example(t, name, SESSION_ROOM)
     const call = simulateCall({
       url: `${url}/${name}`,
@@ -125,7 +125,7 @@ for (const [name, delay, command, data] of [
   })
 }
 
-t.test('stream-then-room, on 11, with its audio at the plugin', async (t) => {
+t.test('stream-then-room, on jambonz 11: the plugin takes the audio of the example', async (t) => {
   const app = await build(t, { platform: '11', strict: false, recording: { directory: folder() } })
   const ended: Listen[] = []
   app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))

@@ -7,7 +7,7 @@ import { parseWav, simulateCall, speechLike, wavOf, type ListenRecord } from '..
 import { EventLog } from '../../lib/simulator/events.js'
 import { application, ramp, thenKey } from './peers.js'
 
-// a jambonz application on plain Fastify: nothing of our plugin
+// Starts a jambonz application on plain Fastify, without our plugin.
 async function fastifyApplication(
   t: Test,
   verbs: unknown[],
@@ -36,7 +36,7 @@ async function fastifyApplication(
 const listen = { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
 
-t.test('in process a Fastify application is called without a port, with the same bytes', async (t) => {
+t.test('in process, a Fastify application gets the same bytes as over a port', async (t) => {
   const headers: Array<string | string[] | undefined> = []
   const { app, audio, hooks } = await fastifyApplication(t, [listen])
   app.addHook('onRequest', async (request) => {
@@ -55,7 +55,7 @@ t.test('in process a Fastify application is called without a port, with the same
   )
 })
 
-t.test('in process and over the network tell the same story, and the same one each time', async (t) => {
+t.test('a call has the same story in process and over the network, and in each run', async (t) => {
   const shape = (story: Awaited<ReturnType<typeof simulateCall>>) => ({
     verbs: story.verbs.map(({ verb, startedAtMs, endedAtMs }) => [verb, startedAtMs, endedAtMs]),
     sent: story.listens.map(({ sent, openedAtMs, closedAtMs }) => [
@@ -81,7 +81,7 @@ t.test('in process and over the network tell the same story, and the same one ea
   t.ok(settled, 'it is a promise like any other')
 })
 
-t.test('in process, urls of publicUrl lead to the application, others over the network', async (t) => {
+t.test('in process, urls under publicUrl lead to the application, other urls to the network', async (t) => {
   const outside = await application(t, { '/elsewhere': [] })
   const { app, hooks } = await fastifyApplication(t, [
     { ...listen, url: 'wss://voice.example.com/audio', actionHook: outside.url('/elsewhere') },
@@ -138,7 +138,7 @@ t.test('a test can wait, speak, press keys, pause, listen and hang up', async (t
   await t.rejects(call.speak(speech), { code: 'FST_JAMBONZ_SIM_ENDED' })
 })
 
-t.test('waitFor returns each event once, earlier ones too, and rejects with a reason', async (t) => {
+t.test('waitFor() returns each event once, also earlier events, and rejects with a reason', async (t) => {
   const { app } = await fastifyApplication(t, [
     { verb: 'answer' },
     { verb: 'say', text: 'hi' },
@@ -196,7 +196,7 @@ t.test('a listener that throws harms neither the call nor other listeners', asyn
   t.match(story.errors[0], 'a listener threw: Error: ouch')
 })
 
-t.test('hold stops the clock at speed Infinity while the test is busy', async (t) => {
+t.test('hold() stops the clock at speed Infinity while the test is busy', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const call = simulateCall({ app, hook: '/in', speech: null })
   await call.waitFor('listen:open')
@@ -228,7 +228,7 @@ t.test('at speeds 1 and 20 the clock does not drift', async (t) => {
   }
 })
 
-t.test('a hundred calls at once, in process, each with its own story', async (t) => {
+t.test('a hundred calls can run at once in process, each with a story of its own', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
   const calls = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
@@ -272,7 +272,7 @@ t.test('a call that hangs is ended at its deadline or by a signal, without effec
   t.strictSame((await other).errors, [])
 })
 
-t.test('wrong options are named at once', async (t) => {
+t.test('an invalid option throws an error that names it at once', async (t) => {
   const { app } = await fastifyApplication(t, [])
   const cases: Array<[object, RegExp]> = [
     [{}, /nobody to call/],

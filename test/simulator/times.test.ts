@@ -9,7 +9,7 @@ import {
 } from '../../lib/simulator/index.js'
 import { application, ramp } from './peers.js'
 
-// Times in the call's own clock, against what was measured on the real media server.
+// Compares times in the call's own clock with those measured on the real media server.
 
 const SOUND = ramp(8_000, 1_000)
 const NEXT = ramp(8_000, 12_000)
@@ -22,12 +22,12 @@ const play = (pcm: Buffer, data: object = {}) => ({
 
 interface Timed {
   story: CallStory
-  /** When what the server sent arrived at jambonz: its messages by type, in order. */
+  /** The messages of the server by type, in order, each with the time at which it arrived at jambonz. */
   arrived: Array<{ type: string; atMs: number }>
   done: Array<{ id: unknown; atMs: number }>
 }
 
-// the clock stands still while the server reacts, so that its reactions take no time
+// Runs a call whose clock stops while the server reacts to playDone, so that the reaction takes no time of the call.
 async function timed(
   t: Test,
   verb: object,
@@ -60,7 +60,7 @@ async function timed(
   return { story: await call, arrived, done }
 }
 
-// real time for a peer in this very process to get a message and to answer it
+// Stops the clock for 50 turns of the event loop, in which a peer in this process gets a message and answers it.
 function react(call: SimulatedCall): void {
   const go = call.hold()
   let turns = 50
@@ -90,7 +90,7 @@ t.test('a file is heard 75 to 95 ms after play, and playDone comes 60 to 110 ms 
   ])
 })
 
-t.test('between two queued files there are 60 to 80 ms of silence', async (t) => {
+t.test('there are 60 to 80 ms of silence between two queued files', async (t) => {
   for (const length of [8_000, 7_900]) {
     const { story } = await timed(t, {}, (socket, { count }) => {
       if (count !== 5) return
@@ -103,7 +103,7 @@ t.test('between two queued files there are 60 to 80 ms of silence', async (t) =>
 })
 
 t.test(
-  'a kill is heard after 10 to 30 ms; playDone comes 100 ms after it, and the next file is heard for 80 ms before the kill that answers it',
+  'killAudio takes effect after 10 to 30 ms, and playDone comes 100 ms after it; the next file is heard for 80 ms if the server kills it at playDone',
   async (t) => {
     let kills = 0
     const { story, arrived, done } = await timed(t, {}, (socket, { text, count, binary }) => {
@@ -127,7 +127,7 @@ t.test(
 )
 
 t.test(
-  'of a stopped file the milliseconds are steps of 2,048, up to its length; the offset is what was heard, at the rate of the call',
+  'playDone of a stopped file has milliseconds in steps of 2,048, up to its length; its offset counts the samples heard, at the rate of the call',
   async (t) => {
     for (const [frames, sampleRate, ms] of [
       [50, 8_000, '2048'],
@@ -150,7 +150,7 @@ t.test(
   }
 )
 
-t.test('a mark inside audio is reported 25 to 45 ms after its place is heard', async (t) => {
+t.test('a mark within audio is reported 25 to 45 ms after the audio before it was heard', async (t) => {
   const { story } = await timed(t, streaming, (socket, { count }) => {
     if (count !== 5) return
     socket.send(ramp(2_000))
@@ -180,7 +180,7 @@ t.test('a key is reported with its duration, and the caller is muted while it is
   }
 })
 
-t.test('an upgrade of 3 s loses 2 s of audio without resampling, and none with it', async (t) => {
+t.test('an upgrade of 3 s loses 2 s of audio without resampling, and none with resampling', async (t) => {
   const speech = { pcm: ramp(28_000), sampleRate: 8_000 }
   for (const [sampleRate, lostMs] of [
     [8_000, 2_001],

@@ -52,7 +52,7 @@ t.test('say and play take as long as the text, the file, the loop and silence_st
   ])
 })
 
-t.test('tag sets customer data for later requests and metadata, its keys untouched', async (t) => {
+t.test('tag sets customer data for later requests and metadata, and keeps the keys in it', async (t) => {
   const app = await application(
     t,
     {
@@ -69,7 +69,7 @@ t.test('tag sets customer data for later requests and metadata, its keys untouch
   t.match(story.listens[0]!.metadata, { customerData: { orderId: 7, note: 'it "is"' } })
 })
 
-t.test('redirect asks another webhook; to another host the credentials stay behind', async (t) => {
+t.test('redirect asks another webhook; a webhook on another host does not get the credentials', async (t) => {
   const other = await application(t, {
     '/start': [{ verb: 'redirect', actionHook: '/next' }],
     '/next': [{ verb: 'answer' }, { verb: 'hangup' }],
@@ -130,7 +130,7 @@ t.test('redirect asks another webhook; to another host the credentials stay behi
 })
 
 t.test(
-  'verbs that are not simulated are recorded with a note; hangup before the answer is skipped',
+  'verbs that are not simulated are recorded with a note; a hangup before the call is answered is skipped',
   async (t) => {
     const app = await application(t, {
       '/in': [
@@ -150,7 +150,7 @@ t.test(
   }
 )
 
-t.test('the reply of a hook replaces the remaining verbs; an empty or broken one does not', async (t) => {
+t.test('the reply of a hook replaces the remaining verbs; an empty or invalid reply does not', async (t) => {
   const listen = { verb: 'listen', url: '/nobody' }
   const app = await application(t, {
     '/in': [
@@ -172,7 +172,7 @@ t.test('the reply of a hook replaces the remaining verbs; an empty or broken one
   t.match(story.errors.join(), /unknown verb 'sing'/)
 })
 
-t.test('after the caller hung up the hook is posted and its reply ignored', async (t) => {
+t.test('after the caller hung up, the hook is still posted, and its reply is ignored', async (t) => {
   const app = await application(
     t,
     {
@@ -196,7 +196,7 @@ t.test('after the caller hung up the hook is posted and its reply ignored', asyn
   t.equal(story.hangupBy, 'caller')
 })
 
-t.test('the caller hangs up after 2 s without a verb, but not while audio plays', async (t) => {
+t.test('the caller hangs up if no verb runs for 2 s, but not while audio plays', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] }, () => {})
   const story = await simulateCall({ url: app.url('/in'), speech })
   t.equal(story.hangupBy, 'caller')
@@ -235,7 +235,7 @@ t.test('gather ends at its number of digits, its key or a pause', async (t) => {
 })
 
 t.test(
-  'gather: nothing is collected during the prompt when listenDuringPrompt is off; a failing hook is told to the status hook',
+  'gather: nothing is collected during the prompt when listenDuringPrompt is off; the status hook is told that a hook failed',
   async (t) => {
     const app = await application(t, {
       '/in': [
@@ -285,7 +285,7 @@ t.test(
 )
 
 t.test(
-  'gather takes speech from the script, one line each time; the prompt is spoken first, and a key cuts it short',
+  'each gather takes the next line of the script as speech; the prompt is spoken first, and a key interrupts the prompt',
   async (t) => {
     const lines: unknown[] = []
     const app = await application(t, {
@@ -333,7 +333,7 @@ t.test(
 )
 
 t.test(
-  "transcribe, as a verb, nested in a listen and in the background, posts each line; only a nested one's reply is ignored",
+  'transcribe posts each line, as a verb, nested in a listen or in the background; only the reply to a nested one is ignored',
   async (t) => {
     const app = await application(
       t,
@@ -393,7 +393,7 @@ t.test(
   }
 )
 
-t.test('config.transcribe is not started twice, and stops; a hook that fails is logged', async (t) => {
+t.test('config.transcribe is not started twice, and can be stopped; a failed hook is logged', async (t) => {
   const transcribe = { enable: true, transcriptionHook: '/heard' }
   const app = await application(t, {
     '/in': [
@@ -420,7 +420,7 @@ t.test('config.transcribe is not started twice, and stops; a hook that fails is 
 })
 
 t.test(
-  "config.listen runs beside the verbs; its hook's reply replaces the application, also while another verb runs",
+  'config.listen runs beside the verbs; the reply to its hook replaces the verbs, even while another verb runs',
   async (t) => {
     const sockets: WebSocket[] = []
     const app = await application(
@@ -458,7 +458,7 @@ t.test(
   }
 )
 
-t.test('config.listen stops with enable false, is not started twice, and ends with the call', async (t) => {
+t.test('config.listen ends with enable: false or with the call, and is not started twice', async (t) => {
   const app = await application(
     t,
     {
@@ -502,7 +502,7 @@ t.test('config.listen stops with enable false, is not started twice, and ends wi
 })
 
 t.test(
-  'dial rings a second leg with a call sid of its own; a nested listen names it, hears the caller left and the called party right',
+  'dial rings a second leg with its own callSid; a nested listen names that leg, and has the caller left and the called party right',
   async (t) => {
     const frames: Buffer[] = []
     const app = await application(
@@ -568,7 +568,7 @@ t.test(
   }
 )
 
-t.test('dial.stream is a nested listen; its channel 2 is the called party alone', async (t) => {
+t.test('dial.stream is a nested listen; its channel 2 has only the called party', async (t) => {
   const app = await application(t, { '/in': [{ ...dial, stream: { url: '/audio', channel: 2 } }] }, () => {})
   const story = await simulateCall({
     url: app.url('/in'),
@@ -630,7 +630,7 @@ t.test("new verbs during a dial end it, and the reply to the dial's hook is igno
   )
 })
 
-t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', async (t) => {
+t.test('a dial fails if the called party is busy or does not answer, or the caller hangs up', async (t) => {
   const statuses = async (bLeg: object, verb = {}, options = {}) => {
     const app = await application(t, { '/in': [{ ...dial, ...verb }], '/dialled': [], '/status': {} })
     const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', bLeg, ...options })
@@ -660,7 +660,7 @@ t.test('a dial that fails: busy, no answer, timed out, or the caller gave up', a
   t.strictSame(await statuses({ answer: 486 }, { target: [{ type: 'teams' }] }), ['busy', 486, 'busy'])
 })
 
-t.test('the hook of a failed dial is the same if the caller hangs up meanwhile', async (t) => {
+t.test('the hook of a failed dial has the same fields if the caller hangs up during the hook', async (t) => {
   const call: { hangUp?: () => void } = {}
   const app = await application(t, {
     '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
@@ -698,7 +698,7 @@ t.test('answerOnBridge keeps the caller ringing until the called party answers',
 })
 
 t.test(
-  'an account that records all calls has its own stereo socket beside the others, without customer data',
+  'an account that records all calls opens a stereo socket of its own beside the others, without customer data',
   async (t) => {
     const app = await application(
       t,
@@ -753,7 +753,7 @@ t.test(
 )
 
 t.test(
-  'playBeep is half a second of 1500 Hz before the socket opens; a caller who hangs up meanwhile is not listened to',
+  'playBeep is half a second of 1500 Hz before the socket opens; if the caller hangs up during the beep, no listen starts',
   async (t) => {
     const app = await application(
       t,
@@ -793,19 +793,19 @@ t.test('with speakAt answer the caller talks over the prompt', async (t) => {
   t.ok(story.listens[0]!.sent.pcm!.equals(thenKey(speech.pcm.subarray(8_000))))
 })
 
-t.test('a call that never ends is hung up after an hour of its own time', async (t) => {
+t.test('a call that does not end is hung up after an hour of its own time', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'pause', length: 100_000 }] })
   const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
   t.match(story.errors, ['the call lasted an hour of simulated time: hung up'])
 })
 
-t.test('an endless application is stopped after a thousand verbs', async (t) => {
+t.test('an application whose verbs never end is stopped after a thousand verbs', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/in' }] })
   const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
   t.match(story.errors, ['more than 1000 verbs: hung up'])
 })
 
-t.test('the server\'s "disconnect" ends the listen with 1000 and a hook', async (t) => {
+t.test('the server\'s "disconnect" ends the listen with 1000, and its hook is called', async (t) => {
   const closes: number[] = []
   const app = await application(
     t,

@@ -19,14 +19,14 @@ interface Message {
 interface Peer {
   url: (path?: string) => string
   port: number
-  /** Every message, of all sockets, in its order. */
+  /** All messages of all sockets, in order of arrival. */
   messages: Message[]
   of: (type: string) => Message[]
   texts: string[]
   sockets: WebSocket[]
   requests: IncomingMessage[]
   closes: number[]
-  /** Ends one connection's TCP. */
+  /** Sends a message over the latest socket. */
   send: (message: object) => void
 }
 
@@ -37,7 +37,7 @@ const ack = (socket: WebSocket, { msgid }: Message, data?: unknown) =>
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** An application websocket of `ws` alone: `answer` gives what is acknowledged with, undefined for no ack. */
+/** Starts an application websocket on plain `ws`. `answer` returns the data of the ack, undefined for no ack. */
 async function wsApplication(
   t: Test,
   answer: Answer,
@@ -60,7 +60,7 @@ async function wsApplication(
     send: (message) => peer.sockets.at(-1)!.send(JSON.stringify(message))
   }
   server.on('upgrade', (request, stream, head) => {
-    // nobody listens to audio here
+    // this application takes no audio sockets
     if (request.headers['sec-websocket-protocol'] !== 'ws.jambonz.org') return stream.destroy()
     peer.requests.push(request)
     const status = options.refuse?.(peer.requests.length)
@@ -88,7 +88,7 @@ async function wsApplication(
 }
 
 const talk = [{ verb: 'answer' }, { verb: 'pause', length: 1 }, { verb: 'hangup' }]
-/** Verbs to session:new, an empty ack to everything else that wants one. */
+/** Returns an `answer` that acks session:new with the verbs, and other messages that need an ack without data. */
 const serving =
   (verbs: unknown[]): Answer =>
   ({ type }) =>
@@ -98,7 +98,7 @@ const serving =
         ? undefined
         : null
 
-t.test('the upgrade has the subprotocol and user-agent, Basic if configured, and no signature', async (t) => {
+t.test('the upgrade has subprotocol, user-agent and any Basic credentials, but no signature', async (t) => {
   const app = await wsApplication(t, serving(talk))
   await simulateCall({
     url: app.url('/app?tenant=1#rc=2'),
@@ -182,7 +182,7 @@ t.test("messages have jambonz' order of types and keys, snake_case data, hook an
   t.match(story.applicationSockets, [{ closeCode: 1000, closedBy: 'jambonz' }])
 })
 
-t.test('call:status is sent only with a status hook; an absolute http hook is posted to', async (t) => {
+t.test('call:status is sent only if there is a status hook; an absolute http hook gets a POST', async (t) => {
   const status = await application(t, { '/status': {} })
   const app = await wsApplication(t, serving(talk))
   await simulateCall({ url: app.url() })
@@ -192,7 +192,7 @@ t.test('call:status is sent only with a status hook; an absolute http hook is po
   t.equal(status.at('/status').length, 3)
 })
 
-t.test('an unusable answer to session:new refuses the call and closes with 1001', async (t) => {
+t.test('if the ack of session:new is unusable, the call is refused and the close is 1001', async (t) => {
   for (const data of [null, [], [{ verb: 'nonsense' }], { verb: 'say' }]) {
     const app = await wsApplication(t, () => data)
     const story = await simulateCall({ url: app.url() })
@@ -204,7 +204,7 @@ t.test('an unusable answer to session:new refuses the call and closes with 1001'
 })
 
 t.test(
-  'without an ack in time session:new refuses the call, and after a hook the next verb runs',
+  'if the ack of session:new is late, the call is refused; if that of a hook is late, the next verb runs',
   async (t) => {
     const silent = await wsApplication(t, () => undefined)
     const refused = await simulateCall({ url: silent.url(), ackTimeoutMs: 300 })
@@ -224,7 +224,7 @@ t.test(
 )
 
 t.test(
-  'a first connection that fails is retried as the fragment says, waiting longer each time',
+  'a first connection that fails is retried as the fragment of the url says, after longer and longer waits',
   async (t) => {
     const failing = async (fragment: string, refuse: (count: number) => number | undefined) => {
       const app = await wsApplication(t, serving(talk), { refuse })
@@ -251,7 +251,7 @@ t.test('a server that does not select the subprotocol gets no call', async (t) =
   t.match(story.errors.join(), /Server sent no subprotocol/)
 })
 
-t.test('a closed socket is opened again with session:reconnect, whose ack all else waits for', async (t) => {
+t.test('a closed socket is opened again with session:reconnect; all else waits for its ack', async (t) => {
   for (const close of [
     (socket: WebSocket) => socket.close(1012),
     (socket: WebSocket) => socket.terminate(),
@@ -286,7 +286,7 @@ t.test('a closed socket is opened again with session:reconnect, whose ack all el
   }
 })
 
-t.test('a socket closed with 1000 is final: no message, no reconnect, queued verbs run on', async (t) => {
+t.test('after a close with 1000, jambonz only runs queued verbs: no message, no reconnect', async (t) => {
   const app = await wsApplication(t, (message, socket) => {
     if (message.type !== 'session:new') return undefined
     setImmediate(() => socket.close(1000))
@@ -304,7 +304,7 @@ t.test('a socket closed with 1000 is final: no message, no reconnect, queued ver
   t.notOk(app.of('call:status').some(({ data }) => data.call_status === 'completed'))
 })
 
-t.test('an unacknowledged session:reconnect hangs up', async (t) => {
+t.test('the call is hung up if session:reconnect gets no ack', async (t) => {
   const app = await wsApplication(t, (message, socket) => {
     if (message.type !== 'session:new') return undefined
     setImmediate(() => socket.close(1012))
@@ -331,7 +331,7 @@ t.test('session:new that was never acknowledged is answered by the ack of sessio
   )
 })
 
-t.test('after five connections only the next request connects again', async (t) => {
+t.test('after five connections jambonz reconnects only for the next request', async (t) => {
   const app = await wsApplication(t, (message, socket, count) => {
     if (message.type === 'session:new') {
       setImmediate(() => socket.terminate())
@@ -393,7 +393,7 @@ t.test(
   }
 )
 
-t.test('a redirect without verbs ends the present verb, and the remaining ones run', async (t) => {
+t.test('a redirect without verbs ends the present verb, and the remaining verbs run', async (t) => {
   const app = await wsApplication(
     t,
     serving([{ verb: 'answer' }, { verb: 'pause', length: 3_000 }, { verb: 'hangup' }])
@@ -411,7 +411,7 @@ t.test('a redirect without verbs ends the present verb, and the remaining ones r
   t.strictSame(errors, [])
 })
 
-t.test('when no verb is left jambonz waits for commands; a queued one wakes it', async (t) => {
+t.test('when no verb is left, jambonz waits for commands, and runs a queued verb at once', async (t) => {
   const app = await wsApplication(t, serving([{ verb: 'answer' }]))
   const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
   await call.waitFor('verb', ({ verb }) => verb === 'answer')
@@ -423,7 +423,7 @@ t.test('when no verb is left jambonz waits for commands; a queued one wakes it',
   t.equal(patient.hangupBy, 'caller', 'the caller does not wait for ever')
 })
 
-t.test('the hook of a listen killed by a command may replace the commanded verbs again', async (t) => {
+t.test('the ack of the hook of a listen killed by a command may replace the commanded verbs', async (t) => {
   const run = async (answer: unknown[] | null) => {
     const app = await wsApplication(t, ({ type }) =>
       type === 'session:new'
@@ -484,7 +484,7 @@ t.test(
   }
 )
 
-t.test('verb:status begins with config.notifyEvents', async (t) => {
+t.test('verb:status messages are sent after config.notifyEvents', async (t) => {
   const app = await wsApplication(
     t,
     serving([
@@ -508,7 +508,7 @@ t.test('verb:status begins with config.notifyEvents', async (t) => {
   )
 })
 
-t.test('a redirect changes the transport', async (t) => {
+t.test('a redirect to a url of another scheme changes the transport', async (t) => {
   const http = await application(t, {
     '/http': [{ verb: 'redirect', actionHook: 'later' }],
     '/back': [{ verb: 'answer' }, { verb: 'hangup' }]

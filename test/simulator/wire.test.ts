@@ -27,7 +27,7 @@ const PONG = 10
 
 type Verb = Record<string, unknown>
 
-// an application whose one listen goes to a socket of the test's own, followed by a hangup
+// Starts an application with a listen to the test's own socket, followed by a hangup.
 async function listening(
   t: Test,
   onRequest: (connection: RawConnection) => void,
@@ -90,7 +90,7 @@ t.test("the upgrade request is the media server's, byte for byte", async (t) => 
   t.strictSame(story.errors, [])
 })
 
-t.test('credentials', async (t) => {
+t.test('the credentials of the upgrade', async (t) => {
   const authorization = async (t: Test, verb: Verb, options: Partial<SimulateCallOptions> = {}) => {
     const { audio, call } = await listening(t, accepting, verb, options)
     await call()
@@ -124,7 +124,7 @@ t.test('credentials', async (t) => {
 })
 
 t.test(
-  "a relative url takes the webhook's credentials in place of wsAuth; an absolute one keeps its own",
+  "a relative url gets the webhook's credentials in place of wsAuth; an absolute url keeps its own",
   async (t) => {
     const seen: Array<string | undefined> = []
     const app = await application(
@@ -148,7 +148,7 @@ t.test(
   }
 )
 
-t.test('a listen without credentials sends those of an earlier listen of the call', async (t) => {
+t.test('a listen without credentials sends the credentials of an earlier listen of the call', async (t) => {
   const seen: Array<string | undefined> = []
   const app = await application(
     t,
@@ -207,7 +207,7 @@ t.test('a refused socket is not retried, and its hook has no dial_call_duration'
   }
 })
 
-t.test('a refused and an unanswered connection have different reasons', async (t) => {
+t.test('a connection that is refused and one that is not answered give different reasons', async (t) => {
   const closed = await new Promise<number>((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address() as { port: number }
@@ -257,7 +257,7 @@ t.test('absolute redirects of the upgrade are followed', async (t) => {
   t.ok(story.listens[0]!.sent.bytes > 0)
 })
 
-t.test('a close in the segment of the 101 gets no frame, not even metadata', async (t) => {
+t.test('if a close comes in the TCP segment of the 101, the server gets no frame at all', async (t) => {
   const { audio, app, call } = await listening(t, (connection) =>
     connection.accept([], serverFrame(0x88, Buffer.from([0x03, 0xe8])))
   )
@@ -267,14 +267,14 @@ t.test('a close in the segment of the 101 gets no frame, not even metadata', asy
   t.equal(hookOf(app).dial_call_duration, 0)
 })
 
-t.test('a text in the segment of the 101 is delivered', async (t) => {
+t.test('a text in the same TCP segment as the 101 is delivered', async (t) => {
   const { call } = await listening(t, (connection) =>
     connection.accept([], serverFrame(0x81, Buffer.from('{"type":"json","hello":1}')))
   )
   t.strictSame((await call()).listens[0]!.received, [{ type: 'json', hello: 1 }])
 })
 
-t.test('frames are masked, final and without reserved bits, one a message', async (t) => {
+t.test('each message is one frame, masked, final and without reserved bits', async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
   const frames = audio.connections[0]!.frames()
@@ -359,7 +359,7 @@ t.test("FreeSWITCH's tokenizer cuts and unquotes metadata", async (t) => {
   }
 })
 
-t.test('metadata can be missing, or come between audio frames', async (t) => {
+t.test('the metadata can be missing, or come between frames of audio', async (t) => {
   const none = await listening(t, accepting, {}, { faults: { noMetadata: true } })
   await none.call()
   t.notOk(none.audio.connections[0]!.frames().some((frame) => frame.opcode === TEXT))
@@ -371,7 +371,7 @@ t.test('metadata can be missing, or come between audio frames', async (t) => {
 })
 
 t.test(
-  'audio before the connection comes as one message; of 3 s the first 16,008 samples are lost',
+  'audio from before the connection comes as one message; of 3 s of it, the first 16,008 samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const slow = await listening(t, accepting, {}, { faults: { slowUpgradeMs: 1_500 }, speech })
@@ -391,7 +391,7 @@ t.test(
 )
 
 t.test(
-  'a blocked network merges messages, and after 2 s drops the whole buffer and 8 samples more',
+  'while the network is blocked messages are merged, and after 2 s the whole buffer and 8 more samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const lag = await listening(t, accepting, {}, { faults: { stall: { fromMs: 500, forMs: 100 } }, speech })
@@ -414,7 +414,7 @@ t.test(
   }
 )
 
-// samples missing where the ramp jumps
+// Returns how many samples are missing at the first jump of the ramp; 0 if it has none.
 function gap(pcm: Buffer): number {
   for (let at = 2; at < pcm.length; at += 2) {
     const step = pcm.readInt16LE(at) - pcm.readInt16LE(at - 2)
@@ -446,7 +446,7 @@ t.test('a pause is a gap without any message', async (t) => {
 })
 
 t.test(
-  'stereo is caller left and what he hears right; mixed is their sum; both leave one tick later and without the last frame',
+  'stereo has the caller left and what the caller hears right; mixed is their sum; both are sent one tick later, without the last frame',
   async (t) => {
     for (const mixType of ['stereo', 'mixed'] as const) {
       const { audio, call } = await listening(
@@ -488,7 +488,7 @@ t.test(
   }
 )
 
-t.test('another sample rate makes larger frames: 16 kHz 640', async (t) => {
+t.test('another sample rate makes larger frames: 640 bytes at 16 kHz', async (t) => {
   const { audio, call } = await listening(t, accepting, { sampleRate: 16_000 })
   const story = await call()
   const sizes = audio.connections[0]!.frames()
@@ -499,7 +499,7 @@ t.test('another sample rate makes larger frames: 16 kHz 640', async (t) => {
   t.equal(JSON.parse(story.listens[0]!.metadataText).sampleRate, 16_000)
 })
 
-t.test('in stereo and mixed each side is resampled by itself', async (t) => {
+t.test('in stereo and mixed, each side is resampled separately', async (t) => {
   for (const [mixType, size] of [
     ['stereo', 1_280],
     ['mixed', 640]
@@ -510,7 +510,7 @@ t.test('in stereo and mixed each side is resampled by itself', async (t) => {
   }
 })
 
-t.test('with resampling an overrun keeps the oldest two seconds and loses what is new', async (t) => {
+t.test('with resampling, an overrun keeps the oldest two seconds and loses newer audio', async (t) => {
   const { audio, call } = await listening(
     t,
     accepting,
@@ -525,7 +525,7 @@ t.test('with resampling an overrun keeps the oldest two seconds and loses what i
   )
 })
 
-t.test('digits before the socket is open are dropped', async (t) => {
+t.test('keys pressed before the socket is open are dropped', async (t) => {
   const { call } = await listening(
     t,
     accepting,
@@ -537,7 +537,7 @@ t.test('digits before the socket is open are dropped', async (t) => {
   ])
 })
 
-t.test('upgrade answers in pieces are joined; broken ones are refused', async (t) => {
+t.test('an upgrade answer that comes in pieces is joined; an invalid answer is refused', async (t) => {
   const pieces = await listening(t, (connection) => {
     const { socket } = connection
     const write = socket.write.bind(socket)
@@ -560,7 +560,7 @@ t.test('upgrade answers in pieces are joined; broken ones are refused', async (t
   }
 })
 
-t.test('digits are sent as strings with passDtmf, and the key of finishOnKey ends the listen', async (t) => {
+t.test('with passDtmf digits are sent as strings; the key of finishOnKey ends the listen', async (t) => {
   const { audio, app, call } = await listening(
     t,
     accepting,
@@ -579,7 +579,7 @@ t.test('digits are sent as strings with passDtmf, and the key of finishOnKey end
   t.match(hookOf(app), { digits: '#', dial_call_duration: 0, call_status: 'in-progress' })
 })
 
-t.test('finishOnKey of several keys never matches a single one', async (t) => {
+t.test('finishOnKey with several keys is never matched by a single key', async (t) => {
   const { app, call } = await listening(
     t,
     accepting,
@@ -601,7 +601,7 @@ t.test('jambonz closes with 1000 and no reason, then sends FIN at once', async (
   t.match(story.listens[0], { closeCode: 1000, closedBy: 'jambonz' })
 })
 
-t.test('a close of the server is echoed with code and reason; an invalid code becomes 1002', async (t) => {
+t.test('a close from the server is echoed with code and reason; an invalid code becomes 1002', async (t) => {
   const closeAfterMetadata = (payload: Buffer) => (connection: RawConnection) => {
     accepting(connection)
     connection.socket.once('data', () => connection.close(payload))
@@ -630,7 +630,7 @@ function closing(code: number, reason = ''): Buffer {
 }
 
 t.test(
-  'FIN or reset without a close frame ends the listen as well, with no frame from jambonz',
+  'a FIN or a reset without a close frame also ends the listen, and jambonz sends no more frames',
   async (t) => {
     for (const end of ['end', 'resetAndDestroy'] as const) {
       const { audio, app, call } = await listening(t, (connection) => {
@@ -646,7 +646,7 @@ t.test(
 )
 
 t.test(
-  'pings are answered with their payload; what breaks the protocol drops the connection; a masked frame only earns a 1002',
+  'pings are answered with their payload; a frame that breaks the protocol drops the connection; a masked frame is only answered with 1002',
   async (t) => {
     const ping = await listening(t, (connection) => {
       accepting(connection)
@@ -705,7 +705,7 @@ t.test(
 )
 
 t.test(
-  'a call that ends while the upgrade is unanswered leaves an orphan: no metadata, no audio, no close',
+  'if a call ends before the upgrade is answered, the connection stays open without metadata, audio or close',
   async (t) => {
     let answer: () => void = () => {}
     const { audio, app, call } = await listening(
@@ -737,7 +737,7 @@ t.test(
   }
 )
 
-t.test('a connection dropped without a close ends the listen, and the hook follows', async (t) => {
+t.test('a connection dropped without a close ends the listen, and its hook is called', async (t) => {
   const { audio, app, call } = await listening(t, accepting, {}, { faults: { dropAfterMs: 300 } })
   const story = await call()
   await audio.connections[0]!.closed
@@ -746,7 +746,7 @@ t.test('a connection dropped without a close ends the listen, and the hook follo
   t.equal(hookOf(app).dial_call_duration, 0)
 })
 
-t.test('a graceful shutdown is one empty binary frame, then silence until the server closes', async (t) => {
+t.test('a graceful shutdown is one empty binary frame; then jambonz waits for the close', async (t) => {
   const { audio, call } = await listening(
     t,
     (connection) => {
@@ -775,7 +775,7 @@ t.test('a graceful shutdown is one empty binary frame, then silence until the se
 })
 
 t.test(
-  'a server that never closes after a graceful shutdown loses the connection at the end of the call; its pongs get empty frames',
+  'if the server does not close after a graceful shutdown, the connection ends with the call; its pongs are answered by empty frames',
   async (t) => {
     const { audio, call } = await listening(
       t,
@@ -800,7 +800,7 @@ t.test(
   }
 )
 
-t.test('the hook can come before the close', async (t) => {
+t.test('the hook can be called before the socket is closed', async (t) => {
   const order: string[] = []
   const audio = await rawAudio(t, (connection) => {
     accepting(connection)
@@ -821,7 +821,7 @@ t.test('the hook can come before the close', async (t) => {
   t.strictSame(order, ['hook', 'close'])
 })
 
-t.test('fragments over 665,600 bytes are dropped; the connection and the next message are not', async (t) => {
+t.test('a fragmented message over 665,600 bytes is dropped; the next message is delivered', async (t) => {
   const text = (size: number) => Buffer.from(JSON.stringify({ type: 'json', data: 'x'.repeat(size) }))
   const fragments = (whole: Buffer, count: number) => {
     const size = Math.ceil(whole.length / count)
@@ -861,7 +861,7 @@ t.test('fragments over 665,600 bytes are dropped; the connection and the next me
   )
 })
 
-t.test('wss and https work; a self-signed certificate is refused unless that is allowed', async (t) => {
+t.test('wss and https work; a self-signed certificate is refused unless an option allows it', async (t) => {
   for (const allowSelfSigned of [true, false]) {
     const sockets = new WebSocketServer({ noServer: true })
     const replies: Record<string, unknown> = {
@@ -898,7 +898,7 @@ t.test('wss and https work; a self-signed certificate is refused unless that is 
   }
 })
 
-t.test('after some failures the listen goes on without a socket until the caller hangs up', async (t) => {
+t.test('after some failures the listen goes on without a socket until the caller ends it', async (t) => {
   for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {
     const { app, call } = await listening(t, accepting, { url })
     const story = await call()
@@ -958,7 +958,7 @@ t.test('after some failures the listen goes on without a socket until the caller
   )
 })
 
-t.test('urls are split as the module does, with its mistakes', async (t) => {
+t.test('urls are split as the module splits them, with the same mistakes', async (t) => {
   t.strictSame(splitAddress('ws://h:3000/p?q=1#f'), { host: 'h', port: 3000, path: '/p?q=1#f', tls: false })
   t.strictSame(splitAddress('wss://h/p'), { host: 'h', port: 443, path: '/p', tls: true })
   t.match(
@@ -972,7 +972,7 @@ t.test('urls are split as the module does, with its mistakes', async (t) => {
   t.equal(splitAddress('ws://'), undefined, 'nothing')
 })
 
-t.test('a path of 690 characters crashes the media server, 689 do not', async (t) => {
+t.test('a path of 690 characters crashes the media server, a path of 689 does not', async (t) => {
   for (const [length, crashes] of [
     [689, false],
     [690, true]

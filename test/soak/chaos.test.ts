@@ -6,9 +6,9 @@ import { noRedis } from '../helpers/redis.js'
 const CALLS = Number(process.env.CHAOS_CALLS ?? 2_000)
 const AT_ONCE = Number(process.env.CHAOS_AT_ONCE ?? 50)
 const SEED = Number(process.env.CHAOS_SEED ?? Date.now() % 1_000_000)
-/** ms that the event loop of an instance is late by its own work, 99th percentile */
+/** ms that the event loop of an instance may be late because of its own work, 99th percentile */
 const MAX_DELAY = 50
-/** lines of what is wrong, at most */
+/** maximum number of problems to print */
 const SHOWN = 10
 
 t.test(
@@ -37,7 +37,7 @@ t.test(
       `bytes of pauses: ${secrets.sent} sent, ${secrets.found} found; found of what was said in the open: ${secrets.inTheOpen}; pauses that no socket heard of: ${secrets.neverAnnounced}`,
       `event loop, by its own work: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms; with what the machine took: p99 ${onMachine.toFixed(1)} ms at a load of ${load.toFixed(1)} a core`
     ]) {
-      // the reporter keeps comments to itself
+      // the reporter does not print t.comment()
       process.stderr.write(`# ${line}\n`)
     }
     t.strictSame(instances.died, [], 'no process died')

@@ -4,7 +4,7 @@ import { noRedis } from '../helpers/redis.js'
 
 const CALLS = 200
 const LIVE_CALLS = 50
-/** ms */
+/** longest gap in a call's audio, in ms */
 const MAX_GAP = 1_000
 
 t.test('three instances behind a round-robin', { skip: noRedis(), timeout: 5 * 60_000 }, async (t) => {

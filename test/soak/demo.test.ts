@@ -3,11 +3,11 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { folder } from '../helpers/build.js'
 
-// Runs both demos at once: they use little CPU.
+// Both demos run at once, because they use little CPU.
 t.jobs = 2
 for (const args of [[], ['--websocket']]) {
   t.test(
-    `npm run demo ${args.join(' ')} takes a message and a conversation, and finds all voices in the recordings`,
+    `npm run demo ${args.join(' ')} records a message and a conversation, and finds all voices in the recordings`,
     { buffered: true },
     (t) => demo(t, args)
   )

@@ -4,7 +4,7 @@ import { agentCall, likeness, loudMs, voice } from '../helpers/agentCalls.js'
 import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
 import { until } from '../helpers/until.js'
 
-// How near a recording is to what the caller heard: all ways of speaking, for each mixType.
+// Compares recordings with what the caller heard: all ways of speaking, for each mixType.
 
 const TOGETHER = 6
 
@@ -14,7 +14,7 @@ for (const mixType of ['mono', 'stereo', 'mixed'] as const) {
   })
 }
 
-t.test('where a gap is filled, both voices stay at their times behind it', async (t) => {
+t.test('after a filled gap, both voices are recorded at their times', async (t) => {
   const call = await agentCall(t, {
     mixType: 'stereo',
     recording: { fillGaps: true },

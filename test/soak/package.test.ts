@@ -12,7 +12,8 @@ const NPM = { env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' } }
 const MAX_BUFFER = 16 * 1024 * 1024
 
 /**
- * A whole call, in each module system; prints what the story says. `load` brings Fastify, the plugin and the simulator.
+ * Returns a program that takes a whole call and prints its story. `load`: code that loads Fastify, the plugin and the
+ * simulator in the syntax of a module system.
  */
 const oneCall = (load: string, directory: string): string => `
 ${load}
@@ -40,7 +41,7 @@ const REQUIRES_IN_TYPESCRIPT = `import Fastify = require('fastify')
 import plugin = require('fastify-jambonz-listen')
 import { simulateCall } from 'fastify-jambonz-listen/simulator'
 const jambonzListen = plugin.default`
-/** Every other door of the package, so that its types are read as well. */
+/** Imports every other entry point of the package, so that its types are read as well. */
 const DOORS = `
 import { redisStore } from 'fastify-jambonz-listen/redis'
 import liveMonitor from 'fastify-jambonz-listen/monitor'
@@ -87,7 +88,7 @@ const MEANINGS: Array<[mark: string, text: RegExp]> = [
   ['clear', /barge-in/i]
 ]
 
-/** The module settings of a user's tsconfig.json; only Node.js' have `.cts` files. */
+/** Module settings that a user's tsconfig.json may have. Only nodenext and node16 compile `.cts` files. */
 const TYPESCRIPT = [
   { module: 'nodenext', moduleResolution: 'nodenext', files: ['main.ts', 'main.cts'] },
   { module: 'node16', moduleResolution: 'node16', files: ['main.ts', 'main.cts'] },
@@ -113,7 +114,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
     'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT, 'cts')
   })
 
-  t.test('holds what is published, and nothing else', async (t) => {
+  t.test('the package contains what is published, and nothing else', async (t) => {
     const strays = files.filter((file) => !/^(dist\/(lib|routes)|docs)\//.test(file))
     t.strictSame(strays.sort(), [
       'CHANGELOG.md',
@@ -130,7 +131,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
     )
   })
 
-  t.test('links from its pages only to files that it holds', async (t) => {
+  t.test('the pages of the package link to files in the package only', async (t) => {
     for (const page of files.filter((file) => file.endsWith('.md'))) {
       const text = await readFile(join(project, 'node_modules/fastify-jambonz-listen', page), 'utf8')
       for (const [, link = ''] of text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)) {
@@ -142,12 +143,12 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
   })
 
   for (const file of ['main.js', 'main.cjs']) {
-    t.test(`takes a call in ${file}`, (t) => takesCall(t, project, file))
+    t.test(`the package takes a call in ${file}`, (t) => takesCall(t, project, file))
   }
 
   for (const { module, moduleResolution, files } of TYPESCRIPT) {
     t.test(
-      `compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
+      `the package compiles with module ${module}, moduleResolution ${moduleResolution} and skipLibCheck false`,
       async (t) => {
         const outDir = `out-${module}`
         const config = {
@@ -174,7 +175,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
     )
   }
 
-  t.test('tells an editor what its options, fields and methods mean', async (t) => {
+  t.test('an editor shows what options, fields and methods mean', async (t) => {
     const editor = new Editor(project, {
       module: ts.ModuleKind.NodeNext,
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
@@ -190,7 +191,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
   })
 
   for (const format of ['esm', 'cjs']) {
-    t.test(`starts as one file that esbuild made (${format}), with nothing beside it`, async (t) => {
+    t.test(`a bundle that esbuild made (${format}) starts without other files`, async (t) => {
       const alone = join(home, `alone-${format}`)
       await mkdir(alone)
       const file = format === 'esm' ? 'app.mjs' : 'app.cjs'
@@ -210,7 +211,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
   }
 })
 
-/** Builds and packs what git has, in a folder of its own: `dist` here is that of the tests. */
+/** Builds and packs the files of git in a new folder, because tests use `dist` of this one. */
 async function pack(source: string): Promise<{ tarball: string; files: string[] }> {
   const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
   for (const file of stdout.split('\0').filter((name) => name !== '')) {

@@ -13,11 +13,11 @@ import { join } from 'node:path'
 const INSTANCES = 3
 const LIVE_CALLS = 20
 const SHORT_CALLS = 60
-/** ms between two replacements: what a rolling restart takes for one instance */
+/** ms between two replacements, as long as a rolling restart takes for one instance */
 const REPLACE_EVERY = 2_000
-/** ms, on a busy machine */
+/** ms to wait on a busy machine */
 const PATIENCE = 30_000
-/** platform, what happened */
+/** rows of the table: platform, what happened */
 const results: Array<[string, string]> = []
 
 t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout: 9 * 60_000 }, async (t) => {
@@ -35,7 +35,7 @@ t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout
     const version = versionOf(balancer.version)
     const skip = version === undefined && process.env.CI === undefined && `${balancer.name} is not installed`
     t.test(
-      `${LIVE_CALLS} calls live through a rolling restart behind ${balancer.name}, and others come meanwhile`,
+      `${LIVE_CALLS} calls outlast a rolling restart behind ${balancer.name}, while new calls come`,
       { skip },
       (t) => rollBehind(t, balancer, version ?? 'missing', redis.url)
     )
@@ -72,7 +72,7 @@ async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl
     await cluster.add(...own)
     await replaced
   }
-  // The problems of one that never is are reported below.
+  // If a call is never live again, its problems are reported below.
   await until(
     () => live.every(({ listens }) => isOpen(listens.at(-1))),
     'all to be live again',

@@ -6,7 +6,7 @@ import type { PlayStall } from '../helpers/playChild.js'
 import { missing } from '../helpers/recordings.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/playChild.js')
-/** ms that no call may wait for the conversion of files; what other processes take comes on top */
+/** ms that a call may wait for the conversion of files. Delays by other processes are added. */
 const MAX_STALL = 20
 
 for (const [what, skip, args] of [

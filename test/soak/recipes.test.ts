@@ -11,7 +11,7 @@ import { freePort, noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const PAGE = 'docs/operations/cluster.md'
-/** An instance on the code of docs/operations/rolling.md; argv: url of Redis, folder of the recordings */
+/** An instance with the code of docs/operations/rolling.md. argv: url of Redis, folder of the recordings */
 const INSTANCE = `
 import Fastify from 'fastify'
 import jambonzListen from 'fastify-jambonz-listen'
@@ -39,16 +39,16 @@ await fastify.listen({ port: 0, host: '127.0.0.1' })
 process.send({ what: 'listening', port: fastify.server.address().port })
 `
 const CALLS = 6
-/** ms, on a busy machine */
+/** ms to wait on a busy machine */
 const PATIENCE = 60_000
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(
-    `the recipe for node:cluster starts a crashed worker anew, and drains all on ${signal} to the primary`,
+    `the recipe for node:cluster restarts a crashed worker, and drains all workers on ${signal} to the primary`,
     { skip: noRedis() },
     async (t) => {
       const redis = await startRedis(t)
-      // Inside the package, so that its name resolves.
+      // The folder is inside the package, so that the package's name resolves.
       const home = join('.tap', `cluster-${process.pid}-${signal}`)
       await mkdir(home, { recursive: true })
       t.teardown(() => rm(home, { recursive: true, force: true }))
@@ -114,7 +114,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
 t.test('the code for SIGTERM hands every call over, and ends in order', { skip: noRedis() }, async (t) => {
   const redis = await startRedis(t)
-  // Inside the package, so that its name resolves.
+  // The folder is inside the package, so that the package's name resolves.
   const home = resolve('.tap', `rolling-${process.pid}`)
   await mkdir(home, { recursive: true })
   t.teardown(() => rm(home, { recursive: true, force: true }))

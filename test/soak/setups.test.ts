@@ -24,16 +24,16 @@ import { certificate } from '../simulator/certificate.js'
 
 const INSTANCES = 3
 const CALLS = 20
-/** ms, on a busy machine */
+/** ms to wait on a busy machine */
 const PATIENCE = 60_000
-/** ms without an answer until a sentinel takes a master for dead */
+/** ms without an answer after which a sentinel takes the master for dead */
 const DOWN_AFTER = 1_000
 const SLOTS = 16_384
-/** A process manager that the documentation has a recipe for; it is no part of the project. */
+/** A process manager for which the documentation has a recipe. It is no dependency of the project. */
 const PM2 = 'pm2@7.0.4'
 const run = promisify(execFile)
 
-/** platform, what happened */
+/** rows of the table: platform, what happened */
 const results: Array<[string, string]> = []
 t.teardown(() => {
   const rows = results.map(([platform, result]) => `| ${platform} | ${result} |`)
@@ -41,7 +41,7 @@ t.teardown(() => {
 })
 
 t.test(
-  `${CALLS} calls over ${INSTANCES} instances with a Redis Cluster of three masters`,
+  `${CALLS} calls over ${INSTANCES} instances are correlated in a Redis Cluster of three masters`,
   { skip: noRedis() },
   async (t) => {
     const url = await redisCluster(t)
@@ -53,7 +53,7 @@ t.test(
   }
 )
 
-t.test(`${CALLS} live calls while Sentinel replaces the master`, { skip: noRedis() }, async (t) => {
+t.test(`${CALLS} live calls outlast Sentinel's replacement of the master`, { skip: noRedis() }, async (t) => {
   const { url, master, sentinel } = await sentinels(t)
   const { cluster, url: balancer } = await startCluster(t, INSTANCES, url, folder())
   const live = openCalls(balancer, CALLS)
@@ -94,7 +94,7 @@ for (const [name, server] of [
     () => Fastify({ http2: true, https: { ...certificate, allowHTTP1: true } })
   ]
 ] as ReadonlyArray<[string, () => FastifyInstance]>) {
-  t.test(`${CALLS} calls over ${name}`, async (t) => {
+  t.test(`${CALLS} calls are correlated over ${name}`, async (t) => {
     const { app, listens } = await recorder(t, server())
     const address = await listening(app)
     const stories = await Promise.all(
@@ -116,7 +116,7 @@ t.test(
   { skip: noRedis(), timeout: 180_000 },
   async (t) => {
     const redis = await startRedis(t)
-    // Inside the package, so that its name resolves.
+    // The folder is inside the package, so that the package's name resolves.
     const home = resolve('.tap', `pm2-${process.pid}`)
     await mkdir(home, { recursive: true })
     for (const name of ['ecosystem.config.cjs', 'server.js']) {
@@ -160,7 +160,7 @@ t.test(
     const before = await pids()
     const reloaded = pm2('reload', 'voice')
     await until(async () => (await pids()).some((pid) => !before.includes(pid)), 'a new process', PATIENCE)
-    // The new processes take calls while the old ones wait for theirs.
+    // The new processes take calls while the old ones wait for their calls to end.
     const later = await takeCalls(url, { calls: CALLS, overMs: 1_000, speechMs: 500, speed: 1 })
     t.ok(
       live.every(({ listens }) => isOpen(listens.at(-1))),
@@ -177,7 +177,7 @@ t.test(
   }
 )
 
-/** Three masters that share the slots; the url for clusterInstance. */
+/** Starts three masters that share the slots. Resolves to the url for clusterInstance. */
 async function redisCluster(t: Test): Promise<string> {
   const servers = await Promise.all(
     Array.from({ length: 3 }, () =>
@@ -204,7 +204,7 @@ async function redisCluster(t: Test): Promise<string> {
   return first.url.replace('redis:', 'redis-cluster:')
 }
 
-/** A master, a replica, and one sentinel that decides alone. */
+/** Starts a master, a replica, and one sentinel, which decides alone. */
 async function sentinels(t: Test): Promise<{ url: string; master: RedisServer; sentinel: Redis }> {
   const master = await startRedis(t)
   await startRedis(t, '--replicaof', `127.0.0.1 ${master.port}`)
@@ -228,7 +228,7 @@ async function sentinels(t: Test): Promise<{ url: string; master: RedisServer; s
   return { url: server.url.replace('redis:', 'redis-sentinel:'), master, sentinel }
 }
 
-/** An application that records, and what its actionHook saw of each call. */
+/** Starts an application that records, and collects what its actionHook got for each call. */
 async function recorder(
   t: Test,
   app: FastifyInstance

@@ -20,7 +20,7 @@ interface Row extends KeptCall {
   expires: number
 }
 
-/** A table of texts, such as any database has: a row is replaced only while it is what was read. */
+/** A table of texts, such as any database has: replace() fails if the row has changed since it was read. */
 class Table {
   readonly #rows = new Map<string, string>()
 
@@ -40,8 +40,8 @@ class Table {
 }
 
 /**
- * A store of one's own, as docs/stores.md tells how to make it: calls as JSON in a table. It proves how little a store
- * is.
+ * A custom store, made as docs/stores.md describes: it keeps calls as JSON in a table. It shows how little code a store
+ * needs.
  */
 export class TextStore implements CallStore {
   readonly shared = false
@@ -69,7 +69,7 @@ export class TextStore implements CallStore {
       const { kept, applied } = applyWrite(callSid, before, write)
       if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
       const row: Row = { ...kept, expires: Date.now() + this.#ttlOf(kept.call) }
-      // Another write came in between: the guards are asked once more.
+      // Another write came between the read and this write: start again, so that the guards check the new row.
       if (!(await this.#table.replace(callSid, text, JSON.stringify(row)))) continue
       for (const [at, { wakes = [] }] of write.entries()) {
         if (applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
@@ -94,7 +94,7 @@ export class TextStore implements CallStore {
   }
 
   tell(): void {
-    // There are no others.
+    // This store is not shared, so there are no other instances to tell.
   }
 
   health(): StoreHealth {

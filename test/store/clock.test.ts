@@ -17,7 +17,7 @@ async function start(t: Test, store: CallStore): Promise<CallStore> {
   return store
 }
 
-/** Moves the clock by `ms`, and back at the end of the test. */
+/** Moves the clock by `ms`, and moves it back at the end of the test. */
 function jump(t: Test, ms: number): void {
   shiftDate(ms)
   t.teardown(() => shiftDate(-ms))

@@ -24,7 +24,7 @@ export interface OpenOptions {
   callTtl?: number
 }
 
-/** Two instances of one store; the same object twice if the store is in memory. */
+/** Resolves to two instances that share one store; to the same object twice if the store is in memory. */
 export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: StoreWithVerbs, b: StoreWithVerbs]>
 
 let calls = 0
@@ -38,7 +38,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-/** The contract of every CallStore. */
+/** Tests the contract that every CallStore must keep. */
 export function storeContract(t: Test, open: OpenStores): void {
   t.test('get() of a call that was never written is undefined', async (t) => {
     const [a] = await open(t)
@@ -73,7 +73,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(second.call.updatedAt >= second.call.createdAt)
   })
 
-  t.test('if many instances write a new call at once, one creates it', async (t) => {
+  t.test('if many instances write a new call at once, only one of them creates it', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     const results = await Promise.all(
@@ -88,7 +88,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('two instances write different fields of one call, and of one listen, at once', async (t) => {
+  t.test('two instances can write different fields of one call, or of one listen, at once', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { listens: [{ id: 'l1', path: '/audio', sampleRate: 16_000 }] })
@@ -114,7 +114,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     })
   })
 
-  t.test('the latest write of a field stays, whichever instance it is from', async (t) => {
+  t.test('the latest write of a field stays, whichever instance made it', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     for (let i = 0; i < 20; i++) {
@@ -123,7 +123,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     }
   })
 
-  t.test('data is merged key by key, and keeps any JSON as it is', async (t) => {
+  t.test('data is merged key by key, and any JSON value in it is kept as it is', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const deep = { list: [1, null, { 'a:b': 'ü "x" \\ \n \u2028' }], no: false, zero: 0, empty: '' }
@@ -146,7 +146,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('undefined writes nothing', async (t) => {
+  t.test('a field that is undefined is not written', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { call: { from: 'Ann' }, data: { x: 1 }, listens: [{ id: 'l1', digits: '1' }] })
@@ -158,7 +158,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
-  t.test('data that is not JSON is refused by name and does not change the call', async (t) => {
+  t.test('data that is not JSON is refused with an error that names it, and is not written', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { data: { x: 1 } })
@@ -169,7 +169,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame((await a.get(callSid))?.data, { x: 1 })
   })
 
-  t.test('listens stand in the order they were added', async (t) => {
+  t.test('listens are in the order in which they were added', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.update(callSid, {
@@ -208,7 +208,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('a snapshot is frozen to its depth, and stays as it was', async (t) => {
+  t.test('a snapshot of a call is deeply frozen, and later writes do not change it', async (t) => {
     const [a] = await open(t)
     const callSid = newSid()
     const metadata = { account: { id: 7 } }
@@ -230,7 +230,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Object.isFrozen((await a.get(callSid))?.listens[0]?.metadata?.account))
   })
 
-  t.test('of many claims of a listen, on several instances, one succeeds', async (t) => {
+  t.test('of many claims of one listen, on several instances, exactly one succeeds', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { listens: [{ id: 'l1', path: '/audio' }] })
@@ -243,7 +243,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.equal((await stores[1].claim(callSid, 'l1')).claimed, false, 'nor is it free afterwards')
   })
 
-  t.test("an unknown listen is created by its claim; one that has ended can't be claimed", async (t) => {
+  t.test("a claim creates a listen that is unknown; a listen that has ended can't be claimed", async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const { claimed, call } = await a.claim(callSid, 'l1')
@@ -255,7 +255,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
-  t.test('a reopened listen can be claimed again, and waits for its end resolve', async (t) => {
+  t.test('a reopened listen resolves waits for its segments and can be claimed again', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -279,7 +279,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
   })
 
-  t.test('of many ends of a call, one is the first', async (t) => {
+  t.test('if several instances end a call at once, only the first end is written', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { call: { callStatus: 'in-progress' } })
@@ -303,7 +303,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('an ended call accepts late data and listens of its end', async (t) => {
+  t.test('a second write of the end of a call adds only its data and its listens', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.end(callSid, { call: { callStatus: 'completed' } })
@@ -319,7 +319,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame(await a.get(callSid), call)
   })
 
-  t.test('the end of a call has the last word on its fields', async (t) => {
+  t.test('a later write does not change the fields that were written with the end of a call', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.update(callSid, { call: { callStatus: 'trying' } })
@@ -337,7 +337,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame(await b.get(callSid), call)
   })
 
-  t.test('a listen without a socket is concluded once, unless a socket has come', async (t) => {
+  t.test('a listen without a socket is ended once, and not if a socket has come', async (t) => {
     const stores = await open(t)
     const [a, b] = stores
     const callSid = newSid()
@@ -414,7 +414,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
   })
 
-  t.test('a wait for the recordings of a listen resolves when they are saved', async (t) => {
+  t.test('a wait for the recordings of a listen resolves when all of them are saved', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -426,7 +426,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Date.now() - before < 500, 'without polling')
   })
 
-  t.test('a wait resolves to the current call at its timeout', async (t) => {
+  t.test('a wait that times out resolves to the current call', async (t) => {
     const [, b] = await open(t)
     const callSid = newSid()
     await b.claim(callSid, 'l1')
@@ -473,7 +473,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(await a.update(callSid, {}), { created: true }, 'and a later event makes it a new one')
   })
 
-  t.test('a call is kept while its listen streams', async (t) => {
+  t.test('a call is kept while one of its listens streams', async (t) => {
     const [a, b] = await open(t, { callTtl: 300 })
     const callSid = newSid()
     await a.claim(callSid, 'l1')
@@ -485,7 +485,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     await until(async () => (await b.get(callSid)) === undefined, 'its end')
   })
 
-  t.test('callSids of any characters do not collide', async (t) => {
+  t.test('different callSids do not collide, whatever characters they have', async (t) => {
     const [a, b] = await open(t)
     const sids = ['}', '{}', 'a}b{c', 'a:b', ' ', 'ü', 'l:x:state'].map((name) => `${name}${newSid()}`)
     for (const callSid of sids) await a.update(callSid, { data: { callSid } })

@@ -30,12 +30,12 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
+t.test('data of other programs in Redis does no harm', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const client = new Redis(server.url)
   t.teardown(() => client.disconnect())
 
-  t.test('foreign messages on the channel are ignored and logged', async (t) => {
+  t.test('messages of other programs on the channel are ignored and logged', async (t) => {
     const a = await open(t, server, { instance: 'a' })
     const b = await open(t, server, { instance: 'b' })
     await a.store.claim('c1', 'l1')
@@ -76,7 +76,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
       'l:': '17 1',
       '': '17 1',
       'z': '17 1',
-      // what the key says of the call and its listens
+      // fields that must not override what the key of the call and the ids of its listens say
       'c:callSid': '17 "good"',
       'c:listens': '17 [1]',
       'l:l1:callSid': '17 "good"',
@@ -118,7 +118,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
 
   t.test('a value of the wrong type is left out, whichever field of a call or a listen has it', async (t) => {
     type Names<Stored, Own extends keyof Stored> = Record<Exclude<keyof Stored, Own>, true>
-    // What the key of the hash tells is no field, and customerData may be anything.
+    // Left out: callSid is in the key of the hash, data and listens have tests above, and customerData may be anything.
     const ofCall: Names<StoredCall, 'callSid' | 'data' | 'listens' | 'customerData'> = {
       parentCallSid: true,
       accountSid: true,
@@ -196,7 +196,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
     )
   })
 
-  t.test('a key of another type does not keep the other calls from being listed', async (t) => {
+  t.test('a key of another type does not prevent list() from listing the other calls', async (t) => {
     const { store, said } = await open(t, server)
     await client.set('jambonz:call:{spoilt}', 'what?')
     await client.zadd('jambonz:calls', Date.now() + 60_000, 'spoilt')
@@ -205,7 +205,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   })
 
   t.test(
-    "a damaged name among a dead instance's listens does not stop the others from being lost",
+    "a damaged name among a dead instance's listens does not stop its other listens from becoming lost",
     async (t) => {
       const lost: string[] = []
       const own = new Redis(server.url, { lazyConnect: true })
@@ -232,7 +232,7 @@ t.test('foreign data in Redis does no harm', { skip: noRedis() }, async (t) => {
   )
 })
 
-t.test("an instance's messages reach the other instances, not itself", { skip: noRedis() }, async (t) => {
+t.test("an instance's messages reach the other instances but not itself", { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const [a, b, other] = [
     await open(t, server, { instance: 'a' }),
@@ -251,7 +251,7 @@ t.test("an instance's messages reach the other instances, not itself", { skip: n
   )
 })
 
-t.test('a user without permission for the channel', { skip: noRedis() }, async (t) => {
+t.test('a Redis user without permission for the channel', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const admin = new Redis(server.url)
   t.teardown(() => admin.disconnect())
@@ -270,7 +270,7 @@ t.test('a user without permission for the channel', { skip: noRedis() }, async (
     ...commands.split(' ')
   )
 
-  t.test('the permissions of docs/stores.md are enough', async (t) => {
+  t.test('the permissions that docs/stores.md lists are enough', async (t) => {
     const { store, said } = await open(t, server, { instance: 'a', client: as('whole') })
     await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1' }] })
     await store.claim('c1', 'l1')
@@ -299,7 +299,7 @@ t.test('health() reports that Redis is away, with the reason', async (t) => {
   t.match(store.health(), { available: false, problem: /^Redis is away/ })
 })
 
-t.test('a flood of calls evicts no call that expects or has a socket', async (t) => {
+t.test('a flood of new calls evicts no call that expects a socket or has one', async (t) => {
   const store = withVerbs(memoryStore({ maxCalls: 500 }), 'a')
   const { logger } = keepingLogger()
   await store.start({ callTtl: 60_000, instance: 'a', logger })
@@ -322,7 +322,7 @@ t.test('a flood of calls evicts no call that expects or has a socket', async (t)
 })
 
 t.test(
-  'a flood of calls that all expect a socket costs each of them little more than a first call',
+  'each call of a flood whose calls all expect a socket takes little more time than the first calls',
   async (t) => {
     const { logger } = keepingLogger()
     const maxCalls = 5_000
@@ -336,7 +336,7 @@ t.test(
       }
       return performance.now() - began
     }
-    // What the engine has yet to compile is not what is measured.
+    // Fill a store once, so that the time for compiling the code is not measured.
     await fill('warm')
     await store.close()
     const roomy = withVerbs(memoryStore({ maxCalls: 10 * maxCalls }), 'a')
@@ -355,7 +355,7 @@ t.test(
   }
 )
 
-t.test('a wrong option of a store is named', async (t) => {
+t.test('an invalid option of a store is refused with an error that names it', async (t) => {
   const client = new Redis({ lazyConnect: true })
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
     for (const wrong of [0, -1, 1e-9, NaN, Infinity, 2 ** 31, '500', true, null]) {

@@ -28,7 +28,7 @@ const SEGMENT = {
 }
 const LISTEN = { id: 'l1', callSid: 'c1' } as StoredListen
 
-/** The writes of each event. */
+/** Returns the write that each event makes, by the event. */
 const PARTS: Record<LifeEvent, (listen: StoredListen) => WritePart> = {
   'answered': () => ({ patch: { listens: [{ id: 'l1', path: '/audio' }] } }),
   'claimed': () => claimPart('l1', 'a', false),
@@ -41,7 +41,7 @@ const PARTS: Record<LifeEvent, (listen: StoredListen) => WritePart> = {
   'lost': () => losePart('l1', 'a')
 }
 
-/** The events that lead to each stage. */
+/** The events that bring a new listen to each stage, in order. */
 const WAYS: Record<Stage, LifeEvent[]> = {
   'unknown': [],
   'expected': ['answered'],
@@ -70,7 +70,7 @@ async function livesAsTheTableSays(t: Tap, store: CallStore): Promise<void> {
   for (const stage of STAGES) {
     t.equal(await after(store, WAYS[stage]), stage)
     for (const event of EVENTS) {
-      // A verb is answered with a listen of a new id where the old one's socket has come.
+      // Skipped: once the socket of a listen has come, the answer to a repeated request has a listen with a new id.
       if (event === 'answered' && stage !== 'unknown' && stage !== 'expected') continue
       const expected = LIFE[event][stage] ?? stage
       t.equal(await after(store, [...WAYS[stage], event]), expected, `${stage}, then ${event}`)
@@ -80,7 +80,7 @@ async function livesAsTheTableSays(t: Tap, store: CallStore): Promise<void> {
 
 type Tap = typeof t
 
-t.test('each event does in each stage of a listen what the table says', async (t) => {
+t.test('each event brings a listen from each stage to the stage that the table says', async (t) => {
   const { logger } = keepingLogger()
   t.test('in memory', async (t) => {
     const store = memoryStore()
@@ -101,7 +101,7 @@ t.test('each event does in each stage of a listen what the table says', async (t
   })
 })
 
-t.test('the table in docs/listen-life.md is that of the code', async (t) => {
+t.test('the table in docs/listen-life.md is the same as the table in the code', async (t) => {
   const page = (await readFile('docs/listen-life.md', 'utf8')).split('| event |')[1] ?? ''
   for (const event of EVENTS) {
     const row = page.split('\n').find((line) => line.startsWith(`| ${event} |`)) ?? ''

@@ -16,12 +16,12 @@ import { until } from '../helpers/until.js'
 
 const STORE_CHILD = join(import.meta.dirname, '../helpers/storeChild.js')
 const TIMEOUT = 200
-/** ms, as long as a busy machine may need for what takes none */
+/** ms that a busy machine may take for an operation that takes no time on an idle one */
 const SOON = 1_500
 
 interface Instance {
   store: StoreWithVerbs
-  /** listens that the store said were lost */
+  /** the ids of the listens that the store reported as lost */
   lost: string[]
   said: ReturnType<typeof keepingLogger>['said']
 }
@@ -70,7 +70,7 @@ function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended'
 }
 
-t.test('a client not of ioredis, or an invalid option, is refused by name', async (t) => {
+t.test('a client of another library, or an invalid option, is refused with its name', async (t) => {
   t.throws(() => redisStore({} as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE', message: /new Redis/ })
   t.throws(() => redisStore(undefined as unknown as RedisClient), { code: 'FST_JAMBONZ_REDIS_STORE' })
   const client = new Redis({ lazyConnect: true })
@@ -82,7 +82,7 @@ t.test('a client not of ioredis, or an invalid option, is refused by name', asyn
   }
 })
 
-t.test('the clock of Redis is estimated from its replies, within the quickest round trip', async (t) => {
+t.test('the time of Redis is estimated from its replies, to within the quickest round trip', async (t) => {
   const clock = new Clock()
   const reply = (aheadMs: number, tookMs: number): number => {
     const now = performance.now()
@@ -104,8 +104,8 @@ t.test('the clock of Redis is estimated from its replies, within the quickest ro
   t.ok(clock.next() > before, 'versions never go back')
 })
 
-t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
-  t.test('calls go on without Redis, and are written once it comes', { buffered: true }, async (t) => {
+t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
+  t.test('calls go on without Redis, and are written once Redis is there', { buffered: true }, async (t) => {
     const server = new RedisServer(await freePort(), [])
     t.teardown(() => server.remove())
     const started = await timed(instanceOf(t, clientOf(t, server)))
@@ -143,7 +143,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'after Redis was killed and came back empty, instances write again what they know of live calls',
+    'after Redis was killed and came back empty, the instances write again what they know of live calls',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -188,13 +188,13 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('writes made while Redis was away are applied in order of time', { buffered: true }, async (t) => {
+  t.test('writes made while Redis was away are applied in their order', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
     for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
     await server.kill()
-    // The webhook on one, the socket on the other: the one that expects the listen writes last.
+    // Instance a gets the webhook and instance b the socket. The write of a comes to Redis last, but was made first.
     await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
     await a.store.update('c2', { call: { callStatus: 'one' } })
     await networkTrip()
@@ -235,7 +235,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    "a Redis that hangs delays callers once, by one command's timeout",
+    "a Redis that hangs delays the plugin's callers once, by the timeout of one command",
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -253,7 +253,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.ok(first.ms < TIMEOUT + SOON, `${first.ms} ms`)
       const next = await timed(store.update('c1', { call: { callStatus: 'in-progress' } }))
       t.ok(next.ms < TIMEOUT, `${next.ms} ms`)
-      // What hung is done late, after what came later was written here.
+      // The commands that hung run now, after this instance has made later writes in memory.
       server.resume()
       await until(() => store.health?.().available, 'the store')
       t.match(await store.get('c1'), { callStatus: 'in-progress', listens: [{ instance: 'a' }] })
@@ -262,7 +262,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'Redis out of memory: calls go on here, and are written when there is room',
+    'when Redis is out of memory, calls go on in memory, and are written when Redis has room',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -285,7 +285,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'while Redis is away, no more calls are remembered than may be; what is given up is counted',
+    'while Redis is away, the number of calls in memory is limited; calls that are dropped are counted',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -309,7 +309,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a foreign value in a key affects only that call', { buffered: true }, async (t) => {
+  t.test('a foreign value in the key of a call affects only that call', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const { store, said } = await instanceOf(t, client)
@@ -322,7 +322,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'the listens of an instance killed -9 are lost in time, once, and waits for them resolve',
+    'the listens of an instance killed by kill -9 become lost soon and once, and waits for them resolve',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -367,7 +367,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('an instance that dies while Redis is away is found dead', { buffered: true }, async (t) => {
+  t.test('an instance that died while Redis was away is found dead later', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const child = spawn(process.execPath, [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'], {
@@ -394,7 +394,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    'an instance that was cut off corrects its listens when it returns',
+    'an instance that was cut off from Redis corrects its listens when it is connected again',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -448,7 +448,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a claim that no socket follows is forgotten with its listen', { buffered: true }, async (t) => {
+  t.test('a claim that no socket follows expires together with its listen', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a', callTtl: 300 })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 300 })
@@ -481,7 +481,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('an evicted call is written again before it would expire', { buffered: true }, async (t) => {
+  t.test('a listen that another instance ended is taken off the held list', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
@@ -493,7 +493,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l2'])])
   })
 
-  t.test('listens that an instance holds when it leaves become lost', { buffered: true }, async (t) => {
+  t.test('listens that an instance still has when it closes become lost', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
@@ -502,7 +502,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
   })
 
-  t.test('a subscriber that gets no message reads the store', { buffered: true }, async (t) => {
+  t.test('an instance that gets no messages reads the store', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const a = await instanceOf(t, client, { name: 'a' })
@@ -525,7 +525,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
   })
 
-  t.test('other instances take over what a closed instance watched', { buffered: true }, async (t) => {
+  t.test('other instances take over the watches of a closed instance', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const start = async (instance: string): Promise<{ store: CallStore; lost: LostListen[] }> => {
       const lost: LostListen[] = []
@@ -547,7 +547,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
     }
     t.match((await a.store.write('let go', [watchPart('let go', 'a', false)])).applied, [true])
-    // The instance itself accepts the socket: the listen stays its own when the watch ends.
+    // Instance a claims this listen itself, so the listen stays with a when a stops watching it.
     t.match((await a.store.write('claimed', [claimPart('claimed', 'a', false)])).applied, [true])
     t.match((await a.store.write('claimed', [watchPart('claimed', 'a', false)])).applied, [false])
     await a.store.close()
@@ -577,7 +577,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
           'the last of them'
         )
       }
-      // Sorted: the two instances' last ones come in either order.
+      // Sorted, because the last commands of the two instances come in either order.
       const of = (callSid: string): string[] =>
         sent
           .filter((args) => args.some((arg) => arg.includes(callSid)))
@@ -651,7 +651,7 @@ t.test('on a real server', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 })
 
-/** Measures the time between two requests of one caller to different instances. */
+/** Waits for 5 ms, the time that at least passes between requests of one call to different instances. */
 async function networkTrip(): Promise<void> {
   const end = performance.now() + 5
   await until(() => performance.now() > end, 'the answer')

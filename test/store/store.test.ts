@@ -20,7 +20,7 @@ t.test('the memory store keeps the contract', async (t) => {
   })
 })
 
-t.test('a store that somebody made in an afternoon keeps the contract', async (t) => {
+t.test('a custom store, made as docs/stores.md describes, keeps the contract', async (t) => {
   storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
     const store = new TextStore()
     await store.start({ callTtl, instance: 'a', logger })

@@ -2,7 +2,10 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
 
-/** Makes `@opentelemetry/api` a package that is not installed, with the code of the error that says so. */
+/**
+ * Returns a module loader hook that makes `@opentelemetry/api` fail to load with this error code, as if it were not
+ * installed.
+ */
 const hooks = (code: string): string => `export async function resolve (specifier, context, next) {
   if (specifier !== '@opentelemetry/api') return await next(specifier, context)
   throw Object.assign(new Error('Cannot find package @opentelemetry/api'), { code: '${code}' })

@@ -7,7 +7,7 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, listening } from '../helpers/build.js'
 import { recordSpans } from '../helpers/spans.js'
 
-// As an application does that starts with OpenTelemetry's instrumentation of HTTP; it takes effect with the next
+// Starts OpenTelemetry's instrumentation of HTTP first, as an application does: it takes effect with the next
 // require().
 const spans = recordSpans()
 const instrumentation = new HttpInstrumentation()
@@ -16,7 +16,7 @@ createRequire(import.meta.url)('node:http')
 t.teardown(() => instrumentation.disable())
 t.beforeEach(() => spans.reset())
 
-/** Takes a call; the spans of its first request, and the trace jambonz asked with. */
+/** Makes a call. Returns the spans of its first request, and the trace of jambonz' header. */
 async function call(t: Test) {
   const app = await build(t)
   let traceId = ''
@@ -37,7 +37,7 @@ async function call(t: Test) {
   }
 }
 
-t.test('inside the server span of an instrumentation, one request is one trace', async (t) => {
+t.test('the plugin adds its spans to the trace of the HTTP instrumentation', async (t) => {
   const { traceId, server, webhook, work } = await call(t)
   t.match(webhook, { traceId: server.traceId, parentId: server.spanId, kind: SpanKind.INTERNAL })
   t.match(work, { traceId: server.traceId, parentId: webhook.spanId })

@@ -24,7 +24,7 @@ const spans = recordSpans()
 const tracer = trace.getTracer('the application')
 t.beforeEach(() => spans.reset())
 
-t.test('the b3 header', async (t) => {
+t.test('the b3 header is parsed', async (t) => {
   const sampled = { traceId: TRACE, spanId: SPAN, sampled: true }
   t.same(readB3(B3), sampled, 'as jambonz sends it')
   t.same(readB3(`${TRACE}-${SPAN}-d`), sampled, 'debug')
@@ -152,7 +152,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
   const post = (url: string) =>
     app.inject({ method: 'POST', url, payload: callWebhook(), headers: { b3: B3 } })
 
-  t.test('a handler that throws, also where fallback verbs are answered', async (t) => {
+  t.test('the error of a handler that throws is recorded, even if fallback verbs are answered', async (t) => {
     t.equal((await post('/broken')).statusCode, 200)
     t.match(await spans.named('webhook /broken'), {
       traceId: TRACE,
@@ -163,7 +163,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
     })
   })
 
-  t.test('verbs that jambonz would refuse', async (t) => {
+  t.test('an error in invalid verbs is recorded', async (t) => {
     await post('/wrong')
     t.match(await spans.named('webhook /wrong'), {
       error: /play/,
@@ -172,7 +172,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
     })
   })
 
-  t.test('a request that is refused', async (t) => {
+  t.test('the status of a refused request is recorded', async (t) => {
     const guarded = await build(t, { webhookSecret })
     guarded.jambonz.webhook('/in', async () => [])
     t.equal(
@@ -187,7 +187,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
     })
   })
 
-  t.test('jambonz hangs up before the answer', async (t) => {
+  t.test('the end of a connection before the answer is recorded', async (t) => {
     const request = httpRequest(`${base}/slow`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'b3': B3 }
@@ -236,7 +236,7 @@ t.test("a listen's span records its failure", async (t) => {
     }
   }
 
-  t.test('its handler threw', async (t) => {
+  t.test('the error of its handler is recorded', async (t) => {
     ;(await open('/to/throws')).sent()
     t.match(await spans.named('listen /throws'), {
       error: 'no bot',
@@ -245,7 +245,7 @@ t.test("a listen's span records its failure", async (t) => {
     })
   })
 
-  t.test('its connection was lost, before its first frame', async (t) => {
+  t.test('the loss of its connection before the first frame is recorded', async (t) => {
     ;(await open('/to/lost')).socket.terminate()
     t.match(await spans.named('listen /lost'), {
       error: 'the connection was lost',
@@ -253,7 +253,7 @@ t.test("a listen's span records its failure", async (t) => {
     })
   })
 
-  t.test('its recording failed', async (t) => {
+  t.test('the error of its recording is recorded', async (t) => {
     const { socket, sent } = await open('/to/audio')
     const failed = once(app.jambonz.calls.events, 'recordingFailed')
     sent()
@@ -304,7 +304,7 @@ t.test('a request joins a trace', async (t) => {
     }
   )
 
-  t.test("the active span is the parent, with a link to jambonz' trace", async (t) => {
+  t.test("a request's span has the active span as parent and a link to jambonz' trace", async (t) => {
     await tracer.startActiveSpan('server', async (server) => {
       await post({ b3: B3 })
       server.end()
@@ -318,7 +318,7 @@ t.test('a request joins a trace', async (t) => {
     })
   })
 
-  t.test('a listen that was set up elsewhere has its own trace', async (t) => {
+  t.test('a listen that another instance answered with has its own trace', async (t) => {
     const socket = await openSocket(`${base}/audio`)
     socket.send(JSON.stringify({ callSid: 'elsewhere', sampleRate: 8000, mixType: 'mono' }))
     socket.send(ramp(20))

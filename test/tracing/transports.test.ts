@@ -8,7 +8,7 @@ import { until } from '../helpers/until.js'
 const spans = recordSpans()
 
 t.test(
-  'over an application websocket a call has the spans and the log lines that it has over HTTP',
+  'a call over an application websocket has the same spans and log lines as a call over HTTP',
   async (t) => {
     const run = async (scheme: 'http' | 'ws') => {
       spans.reset()

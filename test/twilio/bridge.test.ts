@@ -18,7 +18,7 @@ interface BridgedOptions extends ModuleCallerOptions {
   onMessage?: (bot: ToyBot, message: TwilioMessage) => void
 }
 
-/** A call, its bot, and the bridge between them. */
+/** Starts a bot and a call, and bridges the stream of the call to the bot. */
 async function bridged(t: Test, { listen, bridge, acceptAfter, onMessage, ...ear }: BridgedOptions = {}) {
   const bot = await ToyBot.start(t, onMessage, acceptAfter)
   const pair = await streamPair(t, {
@@ -81,7 +81,7 @@ test('a bot gets the start message that Twilio would send', async (t) => {
   t.equal(bot.closed, 1000)
 })
 
-test("an echo bot returns the caller's audio, with the loss of mu-law", async (t) => {
+test("an echo bot returns the caller's audio, with the quantization error of mu-law", async (t) => {
   const { socket, caller, bot } = await bridged(t, { onMessage: echo })
   const spoken = speech(4000)
   socket.send(bytesOf(spoken))
@@ -106,7 +106,7 @@ test('other sample rates are converted in both directions', async (t) => {
   t.ok(correlation(caller.heard, speech(12_000, 24_000), 400) > 0.99)
 })
 
-test('of a stereo listen the bot hears the caller', async (t) => {
+test('a bot on a stereo listen hears only the caller', async (t) => {
   const { socket, bot } = await bridged(t, { listen: { mixType: 'stereo' } })
   const caller = speech(800)
   socket.send(
@@ -123,7 +123,7 @@ test("audio before the bot's answer is not lost", async (t) => {
   t.ok(bot.heard.equals(encodeMulaw(speech(1600))))
 })
 
-test('marks are returned in order once their audio was heard, even one after each piece', async (t) => {
+test('marks are returned in order once their audio was heard, even if one follows each piece of audio', async (t) => {
   const { bot, caller } = await bridged(t, {
     onMessage: (bot, { event, mark }) => {
       if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 12_800}`)
@@ -146,7 +146,7 @@ test('marks are returned in order once their audio was heard, even one after eac
   t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'and the audio has no holes')
 })
 
-test('clear stops playout and returns the marks', async (t) => {
+test('a clear message stops playout and returns the marks', async (t) => {
   const { bot, caller } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.say(encodeMulaw(new Int16Array(16_000).fill(8000)))
@@ -195,7 +195,7 @@ test('invalid messages of a bot are ignored', async (t) => {
   await until(() => voiced(caller.heard).length > 1000)
 })
 
-test('a listen without streaming is an error that names the property', async (t) => {
+test('bridging a listen without streaming is an error that names the property to set', async (t) => {
   const { stream, start } = await streamPair(t, {
     listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
   })
@@ -207,7 +207,7 @@ test('a listen without streaming is an error that names the property', async (t)
   })
 })
 
-test('a bot whose socket had closed or failed before it was handed over, and a wrong url, reject at once', async (t) => {
+test('bridgeTwilio() rejects at once for a wrong url, and for a socket that has closed or failed already', async (t) => {
   const { stream } = await streamPair(t, {
     listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
   })
@@ -220,7 +220,7 @@ test('a bot whose socket had closed or failed before it was handed over, and a w
   }
 })
 
-/** Best normalised correlation of two signals, one up to `maxLag` samples later than the other. */
+/** Returns the best normalised correlation of two signals, with one up to `maxLag` samples later than the other. */
 function correlation(a: Int16Array, b: Int16Array, maxLag: number): number {
   let best = 0
   for (let lag = 0; lag <= maxLag; lag++) {

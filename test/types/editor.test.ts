@@ -17,7 +17,7 @@ const { options } = ts.parseJsonConfigFileContent(
 const editor = new Editor('test/types', { ...options, incremental: false, tsBuildInfoFile: undefined })
 const edit = (code: string): EditedFile => editor.open(HEAD + code)
 
-/** More than these are the globals: the editor knows nothing of the place. */
+/** The most names to offer at a place. At a place that it does not know, the editor offers all globals: more names. */
 const MOST = 60
 
 const completed = edit(`
@@ -36,7 +36,7 @@ app.jambonz.audio('/e', (stream) => { stream./*stream*/ })
 app.jambonz.calls.events.on('/*event*/', () => {})
 `)
 
-t.test('an editor completes', async (t) => {
+t.test('an editor completes the names of the public API', async (t) => {
   const places: Array<[mark: string, names: string[]]> = [
     ['verb', ['say', 'listen', 'hangup']],
     ['listen', ['actionHook', 'maxLength', 'finishOnKey']],
@@ -57,7 +57,7 @@ t.test('an editor completes', async (t) => {
     ['limits', ['maxStreams', 'maxPayload']]
   ]
   for (const [mark, names] of places) {
-    t.test(`${names.join(', ')} at ${mark}`, async (t) => {
+    t.test(`an editor offers ${names.join(', ')} at ${mark}`, async (t) => {
       const offered = completed.completions(mark)
       if (!['stream', 'call', 'listenField', 'recordingField'].includes(mark)) {
         t.ok(offered.length < MOST, `${offered.length} names, not all there are`)
@@ -95,7 +95,7 @@ const returning = (code: string): EditedFile => edit(`app.jambonz.webhook('/a', 
 const wrong = mistakes.map(([code, text]) => ({ code, text, file: returning(code) }))
 const fine = right.map((code) => ({ code, file: returning(code) }))
 
-t.test('a mistake in a verb is an error that names it', async (t) => {
+t.test('a mistake in a verb is a type error that names the mistake', async (t) => {
   for (const { code, text, file } of wrong) t.match(file.errors().join('\n'), text, code)
   for (const { code, file } of fine) t.strictSame(file.errors(), [], code)
 })

@@ -6,7 +6,7 @@ import { LISTEN_ROWS, type ListenRow } from './listenRows.js'
 
 type Data = Record<string, unknown>
 
-/** The ways a listen can be asked for, and where it is in what goes out. */
+/** The ways in which an application can ask for a listen, each with its place in the verbs that are sent. */
 const WAYS: Array<{
   way: string
   ask: (listen: Data) => object

@@ -2,27 +2,27 @@ import type { Listen } from '../../lib/model/schema.js'
 import { MAX_METADATA_BYTES, MAX_URL_LENGTH, type ListenOptions } from '../../lib/verbs/index.js'
 
 /**
- * One option, or one sentence, of the documentation of jambonz' listen verb.
- * Data only: a row can be asked for as a verb of its own, as `stream`, or inside of a dial.
+ * A test of one option, or one sentence, in the documentation of jambonz' listen verb. Rows are data only, so that each
+ * can be tested as a verb of its own, as `stream`, and nested in a dial.
  */
 export interface ListenRow {
-  /** the sentence of jambonz' documentation, or a conclusion from it */
+  /** the title: a sentence of jambonz' documentation, or what follows from it */
   says: string
   listen: Record<string, unknown> & Partial<Record<keyof ListenOptions, unknown>>
-  /** properties that jambonz must get */
+  /** properties that must be sent to jambonz */
   sends?: object
-  /** properties that jambonz must not get */
+  /** properties that must not be sent to jambonz */
   omits?: string[]
-  /** fields that the listen must have */
+  /** fields that the Listen must have */
   expects?: Partial<Listen>
-  /** the error it is instead */
+  /** the error message, if the listen must be refused */
   refused?: RegExp
 }
 
 const credentials = (bytes: number) => ({ username: 'user', password: 'p'.repeat(bytes - 4) })
 
 export const LISTEN_ROWS: ListenRow[] = [
-  // Nothing but the verb
+  // A listen without any option
   {
     says: 'nothing is required of the application: url and actionHook are filled in',
     listen: {},
@@ -48,17 +48,17 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // actionHook: webhook to invoke when listen operation ends
   {
-    says: 'actionHook: a path is invoked, and says which listen it speaks of',
+    says: 'actionHook: a path is sent with the id of its listen',
     listen: { actionHook: '/done' },
     sends: { actionHook: '/done?listen=listen-0' }
   },
   {
-    says: 'actionHook: an absolute url is invoked as it is',
+    says: 'actionHook: an absolute url is sent unchanged',
     listen: { actionHook: 'https://example.com/done' },
     sends: { actionHook: 'https://example.com/done', id: 'listen-0' }
   },
   {
-    says: 'actionHook: as an object, with method and credentials of its own',
+    says: 'actionHook: an object can have a method and credentials of its own',
     listen: { actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } } },
     sends: {
       actionHook: { url: '/done?listen=listen-0', method: 'GET', basicAuth: { username: 'a', password: 'b' } }
@@ -82,21 +82,21 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // finishOnKey: the set of digits that can end the listen action
   {
-    says: "finishOnKey: one digit is jambonz' to do",
+    says: 'finishOnKey: jambonz ends a listen on a single key',
     listen: { finishOnKey: '#' },
     sends: { finishOnKey: '#' },
     omits: ['passDtmf'],
     expects: { finishOnKey: '#' }
   },
   {
-    says: "finishOnKey: a set of digits is the plugin's to do",
+    says: 'finishOnKey: the plugin ends a listen on any of several keys',
     listen: { finishOnKey: '12*#' },
     sends: { passDtmf: true },
     omits: ['finishOnKey'],
     expects: { finishOnKey: '12*#' }
   },
   {
-    says: 'finishOnKey: a set of digits needs the digits, whatever passDtmf says',
+    says: 'finishOnKey: with several keys, passDtmf is sent as true, whatever the verb says',
     listen: { finishOnKey: '*#', passDtmf: false },
     sends: { passDtmf: true }
   },
@@ -106,11 +106,11 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { finishOnKey: 'ABCD' }
   },
   {
-    says: 'finishOnKey: what is no key is refused',
+    says: 'finishOnKey: a character that is no key is refused',
     listen: { finishOnKey: 'pound' },
     refused: /finishOnKey is "pound": must match pattern/
   },
-  { says: 'finishOnKey: no key is none', listen: { finishOnKey: '' }, sends: { finishOnKey: undefined } },
+  { says: 'finishOnKey: empty is not sent', listen: { finishOnKey: '' }, sends: { finishOnKey: undefined } },
   {
     says: 'finishOnKey: a number is refused',
     listen: { finishOnKey: 1 },
@@ -136,7 +136,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { maxLength: undefined }
   },
   {
-    says: 'maxLength: more than a timer holds would end it at once and is refused',
+    says: 'maxLength: more than a timer can hold would end the listen at once, and is refused',
     listen: { maxLength: 2_147_484 },
     refused: /maxLength is 2147484: must be <= 2147483/
   },
@@ -148,23 +148,23 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // metadata: arbitrary data to add to the JSON payload sent to the remote server
   {
-    says: "metadata: goes to the server, the listen's id beside it, and stays on the listen as it was",
+    says: "metadata: is sent to the server together with the listen's id, and is unchanged on the listen",
     listen: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
     sends: { metadata: { jambonzListenId: 'listen-0', customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
     expects: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } }
   },
   {
-    says: 'metadata: as large as reaches the socket whole',
+    says: 'metadata: the largest that reaches the socket uncut is accepted',
     listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } },
     sends: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } }
   },
   {
-    says: 'metadata: one byte more is refused',
+    says: 'metadata: one byte more than the limit is refused',
     listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 10) } },
     refused: /metadata is 4097 bytes of JSON, more than the 4096/
   },
   {
-    says: 'metadata: bytes count, not characters',
+    says: 'metadata: the limit counts bytes, not characters',
     listen: { metadata: { text: 'ü'.repeat(2_100) } },
     refused: /metadata is 4211 bytes/
   },
@@ -259,22 +259,22 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // timeout: the number of seconds of silence that terminates the listen operation
   {
-    says: "timeout: is the plugin's to do, and a key counts as a sign of life",
+    says: 'timeout: the plugin ends the listen, and a key restarts the timeout',
     listen: { timeout: 3 },
     sends: { timeout: 3, passDtmf: true },
     expects: { timeout: 3 }
   },
   {
-    says: 'timeout: zero is none',
+    says: 'timeout: zero means no timeout',
     listen: { timeout: 0 },
     sends: { timeout: undefined, passDtmf: undefined }
   },
-  { says: 'timeout: less is refused', listen: { timeout: -1 }, refused: /timeout is -1: must be >= 0/ },
+  { says: 'timeout: -1 is refused', listen: { timeout: -1 }, refused: /timeout is -1: must be >= 0/ },
   { says: 'timeout: a text is refused', listen: { timeout: '3' }, refused: /timeout is "3": must be number/ },
 
   // transcribe: a nested transcribe verb
   {
-    says: 'transcribe: goes out as it is',
+    says: 'transcribe: is sent unchanged',
     listen: {
       transcribe: { transcriptionHook: '/transcript', recognizer: { vendor: 'deepgram', language: 'en-US' } }
     },
@@ -288,7 +288,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /transcribe\.recognizer\.vendor is missing/
   },
   {
-    says: 'transcribe: is validated for what jambonz does not know',
+    says: 'transcribe: a property that jambonz does not know is refused',
     listen: { transcribe: { transcriptionhook: '/x' } },
     refused: /transcribe\.transcriptionhook: .*did you mean "transcriptionHook"\?/
   },
@@ -307,7 +307,7 @@ export const LISTEN_ROWS: ListenRow[] = [
   },
   { says: 'url: empty is refused', listen: { url: '' }, refused: /url is "": leave it out/ },
   {
-    says: 'url: one that could crash the media server is refused',
+    says: 'url: a url that could crash the media server is refused',
     listen: { url: `wss://example.com/${'x'.repeat(MAX_URL_LENGTH)}` },
     refused: /url is .*: at 418 characters it could crash/
   },
@@ -336,17 +336,17 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { wsAuth: { username: 'a', password: 'b' } }
   },
   {
-    says: 'wsAuth: as long as jambonz can send',
+    says: 'wsAuth: the longest that jambonz can send is accepted',
     listen: { wsAuth: credentials(89) },
     sends: { wsAuth: credentials(89) }
   },
   {
-    says: 'wsAuth: one byte more would arrive cut, and is refused',
+    says: 'wsAuth: one byte more than the limit would arrive cut, and is refused',
     listen: { wsAuth: credentials(90) },
     refused: /wsAuth: username and password are 90 bytes together, and jambonz sends at most 89/
   },
   {
-    says: 'wsAuth: bytes count, not characters',
+    says: 'wsAuth: the limit counts bytes, not characters',
     listen: { wsAuth: { username: 'ü'.repeat(44), password: 'xy' } },
     refused: /are 90 bytes/
   },
@@ -381,13 +381,13 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /wsAuth\.password is a hidden value: must be string/
   },
 
-  // What jambonz knows besides its documentation
+  // Options that jambonz accepts, but does not document
   { says: 'passDtmf', listen: { passDtmf: true }, sends: { passDtmf: true } },
   { says: 'earlyMedia', listen: { earlyMedia: true }, sends: { earlyMedia: true } },
   { says: 'channel', listen: { channel: 2 }, sends: { channel: 2 } },
-  { says: 'channel: there are two', listen: { channel: 3 }, refused: /channel is 3: use one of 1, 2/ },
+  { says: 'channel: 3 is refused', listen: { channel: 3 }, refused: /channel is 3: use one of 1, 2/ },
   {
-    says: "id: the application's own goes out, and the listen keeps its own",
+    says: "id: the application's id is sent, and the Listen keeps the plugin's id",
     listen: { id: 'mine' },
     sends: { id: 'mine' },
     expects: { id: 'listen-0' }
@@ -398,7 +398,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { auth: { username: 'a', password: 'b' } }
   },
 
-  // Audio back to the caller
+  // bidirectionalAudio: audio from the server to the caller
   {
     says: 'bidirectionalAudio: enabled',
     listen: { bidirectionalAudio: { enabled: true } },
@@ -418,13 +418,13 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
   },
   {
-    says: "bidirectionalAudio: streaming without a rate would be mute, and gets the verb's",
+    says: "bidirectionalAudio: streaming without a rate would be mute, and gets the verb's rate",
     listen: { sampleRate: 16_000, bidirectionalAudio: { streaming: true } },
     sends: { bidirectionalAudio: { streaming: true, sampleRate: 16_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 16_000 } }
   },
   {
-    says: "bidirectionalAudio: streaming without any rate gets jambonz' default",
+    says: "bidirectionalAudio: streaming without any rate gets jambonz' default rate",
     listen: { bidirectionalAudio: { enabled: true, streaming: true } },
     sends: { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 8_000 } }
@@ -456,14 +456,14 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /disableBidirectionalAudio contradicts/
   },
 
-  // Anything else makes jambonz refuse the whole application
+  // Unknown properties, for which jambonz would refuse the whole application
   {
-    says: 'an unknown property is refused, with what was meant',
+    says: 'an unknown property is refused with the property that was probably meant',
     listen: { maxlength: 5 },
     refused: /maxlength: jambonz knows no such property.*did you mean "maxLength"\?/
   },
   {
-    says: 'an unknown property is refused, with what there is',
+    says: 'an unknown property is refused with the properties that exist',
     listen: { foo: 5 },
     refused: /foo: .*: use one of actionHook, url, mixType/
   },

@@ -26,7 +26,7 @@ const recognizer = {
   deepgramOptions: { model: 'nova-2', endpointing: 500 }
 }
 
-/** Verbs that go out as they are. */
+/** Verbs that must be sent unchanged. */
 const VERBS: object[] = [
   { verb: 'answer' },
   { verb: 'alert', message: 'info=alert-internal' },
@@ -108,7 +108,7 @@ const VERBS: object[] = [
   }
 ]
 
-t.test('the verbs of jambonz pass as they are', async (t) => {
+t.test('the verbs of jambonz are accepted and sent unchanged', async (t) => {
   for (const verb of VERBS) {
     t.test(JSON.stringify(verb).slice(0, 60), async (t) => {
       t.strictSame(prepare([verb]), { verbs: [verb], listens: [] })
@@ -117,7 +117,7 @@ t.test('the verbs of jambonz pass as they are', async (t) => {
   }
 })
 
-t.test('verbs that only one of the two validators knows pass', async (t) => {
+t.test('a verb that only one of the two validators knows is accepted', async (t) => {
   const verbs = [
     { verb: 'room', name: 'a' },
     { verb: 'microsoft_s2s', llmOptions: {} },
@@ -134,7 +134,7 @@ t.test('verbs that only one of the two validators knows pass', async (t) => {
   t.strictSame(prepare(verbs).verbs, verbs)
 })
 
-t.test('every example of @jambonz/schema passes', async (t) => {
+t.test('every example of @jambonz/schema is accepted', async (t) => {
   const { verbs } = loadJambonzSchemas()
   for (const [name, schema] of verbs) {
     const { examples = [] } = schema as { examples?: object[] }
@@ -260,7 +260,7 @@ t.test('an invalid verb is an error that names verb, property, value and what is
   })
 })
 
-t.test('a process checks verbs without compiling schemas at run time', async (t) => {
+t.test('checking verbs compiles no schemas at run time', async (t) => {
   const verbs = JSON.stringify(join(import.meta.dirname, '../../lib/verbs/validate.js'))
   const { stdout, stderr } = spawnSync(
     process.execPath,
@@ -278,7 +278,7 @@ t.test('a process checks verbs without compiling schemas at run time', async (t)
 })
 
 t.test(
-  'the types of the verbs are those of the installed @jambonz/schema: else run `npm run types:verbs`',
+  'the types of the verbs match the installed @jambonz/schema; if not, run `npm run types:verbs`',
   async (t) => {
     t.equal(readFileSync('lib/verbs/jambonzVerbs.ts', 'utf8'), verbTypes())
     t.equal(readFileSync('lib/verbs/publishedSchemas.ts', 'utf8'), builtInSchemas())

@@ -10,7 +10,7 @@ import { acceptedByJambonz, verbContext } from '../helpers/verbContext.js'
 const prepare = (verb: object, context: Partial<VerbContext> = {}) =>
   prepareVerbs([verb] as HandlerResult, verbContext(context))
 
-t.test('a listen that jambonz 0.9 would ignore is an error, and is served on 11', async (t) => {
+t.test('a listen that jambonz 0.9 would ignore is an error, but is sent to jambonz 11', async (t) => {
   const nested = { listen: { mixType: 'mixed' } }
   const rows: Array<[verb: object, key: string, nested: string]> = [
     [{ verb: 'conference', name: 'a', ...nested }, 'conference.listen', 'conference'],
@@ -29,7 +29,7 @@ t.test('a listen that jambonz 0.9 would ignore is an error, and is served on 11'
   }
 })
 
-t.test('a config.listen plays no files unless it asks for it', async (t) => {
+t.test('a config.listen can play no files unless it asks for bidirectional audio', async (t) => {
   for (const options of [{}, { mixType: 'stereo' }]) {
     const { verbs, listens } = prepare({ verb: 'config', listen: options })
     t.match(verbs, [{ listen: { bidirectionalAudio: { enabled: false } } }])
@@ -72,7 +72,7 @@ t.test('values that jambonz accepts are accepted', async (t) => {
   t.match(prepare(verbs[2]!).verbs, [{ actionHook: { method: 'GET', webhook_sid: 'x' } }])
 })
 
-t.test('with validation: warn, what the schemas of jambonz refuse is logged once, and sent', async (t) => {
+t.test('with validation: warn, verbs that jambonz may refuse are logged once, and sent', async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { validation: 'warn', fastify: { loggerInstance: logger } })
   const verbs = [

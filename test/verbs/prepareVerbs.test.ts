@@ -5,7 +5,7 @@ import { acceptedByJambonz, CALL, verbContext } from '../helpers/verbContext.js'
 
 const target = [{ type: 'phone' as const, number: '+15085551212' }]
 
-/** Prepared, and accepted by both of jambonz' validators. */
+/** Prepares the verbs, and asserts that both of jambonz' validators accept them. */
 function prepare(result: unknown, context: Partial<VerbContext> = {}) {
   const prepared = prepareVerbs(result as HandlerResult, verbContext(context))
   acceptedByJambonz(prepared.verbs)
@@ -14,10 +14,10 @@ function prepare(result: unknown, context: Partial<VerbContext> = {}) {
 
 const refused = (result: unknown) => () => prepareVerbs(result as HandlerResult, verbContext())
 
-t.test('what a handler may return', async (t) => {
+t.test('the values that a handler may return', async (t) => {
   const say = { verb: 'say', text: 'Hello' }
 
-  t.test('an array of verbs, in either spelling', async (t) => {
+  t.test('an array of verbs, in either of the two spellings', async (t) => {
     t.strictSame(prepare([say, { say: { text: 'Hello' } }, { hangup: {} }]).verbs, [
       say,
       say,
@@ -25,7 +25,7 @@ t.test('what a handler may return', async (t) => {
     ])
   })
 
-  t.test('one verb, in either spelling', async (t) => {
+  t.test('one verb, in either of the two spellings', async (t) => {
     t.strictSame(prepare(say).verbs, [say])
     t.strictSame(prepare({ 'sip:decline': { status: 603 } }).verbs, [{ verb: 'sip:decline', status: 603 }])
   })
@@ -44,7 +44,7 @@ t.test('what a handler may return', async (t) => {
     t.equal(listens.length, 1)
   })
 
-  t.test('nothing', async (t) => {
+  t.test('undefined, null or an empty array', async (t) => {
     for (const nothing of [undefined, null, []]) t.strictSame(prepare(nothing), { verbs: [], listens: [] })
   })
 
@@ -53,7 +53,7 @@ t.test('what a handler may return', async (t) => {
     t.strictSame(verbs, [{ verb: 'tag', data: { at: '1970-01-01T00:00:00.000Z' } }])
   })
 
-  t.test('the result is copied and not changed', async (t) => {
+  t.test('the result is copied; the original is not changed', async (t) => {
     const metadata = { customer: { id: 5 } }
     const frozen = Object.freeze([Object.freeze({ verb: 'listen', metadata, timeout: 3, finishOnKey: '*#' })])
     const { listens } = prepare(frozen)
@@ -61,7 +61,7 @@ t.test('what a handler may return', async (t) => {
     t.strictSame(listens[0]?.metadata, { customer: { id: 5 } })
   })
 
-  t.test('anything else is refused', async (t) => {
+  t.test('any other value is refused', async (t) => {
     t.throws(refused('Hello'), {
       code: 'FST_JAMBONZ_VERB_INVALID',
       statusCode: 500,
@@ -104,7 +104,7 @@ t.test('each of several listens in one answer has its own id, in order', async (
   ])
 })
 
-t.test('Basic credentials go into verbs that have none', async (t) => {
+t.test('verbs without wsAuth get the Basic credentials', async (t) => {
   const { verbs } = prepare(
     [{ verb: 'listen' }, { verb: 'listen', wsAuth: { username: 'own', password: 'secret' } }],
     { auth: { username: 'jambonz', password: 'hunter2' } }
@@ -115,7 +115,7 @@ t.test('Basic credentials go into verbs that have none', async (t) => {
   ])
 })
 
-t.test('without a built-in actionHook a listen has the one it asks for, or none', async (t) => {
+t.test('without a built-in actionHook, a listen has its own actionHook or none', async (t) => {
   const { verbs } = prepare([{ verb: 'listen' }, { verb: 'listen', actionHook: '/done' }], {
     defaultActionHook: false
   })
@@ -123,7 +123,7 @@ t.test('without a built-in actionHook a listen has the one it asks for, or none'
   t.match(verbs[1], { actionHook: '/done?listen=listen-1' })
 })
 
-t.test('a listen whose audio goes elsewhere', async (t) => {
+t.test('a listen whose audio goes to another server', async (t) => {
   const url = 'wss://recorder.example.com/calls'
   const auth = { username: 'jambonz', password: 'hunter2' }
 
@@ -160,7 +160,7 @@ t.test('a listen whose audio goes elsewhere', async (t) => {
   })
 })
 
-t.test('a signed url too long for the media server is refused', async (t) => {
+t.test('a signed url that is too long for the media server is refused', async (t) => {
   const audioUrl = () => ({ path: '/audio', url: `/audio/${'x'.repeat(400)}` })
   t.throws(() => prepare([{ verb: 'listen' }], { audioUrl }), {
     code: 'FST_JAMBONZ_VERB_INVALID',
@@ -168,7 +168,7 @@ t.test('a signed url too long for the media server is refused', async (t) => {
   })
 })
 
-t.test('a listen nested in config', async (t) => {
+t.test('a listen that is nested in config', async (t) => {
   t.test('config.listen is sent enabled, without the properties that jambonz refuses there', async (t) => {
     const { verbs, listens } = prepare([
       {
@@ -194,14 +194,14 @@ t.test('a listen nested in config', async (t) => {
     t.match(listens, [{ nested: 'config', channels: 2, callSid: CALL.callSid }])
   })
 
-  t.test('config.listen has finishOnKey, done by the plugin for one digit too', async (t) => {
+  t.test('config.listen has finishOnKey, which the plugin handles even for a single key', async (t) => {
     const { verbs, listens } = prepare([{ config: { listen: { finishOnKey: '#' } } }])
     t.match(verbs, [{ listen: { passDtmf: true } }])
     t.notOk('finishOnKey' in (verbs[0] as { listen: object }).listen)
     t.equal(listens[0]?.finishOnKey, '#')
   })
 
-  t.test('config.listen has timeout and streaming', async (t) => {
+  t.test('config.listen can have timeout and streaming', async (t) => {
     const { verbs } = prepare([
       { verb: 'config', listen: { timeout: 5, bidirectionalAudio: { streaming: true } } }
     ])
@@ -260,7 +260,7 @@ t.test('a listen nested in config', async (t) => {
   })
 })
 
-t.test('a dial has one listen', async (t) => {
+t.test('a dial with two listens is refused', async (t) => {
   t.throws(refused([{ verb: 'dial', target, listen: {}, stream: {} }]), { message: /both listen and stream/ })
   t.strictSame(prepare([{ verb: 'dial', target }]).listens, [])
 })

@@ -13,15 +13,15 @@ import { callWebhook } from '../helpers/payloads.js'
 import { basic, openSocket } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
-// The behaviour of jambonz 11 according to its documentation; it was not run.
+// These tests follow the documentation of jambonz 11; they were not compared with a running jambonz 11.
 
-// They mostly wait.
+// These tests mostly wait, so they run side by side.
 t.jobs = 4
 
 for (const verb of ['room', 'conference'] as const) {
   for (const transport of ['http', 'websocket'] as const) {
     t.test(
-      `over ${transport} each member of a ${verb} has a listen of its own, and is recorded`,
+      `over ${transport}, each member of a ${verb} has a listen and a recording of its own`,
       async (t) => {
         const { logger, said } = keepingLogger()
         const app = await build(t, {
@@ -74,7 +74,7 @@ for (const verb of ['room', 'conference'] as const) {
 }
 
 t.test(
-  "the listen of a member ends if its socket breaks before it opens; the first member's waits",
+  "a member's listen ends if its socket breaks before it opens; the first member's listen waits for another socket",
   async (t) => {
     const store = memoryStore()
     const app = await build(t, { platform: '11', store })
@@ -107,7 +107,7 @@ t.test(
   }
 )
 
-/** Opens a socket whose connection breaks while the listen is claimed. */
+/** Opens a socket, and breaks its connection while the store claims the listen. */
 async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url: string): Promise<void> {
   const { write } = store
   let arrived = 0
@@ -133,7 +133,7 @@ async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url
   t.equal(arrived, 1)
 }
 
-t.test('the path of any other listen opens one socket, on 11 too', async (t) => {
+t.test('the path of any other listen opens only one socket, on jambonz 11 too', async (t) => {
   const app = await build(t, { platform: '11' })
   app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
   const asked = await askForListen(app, '/call')
@@ -141,7 +141,7 @@ t.test('the path of any other listen opens one socket, on 11 too', async (t) => 
   await t.rejects(asked.open(), /409/)
 })
 
-t.test('a listen that was started from outside is recorded under a call name of ours', async (t) => {
+t.test('a listen started over the REST API without a callSid is recorded under a made-up one', async (t) => {
   const { logger, said } = keepingLogger()
   const app = await build(t, {
     platform: '11',

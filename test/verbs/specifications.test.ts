@@ -4,8 +4,8 @@ import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { loadJambonzSchemas } from '../../lib/verbs/jambonzSchemas.js'
 import { verbContext } from '../helpers/verbContext.js'
 
-// What the validator of jambonz' feature server accepts is not refused: each property of each verb that its
-// specifications name, at any depth, alone beside what is required.
+// The plugin must not refuse what the validator of jambonz' feature server accepts. Its specifications name the
+// properties of each verb: each property, at any depth, is tested alone beside the required properties.
 
 type Type = string | readonly Type[] | { type: string; enum?: readonly string[] }
 interface Specification {
@@ -22,7 +22,7 @@ const specs = new Map(Object.entries(published))
 
 const MAX_DEPTH = 4
 const HOOK = /hook$/i
-/** Values that a schema can't know from their type. */
+/** Valid values of properties whose type does not tell which values are valid. */
 const SENSIBLE: Record<string, unknown> = {
   url: 'https://example.com/a',
   sampleRate: 16_000,
@@ -35,7 +35,7 @@ const SENSIBLE: Record<string, unknown> = {
   giveUpActions: [{ verb: 'hangup' }],
   headers: { 'X-A': 'a', 'X-B': 5 }
 }
-/** What the plugin refuses for a reason of its own, as docs/jambonz.md says. */
+/** The paths of the properties that the plugin refuses for reasons in docs/jambonz.md. */
 const REFUSED_ON_PURPOSE = [
   /^conference\.listen/,
   /^config\.stream/,
@@ -43,7 +43,7 @@ const REFUSED_ON_PURPOSE = [
   /listen\.url|stream\.url/
 ]
 
-/** A value of the type, with the required properties of objects and no others. */
+/** Returns a value of the type; objects have only their required properties. */
 function example(name: string, type: Type, owner: string): unknown {
   if (typeof type === 'object' && 'type' in type) return type.enum?.[0] ?? example(name, type.type, owner)
   if (typeof type !== 'string') return [example(name, type[0] ?? 'string', owner)]
@@ -59,7 +59,7 @@ function required(name: string): Record<string, unknown> {
   return Object.fromEntries(names.map((one) => [one, example(one, properties[one] ?? 'string', name)]))
 }
 
-/** Each object of the specification with one property beside the required ones, and its path. */
+/** Yields, with its path, each object of a specification that has one property beside the required ones. */
 function* variants(name: string, path: string, depth: number): Generator<[path: string, value: object]> {
   const base = required(name)
   yield [path, base]

@@ -1,4 +1,4 @@
-// Checked by `npm run typecheck`: what must compile does, and each line marked as an error is one.
+// Checked by `npm run typecheck`: each line must compile, unless it is marked with @ts-expect-error.
 import { WebhookResponse } from '@jambonz/sdk'
 import type { HandlerResult, NoUnknownProperties, Verb, VerbsResult } from '../../lib/verbs/index.js'
 
@@ -71,7 +71,7 @@ webhook(() => [
   { verb: 'openai_s2s', llmOptions: {} }
 ])
 
-// A property jambonz does not know
+// Properties that jambonz does not know
 // @ts-expect-error listen has no property maxlength
 webhook(() => [{ verb: 'listen', maxlength: 5 }])
 // @ts-expect-error say has no property txt
@@ -84,17 +84,17 @@ webhook(() => [{ listen: { maxLength: 1, foo: 1 } }])
 webhook(() => [{ verb: 'dial', target, listen: { maxLength: 1, foo: 1 } }])
 // @ts-expect-error config.listen has no property actionHook: jambonz refuses one there
 webhook(() => [{ verb: 'config', listen: { maxLength: 1, actionHook: '/done' } }])
-// @ts-expect-error transcribe belongs to the verb around
+// @ts-expect-error recognizer belongs to a nested transcribe
 webhook(() => [{ verb: 'listen', recognizer: { vendor: 'google' } }])
 
-// A wrong value
-// @ts-expect-error mixType
+// Invalid values
+// @ts-expect-error 'both' is no mixType
 webhook(() => [{ verb: 'listen', mixType: 'both' }])
-// @ts-expect-error maxLength
+// @ts-expect-error maxLength is a number
 webhook(() => [{ verb: 'listen', maxLength: '10' }])
-// @ts-expect-error sampleRate
+// @ts-expect-error 11025 is no sampleRate of a listen
 webhook(() => [{ verb: 'listen', sampleRate: 11_025 }])
-// @ts-expect-error method
+// @ts-expect-error the method of a hook is GET or POST
 webhook(() => [{ verb: 'listen', actionHook: { url: '/done', method: 'PUT' } }])
 // @ts-expect-error transcribe without a vendor
 webhook(() => [{ verb: 'listen', transcribe: { recognizer: { language: 'en-US' } } }])
@@ -107,12 +107,12 @@ webhook(() => [{ verb: 'config', stream: { actionHook: '/x' } }])
 // @ts-expect-error pause without a length
 webhook(() => [{ verb: 'pause' }])
 
-// No verb at all
-// @ts-expect-error lisen
+// Values that are no verbs
+// @ts-expect-error lisen is no verb
 webhook(() => [{ verb: 'lisen' }])
 // @ts-expect-error record is no verb of jambonz
 webhook(() => [{ record: {} }])
-// @ts-expect-error a text
+// @ts-expect-error a text is no verb
 webhook(() => 'Hello')
-// @ts-expect-error a number
+// @ts-expect-error a number is no verb
 webhook(async () => 5)

@@ -1,13 +1,13 @@
-/** recordings shown at first, and with each further step */
+/** number of recordings to show at first, and to add with each click */
 const PAGE = 50
 
 /**
- * The recordings as the plugin leaves them: a folder a day, and in it of each a WAV and its sidecar, the Listen as JSON.
- * Names sort by time. Resolves to Listens with their `file`.
+ * Reads the recordings in the folders of the plugin: one folder a day, with a WAV and its sidecar (the Listen as JSON)
+ * for each recording. Names sort by time. Resolves to Listens with their `file`.
  */
 export class Archive {
   #known = new Set()
-  /** names, newest first, of those that nobody has asked for yet, and days that nobody has looked at */
+  /** file names, newest first, that were listed but not read yet; and days that were not listed yet */
   #waiting = []
   #days
 
@@ -15,7 +15,10 @@ export class Archive {
     return this.#waiting.length > 0 || this.#days?.length > 0
   }
 
-  /** What is new; at first, the newest. A call that ends after midnight belongs to the day before. */
+  /**
+   * Resolves to the new recordings; the first time, to the newest ones. Reads two days, because a call that ends after
+   * midnight is in the folder of the day before.
+   */
   async newest() {
     const { dirs } = await ask('')
     const days = dirs.sort().reverse()
@@ -26,7 +29,7 @@ export class Archive {
     return await this.older()
   }
 
-  /** The next ones, older than those that have been asked for. */
+  /** Resolves to the next older recordings. */
   async older() {
     while (this.#waiting.length < PAGE && this.#days.length > 0) {
       this.#waiting.push(...(await this.#namesOf([this.#days.shift()])))
@@ -34,7 +37,7 @@ export class Archive {
     return await this.#read(this.#waiting.splice(0, PAGE))
   }
 
-  /** Of what is complete: such a name has a dot only before the extension. */
+  /** Resolves to the new file names of complete recordings, whose names have a dot only before the extension. */
   async #namesOf(days) {
     const folders = await Promise.all(
       days.map(async (day) => {

@@ -1,22 +1,22 @@
 import { minutes, party, setText } from './format.js'
 import { CallRow } from './row.js'
 
-/** rows shown at first, and with each further step */
+/** number of rows to show at first, and to add with each click */
 const PAGE = 100
-/** live calls from which on the field to find one is there */
+/** number of live calls from which on the search field is shown */
 const MANY = 12
 const byId = (id) => document.getElementById(id)
 
 /**
- * Makes and updates the rows of live calls, and of those that are just over. `on.hear(listen, call)`, `on.play(listen)`:
- * somebody wants to listen in, or to a recording. `on.watch(ids)`: the listens whose levels can be seen.
+ * Creates and updates the rows of live calls and of calls that have just ended. `on.hear(listen, call)`: the user wants
+ * to listen in. `on.play(listen)`: he wants to play a recording. `on.watch(ids)`: the listens whose levels are visible.
  */
 export class CallList {
-  /** ms that the server's clock is ahead of ours */
+  /** ms by which the server's clock is ahead of the browser's */
   clockOffset = 0
   #on
   #lists = { live: byId('calls'), over: byId('over') }
-  /** calls the server has told of, by callSid */
+  /** calls that the server has reported, by callSid */
   #calls = new Map()
   #rows = new Map()
   #instance
@@ -44,17 +44,17 @@ export class CallList {
     })
   }
 
-  /** all calls, those that are just over included */
+  /** all calls, including those that have just ended */
   get all() {
     return [...this.#calls.values()]
   }
 
-  /** Takes the place of all that was known: what follows is told anew. */
+  /** Forgets all calls, because the server's next message has them all. */
   clear() {
     this.#calls.clear()
   }
 
-  /** What has changed; `instance`: whose page this is. Returns the calls that are new. */
+  /** Takes the changes. `instance`: the instance that serves this page. Returns the calls that are new. */
   update({ calls, gone, instance }) {
     this.#instance = instance
     const added = calls.filter(({ callSid, parentCallSid }) => !parentCallSid && !this.#calls.has(callSid))
@@ -104,32 +104,32 @@ export class CallList {
     return texts.some((text) => String(text).toLowerCase().includes(this.#search))
   }
 
-  /** Levels of this instance's streams, by listen. */
+  /** Shows the levels of this instance's streams, by listen. */
   levels(streams, at) {
     for (const row of this.#rows.values()) row.levels(streams, at)
   }
 
-  /** Which listen is heard now, if any. */
+  /** Marks the listen that is played now; undefined: none. */
   markHeard(id) {
     this.#heard = id
     for (const row of this.#rows.values()) row.markHeard(id)
     this.#watch()
   }
 
-  /** Which listens have a recording that can be played. */
+  /** Marks the listens whose recording can be played. */
   markPlayable(ids) {
     this.#playable = ids
     for (const row of this.#rows.values()) row.markPlayable(ids)
   }
 
-  /** Returns whether anything moves. */
+  /** Draws the visible rows. Returns true while anything moves. */
   draw(now) {
     const moving = [...this.#rows.values()].filter((row) => row.isVisible && row.isMoving(now))
     for (const row of moving) row.draw(now)
     return moving.length > 0
   }
 
-  /** Once a second: times run. */
+  /** Updates the durations, once a second. */
   tick() {
     for (const { call, since } of this.#rows.values()) {
       const end = call.isOver ? Date.parse(call.endedAt ?? call.updatedAt) : Date.now() + this.clockOffset
@@ -137,7 +137,7 @@ export class CallList {
     }
   }
 
-  /** The listens whose levels are wanted now: those on the screen, and the one that is heard. */
+  /** Reports the listens whose levels are needed: those on the screen, and the one that is played. */
   #watch() {
     const ids = [...this.#rows.values()]
       .filter(({ isVisible }) => isVisible)
@@ -159,13 +159,13 @@ export class CallList {
   #remove(callSid, { element }) {
     this.#visible.unobserve(element)
     this.#rows.delete(callSid)
-    // Whoever stands on a button that goes away stands at the list again, not at the top of the page.
+    // If the focused button is removed, the list gets the focus, so that it does not go to the top of the page.
     if (element.contains(document.activeElement)) this.#lists.live.focus()
     element.remove()
   }
 }
 
-/** Puts an element at its place in a list. Whoever stands on a button in it stays there. */
+/** Puts an element at its place in a list. A focused button in it keeps the focus. */
 function place(list, element, index) {
   const before = list.children[index] ?? null
   if (before === element) return

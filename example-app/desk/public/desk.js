@@ -6,13 +6,13 @@ import { RecordingList } from './recordings.js'
 import { setUpSimulation } from './simulate.js'
 import { openSocket } from './socket.js'
 
-/** ms without a message after which the server is taken for away: it sends one a second */
+/** ms without a message after which the server counts as down: it sends one per second */
 const SILENCE = 6_000
-/** listens whose levels the server sends at most */
+/** maximum number of listens whose levels the server sends */
 const MOST_WATCHED = 500
-/** announced one by one while there are so few */
+/** maximum number of new calls that are announced one by one */
 const FEW = 4
-/** ms between two drawings at least */
+/** minimum ms between two drawings */
 const FRAME = 30
 const byId = (id) => document.getElementById(id)
 
@@ -27,9 +27,9 @@ let state
 let isLost = false
 let known = ''
 let watched
-// the next state is the first one on its socket: it has all calls
+// true: the next state is the first one on its socket, which has all calls
 let isFirstState = true
-// what is heard now is kept off the record
+// true: what is heard now is not recorded
 let isPrivate = false
 let isAnimated = false
 let drawnAt = 0
@@ -100,7 +100,7 @@ function showState() {
   showFirst()
 }
 
-/** The head, and what stands in the way of work. */
+/** Shows whether the page is connected to the server. */
 function showConnection() {
   document.body.classList.toggle('lost', isLost)
   setText(byId('link'), isLost ? 'reconnecting' : 'connected')
@@ -137,7 +137,7 @@ async function refreshRecordings() {
     if (!isFirst && added.length === 1) say(`Recording of ${party(added[0].metadata?.caller)} saved`)
     showRecordings()
   } catch {
-    // The notice says it when the server is away, and they are asked for when it is back.
+    // A notice says that the server is down. The recordings are requested again when it is back.
   }
 }
 
@@ -157,14 +157,14 @@ function showRecordings() {
   showFirst()
 }
 
-/** Nothing has ever happened here: the page says what can be done. */
+/** Shows what to do first, while there are no calls and recordings. */
 function showFirst() {
   const isFirst = calls.all.length === 0 && recordings.size === 0
   if (!isFirst && document.body.classList.contains('first')) byId('connect').open = false
   document.body.classList.toggle('first', isFirst)
 }
 
-/** Listens in, or no longer. */
+/** Listens in; stops if the listen is already heard. */
 function hear(listen, call) {
   if (listen.id === ear.id) return deafen()
   recordings.stop()
@@ -188,7 +188,7 @@ function deafen() {
   byId('ear').hidden = true
 }
 
-/** Draws, frame after frame, for as long as anything moves. */
+/** Draws every frame while anything moves. */
 function animate() {
   if (isAnimated) return
   isAnimated = true
@@ -212,7 +212,7 @@ function drawEar() {
   return true
 }
 
-/** Asks for the levels of these listens. */
+/** Asks the server for the levels of these listens. */
 function watch(ids) {
   const message = JSON.stringify({ watch: ids.slice(0, MOST_WATCHED) })
   if (message === watched || isFirstState) return

@@ -2,21 +2,21 @@ import { channelNames } from './format.js'
 import { openSocket } from './socket.js'
 import { palette, prepare } from './wave.js'
 
-/** s of audio in hand before it is played: what a line may be uneven by */
+/** seconds of audio to buffer before playing, for an uneven network */
 const LEAD = 0.06
-/** s of audio in hand at most: what comes on top is dropped, so that what you hear is now */
+/** maximum seconds of buffered audio. More is dropped, so that the delay stays short. */
 const MAX_AHEAD = 0.2
-/** frames after which a delay that has grown is shortened by one */
+/** number of frames after which a delay that has grown is shortened by one frame */
 const SECOND = 50
-/** ms without audio after which there is nothing to hear */
+/** ms without audio after which nothing is heard */
 const SILENT = 500
 
 /**
- * Plays the audio of one listen as it comes. Scheduled buffers, and not a worklet: that is for https pages only, and a
- * desk may well be opened by its address in the local network.
+ * Plays the audio of one listen as it arrives. It schedules buffers instead of using a worklet, because worklets need
+ * https and the desk may be opened by its address in the local network.
  */
 export class Ear {
-  /** id of the listen it plays */
+  /** id of the listen that is played */
   id
   #socket
   #context
@@ -31,7 +31,7 @@ export class Ear {
   #frames = 0
   #least = Infinity
 
-  /** Within a click: browsers let nothing sound without one. */
+  /** Call this in a click handler, because browsers play no sound without a click. */
   open(listen) {
     this.close()
     const { id, sampleRate } = listen
@@ -67,12 +67,12 @@ export class Ear {
     if (this.#gain) this.#gain.gain.value = volume
   }
 
-  /** ms that what is heard now is behind; undefined: nothing is. */
+  /** ms by which the sound is behind the call; undefined if nothing is heard */
   get delay() {
     return performance.now() - this.#heardAt < SILENT ? this.#delay * 1000 : undefined
   }
 
-  /** L16, interleaved */
+  /** Plays a frame of interleaved L16. */
   #play(frame) {
     const context = this.#context
     const samples = new Int16Array(frame)
@@ -95,7 +95,8 @@ export class Ear {
     this.#heardAt = performance.now()
   }
 
-  // A line that was slow for a moment leaves a delay behind that nobody needs.
+  // Returns true if a frame should be dropped, because the buffer is longer than needed after a slow moment of the
+  // network.
   #isLate(ahead, duration) {
     this.#least = Math.min(this.#least, ahead)
     if (++this.#frames % SECOND > 0) return false
@@ -104,7 +105,7 @@ export class Ear {
     return spare > duration
   }
 
-  /** RMS of what sounds now, a number for each channel: 0 is silence, 1 is as loud as can be. */
+  /** Returns the RMS of the sound for each channel, from 0 (silence) to 1 (maximum). */
   levels() {
     const window = new Float32Array(512)
     return this.#analysers.map((analyser) => {
@@ -128,7 +129,9 @@ export class Ear {
   }
 }
 
-/** At the call's own rate, where the browser can: then nothing is resampled frame by frame. */
+/**
+ * Returns an AudioContext with the call's sample rate if the browser supports it, so that no frame has to be resampled.
+ */
 function contextAt(sampleRate) {
   try {
     return new AudioContext({ sampleRate, latencyHint: 'interactive' })

@@ -1,19 +1,19 @@
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' })
 const dayFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
 
-/** 14:03 */
+/** Returns a time such as 14:03. */
 export function clock(iso) {
   return clockFormat.format(new Date(iso))
 }
 
-/** 14:03, or with the day before it when that is not today */
+/** Returns a time such as 14:03, after its day if that is not today. */
 export function moment(iso) {
   const date = new Date(iso)
   const today = date.toDateString() === new Date().toDateString()
   return today ? clock(iso) : `${dayFormat.format(date)}, ${clock(iso)}`
 }
 
-/** 1:07 */
+/** Returns minutes and seconds, such as 1:07. */
 export function minutes(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000))
   const rest = String(seconds % 60).padStart(2, '0')
@@ -23,24 +23,24 @@ export function minutes(ms) {
     : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}:${rest}`
 }
 
-/** 7.1 s, or 1:07 from a minute on */
+/** Returns a duration such as 7.1 s, or 1:07 from a minute on. */
 export function length(ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : minutes(ms)
 }
 
-/** characters of what comes from elsewhere: the rest is cut off */
+/** maximum number of characters of a text from elsewhere; the rest is cut off */
 const LONGEST = 40
-/** characters that have no picture, or turn the order of those around them */
+/** characters that are invisible, or change the order of those around them */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
 
-/** What came from a caller or an application, as one short line. */
+/** Returns a text from a caller or an application as one short line. */
 export function short(text) {
   const line = String(text).slice(0, 1_000).replace(UNSEEN, ' ').trim()
   const characters = [...line]
   return characters.length > LONGEST ? `${characters.slice(0, LONGEST - 1).join('')}…` : line
 }
 
-/** sip:bob@example.org;transport=tcp is bob@example.org */
+/** Returns the user and host of an address: bob@example.org of sip:bob@example.org;transport=tcp. */
 export function party(address) {
   if (!['string', 'number'].includes(typeof address)) return 'unknown'
   const name = String(address)
@@ -49,17 +49,17 @@ export function party(address) {
   return short(name) || 'unknown'
 }
 
-/** 8 kHz stereo. Of a recording: as it is in the file, which may have the agent, too. */
+/** Returns the format, such as 8 kHz stereo. For a recording, it is the file's format, which may include the agent. */
 export function format({ sampleRate, mixType, recording }) {
   return `${sampleRate / 1000} kHz ${recording?.channels === 2 ? 'stereo' : mixType}`
 }
 
-/** Whether the application speaks to the caller. */
+/** Returns whether the application speaks to the caller. */
 export function hasAgent({ bidirectional }) {
   return bidirectional?.mode === 'streaming'
 }
 
-/** What each channel is called, of what is listened in to and of what is recorded. */
+/** Returns the names of a listen's channels, for live audio and for its recording. */
 export function channelNames(listen) {
   const mono = hasAgent(listen) ? ['caller', 'agent'] : ['caller']
   return { mono, stereo: ['caller', 'callee'], mixed: ['both'] }[listen.mixType]
@@ -82,7 +82,7 @@ export function ending({ endReason, digits }) {
   return endReason === 'finishOnKey' && digits ? `Ended by ${digits}` : (ENDS[endReason] ?? 'Ended')
 }
 
-/** Sets text only where it changes, so that screen readers and selections are left alone. */
+/** Sets the text only if it has changed, so that screen readers and selections are not disturbed. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }

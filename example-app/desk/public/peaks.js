@@ -1,10 +1,10 @@
 const COLUMNS = 480
-/** bytes in which a WAV's header ends */
+/** bytes within which a WAV's header ends */
 const HEAD = 128
 
 /**
- * The waveform of a WAV of 16-bit PCM: `{ channels, peaks }`, with the lowest and highest sample of each channel in
- * each column, as bytes. Reads the file as it comes and keeps nothing of it.
+ * Resolves to the waveform of a WAV of 16-bit PCM: `{ channels, peaks }`, with the lowest and highest sample of each
+ * channel in each column, as bytes. Reads the file as a stream and keeps none of it.
  */
 export async function peaksOf(url, signal) {
   const response = await fetch(url, { signal })
@@ -43,7 +43,7 @@ class Scan {
     this.peaks = new Int8Array(COLUMNS * this.channels * 2)
   }
 
-  /** Returns what is left of half a sample. */
+  /** Takes samples. Returns the bytes of an incomplete sample at the end. */
   add(bytes) {
     const from = this.#skip
     this.#skip = 0

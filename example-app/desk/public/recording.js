@@ -2,12 +2,12 @@ import { channelNames, ending, format, length, minutes, moment, party, setText, 
 import { peaksOf } from './peaks.js'
 import { drawRecording } from './wave.js'
 
-/** bytes of a recording whose waveform is drawn before anybody plays it */
+/** maximum bytes of a recording whose waveform is drawn before it is played */
 const SMALL = 8_388_608
-/** s by which an arrow key moves */
+/** seconds by which an arrow key moves the playback */
 const STEP = 2
 
-/** One file each: a listen that was handed over to another instance has several. */
+/** Returns the rows of a listen, one for each file: a listen that was handed over to another instance has several. */
 export function rowsOf(listen) {
   const { recording, file } = listen
   const folder = file.slice(0, file.lastIndexOf('/') + 1)
@@ -37,10 +37,10 @@ function marksOf({ durationMs, pauses = [], gaps = [] }) {
   ]
 }
 
-/** A recording of the list: what is known of it, its waveform, its place in the player. */
+/** A recording in the list: its facts, its waveform, and its position in the player. */
 export class RecordingRow {
   element = document.getElementById('recording').content.firstElementChild.cloneNode(true)
-  /** s */
+  /** in seconds */
   position = 0
   url
   listen
@@ -52,7 +52,7 @@ export class RecordingRow {
   #slider = this.element.querySelector('input')
   #length = this.element.querySelector('.length')
 
-  /** `part`: of `rowsOf()`; `list`: whose player it uses. */
+  /** `part`: an element of `rowsOf()`; `list`: the RecordingList whose player it uses */
   constructor(part, list) {
     this.#part = part
     this.listen = part.listen
@@ -88,7 +88,7 @@ export class RecordingRow {
     })
   }
 
-  /** Draws the waveform, once; of large files only when they are played. */
+  /** Draws the waveform once; for a large file, only when it is played. */
   async load(isPlayed = false) {
     if (this.#wave !== undefined || (this.#part.bytes > SMALL && !isPlayed)) return
     this.#wave = null
@@ -141,7 +141,7 @@ export class RecordingRow {
     this.#button.disabled = true
   }
 
-  /** The keys of a player, finer than those of a slider over an hour. */
+  /** Handles the keys of a player. They move in smaller steps than a slider over an hour does. */
   #key(event, list) {
     const by = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key]
     if (event.key === ' ') list.toggle(this)
@@ -150,7 +150,7 @@ export class RecordingRow {
     event.preventDefault()
   }
 
-  /** How it ended, and what the marks in its waveform mean. */
+  /** Returns how the recording ended, and what the marks in its waveform mean. */
   #notes() {
     const { part, marks } = this.#part
     const { recording } = this.listen

@@ -1,7 +1,7 @@
 import { Archive } from './archive.js'
 import { RecordingRow, rowsOf } from './recording.js'
 
-/** The list of recordings, and the one player they share. `onPlay()`: something begins to sound. */
+/** The list of recordings, with one player for all of them. `onPlay()`: called when a recording begins to play. */
 export class RecordingList {
   #list
   #archive = new Archive()
@@ -34,17 +34,17 @@ export class RecordingList {
     return this.#rows.size
   }
 
-  /** Ids of the listens that can be played. */
+  /** ids of the listens that can be played */
   get ids() {
     return new Set([...this.#rows.values()].map(({ listen }) => listen.id))
   }
 
-  /** There are older ones than are shown. */
+  /** true: there are older recordings than those in the list */
   get hasOlder() {
     return this.#archive.hasOlder
   }
 
-  /** Shows what is new. Resolves to the listens. */
+  /** Adds new recordings to the list. Resolves to their listens. */
   async refresh() {
     return this.#add(await this.#archive.newest())
   }
@@ -53,7 +53,7 @@ export class RecordingList {
     this.#add(await this.#archive.older())
   }
 
-  /** Each frame: the playing one moves. Returns whether there is one. */
+  /** Moves the playback position, each frame. Returns false if no recording is playing. */
   animate() {
     if (this.#playing === undefined || this.#audio.paused) return false
     this.#playing.moved(this.#audio.currentTime)
@@ -64,7 +64,7 @@ export class RecordingList {
     this.#audio.pause()
   }
 
-  /** Plays what was recorded of a listen, from its beginning. */
+  /** Plays the recording of a listen from its beginning. */
   play(listenId) {
     const row = [...this.#rows.values()].find(({ listen }) => listen.id === listenId)
     if (row === undefined) return

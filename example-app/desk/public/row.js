@@ -2,13 +2,13 @@ import { channelNames, format, hasAgent, length, party, setText, short } from '.
 import { stepsOf } from './steps.js'
 import { LiveWave } from './wave.js'
 
-/** ms in which the meters of an ended stream fall to nothing */
+/** ms in which the meters of an ended stream fall to zero */
 const AFTERMATH = 1_600
-/** keys shown of a call */
+/** maximum number of a call's keys to show */
 const MOST_KEYS = 24
 const template = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true)
 
-/** One call of the list, and each of its listens. */
+/** The row of one call in the list, with each of its listens. */
 export class CallRow {
   element = template('call')
   call
@@ -17,7 +17,7 @@ export class CallRow {
   #on
   #listens = new Map()
   #legs = []
-  /** what the levels say of what streams here: the state of its recording or 'private', ms missing */
+  /** from the last levels: the state of the recording or 'private', and its missing ms */
   #recording
   #gapMs = 0
   #heard
@@ -27,7 +27,7 @@ export class CallRow {
     this.#on = on
   }
 
-  /** `legs`: the calls it dialled. `instance`: whose page this is. */
+  /** Shows the call. `legs`: the calls that it dialled. `instance`: the instance that serves this page. */
   show(call, legs, instance) {
     this.call = call
     this.#legs = legs
@@ -98,7 +98,7 @@ export class CallRow {
     const element = template('listen')
     const canvas = element.querySelector('canvas')
     const names = channelNames(listen)
-    // The agent's voice is a channel of its own, or in that of another: then a thin lane says when it speaks.
+    // If the agent's voice has no channel of its own, a thin lane shows when he speaks.
     const hasLane = hasAgent(listen) && !names.includes('agent')
     const label = (className, textContent) =>
       Object.assign(document.createElement('span'), { className, textContent })
@@ -115,13 +115,13 @@ export class CallRow {
     for (const shown of this.#listens.values()) this.#showButton(shown)
   }
 
-  /** Listen in to what is live here; play what has been recorded. */
+  /** Shows the button of a listen: to listen in while it is live here, or to play its recording. */
   #showButton({ element, listen, isHere, wave }) {
     const button = element.querySelector('button')
     const isHeard = listen.id === this.#heard
     const who = party(this.call.from)
     const isPlayable = this.#playable.has(listen.id)
-    // Disabled rather than gone until it can be played: whoever stands on it with the keyboard stays there.
+    // The button is disabled, not hidden, until the recording can be played, so that it keeps the keyboard focus.
     button.disabled = !wave.isLive && !isPlayable
     button.hidden = !isPlayable && (!isHere || listen.recordingError !== undefined)
     setText(button, !wave.isLive ? 'Play recording' : isHeard ? 'Stop listening' : 'Listen in')
@@ -172,14 +172,14 @@ function factsOf({ listens }, legs, gapMs) {
   return facts
 }
 
-/** The last ones: a fax machine presses keys without end. */
+/** Shows the last keys only, because a fax machine presses keys without end. */
 function showKeys(list, keys) {
   const shown = [...keys].slice(-MOST_KEYS)
   if (list.dataset.keys === shown.join('')) return
   const before = Number(list.dataset.count ?? 0)
   list.dataset.keys = shown.join('')
   list.dataset.count = keys.length
-  // Those that are there stay, so that only a new one moves.
+  // Elements of earlier keys remain, so that only a new key is animated.
   if (keys.length > MOST_KEYS || keys.length < before) list.replaceChildren()
   for (const key of shown.slice(list.children.length)) {
     list.append(Object.assign(document.createElement('kbd'), { textContent: short(key) }))

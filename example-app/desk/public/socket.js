@@ -1,10 +1,11 @@
-/** ms between two tries to connect, at first and at most */
+/** ms between two attempts to connect: the first wait, and the maximum */
 const FIRST_WAIT = 250
 const LONGEST_WAIT = 4_000
 
 /**
- * A websocket of the server that comes back by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`: ms
- * without a message after which it is taken for dead. Returns `close()`, for good, and `send(data)`, while it is open.
+ * Opens a websocket to the server that reconnects by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`:
+ * ms without a message after which the connection counts as dead. Returns `close()`, which ends it for good, and
+ * `send(data)`, which sends only while it is open.
  */
 export function openSocket(path, on, silence = Infinity) {
   let socket

@@ -2,7 +2,10 @@ import { clock, ending, length, short } from './format.js'
 
 const FAILURES = ['error', 'lost', 'notConnected']
 
-/** Webhook, audio, hook, recording: what has been, what is now, what comes. `legs`: dialled calls; `recording`: its state while audio comes, or 'private'. */
+/**
+ * Returns the steps of a call: webhook, audio, hook, recording. Each is done, now, next or failed. `legs`: dialled
+ * calls; `recording`: its state while audio comes, or 'private'.
+ */
 export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, recording) {
   const listen = listens.at(-1)
   const steps = [{ text: `Called ${clock(createdAt)}`, state: 'done' }]
@@ -27,7 +30,7 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
 }
 
 function listeningOf(recording) {
-  // What the application keeps off the record nobody hears either.
+  // A supervisor does not hear audio that the application keeps private either.
   if (recording === 'private') return ['Listening, not recorded', 'now private']
   if (recording === 'failed') return ['Listening, recording failed', 'now failed']
   return ['Listening', 'now']

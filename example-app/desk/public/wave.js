@@ -1,22 +1,22 @@
-/** css px of one column and of the space behind it */
+/** width in CSS px of a column, and of the gap after it */
 const COLUMN = 2
 const PITCH = 3
-/** columns a second, as the server sends them, and how many are kept */
+/** columns per second, as the server sends them, and number of columns to keep */
 const RATE = 20
 const KEPT = 800
 const METER = 5
 const METER_GAP = 8
-/** px of the thin lane that says when the agent speaks */
+/** height in CSS px of the thin lane that shows when the agent speaks */
 const AGENT_LANE = 14
-/** dB that the meter shows */
+/** range of the meter in dB */
 const RANGE = 54
-/** ms in which the meter falls by all of its range */
+/** ms in which the meter falls over all of its range */
 const FALL = 1_500
 
-/** Quiet speech is to be seen too: the curve lifts what is small. */
+/** Raises small values, so that quiet speech is visible. */
 const lifted = (byte) => Math.sign(byte) * Math.abs(byte / 128) ** 0.62
 
-/** The size of a canvas follows its box and the screen's density. Returns its 2d context in css px, cleared. */
+/** Fits a canvas to its box and the screen's density. Returns its 2d context in CSS px, cleared. */
 export function prepare(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas
   const density = window.devicePixelRatio
@@ -50,7 +50,10 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 })
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
-/** The last seconds of a live stream, a lane for each channel, and how loud it is now. `hasAgent`: and a thin lane for when the agent speaks. */
+/**
+ * Draws the last seconds of a live stream, with a lane for each channel and a meter. `hasAgent`: adds a thin lane that
+ * shows when the agent speaks.
+ */
 export class LiveWave {
   #canvas
   #hasAgent
@@ -70,7 +73,9 @@ export class LiveWave {
     return this.#columns.length === 0
   }
 
-  /** `isPrivate`: nobody else hears it; `peaks`: the lowest and highest sample of each channel, as bytes. */
+  /**
+   * Adds a column. `isPrivate`: the audio is private; `peaks`: the lowest and highest sample of each channel, as bytes.
+   */
   push({ isPrivate, isSpokenTo, gapMs, peaks }, at) {
     const isGap = this.#gapMs !== undefined && gapMs > this.#gapMs
     this.#gapMs = gapMs
@@ -127,7 +132,7 @@ export class LiveWave {
     const count = Math.min(this.#columns.length, Math.ceil(right / PITCH) + 1)
     for (let from = 0, to = 0; to <= count; to++) {
       if (to < count && this.#columns[to].isSpokenTo) continue
-      // in one piece: between several the screen's grid would show
+      // Drawn as one rectangle, because gaps between several would be visible on some screens.
       if (to > from) context.fillRect(right - shift - to * PITCH, middle - 2.5, (to - from) * PITCH, 5)
       from = to + 1
     }
@@ -160,7 +165,9 @@ function bar(context, x, middle, half, low, high) {
   context.fillRect(x, top, COLUMN, bottom - top)
 }
 
-/** A whole recording: `played` from 0 to 1, `marks` as shares of it: { at, length, kind: 'pause' | 'gap' }. */
+/**
+ * Draws a whole recording. `played`: from 0 to 1; `marks`: { at, length, kind: 'pause' | 'gap' }, as fractions of it.
+ */
 export function drawRecording(canvas, { peaks, channels }, played, marks) {
   const { context, width, height } = prepare(canvas)
   const { channels: inks, ink, muted, warn } = palette()

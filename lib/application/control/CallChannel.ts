@@ -14,8 +14,8 @@ const REACH_WITHIN = 2_000
 const LATE_WITHIN = 10_000
 
 /**
- * ms that an order may be old: whoever can publish in the store could send it again later. As much as jambonz'
- * signatures may be, so that no clock is refused whose webhooks work.
+ * Greatest age of an order, in ms: whoever can publish in the store could send an old order again. It equals the
+ * greatest age of jambonz' signatures, so an instance whose clock is good enough for webhooks can also give orders.
  */
 const ORDER_TTL = 300_000
 /** Number of orders to remember: more than all calls of an instance get in twice ORDER_TTL. */
@@ -36,7 +36,7 @@ type Told =
   | { ordered: string; to: string; outcome: string }
   | { holds: string; by: string }
 
-/** The outcome of an order: whether it reached jambonz, or the error in it, which may quote its verbs. */
+/** The outcome of an order: whether the order reached jambonz, or the error in the order, which may quote its verbs. */
 interface Outcome {
   reached: boolean
   error?: OrderError
@@ -117,7 +117,9 @@ export class CallChannel {
     } else if ('holds' in told && typeof told.holds === 'string') this.#holderCame(told.holds)
   }
 
-  /** Asks each instance that holds the call's websocket, once each, to send the command, until one has. */
+  /**
+   * Asks the instances that hold the call's websocket, one after another and each once, until one has sent the command.
+   */
   async #deliver(order: Order, ms: number): Promise<boolean> {
     const { store, sockets, instance } = this.#deps
     const deadline = performance.now() + ms
@@ -219,7 +221,7 @@ export class CallChannel {
     }
   }
 
-  /** Logs a refused order, the first only: whoever can publish in the store could fill the log. */
+  /** Logs the first refused order only, since whoever can publish in the store could fill the log. */
   #warn(fields: object, message: string): void {
     if (!this.#warned) this.#deps.logger.warn(fields, message)
     this.#warned = true
@@ -250,9 +252,9 @@ export class CallChannel {
   }
 }
 
-/** The orders that this instance has taken, by id: none is taken twice. */
+/** The orders that this instance has taken, by id, so that none is taken twice. */
 class TakenOrders {
-  /** when each may be forgotten, ms of performance.now() */
+  /** the time at which each id may be forgotten, ms of performance.now() */
   readonly #until = new Map<string, number>()
 
   /** Notes an order. Returns false if it is known, or was not made within ORDER_TTL. `at`: ms since the epoch. */

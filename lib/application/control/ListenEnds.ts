@@ -9,7 +9,7 @@ import type { RestApi } from './RestApi.js'
 
 /** ms in which a command must be sent. The socket is ended 1 s later: a command must not come after that. */
 const REACH_WITHIN = 1_000
-/** The reasons to end one listen. A drain ends those of a call together. */
+/** The reasons for which we end a single listen. A drain ends all listens of a call together. */
 const OF_ONE_LISTEN: ReadonlySet<EndReason> = new Set([
   'timeout',
   'finishOnKey',
@@ -19,14 +19,14 @@ const OF_ONE_LISTEN: ReadonlySet<EndReason> = new Set([
 ])
 
 /**
- * us -> jambonz: ends the verb that runs, as a `disconnect` of its own socket does, and goes on with the verbs that
- * jambonz has. It is a redirect without verbs (feature-server call-session.js, _lccCallHook).
+ * us -> jambonz: ends the verb that runs, as a `disconnect` on that verb's own socket does. jambonz then runs its next
+ * verbs. The command is a redirect without verbs (feature-server call-session.js, _lccCallHook).
  */
 const END_VERB: SocketCommand = { command: 'redirect', data: {} }
 /** us -> jambonz: ends the background listen. */
 const END_BACKGROUND: SocketCommand = { command: 'config', data: { listen: { enable: false } } }
 
-/** A listen and its call, once they are known. */
+/** The listen of a stream, and its call; undefined until they are known. */
 interface Known {
   readonly call?: Call | undefined
   readonly listen?: Listen | undefined
@@ -44,8 +44,8 @@ export interface ListenEndsDeps {
 }
 
 /**
- * Ends one listen of a call and leaves the others alone. On jambonz 0.9 the end of a socket ends all listens of its
- * call. A verb that jambonz itself ends is stopped by its name, and no other listen hears of it.
+ * Ends one listen of a call, so that the others go on. On jambonz 0.9 the end of one socket ends all listens of its
+ * call. If jambonz is asked to end the verb instead, it stops only the listen of that verb.
  */
 export class ListenEnds {
   readonly #deps: ListenEndsDeps
@@ -55,9 +55,10 @@ export class ListenEnds {
   }
 
   /**
-   * Asks jambonz to end the listen, if another one of its call has a socket. Resolves to true when jambonz was asked,
-   * and to false if it was not: no other listen, or no way to the call. Never rejects. Returns undefined if there is no
-   * way.
+   * Asks jambonz to end only this listen, if another listen of its call has a socket. Returns undefined if jambonz
+   * can't be asked, because of its version, the transport of the call, the place of the listen or the reason. Resolves
+   * to true when jambonz was asked; to false if no other listen is open, or the call has ended or can't be reached.
+   * Never rejects.
    */
   endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
     if (call === undefined || listen === undefined) return undefined
@@ -99,9 +100,9 @@ export class ListenEnds {
 }
 
 /**
- * Returns the HTTP status for jambonz, which asks for the verbs that are to replace those of a listen. An answer
- * without verbs ends the present verb, an error leaves it: 204 while the listen runs, 410 if another verb may run by
- * now.
+ * Returns the HTTP status with which we answer jambonz' request for the verbs that replace a listen. 204 while the
+ * listen runs, since an answer without verbs ends the present verb; 410 if another verb may run by now, since an error
+ * leaves the present verb running.
  */
 export function statusOfEnd(call: Call, listenId: unknown): 204 | 410 {
   return call.listens.some(({ id, state }) => id === listenId && state === 'streaming') ? 204 : 410

@@ -67,9 +67,10 @@ export class LiveCalls {
   }
 
   /**
-   * Sends new verbs to a live call, filled in and checked like those of a handler: a listen may start in mid-call. They
-   * replace the present verb and the remaining ones; with `queue` they run after them. `queue` needs an application
-   * websocket. If a listen ends by this, jambonz calls its actionHook, and verbs of that answer replace these.
+   * Sends new verbs to a live call, filled in and checked like those of a handler: a listen may start in mid-call. The
+   * new verbs replace the present verb and the remaining ones; with `queue` they run after those. `queue` needs an
+   * application websocket. If the new verbs end a listen, jambonz calls its actionHook, and verbs in the answer to that
+   * hook replace the new ones.
    */
   async redirect(
     callSid: string,
@@ -93,7 +94,7 @@ export class LiveCalls {
     await this.#command(callSid, { command: 'call:status', data }, data)
   }
 
-  /** Says a text to the caller: during a listen or a dial, otherwise after the present verb. */
+  /** Says a text to the caller: at once during a listen or a dial, after the present verb during any other. */
   async say(callSid: string, text: string): Promise<void> {
     const say = { verb: 'say' as const, text }
     const call = await this.get(callSid)
@@ -103,7 +104,7 @@ export class LiveCalls {
     await this.redirect(callSid, [say], { queue: true })
   }
 
-  /** Mutes the caller in a dial or a conference. In other verbs jambonz can't. */
+  /** Mutes the caller in a dial or a conference. jambonz can't do so in other verbs. */
   async mute(callSid: string, muted: boolean): Promise<void> {
     const status = muted ? 'mute' : 'unmute'
     await this.#command(callSid, { command: 'mute:status', data: status }, { mute_status: status })

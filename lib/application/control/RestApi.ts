@@ -25,7 +25,7 @@ export interface CreateCall {
 }
 
 const MAX_SHOWN = 300
-/** bytes of an answer to read at most: those of jambonz have a few hundred */
+/** bytes of an answer to read at most: an answer of jambonz has a few hundred */
 const MAX_ANSWER = 65_536
 const CONTROL_CHARACTERS = /[\p{Cc}\s]+/gu
 const NOT_FOUND = 404
@@ -57,7 +57,7 @@ export class RestApi {
    * such call.
    */
   async updateCall(callSid: string, change: Readonly<Record<string, unknown>>): Promise<boolean> {
-    // fetch would resolve these as paths.
+    // fetch would resolve `.` and `..` as steps of the path.
     if (callSid === '.' || callSid === '..') return false
     const response = await this.#request('PUT', `/${encodeURIComponent(callSid)}`, change)
     const isKnown = response.status !== NOT_FOUND
@@ -126,7 +126,7 @@ export class RestApi {
     return Buffer.concat(parts).toString()
   }
 
-  /** Returns what an error shows of an answer: a line without the token. */
+  /** Returns an answer as an error shows it: one line, without the token. */
   #shown(answer: string): string {
     return this.#withoutToken(answer).replace(CONTROL_CHARACTERS, ' ').slice(0, MAX_SHOWN)
   }

@@ -20,7 +20,9 @@ const NO_MESSAGE = 'no message of jambonz came'
 const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
 
-/** The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before. */
+/**
+ * The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before the answer.
+ */
 export interface PendingAnswer {
   /** the messages that ask for it, and the sockets of their acks: more than one if jambonz has reconnected */
   readonly asked: Array<{ msgid: string; socket: ApplicationSocket }>

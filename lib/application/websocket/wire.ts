@@ -9,7 +9,7 @@ export const SUBPROTOCOL = 'ws.jambonz.org'
 export const MAX_MESSAGE_BYTES = 24 * 1024
 /** bytes of the verbs in an ack, at most */
 export const MAX_VERBS_BYTES = MAX_MESSAGE_BYTES - 128
-/** characters of a message's id as JSON, at most; those of jambonz have 24. An ack contains the id and the verbs. */
+/** characters of a message's id as JSON, at most: an ack holds it beside the verbs. Those of jambonz have 24. */
 const MAX_MSGID = 96
 /** a b3 header: ids in hexadecimal, of the trace, the span and its parent */
 const B3 = /^[\da-f-]{1,128}$/i
@@ -54,7 +54,7 @@ export interface SocketMessage {
 export interface SocketCommand {
   command: string
   data?: unknown
-  /** for the command redirect: true: run the verbs after the remaining ones */
+  /** for the command `redirect`; true: the verbs run after the remaining ones */
   queue?: boolean
   /** for the command llm:tool-output */
   toolCallId?: string

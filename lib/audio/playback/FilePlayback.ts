@@ -14,7 +14,7 @@ const SAFE_ID = /^[\w .:@+#-]{1,64}$/
 export interface PlayOptions {
   /** the id in the `playDone` event. Default: `play~1`, `play~2`, … */
   id?: string
-  /** true: play the file after those before it. Default false: stop those */
+  /** true: play the file after the earlier files. Default false: stop the earlier files */
   queue?: boolean
   /** Hz of raw L16 audio; a WAV names its own. Default: the verb's */
   sampleRate?: number
@@ -38,7 +38,7 @@ interface Item {
   isConverting: boolean
   dropped: boolean
   stopped: boolean
-  /** ms, as performance.now() */
+  /** the time at which the file was sent, ms as of performance.now() */
   sentAt: number
   timer?: NodeJS.Timeout
   settle: (done: PlayDone) => void
@@ -46,8 +46,8 @@ interface Item {
 }
 
 /**
- * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one at a time:
- * after a `killAudio` it would play the beginning of the next file that it has.
+ * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one file at a
+ * time: if it had the next file already, it would play the beginning of that file after a `killAudio`.
  */
 export class FilePlayback {
   readonly #deps: FilePlaybackDeps

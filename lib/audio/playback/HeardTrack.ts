@@ -28,7 +28,7 @@ export interface HeardTrackOptions {
   mixType: MixType
   /** ms of audio that arrived before the track began */
   startMs: number
-  /** ms on the clock: the earliest time at which that audio could have arrived */
+  /** ms on the clock: the earliest time at which the audio before the track could have arrived */
   earliest: number
   /** Returns the ms of audio that has arrived, gaps included. */
   receivedMs: () => number
@@ -108,7 +108,7 @@ export class HeardTrack implements AudioSink {
   #audioMs: number
   // The least difference between the clock and #clockMs, in this half of the window.
   #delay = Infinity
-  // The same in the half before.
+  // The least difference in the previous half of the window.
   #delayBefore: number
   #halfEndsAt = performance.now() + CLOCK_WINDOW / 2
 
@@ -187,7 +187,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
-      // No ping is needed for audio behind other audio: it is played after that, whenever jambonz reads it.
+      // Audio behind other audio needs no ping: it is played right after that, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
         (this.#playing.length === 0 &&
@@ -236,7 +236,8 @@ export class HeardTrack implements AudioSink {
     if (sent.kind === 'audio') this.#ring.drop(samples)
   }
 
-  // Corrects pongs before the first frame: with two parties, jambonz sends it one tick later than the audio it plays.
+  // Corrects pongs before the first frame: with two parties, jambonz sends that frame one tick after the audio it
+  // plays.
   #firstFrame(now: number): void {
     if (this.#options.mixType === 'mono') return
     for (const { sync } of this.#sent) {

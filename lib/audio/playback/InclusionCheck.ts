@@ -5,9 +5,9 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 const LOUD = 200 ** 2
 /** A frame of jambonz whose power is below this part of the application's power does not contain that audio. */
 const QUIET = 1 / 16
-/** Number of such frames in a row after which the result is "not included". One or a few may only be late. */
+/** Number of these quiet frames in a row after which the result is "not included". One or a few may only be late. */
 const QUIET_FRAMES = 8
-/** ms of audio in the first comparison, and by which each further one is longer */
+/** ms of audio in the first comparison; each further comparison is longer by as much */
 const FIRST_COMPARED = 100
 /** ms of audio in the longest comparison */
 const COMPARED = 400
@@ -16,12 +16,13 @@ const MAX_SHIFT = 60
 /** Hz of the audio that is compared */
 const RATE = 8_000
 /**
- * The gain is the level of the application's audio in that of jambonz; 1: as it was sent. From here on it is included.
+ * Gain from which on the application's audio is included. The gain is its level in the audio of jambonz: 1 is the level
+ * at which it was sent.
  */
 const INCLUDED_GAIN = 0.6
 /** Gain below which the application's audio is not included. */
 const ABSENT_GAIN = 0.35
-/** ms: a second match at a greater distance from the best one is a rival. */
+/** ms: a second match that is further away from the best match is a rival. */
 const RIVAL_DISTANCE = 5
 /** If a rival has this part of the best gain, the sound is a tone: tones match at many shifts, and prove nothing. */
 const RIVAL_GAIN = 0.9
@@ -29,8 +30,8 @@ const RIVAL_GAIN = 0.9
 const MAX_TRIES = 10
 
 /**
- * A check, once for each stream, if a media server includes the application's audio in the audio that it sends. If it
- * does, a recording must not add that audio again. jambonz 0.9 never includes it; other versions were not measured. An
+ * Checks, once for each stream, whether the media server includes the application's audio in the audio that it sends.
+ * If so, a recording must not add that audio again. jambonz 0.9 never includes it; other versions were not measured. An
  * echo on the caller's line arrives later or weaker, and does not count. While there is no result yet, a frame counts
  * as including the audio if it is loud enough.
  */

@@ -94,7 +94,7 @@ export class Marks {
     return mark
   }
 
-  /** Notes that audio was sent: all marks are now inside the audio. */
+  /** Notes that audio was sent after the marks: a sample in jambonz' audio stands for each of them now. */
   enterAudio(): void {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
@@ -249,12 +249,12 @@ export class MarkSamples {
   // ms on the clock: until then, audio with such samples may be playing.
   #playedUntil = -Infinity
 
-  /** Replaces such samples from now on. */
+  /** Replaces samples that jambonz would take for a mark from now on. */
   avoid(): void {
     this.#avoided = true
   }
 
-  /** Returns the audio to send. */
+  /** Returns the audio to send: after `avoid()`, without samples that jambonz would take for a mark. */
   without(audio: Buffer): Buffer {
     return this.#avoided ? withoutMarkSamples(audio) : audio
   }

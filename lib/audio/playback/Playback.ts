@@ -27,14 +27,15 @@ export interface PlaybackDeps {
   isPrivate: () => boolean
   /**
    * Resolves in a later turn of the event loop, after the stream has emitted `drain` for writers that wait for it.
-   * Calls after the end of the listen are answered then.
+   * Methods that are called after the end of the listen settle then.
    */
   afterEnd: () => Promise<void>
 }
 
 /**
  * The audio that one listen plays to the caller. The verb sets its mode: streaming (`write`, `mark`, `utterance`) or
- * files (`play`). If the plugin does not know the verb, as another application sent it, the first use sets the mode.
+ * files (`play`). If the plugin does not know the verb, because another application sent it, the first use sets the
+ * mode.
  */
 export class Playback {
   /** The application's audio that the caller heard; undefined before the first use in streaming mode. */
@@ -215,8 +216,8 @@ export class Playback {
   #stream(): StreamingPlayback {
     if (this.#streaming !== undefined) return this.#streaming
     const { socket, listen, backlog, onMark } = this.#deps
-    // The track begins here: frames that have arrived go to the sinks before it. From now on messages are read at once,
-    // not in batches: the times of jambonz' reports matter.
+    // The track begins here, so the sinks first get the frames that have arrived before it. From now on messages are
+    // read at once, not in batches, because the times of jambonz' reports matter.
     socket.readNow()
     socket.want('atOnce', true)
     this.track = new HeardTrack({

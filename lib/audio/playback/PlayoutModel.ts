@@ -5,7 +5,7 @@ import { FRAME_MS } from '../../pcm/samples.js'
  * mod_audio_fork (lws_glue.cpp).
  */
 const PREBUFFER_MS = 160
-/** ms of audio in each further lot that jambonz hands over to the caller: 640 samples. */
+/** ms of audio in one lot. After the prebuffer, jambonz passes audio on to the caller in lots of 640 samples. */
 export const LOT_MS = 80
 
 /**
@@ -98,15 +98,16 @@ export class PlayoutModel {
    * real time. At other speeds, as in some tests, the clock proves nothing, and the result is false.
    */
   isTooEarly(positionMs: number, now: number, speed: number): boolean {
-    // Not from `clockMs()`: a late report moves it, so that the next report would seem to be too early.
+    // Not computed from `clockMs()`: a late report moves that clock, so that the next report would seem to be too
+    // early.
     const ahead = Math.max(0, this.#earliestEnd - now) + this.#level / this.#perMs
     const mostMs = this.sentMs - Math.max(0, ahead - this.#padMs)
     return positionMs - mostMs > EARLY && Math.abs(speed - 1) < REAL_TIME
   }
 
   /**
-   * Returns the least number of samples that jambonz begins to play at once, at any rate of the call: its first lot is
-   * 160 ms on a call of 8 kHz, and shorter on a wideband call. Returns 0 while jambonz plays audio: any number will do.
+   * Returns how many samples must be sent so that jambonz begins to play them now, at any rate of the call: it waits
+   * for 160 ms of audio on a call of 8 kHz, for less on a wideband call. Returns 0 while jambonz plays audio.
    */
   toBegin(now: number): number {
     if (this.#exact || this.#endsAt > now) return 0
@@ -139,7 +140,10 @@ export class PlayoutModel {
     return released
   }
 
-  /** Counts samples of padding, or samples that cure stale marks. Returns how jambonz begins to play them. */
+  /**
+   * Counts silence that was sent: padding, or samples for marks whose audio was cleared, for which jambonz still waits.
+   * Returns how jambonz begins to play it.
+   */
   silence(samples: number, now: number): Release {
     this.#padMs += samples / this.#perMs
     const released = this.#add(samples, now)

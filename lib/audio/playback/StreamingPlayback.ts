@@ -7,7 +7,7 @@ import { PlaybackSender, type PlaybackSenderOptions } from './PlaybackSender.js'
 import { EXACT_RATE, LOT_MS, PlayoutModel, startTicking, stopTicking } from './PlayoutModel.js'
 import { Speech, type Utterance } from './Utterance.js'
 
-/** ms after the end of an utterance by the clock, in which the track may report it; then it ends without the track. */
+/** ms that the track has to report the end of an utterance, after its end by the clock. Then the clock decides. */
 const TRACK_PATIENCE = 1_000
 
 export interface StreamingPlaybackOptions extends PlaybackSenderOptions {
@@ -316,11 +316,11 @@ export class StreamingPlayback {
     this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
   }
 
-  // Sends a mark, or leaves it to the clock. Returns false if it must wait.
+  // Sends a mark, or lets the clock settle it. Returns false if it must wait.
   #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.silent
     const inBand = this.#options.rate === EXACT_RATE && !this.#markSamples.mayPlay(now)
-    // A mark inside the audio is only exact `inBand`. Otherwise the clock settles it, unless no audio follows it.
+    // A mark inside the audio is exact only if it is `inBand`. If it is not, and audio follows, the clock settles it.
     if (!this.#marksWork || (!inBand && more)) {
       this.#marks.place(name, false, this.sentMs, now, settle)
       return true

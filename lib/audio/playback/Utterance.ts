@@ -16,7 +16,7 @@ export interface UtteranceOptions {
 export interface UtteranceEnd {
   /** `playout`: the caller heard all of it. `cleared`: `clear()` or the end of the listen cut it off. */
   outcome: MarkOutcome
-  /** ms of it that the caller heard */
+  /** ms of the utterance that the caller heard */
   heardMs: number
   /** the words of `text` that the caller heard */
   heardText?: string
@@ -49,7 +49,8 @@ export class Utterance {
   /** Resolves when the caller has heard the utterance, or when it is cut off. Never rejects. */
   readonly done: Promise<UtteranceEnd>
   /**
-   * true if a part of it was written or heard while the call was private: its text is then kept out of the `Listen`.
+   * true if a part of the utterance was written or heard while the call was private: its text is then kept out of the
+   * `Listen`.
    */
   isPrivate = false
   readonly #deps: UtteranceDeps
@@ -70,19 +71,19 @@ export class Utterance {
     })
   }
 
-  /** ms of audio written to it */
+  /** ms of audio that was written to the utterance */
   get writtenMs(): number {
     return this.#bytes / this.#deps.bytesPerMs
   }
 
-  /** ms of it that the caller has heard */
+  /** ms of the utterance that the caller has heard */
   get heardMs(): number {
     if (this.#end !== undefined) return this.#end.heardMs
     if (this.#startMs === undefined) return 0
     return Math.min(this.writtenMs, Math.max(0, this.#deps.playedMs() - this.#startMs))
   }
 
-  /** ms into the audio of the listen at which the caller began to hear it; undefined: not yet, or never */
+  /** ms into the audio of the listen at which the caller began to hear the utterance; undefined: not yet, or never */
   get atMs(): number | undefined {
     return this.#atMs
   }
@@ -111,7 +112,7 @@ export class Utterance {
     this.#startMs = startMs
   }
 
-  /** Notes the time at which the caller began to hear it. The track may report this after the utterance has ended. */
+  /** Notes when the caller began to hear the utterance. The track may report this after the utterance has ended. */
   heardFrom(atMs: number): void {
     if (this.#atMs !== undefined) return
     this.#atMs = atMs
@@ -152,8 +153,8 @@ export interface SpeechDeps {
 }
 
 /**
- * The speech that is sent on one stream: utterances, runs of audio outside of utterances, and if it is private. Each
- * utterance and each run ends once, with the first of these events:
+ * The speech that is sent on one stream: utterances, and runs of audio outside of utterances. It also knows whether the
+ * call is private. Each utterance and each run ends once, with the first of these events:
  * - the track reports that the caller has heard its end (`onEnd`)
  * - TRACK_PATIENCE has passed since its end by the clock, without a report of the track (`onEnd`)
  * - a clear, or the end of the socket, cuts it off (`cutOff()`)
@@ -220,7 +221,7 @@ export class Speech {
     if (isPrivate) for (const utterance of this.#open) utterance.isPrivate = true
   }
 
-  /** Notes that the audio that is sent next was written in private (true), or was not. */
+  /** Notes if the call was private when the audio that is sent next was written. */
   sendsPrivate(isPrivate: boolean): void {
     this.#sendsPrivate = isPrivate
   }

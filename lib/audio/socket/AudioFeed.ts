@@ -5,7 +5,7 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
 /** Bytes of audio that may gather in the kernel between two reads. */
 const MAX_BATCH = 32_768
-/** Bytes that the sinks may wait for while a gap is in doubt. */
+/** Bytes of audio that are held back from the sinks, at most, while a gap is in doubt. */
 const MAX_HELD = 1_048_576
 /** ms after a pause for which missing audio counts as late, if the socket was not read during the pause. */
 const MAX_BEHIND = 30_000
@@ -53,7 +53,7 @@ export class AudioFeed {
   // above.
   #pauseEnds: number | typeof NOT_ENDED = NOT_ENDED
   #endsWithinMessage = false
-  // ms: until then audio is late because the socket was not read.
+  // Time, ms, until which audio counts as late, because the socket was not read.
   #behindUntil = 0
   #windowAt = 0
   #windowMs = 0
@@ -134,8 +134,8 @@ export class AudioFeed {
   }
 
   /**
-   * Ends the pause. Audio that was said in the pause and arrives late still belongs to it. `withinMessage`: a message
-   * has arrived in part, and belongs to it, too. `isBehind`: the socket was not read for a while.
+   * Ends the pause. Audio that was said in the pause and arrives late still belongs to the pause. `withinMessage`: a
+   * message has arrived in part; it belongs to the pause, too. `isBehind`: the socket was not read for a while.
    */
   resume(now: number, withinMessage: boolean, isBehind: boolean): void {
     if (this.#pause === undefined) return
@@ -212,7 +212,8 @@ export class AudioFeed {
   }
 
   // The doubt may remain: a gap that is found later is reported with the next frame. The frames keep their places on
-  // the clock, although the gap may be before them: it may be behind them as well, and the end of a pause between.
+  // the clock, since it is not known whether the gap is before or behind them. In the latter case, the end of a pause
+  // may be in between.
   #flush(): void {
     if (this.#held.length === 0) return
     const held = this.#held

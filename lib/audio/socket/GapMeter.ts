@@ -2,7 +2,7 @@
 const LIVE_LAG = 200
 /** ms of the shortest gap; a shorter lag is jitter. */
 const MIN_GAP = 200
-/** ms: a lag that falls to this was a stall, and all audio has arrived. */
+/** ms: if the lag falls to this value, the cause was a stall, and all audio has arrived. */
 const CAUGHT_UP = 60
 /** ms without a further fall of the lag, after which the lag is persistent. */
 const SETTLE = 100
@@ -61,8 +61,8 @@ export class GapMeter {
   /**
    * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the
    * latest 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request, and what is
-   * missing after a slow opening is a gap. After a quick one nothing is lost: the audio began later. To be called
-   * before any audio.
+   * missing after a slow opening is a gap. After a quick opening nothing is lost: if audio seems to be missing, it only
+   * began later. Must be called before any audio.
    */
   opened(requestedAt: number, openAt: number): void {
     this.#clock = requestedAt
@@ -93,9 +93,9 @@ export class GapMeter {
 
   /**
    * Returns the time on the audio's clock of what is said at `now`, if more audio than the next message is still to
-   * arrive: audio before that time is late. While the least lag is not known, all audio counts as late that can be, as
-   * none is said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster
-   * than it is said.
+   * arrive: audio before that time is late. While the least lag is not known, it counts as 0 at most, since no audio is
+   * said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster than it is
+   * said.
    */
   saidUntil(now: number): number | undefined {
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS

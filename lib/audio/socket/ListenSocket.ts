@@ -22,7 +22,7 @@ export interface ListenSocketOptions {
   known: Opened | undefined
   identify: Identify | undefined
   limits: StreamLimits
-  /** ms, as of `performance.now()`, when its upgrade was asked for; undefined: now */
+  /** ms, as of `performance.now()`, at which jambonz asked for the socket's upgrade; undefined: now */
   requestedAt: number | undefined
   logger: FastifyBaseLogger
 }
@@ -58,9 +58,9 @@ export class ListenSocket {
   #streaming = false
   // ms: jambonz has listened since then.
   readonly #startedAt: number
-  // Numbers of those who want audio.
+  // Number of users that want audio soon, or at once.
   readonly #wanted = { soon: 0, atOnce: 0 }
-  // What the user is being given now: anything read meanwhile would overtake it.
+  // What is being delivered to the user now. Nothing may be read meanwhile: it would be delivered first.
   #delivering: 'beginning' | 'audio' | AudioMessage['type'] | undefined
   // A key ended the pause: the keys after it are not private.
   #keysArePublic = false
@@ -80,7 +80,7 @@ export class ListenSocket {
     this.#texts = new TextReader((text) => this.logger.warn(text))
     this.roundTrips = new RoundTrips(socket)
     this.#end = new SocketEnd(socket, {
-      // Without reading, the close and its reason would not be seen.
+      // The close and its reason are seen only while the socket is read.
       begun: () => this.reader.readToEnd(),
       ending: (reason) => user.ending(reason),
       endAlone: (reason) => user.endAlone(reason)
@@ -151,7 +151,7 @@ export class ListenSocket {
     this.#feed?.remove(sink)
   }
 
-  /** Counts somebody who wants audio as it comes, or within LISTENING_INTERVAL (true), or no longer does (false). */
+  /** Counts a user that wants audio as it comes, or within LISTENING_INTERVAL (true), or no longer does (false). */
   want(when: 'atOnce' | 'soon', yes: boolean): void {
     this.#wanted[when] += yes ? 1 : -1
     this.#updateReading()
@@ -179,7 +179,7 @@ export class ListenSocket {
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'
     if (!this.#delivering && this.reader.readNow()) return this.#resume()
-    // Only the event loop can read the rest: it has done so after it has polled once more.
+    // Only the event loop can read the rest. Between two setImmediate() it polls all sockets once.
     this.#resuming = setImmediate(() => {
       this.#resuming = setImmediate(() => this.#resume())
     })
@@ -221,7 +221,7 @@ export class ListenSocket {
     return this.done
   }
 
-  /** Asks jambonz to end the listen and leave the call's others alone; closes if that is not possible. */
+  /** Asks jambonz to end only this listen of the call. Closes the socket if that is not possible. */
   endOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#end.askOrClose(reason, code, text, error)
   }
@@ -300,7 +300,7 @@ export class ListenSocket {
     const { sampleRate, channels, bidirectional } = this.opened.listen
     this.#feed = new AudioFeed(sampleRate, channels, () => this.want('atOnce', false))
     this.#streaming = true
-    // The application answers what it hears.
+    // The application answers what it hears, so it needs audio at once.
     if (bidirectional?.mode === 'streaming') this.#wanted.atOnce++
     this.#feed.gaps.opened(this.#startedAt, this.#opening.firstAt ?? this.#startedAt)
     // The audio that came with the first frame is delivered before anything that is read now.

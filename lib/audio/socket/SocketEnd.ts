@@ -38,15 +38,15 @@ export interface SocketEndUser {
   /** Called once before we send the first message that ends the socket. */
   ending(reason: EndReason): void
   /**
-   * Asks jambonz to end the listen without its socket, so that it leaves the call's other listens alone. Resolves to
-   * false if jambonz was not asked. Never rejects. Returns undefined if there is no such way.
+   * Asks jambonz to end the listen by other means than its socket, so that the call's other listens go on. Resolves to
+   * false if jambonz was not asked. Never rejects. Returns undefined if there are no such means.
    */
   endAlone(reason: EndReason): Promise<boolean> | undefined
 }
 
 /**
- * Ends a listen in steps: asks jambonz to end it alone, asks over the socket, closes, hangs up. Each step has 2 s.
- * Keeps the first reason for the end.
+ * Ends a listen in steps: asks jambonz to end only this listen, asks over the socket, closes the socket, cuts the
+ * connection. Each step has 2 s. Keeps the first reason for the end.
  */
 export class SocketEnd {
   /** Resolves when the socket has closed. Never rejects. */
@@ -68,7 +68,9 @@ export class SocketEnd {
     })
   }
 
-  /** Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, hangs up 2 s later. */
+  /**
+   * Asks jambonz to end the listen, so that it calls the actionHook. Closes after 2 s, cuts the connection 2 s later.
+   */
   ask(reason: EndReason): void {
     if (!this.#begin(reason)) return
     this.#aloneOr(reason, () => {
@@ -77,19 +79,19 @@ export class SocketEnd {
     })
   }
 
-  /** Asks jambonz to end the listen alone. If that is not possible, closes the socket. */
+  /** Asks jambonz to end only this listen. If that is not possible, closes the socket. */
   askOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#error ??= error
     if (this.#begin(reason)) this.#aloneOr(reason, () => this.#close(code, text))
   }
 
-  /** Closes the socket. Hangs up 2 s later. */
+  /** Closes the socket. Cuts the connection 2 s later. */
   close(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#error ??= error
     if (this.#begin(reason)) this.#end(reason, () => this.#close(code, text))
   }
 
-  /** Hangs up at once: the connection is dead. */
+  /** Ends the socket without a close handshake: the connection is dead. */
   lost(): void {
     if (this.#begin('lost')) this.#end('lost', () => {})
     this.#socket.terminate()
@@ -119,7 +121,9 @@ export class SocketEnd {
     return true
   }
 
-  /** Asks jambonz to end the listen alone. Runs `end` if it can't be asked, or does not close the socket within 2 s. */
+  /**
+   * Asks jambonz to end only this listen. Runs `end` if that is not possible, or the socket is still open after 2 s.
+   */
   #aloneOr(reason: EndReason, end: () => void): void {
     const asked = this.#user.endAlone(reason)
     if (asked === undefined) return this.#end(reason, end)

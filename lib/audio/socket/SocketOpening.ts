@@ -16,7 +16,7 @@ export interface OpeningSteps {
   resume(): void
   /** Called once, when the listen is known, before any `replay()`. */
   opened(opened: Opened, metadata: Record<string, unknown> | undefined): void
-  /** Called once instead, if the listen does not become known. */
+  /** Called once instead of `opened()`, if the listen does not become known. */
   failed(error: Error): void
   /** Delivers a frame that arrived before the listen was known. Called in order. */
   replay(data: Buffer, isBinary: boolean): void

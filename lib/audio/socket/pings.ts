@@ -78,7 +78,7 @@ export class RoundTrips {
   /** ms, the shortest of the latest round trips; 0 before the first pong */
   leastMs = 0
   readonly #socket: WebSocket
-  // Most streams never ask: the map, and the listener that reads it, come with the first ping.
+  // Most streams never send a ping, so the map and the listener that reads it are made with the first ping.
   #waiting: Map<string, Ping> | undefined
   #last: number[] = []
   #sent = 0
@@ -89,8 +89,8 @@ export class RoundTrips {
 
   /**
    * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes; never, if 64 later pings
-   * are sent before that. Pongs and audio come back in order: audio that arrives before the pong was sent before
-   * jambonz had read the ping.
+   * are sent before that. jambonz sends pongs and audio in order: it sent what arrives ahead of the pong before it read
+   * the ping.
    */
   ask(onPong: () => void): void {
     const socket = this.#socket
@@ -113,7 +113,7 @@ export class RoundTrips {
       if (ping === undefined) return
       waiting.delete(name)
       this.#last = [...this.#last, performance.now() - ping.sentAt].slice(-MAX_ROUND_TRIPS)
-      // The shortest is that of the network; anything above it was lost in this process.
+      // The shortest round trip is that of the network. A longer one includes delays in this process.
       this.leastMs = Math.min(...this.#last)
       ping.onPong()
     })

@@ -31,7 +31,7 @@ export class AudioStream extends SpeakingDuplex {
   readonly metadata: Record<string, unknown> | undefined
   readonly #live: LiveStream
 
-  /** For the plugin: applications get streams from it. */
+  /** Only for the plugin: applications get their streams from the plugin. */
   constructor(live: LiveStream, metadata: Record<string, unknown> | undefined) {
     super((err) => live.socket.listenerThrew(err))
     this.#live = live
@@ -50,7 +50,7 @@ export class AudioStream extends SpeakingDuplex {
     })
   }
 
-  /** The listen as it is known now. */
+  /** The present state of the listen. */
   get listen(): Listen {
     return this.#live.listen as Listen
   }

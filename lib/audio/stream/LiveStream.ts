@@ -20,7 +20,10 @@ export interface LiveStreamOptions {
   /** known if the socket's path named the listen */
   call?: Call
   listen?: Listen
-  /** called once otherwise, with the metadata of the first frame; a rejection closes the socket with 1008 */
+  /**
+   * Finds the listen if the socket's path did not name it. It is called once, with the metadata of the first frame. If
+   * it rejects, the socket closes with 1008.
+   */
   identify?: Identify
   /** called once, before any audio is delivered, to attach sinks and the handler at once */
   begin: (live: LiveStream, stream: AudioStream) => void
@@ -58,7 +61,7 @@ export class LiveStream {
   onPrivacy: (mode: PauseMode | false) => void = () => {}
   /** Called once if we end the socket. */
   onEnding: (reason: EndReason) => void = () => {}
-  /** See SocketEndUser. */
+  /** Called to end only this listen of its call: see `endAlone` of SocketEndUser. */
   onEndAlone: (reason: EndReason) => Promise<boolean> | undefined = () => undefined
   readonly #begin: LiveStreamOptions['begin']
   #stream: AudioStream | undefined
@@ -96,7 +99,7 @@ export class LiveStream {
     return this.socket.opened?.call
   }
 
-  /** The listen as it is known now; undefined until then. */
+  /** The present state of the listen; undefined until the listen is known. */
   get listen(): Listen | undefined {
     return this.socket.opened?.listen
   }
@@ -178,14 +181,15 @@ export class LiveStream {
     return this.#privacy
   }
 
-  /** true while audio is private, that of an ended pause that arrives late included. */
+  /** true while private audio arrives, including late audio of a pause that has ended. */
   get isHidden(): boolean {
     return this.#privacy !== false || this.socket.isPrivate
   }
 
   /**
-   * Begins a pause, for all sinks and supervisors. One that has begun goes on as it is. Once the socket has closed a
-   * pause neither begins nor ends: the next socket of the listen, on another instance, has it as it was.
+   * Begins a pause, for all sinks and supervisors. A pause that has begun goes on unchanged. Once the socket has
+   * closed, a pause neither begins nor ends: the next socket of the listen, on another instance, continues the state at
+   * the close.
    */
   beginPrivacy(mode: PauseMode): void {
     if (this.#privacy !== false || this.#over) return
@@ -204,7 +208,7 @@ export class LiveStream {
     this.onPrivacy(false)
   }
 
-  // ---- for the AudioStream that stands on it
+  // ---- for the AudioStream on top of this view
 
   get reader(): ReaderSide {
     return (this.#reader ??= new ReaderSide(this.#begun, this.socket.reader, this.maxBuffered, this.socket))

@@ -88,7 +88,7 @@ export function emitToEach(
   return listeners.length > 0
 }
 
-/** ms after which calls on a stream whose socket has closed are answered, so that a loop of such calls is cheap. */
+/** ms after which methods of a stream whose socket has closed settle, so that a loop of such method calls is cheap. */
 const ANSWER_DELAY = 20
 /** ms for which the reader of such a stream may read nothing while somebody still writes. */
 const READER_PATIENCE = 30_000
@@ -271,7 +271,7 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     else this.emit('drain')
   }
 
-  // Destroys a stream whose reader has stopped: a handler that writes until then would never end.
+  // Destroys a stream whose reader has stopped. A handler that writes until the stream is destroyed would never end.
   #watchReader(): void {
     const now = performance.now()
     if (this.readableLength !== this.#unread) {

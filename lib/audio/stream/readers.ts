@@ -152,8 +152,8 @@ export class ReaderSide {
 }
 
 /**
- * The name of a channel: the party whose voice it has. jambonz sends the caller on the left, and the audio that is played to the caller on
- * the right (mod_audio_fork).
+ * The name of a channel: the party whose voice it has. jambonz sends the caller on the left, and the audio that is
+ * played to the caller on the right (mod_audio_fork).
  */
 export type ChannelName = 'caller' | 'callee'
 export const CHANNEL_NAMES: readonly string[] = ['caller', 'callee'] satisfies ChannelName[]

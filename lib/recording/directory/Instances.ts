@@ -27,7 +27,9 @@ const write = promisify(writeCallback)
 const HEARTBEAT = 5_000
 /** Number of looks in a row without a new heartbeat, after which an instance on another machine is dead: 30 s. */
 export const MISSED_BEATS = 6
-/** A look this many heartbeats after the last one does not count: this process or machine was suspended. */
+/**
+ * A look that comes this many heartbeats after the look before does not count: the process or machine was suspended.
+ */
 const LATE = 2
 /** Number of digits of the counter at the start of the file. Each heartbeat overwrites it. */
 const COUNTER_DIGITS = 12
@@ -192,7 +194,7 @@ export class Instances {
   async #beat(): Promise<void> {
     const path = this.#pathOf(this.token)
     const announced = this.#announced
-    // The file exists only after that.
+    // The file exists only after `announced` has resolved.
     await announced
     try {
       const fd = await openRegular(path, 'r+')

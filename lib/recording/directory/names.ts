@@ -48,8 +48,8 @@ export interface RecordingPaths {
   /** path of the audio while it is being written */
   part: string
   /**
-   * path of the sidecar while the audio is being written. It contains the owner's token, so even an empty file tells
-   * it.
+   * path of the sidecar while the audio is being written. It contains the owner's token, so even an empty sidecar tells
+   * the owner.
    */
   partSidecar: string
   final: string

@@ -57,7 +57,9 @@ export class Unacknowledged {
     })
   }
 
-  /** Has the ack of `by` acknowledge the message `msgid`, too. Returns false if that does not wait for an ack. */
+  /**
+   * Makes the ack of message `by` acknowledge message `msgid`, too. Returns false if `msgid` does not wait for an ack.
+   */
   replace(msgid: string | undefined, by: string): boolean {
     const waiting = msgid === undefined ? undefined : this.#waiting.get(msgid)
     if (msgid === undefined || waiting === undefined) return false

@@ -32,8 +32,8 @@ export interface OpeningFailure extends Failure {
 
 /**
  * Opens an application websocket as jambonz does (feature-server lib/utils/ws-requestor.js). Calls `opened` in the turn
- * in which the socket opens, so that its listeners miss no message. Resolves to undefined then, otherwise to the
- * failure.
+ * in which the socket opens, so that its listeners miss no message. Resolves to undefined when the socket has opened,
+ * or to the failure.
  */
 export function openSocket(
   { network, clock, url, credentials }: SocketServer,

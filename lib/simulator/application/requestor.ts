@@ -32,7 +32,7 @@ export interface Requestor {
   readonly transport: 'http' | 'websocket'
   /** Scheme, host and port of the application. Relative hooks and sockets are resolved against it. */
   readonly baseUrl: string
-  /** Sent in place of a listen's `wsAuth` when its url is relative. */
+  /** The credentials that are sent in place of a listen's `wsAuth` if its url is relative. */
   readonly credentials: Credentials | undefined
   /** Resolves to the JSON of the answer, `''` or undefined if it has none. Throws FST_JAMBONZ_SIM_REQUEST. */
   request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>

@@ -38,7 +38,7 @@ export interface ForkCommands {
   killAudio: () => void
   disconnect: () => void
   error: (data: unknown) => void
-  /** Called when the message crashed the media server (strcmp on NULL), and every call on it. */
+  /** Called when the message crashed the media server (strcmp on NULL), which ends every call on it. */
   crash: (why: string) => void
   problem: (code: ProblemCode, what: string) => void
 }

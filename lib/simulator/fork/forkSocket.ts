@@ -83,7 +83,8 @@ export class ForkSocket {
   }
 
   /**
-   * Ends the socket: close frame 1000 without a reason, then FIN. Before the upgrade is answered it becomes an orphan.
+   * Ends the socket: close frame 1000 without a reason, then FIN. A socket whose upgrade is not answered yet becomes an
+   * orphan.
    */
   stop(): void {
     if (this.#state === 'connecting') {

@@ -3,8 +3,8 @@ import { Resampler } from '../audio/resampler.js'
 import { SampleQueue } from '../media/samples.js'
 
 /**
- * Samples to buffer before playout starts, and per lot afterwards, times streamed rate / call rate: 160 and 80 ms at 8
- * kHz.
+ * Samples to buffer before playout starts, and samples of each further lot, both times streamed rate / call rate: 160
+ * and 80 ms at 8 kHz.
  */
 const START_SAMPLES = 1_280
 const LOT_SAMPLES = 640
@@ -73,7 +73,7 @@ export class StreamingPlayout {
     return true
   }
 
-  /** Drops all audio with the next frame, as the module does. */
+  /** Drops all audio when the next frame is played, not before, as the module does. */
   killAudio(): void {
     this.#clearing = true
   }

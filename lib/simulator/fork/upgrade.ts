@@ -11,12 +11,12 @@ import {
   type Credentials
 } from './handshake.js'
 
-/** Time to connect and to get an HTTP answer. The media server gives up after it. */
+/** Time to connect and to get an HTTP answer, after which the media server gives up. */
 const CONNECT_TIMEOUT_MS = 10_000
 /** Bytes of a request. A longer one is sent cut off, and is never answered. */
 const MAX_REQUEST = 4_095
 const MAX_REDIRECTS = 3
-/** Bytes of a refusal's body that are shown, and real ms they are waited for. */
+/** Bytes of a refusal's body that are shown, and real ms to wait for that body. */
 const MAX_BODY = 2_000
 const BODY_PATIENCE_MS = 250
 

@@ -19,7 +19,7 @@ import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
 
 const MAX_SIMULATED_MS = 3_600_000
-/** Verbs of a call at most: an application that answers every hook with the same verbs never ends. */
+/** Number of verbs of a call, at most: an application that answers every hook with the same verbs never ends. */
 const MAX_VERBS = 1_000
 const MAX_RINGING_MS = 60_000
 

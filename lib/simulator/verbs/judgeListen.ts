@@ -12,8 +12,8 @@ const EARLY_MS = 1_000
 const NO_CLOSE_FRAME = 1006
 /** Close codes of a server that did not fail: normal, going away, none. */
 const HARMLESS = [1000, 1001, 1005]
-/** Bytes of one lot at 8 kHz: with fewer bytes from the server, unplayed samples are not reported. */
-const LOT_BYTES = 640
+/** Bytes of 40 ms at 8 kHz. If the server streams less, unplayed samples are not reported. */
+const SHORT_BYTES = 640
 
 /** Reports the properties of a listen verb that jambonz accepts and ignores. */
 export function judgeVerb(data: Record<string, unknown>, url: string, report: Report): void {
@@ -73,7 +73,7 @@ export function judgeEnd(fork: Fork, report: Report): void {
       url
     )
   }
-  if (fork.unplayed >= 1 && receivedAudio.bytes >= LOT_BYTES) {
+  if (fork.unplayed >= 1 && receivedAudio.bytes >= SHORT_BYTES) {
     report(
       'unplayedTail',
       `the last ${fork.unplayed} samples that the server streamed were never played`,

@@ -302,7 +302,7 @@ export class ListenTask extends Task {
     const samples = soundAt(audio, leg.rate)
     if (samples === undefined) return done(delayMs)
     clock.at(clock.now() + delayMs, () => {
-      // Its temporary file was deleted with the fork.
+      // The listen was killed: the temporary file of this sound was deleted with its fork.
       if (this.killed) return
       leg.player.start(samples, this.#fork, (played) => {
         const restMs = played.stopped ? 0 : (played.lastSamples * 1000) / leg.rate

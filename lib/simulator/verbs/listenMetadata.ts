@@ -84,7 +84,7 @@ function metadata(
   first: Json,
   own: Json
 ): { plain: Json; escaped: Json } {
-  // of jambonz 11, by its documentation
+  // So does jambonz 11, by its documentation.
   if (place.role === 'outside') return { plain: own, escaped: own }
   if (place.member !== undefined) {
     const frame = { ...own, ...place.member, sampleRate: first.sampleRate }

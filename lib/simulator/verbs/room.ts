@@ -64,7 +64,7 @@ export class RoomTask extends Task {
     return [info.callSid, ...Array.from({ length: options.members }, () => randomUUID())]
   }
 
-  // one listen, one hook: that of the member whose verb it is
+  // There is one listen with one hook: that of the member whose verb it is.
   #listenTo(callSid: string, nested: unknown): ListenTask {
     const { actionHook, ...data } = recordOf(nested)
     const isOwn = callSid === this.session.info.callSid

@@ -9,7 +9,7 @@ export class PauseTask extends Task {
   }
 }
 
-/** `answer`: answers the call, by its precondition. */
+/** `answer`: its precondition answers the call. */
 export class AnswerTask extends Task {
   override readonly precondition = 'endpoint'
   override async exec(): Promise<void> {}

@@ -14,9 +14,9 @@ const OWN = performance.timeOrigin * MICROS
 
 /**
  * The clock of Redis, in µs, which all instances share. The quickest reply gives its time, to within half the time that
- * the reply took. As long as the replies do not contradict the clock of this process, that one is used: clocks that are
- * set over the network agree more closely than replies can measure. If a reply contradicts the quickest one, the clock
- * of Redis was set, or another server took over.
+ * the reply took. As long as the replies do not contradict the clock of this process, that clock is used: clocks that
+ * are set over the network agree more closely than replies can measure. If a reply contradicts the quickest one, the
+ * clock of Redis was set, or another server took over.
  */
 export class Clock {
   #offset = OWN
@@ -168,7 +168,7 @@ export class Instances {
     for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
-  /** Writes that another instance holds a listen, since the store may have lost both. */
+  /** Writes that another instance holds a listen, since the store may have lost the listen and that instance. */
   async remind(
     redis: RedisCommands,
     instance: string,

@@ -57,8 +57,8 @@ const KEEP_ALIVE = 10_000
 
 /**
  * Opens a new connection with the client's settings. The application's own connection is not used: its blocking
- * commands and its offline queue would delay the commands of the store. `queue`: commands wait for the connection;
- * otherwise they fail at once without one.
+ * commands and its offline queue would delay the commands of the store. `queue`: true: commands wait for the
+ * connection; false: commands fail at once while there is none.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {
@@ -242,12 +242,12 @@ export class Link {
       onReturned()
     } catch (err) {
       this.#problem = err
-      // The connection may be dead.
+      // The connection may be dead, so a new one replaces it.
       if (err instanceof Late) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
-      // At the start, the time to connect passes first.
+      // During start(), the next attempt is made only after the time to connect.
       if (this.#since !== undefined) this.#tryLater()
     }
   }
@@ -262,7 +262,7 @@ export class Link {
       this.#deaf = undefined
       onSubscribed()
     } catch (err) {
-      // If the connection broke, the next one subscribes. Until then, waiters read by themselves.
+      // If the connection broke, the next connection subscribes. Until then, waiters read by themselves.
       if (!(err instanceof Error) || err.name !== 'ReplyError') return
       if (this.#deaf === undefined) {
         logger.error(

@@ -82,7 +82,8 @@ export class LocalCalls {
   }
 
   /**
-   * Merges the store's fields into the copy: of each, the newer version wins. `event`: they are the reply to a write.
+   * Merges the store's fields into the copy: the newer version of each field wins. `event`: the fields are the reply to
+   * a write.
    */
   learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): StoredCall {
     const copy = this.#copy(callSid, event)

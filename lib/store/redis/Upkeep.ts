@@ -9,7 +9,7 @@ import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
 import { writeCall, type ScriptResult } from './scripts.js'
 
-/** ms before the last heartbeat in the store: after a loss of data, writes from then on are repeated */
+/** After a loss of data, writes are repeated from this many ms before the last heartbeat in the store. */
 const DOUBT = 5_000
 /** Number of times in a callTtl that a call with audio is renewed. */
 const KEEPS_PER_TTL = 3
@@ -43,7 +43,7 @@ export class Upkeep {
       if (this.#parts.local.pending > 0) await this.#tellWaiting()
       await link.try((redis) => instances.leave(redis))
     } catch {
-      // The other instances notice the missing heartbeats.
+      // This failure is ignored: the other instances notice the missing heartbeats.
     }
   }
 
@@ -148,7 +148,7 @@ export class Upkeep {
     }
   }
 
-  /** Ends the listens of a dead instance. One instance ends each of them. */
+  /** Ends the listens of a dead instance. Only one instance ends each of these listens. */
   async #bury(instance: string): Promise<void> {
     const { link, instances, context, damage } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))

@@ -10,7 +10,7 @@ import type { ServerOptions } from '../server/types.js'
 import { LOAD_CORE, Process, SERVER_CORE } from './Process.js'
 import type { Remote } from './rpc.js'
 
-/** Starts processes and ends them. */
+/** Starts and ends the processes of the benchmark. */
 export class Bench {
   readonly #argv: (entry: string) => string[]
   readonly #serverArgs: readonly string[]
@@ -22,17 +22,17 @@ export class Bench {
     this.#serverArgs = serverArgs
   }
 
-  /** The load generator. */
+  /** Starts the load generator for calls with audio. */
   async load(): Promise<Remote<LoadMethods>> {
     return await this.#start<LoadMethods>('load/main.ts', LOAD_CORE)
   }
 
-  /** The generator of webhooks. */
+  /** Starts the load generator for webhooks. */
   async http(): Promise<Remote<HttpMethods>> {
     return await this.#start<HttpMethods>('load/http.ts', LOAD_CORE)
   }
 
-  /** The generator of calls without audio, over HTTP and over application websockets. */
+  /** Starts the load generator for calls without audio, over HTTP and over application websockets. */
   async sessions(): Promise<Remote<SessionMethods>> {
     return await this.#start<SessionMethods>('load/sessions.ts', LOAD_CORE)
   }
@@ -72,7 +72,7 @@ export class Bench {
   }
 }
 
-/** Removes recordings of an earlier run, whose calls have the same names. */
+/** Deletes the calls of an earlier run from Redis, as the new calls have the same callSids. */
 async function forget(redisPort: number): Promise<void> {
   const redis = new Redis(redisPort)
   await redis.flushall()

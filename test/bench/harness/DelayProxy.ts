@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 
 /** A TCP proxy that delays a server's answers, as a network does. */
 export class DelayProxy {
-  /** round trips: the client's first write, and each write after an answer */
+  /** number of round trips: the client's first write, and each write after an answer */
   roundTrips = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -16,7 +16,7 @@ export class DelayProxy {
     return (this.#server.address() as AddressInfo).port
   }
 
-  /** Resolves when the proxy listens. `ms`: of a round trip */
+  /** Resolves when the proxy listens. `ms`: duration of a round trip */
   static async listen(target: number, ms: number): Promise<DelayProxy> {
     const server = createServer()
     const proxy = new DelayProxy(server)

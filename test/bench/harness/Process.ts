@@ -8,22 +8,22 @@ const HAS_TASKSET =
   availableParallelism() > 1 &&
   spawnSync('taskset', ['--version']).error === undefined
 
-/** The server and the load generator each have a core. */
+/** The server and the load generator run on a core each. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
-/** ms */
+/** ms to wait for the process to end */
 const PATIENCE = 5_000
 
 export function isPinned(): boolean {
   return HAS_TASKSET
 }
 
-/** A Node process of the benchmark, on a core of its own where `taskset` exists. */
+/** A Node process of the benchmark, on its own core if `taskset` is installed. */
 export class Process<M> {
   readonly remote: Remote<M>
   readonly #child: ChildProcess
 
-  /** `argv`: of node */
+  /** `argv`: arguments of node */
   constructor(argv: readonly string[], core: number) {
     const [command = '', ...args] = HAS_TASKSET
       ? ['taskset', '-c', String(core), process.execPath, ...argv]

@@ -11,45 +11,45 @@ import { verify } from './verify.js'
 export interface Variant {
   name: string
   server: Omit<ServerOptions, 'directory'>
-  /** of the plugin */
+  /** path of the plugin's webhook */
   webhook?: string
   echo?: boolean
-  /** its recordings are compared with what was sent */
+  /** true: the recordings are compared with the audio that was sent */
   records?: boolean
 }
 
 export interface Load {
   calls: number
   arrivals: Arrivals
-  /** ms */
+  /** ms of the warm-up, and of the measurement */
   warmUp: number
   measure: number
-  /** messages of a few calls before the measurement; default 1,000 */
+  /** messages that a few calls send before the measurement; default 1,000 */
   rehearsal?: number
 }
 
 export interface Measured {
   /** µs of the server's CPU per audio message */
   cpuPerMessage: number
-  /** the kernel's part of it */
+  /** the part of `cpuPerMessage` that the kernel used */
   systemPerMessage: number
-  /** part of a core */
+  /** part of one core, 1: all of it */
   cpu: number
   messages: number
   openedMs: number
-  /** bytes above idle, per call */
+  /** bytes per call, above those of the idle server */
   rssPerCall: number
   heapPerCall: number
   externalPerCall: number
-  /** ms */
+  /** delay of the server's event loop, in ms */
   loopDelayP99: number
-  /** ms by which the generator itself was late */
+  /** ms by which the load generator was late */
   lateMs: number
   echo?: Progress['echo']
   verifiedBytes: number
 }
 
-/** Calls before the measurement, so that the idle memory is that of a used application. */
+/** Number of calls before the measurement, so that the idle memory is that of an application in use. */
 const REHEARSAL_CALLS = 20
 const REHEARSAL_FROM = 1_000_000
 

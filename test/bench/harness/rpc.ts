@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 
-/** The methods that one process calls in another: each takes and returns JSON. */
+/** The methods that a process calls in another process. Each takes and returns JSON. */
 export type Methods = { [name: string]: (argument: never) => unknown }
 type Name<M> = Extract<keyof M, string>
 type Argument<M, N extends keyof M> = M[N] extends () => unknown
@@ -21,7 +21,7 @@ interface Reply {
   error?: string
 }
 
-/** The child's side: runs the methods that the parent calls. */
+/** Runs the methods that the parent process calls. */
 export function answerParent<M extends Methods>(methods: M): void {
   process.on('message', ({ id, name, argument }: Request) => {
     const method = methods[name]
@@ -42,9 +42,9 @@ export function answerParent<M extends Methods>(methods: M): void {
   process.send?.({ id: 0 } satisfies Reply)
 }
 
-/** The parent's side. */
+/** Calls the methods of a child process. */
 export class Remote<M> {
-  /** Resolves to the child's answer; rejects if the child ends first. */
+  /** Resolves when the child is ready; rejects if the child ends first. */
   readonly ready: Promise<void>
   readonly #child: ChildProcess
   readonly #waiting = new Map<

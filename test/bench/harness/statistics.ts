@@ -1,10 +1,10 @@
-/** Returns the median; of an even number of values, the lower middle one. */
+/** Returns the median; the lower of the two middle values, if their number is even. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? NaN
 }
 
-/** Returns the range of the values, as a fraction of the median. */
+/** Returns the difference of the largest and smallest value, as a fraction of the median. */
 export function spread(values: readonly number[]): number {
   return (Math.max(...values) - Math.min(...values)) / median(values)
 }

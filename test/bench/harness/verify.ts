@@ -5,7 +5,10 @@ import type { RecordedFile } from '../server/types.js'
 
 const SAMPLE_BYTES = 2
 
-/** Compares each call's file with what was sent, byte for byte. Throws naming the first difference. */
+/**
+ * Compares each call's file with the audio that was sent, byte for byte. Throws an error that names the first
+ * difference.
+ */
 export function verify(
   files: readonly RecordedFile[],
   sent: readonly number[],

@@ -7,12 +7,12 @@ const LENGTH_16 = 126
 const LENGTH_64 = 127
 
 interface Echoing {
-  /** when the message at each place of the ring went out, ms */
+  /** time at which the message with each number was sent, in ms; the number is its place in the ring */
   sentAt: Float64Array
   rest: Buffer | undefined
 }
 
-/** Measures an echo: from our write of a message to the server's frame with its audio. */
+/** Measures the time of an echo: from the write of a message to the server's frame with the same audio. */
 export class EchoMeter {
   readonly #calls = new Map<number, Echoing>()
   #samples: number[] = []
@@ -26,7 +26,7 @@ export class EchoMeter {
     echoing.sentAt[n % RING_LENGTH] = performance.now()
   }
 
-  /** Reads the server's bytes: unmasked frames, cut anywhere. `onPing` gets a ping's payload. */
+  /** Reads bytes from the server: unmasked frames, cut at any place. `onPing` gets a ping's payload. */
   receive(call: number, bytes: Buffer, onPing: (body: Buffer) => void): void {
     const echoing = this.#calls.get(call)
     if (echoing === undefined) return
@@ -45,7 +45,7 @@ export class EchoMeter {
     echoing.rest = data.length > 0 ? data : undefined
   }
 
-  /** Returns the ms of each echo since the last call, ascending. */
+  /** Returns the times of the echoes since the previous call of this method, in ms, ascending. */
   take(): Float64Array {
     const samples = Float64Array.from(this.#samples).sort()
     this.#samples = []

@@ -5,17 +5,17 @@ import type { EchoMeter } from './EchoMeter.js'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const CLOSE_NORMAL = 1000
-/** bytes that a server may leave unread before the call is given up */
+/** bytes that a server may leave unread; with more, the call is abandoned */
 const MAX_UNSENT = 4_194_304
 const CLOSE_DEADLINE = 10_000
 
-/** One call as mod_audio_fork makes it, over a plain socket, so that the load itself costs little CPU. */
+/** One call as mod_audio_fork makes it. It uses a plain socket, so that the load generator needs little CPU. */
 export class LoadCall {
   readonly index: number
-  /** ms of performance.now() from the connect to the 101 */
+  /** ms from the start of the connection to the 101 */
   openedMs = 0
   sent = 0
-  /** Why the call ended too early. */
+  /** why the call ended too early; undefined if it did not */
   failure: string | undefined
   #socket: Socket | undefined
   #open = false
@@ -30,7 +30,10 @@ export class LoadCall {
     return this.#open
   }
 
-  /** Connects, is upgraded and sends `metadata`. Resolves with the moment of the 101; rejects when refused. */
+  /**
+   * Connects, requests the upgrade and sends `metadata`. Resolves when the 101 arrives; rejects if the upgrade is
+   * refused.
+   */
   open(port: number, path: string, metadata: object, echo: EchoMeter | undefined): Promise<void> {
     this.#echo = echo
     const began = performance.now()
@@ -74,7 +77,7 @@ export class LoadCall {
     })
   }
 
-  /** The next 20 ms. */
+  /** Sends the next 20 ms of audio. */
   send(): void {
     if (!this.#open || this.#socket === undefined) return
     this.#echo?.sending(this.index, this.sent)
@@ -82,7 +85,7 @@ export class LoadCall {
     if (this.#socket.writableLength > MAX_UNSENT) this.#fail(`the server left ${MAX_UNSENT} bytes unread`)
   }
 
-  /** Closes as jambonz does: a close frame, then FIN at once. Resolves when the server has closed, too. */
+  /** Closes as jambonz does: with a close frame, and FIN at once. Resolves when the server has closed as well. */
   async close(): Promise<void> {
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return

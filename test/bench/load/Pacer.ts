@@ -1,14 +1,16 @@
 import { FRAME_MS } from './frames.js'
 
-/** `ticks`: the messages of each ms at once, as a media server's timer sends them. `even`: one by one. */
+/**
+ * `ticks`: all messages of a ms are sent together, as by a media server's timer. `even`: messages are sent one by one.
+ */
 export type Arrivals = 'ticks' | 'even'
 
-/** Maximum ms to catch up; messages older than that are skipped. */
+/** Maximum ms to catch up. Messages that are later than that are skipped. */
 const MAX_LATE = 200
 
 /**
- * Sends one message per call every 20 ms, the calls spread evenly over that time. It never sleeps: it has a core of
- * its own, and a timer would be late.
+ * Sends one message per call every 20 ms. The calls are spread evenly over the 20 ms. It never sleeps, because a timer
+ * would be late; it has a core of its own.
  */
 export class Pacer {
   readonly #arrivals: Arrivals
@@ -22,7 +24,10 @@ export class Pacer {
     this.#arrivals = arrivals
   }
 
-  /** ms by which the generator was late since the last call. With more than a few the result is invalid. */
+  /**
+   * Returns the ms by which the generator was late since the previous call of this method. If it is more than a few ms,
+   * the result is invalid.
+   */
   takeLateMs(): number {
     const late = this.#maxLateMs
     this.#maxLateMs = 0

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { WebSocket } from 'ws'
 
 const SUBPROTOCOL = 'ws.jambonz.org'
-/** close code of jambonz at the end of a call */
+/** close code that jambonz sends at the end of a call */
 const OVER = 1000
-/** ms that this side waits for an ack: longer than jambonz, as the machine is busy */
+/** ms that this side waits for an ack: longer than jambonz does, because the machine is busy */
 const ACK_TIMEOUT = 60_000
 
 interface Ack {
@@ -13,7 +13,7 @@ interface Ack {
   data?: unknown
 }
 
-/** jambonz' side of one application websocket: feature-server lib/utils/ws-requestor.js. */
+/** jambonz' side of one application websocket, as in feature-server lib/utils/ws-requestor.js. */
 export class SocketSession {
   readonly #socket: WebSocket
   readonly #callSid: string
@@ -28,7 +28,7 @@ export class SocketSession {
     socket.on('error', (err) => this.#fail(err))
   }
 
-  /** Resolves once the socket is open; rejects when the upgrade is refused. */
+  /** Resolves when the socket is open; rejects if the upgrade is refused. */
   static async open(port: number, path: string, callSid: string): Promise<SocketSession> {
     const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, SUBPROTOCOL, {
       headers: { 'user-agent': 'jambonz' },
@@ -62,7 +62,7 @@ export class SocketSession {
     return msgid
   }
 
-  /** Ends the call. Resolves when the server has closed, too. */
+  /** Ends the call. Resolves when the server has closed the socket as well. */
   async close(): Promise<void> {
     const closed = once(this.#socket, 'close')
     this.#socket.close(OVER)

@@ -1,13 +1,17 @@
 import { randomFillSync } from 'node:crypto'
 
-// Frames as mod_audio_fork sends them: masked, whole, 20 ms of L16 mono at 8 kHz. The audio is made once: call n begins
-// the ring at another place, and its first frame names it, so that no two recordings are alike.
+// Frames as mod_audio_fork sends them: masked, unfragmented, 20 ms of L16 mono at 8 kHz. The audio is created once, as
+// a ring of frames. Call n starts at its own place in the ring, and its first frame contains n, so that no two
+// recordings are equal.
 
 export const FRAME_MS = 20
 export const FRAMES_PER_SECOND = 1000 / FRAME_MS
-/** of audio */
+/** bytes of audio in a frame */
 export const FRAME_BYTES = 320
-/** A prime, so that blocks of a file and batches of the server never line up with the ring. */
+/**
+ * Number of frames in the ring: a prime, so that the ring never aligns with the blocks of a file or the server's
+ * batches.
+ */
 const RING = 251
 const STRIDE = 7
 const MAGIC = 0x2b1d
@@ -18,21 +22,21 @@ const OPCODE_PONG = 0x8a
 const MASKED = 0x80
 const SHORT = 126
 
-/** The audio of each place in the ring, the same in every process. */
+/** the audio at each place in the ring, the same in every process */
 const audio = Array.from({ length: RING }, (_, place) => createAudio(place))
 const masked = audio.map((frame) => maskedFrame(OPCODE_BINARY, frame))
 
-/** The audio of the call's nth message. */
+/** Returns the audio of the call's nth message. */
 export function audioOf(call: number, n: number): Buffer {
   return n === 0 ? firstAudio(call) : (audio[placeOf(call, n)] ?? firstAudio(call))
 }
 
-/** The call's nth message, ready to be sent. */
+/** Returns the call's nth message, ready to be sent. */
 export function frameOf(call: number, n: number): Buffer {
   return (n === 0 ? undefined : masked[placeOf(call, n)]) ?? maskedFrame(OPCODE_BINARY, firstAudio(call))
 }
 
-/** Returns the number of this message, modulo the ring; undefined if it is no numbered message. */
+/** Returns the number of a message, modulo the ring; undefined if the message contains no number. */
 export function numberOf(call: number, pcm: Buffer, at: number): number | undefined {
   if (pcm.length < at + FRAME_BYTES || pcm.readUInt16LE(at) !== MAGIC) return undefined
   const place = pcm.readUInt16LE(at + 2)
@@ -59,7 +63,7 @@ function placeOf(call: number, n: number): number {
   return (call * STRIDE + n) % RING
 }
 
-/** Noise that is not silence and contains its place in the ring. */
+/** Returns noise that contains its place in the ring. */
 function createAudio(place: number): Buffer {
   const frame = Buffer.alloc(FRAME_BYTES)
   let state = place + 1

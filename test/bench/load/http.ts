@@ -12,13 +12,13 @@ export interface HttpOptions {
   connections: number
 }
 
-/** Length of the run, in seconds or requests. */
+/** length of the run: `duration` in seconds, or `amount` of requests */
 export type HttpLength = { duration: number } | { amount: number }
 
 export interface SteadyOptions {
   port: number
   path: string
-  /** requests a second */
+  /** requests per second */
   rate: number
   /** seconds */
   duration: number
@@ -28,7 +28,7 @@ export interface HttpResult {
   requests: number
   /** requests with a status other than 2xx, or without an answer */
   failures: number
-  /** ms */
+  /** latency in ms */
   p50: number
   p99: number
 }
@@ -36,7 +36,9 @@ export interface HttpResult {
 let calls = 0
 
 const methods = {
-  /** Webhooks of new calls, each signed as jambonz signs it, as many at once as there are connections. */
+  /**
+   * Sends webhooks of new calls, signed as jambonz signs them. Each connection sends its next webhook after an answer.
+   */
   async run({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
     const result = await autocannon({
       url: `http://127.0.0.1:${port}${path}`,

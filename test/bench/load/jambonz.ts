@@ -1,23 +1,23 @@
 import { createHmac } from 'node:crypto'
 import { Agent, request } from 'node:http'
 
-/** Requests on their way at once. */
+/** maximum number of requests at the same time */
 const CONCURRENCY = 50
 export const WEBHOOK_SECRET = 'the-account-of-the-benchmark'
 
 export interface Asked {
-  /** of the socket */
+  /** path of the socket */
   path: string
   actionHook: string
   metadata: Record<string, unknown>
 }
 
-/** callSid of the nth call. */
+/** Returns the callSid of the nth call. */
 export function callSidOf(index: number): string {
   return `b0000000-0000-4000-8000-${String(index).padStart(12, '0')}`
 }
 
-/** The payload that feature-server posts. */
+/** Returns the payload that feature-server posts. */
 export function payloadOf(callSid: string): Record<string, unknown> {
   return {
     call_sid: callSid,
@@ -58,7 +58,7 @@ export interface Verb {
   metadata?: Record<string, unknown>
 }
 
-/** jambonz' HTTP requests: webhooks before the audio, hooks after it. */
+/** Sends jambonz' HTTP requests: webhooks before the audio, hooks after it. */
 export class Jambonz {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY })
@@ -67,7 +67,7 @@ export class Jambonz {
     this.#port = port
   }
 
-  /** Posts the webhook of each call; resolves to its listen verb. */
+  /** Posts the webhook of each call. Resolves to their listen verbs. */
   async ask(webhook: string, calls: readonly number[]): Promise<Asked[]> {
     return await inBatches(calls, async (call) => {
       const verbs = (await this.webhook(webhook, call)) as Verb[]
@@ -79,7 +79,7 @@ export class Jambonz {
     })
   }
 
-  /** Posts the webhook of one call; resolves to the answer. */
+  /** Posts the webhook of one call. Resolves to the answer. */
   async webhook(path: string, call: number): Promise<unknown> {
     return await this.#post(path, payloadOf(callSidOf(call)))
   }

@@ -7,22 +7,22 @@ import { Pacer, type Arrivals } from './Pacer.js'
 export interface LoadOptions {
   port: number
   calls: number
-  /** first call's index */
+  /** index of the first call */
   from?: number
-  /** returns the sockets' paths; without it all sockets open `/audio` */
+  /** path of the webhook, which returns the sockets' paths; without it, all sockets open `/audio` */
   webhook?: string
   echo?: boolean
 }
 
 export interface Opened {
-  /** ms from the first connect to the last 101 */
+  /** ms from the start of the first connection to the last 101 */
   ms: number
   failures: string[]
 }
 
 export interface Progress {
   sent: number
-  /** ms by which the generator was late since the last call */
+  /** ms by which the load generator was late since these figures were last read */
   lateMs: number
   failures: string[]
   echo?: { count: number; p50: number; p99: number; max: number }
@@ -36,7 +36,7 @@ let pacer: Pacer | undefined
 let echo: EchoMeter | undefined
 
 const methods = {
-  /** Posts the webhooks. */
+  /** Posts the webhooks of the calls, if there is a webhook. */
   async ask(given: LoadOptions): Promise<void> {
     options = given
     const { port, webhook, from = 0 } = given
@@ -108,7 +108,7 @@ const methods = {
     return calls.map(({ sent }) => sent)
   },
 
-  /** Ends all calls: sockets, and then their actionHooks. */
+  /** Ends all calls: closes their sockets, then posts their actionHooks. */
   async hangUp(statusHook: string | undefined): Promise<{ failures: string[] }> {
     await Promise.all(calls.map((call) => call.close()))
     await jambonz?.finish(

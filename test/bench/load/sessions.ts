@@ -4,9 +4,9 @@ import { callSidOf, payloadOf, post, type Verb } from './jambonz.js'
 import { SocketSession } from './SocketSession.js'
 
 /**
- * How jambonz asks the application. `websocket`: one socket for each call. `http`: as by default, with two clients for
- * each call, one for its webhook and hooks and one for its status events; each keeps one connection alive until the end
- * of the call (feature-server lib/utils/http-requestor.js, lib/middleware.js). `pooled`: with its option HTTP_POOL, 10
+ * How jambonz asks the application. `websocket`: one socket per call. `http`: jambonz' default, with two clients per
+ * call: one for its webhook and hooks, one for its status events. Each keeps one connection alive until the end of the
+ * call (feature-server lib/utils/http-requestor.js, lib/middleware.js). `pooled`: jambonz' option HTTP_POOL, with 10
  * connections that all calls share.
  */
 export type Transport = 'websocket' | 'http' | 'pooled'
@@ -15,16 +15,16 @@ export interface SessionOptions {
   port: number
   transport: Transport
   calls: number
-  /** calls that live at the same time */
+  /** calls that are live at the same time */
   atOnce: number
 }
 
 const WEBHOOK = '/record'
 const STATUS_HOOK = '/status'
-/** connections of HTTP_POOL by default */
+/** default number of HTTP_POOL's connections */
 const POOL_SIZE = 10
 
-/** A call that got its first verbs. */
+/** a call that has received its first verbs */
 interface LiveCall {
   end(): Promise<void>
 }
@@ -43,7 +43,7 @@ const methods = {
     }
   },
 
-  /** Begins calls, which stay live until `endAll()`. */
+  /** Begins calls, which are live until `endAll()`. */
   async begin(options: SessionOptions): Promise<void> {
     const { begin, close } = caller(options)
     try {
@@ -135,7 +135,7 @@ function nextPayload(): Record<string, unknown> {
   return payloadOf(callSidOf(begun++))
 }
 
-/** The fields of a call in its later messages. Without a duration, a hook says that its listen had no socket. */
+/** Returns the fields of a call in its later messages. A hook without a duration says that its listen had no socket. */
 function status(payload: Record<string, unknown>, callStatus: string): object {
   const { sip: _sip, defaults: _defaults, ...call } = payload
   return { ...call, call_status: callStatus }

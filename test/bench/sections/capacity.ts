@@ -4,9 +4,9 @@ import type { Context, Section } from './types.js'
 import { AGENT, BARE, ECHO, READ, RECORD, SDK } from './variants.js'
 
 const FULL = 0.95
-/** ms */
+/** ms that an echo or the event loop may be late */
 const TOO_SLOW = 100
-/** ms by which the generator may be late; beyond this a run does not count */
+/** ms that the load generator may be late; if it is later, the run is not counted */
 const GENERATOR_LATE = 100
 const FIRST = 400
 const MOST = 4_000
@@ -17,7 +17,7 @@ interface Capacity {
   limit: string
 }
 
-/** The number of calls on one core: up to 95 % CPU, or until echoes or the event loop are 100 ms late. */
+/** Measures how many calls one core can serve: up to 95 % CPU, or until echoes or the event loop are 100 ms late. */
 export const capacity: Section = {
   title: 'Calls per core',
   async run(context) {

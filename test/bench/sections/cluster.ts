@@ -5,7 +5,7 @@ import { RECORD } from './variants.js'
 
 const CALLS = 400
 
-/** Several processes behind one port, their calls in Redis. */
+/** Measures several processes behind one port, with their calls in Redis. */
 export const cluster: Section = {
   title: 'Cluster, with the Redis store',
   async run({ bench, load, redisPort, log }) {

@@ -10,7 +10,7 @@ import { sessions } from './sessions.js'
 import type { Section } from './types.js'
 import { webhookParts, webhooks } from './webhooks.js'
 
-/** In the order they run. */
+/** the sections, in the order in which they run */
 export const sections: Readonly<Record<string, Section>> = {
   messages,
   latency,

@@ -7,7 +7,7 @@ const CALLS = 400
 const MANY = 1_000
 const WITHIN = 2_000
 
-/** Times of echoes on live streams, and of opening many sockets. */
+/** Measures the times of echoes on live streams, and of opening many sockets. */
 export const latency: Section = {
   title: 'Latency',
   async run({ bench, load, log }) {

@@ -5,10 +5,10 @@ import type { PlayStall } from '../../helpers/playChild.js'
 import { number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 
-/** The child is in the project, not in the compiled copy: tsx runs it. */
+/** tsx runs the child in the project, because the compiled copy does not contain it. */
 const CHILD = fileURLToPath(new URL('../../helpers/playChild.ts', import.meta.url))
 
-/** The longest block of the event loop while files are converted. */
+/** Measures the longest block of the event loop while files are converted. */
 export const play: Section = {
   title: 'Playing files',
   quick: true,

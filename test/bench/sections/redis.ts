@@ -7,10 +7,10 @@ import { RECORD, withRedis } from './variants.js'
 /** ms of a round trip to Redis */
 const NETWORK = 1
 const COUNTED_CALLS = 30
-/** webhooks a second */
+/** webhooks per second */
 const RATE = 100
 
-/** Redis commands per call, and round trips per webhook. */
+/** Measures Redis commands per call, and round trips per webhook. */
 export const redis: Section = {
   title: 'Redis',
   async run(context) {
@@ -20,7 +20,9 @@ export const redis: Section = {
   }
 }
 
-/** Webhook, socket, actionHook and last status event of some calls, one after the other. */
+/**
+ * Sends the webhook, socket, actionHook and last status event of some calls, one after the other, and counts commands.
+ */
 async function countCommands({ bench, load }: Context, redisPort: number): Promise<string> {
   const proxy = await DelayProxy.listen(redisPort, NETWORK)
   const client = new Redis(redisPort)
@@ -56,7 +58,7 @@ async function countCommands({ bench, load }: Context, redisPort: number): Promi
   }
 }
 
-/** Sends webhooks of new calls at a low rate. */
+/** Sends webhooks of new calls at a low rate, and measures how long each takes. */
 async function measureWaits({ bench, quick, log }: Context, redisPort: number): Promise<string> {
   const http = await bench.http()
   const proxy = await DelayProxy.listen(redisPort, NETWORK)

@@ -3,7 +3,7 @@ import { kib, number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 import { AGENT, READ, RECORD } from './variants.js'
 
-/** CPU and memory of many calls on one core, from which larger installations are computed. */
+/** Measures CPU and memory of many calls on one core. The needs of larger installations are computed from them. */
 export const scale: Section = {
   title: 'Many calls on one core',
   async run({ bench, load, redisPort, quick, log }) {

@@ -12,31 +12,33 @@ const TITLES: Readonly<Record<Transport, string>> = {
   pooled: 'HTTP, with its HTTP_POOL: 10 connections for all calls'
 }
 const TRANSPORTS: readonly Transport[] = ['websocket', 'http', 'pooled']
-/** Neither signatures nor passwords are checked: over a websocket jambonz signs nothing. */
+/** The server checks neither signatures nor passwords, because over a websocket jambonz signs nothing. */
 const SERVER = { name: 'pluginUnsigned' } as const
 
 interface Size {
-  /** calls until the engine has compiled the hot code */
+  /** calls before the measurement, until the engine has compiled the hot code */
   warmUp: number
-  /** calls of a round, over each transport */
+  /** calls per round and transport */
   calls: number
   rounds: number
   lives: number
-  /** calls that are open while their memory is measured */
+  /** calls that are open while memory is measured */
   open: number
-  /** processes for each transport whose memory is measured */
+  /** processes per transport in which memory is measured */
   processes: number
 }
 
 const FULL: Size = { warmUp: 1_500, calls: 500, rounds: 15, lives: 2, open: 1_000, processes: 3 }
 const QUICK: Size = { warmUp: 1_000, calls: 300, rounds: 7, lives: 1, open: 500, processes: 1 }
-/** calls that live at the same time while their CPU is measured */
+/** calls that are live at the same time while CPU is measured */
 const AT_ONCE = 50
 const CPU_GOAL = 1.5
-/** KiB */
+/** goal for the memory that an open call needs more than over HTTP, in KiB */
 const MEMORY_GOAL = 24
 
-/** A call over an application websocket beside the same call over HTTP: CPU, and memory while it is open. */
+/**
+ * Compares a call over an application websocket with the same call over HTTP: its CPU, and its memory while it is open.
+ */
 export const sessions: Section = {
   title: 'Application websockets',
   async run(context) {
@@ -54,7 +56,7 @@ async function measureCpu({ bench, quick, log }: Context, client: Remote<Session
         await client.ask('run', { port, transport, calls: warmUp, atOnce: AT_ONCE })
       }
       for (let round = 1; round <= rounds; round++) {
-        // The transports run in turn, then in reverse order: each is first as often as the other.
+        // Every other round reverses the order of the transports, so that each is first as often as last.
         for (const transport of round % 2 === 0 ? TRANSPORTS.toReversed() : TRANSPORTS) {
           await server.ask('collectGarbage')
           const before = await server.ask('usage')

@@ -5,18 +5,18 @@ import type { LoadMethods } from '../load/main.js'
 export interface Context {
   bench: Bench
   load: Remote<LoadMethods>
-  /** fewer runs and calls, for a quick look */
+  /** true: fewer runs and calls, for a quick look */
   quick: boolean
-  /** undefined where there is no redis-server */
+  /** port of a redis-server; undefined if none is installed */
   redisPort: number | undefined
-  /** runs during the measurement */
+  /** prints a line during the measurement */
   log: (line: string) => void
 }
 
-/** A section of the benchmark: it measures and returns Markdown. */
+/** A section of the benchmark. It measures and returns Markdown. */
 export interface Section {
   title: string
-  /** part of `--quick` */
+  /** true: the section also runs with `--quick` */
   quick?: boolean
   run: (context: Context) => Promise<string>
 }

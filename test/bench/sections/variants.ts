@@ -37,7 +37,9 @@ export const ECHO: Variant = {
   echo: true
 }
 
-/** An agent: it reads the caller and speaks as much itself, in pieces of 20 ms; both sides are recorded. */
+/**
+ * An agent, which reads the caller's audio and writes as much of its own, in pieces of 20 ms. Both sides are recorded.
+ */
 export const AGENT: Variant = {
   name: 'plugin: agent (reader + `utterance()`, both sides recorded)',
   server: { name: 'plugin' },

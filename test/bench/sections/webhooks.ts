@@ -9,9 +9,9 @@ import type { Context, Section } from './types.js'
 interface Compared {
   name: ServerName
   title: string
-  /** the servers it is compared with */
+  /** the server that it is compared with */
   base: ServerName
-  /** requests a second that it does not reach */
+  /** requests per second that the server does not reach */
   below?: number
 }
 
@@ -29,7 +29,9 @@ const SERVERS: readonly Compared[] = [
   }
 ]
 
-/** The plugin with one part added after another: each row has the parts of the row before it, unless noted. */
+/**
+ * The plugin with more parts in each row. Each row has the parts of the row before it, unless its title says otherwise.
+ */
 const PARTS: readonly Compared[] = [
   { name: 'signedRoute', title: 'bare Fastify route, same schemas, signature checked', base: 'signedRoute' },
   { name: 'webhookHooks', title: 'plugin: its hooks, parser and reader of payloads', base: 'signedRoute' },
@@ -44,25 +46,25 @@ const PARTS: readonly Compared[] = [
 ]
 
 const CONNECTIONS = 50
-/** Requests before the measurement, until the engine has compiled the hot code. */
+/** Number of requests before the measurement, until the engine has compiled the hot code. */
 const WARM_UP = 40_000
-/** Number of processes for each server: two of the same server differ by up to 10 % all their life. */
+/** Number of processes for each server. Two processes of the same server differ by up to 10 % for all of their life. */
 const LIVES = 2
-/** In each life. */
+/** number of rounds in each process */
 const ROUNDS = 5
 /**
- * Requests a second of the comparison, below the limit of each server: an overloaded one handles several per wake-up and
- * seems cheaper.
+ * Requests per second in the comparison. The rate is below the limit of each server, because an overloaded server
+ * handles several requests per wake-up and seems cheaper.
  */
 const RATE = 2_000
 
-/** The number of webhooks of new calls that a server answers on one core. */
+/** Measures how many webhooks of new calls a server answers per second on one core. */
 export const webhooks: Section = {
   title: 'Webhooks',
   run: (context) => compare(context, SERVERS)
 }
 
-/** CPU of a webhook for each part of the plugin, measured by leaving the part out. */
+/** Measures the CPU of a webhook for each part of the plugin, by leaving the part out. */
 export const webhookParts: Section = {
   title: 'What a webhook costs, part by part',
   run: (context) => compare(context, PARTS)
@@ -78,7 +80,8 @@ async function compare(context: Context, compared: readonly Compared[]): Promise
         await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
       }
       for (let round = 1; round <= ROUNDS; round++) {
-        // There and back again: who comes first finds the machine as it was left by another, a tenth slower.
+        // Every other round reverses the order, because the first server of a round is a tenth slower after another one
+        // has run.
         for (const server of round % 2 === 0 ? servers.toReversed() : servers) {
           runs.get(server.name)?.push(await measure(http, server))
         }
@@ -122,7 +125,9 @@ interface Answered {
   cpu: number
 }
 
-/** All of them at once, since the machine is not the same a minute later; those that are not asked cost nothing. */
+/**
+ * Starts all servers together, because the machine is not the same a minute later. Servers without requests use no CPU.
+ */
 async function withAll(
   context: Context,
   servers: readonly Compared[],

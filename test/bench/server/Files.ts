@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import type { RecordedFile } from './types.js'
 
-/** The usual recorder without the plugin: a file per call, a write per message. */
+/** The usual recorder of an application without the plugin: one file per call, one write per message. */
 export class Files {
   readonly #directory: string
   readonly #files: RecordedFile[] = []

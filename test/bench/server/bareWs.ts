@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
 import type { Serve } from './types.js'
 
-/** The floor: ws alone, which throws away what comes. */
+/** The package ws alone, which ignores messages: no server on ws can use less CPU. */
 export const serveBareWs: Serve = async () => {
   const received = { bytes: 0 }
   return await listen((data) => {
@@ -11,7 +11,7 @@ export const serveBareWs: Serve = async () => {
   })
 }
 
-/** ws alone, which sends back what comes. */
+/** The package ws alone, which sends each message back. */
 export const serveBareEcho: Serve = async () => await listen((data, send) => send(data))
 
 async function listen(onAudio: (data: Buffer, send: (data: Buffer) => void) => void) {

@@ -5,7 +5,9 @@ import type { ServerMethods } from './main.js'
 import type { Serve } from './types.js'
 import { sumOf, usage } from './usage.js'
 
-/** The plugin in several processes behind one port (node:cluster): the kernel chooses the process of a connection. */
+/**
+ * The plugin in several processes behind one port (node:cluster). The kernel chooses the process of each connection.
+ */
 export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('main.js', import.meta.url)),
@@ -16,7 +18,7 @@ export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   for (let n = 0; n < workers; n++) {
     const remote = new Remote<ServerMethods>(cluster.fork().process, `worker ${n}`)
     await remote.ready
-    // Workers that listen to port 0 are given the same one.
+    // All workers that listen to port 0 share one port.
     port = await remote.ask('serve', { ...options, name: 'plugin' })
     remotes.push(remote)
   }

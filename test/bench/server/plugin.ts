@@ -7,15 +7,15 @@ import { WAV_HEADER_BYTES } from '../../../lib/pcm/wavHeader.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { RecordedFile, Serve, Served, ServerOptions } from './types.js'
 
-/** seconds: longer than any measurement, so that it only costs */
+/** timeout of a listen in seconds: longer than any measurement, so that only the cost of the timer is measured */
 const NEVER = 3_600
-/** ms of one utterance of an agent */
+/** ms of one utterance of the agent */
 const UTTERANCE = 2_000
 
-/** This plugin as an application registers it, without options that make it quicker. */
+/** The plugin as an application registers it, without options that make it faster. */
 export const servePlugin: Serve = (options) => serve(options, { webhookSecret: WEBHOOK_SECRET })
 
-/** The same for a jambonz whose signatures nobody checks. */
+/** The same, for a jambonz whose signatures are not checked. */
 export const servePluginUnsigned: Serve = (options) => serve(options, {})
 
 async function serve(

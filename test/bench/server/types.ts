@@ -2,11 +2,11 @@ import type { Usage } from './usage.js'
 
 export interface ServerOptions {
   name: ServerName
-  /** of the recordings */
+  /** directory of the recordings */
   directory: string
-  /** url of a redis-server; undefined: the calls are in memory */
+  /** port of a redis-server; undefined: calls are kept in memory */
   redisPort?: number
-  /** processes behind one port */
+  /** number of processes behind one port */
   workers?: number
 }
 
@@ -30,18 +30,18 @@ export type ServerName =
 export interface RecordedFile {
   callSid: string
   path: string
-  /** bytes before the audio */
+  /** bytes of the file's header, before the audio */
   header: number
-  /** the caller is the first; default 1 */
+  /** number of channels, of which the caller is the first; default 1 */
   channels?: number
 }
 
-/** A server that is measured. */
+/** A running server to measure. */
 export interface Served {
   port: number
   /** Resolves when all recordings are complete. */
   recordings?: () => Promise<RecordedFile[]>
-  /** over all processes of the server */
+  /** resolves to the sum over all processes of the server */
   usage?: () => Promise<Usage>
 }
 

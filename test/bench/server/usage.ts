@@ -1,22 +1,22 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** ms between two searches at the event loop */
+/** resolution of the event loop's delay, in ms */
 const RESOLUTION = 10
 
 export interface Usage {
-  /** µs of all threads since the start */
+  /** µs of all threads since the process started */
   cpu: number
-  /** the kernel's part of it */
+  /** the part of `cpu` that the kernel used */
   system: number
-  /** ms of performance.now() */
+  /** time of this reading, in ms of performance.now() */
   at: number
-  /** bytes */
+  /** bytes of memory */
   rss: number
   heap: number
   heapTotal: number
-  /** buffers included */
+  /** bytes, buffers included */
   external: number
-  /** ms since the last `resetDelay` */
+  /** 99th percentile of the event loop's delay since the last `resetDelay`, in ms */
   delayP99: number
 }
 
@@ -42,7 +42,7 @@ export function usage(): Usage {
   }
 }
 
-/** Sums the usage of several processes; the delay is the longest of any. */
+/** Returns the sums for several processes. The delay is the maximum. */
 export function sumOf(usages: readonly Usage[]): Usage {
   return usages.reduce((sum, { cpu, system, rss, heap, heapTotal, external, delayP99 }) => ({
     cpu: sum.cpu + cpu,

@@ -10,7 +10,7 @@ import { AnswerSchema, CallWebhookSchema } from '../../../lib/model/payloads.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { Serve, Served } from './types.js'
 
-/** The plugin's answer for `[{ verb: 'listen', actionHook: '/done' }]`, with constant ids. */
+/** The parts of the plugin's answer to `[{ verb: 'listen', actionHook: '/done' }]`, with constant ids. */
 const ID = 'b0000000000040008000000000000000-0123456789abcdef'
 const VERBS = [
   {
@@ -22,10 +22,10 @@ const VERBS = [
   }
 ]
 
-/** Fastify alone, which answers verbs: with the plugin's own schemas of bodies and answers. */
+/** Fastify alone, which answers with verbs. It has the plugin's own schemas of bodies and answers. */
 export const serveBareRoute: Serve = () => serveRoute(Fastify())
 
-/** The same, with the signature checked over the raw body. */
+/** The same, which also checks the signature over the raw body. */
 export const serveSignedRoute: Serve = () => {
   const fastify = Fastify()
   fastify.removeContentTypeParser('application/json')
@@ -51,21 +51,21 @@ async function serveRoute(fastify: FastifyInstance): Promise<Served> {
   return { port: (fastify.server.address() as AddressInfo).port }
 }
 
-/** The signed plugin without a store and without verbs: its hooks, parser and reader of payloads are left. */
+/** The plugin with signatures but without a store and verbs. Its hooks, parser and reader of payloads remain. */
 export const serveWebhookHooks: Serve = () => servePart([], FORGETFUL)
 
-/** The same with the call written to memory. */
+/** The same, which also writes the call to memory. */
 export const serveWebhookCall: Serve = () => servePart([])
 
-/** The same with a verb that is copied and checked. */
+/** The same, which also copies and checks a verb. */
 export const serveWebhookVerb: Serve = () => servePart([{ verb: 'hangup' }])
 
-/** The same with a listen: its id, its signed path, its hook; and all of them without a store. */
+/** The plugin with a listen (its id, signed path and hook) and without a store. */
 export const serveWebhookListen: Serve = () => servePart([{ verb: 'listen', actionHook: '/done' }], FORGETFUL)
 
 const NOBODY = newCall('')
 
-/** A store that keeps nothing, so that what a store costs is left out. */
+/** A store that keeps nothing, so that the cost of a store is not measured. */
 const FORGETFUL: CallStore = {
   shared: false,
   start: async () => {},
@@ -96,10 +96,10 @@ async function servePart(verbs: HandlerResult, store?: CallStore): Promise<Serve
   return { port: (fastify.server.address() as AddressInfo).port }
 }
 
-/** Express and @jambonz/sdk as its documentation shows them, its validation turned off. */
+/** Express and @jambonz/sdk as in its documentation, with its validation off. */
 export const serveExpress: Serve = () => serveSdk(false)
 
-/** The same, with the validation that is its default. */
+/** The same with validation on, as by default. */
 export const serveExpressValidating: Serve = () => serveSdk(true)
 
 async function serveSdk(validate: boolean) {

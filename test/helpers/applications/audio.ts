@@ -1,6 +1,6 @@
 import { hangup, oneListen, outcomeOf, recording, silent, type Application } from './kit.js'
 
-/** Applications of test/audio. */
+/** Applications of the tests in test/audio. */
 export const AUDIO: Application[] = [
   {
     title: 'a streaming agent with an audio route of its own',

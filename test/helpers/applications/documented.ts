@@ -2,7 +2,7 @@ import agent from '../../../example-app/agent.js'
 import voicemail from '../../../example-app/voicemail.js'
 import { VOICEMAIL, WEB, hangup, outcomeOf, recording, type Application } from './kit.js'
 
-/** Applications of README, docs and the example. */
+/** Applications of README, docs and the example application. */
 export const DOCUMENTED: Application[] = [
   {
     title: 'the voicemail of README and of docs/simulator.md',

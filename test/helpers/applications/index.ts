@@ -7,7 +7,7 @@ import { ROUTES } from './routes.js'
 
 export { outcomeOf, type Application } from './kit.js'
 
-/** The applications around the plugin, in each of which the same call is made. */
+/** the applications of test/hosts; the same call is made to each */
 const HOSTED: Application[] = HOSTS.map(({ name, build: buildHost }) => ({
   title: `beside ${name}`,
   from: 'test/hosts/hosts.test.ts',
@@ -45,7 +45,7 @@ const BY_HAND =
 const PEERS =
   "its applications are peers of the simulator, without the plugin; websocket.test.ts has the socket's"
 
-/** Files and pages with a listen that are not in the table, and why. */
+/** Files and pages that contain a listen but are not in the table, each with the reason. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   'test/application/': 'is about a transport itself',
   'test/listenVerb.test.ts': 'runs each of its rows over both by itself',

@@ -4,12 +4,12 @@ import type { Listen } from '../../../lib/index.js'
 import type { SimulateCallOptions } from '../../../lib/simulator/index.js'
 import { folder, type BuildOptions } from '../build.js'
 
-// The applications of the test suite and the documentation that listen. What each does must not depend on the
-// transport.
+// The applications of the test suite and the documentation that use a listen. Each has to work in the same way over
+// every transport.
 
 export interface Application {
   title: string
-  /** the test file or page that it is from */
+  /** the test file or page that contains the application */
   from: string
   options?: () => BuildOptions
   routes: (app: FastifyInstance, seen: unknown[]) => unknown
@@ -20,11 +20,11 @@ export interface Application {
     routes: (scope: FastifyInstance) => void
   ) => Promise<{ app: FastifyInstance; hook: string }>
   call?: Partial<SimulateCallOptions>
-  /** It answers audio in real time, so its bytes and times differ in each run. */
+  /** The application answers audio in real time, so that its bytes and times differ in each run. */
   inRealTime?: boolean
   /** differences between the transports, with their reason */
   differs?: Partial<Record<'hangupBy' | 'callStatus', string>>
-  /** jambonz logs an error in this call, over either transport */
+  /** jambonz logs an error in this call, over every transport */
   fails?: boolean
 }
 
@@ -57,7 +57,7 @@ export function outcomeOf(listen: Listen | undefined, inRealTime = false): unkno
     channels,
     nested,
     endReason,
-    // their number depends on the machine; the audio itself is compared with the audio that was sent
+    // The number of bytes depends on the machine. Another check compares the audio with what was sent.
     bytes: audio.bytes > 0,
     digits,
     path,
@@ -79,7 +79,7 @@ export const VOICEMAIL = (app: FastifyInstance, seen: unknown[]): void => {
   })
 }
 
-/** One listen with these options, recorded, and what its hook sees. */
+/** Returns an application with one recorded listen that has these options, and collects what its hook gets. */
 export function oneListen(
   title: string,
   from: string,

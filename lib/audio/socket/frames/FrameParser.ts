@@ -94,7 +94,7 @@ export class FrameParser {
     this.#maxPayload = maxPayload
     this.#isKept = isKept
     this.#onAudio = onAudio
-    // ws writes the bytes of the connection to its receiver.
+    // ws writes the bytes of the connection to its receiver. From now on the parser gets them first.
     receiver.write = (chunk: Buffer) => this.#take(chunk)
     const end = receiver.end.bind(receiver)
     receiver.end = (...args: []) => {
@@ -105,8 +105,8 @@ export class FrameParser {
   }
 
   /**
-   * Takes the bytes of the connection directly: the socket's buffer, its `data` event and the tick to read on are half
-   * the cost of a message. Bytes go through the socket only while it does not flow to ws.
+   * Takes the bytes directly from the connection, because the socket's buffer, its `data` event and the tick before the
+   * next read are half of the time of a message. Bytes go through the socket only while it does not flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)

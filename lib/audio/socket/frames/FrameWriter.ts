@@ -15,7 +15,8 @@ const MAX_DIRECT = FRAME.length - HEAD_BYTES
 
 /**
  * Sends audio on one websocket. Writes it straight to the kernel if that has room: ws, the socket's stream and a
- * request to the event loop cost several times as much. Otherwise, and while anything waits in ws, it sends through ws.
+ * request to the event loop cost several times as much. If the kernel has no room, or anything waits in ws, sends the
+ * audio through ws.
  */
 export class FrameWriter {
   readonly #socket: WebSocket

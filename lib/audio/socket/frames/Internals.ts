@@ -50,7 +50,7 @@ export class Internals {
     if (!isAsExpected) return 'ws'
     if (!(raw instanceof Socket) || raw.destroyed) return new Internals(receiver)
     if (handleOf(raw) === undefined) return 'node'
-    // The kernel holds only the encrypted bytes of a TLS connection.
+    // A TLS connection can't be read directly: the kernel holds only its encrypted bytes.
     if (raw instanceof TLSSocket) return new Internals(receiver, raw)
     const symbols = Object.getOwnPropertySymbols(raw)
     const buffer = symbols.find(({ description }) => description === 'kBuffer')
