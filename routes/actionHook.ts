@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
-import { bindLog, kOwnBody, payloadReader } from '../lib/application/request.js'
+import { bindLog, payloadReader } from '../lib/application/request.js'
 import { callSidOf, type Hmac, isHookKey } from '../lib/model/tokens.js'
 import { ERR_HOOK_KEY, ERR_UNKNOWN_LISTEN } from '../lib/model/errors.js'
 import { hookCame } from '../lib/correlation/hookCame.js'
@@ -12,7 +12,7 @@ import {
   type ActionHookHandler,
   type HookRouteOptions
 } from '../lib/application/verbRoute.js'
-import { hideHookKey, kKind } from '../lib/application/hookUrls.js'
+import { hideHookKey, routeConfig } from '../lib/application/hookUrls.js'
 
 // Our parameters in a hook's query. jambonz also sends the fragment of a relative hook, as in `/done#rc=3`.
 const LISTEN = /[?&]listen=([^&#]*)/g
@@ -36,11 +36,7 @@ export function registerActionHook<Schema extends FastifySchema>(
     const route = {
       ...routeOptions,
       url: path,
-      config: {
-        ...routeOptions.config,
-        [kKind]: 'actionHook' as const,
-        [kOwnBody]: options.schema?.body !== undefined
-      },
+      config: routeConfig('actionHook', routeOptions),
       preHandler: [
         (request: FastifyRequest, reply: FastifyReply) =>
           finish(runtime, request, reply, request.method === 'GET' ? undefined : payloadOf(request)),

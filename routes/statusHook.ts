@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Application } from '../lib/application/Application.js'
 import { bindLog, payloadReader } from '../lib/application/request.js'
-import { kKind } from '../lib/application/hookUrls.js'
+import { routeConfig } from '../lib/application/hookUrls.js'
 import {
   routeSchema,
   asError,
@@ -27,7 +27,7 @@ export function registerStatusHook(
     const { schema, ...immune } = routeSchema('POST', CallStatusSchema, {})
     scope.post(
       path,
-      { ...immune, schema: { body: schema?.body }, config: { [kKind]: 'statusHook' } },
+      { ...immune, schema: { body: schema?.body }, config: routeConfig('statusHook') },
       async (request: FastifyRequest, reply) => {
         const payload = payloadOf(request)
         bindLog(request, reply, { callSid: payload.call_sid })

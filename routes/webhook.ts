@@ -8,8 +8,8 @@ import type {
 } from 'fastify'
 import { registerApplicationSocket } from './applicationSocket.js'
 import type { Application } from '../lib/application/Application.js'
-import { bindLog, kOwnBody, payloadOfQuery, payloadReader } from '../lib/application/request.js'
-import { kKind } from '../lib/application/hookUrls.js'
+import { bindLog, payloadOfQuery, payloadReader } from '../lib/application/request.js'
+import { routeConfig } from '../lib/application/hookUrls.js'
 import {
   routeSchema,
   jambonzScope,
@@ -60,11 +60,7 @@ export function registerWebhook<Schema extends FastifySchema>(
     const route = {
       ...routeOptions,
       url: path,
-      config: {
-        ...routeOptions.config,
-        [kKind]: 'webhook' as const,
-        [kOwnBody]: options.schema?.body !== undefined
-      },
+      config: routeConfig('webhook', routeOptions),
       ...verbRoute(instance, application, handler, routeOptions)
     }
     const own = [routeOptions.preHandler ?? []].flat()

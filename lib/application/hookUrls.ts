@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { RouteTable } from '../listening/AudioRoutes.js'
 import {
   actualPath,
@@ -14,15 +14,23 @@ import { signHookKey } from '../model/tokens.js'
 import type { Application } from './Application.js'
 import { ADULTING } from './websocket/wire.js'
 import type { RequestKind } from './observeRequests.js'
-import { messageOf } from './request.js'
+import { kOwnBody, messageOf } from './request.js'
 
 /** The key in the `config` of a route of this plugin. */
-export const kKind = Symbol('jambonz route')
+const kKind = Symbol('jambonz route')
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     [kKind]?: RequestKind
   }
+}
+
+/** Returns the `config` of a route of this plugin; `options` are those of the application. */
+export function routeConfig(
+  kind: RequestKind,
+  { config, schema }: { config?: FastifyContextConfig; schema?: FastifySchema } = {}
+): FastifyContextConfig {
+  return { ...config, [kKind]: kind, [kOwnBody]: schema?.body !== undefined }
 }
 
 /** The kind of a route of this plugin; `plain`: the route is the application's own. */

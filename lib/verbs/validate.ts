@@ -30,12 +30,13 @@ export function checkConfigListen(data: unknown, at: string): void {
 
 function check(validate: ValidateFunction, data: unknown, at: string): void {
   if (!validate(data)) {
-    throw new ERR_VERB_INVALID(explain(validate.errors as unknown as Errors, at, knownProperties))
+    throw new ERR_VERB_INVALID(explain(validate.errors as unknown as Errors, at))
   }
 }
 
 let schemasById: Map<string, JsonSchema> | undefined
 
+/** Returns the names of a schema's properties. */
 function knownProperties({ properties = {}, allOf = [], $ref }: JsonSchema): string[] {
   const referred = $ref === undefined ? undefined : schemaOf($ref)
   const parts = referred ? [...allOf, referred] : allOf
@@ -52,10 +53,7 @@ function schemaOf(id: string): JsonSchema | undefined {
 }
 
 /** The errors of ajv, at least one. */
-export type Errors = readonly [ErrorObject, ...ErrorObject[]]
-
-/** Returns the names of a schema's properties. */
-export type KnownProperties = (schema: object) => string[]
+type Errors = readonly [ErrorObject, ...ErrorObject[]]
 
 const UNKNOWN_PROPERTY = new Set(['additionalProperties', 'unevaluatedProperties'])
 /** Keywords whose error only reports that one of their branches failed. */
@@ -66,7 +64,7 @@ const COMBINERS = new Set(['anyOf', 'if'])
  * branch that matched furthest: in `actionHook: { method: 'PUT' }` the method is wrong, not that it is no string. Needs
  * ajv's option `verbose`.
  */
-export function explain(errors: Errors, at: string, knownProperties: KnownProperties): string {
+function explain(errors: Errors, at: string): string {
   const causes = errors.filter((error) => !COMBINERS.has(error.keyword))
   const error = causes.reduce(
     (furthest, next) => (depth(next) > depth(furthest) ? next : furthest),

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { redisStore } from '../../lib/store/redis.js'
 import { serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
@@ -7,16 +7,19 @@ import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
+/** Returns a client of Redis that disconnects at the end of the test. */
+function connected(t: Test, url: string): Redis {
+  const client = new Redis(url)
+  t.teardown(() => client.disconnect())
+  return client
+}
+
 t.test(
   'an order is carried out once, only by the instance it was sent to, even if it is published again',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
-    const client = () => {
-      const one = new Redis(redis.url)
-      t.teardown(() => one.disconnect())
-      return one
-    }
+    const client = () => connected(t, redis.url)
     const { logger, said } = keepingLogger()
     const instance = () =>
       serving(
@@ -75,11 +78,7 @@ t.test(
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
-    const client = () => {
-      const one = new Redis(redis.url)
-      t.teardown(() => one.disconnect())
-      return one
-    }
+    const client = () => connected(t, redis.url)
     const stores = [redisStore(client()), redisStore(client())]
     const [holder, sender] = [await instance(stores[0]), await instance(stores[1])]
     async function instance(store: (typeof stores)[number] | undefined) {

@@ -75,17 +75,18 @@ t.test(
   }
 )
 
+const RECOVERED = {
+  location: 'x.wav',
+  format: 'wav',
+  bytes: 64_364,
+  durationMs: 4_020
+} as FinishedRecording
+
 t.test('the audio recovered from the recording of a lost listen is counted once', async (t) => {
   const { correlation, id, listen } = await start(t)
   await correlation.streaming(listen, {})
   await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
-  const recording = {
-    location: 'x.wav',
-    format: 'wav',
-    bytes: 64_364,
-    durationMs: 4_020
-  } as FinishedRecording
-  for (let i = 0; i < 2; i++) await recorded(correlation.store, listen, recording)
+  for (let i = 0; i < 2; i++) await recorded(correlation.store, listen, RECOVERED)
   t.match((await correlation.store.get(CALL))?.listens, [
     {
       endReason: 'lost',
@@ -98,19 +99,13 @@ t.test('the audio recovered from the recording of a lost listen is counted once'
 t.test('the audio is counted also if the recording is repaired before the listen becomes lost', async (t) => {
   const { correlation, id, ended, listen } = await start(t)
   await correlation.streaming(listen, {})
-  const recording = {
-    location: 'x.wav',
-    format: 'wav',
-    bytes: 64_364,
-    durationMs: 4_020
-  } as FinishedRecording
-  await recorded(correlation.store, listen, recording)
+  await recorded(correlation.store, listen, RECOVERED)
   t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
   await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
   const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
   t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
   t.match(ended, [{ endReason: 'lost', audio }], 'and told')
-  await recorded(correlation.store, listen, recording)
+  await recorded(correlation.store, listen, RECOVERED)
   t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
 })
 
