@@ -2,9 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import ts from 'typescript'
 
-// The last step of `npm run build`: writes the types that `require` leads to in package.json. TypeScript says of an ES
-// module that a CommonJS file can't require it, which Node.js does since 20.19. So each door of the package gets a
-// *.d.cts that names all exports of its *.d.ts; there is one declaration of everything, whoever asks.
+// The last step of `npm run build`. It writes the type files (*.d.cts) that package.json names under
+// `require`. They are needed because TypeScript reports an error if a CommonJS file requires an ES module,
+// although Node.js has allowed this since 20.19. Each entry point of the package gets a *.d.cts that
+// re-exports every name of its *.d.ts, so that each type is declared only once.
 
 const MODE = "with { 'resolution-mode': 'import' }"
 

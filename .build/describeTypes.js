@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
 
-// A step of `npm run build`: writes the descriptions of the schemas into their types, where editors show them. TypeBox'
-// Static keeps the comments of the schema's own type.
+// A step of `npm run build`. It copies each `description` in a TypeBox schema into the generated type as a
+// comment, because editors show such comments. TypeBox' `Static` keeps the comments of the schema's type.
 
 for (const file of readdirSync('dist', { recursive: true, encoding: 'utf8' })) {
   if (!file.endsWith('.d.ts')) continue
@@ -23,13 +23,16 @@ function described(text, schemas) {
       describe(type, schemas[name.text], comments)
     }
   }
-  // From the end, so that the places before stay where they are.
+  // Insert from the end to the beginning, so that the positions of the remaining comments stay valid.
   return comments
     .sort((a, b) => b.at - a.at)
     .reduce((rest, { at, comment }) => rest.slice(0, at) + comment + rest.slice(at), text)
 }
 
-/** Collects a comment for each property of each object in the type, from the schema that the type is of. */
+/**
+ * Adds to `comments` a comment for each property of each object in `type`. `schema`: the schema that has this
+ * type.
+ */
 function describe(type, schema, comments) {
   if (type === undefined || schema === undefined) return
   if (ts.isTypeLiteralNode(type)) {

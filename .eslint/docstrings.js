@@ -1,7 +1,7 @@
-/** First words that make a riddle of a docstring: it has to be decoded before it says what the code does or is. */
+/** Matches a docstring that begins with a question word or "Of". Such a docstring is hard to read. */
 const RIDDLES = /^(?:What|Whether|Who|Whose|Of|Where)\b/
 
-/** Reports a docstring that doesn't begin with what a function does, or what a thing is. */
+/** The ESLint rule that reports a docstring whose first word is one of these. */
 export const docstrings = {
   meta: {
     type: 'suggestion',

@@ -3,8 +3,8 @@ import { dirname, relative, resolve, sep } from 'node:path'
 const ROOT = resolve(import.meta.dirname, '..')
 
 /**
- * The folders of lib/ from the ground floor up. A folder imports only from the floors below its own, types included;
- * folders on one floor don't import each other.
+ * The folders of lib/, from the lowest floor to the highest. A folder may import, types included, only from
+ * lower floors. Two folders on the same floor must not import each other.
  */
 export const FLOORS = [
   ['model'],
@@ -24,12 +24,17 @@ export const FLOORS = [
 const FOLDERS = FLOORS.flatMap((folders, floor) =>
   folders.map((folder) => ({ path: `lib/${folder}/`, floor }))
 )
-/** lib/plugin.ts and the other files beside the folders, routes/: what users see of it all */
+/**
+ * The floor of routes/ and of the files directly in lib/, such as lib/plugin.ts. It is above all floors of
+ * FLOORS.
+ */
 const ROOF = FLOORS.length
-/** Doors that stand on the plugin itself, as an application does. */
+/**
+ * Floors of the two folders that use the plugin as an application does, and are therefore above the plugin.
+ */
 const ABOVE = { 'lib/monitor/': ROOF + 1, 'lib/simulator/': ROOF + 1 }
 
-/** Reports an import of a floor above, or of a neighbour on the same floor. */
+/** The ESLint rule that reports an import from a higher floor, or from another folder on the same floor. */
 export const layers = {
   meta: {
     type: 'problem',
@@ -69,7 +74,7 @@ function roomOf(file) {
   if (above) return { path: above, floor: ABOVE[above] }
   const room = FOLDERS.find(({ path }) => file.startsWith(path))
   if (room) return room
-  // A folder that no floor names would be under no rule.
+  // Without this error, no rule would apply to a folder that FLOORS does not name.
   const folder = /^lib\/([^/]+)\//.exec(file)?.[1]
   if (folder !== undefined) {
     throw new Error(`lib/${folder} stands on no floor of .eslint/layers.js`)

@@ -17,7 +17,7 @@ app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c1' } }, (err, 
 })
 `
 
-/** Runs a file in a folder without node_modules. Resolves to its output. */
+/** Runs a JavaScript file in a folder without node_modules. Resolves to everything that the file printed. */
 async function output(file: string): Promise<string> {
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
@@ -43,7 +43,7 @@ t.test('an application that is bundled into one file starts, and takes a call', 
       platform: 'node',
       format,
       outfile,
-      // gives CommonJS dependencies a require() in an ESM bundle
+      // Defines `require()`, which bundled CommonJS dependencies call but an ES module does not have.
       banner: { js: banner },
       external: ['@opentelemetry/api', '@aws-sdk/*'],
       logLevel: 'silent'

@@ -2,11 +2,12 @@ import { cpSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
 /**
- * Makes JavaScript of everything, once, so that no test and no process that one starts pays for a TypeScript loader:
- * in `dist`, where the package's own name leads. What is published is made by `npm run build`.
+ * Compiles these folders to JavaScript in `dist`, once per test run. Loading TypeScript in each test process,
+ * and in each process that a test starts, would take longer. The output is in `dist` because imports by the
+ * package's own name resolve there. `npm run build` makes the published package.
  */
 const FOLDERS = ['lib', 'routes', 'example-app', 'test']
-/** The files that the example application reads from its own folder. */
+/** Files that the example application reads at run time from its own folder. */
 const ASSETS = ['example-app/audio', 'example-app/desk/public']
 
 await build({
@@ -19,8 +20,8 @@ await build({
   sourcesContent: false,
   logLevel: 'warning'
 })
-// TypeBox has 300 files, which take longer to load than all of lib/. So it is bundled into a few, in the node_modules
-// where Node.js looks first.
+// TypeBox has 300 files, and loading these takes longer than loading all of lib/. Therefore TypeBox is
+// bundled into a few files in dist/node_modules, where Node.js looks before the project's node_modules.
 const TYPEBOX = 'dist/node_modules/@sinclair/typebox'
 await build({
   entryPoints: {

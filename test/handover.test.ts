@@ -33,13 +33,16 @@ interface Instance {
   app: FastifyInstance
   store: CallStore
   port: number
-  /** the listens that its actionHook handler got */
+  /** The listens that the actionHook handler of this instance was called with. */
   hooks: Listen[]
   ended: Listen[]
   recordings: unknown[]
 }
 
-/** Starts two instances of an application that answers with `verbs`, and a load balancer that knows the first. */
+/**
+ * Starts two instances of an application that answers with `verbs`, and a load balancer that routes
+ * everything to the first instance until `lead()` names another.
+ */
 async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: RecordingOptions['sink']) {
   const shared = folder()
   const instance = async (): Promise<Instance> => {
@@ -73,7 +76,7 @@ async function two(t: Test, redis: RedisServer, verbs: HandlerResult, sink?: Rec
   t.teardown(() => balancer.close())
   balancer.ports.push(a.port)
   const url = await balancer.listen()
-  /** Sends every new request and socket to the instance `to`. */
+  /** Routes every new request and socket to the instance `to`. */
   const lead = (to: Instance): void => {
     balancer.ports.splice(0, balancer.ports.length, to.port)
   }
@@ -97,7 +100,8 @@ function clientOf(t: Test, { url }: RedisServer): Redis {
 }
 
 /**
- * Returns verbs that record in the background, with a foreground listen that a key ends. `between`: verbs before it.
+ * Returns verbs that record in the background, and then listen in the foreground until the caller presses #.
+ * `between`: verbs between these two.
  */
 const beside = (...between: Verb[]): Verb[] => [
   { verb: 'config', listen: { enable: true, mixType: 'stereo' } },
@@ -111,7 +115,10 @@ function open({ listens }: SimulatedCall): SimulatedCall['listens'] {
   return listens.filter(({ openedAtMs, closedAtMs }) => openedAtMs !== undefined && closedAtMs === undefined)
 }
 
-/** Checks that two listens have two segments each, and that all audio from jambonz is counted and recorded once. */
+/**
+ * Checks that both listens of a call have two segments, and that all audio that jambonz sent is counted and
+ * recorded exactly once.
+ */
 function wholeInTwo(t: Test, { ended, recordings }: Instance, { listens }: CallStory): void {
   t.equal(recordings.length, 2)
   for (const listen of ended) {
@@ -139,17 +146,17 @@ async function heardOf(call: SimulatedCall, ms: number): Promise<void> {
   await until(() => live?.openedAtMs !== undefined && call.now - live.openedAtMs > ms, 'some of its audio')
 }
 
-/** Returns the verbs that hooks were answered with. */
+/** Returns the verbs with which hooks were answered. */
 function replies(requests: RequestRecord[]): Array<Array<Record<string, unknown>>> {
   return requests
     .filter(({ kind }) => kind === 'hook')
     .map(({ reply }) => reply as Array<Record<string, unknown>>)
 }
 
-t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
+t.test('a drain hands live listens over to another instance', { skip: noRedis(), jobs: 5 }, async (t) => {
   const redis = await startRedis(t)
 
-  t.test('a pause goes on at the next instance', { buffered: true }, async (t) => {
+  t.test('a paused recording stays paused at the next instance', { buffered: true }, async (t) => {
     for (const mode of ['silence', 'skip'] as const) {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const first = once(a.app.jambonz.calls.events, 'stream') as Promise<[AudioStream]>
@@ -178,7 +185,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   })
 
   t.test(
-    'a pause goes on at the next instance if the handler ends it at the end of its stream',
+    'a recording stays paused at the next instance if its handler calls endPrivacy() as the stream ends',
     { buffered: true },
     async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
@@ -188,7 +195,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       const [stream] = await first
       await heardOf(call, 200)
       stream.beginPrivacy('skip')
-      // As `try { … } finally { stream.endPrivacy() }` does in a handler.
+      // A handler does this with `try { … } finally { stream.endPrivacy() }`.
       stream.done.then(() => stream.endPrivacy()).catch(() => {})
       lead(b)
       await a.app.jambonz.drain(0, { handover: true })
@@ -202,7 +209,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    'a pause goes on at the next instance if Redis has lost the listen',
+    'a paused recording stays paused at the next instance if Redis has lost the listen',
     { buffered: true },
     async (t) => {
       const own = await startRedis(t)
@@ -224,7 +231,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    'a listen in the foreground goes on at another instance, as its next segment',
+    'a foreground listen continues at another instance, in a second segment',
     { buffered: true },
     async (t) => {
       const {
@@ -269,7 +276,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       t.strictSame(
         verbs.map(({ verb }) => verb),
         ['listen', 'listen', 'tag', 'hangup'],
-        'what followed the listen follows it still'
+        'the verbs after the listen still follow it'
       )
       const [[again = {}] = [], last] = replies(requests)
       t.match(again, {
@@ -280,7 +287,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         maxLength: Number
       })
       t.notOk('playBeep' in again)
-      t.strictSame(last, [], 'its handler was asked once, at the end')
+      t.strictSame(last, [], 'the actionHook handler ran once, at the end')
       t.match([a.hooks, a.ended, a.recordings], [[], [], []])
       t.match([b.hooks.length, b.ended.length, b.recordings.length], [1, 1, 1])
 
@@ -314,7 +321,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    'the next socket does not wait for the recording of the last one, but the end waits for all recordings',
+    'the next socket opens before the last recording is saved, but the listen ends after all are saved',
     { buffered: true },
     async (t) => {
       const sent: string[] = []
@@ -338,7 +345,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       lead(b)
       const drained = a.app.jambonz.drain(0, { handover: true })
       await until(() => call.listens.length === 2, 'the next listen')
-      t.strictSame(sent, [], 'it is asked for before the recording is sent')
+      t.strictSame(sent, [], 'jambonz is asked to listen before the recording is saved')
       await until(() => call.listens[1]?.openedAtMs, 'its socket')
       call.hangUp()
       const stories = await Promise.all([call, gone])
@@ -353,9 +360,9 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         [`${hooks[0]?.id.slice(-2)}.wav`, '.2.wav']
       )
       t.match(hooks[1]?.recording, { state: 'saved', location: String })
-      t.equal(sent.length, 3, 'when their handlers run all is sent')
+      t.equal(sent.length, 3, 'all recordings are saved when the handlers run')
       await drained
-      t.match([a.recordings.length, b.recordings.length], [0, 2], 'and told of once')
+      t.match([a.recordings.length, b.recordings.length], [0, 2], 'each recording is reported once')
     }
   )
 
@@ -381,7 +388,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       lead(b)
       const began = performance.now()
       await a.app.jambonz.drain(200, { handover: true })
-      t.ok(performance.now() - began >= 200, 'they had their time')
+      t.ok(performance.now() - began >= 200, 'the listens continued until the deadline')
       t.match(a.ended.map(({ nested, endReason }) => [nested, endReason]).sort(), [
         ['config', 'drained'],
         ['dial', 'drained']
@@ -393,8 +400,8 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   for (const { title, platform } of [
-    { title: 'where the end of one ends them all', platform: '0.9' },
-    { title: 'where each ends alone', platform: '11' }
+    { title: 'on a jambonz where the end of one listen ends all', platform: '0.9' },
+    { title: 'on a jambonz where each listen ends alone', platform: '11' }
   ] as const) {
     t.test(`all listens of a call are handed over together, ${title}`, { buffered: true }, async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, beside())
@@ -403,7 +410,10 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       await heardOf(call, 300)
       lead(b)
       await a.app.jambonz.drain(5_000, { handover: true })
-      await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
+      await until(
+        () => call.listens.length === 4 && open(call).length === 2,
+        'the next sockets of both listens'
+      )
       await heardOf(call, 300)
       call.press('#')
       await call.waitFor('verb', ({ verb }) => verb === 'pause')
@@ -415,7 +425,11 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         ['config', 'listen', 'config', 'listen', 'pause']
       )
       await until(() => b.ended.length === 2, 'both ends')
-      t.match([a.ended, a.hooks, a.recordings], [[], [], []], 'the one that goes tells of none')
+      t.match(
+        [a.ended, a.hooks, a.recordings],
+        [[], [], []],
+        'the drained instance reports no end, hook or recording'
+      )
       t.equal(b.hooks.length, 1)
       wholeInTwo(t, b, story)
     })
@@ -436,7 +450,10 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         const [going, stays] = goes === 'background' ? [a, b] : [b, a]
         lead(stays)
         await going.app.jambonz.drain(5_000, { handover: true })
-        await until(() => call.listens.length === 4 && open(call).length === 2, 'the next sockets of both')
+        await until(
+          () => call.listens.length === 4 && open(call).length === 2,
+          'the next sockets of both listens'
+        )
         await heardOf(call, 300)
         call.hangUp()
         const story = await call
@@ -469,7 +486,10 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       await heardOf(call, 100)
       lead(b)
       await a.app.jambonz.drain(5_000, { handover: true })
-      await until(() => call.listens.length === 5 && open(call).length === 2, 'the next sockets of both')
+      await until(
+        () => call.listens.length === 5 && open(call).length === 2,
+        'the next sockets of both listens'
+      )
       t.match(call.listens[3], { role: 'background', metadata: { line: 7 } })
       call.hangUp()
       await call
@@ -479,7 +499,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
   )
 
   t.test(
-    "the application's audio is in both segments, and each utterance is listed once",
+    "each segment contains its part of the application's audio, and each utterance is listed once",
     { buffered: true },
     async (t) => {
       const {
@@ -517,7 +537,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         t.equal(
           pairs.filter((sample, at) => at % 2 === 1 && sample === 2_000).length,
           4_800,
-          '600 ms on the right'
+          '600 ms of the application in the right channel'
         )
       }
       t.match(listen?.output, [
@@ -525,7 +545,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
         { id: 'speech-2', heardMs: 600, outcome: 'playout' }
       ])
       const [first, second] = listen?.output ?? []
-      t.ok((second?.atMs ?? 0) - (first?.atMs ?? 0) > 1_000, 'on one clock')
+      t.ok((second?.atMs ?? 0) - (first?.atMs ?? 0) > 1_000, 'both times count from the same start')
     }
   )
 
@@ -551,34 +571,38 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
     }
   )
 
-  t.test('a listen whose actionHook is at another server ends normally', { buffered: true }, async (t) => {
-    const elsewhere = createServer((request, response) => {
-      response.setHeader('content-type', 'application/json').end('[]')
-    })
-    await once(elsewhere.listen(0, '127.0.0.1'), 'listening')
-    t.teardown(() => elsewhere.close())
-    const {
-      a,
-      lead,
-      b,
-      call: dial
-    } = await two(t, redis, [
-      { verb: 'listen', actionHook: `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/` }
-    ])
-    const call = dial()
-    await call.waitFor('listen:open')
-    lead(b)
-    let waits = 0
-    const waitFor = a.store.waitFor.bind(a.store)
-    a.store.waitFor = (...args) => {
-      waits++
-      return waitFor(...args)
+  t.test(
+    'a listen whose actionHook is on another server ends and is not handed over',
+    { buffered: true },
+    async (t) => {
+      const elsewhere = createServer((request, response) => {
+        response.setHeader('content-type', 'application/json').end('[]')
+      })
+      await once(elsewhere.listen(0, '127.0.0.1'), 'listening')
+      t.teardown(() => elsewhere.close())
+      const {
+        a,
+        lead,
+        b,
+        call: dial
+      } = await two(t, redis, [
+        { verb: 'listen', actionHook: `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/` }
+      ])
+      const call = dial()
+      await call.waitFor('listen:open')
+      lead(b)
+      let waits = 0
+      const waitFor = a.store.waitFor.bind(a.store)
+      a.store.waitFor = (...args) => {
+        waits++
+        return waitFor(...args)
+      }
+      await a.app.jambonz.drain(0, { handover: true })
+      t.match(a.ended, [{ endReason: 'drained' }])
+      t.equal(waits, 0, 'the drain does not wait for the hook')
+      t.equal((await call).listens.length, 1)
     }
-    await a.app.jambonz.drain(0, { handover: true })
-    t.match(a.ended, [{ endReason: 'drained' }])
-    t.equal(waits, 0, 'nor is its hook waited for')
-    t.equal((await call).listens.length, 1)
-  })
+  )
 
   t.test('a listen ends if the caller hangs up while it is handed over', { buffered: true }, async (t) => {
     t.test('the handler runs if the caller hangs up before the hook', async (t) => {
@@ -592,7 +616,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       t.match([a.ended.length, b.ended.length, b.recordings.length], [0, 1, 1])
     })
 
-    t.test("the call's end ends the listen if the caller hangs up after the hook", async (t) => {
+    t.test('if the caller hangs up after the hook, the end of the call ends the listen', async (t) => {
       const { a, b, lead, call: dial } = await two(t, redis, [{ verb: 'listen', actionHook: '/done' }])
       const call = dial().once('hook', () => call.hangUp())
       await call.waitFor('listen:open')
@@ -660,7 +684,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       t.match(await a.app.jambonz.calls.get(call.callSid), {
         listens: [{ endReason: 'drained', hookedAt: String }]
       })
-      t.match(a.hooks, [{ endReason: 'drained' }], 'its handler has run')
+      t.match(a.hooks, [{ endReason: 'drained' }], 'the actionHook handler has run')
       t.equal(
         (await call).requests.every(({ status }) => status === 200 || status === 204),
         true
@@ -669,7 +693,7 @@ t.test('drain with handover', { skip: noRedis(), jobs: 5 }, async (t) => {
       t.match(
         (await refused).listens,
         [{ refused: { status: 503 } }],
-        'refused without handover is refused for good'
+        'without handover, a refused socket is not requested again'
       )
       t.match(a.hooks[1], { endReason: 'notConnected' })
     }
@@ -694,9 +718,9 @@ t.test(
     t.strictSame(
       verbsToGoOn(call, { id: 'x', audio: { durationMs: 0, gapMs: 0 } } as Listen, AUTH),
       [listen, dialled],
-      'they are put in again'
+      'our credentials are added again'
     )
-    t.equal(applicationOf([dialled], AUTH), undefined, 'nothing listens in the foreground')
+    t.equal(applicationOf([dialled], AUTH), undefined, 'without a foreground listen, nothing is stored')
     t.equal(applicationOf([listen], { username: 'other', password: 'other' }), undefined)
     t.equal(
       applicationOf([listen, { verb: 'message', auth: { username: 'a', password: 'b' } }], AUTH),
@@ -705,12 +729,12 @@ t.test(
     t.equal(
       applicationOf([listen, { verb: 'say', text: 'x'.repeat(40_000) }], AUTH),
       undefined,
-      'nor one that is long'
+      'verbs that are too long are not stored'
     )
   }
 )
 
-t.test('a handed-over listen lasts for the rest of its maxLength', async (t) => {
+t.test('a handed-over listen may last for the rest of its maxLength', async (t) => {
   const verbs = [{ verb: 'listen', playBeep: true, maxLength: 10, metadata: { jambonzListenId: 'x' } }]
   const after = (durationMs: number, gapMs: number): unknown =>
     verbsToGoOn(
@@ -720,7 +744,7 @@ t.test('a handed-over listen lasts for the rest of its maxLength', async (t) => 
     )
   t.match(after(3_900, 0), [{ maxLength: 7 }])
   t.match(after(9_000, 500), [{ maxLength: 1 }])
-  t.equal(after(9_000, 1_000), undefined, 'and is over when that is nothing')
+  t.equal(after(9_000, 1_000), undefined, 'no rest: the listen is over')
 })
 
 t.test('the audio of a listen is counted over all its sockets, with the gaps between them', async (t) => {
@@ -737,7 +761,7 @@ t.test('the audio of a listen is counted over all its sockets, with the gaps bet
   t.match(second.segments, [{ instance: 'a' }, { instance: 'b' }])
 })
 
-t.test('a listen whose actionHook is an absolute url of this application is handed over', async (t) => {
+t.test('a listen is handed over if its actionHook is an absolute url of this application', async (t) => {
   const hookPaths = { has: (path: string) => path === '/voice/done' }
   for (const [actionHook, isOurs] of [
     ['/voice/done?listen=x', true],

@@ -13,7 +13,10 @@ import {
 import { build, folder, listening } from './helpers/build.js'
 import { acceptedByJambonz } from './helpers/verbContext.js'
 
-/** The values that a row checks: jambonz' call, and the application's listen and stream. */
+/**
+ * The values that a row checks: the call on jambonz' side, and the listen and stream on the application's
+ * side.
+ */
 interface Outcome {
   story: CallStory
   socket: ListenRecord
@@ -23,7 +26,7 @@ interface Outcome {
 }
 
 interface Row {
-  /** the option or the sentence of the documentation that is tested */
+  /** the option, or the sentence of jambonz' documentation, that the row tests */
   says: string
   listen: ListenOptions
   call?: Partial<SimulateCallOptions>
@@ -94,14 +97,14 @@ const rows: Row[] = [
     }
   },
   {
-    says: 'finishOnKey: a key ends the listen, and is a digits property',
+    says: 'finishOnKey: only this key ends the listen',
     listen: { finishOnKey: '#' },
     call: { press: '5@500ms', speech: silent, hangUpAfterMs: 8_000 },
     holds: (t, { listen }) =>
-      t.match(listen, { digits: undefined, endReason: 'closed' }, 'another key does not')
+      t.match(listen, { digits: undefined, endReason: 'closed' }, 'another key does not end the listen')
   },
   {
-    says: 'finishOnKey: the key that ends it is a digits property',
+    says: 'finishOnKey: the key that ends the listen is the digits property of the hook',
     listen: { finishOnKey: '#' },
     call: { press: '#@500ms', speech: silent },
     holds: (t, { listen }) => {
@@ -110,7 +113,7 @@ const rows: Row[] = [
     }
   },
   {
-    says: 'finishOnKey: a set of digits, of which each ends the listen',
+    says: 'finishOnKey: each key of a set ends the listen',
     listen: { finishOnKey: '12*' },
     call: { press: ['7@200ms', '*@500ms'], speech: silent },
     holds: (t, { listen }) => t.match(listen, { digits: '*', endReason: 'finishOnKey' })
@@ -125,7 +128,7 @@ const rows: Row[] = [
     }
   },
   {
-    says: 'metadata: arbitrary data in the JSON payload, right also where the wire breaks it',
+    says: 'metadata: arbitrary data in the JSON payload, read correctly even from an invalid text frame',
     listen: { metadata: { caller: 'O\'Brien "Bob"', nested: { list: [1, 'a\nb'] } } },
     call: { faults: { metadata: 'apostrophe' } },
     holds: (t, { stream, socket, listen }) => {
@@ -187,7 +190,8 @@ const rows: Row[] = [
   {
     says: 'timeout: the number of seconds of silence that terminates the listen',
     listen: { timeout: 2 },
-    // The simulator sends audio until it is told to end the listen. On a busy machine that takes longer.
+    // The simulator sends audio until the application's answer ends the listen, which takes longer on a busy
+    // machine.
     call: { speech: speechThenSilence(), speed: 4 },
     holds: (t, { listen }) => {
       t.equal(listen.endReason, 'timeout')
@@ -198,7 +202,7 @@ const rows: Row[] = [
     }
   },
   {
-    says: 'timeout: speech does not end it',
+    says: 'timeout: speech does not end the listen',
     listen: { timeout: 2 },
     call: {
       speech: { pcm: speechLike(3, 8_000).samples, sampleRate: 8_000 },
@@ -232,12 +236,12 @@ const rows: Row[] = [
     }
   },
   {
-    says: 'wsAuth.username, wsAuth.password: of the verb itself, where jambonz sends them',
+    says: 'wsAuth.username, wsAuth.password: in the verb, and sent by jambonz',
     listen: { wsAuth: auth },
     holds: (t, { socket }) => t.equal(socket.refused, undefined)
   },
   {
-    says: 'passDtmf: digits are told to the application',
+    says: 'passDtmf: the application receives the digits',
     listen: { passDtmf: true },
     call: { press: '42@300ms', speech: silent, hangUpAfterMs: 2_000 },
     holds: (t, { socket }) => t.equal(socket.sent.texts.filter((text) => text.includes('dtmf')).length, 2)

@@ -11,8 +11,8 @@ const auth = { username: 'jambonz', password: 'secret' }
 const headers = basic(auth.username, auth.password)
 
 /**
- * Starts an application. Between two calls of `naming()`, every log line must contain the ids of the call that it is
- * about.
+ * Starts an application, and returns functions that call it. `naming()` checks that every log line since its
+ * last call contains the ids of the call.
  */
 async function logging(t: Test) {
   const { logger, lines, said } = keepingLogger()
@@ -52,7 +52,10 @@ async function logging(t: Test) {
   const base = await listening(app)
   lines.length = 0
 
-  /** Waits until each of `messages` was logged. Checks that every line since the last check contains `ids`. */
+  /**
+   * Waits until each of `messages` was logged. Then checks that every line since the last check contains
+   * `ids`.
+   */
   async function naming(
     t: Test,
     ids: { callSid: string; listenId?: unknown },
@@ -65,7 +68,8 @@ async function logging(t: Test) {
       )
     }
     for (const line of lines.splice(0)) {
-      // The line 'incoming request' can't name the call, because the body is not read yet.
+      // The line 'incoming request' can't contain a callSid, because Fastify logs it before it reads the
+      // body.
       if (line.msg !== 'incoming request') t.match(line, ids, line.msg)
     }
   }
@@ -138,7 +142,7 @@ t.test('every log line about a call has its callSid, and the listenId if there i
     await naming(t, { callSid: 'a call without listens' }, 'request completed')
   })
 
-  t.test('log lines of a socket name a call that only its first frame names', async (t) => {
+  t.test('log lines of a socket have the callSid of its first frame if the url has none', async (t) => {
     const socket = await openSocket(`${base}/audio`, { headers })
     socket.send(JSON.stringify({ callSid: 'elsewhere', sampleRate: 8000, mixType: 'mono' }))
     socket.send(ramp(200))

@@ -59,7 +59,7 @@ t.test("the tracing set-up of the documentation sends the plugin's spans to a co
   await once(collector.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => collector.close())
 
-  // The folder is inside the package, so that the package's name resolves.
+  // The folder is inside the package, so that an import of the package's name finds this package.
   const folder = join('.tap', `observability-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -35,7 +35,7 @@ t.test('resolved options are frozen, and the given options are not changed', asy
   t.ok(Object.isFrozen(resolved))
   t.ok(Object.isFrozen(resolved.limits))
   t.equal(resolved.limits.heartbeat, 0)
-  t.equal(resolved.store, given.store, 'the very store')
+  t.equal(resolved.store, given.store, 'the store is the same object')
   t.same({ limits: given.limits }, copy)
 })
 

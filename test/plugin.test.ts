@@ -11,7 +11,7 @@ import { keepingLogger } from './helpers/log.js'
 import { until } from './helpers/until.js'
 import { statusOf } from './helpers/socket.js'
 
-t.test('every package that the published types import is a dependency', async (t) => {
+t.test('every package that the published types import is in dependencies', async (t) => {
   const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<
     'dependencies' | 'peerDependencies',
     Record<string, string>
@@ -25,7 +25,8 @@ t.test('every package that the published types import is a dependency', async (t
     )
   ).flat()
   const imported = new Set<string>()
-  // Skips jambonz' schemas, because their descriptions look like imports.
+  // Skips the file with jambonz' schemas, because the regular expression would take some descriptions for
+  // imports.
   for (const file of files.filter((name) => name.endsWith('.ts') && !name.endsWith('publishedSchemas.ts'))) {
     for (const [, name] of (await readFile(file, 'utf8')).matchAll(
       / from '(?!node:)((?:@[\w-]+\/)?[\w-]+)[^']*'/g
@@ -155,7 +156,7 @@ t.test('the error of a wrong option names the option, its value and what is allo
     [{ limits: { metadataTimeout: 2 ** 31 } }, /limits\.metadataTimeout: /],
     [{ recording: { directory: '/tmp/x', writeTimeout: 2 ** 31 } }, /recording\.writeTimeout: /],
     [{ api: { baseUrl: 'https://x', accountSid: 'a', token: 't', timeout: 2 ** 31 } }, /api\.timeout: /],
-    // values in seconds by mistake, or too small for the timer
+    // heartbeats in seconds instead of ms, or too short
     [{ limits: { heartbeat: 30 } }, /limits\.heartbeat: one of 0, a number from 100 to 2147483647, not 30/],
     ...[0, -1, NaN, 1e-9, 5, 5n, '5'].flatMap((wrong): Array<[object, RegExp]> => [
       [{ callTtl: wrong }, /callTtl: /],
@@ -194,7 +195,7 @@ t.test('webhookSecret: undefined is an error, but a missing webhookSecret is not
   }
 })
 
-t.test('drain() waits for its whole timeout, however long', async (t) => {
+t.test('drain() waits for its whole timeout, even if setTimeout() could not wait that long', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(jambonzListen)

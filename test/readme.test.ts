@@ -20,7 +20,7 @@ t.test('the tables of the documentation match the code', async (t) => {
   }
 })
 
-t.test('every error is in the tables of errors', async (t) => {
+t.test('the tables of errors in the documentation contain every error', async (t) => {
   const names = Object.keys(errors).filter((name) => name.startsWith('ERR_'))
   t.ok(names.length > 40)
   t.same(errors.ERRORS.map(({ code }) => code.replace('FST_JAMBONZ_', 'ERR_')).sort(), names.sort())
@@ -29,8 +29,8 @@ t.test('every error is in the tables of errors', async (t) => {
 t.test("the README's first code block takes a call", async (t) => {
   const [, code] = /```ts\n([^]*?)```/.exec(readme) ?? []
   t.ok(code)
-  // The folder is inside the package, so that the package's name resolves. The port is free, so that other tests may
-  // run at the same time.
+  // The folder is inside the package, so that an import of the package's name finds this package. The port is
+  // free, so that other tests may run at the same time.
   const folder = join('.tap', `readme-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -66,7 +66,7 @@ t.test("the README's first code block takes a call", async (t) => {
     story.verbs.map(({ verb }) => verb),
     ['say', 'listen', 'say', 'hangup']
   )
-  // Waits for the line, which may still be in the pipe between the processes.
+  // The child process has logged the line, but the pipe between the processes may deliver it later.
   const { location } = await until(
     () => logged.find(({ location }) => typeof location === 'string'),
     'the actionHook to log the recording'

@@ -1,20 +1,20 @@
 import { Transform } from 'node:stream'
 
-/** The last line of a run. `counts`: tap's */
+/** Returns the last line of a run. `counts`: tap's counts. */
 export function totalsOf({ pass = 0, fail = 0, skip = 0, todo = 0 }) {
   return `${pass} passed, ${fail} failed${skip + todo > 0 ? `, ${skip + todo} skipped` : ''}`
 }
 
 /**
- * Prints a line per group of test files, every failure whole, and at the end `N passed, N failed` from tap's own totals.
- * Reads the TAP line by line: what is indented belongs to a group's subtests.
+ * Prints a line per group of test files, and every failure in full. The last line is `N passed, N failed`,
+ * from tap's totals. The input is TAP, read line by line; an indented line belongs to a group's subtests.
  */
 export default class Reporter extends Transform {
-  /** the counts of each file that ran to its end, as test/together.js says them */
+  /** counts of each file whose tests have all run, from the comments that test/together.js writes */
   files = new Map()
   /** names of the groups that failed */
   failed = []
-  /** time of all files, from tap's last line */
+  /** numbers of all assertions that passed, failed and so on, from tap's last line */
   totals
   #rest = ''
   #failing = false

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { totalsOf } from './reporter.js'
 
-// Runs `npm test`, and the files that failed once more, one at a time: tests of time fail on a machine
-// that stood still for a second. What fails twice fails. The last line counts each file as it ran last.
+// Runs `npm test`, and then runs the failed files once more, one at a time, because a test that measures time
+// fails if the machine stalls for a second. A file that fails twice fails the run. The last line has the
+// totals, in which each file counts as in its last run.
 
 const folder = mkdtempSync(join(tmpdir(), 'tests-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -38,7 +39,7 @@ if (!first.passed) {
   console.log(`\n== once more, one at a time: ${first.again.join(' ')}`)
   const second = await run(first.again, { TEST_JOBS: '1' })
   const last = new Map([...first.files, ...second.files])
-  // A process that failed counts as a failure, also where no assertion did.
+  // A failed process counts as a failure even if none of its assertions failed.
   const ofProcesses = (second.totals.fail ?? 0) - sumOf(second.files.map(([, counts]) => counts)).fail
   const totals = sumOf([...last.values()])
   console.log(

@@ -1,25 +1,28 @@
 import { resolve } from 'node:path'
 import ts from 'typescript'
 
-/** A file of an application that is open in an editor. Marks in it, such as `/*1*\/`, name positions. */
+/** A file that is open in an editor. Marks such as `/*1*\/` in its text name positions. */
 export interface EditedFile {
-  /** Returns the names that the editor offers at the mark */
+  /** Returns the names that the editor suggests at the mark. */
   completions(mark: string): string[]
-  /** Returns the hover text of the word after the mark: its declaration, then its documentation */
+  /** Returns the hover text of the word after the mark: the word's declaration, then its documentation. */
   hover(mark: string): string
   errors(): string[]
 }
 
 /**
- * Asks TypeScript's language service, as an editor does. Use one Editor for all files of a folder, and open all files
- * before the first question, so that the library is checked once.
+ * Asks TypeScript's language service, as an editor does. Use one Editor for all files of a folder, and open
+ * all files before the first question: then TypeScript checks the library only once.
  */
 export class Editor {
   readonly #folder: string
   readonly #files = new Map<string, string>()
   readonly #service: ts.LanguageService
 
-  /** `folder`: the folder that the files pretend to be in. `options`: compilerOptions of a tsconfig.json. */
+  /**
+   * `folder`: the folder in which TypeScript looks for the files, which need not exist on disk. `options`:
+   * compilerOptions of a tsconfig.json.
+   */
   constructor(folder: string, options: ts.CompilerOptions) {
     this.#folder = resolve(folder)
     const files = this.#files

@@ -6,8 +6,9 @@ import { performance } from 'node:perf_hooks'
 const INTERVAL = 100
 
 /**
- * Measures how long this process waits for its machine: for its turn, and for a new folder with a synced file. Both
- * take no time on an idle machine. Tests add this time to their bounds, so that a busy machine does not fail them.
+ * Measures how long a busy machine makes this process wait, for a timer and for a new folder with a synced
+ * file. On an idle machine the wait is about 0. Tests add the wait to their time limits, so that a busy
+ * machine does not fail them.
  */
 export class Lateness {
   #worst = 0
@@ -16,15 +17,15 @@ export class Lateness {
   readonly #tell: (worst: number) => void
 
   /**
-   * `folder`: is created; probes are written there, on the disk to measure. `tell`: called with each new maximum, in
-   * ms.
+   * `folder`: the folder for the probes' files, created if missing; it must be on the disk to measure.
+   * `tell`: called with each new longest wait, in ms.
    */
   constructor(folder: string, tell: (worst: number) => void = () => {}) {
     this.#tell = tell
     this.#run(folder).catch(() => {})
   }
 
-  /** the longest wait in ms, including that of the running probe */
+  /** the longest wait so far in ms, including that of the probe that is running now */
   get worst(): number {
     return Math.max(this.#worst, performance.now() - this.#begun - INTERVAL)
   }

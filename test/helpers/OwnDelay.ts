@@ -7,7 +7,7 @@ const MICROS = 1_000
 const NANOS = 1_000_000
 
 export interface DelayFigures {
-  /** ms that the event loop was late because of its own work: the 99th percentile, and the maximum */
+  /** ms that the event loop was late because of the process' own work: 99th percentile, and maximum */
   p99: number
   max: number
   /** ms that the event loop was late for any reason, including waits for a core: the 99th percentile */
@@ -15,8 +15,9 @@ export interface DelayFigures {
 }
 
 /**
- * Measures how late the event loop of this process is because of its own work. It subtracts the time in which the main
- * thread was ready but waited for a core, which Linux counts: that is the load of the machine.
+ * Measures how late the event loop of this process is because of its own work. It subtracts the time in which
+ * the main thread was ready to run but waited for a core, because that time depends on the machine's load.
+ * Linux counts this time.
  */
 export class OwnDelay {
   readonly #own = createHistogram()
@@ -50,7 +51,10 @@ function record(histogram: ReturnType<typeof createHistogram>, ms: number): void
   histogram.record(Math.max(1, Math.round(ms * MICROS)))
 }
 
-/** ms that the main thread was ready but not running; 0 if the system does not report it */
+/**
+ * Returns the ms in which the main thread was ready to run but waited for a core; 0 if the system does not
+ * report it.
+ */
 function waitedForCore(): number {
   try {
     const [, waited = '0'] = readFileSync('/proc/self/schedstat', 'utf8').split(' ')

@@ -15,16 +15,19 @@ import { until } from './until.js'
 
 export interface AgentCall {
   mixType?: 'mono' | 'stereo' | 'mixed'
-  /** sample rates in Hz: of the agent's audio, of the recording and of the call */
+  /**
+   * sample rate in Hz of the agent's audio (`streamRate`), of the recording (`sampleRate`) and of the call
+   * (`callRate`)
+   */
   streamRate?: 8000 | 16_000
   sampleRate?: 8000 | 16_000
   callRate?: 8000 | 16_000
   recording?: Record<string, unknown>
   record?: { output?: boolean }
   simulate?: Partial<SimulateCallOptions>
-  /** runs during the calls */
+  /** called during the call */
   during?: (call: SimulatedCall) => Promise<void>
-  /** reads the recording; default: reads the file at its location */
+  /** reads the recording; without this function, the file at the recording's location is read */
   read?: (recording: FinishedRecording) => Promise<Buffer>
   agent: (stream: AudioStream) => Promise<void>
 }
@@ -33,14 +36,16 @@ export interface AgentRecording {
   listen: Listen
   story: CallStory
   sampleRate: number
-  /** channels of the file */
+  /** samples of each channel of the recording */
   channels: Int16Array[]
-  /** the agent's audio as the caller heard it, at the file's times and rate */
+  /**
+   * the agent's audio as the caller heard it, resampled to the recording's rate and aligned with its start
+   */
   heard: Int16Array
   log: string[]
 }
 
-/** Returns noise that sounds like speech and does not repeat. */
+/** Returns noise that resembles speech. It never repeats, so that each part is found at one place only. */
 export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
   let state = seed
   let last = 0
@@ -52,7 +57,10 @@ export function voice(ms: number, rate = 8000, seed = 1): Int16Array {
   })
 }
 
-/** Runs a recorded call with an agent. Resolves to the recording and the agent's audio that the caller heard. */
+/**
+ * Makes a call whose agent speaks, and records it. Resolves to the recording and to the agent's audio that
+ * the caller heard.
+ */
 export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecording> {
   const { mixType = 'mono', streamRate = 8000, sampleRate = 8000, callRate = 8000 } = options
   const log: string[] = []
@@ -71,7 +79,7 @@ export async function agentCall(t: Test, options: AgentCall): Promise<AgentRecor
     }
   ])
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'hangup' }])
-  // The hook may be answered before the recording is complete, if the machine is busy.
+  // On a busy machine, the hook may be answered before the recording is complete.
   const saved = new Promise<FinishedRecording>((resolve, reject) => {
     app.jambonz.calls.events.once('recording', resolve).once('recordingFailed', reject)
   })
@@ -129,25 +137,26 @@ function heardOnFile(story: CallStory, sampleRate: number): Int16Array {
 const WINDOW_MS = 200
 const MAX_SHIFT_MS = 150
 /**
- * samples around the shift of the previous stretch that are searched first, and the least correlation of equal sounds
+ * For `likeness()`: number of samples around the delay of the previous stretch that are searched first
+ * (NEAR), and the least correlation at which two stretches count as the same sound (SAME).
  */
 const NEAR = 8
 const SAME = 0.98
 const LOUD = 300
-/** Share of a stretch that has to be loud for a comparison. An utterance of 60 ms is enough. */
+/** Part of a stretch that must be loud for the stretch to be compared. An utterance of 60 ms is enough. */
 const LOUD_PART = 0.15
 
 export interface Likeness {
-  /** ms by which the recording is late, for each stretch of 200 ms that the caller heard */
+  /** delay of the recording in ms, for each stretch of 200 ms that the caller heard */
   delays: number[]
-  /** ms that stretches are early or late: the median, and the maximum */
+  /** absolute value of the stretches' delays in ms: median, and maximum */
   medianMs: number
   worstMs: number
-  /** median of the stretches' correlations */
+  /** median of the correlations of all stretches */
   correlation: number
 }
 
-/** Compares the recording with the audio that the caller heard, stretch by stretch. */
+/** Compares the recording with the audio that the caller heard, in stretches of 200 ms. */
 export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: number): Likeness {
   const window = (WINDOW_MS * sampleRate) / 1000
   const shift = (MAX_SHIFT_MS * sampleRate) / 1000
@@ -158,7 +167,8 @@ export function likeness(recorded: Int16Array, heard: Int16Array, sampleRate: nu
     if (part.reduce((count, sample) => count + Number(Math.abs(sample) > LOUD), 0) < window * LOUD_PART) {
       continue
     }
-    // Noise matches at one place only, mostly with the shift of the previous stretch.
+    // Noise matches at one place only. Usually the delay there is that of the previous stretch, so these
+    // places are tried first.
     let best = bestOf(part, recorded, at + last - NEAR, at + last + NEAR)
     if (best.correlation < SAME) best = bestOf(part, recorded, at - shift, at + shift)
     last = best.at - at
@@ -179,16 +189,16 @@ function bestOf(part: Int16Array, within: Int16Array, from: number, to: number) 
   return { at: from + index, correlation: found[index]! }
 }
 
-/** Returns the correlation of a part with what `within` has at a place. */
+/** Returns the correlation of `part` with the samples of `within` that begin at index `at`. */
 export function correlate(part: Int16Array, within: Int16Array, at: number): number {
   return correlations(part, within, at, at + 1)[0]!
 }
 
-/** Returns the correlations of a part with what `within` has at each place from `from` to before `to`. */
+/** Returns the correlation of `part` with the samples of `within` at each index from `from` to `to - 1`. */
 export function correlations(part: Int16Array, within: Int16Array, from: number, to: number): Float64Array {
   const { length } = part
   const a = Float64Array.from(part)
-  // Before and after `within`, there is silence.
+  // Samples before and after `within` count as silence.
   const b = new Float64Array(to - from + length - 1)
   b.set(within.subarray(Math.max(0, from), to + length - 1), Math.max(0, -from))
   const squareOf = (sum: number, sample: number) => sum + sample * sample
@@ -207,7 +217,7 @@ function median(values: number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }
 
-/** Returns the ms in which something is heard, in steps of 10 ms. */
+/** Returns how many ms of the samples are loud, in steps of 10 ms. */
 export function loudMs(samples: Int16Array, rate = 8000): number {
   const stretch = rate / 100
   let ms = 0

@@ -12,19 +12,20 @@ import {
 } from './agentCalls.js'
 import { until } from './until.js'
 
-/** A named way to write audio. */
+/** A call in which an agent writes audio in a certain way. */
 export interface Scenario extends AgentCall {
   name: string
 }
 
 /**
- * Limits in ms, by which a recording may be late: the median of one call, which includes a tick and the resampler's
- * delay; the median of all calls; and the worst stretch, on a busy machine.
+ * Limits in ms by which a recording may be late. MAX_MEDIAN: median of one call, which includes one frame of
+ * 20 ms and the delay of the resampler. MAX_OF_CALLS: median of all calls. MAX_WORST: worst stretch, on a
+ * busy machine.
  */
 const MAX_MEDIAN = 22.5
 const MAX_OF_CALLS = 5
 const MAX_WORST = 70
-/** ms by which the loud time of a recording may differ from what the caller heard */
+/** ms by which the loud time in a recording may differ from the loud time that the caller heard */
 const MAX_LENGTH_ERROR = 60
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -52,7 +53,10 @@ async function say(stream: AudioStream, samples: Int16Array, id?: string): Promi
   await utterance.done
 }
 
-/** Returns the six ways of speaking that a recording has to follow within 20 ms. `ms`: length of an utterance. */
+/**
+ * Returns six ways to speak. The recording of each must not be later than the limits above. `ms`: length of
+ * an utterance.
+ */
 export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenario[] {
   return [
     {
@@ -62,7 +66,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
         stream.write(bytesOf(voice(ms)))
         await stream.mark('said')
       },
-      // Without a caller's voice in a mixed recording, as the two voices could not be told apart.
+      // In a mixed recording the two voices could not be told apart, so the caller is silent there.
       ...(mixType !== 'mixed' && {
         simulate: { speech: { pcm: bytesOf(voice(1_500, 8000, 7)), sampleRate: 8000 } }
       })
@@ -121,7 +125,7 @@ export function sixScenarios(mixType: AgentCall['mixType'], ms: number): Scenari
   ]
 }
 
-/** Returns other ways to write, used on other calls. */
+/** Returns further ways to speak. They are used in other calls than those of `sixScenarios()`. */
 export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   const random = randomNumbers()
   const said = async (stream: AudioStream) => {
@@ -254,7 +258,7 @@ export function otherScenarios(mixType: AgentCall['mixType']): Scenario[] {
   return scenarios.map((scenario) => ({ mixType, ...scenario }))
 }
 
-/** Returns a function that returns numbers from 0 to 1, the same in each run. */
+/** Returns a generator of numbers from 0 to 1. The sequence is the same in each run. */
 function randomNumbers(): () => number {
   let state = 7
   return () => {
@@ -263,12 +267,15 @@ function randomNumbers(): () => number {
   }
 }
 
-/** Maximum calls of one scenario. A call is repeated if the machine stalled, as it was not in real time then. */
+/**
+ * Maximum number of calls per scenario. A call is repeated if the machine stalled, because it was not in real
+ * time then.
+ */
 const MAX_CALLS = 4
 
 /**
- * Makes a call that runs in real time. A gap in its audio shows that the machine stalled for 200 ms or more; then the
- * call is repeated.
+ * Makes a call, and repeats it if the machine stalled. A gap in the call's audio shows that the machine
+ * stalled for 200 ms or more.
  */
 async function callInRealTime(t: Test, scenario: Scenario): Promise<AgentRecording> {
   for (let count = 1; ; count++) {
@@ -279,8 +286,9 @@ async function callInRealTime(t: Test, scenario: Scenario): Promise<AgentRecordi
 }
 
 /**
- * Makes a call for each scenario, `together` of them at the same time, and compares each recording with what its caller
- * heard. It compares after the last call, because that takes CPU from calls. Prints a table.
+ * Makes a call for each scenario, `together` of them at the same time. Then compares each recording with the
+ * audio that the caller heard, and prints a table. It compares after the last call, because comparing takes
+ * CPU from running calls.
  */
 export async function compareAll(
   t: Test,

@@ -1,5 +1,5 @@
-// The load balancer of a cluster, in its own process, so that it takes no CPU from the simulator. It sends its address
-// to its parent, which sends it the ports of the instances.
+// The load balancer of a cluster. It runs in its own process, so that the simulator's process need not spend
+// CPU on it. It sends its address to its parent process; the parent sends it the ports of the instances.
 import { RoundRobin } from '../../example-app/cluster/RoundRobin.js'
 
 const balancer = new RoundRobin()

@@ -11,8 +11,8 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
   '--no-first-run',
-  // Turns off the hidden pages behind each window's address bar, because they keep a core busy. This option replaces
-  // Playwright's own list.
+  // Disables the hidden pages that Chromium opens for each window's address bar, because these pages keep a
+  // core busy. Chromium obeys only one --disable-features, so this list repeats some of Playwright's.
   '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,MediaRouter,OptimizationHints,PaintHolding'
 ]
 
@@ -28,14 +28,17 @@ export function noBrowser(): string | false {
   )
 }
 
-/** Starts Debian's Chromium. It is closed with the test. */
+/** Starts the Chromium that Debian packages. It is closed at the end of the test. */
 export async function openBrowser(t: Test): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
   t.teardown(() => browser.close())
   return browser
 }
 
-/** Opens a page with a session of its own, closed with the test. `complaints` collects the browser's errors. */
+/**
+ * Opens a page in a new browser session, closed at the end of the test. `complaints` collects the errors that
+ * the browser reports.
+ */
 export async function openPage(
   t: Test,
   browser: Browser,

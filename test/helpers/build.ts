@@ -9,7 +9,7 @@ export interface BuildOptions extends JambonzListenOptions {
   fastify?: FastifyServerOptions
 }
 
-/** Returns a Fastify with the plugin, closed with the test. */
+/** Returns a Fastify with the plugin. It is closed at the end of the test. */
 export async function build(
   t: Test,
   { fastify: fastifyOptions, ...options }: BuildOptions = {}
@@ -20,12 +20,12 @@ export async function build(
   return app
 }
 
-/** Listens on a free port. Resolves to the address, without a slash at its end. */
+/** Makes the application listen on a free port. Resolves to its address, without a slash at the end. */
 export async function listening(app: FastifyInstance): Promise<string> {
   return await app.listen({ host: '127.0.0.1', port: 0 })
 }
 
-/** Starts an application with `routes`. Resolves to it and its address. */
+/** Starts an application with `routes`. Resolves to the application and its address. */
 export async function serving(
   t: Test,
   routes: (app: FastifyInstance) => void,
@@ -36,7 +36,7 @@ export async function serving(
   return { app, url: await listening(app) }
 }
 
-/** Returns an empty folder for this test alone. */
+/** Creates an empty folder and returns its path. */
 export function folder(): string {
   return mkdtempSync(join(tmpdir(), 'jambonz-listen-'))
 }

@@ -21,7 +21,10 @@ import { startRedis, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
 const INSTANCES = 3
-/** ms until the last call must be reported: a listen that was handed over waits 15 s for its next socket */
+/**
+ * ms to wait for the end of the last call. A listen that was handed over waits up to 15 s for its next
+ * socket.
+ */
 const PATIENCE = 40_000
 const HOUR = 3_600_000
 
@@ -32,13 +35,13 @@ export interface ChaosOptions {
   seed: number
 }
 
-/** the results of a run */
+/** The results of a run. */
 export interface ChaosCounts {
   calls: ChaosCall[]
   instances: ChaosInstances
   /** calls with a request that was refused or not answered, one line each */
   unanswered: string[]
-  /** calls whose listen has no reported end, one line each */
+  /** calls with a listen whose end was never reported, one line each */
   lost: string[]
   secrets: { sent: number; found: number; inTheOpen: number; neverAnnounced: number }
   leaks: string[]
@@ -90,7 +93,7 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
   const isTold = ({ callSid }: ChaosCall): boolean =>
     instances.ends.has(callSid) || isAnswered(instances.hooks, callSid)
   const asked = taking.filter(({ story }) => story.listens.length > 0)
-  await until(() => asked.every(isTold), 'the last to be told', PATIENCE).catch(() => {})
+  await until(() => asked.every(isTold), 'the end of each call to be reported', PATIENCE).catch(() => {})
   await instances.askFigures()
 
   const lost = asked.filter((call) => !isTold(call))
@@ -124,14 +127,14 @@ export async function runChaos(t: Test, { calls, atOnce, seed }: ChaosOptions): 
 }
 
 /**
- * Returns true if the hook's handler got an ended listen, or none. It gets none if Redis has lost the call and the
- * instances that knew it have ended.
+ * Returns true if the hook's handler ran with an ended listen, or without a listen. It runs without a listen
+ * if Redis has lost the call and the instances that knew the call have ended.
  */
 function isAnswered(hooks: ChaosInstances['hooks'], callSid: string): boolean {
   return hooks.has(callSid) && (hooks.get(callSid)?.state ?? 'ended') === 'ended'
 }
 
-/** Resolves to what Redis holds of each call, as JSON. */
+/** Resolves to the data that Redis holds of each call, as JSON. */
 async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise<string[]> {
   const redis = new Redis(server.url)
   try {
@@ -146,7 +149,7 @@ async function keptOf(server: RedisServer, calls: readonly ChaosCall[]): Promise
   }
 }
 
-/** Repeats the function every `ms` ms until the signal aborts. */
+/** Calls the function every `ms` ms until the signal aborts. */
 async function often(signal: AbortSignal, ms: number, what: () => Promise<void>): Promise<void> {
   for (;;) {
     await delay(ms, undefined, { signal }).catch(() => {})
@@ -155,7 +158,10 @@ async function often(signal: AbortSignal, ms: number, what: () => Promise<void>)
   }
 }
 
-/** Mounts a disk of 256 KiB if the process may do that. If not, it puts a file in place of a folder. */
+/**
+ * Mounts a disk of only 256 KiB at `path`, so that it fills up. If the process may not mount, a file where a
+ * folder should be makes the recordings fail instead.
+ */
 function fillDisk(t: Test, path: string): void {
   mkdirSync(path)
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path])
@@ -179,7 +185,7 @@ async function breakRedis(server: RedisServer, random: Random): Promise<void> {
 
 const JSON_HEADERS = { 'content-type': 'application/json' }
 
-/** Sends the requests of an attacker. */
+/** Sends the requests that an attacker might send. */
 async function comeAsStranger(url: string, server: RedisServer, random: Random): Promise<void> {
   const body = JSON.stringify({ call_sid: `stranger-${random()}` })
   const tries: Array<() => Promise<unknown>> = [
@@ -213,8 +219,8 @@ function sendRaw(url: string, text: string): Promise<void> {
 }
 
 /**
- * Returns the requests that were refused or not answered, one line each. It leaves out requests without an answer that
- * an instance was handling when it was told to end: the next instance began anew, too late for jambonz.
+ * Returns the requests that were refused or not answered, one line each. It leaves out a request whose
+ * instance was told to end while it handled the request, because the next instance can't answer that request.
  */
 function unanswered(call: ChaosCall, endedAt: readonly number[]): string[] {
   return call.story.requests

@@ -4,17 +4,17 @@ import { join } from 'node:path'
 import { simulateCall, type CallStory, type Faults } from '../../lib/simulator/index.js'
 import { CHAOS_HANDLERS, FULL, SINK, WEBHOOK_SECRET } from './chaosHandlers.js'
 
-/** the sample of the caller's secret, which no other audio has */
+/** byte of which the caller's secret consists; other audio is noise */
 const SECRET_BYTE = 0x5a
-/** number of equal bytes in a row that can't be a coincidence */
+/** number of equal bytes in a row that can't occur in noise by chance */
 const SECRET_RUN = 32
 const RATE = 8_000
 /**
- * ms from the start of the first listen. The key * is released at 500, # is pressed at 1,100; the caller is muted for
- * 100 ms after each.
+ * Times in ms from the start of the first listen. The caller releases the key * at 500 and presses # at
+ * 1,100. After each key the simulator mutes the caller for 100 ms.
  */
 const [PRIVATE_FROM, SECRET_FROM, SECRET_TO, PRIVATE_TO, SPEECH] = [400, 620, 1_050, 1_100, 1_600]
-/** share of all calls in which the caller says a secret */
+/** part of all calls in which the caller says a secret */
 const SECRETIVE = 0.25
 
 export type Random = () => number
@@ -24,7 +24,9 @@ export interface ChaosCall {
   handler: string
   /** the caller says the secret between the keys * and # */
   isPrivate: boolean
-  /** The caller says the secret while the call is not private: the search for leaked secrets must find this one. */
+  /**
+   * true: the caller says the secret outside of privacy. The search for leaked secrets must find this secret.
+   */
   isOpen: boolean
   faults: Faults
   /** start of the call, in ms of performance.now() */
@@ -32,7 +34,7 @@ export interface ChaosCall {
   story: CallStory
 }
 
-/** Returns numbers from 0 to 1, the same for the same seed. */
+/** Returns a generator of numbers from 0 to 1. The same seed gives the same sequence. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0
   return () => {
@@ -43,7 +45,7 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-/** Makes one call of a random kind. Resolves when it has ended. */
+/** Makes one call of a random kind. Resolves when the call has ended. */
 export async function takeChaosCall(url: string, random: Random): Promise<ChaosCall> {
   const isPrivate = random() < SECRETIVE
   const isOpen = !isPrivate && random() < 0.05
@@ -106,7 +108,7 @@ function speech(random: Random, secretive: boolean): Int16Array {
   return samples
 }
 
-/** Returns the number of bytes of secrets in `audio`. */
+/** Returns how many bytes of `audio` belong to a secret. */
 export function secretBytes(audio: Buffer): number {
   let found = 0
   for (let at = audio.indexOf(SECRET_BYTE); at !== -1; at = audio.indexOf(SECRET_BYTE, at)) {
@@ -118,8 +120,8 @@ export function secretBytes(audio: Buffer): number {
 }
 
 /**
- * Returns the number of bytes of secrets that jambonz sent in private; 0 if the key that begins the secret never
- * arrived, because no socket was open.
+ * Returns how many bytes of a secret jambonz sent during privacy; 0 if no socket was open to receive the key
+ * that begins privacy.
  */
 export function secretsSent({ isPrivate, story }: ChaosCall): number {
   return isPrivate && toldOfSecret(story)
@@ -127,12 +129,15 @@ export function secretsSent({ isPrivate, story }: ChaosCall): number {
     : 0
 }
 
-/** Returns true if the key before the secret was sent on a socket. */
+/** Returns true if jambonz sent the key before the secret on a socket. */
 export function toldOfSecret({ listens }: CallStory): boolean {
   return listens.some(({ sent }) => sent.texts.some((text) => text.includes('"dtmf"') && text.includes('*')))
 }
 
-/** Resolves to the number of bytes of secrets in all files below the folders, by the callSid in the file's name. */
+/**
+ * Searches all files below the folders for secrets. Resolves to the number of secret bytes, by the callSid in
+ * the file's name.
+ */
 export async function secretsFound(
   callSids: readonly string[],
   folders: readonly string[]
@@ -141,7 +146,7 @@ export async function secretsFound(
     try {
       return await searchFiles(callSids, folders)
     } catch (err) {
-      // A file was renamed during the search. The search begins again, so that it misses no file.
+      // The recorder renamed a file during the search. The search begins again, so that it misses no file.
       if ((err as NodeJS.ErrnoException).code !== 'ENOENT') throw err
     }
   }

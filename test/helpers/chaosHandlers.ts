@@ -5,12 +5,12 @@ import { ENDLESS_SPEAKERS } from './endlessSpeakers.js'
 
 export const WEBHOOK_SECRET = 'the account has it'
 export const AUTH = { username: 'jambonz', password: 'secret' }
-/** directory of the recordings that must fail because the disk is full */
+/** name of a caller, and of the directory of the caller's recordings, which fail because its disk is full */
 export const FULL = 'full'
-/** prefix of the application whose recordings go to a sink */
+/** prefix of the routes whose recordings go to a sink */
 export const SINK = '/sink'
 
-/** An audio handler of an application, good or bad. */
+/** An audio handler of an application. Some of the handlers are faulty. */
 export interface ChaosHandler {
   mode: 'off' | 'streaming' | 'file'
   /** handles the audio; undefined: the audio is only recorded */
@@ -33,7 +33,7 @@ const EVENTS = [
   'mark'
 ] as const
 
-/** Returns a handler that keeps private what is said between the keys * and #. */
+/** Returns a handler that begins privacy at the key * and ends it at the key #. */
 function keepSecrets(mode: 'silence' | 'skip', through: 'stream' | 'recording') {
   return async (stream: AudioStream): Promise<void> => {
     stream.on('dtmf', ({ digit }) => {
@@ -127,11 +127,12 @@ const handlers: Record<string, ChaosHandler> = {
   ),
   ...Object.fromEntries(
     Object.entries(ENDLESS_SPEAKERS)
-      // Without handlers that ignore every error: they would run for ever. test/audio/hangUp.test.ts has each of them.
+      // Handlers that ignore every error are left out, because they would never end.
+      // test/audio/hangUp.test.ts runs them.
       .filter(([, { ends }]) => ends)
       .map(([name, { mode, speak }]) => [name, { mode, handle: speak }])
   )
 }
 
-/** the handlers of each kind, by name */
+/** all handlers, by name */
 export const CHAOS_HANDLERS: ReadonlyMap<string, ChaosHandler> = new Map(Object.entries(handlers))

@@ -1,5 +1,6 @@
-// One of the instances of the chaos run. argv: url of Redis, folder of the recordings, folder of the sinks' files. It
-// reports to its parent what happens. Its parent shifts its clock and requests its figures.
+// The process of one instance in the chaos run. argv: url of Redis, folder of the recordings, folder of the
+// sinks' files. It sends reports about its calls to its parent. The parent tells it to shift its clock and
+// asks for its figures.
 import { shiftDate } from './shiftedDate.js'
 import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -23,12 +24,12 @@ export type ChaosReport =
   | { what: 'hook' | 'listenEnded'; callSid: string; listen?: Listen }
   | { what: 'recordingFailed'; callSid: string }
 
-/** ms to add to the clock, or a request for the figures */
+/** `jump`: ms to add to the clock. `'figures'`: asks for the figures of the event loop's delay. */
 export type ChaosOrder = { jump: number } | 'figures'
 
-/** seconds that a signature may be old; the clocks here jump by hours */
+/** seconds that a signature may be old; long because the clocks of the instances jump by hours */
 const TOLERANCE = 86_400
-/** ms */
+/** ms that a recording may wait for its disk */
 const WRITE_TIMEOUT = 2_000
 
 const [redisUrl = '', directory = '', taken = ''] = process.argv.slice(2)
@@ -44,7 +45,7 @@ function reportFigures(): void {
 process.on('uncaughtExceptionMonitor', (err) => report({ what: 'unhandled', text: String(err.stack) }))
 process.on('warning', ({ name, message }) => report({ what: 'warning', text: `${name}: ${message}` }))
 
-/** Returns a sink that works, or that fails in one of several ways. */
+/** Returns a sink that works, or that fails in a random way. */
 async function chaoticSink(_stream: unknown, { name }: SinkContext): Promise<Writable> {
   const way = Math.random()
   if (way < 0.1) throw new Error('the sink is away')
@@ -119,7 +120,7 @@ process.on('message', (order: ChaosOrder) => {
   if (order === 'figures') reportFigures()
   else shiftDate(order.jump)
 })
-// Without its parent process, the instance ends.
+// The instance ends if its parent process ends.
 process.once('disconnect', () => process.exit())
 process.once('SIGTERM', async () => {
   await Promise.all(applications.map((jambonz) => jambonz.drain(0, { handover: true })))
@@ -128,6 +129,6 @@ process.once('SIGTERM', async () => {
   process.exit()
 })
 await app.listen({ host: '127.0.0.1', port: 0 })
-// Starts here, because what an instance does before it listens delays no call.
+// Begins to measure here, because work before this line can't delay a call.
 const delay = new OwnDelay()
 report({ what: 'listening', port: (app.server.address() as AddressInfo).port })

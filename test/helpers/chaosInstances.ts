@@ -6,31 +6,31 @@ import type { ChaosOrder, ChaosReport } from './chaosInstance.js'
 import type { DelayFigures } from './OwnDelay.js'
 import { withinMs } from '../../lib/model/time.js'
 
-/** ms that an instance may take to drain, and then to send its figures */
+/** ms that an instance may take to drain (DRAIN_PATIENCE), and to send its figures (FIGURES_PATIENCE) */
 const DRAIN_PATIENCE = 60_000
 const FIGURES_PATIENCE = 10_000
 
 interface Instance {
   process: ChildProcess
   port: number
-  /** the instance got SIGTERM or SIGKILL */
+  /** true: the instance was sent SIGTERM or SIGKILL */
   ending: boolean
 }
 
 /** Runs the instances of the chaos run and collects their messages. */
 export class ChaosInstances {
-  /** exit texts of instances that ended unexpectedly */
+  /** instances that ended unexpectedly, one line each */
   readonly died: string[] = []
   readonly unhandled: string[] = []
   readonly warnings: string[] = []
-  /** exit texts of instances that did not end their drain */
+  /** instances that did not end after a signal or did not answer, one line each */
   readonly hung: string[] = []
   readonly figures: DelayFigures[] = []
-  /** the listen that the handler of each call's last hook got, by callSid */
+  /** the listen with which each call's last hook handler ran, by callSid */
   readonly hooks = new Map<string, Listen | undefined>()
   readonly ends = new Map<string, Listen | undefined>()
   readonly failed = new Set<string>()
-  /** times at which an instance was told to end, ms of performance.now() */
+  /** times at which an instance was sent a signal, in ms of performance.now() */
   readonly endedAt: number[] = []
   killed = 0
   drained = 0
@@ -43,7 +43,7 @@ export class ChaosInstances {
     this.#args = args
   }
 
-  /** Starts an instance. Resolves when the load balancer sends requests to it. */
+  /** Starts an instance. Resolves when the load balancer routes requests to it. */
   async add(): Promise<void> {
     const child = start('chaosInstance', ...this.#args)
     const instance: Instance = { process: child, port: 0, ending: false }
@@ -63,7 +63,8 @@ export class ChaosInstances {
   }
 
   /**
-   * Starts another instance, then ends this one with SIGKILL, or with SIGTERM, which makes it hand its listens over.
+   * Starts another instance, then ends the one at index `at`. SIGKILL ends it at once; on SIGTERM it hands
+   * its listens over first.
    */
   async replace(at: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     await this.add()
@@ -84,7 +85,7 @@ export class ChaosInstances {
     this.#order(this.#instances[at % this.#instances.length], { jump: ms })
   }
 
-  /** Asks each running instance for its figures. An instance whose event loop hangs does not answer. */
+  /** Asks each running instance for its figures. If an instance does not answer, its event loop hangs. */
   async askFigures(): Promise<void> {
     await Promise.all(
       this.#instances.map(async (instance) => {
@@ -123,7 +124,7 @@ export class ChaosInstances {
   }
 
   #order(instance: Instance | undefined, order: ChaosOrder): void {
-    // An instance that was just killed can't receive messages.
+    // The channel to an instance that was just killed is closed.
     if (instance?.process.connected) instance.process.send(order, () => {})
   }
 
@@ -133,7 +134,7 @@ export class ChaosInstances {
   }
 }
 
-/** Starts a load balancer with `size` instances. `args`: arguments of each instance. */
+/** Starts a load balancer with `size` instances. `args`: arguments for the process of each instance. */
 export async function startChaosInstances(
   size: number,
   ...args: string[]

@@ -6,12 +6,12 @@ import type { Report } from './clusterInstance.js'
 
 export interface Seen {
   instance: number
-  /** when the message came, in ms of performance.now() of this process */
+  /** time at which the report arrived, in ms of this process' performance.now() */
   at: number
   report: Exclude<Report, { what: 'listening' | 'late' }>
 }
 
-/** The exit of a process. */
+/** How a process ended. */
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
@@ -19,14 +19,14 @@ export interface Ended {
 
 /** Runs the instances of an application, each in its own process, behind a round-robin. */
 export class Cluster {
-  /** messages of the instances, in order */
+  /** reports of the instances, in the order of arrival */
   readonly seen: Seen[] = []
-  /** the longest that an instance waited for its machine, in ms: see Lateness */
+  /** the longest time that an instance waited for its machine, in ms (see Lateness.ts) */
   lateMs = 0
   readonly #args: readonly string[]
   readonly #script: string
   readonly #balancer: ChildProcess
-  // ports that the load balancer knows
+  // ports to which the load balancer routes
   readonly #ports: number[] = []
   readonly #instances: Array<{ process: ChildProcess; port: number }> = []
 
@@ -36,14 +36,19 @@ export class Cluster {
     this.#args = args
   }
 
-  /** Starts an instance. Resolves to its number when it listens and the load balancer knows it. */
+  /**
+   * Starts an instance. Resolves to its number when the instance listens and the load balancer routes to it.
+   */
   async add(...args: string[]): Promise<number> {
     const instance = await this.spare(...args)
     this.enter(instance)
     return instance
   }
 
-  /** Starts an instance that the load balancer does not know yet. `args`: further arguments of this instance. */
+  /**
+   * Starts an instance to which the load balancer does not route yet. `args`: more arguments for this
+   * instance.
+   */
   async spare(...args: string[]): Promise<number> {
     const child = start(this.#script, ...this.#args, ...args)
     const instance = this.#instances.length
@@ -66,7 +71,7 @@ export class Cluster {
     this.#tellBalancer()
   }
 
-  /** Removes the instance from the load balancer before it ends. */
+  /** Makes the load balancer stop routing to the instance. */
   leave(instance: number): void {
     const at = this.#ports.indexOf(this.#instances[instance]!.port)
     if (at !== -1) this.#ports.splice(at, 1)
@@ -77,7 +82,7 @@ export class Cluster {
     if (this.#balancer.connected) this.#balancer.send(this.#ports)
   }
 
-  /** numbers of the instances that have not ended */
+  /** numbers of the instances whose process runs */
   get living(): number[] {
     return [...this.#instances.keys()].filter((instance) => !this.#hasEnded(instance))
   }
@@ -88,7 +93,8 @@ export class Cluster {
   }
 
   /**
-   * Ends an instance. After SIGKILL the load balancer still routes to it; on SIGTERM it drains. Resolves to its exit.
+   * Ends an instance. SIGKILL ends it at once, and the load balancer still routes to its port; SIGTERM drains
+   * it. Resolves to its exit code and signal.
    */
   async end(instance: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<Ended> {
     const { process: child } = this.#instances[instance]!
@@ -106,7 +112,7 @@ export class Cluster {
     this.#balancer.kill('SIGKILL')
   }
 
-  /** Returns the reports of one kind, by callSid. */
+  /** Returns the reports of one kind, by callSid. `from`: index of the first report to look at. */
   of(what: Seen['report']['what'], from = 0): Map<string, Seen[]> {
     const calls = new Map<string, Seen[]>()
     for (const seen of this.seen.slice(from)) {
@@ -117,7 +123,10 @@ export class Cluster {
   }
 }
 
-/** Starts a cluster that ends with the test. `size`: number of instances; `args`: arguments of each instance. */
+/**
+ * Starts a cluster that ends at the end of the test. `size`: number of instances; `args`: arguments of each
+ * instance.
+ */
 export async function startCluster(
   t: Test,
   size: number | { instances: number; script: string },

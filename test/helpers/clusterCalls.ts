@@ -13,21 +13,24 @@ import {
 import type { Cluster, Seen } from './cluster.js'
 import { until } from './until.js'
 
-/** maximum number of problems to report */
+/** maximum number of problems to return */
 const SHOWN = 5
-/** ms that a probe waits on a machine that is too busy to end a listen, its recording and its writes within 5 s */
+/**
+ * lateness in ms (see Lateness.ts) above which a machine may be too busy to end a listen, with its recording,
+ * within 5 s
+ */
 const BUSY = 500
 
 export interface CallsOptions {
   calls: number
-  /** ms between the start of the first call and that of the last */
+  /** ms from the start of the first call to the start of the last */
   overMs: number
   /** ms of speech, after which the caller hangs up */
   speechMs: number
   speed: number
-  /** transports over which jambonz asks, for each call; `http` by default */
+  /** transports over which jambonz asks the application, one for each call; default: `http` for all */
   transports?: ReadonlyArray<'http' | 'websocket'>
-  /** fragment of the webhook's url, which says what jambonz retries; default: nothing over HTTP */
+  /** fragment of the webhook's url, which tells jambonz when to retry; default: no fragment over HTTP */
   retry?: string
 }
 
@@ -73,7 +76,10 @@ export function isOpen(listen: ListenRecord | undefined): boolean {
   return listen?.openedAtMs !== undefined && listen.closedAtMs === undefined
 }
 
-/** Returns the listen of a report: what a hook's handler got, or what `listenEnded` emitted. */
+/**
+ * Returns the listen in the first report: a `hook` report has the listen of the handler, a `listenEnded`
+ * report that of the event.
+ */
 export function listenOf([hook]: Seen[] = []): Listen | undefined {
   return hook && 'listen' in hook.report ? hook.report.listen : undefined
 }
@@ -83,8 +89,8 @@ export function sidsOf(stories: readonly CallStory[]): string[] {
 }
 
 /**
- * Waits until the hook and the end of each listen and call were reported, then resolves to the problems, one line each.
- * `endings`: number of instances that may emit `callEnded` for the same call.
+ * Waits until the hook and the end of each call's listen were reported. Then resolves to the problems that it
+ * found, one line each. `endings`: number of instances that may emit `callEnded` for the same call.
  */
 export async function problemsOf(
   stories: readonly CallStory[],
@@ -97,8 +103,8 @@ export async function problemsOf(
       const told = cluster.of(what, from)
       return stories.every(({ callSid }) => told.has(callSid))
     })
-  // A report that never comes is found as a problem below.
-  await until(isTold, 'the last to be told').catch(() => {})
+  // If a report never arrives, the checks below find that.
+  await until(isTold, 'the hook and the end of each listen').catch(() => {})
   const hooks = cluster.of('hook', from)
   const ended = cluster.of('listenEnded', from)
   const over = cluster.of('callEnded', from)
@@ -106,11 +112,12 @@ export async function problemsOf(
     .flatMap((story) => {
       const { callSid } = story
       const listen = listenOf(hooks.get(callSid))
-      // A hook is answered after 5 s at the latest, even if its listen has not ended. On a busy machine that is no
-      // problem.
+      // A hook is answered after 5 s at the latest, even if its listen has not ended. On a busy machine this
+      // is allowed.
       const isWhole = listen?.state === 'ended'
       const wrong = [
-        // An instance that drains refuses sockets, and jambonz then asks for the listen again. That is no problem.
+        // An instance that drains refuses sockets. jambonz then asks for the listen again, so a refusal is no
+        // problem.
         ...story.errors.filter((error) => !error.includes('refused: ')),
         ...[hooks, ended].flatMap((seen, i) =>
           seen.get(callSid)?.length === 1
@@ -126,7 +133,7 @@ export async function problemsOf(
     .slice(0, SHOWN)
 }
 
-/** Returns how the recording of the listen differs from what the caller said. */
+/** Returns a line if the listen's recording differs from the audio that the caller sent. */
 export function otherwiseRecorded(story: CallStory, listen: Listen | undefined): string[] {
   if (listen?.recording === undefined) {
     return [`recorded nothing: ${listen?.recordingError ?? 'no reason given'}`]
@@ -134,10 +141,10 @@ export function otherwiseRecorded(story: CallStory, listen: Listen | undefined):
   const [files, sockets] = [recorded(listen), said(story)]
   if (Buffer.concat(files).equals(Buffer.concat(sockets))) return []
   const [has, had] = [files, sockets].map((parts) => parts.map(({ length }) => length).join(' + '))
-  return [`recorded something else than was said: ${has} bytes, not ${had}`]
+  return [`the recording differs from the sent audio: ${has} bytes, not ${had}`]
 }
 
-/** Returns the audio of the listen's files, in order. */
+/** Returns the audio of the listen's files, in the order of its segments. */
 function recorded({ recording }: Listen): Buffer[] {
   const { location, segments = [{ location }] } = recording as FinishedRecording
   return segments.map(({ location }) => {
@@ -151,7 +158,10 @@ function said({ listens }: CallStory): Buffer[] {
   return listens.flatMap(({ sent }) => sent.pcm ?? [])
 }
 
-/** Resolves to the calls whose end is incomplete in Redis. Reads Redis without a store. */
+/**
+ * Resolves to the callSids of the calls whose end is not stored completely in Redis. It reads the keys in
+ * Redis itself, without a store.
+ */
 export async function unfinished(redis: Redis, callSids: Iterable<string>): Promise<string[]> {
   const calls = await Promise.all(
     Array.from(callSids, async (callSid) => {
@@ -179,15 +189,15 @@ export async function unfinished(redis: Redis, callSids: Iterable<string>): Prom
 }
 
 export interface Gap {
-  /** length of the gap in ms, on the simulator's clock */
+  /** length of the gap in ms, on the clock of the simulator */
   ms: number
   /** number of sockets that were refused during the gap */
   refused: number
 }
 
 /**
- * Returns the gaps between the sockets of each call. A gap ends where the next listen starts: jambonz buffers the audio
- * from there until the socket is open.
+ * Returns the gaps between consecutive sockets of each call. A gap ends when the next listen starts, because
+ * from then on jambonz buffers audio until the socket is open.
  */
 export function gapsOf(stories: readonly CallStory[]): Gap[] {
   return stories.flatMap(({ listens }) => {

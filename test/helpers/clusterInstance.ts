@@ -1,6 +1,6 @@
-// One of several instances of an application. argv: url of Redis (redis:, redis-cluster: or redis-sentinel:), folder of
-// the recordings, port, ms to linger after the drain. It reports to its parent what happens. SIGTERM drains it with a
-// handover.
+// The process of one instance of an application. argv: url of Redis (redis:, redis-cluster: or
+// redis-sentinel:), folder of the recordings, port, ms to wait after the drain before it exits. It sends
+// reports about its calls to its parent. On SIGTERM it drains with a handover.
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -63,7 +63,7 @@ app.get('/ready', async (_request, reply) => {
   return { draining: app.jambonz.draining }
 })
 
-// Without its parent process, the instance ends.
+// The instance ends if its parent process ends.
 process.once('disconnect', () => {
   lateness.close()
   process.exit()

@@ -21,17 +21,20 @@ import { startRedis, watchCommands, type RedisServer } from './redis.js'
 import { until } from './until.js'
 
 const INSTANCES = 3
-/** ms to wait, enough for a busy machine */
+/** ms to wait for an event; long enough for a busy machine */
 const PATIENCE = 20_000
-/** ms after its return in which Redis may hold old data */
+/** ms after the restart of Redis within which the instances must have stored the current state again */
 const STORE_RIGHT = 5_000
-/** ms until an instance counts as lost: three heartbeats after its last, and one until the others check */
+/**
+ * ms after a kill within which the others declare the instance's listens lost: three missed heartbeats, and
+ * one more until they check
+ */
 const LOST_WITHIN = 4_000
-/** ms that messages and timers may be late on a busy machine */
+/** ms by which messages and timers may be late on a busy machine */
 const LATE = 1_000
 /**
- * maximum Redis commands per call. Each call has two status events more than it needs, and a hook that waits for long
- * reads its listen more than once.
+ * Maximum number of Redis commands per call. These calls need more than usual, because each has two more
+ * status events, and a hook that waits long reads its listen more than once.
  */
 const MAX_COMMANDS = 15
 /** close code of a socket that broke without a close frame */
@@ -40,14 +43,17 @@ const CALL_SID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
 export interface Scene {
   server: RedisServer
-  /** a client of Redis, to read it without a store */
+  /** client with which a test reads Redis without a store */
   redis: Redis
   cluster: Cluster
   /** address of the load balancer */
   url: string
 }
 
-/** Starts three instances, each in its own process, with one Redis and a round-robin in a process of its own. */
+/**
+ * Starts three instances behind a round-robin load balancer, with one Redis. Each instance and the load
+ * balancer have their own process.
+ */
 export async function setUp(t: Test): Promise<Scene> {
   const server = await startRedis(t)
   const redis = new Redis(server.url)
@@ -70,7 +76,10 @@ export async function spread(t: Test, { server, redis, cluster, url }: Scene, ca
           .map(({ instance }) => instance)
       ).size === INSTANCES
   )
-  t.ok(spread.length > calls / 20, `${spread.length} of them had each of the three on another instance`)
+  t.ok(
+    spread.length > calls / 20,
+    `the webhook, socket and hook of ${spread.length} calls reached three instances`
+  )
   const commands = sent.filter((args) => args.some((arg) => CALL_SID.test(arg))).length / calls
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
   t.ok(commands <= MAX_COMMANDS, `${commands.toFixed(1)} Redis commands per call`)
@@ -84,19 +93,27 @@ export async function redisDies(
 ): Promise<void> {
   const from = cluster.seen.length
   const taken = takeCalls(url, { calls, overMs: calls * 12.5, speechMs: 500, speed: 1 })
-  await until(() => cluster.of('webhook', from).size > calls * 0.3, 'calls that begin with Redis', PATIENCE)
+  await until(
+    () => cluster.of('webhook', from).size > calls * 0.3,
+    'calls that begin while Redis runs',
+    PATIENCE
+  )
   await server.kill()
-  await until(() => cluster.of('webhook', from).size > calls * 0.6, 'calls that begin without', PATIENCE)
+  await until(
+    () => cluster.of('webhook', from).size > calls * 0.6,
+    'calls that begin while Redis is down',
+    PATIENCE
+  )
   const over = cluster.of('callEnded', from)
   await server.start()
   const back = Date.now()
   await until(
     async () => (await unfinished(redis, over.keys())).length === 0,
-    'Redis to be right',
+    'Redis to have the end of each call',
     STORE_RIGHT
   )
   t.comment(
-    `Redis was right ${Date.now() - back} ms after its return, about ${over.size} calls that had ended by then`
+    `${Date.now() - back} ms after its return, Redis had the end of all ${over.size} calls that had ended`
   )
   const stories = await taken
   t.strictSame(
@@ -106,7 +123,8 @@ export async function redisDies(
     [],
     'no call was refused'
   )
-  // Each instance that learned of a call's end while Redis was down has emitted callEnded.
+  // Each instance that was told of a call's end while Redis was down has emitted callEnded, as it could not
+  // know of the others.
   t.strictSame(await problemsOf(stories, cluster, from, INSTANCES), [])
   t.strictSame(await unfinished(redis, sidsOf(stories)), [])
 }
@@ -114,7 +132,7 @@ export async function redisDies(
 export async function instanceDies(t: Test, { cluster, url }: Scene, calls: number): Promise<void> {
   const from = cluster.seen.length
   const taken = takeCalls(url, { calls, overMs: 300, speechMs: 2_500, speed: 1 })
-  await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
+  await until(() => cluster.of('stream', from).size === calls, 'all calls to be live', PATIENCE)
   const killed = performance.now()
   await cluster.end(cluster.living[0] ?? 0, 'SIGKILL')
   await cluster.add()
@@ -131,15 +149,15 @@ export async function instanceDies(t: Test, { cluster, url }: Scene, calls: numb
       from
     ),
     [],
-    'the others never noticed'
+    'the other calls have no problem'
   )
   t.strictSame(
     lost.filter((callSid) => hooks.get(callSid)?.length !== 1 || ends.get(callSid)?.length !== 1),
     [],
-    'nothing is finished twice'
+    'each lost call has one hook and one end'
   )
   const last = Math.max(...lost.map((callSid) => (ends.get(callSid)?.[0]?.at ?? Infinity) - killed))
-  t.ok(last < LOST_WITHIN + LATE, `the last was lost ${Math.round(last)} ms after the kill`)
+  t.ok(last < LOST_WITHIN + LATE, `the last listen was declared lost ${Math.round(last)} ms after the kill`)
   t.comment(`${lost.length} of ${calls} calls were lost, the last ${Math.round(last)} ms after the kill`)
 }
 
@@ -156,11 +174,11 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
     retry: '#rc=5&rp=all'
   })
   const [killed = 0, drained = 0] = cluster.living
-  await until(() => cluster.of('hook', from).size > calls * 0.3, 'a third to be over', PATIENCE)
+  await until(() => cluster.of('hook', from).size > calls * 0.3, '30 % of the hooks', PATIENCE)
   await cluster.end(killed, 'SIGKILL')
   await cluster.add()
   const begun = new Set(cluster.of('webhook', from).keys())
-  await until(() => cluster.of('hook', from).size > calls * 0.6, 'two thirds to be over', PATIENCE)
+  await until(() => cluster.of('hook', from).size > calls * 0.6, '60 % of the hooks', PATIENCE)
   await cluster.add()
   cluster.leave(drained)
   await cluster.end(drained, 'SIGTERM')
@@ -175,21 +193,21 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
   t.strictSame(
     await problemsOf(others, cluster, from),
     [],
-    'what it did not hold is recorded, its hooks answered'
+    'calls not on the killed instance are recorded, and their hooks answered'
   )
   t.strictSame(await unfinished(redis, sidsOf(others)), [])
 
   t.strictSame(
     held.filter(({ callSid }) => ends.get(callSid)?.length !== 1).map(({ callSid }) => callSid),
     [],
-    'the end of each listen that it held is told, once'
+    'the end of each listen on the killed instance is reported once'
   )
   t.strictSame(
     held
       .filter((story) => (hooks.get(story.callSid)?.length ?? 0) !== (wasHookGivenUp(story) ? 0 : 1))
       .map(({ callSid }) => callSid),
     [],
-    'and its hook answered, once'
+    'the hook of each such listen is answered once, unless jambonz abandoned it'
   )
   t.ok(held.length > 0, `${held.length} calls were on the killed instance`)
   const again = stories.filter(({ applicationSockets }) => applicationSockets.length > 1)
@@ -199,12 +217,14 @@ export async function mixedTransports(t: Test, { redis, cluster, url }: Scene, c
   )
 }
 
-/** Returns true if jambonz abandoned the hook: it does so when the socket breaks that it sent the hook on. */
+/**
+ * Returns true if jambonz abandoned the hook. It does so if the websocket on which it sent the hook breaks.
+ */
 function wasHookGivenUp({ requests }: CallStory): boolean {
   return requests.some(({ type, error }) => type === 'verb:hook' && error?.startsWith('abandoned') === true)
 }
 
-/** Returns true if a socket of the call broke, or was being opened when its instance died. */
+/** Returns true if a socket of the call broke, or if its instance died while the socket was being opened. */
 function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
   return (
     [...applicationSockets, ...listens].some(({ closeCode }) => closeCode === BROKEN) ||
@@ -212,7 +232,10 @@ function isBroken({ applicationSockets, listens, errors }: CallStory): boolean {
   )
 }
 
-/** `told`: an instance leaves the load balancer before it ends. `maxGap`: longest gap allowed, in ms. */
+/**
+ * Replaces all instances one by one during live calls. `told`: the load balancer stops routing to an instance
+ * before the instance ends. `maxGap`: longest allowed gap in a call's audio, in ms.
+ */
 export async function rollingRestart(
   t: Test,
   { cluster, url }: Scene,
@@ -222,7 +245,7 @@ export async function rollingRestart(
   const old = cluster.living
   const next = await Promise.all(old.map(() => cluster.spare()))
   const live = openCalls(url, calls)
-  await until(() => cluster.of('stream', from).size === calls, 'all to be live', PATIENCE)
+  await until(() => cluster.of('stream', from).size === calls, 'all calls to be live', PATIENCE)
   const load = watchLoad()
   const own = new Lateness(folder())
   t.teardown(() => own.close())
@@ -233,7 +256,7 @@ export async function rollingRestart(
   }
   await until(
     () => live.every(({ listens }) => isOpen(listens.at(-1))),
-    'the last of them to be live again',
+    'the last call to be live again',
     PATIENCE
   )
   t.comment(load())
@@ -241,18 +264,18 @@ export async function rollingRestart(
   const stories = await Promise.all(live)
   t.strictSame(await problemsOf(stories, cluster, from), [])
   const gaps = gapsOf(stories)
-  // For each refused socket, jambonz asks once more, and the busy machine delays it once more.
+  // For each refused socket jambonz asks once more. A busy machine can be late each time.
   const late = Math.max(own.worst, cluster.lateMs)
   own.close()
   t.equal(gaps.length >= calls, true, `${gaps.length} handovers`)
   t.strictSame(
     gaps.filter(({ ms, refused }) => ms >= maxGap + late * (refused + 1)),
     [],
-    `each is interrupted for less than ${maxGap} ms, and what the machine let wait: ${Math.round(late)} ms`
+    `each gap is below ${maxGap} ms, plus ${Math.round(late)} ms for which the machine was busy`
   )
   for (const [name, some] of [
-    ['straight', gaps.filter(({ refused }) => refused === 0)],
-    ['by way of one that goes', gaps.filter(({ refused }) => refused > 0)]
+    ['without a refusal', gaps.filter(({ refused }) => refused === 0)],
+    ['after a refusal by a draining instance', gaps.filter(({ refused }) => refused > 0)]
   ] as const) {
     if (some.length > 0) t.comment(`${name}: ${describe(some)}`)
   }
@@ -264,8 +287,8 @@ function describe(gaps: readonly Gap[]): string {
 }
 
 /**
- * Measures how busy the machine is: how long this process, whose clock measures the gaps, waited for its turn. Returns
- * a function that describes the load.
+ * Measures how busy the machine is. It looks at the event loop of this process, because the simulator here
+ * measures the gaps. Returns a function that stops measuring and describes the load.
  */
 function watchLoad(): () => string {
   const delay = monitorEventLoopDelay({ resolution: 5 })

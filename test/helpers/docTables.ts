@@ -7,7 +7,7 @@ import { HOSTS } from '../hosts/hosts.js'
 import { ERRORS, type ErrorRow } from '../../lib/model/errors.js'
 import { METRICS } from '../../lib/metrics/Metrics.js'
 
-/** Fastify's own options, which every register() has */
+/** options of every register() call, which Fastify reads itself */
 const NOT_OURS = new Set(['logLevel', 'logSerializers'])
 
 const TABLES: Record<string, Record<string, TSchema>> = {
@@ -17,7 +17,7 @@ const TABLES: Record<string, Record<string, TSchema>> = {
   listen: ListenOptionsSchema.properties
 }
 
-/** the pages that contain tables */
+/** the pages whose tables are made from code */
 export const PAGES = ['README.md', 'docs/observability.md', 'docs/compatibility.md', 'docs/recording.md']
 
 function optionsTable(properties: Record<string, TSchema>): string {
@@ -32,7 +32,10 @@ function optionsTable(properties: Record<string, TSchema>): string {
 
 const MIB = 1024 * 1024
 
-/** Returns what applies if an option is missing: its `default`, or the text `unset` of its schema. */
+/**
+ * Returns the text for the column `default`: the schema's default value, or its `unset`, which says what
+ * applies without the option.
+ */
 function defaultOf({ default: value, unset, description = '' }: TSchema): string {
   if (value === undefined || value === '' || value === Infinity) {
     return (unset as string | undefined) ?? 'none'
@@ -64,7 +67,7 @@ function errorsTable(errors: readonly ErrorRow[]): string {
   return ['| code | status | when |', '|---|---|---|', ...rows].join('\n')
 }
 
-/** Returns a page with its tables replaced by those of the code. */
+/** Returns the page with its tables replaced by tables that are made from the code. */
 export function withTables(page: string): string {
   const tables = {
     ...Object.fromEntries(

@@ -3,10 +3,10 @@ import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 
-/** A handler that writes audio without end, until an error ends it. */
+/** A handler that writes audio without end, until an error or `destroyed` stops it. */
 export interface EndlessSpeaker {
   mode: 'streaming' | 'file'
-  /** false: the handler ignores every error, so that nothing can end it */
+  /** false: nothing ends the handler, because it ignores every error */
   ends: boolean
   speak: (stream: AudioStream) => Promise<unknown>
 }
@@ -39,7 +39,7 @@ const streaming = (speak: EndlessSpeaker['speak'], ends = true): EndlessSpeaker 
 })
 const file = (speak: EndlessSpeaker['speak'], ends = true): EndlessSpeaker => ({ mode: 'file', ends, speak })
 
-/** The handlers for every way of speaking without end, by name. */
+/** Handlers that speak without end, by the way in which they write. */
 export const ENDLESS_SPEAKERS: Record<string, EndlessSpeaker> = {
   'write until destroyed': streaming((stream) => untilDestroyed(stream)),
   'write in long pieces until destroyed': streaming((stream) => untilDestroyed(stream, LONG)),

@@ -5,7 +5,10 @@ import { readEnvironment } from '../../example-app/environment.js'
 import { folder } from './build.js'
 import { openMonitor, type MonitorPage } from './monitorPage.js'
 
-/** Starts the example application, closed with the test. Recordings go to a new folder, unless `env` names one. */
+/**
+ * Starts the example application, which is closed at the end of the test. Recordings go to a new folder,
+ * unless `env` names a folder.
+ */
 export async function exampleApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
   const app = await buildApp(readEnvironment({ RECORDINGS_DIR: folder(), ...env }))
   t.teardown(() => app.close())
@@ -13,8 +16,8 @@ export async function exampleApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<
 }
 
 /**
- * Opens the websocket of the example's page, as the page does. `headers`: credentials, if the application has a
- * password.
+ * Opens a websocket to the example application, as its page does. `headers`: credentials, if the application
+ * has a password.
  */
 export async function openDesk(
   t: Test,

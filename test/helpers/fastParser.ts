@@ -8,7 +8,10 @@ export function everySecond(): () => boolean {
   return () => (yes = !yes)
 }
 
-/** Returns the parser of the fast reader for a websocket; undefined if ws parses the frames. */
+/**
+ * Returns the plugin's own parser for the frames of a websocket (FrameParser); undefined if it can't be used
+ * with this version of ws.
+ */
 export function fastParser(
   socket: WebSocket,
   maxPayload: number,

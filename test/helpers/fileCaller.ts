@@ -17,14 +17,14 @@ interface PlayAudio {
 }
 
 /**
- * A caller in file mode: does in real time what feature-server lib/tasks/listen.js does with playAudio and killAudio,
- * including its queue of 11 files and its nested plays.
+ * The caller of a listen in file mode. In real time, it does with playAudio and killAudio what
+ * feature-server's lib/tasks/listen.js does, including its queue of 11 files and its nested plays.
  */
 export class FileCaller {
   readonly received: PlayAudio[] = []
   readonly commands: string[] = []
   heard: number[] = []
-  /** maximum number of files that waited in jambonz at the same time */
+  /** maximum number of files that waited in jambonz' queue at the same time */
   longestQueue = 0
   readonly #player = new Player()
   readonly #socket: WebSocket
@@ -87,7 +87,7 @@ export class FileCaller {
   }
 }
 
-/** Opens a stream that files are played on. Resolves to it and its caller. */
+/** Opens a stream in file mode. Resolves to the stream and a FileCaller that plays its files. */
 export async function playing(t: Test) {
   const pair = await streamPair(t, { listen: { bidirectional: { mode: 'file', sampleRate: 8000 } } })
   const caller = new FileCaller(t, pair.socket)

@@ -1,5 +1,6 @@
-// Runs handlers that speak without end, hangs up on each, and measures what that does to the event loop. argv: names of
-// the handlers. Prints a line of JSON after each handler. A handler that hangs the process prints none.
+// Runs handlers that speak without end. It hangs up on each, and measures how long the event loop is blocked
+// afterwards. argv: names of handlers in endlessSpeakers.ts. It prints a line of JSON after each handler, and
+// no line for a handler that hangs the process.
 import { writeSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Test } from 'tap'
@@ -9,13 +10,13 @@ import { streamPair, until } from './streamPair.js'
 export interface HangUp {
   name: string
   /**
-   * delay of the event loop after the hang-up, 99th percentile in ms: the least of up to five measurements, because
-   * other processes disturb them
+   * 99th percentile in ms of the event loop's delay after the hang-up: the least of up to five measurements,
+   * because other processes disturb single measurements
    */
   delayMs: number
-  /** ms of CPU in the 300 ms after the hang-up, also the least of up to five measurements */
+  /** ms of CPU in the 300 ms after the hang-up: the least of up to five measurements */
   cpuMs: number
-  /** true: the handler has ended; and true: the stream is destroyed */
+  /** true: the handler has returned or thrown (`ended`); true: the stream is destroyed (`destroyed`) */
   ended: boolean
   destroyed: boolean
 }
@@ -32,13 +33,13 @@ async function delayOf(ms: number): Promise<number> {
   delays.enable()
   await new Promise((resolve) => setTimeout(resolve, ms))
   delays.disable()
-  // A timer of 1 ms is always late by some time of its own, which is no delay.
+  // The percentile includes the normal lateness of a timer of 1 ms.
   return delays.percentile(99) / 1_000_000
 }
 
 async function hangUp(name: string): Promise<HangUp> {
   const speaker = ENDLESS_SPEAKERS[name]
-  if (speaker === undefined) throw new Error(`nobody speaks by the name of ${name}`)
+  if (speaker === undefined) throw new Error(`endlessSpeakers.ts has no handler ${name}`)
   const teardowns: Array<() => void> = []
   const test = { teardown: (teardown: () => void) => teardowns.push(teardown) } as unknown as Test
   const { stream, socket, start } = await streamPair(test, {

@@ -11,7 +11,8 @@ export interface Sent {
 }
 
 /**
- * jambonz' side of an application websocket, driven by the test: it sends and receives messages and does nothing else.
+ * jambonz' side of an application websocket. The test decides which messages it sends; it answers nothing by
+ * itself.
  */
 export class JambonzSocket {
   /** messages that the application sent */
@@ -29,7 +30,7 @@ export class JambonzSocket {
     socket.on('error', () => {})
   }
 
-  /** Opens a websocket. Rejects with the status if the upgrade is refused. */
+  /** Opens a websocket. Rejects with the HTTP status if the application refuses the upgrade. */
   static async open(
     t: Test,
     url: string,
@@ -76,12 +77,12 @@ export class JambonzSocket {
     return msgid
   }
 
-  /** Sends a text as it is, such as one that is no message of jambonz. */
+  /** Sends a text unchanged, such as a text that is not a message of jambonz. */
   sendText(text: string): void {
     this.#socket.send(text)
   }
 
-  /** Sends a message and resolves with the data of its ack. */
+  /** Sends a message. Resolves to the data of the ack. */
   async ask(
     type: string,
     data: object = {},

@@ -15,15 +15,18 @@ export const CALLS = 20
 const FRAME = 160
 const FLUSH_INTERVAL = 400
 /**
- * A recording begins in three steps: it is announced, opened and written. On a busy machine, each may take as long as
- * the slowest probe.
+ * Number of steps in which a recording begins: it is announced, opened and written. On a busy machine, each
+ * step may take as long as the slowest probe (see Lateness.ts).
  */
 const BEGIN_AND_WRITE = 3
 
 interface Notes {
-  /** frames of each call that must be in its file, because they were written long enough ago */
+  /**
+   * number of frames of each call that its file must contain, because they were written long enough before
+   * the kill
+   */
   bound: Map<number, number>
-  /** frames of each call that were written at the end */
+  /** number of frames that each call had written when the process was killed */
   written: Map<number, number>
   saved: Set<number>
   failed: string[]
@@ -36,7 +39,7 @@ function readNotes(text: string): Notes {
     .split('\n')
     .map((line) => line.split(' '))
   const end = Number(lines.findLast(([what]) => what === 'at')?.[1] ?? 0)
-  // The longest wait of a probe is the time that a busy machine may delay a write.
+  // A busy machine may delay a step by as much as the slowest probe.
   const late = Math.max(0, ...lines.filter(([what]) => what === 'late').map(([, ms]) => Number(ms)))
   const old = FLUSH_INTERVAL + BEGIN_AND_WRITE * late
   const finished = new Map<number, number>()
@@ -63,12 +66,18 @@ async function filesBelow(directory: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
 }
 
-/** Returns true for an empty instance file: the process was killed before it wrote its first heartbeat. */
+/**
+ * Returns true for an empty instance file. The process was killed before it wrote its first heartbeat to the
+ * file.
+ */
 async function isUnwritten(file: string): Promise<boolean> {
   return file.includes('.instances') && (await stat(file)).size === 0
 }
 
-/** Kills a recording process once and repairs what it left. Resolves to what is wrong with the result. */
+/**
+ * Kills a recording process once, and then repairs the recordings that it left. Resolves to the problems
+ * found.
+ */
 async function killOnce(
   t: Test,
   directory: string
@@ -110,13 +119,13 @@ async function killOnce(
     const wav = files.find((file) => file.endsWith(`/${name}.wav`))
     const bound = notes.bound.get(seed) ?? 0
     if (wav === undefined) {
-      if (bound > 0) problems.push(`${name} is not there`)
+      if (bound > 0) problems.push(`${name} is missing`)
       continue
     }
     const bytes = await readFile(wav)
     const samples = (bytes.length - WAV_HEADER_BYTES) / 2
     if (inspectWav(bytes).dataBytes !== samples * 2) {
-      problems.push(`${name}: the header says something else than the file`)
+      problems.push(`${name}: the length in the header is not that of the file`)
     }
     if (samples < bound * FRAME || samples > frames * FRAME) {
       problems.push(`${name}: ${samples / FRAME} frames, not ${bound} to ${frames}`)
@@ -128,16 +137,16 @@ async function killOnce(
       recording: FinishedRecording
     }
     if (recording.bytes !== bytes.length) {
-      problems.push(`${name}: the sidecar says something else than the file`)
+      problems.push(`${name}: the sidecar does not match the file`)
     }
     if (!notes.saved.has(seed) && recording.recovered && recovered.get(`listen-${seed}`)?.location !== wav) {
-      problems.push(`${name}: was not reported`)
+      problems.push(`${name}: no event reported the recording`)
     }
   }
   return { problems, repaired: recovered.size, saved: notes.saved.size }
 }
 
-/** Kills recording processes at random moments, several at the same time. */
+/** Kills recording processes at random moments. Several of them run at the same time. */
 export async function killRecorders(t: Test, kills: number): Promise<void> {
   const directory = await temporaryDirectory(t)
   const problems: string[] = []

@@ -1,4 +1,5 @@
-// Records more than the process may write to one file, and prints the error. argv: directory
+// Records until the file reaches the size limit of the process, and prints the error. argv: directory of the
+// recordings.
 import type { FastifyBaseLogger } from 'fastify'
 import { createRecordings } from '../../lib/recording/Recordings.js'
 import type { RecordingError } from '../../lib/recording/types.js'

@@ -4,16 +4,18 @@ import { listening } from './build.js'
 import { callWebhook } from './payloads.js'
 import { openSocket, type OpenOptions } from './socket.js'
 
-/** A listen that a webhook has answered with. The test opens its socket and posts its hooks itself. */
+/** A listen with which a webhook has answered. The test itself opens the socket and posts the hooks. */
 export interface AskedListen {
   callSid: string
   id: string
   /** absolute url of the socket */
   url: string
-  /** url of the actionHook, as it was sent to jambonz */
+  /** url of the actionHook, as the application sent it to jambonz */
   hookUrl: string
   open(options?: OpenOptions): Promise<WebSocket>
-  /** Posts the actionHook, to another instance if one is given. Resolves to the reply's JSON. */
+  /**
+   * Posts the actionHook to this application, or to the instance `to`. Resolves to the JSON of the answer.
+   */
   hook(extra?: Record<string, unknown>, to?: FastifyInstance): Promise<unknown>
   metadata(extra?: Record<string, unknown>): string
 }
@@ -26,7 +28,10 @@ interface Verb {
   metadata: { jambonzListenId: string }
 }
 
-/** Asks the webhook at `path` for its verbs, the last of which is a listen. `base`: address of the application. */
+/**
+ * Posts a webhook to `path`. Resolves to the listen, which must be the last verb of the answer. `base`:
+ * address of the application.
+ */
 export async function askForListen(app: FastifyInstance, path: string, base?: string): Promise<AskedListen> {
   const address = base ?? (await listening(app))
   const payload = callWebhook()
@@ -67,7 +72,7 @@ export async function askForListen(app: FastifyInstance, path: string, base?: st
   }
 }
 
-/** Returns `ms` of L16 mono in which every sample differs. */
+/** Returns `ms` of L16 mono whose consecutive samples all differ. */
 export function ramp(ms: number, sampleRate = 8000): Buffer {
   const pcm = Buffer.alloc(((ms * sampleRate) / 1000) * 2)
   for (let i = 0; i < pcm.length; i += 2) pcm.writeInt16LE(((i * 7) % 65_536) - 32_768, i)

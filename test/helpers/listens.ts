@@ -15,7 +15,7 @@ export const LISTEN: Listen = {
   audio: { frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 }
 }
 
-/** Returns a stream as a recorder sees it. */
+/** Returns a stream with the fields that a recorder reads. */
 export function streamOf(listen: Partial<Listen> = {}): RecordedStream {
   const whole = { ...LISTEN, ...listen }
   const { callSid, sampleRate, channels, mixType, createdAt } = whole

@@ -6,7 +6,7 @@ export interface LogLine {
   [key: string]: unknown
 }
 
-/** Returns Fastify's own logger, which keeps its lines. */
+/** Returns Fastify's own logger (pino), and the lines that it has logged. */
 export function keepingLogger(): {
   logger: FastifyBaseLogger
   lines: LogLine[]

@@ -14,18 +14,18 @@ export interface ModuleCallerOptions {
 }
 
 /**
- * The caller behind jambonz' end of a socket. He hears one frame every 20 ms of real time from the simulator's model of
- * mod_audio_fork's playout.
+ * The caller at jambonz' end of a socket. Every 20 ms of real time he hears a frame from the simulator's
+ * model of the playout in mod_audio_fork.
  */
 export class ModuleCaller {
-  /** marks that jambonz reported, and when, in ms since the start */
+  /** marks that jambonz reported; `at`: ms since the start */
   readonly marks: Array<{ name: string; event: string; at: number }> = []
   /** types of the commands that the application sent */
   readonly commands: string[] = []
   readonly #frames: Int16Array[] = []
   readonly #began = performance.now()
   readonly #catchUp: () => void
-  // true until the first sound: silence before that is not kept
+  // true until the first sound: silence before the first sound is not kept
   #silent = true
 
   constructor(
@@ -54,7 +54,7 @@ export class ModuleCaller {
       this.#silent = false
       this.#frames.push(frame)
     }
-    // A late timer plays all frames that are due, because the caller's clock goes on.
+    // If the timer is late, all frames that are due are played, because a real caller's clock does not wait.
     let due = performance.now()
     this.#catchUp = () => {
       for (; due <= performance.now(); due += TICK) render()
@@ -63,7 +63,7 @@ export class ModuleCaller {
     t.teardown(() => clearInterval(timer))
   }
 
-  /** Returns the audio that the caller heard, from the first sound. */
+  /** The audio that the caller heard, from the first sound on. */
   get heard(): Int16Array {
     this.#catchUp()
     const all = new Int16Array(this.#frames.reduce((sum, { length }) => sum + length, 0))

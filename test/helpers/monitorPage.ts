@@ -6,7 +6,7 @@ import { until } from './until.js'
 
 const PATIENCE = 15_000
 
-/** A client of the live monitor, without a browser. */
+/** A client of the live monitor that needs no browser. */
 export class MonitorPage {
   readonly socket: WebSocket
   readonly states: StateMessage[] = []
@@ -21,12 +21,14 @@ export class MonitorPage {
     })
   }
 
-  /** Resolves to the first state for which `fits` is true, including past states. */
+  /**
+   * Resolves to the first received state for which `fits` returns true; states that arrived before count too.
+   */
   async state(what: string, fits: (state: StateMessage) => unknown, ms = PATIENCE): Promise<StateMessage> {
     return await until(() => this.states.find(fits), what, ms)
   }
 
-  /** Returns the levels of one stream that this client received. */
+  /** Returns the levels of one stream that this client has received. */
   of(listenId: string): StreamLevels[] {
     return this.levels.flatMap(({ streams }) => streams[listenId] ?? [])
   }
@@ -38,7 +40,7 @@ export async function openMonitor(t: Test, url: string): Promise<MonitorPage> {
   return page
 }
 
-/** A client that listens in to a stream. */
+/** A client that listens to the audio of a live stream. */
 export class Supervisor {
   readonly socket: WebSocket
   readonly frames: Buffer[] = []

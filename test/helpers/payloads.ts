@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto'
 
-/** Returns the payload of a call's first webhook, as feature-server posts it. */
+/** Returns the payload of a call's first webhook, with the fields that feature-server posts. */
 export function callWebhook(overrides: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     call_sid: randomUUID(),
@@ -24,7 +24,7 @@ export function callWebhook(overrides: Record<string, unknown> = {}): Record<str
   }
 }
 
-/** Returns the header `Jambonz-Signature` for a body; `timestamp` in unix seconds. */
+/** Returns the header `Jambonz-Signature` for a body. `timestamp`: unix seconds. */
 export function signature(body: string, secret: string, timestamp = Math.floor(Date.now() / 1000)): string {
   const v1 = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
   return `t=${timestamp},v1=${v1}`

@@ -1,6 +1,6 @@
 /**
- * Returns `count` samples of stream `seed`, starting at sample `from`, as s16le. They differ at each place and are the
- * same in each run.
+ * Returns `count` samples of the test signal `seed`, from sample `from` on, as s16le. The samples differ from
+ * place to place, and are the same in each run.
  */
 export function pcm(seed: number, from: number, count: number): Buffer {
   const bytes = Buffer.alloc(count * 2)

@@ -1,5 +1,5 @@
-// Plays five files at once and measures how long that blocks the event loop: a minute each of 44.1 kHz stereo, or with
-// the argument mp3, 15 s each of MP3. Prints one line of JSON.
+// Plays five files at the same time and measures how long this blocks the event loop. The files are a minute
+// of 44.1 kHz stereo each or, with the argument mp3, 15 s of MP3 each. Prints one line of JSON.
 import { spawnSync } from 'node:child_process'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Fastify from 'fastify'
@@ -8,9 +8,14 @@ import { AudioFile } from '../../lib/audio/playback/AudioFile.js'
 import { buildStreamHeader } from '../../lib/pcm/wavHeader.js'
 
 export interface PlayStall {
-  /** longest block of the event loop while files were converted, in ms: the least of up to five measurements */
+  /**
+   * longest block of the event loop in ms while files were converted: the least of up to five measurements
+   */
   stallMs: number
-  /** the same while the process worked in parts of 1 ms instead: this delay comes from other processes */
+  /**
+   * longest block in ms while the process did work in parts of 1 ms instead; this delay is the other
+   * processes' doing
+   */
   controlMs: number
   /** ms from play() to the command for jambonz, for one file alone */
   convertedMs: number
@@ -21,7 +26,7 @@ const LOOKS = 5
 const GOOD = 10
 const SECONDS = process.argv[2] === 'mp3' ? 15 : 60
 const RATE = 44_100
-/** length of one part of the control's work in ms, and number of parts */
+/** the work that is measured for comparison: ms of one part, and number of parts */
 const PART = 1
 const PARTS = 1_000
 
@@ -31,7 +36,7 @@ async function longest(work: () => Promise<unknown>): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 20))
   delays.reset()
   await work()
-  // A delay is recorded when the next timer fires.
+  // Wait, because a delay is recorded only when the next timer fires.
   await new Promise((resolve) => setTimeout(resolve, 10))
   delays.disable()
   return delays.max / 1_000_000
@@ -47,7 +52,7 @@ const { log } = Fastify()
 async function playAll(): Promise<void> {
   const sent: Array<Promise<void>> = []
   for (let i = 0; i < FILES; i++) {
-    // Each call's handler runs in its own turn of the event loop, as in an application.
+    // In an application, each call's handler runs in its own turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve))
     const command = new Promise<void>((resolve) => {
       const send = () => resolve()

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { folder } from './build.js'
 import { until } from './until.js'
 
-/** Returns the code block of a documentation page that begins with this comment. */
+/** Returns the code block of a documentation page whose first line is the comment `# ` and this name. */
 export function recipe(page: string, name: string): string {
   const blocks = readFileSync(page, 'utf8').matchAll(/^```\w*\n([^]*?)^```$/gm)
   for (const [, code = ''] of blocks) {
@@ -14,13 +14,13 @@ export function recipe(page: string, name: string): string {
   throw new Error(`${page} has no code block that begins with "# ${name}"`)
 }
 
-/** A load balancer that Debian packages, and how to start it with a configuration file. */
+/** A load balancer that Debian packages, and the command that starts it with a configuration file. */
 export interface Balancer {
   name: string
   command(file: string, folder: string): [string, ...string[]]
   version: [string, ...string[]]
   env?: NodeJS.ProcessEnv
-  /** ms that an instance stays after its drain, so that the balancer can check its health */
+  /** ms that an instance stays after its drain, until the balancer's health check has seen the drain */
   linger: number
 }
 
@@ -53,14 +53,15 @@ export const BALANCERS: readonly Balancer[] = [
   }
 ]
 
-/** Returns the version of a program; undefined if it is not installed. */
+/** Returns the version text of a program; undefined if the program is not installed. */
 export function versionOf([command, ...args]: [string, ...string[]]): string | undefined {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
   return status === 0 ? /\d+\.\d+[.\d]*/.exec(stdout + stderr)?.[0] : undefined
 }
 
 /**
- * Starts a balancer with the recipe of the documentation, whose ports 3001 to 3003 and 8080 are replaced by free ones.
+ * Starts a balancer with the recipe in docs/operations/balancers.md. Free ports replace its ports 3001 to
+ * 3003 and 8080.
  */
 export async function startBalancer(
   { name, command, env }: Balancer,

@@ -1,5 +1,6 @@
-// Records calls until it is killed, and writes notes to a file about what it has done. It writes them synchronously, so
-// that what is noted has happened. argv: directory, file of the notes, flushInterval in ms, number of calls at once
+// Records calls until it is killed. It notes each finished step in a file, with synchronous writes, so that a
+// note is never lost by the kill. argv: directory of the recordings, file of the notes, flushInterval in ms,
+// number of calls at the same time.
 import { openSync, writeSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Listen } from '../../lib/model/schema.js'
@@ -9,7 +10,7 @@ import { Lateness } from './Lateness.js'
 import { pcm } from './pcm.js'
 
 const FRAME = 160
-/** ms after which the process ends, in case the test can't kill it */
+/** ms after which the process ends by itself if the test can't kill it */
 const LIFE = 20_000
 const TICK = 5
 

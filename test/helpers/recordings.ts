@@ -17,7 +17,7 @@ export interface LogLine {
   fields: Record<string, unknown>
 }
 
-/** Returns a logger that keeps its lines. */
+/** Returns a logger that stores its lines in `lines`. */
 export function memoryLogger(lines: LogLine[] = []): FastifyBaseLogger & { lines: LogLine[] } {
   const log = (level: string) => (fields: unknown, text?: string) => {
     if (typeof fields === 'string') lines.push({ level, text: fields, fields: {} })
@@ -43,7 +43,7 @@ export async function temporaryDirectory(t: Test): Promise<string> {
   return directory
 }
 
-/** Creates recordings in a new directory, closed with the test. */
+/** Returns the plugin's `Recordings` in a new directory. They are closed at the end of the test. */
 export async function build(
   t: Test,
   options: RecordingOptions = {},

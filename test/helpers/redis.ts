@@ -18,7 +18,7 @@ export function noRedis(): string | false {
   return missing && process.env.CI === undefined && 'redis-server is not installed (apt install redis-server)'
 }
 
-/** A real redis-server with its own port and folder, removed with the test. */
+/** A redis-server with its own port and folder. Both are removed at the end of the test. */
 export class RedisServer {
   readonly port: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
@@ -26,7 +26,7 @@ export class RedisServer {
   readonly #file: readonly string[]
   #process?: ChildProcess
 
-  /** `args`: options of redis-server; `file`: lines of its configuration */
+  /** `args`: options on the command line of redis-server; `file`: lines of its configuration file. */
   constructor(port: number, args: readonly string[], file: readonly string[] = []) {
     this.port = port
     this.#args = args
@@ -60,7 +60,7 @@ export class RedisServer {
     await Promise.race([failed, accepts(this.port)])
   }
 
-  /** Ends Redis with SIGKILL: unsaved data are lost. */
+  /** Kills Redis with SIGKILL, which loses unsaved data. */
   async kill(): Promise<void> {
     const child = this.#process
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -69,7 +69,7 @@ export class RedisServer {
     await gone
   }
 
-  /** Stops the process: it keeps its connections but answers nothing. */
+  /** Stops the process with SIGSTOP: its connections stay open, but it answers nothing. */
   pause(): void {
     this.#process?.kill('SIGSTOP')
   }
@@ -92,7 +92,7 @@ export async function startRedis(t: Test, ...args: string[]): Promise<RedisServe
   return server
 }
 
-/** Starts a sentinel with its configuration file, which it writes to. */
+/** Starts a sentinel. `file`: its configuration file, which the sentinel also writes to. */
 export async function startSentinel(t: Test, file: string): Promise<RedisServer> {
   const server = new RedisServer(await freePort(), ['--sentinel'], [file])
   t.teardown(() => server.remove())
@@ -101,12 +101,12 @@ export async function startSentinel(t: Test, file: string): Promise<RedisServer>
 }
 
 /**
- * Returns an array that collects each command that clients send from now on: its name and arguments. Commands within
- * scripts are left out.
+ * Returns an array that collects each command that clients send from now on, as its name and arguments.
+ * Commands that a script calls are left out.
  */
 export async function watchCommands(t: Test, { port }: RedisServer): Promise<string[][]> {
-  // ioredis' own MONITOR is not used: if a command comes together with the reply to MONITOR, ioredis takes the command
-  // for a reply that nobody asked for.
+  // This does not use MONITOR of ioredis, because that takes a command for a reply if it arrives together
+  // with the reply to MONITOR.
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   const lines = createInterface(socket)
@@ -144,13 +144,13 @@ async function accepts(port: number): Promise<void> {
   }
 }
 
-/** Resolves to true if the server answers PING. A server that is still loading its data answers something else. */
+/** Resolves to true if the server answers PING. While it loads its data, it answers with an error instead. */
 async function answersPing(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {
     socket.setTimeout(START_DEADLINE, () => socket.destroy())
     socket.write('PING\r\n')
-    // A server that is starting may close a connection that it has accepted.
+    // A server that is starting may accept a connection and close it at once.
     const [reply] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [Buffer | boolean]
     return String(reply).startsWith('+PONG')
   } catch {

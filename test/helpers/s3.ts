@@ -10,19 +10,21 @@ export const BUCKET = 'calls'
 
 export interface S3 {
   client: S3Client
-  /** Starts the server. `partDelay`: ms that each part of an upload takes. */
+  /** Starts the server. `partDelay`: ms by which the server delays each part of an upload. */
   start(partDelay?: number): Promise<void>
   kill(): Promise<void>
-  /** Resolves when the next part of an upload arrives: by then the client knows the upload's id. */
+  /**
+   * Resolves when the next part of an upload arrives. At that time the client already knows the upload's id.
+   */
   uploading(): Promise<void>
   get(key: string): Promise<Buffer>
-  /** keys of the multipart uploads that are neither complete nor aborted */
+  /** Resolves to the keys of the multipart uploads that are neither completed nor aborted. */
   unfinished(): Promise<string[]>
 }
 
 const SERVER = join(import.meta.dirname, 's3Server.js')
 
-/** Returns a real S3 API on loopback, not started yet. Its objects remain when it is killed. */
+/** Returns a real S3 server on loopback, which the test starts. Its objects survive a kill. */
 export async function s3(t: Test): Promise<S3> {
   const directory = join(await temporaryDirectory(t), 'objects')
   const port = await freePort()

@@ -1,7 +1,8 @@
-// A real S3 API over HTTP, in a process that can be killed. argv: directory of its objects, port, ms that each part of
-// an upload takes. It sends its parent a message when it listens, and for each part.
-// s3rver lacks two operations, AbortMultipartUpload and ListMultipartUploads. They are added here to its store, as the
-// S3 API reference describes them.
+// A real S3 API over HTTP, in a process that a test can kill. argv: directory of the objects, port, ms by
+// which it delays each part of an upload. It sends its parent a message when it listens, and for each part
+// that arrives.
+// The package s3rver lacks AbortMultipartUpload and ListMultipartUploads. This file adds them on top of its
+// store, as the S3 API reference describes them.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
@@ -36,7 +37,7 @@ function listUploads(): string {
   return `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>${BUCKET}</Bucket><IsTruncated>false</IsTruncated>${found.join('')}</ListMultipartUploadsResult>`
 }
 
-// The parent process has ended, and with it the test.
+// If the parent process ends, the test has ended.
 process.on('disconnect', () => {
   process.exit()
 })
@@ -53,7 +54,7 @@ const server = createServer((request, response) => {
   } else if (request.method === 'PUT' && upload !== null) {
     process.send?.('part')
     setTimeout(() => {
-      // Checked because s3rver would accept a part of an upload that was aborted meanwhile.
+      // Without this check, s3rver would accept a part of an upload that has been aborted.
       if (existsSync(pathOf(upload))) handle(request, response)
       else {
         response

@@ -1,4 +1,4 @@
-// Replaces Date by one that can jump. Import this module before all modules that read the clock.
+// Replaces Date by a Date whose clock can jump. Import this module before every module that reads the clock.
 const RealDate = Date
 let shift = 0
 
@@ -13,7 +13,7 @@ globalThis.Date = class extends RealDate {
   }
 } as DateConstructor
 
-/** Moves this process' clock by `ms`. */
+/** Moves the clock of this process by `ms`. */
 export function shiftDate(ms: number): void {
   shift += ms
 }

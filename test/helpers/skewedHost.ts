@@ -1,5 +1,6 @@
-// Records one call as a host with a wrong clock, which also jumps. argv: directory, ms that its clock is ahead, ms that
-// it jumps during the call, ms between two heartbeats. Prints a line per event. Ends the call when stdin ends.
+// Records one call on a host whose clock is wrong and jumps. argv: directory of the recordings, ms that the
+// clock is ahead, ms that it jumps during the call, ms between two heartbeats. It prints a line per event. It
+// ends the call when stdin ends.
 import { shiftDate } from './shiftedDate.js'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
@@ -8,7 +9,7 @@ import { memoryLogger, pcm, streamOf } from './recordings.js'
 
 const [directory = '', ahead = '', jump = '', heartbeat = ''] = process.argv.slice(2)
 shiftDate(Number(ahead))
-// Other instances take this process for one on another machine.
+// Gives this process its own host name, so that the other instances take it for a process on another machine.
 os.hostname = () => `host${ahead}${jump}`
 syncBuiltinESMExports()
 const { createRecordings } = await import('../../lib/recording/Recordings.js')

@@ -12,7 +12,7 @@ export function basic(username: string, password: string): Record<string, string
   return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
 }
 
-/** Opens the socket of a listen. Rejects with the HTTP status if it is refused. */
+/** Opens the socket of a listen. Rejects with the HTTP status if the server refuses the upgrade. */
 export async function openSocket(
   url: string,
   { protocols = ['audio.jambonz.org'], headers = {} }: OpenOptions = {}
@@ -28,7 +28,7 @@ export async function openSocket(
   return socket
 }
 
-/** Resolves to the HTTP status of the socket's upgrade: 101 if it opens. */
+/** Requests an upgrade. Resolves to its HTTP status, which is 101 if the socket opens. */
 export async function statusOf(url: string, options?: OpenOptions): Promise<number> {
   try {
     const socket = await openSocket(url, options)
@@ -39,7 +39,7 @@ export async function statusOf(url: string, options?: OpenOptions): Promise<numb
   }
 }
 
-/** Resolves to the code and reason with which the server closes the socket. */
+/** Waits until the server closes the socket. Resolves to the close code and reason. */
 export async function closing(socket: WebSocket): Promise<{ code: number; reason: string }> {
   const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
   return { code, reason: reason.toString() }
@@ -48,13 +48,13 @@ export async function closing(socket: WebSocket): Promise<{ code: number; reason
 export interface WebSocketPair {
   /** the server's end */
   socket: WebSocket
-  /** the client's end, as jambonz */
+  /** the client's end, which plays jambonz */
   client: WebSocket
 }
 
 /**
- * Opens a websocket with the package ws and resolves to both ends. `autoPong`: false if the client does not answer
- * pings by itself.
+ * Opens a websocket between two ends in this process, and resolves to both. `autoPong`: false if the client
+ * must not answer pings by itself.
  */
 export async function webSocketPair(t: Test, { autoPong = true } = {}): Promise<WebSocketPair> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })

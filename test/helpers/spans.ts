@@ -15,7 +15,7 @@ export interface SeenSpan {
   parentId: string | undefined
   kind: SpanKind
   attributes: ReadableSpan['attributes']
-  /** the message of the status ERROR */
+  /** the message of a span with status ERROR; otherwise undefined */
   error: string | undefined
   events: string[]
   links: string[]
@@ -23,12 +23,15 @@ export interface SeenSpan {
 
 export interface Spans {
   readonly ended: SeenSpan[]
-  /** Waits until a span with this name has ended; resolves to the first for which `fits` is true. */
+  /**
+   * Waits until a span with this name has ended and `fits` returns true for it. Resolves to the first such
+   * span.
+   */
   named(name: string, fits?: (span: SeenSpan) => boolean): Promise<SeenSpan>
   reset(): void
 }
 
-/** Registers OpenTelemetry's SDK for Node.js in this process, and collects every span that ends. */
+/** Registers OpenTelemetry's SDK for Node.js in this process. The result collects every span that ends. */
 export function recordSpans(propagator?: TextMapPropagator): Spans {
   const exporter = new InMemorySpanExporter()
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register(

@@ -11,13 +11,16 @@ import { callWebhook } from './payloads.js'
 import { openSocket } from './socket.js'
 import { until } from './until.js'
 
-/** ms until the application listens, on a busy machine */
+/** maximum ms until the application listens, on a busy machine */
 const START = 60_000
 export const NPM = ['npm', 'start']
 export const NODE = [process.execPath, resolve('dist/example-app/server.js')]
-/** `npm start` with a compiled application, which starts in half the time. One test uses the uncompiled one. */
+/**
+ * `npm start` of the compiled application, which starts in half the time. One test uses `NPM`, which is not
+ * compiled.
+ */
 export const COMPILED = [...NPM, '--prefix', compiledStart()]
-/** The command that starts another command as process 1, as in a container. */
+/** The command that runs another command as process 1 of a new namespace, as a container does. */
 export const PID_1 = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
 export const WITHOUT_NAMESPACES =
   process.env.CI === undefined && spawnSync(PID_1[0]!, [...PID_1.slice(1), 'true']).status !== 0
@@ -33,15 +36,15 @@ function compiledStart(): string {
   return directory
 }
 
-/** The example application in a process, with one live call. */
+/** The example application in its own process, with one live call. */
 export interface Started {
-  /** the started process: npm, node or unshare */
+  /** the process that the test started: npm, node or unshare */
   child: ChildProcess
   output(): string
   socket: WebSocket
-  /** resolves to the names of the WAVs in its recordings folder */
+  /** resolves to the names of the WAV files in the application's recordings folder */
   wavs(): Promise<string[]>
-  /** resolves to true if nothing listens at the application's port */
+  /** resolves to true if no process listens at the application's port */
   isGone(): Promise<boolean>
 }
 
@@ -100,17 +103,17 @@ export async function start(
   }
 }
 
-/** Checks that the process ends in order: with exit code 0, and its one recording complete. */
+/** Checks that the process ends properly: its exit code is 0, and its only recording is complete. */
 export async function endsInOrder(t: Test, { child, output, wavs, isGone }: Started): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   t.same([child.exitCode, child.signalCode], [0, null], output())
-  await until(isGone, 'its port to be free')
+  await until(isGone, "the application's port to be free")
   const names = await wavs()
   t.equal(names.length, 1)
   t.notMatch(names[0], /\.part\./)
 }
 
-/** Resolves to the pid, outside of its namespace, of the process that is number 1 inside. */
+/** Resolves to the pid, as seen from outside the namespace, of the process that is process 1 inside. */
 export async function firstOf({ pid }: ChildProcess): Promise<number> {
   return Number(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
 }

@@ -1,5 +1,5 @@
-// An instance that holds listens until it is killed. argv: url of Redis, prefix, name, heartbeat in ms, then
-// callSid and listenId of each
+// An instance that holds listens until it is killed. argv: url of Redis, prefix of the keys, name of the
+// instance, heartbeat in ms, then callSid and listenId of each listen.
 import { writeSync } from 'node:fs'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'

@@ -4,11 +4,14 @@ import type { StoredListen } from '../../lib/model/schema.js'
 
 type Fields = Omit<ListenPatch, 'id'>
 
-/** Writes to a store for the events of calls and listens, with the same conditions as the plugin. */
+/**
+ * Methods that write to a store as the plugin does when something happens to a call or listen, with the same
+ * conditions.
+ */
 export interface StoreVerbs {
   update(callSid: string, patch: CallPatch): Promise<Written>
   end(callSid: string, patch: CallPatch): Promise<Written & { first: boolean }>
-  /** also writes an unknown listen */
+  /** also writes a listen that the store does not know */
   claim(callSid: string, listenId: string): Promise<Written & { claimed: boolean }>
   reopen(callSid: string, listenId: string, fields: Fields): Promise<Written & { reopened: boolean }>
   conclude(listen: StoredListen, fields: Fields): Promise<Written & { concluded: boolean }>
@@ -17,7 +20,7 @@ export interface StoreVerbs {
 
 export type StoreWithVerbs = CallStore & StoreVerbs
 
-/** Adds the methods to a store. `instance`: the name that the store was started with. */
+/** Returns the store with these methods added. `instance`: the name with which the store was started. */
 export function withVerbs(store: CallStore, instance: string): StoreWithVerbs {
   return {
     shared: store.shared,

@@ -9,9 +9,12 @@ import type { AudioStream } from '../../lib/audio/stream/AudioStream.js'
 import type { Call, Listen } from '../../lib/model/schema.js'
 
 export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' | 'begin'>> {
-  /** false: the test sends the metadata frame, with `start()`; default: it was sent, and the stream has begun */
+  /**
+   * false: the test sends the metadata frame itself, with `start()`; default: the frame was sent, and the
+   * stream has begun
+   */
   started?: boolean
-  /** false: the path does not name the listen */
+  /** false: the url of the socket does not contain the listen's id */
   known?: boolean
   listen?: Partial<Listen>
   limits?: Partial<StreamLimits>
@@ -21,7 +24,7 @@ export interface PairOptions extends Partial<Pick<LiveStreamOptions, 'identify' 
 export interface StreamPair {
   /** undefined until the stream has begun */
   stream: AudioStream
-  /** the plugin's inner view of the stream */
+  /** the same stream, with the methods that only the plugin uses */
   live: LiveStream
   /** jambonz' end */
   socket: WebSocket
@@ -29,7 +32,7 @@ export interface StreamPair {
   listen: Listen
   /** lines logged, as objects */
   log: Array<{ level: number; msg: string; [key: string]: unknown }>
-  /** everything that was sent to jambonz, in order: commands as JSON, audio as buffers */
+  /** everything that the plugin sent to jambonz, in order: commands as parsed JSON, audio as buffers */
   sent: Array<Record<string, unknown> | Buffer>
   /** sends the metadata frame; may be called once */
   start(extra?: Record<string, unknown>): void
@@ -57,7 +60,9 @@ export function listenOf(fields: Partial<Listen> = {}): Listen {
   }
 }
 
-/** Opens a socket as mod_audio_fork does, and wraps it in a stream. Both are closed with the test. */
+/**
+ * Opens a socket as mod_audio_fork does, and makes a stream of it. Both are closed at the end of the test.
+ */
 export async function streamPair(t: Test, options: PairOptions = {}): Promise<StreamPair> {
   const call = callOf()
   const listen = listenOf(options.listen)
@@ -143,7 +148,7 @@ export async function streamPair(t: Test, options: PairOptions = {}): Promise<St
   }
 }
 
-/** A sink that copies the audio that it gets. */
+/** A sink that copies each frame that it receives. */
 export class Collector implements AudioSink {
   readonly frames: Buffer[] = []
   readonly gaps: number[] = []
@@ -158,7 +163,7 @@ export class Collector implements AudioSink {
   }
 }
 
-/** Polls until `condition` holds; fails after `timeout` ms. */
+/** Polls until `condition` returns true. Throws after `timeout` ms. */
 export async function until(condition: () => boolean, timeout = 20_000): Promise<void> {
   const deadline = performance.now() + timeout
   while (!condition()) {

@@ -14,7 +14,7 @@ export interface TwilioMessage {
   stop?: Record<string, unknown>
 }
 
-/** A bot that speaks Twilio's Media Streams. `onMessage`: handles each message. */
+/** A bot that speaks the protocol of Twilio's Media Streams. `onMessage` is called with each message. */
 export class ToyBot {
   readonly received: TwilioMessage[] = []
   socket: WebSocket | undefined
@@ -65,7 +65,7 @@ export class ToyBot {
     return this.received.filter((message) => message.event === event)
   }
 
-  /** Returns all mu-law audio that the bot received. */
+  /** Returns all mu-law audio that the bot has received. */
   get heard(): Buffer {
     return Buffer.concat(this.of('media').map(({ media }) => Buffer.from(media?.payload ?? '', 'base64')))
   }

@@ -1,10 +1,10 @@
 const INTERVAL = 10
-/** ms to wait, enough for a busy machine */
+/** ms to wait by default; enough for a busy machine */
 const PATIENCE = 20_000
 
 /**
- * Resolves to the result of `condition` as soon as it is truthy. Rejects with an error that names `what` if it never
- * is.
+ * Polls `condition` until its result is truthy, and resolves to the result. After `ms` it rejects with an
+ * error that names `what`.
  */
 export async function until<T>(
   condition: () => T | Promise<T>,

@@ -10,7 +10,10 @@ const published = ['@jambonz/schema', '@jambonz/verb-specifications'].map(
   (name) => require(name) as { validate: Validate }
 )
 
-/** Throws unless both of jambonz' own validators accept the verbs. Its feature server runs the second one. */
+/**
+ * Throws unless both validators that jambonz publishes accept the verbs. Its feature server runs the second
+ * validator.
+ */
 export function acceptedByJambonz(verbs: object[]): void {
   for (const { validate } of published) validate({ info() {} }, JSON.parse(JSON.stringify(verbs)) as object[])
 }
@@ -24,8 +27,8 @@ export const CALL: Call = {
 }
 
 /**
- * Returns a context with the audio routes `/audio` (built in) and `/custom`, ids `listen-0`, `listen-1`… and the
- * built-in hook `/hook`.
+ * Returns a context with the audio routes `/audio` (built in) and `/custom` and the built-in hook `/hook`.
+ * Its listen ids are `listen-0`, `listen-1`…
  */
 export function verbContext(overrides: Partial<VerbContext> = {}): VerbContext {
   return {

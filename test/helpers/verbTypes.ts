@@ -12,11 +12,11 @@ const HEADER = `// Generated from @jambonz/schema by \`npm run types:verbs\`: ch
 // A test fails when the two differ.
 `
 
-/** verbs whose types are in lib/verbs/listenSchema.ts */
+/** verbs without a generated type, because lib/verbs/listenSchema.ts has their types */
 const OWN = new Set(['listen', 'stream'])
 /**
- * Options of single speech vendors have no types, as these would be most of the file. They are checked at run time all
- * the same.
+ * Matches the options of single speech vendors. They get no types, which would be most of the file, but are
+ * still checked at run time.
  */
 const VENDOR_OPTIONS = /\/components\/recognizer-/
 const OPEN = 'Record<string, unknown>'
@@ -33,7 +33,7 @@ export function publishedSchemas(): PublishedSchemas {
   return { verbs: read('verbs'), components: read('components') }
 }
 
-/** Returns the TypeScript source of the published schemas, one schema per line. */
+/** Returns TypeScript source that contains the published schemas, one schema per line. */
 export function builtInSchemas(): string {
   const list = (schemas: readonly NamedSchema[]) =>
     schemas.map((schema) => `    ${JSON.stringify(schema, withoutExamples)}`).join(',\n')
@@ -52,12 +52,18 @@ ${list(components)}
 `
 }
 
-/** Drops `$schema` and `examples`, which no check needs. If `examples` is no array, it is a property and is kept. */
+/**
+ * Drops `$schema` and `examples`, which no check needs. If `examples` is not an array, it is the name of a
+ * property and is kept.
+ */
 function withoutExamples(name: string, value: unknown): unknown {
   return (name === 'examples' && Array.isArray(value)) || name === '$schema' ? undefined : value
 }
 
-/** Returns TypeScript for the properties of each jambonz verb, from the schemas that also check them at run time. */
+/**
+ * Returns TypeScript for the properties of each jambonz verb. The same schemas check these properties at run
+ * time.
+ */
 export function verbTypes(): string {
   const { verbs, components } = loadJambonzSchemas(publishedSchemas())
   const names = new Map<string, string>()
@@ -73,7 +79,7 @@ export function verbTypes(): string {
   return `${HEADER}\n${parts.join('\n')}\n/** The properties of each verb, by its name. */\nexport interface JambonzVerbs {\n${map.join('\n')}\n}\n`
 }
 
-/** Returns false for a component that only the verbs in `OWN` used; it is left out. */
+/** Returns false for a component that only the verbs in `OWN` use. Such a component is left out. */
 function isUsed(part: string, all: string[]): boolean {
   const name = /export (?:interface|type) (\w+)/.exec(part)?.[1] ?? ''
   return (
@@ -163,7 +169,8 @@ function nameOf(ref: string, schema: NamedSchema, names: Map<string, string>): s
 }
 
 /**
- * Returns the type in one line without its comments, because a type after `|` or in an array would be hard to indent.
+ * Returns the type in one line and without its comments, because a type after `|` or in an array would be
+ * hard to indent.
  */
 function oneLine(type: string): string {
   return type
@@ -174,7 +181,7 @@ function oneLine(type: string): string {
     .replaceAll(/ {2,}/g, ' ')
 }
 
-/** Returns the first sentence as a comment. The whole text is in jambonz' documentation. */
+/** Returns the first sentence of a description as a comment. jambonz' documentation has the whole text. */
 function comment(description: string | undefined, indent: string): string {
   if (description === undefined) return ''
   const sentence = /^.*?(?<!e\.g|i\.e|vs|etc)[.](?=\s|$)/s.exec(description)?.[0] ?? description

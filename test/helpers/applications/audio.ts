@@ -1,6 +1,6 @@
 import { hangup, oneListen, outcomeOf, recording, silent, type Application } from './kit.js'
 
-/** Applications of the tests in test/audio. */
+/** The applications that the tests in test/audio test. */
 export const AUDIO: Application[] = [
   {
     title: 'a streaming agent with an audio route of its own',
@@ -29,7 +29,7 @@ export const AUDIO: Application[] = [
     call: { speed: 20 }
   },
   {
-    title: 'an utterance that is heard, one that is cleared, and a disconnect by the application',
+    title: 'an utterance that is heard, an utterance that is cleared, and a disconnect by the application',
     from: 'test/audio/utterances.test.ts',
     options: recording,
     inRealTime: true,
@@ -60,7 +60,7 @@ export const AUDIO: Application[] = [
     call: { speed: 20 }
   },
   {
-    title: 'a file that is played and told of',
+    title: 'a file that is played, and whose end is reported',
     from: 'test/audio/playing.test.ts',
     inRealTime: true,
     routes: (app, seen) => {
@@ -78,7 +78,7 @@ export const AUDIO: Application[] = [
     call: { speed: 20 }
   },
   {
-    title: 'keys in private',
+    title: 'keys that are pressed during privacy',
     from: 'test/audio/privacy.test.ts',
     options: recording,
     inRealTime: true,
@@ -98,7 +98,7 @@ export const AUDIO: Application[] = [
     call: { press: '42@500ms' }
   },
   oneListen(
-    'one key of several',
+    'a listen that each of several keys may end',
     'test/audio/ending.test.ts',
     { finishOnKey: '12*' },
     {
@@ -134,7 +134,7 @@ export const AUDIO: Application[] = [
     }
   ),
   oneListen(
-    'a first frame that is no JSON',
+    'a first frame that is invalid JSON',
     'test/audio/opening.test.ts',
     { maxLength: 1, metadata: { a: 1 } },
     {
@@ -142,7 +142,7 @@ export const AUDIO: Application[] = [
     }
   ),
   oneListen(
-    'the hook before the close of its socket',
+    'a hook that arrives before its socket closes',
     'test/audio/closing.test.ts',
     { maxLength: 1 },
     {

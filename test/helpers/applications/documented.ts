@@ -2,7 +2,7 @@ import agent from '../../../example-app/agent.js'
 import voicemail from '../../../example-app/voicemail.js'
 import { VOICEMAIL, WEB, hangup, outcomeOf, recording, type Application } from './kit.js'
 
-/** Applications of README, docs and the example application. */
+/** The applications in README, in docs, and in the example application. */
 export const DOCUMENTED: Application[] = [
   {
     title: 'the voicemail of README and of docs/simulator.md',
@@ -61,7 +61,7 @@ export const DOCUMENTED: Application[] = [
     call: { press: ['*@500ms', '#@1500ms'], speed: 20 }
   },
   {
-    title: 'the faults of docs/simulator.md',
+    title: 'the application that docs/simulator.md tests with faults',
     from: 'docs/simulator.md',
     options: recording,
     routes: (app, seen) => {

@@ -7,7 +7,7 @@ import { ROUTES } from './routes.js'
 
 export { outcomeOf, type Application } from './kit.js'
 
-/** the applications of test/hosts; the same call is made to each */
+/** Applications on the Fastify hosts of test/hosts. Each receives the same call. */
 const HOSTED: Application[] = HOSTS.map(({ name, build: buildHost }) => ({
   title: `beside ${name}`,
   from: 'test/hosts/hosts.test.ts',

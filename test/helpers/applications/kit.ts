@@ -4,8 +4,8 @@ import type { Listen } from '../../../lib/index.js'
 import type { SimulateCallOptions } from '../../../lib/simulator/index.js'
 import { folder, type BuildOptions } from '../build.js'
 
-// The applications of the test suite and the documentation that use a listen. Each has to work in the same way over
-// every transport.
+// Helpers for the table of all applications in the test suite and the documentation that use a listen. Each
+// application must work in the same way over HTTP and over a websocket.
 
 export interface Application {
   title: string
@@ -13,18 +13,18 @@ export interface Application {
   from: string
   options?: () => BuildOptions
   routes: (app: FastifyInstance, seen: unknown[]) => unknown
-  /** Builds the application around the routes; default: the plugin alone. */
+  /** builds the host application and adds the routes; if undefined, the host is a bare Fastify */
   host?: (
     t: Test,
     options: BuildOptions,
     routes: (scope: FastifyInstance) => void
   ) => Promise<{ app: FastifyInstance; hook: string }>
   call?: Partial<SimulateCallOptions>
-  /** The application answers audio in real time, so that its bytes and times differ in each run. */
+  /** true: the application answers audio in real time, so the bytes and times differ in each run */
   inRealTime?: boolean
-  /** differences between the transports, with their reason */
+  /** fields that differ between the transports, each with the reason */
   differs?: Partial<Record<'hangupBy' | 'callStatus', string>>
-  /** jambonz logs an error in this call, over every transport */
+  /** true: jambonz logs an error in this call, over every transport */
   fails?: boolean
 }
 
@@ -33,7 +33,7 @@ export const hangup = [{ verb: 'hangup' as const }]
 export const WEB = { username: 'web', password: 'of the webhooks' }
 export const silent = { pcm: new Int16Array(8_000 * 6), sampleRate: 8_000 }
 
-/** Returns the fields of a listen that are the same in each call. */
+/** Returns the fields of a listen that must be the same in each run. */
 export function outcomeOf(listen: Listen | undefined, inRealTime = false): unknown {
   if (listen === undefined) return undefined
   const {
@@ -57,7 +57,8 @@ export function outcomeOf(listen: Listen | undefined, inRealTime = false): unkno
     channels,
     nested,
     endReason,
-    // The number of bytes depends on the machine. Another check compares the audio with what was sent.
+    // The number of bytes depends on the machine. Another check compares the audio with the audio that was
+    // sent.
     bytes: audio.bytes > 0,
     digits,
     path,
@@ -79,7 +80,10 @@ export const VOICEMAIL = (app: FastifyInstance, seen: unknown[]): void => {
   })
 }
 
-/** Returns an application with one recorded listen that has these options, and collects what its hook gets. */
+/**
+ * Returns an application with one recorded listen that has these options. The listens that its hook receives
+ * are collected.
+ */
 export function oneListen(
   title: string,
   from: string,

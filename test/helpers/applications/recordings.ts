@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { folder } from '../build.js'
 import { VOICEMAIL, hangup, oneListen, recording, type Application } from './kit.js'
 
-/** Applications of test/recording. */
+/** The applications that the tests in test/recording test. */
 export const RECORDING: Application[] = [
   {
     title: 'a voicemail that ends with a key',
@@ -46,7 +46,7 @@ export const RECORDING: Application[] = [
     }
   },
   {
-    title: 'a sink, a name, and the events that tell of the recording',
+    title: 'a sink, a name, and the events that report the recording',
     from: 'test/recording/events.test.ts',
     options: () => ({
       recording: {
@@ -65,7 +65,7 @@ export const RECORDING: Application[] = [
     }
   },
   {
-    title: 'a sink that fails, which is no failure of the call',
+    title: 'a sink that fails while the call continues',
     from: 'test/recording/failures.test.ts',
     options: () => ({
       recording: {

@@ -2,7 +2,7 @@ import { WebhookResponse } from '@jambonz/sdk/webhook'
 import type { Call } from '../../../lib/index.js'
 import { hangup, oneListen, outcomeOf, recording, type Application } from './kit.js'
 
-/** Applications of test/routes. */
+/** The applications that the tests in test/routes test. */
 export const ROUTES: Application[] = [
   {
     title: 'prefix, parameters and a query; a redirect; a gather; two listens in a row',
@@ -94,7 +94,7 @@ export const ROUTES: Application[] = [
     }
   },
   {
-    title: 'environment variables, data of the application, a verb of the other spelling, reply.send()',
+    title: 'environment variables, data of the application, a verb in its other spelling, reply.send()',
     from: 'test/routes/webhook.test.ts',
     routes: (app, seen) => {
       app.jambonz.webhook('/call', async ({ call }, reply) => {
@@ -131,7 +131,7 @@ export const ROUTES: Application[] = [
     call: { webhookAuth: { username: 'web', password: 'of the webhooks' } }
   },
   {
-    title: 'no actionHook of its own, an SDK response, verbs after the listen',
+    title: 'a listen without an actionHook in an SDK response, and verbs after the listen',
     from: 'test/routes/actionHook.test.ts',
     options: recording,
     routes: (app) => {
@@ -154,13 +154,13 @@ export const ROUTES: Application[] = [
       differs: { callStatus: 'over HTTP a GET hook has no payload, and tells nothing of the call' }
     }
   ),
-  oneListen('a hook that says how it is repeated', 'test/routes/actionHook.test.ts', {
+  oneListen('a hook whose url says how jambonz retries', 'test/routes/actionHook.test.ts', {
     actionHook: '/done?of=order#rc=3&rp=ct',
     maxLength: 1,
     id: 'a verb of its own'
   }),
   {
-    title: 'a socket that is refused, and the hook that tells it',
+    title: 'a socket that is refused, and the hook that reports the refusal',
     from: 'test/routes/actionHook.test.ts',
     fails: true,
     routes: (app, seen) => {
@@ -214,7 +214,7 @@ export const ROUTES: Application[] = [
     }
   },
   {
-    title: 'a hook with a value of its route',
+    title: 'a hook with a parameter of its route',
     from: 'test/routes/hosts.test.ts',
     routes: (app, seen) => {
       app.jambonz.webhook('/call', async () => [
