@@ -18,14 +18,15 @@ export interface CallEventMap extends JambonzEventMap {
   /** a listen has ended, and its recording is final */
   listenEnded: [listen: Listen, call: Call]
   /**
-   * a recording is saved in its final place; emitted once per recording. `recovered`: it was left by a dead instance
+   * a recording is saved in its final place; emitted once per recording. `recovered` is true if a dead
+   * instance left it.
    */
   recording: [recording: Recording, listen: Listen]
-  /** a recording is complete on this disk, but not compressed or sent yet: `recording` follows */
+  /** a recording is complete on this disk, but not compressed or sent yet; `recording` follows */
   recordingSpooled: [recording: Recording, listen: Listen]
   /** a recording failed; `error.recording` is the part that was saved */
   recordingFailed: [error: Error, listen: Listen]
-  /** the last status event of a call */
+  /** a call has ended, as its last status event says */
   callEnded: [call: Call]
 }
 
@@ -64,7 +65,7 @@ export class CallEvents {
 
   emit<Name extends keyof CallEventMap>(name: Name, ...args: CallEventMap[Name]): void {
     try {
-      // The types of EventEmitter resolve the arguments only for a literal name.
+      // The types of EventEmitter resolve the arguments only for a literal name, so `emit` is cast.
       ;(this.emitter.emit as (name: string, ...args: unknown[]) => boolean).call(this.emitter, name, ...args)
     } catch (err) {
       this.#blame(err, name, args)

@@ -1,16 +1,19 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { EndReason } from '../model/schema.js'
 
-/** ms from the end that we asked for to the last close that it may cause. jambonz takes less than 100, unless busy. */
+/**
+ * ms in which the end of a listen may make jambonz close other sockets. jambonz takes less than 100 ms,
+ * unless busy.
+ */
 const WINDOW = 3_000
 /**
- * ms of this window that remain once our socket has closed: 80 were measured, and a batched socket is read up to 800
- * later.
+ * ms of this window that remain once our socket has closed. jambonz closed the other sockets within 80 ms
+ * (measured), and a close may be read up to 800 ms later, as sockets are read in batches.
  */
 const AFTER_CLOSE = 1_500
 /** Number of calls to remember at most. */
 const MAX_CALLS = 10_000
-/** End reasons of sockets that the server did not end: jambonz ended the listen, or the connection was lost. */
+/** End reasons of a listen that we did not end: jambonz ended the listen, or the connection was lost. */
 const NOT_OURS: ReadonlySet<EndReason> = new Set(['closed', 'lost'])
 
 /** An end of a listen that this or another instance asked for. */
@@ -21,19 +24,22 @@ export interface CausedEnd {
 }
 
 interface Remembered extends CausedEnd {
-  /** time at which the end was asked for, and time until which it may cause others, ms of performance.now() */
+  /**
+   * `at`: when we asked for the end; `until`: how long it may cause other ends; both in ms of
+   * performance.now()
+   */
   at: number
   until: number
 }
 
 /**
- * The ends that we caused lately. If the server ends one socket, jambonz 0.9 ends all listens of its call (measured;
- * docs/listen-life.md). Our end is then the reason why the other listens ended.
+ * The listens that we ended lately. If we close one socket, jambonz 0.9 ends all listens of the call
+ * (measured; docs/listen-life.md). The other listens have then ended because we ended the first listen.
  */
 export class CausedEnds {
-  // The first end of each call, in the order of time.
+  // By callSid: the first listen of the call that we ended. The oldest end comes first.
   readonly #ends = new Map<string, Remembered>()
-  /** calls that were logged */
+  /** callSids of the calls for which the warning was logged */
   readonly #said = new Set<string>()
   readonly #logger: FastifyBaseLogger
 
@@ -41,11 +47,11 @@ export class CausedEnds {
     this.#logger = logger
   }
 
-  /** Notes an end that was asked for. Returns false if it does not end the call's other listens. */
+  /** Notes that an instance ends a listen. Returns false if this does not end the call's other listens. */
   add(end: CausedEnd): boolean {
     if (NOT_OURS.has(end.reason)) return false
     this.#forget()
-    // Only the first end is the cause: we may also end other listens of the call.
+    // Only the first end counts as the cause, since we may also end other listens of the call.
     const now = performance.now()
     if ((this.#ends.get(end.callSid)?.until ?? -Infinity) < now) {
       this.#ends.delete(end.callSid)
@@ -55,9 +61,10 @@ export class CausedEnds {
   }
 
   /**
-   * Returns why a listen ended. `reason`: why its socket closed. Returns `otherEnded` if jambonz closed it because this
-   * application ended another listen of the call. `askedAt`: when jambonz asked for the socket, ms of
-   * performance.now(). An earlier end did not cause it.
+   * Returns the end reason of a listen. `reason`: the reason for which its socket closed. Returns
+   * `otherEnded` if jambonz closed the socket because this application ended another listen of the call.
+   * `askedAt`: when jambonz asked for the socket, ms of performance.now(); an end before this time is not the
+   * cause.
    */
   reasonOf(callSid: string, listenId: string, reason: EndReason, askedAt: number): EndReason {
     this.#closed(callSid, listenId)
@@ -72,20 +79,23 @@ export class CausedEnds {
     return 'otherEnded'
   }
 
-  /** Shortens the window once the socket has closed: its close ends other listens at once, or not at all. */
+  /**
+   * Shortens the window once the socket has closed, since jambonz then ends the other listens at once, or not
+   * at all.
+   */
   #closed(callSid: string, listenId: string): void {
     const end = this.#ends.get(callSid)
     if (end?.listenId === listenId) end.until = Math.min(end.until, performance.now() + AFTER_CLOSE)
   }
 
-  /** Returns the end of another listen that caused the end of this one; undefined if there is none. */
+  /** Returns the end of another listen that caused the end of this listen; undefined if there is none. */
   #causeOf(callSid: string, listenId: string, askedAt: number): CausedEnd | undefined {
     const end = this.#ends.get(callSid)
     if (end === undefined || end.listenId === listenId) return undefined
     return askedAt < end.at && performance.now() <= end.until ? end : undefined
   }
 
-  /** Returns true the first time that it is called for a call. */
+  /** Returns true for a call that was not logged yet, and notes the call. */
   #isNews(callSid: string): boolean {
     if (this.#said.has(callSid)) return false
     if (this.#said.size >= MAX_CALLS) this.#said.clear()

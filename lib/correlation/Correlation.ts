@@ -26,7 +26,7 @@ const KEY_WAIT = 1_000
 
 export interface CorrelationDeps {
   store: CallStore
-  /** signs ids, paths and hooks */
+  /** signs listen ids, socket paths and keys of hooks */
   secret: Hmac
   /** name of this instance */
   instance: string
@@ -35,9 +35,9 @@ export interface CorrelationDeps {
   auth: Credentials | undefined
   /** whole paths of the application's actionHooks */
   hookPaths: Pick<ReadonlySet<string>, 'has'>
-  /** Reads the socket of a stream of this instance to its end at once, since a hook waits for that end. */
+  /** Reads the socket of a listen of this instance to its end at once, since an actionHook waits for the end. */
   readToEnd: (listenId: string) => void
-  /** Hands over those of the listens that this instance holds: another instance has begun to hand over their call. */
+  /** Hands over the named listens that this instance holds, since another instance hands over their call. */
   handOver: (listenIds: readonly string[]) => void
   /** Handles a message of another instance about a live call. */
   told?: (message: unknown) => void
@@ -49,22 +49,22 @@ export interface Correlated {
 }
 
 /**
- * The result of a claim. `claimed`: this instance has the listen. `used`: it has had its socket, or may have none.
- * `unknown`: there is no such listen.
+ * The result of a claim, by which an instance takes a listen for a socket. `claimed`: this instance has the listen.
+ * `used`: the listen has or had a socket, or has ended. `unknown`: there is no such listen.
  */
 export type Claimed = ({ outcome: 'claimed' } & Correlated) | { outcome: 'used' } | { outcome: 'unknown' }
 
-/** The part of a signed path that names its listen. */
+/** The fields of a signed socket path that name the listen. */
 export type ClaimedPath = Pick<SocketToken, 'listenId' | 'unknown' | 'paused' | 'issuer'>
 
 /** The fields of a listen that its socket writes. */
 export type ListenFields = { -readonly [Name in keyof Omit<Listen, 'id' | 'state'>]?: Listen[Name] }
 
-/** A message between instances. */
+/** A message between instances: an actionHook waits for a listen, a listen was ended, or listens are handed over. */
 export type Message = { awaited: string } | { ended: CausedEnd } | { handsOver: readonly string[] }
 
 /**
- * The only writer of calls and listens, with a method for each event. lib/model/listenLife.ts has the transitions,
+ * Writes all changes of calls and listens, with a method for each event. lib/model/listenLife.ts has the transitions,
  * hookCame.ts the actionHook, identified.ts the socket whose path names no listen, recorded.ts the late recording.
  */
 export class Correlation {
@@ -115,7 +115,7 @@ export class Correlation {
     this.emit(recording.state === 'spooled' ? 'recordingSpooled' : 'recording', recording, listen)
   }
 
-  /** Writes a call's fields from a message. A late message does not reopen the call. Throws FST_JAMBONZ_CALL_SID. */
+  /** Writes fields of a call. A late message does not reopen an ended call. Throws FST_JAMBONZ_CALL_SID. */
   arrived(callSid: string, fields: CallFields): Promise<StoredCall> {
     return this.writeOf(callSid, fields).then(callOf)
   }
@@ -146,9 +146,9 @@ export class Correlation {
   }
 
   /**
-   * Writes the listens of an answer before it is sent: their sockets may open at once, on any instance. `application`:
-   * the verbs of the answer as JSON, for a handover; `backgrounds`: the verbs that start a listen in the background, by
-   * its id. Resolves to true if all instances can see the listens.
+   * Writes the listens of an answer, before the answer is sent, since their sockets may open at once, on any instance.
+   * `application`: the verbs of the answer as JSON, for a handover; `backgrounds`: the verbs that start a listen in the
+   * background, by listen id. Resolves to true if all instances can see the listens.
    */
   async answered(
     callSid: string,
@@ -167,18 +167,18 @@ export class Correlation {
   }
 
   /**
-   * Claims the listen that a socket's path names, if no instance has it. Creates an unknown listen only where the store
-   * may not have received its answer yet. A listen is private if its path says so, whatever the store has.
+   * Claims the listen that a socket's path names, if no instance has claimed it. Creates an unknown listen only if the
+   * store may not have received its answer yet. If the path says that the listen is paused, the result says so, too.
    */
   async claimed({ listenId, unknown, paused, issuer }: ClaimedPath): Promise<Claimed> {
     const { store, instance } = this.deps
     const callSid = callSidOf(listenId)
     if (callSid === undefined) return { outcome: 'unknown' }
-    // This instance has its own copy of the listens that it answered.
+    // This instance has its own copy of the listens that it answered, so it need not create them.
     const mayCreate = unknown && issuer !== this.issuer
     let written = await store.write(callSid, [life.claimPart(listenId, instance, mayCreate)])
     if (!written.kept && listenIn(written.call, listenId) === undefined) {
-      // The store is away: the signature of the path has to be enough.
+      // The store is away and can't confirm the listen, so the signature of the path has to be enough.
       written = await store.write(callSid, [life.claimPart(listenId, instance, true)])
     }
     const { applied, call } = written
@@ -193,15 +193,15 @@ export class Correlation {
     await this.store.write(callSid, [life.releasePart(id, this.deps.instance)])
   }
 
-  /** Writes that this closing instance refused the listen's socket: the actionHook then offers the listen again. */
+  /** Writes that this closing instance refused the listen's socket. The actionHook then asks for the listen again. */
   async refused(listenId: string): Promise<void> {
     const callSid = callSidOf(listenId)
     if (callSid !== undefined) await this.store.write(callSid, [life.refusePart(listenId)])
   }
 
   /**
-   * Writes that the socket of a listen streams. `metadata`: its first frame, if the store does not know the call.
-   * `streams` is false if the listen has ended; its socket is then closed.
+   * Writes that the socket of a listen streams. `metadata`: the socket's first frame, if the store does not know the
+   * call. `streams` in the result is false if the listen has ended, so that the caller closes the socket.
    */
   async streaming(
     { callSid, id }: Listen,
@@ -214,14 +214,14 @@ export class Correlation {
         ? await this.store.write(callSid, [part])
         : await this.writeOf(callSid, callFieldsOfMetadata(metadata), [part])
     const listen = listenIn(call, id)
-    // If other instances declared the listen lost, the write is not applied; its audio still streams here.
+    // If other instances declared the listen lost, the write is not applied, but the audio still streams here.
     const streams = applied.at(-1) === true || listen?.endReason === 'lost'
     return { call, listen: listen ?? newListen(callSid, id), streams }
   }
 
   /**
-   * Resolves to the ids of the call's listens that can be handed over, all together. Asks the other instances to end
-   * theirs: on jambonz 0.9 the end of one ends them all.
+   * Resolves to the ids of the call's listens that can be handed over. Asks the other instances to hand theirs over at
+   * the same time, since jambonz 0.9 ends all listens of a call when one socket closes.
    */
   async handsOver(callSid: string): Promise<readonly string[]> {
     const call = await this.store.get(callSid)
@@ -230,7 +230,7 @@ export class Correlation {
     return ids
   }
 
-  /** Writes that another instance is to take the next socket. Resolves to undefined if the listen has ended. */
+  /** Writes that the listen waits for its next socket on another instance. Resolves to undefined if it has ended. */
   async handedOver(
     listen: Listen,
     segment: ListenSegment,
@@ -247,14 +247,14 @@ export class Correlation {
     await this.store.write(callSid, [{ patch: { listens: [{ id, paused }] } }])
   }
 
-  /** Writes that the recordings of the listen's first `saved` segments are final. */
+  /** Writes that the recordings of the listen's first `saved` segments (sockets) are final. */
   async saved({ callSid, id }: Listen, saved: number | undefined, fields: ListenFields): Promise<void> {
     await this.store.write(callSid, [{ patch: { listens: [{ ...fields, id, saved }] }, wakes: [id] }])
   }
 
   /**
-   * Ends a listen whose socket has closed and whose recording is final. Emits `listenEnded` once. A listen that another
-   * instance has ended stays as it is, unless that instance declared it lost.
+   * Ends a listen whose socket has closed and whose recording is final. Emits `listenEnded` once. If another instance
+   * has ended the listen, it stays as it is, unless that instance declared it lost.
    */
   async closed(listen: Listen, fields: ListenFields & { saved?: number }): Promise<Correlated> {
     const { callSid, id } = listen
@@ -267,7 +267,7 @@ export class Correlation {
     return ended
   }
 
-  /** Writes the end reason of an actionHook that came before the socket closed, and waits for its key. */
+  /** Writes the end reason from an actionHook that came before the socket closed. Waits for the hook's key, if any. */
   async #endedByHook(ended: Correlated): Promise<Correlated> {
     const { id, callSid, endReason, reportedDuration, keyed } = ended.listen
     if (ended.listen.hookedAt === undefined) return ended
@@ -277,7 +277,7 @@ export class Correlation {
         ? await this.store.write(callSid, [life.endReasonPart(id, reason)])
         : ended
     if (life.awaitsKey(correlated(call, id).listen)) {
-      // The instance with the hook waits for the write above, then writes the key.
+      // The instance that received the hook waits for the end of the listen, then writes the key.
       const reached = (listen?: StoredListen): boolean => listen === undefined || !life.awaitsKey(listen)
       const later = await this.store.waitFor(callSid, id, reached, KEY_WAIT)
       if (later !== undefined && listenIn(later, id) !== undefined) call = later
@@ -285,21 +285,21 @@ export class Correlation {
     return correlated(call, id)
   }
 
-  /** Tells all instances that we end this listen: jambonz 0.9 then ends all listens of the call, wherever they are. */
+  /** Tells all instances that we end this listen, since jambonz 0.9 then ends all listens of the call. */
   ending({ callSid, id }: Listen, reason: EndReason): void {
     const end = { callSid, listenId: id, reason }
     if (this.#ends.add(end)) this.store.tell({ ended: end } satisfies Message)
   }
 
   /**
-   * Returns why a listen ended: `reason`, why its socket closed, or `otherEnded` if the application ended another
-   * listen, which ended this one. `askedAt`: when jambonz asked for the socket, ms of performance.now().
+   * Returns the end reason of a listen: `reason`, for which its socket closed, or `otherEnded` if jambonz closed it
+   * because we ended another listen. `askedAt`: when jambonz asked for the socket, ms of performance.now().
    */
   endReasonOf({ callSid, id }: Listen, reason: EndReason, askedAt: number): EndReason {
     return this.#ends.reasonOf(callSid, id, reason, askedAt)
   }
 
-  /** Ends a listen whose socket, or next socket, will not come. Emits `listenEnded` once, on one instance. */
+  /** Ends a listen whose first or next socket will not come. Emits `listenEnded` once, on one instance. */
   async neverCame(listen: StoredListen): Promise<Correlated> {
     await recordingsOf(this.store, listen)
     const { applied, call } = await this.store.write(listen.callSid, [life.neverCamePart(listen)])
@@ -314,11 +314,11 @@ export class Correlation {
     return ended
   }
 
-  /** Ends a listen whose instance died, or watches it in place of that instance. Emits `listenEnded` once. */
+  /** Ends a listen whose instance died, or watches it if that instance only watched it. Emits `listenEnded` once. */
   async instanceLost({ callSid, listenId, instance }: LostListen): Promise<void> {
     const lost = await this.store.write(callSid, [life.losePart(listenId, instance)])
     if (!lost.applied[0]) return watchInPlaceOf(this, instance, listenIn(lost.call, listenId))
-    // Another instance may have repaired its recording already.
+    // Another instance may have repaired the listen's recording already. Its audio is counted here.
     const call = await countRecovered(this.store, lost.call, listenId)
     const { listen } = correlated(call, listenId)
     this.deps.logger.warn(
@@ -342,7 +342,7 @@ function callOf({ call }: Written): StoredCall {
   return call
 }
 
-/** Returns the listen of that id with its call. */
+/** Returns the call with its listen of that id. Throws if the call has no such listen. */
 export function correlated(call: StoredCall, listenId: string): Correlated {
   const listen = listenIn(call, listenId)
   if (listen === undefined) throw new Error(`the store lost listen ${listenId} of call ${call.callSid}`)

@@ -10,15 +10,15 @@ import type { Correlation } from './Correlation.js'
 
 // A closing instance hands its listens over. It closes the socket, jambonz calls the actionHook, and the answer is the
 // same listen again. jambonz then opens a new socket, which the load balancer routes to another instance. The call
-// keeps the verbs of the last answer for this. On jambonz 0.9 the end of one socket ends all listens of the call, so
-// they are handed over together: a `config` verb starts each background listen again, before the verb of the foreground
-// listen.
+// keeps the verbs of the last answer for this. When one socket of a call closes, jambonz 0.9 ends all listens of the
+// call, so all of them are handed over together. For this, the answer starts each background listen again with a
+// `config` verb, before the verb of the foreground listen.
 
-/** Bytes of JSON to keep at most: listens of a longer application are not handed over. */
+/** Maximum bytes of the JSON of verbs that a call keeps. If the verbs are longer, their listens are not handed over. */
 const MAX_APPLICATION_BYTES = 32_768
-/** Number of answers in a row that may fail. Each may have led jambonz to another closing instance. */
+/** Maximum number of answers in a row that open no socket. Each may have led jambonz to another closing instance. */
 const MAX_IN_VAIN = 8
-/** ms to wait for each failed answer, so that the load balancer notices the closing instance */
+/** ms to wait for each answer that opened no socket, so that the load balancer notices the closing instance */
 const DELAY = 50
 
 /** ms to wait for the next socket of a listen that jambonz was asked to start again; normally it opens at once */
@@ -26,17 +26,17 @@ const SOCKET_WAIT = 15_000
 /** ms that a listen waits for a store that is away. After that, the listen is left unchanged. */
 const RETURN_WAIT = 600_000
 
-/** origin, path and the rest of a hook's url; no origin if it is relative */
+/** Matches the origin, the path and the rest of a hook's url; a relative url has no origin. */
 const HOOK_URL = /^([a-z][\w+.-]*:\/\/[^/?#]*)?([^?#]*)(.*)$/is
-/** Our key in the url of a GET hook: see lib/model/tokens.ts. */
+/** The key that we add to the url of a GET hook: see signHookKey() in lib/model/tokens.ts. */
 const HOOK_KEY = /&key=[\w-]{22}(?=[&#]|$)/
 /** The signature that follows the id of a listen in the path of its socket. */
 const SOCKET_SIGNATURE = /^\.[\w-]+/
 
-/** No listen in the background. */
+/** The result of `backgroundsOf()` if there is no background listen. */
 const NONE: ReadonlyMap<string, string> = new Map()
 
-/** The values that sign the paths of listens that go on. */
+/** The values that sign the socket paths of handed-over listens. */
 export interface Signer {
   secret: Hmac
   /** tag of this instance: see SocketToken */
@@ -44,8 +44,8 @@ export interface Signer {
 }
 
 /**
- * Returns the verbs of an answer as JSON, without our own credentials and signatures, for the call to keep. Returns
- * undefined if no verb listens in the foreground, if the verbs have other credentials, or if they are too long.
+ * Returns the verbs of an answer as JSON, which the call keeps, without our own credentials and signatures. Returns
+ * undefined if no verb listens in the foreground, if the verbs have other credentials, or if the JSON is too long.
  */
 export function applicationOf(verbs: readonly object[], auth: Credentials | undefined): string | undefined {
   if (!verbs.some((verb) => listenIdOf(verb as Data) !== undefined)) return undefined
@@ -53,8 +53,8 @@ export function applicationOf(verbs: readonly object[], auth: Credentials | unde
 }
 
 /**
- * Returns the `config` verbs of an answer that start a background listen of ours, as JSON, by the listen's id: without
- * credentials and signatures. Leaves out what `applicationOf` would not keep.
+ * Returns, by listen id, the JSON of the `config` verbs of an answer that start a background listen of ours, without
+ * credentials and signatures. Leaves out verbs with other credentials, and verbs that are too long.
  */
 export function backgroundsOf(
   verbs: readonly object[],
@@ -76,7 +76,9 @@ function keptJson(verbs: object): string | undefined {
   return hasCredentials(verbs, json) || Buffer.byteLength(json) > MAX_APPLICATION_BYTES ? undefined : json
 }
 
-/** Returns the key and the options of the background listen of ours that a `config` starts. */
+/**
+ * Returns the key under which a verb has a listen, and for a `config` with a listen of ours the options of the listen.
+ */
 function backgroundOf(verb: Data): [key: string, listen?: Data] {
   const key = listenKeyOf(verb)
   const listen = verb[key]
@@ -85,9 +87,9 @@ function backgroundOf(verb: Data): [key: string, listen?: Data] {
 }
 
 /**
- * Returns the answer to a hook that continues the listen. It has the background listens that wait for their next
- * socket, the listen's verb, without a second beep and for the remaining time, and the verbs after it, since an answer
- * replaces all verbs. Returns undefined if the listen can't go on.
+ * Returns the verbs of an answer that continues the listen. These are the `config` verbs of the background listens that
+ * wait for their next socket, the verb of the listen, without a second beep and for the remaining time, and the verbs
+ * after it, since an answer replaces all verbs. Returns undefined if the listen can't go on.
  */
 export function verbsToGoOn(
   call: StoredCall,
@@ -117,7 +119,10 @@ export function waitingBackgrounds(call: StoredCall): StoredListen[] {
   return call.listens.filter((listen) => isOffered(listen) && backgroundToGoOn(listen) !== undefined)
 }
 
-/** Returns the `config` that starts the background listen again, for the remaining time; undefined if none can. */
+/**
+ * Returns the `config` that starts the background listen again, for the remaining time. Returns undefined if the listen
+ * can't be started again.
+ */
 function backgroundToGoOn(listen: StoredListen): Data | undefined {
   const left = lengthLeft(listen)
   if (listen.background === undefined || (left !== undefined && left <= 0)) return undefined
@@ -128,8 +133,8 @@ function backgroundToGoOn(listen: StoredListen): Data | undefined {
 }
 
 /**
- * Returns the number of answers that offered the listen, this one included, and the ms to wait before it; undefined if
- * no further answer is to be tried.
+ * Returns the number of answers that have asked jambonz for the listen again, with the next answer, and the ms to wait
+ * before the next answer. Returns undefined if no further answer is to be tried.
  */
 export function nextOffer({
   offers = 0,
@@ -140,9 +145,9 @@ export function nextOffer({
 }
 
 /**
- * Returns true if another instance can continue the listen: its hook is one of `hookPaths`, and jambonz runs the verbs
- * of the reply. jambonz ignores the reply for a listen nested in `dial`, and for one in `config` it replaces the verbs
- * that the caller hears (feature-server lib/tasks/listen.js).
+ * Returns true if another instance can continue the listen. For this, the hook must be one of `hookPaths`, and jambonz
+ * must run the verbs of the answer. jambonz ignores the answer if the listen is nested in `dial`. If the listen is in
+ * `config`, the answer replaces the verbs that the caller hears (feature-server lib/tasks/listen.js).
  */
 function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   const hook = hookOf(call, listen.id)
@@ -156,7 +161,8 @@ function canGoOn(call: StoredCall, listen: Listen, hookPaths: Pick<ReadonlySet<s
 
 /**
  * Returns the ids of the call's open listens that other instances can continue: the foreground listen and the
- * background ones. Returns none without a foreground listen: no hook of ours would be called to start the others.
+ * background listens. Returns no ids without a foreground listen, since jambonz would call no hook of ours whose answer
+ * could start the background listens.
  */
 export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, 'has'>): string[] {
   const open = call.listens.filter((listen) => ['claimed', 'streaming'].includes(stageOf(listen)))
@@ -166,7 +172,7 @@ export function goingOn(call: StoredCall, hookPaths: Pick<ReadonlySet<string>, '
   return [...behind, ...inFront].map(({ id }) => id)
 }
 
-/** Returns true if jambonz calls a hook of ours when the listen ends. */
+/** Returns true if jambonz calls an actionHook of this application when the listen ends. */
 export function hasOurHook(
   call: StoredCall,
   { id, nested }: Listen,
@@ -177,7 +183,9 @@ export function hasOurHook(
   return nested !== 'config' && (hook === undefined || isOurHook(hook, id, hookPaths))
 }
 
-/** Returns true for a hook of this application. Only then does an absolute url name the listen. */
+/**
+ * Returns true for an actionHook of this application. An absolute url leads to this application if it names the listen.
+ */
 function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<string>, 'has'>): boolean {
   const [, origin, path = '', rest = ''] = HOOK_URL.exec(hook) ?? []
   const isOurs =
@@ -185,7 +193,7 @@ function isOurHook(hook: string, listenId: string, hookPaths: Pick<ReadonlySet<s
   return isOurs && hookPaths.has(path)
 }
 
-/** Returns the hook of a foreground listen; undefined if its verb is not kept. */
+/** Returns the url of a foreground listen's actionHook; undefined if the call does not keep the verb of the listen. */
 function hookOf(call: StoredCall, listenId: string): string | undefined {
   const { actionHook } = verbsOf(call).find((verb) => listenIdOf(verb) === listenId) ?? {}
   const url = isObject(actionHook) ? actionHook.url : actionHook
@@ -201,14 +209,12 @@ function verbsIn(json: string): Data[] {
     const verbs: unknown = JSON.parse(json)
     return Array.isArray(verbs) ? verbs.filter(isObject) : []
   } catch {
-    // The JSON was damaged in the store: its listens are not handed over.
+    // The JSON in the store is damaged, so its listens are not handed over.
     return []
   }
 }
 
-/**
- * Returns the id of the listen that a verb starts in the foreground with a socket of ours; undefined if it starts none.
- */
+/** Returns the id of the listen of ours that a verb starts in the foreground. Returns undefined for any other verb. */
 function listenIdOf(verb: Data): string | undefined {
   return isListen(verb) ? idIn(verb) : undefined
 }
@@ -231,12 +237,12 @@ function eachListen(verb: Data, change: (listen: Data) => Data): Data {
     : { ...verb, ...Object.fromEntries(nested.map(([name, value]) => [name, change(value as Data)])) }
 }
 
-/** Returns a listen without our signatures, and without credentials if they are `auth`. */
+/** Returns a listen without our signatures, and without its credentials if they are `auth`. */
 function withoutTokens(listen: Data, auth: Credentials | undefined): Data {
   const kept = { ...listen }
   const { url, actionHook } = kept
   const id = idIn(kept)
-  // JSON leaves out what is undefined.
+  // JSON leaves out undefined properties, so this removes the credentials.
   if (kept.wsAuth !== undefined && isSame(kept.wsAuth, auth)) kept.wsAuth = undefined
   if (id !== undefined && typeof url === 'string') kept.url = withoutSignature(url, id)
   if (typeof actionHook === 'string') kept.actionHook = withoutKey(actionHook)
@@ -292,15 +298,15 @@ function isListen({ verb }: Data): boolean {
   return verb === 'listen' || verb === 'stream'
 }
 
-/** Returns true if a listen has no credentials, or those that each listen of ours gets. */
+/** Returns true if a listen has no credentials, or the credentials that the plugin gives to its listens. */
 function isSame(wsAuth: unknown, auth: Credentials | undefined): boolean {
   return wsAuth === undefined || (isObject(wsAuth) && isSameCredentials(wsAuth, auth))
 }
 
 /**
  * Ends a listen whose next socket has not come to any instance within `ms`, unless a later hook has changed the listen.
- * While the store is away, another instance may hold the socket: the time begins when the store is back. If this
- * instance dies or closes meanwhile, another one ends the listen in its place. Returns at once.
+ * The time begins when the store is available, since another instance may hold the socket while the store is away. If
+ * this instance dies or closes meanwhile, another instance ends the listen. Returns at once.
  */
 export function endUnlessHeld(
   correlation: Correlation,
@@ -314,7 +320,7 @@ export function endUnlessHeld(
     await store.write(callSid, [watchPart(id, deps.instance, true)])
     for (;;) {
       await store.waitFor(callSid, id, () => store.health().available, RETURN_WAIT)
-      // The store is still away, or it is closed.
+      // The store is still away, or it is closed, so the listen is left unchanged.
       if (!store.health().available) return
       const listen = listenIn(await store.waitFor(callSid, id, isSettled, ms), id)
       if (!store.health().available) continue
@@ -328,7 +334,7 @@ export function endUnlessHeld(
   })
 }
 
-/** Does what `endUnlessHeld()` does, for a listen that an instance watched which has died. */
+/** Calls `endUnlessHeld()` for a listen that the dead instance `dead` has watched. */
 export function watchInPlaceOf(
   correlation: Correlation,
   dead: string,

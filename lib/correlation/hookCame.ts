@@ -17,18 +17,18 @@ import { correlated, type Correlated, type Correlation, type Message } from './C
 import type { CallStore } from '../store/CallStore.js'
 import { endUnlessHeld, hasOurHook, nextOffer, verbsToGoOn, waitingBackgrounds } from './handover.js'
 
-/** ms after the close of the foreground socket in which those of background listens may close; jambonz takes 80 ms */
+/** ms to wait for background sockets to close after the foreground socket has closed; jambonz takes 80 ms */
 const BACKGROUND_WAIT = 500
 
 /** An actionHook, received over HTTP or a websocket. */
 export interface HookReport extends HookSays {
-  /** the listen id in its url */
+  /** the listen id in the url of the hook */
   listenId?: string
-  /** the id of the verb, which may be that of the listen */
+  /** `verb_id` in the payload: the id that the application gave the verb, or the listen id */
   verbId?: string
   /** the hook's call; undefined for a GET hook, which has no payload */
   call?: { callSid: string; fields: CallFields }
-  /** false for the hook of another verb */
+  /** true for the actionHook of a listen; false for the hook of another verb */
   isOfListen: boolean
 }
 
@@ -71,9 +71,9 @@ async function hookOfListen(
 interface WrittenHook {
   /** the call of the listen, else the call of the hook; undefined if both are unknown */
   call: StoredCall | undefined
-  /** true: the call has the listen, and the hook's fields are in it */
+  /** true if the call has the listen, so that the hook's fields were written to the listen */
   hasListen: boolean
-  /** false: the store is away, and other instances may know more */
+  /** false if the store is away, so that other instances may know more */
   storeIsUp: boolean
 }
 
@@ -88,7 +88,7 @@ async function writeHook(
   const key = digits === undefined ? [] : [keyPart(listenId, digits)]
   const parts = [...key, hookPart(listenId, report)]
   if (hookCall !== undefined && hookCall.callSid === callSid) {
-    // An ended call accepts no fields any more.
+    // Only the last part counts here, since a call that has ended accepts no more fields of its own.
     const { applied, call, kept: storeIsUp } = await correlation.writeOf(callSid, hookCall.fields, parts)
     return { call, hasListen: applied.at(-1) === true, storeIsUp }
   }
@@ -113,7 +113,7 @@ async function settledListen(
   const callSid = callSidOf(listenId)
   if (callSid === undefined || (before === undefined && storeIsUp)) return undefined
   readToEnd(correlation, listenId)
-  // While the store is away, another instance may have the listen, and writes it when the store returns.
+  // While the store is away, another instance may have the listen, which it writes when the store returns.
   const waited = await correlation.store.waitFor(
     callSid,
     listenId,
@@ -127,8 +127,8 @@ async function settledListen(
 }
 
 /**
- * Returns true if the listen's audio is complete, if its next socket is to open, or if no socket comes. A hook without
- * a duration means that no socket comes.
+ * Returns true if the hook need not wait for the listen, because the listen has ended, because it waits for
+ * its next socket, or because no socket will come. A hook without a duration means that no socket will come.
  */
 function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
   const mayYetConnect = listen.instance !== undefined || duration !== undefined
@@ -136,8 +136,9 @@ function isSettled(listen: StoredListen, { duration }: HookReport): boolean {
 }
 
 /**
- * Asks jambonz for the next socket of a listen that was handed over, or that a closing instance refused, and for those
- * of the background listens that ended with it. Asks nothing for a listen that a key ended.
+ * Asks jambonz for the next socket of a listen that was handed over, or that a closing instance refused, and
+ * for the next sockets of the background listens that ended with the listen. Resolves to undefined if nothing
+ * is asked, as for a listen that a key ended.
  */
 async function offerAgain(
   correlation: Correlation,
@@ -159,7 +160,8 @@ async function offerAgain(
     }))
   ])
   await delay(delayMs)
-  // If the caller has hung up, no socket and no hook comes. Without a statusHook nothing else reports the hang-up.
+  // If the caller has hung up, neither a socket nor a hook comes, and without a statusHook nothing else
+  // reports the hang-up. Therefore the listen is ended if no socket comes.
   endUnlessHeld(correlation, correlated(written.call, listen.id).listen)
   return { ...correlated(written.call, listen.id), goesOn: { verbs, offers } }
 }
@@ -213,7 +215,10 @@ async function endedListen(
   return { call, listen }
 }
 
-/** Returns the listen of a hook without a listen id: by the verb's id, else the latest open listen, else the latest. */
+/**
+ * Returns the listen that a hook without a listen id is for: the listen with the verb's id. If there is none,
+ * returns the latest open listen. If there is none, returns the latest listen.
+ */
 function latestListen(call: StoredCall, verbId: string | undefined): StoredListen | undefined {
   const { listens } = call
   return (
@@ -225,7 +230,7 @@ function latestListen(call: StoredCall, verbId: string | undefined): StoredListe
   )
 }
 
-/** Asks the instance that holds the listen's socket to read it to its end at once. */
+/** Asks the instance that holds the listen's socket to read the socket to its end at once. */
 function readToEnd({ deps, store }: Correlation, listenId: string): void {
   deps.readToEnd(listenId)
   store.tell({ awaited: listenId } satisfies Message)

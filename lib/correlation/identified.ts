@@ -7,7 +7,7 @@ import type { CallStore } from '../store/CallStore.js'
 import { correlated, type Correlated, type Correlation } from './Correlation.js'
 import { wallClock } from '../model/time.js'
 
-/** Number of listens of the members of one room at most. More sockets are refused. */
+/** Maximum number of listens in one room or conference. Further sockets are refused. */
 const MAX_MEMBERS = 500
 
 /** A socket whose path names no listen. */
@@ -21,8 +21,9 @@ export interface UnnamedSocket {
 }
 
 /**
- * Resolves to the listen of a socket whose path names none (`strict: false`): by the id in its metadata, else by call
- * and leg, else a new listen, for a call that another application set up.
+ * Resolves to the listen of a socket whose path names no listen (option `strict: false`). Takes the listen
+ * whose id is in the metadata. If there is none, takes an open listen of the same call or leg. If there is
+ * none, creates a listen, for a call that another application set up.
  */
 export async function identified(correlation: Correlation, socket: UnnamedSocket): Promise<Correlated> {
   const { issuer } = correlation
@@ -66,9 +67,9 @@ async function adopted(correlation: Correlation, { metadata, path }: UnnamedSock
 }
 
 /**
- * Returns the listen for a further socket on the path of a listen. In a room or a conference it is a listen of its own,
- * claimed by this instance: jambonz 11 opens a socket for each member, all on one url. Returns undefined for any other
- * listen, whose path is good for one socket.
+ * Resolves to a new listen, claimed by this instance, for a further socket on the path of a listen in a room
+ * or a conference. jambonz 11 opens a socket for each member, all with one url. Resolves to undefined for any
+ * other listen, since its path is valid for one socket only.
  */
 export async function joinedRoom(
   { store, deps }: Correlation,

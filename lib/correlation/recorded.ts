@@ -6,9 +6,12 @@ import { FRAME_MS, SAMPLE_BYTES } from '../pcm/samples.js'
 import { withKnown } from '../recording/directory/sidecar.js'
 import type { CallStore } from '../store/CallStore.js'
 
-/** ms that the store needs to report the end of a listen to its hook */
+/** ms that the store needs to report the end of a listen to the instance that received the actionHook */
 const REPORT_TIME = 500
-/** ms that the end of a listen waits for the recordings of its earlier sockets. Its hook waits for that end. */
+/**
+ * ms that a listen waits for the recordings of its earlier sockets before it ends. It must end before
+ * HOOK_WAIT, since the actionHook waits for the end.
+ */
 const SAVE_WAIT = HOOK_WAIT - REPORT_TIME
 
 /** Resolves to the listen once the recordings of its earlier sockets are final, or after SAVE_WAIT. */
@@ -24,7 +27,10 @@ export async function recordingsOf(store: CallStore, listen: Listen): Promise<St
   return listenIn(call, id) ?? (listen as StoredListen)
 }
 
-/** Writes a recording that was finished, or repaired, after its listen had ended or continued elsewhere. */
+/**
+ * Writes a recording that was finished or repaired after its listen had ended, or had continued on another
+ * instance.
+ */
 export async function recorded(
   store: CallStore,
   { callSid, id }: Listen,
@@ -38,8 +44,9 @@ export async function recorded(
 }
 
 /**
- * Counts the recovered audio of a lost listen, whose instance did not count it. This function runs when the listen is
- * lost and when its recording is repaired: only the later run knows both facts. Resolves to the call with that audio.
+ * Counts the recovered audio of a lost listen, which the dead instance did not count. This function runs when
+ * the listen is declared lost, and when its recording is repaired, since only the later run knows both facts.
+ * Resolves to the call with the counted audio.
  */
 export async function countRecovered(
   store: CallStore,
@@ -58,7 +65,10 @@ export async function countRecovered(
   return written.call
 }
 
-/** Returns all audio of a lost listen, including the recovered audio; undefined if that is counted already. */
+/**
+ * Returns the counts of all audio of a lost listen, with the recovered audio. Returns undefined if the
+ * recovered audio is counted already.
+ */
 function recoveredAudio({
   endReason,
   audio,

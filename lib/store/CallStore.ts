@@ -3,18 +3,21 @@ import type { CallWrite } from '../model/callWrite.js'
 import type { StoredCall, StoredListen } from '../model/schema.js'
 
 export interface Written {
-  /** true if this write created the call: once per call, over all instances */
+  /** true if this write created the call. Of all writes on all instances, only one creates a call. */
   created: boolean
-  /** for each part of the write: true if its guards held, and it was written */
+  /** for each part of the write: true if all guards of the part held, so that the part was written */
   applied: readonly boolean[]
-  /** false: the store is away. Only this instance knows of the write, which the store gets when it returns. */
+  /**
+   * false if the store is away. Only this instance then has the write, and sends it when the store returns.
+   */
   kept: boolean
-  /** the call after the write; an empty one if the call is unknown */
+  /** the call after the write; an empty call if the call is unknown */
   call: StoredCall
 }
 
 /**
- * Returns true for the awaited state of a listen; `listen` is undefined if the call has none of that id.
+ * Returns true if the listen has reached the awaited state. `listen` is undefined if the call has no listen
+ * of that id.
  */
 export type Reached = (listen: StoredListen | undefined) => boolean
 
@@ -30,16 +33,16 @@ export interface StoreContext {
   /** ms that a call is kept after its last event */
   callTtl: number
   /**
-   * ms that a call is kept after its last event, if that is longer, while it has not ended and has a listen whose
-   * socket may still open. Default: callTtl
+   * ms that a call is kept after its last event while the call has not ended and the socket of one of its
+   * listens may still open. Counts only if it is longer than `callTtl`. Default: `callTtl`
    */
   expectedTtl?: number
   /** name of this instance, for `Listen.instance` */
   instance: string
   logger: FastifyBaseLogger
   /**
-   * Called for each open listen whose `instance` or `watcher` died: on all other instances, perhaps more than once,
-   * until its promise resolves.
+   * Ends an open listen whose `instance` or `watcher` died. Each of the other instances calls this function,
+   * and repeats the call until the promise resolves.
    */
   lost?: (listen: LostListen) => Promise<void>
   /** Called with each message that another instance sent with `tell()`. */
@@ -47,38 +50,43 @@ export interface StoreContext {
 }
 
 export interface StoreHealth {
-  /** false: the store does not work fully; see `problem` */
+  /** false if the store does not work fully; `problem` says why */
   available: boolean
-  /** calls with writes that the store does not have yet */
+  /** number of calls with writes that the store does not have yet */
   pending: number
-  /** calls whose pending writes were dropped, since the start */
+  /** number of calls whose pending writes this instance has dropped since its start */
   dropped: number
   /** the problem, in words for an operator; undefined if there is none */
   problem?: string
 }
 
 /**
- * The store of the calls: the memory of one process (`memoryStore`), or a Redis that several processes share
- * (`redisStore`). It reads, writes and waits; lib/correlation decides what an event changes in a call. The returned
- * calls are deeply frozen snapshots. Every promise settles in bounded time, and none rejects because a server is away.
+ * The store of the calls: `memoryStore` in the memory of one process, or `redisStore` in a Redis that several
+ * processes share. A store reads calls, writes them and waits for their changes. lib/correlation decides what
+ * an event changes in a call. The returned calls are deeply frozen snapshots. Every promise settles in
+ * bounded time. No promise rejects because a server is away.
  */
 export interface CallStore {
   /** true if several instances share the calls */
   readonly shared: boolean
-  /** Starts the store. It is called once, before all other methods. */
+  /** Starts the store. Called once, before all other methods. */
   start(context: StoreContext): Promise<void>
-  /** Resolves to the call with its listens, in the order they were added; to undefined if it is unknown or expired. */
+  /**
+   * Resolves to the call, with its listens in the order in which they were added. Resolves to undefined if
+   * the call is unknown or has expired.
+   */
   get(callSid: string): Promise<StoredCall | undefined>
   /** Resolves to all calls, newest first. */
   list(): Promise<StoredCall[]>
   /**
-   * Writes the parts of which all guards hold, in one atomic step. Creates an unknown call if a part is written. A call
-   * is kept as long as a listen of it streams.
+   * Writes, in one atomic step, each part whose guards all hold. If the call is unknown and a part is
+   * written, the call is created. The store keeps a call as long as one of its listens streams.
    */
   write(callSid: string, write: CallWrite): Promise<Written>
   /**
-   * Resolves to the call when `reached` returns true for its listen, or after `timeoutMs`; at once if the call is
-   * unknown. `reached` is called at once, and after each write, on any instance, that wakes the listen.
+   * Resolves to the call when `reached` returns true for the listen, or after `timeoutMs`. Resolves at once
+   * if the call is unknown. `reached` is called at once, and again after each write, on any instance, whose
+   * `wakes` name the listen.
    */
   waitFor(
     callSid: string,
@@ -87,18 +95,22 @@ export interface CallStore {
     timeoutMs: number
   ): Promise<StoredCall | undefined>
   /**
-   * Sends a message, JSON, to the other instances that share the store. It is lost while the store is away.
+   * Sends a message, as JSON, to the other instances that share the store. The message is lost if the store
+   * is away.
    */
   tell(message: unknown): void
   /** Returns the state of the store. */
   health(): StoreHealth
-  /** Closes the store, which calls nothing afterwards. All waits resolve. */
+  /** Closes the store. All waits resolve, and the functions of the context are not called any more. */
   close(): Promise<void>
 }
 
-// The conditions that decide how long a store keeps a call.
+// Two conditions that decide how long a store keeps a call.
 
-/** Returns true for a call with a listen that streams. It is kept, although its audio writes nothing to the store. */
+/**
+ * Returns true if a listen of the call streams. The store keeps such a call, although audio writes nothing to
+ * the store that would renew the call.
+ */
 export function streams({ listens }: StoredCall): boolean {
   return listens.some(({ state }) => state === 'streaming')
 }

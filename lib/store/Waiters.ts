@@ -6,14 +6,14 @@ export interface Wait {
   listenId: string
   /** Reads the call. */
   look: () => Promise<StoredCall | undefined>
-  /** Returns true for the awaited state. `known` is false if the call is unknown. */
+  /** Returns true if the listen has reached the awaited state. `known` is false if the call is unknown. */
   reached: (listen: StoredListen | undefined, known: boolean) => boolean
   timeoutMs: number
-  /** ms between two reads, in case a signal is lost; default: it reads only after signals */
+  /** ms between two reads, in case a signal is lost. If undefined, the call is read only after signals. */
   lookEvery?: number
 }
 
-/** The waits for changes of listens. */
+/** The functions of this process that wait until a listen changes. */
 export class Waiters {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false
@@ -42,13 +42,13 @@ export class Waiters {
     }
   }
 
-  /** Makes the waiters of a listen read it again. */
+  /** Makes the waiters of a listen read their call again. */
   wake(callSid: string, listenId: string): void {
     if (this.#waiters.size === 0) return
     for (const waiter of this.#waiters.get(keyOf(callSid, listenId)) ?? []) waiter.signal()
   }
 
-  /** Makes all waiters read again, since a signal may have been lost. */
+  /** Makes all waiters read their calls again, since a signal may have been lost. */
   wakeAll(): void {
     for (const waiters of this.#waiters.values()) {
       for (const waiter of waiters) waiter.signal()
@@ -75,7 +75,7 @@ export class Waiters {
   }
 }
 
-/** One wait. It keeps a signal that arrives between two reads. */
+/** One waiting function. A signal that arrives between two reads is kept for the next `wait()`. */
 class Waiter {
   #signalled = false
   #wake?: () => void
@@ -85,7 +85,9 @@ class Waiter {
     this.#wake?.()
   }
 
-  /** Resolves at the next signal, at once if there was one since the last wait, or after `ms`. */
+  /**
+   * Resolves at the next signal, or after `ms`. Resolves at once if a signal came since the last `wait()`.
+   */
   async wait(ms: number): Promise<void> {
     if (!this.#signalled) {
       await new Promise<void>((resolve) => {

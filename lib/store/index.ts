@@ -1,4 +1,4 @@
-// fastify-jambonz-listen/store: the parts of a custom store, see docs/stores.md.
+// The entry point fastify-jambonz-listen/store. It exports the parts of a custom store, see docs/stores.md.
 
 export { applyWrite, newCall } from '../model/callWrite.js'
 export type {

@@ -15,8 +15,8 @@ import { Waiters } from './Waiters.js'
 
 export interface MemoryStoreOptions {
   /**
-   * number of calls, at most. Beyond that, the oldest are dropped, first those that neither have nor expect a socket.
-   * Default: 10,000
+   * maximum number of calls. When there are more, the store drops the oldest calls, beginning with calls that
+   * neither have nor expect a socket. Default: 10,000
    */
   maxCalls?: number
 }
@@ -24,14 +24,15 @@ export interface MemoryStoreOptions {
 const DEFAULT_MAX_CALLS = 10_000
 const SWEEPS_PER_TTL = 10
 /**
- * The share of all calls that is dropped at once. Dropping them one by one would cost more, since a Set searches its
- * oldest entry from the beginning, deleted entries included.
+ * The share of all calls that is dropped together when the store is full. To drop calls one by one would be
+ * slower, because a Set looks for its oldest entry from the beginning, and passes all deleted entries each
+ * time.
  */
 const LOT = 1 / 32
 
 /**
  * Returns a store in the memory of this process. The number of calls and their age are limited. Throws
- * FST_JAMBONZ_OPTIONS.
+ * FST_JAMBONZ_OPTIONS for a wrong `maxCalls`.
  */
 export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions = {}): CallStore {
   if (typeof maxCalls !== 'number' || !(maxCalls >= 1)) {
@@ -42,12 +43,15 @@ export function memoryStore({ maxCalls = DEFAULT_MAX_CALLS }: MemoryStoreOptions
 
 interface Entry {
   kept: KeptCall
-  /** ms since the epoch */
+  /** time at which the call expires, ms of performance.now() */
   expires: number
   rank: Rank
 }
 
-/** The order in which calls are dropped: those without a socket, those that expect one, those that stream. */
+/**
+ * The ranks of calls, in the order in which calls are dropped: without a socket, expecting a socket,
+ * streaming.
+ */
 const RANKS = ['idle', 'expecting', 'streaming'] as const
 type Rank = (typeof RANKS)[number]
 
@@ -59,7 +63,7 @@ function rankOf(call: StoredCall): Rank {
 class MemoryStore implements CallStore {
   readonly shared = false
   readonly #entries = new Map<string, Entry>()
-  /** the callSids of each rank, the one with the oldest last event first */
+  /** the callSids of each rank, the call with the oldest last event first */
   readonly #ranks = { idle: new Set<string>(), expecting: new Set<string>(), streaming: new Set<string>() }
   readonly #waiters = new Waiters()
   readonly #maxCalls: number
@@ -156,7 +160,7 @@ class MemoryStore implements CallStore {
     this.#ranks[entry.rank].delete(callSid)
   }
 
-  /** Drops a LOT of the calls, in the order of their ranks, and never the newest call. */
+  /** Drops calls, in the order of RANKS, until a LOT of the space is free. Never drops `newest`. */
   #forget(newest: string): void {
     const enough = this.#maxCalls - Math.floor(this.#maxCalls * LOT)
     for (const rank of RANKS) {

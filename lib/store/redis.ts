@@ -7,9 +7,12 @@ import { RedisStore, type RedisStoreSettings } from './redis/RedisStore.js'
 export interface RedisStoreOptions {
   /** prefix of all keys; default `jambonz:` */
   prefix?: string
-  /** ms that a command may take until the store counts as away; default 1,000 */
+  /** ms that Redis may take to answer a command, before the store counts as away; default 1,000 */
   timeout?: number
-  /** ms between heartbeats of an instance; after three missed ones its listens are `lost`; default 1,000 */
+  /**
+   * ms between two heartbeats of an instance. After three missed heartbeats, the listens of the instance are
+   * `lost`. Default 1,000
+   */
   heartbeat?: number
   /** number of calls of which an instance keeps a copy, for use while Redis is away; default 5,000 */
   maxLocalCalls?: number
@@ -21,13 +24,13 @@ const DEFAULTS: RedisStoreSettings = {
   heartbeat: 1_000,
   maxLocalCalls: 5_000
 }
-/** The least values of the options. */
+/** The smallest valid values of the options. */
 const LEAST = { timeout: 10, heartbeat: 100, maxLocalCalls: 1 } as const
 
 /**
- * Returns a store in a Redis or Valkey that several instances share. `client`: `Redis` or `Cluster` of ioredis, or
- * `fastify.redis`. The store opens two connections with its settings, and does not use the client itself. Throws
- * FST_JAMBONZ_REDIS_STORE.
+ * Returns a store in a Redis or Valkey that several instances share. `client`: `Redis` or `Cluster` of
+ * ioredis, or `fastify.redis`. The store opens two connections of its own, with the settings of the client.
+ * Throws FST_JAMBONZ_REDIS_STORE for a wrong client or option.
  */
 export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): CallStore {
   if (typeof client?.duplicate !== 'function') {

@@ -3,16 +3,19 @@ import { type RedisCommands, isRefusal } from './Link.js'
 import { type DamageLog, callOf } from './fields.js'
 import type { Keys } from './keys.js'
 
-/** number of calls in a list, at most: the latest ones */
+/** maximum number of calls in a list, which has the latest calls */
 const MAX_LISTED = 10_000
-/** commands sent at once */
+/** number of commands that are sent at once */
 const BATCH = 100
 /** ms between two searches for expired calls */
 const PRUNE_INTERVAL = 60_000
 
 type Ask = <T>(command: (redis: RedisCommands) => Promise<T>) => Promise<T>
 
-/** The index of all calls: a sorted set, since Redis can't list the keys of one prefix cheaply. */
+/**
+ * The index of all calls, a sorted set in Redis. It exists because Redis can't cheaply list the keys with one
+ * prefix.
+ */
 export class CallIndex {
   readonly #keys: Keys
   readonly #ttl: number
@@ -29,7 +32,7 @@ export class CallIndex {
     await redis.zadd(this.#keys.calls, 'NX', String(now + this.#ttl), callSid)
   }
 
-  /** Resolves to the calls, without damaged ones. */
+  /** Resolves to the calls. Leaves out a call that can't be read. */
   async list(ask: Ask): Promise<StoredCall[]> {
     const callSids = await ask((redis) => redis.zrevrange(this.#keys.calls, 0, MAX_LISTED - 1))
     const calls: StoredCall[] = []
@@ -51,7 +54,7 @@ export class CallIndex {
     }
   }
 
-  /** Removes expired calls, at most every PRUNE_INTERVAL. */
+  /** Removes expired calls from the index, at most once in PRUNE_INTERVAL. */
   async prune(ask: Ask, now: number): Promise<void> {
     if (performance.now() - this.#pruned < PRUNE_INTERVAL) return
     this.#pruned = performance.now()

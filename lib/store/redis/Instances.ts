@@ -4,19 +4,23 @@ import { BEAT, run } from './scripts.js'
 
 const MICROS = 1_000
 
-/** ms after which any new sample replaces the current one, since clocks drift */
+/** ms after which any new clock sample replaces the current sample, since clocks drift */
 const MAX_AGE = 60_000
-/** ms by which two samples of that age may differ, in addition to their inaccuracy */
+/** ms by which two samples of MAX_AGE may differ, in addition to their inaccuracy */
 const MAX_DRIFT = 20
 
-/** µs to add to performance.now() for the time of this process, which never goes back */
+/**
+ * µs to add to performance.now() to get the time of day. The sum is the clock of this process, which never
+ * goes back.
+ */
 const OWN = performance.timeOrigin * MICROS
 
 /**
- * The clock of Redis, in µs, which all instances share. The quickest reply gives its time, to within half the time that
- * the reply took. As long as the replies do not contradict the clock of this process, that clock is used: clocks that
- * are set over the network agree more closely than replies can measure. If a reply contradicts the quickest one, the
- * clock of Redis was set, or another server took over.
+ * The clock of Redis, in µs, which all instances share. A reply of Redis contains the time of Redis, to
+ * within half the time that the reply took, so the quickest reply is the most exact. As long as the replies
+ * do not contradict the clock of this process, the clock of this process is used, because clocks that are set
+ * over the network agree more closely than replies can measure. If a reply contradicts the quickest reply,
+ * the clock of Redis was set, or another server took over.
  */
 export class Clock {
   #offset = OWN
@@ -25,7 +29,8 @@ export class Clock {
   #last = 0
 
   /**
-   * Adds a sample. `micros`: Redis' clock in the reply to a command that was sent at `sent`, ms of performance.now().
+   * Adds a sample from the reply to a command. `micros`: the clock of Redis in the reply. `sent`: when the
+   * command was sent, ms of performance.now().
    */
   heard(micros: number, sent: number): void {
     const now = performance.now()
@@ -38,7 +43,7 @@ export class Clock {
     this.#sampled = now
   }
 
-  /** Returns the time, µs; always later than the last one. */
+  /** Returns the time in µs. Each returned time is later than the one before. */
   next(): number {
     this.#last = Math.max(this.#last + 1, Math.round(performance.now() * MICROS + this.#offset))
     return this.#last
@@ -52,13 +57,16 @@ export class Clock {
 
 /** Number of heartbeats that an instance may miss before its listens are lost. */
 export const MISSED_BEATS = 3
-/** ms that a dead instance is remembered: others may report late that it holds a listen */
+/** ms that a dead instance is remembered, since other instances may report late that it holds a listen */
 const REMEMBERED = 60_000
 
 export interface Beat {
-  /** ms, on the clock of Redis */
+  /** time of the heartbeat, ms, on the clock of Redis */
   now: number
-  /** ms, on that clock, of the last heartbeat of this instance in the store; undefined: there is none */
+  /**
+   * time of this instance's last heartbeat in the store, ms, on the clock of Redis; undefined if the store
+   * has none
+   */
   known: number | undefined
   dead: string[]
 }
@@ -76,7 +84,7 @@ export class Instances {
   readonly #ttl: number
   readonly #held = new Map<string, Held>()
   readonly #doubted = new Set<string>()
-  // Names of listens that were held or released, of which the store does not know yet.
+  // Names of the held and of the released listens that are not in the store yet.
   readonly #unwritten = new Set<string>()
   readonly #released = new Set<string>()
 
@@ -88,7 +96,10 @@ export class Instances {
     this.#ttl = interval * MISSED_BEATS
   }
 
-  /** Writes a heartbeat. `returned`: this instance was cut off from Redis, and the others may have been. */
+  /**
+   * Writes a heartbeat. `returned`: true after this instance was cut off from Redis, since other instances
+   * may have been cut off, too.
+   */
   async beat(redis: RedisCommands, returned: boolean): Promise<Beat> {
     const args = [this.#name, String(this.#ttl), String(REMEMBERED), returned ? '1' : '0']
     const sent = performance.now()
@@ -105,7 +116,7 @@ export class Instances {
     }
   }
 
-  /** The calls of which this instance holds sockets, each with the ids of their listens. */
+  /** The calls with sockets on this instance, each with the ids of the listens of these sockets. */
   get calls(): Map<string, string[]> {
     const calls = new Map<string, string[]>()
     for (const { callSid, listenId } of this.#held.values()) {
@@ -114,7 +125,7 @@ export class Instances {
     return calls
   }
 
-  /** Adds a listen that this instance holds. Returns false if it was there already. */
+  /** Adds a listen whose socket this instance holds. Returns false if the listen was added before. */
   hold(callSid: string, listenId: string): boolean {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) return false
@@ -124,20 +135,23 @@ export class Instances {
     return true
   }
 
-  /** Marks a held listen that another instance may have ended, for a check with the next heartbeat. */
+  /** Marks a held listen that another instance may have ended. The next heartbeat checks the listen. */
   doubt(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (this.#held.has(name)) this.#doubted.add(name)
   }
 
-  /** Returns the held listens that were marked since the last call. */
+  /** Returns the held listens that `doubt()` has marked since this method was last called. */
   takeDoubted(): Held[] {
     const doubted = Array.from(this.#doubted, (name) => this.#held.get(name))
     this.#doubted.clear()
     return doubted.filter((held) => held !== undefined)
   }
 
-  /** Releases a listen. The store gets the release with the next heartbeat, which is soon enough. */
+  /**
+   * Notes that this instance no longer holds a listen. The next heartbeat tells the store, which is soon
+   * enough.
+   */
   release(callSid: string, listenId: string): void {
     const name = listenName(callSid, listenId)
     if (!this.#held.delete(name)) return
@@ -151,7 +165,7 @@ export class Instances {
     this.#unwritten.delete(name)
   }
 
-  /** Writes the pending changes. */
+  /** Writes the held and released listens that are not in the store yet. */
   async writeChanges(redis: RedisCommands): Promise<void> {
     const [unwritten, released] = [[...this.#unwritten], [...this.#released]]
     const key = this.#keys.held(this.#name)
@@ -163,12 +177,15 @@ export class Instances {
     for (const name of released) this.#released.delete(name)
   }
 
-  /** Marks everything as unwritten: the store may have lost it. */
+  /** Marks all held listens as unwritten, since the store may have lost them. */
   forgotten(): void {
     for (const name of this.#held.keys()) this.#unwritten.add(name)
   }
 
-  /** Writes that another instance holds a listen, since the store may have lost the listen and that instance. */
+  /**
+   * Writes that another instance holds a listen, since the store may have lost the listen and the other
+   * instance.
+   */
   async remind(
     redis: RedisCommands,
     instance: string,
@@ -189,7 +206,10 @@ export class Instances {
     await redis.srem(this.#keys.held(instance), name)
   }
 
-  /** Removes this instance. The others handle the listens that it still holds as if it had died. */
+  /**
+   * Removes this instance from the store. If this instance still holds listens, the other instances end these
+   * listens, as if this instance had died.
+   */
   async leave(redis: RedisCommands): Promise<void> {
     await this.writeChanges(redis)
     if (this.#held.size > 0) await redis.zadd(this.#keys.instances, String(this.#clock.now() - 1), this.#name)

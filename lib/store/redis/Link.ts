@@ -3,7 +3,7 @@ import { ERR_REDIS_STORE } from '../../model/errors.js'
 
 // Types of the parts of ioredis that the store uses. ioredis itself is not imported.
 
-/** The commands of the store. Redis 6.2 and every Valkey have them all. */
+/** The Redis commands that the store uses. Redis 6.2 and every Valkey have all of them. */
 export interface RedisCommands {
   eval(script: string, keys: number, ...args: string[]): Promise<unknown>
   evalsha(sha1: string, keys: number, ...args: string[]): Promise<unknown>
@@ -49,16 +49,19 @@ interface ClusterClient extends ClientOptions {
 /** A client of ioredis, `Redis` or `Cluster`, such as `fastify.redis` of `@fastify/redis`. */
 export type RedisClient = StandaloneClient | ClusterClient
 
-/** ms between attempts to connect, at most */
+/** maximum ms between two attempts to connect */
 const MAX_RECONNECT_DELAY = 500
 const CONNECT_TIMEOUT = 2_000
-/** ms without data after which the kernel checks the connection; a subscriber sends nothing by itself */
+/**
+ * ms without data after which the kernel checks the connection, since a subscriber sends nothing by itself
+ */
 const KEEP_ALIVE = 10_000
 
 /**
- * Opens a new connection with the client's settings. The application's own connection is not used: its blocking
- * commands and its offline queue would delay the commands of the store. `queue`: true: commands wait for the
- * connection; false: commands fail at once while there is none.
+ * Opens a new connection with the client's settings. The store does not use the application's own connection,
+ * because blocking commands and the offline queue of the application would delay the commands of the store.
+ * `queue`: true if commands wait until the connection is open; false if commands fail at once while it is not
+ * open.
  */
 export function connectLike(client: RedisClient, queue: boolean): RedisConnection {
   if (typeof client?.duplicate !== 'function') {
@@ -88,20 +91,25 @@ function reconnectDelay(times: number): number {
 
 /** ms between two attempts to reach Redis again */
 const RETRY_INTERVAL = 500
-/** ms between two attempts to subscribe after Redis refused: its permissions may change */
+/**
+ * ms between two attempts to subscribe after Redis refused the subscription, since its permissions may change
+ */
 const RESUBSCRIBE_INTERVAL = 5_000
 
-/** The error of a store that can't be reached, or accepts no writes. */
+/** The error of a Redis that can't be reached, or accepts no writes. */
 export class Away extends Error {}
 
 /** The error of a command that Redis did not answer in time. */
 class Late extends Away {}
 
-/** The errors of a Redis that executes no commands: it is full, read-only, loading, electing, or denies access. */
+/**
+ * The error codes of a Redis that executes no commands: it is full, read-only, loading, electing, or denies
+ * access.
+ */
 const OUTAGE =
   /\b(?:OOM|READONLY|MISCONF|LOADING|BUSY|NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOAUTH|WRONGPASS|NOPERM|max number of clients)\b/
 
-/** Returns true for the error of a single command that an available Redis refused. */
+/** Returns true if Redis is available, and refused only the one command that failed. */
 export function isRefusal(err: unknown): boolean {
   return err instanceof Error && err.name === 'ReplyError' && !OUTAGE.test(err.message)
 }
@@ -113,11 +121,11 @@ export interface LinkDeps {
   /** pub/sub channel to subscribe to */
   channel: string
   onMessage: (message: string) => void
-  /** Called when subscribed. Earlier messages may have been lost. */
+  /** Called when the link has subscribed to the channel. Earlier messages may have been lost. */
   onSubscribed: () => void
   /**
-   * Repairs the store when Redis is back. The store stays unavailable while this rejects. Resolves to fields for the
-   * log.
+   * Repairs the store when Redis is back. Resolves to fields for the log. If the promise rejects, the store
+   * stays unavailable until a later attempt resolves.
    */
   onReturn: () => Promise<object>
   /** Called when Redis is available again. */
@@ -125,8 +133,8 @@ export interface LinkDeps {
 }
 
 /**
- * The connections to Redis. The first command that fails marks Redis as away, so that no other command waits. The link
- * then tries until Redis is back.
+ * The two connections to Redis, for commands and for messages. The first command that fails marks Redis as
+ * away, so that no other command waits for a reply. The link then tries again until Redis is back.
  */
 export class Link {
   readonly #deps: LinkDeps
@@ -138,7 +146,7 @@ export class Link {
   #since?: number
   // The latest error of the connection, or of an attempt to return.
   #problem?: unknown
-  // The reason with which Redis refused the subscription.
+  // The reason for which Redis refused the subscription; undefined if Redis accepted it.
   #deaf?: string
   #retry?: NodeJS.Timeout
   #returning?: Promise<void>
@@ -173,7 +181,7 @@ export class Link {
     return `Redis is away${cause}`
   }
 
-  /** Resolves when Redis is available, or after the time to connect. */
+  /** Resolves when Redis is available, or after `timeout` ms. */
   async start(): Promise<void> {
     const tried = new Promise<void>((resolve) => this.#commands.on('ready', () => resolve(this.#tryAgain())))
     await inTime(tried, this.#deps.timeout).catch((err: unknown) => {
@@ -183,8 +191,8 @@ export class Link {
   }
 
   /**
-   * Resolves to the reply of Redis. Rejects with Away if Redis is away, or does not answer in time, or with the error
-   * of a command that Redis refused.
+   * Sends a command. Resolves to the reply of Redis. Rejects with Away if Redis is away or does not answer in
+   * time. Rejects with the error of Redis if Redis refused the command.
    */
   async ask<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (!this.#available) throw new Away('the store is away')
@@ -197,7 +205,10 @@ export class Link {
     }
   }
 
-  /** Sends a command even while Redis is away, and does not mark it as away. For `onReturn`. */
+  /**
+   * Sends a command even while Redis is away. If the command fails, Redis is not marked as away. For
+   * `onReturn`.
+   */
   try<T>(command: (commands: RedisCommands) => Promise<T>): Promise<T> {
     return inTime(command(this.#commands), this.#deps.timeout)
   }
@@ -242,12 +253,12 @@ export class Link {
       onReturned()
     } catch (err) {
       this.#problem = err
-      // The connection may be dead, so a new one replaces it.
+      // The connections may be dead, so they are replaced by new ones.
       if (err instanceof Late) {
         this.#commands.disconnect(true)
         this.#subscriber.disconnect(true)
       }
-      // During start(), the next attempt is made only after the time to connect.
+      // While start() runs, #since is undefined, and start() plans the next attempt.
       if (this.#since !== undefined) this.#tryLater()
     }
   }
@@ -262,7 +273,8 @@ export class Link {
       this.#deaf = undefined
       onSubscribed()
     } catch (err) {
-      // If the connection broke, the next connection subscribes. Until then, waiters read by themselves.
+      // If the connection broke, the next connection subscribes. Until then, each waiter reads its call every
+      // second.
       if (!(err instanceof Error) || err.name !== 'ReplyError') return
       if (this.#deaf === undefined) {
         logger.error(
@@ -295,7 +307,8 @@ export class Link {
 async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    // If this process was busy, the answer may have arrived unread. Node reads it before it runs the immediate.
+    // If this process was busy, the answer may have arrived unread. Node reads the answer before it runs the
+    // callback of setImmediate.
     timer = setTimeout(() => setImmediate(() => reject(new Late(`no answer within ${ms} ms`))), ms)
   })
   try {

@@ -25,7 +25,7 @@ export interface Waiting {
   fields: Field[]
 }
 
-/** Called with a field of a call that can't be read. */
+/** Called with the name of a field that can't be read. */
 export type Damaged = (callSid: string, field: string) => void
 
 interface Copy {
@@ -38,8 +38,8 @@ interface Copy {
 }
 
 /**
- * This instance's copies of calls: their last state in the store, and the writes that the store does not have yet.
- * Their number and age are limited.
+ * This instance's copies of calls. A copy has the last known state of the call in the store, and the writes
+ * that the store does not have yet. The number of copies and their age are limited.
  */
 export class LocalCalls {
   // The copies, in the order of their last use.
@@ -56,12 +56,12 @@ export class LocalCalls {
     this.#damaged = damaged
   }
 
-  /** calls with fields that the store does not have yet */
+  /** number of calls with fields that the store does not have yet */
   get pending(): number {
     return this.#pending
   }
 
-  /** calls whose pending fields were dropped */
+  /** number of calls whose pending fields were dropped */
   get dropped(): number {
     return this.#dropped
   }
@@ -82,8 +82,8 @@ export class LocalCalls {
   }
 
   /**
-   * Merges the store's fields into the copy: the newer version of each field wins. `event`: the fields are the reply to
-   * a write.
+   * Merges fields from the store into the copy. Of each field, the newer version is kept. `event`: true if
+   * the fields are the reply to a write, so that the copy counts as just used.
    */
   learn(callSid: string, stored: Iterable<[name: string, text: string]>, event: boolean): StoredCall {
     const copy = this.#copy(callSid, event)
@@ -96,7 +96,7 @@ export class LocalCalls {
     return this.#callOf(callSid, copy)
   }
 
-  /** Applies a change to the copy alone. Its fields are then pending. */
+  /** Applies a change only to the copy. The changed fields are then pending. */
   change(callSid: string, parts: readonly FieldPart[]): Outcome {
     const known = this.#copies.get(callSid)
     const applied = parts.map(({ guards }) =>
@@ -134,7 +134,7 @@ export class LocalCalls {
       }))
   }
 
-  /** Marks fields as no longer pending: the store has them, or refuses them. */
+  /** Marks fields as no longer pending, because the store has or refuses them. */
   settle(callSid: string, fields: readonly Field[]): void {
     const copy = this.#copies.get(callSid)
     if (copy === undefined || copy.pending.size === 0) return
@@ -151,7 +151,7 @@ export class LocalCalls {
     return Array.from(fields, ([name, text]) => fieldOf(name, text))
   }
 
-  /** Returns all fields of the calls that were used since then, ms of performance.now(). */
+  /** Returns all fields of the calls that were used since `since`, ms of performance.now(). */
   touchedSince(since: number): Waiting[] {
     return Array.from(this.#copies)
       .filter(([, { touched }]) => touched >= since)
@@ -195,7 +195,9 @@ export class LocalCalls {
     return copy
   }
 
-  /** Drops the oldest call without pending fields; if there is none, the oldest of all. */
+  /**
+   * Drops the oldest copy without pending fields. If every copy has pending fields, drops the oldest copy.
+   */
   #forgetOne(): void {
     let oldest: string | undefined
     for (const [callSid, { pending }] of this.#copies) {

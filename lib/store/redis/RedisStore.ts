@@ -20,20 +20,20 @@ import { writeCall } from './scripts.js'
 
 export interface RedisStoreSettings {
   prefix: string
-  /** ms */
+  /** ms that a command may take */
   timeout: number
-  /** ms */
+  /** ms between two heartbeats */
   heartbeat: number
   maxLocalCalls: number
 }
 
-/** ms between two reads of a waiter, in case its message is lost */
+/** ms between two reads of a waiter, in case the message that wakes the waiter is lost */
 const LOOK_INTERVAL = 1_000
 
 /** The parts of a started store. */
 export interface Parts {
   readonly context: StoreContext
-  /** ms, see StoreContext */
+  /** ms, see StoreContext.expectedTtl */
   readonly expectedTtl: number
   readonly settings: RedisStoreSettings
   readonly keys: Keys
@@ -45,7 +45,10 @@ export interface Parts {
   readonly link: Link
 }
 
-/** The store in Redis. While Redis is away, it keeps calls in this process and writes them when Redis returns. */
+/**
+ * The store in Redis. While Redis is away, changed calls are kept in this process, and written when Redis
+ * returns.
+ */
 export class RedisStore implements CallStore {
   readonly shared = true
   readonly #client: RedisClient
@@ -121,7 +124,8 @@ export class RedisStore implements CallStore {
       fields: fieldsOf(callSid, patch, version, final ? SEAL : 0),
       wakes
     }))
-    // This is written first: if this instance dies, the others must find the listens that it claimed.
+    // The listens that this instance claims are noted first. If this instance dies, the others must find
+    // these listens.
     const isTaken = ({ instance, watcher }: ListenPatch): boolean =>
       instance === context.instance || watcher === context.instance
     const taken = listensOf(write, isTaken).filter(({ listenId }) => instances.hold(callSid, listenId))
@@ -151,8 +155,8 @@ export class RedisStore implements CallStore {
     timeoutMs: number
   ): Promise<StoredCall | undefined> {
     const { link } = this.#parts
-    // If Redis was away during this wait, an unknown call proves nothing: an instance that has the call may not have
-    // written it yet.
+    // If Redis was away during this wait, an unknown call proves nothing, since another instance may have the
+    // call and may not have written it yet.
     let isSure = true
     return this.#waiters.until({
       callSid,
@@ -206,7 +210,7 @@ export class RedisStore implements CallStore {
         writeCall(redis, callSid, parts, options)
       )
       if (created) {
-        // This need not be awaited: Redis runs a later query of the index after it.
+        // The promise is not awaited, since Redis runs a later query of the index after this command.
         link
           .ask((redis) => index.add(redis, callSid, clock.now()))
           .catch((err: unknown) => this.#note(err, callSid))
@@ -239,7 +243,7 @@ export class RedisStore implements CallStore {
     }
   }
 
-  /** Logs the error of a command. Does not log Away: the link has done so. */
+  /** Logs the error of a command. Does not log Away, since Link has logged that Redis is away. */
   #note(err: unknown, callSid?: string): void {
     if (!(err instanceof Away)) {
       this.#parts.context.logger.error({ err, callSid }, 'Redis refused a command of the store')
@@ -249,7 +253,7 @@ export class RedisStore implements CallStore {
 
 interface ListenOfPart {
   listenId: string
-  /** index of the part that writes it */
+  /** index of the part of the write that changes the listen */
   part: number
 }
 
@@ -259,7 +263,7 @@ function listensOf(write: CallWrite, isMeant: (listen: ListenPatch) => boolean):
   )
 }
 
-/** Returns true if the write releases the listen. */
+/** Returns true if the patch releases the listen, so that this instance no longer holds it. */
 function isReleased({ instance, state, watcher }: ListenPatch): boolean {
   return instance === null || watcher === null || state === 'ended'
 }

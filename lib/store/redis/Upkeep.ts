@@ -9,12 +9,18 @@ import { parseListenName } from './keys.js'
 import type { Parts } from './RedisStore.js'
 import { writeCall, type ScriptResult } from './scripts.js'
 
-/** After a loss of data, writes are repeated from this many ms before the last heartbeat in the store. */
+/**
+ * When Redis has lost data, this instance repeats its writes from this many ms before its last heartbeat in
+ * Redis.
+ */
 const DOUBT = 5_000
-/** Number of times in a callTtl that a call with audio is renewed. */
+/** Number of times per `callTtl` that the expiry of a call with audio is renewed. */
 const KEEPS_PER_TTL = 3
 
-/** The background work of the store: heartbeats, listens of dead instances, the repair after an outage. */
+/**
+ * The background work of the store: it writes heartbeats, ends listens of dead instances, and repairs the
+ * store after an outage.
+ */
 export class Upkeep {
   readonly #parts: Parts
   #timer?: NodeJS.Timeout
@@ -43,7 +49,7 @@ export class Upkeep {
       if (this.#parts.local.pending > 0) await this.#tellWaiting()
       await link.try((redis) => instances.leave(redis))
     } catch {
-      // This failure is ignored: the other instances notice the missing heartbeats.
+      // This failure is ignored, since the other instances notice the missing heartbeats.
     }
   }
 
@@ -69,7 +75,8 @@ export class Upkeep {
   }
 
   /**
-   * Repairs the store after an outage: writes the changes that it has missed or lost, as far as this instance knows.
+   * Repairs the store after an outage. Writes the changes that this instance knows and that the store has
+   * missed or lost. Resolves to the numbers of these changes, for the log.
    */
   async restore(): Promise<object> {
     const { link, local, instances } = this.#parts
@@ -83,8 +90,8 @@ export class Upkeep {
   }
 
   /**
-   * Writes the calls again that the store may have lost: it may be empty, or restored from an older state. `known`: the
-   * last heartbeat of this instance in the store.
+   * Writes the calls again that Redis may have lost, since Redis may be empty or restored from an older
+   * state. `known`: time of this instance's last heartbeat in Redis. Resolves to the number of calls.
    */
   async #remindOfAll(known: number | undefined): Promise<number> {
     const { local, clock, link, index, instances } = this.#parts
@@ -117,7 +124,10 @@ export class Upkeep {
     return written
   }
 
-  /** Writes pending fields of a call. Drops them if Redis refuses them, since it would refuse them again. */
+  /**
+   * Writes fields of a call. If Redis refuses the fields, they are dropped, since Redis would refuse them
+   * again.
+   */
   async #tell(callSid: string, fields: Field[], ttl: number): Promise<Pick<ScriptResult, 'created'>> {
     const {
       link,
@@ -148,7 +158,10 @@ export class Upkeep {
     }
   }
 
-  /** Ends the listens of a dead instance. Only one instance ends each of these listens. */
+  /**
+   * Ends the listens of a dead instance. Even if several instances do so at once, each listen is ended only
+   * once.
+   */
   async #bury(instance: string): Promise<void> {
     const { link, instances, context, damage } = this.#parts
     const held = await link.ask((redis) => instances.heldBy(redis, instance))
@@ -160,7 +173,7 @@ export class Upkeep {
     })
   }
 
-  /** Releases the listens of this instance that another one has ended. */
+  /** Releases the listens of this instance that another instance has ended. */
   async #releaseWhatIsOver(): Promise<void> {
     const { instances } = this.#parts
     await inBatches(instances.takeDoubted(), async ({ callSid, listenId }) => {
@@ -170,8 +183,8 @@ export class Upkeep {
   }
 
   /**
-   * Resolves to a call of which this instance holds a socket. Writes the call again if it has expired or was evicted
-   * while it streams here; resolves to undefined if it does not stream.
+   * Resolves to a call with a socket on this instance. If Redis no longer has the call, writes the call again
+   * if it streams here, and resolves to undefined if it does not.
    */
   async #readHeld(callSid: string): Promise<StoredCall | undefined> {
     const {
@@ -186,14 +199,14 @@ export class Upkeep {
     if (stored.length > 0) return local.learn(callSid, stored, true)
     const call = local.get(callSid)
     if (call === undefined || !streams(call)) return undefined
-    // This renews the local copy, so that it is not dropped.
+    // Even without fields, this renews the local copy, so that the copy is not dropped.
     local.learn(callSid, [], true)
     await this.#tell(callSid, local.fieldsOf(callSid), callTtl)
     await link.ask((redis) => index.add(redis, callSid, clock.now()))
     return call
   }
 
-  /** Renews calls with audio, since the audio of a long listen writes nothing to the store. */
+  /** Renews the expiry of calls with audio, since the audio of a long listen writes nothing to the store. */
   async #keepAlive(): Promise<void> {
     const {
       link,
@@ -217,12 +230,15 @@ export class Upkeep {
   }
 }
 
-/** Returns true for a listen that has ended. A listen that others marked as lost may still stream on this instance. */
+/**
+ * Returns true if a listen has ended. Returns false for a `lost` listen, since its audio may still stream on
+ * this instance after other instances declared it lost.
+ */
 function isOver(listen: Listen | undefined): boolean {
   return listen?.state === 'ended' && listen.endReason !== 'lost'
 }
 
-/** Returns the ids of the listens whose waiters the fields wake. */
+/** Returns the ids of the listens to which the fields belong, whose waiters are woken. */
 function wakesOf(fields: readonly Field[]): string[] {
   return [...new Set(fields.map(listenOfField).filter((listenId) => listenId !== undefined))]
 }

@@ -18,8 +18,9 @@ import {
 //   d:<key>        a key of call.data
 //   l:<id>:<name>  a field of a listen
 //   l:<id>:#       the place of a listen among the others: [µs, index in its patch]
-// Each value is `<version> <json>`. The version is a time in µs on the clock of Redis. Of two values of a field, the
-// one with the higher version wins. The fields that the end of a call writes are sealed: their version is the highest.
+// Each value is `<version> <json>`. The version is a time in µs on the clock of Redis. Of two values of a
+// field, the value with the higher version wins. The fields that are written when a call ends are sealed,
+// which means that their versions are higher than all other versions.
 
 /** The fields of a call: `<version> <json>` by name. */
 export type Fields = Map<string, string>
@@ -36,10 +37,13 @@ export const SEAL = 2 ** 52
 /** The value of a removed field, in place of JSON. */
 export const REMOVED = ''
 const PLACE = '#'
-/** Fields that are not stored, since the key, or the names of other fields, contain them. */
+/** Names of fields that are not stored, since the key or the names of other fields contain them. */
 const IN_KEYS: ReadonlySet<string> = new Set(['id', 'callSid', 'data', 'listens', '__proto__'])
 
-/** A condition of a write: the field has (`is`) or has not (`not`) this JSON. REMOVED stands for no field. */
+/**
+ * A condition of a write: the field must have (`is`) or must not have (`not`) this JSON. REMOVED stands for a
+ * field that does not exist.
+ */
 export interface FieldGuard {
   op: 'is' | 'not'
   field: string
@@ -50,13 +54,16 @@ export interface FieldGuard {
 export interface FieldPart {
   guards: readonly FieldGuard[]
   fields: readonly Field[]
-  /** ids of listens whose waiters read again */
+  /** ids of the listens whose waiters are to read their call again */
   wakes: readonly string[]
 }
 
 type Schemas = Readonly<Record<string, TSchema | undefined>>
 
-/** The schemas of the fields that only the store has. A missing or wrong schema is an error of the compiler. */
+/**
+ * The schemas of the fields that only stored calls and listens have. If a schema is missing or wrong, tsc
+ * fails.
+ */
 type StoreFields<Stored, Shown> = {
   readonly [Name in Exclude<keyof Stored, keyof Shown>]-?: TSchema & { static: NonNullable<Stored[Name]> }
 }
@@ -87,7 +94,7 @@ const LISTEN_FIELDS: Schemas = {
 
 /**
  * Returns the fields of a patch. `seal` is added to the versions of the call's own fields. Throws
- * FST_JAMBONZ_CALL_DATA.
+ * FST_JAMBONZ_CALL_DATA if a value is no JSON.
  */
 export function fieldsOf(callSid: string, patch: CallPatch, version: number, seal = 0): Field[] {
   const now = new Date().toISOString()
@@ -125,7 +132,7 @@ export function listenOfField({ name }: Field): string | undefined {
   return name.startsWith('l:') ? name.slice(2, name.lastIndexOf(':')) : undefined
 }
 
-/** Returns the name of a guard's field, and the JSON to compare it with. */
+/** Returns the guard with the name of its field in Redis, and with the JSON to compare the field with. */
 export function guardOf(guard: Guard): FieldGuard {
   const field = guard.listen === undefined ? `c:${guard.field}` : listenField(guard.listen, guard.field)
   const [op, value] = 'is' in guard ? (['is', guard.is] as const) : (['not', guard.not] as const)
@@ -148,7 +155,10 @@ export function fieldOf(name: string, text: string): Field {
   return { name, version: versionOf(text), json: jsonOf(text) }
 }
 
-/** Returns the version of a value; DEFAULT for a damaged one, so that every write replaces it. */
+/**
+ * Returns the version of a value. Returns DEFAULT for a damaged value, so that every write replaces the
+ * value.
+ */
 export function versionOf(text: string): number {
   const version = Number.parseInt(text, 10)
   return Number.isNaN(version) ? DEFAULT : version
@@ -160,7 +170,8 @@ export function jsonOf(text: string | undefined): string {
 }
 
 /**
- * Returns the frozen call of the fields. Leaves out a field that can't be read, and calls `damaged` with it.
+ * Returns the call that the fields describe, frozen. Leaves out a field that can't be read, and calls
+ * `damaged` with the name of the field.
  */
 export function callOf(callSid: string, fields: Fields, damaged?: (field: string) => void): StoredCall {
   const call: Array<[string, unknown]> = []
@@ -195,7 +206,10 @@ function readField(name: string, json: string): unknown {
   }
 }
 
-/** Returns true if a field's value is valid. A field with an unknown name is valid: a later version may write it. */
+/**
+ * Returns true if a field's value is valid. A field with an unknown name is valid, since a later version of
+ * this package may write it.
+ */
 function isWhatItShouldBe(name: string, value: unknown): boolean {
   if (name.startsWith('d:')) return true
   const own = name.slice(name.lastIndexOf(':') + 1)
@@ -226,11 +240,11 @@ function byPlace({ place: a }: Placed, { place: b }: Placed): number {
   return a[0] - b[0] || a[1] - b[1]
 }
 
-/** Number of damaged fields to remember at most, so that each is logged once. */
+/** Maximum number of damaged fields to remember, so that each is logged once. */
 const MAX_SAID = 1_000
-/** ms between two log lines about messages */
+/** ms between two log lines about foreign messages */
 const MESSAGE_INTERVAL = 60_000
-/** characters of a message in the log */
+/** maximum number of characters of a message or a name in the log */
 const SHOWN = 100
 
 /** Logs damaged values in Redis: each field once, messages once a minute. */
@@ -246,19 +260,19 @@ export class DamageLog {
 
   ofField(callSid: string, field: string): void {
     if (!this.#isNew(`${callSid}\n${field}`)) return
-    this.#logger.warn({ callSid, field }, 'a field of a call in Redis is damaged: it is ignored')
+    this.#logger.warn({ callSid, field }, 'a field of a call in Redis is damaged and was ignored')
   }
 
   ofCall(callSid: string, err: unknown): void {
     if (!this.#isNew(callSid)) return
-    this.#logger.error({ err, callSid }, 'a call in Redis could not be read: it is not listed')
+    this.#logger.error({ err, callSid }, 'a call in Redis could not be read and was not listed')
   }
 
   ofHeld(name: string): void {
     if (!this.#isNew(name)) return
     this.#logger.warn(
       { name: name.slice(0, SHOWN) },
-      'the name of a held listen in Redis is damaged: it is removed'
+      'the name of a held listen in Redis is damaged and was removed'
     )
   }
 

@@ -1,10 +1,10 @@
 /** The names of the keys in Redis. A call is one key, so it is in one slot of a cluster. */
 export class Keys {
-  /** sorted set of callSids, by the ms at which the call may expire */
+  /** key of the sorted set of callSids, by the time at which the call may expire, ms */
   readonly calls: string
-  /** sorted set of instances, by the ms at which their last heartbeat expires */
+  /** key of the sorted set of instances, by the time at which their last heartbeat expires, ms */
   readonly instances: string
-  /** pub/sub channel of the messages below */
+  /** pub/sub channel of the messages, see ChannelMessage */
   readonly channel: string
   readonly #prefix: string
 
@@ -16,12 +16,12 @@ export class Keys {
     this.channel = `${keyPrefix}${prefix}events`
   }
 
-  /** hash: see fields.ts */
+  /** Returns the key of a call, a hash: see fields.ts. */
   call(callSid: string): string {
     return `${this.#prefix}call:{${callSid}}`
   }
 
-  /** set of the listens whose sockets an instance holds */
+  /** Returns the key of the set of listens whose sockets an instance holds. */
   held(instance: string): string {
     return `${this.#prefix}held:${instance}`
   }
@@ -32,7 +32,7 @@ export function listenName(callSid: string, listenId: string): string {
   return JSON.stringify([callSid, listenId])
 }
 
-/** Returns the listen of such a name; undefined for an invalid name. */
+/** Returns the callSid and the listen id in the name of a listen; undefined for an invalid name. */
 export function parseListenName(name: string): [callSid: string, listenId: string] | undefined {
   try {
     const parsed: unknown = JSON.parse(name)
@@ -46,9 +46,9 @@ export function parseListenName(name: string): [callSid: string, listenId: strin
 }
 
 // The messages of the pub/sub channel, JSON:
-//   { wake: [callSid, listenId] }        the waiters of the listen read it again
+//   { wake: [callSid, listenId] }        the waiters of the listen read their call again
 //   { from: instance, told: … }          a message of an instance to the others
-// Other programs may publish, too: other messages are ignored.
+// Other programs may publish to the channel, too. Their messages are ignored.
 
 export type ChannelMessage =
   { type: 'wake'; callSid: string; listenId: string } | { type: 'told'; from: string; told: unknown }

@@ -14,12 +14,14 @@ function script(lua: string): Script {
 }
 
 /**
- * Writes the parts of a call whose guards hold. All guards are checked first. Returns `{ 1 or 0 for each part, created,
- * µs on its clock, all fields }`. KEYS: the call. ARGV: ttl ms; ttl ms of a call with a listen that may still open;
- * fresh µs; channel; then for each part the number of its guards, messages and fields, the guards (`is` or `not`,
- * field, json), the messages, and the fields (name, version, json). The newer version of a field wins. If a version is
- * younger than `fresh`, the write was just sent: it counts as the latest, except for sealed fields, and its listens are
- * added after the existing ones. Therefore the clocks of the instances need not agree to the millisecond.
+ * Writes the parts of a call whose guards hold. Checks all guards before it writes. Returns `{ 1 or 0 for
+ * each part, 1 if the call was created, µs on the clock of Redis, all fields }`. KEYS: the call. ARGV: ttl
+ * ms; ttl ms of a call with a listen that may still open; fresh µs; channel; then, for each part, the number
+ * of its guards, messages and fields, the guards (`is` or `not`, field, json), the messages, and the fields
+ * (name, version, json). The newer version of a field wins. A write whose version is less than `fresh` old
+ * was just sent, so it counts as the latest write: its fields replace all except sealed fields, and its new
+ * listens come after the existing listens. Therefore the clocks of the instances need not agree to the
+ * millisecond.
  */
 export const WRITE = script(`
 local key, ttl, expected_ttl, fresh, channel = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -90,13 +92,14 @@ return { applied, created, string.format('%.0f', now), all }
 `)
 
 /**
- * Writes the heartbeat of an instance. Returns `{ µs on its clock, the time at which its last heartbeat expires or '',
- * names of expired instances }`. KEYS: the instances, by the ms at which their last heartbeat expires. ARGV: this
- * instance; ttl ms; ms that expired instances are remembered; 1 after this instance was cut off. If all instances have
- * expired, the store was away, and the ttl of each begins again. If this instance was cut off, the others may have
- * been, too, and their ttls begin again. That happens only once for an instance until its next heartbeat: otherwise an
- * instance that is cut off often would keep dead ones from expiring. An expiry with half a millisecond marks an
- * instance whose ttl was renewed in this way.
+ * Writes the heartbeat of an instance. Returns `{ µs on the clock of Redis, the time at which the instance's
+ * last heartbeat expires or '', names of expired instances }`. KEYS: the instances, by the ms at which their
+ * last heartbeat expires. ARGV: this instance; ttl ms; ms that expired instances are remembered; 1 after this
+ * instance was cut off. If all instances have expired, the store was away, so the ttl of each begins again.
+ * If this instance was cut off, the other instances may have been cut off, too, so their ttls begin again. A
+ * ttl is renewed in this way only once before the instance's next heartbeat. If it were renewed more often,
+ * an instance that is often cut off would keep dead instances from expiring. An expiry with half a
+ * millisecond marks an instance whose ttl was renewed in this way.
  */
 export const BEAT = script(`
 local key, name, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -116,7 +119,7 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', now - tonumber(ARGV[3]))
 return { string.format('%.0f', time[1] * 1000000 + time[2]), before or '', redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now) }
 `)
 
-/** Runs a script on one key. Sends its text only to a server that does not have it yet. */
+/** Runs a script on one key. Sends the text of the script only to a server that does not have it yet. */
 export async function run(
   client: RedisCommands,
   { lua, sha1 }: Script,
@@ -136,9 +139,12 @@ export interface WriteOptions {
   clock: Clock
   /** ms that the call is kept */
   ttl: number
-  /** ms that the call is kept if a listen of it may still open */
+  /** ms that the call is kept if the socket of one of its listens may still open */
   expectedTtl: number
-  /** maximum age, ms, of a change that counts as the latest; 0 for one that was pending while the store was away */
+  /**
+   * maximum age, ms, of a change that counts as the latest; 0 for a change that was pending while the store
+   * was away
+   */
   fresh: number
 }
 
@@ -150,7 +156,10 @@ export interface ScriptResult {
   stored: Array<[name: string, text: string]>
 }
 
-/** Writes a change of a call to Redis with one command. Wakes the waiters of its listens on all instances. */
+/**
+ * Writes a change of a call to Redis with one command. Wakes, on all instances, the waiters of the changed
+ * listens.
+ */
 export async function writeCall(
   redis: RedisCommands,
   callSid: string,
