@@ -33,25 +33,29 @@ const LimitsSchema = Type.Object(
     maxStreams: withDefault(
       Type.Integer({
         minimum: 1,
-        description: 'live sockets of this instance at most; further ones are refused with 503'
+        description:
+          'the most audio sockets that one instance has open at a time; it refuses further sockets with status 503'
       }),
       Infinity
     ),
     maxPayload: withDefault(
-      Type.Integer({ minimum: 1024, description: 'bytes of one websocket message at most' }),
+      Type.Integer({ minimum: 1024, description: 'the most bytes that one websocket message may have' }),
       2 * MIB
     ),
-    metadataTimeout: withDefault(Milliseconds('ms to wait for the first frame of a socket', 10), 5_000),
+    metadataTimeout: withDefault(
+      Milliseconds('ms that the plugin waits for the first frame of an audio socket', 10),
+      5_000
+    ),
     heartbeat: withDefault(
       MillisecondsOrNever(
-        'ms between pings of a socket; a socket that does not answer is lost. 0: no pings',
+        'ms between two pings of an audio socket. If a socket does not answer a ping, its listen ends as `lost`. 0: no pings',
         100
       ),
       30_000
     ),
     socketIdle: withDefault(
       Milliseconds(
-        'ms without a message after which the application websocket of an ended call is closed',
+        'ms without a message after which the plugin closes the application websocket of an ended call',
         100
       ),
       60_000
@@ -59,19 +63,20 @@ const LimitsSchema = Type.Object(
     maxBuffered: withDefault(
       Type.Integer({
         minimum: 1024,
-        description: 'bytes buffered for a slow reader of a stream before its socket is paused'
+        description:
+          'bytes of audio that the plugin buffers for a slow reader of a stream before it pauses the socket of the stream'
       }),
       2 * MIB
     ),
     fastReader: withDefault(
       Type.Boolean({
         description:
-          '`false`: ws reads the audio by its public API, which is slower. For use if you suspect a fault of the fast reader, which uses internals of ws and Node'
+          "`true`: the plugin reads audio sockets itself, with internals of ws and Node. `false`: ws reads the audio sockets, which is slower. Set `false` if you suspect a fault of the plugin's reader"
       }),
       true
     )
   },
-  { additionalProperties: false, description: 'see Limits' }
+  { additionalProperties: false, description: 'see [Limits](#limits)' }
 )
 export type Limits = Resolved<typeof LimitsSchema.properties>
 
@@ -80,13 +85,13 @@ export const OptionsSchema = Type.Object(
   {
     auth: Type.Optional(
       CredentialsSchema(
-        '`{ username, password }`: HTTP Basic credentials of the audio socket, and the `wsAuth` of every listen without one. At most 89 bytes together',
-        'none; with `publicUrl`: `webhookAuth`'
+        '`{ username, password }`: HTTP Basic credentials of the audio sockets. A listen verb without a `wsAuth` of its own gets these. Username and password may have at most 89 bytes together',
+        'none; if `publicUrl` is set: the value of `webhookAuth`'
       )
     ),
     webhookAuth: Type.Optional(
       CredentialsSchema(
-        '`{ username, password }`: HTTP Basic credentials of the webhooks. jambonz also sends them to sockets with a relative url, in place of `wsAuth`: these accept both'
+        '`{ username, password }`: HTTP Basic credentials of webhooks and hooks. If the url of an audio socket is relative, jambonz sends these credentials to the socket in place of `wsAuth`, so the socket accepts these credentials and its `wsAuth`'
       )
     ),
     webhookSecret: Type.Optional(
@@ -94,7 +99,7 @@ export const OptionsSchema = Type.Object(
         [Type.String({ minLength: 1 }), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })],
         {
           description:
-            "the account's webhook secret, to verify the `Jambonz-Signature` of the raw body; an array during a rotation"
+            'the webhook secret of your jambonz account. The plugin uses it to verify the `Jambonz-Signature` of each webhook and hook. While you change the secret: an array of the new and the old secret'
         }
       )
     ),
@@ -102,7 +107,7 @@ export const OptionsSchema = Type.Object(
       Type.Number({
         minimum: 1,
         maximum: 86_400,
-        description: 'age of a signature, in seconds, at most; no more than a day'
+        description: 'the greatest age of a signature that the plugin accepts, in seconds; at most a day'
       }),
       300
     ),
@@ -110,8 +115,8 @@ export const OptionsSchema = Type.Object(
       Type.String({
         minLength: 16,
         description:
-          'signs the socket path of each listen; at least 16 characters; the same on all instances',
-        unset: 'random per process'
+          'the key with which the plugin signs the socket path of each listen; at least 16 characters. All instances need the same `secret`',
+        unset: 'random for each process'
       })
     ),
     audioPath: withDefault(
@@ -119,7 +124,7 @@ export const OptionsSchema = Type.Object(
         pattern: '^/[^?#*:]*[^/?#*:]$',
         form: 'a path that begins with /, ends without one, and has no parameters, as in /audio',
         description:
-          'path of the built-in audio route, which records if `recording` is set, and otherwise only counts'
+          'path of the built-in audio route. This route records each stream if `recording` is set; if not, it only counts the audio'
       }),
       '/audio'
     ),
@@ -127,7 +132,7 @@ export const OptionsSchema = Type.Object(
       Type.String({
         pattern: '^(https?|wss?)://[^?#]+$',
         form: 'a url without a query, as in https://voice.example.com',
-        description: 'public origin of this application, for absolute socket urls',
+        description: 'public url of this application; with it, the socket urls in listen verbs are absolute',
         unset: 'none: socket urls are relative'
       })
     ),
@@ -138,25 +143,25 @@ export const OptionsSchema = Type.Object(
           {
             additionalProperties: true,
             description:
-              'store of the calls: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own',
+              'the store that keeps the state of the calls: `memoryStore()`, `redisStore(client)` of `fastify-jambonz-listen/redis`, or a `CallStore` of your own',
             unset: '`memoryStore()`'
           }
         )
       )
     ),
-    callTtl: withDefault(Milliseconds('ms that a call is kept after its last event', 100), 3_600_000),
+    callTtl: withDefault(Milliseconds('ms that the store keeps a call after its last event', 100), 3_600_000),
     recording: Type.Optional(
       Type.Unsafe<RecordingOptions>({
         ...RecordingOptionsSchema,
-        description: 'recording of the calls: see Recording',
+        description: 'how calls are recorded: see [Recording](#recording)',
         unset: 'none'
       })
     ),
     fallback: Type.Optional(
       Type.Unsafe<HandlerResult>(
         Type.Unknown({
-          description: 'verbs to answer when a handler throws, so that the call goes on',
-          unset: 'none: the answer is a 500'
+          description: 'the verbs that the plugin answers when a handler throws, so that the call goes on',
+          unset: 'none: the answer has status 500'
         })
       )
     ),
@@ -174,14 +179,14 @@ export const OptionsSchema = Type.Object(
         {
           additionalProperties: false,
           description:
-            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api: for `calls.create()`, for commands to calls with HTTP webhooks, and to end one listen of such a call and leave the others alone"
+            "`{ baseUrl, accountSid, token, timeout? }` of jambonz' REST api. `calls.create()` needs it. For a call that jambonz asks about over HTTP, the plugin also needs it to send commands, and to end one listen without the others"
         }
       )
     ),
     silenceLevel: withDefault(
       Type.Number({
         maximum: 0,
-        description: "level, in dBFS, below which audio is silence, for a listen's `timeout`"
+        description: 'audio below this level, in dBFS, counts as silence for the `timeout` of a listen'
       }),
       -50
     ),
@@ -189,21 +194,21 @@ export const OptionsSchema = Type.Object(
     platform: withDefault(
       Type.Union([Type.Literal('0.9'), Type.Literal('11')], {
         description:
-          'version of jambonz. `0.9`: open source; a listen that it would ignore is an error. `11`: `stream` in `config`, `conference` and `room` work'
+          'version of jambonz. `0.9`: the open-source version; a listen verb in a place that jambonz 0.9 ignores is an error. `11`: `stream` also works in `config`, `conference` and `room`'
       }),
       '0.9'
     ),
     validation: withDefault(
       Type.Union([Type.Literal('strict'), Type.Literal('warn')], {
         description:
-          "treatment of a verb that jambonz' published schemas refuse. `strict`: an error. `warn`: it is logged and sent, for a newer jambonz"
+          "what the plugin does with a verb that does not match jambonz' published schemas. `strict`: it throws an error. `warn`: it logs the verb and sends it, for a newer jambonz that accepts the verb"
       }),
       'strict'
     ),
     strict: withDefault(
       Type.Boolean({
         description:
-          '`false`: also accept sockets on `audioPath` that no listen of this application asked for, of calls that others set up'
+          '`true`: the plugin accepts only the audio sockets of its own listen verbs. `false`: it also accepts sockets on `audioPath` that another application, or an account setting, asked for'
       }),
       true
     ),
@@ -214,8 +219,8 @@ export const OptionsSchema = Type.Object(
           {
             additionalProperties: true,
             description:
-              'a `Registry` of prom-client, such as its `register`, that gets the metrics of this plugin',
-            unset: 'none: they are in `fastify.jambonz.metrics()`'
+              'a `Registry` of prom-client, such as its `register`, to which the plugin adds its metrics',
+            unset: 'none: `fastify.jambonz.metrics()` returns the metrics'
           }
         )
       )
@@ -224,7 +229,7 @@ export const OptionsSchema = Type.Object(
     prefix: withDefault(
       Type.String({
         description:
-          "prefix of `audioPath`, as in Fastify's `register()`, after the prefixes of the plugin's scopes. The routes of `fastify.jambonz` have the prefix of the scope that registers them"
+          "prefix of `audioPath`, as in Fastify's `register()`; it follows the prefixes of the scopes around the plugin. It does not apply to the routes that you register with `fastify.jambonz`: they get the prefix of their own scope"
       }),
       ''
     ),

@@ -62,8 +62,8 @@ const END_REASONS = EndReasonSchema.anyOf.map(({ const: reason }) => reason)
 
 /** All metrics, by the names that the code uses. */
 export const METRICS = {
-  calls: counter('jambonz_calls_total', 'calls heard of'),
-  callsEnded: counter('jambonz_calls_ended_total', 'calls whose last status event came'),
+  calls: counter('jambonz_calls_total', 'calls that this instance was the first to learn of'),
+  callsEnded: counter('jambonz_calls_ended_total', 'calls whose last status event has come'),
 
   requests: counter('jambonz_requests_total', 'requests of jambonz, by kind and outcome', {
     kind: KINDS,
@@ -71,20 +71,23 @@ export const METRICS = {
   }),
   errors: counter(
     'jambonz_errors_total',
-    'errors that requests and sockets met, by code; other: those of the application',
+    'errors of requests and sockets, by code; other: errors of the application',
     { code: ['other'] }
   ),
   hookWait: histogram(
     'jambonz_hook_wait_seconds',
-    'from the arrival of an actionHook until its listen is complete and its handler runs',
+    'time from the arrival of an actionHook until its listen is complete and its handler runs',
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, HOOK_WAIT / 1000]
   ),
   hooksUnfinished: counter(
     'jambonz_hooks_unfinished_total',
-    `actionHooks whose handler ran though the end of the listen was not known after ${HOOK_WAIT / 1000} s`
+    `actionHooks whose handler ran although the listen had not ended after ${HOOK_WAIT / 1000} s`
   ),
 
-  applicationSockets: gauge('jambonz_application_sockets_live', 'open application websockets, one a call'),
+  applicationSockets: gauge(
+    'jambonz_application_sockets_live',
+    'open application websockets; each call has one'
+  ),
   applicationMessages: counter(
     'jambonz_application_messages_total',
     'messages of application websockets, by type: session:new for each call, session:reconnect for each reconnect',
@@ -92,7 +95,7 @@ export const METRICS = {
   ),
   lateAnswers: counter(
     'jambonz_application_late_answers_total',
-    'answers that came after their ack or when their socket was gone: sent as a command, or dropped',
+    'answers of handlers that came after the ack of their message, or after their socket had closed; sent: they were sent as a command, dropped: they were dropped',
     { outcome: ['sent', 'dropped'] }
   ),
 
@@ -100,21 +103,30 @@ export const METRICS = {
   streamsLive: gauge('jambonz_streams_live', 'open audio sockets'),
   streamsReadByWs: counter(
     'jambonz_streams_read_by_ws_total',
-    'audio sockets without the fast reader: limits.fastReader is false, or ws or Node is not as it expects'
+    'audio sockets that ws reads: limits.fastReader is false, or the fast reader does not know this version of ws or Node'
   ),
-  draining: gauge('jambonz_draining', '1: drain() has begun, no stream of a new call is taken', 'max'),
+  draining: gauge(
+    'jambonz_draining',
+    '1: drain() has begun, and the instance takes no streams of new calls',
+    'max'
+  ),
 
-  listensEnded: counter('jambonz_listens_ended_total', 'listens ended, by reason', { reason: END_REASONS }),
+  listensEnded: counter('jambonz_listens_ended_total', 'listens that ended, by end reason', {
+    reason: END_REASONS
+  }),
   listenDuration: histogram(
     'jambonz_listen_duration_seconds',
-    'length of ended listens that had a socket, gaps included',
+    'length of the listens that ended and had a socket, gaps included',
     [1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200]
   ),
-  frames: counter('jambonz_audio_frames_total', 'websocket messages with audio, of ended listens'),
-  bytes: counter('jambonz_audio_bytes_total', 'bytes of audio, of ended listens'),
+  frames: counter(
+    'jambonz_audio_frames_total',
+    'websocket messages with audio; a listen is counted when it ends'
+  ),
+  bytes: counter('jambonz_audio_bytes_total', 'bytes of audio; a listen is counted when it ends'),
   gaps: counter(
     'jambonz_audio_gap_seconds_total',
-    'seconds of calls for which no audio came, of ended listens'
+    'seconds for which audio is missing; a listen is counted when it ends'
   ),
 
   recordings: counter('jambonz_recordings_total', 'recordings, by outcome', {
@@ -130,23 +142,26 @@ export const METRICS = {
   ),
   recordingsWaiting: gauge(
     'jambonz_recordings_waiting',
-    'complete recordings that are yet to be compressed or sent to the sink'
+    'complete recordings that are not yet compressed or sent to the sink'
   ),
   recordingMemory: gauge(
     'jambonz_recording_memory_bytes',
-    'what is in use of recording.maxMemory: it grows when a disk or sink is slow'
+    'bytes that wait for the disk or sink, out of recording.maxMemory; a slow disk or sink makes this grow'
   ),
 
   storeAvailable: gauge(
     'jambonz_store_available',
-    "1: the calls' store can be reached; 0: calls go on from this instance's memory",
+    '1: the store can be reached; 0: it cannot, and the instance uses its own copies of the calls',
     'min'
   ),
   storePending: gauge(
     'jambonz_store_pending_calls',
-    'calls with something that is yet to be written to the store'
+    'calls with changes that are not yet written to the store'
   ),
-  storeDropped: counter('jambonz_store_dropped_calls_total', 'calls whose waiting writes had to be given up')
+  storeDropped: counter(
+    'jambonz_store_dropped_calls_total',
+    'calls whose changes were dropped before they could be written to the store'
+  )
 } as const satisfies Record<string, Definition>
 
 export interface MetricsSources {

@@ -28,14 +28,14 @@ function define<Code extends string>(
 // Registration
 export const ERR_OPTIONS = define(
   'FST_JAMBONZ_OPTIONS',
-  'registration: an option is wrong; the message names it',
+  'registration: an option is wrong; the message names the option',
   'fastify-jambonz-listen: %s',
   500,
   TypeError
 )
 export const ERR_CREDENTIALS = define(
   'FST_JAMBONZ_CREDENTIALS',
-  'registration, or a listen: jambonz can not send the credentials',
+  'registration, or a listen verb: jambonz cannot send these Basic credentials',
   '%s: %s',
   500,
   TypeError
@@ -54,7 +54,7 @@ export const ERR_REGISTERED = define(
 )
 export const ERR_AUDIO_PATH = define(
   'FST_JAMBONZ_AUDIO_PATH',
-  'registration: an audio route is registered twice, or has parameters',
+  'registration: the path of an audio route is registered twice, or has parameters',
   'audio path "%s": %s',
   500,
   TypeError
@@ -77,13 +77,13 @@ export const ERR_AUDIO_AUTH = define(
 )
 export const ERR_AUDIO_PATH_UNKNOWN = define(
   'FST_JAMBONZ_AUDIO_PATH_UNKNOWN',
-  'this application did not sign the path of an audio socket',
+  'the path of an audio socket was not signed by this application',
   'this audio path was not given out by this application: all instances need the same option secret',
   404
 )
 export const ERR_AUDIO_PATH_USED = define(
   'FST_JAMBONZ_AUDIO_PATH_USED',
-  'a second socket came for a listen',
+  'a second audio socket came for the same listen',
   'this audio path was used already: each listen opens one socket',
   409
 )
@@ -101,13 +101,13 @@ export const ERR_AUDIO_PATH_FORGOTTEN = define(
 )
 export const ERR_AUDIO_HANDSHAKE = define(
   'FST_JAMBONZ_AUDIO_HANDSHAKE',
-  'a request to an audio path is no websocket handshake',
+  'a request to an audio path is not a websocket handshake',
   'this is no websocket handshake: %s',
   400
 )
 export const ERR_AUDIO_SUBPROTOCOL = define(
   'FST_JAMBONZ_AUDIO_SUBPROTOCOL',
-  'an audio socket does not have the subprotocol of jambonz',
+  "an audio socket does not offer jambonz' subprotocol",
   'the audio socket speaks the subprotocol audio.jambonz.org, not "%s"',
   400
 )
@@ -119,37 +119,37 @@ export const ERR_AUDIO_DRAINING = define(
 )
 export const ERR_AUDIO_FULL = define(
   'FST_JAMBONZ_AUDIO_FULL',
-  'an audio socket came while the instance had `limits.maxStreams` streams',
+  'an audio socket came while the instance already had `limits.maxStreams` streams',
   'this instance has its %s streams (limits.maxStreams)',
   503
 )
 export const ERR_AUDIO_ROUTE = define(
   'FST_JAMBONZ_AUDIO_ROUTE',
-  "a listen's relative `url` is no audio route",
+  'the relative `url` of a listen verb is not an audio route',
   'the listen url "%s" is no audio route of this application: register it with fastify.jambonz.audio(), or leave url out',
   500
 )
 export const ERR_AUDIO_MODE = define(
   'FST_JAMBONZ_AUDIO_MODE',
-  'a method of a stream needs another `bidirectionalAudio` in the listen verb',
+  'a method of a stream needs another value of `bidirectionalAudio` in the listen verb',
   '%s() is not possible on this stream: the listen verb must say bidirectionalAudio: %s',
   500
 )
 export const ERR_AUDIO_CLOSED = define(
   'FST_JAMBONZ_AUDIO_CLOSED',
-  '`write()` after the caller has hung up',
+  '`write()` was called after the caller had hung up',
   'the listen has ended: the caller hears nothing more of what is written. Stop writing when the stream is destroyed',
   500
 )
 export const ERR_AUDIO_FILE = define(
   'FST_JAMBONZ_AUDIO_FILE',
-  '`play()` of a file that can not be played',
+  '`play()` got audio that it cannot play',
   'this audio can not be played: %s',
   500
 )
 export const ERR_AUDIO_CHANNEL = define(
   'FST_JAMBONZ_AUDIO_CHANNEL',
-  'the stream does not have the channel that is read',
+  '`channel()` was called for a channel that the stream does not have',
   '%s',
   500
 )
@@ -163,22 +163,22 @@ export const ERR_TWILIO_BOT = define(
 // Recording (lib/recording)
 export const ERR_RECORDING_OPEN = define(
   'FST_JAMBONZ_RECORDING_OPEN',
-  'the file can not be made',
+  'the file of the recording cannot be created',
   'recording "%s" could not be opened: %s'
 )
 export const ERR_RECORDING_WRITE = define(
   'FST_JAMBONZ_RECORDING_WRITE',
-  'the disk is full, the directory gone, …',
+  'the recording cannot be written: the disk is full, the directory was removed, …',
   'recording "%s" could not be written: %s'
 )
 export const ERR_RECORDING_STALLED = define(
   'FST_JAMBONZ_RECORDING_STALLED',
-  'the disk or sink accepted nothing for `writeTimeout`, or more than `maxBuffered` or `maxMemory` waits for it',
+  'the disk or sink accepted no data for `writeTimeout`, or more data than `maxBuffered` or `maxMemory` waits for the disk or sink',
   'recording "%s" was given up: %s'
 )
 export const ERR_RECORDING_SINK = define(
   'FST_JAMBONZ_RECORDING_SINK',
-  'the sink threw, broke or closed early',
+  'the function `sink` threw, or its Writable failed or closed too early',
   'the sink of recording "%s" failed: %s'
 )
 export const ERR_RECORDING_KEY = define(
@@ -193,7 +193,7 @@ export const ERR_RECORDING_DECRYPT = define(
 )
 export const ERR_RECORDING_FORMAT = define(
   'FST_JAMBONZ_RECORDING_FORMAT',
-  '`decryptRecording()` got no recording of this plugin',
+  'the input of `decryptRecording()` is not an encrypted recording of this plugin',
   'not a recording of ours: %s'
 )
 export const ERR_RECORDING_FFMPEG = define(
@@ -203,14 +203,14 @@ export const ERR_RECORDING_FFMPEG = define(
 )
 export const ERR_RECORDING_CLOSED = define(
   'FST_JAMBONZ_RECORDING_CLOSED',
-  'the server was closed before the end; the next start completes the recording',
+  'the server was closed before the recording was complete; the next start completes it',
   'recording "%s" was cut short: %s'
 )
 
 // Store (lib/store)
 export const ERR_CALL_DATA = define(
   'FST_JAMBONZ_CALL_DATA',
-  '`update()` of data that is not JSON',
+  '`calls.update()` got data that is not JSON',
   'the data of call %s is not JSON: %s',
   500,
   TypeError
@@ -256,7 +256,7 @@ export const ERR_SIGNATURE_GET = define(
 )
 export const ERR_HANDLER_THREW = define(
   'FST_JAMBONZ_HANDLER_THREW',
-  'a handler threw a value that is no `Error`',
+  'a handler threw a value that is not an `Error`',
   'a handler threw %s, which is no Error: throw one that says what went wrong',
   500
 )
@@ -268,7 +268,7 @@ export const ERR_WEBHOOK_AUTH = define(
 )
 export const ERR_CALL_SID = define(
   'FST_JAMBONZ_CALL_SID',
-  'the payload has no `call_sid`, the only property that it needs',
+  'the payload of a request has no `call_sid`',
   'the payload has no call_sid of 1 to %s bytes: this url is for jambonz',
   400
 )
@@ -280,7 +280,7 @@ export const ERR_HOOK_KEY = define(
 )
 export const ERR_UNKNOWN_LISTEN = define(
   'FST_JAMBONZ_UNKNOWN_LISTEN',
-  'the listen of a hook without payload is unknown',
+  'a GET hook names a listen that the store does not have',
   'no listen "%s" is known here: it has expired, or another secret or store gave it out',
   404
 )
@@ -300,13 +300,13 @@ export const ERR_WEBSOCKET_DRAINING = define(
 )
 export const ERR_HOOK_ROUTE = define(
   'FST_JAMBONZ_HOOK_ROUTE',
-  "a message of an application websocket leads to a route of the application's own",
+  'the hook in a message of an application websocket is a route that was not registered with `webhook()` or `actionHook()`',
   'an application websocket opens no route of the application, and %s is one: register it with webhook() or actionHook()',
   404
 )
 export const ERR_MESSAGE_TOO_LONG = define(
   'FST_JAMBONZ_MESSAGE_TOO_LONG',
-  'verbs are too long for an application websocket',
+  'the verbs of an answer are too long for an application websocket',
   'over an application websocket jambonz takes messages of %s bytes, and these verbs are %s bytes of JSON: answer fewer or shorter ones, and send the others later with calls.redirect(callSid, verbs, { queue: true })',
   500
 )
@@ -318,25 +318,25 @@ export const ERR_COMMAND_TOO_LONG = define(
 )
 export const ERR_NOT_REACHED = define(
   'FST_JAMBONZ_NOT_REACHED',
-  'no instance can reach the call of a command',
+  'no instance has a connection to the call that a command is for',
   'call %s can not be commanded: %s',
   404
 )
 export const ERR_API_MISSING = define(
   'FST_JAMBONZ_API_MISSING',
-  'a method needs the option `api`',
+  'a method was called that needs the option `api`',
   "%s needs the option api: { baseUrl, accountSid, token } of jambonz' REST api",
   500
 )
 export const ERR_API = define(
   'FST_JAMBONZ_API',
-  "jambonz' REST api could not be reached",
+  "jambonz' REST api could not be reached, or did not answer in time",
   "jambonz' REST api could not be asked (%s Calls): %s. Check api.baseUrl, and that it can be reached from here",
   502
 )
 export const ERR_API_REFUSED = define(
   'FST_JAMBONZ_API_REFUSED',
-  "jambonz' REST api refused",
+  "jambonz' REST api refused a request",
   "jambonz' REST api refused %s Calls with status %s: %s",
   502
 )

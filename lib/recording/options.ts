@@ -29,18 +29,21 @@ export type Format = (typeof FORMATS)[number]
 export const RecordingOptionsSchema = Type.Object(
   {
     directory: Type.Optional(
-      Type.String({ minLength: 1, description: 'where recordings are written; made when it is not there' })
+      Type.String({
+        minLength: 1,
+        description: 'the folder of the recordings; the plugin creates it if it does not exist'
+      })
     ),
     fileName: Type.Optional(
       fn<FileName>(
-        'names a recording below `directory`, with or without `.wav`',
+        '`(stream) => string`: returns the path of a recording below `directory`, with or without `.wav`',
         '`YYYY/MM/DD/<callSid>-<listenId>.wav`, UTC'
       )
     ),
     fillGaps: withDefault(
       Type.Boolean({
         description:
-          "put silence where audio of the call did not arrive, so that the file keeps the call's time"
+          'write silence for each time in which no audio of the call arrived, so that a second in the file is a second of the call'
       }),
       false
     ),
@@ -48,53 +51,60 @@ export const RecordingOptionsSchema = Type.Object(
       Type.Number({
         minimum: 50,
         maximum: 60_000,
-        description: 'ms of audio that a killed process may lose, at most'
+        description: 'ms of audio that is lost at most if the process is killed'
       }),
       1_000
     ),
     fsync: withDefault(
       Type.Union([Type.Boolean(), Type.Literal('end')], {
         description:
-          '`end`: a finished file survives a power failure; true: what was flushed does, too, at the price of an fdatasync per flush'
+          '`end`: a complete file survives a power failure. `true`: flushed audio of an incomplete file survives, too, but each flush costs an fdatasync. `false`: the operating system decides when it writes to the disk'
       }),
       false
     ),
     maxBuffered: withDefault(
       Type.Integer({
         minimum: 64 * 1024,
-        description: 'bytes of one recording that may wait for a slow disk or sink; more and it fails'
+        description:
+          'bytes of one recording that may wait for a slow disk or sink; if more bytes wait, the recording fails'
       }),
       4 * MIB
     ),
     maxMemory: withDefault(
       Type.Integer({
         minimum: MIB,
-        description: 'bytes of all recordings together that may wait'
+        description: 'bytes of all recordings together that may wait for a slow disk or sink'
       }),
       256 * MIB
     ),
-    sha256: withDefault(Type.Boolean({ description: "compute each finished file's SHA-256" }), true),
-    levels: withDefault(Type.Boolean({ description: 'measure peak and RMS of each channel' }), true),
+    sha256: withDefault(Type.Boolean({ description: 'compute the SHA-256 of each complete file' }), true),
+    levels: withDefault(
+      Type.Boolean({ description: 'measure the peak and the RMS level of each channel' }),
+      true
+    ),
     output: withDefault(
       Type.Boolean({
         description:
-          'record what the caller heard of the application, too, where a listen streams to the caller: on the right, beside a caller alone in a channel of its own'
+          'also record the audio that the application streams to the caller, as the caller heard it. See [Both sides](docs/recording.md#both-sides)'
       }),
       true
     ),
     sink: Type.Optional(
       fn<Sink>(
-        'returns, or resolves to, a Writable that gets the WAV. Without `directory` as it is spoken; with it when the recording is complete, again if that fails, also after a restart'
+        '`(stream, context) => Writable`, or a promise of one: gets the recording. Without `directory` the Writable gets the audio during the call. With `directory` it gets the complete file after the call; if that fails, the plugin calls `sink` again, also after a restart. See [Sinks](docs/recording.md#sinks)'
       )
     ),
     format: withDefault(
       Type.Union(
         FORMATS.map((format) => Type.Literal(format)),
-        { description: 'what a complete recording is made into, by ffmpeg: `wav` as it was recorded' }
+        {
+          description:
+            'format into which ffmpeg converts a complete recording. `wav`: the recording is not converted'
+        }
       ),
       'wav'
     ),
-    ffmpeg: withDefault(Type.String({ minLength: 1, description: 'path of ffmpeg' }), 'ffmpeg'),
+    ffmpeg: withDefault(Type.String({ minLength: 1, description: 'path of the program ffmpeg' }), 'ffmpeg'),
     retention: Type.Optional(
       Type.Object(
         {
@@ -103,27 +113,40 @@ export const RecordingOptionsSchema = Type.Object(
             Infinity
           ),
           maxBytes: withDefault(
-            Type.Integer({ minimum: 1, description: 'bytes that recordings may take; the oldest go first' }),
+            Type.Integer({
+              minimum: 1,
+              description:
+                'bytes that all complete recordings may take; the plugin deletes the oldest ones first'
+            }),
             Infinity
           ),
-          interval: withDefault(Milliseconds('ms between two looks', 50), 600_000)
+          interval: withDefault(Milliseconds('ms between two searches for recordings to delete', 50), 600_000)
         },
-        { additionalProperties: false, description: 'what is kept of the complete recordings', unset: 'all' }
+        {
+          additionalProperties: false,
+          description:
+            'which complete recordings the plugin keeps, and which it deletes: see [Retention](docs/recording.md#retention)',
+          unset: 'all: the plugin deletes no recording'
+        }
       )
     ),
     encryption: Type.Optional(
       Type.Object(
         {
-          key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key with the id it is given'),
+          key: fn<KeyOf>('returns, or resolves to, the 32 bytes of the key that has the given id'),
           keyId: withDefault(
             Type.String({
               minLength: 1,
-              description: `names the key of new recordings; stands in each file, ${MAX_KEY_ID_BYTES} bytes at most`
+              description: `the id of the key for new recordings; each file contains this id, ${MAX_KEY_ID_BYTES} bytes at most`
             }),
             'default'
           )
         },
-        { additionalProperties: false, description: 'only ciphertext touches the disk (AES-256-GCM)' }
+        {
+          additionalProperties: false,
+          description:
+            'the plugin encrypts recordings (AES-256-GCM) before it writes them to the disk: see [Encryption](docs/recording.md#encryption)'
+        }
       )
     ),
     writeTimeout: withDefault(

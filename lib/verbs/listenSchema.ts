@@ -70,7 +70,7 @@ const background = {
   url: Type.Optional(
     Type.String({
       description:
-        'destination of the audio: an audio route of this plugin, by its path or its whole url, or any other ws(s) url',
+        'where jambonz sends the audio: the path or the absolute url of an audio route of this plugin, or any other `ws://` or `wss://` url',
       unset: 'the built-in audio route (`audioPath`)'
     })
   ),
@@ -79,7 +79,7 @@ const background = {
       ...MixTypeSchema,
       default: 'mono',
       description:
-        '`mono`: the caller alone; `stereo`: caller left, callee right; `mixed`: both in one channel'
+        '`mono`: only the caller; `stereo`: the caller left, the callee right; `mixed`: caller and callee in one channel'
     })
   ),
   sampleRate: Type.Optional(
@@ -88,11 +88,13 @@ const background = {
       { default: 8_000, description: 'Hz of the audio received: 8000, 16000, 24000, 48000 or 64000' }
     )
   ),
-  maxLength: Type.Optional(Seconds('longest duration of the audio, in seconds', 'no limit, as with 0')),
+  maxLength: Type.Optional(
+    Seconds('the listen ends after this many seconds of audio', 'no limit; 0 means the same')
+  ),
   timeout: Type.Optional(
     Seconds(
-      'seconds of silence that end the listen. The plugin does this, since jambonz does not, and turns `passDtmf` on',
-      'none, as with 0'
+      'the listen ends after this many seconds of silence. jambonz does not carry this option out, so the plugin does, and sets `passDtmf`, because a key also counts as sound',
+      'none; 0 means the same'
     )
   ),
   finishOnKey: Type.Optional(
@@ -100,29 +102,38 @@ const background = {
       pattern: '^[0-9*#A-D]*$',
       maxLength: 16,
       description:
-        'digits (0-9, *, #, A-D) that end the listen, each by itself: `#`, or several as in `*#`. With several, the plugin ends the listen, and turns `passDtmf` on',
-      unset: 'none, as with `""`'
+        'the keys that end the listen (0-9, *, #, A-D). With `*#`, either of the two keys ends it. jambonz supports only a single key. For several keys the plugin ends the listen, and sets `passDtmf`',
+      unset: 'none; `""` means the same'
     })
   ),
   playBeep: Type.Optional(
-    Type.Boolean({ default: false, description: '`true`: a beep of 500 ms before the audio starts' })
+    Type.Boolean({
+      default: false,
+      description: '`true`: the caller hears a beep of 500 ms before the audio starts'
+    })
   ),
   passDtmf: Type.Optional(
-    Type.Boolean({ default: false, description: "`true`: the stream reports the caller's digits" })
+    Type.Boolean({
+      default: false,
+      description: '`true`: the stream emits `dtmf` for each key that the caller presses'
+    })
   ),
   metadata: Type.Optional(
     Type.Record(Type.String(), Type.Unknown(), {
       description:
-        'your own data, for `stream.metadata`: at most 4096 bytes of JSON, without the names of call attributes (`callSid`, `from`…)'
+        'your own data, which `stream.metadata` returns: at most 4096 bytes of JSON, without the names of call attributes (`callSid`, `from`…)'
     })
   ),
-  wsAuth: Type.Optional(CredentialsSchema('HTTP Basic credentials of the websocket', "the plugin's `auth`")),
+  wsAuth: Type.Optional(
+    CredentialsSchema('HTTP Basic credentials of the audio socket', "the plugin's option `auth`")
+  ),
   bidirectionalAudio: Type.Optional(
     Type.Unsafe<Static<typeof BidirectionalAudioSchema>>({
       ...BidirectionalAudioSchema,
-      description: 'audio back to the caller',
+      description:
+        'whether the application may send audio to the caller, and how: `write()` streams audio if `streaming` is true, `play()` plays files if it is false',
       unset:
-        '`{ enabled: true, streaming: false }`; in `config` `{ enabled: false }`, since jambonz plays a file once for each listen of the call with it on'
+        '`{ enabled: true, streaming: false }`. In `config` it is `{ enabled: false }`, because jambonz plays a file once for each listen of the call that accepts files'
     })
   ),
   disableBidirectionalAudio: Type.Optional(
@@ -137,8 +148,9 @@ const foreground = {
   actionHook: Type.Optional(
     Type.Unsafe<ActionHook>({
       ...ActionHookSchema,
-      description: 'hook to call when the listen has ended: path or url, or `{ url, method, basicAuth }`',
-      unset: 'a built-in hook that continues with the next verb'
+      description:
+        'the hook that jambonz calls when the listen has ended: a path, a url, or `{ url, method, basicAuth }`',
+      unset: 'a built-in hook, after which jambonz runs the next verb'
     })
   ),
   ...background,
@@ -155,13 +167,13 @@ const foreground = {
     Type.Union([Type.Literal(1), Type.Literal(2)], {
       default: 1,
       description:
-        "nested in dial: 1 is the caller's leg, 2 the called party's. With 2, a mono stream has the called party alone, and a stereo stream has the called party left and the caller right (feature-server lib/tasks/dial.js)"
+        "for a listen nested in `dial`: the leg that jambonz listens to. 1 is the caller's leg, 2 the callee's. With 2, a mono stream has only the callee, and a stereo stream has the callee left and the caller right (feature-server lib/tasks/dial.js)"
     })
   ),
   auth: Type.Optional(CredentialsSchema('jambonz accepts it, but does not use it')),
   id: Type.Optional(
     Type.String({
-      description: '`verb_id` of the actionHook',
+      description: 'the value of `verb_id` in the payload of the actionHook',
       unset: 'the id of the `Listen`'
     })
   )
