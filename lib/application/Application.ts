@@ -19,11 +19,14 @@ export interface Application extends OwnAddress {
   /** actionHooks that are not answered yet */
   readonly openHooks: OpenRequests
   readonly metrics: RequestMetrics
-  /** undefined: no tracing */
+  /** undefined if tracing is off */
   readonly tracing: Tracing | undefined
   readonly routes: JambonzRoutes
   readonly sockets: ApplicationSockets
-  /** gets the id of each listen in an answer, whose socket is then expected */
+  /**
+   * `add()` gets the id of each listen in an answer, since this instance then expects the socket of the
+   * listen
+   */
   readonly liveListens: { readonly expected: { add(listenId: string): void } }
   /** mistakes that were logged already, so that each is logged once */
   readonly warned: Set<string>
@@ -41,11 +44,11 @@ export interface ApplicationOptions {
   readonly webhookAuth: Credentials | undefined
   /** accepted secrets; if there are none, signatures are not checked */
   readonly webhookSecrets: readonly Hmac[]
-  /** seconds */
+  /** seconds by which the time in a signature may be off */
   readonly signatureTolerance: number
   readonly platform: Platform
   readonly validation: 'strict' | 'warn'
-  /** verbs to answer if a handler fails; undefined: the answer is an error */
+  /** verbs to answer if a handler fails; if undefined, an error is answered */
   readonly fallback: HandlerResult
   readonly store: CallStore
   /** signs ids and socket paths */

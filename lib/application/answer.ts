@@ -17,10 +17,13 @@ import { wallClock } from '../model/time.js'
 const REPEATED_WITHIN = 60_000
 /** Number of times that a repeated signed request gets new listens after its first listens have had their sockets. */
 const MAX_REPLAYS = 3
-/** Number of signed requests to remember. */
+/** Maximum number of signed requests to remember. */
 const MAX_REMEMBERED = 1_000
 
-/** Fills in and checks the verbs of a handler. Resolves to them once their listens are written to the store. */
+/**
+ * Fills in and checks the verbs of a handler. Resolves to the verbs once their listens are written to the
+ * store.
+ */
 export async function answer(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -36,7 +39,8 @@ export async function answer(
     applicationOf(verbs, auth),
     backgroundsOf(verbs, auth)
   )
-  // Without the store, the signed paths of the sockets must say that other instances may not know these listens.
+  // If the store did not get the listens, the signed paths of the sockets must say that other instances may
+  // not know these listens, so the verbs are prepared again.
   return known === store.shared
     ? verbs
     : prepareVerbs(result, verbContext(application, request, call, known)).verbs
@@ -62,7 +66,7 @@ export async function answerTo(
   return await answer(application, request, call, result)
 }
 
-/** Returns the values that complete the verbs. `known`: all instances can see the listens. */
+/** Returns the values that complete the verbs. `known`: true if all instances can see the listens. */
 function verbContext(
   application: Omit<Application, 'sockets'>,
   request: FastifyRequest,
@@ -84,13 +88,16 @@ function verbContext(
 }
 
 /**
- * The signed requests that were repeated after their listens had begun. Their signatures are valid for minutes, so
- * somebody else may have sent them again.
+ * The signed requests that were repeated after their listens had begun. They are counted, since somebody else
+ * may have sent a request again while its signature is valid, which is for minutes.
  */
 export class Replays {
   readonly #first = new Map<string, number>()
 
-  /** Returns true if a request was repeated too often to get new listens. `generation`: how often it got new ones. */
+  /**
+   * Returns true if a request was repeated too often to get new listens. `generation`: how often it got new
+   * listens.
+   */
   isOld(request: string, generation: number): boolean {
     const first = this.#first.get(request)
     if (first !== undefined) return generation >= first + MAX_REPLAYS
@@ -109,9 +116,10 @@ function warnOfVerb({ warned }: Pick<Application, 'warned'>, request: FastifyReq
 }
 
 /**
- * Returns the ids of an answer's listens. A repeated request gets the same ids as long as none of their sockets has
- * opened (feature-server repeats requests as the fragment of the url says). A checksum of the body identifies the
- * request. A replayed signed request gets new listens only MAX_REPLAYS times.
+ * Returns a function that returns the id of a listen by its place in the answer. A repeated request gets the
+ * same ids as long as none of the sockets has opened (feature-server repeats requests as the fragment of the
+ * url says). A checksum of the body identifies the request. A replayed signed request gets new listens only
+ * MAX_REPLAYS times.
  */
 function listenIds(
   { options: { secret }, replays }: Pick<Application, 'options' | 'replays'>,
@@ -136,7 +144,8 @@ function listenIds(
 }
 
 /**
- * Returns the first number from 0 for which `has` is false, by a binary search: `has` is true for all smaller numbers.
+ * Returns the first number from 0 for which `has` is false, by a binary search. `has` must be true for all
+ * smaller numbers, and false for all larger numbers.
  */
 function firstWithout(has: (number: number) => boolean): number {
   let above = 1

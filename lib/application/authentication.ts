@@ -36,7 +36,7 @@ export async function guardWithBasicAuth(
     }
   })
   scope.addHook('onRequest', function (request, reply, done) {
-    // The upgrade of the message's websocket has checked the credentials.
+    // A message needs no check, since the upgrade of its websocket has checked the credentials.
     if (messageOf(request)) done()
     else scope.basicAuth.call(this, request, reply, done)
   })
@@ -49,10 +49,10 @@ function digest(username: string, password: string): Buffer {
 }
 
 /**
- * Checks `Jambonz-Signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` with the webhook secret
- * (feature-server lib/utils/base-requestor.js). Accepts each of `secrets`, so that a secret can be rotated.
- * `tolerance`: seconds that `t` may be off, in both directions. Returns the signed time. Throws an error with status
- * 401.
+ * Checks the header `Jambonz-Signature: t=<unix seconds>,v1=<hex>`. `v1` is the HMAC-SHA256 of `<t>.<raw
+ * body>` with the webhook secret (feature-server lib/utils/base-requestor.js). Accepts each of `secrets`, so
+ * that a secret can be rotated. `tolerance`: seconds that `t` may be off, in both directions. Returns the
+ * signed time. Throws an error with status 401.
  */
 export function verifySignature(
   header: string | undefined,
@@ -72,7 +72,10 @@ export function verifySignature(
   return timestamp
 }
 
-/** The header as jambonz sends it. One match takes a quarter of the time of a search through the header's parts. */
+/**
+ * Matches the header as jambonz sends it, in a quarter of the time that a search through the header's parts
+ * takes.
+ */
 const ONE_SIGNATURE = /^t=(\d{1,12}),v1=([0-9a-f]{64})$/
 
 function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } {
@@ -103,8 +106,8 @@ export function parseSignedJson(
 ): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
-  // Earlier hooks see a message with the content type of jambonz' posts. This own type selects the parser below, which
-  // takes the payload of the message without reading a body.
+  // Up to this hook, a message has the content type of jambonz' posts. MESSAGE_TYPE selects the parser below,
+  // which takes the payload of the message without reading a body.
   scope.addHook('preParsing', (request, _reply, _payload, done) => {
     if (messageOf(request)) request.raw.headers['content-type'] = MESSAGE_TYPE
     done(null)
@@ -114,16 +117,17 @@ export function parseSignedJson(
     if (message === undefined) return done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
     request.raw.headers['content-type'] = JSON_TYPE
     if (body !== request.raw) {
-      // A preParsing hook of the application has replaced the body, so its text is parsed.
+      // A preParsing hook of the application has replaced the body, so the new body is parsed.
       text(body).then((json) => parseJson(request, withoutBom(json), done), done)
       return
     }
-    // The schema may remove or change properties that the plugin still reads.
+    // The schema of the application may change properties that the plugin still reads, so it gets a copy.
     const isChanged = request.routeOptions.config[kOwnBody] === true
     done(null, isChanged ? structuredClone(message.payload) : message.payload)
   })
   scope.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
-    // A hook has read the media type of the message, and so fixed it, before the type was changed.
+    // A hook has read the media type of the message before MESSAGE_TYPE was set. Fastify keeps the type that
+    // was read first, so the message comes here.
     if (messageOf(request)) {
       request.raw.headers['content-type'] = JSON_TYPE
       return parseJson(request, withoutBom(body.toString('utf8')), done)

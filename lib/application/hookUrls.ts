@@ -16,7 +16,7 @@ import { ADULTING } from './websocket/wire.js'
 import type { RequestKind } from './observeRequests.js'
 import { kOwnBody, messageOf } from './request.js'
 
-/** The key in the `config` of a route of this plugin. */
+/** The key in the `config` of a route of this plugin that holds the kind of the route. */
 const kKind = Symbol('jambonz route')
 
 declare module 'fastify' {
@@ -33,7 +33,7 @@ export function routeConfig(
   return { ...config, [kKind]: kind, [kOwnBody]: schema?.body !== undefined }
 }
 
-/** The kind of a route of this plugin; `plain`: the route is the application's own. */
+/** The kind of a route of this plugin; `plain` for a route of the application's own. */
 export type RouteKind = RequestKind | 'plain'
 
 /** The routes that jambonz may call, by path. */
@@ -76,7 +76,7 @@ export class JambonzRoutes {
 
 /** The actionHook in a listen verb. */
 export interface HookAsked {
-  /** undefined: the built-in actionHook */
+  /** undefined for the built-in actionHook */
   url: string | undefined
   method: string | undefined
   /** id of the listen */
@@ -102,7 +102,7 @@ export function hookUrl(
   const publicPath = options.publicUrl?.path ?? ''
   if (own.base !== '') {
     const kind = routes.kindOf(method, own.path)
-    // The url has the origin of this application, but leads to none of its routes.
+    // The url has the origin of this application, but leads to none of its routes, so it stays unchanged.
     if (kind === undefined) return url
     warnOfHook(application, request, { url, method, kind })
     return withQuery(own.base + own.path, own.rest, ours)
@@ -161,7 +161,7 @@ function warnOfHook(
   request.log.warn({ actionHook: url, method }, mistake)
 }
 
-/** Number of mistakes to log at most: the urls of hooks may all differ. */
+/** Maximum number of mistakes to log, since the urls of hooks may all differ. */
 export const MAX_WARNED = 100
 
 type Serialize = (request: FastifyRequest) => unknown
@@ -172,8 +172,8 @@ const PINO_SERIALIZERS = Symbol.for('pino.serializers')
 const KEY = /([?&]key=)[^&#]*/g
 
 /**
- * Returns the request serializer of the host or the route, but without the key of a GET hook: readers of the log could
- * call the hook with it.
+ * Returns the request serializer of the host or the route, but hides the key of a GET hook, since a reader of
+ * the log could call the hook with this key.
  */
 export function hideHookKey(instance: FastifyInstance, own: Serializers): Serialize {
   const inherited = (instance.log as unknown as Record<symbol, Serializers>)[PINO_SERIALIZERS]
@@ -197,11 +197,11 @@ const SOCKET_SCHEMES: ReadonlySet<string> = new Set(['ws:', 'wss:'])
 const HOST = 'ws://socket'
 
 /**
- * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of this
- * plugin. Returns undefined for anything else: a message must not reach other routes. The host of a ws url is ignored,
- * as jambonz sends such hooks on this socket. A relative url is resolved against that of the socket. The path of
- * `publicUrl` is removed, as a proxy would. The path is normalized before it is looked up, so that dots, backslashes
- * and escapes can't lead to another route.
+ * Returns the path and query of the route that a hook leads to: a webhook, an actionHook or a statusHook of
+ * this plugin. Returns undefined for any other url, since a message must not reach other routes. The host of
+ * a ws url is ignored, as jambonz sends such hooks on this socket. A relative url is resolved against the url
+ * of the socket. The path of `publicUrl` is removed, as a proxy would. The path is normalized before it is
+ * looked up, so that dots, backslashes and escapes can't lead to another route.
  */
 export function hookPath(
   hook: string,
@@ -228,8 +228,9 @@ function parsed(hook: string, base: string): URL | undefined {
 }
 
 /**
- * Returns the path and query of the webhook that answers a socket's first message: those of the socket. For a dialled
- * leg that continues without its caller, `/adulting` is removed from the end of the path.
+ * Returns the path and query of the webhook that answers a socket's first message, which are those of the
+ * socket's url. For a dialled leg that continues without its caller, `/adulting` is removed from the end of
+ * the path.
  */
 export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzRoutes): string {
   const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(url) ?? []
@@ -238,8 +239,9 @@ export function firstPath({ url }: Pick<FastifyRequest, 'url'>, routes: JambonzR
 }
 
 /**
- * Refuses messages of an application websocket on every route that is not of this plugin. A constraint, a rewritten
- * url, or a route of the application on the path of a webhook with parameters could lead a message there.
+ * Refuses messages of an application websocket on every route that is not of this plugin. A message could
+ * reach such a route through a constraint, a rewritten url, or a route of the application on the path of a
+ * webhook with parameters.
  */
 export function keepMessagesOut(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
@@ -249,11 +251,14 @@ export function keepMessagesOut(fastify: FastifyInstance): void {
   })
 }
 
-/** The statusHooks, by the instance that registered them: jambonz does not say which one a call:status is for. */
+/**
+ * The statusHooks, by the Fastify instance that registered them, since a message call:status names no
+ * statusHook.
+ */
 export class StatusHooks {
   readonly #paths = new Map<FastifyInstance, string>()
 
-  /** Notes a statusHook. `path`: whole. The first of an instance counts. */
+  /** Notes a statusHook. `path`: the whole path. Only the first statusHook of an instance counts. */
   add(instance: FastifyInstance, path: string): void {
     if (!this.#paths.has(instance)) this.#paths.set(instance, path)
   }

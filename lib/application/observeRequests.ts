@@ -9,8 +9,8 @@ const INTERNAL_ERROR = 500
 const SERVICE_UNAVAILABLE = 503
 
 /**
- * The kind of a request of jambonz. `audio` is the upgrade of an audio socket, `application` that of an application
- * websocket, whose messages are requests of the other kinds.
+ * The kind of a request of jambonz. `audio` is the upgrade of an audio socket. `application` is the upgrade
+ * of an application websocket, whose messages count as requests of the other kinds.
  */
 export type RequestKind = 'webhook' | 'actionHook' | 'statusHook' | 'audio' | 'application'
 
@@ -23,9 +23,9 @@ export interface RequestMetrics {
   erred(error: Error & { code?: unknown }): void
   /** Counts a message of an application websocket. */
   messaged(type: string): void
-  /** Counts verbs that came too late for an ack: they were sent as a command, or dropped. */
+  /** Counts verbs that came too late for an ack, and were sent as a command or dropped. */
   cameLate(outcome: 'sent' | 'dropped'): void
-  /** Counts that an actionHook's handler began to run `ms` after the hook arrived. */
+  /** Counts the `ms` between the arrival of an actionHook and the start of its handler. */
   hookWaited(ms: number, listen: Listen): void
 }
 
@@ -43,7 +43,7 @@ export function observeRequests(
   scope.addHook('onRequest', (request, reply, done) => {
     const trace = tracing && beginRequestSpan(tracing, request, kind)
     if (trace) request[kTrace] = trace
-    // onResponse does not run if jambonz has closed the connection.
+    // onResponse does not run if jambonz has closed the connection, so the close of the response is counted.
     reply.raw.once('close', () => {
       metrics.requested(kind, outcomeOf(request, reply))
       if (trace) endRequestSpan(trace, request, reply)
@@ -55,7 +55,8 @@ export function observeRequests(
     request[kTrace]?.fail(error)
     done()
   })
-  // The context is entered in this hook: in an earlier one, it would be lost while the body is read.
+  // The context of the span is entered in this hook. In an earlier hook, it would be lost while the body is
+  // read.
   if (tracing) {
     scope.addHook('preValidation', (request, _reply, done) => {
       if (request[kTrace]) request[kTrace].run(done)
@@ -78,7 +79,8 @@ export function observeSockets(
 }
 
 /**
- * Returns the listens of an answer with the trace of its request, so that their spans, on any instance, belong to it.
+ * Returns the listens of an answer with the trace of its request, so that the spans of the listens, on any
+ * instance, belong to this trace.
  */
 export function asTraced<Asked extends Pick<StoredListen, 'trace'>>(
   trace: Trace | null,

@@ -19,7 +19,7 @@ export interface JambonzRequest {
 
 /** the raw bytes of the body */
 export const kRawBody = Symbol('jambonz raw body')
-/** seconds since the epoch, from its signature; null: it has none */
+/** time in the signature of the request, seconds since the epoch; null if the request has no signature */
 export const kSignedAt = Symbol('jambonz signed at')
 /** the stage of the answer */
 export const kStage = Symbol('jambonz stage')
@@ -94,7 +94,7 @@ export interface JambonzMessage {
   readonly msgid: string
   /** parsed body: `request.body` */
   readonly payload: unknown
-  /** identifies this message among those of the call; a repeated message has the same seed */
+  /** identifies this message among the messages of the call; a repeated message has the same seed */
   readonly seed: Buffer
 }
 
@@ -104,7 +104,7 @@ export interface MessageRequest {
   url: string
   /** headers of the websocket's upgrade; `host` is used in urls */
   headers: Readonly<Record<string, string>>
-  /** what hooks see as the connection of the request */
+  /** the connection of the request, as hooks see it */
   connection: MessageConnection
 }
 
@@ -116,7 +116,7 @@ export interface MessageAnswer {
 
 /** The content type of jambonz' requests. */
 export const JSON_TYPE = 'application/json'
-/** The content type of a message while its parser is chosen. No request over HTTP has it. */
+/** The content type of a message while its parser is chosen. No request over HTTP has this type. */
 export const MESSAGE_TYPE = 'application/json; jambonz=message'
 
 type Connected = Partial<Pick<Socket, 'remoteAddress' | 'remotePort'>> & { encrypted?: boolean }
@@ -126,7 +126,7 @@ type Connected = Partial<Pick<Socket, 'remoteAddress' | 'remotePort'>> & { encry
  * the websocket. Bytes that are written to it go nowhere, so that no hook can break the websocket.
  */
 export class MessageConnection extends Socket {
-  // The addresses of the websocket are lost when it closes.
+  // When the websocket closes, its socket loses the addresses, so they are copied.
   override readonly remoteAddress: string | undefined
   override readonly remotePort: number | undefined
   readonly encrypted: boolean
@@ -142,7 +142,7 @@ export class MessageConnection extends Socket {
 
 /** The raw request of a message. */
 class MessageIncoming extends IncomingMessage {
-  // Code outside of this class can't set a private field, so no header or url can pretend to be a message.
+  // Code outside of this class can't set a private field, so no request over HTTP can pretend to be a message.
   readonly #message: JambonzMessage
   #isRead = false
   /** Destroys the response when this request is destroyed. The response sets it. */
@@ -166,7 +166,10 @@ class MessageIncoming extends IncomingMessage {
     return #message in raw ? raw.#message : undefined
   }
 
-  /** Reads the body as over HTTP, for a hook of the application. The parser of our scopes takes the payload itself. */
+  /**
+   * Delivers the body like a request over HTTP, for a hook of the application that reads it. The parser of our routes
+   * takes the payload without reading.
+   */
   override _read(): void {
     if (this.#isRead) return
     this.#isRead = true
@@ -175,13 +178,16 @@ class MessageIncoming extends IncomingMessage {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    // Node destroys a request that was read to its end. The response must outlive that.
+    // Node destroys a request that was read to its end. The response must not be destroyed then.
     if (error || !this.readableEnded) this.destroyResponse(error)
     callback(this.listenerCount('error') > 0 ? error : null)
   }
 }
 
-/** The raw response to a message. It keeps its body, and emits `finish` and `close` like one that was sent. */
+/**
+ * The raw response to a message. It keeps its body in memory, and emits `finish` and `close` like a response that was
+ * sent.
+ */
 class MessageResponse extends ServerResponse {
   readonly #answered: (answer: MessageAnswer) => void
   readonly #failed: (error: Error) => void
@@ -201,7 +207,7 @@ class MessageResponse extends ServerResponse {
 
   override write(...args: unknown[]): boolean {
     const [chunk, encoding, callback] = argumentsOf(args)
-    // This is a mistake of the caller: Node reports it.
+    // A write after the end is a mistake of the caller, which Node's own method reports.
     if (this.writableEnded || this.destroyed) return super.write(chunk, encoding, callback)
     if (!this.headersSent) this.writeHead(this.statusCode)
     this.#chunks.push(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Uint8Array))
@@ -254,9 +260,9 @@ function argumentsOf(args: unknown[]): [chunk: unknown, encoding: BufferEncoding
 }
 
 /**
- * Runs the route of `url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
+ * Runs the route of `asked.url` for a message, with its hooks, validation, error handler and fallback. Resolves to the
  * route's answer. Rejects if the route destroys its response, or Fastify itself fails. `fastify` must be ready, and
- * `url` that of a route of this plugin.
+ * `asked.url` must lead to a route of this plugin.
  */
 export function dispatchMessage(
   fastify: FastifyInstance,
@@ -274,12 +280,12 @@ export function messageOf({ raw }: Pick<FastifyRequest, 'raw'>): JambonzMessage 
   return MessageIncoming.messageOf(raw)
 }
 
-/** Returns what identifies a request among those of its call: the bytes of its body, or the seed of its message. */
+/** Returns the bytes that tell a request from the other requests of its call: its body, or the seed of its message. */
 export function bodyBytesOf(request: FastifyRequest): Buffer | null {
   return request[kRawBody] ?? messageOf(request)?.seed ?? null
 }
 
-/** Functions that read a property, by its type in the schema. They return undefined for a value of another type. */
+/** Functions that read a property, by its type in the schema. Each returns undefined for a value of another type. */
 const READERS: Record<string, (value: unknown) => unknown> = {
   string: (value) =>
     typeof value === 'number' ? String(value) : typeof value === 'string' ? value : undefined,
@@ -289,10 +295,10 @@ const READERS: Record<string, (value: unknown) => unknown> = {
 }
 
 /**
- * Returns a function that reads the payloads of a route by the plugin's `schema`. It leaves out properties whose type
- * is not that of the schema: jambonz' payloads change, and only `call_sid` is needed. `request.body` stays unchanged,
- * and may be the returned object itself. On a route with its own schema, which may remove properties, it reads the raw
- * body. The function throws FST_JAMBONZ_CALL_SID.
+ * Returns a function that reads the payloads of a route by the plugin's `schema`. The function leaves out properties of
+ * a wrong type, since jambonz' payloads change and only `call_sid` is needed. Without a valid `call_sid`, it throws
+ * FST_JAMBONZ_CALL_SID. It does not change `request.body`, which may be the returned object itself. On a route with a
+ * body schema of the application, which may remove properties, it reads the raw body.
  */
 export function payloadReader<Schema extends TObject>(
   schema: Schema,
@@ -318,8 +324,8 @@ export function payloadReader<Schema extends TObject>(
 }
 
 /**
- * Returns the payload of a webhook over GET: its query. jambonz 0.9 sends none, not even the call's id (feature-server
- * lib/utils/http-requestor.js): the payload then gets a random callSid.
+ * Returns the payload of a webhook over GET, which is its query. jambonz 0.9 sends no query, not even the call's id
+ * (feature-server lib/utils/http-requestor.js), so the payload then gets a random callSid.
  */
 export function payloadOfQuery({ query }: FastifyRequest): Data {
   const said = isObject(query) ? query : {}

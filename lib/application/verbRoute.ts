@@ -70,8 +70,8 @@ type Handler<Req> = Returning<Req, HandlerResult | void>
 /** Answers a call's webhook, or a hook of another verb, with verbs. */
 export type WebhookHandler<Schema extends FastifySchema = object> = Handler<WebhookRequest<Schema>>
 /**
- * Handles the end of a listen: its audio is complete and its recording final. If the path also serves hooks of other
- * verbs, `request.listen` is undefined for those.
+ * Runs when a listen has ended, its audio is complete and its recording is final. If the path also serves
+ * hooks of other verbs, `request.listen` is undefined for these hooks.
  */
 export type ActionHookHandler<Schema extends FastifySchema = object> = Handler<ListenHookRequest<Schema>>
 export type StatusHandler = (this: FastifyInstance, request: StatusRequest, reply: FastifyReply) => unknown
@@ -127,14 +127,15 @@ export function jambonzScope(
   })
 }
 
-/** The forms of a handler's answer. */
+/** The forms of a handler's answer, for the texts of errors. */
 const FORMS = 'an array of verbs, one verb, a WebhookResponse'
 const OK = 200
 const HEADERS_OF_TEXT = ['content-type', 'content-encoding'] as const
 
 /**
- * Fails a handler that sends text, bytes or a stream with status 200: jambonz would take it for no verbs. The fallback
- * verbs then answer. Any other status is the handler's own, and so is an answer that it sends as JSON.
+ * Fails a handler that sends text, bytes or a stream with status 200, since jambonz would take this answer
+ * for no verbs. The fallback verbs are then answered. An answer with another status, or with a JSON content
+ * type, is sent unchanged.
  */
 function refuseText(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
@@ -157,14 +158,20 @@ function isJson(reply: FastifyReply): boolean {
   return String(reply.getHeader('content-type')).includes('json')
 }
 
-/** Returns the kind of an answer that can't be verbs; undefined for any other, an empty one included. */
+/**
+ * Returns the kind of an answer that can't be verbs. Returns undefined for any other answer, and for an empty
+ * text.
+ */
 function kindOf(answered: unknown): string | undefined {
   if (typeof answered === 'string') return answered === '' ? undefined : 'text'
   if (ArrayBuffer.isView(answered)) return 'bytes'
   return answered instanceof Readable || answered instanceof ReadableStream ? 'a stream' : undefined
 }
 
-/** Fails a handler whose answer is too long for the application websocket. The fallback verbs then answer. */
+/**
+ * Fails a handler whose answer is too long for the application websocket. The fallback verbs are then
+ * answered.
+ */
 function limitMessages(scope: FastifyInstance): void {
   scope.addHook('onSend', (request, reply, payload, done) => {
     const isTooLong =
@@ -180,7 +187,8 @@ function limitMessages(scope: FastifyInstance): void {
 type VerbHandler = (this: FastifyInstance, request: never, reply: never) => unknown
 
 /**
- * Returns Fastify's route options for a handler whose result, returned or sent, becomes verbs. `instance`: its `this`.
+ * Returns Fastify's route options for a handler whose result, returned or sent, becomes verbs. `instance`:
+ * `this` in the handler.
  */
 export function verbRoute(
   instance: FastifyInstance,
@@ -224,8 +232,8 @@ export function verbRoute(
 type PlainHandler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /**
- * Returns a handler that answers an empty list of verbs if `handler` returns nothing: jambonz then continues with the
- * verbs that it has.
+ * Returns a handler that answers an empty list of verbs if `handler` returns nothing, so that jambonz
+ * continues with the verbs that it has.
  */
 function returning(handler: PlainHandler): PlainHandler {
   return function (request, reply) {
@@ -247,7 +255,7 @@ function returning(handler: PlainHandler): PlainHandler {
         }
       )
     }
-    // As in Fastify, a handler with the parameter `reply` may send it later.
+    // As in Fastify, a handler with the parameter `reply` may call `reply.send()` later.
     if (result === undefined && (isAnswered(request, reply) || handler.length > 1)) return reply
     return noted(request, noText(result, reply))
   }
@@ -260,9 +268,9 @@ function noted(request: FastifyRequest, answered: unknown): unknown {
 }
 
 /**
- * Returns the verbs to answer: the `payload`, which preSerialization hooks of the application may have changed. If a
- * hook has put the handler's answer into an envelope, as for all its answers, returns the answer itself: jambonz needs
- * an array.
+ * Returns the verbs to answer: the `payload`, which preSerialization hooks of the application may have
+ * changed. If a hook has put the handler's answer into an envelope, returns the handler's answer itself,
+ * since jambonz needs an array.
  */
 function withoutEnvelope({ [kReturned]: returned }: FastifyRequest, payload: unknown): HandlerResult {
   if (payload === returned) return returned as HandlerResult
@@ -299,9 +307,9 @@ const BODY_LIMIT = 1024 * 1024
 type Checked = Pick<RouteOptions, 'schema' | 'validatorCompiler' | 'serializerCompiler' | 'bodyLimit'>
 
 /**
- * Returns the route options that keep settings of the application, such as its compilers or ajv options, away from the
- * plugin's routes. The plugin's schemas are only documentation (`@fastify/swagger`): `payloadReader()` checks the
- * payloads. The compilers of the application check its own schemas.
+ * Returns the route options that keep settings of the application, such as its compilers or ajv options, away
+ * from the plugin's routes. The plugin's schemas are only documentation (`@fastify/swagger`), since
+ * `payloadReader()` checks the payloads. The compilers of the application check its own schemas.
  */
 export function routeSchema(
   method: 'GET' | 'POST',

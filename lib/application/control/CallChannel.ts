@@ -10,15 +10,16 @@ import type { SocketCommand } from '../websocket/wire.js'
 
 /** ms in which a command must be sent to jambonz, a reconnect included */
 const REACH_WITHIN = 2_000
-/** ms that late verbs wait for a reconnect of jambonz: its first four attempts take 7.5 s */
+/** ms that late verbs wait for a reconnect of jambonz, whose first four attempts take 7.5 s */
 const LATE_WITHIN = 10_000
 
 /**
- * Greatest age of an order, in ms: whoever can publish in the store could send an old order again. It equals the
- * greatest age of jambonz' signatures, so an instance whose clock is good enough for webhooks can also give orders.
+ * Maximum age of an order, in ms. It is limited, since anybody who can publish in the store could send an old
+ * order again. It equals the maximum age of jambonz' signatures, so an instance whose clock is exact enough
+ * for webhooks can also give orders.
  */
 const ORDER_TTL = 300_000
-/** Number of orders to remember: more than all calls of an instance get in twice ORDER_TTL. */
+/** Maximum number of orders to remember, more than all calls of an instance get in twice ORDER_TTL. */
 const MAX_REMEMBERED = 50_000
 
 /** An order: a command or verbs for a call, as JSON. `prepared`: verbs that are ready for jambonz. */
@@ -36,7 +37,10 @@ type Told =
   | { ordered: string; to: string; outcome: string }
   | { holds: string; by: string }
 
-/** The outcome of an order: whether the order reached jambonz, or the error in the order, which may quote its verbs. */
+/**
+ * The outcome of an order. `reached`: true if the order was sent to jambonz. `error`: the mistake in the
+ * order, in a text that may quote its verbs.
+ */
 interface Outcome {
   reached: boolean
   error?: OrderError
@@ -64,8 +68,8 @@ export interface CallChannelDeps {
 }
 
 /**
- * Sends each order once, to the instance that has the call's application websocket. The store names this instance, and
- * the message is addressed to it. While jambonz reconnects, an order waits for the next holder.
+ * Sends each order once, to the holder of the call: the instance with the call's application websocket, which
+ * the store names. While jambonz reconnects, an order waits for the next holder.
  */
 export class CallChannel {
   readonly #deps: CallChannelDeps
@@ -80,9 +84,9 @@ export class CallChannel {
   }
 
   /**
-   * Resolves to true when any instance has sent the order to jambonz, and to false if jambonz asks over HTTP for this
-   * call, or the call is unknown. Rejects if the order is wrong, and with FST_JAMBONZ_NOT_REACHED if no instance has
-   * sent it within `ms`.
+   * Resolves to true when any instance has sent the order to jambonz. Resolves to false if the call is
+   * unknown, or if jambonz asks for its verbs over HTTP. Rejects if the order is wrong. Rejects with
+   * FST_JAMBONZ_NOT_REACHED if no instance has sent the order within `ms`.
    */
   async order(order: Order, ms = REACH_WITHIN): Promise<boolean> {
     const { store, sockets } = this.#deps
@@ -93,14 +97,14 @@ export class CallChannel {
   }
 
   /**
-   * Sends verbs that came too late for an ack, or whose socket was gone, from the instance to which jambonz reconnects.
-   * Resolves to false if jambonz does not reconnect within 10 s, or if the call has ended.
+   * Sends verbs that came too late for an ack, or whose socket had closed, from the instance to which jambonz
+   * reconnects. Resolves to false if jambonz does not reconnect within 10 s, or if the call has ended.
    */
   async late(callSid: string, prepared: readonly unknown[]): Promise<boolean> {
     return await this.#deliver({ callSid, prepared }, LATE_WITHIN)
   }
 
-  /** Notes that this instance holds the call, and tells the other instances: jambonz has reconnected to it. */
+  /** Tells all instances that this instance holds the call, since jambonz has reconnected to it. */
   holds(callSid: string): void {
     this.#holderCame(callSid)
     const { store, instance } = this.#deps
@@ -118,7 +122,8 @@ export class CallChannel {
   }
 
   /**
-   * Asks the instances that hold the call's websocket, one after another and each once, until one has sent the command.
+   * Asks each instance that holds the call's websocket, one after another and each once, until an instance
+   * has sent the order. Resolves to false if none has sent it within `ms`.
    */
   async #deliver(order: Order, ms: number): Promise<boolean> {
     const { store, sockets, instance } = this.#deps
@@ -167,7 +172,10 @@ export class CallChannel {
     for (const noticed of [...(this.#awaited.get(callSid) ?? [])]) noticed()
   }
 
-  /** Resolves to true when `holder` has sent the order, and to false if it has not, or does not answer within `ms`. */
+  /**
+   * Resolves to true when `holder` has sent the order. Resolves to false if it has not, or gives no reply
+   * within `ms`.
+   */
   async #ask(order: Order, holder: string | undefined, ms: number): Promise<boolean> {
     const { store, instance, secret } = this.#deps
     const id = randomUUID()
@@ -221,7 +229,7 @@ export class CallChannel {
     }
   }
 
-  /** Logs the first refused order only, since whoever can publish in the store could fill the log. */
+  /** Logs only the first refused order, since anybody who can publish in the store could fill the log. */
   #warn(fields: object, message: string): void {
     if (!this.#warned) this.#deps.logger.warn(fields, message)
     this.#warned = true
@@ -265,18 +273,24 @@ class TakenOrders {
       if (until > now && this.#until.size < MAX_REMEMBERED) break
       this.#until.delete(oldest)
     }
-    // An instance whose clock is ahead makes orders that are good for twice as long.
+    // An order of an instance whose clock is ahead stays valid for up to twice ORDER_TTL.
     this.#until.set(id, now + 2 * ORDER_TTL)
     return true
   }
 }
 
-/** Binds an outcome to its order, and to the instance that waits for it. */
+/**
+ * Returns the text that binds an encrypted outcome to its order, and to the instance that waits for the
+ * outcome.
+ */
 function aboutOutcome(id: string, to: string): string {
   return `outcome\n${JSON.stringify([id, to])}`
 }
 
-/** Binds an order to its sender and receiver: it can't be sent to another instance. */
+/**
+ * Returns the text that binds an encrypted order to its sender and receiver, so that no other instance
+ * accepts it.
+ */
 function aboutOrder({ id, from, to }: { id: string; from: string; to: string | undefined }): string {
   return `order\n${JSON.stringify([id, from, to ?? null])}`
 }

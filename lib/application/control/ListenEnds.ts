@@ -7,7 +7,10 @@ import type { SocketCommand } from '../websocket/wire.js'
 import type { CallChannel } from './CallChannel.js'
 import type { RestApi } from './RestApi.js'
 
-/** ms in which a command must be sent. The socket is ended 1 s later: a command must not come after that. */
+/**
+ * ms in which a command must be sent. 1 s later the socket itself is ended, and no command must be sent after
+ * that.
+ */
 const REACH_WITHIN = 1_000
 /** The reasons for which we end a single listen. A drain ends all listens of a call together. */
 const OF_ONE_LISTEN: ReadonlySet<EndReason> = new Set([
@@ -38,14 +41,15 @@ export interface ListenEndsDeps {
   readonly channel: CallChannel
   /** undefined without the option `api` */
   readonly api: RestApi | undefined
-  /** Returns the url whose answer ends the listen: see `statusOfEnd`. */
+  /** Returns the url for `call_hook`, whose answer makes jambonz end the listen: see `statusOfEnd`. */
   readonly endUrl: (listenId: string) => string
   readonly logger: FastifyBaseLogger
 }
 
 /**
- * Ends one listen of a call, so that the others go on. On jambonz 0.9 the end of one socket ends all listens of its
- * call. If jambonz is asked to end the verb instead, it stops only the listen of that verb.
+ * Ends one listen of a call, so that the call's other listens go on. If the socket of one listen is closed,
+ * jambonz 0.9 ends all listens of the call. If jambonz is asked to end the verb instead, it ends only the
+ * listen of this verb.
  */
 export class ListenEnds {
   readonly #deps: ListenEndsDeps
@@ -55,10 +59,10 @@ export class ListenEnds {
   }
 
   /**
-   * Asks jambonz to end only this listen, if another listen of its call has a socket. Returns undefined if jambonz
-   * can't be asked, because of its version, the transport of the call, the place of the listen or the reason. Resolves
-   * to true when jambonz was asked; to false if no other listen is open, or the call has ended or can't be reached.
-   * Never rejects.
+   * Asks jambonz to end only this listen, if another listen of its call has a socket. Returns undefined if
+   * jambonz can't be asked, because of its version, the transport of the call, the nesting of the listen or
+   * the reason. Resolves to true when jambonz was asked. Resolves to false if no other listen is open, or if
+   * the call has ended or can't be reached. Never rejects.
    */
   endAlone({ call, listen }: Known, reason: EndReason): Promise<boolean> | undefined {
     if (call === undefined || listen === undefined) return undefined

@@ -19,9 +19,10 @@ export interface CallControl {
 }
 
 /**
- * `fastify.jambonz.calls`: the calls of the shared store, and commands for live calls, from any instance. A command
- * resolves once it is sent: jambonz confirms none. It rejects with FST_JAMBONZ_NOT_REACHED, within 2 s, if no instance
- * holds the call's application websocket and the option `api` does not reach the call either.
+ * `fastify.jambonz.calls`: the calls of the shared store, and commands for live calls, from any instance. A
+ * command resolves once it is sent, since jambonz confirms no command. It rejects with
+ * FST_JAMBONZ_NOT_REACHED, within 2 s, if no instance holds the call's application websocket and the option
+ * `api` does not reach the call either.
  */
 export class LiveCalls {
   readonly #correlation: Correlation
@@ -67,10 +68,10 @@ export class LiveCalls {
   }
 
   /**
-   * Sends new verbs to a live call, filled in and checked like those of a handler: a listen may start in mid-call. The
-   * new verbs replace the present verb and the remaining ones; with `queue` they run after those. `queue` needs an
-   * application websocket. If the new verbs end a listen, jambonz calls its actionHook, and verbs in the answer to that
-   * hook replace the new ones.
+   * Sends new verbs to a live call, for example a listen in mid-call. The new verbs are filled in and checked
+   * like the verbs of a handler. They replace the present verb and the remaining verbs; with `queue` they run
+   * after these. `queue` needs an application websocket. If the new verbs end a listen, jambonz calls its
+   * actionHook, and verbs in the answer to that hook replace the new verbs.
    */
   async redirect(
     callSid: string,

@@ -25,7 +25,7 @@ export interface CreateCall {
 }
 
 const MAX_SHOWN = 300
-/** bytes of an answer to read at most: an answer of jambonz has a few hundred */
+/** maximum bytes of an answer to read; an answer of jambonz has a few hundred */
 const MAX_ANSWER = 65_536
 const CONTROL_CHARACTERS = /[\p{Cc}\s]+/gu
 const NOT_FOUND = 404
@@ -57,7 +57,7 @@ export class RestApi {
    * such call.
    */
   async updateCall(callSid: string, change: Readonly<Record<string, unknown>>): Promise<boolean> {
-    // fetch would resolve `.` and `..` as steps of the path.
+    // fetch would resolve `.` and `..` as steps of the path, and so ask for something else.
     if (callSid === '.' || callSid === '..') return false
     const response = await this.#request('PUT', `/${encodeURIComponent(callSid)}`, change)
     const isKnown = response.status !== NOT_FOUND
@@ -79,7 +79,10 @@ export class RestApi {
     return sid
   }
 
-  /** Sends a request. Repeats it once, if it cannot have reached jambonz: a call must not be placed twice. */
+  /**
+   * Sends a request. If the request cannot have reached jambonz, sends it once more. No other request is sent
+   * again, since a call must not be placed twice.
+   */
   async #request(method: 'PUT' | 'POST', path: string, body: object): Promise<Response> {
     try {
       return await this.#fetch(method, path, body)

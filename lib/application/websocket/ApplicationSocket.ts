@@ -11,12 +11,15 @@ import { ackOf, CLOSE, DEADLINES, MAX_VERBS_BYTES, readMessage, type SocketMessa
 
 /** seconds of the pause in which a call waits for the verbs of a slow handler */
 const HOLD_LENGTH = 120
-/** The verbs for a call whose handler is slow. The call is not answered meanwhile. */
+/** The verbs that make a call wait for a slow handler. jambonz does not pick up the call meanwhile. */
 const HOLD = `[{"verb":"pause","length":${HOLD_LENGTH}}]`
-/** the statuses whose verbs jambonz takes (feature-server lib/utils/http-requestor.js) */
+/** the HTTP statuses with which jambonz takes verbs (feature-server lib/utils/http-requestor.js) */
 const TAKEN: ReadonlySet<number> = new Set([200, 202])
 const NO_MESSAGE = 'no message of jambonz came'
-/** The headers of the upgrade that do not apply to the messages after it. Their answers are not negotiated. */
+/**
+ * Matches the headers of the upgrade that its messages do not get, since they describe only the upgrade
+ * itself.
+ */
 const OF_UPGRADE =
   /^(?:connection|upgrade|sec-websocket-.*|content-length|content-type|transfer-encoding|accept-encoding|te|expect|range|if-.*|b3)$/
 
@@ -24,10 +27,13 @@ const OF_UPGRADE =
  * The answer to one message. It is sent once: as an ack, or as a command if the ack had to be sent before the answer.
  */
 export interface PendingAnswer {
-  /** the messages that ask for it, and the sockets of their acks: more than one if jambonz has reconnected */
+  /**
+   * the messages that ask for the answer, each with the socket for its ack; several if jambonz has
+   * reconnected
+   */
   readonly asked: Array<{ msgid: string; socket: ApplicationSocket }>
   readonly callSid: string | undefined
-  /** true: it answers session:new. Without an answer to that, jambonz refuses the call. */
+  /** true for the answer to session:new; without it, jambonz refuses the call */
   readonly isFirst: boolean
   acked: boolean
   /** JSON of the verbs, once the handler has answered */
@@ -42,7 +48,7 @@ export class ApplicationSocket {
   /** the callSids of the calls whose commands are sent on this socket; usually one */
   readonly calls = new Set<string>()
   lastMessageAt = performance.now()
-  /** true: jambonz has reported the end of the call */
+  /** true if jambonz has reported the end of the call */
   callEnded = false
   readonly #socket: WebSocket
   readonly #sockets: ApplicationSockets
@@ -147,7 +153,8 @@ export class ApplicationSocket {
   }
 
   /**
-   * Answers a reconnect. jambonz waits for the ack, but uses its verbs only if it never got those of session:new.
+   * Answers session:reconnect. jambonz waits for the ack, but uses verbs in it only if jambonz has got no
+   * verbs for session:new.
    */
   async #reconnected(message: SocketMessage): Promise<void> {
     const { callSid, msgid } = message
@@ -165,7 +172,8 @@ export class ApplicationSocket {
   }
 
   /**
-   * Answers session:new on this socket, with the handler's answer if it comes before the deadline of the new ack.
+   * Answers session:new on this socket, while its handler still runs. Sends the handler's verbs, or HOLD if
+   * they do not come before the deadline of the new ack.
    */
   async #takeOver(answer: PendingAnswer, msgid: string): Promise<void> {
     answer.asked.push({ msgid, socket: this })
@@ -266,7 +274,8 @@ export class ApplicationSocket {
       }
       answer.acked = false
     }
-    // jambonz sends session:new again, to this or another instance. It does not repeat other messages.
+    // jambonz sends session:new again, to this or another instance, so the answer is kept. No other message
+    // is sent again.
     if (isFirst) return this.#sockets.forgetLater(answer)
     answer.acked = true
     if (verbs !== undefined) await this.#sockets.late(callSid, verbs)

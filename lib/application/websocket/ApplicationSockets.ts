@@ -23,19 +23,22 @@ import {
 
 /** ms that jambonz has to answer a close */
 const CLOSE_PATIENCE = 1_000
-/** ms after a close with 1000 in which jambonz asks over HTTP or opens another socket, if the call has not ended */
+/**
+ * ms after jambonz closed a socket for good. If the call goes on, jambonz asks over HTTP or opens another
+ * socket by then.
+ */
 const END_GRACE = 2_000
-/** ms that jambonz takes at most to reconnect by itself */
+/** maximum ms that jambonz takes to reconnect after a socket broke */
 const RECONNECTED_WITHIN = 10_000
-/** ms without a message after which a socket is closed whose call is not in the store any more */
+/** ms without a message after which a socket is closed if the store does not have its call any more */
 const FORGOTTEN_AFTER = 4 * 3_600_000
 
 export interface ApplicationSocketLimits {
   /** ms to wait for the first message of a socket */
   readonly metadataTimeout: number
-  /** ms between pings; 0: none */
+  /** ms between two pings; 0 sends none */
   readonly heartbeat: number
-  /** ms without a message after which a socket is closed whose call has ended */
+  /** ms without a message after which a socket is closed if its call has ended */
   readonly socketIdle: number
 }
 
@@ -83,7 +86,7 @@ export class ApplicationSockets {
     this.#channel = channel
   }
 
-  /** true once the instance drains: it takes no new sockets. */
+  /** true once the instance drains, so that it takes no new sockets */
   get sealed(): boolean {
     return this.#sealed
   }
@@ -92,12 +95,15 @@ export class ApplicationSockets {
     return this.#all.size
   }
 
-  /** Takes no new sockets from now on. */
+  /** Refuses new sockets from now on. */
   seal(): void {
     this.#sealed = true
   }
 
-  /** Notes a statusHook and the instance that registered it: a message does not say which statusHook it is for. */
+  /**
+   * Notes a statusHook and the Fastify instance that registered it, since a message call:status names no
+   * statusHook.
+   */
   addStatusHook(instance: FastifyInstance, path: string): void {
     this.#statusHooks.add(instance, path)
   }
@@ -169,7 +175,9 @@ export class ApplicationSockets {
     }
   }
 
-  /** Notes that session:new is being answered. If the socket breaks, jambonz asks for the same answer again. */
+  /**
+   * Notes that session:new is being answered. If the socket breaks, jambonz asks for the same answer again.
+   */
   expectAck(answer: PendingAnswer): void {
     if (answer.callSid !== undefined) this.#unanswered.set(answer.callSid, answer)
   }
@@ -190,7 +198,9 @@ export class ApplicationSockets {
     }, RECONNECTED_WITHIN).unref()
   }
 
-  /** Writes to the store that the call has its verbs: jambonz may reconnect to another instance. */
+  /**
+   * Writes to the store that the call has its first verbs, since jambonz may reconnect to another instance.
+   */
   acknowledged(answer: PendingAnswer): void {
     this.#forget(answer)
     const { callSid } = answer
@@ -258,8 +268,9 @@ export class ApplicationSockets {
   }
 
   /**
-   * Accepts no new sockets, waits for the answers under way until the deadline of their acks, and closes all sockets
-   * with a code after which jambonz reconnects, to another instance. Resolves when all are closed.
+   * Refuses new sockets, waits for the answers under way until the deadline of their acks, and closes all
+   * sockets with a code after which jambonz reconnects to another instance. Resolves when all sockets are
+   * closed.
    */
   async drain(patience = DEADLINES.ack): Promise<void> {
     this.seal()
@@ -316,7 +327,7 @@ export class ApplicationSockets {
     this.#idleTimer = undefined
   }
 
-  /** Closes idle sockets: jambonz never closes a socket that it has left by a redirect. */
+  /** Closes idle sockets, since jambonz never closes a socket that it left after a redirect. */
   #closeIdle(): void {
     const now = performance.now()
     for (const socket of this.#all) {

@@ -5,25 +5,34 @@ import { MAX_CALL_SID_BYTES } from '../../model/tokens.js'
 // jambonz' application websocket (feature-server lib/utils/ws-requestor.js). One JSON text frame is one message.
 
 export const SUBPROTOCOL = 'ws.jambonz.org'
-/** bytes of one message to jambonz, at most; for a longer one, jambonz closes the socket with 1009 */
+/** maximum bytes of one message to jambonz; jambonz closes the socket with 1009 after a longer message */
 export const MAX_MESSAGE_BYTES = 24 * 1024
-/** bytes of the verbs in an ack, at most */
+/** maximum bytes of the verbs in an ack */
 export const MAX_VERBS_BYTES = MAX_MESSAGE_BYTES - 128
-/** characters of a message's id as JSON, at most: an ack holds it beside the verbs. Those of jambonz have 24. */
+/**
+ * maximum characters of a message's id as JSON, which an ack contains beside the verbs; ids of jambonz have
+ * 24
+ */
 const MAX_MSGID = 96
 /** a b3 header: ids in hexadecimal, of the trace, the span and its parent */
 const B3 = /^[\da-f-]{1,128}$/i
-/** bytes of one message of jambonz, at most; even one with a complete INVITE is far shorter */
+/** maximum bytes of one message of jambonz; even a message with a complete SIP INVITE is far shorter */
 export const MAX_PAYLOAD = 1024 * 1024
 /** The deadlines of an answer, ms. Only tests change them. */
 export const DEADLINES = {
-  /** for an ack: jambonz waits 5 s for it */
+  /** for an ack, for which jambonz waits 5 s */
   ack: 4_500,
-  /** for an answer over HTTP: jambonz waits no longer. A later answer is dropped if there is a fallback. */
+  /**
+   * for the answer of a handler, as long as jambonz waits over HTTP; after this time the fallback verbs, if
+   * any, are sent and the answer is dropped
+   */
   answer: 10_000
 }
 
-/** The end of the url of a socket for a dialled leg that continues alone. Its first message is session:adulting. */
+/**
+ * jambonz adds this to the url of the socket of a dialled leg that continues without its caller. The first
+ * message on this socket is session:adulting.
+ */
 export const ADULTING = '/adulting'
 
 /** Close codes. After 1000, jambonz does not reconnect, even during a call. After any other code it does. */
@@ -42,7 +51,7 @@ export const CLOSE = {
 export interface SocketMessage {
   type: string
   msgid: string
-  /** undefined: the message names no call */
+  /** undefined if the message names no call */
   callSid: string | undefined
   /** the url of the hook, as in its verb */
   hook: string | undefined
@@ -54,15 +63,16 @@ export interface SocketMessage {
 export interface SocketCommand {
   command: string
   data?: unknown
-  /** for the command `redirect`; true: the verbs run after the remaining ones */
+  /** for the command `redirect`: true if the verbs run after the remaining verbs */
   queue?: boolean
   /** for the command llm:tool-output */
   toolCallId?: string
 }
 
 /**
- * Parses a message of jambonz. Returns undefined if the text is no message. On sockets that a redirect opened, only the
- * data names the call. `parse`: Fastify's JSON parser, which refuses keys that would change a prototype.
+ * Parses a message of jambonz. Returns undefined if the text is no message. On a socket that jambonz opened
+ * after a redirect, only the data names the call. `parse`: Fastify's JSON parser, which refuses keys that
+ * would change a prototype.
  */
 export function readMessage(text: string, parse: (text: string) => unknown): SocketMessage | undefined {
   const message = parse(text)
@@ -99,9 +109,9 @@ export function commandOf({ command, data, queue, toolCallId }: SocketCommand): 
 }
 
 /**
- * Returns the commands that run these verbs, each within MAX_MESSAGE_BYTES. The verbs of the first command replace the
- * current ones, or with `queue` are added to them; those of the other commands are added. Returns undefined if a single
- * verb is too long.
+ * Returns the commands that run these verbs, each within MAX_MESSAGE_BYTES. The verbs of the first command
+ * replace the present verbs of the call, or with `queue` run after these. The verbs of the other commands
+ * always run after the others. Returns undefined if a single verb is too long.
  */
 export function redirectsOf(verbs: readonly unknown[], queue: boolean): string[] | undefined {
   const whole = commandOf({ command: 'redirect', data: verbs, queue })

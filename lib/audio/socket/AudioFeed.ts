@@ -3,11 +3,11 @@ import { GapMeter } from './GapMeter.js'
 import type { AudioSink } from './types.js'
 import { SAMPLE_BYTES } from '../../pcm/samples.js'
 
-/** Bytes of audio that may gather in the kernel between two reads. */
+/** Maximum bytes of audio that may gather in the kernel between two reads. */
 const MAX_BATCH = 32_768
-/** Bytes of audio that are held back from the sinks, at most, while a gap is in doubt. */
+/** Maximum bytes of audio that are held back from the sinks while a gap is in doubt. */
 const MAX_HELD = 1_048_576
-/** ms after a pause for which missing audio counts as late, if the socket was not read during the pause. */
+/** ms after a pause in which missing audio counts as late, if the socket was not read during the pause. */
 const MAX_BEHIND = 30_000
 /**
  * ms over which the arrival rate is measured after a pause. Audio that was not read during the pause arrives faster
@@ -21,7 +21,7 @@ const CATCH_UP_RATE = 1.5
 const NOT_ENDED = undefined
 /** `resume()` was called; the time will be known when the late audio has arrived. */
 const WHEN_CAUGHT_UP = Infinity
-/** `resume()` was called, and no audio is late: the next frame is the first after the pause. */
+/** `resume()` was called, and no audio is late, so the next frame is the first after the pause. */
 const WITH_NEXT_FRAME = -Infinity
 
 interface Held {
@@ -31,8 +31,9 @@ interface Held {
 }
 
 /**
- * Feeds the sinks of a stream. Cuts binary messages of any size into whole sample frames, counts them, and hands them
- * over. Allocates nothing per frame as long as messages are aligned, as those of jambonz are.
+ * Feeds the sinks of a stream. Cuts binary messages of any size into whole sample frames, counts them, and
+ * gives them to the sinks. Allocates nothing per frame if messages have whole sample frames, as jambonz'
+ * messages do.
  */
 export class AudioFeed {
   frames = 0
@@ -49,8 +50,8 @@ export class AudioFeed {
   // ms of a gap that was found after the frames behind it were handed over. It is added to the next gap.
   #owedGap = 0
   #pause: PauseMode | undefined
-  // ms on the clock of the GapMeter at which the pause ends: later audio is not part of it. Or one of the constants
-  // above.
+  // Time on the clock of the GapMeter, ms, at which the pause ends, or one of the constants above. Later
+  // audio is not part of the pause.
   #pauseEnds: number | typeof NOT_ENDED = NOT_ENDED
   #endsWithinMessage = false
   // Time, ms, until which audio counts as late, because the socket was not read.
@@ -87,7 +88,7 @@ export class AudioFeed {
     return this.#pause !== undefined
   }
 
-  /** Adds a sink. `first`: it gets each frame before the others, which use its result. */
+  /** Adds a sink. `first`: true if this sink gets each frame before the other sinks, which use its result. */
   add(sink: AudioSink, first = false): void {
     this.#sinks = first ? [sink, ...this.#sinks] : [...this.#sinks, sink]
     if (this.#pause !== undefined) sink.pause?.(this.#pause)
@@ -97,7 +98,10 @@ export class AudioFeed {
     this.#sinks = this.#sinks.filter((other) => other !== sink)
   }
 
-  /** Takes binary messages that arrived together. Returns their audio in whole sample frames; it may be empty. */
+  /**
+   * Takes binary messages that arrived together. Returns their audio in whole sample frames, which may be
+   * none.
+   */
   take(message: Buffer, messages: number, now: number): Buffer {
     this.frames += messages
     this.bytes += message.length
@@ -134,8 +138,9 @@ export class AudioFeed {
   }
 
   /**
-   * Ends the pause. Audio that was said in the pause and arrives late still belongs to the pause. `withinMessage`: a
-   * message has arrived in part; it belongs to the pause, too. `isBehind`: the socket was not read for a while.
+   * Ends the pause. Audio that was said in the pause and arrives late still belongs to the pause.
+   * `withinMessage`: true if a message has arrived in part, which then belongs to the pause, too. `isBehind`:
+   * true if the socket was not read for a while.
    */
   resume(now: number, withinMessage: boolean, isBehind: boolean): void {
     if (this.#pause === undefined) return
@@ -160,7 +165,7 @@ export class AudioFeed {
     return Math.min(MAX_BATCH / this.bytesPerMs, ...this.#sinks.map(({ maxDelay = Infinity }) => maxDelay))
   }
 
-  /** Gives the sinks the frames that they waited for: no more audio comes. */
+  /** Gives the sinks the frames that they waited for, since no more audio comes. */
   end(): void {
     if (this.#inDoubt) this.#judge()
   }
@@ -192,7 +197,7 @@ export class AudioFeed {
     this.#windowMs = 0
   }
 
-  // The message that had arrived in part when the pause ended is complete.
+  // Called when the message is complete that had arrived in part when the pause ended.
   #endWithin(clock: number): void {
     this.#endsWithinMessage = false
     this.#pauseEnds = Math.max(this.#pauseEnds ?? WITH_NEXT_FRAME, clock)
@@ -211,9 +216,9 @@ export class AudioFeed {
     this.#flush()
   }
 
-  // The doubt may remain: a gap that is found later is reported with the next frame. The frames keep their places on
-  // the clock, since it is not known whether the gap is before or behind them. In the latter case, the end of a pause
-  // may be in between.
+  // A gap may still be in doubt. If it is found later, it is reported with the next frame. The frames keep
+  // their places on the clock, since it is not known whether the gap is before or behind them. If it is
+  // behind them, the end of a pause may be in between.
   #flush(): void {
     if (this.#held.length === 0) return
     const held = this.#held

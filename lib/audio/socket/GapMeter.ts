@@ -2,7 +2,7 @@
 const LIVE_LAG = 200
 /** ms of the shortest gap; a shorter lag is jitter. */
 const MIN_GAP = 200
-/** ms: if the lag falls to this value, the cause was a stall, and all audio has arrived. */
+/** ms to which the lag falls after a stall, when all audio has arrived. */
 const CAUGHT_UP = 60
 /** ms without a further fall of the lag, after which the lag is persistent. */
 const SETTLE = 100
@@ -10,11 +10,16 @@ const SETTLE = 100
 const SLOW_OPENING = 950
 /** ms after which a lag is judged, even if it is still falling. */
 const MAX_DOUBT = 2_000
-/** Drift between the clocks of two machines, at most, as a part of the time. Drift is no gap. */
+/** Maximum drift between the clocks of two machines, as a part of the time. Drift must not count as a gap. */
 const DRIFT = 0.0002
-/** ms that audio can be ahead of the clock: jambonz sends audio that it kept before the connection was open. */
+/**
+ * ms by which audio can be ahead of the clock, since jambonz sends audio that it kept before the connection
+ * was open.
+ */
 const MAX_AHEAD = 5_000
-/** The least lag is known after STEADY_MS of audio that lowered it by less than STEADY_LAG, both in ms. */
+/**
+ * The least lag is known once it has fallen by less than STEADY_LAG during STEADY_MS of audio, both in ms.
+ */
 const STEADY_MS = 240
 const STEADY_LAG = 100
 /** ms that audio is late when the next message is due: the length of a message and some jitter. */
@@ -24,9 +29,10 @@ const UNDER_WAY = 40
 const NO_DOUBT = -1
 
 /**
- * Tells audio that is missing from audio that is late. Audio is missing if live-call control paused jambonz, or jambonz
- * dropped its buffer. After a stall of the network the lag falls again, because all audio arrives in a burst; after a
- * gap the lag stays. So when audio resumes late, the gap is in doubt until the lag has fallen or has stayed.
+ * Distinguishes missing audio from late audio. Audio is missing if live-call control paused jambonz, or
+ * jambonz dropped its buffer. The lag is the time by which audio arrives after it was said. After a stall of
+ * the network the lag falls again, because all audio arrives in a burst; after a gap the lag stays. So when
+ * audio resumes late, the gap is in doubt until the lag has fallen or has stayed.
  */
 export class GapMeter {
   /** ms of all gaps */
@@ -37,32 +43,35 @@ export class GapMeter {
   batchMs = 0
   /** ms between two reads. A doubt waits for the next read. */
   readMs = 0
-  // ms on the scale of `now`: the time at which the audio so far ends, gaps included.
+  // Time at which the audio so far ends, gaps included, ms on the scale of `now`.
   #clock = 0
-  // ms: the least lag so far, which is normal on this connection; Infinity before any audio.
+  // Least lag so far, ms, which is the normal lag of this connection; Infinity before any audio.
   #normal = Infinity
   #doubtSince = NO_DOUBT
   #lowest = 0
   #lowestAt = 0
-  // ms on the audio's clock, since when the least lag has not changed.
+  // Time on the audio's clock, ms, since which the least lag has not changed.
   #steadySince = Infinity
   #steadyLag = Infinity
 
-  /** ms: the audio's clock, which counts the audio that arrived and the gaps. */
+  /** Time on the audio's clock, ms, which counts the audio that arrived and the gaps. */
   get clock(): number {
     return this.#clock
   }
 
-  /** ms on the scale of `now`: the earliest time at which the audio so far could have arrived; Infinity before any. */
+  /**
+   * Earliest time at which the audio so far could have arrived, ms on the scale of `now`; Infinity before any
+   * audio.
+   */
   get earliest(): number {
     return this.#clock + this.#normal
   }
 
   /**
-   * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps the
-   * latest 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request, and what is
-   * missing after a slow opening is a gap. After a quick opening nothing is lost: if audio seems to be missing, it only
-   * began later. Must be called before any audio.
+   * Notes when the socket was requested, and when it was open. jambonz listens from the request on, and keeps
+   * the latest 2 s of audio until the socket is open (mod_audio_fork). So the clock starts at the request,
+   * and audio that is missing after a slow opening is a gap. After a quick opening no audio is lost; if audio
+   * seems to be missing, it only began later. Must be called before any audio.
    */
   opened(requestedAt: number, openAt: number): void {
     this.#clock = requestedAt
@@ -70,8 +79,8 @@ export class GapMeter {
   }
 
   /**
-   * Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is missing before
-   * it.
+   * Counts `ms` of audio that arrived at `now` (ms). Returns true while it is not clear whether audio is
+   * missing before this audio.
    */
   doubts(now: number, ms: number): boolean {
     this.#clock += ms
@@ -92,10 +101,10 @@ export class GapMeter {
   }
 
   /**
-   * Returns the time on the audio's clock of what is said at `now`, if more audio than the next message is still to
-   * arrive: audio before that time is late. While the least lag is not known, it counts as 0 at most, since no audio is
-   * said before the socket is requested. Returns undefined if no audio is late, or if the audio comes faster than it is
-   * said.
+   * Returns the time, on the audio's clock, of the audio that is said at `now`. Audio before that time is
+   * late. Until the least lag is known, it counts as 0 at most, since no audio is said before the socket is
+   * requested. Returns undefined if no audio is late, apart from the next message, or if the audio arrives
+   * faster than it is said.
    */
   saidUntil(now: number): number | undefined {
     const isSteady = this.#clock - this.#steadySince >= STEADY_MS

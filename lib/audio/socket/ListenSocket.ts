@@ -12,7 +12,7 @@ import { FrameWriter } from './frames/FrameWriter.js'
 import { SocketOpening, type Identify, type Opened } from './SocketOpening.js'
 import type { AudioSink, StreamEnd, StreamLimits } from './types.js'
 
-/** Reads between two pings, at least: a pong must be seen long before the next ping. */
+/** Minimum number of reads between two pings, since a pong must be seen long before the next ping. */
 const READS_PER_PING = 4
 
 export interface ListenSocketOptions {
@@ -22,7 +22,7 @@ export interface ListenSocketOptions {
   known: Opened | undefined
   identify: Identify | undefined
   limits: StreamLimits
-  /** ms, as of `performance.now()`, at which jambonz asked for the socket's upgrade; undefined: now */
+  /** ms, as of `performance.now()`, at which jambonz asked for the socket's upgrade; undefined stands for now */
   requestedAt: number | undefined
   logger: FastifyBaseLogger
 }
@@ -31,9 +31,9 @@ export interface ListenSocketOptions {
 export interface ListenSocketUser extends Pick<SocketEndUser, 'ending' | 'endAlone'> {
   /** Called once, before the other methods, when the listen is known. */
   begin(metadata: Record<string, unknown> | undefined): void
-  /** Takes audio, which it may keep: whole sample frames. The sinks have had it. */
+  /** Takes audio in whole sample frames, which it may keep. The sinks have got this audio already. */
   frame(frame: Buffer): void
-  /** Returns true if `frame` has any use for audio now. */
+  /** Returns true if `frame()` has any use for audio now. */
   takesFrames(): boolean
   message(message: AudioMessage): void
   /** Called once, when the socket has closed. `key`: the last key that the caller pressed, unless it was private. */
@@ -56,13 +56,13 @@ export class ListenSocket {
   readonly #stopHeartbeat: () => void
   #feed: AudioFeed | undefined
   #streaming = false
-  // ms: jambonz has listened since then.
+  // Time, ms of performance.now(), since which jambonz has sent audio.
   readonly #startedAt: number
   // Number of users that want audio soon, or at once.
   readonly #wanted = { soon: 0, atOnce: 0 }
-  // What is being delivered to the user now. Nothing may be read meanwhile: it would be delivered first.
+  // The delivery to the user that is under way. Nothing may be read meanwhile, since it would be delivered first.
   #delivering: 'beginning' | 'audio' | AudioMessage['type'] | undefined
-  // A key ended the pause: the keys after it are not private.
+  // True if a key ended the pause, so that the keys after it are not private.
   #keysArePublic = false
   #resuming: NodeJS.Immediate | undefined
 
@@ -80,7 +80,7 @@ export class ListenSocket {
     this.#texts = new TextReader((text) => this.logger.warn(text))
     this.roundTrips = new RoundTrips(socket)
     this.#end = new SocketEnd(socket, {
-      // The close and its reason are seen only while the socket is read.
+      // The socket is read from now on, since its close is seen only while it is read.
       begun: () => this.reader.readToEnd(),
       ending: (reason) => user.ending(reason),
       endAlone: (reason) => user.endAlone(reason)
@@ -141,7 +141,7 @@ export class ListenSocket {
     return this.#feed?.isPaused ?? false
   }
 
-  /** Adds a sink. `first`: it gets each frame before the others, which use its result. */
+  /** Adds a sink. `first`: true if it gets each frame before the other sinks, which use its result. */
   addSink(sink: AudioSink, first = false): void {
     this.#feed?.add(sink, first)
     this.#updateReading()
@@ -151,7 +151,7 @@ export class ListenSocket {
     this.#feed?.remove(sink)
   }
 
-  /** Counts a user that wants audio as it comes, or within LISTENING_INTERVAL (true), or no longer does (false). */
+  /** Counts a user that wants (`yes`) or no longer wants audio `atOnce`, or `soon`: within LISTENING_INTERVAL. */
   want(when: 'atOnce' | 'soon', yes: boolean): void {
     this.#wanted[when] += yes ? 1 : -1
     this.#updateReading()
@@ -161,31 +161,31 @@ export class ListenSocket {
   pauseSinks(mode: PauseMode): void {
     this.#stopResuming()
     this.#keysArePublic = false
-    // If called by a listener, this reads nothing: audio behind the listener's frame then counts as private.
+    // Called within a listener, this reads nothing, and audio behind the listener's frame counts as private.
     this.readNow()
-    // Read as it comes: a batch could mix audio of the pause with audio after it.
+    // Audio is now read as it comes, since a batch could mix audio of the pause with audio after it.
     if (this.#feed?.pause(mode)) this.want('atOnce', true)
   }
 
-  /** Reads and delivers what has arrived. Does nothing within a listener: it would overtake the listener's frame. */
+  /** Reads and delivers audio that has arrived. Does nothing within a listener, whose frame must come first. */
   readNow(): void {
     if (!this.#delivering && this.#streaming) this.reader.readNow()
   }
 
   /**
-   * Ends the pause. Audio that has arrived, or arrives late, belongs to it. If a key's listener ends the pause, the
-   * keys after that key do not.
+   * Ends the pause. Audio that was said before belongs to the pause, even if it arrives later. If the listener of a key
+   * ends the pause, the keys after that key are not private.
    */
   resumeSinks(): void {
     this.#keysArePublic = this.#delivering === 'dtmf'
     if (!this.#delivering && this.reader.readNow()) return this.#resume()
-    // Only the event loop can read the rest. Between two setImmediate() it polls all sockets once.
+    // Only the event loop can read the rest. It polls all sockets once between two setImmediate().
     this.#resuming = setImmediate(() => {
       this.#resuming = setImmediate(() => this.#resume())
     })
   }
 
-  /** Sends audio. `sent` is called when it has left the process. */
+  /** Sends audio. `sent` is called when the audio has left the process. */
   send(audio: Buffer, sent?: () => void): void {
     this.#writer.send(audio, sent)
   }
@@ -195,7 +195,7 @@ export class ListenSocket {
     this.#socket.send(text, { binary: false })
   }
 
-  /** ms: the earliest time at which the audio so far could have arrived; Infinity before any. */
+  /** Earliest time at which the audio so far could have arrived, ms; Infinity before any audio. */
   get earliest(): number {
     return this.#feed?.gaps.earliest ?? Infinity
   }
@@ -210,7 +210,7 @@ export class ListenSocket {
     return this.#feed?.receivedMs ?? 0
   }
 
-  /** bytes sent that have not left the process */
+  /** bytes that were sent, but have not left the process */
   get unsent(): number {
     return this.#socket.bufferedAmount
   }
@@ -226,7 +226,7 @@ export class ListenSocket {
     this.#end.askOrClose(reason, code, text, error)
   }
 
-  /** Closes from our side. */
+  /** Closes the socket from our side. */
   close(reason: EndReason, code: CloseCode, text = '', error?: Error): void {
     this.#end.close(reason, code, text, error)
   }

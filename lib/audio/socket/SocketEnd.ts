@@ -28,12 +28,12 @@ export function closeReason(reason: string): Buffer {
   return bytes.subarray(0, end)
 }
 
-/** ms that jambonz has for each step of closing before the next, stronger one. */
+/** ms that jambonz has for each step of closing before the next, stronger step. */
 const CLOSE_PATIENCE = 2_000
 
 /** The owner of a socket that we end. */
 export interface SocketEndUser {
-  /** Called once if we end the listen, whichever way. */
+  /** Called once when we begin to end the listen, in whichever way. */
   begun(): void
   /** Called once before we send the first message that ends the socket. */
   ending(reason: EndReason): void
@@ -45,8 +45,8 @@ export interface SocketEndUser {
 }
 
 /**
- * Ends a listen in steps: asks jambonz to end only this listen, asks over the socket, closes the socket, cuts the
- * connection. Each step has 2 s. Keeps the first reason for the end.
+ * Ends a listen in steps: asks jambonz to end only this listen, asks over the socket, closes the socket, cuts
+ * the connection. After each step, jambonz has 2 s. The first reason for the end is kept.
  */
 export class SocketEnd {
   /** Resolves when the socket has closed. Never rejects. */
@@ -79,7 +79,7 @@ export class SocketEnd {
     })
   }
 
-  /** Asks jambonz to end only this listen. If that is not possible, closes the socket. */
+  /** Asks jambonz to end only this listen. If jambonz can't be asked, closes the socket. */
   askOrClose(reason: EndReason, code: CloseCode, text: string, error?: Error): void {
     this.#error ??= error
     if (this.#begin(reason)) this.#aloneOr(reason, () => this.#close(code, text))
@@ -91,7 +91,7 @@ export class SocketEnd {
     if (this.#begin(reason)) this.#end(reason, () => this.#close(code, text))
   }
 
-  /** Ends the socket without a close handshake: the connection is dead. */
+  /** Ends the socket without a close handshake, since the connection is dead. */
   lost(): void {
     if (this.#begin('lost')) this.#end('lost', () => {})
     this.#socket.terminate()
@@ -103,7 +103,10 @@ export class SocketEnd {
     if (this.#begin('error')) this.#end('error', () => this.#terminateLater())
   }
 
-  /** Resolves `done`. Returns why the socket closed: our own reason, or else the likely reason of jambonz. */
+  /**
+   * Resolves `done`. Returns why the socket closed: our own reason or, if we did not end it, jambonz' likely
+   * reason.
+   */
   closed(circumstances: Circumstances): EndReason {
     clearTimeout(this.#timer)
     this.#ends = true
@@ -113,7 +116,7 @@ export class SocketEnd {
     return this.#reason
   }
 
-  // Returns false if the end has begun already: the first reason counts.
+  // Returns false if the end has begun already, since only the first reason counts.
   #begin(reason: EndReason): boolean {
     if (this.#reason !== undefined) return false
     this.#reason = reason
@@ -122,7 +125,8 @@ export class SocketEnd {
   }
 
   /**
-   * Asks jambonz to end only this listen. Runs `end` if that is not possible, or the socket is still open after 2 s.
+   * Asks jambonz to end only this listen. Runs `end` if jambonz can't be asked, or if the socket is still
+   * open after 2 s.
    */
   #aloneOr(reason: EndReason, end: () => void): void {
     const asked = this.#user.endAlone(reason)

@@ -23,9 +23,9 @@ export interface OpeningSteps {
 }
 
 /**
- * Opens a socket: finds out which listen it is for, and keeps the frames that arrive meanwhile. The first frame should
- * be the metadata, but it may be cut, be invalid JSON, or be missing (mod_audio_fork). If the socket's path names the
- * listen, its audio is kept anyway.
+ * Opens a socket: finds out which listen the socket is for, and keeps the frames that arrive meanwhile. The
+ * first frame should be the metadata, but it may be cut, be invalid JSON, or be missing (mod_audio_fork). If
+ * the socket's path names the listen, the audio is kept anyway.
  */
 export class SocketOpening {
   /** ms, as of `performance.now()`, when the first message arrived; undefined before */
@@ -70,7 +70,7 @@ export class SocketOpening {
     else this.#ask(metadata ?? (isBinary ? undefined : salvageMetadata(data)))
   }
 
-  /** Ends the opening: the listen is known, or the socket has closed. */
+  /** Ends the opening, because the listen is known, or because the socket has closed. */
   end(): void {
     this.#over = true
     clearTimeout(this.#timer)

@@ -1,9 +1,12 @@
 import { isObject } from '../../model/json.js'
 import type { DtmfEvent, MarkEvent } from './types.js'
 
-/** bytes of the longest text that is parsed. jambonz' own are under 8,192, its limit of the metadata. */
+/** maximum bytes of a text that is parsed; jambonz' texts have less than 8,192, its limit of the metadata */
 const MAX_TEXT = 262_144
-/** Texts that are read within one second. A clear causes at most 30, one for each mark; more are a flood. */
+/**
+ * Maximum number of texts that are read within one second. A clear causes at most 30 texts, one for each
+ * mark.
+ */
 const MAX_TEXTS_PER_SECOND = 500
 /**
  * jambonz gives the length of a key in samples of 8 kHz, whatever the call's rate (feature-server lib/tasks/listen.js).
@@ -70,7 +73,8 @@ export function readMessage(text: Buffer): AudioMessage {
 }
 
 /**
- * Parses the first frame: attributes of the call, and the verb's metadata. Returns undefined if it is no JSON object.
+ * Parses the first frame, which has attributes of the call and the verb's metadata. Returns undefined if the
+ * frame is no JSON object.
  */
 export function readMetadata(text: Buffer): Record<string, unknown> | undefined {
   return text.length > MAX_TEXT ? undefined : parseObject(text)
@@ -81,8 +85,8 @@ const SALVAGED =
   /"(callSid|parentCallSid|mixType|jambonzListenId|sampleRate)"\s*:\s*(?:"([^"\\]{1,200})"|(\d{1,6})(?=\s*[,}]))/g
 
 /**
- * Returns the fields of a first frame that is no JSON: it has a stray quote behind it, a word or a BOM before it, or is
- * cut. Returns undefined if it names no call.
+ * Returns the fields of a first frame that is no JSON, because a stray quote follows the JSON, a word or a
+ * byte order mark precedes it, or the frame is cut. Returns undefined if the frame names no call.
  */
 export function salvageMetadata(text: Buffer): Record<string, unknown> | undefined {
   if (text.length > MAX_TEXT) return undefined
@@ -110,7 +114,7 @@ function parseObject(text: Buffer): Record<string, unknown> | undefined {
   }
 }
 
-// jambonz writes its numbers as strings.
+// jambonz writes numbers as strings.
 function toNumber(value: unknown): number {
   const number = typeof value === 'string' || typeof value === 'number' ? Number(value) : 0
   return Number.isFinite(number) ? number : 0

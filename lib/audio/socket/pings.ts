@@ -2,16 +2,16 @@ import type { WebSocket } from 'ws'
 
 interface Beating {
   readonly socket: WebSocket
-  /** Returns true if the socket is being read: only then can a pong be seen. */
+  /** Returns true while the socket is read. Only then can a pong be seen. */
   isRead(): boolean
   /** Called when no pong has come since the last ping. */
   lost(): void
 }
 
 /**
- * Pings sockets, because jambonz sends no pings: one timer for all sockets with the same interval. A socket that does
- * not answer a ping within the interval is lost. Silence proves nothing: live-call control may pause the audio for any
- * time.
+ * Pings all sockets with the same interval, with one timer, since jambonz sends no pings. A socket that does
+ * not answer a ping within the interval is lost. Missing audio does not prove that a socket is lost, since
+ * live-call control may pause the audio for any time.
  */
 class Heartbeat {
   readonly #beating = new Map<Beating, { alive: boolean }>()
@@ -51,7 +51,9 @@ class Heartbeat {
 
 const heartbeats = new Map<number, Heartbeat>()
 
-/** Pings a socket every `interval` ms; 0: never. Returns a function that stops the pings. */
+/**
+ * Pings a socket every `interval` ms, or never if `interval` is 0. Returns a function that stops the pings.
+ */
 export function beat(interval: number, member: Beating): () => void {
   if (interval === 0) return () => {}
   let heartbeat = heartbeats.get(interval)
@@ -62,9 +64,12 @@ export function beat(interval: number, member: Beating): () => void {
   return heartbeat.add(member)
 }
 
-/** Latest round trips, of which the shortest counts. */
+/** Number of latest round trips to keep, of which the shortest counts. */
 const MAX_ROUND_TRIPS = 8
-/** Pings that wait for their pongs, at most: a peer may answer none, or only the last of several (RFC 6455, 5.5.3). */
+/**
+ * Maximum number of pings that wait for their pongs. A peer may answer no ping, or only the last of several
+ * (RFC 6455, 5.5.3).
+ */
 const MAX_WAITING = 64
 
 interface Ping {
@@ -73,7 +78,7 @@ interface Ping {
   onPong: () => void
 }
 
-/** Measures round trips to jambonz, with pings of their own. */
+/** Measures the time of round trips to jambonz, with its own pings. */
 export class RoundTrips {
   /** ms, the shortest of the latest round trips; 0 before the first pong */
   leastMs = 0
@@ -88,9 +93,9 @@ export class RoundTrips {
   }
 
   /**
-   * Sends a ping, unless the socket is closing. `onPong` is called once, when its pong comes; never, if 64 later pings
-   * are sent before that. jambonz sends pongs and audio in order: it sent what arrives ahead of the pong before it read
-   * the ping.
+   * Sends a ping, unless the socket is closing. `onPong` is called once, when the pong comes, unless
+   * MAX_WAITING later pings are sent first. Since jambonz sends pongs and audio in order, it sent all audio
+   * that arrives ahead of the pong before it read the ping.
    */
   ask(onPong: () => void): void {
     const socket = this.#socket

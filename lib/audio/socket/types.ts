@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { EndReason, PauseMode } from '../../model/schema.js'
 
-/** Takes the audio of a stream: a recorder, a meter. */
+/** Takes the audio of a stream, as a recorder or a meter does. */
 export interface AudioSink {
   /**
-   * Synchronous, never throws, never keeps `frame` (copy what you keep).
-   * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before it, normally 0.
+   * Takes a frame at once. Must not throw, and must copy the part of `frame` that it keeps.
+   * `frame`: L16 little-endian, whole sample frames. `gapMs`: ms of the call that are missing before `frame`, normally 0.
    */
   write(frame: Buffer, gapMs: number): void
-  /** Called after each batch: no more audio comes for a while. */
+  /** Called after each batch, when no more audio comes for a while. */
   rest?(): void
   /**
    * Begins privacy: audio written from now on is private. The sink writes silence in its place (`silence`), or nothing
@@ -16,25 +16,31 @@ export interface AudioSink {
    */
   pause?(mode: PauseMode): void
   resume?(): void
-  /** ms that audio may be late for a sink that is fed in batches */
+  /** maximum ms that audio may be late for this sink, if it is fed in batches */
   readonly maxDelay?: number
 }
 
 export interface SinkOptions {
-  /** false: the sink may be fed in batches, up to 800 ms late, as the recorder is. Default true: up to 40 ms late */
+  /**
+   * false if the sink may be fed in batches, up to 800 ms late, as the recorder is; true for at most 40 ms.
+   * Default: true
+   */
   live?: boolean
 }
 
 export interface StreamLimits {
-  /** bytes of one websocket message */
+  /** maximum bytes of one websocket message */
   maxPayload: number
-  /** ms from the upgrade to the moment the listen is known */
+  /** maximum ms from the upgrade until the listen is known */
   metadataTimeout: number
   /** ms between two pings; 0 sends none */
   heartbeat: number
-  /** bytes that are kept for a reader that is slower than the call */
+  /** maximum bytes that are kept for a reader that is slower than the call */
   maxBuffered: number
-  /** false: ws reads the audio, through its public API alone */
+  /**
+   * true for the fast reader in lib/audio/socket/frames; false if ws reads the audio, through its public API
+   * alone
+   */
   fastReader: boolean
 }
 
@@ -47,13 +53,13 @@ export interface StreamEnd {
 }
 
 /**
- * A key that the caller pressed. The verb needs `passDtmf`, which the plugin turns on itself where a key ends the
- * listen.
+ * A key that the caller pressed. It comes only if the verb has `passDtmf`, which the plugin turns on itself
+ * if a key can end the listen.
  */
 export interface DtmfEvent {
   digit: string
   durationMs: number
-  /** The call was private (`beginPrivacy`, `recording.pause`): do not store this key. */
+  /** true if the call was private (`beginPrivacy`, `recording.pause`): do not store this key */
   private?: true
 }
 
@@ -65,16 +71,16 @@ export interface MarkEvent {
   event: MarkOutcome
 }
 
-/** The end of a file: it was played or stopped. */
+/** The end of a file, which was played, stopped or never started. */
 export interface PlayDone {
   id: string
   /**
-   * ms of the file that the caller heard, from `lastOffset`, in steps of 20 ms; 0 if jambonz did not report the end.
-   * jambonz does not tell the call's rate: it is learned from the first file that is played whole. Before that, 8 kHz
-   * is assumed, unless the report rules it out
+   * ms of the file that the caller heard, from `lastOffset`, in steps of 20 ms; 0 if jambonz did not report
+   * the end. The call's sample rate, which jambonz does not report, is learned from the first file that is
+   * played whole. Before that, 8 kHz is assumed, unless the report of the file rules it out
    */
   heardMs: number
-  /** ms that jambonz read of the file: for a stopped file up to 2,048 more than the caller heard */
+  /** ms of the file that jambonz read; for a stopped file up to 2,048 ms more than the caller heard */
   playbackMs: number
   /** samples that the caller heard, at the rate of the call, not of the file */
   lastOffset: number
@@ -85,8 +91,8 @@ export interface PlayDone {
 /** The events of an AudioStream: its own and those of a Duplex. */
 export interface AudioStreamEvents {
   /**
-   * Each frame, without flow control: as it arrives if the application speaks, else within 40 ms. The buffer is shared:
-   * do not change it.
+   * Each frame, without flow control. It comes at once if the application speaks, and within 40 ms if not.
+   * The buffer is shared, so do not change it.
    */
   audio: [frame: Buffer]
   dtmf: [dtmf: DtmfEvent]

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import type { Internals } from './Internals.js'
 
-// RFC 6455, 5.2. jambonz -> us: every frame is masked and whole (mod_audio_fork).
+// RFC 6455, 5.2. Every frame of jambonz is masked and whole (mod_audio_fork).
 const FINAL_BINARY = 0x82
 const FINAL = 0x80
 const OPCODE = 0x0f
@@ -18,19 +18,22 @@ const LENGTH_64 = 127
 const MASK_BYTES = 4
 const LITTLE_ENDIAN = true
 
-/** The buffer that all live sockets are read into, one after the other. Node would allocate 64 KiB for every read. */
+/**
+ * The buffer into which all live sockets (read as audio comes) are read, one after the other. Node would
+ * allocate 64 KiB for every read.
+ */
 const LIVE_BYTES = Buffer.allocUnsafeSlow(65_536)
 const LIVE_VIEW = new DataView(LIVE_BYTES.buffer)
 
-/** bytes of one slab: small, because a frame that a reader keeps also keeps the slab that it is in */
+/** bytes of one slab; few, because a frame that a reader keeps also keeps its whole slab in memory */
 const SLAB_BYTES = 16_384
 /** bytes of the longest frame that is put into a slab */
 const MAX_PIECE = SLAB_BYTES / 4
 const ALIGNMENT = 8
 
 /**
- * The memory of frames that readers may keep, for all live sockets: pieces of one slab after the other. A buffer and a
- * copy for each frame cost more than parsing it.
+ * The memory of frames that readers may keep, for all live sockets. A frame is a piece of the present slab,
+ * since a buffer and a copy for each frame would cost more than parsing the frame.
  */
 const kept = {
   bytes: Buffer.alloc(0),
@@ -50,16 +53,18 @@ const kept = {
 }
 
 /**
- * Takes audio. `messages`: number of messages in it. `reused`: its memory will be overwritten, so copy what you keep.
+ * Takes audio. `messages`: number of messages in `audio`. `reused`: true if the memory of `audio` will be
+ * overwritten, so that the caller must copy what it keeps.
  */
 export type OnAudio = (audio: Buffer, messages: number, reused: boolean) => void
 
 /**
- * Reads frames of audio - binary, masked, whole - before ws does, at a fraction of the cost. All other frames, and a
- * frame that the end of a read cuts, go to ws unchanged: ws handles texts, pings, closes, fragments and errors.
+ * Reads frames of audio - binary, masked, whole - before ws does, at a fraction of the cost. All other
+ * frames, and a frame that the end of a read cuts, go to ws unchanged, since ws handles texts, pings, closes,
+ * fragments and errors.
  */
 export class FrameParser {
-  /** true: messages that were read together are delivered as one. */
+  /** true if messages that were read together are delivered as one */
   merging = false
   readonly #receiver: Writable
   readonly #writeToWs: (bytes: Buffer) => boolean
@@ -71,11 +76,12 @@ export class FrameParser {
   // Bytes that ws still needs of a frame that it reads.
   #owed = 0
   #fragmented = false
-  // ws has seen a close or an error: everything after it is ignored.
+  // True once ws has seen a close or an error, so that everything after it is ignored.
   #over = false
-  // ws must handle what this read gave it before it gets more.
+  // True if ws must handle the bytes of this read before it gets more.
   #needsDrain = false
-  // Whether the memory being read will be overwritten; the range of audio in it that is still to be delivered.
+  // `#reused`: true if the memory being read will be overwritten. `#begin`, `#end`: its audio that is not
+  // delivered yet.
   #reused = false
   #begin = 0
   #end = 0
@@ -105,8 +111,9 @@ export class FrameParser {
   }
 
   /**
-   * Takes the bytes directly from the connection, because the socket's buffer, its `data` event and the tick before the
-   * next read are half of the time of a message. Bytes go through the socket only while it does not flow to ws.
+   * Takes the bytes directly from the connection, because the socket's buffer, its `data` event and the tick
+   * before the next read take half of the time of a message. Bytes go through the socket only while it does
+   * not flow to ws.
    */
   #shorten(internals: Internals, raw: Socket): void {
     const push = raw.push.bind(raw)
@@ -127,8 +134,8 @@ export class FrameParser {
   }
 
   /**
-   * Reads the first `length` bytes of `chunk`, which have arrived, and unmasks them in place. `view`: the same memory.
-   * `reused`: that memory will be overwritten.
+   * Reads the first `length` bytes of `chunk`, which have arrived, and unmasks them in place. `view`: a view
+   * of the same memory. `reused`: true if this memory will be overwritten.
    */
   read(chunk: Buffer, view: DataView, length: number, reused: boolean): void {
     this.#needsDrain = false
@@ -209,7 +216,8 @@ export class FrameParser {
     this.#needsDrain = this.#receiver.writableNeedDrain
   }
 
-  // Keeps a cut frame header until its rest arrives, unless its first bytes are an error: then ws gets it at once.
+  // Keeps a cut frame header until its rest arrives. If its first bytes are an error, ws gets the header at
+  // once.
   #cut(chunk: Buffer, view: DataView, at: number, length: number): void {
     if (at + 2 > length || !isRefused(view.getUint8(at), view.getUint8(at + 1), this.#fragmented)) {
       this.#head = Buffer.from(chunk.subarray(at, length))
@@ -233,7 +241,7 @@ export class FrameParser {
   }
 }
 
-/** Returns the bytes of the header of the frame at `at`; 2 if `length` ends before that is known. */
+/** Returns the bytes of the header of the frame at `at`; 2 if too few bytes have arrived to tell. */
 function headLength(view: DataView, at: number, length: number): number {
   if (at + 2 > length) return 2
   const second = view.getUint8(at + 1)
@@ -256,8 +264,8 @@ function payloadLength(view: DataView, at: number): number {
 }
 
 /**
- * Unmasks the `length` bytes at `begin`, which follow their mask, and puts them to `to`. In the same memory, `to` is
- * not above `begin`.
+ * Unmasks the `length` bytes at `begin`, which follow their mask, and puts them to `to`. If both are in the
+ * same memory, `to` must not be above `begin`.
  */
 function unmask(from: DataView, begin: number, into: DataView, to: number, length: number): void {
   const mask = from.getInt32(begin - MASK_BYTES, LITTLE_ENDIAN)

@@ -1,22 +1,25 @@
 import type { WebSocket } from 'ws'
 import type { Internals } from './Internals.js'
 
-// RFC 6455, 5.2. us -> jambonz: whole and not masked.
+// RFC 6455, 5.2. Our frames to jambonz are whole and not masked.
 const FINAL_BINARY = 0x82
 const SHORT = 126
 const LENGTH_16 = 126
 const SHORT_HEAD_BYTES = 2
 const HEAD_BYTES = 4
 
-/** The memory in which the frames of all sockets are built: each has been written before the next is built. */
+/**
+ * The memory in which the frames of all sockets are built. Each frame is written before the next frame is
+ * built.
+ */
 const FRAME = Buffer.allocUnsafeSlow(65_536)
-/** bytes of a message that is written directly, at most */
+/** maximum bytes of a message that is written directly */
 const MAX_DIRECT = FRAME.length - HEAD_BYTES
 
 /**
- * Sends audio on one websocket. Writes it straight to the kernel if that has room: ws, the socket's stream and a
- * request to the event loop cost several times as much. If the kernel has no room, or anything waits in ws, sends the
- * audio through ws.
+ * Sends audio on one websocket. Writes the audio straight to the kernel, since a write through ws, the
+ * socket's stream and the event loop costs several times as much. If the kernel has no room, or anything
+ * waits in ws, sends the audio through ws.
  */
 export class FrameWriter {
   readonly #socket: WebSocket
@@ -28,7 +31,7 @@ export class FrameWriter {
     this.#internals = internals
   }
 
-  /** Sends a binary message. `sent` is called when it has left the process, or never will. */
+  /** Sends a binary message. `sent` is called when the message has left the process, or never will. */
   send(audio: Buffer, sent?: () => void): void {
     if (sent) this.#socket.send(audio, sent)
     else if (!this.#writeNow(audio)) this.#socket.send(audio)

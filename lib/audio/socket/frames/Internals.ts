@@ -4,19 +4,22 @@ import { Writable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import type { WebSocket } from 'ws'
 
-/** The part that is not as the fast reader expects. */
+/** The part whose internals are not as the fast reader expects. */
 export type Misfit = 'ws' | 'node'
 
 interface Handle {
   reading: boolean
-  /** -1 where the system has none */
+  /** file descriptor; -1 if the system has none for a socket */
   readonly fd?: number
   readStart(): number
   readStop(): number
   useUserBuffer(bytes: Uint8Array): void
 }
 
-/** The symbols under which a net.Socket keeps the memory that it reads into, and its callback. */
+/**
+ * The symbols under which a net.Socket keeps the memory that it reads into, and the callback that gets the
+ * bytes.
+ */
 interface OwnMemory {
   buffer: symbol
   callback: symbol
@@ -44,13 +47,13 @@ export class Internals {
       _receiver?: Writable & { _allowSynchronousEvents?: boolean }
       _socket?: unknown
     }
-    // ws delivers compressed messages later, and so out of order.
+    // With an extension, ws delivers compressed messages later, and so out of order.
     const isAsExpected =
       receiver instanceof Writable && receiver._allowSynchronousEvents === true && socket.extensions === ''
     if (!isAsExpected) return 'ws'
     if (!(raw instanceof Socket) || raw.destroyed) return new Internals(receiver)
     if (handleOf(raw) === undefined) return 'node'
-    // A TLS connection can't be read directly: the kernel holds only its encrypted bytes.
+    // A TLS connection can't be read directly, since the kernel holds only its encrypted bytes.
     if (raw instanceof TLSSocket) return new Internals(receiver, raw)
     const symbols = Object.getOwnPropertySymbols(raw)
     const buffer = symbols.find(({ description }) => description === 'kBuffer')
@@ -90,11 +93,11 @@ export class Internals {
   }
 
   /**
-   * Reads what the kernel holds, with one system call that does not wait. Through Node it would be five calls, and a
-   * stream's work. Returns the number of bytes, or UNREADABLE.
+   * Reads the bytes that the kernel holds, with one system call that does not wait. A read through Node takes
+   * five system calls and the work of a stream. Returns the number of bytes, or UNREADABLE.
    */
   readWaiting(into: Buffer): number {
-    // Bytes that Node has read already come first.
+    // If Node has read bytes already, they come first, so this method must not read later bytes.
     if (this.#ownMemory === undefined || this.raw === undefined || this.raw.readableLength > 0) {
       return UNREADABLE
     }
@@ -108,9 +111,9 @@ export class Internals {
   }
 
   /**
-   * Writes the first `length` bytes of `frame` with one system call, which does not wait and has no callback. Bytes
-   * that the kernel has no room for go through the socket. Returns false if nothing was written: ws must send the
-   * frame, and sees the error if there is one.
+   * Writes the first `length` bytes of `frame` with one system call, which does not wait and has no callback.
+   * Bytes that the kernel has no room for go through the socket. Returns false if nothing was written, so
+   * that ws has to send the frame and sees the error, if there is one.
    */
   write(frame: Buffer, length: number): boolean {
     const { raw } = this
@@ -130,9 +133,9 @@ export class Internals {
   }
 
   /**
-   * Makes Node read into `into` from now on, rather than into 64 KiB that it allocates for every read. Does nothing if
-   * the socket does not allow that. `onRead` is called with the number of bytes in `into`; if it returns false, reading
-   * stops.
+   * Makes Node read into `into` from now on, in place of 64 KiB that it allocates for every read. Does
+   * nothing if the socket does not allow this. `onRead` is called with the number of bytes in `into`; if it
+   * returns false, reading stops.
    */
   readTo(into: Buffer, onRead: (count: number) => boolean): void {
     if (this.raw === undefined || this.#ownMemory === undefined) return
@@ -141,7 +144,7 @@ export class Internals {
     this.#handle?.useUserBuffer(into)
   }
 
-  // null once the socket has closed
+  // undefined once the socket has closed
   get #handle(): Handle | undefined {
     return this.raw && handleOf(this.raw)
   }

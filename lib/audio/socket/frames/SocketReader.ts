@@ -2,30 +2,30 @@ import type { WebSocket } from 'ws'
 import { FrameParser, type OnAudio } from './FrameParser.js'
 import { Internals, UNREADABLE, type Misfit } from './Internals.js'
 
-/** ms between two reads of a socket that nobody listens to, at most. Audio waits in the kernel meanwhile. */
+/** Maximum ms between two reads of a socket to which no application listens. Audio waits in the kernel meanwhile. */
 export const BATCH_INTERVAL = 800
 /**
- * ms between two reads of a socket whose application listens, and does not speak. A read costs more than a frame in it,
- * and most of all if Node has to be woken for it. Speech recognition waits for longer pieces anyway.
+ * ms between two reads of a socket whose application listens, and does not speak. Fewer reads save time, since a read
+ * costs more than a frame in it, above all if it has to wake Node. Speech recognition waits for longer pieces anyway.
  */
 export const LISTENING_INTERVAL = 40
 /**
- * ms until a socket is read for the first time, at most. A pause that begins before the first read would not know how
- * late the audio is that comes after it.
+ * Maximum ms until a socket is read for the first time. If a pause began before the first read, it would not be known
+ * how late audio arrives after the pause.
  */
 const FIRST_READ = 60
 
 export interface Batched {
   /** ms between two reads */
   readonly interval: number
-  /** Reads the batch. Returns true if that is not possible: the socket then stays open to Node until `shut()`. */
+  /** Reads the batch. Returns true if Node has to read it. The socket then stays open to Node until `shut()`. */
   open(): boolean
   shut(): void
 }
 
 /**
  * A timer for all sockets that are read in batches. Its slots spread the reads over time. A socket that can't be read
- * directly is opened in the timer and shut in the next setImmediate: Node polls sockets between the two.
+ * directly is opened in the timer and shut in the next setImmediate, since Node polls sockets between the two.
  */
 class BatchWheel {
   readonly #slotMs: number
@@ -62,7 +62,7 @@ class BatchWheel {
     const slot = this.#slot(0)
     if (slot.size === 0) return
     const opened: Batched[] = []
-    // A read may remove members, and add them again.
+    // The slot is copied, since a read may remove members, and add them again.
     for (const member of [...slot]) {
       if (this.#places.get(member) !== slot) continue
       slot.delete(member)
@@ -82,7 +82,7 @@ class BatchWheel {
     this.#places.set(member, slot)
   }
 
-  /** Returns the slot with the fewest members, of those up to `ahead`. */
+  /** Returns the slot with the fewest members among the next `ahead` slots. */
   #emptiest(ahead: number): Set<Batched> {
     let emptiest = this.#slot(1)
     for (let next = 2; next <= ahead; next++) {
@@ -101,7 +101,7 @@ class BatchWheel {
   }
 }
 
-/** The wheels of this process: for sockets that nobody listens to, and for those whose application listens. */
+/** The wheels of this process, for sockets without and with an application that listens. */
 const batchWheel = new BatchWheel(BATCH_INTERVAL, 20)
 const listeningWheel = new BatchWheel(LISTENING_INTERVAL, 10)
 
@@ -114,20 +114,20 @@ const BATCH = 4
 /** The buffer that all batched sockets are read into, one after the other. */
 const SHARED_BYTES = Buffer.allocUnsafeSlow(65_536)
 const SHARED_VIEW = new DataView(SHARED_BYTES.buffer)
-/** Reads of one socket in a row, at most: the rest waits for the next turn. */
+/** Maximum number of reads of one socket in a row. The rest waits for the next turn. */
 const MAX_READS = 16
-/** Reads in a row for `readNow()`, at most: as much as the kernel holds of one connection. */
+/** Maximum number of reads in a row for `readNow()`, enough for all bytes that the kernel holds of one connection. */
 const MAX_READS_NOW = 128
-/** true while the shared buffer is in use. A listener that reads another socket meanwhile needs a buffer of its own. */
+/** true while the shared buffer is in use. If a listener reads another socket meanwhile, it needs another buffer. */
 let isRead = false
 
 /** The reason for which ws alone reads a socket. `off`: `limits.fastReader` is false. */
 export type SlowReason = 'off' | Misfit
 
 export interface SocketReaderOptions {
-  /** true: use the fast reader, if ws and Node are as it expects */
+  /** true to use the fast reader, if the internals of ws and Node are as it expects */
   fast: boolean
-  /** bytes of one message, at most */
+  /** maximum bytes of one message */
   maxPayload: number
   /** Returns true if somebody may keep the audio that is delivered now. */
   isKept: () => boolean
@@ -137,8 +137,8 @@ export interface SocketReaderOptions {
 }
 
 /**
- * Reads the frames of one websocket: as they come, in batches, or not at all. It reads when no reason against reading
- * is left. A socket that is not read sees neither its close nor pongs: to wait for these, call `readToEnd()`.
+ * Reads the frames of one websocket: as they come, in batches, or not at all. It reads while no reason against reading
+ * is left. While a socket is not read, its close and pongs are not seen; to wait for these, call `readToEnd()`.
  */
 export class SocketReader implements Batched {
   /** undefined if ws alone reads and writes the socket */
@@ -178,7 +178,7 @@ export class SocketReader implements Batched {
     return this.#frames?.isWithinMessage ?? false
   }
 
-  /** ms by which a message may be counted late, because its batch was read late. */
+  /** ms by which a message may seem late, because its batch was read late. */
   get lateBy(): number {
     return this.#wheel && this.#frames === undefined ? this.interval : 0
   }
@@ -206,7 +206,7 @@ export class SocketReader implements Batched {
     this.#hold(READER, this.#slowReaders.size > 0)
   }
 
-  /** Reads a batch every `interval` ms from now on, and delivers the audio of each as one. */
+  /** Reads a batch every `interval` ms from now on, and delivers the audio of each batch as one message. */
   batch(interval: number): void {
     this.#readEvery(interval, batchWheel)
   }
@@ -227,7 +227,7 @@ export class SocketReader implements Batched {
     this.#hold(BATCH, false)
   }
 
-  /** Reads all that the kernel holds. Returns false if that is not possible, or some is left. */
+  /** Reads all bytes that the kernel holds. Returns false if they can't be read, or if some are left. */
   readNow(): boolean {
     const frames = this.#frames
     const { internals } = this
@@ -250,7 +250,7 @@ export class SocketReader implements Batched {
     })
   }
 
-  /** Reads until the socket closes, whatever the reasons against it. */
+  /** Reads until the socket closes, even if a reader is slow or the next batch is not due. */
   readToEnd(): void {
     this.#toEnd = true
     this.live()
@@ -269,7 +269,7 @@ export class SocketReader implements Batched {
     this.#rest()
   }
 
-  /** Stops reading: the socket has closed. */
+  /** Stops reading, because the socket has closed. */
   end(): void {
     this.#toEnd = true
     this.#turnBy(undefined)
@@ -304,7 +304,7 @@ export class SocketReader implements Batched {
     }
   }
 
-  // Returns true if a close frame was read: only the end of the connection can follow.
+  // Returns true if a close frame was read, so that only the end of the connection can follow.
   #closing(): boolean {
     if (this.#socket.readyState === this.#socket.OPEN) return false
     this.live()
@@ -325,7 +325,7 @@ export class SocketReader implements Batched {
     if (this.#frames) this.#frames.merging = wheel === batchWheel
   }
 
-  // Between two batches of a listening application the sinks do not rest: the recorder would write each to the disk.
+  // The sinks of a listening application do not rest after each batch, since the recorder would write each to the disk.
   #rest(): void {
     if (this.#wheel === batchWheel) this.#onRest()
   }
