@@ -8,18 +8,19 @@ import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
-// Answers over an application websocket that are late, or whose socket has closed: each must reach the call once.
+// Answers over an application websocket that are late, or whose socket has closed. Each answer must reach the
+// call exactly once.
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Sets the deadlines of answers for this test. */
+/** Shortens deadlines for answers during this test. */
 function hurry(t: Test, times: Partial<typeof DEADLINES>): void {
   const before = { ...DEADLINES }
   Object.assign(DEADLINES, times)
   t.teardown(() => Object.assign(DEADLINES, before))
 }
 
-/** Returns a handler each of whose runs waits until its function in `waiting` is called. */
+/** Returns a handler. Each run of it waits until the test calls the run's function in `waiting`. */
 function gated(text: string): {
   handler: () => Promise<[ReturnType<typeof say>]>
   waiting: Array<() => void>
@@ -34,7 +35,7 @@ function gated(text: string): {
   }
 }
 
-t.test('a slow handler: the ack is sent in time, and the verbs follow as a command', async (t) => {
+t.test('a slow handler gets an ack in time, and its verbs follow as a command', async (t) => {
   hurry(t, { ack: 100 })
   const [first, hook] = [gated('first'), gated('hook')]
   const { url } = await serving(t, (app) => {
@@ -46,7 +47,7 @@ t.test('a slow handler: the ack is sent in time, and the verbs follow as a comma
     socket.ask('session:new'),
     socket.ask('verb:hook', {}, { hook: '/hook' })
   ])
-  t.match(verbs, [{ verb: 'pause' }], 'session:new has to be answered with verbs')
+  t.match(verbs, [{ verb: 'pause' }], 'the ack of session:new must contain verbs')
   t.equal(none, undefined, 'the next verb runs')
   t.equal(socket.commands.length, 0)
   first.waiting[0]!()
@@ -62,39 +63,45 @@ t.test('a slow handler: the ack is sent in time, and the verbs follow as a comma
   )
 })
 
-t.test('a handler that does not answer in time: the fallback is sent, a later answer dropped', async (t) => {
-  hurry(t, { ack: 50, answer: 150 })
-  const slow = gated('too late')
-  const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler), {
-    fallback: [say('sorry')]
-  })
-  const socket = await JambonzSocket.open(t, `${url}/call`)
-  t.match(await socket.ask('session:new'), [{ verb: 'pause' }])
-  await until(() => socket.commands.length === 1, 'the fallback')
-  slow.waiting[0]!()
-  await socket.ask('verb:hook', {}, { hook: '/none' })
-  t.match(socket.commands, [{ command: 'redirect', data: [say('sorry')] }])
-})
+t.test(
+  'if a handler does not answer in time, the fallback is sent, and a later answer is dropped',
+  async (t) => {
+    hurry(t, { ack: 50, answer: 150 })
+    const slow = gated('too late')
+    const { url } = await serving(t, (app) => app.jambonz.webhook('/call', slow.handler), {
+      fallback: [say('sorry')]
+    })
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    t.match(await socket.ask('session:new'), [{ verb: 'pause' }])
+    await until(() => socket.commands.length === 1, 'the fallback')
+    slow.waiting[0]!()
+    await socket.ask('verb:hook', {}, { hook: '/none' })
+    t.match(socket.commands, [{ command: 'redirect', data: [say('sorry')] }])
+  }
+)
 
-t.test('verbs longer than 24 KiB are an error at once, even if they are too late for the ack', async (t) => {
-  hurry(t, { ack: 50 })
-  const { url } = await serving(
-    t,
-    (app) => {
-      app.jambonz.webhook('/call', async () => [say('hello')])
-      app.jambonz.webhook('/hook', async () => {
-        await until(() => socket.sent.length > 1, 'the empty ack')
-        return Array.from({ length: 5 }, () => say('x'.repeat(6_000)))
-      })
-    },
-    { fallback: [say('sorry')] }
-  )
-  const socket = await JambonzSocket.open(t, `${url}/call`)
-  await socket.ask('session:new')
-  t.equal(await socket.ask('verb:hook', {}, { hook: '/hook' }), undefined)
-  await until(() => socket.commands.length === 1, 'the fallback')
-  t.match(socket.commands, [{ data: [say('sorry')] }])
-})
+t.test(
+  'verbs longer than 24 KiB cause an error at once, even if they are too late for the ack',
+  async (t) => {
+    hurry(t, { ack: 50 })
+    const { url } = await serving(
+      t,
+      (app) => {
+        app.jambonz.webhook('/call', async () => [say('hello')])
+        app.jambonz.webhook('/hook', async () => {
+          await until(() => socket.sent.length > 1, 'the empty ack')
+          return Array.from({ length: 5 }, () => say('x'.repeat(6_000)))
+        })
+      },
+      { fallback: [say('sorry')] }
+    )
+    const socket = await JambonzSocket.open(t, `${url}/call`)
+    await socket.ask('session:new')
+    t.equal(await socket.ask('verb:hook', {}, { hook: '/hook' }), undefined)
+    await until(() => socket.commands.length === 1, 'the fallback')
+    t.match(socket.commands, [{ data: [say('sorry')] }])
+  }
+)
 
 t.test('session:reconnect is acked without verbs if session:new was acked', async (t) => {
   const { url } = await serving(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
@@ -127,8 +134,8 @@ t.test('a session:new that was not acked is answered by the ack of session:recon
       slow.waiting[0]!()
       await until(() => again.commands.length === 1, 'the command')
     } else t.match(verbs, [{ text: 'hello' }], when)
-    t.equal(slow.waiting.length, 1, 'its handler runs once')
-    t.equal(again.sent.filter(({ type }) => type === 'ack').length, 2, 'acked once')
+    t.equal(slow.waiting.length, 1, 'the handler runs once')
+    t.equal(again.sent.filter(({ type }) => type === 'ack').length, 2, 'each message is acked once')
   }
 })
 
@@ -195,11 +202,15 @@ t.test('answers over several instances', { skip: noRedis() }, async (t) => {
       })
       const call = newCall()
       const first = await JambonzSocket.open(t, `${a.url}/call`)
-      // Instance c had the call before: it must send nothing.
+      // Instance c had this call before the others. It must send nothing.
       const old = await JambonzSocket.open(t, `${c.url}/call`)
       await old.ask('session:new', {}, call)
       await first.ask('session:reconnect', {}, call)
-      t.equal(await first.ask('verb:hook', {}, { ...call, hook: '/hook' }), undefined, 'acked in time')
+      t.equal(
+        await first.ask('verb:hook', {}, { ...call, hook: '/hook' }),
+        undefined,
+        'the hook is acked in time, without verbs'
+      )
       first.drop()
       await until(() => first.code !== undefined, 'the break')
       if (when === 'before the reconnect') slow.waiting[0]!()
@@ -209,14 +220,18 @@ t.test('answers over several instances', { skip: noRedis() }, async (t) => {
       await until(() => second.commands.length > 0, `the command, ${when}`)
       for (const socket of [second, old]) await socket.ask('verb:hook', {}, { ...call, hook: '/none' })
       t.match(second.commands, [{ data: [say('late'), { verb: 'listen', wsAuth: { username: 'audio' } }] }])
-      t.strictSame([second.commands.length, old.commands.length], [1, 0], 'once, and nowhere else')
+      t.strictSame(
+        [second.commands.length, old.commands.length],
+        [1, 0],
+        'the verbs are sent once, on the second socket'
+      )
       t.equal(slow.waiting.length, 1)
       t.equal((await b.app.jambonz.calls.get(call.callSid))?.listens.length, 1)
     }
     t.ok(published.some((message) => message.includes('"order"')))
     t.notOk(
       published.some((message) => /late|password of audio|\/audio\//.test(message)),
-      'what goes through the store is sealed'
+      'the messages between instances are encrypted'
     )
   })
 
@@ -234,7 +249,7 @@ t.test('answers over several instances', { skip: noRedis() }, async (t) => {
     for (const release of slow.waiting) release()
     t.match(await answered, [{ text: 'hello' }])
     await second.ask('verb:hook', {}, { ...call, hook: '/none' })
-    t.equal(second.commands.length, 0, 'the first answer is of no use any more')
+    t.equal(second.commands.length, 0, "the first instance's answer is dropped")
   })
 
   t.test('a command waits while its call reconnects, and is not refused by another instance', async (t) => {
@@ -252,7 +267,7 @@ t.test('answers over several instances', { skip: noRedis() }, async (t) => {
     t.match(second.commands, [{ command: 'call:status' }])
   })
 
-  t.test('an order between instances is ignored if it is forged or signed with another secret', async (t) => {
+  t.test('an instance ignores an order that is forged or signed with another secret', async (t) => {
     const [a] = await instances(t, (app) => app.jambonz.webhook('/call', async () => [say('hello')]))
     const [, other] = await instances(t, () => {}, 'another secret, as long as it has to be')
     const call = newCall()

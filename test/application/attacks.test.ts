@@ -5,11 +5,14 @@ import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 
-// Attacks over an application websocket, and over HTTP.
+// Attacks on the application over a websocket and over HTTP.
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Starts an application with own routes beside, below and above webhooks that have parameters and wildcards. */
+/**
+ * Starts an application that has routes of its own next to, below and above webhooks with parameters and
+ * wildcards.
+ */
 async function target(t: Test, options: BuildOptions = {}): Promise<{ url: string; opened: string[] }> {
   const opened: string[] = []
   const app = await build(t, options)
@@ -38,7 +41,7 @@ async function target(t: Test, options: BuildOptions = {}): Promise<{ url: strin
 
 type Test = Parameters<typeof build>[0]
 
-t.test('no hook in a message reaches a route of the application, however the hook is spelled', async (t) => {
+t.test("no spelling of a message's hook reaches a route of the application itself", async (t) => {
   const { url, opened } = await target(t)
   const socket = await JambonzSocket.open(t, `${url}/call`)
   await socket.ask('session:new')
@@ -97,7 +100,8 @@ t.test('no hook in a message reaches a route of the application, however the hoo
 t.test('the path of a socket, or of a status hook with parameters, reaches no other route', async (t) => {
   const { logger, lines } = keepingLogger()
   const { url, opened } = await target(t, { fastify: { loggerInstance: logger } })
-  // These paths match a webhook by GET and a route of the application by POST.
+  // Each path matches two routes: a webhook, because an upgrade is a GET, and a POST route of the
+  // application.
   for (const path of ['/x/admin', '/files/secret', '/call/admin']) {
     const socket = await JambonzSocket.open(t, url + path)
     t.strictSame(await socket.ask('session:new'), [], path)
@@ -112,7 +116,10 @@ t.test('the path of a socket, or of a status hook with parameters, reaches no ot
   t.ok(lines.some(({ err }) => (err as { code?: string } | undefined)?.code === 'FST_JAMBONZ_HOOK_ROUTE'))
 })
 
-/** Opens a socket with an unparsed path; resolves to undefined if it is refused. */
+/**
+ * Opens a socket with exactly this path, which a URL parser would change. Resolves to undefined if it is
+ * refused.
+ */
 async function rawSocket(t: Test, url: string, path: string): Promise<JambonzSocket | undefined> {
   return await JambonzSocket.open(t, url, {
     finishRequest: (request: { path: string; end(): void }) => {
@@ -216,7 +223,11 @@ t.test('messages that jambonz never sends get no answer and do no harm', async (
   socket.send('session:new', {}, { callSid: 'x'.repeat(129) })
   socket.send('verb:status', {}, { callSid: '' })
   socket.send('hasOwnProperty', {}, { callSid: '__proto__', hook: '/call' })
-  t.match(await socket.ask('session:new', {}, { callSid: 'c2' }), [{ text: 'hello' }], 'the socket lives on')
+  t.match(
+    await socket.ask('session:new', {}, { callSid: 'c2' }),
+    [{ text: 'hello' }],
+    'the socket stays open'
+  )
   t.match(bodies, [{ call_sid: '__proto__' }, { call_sid: 'c2' }])
   t.equal(({} as { admin?: unknown }).admin, undefined)
   t.equal((await app.jambonz.calls.list()).length, 2)
@@ -236,7 +247,7 @@ t.test('a message over 1 MiB closes its socket, but no other socket', async (t) 
   t.match(await other.ask('session:new'), [{ text: 'hello' }])
 })
 
-t.test('every upgrade and every request needs webhookAuth, whatever its headers say', async (t) => {
+t.test('every upgrade and every request needs webhookAuth, and no other header replaces it', async (t) => {
   const opened: unknown[] = []
   const routes = (app: FastifyInstance) => {
     app.jambonz.webhook('/call', async ({ jambonz }) => {
@@ -281,7 +292,7 @@ t.test('every upgrade and every request needs webhookAuth, whatever its headers 
   t.strictSame(opened, [])
 })
 
-/** Returns the headers without those that fetch sets itself. */
+/** Returns the headers without those that fetch itself sets. */
 function withoutHopByHop(headers: Record<string, string | undefined>): Record<string, string> {
   const { upgrade: _upgrade, connection: _connection, ...rest } = headers
   return rest as Record<string, string>

@@ -8,12 +8,12 @@ import { build, listening, type BuildOptions } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { keepingLogger } from '../helpers/log.js'
 
-// Fastify's hooks, schemas and replies must work over a websocket as over HTTP.
+// Fastify's hooks, schemas and replies must have the same effect over a websocket as over HTTP.
 
 const SAY = [{ verb: 'say' as const, text: 'hello' }]
 const PAYLOAD = { call_sid: 'call-1', account_sid: 'acc', direction: 'inbound' as const }
 
-/** Resolves to what the same webhook answers over HTTP and over a websocket. */
+/** Resolves to the verbs with which the same webhook answers over HTTP and over a websocket. */
 async function verbsOf(
   t: Parameters<typeof build>[0],
   routes: (app: FastifyInstance) => unknown,
@@ -27,7 +27,8 @@ async function verbsOf(
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ ...PAYLOAD, ...data })
   }).catch(() => undefined)
-  // jambonz reads verbs only from status 200 and 202 (feature-server lib/utils/http-requestor.js).
+  // jambonz takes verbs only from answers with status 200 or 202 (feature-server
+  // lib/utils/http-requestor.js).
   const http = response && [200, 202].includes(response.status) ? await response.json() : []
   const socket = await JambonzSocket.open(t, `${url}/call`)
   return { http, websocket: await socket.ask('session:new', { ...PAYLOAD, ...data }) }
@@ -55,7 +56,7 @@ const APPLICATIONS: ReadonlyArray<{
     verbs: [{ verb: 'tag', data: { body: { n: 7 }, from: 'call-1' } }]
   },
   {
-    title: 'a preParsing hook that reads the body, and passes another on',
+    title: 'a preParsing hook that reads the body and passes on another body',
     routes: (app) => {
       app.addHook('preParsing', async ({ method }, _reply, payload) => {
         if (method !== 'POST') return payload
@@ -110,7 +111,7 @@ const APPLICATIONS: ReadonlyArray<{
     verbs: []
   },
   {
-    title: 'a hijacked reply that is written by hand',
+    title: 'a hijacked reply that the handler writes itself',
     routes: (app) =>
       app.jambonz.webhook('/call', (_request, reply) => {
         reply.hijack()
@@ -136,7 +137,7 @@ for (const { title, routes, verbs, data } of APPLICATIONS) {
   })
 }
 
-t.test('the acks are not compressed, even if a proxy adds accept-encoding to the upgrade', async (t) => {
+t.test('acks are not compressed, even if a proxy adds accept-encoding to the upgrade', async (t) => {
   const app = await build(t)
   await app.register(fastifyCompress, { threshold: 0 })
   app.jambonz.webhook('/call', async () => SAY)

@@ -11,7 +11,7 @@ const AT = {
 const message = (payload: unknown) => ({ msgid: 'abc', payload, seed: Buffer.from(JSON.stringify(payload)) })
 
 t.test(
-  'a message runs the route of its url with hooks and validation, but needs no signature or password',
+  "a message runs its hook's route, Fastify hooks and validation included, without signature or password",
   async (t) => {
     const app = await build(t, {
       webhookSecret: 'secret of the portal',
@@ -39,7 +39,7 @@ t.test(
       payload,
       '192.0.2.7'
     ])
-    t.equal((await app.jambonz.calls.get('c1'))?.listens.length, 1, 'its listen is expected')
+    t.equal((await app.jambonz.calls.get('c1'))?.listens.length, 1, "the call has the webhook's listen")
   }
 )
 
@@ -55,28 +55,31 @@ t.test('if the handler fails, a message is answered with 500, or with the fallba
   }
 })
 
-t.test('no header or body makes the plugin take an HTTP request for a websocket message', async (t) => {
-  const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
-  app.jambonz.webhook('/call', async (request) => {
-    t.same(request.jambonz, { transport: 'http' })
-    return []
-  })
-  const ask = (authorization?: string) =>
-    app.inject({
-      method: 'POST',
-      url: '/call',
-      payload: callWebhook({}),
-      headers: {
-        'msgid': 'abc',
-        'sec-websocket-protocol': 'ws.jambonz.org',
-        ...(authorization && { authorization })
-      }
+t.test(
+  'the plugin takes no HTTP request for a websocket message, whatever its headers and body',
+  async (t) => {
+    const app = await build(t, { webhookAuth: { username: 'jambonz', password: 'secret' } })
+    app.jambonz.webhook('/call', async (request) => {
+      t.same(request.jambonz, { transport: 'http' })
+      return []
     })
-  t.equal((await ask()).statusCode, 401)
-  t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
-})
+    const ask = (authorization?: string) =>
+      app.inject({
+        method: 'POST',
+        url: '/call',
+        payload: callWebhook({}),
+        headers: {
+          'msgid': 'abc',
+          'sec-websocket-protocol': 'ws.jambonz.org',
+          ...(authorization && { authorization })
+        }
+      })
+    t.equal((await ask()).statusCode, 401)
+    t.equal((await ask(`Basic ${Buffer.from('jambonz:secret').toString('base64')}`)).statusCode, 200)
+  }
+)
 
-t.test('every Fastify hook sees for a message the headers that it would see over HTTP', async (t) => {
+t.test('Fastify hooks see the same headers for a message as for a request over HTTP', async (t) => {
   for (const early of [false, true]) {
     const app = await build(t)
     const seen: unknown[] = []
@@ -143,7 +146,7 @@ t.test('hooks see the connection of the websocket, but cannot write to it', asyn
   t.strictSame(answer, { statusCode: 200, body: '[]' })
 })
 
-t.test('the response to a message can be written like a response of node:http', async (t) => {
+t.test('a handler can write the response to a message as it writes a response of node:http', async (t) => {
   const app = await build(t)
   const emitted: string[] = []
   const failed: unknown[] = []
@@ -170,17 +173,20 @@ t.test('the response to a message can be written like a response of node:http', 
   t.strictSame(failed, ['ERR_STREAM_WRITE_AFTER_END'])
 })
 
-t.test('a message whose request a hook destroys rejects once its response has closed', async (t) => {
-  const app = await build(t)
-  const closed: boolean[] = []
-  app.addHook('onRequest', async ({ raw }, reply) => {
-    reply.raw.on('close', () => closed.push(reply.raw.writableEnded))
-    raw.destroy(new Error('no more'))
-  })
-  app.jambonz.webhook('/call', async () => [])
-  await app.ready()
-  await t.rejects(dispatchMessage(app, message(callWebhook({})), { ...AT, url: '/call' }), {
-    message: 'no more'
-  })
-  await until(() => closed.length > 0, 'the close of the response')
-})
+t.test(
+  'if a hook destroys the request of a message, the promise rejects when the response has closed',
+  async (t) => {
+    const app = await build(t)
+    const closed: boolean[] = []
+    app.addHook('onRequest', async ({ raw }, reply) => {
+      reply.raw.on('close', () => closed.push(reply.raw.writableEnded))
+      raw.destroy(new Error('no more'))
+    })
+    app.jambonz.webhook('/call', async () => [])
+    await app.ready()
+    await t.rejects(dispatchMessage(app, message(callWebhook({})), { ...AT, url: '/call' }), {
+      message: 'no more'
+    })
+    await until(() => closed.length > 0, 'the close of the response')
+  }
+)

@@ -7,7 +7,7 @@ import { keepingLogger } from '../helpers/log.js'
 import { noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
-/** Returns a client of Redis that disconnects at the end of the test. */
+/** Returns a client of Redis. It disconnects at the end of the test. */
 function connected(t: Test, url: string): Redis {
   const client = new Redis(url)
   t.teardown(() => client.disconnect())
@@ -15,7 +15,7 @@ function connected(t: Test, url: string): Redis {
 }
 
 t.test(
-  'an order is carried out once, only by the instance it was sent to, even if it is published again',
+  'an order between instances is obeyed once, by the instance named in it, even if it is published again',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -47,7 +47,7 @@ t.test(
     await calls.command('call-1', 'first', {})
     await until(() => published.length === 1, 'the order')
 
-    // The call of the order moves to another instance.
+    // jambonz reconnects, so the call of the order moves to another instance.
     const next = await JambonzSocket.open(t, `${other.url}/call`)
     await next.ask('session:reconnect')
     const publisher = client()
@@ -74,7 +74,7 @@ t.test(
 )
 
 t.test(
-  'a program that can publish in the store can neither forge nor read the outcome of an order',
+  'a program that can publish in Redis can neither read nor forge the answer to an order',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -112,7 +112,7 @@ t.test(
         forger.publish(channel, JSON.stringify({ ordered: id, to: from, outcome }))
       }
     })
-    // The instance that holds the call is gone, so only the forger answers the order.
+    // No instance holds the call, so only the forger answers the order.
     await stores[1]!.write('call-1', [{ patch: { call: { holder: 'nobody' } } }])
     await t.rejects(calls.command('call-1', 'never', {}), { code: 'FST_JAMBONZ_NOT_REACHED' })
     t.strictSame(socket.commands, [])

@@ -6,7 +6,7 @@ import { until } from '../helpers/until.js'
 
 const say = (text: string) => ({ verb: 'say' as const, text })
 
-/** Messages that jambonz may send in any order, each with whether jambonz waits for an ack. */
+/** Messages that jambonz may send in any order. `true`: jambonz waits for an ack of the message. */
 const MESSAGES: ReadonlyArray<{
   type: string
   hook?: string
@@ -29,7 +29,7 @@ const MESSAGES: ReadonlyArray<{
 const CALLS = 30
 const LENGTH = 20
 
-t.test('messages in any order: each message that needs an ack gets exactly one', async (t) => {
+t.test('messages in any order get exactly one ack each if they need an ack', async (t) => {
   let state = 7
   const random = (below: number): number => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0

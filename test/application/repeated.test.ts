@@ -23,26 +23,29 @@ t.test('a repeated request returns the same listen until its socket opens', asyn
     const next = await ask()
     t.same(await ask(), next)
     for (const id of next) {
-      t.notOk(seen.has(id), 'an id of its own')
+      t.notOk(seen.has(id), 'each new listen has a new id')
       seen.add(id)
     }
   }
 })
 
-t.test('each of a thousand requests with the same body takes no more time than the first ones', async (t) => {
-  const app = await build(t)
-  app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
-  const payload = callWebhook({ call_sid: 'c1' })
-  const took: number[] = []
-  for (let i = 0; i < 1_000; i++) {
-    const begun = performance.now()
-    await app.inject({ method: 'POST', url: '/call', payload })
-    took.push(performance.now() - begun)
+t.test(
+  'after a thousand requests with the same body, a request takes no more time than at first',
+  async (t) => {
+    const app = await build(t)
+    app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
+    const payload = callWebhook({ call_sid: 'c1' })
+    const took: number[] = []
+    for (let i = 0; i < 1_000; i++) {
+      const begun = performance.now()
+      await app.inject({ method: 'POST', url: '/call', payload })
+      took.push(performance.now() - begun)
+    }
+    const median = (part: number[]) => part.sort((a, b) => a - b)[part.length >> 1] ?? 0
+    t.ok(median(took.slice(-200)) < median(took.slice(100, 300)) * 5 + 1)
+    t.equal((await app.jambonz.calls.get('c1'))?.listens.length, 1)
   }
-  const median = (part: number[]) => part.sort((a, b) => a - b)[part.length >> 1] ?? 0
-  t.ok(median(took.slice(-200)) < median(took.slice(100, 300)) * 5 + 1)
-  t.equal((await app.jambonz.calls.get('c1'))?.listens.length, 1)
-})
+)
 
 t.test('a signed request that is replayed adds neither calls nor listens', async (t) => {
   const secret = 'of the account'
@@ -70,10 +73,10 @@ t.test('a signed request that is replayed adds neither calls nor listens', async
       for (const url of urls) opened[i < 20 ? 'first' : 'later'] += Number((await statusOf(url)) === 101)
     }
   }
-  t.ok(opened.first > 2 && opened.later === 0, 'it opens no more sockets')
+  t.ok(opened.first > 2 && opened.later === 0, 'a replayed request opens no more sockets')
   t.ok(Number((await app.jambonz.calls.get('c1'))?.listens.length) <= 2 * 4)
   const median = (part: number[]) => part.sort((a, b) => a - b)[part.length >> 1] ?? 0
   t.ok(median(took.slice(-200)) < median(took.slice(100, 300)) * 5 + 1)
   const again = { ...headers, 'jambonz-signature': signature(payload, secret, signedAt + 1) }
-  for (const url of await ask(again)) t.equal(await statusOf(url), 101, 'the next of jambonz does')
+  for (const url of await ask(again)) t.equal(await statusOf(url), 101, "jambonz' next request opens sockets")
 })

@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { RestApi } from '../../lib/application/control/RestApi.js'
 
-// The client must handle whatever jambonz' REST API, or a proxy in front of it, may answer.
+// The client must handle every answer that jambonz' REST API, or a proxy in front of it, may give.
 
 const TOKEN = 'sesame'
 const HANG_UP = { call_status: 'completed' }
 const CALL = { from: '1', to: { type: 'phone', number: '2' } }
 
-/** Starts a server, and returns a client of it. `urls` holds the method and url of each request. */
+/** Starts a server. Returns a client of the server, and `urls` with the method and url of each request. */
 async function restApi(
   t: Tap,
   answer: RequestListener,
@@ -41,7 +41,7 @@ t.test('if the body of an answer never ends, the client stops reading and throws
   })
   await t.rejects(stalls.api.updateCall('call-1', HANG_UP), { code: 'FST_JAMBONZ_API', message: /timeout/ })
   await t.rejects(stalls.api.createCall(CALL), { code: 'FST_JAMBONZ_API', message: /timeout/ })
-  t.equal(stalls.urls.length, 2, 'and is not repeated: it has reached jambonz')
+  t.equal(stalls.urls.length, 2, 'the request is not repeated, because it has reached jambonz')
 
   const endless = await restApi(
     t,
@@ -78,7 +78,7 @@ t.test('an error shows the answer of the server in one line, without the token',
   await t.rejects(api.updateCall('call-1', HANG_UP), { message: /status 422: <html> \[31mBearer … $/ })
 })
 
-t.test('no callSid makes the client ask a path outside of the calls', async (t) => {
+t.test('the client requests no path outside of /Calls, whatever the callSid', async (t) => {
   const { api, urls } = await restApi(t, (_request, response) => response.end())
   for (const callSid of ['.', '..']) t.equal(await api.updateCall(callSid, HANG_UP), false)
   t.equal(await api.updateCall('../x?y#z', HANG_UP), true)

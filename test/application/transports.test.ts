@@ -6,15 +6,16 @@ import { APPLICATIONS, ELSEWHERE, outcomeOf, type Application } from '../helpers
 import { build } from '../helpers/build.js'
 import { until } from '../helpers/until.js'
 
-// Each application of the table is called over both transports: the outcome must be the same.
+// Calls each application in the table of test/helpers/applications over both transports. The outcomes must be
+// equal.
 
-// These tests mostly wait, so they run side by side.
+// These tests spend most of their time waiting, so they run side by side.
 t.jobs = 4
 
-/** Returns the story without the values that differ from call to call, or between the transports. */
+/** Returns the story without the values that differ from call to call or from transport to transport. */
 function told(story: CallStory, { fails }: Application): Record<string, unknown> {
   return {
-    // errors name the path of a socket, which differs from call to call
+    // Errors contain the path of a socket, which differs from call to call, so only their number is compared.
     errors: fails ? story.errors.length : story.errors,
     hangupBy: story.hangupBy,
     verbs: story.verbs.map(({ verb, data }) => ({ verb, text: data.text, length: data.length })),
@@ -35,7 +36,7 @@ function told(story: CallStory, { fails }: Application): Record<string, unknown>
 
 const byText = (a: unknown, b: unknown) => (String(JSON.stringify(a)) < String(JSON.stringify(b)) ? -1 : 1)
 
-/** Returns the results of a call, without the values that may differ between transports. */
+/** Returns the results of a call without the values that may differ between the transports. */
 function without<T extends { story: Record<string, unknown>; callStatus: unknown }>(
   outcome: T,
   differs: Application['differs'] = {}
@@ -72,17 +73,18 @@ for (const application of APPLICATIONS) {
         return listens.every(({ state }) => state === 'ended')
       }, 'the ends of the listens')
       const { listens, callStatus, endedAt } = (await calls.get(story.callSid))!
-      // Without a statusHook, a call ends, and gets `endedAt`, only two seconds after its websocket has closed.
+      // Without a statusHook, a call ends, and gets its `endedAt`, two seconds after its websocket has
+      // closed.
       const closeEndedIt =
         transport === 'websocket' && call?.statusHook === undefined && endedAt !== undefined
       if (!application.inRealTime) {
         t.strictSame(
           listens.map(({ audio }) => audio.bytes).sort(),
           story.listens.map(({ sent }) => sent.bytes).sort(),
-          `every byte that was sent over ${transport} has come`
+          `every byte that was sent over ${transport} has arrived`
         )
       }
-      // sorted, because the hooks of a dial and of its listen come in any order
+      // Sorted, because the hooks of a dial and of its listen may arrive in either order.
       seen.sort(byText)
       const outcomes = listens.map((listen) => outcomeOf(listen, application.inRealTime))
       return { seen, story: told(story, application), listens: outcomes, callStatus, closeEndedIt }
@@ -95,14 +97,14 @@ for (const application of APPLICATIONS) {
       t.equal(websocket.callStatus, 'completed')
       websocket.callStatus = http.callStatus
     }
-    if (!fails) t.strictSame(http.story, { ...http.story, errors: [] }, 'the call itself works')
+    if (!fails) t.strictSame(http.story, { ...http.story, errors: [] }, 'the call has no errors')
     t.strictSame(without(websocket, differs), without(http, differs))
     t.ok(http.listens.length > 0)
   })
 }
 
 t.test(
-  'every test file and page with a listen is in the table, or in the list of reasons why not',
+  'every test file and page with a listen is in the table of applications, or in ELSEWHERE with a reason',
   { buffered: true },
   async (t) => {
     const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })

@@ -42,11 +42,11 @@ t.test('the upgrade needs Basic credentials; with a webhookSecret alone it is re
   await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`), { message: '401' })
   await t.rejects(JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:wrong' }), { message: '401' })
   const socket = await JambonzSocket.open(t, `${guarded.url}/call`, { auth: 'web:hook' })
-  t.match(await socket.ask('session:new'), [{ text: 'hello' }], 'no signature is asked of its messages')
+  t.match(await socket.ask('session:new'), [{ text: 'hello' }], 'messages need no signature')
   t.equal(
     (await guarded.app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).statusCode,
     401,
-    'while HTTP needs credentials and signature as ever'
+    'a request over HTTP needs credentials and signature'
   )
   const unsigned = await serving(t, routes, { webhookSecret: 'secret' })
   await t.rejects(JambonzSocket.open(t, `${unsigned.url}/call`), { message: '401' })
@@ -133,7 +133,7 @@ t.test('a hook reaches only webhooks and hooks of the plugin', async (t) => {
 })
 
 t.test(
-  'verbs of more than 24 KiB are an error that names their size, and the fallback is the answer',
+  'verbs of more than 24 KiB cause an error that names their size, and the fallback is the answer',
   async (t) => {
     const { logger, said } = keepingLogger()
     const { app, url } = await serving(
@@ -153,7 +153,7 @@ t.test(
     t.equal(
       (await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'c' } })).json()[0].text.length,
       25_000,
-      'over HTTP there is no such limit'
+      'over HTTP, there is no such limit'
     )
   }
 )
@@ -200,7 +200,7 @@ t.test(
     await drained
     await until(() => socket.code !== undefined, 'the close')
     t.equal(socket.code, 1012)
-    t.equal((await app.jambonz.calls.get('call-1'))!.endedAt, undefined, 'the call lives on')
+    t.equal((await app.jambonz.calls.get('call-1'))!.endedAt, undefined, 'the call has not ended')
   }
 )
 
@@ -236,7 +236,7 @@ t.test('without a status hook, the call ends when jambonz closes its socket', as
   await app.inject({ method: 'POST', url: '/call', payload: { call_sid: 'moved' } })
   await until(() => ended.length === 2, 'the ends')
   t.strictSame(ended.sort(), ['over completed', 'refused failed'])
-  t.equal((await app.jambonz.calls.get('moved'))!.endedAt, undefined, 'it went on over HTTP')
+  t.equal((await app.jambonz.calls.get('moved'))!.endedAt, undefined, 'the call continued over HTTP')
 })
 
 t.test(
@@ -348,7 +348,7 @@ t.test('queued verbs of more than 24 KiB are sent in parts, in order', async (t)
   })
 })
 
-t.test('a command given on any instance reaches the call', { skip: noRedis() }, async (t) => {
+t.test('a command that any instance gives reaches the call', { skip: noRedis() }, async (t) => {
   const redis = await startRedis(t)
   const instance = () => {
     const client = new Redis(redis.url)
@@ -383,7 +383,7 @@ t.test('a command given on any instance reaches the call', { skip: noRedis() }, 
 })
 
 t.test(
-  'calls are commanded and created over the REST api, and errors do not contain the token',
+  'calls are created and commanded over the REST API, whose errors do not contain the token',
   async (t) => {
     const asked: Array<{ method: string; url: string; authorization: string | undefined; body: unknown }> = []
     let status = 202
@@ -448,7 +448,7 @@ t.test(
     }
     await calls.redirect('call-1', [dial])
     const stored = JSON.stringify(await calls.get('call-1'))
-    t.notMatch(stored, 'of a carrier', 'verbs are kept sealed: they may hold the credentials of others')
+    t.notMatch(stored, 'of a carrier', 'stored verbs are encrypted, because they may contain credentials')
     t.notMatch(stored, 'sip:a@b')
     t.match(
       (await app.inject({ method: 'POST', url: '/audio/commanded', payload: { call_sid: 'call-1' } })).json(),
@@ -457,7 +457,7 @@ t.test(
     t.same(
       (await app.inject({ method: 'POST', url: '/audio/commanded', payload: { call_sid: 'call-2' } })).json(),
       [],
-      'of another call they are not given out'
+      'the webhook does not give these verbs to another call'
     )
     await t.rejects(calls.redirect('call-1', [say('x')], { queue: true }), {
       code: 'FST_JAMBONZ_NOT_REACHED'

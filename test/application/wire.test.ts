@@ -6,7 +6,7 @@ import { build, folder, serving } from '../helpers/build.js'
 import { JambonzSocket } from '../helpers/jambonzSocket.js'
 import { until } from '../helpers/until.js'
 
-// The facts about jambonz' application websocket that the plugin relies on, each with its test.
+// The facts about jambonz' application websocket on which the plugin relies, each with its test.
 
 const ANSWERS = 'test/application/answers.test.ts'
 const SOCKET = 'test/application/websocket.test.ts'
@@ -16,7 +16,10 @@ const RANDOM = 'test/application/randomOrder.test.ts'
 const BOTH = 'test/application/transports.test.ts'
 const SIMULATOR = 'test/simulator/websocket.test.ts'
 
-/** Each fact, the file of its test, and a part of the title. What only jambonz does is tested in the simulator. */
+/**
+ * Each fact, the file of its test, and a part of the test's title. The simulator's tests cover what only
+ * jambonz does.
+ */
 const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]> = [
   [
     'one socket per call, on the path of the webhook',
@@ -24,34 +27,38 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
     'the upgrade echoes the subprotocol; other requests to the path are served'
   ],
   ['the subprotocol must be echoed', SOCKET, 'the upgrade echoes the subprotocol'],
-  ['permessage-deflate is offered, and need not be taken', WIRE, 'no websocket extension'],
-  ['nothing but Basic authenticates', SOCKET, 'the upgrade needs Basic credentials'],
-  ['an upgrade that is refused with 503 is tried again elsewhere', SOCKET, 'answers new ones with 503'],
-  ['a message over 24 KiB closes the socket: an ack', SOCKET, 'verbs of more than 24 KiB'],
-  ['a message over 24 KiB closes the socket: late verbs', ANSWERS, 'verbs longer than 24 KiB'],
-  ['a message over 24 KiB closes the socket: commanded verbs', SOCKET, 'queued verbs of more than 24 KiB'],
-  ['a message over 24 KiB closes the socket: any other command', WIRE, 'a command of more than 24 KiB'],
-  ['no pings by default: a dead peer is for the server to find', SOCKET, 'a peer that sends no pong'],
+  ['jambonz offers permessage-deflate, which need not be accepted', WIRE, 'no websocket extension'],
+  ['jambonz authenticates with Basic credentials only', SOCKET, 'the upgrade needs Basic credentials'],
+  ['after a refusal with 503, jambonz tries the upgrade again', SOCKET, 'answers new ones with 503'],
+  ['an ack over 24 KiB makes jambonz close the socket', SOCKET, 'verbs of more than 24 KiB'],
+  ['so do late verbs over 24 KiB', ANSWERS, 'verbs longer than 24 KiB'],
+  ['so do commanded verbs over 24 KiB', SOCKET, 'queued verbs of more than 24 KiB'],
+  ['so does any other command over 24 KiB', WIRE, 'a command of more than 24 KiB'],
   [
-    'the hook is the url as the verb gave it, on whatever host',
+    'jambonz sends no pings by default, so the server must detect a dead peer',
+    SOCKET,
+    'a peer that sends no pong'
+  ],
+  [
+    'the hook is the url of the verb unchanged, whatever its host',
     SOCKET,
     'a hook reaches only webhooks and hooks'
   ],
-  ['data is snake_case, an object, as posted', ATTACKS, 'messages that jambonz never sends'],
-  ['b3 is not on all messages', ATTACKS, 'a message sets no header'],
+  ['data is the same snake_case object as over HTTP', ATTACKS, 'messages that jambonz never sends'],
+  ['not all messages have b3', ATTACKS, 'a message sets no header'],
   ['session:new is the webhook', BOTH, 'over both transports'],
   ['session:adulting comes on a socket of its own, at <url>/adulting', WIRE, 'session:adulting'],
   ['session:redirect by verb', BOTH, 'over both transports'],
   ['session:redirect by command', WIRE, 'a command with a call_hook'],
   ['verb:hook of any verb', BOTH, 'over both transports'],
-  ['dial:confirm wants an ack', WIRE, 'dial:confirm'],
-  ['call:status wants none, and names no hook', SOCKET, 'each message that needs an ack gets one'],
+  ['dial:confirm needs an ack', WIRE, 'dial:confirm'],
+  ['call:status needs no ack, and names no hook', SOCKET, 'each message that needs an ack gets one'],
   [
-    'verb:status, jambonz:error, llm and tts events want none',
+    'verb:status, jambonz:error, llm and tts events need no ack',
     SOCKET,
     'each message that needs an ack gets one'
   ],
-  ['the ack of session:new has verbs, those of hooks need none', ANSWERS, 'a slow handler'],
+  ['the ack of session:new has verbs; acks of hooks need no verbs', ANSWERS, 'a slow handler'],
   ['an ack after 5 s is too late', ANSWERS, 'a slow handler'],
   ['acks in any order', RANDOM, 'messages in any order'],
   ['commands are not answered', SOCKET, 'commands start a listen in mid-call'],
@@ -61,29 +68,41 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
     'killed by a command'
   ],
   ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands start a listen'],
-  ['a close with 1000 is final: never while a call lives', SOCKET, 'never closes a live call with 1000'],
-  ['any other code: jambonz reconnects', SOCKET, 'drain sends the pending answers'],
-  ['session:reconnect is acked, everything waits for it', ANSWERS, 'session:reconnect is acked'],
   [
-    'a session:new without ack is answered by that of session:reconnect',
+    'a close with 1000 is final, so a live call is never closed with it',
+    SOCKET,
+    'never closes a live call with 1000'
+  ],
+  ['after a close with any other code, jambonz reconnects', SOCKET, 'drain sends the pending answers'],
+  [
+    'session:reconnect is acked, and all other messages wait for the ack',
+    ANSWERS,
+    'session:reconnect is acked'
+  ],
+  [
+    'a session:new without an ack is answered by the ack of session:reconnect',
     ANSWERS,
     'is answered by the ack of session:reconnect'
   ],
-  ['it may come to another instance', ANSWERS, 'answered only by the next instance'],
-  ['what was in flight is abandoned', ANSWERS, 'the verbs of a hook whose socket broke'],
-  ['what was in flight is abandoned: on another instance', ANSWERS, 'late verbs are sent once'],
-  ['a call without status hook ends with its close', SOCKET, 'without a status hook'],
+  ['session:reconnect may reach another instance', ANSWERS, 'answered only by the next instance'],
+  ['jambonz abandons the hooks of a socket that broke', ANSWERS, 'the verbs of a hook whose socket broke'],
+  ['also if it reconnects to another instance', ANSWERS, 'late verbs are sent once'],
+  ['a call without status hook ends when its socket closes', SOCKET, 'without a status hook'],
   ['after a redirect messages lack the top-level call_sid', SOCKET, 'a message without a top-level call_sid'],
-  ['sockets left by a redirect are never closed', SOCKET, 'a socket that jambonz left open'],
+  ['jambonz never closes a socket that it left after a redirect', SOCKET, 'a socket that jambonz left open'],
   ['a redirect changes the transport', WIRE, 'a call that changes its transport'],
   ['a relative listen url gets the Basic credentials of the application', BOTH, 'over both transports'],
   [
-    'a listen sends the credentials of an earlier one of its channel',
+    'a listen sends the credentials of an earlier listen on its channel',
     WIRE,
     'a call that changes its transport'
   ],
-  ['http hooks are posted, signed; ws ones come over the socket', WIRE, 'hooks with an http url'],
-  ['first connects, time limits, orders: what jambonz does', SIMULATOR, 'a first connection that fails']
+  [
+    'hooks with an http url are posted and signed; hooks with a ws url come over the socket',
+    WIRE,
+    'hooks with an http url'
+  ],
+  ['first connections, time limits and the order of messages', SIMULATOR, 'a first connection that fails']
 ]
 
 const say = (text: string) => ({ verb: 'say' as const, text })
@@ -215,7 +234,7 @@ t.test('a call that changes its transport stays one call, and each listen of it 
     await until(async () => (await app.jambonz.calls.get(story.callSid))?.endedAt, 'the end of the call')
     await until(
       () => app.jambonz.metrics().includes('jambonz_application_sockets_live 0'),
-      'the sockets to close that jambonz forgets'
+      'the sockets that jambonz forgets to be closed'
     )
   }
 })

@@ -16,7 +16,7 @@ t.test(
     const outcomes: string[] = []
     let heardMs = 0
 
-    /** Says the prompt, stops when the caller speaks, repeats what the caller said, and hangs up. */
+    /** Plays the prompt, stops when the caller speaks, repeats what the caller said, and hangs up. */
     async function agent(stream: AudioStream): Promise<void> {
       const said: Buffer[] = []
       stream.on('audio', (frame) => {
@@ -61,7 +61,7 @@ t.test(
     const heard = samplesOf(story.heard.pcm)
     const promptMs = heard.filter(isPrompt).length / 8
     t.ok(promptMs >= 500 && promptMs < PROMPT_MS, `${promptMs} ms of the prompt were heard`)
-    t.ok(Math.abs(heardMs - promptMs) <= 400, `${heardMs} ms are said to have been heard`)
+    t.ok(Math.abs(heardMs - promptMs) <= 400, `the plugin says that ${heardMs} ms of the prompt were heard`)
     const at = heard.indexOf(SENTENCE[0] ?? 0)
     t.same([...heard.slice(at, at + SENTENCE.length)], [...SENTENCE])
   }
@@ -98,7 +98,7 @@ t.test(
     const gapMs = (heard.indexOf(2_000) - heard.lastIndexOf(1_000)) / 8
     t.comment(`${gapMs} ms between two queued files`)
     t.ok(gapMs >= 120 && gapMs <= 400, `${gapMs} ms`)
-    t.notOk(heard.includes(4_000), 'nothing of the next')
+    t.notOk(heard.includes(4_000), 'nothing of the next file is heard')
     const stoppedMs = heard.filter((sample) => sample === 3_000).length / 8
     t.ok(stoppedMs < 400)
     t.ok(

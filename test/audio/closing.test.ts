@@ -9,10 +9,13 @@ t.test('a close reason of any length and script fits into a close frame', async 
       const reason = character.repeat(length)
       const bytes = closeReason(reason)
       t.ok(bytes.length <= 123 && bytes.length >= Math.min(Buffer.byteLength(reason), 120))
-      t.ok(reason.startsWith(bytes.toString()), 'it is cut between two characters')
+      t.ok(reason.startsWith(bytes.toString()), 'the reason is cut between two characters')
     }
   }
-  t.ok(closeReason(`${'a'.repeat(122)}\ud800`).length <= 123, 'half a character, too')
+  t.ok(
+    closeReason(`${'a'.repeat(122)}\ud800`).length <= 123,
+    'half a character at the end does not exceed the limit'
+  )
 })
 
 t.test('an error of any length that the application throws closes the socket with 1011', async (t) => {
@@ -22,7 +25,7 @@ t.test('an error of any length that the application throws closes the socket wit
   closeSocket(socket, 1000)
 })
 
-t.test('a lookup that rejects with a long message closes the socket with 1008', async (t) => {
+t.test('if the lookup of a listen rejects with a long message, the socket is closed with 1008', async (t) => {
   const { socket, start } = await streamPair(t, {
     started: false,
     known: false,

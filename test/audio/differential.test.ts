@@ -3,14 +3,15 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { fastParser } from '../helpers/fastParser.js'
 
-// Compares the fast reader with plain ws: both must deliver and answer random frames, cut at random places, alike.
+// Compares the fast reader with plain ws. Both get the same random frames, cut at random places, and must
+// deliver the same events and send the same answers.
 
 const STREAMS = 20_000
 const AT_ONCE = 250
 const MAX_PAYLOAD = 66_000
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 
-/** Returns a generator of random numbers (mulberry32), which yields the same numbers for the same seed. */
+/** Returns a generator of random numbers (mulberry32). The same seed gives the same numbers. */
 function randomOf(seed: number): () => number {
   let state = seed
   return () => {
@@ -27,7 +28,7 @@ const oneOf = <T>(random: Random, list: readonly T[]): T => list[upTo(random, li
 
 function frameOf(random: Random, first: number, body: Buffer, isMasked = true): Buffer {
   const { length } = body
-  // A frame may also state its length in more bytes than needed.
+  // Sometimes the length is encoded in more bytes than needed, which is valid too.
   const long = random() < 0.02
   const extra = length < 126 && !long ? 0 : length < 65_536 ? 2 : 8
   const head = Buffer.alloc(2 + extra)
@@ -103,12 +104,12 @@ function piecesOf(random: Random): Buffer[] {
   return pieces
 }
 
-/** The options that ws' own server passes to its sockets. */
+/** the options that the server in ws passes to its sockets */
 const SERVER: object = { autoPong: true, closeTimeout: 30_000 }
-// Thousands of the streams are refused with an error: without stack traces, the errors cost less.
+// Thousands of streams end with an error. Without stack traces, these errors take less time.
 Error.stackTraceLimit = 0
 
-/** The server's end of a websocket without a network. `answered` holds the bytes that it writes. */
+/** The server's end of a websocket, without a network. `answered` contains the bytes that the end writes. */
 class Peer {
   readonly told: Array<Array<string | number | undefined>> = []
   readonly answered: Buffer[] = []
@@ -124,7 +125,7 @@ class Peer {
         done()
       }
     })
-    // Sets up the socket as ws' own server does after an upgrade.
+    // This sets up the socket as the server in ws does after an upgrade.
     const socket = new WebSocket(null as unknown as string, undefined, SERVER)
     const { setSocket } = socket as unknown as {
       setSocket: (raw: Duplex, head: Buffer, options: object) => void
@@ -154,14 +155,20 @@ class Peer {
     this.told.push(what)
   }
 
-  /** Joins the audio between two other events into one event, because merged batches have other boundaries. */
+  /**
+   * Joins all audio between two other events into one event, because a merged batch delivers the audio in
+   * other parts.
+   */
   flush(): void {
     if (this.#audio.length > 0) this.told.push(['audio', Buffer.concat(this.#audio).toString('latin1')])
     this.#audio = []
   }
 }
 
-/** The memory that all streams are read from, shared as the fast reader shares its memory between sockets. */
+/**
+ * Memory that the parsers of all streams read from. In the plugin, the fast reader shares such memory between
+ * sockets.
+ */
 const SHARED = Buffer.allocUnsafeSlow(262_144)
 const SHARED_VIEW = new DataView(SHARED.buffer)
 type Way = 'as the socket delivers' | 'from shared memory' | 'from shared memory, merged'
@@ -174,7 +181,7 @@ function feed(peer: Peer, pieces: Buffer[], way: Way | undefined): void {
           if (messages < 1) throw new Error('no message')
           peer.audio(audio)
         })
-  if (way !== undefined && parser === undefined) throw new Error('the fast reader does not fit')
+  if (way !== undefined && parser === undefined) throw new Error('no fast reader for this ws')
   if (parser && way === 'from shared memory, merged') parser.merging = true
   for (const piece of pieces) {
     if (parser === undefined || way === 'as the socket delivers') peer.raw.push(Buffer.from(piece))
@@ -189,7 +196,7 @@ function feed(peer: Peer, pieces: Buffer[], way: Way | undefined): void {
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 t.test(
-  `${STREAMS} random streams are read as plain ws reads them (SEED=${SEED})`,
+  `the fast reader reads ${STREAMS} random streams as plain ws does (SEED=${SEED})`,
   { timeout: 240_000 },
   async (t) => {
     const ways: Way[] = ['as the socket delivers', 'from shared memory', 'from shared memory, merged']
@@ -218,7 +225,7 @@ t.test(
           [...told.map((each) => each.join('\0')), Buffer.concat(answered).toString('latin1')].join('\n')
         )
         if (expected !== got) t.same(fast.told, plain.told, `seed ${seed}, ${way}`)
-        if (expected !== got) return t.fail(`seed ${seed}, ${way}: other answers`)
+        if (expected !== got) return t.fail(`seed ${seed}, ${way}: the events or answers differ`)
         for (const each of plain.told) {
           if (each[0] === 'audio') audioBytes += String(each[1]).length
           if (each[0] === 'close' || each[0] === 'error') {

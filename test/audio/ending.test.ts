@@ -20,7 +20,7 @@ async function begun(t: Test, options: PairOptions = {}) {
     },
     ...options
   })
-  // Does what jambonz does: ends the listen on a disconnect.
+  // Plays the part of jambonz, which closes the socket when it gets a disconnect.
   pair.socket.on('message', (data, isBinary) => {
     if (!isBinary && JSON.parse(String(data)).type === 'disconnect') pair.socket.close(1000)
   })
@@ -54,7 +54,7 @@ test('endReason is lost when the connection breaks; every frame before the break
   t.ok(sink.audio.equals(ramp(200)))
 })
 
-test('a peer that answers no ping is lost within two heartbeats; one that only sends no audio is not', async (t) => {
+test('a peer that answers no ping is lost within two heartbeats; a peer that only sends no audio is not', async (t) => {
   const dead = await begun(t, { limits: { heartbeat: 300 } })
   const paused = await begun(t, { limits: { heartbeat: 300 } })
   dead.socket.pause()
@@ -74,7 +74,7 @@ test('endReason is disconnected after disconnect()', async (t) => {
   t.same(sent, [{ type: 'disconnect' }])
 })
 
-test('a socket that ignores disconnect is closed after 2 s, and destroyed if the close is ignored too', async (t) => {
+test('if jambonz ignores disconnect, the socket is closed after 2 s, and destroyed if it ignores the close too', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const before = performance.now()
   const done = live.end('drained')
@@ -85,7 +85,7 @@ test('a socket that ignores disconnect is closed after 2 s, and destroyed if the
   t.ok(took > 3_500 && took < 7_000, `${took} ms`)
 })
 
-test('if jambonz does not end just the one listen within 2 s, the plugin sends disconnect over its socket', async (t) => {
+test('if jambonz does not end the one listen within 2 s, the plugin sends disconnect over its socket', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -101,7 +101,7 @@ test('if jambonz does not end just the one listen within 2 s, the plugin sends d
   t.match(await done, { reason: 'timeout' })
 })
 
-test('if jambonz ends just the one listen, the plugin sends nothing over its socket', async (t) => {
+test('if jambonz ends only the listen it was asked to end, the plugin sends nothing over its socket', async (t) => {
   const { live, socket, sent } = await streamPair(t)
   const reasons: string[] = []
   live.onEnding = (reason) => reasons.push(reason)
@@ -113,7 +113,7 @@ test('if jambonz ends just the one listen, the plugin sends nothing over its soc
   t.same([sent, reasons], [[], []])
 })
 
-test('the plugin closes the socket if it could not ask jambonz to end just the one listen', async (t) => {
+test('if jambonz can not be asked to end only one listen, the plugin closes its socket', async (t) => {
   const { live, sent } = await streamPair(t)
   live.onEndAlone = async () => false
   live.endOrClose('error', 1011, 'handler failed')
@@ -146,7 +146,7 @@ test('a message over maxPayload ends the listen with 1009; the audio before it i
   t.match(await stream.done, { reason: 'error' })
 })
 
-test('invalid JSON, invalid UTF-8, unknown types and a flood of text do no harm, and are logged once', async (t) => {
+test('invalid JSON, invalid UTF-8, unknown types and a flood of text are ignored, and logged once', async (t) => {
   const { stream, socket, sink, log } = await begun(t)
   const messages: unknown[] = []
   stream.on('message', (message) => messages.push(message))
@@ -237,7 +237,7 @@ test('each of several keys in finishOnKey ends the listen, other keys do not', a
   t.equal(stream.digits, '*')
 })
 
-test('the plugin ends a config.listen on a single key of finishOnKey, because jambonz does not', async (t) => {
+test('the plugin ends a config.listen whose finishOnKey is a single key, because jambonz does not', async (t) => {
   const { stream, socket } = await watched(t, { finishOnKey: '#', nested: 'config' })
   socket.send(dtmf('#'))
   t.match(await stream.done, { reason: 'finishOnKey' })
@@ -272,7 +272,8 @@ test('a key, or sound on either channel, restarts the timeout', async (t) => {
   t.equal(socket.readyState, socket.OPEN)
   let end: unknown
   stream.done.then((how) => (end = how))
-  // Keep sending, as jambonz does: frames that a slow machine delayed are counted only when more frames have come.
+  // Keep sending, as jambonz does. If a slow machine delayed the last frames, they are counted only when more
+  // frames arrive.
   await until(() => {
     socket.send(silence)
     return end !== undefined

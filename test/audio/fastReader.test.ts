@@ -13,7 +13,7 @@ import { until } from '../helpers/until.js'
 const FRAME_BYTES = 320
 const WAV_HEADER = /^RIFF/
 
-/** Takes `calls` calls; checks that all of their audio reaches both the live listener and the recording. */
+/** Makes `calls` calls. Checks that all of their audio reaches the live listener and the recording. */
 async function takeCalls(
   t: Test,
   calls: number,
@@ -68,7 +68,7 @@ async function takeCalls(
 t.test('with limits.fastReader: false, ws reads the sockets, and metric and log say so', async (t) => {
   const { metric, said } = await takeCalls(t, 2, { fastReader: false })
   t.equal(metric, 2)
-  t.equal(said('limits.fastReader is false').length, 1, 'once for all sockets')
+  t.equal(said('limits.fastReader is false').length, 1, 'one line for all sockets')
 })
 
 t.test('the fast reader reads the sockets by default, without a log line', async (t) => {
@@ -88,18 +88,19 @@ t.test('with an unknown version of ws, ws reads the sockets, and metric and log 
   const { metric, said } = await takeCalls(t, 2, {})
   t.equal(metric, 2)
   const [line, ...more] = said('the fast reader does not know this version of ws')
-  t.equal(more.length, 0, 'once for all sockets')
+  t.equal(more.length, 0, 'one line for all sockets')
   t.match(line, { level: 40, reason: 'ws', node: process.version })
 })
 
-t.test('the check of ws and Node names the property that is missing', async (t) => {
+t.test('Internals.of() names the part of ws or Node in which a property is missing', async (t) => {
   const { socket } = await webSocketPair(t)
-  t.ok(Internals.of(socket) instanceof Internals, 'this ws and this Node fit')
+  t.ok(Internals.of(socket) instanceof Internals, 'the installed ws and Node have all properties')
   const raw = Reflect.get(socket, '_socket') as object
   const handle = Reflect.get(raw, '_handle') as object
 
   for (const name of ['readStart', 'readStop', 'useUserBuffer', 'reading']) {
-    // Hide the property on a derived object: the handle itself must keep it, because it is being read.
+    // The property is hidden on a derived object. The handle itself must keep it, because Node is reading
+    // from the handle.
     Reflect.set(raw, '_handle', Object.create(handle, { [name]: { value: undefined } }))
     t.equal(Internals.of(socket), 'node', `without ${name}`)
   }

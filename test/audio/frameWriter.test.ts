@@ -34,7 +34,7 @@ for (const by of ['the kernel', 'ws'] as const) {
       socket.send(`text ${n}`)
       writer.send(audio)
       sent.push(Buffer.from(audio), `text ${n}`, Buffer.from(audio))
-      // The caller may overwrite the audio at once if none of it waits in the socket.
+      // If no audio waits in the socket, the caller of send() may overwrite the buffer at once.
       if (socket.bufferedAmount === 0) audio.fill(0)
     }
     await until(() => received.length === sent.length, 'all messages')
@@ -48,10 +48,10 @@ t.test('messages that the kernel can not take wait in the socket and arrive in o
   const received = receivedBy(client)
   client.pause()
   let count = 0
-  // Fill the kernel's buffer, so that one frame is written in part and later frames wait behind it.
+  // Fill the kernel's buffer. Then one frame is written only in part, and the later frames wait behind it.
   while (socket.bufferedAmount < 200_000) {
     writer.send(Buffer.alloc(30_000, ++count))
-    if (count > 5_000) throw new Error('the kernel takes it all')
+    if (count > 5_000) throw new Error('the kernel accepts all frames')
   }
   client.resume()
   await until(() => received.length === count, 'all messages')
@@ -71,7 +71,7 @@ t.test('no write request is made for audio that the kernel takes at once', async
   await until(() => received.length === 1, 'the message')
 })
 
-t.test('ws does the write to a closed socket, and reports the error', async (t) => {
+t.test('a frame for a closed socket is passed to ws, which reports the error', async (t) => {
   const { socket, client } = await webSocketPair(t)
   const writer = new FrameWriter(socket, internalsOf(socket))
   client.terminate()
@@ -83,24 +83,27 @@ t.test('ws does the write to a closed socket, and reports the error', async (t) 
   t.ok(error instanceof Error)
 })
 
-t.test('a ring of samples returns what was written, however it grows and is emptied', (t) => {
-  const ring = new SampleRing(8)
-  const expected: number[] = []
-  let next = 0
-  for (let n = 0; n < 2_000; n++) {
-    const pushed = Int16Array.from({ length: (n * 7) % 23 }, () => ++next % 30_000)
-    ring.push(pushed)
-    expected.push(...pushed)
-    const count = Math.min(expected.length, (n * 5) % 26)
-    if (n % 5 === 0) ring.drop(count)
-    else {
-      const into = new Int16Array(count + 2)
-      ring.shift(into, 1, count)
-      t.same([...into], [0, ...expected.slice(0, count), 0])
+t.test(
+  'SampleRing returns the samples in the order in which they were pushed, while it grows and shrinks',
+  (t) => {
+    const ring = new SampleRing(8)
+    const expected: number[] = []
+    let next = 0
+    for (let n = 0; n < 2_000; n++) {
+      const pushed = Int16Array.from({ length: (n * 7) % 23 }, () => ++next % 30_000)
+      ring.push(pushed)
+      expected.push(...pushed)
+      const count = Math.min(expected.length, (n * 5) % 26)
+      if (n % 5 === 0) ring.drop(count)
+      else {
+        const into = new Int16Array(count + 2)
+        ring.shift(into, 1, count)
+        t.same([...into], [0, ...expected.slice(0, count), 0])
+      }
+      expected.splice(0, count)
+      t.equal(ring.length, expected.length)
     }
-    expected.splice(0, count)
-    t.equal(ring.length, expected.length)
+    t.ok(ring.room >= ring.length)
+    t.end()
   }
-  t.ok(ring.room >= ring.length)
-  t.end()
-})
+)

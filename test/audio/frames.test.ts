@@ -37,7 +37,7 @@ function audio(bytes: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + seed * 17) & 0xff))
 }
 
-/** Passes the pieces to the parser one by one in the same memory, and overwrites that memory afterwards. */
+/** Passes the pieces to the parser one by one, always in the same memory, and then overwrites the memory. */
 function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]): void {
   const memory = Buffer.alloc(4_096)
   const view = new DataView(memory.buffer, memory.byteOffset, memory.length)
@@ -48,7 +48,10 @@ function readInTurn(reader: FrameParser | undefined, pieces: readonly Buffer[]):
   memory.fill(0)
 }
 
-/** Opens a socket and returns its server's end, read by a FrameParser or by ws alone, with the events it emits. */
+/**
+ * Opens a websocket and returns the server's end with its events. A FrameParser reads it if `withReader`;
+ * otherwise ws does.
+ */
 async function listening(t: Test, withReader: boolean, merging = false) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD })
   t.teardown(() => {
@@ -81,7 +84,7 @@ async function listening(t: Test, withReader: boolean, merging = false) {
   socket.on('close', (code) => {
     told.push(`close ${code}`)
   })
-  // ws writes what it reads from the socket to its receiver.
+  // ws passes what it reads from the socket to its receiver.
   const { _receiver: receiver } = socket as unknown as { _receiver: Writable }
   return {
     socket,
@@ -115,7 +118,7 @@ const MIXED = [
   binary(audio(20, 12))
 ]
 
-test('frames cut at any byte are read as ws reads them', async (t) => {
+test('the FrameParser reads frames that are cut at any byte as ws does', async (t) => {
   const bytes = Buffer.concat(MIXED)
   const alone = await listening(t, false)
   alone.receive(bytes)
@@ -136,7 +139,7 @@ test('frames cut at any byte are read as ws reads them', async (t) => {
   t.strictSame(told, alone.told, 'byte by byte')
 })
 
-test('audio messages that arrive together are delivered as one, in order with the texts', async (t) => {
+test('audio messages that arrive together are delivered as one, and texts keep their place between them', async (t) => {
   const { told, receive } = await listening(t, true, true)
   receive(
     Buffer.concat([
@@ -193,7 +196,7 @@ test('audio that a reader keeps is not changed by later reads', async (t) => {
     (data, _messages, reused) => heard.push({ data, reused }),
     () => true
   )
-  // Some lengths are odd, and together the messages are longer than one piece of memory.
+  // Some lengths are odd, and all messages together are longer than a slab of the parser.
   const lengths = Array.from({ length: 200 }, (_, i) => 300 + i)
   readInTurn(
     reader,
@@ -209,14 +212,14 @@ test('audio that a reader keeps is not changed by later reads', async (t) => {
 for (const [what, bytes] of Object.entries({
   'an unmasked frame': binary(audio(320, 1), { masked: false }),
   'reserved bits': binary(audio(320, 1), { reserved: 0x40 }),
-  'a continuation of nothing': frame(audio(320, 1), { opcode: 0 }),
+  'a continuation without a first fragment': frame(audio(320, 1), { opcode: 0 }),
   'a message between the fragments of another': Buffer.concat([
     binary(audio(320, 1), { final: false }),
     binary(audio(320, 2))
   ]),
   'an unknown opcode': frame(audio(3, 1), { opcode: 5 }),
   'a message over maxPayload': binary(audio(MAX_PAYLOAD + 1, 1)),
-  'a length beyond all numbers': Buffer.from([
+  'a length above 2 ** 63': Buffer.from([
     0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4
   ]),
   'a close': frame(Buffer.from([0x03, 0xe8]), { opcode: 8 })

@@ -5,14 +5,16 @@ import { ENDLESS_SPEAKERS } from '../helpers/endlessSpeakers.js'
 import type { HangUp } from '../helpers/hangUpChild.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/hangUpChild.js')
-/** ms that a process has for all its handlers; a handler that blocks the process is killed with it */
+/**
+ * ms that a process may take for all its handlers. Then it is killed, because a handler may have blocked it.
+ */
 const PATIENCE = 60_000
 /** ms that the event loop may be delayed after a hang-up */
 const MAX_DELAY = 20
-/** ms of CPU that the process may use in 300 ms: an endless loop would use all 300 */
+/** ms of CPU that the process may use in the 300 ms after a hang-up; an endless loop would use all 300 */
 const MAX_CPU = 150
 
-/** Runs the named handlers in a process, hangs up on each, and resolves to the outcome of each by its name. */
+/** Runs the named handlers in a process and hangs up on each. Resolves to the outcomes by name. */
 function hangUpOn(names: string[]): Promise<Map<string, HangUp>> {
   return new Promise((resolve) => {
     execFile(
@@ -35,7 +37,7 @@ t.test('a hangup stops a handler that writes in an endless loop', { timeout: 200
   const all = new Map(found.flatMap((map) => [...map]))
   for (const [name, { ends }] of Object.entries(ENDLESS_SPEAKERS)) {
     const result = all.get(name)
-    t.ok(result, `${name}: the process goes on`)
+    t.ok(result, `${name}: the process survives`)
     if (result === undefined) continue
     const { delayMs, cpuMs, ended, destroyed } = result
     t.ok(delayMs < MAX_DELAY, `${name}: the event loop is ${delayMs.toFixed(1)} ms late`)

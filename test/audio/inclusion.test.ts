@@ -39,7 +39,10 @@ const AGENT = of(voice(LENGTH_MS))
 const CALLER = of(voice(LENGTH_MS, 8000, 99))
 const NOISE = times(of(voice(LENGTH_MS, 8000, 5)), -45)
 
-/** Returns how many 20 ms frames the check left out, the index of the last, and whether it logged the inclusion. */
+/**
+ * Returns how many frames of 20 ms the InclusionCheck left out, the index of the last such frame, and whether
+ * the check logged that the media server includes the application's audio.
+ */
 function leftOut(theirs: Sound, ours: Sound, channels = 1) {
   const { logger, said } = keepingLogger()
   const check = new InclusionCheck(8000, channels, logger)
@@ -56,25 +59,28 @@ function leftOut(theirs: Sound, ours: Sound, channels = 1) {
   return { count, last, noticed: said('includes the application').length > 0 }
 }
 
-t.test('when the media server includes streamed audio, no frame is added twice', async (t) => {
-  for (const [name, theirs] of Object.entries({
-    'alone': AGENT,
-    'a frame late': late(AGENT, 20),
-    'late by no whole frame': late(AGENT, 37),
-    'a little louder': times(AGENT, 2),
-    'with noise': sum(AGENT, NOISE),
-    'with a caller as loud': sum(AGENT, CALLER),
-    'with a caller who is louder': sum(AGENT, times(CALLER, 6))
-  })) {
-    for (const channels of [1, 2]) {
-      const { count, noticed } = leftOut(theirs, AGENT, channels)
-      t.ok(noticed, name)
-      t.ok(count >= LENGTH_MS / 20 - 3, `${name}: ${count} frames`)
+t.test(
+  "when jambonz' frames already include the application's audio, the audio is not added a second time",
+  async (t) => {
+    for (const [name, theirs] of Object.entries({
+      'alone': AGENT,
+      'one frame late': late(AGENT, 20),
+      'late by a part of a frame': late(AGENT, 37),
+      'a little louder': times(AGENT, 2),
+      'with noise': sum(AGENT, NOISE),
+      'with a caller who is as loud': sum(AGENT, CALLER),
+      'with a caller who is louder': sum(AGENT, times(CALLER, 6))
+    })) {
+      for (const channels of [1, 2]) {
+        const { count, noticed } = leftOut(theirs, AGENT, channels)
+        t.ok(noticed, name)
+        t.ok(count >= LENGTH_MS / 20 - 3, `${name}: ${count} frames`)
+      }
     }
   }
-})
+)
 
-t.test('other audio is not taken for the agent, of whom at most 0.4 s are left out', async (t) => {
+t.test("other audio in jambonz' frames makes the check leave out at most 0.4 s of the agent", async (t) => {
   for (const [name, theirs, ours, most] of [
     ['silence', none, AGENT, 0],
     ['comfort noise', NOISE, AGENT, 0],
@@ -86,7 +92,7 @@ t.test('other audio is not taken for the agent, of whom at most 0.4 s are left o
     ['a caller who is louder', times(CALLER, 6), AGENT, 20],
     ['an offset', constant(1_000), AGENT, 0],
     ['an offset beside a constant', constant(1_000), constant(1_000), 0],
-    ['an utterance too quiet to tell', NOISE, times(AGENT, -36), 200],
+    ['an utterance that is too quiet to be found', NOISE, times(AGENT, -36), 200],
     ['another tone', tone(440), tone(523), 20],
     ['a loud echo of a tone', late(times(tone(440), -6), 100), tone(440), 20],
     ['silence beside a tone', none, tone(440), 0]

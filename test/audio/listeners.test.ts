@@ -27,7 +27,7 @@ const oops = (): never => {
   throw new Error('oops')
 }
 
-/** Causes every event of a stream that a listener may wait for. */
+/** Causes every event of a stream for which a listener may wait. */
 async function everything(readable: Readable, { stream, socket }: Awaited<ReturnType<typeof streamPair>>) {
   if (readable.listenerCount('readable') === 0) {
     readable.resume()
@@ -63,7 +63,7 @@ for (const event of EVENTS) {
       if (event === 'end' || event === 'close') readable.on(event, () => next++)
       await everything(readable, pair)
       await until(() => pair.log.some(({ err }) => (err as Error | undefined)?.message === 'oops'))
-      if (event === 'end' || event === 'close') t.equal(next, 1, 'the next listener has heard of it')
+      if (event === 'end' || event === 'close') t.equal(next, 1, 'the next listener of the event runs too')
     })
   }
 }

@@ -19,7 +19,7 @@ test("stream.metadata is the first frame of the socket, overridden by the verb's
   t.match(stream, { callSid: 'call-1', sampleRate: 8000, channels: 1, mixType: 'mono' })
 })
 
-test('begin is emitted once, before any audio', async (t) => {
+test('the event begin is emitted once, before any audio', async (t) => {
   const events: string[] = []
   const { socket, start, live } = await streamPair(t, {
     started: false,
@@ -40,7 +40,7 @@ for (const [what, first] of Object.entries({
   'JSON that is no object': '[]',
   'audio': ramp(20)
 })) {
-  test(`if ${what} comes in place of the metadata, no audio is lost, and it is logged once`, async (t) => {
+  test(`if the first message is ${what} instead of metadata, no audio is lost, and one line is logged`, async (t) => {
     const sink = new Collector()
     const { socket, log, live } = await streamPair(t, {
       started: false,
@@ -59,17 +59,17 @@ for (const [what, first] of Object.entries({
   })
 }
 
-test('a socket that sends nothing is closed with 1008', async (t) => {
+test('a socket on which jambonz sends nothing is closed with 1008', async (t) => {
   const { socket, live } = await streamPair(t, {
     started: false,
     limits: { metadataTimeout: 30 },
-    begin: () => t.fail('it begins')
+    begin: () => t.fail('the stream begins')
   })
   t.match(await closing(socket), { code: 1008, reason: /no listen was known 30 ms/ })
   t.match(await live.done, { reason: 'error', closeCode: 1008, error: { message: /30 ms/ } })
 })
 
-test('audio that comes while the listen is looked up is kept in order', async (t) => {
+test('audio that arrives while the listen is looked up is kept, in order', async (t) => {
   const sink = new Collector()
   let found: (() => void) | undefined
   const { socket, start, live } = await streamPair(t, {
@@ -122,7 +122,7 @@ test('a socket whose lookup does not end is closed with 1008, and the late resul
       new Promise((resolve) => {
         found = resolve
       }),
-    begin: () => t.fail('it begins')
+    begin: () => t.fail('the stream begins')
   })
   start()
   t.match(await closing(socket), { code: 1008 })
@@ -131,7 +131,7 @@ test('a socket whose lookup does not end is closed with 1008, and the late resul
 })
 
 test('a stream whose socket closes before its first message ends without a begin event', async (t) => {
-  const { socket, live } = await streamPair(t, { started: false, begin: () => t.fail('it begins') })
+  const { socket, live } = await streamPair(t, { started: false, begin: () => t.fail('the stream begins') })
   socket.close(1000)
   t.match(await live.done, { reason: 'closed', closeCode: 1000 })
   t.equal(live.stream, undefined)

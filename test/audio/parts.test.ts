@@ -7,8 +7,11 @@ import { GapMeter } from '../../lib/audio/socket/GapMeter.js'
 import { PlayoutModel } from '../../lib/audio/playback/PlayoutModel.js'
 import { ReaderSide } from '../../lib/audio/stream/readers.js'
 
-t.test('gaps', async (t) => {
-  /** Feeds frames of 20 ms at `times`; returns the gaps found, each with the index of the frame after it. */
+t.test('GapMeter finds the gaps in audio', async (t) => {
+  /**
+   * Passes frames of 20 ms at `times` to a GapMeter. Returns the gaps found, each with the index of the next
+   * frame.
+   */
   function gapsAt(times: number[], batchMs = 0): Array<[frame: number, gapMs: number]> {
     const meter = new GapMeter()
     meter.opened(0, 0)
@@ -37,7 +40,7 @@ t.test('gaps', async (t) => {
     t.same(gapsAt(Array.from({ length: 180_000 }, (_, i) => i * 20 * 0.9999)), [])
   })
 
-  await t.test('frames that come with jitter have no gap', async (t) => {
+  await t.test('frames that arrive with jitter have no gap', async (t) => {
     t.same(gapsAt(steady(1000).map((at, i) => at + ((i * 7919) % 150))), [])
   })
 
@@ -67,7 +70,7 @@ t.test('gaps', async (t) => {
     t.same(more, [])
   })
 
-  await t.test('the time between two batches is no gap; a pause beyond it is', async (t) => {
+  await t.test('the time between two batches is no gap; a longer pause is a gap', async (t) => {
     const batches = (frames: number, from = 0) =>
       steady(frames, from).map((at) => Math.ceil((at + 1) / 200) * 200)
     t.same(gapsAt(batches(1000), 200), [])
@@ -77,12 +80,12 @@ t.test('gaps', async (t) => {
     t.same(more, [])
   })
 
-  await t.test('audio faster than real time has no gap', async (t) => {
+  await t.test('audio that arrives faster than real time has no gap', async (t) => {
     t.same(gapsAt(Array.from({ length: 1000 }, (_, i) => i)), [])
   })
 })
 
-t.test('a reader that stalls for 30 s is ended, and the plugin goes on reading the socket', async (t) => {
+t.test('a reader that stalls for 30 s is ended, and the plugin continues to read the socket', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const lines: string[] = []
@@ -118,9 +121,9 @@ t.test('a reader that stalls for 30 s is ended, and the plugin goes on reading t
   await new Promise((resolve) => stream.once('end', resolve))
 })
 
-t.test('the model of what jambonz plays', async (t) => {
+t.test('PlayoutModel computes what jambonz plays', async (t) => {
   await t.test(
-    'playout begins with 160 ms, goes on in steps of 80 ms, and tells how much the last step still lacks',
+    'playout begins with 160 ms and continues in steps of 80 ms; `missing` is what the last step lacks',
     async (t) => {
       const playout = new PlayoutModel(8000)
       playout.audio(1279, 0)

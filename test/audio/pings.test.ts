@@ -25,7 +25,7 @@ t.test('unanswered pings share one pong listener, and only the latest pings are 
   t.ok(roundTrips.leastMs > 0)
 })
 
-t.test('a pong is reported once, to the ping that it answers', async (t) => {
+t.test('a pong is reported once, to the sender of the ping that it answers', async (t) => {
   const { socket, client } = await webSocketPair(t, { autoPong: false })
   const pings: Buffer[] = []
   client.on('ping', (data) => pings.push(data))

@@ -12,7 +12,7 @@ import { DECODED, edgeSamples, ENCODED } from './mulawOfSox.js'
 t.jobs = 10
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** Returns `ms` of audio at 8 kHz in which each sample has the same value. */
+/** Returns `ms` of audio at 8 kHz whose samples all have this value. */
 const level = (ms: number, value: number) => bytesOf(new Int16Array(ms * 8).fill(value))
 const heardMs = (caller: FileCaller, value: number) =>
   caller.heard.filter((sample) => sample === value).length / 8
@@ -43,7 +43,10 @@ function wav(data: Buffer, { rate, channels = 1, bits = 16, code = 1 }: WavForma
   return Buffer.concat([head, data])
 }
 
-/** Returns the largest difference between two signals, without the filter's transients at both ends. */
+/**
+ * Returns the largest difference between the samples of two signals. It leaves out both ends, where the
+ * filter settles.
+ */
 function difference(a: Int16Array, b: Int16Array): number {
   return Math.max(...a.slice(100, -100).map((sample, i) => Math.abs(sample - (b[i + 100] ?? 0))))
 }
@@ -77,7 +80,7 @@ test("thirty queued files are played in order, and jambonz' queue is never too f
   )
 })
 
-test('play() stops the file that plays, which is not resumed later', async (t) => {
+test('play() stops the file that is playing; the stopped file does not resume later', async (t) => {
   const { stream, caller } = await playing(t)
   const old = stream.play(level(2000, 1))
   const queued = stream.play(level(2000, 2), { queue: true })
@@ -90,7 +93,7 @@ test('play() stops the file that plays, which is not resumed later', async (t) =
   t.equal(heardMs(caller, 2), 0)
 })
 
-test('clear() stops the file that plays and drops all queued files', async (t) => {
+test('clear() stops the file that is playing and drops all queued files', async (t) => {
   const { stream, caller } = await playing(t)
   const all = [1, 2, 3, 4].map((value) => stream.play(level(1000, value), { queue: true }))
   await until(() => heardMs(caller, 1) > 0)
@@ -100,19 +103,19 @@ test('clear() stops the file that plays and drops all queued files', async (t) =
     ['cleared', 'cleared', 'cleared', 'cleared']
   )
   t.ok(heardMs(caller, 2) < 200)
-  t.equal(heardMs(caller, 2), 0, 'nothing of the next one')
+  t.equal(heardMs(caller, 2), 0, 'nothing of the queued file is heard')
   t.equal(heardMs(caller, 3), 0)
   t.match(await stream.play(level(40, 9)), { event: 'playout' })
 })
 
-test('clear() sends nothing when no file plays', async (t) => {
+test('clear() sends nothing if no file is playing', async (t) => {
   const { stream, caller } = await playing(t)
   stream.clear()
   await stream.play(level(20, 1))
   t.same(caller.commands, ['playAudio'])
 })
 
-test('play() returns its id unchanged, even if the module would cut the id or it is in use', async (t) => {
+test('play() returns its id unchanged, even if mod_audio_fork would cut the id or the id is in use', async (t) => {
   const { stream, caller } = await playing(t)
   const [first, second, third] = ['it\'s "me"', 'twice', 'twice'].map((id) =>
     stream.play(level(20, 1), { id, queue: true })
@@ -165,13 +168,13 @@ test('a WAV of any rate, width and number of channels is converted to a format t
   )
 })
 
-test('raw audio of a rate that FreeSWITCH reads wrongly is converted', async (t) => {
+test('raw audio is converted if FreeSWITCH would misread its sample rate', async (t) => {
   const { stream, caller } = await playing(t)
   await stream.play(bytesOf(sine(2400, 400, 24_000)), { sampleRate: 24_000 })
   t.match(caller.received, [{ sampleRate: 16_000 }])
 })
 
-test('play() refuses a file that can not be played, and gives the reason', async (t) => {
+test('play() refuses a file that can not be played, and its error gives the reason', async (t) => {
   const { stream } = await playing(t)
   const code = 'FST_JAMBONZ_AUDIO_FILE'
   await t.rejects(stream.play(Buffer.alloc(0)), { code, message: /no samples/ })
@@ -199,7 +202,7 @@ test('play() refuses a file that can not be played, and gives the reason', async
   await t.rejects(stream.play(Buffer.alloc(16_000_000)), { code, message: /queue: true/ })
 })
 
-test('play() refuses text of any kind and length, and the error names what kind of text it is', async (t) => {
+test('play() refuses text of any kind and length, and its error names the kind of text', async (t) => {
   const { stream } = await playing(t)
   const bom = '\ufeff'
   const long = 'the quota of this month is used up '.repeat(30)
@@ -233,7 +236,7 @@ test('play() refuses text of any kind and length, and the error names what kind 
   t.match(otherKindOf(Buffer.from(`\ufeff<html>${long}`, 'utf16le'))?.is, 'an HTML page')
 })
 
-/** Returns MP3 frames of 128 kbit/s, 44.1 kHz, stereo. */
+/** Returns so many MP3 frames of 128 kbit/s, 44.1 kHz, stereo. */
 const mp3 = (frames: number) =>
   Buffer.concat(
     Array.from({ length: frames }, () =>
@@ -278,7 +281,7 @@ test('raw samples are not mistaken for a file format, whatever their first bytes
     ...Array.from({ length: 256 }, (_, byte) => bytesOf(new Int16Array(500).fill((byte << 8) | 0x41))),
     ...Array.from({ length: 40 }, (_, i) => bytesOf(sine(800, 50 + i * 80, 8000))),
     Buffer.concat([mp3(3), random(2_000, 7)]),
-    // two alternating samples, of which every second one looks like an MP3 header
+    // Two alternating samples. Every second sample looks like an MP3 header.
     Buffer.alloc(4_000, Buffer.from([0xff, 0xfb, 0x94, 0x64])),
     Buffer.concat([Buffer.from('{"'), random(800, 3)]),
     Buffer.from('A!')
@@ -289,7 +292,7 @@ test('raw samples are not mistaken for a file format, whatever their first bytes
   )
 })
 
-test('if play() fails and nobody awaits it, the error is logged, and neither the stream nor the process ends', async (t) => {
+test('if play() fails and its promise is not awaited, the error is logged; stream and process continue', async (t) => {
   const { stream, log, caller } = await playing(t)
   stream.play(Buffer.alloc(0))
   await until(() => log.length > 0)
@@ -335,7 +338,7 @@ test('RF64, 64-bit float, A-law and extensible formats are read', async (t) => {
   extensible.writeUInt16LE(22, 36)
   extensible.writeUInt16LE(1, 44)
   t.same(readWav(extensible).samples, at8)
-  // the codes at the ends of the segments (ITU-T G.711, table 1a)
+  // the first and last codes of some segments (ITU-T G.711, table 1a)
   const codes = Uint8Array.from([0xd5, 0x55, 0xaa, 0x2a, 0x80, 0xc5, 0xf5])
   t.same(
     [...readWav(wav(Buffer.from(codes), { rate: 8000, bits: 8, code: 6 })).samples],
@@ -343,7 +346,7 @@ test('RF64, 64-bit float, A-law and extensible formats are read', async (t) => {
   )
 })
 
-test('a streamed WAV, whose header does not know the sizes, is read to its end', async (t) => {
+test('a streamed WAV whose header has no valid sizes is read to its end', async (t) => {
   const file = wav(bytesOf(sine(800, 400, 8000)), { rate: 8000 })
   for (const size of [0, 0xffff_ffff]) {
     file.writeUInt32LE(size, 40)
@@ -351,7 +354,7 @@ test('a streamed WAV, whose header does not know the sizes, is read to its end',
   }
 })
 
-test('resampling keeps level, length and silence, whether the audio comes whole or in pieces', async (t) => {
+test('resampling keeps level, length and silence, for audio in one piece and in several', async (t) => {
   for (const [from, to] of [
     [8000, 16_000],
     [16_000, 8000],
@@ -394,7 +397,7 @@ test('resampling in pieces gives the same samples as resampling at once', async 
   }
 })
 
-test('resampling between two rates without a common divisor is accurate as well', async (t) => {
+test('resampling is accurate even between two rates without a large common divisor', async (t) => {
   const whole = resample(sine(44_101, 1000, 44_101), 44_101, 16_000)
   t.ok(difference(whole, sine(16_000, 1000, 16_000)) < 100)
 })

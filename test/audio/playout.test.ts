@@ -11,11 +11,15 @@ t.test("heardMs of a file is computed from the offset and the call's rate", asyn
     t.equal(rate.heardMs({ ...report, lastOffset: 23_520, playbackMs: 4_096, elapsedMs: 3_050 }), 2_940)
   })
 
-  t.test('heardMs on a wideband call is at most the elapsed time', async (t) => {
+  t.test('on a wideband call, heardMs is at most the elapsed time', async (t) => {
     const rate = new CallRate()
     t.equal(rate.heardMs({ ...report, lastOffset: 15_040, playbackMs: 2_048, elapsedMs: 1_050 }), 940)
     t.equal(rate.heardMs({ ...report, lastOffset: 48_000, stopped: false }), 3_000)
-    t.equal(rate.heardMs({ ...report, lastOffset: 1_600 }), 100, 'once a whole file has told the rate')
+    t.equal(
+      rate.heardMs({ ...report, lastOffset: 1_600 }),
+      100,
+      'after a file that was played whole, the rate of the call is known'
+    )
   })
 
   t.test('the report of a file that is too short does not determine the rate of the call', async (t) => {
@@ -29,7 +33,7 @@ t.test("heardMs of a file is computed from the offset and the call's rate", asyn
   })
 })
 
-/** Adds 20 ms of audio every 20 ms; returns the ms after which the model says that playout begins. */
+/** Adds 20 ms of audio every 20 ms. Returns the ms after which playout begins, according to the model. */
 function beginsAt(model: PlayoutModel, rate: number, from = 0): number {
   for (let at = from; at < from + 1_000; at += 20) if (model.audio(rate / 50, at)) return at - from
   return NaN
@@ -38,21 +42,28 @@ function beginsAt(model: PlayoutModel, rate: number, from = 0): number {
 t.test('jambonz begins to play after 160 ms of audio and continues in steps of 80 ms', async (t) => {
   for (const rate of [8_000, 16_000, 24_000]) {
     const model = new PlayoutModel(rate)
-    t.equal(beginsAt(model, rate), 140, `${rate} Hz: with the eighth piece`)
-    t.equal(beginsAt(model, rate, 5_000), 60, 'with the fourth, later')
+    t.equal(beginsAt(model, rate), 140, `${rate} Hz: playout begins with the eighth piece`)
+    t.equal(beginsAt(model, rate, 5_000), 60, 'later, playout begins with the fourth piece')
   }
 })
 
-t.test('if the rate of the call is unknown, audio enough to begin at any rate is sent at once', async (t) => {
-  const model = new PlayoutModel(16_000)
-  t.equal(model.toBegin(0), 2_560, 'enough for a call of 8 kHz; one of 16 kHz begins with the half')
-  model.audio(2_560, 0)
-  t.equal(model.toBegin(100), 0, 'any number will do while it plays')
-  t.equal(model.toBegin(200), 1_280)
-  t.equal(new PlayoutModel(8_000).toBegin(0), 0, 'at 8 kHz it is known to the sample')
-})
+t.test(
+  'if the rate of the call is unknown, so much audio is sent at once that playout begins at any rate',
+  async (t) => {
+    const model = new PlayoutModel(16_000)
+    t.equal(model.toBegin(0), 2_560, 'enough for a call of 8 kHz; a call of 16 kHz needs half of it')
+    model.audio(2_560, 0)
+    t.equal(model.toBegin(100), 0, 'no minimum while jambonz plays')
+    t.equal(model.toBegin(200), 1_280)
+    t.equal(
+      new PlayoutModel(8_000).toBegin(0),
+      0,
+      'at 8 kHz the rate of the call is known, so there is no minimum'
+    )
+  }
+)
 
-t.test('the model says whether jambonz may have run out of audio', async (t) => {
+t.test('audio() tells if jambonz may have run out of audio', async (t) => {
   const model = new PlayoutModel(8_000)
   t.equal(model.audio(800, 0), false)
   t.equal(model.audio(480, 10), 'dry', 'nothing was played before')
@@ -65,7 +76,7 @@ t.test('a late report of a mark does not make the next report seem too early', a
   model.audio(16_000, 0)
   t.equal(model.isTooEarly(500, 520, 1), false)
   model.reported(500, 1_000)
-  t.equal(model.isTooEarly(1_000, 1_020, 1), false, 'it is in time')
-  t.equal(model.isTooEarly(1_900, 1_040, 1), true, 'nobody can have heard that')
-  t.equal(model.isTooEarly(1_900, 1_040, 5), false, 'but in a test that is faster than real time')
+  t.equal(model.isTooEarly(1_000, 1_020, 1), false, 'the report is in time')
+  t.equal(model.isTooEarly(1_900, 1_040, 1), true, 'the caller can not have heard so much')
+  t.equal(model.isTooEarly(1_900, 1_040, 5), false, 'possible in a test at five times real time')
 })

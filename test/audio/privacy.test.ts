@@ -15,16 +15,19 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const FRAME_MS = 20
 const FRAME_BYTES = 320
 const [BEFORE, SECRET, AFTER, UNDECIDED] = [0x11, 0x22, 0x33, 0x44]
-/** ms before the end of a pause: audio of this time may arrive after the end, and may be recorded or not */
+/**
+ * ms before the end of a pause in which the caller's audio may arrive after the pause, and therefore may be
+ * recorded or not
+ */
 const UNDER_WAY = 50
-/** ms by which speak() may lag behind its schedule; an attempt with more lag is repeated */
+/** ms by which speak() may lag behind its schedule. If the lag is larger, the test makes another call. */
 const MAX_LATE = 80
 const ATTEMPTS = 6
 const READS_DIRECTLY = process.env.FAST_READER !== 'off'
-/** the number of calls that fill the next 600 ms of the batch timer, which reads one call every 20 ms */
+/** number of calls that take the batch timer 600 ms, because it reads one call every 20 ms */
 const MANY = 30
 
-/** A sink that keeps the audio of pauses apart from all other audio. */
+/** A sink that collects the audio of pauses in `secret`, apart from all other audio. */
 class PausedCollector extends Collector {
   readonly secret = new Collector()
   readonly pauses: Array<PauseMode | false> = []
@@ -43,11 +46,17 @@ class PausedCollector extends Collector {
   }
 }
 
-/** Returns the TCP connection of a websocket, which can be corked so that several messages leave as one piece. */
+/**
+ * Returns the TCP connection of a websocket. While the connection is corked, messages collect and then leave
+ * in one piece.
+ */
 const tcpOf = (socket: WebSocket) => (socket as unknown as { _socket: Socket })._socket
 const count = (audio: Buffer, value: number) => audio.filter((byte) => byte === value).length
 
-/** Opens a stream that is recorded; its `frame` sends 20 ms of bytes of one value. */
+/**
+ * Opens a stream that is recorded. The result's `frame()` sends 20 ms of audio whose bytes all have one
+ * value.
+ */
 async function recorded(t: Test, { live: isLive = false } = {}) {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
@@ -68,13 +77,13 @@ async function recorded(t: Test, { live: isLive = false } = {}) {
 interface Stall {
   /** ms from the beginning of the pause to the stall */
   from: number
-  /** ms */
+  /** length of the stall in ms */
   lasts: number
 }
 
 /**
- * Sends a caller's audio in real time: `begins` ms before the pause, `paused` ms in the pause, and 1 s after it. The
- * audio of the stall is sent at the end of the stall.
+ * Sends a caller's audio in real time: `begins` ms before the pause, `paused` ms during the pause, and 1 s
+ * after it. Audio that is due during the stall is sent at the end of the stall.
  */
 async function speak(
   { stream, frame }: Awaited<ReturnType<typeof recorded>>,
@@ -118,24 +127,24 @@ async function speak(
 }
 
 /**
- * Asserts that all audio before the pause was recorded. Without the fast reader, audio that is still unread when the
- * pause begins may be left out.
+ * Asserts that all audio before the pause was recorded. ws, unlike the fast reader, may leave out audio that
+ * is still unread when the pause begins.
  */
 function assertBefore(t: Test, bytes: number, frames: number): void {
-  if (READS_DIRECTLY) t.equal(bytes, frames * FRAME_BYTES, 'all that came before it is there')
+  if (READS_DIRECTLY) t.equal(bytes, frames * FRAME_BYTES, 'all audio before the pause is recorded')
   else t.ok(bytes <= frames * FRAME_BYTES)
 }
 
 for (const [row, [what, paused, stall, begins = 1_600]] of (
   [
-    ['200 ms, over when the pause ends', 600, { from: 380, lasts: 200 }],
-    ['1,500 ms, over when the pause ends', 1_800, { from: 280, lasts: 1_500 }],
-    ['200 ms, over the end of the pause', 600, { from: 460, lasts: 200 }],
-    ['1,500 ms, over the end of the pause', 1_000, { from: 200, lasts: 1_500 }],
+    ['200 ms, ends with the pause', 600, { from: 380, lasts: 200 }],
+    ['1,500 ms, ends with the pause', 1_800, { from: 280, lasts: 1_500 }],
+    ['200 ms, ends after the pause', 600, { from: 460, lasts: 200 }],
+    ['1,500 ms, ends after the pause', 1_000, { from: 200, lasts: 1_500 }],
     ['none', 400, { from: 0, lasts: 0 }],
-    ['500 ms, in the first second, over the end of the pause', 500, { from: 200, lasts: 500 }, 300],
-    ['300 ms, in the first audio, over the end of the pause', 200, { from: 100, lasts: 300 }, 60],
-    ['700 ms, from the first audio on, over the end of the pause', 500, { from: 0, lasts: 700 }, 0]
+    ['500 ms, in the first second of the call, ends after the pause', 500, { from: 200, lasts: 500 }, 300],
+    ['300 ms, soon after the first audio, ends after the pause', 200, { from: 100, lasts: 300 }, 60],
+    ['700 ms, from the first audio on, ends after the pause', 500, { from: 0, lasts: 700 }, 0]
   ] as const
 ).entries()) {
   for (const isLive of [false, true]) {
@@ -147,20 +156,21 @@ for (const [row, [what, paused, stall, begins = 1_600]] of (
         call.socket.close(1000)
         await call.stream.done
         const file = await call.file()
-        // Try again if this process lagged: the audio was then not sent in real time.
+        // If this process lagged, the audio was not sent in real time, so the test makes another call.
         if (counts.lateMs > MAX_LATE && attempt < ATTEMPTS) continue
         assertBefore(t, count(file, BEFORE), counts.before)
         t.equal(count(file, SECRET), 0)
         const after = count(file, AFTER) / FRAME_BYTES
-        t.ok(after >= counts.after - 3, `${after} of ${counts.after} frames after it are there`)
+        t.ok(after >= counts.after - 3, `${after} of ${counts.after} frames after the pause are recorded`)
         return
       }
     })
   }
 }
 
-test('a pause before the first batch is not recorded, with many calls at once', async (t) => {
-  // These calls take the next slots of the batch timer, so that the first batch of the call below is read later.
+test('a pause before the first batch is read is not recorded, even with many calls at once', async (t) => {
+  // These calls take the next turns of the batch timer, so that the first batch of the call below is read
+  // later.
   for (let call = 0; call < MANY; call++) await recorded(t)
   for (let attempt = 1; ; attempt++) {
     const call = await recorded(t)
@@ -175,7 +185,7 @@ test('a pause before the first batch is not recorded, with many calls at once', 
   }
 })
 
-test('sinks get all audio from before a pause, and none from the pause', async (t) => {
+test('sinks get all audio that arrived before a pause, and no audio of the pause', async (t) => {
   for (const isLive of [false, true]) {
     const sink = new PausedCollector()
     const { stream, socket } = await streamPair(t, {
@@ -183,7 +193,8 @@ test('sinks get all audio from before a pause, and none from the pause', async (
         live.addSink(sink, { live: isLive })
       }
     })
-    // Sends without waiting for a read, so that the audio is still unread in the kernel when the pause begins or ends.
+    // Sends without waiting until the plugin has read, so that the audio is still in the kernel when the
+    // pause begins or ends.
     const say = (value: number) =>
       new Promise((resolve) => socket.send(Buffer.alloc(FRAME_BYTES, value), resolve))
     await say(BEFORE)
@@ -191,7 +202,8 @@ test('sinks get all audio from before a pause, and none from the pause', async (
     assertBefore(t, count(sink.audio, BEFORE), 1)
     await say(SECRET)
     stream.endPrivacy()
-    // Send it repeatedly: after a slow opening, the first frame counts as audio of the pause.
+    // Send the frame repeatedly. If the socket was slow to open, the first frame still counts as audio of the
+    // pause.
     await until(() => {
       socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
       return count(sink.audio, AFTER) >= FRAME_BYTES
@@ -202,7 +214,7 @@ test('sinks get all audio from before a pause, and none from the pause', async (
   }
 })
 
-// Only the fast reader knows that a message has arrived in part; ws does not tell.
+// ws does not tell that a message has arrived in part, so this test needs the fast reader.
 const testDirect = READS_DIRECTLY ? test : () => {}
 testDirect('a pause that ends within a message leaves that message out', async (t) => {
   const sink = new PausedCollector()
@@ -224,7 +236,7 @@ testDirect('a pause that ends within a message leaves that message out', async (
   t.equal(count(sink.audio, SECRET), 0)
 })
 
-test('a pause that a listener ends includes all audio that was read together with the frame it got', async (t) => {
+test('if an audio listener ends a pause, all audio that was read with its frame still belongs to the pause', async (t) => {
   const sink = new PausedCollector()
   const { stream, socket } = await streamPair(t, {
     begin(live) {
@@ -233,11 +245,12 @@ test('a pause that a listener ends includes all audio that was read together wit
   })
   stream.beginPrivacy()
   stream.once('audio', () => stream.endPrivacy())
-  // five frames in one TCP segment: all of them came in the pause
+  // These five frames arrive in one TCP segment, so all of them were said in the pause.
   for (let i = 0; i < 5; i++) socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
   await until(() => sink.secret.audio.length === 5 * FRAME_BYTES)
   t.equal(sink.audio.length, 0)
-  // On a slow machine more audio belongs to the pause: all that is read so late that it may have been said in it.
+  // On a slow machine, more audio counts as audio of the pause: all audio that is read so late that it may
+  // have been said in the pause.
   await until(() => {
     const isOver = sink.pauses.at(-1) === false
     if (!isOver) socket.send(Buffer.alloc(FRAME_BYTES, UNDECIDED))
@@ -292,7 +305,7 @@ test('a pause applies to every sink, also to sinks added in the pause, and marks
   await until(() => keys.length === 2)
   stream.endPrivacy()
   stream.endPrivacy()
-  // For the sinks, the pause ends with the first audio that cannot have been said in the pause.
+  // For the sinks, the pause ends with the first audio that can't have been said during the pause.
   await until(() => {
     socket.send(Buffer.alloc(FRAME_BYTES, AFTER))
     return count(second.audio, AFTER) > 0
@@ -305,7 +318,7 @@ test('a pause applies to every sink, also to sinks added in the pause, and marks
   ])
 })
 
-test('within one read, keys before the end of a pause are private and keys after it are public', async (t) => {
+test('of keys that are read together, those before the end of a pause are private, the later ones public', async (t) => {
   const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
   const keys: string[] = []
   stream.on('dtmf', ({ digit, private: isPrivate }) => {
@@ -314,7 +327,7 @@ test('within one read, keys before the end of a pause are private and keys after
     if (stream.isPrivate) stream.endPrivacy()
     else stream.beginPrivacy()
   })
-  // A space sends audio: audio of the pause may come after the end of the pause.
+  // A space stands for a frame of audio. Audio that was said in the pause may arrive after its end.
   const send = (text: string) => {
     for (const digit of text) {
       if (digit === ' ') socket.send(Buffer.alloc(FRAME_BYTES, SECRET))
@@ -331,7 +344,7 @@ test('within one read, keys before the end of a pause are private and keys after
   t.equal(stream.digits, '#')
 })
 
-test('stream.digits does not have the key that ended the listen if it was pressed in a pause', async (t) => {
+test('stream.digits lacks the key that ended the listen if the key was pressed in a pause', async (t) => {
   for (const isPrivate of [true, false]) {
     const { stream, socket } = await streamPair(t, { listen: { finishOnKey: '#' } })
     if (isPrivate) stream.beginPrivacy()

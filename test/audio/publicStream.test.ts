@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import t from 'tap'
 import { streamPair } from '../helpers/streamPair.js'
 
-/** Members that are protected in TypeScript: the parts of a stream call them on each other. */
+/** Members that are `protected` in TypeScript, because only the parts of a stream call them on each other. */
 const PROTECTED = ['playback', 'output', 'listenerThrew', 'speechOver', 'afterEnd', 'readToEnd']
 
 t.test('the public members of a stream are those that README lists', async (t) => {
@@ -28,7 +28,7 @@ t.test('the public members of a stream are those that README lists', async (t) =
   }
   for (const name of PROTECTED) own.delete(name)
   t.ok(own.size > 20)
-  for (const name of own) t.ok(listed.has(name), `${name} stands in README`)
+  for (const name of own) t.ok(listed.has(name), `README lists ${name}`)
   const { set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(stream), 'listen') ?? {}
   t.equal(set, undefined, 'listen can not be set')
   t.equal(stream.call.callSid, 'call-1')

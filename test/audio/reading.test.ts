@@ -16,7 +16,7 @@ const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, {
 const FAST = process.env.FAST_READER !== 'off'
 const STEREO = { mixType: 'stereo' as const, sampleRate: 64_000 }
 
-/** Opens a stream with a sink that stands for the recorder; resolves once the stream has begun. */
+/** Opens a stream with a sink in place of the recorder. Resolves when the stream has begun. */
 async function begun(t: Test, { begin, ...options }: PairOptions = {}) {
   const sink = new Collector()
   const pair = await streamPair(t, {
@@ -42,10 +42,10 @@ test('a sample that is split between two frames is joined again', async (t) => {
   socket.close(1000)
   await stream.done
   t.ok(frames.every((length) => length % 4 === 0))
-  t.ok(sink.audio.equals(audio), 'the three bytes at the end are no sample frame')
+  t.ok(sink.audio.equals(audio), 'the last three bytes are no complete sample frame, and are dropped')
 })
 
-test('recorder, reader, audio listener and both channels each get all audio', async (t) => {
+test('recorder, reader, audio listener and each channel stream get all audio', async (t) => {
   const { stream, sink, send, socket } = await begun(t, { listen: { mixType: 'stereo' } })
   const tapped: Buffer[] = []
   stream.on('audio', (frame) => tapped.push(Buffer.from(frame)))
@@ -132,9 +132,9 @@ test('a reader that stalls for 5 s loses no audio, uses bounded memory, and dela
     most = Math.max(most, stream.readableLength)
     return sink.audio.length === tapped && tapped === stream.readableLength && most > maxBuffered
   })
-  t.ok(most <= maxBuffered + 65_536, `${most} bytes are kept of ${audio.length}`)
+  t.ok(most <= maxBuffered + 65_536, `at most ${most} of ${audio.length} bytes are buffered`)
   t.equal(sink.audio.length, tapped)
-  t.comment(`${audio.length} bytes sent, at most ${most} kept in the process, limit ${maxBuffered}`)
+  t.comment(`${audio.length} bytes sent, at most ${most} buffered in the process, limit ${maxBuffered}`)
   const read: Buffer[] = []
   for await (const frame of stream) {
     read.push(frame)
@@ -184,7 +184,7 @@ test('a handler that begins to read late loses no audio', async (t) => {
   t.ok((await read[0])?.equals(ramp(2000)))
 })
 
-test('audio buffered for a handler that does not read is dropped after 10 s, or when the handler settles', async (t) => {
+test('audio buffered for a handler that does not read is dropped after 10 s, or when the handler returns', async (t) => {
   let settle: (() => void) | undefined
   const { stream, live, send, sink } = await begun(t, {
     begin: (live) =>
@@ -241,7 +241,7 @@ test("an error in the reader's pipeline ends only this stream, with 1011", async
   t.match(log, [{ err: { message: 'disk full' } }])
 })
 
-test('an audio listener that throws ends this stream with 1011; the recorder still gets the frame', async (t) => {
+test('an audio listener that throws ends its stream with 1011; the recorder still gets the frame', async (t) => {
   const { stream, send, socket, sink } = await begun(t)
   stream.on('audio', () => {
     throw new Error('oops')
@@ -252,7 +252,7 @@ test('an audio listener that throws ends this stream with 1011; the recorder sti
   t.ok(sink.audio.equals(ramp(20)))
 })
 
-test('a listener of any event that rejects ends this stream with 1011, not the process', async (t) => {
+test('a listener of any event that rejects ends its stream with 1011, not the process', async (t) => {
   const reject = async () => {
     throw new Error('oops')
   }
@@ -273,7 +273,7 @@ test('a listener of any event that rejects ends this stream with 1011, not the p
   }
 })
 
-test('a listener that rejects after the end does not change endReason', async (t) => {
+test('a listener that rejects after the end of the stream does not change endReason', async (t) => {
   const { stream, socket, log, sink, send } = await begun(t)
   stream.on('data', () => {})
   stream.on('end', async () => {
@@ -288,7 +288,7 @@ test('a listener that rejects after the end does not change endReason', async (t
   t.match(await stream.done, { reason: 'closed', error: undefined })
 })
 
-test('a stream that only audio listeners read emits end without any other reader', async (t) => {
+test('a stream that only audio listeners read still emits end', async (t) => {
   const { stream, socket, send } = await begun(t)
   stream.on('audio', () => {})
   const ended = once(stream, 'end')
@@ -303,7 +303,7 @@ test('audio is read in batches without an audio listener, and at once with one',
   const timer = setInterval(() => socket.send(ramp(20)), 20)
   t.teardown(() => clearInterval(timer))
   await until(() => stream.counts.frames >= 40)
-  // Only the fast reader merges the messages of a batch; ws delivers them one by one.
+  // ws delivers the messages of a batch one by one, so only the fast reader merges them.
   if (FAST) t.ok(sink.frames.length <= 12, `40 messages in ${sink.frames.length} reads`)
   let heard = 0
   stream.on('audio', () => {
@@ -316,7 +316,7 @@ test('audio is read in batches without an audio listener, and at once with one',
   t.ok(messages <= 1.2 * (heard - before.heard), `${messages} messages in ${heard - before.heard} reads`)
 })
 
-test('the socket is read every 40 ms if the application only listens, and as audio comes if it speaks', async (t) => {
+test('the socket is read every 40 ms if the application only listens, and at once if the application speaks', async (t) => {
   const soon = FAST ? 40 : 0
   const { stream, live, send } = await begun(t)
   const { reader } = live.socket
@@ -330,16 +330,16 @@ test('the socket is read every 40 ms if the application only listens, and as aud
   t.ok(Buffer.concat(frames).equals(ramp(100)))
   t.ok(
     frames.every(({ length }) => length === 320),
-    'message by message'
+    'each message is delivered alone'
   )
   stream.off('audio', keep)
-  t.equal(reader.readMs, 800, 'nobody listens any more')
+  t.equal(reader.readMs, 800, 'the last listener was removed')
   stream.on('dtmf', () => {})
   t.equal(reader.readMs, soon, 'keys')
   stream.beginPrivacy()
   t.equal(reader.readMs, 0, 'a pause')
   stream.endPrivacy()
-  // The pause is over with the first audio that can't have been said in the pause.
+  // For the sink, the pause ends with the first audio that can't have been said during the pause.
   await until(() => {
     send(ramp(20))
     return reader.readMs === soon
@@ -366,7 +366,7 @@ test('readNow() reads a batch before its time', async (t) => {
     live.readNow()
     return sink.audio.length > 0
   })
-  t.ok(performance.now() - asked < 400, 'no batch was waited for')
+  t.ok(performance.now() - asked < 400, 'the read did not wait for the next batch')
   t.ok(sink.audio.equals(ramp(20)))
 })
 
@@ -378,7 +378,8 @@ test('a sink gets no more audio after its removal', async (t) => {
   await until(() => other.frames.length === 1)
   remove()
   remove()
-  // Keep sending: a frame that a busy machine sends late looks like one after a gap, and is held back until more come.
+  // Keep sending. If a busy machine sends a frame late, it looks like a frame after a gap, and is held back
+  // until more frames arrive.
   await until(() => {
     send(ramp(20))
     return sink.frames.length > 1
@@ -400,7 +401,8 @@ test('missing audio is a gap before the next frame; a stall is no gap if its aud
       live.keepLive()
     }
   })
-  // Sends by the clock, as jambonz does: after a delay of this process, all frames that are due are sent at once.
+  // Sends by the clock, as jambonz does: if this process was delayed, all frames that are due are sent at
+  // once.
   let due = performance.now()
   const send = async (from: number, to: number) => {
     for (let frame = from; frame < to; frame++) {
@@ -421,7 +423,11 @@ test('missing audio is a gap before the next frame; a stall is no gap if its aud
   const { gapMs, maxGapMs } = stream.counts
   t.ok(gapMs >= 500, `${gapMs} ms`)
   t.equal(maxGapMs, Math.max(...sink.gaps))
-  t.equal(sink.frames[sink.gaps.findIndex((gap) => gap > 0)]?.[0], 45, 'before the frame that ended it')
+  t.equal(
+    sink.frames[sink.gaps.findIndex((gap) => gap > 0)]?.[0],
+    45,
+    'the gap is before the frame that ended it'
+  )
   t.same(
     sink.frames.map((frame) => frame[0]),
     Array.from({ length: 60 }, (_, i) => i)

@@ -8,22 +8,28 @@ import { askForListen, ramp } from '../helpers/listen.js'
 
 t.jobs = 3
 
-/** ms of audio that mod_audio_fork buffers until its socket is open; it drops a full buffer as a whole */
+/**
+ * ms of audio that mod_audio_fork buffers until its socket is open. If the buffer becomes full, the module
+ * drops all of it.
+ */
 const KEPT = 2_000
 const BYTES_PER_MS = 16
 const NEAR = 200
 
 interface Times {
-  /** ms by which a hook of the application delays the answer to the upgrade */
+  /** ms by which the application delays its answer to the upgrade, in a Fastify hook */
   upgradeMs: number
   /** ms from the request for the socket until jambonz closes the socket */
   closeAtMs: number
   maxLength?: number
-  /** true if jambonz resamples the audio: then no audio is lost */
+  /** true: jambonz resamples the audio, in which case it loses none */
   resampled?: boolean
 }
 
-/** Simulates a call as mod_audio_fork does: it sends audio in real time from its request for the socket on. */
+/**
+ * Simulates a call as mod_audio_fork makes it. Audio is sent in real time, from the request for the socket
+ * on.
+ */
 async function slowly(t: Test, { upgradeMs, closeAtMs, maxLength, resampled = false }: Times) {
   const app = await build(t, { recording: { directory: folder(), fillGaps: true } })
   app.addHook('onRequest', async ({ headers }) => {
@@ -52,7 +58,7 @@ async function slowly(t: Test, { upgradeMs, closeAtMs, maxLength, resampled = fa
   const ended = once(app.jambonz.calls.events, 'listenEnded')
   const recorded = once(app.jambonz.calls.events, 'recording')
   while (now() < closeAtMs) {
-    // Read the clock only once: if this process stalled between two readings, audio would be left out.
+    // Read the clock only once. If this process stalled between two readings, some audio would be left out.
     const ms = Math.floor(now() - sentMs)
     socket.send(ramp(ms))
     sentMs += ms
@@ -96,12 +102,13 @@ t.test('a slow upgrade of a resampled listen loses no audio', async (t) => {
 
 t.test('an upgrade that takes less than 2 s loses no audio', async (t) => {
   const { listen } = await slowly(t, { upgradeMs: 1_500, closeAtMs: 2_200 })
-  // A stall of this machine is a gap as well, but a short one: jambonz would lose the whole buffer of 2 s.
+  // A stall of this machine would be a gap as well, but a short one. jambonz would lose its whole buffer of 2
+  // s.
   t.ok(listen.audio.gapMs < KEPT / 2, `${listen.audio.gapMs} ms`)
 })
 
-t.test('the gap of a slow upgrade is measured once audio comes in real time', async (t) => {
-  /** Feeds pieces of audio, each with its time and its length in ms; returns the gap in ms. */
+t.test('the gap of a slow upgrade is measured when audio arrives in real time again', async (t) => {
+  /** Passes pieces of audio to a GapMeter, each with its time and its length in ms. Returns the gap in ms. */
   const gapOf = (openAt: number, pieces: Array<[at: number, ms: number]>, readMs = 0) => {
     const meter = new GapMeter()
     meter.opened(0, openAt)
@@ -123,16 +130,16 @@ t.test('the gap of a slow upgrade is measured once audio comes in real time', as
     Array.from({ length: frames }, (_, i): [number, number] => [from + i * 20, 20])
   const lost = gapOf(3_000, [[3_000, 1_000], ...live(3_020, 200)])
   t.ok(Math.abs(lost - 2_000) <= 5, `${lost} ms`)
-  t.equal(gapOf(3_000, [[3_000, 3_000], ...live(3_020, 200)]), 0, 'all has come at once')
+  t.equal(gapOf(3_000, [[3_000, 3_000], ...live(3_020, 200)]), 0, 'all audio arrived at once')
   t.equal(
     gapOf(3_000, [[3_000, 1_000], [3_700, 2_700], ...live(3_720, 200)], 800),
     0,
-    'the rest came with the next batch'
+    'the rest arrived with the next batch'
   )
   t.equal(
     gapOf(500, [[3_000, 20], ...live(3_020, 200)]),
     0,
-    'a quick opening has lost nothing: the audio began later'
+    'the opening was quick, so nothing was lost; the audio began later'
   )
-  t.equal(gapOf(6_000, [[6_000, 2_000]]), 4_000, 'and where nothing follows')
+  t.equal(gapOf(6_000, [[6_000, 2_000]]), 4_000, 'the gap is measured even if no more audio follows')
 })

@@ -8,11 +8,11 @@ const streaming = (sampleRate = 8000): Partial<Listen> => ({
   bidirectional: { mode: 'streaming', sampleRate }
 })
 
-// These tests mostly wait for audio to be heard, so they run side by side.
+// These tests spend most of their time waiting until audio is heard, so they run side by side.
 t.jobs = 6
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** Opens a stream with streaming, with the caller who hears what is written to it. */
+/** Opens a stream in streaming mode. Resolves to it and to the caller who hears what is written. */
 async function speaking(t: Test, options: ModuleCallerOptions = {}) {
   const pair = await streamPair(t, { listen: streaming(options.rate) })
   const caller = new ModuleCaller(t, pair.socket, options)
@@ -21,17 +21,25 @@ async function speaking(t: Test, options: ModuleCallerOptions = {}) {
   return { ...pair, caller }
 }
 
-/** Returns audio whose samples count up from `from`, so that each tells its place. None is 0 or -1. */
+/**
+ * Returns audio whose samples count up from `from`, so that each sample tells its position. No sample is 0 or
+ * -1.
+ */
 function tone(ms: number, from = 1, rate = 8000): Buffer {
   return bytesOf(Int16Array.from({ length: (ms * rate) / 1000 }, (_, i) => from + i))
 }
 
-/** Returns audio like quiet speech, with many samples of value -1. */
+/**
+ * Returns audio that resembles quiet speech, with many samples of value -1 (which mod_audio_fork takes for
+ * marks).
+ */
 function quiet(ms: number): Buffer {
   return bytesOf(Int16Array.from({ length: ms * 8 }, (_, i) => [-1, 1, 2, -1, -3][i % 5] ?? 0))
 }
 
-/** Returns the samples that are not 0: the module leaves one sample of 0 where it takes out a mark. */
+/**
+ * Returns the samples that are not 0, because mod_audio_fork leaves a sample of 0 where it removes a mark.
+ */
 function voiced(heard: Int16Array): number[] {
   return [...heard].filter((sample) => sample !== 0)
 }
@@ -77,24 +85,24 @@ test('marks resolve in order, once the audio before them was heard', async (t) =
   t.equal(stream.playedMs, 400)
 })
 
-test('a sample of value -1 does not take the place of a mark, even if it is sent before the first mark', async (t) => {
+test('a sample of value -1 is not taken for a mark, even if it is sent before the first mark', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(quiet(300))
   const first = stream.mark('first').then(() => caller.heard.length)
   stream.write(quiet(200))
   const second = stream.mark('second').then(() => caller.heard.length)
-  t.ok((await first) >= 2400 - 160, 'not before 300 ms were heard')
-  t.ok((await second) >= 4000, 'not before 500 ms were heard')
+  t.ok((await first) >= 2400 - 160, 'the mark resolves after 300 ms were heard')
+  t.ok((await second) >= 4000, 'the mark resolves after 500 ms were heard')
 })
 
-test('without marks a sample of value -1 arrives as it is', async (t) => {
+test('without marks, a sample of value -1 arrives unchanged', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(quiet(200))
   await until(() => voiced(caller.heard).length >= 1600)
   t.same(voiced(caller.heard), [...samplesOf(quiet(200))])
 })
 
-test('if 40 marks are set at once, jambonz gets at most 30 at a time, and all 40 resolve', async (t) => {
+test('if 40 marks are set at once, at most 30 of them wait in jambonz at a time, and all 40 resolve', async (t) => {
   const { stream, sent } = await speaking(t)
   stream.write(tone(100))
   const names = Array.from({ length: 40 }, (_, i) => `m${i}`)
@@ -120,11 +128,11 @@ test('clear() stops playout, drops pending audio and resolves marks as cleared',
   await until(() => caller.heard.includes(31_599))
   t.ok(
     voiced(caller.heard).filter((sample) => sample < 30_000).length < 8_000,
-    'nothing more of the old is heard'
+    'no more of the cleared audio is heard'
   )
 })
 
-test('marks after a clear() are not shifted by the marks that it cleared', async (t) => {
+test('marks that clear() removed do not shift later marks', async (t) => {
   const { stream, caller } = await speaking(t)
   const events: string[] = []
   stream.on('mark', ({ name, event }) => events.push(`${name} ${event}`))
@@ -167,10 +175,11 @@ test('a mark that is set after clear(), without new audio, is reported', async (
   t.equal(await stream.mark('new'), 'playout')
 })
 
-test('after clear() nothing more of the cleared utterance is heard before the next one', async (t) => {
+test('after clear(), no more of the cleared audio is heard before the next audio', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(300))
-  // Up to 639 samples stay in jambonz' prebuffer, which killAudio does not clear.
+  // This audio is too short to be played, so it stays in jambonz' prebuffer (up to 639 samples), which
+  // killAudio does not clear.
   stream.write(tone(79, 5_000))
   await until(() => caller.heard.length > 400)
   stream.clear()
@@ -181,7 +190,7 @@ test('after clear() nothing more of the cleared utterance is heard before the ne
   t.same([...caller.heard.slice(first, first + 1000)], [...samplesOf(tone(125, 10_000))])
 })
 
-test('clearMarks() resolves all marks, does not shift later marks, and lets the audio play on', async (t) => {
+test('clearMarks() resolves all marks, does not shift later marks, and does not stop the audio', async (t) => {
   const { stream, caller } = await speaking(t)
   stream.write(tone(300))
   const old = stream.mark('old')
@@ -212,7 +221,7 @@ test('if jambonz resamples, marks resolve in order and not before the audio ahea
   )
 })
 
-test('on a wideband call of unknown rate, the clock settles marks that jambonz reports too early or never', async (t) => {
+test('on a wideband call of unknown rate, marks that jambonz reports too early or never resolve by the clock', async (t) => {
   const { stream, caller, socket, log } = await speaking(t, { rate: 8000, callRate: 16_000 })
   const timer = setInterval(() => socket.send(Buffer.alloc(320)), 20)
   t.teardown(() => clearInterval(timer))
@@ -231,7 +240,7 @@ test('on a wideband call of unknown rate, the clock settles marks that jambonz r
   t.ok(log.filter(({ msg }) => /told by the clock/.test(msg)).length <= 1)
 })
 
-test('marks that jambonz never reports are settled by the clock', async (t) => {
+test('marks that jambonz never reports resolve by the clock', async (t) => {
   const { stream, log } = await streamPair(t, { listen: streaming() }).then((pair) => {
     pair.start()
     return pair
@@ -257,7 +266,7 @@ test('paced audio is sent at most 400 ms before it is played', async (t) => {
   t.same(voiced(caller.heard), [...samplesOf(tone(1500))], 'without a pause')
 })
 
-test('jambonz gets at most a minute of audio ahead, however much is written', async (t) => {
+test('at most a minute of audio waits in jambonz, even if much more is written', async (t) => {
   const { stream, sent } = await speaking(t)
   let written = false
   stream.write(Buffer.alloc(16_000 * 90, 1), () => {

@@ -7,11 +7,13 @@ import { streamPair, until } from '../helpers/streamPair.js'
 t.jobs = 6
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 
-/** ms by which two measured times may differ: two clocks differ, and a busy machine is late */
+/**
+ * ms by which two measured times may differ, because they come from two clocks, and a busy machine is late
+ */
 const NEAR = 150
 const TEXT = 'one two three four five six seven eight nine ten'
 
-/** Opens a stream with streaming, whose caller sends silence in real time. */
+/** Opens a stream in streaming mode, whose caller sends silence in real time. */
 async function speaking(t: Test) {
   const pair = await streamPair(t, { listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } } })
   pair.start()
@@ -51,7 +53,7 @@ test('an interrupted utterance has heardMs and heardText', async (t) => {
   const end = await utterance.done
   t.equal(end.outcome, 'cleared')
   t.ok(Math.abs(end.heardMs - heard) < NEAR, `${end.heardMs} ms, ${heard} heard`)
-  t.equal(utterance.heardMs, end.heardMs, 'and it stays so')
+  t.equal(utterance.heardMs, end.heardMs, 'heardMs does not change later')
   t.ok(TEXT.startsWith(end.heardText ?? 'none'))
   const part = (end.heardText ?? '').length / TEXT.length
   t.ok(part > 0.15 && part <= end.heardMs / 2_000, `${part} of the text`)
@@ -82,7 +84,7 @@ test('a second utterance ends the first and is played after it', async (t) => {
   const second = stream.utterance()
   second.write(tone(300, 2_000))
   second.end()
-  t.notOk(first.write(tone(300, 3_000)), 'it has ended')
+  t.notOk(first.write(tone(300, 3_000)), 'write() returns false on the ended utterance')
   t.match(await first.done, { outcome: 'playout', heardMs: 300 })
   t.equal(second.heardMs < 300, true)
   t.match(await second.done, { outcome: 'playout', heardMs: 300 })
@@ -91,7 +93,7 @@ test('a second utterance ends the first and is played after it', async (t) => {
   t.ok(Math.abs((two?.atMs ?? 0) - (one?.atMs ?? 0) - 300) <= 40, `${one?.atMs} and ${two?.atMs} ms`)
 })
 
-test('clear() drops waiting utterances, which have heardMs 0', async (t) => {
+test('clear() drops waiting utterances, whose heardMs is then 0', async (t) => {
   const { stream } = await speaking(t)
   stream.paced = true
   stream.write(tone(3_000))
@@ -102,7 +104,7 @@ test('clear() drops waiting utterances, which have heardMs 0', async (t) => {
   t.same(stream.output, [])
 })
 
-test('the end of the call ends an utterance and stops playedMs and heardMs', async (t) => {
+test('the end of the call ends an utterance, and playedMs and heardMs grow no more', async (t) => {
   const { stream, socket, caller } = await speaking(t)
   const utterance = stream.utterance({ text: TEXT })
   utterance.write(tone(3_000))

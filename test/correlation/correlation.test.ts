@@ -48,7 +48,7 @@ async function start(t: Test, expected: Partial<Listen> = {}) {
 
 const payload = { callSid: CALL, fields: { callStatus: 'in-progress' } }
 
-// These tests mostly wait, so they run side by side.
+// These tests spend most of their time waiting, so they run side by side.
 t.jobs = 4
 
 t.test('a listen whose socket opens after the end of its call ends once', async (t) => {
@@ -82,7 +82,7 @@ const RECOVERED = {
   durationMs: 4_020
 } as FinishedRecording
 
-t.test('the audio recovered from the recording of a lost listen is counted once', async (t) => {
+t.test('audio that is recovered from the recording of a lost listen is counted once', async (t) => {
   const { correlation, id, listen } = await start(t)
   await correlation.streaming(listen, {})
   await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
@@ -96,43 +96,49 @@ t.test('the audio recovered from the recording of a lost listen is counted once'
   ])
 })
 
-t.test('the audio is counted also if the recording is repaired before the listen becomes lost', async (t) => {
-  const { correlation, id, ended, listen } = await start(t)
-  await correlation.streaming(listen, {})
-  await recorded(correlation.store, listen, RECOVERED)
-  t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
-  await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
-  const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
-  t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
-  t.match(ended, [{ endReason: 'lost', audio }], 'and told')
-  await recorded(correlation.store, listen, RECOVERED)
-  t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
-})
-
-t.test('if a lost listen had been handed over, only the audio of its last socket is added', async (t) => {
-  const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
-  const at = new Date().toISOString()
-  const file = { state: 'saved', bytes: 1, startedAt: at, endedAt: at, gapBeforeMs: 0 } as const
-  const recording = {
-    location: 'x.wav',
-    durationMs: 5_020,
-    segments: [
-      { ...file, id: 'f1', segment: 1, location: 'x.wav', durationMs: 1_000 },
-      { ...file, id: 'f2', segment: 2, location: 'x.2.wav', durationMs: 4_020 }
-    ]
-  } as unknown as FinishedRecording
-  for (const repairedFirst of [false, true]) {
-    const { correlation, id, listen } = await start(t)
-    const given = await correlation.handedOver(listen, { endedAt: at, audio: counts, recorded: true }, {})
-    await correlation.streaming(given?.listen ?? listen, {})
-    const lose = () => correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
-    const repair = () => recorded(correlation.store, listen, recording)
-    for (const happens of repairedFirst ? [repair, lose] : [lose, repair]) await happens()
-    t.match((await correlation.store.get(CALL))?.listens, [
-      { endReason: 'lost', audio: { frames: 251, bytes: 80_320, durationMs: 5_020 } }
-    ])
+t.test(
+  'audio of a repaired recording is counted even if the repair comes before the listen is declared lost',
+  async (t) => {
+    const { correlation, id, ended, listen } = await start(t)
+    await correlation.streaming(listen, {})
+    await recorded(correlation.store, listen, RECOVERED)
+    t.match((await correlation.store.get(CALL))?.listens, [{ state: 'streaming', audio: { bytes: 0 } }])
+    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+    const audio = { bytes: 64_320, durationMs: 4_020, frames: 201 }
+    t.match((await correlation.store.get(CALL))?.listens, [{ endReason: 'lost', audio }])
+    t.match(ended, [{ endReason: 'lost', audio }], 'and told')
+    await recorded(correlation.store, listen, RECOVERED)
+    t.match((await correlation.store.get(CALL))?.listens, [{ audio }], 'once')
   }
-})
+)
+
+t.test(
+  'if a lost listen had been handed over, only the audio of its last socket is added to its counts',
+  async (t) => {
+    const counts = { frames: 50, bytes: 16_000, durationMs: 1_000, gapMs: 0, maxGapMs: 0 }
+    const at = new Date().toISOString()
+    const file = { state: 'saved', bytes: 1, startedAt: at, endedAt: at, gapBeforeMs: 0 } as const
+    const recording = {
+      location: 'x.wav',
+      durationMs: 5_020,
+      segments: [
+        { ...file, id: 'f1', segment: 1, location: 'x.wav', durationMs: 1_000 },
+        { ...file, id: 'f2', segment: 2, location: 'x.2.wav', durationMs: 4_020 }
+      ]
+    } as unknown as FinishedRecording
+    for (const repairedFirst of [false, true]) {
+      const { correlation, id, listen } = await start(t)
+      const given = await correlation.handedOver(listen, { endedAt: at, audio: counts, recorded: true }, {})
+      await correlation.streaming(given?.listen ?? listen, {})
+      const lose = () => correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'a' })
+      const repair = () => recorded(correlation.store, listen, recording)
+      for (const happens of repairedFirst ? [repair, lose] : [lose, repair]) await happens()
+      t.match((await correlation.store.get(CALL))?.listens, [
+        { endReason: 'lost', audio: { frames: 251, bytes: 80_320, durationMs: 5_020 } }
+      ])
+    }
+  }
+)
 
 t.test('the endReason of a hook is kept if the socket closes after the hook', async (t) => {
   for (const [says, endReason] of [
@@ -158,10 +164,13 @@ t.test('the key that ended a listen is stored when the listen ends, unless it wa
   ] as const) {
     const { correlation, id, ended, listen } = await start(t)
     await correlation.streaming(listen, {})
-    // The hook comes before the pause of the recording is written to the store.
+    // The hook arrives before the pause of the recording is written to the store.
     const hook = hookCame(correlation, { listenId: id, ...hooked() })
     await until(async () => (await correlation.store.get(CALL))?.listens[0]?.hookedAt, 'the hook')
-    t.notOk((await correlation.store.get(CALL))?.listens[0]?.digits, `${what}: not before its end`)
+    t.notOk(
+      (await correlation.store.get(CALL))?.listens[0]?.digits,
+      `${what}: no digits before the end of the listen`
+    )
     await correlation.paused(listen, paused)
     await correlation.closed(listen, { endReason: 'closed' })
     for (const of of [(await hook).listen, ended[0], (await correlation.store.get(CALL))?.listens[0]]) {
@@ -175,7 +184,7 @@ t.test('the key that ended a listen is stored when the listen ends, unless it wa
   t.match(
     (await hook).listen,
     { endReason: 'lost', digits: undefined },
-    'nor of one whose pauses nobody knows'
+    'no digits of a lost listen, because its pauses are not known'
   )
 })
 
@@ -200,7 +209,7 @@ t.test('a listen that waits for its next socket ends with its call, in any order
 })
 
 t.test(
-  'a listen without its next socket ends, unless it is claimed or offered again, or the plugin closes',
+  'a listen ends if its next socket does not open, unless jambonz is asked again or the plugin closes',
   async (t) => {
     const SOON = 50
     for (const [happens, state] of [
@@ -236,16 +245,19 @@ t.test(
   }
 )
 
-t.test('an instance takes over the watched listens of a dead instance, and of no other', async (t) => {
-  for (const [watcher, expectedWatcher] of [
-    ['dead', 'a'],
-    ['alive', 'alive']
-  ] as const) {
-    const { correlation, id, listen } = await start(t)
-    const { store } = correlation
-    await correlation.released(listen)
-    await store.write(CALL, [watchPart(id, watcher, true)])
-    await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'dead' })
-    t.match((await store.get(CALL))?.listens, [{ state: 'expected', watcher: expectedWatcher }])
+t.test(
+  'an instance watches the listens that a dead instance watched, and those of no other instance',
+  async (t) => {
+    for (const [watcher, expectedWatcher] of [
+      ['dead', 'a'],
+      ['alive', 'alive']
+    ] as const) {
+      const { correlation, id, listen } = await start(t)
+      const { store } = correlation
+      await correlation.released(listen)
+      await store.write(CALL, [watchPart(id, watcher, true)])
+      await correlation.instanceLost({ callSid: CALL, listenId: id, instance: 'dead' })
+      t.match((await store.get(CALL))?.listens, [{ state: 'expected', watcher: expectedWatcher }])
+    }
   }
-})
+)

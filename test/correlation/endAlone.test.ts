@@ -24,18 +24,18 @@ interface Instance {
   said: ReturnType<typeof keepingLogger>['said']
 }
 
-/** A way for the plugin to end the foreground listen: the properties of its verb, and its handler. */
+/** A way in which the plugin ends the foreground listen, with the properties of its verb and its handler. */
 interface Way {
   endReason: Listen['endReason']
   verb?: object
   handler?: (stream: AudioStream) => void
-  /** the key that the caller presses once both listens stream */
+  /** key that the caller presses when both listens stream */
   key?: string
 }
 
 const WAYS: Record<string, Way> = {
   'timeout': { endReason: 'timeout', verb: { timeout: 1 } },
-  'a key of several': { endReason: 'finishOnKey', verb: { finishOnKey: '*#' }, key: '#' },
+  'one of several keys': { endReason: 'finishOnKey', verb: { finishOnKey: '*#' }, key: '#' },
   'disconnect()': {
     endReason: 'disconnected',
     handler: (stream) => stream.on('dtmf', () => stream.disconnect()),
@@ -64,7 +64,7 @@ interface Options {
   api?: { baseUrl: string; accountSid: string; token: string }
   redisUrl?: string
   answer?: object[]
-  /** the url at which jambonz opens the audio sockets; by default that of this instance */
+  /** the address at which jambonz opens the audio sockets; default: that of this instance */
   publicUrl?: string
 }
 
@@ -97,7 +97,10 @@ async function instance(t: Test, { way, api, redisUrl, answer = [], publicUrl }:
   return { app, base: await listening(app), ended, streams, hooks, said }
 }
 
-/** Starts a REST API of jambonz that passes updates to the first of `calls`. With `fail` it answers with 500. */
+/**
+ * Starts a REST API of jambonz, which passes updates to the first call in `calls`. `fail`: it answers with
+ * 500.
+ */
 async function restApi(t: Test, fail = false) {
   const asked: unknown[] = []
   const calls: SimulatedCall[] = []
@@ -123,7 +126,7 @@ function simulate(base: string, transport: Transport): SimulatedCall {
   return simulateCall({ url: `${origin}/in`, speech: null, speed: 4, patienceMs: Infinity, keepAudio: false })
 }
 
-/** Presses the key once both listens stream, and resolves when the call and both its listens have ended. */
+/** Presses the key when both listens stream. Resolves when the call and both its listens have ended. */
 async function run(call: SimulatedCall, { key }: Way, instances: readonly Instance[]) {
   const streams = () => instances.flatMap((instance) => instance.streams)
   await until(() => streams().length === 2, 'both streams')
@@ -135,7 +138,7 @@ async function run(call: SimulatedCall, { key }: Way, instances: readonly Instan
   return { story, background, ended: ended(), hooks: instances.flatMap((instance) => instance.hooks) }
 }
 
-// These tests mostly wait, so they run side by side.
+// These tests spend most of their time waiting, so they run side by side.
 t.jobs = 4
 
 for (const [name, way] of Object.entries(WAYS)) {
@@ -150,16 +153,19 @@ for (const [name, way] of Object.entries(WAYS)) {
         { path: '/agent', endReason: way.endReason, ...(way.endReason === 'finishOnKey' && { digits: '#' }) },
         { nested: 'config', endReason: 'closed' }
       ])
-      t.match(hooks, [{ dial_call_duration: Number }], 'the actionHook was called, once')
+      t.match(hooks, [{ dial_call_duration: Number }], 'the actionHook was called once')
       t.same(
         story.verbs.map(({ verb }) => verb),
         ['config', 'listen', 'pause', 'hangup'],
-        'jambonz goes on with the verbs that it had'
+        'jambonz continues with the verbs after the listen'
       )
       const [background, agent] = story.listens
-      t.ok(background!.closedAtMs! - agent!.closedAtMs! > 800, 'the background listen went on')
+      t.ok(background!.closedAtMs! - agent!.closedAtMs! > 800, 'the background listen continued')
       const { recording } = ended[1]!
-      t.ok(recording!.durationMs > background!.closedAtMs! - background!.openedAtMs! - 500, 'in one file')
+      t.ok(
+        recording!.durationMs > background!.closedAtMs! - background!.openedAtMs! - 500,
+        'the whole background listen is in one recording'
+      )
       t.ok(readFileSync(recording!.location).length > 44)
       t.same(one.said('ended another listen of its call'), [])
       t.notOk(story.problems.some(({ code }) => code === 'othersEnded'))
@@ -173,7 +179,7 @@ for (const transport of ['websocket', 'api'] as const) {
     `after the plugin ended only the foreground listen, the verbs of its actionHook run, over ${transport}`,
     async (t) => {
       const rest = transport === 'api' ? await restApi(t) : undefined
-      const way = WAYS['a key of several']!
+      const way = WAYS['one of several keys']!
       const answer = [{ verb: 'pause', length: 0.5 }, { verb: 'hangup' }]
       const one = await instance(t, { way, answer, ...(rest && { api: rest.api }) })
       const call = simulate(one.base, transport)
@@ -185,7 +191,7 @@ for (const transport of ['websocket', 'api'] as const) {
   )
 }
 
-t.test('if the plugin can not command the call, the background listen ends too', async (t) => {
+t.test('if the plugin has no way to command the call, the background listen ends too', async (t) => {
   const way = WAYS['disconnect()']!
   const one = await instance(t, { way })
   const { ended, hooks } = await run(simulate(one.base, 'http'), way, [one])
@@ -221,7 +227,11 @@ t.test('a key of the background listen ends only the background listen, over a w
   t.match(ended, [{ nested: 'config', endReason: 'finishOnKey', digits: '9' }])
   const { listens } = call
   await call.waitFor('listen:close')
-  t.equal(listens.filter(({ closedAtMs }) => closedAtMs === undefined).length, 1, 'the other goes on')
+  t.equal(
+    listens.filter(({ closedAtMs }) => closedAtMs === undefined).length,
+    1,
+    'the foreground listen continues'
+  )
   call.hangUp()
   await call
   await until(() => ended.length === 2, 'both ends')
@@ -255,7 +265,7 @@ for (const transport of ['websocket', 'api'] as const) {
       const way = WAYS['disconnect()']!
       const options = { way, redisUrl, ...(rest && { api: rest.api }) }
       const b = await instance(t, options)
-      // Instance a takes the requests of jambonz, instance b its audio sockets.
+      // jambonz sends its requests to instance a, and opens its audio sockets on instance b.
       const a = await instance(t, { ...options, publicUrl: b.base })
       const call = simulate(a.base, transport)
       rest?.calls.push(call)
@@ -265,7 +275,7 @@ for (const transport of ['websocket', 'api'] as const) {
         { nested: 'config', endReason: 'closed' }
       ])
       t.equal(hooks.length, 1)
-      t.equal(b.streams.length, 2, 'the audio came to the other instance')
+      t.equal(b.streams.length, 2, 'the audio reached the other instance')
       t.same(a.said('ended another listen of its call'), [])
       t.same(b.said('ended another listen of its call'), [])
       t.ok(story.listens[0]!.closedAtMs! - story.listens[1]!.closedAtMs! > 800)

@@ -11,7 +11,7 @@ t.test('listens whose sockets do not come do not slow down the next answers', as
   performance.now = () => now
   const expected = new ExpectedListens(memoryStore())
   let answered = 0
-  // Adds a listen for each of `count` answers, 5,000 a second. Returns the ms of CPU that this takes.
+  // Adds a listen for each of `count` answers, at 5,000 answers a second. Returns the ms of CPU used.
   const answers = (count: number): number => {
     const before = process.cpuUsage()
     for (let i = 0; i < count; i++) {
@@ -25,5 +25,5 @@ t.test('listens whose sockets do not come do not slow down the next answers', as
   answers(150_000)
   const last = answers(50_000)
   t.ok(last < 20 * first + 200, `${last} ms of CPU for 50,000 answers, ${first} ms for the first ones`)
-  t.ok(expected.size <= 75_001, 'the old ones are forgotten')
+  t.ok(expected.size <= 75_001, 'old listens are forgotten')
 })

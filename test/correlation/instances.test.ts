@@ -10,7 +10,10 @@ import { noRedis, startRedis, watchCommands, type RedisServer } from '../helpers
 import { until } from '../helpers/until.js'
 
 const CALLS = 40
-/** ms for a hook in the median; the next batch would be read only after up to 800 ms, a few hundred on average */
+/**
+ * ms that a hook may take (median). A hook that waited for the next batch of audio would take some 400 ms, at
+ * most 800.
+ */
 const SOON = 150
 
 async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyInstance; base: string }> {
@@ -25,11 +28,11 @@ async function instance(t: Test, { url }: RedisServer): Promise<{ app: FastifyIn
   return { app, base: await listening(app) }
 }
 
-t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
+t.test('two instances with a shared Redis', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const [holder, other] = [await instance(t, server), await instance(t, server)]
 
-  t.test('when a hook comes, the instance that has the socket reads its audio at once', async (t) => {
+  t.test('when a hook arrives, the instance that has the socket reads its last audio at once', async (t) => {
     const took: number[] = []
     for (let i = 0; i < CALLS; i++) {
       const asked = await askForListen(other.app, '/in', holder.base)
@@ -38,7 +41,7 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
       socket.send(asked.metadata())
       for (let frame = 0; frame < 5; frame++) socket.send(ramp(20))
       await streams
-      // This last audio, and the close, wait in the socket for the next batch.
+      // Without the hook, the instance would read this last audio, and the close, only with the next batch.
       socket.send(ramp(100))
       socket.close(1000)
       const before = performance.now()
@@ -48,7 +51,7 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
     }
     took.sort((a, b) => a - b)
     const [p50, p99] = [took[CALLS / 2] ?? NaN, took.at(-1) ?? NaN]
-    t.comment(`p50 ${p50.toFixed(1)} ms, most ${p99.toFixed(1)} ms`)
+    t.comment(`p50 ${p50.toFixed(1)} ms, maximum ${p99.toFixed(1)} ms`)
     t.ok(p50 < SOON, `p50 ${p50} ms`)
   })
 
@@ -64,7 +67,8 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
         await holder.app.jambonz.calls.list()
         return sent.filter((args) => args.some((arg) => arg.includes(callSid))).map(([name = '']) => name)
       }
-      // `zadd` writes the index of calls after the first command, and nothing waits for it.
+      // `zadd` writes the index of calls. It is sent after the first command, and the webhook does not wait
+      // for it.
       t.same(
         (await commandsOf('/say')).filter((name) => name !== 'hgetall'),
         ['evalsha', 'zadd']
@@ -86,7 +90,8 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
     const sent = await watchCommands(t, server)
     await asked.hook({ dial_call_duration: 0 })
     await other.app.jambonz.calls.list()
-    // The heartbeat of the instance that had the socket removes the listen from its list at any time after the end.
+    // After a listen has ended, the heartbeat of its instance removes it from the set of held listens
+    // (`srem`), at any time.
     const isOfHeartbeat = ([name, key = '']: string[]) => name === 'srem' && key.includes('held:')
     t.same(
       sent
@@ -98,7 +103,7 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
     )
   })
 
-  t.test('a listen whose hook came while Redis was away ends when Redis is back', async (t) => {
+  t.test('if a hook arrives while Redis is away, its listen ends when Redis is back', async (t) => {
     const instances = [other, holder]
     const asked = [
       await askForListen(other.app, '/in', other.base),
@@ -109,13 +114,17 @@ t.test('two instances share a real Redis', { skip: noRedis() }, async (t) => {
       app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
     }
     await server.kill()
-    // Each instance gets one hook: `other`, which knows both listens, and `holder`, which knows neither.
+    // `other`, which knows both listens, gets one hook. `holder`, which knows neither, gets the other.
     const answers = await Promise.all(
       instances.map(({ app }, i) => asked[i]?.hook({ dial_call_duration: 0 }, app))
     )
     for (const answer of answers) {
       const [{ data }] = answer as [{ data: { listen: Listen } }]
-      t.equal(data.listen.state, 'expected', 'another instance might hold its socket')
+      t.equal(
+        data.listen.state,
+        'expected',
+        'the listen stays expected, because another instance might hold its socket'
+      )
     }
     await server.start()
     await until(() => ended.length >= asked.length, 'the ends')

@@ -39,7 +39,10 @@ async function instance(t: Test, redisUrl?: string): Promise<Instance> {
   return { app, base: await listening(app), ended, said }
 }
 
-/** Opens the sockets of a call's two listens: the background listen on one instance, /agent on the other. */
+/**
+ * Opens the sockets of both listens of a call: the background listen on one instance, the listen for /agent
+ * on the other.
+ */
 async function twoListens(callSid: string, background: Instance, agent: Instance) {
   const [config, listen] = (
     await agent.app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })
@@ -64,19 +67,22 @@ async function endsOf(callSid: string, instances: Instance[]): Promise<Array<str
     .map(({ endReason }) => endReason)
 }
 
-t.test('a listen that jambonz ends with one of ours has endReason otherEnded, and is logged', async (t) => {
-  const one = await instance(t)
-  const sockets = await twoListens('c1', one, one)
-  sockets[1].on('message', () => {
-    for (const socket of sockets) socket.close(1000)
-  })
-  sockets[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
-  t.same(await endsOf('c1', [one]), ['disconnected', 'otherEnded'])
-  const [agent] = one.ended.filter(({ path }) => path === '/agent')
-  t.match(one.said('ended another listen of its call'), [
-    { callSid: 'c1', endedBy: agent?.id, endReason: 'disconnected' }
-  ])
-})
+t.test(
+  'if jambonz ends a second listen when the plugin ends one, the second has endReason otherEnded, logged',
+  async (t) => {
+    const one = await instance(t)
+    const sockets = await twoListens('c1', one, one)
+    sockets[1].on('message', () => {
+      for (const socket of sockets) socket.close(1000)
+    })
+    sockets[1].send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+    t.same(await endsOf('c1', [one]), ['disconnected', 'otherEnded'])
+    const [agent] = one.ended.filter(({ path }) => path === '/agent')
+    t.match(one.said('ended another listen of its call'), [
+      { callSid: 'c1', endedBy: agent?.id, endReason: 'disconnected' }
+    ])
+  }
+)
 
 t.test('no listen has the end reason otherEnded if the caller hangs up', async (t) => {
   const one = await instance(t)
@@ -86,24 +92,31 @@ t.test('no listen has the end reason otherEnded if the caller hangs up', async (
   t.same(one.said('ended another listen of its call'), [])
 })
 
-t.test('a listen that began after the plugin ended another has endReason closed at a hangup', async (t) => {
-  const one = await instance(t)
-  const [background, agent] = await twoListens('c1', one, one)
-  // Close both in one turn of the event loop, so that a slow machine adds no time between the two closes.
-  agent.on('message', () => {
-    for (const socket of [agent, background]) socket.close(1000)
-  })
-  agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
-  await until(() => one.ended.length === 2, 'the end that we caused, and the one that jambonz made of it')
-  const next = await twoListens('c1', one, one)
-  for (const socket of next) socket.close(1000)
-  await until(() => one.ended.length === 4, 'all ends')
-  t.strictSame(
-    one.ended.map(({ endReason }) => endReason).sort(),
-    ['closed', 'closed', 'disconnected', 'otherEnded'],
-    'jambonz may have ended the background listen over ours, not those that came later'
-  )
-})
+t.test(
+  'a listen that began after the plugin ended another has endReason closed if the caller hangs up',
+  async (t) => {
+    const one = await instance(t)
+    const [background, agent] = await twoListens('c1', one, one)
+    // Close both sockets in one turn of the event loop, so that a slow machine adds no time between the two
+    // closes.
+    agent.on('message', () => {
+      for (const socket of [agent, background]) socket.close(1000)
+    })
+    agent.send('{"event":"dtmf","dtmf":"5","duration":"1600"}')
+    await until(
+      () => one.ended.length === 2,
+      'the end that the plugin caused, and the end that jambonz added'
+    )
+    const next = await twoListens('c1', one, one)
+    for (const socket of next) socket.close(1000)
+    await until(() => one.ended.length === 4, 'all ends')
+    t.strictSame(
+      one.ended.map(({ endReason }) => endReason).sort(),
+      ['closed', 'closed', 'disconnected', 'otherEnded'],
+      'jambonz ended the background listen because of ours, but not the later listens'
+    )
+  }
+)
 
 t.test('calls.redirect() ends only the foreground listen, and the plugin closes no socket', async (t) => {
   const one = await instance(t)
@@ -131,7 +144,7 @@ t.test('calls.redirect() ends only the foreground listen, and the plugin closes 
   await until(() => one.ended.length === 2, 'the end of the background listen')
   t.match(one.ended[1], { nested: 'config', endReason: 'closed' })
   const [background, agent] = listens
-  t.ok(background!.closedAtMs! > agent!.closedAtMs! + 100, 'the background listen went on')
+  t.ok(background!.closedAtMs! > agent!.closedAtMs! + 100, 'the background listen continued')
   t.same(one.said('ended another listen of its call'), [])
 })
 
@@ -140,7 +153,7 @@ t.test('an instance is told which listen another instance ended', { skip: noRedi
   const [a, b] = [await instance(t, url), await instance(t, url)]
   const [background, agent] = await twoListens('c1', a, b)
   agent.on('message', () => {
-    // The time that passes in jambonz between its closes of two sockets.
+    // jambonz lets some time pass between its closes of two sockets.
     setTimeout(() => {
       for (const socket of [background, agent]) socket.close(1000)
     }, 40)

@@ -24,7 +24,7 @@ async function application(t: Test, options: JambonzListenOptions = {}) {
   return { app, base: await listening(app) }
 }
 
-/** Sends a handshake over TCP, closes the connection, and resolves to the status line of the answer. */
+/** Sends a handshake over TCP and closes the connection. Resolves to the status line of the answer. */
 async function handshake(url: string, headers: Record<string, string>, method = 'GET'): Promise<string> {
   const { hostname, port, pathname } = new URL(url)
   const socket = connect(Number(port), hostname)
@@ -87,10 +87,14 @@ t.test('an expired path opens no socket, and the answer says that the path has e
     `${base}/audio/${signSocketToken(new Hmac(SECRET), { path: '/audio', listenId: id, issuedAt: Date.now() - ago, unknown: true, paused: false, issuer: 'xyz' })}`
   t.equal(await statusOf(at(SOCKET_TOKEN_TTL + 10_000)), 410)
   t.match((await app.jambonz.calls.get(callSid))?.listens, [{ state: 'expected', instance: undefined }])
-  t.equal(await statusOf(at(SOCKET_TOKEN_TTL - 60_000)), 101, 'one that is as old as it may be does')
+  t.equal(
+    await statusOf(at(SOCKET_TOKEN_TTL - 60_000)),
+    101,
+    'a path just below the age limit opens a socket'
+  )
 })
 
-t.test('a path of a call that is no longer stored opens no socket and creates no call', async (t) => {
+t.test('if its call is no longer stored, a path opens no socket and creates no call', async (t) => {
   const { app, base } = await application(t, { callTtl: 200 })
   const { callSid, url } = await askForListen(app, '/in', base)
   await app.inject({
@@ -125,7 +129,7 @@ t.test('a call that still expects a socket is kept beyond callTtl', async (t) =>
   socket.terminate()
 })
 
-t.test('a request that is no websocket handshake does not use up the path', async (t) => {
+t.test('a request that is not a websocket handshake does not use up the path', async (t) => {
   const { app, base } = await application(t)
   const { callSid, url } = await askForListen(app, '/in', base)
   const rows: Array<Partial<Record<keyof typeof HANDSHAKE, string>>> = [
@@ -138,7 +142,7 @@ t.test('a request that is no websocket handshake does not use up the path', asyn
   ]
   for (const row of rows) {
     t.match(await handshake(url, { ...HANDSHAKE, ...row }), /^HTTP\/1\.1 400 /, JSON.stringify(row))
-    await until(async () => isFree(app, callSid), 'the listen to be free')
+    await until(async () => isFree(app, callSid), 'the listen to be unclaimed again')
   }
   t.equal(await statusOf(url), 101)
 })
@@ -146,7 +150,7 @@ t.test('a request that is no websocket handshake does not use up the path', asyn
 t.test('a connection that breaks before the upgrade releases the listen', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
-  // Breaks the connection before the store answers the claim, as a caller who hangs up does.
+  // The connection breaks while the plugin claims the listen in the store, as when a caller hangs up.
   let breaks: (() => Promise<unknown>) | undefined
   store.write = async (callSid, parts) => {
     const written = await write(callSid, parts)
@@ -166,11 +170,11 @@ t.test('a connection that breaks before the upgrade releases the listen', async 
   }
   t.equal(await answer, '')
   breaks = undefined
-  await until(async () => isFree(app, callSid), 'the listen to be free')
+  await until(async () => isFree(app, callSid), 'the listen to be unclaimed again')
   t.equal(await statusOf(url), 101)
 })
 
-t.test('the limit for the length of a call_sid counts bytes', async (t) => {
+t.test('the maximum length of a call_sid is in bytes', async (t) => {
   const { app } = await application(t)
   const post = async (callSid: string) =>
     (await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid } })).statusCode

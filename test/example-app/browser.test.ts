@@ -15,23 +15,23 @@ import { until } from '../helpers/until.js'
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' } as const
 const PATIENCE = 20_000
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-/** A caller who speaks until `end()`. */
+/** Options of a call whose caller speaks until `end()`. */
 const { samples } = speechLike(120, 8000)
 const ENDLESS = { speech: { pcm: samples, sampleRate: 8000 }, patienceMs: 120_000 }
-/** Runs in the page: measures the ms from the click to the row of the call with the page's clock. */
+/** JavaScript for the page. It measures the ms from the click until the call's row appears. */
 const TIME_TO_APPEAR = `new Promise((resolve) => {
   let clicked
   document.addEventListener('click', ({ timeStamp }) => { clicked = timeStamp }, { once: true })
   new MutationObserver(() => resolve(Math.round(performance.now() - clicked))).observe(document.getElementById('calls'), { childList: true })
 })`
-/** Runs in the page: resolves when a recording has been played past 3.5 s. */
+/** JavaScript for the page. Its promise resolves when the recording has been played beyond 3.5 s. */
 const PLAYS_ON = `new Promise((resolve, reject) => {
   const look = () => document.querySelector('.recording input').value > 3.5 ? resolve() : requestAnimationFrame(look)
   look()
-  setTimeout(() => reject(new Error('it does not play on from where it was told to')), ${PATIENCE})
+  setTimeout(() => reject(new Error('the recording does not play from the chosen position')), ${PATIENCE})
 })`
 
-t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
+t.test('the page of the example application in a browser', { skip: noBrowser() }, async (t) => {
   const browser = await openBrowser(t)
   t.jobs = 2
 
@@ -74,7 +74,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
       recording.getByRole('link', { name: /^Download/ }).click()
     ])
     t.match(download.suggestedFilename(), /^\d{4}-\d\d-\d\d \d\d-\d\d-\d\d-1555\d+-\w{4}\.wav$/)
-    t.same(complaints, [], 'the browser has nothing to complain of')
+    t.same(complaints, [], 'the browser reports no errors')
   })
 
   t.test('the page shows the newest recordings, and older ones on request', async (t) => {
@@ -120,22 +120,22 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
       'sound on the phone as well',
       PATIENCE
     )
-    t.equal((await loudness(page)).length, 2, 'each side on a channel of its own')
+    t.equal((await loudness(page)).length, 2, 'each party has its own channel')
     await look(t, page, '3-live')
     await look(t, phone.page, '3-live-phone')
     await page.keyboard.press('Escape')
-    t.same(await loudness(page), [], 'Escape stops it')
+    t.same(await loudness(page), [], 'Escape stops the listening')
     t.notOk(await page.locator('#ear').isVisible())
     call.hangUp()
     await phone.page.locator('#ear').waitFor({ state: 'hidden' })
     await page.getByText(/Recorded \d/).waitFor()
-    t.same([...complaints, ...phone.complaints], [], 'the browsers have nothing to complain of')
+    t.same([...complaints, ...phone.complaints], [], 'neither browser reports errors')
   })
 
   t.test('the page plays, draws and records both voices of a call with an agent', async (t) => {
     const app = await exampleApp(t)
     const { page, complaints } = await openPage(t, browser, await listening(app))
-    // The caller is silent at first, so that the agent is heard. Then he speaks without end.
+    // The caller is silent at first, so that the agent is heard. Then the caller speaks without end.
     const speech = Int16Array.from({ length: samples.length }, (_, at) => (at < 48_000 ? 0 : samples[at]!))
     const call = simulateCall({
       app,
@@ -159,11 +159,11 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     t.match(await recording.innerText(), /agent · 8 kHz stereo/)
     t.equal(await recording.getByRole('slider').getAttribute('title'), 'caller above, agent')
     t.ok((await inked(page, '.recording canvas', 0)) > 0, 'the caller is drawn')
-    t.ok((await inked(page, '.recording canvas', 1)) > 0, 'and the agent')
+    t.ok((await inked(page, '.recording canvas', 1)) > 0, 'the agent is drawn')
     await recording.getByRole('button', { name: /^Play/ }).click()
     await until(
       async () => Number(await recording.getByRole('slider').inputValue()) > 0.5,
-      'it to play',
+      'the recording to play',
       PATIENCE
     )
     await look(t, page, '10-played')
@@ -179,7 +179,11 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await until(async () => (await loudness(page)).some(Boolean), 'sound', PATIENCE)
     call.press('1*')
     await item.getByText('Listening, not recorded').waitFor()
-    await until(async () => !(await loudness(page)).some(Boolean), 'silence, while he speaks on', PATIENCE)
+    await until(
+      async () => !(await loudness(page)).some(Boolean),
+      'silence while the caller speaks',
+      PATIENCE
+    )
     call.press('4929')
     await until(async () => (await item.locator('kbd').count()) === 6, 'the keys')
     await look(t, page, '4-private')
@@ -249,35 +253,38 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await look(t, page, '9-numbers-phone')
   })
 
-  t.test('with 2,000 calls the page shows their count and the newest; search finds each', async (t) => {
-    const app = await exampleApp(t)
-    for (let i = 0; i < 2_000; i++) {
-      const payload = {
-        call_sid: `sid-${i}`,
-        from: `+1555${String(i).padStart(5, '0')}`,
-        call_status: 'in-progress'
+  t.test(
+    'with 2,000 calls the page shows their number and the newest calls; search finds each call',
+    async (t) => {
+      const app = await exampleApp(t)
+      for (let i = 0; i < 2_000; i++) {
+        const payload = {
+          call_sid: `sid-${i}`,
+          from: `+1555${String(i).padStart(5, '0')}`,
+          call_status: 'in-progress'
+        }
+        await app.inject({ method: 'POST', url: '/voicemail', payload })
       }
-      await app.inject({ method: 'POST', url: '/voicemail', payload })
+      const { page, complaints } = await openPage(t, browser, await listening(app))
+      await page.getByText('Live calls 2000').waitFor({ timeout: PATIENCE })
+      const rows = page.locator('#calls > .call')
+      t.equal(await rows.count(), 100)
+      await page.getByRole('button', { name: 'Show more of the other 1900' }).click()
+      t.equal(await rows.count(), 200)
+      await page.getByLabel('Find').fill('00007')
+      await until(async () => (await rows.count()) === 1, 'the only call that matches')
+      t.match(await rows.innerText(), /\+155500007/)
+      await page.getByLabel('Find').fill('nobody')
+      await page.getByText('No live call has that.').waitFor()
+      await page.getByLabel('Find').fill('')
+      const payload = { call_sid: 'sid-7', call_status: 'completed' }
+      await app.inject({ method: 'POST', url: '/status', payload })
+      await page.getByText('Live calls 1999').waitFor()
+      await page.locator('#ended .call').getByText('+155500007').waitFor()
+      await look(t, page, '8-many')
+      t.same(complaints, [])
     }
-    const { page, complaints } = await openPage(t, browser, await listening(app))
-    await page.getByText('Live calls 2000').waitFor({ timeout: PATIENCE })
-    const rows = page.locator('#calls > .call')
-    t.equal(await rows.count(), 100)
-    await page.getByRole('button', { name: 'Show more of the other 1900' }).click()
-    t.equal(await rows.count(), 200)
-    await page.getByLabel('Find').fill('00007')
-    await until(async () => (await rows.count()) === 1, 'the one that has it')
-    t.match(await rows.innerText(), /\+155500007/)
-    await page.getByLabel('Find').fill('nobody')
-    await page.getByText('No live call has that.').waitFor()
-    await page.getByLabel('Find').fill('')
-    const payload = { call_sid: 'sid-7', call_status: 'completed' }
-    await app.inject({ method: 'POST', url: '/status', payload })
-    await page.getByText('Live calls 1999').waitFor()
-    await page.locator('#ended .call').getByText('+155500007').waitFor()
-    await look(t, page, '8-many')
-    t.same(complaints, [])
-  })
+  )
 
   t.test('a page reconnects after a restart of its server', async (t) => {
     const env = { RECORDINGS_DIR: folder() }
@@ -297,10 +304,10 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
     await simulateCall({ app: second, hook: '/voicemail', from: '+15552', press: '#' })
     await page.getByText('Recordings 2').waitFor()
     t.equal(await page.locator('#instance').innerText(), second.jambonz.instance)
-    t.ok(await page.evaluate('window.same'), 'nobody has reloaded it')
+    t.ok(await page.evaluate('window.same'), 'the page was not reloaded')
   })
 
-  t.test('a desk with a password shows calls of other instances, too', { skip: noRedis() }, async (t) => {
+  t.test('with a password, the page also shows calls of other instances', { skip: noRedis() }, async (t) => {
     const redis = await startRedis(t)
     const env = { REDIS_URL: redis.url, SECRET: 'a secret of both instances', DESK_PASSWORD: 'engine' }
     const [one, two] = [await exampleApp(t, env), await exampleApp(t, env)]
@@ -327,7 +334,7 @@ t.test('the desk in a browser', { skip: noBrowser() }, async (t) => {
   })
 })
 
-/** Writes a day's recordings, as the plugin does. */
+/** Writes recordings of one day, as the plugin does. */
 async function recordingsOf(directory: string, count: number): Promise<void> {
   await mkdir(directory, { recursive: true })
   for (let i = 0; i < count; i++) {
@@ -349,7 +356,7 @@ async function recordingsOf(directory: string, count: number): Promise<void> {
   }
 }
 
-/** Returns the texts that do not fit into their boxes. */
+/** Returns the texts that are cut off because they do not fit into their boxes. */
 async function cut(page: Page, selector: string): Promise<string[]> {
   return await page.evaluate<string[]>(
     `[...document.querySelectorAll('${selector}')].filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)`
@@ -361,7 +368,9 @@ async function pixels(page: Page, selector: string): Promise<string> {
   return await page.evaluate<string>(`document.querySelector('${selector}').toDataURL()`)
 }
 
-/** Returns the number of dots drawn in the upper (0) or lower (1) half of a canvas, without the line in its middle. */
+/**
+ * Returns the number of dots in the upper (0) or lower (1) half of a canvas, not counting its middle line.
+ */
 async function inked(page: Page, selector: string, half: number): Promise<number> {
   return await page.evaluate<number>(`(() => {
     const canvas = document.querySelector('${selector}')
@@ -375,23 +384,23 @@ async function inked(page: Page, selector: string, half: number): Promise<number
   })()`)
 }
 
-/** Returns the RMS of the current output of the page's AudioContext, for each channel. */
+/** Returns the RMS that the page's AudioContext puts out now, for each channel. */
 async function loudness(page: Page): Promise<number[]> {
   return await page.evaluate('import("/desk.js").then(({ ear }) => ear.levels())')
 }
 
 /**
- * Checks that the current state of the page is accessible. SCREENSHOTS=<folder> saves a picture of each state, to look
- * at after a change of the page.
+ * Checks that the page is accessible in its current state. With SCREENSHOTS=<folder>, it saves a picture of
+ * each state, for somebody to look at after the page was changed.
  */
 async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` })
-  // Waits for the end of animations, because an element that fades in has less contrast until then.
+  // Wait for the end of animations, because an element that fades in has less contrast until then.
   await page.evaluate(`Promise.all(document.getAnimations()
     .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
     .map((animation) => animation.finished.catch(() => {})))`)
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(AXE)
-  // Only the violations are returned, because the whole result is a megabyte.
+  // Only the violations are returned, because the whole result of axe has a megabyte.
   const violations = await page.evaluate<AxeResults['violations']>(
     "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations)"
   )

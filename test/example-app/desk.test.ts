@@ -18,7 +18,7 @@ const DESK = { DESK_PASSWORD: 'engine' }
 const SUPERVISOR = basic('ada', 'engine')
 const PUBLIC = 'example-app/desk/public'
 
-// Two tests run at the same time, because some of them wait for processes to start.
+// Some tests wait for processes to start, so two tests run at the same time.
 t.jobs = 2
 
 t.test('a wrong environment variable is an error that names it', async (t) => {
@@ -26,7 +26,7 @@ t.test('a wrong environment variable is an error that names it', async (t) => {
   t.match(
     readEnvironment({ SECRET: '', PORT: '8080' }),
     { SECRET: undefined, PORT: 8080 },
-    'empty is not set'
+    'an empty variable counts as not set'
   )
   t.throws(
     () => readEnvironment({ PORT: 'http', SECRET: 'short' }),
@@ -53,7 +53,7 @@ t.test('a wrong environment variable is an error that names it', async (t) => {
   }
 })
 
-t.test('the README describes every setting', async (t) => {
+t.test("the example application's README describes every setting", async (t) => {
   const readme = await readFile('example-app/README.md', 'utf8')
   for (const [name, schema] of Object.entries(EnvironmentSchema.properties)) {
     const value = 'default' in schema ? `\`${schema.default}\`` : ''
@@ -79,79 +79,86 @@ t.test('the process says why it can not start, and drains on a signal', async (t
   t.match(String(Buffer.concat(await complaint)), /could not start: HOST=0.0.0.0 would show every call/)
 })
 
-t.test('without a password only this machine reaches the desk; anybody reaches webhooks', async (t) => {
-  const app = await exampleApp(t)
-  for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
-    t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
-  }
-  const host = '127.0.0.1:3000'
-  for (const headers of [
-    { host: 'abc.tunnel.example' },
-    { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
-    { host: 'localhost', forwarded: 'for=203.0.113.7' },
-    // a name of somebody else that resolves to this machine
-    { host: 'rebound.example:3000' },
-    { host: '127.0.0.1.rebound.example' },
-    { host: '127.0.0.1:80@rebound.example' },
-    { host: 'localhost:port' },
-    // proxies that name the client in another header, or only themselves
-    ...[
-      'via',
-      'x-real-ip',
-      'x-forwarded-proto',
-      'x-forwarded-host',
-      'x-client-ip',
-      'true-client-ip',
-      'cf-connecting-ip',
-      'cf-ray',
-      'cdn-loop',
-      'fly-client-ip',
-      'x-request-id',
-      'x-a-proxy-of-next-year'
-    ].map((name) => ({ host, [name]: '203.0.113.7' })),
-    // nginx with proxy_pass and no other setting
-    { host, connection: 'close' },
-    // a page behind a proxy that adds no header
-    { host, referer: 'https://desk.example.org/' },
-    { host, origin: 'https://desk.example.org' },
-    { host, origin: 'null' },
-    // a file that a page of another site loads
-    { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'audio' },
-    { host, 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }
-  ]) {
-    for (const url of ['/', '/recordings/', '/ticket', '/live', '/live/x', '/settings']) {
-      const response = await app.inject({ url, headers })
-      t.equal(response.statusCode, 403, `${url} ${JSON.stringify(headers)}`)
-      t.match(response.json(), { message: /set DESK_PASSWORD/ })
+t.test(
+  'without a password, only this machine reaches the page; everybody reaches the webhooks',
+  async (t) => {
+    const app = await exampleApp(t)
+    for (const host of ['127.0.0.1:3000', 'localhost:3000', '[::1]:3000']) {
+      t.equal((await app.inject({ url: '/', headers: { host } })).statusCode, 200, host)
     }
-    const webhook = await app.inject({
-      method: 'POST',
-      url: '/voicemail',
-      headers,
-      payload: { call_sid: 'sid-1', from: '1' }
-    })
-    t.equal(webhook.statusCode, 200)
+    const host = '127.0.0.1:3000'
+    for (const headers of [
+      { host: 'abc.tunnel.example' },
+      { 'host': '127.0.0.1:3000', 'x-forwarded-for': '203.0.113.7' },
+      { host: 'localhost', forwarded: 'for=203.0.113.7' },
+      // foreign names that resolve to this machine (DNS rebinding)
+      { host: 'rebound.example:3000' },
+      { host: '127.0.0.1.rebound.example' },
+      { host: '127.0.0.1:80@rebound.example' },
+      { host: 'localhost:port' },
+      // proxies that name the client in another header, or name only themselves
+      ...[
+        'via',
+        'x-real-ip',
+        'x-forwarded-proto',
+        'x-forwarded-host',
+        'x-client-ip',
+        'true-client-ip',
+        'cf-connecting-ip',
+        'cf-ray',
+        'cdn-loop',
+        'fly-client-ip',
+        'x-request-id',
+        'x-a-proxy-of-next-year'
+      ].map((name) => ({ host, [name]: '203.0.113.7' })),
+      // nginx with proxy_pass and no other setting
+      { host, connection: 'close' },
+      // a page behind a proxy that adds no header
+      { host, referer: 'https://desk.example.org/' },
+      { host, origin: 'https://desk.example.org' },
+      { host, origin: 'null' },
+      // a file that is loaded by a page of another site
+      { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'audio' },
+      { host, 'sec-fetch-site': 'same-site', 'sec-fetch-dest': 'iframe' }
+    ]) {
+      for (const url of ['/', '/recordings/', '/ticket', '/live', '/live/x', '/settings']) {
+        const response = await app.inject({ url, headers })
+        t.equal(response.statusCode, 403, `${url} ${JSON.stringify(headers)}`)
+        t.match(response.json(), { message: /set DESK_PASSWORD/ })
+      }
+      const webhook = await app.inject({
+        method: 'POST',
+        url: '/voicemail',
+        headers,
+        payload: { call_sid: 'sid-1', from: '1' }
+      })
+      t.equal(webhook.statusCode, 200)
+    }
+    t.equal((await app.inject({ url: '/', remoteAddress: '192.0.2.7', headers: { host } })).statusCode, 403)
+    const address = new URL(await listening(app))
+    t.match(await answerTo(address, 'GET / HTTP/1.0\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 403 /)
+    t.match(
+      await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nConnection: upgrade\r\n\r\n'),
+      /^HTTP\/1.1 403 /
+    )
+    for (const asked of [
+      'GET http://desk.example/ HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n',
+      'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nHost: desk.example\r\n\r\n'
+    ]) {
+      t.match(await answerTo(address, asked), /^HTTP\/1.1 403 /, asked)
+    }
+    t.match(await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 200 /)
+    const link = { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'document' }
+    t.equal(
+      (await app.inject({ url: '/', headers: link })).statusCode,
+      200,
+      'a link on another site may open the page'
+    )
+    t.equal((await fetch(address)).status, 200, 'a command-line tool on this machine may fetch the page')
   }
-  t.equal((await app.inject({ url: '/', remoteAddress: '192.0.2.7', headers: { host } })).statusCode, 403)
-  const address = new URL(await listening(app))
-  t.match(await answerTo(address, 'GET / HTTP/1.0\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 403 /)
-  t.match(
-    await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nConnection: upgrade\r\n\r\n'),
-    /^HTTP\/1.1 403 /
-  )
-  for (const asked of [
-    'GET http://desk.example/ HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n',
-    'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nHost: desk.example\r\n\r\n'
-  ]) {
-    t.match(await answerTo(address, asked), /^HTTP\/1.1 403 /, asked)
-  }
-  t.match(await answerTo(address, 'GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n'), /^HTTP\/1.1 200 /)
-  const link = { host, 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'document' }
-  t.equal((await app.inject({ url: '/', headers: link })).statusCode, 200, 'a link that leads here')
-  t.equal((await fetch(address)).status, 200, 'a tool of this machine')
-})
+)
 
-/** Sends a handwritten request. Resolves to the head of the answer. */
+/** Sends a request exactly as written. Resolves to the head of the answer. */
 async function answerTo({ hostname, port }: URL, request: string): Promise<string> {
   const socket = connect(Number(port), hostname)
   socket.write(request)
@@ -160,7 +167,7 @@ async function answerTo({ hostname, port }: URL, request: string): Promise<strin
   return head.toString()
 }
 
-t.test('if a password is set, the desk asks for it and the webhooks do not', async (t) => {
+t.test('if a password is set, the page needs it and the webhooks do not', async (t) => {
   const app = await exampleApp(t, DESK)
   const headers = { 'host': 'desk.example.org', 'x-forwarded-for': '203.0.113.7' }
   for (const url of ['/', '/desk.js', '/recordings/', '/recordings/x.wav', '/ticket', '/settings']) {
@@ -185,7 +192,7 @@ t.test('if a password is set, the desk asks for it and the webhooks do not', asy
   )
 })
 
-t.test('a ticket opens one socket only', async (t) => {
+t.test('each ticket opens only one socket', async (t) => {
   const app = await exampleApp(t, DESK)
   const address = await listening(app)
   const { ticket } = (await app.inject({ url: '/ticket', headers: basic('ada', 'engine') })).json<{
@@ -195,7 +202,7 @@ t.test('a ticket opens one socket only', async (t) => {
   t.equal(
     await statusOf(`${address}/live`, { headers: basic('ada', 'engine') }),
     401,
-    "a password alone is what another site's page could send"
+    "the password alone opens no socket, because another site's page could send it"
   )
   t.equal(await statusOf(`${address}/live?ticket=${ticket}`), 101)
   t.equal(await statusOf(`${address}/live/x?ticket=${ticket}`), 401)
@@ -212,7 +219,7 @@ t.test('the page loads nothing from other hosts, and its content policy forbids 
     t.notMatch(
       text,
       /https?:\/\/|style="|<script>| on\w+="/,
-      `${name} is free of foreign addresses and inline code`
+      `${name} has no foreign addresses and no inline code`
     )
   }
 })
@@ -241,7 +248,7 @@ t.test('recordings are listed by day, and only complete ones are served', async 
     t.equal(whole.headers['content-type'], 'audio/wav')
     t.ok(
       whole.rawPayload.includes(stories.find((story) => story.callSid === callSid)!.listens[0]!.sent.pcm!),
-      'every byte that was sent'
+      'the recording contains every byte that was sent'
     )
     const part = await app.inject({
       url: `/recordings/${day}/${name}`,
@@ -264,7 +271,7 @@ t.test('recordings are listed by day, and only complete ones are served', async 
 })
 
 t.test(
-  'the desk shows the keys of a call on any instance, but no private keys',
+  'the page shows the keys of a call on any instance, but no private keys',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -302,7 +309,7 @@ t.test(
   }
 )
 
-t.test('calls are simulated on request, with a limit on how many at once', async (t) => {
+t.test('calls are simulated on request; the number of simulated calls at a time is limited', async (t) => {
   const app = await exampleApp(t, {
     JAMBONZ_WEBHOOK_SECRET: 'of the portal',
     PUBLIC_URL: 'https://voice.example.org',
@@ -324,7 +331,7 @@ t.test('calls are simulated on request, with a limit on how many at once', async
       })
     ).statusCode,
     400,
-    'a form of another site can not'
+    "another site's form can not start a call"
   )
   const { callSid } = (await simulate('voicemail')).json<{ callSid: string }>()
   const call = await until(() => app.jambonz.calls.get(callSid), 'the call')
@@ -332,7 +339,7 @@ t.test('calls are simulated on request, with a limit on how many at once', async
   t.same((await simulate('agent')).statusCode, 202)
   await until(
     async () => (await app.jambonz.calls.list()).some(({ listens }) => listens[0]?.state === 'streaming'),
-    'audio, whatever the public address'
+    'the simulated call has audio, whatever the public address'
   )
   for (let i = 2; i < 8; i++) t.equal((await simulate('voicemail')).statusCode, 202)
   t.match((await simulate('voicemail')).json(), { message: /8 simulated calls are running/ })

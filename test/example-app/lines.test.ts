@@ -9,10 +9,10 @@ import { askForListen } from '../helpers/listen.js'
 const RATE = 8_000
 const BYTES_PER_MS = (RATE * 2) / 1000
 
-// Three tests run at the same time, because they mostly wait.
+// These tests spend most of their time waiting, so three run at the same time.
 t.jobs = 3
 
-t.test('voicemail greets, records up to the key, thanks and hangs up', async (t) => {
+t.test('voicemail greets the caller, records until the key, thanks the caller and hangs up', async (t) => {
   const app = await exampleApp(t)
   const story = await simulateCall({
     app,
@@ -36,13 +36,13 @@ t.test('voicemail greets, records up to the key, thanks and hangs up', async (t)
   })
 })
 
-t.test('voicemail tells the caller if there is no recording', async (t) => {
+t.test('voicemail tells the caller if the recording failed', async (t) => {
   const app = await exampleApp(t)
   const listen = await askForListen(app, '/voicemail')
   t.match(await listen.hook(), [{ verb: 'say', text: /could not record/ }, { verb: 'hangup' }])
 })
 
-t.test('monitor connects two parties and records each on its own channel', async (t) => {
+t.test('the monitor line connects two parties and records each on its own channel', async (t) => {
   const app = await exampleApp(t)
   const story = await simulateCall({
     app,
@@ -63,30 +63,36 @@ t.test('monitor connects two parties and records each on its own channel', async
   t.equal(legCallSid, story.legs[0]?.callSid)
   const wav = await readFile(recording!.location)
   const sent = story.listens[0]!.sent.pcm!
-  t.ok(wav.includes(sent), 'every byte of both')
+  t.ok(wav.includes(sent), 'the recording has every byte of both parties')
   t.same(loudIn(sent, 0), [1_000], 'the caller is on the left')
-  t.same(loudIn(sent, 2), [-2_000], 'the callee on the right')
+  t.same(loudIn(sent, 2), [-2_000], 'the callee is on the right')
 })
 
-t.test('monitor dials the number from the portal, and tells the caller if it is missing', async (t) => {
-  const app = await exampleApp(t)
-  t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), {
-    TARGET: { type: 'string', required: true }
-  })
-  const nobody = await simulateCall({ app, hook: '/monitor' })
-  t.match(nobody.verbs, [{ verb: 'say', data: { text: /Nobody has said whom to call/ } }, { verb: 'hangup' }])
-  const busy = await simulateCall({
-    app,
-    hook: '/monitor',
-    env: { TARGET: 'sip:bob@example.org' },
-    bLeg: { answer: 486 }
-  })
-  t.match(busy.verbs, [
-    { verb: 'dial', data: { target: [{ type: 'sip', sipUri: 'sip:bob@example.org' }] } },
-    { verb: 'say', data: { text: /Nobody answers/ } },
-    { verb: 'hangup' }
-  ])
-})
+t.test(
+  'the monitor line dials the number from the portal, and tells the caller if there is no number',
+  async (t) => {
+    const app = await exampleApp(t)
+    t.match((await app.inject({ method: 'OPTIONS', url: '/monitor' })).json(), {
+      TARGET: { type: 'string', required: true }
+    })
+    const nobody = await simulateCall({ app, hook: '/monitor' })
+    t.match(nobody.verbs, [
+      { verb: 'say', data: { text: /Nobody has said whom to call/ } },
+      { verb: 'hangup' }
+    ])
+    const busy = await simulateCall({
+      app,
+      hook: '/monitor',
+      env: { TARGET: 'sip:bob@example.org' },
+      bLeg: { answer: 486 }
+    })
+    t.match(busy.verbs, [
+      { verb: 'dial', data: { target: [{ type: 'sip', sipUri: 'sip:bob@example.org' }] } },
+      { verb: 'say', data: { text: /Nobody answers/ } },
+      { verb: 'hangup' }
+    ])
+  }
+)
 
 t.test('the agent repeats the caller, stops when interrupted, and keeps a card number private', async (t) => {
   const app = await exampleApp(t)
@@ -96,7 +102,8 @@ t.test('the agent repeats the caller, stops when interrupted, and keeps a card n
     clip('enough'),
     clip('callee-goodbye')
   ])
-  // The caller interrupts the prompt, and then the echo of his first sentence. He says the third between two star keys.
+  // The caller interrupts the prompt, and then the echo of his first sentence. His third sentence, between
+  // two star keys, is private.
   const speech = Buffer.concat([
     silence(2_000),
     hello,
@@ -124,27 +131,36 @@ t.test('the agent repeats the caller, stops when interrupted, and keeps a card n
   const echo = heard.indexOf(snippet(hello, 120))
   const second = heard.indexOf(snippet(enough, 300))
   t.ok(heard.includes(snippet(prompt, 1_000)), 'the prompt is spoken')
-  t.notOk(heard.includes(snippet(prompt, 4_000)), 'and stops when the caller speaks')
+  t.notOk(heard.includes(snippet(prompt, 4_000)), 'the prompt stops when the caller speaks')
   t.ok(
     echo > silence(2_000).length + hello.length,
-    `his sentence comes back when he has said it: ${echo / BYTES_PER_MS} ms after the beginning`
+    `the caller's sentence is repeated after he has said it: ${echo / BYTES_PER_MS} ms after the beginning`
   )
-  t.notOk(heard.includes(snippet(hello, 1_400)), 'until he speaks again')
-  t.ok(second > echo && heard.indexOf(snippet(enough, 1_300)) > second, 'then his second one, whole')
+  t.notOk(heard.includes(snippet(hello, 1_400)), 'the echo stops when the caller speaks again')
+  t.ok(
+    second > echo && heard.indexOf(snippet(enough, 1_300)) > second,
+    'then the whole second sentence is repeated'
+  )
 
-  t.ok(story.listens[0]!.sent.pcm!.includes(snippet(card, 500)), 'what he says between the stars reaches us')
-  t.notOk(heard.includes(snippet(card, 500)), 'and is not repeated')
+  t.ok(
+    story.listens[0]!.sent.pcm!.includes(snippet(card, 500)),
+    'what the caller says between the star keys is sent to the application'
+  )
+  t.notOk(heard.includes(snippet(card, 500)), 'the private sentence is not repeated')
   const [left, right] = await sidesOf(listen)
-  t.ok(left.includes(hello) && left.includes(enough), 'all else is recorded, on the left')
-  t.notOk(left.includes(snippet(card, 500)), 'it is not')
+  t.ok(left.includes(hello) && left.includes(enough), 'the other sentences are recorded on the left')
+  t.notOk(left.includes(snippet(card, 500)), 'the private sentence is not recorded')
   const spoken = right.indexOf(snippet(prompt, 1_000))
-  t.ok(spoken > 0, 'what the caller heard of the agent is on the right')
-  t.notOk(right.includes(snippet(prompt, 4_000)), 'cut off where he interrupted')
+  t.ok(spoken > 0, 'the part of the agent that the caller heard is on the right')
+  t.notOk(right.includes(snippet(prompt, 4_000)), 'the recorded prompt ends where the caller interrupted it')
   t.ok(right.includes(snippet(hello, 120)) && right.includes(snippet(enough, 1_300)), 'the echoes, too')
   const { output, sent } = story.listens[0]!
   const shift = (sent.startedAtMs! - output!.startedAtMs) * BYTES_PER_MS
   const late = spoken - (output!.pcm.indexOf(snippet(prompt, 1_000)) - shift)
-  t.ok(Math.abs(late / BYTES_PER_MS) <= 60, `when he heard it: ${late / BYTES_PER_MS} ms late`)
+  t.ok(
+    Math.abs(late / BYTES_PER_MS) <= 60,
+    `the agent's audio is recorded ${late / BYTES_PER_MS} ms after the caller heard it`
+  )
   t.match(listen.output, [
     { text: /^I repeat/, outcome: 'cleared' },
     { outcome: 'cleared' },
@@ -183,12 +199,12 @@ function silence(ms: number): Buffer {
   return Buffer.alloc(ms * BYTES_PER_MS)
 }
 
-/** Returns 10 ms of audio that occur nowhere else. */
+/** Returns 10 ms of the audio. They are long enough to occur nowhere else. */
 function snippet(pcm: Buffer, atMs: number): Buffer {
   return pcm.subarray(atMs * BYTES_PER_MS, (atMs + 10) * BYTES_PER_MS)
 }
 
-/** Returns every value other than silence in one channel of a stereo stream. */
+/** Returns all values other than silence in one channel of a stereo stream. */
 function loudIn(pcm: Buffer, offset: number): number[] {
   const values = new Set<number>()
   for (let at = offset; at < pcm.length; at += 4) values.add(pcm.readInt16LE(at))

@@ -15,7 +15,7 @@ interface Frame {
   /** the frame's first byte: fin, reserved bits and opcode */
   first: number
   masked: boolean
-  /** how the frame's length is encoded; `lie`: with a wrong length */
+  /** encoding of the frame's length; `lie`: the encoded length is wrong */
   length: 'short' | 'wide' | 'widest' | 'lie'
   payload: Uint8Array
 }
@@ -49,7 +49,10 @@ function bytesOf({ first, masked, length, payload }: Frame): Buffer {
   return Buffer.concat([head, ...(masked ? [key] : []), body])
 }
 
-/** A socket that gets random bytes in random pieces ends; the process and other sockets go on. */
+/**
+ * Random bytes in random pieces arrive on a socket. The socket must end, and the process and other sockets
+ * must continue.
+ */
 export const frames: FuzzTarget = {
   name: 'frames',
   share: 0.5,

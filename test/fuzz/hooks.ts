@@ -57,7 +57,9 @@ const type = fc.constantFrom(
 )
 const OTHER_METHODS = ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'] as const
 
-/** Every request to the plugin's routes is answered, or refused with a status below 500. */
+/**
+ * Random requests are sent to the plugin's routes. Each must be answered, or refused with a status below 500.
+ */
 export const hooks: FuzzTarget = {
   name: 'hooks',
   share: 3,

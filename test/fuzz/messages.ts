@@ -80,8 +80,8 @@ const message = fc.oneof(
 )
 
 /**
- * After any message on an application websocket, each answer is JSON, only jambonz' routes ran, and the process goes
- * on.
+ * Random messages arrive on an application websocket. Each answer must be JSON, no route of the application
+ * itself may run, and the process must continue.
  */
 export const messages: FuzzTarget = {
   name: 'messages',

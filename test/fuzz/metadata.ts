@@ -41,7 +41,8 @@ const message = fc.oneof(
 )
 
 /**
- * A stranger's socket is served or closed with a valid code; the process and other sockets go on.
+ * A stranger opens a socket and sends random metadata. The socket must be served or closed with a valid code,
+ * and the process and other sockets must continue.
  */
 export const metadata: FuzzTarget = {
   name: 'metadata',

@@ -63,7 +63,10 @@ const value = fc.oneof(
   { weight: 2, arbitrary: fc.dictionary(inner, leaf, { maxKeys: 4 }) }
 )
 
-/** Options are accepted, or refused with an error of the plugin that names the option. */
+/**
+ * Random options are passed to the plugin. They must be accepted, or refused with an error of the plugin that
+ * names the option.
+ */
 export const options: FuzzTarget = {
   name: 'options',
   share: 4,

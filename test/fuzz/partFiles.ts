@@ -44,8 +44,8 @@ const content = fc.oneof(
 )
 
 /**
- * With any files in the recordings directory, the plugin starts, or throws an error that says what is wrong. It deletes
- * no file that it does not understand.
+ * Random files are in the recordings directory. The plugin must start, or throw an error that says what is
+ * wrong. It must not delete a file that it does not understand.
  */
 export const partFiles: FuzzTarget = {
   name: 'partFiles',
@@ -61,7 +61,8 @@ export const partFiles: FuzzTarget = {
           await app.register(jambonzListen, { recording: { directory } })
           await app.ready()
         } catch (err) {
-          // The plugin may refuse to start, for example if a file has the name of one of its folders.
+          // The plugin may refuse to start, for example if a file has the name of a folder that the plugin
+          // needs.
           assertCoded(err)
         }
         await app.close()

@@ -5,31 +5,37 @@ import type { AudioSink } from '../../lib/audio/socket/types.js'
 import { nothingToEnd, type FuzzTarget } from './target.js'
 
 const RATE = 8000
-/** ms of audio, and bytes, in a message of jambonz */
+/** ms of audio (FRAME_MS), and bytes (FRAME_BYTES), in a message of jambonz */
 const FRAME_MS = 20
 const FRAME_BYTES = 320
 /**
- * ms between two reads in batches, between two reads of a stream with a reader, and until the first read; as in
- * lib/audio/socket/frames/SocketReader.ts
+ * ms between two reads in batches (BATCH_MS), between two reads of a stream with a reader (LISTENING_MS), and
+ * until the first read (FIRST_READ_MS), as in lib/audio/socket/frames/SocketReader.ts
  */
 const BATCH_MS = 800
 const LISTENING_MS = 40
 const FIRST_READ_MS = 60
-/** ms before the end of a pause: audio that was said then may be recorded, because it may arrive after the pause */
+/**
+ * ms before the end of a pause in which the caller's audio may arrive after the pause, and therefore may be
+ * recorded
+ */
 const UNDER_WAY = 40
-/** ms after a pause until audio has to be recorded again, if the network does not stall */
+/** ms after a pause from which on all audio must be recorded again, if the network does not stall */
 const SOON = 1_000
 
-/** A span of time, in ms after the caller's first audio. */
+/** A span of time, which begins `from` ms after the caller's first audio and lasts `ms`. */
 interface Span {
   from: number
   ms: number
 }
 
 interface Case {
-  /** ms from the request of the socket to the first audio */
+  /** ms from jambonz' request for the socket to the first audio */
   setupMs: number
-  /** minimum ms that audio is on its way, and the ms added for each frame in turn */
+  /**
+   * minimum ms for which audio is on its way (`latencyMs`), and ms that are added to it for each frame in
+   * turn (`jitterMs`)
+   */
   latencyMs: number
   jitterMs: readonly number[]
   /** spans in which the network delivers nothing */
@@ -37,7 +43,7 @@ interface Case {
   /** spans in which jambonz sends no audio */
   gaps: readonly Span[]
   pauses: readonly Span[]
-  /** ms between two reads; 0: audio is read as it comes */
+  /** ms between two reads; 0: audio is read when it arrives */
   readMs: number
   callMs: number
 }
@@ -57,7 +63,10 @@ const theCase: fc.Arbitrary<Case> = fc.record({
 })
 
 interface Frame {
-  /** ms after the caller's first audio: when the last sample of the frame was said, and when the frame arrives */
+  /**
+   * ms from the caller's first audio until the frame's last sample was said (`said`), and until the frame
+   * arrives (`arrives`)
+   */
   said: number
   arrives: number
 }
@@ -69,7 +78,7 @@ function framesOf({ latencyMs, jitterMs, stalls, gaps, callMs }: Case): Frame[] 
   for (let said = FRAME_MS, i = 0; said <= callMs; said += FRAME_MS, i++) {
     if (gaps.some(({ from, ms }) => said > from && said <= from + ms)) continue
     let arrives = said + latencyMs + (jitterMs[i % jitterMs.length] ?? 0)
-    // The end of one stall may lie in the next.
+    // One stall may end during the next stall.
     for (const { from, ms } of [...stalls].sort((a, b) => a.from - b.from)) {
       if (arrives >= from && arrives < from + ms) arrives = from + ms
     }
@@ -89,7 +98,7 @@ function pausesOf({ pauses }: Case): Span[] {
   return apart
 }
 
-/** Collects the numbers of the frames that come outside pauses. */
+/** Collects the numbers of the frames that are delivered outside of pauses. */
 class OpenFrames implements AudioSink {
   readonly numbers = new Set<number>()
   #isPrivate = false
@@ -108,7 +117,9 @@ class OpenFrames implements AudioSink {
   }
 }
 
-/** Passes the frames of a call through an AudioFeed as a ListenSocket does, on a simulated clock. */
+/**
+ * Passes the frames of a call through an AudioFeed on a simulated clock, as a ListenSocket does in real time.
+ */
 function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): OpenFrames {
   const sink = new OpenFrames()
   const feed = new AudioFeed(RATE, 1, () => {})
@@ -146,7 +157,10 @@ function take(one: Case, frames: readonly Frame[], pauses: readonly Span[]): Ope
   return sink
 }
 
-/** All audio from before a pause is recorded and none from the pause, however late the audio arrives. */
+/**
+ * Random audio, pauses and network faults. All audio from before a pause must be recorded, and no audio of a
+ * pause, even if it arrives late.
+ */
 export const pauses: FuzzTarget = {
   name: 'pauses',
   share: 1,
@@ -159,13 +173,13 @@ export const pauses: FuzzTarget = {
         for (const [number, { said, arrives }] of frames.entries()) {
           for (const { from, ms } of apart) {
             const isSecret = said - FRAME_MS >= from && said <= from + ms - UNDER_WAY - one.latencyMs
-            assert.ok(!isSecret || !numbers.has(number), `what was said until ${said} ms is recorded`)
+            assert.ok(!isSecret || !numbers.has(number), `the private audio at ${said} ms is recorded`)
           }
           const isPublic = apart.every(
             ({ from, ms }) => arrives <= from || said > from + ms + SOON + one.setupMs
           )
           const isCalm = one.stalls.length === 0 && one.gaps.length === 0
-          assert.ok(!isPublic || !isCalm || numbers.has(number), `what was said until ${said} ms is missing`)
+          assert.ok(!isPublic || !isCalm || numbers.has(number), `the public audio at ${said} ms is missing`)
         }
       }),
       end: nothingToEnd

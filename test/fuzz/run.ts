@@ -13,8 +13,9 @@ import { verbs } from './verbs.js'
 import { wav } from './wav.js'
 
 /**
- * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]: tests all code that reads foreign input with random
- * input. Prints the seed of each target and the smallest input that fails. Exits with 1 if a target fails.
+ * npm run fuzz -- [--cases 200000] [--seed 1] [--only verbs]
+ * Passes random input to all code that reads foreign input. Prints the seed of each target, and the smallest
+ * input that fails. Exits with 1 if a target fails.
  */
 const TARGETS: readonly FuzzTarget[] = [
   verbs,
@@ -46,7 +47,7 @@ if (chosen.length === 0 || !Number.isInteger(cases) || !Number.isInteger(seed)) 
   )
 }
 
-/** An uncaught error fails the run, because it would have ended a user's process. */
+/** An uncaught error fails the run, because the same error would end the process of an application. */
 let escaped: unknown
 process.on('uncaughtException', (err) => {
   escaped = err

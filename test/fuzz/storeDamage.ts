@@ -31,8 +31,8 @@ const value = fc.oneof(
 )
 
 /**
- * With any values in Redis, a call that is read has the shape of a call and its own id. Any published text is handled
- * as a valid message or ignored.
+ * Random values are in Redis. A call that is read must still have the shape of a call and its own id. Any
+ * text that is published must be handled as a valid message or ignored.
  */
 export const storeDamage: FuzzTarget = {
   name: 'storeDamage',

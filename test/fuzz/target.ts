@@ -1,9 +1,9 @@
 import type { IAsyncPropertyWithHooks, IRawProperty } from 'fast-check'
 
-/** A function that reads foreign input, with its test. */
+/** Code that reads foreign input, with the property that a fuzz run checks. */
 export interface FuzzTarget {
   name: string
-  /** share of all cases, 0 to 1 */
+  /** part of all cases that this target gets, 0 to 1 */
   share: number
   begin(): Promise<FuzzRun>
 }
@@ -15,7 +15,7 @@ export interface FuzzRun {
 
 export const nothingToEnd = async (): Promise<void> => {}
 
-/** Throws unless the error is one of the plugin's own. */
+/** Throws unless the error is one of the plugin's own errors. */
 export function assertCoded(err: unknown): void {
   const { code } = err as { code?: unknown }
   if (typeof code !== 'string' || !code.startsWith('FST_JAMBONZ_')) throw err

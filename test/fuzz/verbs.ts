@@ -104,7 +104,10 @@ const verb = fc.oneof(
   value
 )
 
-/** Any return value of a handler is answered with verbs, or with an error that names the mistake. */
+/**
+ * A handler returns random values. The plugin must answer with verbs, or with an error that names the
+ * mistake.
+ */
 export const verbs: FuzzTarget = {
   name: 'verbs',
   share: 3,

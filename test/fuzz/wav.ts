@@ -4,7 +4,7 @@ import { assertCoded, nothingToEnd, type FuzzTarget } from './target.js'
 
 const LONGEST = 2_000
 
-/** the start of a WAV file, with a random format and random sizes */
+/** the header of a WAV file, with random format and sizes */
 const header = fc.record({
   code: fc.constantFrom(0, 1, 3, 6, 7, 85, 0xff_fe, 0xff_ff),
   channels: fc.constantFrom(0, 1, 2, 6, 65_535),
@@ -30,7 +30,7 @@ const wavFile = header.map(({ code, channels, rate, bits, formatBytes, dataBytes
   return Buffer.concat([Buffer.from('RIFF\x00\x00\x00\x00WAVE', 'latin1'), format, between, data, samples])
 })
 
-/** To read any bytes as a WAV results in audio or an error of the plugin, in bounded time. */
+/** Random bytes are read as a WAV. The result must be audio or an error of the plugin, in bounded time. */
 export const wav: FuzzTarget = {
   name: 'wav',
   share: 2,

@@ -6,7 +6,10 @@ import { folder } from '../helpers/build.js'
 import { HOSTS } from './hosts.js'
 
 const SECRET = 'the secret of the webhooks'
-/** ms of audio that may be missing from a recording: jambonz drops its buffer when it closes the socket */
+/**
+ * ms of audio that may be missing from a recording, because jambonz drops its buffer when it closes the
+ * socket
+ */
 const TOLERANCE = 200
 
 for (const { name, build } of HOSTS) {
@@ -36,7 +39,7 @@ for (const { name, build } of HOSTS) {
     t.teardown(() => app.close())
     const story = await simulateCall({ app, hook, webhookSecret: SECRET })
     t.strictSame(story.errors, [])
-    t.match(gathered, { call_sid: story.callSid }, 'the hook of a gather is its own')
+    t.match(gathered, { call_sid: story.callSid }, 'the hook of the gather reaches its own handler')
     t.match(ended, [{ connected: true, state: 'ended' }])
     const [{ recording }] = ended as [Listen]
     t.ok(Number(recording?.durationMs) > 1_000 - TOLERANCE, `${recording?.durationMs} ms are recorded`)

@@ -18,10 +18,10 @@ import { z } from 'zod'
 import jambonzListen, { type JambonzListenOptions } from '../../lib/index.js'
 import { folder } from '../helpers/build.js'
 
-/** A typical application that the plugin is registered in. */
+/** A typical Fastify application in which the plugin is registered. */
 export interface Host {
   name: string
-  /** what was tried, as docs/compatibility.md says it */
+  /** what the application contains, in the words of docs/compatibility.md */
   tried: string
   /**
    * Returns the application and the path of its call webhook. `addRoutes` adds a webhook, an audio route and an
@@ -59,7 +59,7 @@ function beside(
   }
 }
 
-/** Registers the plugin inside scopes, given the outermost prefix first. */
+/** Registers the plugin inside nested scopes. `prefixes`: their prefixes, the outermost first. */
 function inScopes(name: string, tried: string, prefixes: string[], own?: string): Host {
   return {
     name,

@@ -15,7 +15,7 @@ import { until } from '../helpers/until.js'
 
 const SECRET = 'a secret that only this test knows'
 
-/** Returns the value of one line, as Prometheus would read it. */
+/** Returns the value of one line of the metrics, as Prometheus would read it. */
 function read(app: FastifyInstance, line: string): number | undefined {
   const found = app.jambonz
     .metrics()
@@ -25,7 +25,8 @@ function read(app: FastifyInstance, line: string): number | undefined {
 }
 
 /**
- * Waits until a line has the value. Responses are counted when they close, which is after the client has the answer.
+ * Waits until a line has the value. A response is counted when it closes, and the client has the answer
+ * before that.
  */
 async function reads(app: FastifyInstance, line: string, value: number): Promise<void> {
   await until(() => read(app, line) === value, `${line} ${value}`).catch((err: Error) => {
@@ -178,7 +179,7 @@ t.test('each kind of failure has its own metric', async (t) => {
     await reads(app, 'jambonz_listens_ended_total{reason="notConnected"}', 1)
   })
 
-  t.test('a recording that fails and a connection that breaks are counted', async (t) => {
+  t.test('a failed recording and a broken connection are counted', async (t) => {
     const asked = await askForListen(app, '/in', base)
     const socket = await asked.open({ headers })
     socket.send(asked.metadata())
@@ -196,12 +197,16 @@ t.test('each kind of failure has its own metric', async (t) => {
     await reads(app, 'jambonz_streams_total', 2)
     await asked.hook({ dial_call_duration: 1 })
     t.equal(read(app, 'jambonz_hooks_unfinished_total'), 1)
-    t.equal(read(app, 'jambonz_hook_wait_seconds_bucket{le="2.5"}'), 1, 'that of the hook without socket')
+    t.equal(
+      read(app, 'jambonz_hook_wait_seconds_bucket{le="2.5"}'),
+      1,
+      'only the hook without a socket waited'
+    )
     socket.close(1000)
   })
 })
 
-t.test('fallback verbs are counted as their own outcome', async (t) => {
+t.test('answers with fallback verbs are counted under their own outcome', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'hangup' }] })
   app.jambonz.webhook('/broken', async () => {
     throw new Error('mine')

@@ -15,7 +15,7 @@ async function withWebhook(t: Parameters<typeof build>[0], registry: MetricsRegi
   return app
 }
 
-/** prom-client puts an empty line between two metrics. */
+/** Removes the empty lines that prom-client puts between two metrics. */
 const joined = (text: string) => text.replaceAll('\n\n', '\n')
 
 t.test('a registry of prom-client has the metrics of both application and plugin', async (t) => {
@@ -27,7 +27,7 @@ t.test('a registry of prom-client has the metrics of both application and plugin
   const text = await registry.metrics()
   t.match(text, /^theirs_total 3$/m)
   t.match(text, /^jambonz_calls_total 1$/m)
-  t.ok(joined(text).endsWith(app.jambonz.metrics()), 'the same table, to the letter')
+  t.ok(joined(text).endsWith(app.jambonz.metrics()), 'both texts are equal')
 
   t.test('the metrics have the default labels of the registry', async (t) => {
     registry.setDefaultLabels({ zone: 'a' })
@@ -41,7 +41,7 @@ t.test('a registry of prom-client has the metrics of both application and plugin
     const worker = await registry.getMetricsAsJSON()
     const cluster = await AggregatorRegistry.aggregate([worker, worker]).metrics()
     t.match(cluster, /^jambonz_calls_total\{zone="a"\} 2$/m)
-    t.match(cluster, /^jambonz_store_available\{zone="a"\} 1$/m, 'as available as the worst of them')
+    t.match(cluster, /^jambonz_store_available\{zone="a"\} 1$/m, 'the lowest value of all workers')
     t.match(cluster, /^jambonz_hook_wait_seconds_bucket\{.*le="\+Inf".*\} 0$/m)
   })
 
@@ -65,53 +65,63 @@ t.test('metrics in OpenMetrics format have the names that the format requires', 
   t.match(text, /^jambonz_calls_total 2$/m)
 })
 
-t.test('several registrations in one process are counted together in one registry', async (t) => {
-  const registry = new Registry()
-  const first = await withWebhook(t, registry)
-  const second = await withWebhook(t, registry)
-  await call(first)
-  await call(second)
-  await call(second)
-  t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
-  t.match(first.jambonz.metrics(), /^jambonz_calls_total 1$/m, 'metrics() stays that of one')
-
-  t.test('the metrics show an instance that drains', async (t) => {
-    await second.jambonz.drain()
-    t.match(await registry.metrics(), /^jambonz_draining 1$/m)
-  })
-
-  t.test('a closed instance keeps its counters and removes its gauges', async (t) => {
-    await second.close()
-    const text = await registry.metrics()
-    t.match(text, /^jambonz_calls_total 3$/m)
-    t.match(text, /^jambonz_draining 0$/m)
-    await first.close()
-    const last = await registry.metrics()
-    t.match(last, /^jambonz_calls_total 3$/m)
-    t.notMatch(last, /^jambonz_draining \d/m)
-  })
-
-  t.test('a cleared registry has the metrics again after the next registration', async (t) => {
-    registry.clear()
-    await withWebhook(t, registry)
+t.test(
+  'several registrations of the plugin in one process are counted together in one registry',
+  async (t) => {
+    const registry = new Registry()
+    const first = await withWebhook(t, registry)
+    const second = await withWebhook(t, registry)
+    await call(first)
+    await call(second)
+    await call(second)
     t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
-  })
-})
+    t.match(
+      first.jambonz.metrics(),
+      /^jambonz_calls_total 1$/m,
+      'metrics() has the values of its own registration only'
+    )
 
-t.test('a value that is no registry, or a registry that has our metric names, is refused', async (t) => {
-  const refused = (registry: unknown, message: RegExp) =>
-    t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
-  await refused(
-    { register },
-    /^fastify-jambonz-listen: registry: has no registerMetric\(\): pass .*prom-client/
-  )
-  await refused('default', /^fastify-jambonz-listen: registry: .*prom-client/)
-  await refused({ registerMetric: true }, /^fastify-jambonz-listen: registry: has no registerMetric\(\)/)
-  const registry = new Registry()
-  const { name, help } = METRICS.calls
-  registry.registerMetric(new Counter({ name, help, registers: [] }))
-  await refused(
-    registry,
-    /^fastify-jambonz-listen: registry: A metric with the name jambonz_calls_total has already been registered\. /
-  )
-})
+    t.test('the metrics show an instance that drains', async (t) => {
+      await second.jambonz.drain()
+      t.match(await registry.metrics(), /^jambonz_draining 1$/m)
+    })
+
+    t.test('a closed instance keeps its counters and removes its gauges', async (t) => {
+      await second.close()
+      const text = await registry.metrics()
+      t.match(text, /^jambonz_calls_total 3$/m)
+      t.match(text, /^jambonz_draining 0$/m)
+      await first.close()
+      const last = await registry.metrics()
+      t.match(last, /^jambonz_calls_total 3$/m)
+      t.notMatch(last, /^jambonz_draining \d/m)
+    })
+
+    t.test('a cleared registry has the metrics again after the next registration', async (t) => {
+      registry.clear()
+      await withWebhook(t, registry)
+      t.match(await registry.metrics(), /^jambonz_calls_total 3$/m)
+    })
+  }
+)
+
+t.test(
+  'a value that is no registry, or a registry that already has our metric names, is refused',
+  async (t) => {
+    const refused = (registry: unknown, message: RegExp) =>
+      t.rejects(build(t, { registry: registry as MetricsRegistry }), { code: 'FST_JAMBONZ_OPTIONS', message })
+    await refused(
+      { register },
+      /^fastify-jambonz-listen: registry: has no registerMetric\(\): pass .*prom-client/
+    )
+    await refused('default', /^fastify-jambonz-listen: registry: .*prom-client/)
+    await refused({ registerMetric: true }, /^fastify-jambonz-listen: registry: has no registerMetric\(\)/)
+    const registry = new Registry()
+    const { name, help } = METRICS.calls
+    registry.registerMetric(new Counter({ name, help, registers: [] }))
+    await refused(
+      registry,
+      /^fastify-jambonz-listen: registry: A metric with the name jambonz_calls_total has already been registered\. /
+    )
+  }
+)

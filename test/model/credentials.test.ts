@@ -3,7 +3,7 @@ import { hasCredentials } from '../../lib/model/credentials.js'
 
 const has = (value: unknown) => hasCredentials(value, JSON.stringify(value))
 
-t.test('a credential is found by the name of its property, or of a parameter of a url', (t) => {
+t.test('a credential is found by the name of its property or of its url parameter', (t) => {
   for (const name of [
     'password',
     'pass_phrase',
@@ -29,7 +29,7 @@ t.test('a credential is found by the name of its property, or of a parameter of 
   ]) {
     t.ok(has([{ verb: 'say', deep: [{ [name]: 'x' }] }]), name)
     t.ok(has({ url: `https://voice.example.com/done?a=1&${name}=x` }), `${name} in a url`)
-    t.ok(has(`/done?${name}=`), `${name} first`)
+    t.ok(has(`/done?${name}=`), `${name} as first parameter`)
   }
   t.end()
 })
@@ -46,7 +46,7 @@ t.test('a credential is found by its value', (t) => {
   t.end()
 })
 
-t.test('text in verbs that only looks like a credential is not taken for one', (t) => {
+t.test('text in verbs that only looks like a credential is not taken for a credential', (t) => {
   for (const value of [
     { verb: 'gather', finishOnKey: '#', maxTokens: 5, max_token: 1, author: 'sign' },
     { verb: 'say', text: 'Enter your pin, then press the pound key. The password is no secret.' },

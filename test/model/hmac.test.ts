@@ -26,7 +26,7 @@ t.test('keys and messages of any length are signed as by node:crypto', async (t)
   }
 })
 
-t.test('the caller may reuse the memory of a key', async (t) => {
+t.test('the memory of a key may be overwritten after the Hmac was created', async (t) => {
   const key = Buffer.from('a key')
   const hmac = new Hmac(key)
   const first = hmac.digest('hex', 'short')

@@ -1,5 +1,5 @@
-// Compiled by `npm run typecheck`, never run. Checks that the types of calls and listens that users see match the
-// schemas, read-only.
+// `npm run typecheck` compiles this file; it never runs. It checks that the public types of calls and listens
+// match the schemas, with every field read-only.
 import type { Static } from '@sinclair/typebox'
 import { CallSchema, ListenSchema, type Call, type Listen } from '../../lib/model/schema.js'
 
@@ -10,7 +10,7 @@ declare const listen: Listen
 declare const callOfSchema: Static<typeof CallSchema>
 declare const listenOfSchema: Static<typeof ListenSchema>
 
-// Both have the same fields.
+// The type and the schema have the same fields.
 const names: Array<[keyof Call, keyof Static<typeof CallSchema>]> = [] satisfies Array<
   [keyof Static<typeof CallSchema>, keyof Call]
 >
@@ -18,7 +18,7 @@ const listenNames: Array<[keyof Listen, keyof Static<typeof ListenSchema>]> = []
   [keyof Static<typeof ListenSchema>, keyof Listen]
 >
 
-// The types are assignable to each other, apart from readonly.
+// Apart from `readonly`, each type is assignable to the other.
 const seen: [Call, Listen] = [callOfSchema, listenOfSchema]
 const described: [Static<typeof CallSchema>, Static<typeof ListenSchema>] = [
   call as Writable<Call>,

