@@ -19,11 +19,6 @@ export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-/** Returns true if L16 audio has a sample that jambonz would take for a mark. */
-export function hasMarkSample(pcm: Buffer): boolean {
-  return samplesOf(pcm).includes(MARK_SAMPLE)
-}
-
 /** Returns the audio without samples that jambonz would take for a mark. It is a copy only if there are any. */
 export function withoutMarkSamples(pcm: Buffer): Buffer {
   const samples = samplesOf(pcm)

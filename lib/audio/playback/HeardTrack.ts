@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { MixType } from '../../model/schema.js'
 import { Resampler } from '../../pcm/Resampler.js'
-import { FRAME_MS, SampleRing, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
+import { FRAME_MS, SampleRing, SAMPLE_BYTES } from '../../pcm/samples.js'
 import type { AudioSink } from '../socket/types.js'
 import { InclusionCheck } from './InclusionCheck.js'
 import type { Release } from './PlayoutModel.js'
@@ -130,9 +130,8 @@ export class HeardTrack implements AudioSink {
    * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio it held back before.
    * `isPrivate`: the audio was written in private; the track then holds silence in its place.
    */
-  audio(pcm: Buffer, released: Release, now: number, isPrivate: boolean): void {
-    if (isPrivate) return this.silence(pcm.length / SAMPLE_BYTES, released, now)
-    const samples = samplesOf(pcm)
+  audio(samples: Int16Array, released: Release, now: number, isPrivate: boolean): void {
+    if (isPrivate) return this.silence(samples.length, released, now)
     this.#ring.push(samples)
     this.#add({ kind: 'audio', at: Infinity, length: samples.length, sync: undefined }, released, now)
   }

@@ -1,4 +1,4 @@
-import { hasMarkSample, withoutMarkSamples } from '../../pcm/samples.js'
+import { MARK_SAMPLE, withoutMarkSamples } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 
 /** Number of marks that may wait at once, at most: jambonz drops further ones without a report (mod_audio_fork). */
@@ -260,8 +260,8 @@ export class MarkSamples {
   }
 
   /** Notes audio that was sent. `playedUntil`: ms on the clock, its end. */
-  sent(audio: Buffer, playedUntil: number): void {
-    if (!this.#avoided && hasMarkSample(audio)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
+  sent(samples: Int16Array, playedUntil: number): void {
+    if (!this.#avoided && samples.includes(MARK_SAMPLE)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }
 
   /** Returns true while audio with such samples may be playing. */

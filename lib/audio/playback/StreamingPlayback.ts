@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { SAMPLE_BYTES } from '../../pcm/samples.js'
+import { SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 import { Clearing, Marks, MarkSamples } from './Marks.js'
 import { Beginning, PlaybackQueue, type Placement } from './PlaybackQueue.js'
@@ -91,8 +91,7 @@ export class StreamingPlayback {
       this.#pumping || this.#dropping || this.sender.blocked || this.#heldByMark || this.#clearing.underWay
     if (waits || this.#endedAt !== undefined || !this.#queue.takesWhole(length)) return false
     const now = performance.now()
-    if (length > this.sender.room(now) || this.sender.isFull) return false
-    if (this.#playout.toBegin(now) > 0) return false
+    if (length > this.sender.room(now) || this.sender.isFull || this.#playout.toBegin(now) > 0) return false
     this.#queue.pass(length)
     this.#sendAudio(chunk, now)
     this.#updateTicking()
@@ -309,11 +308,12 @@ export class StreamingPlayback {
   }
 
   #sendAudio(audio: Buffer, now: number): void {
+    const samples = samplesOf(audio)
     this.#speech.sent(audio.length)
     this.sender.send(this.#markSamples.without(audio))
-    const released = this.#playout.audio(audio.length / SAMPLE_BYTES, now)
-    this.#options.track.audio(audio, released, now, this.#speech.isPrivate)
-    this.#markSamples.sent(audio, now + this.#playout.aheadMs(now))
+    const released = this.#playout.audio(samples.length, now)
+    this.#options.track.audio(samples, released, now, this.#speech.isPrivate)
+    this.#markSamples.sent(samples, now + this.#playout.aheadMs(now))
   }
 
   // Sends a mark, or lets the clock settle it. Returns false if it must wait.
