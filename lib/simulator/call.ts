@@ -17,7 +17,7 @@ import type {
   SimulatorEvent
 } from './types.js'
 
-/** Real ms that a torn-down call gets to post its last hooks. */
+/** Real ms in which a call that was torn down may post its last hooks. */
 const TEAR_DOWN_MS = 1_000
 
 /** A simulated call: `await` it for its story, or steer it while it runs. */
@@ -51,7 +51,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#story.then(fulfilled, rejected)
   }
 
-  /** Works as on any promise, but never calls `rejected`: this promise never rejects. */
+  /** Works as on any promise, but never calls `rejected`, because this promise never rejects. */
   catch<B = never>(rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<CallStory | B> {
     return this.#story.catch(rejected)
   }
@@ -70,7 +70,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return this.#clock.now()
   }
 
-  /** Has the caller say this after his present speech. Resolves when it is said, or at the end of the call. */
+  /** Has the caller say `speech` after his present speech. Resolves when he has said it, or at the end of the call. */
   async speak(speech: Speech): Promise<void> {
     this.#check('speak')
     const { leg, caller } = this.#session
@@ -105,7 +105,7 @@ export class SimulatedCall implements Promise<CallStory> {
     return heardBy(this.#session.leg, this.#session.story.marks)
   }
 
-  /** Pauses every listen, as jambonz' live call control does: audio stops, and no message says so. */
+  /** Pauses every listen, as jambonz' live call control does: the audio stops, and no message reports the pause. */
   pauseListening(): void {
     this.#check('pauseListening')
     for (const fork of this.#session.leg.forks) fork.pause()
@@ -115,7 +115,7 @@ export class SimulatedCall implements Promise<CallStory> {
     for (const fork of this.#session.leg.forks) fork.resume()
   }
 
-  /** Breaks the connection of the application's websocket without a close frame: jambonz reconnects. */
+  /** Breaks the connection of the application's websocket without a close frame. jambonz then reconnects. */
   dropApplicationSocket(): void {
     this.#check('dropApplicationSocket')
     this.#session.post.drop()
@@ -136,8 +136,9 @@ export class SimulatedCall implements Promise<CallStory> {
   }
 
   /**
-   * Resolves to the payload of the next event of this name that no earlier `waitFor` got; the event may be past
-   * already. Throws FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without it.
+   * Resolves to the payload of the next event of this name that no earlier `waitFor` got. The event may have happened
+   * before this call. Throws FST_JAMBONZ_SIM_WAIT after `timeoutMs` real ms (10 000), or when the call ends without
+   * such an event.
    */
   waitFor<Name extends EventName>(
     name: Name,

@@ -1,9 +1,10 @@
 /** Length of one media frame in ms; jambonz' media server works in frames of 20 ms. */
 export const FRAME_MS = 20
 
-// ms. At speed Infinity, time runs at the pace of real time once the peer takes longer than this to answer.
+// ms. At speed Infinity, simulated time runs as fast as real time once the peer takes longer than this to answer.
 const HOLD_GRACE_MS = 1_000
-// At speed Infinity, with no event scheduled, time runs this much faster than real time: the peer may still act.
+// At speed Infinity, while no event is scheduled, simulated time runs this much faster than real time, so that the peer
+// has time to act.
 const IDLE_PACE = 20
 const HELD_PACE = 1
 const MAX_BURST = 100
@@ -20,9 +21,10 @@ interface Timer {
 /**
  * The clock of a simulated call, in ms since its start.
  *
- * With a finite `speed` it is real time times `speed`, on an absolute schedule: late turns catch up, and nothing
- * drifts. With `Infinity` it jumps from one due event to the next. It stands still while the call waits for an http
- * request, an upgrade or a full socket (`hold`): short exchanges take no simulated time, and a story is repeatable.
+ * With a finite `speed`, simulated time is real time multiplied by `speed`. A late turn of the event loop catches up,
+ * so the clock does not drift. With `Infinity`, the clock jumps from one due event to the next. It stands still while
+ * the call waits for an HTTP request, an upgrade or a full socket (`hold`). Short exchanges then take no simulated
+ * time, and the same call always has the same times.
  */
 export class Clock {
   readonly speed: number
@@ -47,9 +49,11 @@ export class Clock {
     this.#pace = speed
   }
 
-  /** Returns the simulated ms since the call began. It never goes back, and never passes an event that is still due. */
+  /**
+   * Returns the simulated ms since the call began. The value never goes back, and never passes an event that is due.
+   */
   now(): number {
-    // At speed Infinity only events move the time, so that the same call always has the same times.
+    // At speed Infinity only events advance the time, so that the same call always has the same times.
     if (this.#turning || this.#stopped || this.speed === Infinity) return this.#now
     return Math.max(this.#now, Math.min(this.#reached(), this.#due()))
   }
@@ -82,8 +86,8 @@ export class Clock {
   }
 
   /**
-   * Calls `tick` every 20 ms from now on, for the media of the call. `eager` returns true if speed Infinity may skip
-   * time.
+   * Calls `tick` every 20 simulated ms from now on, for the audio of the call. `eager` returns true while the clock may
+   * jump at speed Infinity.
    */
   startTicks(tick: (now: number) => void, eager: () => boolean): void {
     this.#tick = tick
@@ -97,7 +101,7 @@ export class Clock {
     this.#nextTick = Infinity
   }
 
-  /** Stops time at speed Infinity until the returned function is called: the call waits for a peer. */
+  /** Stops the time at speed Infinity until the returned function is called, because the call waits for a peer. */
   hold(): Cancel {
     if (this.#holds++ === 0) this.#heldSince = performance.now()
     let released = false
@@ -109,13 +113,13 @@ export class Clock {
     }
   }
 
-  /** Limits the time of a peer's answer, in real ms whatever the speed. */
+  /** Limits the time that a peer has to answer, in real ms at every speed. */
   deadline(ms: number, run: () => void): Cancel {
     const handle = setTimeout(run, ms)
     return () => clearTimeout(handle)
   }
 
-  /** Limits the time of a peer: `ms` simulated ms, but at least 250 real ms; at speed Infinity real ms. */
+  /** Limits the time that a peer has: `ms` simulated ms, but at least 250 real ms; at speed Infinity `ms` real ms. */
   timeout(ms: number, run: () => void): Cancel {
     const real = this.speed === Infinity ? ms : Math.max(ms / this.speed, Math.min(ms, MIN_REAL_TIMEOUT_MS))
     const handle = setTimeout(run, real)
@@ -182,8 +186,8 @@ export class Clock {
     this.#setPace()
     const began = this.#now
     const reached = this.#pace === Infinity ? Infinity : this.#reached()
-    // At speed Infinity a late turn does not catch up: the peer may not have had the time in which this process was
-    // busy.
+    // At speed Infinity a late turn does not catch up, because the peer may run in this process and have had no time
+    // either.
     const limit = this.speed === Infinity ? Math.min(reached, this.#due()) : reached
     this.#turning = true
     try {

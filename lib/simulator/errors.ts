@@ -1,18 +1,18 @@
 import { createError } from '@fastify/error'
 
-/** An option of `simulateCall` is wrong. The message names it. */
+/** An option of `simulateCall` is wrong. The message names the option. */
 export const SIM_OPTIONS = createError('FST_JAMBONZ_SIM_OPTIONS', 'simulateCall: %s', 500, TypeError)
 
-/** Audio given to the simulator can't be used. The message says why, and what is accepted. */
+/** The simulator can't use the given audio. The message says why, and which audio is accepted. */
 export const SIM_AUDIO = createError('FST_JAMBONZ_SIM_AUDIO', 'simulated speech: %s', 500, TypeError)
 
-/** `waitFor` gave up. The message names the event, the time and the events that did happen. */
+/** `waitFor` waited in vain. The message names the event, the time, and the events that happened instead. */
 export const SIM_WAIT = createError('FST_JAMBONZ_SIM_WAIT', "waitFor('%s'): %s", 504)
 
-/** A method was called on a call that is over. */
+/** A method was called on a call that had ended. */
 export const SIM_ENDED = createError(
   'FST_JAMBONZ_SIM_ENDED',
-  '%s: the call is over; steer it before it ends',
+  '%s: the call has ended; use this method while the call runs',
   410
 )
 

@@ -12,7 +12,7 @@ interface Waiter {
   done: (event: SimulatorEvent) => void
 }
 
-/** The events of one call. They are passed to listeners, and kept for a later `waitFor`. */
+/** The events of one call. Each event is passed to the listeners, and kept for a later `waitFor`. */
 export class EventLog {
   readonly #now: () => number
   readonly #failed: (error: unknown) => void
@@ -22,7 +22,7 @@ export class EventLog {
   #waiters: Waiter[] = []
   #closed = false
 
-  /** `failed` is called for a listener that throws. The call and the other listeners go on. */
+  /** `failed` is called when a listener throws. The call and the other listeners go on. */
   constructor(now: () => number, failed: (error: unknown) => void) {
     this.#now = now
     this.#failed = failed
@@ -50,7 +50,7 @@ export class EventLog {
     return () => listeners.delete(listener)
   }
 
-  /** Resolves to the next event of this name that no earlier `waitFor` got; the event may be past already. */
+  /** Resolves to the next event of this name that no earlier `waitFor` got. The event may have happened before. */
   waitFor<Name extends EventName>(
     name: Name,
     predicate: (payload: EventPayloads[Name]) => boolean = () => true,
@@ -85,7 +85,7 @@ export class EventLog {
     })
   }
 
-  /** Rejects all waits: the call is over. */
+  /** Rejects all waits, because the call has ended. */
   close(): void {
     this.#closed = true
     for (const waiter of [...this.#waiters]) {

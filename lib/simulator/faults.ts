@@ -1,29 +1,36 @@
-/** Faults of jambonz, its media server or the network in one call. All of them were observed or read in its source. */
+/** Faults of jambonz, its media server or the network. Each fault was observed, or found in the source of jambonz. */
 export interface Faults {
-  /** Delays the upgrade request. Audio is buffered meanwhile; more than 2 s of it is lost. */
+  /** Delays the upgrade request by this many ms. jambonz meanwhile buffers 2 s of audio; earlier audio is lost. */
   slowUpgradeMs?: number
-  /** Sends no metadata frame: audio comes first. */
+  /** Sends no metadata frame, so that the first frame is audio. */
   noMetadata?: boolean
-  /** Sends the metadata frame this much after the first audio. */
+  /** Sends the metadata frame this many ms after the first audio. */
   lateMetadataMs?: number
-  /** Breaks the metadata frame as FreeSWITCH's tokenizer does with such data. */
+  /**
+   * Damages the metadata frame as FreeSWITCH's tokenizer does if the data contains an apostrophe or a quote, or is too
+   * long.
+   */
   metadata?: 'apostrophe' | 'quote' | 'cut'
-  /** Breaks the TCP connection this long after the socket opened, without a close frame. The call goes on. */
+  /** Breaks the TCP connection this many ms after the socket opened, without a close frame. The call goes on. */
   dropAfterMs?: number
   /** Posts the call webhook twice. */
   duplicateWebhook?: boolean
   /** Posts every actionHook twice. */
   duplicateHook?: boolean
-  /** Posts the actionHook of a listen before the close of its socket, which follows this much later. */
+  /** Posts the actionHook of a listen first, and closes its socket this many ms later. */
   hookBeforeCloseMs?: number
   /** Sends no hooks for background listens that end with the call. */
   noHookAfterHangup?: boolean
-  /** Blocks the network between these times after the socket opened. Messages then arrive before the buffered audio. */
+  /**
+   * Blocks the network from `fromMs` after the socket opened, for `forMs`. Then messages arrive before the buffered
+   * audio.
+   */
   stall?: { fromMs: number; forMs: number }
-  /** Has the caller hang up before the upgrade is answered. */
+  /** Has the caller hang up before the server answers the upgrade. */
   hangUpDuringUpgrade?: boolean
   /**
-   * Shuts the socket down gracefully instead of a close: an empty binary frame, then nothing until the server closes.
+   * Does not close the socket, but shuts it down gracefully: sends an empty binary frame, then nothing until the server
+   * closes the socket.
    */
   gracefulShutdown?: boolean
 }

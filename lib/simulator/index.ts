@@ -30,7 +30,7 @@ export type {
 } from './types.js'
 
 /**
- * Simulates one phone call through jambonz: posts the webhook, runs the verbs, streams the audio, calls the hooks.
+ * Simulates one phone call through jambonz: posts the webhook, runs the verbs, streams the audio and calls the hooks.
  *
  *     const story = await simulateCall({ app: fastify, hook: '/voicemail', press: '#' })
  *

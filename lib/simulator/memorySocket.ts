@@ -1,11 +1,11 @@
 import { Duplex } from 'node:stream'
 
-/** Bytes that one side may be ahead of the other, as with the kernel's buffers. */
+/** The most bytes that one side may write before the other side reads them; the kernel's buffers do this for TCP. */
 const WINDOW = 256 * 1024
 
 /**
- * One end of a connection inside the process, enough of a net.Socket for node:http and ws: written bytes arrive in a
- * later turn, a full window blocks the writer, and FIN and reset are passed on.
+ * One end of a connection inside the process. It has the parts of a net.Socket that node:http and ws use. Written bytes
+ * arrive in a later turn of the event loop, a full window blocks the writer, and FIN and reset reach the other end.
  */
 class MemorySocket extends Duplex {
   readonly remoteAddress = '127.0.0.1'
@@ -32,7 +32,7 @@ class MemorySocket extends Duplex {
     this.#peer = peer
   }
 
-  // node:http and ws call these on every socket
+  // node:http and ws call these methods on every socket
   setNoDelay(): this {
     return this
   }

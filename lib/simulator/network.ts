@@ -13,13 +13,15 @@ export interface Target {
 
 /** Connects a call to its application: over TCP, or inside this process. */
 export interface Network {
-  /** Opens a byte stream to the target. Calls `connected` once it is open. The stream emits errors as `error`. */
+  /**
+   * Opens a byte stream to the target. Calls `connected` when the stream is open. The stream emits errors as `error`.
+   */
   connect(target: Target, connected: () => void): Duplex
   /** Returns an agent with one connection at a time, as jambonz' http client has for each webhook host. */
   agent(target: Target): Agent
 }
 
-/** Real TCP and TLS. Like jambonz it accepts no self-signed certificate, unless an option says so. */
+/** Connects by real TCP and TLS. Like jambonz, it accepts a self-signed certificate only if an option allows that. */
 export class TcpNetwork implements Network {
   readonly #trusting: boolean
 
@@ -46,8 +48,9 @@ export class TcpNetwork implements Network {
 }
 
 /**
- * Connects directly to a node:http server of this process, such as Fastify's or Express'. It receives the same bytes as
- * over TCP, without an open port. Only `origin` (host and port) leads to it; other targets are reached over TCP.
+ * Connects directly to a node:http server of this process, such as Fastify's or Express'. The server receives the same
+ * bytes as over TCP, but needs no open port. Only requests to `origin` (host and port) reach this server; requests to
+ * other targets use TCP.
  */
 export class InProcessNetwork implements Network {
   readonly #server: Server
@@ -82,7 +85,7 @@ export class InProcessNetwork implements Network {
   }
 }
 
-/** Returns host and port of a url; the default port of its scheme if it has none. */
+/** Returns host and port of a url; if the url has no port, the default port of its scheme. */
 export function targetOf(url: URL): Target {
   const tls = url.protocol === 'https:' || url.protocol === 'wss:'
   return { host: url.hostname, port: Number(url.port === '' ? (tls ? 443 : 80) : url.port), tls }

@@ -123,7 +123,7 @@ export function resolveOptions(options: SimulateCallOptions): ResolvedOptions {
   })
 }
 
-// Its speech is loaded now, so that a missing file is an error of the options, not of the call.
+// The called party's speech is loaded here, so that a missing file is an error of the options and not of the call.
 function calledParty(party: BLeg = {}, callRate: number): BLeg {
   if (party.speech === undefined || party.speech === null) return party
   return { ...party, speech: { pcm: loadSpeech(party.speech, callRate), sampleRate: callRate } }
@@ -154,13 +154,13 @@ function resolveTarget(options: SimulateCallOptions): {
   if (app === undefined) {
     if (options.url === undefined) {
       throw new SIM_OPTIONS(
-        'nobody to call: give url (http://127.0.0.1:3000/voicemail or ws://…), or app and hook'
+        'no application to call: set url (http://127.0.0.1:3000/voicemail or ws://…), or app and hook'
       )
     }
     return { url: applicationUrl(options.url), network: tcp, ready: () => Promise.resolve() }
   }
   if (options.url !== undefined) {
-    throw new SIM_OPTIONS('app and url exclude each other: give app and hook (the path), or url')
+    throw new SIM_OPTIONS('app and url exclude each other: set app and hook (the path), or url')
   }
   const { transport = 'http' } = options
   if (transport !== 'http' && transport !== 'websocket') {
@@ -171,7 +171,7 @@ function resolveTarget(options: SimulateCallOptions): {
   }
   const server = isServer(app) ? app : (app as AppLike).server
   if (!isServer(server)) {
-    throw new SIM_OPTIONS('app has no node:http server: give a Fastify instance or an http.Server')
+    throw new SIM_OPTIONS('app has no node:http server: set app to a Fastify instance or an http.Server')
   }
   const publicUrl = absolute(options.publicUrl ?? DEFAULT_PUBLIC_URL, undefined, 'publicUrl')
   const { origin } = new URL(publicUrl)
@@ -185,19 +185,19 @@ function resolveTarget(options: SimulateCallOptions): {
   }
 }
 
-// An https.Server is no http.Server, but accepts connections in the same way.
+// An https.Server is not an instance of http.Server, but accepts connections in the same way.
 function isServer(server: unknown): server is Server {
   return server instanceof Server || server instanceof TlsServer
 }
 
-// http(s):// is a webhook, ws(s):// the application's websocket.
+// A url with http(s):// is a webhook, a url with ws(s):// is the application's websocket.
 function applicationUrl(url: string): string {
   const scheme = /^wss?:/i.exec(url)
   if (scheme === null) return absolute(url, undefined, 'url')
   return absolute(url.replace(/^ws/i, 'http'), undefined, 'url').replace(/^http/, 'ws')
 }
 
-// With a websocket, only status hooks with an absolute http(s) url do not use it.
+// If the application has a websocket, all status events use it, unless the status hook is an absolute http(s) url.
 function resolveStatusHook(hook: string | undefined, url: string): string | undefined {
   return hook === undefined || url.startsWith('ws') ? hook : absolute(hook, url, 'statusHook')
 }

@@ -1,15 +1,16 @@
 /** A fault of the application that jambonz handles badly, or refuses. */
 export interface Problem {
   /**
-   * `error`: the application does not work; `warning`: it works, but perhaps not as intended, or not on every jambonz.
+   * `error`: the application does not work. `warning`: the application works, but perhaps not as its author intended,
+   * or not on every version of jambonz.
    */
   severity: 'error' | 'warning'
   code: ProblemCode
-  /** The event. */
+  /** What the application did. */
   what: string
-  /** The reaction of jambonz. */
+  /** What jambonz does then. */
   then: string
-  /** The change that solves the problem. */
+  /** What to change in the application. */
   change: string
   /** Url of the socket or request. */
   url: string | undefined
@@ -23,167 +24,174 @@ interface Kind {
   change: string
 }
 
-const GOES_ON = 'jambonz logs it, ignores it and goes on'
+const GOES_ON = 'jambonz logs the message, ignores it, and the listen goes on'
 
 /** All kinds of problems, as measured on jambonz 0.9.8 (docs/jambonz.md). */
 const KINDS = {
   // the socket
   refused: {
     severity: 'error',
-    then: 'jambonz does not try again; the listen is over and its actionHook is called without dial_call_duration',
+    then: 'jambonz does not try again: the listen is over, and jambonz calls its actionHook without dial_call_duration',
     change:
-      'have a websocket server answer this url with 101 within 10 s, and take the credentials jambonz sends'
+      'answer the upgrade of this url with status 101 within 10 s, and accept the credentials that jambonz sends'
   },
   noSubprotocol: {
     severity: 'warning',
-    then: 'the media server of jambonz 0.9 takes the socket all the same',
-    change: 'select audio.jambonz.org in the answer to the upgrade: a stricter client would leave'
+    then: 'the media server of jambonz 0.9 accepts the socket without one',
+    change:
+      'select the subprotocol audio.jambonz.org in the answer to the upgrade, because a stricter client would close the socket'
   },
   tornDown: {
     severity: 'error',
-    then: 'jambonz ends the listen as if the server had closed it; 0.9 ends all listens of the call',
-    change: 'close the socket with code 1000; look for a crash, a proxy time-out or terminate() in the server'
+    then: 'jambonz ends the listen as if the server had closed the socket; jambonz 0.9 ends all listens of the call',
+    change:
+      'close the socket with code 1000. Look for a crash, for a timeout of a proxy, or for terminate() in the server'
   },
   closedWithError: {
     severity: 'error',
-    then: 'jambonz never sees the code: it ends the listen and goes on; 0.9 ends all listens of the call',
-    change: "look into the server's log: it gave the listen up"
+    then: 'jambonz does not see the close code: it ends the listen and runs the next verb; jambonz 0.9 ends all listens of the call',
+    change: "the server closed the socket because of an error: look into the server's log"
   },
   brokenFrame: {
     severity: 'error',
-    then: 'jambonz drops the connection, and the listen is over; of a masked frame it complains with 1002 and goes on',
-    change: 'use a websocket library, and no compression: jambonz never asks for permessage-deflate'
+    then: 'jambonz drops the connection, and the listen is over. If the frame is only masked, jambonz reports it with code 1002, and the listen goes on',
+    change:
+      'use a websocket library. Do not compress messages, because jambonz does not offer permessage-deflate'
   },
   closedEarly: {
     severity: 'warning',
-    then: 'jambonz ends the listen at once and goes on with the next verb; 0.9 ends all listens of the call',
-    change: 'keep the socket open for as long as you want to listen'
+    then: 'jambonz ends the listen at once and runs the next verb; jambonz 0.9 ends all listens of the call',
+    change: 'keep the socket open as long as you want to receive audio'
   },
   othersEnded: {
     severity: 'warning',
-    then: 'jambonz 0.9 tells every listen of the call that its socket has ended, and ends them all',
-    change: 'expect it, or let jambonz end the listen itself: maxLength, or a finishOnKey of one key'
+    then: 'jambonz 0.9 ends all listens of the call, because it tells each listen that its own socket has ended',
+    change:
+      'have jambonz end the listen, by maxLength or by a finishOnKey of one key, or accept that all listens end together'
   },
   lostAudio: {
     severity: 'warning',
-    then: 'the media server keeps 2 s for a server that does not read, and loses what is more',
-    change: 'answer the upgrade within 2 s, and read the socket without pausing for long'
+    then: 'the media server buffers 2 s of audio for a server that does not read, and drops the rest',
+    change: 'answer the upgrade within 2 s, and never stop reading the socket for 2 s'
   },
   // messages of the server
   noJson: {
     severity: 'warning',
     then: GOES_ON,
-    change: 'send JSON objects with a type as text frames, and audio as binary frames'
+    change: 'send text frames with a JSON object that has a type, and send audio in binary frames'
   },
   noType: {
     severity: 'warning',
-    then: 'jambonz takes it for a message of the type json, which a listen does nothing with',
-    change: 'give the message a type'
+    then: 'jambonz reads the message as one of type json, which has no effect in a listen',
+    change: 'set the property type of the message'
   },
   unknownMessage: {
     severity: 'warning',
     then: GOES_ON,
-    change: 'the types are playAudio, killAudio, mark, clearMarks, disconnect, error'
+    change:
+      'use one of the types that jambonz knows: playAudio, killAudio, mark, clearMarks, disconnect, error'
   },
   playAudioCrash: {
     severity: 'error',
-    then: 'the media server of jambonz 0.9 crashes, and every call on it with it',
+    then: 'the media server of jambonz 0.9 crashes, which ends all its calls',
     change: "set data.audioContentType to 'raw' or 'wav'"
   },
-  playAudioWithoutData: { severity: 'error', then: GOES_ON, change: 'put the audio into data' },
+  playAudioWithoutData: { severity: 'error', then: GOES_ON, change: 'set data to an object with the audio' },
   playAudioWithoutContent: {
     severity: 'error',
     then: 'nothing is played, and no playDone comes',
-    change: 'put the audio, as base64, into data.audioContent'
+    change: 'set data.audioContent to the audio, as base64'
   },
   playAudioUnplayable: {
     severity: 'error',
     then: 'nothing is played, and no playDone comes',
-    change: "send raw L16 samples (audioContentType 'raw') or a whole WAV file ('wav')"
+    change:
+      "send raw L16 samples with audioContentType 'raw', or a complete WAV file with audioContentType 'wav'"
   },
   playAudioRate: {
     severity: 'warning',
-    then: 'jambonz plays the samples as 16000 Hz: too fast or too slow if they are anything else',
+    then: 'jambonz plays the samples at 16000 Hz: too fast or too slow if they have another rate',
     change: 'set data.sampleRate to the number 8000 or 16000'
   },
   playAudioCut: {
     severity: 'warning',
-    then: 'the media server decodes the base64 up to the first foreign character and plays only that',
-    change: 'send plain base64: no line breaks, not base64url'
+    then: 'the media server decodes data.audioContent up to the first character that is not base64, and plays only that part',
+    change: 'send plain base64, without line breaks and not base64url'
   },
   playAudioWhileStreaming: {
     severity: 'error',
-    then: 'jambonz plays no files in a listen that streams back',
-    change: 'send the audio as binary frames, or leave bidirectionalAudio.streaming out'
+    then: 'nothing is played: jambonz plays no files in a listen with bidirectionalAudio.streaming',
+    change: 'send the audio in binary frames, or leave out bidirectionalAudio.streaming'
   },
   playAudioDisabled: {
     severity: 'error',
-    then: 'nothing is played: no listen of the call takes playAudio',
-    change: 'leave bidirectionalAudio.enabled on (and disableBidirectionalAudio out)'
+    then: 'nothing is played: no listen of the call accepts playAudio',
+    change: 'leave out bidirectionalAudio.enabled: false, and disableBidirectionalAudio'
   },
   playAudioRepeated: {
     severity: 'warning',
-    then: 'jambonz 0.9 plays a file once for each listen with bidirectional audio: the caller hears it as often',
+    then: 'jambonz 0.9 plays the file once for each listen with bidirectional audio, so the caller hears it several times',
     change: 'set bidirectionalAudio: { enabled: false } in the config.listen'
   },
   queueFull: {
     severity: 'warning',
-    then: 'the file is dropped without a word, and no playDone comes',
-    change: 'wait for playDone before you queue more: eleven may wait'
+    then: 'jambonz drops the file, reports nothing, and no playDone comes',
+    change: 'wait for a playDone before you queue another file, because at most eleven files may wait'
   },
   markIgnored: {
     severity: 'warning',
-    then: 'no report ever comes of this mark',
-    change: 'give a mark a data.name, use marks in streaming listens only, and let no more than 30 wait'
+    then: 'jambonz never reports this mark',
+    change:
+      'set data.name of a mark, send marks only in listens that stream, and let no more than 30 marks wait'
   },
   // audio of the server
   swallowedAudio: {
     severity: 'error',
-    then: 'the media server swallows it: nobody hears it',
+    then: 'the media server drops the audio: nobody hears it',
     change:
-      'set bidirectionalAudio: { enabled: true, streaming: true, sampleRate } in the verb; without sampleRate it does not stream'
+      'set bidirectionalAudio: { enabled: true, streaming: true, sampleRate } in the verb; without sampleRate, jambonz does not stream'
   },
   unplayedTail: {
     severity: 'warning',
-    then: 'the media server plays streamed audio in lots of 80 ms (160 ms to begin with) and keeps the rest back',
+    then: 'the media server plays streamed audio in pieces of 80 ms (160 ms at the beginning), and does not play the rest until more audio comes',
     change: 'send 80 ms of silence after each utterance'
   },
   // the verbs
   listenOption: {
     severity: 'warning',
-    then: 'jambonz takes the verb, and this has no effect',
-    change: 'do it in the application'
+    then: 'jambonz accepts the verb, and ignores this property',
+    change: 'end the listen in your application instead'
   },
   streamingWithoutRate: {
     severity: 'error',
-    then: 'the media server does not stream: binary frames are swallowed, nobody hears them',
+    then: 'the media server does not stream: it drops binary frames, and nobody hears them',
     change: 'set bidirectionalAudio.sampleRate'
   },
   longUrl: {
     severity: 'warning',
-    then: 'a path of 690 characters crashes the media server of jambonz 0.9 (elsewhere another length)',
+    then: 'a path of 690 characters crashes the media server of jambonz 0.9; with another build the length may be another',
     change: 'keep the path of a socket under 500 characters'
   },
   longCredentials: {
     severity: 'error',
-    then: 'jambonz sends 90 bytes of user and password without their last, and more not at all',
-    change: 'keep user and password to 89 bytes together'
+    then: 'jambonz drops the last byte of a user and password of 90 bytes together, and sends no credentials if they are longer',
+    change: 'use a user and password of at most 89 bytes together'
   },
   configStream: {
     severity: 'warning',
     then: 'jambonz 0.9 ignores config.stream',
-    change: 'use config.listen; platform 11 knows both names'
+    change: 'use config.listen, which jambonz 0.9 and 11 both know'
   },
   // answers
   requestRefused: {
     severity: 'error',
-    then: 'jambonz takes 200, 202 and 204 only, and follows no redirect',
-    change: 'see what the application says in its answer and in its log'
+    then: 'jambonz accepts only the statuses 200, 202 and 204, and follows no redirect',
+    change: 'look for the error in the answer and in the log of the application'
   },
   answerIgnored: {
     severity: 'warning',
-    then: 'jambonz takes a JSON array of verbs with the content type application/json, and ignores anything else',
-    change: 'answer with an array of verbs, of the content type application/json, or with nothing'
+    then: 'jambonz runs no verbs of this answer: it accepts only a JSON array with the content type application/json',
+    change: 'answer with an array of verbs and the content type application/json, or without a body'
   }
 } satisfies Record<string, Kind>
 

@@ -10,7 +10,8 @@ export interface AppLike {
 
 /**
  * The caller's key presses: `'#'` (after the speech), `'1@2s'`, `'#@3500ms'`, or a list. Times count from the first
- * listen of the application. jambonz reports a key at its release. While a key is down, the caller is not heard.
+ * listen of the application. jambonz reports a key when it is released. While a key is down, jambonz does not hear the
+ * caller.
  */
 export type Press = string | TimedKeys | Array<string | TimedKeys>
 
@@ -21,7 +22,10 @@ export interface TimedKeys {
   holdMs?: number
 }
 
-/** A line that the caller says, as text, for gather (speech) and transcribe. Times count as in `Press`. */
+/**
+ * A line that the caller says, as text, for gather (speech) and transcribe. Times count from the first listen, as in
+ * `Press`.
+ */
 export interface Transcript {
   text: string
   atMs?: number
@@ -30,7 +34,7 @@ export interface Transcript {
 
 /** The behaviour of a dialled party. By default it answers after 1 s, says a speech-like signal, and hangs up. */
 export interface BLeg {
-  /** `false`: rings until the dial's timeout. A number: fails with this SIP status (486 is busy). */
+  /** `false`: the phone rings until the dial's timeout. A number: the dial fails with this SIP status (486 is busy). */
   answer?: boolean | number
   answerAfterMs?: number
   speech?: Speech | null
@@ -40,7 +44,7 @@ export interface BLeg {
 export interface SimulateCallOptions {
   /** Absolute url of the application's call webhook, or (`ws://`, `wss://`) of its application websocket. */
   url?: string
-  /** An application of this process, in place of a url: nothing is sent over the network. */
+  /** An application of this process, in place of a url. Its requests do not use the network. */
   app?: unknown
   /** With `app`: path of the call webhook. */
   hook?: string
@@ -51,7 +55,9 @@ export interface SimulateCallOptions {
    * `http://127.0.0.1`.
    */
   publicUrl?: string
-  /** Accepts self-signed certificates (https webhooks, wss sockets). jambonz does so only if it is configured to. */
+  /**
+   * Accepts self-signed certificates (https webhooks, wss sockets). jambonz accepts them only if it is configured to.
+   */
   allowSelfSigned?: boolean
   webhookMethod?: 'POST' | 'GET'
   /** Path or absolute url of the call status hook. Default: none. */
@@ -63,13 +69,16 @@ export interface SimulateCallOptions {
   accountSid?: string
   applicationSid?: string
   direction?: 'inbound' | 'outbound'
-  /** Signs every request. Default: a random secret, since jambonz always signs. */
+  /** The secret that signs every request. Default: a random secret, because jambonz always signs. */
   webhookSecret?: string
-  /** HTTP Basic credentials of the webhooks. Sockets with a relative url get them in place of the verb's wsAuth. */
+  /**
+   * HTTP Basic credentials of the webhooks. A socket with a relative url gets these credentials in place of the verb's
+   * wsAuth.
+   */
   webhookAuth?: { username: string; password: string }
   /** Application environment variables, sent in the first webhook as `env_vars`. */
   env?: Record<string, unknown>
-  /** The caller's audio once the application listens. Default: 3 s of a speech-like signal; `null`: none. */
+  /** The audio that the caller says. Default: 3 s of a speech-like signal; `null`: none. */
   speech?: Speech | null
   /** The time at which the caller begins to speak: at the first listen (default), or at the answer. */
   speakAt?: 'listen' | 'answer'
@@ -83,11 +92,12 @@ export interface SimulateCallOptions {
    */
   patienceMs?: number
   bLeg?: BLeg
-  /** Has the account record all calls: a stereo socket to this absolute url while the call is answered. */
+  /** Has the account record all calls: jambonz opens a stereo socket to this absolute url when the call is answered. */
   recordAllCalls?: { url: string; wsAuth?: { username: string; password: string } }
   /**
-   * Accepts an `actionHook` in `config.listen`, whose reply then replaces the application. The default is to refuse the
-   * application, as the published specifications do (@jambonz/verb-specifications 0.1.13).
+   * true: accepts an `actionHook` in `config.listen`; the verbs of its answer then replace the application. Default
+   * false: jambonz refuses such an application, as the published specifications do (@jambonz/verb-specifications
+   * 0.1.13).
    */
   configListenHook?: boolean
   /**
@@ -102,8 +112,8 @@ export interface SimulateCallOptions {
    */
   members?: number
   /**
-   * With `platform: '11'`: a listen that somebody starts in the call over jambonz' REST api, once it is answered. Its
-   * first frame is the metadata as they are: without a callSid unless they have one.
+   * With `platform: '11'`: a listen that somebody starts over jambonz' REST api when the call is answered. Its first
+   * frame is the unchanged `metadata`, so that frame has a callSid only if `metadata` has one.
    */
   outsideListen?: {
     url: string
@@ -112,7 +122,8 @@ export interface SimulateCallOptions {
   }
   /**
    * true: a listen also receives the audio that the application streams back over it (right channel, or mixed).
-   * jambonz 0.9 never does so. It is unknown whether 11 does: an application should work with both.
+   * jambonz 0.9 never does so. Whether jambonz 11 does so is unknown, so an application should work with true
+   * and false.
    */
   includeStream?: boolean
   /** Hz of the call's audio: 8000 (default; PCMU, PCMA), or 16000 for a wideband call. */
@@ -138,24 +149,27 @@ export interface RequestRecord {
   /** `reconnect`: session:reconnect. `event`: verb:status and jambonz:error. Both are sent only over a websocket. */
   kind: 'webhook' | 'hook' | 'status' | 'reconnect' | 'event'
   transport: 'http' | 'websocket'
-  /** The HTTP method. Over a websocket: the type of the message. */
+  /** The HTTP method; over a websocket, the type of the message. */
   method: string
-  /** Over a websocket: the url of the application, whatever the hook. */
+  /** The url of the request; over a websocket, always the url of the application. */
   url: string
   /** Over a websocket: the type of the message. */
   type?: string
   msgid?: string
-  /** Over a websocket: the hook as it stands in the verb. */
+  /** Over a websocket: the hook, as the verb gives it. */
   hook?: string
-  /** Over a websocket: the application has acknowledged it. */
+  /** Over a websocket: true if the application has acknowledged the message. */
   acked?: boolean
   headers: Record<string, string>
   /** The JSON that was posted; undefined for GET. */
   payload: unknown
-  /** undefined: no answer came (see `error`), or the request was sent over a websocket (see `acked`). */
+  /** The HTTP status. Undefined if no answer came (see `error`), or for a message over a websocket (see `acked`). */
   status: number | undefined
   reply: unknown
-  /** The body as text, at most 2,000 characters, if the request was refused or the body is no JSON array. */
+  /**
+   * The body of the answer as text, at most 2,000 characters, if the request was refused or the body is not a JSON
+   * array.
+   */
   body?: string
   error?: string
   /** Simulated ms since the call began. */
@@ -202,7 +216,7 @@ export interface PlayDone {
 
 export interface ListenRecord {
   url: string
-  /** The call sid in the metadata: that of the called leg if the listen is nested in dial. */
+  /** The callSid in the metadata. For a listen nested in dial it is the callSid of the called leg. */
   callSid: string
   role: 'listen' | 'dial' | 'background' | 'record' | 'room' | 'outside'
   mixType: 'mono' | 'stereo' | 'mixed'
@@ -220,15 +234,17 @@ export interface ListenRecord {
   closeCode: number | undefined
   closeReason: string | undefined
   closedBy: 'jambonz' | 'server' | undefined
-  /** True if the server answered the upgrade after the end of the call: a socket without metadata, audio or close. */
+  /**
+   * True if the server answered the upgrade after the end of the call. Such a socket gets no metadata, audio or close.
+   */
   orphan: boolean
-  /** True if the buffer of 2 s overran at least once. */
+  /** True if jambonz' audio buffer of 2 s was full at least once. */
   overrun: boolean
   /** Real ms from the start of the listen to its first audio frame. */
   firstAudioMs: number | undefined
   /**
-   * `startedAtMs`: time of the first sample, on the clock of `heard`. A pause or an overrun shifts the samples after
-   * it.
+   * `startedAtMs`: time of the first sample, on the clock of `heard`. Samples after a pause or an overrun have later
+   * times than their position says.
    */
   sent: {
     frames: number
@@ -238,18 +254,18 @@ export interface ListenRecord {
     texts: string[]
     startedAtMs: number | undefined
   }
-  /** ms of audio that was lost before it was sent: the upgrade was slow, or the server did not read. */
+  /** ms of audio that was lost because the upgrade was slow, or because the server did not read. */
   lostMs: number
   /**
-   * The audio the party heard, except that of this listen, until it ended: the listen's right channel, whatever its
-   * mixType.
+   * The audio that the party heard until the listen ended, without the audio of this listen. A stereo listen gets this
+   * audio in its right channel; it is recorded here for every mixType.
    */
   right: Track | undefined
-  /** The audio and the files of this listen that the party heard, until it ended. */
+  /** The streamed audio and the files of this listen that the party heard until the listen ended. */
   output: Track | undefined
-  /** Text messages of the server; parsed if they are JSON. */
+  /** The text messages of the server. A message that is JSON is parsed. */
   received: unknown[]
-  /** Bytes of the server's binary frames, and how many of them the media server dropped unplayed. */
+  /** Bytes of the server's binary frames, and the number of these bytes that the media server dropped unplayed. */
   receivedAudio: { bytes: number; swallowed: number }
   marks: Array<{ name: string; event: 'playout' | 'cleared'; atMs: number }>
   playDone: PlayDone[]
@@ -283,11 +299,10 @@ export interface CallStory {
   hangupBy: 'caller' | 'jambonz' | 'nobody'
   /** Simulated ms from the first webhook to the end. */
   durationMs: number
-  /** The errors that an operator of jambonz would find in its log. */
+  /** The errors that an operator would find in the log of jambonz. */
   errors: string[]
   /**
-   * The actions of the application that jambonz handles badly, or refuses, each with the change that solves the
-   * problem.
+   * The mistakes of the application that jambonz refuses or handles badly. Each says what to change.
    */
   problems: Problem[]
 }

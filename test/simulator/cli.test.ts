@@ -193,7 +193,7 @@ t.test('a failed call, a refused listen, notes and errors are printed, with exit
   t.equal(first.code, 1)
   t.match(first.out, 'FAILED: call')
   t.match(first.out, /refused {3}read failed/)
-  t.match(first.out, 'note: conference: not simulated')
+  t.match(first.out, 'note: conference: this verb is not simulated')
   t.match(first.out, /\nerror: listen/)
   const nobody = await run(['http://127.0.0.1:1/in', '--json'])
   t.equal(nobody.code, 1)
@@ -419,7 +419,7 @@ t.test('wrong usage is reported with exit code 2', async (t) => {
     [[url, '--calls', '2', '--save-heard', 'x'], /--save-heard is for one call/],
     [[url, '--auth', 'user'], /--auth: 'user' must read like/],
     [[url, '--env', 'A'], /--env/],
-    [[url, '--hang-up-after', 'soon'], /--hang-up-after: 'soon' is no time/],
+    [[url, '--hang-up-after', 'soon'], /--hang-up-after: 'soon' is not a time/],
     [[url, '--press', 'x'], /press 'x'/],
     [[url, '--fault', 'fire'], /--fault 'fire' is unknown/],
     [[url, '--fault', 'metadata=x'], /apostrophe, quote or cut/],
@@ -496,9 +496,9 @@ t.test(
       /open +\S+\/audio mono 8000 Hz, audio\.jambonz\.org\n/,
       /hook +POST \S+\/done -> 401 in .* ms: check webhookSecret/,
       /FAILED: call/,
-      /error: bidirectionalAudio\.streaming is set without sampleRate \(\S+\)\n {2}jambonz: .*swallowed.*\n {2}change: {2}set bidirectionalAudio\.sampleRate/,
+      /error: bidirectionalAudio\.streaming is set without sampleRate \(\S+\)\n {2}jambonz: .*drops binary frames.*\n {2}change: {2}set bidirectionalAudio\.sampleRate/,
       /error: the server streamed 16000 bytes to a listen that does not stream/,
-      /error: the server tore the socket down without a close frame \(1006\)/,
+      /error: the server ended the connection without a close frame \(1006\)/,
       /warning: the server sent a message of the unknown type 'medium'/,
       /error: hook POST \/done was answered with 401: check webhookSecret/
     ]) {
@@ -508,7 +508,7 @@ t.test(
     t.ok(json.problems.length >= 4)
     const load = await run([app.url('/in'), '--speed', 'max', '--silent', '--calls', '2'])
     t.equal(load.code, 1)
-    t.match(load.out, 'error: 2 x the server tore the socket down')
+    t.match(load.out, 'error: 2 x the server ended the connection without a close frame')
   }
 )
 

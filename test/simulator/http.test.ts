@@ -177,10 +177,10 @@ t.test('the call ends if the first webhook fails', async (t) => {
       ],
       /dial\.listen\.wsAuth lacks the required property 'password'/
     ],
-    ['no object', [5], /a verb must be an object, found 5/],
-    ['a verb that is no name', [{ verb: 5 }], /verb must be a name, it is 5/],
+    ['no object', [5], /each verb must be an object, but one is 5/],
+    ['a verb that is no name', [{ verb: 5 }], /verb must be the name of a verb, but it is 5/],
     ['a verb without properties', [{ say: 'hi' }], /say must have an object of properties/],
-    ['a long mistake', ['x'.repeat(200)], /found "x{79}…/],
+    ['a long mistake', ['x'.repeat(200)], /but one is "x{79}…/],
     [
       'a target that is no list',
       [{ verb: 'dial', target: { type: 'phone' } }],

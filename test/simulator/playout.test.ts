@@ -360,7 +360,7 @@ t.test(
       { type: 'playAudio', data: null }
     ]) {
       const story = await answering(t, {}, (socket) => send(socket, message))
-      t.match(story.errors, [/^media server crashed: playAudio without audioContentType/])
+      t.match(story.errors, [/^the media server crashed: playAudio without audioContentType/])
       t.equal(story.listens[0]!.closeCode, 1006)
       t.equal(story.hangupBy, 'jambonz')
     }

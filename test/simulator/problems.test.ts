@@ -278,7 +278,7 @@ t.test(
         {
           code: 'refused',
           severity: 'error',
-          what: /selected the subprotocol 'graphql-ws', jambonz wants audio\.jambonz\.org/
+          what: /selected the subprotocol 'graphql-ws', but jambonz needs audio\.jambonz\.org/
         }
       ]
     ] as const) {

@@ -275,7 +275,7 @@ t.test('a call that hangs is ended at its deadline or by a signal, without effec
 t.test('an invalid option throws an error that names it at once', async (t) => {
   const { app } = await fastifyApplication(t, [])
   const cases: Array<[object, RegExp]> = [
-    [{}, /nobody to call/],
+    [{}, /no application to call/],
     [{ url: 'ftp://x' }, /url 'ftp:\/\/x' must be an absolute http/],
     [{ url: '/in' }, /must be an absolute/],
     [{ app }, /hook must be the path/],

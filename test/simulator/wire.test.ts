@@ -988,7 +988,7 @@ t.test('a path of 690 characters crashes the media server, a path of 689 does no
     const story = await simulateCall({ url: app.url('/in'), patienceMs: Infinity, speech: null })
     t.equal(audio.connections.length, crashes ? 0 : 1)
     t.equal(
-      story.errors.some((text) => text.startsWith('media server crashed')),
+      story.errors.some((text) => text.startsWith('the media server crashed')),
       crashes
     )
   }

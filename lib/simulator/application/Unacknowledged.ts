@@ -58,7 +58,7 @@ export class Unacknowledged {
   }
 
   /**
-   * Makes the ack of message `by` acknowledge message `msgid`, too. Returns false if `msgid` does not wait for an ack.
+   * Makes the ack of message `by` also acknowledge message `msgid`. Returns false if `msgid` does not wait for an ack.
    */
   replace(msgid: string | undefined, by: string): boolean {
     const waiting = msgid === undefined ? undefined : this.#waiting.get(msgid)
@@ -68,7 +68,7 @@ export class Unacknowledged {
     return true
   }
 
-  /** Settles the message that this ack names. */
+  /** Resolves the wait for the message that this ack names. */
   acknowledge(msgid: string, data: unknown): void {
     const waiting = this.#waiting.get(msgid)
     if (waiting === undefined) return
@@ -77,7 +77,7 @@ export class Unacknowledged {
     waiting.succeed(data)
   }
 
-  /** Fails all messages. */
+  /** Rejects the waits for all messages. */
   fail(why: string): void {
     for (const { fail } of [...this.#waiting.values()]) fail(why)
   }

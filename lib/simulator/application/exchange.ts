@@ -19,13 +19,14 @@ export interface Incoming {
 
 const MAX_REPLY = 10 * 1024 * 1024
 
-/** The error of a peer that did not begin to answer in time. */
+/** The error for a peer that did not begin to answer within the timeout. */
 export class TimeoutError extends Error {
   override name = 'TimeoutError'
 }
 
 /**
- * Sends one http request and reads the whole answer. `timeoutMs`, real ms, limits the wait for the head, as in undici.
+ * Sends one HTTP request and reads the whole answer. `timeoutMs` limits the wait for the head of the answer in real ms,
+ * as undici does.
  */
 export function exchange(
   outgoing: Outgoing,
@@ -35,7 +36,7 @@ export function exchange(
 ): Promise<Incoming> {
   const { url, path, method, headers, body } = outgoing
   return new Promise((resolve, reject) => {
-    // An https url of this process is served without TLS.
+    // In this process, an application with an https url is reached without TLS.
     const send = agent instanceof TlsAgent ? requestTls : request
     const outbound = send({ host: url.hostname, port: url.port, path, method, headers, agent })
     let cancel: Cancel | undefined

@@ -30,7 +30,7 @@ export interface HttpRequestorOptions {
 }
 
 const OK = [200, 202, 204]
-/** Characters that are kept of an answer that is not verbs. */
+/** The most characters of an answer without verbs that the story keeps. */
 const MAX_BODY = 2_000
 const RESET_ON_REUSE = 'ECONNRESET'
 
@@ -98,7 +98,7 @@ export class HttpRequestor implements Requestor {
       outgoing: {
         url,
         method,
-        // A relative hook is sent unchanged, its fragment included.
+        // jambonz sends a relative hook unchanged, with its fragment.
         path: relative ? given : url.pathname + url.search,
         body: method === 'POST' ? body : undefined,
         headers: {

@@ -6,7 +6,7 @@ import type { Command, RequestType } from './requestor.js'
 export interface Message {
   type: RequestType
   msgid: string
-  /** Absent on a socket that a redirect opened. */
+  /** Missing on a socket that a redirect opened. */
   call_sid: string | undefined
   hook: string | undefined
   data: object

@@ -12,7 +12,7 @@ const SUBPROTOCOL = 'ws.jambonz.org'
 const HANDSHAKE_TIMEOUT_MS = 1_500
 const MAX_MESSAGE_BYTES = 24 * 1024
 const MAX_REDIRECTS = 2
-/** Characters of a refusal's body that are reported. */
+/** The most characters of a refusal's body that are reported. */
 const MAX_BODY = 2_000
 /** Real ms to wait for the body of a refusal. */
 const BODY_PATIENCE_MS = 250
@@ -32,8 +32,8 @@ export interface OpeningFailure extends Failure {
 
 /**
  * Opens an application websocket as jambonz does (feature-server lib/utils/ws-requestor.js). Calls `opened` in the turn
- * in which the socket opens, so that its listeners miss no message. Resolves to undefined when the socket has opened,
- * or to the failure.
+ * in which the socket opens, so that listeners which `opened` adds miss no message. Resolves to undefined when the
+ * socket has opened, or to the failure.
  */
 export function openSocket(
   { network, clock, url, credentials }: SocketServer,
@@ -80,7 +80,9 @@ export function openSocket(
   })
 }
 
-/** Returns the function by which ws connects to an address, in this process or over the network, redirects included. */
+/**
+ * Returns the function with which ws connects to an address: in this process or over the network, also after redirects.
+ */
 function connectionsOf(network: Network): NonNullable<ClientOptions['createConnection']> {
   const connect = (address: { host: string; port: string | number; defaultPort: number }): Duplex =>
     network.connect(
@@ -90,14 +92,14 @@ function connectionsOf(network: Network): NonNullable<ClientOptions['createConne
   return connect as unknown as NonNullable<ClientOptions['createConnection']>
 }
 
-/** Reads the body of a refusal, as far as it arrives in time. jambonz does not read it; the story reports it. */
+/** Reads as much of a refusal's body as arrives in time. jambonz does not read the body; the story reports it. */
 async function bodyOf(response: IncomingMessage): Promise<string> {
   const kill = setTimeout(() => response.destroy(), BODY_PATIENCE_MS)
   let body = ''
   try {
     for await (const chunk of response) if (body.length < MAX_BODY) body += String(chunk)
   } catch {
-    // The part that has arrived is reported.
+    // The story reports the part of the body that has arrived.
   }
   clearTimeout(kill)
   return body

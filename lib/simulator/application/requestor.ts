@@ -1,6 +1,6 @@
 import type { ApplicationSocketRecord, RequestRecord } from '../types.js'
 
-/** A hook as it stands in a verb or in jambonz' configuration. */
+/** A hook, as a verb or jambonz' configuration gives it. */
 export type Hook = string | { url: string; method?: string; username?: string; password?: string }
 
 export interface Credentials {
@@ -8,7 +8,7 @@ export interface Credentials {
   password: string
 }
 
-/** The type of a request: the `type` of its websocket message. Over HTTP it is not sent. */
+/** The type of a request. Over a websocket it is the `type` of the message; over HTTP jambonz does not send it. */
 export type RequestType =
   | 'session:new'
   | 'session:redirect'
@@ -20,7 +20,8 @@ export type RequestType =
   | 'jambonz:error'
 
 /**
- * `times`: number of posts of the same bytes (HTTP only). `holdsClock: false`: simulated time passes while it waits.
+ * `times`: how often the same bytes are posted (HTTP only). `holdsClock: false`: simulated time passes while the
+ * request waits for its answer.
  */
 export interface RequestExtras {
   times?: number
@@ -30,17 +31,17 @@ export interface RequestExtras {
 /** Sends the requests of a call to its application, over HTTP or over the application's websocket. */
 export interface Requestor {
   readonly transport: 'http' | 'websocket'
-  /** Scheme, host and port of the application. Relative hooks and sockets are resolved against it. */
+  /** Scheme, host and port of the application. Relative urls of hooks and sockets are resolved against this address. */
   readonly baseUrl: string
-  /** The credentials that are sent in place of a listen's `wsAuth` if its url is relative. */
+  /** The credentials that jambonz sends in place of a listen's `wsAuth` if the listen's url is relative. */
   readonly credentials: Credentials | undefined
-  /** Resolves to the JSON of the answer, `''` or undefined if it has none. Throws FST_JAMBONZ_SIM_REQUEST. */
+  /** Resolves to the JSON of the answer; without JSON, to `''` or undefined. Throws FST_JAMBONZ_SIM_REQUEST. */
   request(type: RequestType, hook: Hook, params: object, extra?: RequestExtras): Promise<unknown>
   /** Closes the connections. Resolves when nothing more can arrive at the application. */
   close(): Promise<void> | void
 }
 
-/** A command of the application: a message of its websocket that is no ack. */
+/** A command of the application: any message on its websocket except an ack. */
 export interface Command {
   command: string
   data: unknown

@@ -3,14 +3,14 @@ const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ETIMEDOUT', 'ECONNRESET', 'E
 const FIRST_BACKOFF_MS = 500
 const DOUBLING_UNTIL_MS = 2_000
 
-/** A failed request, described by what jambonz' retry policy looks at. */
+/** The facts about a failed request on which jambonz' retry policy depends. */
 export interface Failure {
   status?: number | undefined
   code?: string | undefined
   timedOut?: boolean | undefined
 }
 
-/** Gives the waits between attempts: 500, 1000, 2000, 4000, 6000 ms, … */
+/** The waits between attempts: 500, 1000, 2000, 4000, 6000 ms, … */
 export class Backoff {
   #ms = FIRST_BACKOFF_MS
 
@@ -27,11 +27,11 @@ export class Backoff {
  * lib/utils/http-requestor.js, ws-requestor.js).
  */
 export class RetryPolicy {
-  /** Number of repeats of a failed request. For a websocket it is also the number of times that it is opened. */
+  /** How often a failed request is repeated. For a websocket, also how often the socket is opened. */
   readonly count: number
   readonly #on: string[]
 
-  /** `unsaid`: the count if the fragment has none, or 0. */
+  /** `unsaid`: the number of repeats if the fragment gives none, or gives 0. */
   constructor(fragment: string, unsaid = 0) {
     const params = new URLSearchParams(fragment.replace(/^#/, ''))
     const count = Number.parseInt(params.get('rc') ?? '0')

@@ -30,7 +30,7 @@ const GOING_AWAY = 1001
 export interface WsRequestorOptions extends SocketEvents {
   network: Network
   clock: Clock
-  /** Absolute ws(s) url of the application. Its fragment is the retry policy. */
+  /** Absolute ws(s) url of the application. The fragment of the url is the retry policy. */
   url: string
   credentials: Credentials | undefined
   /** Real ms that the application has to acknowledge a message, whatever the speed of the simulation. */
@@ -46,8 +46,8 @@ interface Unsent {
 }
 
 /**
- * Sends the requests of a call over the application's websocket (feature-server lib/utils/ws-requestor.js). It opens
- * the socket for the first message, and again when the connection breaks.
+ * Sends the requests of a call over the application's websocket (feature-server lib/utils/ws-requestor.js). The class
+ * opens the socket for the first message, and opens it again when the connection breaks.
  */
 export class WsRequestor implements Requestor {
   readonly transport = 'websocket'
@@ -66,7 +66,7 @@ export class WsRequestor implements Requestor {
   #finished = false
   #callSid: string | undefined
   #session: object = {}
-  // The message id of session:new, or of the session:reconnect that replaced it, until the ack.
+  // The message id of session:new, or of the session:reconnect that replaced it. Undefined after the ack.
   #firstMessageId: string | undefined
   #awaitingReconnectAck = false
 
@@ -80,7 +80,7 @@ export class WsRequestor implements Requestor {
     this.#unacknowledged = new Unacknowledged(options)
   }
 
-  /** True once either side has closed with 1000. Requests then send nothing and resolve to undefined. */
+  /** True once either side has closed with 1000. A request then sends nothing, and resolves to undefined. */
   get finished(): boolean {
     return this.#finished
   }
@@ -125,7 +125,7 @@ export class WsRequestor implements Requestor {
     await this.close(GOING_AWAY)
   }
 
-  /** Leaves the socket open, as jambonz does after a redirect. The socket no longer keeps the process alive. */
+  /** Leaves the socket open, as jambonz does after a redirect. The open socket does not keep the process alive. */
   abandon(): void {
     this.#scheduled?.()
     const stream = (this.#socket as unknown as { _socket?: Socket } | undefined)?._socket
@@ -140,7 +140,7 @@ export class WsRequestor implements Requestor {
   async #queue(unsent: Unsent): Promise<unknown> {
     const turn = deferred()
     this.#queued.push(turn.resolve)
-    // A message that needs no ack is sent in its turn, too.
+    // A message that needs no ack also waits for the messages before it.
     const sent = turn.promise.then(() => this.request(unsent.type, unsent.hook, unsent.params, unsent.extra))
     return await sent
   }
@@ -162,7 +162,7 @@ export class WsRequestor implements Requestor {
     }
     const entry = this.#entryOf(message)
     if (type === 'session:new') this.#firstMessageId = message.msgid
-    // session:new was never acknowledged: the ack of session:reconnect is its answer.
+    // If session:new was never acknowledged, the ack of session:reconnect is the answer to session:new.
     if (type === 'session:reconnect' && this.#unacknowledged.replace(this.#firstMessageId, message.msgid)) {
       this.#firstMessageId = message.msgid
       this.#transmit(message, entry)
@@ -213,7 +213,7 @@ export class WsRequestor implements Requestor {
     return acknowledged
   }
 
-  // Connects for a message that waits. Failed attempts are repeated as the retry policy of the url says.
+  // Opens the socket for a message that waits. Repeats a failed attempt as the retry policy of the url says.
   async #connectPatiently(type: RequestType): Promise<void> {
     this.#connecting = true
     for (let attempt = 1; ; attempt++) {

@@ -22,9 +22,9 @@ export function tone(ms: number, hz: number, sampleRate: number): Int16Array {
 const voices = new Map<string, Int16Array>()
 
 /**
- * Returns a signal with the rhythm, pitch and formants of speech, the same on every run. The caller says it if no
- * speech is given, and the verbs say and play use it, as there is no speech synthesis. The buffer is shared: don't
- * write into it.
+ * Returns a signal with the rhythm, pitch and formants of speech, the same on every run. The caller says this signal if
+ * no speech is given. The verbs say and play use it because the simulator has no speech synthesis. Callers share the
+ * buffer, so do not write into it.
  */
 export function speechLike(seconds: number, sampleRate: number, pitch = 120): Sound {
   const length = Math.round(seconds * sampleRate)

@@ -10,8 +10,8 @@ type Piece = string | URL | Buffer | { pcm: Buffer | Int16Array; sampleRate: num
 export type Speech = Piece | { silenceMs: number } | readonly Speech[]
 
 /**
- * Returns samples at `sampleRate` Hz. Throws FST_JAMBONZ_SIM_AUDIO for a missing file, or one that is no 16-bit PCM
- * WAV.
+ * Returns samples at `sampleRate` Hz. Throws FST_JAMBONZ_SIM_AUDIO for a missing file, and for a file that is not a
+ * 16-bit PCM WAV.
  */
 export function loadSpeech(speech: Speech, sampleRate: number): Int16Array {
   if (isList(speech)) return concat(speech.map((part) => loadSpeech(part, sampleRate)))

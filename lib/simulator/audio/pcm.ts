@@ -1,4 +1,6 @@
-/** Returns a copy of L16 bytes (little endian, mono) as samples, without an odd last byte. Any alignment will do. */
+/**
+ * Returns a copy of L16 bytes (little endian, mono) as samples. Drops an odd last byte. The bytes need no alignment.
+ */
 export function samplesOf(bytes: Uint8Array): Int16Array {
   const even = bytes.byteLength - (bytes.byteLength % 2)
   const copy = new Int16Array(even / 2)
@@ -11,7 +13,7 @@ export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-/** Adds `from` to `into`. Sums saturate, as in the media server. */
+/** Adds `from` to `into`. Sums are limited to 16 bits, as in the media server. */
 export function mix(into: Int16Array, from: Int16Array, length = Math.min(into.length, from.length)): void {
   for (let i = 0; i < length; i++) {
     const sum = into[i]! + from[i]!
@@ -19,7 +21,7 @@ export function mix(into: Int16Array, from: Int16Array, length = Math.min(into.l
   }
 }
 
-/** Returns the parts one after another. */
+/** Returns one buffer with the parts one after another. */
 export function concat(parts: readonly Int16Array[]): Int16Array {
   const whole = new Int16Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0

@@ -1,8 +1,8 @@
 const TAPS_AT_UNITY = 16
 
 /**
- * A streaming resampler of mono 16-bit audio: windowed-sinc polyphase, for any ratio of whole Hz. `n` samples in become
- * exactly `ceil(n * to / from)` samples out over the life of the stream.
+ * A streaming resampler of mono 16-bit audio, for any two rates in whole Hz, by a windowed-sinc polyphase filter. From
+ * `n` samples of input the stream makes exactly `ceil(n * to / from)` samples of output.
  */
 export class Resampler {
   readonly #up: number
@@ -50,7 +50,7 @@ export function resample(samples: Int16Array, from: number, to: number): Int16Ar
   return from === to ? samples : new Resampler(from, to).process(samples)
 }
 
-// Returns one row of taps per phase. Each row is scaled to unity gain, so that the level stays the same.
+// Returns one row of filter taps per phase. Each row is scaled to a gain of 1, so that the level stays the same.
 function design(phases: number, taps: number, cutoff: number): Float32Array {
   const filter = new Float32Array(phases * taps)
   const centre = taps / 2

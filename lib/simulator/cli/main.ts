@@ -6,7 +6,7 @@ import { synthesise } from './say.js'
 import type { Output } from './terminal.js'
 import { USAGE, UsageError } from './usage.js'
 
-/** The surroundings of a command: its outputs, and its interruption (the caller hangs up). */
+/** The outputs of a command, and the signal that interrupts it: the caller then hangs up. */
 export interface Surroundings {
   stdout: Output
   stderr: Output
@@ -46,7 +46,7 @@ async function spoken({ say }: Command, stderr: Output): Promise<Pick<Command['c
   return { speech }
 }
 
-// A value that the simulator refuses is wrong usage, too.
+// If the simulator refuses a value, that also counts as wrong usage.
 function isUsageError(error: unknown): boolean {
   if (error instanceof UsageError) return true
   const code = (error as { code?: unknown } | null)?.code

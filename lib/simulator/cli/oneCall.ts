@@ -36,7 +36,7 @@ export async function runOneCall(
   return isOk(story)
 }
 
-/** Returns true if nothing failed. Warnings are no failures. */
+/** Returns true if nothing failed. A warning does not count as a failure. */
 export function isOk({ errors, problems }: CallStory): boolean {
   return errors.length === 0 && problems.every(({ severity }) => severity === 'warning')
 }

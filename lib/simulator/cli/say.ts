@@ -7,7 +7,9 @@ const SYNTHESIS_TIMEOUT_MS = 30_000
 const MAX_WAV = 64 * 1024 * 1024
 const FALLBACK_RATE = 8_000
 
-/** Resolves to text as speech: by espeak-ng if it is installed, else a speech-like signal of the same length. */
+/**
+ * Resolves to text as speech, by espeak-ng; if espeak-ng is not installed, to a speech-like signal as long as the text.
+ */
 export async function synthesise(
   text: string,
   program = 'espeak-ng'

@@ -3,7 +3,7 @@ import type { CommandRecord, ListenRecord, RequestRecord, SimulatorEvent, VerbRe
 
 const MAX_TEXT = 100
 
-/** Returns an event as a line of the story, without its time; undefined for events that are not printed. */
+/** Returns an event as a printed line, without the time of the event; undefined for events that are not printed. */
 export function storyLine(event: SimulatorEvent): [string, string] | undefined {
   switch (event.name) {
     case 'webhook':
@@ -87,7 +87,7 @@ function describeRequest(request: RequestRecord): string {
   return `${method} ${url} -> ${status ?? error ?? 'no answer'} in ${latencyMs} ms${again}${verbs}${said}`
 }
 
-/** Returns the lines of a problem: what happens, what jambonz does, what to change. */
+/** Returns the lines of a problem: what the application did, what jambonz does then, and what to change. */
 export function describeProblem({ severity, what, then, change, url }: Problem): string[] {
   const where = url === undefined ? '' : ` (${url})`
   return [`${severity}: ${what}${where}`, `  jambonz: ${then}`, `  change:  ${change}`]

@@ -9,7 +9,7 @@ const METER_CELLS = 10
 const FLOOR_DB = -60
 const DEFAULT_COLUMNS = 80
 
-/** Prints lines. In a terminal it keeps a status line below them, drawn ten times a second. */
+/** Prints lines. In a terminal it also draws a status line below the other lines, ten times a second. */
 export class Terminal {
   readonly #output: Output
   #status: (() => string) | undefined
@@ -28,7 +28,7 @@ export class Terminal {
     this.#draw()
   }
 
-  /** Shows a status line below the others, in a terminal only. */
+  /** Shows a status line below the other lines, only in a terminal. */
   showStatus(status: () => string): void {
     if (this.#output.isTTY !== true) return
     this.#status = status

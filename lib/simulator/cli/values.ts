@@ -6,7 +6,7 @@ const UNITS: Record<string, number> = { 'ms': 1, 's': 1_000, 'm': 60_000, '': 1_
 /** Returns `500ms`, `4s`, `2m` or `4` (seconds) in ms. */
 export function parseTime(option: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|)$/.exec(text)
-  if (match === null) throw new UsageError(`${option}: '${text}' is no time; write 500ms, 4s or 2m`)
+  if (match === null) throw new UsageError(`${option}: '${text}' is not a time; write 500ms, 4s or 2m`)
   return Number(match[1]) * UNITS[match[2]!]!
 }
 
@@ -25,7 +25,7 @@ export function parsePair(option: string, text: string, separator: string): [str
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
-/** Parses `text@2s`, or only `text`. */
+/** Parses `text@2s`, or `text` without a time. */
 export function parseTimed(option: string, text: string): { text: string; atMs?: number } {
   const match = /^(.*)@([\d.]+(?:ms|s|m|))$/s.exec(text)
   return match === null ? { text } : { text: match[1]!, atMs: parseTime(option, match[2]!) }
@@ -39,7 +39,7 @@ const time =
 const flag =
   (name: keyof Faults): FaultParser =>
   (value) => {
-    if (value !== '') throw new UsageError(`--fault: this one takes no value ('${value}')`)
+    if (value !== '') throw new UsageError(`--fault: this fault takes no value, got '${value}'`)
     return { [name]: true }
   }
 

@@ -7,7 +7,8 @@ export interface Address {
 }
 
 /**
- * Length of a path, with its query, from which on the media server crashes: a recursive std::regex on a 240 KB stack.
+ * Number of characters of a path with its query from which on the media server crashes. There a recursive std::regex
+ * overflows a stack of 240 KB.
  */
 export const CRASHING_PATH = 690
 
@@ -17,9 +18,9 @@ const SCHEMES = [
 ]
 
 /**
- * Splits a url as mod_audio_fork does (parse_ws_uri), with its mistakes: a query without a slash becomes part of the
- * host, `user:password@` breaks the url, IPv6 is impossible, mixed-case schemes are refused (undefined), fragments are
- * sent.
+ * Splits a url as mod_audio_fork does (parse_ws_uri), with the same mistakes. A query without a slash before it becomes
+ * a part of the host. `user:password@` and IPv6 addresses give a wrong host. A scheme in mixed case is refused
+ * (undefined). A fragment is sent to the server.
  */
 export function splitAddress(url: string): Address | undefined {
   for (const { prefixes, port, tls } of SCHEMES) {

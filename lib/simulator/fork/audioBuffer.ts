@@ -2,12 +2,15 @@ import { bytesOf } from '../audio/pcm.js'
 
 /** Seconds of audio that are kept while the server does not read (MOD_AUDIO_FORK_BUFFER_SECS, default 2). */
 const BUFFER_SECONDS = 2
-/** Bytes that the first message after an overrun lacks: the module resets its buffer to before the websocket header. */
+/**
+ * Bytes missing in the first message after an overrun, because the module resets its buffer to before the websocket
+ * header.
+ */
 const LOST_AFTER_OVERRUN = 16
 
 /**
- * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). A full buffer is dropped
- * as a whole; with resampling, new audio is dropped until there is room.
+ * The media server's buffer between the call and the websocket (mod_audio_fork, fork_frame). The module drops all audio
+ * in a full buffer. With resampling it keeps the buffer, and drops new audio until there is room.
  */
 export class AudioBuffer {
   readonly #bytes: Buffer
@@ -26,8 +29,8 @@ export class AudioBuffer {
   }
 
   /**
-   * Adds samples. Returns false if the buffer is full: the module then leaves the rest in FreeSWITCH's buffer for a
-   * turn.
+   * Adds samples. Returns false if the buffer is full. The module then leaves the remaining samples in FreeSWITCH's
+   * buffer until its next turn.
    */
   add(samples: Int16Array): boolean {
     const bytes = bytesOf(samples)

@@ -22,16 +22,16 @@ export interface PlayAudio {
  * gets the events of all forks of its leg (feature-server lib/tasks/task.js, eventIsForOurBug).
  */
 export interface EndpointListener {
-  /** True if the listen takes playAudio: its bidirectional audio is on. */
+  /** True if the listen accepts playAudio, because its bidirectional audio is on. */
   playsFiles: boolean
   playAudio: (audio: PlayAudio) => void
   /** Called when the server ended a socket, by a close or a `disconnect`. */
   disconnected: () => void
-  /** Called when a socket could not be opened, or its server sent an `error`: the task ends, its fork runs on. */
+  /** Called when a socket could not be opened, or its server sent `error`. The task then ends, but its fork goes on. */
   failed: () => void
 }
 
-/** Receives the server's commands, as the feature server does. */
+/** Receives the commands that the server sends on an audio socket, as the feature server does. */
 export interface ForkCommands {
   message: (message: unknown) => void
   playAudio: (audio: PlayAudio) => void
@@ -148,7 +148,7 @@ export function soundAt(audio: PlayAudio, callRate: number): Int16Array | undefi
   return audio.samples === undefined ? undefined : resample(audio.samples, audio.sampleRate, callRate)
 }
 
-// The module's base64 decoder stops at the first character outside the alphabet, and reports nothing.
+// The module's base64 decoder stops at the first character that is not base64, and reports no error.
 function decodeStrictly(base64: string): Buffer {
   const plain = /^[A-Za-z0-9+/]*/.exec(base64)![0]
   return Buffer.from(plain, 'base64')

@@ -14,11 +14,11 @@ import { FrameMixer } from './mixer.js'
 import { StreamingPlayout } from './playout.js'
 import type { UpgradeFailure } from './upgrade.js'
 
-/** Bytes of FreeSWITCH's own buffer of a fork, per direction, for frames that the module has not read. */
+/** Bytes of the buffer in which FreeSWITCH keeps frames of a fork that the module has not read, per direction. */
 const BUG_BUFFER_BYTES = 512 * 1024
 /** Real ms that the end of a call waits for the server to close a socket that was shut down gracefully. */
 const SHUTDOWN_PATIENCE_MS = 1_000
-/** ms from the frame that holds a mark to its report: on average 35 ms after the caller hears it (measured). */
+/** ms from the frame with a mark to the report of the mark, on average 35 ms after the caller hears it (measured). */
 const MARK_REPORT_MS = 45
 
 export interface ForkOptions {
@@ -29,10 +29,10 @@ export interface ForkOptions {
   credentials: Credentials | undefined
   callRate: number
   /**
-   * True if the metadata does not pass through FreeSWITCH's command line, which may damage it.
+   * True if the metadata does not pass through FreeSWITCH's command line, which may damage the metadata.
    */
   intact: boolean
-  /** Hz of audio streamed back; undefined: the media server works in file mode, whatever `streaming` is. */
+  /** Hz of the audio streamed to the caller. Undefined: the media server plays files only, whatever `streaming` is. */
   streamRate: number | undefined
   faults: Faults
   keepAudio: number
@@ -42,14 +42,14 @@ export interface ForkOptions {
 export interface ForkEvents extends ForkCommands {
   open: () => void
   refused: (failure: UpgradeFailure) => void
-  /** Called when the server closed or the connection broke: jambonz gets the same event for both. */
+  /** Called when the server closed the socket or the connection broke. jambonz gets the same event in both cases. */
   dropped: () => void
   message: (message: unknown) => void
   mark: (name: string, event: 'playout' | 'cleared') => void
   closed: () => void
 }
 
-/** A running audio fork: mod_audio_fork's session data with its websocket. */
+/** A running fork: mod_audio_fork's copy of a leg's audio, and the websocket that the copy is sent over. */
 export class Fork {
   readonly record: ListenRecord
   readonly playout: StreamingPlayout
@@ -67,7 +67,7 @@ export class Fork {
   readonly #hash = createHash('sha256')
   readonly #begun = performance.now()
   readonly #cancels: Cancel[] = []
-  // Frames that the module has not read yet: all frames until the socket is open.
+  // Frames that the module has not read yet. Until the socket is open, the module reads none.
   #waiting: Int16Array[] = []
   #tracksFrom: number | undefined
   #paused = false
@@ -125,7 +125,7 @@ export class Fork {
     )
   }
 
-  /** Samples of streamed audio that are played only once more arrive, while nothing else plays. */
+  /** Samples of streamed audio that are not played until more arrive. 0 while this fork plays other audio. */
   get unplayed(): number {
     return this.streaming && this.playout.ready === 0 ? this.playout.heldBack : 0
   }
@@ -135,7 +135,10 @@ export class Fork {
     return this.streaming && this.playout.ready > 0
   }
 
-  /** Takes one 20 ms frame of the call: what the party said, and what it hears except for this fork's own audio. */
+  /**
+   * Handles 20 ms of the call: the audio that the party said, and the audio that it hears without this fork's own
+   * audio.
+   */
   feed(said: Int16Array, hears: Int16Array): void {
     if (this.#over) return
     this.#tracksFrom ??= this.#options.clock.now()
@@ -152,8 +155,8 @@ export class Fork {
   }
 
   /**
-   * Adds streamed audio to the frame that the party hears. `file`: the part of that frame that this fork played as a
-   * file.
+   * Adds streamed audio to the frame that the party hears. `file`: the audio in that frame that comes from a file of
+   * this fork.
    */
   render(into: Int16Array, file: Int16Array | undefined): void {
     if (this.#over) return
@@ -165,12 +168,12 @@ export class Fork {
     this.#output.add(bytesOf(own))
   }
 
-  /** Sends a message of jambonz (dtmf, playDone), changed as FreeSWITCH's tokenizer changes it. */
+  /** Sends a message of jambonz (dtmf, playDone), changed as FreeSWITCH's tokenizer changes such a message. */
   send(message: Json): void {
     this.#text(this.#options.intact ? intactFrame(message) : textFrame(message))
   }
 
-  /** Stops the audio without a message, and drops what is buffered. */
+  /** Stops the audio without a message to the server, and drops buffered audio. */
   pause(): void {
     this.#paused = true
     this.#waiting = []
@@ -182,7 +185,7 @@ export class Fork {
     this.#mixer.reset()
   }
 
-  /** Ends the listen as jambonz does: close 1000 and FIN. */
+  /** Ends the listen as jambonz does: sends a close frame with code 1000, then FIN. */
   stop(): void {
     if (this.#options.faults.gracefulShutdown === true && this.#socket.open) {
       if (!this.#shutDown) this.#socket.shutDown()
@@ -195,7 +198,10 @@ export class Fork {
     this.record.orphan = this.#socket.orphan
   }
 
-  /** Stops at the end of the call. After a graceful shutdown it gives the server some time to close. */
+  /**
+   * Stops the fork at the end of the call. After a graceful shutdown, waits some time for the server to close the
+   * socket.
+   */
   async end(): Promise<void> {
     this.stop()
     if (!this.#socket.open) return
@@ -230,14 +236,14 @@ export class Fork {
       })
       this.#later(faults.stall.fromMs + faults.stall.forMs, () => {
         this.#stalled = false
-        // The module writes its messages first, then the buffered audio.
+        // The module first writes its messages, then the buffered audio.
         for (const payload of this.#stalledTexts.splice(0)) this.#text(payload)
       })
     }
     this.#events.open()
   }
 
-  // With resampling the module stops when its buffer is full, and continues at its next turn.
+  // With resampling the module stops reading when its buffer is full, and goes on at its next turn.
   #read(): void {
     let read = 0
     while (read < this.#waiting.length && this.#buffer.add(this.#waiting[read++]!));

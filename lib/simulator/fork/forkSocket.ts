@@ -8,7 +8,7 @@ import { Upgrade, type UpgradeFailure } from './upgrade.js'
 
 /** The events of a socket, for its fork. */
 export interface SocketEvents {
-  /** `quiet`: the server closed together with its 101, so nothing is sent, not even the metadata. */
+  /** `quiet`: a close frame came together with the server's 101, so nothing is sent, not even the metadata. */
   open: (quiet: boolean, protocol: string | undefined) => void
   refused: (failure: UpgradeFailure) => void
   text: (text: string) => void
@@ -20,7 +20,7 @@ export interface SocketEvents {
 
 const NORMAL = 1000
 const PROTOCOL_ERROR = 1002
-/** Stands in the record of a connection that ended without a close frame. It is never sent. */
+/** The close code in the record of a connection that ended without a close frame. This code is never sent. */
 const NO_CLOSE_FRAME = 1006
 const LINGER_MS = 3_000
 
@@ -63,7 +63,10 @@ export class ForkSocket {
     return this.#state === 'open' && !this.orphan
   }
 
-  /** False while the kernel, or the in-process peer, has not taken all bytes: the module's "not writable". */
+  /**
+   * False while the kernel, or the peer in this process, has not accepted all bytes. The module calls this "not
+   * writable".
+   */
   get writable(): boolean {
     return this.open && this.#socket!.writableLength === 0
   }
@@ -83,8 +86,8 @@ export class ForkSocket {
   }
 
   /**
-   * Ends the socket: close frame 1000 without a reason, then FIN. A socket whose upgrade is not answered yet becomes an
-   * orphan.
+   * Ends the socket: sends a close frame with code 1000 and no reason, then FIN. If the server has not answered the
+   * upgrade yet, the socket stays open and unused (`orphan`).
    */
   stop(): void {
     if (this.#state === 'connecting') {
@@ -96,7 +99,7 @@ export class ForkSocket {
     this.#finish(NORMAL, 'jambonz')
   }
 
-  /** Drops the TCP connection without a close frame, as a crash or a dead network does. */
+  /** Drops the TCP connection without a close frame, as after a crash or a network failure. */
   drop(): void {
     this.#upgrade.cancel()
     if (this.#state === 'closed') return
@@ -114,7 +117,8 @@ export class ForkSocket {
     socket.on('end', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('close', () => this.#finish(NO_CLOSE_FRAME, 'server'))
     socket.on('error', () => this.#finish(NO_CLOSE_FRAME, 'server'))
-    // Bytes that came with the 101 are read before anything is written: after a close among them no metadata is sent.
+    // Bytes that came with the 101 are read before anything is written. If they hold a close frame, no metadata is
+    // sent.
     const closing = this.#closesAtOnce(rest)
     if (!this.orphan) this.#events.open(closing, protocol)
     if (rest.length > 0) this.#read(rest, closing)
@@ -188,7 +192,7 @@ export class ForkSocket {
   #write(opcode: number, payload: Uint8Array): void {
     const socket = this.#socket!
     socket.write(encodeFrame(opcode, payload), this.#written)
-    // At speed Infinity the clock stands still for a peer that reads slowly.
+    // At speed Infinity the clock stands still while the peer does not read.
     if (socket.writableLength > 0) this.#waiting ??= this.#clock.hold()
   }
 
@@ -204,7 +208,7 @@ export class ForkSocket {
     if (!this.orphan) this.#events.closed(code, by, reason)
   }
 
-  // Sends FIN, then reads and drops all that arrives: a reset could overtake the last bytes.
+  // Sends FIN, then reads and drops all bytes that arrive. Otherwise a TCP reset could overtake the last bytes sent.
   #linger(): void {
     const socket = this.#socket!
     socket.end()

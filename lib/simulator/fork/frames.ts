@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto'
 /** Opcodes of RFC 6455. */
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
 
-/** One frame of the server. */
+/** One websocket frame of the server. */
 export interface Frame {
   opcode: number
   final: boolean
@@ -60,7 +60,10 @@ export function closePayload(code: number, reason: Uint8Array = Buffer.alloc(0))
   return payload
 }
 
-/** Cuts a byte stream into the frames of a server. Throws FrameError where libwebsockets drops the connection. */
+/**
+ * Cuts a byte stream into the server's frames. Throws FrameError for a frame over which libwebsockets drops the
+ * connection.
+ */
 export class FrameDecoder {
   #pending: Buffer = Buffer.alloc(0)
   #inMessage = false

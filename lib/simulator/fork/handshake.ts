@@ -4,11 +4,11 @@ import type { Address } from './address.js'
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const SUBPROTOCOL = 'audio.jambonz.org'
 
-/** Bytes of the longest header line that fits libwebsockets' buffer: 3,800 were accepted, 4,000 were not (measured). */
+/** Bytes of the longest header line that libwebsockets accepts: 3,800 were accepted, 4,000 were not (measured). */
 const MAX_HEADER_LINE = 3_900
 const MAX_HEAD = 256 * 1024
 
-// mod_audio_fork's dch_lws_http_basic_auth_gen writes into char[128], 6 of which are "Basic ".
+// mod_audio_fork's dch_lws_http_basic_auth_gen writes the header into char[128]; 6 of these chars are "Basic ".
 const WHOLE_CREDENTIALS = 89
 const CUT_CREDENTIALS = 90
 const CUT_BASE64 = 120
@@ -26,7 +26,7 @@ export interface Answer {
   rest: Buffer
 }
 
-/** A failed upgrade, as the media server reports it: jambonz gets only `text`. */
+/** A failed upgrade, as the media server reports it. jambonz gets only `text`. */
 export interface Refusal {
   status: number
   text: string
@@ -37,8 +37,8 @@ export function newKey(): string {
 }
 
 /**
- * Returns the upgrade request byte for byte as the media server sends it: this order and case, no port in Host, no
- * User-Agent, no extensions, and `authorization` last and in lower case.
+ * Returns the upgrade request, byte for byte as the media server sends it: with headers in this order and case, no port
+ * in Host, no User-Agent, no extensions, and `authorization` last and in lower case.
  */
 export function upgradeRequest(address: Address, key: string, credentials?: Credentials): string {
   const lines = [
@@ -59,8 +59,9 @@ export function upgradeRequest(address: Address, key: string, credentials?: Cred
 }
 
 /**
- * Returns HTTP Basic as the media server sends it: whole with up to 89 bytes of user and password together, without the
- * last byte with 90. With more bytes, or if one of the two is empty, it sends no header.
+ * Returns the header for HTTP Basic as the media server sends it. User and password of up to 89 bytes together are sent
+ * whole, and of 90 bytes without the last byte. If there are more bytes, or user or password is empty, the media server
+ * sends no header.
  */
 export function basicAuthorization(credentials?: Credentials): string | undefined {
   if (credentials === undefined || credentials.username === '' || credentials.password === '') {
@@ -73,7 +74,7 @@ export function basicAuthorization(credentials?: Credentials): string | undefine
   return `Basic ${bytes <= WHOLE_CREDENTIALS ? base64 : base64.slice(0, CUT_BASE64)}`
 }
 
-/** Reads the answer once its head is complete. `'garbage'`: it is not HTTP. */
+/** Parses the answer once its head is complete. Returns `'garbage'` for an answer that is not HTTP. */
 export function readAnswer(bytes: Buffer): Answer | 'garbage' | 'too long' | undefined {
   const start = bytes.toString('latin1', 0, Math.min(bytes.length, 5))
   if (!'HTTP/'.startsWith(start)) return 'garbage'
@@ -91,7 +92,9 @@ export function readAnswer(bytes: Buffer): Answer | 'garbage' | 'too long' | und
   return { status: Number(match[1]), text: match[2]!, headers, rest: bytes.subarray(end + 4) }
 }
 
-/** Returns why the media server refuses this answer; undefined if it accepts it, or if it is a redirect. */
+/**
+ * Returns why the media server refuses an answer; undefined if it accepts the answer, or if the answer is a redirect.
+ */
 export function judgeAnswer(answer: Answer, key: string): Refusal | undefined {
   if (answer.status === 401) return { status: 401, text: 'HS: ws upgrade unauthorized' }
   if (answer.status !== 101) return { status: answer.status, text: 'HS: ws upgrade response not 101' }
@@ -109,8 +112,8 @@ export function judgeAnswer(answer: Answer, key: string): Refusal | undefined {
 }
 
 /**
- * Returns the target of a redirect. Only absolute ws:// and http:// (or their TLS forms) are followed; `'relative'`
- * fails.
+ * Returns the target of a redirect. The media server follows only absolute urls with ws://, wss://, http:// or
+ * https://; any other target is `'relative'`, and fails.
  */
 export function redirection(answer: Answer): string | 'relative' | undefined {
   if (answer.status < 300 || answer.status > 399) return undefined

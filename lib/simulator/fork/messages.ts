@@ -1,26 +1,27 @@
 import { OPCODE, type Frame } from './frames.js'
 
 /**
- * Bytes from which on a fragmented text message is dropped (mod_audio_fork, MAX_RECV_BUF_SIZE). A single frame has no
- * limit.
+ * Bytes from which on the module drops a text message of several frames (mod_audio_fork, MAX_RECV_BUF_SIZE). A message
+ * of one frame has no limit.
  */
 const MAX_GROWN_TEXT = 665_600
 const GROW_BY = 8 * 1024
 
 /**
- * Assembles the server's text messages as the module does. The buffer is as large as the first frame and grows by 8 KB.
- * If it would exceed the limit, its content is dropped, and the rest becomes a message of its own.
+ * Assembles the server's text messages from their frames, as the module does. Its buffer is as large as the first
+ * frame, and grows by 8 KB. If the buffer would exceed the limit, the module drops its content, and reads the remaining
+ * frames as a message of their own.
  */
 export class TextAssembler {
   #parts: Buffer[] = []
   #length = 0
   #capacity = 0
 
-  /** Returns the text once its last frame is there, cut at a NUL as a C string is. */
+  /** Returns the text when its last frame has come, cut at a NUL as a C string is. */
   add(frame: Frame): string | undefined {
     const { payload } = frame
     if (frame.opcode === OPCODE.text) this.#start(payload.length)
-    // After the module dropped a message, it starts with the next frame, whatever that is.
+    // After the module has dropped a message, the next frame begins a new message, even if it is a continuation.
     if (this.#parts.length === 0 && frame.opcode === OPCODE.continuation) this.#start(payload.length)
     if (this.#capacity - this.#length < payload.length) {
       while (this.#capacity - this.#length < payload.length) this.#capacity += GROW_BY
@@ -52,8 +53,8 @@ export interface ServerMessage {
 }
 
 /**
- * Parses a message. Returns undefined for one that is no JSON object, which the module ignores. The default type is
- * `json`.
+ * Parses a message. Returns undefined for a message that is not a JSON object, which the module ignores. A message
+ * without a type has the type `json`.
  */
 export function parseServerMessage(text: string): ServerMessage | undefined {
   let message: unknown

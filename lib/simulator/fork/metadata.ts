@@ -1,6 +1,6 @@
 import { throughTokenizer } from './tokenizer.js'
 
-/** Bytes of metadata that the media server keeps (mod_audio_fork, MAX_METADATA_LEN). The rest is cut off. */
+/** The most bytes of metadata that the media server keeps (mod_audio_fork, MAX_METADATA_LEN). It cuts off the rest. */
 export const MAX_METADATA = 8_192
 
 export type Json = Record<string, unknown>
@@ -18,7 +18,7 @@ export function metadataFrame(metadata: Json): Buffer {
   return text.subarray(0, MAX_METADATA)
 }
 
-/** Returns a text frame of a media server that is not FreeSWITCH: always whole and valid JSON (not measured). */
+/** Returns a text frame of a media server that is not FreeSWITCH: the unchanged JSON (assumed, not measured). */
 export function intactFrame(metadata: Json): Buffer {
   return Buffer.from(JSON.stringify(metadata), 'utf8')
 }

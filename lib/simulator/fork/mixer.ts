@@ -3,8 +3,8 @@ import { Resampler } from '../audio/resampler.js'
 import type { ListenRecord } from '../types.js'
 
 /**
- * Makes the samples of one message from what a party said and heard in 20 ms, at the rate of the listen. `mono`: what
- * it said; `stereo`: said and heard, interleaved; `mixed`: their sum.
+ * Makes the samples of one message, at the rate of the listen, from the 20 ms of audio that a party said and the 20 ms
+ * that it heard. `mono`: the audio that it said; `stereo`: both, interleaved; `mixed`: the sum of both.
  */
 export class FrameMixer {
   readonly #mixType: ListenRecord['mixType']
@@ -19,12 +19,15 @@ export class FrameMixer {
     }
   }
 
-  /** True if a frame is sent one tick late: with two directions, both are available only then. */
+  /** True if each frame is sent one tick later, because a mix needs both directions. */
   get late(): boolean {
     return this.#mixType !== 'mono'
   }
 
-  /** Returns the samples, valid until the next frame; undefined for the first frame if there are two directions. */
+  /**
+   * Returns the samples, which are valid until the next frame; undefined for the first frame of a mix of two
+   * directions.
+   */
   frame(said: Int16Array, heard: Int16Array): Int16Array | undefined {
     const [first, second] = this.#resamplers
     if (this.#mixType === 'mono') return first?.process(said) ?? said
@@ -39,7 +42,7 @@ export class FrameMixer {
     return first?.process(left) ?? left
   }
 
-  /** Drops the frame that waits for its other direction. */
+  /** Drops the frame that waits for the audio of the other direction. */
   reset(): void {
     this.#previous = undefined
   }

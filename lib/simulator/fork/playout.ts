@@ -3,21 +3,21 @@ import { Resampler } from '../audio/resampler.js'
 import { SampleQueue } from '../media/samples.js'
 
 /**
- * Samples to buffer before playout starts, and samples of each further lot, both times streamed rate / call rate: 160
- * and 80 ms at 8 kHz.
+ * Samples to buffer before the playout starts, and samples of each later piece, at the call's rate: 160 and 80 ms at
+ * 8 kHz. At another streamed rate, both are multiplied by streamed rate / call rate.
  */
 const START_SAMPLES = 1_280
 const LOT_SAMPLES = 640
 /** The value of the sample that stands for a mark inside the audio (0xFFFF). */
 const MARKER = -1
-/** Marks that may wait at once. The module drops further marks, and reports nothing. */
+/** The most marks that may wait at a time. The module drops further marks, and reports nothing. */
 const MAX_MARKS = 30
 
 export type MarkEvent = 'playout' | 'cleared'
 
 /**
  * Plays streamed audio to the caller as mod_audio_fork does (lws_glue.cpp: processIncomingBinary, dub_speech_frame):
- * with its prebuffer, its lots, its marks as samples inside the audio, and its faults.
+ * it buffers audio before it starts, plays pieces of a fixed length, and keeps marks as samples inside the audio.
  */
 export class StreamingPlayout {
   readonly #report: (name: string, event: MarkEvent) => void
@@ -29,7 +29,7 @@ export class StreamingPlayout {
   #threshold: number
   #oddByte: Buffer = Buffer.alloc(0)
   #clearing = false
-  // Marks that are not inside the audio yet, those inside it, and those cleared while inside it.
+  // Marks that are not inside the audio yet, marks inside it, and marks that were cleared while inside it.
   #inventory: string[] = []
   #inUse: string[] = []
   #stale: string[] = []
@@ -42,13 +42,13 @@ export class StreamingPlayout {
     this.#threshold = START_SAMPLES * this.#factor
   }
 
-  /** Samples ready to be played, without the prebuffer. */
+  /** Samples that are ready to be played, without the samples in the prebuffer. */
   get ready(): number {
     return this.#playing.length
   }
 
   /**
-   * Samples in the prebuffer, at the streamed rate: they are played only once more audio comes. 0 if all are silence.
+   * Samples in the prebuffer, at the streamed rate. They are not played until more audio comes. 0 if all are silence.
    */
   get heldBack(): number {
     return this.#prebuffer.some((chunk) => chunk.some((sample) => sample !== 0)) ? this.#prebuffered : 0
@@ -66,14 +66,14 @@ export class StreamingPlayout {
     this.#release()
   }
 
-  /** Adds a mark. Returns false if it was dropped, since MAX_MARKS wait. */
+  /** Adds a mark. Returns false if the mark was dropped, because MAX_MARKS wait already. */
   mark(name: string): boolean {
     if (this.#inUse.length + this.#inventory.length >= MAX_MARKS) return false
     this.#inventory.push(name)
     return true
   }
 
-  /** Drops all audio when the next frame is played, not before, as the module does. */
+  /** Drops all audio, but only when the next frame is played, as the module does. */
   killAudio(): void {
     this.#clearing = true
   }

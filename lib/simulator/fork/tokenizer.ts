@@ -4,8 +4,8 @@ const UNESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' }
 
 /**
  * Returns an argument in single quotes after FreeSWITCH's command tokenizer (switch_utils.c, switch_separate_string),
- * which can turn metadata into invalid JSON. Apostrophes are lost, backslashes are unescaped, and outside of quotes
- * `delimiter` ends the argument.
+ * which can turn metadata into invalid JSON. The tokenizer drops apostrophes and one level of backslashes. Outside of
+ * quotes, `delimiter` ends the argument.
  */
 export function throughTokenizer(argument: string, delimiter: '|' | ' '): string {
   return unquote(cut(`${QUOTE}${argument}${QUOTE}`, delimiter), delimiter)
@@ -16,8 +16,8 @@ function cut(text: string, delimiter: string): string {
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
     if (char === ESCAPE) i++
-    // With a delimiter other than a blank, a single quote without a second one is text. With blanks every quote
-    // toggles.
+    // If the delimiter is not a blank, a quote without a second quote is text. If it is a blank, each quote begins or
+    // ends quoted text.
     else if (char === QUOTE && (delimiter === ' ' || quoted || text.indexOf(QUOTE, i + 1) !== -1)) {
       quoted = !quoted
     } else if (char === delimiter && !quoted) return text.slice(0, i)

@@ -11,12 +11,12 @@ import {
   type Credentials
 } from './handshake.js'
 
-/** Time to connect and to get an HTTP answer, after which the media server gives up. */
+/** ms in which the connection must open and the HTTP answer must come, or else the media server gives up. */
 const CONNECT_TIMEOUT_MS = 10_000
-/** Bytes of a request. A longer one is sent cut off, and is never answered. */
+/** The most bytes of a request. The media server cuts off a longer request, so the server never answers it. */
 const MAX_REQUEST = 4_095
 const MAX_REDIRECTS = 3
-/** Bytes of a refusal's body that are shown, and real ms to wait for that body. */
+/** The most bytes of a refusal's body that the story shows, and the real ms to wait for that body. */
 const MAX_BODY = 2_000
 const BODY_PATIENCE_MS = 250
 
@@ -29,7 +29,7 @@ export interface UpgradeEvents {
 export interface UpgradeFailure {
   text: string
   status: number | undefined
-  /** True if the module does not report the failure to jambonz. */
+  /** True if the media server does not report the failure to jambonz. */
   silent: boolean
   /** The body of the server's refusal, which the module ignores. */
   body?: string
@@ -171,7 +171,7 @@ export class Upgrade {
   }
 }
 
-// Reads the body of a refusal, as far as it arrives in time. The story reports it.
+// Reads as much of a refusal's body as arrives in time, for the story.
 function readBody(socket: Duplex, answer: Answer, done: (body: string) => void): void {
   const wanted = Math.min(Number(answer.headers.get('content-length') ?? MAX_BODY), MAX_BODY)
   let body = answer.rest

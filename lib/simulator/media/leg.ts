@@ -13,12 +13,16 @@ export interface Key {
   holdMs: number
 }
 
-/** The connection of one party to the media server: the audio it says and hears, and the forks that listen to it. */
+/**
+ * The connection of one party to the media server: the audio that the party says and hears, and the forks of the leg.
+ */
 export class Leg {
   readonly rate: number
   readonly speech = new SampleQueue()
   readonly player = new Player()
-  /** The forks of this leg, in the order they were started. Each hears the audio of those before it, never its own. */
+  /**
+   * The forks of this leg, in the order of their start. A fork gets the streamed audio of earlier forks, never its own.
+   */
   readonly forks = new Set<Fork>()
   /** The listen tasks of this leg. On jambonz 0.9 an event of one fork reaches all of them. */
   readonly listenTasks = new Set<EndpointListener>()
@@ -26,14 +30,14 @@ export class Leg {
   readonly heard: Recorder
   /** The leg that this one is bridged to. */
   peer: Leg | undefined
-  /** False until the party begins to speak. Queued speech waits until then. */
+  /** False until the party begins to speak. Until then speech is queued. */
   speaking = false
   /**
-   * The credentials of the last listen that had any: a later listen without credentials sends these, since
+   * The credentials of the last listen that had any. A later listen without credentials sends them, too, because
    * feature-server never unsets MOD_AUDIO_BASIC_AUTH_USERNAME (read in its source).
    */
   credentials: Credentials | undefined
-  /** Simulated ms of the first frame that was heard. */
+  /** Simulated time of the first frame that the party heard, in ms. */
   startedAt: number | undefined
   readonly #said: Int16Array
   readonly #hears: Int16Array
@@ -61,7 +65,7 @@ export class Leg {
     return false
   }
 
-  /** The peaks of the last frame, 0 to 1: of the party's audio, and of what it heard. */
+  /** The peaks of the last frame, 0 to 1: of the audio that the party said, and of the audio that it heard. */
   get levels(): { said: number; heard: number } {
     return { said: peakOf(this.#said), heard: peakOf(this.#hears) }
   }
@@ -76,9 +80,9 @@ export class Leg {
   }
 
   /**
-   * Runs the second half of a tick: one frame that the party hears, and both for the forks. FreeSWITCH goes through the
-   * forks in the order they were started. It copies the frame for a fork before that fork adds its stream
-   * (switch_core_io.c, media bugs).
+   * Runs the second half of a tick: makes the frame that the party hears, and gives both frames to the forks.
+   * FreeSWITCH goes through the forks in the order of their start. It copies the heard frame for a fork before that
+   * fork adds its streamed audio (switch_core_io.c, media bugs).
    */
   listen(): void {
     const hears = this.#hears.fill(0)

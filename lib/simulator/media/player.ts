@@ -4,7 +4,7 @@ import { mix } from '../audio/pcm.js'
 export interface Played {
   samples: number
   stopped: boolean
-  /** Samples of the last frame. The sound ends this much after the tick that played it. */
+  /** Samples of the last frame. The sound ends this many samples after the tick that played the last frame. */
   lastSamples: number
 }
 
@@ -23,8 +23,8 @@ interface Playback {
 }
 
 /**
- * Plays sounds to one leg as FreeSWITCH does. A new sound starts at once and interrupts the present one, which
- * continues when the new one ends. A stop ends the new one.
+ * Plays sounds to one leg as FreeSWITCH does. A new sound starts at once and interrupts the present sound. The
+ * interrupted sound continues when the new sound ends. A stop ends only the new sound.
  */
 export class Player {
   #stack: Playback[] = []

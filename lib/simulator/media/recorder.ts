@@ -1,11 +1,11 @@
-/** Keeps a copy of bytes up to a cap, and counts all of them. */
+/** Keeps a copy of bytes up to a limit, and counts all bytes. */
 export class Recorder {
   readonly #limit: number
   #chunks: Buffer[] = []
   #kept = 0
   bytes = 0
 
-  /** `limit`: bytes kept. Later bytes are only counted. */
+  /** `limit`: the most bytes to keep. Further bytes are only counted. */
   constructor(limit: number) {
     this.#limit = limit
   }

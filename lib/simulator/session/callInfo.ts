@@ -28,7 +28,8 @@ export interface CallInfoOptions {
 
 /**
  * The fields of a call that jambonz sends (feature-server lib/session/call-info.js). The first webhook, transcription
- * hooks and the metadata of a nested listen send the object itself (`own`); all other requests send its `toJSON`.
+ * hooks and the metadata of a nested listen contain the fields that `own` returns. All other requests contain the
+ * fields that `toJSON` returns.
  */
 export class CallInfo {
   readonly callSid: string
@@ -77,7 +78,7 @@ export class CallInfo {
     })
   }
 
-  /** Returns the object's own fields: with `callerName`, `hasRecording`, and customer data as `_customerData`. */
+  /** Returns all fields of the object, also `callerName` and `hasRecording`, with customer data as `_customerData`. */
   own(): Record<string, unknown> {
     const { direction, from, to, accountSid, applicationSid, callerName } = this.#options
     return compact({
@@ -106,7 +107,7 @@ export class CallInfo {
     })
   }
 
-  /** Returns the INVITE as drachtio parsed it, with the keys of SIP. */
+  /** Returns the SIP INVITE as drachtio parses it, with the names of SIP as keys. */
   sip(): Record<string, unknown> {
     const { from, to, callerName } = this.#options
     const display = callerName === undefined || callerName === '' ? '' : `"${callerName}" `

@@ -2,9 +2,11 @@ import { FRAME_MS, type Clock } from '../clock.js'
 import type { Leg } from '../media/leg.js'
 import type { KeyPress } from './press.js'
 
-/** ms from the release of a key to the next key of the same press. */
+/** ms between the release of a key and the next key of the same `press`. */
 const BETWEEN_DIGITS_MS = 150
-/** ms after the release of a key in which the caller is not heard (measured: 200 ms for a key of 100 ms). */
+/**
+ * ms after the release of a key in which jambonz gets silence from the caller (measured: 200 ms for a key of 100 ms).
+ */
 const MUTED_AFTER_KEY_MS = 100
 
 export interface CallerScript {
@@ -13,7 +15,10 @@ export interface CallerScript {
   speakAt: 'listen' | 'answer'
 }
 
-/** The simulated caller: says and presses what the script has, then hangs up after some time without audio. */
+/**
+ * The simulated caller. He says the speech and presses the keys of the script, then hangs up after some time without
+ * audio.
+ */
 export class Caller {
   readonly #leg: Leg
   readonly #clock: Clock
@@ -41,7 +46,7 @@ export class Caller {
     this.#afterSpeech = options.script.presses.filter((press) => press.atMs === undefined)
   }
 
-  /** Starts the script: the application listens for the first time. */
+  /** Starts the script, because the application listens for the first time. */
   begin(): void {
     if (this.#begun) return
     this.#begun = true
@@ -66,12 +71,12 @@ export class Caller {
     this.#schedule(keys, 0)
   }
 
-  /** True while the script is not over. */
+  /** True while the script has speech or keys left. */
   get busy(): boolean {
     return this.#leg.talking || this.#pending > 0
   }
 
-  /** Runs after each frame. `waiting`: the present verb goes on until the caller or the application ends it. */
+  /** Runs after each frame. `waiting`: the present verb lasts until the caller or the application ends it. */
   tick(waiting: boolean): void {
     if (this.#begun && !this.#leg.talking && this.#afterSpeech.length > 0) {
       const presses = this.#afterSpeech
@@ -89,7 +94,7 @@ export class Caller {
     if (this.#idleMs >= this.#script.patienceMs) this.#hangUp()
   }
 
-  // The media server reports a key at its release, with the last packet (RFC 2833).
+  // The media server reports a key when the caller releases it, with the last packet of the key (RFC 2833).
   #schedule({ digits, holdMs }: KeyPress, afterMs: number): void {
     const start = this.#clock.now() + afterMs
     for (const [index, digit] of [...digits].entries()) {

@@ -6,7 +6,9 @@ import { parseApplication, recordOf } from '../verbs/application.js'
 import { makeTask } from '../verbs/index.js'
 import type { Session } from './session.js'
 
-/** Runs the commands of an application websocket (feature-server call-session.js, _onCommand). jambonz answers none. */
+/**
+ * Runs the commands of an application websocket (feature-server call-session.js, _onCommand). A command gets no answer.
+ */
 export class Commands {
   readonly #session: Session
 
@@ -29,7 +31,9 @@ export class Commands {
     session.events.emit('command', record)
   }
 
-  /** Runs a change of jambonz' REST api: the body of its PUT (feature-server call-session.js, updateCall). */
+  /**
+   * Runs a change over jambonz' REST api. `change`: the body of the PUT (feature-server call-session.js, updateCall).
+   */
   update(change: Readonly<Record<string, unknown>>): void {
     const status = change.listen_status ?? change.stream_status
     if (change.call_status !== undefined) this.#runNow('call:status', change)
@@ -43,7 +47,7 @@ export class Commands {
     this.run({ command, data, queue: false, callSid: undefined })
   }
 
-  // Returns why nothing was done; undefined if the command was executed.
+  // Returns why the command did nothing; undefined if it was executed.
   #execute({ command, data, queue }: CommandRecord): string | undefined {
     const session = this.#session
     switch (command) {
@@ -62,7 +66,7 @@ export class Commands {
         return undefined
       }
       default:
-        return 'not simulated: recorded, does nothing'
+        return 'this command is not simulated: it is recorded, and does nothing'
     }
   }
 
@@ -79,7 +83,7 @@ export class Commands {
       session.replaceApplication(parseApplication(verbs, session.options))
       return undefined
     }
-    // Without verbs and without call_hook too, jambonz ends the present verb, and goes on with the remaining ones.
+    // If the redirect has neither verbs nor call_hook, jambonz ends the present verb, and runs the remaining verbs.
     if (hook === undefined) return this.#endVerb()
     session.track(this.#ask(hook as Hook))
     return undefined
@@ -87,7 +91,7 @@ export class Commands {
 
   #endVerb(): string | undefined {
     const { current } = this.#session
-    if (current === undefined) return 'no verb runs: jambonz logs an error, and does nothing'
+    if (current === undefined) return 'no verb runs, so jambonz logs an error, and does nothing'
     current.kill('done')
     return undefined
   }
@@ -130,6 +134,6 @@ export class Commands {
   #muteStatus(): string | undefined {
     const verb = this.#session.current?.verb
     if (verb !== 'dial' && verb !== 'conference') return 'jambonz mutes only in a dial or a conference'
-    return 'not simulated: nobody is muted'
+    return 'mute is not simulated: nobody is muted'
   }
 }

@@ -7,7 +7,7 @@ const DEFAULTS = {
 }
 
 /**
- * Asks the application for the first verbs: while an inbound call rings, or once a call of the REST api is answered
+ * Asks the application for the first verbs: while an inbound call rings, or when a call of the REST api is answered
  * (feature-server lib/middleware.js, lib/tasks/rest_dial.js).
  */
 export async function firstWebhook(session: Session): Promise<VerbData[]> {

@@ -1,7 +1,7 @@
 import { quote, type Report } from '../problems.js'
 import type { RequestRecord } from '../types.js'
 
-/** Reports a request that the application refused, and an answer that jambonz ignores. */
+/** Reports a request that the application refused, or an answer that jambonz ignores. */
 export function judgeRequest(request: RequestRecord, report: Report): void {
   const { kind, transport, method, url, status, reply, body, error } = request
   if (transport === 'websocket') return

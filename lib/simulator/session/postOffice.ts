@@ -19,7 +19,7 @@ interface PostOfficeOptions extends SocketEvents {
   options: ResolvedOptions
   clock: Clock
   info: CallInfo
-  /** Takes a promise that nothing awaits. */
+  /** Notes a promise that only the end of the call awaits. */
   track: (work: Promise<unknown>) => void
 }
 
@@ -27,9 +27,9 @@ const IS_HTTP = /^https?:\/\//
 const IS_WS = /^wss?:\/\//
 const IS_ABSOLUTE = /^(https?|wss?):\/\//
 
-/** Sends the requests of a call: with one requestor for webhooks and hooks, and one for status events. */
+/** Sends the requests of a call: webhooks and hooks with one requestor, status events with another requestor. */
 export class PostOffice {
-  /** Sent with every request. */
+  /** The `b3` header of every request. */
   readonly b3: string
   requestor: Requestor
   readonly #options: PostOfficeOptions
@@ -43,17 +43,17 @@ export class PostOffice {
     this.b3 = `${options.info.traceId}-${randomBytes(8).toString('hex')}-1`
     this.#statusHook = statusHook
     this.requestor = this.#newRequestor(url, credentials)
-    // An application websocket carries the status events, too.
+    // Over an application websocket, status events use the same socket.
     this.#notifier =
       this.requestor.transport === 'websocket'
         ? this.requestor
         : this.#newRequestor(statusHook ?? url, credentials)
   }
 
-  /** Calls an actionHook or another hook. Throws where jambonz would. */
+  /** Calls an actionHook or another hook. Throws if jambonz would throw. */
   async hook(type: RequestType, hook: Hook, params: object): Promise<unknown> {
     const { duplicateHook, hookBeforeCloseMs } = this.#options.options.faults
-    // The application may answer only once the socket is closed.
+    // With hookBeforeCloseMs the application may wait for the close of the audio socket before it answers.
     return await this.#ask(this.requestor, type, hook, params, {
       times: duplicateHook === true ? 2 : 1,
       holdsClock: hookBeforeCloseMs === undefined
@@ -66,26 +66,29 @@ export class PostOffice {
     this.#tellStatus(info.toJSON())
   }
 
-  /** Posts to the status hook, as jambonz does, that the answer to a gather's actionHook was invalid. */
+  /** Reports to the status hook, as jambonz does, that the answer to a gather's actionHook was invalid. */
   complain(error: unknown): void {
     const { info } = this.#options
     this.#tellStatus({ ...info.toJSON(), error: 'invalid actionHook response', reason: reasonOf(error) })
   }
 
-  /** Sends a verb:status or jambonz:error over a websocket, and does not wait. Webhooks never get it. */
+  /**
+   * Sends a verb:status or jambonz:error over a websocket, and does not wait. Over HTTP such an event is never sent.
+   */
   event(type: 'verb:status' | 'jambonz:error', data: object): void {
     if (this.requestor.transport === 'http') return
     this.#options.track(this.requestor.request(type, '/status', data))
   }
 
   /**
-   * Runs the verb redirect. An absolute url gets a requestor of its own, without credentials. The old one stays open.
+   * Runs the verb redirect. An absolute url gets a requestor of its own, without credentials. The old requestor stays
+   * open.
    */
   moveTo(hook: Hook): void {
     const url = urlOf(hook)
     if (!IS_ABSOLUTE.test(url)) return
     const { requestor } = this
-    // #ask() handles a url of the other transport.
+    // #ask() handles a url with the other transport.
     if (requestor.transport === 'websocket') {
       this.requestor = this.#newRequestor(url, undefined)
     } else if (IS_HTTP.test(url) && new URL(url).origin !== requestor.baseUrl) {
@@ -104,7 +107,7 @@ export class PostOffice {
     return this.requestor instanceof WsRequestor && !this.requestor.finished
   }
 
-  /** Closes the application's websocket with 1001: its answer could not be used. */
+  /** Closes the application's websocket with 1001, because its answer could not be used. */
   async reject(): Promise<void> {
     if (this.requestor instanceof WsRequestor) await this.requestor.reject()
   }
@@ -130,7 +133,8 @@ export class PostOffice {
     this.#options.track(this.#ask(this.#notifier, 'call:status', this.#statusHook, params))
   }
 
-  // An absolute url of the other transport gets a requestor of its own. After a redirect that is the call's.
+  // An absolute url with the other transport gets a requestor of its own. After a redirect, the call uses that
+  // requestor.
   async #ask(
     requestor: Requestor,
     type: RequestType,
@@ -149,7 +153,7 @@ export class PostOffice {
     return await other.request(other.transport === 'websocket' ? 'session:new' : type, hook, params, extra)
   }
 
-  // Earlier requestors may have pending requests: close() closes all of them.
+  // Earlier requestors may still wait for answers, so close() closes all requestors.
   #newRequestor(url: string, credentials: Credentials | undefined): Requestor {
     const { network, secret, httpTimeoutMs, ackTimeoutMs } = this.#options.options
     const { clock, record } = this.#options

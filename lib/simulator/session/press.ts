@@ -1,10 +1,10 @@
 import { SIM_OPTIONS } from '../errors.js'
 import type { Press, TimedKeys } from '../types.js'
 
-/** ms that a key is down by default. */
+/** ms that a key is down, if `holdMs` is not given. */
 const HOLD_MS = 100
 
-/** Digits and their time: `atMs` after the application first listened; undefined: after the speech. */
+/** Keys, and when they are pressed: `atMs` after the application first listened; undefined: after the speech. */
 export interface KeyPress {
   digits: string
   atMs: number | undefined

@@ -19,7 +19,7 @@ import { Story } from './story.js'
 import { Transcripts } from './transcripts.js'
 
 const MAX_SIMULATED_MS = 3_600_000
-/** Number of verbs of a call, at most: an application that answers every hook with the same verbs never ends. */
+/** The most verbs of a call. An application that answers every hook with the same verbs would never end. */
 const MAX_VERBS = 1_000
 const MAX_RINGING_MS = 60_000
 
@@ -33,7 +33,7 @@ export class Session {
   readonly info: CallInfo
   readonly leg: Leg
   readonly caller: Caller
-  /** The caller's leg, and during a dial that of the called party. */
+  /** The caller's leg, and during a dial also the called party's leg. */
   readonly legs = new Set<Leg>()
   readonly transcripts: Transcripts
   readonly post: PostOffice
@@ -43,12 +43,12 @@ export class Session {
   answeredAt: number | undefined
   #tasks: Task[] = []
   #current: Task | undefined
-  // Tasks that run beside the verbs: listen and transcribe of config, the account's recording.
+  // Tasks that run in the background: the listen and the transcribe of config, and the account's recording.
   readonly #background = new Map<string, Task>()
-  // Promises that only the end of the call awaits: status events, nested and background tasks.
+  // Promises that no verb awaits, but the end of the call does: status events, nested tasks and background tasks.
   readonly #loose = new Set<Promise<void>>()
   readonly commands: Commands
-  // Set while the verbs are over and the call waits for commands.
+  // Set while no verb is left and the call waits for commands.
   #idle: Deferred | undefined
 
   constructor(options: ResolvedOptions, clock: Clock, events: EventLog) {
@@ -93,7 +93,7 @@ export class Session {
     this.commands = new Commands(this)
   }
 
-  /** Runs the call, from the webhook to the last status event. Never rejects: errors are in the story. */
+  /** Runs the call, from the webhook to the last status event. Never rejects; the story has the errors. */
   async run(): Promise<void> {
     try {
       await this.options.ready()
@@ -136,13 +136,13 @@ export class Session {
     this.#background.delete(kind)
   }
 
-  /** Starts the script: the application listens for the first time. */
+  /** Starts the script, because the application listens for the first time. */
   listening(): void {
     this.caller.begin()
     this.transcripts.begin()
   }
 
-  /** Answers the call, once: from now on there is audio. */
+  /** Answers the call, if it is not answered yet. The audio begins then. */
   answer(): void {
     if (this.answeredAt !== undefined || this.gone) return
     this.answeredAt = this.clock.now()
@@ -186,9 +186,9 @@ export class Session {
     this.#idle?.resolve()
   }
 
-  /** Crashes the media server: sockets break without a close, and the call ends. */
+  /** Crashes the media server: its sockets break without a close frame, and the call ends. */
   crash(why: string): void {
-    this.error(`media server crashed: ${why}`)
+    this.error(`the media server crashed: ${why}`)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
     this.hangUp('jambonz')
   }
@@ -199,7 +199,7 @@ export class Session {
     this.events.emit('error', { text })
   }
 
-  /** Tears the call down at once, after its deadline or an abort. */
+  /** Ends the call at once, after its deadline or an abort. */
   abort(why: string): void {
     this.error(why)
     for (const leg of this.legs) for (const fork of [...leg.forks]) fork.drop()
@@ -211,7 +211,7 @@ export class Session {
     try {
       const verbs = await firstWebhook(this)
       if (verbs.length > 0) return this.#tasksOf(verbs)
-      throw new Error('no application: the webhook answered without verbs, jambonz declines the call')
+      throw new Error('no application: the webhook answered without verbs, so jambonz declines the call')
     } catch (error) {
       await this.post.reject()
       throw error
@@ -225,7 +225,8 @@ export class Session {
   async #runTasks(): Promise<void> {
     while (this.#tasks.length > 0 && !this.gone) {
       const task = this.#tasks.shift()!
-      if (this.story.verbs.length >= MAX_VERBS) throw new Error(`more than ${MAX_VERBS} verbs: hung up`)
+      if (this.story.verbs.length >= MAX_VERBS)
+        throw new Error(`the application has sent more than ${MAX_VERBS} verbs: the simulator hung up`)
       const { record } = task
       record.startedAtMs = Math.round(this.clock.now())
       this.story.verb(record)
@@ -249,12 +250,12 @@ export class Session {
     if (this.notifyEvents) this.post.event('verb:status', { event, id: data.id, name: verb })
   }
 
-  // Over a websocket the call does not end with its verbs.
+  // Over a websocket the call goes on after its last verb.
   async #awaitCommands(): Promise<void> {
     const idle = deferred()
     this.#idle = idle
     const { patienceMs } = this.options
-    // Before the answer, the ringing ends at some time. After it, the caller's patience ends the call.
+    // Before the answer, the ringing ends after some time. After the answer, the caller's patience ends the call.
     const ringsOut =
       this.answeredAt === undefined
         ? this.clock.timeout(Math.min(patienceMs, MAX_RINGING_MS), () => this.hangUp('caller'))

@@ -13,7 +13,7 @@ import type {
 
 const MAX_RECORDS = 10_000
 
-/** Collects the events of a call in bounded lists. */
+/** Collects the events of a call in lists of limited length. */
 export class Story {
   readonly requests: RequestRecord[] = []
   readonly applicationSockets: ApplicationSocketRecord[] = []

@@ -14,8 +14,8 @@ export interface Heard {
 }
 
 /**
- * The lines that the caller says, as text. A line with a time is said then, and is lost if no verb transcribes. The
- * other lines are said in turn, one each time that the application asks for speech.
+ * The lines that the caller says, as text. The caller says a line with a time at that time; the line is lost if no verb
+ * transcribes then. He says the other lines in their order, one line each time that the application asks for speech.
  */
 export class Transcripts {
   readonly #clock: Clock
@@ -47,7 +47,7 @@ export class Transcripts {
     }
   }
 
-  /** Has the caller say his next line; with `all` also the lines after it. */
+  /** Has the caller say his next line; with `all`, all lines that are left. */
   invite(all = false): void {
     this.#next?.()
     if (this.#untimed.length === 0) return

@@ -8,22 +8,23 @@ export interface VerbData {
 }
 
 /**
- * Returns the verbs of a reply, in either spelling (`{verb: 'say', …}`, `{say: {…}}`). Checks each as jambonz does: one
- * invalid verb refuses all. Throws FST_JAMBONZ_SIM_APPLICATION.
+ * Returns the verbs of a reply, which may be spelled `{verb: 'say', …}` or `{say: {…}}`. Checks each verb as jambonz
+ * does. Throws FST_JAMBONZ_SIM_APPLICATION if one verb is invalid: jambonz then refuses all.
  */
 export function parseApplication(reply: unknown, leniency: Leniency): VerbData[] {
   if (!Array.isArray(reply)) {
-    throw new SIM_APPLICATION(`the reply must be an array of verbs, it is ${describe(reply)}`)
+    throw new SIM_APPLICATION(`the reply must be an array of verbs, but it is ${describe(reply)}`)
   }
   return reply.map((item: unknown) => {
-    if (!isRecord(item)) throw new SIM_APPLICATION(`a verb must be an object, found ${describe(item)}`)
+    if (!isRecord(item))
+      throw new SIM_APPLICATION(`each verb must be an object, but one is ${describe(item)}`)
     const { verb, data } = split(item)
     checkVerb(verb, data, leniency)
     return { verb, data }
   })
 }
 
-/** Returns the value of a verb's property if it is an object, else an empty object. */
+/** Returns the value of a verb's property if the value is an object, or else an empty object. */
 export function recordOf(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {}
 }
@@ -31,7 +32,8 @@ export function recordOf(value: unknown): Record<string, unknown> {
 function split(item: Record<string, unknown>): VerbData {
   if ('verb' in item) {
     const { verb, ...data } = item
-    if (typeof verb !== 'string') throw new SIM_APPLICATION(`verb must be a name, it is ${describe(verb)}`)
+    if (typeof verb !== 'string')
+      throw new SIM_APPLICATION(`the property verb must be the name of a verb, but it is ${describe(verb)}`)
     return { verb, data }
   }
   const [verb, ...others] = Object.keys(item)

@@ -4,10 +4,12 @@ import type { Precondition } from './task.js'
 import { Task } from './task.js'
 import { TranscribeTask } from './transcribe.js'
 
-/** Properties of config that need no note in the story: the simulator carries them out. */
+/** The properties of config that the simulator carries out. Other properties get a note in the story. */
 const SIMULATED = new Set(['id', 'listen', 'transcribe', 'earlyMedia', 'notifyEvents'])
 
-/** `config`: starts and stops the listen and transcription in the background (feature-server lib/tasks/config.js). */
+/**
+ * `config`: starts and stops the listen and the transcription in the background (feature-server lib/tasks/config.js).
+ */
 export class ConfigTask extends Task {
   override readonly precondition: Precondition = this.#needsAudio() ? 'endpoint' : 'none'
 
@@ -20,7 +22,8 @@ export class ConfigTask extends Task {
       const { enable, ...data } = listen
       const task = new ListenTask(session, 'listen', data)
       task.place = { leg: session.leg, role: 'background' }
-      if (!session.startBackground('listen', task)) this.note('a background listen runs already: not started')
+      if (!session.startBackground('listen', task))
+        this.note('a background listen runs already, so this one does not start')
     } else if (listen !== undefined && Object.keys(listen).length > 0) {
       session.stopBackground('listen')
     }
@@ -28,17 +31,17 @@ export class ConfigTask extends Task {
     if (transcribe?.enable === true) {
       const { enable, ...data } = transcribe
       if (!session.startBackground('transcribe', new TranscribeTask(session, 'transcribe', data))) {
-        this.note('a background transcription runs already: not started')
+        this.note('a background transcription runs already, so this one does not start')
       }
     } else if (transcribe !== undefined && Object.keys(transcribe).length > 0) {
       session.stopBackground('transcribe')
     }
     if (this.data.stream !== undefined && this.#stream === undefined) {
-      this.note('config.stream is ignored by jambonz 0.9: use config.listen')
+      this.note('jambonz 0.9 ignores config.stream: use config.listen')
       session.problems.report('configStream', 'the application starts a background listen with config.stream')
     }
     const others = Object.keys(this.data).filter((key) => !SIMULATED.has(key) && key !== 'stream')
-    if (others.length > 0) this.note(`without effect in a simulated call: ${others.join(', ')}`)
+    if (others.length > 0) this.note(`not simulated, without effect: ${others.join(', ')}`)
   }
 
   get #stream(): unknown {

@@ -17,12 +17,12 @@ const ANSWER_AFTER_MS = 1_000
 const DEFAULT_TIMEOUT_S = 60
 const CALLED_PITCH_HZ = 95
 const CALLED_SPEECH_SECONDS = 3
-/** ms of silence of both parties after which the called party hangs up. */
+/** ms after which the called party hangs up if neither party says anything. */
 const CALLED_PATIENCE_MS = 1_000
 const FAILURES: Record<number, CallStatus> = { 486: 'busy', 600: 'busy', 487: 'no-answer' }
 
 /**
- * `dial`: a second leg with its own call sid, bridged to the caller (feature-server lib/tasks/dial.js,
+ * `dial`: calls a second leg with a callSid of its own, and bridges it to the caller (feature-server lib/tasks/dial.js,
  * place-outdial.js).
  */
 export class DialTask extends Task {
@@ -58,7 +58,7 @@ export class DialTask extends Task {
   override async exec(): Promise<void> {
     const { session } = this
     const { answer = true, answerAfterMs = ANSWER_AFTER_MS } = session.options.bLeg
-    if ((this.data.target as unknown[]).length > 1) this.note('only the first target is rung')
+    if ((this.data.target as unknown[]).length > 1) this.note('only the first target is simulated')
     for (const name of ['dtmfHook', 'referHook', 'onHoldHook', 'amd', 'dub']) {
       if (this.data[name] !== undefined) this.note(`${name} is not simulated`)
     }
@@ -132,7 +132,7 @@ export class DialTask extends Task {
     session.listening()
   }
 
-  // The called party hangs up after a silence of both parties.
+  // The called party hangs up when both parties have been silent for some time.
   #waitForSilence(leg: Leg): void {
     let since = this.session.clock.now()
     const check = () => {
@@ -168,7 +168,7 @@ export class DialTask extends Task {
     try {
       const reply = await this.session.post.hook('dial:confirm', hook, this.#info.toJSON())
       if (Array.isArray(reply) && reply.length > 0) {
-        this.note('the verbs of confirmHook are not run: the call is taken as accepted')
+        this.note('the verbs of confirmHook are not simulated: the called party accepts the call')
       }
     } catch (error) {
       this.session.error(error)

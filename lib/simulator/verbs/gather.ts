@@ -8,7 +8,7 @@ import { Task } from './task.js'
 
 const DEFAULT_TIMEOUT_S = 15
 
-/** `gather`: digits from the caller's keys, speech from the script (feature-server lib/tasks/gather.js). */
+/** `gather`: waits for the caller's keys, or for speech from the script (feature-server lib/tasks/gather.js). */
 export class GatherTask extends Task {
   override readonly precondition = 'endpoint'
   #digits = ''
@@ -23,7 +23,7 @@ export class GatherTask extends Task {
     const { session } = this
     const { say, play, listenDuringPrompt, partialResultHook } = this.data
     if (partialResultHook !== undefined) {
-      this.note('partialResultHook is not simulated: only final results are')
+      this.note('partialResultHook is not simulated: the application gets only final results')
     }
     if (say !== undefined) this.#prompt = new SayTask(session, 'say', recordOf(say))
     else if (play !== undefined) this.#prompt = new PlayTask(session, 'play', recordOf(play))
@@ -82,7 +82,7 @@ export class GatherTask extends Task {
     if (digit === finishOnKey || this.#digits.length === numDigits || this.#digits.length === maxDigits) {
       return this.#resolve(results())
     }
-    // Without minDigits jambonz compares with undefined, and interDigitTimeout has no effect.
+    // If minDigits is missing, jambonz compares with undefined, so interDigitTimeout has no effect.
     if (Number(interDigitTimeout) > 0 && this.#digits.length >= Number(minDigits)) {
       this.#timer?.()
       const { clock } = this.session
@@ -93,7 +93,7 @@ export class GatherTask extends Task {
   }
 
   readonly #onSpeech = (speech: Speech): void => {
-    // Keys have precedence over speech.
+    // If there are keys and speech, the keys count.
     if (this.#digits === '') this.#resolve({ speech, reason: 'speechDetected' })
   }
 

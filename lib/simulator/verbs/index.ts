@@ -29,7 +29,7 @@ const TASKS: Record<string, TaskClass> = {
   transcribe: TranscribeTask
 }
 
-/** Returns the task that runs a checked verb. The task of a verb that is not simulated only records it. */
+/** Returns the task that runs a checked verb. The task of a verb that is not simulated only records the verb. */
 export function makeTask(session: Session, verb: string, data: Record<string, unknown>): Task {
   return new (TASKS[verb] ?? OtherTask)(session, verb, data)
 }

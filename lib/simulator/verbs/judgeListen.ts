@@ -7,10 +7,10 @@ import { recordOf } from './application.js'
 const SUBPROTOCOL = 'audio.jambonz.org'
 const LONG_PATH = 500
 const MAX_CREDENTIALS = 89
-/** ms. A listen that the server ends sooner was hardly intended. */
+/** ms. If the server ends a listen sooner, that was probably a mistake. */
 const EARLY_MS = 1_000
 const NO_CLOSE_FRAME = 1006
-/** Close codes of a server that did not fail: normal, going away, none. */
+/** Close codes that a server without an error sends: 1000 (normal), 1001 (going away), 1005 (no code). */
 const HARMLESS = [1000, 1001, 1005]
 /** Bytes of 40 ms at 8 kHz. If the server streams less, unplayed samples are not reported. */
 const SHORT_BYTES = 640
@@ -19,9 +19,13 @@ const SHORT_BYTES = 640
 export function judgeVerb(data: Record<string, unknown>, url: string, report: Report): void {
   const { finishOnKey, timeout, wsAuth, bidirectionalAudio } = data
   if (typeof finishOnKey === 'string' && [...finishOnKey].length > 1) {
-    report('listenOption', `finishOnKey '${quote(finishOnKey)}' is compared with one key as a whole`, url)
+    report(
+      'listenOption',
+      `finishOnKey '${quote(finishOnKey)}' never matches: jambonz compares each key with the whole text`,
+      url
+    )
   }
-  if (timeout !== undefined) report('listenOption', 'timeout of a listen is never used', url)
+  if (timeout !== undefined) report('listenOption', 'jambonz never uses timeout of a listen', url)
   const { streaming, sampleRate } = recordOf(bidirectionalAudio)
   if (streaming === true && !(Number(sampleRate) > 0)) {
     report('streamingWithoutRate', 'bidirectionalAudio.streaming is set without sampleRate', url)
@@ -42,7 +46,7 @@ export function judgeRefusal({ url, refused, protocol }: ListenRecord, report: R
   const chosen =
     protocol === undefined || protocol === SUBPROTOCOL
       ? ''
-      : `: the server selected the subprotocol '${quote(protocol)}', jambonz wants ${SUBPROTOCOL}`
+      : `; the server selected the subprotocol '${quote(protocol)}', but jambonz needs ${SUBPROTOCOL}`
   const said = body === undefined ? '' : `: ${quote(body)}`
   report('refused', `the audio socket was refused: ${text}${code}${chosen}${said}`, url)
 }
@@ -52,7 +56,7 @@ export function judgeOpening({ url, protocol }: ListenRecord, report: Report): v
   if (protocol === undefined) report('noSubprotocol', 'the server selected no subprotocol', url)
 }
 
-/** Reports the faults that show at the end of a socket. */
+/** Reports the problems of a socket that has closed. */
 export function judgeEnd(fork: Fork, report: Report): void {
   const { record } = fork
   const { url, closedBy, closeCode, closeReason, openedAtMs, closedAtMs, receivedAudio, lostMs } = record
@@ -60,7 +64,7 @@ export function judgeEnd(fork: Fork, report: Report): void {
   const after = `${(openMs / 1000).toFixed(1)} s after it opened`
   const reason = closeReason === undefined || closeReason === '' ? '' : ` '${quote(closeReason)}'`
   if (closedBy === 'server' && closeCode === NO_CLOSE_FRAME) {
-    report('tornDown', `the server tore the socket down without a close frame (1006), ${after}`, url)
+    report('tornDown', `the server ended the connection without a close frame (1006), ${after}`, url)
   } else if (closedBy === 'server' && !HARMLESS.includes(closeCode!)) {
     report('closedWithError', `the server closed the socket with ${closeCode}${reason}, ${after}`, url)
   } else if (closedBy === 'server' && openMs < EARLY_MS) {

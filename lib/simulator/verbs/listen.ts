@@ -18,34 +18,34 @@ import { TranscribeTask } from './transcribe.js'
 
 const BEEP_MS = 500
 const BEEP_HZ = 1_500
-/** Units of a DTMF duration for each ms: RFC 2833 counts in 8 kHz. */
+/** Units of a DTMF duration per ms, because RFC 2833 counts in samples of 8 kHz. */
 const DTMF_UNITS_PER_MS = 8
 const MAX_QUEUED = 11
-/** ms from the server's end of one socket to the end of the call's other listens (measured: within 80 ms). */
+/** ms between the server's end of one socket and the end of the call's other listens (measured: within 80 ms). */
 const OTHERS_END_MS = 40
-// Times of files, as measured on FreeSWITCH. A file begins with the first frame after its start.
+// Times of files, as measured on FreeSWITCH. A file is heard from the first frame after its start.
 const FILE_START_MS = 75
 const QUEUE_GAP_MS = 60
 const PLAY_DONE_MS = 85
 const KILL_MS = 10
-// After a kill, playDone comes 100 ms later; by then 80 ms of the next file have been heard.
+// playDone comes 100 ms after a kill; until then the caller hears 80 ms of the next file.
 const KILLED_GAP_MS = 20
 const KILLED_PLAY_DONE_MS = 90
-/** ms of a step in which FreeSWITCH reads a file ahead. It counts the audio that it has read as played. */
+/** ms of file that FreeSWITCH reads at a time. FreeSWITCH counts audio as played when it has read it. */
 const READ_AHEAD_MS = 2_048
 
 /**
- * The place of a listen: in the foreground, nested in a dial, in the background (config), or the account's recording.
+ * Where a listen runs: in the foreground, nested in a dial, in the background (config), or as the account's recording.
  */
 export interface ListenPlace {
   leg: Leg
   role: ListenRecord['role']
   bLeg?: CallInfo
-  /** in a room: whose audio it is */
+  /** in a room: the member whose audio is streamed */
   member?: { callSid: string; memberId: string; room: string }
 }
 
-/** `listen` / `stream` (feature-server lib/tasks/listen.js). */
+/** `listen` and `stream`: stream the audio of a leg to a websocket (feature-server lib/tasks/listen.js). */
 export class ListenTask extends Task {
   override readonly precondition = 'endpoint'
   place: ListenPlace
@@ -180,7 +180,7 @@ export class ListenTask extends Task {
     if (options.faults.hangUpDuringUpgrade === true) queueMicrotask(() => session.hangUp('caller'))
   }
 
-  // Returns the tasks that get the events of this listen's fork: on 0.9 all listens of the leg.
+  // Returns the tasks that get the events of this listen's fork. On 0.9 they are all listens of the leg.
   #listeners(): EndpointListener[] {
     const { platform } = this.session.options
     return platform === '11' ? [this.#listener] : [...this.place.leg.listenTasks]
@@ -193,7 +193,7 @@ export class ListenTask extends Task {
     }
   }
 
-  // Handles the end of the socket by the server, or a broken connection.
+  // Handles a socket that the server has ended, or whose connection broke.
   #ended(): void {
     if (this.killed) return
     const { url } = this.#fork!.record
@@ -227,7 +227,7 @@ export class ListenTask extends Task {
     )
     judgeRefusal(record, this.session.problems.report)
     this.session.events.emit('listen:refused', record)
-    // The module does not report some failures: the listen goes on without a socket.
+    // The module does not report some failures. The listen then goes on without a socket.
     if (silent) return
     this.#maxLength?.()
     this.#finish()
@@ -295,14 +295,14 @@ export class ListenTask extends Task {
     if (next !== undefined) this.#play(next, delayMs, (gapMs) => this.#playQueue(gapMs))
   }
 
-  /** Plays a file. `done` gets the ms after which the next file of the queue begins. */
+  /** Plays a file. Calls `done` with the ms after which the next file of the queue begins. */
   #play(audio: PlayAudio, delayMs: number, done: (gapMs: number) => void): void {
     const { clock } = this.session
     const { leg } = this.place
     const samples = soundAt(audio, leg.rate)
     if (samples === undefined) return done(delayMs)
     clock.at(clock.now() + delayMs, () => {
-      // The listen was killed: the temporary file of this sound was deleted with its fork.
+      // The listen was killed, and the module deleted the temporary file of this sound together with the fork.
       if (this.killed) return
       leg.player.start(samples, this.#fork, (played) => {
         const restMs = played.stopped ? 0 : (played.lastSamples * 1000) / leg.rate
@@ -325,7 +325,8 @@ export class ListenTask extends Task {
 }
 
 /**
- * Returns a playDone. Its offset counts the heard samples, its times the audio that FreeSWITCH had read at the stop.
+ * Returns a playDone. Its offset counts the samples that the caller heard. Its times count the audio that FreeSWITCH
+ * had read at the stop.
  */
 function playDone(id: unknown, { samples, stopped }: Played, length: number, rate: number): PlayDone {
   const wholeMs = (length * 1000) / rate
@@ -340,7 +341,7 @@ function playDone(id: unknown, { samples, stopped }: Played, length: number, rat
   }
 }
 
-// The forks of these listens have their own names, so they run beside others.
+// The forks of these listens have names of their own, so they can run at the same time as other forks.
 function isBackground(role: ListenRecord['role']): boolean {
   return role !== 'listen' && role !== 'dial'
 }

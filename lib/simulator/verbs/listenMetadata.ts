@@ -14,7 +14,7 @@ export interface ListenDescription {
   streamRate: number | undefined
 }
 
-/** Returns the socket that a listen verb asks for: its address, credentials and first frame. */
+/** Returns the address, the credentials and the first frame of the socket that a listen verb asks for. */
 export function describeListen(
   session: Session,
   place: ListenPlace,
@@ -29,7 +29,8 @@ export function describeListen(
   return {
     frame,
     credentials,
-    // Without a rate the module reads the command as its older form: file mode, whatever `streaming` is.
+    // If the rate is missing, the module reads the command in its older form: it plays files only, whatever `streaming`
+    // is.
     streamRate: streaming === true && Number(streamRate) > 0 ? Number(streamRate) : undefined,
     record: {
       url,
@@ -62,7 +63,7 @@ export function describeListen(
   }
 }
 
-// A relative url is resolved against the webhook's host. The webhook's credentials then replace those of the verb.
+// A relative url is resolved against the webhook's host. The webhook's credentials then replace the verb's wsAuth.
 function target(
   session: Session,
   data: Record<string, unknown>
@@ -84,13 +85,14 @@ function metadata(
   first: Json,
   own: Json
 ): { plain: Json; escaped: Json } {
-  // So does jambonz 11, by its documentation.
+  // jambonz 11 does the same, as its documentation says.
   if (place.role === 'outside') return { plain: own, escaped: own }
   if (place.member !== undefined) {
     const frame = { ...own, ...place.member, sampleRate: first.sampleRate }
     return { plain: frame, escaped: frame }
   }
-  // A listen nested in dial sends the call object of the called leg, any other the call of the webhook.
+  // A listen nested in dial sends the fields of the called leg, any other listen sends the fields of the webhook's
+  // call.
   const call = place.bLeg?.own() ?? session.info.toJSON()
   if (place.role === 'record') delete call.customerData
   spoil(call, session.options.faults.metadata)

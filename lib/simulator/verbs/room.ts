@@ -6,8 +6,9 @@ import { ListenTask } from './listen.js'
 import { Task, type Precondition } from './task.js'
 
 /**
- * `room` and `conference`. On 0.9 it is only recorded: a listen in it never starts there. On 11, by its documentation,
- * it lasts until the call ends, and a listen in it opens a socket for each member, all on one url.
+ * `room` and `conference`. On 0.9 the verb is only recorded, because there a listen in a room never starts. On 11, as
+ * its documentation says, the verb lasts until the call ends, and a listen in it opens a socket for each member, all on
+ * one url.
  */
 export class RoomTask extends Task {
   override readonly precondition: Precondition = this.session.options.platform === '11' ? 'endpoint' : 'none'
@@ -22,7 +23,7 @@ export class RoomTask extends Task {
   override async exec(): Promise<void> {
     const { session } = this
     if (session.options.platform !== '11') {
-      return this.note('not simulated: recorded, takes no time, calls no hook')
+      return this.note('this verb is not simulated: it is recorded, takes no time, and calls no hook')
     }
     const nested = this.data.stream ?? this.data.listen
     if (nested !== undefined) this.#listens = this.#members().map((member) => this.#listenTo(member, nested))
@@ -42,7 +43,9 @@ export class RoomTask extends Task {
     for (const task of this.#listens) task.kill(reason)
   }
 
-  /** Sends a status event that the verb asks for, and does not wait (feature-server lib/tasks/conference.js). */
+  /**
+   * Sends a status event that the verb asks for. Does not wait for the answer (feature-server lib/tasks/conference.js).
+   */
   #notify(event: string): void {
     const { session } = this
     const { statusHook, statusEvents, name } = this.data
@@ -64,7 +67,7 @@ export class RoomTask extends Task {
     return [info.callSid, ...Array.from({ length: options.members }, () => randomUUID())]
   }
 
-  // There is one listen with one hook: that of the member whose verb it is.
+  // Each member has a socket, but jambonz calls the actionHook only for the member whose verb has the listen.
   #listenTo(callSid: string, nested: unknown): ListenTask {
     const { actionHook, ...data } = recordOf(nested)
     const isOwn = callSid === this.session.info.callSid

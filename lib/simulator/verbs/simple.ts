@@ -9,7 +9,7 @@ export class PauseTask extends Task {
   }
 }
 
-/** `answer`: its precondition answers the call. */
+/** `answer`: answers the call. The precondition of the verb does that. */
 export class AnswerTask extends Task {
   override readonly precondition = 'endpoint'
   override async exec(): Promise<void> {}
@@ -23,7 +23,7 @@ export class HangupTask extends Task {
   }
 }
 
-/** `tag`: sets the customer data of all later requests and metadata. */
+/** `tag`: sets the customer data that all later requests and metadata contain. */
 export class TagTask extends Task {
   override async exec(): Promise<void> {
     this.session.info.customerData = recordOf(this.data.data)
@@ -40,9 +40,9 @@ export class RedirectTask extends Task {
   }
 }
 
-/** A verb that the simulator does not carry out: it is recorded, and the next verb runs. */
+/** A verb that the simulator does not carry out. It is only recorded, and the next verb runs. */
 export class OtherTask extends Task {
   override async exec(): Promise<void> {
-    this.note('not simulated: recorded, takes no time, calls no hook')
+    this.note('this verb is not simulated: it is recorded, takes no time, and calls no hook')
   }
 }

@@ -9,7 +9,7 @@ import { Task } from './task.js'
 const CHARACTERS_PER_SECOND = 15
 const MAX_SAY_SECONDS = 120
 const UNKNOWN_PLAY_SECONDS = 2
-/** Hz of the voice; higher than that of the caller, to tell them apart. */
+/** Hz of the voice of verbs. The caller's voice is lower, so that one can tell the two apart. */
 const VOICE_HZ = 190
 const SILENCE = /^silence_stream:\/\/(\d+)/
 
@@ -20,7 +20,7 @@ abstract class SoundTask extends Task {
   protected async playAll(sounds: Int16Array[]): Promise<{ ms: number }> {
     const { leg, options } = this.session
     const loop = this.data.loop === 'forever' ? Infinity : Number(this.data.loop ?? 1)
-    // An endless loop without audio would block everything else.
+    // An endless loop without audio would block the event loop.
     const audible = sounds.filter((sound) => sound.length > 0)
     let samples = 0
     for (let round = 0; round < loop && audible.length > 0 && !this.killed; round++) {
@@ -36,20 +36,20 @@ abstract class SoundTask extends Task {
   }
 }
 
-/** `say`: plays a speech-like signal, as long as the text takes to say. */
+/** `say`: plays a speech-like signal, about as long as speech of the text. */
 export class SayTask extends SoundTask {
   override async exec(): Promise<void> {
     const { callRate } = this.session.options
     const { text, stream } = this.data
     if (stream === true) {
-      throw new Error('say: stream needs an application that talks to jambonz over a websocket')
+      throw new Error('say: stream works only for an application over a websocket')
     }
     const texts = (Array.isArray(text) ? text : [text]).filter((part) => typeof part === 'string')
     await this.playAll(texts.map((part) => speak(part, callRate)))
   }
 }
 
-/** `play`: plays a WAV file of this machine. For any other url it only lets some time pass. */
+/** `play`: plays a WAV file of this machine. For any other url, only waits some time. */
 export class PlayTask extends SoundTask {
   override async exec(): Promise<void> {
     const { callRate } = this.session.options
@@ -78,7 +78,7 @@ export class PlayTask extends SoundTask {
         const { samples, sampleRate } = parseWav(readFileSync(path))
         return resample(samples, sampleRate, callRate)
       }
-      this.note(`${url} is not fetched: ${UNKNOWN_PLAY_SECONDS} s pass instead`)
+      this.note(`${url} is not fetched; ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     } catch (error) {
       this.note(`${url}: ${reasonOf(error)}; ${UNKNOWN_PLAY_SECONDS} s pass instead`)
     }

@@ -3,7 +3,10 @@ import type { Session } from '../session/session.js'
 import type { VerbRecord } from '../types.js'
 import { parseApplication } from './application.js'
 
-/** `endpoint`: needs audio, so jambonz answers the call; `answered`: needs an answered call; `none`: needs nothing. */
+/**
+ * `endpoint`: the verb needs audio, so jambonz answers the call; `answered`: it needs an answered call; `none`: no
+ * condition.
+ */
 export type Precondition = 'endpoint' | 'answered' | 'none'
 
 /** A running verb. A subclass runs the verb in `exec` and ends it early in `onKill`. */
@@ -32,7 +35,7 @@ export abstract class Task {
     this.#ending.abort()
   }
 
-  /** True while only the caller or the application ends the verb: the caller's patience counts then. */
+  /** True while only the caller or the application can end the verb. The caller's patience counts during that time. */
   get openEnded(): boolean {
     return false
   }
@@ -41,7 +44,7 @@ export abstract class Task {
     return this.#ending.signal.aborted
   }
 
-  /** Aborts when the verb is to end. */
+  /** The signal that aborts when the verb must end. */
   protected get ending(): AbortSignal {
     return this.#ending.signal
   }
@@ -53,8 +56,8 @@ export abstract class Task {
   }
 
   /**
-   * Calls the verb's actionHook, if it has one. The verbs of the reply replace the application, unless `false` is
-   * given.
+   * Calls the verb's actionHook, if the verb has one. The verbs of the reply replace the application, unless
+   * `replyCounts` is false.
    */
   protected async performAction(
     results: Record<string, unknown> = {},

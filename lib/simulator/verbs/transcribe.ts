@@ -8,7 +8,10 @@ import { Task } from './task.js'
 /** `transcribe`: sends each line of the script to the transcriptionHook (feature-server lib/tasks/transcribe.js). */
 export class TranscribeTask extends Task {
   override readonly precondition = 'endpoint'
-  /** True if nested in listen or dial, or in the background: the reply of its hook is then ignored. */
+  /**
+   * True for a transcription in the background or nested in listen or dial. jambonz then ignores the answer of its
+   * hook.
+   */
   nested = false
   #stop: Cancel | undefined
   readonly #done = deferred()
