@@ -6,11 +6,11 @@ export interface Problem {
    */
   severity: 'error' | 'warning'
   code: ProblemCode
-  /** What the application did. */
+  /** The mistake of the application. */
   what: string
-  /** What jambonz does then. */
+  /** The reaction of jambonz. */
   then: string
-  /** What to change in the application. */
+  /** The change in the application that solves the problem. */
   change: string
   /** Url of the socket or request. */
   url: string | undefined

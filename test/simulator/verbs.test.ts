@@ -606,7 +606,10 @@ t.test('a dial runs transcription and confirmHook, and has its own customer data
   })
   t.equal(app.at('/heard').length, 1)
   t.match(app.at('/confirm')[0]!.json, { direction: 'outbound', from: '777', customerData: { b: 1 } })
-  t.match(story.verbs[0]!.note, /only the first target.*dtmfHook is not simulated.*confirmHook are not simulated/)
+  t.match(
+    story.verbs[0]!.note,
+    /only the first target.*dtmfHook is not simulated.*confirmHook are not simulated/
+  )
   const declined = await application(t, {
     '/in': [verb],
     '/heard': [],

@@ -225,8 +225,9 @@ export class Session {
   async #runTasks(): Promise<void> {
     while (this.#tasks.length > 0 && !this.gone) {
       const task = this.#tasks.shift()!
-      if (this.story.verbs.length >= MAX_VERBS)
+      if (this.story.verbs.length >= MAX_VERBS) {
         throw new Error(`the application has sent more than ${MAX_VERBS} verbs: the simulator hung up`)
+      }
       const { record } = task
       record.startedAtMs = Math.round(this.clock.now())
       this.story.verb(record)

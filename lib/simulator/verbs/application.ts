@@ -16,8 +16,9 @@ export function parseApplication(reply: unknown, leniency: Leniency): VerbData[]
     throw new SIM_APPLICATION(`the reply must be an array of verbs, but it is ${describe(reply)}`)
   }
   return reply.map((item: unknown) => {
-    if (!isRecord(item))
+    if (!isRecord(item)) {
       throw new SIM_APPLICATION(`each verb must be an object, but one is ${describe(item)}`)
+    }
     const { verb, data } = split(item)
     checkVerb(verb, data, leniency)
     return { verb, data }
@@ -32,8 +33,9 @@ export function recordOf(value: unknown): Record<string, unknown> {
 function split(item: Record<string, unknown>): VerbData {
   if ('verb' in item) {
     const { verb, ...data } = item
-    if (typeof verb !== 'string')
+    if (typeof verb !== 'string') {
       throw new SIM_APPLICATION(`the property verb must be the name of a verb, but it is ${describe(verb)}`)
+    }
     return { verb, data }
   }
   const [verb, ...others] = Object.keys(item)

@@ -22,8 +22,9 @@ export class ConfigTask extends Task {
       const { enable, ...data } = listen
       const task = new ListenTask(session, 'listen', data)
       task.place = { leg: session.leg, role: 'background' }
-      if (!session.startBackground('listen', task))
+      if (!session.startBackground('listen', task)) {
         this.note('a background listen runs already, so this one does not start')
+      }
     } else if (listen !== undefined && Object.keys(listen).length > 0) {
       session.stopBackground('listen')
     }

@@ -35,7 +35,7 @@ const KILLED_PLAY_DONE_MS = 90
 const READ_AHEAD_MS = 2_048
 
 /**
- * Where a listen runs: in the foreground, nested in a dial, in the background (config), or as the account's recording.
+ * The place in which a listen runs: in the foreground, nested in a dial, in the background (config), or as the account's recording.
  */
 export interface ListenPlace {
   leg: Leg
