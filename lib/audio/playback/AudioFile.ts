@@ -7,9 +7,12 @@ import { SoundResampler } from '../../pcm/Resampler.js'
 import { bytesOf, SAMPLE_BYTES, samplesOf } from '../../pcm/samples.js'
 import { writeCommand } from '../socket/messages.js'
 
-/** Hz of raw audio that every FreeSWITCH plays correctly. It takes a file of 24,000 Hz, `.r24`, for 24-bit samples. */
+/**
+ * Hz of raw audio that every FreeSWITCH plays correctly. FreeSWITCH takes a file of 24,000 Hz, `.r24`, for
+ * 24-bit samples.
+ */
 const SAFE_RATES = [8000, 16_000]
-/** bytes of one file: 8 minutes at 16 kHz */
+/** maximum bytes of one file: 8 minutes at 16 kHz */
 const MAX_FILE = 15_728_640
 /** Limits of the work in one turn of the event loop, about 1 ms: in sample frames, and in bytes. */
 const TURN_FRAMES = 8_192
@@ -17,7 +20,7 @@ const TURN_BYTES = 65_536
 /** bytes that four letters of base64 encode */
 const BASE64_GROUP = 3
 
-/** seconds of an MP3, at most: its samples at 16 kHz are then as large as MAX_FILE */
+/** maximum seconds of an MP3, whose samples at 16 kHz are then as large as MAX_FILE */
 const MAX_MP3_SECONDS = 480
 
 /** A file to play, as WAV, raw L16 or MP3. jambonz gets it as raw L16 at `sampleRate`. */
@@ -44,9 +47,9 @@ export class AudioFile {
   }
 
   /**
-   * Resolves to the text of a `playAudio` command, or to undefined once `isDropped()` returns true. Rejects with
-   * FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Converts the file in small parts: a whole minute of music
-   * takes 100 ms, and would block all calls for so long.
+   * Resolves to the text of a `playAudio` command, or to undefined once `isDropped()` returns true. Rejects
+   * with FST_JAMBONZ_AUDIO_FILE for an MP3 that can't be decoded. Converts the file in small parts, since a
+   * whole minute of music takes 100 ms, and would block all calls for so long.
    */
   async toCommand(id: string, isDropped: () => boolean): Promise<Buffer | undefined> {
     const frames = await this.#opened(isDropped)
@@ -102,7 +105,7 @@ function frameOfCommand(id: string, sampleRate: number): [head: Buffer, tail: Bu
   return [Buffer.from(text.slice(0, at)), Buffer.from(text.slice(at))]
 }
 
-/** Returns a copy of a file: it is read later, when the application may have reused the memory. */
+/** Returns a copy of a file, which is read later, when the application may have reused the memory. */
 function copyOf(audio: Uint8Array): Buffer {
   if (!(audio instanceof Uint8Array)) {
     throw new ERR_AUDIO_FILE(`it is a ${typeof audio}; pass its bytes, as readFile() gives them`)

@@ -8,22 +8,25 @@ import { AudioFile } from './AudioFile.js'
 const GRACE = 10_000
 /** ms that jambonz has to stop a file */
 const STOP_DEADLINE = 1_000
-/** Ids that mod_audio_fork passes on unchanged: it cuts a message at an apostrophe. */
+/** Matches ids that mod_audio_fork passes on unchanged. For example, it cuts a message at an apostrophe. */
 const SAFE_ID = /^[\w .:@+#-]{1,64}$/
 
 export interface PlayOptions {
   /** the id in the `playDone` event. Default: `play~1`, `play~2`, … */
   id?: string
-  /** true: play the file after the earlier files. Default false: stop the earlier files */
+  /** true to play the file after the earlier files; false to stop the earlier files. Default: false */
   queue?: boolean
-  /** Hz of raw L16 audio; a WAV names its own. Default: the verb's */
+  /**
+   * Hz of raw L16 audio; the header of a WAV names its rate. Default: the rate in the verb's
+   * `bidirectionalAudio`
+   */
   sampleRate?: number
 }
 
 export interface FilePlaybackDeps {
   /** Sends a command as text. */
   send: (command: string | Buffer) => void
-  /** Returns the speed of the call: 1 is real time. */
+  /** Returns the speed at which the call's audio arrives; 1 is real time. */
   speed: () => number
   onDone: (done: PlayDone) => void
   logger: FastifyBaseLogger
@@ -46,8 +49,8 @@ interface Item {
 }
 
 /**
- * Plays files to the caller, in file mode: one after the other, each with one `playDone`. jambonz gets one file at a
- * time: if it had the next file already, it would play the beginning of that file after a `killAudio`.
+ * Plays files to the caller, in file mode, one after the other. Each file has one `playDone`. jambonz gets
+ * one file at a time, since a `killAudio` would start the next file if jambonz had it already.
  */
 export class FilePlayback {
   readonly #deps: FilePlaybackDeps
@@ -62,8 +65,9 @@ export class FilePlayback {
   }
 
   /**
-   * Plays a file. Resolves when jambonz has reported its end. Throws FST_JAMBONZ_AUDIO_FILE for a file that can't be
-   * played; rejects with it for an MP3 that can't be decoded. `rate`: Hz of raw samples.
+   * Plays a file. Resolves when jambonz has reported the end of the file. Throws FST_JAMBONZ_AUDIO_FILE for a
+   * file that can't be played. Rejects with the same error for an MP3 that can't be decoded. `rate`: Hz of
+   * raw samples.
    */
   play(audio: Uint8Array, rate: number, { id, queue = false }: PlayOptions): Promise<PlayDone> {
     const file = new AudioFile(audio, rate)
@@ -88,7 +92,7 @@ export class FilePlayback {
     })
   }
 
-  /** Stops the file that is played, and drops those that wait. */
+  /** Stops the file that is played, and drops the files that wait. */
   clear(): void {
     const dropped = this.#waiting
     this.#waiting = []
@@ -114,7 +118,7 @@ export class FilePlayback {
     this.#pump()
   }
 
-  /** Drops all files: the socket has closed. */
+  /** Drops all files, since the socket has closed. */
   end(): void {
     this.#ended = true
     const all = [...(this.#playing ? [this.#playing] : []), ...this.#waiting]
@@ -164,7 +168,7 @@ export class FilePlayback {
     }, ms)
   }
 
-  // Settles in a later turn of the event loop: a handler that plays and clears in a loop must not block it.
+  // Settles in a later turn, so that a handler that plays and clears in a loop does not block the event loop.
   #drop(item: Item): void {
     item.dropped = true
     const done: PlayDone = { id: item.id, heardMs: 0, playbackMs: 0, lastOffset: 0, event: 'cleared' }
@@ -178,9 +182,9 @@ export class FilePlayback {
   }
 }
 
-/** Hz that a call may have. Nearly all calls have the first. */
+/** Sample rates, in Hz, that a call may have. Nearly all calls have the first. */
 const RATES = [8000, 16_000, 24_000, 32_000, 48_000]
-/** ms: the report of a shorter file does not give the rate of the call exactly enough */
+/** ms of the shortest file whose report gives the rate of the call exactly enough */
 const SHORTEST = 200
 
 /** The facts about a file whose end jambonz has reported. */
@@ -198,9 +202,9 @@ export interface FileReport {
 }
 
 /**
- * Finds the rate of a call from jambonz' reports of files. If a file was played to its end, its number of samples and
- * its duration give the rate. Until then the lowest possible rate is used: at that rate, the caller must not have heard
- * more than the whole file, nor more than the time since it was sent.
+ * Finds the rate of a call from jambonz' reports of files. If a file was played to its end, its number of
+ * samples and its duration give the rate. Until then the lowest possible rate is used. A rate is possible if
+ * the caller then has heard no more than the whole file, and no more than the time since the file was sent.
  */
 export class CallRate {
   #known: number | undefined

@@ -28,7 +28,7 @@ export interface HeardTrackOptions {
   mixType: MixType
   /** ms of audio that arrived before the track began */
   startMs: number
-  /** ms on the clock: the earliest time at which the audio before the track could have arrived */
+  /** earliest time, ms on the clock, at which the audio before the track could have arrived */
   earliest: number
   /** Returns the ms of audio that has arrived, gaps included. */
   receivedMs: () => number
@@ -55,11 +55,11 @@ interface SentItem {
   at: number
   /** number of samples; 0 for a clear or a label */
   length: number
-  /** the ping that was sent behind it, and its pong */
+  /** the ping that was sent behind the item, and its pong */
   sync: Sync | undefined
 }
 
-/** A ping and its pong. jambonz sends the pong in order with its frames, so it tells when jambonz read our audio. */
+/** A ping and its pong. jambonz sends pongs in order with frames, so a pong tells when jambonz has read our audio. */
 interface Sync {
   /** `#clockMs` of the frames that jambonz had sent before it read the ping; Infinity before the pong */
   fromMs: number
@@ -84,7 +84,7 @@ interface Sync {
  *     #audioMs   |startMs      |+20          |+40      |+40  caller's audio that has arrived; labels get this time
  */
 export class HeardTrack implements AudioSink {
-  /** The audio heard during the current frame, at the listen's rate; undefined: none, or the frame includes it. */
+  /** The audio heard in this frame, at the listen's rate; undefined if there is none, or the frame includes it. */
   current: Int16Array | undefined
   readonly #options: HeardTrackOptions
   readonly #tick: number
@@ -127,8 +127,8 @@ export class HeardTrack implements AudioSink {
   }
 
   /**
-   * Takes audio that was sent. `released`: how jambonz begins to play it, and the audio it held back before.
-   * `isPrivate`: the audio was written in private; the track then holds silence in its place.
+   * Takes audio that was sent. `released`: how jambonz begins to play this audio and the audio that it held back
+   * before. `isPrivate`: true if the audio was written in private, so that the track holds silence in its place.
    */
   audio(samples: Int16Array, released: Release, now: number, isPrivate: boolean): void {
     if (isPrivate) return this.silence(samples.length, released, now)
@@ -148,7 +148,7 @@ export class HeardTrack implements AudioSink {
 
   /** Calls `label` when the caller has heard all audio that was sent. */
   labelEnd(label: (atMs: number) => void): void {
-    // The prebuffer holds back the audio before the label: the label waits with it.
+    // If the prebuffer holds back the audio before the label, the label waits with it.
     const at = this.#sent.at(-1)?.at === Infinity ? Infinity : -Infinity
     this.#sent.push({ kind: 'label', at, length: 0, sync: undefined, label })
   }
@@ -186,7 +186,7 @@ export class HeardTrack implements AudioSink {
     this.#sent.push(sent)
     this.#waiting += sent.length
     if (released) {
-      // Audio behind other audio needs no ping: it is played right after that, whenever jambonz reads it.
+      // Audio behind other audio needs no ping, since it is played right after the other, whenever jambonz reads it.
       const isFirst =
         released === 'dry' ||
         (this.#playing.length === 0 &&
@@ -202,7 +202,7 @@ export class HeardTrack implements AudioSink {
     while (this.#waiting > (MAX_WAITING * this.#options.rate) / 1000) this.#forgetOldest()
   }
 
-  // Sends a ping. The result is filled in when its pong arrives.
+  // Sends a ping. The returned Sync is filled in when the pong arrives.
   #ask(): Sync {
     const sync = { fromMs: Infinity, at: Infinity }
     const { ping, receivedMs } = this.#options
@@ -235,8 +235,8 @@ export class HeardTrack implements AudioSink {
     if (sent.kind === 'audio') this.#ring.drop(samples)
   }
 
-  // Corrects pongs before the first frame: with two parties, jambonz sends that frame one tick after the audio it
-  // plays.
+  // Corrects pongs that came before the first frame. jambonz sends the first frame of both parties one tick after the
+  // audio that it plays.
   #firstFrame(now: number): void {
     if (this.#options.mixType === 'mono') return
     for (const { sync } of this.#sent) {
@@ -255,7 +255,7 @@ export class HeardTrack implements AudioSink {
     this.#delay = Math.min(this.#delay, now - this.#clockMs - ms)
   }
 
-  // Fills `size` samples of `output` with the audio of one tick. Returns true if the caller heard any.
+  // Fills `size` samples of `output` with the audio of one tick. Returns true if the caller heard audio.
   #play(output: Int16Array, at: number, size: number): boolean {
     const ms = (size / this.#options.sampleRate) * 1000
     this.#clockMs += ms
@@ -335,7 +335,7 @@ export class HeardTrack implements AudioSink {
     return count
   }
 
-  // Drops the application's audio that the caller heard during a gap in the caller's audio: no frame stands for it.
+  // Drops the application's audio that the caller heard during a gap, for which there is no frame.
   #skip(gapMs: number): void {
     const end = this.#clockMs + gapMs
     const audioMs = this.#audioMs

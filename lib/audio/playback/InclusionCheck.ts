@@ -5,7 +5,10 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 const LOUD = 200 ** 2
 /** A frame of jambonz whose power is below this part of the application's power does not contain that audio. */
 const QUIET = 1 / 16
-/** Number of these quiet frames in a row after which the result is "not included". One or a few may only be late. */
+/**
+ * Number of such quiet frames in a row after which the result is "not included". A few quiet frames may only
+ * be late.
+ */
 const QUIET_FRAMES = 8
 /** ms of audio in the first comparison; each further comparison is longer by as much */
 const FIRST_COMPARED = 100
@@ -16,15 +19,18 @@ const MAX_SHIFT = 60
 /** Hz of the audio that is compared */
 const RATE = 8_000
 /**
- * Gain from which on the application's audio is included. The gain is its level in the audio of jambonz: 1 is the level
- * at which it was sent.
+ * Gain from which on the application's audio is included. The gain is the level of the application's audio in
+ * the audio of jambonz, divided by the level at which it was sent.
  */
 const INCLUDED_GAIN = 0.6
 /** Gain below which the application's audio is not included. */
 const ABSENT_GAIN = 0.35
-/** ms: a second match that is further away from the best match is a rival. */
+/** A second match is a rival of the best match if it is more than this many ms away. */
 const RIVAL_DISTANCE = 5
-/** If a rival has this part of the best gain, the sound is a tone: tones match at many shifts, and prove nothing. */
+/**
+ * If a rival has at least this part of the best gain, the sound is a tone, which matches at many shifts and
+ * proves nothing.
+ */
 const RIVAL_GAIN = 0.9
 /** Number of comparisons of 400 ms without a result, after which the result is "not included", as on jambonz 0.9. */
 const MAX_TRIES = 10

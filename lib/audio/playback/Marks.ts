@@ -1,44 +1,53 @@
 import { MARK_SAMPLE, withoutMarkSamples } from '../../pcm/samples.js'
 import type { MarkEvent, MarkOutcome } from '../socket/types.js'
 
-/** Number of marks that may wait at once, at most: jambonz drops further ones without a report (mod_audio_fork). */
+/**
+ * Maximum number of marks that may wait at once. jambonz drops further marks without a report
+ * (mod_audio_fork).
+ */
 const MAX_MARKS = 30
-/** ms after its expected time after which a mark counts as lost */
+/** ms after the expected time of a mark, after which the mark counts as lost */
 const GRACE = 3_000
-/** Number of names that are remembered for late reports, at most */
+/** Maximum number of names that are remembered for late reports. */
 const MAX_UNREPORTED = 100
-/** Names that mod_audio_fork passes on correctly: it does not escape names, nor limit their length. */
+/**
+ * Matches names that mod_audio_fork passes on correctly. It neither escapes names nor limits their length.
+ */
 const SAFE_NAME = /^[\w .:@+#-]{1,64}$/
 
-/** ms that jambonz has to carry out a clear, and to report the marks it cleared */
+/** ms that jambonz has to carry out a `clear()`, and to report the marks that it cleared */
 const CLEAR_DEADLINE = 1_000
 /** ms after which a clear counts as carried out, if jambonz' reports of marks are not trusted */
 const CLEAR_HOLD = 200
 /** ms by which the caller may hear audio later than the clock says */
 const PLAYOUT_MARGIN = 500
-/** Prefix of the names of fences; `~` occurs in no name that the application gives to a mark on the wire. */
+/**
+ * Prefix of the names of fences (see Clearing). No mark has this prefix, since SAFE_NAME does not allow `~`.
+ */
 const FENCE = 'clear~'
 
-/** A mark that has been placed: the audio before it was sent. */
+/** A placed mark. The audio before it has been sent. */
 export interface Mark {
   /** the application's name; undefined for an internal mark */
   readonly name: string | undefined
   readonly wireName: string
-  /** ms of the application's audio before it */
+  /** ms of the application's audio before the mark */
   readonly positionMs: number
-  /** true: jambonz reports when it is reached; false: the clock decides */
+  /** true if jambonz reports when the caller reaches the mark; false if the clock decides */
   real: boolean
-  /** true: audio was sent after the mark, so a sample in the audio of jambonz stands for it */
+  /** true if audio was sent after the mark, so that a sample in the audio of jambonz stands for the mark */
   inBand: boolean
-  /** ms on the clock: if jambonz has not reported the mark by then, it counts as lost */
+  /** ms on the clock after which the mark counts as lost, if jambonz has not reported it */
   readonly dueAt: number
-  /** true: its promise resolved as cleared, but jambonz will still report it */
+  /**
+   * true if the promise of the mark has resolved to `cleared`, although jambonz will still report the mark
+   */
   forgotten: boolean
 }
 
 /**
- * The marks that were sent to jambonz, or placed by the clock alone, and that the caller has not reached, oldest first.
- * jambonz reports marks in this order.
+ * The placed marks that the caller has not reached, oldest first. They were sent to jambonz, or the clock
+ * alone settles them. jambonz reports marks in this order.
  */
 export class Marks {
   readonly #onOutcome: (mark: MarkEvent) => void
@@ -66,12 +75,17 @@ export class Marks {
     return this.waiting >= MAX_MARKS
   }
 
-  /** ms: the position of the first mark that jambonz has not reported. The caller has heard at most so much. */
+  /**
+   * Position, in ms, of the first mark that jambonz has not reported. The caller has heard no audio after
+   * this mark.
+   */
   get limitMs(): number {
     return this.#placed.find(({ real }) => real)?.positionMs ?? Infinity
   }
 
-  /** Adds a mark behind all others. `expectedAt`: ms on the clock at which the caller reaches it. */
+  /**
+   * Adds a mark behind all other marks. `expectedAt`: ms on the clock at which the caller reaches the mark.
+   */
   place(
     name: string | undefined,
     real: boolean,
@@ -94,7 +108,10 @@ export class Marks {
     return mark
   }
 
-  /** Notes that audio was sent after the marks: a sample in jambonz' audio stands for each of them now. */
+  /**
+   * Notes that audio was sent after the marks, so that a sample in the audio of jambonz stands for each of
+   * them.
+   */
   enterAudio(): void {
     for (const mark of this.#placed) if (mark.real) mark.inBand = true
   }
@@ -104,7 +121,7 @@ export class Marks {
     return this.#unreported.delete(name)
   }
 
-  /** Returns the mark of a report. */
+  /** Returns the mark that a report names; undefined if there is none. */
   find({ name }: MarkEvent): Mark | undefined {
     return this.#placed.find(({ real, wireName }) => real && wireName === name)
   }
@@ -112,13 +129,13 @@ export class Marks {
   /** Takes jambonz' report of a mark. */
   report(mark: Mark, event: MarkOutcome): void {
     if (event === 'playout') {
-      // The marks before it have been played, too. jambonz will not report them any more.
+      // The marks before this mark have been played, too. jambonz will not report them any more.
       while (this.#placed[0] !== mark) this.#settle(this.#placed[0], 'playout', false)
     } else if (mark.inBand) this.#stale++
     this.#settle(mark, event, true)
   }
 
-  /** Lets the clock settle all marks from now on: reports of jambonz were wrong. */
+  /** Lets the clock settle all marks from now on, since a report of jambonz was wrong or missing. */
   distrust(): void {
     for (const mark of this.#placed.filter(({ real }) => real)) {
       mark.real = false
@@ -127,19 +144,19 @@ export class Marks {
   }
 
   /**
-   * Number of stale marks: jambonz threw away their samples in a clear, but still waits for them. While there are
-   * any, jambonz reports all later marks at wrong times.
+   * Number of stale marks. jambonz threw away the sample of a stale mark in a clear, but still waits for this
+   * sample. While there are stale marks, jambonz reports all later marks at wrong times.
    */
   get stale(): number {
     return this.#stale
   }
 
-  /** Notes that a sample was sent for each stale mark: jambonz has no more stale marks. */
+  /** Notes that a sample was sent for each stale mark, so that jambonz has no stale marks any more. */
   cured(): void {
     this.#stale = 0
   }
 
-  /** Settles the marks that the clock decides and that the caller has reached. */
+  /** Settles the marks that the caller has reached, as far as the clock decides. */
   played(playedMs: number): void {
     for (
       let first = this.#placed[0];
@@ -158,12 +175,12 @@ export class Marks {
     return first
   }
 
-  /** Settles the marks that the clock decides as cleared. jambonz reports the others. */
+  /** Settles, as cleared, the marks for which the clock decides. jambonz reports the other marks. */
   clearClocked(): void {
     for (const mark of this.#placed.filter(({ real }) => !real)) this.#settle(mark, 'cleared', false)
   }
 
-  /** Settles all marks as cleared: jambonz will not report them. */
+  /** Settles all marks as cleared, since jambonz will not report them. */
   clearAll(): void {
     for (const mark of [...this.#placed]) {
       if (mark.inBand) this.#stale++
@@ -201,9 +218,10 @@ export class Marks {
 }
 
 /**
- * The state of a clear. While it is under way, no audio may be sent: jambonz would throw that audio away, too. The
- * clear ends when jambonz reports the waiting marks as cleared. If no mark is waiting, a fence is sent after the
- * `killAudio`: a mark with no audio before it, which jambonz reports as soon as it reads it.
+ * The state of a clear. While it is under way, no audio may be sent, since jambonz would throw this audio
+ * away, too. The clear ends when jambonz reports the waiting marks as cleared. If no mark is waiting, a fence
+ * is sent after the `killAudio`. A fence is a mark without audio before it, which jambonz reports as soon as
+ * it reads the mark.
  */
 export class Clearing {
   #until: number | undefined
@@ -241,25 +259,25 @@ export class Clearing {
 }
 
 /**
- * Replaces samples of the application's audio that jambonz would take for marks, from the first mark on. Audio that was
- * sent before that may still contain them.
+ * Replaces samples of the application's audio that jambonz would take for marks. It begins with the first
+ * mark, so audio that was sent earlier may still contain such samples.
  */
 export class MarkSamples {
   #avoided = false
-  // ms on the clock: until then, audio with such samples may be playing.
+  // Time until which audio with such samples may be playing, ms on the clock.
   #playedUntil = -Infinity
 
-  /** Replaces samples that jambonz would take for a mark from now on. */
+  /** Begins to replace samples that jambonz would take for a mark. */
   avoid(): void {
     this.#avoided = true
   }
 
-  /** Returns the audio to send: after `avoid()`, without samples that jambonz would take for a mark. */
+  /** Returns the audio to send. After `avoid()`, it has no samples that jambonz would take for a mark. */
   without(audio: Buffer): Buffer {
     return this.#avoided ? withoutMarkSamples(audio) : audio
   }
 
-  /** Notes audio that was sent. `playedUntil`: ms on the clock, its end. */
+  /** Notes audio that was sent. `playedUntil`: ms on the clock at which the playout of this audio ends. */
   sent(samples: Int16Array, playedUntil: number): void {
     if (!this.#avoided && samples.includes(MARK_SAMPLE)) this.#playedUntil = playedUntil + PLAYOUT_MARGIN
   }

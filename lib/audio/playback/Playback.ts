@@ -11,7 +11,7 @@ import { Utterance, type UtteranceEnd, type UtteranceOptions } from './Utterance
 
 /** ms by which audio is sent ahead of its playout if the application asks for pacing */
 const PACED_AHEAD = 400
-/** number of utterances in the `output` of one socket, at most */
+/** maximum number of utterances in the `output` of one socket */
 const MAX_LISTED = 500
 
 export interface PlaybackDeps {
@@ -52,7 +52,7 @@ export class Playback {
 
   constructor(deps: PlaybackDeps) {
     this.#deps = deps
-    // The utterances of earlier sockets of this listen keep their ids: count on from them.
+    // Earlier sockets of this listen may have had utterances, whose ids are counted here.
     this.#count = this.#runs = deps.listen.output?.length ?? 0
   }
 
@@ -78,7 +78,10 @@ export class Playback {
     return this.#aheadMs
   }
 
-  /** Sets by how many ms audio is sent ahead of its playout. true: 400, false: as much as jambonz accepts */
+  /**
+   * Sets by how many ms audio is sent ahead of its playout. true stands for 400, false for as much as jambonz
+   * accepts.
+   */
   pace(ahead: boolean | number): void {
     this.#aheadMs = ahead === true ? PACED_AHEAD : Number(ahead)
     if (this.#streaming) this.#streaming.sender.aheadMs = this.#aheadMs
@@ -91,7 +94,7 @@ export class Playback {
     this.#stream().write(chunk, done)
   }
 
-  /** Sends a chunk at once. Returns false if it can't: then it has to go through `write()`. */
+  /** Sends a chunk at once. Returns false if the chunk has to go through `write()`. */
   sendNow(chunk: Buffer): boolean {
     return this.#streaming?.sendNow(chunk) ?? false
   }
@@ -158,8 +161,9 @@ export class Playback {
     this.#files?.end()
   }
 
-  // Calls `ask` and returns its result. After the end of the listen, and for errors, it settles in a later turn of the
-  // event loop: a loop of calls must not block it. A rejection that the application ignores does not end the process.
+  // Calls `ask` and returns its result. After the end of the listen, and for errors, the promise settles in a
+  // later turn, so that a loop of calls can't block the event loop. A rejection that the application ignores
+  // does not end the process.
   #answered<T>(method: string, ask: () => Promise<T>): Promise<T> {
     const { afterEnd, socket } = this.#deps
     const answer = async () => {

@@ -4,7 +4,7 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 /** An action at a place in the audio: a mark, a flush, the beginning of an utterance. */
 export interface Placement {
   isMark: boolean
-  /** Does the action. Returns false if it must wait. */
+  /** Does the action. Returns false if the action must wait. */
   place: (now: number) => boolean
   /** Called instead of `place` if the action is dropped. */
   drop: () => void
@@ -50,7 +50,10 @@ export class PlaybackQueue {
     return this.silent && this.#placements.length === 0
   }
 
-  /** Returns true if a chunk of so many bytes has whole samples and may be sent at once: nothing waits before it. */
+  /**
+   * Returns true if a chunk of `bytes` bytes may be sent at once: it has whole samples, and nothing waits
+   * before it.
+   */
   takesWhole(bytes: number): boolean {
     return this.empty && this.#oddByte === undefined && bytes > 0 && bytes % SAMPLE_BYTES === 0
   }
@@ -61,7 +64,7 @@ export class PlaybackQueue {
     return next === undefined ? Infinity : next.at - this.#position
   }
 
-  /** Takes the next chunk. `done` is called when the queue needs another. */
+  /** Takes the next chunk. `done` is called when the queue needs another chunk. */
   write(chunk: Buffer, done: () => void): void {
     this.#chunk = chunk
     if (this.#oddByte !== undefined) {
@@ -87,7 +90,7 @@ export class PlaybackQueue {
     this.#placements.push({ at: this.end, ...placement })
   }
 
-  /** Does the next action, whose place is reached. Returns false if it must wait. */
+  /** Does the next action, whose place is reached. Returns false if the action must wait. */
   place(now: number): boolean {
     const next = this.#placements[0]
     if (next === undefined || !next.place(now)) return false
@@ -105,7 +108,7 @@ export class PlaybackQueue {
     return chunk.subarray(0, size)
   }
 
-  /** Drops everything written so far. Returns the actions in it. */
+  /** Drops everything written so far. Returns the dropped actions. */
   drop(): Placement[] {
     this.#dropUntil = this.#taken + this.#backlog()
     const dropped = this.#placements
@@ -128,7 +131,7 @@ export class PlaybackQueue {
     return true
   }
 
-  /** Drops everything: nothing is sent any more. */
+  /** Drops everything, since nothing is sent any more. */
   close(): void {
     for (const { drop } of this.drop()) drop()
     if (this.#chunk !== undefined) this.#finish()
@@ -151,8 +154,9 @@ export class PlaybackQueue {
 }
 
 /**
- * Holds the first audio of an utterance back until there is so much of it that jambonz plays it at once. The number of
- * bytes depends on the rate of the call, which the plugin does not know, so `enough` is an upper bound.
+ * Holds back the first audio of an utterance until there is enough of it for jambonz to play it at once. The
+ * number of bytes depends on the rate of the call, which the plugin does not know, so `enough` is an upper
+ * bound.
  */
 export class Beginning {
   #heldSince: number | undefined

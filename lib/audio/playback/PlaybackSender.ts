@@ -6,10 +6,11 @@ import type { Marks } from './Marks.js'
 import type { PlayoutModel } from './PlayoutModel.js'
 
 /**
- * ms of audio that jambonz may have ahead of its playout. With more, jambonz would stall: one thread serves all calls.
+ * Maximum ms of audio that jambonz may have ahead of its playout. With more audio jambonz would stall, since
+ * one of its threads serves all calls.
  */
 const MAX_AHEAD = 60_000
-/** bytes of one message, at most: a `killAudio` would wait behind a longer one */
+/** maximum bytes of one message, since a `killAudio` would wait behind a longer message */
 const MAX_MESSAGE = 32_768
 /** bytes that may wait in the process to be sent; with more, the sender is blocked */
 const MAX_UNSENT = 131_072
@@ -24,9 +25,9 @@ export interface PlaybackSenderOptions {
 
 /** The sender of audio, silence and commands to jambonz, in streaming mode. */
 export class PlaybackSender {
-  /** true while the connection can not take more audio: no audio is sent. */
+  /** true while the connection can't take more audio, so that no audio is sent */
   blocked = false
-  /** ms by which audio is sent ahead of its playout; 0: MAX_AHEAD */
+  /** ms by which audio is sent ahead of its playout; 0 stands for MAX_AHEAD */
   aheadMs = 0
   readonly #options: PlaybackSenderOptions
   readonly #marks: Marks
@@ -41,7 +42,7 @@ export class PlaybackSender {
     this.#onRoom = onRoom
   }
 
-  /** true while too many bytes wait in the process: the next audio blocks the sender. */
+  /** true while too many bytes wait in the process, so that the next audio blocks the sender */
   get isFull(): boolean {
     return this.#options.socket.unsent >= MAX_UNSENT
   }
@@ -53,7 +54,7 @@ export class PlaybackSender {
     return Math.min(MAX_MESSAGE, Math.floor(aheadMs - this.#playout.aheadMs(now)) * bytesPerMs)
   }
 
-  /** Sends audio. If there are stale marks, sends a sample for each of them before it. */
+  /** Sends audio. Before the audio, sends a sample for each stale mark: see `Marks.stale`. */
   send(audio: Buffer): void {
     const { stale } = this.#marks
     // Each of these samples makes mod_audio_fork forget one stale mark (dub_speech_frame).

@@ -9,8 +9,8 @@ const PREBUFFER_MS = 160
 export const LOT_MS = 80
 
 /**
- * ms: if jambonz runs out of audio within this time, and no audio was sent for this time, then the end of the audio is
- * padded.
+ * The end of the audio is padded if jambonz runs out of audio within this many ms, and no audio was sent for
+ * this many ms.
  */
 const NEAR_DRY = 60
 /** ms without further audio, after which the first audio of an utterance is padded if it is too short to be played */
@@ -25,14 +25,16 @@ const REAL_TIME = 0.3
 export const EXACT_RATE = 8000
 
 /**
- * How jambonz begins to play samples that were sent. `behind`: after other audio. `dry`: at once, as it may have run
- * out of audio. false: not yet, it holds them in its prebuffer until more arrive.
+ * How jambonz begins to play samples that were sent. `behind`: after other audio. `dry`: at once, as jambonz
+ * may have run out of audio. false: not yet, since jambonz holds the samples in its prebuffer until more
+ * samples arrive.
  */
 export type Release = 'behind' | 'dry' | false
 
 /**
- * A model of the prebuffer and playout of jambonz (mod_audio_fork, processIncomingBinary): how much of our audio
- * jambonz has, and how much the caller has heard. The clock drives it; each reported mark corrects it.
+ * A model of the prebuffer and playout of jambonz (mod_audio_fork, processIncomingBinary). It computes how
+ * much of our audio jambonz has, and how much of it the caller has heard. The clock drives the model; each
+ * reported mark corrects it.
  */
 export class PlayoutModel {
   readonly #perMs: number
@@ -42,11 +44,12 @@ export class PlayoutModel {
   #level = 0
   // Number of samples in the prebuffer at which jambonz begins to play them.
   #threshold: number
-  // true: the prebuffer may hold audio of the application, which is not played until more is sent.
+  // true if the prebuffer may hold audio of the application, which jambonz does not play until more audio is
+  // sent.
   #unpadded = false
-  // ms on the clock: the end of the audio that jambonz plays. Reports of jambonz correct it.
+  // End of the audio that jambonz plays, ms on the clock. Reports of jambonz correct this time.
   #endsAt = -Infinity
-  // ms on the clock: the earliest possible end of that audio. Reports do not change it.
+  // Earliest possible end of that audio, ms on the clock. Reports do not change this time.
   #earliestEnd = -Infinity
   // Number of samples of the application that were sent, padding excluded.
   #sent = 0
@@ -67,7 +70,10 @@ export class PlayoutModel {
     return this.#sent / this.#perMs
   }
 
-  /** Number of samples of silence to send so that jambonz plays all audio that it has; 0 if it does so anyway. */
+  /**
+   * Number of samples of silence to send so that jambonz plays all audio that it has; 0 if jambonz plays it
+   * anyway.
+   */
   get missing(): number {
     if (!this.#unpadded) return 0
     const rest = this.#threshold - this.#level
@@ -94,20 +100,22 @@ export class PlayoutModel {
   }
 
   /**
-   * Returns true if the caller can't have heard `positionMs` of audio yet. `speed` is that of the caller's audio, 1 in
-   * real time. At other speeds, as in some tests, the clock proves nothing, and the result is false.
+   * Returns true if the caller can't have heard `positionMs` of audio yet. `speed`: the speed of the caller's
+   * audio; 1 is real time. At other speeds, as in some tests, the clock proves nothing, and the result is
+   * false.
    */
   isTooEarly(positionMs: number, now: number, speed: number): boolean {
-    // Not computed from `clockMs()`: a late report moves that clock, so that the next report would seem to be too
-    // early.
+    // `clockMs()` is not used, since a late report moves that clock, so that the next report would seem to be
+    // too early.
     const ahead = Math.max(0, this.#earliestEnd - now) + this.#level / this.#perMs
     const mostMs = this.sentMs - Math.max(0, ahead - this.#padMs)
     return positionMs - mostMs > EARLY && Math.abs(speed - 1) < REAL_TIME
   }
 
   /**
-   * Returns how many samples must be sent so that jambonz begins to play them now, at any rate of the call: it waits
-   * for 160 ms of audio on a call of 8 kHz, for less on a wideband call. Returns 0 while jambonz plays audio.
+   * Returns the number of samples that must be sent so that jambonz begins to play now, at any rate of the
+   * call. jambonz waits for 160 ms of audio on a call of 8 kHz, and for less on a wideband call. Returns 0
+   * while jambonz plays audio.
    */
   toBegin(now: number): number {
     if (this.#exact || this.#endsAt > now) return 0
@@ -130,7 +138,10 @@ export class PlayoutModel {
     return this.sentMs - Math.max(0, this.aheadMs(now) - this.#padMs)
   }
 
-  /** Counts samples of the application. Returns how jambonz begins to play them and those in its prebuffer. */
+  /**
+   * Counts samples of the application. Returns how jambonz begins to play these samples and those in its
+   * prebuffer.
+   */
   audio(samples: number, now: number): Release {
     this.#sent += samples
     this.#lastAudioAt = now
@@ -141,8 +152,8 @@ export class PlayoutModel {
   }
 
   /**
-   * Counts silence that was sent: padding, or samples for marks whose audio was cleared, for which jambonz still waits.
-   * Returns how jambonz begins to play it.
+   * Counts silence that was sent as padding, or for stale marks (see `Marks.stale`). Returns how jambonz
+   * begins to play the silence.
    */
   silence(samples: number, now: number): Release {
     this.#padMs += samples / this.#perMs
@@ -154,13 +165,13 @@ export class PlayoutModel {
   /** Notes jambonz' report that all audio up to `positionMs` has been played. */
   reported(positionMs: number, now: number): void {
     this.#heardMs = Math.max(this.#heardMs, positionMs)
-    // A clear may have been sent before the report arrived: it has lowered #sent too far.
+    // If a clear was sent before the report arrived, the clear has lowered #sent too far.
     this.#sent = Math.max(this.#sent, positionMs * this.#perMs)
     const left = this.sentMs - positionMs + this.#padMs - this.#level / this.#perMs
     this.#endsAt = now + Math.max(0, left)
   }
 
-  /** Notes a clear: jambonz throws away the audio that it has not played. */
+  /** Notes a clear, in which jambonz throws away the audio that it has not played. */
   clear(now: number, limit: number): void {
     this.#sent = this.playedMs(now, limit) * this.#perMs
     this.#level = 0
@@ -183,11 +194,17 @@ export class PlayoutModel {
   }
 }
 
-/** ms between two ticks from which on the process counts as stalled: unread reports may wait in its sockets. */
+/**
+ * ms between two ticks from which on the process counts as stalled, since unread reports may wait in its
+ * sockets
+ */
 const STALL = 200
 
 export interface Ticking {
-  /** Called once a frame. `now`: ms, as performance.now(). `stalled`: the process stood still since the last tick. */
+  /**
+   * Called once a frame. `now`: ms, as performance.now(). `stalled`: true if the process stood still since
+   * the last tick.
+   */
   tick(now: number, stalled: boolean): void
 }
 

@@ -22,9 +22,9 @@ export interface StreamingPlaybackOptions extends PlaybackSenderOptions {
 /**
  * The playback to the caller, in streaming mode. Sends the audio, marks and flushes of the application in order. Pads
  * the audio, and keeps samples out of it that jambonz would take for marks. Audio takes one of two ways:
- * - `sendNow()`, if nothing waits and the chunk may go out whole: it is sent at once;
- * - else `write()` puts it into the PlaybackQueue, and `#pump()` takes one step after the other until one has to wait.
- *   The pump runs after each write and each action, a report of jambonz, a blocked connection, and at each tick.
+ * - `sendNow()`, if nothing waits and the chunk may go out whole: the chunk is sent at once;
+ * - `write()` in all other cases: the chunk goes into the PlaybackQueue, and `#pump()` takes one step after the other
+ *   until a step has to wait. The pump runs after each write, action and report of jambonz, and at each tick.
  */
 export class StreamingPlayback {
   readonly sender: PlaybackSender
@@ -40,7 +40,7 @@ export class StreamingPlayback {
   #pumping = false
   // true after a clear until the next turn of the event loop, in which the dropped actions are answered.
   #dropping = false
-  // true: no audio is sent until jambonz has reported the mark at the end of the sent audio.
+  // true if no audio may be sent until jambonz has reported the mark at the end of the sent audio.
   #heldByMark = false
   // false after a wrong or missing report of jambonz: the clock then settles the marks.
   #marksWork = true
@@ -74,7 +74,7 @@ export class StreamingPlayback {
     return this.#playout.playedMs(this.#endedAt ?? performance.now(), this.#marks.limitMs)
   }
 
-  /** Takes the next chunk. `done` is called when another is needed. */
+  /** Takes the next chunk. `done` is called when another chunk is needed. */
   write(chunk: Buffer, done: () => void): void {
     if (this.#endedAt !== undefined) return done()
     this.#queue.write(chunk, done)
@@ -111,8 +111,8 @@ export class StreamingPlayback {
   }
 
   /**
-   * Settles all marks as cleared. It sends no `clearMarks` command: after one, jambonz reports all later marks at wrong
-   * times (mod_audio_fork).
+   * Settles all marks as cleared. Sends no `clearMarks` command, since jambonz reports all later marks at wrong times
+   * after such a command (mod_audio_fork).
    */
   clearMarks(): void {
     this.#queue.dropMarks()
@@ -120,7 +120,7 @@ export class StreamingPlayback {
     this.#pump()
   }
 
-  /** Pads the audio written so far, so that jambonz plays it to its end: it plays audio in lots of 80 ms. */
+  /** Pads the audio written so far with silence, since jambonz plays audio only in lots of 80 ms. */
   flush(done: () => void): void {
     if (this.#endedAt !== undefined) return done()
     this.#do((now) => {
@@ -158,7 +158,7 @@ export class StreamingPlayback {
     this.#speech.dropped()
     this.#beginning.dropped()
     if (!this.#clearing.underWay) {
-      // `killAudio` empties the playout buffer of mod_audio_fork, not its prebuffer: the padding moves audio on there.
+      // `killAudio` empties only the playout buffer of mod_audio_fork. Padding moves audio there from the prebuffer.
       this.sender.pad(now)
       this.sender.command({ type: 'killAudio' })
       this.#playout.clear(now, this.#marks.limitMs)
@@ -194,7 +194,7 @@ export class StreamingPlayback {
     return true
   }
 
-  /** Drops everything that waits: the socket has closed. */
+  /** Drops everything that waits, since the socket has closed. */
   end(): void {
     if (this.#endedAt !== undefined) return
     this.#endedAt = performance.now()
@@ -220,7 +220,7 @@ export class StreamingPlayback {
   }
 
   // Calls `end` when the caller has heard all audio sent so far: at the report of the track, or TRACK_PATIENCE after
-  // the time by the clock. May call it twice.
+  // the time by the clock. May call `end` twice.
   #awaitEnd(end: (outcome: MarkOutcome) => void): void {
     const now = performance.now()
     this.#options.track.labelEnd(() => end('playout'))
@@ -231,7 +231,7 @@ export class StreamingPlayback {
     })
   }
 
-  // Answers dropped actions in the next turn: an application that clears in each answer must not block the event loop.
+  // Answers dropped actions in the next turn. An application may clear in each answer without blocking the calls.
   #dropLater(dropped: Placement[]): void {
     this.#dropping = true
     setImmediate(() => {
@@ -288,7 +288,7 @@ export class StreamingPlayback {
     return false
   }
 
-  // Ends the clear: audio may be sent again.
+  // Ends the clear, so that audio may be sent again.
   #cleared(): true {
     this.#clearing.end()
     this.#pump()
@@ -316,7 +316,7 @@ export class StreamingPlayback {
     this.#markSamples.sent(samples, now + this.#playout.aheadMs(now))
   }
 
-  // Sends a mark, or lets the clock settle it. Returns false if it must wait.
+  // Sends a mark, or lets the clock settle it. Returns false if the mark must wait.
   #placeMark(name: string, settle: (outcome: MarkOutcome) => void, now: number): boolean {
     const more = !this.#queue.silent
     const inBand = this.#options.rate === EXACT_RATE && !this.#markSamples.mayPlay(now)
@@ -329,7 +329,7 @@ export class StreamingPlayback {
     const tail = this.#playout.missing > 0
     if ((tail || !inBand) && !more && !this.#playout.isNearDry(now)) return false
     if (!inBand) this.sender.pad(now)
-    // If no audio follows a mark, jambonz reports it only if there are no stale marks: this silence cures them.
+    // If no audio follows a mark, jambonz reports it only if there are no stale marks. Sending silence removes these.
     if (!more && this.#marks.stale > 0) this.sender.silence((LOT_MS * this.#options.rate) / 1000, now)
     const expectedAt = now + this.#playout.aheadMs(now)
     const { wireName } = this.#marks.place(name, true, this.sentMs, expectedAt, settle)

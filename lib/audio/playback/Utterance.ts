@@ -1,20 +1,24 @@
 import type { MarkOutcome } from '../socket/types.js'
 
 /**
- * ms of speech for one letter, on average: from it the length of a text is estimated before all its audio is written.
+ * ms of speech for one letter, on average. With it, the length of an utterance is estimated until all its
+ * audio is written.
  */
 const LETTER_MS = 66
 
 export interface UtteranceOptions {
   /** name of the utterance in `stream.output` and in the `Listen`. Default: `utterance-1`, `utterance-2`, … */
   id?: string
-  /** the words of the utterance: `done` then tells which of them the caller heard */
+  /** the words of the utterance; `done` then resolves to the words that the caller heard, too */
   text?: string
 }
 
 /** How an utterance ended. */
 export interface UtteranceEnd {
-  /** `playout`: the caller heard all of it. `cleared`: `clear()` or the end of the listen cut it off. */
+  /**
+   * `playout`: the caller heard the whole utterance. `cleared`: `clear()` or the end of the listen cut it
+   * off.
+   */
   outcome: MarkOutcome
   /** ms of the utterance that the caller heard */
   heardMs: number
@@ -35,13 +39,16 @@ export interface UtteranceDeps {
   finish: (utterance: Utterance) => void
   /** Returns the ms of the stream's audio that the caller has heard. */
   playedMs: () => number
-  /** Called when the utterance has ended, and when the track later finds where it began. */
+  /**
+   * Called when the utterance has ended, and again if the track finds only later where the utterance began.
+   */
   onOver: (utterance: Utterance, end: UtteranceEnd) => void
 }
 
 /**
- * An utterance: the audio that the application writes between `stream.utterance()` and `end()`. After a clear it drops
- * further audio: the caller has interrupted, and must not hear speech that is still being synthesized.
+ * An utterance: the audio that the application writes between `stream.utterance()` and `end()`. After a clear
+ * it drops further audio, since the caller has interrupted, and must not hear speech that is still being
+ * synthesized.
  */
 export class Utterance {
   readonly id: string
@@ -49,8 +56,8 @@ export class Utterance {
   /** Resolves when the caller has heard the utterance, or when it is cut off. Never rejects. */
   readonly done: Promise<UtteranceEnd>
   /**
-   * true if a part of the utterance was written or heard while the call was private: its text is then kept out of the
-   * `Listen`.
+   * true if a part of the utterance was written or heard while the call was private, so that the `Listen`
+   * must not contain the text
    */
   isPrivate = false
   readonly #deps: UtteranceDeps
@@ -83,7 +90,10 @@ export class Utterance {
     return Math.min(this.writtenMs, Math.max(0, this.#deps.playedMs() - this.#startMs))
   }
 
-  /** ms into the audio of the listen at which the caller began to hear the utterance; undefined: not yet, or never */
+  /**
+   * ms into the audio of the listen at which the caller began to hear the utterance; undefined if that has
+   * not happened
+   */
   get atMs(): number | undefined {
     return this.#atMs
   }
@@ -95,7 +105,10 @@ export class Utterance {
     return this.#deps.write(pcm)
   }
 
-  /** Ends the utterance: no more audio follows. `done` resolves when the caller has heard it to its end. */
+  /**
+   * Ends the utterance, so that no more audio follows. `done` resolves when the caller has heard it to its
+   * end.
+   */
   end(): void {
     if (this.#finished || this.#end !== undefined) return
     this.#finished = true
@@ -130,7 +143,8 @@ export class Utterance {
     }
     this.#end = end
     this.#deps.onOver(this, end)
-    // In the next turn: an application that starts an utterance whenever one is cleared must not block the event loop.
+    // In the next turn, so that an application that starts an utterance in place of each cleared one can't
+    // block the event loop.
     setImmediate(() => this.#settle(end))
   }
 
@@ -148,7 +162,7 @@ export interface SpeechDeps {
   sentMs: () => number
   /** Calls `heard` when the caller begins to hear the audio that is sent next, with the ms into the caller's audio. */
   onHeard: (heard: (atMs: number) => void) => void
-  /** Calls `end` when the caller has heard all audio that was sent so far, or never will. */
+  /** Calls `end` when the caller has heard all audio that was sent so far, or will never hear it. */
   onEnd: (end: (outcome: MarkOutcome) => void) => void
 }
 
@@ -186,7 +200,7 @@ export class Speech {
     return this.#sendsPrivate
   }
 
-  /** Begins an utterance: it contains the audio that is sent from now on. */
+  /** Begins an utterance, which contains the audio that is sent from now on. */
   begin(utterance: Utterance): void {
     this.endRun()
     utterance.isPrivate ||= this.#private || this.#sendsPrivate
@@ -215,24 +229,24 @@ export class Speech {
     if (run !== undefined) this.#deps.onEnd((outcome) => this.over(run, outcome))
   }
 
-  /** Notes that the call has become private (true), or no longer is. */
+  /** Notes that the call has become private (true), or is no longer private (false). */
   privacy(isPrivate: boolean): void {
     this.#private = isPrivate
     if (isPrivate) for (const utterance of this.#open) utterance.isPrivate = true
   }
 
-  /** Notes if the call was private when the audio that is sent next was written. */
+  /** Notes whether the audio that is sent next was written while the call was private. */
   sendsPrivate(isPrivate: boolean): void {
     this.#sendsPrivate = isPrivate
   }
 
-  /** Notes that the queue was dropped: what is sent next belongs to no utterance. */
+  /** Notes that the queue was dropped, so that the audio that is sent next belongs to no utterance. */
   dropped(): void {
     this.#speaking = undefined
     this.#sendsPrivate = this.#private
   }
 
-  /** Ends all open utterances and runs: the caller hears no more of them. */
+  /** Ends all open utterances and runs, since the caller hears no more of them. */
   cutOff(): void {
     const run = this.#run
     this.#run = undefined

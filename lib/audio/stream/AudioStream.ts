@@ -17,9 +17,10 @@ export function liveOf(stream: AudioStream): LiveStream {
 }
 
 /**
- * The audio of one listen, a Duplex of raw L16 little-endian PCM. Reading gives the audio of the call; the caller hears
- * what is written. Up to 10 s are kept for a reader until the handler has settled. A slow reader pauses the socket.
- * Destroying the stream, also by leaving a `for await`, ends the listen.
+ * The audio of one listen, a Duplex of raw L16 little-endian PCM. Reading gives the audio of the call; the
+ * caller hears the audio that is written. Until the handler has settled, up to 10 s of audio are kept for a
+ * reader. A slow reader pauses the socket. Destroying the stream, also by leaving a `for await`, ends the
+ * listen.
  */
 export class AudioStream extends SpeakingDuplex {
   /** The call as it was when the audio began. */
@@ -59,7 +60,7 @@ export class AudioStream extends SpeakingDuplex {
     return this.call.callSid
   }
 
-  /** Hz of what is read */
+  /** Hz of the audio that is read */
   get sampleRate(): number {
     return this.listen.sampleRate
   }
@@ -98,9 +99,9 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /**
-   * Begins privacy, for a card number and the like. From now on nothing is recorded, nobody listens in, and keys are
-   * marked `private`; only this stream's readers and listeners get the audio. A handover keeps it. `mode`: how the
-   * recording shows the pause. Default: silence.
+   * Begins privacy, for example for a card number. From now on the audio is not recorded, monitors can't hear
+   * it, and keys are marked `private`. Only this stream's readers and listeners get the audio. A handover
+   * does not end privacy. `mode`: how the recording shows the pause. Default: silence.
    */
   beginPrivacy(mode: PauseMode = 'silence'): void {
     this.#live.beginPrivacy(mode)
@@ -112,8 +113,9 @@ export class AudioStream extends SpeakingDuplex {
   }
 
   /**
-   * Returns one side of a stereo stream as mono L16, which is kept for its reader from now on. A mono stream has only
-   * `caller`, or only `callee` on the leg of the called party. Throws FST_JAMBONZ_AUDIO_CHANNEL.
+   * Returns one side of a stereo stream as mono L16, which is kept for its reader from now on. A mono stream
+   * has only `caller`, or only `callee` on the leg of the called party. Throws FST_JAMBONZ_AUDIO_CHANNEL for
+   * any other channel.
    */
   channel(name: ChannelName): Readable {
     const side = sideOfVoice(name, this.listen)
@@ -134,12 +136,13 @@ export class AudioStream extends SpeakingDuplex {
     this.#live.socket.sendText(JSON.stringify(json))
   }
 
-  /** Ends the listen: jambonz closes the socket and calls the actionHook. */
+  /** Ends the listen. jambonz closes the socket and calls the actionHook. */
   disconnect(): Promise<StreamEnd> {
     return this.#live.end('disconnected')
   }
 
-  // Node does not emit `removeListener` for a stream's last listener of an event.
+  // Node does not emit `removeListener` for a stream's last listener of an event, so these methods are
+  // overridden.
   override removeListener(event: string | symbol, listener: (...args: never[]) => void): this {
     super.removeListener(event, listener as (...args: unknown[]) => void)
     return this.#unlistened()

@@ -28,24 +28,27 @@ export interface LiveStreamOptions {
   /** called once, before any audio is delivered, to attach sinks and the handler at once */
   begin: (live: LiveStream, stream: AudioStream) => void
   limits: StreamLimits
-  /** ms, as of `performance.now()`, when the socket was requested: jambonz listens since then. Default: now */
+  /** ms, as of `performance.now()`, when jambonz requested the socket, and began to listen. Default: now */
   requestedAt?: number
   logger: FastifyBaseLogger
 }
 
-/** The writable side of an AudioStream, as its LiveStream needs it. */
+/** The writable side of an AudioStream, as LiveStream uses it. */
 export interface WritableSide {
-  /** Ends the writable side: the socket has closed. `cutOff`: some of the audio that was written was not heard. */
+  /**
+   * Ends the writable side, since the socket has closed. `cutOff`: true if the caller did not hear all
+   * written audio.
+   */
   over(cutOff: boolean): void
-  /** Resolves after a short delay: calls after the end are not answered at once. */
+  /** Resolves after a short delay, since calls after the end are not answered at once. */
   afterEnd: () => Promise<void>
   /** Ends the stream after everything was read. */
   endWhenRead: () => void
 }
 
 /**
- * The inner view of a stream, for the parts that serve it: recorder, monitor, the listen itself. It begins with the
- * socket. The `AudioStream` for the application is made when the listen is known.
+ * The inner view of a stream, for the parts of the plugin that serve the stream, such as the recorder. It
+ * begins with the socket. The `AudioStream` for the application is made when the listen is known.
  */
 export class LiveStream {
   readonly socket: ListenSocket
@@ -110,8 +113,8 @@ export class LiveStream {
   }
 
   /**
-   * The application's audio that the caller heard during the frame that sinks and taps get now; undefined if there was
-   * none, or it is not known yet.
+   * The application's audio that the caller heard during the frame that sinks and taps get now. undefined if
+   * there was none, or if it is not known yet.
    */
   get heard(): Int16Array | undefined {
     return this.socket.holdsBack ? undefined : this.#playback?.track?.current
@@ -141,7 +144,7 @@ export class LiveStream {
     }
   }
 
-  /** Delivers audio and keys soon, not in batches. Returns a function that ends that. */
+  /** Delivers audio and keys soon, not in batches, until the returned function is called. */
   keepLive(): () => void {
     this.socket.want('soon', true)
     let kept = true
@@ -151,17 +154,17 @@ export class LiveStream {
     }
   }
 
-  /** Reads and delivers what has arrived, if possible. */
+  /** Reads and delivers the audio that has arrived, if possible. */
   readNow(): void {
     this.socket.reader.readNow()
   }
 
-  /** Reads the socket to its end, whatever the reasons against it: somebody waits for `done`. */
+  /** Reads the socket to its end, even if a reader is slow, since somebody waits for `done`. */
   readToEnd(): void {
     this.socket.reader.readToEnd()
   }
 
-  /** Keeps up to 10 s of audio until `promise`, which may still add a reader, settles. */
+  /** Keeps up to 10 s of audio until `promise` settles, since a reader may still come until then. */
   keepFor(promise: Promise<unknown>): void {
     this.reader.keepUntil(promise, KEPT_MS * this.socket.bytesPerMs)
   }
@@ -171,12 +174,14 @@ export class LiveStream {
     return this.socket.end(reason)
   }
 
-  /** Ends the listen, by a close if jambonz can't be asked. A text that is too long for a close frame is cut. */
+  /**
+   * Ends the listen. Closes the socket with `text` if jambonz can't be asked. A text that is too long is cut.
+   */
   endOrClose(reason: EndReason, code: CloseCode, text: string): void {
     this.socket.endOrClose(reason, code, text)
   }
 
-  /** The mode of the privacy that has begun; false: the call is not private. */
+  /** The mode of the privacy that has begun; false if the call is not private. */
   get privacy(): PauseMode | false {
     return this.#privacy
   }
@@ -187,9 +192,9 @@ export class LiveStream {
   }
 
   /**
-   * Begins a pause, for all sinks and supervisors. A pause that has begun goes on unchanged. Once the socket has
-   * closed, a pause neither begins nor ends: the next socket of the listen, on another instance, continues the state at
-   * the close.
+   * Begins a pause, for all sinks and supervisors. A pause that has begun goes on unchanged. Once the socket
+   * has closed, a pause neither begins nor ends, since the next socket of the listen, on another instance,
+   * continues the state at the close.
    */
   beginPrivacy(mode: PauseMode): void {
     if (this.#privacy !== false || this.#over) return
@@ -233,21 +238,21 @@ export class LiveStream {
     if (this.reader.arrive()) this.socket.want('soon', true)
   }
 
-  /** Emits `audio` for each frame (true), or no longer (false). */
+  /** Begins (true) or stops (false) to emit `audio` for each frame. */
   tap(tapped: boolean): void {
     if (this.#tapped === tapped) return
     this.#tapped = tapped
     this.socket.want('soon', tapped)
   }
 
-  /** Reads the socket soon while somebody listens for keys or messages (`heard`). */
+  /** Notes whether somebody listens for keys or messages. The socket is then read soon. */
   hear(heard: boolean): void {
     if (this.#heard === heard) return
     this.#heard = heard
     this.socket.want('soon', heard)
   }
 
-  /** Ends the listen: the stream was destroyed. */
+  /** Ends the listen, since the stream was destroyed. */
   destroyed(error: Error | null): void {
     this.reader.end()
     this.#speechOver()
@@ -310,7 +315,9 @@ export interface RecordingControl {
   readonly state: RecorderState
   /** the error of a failed recording */
   readonly error: Error | undefined
-  /** Stops recording: audio from now on never reaches the disk. Default: silence stands for it. */
+  /**
+   * Pauses the recording. Audio from now on never reaches the disk. Default: silence stands for this audio.
+   */
   pause(mode?: PauseMode): void
   resume(): void
 }

@@ -8,8 +8,8 @@ import type { OutputEntry } from '../../model/schema.js'
 import type { Utterance, UtteranceOptions } from '../playback/Utterance.js'
 
 /**
- * Options of an emitter whose async listeners may reject: the rejection goes to the stream (`captureRejectionSymbol`),
- * and does not end the process.
+ * Options of an emitter whose async listeners may reject. A rejection goes to the method
+ * `captureRejectionSymbol` of the stream, and does not end the process.
  */
 export const CAPTURING: object = { captureRejections: true }
 
@@ -19,7 +19,7 @@ type Listener = (...args: unknown[]) => unknown
 export class AudioDuplex extends Duplex {
   readonly #listenerThrew: (err: unknown) => void
 
-  /** `listenerThrew` gets what a listener throws or rejects with. */
+  /** `listenerThrew` gets the error of a listener that throws or rejects. */
   constructor(listenerThrew: (err: unknown) => void) {
     super(CAPTURING)
     this.#listenerThrew = listenerThrew
@@ -62,12 +62,15 @@ export class AudioDuplex extends Duplex {
   }
 }
 
-/** Events that `pipeline()` and `finished()` wait for: each listener gets them, even if one before it throws. */
+/**
+ * Events that `pipeline()` and `finished()` wait for. Each listener gets them, even if an earlier listener
+ * throws.
+ */
 export const AWAITED: ReadonlySet<string | symbol> = new Set(['end', 'finish', 'error', 'close'])
 
 /**
- * Emits an event to each listener. An error of a listener goes to `threw`, not to the emitter, which is often a timer
- * or Node itself: there it would end the process.
+ * Emits an event to each listener. An error of a listener goes to `threw`. It must not reach the code that
+ * emits, which is often a timer or Node itself, since it would end the process there.
  */
 export function emitToEach(
   emitter: EventEmitter,
@@ -90,15 +93,15 @@ export function emitToEach(
 
 /** ms after which methods of a stream whose socket has closed settle, so that a loop of such method calls is cheap. */
 const ANSWER_DELAY = 20
-/** ms for which the reader of such a stream may read nothing while somebody still writes. */
+/** maximum ms for which the reader of such a stream may read nothing while somebody still writes */
 const READER_PATIENCE = 30_000
 
 type WriteCallback = (error?: Error | null) => void
 
 /**
- * The writable side of a stream: everything that the caller hears. When the socket has closed, every write fails, and
- * answers come only after a turn of the event loop: a handler that writes in an endless loop must not block other
- * calls.
+ * The writable side of a stream, with all audio that the caller hears. When the socket has closed, every
+ * write fails. The error then comes after a short delay, so that a handler that writes in an endless loop
+ * can't block other calls.
  */
 export abstract class SpeakingDuplex extends AudioDuplex {
   #over = false
@@ -113,12 +116,15 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   /** Ends the stream because a function of the application threw. */
   protected abstract listenerThrew(err: unknown): void
 
-  /** Hz of what is written: the verb's `bidirectionalAudio.sampleRate` */
+  /** Hz of the audio that is written, which is the verb's `bidirectionalAudio.sampleRate` */
   get outputSampleRate(): number {
     return this.playback.sampleRate
   }
 
-  /** ms of audio that was written and not cleared: the beginning of what is written next, on the scale of `playedMs` */
+  /**
+   * ms of audio that was written and not cleared. The next audio that is written begins here, on the scale of
+   * `playedMs`.
+   */
   get writtenMs(): number {
     return this.playback.writtenMs
   }
@@ -128,12 +134,16 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     return this.playback.sentMs
   }
 
-  /** ms of the sent audio that the caller has heard: known at marks, and by the clock between them. */
+  /**
+   * ms of the sent audio that the caller has heard, as marks report it, and by the clock between two marks.
+   */
   get playedMs(): number {
     return this.playback.playedMs
   }
 
-  /** ms by which audio is sent ahead of its playout; true: 400. Default false: up to a minute. */
+  /**
+   * ms by which audio is sent ahead of its playout; true stands for 400. Default: false, for up to a minute
+   */
   get paced(): boolean | number {
     return this.playback.aheadMs > 0 && this.playback.aheadMs
   }
@@ -148,23 +158,23 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Begins an utterance, behind all audio that was written so far, and ends the utterance before it. It contains what
-   * is written to it until its `end()`. Its `done` tells how much of it the caller heard. Throws FST_JAMBONZ_AUDIO_MODE
-   * without streaming.
+   * Begins an utterance, behind all audio that was written so far, and ends the utterance before it. The
+   * utterance contains the audio that is written to it until its `end()`. Its `done` tells how much of it the
+   * caller heard. Throws FST_JAMBONZ_AUDIO_MODE if the verb does not stream.
    */
   utterance(options: UtteranceOptions = {}): Utterance {
     return this.playback.utterance(options)
   }
 
-  /** Makes jambonz play the end of what was written, too. Happens by itself when nothing follows. */
+  /** Makes jambonz play the written audio to its end. This happens by itself when no more audio follows. */
   flush(): void {
     this.playback.flush(() => {})
   }
 
   /**
-   * Resolves to `playout` when the caller has heard what was written so far, to `cleared` if that will never happen,
-   * after `clear()` or at the end of the listen. Rejects with FST_JAMBONZ_AUDIO_MODE without streaming; the error is
-   * also logged, and may be left unhandled.
+   * Resolves to `playout` when the caller has heard the audio that was written so far. Resolves to `cleared`
+   * if the caller will never hear it, after `clear()` or at the end of the listen. Rejects with
+   * FST_JAMBONZ_AUDIO_MODE if the verb does not stream. The error is also logged, and may be left unhandled.
    */
   mark(name: string): Promise<MarkOutcome> {
     return this.playback.mark(name)
@@ -176,9 +186,10 @@ export abstract class SpeakingDuplex extends AudioDuplex {
   }
 
   /**
-   * Plays a file: a WAV of any rate, or raw L16. `audio` may be changed at once. Resolves when the file has been played
-   * or stopped. Rejects with FST_JAMBONZ_AUDIO_MODE with streaming, and with FST_JAMBONZ_AUDIO_FILE for a file that
-   * can't be played; the error is also logged, and may be left unhandled.
+   * Plays a file: a WAV of any rate, an MP3, or raw L16. `audio` is copied, so it may be changed at once.
+   * Resolves when the file has been played or stopped. Rejects with FST_JAMBONZ_AUDIO_MODE if the verb
+   * streams, and with FST_JAMBONZ_AUDIO_FILE for a file that can't be played. The error is also logged, and
+   * may be left unhandled.
    */
   play(audio: Uint8Array, options: PlayOptions = {}): Promise<PlayDone> {
     return this.playback.play(audio, options)
@@ -226,14 +237,17 @@ export abstract class SpeakingDuplex extends AudioDuplex {
     this.playback.flush(callback)
   }
 
-  /** Ends the writable side: the socket has closed. `cutOff`: some of the audio that was written was not heard. */
+  /**
+   * Ends the writable side, since the socket has closed. `cutOff`: true if the caller did not hear all
+   * written audio.
+   */
   protected speechOver(cutOff: boolean): void {
     if (this.#over) return
     this.#over = true
     this.#cutOff = cutOff
   }
 
-  /** Resolves ANSWER_DELAY ms later. */
+  /** Resolves after ANSWER_DELAY ms. */
   protected readonly afterEnd = (): Promise<void> =>
     new Promise((resolve) => {
       this.#answer(() => resolve())

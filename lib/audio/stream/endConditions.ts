@@ -6,11 +6,14 @@ import { FULL_SCALE, SAMPLE_BYTES } from '../../pcm/samples.js'
 
 /** ms that jambonz has to end a listen at its maxLength, before we do. */
 const MAX_LENGTH_GRACE = 1_000
-/** bytes: every third sample is enough to tell silence from speech, and takes the sides of a stereo stream in turn. */
+/**
+ * Bytes between two samples that are measured. Every third sample is enough to tell silence from speech, and
+ * takes the sides of a stereo stream in turn.
+ */
 const STRIDE = 3 * SAMPLE_BYTES
 
 export interface EndConditionOptions {
-  /** dBFS, RMS of a frame: audio below it is silence */
+  /** RMS of a frame, in dBFS, below which the frame counts as silence */
   silenceLevel: number
 }
 
@@ -32,7 +35,7 @@ export function watchEndConditions(
   if (maxLength !== undefined && maxLength > 0) watchLength(live, maxLength * 1000 + MAX_LENGTH_GRACE)
 }
 
-// Counts silence in ms of audio: while live-call control pauses the audio, nothing is silent.
+// Counts silence in ms of audio, so that a pause of the audio by live-call control does not count as silence.
 function watchSilence(live: LiveStream, stream: AudioStream, timeoutMs: number, silenceLevel: number): void {
   const silentSquare = (FULL_SCALE * 10 ** (silenceLevel / 20)) ** 2
   const bytesPerMs = (stream.sampleRate * stream.channels * SAMPLE_BYTES) / 1000

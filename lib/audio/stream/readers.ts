@@ -7,19 +7,23 @@ import { SAMPLE_BYTES } from '../../pcm/samples.js'
 import { AWAITED, CAPTURING, emitToEach } from './SpeakingDuplex.js'
 import type { LiveStream } from './LiveStream.js'
 
-/** ms for which a reader with a full buffer may read nothing. The socket is not read meanwhile. */
+/** maximum ms for which a reader with a full buffer may read nothing. The socket is not read meanwhile. */
 const READER_PATIENCE = 30_000
-/** bytes above `maxBuffered` that are kept at the end of the socket, when it must be read. */
+/**
+ * Bytes above `maxBuffered` that are kept at the end of a socket, when it must be read even for a slow
+ * reader.
+ */
 const END_ALLOWANCE = 8_388_608
 
-/** Holds the logger. It changes when a socket learns which call it is for. */
+/** Holds the logger, which changes when a socket learns which call it is for. */
 export interface Log {
   readonly logger: FastifyBaseLogger
 }
 
 /**
- * The readable side of a stream. Frames go into the stream's own buffer; above `maxBuffered` bytes the socket is not
- * read. If nobody reads, frames are dropped, unless a handler is still preparing to read.
+ * The readable side of a stream. Frames go into the stream's own buffer. If it has more than `maxBuffered`
+ * bytes, the socket is not read. If nobody reads, frames are dropped, unless a handler is still preparing to
+ * read.
  */
 export class ReaderSide {
   /** true while the side takes frames. */
@@ -67,7 +71,7 @@ export class ReaderSide {
   /** Gives a frame to the reader. */
   push(frame: Buffer): void {
     const stream = this.#stream
-    // push() would emit the frame as well, but with a tick per frame to ask for more.
+    // `data` is emitted directly, since push() would take one more tick per frame to ask for more.
     const flows =
       stream.readableFlowing === true &&
       stream.readableLength === 0 &&
@@ -87,7 +91,7 @@ export class ReaderSide {
     } else if (readableLength > this.#maxBuffered && !this.#waits) this.#wait(readableLength)
   }
 
-  /** Reads the socket again: the stream's buffer has room. */
+  /** Reads the socket again, since the stream's buffer has room. */
   wanted(): void {
     if (!this.#waits) return
     this.#waits = false
@@ -95,7 +99,7 @@ export class ReaderSide {
     this.#flow.resumeFor(this)
   }
 
-  /** Ends the readable side: no more frames come. Without a reader, the stream ends by itself. */
+  /** Ends the readable side, since no more frames come. Without a reader, the stream ends by itself. */
   socketClosed(): void {
     this.#closed = true
     clearTimeout(this.#patience)
@@ -105,7 +109,7 @@ export class ReaderSide {
     if (!this.reading && this.#keepers === 0) this.#stream.resume()
   }
 
-  /** Drops everything: the stream is destroyed. */
+  /** Drops everything, since the stream is destroyed. */
   end(): void {
     clearTimeout(this.#patience)
     this.#over = true
@@ -136,7 +140,7 @@ export class ReaderSide {
     this.#flow.resumeFor(this)
   }
 
-  // Drops the frames that were kept: no reader came.
+  // Drops the frames that were kept, since no reader came.
   #stopKeeping(): void {
     this.#update()
     if (this.reading) return
@@ -145,7 +149,7 @@ export class ReaderSide {
       return
     }
     this.#discarding = true
-    // read() returns all at once before Node.js 26, and piece by piece since.
+    // Before Node.js 26, read() returns all data at once. Since then, it returns the data piece by piece.
     while (this.#stream.read() !== null);
     this.#discarding = false
   }
@@ -182,7 +186,7 @@ export class ChannelReader extends Readable {
     this.#side.arrive()
     this.#release = live.keepLive()
     live.channels.add(this)
-    // An error of a channel ends its stream only.
+    // An error of a channel ends the stream of the channel's listen, and nothing else.
     this.on('error', (err) => live.socket.fail(err, 'a channel of the audio stream failed'))
   }
 
@@ -192,7 +196,7 @@ export class ChannelReader extends Readable {
     this.#side.push(this.#sideName === 'whole' ? frame : sideOf(frame, this.#sideName))
   }
 
-  /** Ends the channel: no more audio comes. */
+  /** Ends the channel, since no more audio comes. */
   socketClosed(): void {
     this.#side.socketClosed()
   }
