@@ -6,14 +6,15 @@ import { toSample } from './samples.js'
  */
 const TAPS = 32
 /**
- * Most entries of the filter's table. A ratio of odd rates uses the nearest phase: its error is 62 dB below the sound.
+ * Maximum number of entries in the filter's table. A ratio of odd rates uses the nearest phase. The error is
+ * then 62 dB below the sound.
  */
 const MAX_TABLE = 65_536
 
 /**
- * Resamples mono 16-bit audio piece by piece, with a windowed-sinc polyphase filter for any ratio of whole Hz. `n`
- * samples yield `ceil(n * to / from)` samples over the life of the stream. They are late by half the filter (2 ms at 8
- * kHz).
+ * Resamples mono 16-bit audio piece by piece, with a windowed-sinc polyphase filter for any ratio of whole
+ * Hz. `n` samples yield `ceil(n * to / from)` samples over the life of the stream. The result is late by half
+ * the length of the filter (2 ms at 8 kHz).
  */
 export class Resampler {
   readonly #up: number
@@ -104,7 +105,7 @@ export class SoundResampler {
     return this.#resampler.process(input.subarray(lead.length))
   }
 
-  /** Returns what the filter still holds at the end of the sound. */
+  /** Returns the samples that the filter still holds at the end of the sound. */
   end(): Int16Array {
     if (this.#led < this.#lead.length) this.#resampler.prime(this.#lead)
     return this.#resampler.process(new Int16Array(this.#led))

@@ -8,7 +8,10 @@ export interface FileKind {
 
 /** bytes at the start of a file that are examined; so many raw samples never look like text */
 const HEAD = 512
-/** The least length of a text, and of its set of letters: a few samples, or constant ones, may look like text. */
+/**
+ * Minimum length of a text, and minimum number of different letters in it. A few samples, or constant
+ * samples, may look like a shorter text.
+ */
 const MIN_TEXT = 16
 const MIN_LETTERS = 6
 
@@ -63,9 +66,9 @@ function isAdts(file: Uint8Array): boolean {
 
 interface Text {
   text: string
-  /** The text is too long, with too many different letters, to be samples. */
+  /** true if the text is too long, with too many different letters, to be samples */
   isLong: boolean
-  /** All bytes that were read are text. */
+  /** true if all bytes that were read are text */
   isAll: boolean
 }
 
@@ -130,7 +133,7 @@ export function findMpegAudio(file: Uint8Array): MpegFrame | undefined {
 const HEADER = 4
 /** Number of MPEG frames in a row that raw samples never contain by chance. */
 const ENOUGH = 4
-/** Frames in a row that are enough if the file ends after them. */
+/** Number of frames in a row that are enough if the file ends after them. */
 const LEAST = 2
 /** Hz of MPEG-1; halved for MPEG-2, and once more for 2.5 */
 const RATES = [44_100, 48_000, 32_000]
@@ -144,13 +147,13 @@ const BIT_RATES = {
 }
 
 /**
- * Returns the first MPEG audio frame of a file that begins with several in a row; undefined for other files. A single
- * frame proves nothing: raw samples may look like one.
+ * Returns the first MPEG audio frame of a file that begins with several in a row; undefined for other files.
+ * A single frame proves nothing, since raw samples may look like a frame.
  */
 export function firstMpegFrame(file: Uint8Array): MpegFrame | undefined {
   const first = readFrame(file, 0)
-  // Raw PCM that repeats every four bytes can look like an MPEG header at each offset: a second header right after the
-  // first means it is not MPEG.
+  // Raw PCM that repeats every four bytes can look like an MPEG header at each offset. If a second header
+  // follows right after the first, the file is not MPEG.
   if (first === undefined || readFrame(file, HEADER) !== undefined) return undefined
   let at = 0
   for (let count = 0; count < ENOUGH; count++) {

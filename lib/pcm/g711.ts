@@ -17,12 +17,12 @@ export function encodeMulaw(samples: Int16Array): Buffer {
   return bytes
 }
 
-/** Decodes mu-law: 14 bits, used in North America and Japan. */
+/** Decodes mu-law, which has 14 bits and is used in North America and Japan. */
 export function decodeMulaw(bytes: Uint8Array): Int16Array {
   return decode(bytes, MULAW)
 }
 
-/** Decodes A-law: 13 bits, used in the rest of the world. */
+/** Decodes A-law, which has 13 bits and is used in the rest of the world. */
 export function decodeAlaw(bytes: Uint8Array): Int16Array {
   return decode(bytes, ALAW)
 }
@@ -34,7 +34,7 @@ function decode(bytes: Uint8Array, table: Int16Array): Int16Array {
 }
 
 function encodeMulawSample(sample: number): number {
-  // Rounded to 14 bits first, as sox does.
+  // The sample is rounded to 14 bits first, as in sox.
   const rounded = ((sample + 2) >> 2) << 2
   const sign = rounded < 0 ? SIGN : 0
   const magnitude = Math.min(Math.abs(rounded), MULAW_CLIP) + MULAW_BIAS

@@ -24,8 +24,9 @@ export interface Mp3Work {
 }
 
 /**
- * Resolves to the samples of MPEG audio (MP1 to MP3), mono; to undefined if it was dropped in the meantime. The package
- * `mpg123-decoder` decodes it, where the application has installed it. Rejects with FST_JAMBONZ_AUDIO_FILE.
+ * Resolves to the samples of MPEG audio (MP1 to MP3), mono. Resolves to undefined if the file was dropped in
+ * the meantime. The audio is decoded by the package `mpg123-decoder`, if the application has installed it.
+ * Rejects with FST_JAMBONZ_AUDIO_FILE.
  */
 export async function decodeMp3(
   file: Uint8Array,

@@ -54,7 +54,7 @@ export function openWav(wav: Uint8Array): Frames {
   const { decode, sampleBytes } = decoderOf(code, bitsPerSample)
   const frameBytes = channels * sampleBytes
   const data = file.subarray(dataOffset)
-  // The header of a streamed file says 0 or 4 GiB: its samples go on to the end.
+  // The header of a streamed file says 0 or 4 GiB, so the samples go on to the end.
   const bytes = Math.min(dataBytes || Infinity, data.length)
   return {
     sampleRate,

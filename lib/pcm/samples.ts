@@ -2,10 +2,10 @@
 export const SAMPLE_BYTES = 2
 /** ms of one frame: jambonz reads, sends and plays audio in frames of this length. */
 export const FRAME_MS = 20
-/** us -> jambonz: while a mark waits, mod_audio_fork takes a sample of this value for it. */
+/** While a mark waits, mod_audio_fork takes a sample of this value in our audio for the mark. */
 export const MARK_SAMPLE = -1
 
-/** Low byte of -2, which replaces -1: nobody hears the difference. */
+/** Low byte of -2, which replaces MARK_SAMPLE, since nobody hears the difference. */
 const SUBSTITUTE_LOW_BYTE = 0xfe
 
 /** Returns the samples of L16 bytes, without a copy if their memory is aligned. */
@@ -19,7 +19,10 @@ export function bytesOf(samples: Int16Array): Buffer {
   return Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength)
 }
 
-/** Returns the audio without samples that jambonz would take for a mark. It is a copy only if there are any. */
+/**
+ * Returns the audio without samples that jambonz would take for a mark. Copies the audio only if there are
+ * any.
+ */
 export function withoutMarkSamples(pcm: Buffer): Buffer {
   const samples = samplesOf(pcm)
   let at = samples.indexOf(MARK_SAMPLE)
@@ -54,8 +57,8 @@ export function addHeard(samples: Int16Array, heard: Int16Array, channels: numbe
 }
 
 /**
- * Writes the caller's frame and what he heard of the application into `pairs`, sample by sample in turn: the caller is
- * the left channel. No `heard`: the right channel is silent.
+ * Writes the caller's frame, and the application's audio that the caller heard, into `pairs`, in turn sample
+ * by sample. The caller is the left channel. Without `heard`, the right channel is silent.
  */
 export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int16Array): void {
   for (let at = 0, i = 0; at < frame.length; at += SAMPLE_BYTES, i++) {
@@ -67,7 +70,7 @@ export function pairUp(frame: Buffer, heard: Int16Array | undefined, pairs: Int1
 const MAX_CHANNELS = 2
 const HALF = 15
 const HALF_MASK = (1 << HALF) - 1
-/** Samples that are measured at once: the sums of more would overflow. */
+/** Maximum number of samples that are measured at once, since the sums of more samples would overflow. */
 const MOST = 1 << HALF
 const FLOOR_DB = -120
 
@@ -80,7 +83,7 @@ export interface Level {
 /** Measures peak and RMS of each channel, on blocks of samples rather than on frames. */
 export class Levels {
   readonly #channels: number
-  /** squares of the loudest samples */
+  /** for each channel, the square of the loudest sample */
   readonly #peaks = new Float64Array(MAX_CHANNELS)
   readonly #squares = new Float64Array(MAX_CHANNELS)
   #moments = 0
@@ -121,8 +124,8 @@ export class Levels {
 
   #measure(samples: Int16Array, count: number, channel: number): void {
     const step = this.#channels
-    // This loop sees every sample of every call: it uses integers only. A square has 30 bits; its two halves are summed
-    // apart, so that the squares of a whole block fit into 32 bits each.
+    // This loop sees every sample of every call, so it uses integers only. A square has 30 bits; its two
+    // halves are summed apart, so that the squares of a whole block fit into 32 bits each.
     let peak = 0
     let high = 0
     let low = 0
@@ -142,7 +145,7 @@ function decibel(ratio: number): number {
   return ratio === 0 ? FLOOR_DB : Math.max(FLOOR_DB, Math.round(200 * Math.log10(ratio)) / 10)
 }
 
-/** A queue of samples in one piece of memory, which grows with what waits in it. */
+/** A queue of samples in one piece of memory, which grows with the number of samples. */
 export class SampleRing {
   #samples: Int16Array
   #start = 0

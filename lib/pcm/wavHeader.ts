@@ -22,7 +22,7 @@ const UNKNOWN_SIZE = 0xffff_ffff
 const LONG_RIFF = ['RF64', 'BW64']
 const PCM = 1
 const EXTENSIBLE = 0xfffe
-/** where the code of the samples stands in an extensible format, bytes */
+/** Offset of the code of the samples in an extensible format, in bytes. */
 const SUBFORMAT = 24
 
 export interface WavFormat {
@@ -33,7 +33,7 @@ export interface WavFormat {
 
 export interface WavInfo extends WavFormat {
   bitsPerSample: number
-  /** where the samples begin, bytes */
+  /** offset of the samples, bytes */
   dataOffset: number
   /** bytes of samples, as the header says; undefined if the header says that it is unknown */
   dataBytes: number | undefined
@@ -79,8 +79,8 @@ export function buildWavHeader(format: WavFormat, dataBytes: number): Buffer {
 }
 
 /**
- * Returns the header of a WAV that is streamed, STREAM_HEADER_BYTES long. Its length is not known yet: both sizes are
- * 0xffffffff, as ffmpeg writes them.
+ * Returns the header of a WAV that is streamed, STREAM_HEADER_BYTES long. Its length is not known yet, so
+ * both sizes are 0xffffffff, as ffmpeg writes them.
  */
 export function buildStreamHeader(format: WavFormat): Buffer {
   const header = Buffer.alloc(STREAM_HEADER_BYTES)
@@ -127,9 +127,9 @@ export interface WavHeader extends WavInfo {
 }
 
 /**
- * Parses the header of a WAV. `head`: the first bytes of the file, down to the head of its data chunk. Throws the error
- * that `refusal` returns for a problem. The words of a problem follow the name of the file, as in "ends before its data
- * chunk".
+ * Parses the header of a WAV. `head`: the first bytes of the file, up to the head of its data chunk. Throws
+ * the error that `refusal` returns for a problem. The words of a problem follow the name of the file, as in
+ * "ends before its data chunk".
  */
 export function parseWavHeader(head: Buffer, refusal: (problem: string) => Error): WavHeader {
   if (head.length < RIFF_CHUNK) throw refusal('ends before its RIFF header does')
@@ -174,7 +174,7 @@ export function inspectWav(head: Buffer): WavInfo {
   return info
 }
 
-/** The repair of a recording that was cut off at any byte. */
+/** The values that repair a recording that was cut off at any byte. */
 export interface WavRepair {
   header: Buffer
   /** bytes of complete samples */

@@ -6,9 +6,9 @@ import type { ResolvedRecordingOptions } from './options.js'
 import type { Output } from './types.js'
 import { blockAlign, type WavFormat } from '../pcm/wavHeader.js'
 
-/** bytes: about a second of audio at 8 kHz mono */
+/** bytes of a small block: about a second of audio at 8 kHz mono */
 export const SMALL_BLOCK = 16 * 1024
-/** bytes, for rates at which small blocks would mean more than two writes a second */
+/** bytes of a large block, for rates at which small blocks would mean more than two writes a second */
 export const LARGE_BLOCK = 64 * 1024
 const SMALL_BLOCK_RATE = 2 * SMALL_BLOCK
 
@@ -28,8 +28,8 @@ export function blockSizeFor(byteRate: number): number {
 
 /**
  * The pool of blocks for all recordings. It keeps returned blocks for later use, at most as many as there are
- * recordings (`keep`). It lends at most `capacity` bytes at once: if the disk hangs, recordings fail, but the process
- * does not run out of memory.
+ * recordings (`keep`). It lends at most `capacity` bytes at once. Therefore recordings fail if the disk
+ * hangs, but the process does not run out of memory.
  */
 export class BlockPool {
   readonly #capacity: number
@@ -103,11 +103,11 @@ export class BlockWriter implements Flushable {
   #queued = 0
   /** the block that the output is writing; it returns to the pool when it is written */
   #writing: Block | undefined
-  /** when the output's current operation began, ms of performance.now(); 0: there is none */
+  /** when the output's current operation began, ms of performance.now(); 0 if there is none */
   #askedAt = 0
   /**
-   * when the last checkpoint began; -Infinity at first: a checkpoint follows the first block, so that the file can be
-   * played
+   * when the last checkpoint began, ms of performance.now(); -Infinity at first, so that a checkpoint follows
+   * the first block, and the file can be played
    */
   #checkpointAt = -Infinity
   #overdue = false
@@ -162,7 +162,7 @@ export class BlockWriter implements Flushable {
   }
 
   flush(): void {
-    // While the output is busy, the block continues to fill up; it is handed over afterwards.
+    // While the output is busy, the block continues to fill up. It is handed over when the output is free.
     if (this.#askedAt > 0) this.#overdue = true
     else this.#seal()
   }

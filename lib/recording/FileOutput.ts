@@ -24,7 +24,7 @@ import type { FinishedRecording } from '../model/recording.js'
 import type { Spool } from './Spool.js'
 import type { Done, Output, RecordedStream, Summary } from './types.js'
 
-/** Number of checkpoints after which the output checks if the file was removed from its directory. */
+/** Number of checkpoints between two checks whether the file was removed from its directory. */
 const LOOK_AFTER = 2
 
 export interface FileOutputDeps {
@@ -168,7 +168,7 @@ export class FileOutput implements Output {
     await settled((done) => file.close(done))
   }
 
-  /** Continues in a new file, after the current one was removed from its directory. */
+  /** Continues in a new file, after the current file was removed from its directory. */
   #rescue(gone: Error, done: Done): void {
     const claim = this.#claimed
     this.#keepClaim(this.#openFile, claim, this.#stream.listen)
@@ -203,7 +203,7 @@ export class FileOutput implements Output {
       return await this.#putDown(this.#paths, claim, listen, this.#recording)
     } catch (cause) {
       file.close(() => {})
-      // The audio is saved under its final name, only the sidecar is missing.
+      // If #recording is set, the audio is saved under its final name, and only the sidecar is missing.
       throw Object.assign(
         new ERR_RECORDING_WRITE(this.#name, reasonOf(cause), { cause }),
         this.#recording && { recording: this.#recording }
@@ -222,7 +222,7 @@ export class FileOutput implements Output {
     const { directory, logger } = this.#deps
     const { base, part, partSidecar } = claim.paths
     if ((await isThere(part)) && (await isThere(partSidecar))) return claim
-    // The directory was removed: a second file can't be created in it.
+    // If the directory was removed, no second file can be created in it.
     if (!(await isThere(dirname(base)))) return claim
     const beside = await directory.claimBeside(claim, listen, this.#notes)
     logger.warn(
@@ -292,7 +292,9 @@ export class FileOutput implements Output {
     }
   }
 
-  /** Returns the name from the application's fileName(). If that fails, returns undefined: the default name is used. */
+  /**
+   * Returns the name that the application's fileName() returns; undefined if it fails, for the default name.
+   */
   #givenName(): string | undefined {
     const { options, logger } = this.#deps
     if (options.fileName === undefined) return undefined
@@ -319,7 +321,7 @@ export class FileOutput implements Output {
       const { pauses, gaps } = this.#summarize()
       this.#summarize = undefined
       try {
-        // Another instance has taken over the sidecar: this one must not write it any more.
+        // If another instance has taken over the sidecar, this instance must not write it any more.
         if (!(await isThere(paths.partSidecar))) return
         await writeJson(paths.partSidecar, this.#deps.instances.token, {
           ...this.#stream.listen,

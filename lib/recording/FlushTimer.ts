@@ -8,11 +8,13 @@ const REST = 0.7
 const TICKS_PER_INTERVAL = 10
 const MIN_TICK = 5
 const WATCH_INTERVAL = 1_000
-/** Number of writes that begin in one turn of the event loop, at most: a thousand at once would block it. */
+/**
+ * Maximum number of writes that begin in one turn of the event loop, since a thousand at once would block it.
+ */
 const TURN = 64
 const COMPACT = 1_024
 
-/** A block that the timer flushes. */
+/** A recording whose block the timer flushes. */
 export interface Flushable {
   /** when its block has to be written, ms of performance.now(); set by the timer */
   dueAt: number
@@ -87,7 +89,7 @@ export class FlushTimer {
     if (begun === TURN) {
       setImmediate(() => this.#flushDue(until))
     }
-    // The array is compacted rarely: a shift() for each recording would move the whole array each time.
+    // The array is compacted rarely, since a shift() for each recording would move the whole array each time.
     if (this.#next === this.#waiting.length || this.#next > COMPACT) this.#forget(this.#next)
   }
 

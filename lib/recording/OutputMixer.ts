@@ -4,18 +4,24 @@ import { addHeard, pairUp, SAMPLE_BYTES } from '../pcm/samples.js'
 import type { FinishedRecording } from '../model/recording.js'
 import type { RecordedStream, Recorder } from './types.js'
 
-/** Returns the application's audio that the caller heard during the frame being recorded; undefined: none. */
+/**
+ * Returns the application's audio that the caller heard during the frame being recorded; undefined if there
+ * was none.
+ */
 export type Heard = () => Int16Array | undefined
 
-/** Returns true if the application may stream audio to the caller: the recording then contains that audio, too. */
+/**
+ * Returns true if the application may stream audio to the caller, so that the recording contains that audio,
+ * too.
+ */
 export function isSpokenTo({ listen }: RecordedStream): boolean {
   return listen.bidirectional?.mode === 'streaming'
 }
 
 /**
- * Returns the number of channels of a recording with the application's audio: those of the stream, or two if jambonz
- * sends the caller's audio alone and the application speaks. The second channel then is the application's audio as the
- * caller heard it.
+ * Returns the number of channels of a recording with the application's audio. This is the number of the
+ * stream's channels, or two if jambonz sends the caller's audio alone and the application speaks. The second
+ * channel then is the application's audio as the caller heard it.
  */
 export function channelsWithOutput(stream: RecordedStream): number {
   return stream.mixType === 'mono' && isSpokenTo(stream) ? 2 : stream.channels
@@ -56,7 +62,7 @@ export class OutputMixer implements Recorder {
   readonly #recorder: Recorder
   readonly #mixType: MixType
   readonly #heard: Heard
-  // One buffer for all frames: the recorder copies them.
+  // One buffer for all frames, since the recorder copies each frame.
   #scratch = Buffer.alloc(0)
   #samples = new Int16Array(0)
 

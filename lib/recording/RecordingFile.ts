@@ -26,8 +26,8 @@ interface Codec {
   preamble(): Buffer
   header(wavHeader: Buffer): Buffer
   /**
-   * Returns the bytes to write for the first `length` bytes of `samples`. It may return `samples` itself: then only its
-   * first `length` bytes are written.
+   * Returns the bytes to write for the first `length` bytes of `samples`. If it returns `samples` itself,
+   * only the first `length` bytes are written.
    */
   samples(index: number, samples: Buffer, length: number): Buffer
   /** Returns the bytes that end the file. */
@@ -46,7 +46,9 @@ const PLAIN: Codec = {
 /** The offset of the first frame of samples in an encrypted file. */
 export const FIRST_FRAME_AT = PREAMBLE_BYTES + FRAME_OVERHEAD + WAV_HEADER_BYTES
 
-/** Returns the codec of an encrypted file: each append is one frame, and only ciphertext reaches the disk. */
+/**
+ * Returns the codec of an encrypted file. Each append is one frame, so that only ciphertext reaches the disk.
+ */
 function encrypted(cipher: FrameCipher): Codec {
   return {
     headerAt: PREAMBLE_BYTES,
@@ -90,7 +92,10 @@ export class RecordingFile {
   #done: Done = () => {}
   readonly #written = (error: Error | null, bytes: number): void => this.#onWritten(error, bytes)
 
-  /** `fd`: descriptor of the file, open for reading and writing. `cipher`: if the file is encrypted. */
+  /**
+   * `fd`: descriptor of the file, open for reading and writing. `cipher`: undefined if the file is not
+   * encrypted.
+   */
   constructor(path: string, fd: number, format: WavFormat, cipher?: FrameCipher) {
     this.#path = path
     this.#fd = fd
@@ -141,7 +146,10 @@ export class RecordingFile {
     this.#torn = true
   }
 
-  /** Copies this file to `fd`, open and empty, and continues there: another process has taken over this file. */
+  /**
+   * Copies this file to `fd`, open and empty, and continues there, since another process has taken over this
+   * file.
+   */
   async moveTo(path: string, fd: number): Promise<void> {
     const piece = Buffer.allocUnsafeSlow(COPIED_AT_ONCE)
     for (let at = 0; at < this.#bytes;) {
@@ -169,7 +177,7 @@ export class RecordingFile {
     write(this.#fd, header, 0, header.length, this.#codec.headerAt, (error) => done(error))
   }
 
-  /** Completes the file: it takes no more audio. */
+  /** Completes the file, which then takes no more audio. */
   seal(done: Done): void {
     const end = this.#codec.end(this.#frames)
     this.#trim((error) => {
@@ -236,7 +244,7 @@ export class RecordingFile {
 
   #onWritten(error: Error | null, bytes: number): void {
     this.#from += bytes
-    // A nearly full disk writes a part of the bytes; writing the rest then fails with ENOSPC.
+    // A nearly full disk takes a part of the bytes; writing the rest then fails with ENOSPC.
     if (error === null && this.#from < this.#until) return this.#write()
     if (error === null) {
       this.#bytes += this.#until

@@ -25,13 +25,14 @@ export interface RecordingsDeps {
 }
 
 export interface Recordings {
-  /** complete recordings that are not compressed or sent yet */
+  /** number of complete recordings that are not compressed or sent yet */
   readonly waiting: number
   /** bytes of `maxMemory` in use */
   readonly memory: number
   /**
-   * Begins a recording. Never throws: if the output can't be opened, this recording fails. `onFailed`: called once, as
-   * soon as the recording fails. `heard`: returns the application's audio that the caller heard, if it is recorded.
+   * Begins a recording. Never throws. If the output can't be opened, this recording fails. `onFailed`: called
+   * once, as soon as the recording fails. `heard`: returns the application's audio that the caller heard, if
+   * it is recorded, too.
    */
   start(stream: RecordedStream, onFailed?: (error: Error) => void, heard?: Heard): Recorder
   /**
@@ -40,7 +41,9 @@ export interface Recordings {
    * `spooled`, once it is compressed and sent.
    */
   recover(onRecovered: (listen: Listen, recording: FinishedRecording) => void): Promise<void>
-  /** Closes unfinished recordings without completing them: the next start does that. Never rejects. */
+  /**
+   * Closes unfinished recordings without completing them, since the next start repairs them. Never rejects.
+   */
   close(): Promise<void>
 }
 
@@ -125,7 +128,7 @@ class OpenRecordings implements Recordings {
   }
 }
 
-/** The recordings of one directory, and the parts they share. */
+/** The recordings of one directory, and the parts that they share. */
 class DirectoryRecordings {
   readonly #options: ResolvedRecordingOptions
   readonly #instances: Instances

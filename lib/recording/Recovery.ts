@@ -32,7 +32,9 @@ import type { Spool } from './Spool.js'
 
 /** ms between two searches for instances that have died */
 const LOOK_INTERVAL = 15_000
-/** ms that the start of the server waits for the first look, at most: there may be hours of audio to repair */
+/**
+ * maximum ms that the start of the server waits for the first look, which may find hours of audio to repair
+ */
 const PATIENCE = 5_000
 
 export interface RecoveryDeps {
@@ -52,7 +54,7 @@ interface Repaired {
   listen: Listen
   /** the recording in this file alone */
   own: FinishedRecording
-  /** the listen's recording: this file, or all its segments */
+  /** the recording of the whole listen, with all its segments */
   recording: FinishedRecording
   notes: PartNotes
 }
@@ -114,7 +116,8 @@ export class Recovery {
   }
 
   /**
-   * Repairs a recording. Resolves to false if a later look has to try again: its owner is alive, or the repair failed.
+   * Repairs a recording. Resolves to false if a later look has to try again, because the owner of the
+   * recording is alive, or because the repair failed.
    */
   async #repair(part: Part, onRecovered: OnRecovered): Promise<boolean> {
     const { instances, logger } = this.#deps
@@ -147,7 +150,7 @@ export class Recovery {
     const { directory, instances, logger } = this.#deps
     await instances.announce()
     const paths = directory.pathsOf(part.base, part.extension)
-    // Several instances may try: the rename succeeds for one of them.
+    // Several instances may try to repair the recording, but the rename succeeds for only one of them.
     if ((await ifThere(rename(sidecar, paths.partSidecar).then(() => true))) === undefined) return
     const notes = await this.#readNotes(paths)
     const repaired = notes && (await this.#complete(paths, notes))
@@ -189,8 +192,9 @@ export class Recovery {
   }
 
   /**
-   * Completes the audio, name and sidecar of a recording whose process died, at any point of its work. This instance
-   * must own the sidecar of the part, which stays. Resolves to undefined if nothing was recorded yet.
+   * Completes the audio, name and sidecar of a recording whose process died at any point of its work. This
+   * instance must own the sidecar of the unfinished recording, which stays. Resolves to undefined if nothing
+   * was recorded yet.
    */
   async #complete(
     paths: RecordingPaths,
@@ -223,8 +227,8 @@ export class Recovery {
   }
 
   /**
-   * Returns a recording that is still to be sent, with a location made from its name: the location in the sidecar may
-   * belong to another host, or be wrong.
+   * Returns a recording that is still to be sent, with a location made from its name, since the location in
+   * the sidecar may belong to another host, or be wrong.
    */
   async #here(paths: RecordingPaths, own: FinishedRecording): Promise<FinishedRecording> {
     if (own.state !== 'spooled') return own
@@ -270,7 +274,7 @@ export class Recovery {
     }
     const { sampleRate, channels, mixType, segment, call = callOf(listen) } = notes
     const stream = { callSid: listen.callSid, call, listen, sampleRate, channels, mixType }
-    // The other repairs do not wait for this delivery: the sink may be slow.
+    // The other repairs do not wait for this delivery, since the sink may be slow.
     spool
       .run({ paths, segment, stream, listen, recording: own, attempts: 1 })
       .then((followed = recording) => tell(followed))

@@ -16,7 +16,7 @@ interface Kept {
   base: string
   files: string[]
   bytes: number
-  /** ms since the epoch */
+  /** time of the last change, ms since the epoch */
   modified: number
 }
 
@@ -40,7 +40,7 @@ export class Retention {
     this.#logger = logger
   }
 
-  /** Looks now, and then every `interval` ms. */
+  /** Looks for recordings to delete now, and then every `interval` ms. */
   start(): void {
     const look = (): void => {
       this.#looking ??= this.#look()
@@ -65,7 +65,7 @@ export class Retention {
     for await (const recording of findKept(this.#directory)) kept.push(recording)
     kept.sort((one, other) => one.modified - other.modified)
     let bytes = kept.reduce((total, recording) => total + recording.bytes, 0)
-    // The time of the clock that dated the files. The clock of this host may differ.
+    // now() reads the clock that dated the files, since the clock of this host may differ.
     const oldest = kept.length > 0 ? (await this.#instances.now()) - maxAge : 0
     let deleted = 0
     let freed = 0
@@ -83,7 +83,7 @@ export class Retention {
   async #delete({ base, files }: Kept): Promise<boolean> {
     const sidecar = await readSidecar(`${base}.json`)
     if (sidecar === undefined || sidecar.recording.state === 'spooled') return false
-    // The sidecar is deleted last: the audio is found by it.
+    // The sidecar is deleted last, since the audio is found by it.
     for (const file of files.sort((one, other) => Number(SIDECAR.test(one)) - Number(SIDECAR.test(other)))) {
       await remove(file)
     }
@@ -123,7 +123,7 @@ async function* keptAmong(directory: string, entries: Dirent[]): AsyncGenerator<
   const live = new Set<string>()
   for (const { name } of entries.filter((entry) => entry.isFile())) {
     const part = name.indexOf(PART)
-    // All segments of a listen in progress stay, the complete ones too.
+    // All segments of a listen in progress stay, even complete segments.
     if (part > 0) live.add(withoutSegment(name.slice(0, part)))
     const base = name.replace(AUDIO, '').replace(SIDECAR, '')
     if (base !== name) names.set(base, [...(names.get(base) ?? []), name])

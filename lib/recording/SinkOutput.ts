@@ -126,7 +126,7 @@ const METHODS = [
   '_read'
 ] as const
 
-/** The keys of a recording that the details of a sink never replace. */
+/** The keys of a recording that the `details` of a sink never replace. */
 const OURS = ['id', 'state', 'segments'] as const
 
 /**
@@ -155,7 +155,8 @@ export class SinkWriter {
     context: SinkContext,
     logger: FastifyBaseLogger
   ): Promise<SinkWriter> {
-    // Only microtasks run before #adopt(): if the Writable fails in the next tick, its `error` listener exists.
+    // Only microtasks run before #adopt(), so that a Writable that fails in the next tick has its `error`
+    // listener.
     await Promise.resolve()
     const returned: unknown = sink(stream, context)
     const writable = checkWritable(isThenable(returned) ? await returned : returned)
@@ -164,7 +165,7 @@ export class SinkWriter {
     return writer
   }
 
-  /** Writes `bytes`. The caller must not change them afterwards: the Writable may keep them. */
+  /** Writes `bytes`. The caller must not change them afterwards, since the Writable may keep them. */
   write(bytes: Buffer, done: Done): void {
     if (this.#error) return done(this.#error)
     this.#done = done
@@ -177,7 +178,7 @@ export class SinkWriter {
     )
   }
 
-  /** Ends the Writable. Calls `done` when it has finished: then its bytes are saved. */
+  /** Ends the Writable. Calls `done` when the Writable has finished, which means that its bytes are saved. */
   end(done: Done): void {
     if (this.#error) return done(this.#error)
     this.#done = done
@@ -198,8 +199,8 @@ export class SinkWriter {
   }
 
   /**
-   * Returns `recording` with the `location` and the `details` of the Writable. `name`: the location if it has none.
-   * Never throws: logs details that are not plain JSON, and leaves them out.
+   * Returns `recording` with the `location` and the `details` of the Writable. `name`: the location if the
+   * Writable has none. Never throws. Logs details that are not plain JSON, and leaves them out.
    */
   describe(recording: FinishedRecording, name: string): FinishedRecording {
     let own = { ...recording, location: name }
@@ -207,7 +208,7 @@ export class SinkWriter {
       own = { ...recording, location: locationOf(this.#writable, name) }
       const { details } = this.#writable
       if (typeof details !== 'object' || details === null) return own
-      // The sidecar and the store keep JSON.
+      // Details must be JSON, since the sidecar and the store keep the recording as JSON.
       const described = { ...own, ...frozenJson(details) }
       for (const key of OURS) if (key in described) Object.assign(described, { [key]: own[key] })
       if (Value.Check(FinishedRecordingSchema, described)) return described
@@ -222,13 +223,13 @@ export class SinkWriter {
     }
   }
 
-  /** Adds the listeners to the Writable: from now on this writer handles its errors. */
+  /** Adds the listeners to the Writable, so that this writer handles its errors from now on. */
   #adopt(): void {
     const writable = this.#writable
     const fail = (error: unknown): void => this.#fail(error)
     for (const name of METHODS) guard(writable, name, fail)
     for (const name of ['emit', 'destroy'] as const) guard(writable, name, fail)
-    // The listener stays for good: a stream may fail at any time.
+    // The listener is never removed, since a stream may fail at any time.
     writable.on('error', fail)
     writable.on('close', () => {
       if (!this.#finished && !writable.writableFinished) fail(new Error('it was closed before the end'))
@@ -268,7 +269,7 @@ function guard(
   const method: unknown = Reflect.get(writable, name)
   if (typeof method !== 'function') return
   const value = function (this: unknown, ...args: unknown[]): unknown {
-    // The last argument of these methods is a callback. If the method throws, it gets the error.
+    // The last argument of these methods is a callback. If the method throws, the callback gets the error.
     const callback = name.startsWith('_') ? args.at(-1) : undefined
     const failed = (error: unknown): void => {
       fail(error)
@@ -286,7 +287,7 @@ function guard(
   Object.defineProperty(writable, name, { value, configurable: true, writable: true })
 }
 
-/** Returns what an application's sink() returned, as a Writable. Throws if it is none. */
+/** Returns the result of an application's sink() as a Writable. Throws if the result is no Writable. */
 function checkWritable(writable: unknown): SinkWritable {
   const is = (name: 'write' | 'end' | 'on' | 'once'): boolean =>
     typeof writable === 'object' &&
@@ -297,8 +298,8 @@ function checkWritable(writable: unknown): SinkWritable {
 }
 
 /**
- * Returns the sink's `location` of the recording, or else the `path` of an fs.WriteStream, or else the recording's
- * name.
+ * Returns the `location` of the Writable. If there is none, returns the `path` of an fs.WriteStream. If there
+ * is none, returns the recording's name.
  */
 function locationOf(writable: SinkWritable, name: string): string {
   if (typeof writable.location === 'string') return writable.location

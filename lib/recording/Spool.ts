@@ -21,7 +21,7 @@ import type { RecordedStream } from './types.js'
 const PATIENCE = 4_000
 const FIRST_RETRY = 1_000
 const LAST_RETRY = 300_000
-/** Number of recordings that are sent at once: each takes a file descriptor and the memory of its sink. */
+/** Number of recordings that are sent at once. Each takes a file descriptor and the memory of its sink. */
 const SENT_AT_ONCE = 4
 
 export interface Job {
@@ -30,7 +30,7 @@ export interface Job {
   stream: RecordedStream
   listen: Listen
   recording: FinishedRecording
-  /** number of earlier attempts to send it */
+  /** number of earlier attempts to send the recording */
   attempts: number
 }
 
@@ -54,11 +54,11 @@ export class Spool {
 
   constructor(deps: SpoolDeps) {
     this.#deps = deps
-    // Each recording that waits to be sent again adds a listener.
+    // Each recording that waits to be sent again adds a listener, so their number is not limited.
     setMaxListeners(0, this.#closing.signal)
   }
 
-  /** recordings that are under way */
+  /** number of recordings that are being compressed or sent */
   get running(): number {
     return this.#running.size
   }
@@ -69,8 +69,9 @@ export class Spool {
   }
 
   /**
-   * Compresses and sends a recording. Resolves to the recording as it is then; to undefined after PATIENCE ms, or at
-   * the first failure to send it: the recording is still on this disk, unchanged. Never rejects.
+   * Compresses and sends a recording. Resolves to the recording with these changes. Resolves to undefined
+   * after PATIENCE ms, or at the first failure to send it. The recording is then still on this disk, and the
+   * work goes on. Never rejects.
    */
   async run(job: Job): Promise<FinishedRecording | undefined> {
     let later = false
@@ -202,7 +203,7 @@ export class Spool {
       return writer.describe(recording, name)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
-      // If sink() resolves to a Writable after the timeout, that is destroyed too.
+      // If sink() resolves to a Writable after the timeout, the Writable is destroyed, too.
       opening.then(
         (writer) => writer.destroy(error),
         () => {}
@@ -228,7 +229,7 @@ export class Spool {
   }
 }
 
-/** A gate that lets a fixed number through at once; the others wait in order. */
+/** A gate that lets a limited number of operations run at once. Further operations wait in order. */
 class Gate {
   readonly #limit: number
   readonly #waiting: Array<() => void> = []
@@ -246,7 +247,7 @@ class Gate {
       return await operation()
     } finally {
       const next = this.#waiting.shift()
-      // The next one in the queue may pass.
+      // The next operation in the queue takes the place of this operation.
       if (next) next()
       else this.#busy--
     }
@@ -270,7 +271,10 @@ class Patience {
     closing.addEventListener('abort', this.#abort)
   }
 
-  /** Resolves as `operation` does. Rejects when it takes too long or the server closes, even if it never settles. */
+  /**
+   * Resolves as `operation` does. Rejects when `operation` takes too long or the server closes, even if it
+   * never settles.
+   */
   async until<T>(operation: Promise<T>): Promise<T> {
     this.#timer.refresh()
     return await new Promise((resolve, reject) => {

@@ -11,9 +11,12 @@ import { durationOf, bytesOf, type WavFormat } from '../pcm/wavHeader.js'
 
 /** ms that a recording may take to save its audio after it failed, or while the server closes */
 const SALVAGE_TIMEOUT = 2_000
-/** The part of the flush interval that may pass between two batches. The rest is left for the tick and the disk. */
+/**
+ * The part of the flush interval that may pass between two batches. The rest is left for the timer's tick and
+ * the disk.
+ */
 const BATCH_PART = 0.8
-/** ms between two batches if gaps are filled: the position of a gap is exact to one batch */
+/** ms between two batches if gaps are filled, since the position of a gap is exact only to one batch */
 const PRECISE_DELAY = 200
 
 export interface RecorderDeps extends BlockWriterDeps {
@@ -103,7 +106,7 @@ export class StreamRecorder implements Recorder {
     return this.#finished
   }
 
-  /** Closes the file without completing it; the next start repairs it. Never rejects. */
+  /** Closes the file without completing it, since the next start repairs it. Never rejects. */
   async abandon(): Promise<void> {
     if (this.#finished) {
       await this.#finished.catch(() => {})
@@ -123,7 +126,8 @@ export class StreamRecorder implements Recorder {
       this.#writer.drain().then(() => true)
     )
     this.#end('failed')
-    // If the writer could not be drained, the disk hangs and a write is under way: the file must stay open.
+    // If the writer could not be drained, the disk hangs and a write is under way, so the file must stay
+    // open.
     if (drained) await this.#output.abandon().catch(() => {})
     this.#deps.onEnded()
   }
@@ -208,7 +212,7 @@ function asRecordingError(cause: unknown, name: string): RecordingError {
   return new ERR_RECORDING_WRITE(name, reasonOf(cause), { cause })
 }
 
-/** Number of pauses, and of gaps, that are listed; further ones are only added to the totals. */
+/** Maximum number of pauses, and of gaps, in the lists. Further pauses and gaps are not listed. */
 const MAX_LISTED = 500
 
 /** The pauses of a recording and the gaps in the audio that arrived, with their positions. */
@@ -273,7 +277,8 @@ export class Timeline {
 }
 
 /**
- * Returns the `stream.recording` of the application. Its pauses are those of the stream, so that all parts see them.
+ * Returns `stream.recording` for the application. To pause the recording is to pause the stream, so that
+ * recorder, monitors and handler all know of the pause.
  */
 export function recordingControl(recorder: Recorder, live: LiveStream): RecordingControl {
   return {

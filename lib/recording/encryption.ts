@@ -6,15 +6,16 @@ import type { Encryption } from './options.js'
 // The layout of an encrypted recording, with lengths in bytes:
 //   preamble  64: magic 8 | salt 16 | length of the key's id 1 | the key's id, filled up with zeros
 //   frames    head 8: length of the text u32le, 1 if it is the last u8, zeros 3 | nonce 12 | text | tag 16
-// The cipher is AES-256-GCM. Each file has its own key: HKDF-SHA-256 of the master key with the salt of the file. Each
-// frame authenticates the preamble, its index and its head: no frame can be altered, moved, left out or taken from
-// another file. Frame 0 is the WAV header. It is at a fixed offset, and is patched with a new nonce each time.
+// The cipher is AES-256-GCM. Each file has its own key: HKDF-SHA-256 of the master key with the salt of the
+// file. Each frame authenticates the preamble, its index and its head, so that nobody can alter, move or
+// leave out a frame, or take it from another file. Frame 0 is the WAV header. It is at a fixed offset, and is
+// encrypted with a new nonce whenever it changes.
 const MAGIC = 'JAMBENC1'
 const SALT_AT = 8
 const SALT_BYTES = 16
 const KEY_ID_AT = SALT_AT + SALT_BYTES
 export const PREAMBLE_BYTES = 64
-/** bytes of UTF-8 */
+/** maximum bytes of a key's id, in UTF-8 */
 export const MAX_KEY_ID_BYTES = PREAMBLE_BYTES - KEY_ID_AT - 1
 const KEY_BYTES = 32
 export const FRAME_HEAD_BYTES = 8
@@ -22,7 +23,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 /** Bytes of a frame besides its text. */
 export const FRAME_OVERHEAD = FRAME_HEAD_BYTES + NONCE_BYTES + TAG_BYTES
-/** Bytes of text in one frame, at most. A file with a larger one was not written by this plugin. */
+/** Maximum bytes of text in one frame. A file with a larger frame was not written by this plugin. */
 const MAX_TEXT_BYTES = 1024 * 1024
 const ALGORITHM = 'aes-256-gcm'
 const PURPOSE = 'fastify-jambonz-listen recording'
@@ -135,8 +136,8 @@ export class FrameCipher {
 }
 
 /**
- * Resolves to a stream that encrypts any file in the layout of recordings: decryptRecording() decrypts it. Rejects with
- * FST_JAMBONZ_RECORDING_KEY if there is no key.
+ * Resolves to a stream that encrypts any file in the layout of recordings, so that decryptRecording() can
+ * decrypt it. Rejects with FST_JAMBONZ_RECORDING_KEY if there is no key.
  */
 export async function encryptStream(path: string, encryption: Encryption): Promise<Transform> {
   const cipher = await createCipher(path, createPreamble(encryption.keyId), encryption)
@@ -156,8 +157,8 @@ export async function encryptStream(path: string, encryption: Encryption): Promi
 /**
  * Returns a stream that decrypts a recording to a plain WAV:
  * `pipeline(createReadStream(from), decryptRecording(key), createWriteStream(to))`.
- * It fails with FST_JAMBONZ_RECORDING_DECRYPT if the key is wrong, or if a part of the file is damaged or missing. The
- * bytes that it gave before that are authentic.
+ * It fails with FST_JAMBONZ_RECORDING_DECRYPT if the key is wrong, or if a part of the file is damaged or
+ * missing. All bytes that it gave before the failure are authentic.
  */
 export function decryptRecording(key: Uint8Array | KeyOf): Transform {
   return new DecryptStream(typeof key === 'function' ? key : () => key)

@@ -71,8 +71,8 @@ export interface Compression {
 }
 
 /**
- * Checks that ffmpeg can make a format. Throws FST_JAMBONZ_RECORDING_FFMPEG if not. Blocks the process: for use at
- * registration only.
+ * Checks that ffmpeg can make a format. Throws FST_JAMBONZ_RECORDING_FFMPEG if it can't. Blocks the process,
+ * so it is for use at registration only.
  */
 export function checkFfmpeg(ffmpeg: string, format: Format): void {
   const { error, status, stderr } = spawnSync(
@@ -107,7 +107,7 @@ export function checkFfmpeg(ffmpeg: string, format: Format): void {
  */
 export async function compress(from: string, to: string, compression: Compression): Promise<void> {
   const { ffmpeg, format, encryption, signal } = compression
-  // Neither file may be a link: ffmpeg would follow it.
+  // Neither file may be a link, since ffmpeg would follow it.
   await closeFile(await openRegular(from, 'r'))
   await writeNew(to, '')
   const input = encryption ? 'pipe:0' : `file:${from}`
@@ -160,6 +160,6 @@ function lowerPriority(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_LOW)
   } catch {
-    // The process has ended, or the system forbids the change: its priority stays.
+    // The process has ended, or the system forbids the change. In both cases, the priority stays.
   }
 }

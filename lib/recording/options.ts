@@ -161,7 +161,8 @@ export type RecordingOptions = Static<typeof RecordingOptionsSchema>
 /** The facts about a recording that a sink gets besides the stream. */
 export interface SinkContext {
   /**
-   * path of the file below the directory of the recordings, with `/` between its parts. It is unique, so fit as a key.
+   * path of the file below the directory of the recordings, with `/` between its parts. The path is unique,
+   * so it can serve as a key.
    */
   name: string
   /** value for the HTTP header Content-Type */
@@ -173,8 +174,9 @@ export interface SinkContext {
 }
 
 /**
- * Returns a Writable for a recording. Its bytes are written to that Writable, which must finish only when they are
- * saved. After that, its `location` and each key of its `details`, if present, become those of the recording.
+ * Returns a Writable for a recording, or resolves to it. The plugin writes the bytes of the recording to the
+ * Writable, which must finish only when they are saved. Then the Writable's `location`, and each key of its
+ * `details`, become those of the recording.
  */
 export type Sink = (stream: RecordedStream, context: SinkContext) => SinkWritable | Promise<SinkWritable>
 export type SinkWritable = Writable & { location?: string; details?: Record<string, unknown> }

@@ -47,7 +47,9 @@ export async function readFormat(
   })
 }
 
-/** Completes a recording's file that ends anywhere; a complete file does not change. Never follows a link. */
+/**
+ * Completes a recording's file that may end anywhere. A complete file does not change. Never follows a link.
+ */
 export async function repairAudio(
   path: string,
   format: WavFormat,
@@ -63,7 +65,10 @@ export async function repairAudio(
   return { bytes: (await lstat(path)).size, dataBytes: levels.bytes, levels }
 }
 
-/** Completes the file after its valid part. `progress`: that part; undefined if the process died before the header. */
+/**
+ * Completes the file after its valid part. `progress`: the valid part; undefined if the process died before
+ * it had written the header.
+ */
 async function complete(
   path: string,
   format: WavFormat,
@@ -87,7 +92,10 @@ async function complete(
   }
 }
 
-/** Resolves to the file's cipher; undefined if the recording is plain, or its preamble and header are not complete. */
+/**
+ * Resolves to the file's cipher; undefined if the recording is not encrypted, or if its start is not
+ * complete.
+ */
 async function cipherOf(
   path: string,
   fd: number,
@@ -106,8 +114,8 @@ async function readHeader(fd: number, at: number): Promise<Buffer | undefined> {
 }
 
 /**
- * Resolves to the `header` of an encrypted recording. Resolves to an `error` if it can't be decrypted: the key is
- * wrong, or the header is damaged.
+ * Resolves to the `header` of an encrypted recording. Resolves to an `error` if the header can't be
+ * decrypted, because the key is wrong or the header is damaged.
  */
 async function openHeader(fd: number, cipher: FrameCipher): Promise<{ header?: Buffer; error?: unknown }> {
   const frame = await readFrame(fd, PREAMBLE_BYTES)
@@ -140,7 +148,8 @@ async function readSamples(
 }
 
 async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Promise<Progress | 'whole'> {
-  // The header is rewritten often, so it may be damaged while the frames after it are intact.
+  // The header is rewritten often, so it may be damaged while the frames after it are intact. Its error
+  // counts only if the first frame can't be decrypted, either.
   const { error } = await openHeader(fd, cipher)
   let at = FIRST_FRAME_AT
   for (let index = 1; ; index++) {
@@ -153,7 +162,7 @@ async function readFrames(fd: number, cipher: FrameCipher, levels: Levels): Prom
     try {
       text = cipher.open(index, frame.bytes)
     } catch (cause) {
-      // Neither header nor frame can be decrypted: the key is wrong.
+      // If neither header nor frame can be decrypted, the key is wrong.
       throw index === 1 && error !== undefined ? asDecryptError(error) : cause
     }
     if (frame.last) return 'whole'

@@ -20,7 +20,7 @@ export interface S3SinkOptions {
   /** a client of `@aws-sdk/client-s3`, with the application's region, credentials and endpoint */
   client: S3Client
   bucket: string
-  /** Default: the recording's path below `directory`, or its default name */
+  /** Returns the key. Default: the recording's path below `directory`, or its default name */
   key?: (stream: RecordedStream, context: SinkContext) => string
   /** prefix of all keys */
   prefix?: string
@@ -65,7 +65,7 @@ export function s3Sink(options: S3SinkOptions): Sink {
       client,
       partSize,
       requestTimeout,
-      // An earlier attempt to abort uploads may not have reached S3.
+      // An earlier attempt to abort uploads may not have reached S3, so the uploads are aborted again.
       onDone: clean,
       params: { ContentType: context.contentType, ...params, Bucket: bucket, Key: key },
       onLeftover: (leftover) => {
@@ -76,8 +76,8 @@ export function s3Sink(options: S3SinkOptions): Sink {
 }
 
 /**
- * Aborts the uploads of this key that an earlier attempt left, maybe one of another process. Never rejects, as some
- * servers and users may not list uploads.
+ * Aborts the uploads of this key that an earlier attempt left, maybe in another process. Never rejects, since
+ * some servers and users may not list uploads.
  */
 async function abortUploadsOf(client: S3Client, bucket: string, key: string): Promise<void> {
   try {
@@ -109,12 +109,12 @@ type Callback = (error?: Error | null) => void
 
 interface S3UploadOptions {
   client: S3Client
-  /** bytes */
+  /** bytes of one part of the upload */
   partSize: number
-  /** ms */
+  /** ms that one request may take */
   requestTimeout: number
   params: PutObjectCommandInput & { Bucket: string; Key: string }
-  /** Called when S3 has stored the object. The upload finishes after it. */
+  /** Called when S3 has stored the object. The upload finishes when the promise resolves. */
   onDone: () => Promise<void>
   /** Called if S3 still stores parts, because it could not be reached to remove them. */
   onLeftover: (leftover: Leftover) => void
@@ -135,7 +135,7 @@ class S3Upload extends Writable {
     this.#options = options
     this.location = `s3://${params.Bucket}/${params.Key}`
     this.#body = new PassThrough()
-    // The upload reports this error.
+    // The upload reports this error, so it is ignored here.
     this.#body.on('error', () => {})
     const upload = new Upload({
       client: this.#limited(),
@@ -193,7 +193,7 @@ class S3Upload extends Writable {
         return await client.send(command, { abortSignal: AbortSignal.any([limit, this.#broken.signal]) })
       }
       const { Bucket, Key, UploadId } = command.input
-      // The first error is reported, not this one.
+      // The error that led to the abort is reported, not the error of this command.
       return await client
         .send(command, { abortSignal: limit })
         .catch(() => onLeftover({ Bucket, Key, UploadId }))

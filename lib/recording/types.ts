@@ -17,17 +17,20 @@ export interface RecordedStream {
 /** One recording in progress. Its methods never throw and never block. */
 export interface Recorder extends RecordingControl {
   /**
-   * Copies audio: whole sample frames of s16le. `gapMs`: ms of the call without audio before it. A failed recording
-   * drops the audio.
+   * Copies audio, in whole sample frames of s16le. `gapMs`: ms of the call without audio before this audio. A
+   * failed recording drops the audio.
    */
   write(frame: Buffer, gapMs: number): void
   /** Writes the audio gathered so far, as no more will arrive for a while. */
   rest(): void
-  /** ms that the socket may hold audio back; with more, a killed process could lose more than flushInterval */
+  /**
+   * maximum ms that the socket may hold audio back, so that a killed process loses no more than flushInterval
+   */
   readonly maxDelay: number
   /**
-   * Ends the recording. Resolves when the file is complete, closed and has its final name, and the sidecar is written.
-   * Rejects with FST_JAMBONZ_RECORDING_*; then `error.recording` is the part that was saved, if any.
+   * Ends the recording. Resolves when the file is complete, closed and has its final name, and the sidecar is
+   * written. Rejects with FST_JAMBONZ_RECORDING_*, with the part that was saved, if any, as
+   * `error.recording`.
    */
   finish(listen: Listen): Promise<FinishedRecording>
 }
@@ -40,9 +43,9 @@ export interface RecordingError extends Error {
 
 /** A pause, or a gap in the audio that arrived. */
 export interface Interruption {
-  /** its beginning in the file, ms */
+  /** beginning in the file, ms */
   atMs: number
-  /** its duration in the call, ms */
+  /** duration in the call, ms */
   durationMs: number
 }
 
@@ -55,7 +58,7 @@ export interface Pause extends Interruption {
 }
 
 export interface Gap extends Interruption {
-  /** true: the file contains silence of the same duration */
+  /** true if the file contains silence of the same duration */
   filled: boolean
 }
 
@@ -74,7 +77,7 @@ export interface Summary {
 
 /** The destination of a recorder's audio. The recorder calls one operation at a time. */
 export interface Output {
-  /** for logs and errors */
+  /** name of the recording, for logs and errors */
   readonly name: string
   /** bytes of samples that were written */
   readonly dataBytes: number
@@ -83,7 +86,10 @@ export interface Output {
   append(chunk: Buffer, length: number, done: Done): void
   /** Makes the audio appended so far durable, as far as the options ask, and playable. */
   checkpoint(done: Done): void
-  /** Writes the changed pauses and gaps, for a repair of the file: `now`, or at the next checkpoint. Never fails. */
+  /**
+   * Writes the changed pauses and gaps, for a repair of the file, either at once (`now`) or at the next
+   * checkpoint. Never fails.
+   */
   note(summarize: () => Summary, now: boolean): void
   /** Resolves when the recording is complete in its place. */
   complete(listen: Listen, summary: Summary): Promise<FinishedRecording>

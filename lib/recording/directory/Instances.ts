@@ -25,10 +25,14 @@ const write = promisify(writeCallback)
 
 /** ms between two heartbeats, and between two looks at the heartbeats of other instances */
 const HEARTBEAT = 5_000
-/** Number of looks in a row without a new heartbeat, after which an instance on another machine is dead: 30 s. */
+/**
+ * Number of looks in a row without a new heartbeat, after which an instance on another machine is dead (30
+ * s).
+ */
 export const MISSED_BEATS = 6
 /**
- * A look that comes this many heartbeats after the look before does not count: the process or machine was suspended.
+ * A look that comes this many heartbeats after the look before does not count, since the process or machine
+ * was suspended.
  */
 const LATE = 2
 /** Number of digits of the counter at the start of the file. Each heartbeat overwrites it. */
@@ -59,12 +63,12 @@ interface Watched {
 }
 
 /**
- * The instances that record into one directory. Each has a file there with a counter, which it increases at each
- * heartbeat.
+ * The instances that record into one directory. Each has a file there with a counter, which the instance
+ * increases at each heartbeat.
  *
- * A process of this machine is dead if its pid does not exist any more. An instance on another machine is dead if this
- * instance has looked MISSED_BEATS times and its counter was the same. No clock is used: those of hosts and of file
- * servers may be wrong or jump.
+ * A process of this machine is dead if its pid does not exist any more. An instance on another machine is
+ * dead if its counter has not changed for MISSED_BEATS looks. No clock is used, since the clocks of hosts and
+ * of file servers may be wrong or jump.
  */
 export class Instances {
   readonly token: string
@@ -79,7 +83,7 @@ export class Instances {
   #looking: Promise<void> | undefined
   #closed = false
 
-  /** `interval`: ms between two heartbeats; all instances need the same */
+  /** `interval`: ms between two heartbeats; all instances need the same interval */
   constructor(directory: string, instance: string, interval = HEARTBEAT) {
     this.token = tokenOf(instance, randomBytes(6).toString('hex'))
     this.#directory = join(directory, INSTANCES_DIRECTORY)
@@ -87,8 +91,8 @@ export class Instances {
   }
 
   /**
-   * Writes the file of this instance, and resolves when it exists. Without that file, other instances would take its
-   * recordings for those of a dead instance.
+   * Writes the file of this instance, and resolves when the file exists. Without the file, other instances
+   * would take this instance for dead, and would repair its recordings.
    */
   announce(): Promise<void> {
     this.#announced ??= this.#announce().catch((error: unknown) => {
@@ -206,8 +210,8 @@ export class Instances {
     } catch (error) {
       if (this.#closed) return
       if (hasCode(error, 'ENOENT')) {
-        // The file was removed, but this instance is alive: the file is written again. Only one of several beats does
-        // so.
+        // The file was removed, but this instance is alive, so the file is written again. Only one of several
+        // beats does so.
         if (this.#announced === announced) this.#announced = undefined
         await this.announce()
       } else if (!(error instanceof NotARegularFile)) {
@@ -260,8 +264,8 @@ export class Instances {
   }
 
   /**
-   * Resolves to true if an instance's process runs on this machine, to false if it has ended; to undefined if it
-   * belongs to another machine, or if the system does not tell.
+   * Resolves to true if an instance's process runs on this machine, and to false if the process has ended.
+   * Resolves to undefined if the process belongs to another machine, or if the system does not tell.
    */
   async #runsHere(instance: Instance | undefined): Promise<boolean | undefined> {
     const machine = await this.#thisMachine()
@@ -272,7 +276,7 @@ export class Instances {
       if (hasCode(error, 'ESRCH')) return false
     }
     const start = await processStart(instance.pid)
-    // /proc may hide the processes of other users.
+    // /proc may hide the processes of other users. Then it is not known whether the process runs.
     if (start === undefined || instance.processStart === undefined) return undefined
     return start === instance.processStart
   }
@@ -293,8 +297,9 @@ function parse(text: string): Instance | undefined {
 }
 
 /**
- * Resolves to an id of the machine within which a pid means one process. On Linux it is made of the id of the boot, the
- * pid namespace and the host's name: machines resumed from one snapshot differ only in their name.
+ * Resolves to an id of the machine within which a pid means one process. On Linux the id is made of the id of
+ * the boot, the pid namespace and the host's name, since machines that were resumed from one snapshot differ
+ * only in their name.
  */
 async function machineId(): Promise<string | undefined> {
   try {

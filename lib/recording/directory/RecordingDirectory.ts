@@ -52,7 +52,7 @@ export interface Part {
   extension?: string
   /** path of the sidecar, if it exists */
   sidecar?: string
-  /** token of the instance that records or repairs it; undefined if not known */
+  /** token of the instance that records or repairs the recording; undefined if not known */
   owner?: string
   /** path of one of its files that is no regular file, but a link or a pipe. Such a recording is not repaired. */
   irregular?: string
@@ -65,9 +65,9 @@ export interface Temporary {
 }
 
 /**
- * The directory of the recordings. It gives each recording a unique name, also among several instances and on file
- * systems that ignore case, and it finds unfinished recordings. To claim a name, it creates the `.part` file of that
- * name: the file system lets only one process do that.
+ * The directory of the recordings. It gives each recording a unique name, also among several instances and on
+ * file systems that ignore case, and it finds unfinished recordings. To claim a name, it creates the `.part`
+ * file of the name, which the file system lets only one process do.
  */
 export class RecordingDirectory {
   readonly path: string
@@ -78,7 +78,7 @@ export class RecordingDirectory {
   readonly #live = new Map<string, string>()
   readonly #names = new Map<string, Set<string>>()
 
-  /** `token`: of this instance, as the owner of the names that it claims */
+  /** `token`: the token of this instance, which owns the names that it claims */
   constructor(path: string, options: ResolvedRecordingOptions, token: string) {
     this.path = path
     this.#extension = audioExtension(options)
@@ -87,8 +87,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Makes the directory and writes a test file into it. Throws FST_JAMBONZ_OPTIONS if either is impossible. Blocks the
-   * process: for use at registration only.
+   * Makes the directory and writes a test file into it. Throws FST_JAMBONZ_OPTIONS if this is impossible.
+   * Blocks the process, so it is for use at registration only.
    */
   checkWritable(): void {
     const directory = join(this.path, INSTANCES_DIRECTORY)
@@ -108,8 +108,8 @@ export class RecordingDirectory {
   }
 
   /**
-   * Returns the paths of a recording, from its path without extension. `extension`: of its audio. Default: that of new
-   * recordings.
+   * Returns the paths of a recording, from its path without extension. `extension`: the extension of its
+   * audio. Default: the extension of new recordings.
    */
   pathsOf(base: string, extension = this.#extension): RecordingPaths {
     return pathsOf(base, extension, this.#token)

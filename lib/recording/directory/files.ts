@@ -6,8 +6,8 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { renamed, type RecordingPaths } from './names.js'
 
-// The file operations at the beginning and end of each recording. Those of node:fs/promises are not used: a FileHandle
-// costs several times as much as the operation.
+// The file operations at the beginning and end of each recording. node:fs/promises is not used, since a
+// FileHandle costs several times as much as the operation.
 export const openFile = promisify(fs.open)
 export const closeFile = promisify(fs.close)
 export const link = promisify(fs.link)
@@ -18,16 +18,16 @@ const unlink = promisify(fs.unlink)
 const fstat = promisify(fs.fstat)
 const readAll = promisify(fs.readFile)
 
-/** Mode of new files: others must not read the callers' voices. */
+/** Mode of new files, with which other users can't read the callers' voices. */
 export const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
-/** Windows has neither of these flags, and no FIFOs. */
+/** Windows has neither of these flags, so they are 0 there. It has no FIFOs. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>
-/** The error codes with which file systems without hard links refuse one. */
+/** The error codes with which file systems without hard links refuse a link. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK']
-/** Number of names to try, at most: `<name>`, `<name>-2`, … */
+/** Maximum number of names to try: `<name>`, `<name>-2`, … */
 const MAX_TRIES = 1_000
-/** Bytes that are read and hashed in one go: this blocks the event loop for 0.1 to 0.3 ms. */
+/** Bytes that are read and hashed in one go, which blocks the event loop for 0.1 to 0.3 ms. */
 const HASH_CHUNK = 64 * 1024
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {
@@ -55,8 +55,8 @@ export async function remove(path: string): Promise<void> {
 }
 
 /**
- * Makes a directory and those above it. It does not use the option `recursive` of mkdir(), which never ends if the
- * system refuses the directory with ENOENT, as in /proc.
+ * Makes a directory and the directories above it. Does not use the option `recursive` of mkdir(), which never
+ * ends if the system refuses the directory with ENOENT, as in /proc.
  */
 export async function ensureDirectory(path: string): Promise<void> {
   try {
@@ -69,7 +69,7 @@ export async function ensureDirectory(path: string): Promise<void> {
   }
 }
 
-/** Makes a directory and those above it, synchronously. */
+/** Makes a directory and the directories above it, synchronously. */
 export function ensureDirectorySync(path: string): void {
   try {
     makeDirectorySync(path)
@@ -96,7 +96,10 @@ function makeDirectorySync(path: string): void {
   }
 }
 
-/** Writes a new file. Rejects with EEXIST if the name exists: it neither overwrites a file nor follows a link. */
+/**
+ * Writes a new file. Rejects with EEXIST if the name exists, so that no file is overwritten and no link
+ * followed.
+ */
 export async function writeNew(path: string, content: string, sync = false): Promise<void> {
   await writeAll(path, content, { mode: FILE_MODE, flag: 'wx', flush: sync })
 }
@@ -160,8 +163,8 @@ export async function readFully(fd: number, into: Buffer, length: number, at: nu
 }
 
 /**
- * Resolves to the SHA-256 of an open file, hexadecimal. It reads the complete file, usually from the page cache. It
- * could not be hashed while it was written: the header at its start is written last.
+ * Resolves to the SHA-256 of an open file, hexadecimal. Reads the complete file, usually from the page cache.
+ * The file can't be hashed while it is written, since the header at its start is written last.
  */
 export async function hashFile(fd: number): Promise<string> {
   const hash = createHash('sha256')
@@ -223,8 +226,8 @@ async function moveTo({ part, final }: RecordingPaths): Promise<boolean> {
 }
 
 /**
- * Resolves to true if both names are the same file: a process died after it had made the second name and before it
- * removed the first.
+ * Resolves to true if both names are the same file. This happens if a process died after it had made the
+ * second name, and before it removed the first.
  */
 async function isSameFile(one: string, other: string): Promise<boolean> {
   const [first, second] = await Promise.all([lstat(one), lstat(other)])

@@ -10,11 +10,12 @@ export const PART = '.part'
 export const WAV = '.wav'
 export const ENCRYPTED = '.enc'
 export const ENCRYPTED_WAV = `${WAV}${ENCRYPTED}`
-/** The directory, below that of the recordings, with a file for each instance that records there. */
+/** The directory with a file for each instance that records, below the directory of the recordings. */
 export const INSTANCES_DIRECTORY = '.instances'
 
 /**
- * Bytes of one part of a path, at most. Most file systems allow 255; the rest is for suffixes (`.2.part.json.<token>`).
+ * Maximum bytes of one part of a path. Most file systems allow 255; the rest is for suffixes
+ * (`.2.part.json.<token>`).
  */
 const MAX_PART_BYTES = 180
 const MAX_PARTS = 16
@@ -22,14 +23,14 @@ const MAX_ID_BYTES = 80
 const DIGEST_HEX = 10
 const MAX_TOKEN_NAME = 20
 
-// All characters except letters, digits and marks of any script, and those that are safe in shells, URLs and file
-// systems.
+// Matches all characters except letters, digits and marks of any script, and characters that are safe in
+// shells, URLs and file systems.
 const UNSAFE = /[^\p{L}\p{N}\p{M} ._\-+@=,()]/gu
 const UNSAFE_IN_ID = /[^a-z0-9._-]/g
 const EDGES = /^[ .]+|[ .]+$/g
-// The dot of a suffix that is reserved: `.part` for a file that is being written, `.2` for a second segment.
+// Matches the dot of a reserved suffix: `.part` for a file that is being written, `.2` for a second segment.
 const OURS = /\.(?=(?:part|unsent)(?:\.|$)|\d+$)/gi
-// Names that Windows takes for devices, with any extension.
+// Matches names that Windows takes for devices, with any extension.
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i
 
 const SEGMENT = /\.(\d+)$/
@@ -41,15 +42,18 @@ const TEMPORARY = new RegExp(`\\.(?:json|flac|opus|mp3)(?:\\.enc)?\\.(${TOKEN})(
 const STEM = /^(.*?)(?:\.\d+)?(?:\.(?:part|unsent))?(?:\.(?:wav|json|flac|opus|mp3))?(?:\.enc)?$/
 let temporaries = 0
 
-/** The files of one recording, from its path without extension, and the token of the instance that works on it. */
+/**
+ * The paths of the files of one recording, made from its path without extension, and from the token of the
+ * instance that works on the recording.
+ */
 export interface RecordingPaths {
   /** path without extension */
   base: string
   /** path of the audio while it is being written */
   part: string
   /**
-   * path of the sidecar while the audio is being written. It contains the owner's token, so even an empty sidecar tells
-   * the owner.
+   * path of the sidecar while the audio is being written. The path contains the owner's token, so even an
+   * empty sidecar tells the owner.
    */
   partSidecar: string
   final: string
@@ -107,8 +111,8 @@ export function tokenOf(instance: string, random: string): string {
 }
 
 /**
- * Returns `YYYY/MM/DD/<callSid>-<listenId>`. The day, in UTC, is that of the answer with the `listen` verb, so that all
- * instances get the same name.
+ * Returns `YYYY/MM/DD/<callSid>-<listenId>`. The day, in UTC, is the day of the answer with the `listen`
+ * verb, so that all instances get the same name.
  */
 export function defaultName(stream: RecordedStream): string {
   const created = new Date(stream.listen.createdAt)
@@ -140,8 +144,8 @@ export function segmentNumber(base: string): number {
 }
 
 /**
- * Returns an id from the wire as a part of a file name, in short lower-case ASCII. If that changes the id, a digest of
- * it is added, so that different ids stay different, also on file systems that ignore case.
+ * Returns an id from the wire as a part of a file name, in short lower-case ASCII. If this changes the id, a
+ * digest of the id is added, so that different ids stay different, also on file systems that ignore case.
  */
 export function cleanId(id: string): string {
   const clean = id.toLowerCase().replace(UNSAFE_IN_ID, '_').replace(EDGES, '_').slice(0, MAX_ID_BYTES)
@@ -165,7 +169,7 @@ export function cleanName(name: string): string {
 
 function cleanPart(part: string): string {
   const clean = part.replace(UNSAFE, '_').replace(EDGES, (edge) => '_'.repeat(edge.length))
-  // `.` and `..` are not valid as names.
+  // A part such as `.` or `..` is left out, since it is not valid as a name.
   const safe = /^_{0,2}$/.test(clean) && part !== clean ? '' : clean
   const named = RESERVED.test(safe) ? `_${safe}` : safe
   return Buffer.byteLength(named) <= MAX_PART_BYTES

@@ -17,11 +17,11 @@ import type { Gap, Pause } from '../types.js'
 import { ifThere, isThere, NotARegularFile, readSmall, remove, rename, writeNew } from './files.js'
 import { segmentNumber, temporaryName, withoutSegment, type RecordingPaths } from './names.js'
 
-/** Bytes of a sidecar, at most. A larger file was not written by this plugin. */
+/** Maximum bytes of a sidecar. A larger file was not written by this plugin. */
 const MAX_SIDECAR_BYTES = 8 * 1024 * 1024
 const MAX_SAMPLE_RATE = 384_000
 
-/** The notes in the sidecar of an unfinished recording, besides its Listen. A repair needs them. */
+/** The notes in the sidecar of an unfinished recording, besides its Listen. A repair needs these notes. */
 export interface PartNotes {
   /** id of the file */
   id: string
@@ -75,8 +75,8 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
 }
 
 /**
- * Resolves to the sidecar of an unfinished recording; undefined if the file does not exist, or names no listen. Its
- * other fields are not checked: mendNotes() does that.
+ * Resolves to the sidecar of an unfinished recording; undefined if the file does not exist, or names no
+ * listen. Its other fields are not checked, since mendNotes() checks them.
  */
 export async function readPartSidecar(
   path: string
@@ -86,9 +86,9 @@ export async function readPartSidecar(
 }
 
 /**
- * Returns the sidecar of an unfinished recording with each invalid field replaced, and calls `broken` with the names of
- * those fields. `found`: the format in the header of the audio, which is preferred to that in the sidecar. Returns
- * undefined if neither has the format.
+ * Returns the sidecar of an unfinished recording with each invalid field replaced, and calls `broken` with
+ * the names of these fields. `found`: the format in the header of the audio, which is preferred to the format
+ * in the sidecar. Returns undefined if neither header nor sidecar has the format.
  */
 export function mendNotes(
   value: Record<string, unknown> & Pick<Listen, 'id' | 'callSid'>,
@@ -125,8 +125,8 @@ export function mendNotes(
 }
 
 /**
- * Writes the sidecar of a file, and resolves to the recording of the listen: this file, or all its segments. It is
- * called whenever a fact about the file has changed.
+ * Writes the sidecar of a file, and resolves to the recording of the whole listen, with all its segments.
+ * Called whenever a fact about the file has changed.
  */
 export async function saveSidecar(
   paths: RecordingPaths,
@@ -145,7 +145,10 @@ export function withKnown(recording: FinishedRecording, known: Recording | undef
   return join([...knownFiles(known), recording]) ?? recording
 }
 
-/** Returns the recording of one file alone. `recording`: that in its sidecar, which may list all segments. */
+/**
+ * Returns the recording of one file alone. `recording`: the recording in the sidecar, which may list all
+ * segments.
+ */
 export function ownRecording({ segments, ...recording }: FinishedRecording): FinishedRecording {
   return { ...recording, ...segments?.find((segment) => segment.id === recording.id) }
 }
@@ -169,7 +172,7 @@ async function joinSegments(
   for (let known = 0; ;) {
     const sidecars = await readSegments(first)
     const joined = join([...elsewhere, ...sidecars.map(({ recording }) => recording)])
-    // The sidecars are read again: another file may have been completed while the index was written.
+    // The sidecars are read again, since another file may have been completed while the index was written.
     if (joined === undefined || sidecars.length === known) return joined
     known = sidecars.length
     if (await isThere(`${first}.json`)) {
@@ -202,8 +205,8 @@ function numberOf(file: string): number {
 }
 
 /**
- * Returns the recordings joined; undefined if they are all one file. Of two entries for one file, it uses the more
- * complete one, or else the later one.
+ * Returns the recordings joined; undefined if they are all one file. If a file has two entries, the more
+ * complete entry counts; if both are equally complete, the later entry counts.
  */
 function join(recordings: FinishedRecording[]): FinishedRecording | undefined {
   const segments = listAll(recordings)
@@ -226,7 +229,7 @@ function listAll(recordings: FinishedRecording[]): Segment[] {
   const files = new Map<string, Omit<Segment, 'gapBeforeMs'>>()
   for (const recording of recordings) {
     for (const file of recording.segments ?? [recording]) {
-      // The file was compressed or sent after the other entry was written.
+      // A `spooled` entry must not replace a `saved` entry, which was written later.
       if (file.state !== 'spooled' || files.get(file.id)?.state !== 'saved') files.set(file.id, file)
     }
   }
@@ -251,7 +254,7 @@ function listAll(recordings: FinishedRecording[]): Segment[] {
   return segments
 }
 
-/** Compares segments by number. Their times may come from different clocks. */
+/** Compares segments by number, if both have one, since their times may come from different clocks. */
 function compareSegments(one: Omit<Segment, 'gapBeforeMs'>, other: Omit<Segment, 'gapBeforeMs'>): number {
   const byNumber = one.segment !== undefined && other.segment !== undefined ? one.segment - other.segment : 0
   return byNumber || Date.parse(one.startedAt) - Date.parse(other.startedAt)
