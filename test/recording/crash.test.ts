@@ -1,10 +1,10 @@
 import t from 'tap'
 import { CALLS, killRecorders } from '../helpers/killRecorders.js'
 
-// `npm run test:soak` kills more often.
+// test/soak/crash.test.ts does the same with more kills.
 const KILLS = 6
 
 t.test(
-  `${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing older than flushInterval`,
+  `after ${KILLS} kills -9 during ${CALLS} calls, recordings contain all audio older than flushInterval`,
   (t) => killRecorders(t, KILLS)
 )

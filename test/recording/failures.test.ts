@@ -22,7 +22,7 @@ async function errorOf(finished: Promise<unknown>): Promise<RecordingError> {
 }
 
 t.test(
-  'a full disk fails its recording at once, keeps what was written, and affects no other recording',
+  'if a disk is full, its recording fails at once, its audio is kept, and other recordings continue',
   { skip: process.getuid?.() !== 0 && 'mounting a small tmpfs needs root' },
   async (t) => {
     const small = await mkdtemp(join(tmpdir(), 'small-'))
@@ -32,7 +32,7 @@ t.test(
       await rm(small, { recursive: true, force: true })
     })
     if (mounted.status !== 0) {
-      t.pass('this machine lets nobody mount: a limit of the file size has to do, below')
+      t.pass('this process may not mount; the next test limits the file size instead')
       return
     }
     const full = await build(t, { directory: small, fileName: () => 'call' })
@@ -46,7 +46,7 @@ t.test(
     await until(async () => (await readdir(small)).includes('call.part.wav'), 'the file')
     recorder.write(noise(512), 0)
     neighbour.write(noise(512), 0)
-    await until(() => failed.length === 1, 'the failure, long before the call ends')
+    await until(() => failed.length === 1, 'the recording to fail, long before the call ends')
     t.equal(recorder.state, 'failed')
     recorder.write(noise(64), 0)
     t.match(failed[0], {
@@ -67,12 +67,12 @@ t.test(
 )
 
 t.test(
-  'a file size limit fails the recording, keeps what was written, and does not end the process',
+  'if a file reaches its size limit, the recording fails, its audio is kept, and the process continues',
   async (t) => {
     const script = join(import.meta.dirname, '../helpers/limitedChild.js')
     const directory = await temporaryDirectory(t)
-    // ulimit -f takes KiB. node ignores SIGXFSZ, so that a write over the limit fails with EFBIG; the modules that tap
-    // loads by NODE_OPTIONS would not ignore it.
+    // `ulimit -f` takes KiB. Node ignores SIGXFSZ, so a write beyond the limit fails with EFBIG. The modules that
+    // tap loads through NODE_OPTIONS would change that, so the child runs without these options.
     const child = spawnSync(
       'bash',
       ['-c', 'unset NODE_OPTIONS; ulimit -f 200; exec "$0" "$1" "$2"', process.execPath, script, directory],
@@ -98,7 +98,7 @@ t.test(
   }
 )
 
-t.test('a directory that is removed fails its recording while the call goes on', async (t) => {
+t.test('if a directory is removed, its recording fails, and the call continues', async (t) => {
   const { recordings, directory } = await build(t, { flushInterval: 50, fsync: true })
   const failed: Error[] = []
   const recorder = recordings.start(streamOf(), (error) => {
@@ -119,11 +119,11 @@ t.test('a directory that is removed fails its recording while the call goes on',
   t.equal(error.recording, undefined, 'nothing could be saved')
   const next = recordings.start(streamOf())
   next.write(noise(1), 0)
-  t.match(await next.finish(LISTEN), { state: 'saved' }, 'the next call has its directory again')
+  t.match(await next.finish(LISTEN), { state: 'saved' }, 'the next call creates the directory again')
 })
 
 t.test(
-  "a directory that can't be made or written is refused at registration with the system's message",
+  "registration fails with the system's message if the directory can't be created or written",
   async (t) => {
     const parent = await temporaryDirectory(t)
     const file = join(parent, 'file')
@@ -143,8 +143,8 @@ t.test(
 )
 
 t.test(
-  'a directory that may not be written is refused at registration',
-  { skip: process.getuid?.() !== 0 && 'becoming somebody else needs root' },
+  'registration fails if the process may not write to the directory',
+  { skip: process.getuid?.() !== 0 && 'only root can become another user' },
   async (t) => {
     const parent = await temporaryDirectory(t)
     await chmod(parent, 0o755)
@@ -165,7 +165,7 @@ t.test(
   }
 )
 
-t.test("a recording whose directory was replaced by a file fails with the system's message", async (t) => {
+t.test("if a file replaces the directory, the recording fails with the system's message", async (t) => {
   const directory = join(await temporaryDirectory(t), 'below')
   const { recordings } = await build(t, { directory })
   await rm(directory, { recursive: true })
@@ -177,10 +177,10 @@ t.test("a recording whose directory was replaced by a file fails with the system
     code: 'FST_JAMBONZ_RECORDING_OPEN',
     message: /could not be opened: a part of its directory is a file\. Choose another.* \(ENOTDIR\)/
   })
-  t.match(error.message, directory, 'with the path')
+  t.match(error.message, directory, 'the message names the path')
 })
 
-t.test('a sink gets a WAV during the call and returns its location', async (t) => {
+t.test("a sink gets a WAV during the call, and can set the recording's location", async (t) => {
   const bytes: Buffer[] = []
   const contexts: unknown[] = []
   const { recordings } = await build(t, {
@@ -221,7 +221,7 @@ t.test('a sink gets a WAV during the call and returns its location', async (t) =
 })
 
 t.test(
-  'a sink that throws, returns a wrong value, breaks or closes early fails only its recording',
+  'if a sink throws, returns a wrong value, breaks or closes early, only its recording fails',
   async (t) => {
     let made = 0
     const broken = [
@@ -294,31 +294,40 @@ t.test(
   }
 )
 
-t.test('the recorder gives up a sink that accepts no data after writeTimeout or maxBuffered', async (t) => {
-  const stuck = (): Writable => new Writable({ write() {} })
-  const slow = await build(t, { directory: undefined, sink: stuck, writeTimeout: 100 })
-  const recorder = slow.recordings.start(streamOf())
-  recorder.write(pcm(1, 0, 160), 0)
-  t.match(await errorOf(recorder.finish(LISTEN)), {
-    code: 'FST_JAMBONZ_RECORDING_STALLED',
-    message: /has not answered for 100 ms/
-  })
+t.test(
+  'the recorder gives up a sink that accepts no data, after writeTimeout ms or maxBuffered bytes',
+  async (t) => {
+    const stuck = (): Writable => new Writable({ write() {} })
+    const slow = await build(t, { directory: undefined, sink: stuck, writeTimeout: 100 })
+    const recorder = slow.recordings.start(streamOf())
+    recorder.write(pcm(1, 0, 160), 0)
+    t.match(await errorOf(recorder.finish(LISTEN)), {
+      code: 'FST_JAMBONZ_RECORDING_STALLED',
+      message: /has not answered for 100 ms/
+    })
 
-  const bounded = await build(t, { directory: undefined, sink: stuck, maxBuffered: 128 * KIB })
-  const greedy = bounded.recordings.start(streamOf())
-  for (let at = 0; at < 100; at++) greedy.write(noise(4), 0)
-  t.equal(greedy.state, 'failed')
-  t.match(greedy.error, {
-    code: 'FST_JAMBONZ_RECORDING_STALLED',
-    message: /131072 bytes wait .* raise recording\.maxBuffered/
-  })
+    const bounded = await build(t, { directory: undefined, sink: stuck, maxBuffered: 128 * KIB })
+    const greedy = bounded.recordings.start(streamOf())
+    for (let at = 0; at < 100; at++) greedy.write(noise(4), 0)
+    t.equal(greedy.state, 'failed')
+    t.match(greedy.error, {
+      code: 'FST_JAMBONZ_RECORDING_STALLED',
+      message: /131072 bytes wait .* raise recording\.maxBuffered/
+    })
 
-  const shared = await build(t, { directory: undefined, sink: stuck, maxMemory: 1024 * KIB })
-  const calls = Array.from({ length: 100 }, (_, at) => shared.recordings.start(streamOf({ id: String(at) })))
-  for (const call of calls) call.write(noise(12), 0)
-  t.equal(calls.filter(({ state }) => state === 'failed').length, 100 - 64, 'as many have room as there is')
-  t.match(calls.at(-1)?.error?.message, /all recordings together.*maxMemory|maxMemory/)
-})
+    const shared = await build(t, { directory: undefined, sink: stuck, maxMemory: 1024 * KIB })
+    const calls = Array.from({ length: 100 }, (_, at) =>
+      shared.recordings.start(streamOf({ id: String(at) }))
+    )
+    for (const call of calls) call.write(noise(12), 0)
+    t.equal(
+      calls.filter(({ state }) => state === 'failed').length,
+      100 - 64,
+      'as many recordings are kept as fit into the memory limit'
+    )
+    t.match(calls.at(-1)?.error?.message, /all recordings together.*maxMemory|maxMemory/)
+  }
+)
 
 t.test('the next start completes the files of calls that were live when the server closed', async (t) => {
   const directory = await temporaryDirectory(t)

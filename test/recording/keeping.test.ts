@@ -14,7 +14,7 @@ import { build, LISTEN, missing, streamOf, temporaryDirectory, until } from '../
 
 const KEY = Buffer.alloc(32, 7)
 const noffmpeg = missing('ffmpeg')
-/** ms to wait for ffmpeg at most */
+/** maximum ms to wait for ffmpeg */
 const FFMPEG_PATIENCE = 60_000
 /** one second of silence, 8 kHz mono, in place of speech */
 const TONE = Buffer.alloc(16_000)
@@ -31,7 +31,7 @@ async function decrypt(path: string, key: Parameters<typeof decryptRecording>[0]
   return bytes
 }
 
-/** Returns the samples, as s16le, that ffmpeg decodes from a file. */
+/** Returns the samples that ffmpeg decodes from a file, as s16le. */
 function decode(input: string, bytes?: Buffer): Buffer {
   return spawnSync('ffmpeg', ['-v', 'error', '-i', input, '-f', 's16le', 'pipe:1'], {
     input: bytes,
@@ -40,7 +40,7 @@ function decode(input: string, bytes?: Buffer): Buffer {
 }
 
 t.test(
-  'sox and ffprobe read every file at every rate, during the call too',
+  'sox and ffprobe read recordings of every sample rate, even during the call',
   { skip: missing('sox') || missing('ffprobe') },
   async (t) => {
     const { recordings, directory } = await build(t, {
@@ -63,14 +63,14 @@ t.test(
           if (path === live) continue
           t.equal(spawnSync('soxi', ['-r', path], { encoding: 'utf8' }).stdout.trim(), String(sampleRate))
           t.equal(spawnSync('soxi', ['-c', path], { encoding: 'utf8' }).stdout.trim(), String(channels))
-          t.equal(spawnSync('sox', [path, '-n'], { encoding: 'utf8' }).stderr, '', 'without a warning')
+          t.equal(spawnSync('sox', [path, '-n'], { encoding: 'utf8' }).stderr, '', 'sox prints no warning')
         }
       }
     }
     const recorder = recordings.start(streamOf({ id: 'live' }))
     const live = join(directory, 'live.part.wav')
     const end = Date.now() + 5000
-    // until its first update the header says that there is no audio
+    // Until the first update of the header, the header says that the file has no audio.
     while (Date.now() < end) {
       recorder.write(TONE, 0)
       const head = await readFile(live).catch(() => Buffer.alloc(0))
@@ -81,7 +81,10 @@ t.test(
     }
     const sox = spawnSync('sox', [live, '-t', 's16', '-'])
     t.equal(sox.status, 0)
-    t.ok(sox.stdout.length > 0 && sox.stdout.subarray(0, TONE.length).equals(TONE), 'what it says so far')
+    t.ok(
+      sox.stdout.length > 0 && sox.stdout.subarray(0, TONE.length).equals(TONE),
+      'sox reads the audio so far'
+    )
     const ffprobe = spawnSync(
       'ffprobe',
       ['-v', 'error', '-show_entries', 'stream=codec_name,sample_rate,channels', '-of', 'csv=p=0', live],
@@ -141,7 +144,7 @@ t.test('an encrypted recording writes no plain byte to the disk, and the key dec
   )
 })
 
-t.test('an encrypted recording that was altered or cut, or has another key, is refused', async (t) => {
+t.test('decrypting fails if a recording was altered or cut, or if the key is another one', async (t) => {
   const { recordings } = await build(t, { encryption: { key: () => KEY } })
   const recorder = recordings.start(streamOf())
   for (let at = 0; at < 5; at++) recorder.write(TONE, 0)
@@ -215,7 +218,7 @@ t.test('the next start completes the encrypted recording of a process that died'
 })
 
 t.test(
-  'a restart with another key logs that the key is wrong, and leaves the file for a start with the right key',
+  'a start with a wrong key logs an error, and leaves the file for a start with the right key',
   async (t) => {
     const directory = await temporaryDirectory(t)
     const { recordings } = await build(t, {
@@ -229,7 +232,7 @@ t.test(
     const file = await readFile(join(directory, 'call.part.wav.enc'))
     const wrong = await build(t, { directory, encryption: { key: () => Buffer.alloc(32, 8) } })
     await wrong.recordings.recover(() => {
-      t.fail('it is not whole')
+      t.fail('no recording is complete')
     })
     await wrong.recordings.close()
     t.match(wrong.logger.lines, [
@@ -238,8 +241,9 @@ t.test(
         fields: { err: { code: 'FST_JAMBONZ_RECORDING_DECRYPT', message: /the key is not the one/ } }
       }
     ])
-    t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'nothing of it was changed')
-    // even if the header was damaged by a half-written update, the audio after it is recovered
+    t.ok((await readFile(join(directory, 'call.part.wav.enc'))).equals(file), 'the file is unchanged')
+    // An update of the header that was written in part may damage it. The audio after the header must still
+    // be recovered.
     file.fill(7, 70, 80)
     await writeFile(join(directory, 'call.part.wav.enc'), file)
     const right = await build(t, { directory, encryption: { key: () => KEY } })
@@ -253,8 +257,9 @@ t.test(
 )
 
 /**
- * Returns a function that resolves to a finished recording once ffmpeg has converted it. ffmpeg runs at the lowest
- * priority: on a busy machine it may finish only after finish() has stopped waiting, with the state spooled.
+ * Returns a function that resolves to a finished recording when ffmpeg has converted it. ffmpeg runs at the
+ * lowest priority. On a busy machine it may therefore finish after finish() has stopped waiting; the state is
+ * then spooled.
  */
 async function compressing(
   recordings: Recordings
@@ -265,12 +270,12 @@ async function compressing(
   })
   return async (finished) =>
     finished.state === 'spooled'
-      ? await until(() => later.pop(), 'ffmpeg to have its turn', FFMPEG_PATIENCE)
+      ? await until(() => later.pop(), 'ffmpeg to finish', FFMPEG_PATIENCE)
       : finished
 }
 
 t.test(
-  'a complete recording is converted to FLAC, Opus or MP3, at every rate, in another process',
+  'another process converts a complete recording of any sample rate to FLAC, Opus or MP3',
   { skip: noffmpeg },
   async (t) => {
     for (const format of ['flac', 'opus', 'mp3'] as const) {
@@ -290,7 +295,7 @@ t.test(
           durationMs: 8_000_000 / sampleRate
         })
         const heard = decode(recording.location)
-        if (format === 'flac') t.ok(heard.equals(TONE), 'nothing is lost')
+        if (format === 'flac') t.ok(heard.equals(TONE), 'FLAC keeps every sample')
         else t.ok(heard.length > 0)
       }
       t.same(
@@ -302,7 +307,7 @@ t.test(
 )
 
 t.test(
-  'an encrypted recording that is also compressed writes no plain byte to the disk',
+  'a recording that is encrypted and compressed writes no plain byte to the disk',
   { skip: noffmpeg },
   async (t) => {
     const { recordings, directory } = await build(t, {
@@ -323,7 +328,7 @@ t.test(
 t.test('the WAV is kept if ffmpeg fails', async (t) => {
   const directory = await temporaryDirectory(t)
   const fake = join(directory, 'ffmpeg')
-  // passes the check at registration, and fails at each conversion
+  // This ffmpeg passes the check at registration, and fails at each conversion.
   await writeFile(fake, '#!/bin/sh\ncase "$*" in *s16le*) exit 0;; esac\necho it hurts >&2; exit 3\n')
   await chmod(fake, 0o755)
   const { recordings, logger } = await build(t, {
@@ -345,7 +350,7 @@ t.test('the WAV is kept if ffmpeg fails', async (t) => {
   ])
 })
 
-t.test('a sink gets a complete recording with its length, and gets it again after a failure', async (t) => {
+t.test('a sink gets a complete recording with its length, and the same again after a failure', async (t) => {
   const attempts: number[] = []
   const got: Buffer[] = []
   const { recordings, directory } = await build(t, {
@@ -394,7 +399,7 @@ t.test('retention deletes complete recordings, the oldest first, then empty dire
   }
   await until(
     async () => (await readdir(join(directory, 'live')).catch(() => [])).length === 2,
-    'the live file'
+    'the file of the live recording'
   )
   for (const [name, minutes] of [
     ['one', 40],
@@ -410,12 +415,12 @@ t.test('retention deletes complete recordings, the oldest first, then empty dire
   await age('theirs', 100)
 
   const old = await build(t, { directory, retention: { maxAge: 35 * 60_000 } })
-  await until(() => old.logger.lines.length, 'the first look')
+  await until(() => old.logger.lines.length, 'the deletion to be logged')
   t.match(old.logger.lines, [{ level: 'info', fields: { deleted: 1 } }])
   t.same((await readdir(directory)).sort(), ['.instances', 'live', 'theirs', 'three', 'two'])
 
   const many = await build(t, { directory, retention: { maxBytes: 20_000, interval: 50 } })
-  await until(() => many.logger.lines.length, 'the first look')
+  await until(() => many.logger.lines.length, 'the deletion to be logged')
   t.same((await readdir(directory)).sort(), ['.instances', 'live', 'theirs', 'three'])
   t.match(await live.finish(LISTEN), { state: 'saved' })
 })

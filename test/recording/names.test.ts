@@ -5,7 +5,7 @@ import { ensureDirectory } from '../../lib/recording/directory/files.js'
 import { cleanId, cleanName, defaultName } from '../../lib/recording/directory/names.js'
 import { build, LISTEN, pcm, streamOf, temporaryDirectory } from '../helpers/recordings.js'
 
-t.test('a file name never leads out of the directory and is safe on every file system', async (t) => {
+t.test('a file name never leads out of the directory, and is valid on every file system', async (t) => {
   const names: Array<[string, string]> = [
     ['support/alice.wav', 'support/alice'],
     ['../../etc/passwd', 'etc/passwd'],
@@ -30,7 +30,7 @@ t.test('a file name never leads out of the directory and is safe on every file s
   for (const [given, clean] of names) t.equal(cleanName(given), clean, JSON.stringify(given))
   const long = cleanName('ü'.repeat(5000))
   t.ok(Buffer.byteLength(long) <= 180)
-  t.not(long, cleanName(`${'ü'.repeat(4999)}x`), 'long names that begin alike stay apart')
+  t.not(long, cleanName(`${'ü'.repeat(4999)}x`), 'two long names with the same beginning stay different')
   t.ok(cleanName(Array.from({ length: 100 }, (_, at) => `d${at}`).join('/')).split('/').length <= 16)
 })
 
@@ -46,7 +46,7 @@ t.test('ids that differ only in case get different files, even if the disk ignor
   t.match(defaultName(streamOf({ createdAt: 'nonsense' })), /^\d{4}\/\d\d\/\d\d\//)
 })
 
-t.test('recordings of the same name, in any case, do not overwrite each other', async (t) => {
+t.test('recordings whose names are equal, or differ only in case, do not overwrite each other', async (t) => {
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'a'))
   await writeFile(join(directory, 'a/Name.wav'), "somebody else's")
@@ -67,23 +67,20 @@ t.test('recordings of the same name, in any case, do not overwrite each other', 
   t.equal(await readFile(join(directory, 'a/Name.wav'), 'utf8'), "somebody else's")
 })
 
-t.test(
-  'a file that appears under the final name while the call is recorded is not overwritten',
-  async (t) => {
-    const { recordings, directory } = await build(t, { fileName: () => 'call' })
-    const recorder = recordings.start(streamOf())
-    recorder.write(pcm(1, 0, 160), 0)
-    await writeFile(join(directory, 'call.wav'), "somebody else's")
-    const recording = await recorder.finish(LISTEN)
-    t.not(basename(recording.location), 'call.wav')
-    t.equal(await readFile(join(directory, 'call.wav'), 'utf8'), "somebody else's")
-    t.match(JSON.parse(await readFile(recording.location.replace(/wav$/, 'json'), 'utf8')), {
-      recording: { location: recording.location }
-    })
-  }
-)
+t.test('a recording does not overwrite a file that got its final name during the call', async (t) => {
+  const { recordings, directory } = await build(t, { fileName: () => 'call' })
+  const recorder = recordings.start(streamOf())
+  recorder.write(pcm(1, 0, 160), 0)
+  await writeFile(join(directory, 'call.wav'), "somebody else's")
+  const recording = await recorder.finish(LISTEN)
+  t.not(basename(recording.location), 'call.wav')
+  t.equal(await readFile(join(directory, 'call.wav'), 'utf8'), "somebody else's")
+  t.match(JSON.parse(await readFile(recording.location.replace(/wav$/, 'json'), 'utf8')), {
+    recording: { location: recording.location }
+  })
+})
 
-t.test('a new file is not written through a link out of the directory', async (t) => {
+t.test('no new file is created through a link that leads out of the directory', async (t) => {
   const directory = await temporaryDirectory(t)
   const outside = join(await temporaryDirectory(t), 'victim')
   await writeFile(outside, 'victim')
@@ -119,7 +116,7 @@ t.test('other users of the machine can not read recordings and their directories
   t.equal((await stat(join(directory, 'sub'))).mode & 0o007, 0)
 })
 
-t.test('several instances can create the same directory at once', async (t) => {
+t.test('several instances can create the same directory at the same time', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 50; round++) {
     const paths = Array.from({ length: 8 }, (_, at) => join(directory, `${round}`, '2026', '11', `${at % 2}`))

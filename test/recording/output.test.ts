@@ -20,17 +20,17 @@ import {
 import { compareAll, otherScenarios, sixScenarios } from '../helpers/agentScenarios.js'
 import { until } from '../helpers/until.js'
 
-// These tests wait for a caller who hears in real time, so they run side by side. test/soak/output.test.ts runs all
-// scenarios, and longer ones.
+// These tests wait for a caller who hears in real time, so they run side by side. test/soak/output.test.ts
+// runs all scenarios, and with longer utterances.
 t.jobs = 2
 const test = (title: string, run: (t: Test) => Promise<void>) => t.test(title, { buffered: true }, run)
 const TOGETHER = 6
 const MIX_TYPES = ['mono', 'stereo', 'mixed'] as const
 
-/** ms by which the stretches of audio may be shifted, in the median. */
+/** maximum ms by which audio in the recording may be shifted (median of its stretches) */
 const MAX_MEDIAN = 20
 
-test('the agent is recorded within 20 ms of when the caller heard it, however it writes', async (t) => {
+test('the agent is recorded within 20 ms of when the caller heard it, in each way of writing', async (t) => {
   const quick = /60 ms|clear\(\) twice|16 kHz, barge-in|recorded at/
   const others = otherScenarios('mono').filter(({ name }) => quick.test(name))
   const six = MIX_TYPES.flatMap((mixType) =>
@@ -46,7 +46,7 @@ test('the agent is recorded within 20 ms of when the caller heard it, however it
       t.match(
         listen.output,
         [{ id: 'speech-1', heardMs: 3_000, outcome: 'playout' }],
-        'what write() said is listed'
+        'the audio of write() is listed'
       )
       t.notOk('text' in (listen.output?.[0] ?? {}))
       if (mixType === 'mono') {
@@ -70,7 +70,7 @@ test('the agent is recorded within 20 ms of when the caller heard it, however it
       const listedMs = listen.output?.reduce((sum, { heardMs }) => sum + heardMs, 0) ?? 0
       t.ok(
         Math.abs(listedMs - loudMs(right)) <= 100,
-        `${listedMs} ms are listed, ${loudMs(right)} were heard`
+        `${listedMs} ms are listed, ${loudMs(right)} ms were heard`
       )
     }
   }
@@ -95,18 +95,18 @@ test('audio that the agent says in a pause is not recorded', async (t) => {
   t.ok(Math.abs(loudMs(heard) - 3_000) <= 100)
   t.ok(recorded >= 1_850 && recorded <= 2_100, `${recorded} ms are recorded`)
   for (let at = 0; at < right.length; at += 80) {
-    if (correlate(voice(1_000, 8000, 2).subarray(4_000, 4_800), right, at) > 0.5) t.fail('something private')
+    if (correlate(voice(1_000, 8000, 2).subarray(4_000, 4_800), right, at) > 0.5) t.fail('private audio')
   }
 })
 
-/** Returns whether a channel contains the agent's voice made from `seed`. */
+/** Returns true if a channel contains the voice that `voice()` makes from `seed`. */
 function isThere(channel: Int16Array, seed: number): boolean {
   const part = voice(1_000, 8000, seed).subarray(1_600, 2_400)
   return correlations(part, channel, 0, channel.length).some((correlation) => correlation > 0.5)
 }
 
 for (const mode of ['silence', 'skip'] as const) {
-  test(`${mode}: audio written in a pause and heard after it is not recorded, nor is its text`, async (t) => {
+  test(`${mode}: audio that is written in a pause but heard later is not recorded, nor is its text`, async (t) => {
     const { channels, heard, listen } = await agentCall(t, {
       agent: async (stream) => {
         const before = stream.utterance({ text: 'how can I help?' })
@@ -116,7 +116,7 @@ for (const mode of ['silence', 'skip'] as const) {
         stream.recording?.pause(mode)
         const secret = stream.utterance({ text: 'your number is 1234' })
         secret.write(bytesOf(voice(700, 8000, 2)))
-        await until(() => secret.heardMs > 0, 'its first sound')
+        await until(() => secret.heardMs > 0, 'the caller to hear its first sound')
         stream.recording?.resume()
         secret.end()
         stream.recording?.pause(mode)
@@ -132,7 +132,7 @@ for (const mode of ['silence', 'skip'] as const) {
     t.strictSame(
       [1, 2, 3, 4].map((seed) => isThere(heard, seed)),
       [true, true, true, true],
-      'all of it was heard'
+      'the caller heard the whole utterance'
     )
     t.strictSame(
       [1, 2, 3, 4].map((seed) => isThere(right, seed)),
@@ -148,7 +148,7 @@ for (const mode of ['silence', 'skip'] as const) {
   })
 }
 
-/** Asserts that the recording has both voices, each at the time at which it was heard. */
+/** Asserts that the recording has both voices, each at the time when it was heard. */
 function hasBoth(t: Test, { channels, heard, sampleRate }: AgentRecording): void {
   const { medianMs, worstMs, correlation } = likeness(channels.at(-1)!, heard, sampleRate)
   t.ok(medianMs <= MAX_MEDIAN, `${medianMs} ms`)
@@ -170,7 +170,7 @@ const speaksTwice: Pick<AgentCall, 'agent' | 'simulate' | 'mixType'> = {
   }
 }
 
-test('both sides are in an encrypted recording', async (t) => {
+test('an encrypted recording contains both sides', async (t) => {
   const key = Buffer.alloc(32, 7)
   const call = await agentCall(t, {
     ...speaksTwice,
@@ -181,7 +181,7 @@ test('both sides are in an encrypted recording', async (t) => {
   hasBoth(t, call)
 })
 
-test('both sides are in a compressed recording', async (t) => {
+test('a compressed recording contains both sides', async (t) => {
   const call = await agentCall(t, {
     ...speaksTwice,
     recording: { format: 'flac' },
@@ -230,7 +230,7 @@ for (const off of [{ recording: { output: false } }, { record: { output: false }
 }
 
 for (const mixType of ['stereo', 'mixed'] as const) {
-  test(`${mixType}: if the media server includes the agent's audio, that audio is not recorded twice`, async (t) => {
+  test(`${mixType}: if jambonz' frames already include the agent's audio, it is not added again`, async (t) => {
     const { channels, heard, log } = await agentCall(t, {
       mixType,
       simulate: { includeStream: true },

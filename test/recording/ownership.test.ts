@@ -11,7 +11,10 @@ import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../help
 
 const CHILD = join(import.meta.dirname, '../helpers/skewedHost.js')
 const MINUTE = 60_000
-/** ms between two heartbeats; a host is taken for dead if a busy machine delays it by six heartbeats */
+/**
+ * ms between two heartbeats. A live host would be taken for dead if a busy machine delayed it by six
+ * heartbeats.
+ */
 const HEARTBEAT = 500
 const BYTES_PER_FRAME = 320
 
@@ -33,14 +36,14 @@ function startHost(t: Test, directory: string, ahead: number, jump: number): Hos
   return { child, output: () => text }
 }
 
-/** Resolves to the count of heartbeats in the instance file of this process. */
+/** Resolves to the number of heartbeats in the instance file of this process. */
 async function ownBeats(directory: string): Promise<number> {
   const names = await readdir(join(directory, '.instances'))
   const own = names.find((name) => name.startsWith('test-'))
   return own === undefined ? 0 : Number.parseInt(await readFile(join(directory, '.instances', own), 'utf8'))
 }
 
-t.test("hosts whose clocks differ or jump do not touch each other's live recordings", async (t) => {
+t.test("hosts whose clocks differ or jump do not change each other's live recordings", async (t) => {
   const directory = await temporaryDirectory(t)
   const { recordings, logger } = await build(t, { directory, fileName: ({ listen }) => listen.id }, HEARTBEAT)
   const recovered: FinishedRecording[] = []
@@ -62,7 +65,7 @@ t.test("hosts whose clocks differ or jump do not touch each other's live recordi
   for (const { child } of hosts) child.stdin?.write('jump\n')
   await until(() => hosts.every(({ output }) => output().includes('jumped')), 'the clocks to jump')
   const enough = (await ownBeats(directory)) + 10
-  await until(async () => (await ownBeats(directory)) >= enough, 'ten looks at their heartbeats', 60_000)
+  await until(async () => (await ownBeats(directory)) >= enough, 'ten checks of their heartbeats', 60_000)
   for (const { child } of hosts) child.stdin?.end()
   await until(() => hosts.every(({ output }) => output().includes('{')), 'the recordings')
   for (const { output } of hosts) {
@@ -80,8 +83,8 @@ t.test("hosts whose clocks differ or jump do not touch each other's live recordi
 })
 
 /**
- * Makes the instance of this process look like one of another machine, so that others take it for dead if they see no
- * heartbeat change.
+ * Makes the instance of this process look as if it ran on another machine. Other instances then declare it
+ * dead if its heartbeat does not change.
  */
 async function pretendElsewhere(directory: string): Promise<void> {
   const [own = ''] = await readdir(join(directory, '.instances'))
@@ -109,12 +112,16 @@ for (const sent of [false, true]) {
       await other.recordings.recover((_, recording) => {
         recovered.push(recording)
       })
-      await until(() => recovered.length, 'the other to complete it')
+      await until(() => recovered.length, 'the other process to complete the recording')
       t.match(recovered, [{ recovered: true, durationMs: 200 }])
       recorder.write(pcm(1, 1600, 1600), 0)
       const recording = await recorder.finish(LISTEN)
       t.match(recording, { state: 'saved', location: join(directory, 'call-2.wav'), durationMs: 400 })
-      t.equal(recording.id, recovered[0]?.id, 'it takes the place of the other')
+      t.equal(
+        recording.id,
+        recovered[0]?.id,
+        'it has the id of the recording that the other process completed'
+      )
       const file = await readFile(recording.location)
       t.ok(file.subarray(WAV_HEADER_BYTES).equals(pcm(1, 0, 3200)))
       t.equal(inspectWav(file).dataBytes, 6400)
@@ -127,10 +134,10 @@ for (const sent of [false, true]) {
   )
 }
 
-t.test('an instance announces itself once, however many callers ask it to', async (t) => {
+t.test('an instance creates its instance file once, even if many callers request it', async (t) => {
   const directory = await temporaryDirectory(t)
 
-  t.test('heartbeats that come during the announcement', async (t) => {
+  t.test('heartbeats while the instance file is created', async (t) => {
     for (let round = 0; round < 20; round++) {
       const instances = new Instances(directory, `beats-${round}`, 1)
       await instances.watch()
@@ -141,7 +148,7 @@ t.test('an instance announces itself once, however many callers ask it to', asyn
     t.strictSame(await readdir(join(directory, '.instances')), [])
   })
 
-  t.test('several callers that find the file of the instance removed', async (t) => {
+  t.test('several callers after the instance file was removed', async (t) => {
     const instances = new Instances(directory, 'taken-away')
     await instances.announce()
     await rm(join(directory, '.instances', instances.token))
@@ -151,16 +158,20 @@ t.test('an instance announces itself once, however many callers ask it to', asyn
   })
 })
 
-t.test('many callers can create a directory and its parents at once', async (t) => {
+t.test('many callers can create a directory and its parents at the same time', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 100; round++) {
     const levels = [String(round), '2026', '11', '28']
-    // One caller creates the deepest directory while others create its parents.
+    // One caller creates the deepest directory. At the same time, others create its parents.
     const makers = levels.map((_, at) =>
       ensureDirectory(join(directory, ...levels.slice(0, levels.length - at)))
     )
     await Promise.all(makers)
   }
   t.equal((await readdir(directory, { recursive: true })).length, 400)
-  await t.rejects(ensureDirectory('/proc/jambonz/2026/11'), { code: 'ENOENT' }, 'where it cannot be, it ends')
+  await t.rejects(
+    ensureDirectory('/proc/jambonz/2026/11'),
+    { code: 'ENOENT' },
+    'if the directory can not be created, the promise rejects'
+  )
 })

@@ -30,7 +30,7 @@ t.test('a pause reaches the disk as silence of the same length', async (t) => {
   ])
 })
 
-t.test('a skipped pause is not in the file, and a pause without end is listed', async (t) => {
+t.test('a pause with mode skip is not in the file, and a pause without an end is listed', async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf())
   recorder.write(pcm(1, 0, FRAME), 0)
@@ -50,10 +50,10 @@ t.test('a skipped pause is not in the file, and a pause without end is listed', 
     { mode: 'skip', atMs: 40, durationMs: 20 }
   ])
   t.notOk(recording.pauses[1]?.endedAt)
-  t.same(recording.gaps, [], 'a gap in a pause is a part of it')
+  t.same(recording.gaps, [], 'a gap during a pause counts as part of the pause')
 })
 
-t.test('the sidecar of a live recording lists its pauses, so that a repair knows them', async (t) => {
+t.test('the sidecar of a live recording lists its pauses, which a repair needs', async (t) => {
   const { recordings, directory } = await build(t, { fileName: () => 'live' })
   const recorder = recordings.start(streamOf())
   recorder.pause('skip') // the recorder has no file yet
@@ -67,7 +67,7 @@ t.test('the sidecar of a live recording lists its pauses, so that a repair knows
   await recorder.finish(LISTEN)
 })
 
-t.test('gaps are measured, and with fillGaps they are filled with silence', async (t) => {
+t.test('gaps are measured, and fillGaps fills them with silence', async (t) => {
   for (const fillGaps of [false, true]) {
     const { recordings } = await build(t, { fillGaps })
     const recorder = recordings.start(streamOf())
@@ -95,10 +95,10 @@ t.test('many small gaps add no rounding error, and a long gap takes no memory', 
   const recording = await recorder.finish(LISTEN)
   const expected = 1001 * 2 + 1000 * 1.03 + 600_000
   t.ok(Math.abs(recording.durationMs - expected) <= 1, `${recording.durationMs} ms, not ${expected}`)
-  t.equal(recording.gaps.length, 500, 'so many are listed one by one')
+  t.equal(recording.gaps.length, 500, 'at most 500 gaps are listed one by one')
 })
 
-t.test('levels are computed for each channel', async (t) => {
+t.test('peak and RMS are computed for each channel', async (t) => {
   const { recordings } = await build(t)
   const recorder = recordings.start(streamOf({ channels: 2, mixType: 'stereo' }))
   const stereo = Buffer.alloc(8000 * 4)

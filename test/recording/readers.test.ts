@@ -15,11 +15,11 @@ const SECOND = 8000
 interface Read {
   channels: number
   sampleRate: number
-  /** all samples, or their number in each channel if the reader gives only that */
+  /** all samples, or only their number in each channel if the reader returns no samples */
   samples: Buffer | number
 }
 
-/** WAV readers in common use, also very simple ones, by name. */
+/** Common readers of WAV files, some of them very simple, by name. */
 const READERS: Record<string, (path: string) => Promise<Read>> = {
   async 'wav'(path) {
     const { Reader } = require('wav') as { Reader: new () => Writable & NodeJS.ReadableStream }
@@ -88,14 +88,17 @@ if (!missing('sox')) {
   }
 }
 if (!missing('ffmpeg')) {
-  // Gets the format and the samples in one run, because most of the time goes into the start of ffmpeg.
+  // One run of ffmpeg gets both format and samples, because most of the time goes into its start.
   READERS.ffmpeg = async (path) => {
     const wav = spawnSync('ffmpeg', ['-v', 'error', '-i', path, '-bitexact', '-f', 'wav', '-']).stdout
     const [channels, sampleRate] = [wav.readUInt16LE(22), wav.readUInt32LE(24)]
     return { channels, sampleRate, samples: wav.subarray(wav.indexOf('data') + 8) }
   }
 }
-/** Readers that need the length in the header, so that they can't read a streamed WAV, which has no length. */
+/**
+ * Readers that need the length in the header. They can't read a streamed WAV, because its header has no
+ * length.
+ */
 const NEED_LENGTH = ['wav-file-info', 'wavefile', 'node-wav']
 
 async function check(
@@ -112,11 +115,11 @@ async function check(
     if (typeof read?.samples === 'number') {
       const each = samples.length / 2 / format.channels
       t.ok(read.samples === -1 || read.samples === each, `${name}: every sample`)
-    } else t.ok(read?.samples.equals(samples), `${name}: every sample, and nothing else`)
+    } else t.ok(read?.samples.equals(samples), `${name}: all samples, and only these`)
   }
 }
 
-t.test('simple readers read every file: mono, stereo, live, recovered', async (t) => {
+t.test('simple readers can read every file: mono, stereo, live and recovered', async (t) => {
   const directory = await temporaryDirectory(t)
   for (const [channels, sampleRate] of [
     [1, 8000],
@@ -148,7 +151,8 @@ t.test('simple readers read every file: mono, stereo, live, recovered', async (t
     await check(t, 'live', copy, expected, samples)
     await recordings.close()
 
-    // as a kill leaves the file: its header states no audio, and it ends with half a sample
+    // A killed process leaves a file like this one: its header says that there is no audio, and it ends with
+    // half a sample.
     await writeFile(part, Buffer.concat([buildWavHeader(expected, 0), samples, Buffer.from([1])]))
     const next = await build(t, { directory })
     const recovered: string[] = []
@@ -161,7 +165,7 @@ t.test('simple readers read every file: mono, stereo, live, recovered', async (t
   }
 })
 
-t.test('readers that need no length read what a sink gets during the call', async (t) => {
+t.test('readers that need no length can read the WAV that a sink gets during the call', async (t) => {
   for (const channels of [1, 2]) {
     const pieces: Buffer[] = []
     const { recordings } = await build(t, {
@@ -181,7 +185,7 @@ t.test('readers that need no length read what a sink gets during the call', asyn
     const path = join(await temporaryDirectory(t), 'streamed.wav')
     const file = Buffer.concat(pieces)
     await writeFile(path, file)
-    t.equal(file.indexOf('JUNK'), -1, 'no reserve: it can not be patched')
+    t.equal(file.indexOf('JUNK'), -1, 'the header has no room for RF64, because it can not be changed later')
     const readers = Object.keys(READERS).filter((name) => !NEED_LENGTH.includes(name))
     await check(t, 'streamed', path, { sampleRate: 8000, channels }, samples, readers)
   }

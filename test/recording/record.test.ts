@@ -6,7 +6,7 @@ import { inspectWav, WAV_HEADER_BYTES } from '../../lib/pcm/wavHeader.js'
 import { build, LISTEN, pcm, streamOf, until } from '../helpers/recordings.js'
 
 t.test(
-  'a recording is a WAV of every sample, named after call and listen, with a sidecar of its Listen',
+  'a recording is a WAV of all samples, named after call and listen, with the Listen in its sidecar',
   async (t) => {
     const { recordings, directory } = await build(t)
     const recorder = recordings.start(streamOf())
@@ -40,12 +40,12 @@ t.test(
     t.same(
       (await readdir(dirname(base))).sort(),
       [`${base}.json`, `${base}.wav`].map((path) => path.slice(dirname(base).length + 1)).sort(),
-      'nothing else is left'
+      'no other files are left'
     )
   }
 )
 
-t.test('frames longer than a block are recorded whole', async (t) => {
+t.test('frames that are longer than a block of the writer are recorded completely', async (t) => {
   const { recordings } = await build(t)
   for (const [seed, { sampleRate, channels }] of [
     { sampleRate: 8000, channels: 1 },
@@ -66,23 +66,26 @@ t.test('frames longer than a block are recorded whole', async (t) => {
   }
 })
 
-t.test('a live recording is a valid file called .part.wav, which grows during the call', async (t) => {
-  const { recordings, directory } = await build(t, { flushInterval: 50, fileName: () => 'live' })
-  const recorder = recordings.start(streamOf())
-  recorder.write(pcm(1, 0, 160), 0)
-  const path = join(directory, 'live.part.wav')
-  await until(
-    async () => (await readFile(path).catch(() => Buffer.alloc(0))).length === WAV_HEADER_BYTES + 320,
-    'the first flush'
-  )
-  recorder.write(pcm(1, 160, 160), 0)
-  await until(async () => (await readFile(path)).length === WAV_HEADER_BYTES + 640, 'the second flush')
-  t.match(inspectWav(await readFile(path)), { sampleRate: 8000, channels: 1 })
-  await recorder.finish(LISTEN)
-  await t.rejects(readFile(path), { code: 'ENOENT' })
-})
+t.test(
+  'during the call, the recording is a valid file with the extension .part.wav, which grows',
+  async (t) => {
+    const { recordings, directory } = await build(t, { flushInterval: 50, fileName: () => 'live' })
+    const recorder = recordings.start(streamOf())
+    recorder.write(pcm(1, 0, 160), 0)
+    const path = join(directory, 'live.part.wav')
+    await until(
+      async () => (await readFile(path).catch(() => Buffer.alloc(0))).length === WAV_HEADER_BYTES + 320,
+      'the first flush'
+    )
+    recorder.write(pcm(1, 160, 160), 0)
+    await until(async () => (await readFile(path)).length === WAV_HEADER_BYTES + 640, 'the second flush')
+    t.match(inspectWav(await readFile(path)), { sampleRate: 8000, channels: 1 })
+    await recorder.finish(LISTEN)
+    await t.rejects(readFile(path), { code: 'ENOENT' })
+  }
+)
 
-t.test('a recording without any audio is an empty WAV', async (t) => {
+t.test('the recording of a listen without audio is a WAV without samples', async (t) => {
   const { recordings } = await build(t)
   const recording = await recordings.start(streamOf()).finish(LISTEN)
   t.match(recording, { durationMs: 0, bytes: WAV_HEADER_BYTES })

@@ -46,7 +46,7 @@ async function recover(recordings: Recordings): Promise<Recovered> {
   return recovered
 }
 
-/** Writes the files that a recording process leaves when it is killed. */
+/** Writes the files that a recording process leaves if it is killed. */
 async function leave(
   directory: string,
   files: { part?: Buffer; final?: Buffer; sidecar?: object; json?: string },
@@ -63,16 +63,20 @@ async function leave(
 const wav = (claimed: number, audio: Buffer): Buffer =>
   Buffer.concat([buildWavHeader(LISTEN, claimed), audio])
 
-t.test('the recording of a dead process is completed, at whatever step the process died', async (t) => {
+t.test('the recording of a dead process is completed, whichever step it died in', async (t) => {
   const states: Array<[string, Parameters<typeof leave>[1], number | undefined]> = [
     ['in the middle of a sample', { part: wav(0, AUDIO.subarray(0, 1201)) }, 1200],
     ['after its last flush', { part: wav(320, AUDIO) }, 1600],
-    ['in its header', { part: wav(0, AUDIO).subarray(0, 33) }, 0],
-    ['before its header', { part: Buffer.alloc(0) }, 0],
-    ['before there was a file', {}, undefined],
-    ['while it described the file', { json: '{"id": "', part: Buffer.alloc(0) }, undefined],
-    ['after it had given the final name', { part: wav(1600, AUDIO), final: wav(1600, AUDIO) }, 1600],
-    ['before it wrote the sidecar', { final: wav(1600, AUDIO) }, 1600]
+    ['in the middle of the header', { part: wav(0, AUDIO).subarray(0, 33) }, 0],
+    ['before it wrote the header', { part: Buffer.alloc(0) }, 0],
+    ['before it created the WAV', {}, undefined],
+    ['while it wrote the sidecar', { json: '{"id": "', part: Buffer.alloc(0) }, undefined],
+    [
+      'after it created the link with the final name',
+      { part: wav(1600, AUDIO), final: wav(1600, AUDIO) },
+      1600
+    ],
+    ['before it wrote the final sidecar', { final: wav(1600, AUDIO) }, 1600]
   ]
   for (const [title, files, dataBytes] of states) {
     const { recordings, directory } = await build(t)
@@ -84,7 +88,7 @@ t.test('the recording of a dead process is completed, at whatever step the proce
     const recovered = await recover(recordings)
     if (dataBytes === undefined) {
       t.same(recovered, [], title)
-      t.same(await readdir(join(directory, 'a')), [], 'nothing is left')
+      t.same(await readdir(join(directory, 'a')), [], 'no files are left')
       continue
     }
     const location = join(directory, 'a/call.wav')
@@ -117,7 +121,7 @@ t.test('the recording of a dead process is completed, at whatever step the proce
   }
 })
 
-t.test('a recording that a dead process had completed is reported, not repaired', async (t) => {
+t.test('if a dead process had completed a recording, it is reported without a repair', async (t) => {
   const { recordings, directory } = await build(t)
   const recording = { id: 'file', state: 'saved', location: join(directory, 'call.wav') }
   await leave(directory, { final: wav(1600, AUDIO), sidecar: { ...LISTEN, recording } })
@@ -125,7 +129,7 @@ t.test('a recording that a dead process had completed is reported, not repaired'
   t.same((await readdir(directory)).sort(), ['.instances', 'call.json', 'call.wav'])
 })
 
-t.test('a start does not touch live files of another instance in the directory', async (t) => {
+t.test('a start does not change the live files of another instance in the same directory', async (t) => {
   const directory = await temporaryDirectory(t)
   const one = await build(t, { directory, flushInterval: 50 })
   const two = await build(t, { directory })
@@ -142,7 +146,10 @@ t.test('a start does not touch live files of another instance in the directory',
   t.notOk(recording.recovered)
 })
 
-/** Writes the instance file of an instance of another machine after `beats` heartbeats; resolves to its path. */
+/**
+ * Writes the instance file of an instance on another machine, as it is after `beats` heartbeats. Resolves to
+ * its path.
+ */
 async function beat(directory: string, token: string, beats: number): Promise<string> {
   const path = join(directory, '.instances', token)
   await mkdir(dirname(path), { recursive: true })
@@ -152,14 +159,14 @@ async function beat(directory: string, token: string, beats: number): Promise<st
 }
 
 t.test(
-  'an instance of another machine is dead when its heartbeat stops changing, whatever the clocks',
+  'an instance on another machine counts as dead if its heartbeat stops changing, whatever its clock says',
   async (t) => {
     const { recordings, directory, logger } = await build(t, {}, 50)
     for (const owner of [DEAD, 'alive-0123456789ab']) {
       await leave(join(directory, owner), { part: wav(0, AUDIO) }, 'call', owner)
     }
     const dead = await beat(directory, DEAD, 1)
-    // the file times of the dead instance are ahead by an hour, those of the living one behind by years
+    // The file times of the dead instance are an hour ahead; those of the live instance are years behind.
     await utimes(dead, new Date(Date.now() + 3600_000), new Date(Date.now() + 3600_000))
     let beats = 0
     const alive = async (): Promise<void> => {
@@ -169,25 +176,28 @@ t.test(
     }
     await alive()
     const recovered = await recover(recordings)
-    t.same(recovered, [], 'it may be alive')
+    t.same(recovered, [], 'nothing is repaired while the instance may be alive')
     await until(async () => {
       await alive()
       return recovered.length > 0
-    }, 'the dead to be found out')
+    }, 'the dead instance to be detected')
     t.match(recovered, [{ recording: { bytes: WAV_HEADER_BYTES + AUDIO.length } }])
-    await until(async () => !(await readdir(dirname(dead))).includes(DEAD), 'the dead to be forgotten')
+    await until(
+      async () => !(await readdir(dirname(dead))).includes(DEAD),
+      'the file of the dead instance to be removed'
+    )
     t.match(logger.lines.at(-1), { level: 'warn', text: /was repaired/ })
     const enough = beats + 50
     await until(async () => {
       await alive()
       return beats > enough
-    }, 'the living to go on')
-    t.equal(recovered.length, 1, 'the living keeps its file')
+    }, 'the live instance to write more heartbeats')
+    t.equal(recovered.length, 1, 'the live instance keeps its file')
     t.same(await readFile(join(directory, 'alive-0123456789ab/call.part.wav')), wav(0, AUDIO))
   }
 )
 
-t.test('an instance is dead if another process has its pid now', async (t) => {
+t.test('an instance counts as dead if another process now has its pid', async (t) => {
   const { recordings, directory } = await build(t)
   const probe = recordings.start(streamOf({ id: 'probe' }))
   await probe.finish(LISTEN)
@@ -202,7 +212,7 @@ t.test('an instance is dead if another process has its pid now', async (t) => {
   t.equal((await recover(recordings)).length, self.machine === undefined ? 0 : 1)
 })
 
-t.test('two instances that start at once repair each file once', async (t) => {
+t.test('two instances that start at the same time repair each file once', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let at = 0; at < 20; at++) {
     await leave(join(directory, String(at % 3)), { part: wav(0, AUDIO) }, `call-${at}`)
@@ -213,7 +223,7 @@ t.test('two instances that start at once repair each file once', async (t) => {
   t.equal(new Set(recovered.map(({ recording }) => recording.location)).size, 20)
 })
 
-t.test('a failed repair is tried again at the next start, and does not stop the other repairs', async (t) => {
+t.test('a failed repair is repeated at the next start, and does not prevent other repairs', async (t) => {
   const directory = await temporaryDirectory(t)
   await leave(directory, { part: Buffer.alloc(4096) }, 'locked')
   await rename(join(directory, 'locked.part.wav'), join(directory, 'locked.part.wav.enc'))
@@ -227,7 +237,7 @@ t.test('a failed repair is tried again at the next start, and does not stop the 
   await first.recordings.close()
   t.ok(
     (await readdir(directory)).some((file) => file.startsWith('locked.part.json')),
-    'it is still there'
+    'the file is still there'
   )
 })
 
@@ -244,48 +254,51 @@ t.test('recovery does nothing without a directory', async (t) => {
   t.same(await recover(recordings), [])
 })
 
-t.test('recovery does not follow a link to an unfinished recording, and logs the link', async (t) => {
-  const outside = await temporaryDirectory(t)
-  const victim = join(outside, 'victim')
-  const text = "somebody else's, and longer than a header: ".repeat(10)
-  const links: Record<string, (directory: string) => Promise<void>> = {
-    'the audio is a link': async (directory) => {
-      await leave(directory, {})
-      await symlink(victim, join(directory, 'call.part.wav'))
-    },
-    'the audio is a link that leads nowhere': async (directory) => {
-      await leave(directory, {})
-      await symlink(join(outside, 'nothing'), join(directory, 'call.part.wav'))
-    },
-    'the notes are a link': async (directory) => {
-      await writeFile(victim, JSON.stringify(PART))
-      await mkdir(directory)
-      await symlink(victim, join(directory, `call.part.json.${DEAD}`))
-      await writeFile(join(directory, 'call.part.wav'), wav(0, AUDIO))
-    },
-    'the audio is a pipe': async (directory) => {
-      await leave(directory, {})
-      t.equal(spawnSync('mkfifo', [join(directory, 'call.part.wav')]).status, 0)
-    },
-    'the notes are a pipe': async (directory) => {
-      await mkdir(directory)
-      t.equal(spawnSync('mkfifo', [join(directory, `call.part.json.${DEAD}`)]).status, 0)
+t.test(
+  'if a file of an unfinished recording is a link, recovery does not follow the link, and logs it',
+  async (t) => {
+    const outside = await temporaryDirectory(t)
+    const victim = join(outside, 'victim')
+    const text = "somebody else's, and longer than a header: ".repeat(10)
+    const links: Record<string, (directory: string) => Promise<void>> = {
+      'the audio is a link': async (directory) => {
+        await leave(directory, {})
+        await symlink(victim, join(directory, 'call.part.wav'))
+      },
+      'the audio is a link to a missing file': async (directory) => {
+        await leave(directory, {})
+        await symlink(join(outside, 'nothing'), join(directory, 'call.part.wav'))
+      },
+      'the sidecar is a link': async (directory) => {
+        await writeFile(victim, JSON.stringify(PART))
+        await mkdir(directory)
+        await symlink(victim, join(directory, `call.part.json.${DEAD}`))
+        await writeFile(join(directory, 'call.part.wav'), wav(0, AUDIO))
+      },
+      'the audio is a pipe': async (directory) => {
+        await leave(directory, {})
+        t.equal(spawnSync('mkfifo', [join(directory, 'call.part.wav')]).status, 0)
+      },
+      'the sidecar is a pipe': async (directory) => {
+        await mkdir(directory)
+        t.equal(spawnSync('mkfifo', [join(directory, `call.part.json.${DEAD}`)]).status, 0)
+      }
+    }
+    for (const [title, make] of Object.entries(links)) {
+      const { recordings, directory, logger } = await build(t, {
+        directory: join(await temporaryDirectory(t), 'recordings')
+      })
+      await writeFile(victim, text)
+      await make(join(directory, 'a'))
+      const [before, names] = [await readFile(victim, 'utf8'), await readdir(join(directory, 'a'))]
+      t.same(await recover(recordings), [], title)
+      t.equal(await readFile(victim, 'utf8'), before)
+      t.same(await readdir(join(directory, 'a')), names, 'the directory is unchanged')
+      t.same((await readdir(outside)).sort(), ['victim'])
+      t.match(logger.lines, [{ level: 'warn', text: /is a link or no regular file/ }])
     }
   }
-  for (const [title, make] of Object.entries(links)) {
-    const { recordings, directory, logger } = await build(t, {
-      directory: join(await temporaryDirectory(t), 'recordings')
-    })
-    await writeFile(victim, text)
-    await make(join(directory, 'a'))
-    const [before, names] = [await readFile(victim, 'utf8'), await readdir(join(directory, 'a'))]
-    t.same(await recover(recordings), [], title)
-    t.equal(await readFile(victim, 'utf8'), before)
-    t.same(await readdir(join(directory, 'a')), names, 'it is left as it is')
-    t.same((await readdir(outside)).sort(), ['victim'])
-    t.match(logger.lines, [{ level: 'warn', text: /is a link or no regular file/ }])
-  }
-})
+)
 
 t.test(
   'recovery follows no link in place of a finished recording, a directory or an instance file',
@@ -299,11 +312,15 @@ t.test(
     t.equal(spawnSync('mkfifo', [join(directory, '.instances', 'pipe-0123456789ab')]).status, 0)
     t.match(await recover(recordings), [{ recording: { location: join(directory, 'call-2.wav') } }])
     t.same(await readdir(outside), ['elsewhere'])
-    t.same((await readdir(join(outside, 'elsewhere'))).length, 2, 'what is elsewhere is not repaired')
+    t.same(
+      (await readdir(join(outside, 'elsewhere'))).length,
+      2,
+      'files outside of the directory are not repaired'
+    )
   }
 )
 
-t.test('a sidecar can not make the plugin send another file than its recording', async (t) => {
+t.test('no sidecar makes the plugin send a file that is not its recording', async (t) => {
   const outside = join(await temporaryDirectory(t), 'secret')
   await writeFile(outside, 'secret')
   const sent: string[] = []
@@ -343,33 +360,33 @@ t.test('invalid fields of a sidecar are ignored and logged, and no audio is lost
   const recorder = (fields: object): object => ({ ...PART, recorder: { ...PART.recorder, ...fields } })
   const broken: Array<[string, object, string[]]> = [
     ['no channels', recorder({ channels: 0 }), ['channels', 'sampleRate']],
-    ['channels that are none', recorder({ channels: 'two' }), ['channels', 'sampleRate']],
-    ['channels that the audio has not', recorder({ channels: 2 }), ['channels']],
+    ['channels with an invalid value', recorder({ channels: 'two' }), ['channels', 'sampleRate']],
+    ['a number of channels that differs from that of the audio', recorder({ channels: 2 }), ['channels']],
     ['a sample rate of 0', recorder({ sampleRate: 0 }), ['channels', 'sampleRate']],
-    ['a sample rate that is none', recorder({ sampleRate: null }), ['channels', 'sampleRate']],
-    ['another sample rate', recorder({ sampleRate: 16_000 }), ['sampleRate']],
+    ['a sample rate with an invalid value', recorder({ sampleRate: null }), ['channels', 'sampleRate']],
+    ['a sample rate that differs from that of the audio', recorder({ sampleRate: 16_000 }), ['sampleRate']],
     ['a negative segment', recorder({ segment: -1 }), ['segment']],
     ['a huge segment', recorder({ segment: 1e300 }), ['segment']],
     ['no id', recorder({ id: 7 }), ['id']],
-    ['a start that is no time', recorder({ startedAt: 'yesterday' }), ['startedAt']],
-    ['pauses that are none', recorder({ pauses: 'many' }), ['pauses']],
-    ['gaps that are none', recorder({ gaps: [{ atMs: -1 }] }), ['gaps']],
+    ['a start with an invalid value', recorder({ startedAt: 'yesterday' }), ['startedAt']],
+    ['pauses with an invalid value', recorder({ pauses: 'many' }), ['pauses']],
+    ['gaps with an invalid value', recorder({ gaps: [{ atMs: -1 }] }), ['gaps']],
     ['an unknown mix', recorder({ mixType: 'quad' }), ['mixType']],
-    ['nothing but the listen', { ...LISTEN }, []],
-    ['notes that are none', { ...PART, recorder: 3 }, []],
-    ['a call that is none', recorder({ call: { callSid: 7 } }), []],
-    ['segments that are none', { ...PART, segments: 3 }, ['listen.segments']],
+    ['a sidecar that contains only the listen', { ...LISTEN }, []],
+    ['recorder with an invalid value', { ...PART, recorder: 3 }, []],
+    ['a call with an invalid value', recorder({ call: { callSid: 7 } }), []],
+    ['segments with an invalid value', { ...PART, segments: 3 }, ['listen.segments']],
     [
-      'a recording that is none',
+      'a recording with an invalid value',
       { ...PART, recording: { id: 'x', endedAt: 'y', segments: 7 } },
       ['listen.recording']
     ],
     [
-      'dates that are none',
+      'dates with an invalid value',
       { ...PART, createdAt: 'never', startedAt: {} },
       ['listen.createdAt', 'listen.startedAt']
     ],
-    ['counts that are none', { ...PART, audio: null }, ['listen.audio']]
+    ['counts with an invalid value', { ...PART, audio: null }, ['listen.audio']]
   ]
   for (const [title, json, fields] of broken) {
     const { recordings, directory, logger } = await build(t)
@@ -391,12 +408,12 @@ t.test('invalid fields of a sidecar are ignored and logged, and no audio is lost
       recording: { bytes: file.length }
     })
     const told = logger.lines.find(({ text }) => text.includes('were ignored'))
-    if (title !== 'a call that is none') t.match(told, { level: 'warn' }, title)
+    if (title !== 'a call with an invalid value') t.match(told, { level: 'warn' }, title)
     if (fields.length > 0) t.same([...(told?.fields.fields as string[])].sort(), fields, title)
   }
 })
 
-t.test('a sidecar that names no listen does not change the audio', async (t) => {
+t.test('if a sidecar names no listen, its audio is not changed', async (t) => {
   for (const json of ['{"id": 7}', 'null', '[]', '"text"', '{', '', '{"id":"a"}']) {
     const { recordings, directory, logger } = await build(t)
     await leave(directory, { part: wav(0, AUDIO), json })

@@ -9,7 +9,7 @@ import { build, LISTEN, pcm, streamOf, temporaryDirectory, until } from '../help
 import { BUCKET, s3 } from '../helpers/s3.js'
 
 const MIB = 1024 * 1024
-/** bytes of a recording that is uploaded in more than two parts */
+/** bytes of a recording whose upload has more than two parts */
 const LONG = 12 * MIB
 const STEREO = { sampleRate: 64_000, channels: 2, mixType: 'stereo' as const }
 const AUDIO = Buffer.concat(Array.from({ length: LONG / 65_536 }, (_, at) => pcm(at, 0, 32_768)))
@@ -43,7 +43,8 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
     later.push(recording)
   })
   let recording = await record(recordings)
-  // finish() waits 4 s for the upload; on a busy machine the upload takes longer, and the state is spooled first.
+  // finish() waits 4 s for the upload. On a busy machine the upload takes longer, and the state is spooled at
+  // first.
   if (recording.state === 'spooled') recording = await until(() => later[0], 'the recording to be sent')
   t.match(recording, {
     state: 'saved',
@@ -54,7 +55,7 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
   const object = await server.get('eu/a/call.wav')
   t.ok(object.subarray(WAV_HEADER_BYTES).equals(AUDIO))
   t.match(inspectWav(object), { ...STEREO, mixType: undefined, dataBytes: LONG })
-  t.ok(await gone(join(directory, 'a/call.wav')), 'not on this disk any more')
+  t.ok(await gone(join(directory, 'a/call.wav')), 'the file is deleted from this disk')
   t.match(JSON.parse(await readFile(join(directory, 'a/call.json'), 'utf8')), {
     id: LISTEN.id,
     recording: { location: recording.location }
@@ -62,7 +63,7 @@ t.test('a complete recording goes to S3 in parts, and its sidecar stays', async 
   t.same(await server.unfinished(), [])
 })
 
-t.test('a recording is spooled while S3 is away, and sent when S3 is back', async (t) => {
+t.test('a recording is spooled while S3 is unreachable, and sent when S3 is back', async (t) => {
   const server = await s3(t)
   const { recordings, logger } = await build(t, {
     maxBuffered: 32 * MIB,
@@ -75,7 +76,10 @@ t.test('a recording is spooled while S3 is away, and sent when S3 is back', asyn
   })
   const recording = await record(recordings)
   t.match(recording, { state: 'spooled', location: /call\.wav$/ })
-  t.ok((await readFile(recording.location)).subarray(WAV_HEADER_BYTES).equals(AUDIO), 'complete on this disk')
+  t.ok(
+    (await readFile(recording.location)).subarray(WAV_HEADER_BYTES).equals(AUDIO),
+    'the whole recording is on this disk'
+  )
   t.match(
     logger.lines.filter(({ level }) => level === 'error'),
     [{ text: /sent again/, fields: { err: { code: 'FST_JAMBONZ_RECORDING_SINK', message: /ECONNREFUSED/ } } }]
@@ -86,29 +90,32 @@ t.test('a recording is spooled while S3 is away, and sent when S3 is back', asyn
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
 })
 
-t.test('S3 that was killed during an upload gets the whole recording later and keeps no parts', async (t) => {
-  const server = await s3(t)
-  await server.start(100)
-  const { recordings } = await build(t, {
-    maxBuffered: 32 * MIB,
-    fileName: () => 'call',
-    sink: s3Sink({ client: server.client, bucket: BUCKET })
-  })
-  const later: FinishedRecording[] = []
-  await recordings.recover((_, recording) => {
-    later.push(recording)
-  })
-  const finished = record(recordings)
-  await server.uploading()
-  await server.kill()
-  t.match(await finished, { state: 'spooled' })
-  await server.start()
-  await until(() => later.length, 'the recording to be sent', 60_000)
-  t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
-  t.same(await server.unfinished(), [])
-})
+t.test(
+  'after S3 was killed during an upload, it gets the whole recording later, and keeps no parts',
+  async (t) => {
+    const server = await s3(t)
+    await server.start(100)
+    const { recordings } = await build(t, {
+      maxBuffered: 32 * MIB,
+      fileName: () => 'call',
+      sink: s3Sink({ client: server.client, bucket: BUCKET })
+    })
+    const later: FinishedRecording[] = []
+    await recordings.recover((_, recording) => {
+      later.push(recording)
+    })
+    const finished = record(recordings)
+    await server.uploading()
+    await server.kill()
+    t.match(await finished, { state: 'spooled' })
+    await server.start()
+    await until(() => later.length, 'the recording to be sent', 60_000)
+    t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
+    t.same(await server.unfinished(), [])
+  }
+)
 
-t.test('a recording that was not sent before the process ended is sent after the next start', async (t) => {
+t.test('a recording that the process could not send is sent after the next start', async (t) => {
   const server = await s3(t)
   await server.start(100)
   const directory = await temporaryDirectory(t)
@@ -132,11 +139,11 @@ t.test('a recording that was not sent before the process ended is sent after the
   await second.recordings.recover((_, recording) => {
     sent.push(recording)
   })
-  // On a busy machine recordingSpooled comes before recording.
+  // On a busy machine, recordingSpooled is emitted before recording.
   const saved = () => sent.filter(({ state }) => state === 'saved')
   await until(() => saved().length, 'the recording to be sent', 60_000)
   t.match(saved(), [{ state: 'saved', location: `s3://${BUCKET}/call.wav` }])
-  t.same(calls, ['+15083084809'], 'the sink still knows the call')
+  t.same(calls, ['+15083084809'], 'the sink gets the same call after the restart')
   t.ok((await server.get('call.wav')).subarray(WAV_HEADER_BYTES).equals(AUDIO))
   t.same(await server.unfinished(), [])
 })
@@ -156,7 +163,7 @@ t.test(
       '2026/02/03/0d4a3f70-b6a3-4b4f-a2b7-c9b1a3e5d7f9-0d4a3f70b6a34b4fa2b7c9b1a3e5d7f9-00112233445566aa.wav'
     t.match(recording, { state: 'saved', location: `s3://${BUCKET}/${name}` })
     const object = await server.get(name)
-    t.equal(inspectWav(object).dataBytes, undefined, 'a header written first knows no length')
+    t.equal(inspectWav(object).dataBytes, undefined, 'the header has no length, because it was sent first')
     t.ok(object.subarray(STREAM_HEADER_BYTES).equals(AUDIO))
 
     const recorder = recordings.start(streamOf({ ...STEREO, id: 'broken-off' }))

@@ -11,36 +11,39 @@ const SOCKET = {
   audio: { frames: 1, bytes: 320, durationMs: 20, gapMs: 0, maxGapMs: 0 }
 }
 
-t.test('a second socket of a listen has a second file; the sidecar of the first lists both', async (t) => {
-  const { recordings, directory } = await build(t, { fileName: () => 'call' })
-  const first = recordings.start(streamOf())
-  first.write(pcm(1, 0, 8000), 0)
-  await first.finish(LISTEN)
-  const second = recordings.start(streamOf())
-  second.write(pcm(1, 8000, 4000), 0)
-  const recording = await second.finish({ ...LISTEN, state: 'ended' })
-  t.match(recording, {
-    location: join(directory, 'call.wav'),
-    durationMs: 1500,
-    segments: [
-      { location: join(directory, 'call.wav'), durationMs: 1000, gapBeforeMs: 0 },
-      { location: join(directory, 'call.2.wav'), durationMs: 500 }
-    ]
-  })
-  t.ok((recording.segments?.[1]?.gapBeforeMs ?? -1) >= 0)
-  t.same(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
-    ...LISTEN,
-    state: 'ended',
-    call: { from: '+15083084809', data: {} },
-    recording
-  })
-  t.match(JSON.parse(await readFile(join(directory, 'call.2.json'), 'utf8')), {
-    id: LISTEN.id,
-    recording: { durationMs: 500 }
-  })
-})
+t.test(
+  'the second socket of a listen gets a second file, and the sidecar of the first file lists both',
+  async (t) => {
+    const { recordings, directory } = await build(t, { fileName: () => 'call' })
+    const first = recordings.start(streamOf())
+    first.write(pcm(1, 0, 8000), 0)
+    await first.finish(LISTEN)
+    const second = recordings.start(streamOf())
+    second.write(pcm(1, 8000, 4000), 0)
+    const recording = await second.finish({ ...LISTEN, state: 'ended' })
+    t.match(recording, {
+      location: join(directory, 'call.wav'),
+      durationMs: 1500,
+      segments: [
+        { location: join(directory, 'call.wav'), durationMs: 1000, gapBeforeMs: 0 },
+        { location: join(directory, 'call.2.wav'), durationMs: 500 }
+      ]
+    })
+    t.ok((recording.segments?.[1]?.gapBeforeMs ?? -1) >= 0)
+    t.same(JSON.parse(await readFile(join(directory, 'call.json'), 'utf8')), {
+      ...LISTEN,
+      state: 'ended',
+      call: { from: '+15083084809', data: {} },
+      recording
+    })
+    t.match(JSON.parse(await readFile(join(directory, 'call.2.json'), 'utf8')), {
+      id: LISTEN.id,
+      recording: { durationMs: 500 }
+    })
+  }
+)
 
-t.test('segments are listed in order whichever is finished first, in one instance or two', async (t) => {
+t.test('segments are listed in order, whichever is finished first, on one instance or on two', async (t) => {
   const directory = await temporaryDirectory(t)
   const one = await build(t, { directory })
   const two = await build(t, { directory })
@@ -61,7 +64,7 @@ t.test('segments are listed in order whichever is finished first, in one instanc
   t.equal(finished.at(-1)?.durationMs, 60)
 })
 
-t.test("a segment in another instance's directory is listed, and has a name of its own", async (t) => {
+t.test("a segment in another instance's directory is listed, and its file has another name", async (t) => {
   const [one, two] = [await build(t), await build(t)]
   const first = one.recordings.start(streamOf())
   first.write(pcm(1, 0, 160), 0)
@@ -79,11 +82,11 @@ t.test("a segment in another instance's directory is listed, and has a name of i
   t.equal(
     names?.[1],
     names?.[0]?.replace(/\.wav$/, '.2.wav'),
-    "so that neither takes the other's place where both are sent"
+    'neither file overwrites the other if a sink sends both'
   )
 })
 
-t.test("a sink without a directory gets each socket's recording under a name of its own", async (t) => {
+t.test("without a directory, a sink gets each socket's recording under its own name", async (t) => {
   const names: string[] = []
   const { recordings } = await build(t, {
     directory: undefined,
@@ -103,7 +106,7 @@ t.test("a sink without a directory gets each socket's recording under a name of 
   )
 })
 
-t.test('a segment whose recording is completed late takes its place in the order', async (t) => {
+t.test('a segment that is completed late is listed at its place in the order', async (t) => {
   const { recordings } = await build(t)
   const second = await recordings
     .start(streamOf({ segments: [SOCKET] }))
@@ -129,6 +132,6 @@ t.test('a segment whose recording is completed late takes its place in the order
     location: 's3://first.wav',
     segments: [{ location: 's3://first.wav' }, { location: second.location }]
   })
-  t.equal(withKnown(moved, first), moved, 'alone it is what it is')
+  t.equal(withKnown(moved, first), moved, 'a single recording is unchanged')
   t.equal(withKnown(moved, undefined), moved)
 })

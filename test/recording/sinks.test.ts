@@ -18,7 +18,9 @@ const done = (_chunk: unknown, _encoding: unknown, callback: () => void): void =
 const fake = (methods: object): Writable =>
   ({ write: () => true, end: () => {}, on: () => {}, once: () => {}, ...methods }) as unknown as Writable
 
-/** Sinks by the way in which they fail: each way that a Writable, or an object that looks like one, can fail. */
+/**
+ * Faulty sinks, by their fault: all faults that a Writable, or an object that resembles a Writable, can have.
+ */
 const BROKEN: Record<string, Sink> = {
   'the factory throws': boom,
   'the factory rejects': async () => boom(),
@@ -105,25 +107,26 @@ const BROKEN: Record<string, Sink> = {
     }),
   'destroy rejects': () => new Writable({ write: boom, destroy: async () => boom() }),
   'destroy() itself throws': () => Object.assign(new Writable({ write: boom }), { destroy: boom }),
-  'it is destroyed before it is returned': () => new Writable({ write: done }).destroy(new Error('torn')),
-  'it is destroyed before it is resolved': async () =>
+  'the stream is destroyed before it is returned': () =>
     new Writable({ write: done }).destroy(new Error('torn')),
-  'it is destroyed soon after': () => {
+  'the stream is destroyed before the promise resolves': async () =>
+    new Writable({ write: done }).destroy(new Error('torn')),
+  'the stream is destroyed soon after': () => {
     const sink = new Writable({ write() {} })
     setImmediate(() => sink.destroy())
     return sink
   },
-  'it was ended before': () => new Writable({ write: done }).end(),
-  'it emits an error that is none': () => {
+  'the stream was ended before': () => new Writable({ write: done }).end(),
+  'the stream emits an error event with a value that is no error': () => {
     const sink = new Writable({ write() {} })
     setImmediate(() => sink.emit('error', null))
     return sink
   },
-  'a listener of its own throws': () => new Writable({ write: done }).on('finish', boom),
-  'a listener of its own errors throws': () => new Writable({ write: boom }).on('error', boom),
+  'a finish listener of the stream throws': () => new Writable({ write: done }).on('finish', boom),
+  'an error listener of the stream throws': () => new Writable({ write: boom }).on('error', boom),
   'on() throws': () => fake({ on: boom }),
   'once() is missing': () => fake({ once: undefined }),
-  'write() of what is no stream throws': () => fake({ write: boom })
+  'write() of an object that is no stream throws': () => fake({ write: boom })
 }
 
 async function failureOf(finished: Promise<unknown>): Promise<RecordingError> {
@@ -135,7 +138,7 @@ async function failureOf(finished: Promise<unknown>): Promise<RecordingError> {
   )
 }
 
-t.test('a sink that misbehaves during the call fails only its recording', async (t) => {
+t.test('if a sink misbehaves during the call, only its recording fails', async (t) => {
   for (const [title, sink] of Object.entries(BROKEN)) {
     const { recordings } = await build(t, {
       directory: undefined,
@@ -156,7 +159,7 @@ t.test('a sink that misbehaves during the call fails only its recording', async 
 })
 
 t.test(
-  'a sink that misbehaves with a complete recording prevents neither this start nor the next',
+  'a sink that misbehaves with a complete recording prevents neither this start nor the next start',
   async (t) => {
     const directory = await temporaryDirectory(t)
     const first = await build(t, {
@@ -187,7 +190,7 @@ t.test(
     await third.recordings.recover((_, recording) => {
       sent.push(recording)
     })
-    await until(() => sent.length === Object.keys(BROKEN).length, 'a good sink to get them all')
+    await until(() => sent.length === Object.keys(BROKEN).length, 'a good sink to get all recordings')
     t.ok(sent.every(({ state }) => state === 'saved'))
   }
 )
@@ -234,7 +237,7 @@ t.test('invalid details that a sink returns are dropped, and the recording is sa
   }
 })
 
-t.test('if a sink function resolves after the timeout, its stream is destroyed', async (t) => {
+t.test('if the sink function resolves after its timeout, the stream is destroyed', async (t) => {
   const directory = await temporaryDirectory(t)
   let give = (_sink: Writable): void => {}
   const { recordings } = await build(t, {

@@ -35,14 +35,14 @@ t.test('a WAV header has the right sizes at every sample rate', async (t) => {
   }
 })
 
-t.test('from 4 GiB on the header is RF64, and has the same length', async (t) => {
+t.test('from 4 GiB on, the header is RF64, and as long as a WAV header', async (t) => {
   const largest = 0xffff_fffe - (WAV_HEADER_BYTES - 8)
   t.match(inspectWav(buildWavHeader(MONO, largest)), { rf64: false, dataBytes: largest })
   t.match(inspectWav(buildWavHeader(MONO, largest + 2)), { rf64: true, dataBytes: largest + 2 })
   const header = buildWavHeader({ sampleRate: 64_000, channels: 2 }, 9 * GIB)
   t.equal(header.length, WAV_HEADER_BYTES)
   t.equal(header.toString('latin1', 0, 4), 'RF64')
-  t.equal(header.readBigUInt64LE(36), BigInt((9 * GIB) / 4), 'blocks in all')
+  t.equal(header.readBigUInt64LE(36), BigInt((9 * GIB) / 4), 'number of sample frames')
   t.match(inspectWav(header), { rf64: true, dataBytes: 9 * GIB })
 })
 
@@ -50,7 +50,7 @@ t.test('the header of a stream says that its length is unknown', async (t) => {
   t.equal(inspectWav(buildStreamHeader(MONO)).dataBytes, undefined)
 })
 
-t.test('WAV files of other programs are read, whichever chunks they have', async (t) => {
+t.test('WAV files of other programs can be read, whichever chunks they have', async (t) => {
   const chunk = (id: string, body: Buffer): Buffer => {
     const head = Buffer.alloc(8)
     head.write(id, 'latin1')
@@ -86,7 +86,7 @@ t.test('WAV files of other programs are read, whichever chunks they have', async
   }
 })
 
-t.test('the repair of a file that was cut at any byte leaves whole blocks', async (t) => {
+t.test('after a repair, a file that was cut at any byte has only whole blocks', async (t) => {
   const stereo = { sampleRate: 16_000, channels: 2 }
   for (const [bytes, dataBytes] of [
     [0, 0],
@@ -109,11 +109,11 @@ t.test('milliseconds are converted to bytes of whole blocks', async (t) => {
 })
 
 t.test(
-  'the header of a file that grew past 4 GiB becomes RF64, which sox and ffprobe read',
+  'the header of a file that grew beyond 4 GiB becomes RF64, which sox and ffprobe can read',
   { skip: missing('sox') || missing('ffprobe') },
   async (t) => {
     const path = join(await temporaryDirectory(t), 'long.wav')
-    // the file is sparse, so that it takes no room on the disk
+    // The file is sparse, so that it needs no room on the disk.
     const dataBytes = 5 * GIB
     await writeFile(path, buildWavHeader(MONO, 0))
     await truncate(path, WAV_HEADER_BYTES + dataBytes)
@@ -139,11 +139,11 @@ t.test(
       's16le',
       '-'
     ])
-    t.ok(tail.stdout.equals(end), 'its last samples are read from beyond 4 GiB')
+    t.ok(tail.stdout.equals(end), 'sox reads the last samples, which are beyond 4 GiB')
   }
 )
 
-t.test('a file that is being written can grow past 4 GiB', async (t) => {
+t.test('a file can grow beyond 4 GiB while it is being written', async (t) => {
   const path = join(await temporaryDirectory(t), 'growing.wav')
   await writeFile(path, '')
   const wav = new RecordingFile(path, openSync(path, 'r+'), MONO)
@@ -154,7 +154,7 @@ t.test('a file that is being written can grow past 4 GiB', async (t) => {
         else resolve()
       })
     })
-  // as if 4 GiB had been written: the file is made sparse, and the counter is set
+  // Pretends that 4 GiB have been written: makes the file sparse and sets the counter.
   await truncate(path, WAV_HEADER_BYTES + 4 * GIB)
   wav.continueAt({ dataBytes: 4 * GIB, bytes: WAV_HEADER_BYTES + 4 * GIB, frames: 1 })
   await step((done) => {

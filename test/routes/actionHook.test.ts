@@ -13,7 +13,7 @@ import { keepingLogger } from '../helpers/log.js'
 import { until } from '../helpers/until.js'
 import { signature } from '../helpers/payloads.js'
 
-/** Starts an application whose actionHook answers with the Listen that its handler got. */
+/** Starts an application whose actionHook answers with the Listen that its handler received. */
 async function recorder(t: Test) {
   const app = await build(t, { recording: { directory: folder() } })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', finishOnKey: '#' }])
@@ -36,79 +36,85 @@ const COMPLETE = {
   recording: { durationMs: 200 }
 }
 
-t.test('the handler sees the complete audio, whether hook or close comes first', async (t) => {
-  const { app, base } = await recorder(t)
-  const streamed = async () => {
-    const asked = await askForListen(app, '/in', base)
-    const socket = await asked.open()
-    socket.send(asked.metadata())
-    socket.send(ramp(200))
-    return { asked, socket }
-  }
-
-  t.test('the hook comes first', async (t) => {
-    const { asked, socket } = await streamed()
-    const reply = asked.hook({ dial_call_duration: 1, digits: '#' })
-    const asking = new Promise((resolve) => setImmediate(resolve))
-    await asking
-    socket.close(1000)
-    t.match(listenOf(await reply), {
-      ...COMPLETE,
-      digits: '#',
-      reportedDuration: 1,
-      endReason: 'finishOnKey'
-    })
-  })
-
-  t.test('the close comes first', async (t) => {
-    const { asked, socket } = await streamed()
-    const over = once(app.jambonz.calls.events, 'listenEnded')
-    socket.close(1000)
-    await over
-    t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
-  })
-
-  t.test('hook and close come at the same moment', async (t) => {
-    const { asked, socket } = await streamed()
-    socket.close(1000)
-    t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
-  })
-
-  t.test('hook and close of a hundred calls come at once, in any order', async (t) => {
-    const calls = await Promise.all(Array.from({ length: 100 }, streamed))
-    const replies = await Promise.all(
-      calls.map(async ({ asked, socket }, index) => {
-        if (index % 2 === 0) socket.close(1000)
-        const reply = asked.hook({ dial_call_duration: 0 })
-        if (index % 2 === 1) socket.close(1000)
-        return { id: asked.id, listen: listenOf(await reply) }
-      })
-    )
-    for (const { id, listen } of replies) {
-      if (listen.id !== id || listen.state !== 'ended' || listen.recording?.durationMs !== 200) {
-        t.match(listen, { ...COMPLETE, id })
-      }
+t.test(
+  'the actionHook handler sees the complete audio, whether the hook or the close of the socket is first',
+  async (t) => {
+    const { app, base } = await recorder(t)
+    const streamed = async () => {
+      const asked = await askForListen(app, '/in', base)
+      const socket = await asked.open()
+      socket.send(asked.metadata())
+      socket.send(ramp(200))
+      return { asked, socket }
     }
-    t.equal(new Set(replies.map(({ listen }) => listen.recording?.location)).size, 100)
-  })
-})
 
-t.test('without a socket, the hook sees connected: false at once; a late socket is refused', async (t) => {
-  const { app, base } = await recorder(t)
-  const asked = await askForListen(app, '/in', base)
-  const before = performance.now()
-  t.match(listenOf(await asked.hook()), {
-    id: asked.id,
-    connected: false,
-    state: 'ended',
-    endReason: 'notConnected',
-    recording: undefined
-  })
-  t.ok(performance.now() - before < 1000)
-  await t.rejects(asked.open(), { message: 'refused with 409' })
-})
+    t.test('the hook comes first', async (t) => {
+      const { asked, socket } = await streamed()
+      const reply = asked.hook({ dial_call_duration: 1, digits: '#' })
+      const asking = new Promise((resolve) => setImmediate(resolve))
+      await asking
+      socket.close(1000)
+      t.match(listenOf(await reply), {
+        ...COMPLETE,
+        digits: '#',
+        reportedDuration: 1,
+        endReason: 'finishOnKey'
+      })
+    })
 
-t.test('a GET hook, which has no payload, finds its listen by its url', async (t) => {
+    t.test('the close comes first', async (t) => {
+      const { asked, socket } = await streamed()
+      const over = once(app.jambonz.calls.events, 'listenEnded')
+      socket.close(1000)
+      await over
+      t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), { ...COMPLETE, endReason: 'closed' })
+    })
+
+    t.test('hook and close come at the same moment', async (t) => {
+      const { asked, socket } = await streamed()
+      socket.close(1000)
+      t.match(listenOf(await asked.hook({ dial_call_duration: 1 })), COMPLETE)
+    })
+
+    t.test('hook and close of a hundred calls come at once, in any order', async (t) => {
+      const calls = await Promise.all(Array.from({ length: 100 }, streamed))
+      const replies = await Promise.all(
+        calls.map(async ({ asked, socket }, index) => {
+          if (index % 2 === 0) socket.close(1000)
+          const reply = asked.hook({ dial_call_duration: 0 })
+          if (index % 2 === 1) socket.close(1000)
+          return { id: asked.id, listen: listenOf(await reply) }
+        })
+      )
+      for (const { id, listen } of replies) {
+        if (listen.id !== id || listen.state !== 'ended' || listen.recording?.durationMs !== 200) {
+          t.match(listen, { ...COMPLETE, id })
+        }
+      }
+      t.equal(new Set(replies.map(({ listen }) => listen.recording?.location)).size, 100)
+    })
+  }
+)
+
+t.test(
+  'without a socket, the hook handler sees connected: false at once, and a late socket is refused',
+  async (t) => {
+    const { app, base } = await recorder(t)
+    const asked = await askForListen(app, '/in', base)
+    const before = performance.now()
+    t.match(listenOf(await asked.hook()), {
+      id: asked.id,
+      connected: false,
+      state: 'ended',
+      endReason: 'notConnected',
+      recording: undefined
+    })
+    t.ok(performance.now() - before < 1000)
+    await t.rejects(asked.open(), { message: 'refused with 409' })
+  }
+)
+
+t.test('a GET hook has no payload, so its url identifies its listen', async (t) => {
   const { app, base } = await recorder(t)
   const payload = { call_sid: 'get-1' }
   const verb = (await app.inject({ method: 'POST', url: '/get', payload })).json()[0]
@@ -125,7 +131,7 @@ t.test('a GET hook, which has no payload, finds its listen by its url', async (t
   t.equal((await app.inject('/done')).statusCode, 404)
 })
 
-t.test('a GET hook without its key runs no handler, even with the id of a listen', async (t) => {
+t.test('a GET hook without the key in its url runs no handler, even with the id of a listen', async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { webhookSecret: 'signed', fastify: { loggerInstance: logger } })
   const ran: string[] = []
@@ -165,15 +171,15 @@ t.test('a GET hook without its key runs no handler, even with the id of a listen
   t.equal((await app.inject(url)).statusCode, 200)
   t.strictSame(ran, [got.id])
   t.ok(lines.some((line) => JSON.stringify(line).includes(`listen=${got.id}&key=…`)))
-  t.notOk(JSON.stringify(lines).includes(key), 'no log knows the key')
-  t.notOk(JSON.stringify(await app.jambonz.calls.list()).includes(key), 'nor does the store')
+  t.notOk(JSON.stringify(lines).includes(key), 'no log line contains the key')
+  t.notOk(JSON.stringify(await app.jambonz.calls.list()).includes(key), 'the store does not contain the key')
 })
 
 t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   const { app, base } = await recorder(t)
   const asked = await askForListen(app, '/retried', base)
   t.match(asked.hookUrl, /^\/done\?listen=[\w-]+#rc=3&rp=all$/)
-  // jambonz sends the fragment of the url, which fetch() would leave out.
+  // jambonz sends the fragment of the url, but fetch() would leave it out.
   const { port } = new URL(base)
   const request = http.request({
     port,
@@ -187,22 +193,25 @@ t.test('a hook whose url has a retry fragment finds its listen', async (t) => {
   t.match(listenOf(reply), { id: asked.id, connected: false })
 })
 
-t.test('a hook without ?listen= gets its listen by verb_id, or the latest unfinished listen', async (t) => {
-  const { app, base } = await recorder(t)
-  const payload = { call_sid: 'c9' }
-  app.jambonz.calls.events.on('listenEnded', () => {})
-  const ask = async (body: object) =>
-    (await app.inject({ method: 'POST', url: '/in', payload: body })).json()[0]
-  const first = await ask(payload)
-  const second = await ask({ ...payload, call_status: 'in-progress' })
-  t.ok(base)
-  const hook = async (extra: object) =>
-    listenOf((await app.inject({ method: 'POST', url: '/done', payload: { ...payload, ...extra } })).json())
-  t.equal((await hook({ verb_id: first.id })).id, first.id)
-  t.equal((await hook({})).id, second.id)
-})
+t.test(
+  'a hook without ?listen= gets the listen of its verb_id, or the latest unfinished listen',
+  async (t) => {
+    const { app, base } = await recorder(t)
+    const payload = { call_sid: 'c9' }
+    app.jambonz.calls.events.on('listenEnded', () => {})
+    const ask = async (body: object) =>
+      (await app.inject({ method: 'POST', url: '/in', payload: body })).json()[0]
+    const first = await ask(payload)
+    const second = await ask({ ...payload, call_status: 'in-progress' })
+    t.ok(base)
+    const hook = async (extra: object) =>
+      listenOf((await app.inject({ method: 'POST', url: '/done', payload: { ...payload, ...extra } })).json())
+    t.equal((await hook({ verb_id: first.id })).id, first.id)
+    t.equal((await hook({})).id, second.id)
+  }
+)
 
-t.test('the hook of another verb gets its call and no listen', async (t) => {
+t.test('the handler for a hook of another verb gets the call and no listen', async (t) => {
   const { app } = await recorder(t)
   await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' } })
   const reply = await app.inject({
@@ -246,10 +255,10 @@ t.test(
   }
 )
 
-/** ms that the handler takes: longer than drain needs to see that a hook has come */
+/** ms that the handler takes, longer than drain() needs to notice that a hook has arrived */
 const TAKES = 250
 
-t.test('drain waits for the answer of a slow handler', async (t) => {
+t.test('drain() waits for the answer of a slow hook handler', async (t) => {
   const app = await build(t)
   let answered = false
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done' }])
@@ -265,7 +274,7 @@ t.test('drain waits for the answer of a slow handler', async (t) => {
 })
 
 t.test(
-  'drain waits for the answer of a hook that waits for the end of its listen on another instance',
+  'drain() waits for a hook that waits until another instance reports the end of its listen',
   async (t) => {
     const store = memoryStore()
     const app = await build(t, { store })
@@ -275,7 +284,7 @@ t.test(
       events.push(`handler: ${listen?.state}`)
     })
     const asked = await askForListen(app, '/in')
-    // Another instance holds the socket, and does not report its end.
+    // Another instance holds the socket, and does not report the end of the listen.
     const elsewhere = { id: asked.id, state: 'streaming', connected: true, instance: 'other' } as const
     await store.write(asked.callSid, [{ patch: { listens: [elsewhere] } }])
     const answered = asked.hook({ dial_call_duration: 3 })
@@ -286,7 +295,7 @@ t.test(
   }
 )
 
-t.test('drain stops waiting at its timeout', async () => {
+t.test('drain() stops waiting at its timeout', async () => {
   const open = new OpenRequests()
   open.add(new http.ServerResponse(new http.IncomingMessage(new Socket())))
   await open.answered(10)

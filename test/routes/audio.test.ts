@@ -28,7 +28,7 @@ async function ended(app: Awaited<ReturnType<typeof build>>): Promise<Listen> {
   return listen
 }
 
-/** Returns the samples of a recording, whatever chunks are before them. */
+/** Resolves to the samples of a recording. It skips all chunks before the data chunk. */
 async function samples(location: string): Promise<Buffer> {
   const wav = await readFile(location)
   const data = wav.indexOf('data', 12)
@@ -36,7 +36,7 @@ async function samples(location: string): Promise<Buffer> {
   return wav.subarray(data + 8)
 }
 
-t.test('a socket is refused before the upgrade', async (t) => {
+t.test('an upgrade is refused if anything about the request is wrong', async (t) => {
   const auth = { username: 'jambonz', password: 'secret' }
   const { app, base } = await voicemail(t, { auth, webhookAuth: { username: 'web', password: 'hook' } })
   const good = basic('jambonz', 'secret')
@@ -61,8 +61,8 @@ t.test('a socket is refused before the upgrade', async (t) => {
   )
   t.equal(await statusOf(url, { headers: good, protocols: [] }), 400, 'without a subprotocol')
   t.equal(await statusOf(url, { headers: good, protocols: ['chat'] }), 400, 'with another subprotocol')
-  t.equal(await statusOf(url, { headers: good }), 101, 'no refusal has used the path up')
-  t.equal(await statusOf(url, { headers: good }), 409, 'when the path was used')
+  t.equal(await statusOf(url, { headers: good }), 101, 'the path still opens a socket after these refusals')
+  t.equal(await statusOf(url, { headers: good }), 409, 'with a path that was used before')
   t.equal(
     await statusOf(await ask(), { headers: basic('web', 'hook') }),
     101,
@@ -71,11 +71,11 @@ t.test('a socket is refused before the upgrade', async (t) => {
   t.equal(
     await statusOf(await ask(), { headers: good, protocols: ['audio.drachtio.org'] }),
     101,
-    "the module's own subprotocol will do"
+    'the default subprotocol of mod_audio_fork is accepted'
   )
 })
 
-t.test('a socket opens with the credentials that jambonz has for it', async (t) => {
+t.test('a socket opens with the credentials that jambonz sends', async (t) => {
   const [auth, webhookAuth, own] = ['a', 'w', 'o'].map((name) => ({
     username: name,
     password: `${name}-secret`
@@ -85,14 +85,10 @@ t.test('a socket opens with the credentials that jambonz has for it', async (t) 
     ['auth', { auth }],
     ['auth, and another wsAuth in the verb', { auth }, own],
     ['no auth, and a wsAuth in the verb', {}, own],
-    [
-      'webhookAuth, which jambonz puts in place of everything where the url is relative',
-      { webhookAuth },
-      own
-    ],
+    ['webhookAuth, which jambonz sends to a relative url instead of all others', { webhookAuth }, own],
     ['webhookAuth, and an absolute url', { webhookAuth, publicUrl }],
     ['webhookAuth, an absolute url and another wsAuth in the verb', { webhookAuth, publicUrl }, own],
-    ['both, and an absolute url', { auth, webhookAuth, publicUrl }]
+    ['auth, webhookAuth and an absolute url', { auth, webhookAuth, publicUrl }]
   ]
   for (const [what, options, wsAuth] of rows) {
     const app = await build(t, options)
@@ -103,16 +99,20 @@ t.test('a socket opens with the credentials that jambonz has for it', async (t) 
       await app.inject({ method: 'POST', url: '/in', payload: { call_sid: 'c1' }, headers })
     ).json<[{ url: string; wsAuth?: Credentials }]>()
     const sent = (verb.url.startsWith('/') ? options.webhookAuth : undefined) ?? verb.wsAuth
-    if (wsAuth) t.same(verb.wsAuth, wsAuth, `${what}: the verb's own stays`)
+    if (wsAuth) t.same(verb.wsAuth, wsAuth, `${what}: the wsAuth of the verb is not replaced`)
     const url = base + verb.url.replace('ws://voice.example.com', '')
     if (options.auth ?? options.webhookAuth) {
-      t.equal(await statusOf(url, { headers: basic('x', 'y') }), 401, `${what}: others are refused`)
+      t.equal(
+        await statusOf(url, { headers: basic('x', 'y') }),
+        401,
+        `${what}: other credentials are refused`
+      )
     }
     t.equal(await statusOf(url, { headers: sent && basic(sent.username, sent.password) }), 101, what)
   }
 })
 
-t.test('if two sockets with the same path come at once, one is accepted', async (t) => {
+t.test('if two sockets with the same path arrive at once, one is accepted', async (t) => {
   const { app, base } = await voicemail(t)
   const { url } = await askForListen(app, '/in', base)
   const statuses = await Promise.all([statusOf(url), statusOf(url), statusOf(url)])
@@ -137,7 +137,7 @@ t.test("the path of a long callSid fits the host's limit for a parameter", async
   }
 })
 
-t.test('sockets beyond limits.maxStreams are refused, and all sockets on a drained instance', async (t) => {
+t.test('sockets beyond limits.maxStreams are refused; a drained instance refuses all sockets', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 1 } })
   const first = await (await askForListen(app, '/in', base)).open()
   const second = await askForListen(app, '/in', base)
@@ -146,7 +146,7 @@ t.test('sockets beyond limits.maxStreams are refused, and all sockets on a drain
   first.send('{}')
   first.close(1000)
   await over
-  t.equal(await statusOf(second.url), 101, 'its place is free again')
+  t.equal(await statusOf(second.url), 101, 'after a socket has closed, another one is accepted')
   await app.jambonz.drain()
   t.equal(await statusOf((await askForListen(app, '/in', base)).url), 503)
 })
@@ -154,7 +154,7 @@ t.test('sockets beyond limits.maxStreams are refused, and all sockets on a drain
 t.test('with limits.maxStreams 10, five of 15 sockets at once are refused', async (t) => {
   const { app, base } = await voicemail(t, { limits: { maxStreams: 10 } })
   const listens = await Promise.all(Array.from({ length: 15 }, () => askForListen(app, '/in', base)))
-  // The sockets stay open, so that no place becomes free before the last of them has come.
+  // The sockets stay open. So no socket makes room for another before all of them have arrived.
   const opened = await Promise.allSettled(listens.map(async (listen) => await listen.open()))
   t.equal(opened.filter(({ status }) => status === 'fulfilled').length, 10)
   for (const result of opened) {
@@ -162,7 +162,7 @@ t.test('with limits.maxStreams 10, five of 15 sockets at once are refused', asyn
   }
 })
 
-t.test('a socket that comes while the server closes is refused', { timeout: 10_000 }, async (t) => {
+t.test('a socket that arrives while the server closes is refused', { timeout: 10_000 }, async (t) => {
   for (const own of [true, false]) {
     const app = Fastify()
     if (own) await app.register(websocket)
@@ -170,7 +170,7 @@ t.test('a socket that comes while the server closes is refused', { timeout: 10_0
     app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
     let url = ''
     let status: number | undefined
-    // The server still listens: it does so until all preClose hooks are over.
+    // During preClose hooks the server still listens.
     app.addHook('preClose', async () => {
       status = await statusOf(url)
     })
@@ -205,10 +205,10 @@ t.test('the audio of a call is recorded, byte for byte', async (t) => {
   })
   t.ok(listen.recording!.location.startsWith(directory))
   t.same(await samples(listen.recording!.location), pcm)
-  t.match(await app.jambonz.calls.get(asked.callSid), { listens: [listen] }, 'the store says the same')
+  t.match(await app.jambonz.calls.get(asked.callSid), { listens: [listen] }, 'the store has the same listen')
 })
 
-t.test('the path names the call if the first frame does not', async (t) => {
+t.test('if the first frame does not name the call, the path identifies it', async (t) => {
   const directory = folder()
   const { app, base } = await voicemail(t, { recording: { directory } })
   const pcm = ramp(100)
@@ -216,7 +216,7 @@ t.test('the path names the call if the first frame does not', async (t) => {
     ['a binary first frame', () => undefined],
     ['broken JSON', (metadata) => metadata.replace('"callSid"', '"O"Brien" "callSid"')],
     ['JSON cut off', (metadata) => metadata.slice(0, 60)],
-    ['JSON that is no object', () => '[1]'],
+    ['JSON that is not an object', () => '[1]'],
     [
       "another call's callSid",
       (metadata) => JSON.stringify({ ...JSON.parse(metadata), callSid: 'somebody-else' })
@@ -237,12 +237,14 @@ t.test('the path names the call if the first frame does not', async (t) => {
 })
 
 t.test(
-  'a listen that this instance does not know is recorded in the format that its first frame names',
+  'if an instance does not know a listen, it records the audio in the format that the first frame names',
   async (t) => {
     const secret = 'shared by both instances'
     const { app: asking } = await voicemail(t, { secret })
     const { app, base } = await voicemail(t, { secret, recording: { directory: folder() } })
-    asking.jambonz.calls.events.on('listenEnded', () => t.fail('its socket went elsewhere'))
+    asking.jambonz.calls.events.on('listenEnded', () =>
+      t.fail('the instance without the socket ended the listen')
+    )
     const { url, metadata } = await askForListen(asking, '/in', base)
     const socket = await openSocket(url)
     const over = ended(app)
@@ -268,7 +270,7 @@ t.test('a socket that sends nothing is closed after metadataTimeout', async (t) 
   t.match(await closing(socket), { code: 1008, reason: /50 ms/ })
 })
 
-t.test('an audio handler gets the stream, and no audio before its first read is lost', async (t) => {
+t.test('an audio handler gets the stream, including all audio from before its first read', async (t) => {
   const app = await build(t)
   const got = new Promise<{ pcm: Buffer; stream: AudioStream }>((resolve, reject) => {
     app.jambonz.audio('/live', async function (stream) {
@@ -292,11 +294,15 @@ t.test('an audio handler gets the stream, and no audio before its first read is 
   const { pcm, stream } = await got
   t.same(pcm, sent)
   t.match(stream, { callSid: asked.callSid, sampleRate: 8000, channels: 1, mixType: 'mono' })
-  t.equal(stream.metadata?.agent, "O'Brien", 'metadata is what the verb said, not what the wire made of it')
+  t.equal(
+    stream.metadata?.agent,
+    "O'Brien",
+    'metadata has the value from the verb, not the damaged value of the frame'
+  )
 })
 
 t.test(
-  'if an audio handler throws, its socket closes with 1011, its recording is kept and other calls go on',
+  'if an audio handler throws, its socket closes with 1011, its recording is kept, other calls continue',
   async (t) => {
     const directory = folder()
     const lines: string[] = []
@@ -377,39 +383,42 @@ t.test('closing the application ends the streams and keeps their recordings', as
   t.match(await over, { endReason: 'drained', recording: { durationMs: 100 } })
 })
 
-t.test('with strict: false, a call whose first frame is no JSON is found or gets a name', async (t) => {
-  const { app, base } = await voicemail(t, { strict: false, recording: { directory: folder() } })
-  const whole = JSON.stringify({
-    callSid: 'c 1',
-    from: "O'B",
-    mixType: 'stereo',
-    sampleRate: 16_000,
-    to: 'x'
-  })
-  const rows: Array<[what: string, first: string | Buffer | undefined, found: boolean]> = [
-    ['a stray quote behind it', `${whole}'`, true],
-    ['a word before it', `uuid ${whole}`, true],
-    ['a BOM', `\ufeff${whole}`, true],
-    ['a bare quote in it', whole.replace("O'B", 'O"B'), true],
-    ['cut off', whole.slice(0, -8), true],
-    ['cut in the middle of the callSid', whole.slice(0, 14), false],
-    ['a text that says nothing', 'hello', false],
-    ['an over-long reason: 200 characters of three bytes', '\u20ac'.repeat(200), false],
-    ['audio', undefined, false]
-  ]
-  for (const [what, first, found] of rows) {
-    const socket = await openSocket(`${base}/audio`)
-    const over = ended(app)
-    if (first !== undefined) socket.send(first)
-    const pcm = ramp(100)
-    socket.send(pcm)
-    socket.close(1000)
-    const listen = await over
-    t.match(listen, { callSid: found ? 'c 1' : /^unnamed-/, audio: { bytes: pcm.length } }, what)
-    t.same(await samples(listen.recording!.location), pcm, what)
-    if (found) t.match(listen, { mixType: 'stereo', sampleRate: 16_000 }, what)
+t.test(
+  'with strict: false, the callSid is found in a first frame of invalid JSON, or a callSid is made up',
+  async (t) => {
+    const { app, base } = await voicemail(t, { strict: false, recording: { directory: folder() } })
+    const whole = JSON.stringify({
+      callSid: 'c 1',
+      from: "O'B",
+      mixType: 'stereo',
+      sampleRate: 16_000,
+      to: 'x'
+    })
+    const rows: Array<[what: string, first: string | Buffer | undefined, found: boolean]> = [
+      ['a stray quote behind the JSON', `${whole}'`, true],
+      ['a word before the JSON', `uuid ${whole}`, true],
+      ['a BOM', `\ufeff${whole}`, true],
+      ['an unescaped quote in the JSON', whole.replace("O'B", 'O"B'), true],
+      ['cut off', whole.slice(0, -8), true],
+      ['cut in the middle of the callSid', whole.slice(0, 14), false],
+      ['a text without a callSid', 'hello', false],
+      ['a text too long for a close reason: 200 characters of three bytes', '\u20ac'.repeat(200), false],
+      ['audio', undefined, false]
+    ]
+    for (const [what, first, found] of rows) {
+      const socket = await openSocket(`${base}/audio`)
+      const over = ended(app)
+      if (first !== undefined) socket.send(first)
+      const pcm = ramp(100)
+      socket.send(pcm)
+      socket.close(1000)
+      const listen = await over
+      t.match(listen, { callSid: found ? 'c 1' : /^unnamed-/, audio: { bytes: pcm.length } }, what)
+      t.same(await samples(listen.recording!.location), pcm, what)
+      if (found) t.match(listen, { mixType: 'stereo', sampleRate: 16_000 }, what)
+    }
   }
-})
+)
 
 t.test('with strict: false, sockets without a listen of this application are served', async (t) => {
   const { app, base } = await voicemail(t, { strict: false })
@@ -436,7 +445,7 @@ t.test('with strict: false, sockets without a listen of this application are ser
   t.match(
     await namedOver,
     { id: asked.id, callSid: asked.callSid },
-    'the id in the metadata names the listen'
+    'the listen has the id from the metadata'
   )
 
   const nested = await askForListen(app, '/in', base)
@@ -459,7 +468,7 @@ t.test('with strict: false, sockets without a listen of this application are ser
     t.match(
       await oddOver,
       { mixType: 'mono', sampleRate: 8000, audio: { durationMs: 100 } },
-      `nonsense is taken as jambonz' defaults: ${sampleRate}`
+      `invalid values are replaced by jambonz' defaults: ${sampleRate}`
     )
   }
 

@@ -5,12 +5,12 @@ import { askForListen, ramp } from '../helpers/listen.js'
 import { statusOf } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
-/** ms, far longer than any of these drains takes */
+/** ms, far longer than each drain of these tests takes */
 const LONG = 60_000
 
 /**
- * Starts an application whose calls have two listens, one after the other. `hooks`: callSid and end reason for each
- * hook of a second listen.
+ * Starts an application whose calls have two listens, one after the other. In the result, `hooks` lists
+ * callSid and end reason of each hook of a second listen.
  */
 async function twoListens(t: Test) {
   const app = await build(t)
@@ -22,7 +22,7 @@ async function twoListens(t: Test) {
   })
   app.jambonz.statusHook('/status')
   const base = await listening(app)
-  /** Begins a drain; `over` says whether it has resolved. */
+  /** Begins a drain. The result's `over` becomes true when the drain has resolved. */
   const drain = (options?: { handover: boolean }) => {
     const draining = { over: false, done: Promise.resolve() }
     draining.done = app.jambonz.drain(LONG, options).then(() => {
@@ -39,14 +39,14 @@ t.test('a drain without handover lets live calls finish', async (t) => {
   const draining = drain()
   t.equal(app.jambonz.draining, true)
   const later = await askForListen(app, '/in', base)
-  t.equal(await statusOf(later.url), 503, 'a call that began after it is refused')
+  t.equal(await statusOf(later.url), 503, 'the socket of a call that began after the drain is refused')
 
   const first = await asked.open()
   first.send(asked.metadata())
   first.send(ramp(100))
   first.close(1000)
   const [next] = (await asked.hook({ dial_call_duration: 1 })) as [{ url: string; actionHook: string }]
-  t.equal(draining.over, false, 'the next listen of the call is waited for')
+  t.equal(draining.over, false, 'the drain waits for the next listen of the call')
   const again = { ...asked, url: base + next.url }
   t.equal(await statusOf(again.url), 101)
   const answered = await app.inject({
@@ -55,15 +55,15 @@ t.test('a drain without handover lets live calls finish', async (t) => {
     payload: { call_sid: asked.callSid, dial_call_duration: 1 }
   })
   t.equal(answered.statusCode, 200)
-  // The second listen never gets a socket, so that the drain waits until the call has ended.
+  // The second listen never gets a socket, so the drain waits until the call has ended.
   await app.inject({
     method: 'POST',
     url: '/status',
     payload: { call_sid: later.callSid, call_status: 'completed' }
   })
   await draining.done
-  t.equal(hooks.length, 1, 'its hook was answered before the drain resolved')
-  t.equal(await statusOf(again.url), 503, 'after the drain every socket is refused')
+  t.equal(hooks.length, 1, 'the hook of the second listen was answered before the drain resolved')
+  t.equal(await statusOf(again.url), 503, 'after the drain, every socket is refused')
 })
 
 t.test('a drain does not wait for the sockets of a call that has ended', async (t) => {
@@ -76,20 +76,20 @@ t.test('a drain does not wait for the sockets of a call that has ended', async (
     payload: { call_sid: callSid, call_status: 'completed' }
   })
   await draining.done
-  t.pass('it has resolved')
+  t.pass('the drain has resolved')
 })
 
-t.test('a drain does not wait for the socket of a listen that another instance has', async (t) => {
+t.test('a drain does not wait for a listen whose socket another instance has', async (t) => {
   const store = memoryStore()
   const app = await build(t, { store })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen' }])
   const { callSid, id } = await askForListen(app, '/in')
   await store.write(callSid, [{ patch: { listens: [{ id, state: 'streaming', instance: 'other' }] } }])
   await app.jambonz.drain(LONG)
-  t.pass('it has resolved')
+  t.pass('the drain has resolved')
 })
 
-t.test('a second drain ends the first one at once', async (t) => {
+t.test('a second drain() makes the first one resolve at once', async (t) => {
   const { app, base, drain } = await twoListens(t)
   const asked = await askForListen(app, '/in', base)
   const first = drain()
@@ -98,7 +98,7 @@ t.test('a second drain ends the first one at once', async (t) => {
   t.equal(await statusOf(asked.url), 503)
 })
 
-t.test('with handover a draining instance refuses every socket', async (t) => {
+t.test('with handover, a draining instance refuses every socket', async (t) => {
   const { app, base, drain } = await twoListens(t)
   const asked = await askForListen(app, '/in', base)
   const draining = drain({ handover: true })

@@ -1,4 +1,5 @@
-// Compiled by `npm run typecheck`, never run. Checks what handlers are given, and what they may return.
+// `npm run typecheck` compiles this file; it never runs. It checks the types of handlers' arguments and
+// return values.
 import Fastify from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { WebhookResponse } from '@jambonz/sdk/webhook'

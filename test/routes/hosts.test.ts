@@ -22,7 +22,10 @@ function host(t: Test, options = {}): FastifyInstance {
   return app
 }
 
-/** Registers a webhook that answers with a listen, and the listen's hook, in the scope. Collects their requests. */
+/**
+ * Registers in the scope a webhook that answers with a listen, and the listen's hook. Returns the requests of
+ * the hook.
+ */
 function listen(scope: FastifyInstance, path: string, hook = `${path}/done`): string[] {
   const ended: string[] = []
   scope.jambonz.webhook(path, async () => [{ verb: 'listen', actionHook: hook, maxLength: 1 }])
@@ -82,7 +85,7 @@ t.test('a listen is served wherever the plugin is registered', { jobs: 4 }, asyn
       await app.register(jambonzListen, { prefix: 'voice' })
       return ['/call', listen(app, '/call')]
     },
-    'a scope with a parameter': async (app) => {
+    'a scope with a parameter in its prefix': async (app) => {
       let ended: string[] = []
       await app.register(
         async (scope) => {
@@ -93,7 +96,7 @@ t.test('a listen is served wherever the plugin is registered', { jobs: 4 }, asyn
       )
       return ['/tenants/acme/call', ended]
     },
-    'the root, its routes in a scope with a parameter of two parts': async (app) => {
+    'the root, with routes in a scope whose prefix has a parameter of two parts': async (app) => {
       let ended: string[] = []
       await app.register(jambonzListen)
       await app.register(
@@ -121,7 +124,7 @@ t.test('a listen is served wherever the plugin is registered', { jobs: 4 }, asyn
 })
 
 t.test(
-  'several registrations share one server, and websockets of the application work in each',
+  'several registrations share one server, and websocket routes of the application work in each',
   async (t) => {
     for (const registered of ['by the plugin', 'by the host, first', 'by the host, last']) {
       await t.test(`websockets work with @fastify/websocket registered ${registered}`, async (t) => {
@@ -157,7 +160,7 @@ t.test(
   }
 )
 
-t.test("the application's own websockets have the defaults of @fastify/websocket", async (t) => {
+t.test("the application's own websocket routes have the defaults of @fastify/websocket", async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { limits: { maxPayload: 2_048 }, fastify: { loggerInstance: logger } })
   app.get('/throws', { websocket: true }, () => {
@@ -192,7 +195,7 @@ t.test("the application's own websockets have the defaults of @fastify/websocket
   t.equal((await once(latin, 'close'))[0], 1007, 'invalid UTF-8')
 })
 
-t.test("a listen's url contains the parameters of its request's path in any scope", async (t) => {
+t.test("in any scope, a listen's url contains the parameters of the webhook's path", async (t) => {
   for (const [prefix, inner, path, audio] of [
     ['/tenants/:tenant', '/sales', '/tenants/acme/sales', '/tenants/acme/audio'],
     ['/tenants/:tenant', '/:department', '/tenants/caf%C3%A9/a%2Fb', '/tenants/caf%C3%A9/audio'],
@@ -228,7 +231,7 @@ t.test("a listen's url contains the parameters of its request's path in any scop
   }
 })
 
-t.test('a hook with characters other than printable ASCII is sent escaped', async (t) => {
+t.test("characters in a hook's path that are not printable ASCII are escaped", async (t) => {
   const app = host(t)
   await app.register(jambonzListen)
   const orders: string[] = []
@@ -242,7 +245,7 @@ t.test('a hook with characters other than printable ASCII is sent escaped', asyn
   t.same(orders, ['café au lait true', '€ 5 true', '😀 true', 'a\ufffd true'])
 })
 
-t.test('a hook whose path has a value reaches the route with a parameter', async (t) => {
+t.test('a hook whose path contains a value reaches the route that has a parameter there', async (t) => {
   const app = await build(t)
   const seen: unknown[] = []
   await app.register(
@@ -265,7 +268,7 @@ t.test('a hook whose path has a value reaches the route with a parameter', async
   t.match(seen, [{ order: '42' }, String, { order: '42' }, String, { order: '42' }, String])
 })
 
-t.test('an absolute url of this application is recognised, however its origin is spelled', async (t) => {
+t.test('an absolute url of this application is recognised in every spelling of its origin', async (t) => {
   const rows: Array<{
     url: string
     headers?: Record<string, string>
@@ -384,7 +387,7 @@ t.test('a call is served behind a proxy that strips a path', async (t) => {
   t.same(ended, ['/audio true true'])
 })
 
-t.test('a mistake in a hook is logged once', async (t) => {
+t.test("a mistake in a hook's url is logged once", async (t) => {
   const { logger, lines } = keepingLogger()
   const app = await build(t, { fastify: { loggerInstance: logger } })
   app.jambonz.webhook('/call', async () => [

@@ -7,7 +7,7 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, folder } from '../helpers/build.js'
 import { callWebhook, signature } from '../helpers/payloads.js'
 
-/** Makes a call to an application that `prepare` sets up. */
+/** Makes a call to an application that `prepare` changes first. Checks that the call works. */
 async function takesCall(
   t: Test,
   fastify: FastifyServerOptions,
@@ -26,7 +26,7 @@ async function takesCall(
     ]
   })
   app.jambonz.actionHook('/gathered', async ({ listen }) => {
-    t.equal(listen, undefined, "a gather's hook is not taken for a listen's")
+    t.equal(listen, undefined, 'the hook of a gather is not taken for the hook of a listen')
   })
   let recorded = 0
   app.jambonz.actionHook('/done', async ({ listen }) => {
@@ -65,14 +65,14 @@ const hosts: Record<string, [FastifyServerOptions, (app: FastifyInstance) => unk
     () => {}
   ],
   'a body limit of 1 KiB': [{ bodyLimit: 1_024 }, () => {}],
-  'parsers of its own': [
+  'content type parsers of the application': [
     {},
     (app) => {
       app.removeAllContentTypeParsers()
       app.addContentTypeParser('*', (_request, _payload, done) => done(new Error('nothing is read')))
     }
   ],
-  'case, slashes and long parameters in the router': [
+  'router options for case, slashes and long parameters': [
     { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, maxParamLength: 20 } },
     () => {}
   ],
@@ -80,7 +80,7 @@ const hosts: Record<string, [FastifyServerOptions, (app: FastifyInstance) => unk
     { schemaErrorFormatter: () => new Error('formatted') },
     (app) => app.setErrorHandler(async () => ({ wrong: true }))
   ],
-  'body and query hooks that freeze': [
+  'hooks that freeze body and query': [
     {},
     (app) => {
       app.addHook('preValidation', async ({ body }) => {
@@ -94,7 +94,7 @@ for (const [name, [options, prepare]] of Object.entries(hosts)) {
   t.test(`a call is taken in a host with ${name}`, (t) => takesCall(t, options, prepare))
 }
 
-t.test("the application's compiler checks its own schemas on routes of the plugin", async (t) => {
+t.test("the application's compiler checks the application's schemas on routes of the plugin", async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const checked: unknown[] = []
@@ -120,27 +120,30 @@ t.test("the application's compiler checks its own schemas on routes of the plugi
   }
 })
 
-t.test('a route schema that removes properties does not affect the call, even after a BOM', async (t) => {
-  const app = await build(t, { webhookSecret: 'secret of the portal' })
-  app.jambonz.webhook(
-    '/call',
-    { schema: { body: Type.Object({ from: Type.String() }, { additionalProperties: false }) } },
-    async ({ body, call }) => [{ verb: 'say', text: `${Object.keys(body).join()} ${call.direction}` }]
-  )
-  for (const mark of ['', '\uFEFF']) {
-    const payload = mark + JSON.stringify(callWebhook())
-    const response = await app.inject({
-      method: 'POST',
-      url: '/call',
-      payload,
-      headers: {
-        'content-type': 'application/json; charset=utf-8',
-        'jambonz-signature': signature(payload, 'secret of the portal')
-      }
-    })
-    t.same(response.json(), [{ verb: 'say', text: 'from inbound' }])
+t.test(
+  'a route schema that removes properties does not affect the call, even if the body begins with a BOM',
+  async (t) => {
+    const app = await build(t, { webhookSecret: 'secret of the portal' })
+    app.jambonz.webhook(
+      '/call',
+      { schema: { body: Type.Object({ from: Type.String() }, { additionalProperties: false }) } },
+      async ({ body, call }) => [{ verb: 'say', text: `${Object.keys(body).join()} ${call.direction}` }]
+    )
+    for (const mark of ['', '\uFEFF']) {
+      const payload = mark + JSON.stringify(callWebhook())
+      const response = await app.inject({
+        method: 'POST',
+        url: '/call',
+        payload,
+        headers: {
+          'content-type': 'application/json; charset=utf-8',
+          'jambonz-signature': signature(payload, 'secret of the portal')
+        }
+      })
+      t.same(response.json(), [{ verb: 'say', text: 'from inbound' }])
+    }
   }
-})
+)
 
 const ODD: unknown[] = [
   null,
@@ -223,30 +226,33 @@ t.test('a payload without a valid call_sid is refused with 400', async (t) => {
   }
 })
 
-t.test('a webhook with method GET is served, as the call in its query or as an unnamed call', async (t) => {
-  const app = await build(t, { recording: { directory: folder() } })
-  const seen: unknown[] = []
-  app.jambonz.webhook('/call', async ({ call, body }) => {
-    seen.push(call.callSid, body.from)
-    return [{ verb: 'listen', actionHook: '/done', maxLength: 1 }]
-  })
-  app.jambonz.actionHook('/done', async ({ listen }) => {
-    seen.push(listen.connected, listen.recording !== undefined)
-  })
-  await app.inject({ method: 'GET', url: '/call?call_sid=c1&from=%2B1508' })
-  t.same(seen.splice(0), ['c1', '+1508'])
-  const story = await simulateCall({ app, hook: '/call', webhookMethod: 'GET' })
-  t.same(story.errors, [])
-  t.match(seen, [/^get-/, undefined, true, true])
-  t.equal((await app.inject({ method: 'HEAD', url: '/call' })).statusCode, 404)
-})
+t.test(
+  'a webhook with method GET is served: its query names the call, or the call stays unnamed',
+  async (t) => {
+    const app = await build(t, { recording: { directory: folder() } })
+    const seen: unknown[] = []
+    app.jambonz.webhook('/call', async ({ call, body }) => {
+      seen.push(call.callSid, body.from)
+      return [{ verb: 'listen', actionHook: '/done', maxLength: 1 }]
+    })
+    app.jambonz.actionHook('/done', async ({ listen }) => {
+      seen.push(listen.connected, listen.recording !== undefined)
+    })
+    await app.inject({ method: 'GET', url: '/call?call_sid=c1&from=%2B1508' })
+    t.same(seen.splice(0), ['c1', '+1508'])
+    const story = await simulateCall({ app, hook: '/call', webhookMethod: 'GET' })
+    t.same(story.errors, [])
+    t.match(seen, [/^get-/, undefined, true, true])
+    t.equal((await app.inject({ method: 'HEAD', url: '/call' })).statusCode, 404)
+  }
+)
 
 t.test(
-  'a GET webhook is refused if signatures are required, and does not shadow a page of the host',
+  'a GET webhook is refused if signatures are required, and does not replace a page of the host',
   async (t) => {
     const signed = await build(t, { webhookSecret: 'secret of the portal' })
     signed.jambonz.webhook('/call', async () => {
-      t.fail('the handler runs')
+      t.fail('the handler ran')
     })
     const response = await signed.inject({ method: 'GET', url: '/call?call_sid=c1' })
     t.equal(response.statusCode, 401)
@@ -297,7 +303,7 @@ t.test('any thrown value is handled as an error', async (t) => {
     for (const [at, value] of thrown.entries()) {
       for (const kind of ['async', 'sync', 'hook', 'status']) {
         const response = await app.inject({ method: 'POST', url: `/${kind}/${at}`, payload: callWebhook() })
-        // If a hook rejects with undefined, null, '' or 0, Fastify fails the request with its own error.
+        // If a hook rejects with undefined, null, '' or 0, Fastify itself answers with an error.
         if (kind === 'hook' && (value === undefined || value === null || value === '' || value === 0)) {
           t.equal(response.statusCode, 500, `hook: ${String(value)}`)
           t.equal(response.json<{ code: string }>().code, 'FST_ERR_SEND_UNDEFINED_ERR')

@@ -2,7 +2,7 @@ import t from 'tap'
 import { build } from '../helpers/build.js'
 import { callWebhook } from '../helpers/payloads.js'
 
-t.test('status events update both legs, and each leg ends once', async (t) => {
+t.test('status events update the calls of both legs, and each call ends once', async (t) => {
   const app = await build(t)
   const seen: string[] = []
   const ended: string[] = []

@@ -30,7 +30,7 @@ async function post(
 
 const listen = { verb: 'listen' as const }
 
-t.test('a listen is sent with a signed path, wsAuth, its hook and its id', async (t) => {
+t.test('a listen is sent with signed path, wsAuth, actionHook and id', async (t) => {
   const auth = { username: 'jambonz', password: 'pässword' }
   const app = await build(t, { auth })
   app.jambonz.webhook('/in', async () => [{ verb: 'listen', actionHook: '/done', metadata: { tag: 'x' } }])
@@ -57,7 +57,7 @@ t.test('a listen is sent with a signed path, wsAuth, its hook and its id', async
       ;(call!.listens as unknown[]).length = 0
     },
     TypeError,
-    'a snapshot can not be written to'
+    'a snapshot of the call can not be changed'
   )
 })
 
@@ -117,7 +117,7 @@ t.test('a handler may return verbs in every documented form', async (t) => {
   for (const path of ['/nothing', '/async-nothing', '/null']) t.same((await post(app, path)).json(), [], path)
 })
 
-t.test('if an async handler sends the answer, it is sent once, even with a slow store', async (t) => {
+t.test('if an async handler sends the answer itself, it is sent once, even with a slow store', async (t) => {
   const store = memoryStore()
   const write = store.write.bind(store)
   const { logger, lines } = keepingLogger()
@@ -144,7 +144,7 @@ t.test('if an async handler sends the answer, it is sent once, even with a slow 
   )
 })
 
-t.test('an invalid verb is an error that names it, and the fallback answers in its place', async (t) => {
+t.test('an invalid verb causes an error that names the verb, and the fallback is the answer', async (t) => {
   const logged: string[] = []
   const logger = {
     level: 'error',
@@ -160,7 +160,7 @@ t.test('an invalid verb is an error that names it, and the fallback answers in i
   const response = await post(plain, '/in')
   t.equal(response.statusCode, 500)
   t.match(response.json(), { code: 'FST_JAMBONZ_VERB_INVALID', message: /mixType.*both.*mono/ })
-  t.equal(logged.length, 1, 'it is logged once')
+  t.equal(logged.length, 1, 'the error is logged once')
 
   const apology = [{ verb: 'say' as const, text: 'sorry' }, listen]
   const careful = await build(t, { fallback: apology, fastify: { logger } })
@@ -177,13 +177,13 @@ t.test('an invalid verb is an error that names it, and the fallback answers in i
         { verb: 'say', text: 'sorry' },
         { verb: 'listen', url: /^\/audio\// }
       ],
-      'a listen of the fallback is filled in too'
+      'a listen in the fallback also gets its url and hook'
     )
-    t.equal(logged.length, 1, 'it is logged once')
+    t.equal(logged.length, 1, 'the error is logged once')
   }
 })
 
-t.test('text from a handler is an error, because jambonz would ignore it', async (t) => {
+t.test('if a handler returns text, this is an error, because jambonz would ignore the text', async (t) => {
   const app = await build(t)
   app.jambonz
     .webhook('/text', async () => JSON.stringify([listen]) as never)
@@ -206,7 +206,7 @@ t.test('text from a handler is an error, because jambonz would ignore it', async
   t.same([refusal.statusCode, refusal.body], [403, 'no'])
 })
 
-t.test('text that a handler sends is an error, too, and the fallback answers in its place', async (t) => {
+t.test('if a handler sends text, this is an error too, and the fallback is the answer', async (t) => {
   for (const fallback of [undefined, [{ verb: 'say' as const, text: 'sorry' }]]) {
     const app = await build(t, { ...(fallback && { fallback }) })
     const sent: Record<string, [(reply: FastifyReply) => unknown, RegExp]> = {
@@ -235,7 +235,7 @@ t.test('text that a handler sends is an error, too, and the fallback answers in 
   }
 })
 
-t.test('an answer sent by the handler with its own type or status is not changed', async (t) => {
+t.test('an answer that the handler sends with its own content type or status is not changed', async (t) => {
   const app = await build(t)
   const json = JSON.stringify([{ verb: 'hangup' }])
   const sent: Array<[string, (reply: FastifyReply) => unknown, number, string]> = [
@@ -261,10 +261,10 @@ t.test('an answer sent by the handler with its own type or status is not changed
     const answered = await post(app, path)
     t.same([answered.statusCode, answered.body], [status, body], path)
   }
-  t.same((await post(app, '/own')).body, 'own', 'an error handler answers what it will')
+  t.same((await post(app, '/own')).body, 'own', 'the answer of an error handler is not changed')
 })
 
-t.test('an invalid fallback is answered with 500 and is not repeated', async (t) => {
+t.test('if the fallback is invalid too, the answer is 500', async (t) => {
   const app = await build(t, { fallback: [{ verb: 'listen', url: '/nowhere' }] })
   app.jambonz.webhook('/in', async () => {
     throw new Error('no database')
@@ -285,38 +285,41 @@ t.test("the host's error handler sees errors of handlers", async (t) => {
   t.same(response.json(), { own: 'no database' })
 })
 
-t.test('signatures are checked over the raw body, before the handler and the store', async (t) => {
-  const app = await build(t, { webhookSecret: ['new', 'old'] })
-  let calls = 0
-  app.jambonz.webhook('/in', async () => {
-    calls++
-    return []
-  })
-  // JSON.stringify would write this body in another way. The signature matches only the raw bytes.
-  const body = '{ "call_sid" : "c1",\n"from":"\\u00fc" }'
-  const send = (headers: Record<string, string>) =>
-    app.inject({
-      method: 'POST',
-      url: '/in',
-      body,
-      headers: { 'content-type': 'application/json', ...headers }
+t.test(
+  'the signature of the raw body is checked before the handler runs and the store is written',
+  async (t) => {
+    const app = await build(t, { webhookSecret: ['new', 'old'] })
+    let calls = 0
+    app.jambonz.webhook('/in', async () => {
+      calls++
+      return []
     })
-  t.equal((await send({ 'jambonz-signature': signature(body, 'old') })).statusCode, 200)
-  t.equal((await send({ 'jambonz-signature': signature(body, 'new') })).statusCode, 200)
-  t.match((await send({})).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISSING' })
-  t.match((await send({ 'jambonz-signature': signature(body, 'wrong') })).json(), {
-    statusCode: 401,
-    code: 'FST_JAMBONZ_SIGNATURE_MISMATCH'
-  })
-  t.match((await send({ 'jambonz-signature': signature(body, 'new', 1_700_000_000) })).json(), {
-    statusCode: 401,
-    code: 'FST_JAMBONZ_SIGNATURE_STALE'
-  })
-  t.equal(calls, 2)
-  t.equal((await app.jambonz.calls.list()).length, 1)
-})
+    // JSON.stringify() would write this body differently. The signature matches only these bytes.
+    const body = '{ "call_sid" : "c1",\n"from":"\\u00fc" }'
+    const send = (headers: Record<string, string>) =>
+      app.inject({
+        method: 'POST',
+        url: '/in',
+        body,
+        headers: { 'content-type': 'application/json', ...headers }
+      })
+    t.equal((await send({ 'jambonz-signature': signature(body, 'old') })).statusCode, 200)
+    t.equal((await send({ 'jambonz-signature': signature(body, 'new') })).statusCode, 200)
+    t.match((await send({})).json(), { statusCode: 401, code: 'FST_JAMBONZ_SIGNATURE_MISSING' })
+    t.match((await send({ 'jambonz-signature': signature(body, 'wrong') })).json(), {
+      statusCode: 401,
+      code: 'FST_JAMBONZ_SIGNATURE_MISMATCH'
+    })
+    t.match((await send({ 'jambonz-signature': signature(body, 'new', 1_700_000_000) })).json(), {
+      statusCode: 401,
+      code: 'FST_JAMBONZ_SIGNATURE_STALE'
+    })
+    t.equal(calls, 2)
+    t.equal((await app.jambonz.calls.list()).length, 1)
+  }
+)
 
-t.test('webhookAuth guards the webhooks', async (t) => {
+t.test('with webhookAuth, webhooks need Basic credentials', async (t) => {
   const webhookAuth = { username: 'app', password: 'secret' }
   const app = await build(t, { webhookAuth })
   app.jambonz.webhook('/in', async () => [])
@@ -327,11 +330,15 @@ t.test('webhookAuth guards the webhooks', async (t) => {
   t.match(response.headers['www-authenticate'], /^Basic/)
 })
 
-t.test('a payload that jambonz would not send is refused', async (t) => {
+t.test('payloads that jambonz would never send are refused', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async () => [])
   t.equal((await post(app, '/in', { from: 'x' })).statusCode, 400, 'without call_sid')
-  t.equal((await post(app, '/in', { call_sid: 'x'.repeat(129) })).statusCode, 400, 'with an endless call_sid')
+  t.equal(
+    (await post(app, '/in', { call_sid: 'x'.repeat(129) })).statusCode,
+    400,
+    'with a call_sid that is too long'
+  )
   t.equal((await app.inject({ method: 'POST', url: '/in' })).statusCode, 400, 'without a body')
   t.equal(
     (
@@ -358,7 +365,7 @@ t.test('a payload that jambonz would not send is refused', async (t) => {
   )
 })
 
-t.test('a repeated webhook gives one Call and the same listens', async (t) => {
+t.test('a repeated webhook creates no second call, and gets the same listens', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async () => [listen, { ...listen, mixType: 'stereo' }])
   const payload = callWebhook()
@@ -368,7 +375,7 @@ t.test('a repeated webhook gives one Call and the same listens', async (t) => {
   const call = await app.jambonz.calls.get(String(payload.call_sid))
   t.equal(call?.listens.length, 2)
   const later = (await post(app, '/in', { ...payload, call_status: 'in-progress' })).json<ListenVerb[]>()
-  t.not(later[0]?.url, first[0].url, 'a later request of the call asks for listens of its own')
+  t.not(later[0]?.url, first[0].url, 'a later request of the call gets new listens')
 })
 
 t.test('env_vars stay on the call, and an unsigned OPTIONS request returns their schema', async (t) => {
@@ -400,7 +407,7 @@ t.test('env_vars stay on the call, and an unsigned OPTIONS request returns their
   t.match((await signed(later)).json(), [{ text: 'Ahoj' }])
 })
 
-t.test("the portal's OPTIONS request is answered beside the host's CORS preflights", async (t) => {
+t.test("the portal's OPTIONS request is answered, and so are CORS preflights to the host", async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(cors)
@@ -410,7 +417,7 @@ t.test("the portal's OPTIONS request is answered beside the host's CORS prefligh
   t.same((await app.inject({ method: 'OPTIONS', url: '/in' })).json(), env)
 })
 
-t.test('later requests see data that update() wrote', async (t) => {
+t.test('later requests of the call see the data that update() wrote', async (t) => {
   const app = await build(t)
   app.jambonz.webhook('/in', async ({ call }) => {
     await app.jambonz.calls.update(call.callSid, { visits: Number(call.data.visits ?? 0) + 1 })
@@ -421,13 +428,13 @@ t.test('later requests see data that update() wrote', async (t) => {
   t.match((await post(app, '/in', payload)).json(), [{ text: '1' }])
 })
 
-t.test('publicUrl makes socket urls absolute', async (t) => {
+t.test('with publicUrl, the urls of sockets are absolute', async (t) => {
   const app = await build(t, { publicUrl: 'https://voice.example.com/' })
   app.jambonz.webhook('/in', async () => [listen])
   t.match((await post(app, '/in')).json(), [{ url: /^wss:\/\/voice\.example\.com\/audio\/[\w.-]+$/ }])
 })
 
-t.test('an absolute url of this application is an audio route like a relative one', async (t) => {
+t.test('an absolute url of this application names an audio route as a relative url does', async (t) => {
   const app = await build(t, { publicUrl: 'https://voice.example.com/calls' })
   app.jambonz.audio('/live', () => {})
   app.jambonz.webhook('/in', async ({ body }) => [{ verb: 'listen', url: body.to }])
@@ -436,12 +443,12 @@ t.test('an absolute url of this application is an audio route like a relative on
   t.match(
     await urlFor('wss://voice.example.com/calls/live?a=b'),
     /^wss:\/\/voice\.example\.com\/calls\/live\/[\w.-]+\?a=b$/,
-    'by the option publicUrl'
+    'recognised by the option publicUrl'
   )
   t.match(
     await urlFor('http://pbx.local:3000/live'),
     /^ws:\/\/pbx\.local:3000\/live\/[\w.-]+$/,
-    'by the host that jambonz has called'
+    'recognised by the host to which jambonz sent the webhook'
   )
   for (const elsewhere of [
     'ws://pbx.local:3001/live',
@@ -465,7 +472,7 @@ t.test('a listen to a foreign url is not changed, and a listen to an unknown pat
   t.match((await post(app, '/unknown')).json(), { statusCode: 500, code: 'FST_JAMBONZ_AUDIO_ROUTE' })
 })
 
-t.test('a wrong option is an error that names it', async (t) => {
+t.test('a wrong option causes an error that names the option', async (t) => {
   const rows: Array<[options: object, message: RegExp]> = [
     [{ webhookSecert: 'x' }, /webhookSecert/],
     [{ limits: { maxStreams: 0 } }, /limits\.maxStreams.*0/],
@@ -489,7 +496,7 @@ t.test('a wrong option is an error that names it', async (t) => {
   }
 })
 
-t.test("a route's own schema removes nothing that the plugin reads", async (t) => {
+t.test('a schema of a route removes nothing that the plugin reads', async (t) => {
   const app = await build(t)
   const strict = { additionalProperties: false }
   const say = ({ call }: { call?: { callSid: string } }) => [

@@ -1,5 +1,6 @@
 /**
- * A self-signed certificate for localhost and 127.0.0.1, only for tests (made by openssl req -x509 -newkey ec …).
+ * A self-signed certificate for localhost and 127.0.0.1, for tests only. `openssl req -x509 -newkey ec …`
+ * made it.
  */
 export const certificate = {
   key: `-----BEGIN PRIVATE KEY-----

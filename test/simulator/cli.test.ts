@@ -51,7 +51,8 @@ async function run(
   return { code, out: stdout.text, err: stderr.text }
 }
 
-// Starts an application as the docs of jambonz show it: Express for the webhooks, @jambonz/sdk for verbs and audio.
+// Starts an application as jambonz' documentation shows it: Express for the webhooks, @jambonz/sdk for verbs
+// and audio.
 async function sdkApplication(
   t: Test
 ): Promise<{ url: string; streams: AudioStream[]; audio: Buffer[]; hooks: unknown[] }> {
@@ -130,9 +131,9 @@ t.test(
       'hung up   by jambonz',
       'ok: call cli-1'
     ]) {
-      t.ok(out.includes(part), `the story has ${part}`)
+      t.ok(out.includes(part), `the output contains ${part}`)
     }
-    t.notMatch(out, '\x1b', 'plain lines where there is no terminal')
+    t.notMatch(out, '\x1b', 'without a terminal, the lines contain no escape codes')
   }
 )
 
@@ -158,7 +159,7 @@ t.test('the installed command runs a call as a process', async (t) => {
   t.match(readFileSync('lib/simulator/cli.ts', 'utf8'), /^#!\/usr\/bin\/env node\n/)
 })
 
-t.test('in a terminal, a line with level meters and progress stays below the printed events', async (t) => {
+t.test('in a terminal, a line with level meters and progress stays below the events', async (t) => {
   const app = await application(
     t,
     {
@@ -214,54 +215,57 @@ t.test('an interrupt (Ctrl+C) hangs up the call', async (t) => {
   t.match((await running).out, 'hung up   by the caller')
 })
 
-t.test('a load test runs many calls, at once or at a rate, and reports latencies and failures', async (t) => {
-  const app = await application(
-    t,
-    {
-      '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }],
-      '/done': [{ verb: 'hangup' }],
-      '/bad': { status: 500 }
-    },
-    () => {}
-  )
-  const plain = await run([
-    app.url('/in'),
-    '--calls',
-    '20',
-    '--rate',
-    '200/s',
-    '--speed',
-    'max',
-    '--press',
-    '#@1s'
-  ])
-  t.equal(plain.code, 0)
-  // The result is not always the first line: a slow run prints a line of progress before it.
-  t.match(plain.out, /^ok: 20 calls in \d/m)
-  t.match(plain.out, '20 listens (0 refused)')
-  for (const name of ['webhook', 'hook', 'first audio']) {
-    t.match(plain.out, new RegExp(`${name} +20 +p50 +\\d+\\.\\d ms +p99 +\\d+\\.\\d ms`))
+t.test(
+  'a load test makes many calls, all at once or at a rate, and reports latencies and failures',
+  async (t) => {
+    const app = await application(
+      t,
+      {
+        '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }],
+        '/done': [{ verb: 'hangup' }],
+        '/bad': { status: 500 }
+      },
+      () => {}
+    )
+    const plain = await run([
+      app.url('/in'),
+      '--calls',
+      '20',
+      '--rate',
+      '200/s',
+      '--speed',
+      'max',
+      '--press',
+      '#@1s'
+    ])
+    t.equal(plain.code, 0)
+    // A slow run prints a line of progress first, so the result is not always the first line.
+    t.match(plain.out, /^ok: 20 calls in \d/m)
+    t.match(plain.out, '20 listens (0 refused)')
+    for (const name of ['webhook', 'hook', 'first audio']) {
+      t.match(plain.out, new RegExp(`${name} +20 +p50 +\\d+\\.\\d ms +p99 +\\d+\\.\\d ms`))
+    }
+    const json = await run([app.url('/in'), '--calls', '3', '--json', '--speed', 'max', '--press', '#'])
+    t.match(JSON.parse(json.out), {
+      calls: 3,
+      failed: 0,
+      frames: 154 * 3,
+      bytes: 154 * 3 * 320,
+      latencies: { webhook: { count: 3 } }
+    })
+    const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })
+    t.equal(failing.code, 1)
+    t.match(failing.out, 'FAILED: 3 calls')
+    t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
+    const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'hangup' }] })
+    t.match(
+      (await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out,
+      '2 listens (2 refused)'
+    )
+    const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
+    t.match(stopped.out, /^ok: 0 calls/)
   }
-  const json = await run([app.url('/in'), '--calls', '3', '--json', '--speed', 'max', '--press', '#'])
-  t.match(JSON.parse(json.out), {
-    calls: 3,
-    failed: 0,
-    frames: 154 * 3,
-    bytes: 154 * 3 * 320,
-    latencies: { webhook: { count: 3 } }
-  })
-  const failing = await run([app.url('/bad'), '--calls', '3', '--speed', 'max'], { tty: true })
-  t.equal(failing.code, 1)
-  t.match(failing.out, 'FAILED: 3 calls')
-  t.match(failing.out, /error: 3 x webhook POST \/bad answered 500/)
-  const refused = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }, { verb: 'hangup' }] })
-  t.match(
-    (await run([refused.url('/in'), '--calls', '2', '--speed', 'max', '--say', 'hi'])).out,
-    '2 listens (2 refused)'
-  )
-  const stopped = await run([app.url('/in'), '--calls', '3'], { interrupt: AbortSignal.abort() })
-  t.match(stopped.out, /^ok: 0 calls/)
-})
+)
 
 t.test('every option of the command reaches the call', async (t) => {
   const app = await application(t, {
@@ -335,7 +339,7 @@ t.test('every option of the command reaches the call', async (t) => {
   t.equal(app.at('/in').at(-1)!.method, 'GET')
 })
 
-t.test('every other event of a call is printed', async (t) => {
+t.test('every event that the tests above do not cause is printed', async (t) => {
   const request: RequestRecord = {
     kind: 'hook',
     transport: 'http',
@@ -441,7 +445,7 @@ t.test('wrong usage is reported with exit code 2', async (t) => {
 })
 
 t.test(
-  '--say uses a synthesiser if one is installed, else a speech-like signal of that length',
+  '--say uses a speech synthesiser if one is installed, and otherwise a signal of the same length',
   async (t) => {
     const dir = t.testdir()
     const program = join(dir, 'speaker')
@@ -453,7 +457,7 @@ t.test(
     const installed = await synthesise('Please call me back.')
     t.ok(
       !installed.real || parseWav(installed.speech as Buffer).samples.length > 10_000,
-      'espeak-ng, where it is installed'
+      'espeak-ng speaks, if it is installed'
     )
     const missing = await synthesise('x'.repeat(30), join(dir, 'missing'))
     t.notOk(missing.real)
@@ -475,7 +479,7 @@ t.test(
 )
 
 t.test(
-  'a broken application fails the command, which prints what jambonz does and what to change',
+  'if the application is broken, the command fails, and prints what jambonz does and what to change',
   async (t) => {
     const verbs = [
       { verb: 'listen', url: '/audio', actionHook: '/done', bidirectionalAudio: { streaming: true } }
@@ -521,7 +525,7 @@ t.test('warnings alone do not fail the command', async (t) => {
   t.match(out, /^ok: call [^]*warning: the server sent a message of the unknown type/m)
 })
 
-t.test('the called party of a dial says, answers and hangs up as told', async (t) => {
+t.test('options set what the called party of a dial says, and when it answers and hangs up', async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'dial', target: [{ type: 'phone', number: '1' }], actionHook: '/done', timeout: 5 }],
     '/done': []
@@ -536,7 +540,7 @@ t.test('the called party of a dial says, answers and hangs up as told', async (t
   t.match(spoken.story.legs, [{ status: 'completed', durationMs: 4_000 }])
   t.ok(readFileSync(heard).includes(ramp(8_000, 9_000)))
   const late = await dial('--called-silent', '--called-answer-after', '3s')
-  t.ok(late.story.legs[0].durationMs < 1_500, 'a silent one hangs up after a second')
+  t.ok(late.story.legs[0].durationMs < 1_500, 'a silent called party hangs up after a second')
   t.equal((await dial('--called-refuses', '486')).status, 'busy')
   t.equal((await dial('--called-absent')).status, 'no-answer')
   for (const wrong of [

@@ -10,7 +10,7 @@ t.test('the example tests in docs/simulator.md pass without changes', async (t) 
     .map(([, code]) => code!)
     .filter((code) => code.includes('test('))
   t.equal(blocks.length, 3)
-  // The folder is inside the package, so that imports of the package's name resolve.
+  // The folder is inside the package, so that an import of the package's name finds this package.
   const folder = join('.tap', `simulator-docs-${process.pid}`)
   await mkdir(folder, { recursive: true })
   t.teardown(() => rm(folder, { recursive: true, force: true }))

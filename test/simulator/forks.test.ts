@@ -8,7 +8,8 @@ import {
 } from '../../lib/simulator/index.js'
 import { application, ramp, type Route } from './peers.js'
 
-// Several forks on one call must behave as measured on a real FreeSWITCH with jambonz' feature server 0.9.8.
+// A fork is the audio socket of one listen. Several forks on one call must behave as measured on a real
+// FreeSWITCH with jambonz' feature server 0.9.8.
 
 const AGENT = ramp(1_600, 10_000)
 const OTHER_AGENT = ramp(1_600, 20_000)
@@ -22,7 +23,8 @@ const playAudio = (pcm: Buffer, data: object = {}) => ({
 
 type Peers = Record<string, (socket: WebSocket) => void>
 
-// Starts a call and its application. Each path of `peers` is an audio socket, whose function runs at the first message.
+// Starts an application and calls it. Each path of `peers` is an audio socket; the function of a path runs at
+// the socket's first message.
 async function calling(
   t: Test,
   verbs: unknown[],
@@ -66,14 +68,15 @@ const listenOf = (story: CallStory, path: string) => story.listens.find(({ url }
 const sentRight = (story: CallStory, path: string) => rightOf(listenOf(story, path).sent.pcm!)
 const isSilent = (pcm: Buffer) => pcm.every((byte) => byte === 0)
 
-// Returns the time, in ms of the call's clock, at which `pcm` begins in a track; NaN if it is not there.
+// Returns the time in ms, on the clock of the call, at which `pcm` begins in a track; NaN if the track does
+// not contain it.
 function timeOf(track: Track, pcm: Buffer): number {
   const at = track.pcm.indexOf(pcm)
   return at === -1 ? NaN : track.startedAtMs + (at * 1_000) / (2 * track.sampleRate)
 }
 
 t.test(
-  'the caller hears what a fork streams; neither that fork nor an earlier one receives it',
+  'the caller hears the audio that a fork streams; neither this fork nor an earlier one receives it',
   async (t) => {
     for (const mixType of ['stereo', 'mixed', 'mono']) {
       const { call } = await calling(t, [background({ mixType }), foreground({ ...streaming, mixType })], {
@@ -93,7 +96,7 @@ t.test(
 )
 
 t.test(
-  'a fork started after the one that streams receives it at the sample at which the caller hears it',
+  "a fork that started later receives a fork's streamed audio at the sample at which the caller hears it",
   async (t) => {
     const { call } = await calling(t, [background(streaming), foreground()], {
       '/background': (socket) =>
@@ -112,26 +115,29 @@ t.test(
   }
 )
 
-t.test('if two forks stream, the second receives the first, and the caller hears both', async (t) => {
-  const { call } = await calling(t, [background(streaming), foreground(streaming)], {
-    '/background': (socket) =>
-      socket.on(
-        'message',
-        once(() => socket.send(AGENT), 10)
-      ),
-    '/foreground': streams(OTHER_AGENT)
-  })
-  const story = await call
-  const second = sentRight(story, '/foreground')
-  t.ok(isSilent(sentRight(story, '/background')))
-  t.ok(second.includes(AGENT))
-  t.equal(second.findIndex((byte) => byte !== 0) >> 1, second.indexOf(AGENT) >> 1)
-  const [first, other] = ['/background', '/foreground'].map((path) => listenOf(story, path).output!)
-  for (let sample = 0; sample < story.heard.pcm.length / 2; sample++) {
-    const sum = sampleAt(first!, story, sample) + sampleAt(other!, story, sample)
-    if (story.heard.pcm.readInt16LE(sample * 2) !== sum) return t.fail(`sample ${sample}`)
+t.test(
+  'if two forks stream, the second receives the audio of the first, and the caller hears both',
+  async (t) => {
+    const { call } = await calling(t, [background(streaming), foreground(streaming)], {
+      '/background': (socket) =>
+        socket.on(
+          'message',
+          once(() => socket.send(AGENT), 10)
+        ),
+      '/foreground': streams(OTHER_AGENT)
+    })
+    const story = await call
+    const second = sentRight(story, '/foreground')
+    t.ok(isSilent(sentRight(story, '/background')))
+    t.ok(second.includes(AGENT))
+    t.equal(second.findIndex((byte) => byte !== 0) >> 1, second.indexOf(AGENT) >> 1)
+    const [first, other] = ['/background', '/foreground'].map((path) => listenOf(story, path).output!)
+    for (let sample = 0; sample < story.heard.pcm.length / 2; sample++) {
+      const sum = sampleAt(first!, story, sample) + sampleAt(other!, story, sample)
+      if (story.heard.pcm.readInt16LE(sample * 2) !== sum) return t.fail(`sample ${sample}`)
+    }
   }
-})
+)
 
 t.test('every fork receives played files, even a fork that started before', async (t) => {
   const { call } = await calling(t, [background(quiet), foreground()], {
@@ -147,7 +153,7 @@ t.test('every fork receives played files, even a fork that started before', asyn
   t.ok(isSilent(listenOf(story, '/background').output!.pcm))
 })
 
-t.test('with includeStream every fork receives all streamed audio, also its own', async (t) => {
+t.test('with includeStream, every fork receives all streamed audio, including its own', async (t) => {
   const { call } = await calling(
     t,
     [background(), foreground(streaming)],
@@ -191,7 +197,7 @@ t.test('when the server ends one socket of a call, all listens of the call end w
   }
 })
 
-t.test('if jambonz ends a listen, or on jambonz 11 the server, only that listen ends', async (t) => {
+t.test('if jambonz ends a listen, or the server does on jambonz 11, only this listen ends', async (t) => {
   for (const [verb, options, peers] of [
     [{ maxLength: 1 }, {}, {}],
     [{ finishOnKey: '#' }, { press: '#@1s' }, {}],
@@ -211,7 +217,7 @@ t.test('if jambonz ends a listen, or on jambonz 11 the server, only that listen 
 })
 
 t.test(
-  "an error of one listen's server, or a refused socket, ends the verbs of the other listens; their forks run on",
+  'if one listen gets an error or a refusal, the verbs of the other listens end, but their forks continue',
   async (t) => {
     for (const end of ['error', 'refusal']) {
       const verbs = [
@@ -223,7 +229,7 @@ t.test(
       })
       const story = await call
       const { closedAtMs } = listenOf(story, '/background')
-      t.ok(closedAtMs! >= 1_000, 'its socket stays until the call ends')
+      t.ok(closedAtMs! >= 1_000, 'the socket of the other listen stays open until the call ends')
       t.equal(story.verbs.at(-1)!.verb, 'pause')
     }
   }
@@ -254,7 +260,7 @@ t.test('a file is played once for each listen with bidirectional audio', async (
   t.strictSame(await heard({}, { platform: '11' }), [1, 2])
 })
 
-// Returns the numbers of the two ramps in the order in which they end in `pcm`.
+// Returns the numbers of the two agents' ramps in the order in which the ramps end in `pcm`.
 function order(pcm: Buffer): number[] {
   const found: number[] = []
   for (let at = 0; at < pcm.length; at += 2) {

@@ -50,36 +50,39 @@ t.test("the webhook's payload has the call in snake_case, unchanged SIP headers,
   t.match(posted!.headers.b3, new RegExp(`^${String(posted!.json.trace_id)}-[0-9a-f]{16}-1$`))
 })
 
-t.test('a signature covers the bytes that were sent; for a GET, a payload that is not sent', async (t) => {
-  const app = await application(t, {
-    '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
-    '/done': hangup,
-    '/status': {}
-  })
-  const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
-  const verified = app.posted.map(({ headers, body }) => {
-    const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
-    return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
-  })
-  t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
-    'GET /done?x=1 false',
-    'POST /in true',
-    'POST /status true',
-    'POST /status true',
-    'POST /status true'
-  ])
-  t.strictSame(
-    [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
-    ['', undefined],
-    'a GET hook has no payload at all'
-  )
-  t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
-  await simulateCall({ url: app.url('/in') })
-  t.ok(
-    app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
-    'also without a secret of ours'
-  )
-})
+t.test(
+  'the signature covers the sent bytes; that of a GET request covers a payload that is not sent',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'listen', url: '/nobody', actionHook: { url: '/done?x=1', method: 'GET' } }],
+      '/done': hangup,
+      '/status': {}
+    })
+    const story = await simulateCall({ url: app.url('/in'), webhookSecret: 'wh_1', statusHook: '/status' })
+    const verified = app.posted.map(({ headers, body }) => {
+      const [, at, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(headers['jambonz-signature'] as string)!
+      return createHmac('sha256', 'wh_1').update(`${at}.${body}`).digest('hex') === signature
+    })
+    t.strictSame(app.posted.map(({ method, url }, i) => `${method} ${url} ${verified[i]}`).sort(), [
+      'GET /done?x=1 false',
+      'POST /in true',
+      'POST /status true',
+      'POST /status true',
+      'POST /status true'
+    ])
+    t.strictSame(
+      [app.at('/done')[0]!.body, app.at('/done')[0]!.headers['content-type']],
+      ['', undefined],
+      'a GET hook is sent without a payload'
+    )
+    t.equal(story.requests.find(({ method }) => method === 'GET')!.payload, undefined)
+    await simulateCall({ url: app.url('/in') })
+    t.ok(
+      app.posted.every(({ headers }) => headers['jambonz-signature'] !== undefined),
+      'requests are signed even if the simulator is given no secret'
+    )
+  }
+)
 
 t.test('a webhook configured as GET gets no payload', async (t) => {
   const app = await application(t, { '/in': hangup })
@@ -87,7 +90,7 @@ t.test('a webhook configured as GET gets no payload', async (t) => {
   t.strictSame([app.posted[0]!.method, app.posted[0]!.url, app.posted[0]!.body], ['GET', '/in?tenant=1', ''])
 })
 
-t.test('Basic credentials of the webhook go with every request, also to other hosts', async (t) => {
+t.test("every request has the webhook's Basic credentials, even a request to another host", async (t) => {
   const other = await application(t, { '/elsewhere': [] })
   const app = await application(t, {
     '/in': [{ verb: 'listen', url: '/nobody', actionHook: other.url('/elsewhere') }, { verb: 'hangup' }]
@@ -100,44 +103,50 @@ t.test('Basic credentials of the webhook go with every request, also to other ho
   )
 })
 
-t.test('status events are trying, in-progress and completed; an outbound call rings first', async (t) => {
-  const app = await application(t, {
-    '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }],
-    '/status': {}
-  })
-  const statuses = () => app.at('/status').map(({ json }) => json.call_status)
-  await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-  t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
-  t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
-  t.notOk('duration' in app.at('/status')[1]!.json)
-  app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
-  t.match(app.at('/status')[2]!.json, {
-    call_status: 'completed',
-    duration: 1,
-    call_termination_by: 'caller'
-  })
-  app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
-  t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
-  t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
-})
+t.test(
+  'status events are trying, in-progress and completed; an outbound call begins with ringing',
+  async (t) => {
+    const app = await application(t, {
+      '/in': [{ verb: 'answer' }, { verb: 'pause', length: 3 }],
+      '/status': {}
+    })
+    const statuses = () => app.at('/status').map(({ json }) => json.call_status)
+    await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+    t.strictSame(statuses(), ['trying', 'in-progress', 'completed'])
+    t.match(app.at('/status')[2]!.json, { duration: 3, call_termination_by: 'jambonz', sip_status: 200 })
+    t.notOk('duration' in app.at('/status')[1]!.json)
+    app.posted.length = 0
+    await simulateCall({ url: app.url('/in'), statusHook: '/status', hangUpAfterMs: 1_500 })
+    t.match(app.at('/status')[2]!.json, {
+      call_status: 'completed',
+      duration: 1,
+      call_termination_by: 'caller'
+    })
+    app.posted.length = 0
+    await simulateCall({ url: app.url('/in'), statusHook: '/status', direction: 'outbound' })
+    t.strictSame(statuses(), ['trying', 'ringing', 'in-progress', 'completed'])
+    t.match(app.at('/in')[0]!.json, { direction: 'outbound', call_status: 'in-progress' })
+  }
+)
 
-t.test('an unanswered call ends with no-answer, or jambonz declines it without a status event', async (t) => {
-  const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
-  const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
-  await call.waitFor('verb')
-  call.hangUp()
-  await call
-  t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
-  app.posted.length = 0
-  const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
-  t.strictSame(
-    app.at('/status').map(({ json }) => json.call_status),
-    ['trying']
-  )
-  t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
-})
+t.test(
+  'an unanswered call ends with no-answer, or jambonz declines the call without a status event',
+  async (t) => {
+    const app = await application(t, { '/in': [{ verb: 'pause', length: 60 }], '/status': {} })
+    const call = simulateCall({ url: app.url('/in'), statusHook: '/status', speed: 20 })
+    await call.waitFor('verb')
+    call.hangUp()
+    await call
+    t.match(app.at('/status').at(-1)!.json, { call_status: 'no-answer', sip_status: 487 })
+    app.posted.length = 0
+    const declined = await simulateCall({ url: app.url('/in'), statusHook: '/status' })
+    t.strictSame(
+      app.at('/status').map(({ json }) => json.call_status),
+      ['trying']
+    )
+    t.match(declined.errors, ['jambonz declines the call (603): no verb answered it'])
+  }
+)
 
 t.test('the call ends if the first webhook fails', async (t) => {
   const cases: Array<[string, Parameters<typeof application>[1][string], RegExp]> = [
@@ -161,7 +170,7 @@ t.test('the call ends if the first webhook fails', async (t) => {
       /listen\.finishOnKey is 5 \(number\), must be string/
     ],
     [
-      'a value that is none of the enum',
+      'a value that is not in the enum',
       [{ verb: 'listen', url: '/a', mixType: 'both' }],
       /mixType is "both"/
     ],
@@ -178,16 +187,16 @@ t.test('the call ends if the first webhook fails', async (t) => {
       /dial\.listen\.wsAuth lacks the required property 'password'/
     ],
     ['no object', [5], /each verb must be an object, but one is 5/],
-    ['a verb that is no name', [{ verb: 5 }], /verb must be the name of a verb, but it is 5/],
+    ['a verb whose name is a number', [{ verb: 5 }], /verb must be the name of a verb, but it is 5/],
     ['a verb without properties', [{ say: 'hi' }], /say must have an object of properties/],
     ['a long mistake', ['x'.repeat(200)], /but one is "x{79}…/],
     [
-      'a target that is no list',
+      'a target that is not a list',
       [{ verb: 'dial', target: { type: 'phone' } }],
       /dial\.target must be an array/
     ],
     [
-      'credentials that are no object',
+      'credentials that are not an object',
       [{ verb: 'listen', url: '/a', wsAuth: 'a:b' }],
       /listen\.wsAuth must be an object/
     ],
@@ -219,7 +228,7 @@ t.test("the properties of each simulated verb are those of jambonz' own specific
   }
 })
 
-t.test('both spellings of a verb are accepted, and status 202 as well as 200', async (t) => {
+t.test('both spellings of a verb are accepted, and the status may be 200 or 202', async (t) => {
   const app = await application(t, {
     '/in': { status: 202, verbs: [{ answer: {} }, { say: { text: 'hi' } }, { verb: 'hangup' }] }
   })
@@ -227,7 +236,7 @@ t.test('both spellings of a verb are accepted, and status 202 as well as 200', a
   t.strictSame([story.errors, story.verbs.map(({ verb }) => verb)], [[], ['answer', 'say', 'hangup']])
 })
 
-t.test("a request is retried only as the url's fragment says, after 500 ms, 1 s, 2 s …", async (t) => {
+t.test("the url's fragment decides if a request is retried, after 500 ms, 1 s, 2 s …", async (t) => {
   const app = await application(t, {
     '/in': (_posted, count) => (count < 3 ? { status: 503 } : hangup),
     '/never': { status: 503 },
@@ -243,7 +252,7 @@ t.test("a request is retried only as the url's fragment says, after 500 ms, 1 s,
     ]
   )
   t.ok(story.requests[1]!.atMs >= 500 && story.requests[2]!.atMs >= 1_500)
-  t.equal(app.posted[0]!.url, '/in', 'the fragment stays at home')
+  t.equal(app.posted[0]!.url, '/in', 'the fragment is not sent')
   const failing = async (path: string) =>
     (await simulateCall({ url: app.url(path), speed: 20 })).requests.length
   t.equal(await failing('/never'), 1)
@@ -257,13 +266,17 @@ t.test("a request is retried only as the url's fragment says, after 500 ms, 1 s,
       policy.allows(attempt, { timedOut: true }) ? backoff.next() : undefined
     ),
     [500, 1_000, 2_000, 4_000, 6_000, undefined],
-    'five at most'
+    'at most five retries'
   )
-  t.equal(new RetryPolicy('#rc=1').allows(1, { code: 'ECONNREFUSED' }), true, 'connection errors by default')
+  t.equal(
+    new RetryPolicy('#rc=1').allows(1, { code: 'ECONNREFUSED' }),
+    true,
+    'by default, connection errors are retried'
+  )
   t.equal(new RetryPolicy('').allows(1, { code: 'ECONNREFUSED' }), false)
 })
 
-t.test('with duplicated requests the application gets each webhook and hook twice', async (t) => {
+t.test('with duplicated requests, the application gets each webhook and hook twice', async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/done' }, { verb: 'hangup' }],
     '/done': []
@@ -275,7 +288,7 @@ t.test('with duplicated requests the application gets each webhook and hook twic
 })
 
 t.test(
-  'the timeout of a request is in real time at any speed: a hook that takes longer is logged, and the call goes on',
+  'at any speed, the timeout of a request is in real time; after the timeout of a hook, the call continues',
   async (t) => {
     const app = await application(t, {
       '/in': [{ verb: 'listen', url: '/nobody', actionHook: '/slow' }, { verb: 'hangup' }],
@@ -283,7 +296,11 @@ t.test(
     })
     for (const speed of [20, Infinity]) {
       const story = await simulateCall({ url: app.url('/in'), speed })
-      t.notMatch(story.errors.join(), /no answer within/, `0.6 s are no 10 s at speed ${speed}`)
+      t.notMatch(
+        story.errors.join(),
+        /no answer within/,
+        `at speed ${speed}, 0.6 s of real time do not exceed the timeout of 10 s`
+      )
       const late = await simulateCall({ url: app.url('/in'), speed, httpTimeoutMs: 200 })
       t.match(late.errors.join(), /hook POST \/slow failed: no answer within 200 ms/)
       t.equal(late.verbs.at(-1)!.verb, 'hangup')
@@ -292,7 +309,7 @@ t.test(
 )
 
 t.test(
-  'a request fails if its hook is no url, its reply has no end, or its connection closes when it is used again',
+  'a request fails if its hook is no url, its reply never ends, or its reused connection is closed',
   async (t) => {
     const listen = { verb: 'listen', url: '/nobody' }
     const app = await application(t, {
@@ -316,7 +333,7 @@ t.test(
     const flaky = createServer((request, response) => {
       request.resume()
       requests++
-      // resets a connection at its second request
+      // Resets each connection at its second request.
       if (request.socket.bytesRead > 0 && seen.has(request.socket)) return request.socket.resetAndDestroy()
       seen.add(request.socket)
       response
@@ -358,36 +375,39 @@ t.test('requests to one host are sent one after the other', async (t) => {
   t.equal(most, 1)
 })
 
-t.test("keys are converted to snake_case as jambonz' library does, with its four exceptions", async (t) => {
-  t.strictSame(
-    [
-      'callSid',
-      'sbcCallid',
-      'callSID',
-      'call_sid',
-      'X-CID',
-      'from',
-      'SID',
-      'trailing_',
-      '_customerData',
-      'playbackLastOffsetPos'
-    ].map(snakeCase),
-    [
-      'call_sid',
-      'sbc_callid',
-      'call_s_i_d',
-      'call_sid',
-      'x_cid',
-      'from',
-      'sid',
-      'trailing',
-      'customerdata',
-      'playback_last_offset_pos'
-    ]
-  )
-  t.strictSame(snakeCaseKeys({ aB: [{ cD: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } }), {
-    a_b: [{ c_d: 1 }],
-    customerData: { eF: 1 },
-    sip: { gH: 1 }
-  })
-})
+t.test(
+  "keys are converted to snake_case as in jambonz' library, with the same four exceptions",
+  async (t) => {
+    t.strictSame(
+      [
+        'callSid',
+        'sbcCallid',
+        'callSID',
+        'call_sid',
+        'X-CID',
+        'from',
+        'SID',
+        'trailing_',
+        '_customerData',
+        'playbackLastOffsetPos'
+      ].map(snakeCase),
+      [
+        'call_sid',
+        'sbc_callid',
+        'call_s_i_d',
+        'call_sid',
+        'x_cid',
+        'from',
+        'sid',
+        'trailing',
+        'customerdata',
+        'playback_last_offset_pos'
+      ]
+    )
+    t.strictSame(snakeCaseKeys({ aB: [{ cD: 1 }], customerData: { eF: 1 }, sip: { gH: 1 } }), {
+      a_b: [{ c_d: 1 }],
+      customerData: { eF: 1 },
+      sip: { gH: 1 }
+    })
+  }
+)

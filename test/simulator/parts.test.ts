@@ -11,7 +11,7 @@ import { SampleQueue } from '../../lib/simulator/media/samples.js'
 import { memorySocket } from '../../lib/simulator/memorySocket.js'
 import { ramp, serverFrame } from './peers.js'
 
-t.test('at speed Infinity events run at once, in the order of their times', async (t) => {
+t.test('at speed Infinity, events run without waiting, in the order of their times', async (t) => {
   const clock = new Clock(Infinity)
   const order: Array<string | number> = []
   const begun = performance.now()
@@ -35,26 +35,29 @@ t.test('at speed Infinity events run at once, in the order of their times', asyn
   clock.stop()
 })
 
-t.test('at a finite speed no tick is lost: a process that was blocked runs the missed ticks', async (t) => {
-  const clock = new Clock(10)
-  const times: number[] = []
-  clock.startTicks(
-    (now) => times.push(now),
-    () => true
-  )
-  await clock.wait(100)
-  const blocked = performance.now()
-  while (performance.now() - blocked < 60);
-  await clock.wait(100)
-  t.ok(times.length >= 30, `${times.length} ticks`)
-  t.ok(
-    times.every((at, i) => i === 0 || at - times[i - 1]! === 20),
-    'none is lost, each has its own time'
-  )
-  clock.stop()
-})
+t.test(
+  'at a finite speed, a process that was blocked runs the missed ticks, so no tick is lost',
+  async (t) => {
+    const clock = new Clock(10)
+    const times: number[] = []
+    clock.startTicks(
+      (now) => times.push(now),
+      () => true
+    )
+    await clock.wait(100)
+    const blocked = performance.now()
+    while (performance.now() - blocked < 60);
+    await clock.wait(100)
+    t.ok(times.length >= 30, `${times.length} ticks`)
+    t.ok(
+      times.every((at, i) => i === 0 || at - times[i - 1]! === 20),
+      'each tick runs, with its own time'
+    )
+    clock.stop()
+  }
+)
 
-t.test('a wait ends when it is aborted, and deadlines scale with the speed', async (t) => {
+t.test('a wait ends if its signal aborts, and deadlines scale with the speed', async (t) => {
   const clock = new Clock(1)
   const abort = new AbortController()
   const waited = clock.wait(60_000, abort.signal)
@@ -67,10 +70,10 @@ t.test('a wait ends when it is aborted, and deadlines scale with the speed', asy
   await new Promise<void>((resolve) => fast.timeout(10_000, resolve))
   const took = performance.now() - begun
   t.ok(took > 480 && took < 3_000, `${took} ms for 10 s at speed 20`)
-  fast.timeout(1, () => t.fail('cancelled'))()
+  fast.timeout(1, () => t.fail('a cancelled timeout ran'))()
 })
 
-t.test('a held clock stops, then goes on at the pace of real time', async (t) => {
+t.test('a held clock stops, and later continues at the pace of real time', async (t) => {
   const clock = new Clock(Infinity)
   const release = clock.hold()
   const begun = performance.now()
@@ -154,13 +157,18 @@ t.test(
   }
 )
 
-t.test('the built-in speech is the same in each call, varies in level, and has pauses', async (t) => {
-  const { samples } = speechLike(3, 8_000)
-  t.strictSame(samples, speechLike(3, 8_000).samples)
-  t.ok(Math.max(...samples) > 5_000)
-  const levels = Array.from({ length: 150 }, (_, i) => Math.max(...samples.subarray(i * 160, (i + 1) * 160)))
-  t.ok(levels.some((level) => level < 100) && levels.some((level) => level > 5_000))
-})
+t.test(
+  'the built-in speech is the same in each call, and has louder parts, quieter parts and pauses',
+  async (t) => {
+    const { samples } = speechLike(3, 8_000)
+    t.strictSame(samples, speechLike(3, 8_000).samples)
+    t.ok(Math.max(...samples) > 5_000)
+    const levels = Array.from({ length: 150 }, (_, i) =>
+      Math.max(...samples.subarray(i * 160, (i + 1) * 160))
+    )
+    t.ok(levels.some((level) => level < 100) && levels.some((level) => level > 5_000))
+  }
+)
 
 t.test("the parts of a list are spoken in order, each at the call's rate", async (t) => {
   const one = ramp(800)
@@ -203,16 +211,16 @@ t.test('masked frames of every length class are decoded', async (t) => {
     t.equal(decoder.next(), undefined)
   }
   decoder.push(serverFrame(0x82, Buffer.alloc(70_000)).subarray(0, 9))
-  t.equal(decoder.next(), undefined, 'a header that is not all there')
+  t.equal(decoder.next(), undefined, 'an incomplete header')
   const short = new FrameDecoder()
   short.push(serverFrame(0x82, Buffer.alloc(200)).subarray(0, 3))
   t.equal(short.next(), undefined)
 })
 
-t.test('the tokenizer unescapes, unquotes, cuts and trims', async (t) => {
+t.test("FreeSWITCH's tokenizer unescapes, unquotes, cuts and trims a text", async (t) => {
   t.equal(throughTokenizer('{"a":1}', '|'), '{"a":1}')
   t.equal(throughTokenizer('a\\"b\\\\c\\nd\\se\\x', '|'), 'a"b\\c\nd e\\x')
-  t.equal(throughTokenizer("a'b c", ' '), 'ab', 'blanks cut where quotes are lost')
+  t.equal(throughTokenizer("a'b c", ' '), 'ab', 'a blank ends the text, because the quotes are lost')
   t.equal(throughTokenizer("a'b|c", '|'), 'ab')
   t.equal(throughTokenizer('a\\|b', '|'), 'a|b')
   t.equal(throughTokenizer("it's", '|'), "its'")
@@ -236,7 +244,7 @@ t.test('a sample queue returns its samples across chunks, and reports when it is
 })
 
 t.test(
-  'a connection inside the process carries bytes, blocks a writer that is too fast, and passes on FIN and errors',
+  'a connection inside the process carries bytes, FIN and errors, and blocks a writer that is too fast',
   async (t) => {
     const [client, server] = memorySocket()
     client.write('hello')
@@ -263,7 +271,7 @@ t.test(
     full.write(Buffer.alloc(400_000))
     full.on('error', () => {})
     full.destroy()
-    t.notOk(unread.destroyed, 'what was written before the end can still be read')
+    t.notOk(unread.destroyed, 'bytes that were written before the end can still be read')
     const idle = memorySocket()[0] as unknown as { setTimeout: (ms: number, onTimeout?: () => void) => void }
     const alive = setInterval(() => {}, 10)
     await new Promise<void>((resolve) => idle.setTimeout(1, resolve))

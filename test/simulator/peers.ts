@@ -35,7 +35,8 @@ export interface Peer {
 }
 
 /**
- * Starts a jambonz application on node:http with one answer per path. With `socket`, a ws server takes all upgrades.
+ * Starts a jambonz application on node:http, with one answer per path. If `socket` is given, a ws server
+ * takes all upgrades, and `socket` runs for each.
  */
 export async function application(
   t: Test,
@@ -105,11 +106,13 @@ export interface ClientFrame {
   payload: Buffer
 }
 
-/** One audio connection over TCP: the text of the upgrade request, and every byte after the request. */
+/**
+ * One connection for audio over TCP, with the text of the upgrade request and all bytes after the request.
+ */
 export interface RawConnection {
   socket: Socket
   request: string
-  /** The bytes received after the request. */
+  /** bytes that were received after the request */
   bytes: Buffer
   ended: boolean
   closed: Promise<void>
@@ -119,7 +122,10 @@ export interface RawConnection {
   close: (payload?: Buffer) => void
 }
 
-/** Starts a TCP server for audio sockets without a websocket library: `onRequest` decides what each one does. */
+/**
+ * Starts a TCP server for audio sockets, without a websocket library. `onRequest` decides how each connection
+ * is answered.
+ */
 export async function rawAudio(
   t: Test,
   onRequest: (connection: RawConnection) => void
@@ -183,7 +189,7 @@ export function acceptOf(key: string): string {
     .digest('base64')
 }
 
-/** Returns a websocket frame with the given first byte; it is masked only if `mask` is given. */
+/** Returns a websocket frame with the given first byte. The frame is masked if `mask` is given. */
 export function serverFrame(first: number, payload: Buffer, mask?: Buffer): Buffer {
   const length = payload.length
   const header =
@@ -226,7 +232,7 @@ function decode(bytes: Buffer): ClientFrame[] {
   return frames
 }
 
-/** Polls until `condition` holds; fails after 20 s. */
+/** Polls until `condition` returns true. Throws after 20 s. */
 export async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + 20_000
   while (!condition()) {
@@ -235,12 +241,15 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** Returns the audio of a caller who speaks and then presses a key, which mutes four frames of 20 ms. */
+/**
+ * Returns the audio of a caller who speaks and then presses a key. While the key is down, the simulator mutes
+ * 80 ms.
+ */
 export function thenKey(pcm: Buffer, sampleRate = 8_000): Buffer {
   return Buffer.concat([pcm, Buffer.alloc((80 * 2 * sampleRate) / 1_000)])
 }
 
-/** Returns L16 samples `from`, `from` + 1, …: each sample tells its place, and none is -1. */
+/** Returns the L16 samples `from`, `from` + 1, … Each sample tells its position, and none is -1. */
 export function ramp(samples: number, from = 1): Buffer {
   const pcm = Buffer.alloc(samples * 2)
   for (let i = 0; i < samples; i++) pcm.writeInt16LE((from + i) % 30_000, i * 2)

@@ -6,7 +6,8 @@ import { application, ramp } from './peers.js'
 
 const FRAME = 160
 
-// Returns a playout that renders frames on demand, the samples that were heard, and the reports of the marks.
+// Returns a playout that renders a frame whenever the test calls `render()`, the samples that the caller
+// heard, and the reports of marks.
 function player(rate = 8_000) {
   const reports: string[] = []
   const heard: number[] = []
@@ -25,7 +26,7 @@ function player(rate = 8_000) {
 }
 
 t.test(
-  'playout begins at 1280 samples and continues in steps of 640; a shorter rest of an utterance is kept back',
+  'playout begins at 1280 samples and continues in steps of 640; a shorter rest stays in the prebuffer',
   async (t) => {
     const played = (...sizes: number[]) => {
       const { playout, render, audible } = player()
@@ -41,8 +42,8 @@ t.test(
     t.equal(played(1_280), 1_280)
     t.equal(played(1_280, 639), 1_280)
     t.equal(played(1_280, 640), 1_920)
-    t.equal(played(...Array.from({ length: 25 }, () => 160)), 3_840, '4000 in frames of 20 ms')
-    t.equal(played(4_000), 4_000, 'but a burst is handed over as it is')
+    t.equal(played(...Array.from({ length: 25 }, () => 160)), 3_840, '4000 samples in frames of 20 ms')
+    t.equal(played(4_000), 4_000, '4000 samples at once are played completely')
   }
 )
 
@@ -60,7 +61,7 @@ t.test('an odd byte at the end of a message is joined with the next message', as
 })
 
 t.test(
-  'a mark between two binary messages is reported when playout reaches it; a mark at the end, when the buffer is empty',
+  'a mark between two binary messages is reported when playout reaches it, a last mark when the buffer is empty',
   async (t) => {
     const { playout, render, reports, audible } = player()
     playout.binary(ramp(1_600))
@@ -73,11 +74,11 @@ t.test(
     t.strictSame(reports, ['middle:playout@1600'])
     render(20)
     t.strictSame(reports[1]?.split('@')[0], 'end:playout')
-    t.equal(audible().length, 3_200, 'the marker itself is not heard')
+    t.equal(audible().length, 3_200, "the mark's sample in the audio is not heard")
   }
 )
 
-t.test('marks without audio are reported one each 20 ms; the 31st waiting mark is dropped', async (t) => {
+t.test('without audio, one mark is reported every 20 ms; the 31st waiting mark is dropped', async (t) => {
   const { playout, render, reports } = player()
   const taken = Array.from({ length: 31 }, (_, i) => playout.mark(`m${i}`))
   t.strictSame([taken[29], taken[30]], [true, false])
@@ -104,14 +105,18 @@ t.test('a sample of -1 is taken for a mark while a mark waits; otherwise it is p
   t.strictSame(
     early.reports.map((report) => report.split(':')[0]),
     ['m', 'late'],
-    'the mark was taken by the marker, the sample is lost'
+    'the mark is reported for its own marker sample, and the sample of -1 is lost'
   )
   const before = player()
   before.playout.binary(pcm)
   before.playout.mark('behind')
   before.playout.binary(ramp(6_400, 2_000))
   before.render(1)
-  t.strictSame(before.reports, ['behind:playout@0'], 'reported early: the sample came before the marker')
+  t.strictSame(
+    before.reports,
+    ['behind:playout@0'],
+    'the mark is reported early, because the sample of -1 came before its marker sample'
+  )
 })
 
 t.test('killAudio clears the buffer but not the prebuffer, and shifts later marks by one', async (t) => {
@@ -138,7 +143,7 @@ t.test('killAudio clears the buffer but not the prebuffer, and shifts later mark
   playout.binary(ramp(1_280, 14_000))
   render(40)
   t.equal(reports.length, 3)
-  t.match(reports[2], /^D:playout/, "D is reported at E's place, E never")
+  t.match(reports[2], /^D:playout/, 'D is reported at the place of E, and E is never reported')
 })
 
 t.test('clearMarks reports no mark, and shifts later marks by one', async (t) => {
@@ -149,17 +154,25 @@ t.test('clearMarks reports no mark, and shifts later marks by one', async (t) =>
   playout.mark('B')
   playout.binary(ramp(1_280, 5_000))
   render(30)
-  t.match(reports, [/^B:playout/], 'B comes at its own place here: the stale marker of A came first')
+  t.match(
+    reports,
+    [/^B:playout/],
+    'B is reported at its own place, because the marker sample of A came before it'
+  )
   const off = player()
   off.playout.mark('A')
   off.playout.clearMarks()
   off.playout.mark('B')
   off.playout.binary(ramp(1_280))
   off.render(30)
-  t.strictSame(off.reports, [], "A never was inside the audio, so B's marker is taken for it")
+  t.strictSame(
+    off.reports,
+    [],
+    'nothing is reported: the marker sample of A was never in the audio, so that of B is taken for it'
+  )
 })
 
-t.test('the samples that playout takes in a step grow with the sample rate', async (t) => {
+t.test('the number of samples in a step of playout grows with the sample rate', async (t) => {
   const { playout, render, audible } = player(16_000)
   playout.binary(ramp(2_559))
   render(20)
@@ -169,7 +182,8 @@ t.test('the samples that playout takes in a step grow with the sample rate', asy
   t.ok(audible().length > 1_260 && audible().length <= 1_280)
 })
 
-// Runs a call whose server calls `react` at the first message of the audio socket; resolves to the story.
+// Makes a call whose server calls `react` at the first message on the audio socket. Resolves to the story of
+// the call.
 async function answering(
   t: Test,
   verb: object,
@@ -182,7 +196,7 @@ async function answering(
   return await simulateCall({ url: app.url('/in'), ...options })
 }
 
-// Calls `run` once the socket has sent `count` messages of audio, each of which is 20 ms of the call.
+// Calls `run` when the socket has sent `count` messages of audio, each with 20 ms of the call.
 function afterFrames(socket: WebSocket, count: number, run: () => void): void {
   let frames = 0
   socket.on('message', (_data, binary) => {
@@ -198,7 +212,7 @@ const playAudio = (data: object) => ({
 })
 const contains = (story: CallStory, pcm: Buffer) => story.heard.pcm.includes(pcm)
 
-t.test("streamed audio is heard, and marks are reported in the module's spelling", async (t) => {
+t.test('streamed audio is heard, and marks are reported in the spelling of mod_audio_fork', async (t) => {
   const texts: string[] = []
   const story = await answering(
     t,
@@ -219,7 +233,7 @@ t.test("streamed audio is heard, and marks are reported in the module's spelling
 })
 
 t.test(
-  'streaming without a sampleRate is file mode: binary audio is ignored, marks are never reported, playAudio works',
+  'streaming without a sampleRate works as file mode: only playAudio is heard, and marks are never reported',
   async (t) => {
     const story = await answering(t, { bidirectionalAudio: { enabled: true, streaming: true } }, (socket) => {
       socket.send(ramp(3_200))
@@ -245,7 +259,7 @@ t.test('playAudio is ignored without an error in streaming mode, or if audio bac
   }
 })
 
-t.test('playDone has the id in the type it was given in, and times as strings', async (t) => {
+t.test('playDone has the id as string or number, as it was given, and times as strings', async (t) => {
   const story = await answering(t, {}, (socket) => {
     send(socket, playAudio({ audioContent: ramp(2_400).toString('base64'), id: 5, queuePlay: true }))
     send(socket, {
@@ -268,7 +282,7 @@ t.test('playDone has the id in the type it was given in, and times as strings', 
 })
 
 t.test(
-  'without queuePlay a new sound interrupts the sound that plays, which goes on after the new one has ended',
+  'without queuePlay, a new sound interrupts the playing sound, which continues when the new one has ended',
   async (t) => {
     const story = await answering(t, {}, (socket) => {
       send(socket, playAudio({ audioContent: ramp(4_000, 1).toString('base64'), id: 'a' }))
@@ -282,7 +296,7 @@ t.test(
 )
 
 t.test(
-  'queued sounds play in order, and eleven may wait; killAudio ends the sound that plays, and the next one starts',
+  'queued sounds play in order, and up to eleven wait; killAudio ends the playing sound, and the next starts',
   async (t) => {
     const sound = (id: number) =>
       playAudio({ audioContent: ramp(800, 1_000 * id).toString('base64'), id, queuePlay: true })
@@ -310,7 +324,7 @@ t.test(
 )
 
 t.test(
-  'invalid playAudio: other types make no sound, unknown rates are 16000, base64 ends at the first invalid character',
+  'in playAudio, other types are silent, unknown rates count as 16000, base64 ends at an invalid character',
   async (t) => {
     const pcm = ramp(1_600, 1_000)
     const story = await answering(t, {}, (socket) => {
@@ -353,7 +367,7 @@ t.test(
 )
 
 t.test(
-  'playAudio without audioContentType, or with data null, crashes the media server and with it the call',
+  'playAudio without audioContentType, or with data null, crashes the media server and ends the call',
   async (t) => {
     for (const message of [
       { type: 'playAudio', data: { audioContent: 'AAAA' } },
@@ -367,7 +381,7 @@ t.test(
   }
 )
 
-t.test('clearMarks removes the waiting marks; the end of the call cuts off a sound', async (t) => {
+t.test('clearMarks removes the waiting marks, and the end of the call stops a playing sound', async (t) => {
   const cleared = await answering(t, streaming, (socket) => {
     send(socket, { type: 'mark', data: { name: 'm1' } })
     send(socket, { type: 'clearMarks' })

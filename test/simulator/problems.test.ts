@@ -26,13 +26,13 @@ async function problemsOf(
   for (const { then, change, atMs } of story.problems) {
     t.ok(
       then.length > 20 && change.length > 20 && Number.isInteger(atMs),
-      'says what jambonz does, and what to change'
+      'the text says what jambonz does, and what to change'
     )
   }
   return story.problems
 }
 
-/** Returns the TCP connection of a websocket of ws, to send frames that ws would not send. */
+/** Returns the TCP connection of a websocket, through which a test can send frames that ws would not send. */
 const rawOf = (socket: WebSocket) => (socket as unknown as { _socket: Duplex })._socket
 
 const streams = { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 8_000 } }
@@ -43,17 +43,20 @@ const after = (socket: WebSocket, frames: number, run: () => void) => {
   })
 }
 
-t.test('each mistake that an application makes with its socket is reported as a problem', async (t) => {
-  const cases: Array<[string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]> =
-    [
+t.test(
+  'each mistake that an application can make with its audio socket is reported as a problem',
+  async (t) => {
+    const cases: Array<
+      [string, object, (socket: WebSocket) => void, Array<[ProblemCode, Severity, RegExp]>]
+    > = [
       [
-        'a socket that is torn down',
+        'a socket that is destroyed without a close frame',
         {},
         (socket) => after(socket, 70, () => socket.terminate()),
         [['tornDown', 'error', /without a close frame \(1006\), 1\.\d s after it opened/]]
       ],
       [
-        'a frame that is compressed though nobody asked for it',
+        'a compressed frame without an agreed extension',
         {},
         (socket) => rawOf(socket).write(Buffer.from([0xc1, 0x02, 0x7b, 0x7d])),
         [['brokenFrame', 'error', /a reserved bit is set/]]
@@ -74,13 +77,13 @@ t.test('each mistake that an application makes with its socket is reported as a 
         [['closedEarly', 'warning', /closed the socket with 1000 'bye', 0\.\d s after/]]
       ],
       [
-        'a server that gives up',
+        'a server that closes with an error code',
         {},
         (socket) => socket.close(1011, 'out of memory'),
         [['closedWithError', 'error', /1011 'out of memory'/]]
       ],
       ['a disconnect', {}, (socket) => send(socket, { type: 'disconnect' }), []],
-      ['text that is no JSON', {}, (socket) => socket.send('hello'), [['noJson', 'warning', /hello/]]],
+      ['text that is invalid JSON', {}, (socket) => socket.send('hello'), [['noJson', 'warning', /hello/]]],
       [
         'no type',
         {},
@@ -118,7 +121,7 @@ t.test('each mistake that an application makes with its socket is reported as a 
         [['playAudioWithoutContent', 'error', /audioContent/]]
       ],
       [
-        'playAudio of what is no base64 at all',
+        'playAudio of a text that is not base64',
         {},
         (socket) =>
           send(socket, playAudio({ audioContentType: 'raw', audioContent: '$$$', sampleRate: 8_000 })),
@@ -138,7 +141,7 @@ t.test('each mistake that an application makes with its socket is reported as a 
         [['playAudioRate', 'warning', /"8000"/]]
       ],
       [
-        'playAudio in lines',
+        'playAudio of base64 with line breaks',
         {},
         (socket) =>
           send(
@@ -148,14 +151,14 @@ t.test('each mistake that an application makes with its socket is reported as a 
         [['playAudioCut', 'warning', /base64/]]
       ],
       [
-        'playAudio to a listen that takes none',
+        'playAudio to a listen without audio to the caller',
         { bidirectionalAudio: { enabled: false } },
         (socket) =>
           send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: 8_000 })),
         [['playAudioDisabled', 'error', /without bidirectional audio/]]
       ],
       [
-        'playAudio to a listen that streams',
+        'playAudio to a listen in streaming mode',
         streams,
         (socket) =>
           send(socket, playAudio({ audioContentType: 'raw', audioContent: sound, sampleRate: 8_000 })),
@@ -172,7 +175,7 @@ t.test('each mistake that an application makes with its socket is reported as a 
         []
       ],
       [
-        'audio streamed without a rate',
+        'audio that is streamed without a sampleRate',
         { bidirectionalAudio: { enabled: true, streaming: true } },
         (socket) => socket.send(Buffer.alloc(16_000, 1)),
         [
@@ -181,7 +184,7 @@ t.test('each mistake that an application makes with its socket is reported as a 
         ]
       ],
       [
-        'audio whose end is held back',
+        'audio whose end stays in the prebuffer',
         streams,
         (socket) => {
           socket.send(ramp(1_280))
@@ -227,16 +230,17 @@ t.test('each mistake that an application makes with its socket is reported as a 
         ]
       ]
     ]
-  for (const [title, verb, react, expected] of cases) {
-    const problems = await problemsOf(t, verb, react)
-    t.match(
-      problems.map(({ code, severity, what }) => [code, severity, what]),
-      expected,
-      title
-    )
-    t.equal(problems.length, expected.length, title)
+    for (const [title, verb, react, expected] of cases) {
+      const problems = await problemsOf(t, verb, react)
+      t.match(
+        problems.map(({ code, severity, what }) => [code, severity, what]),
+        expected,
+        title
+      )
+      t.equal(problems.length, expected.length, title)
+    }
   }
-})
+)
 
 t.test('it is a problem if the end of one listen ends another listen of the call', async (t) => {
   const background = { verb: 'config', listen: { enable: true, url: '/background' } }
@@ -268,34 +272,31 @@ t.test('it is a problem if the end of one listen ends another listen of the call
   t.match(stream, [{ code: 'configStream' }])
 })
 
-t.test(
-  'a server that selects no subprotocol works on jambonz 0.9; a server that selects another one does not',
-  async (t) => {
-    for (const [protocol, expected] of [
-      [false, { code: 'noSubprotocol', severity: 'warning' }],
-      [
-        'graphql-ws',
-        {
-          code: 'refused',
-          severity: 'error',
-          what: /selected the subprotocol 'graphql-ws', but jambonz needs audio\.jambonz\.org/
-        }
-      ]
-    ] as const) {
-      const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] })
-      app.server.removeAllListeners('upgrade')
-      // ws lets its server select any subprotocol: only the client of ws would check the choice
-      const sockets = new WebSocketServer({ server: app.server, handleProtocols: () => protocol })
-      t.teardown(() => sockets.close())
-      const story = await simulateCall({ url: app.url('/in'), speech: null })
-      t.match(story.problems, [expected])
-      t.equal(story.listens[0]!.protocol, protocol === false ? undefined : protocol)
-    }
+t.test('on jambonz 0.9, a server may select no subprotocol, but not another subprotocol', async (t) => {
+  for (const [protocol, expected] of [
+    [false, { code: 'noSubprotocol', severity: 'warning' }],
+    [
+      'graphql-ws',
+      {
+        code: 'refused',
+        severity: 'error',
+        what: /selected the subprotocol 'graphql-ws', but jambonz needs audio\.jambonz\.org/
+      }
+    ]
+  ] as const) {
+    const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] })
+    app.server.removeAllListeners('upgrade')
+    // ws lets its server select any subprotocol. Only the client of ws would check the choice.
+    const sockets = new WebSocketServer({ server: app.server, handleProtocols: () => protocol })
+    t.teardown(() => sockets.close())
+    const story = await simulateCall({ url: app.url('/in'), speech: null })
+    t.match(story.problems, [expected])
+    t.equal(story.listens[0]!.protocol, protocol === false ? undefined : protocol)
   }
-)
+})
 
 t.test(
-  'a problem shows the body of an answer that refuses a socket, a webhook or a hook, or that has no verbs',
+  'a problem shows the body of an answer that refuses a socket, webhook or hook, or has no verbs',
   async (t) => {
     const advice = JSON.stringify({ message: 'check wsAuth of the verb: the password differs' })
     const refusing = async (routes: Record<string, Route>) => {
@@ -328,11 +329,14 @@ t.test(
   }
 )
 
-t.test('audio lost to a slow upgrade is a problem; a resampled listen loses no audio', async (t) => {
-  const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
-  t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
-  t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
-})
+t.test(
+  'audio that is lost because of a slow upgrade is a problem; a resampled listen loses no audio',
+  async (t) => {
+    const slow = { faults: { slowUpgradeMs: 3_000 }, speech: { pcm: ramp(28_000), sampleRate: 8_000 } }
+    t.match(await problemsOf(t, {}, () => {}, slow), [{ code: 'lostAudio', what: /^2001 ms/ }])
+    t.strictSame(await problemsOf(t, { sampleRate: 16_000 }, () => {}, slow), [])
+  }
+)
 
 t.test('a problem shows the body of an answer that refuses the application websocket', async (t) => {
   const app = await application(t, {})

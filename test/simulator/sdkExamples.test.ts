@@ -16,10 +16,10 @@ t.jobs = 2
 
 const EXAMPLES = 'node_modules/@jambonz/sdk/examples'
 
-/** Starts an example on a free port. Resolves to its url and a function that returns its output so far. */
+/** Starts an example on a free port. Resolves to its url, and a function that returns its output so far. */
 async function example(t: Test, name: string, preamble = ''): Promise<{ url: string; output: () => string }> {
   const port = await freePort()
-  // The directory is inside the package, so that imports of the SDK resolve.
+  // The directory is inside the package, so that an import of the SDK finds it.
   const directory = join('.tap', `sdk-${process.pid}-${name}`)
   mkdirSync(directory, { recursive: true })
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -43,7 +43,7 @@ async function example(t: Test, name: string, preamble = ''): Promise<{ url: str
   return { url: `ws://127.0.0.1:${port}`, output: () => written }
 }
 
-t.test('hello-world', async (t) => {
+t.test('hello-world: the example runs without errors', async (t) => {
   const { url } = await example(t, 'hello-world')
   const story = await simulateCall({ url })
   t.strictSame(story.errors, [])
@@ -66,13 +66,16 @@ t.test('echo: the caller hears their own voice until they hang up', async (t) =>
   t.match(output(), 'speechDetected')
 })
 
-t.test('call-recording: the example dials, and sends a command that the simulator only notes', async (t) => {
-  const { url, output } = await example(t, 'call-recording')
-  const story = await simulateCall({ url, statusHook: '/status', hangUpAfterMs: 10_000 })
-  t.strictSame(story.errors, [])
-  t.equal(story.legs.length, 1)
-  await until(() => output().includes('completed'), 'the status events')
-})
+t.test(
+  'call-recording: the example dials, and sends a command that the simulator only records',
+  async (t) => {
+    const { url, output } = await example(t, 'call-recording')
+    const story = await simulateCall({ url, statusHook: '/status', hangUpAfterMs: 10_000 })
+    t.strictSame(story.errors, [])
+    t.equal(story.legs.length, 1)
+    await until(() => output().includes('completed'), 'the status events')
+  }
+)
 
 t.test('queue-with-hold: verbs that are not simulated cause no error', async (t) => {
   const { url } = await example(t, 'queue-with-hold')
@@ -89,7 +92,9 @@ t.test('queue-with-hold: verbs that are not simulated cause no error', async (t)
   }
 })
 
-/** Adds session.room(), which the examples of rooms call but the SDK has only on its builder. */
+/**
+ * Adds session.room(). The examples of rooms call it, but the SDK has room() only on the session's builder.
+ */
 const SESSION_ROOM = `import { Session } from '@jambonz/sdk/websocket'
 Session.prototype.room ??= function (options) { this.builder.room(options); return this }
 `
@@ -98,7 +103,7 @@ for (const [name, delay, command, data] of [
   ['room-say', 'SAY_DELAY_MS', 'room:say', { text: /^Welcome/, id: 'announcement' }],
   ['room-play-tone', 'PLAY_DELAY_MS', 'room:play', { url: /^tone:/, id: 'tone' }]
 ] as const) {
-  t.test(`${name}, on jambonz 11: the room reports who joins, then audio is played into it`, async (t) => {
+  t.test(`${name}, on jambonz 11: the room reports who joins, and then plays audio`, async (t) => {
     const { url, output } = await example(t, name, SESSION_ROOM)
     const call = simulateCall({
       url: `${url}/${name}`,
@@ -125,7 +130,7 @@ for (const [name, delay, command, data] of [
   })
 }
 
-t.test('stream-then-room, on jambonz 11: the plugin takes the audio of the example', async (t) => {
+t.test("stream-then-room, on jambonz 11: the plugin receives the example's audio", async (t) => {
   const app = await build(t, { platform: '11', strict: false, recording: { directory: folder() } })
   const ended: Listen[] = []
   app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))

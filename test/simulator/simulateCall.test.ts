@@ -7,7 +7,7 @@ import { parseWav, simulateCall, speechLike, wavOf, type ListenRecord } from '..
 import { EventLog } from '../../lib/simulator/events.js'
 import { application, ramp, thenKey } from './peers.js'
 
-// Starts a jambonz application on plain Fastify, without our plugin.
+// Starts a jambonz application on plain Fastify, without this plugin.
 async function fastifyApplication(
   t: Test,
   verbs: unknown[],
@@ -36,7 +36,7 @@ async function fastifyApplication(
 const listen = { verb: 'listen', url: '/audio', actionHook: '/done', finishOnKey: '#' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
 
-t.test('in process, a Fastify application gets the same bytes as over a port', async (t) => {
+t.test('a Fastify application gets the same bytes in process as over a port', async (t) => {
   const headers: Array<string | string[] | undefined> = []
   const { app, audio, hooks } = await fastifyApplication(t, [listen])
   app.addHook('onRequest', async (request) => {
@@ -78,10 +78,10 @@ t.test('a call has the same story in process and over the network, and in each r
     })
     .catch(() => undefined)
   t.strictSame(shape((await call) as Awaited<ReturnType<typeof simulateCall>>), first)
-  t.ok(settled, 'it is a promise like any other')
+  t.ok(settled, 'finally() of the call ran, as of any promise')
 })
 
-t.test('in process, urls under publicUrl lead to the application, other urls to the network', async (t) => {
+t.test('in process, urls under publicUrl reach the application, and other urls the network', async (t) => {
   const outside = await application(t, { '/elsewhere': [] })
   const { app, hooks } = await fastifyApplication(t, [
     { ...listen, url: 'wss://voice.example.com/audio', actionHook: outside.url('/elsewhere') },
@@ -100,7 +100,7 @@ t.test('in process, urls under publicUrl lead to the application, other urls to 
   t.ok(story.listens.every(({ sent }) => sent.bytes > 0))
 })
 
-t.test('a test can wait, speak, press keys, pause, listen and hang up', async (t) => {
+t.test('a test can make the caller wait, speak, press keys, pause, listen and hang up', async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, passDtmf: true }], (socket) => {
     socket.once('message', () =>
       socket.send(
@@ -138,51 +138,54 @@ t.test('a test can wait, speak, press keys, pause, listen and hang up', async (t
   await t.rejects(call.speak(speech), { code: 'FST_JAMBONZ_SIM_ENDED' })
 })
 
-t.test('waitFor() returns each event once, also earlier events, and rejects with a reason', async (t) => {
-  const { app } = await fastifyApplication(t, [
-    { verb: 'answer' },
-    { verb: 'say', text: 'hi' },
-    { verb: 'hangup' }
-  ])
-  const names: string[] = []
-  const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
-  const seen: string[] = []
-  call
-    .on('verb', ({ verb }) => seen.push(verb))
-    .once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
-  const waiting = t.rejects(call.waitFor('listen:open'), {
-    code: 'FST_JAMBONZ_SIM_WAIT',
-    message: /the call is over without it; seen: .*3 verb/
-  })
-  await call
-  await waiting
-  t.strictSame(
-    [
-      (await call.waitFor('verb')).verb,
-      (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb,
-      (await call.waitFor('verb')).verb
-    ],
-    ['answer', 'hangup', 'say']
-  )
-  await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
-  t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
-  t.strictSame(
-    names,
-    ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b))
-  )
-  const slow = simulateCall({ app, hook: '/in', speed: 1 })
-  await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
-  slow.hangUp()
-  const log = new EventLog(
-    () => 0,
-    () => {}
-  )
-  await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
-  for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
-  t.equal((await log.waitFor('dtmf')).digit, '500', 'of each kind the last thousand are kept')
-})
+t.test(
+  'waitFor() resolves to each event once, including past events, and rejects with a reason',
+  async (t) => {
+    const { app } = await fastifyApplication(t, [
+      { verb: 'answer' },
+      { verb: 'say', text: 'hi' },
+      { verb: 'hangup' }
+    ])
+    const names: string[] = []
+    const call = simulateCall({ app, hook: '/in', onEvent: ({ name }) => names.push(name) })
+    const seen: string[] = []
+    call
+      .on('verb', ({ verb }) => seen.push(verb))
+      .once('verb', ({ verb }, atMs) => seen.push(`first ${verb} ${atMs}`))
+    const waiting = t.rejects(call.waitFor('listen:open'), {
+      code: 'FST_JAMBONZ_SIM_WAIT',
+      message: /the call is over without it; seen: .*3 verb/
+    })
+    await call
+    await waiting
+    t.strictSame(
+      [
+        (await call.waitFor('verb')).verb,
+        (await call.waitFor('verb', ({ verb }) => verb === 'hangup')).verb,
+        (await call.waitFor('verb')).verb
+      ],
+      ['answer', 'hangup', 'say']
+    )
+    await t.rejects(call.waitFor('verb'), { code: 'FST_JAMBONZ_SIM_WAIT' })
+    t.strictSame(seen, ['answer', 'first answer 0', 'say', 'hangup'])
+    t.strictSame(
+      names,
+      ['webhook', 'verb', 'verb', 'hangup', 'verb', 'end'].sort((a, b) => names.indexOf(a) - names.indexOf(b))
+    )
+    const slow = simulateCall({ app, hook: '/in', speed: 1 })
+    await t.rejects(slow.waitFor('dtmf', undefined, { timeoutMs: 20 }), /did not come within 20 ms/)
+    slow.hangUp()
+    const log = new EventLog(
+      () => 0,
+      () => {}
+    )
+    await t.rejects(log.waitFor('dtmf', undefined, 1), /seen: nothing/)
+    for (let i = 0; i < 1_500; i++) log.emit('dtmf', { digit: String(i) })
+    t.equal((await log.waitFor('dtmf')).digit, '500', 'the last thousand events of each kind are kept')
+  }
+)
 
-t.test('a listener that throws harms neither the call nor other listeners', async (t) => {
+t.test('a listener that throws affects neither the call nor other listeners', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'answer' }, { verb: 'hangup' }])
   const seen: string[] = []
   const story = await simulateCall({
@@ -196,7 +199,7 @@ t.test('a listener that throws harms neither the call nor other listeners', asyn
   t.match(story.errors[0], 'a listener threw: Error: ouch')
 })
 
-t.test('hold() stops the clock at speed Infinity while the test is busy', async (t) => {
+t.test('at speed Infinity, hold() stops the clock of the call while the test is busy', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const call = simulateCall({ app, hook: '/in', speech: null })
   await call.waitFor('listen:open')
@@ -209,7 +212,7 @@ t.test('hold() stops the clock at speed Infinity while the test is busy', async 
   t.strictSame((await call).listens[0]!.sent.texts.length, 1)
 })
 
-t.test('at speeds 1 and 20 the clock does not drift', async (t) => {
+t.test('at speeds 1 and 20, the clock of a call does not drift', async (t) => {
   const { app, audio } = await fastifyApplication(t, [{ ...listen, maxLength: 1 }])
   for (const speed of [1, 20]) {
     audio.length = 0
@@ -221,14 +224,14 @@ t.test('at speeds 1 and 20 the clock does not drift', async (t) => {
     const took = performance.now() - opened
     call.hangUp()
     const [{ openedAtMs, closedAtMs }] = (await call).listens as [ListenRecord]
-    t.ok(closedAtMs! - openedAtMs! > 950, `${closedAtMs! - openedAtMs!} ms of its own time`)
+    t.ok(closedAtMs! - openedAtMs! > 950, `${closedAtMs! - openedAtMs!} ms on the clock of the call`)
     t.ok(took < 1_000 / speed + 1_000, `${Math.round(took)} ms at speed ${speed}`)
     t.ok(Math.abs(Buffer.concat(audio).length - 16_000) <= 3_200, 'one second of audio')
     t.ok(performance.now() - begun > 950 / speed)
   }
 })
 
-t.test('a hundred calls can run at once in process, each with a story of its own', async (t) => {
+t.test('a hundred calls can run at once in process, each with its own story', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'say', text: 'hello' }, listen])
   const calls = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
@@ -248,7 +251,7 @@ t.test('a hundred calls can run at once in process, each with a story of its own
   t.ok(calls.every(({ listens }, i) => listens[0]!.sent.pcm!.equals(thenKey(ramp(4_000, i * 100 + 1)))))
 })
 
-t.test('a call that hangs is ended at its deadline or by a signal, without effect on others', async (t) => {
+t.test('a call that hangs ends at its deadline or by a signal, without effect on other calls', async (t) => {
   const { app } = await fastifyApplication(t, [{ verb: 'listen', url: '/audio' }])
   app.post('/never', async () => await new Promise(() => {}))
   app.post('/busy', async (_request, reply) => await reply.code(503).send())
@@ -272,7 +275,7 @@ t.test('a call that hangs is ended at its deadline or by a signal, without effec
   t.strictSame((await other).errors, [])
 })
 
-t.test('an invalid option throws an error that names it at once', async (t) => {
+t.test('an invalid option makes simulateCall() throw an error that names the option', async (t) => {
   const { app } = await fastifyApplication(t, [])
   const cases: Array<[object, RegExp]> = [
     [{}, /no application to call/],
@@ -322,17 +325,20 @@ t.test("speech of any rate is resampled to the call's rate", async (t) => {
     callRate: 16_000,
     speech: { pcm: wide.samples, sampleRate: 16_000 }
   })
-  t.ok(Buffer.concat(audio).equals(thenKey(Buffer.from(wide.samples.buffer), 16_000)), 'byte for byte')
+  t.ok(
+    Buffer.concat(audio).equals(thenKey(Buffer.from(wide.samples.buffer), 16_000)),
+    'the audio is equal, byte for byte'
+  )
   const story = await simulateCall({
     app,
     hook: '/in',
     press: '#',
     speech: { pcm: wide.samples, sampleRate: 16_000 }
   })
-  t.equal(story.listens[0]!.sent.bytes, 32_000 + 2_560, 'down to 8 kHz and up again')
+  t.equal(story.listens[0]!.sent.bytes, 32_000 + 2_560, 'the audio is resampled down to 8 kHz and up again')
 })
 
-t.test('audio is kept up to a limit, and only counted and hashed beyond it', async (t) => {
+t.test('audio is kept up to a limit; further audio is only counted and hashed', async (t) => {
   const { app } = await fastifyApplication(t, [listen])
   const whole = await simulateCall({ app, hook: '/in', press: '#', speech })
   for (const keepAudio of [false, 1_000] as const) {

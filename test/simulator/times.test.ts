@@ -9,7 +9,7 @@ import {
 } from '../../lib/simulator/index.js'
 import { application, ramp } from './peers.js'
 
-// Compares times in the call's own clock with those measured on the real media server.
+// Compares times on the clock of the call with the times that were measured on the real media server.
 
 const SOUND = ramp(8_000, 1_000)
 const NEXT = ramp(8_000, 12_000)
@@ -22,12 +22,13 @@ const play = (pcm: Buffer, data: object = {}) => ({
 
 interface Timed {
   story: CallStory
-  /** The messages of the server by type, in order, each with the time at which it arrived at jambonz. */
+  /** The messages of the server by type, in order. `atMs`: time at which the message arrived at jambonz. */
   arrived: Array<{ type: string; atMs: number }>
   done: Array<{ id: unknown; atMs: number }>
 }
 
-// Runs a call whose clock stops while the server reacts to playDone, so that the reaction takes no time of the call.
+// Makes a call whose clock stops while the server reacts to playDone. So the reaction takes no time of the
+// call.
 async function timed(
   t: Test,
   verb: object,
@@ -60,7 +61,8 @@ async function timed(
   return { story: await call, arrived, done }
 }
 
-// Stops the clock for 50 turns of the event loop, in which a peer in this process gets a message and answers it.
+// Stops the clock for 50 turns of the event loop. In this time, a peer in the same process receives a message
+// and answers it.
 function react(call: SimulatedCall): void {
   const go = call.hold()
   let turns = 50
@@ -79,18 +81,21 @@ function heardAt(track: Track, sample: number): number {
 const between = (t: Test, value: number, low: number, high: number, what: string) =>
   t.ok(value >= low && value <= high, `${what}: ${value} ms`)
 
-t.test('a file is heard 75 to 95 ms after play, and playDone comes 60 to 110 ms after its end', async (t) => {
-  const { story, arrived, done } = await timed(t, {}, (socket, { count }) => {
-    if (count === 5) send(socket, play(SOUND, { id: 'a' }))
-  })
-  between(t, heardAt(story.heard, 1_000) - arrived[0]!.atMs, 75, 95, 'start')
-  between(t, done[0]!.atMs - heardAt(story.heard, 8_999), 60, 110, 'playDone')
-  t.match(story.listens[0]!.playDone, [
-    { id: 'a', playbackSeconds: '1', playbackMilliseconds: '1000', playbackLastOffsetPos: '8000' }
-  ])
-})
+t.test(
+  'a file is heard 75 to 95 ms after playAudio, and playDone arrives 60 to 110 ms after its end',
+  async (t) => {
+    const { story, arrived, done } = await timed(t, {}, (socket, { count }) => {
+      if (count === 5) send(socket, play(SOUND, { id: 'a' }))
+    })
+    between(t, heardAt(story.heard, 1_000) - arrived[0]!.atMs, 75, 95, 'start')
+    between(t, done[0]!.atMs - heardAt(story.heard, 8_999), 60, 110, 'playDone')
+    t.match(story.listens[0]!.playDone, [
+      { id: 'a', playbackSeconds: '1', playbackMilliseconds: '1000', playbackLastOffsetPos: '8000' }
+    ])
+  }
+)
 
-t.test('there are 60 to 80 ms of silence between two queued files', async (t) => {
+t.test('between two queued files there are 60 to 80 ms of silence', async (t) => {
   for (const length of [8_000, 7_900]) {
     const { story } = await timed(t, {}, (socket, { count }) => {
       if (count !== 5) return
@@ -103,7 +108,7 @@ t.test('there are 60 to 80 ms of silence between two queued files', async (t) =>
 })
 
 t.test(
-  'killAudio takes effect after 10 to 30 ms, and playDone comes 100 ms after it; the next file is heard for 80 ms if the server kills it at playDone',
+  'killAudio takes effect after 10 to 30 ms; playDone follows 100 ms later, after 80 ms of the next file',
   async (t) => {
     let kills = 0
     const { story, arrived, done } = await timed(t, {}, (socket, { text, count, binary }) => {
@@ -121,13 +126,13 @@ t.test(
     const end = heardAt(story.heard, 1_000) + Number(first!.playbackLastOffsetPos) / 8
     between(t, end - killedAt[0]!, 10, 30, 'still heard')
     between(t, done[0]!.atMs - killedAt[0]!, 95, 105, 'playDone')
-    between(t, Number(second!.playbackLastOffsetPos) / 8, 60, 100, 'of the next')
+    between(t, Number(second!.playbackLastOffsetPos) / 8, 60, 100, 'ms of the next file')
     t.ok(story.heard.pcm.subarray(-1_600).every((byte) => byte === 0))
   }
 )
 
 t.test(
-  'playDone of a stopped file has milliseconds in steps of 2,048, up to its length; its offset counts the samples heard, at the rate of the call',
+  "in playDone of a stopped file, ms are rounded to steps of 2,048; the offset counts samples at the call's rate",
   async (t) => {
     for (const [frames, sampleRate, ms] of [
       [50, 8_000, '2048'],
@@ -150,18 +155,21 @@ t.test(
   }
 )
 
-t.test('a mark within audio is reported 25 to 45 ms after the audio before it was heard', async (t) => {
-  const { story } = await timed(t, streaming, (socket, { count }) => {
-    if (count !== 5) return
-    socket.send(ramp(2_000))
-    send(socket, { type: 'mark', data: { name: 'middle' } })
-    socket.send(ramp(2_000, 3_000))
-  })
-  const [mark] = story.listens[0]!.marks
-  between(t, mark!.atMs - heardAt(story.heard, 3_000), 25, 45, 'report')
-})
+t.test(
+  'a mark between two pieces of audio is reported 25 to 45 ms after the first piece was heard',
+  async (t) => {
+    const { story } = await timed(t, streaming, (socket, { count }) => {
+      if (count !== 5) return
+      socket.send(ramp(2_000))
+      send(socket, { type: 'mark', data: { name: 'middle' } })
+      socket.send(ramp(2_000, 3_000))
+    })
+    const [mark] = story.listens[0]!.marks
+    between(t, mark!.atMs - heardAt(story.heard, 3_000), 25, 45, 'report')
+  }
+)
 
-t.test('a key is reported with its duration, and the caller is muted while it is down', async (t) => {
+t.test('a key is reported with its duration, and the caller is muted while the key is down', async (t) => {
   const speech = { pcm: ramp(24_000), sampleRate: 8_000 }
   for (const [press, duration, mutedFrames] of [
     [{ digits: '5', atMs: 1_000 }, '800', 10],
@@ -176,7 +184,10 @@ t.test('a key is reported with its duration, and the caller is muted while it is
       if (pcm.subarray(at, at + 320).every((byte) => byte === 0)) silent++
     }
     t.equal(silent, mutedFrames)
-    t.ok(pcm.subarray(-320).equals(speech.pcm.subarray(-320)), 'what was said meanwhile is lost, not late')
+    t.ok(
+      pcm.subarray(-320).equals(speech.pcm.subarray(-320)),
+      'the speech during the key is lost, not delayed'
+    )
   }
 })
 

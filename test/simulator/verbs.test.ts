@@ -9,50 +9,53 @@ import { application, ramp, thenKey, until } from './peers.js'
 const dial = { verb: 'dial', target: [{ type: 'phone', number: '15553' }], actionHook: '/dialled' }
 const speech = { pcm: ramp(8_000), sampleRate: 8_000 }
 
-t.test('say and play take as long as the text, the file, the loop and silence_stream say', async (t) => {
-  const file = join(t.testdir(), 'prompt.wav')
-  writeFileSync(file, wavOf(ramp(16_000), 16_000))
-  const app = await application(t, {
-    '/in': [
-      { verb: 'say', text: 'x'.repeat(30) },
-      { verb: 'say', text: ['x'.repeat(15), '<speak>' + 'x'.repeat(15) + '</speak>'], loop: 2 },
-      { verb: 'play', url: file, actionHook: '/played' },
-      { verb: 'play', url: 'silence_stream://500' },
-      { verb: 'play', url: 'https://127.0.0.1/x.mp3' },
-      { verb: 'play', url: [file, file], loop: 'forever', timeoutSecs: 2.5 },
-      { verb: 'pause', length: 1.5 },
-      { verb: 'say', text: '', loop: 'forever' },
-      { verb: 'say', text: 'silence_stream://300' }
-    ],
-    '/played': []
-  })
-  const broken = await application(t, {
-    '/in': [
-      { verb: 'play', url: new URL('file://' + join(t.testdirName, 'broken.wav')).href },
+t.test(
+  'the duration of say and play depends on the text, the file, the loop and silence_stream',
+  async (t) => {
+    const file = join(t.testdir(), 'prompt.wav')
+    writeFileSync(file, wavOf(ramp(16_000), 16_000))
+    const app = await application(t, {
+      '/in': [
+        { verb: 'say', text: 'x'.repeat(30) },
+        { verb: 'say', text: ['x'.repeat(15), '<speak>' + 'x'.repeat(15) + '</speak>'], loop: 2 },
+        { verb: 'play', url: file, actionHook: '/played' },
+        { verb: 'play', url: 'silence_stream://500' },
+        { verb: 'play', url: 'https://127.0.0.1/x.mp3' },
+        { verb: 'play', url: [file, file], loop: 'forever', timeoutSecs: 2.5 },
+        { verb: 'pause', length: 1.5 },
+        { verb: 'say', text: '', loop: 'forever' },
+        { verb: 'say', text: 'silence_stream://300' }
+      ],
+      '/played': []
+    })
+    const broken = await application(t, {
+      '/in': [
+        { verb: 'play', url: new URL('file://' + join(t.testdirName, 'broken.wav')).href },
+        { verb: 'hangup' }
+      ]
+    })
+    const { verbs, errors, heard } = await simulateCall({ url: app.url('/in') })
+    t.strictSame(errors, [])
+    t.strictSame(
+      verbs.map(({ startedAtMs, endedAtMs }) => Math.round((endedAtMs! - startedAtMs) / 100) * 100),
+      [2_000, 4_000, 1_000, 500, 2_000, 2_500, 1_500, 0, 300]
+    )
+    t.match(verbs[4]!.note, /not fetched/)
+    t.match(app.at('/played')[0]!.json, {
+      reason: 'playCompleted',
+      playback_seconds: 1,
+      playback_milliseconds: 1_000
+    })
+    t.ok(heard.pcm.length > 8_000 * 2 * 12, 'the caller heard all audio')
+    writeFileSync(join(t.testdirName, 'broken.wav'), 'no wav')
+    t.match((await simulateCall({ url: broken.url('/in') })).verbs, [
+      { note: /not a WAV file/ },
       { verb: 'hangup' }
-    ]
-  })
-  const { verbs, errors, heard } = await simulateCall({ url: app.url('/in') })
-  t.strictSame(errors, [])
-  t.strictSame(
-    verbs.map(({ startedAtMs, endedAtMs }) => Math.round((endedAtMs! - startedAtMs) / 100) * 100),
-    [2_000, 4_000, 1_000, 500, 2_000, 2_500, 1_500, 0, 300]
-  )
-  t.match(verbs[4]!.note, /not fetched/)
-  t.match(app.at('/played')[0]!.json, {
-    reason: 'playCompleted',
-    playback_seconds: 1,
-    playback_milliseconds: 1_000
-  })
-  t.ok(heard.pcm.length > 8_000 * 2 * 12, 'the caller heard all of it')
-  writeFileSync(join(t.testdirName, 'broken.wav'), 'no wav')
-  t.match((await simulateCall({ url: broken.url('/in') })).verbs, [
-    { note: /not a WAV file/ },
-    { verb: 'hangup' }
-  ])
-})
+    ])
+  }
+)
 
-t.test('tag sets customer data for later requests and metadata, and keeps the keys in it', async (t) => {
+t.test('tag sets customer data for later requests and metadata, without changing its keys', async (t) => {
   const app = await application(
     t,
     {
@@ -69,68 +72,71 @@ t.test('tag sets customer data for later requests and metadata, and keeps the ke
   t.match(story.listens[0]!.metadata, { customerData: { orderId: 7, note: 'it "is"' } })
 })
 
-t.test('redirect asks another webhook; a webhook on another host does not get the credentials', async (t) => {
-  const other = await application(t, {
-    '/start': [{ verb: 'redirect', actionHook: '/next' }],
-    '/next': [{ verb: 'answer' }, { verb: 'hangup' }],
-    '/status': {}
-  })
-  const app = await application(t, {
-    '/in': [
-      { verb: 'redirect', actionHook: other.url('/start'), statusHook: other.url('/status') },
-      { verb: 'say', text: 'never' }
-    ]
-  })
-  const story = await simulateCall({ url: app.url('/in'), webhookAuth: { username: 'a', password: 'b' } })
-  t.strictSame(
-    story.verbs.map(({ verb }) => verb),
-    ['redirect', 'redirect', 'answer', 'hangup']
-  )
-  t.equal(other.at('/start')[0]!.headers.authorization, undefined)
-  t.equal(other.at('/status').length, 2)
-  const near = await application(t, {
-    '/in': [{ verb: 'redirect', actionHook: { url: '/next' }, statusHook: { url: '/status' } }],
-    '/status': {},
-    '/next': [{ verb: 'redirect', actionHook: '' }]
-  })
-  const silent = await application(t, {
-    '/in': [
-      { verb: 'gather', timeout: 1, actionHook: '/done' },
-      { verb: 'listen', url: '/nobody', maxLength: 5 }
-    ],
-    '/done': [{ verb: 'sing' }]
-  })
-  t.equal(
-    (await simulateCall({ url: silent.url('/in') })).errors.length,
-    2,
-    'without a status hook nobody else is told'
-  )
-  t.match((await simulateCall({ url: near.url('/in') })).errors, [/needs a path/, /603/])
-  near.posted.length = 0
-  const same = await application(t, {
-    '/in': ({ url }) =>
-      url === '/in' ? [{ verb: 'redirect', actionHook: same.url('/in?again') }] : [{ verb: 'answer' }]
-  })
-  t.equal(
-    (await simulateCall({ url: same.url('/in'), webhookAuth: { username: 'a', password: 'b' } })).requests
-      .length,
-    2
-  )
-  t.ok(same.posted[1]!.headers.authorization, 'to the same host they stay')
-  const lost = await application(t, {
-    '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/gone' }, { verb: 'say', text: 'never' }],
-    '/gone': { status: 404 }
-  })
-  const failed = await simulateCall({ url: lost.url('/in') })
-  t.strictSame(
-    failed.verbs.map(({ verb }) => verb),
-    ['answer', 'redirect'],
-    'a redirect that fails ends the call'
-  )
-})
+t.test(
+  'redirect requests another webhook; a webhook on another host does not get the credentials',
+  async (t) => {
+    const other = await application(t, {
+      '/start': [{ verb: 'redirect', actionHook: '/next' }],
+      '/next': [{ verb: 'answer' }, { verb: 'hangup' }],
+      '/status': {}
+    })
+    const app = await application(t, {
+      '/in': [
+        { verb: 'redirect', actionHook: other.url('/start'), statusHook: other.url('/status') },
+        { verb: 'say', text: 'never' }
+      ]
+    })
+    const story = await simulateCall({ url: app.url('/in'), webhookAuth: { username: 'a', password: 'b' } })
+    t.strictSame(
+      story.verbs.map(({ verb }) => verb),
+      ['redirect', 'redirect', 'answer', 'hangup']
+    )
+    t.equal(other.at('/start')[0]!.headers.authorization, undefined)
+    t.equal(other.at('/status').length, 2)
+    const near = await application(t, {
+      '/in': [{ verb: 'redirect', actionHook: { url: '/next' }, statusHook: { url: '/status' } }],
+      '/status': {},
+      '/next': [{ verb: 'redirect', actionHook: '' }]
+    })
+    const silent = await application(t, {
+      '/in': [
+        { verb: 'gather', timeout: 1, actionHook: '/done' },
+        { verb: 'listen', url: '/nobody', maxLength: 5 }
+      ],
+      '/done': [{ verb: 'sing' }]
+    })
+    t.equal(
+      (await simulateCall({ url: silent.url('/in') })).errors.length,
+      2,
+      'without a status hook, no other url gets events'
+    )
+    t.match((await simulateCall({ url: near.url('/in') })).errors, [/needs a path/, /603/])
+    near.posted.length = 0
+    const same = await application(t, {
+      '/in': ({ url }) =>
+        url === '/in' ? [{ verb: 'redirect', actionHook: same.url('/in?again') }] : [{ verb: 'answer' }]
+    })
+    t.equal(
+      (await simulateCall({ url: same.url('/in'), webhookAuth: { username: 'a', password: 'b' } })).requests
+        .length,
+      2
+    )
+    t.ok(same.posted[1]!.headers.authorization, 'a webhook on the same host gets the credentials')
+    const lost = await application(t, {
+      '/in': [{ verb: 'answer' }, { verb: 'redirect', actionHook: '/gone' }, { verb: 'say', text: 'never' }],
+      '/gone': { status: 404 }
+    })
+    const failed = await simulateCall({ url: lost.url('/in') })
+    t.strictSame(
+      failed.verbs.map(({ verb }) => verb),
+      ['answer', 'redirect'],
+      'a redirect that fails ends the call'
+    )
+  }
+)
 
 t.test(
-  'verbs that are not simulated are recorded with a note; a hangup before the call is answered is skipped',
+  'verbs that are not simulated are recorded with a note; a hangup before the answer of the call is skipped',
   async (t) => {
     const app = await application(t, {
       '/in': [
@@ -150,27 +156,30 @@ t.test(
   }
 )
 
-t.test('the reply of a hook replaces the remaining verbs; an empty or invalid reply does not', async (t) => {
-  const listen = { verb: 'listen', url: '/nobody' }
-  const app = await application(t, {
-    '/in': [
-      { ...listen, actionHook: '/empty' },
-      { ...listen, actionHook: '/broken' },
-      { ...listen, actionHook: '/new', id: 'third' },
-      { verb: 'say', text: 'never' }
-    ],
-    '/empty': [],
-    '/broken': [{ verb: 'sing' }],
-    '/new': [{ verb: 'hangup' }]
-  })
-  const story = await simulateCall({ url: app.url('/in') })
-  t.strictSame(
-    story.verbs.map(({ verb }) => verb),
-    ['listen', 'listen', 'listen', 'hangup']
-  )
-  t.equal(app.at('/new')[0]!.json.verb_id, 'third')
-  t.match(story.errors.join(), /unknown verb 'sing'/)
-})
+t.test(
+  'verbs in the reply to a hook replace the remaining verbs; an empty or invalid reply does not',
+  async (t) => {
+    const listen = { verb: 'listen', url: '/nobody' }
+    const app = await application(t, {
+      '/in': [
+        { ...listen, actionHook: '/empty' },
+        { ...listen, actionHook: '/broken' },
+        { ...listen, actionHook: '/new', id: 'third' },
+        { verb: 'say', text: 'never' }
+      ],
+      '/empty': [],
+      '/broken': [{ verb: 'sing' }],
+      '/new': [{ verb: 'hangup' }]
+    })
+    const story = await simulateCall({ url: app.url('/in') })
+    t.strictSame(
+      story.verbs.map(({ verb }) => verb),
+      ['listen', 'listen', 'listen', 'hangup']
+    )
+    t.equal(app.at('/new')[0]!.json.verb_id, 'third')
+    t.match(story.errors.join(), /unknown verb 'sing'/)
+  }
+)
 
 t.test('after the caller hung up, the hook is still posted, and its reply is ignored', async (t) => {
   const app = await application(
@@ -196,14 +205,14 @@ t.test('after the caller hung up, the hook is still posted, and its reply is ign
   t.equal(story.hangupBy, 'caller')
 })
 
-t.test('the caller hangs up if no verb runs for 2 s, but not while audio plays', async (t) => {
+t.test('the caller hangs up if no verb runs for 2 s, but not while audio is playing', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'listen', url: '/audio' }] }, () => {})
   const story = await simulateCall({ url: app.url('/in'), speech })
   t.equal(story.hangupBy, 'caller')
   t.equal(story.listens[0]!.sent.bytes, 16_000 + 2 * 16_000)
 })
 
-t.test('gather ends at its number of digits, its key or a pause', async (t) => {
+t.test('gather ends after its number of digits, at its key, or at a pause between digits', async (t) => {
   const gather = async (options: object, press: string[]) => {
     const app = await application(t, {
       '/in': [{ verb: 'gather', actionHook: '/done', say: { text: 'Your code please' }, ...options }],
@@ -223,19 +232,19 @@ t.test('gather ends at its number of digits, its key or a pause', async (t) => {
   t.strictSame(
     await gather({ interDigitTimeout: 2, timeout: 5 }, ['12@1s']),
     [undefined, 'timeout'],
-    'without minDigits the pause between digits never counts'
+    'without minDigits, a pause between digits never ends the gather'
   )
   t.strictSame(await gather({ maxDigits: 2, dtmfBargein: false }, ['12@1s']), ['12', 'dtmfDetected'])
   t.strictSame(await gather({ timeout: 3 }, []), [undefined, 'timeout'])
   t.strictSame(
     await gather({ input: ['speech'], timeout: 3 }, ['1@1s']),
     [undefined, 'timeout'],
-    'keys do not count when only speech is asked for'
+    'keys do not count if the input is only speech'
   )
 })
 
 t.test(
-  'gather: nothing is collected during the prompt when listenDuringPrompt is off; the status hook is told that a hook failed',
+  'without listenDuringPrompt, gather collects nothing in its prompt; the status hook reports failed hooks',
   async (t) => {
     const app = await application(t, {
       '/in': [
@@ -280,12 +289,12 @@ t.test(
     )
     t.match(story.verbs[0]!.note, /partialResultHook/)
     t.match(story.errors, [/sing/, /stream works only for an application over a websocket/])
-    t.equal(story.hangupBy, 'caller', 'a gather with timeout 0 waits for ever')
+    t.equal(story.hangupBy, 'caller', 'a gather with timeout 0 waits until the caller hangs up')
   }
 )
 
 t.test(
-  'each gather takes the next line of the script as speech; the prompt is spoken first, and a key interrupts the prompt',
+  'each gather takes the next line of the script as speech, after its prompt; a key interrupts the prompt',
   async (t) => {
     const lines: unknown[] = []
     const app = await application(t, {
@@ -328,12 +337,12 @@ t.test(
       '5'
     ])
     t.strictSame(errors, [])
-    t.ok(verbs[2]!.endedAtMs! - verbs[2]!.startedAtMs < 19_000, 'the prompt of 20 s was cut short')
+    t.ok(verbs[2]!.endedAtMs! - verbs[2]!.startedAtMs < 19_000, 'the key interrupted the prompt of 20 s')
   }
 )
 
 t.test(
-  'transcribe posts each line, as a verb, nested in a listen or in the background; only the reply to a nested one is ignored',
+  'transcribe posts each line; the reply is ignored only if the transcribe is nested in a listen',
   async (t) => {
     const app = await application(
       t,
@@ -374,7 +383,7 @@ t.test(
       '/heard': []
     })
     await simulateCall({ url: turns.url('/in'), transcripts: ['one', 'two'], patienceMs: 5_000 })
-    t.equal(turns.at('/heard').length, 2, 'lines without a time are said one after the other')
+    t.equal(turns.at('/heard').length, 2, 'lines without a time are spoken one after the other')
     t.strictSame(
       story.verbs.map(({ verb }) => verb),
       ['tag', 'config', 'listen', 'say', 'transcribe', 'hangup']
@@ -388,7 +397,7 @@ t.test(
         b3: String,
         customerdata: { a: 1 }
       },
-      'the call object as it stands'
+      'the payload has the current call object'
     )
   }
 )
@@ -420,7 +429,7 @@ t.test('config.transcribe is not started twice, and can be stopped; a failed hoo
 })
 
 t.test(
-  'config.listen runs beside the verbs; the reply to its hook replaces the verbs, even while another verb runs',
+  'config.listen runs in the background; the reply to its hook replaces the verbs, even while a verb runs',
   async (t) => {
     const sockets: WebSocket[] = []
     const app = await application(
@@ -458,51 +467,58 @@ t.test(
   }
 )
 
-t.test('config.listen ends with enable: false or with the call, and is not started twice', async (t) => {
-  const app = await application(
-    t,
-    {
-      '/in': [
-        {
-          verb: 'config',
-          listen: { enable: true, url: '/a', actionHook: '/done', mixType: 'stereo' },
-          stream: { enable: true, url: '/b' },
-          vad: { enable: true }
-        },
-        { verb: 'config', listen: { enable: true, url: '/c' } },
-        { verb: 'pause', length: 1 },
-        { verb: 'config', listen: { enable: false } },
-        { verb: 'pause', length: 1 },
-        { verb: 'config', listen: { enable: true, url: '/d', actionHook: '/done' } },
-        { verb: 'pause', length: 1 }
-      ],
-      '/done': []
-    },
-    () => {}
-  )
-  const story = await simulateCall({ url: app.url('/in'), configListenHook: true })
-  t.strictSame(
-    story.listens.map(({ url, closedBy }) => [new URL(url).pathname, closedBy]),
-    [
-      ['/a', 'jambonz'],
-      ['/d', 'jambonz']
-    ]
-  )
-  t.match(story.verbs[0]!.note, /jambonz 0\.9 ignores config\.stream.*vad/)
-  t.match(story.verbs[1]!.note, /runs already/)
-  t.equal(app.at('/done').length, 2)
-  app.posted.length = 0
-  await simulateCall({ url: app.url('/in'), faults: { noHookAfterHangup: true }, configListenHook: true })
-  t.equal(app.at('/done').length, 1, 'jambonz without a connection pool never posts the one after the hangup')
-  t.match(
-    (await simulateCall({ url: app.url('/in') })).errors[0],
-    /config\.listen has the unknown property 'actionHook'/,
-    'as published, jambonz refuses a hook there'
-  )
-})
+t.test(
+  'config.listen ends at enable: false or at the end of the call, and is not started twice',
+  async (t) => {
+    const app = await application(
+      t,
+      {
+        '/in': [
+          {
+            verb: 'config',
+            listen: { enable: true, url: '/a', actionHook: '/done', mixType: 'stereo' },
+            stream: { enable: true, url: '/b' },
+            vad: { enable: true }
+          },
+          { verb: 'config', listen: { enable: true, url: '/c' } },
+          { verb: 'pause', length: 1 },
+          { verb: 'config', listen: { enable: false } },
+          { verb: 'pause', length: 1 },
+          { verb: 'config', listen: { enable: true, url: '/d', actionHook: '/done' } },
+          { verb: 'pause', length: 1 }
+        ],
+        '/done': []
+      },
+      () => {}
+    )
+    const story = await simulateCall({ url: app.url('/in'), configListenHook: true })
+    t.strictSame(
+      story.listens.map(({ url, closedBy }) => [new URL(url).pathname, closedBy]),
+      [
+        ['/a', 'jambonz'],
+        ['/d', 'jambonz']
+      ]
+    )
+    t.match(story.verbs[0]!.note, /jambonz 0\.9 ignores config\.stream.*vad/)
+    t.match(story.verbs[1]!.note, /runs already/)
+    t.equal(app.at('/done').length, 2)
+    app.posted.length = 0
+    await simulateCall({ url: app.url('/in'), faults: { noHookAfterHangup: true }, configListenHook: true })
+    t.equal(
+      app.at('/done').length,
+      1,
+      'without a connection pool, jambonz never posts the hook after the hangup'
+    )
+    t.match(
+      (await simulateCall({ url: app.url('/in') })).errors[0],
+      /config\.listen has the unknown property 'actionHook'/,
+      'published jambonz refuses an actionHook in config.listen'
+    )
+  }
+)
 
 t.test(
-  'dial rings a second leg with its own callSid; a nested listen names that leg, and has the caller left and the called party right',
+  'dial rings a second leg with its own callSid; its listen names this leg, with the called party right',
   async (t) => {
     const frames: Buffer[] = []
     const app = await application(
@@ -537,7 +553,7 @@ t.test(
     t.match(
       app.at('/nested')[0]!.json,
       { call_sid: story.callSid, dial_call_duration: 2 },
-      "its hook speaks of the webhook's call"
+      "the hook of the nested listen names the webhook's call"
     )
     t.match(app.at('/dialled')[0]!.json, {
       call_sid: story.callSid,
@@ -563,12 +579,12 @@ t.test(
     t.equal(
       story.heard.pcm.readInt16LE(story.heard.pcm.indexOf(ramp(2, 10_001))),
       10_001,
-      'and the caller heard the called party'
+      'the caller heard the called party'
     )
   }
 )
 
-t.test('dial.stream is a nested listen; its channel 2 has only the called party', async (t) => {
+t.test('dial.stream is a nested listen, whose channel 2 has only the called party', async (t) => {
   const app = await application(t, { '/in': [{ ...dial, stream: { url: '/audio', channel: 2 } }] }, () => {})
   const story = await simulateCall({
     url: app.url('/in'),
@@ -579,7 +595,7 @@ t.test('dial.stream is a nested listen; its channel 2 has only the called party'
   t.match(story.legs[0]!.durationMs, 2_000)
 })
 
-t.test('a dial runs transcription and confirmHook, and has its own customer data', async (t) => {
+t.test('a dial runs its transcription and confirmHook, and has its own customer data', async (t) => {
   const verb = {
     ...dial,
     transcribe: { transcriptionHook: '/heard' },
@@ -620,7 +636,7 @@ t.test('a dial runs transcription and confirmHook, and has its own customer data
   t.match(refused.errors, [/\/confirm answered 500/, /\/dialled answered 500/])
 })
 
-t.test("new verbs during a dial end it, and the reply to the dial's hook is ignored", async (t) => {
+t.test("new verbs during a dial end the dial, and the reply to the dial's hook is ignored", async (t) => {
   const app = await application(t, {
     '/in': [{ verb: 'config', transcribe: { enable: true, transcriptionHook: '/heard' } }, { ...dial }],
     '/heard': [{ verb: 'say', text: 'new' }],
@@ -633,51 +649,57 @@ t.test("new verbs during a dial end it, and the reply to the dial's hook is igno
   )
 })
 
-t.test('a dial fails if the called party is busy or does not answer, or the caller hangs up', async (t) => {
-  const statuses = async (bLeg: object, verb = {}, options = {}) => {
-    const app = await application(t, { '/in': [{ ...dial, ...verb }], '/dialled': [], '/status': {} })
-    const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', bLeg, ...options })
-    t.equal(story.legs.length, 1)
-    const { dial_call_status: status, dial_sip_status: sip } = app.at('/dialled')[0]!.json
-    return [
-      status,
-      sip,
-      app
-        .at('/status')
-        .filter(({ json }) => json.direction === 'outbound')
-        .at(-1)!.json.call_status
-    ]
-  }
-  t.strictSame(await statuses({ answer: 486 }), ['busy', 486, 'busy'])
-  t.strictSame(await statuses({ answer: 503 }), ['failed', 503, 'failed'])
-  t.strictSame(await statuses({ answer: false }, { timeout: 5 }), ['no-answer', 487, 'no-answer'])
-  t.strictSame(await statuses({ answer: false }, {}, { hangUpAfterMs: 3_000 }), [
-    'no-answer',
-    487,
-    'no-answer'
-  ])
-  t.strictSame(
-    await statuses({ hangUpAfterMs: 60_000 }, { timeLimit: 2, target: [{ type: 'user', name: 'bob' }] }),
-    ['completed', 200, 'completed']
-  )
-  t.strictSame(await statuses({ answer: 486 }, { target: [{ type: 'teams' }] }), ['busy', 486, 'busy'])
-})
-
-t.test('the hook of a failed dial has the same fields if the caller hangs up during the hook', async (t) => {
-  const call: { hangUp?: () => void } = {}
-  const app = await application(t, {
-    '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
-    '/dialled': () => {
-      call.hangUp!()
-      return [{ verb: 'say', text: 'never' }]
+t.test(
+  'a dial fails if the called party is busy or does not answer, or if the caller hangs up',
+  async (t) => {
+    const statuses = async (bLeg: object, verb = {}, options = {}) => {
+      const app = await application(t, { '/in': [{ ...dial, ...verb }], '/dialled': [], '/status': {} })
+      const story = await simulateCall({ url: app.url('/in'), statusHook: '/status', bLeg, ...options })
+      t.equal(story.legs.length, 1)
+      const { dial_call_status: status, dial_sip_status: sip } = app.at('/dialled')[0]!.json
+      return [
+        status,
+        sip,
+        app
+          .at('/status')
+          .filter(({ json }) => json.direction === 'outbound')
+          .at(-1)!.json.call_status
+      ]
     }
-  })
-  const running = simulateCall({ url: app.url('/in'), bLeg: { answer: 486 } })
-  call.hangUp = () => running.hangUp()
-  const story = await running
-  t.match(story.legs, [{ status: 'busy' }])
-  t.equal(story.verbs.length, 1)
-})
+    t.strictSame(await statuses({ answer: 486 }), ['busy', 486, 'busy'])
+    t.strictSame(await statuses({ answer: 503 }), ['failed', 503, 'failed'])
+    t.strictSame(await statuses({ answer: false }, { timeout: 5 }), ['no-answer', 487, 'no-answer'])
+    t.strictSame(await statuses({ answer: false }, {}, { hangUpAfterMs: 3_000 }), [
+      'no-answer',
+      487,
+      'no-answer'
+    ])
+    t.strictSame(
+      await statuses({ hangUpAfterMs: 60_000 }, { timeLimit: 2, target: [{ type: 'user', name: 'bob' }] }),
+      ['completed', 200, 'completed']
+    )
+    t.strictSame(await statuses({ answer: 486 }, { target: [{ type: 'teams' }] }), ['busy', 486, 'busy'])
+  }
+)
+
+t.test(
+  'the hook of a failed dial has the same fields even if the caller hangs up during the hook',
+  async (t) => {
+    const call: { hangUp?: () => void } = {}
+    const app = await application(t, {
+      '/in': [{ ...dial, target: [{ type: 'sip', sipUri: 'sip:a@b' }] }],
+      '/dialled': () => {
+        call.hangUp!()
+        return [{ verb: 'say', text: 'never' }]
+      }
+    })
+    const running = simulateCall({ url: app.url('/in'), bLeg: { answer: 486 } })
+    call.hangUp = () => running.hangUp()
+    const story = await running
+    t.match(story.legs, [{ status: 'busy' }])
+    t.equal(story.verbs.length, 1)
+  }
+)
 
 t.test('answerOnBridge keeps the caller ringing until the called party answers', async (t) => {
   const app = await application(t, {
@@ -701,7 +723,7 @@ t.test('answerOnBridge keeps the caller ringing until the called party answers',
 })
 
 t.test(
-  'an account that records all calls opens a stereo socket of its own beside the others, without customer data',
+  'if the account records all calls, jambonz opens one more socket, in stereo and without customer data',
   async (t) => {
     const app = await application(
       t,
@@ -734,7 +756,7 @@ t.test(
 )
 
 t.test(
-  'the server\'s "error" ends the listen without a duration and leaves its socket running to the end of the call',
+  'a message "error" ends the listen without a duration; its socket stays open until the call ends',
   async (t) => {
     const app = await application(
       t,
@@ -756,7 +778,7 @@ t.test(
 )
 
 t.test(
-  'playBeep is half a second of 1500 Hz before the socket opens; if the caller hangs up during the beep, no listen starts',
+  'playBeep plays 500 ms of 1500 Hz before the socket opens; a hang-up during the beep prevents the listen',
   async (t) => {
     const app = await application(
       t,
@@ -779,7 +801,7 @@ t.test(
   }
 )
 
-t.test('with speakAt answer the caller talks over the prompt', async (t) => {
+t.test('with speakAt: answer, the caller speaks during the prompt', async (t) => {
   const app = await application(
     t,
     {
@@ -796,7 +818,7 @@ t.test('with speakAt answer the caller talks over the prompt', async (t) => {
   t.ok(story.listens[0]!.sent.pcm!.equals(thenKey(speech.pcm.subarray(8_000))))
 })
 
-t.test('a call that does not end is hung up after an hour of its own time', async (t) => {
+t.test('a call that does not end is hung up after an hour on its own clock', async (t) => {
   const app = await application(t, { '/in': [{ verb: 'answer' }, { verb: 'pause', length: 100_000 }] })
   const story = await simulateCall({ url: app.url('/in'), keepAudio: false })
   t.match(story.errors, ['the call lasted an hour of simulated time: hung up'])
@@ -808,18 +830,21 @@ t.test('an application whose verbs never end is stopped after a thousand verbs',
   t.match(story.errors, ['the application has sent more than 1000 verbs: the simulator hung up'])
 })
 
-t.test('the server\'s "disconnect" ends the listen with 1000, and its hook is called', async (t) => {
-  const closes: number[] = []
-  const app = await application(
-    t,
-    { '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }], '/done': [{ verb: 'hangup' }] },
-    async (socket) => {
-      socket.once('message', () => socket.send('{"type":"disconnect"}'))
-      closes.push(...(await once(socket, 'close').then(([code]) => [code as number])))
-    }
-  )
-  await simulateCall({ url: app.url('/in') })
-  await until(() => closes.length > 0)
-  t.strictSame(closes, [1000])
-  t.equal(app.at('/done')[0]!.json.dial_call_duration, 0)
-})
+t.test(
+  'a message "disconnect" of the server ends the listen with 1000, and its hook is called',
+  async (t) => {
+    const closes: number[] = []
+    const app = await application(
+      t,
+      { '/in': [{ verb: 'listen', url: '/audio', actionHook: '/done' }], '/done': [{ verb: 'hangup' }] },
+      async (socket) => {
+        socket.once('message', () => socket.send('{"type":"disconnect"}'))
+        closes.push(...(await once(socket, 'close').then(([code]) => [code as number])))
+      }
+    )
+    await simulateCall({ url: app.url('/in') })
+    await until(() => closes.length > 0)
+    t.strictSame(closes, [1000])
+    t.equal(app.at('/done')[0]!.json.dial_call_duration, 0)
+  }
+)

@@ -19,14 +19,14 @@ interface Message {
 interface Peer {
   url: (path?: string) => string
   port: number
-  /** All messages of all sockets, in order of arrival. */
+  /** All messages of all sockets, in the order of arrival. */
   messages: Message[]
   of: (type: string) => Message[]
   texts: string[]
   sockets: WebSocket[]
   requests: IncomingMessage[]
   closes: number[]
-  /** Sends a message over the latest socket. */
+  /** Sends a message over the socket that was opened last. */
   send: (message: object) => void
 }
 
@@ -37,7 +37,10 @@ const ack = (socket: WebSocket, { msgid }: Message, data?: unknown) =>
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Starts an application websocket on plain `ws`. `answer` returns the data of the ack, undefined for no ack. */
+/**
+ * Starts an application websocket on plain `ws`. `answer` returns the data of the ack; undefined sends no
+ * ack.
+ */
 async function wsApplication(
   t: Test,
   answer: Answer,
@@ -60,7 +63,7 @@ async function wsApplication(
     send: (message) => peer.sockets.at(-1)!.send(JSON.stringify(message))
   }
   server.on('upgrade', (request, stream, head) => {
-    // this application takes no audio sockets
+    // This application refuses sockets for audio.
     if (request.headers['sec-websocket-protocol'] !== 'ws.jambonz.org') return stream.destroy()
     peer.requests.push(request)
     const status = options.refuse?.(peer.requests.length)
@@ -88,7 +91,10 @@ async function wsApplication(
 }
 
 const talk = [{ verb: 'answer' }, { verb: 'pause', length: 1 }, { verb: 'hangup' }]
-/** Returns an `answer` that acks session:new with the verbs, and other messages that need an ack without data. */
+/**
+ * Returns a function for `answer`. It acks session:new with the verbs, and other messages that need an ack
+ * without data.
+ */
 const serving =
   (verbs: unknown[]): Answer =>
   ({ type }) =>
@@ -98,28 +104,31 @@ const serving =
         ? undefined
         : null
 
-t.test('the upgrade has subprotocol, user-agent and any Basic credentials, but no signature', async (t) => {
-  const app = await wsApplication(t, serving(talk))
-  await simulateCall({
-    url: app.url('/app?tenant=1#rc=2'),
-    webhookAuth: { username: 'web', password: 'hook' }
-  })
-  await simulateCall({ url: app.url() })
-  const [first, second] = app.requests
-  t.match(first!.headers, {
-    'user-agent': 'jambonz',
-    'sec-websocket-protocol': 'ws.jambonz.org',
-    'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
-    'authorization': `Basic ${Buffer.from('web:hook').toString('base64')}`
-  })
-  t.equal(first!.url, '/app?tenant=1', 'without the fragment')
-  t.strictSame(
-    [first!.headers['jambonz-signature'], second!.headers.authorization, first!.headers.origin],
-    [undefined, undefined, undefined]
-  )
-})
+t.test(
+  'the upgrade has a subprotocol, a user-agent and the Basic credentials if there are any, but no signature',
+  async (t) => {
+    const app = await wsApplication(t, serving(talk))
+    await simulateCall({
+      url: app.url('/app?tenant=1#rc=2'),
+      webhookAuth: { username: 'web', password: 'hook' }
+    })
+    await simulateCall({ url: app.url() })
+    const [first, second] = app.requests
+    t.match(first!.headers, {
+      'user-agent': 'jambonz',
+      'sec-websocket-protocol': 'ws.jambonz.org',
+      'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
+      'authorization': `Basic ${Buffer.from('web:hook').toString('base64')}`
+    })
+    t.equal(first!.url, '/app?tenant=1', 'the fragment is not sent')
+    t.strictSame(
+      [first!.headers['jambonz-signature'], second!.headers.authorization, first!.headers.origin],
+      [undefined, undefined, undefined]
+    )
+  }
+)
 
-t.test("messages have jambonz' order of types and keys, snake_case data, hook and b3", async (t) => {
+t.test("types and keys of messages have jambonz' order, with snake_case data, hook and b3", async (t) => {
   const app = await wsApplication(t, (message) => {
     if (message.type === 'session:new') {
       return [
@@ -192,19 +201,22 @@ t.test('call:status is sent only if there is a status hook; an absolute http hoo
   t.equal(status.at('/status').length, 3)
 })
 
-t.test('if the ack of session:new is unusable, the call is refused and the close is 1001', async (t) => {
-  for (const data of [null, [], [{ verb: 'nonsense' }], { verb: 'say' }]) {
-    const app = await wsApplication(t, () => data)
-    const story = await simulateCall({ url: app.url() })
-    t.match(story.errors.join(), /no application|refuses the application/, JSON.stringify(data))
-    t.equal(story.verbs.length, 0)
-    await until(() => app.closes.length === 1, 'the close')
-    t.strictSame(app.closes, [1001])
+t.test(
+  'if the ack of session:new has no usable verbs, the call is refused, and the socket is closed with 1001',
+  async (t) => {
+    for (const data of [null, [], [{ verb: 'nonsense' }], { verb: 'say' }]) {
+      const app = await wsApplication(t, () => data)
+      const story = await simulateCall({ url: app.url() })
+      t.match(story.errors.join(), /no application|refuses the application/, JSON.stringify(data))
+      t.equal(story.verbs.length, 0)
+      await until(() => app.closes.length === 1, 'the close')
+      t.strictSame(app.closes, [1001])
+    }
   }
-})
+)
 
 t.test(
-  'if the ack of session:new is late, the call is refused; if that of a hook is late, the next verb runs',
+  'if the ack of session:new is late, the call is refused; if the ack of a hook is late, the next verb runs',
   async (t) => {
     const silent = await wsApplication(t, () => undefined)
     const refused = await simulateCall({ url: silent.url(), ackTimeoutMs: 300 })
@@ -224,7 +236,7 @@ t.test(
 )
 
 t.test(
-  'a first connection that fails is retried as the fragment of the url says, after longer and longer waits',
+  "a first connection that fails is retried as the url's fragment says, after longer and longer waits",
   async (t) => {
     const failing = async (fragment: string, refuse: (count: number) => number | undefined) => {
       const app = await wsApplication(t, serving(talk), { refuse })
@@ -245,64 +257,70 @@ t.test(
   }
 )
 
-t.test('a server that does not select the subprotocol gets no call', async (t) => {
+t.test('a server that does not select the subprotocol gets no messages', async (t) => {
   const app = await wsApplication(t, serving(talk), { protocol: false })
   const story = await simulateCall({ url: app.url() })
   t.match(story.errors.join(), /Server sent no subprotocol/)
 })
 
-t.test('a closed socket is opened again with session:reconnect; all else waits for its ack', async (t) => {
-  for (const close of [
-    (socket: WebSocket) => socket.close(1012),
-    (socket: WebSocket) => socket.terminate(),
-    (socket: WebSocket) => socket.send('x'.repeat(24 * 1024 + 1))
-  ]) {
-    const app = await wsApplication(t, (message, socket) => {
-      if (message.type === 'session:new') {
-        setImmediate(() => close(socket))
-        return [
-          { verb: 'answer' },
-          { verb: 'pause', length: 2 },
-          { verb: 'listen', url: '/nobody', actionHook: '/done' }
-        ]
-      }
-      return message.type === 'verb:hook'
-        ? [{ verb: 'hangup' }]
-        : message.type === 'session:reconnect'
-          ? null
-          : undefined
-    })
-    const story = await simulateCall({ url: app.url(), speed: 20 })
-    t.strictSame(
-      app.messages.map(({ type }) => type),
-      ['session:new', 'session:reconnect', 'verb:hook'],
-      close.toString()
-    )
-    const [first, again] = app.messages
-    t.strictSame(again!.data, first!.data, 'the data of session:new once more')
-    t.notOk('b3' in again!)
-    t.not(again!.msgid, first!.msgid)
-    t.equal(story.applicationSockets.length, 2)
+t.test(
+  'a closed socket is opened again, and session:reconnect is sent first; all other messages wait for its ack',
+  async (t) => {
+    for (const close of [
+      (socket: WebSocket) => socket.close(1012),
+      (socket: WebSocket) => socket.terminate(),
+      (socket: WebSocket) => socket.send('x'.repeat(24 * 1024 + 1))
+    ]) {
+      const app = await wsApplication(t, (message, socket) => {
+        if (message.type === 'session:new') {
+          setImmediate(() => close(socket))
+          return [
+            { verb: 'answer' },
+            { verb: 'pause', length: 2 },
+            { verb: 'listen', url: '/nobody', actionHook: '/done' }
+          ]
+        }
+        return message.type === 'verb:hook'
+          ? [{ verb: 'hangup' }]
+          : message.type === 'session:reconnect'
+            ? null
+            : undefined
+      })
+      const story = await simulateCall({ url: app.url(), speed: 20 })
+      t.strictSame(
+        app.messages.map(({ type }) => type),
+        ['session:new', 'session:reconnect', 'verb:hook'],
+        close.toString()
+      )
+      const [first, again] = app.messages
+      t.strictSame(again!.data, first!.data, 'session:reconnect has the data of session:new')
+      t.notOk('b3' in again!)
+      t.not(again!.msgid, first!.msgid)
+      t.equal(story.applicationSockets.length, 2)
+    }
   }
-})
+)
 
-t.test('after a close with 1000, jambonz only runs queued verbs: no message, no reconnect', async (t) => {
-  const app = await wsApplication(t, (message, socket) => {
-    if (message.type !== 'session:new') return undefined
-    setImmediate(() => socket.close(1000))
-    return [
-      { verb: 'answer' },
-      { verb: 'pause', length: 1 },
-      { verb: 'listen', url: '/nobody', actionHook: '/done' }
-    ]
-  })
-  const story = await simulateCall({ url: app.url(), statusHook: '/status', speed: 20 })
-  t.strictSame(
-    [app.requests.length, app.of('verb:hook').length, story.verbs.length, story.hangupBy],
-    [1, 0, 3, 'jambonz']
-  )
-  t.notOk(app.of('call:status').some(({ data }) => data.call_status === 'completed'))
-})
+t.test(
+  'after a close with 1000, jambonz runs its queued verbs, but sends no message and does not reconnect',
+  async (t) => {
+    const app = await wsApplication(t, (message, socket) => {
+      if (message.type !== 'session:new') return undefined
+      setImmediate(() => socket.close(1000))
+      return [
+        { verb: 'answer' },
+        { verb: 'pause', length: 1 },
+        { verb: 'listen', url: '/nobody', actionHook: '/done' }
+      ]
+    })
+    const story = await simulateCall({ url: app.url(), statusHook: '/status', speed: 20 })
+    t.strictSame(
+      [app.requests.length, app.of('verb:hook').length, story.verbs.length, story.hangupBy],
+      [1, 0, 3, 'jambonz']
+    )
+    t.notOk(app.of('call:status').some(({ data }) => data.call_status === 'completed'))
+  }
+)
 
 t.test('the call is hung up if session:reconnect gets no ack', async (t) => {
   const app = await wsApplication(t, (message, socket) => {
@@ -315,7 +333,7 @@ t.test('the call is hung up if session:reconnect gets no ack', async (t) => {
   t.match(story.errors.join(), /session:reconnect not acknowledged/)
 })
 
-t.test('session:new that was never acknowledged is answered by the ack of session:reconnect', async (t) => {
+t.test('if session:new was never acked, the ack of session:reconnect contains the verbs', async (t) => {
   const app = await wsApplication(t, (message, socket) => {
     if (message.type === 'session:new') {
       socket.terminate()
@@ -331,7 +349,7 @@ t.test('session:new that was never acknowledged is answered by the ack of sessio
   )
 })
 
-t.test('after five connections jambonz reconnects only for the next request', async (t) => {
+t.test('after five connections, jambonz reconnects only when it has the next request', async (t) => {
   const app = await wsApplication(t, (message, socket, count) => {
     if (message.type === 'session:new') {
       setImmediate(() => socket.terminate())
@@ -356,7 +374,7 @@ t.test('after five connections jambonz reconnects only for the next request', as
 })
 
 t.test(
-  'redirect replaces or queues verbs, or asks a hook by session:redirect; call:status hangs up',
+  'redirect replaces or queues verbs, or makes jambonz send session:redirect; call:status hangs up',
   async (t) => {
     const app = await wsApplication(t, (message) => {
       if (message.type === 'session:new') return [{ verb: 'answer' }, { verb: 'pause', length: 3_000 }]
@@ -393,7 +411,7 @@ t.test(
   }
 )
 
-t.test('a redirect without verbs ends the present verb, and the remaining verbs run', async (t) => {
+t.test('a redirect without verbs ends the current verb, and the remaining verbs run', async (t) => {
   const app = await wsApplication(
     t,
     serving([{ verb: 'answer' }, { verb: 'pause', length: 3_000 }, { verb: 'hangup' }])
@@ -411,19 +429,19 @@ t.test('a redirect without verbs ends the present verb, and the remaining verbs 
   t.strictSame(errors, [])
 })
 
-t.test('when no verb is left, jambonz waits for commands, and runs a queued verb at once', async (t) => {
+t.test('after the last verb, jambonz waits for commands, and runs a queued verb at once', async (t) => {
   const app = await wsApplication(t, serving([{ verb: 'answer' }]))
   const call = simulateCall({ url: app.url(), speed: 20, patienceMs: Infinity, hangUpAfterMs: 600_000 })
   await call.waitFor('verb', ({ verb }) => verb === 'answer')
   await sleep(50)
-  t.equal(call.now > 500, true, 'the call goes on')
+  t.equal(call.now > 500, true, 'the call continues')
   app.send({ type: 'command', command: 'redirect', queueCommand: true, data: [{ verb: 'hangup' }] })
   t.equal((await call).hangupBy, 'jambonz')
   const patient = await simulateCall({ url: app.url(), patienceMs: 500 })
-  t.equal(patient.hangupBy, 'caller', 'the caller does not wait for ever')
+  t.equal(patient.hangupBy, 'caller', 'the caller hangs up at last')
 })
 
-t.test('the ack of the hook of a listen killed by a command may replace the commanded verbs', async (t) => {
+t.test('if a command kills a listen, the ack of its hook may replace the commanded verbs', async (t) => {
   const run = async (answer: unknown[] | null) => {
     const app = await wsApplication(t, ({ type }) =>
       type === 'session:new'
@@ -454,7 +472,7 @@ t.test('the ack of the hook of a listen killed by a command may replace the comm
 })
 
 t.test(
-  'unreadable messages are answered with jambonz:error; acks to unknown messages are ignored',
+  'invalid messages are answered with jambonz:error; acks of unknown messages are ignored',
   async (t) => {
     const app = await wsApplication(t, (message, socket) => {
       if (message.type !== 'session:new') return undefined
@@ -508,7 +526,7 @@ t.test('verb:status messages are sent after config.notifyEvents', async (t) => {
   )
 })
 
-t.test('a redirect to a url of another scheme changes the transport', async (t) => {
+t.test('a redirect to a url with another scheme changes the transport', async (t) => {
   const http = await application(t, {
     '/http': [{ verb: 'redirect', actionHook: 'later' }],
     '/back': [{ verb: 'answer' }, { verb: 'hangup' }]
@@ -534,16 +552,16 @@ t.test('a redirect to a url of another scheme changes the transport', async (t) 
   t.ok(http.at('/back')[0]!.headers['jambonz-signature'])
   t.ok(
     first.of('call:status').some(({ data }) => data.call_status === 'completed'),
-    'on the first socket'
+    'the status events are sent on the first socket'
   )
-  await until(() => first.closes.length === 1, 'the close of the notifier')
+  await until(() => first.closes.length === 1, 'the socket for status events to close')
   t.strictSame([first.closes, second.closes], [[1000], []], 'the second socket is never closed')
 
   const again = await application(t, { '/in': [{ verb: 'redirect', actionHook: second.url('/from-http') }] })
   await simulateCall({ url: again.url('/in') })
   const message = second.messages.at(-1)!
   t.equal(message.type, 'session:new')
-  t.notOk('sip' in message.data, 'only the call attributes')
+  t.notOk('sip' in message.data, 'the data has only the call attributes')
 })
 
 t.test('an application websocket works in process, without a port', async (t) => {

@@ -27,7 +27,7 @@ const PONG = 10
 
 type Verb = Record<string, unknown>
 
-// Starts an application with a listen to the test's own socket, followed by a hangup.
+// Starts an application that answers with a listen to the socket of the test, and a hangup.
 async function listening(
   t: Test,
   onRequest: (connection: RawConnection) => void,
@@ -65,7 +65,7 @@ const hookOf = (app: Peer) => app.at('/done')[0]!.json
 
 t.jobs = 4
 
-t.test("the upgrade request is the media server's, byte for byte", async (t) => {
+t.test('the upgrade request equals that of the media server, byte for byte', async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
   const { request } = audio.connections[0]!
@@ -90,14 +90,14 @@ t.test("the upgrade request is the media server's, byte for byte", async (t) => 
   t.strictSame(story.errors, [])
 })
 
-t.test('the credentials of the upgrade', async (t) => {
+t.test('the upgrade has the credentials of wsAuth, with the limits of the media server', async (t) => {
   const authorization = async (t: Test, verb: Verb, options: Partial<SimulateCallOptions> = {}) => {
     const { audio, call } = await listening(t, accepting, verb, options)
     await call()
     const [head] = audio.connections[0]!.request.split('\r\n\r\n')
     const lines = head!.split('\r\n')
     const line = lines.find((one) => /^authorization:/i.test(one))
-    if (line !== undefined) t.equal(lines.indexOf(line), lines.length - 1, 'it is the last header')
+    if (line !== undefined) t.equal(lines.indexOf(line), lines.length - 1, 'authorization is the last header')
     return line
   }
   const pair = (bytes: number) => ({ wsAuth: { username: 'user', password: 'p'.repeat(bytes - 5) + 'Z' } })
@@ -107,10 +107,10 @@ t.test('the credentials of the upgrade', async (t) => {
     await authorization(t, { wsAuth: { username: 'jam', password: 'bonz' } }),
     'authorization: Basic amFtOmJvbno='
   )
-  t.equal(await authorization(t, pair(89)), `authorization: Basic ${whole(89)}`, '89 bytes are whole')
+  t.equal(await authorization(t, pair(89)), `authorization: Basic ${whole(89)}`, '89 bytes arrive completely')
   const cut = (await authorization(t, pair(90)))!.slice('authorization: Basic '.length)
   t.equal(Buffer.from(cut, 'base64').toString(), `user:${'p'.repeat(85)}`, '90 bytes lose the last one')
-  t.equal(await authorization(t, pair(91)), undefined, '91 bytes: no header, connection all the same')
+  t.equal(await authorization(t, pair(91)), undefined, '91 bytes: no header, but a connection')
   t.equal(
     await authorization(t, { wsAuth: { username: 'jam', password: '' } }),
     undefined,
@@ -119,12 +119,12 @@ t.test('the credentials of the upgrade', async (t) => {
   t.equal(
     await authorization(t, { wsAuth: { username: 'ü', password: 'a:b' } }),
     `authorization: Basic ${Buffer.from('ü:a:b').toString('base64')}`,
-    'UTF-8 and colons as they are'
+    'UTF-8 and colons are unchanged'
   )
 })
 
 t.test(
-  "a relative url gets the webhook's credentials in place of wsAuth; an absolute url keeps its own",
+  "a relative url gets the webhook's credentials instead of wsAuth; an absolute url gets its wsAuth",
   async (t) => {
     const seen: Array<string | undefined> = []
     const app = await application(
@@ -207,7 +207,7 @@ t.test('a refused socket is not retried, and its hook has no dial_call_duration'
   }
 })
 
-t.test('a connection that is refused and one that is not answered give different reasons', async (t) => {
+t.test('a refused connection and an unanswered connection have different reasons', async (t) => {
   const closed = await new Promise<number>((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address() as { port: number }
@@ -257,7 +257,7 @@ t.test('absolute redirects of the upgrade are followed', async (t) => {
   t.ok(story.listens[0]!.sent.bytes > 0)
 })
 
-t.test('if a close comes in the TCP segment of the 101, the server gets no frame at all', async (t) => {
+t.test('if a close is in the TCP segment of the 101, the server gets no frame', async (t) => {
   const { audio, app, call } = await listening(t, (connection) =>
     connection.accept([], serverFrame(0x88, Buffer.from([0x03, 0xe8])))
   )
@@ -274,7 +274,7 @@ t.test('a text in the same TCP segment as the 101 is delivered', async (t) => {
   t.strictSame((await call()).listens[0]!.received, [{ type: 'json', hello: 1 }])
 })
 
-t.test('each message is one frame, masked, final and without reserved bits', async (t) => {
+t.test('each message is one masked frame with FIN and without reserved bits', async (t) => {
   const { audio, call } = await listening(t, accepting)
   const story = await call()
   const frames = audio.connections[0]!.frames()
@@ -288,7 +288,10 @@ t.test('each message is one frame, masked, final and without reserved bits', asy
       [AUDIO, 320]
     ]
   )
-  t.ok(audioOf(audio.connections[0]!).equals(thenKey(ramp(8_000))), 'one second of speech, sample for sample')
+  t.ok(
+    audioOf(audio.connections[0]!).equals(thenKey(ramp(8_000))),
+    'one second of speech arrives, sample for sample'
+  )
   t.ok(story.listens[0]!.sent.pcm!.equals(thenKey(ramp(8_000))))
   t.equal(story.listens[0]!.sent.frames, 54)
 })
@@ -328,27 +331,27 @@ t.test("FreeSWITCH's tokenizer cuts and unquotes metadata", async (t) => {
   }
   const one = await first(t, {}, { from: "O'Brien" })
   t.match(one, '"from":"OBrien"', 'an apostrophe is lost')
-  t.ok(one.endsWith("}'"), 'and one is left over after the brace')
+  t.ok(one.endsWith("}'"), 'an apostrophe is left after the closing brace')
   t.throws(() => JSON.parse(one))
   t.match(
     JSON.parse(await first(t, { metadata: { a: "O'Brien", b: "it's" } })),
     { a: 'OBrien', b: 'its' },
-    'of two both are lost, and it is valid'
+    'two apostrophes are both lost, and the JSON is valid'
   )
   t.notMatch(
     await first(t, { metadata: { a: "O'Brien", b: 'x|zzz' } }),
     'zzz',
-    'with a | behind one, it is cut there'
+    'a | behind an apostrophe cuts the frame'
   )
   const quoted = await first(t, {}, { from: 'Joe "boss" Doe' })
-  t.match(quoted, '"from":"Joe "boss" Doe"', 'a quote that listen.js did not escape comes bare')
+  t.match(quoted, '"from":"Joe "boss" Doe"', 'a quote that listen.js did not escape arrives unescaped')
   t.throws(() => {
     JSON.parse(quoted)
   })
   t.match(
     JSON.parse(await first(t, { metadata: { a: 'say "hi"\n\ttwice \\ ' } })),
     { a: 'say "hi"\n\ttwice \\ ' },
-    "strings of the verb's own metadata arrive right"
+    "strings in the verb's own metadata arrive unchanged"
   )
   t.equal((await first(t, { metadata: { long: 'x'.repeat(9_000) } })).length, 8_192, 'cut at 8192 bytes')
   for (const metadata of ['apostrophe', 'quote', 'cut'] as const) {
@@ -359,7 +362,7 @@ t.test("FreeSWITCH's tokenizer cuts and unquotes metadata", async (t) => {
   }
 })
 
-t.test('the metadata can be missing, or come between frames of audio', async (t) => {
+t.test('the metadata can be missing, or arrive between frames of audio', async (t) => {
   const none = await listening(t, accepting, {}, { faults: { noMetadata: true } })
   await none.call()
   t.notOk(none.audio.connections[0]!.frames().some((frame) => frame.opcode === TEXT))
@@ -371,13 +374,17 @@ t.test('the metadata can be missing, or come between frames of audio', async (t)
 })
 
 t.test(
-  'audio from before the connection comes as one message; of 3 s of it, the first 16,008 samples are lost',
+  'audio from before the connection arrives as one message; if it is 3 s, the first 16,008 samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const slow = await listening(t, accepting, {}, { faults: { slowUpgradeMs: 1_500 }, speech })
     await slow.call()
     const messages = slow.audio.connections[0]!.frames().filter((frame) => frame.opcode === AUDIO)
-    t.equal(messages[0]!.payload.length, 76 * 320, 'and the frame of the tick that finds the socket open')
+    t.equal(
+      messages[0]!.payload.length,
+      76 * 320,
+      'the message includes the frame of the tick in which the socket is open'
+    )
     t.equal(messages[1]!.payload.length, 320)
     const slower = await listening(t, accepting, {}, { faults: { slowUpgradeMs: 3_000 }, speech })
     const story = await slower.call()
@@ -391,7 +398,7 @@ t.test(
 )
 
 t.test(
-  'while the network is blocked messages are merged, and after 2 s the whole buffer and 8 more samples are lost',
+  'while the network is blocked, messages are merged; after 2 s, the buffer and 8 more samples are lost',
   async (t) => {
     const speech = { pcm: ramp(29_000), sampleRate: 8_000 }
     const lag = await listening(t, accepting, {}, { faults: { stall: { fromMs: 500, forMs: 100 } }, speech })
@@ -399,7 +406,7 @@ t.test(
     const sizes = lag.audio.connections[0]!.frames()
       .filter((frame) => frame.opcode === AUDIO)
       .map((frame) => frame.payload.length)
-    t.equal(Math.max(...sizes), 320 * 6, 'five merged with the sixth')
+    t.equal(Math.max(...sizes), 320 * 6, 'five frames are merged with the sixth')
     const stall = await listening(
       t,
       accepting,
@@ -414,7 +421,7 @@ t.test(
   }
 )
 
-// Returns how many samples are missing at the first jump of the ramp; 0 if it has none.
+// Returns how many samples are missing at the first jump in the ramp; 0 if the ramp has no jump.
 function gap(pcm: Buffer): number {
   for (let at = 2; at < pcm.length; at += 2) {
     const step = pcm.readInt16LE(at) - pcm.readInt16LE(at - 2)
@@ -423,7 +430,7 @@ function gap(pcm: Buffer): number {
   return 0
 }
 
-t.test('a pause is a gap without any message', async (t) => {
+t.test('after pauseListening(), no message is sent, and the audio has a gap', async (t) => {
   const { audio, call } = await listening(
     t,
     accepting,
@@ -446,7 +453,7 @@ t.test('a pause is a gap without any message', async (t) => {
 })
 
 t.test(
-  'stereo has the caller left and what the caller hears right; mixed is their sum; both are sent one tick later, without the last frame',
+  'stereo has the caller left and what the caller hears right; stereo and mixed are sent a tick later',
   async (t) => {
     for (const mixType of ['stereo', 'mixed'] as const) {
       const { audio, call } = await listening(
@@ -473,12 +480,12 @@ t.test(
       t.equal(messages[0]!.length, mixType === 'stereo' ? 640 : 320)
       const pcm = Buffer.concat(messages)
       const width = mixType === 'stereo' ? 4 : 2
-      t.equal(pcm.length, (8_000 + 640 - 160) * width, 'one frame short')
+      t.equal(pcm.length, (8_000 + 640 - 160) * width, 'the last frame is missing')
       const heard = Array.from({ length: pcm.length / width }, (_, i) =>
         mixType === 'stereo' ? pcm.readInt16LE(i * 4 + 2) : pcm.readInt16LE(i * 2) - (i + 1)
       )
       const begin = heard.indexOf(5_001)
-      t.ok(begin >= 0, 'the played sound is in it')
+      t.ok(begin >= 0, 'the played sound is in the audio')
       t.strictSame(
         heard.slice(begin, begin + 1_600),
         Array.from({ length: 1_600 }, (_, i) => 5_001 + i)
@@ -510,7 +517,7 @@ t.test('in stereo and mixed, each side is resampled separately', async (t) => {
   }
 })
 
-t.test('with resampling, an overrun keeps the oldest two seconds and loses newer audio', async (t) => {
+t.test('with resampling, a full buffer keeps its oldest two seconds and loses newer audio', async (t) => {
   const { audio, call } = await listening(
     t,
     accepting,
@@ -521,7 +528,7 @@ t.test('with resampling, an overrun keeps the oldest two seconds and loses newer
   t.ok(story.listens[0]!.overrun)
   t.ok(
     audio.connections[0]!.frames().some(({ payload }) => payload.length === 64_000),
-    'two seconds in one message'
+    'two seconds arrive in one message'
   )
 })
 
@@ -537,7 +544,7 @@ t.test('keys pressed before the socket is open are dropped', async (t) => {
   ])
 })
 
-t.test('an upgrade answer that comes in pieces is joined; an invalid answer is refused', async (t) => {
+t.test('an answer to the upgrade may arrive in pieces; an invalid answer is refused', async (t) => {
   const pieces = await listening(t, (connection) => {
     const { socket } = connection
     const write = socket.write.bind(socket)
@@ -560,7 +567,7 @@ t.test('an upgrade answer that comes in pieces is joined; an invalid answer is r
   }
 })
 
-t.test('with passDtmf digits are sent as strings; the key of finishOnKey ends the listen', async (t) => {
+t.test('with passDtmf, digits are sent as strings; the key of finishOnKey ends the listen', async (t) => {
   const { audio, app, call } = await listening(
     t,
     accepting,
@@ -579,7 +586,7 @@ t.test('with passDtmf digits are sent as strings; the key of finishOnKey ends th
   t.match(hookOf(app), { digits: '#', dial_call_duration: 0, call_status: 'in-progress' })
 })
 
-t.test('finishOnKey with several keys is never matched by a single key', async (t) => {
+t.test('if finishOnKey has several keys, a single key does not end the listen', async (t) => {
   const { app, call } = await listening(
     t,
     accepting,
@@ -588,7 +595,7 @@ t.test('finishOnKey with several keys is never matched by a single key', async (
   )
   await call()
   t.notOk('digits' in hookOf(app))
-  t.equal(hookOf(app).dial_call_duration, 2, 'maxLength ended it')
+  t.equal(hookOf(app).dial_call_duration, 2, 'maxLength ended the listen')
 })
 
 t.test('jambonz closes with 1000 and no reason, then sends FIN at once', async (t) => {
@@ -646,7 +653,7 @@ t.test(
 )
 
 t.test(
-  'pings are answered with their payload; a frame that breaks the protocol drops the connection; a masked frame is only answered with 1002',
+  'pings are answered; an invalid frame drops the connection; a masked frame is answered with 1002',
   async (t) => {
     const ping = await listening(t, (connection) => {
       accepting(connection)
@@ -668,9 +675,9 @@ t.test(
       ['a reserved opcode', serverFrame(0x83, Buffer.from('x'))],
       ['rsv1', serverFrame(0xc1, Buffer.from('x'))],
       ['a ping of 126 bytes', serverFrame(0x89, Buffer.alloc(126))],
-      ['a stray continuation', serverFrame(0x80, Buffer.from('x'))],
+      ['a continuation without a first fragment', serverFrame(0x80, Buffer.from('x'))],
       [
-        'a text inside a text',
+        'a text between the fragments of a text',
         Buffer.concat([serverFrame(0x01, Buffer.from('{')), serverFrame(0x81, Buffer.from('{}'))])
       ]
     ]
@@ -699,7 +706,7 @@ t.test(
     t.strictSame(frames[complaint]!.payload, closing(1002, 'srv mask'))
     t.ok(
       frames.slice(complaint + 1).some((frame) => frame.opcode === AUDIO),
-      'and audio goes on'
+      'jambonz continues to send audio'
     )
   }
 )
@@ -729,11 +736,11 @@ t.test(
     t.strictSame(
       connection!.frames().map((frame) => [frame.opcode, frame.payload.toString()]),
       [[PONG, 'there?']],
-      'it stays open, and silent but for pongs'
+      'the connection stays open, and only pongs are sent'
     )
     connection!.close(closing(1008))
     await connection!.closed
-    t.pass('until the server closes it')
+    t.pass('the connection ends when the server closes it')
   }
 )
 
@@ -746,36 +753,39 @@ t.test('a connection dropped without a close ends the listen, and its hook is ca
   t.equal(hookOf(app).dial_call_duration, 0)
 })
 
-t.test('a graceful shutdown is one empty binary frame; then jambonz waits for the close', async (t) => {
-  const { audio, call } = await listening(
-    t,
-    (connection) => {
-      accepting(connection)
-      const onData = () => {
-        if (connection.frames().at(-1)?.payload.length !== 0) return
-        connection.socket.off('data', onData)
-        setTimeout(() => connection.close(closing(1000)), 50)
-      }
-      connection.socket.on('data', onData)
-    },
-    {},
-    { faults: { gracefulShutdown: true } }
-  )
-  const story = await call()
-  await until(() => audio.connections[0]!.ended)
-  const frames = audio.connections[0]!.frames()
-  const empty = frames.findIndex((frame) => frame.opcode === AUDIO && frame.payload.length === 0)
-  t.ok(empty > 0)
-  t.strictSame(
-    frames.slice(empty + 1).map((frame) => frame.opcode),
-    [CLOSE],
-    "only the echo of the server's close comes after it"
-  )
-  t.equal(story.listens[0]!.closedBy, 'server')
-})
+t.test(
+  'for a graceful shutdown, jambonz sends one empty binary frame, and waits for the close',
+  async (t) => {
+    const { audio, call } = await listening(
+      t,
+      (connection) => {
+        accepting(connection)
+        const onData = () => {
+          if (connection.frames().at(-1)?.payload.length !== 0) return
+          connection.socket.off('data', onData)
+          setTimeout(() => connection.close(closing(1000)), 50)
+        }
+        connection.socket.on('data', onData)
+      },
+      {},
+      { faults: { gracefulShutdown: true } }
+    )
+    const story = await call()
+    await until(() => audio.connections[0]!.ended)
+    const frames = audio.connections[0]!.frames()
+    const empty = frames.findIndex((frame) => frame.opcode === AUDIO && frame.payload.length === 0)
+    t.ok(empty > 0)
+    t.strictSame(
+      frames.slice(empty + 1).map((frame) => frame.opcode),
+      [CLOSE],
+      "after the empty frame, jambonz sends only the echo of the server's close"
+    )
+    t.equal(story.listens[0]!.closedBy, 'server')
+  }
+)
 
 t.test(
-  'if the server does not close after a graceful shutdown, the connection ends with the call; its pongs are answered by empty frames',
+  'if the server does not close after a graceful shutdown, the connection ends with the call',
   async (t) => {
     const { audio, call } = await listening(
       t,
@@ -893,17 +903,17 @@ t.test('wss and https work; a self-signed certificate is refused unless an optio
     const inside = await simulateCall({ app, hook: '/in', publicUrl: 'https://localhost', press: '#' })
     t.ok(
       inside.errors.length === 0 && inside.listens[0]!.sent.bytes > 0,
-      'in process it is served without TLS'
+      'in process, the application is served without TLS'
     )
   }
 })
 
-t.test('after some failures the listen goes on without a socket until the caller ends it', async (t) => {
+t.test('after some failures, the listen continues without a socket until the caller ends it', async (t) => {
   for (const url of ['Ws://127.0.0.1/x', 'ws://127.0.0.1:99999/x']) {
     const { app, call } = await listening(t, accepting, { url })
     const story = await call()
     t.ok(story.listens[0]!.refused)
-    t.equal(hookOf(app).digits, '#', 'only the key ended it')
+    t.equal(hookOf(app).digits, '#', 'only the key ended the listen')
   }
   const failed = await new Promise<unknown[]>((resolve) => {
     const network = {
@@ -958,7 +968,7 @@ t.test('after some failures the listen goes on without a socket until the caller
   )
 })
 
-t.test('urls are split as the module splits them, with the same mistakes', async (t) => {
+t.test('urls are split as mod_audio_fork splits them, with the same mistakes', async (t) => {
   t.strictSame(splitAddress('ws://h:3000/p?q=1#f'), { host: 'h', port: 3000, path: '/p?q=1#f', tls: false })
   t.strictSame(splitAddress('wss://h/p'), { host: 'h', port: 443, path: '/p', tls: true })
   t.match(

@@ -6,13 +6,13 @@ import { noRedis } from '../helpers/redis.js'
 const CALLS = Number(process.env.CHAOS_CALLS ?? 2_000)
 const AT_ONCE = Number(process.env.CHAOS_AT_ONCE ?? 50)
 const SEED = Number(process.env.CHAOS_SEED ?? Date.now() % 1_000_000)
-/** ms that the event loop of an instance may be late because of its own work, 99th percentile */
+/** maximum ms that an instance's event loop may be late because of its own work (99th percentile) */
 const MAX_DELAY = 50
 /** maximum number of problems to print */
 const SHOWN = 10
 
 t.test(
-  `${CALLS} calls outlast stalls, hang-ups, bad handlers, kills, a full disk, a dead Redis and jumping clocks, all at once`,
+  `${CALLS} calls survive stalls, hang-ups, bad handlers, kills, a full disk, a dead Redis and jumping clocks`,
   { skip: noRedis(), timeout: 6 * 60_000 },
   async (t) => {
     const begun = performance.now()
@@ -37,19 +37,19 @@ t.test(
       `bytes of pauses: ${secrets.sent} sent, ${secrets.found} found; found of what was said in the open: ${secrets.inTheOpen}; pauses that no socket heard of: ${secrets.neverAnnounced}`,
       `event loop, by its own work: p99 ${p99.toFixed(1)} ms, longest ${max.toFixed(1)} ms; with what the machine took: p99 ${onMachine.toFixed(1)} ms at a load of ${load.toFixed(1)} a core`
     ]) {
-      // the reporter does not print t.comment()
+      // The reporter (test/reporter.js) would not print a t.comment().
       process.stderr.write(`# ${line}\n`)
     }
     t.strictSame(instances.died, [], 'no process died')
-    t.strictSame(instances.hung, [], 'none hung')
-    t.strictSame(instances.unhandled, [], 'nothing was unhandled')
-    t.strictSame(instances.warnings, [], 'Node.js warned of nothing')
+    t.strictSame(instances.hung, [], 'no process hung')
+    t.strictSame(instances.unhandled, [], 'no error was unhandled')
+    t.strictSame(instances.warnings, [], 'Node.js printed no warning')
     t.strictSame(lost.slice(0, SHOWN), [], 'no call was lost')
     t.strictSame(unanswered.slice(0, SHOWN), [], 'each request was answered')
-    t.strictSame(leaks.slice(0, SHOWN), [], 'nothing that was said in private is on the disk')
+    t.strictSame(leaks.slice(0, SHOWN), [], 'no private audio is on the disk')
     t.ok(
       secrets.sent > 0 && secrets.inTheOpen > 0,
-      'secrets were said, and are found where they were not private'
+      'secrets were sent in private, and secrets that were said outside of privacy are found'
     )
     t.ok(p99 < MAX_DELAY, `the event loop was late by ${p99.toFixed(1)} ms, 99th percentile`)
   }

@@ -4,7 +4,7 @@ import { CALLS, killRecorders } from '../helpers/killRecorders.js'
 const KILLS = 50
 
 t.test(
-  `${KILLS} kills -9 at random moments under ${CALLS} calls lose nothing older than flushInterval`,
+  `after ${KILLS} kills -9 during ${CALLS} calls, recordings contain all audio older than flushInterval`,
   { timeout: 110_000 },
   (t) => killRecorders(t, KILLS)
 )

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { folder } from '../helpers/build.js'
 
-// Both demos run at once, because they use little CPU.
+// Both demos run at the same time, because they use little CPU.
 t.jobs = 2
 for (const args of [[], ['--websocket']]) {
   t.test(

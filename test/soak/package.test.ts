@@ -12,8 +12,8 @@ const NPM = { env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' } }
 const MAX_BUFFER = 16 * 1024 * 1024
 
 /**
- * Returns a program that takes a whole call and prints its story. `load`: code that loads Fastify, the plugin and the
- * simulator in the syntax of a module system.
+ * Returns a program that makes a whole call and prints its story. `load`: the lines that load Fastify, the
+ * plugin and the simulator, as `import` or `require()`.
  */
 const oneCall = (load: string, directory: string): string => `
 ${load}
@@ -41,7 +41,7 @@ const REQUIRES_IN_TYPESCRIPT = `import Fastify = require('fastify')
 import plugin = require('fastify-jambonz-listen')
 import { simulateCall } from 'fastify-jambonz-listen/simulator'
 const jambonzListen = plugin.default`
-/** Imports every other entry point of the package, so that its types are read as well. */
+/** Imports all other entry points of the package, so that the compiler checks their types too. */
 const DOORS = `
 import { redisStore } from 'fastify-jambonz-listen/redis'
 import liveMonitor from 'fastify-jambonz-listen/monitor'
@@ -67,7 +67,7 @@ app.jambonz.actionHook('/b', async ({ listen, call }) => {
 })
 app.jambonz.audio('/c', (stream) => { void [stream./*playedMs*/playedMs, stream./*clear*/clear] })
 `
-/** The expected hover text of the word after the mark. */
+/** The expected hover text of the word after each mark. */
 const MEANINGS: Array<[mark: string, text: RegExp]> = [
   ['secret', /Jambonz-Signature/],
   ['recording', /record/i],
@@ -88,7 +88,9 @@ const MEANINGS: Array<[mark: string, text: RegExp]> = [
   ['clear', /barge-in/i]
 ]
 
-/** Module settings that a user's tsconfig.json may have. Only nodenext and node16 compile `.cts` files. */
+/**
+ * Module settings that a user's tsconfig.json may have. Only nodenext and node16 can compile `.cts` files.
+ */
 const TYPESCRIPT = [
   { module: 'nodenext', moduleResolution: 'nodenext', files: ['main.ts', 'main.cts'] },
   { module: 'node16', moduleResolution: 'node16', files: ['main.ts', 'main.cts'] },
@@ -96,7 +98,7 @@ const TYPESCRIPT = [
   { module: 'esnext', moduleResolution: 'bundler', files: ['main.ts'] }
 ]
 
-t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, async (t) => {
+t.test('the package works after it is installed into an empty folder', { timeout: 5 * 60_000 }, async (t) => {
   const home = folder()
   const { tarball, files } = await pack(join(home, 'source'))
   const project = join(home, 'project')
@@ -114,7 +116,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
     'main.cts': oneCall(REQUIRES_IN_TYPESCRIPT, 'cts')
   })
 
-  t.test('the package contains what is published, and nothing else', async (t) => {
+  t.test('the package contains only the files that should be published', async (t) => {
     const strays = files.filter((file) => !/^(dist\/(lib|routes)|docs)\//.test(file))
     t.strictSame(strays.sort(), [
       'CHANGELOG.md',
@@ -175,7 +177,7 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
     )
   }
 
-  t.test('an editor shows what options, fields and methods mean', async (t) => {
+  t.test('an editor shows the descriptions of options, fields and methods', async (t) => {
     const editor = new Editor(project, {
       module: ts.ModuleKind.NodeNext,
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
@@ -211,7 +213,10 @@ t.test('the package, installed into an empty folder', { timeout: 5 * 60_000 }, a
   }
 })
 
-/** Builds and packs the files of git in a new folder, because tests use `dist` of this one. */
+/**
+ * Copies the files of git to a new folder, and builds and packs them there, because other tests use `dist` of
+ * this folder.
+ */
 async function pack(source: string): Promise<{ tarball: string; files: string[] }> {
   const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
   for (const file of stdout.split('\0').filter((name) => name !== '')) {

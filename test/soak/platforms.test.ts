@@ -13,11 +13,11 @@ import { join } from 'node:path'
 const INSTANCES = 3
 const LIVE_CALLS = 20
 const SHORT_CALLS = 60
-/** ms between two replacements, as long as a rolling restart takes for one instance */
+/** ms between the starts of two replacements: as long as a rolling restart takes for one instance */
 const REPLACE_EVERY = 2_000
-/** ms to wait on a busy machine */
+/** ms to wait for an event, long enough for a busy machine */
 const PATIENCE = 30_000
-/** rows of the table: platform, what happened */
+/** rows of the printed table: the load balancer, and the result */
 const results: Array<[string, string]> = []
 
 t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout: 9 * 60_000 }, async (t) => {
@@ -27,7 +27,7 @@ t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout
   const version = /redis_version:(\S+)/.exec(await client.info('server'))?.[1]
   results.push([
     `Node.js ${process.versions.node}, Redis ${version}, ${process.platform}`,
-    'ran all that follows'
+    'the versions that these tests ran with'
   ])
   for (const balancer of BALANCERS.filter(
     ({ name }) => !process.env.ONLY || process.env.ONLY.includes(name)
@@ -35,7 +35,7 @@ t.test('the recipes of docs/operations/balancers.md', { skip: noRedis(), timeout
     const version = versionOf(balancer.version)
     const skip = version === undefined && process.env.CI === undefined && `${balancer.name} is not installed`
     t.test(
-      `${LIVE_CALLS} calls outlast a rolling restart behind ${balancer.name}, while new calls come`,
+      `${LIVE_CALLS} calls behind ${balancer.name} continue during a rolling restart, while new calls arrive`,
       { skip },
       (t) => rollBehind(t, balancer, version ?? 'missing', redis.url)
     )
@@ -59,7 +59,7 @@ async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl
   await until(async () => (await fetch(`${url}/ready`)).ok, 'the balancer to find the instances', PATIENCE)
 
   const live = openCalls(url, LIVE_CALLS)
-  await until(() => cluster.of('stream').size === LIVE_CALLS, 'all to be live', PATIENCE)
+  await until(() => cluster.of('stream').size === LIVE_CALLS, 'all calls to be live', PATIENCE)
   const short = takeCalls(url, {
     calls: SHORT_CALLS,
     overMs: INSTANCES * REPLACE_EVERY,
@@ -72,10 +72,10 @@ async function rollBehind(t: Test, balancer: Balancer, version: string, redisUrl
     await cluster.add(...own)
     await replaced
   }
-  // If a call is never live again, its problems are reported below.
+  // A call that does not become live again is reported below, as a problem.
   await until(
     () => live.every(({ listens }) => isOpen(listens.at(-1))),
-    'all to be live again',
+    'all calls to be live again',
     PATIENCE
   ).catch((err: Error) => t.fail(err.message))
   for (const call of live) call.hangUp()

@@ -6,7 +6,9 @@ import type { PlayStall } from '../helpers/playChild.js'
 import { missing } from '../helpers/recordings.js'
 
 const CHILD = join(import.meta.dirname, '../helpers/playChild.js')
-/** ms that a call may wait for the conversion of files. Delays by other processes are added. */
+/**
+ * ms that the event loop may be blocked while files are converted, plus the block that other processes cause
+ */
 const MAX_STALL = 20
 
 for (const [what, skip, args] of [
@@ -14,7 +16,7 @@ for (const [what, skip, args] of [
   ['an MP3', missing('ffmpeg'), ['mp3']]
 ] as const) {
   t.test(
-    `${what} for each of five calls keeps no other call waiting`,
+    `playing ${what} to each of five calls does not block the event loop`,
     { skip, timeout: 120_000 },
     async (t) => {
       const { stdout } = await promisify(execFile)(process.execPath, [CHILD, ...args], { timeout: 110_000 })

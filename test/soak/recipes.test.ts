@@ -11,7 +11,10 @@ import { freePort, noRedis, startRedis } from '../helpers/redis.js'
 import { until } from '../helpers/until.js'
 
 const PAGE = 'docs/operations/cluster.md'
-/** An instance with the code of docs/operations/rolling.md. argv: url of Redis, folder of the recordings */
+/**
+ * The program of an instance, with the code of docs/operations/rolling.md. argv: url of Redis, folder of the
+ * recordings.
+ */
 const INSTANCE = `
 import Fastify from 'fastify'
 import jambonzListen from 'fastify-jambonz-listen'
@@ -39,7 +42,7 @@ await fastify.listen({ port: 0, host: '127.0.0.1' })
 process.send({ what: 'listening', port: fastify.server.address().port })
 `
 const CALLS = 6
-/** ms to wait on a busy machine */
+/** ms to wait for an event, long enough for a busy machine */
 const PATIENCE = 60_000
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -48,7 +51,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     { skip: noRedis() },
     async (t) => {
       const redis = await startRedis(t)
-      // The folder is inside the package, so that the package's name resolves.
+      // The folder is inside the package, so that an import of the package's name finds this package.
       const home = join('.tap', `cluster-${process.pid}-${signal}`)
       await mkdir(home, { recursive: true })
       t.teardown(() => rm(home, { recursive: true, force: true }))
@@ -85,18 +88,22 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const first = await until(() => workers()[0], 'a worker to listen', PATIENCE)
       const count = workers().length
       process.kill(first, 'SIGKILL')
-      await until(() => workers().length > count, 'another one to listen', PATIENCE)
+      await until(() => workers().length > count, 'another worker to listen', PATIENCE)
 
       const calls = openCalls(`http://127.0.0.1:${port}`, CALLS)
-      await until(() => calls.every(({ listens }) => isOpen(listens.at(-1))), 'all to be live', PATIENCE)
+      await until(
+        () => calls.every(({ listens }) => isOpen(listens.at(-1))),
+        'all calls to be live',
+        PATIENCE
+      )
       primary.kill(signal)
       await until(
         async () => await fetch(`http://127.0.0.1:${port}/`).then(({ status }) => status === 404),
-        'the workers to be there still'
+        'the workers still run'
       )
       t.ok(
         calls.every(({ listens }) => isOpen(listens.at(-1))),
-        'no call is cut'
+        'no call is cut off'
       )
       for (const call of calls) call.hangUp()
       for (const { errors } of await Promise.all(calls)) t.strictSame(errors, [])
@@ -112,30 +119,34 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   )
 }
 
-t.test('the code for SIGTERM hands every call over, and ends in order', { skip: noRedis() }, async (t) => {
-  const redis = await startRedis(t)
-  // The folder is inside the package, so that the package's name resolves.
-  const home = resolve('.tap', `rolling-${process.pid}`)
-  await mkdir(home, { recursive: true })
-  t.teardown(() => rm(home, { recursive: true, force: true }))
-  await writeFile(join(home, 'instance.mjs'), INSTANCE)
-  const { cluster, url } = await startCluster(
-    t,
-    { instances: 2, script: join(home, 'instance.mjs') },
-    redis.url,
-    folder()
-  )
-  const calls = openCalls(url, CALLS)
-  await until(() => cluster.of('stream').size === CALLS, 'all to be live', PATIENCE)
-  const [[{ instance = 0 } = {}] = []] = cluster.of('stream').values()
-  cluster.leave(instance)
-  t.same(await cluster.end(instance, 'SIGTERM'), { code: 0, signal: null })
-  await until(() => calls.every(({ listens }) => isOpen(listens.at(-1))), 'all to go on', PATIENCE)
-  for (const call of calls) call.hangUp()
-  const stories = await Promise.all(calls)
-  t.strictSame(await problemsOf(stories, cluster, 0), [])
-  t.ok(
-    stories.some(({ listens }) => listens.length > 1),
-    'some were at the instance that went'
-  )
-})
+t.test(
+  'on SIGTERM, the code of the documentation hands every call over, and the process exits with 0',
+  { skip: noRedis() },
+  async (t) => {
+    const redis = await startRedis(t)
+    // The folder is inside the package, so that an import of the package's name finds this package.
+    const home = resolve('.tap', `rolling-${process.pid}`)
+    await mkdir(home, { recursive: true })
+    t.teardown(() => rm(home, { recursive: true, force: true }))
+    await writeFile(join(home, 'instance.mjs'), INSTANCE)
+    const { cluster, url } = await startCluster(
+      t,
+      { instances: 2, script: join(home, 'instance.mjs') },
+      redis.url,
+      folder()
+    )
+    const calls = openCalls(url, CALLS)
+    await until(() => cluster.of('stream').size === CALLS, 'all calls to be live', PATIENCE)
+    const [[{ instance = 0 } = {}] = []] = cluster.of('stream').values()
+    cluster.leave(instance)
+    t.same(await cluster.end(instance, 'SIGTERM'), { code: 0, signal: null })
+    await until(() => calls.every(({ listens }) => isOpen(listens.at(-1))), 'all calls to continue', PATIENCE)
+    for (const call of calls) call.hangUp()
+    const stories = await Promise.all(calls)
+    t.strictSame(await problemsOf(stories, cluster, 0), [])
+    t.ok(
+      stories.some(({ listens }) => listens.length > 1),
+      'the instance that ended had some of the calls'
+    )
+  }
+)

@@ -24,16 +24,19 @@ import { certificate } from '../simulator/certificate.js'
 
 const INSTANCES = 3
 const CALLS = 20
-/** ms to wait on a busy machine */
+/** ms to wait for an event, long enough for a busy machine */
 const PATIENCE = 60_000
-/** ms without an answer after which a sentinel takes the master for dead */
+/** ms without an answer after which a sentinel declares the master dead */
 const DOWN_AFTER = 1_000
 const SLOTS = 16_384
-/** A process manager for which the documentation has a recipe. It is no dependency of the project. */
+/**
+ * A process manager for which the documentation has a recipe. The test installs it, because it is no
+ * dependency of the project.
+ */
 const PM2 = 'pm2@7.0.4'
 const run = promisify(execFile)
 
-/** rows of the table: platform, what happened */
+/** rows of the printed table: the set-up, and the result */
 const results: Array<[string, string]> = []
 t.teardown(() => {
   const rows = results.map(([platform, result]) => `| ${platform} | ${result} |`)
@@ -53,11 +56,11 @@ t.test(
   }
 )
 
-t.test(`${CALLS} live calls outlast Sentinel's replacement of the master`, { skip: noRedis() }, async (t) => {
+t.test(`${CALLS} live calls continue while Sentinel replaces the master`, { skip: noRedis() }, async (t) => {
   const { url, master, sentinel } = await sentinels(t)
   const { cluster, url: balancer } = await startCluster(t, INSTANCES, url, folder())
   const live = openCalls(balancer, CALLS)
-  await until(() => cluster.of('stream').size === CALLS, 'all to be live', PATIENCE)
+  await until(() => cluster.of('stream').size === CALLS, 'all calls to be live', PATIENCE)
   const began = performance.now()
   await master.kill()
   await until(
@@ -74,7 +77,7 @@ t.test(`${CALLS} live calls outlast Sentinel's replacement of the master`, { ski
   const ms = Math.round(performance.now() - began)
   t.ok(
     live.every(({ listens }) => isOpen(listens.at(-1))),
-    'no call is cut'
+    'no call is cut off'
   )
   const later = await takeCalls(balancer, { calls: CALLS, overMs: 1_000, speechMs: 1_000, speed: 1 })
   for (const call of live) call.hangUp()
@@ -116,7 +119,7 @@ t.test(
   { skip: noRedis(), timeout: 180_000 },
   async (t) => {
     const redis = await startRedis(t)
-    // The folder is inside the package, so that the package's name resolves.
+    // The folder is inside the package, so that an import of the package's name finds this package.
     const home = resolve('.tap', `pm2-${process.pid}`)
     await mkdir(home, { recursive: true })
     for (const name of ['ecosystem.config.cjs', 'server.js']) {
@@ -150,21 +153,21 @@ t.test(
           ({ status }) => status === 404,
           () => false
         ),
-      'pm2 to have started it',
+      'pm2 to start the application',
       PATIENCE
     )
     const live = openCalls(url, CALLS)
-    await until(() => live.every(({ listens }) => isOpen(listens.at(-1))), 'all to be live', PATIENCE)
+    await until(() => live.every(({ listens }) => isOpen(listens.at(-1))), 'all calls to be live', PATIENCE)
     const pids = async () =>
       (JSON.parse((await pm2('jlist')).stdout) as Array<{ pid: number }>).map(({ pid }) => pid)
     const before = await pids()
     const reloaded = pm2('reload', 'voice')
     await until(async () => (await pids()).some((pid) => !before.includes(pid)), 'a new process', PATIENCE)
-    // The new processes take calls while the old ones wait for their calls to end.
+    // The new processes take these calls. Meanwhile the old processes wait for the end of their calls.
     const later = await takeCalls(url, { calls: CALLS, overMs: 1_000, speechMs: 500, speed: 1 })
     t.ok(
       live.every(({ listens }) => isOpen(listens.at(-1))),
-      'no call is cut'
+      'no call is cut off'
     )
     for (const call of live) call.hangUp()
     const stories = [...(await Promise.all(live)), ...later]
@@ -177,7 +180,7 @@ t.test(
   }
 )
 
-/** Starts three masters that share the slots. Resolves to the url for clusterInstance. */
+/** Starts a Redis Cluster of three masters. Resolves to the url that clusterInstance.ts takes. */
 async function redisCluster(t: Test): Promise<string> {
   const servers = await Promise.all(
     Array.from({ length: 3 }, () =>
@@ -204,7 +207,7 @@ async function redisCluster(t: Test): Promise<string> {
   return first.url.replace('redis:', 'redis-cluster:')
 }
 
-/** Starts a master, a replica, and one sentinel, which decides alone. */
+/** Starts a master, a replica, and one sentinel, which needs no other sentinel to agree. */
 async function sentinels(t: Test): Promise<{ url: string; master: RedisServer; sentinel: Redis }> {
   const master = await startRedis(t)
   await startRedis(t, '--replicaof', `127.0.0.1 ${master.port}`)
@@ -228,7 +231,10 @@ async function sentinels(t: Test): Promise<{ url: string; master: RedisServer; s
   return { url: server.url.replace('redis:', 'redis-sentinel:'), master, sentinel }
 }
 
-/** Starts an application that records, and collects what its actionHook got for each call. */
+/**
+ * Starts an application that records. It collects, for each call, the listen that its actionHook handler
+ * received.
+ */
 async function recorder(
   t: Test,
   app: FastifyInstance

@@ -14,7 +14,7 @@ for (const [name, command] of [
   ['node', NODE]
 ] as const) {
   t.test(
-    `as the first process of a container, ${name} ends in order on SIGINT`,
+    `as process 1 of a container, ${name} drains and ends on SIGINT`,
     { skip: WITHOUT_NAMESPACES },
     async (t) => {
       const started = await start(t, [...PID_1, ...command], 1)

@@ -16,11 +16,11 @@ import {
 } from '../../lib/store/index.js'
 
 interface Row extends KeptCall {
-  /** ms since the epoch */
+  /** time at which the row is deleted, in ms since the epoch */
   expires: number
 }
 
-/** A table of texts, such as any database has: replace() fails if the row has changed since it was read. */
+/** A table of texts, as most databases have. replace() fails if the row has changed since it was read. */
 class Table {
   readonly #rows = new Map<string, string>()
 
@@ -40,8 +40,8 @@ class Table {
 }
 
 /**
- * A custom store, made as docs/stores.md describes: it keeps calls as JSON in a table. It shows how little code a store
- * needs.
+ * A custom store, written as docs/stores.md describes. It keeps calls as JSON in a table, and shows how
+ * little code a store needs.
  */
 export class TextStore implements CallStore {
   readonly shared = false
@@ -69,7 +69,8 @@ export class TextStore implements CallStore {
       const { kept, applied } = applyWrite(callSid, before, write)
       if (kept === undefined) return { created: false, applied, kept: true, call: newCall(callSid) }
       const row: Row = { ...kept, expires: Date.now() + this.#ttlOf(kept.call) }
-      // Another write came between the read and this write: start again, so that the guards check the new row.
+      // Another write came between the read and this write. Start again, so that the guards check the new
+      // row.
       if (!(await this.#table.replace(callSid, text, JSON.stringify(row)))) continue
       for (const [at, { wakes = [] }] of write.entries()) {
         if (applied[at]) for (const listenId of wakes) this.#waiters.wake(callSid, listenId)
@@ -94,7 +95,7 @@ export class TextStore implements CallStore {
   }
 
   tell(): void {
-    // This store is not shared, so there are no other instances to tell.
+    // No other instance uses this store, so there is no instance to send the message to.
   }
 
   health(): StoreHealth {

@@ -17,14 +17,14 @@ async function start(t: Test, store: CallStore): Promise<CallStore> {
   return store
 }
 
-/** Moves the clock by `ms`, and moves it back at the end of the test. */
+/** Moves the clock by `ms`. At the end of the test, it moves the clock back. */
 function jump(t: Test, ms: number): void {
   shiftDate(ms)
   t.teardown(() => shiftDate(-ms))
 }
 
 for (const ms of [2 * HOUR, -2 * HOUR]) {
-  t.test(`a clock that is set by ${ms} ms expires no call in memory`, async (t) => {
+  t.test(`if the clock jumps by ${ms} ms, no call in memory expires`, async (t) => {
     const store = await start(t, memoryStore())
     jump(t, ms)
     await store.write('c2', [{ patch: { call: { from: 'Bob' } } }])
@@ -33,7 +33,7 @@ for (const ms of [2 * HOUR, -2 * HOUR]) {
   })
 
   t.test(
-    `a clock that is set by ${ms} ms does not expire the copy of a call that Redis lost`,
+    `if the clock jumps by ${ms} ms, the copy of a call that Redis has lost does not expire`,
     { skip: noRedis() },
     async (t) => {
       const server = await startRedis(t)

@@ -24,7 +24,10 @@ export interface OpenOptions {
   callTtl?: number
 }
 
-/** Resolves to two instances that share one store; to the same object twice if the store is in memory. */
+/**
+ * Resolves to two stores that share their data. A memory store can't be shared, so both are then the same
+ * object.
+ */
 export type OpenStores = (t: Test, options?: OpenOptions) => Promise<[a: StoreWithVerbs, b: StoreWithVerbs]>
 
 let calls = 0
@@ -43,7 +46,11 @@ export function storeContract(t: Test, open: OpenStores): void {
   t.test('get() of a call that was never written is undefined', async (t) => {
     const [a] = await open(t)
     t.equal(await a.get(newSid()), undefined)
-    t.equal(await a.waitFor(newSid(), 'l1', isOver, 60_000), undefined, 'and nobody waits for it')
+    t.equal(
+      await a.waitFor(newSid(), 'l1', isOver, 60_000),
+      undefined,
+      'waitFor() of an unknown listen resolves at once'
+    )
   })
 
   t.test('the first write creates the call, on any instance', async (t) => {
@@ -84,7 +91,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame(
       call?.data,
       Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key${i}`, i])),
-      'no write has lost another'
+      'no write is lost'
     )
   })
 
@@ -123,7 +130,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     }
   })
 
-  t.test('data is merged key by key, and any JSON value in it is kept as it is', async (t) => {
+  t.test('data is merged key by key, and any JSON value in the data is kept unchanged', async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const deep = { list: [1, null, { 'a:b': 'ü "x" \\ \n \u2028' }], no: false, zero: 0, empty: '' }
@@ -142,7 +149,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.strictSame(
       (await b.update(callSid, { data: { deep: 1 } })).call.data.deep,
       1,
-      'a key is replaced whole'
+      'the value of a key is replaced as a whole'
     )
   })
 
@@ -158,16 +165,19 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match([call.from, call.data.x, listenOf(call, 'l1')?.digits], ['Ann', 1, '1'])
   })
 
-  t.test('data that is not JSON is refused with an error that names it, and is not written', async (t) => {
-    const [a] = await open(t)
-    const callSid = newSid()
-    await a.update(callSid, { data: { x: 1 } })
-    await t.rejects(a.update(callSid, { data: { big: 1n } }), {
-      code: 'FST_JAMBONZ_CALL_DATA',
-      message: new RegExp(callSid)
-    })
-    t.strictSame((await a.get(callSid))?.data, { x: 1 })
-  })
+  t.test(
+    'data that is not JSON is refused with an error that names the value, and is not written',
+    async (t) => {
+      const [a] = await open(t)
+      const callSid = newSid()
+      await a.update(callSid, { data: { x: 1 } })
+      await t.rejects(a.update(callSid, { data: { big: 1n } }), {
+        code: 'FST_JAMBONZ_CALL_DATA',
+        message: new RegExp(callSid)
+      })
+      t.strictSame((await a.get(callSid))?.data, { x: 1 })
+    }
+  )
 
   t.test('listens are in the order in which they were added', async (t) => {
     const [a, b] = await open(t)
@@ -200,7 +210,7 @@ export function storeContract(t: Test, open: OpenStores): void {
         sampleRate: 8000,
         audio: { frames: 0, bytes: 0 }
       },
-      "one that is told nothing of has jambonz' defaults"
+      "a listen without further fields has jambonz' defaults"
     )
     t.match(
       (await b.get(callSid))?.listens.map(({ id }) => id),
@@ -230,7 +240,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Object.isFrozen((await a.get(callSid))?.listens[0]?.metadata?.account))
   })
 
-  t.test('of many claims of one listen, on several instances, exactly one succeeds', async (t) => {
+  t.test('if several instances claim one listen many times, exactly one claim succeeds', async (t) => {
     const stores = await open(t)
     const callSid = newSid()
     await stores[0].update(callSid, { listens: [{ id: 'l1', path: '/audio' }] })
@@ -240,10 +250,10 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.equal(claims.filter(({ claimed }) => claimed).length, 1)
     const winner = claims.find(({ claimed }) => claimed)
     t.match(listenOf(winner?.call, 'l1'), { state: 'expected', path: '/audio', instance: String })
-    t.equal((await stores[1].claim(callSid, 'l1')).claimed, false, 'nor is it free afterwards')
+    t.equal((await stores[1].claim(callSid, 'l1')).claimed, false, 'a later claim fails too')
   })
 
-  t.test("a claim creates a listen that is unknown; a listen that has ended can't be claimed", async (t) => {
+  t.test("a claim creates an unknown listen; a listen that has ended can't be claimed", async (t) => {
     const [a, b] = await open(t)
     const callSid = newSid()
     const { claimed, call } = await a.claim(callSid, 'l1')
@@ -255,29 +265,36 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(await b.claim(callSid, 'l2'), { claimed: false, call: { callSid } })
   })
 
-  t.test('a reopened listen resolves waits for its segments and can be claimed again', async (t) => {
-    const [a, b] = await open(t)
-    const callSid = newSid()
-    await a.claim(callSid, 'l1')
-    await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
-    const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
-    const segments = [
-      {
-        instance: 'a',
-        endedAt: '2026-01-01T00:00:00.000Z',
-        audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 }
-      }
-    ]
-    t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
-    const open1 = listenOf(await waiting, 'l1')
-    t.match(open1, { state: 'expected', connected: true, segments })
-    t.notOk('instance' in open1!)
-    const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
-    t.equal(claims.filter(({ claimed }) => claimed).length, 1)
-    await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
-    t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
-    t.equal(listenOf(await a.get(callSid), 'l1')?.digits, undefined, 'one that has ended stays so')
-  })
+  t.test(
+    'when a listen is reopened, waits for its segments resolve, and it can be claimed again',
+    async (t) => {
+      const [a, b] = await open(t)
+      const callSid = newSid()
+      await a.claim(callSid, 'l1')
+      await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming', connected: true }] })
+      const waiting = b.waitFor(callSid, 'l1', (listen) => listen?.segments !== undefined, 60_000)
+      const segments = [
+        {
+          instance: 'a',
+          endedAt: '2026-01-01T00:00:00.000Z',
+          audio: { frames: 1, bytes: 2, durationMs: 3, gapMs: 0, maxGapMs: 0 }
+        }
+      ]
+      t.match(await a.reopen(callSid, 'l1', { segments }), { reopened: true })
+      const open1 = listenOf(await waiting, 'l1')
+      t.match(open1, { state: 'expected', connected: true, segments })
+      t.notOk('instance' in open1!)
+      const claims = await Promise.all([a, b, b].map((store) => store.claim(callSid, 'l1')))
+      t.equal(claims.filter(({ claimed }) => claimed).length, 1)
+      await b.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
+      t.match(await a.reopen(callSid, 'l1', { digits: '1' }), { reopened: false })
+      t.equal(
+        listenOf(await a.get(callSid), 'l1')?.digits,
+        undefined,
+        'a listen that has ended is not reopened'
+      )
+    }
+  )
 
   t.test('if several instances end a call at once, only the first end is written', async (t) => {
     const stores = await open(t)
@@ -290,12 +307,12 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
     t.equal(ends.filter(({ first }) => first).length, 1)
     const call = await stores[1].get(callSid)
-    t.strictSame(call, ends.find(({ first }) => first)?.call, 'the others write nothing')
+    t.strictSame(call, ends.find(({ first }) => first)?.call, 'the later ends write nothing')
     t.match(call?.endedAt, /^\d{4}-\d\d-\d\dT/)
     t.match(
       await stores[0].end(newSid(), {}),
       { first: true, created: true, call: { endedAt: String } },
-      'also a call nobody knew'
+      'the end of an unknown call is written too'
     )
     t.match(
       ends.filter(({ created }) => created),
@@ -332,12 +349,12 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(
       call,
       { callStatus: 'completed', endedAt: String, from: 'Ann', data: { x: 2 }, listens: [{ digits: '1' }] },
-      'and of nothing else'
+      'other fields are written'
     )
     t.strictSame(await b.get(callSid), call)
   })
 
-  t.test('a listen without a socket is ended once, and not if a socket has come', async (t) => {
+  t.test('a listen without a socket ends once, and a listen with a socket does not end', async (t) => {
     const stores = await open(t)
     const [a, b] = stores
     const callSid = newSid()
@@ -359,12 +376,12 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.match(
       await a.conclude(l2, { digits: '9' }),
       { concluded: false, call: { callSid } },
-      'it was free when that was read'
+      'a claim since the read prevents the end'
     )
     t.match(
       await a.conclude(listenOf(claim.call, 'l2')!, {}),
       { concluded: true },
-      'claimed, and yet no socket'
+      'a claimed listen without a socket can end'
     )
     await b.claim(callSid, 'l3')
     const streaming = (await b.update(callSid, { listens: [{ id: 'l3', state: 'streaming' }] })).call
@@ -406,11 +423,15 @@ export function storeContract(t: Test, open: OpenStores): void {
       })
     }
     t.ok(Date.now() - before < 500, 'without polling')
-    t.match(listenOf(await other, 'other'), { state: 'expected' }, 'who waits for another waits his time')
+    t.match(
+      listenOf(await other, 'other'),
+      { state: 'expected' },
+      'a wait for another listen lasts until its timeout'
+    )
     t.match(
       listenOf(await b.waitFor(callSid, 'l1', isOver, 60_000), 'l1'),
       { state: 'ended' },
-      'and nobody waits for one that has ended'
+      'a wait for an ended listen resolves at once'
     )
   })
 
@@ -449,7 +470,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     t.ok(Object.isFrozen((await b.list())[0]?.data))
   })
 
-  t.test('a call is forgotten callTtl after its last event', async (t) => {
+  t.test('a call is deleted callTtl ms after its last event', async (t) => {
     const [a, b] = await open(t, { callTtl: 400 })
     const callSid = newSid()
     await a.update(callSid, {})
@@ -461,7 +482,7 @@ export function storeContract(t: Test, open: OpenStores): void {
         await b.update(callSid, {})
       }
       if ((await a.get(callSid)) === undefined && Date.now() - last < 400) {
-        t.fail('each event gives it its time again')
+        t.fail('each event restarts callTtl')
       }
     }
     await until(
@@ -470,7 +491,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     )
     t.ok(Date.now() - last >= 390)
     t.strictSame(await b.list(), [])
-    t.match(await a.update(callSid, {}), { created: true }, 'and a later event makes it a new one')
+    t.match(await a.update(callSid, {}), { created: true }, 'a later event creates a new call')
   })
 
   t.test('a call is kept while one of its listens streams', async (t) => {
@@ -479,7 +500,7 @@ export function storeContract(t: Test, open: OpenStores): void {
     await a.claim(callSid, 'l1')
     await a.update(callSid, { listens: [{ id: 'l1', state: 'streaming' }] })
     const end = Date.now() + 900
-    await until(() => Date.now() > end, 'three times its time')
+    await until(() => Date.now() > end, 'three times callTtl')
     t.match(await b.get(callSid), { callSid, listens: [{ state: 'streaming' }] })
     await a.update(callSid, { listens: [{ id: 'l1', state: 'ended' }] })
     await until(async () => (await b.get(callSid)) === undefined, 'its end')

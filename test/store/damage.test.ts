@@ -55,7 +55,11 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
     await a.store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })
     t.match(await waiting, { listens: [{ state: 'ended' }] })
     await until(() => b.said('foreign message').length > 0, 'the log')
-    t.match(b.said('foreign message'), [{ message: 'not json' }], 'once, however many they are')
+    t.match(
+      b.said('foreign message'),
+      [{ message: 'not json' }],
+      'one line for any number of foreign messages'
+    )
   })
 
   t.test('a damaged field is left out, and other calls are unchanged', async (t) => {
@@ -76,7 +80,7 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
       'l:': '17 1',
       '': '17 1',
       'z': '17 1',
-      // fields that must not override what the key of the call and the ids of its listens say
+      // These fields must not override the callSid in the call's key, and the ids of its listens.
       'c:callSid': '17 "good"',
       'c:listens': '17 [1]',
       'l:l1:callSid': '17 "good"',
@@ -111,14 +115,15 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
     t.match(
       await store.update('bad', { call: { from: 'Bob' } }),
       { call: { from: 'Bob' } },
-      'a write mends it'
+      'a write repairs the field'
     )
     t.same(said('refused a command'), [])
   })
 
   t.test('a value of the wrong type is left out, whichever field of a call or a listen has it', async (t) => {
     type Names<Stored, Own extends keyof Stored> = Record<Exclude<keyof Stored, Own>, true>
-    // Left out: callSid is in the key of the hash, data and listens have tests above, and customerData may be anything.
+    // These fields are left out: callSid is part of the key, tests above cover data and listens, and
+    // customerData may have any value.
     const ofCall: Names<StoredCall, 'callSid' | 'data' | 'listens' | 'customerData'> = {
       parentCallSid: true,
       accountSid: true,
@@ -205,7 +210,7 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
   })
 
   t.test(
-    "a damaged name among a dead instance's listens does not stop its other listens from becoming lost",
+    "if one name among a dead instance's listens is damaged, its other listens are still declared lost",
     async (t) => {
       const lost: string[] = []
       const own = new Redis(server.url, { lazyConnect: true })
@@ -226,7 +231,7 @@ t.test('data of other programs in Redis does no harm', { skip: noRedis() }, asyn
         }
       })
       await until(() => lost.length > 0, 'the listen')
-      await until(async () => (await client.scard('jambonz:held:dead')) === 0, 'the names to be taken out')
+      await until(async () => (await client.scard('jambonz:held:dead')) === 0, 'the names to be removed')
       t.match(new Set(lost), new Set(['l9']))
     }
   )
@@ -247,11 +252,11 @@ t.test("an instance's messages reach the other instances but not itself", { skip
   t.same(
     [a.told, b.told, other.told],
     [[], [{ hello: 'ü' }], []],
-    "nor another application's, by its keyPrefix"
+    'messages of an application with another keyPrefix do not arrive'
   )
 })
 
-t.test('a Redis user without permission for the channel', { skip: noRedis() }, async (t) => {
+t.test('a Redis user needs the permissions that docs/stores.md lists', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   const admin = new Redis(server.url)
   t.teardown(() => admin.disconnect())
@@ -287,7 +292,7 @@ t.test('a Redis user without permission for the channel', { skip: noRedis() }, a
   })
 })
 
-t.test('health() reports that Redis is away, with the reason', async (t) => {
+t.test('health() reports that Redis is unreachable, with the reason', async (t) => {
   const { logger } = keepingLogger()
   const client = new Redis(await freePort(), { lazyConnect: true })
   const store = redisStore(client, { timeout: 100 })
@@ -299,7 +304,7 @@ t.test('health() reports that Redis is away, with the reason', async (t) => {
   t.match(store.health(), { available: false, problem: /^Redis is away/ })
 })
 
-t.test('a flood of new calls evicts no call that expects a socket or has one', async (t) => {
+t.test('a flood of new calls evicts no call that expects a socket or has a socket', async (t) => {
   const store = withVerbs(memoryStore({ maxCalls: 500 }), 'a')
   const { logger } = keepingLogger()
   await store.start({ callTtl: 60_000, instance: 'a', logger })
@@ -317,12 +322,12 @@ t.test('a flood of new calls evicts no call that expects a socket or has one', a
   t.equal(
     (await store.list()).filter(({ callSid }) => callSid.startsWith('streams')).length,
     100,
-    'those that stream stay longest'
+    'calls that stream are evicted last'
   )
 })
 
 t.test(
-  'each call of a flood whose calls all expect a socket takes little more time than the first calls',
+  'in a flood of calls that all expect a socket, late calls take little more time than early calls',
   async (t) => {
     const { logger } = keepingLogger()
     const maxCalls = 5_000
@@ -336,7 +341,7 @@ t.test(
       }
       return performance.now() - began
     }
-    // Fill a store once, so that the time for compiling the code is not measured.
+    // Fill a store once, so that the measured time does not include compiling the code.
     await fill('warm')
     await store.close()
     const roomy = withVerbs(memoryStore({ maxCalls: 10 * maxCalls }), 'a')
@@ -350,12 +355,12 @@ t.test(
     const bounded = await fill('flood')
     t.ok(
       bounded < 10 * unbounded,
-      `${Math.round(bounded)} ms with calls to forget, ${Math.round(unbounded)} without`
+      `${Math.round(bounded)} ms with calls to evict, ${Math.round(unbounded)} ms without`
     )
   }
 )
 
-t.test('an invalid option of a store is refused with an error that names it', async (t) => {
+t.test('an invalid option of a store is refused with an error that names the option', async (t) => {
   const client = new Redis({ lazyConnect: true })
   for (const name of ['timeout', 'heartbeat', 'maxLocalCalls'] as const) {
     for (const wrong of [0, -1, 1e-9, NaN, Infinity, 2 ** 31, '500', true, null]) {

@@ -28,7 +28,7 @@ const SEGMENT = {
 }
 const LISTEN = { id: 'l1', callSid: 'c1' } as StoredListen
 
-/** Returns the write that each event makes, by the event. */
+/** Returns, for each event, the write that the event makes. */
 const PARTS: Record<LifeEvent, (listen: StoredListen) => WritePart> = {
   'answered': () => ({ patch: { listens: [{ id: 'l1', path: '/audio' }] } }),
   'claimed': () => claimPart('l1', 'a', false),
@@ -41,7 +41,7 @@ const PARTS: Record<LifeEvent, (listen: StoredListen) => WritePart> = {
   'lost': () => losePart('l1', 'a')
 }
 
-/** The events that bring a new listen to each stage, in order. */
+/** The events, in order, that bring a new listen to each stage. */
 const WAYS: Record<Stage, LifeEvent[]> = {
   'unknown': [],
   'expected': ['answered'],
@@ -70,7 +70,8 @@ async function livesAsTheTableSays(t: Tap, store: CallStore): Promise<void> {
   for (const stage of STAGES) {
     t.equal(await after(store, WAYS[stage]), stage)
     for (const event of EVENTS) {
-      // Skipped: once the socket of a listen has come, the answer to a repeated request has a listen with a new id.
+      // This pair is skipped. If the socket of a listen has opened, the answer to a repeated request has a
+      // new listen.
       if (event === 'answered' && stage !== 'unknown' && stage !== 'expected') continue
       const expected = LIFE[event][stage] ?? stage
       t.equal(await after(store, [...WAYS[stage], event]), expected, `${stage}, then ${event}`)
@@ -80,7 +81,7 @@ async function livesAsTheTableSays(t: Tap, store: CallStore): Promise<void> {
 
 type Tap = typeof t
 
-t.test('each event brings a listen from each stage to the stage that the table says', async (t) => {
+t.test('each event changes the stage of a listen as the table in docs/listen-life.md says', async (t) => {
   const { logger } = keepingLogger()
   t.test('in memory', async (t) => {
     const store = memoryStore()

@@ -16,12 +16,12 @@ import { until } from '../helpers/until.js'
 
 const STORE_CHILD = join(import.meta.dirname, '../helpers/storeChild.js')
 const TIMEOUT = 200
-/** ms that a busy machine may take for an operation that takes no time on an idle one */
+/** ms that a busy machine may take for an operation that takes no time on an idle machine */
 const SOON = 1_500
 
 interface Instance {
   store: StoreWithVerbs
-  /** the ids of the listens that the store reported as lost */
+  /** `callSid listenId` of each listen that the store reported as lost */
   lost: string[]
   said: ReturnType<typeof keepingLogger>['said']
 }
@@ -82,68 +82,75 @@ t.test('a client of another library, or an invalid option, is refused with its n
   }
 })
 
-t.test('the time of Redis is estimated from its replies, to within the quickest round trip', async (t) => {
-  const clock = new Clock()
-  const reply = (aheadMs: number, tookMs: number): number => {
-    const now = performance.now()
-    clock.heard((performance.timeOrigin + now - tookMs / 2 + aheadMs) * 1_000, now - tookMs)
-    return clock.now() - Date.now()
+t.test(
+  'the clock of Redis is estimated from its replies, as exactly as the fastest round trip allows',
+  async (t) => {
+    const clock = new Clock()
+    const reply = (aheadMs: number, tookMs: number): number => {
+      const now = performance.now()
+      clock.heard((performance.timeOrigin + now - tookMs / 2 + aheadMs) * 1_000, now - tookMs)
+      return clock.now() - Date.now()
+    }
+    const near = (ms: number): RegExp => new RegExp(`^-?${ms}$|^-?${ms - 1}$|^-?${ms + 1}$`)
+    t.match(String(reply(4, 10)), near(0), 'a difference smaller than the round trip is ignored')
+    t.match(String(reply(40, 10)), near(40))
+    t.match(String(reply(43, 400)), near(40), 'a slow reply does not change the estimate')
+    t.match(String(reply(41, 2)), near(41), 'a quick reply changes the estimate')
+    t.match(
+      String(reply(10_041, 400)),
+      near(10_041),
+      'a slow reply changes the estimate if the clock of Redis was set or the server was replaced'
+    )
+    const before = clock.next()
+    reply(-60_000, 1)
+    t.ok(clock.next() > before, 'versions only grow')
   }
-  const near = (ms: number): RegExp => new RegExp(`^-?${ms}$|^-?${ms - 1}$|^-?${ms + 1}$`)
-  t.match(String(reply(4, 10)), near(0), 'one that may be ours is')
-  t.match(String(reply(40, 10)), near(40))
-  t.match(String(reply(43, 400)), near(40), 'a slow one says nothing better')
-  t.match(String(reply(41, 2)), near(41), 'a quick one does')
-  t.match(
-    String(reply(10_041, 400)),
-    near(10_041),
-    'unless the clock was set meanwhile, or another server took over'
-  )
-  const before = clock.next()
-  reply(-60_000, 1)
-  t.ok(clock.next() > before, 'versions never go back')
-})
+)
 
 t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
-  t.test('calls go on without Redis, and are written once Redis is there', { buffered: true }, async (t) => {
-    const server = new RedisServer(await freePort(), [])
-    t.teardown(() => server.remove())
-    const started = await timed(instanceOf(t, clientOf(t, server)))
-    t.ok(started.ms < TIMEOUT + SOON, `started in ${started.ms} ms`)
-    const { store, said } = started.value
-    const before = performance.now()
-    t.match(await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1', path: '/audio' }] }), {
-      created: true,
-      call: { from: 'Ann' }
-    })
-    t.match(await store.update('c1', { data: { x: 1 } }), { created: false })
-    t.match(await store.claim('c1', 'l1'), { claimed: true })
-    t.match(await store.claim('c1', 'l1'), { claimed: false }, 'a second socket is refused all the same')
-    const waiting = store.waitFor('c1', 'l1', isOver, 60_000)
-    await store.update('c1', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
-    t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
-    t.match([(await store.end('c1', {})).first, (await store.end('c1', {})).first], [true, false])
-    t.match(await store.list(), [{ callSid: 'c1' }])
-    t.ok(performance.now() - before < SOON, 'at once')
-    t.match(store.health?.(), { available: false, pending: 1 })
+  t.test(
+    'calls continue without Redis, and are written when Redis is there',
+    { buffered: true },
+    async (t) => {
+      const server = new RedisServer(await freePort(), [])
+      t.teardown(() => server.remove())
+      const started = await timed(instanceOf(t, clientOf(t, server)))
+      t.ok(started.ms < TIMEOUT + SOON, `started in ${started.ms} ms`)
+      const { store, said } = started.value
+      const before = performance.now()
+      t.match(await store.update('c1', { call: { from: 'Ann' }, listens: [{ id: 'l1', path: '/audio' }] }), {
+        created: true,
+        call: { from: 'Ann' }
+      })
+      t.match(await store.update('c1', { data: { x: 1 } }), { created: false })
+      t.match(await store.claim('c1', 'l1'), { claimed: true })
+      t.match(await store.claim('c1', 'l1'), { claimed: false }, 'without Redis, a second claim still fails')
+      const waiting = store.waitFor('c1', 'l1', isOver, 60_000)
+      await store.update('c1', { listens: [{ id: 'l1', state: 'ended', endReason: 'closed' }] })
+      t.match(listenOf(await waiting, 'l1'), { endReason: 'closed' })
+      t.match([(await store.end('c1', {})).first, (await store.end('c1', {})).first], [true, false])
+      t.match(await store.list(), [{ callSid: 'c1' }])
+      t.ok(performance.now() - before < SOON, 'at once')
+      t.match(store.health?.(), { available: false, pending: 1 })
 
-    await server.start()
-    await until(() => store.health?.().available, 'the store')
-    t.match(store.health?.(), { pending: 0, dropped: 0 })
-    const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
-    t.match(await until(() => other.get('c1'), 'the other to be told'), {
-      from: 'Ann',
-      data: { x: 1 },
-      endedAt: String,
-      listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }]
-    })
-    await until(async () => (await other.list()).length, 'the other to list it')
-    t.match(await other.list(), [{ callSid: 'c1' }])
-    t.match([said('is away').length, said('is back').length], [1, 1], 'and that was said once each')
-  })
+      await server.start()
+      await until(() => store.health?.().available, 'the store')
+      t.match(store.health?.(), { pending: 0, dropped: 0 })
+      const { store: other } = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      t.match(await until(() => other.get('c1'), 'the other instance to find the call'), {
+        from: 'Ann',
+        data: { x: 1 },
+        endedAt: String,
+        listens: [{ id: 'l1', path: '/audio', state: 'ended', instance: 'a' }]
+      })
+      await until(async () => (await other.list()).length, 'the other instance to list the call')
+      t.match(await other.list(), [{ callSid: 'c1' }])
+      t.match([said('is away').length, said('is back').length], [1, 1], 'both events are logged once')
+    }
+  )
 
   t.test(
-    'after Redis was killed and came back empty, the instances write again what they know of live calls',
+    'when Redis comes back empty after a kill, the instances write their live calls again',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -184,32 +191,37 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
         t.match(await store.get('c2'), { from: 'during' })
         t.strictSame((await store.list()).map(({ callSid }) => callSid).sort(), ['c1', 'c2', 'old'])
       }
-      t.match([a.lost, b.lost], [[], []], 'nobody was taken for dead')
+      t.match([a.lost, b.lost], [[], []], 'no instance was declared dead')
     }
   )
 
-  t.test('writes made while Redis was away are applied in their order', { buffered: true }, async (t) => {
-    const server = await startRedis(t)
-    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-    for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
-    await server.kill()
-    // Instance a gets the webhook and instance b the socket. The write of a comes to Redis last, but was made first.
-    await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
-    await a.store.update('c2', { call: { callStatus: 'one' } })
-    await networkTrip()
-    await b.store.claim('c1', 'l1')
-    await b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
-    await b.store.update('c2', { call: { callStatus: 'two' } })
-    await networkTrip()
-    await a.store.update('c2', { call: { callStatus: 'three' } })
-    await server.start()
-    await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
-    t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
-    t.match(await b.store.get('c2'), { callStatus: 'three' })
-  })
+  t.test(
+    'writes while Redis is unreachable are applied later, in the order in which they were made',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      for (let i = 0; i < 5; i++) await Promise.all([a.store.update('c2', {}), b.store.update('c2', {})])
+      await server.kill()
+      // Instance a gets the webhook, and instance b the socket. The write of a is made first, but reaches Redis
+      // last.
+      await a.store.update('c1', { listens: [{ id: 'l1', state: 'expected', path: '/audio' }] })
+      await a.store.update('c2', { call: { callStatus: 'one' } })
+      await networkTrip()
+      await b.store.claim('c1', 'l1')
+      await b.store.update('c1', { listens: [{ id: 'l1', state: 'streaming' }] })
+      await b.store.update('c2', { call: { callStatus: 'two' } })
+      await networkTrip()
+      await a.store.update('c2', { call: { callStatus: 'three' } })
+      await server.start()
+      await until(() => [a, b].every(({ store }) => store.health?.().available), 'both')
+      t.match(await a.store.get('c1'), { listens: [{ state: 'streaming', path: '/audio', instance: 'b' }] })
+      t.match(await b.store.get('c2'), { callStatus: 'three' })
+    }
+  )
 
-  t.test('a call that ended while Redis was away stays ended', { buffered: true }, async (t) => {
+  t.test('a call that ended while Redis was unreachable stays ended', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
@@ -235,7 +247,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 
   t.test(
-    "a Redis that hangs delays the plugin's callers once, by the timeout of one command",
+    'if Redis hangs, writes are delayed only once, by the timeout of one command',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -253,7 +265,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.ok(first.ms < TIMEOUT + SOON, `${first.ms} ms`)
       const next = await timed(store.update('c1', { call: { callStatus: 'in-progress' } }))
       t.ok(next.ms < TIMEOUT, `${next.ms} ms`)
-      // The commands that hung run now, after this instance has made later writes in memory.
+      // The commands that waited in Redis run now. Meanwhile this instance has made later writes in memory.
       server.resume()
       await until(() => store.health?.().available, 'the store')
       t.match(await store.get('c1'), { callStatus: 'in-progress', listens: [{ instance: 'a' }] })
@@ -262,7 +274,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'when Redis is out of memory, calls go on in memory, and are written when Redis has room',
+    'if Redis is out of memory, calls continue in the process, and are written when Redis has room',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -285,19 +297,19 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'while Redis is away, the number of calls in memory is limited; calls that are dropped are counted',
+    'while Redis is unreachable, the number of calls in memory is limited, and dropped calls are counted',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
       const { store } = await instanceOf(t, clientOf(t, server), { maxLocalCalls: 5 })
       for (let i = 0; i < 3; i++) await store.update(`known${i}`, {})
-      await until(() => store.health().available && store.health().pending === 0, 'Redis to know them')
+      await until(() => store.health().available && store.health().pending === 0, 'Redis to have the calls')
       await server.kill()
       for (let i = 0; i < 7; i++) await store.update(`new${i}`, {})
       t.match(
         store.health?.(),
         { available: false, pending: 5, dropped: 2 },
-        'those that Redis knows go first'
+        'calls that Redis has are dropped first'
       )
       t.strictSame((await store.list()).map(({ callSid }) => callSid).sort(), [
         'new2',
@@ -309,7 +321,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a foreign value in the key of a call affects only that call', { buffered: true }, async (t) => {
+  t.test('a foreign value under the key of a call affects only this call', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const { store, said } = await instanceOf(t, client)
@@ -318,11 +330,11 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.match(await store.get('bad'), { from: 'Ann' })
     t.match([await store.update('good', {}), store.health?.().available], [{ created: true }, true])
     t.match(said('refused')[0], { callSid: 'bad', err: { message: /WRONGTYPE/ } })
-    await until(() => store.health?.().pending === 0, 'the store to give it up')
+    await until(() => store.health?.().pending === 0, 'the store to give up writing the call')
   })
 
   t.test(
-    'the listens of an instance killed by kill -9 become lost soon and once, and waits for them resolve',
+    'each listen of an instance killed -9 is soon declared lost, once, and waits for it resolve',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -352,49 +364,61 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
         .slice(1)
         .map(([callSid, id]) => `${callSid} ${id}`)
         .sort()
-      await until(() => a.lost.length + b.lost.length >= expected.length, 'all of them')
-      t.strictSame([...a.lost, ...b.lost].sort(), expected, 'each once, by one of the others')
+      await until(() => a.lost.length + b.lost.length >= expected.length, 'all listens to be declared lost')
+      t.strictSame(
+        [...a.lost, ...b.lost].sort(),
+        expected,
+        'each listen is declared lost once, by one of the other instances'
+      )
       t.match(
         listenOf(await a.store.get('c0'), 'l0'),
         { endReason: 'closed' },
-        'what had ended stays as it was'
+        'a listen that had ended is unchanged'
       )
       t.match(
         listenOf(await b.store.get('c0'), 'own'),
         { state: 'streaming' },
-        'what is held by the living is left alone'
+        'a listen of a live instance is unchanged'
       )
     }
   )
 
-  t.test('an instance that died while Redis was away is found dead later', { buffered: true }, async (t) => {
-    const server = await startRedis(t)
-    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-    const child = spawn(process.execPath, [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'], {
-      stdio: ['ignore', 'pipe', 'inherit']
-    })
-    t.teardown(() => child.kill('SIGKILL'))
-    await once(child.stdout, 'data')
-    t.match(await a.store.update('c1', {}), {
-      call: { listens: [{ instance: 'dead', state: 'streaming' }] }
-    })
-    await server.kill()
-    child.kill('SIGKILL')
-    await until(async () => {
-      await a.store.update('c1', {})
-      return a.store.health?.().available === false
-    }, 'the store to go')
-    await server.start()
-    await until(
-      async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
-      'the end of the listen'
-    )
-    await until(() => a.lost.length > 0, 'it to be told')
-    t.strictSame(a.lost, ['c1 l1'])
-  })
+  t.test(
+    'if an instance dies while Redis is unreachable, it is declared dead later',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const child = spawn(
+        process.execPath,
+        [STORE_CHILD, server.url, 'jambonz:', 'dead', '100', 'c1', 'l1'],
+        {
+          stdio: ['ignore', 'pipe', 'inherit']
+        }
+      )
+      t.teardown(() => child.kill('SIGKILL'))
+      await once(child.stdout, 'data')
+      t.match(await a.store.update('c1', {}), {
+        call: { listens: [{ instance: 'dead', state: 'streaming' }] }
+      })
+      await server.kill()
+      child.kill('SIGKILL')
+      await until(async () => {
+        await a.store.update('c1', {})
+        return a.store.health?.().available === false
+      }, 'the store to be unreachable')
+      await server.start()
+      await until(
+        async () => listenOf(await a.store.get('c1'), 'l1')?.endReason === 'lost',
+        'the end of the listen'
+      )
+      await until(() => a.lost.length > 0, 'the listen to be reported as lost')
+      t.strictSame(a.lost, ['c1 l1'])
+    }
+  )
 
   t.test(
-    'an instance that was cut off from Redis corrects its listens when it is connected again',
+    'an instance that was declared dead by mistake corrects the end of its listens',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -425,7 +449,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   )
 
   t.test(
-    'an instance that reconnects often does not hide that another is dead',
+    'even if an instance reconnects often, a dead instance is detected',
     { buffered: true },
     async (t) => {
       const client = clientOf(t, await startRedis(t))
@@ -448,7 +472,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a claim that no socket follows expires together with its listen', { buffered: true }, async (t) => {
+  t.test('a claim without a socket expires together with its listen', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const a = await instanceOf(t, clientOf(t, server), { name: 'a', callTtl: 300 })
     const b = await instanceOf(t, clientOf(t, server), { name: 'b', callTtl: 300 })
@@ -456,11 +480,14 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
     await until(async () => (await b.store.get('c1')) === undefined, 'the end of the call')
     const client = clientOf(t, server)
-    await until(async () => (await client.keys('jambonz:held:*')).length === 0, 'nothing to be held')
+    await until(
+      async () => (await client.keys('jambonz:held:*')).length === 0,
+      'the sets of held listens to be empty'
+    )
   })
 
   t.test(
-    'a call that Redis evicted while it streams is written again, without an end event',
+    'if Redis evicts a call that streams, the call is written again, and no end event is emitted',
     { buffered: true },
     async (t) => {
       const server = await startRedis(t)
@@ -481,28 +508,36 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('a listen that another instance ended is taken off the held list', { buffered: true }, async (t) => {
-    const server = await startRedis(t)
-    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-    const { call } = await a.store.claim('c1', 'l1')
-    await a.store.claim('c1', 'l2')
-    await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
-    const client = clientOf(t, server)
-    await until(async () => (await client.scard('jambonz:held:a')) === 1, 'the first to be let go')
-    t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l2'])])
-  })
+  t.test(
+    'when another instance ends a listen, it is removed from the set of held listens',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      const { call } = await a.store.claim('c1', 'l1')
+      await a.store.claim('c1', 'l2')
+      await b.store.conclude(listenOf(call, 'l1')!, { endReason: 'notConnected' })
+      const client = clientOf(t, server)
+      await until(async () => (await client.scard('jambonz:held:a')) === 1, 'the first listen to be removed')
+      t.strictSame(await client.smembers('jambonz:held:a'), [JSON.stringify(['c1', 'l2'])])
+    }
+  )
 
-  t.test('listens that an instance still has when it closes become lost', { buffered: true }, async (t) => {
-    const server = await startRedis(t)
-    const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
-    const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
-    await a.store.claim('c1', 'l1')
-    await a.store.close()
-    t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
-  })
+  t.test(
+    'listens that an instance still has when it closes are declared lost',
+    { buffered: true },
+    async (t) => {
+      const server = await startRedis(t)
+      const a = await instanceOf(t, clientOf(t, server), { name: 'a' })
+      const b = await instanceOf(t, clientOf(t, server), { name: 'b' })
+      await a.store.claim('c1', 'l1')
+      await a.store.close()
+      t.match(listenOf(await b.store.waitFor('c1', 'l1', isOver, 5_000), 'l1'), { endReason: 'lost' })
+    }
+  )
 
-  t.test('an instance that gets no messages reads the store', { buffered: true }, async (t) => {
+  t.test('an instance that receives no messages polls the store', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const a = await instanceOf(t, client, { name: 'a' })
@@ -516,7 +551,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.ok(ms < 1_000 + SOON, `${ms} ms`)
   })
 
-  t.test('an instance that closes normally is not taken for dead', { buffered: true }, async (t) => {
+  t.test('an instance that closes normally is not declared dead', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const a = await instanceOf(t, client, { name: 'a' })
@@ -525,7 +560,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame(await client.zrange('jambonz:instances', 0, '-1'), ['b'])
   })
 
-  t.test('other instances take over the watches of a closed instance', { buffered: true }, async (t) => {
+  t.test('when an instance closes, another instance watches its listens', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const start = async (instance: string): Promise<{ store: CallStore; lost: LostListen[] }> => {
       const lost: LostListen[] = []
@@ -547,11 +582,12 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
       t.match((await a.store.write(id, [watchPart(id, 'a', true)])).applied, [true])
     }
     t.match((await a.store.write('let go', [watchPart('let go', 'a', false)])).applied, [true])
-    // Instance a claims this listen itself, so the listen stays with a when a stops watching it.
+    // Instance a also claims this listen itself. So the listen still belongs to a after a has stopped
+    // watching it.
     t.match((await a.store.write('claimed', [claimPart('claimed', 'a', false)])).applied, [true])
     t.match((await a.store.write('claimed', [watchPart('claimed', 'a', false)])).applied, [false])
     await a.store.close()
-    await until(() => b.lost.length >= 2, 'b to be told')
+    await until(() => b.lost.length >= 2, 'b to report both listens')
     t.same(b.lost.map(({ listenId }) => listenId).sort(), ['claimed', 'watched'])
   })
 
@@ -574,10 +610,10 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
         await a.store.end(callSid, {})
         await until(
           () => sent.some(([name, , member]) => name === 'srem' && member?.includes(callSid)),
-          'the last of them'
+          'the last command'
         )
       }
-      // Sorted, because the last commands of the two instances come in either order.
+      // Sorted, because the last commands of the two instances arrive in either order.
       const of = (callSid: string): string[] =>
         sent
           .filter((args) => args.some((arg) => arg.includes(callSid)))
@@ -607,7 +643,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     }
   )
 
-  t.test('an expired call leaves no key behind', { buffered: true }, async (t) => {
+  t.test('a call that expires leaves no key in Redis', { buffered: true }, async (t) => {
     const server = await startRedis(t)
     const client = clientOf(t, server)
     const { store } = await instanceOf(t, client, { callTtl: 400 })
@@ -620,7 +656,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     t.strictSame((await client.keys('*')).sort(), ['jambonz:calls', 'jambonz:instances'])
   })
 
-  t.test('Redis Cluster works: all keys of a call are in one slot', { buffered: true }, async (t) => {
+  t.test('the store works with Redis Cluster', { buffered: true }, async (t) => {
     const server = await startRedis(t, '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1')
     const admin = clientOf(t, server)
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
@@ -639,7 +675,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
     const { ms } = await timed(
       Promise.all([waiting, b.store.update('c1', { listens: [{ id: 'l1', state: 'ended' }] })])
     )
-    t.ok(ms < 900, `the end is heard, and not looked for: ${ms} ms`)
+    t.ok(ms < 900, `a message reports the end, without polling: ${ms} ms`)
     t.match([await a.store.list(), await b.store.end('c1', {})], [[{ callSid: 'c1' }], { first: true }])
     await server.kill()
     t.match(await a.store.update('c1', { data: { away: true } }), {
@@ -651,7 +687,7 @@ t.test('the store on a real Redis', { skip: noRedis(), jobs: 4 }, async (t) => {
   })
 })
 
-/** Waits for 5 ms, the time that at least passes between requests of one call to different instances. */
+/** Waits for 5 ms, because at least this time passes between requests of one call to different instances. */
 async function networkTrip(): Promise<void> {
   const end = performance.now() + 5
   await until(() => performance.now() > end, 'the answer')

@@ -10,7 +10,7 @@ import { storeContract, type OpenOptions } from './contract.js'
 
 const { logger } = keepingLogger()
 
-t.test('the memory store keeps the contract', async (t) => {
+t.test('the memory store fulfils the contract of CallStore', async (t) => {
   storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
     const store = memoryStore()
     await store.start({ callTtl, instance: 'a', logger })
@@ -20,17 +20,20 @@ t.test('the memory store keeps the contract', async (t) => {
   })
 })
 
-t.test('a custom store, made as docs/stores.md describes, keeps the contract', async (t) => {
-  storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
-    const store = new TextStore()
-    await store.start({ callTtl, instance: 'a', logger })
-    t.teardown(() => store.close())
-    const verbs = withVerbs(store, 'a')
-    return [verbs, verbs]
-  })
-})
+t.test(
+  'a custom store, written as docs/stores.md describes, fulfils the contract of CallStore',
+  async (t) => {
+    storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {
+      const store = new TextStore()
+      await store.start({ callTtl, instance: 'a', logger })
+      t.teardown(() => store.close())
+      const verbs = withVerbs(store, 'a')
+      return [verbs, verbs]
+    })
+  }
+)
 
-t.test('the Redis store keeps the contract', { skip: noRedis() }, async (t) => {
+t.test('the Redis store fulfils the contract of CallStore', { skip: noRedis() }, async (t) => {
   const server = await startRedis(t)
   let prefixes = 0
   storeContract(t, async (t, { callTtl = 60_000 }: OpenOptions = {}) => {

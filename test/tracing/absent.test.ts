@@ -3,8 +3,8 @@ import { promisify } from 'node:util'
 import t from 'tap'
 
 /**
- * Returns a module loader hook that makes `@opentelemetry/api` fail to load with this error code, as if it were not
- * installed.
+ * Returns the source of a module hook. It makes the import of `@opentelemetry/api` fail with this error code,
+ * as if the package were not installed.
  */
 const hooks = (code: string): string => `export async function resolve (specifier, context, next) {
   if (specifier !== '@opentelemetry/api') return await next(specifier, context)
@@ -29,9 +29,9 @@ const url = (module: string): string => `data:text/javascript,${encodeURICompone
 
 for (const [code, thrown] of [
   ['ERR_MODULE_NOT_FOUND', 'by Node.js'],
-  ['MODULE_NOT_FOUND', 'by the code of a bundler, such as webpack']
+  ['MODULE_NOT_FOUND', 'by the code that a bundler such as webpack generates']
 ] as const) {
-  t.test(`without @opentelemetry/api, its error thrown ${thrown}, all but tracing works`, async (t) => {
+  t.test(`without @opentelemetry/api, everything but tracing works (error thrown ${thrown})`, async (t) => {
     const register = url(
       `import { register } from 'node:module'; register(${JSON.stringify(url(hooks(code)))})`
     )

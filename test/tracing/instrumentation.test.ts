@@ -7,8 +7,8 @@ import { simulateCall } from '../../lib/simulator/index.js'
 import { build, listening } from '../helpers/build.js'
 import { recordSpans } from '../helpers/spans.js'
 
-// Starts OpenTelemetry's instrumentation of HTTP first, as an application does: it takes effect with the next
-// require().
+// Enables OpenTelemetry's instrumentation of HTTP before the plugin is used, as an application does. It takes
+// effect with the next require() of node:http.
 const spans = recordSpans()
 const instrumentation = new HttpInstrumentation()
 instrumentation.enable()
@@ -16,7 +16,7 @@ createRequire(import.meta.url)('node:http')
 t.teardown(() => instrumentation.disable())
 t.beforeEach(() => spans.reset())
 
-/** Makes a call. Returns the spans of its first request, and the trace of jambonz' header. */
+/** Makes a call. Returns the spans of its first request, and the id of the trace in jambonz' header. */
 async function call(t: Test) {
   const app = await build(t)
   let traceId = ''
@@ -42,10 +42,10 @@ t.test('the plugin adds its spans to the trace of the HTTP instrumentation', asy
   t.match(webhook, { traceId: server.traceId, parentId: server.spanId, kind: SpanKind.INTERNAL })
   t.match(work, { traceId: server.traceId, parentId: webhook.spanId })
   t.not(server.traceId, traceId)
-  t.same(webhook.links, [traceId], "a link leads to jambonz' own")
+  t.same(webhook.links, [traceId], "a link leads to jambonz' own trace")
 })
 
-t.test("with a B3 propagator the request joins jambonz' trace", async (t) => {
+t.test("with a B3 propagator, the request joins jambonz' trace", async (t) => {
   propagation.disable()
   propagation.setGlobalPropagator(new B3Propagator())
   const { traceId, server, webhook, work } = await call(t)

@@ -26,12 +26,16 @@ t.beforeEach(() => spans.reset())
 
 t.test('the b3 header is parsed', async (t) => {
   const sampled = { traceId: TRACE, spanId: SPAN, sampled: true }
-  t.same(readB3(B3), sampled, 'as jambonz sends it')
+  t.same(readB3(B3), sampled, 'the form that jambonz sends')
   t.same(readB3(`${TRACE}-${SPAN}-d`), sampled, 'debug')
   t.same(readB3(`${TRACE}-${SPAN}-0`), { ...sampled, sampled: false })
-  t.same(readB3(`${TRACE}-${SPAN}`), sampled, 'without a decision it is ours')
-  t.same(readB3(`${TRACE}-${SPAN}-1-05e3ac9a4f6e3b90`), sampled, 'with a parent')
-  t.same(readB3(`${TRACE}-${SPAN}-05e3ac9a4f6e3b90`), sampled, 'with a parent and no decision')
+  t.same(readB3(`${TRACE}-${SPAN}`), sampled, 'without a sampling decision')
+  t.same(readB3(`${TRACE}-${SPAN}-1-05e3ac9a4f6e3b90`), sampled, 'with a parent span')
+  t.same(
+    readB3(`${TRACE}-${SPAN}-05e3ac9a4f6e3b90`),
+    sampled,
+    'with a parent span, without a sampling decision'
+  )
   t.same(readB3(B3.toUpperCase().replace('-D', '-d')), sampled)
   t.same(
     readB3(`64fe8b2a57d3eff7-${SPAN}-1`),
@@ -172,7 +176,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
     })
   })
 
-  t.test('the status of a refused request is recorded', async (t) => {
+  t.test("a refused request's status is recorded", async (t) => {
     const guarded = await build(t, { webhookSecret })
     guarded.jambonz.webhook('/in', async () => [])
     t.equal(
@@ -187,7 +191,7 @@ t.test('a failure is recorded on the span in which it happened', async (t) => {
     })
   })
 
-  t.test('the end of a connection before the answer is recorded', async (t) => {
+  t.test('a connection that ends before the answer is recorded', async (t) => {
     const request = httpRequest(`${base}/slow`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'b3': B3 }
@@ -236,7 +240,7 @@ t.test("a listen's span records its failure", async (t) => {
     }
   }
 
-  t.test('the error of its handler is recorded', async (t) => {
+  t.test('the error of an audio handler is recorded', async (t) => {
     ;(await open('/to/throws')).sent()
     t.match(await spans.named('listen /throws'), {
       error: 'no bot',
@@ -245,7 +249,7 @@ t.test("a listen's span records its failure", async (t) => {
     })
   })
 
-  t.test('the loss of its connection before the first frame is recorded', async (t) => {
+  t.test('a connection that is lost before the first frame is recorded', async (t) => {
     ;(await open('/to/lost')).socket.terminate()
     t.match(await spans.named('listen /lost'), {
       error: 'the connection was lost',
@@ -253,7 +257,7 @@ t.test("a listen's span records its failure", async (t) => {
     })
   })
 
-  t.test('the error of its recording is recorded', async (t) => {
+  t.test('the error of a failed recording is recorded', async (t) => {
     const { socket, sent } = await open('/to/audio')
     const failed = once(app.jambonz.calls.events, 'recordingFailed')
     sent()
@@ -266,7 +270,7 @@ t.test("a listen's span records its failure", async (t) => {
   })
 })
 
-t.test('a request joins a trace', async (t) => {
+t.test('the spans of a request belong to a trace', async (t) => {
   const app = await build(t, { strict: false })
   app.jambonz.webhook('/in', async () => {
     tracer.startActiveSpan('inside', (span) => span.end())
@@ -278,12 +282,12 @@ t.test('a request joins a trace', async (t) => {
     t.equal(response.statusCode, 200)
   }
 
-  t.test('a request joins the trace of the header, even with a 64-bit trace id', async (t) => {
+  t.test('a request joins the trace in its b3 header, even if the trace id has 64 bits', async (t) => {
     await post({ b3: `64fe8b2a57d3eff7-${SPAN}-1` })
     t.match(await spans.named('webhook /in'), { traceId: '000000000000000064fe8b2a57d3eff7', parentId: SPAN })
   })
 
-  t.test('a request without a readable header has its own trace', async (t) => {
+  t.test('a request without a valid b3 header has its own trace', async (t) => {
     await post({ b3: 'garbage' })
     const { traceId, parentId, spanId } = await spans.named('webhook /in')
     t.not(traceId, TRACE)
@@ -292,7 +296,7 @@ t.test('a request joins a trace', async (t) => {
   })
 
   t.test(
-    'a request that jambonz does not sample has no spans of plugin, application or listen',
+    'if jambonz does not sample a request, no spans are recorded for it, its listen and its handler',
     async (t) => {
       await post({ b3: `${TRACE}-${SPAN}-0` })
       await post({ b3: '0' })

@@ -18,7 +18,7 @@ interface BridgedOptions extends ModuleCallerOptions {
   onMessage?: (bot: ToyBot, message: TwilioMessage) => void
 }
 
-/** Starts a bot and a call, and bridges the stream of the call to the bot. */
+/** Starts a bot and a call, and bridges the call's stream to the bot. */
 async function bridged(t: Test, { listen, bridge, acceptAfter, onMessage, ...ear }: BridgedOptions = {}) {
   const bot = await ToyBot.start(t, onMessage, acceptAfter)
   const pair = await streamPair(t, {
@@ -116,14 +116,14 @@ test('a bot on a stereo listen hears only the caller', async (t) => {
   t.ok(bot.heard.equals(encodeMulaw(caller)))
 })
 
-test("audio before the bot's answer is not lost", async (t) => {
+test('audio that arrives before the bot has accepted the connection is not lost', async (t) => {
   const { socket, bot } = await bridged(t, { acceptAfter: 150 })
   socket.send(bytesOf(speech(1600)))
   await until(() => bot.heard.length === 1600)
   t.ok(bot.heard.equals(encodeMulaw(speech(1600))))
 })
 
-test('marks are returned in order once their audio was heard, even if one follows each piece of audio', async (t) => {
+test('marks are returned in order, after their audio was heard, even if each piece of audio has a mark', async (t) => {
   const { bot, caller } = await bridged(t, {
     onMessage: (bot, { event, mark }) => {
       if (event === 'mark') heardAt.push(`${mark?.name} ${caller.heard.length >= 12_800}`)
@@ -143,10 +143,10 @@ test('marks are returned in order once their audio was heard, even if one follow
   )
   t.equal(heardAt[0], 'piece 0 false')
   t.equal(heardAt[9], 'piece 9 true')
-  t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'and the audio has no holes')
+  t.same(voiced(caller.heard), voiced(decodeMulaw(spoken)), 'the audio has no gaps')
 })
 
-test('a clear message stops playout and returns the marks', async (t) => {
+test('a clear message stops playout, and all waiting marks are returned', async (t) => {
   const { bot, caller } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.say(encodeMulaw(new Int16Array(16_000).fill(8000)))
@@ -157,7 +157,7 @@ test('a clear message stops playout and returns the marks', async (t) => {
   t.ok(voiced(caller.heard).length < 8000, `${voiced(caller.heard).length} samples`)
 })
 
-test('a bot that hangs up ends the listen, so that the call goes on', async (t) => {
+test('a bot that hangs up ends the listen, and the call continues with its next verb', async (t) => {
   const { bot, ended, stream } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.socket?.close(1000)
@@ -165,7 +165,7 @@ test('a bot that hangs up ends the listen, so that the call goes on', async (t) 
   t.match(await stream.done, { reason: 'disconnected' })
 })
 
-test("a bot that disconnects or can't be reached is an error, and the listen stays open", async (t) => {
+test("if a bot disconnects or can't be reached, this is an error, and the listen stays open", async (t) => {
   const { bot, ended, stream, socket } = await bridged(t)
   await until(() => bot.of('start').length === 1)
   bot.socket?.close(1011)
@@ -195,7 +195,7 @@ test('invalid messages of a bot are ignored', async (t) => {
   await until(() => voiced(caller.heard).length > 1000)
 })
 
-test('bridging a listen without streaming is an error that names the property to set', async (t) => {
+test('bridging a listen without streaming throws an error that names the property to set', async (t) => {
   const { stream, start } = await streamPair(t, {
     listen: { bidirectional: { mode: 'file', sampleRate: 8000 } }
   })
@@ -207,7 +207,7 @@ test('bridging a listen without streaming is an error that names the property to
   })
 })
 
-test('bridgeTwilio() rejects at once for a wrong url, and for a socket that has closed or failed already', async (t) => {
+test('bridgeTwilio() rejects at once if the url is wrong, or if the socket has already closed or failed', async (t) => {
   const { stream } = await streamPair(t, {
     listen: { bidirectional: { mode: 'streaming', sampleRate: 8000 } }
   })
@@ -220,7 +220,10 @@ test('bridgeTwilio() rejects at once for a wrong url, and for a socket that has 
   }
 })
 
-/** Returns the best normalised correlation of two signals, with one up to `maxLag` samples later than the other. */
+/**
+ * Returns the best normalised correlation of two signals. The second signal may be up to `maxLag` samples
+ * later.
+ */
 function correlation(a: Int16Array, b: Int16Array, maxLag: number): number {
   let best = 0
   for (let lag = 0; lag <= maxLag; lag++) {

@@ -17,7 +17,10 @@ const { options } = ts.parseJsonConfigFileContent(
 const editor = new Editor('test/types', { ...options, incremental: false, tsBuildInfoFile: undefined })
 const edit = (code: string): EditedFile => editor.open(HEAD + code)
 
-/** The most names to offer at a place. At a place that it does not know, the editor offers all globals: more names. */
+/**
+ * Maximum number of names that an editor should offer. If it does not know the place, it offers all globals,
+ * which are more.
+ */
 const MOST = 60
 
 const completed = edit(`
@@ -60,12 +63,12 @@ t.test('an editor completes the names of the public API', async (t) => {
     t.test(`an editor offers ${names.join(', ')} at ${mark}`, async (t) => {
       const offered = completed.completions(mark)
       if (!['stream', 'call', 'listenField', 'recordingField'].includes(mark)) {
-        t.ok(offered.length < MOST, `${offered.length} names, not all there are`)
+        t.ok(offered.length < MOST, `${offered.length} names, so not all globals`)
       }
       for (const name of names) t.ok(offered.includes(name), name)
     })
   }
-  t.test('an editor completes no internal names', async (t) => {
+  t.test('an editor does not offer internal names', async (t) => {
     const inside = {
       listenField: ['hookedAt', 'offers', 'refused', 'saved', 'trace'],
       call: ['application'],

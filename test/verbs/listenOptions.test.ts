@@ -6,7 +6,9 @@ import { LISTEN_ROWS, type ListenRow } from './listenRows.js'
 
 type Data = Record<string, unknown>
 
-/** The ways in which an application can ask for a listen, each with its place in the verbs that are sent. */
+/**
+ * The ways in which an application can request a listen, each with the place of the listen in the sent verbs.
+ */
 const WAYS: Array<{
   way: string
   ask: (listen: Data) => object
@@ -52,6 +54,6 @@ function check(t: Test, row: ListenRow, asked: object, find: (verb: Data) => unk
   for (const property of row.omits ?? []) t.notOk(property in sent, `jambonz gets no ${property}`)
   const kept = applyPatch(newCall(CALL.callSid), { listens }).listens
   t.match(kept, [{ callSid: CALL.callSid, nested, ...row.expects }])
-  t.doesNotThrow(() => acceptedByJambonz(verbs), "both of jambonz' validators accept it")
-  t.same(asked, before, "the handler's object is left alone")
+  t.doesNotThrow(() => acceptedByJambonz(verbs), "both of jambonz' validators accept the verbs")
+  t.same(asked, before, "the handler's object is not changed")
 }

@@ -2,11 +2,11 @@ import type { Listen } from '../../lib/model/schema.js'
 import { MAX_METADATA_BYTES, MAX_URL_LENGTH, type ListenOptions } from '../../lib/verbs/index.js'
 
 /**
- * A test of one option, or one sentence, in the documentation of jambonz' listen verb. Rows are data only, so that each
- * can be tested as a verb of its own, as `stream`, and nested in a dial.
+ * A row tests one option, or one sentence, in jambonz' documentation of the listen verb. Rows contain only
+ * data, because listenOptions.test.ts tests each of them as a listen, as `stream`, and nested in a dial.
  */
 export interface ListenRow {
-  /** the title: a sentence of jambonz' documentation, or what follows from it */
+  /** the title: a sentence of jambonz' documentation, or a consequence of it */
   says: string
   listen: Record<string, unknown> & Partial<Record<keyof ListenOptions, unknown>>
   /** properties that must be sent to jambonz */
@@ -22,9 +22,9 @@ export interface ListenRow {
 const credentials = (bytes: number) => ({ username: 'user', password: 'p'.repeat(bytes - 4) })
 
 export const LISTEN_ROWS: ListenRow[] = [
-  // A listen without any option
+  // A listen without options
   {
-    says: 'nothing is required of the application: url and actionHook are filled in',
+    says: 'no option is required, because url and actionHook are filled in',
     listen: {},
     sends: {
       url: '/audio/listen-0.signature',
@@ -58,14 +58,14 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { actionHook: 'https://example.com/done', id: 'listen-0' }
   },
   {
-    says: 'actionHook: an object can have a method and credentials of its own',
+    says: 'actionHook: an object can have its own method and credentials',
     listen: { actionHook: { url: '/done', method: 'GET', basicAuth: { username: 'a', password: 'b' } } },
     sends: {
       actionHook: { url: '/done?listen=listen-0', method: 'GET', basicAuth: { username: 'a', password: 'b' } }
     }
   },
   {
-    says: 'actionHook: another method is refused',
+    says: 'actionHook: a method other than GET and POST is refused',
     listen: { actionHook: { url: '/done', method: 'PUT' } },
     refused: /actionHook\.method is "PUT": use one of "GET", "POST"/
   },
@@ -106,11 +106,15 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { finishOnKey: 'ABCD' }
   },
   {
-    says: 'finishOnKey: a character that is no key is refused',
+    says: 'finishOnKey: a character that is not a key is refused',
     listen: { finishOnKey: 'pound' },
     refused: /finishOnKey is "pound": must match pattern/
   },
-  { says: 'finishOnKey: empty is not sent', listen: { finishOnKey: '' }, sends: { finishOnKey: undefined } },
+  {
+    says: 'finishOnKey: an empty text is not sent',
+    listen: { finishOnKey: '' },
+    sends: { finishOnKey: undefined }
+  },
   {
     says: 'finishOnKey: a number is refused',
     listen: { finishOnKey: 1 },
@@ -119,13 +123,13 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // maxLength: the maximum length of the listened audio stream, in secs
   {
-    says: 'maxLength: seconds',
+    says: 'maxLength: whole seconds are accepted',
     listen: { maxLength: 30 },
     sends: { maxLength: 30 },
     expects: { maxLength: 30 }
   },
   {
-    says: 'maxLength: parts of a second',
+    says: 'maxLength: fractions of a second are accepted',
     listen: { maxLength: 0.5 },
     sends: { maxLength: 0.5 },
     expects: { maxLength: 0.5 }
@@ -136,7 +140,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     sends: { maxLength: undefined }
   },
   {
-    says: 'maxLength: more than a timer can hold would end the listen at once, and is refused',
+    says: 'maxLength: a value too large for a timer is refused, because it would end the listen at once',
     listen: { maxLength: 2_147_484 },
     refused: /maxLength is 2147484: must be <= 2147483/
   },
@@ -148,13 +152,13 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // metadata: arbitrary data to add to the JSON payload sent to the remote server
   {
-    says: "metadata: is sent to the server together with the listen's id, and is unchanged on the listen",
+    says: "metadata: is sent together with the listen's id, and the Listen has it unchanged",
     listen: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
     sends: { metadata: { jambonzListenId: 'listen-0', customer: { id: 5, name: "O'Brien" }, tags: ['a'] } },
     expects: { metadata: { customer: { id: 5, name: "O'Brien" }, tags: ['a'] } }
   },
   {
-    says: 'metadata: the largest that reaches the socket uncut is accepted',
+    says: 'metadata: the largest object that reaches the socket completely is accepted',
     listen: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } },
     sends: { metadata: { text: 'x'.repeat(MAX_METADATA_BYTES - 11) } }
   },
@@ -200,7 +204,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     'mixType',
     'jambonzListenId'
   ].map((key) => ({
-    says: `metadata: "all of the call attributes" are jambonz' own, and ${key} would overwrite one`,
+    says: `metadata: the key ${key} is refused, because it would overwrite a call attribute`,
     listen: { metadata: { [key]: 'x' } },
     refused: new RegExp(`metadata\\.${key}: the name is taken`)
   })),
@@ -219,13 +223,13 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { mixType: 'stereo', channels: 2 }
   },
   {
-    says: 'mixType: mixed sends both in a single channel',
+    says: 'mixType: mixed sends both parties in a single channel',
     listen: { mixType: 'mixed' },
     sends: { mixType: 'mixed' },
     expects: { mixType: 'mixed', channels: 1 }
   },
   {
-    says: 'mixType: anything else is refused',
+    says: 'mixType: any other value is refused',
     listen: { mixType: 'both' },
     refused: /mixType is "both": use one of "mono", "stereo", "mixed"/
   },
@@ -247,7 +251,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { sampleRate, bidirectional: { mode: 'file' as const, sampleRate } }
   })),
   ...[32_000, 11_025, 44_100, 0].map((sampleRate) => ({
-    says: `sampleRate: ${sampleRate} is not among the allowable values`,
+    says: `sampleRate: ${sampleRate} is refused`,
     listen: { sampleRate },
     refused: new RegExp(`sampleRate is ${sampleRate}: use one of 8000, 16000, 24000, 48000, 64000`)
   })),
@@ -283,7 +287,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     }
   },
   {
-    says: 'transcribe: is validated too',
+    says: 'transcribe: an invalid value is refused',
     listen: { transcribe: { recognizer: { language: 'en-US' } } },
     refused: /transcribe\.recognizer\.vendor is missing/
   },
@@ -301,18 +305,18 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { path: '/custom' }
   },
   {
-    says: 'url: a path that is no audio route is refused',
+    says: 'url: a path that is not an audio route is refused',
     listen: { url: '/nowhere' },
     refused: /"\/nowhere" is no audio route/
   },
-  { says: 'url: empty is refused', listen: { url: '' }, refused: /url is "": leave it out/ },
+  { says: 'url: an empty text is refused', listen: { url: '' }, refused: /url is "": leave it out/ },
   {
     says: 'url: a url that could crash the media server is refused',
     listen: { url: `wss://example.com/${'x'.repeat(MAX_URL_LENGTH)}` },
     refused: /url is .*: at 418 characters it could crash/
   },
   {
-    says: "url: a character that ends jambonz' command is refused",
+    says: "url: a character that would end jambonz' command to the media server is refused",
     listen: { url: 'wss://example.com/a|b' },
     refused: /percent-encode/
   },
@@ -323,7 +327,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /jambonz needs scheme:\/\/host/
   },
   {
-    says: 'url: credentials in it are refused, and not shown',
+    says: 'url: credentials in the url are refused, and not shown in the error',
     listen: { url: 'wss://user:hunter2@example.com/' },
     refused: /url is "wss:\/\/\*\*\*@example\.com\/": .*put credentials into wsAuth/
   },
@@ -331,17 +335,17 @@ export const LISTEN_ROWS: ListenRow[] = [
 
   // wsAuth: HTTP basic auth username and password to use on websocket connection
   {
-    says: 'wsAuth: username and password',
+    says: 'wsAuth: username and password are sent',
     listen: { wsAuth: { username: 'a', password: 'b' } },
     sends: { wsAuth: { username: 'a', password: 'b' } }
   },
   {
-    says: 'wsAuth: the longest that jambonz can send is accepted',
+    says: 'wsAuth: the longest credentials that jambonz can send are accepted',
     listen: { wsAuth: credentials(89) },
     sends: { wsAuth: credentials(89) }
   },
   {
-    says: 'wsAuth: one byte more than the limit would arrive cut, and is refused',
+    says: 'wsAuth: one byte more is refused, because the credentials would arrive cut',
     listen: { wsAuth: credentials(90) },
     refused: /wsAuth: username and password are 90 bytes together, and jambonz sends at most 89/
   },
@@ -371,17 +375,17 @@ export const LISTEN_ROWS: ListenRow[] = [
     refused: /control character/
   },
   {
-    says: 'wsAuth: a username alone is refused',
+    says: 'wsAuth: a username without a password is refused',
     listen: { wsAuth: { username: 'a' } },
     refused: /wsAuth\.password is missing/
   },
   {
-    says: 'wsAuth: a password that is no text is refused, and not shown',
+    says: 'wsAuth: a password that is not a text is refused, and not shown in the error',
     listen: { wsAuth: { username: 'a', password: 271_828 } },
     refused: /wsAuth\.password is a hidden value: must be string/
   },
 
-  // Options that jambonz accepts, but does not document
+  // Options that jambonz accepts but does not document
   { says: 'passDtmf', listen: { passDtmf: true }, sends: { passDtmf: true } },
   { says: 'earlyMedia', listen: { earlyMedia: true }, sends: { earlyMedia: true } },
   { says: 'channel', listen: { channel: 2 }, sends: { channel: 2 } },
@@ -393,7 +397,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { id: 'listen-0' }
   },
   {
-    says: 'auth: accepted by jambonz',
+    says: 'auth: is sent unchanged',
     listen: { auth: { username: 'a', password: 'b' } },
     sends: { auth: { username: 'a', password: 'b' } }
   },
@@ -418,7 +422,7 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { bidirectional: { mode: 'off', sampleRate: 8_000 } }
   },
   {
-    says: "bidirectionalAudio: streaming without a rate would be mute, and gets the verb's rate",
+    says: "bidirectionalAudio: streaming without a rate gets the verb's rate, because it would be mute",
     listen: { sampleRate: 16_000, bidirectionalAudio: { streaming: true } },
     sends: { bidirectionalAudio: { streaming: true, sampleRate: 16_000 } },
     expects: { bidirectional: { mode: 'streaming', sampleRate: 16_000 } }
@@ -430,45 +434,45 @@ export const LISTEN_ROWS: ListenRow[] = [
     expects: { bidirectional: { mode: 'streaming', sampleRate: 8_000 } }
   },
   {
-    says: 'bidirectionalAudio: streaming at a rate of its own',
+    says: 'bidirectionalAudio: streaming may have its own rate',
     listen: { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 } },
     sends: { bidirectionalAudio: { enabled: true, streaming: true, sampleRate: 32_000 } },
     expects: { sampleRate: 8_000, bidirectional: { mode: 'streaming', sampleRate: 32_000 } }
   },
   {
-    says: 'bidirectionalAudio: a rate the media server does not know is refused',
+    says: 'bidirectionalAudio: a rate that the media server does not know is refused',
     listen: { bidirectionalAudio: { streaming: true, sampleRate: 22_050 } },
     refused: /bidirectionalAudio\.sampleRate is 22050: use one of 8000, 16000, 24000, 32000, 48000, 64000/
   },
   {
-    says: 'bidirectionalAudio: streaming and not enabled would be mute, and is refused',
+    says: 'bidirectionalAudio: streaming without enabled is refused, because it would be mute',
     listen: { bidirectionalAudio: { enabled: false, streaming: true } },
     refused: /the caller would hear nothing: set enabled to true/
   },
   {
-    says: 'disableBidirectionalAudio: with streaming would be mute, and is refused',
+    says: 'disableBidirectionalAudio: is refused together with streaming, because the stream would be mute',
     listen: { disableBidirectionalAudio: true, bidirectionalAudio: { streaming: true } },
     refused: /disableBidirectionalAudio contradicts/
   },
   {
-    says: 'disableBidirectionalAudio: with enabled contradicts itself, and is refused',
+    says: 'disableBidirectionalAudio: is refused together with enabled, because they contradict each other',
     listen: { disableBidirectionalAudio: true, bidirectionalAudio: { enabled: true } },
     refused: /disableBidirectionalAudio contradicts/
   },
 
-  // Unknown properties, for which jambonz would refuse the whole application
+  // Unknown properties. Because of one, jambonz would refuse the whole application.
   {
-    says: 'an unknown property is refused with the property that was probably meant',
+    says: 'an unknown property is refused, and the error names a similar property',
     listen: { maxlength: 5 },
     refused: /maxlength: jambonz knows no such property.*did you mean "maxLength"\?/
   },
   {
-    says: 'an unknown property is refused with the properties that exist',
+    says: 'an unknown property without a similar one is refused, and the error lists all properties',
     listen: { foo: 5 },
     refused: /foo: .*: use one of actionHook, url, mixType/
   },
   {
-    says: 'an unknown property deep inside is refused',
+    says: 'an unknown property of a nested object is refused',
     listen: { bidirectionalAudio: { enable: true } },
     refused: /bidirectionalAudio\.enable: .*did you mean "enabled"\?/
   }

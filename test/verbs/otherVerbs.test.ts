@@ -26,7 +26,7 @@ const recognizer = {
   deepgramOptions: { model: 'nova-2', endpointing: 500 }
 }
 
-/** Verbs that must be sent unchanged. */
+/** verbs that must be sent to jambonz unchanged */
 const VERBS: object[] = [
   { verb: 'answer' },
   { verb: 'alert', message: 'info=alert-internal' },
@@ -108,7 +108,7 @@ const VERBS: object[] = [
   }
 ]
 
-t.test('the verbs of jambonz are accepted and sent unchanged', async (t) => {
+t.test('all verbs of jambonz are accepted and sent unchanged', async (t) => {
   for (const verb of VERBS) {
     t.test(JSON.stringify(verb).slice(0, 60), async (t) => {
       t.strictSame(prepare([verb]), { verbs: [verb], listens: [] })
@@ -117,7 +117,7 @@ t.test('the verbs of jambonz are accepted and sent unchanged', async (t) => {
   }
 })
 
-t.test('a verb that only one of the two validators knows is accepted', async (t) => {
+t.test("a verb that only one of jambonz' two validators knows is accepted", async (t) => {
   const verbs = [
     { verb: 'room', name: 'a' },
     { verb: 'microsoft_s2s', llmOptions: {} },
@@ -147,120 +147,123 @@ t.test('every example of @jambonz/schema is accepted', async (t) => {
   }
 })
 
-t.test('an invalid verb is an error that names verb, property, value and what is allowed', async (t) => {
-  const rows: Array<[object, RegExp]> = [
-    [
-      { verb: 'sey', text: 'x' },
-      /^invalid verb: \[0\] sey: jambonz knows no such verb: did you mean "say"\?$/
-    ],
-    [{ verb: 'record' }, /record: jambonz knows no such verb$/],
-    [{ verb: 'constructor' }, /constructor: jambonz knows no such verb/],
-    [{ verb: 'say', text: 5 }, /^invalid verb: \[0\] say\.text is 5: must be string or array$/],
-    [
-      { verb: 'say', txet: 'x' },
-      /say\.txet: jambonz knows no such property, and refuses the whole application over it: did you mean "text"\?/
-    ],
-    [{ verb: 'say', early_media: true }, /did you mean "earlyMedia"\?/],
-    [{ verb: 'pause' }, /\[0\] pause\.length is missing$/],
-    [{ verb: 'pause', length: '1' }, /pause\.length is "1": must be number/],
-    [{ verb: 'dial' }, /\[0\] dial\.target is missing/],
-    [{ verb: 'dial', target: [] }, /dial\.target is \[\]: must NOT have fewer than 1 items/],
-    [
-      { verb: 'dial', target: [{ type: 'phone' }, { type: 'fone' }] },
-      /dial\.target\[1\]\.type is "fone": use one of "phone", "sip", "user", "teams"/
-    ],
-    [
-      { verb: 'dial', target: [{ type: 'phone', nummer: '1' }] },
-      /dial\.target\[0\]\.nummer: .*did you mean "number"\?/
-    ],
-    [{ verb: 'gather', say: { txt: 'x' } }, /gather\.say\.txt: .*did you mean "text"\?/],
-    [
-      { verb: 'gather', say: { verb: 'say', text: 'x' } },
-      /gather\.say\.verb: jambonz knows no such property/
-    ],
-    [
-      { verb: 'gather', recognizer: { vendor: 'deepgram', deepgramOptions: { modell: 'x' } } },
-      /recognizer\.deepgramOptions\.modell: .*did you mean "model"\?/
-    ],
-    [{ verb: 'gather', actionHook: { url: 5 } }, /gather\.actionHook\.url is 5: must be string/],
-    [{ verb: 'config', bargeIn: { input: ['speech'] } }, /config\.bargeIn\.enable is missing/],
-    [{ verb: 'config', transcribe: { transcriptionHook: '/t' } }, /config\.transcribe\.enable is missing/],
-    [{ verb: 'openai_s2s' }, /openai_s2s\.llmOptions is missing/],
-    [
-      { verb: 'openai_s2s', llmOptions: {}, toolhook: '/t' },
-      /openai_s2s\.toolhook: .*did you mean "toolHook"\?/
-    ],
-    [
-      { verb: 'openai_s2s', vendor: 'google', llmOptions: {} },
-      /openai_s2s\.vendor is "google": use "openai"/
-    ],
-    [{ verb: 'room', nme: 'x' }, /room\.name is missing|room\.nme: .*did you mean "name"\?/],
-    [{ verb: 'transfer', mode: 'cold', target }, /transfer\.mode is "cold": use one of "blind", "warm"/],
-    [
-      { verb: 'transfer', mode: 'warm', taget: target },
-      /transfer\.target is missing|transfer\.taget: .*did you mean "target"\?/
-    ],
-    [
-      { verb: 'transfer', mode: 'warm', target, disposition: { onBusy: 'voicemail' } },
-      /transfer\.disposition\.voicemailUrl is missing/
-    ],
-    [
-      { verb: 'llm', vendor: 'x', llmOptions: {}, handoff: { mode: 'warm' } },
-      /llm\.handoff\.target is missing/
-    ],
-    [
-      { verb: 'gptlive_s2s', auth: { apiKey: 'x' }, llmOptions: { session_update: { model: 'x' } } },
-      /gptlive_s2s\.llmOptions\.session_update\.model is "x": must NOT be valid \(Not allowed/
-    ],
-    [
-      { verb: 'agent', llm: { vendor: 'openai', connectOptions: { timeout: -1 }, llmOptions: {} } },
-      /agent\.llm\.connectOptions\.timeout is -1: must be >= 0$/
-    ],
-    [{ verb: 'sip:decline', status: 'busy' }, /sip:decline\.status is "busy": must be number/],
-    [
-      { verb: 'dialogflow', project: 'p', credentials: '{}', lang: 'en', sessionId: 'a b' },
-      /sessionId is "a b": must match pattern/
-    ],
-    [
-      { verb: 'conference', name: 'a', listen: { mixType: 'mixed' } },
-      /conference\.listen: jambonz 0\.9 never starts it/
-    ],
-    [
-      { verb: 'dtmf', dtmf: `${'1'.repeat(200)}`, duration: 'long'.repeat(50) },
-      /dtmf\.duration is "(?:long)+l?o?n?…: must be number/
+t.test(
+  'an invalid verb causes an error that names verb, property, value and the allowed values',
+  async (t) => {
+    const rows: Array<[object, RegExp]> = [
+      [
+        { verb: 'sey', text: 'x' },
+        /^invalid verb: \[0\] sey: jambonz knows no such verb: did you mean "say"\?$/
+      ],
+      [{ verb: 'record' }, /record: jambonz knows no such verb$/],
+      [{ verb: 'constructor' }, /constructor: jambonz knows no such verb/],
+      [{ verb: 'say', text: 5 }, /^invalid verb: \[0\] say\.text is 5: must be string or array$/],
+      [
+        { verb: 'say', txet: 'x' },
+        /say\.txet: jambonz knows no such property, and refuses the whole application over it: did you mean "text"\?/
+      ],
+      [{ verb: 'say', early_media: true }, /did you mean "earlyMedia"\?/],
+      [{ verb: 'pause' }, /\[0\] pause\.length is missing$/],
+      [{ verb: 'pause', length: '1' }, /pause\.length is "1": must be number/],
+      [{ verb: 'dial' }, /\[0\] dial\.target is missing/],
+      [{ verb: 'dial', target: [] }, /dial\.target is \[\]: must NOT have fewer than 1 items/],
+      [
+        { verb: 'dial', target: [{ type: 'phone' }, { type: 'fone' }] },
+        /dial\.target\[1\]\.type is "fone": use one of "phone", "sip", "user", "teams"/
+      ],
+      [
+        { verb: 'dial', target: [{ type: 'phone', nummer: '1' }] },
+        /dial\.target\[0\]\.nummer: .*did you mean "number"\?/
+      ],
+      [{ verb: 'gather', say: { txt: 'x' } }, /gather\.say\.txt: .*did you mean "text"\?/],
+      [
+        { verb: 'gather', say: { verb: 'say', text: 'x' } },
+        /gather\.say\.verb: jambonz knows no such property/
+      ],
+      [
+        { verb: 'gather', recognizer: { vendor: 'deepgram', deepgramOptions: { modell: 'x' } } },
+        /recognizer\.deepgramOptions\.modell: .*did you mean "model"\?/
+      ],
+      [{ verb: 'gather', actionHook: { url: 5 } }, /gather\.actionHook\.url is 5: must be string/],
+      [{ verb: 'config', bargeIn: { input: ['speech'] } }, /config\.bargeIn\.enable is missing/],
+      [{ verb: 'config', transcribe: { transcriptionHook: '/t' } }, /config\.transcribe\.enable is missing/],
+      [{ verb: 'openai_s2s' }, /openai_s2s\.llmOptions is missing/],
+      [
+        { verb: 'openai_s2s', llmOptions: {}, toolhook: '/t' },
+        /openai_s2s\.toolhook: .*did you mean "toolHook"\?/
+      ],
+      [
+        { verb: 'openai_s2s', vendor: 'google', llmOptions: {} },
+        /openai_s2s\.vendor is "google": use "openai"/
+      ],
+      [{ verb: 'room', nme: 'x' }, /room\.name is missing|room\.nme: .*did you mean "name"\?/],
+      [{ verb: 'transfer', mode: 'cold', target }, /transfer\.mode is "cold": use one of "blind", "warm"/],
+      [
+        { verb: 'transfer', mode: 'warm', taget: target },
+        /transfer\.target is missing|transfer\.taget: .*did you mean "target"\?/
+      ],
+      [
+        { verb: 'transfer', mode: 'warm', target, disposition: { onBusy: 'voicemail' } },
+        /transfer\.disposition\.voicemailUrl is missing/
+      ],
+      [
+        { verb: 'llm', vendor: 'x', llmOptions: {}, handoff: { mode: 'warm' } },
+        /llm\.handoff\.target is missing/
+      ],
+      [
+        { verb: 'gptlive_s2s', auth: { apiKey: 'x' }, llmOptions: { session_update: { model: 'x' } } },
+        /gptlive_s2s\.llmOptions\.session_update\.model is "x": must NOT be valid \(Not allowed/
+      ],
+      [
+        { verb: 'agent', llm: { vendor: 'openai', connectOptions: { timeout: -1 }, llmOptions: {} } },
+        /agent\.llm\.connectOptions\.timeout is -1: must be >= 0$/
+      ],
+      [{ verb: 'sip:decline', status: 'busy' }, /sip:decline\.status is "busy": must be number/],
+      [
+        { verb: 'dialogflow', project: 'p', credentials: '{}', lang: 'en', sessionId: 'a b' },
+        /sessionId is "a b": must match pattern/
+      ],
+      [
+        { verb: 'conference', name: 'a', listen: { mixType: 'mixed' } },
+        /conference\.listen: jambonz 0\.9 never starts it/
+      ],
+      [
+        { verb: 'dtmf', dtmf: `${'1'.repeat(200)}`, duration: 'long'.repeat(50) },
+        /dtmf\.duration is "(?:long)+l?o?n?…: must be number/
+      ]
     ]
-  ]
-  for (const [verb, message] of rows) {
-    t.test(JSON.stringify(verb).slice(0, 60), async (t) => {
-      t.throws(refused(verb), { code: 'FST_JAMBONZ_VERB_INVALID', statusCode: 500, message })
+    for (const [verb, message] of rows) {
+      t.test(JSON.stringify(verb).slice(0, 60), async (t) => {
+        t.throws(refused(verb), { code: 'FST_JAMBONZ_VERB_INVALID', statusCode: 500, message })
+      })
+    }
+
+    t.test('an error names the index of the verb in the answer', async (t) => {
+      t.throws(refused([{ verb: 'answer' }, { verb: 'dial', target, listen: { sampleRate: 11_025 } }]), {
+        message: /\[1\] dial\.listen\.sampleRate is 11025/
+      })
+    })
+
+    t.test('an error hides credentials', async (t) => {
+      const secrets = [
+        { verb: 'llm', vendor: 'openai', auth: { apiKey: ['hunter2'] }, llmOptions: {} },
+        { verb: 'dial', target: [{ type: 'sip', auth: { username: 'a', password: ['hunter2'] } }] },
+        { verb: 'dial', target: { type: 'sip', auth: { password: 'hunter2' } } },
+        { verb: 'play', url: { at: 'https://me:hunter2@example.com/a.wav' } }
+      ]
+      for (const verb of secrets) {
+        try {
+          prepare(verb)
+          t.fail('the verb was accepted')
+        } catch (error) {
+          t.notMatch(String(error), /hunter2/)
+        }
+      }
     })
   }
+)
 
-  t.test('an error names the place of the verb among several', async (t) => {
-    t.throws(refused([{ verb: 'answer' }, { verb: 'dial', target, listen: { sampleRate: 11_025 } }]), {
-      message: /\[1\] dial\.listen\.sampleRate is 11025/
-    })
-  })
-
-  t.test('an error hides credentials', async (t) => {
-    const secrets = [
-      { verb: 'llm', vendor: 'openai', auth: { apiKey: ['hunter2'] }, llmOptions: {} },
-      { verb: 'dial', target: [{ type: 'sip', auth: { username: 'a', password: ['hunter2'] } }] },
-      { verb: 'dial', target: { type: 'sip', auth: { password: 'hunter2' } } },
-      { verb: 'play', url: { at: 'https://me:hunter2@example.com/a.wav' } }
-    ]
-    for (const verb of secrets) {
-      try {
-        prepare(verb)
-        t.fail('is refused')
-      } catch (error) {
-        t.notMatch(String(error), /hunter2/)
-      }
-    }
-  })
-})
-
-t.test('checking verbs compiles no schemas at run time', async (t) => {
+t.test('no schemas are compiled when verbs are checked at run time', async (t) => {
   const verbs = JSON.stringify(join(import.meta.dirname, '../../lib/verbs/validate.js'))
   const { stdout, stderr } = spawnSync(
     process.execPath,

@@ -10,26 +10,29 @@ import { acceptedByJambonz, verbContext } from '../helpers/verbContext.js'
 const prepare = (verb: object, context: Partial<VerbContext> = {}) =>
   prepareVerbs([verb] as HandlerResult, verbContext(context))
 
-t.test('a listen that jambonz 0.9 would ignore is an error, but is sent to jambonz 11', async (t) => {
-  const nested = { listen: { mixType: 'mixed' } }
-  const rows: Array<[verb: object, key: string, nested: string]> = [
-    [{ verb: 'conference', name: 'a', ...nested }, 'conference.listen', 'conference'],
-    [{ verb: 'conference', name: 'a', stream: {} }, 'conference.stream', 'conference'],
-    [{ conference: { name: 'a', listen: {} } }, 'conference.listen', 'conference'],
-    [{ verb: 'room', name: 'a', stream: {} }, 'room.stream', 'room'],
-    [{ verb: 'room', name: 'a', listen: {} }, 'room.listen', 'room'],
-    [{ verb: 'config', stream: {} }, 'config.stream', 'config']
-  ]
-  for (const [verb, key, where] of rows) {
-    t.throws(() => prepare(verb), { code: 'FST_JAMBONZ_VERB_INVALID', message: key })
-    const { verbs, listens } = prepare(verb, { platform: '11' })
-    t.match(listens, [{ id: 'listen-0', nested: where }], key)
-    const [name = '', property = ''] = key.split('.')
-    t.match(verbs, [{ verb: name, [property]: { url: '/audio/listen-0.signature' } }])
+t.test(
+  'a listen that only jambonz 11 supports is an error for jambonz 0.9, and is sent to jambonz 11',
+  async (t) => {
+    const nested = { listen: { mixType: 'mixed' } }
+    const rows: Array<[verb: object, key: string, nested: string]> = [
+      [{ verb: 'conference', name: 'a', ...nested }, 'conference.listen', 'conference'],
+      [{ verb: 'conference', name: 'a', stream: {} }, 'conference.stream', 'conference'],
+      [{ conference: { name: 'a', listen: {} } }, 'conference.listen', 'conference'],
+      [{ verb: 'room', name: 'a', stream: {} }, 'room.stream', 'room'],
+      [{ verb: 'room', name: 'a', listen: {} }, 'room.listen', 'room'],
+      [{ verb: 'config', stream: {} }, 'config.stream', 'config']
+    ]
+    for (const [verb, key, where] of rows) {
+      t.throws(() => prepare(verb), { code: 'FST_JAMBONZ_VERB_INVALID', message: key })
+      const { verbs, listens } = prepare(verb, { platform: '11' })
+      t.match(listens, [{ id: 'listen-0', nested: where }], key)
+      const [name = '', property = ''] = key.split('.')
+      t.match(verbs, [{ verb: name, [property]: { url: '/audio/listen-0.signature' } }])
+    }
   }
-})
+)
 
-t.test('a config.listen can play no files unless it asks for bidirectional audio', async (t) => {
+t.test('a config.listen can play files only if its verb enables bidirectionalAudio', async (t) => {
   for (const options of [{}, { mixType: 'stereo' }]) {
     const { verbs, listens } = prepare({ verb: 'config', listen: options })
     t.match(verbs, [{ listen: { bidirectionalAudio: { enabled: false } } }])
@@ -88,7 +91,7 @@ t.test('with validation: warn, verbs that jambonz may refuse are logged once, an
     t.match(
       response.json<Array<{ url: string }>>()[2]?.url,
       /^\/audio\//,
-      'a listen is filled in all the same'
+      'a listen still gets its url and hook'
     )
   }
   t.equal(lines.filter(({ level }) => level === 40).length, 4)
@@ -97,7 +100,7 @@ t.test('with validation: warn, verbs that jambonz may refuse are logged once, an
   t.equal((await strict.inject({ method: 'POST', url: '/call', payload: callWebhook() })).statusCode, 500)
 })
 
-t.test('the caller is named correctly for a listen on either leg of a dial', async (t) => {
+t.test("sideOfVoice() finds the caller's side for a listen on either leg of a dial", async (t) => {
   const dial = (listen: object) => ({ verb: 'dial', target: [{ type: 'phone', number: '1' }], listen })
   const at = (listen: object) => prepare(dial({ mixType: 'stereo', ...listen })).listens[0] as Listen
   for (const listen of [at({}), at({ channel: 1 })]) {
@@ -109,6 +112,6 @@ t.test('the caller is named correctly for a listen on either leg of a dial', asy
   t.equal(
     prepare({ verb: 'listen', channel: 2 }).listens[0]?.leg,
     undefined,
-    'outside of dial it means nothing'
+    'outside of a dial, channel 2 has no meaning'
   )
 })

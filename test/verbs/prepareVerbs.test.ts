@@ -5,7 +5,7 @@ import { acceptedByJambonz, CALL, verbContext } from '../helpers/verbContext.js'
 
 const target = [{ type: 'phone' as const, number: '+15085551212' }]
 
-/** Prepares the verbs, and asserts that both of jambonz' validators accept them. */
+/** Prepares the verbs for jambonz, and asserts that both of jambonz' validators accept the result. */
 function prepare(result: unknown, context: Partial<VerbContext> = {}) {
   const prepared = prepareVerbs(result as HandlerResult, verbContext(context))
   acceptedByJambonz(prepared.verbs)
@@ -14,10 +14,10 @@ function prepare(result: unknown, context: Partial<VerbContext> = {}) {
 
 const refused = (result: unknown) => () => prepareVerbs(result as HandlerResult, verbContext())
 
-t.test('the values that a handler may return', async (t) => {
+t.test('a handler may return several kinds of values', async (t) => {
   const say = { verb: 'say', text: 'Hello' }
 
-  t.test('an array of verbs, in either of the two spellings', async (t) => {
+  t.test('an array of verbs, in both spellings', async (t) => {
     t.strictSame(prepare([say, { say: { text: 'Hello' } }, { hangup: {} }]).verbs, [
       say,
       say,
@@ -25,7 +25,7 @@ t.test('the values that a handler may return', async (t) => {
     ])
   })
 
-  t.test('one verb, in either of the two spellings', async (t) => {
+  t.test('a single verb, in both spellings', async (t) => {
     t.strictSame(prepare(say).verbs, [say])
     t.strictSame(prepare({ 'sip:decline': { status: 603 } }).verbs, [{ verb: 'sip:decline', status: 603 }])
   })
@@ -115,7 +115,7 @@ t.test('verbs without wsAuth get the Basic credentials', async (t) => {
   ])
 })
 
-t.test('without a built-in actionHook, a listen has its own actionHook or none', async (t) => {
+t.test('if there is no built-in actionHook, a listen has only the actionHook of its verb', async (t) => {
   const { verbs } = prepare([{ verb: 'listen' }, { verb: 'listen', actionHook: '/done' }], {
     defaultActionHook: false
   })
@@ -123,7 +123,7 @@ t.test('without a built-in actionHook, a listen has its own actionHook or none',
   t.match(verbs[1], { actionHook: '/done?listen=listen-1' })
 })
 
-t.test('a listen whose audio goes to another server', async (t) => {
+t.test('listens whose audio goes to another server', async (t) => {
   const url = 'wss://recorder.example.com/calls'
   const auth = { username: 'jambonz', password: 'hunter2' }
 
@@ -148,7 +148,7 @@ t.test('a listen whose audio goes to another server', async (t) => {
     t.strictSame(prepare(verbs, { auth }), { verbs, listens: [] })
   })
 
-  t.test('a listen to another server is refused if jambonz could not run it', async (t) => {
+  t.test('a listen to another server is refused if jambonz could not run the listen', async (t) => {
     t.throws(refused([{ verb: 'listen', url, metadata: { text: 'x'.repeat(5_000) } }]), {
       message: /metadata is 5011 bytes/
     })
@@ -168,31 +168,34 @@ t.test('a signed url that is too long for the media server is refused', async (t
   })
 })
 
-t.test('a listen that is nested in config', async (t) => {
-  t.test('config.listen is sent enabled, without the properties that jambonz refuses there', async (t) => {
-    const { verbs, listens } = prepare([
-      {
-        verb: 'config',
-        listen: { mixType: 'stereo', sampleRate: 16_000, maxLength: 60, playBeep: true, metadata: { a: 1 } }
-      }
-    ])
-    t.strictSame(verbs, [
-      {
-        verb: 'config',
-        listen: {
-          mixType: 'stereo',
-          sampleRate: 16_000,
-          maxLength: 60,
-          playBeep: true,
-          bidirectionalAudio: { enabled: false },
-          url: '/audio/listen-0.signature',
-          metadata: { jambonzListenId: 'listen-0', a: 1 },
-          enable: true
+t.test('listens that are nested in config', async (t) => {
+  t.test(
+    'config.listen is sent with enable: true, without the properties that jambonz refuses in a config',
+    async (t) => {
+      const { verbs, listens } = prepare([
+        {
+          verb: 'config',
+          listen: { mixType: 'stereo', sampleRate: 16_000, maxLength: 60, playBeep: true, metadata: { a: 1 } }
         }
-      }
-    ])
-    t.match(listens, [{ nested: 'config', channels: 2, callSid: CALL.callSid }])
-  })
+      ])
+      t.strictSame(verbs, [
+        {
+          verb: 'config',
+          listen: {
+            mixType: 'stereo',
+            sampleRate: 16_000,
+            maxLength: 60,
+            playBeep: true,
+            bidirectionalAudio: { enabled: false },
+            url: '/audio/listen-0.signature',
+            metadata: { jambonzListenId: 'listen-0', a: 1 },
+            enable: true
+          }
+        }
+      ])
+      t.match(listens, [{ nested: 'config', channels: 2, callSid: CALL.callSid }])
+    }
+  )
 
   t.test('config.listen has finishOnKey, which the plugin handles even for a single key', async (t) => {
     const { verbs, listens } = prepare([{ config: { listen: { finishOnKey: '#' } } }])
@@ -253,7 +256,7 @@ t.test('a listen that is nested in config', async (t) => {
     })
   })
 
-  t.test('config.stream is an error, as jambonz ignores it', async (t) => {
+  t.test('config.stream is an error, because jambonz ignores it', async (t) => {
     t.throws(refused([{ verb: 'config', stream: { enable: true } }]), {
       message: /\[0\] config\.stream: jambonz ignores it: say listen instead/
     })

@@ -13,9 +13,9 @@ import { callWebhook } from '../helpers/payloads.js'
 import { basic, openSocket } from '../helpers/socket.js'
 import { until } from '../helpers/until.js'
 
-// These tests follow the documentation of jambonz 11; they were not compared with a running jambonz 11.
+// These tests follow the documentation of jambonz 11. They have not been compared with a running jambonz 11.
 
-// These tests mostly wait, so they run side by side.
+// These tests spend most of their time waiting, so they run side by side.
 t.jobs = 4
 
 for (const verb of ['room', 'conference'] as const) {
@@ -44,7 +44,7 @@ for (const verb of ['room', 'conference'] as const) {
         })
         const story = await simulateCall({ app, hook: '/call', transport, platform: '11', members: 2 })
         t.strictSame(story.errors, [])
-        t.equal(new Set(story.listens.map(({ url }) => url)).size, 1, 'one signed url')
+        t.equal(new Set(story.listens.map(({ url }) => url)).size, 1, 'all members have the same signed url')
         t.equal(story.listens.length, 3)
         await until(() => ended.length === 3, 'the ends')
         const { listens } = (await app.jambonz.calls.get(story.callSid))!
@@ -52,7 +52,7 @@ for (const verb of ['room', 'conference'] as const) {
         t.strictSame(
           new Set(listens.map(({ legCallSid, callSid }) => legCallSid ?? callSid)),
           new Set(story.listens.map(({ callSid }) => callSid)),
-          'each says whose audio it is'
+          'each metadata frame names the member whose audio follows'
         )
         for (const { nested, metadata, recording, audio, state } of listens) {
           t.match({ nested, metadata, state }, { nested: verb, metadata: { tenant: 'acme' }, state: 'ended' })
@@ -74,7 +74,7 @@ for (const verb of ['room', 'conference'] as const) {
 }
 
 t.test(
-  "a member's listen ends if its socket breaks before it opens; the first member's listen waits for another socket",
+  "if a connection breaks before its socket opens, the listen ends, except for the room's first member",
   async (t) => {
     const store = memoryStore()
     const app = await build(t, { platform: '11', store })
@@ -107,7 +107,7 @@ t.test(
   }
 )
 
-/** Opens a socket, and breaks its connection while the store claims the listen. */
+/** Opens a socket, whose connection breaks while the plugin claims the listen in the store. */
 async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url: string): Promise<void> {
   const { write } = store
   let arrived = 0
@@ -133,7 +133,7 @@ async function breakUpgrade(t: Test, app: FastifyInstance, store: CallStore, url
   t.equal(arrived, 1)
 }
 
-t.test('the path of any other listen opens only one socket, on jambonz 11 too', async (t) => {
+t.test('on jambonz 11 too, the path of a listen outside of rooms opens only one socket', async (t) => {
   const app = await build(t, { platform: '11' })
   app.jambonz.webhook('/call', async () => [{ verb: 'listen' }])
   const asked = await askForListen(app, '/call')
@@ -141,48 +141,51 @@ t.test('the path of any other listen opens only one socket, on jambonz 11 too', 
   await t.rejects(asked.open(), /409/)
 })
 
-t.test('a listen started over the REST API without a callSid is recorded under a made-up one', async (t) => {
-  const { logger, said } = keepingLogger()
-  const app = await build(t, {
-    platform: '11',
-    strict: false,
-    auth: { username: 'jambonz', password: 'of the sockets' },
-    recording: { directory: folder() },
-    fastify: { loggerInstance: logger }
-  })
-  const ended: Listen[] = []
-  app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
-  const streams: unknown[] = []
-  app.jambonz.audio('/outside', async ({ metadata }) => {
-    streams.push(metadata)
-  })
-  app.jambonz.webhook('/call', async () => [
-    { verb: 'answer' },
-    { verb: 'pause', length: 2 },
-    { verb: 'hangup' }
-  ])
-  const base = await listening(app)
-  const story = await simulateCall({
-    url: `${base}/call`,
-    platform: '11',
-    outsideListen: {
-      url: `${base.replace('http', 'ws')}/outside`,
-      metadata: { asked: 'by a supervisor' },
-      wsAuth: { username: 'jambonz', password: 'of the sockets' }
-    }
-  })
-  t.match(story.listens, [{ role: 'outside', refused: undefined, metadata: { asked: 'by a supervisor' } }])
-  await until(() => ended.length === 1, 'the end')
-  const [listen] = ended as [Listen]
-  t.match(listen, { callSid: /^unnamed-/, audio: { bytes: story.listens[0]!.sent.bytes } })
-  t.ok(Number(listen.recording?.durationMs) > 1_000)
-  t.match(streams, [{ asked: 'by a supervisor' }])
-  t.equal(said('the first frame has no callSid').length, 1)
+t.test(
+  'if a listen was started over the REST API, without a callSid, its recording has a made-up callSid',
+  async (t) => {
+    const { logger, said } = keepingLogger()
+    const app = await build(t, {
+      platform: '11',
+      strict: false,
+      auth: { username: 'jambonz', password: 'of the sockets' },
+      recording: { directory: folder() },
+      fastify: { loggerInstance: logger }
+    })
+    const ended: Listen[] = []
+    app.jambonz.calls.events.on('listenEnded', (listen) => ended.push(listen))
+    const streams: unknown[] = []
+    app.jambonz.audio('/outside', async ({ metadata }) => {
+      streams.push(metadata)
+    })
+    app.jambonz.webhook('/call', async () => [
+      { verb: 'answer' },
+      { verb: 'pause', length: 2 },
+      { verb: 'hangup' }
+    ])
+    const base = await listening(app)
+    const story = await simulateCall({
+      url: `${base}/call`,
+      platform: '11',
+      outsideListen: {
+        url: `${base.replace('http', 'ws')}/outside`,
+        metadata: { asked: 'by a supervisor' },
+        wsAuth: { username: 'jambonz', password: 'of the sockets' }
+      }
+    })
+    t.match(story.listens, [{ role: 'outside', refused: undefined, metadata: { asked: 'by a supervisor' } }])
+    await until(() => ended.length === 1, 'the end')
+    const [listen] = ended as [Listen]
+    t.match(listen, { callSid: /^unnamed-/, audio: { bytes: story.listens[0]!.sent.bytes } })
+    t.ok(Number(listen.recording?.durationMs) > 1_000)
+    t.match(streams, [{ asked: 'by a supervisor' }])
+    t.equal(said('the first frame has no callSid').length, 1)
 
-  const named = await openSocket(`${base}/outside`, { headers: basic('jambonz', 'of the sockets') })
-  named.send(JSON.stringify({ callSid: story.callSid, asked: 'for this call' }))
-  named.send(ramp(100))
-  named.close(1000)
-  await until(() => ended.length === 2, 'the end')
-  t.equal(ended[1]!.callSid, story.callSid, 'one that names its call is of that call')
-})
+    const named = await openSocket(`${base}/outside`, { headers: basic('jambonz', 'of the sockets') })
+    named.send(JSON.stringify({ callSid: story.callSid, asked: 'for this call' }))
+    named.send(ramp(100))
+    named.close(1000)
+    await until(() => ended.length === 2, 'the end')
+    t.equal(ended[1]!.callSid, story.callSid, 'a listen whose first frame has a callSid belongs to this call')
+  }
+)

@@ -4,8 +4,9 @@ import { prepareVerbs, type HandlerResult } from '../../lib/verbs/index.js'
 import { loadJambonzSchemas } from '../../lib/verbs/jambonzSchemas.js'
 import { verbContext } from '../helpers/verbContext.js'
 
-// The plugin must not refuse what the validator of jambonz' feature server accepts. Its specifications name the
-// properties of each verb: each property, at any depth, is tested alone beside the required properties.
+// The plugin must accept every property that the validator of jambonz' feature server accepts. The
+// validator's specifications name the properties of each verb. Each property, at any depth, is tested alone,
+// together with the required properties.
 
 type Type = string | readonly Type[] | { type: string; enum?: readonly string[] }
 interface Specification {
@@ -22,7 +23,7 @@ const specs = new Map(Object.entries(published))
 
 const MAX_DEPTH = 4
 const HOOK = /hook$/i
-/** Valid values of properties whose type does not tell which values are valid. */
+/** Valid values for properties whose type does not say which values are valid. */
 const SENSIBLE: Record<string, unknown> = {
   url: 'https://example.com/a',
   sampleRate: 16_000,
@@ -35,7 +36,7 @@ const SENSIBLE: Record<string, unknown> = {
   giveUpActions: [{ verb: 'hangup' }],
   headers: { 'X-A': 'a', 'X-B': 5 }
 }
-/** The paths of the properties that the plugin refuses for reasons in docs/jambonz.md. */
+/** Paths of the properties that the plugin refuses, for reasons that docs/jambonz.md gives. */
 const REFUSED_ON_PURPOSE = [
   /^conference\.listen/,
   /^config\.stream/,
@@ -43,7 +44,7 @@ const REFUSED_ON_PURPOSE = [
   /listen\.url|stream\.url/
 ]
 
-/** Returns a value of the type; objects have only their required properties. */
+/** Returns a value of the type. An object gets only its required properties. */
 function example(name: string, type: Type, owner: string): unknown {
   if (typeof type === 'object' && 'type' in type) return type.enum?.[0] ?? example(name, type.type, owner)
   if (typeof type !== 'string') return [example(name, type[0] ?? 'string', owner)]
@@ -59,7 +60,10 @@ function required(name: string): Record<string, unknown> {
   return Object.fromEntries(names.map((one) => [one, example(one, properties[one] ?? 'string', name)]))
 }
 
-/** Yields, with its path, each object of a specification that has one property beside the required ones. */
+/**
+ * Yields the variants of a specification with their paths. Each variant is an object that has the required
+ * properties and one more.
+ */
 function* variants(name: string, path: string, depth: number): Generator<[path: string, value: object]> {
   const base = required(name)
   yield [path, base]
@@ -83,7 +87,7 @@ function throws(work: () => unknown): string | undefined {
   }
 }
 
-t.test('every property that the specifications of jambonz name is accepted', async (t) => {
+t.test("every property in jambonz' specifications is accepted", async (t) => {
   let accepted = 0
   for (const verb of specs.keys()) {
     if (!loadJambonzSchemas().verbs.has(verb)) continue

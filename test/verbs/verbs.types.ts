@@ -1,4 +1,4 @@
-// Checked by `npm run typecheck`: each line must compile, unless it is marked with @ts-expect-error.
+// `npm run typecheck` compiles this file. Each line must compile, unless a @ts-expect-error precedes it.
 import { WebhookResponse } from '@jambonz/sdk'
 import type { HandlerResult, NoUnknownProperties, Verb, VerbsResult } from '../../lib/verbs/index.js'
 
