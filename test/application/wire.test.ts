@@ -65,7 +65,7 @@ const FACTS: ReadonlyArray<readonly [fact: string, file: string, title: string]>
   [
     'a killed listen still calls its hook, whose ack may replace the commanded verbs',
     SIMULATOR,
-    'killed by a command'
+    'if a command kills a listen'
   ],
   ['whisper, mute:status, call:status and queued redirects', SOCKET, 'commands start a listen'],
   [
