@@ -39,7 +39,7 @@ const LimitsSchema = Type.Object(
       Infinity
     ),
     maxPayload: withDefault(
-      Type.Integer({ minimum: 1024, description: 'the most bytes that one websocket message may have' }),
+      Type.Integer({ minimum: 1024, description: 'bytes that one websocket message may have, at most' }),
       2 * MIB
     ),
     metadataTimeout: withDefault(

@@ -42,7 +42,7 @@ function defaultOf({ default: value, unset, description = '' }: TSchema): string
   }
   if (typeof value === 'object') return 'those below'
   if (typeof value !== 'number') return `\`${String(value)}\``
-  if (description.startsWith('bytes') && value % MIB === 0) return `${value / MIB} MiB`
+  if (description.includes('bytes') && value % MIB === 0) return `${value / MIB} MiB`
   return value.toLocaleString('en')
 }
 
