@@ -6,21 +6,27 @@ import type { AudioStream } from 'fastify-jambonz-listen'
 const RATE = 8_000
 const BYTES_PER_MS = (RATE * 2) / 1000
 const WAV_HEAD = 44
-/** RMS of samples above which sound is taken for speech: -37 dBFS */
+/** RMS of samples above which sound counts as speech: -37 dBFS */
 const SPEECH = 450
-/** ms of speech that interrupt the agent, so that a click does not; and ms of silence that end a sentence */
+/**
+ * ms of speech after which the agent stops speaking (ONSET; a click is shorter), and ms of silence that end a
+ * sentence (PAUSE)
+ */
 const ONSET = 60
 const PAUSE = 600
-/** number of frames before the onset that are part of the sentence, and of frames in the longest sentence */
+/**
+ * number of frames before the onset that belong to the sentence (LEAD_IN), and maximum number of frames in a
+ * sentence (LONGEST)
+ */
 const LEAD_IN = 10
 const LONGEST = 1_000
 
 const prompt = readFileSync(join(import.meta.dirname, 'audio', 'prompt.wav')).subarray(WAV_HEAD)
-/** The words of the prompt, as `audio/speak.sh` speaks them. */
+/** The text of the prompt, as `audio/speak.sh` makes a speech synthesiser say it. */
 const PROMPT =
   'I repeat what you say. Interrupt me whenever you like. Star keeps a card number off the record, pound ends the call.'
 
-/** An echo, which repeats each sentence of the caller and stops when he speaks. */
+/** The agent line: an agent that repeats each sentence of the caller, and stops when the caller speaks. */
 export default async function agent(app: FastifyInstance): Promise<void> {
   app.jambonz.webhook('/agent', async ({ call }) => [
     {
@@ -46,21 +52,28 @@ export default async function agent(app: FastifyInstance): Promise<void> {
   app.jambonz.actionHook('/agent/done', async () => [{ verb: 'say', text: 'Goodbye.' }, { verb: 'hangup' }])
 }
 
-/** Writes an utterance. `listen.output` lists it, and how much of it the caller heard. */
+/**
+ * Writes an utterance. The Listen's `output` then lists the utterance, and how much of it the caller heard.
+ */
 function say(stream: AudioStream, pcm: Buffer, text?: string): void {
   const utterance = stream.utterance({ text })
   utterance.write(pcm)
   utterance.end()
 }
 
-/** Keeps a card number private: it is neither recorded nor repeated. */
+/**
+ * Begins or ends privacy. What the caller says in between, such as a card number, is neither recorded nor
+ * repeated.
+ */
 function togglePrivate(stream: AudioStream): void {
   if (stream.isPrivate) return stream.endPrivacy()
   stream.beginPrivacy()
   stream.clear()
 }
 
-/** Yields what the caller says, sentence by sentence. When a sentence begins, the agent stops speaking. */
+/**
+ * Yields the caller's speech, sentence by sentence. When a sentence begins, it makes the agent stop speaking.
+ */
 async function* sentences(stream: AudioStream): AsyncGenerator<Buffer> {
   let sentence: Buffer[] = []
   let loudMs = 0

@@ -31,14 +31,14 @@ export async function buildApp(
     store: redis && redisStore(redis),
     recording: {
       directory: environment.RECORDINGS_DIR,
-      // One folder a day, with file names that sort by time.
+      // Each day has a folder, and the names of its files sort by time.
       fileName: ({ listen, call }) =>
         `${listen.createdAt.slice(0, 19).replace('T', '/').replaceAll(':', '-')}-${call.from?.replace(/\W/g, '') ?? 'unknown'}-${listen.id.slice(-4)}`
     },
     fallback: [{ verb: 'say', text: 'Something went wrong. Please call again later.' }, { verb: 'hangup' }]
   })
   app.jambonz.statusHook('/status')
-  // the readiness probe of a load balancer
+  // readiness probe for a load balancer
   app.get('/ready', async (_request, reply) => {
     if (app.jambonz.draining) reply.code(503)
     return { draining: app.jambonz.draining }

@@ -10,17 +10,20 @@ const CALLS = 6
 const SPEECH = join(import.meta.dirname, 'audio', 'caller.wav')
 const WEBHOOK_SECRET = 'the webhook secret of the demo'
 
-/** The recording of a listen. If the listen was handed over, `segments` lists its files. */
+/**
+ * The recording of a listen. If the listen was handed over, `segments` lists one file for each of its
+ * sockets.
+ */
 type SavedRecording = NonNullable<Listen['recording']> & {
   segments?: Array<{ location: string; gapBeforeMs: number }>
 }
 
-/** The instances that got the requests of a call, by callSid and kind of request. */
+/** Names of the instances that got a call's requests, by callSid and kind of request (`<callSid> webhook`). */
 type Routes = Map<string, string[]>
 
 /**
- * Starts three instances of the example application on one Redis, behind a plain round-robin, and makes calls. Then
- * does a rolling restart during calls.
+ * Starts three instances of the example application with one Redis and a plain round-robin load balancer, and
+ * makes calls. Then it replaces all instances one by one (a rolling restart) during more calls.
  */
 async function demo(): Promise<void> {
   const directory = process.env.RECORDINGS_DIR ?? (await mkdtemp(join(tmpdir(), 'voicemail-')))
@@ -75,7 +78,7 @@ function leaveMessage(url: string, press?: string): SimulatedCall {
   })
 }
 
-/** Does a rolling restart: starts a new instance, then ends an old one, until all are new. */
+/** Replaces all instances one by one: starts a new instance, then ends an old one. */
 async function replaceAll(
   instances: Instance[],
   balancer: RoundRobin,
@@ -92,7 +95,7 @@ async function replaceAll(
   }
 }
 
-/** Collects, from now on, which instance the load balancer sends each request of a call to. */
+/** Records, from now on, to which instance the load balancer sends each request of a call. */
 function watch(balancer: RoundRobin, instances: readonly Instance[]): Routes {
   const routes: Routes = new Map()
   balancer.onRouted = (url, port, body) => {
@@ -111,7 +114,7 @@ function watch(balancer: RoundRobin, instances: readonly Instance[]): Routes {
   return routes
 }
 
-/** Returns the callSid that the url's listen id begins with. */
+/** Returns the callSid that is part of the listen id in a url. */
 function callSidOf(url: string): string {
   return /[0-9a-f]{32}/.exec(url)?.[0].replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') ?? ''
 }
@@ -132,7 +135,7 @@ async function report(story: CallStory, directory: string, routes: Routes): Prom
   if (!whole) process.exitCode = 1
 }
 
-/** Resolves to the sidecar beside the first file of a recording, which contains the Listen. */
+/** Finds the sidecar of a call's recording. Resolves to the Listen in it. */
 async function sidecarOf(directory: string, callSid: string): Promise<Listen> {
   for (const name of await readdir(directory, { recursive: true })) {
     if (!name.endsWith('.json') || /\.\d+\.json$/.test(name)) continue

@@ -13,17 +13,20 @@ import { buildApp } from './app.js'
 import { channelsOf, likeness } from './demo/voices.js'
 import { readEnvironment } from './environment.js'
 
-/** least correlation of the agent's voice in the recording with what the caller heard: see `likeness()` */
+/**
+ * minimum correlation of the agent's voice in the recording with the voice that the caller heard (see
+ * `likeness()`)
+ */
 const ALIKE = 0.9
 const webhookSecret = 'the webhook secret of the demo'
 const webhookAuth = { username: 'jambonz', password: 'the webhook password of the demo' }
-/** true: jambonz asks over its application websocket instead of webhooks. The application is the same. */
+/** true: the simulated jambonz uses its application websocket instead of HTTP webhooks */
 const overWebsocket = process.argv.includes('--websocket')
 const clip = (name: string) => join(import.meta.dirname, 'audio', `${name}.wav`)
 
 /**
- * Makes a simulated caller leave a message with the example application, then talk to its agent. All but the phone is
- * real.
+ * Makes two simulated calls to the example application: the first caller leaves a message, the second talks
+ * to the agent. Only jambonz and the callers are simulated.
  */
 async function demo(): Promise<void> {
   const directory = process.env.RECORDINGS_DIR ?? (await mkdtemp(join(tmpdir(), 'recordings-')))
@@ -43,7 +46,7 @@ async function demo(): Promise<void> {
     await checkMessage(message)
 
     say('\nThe agent, which repeats what the caller says:')
-    // The first sentence interrupts the agent.
+    // The caller's first sentence interrupts the agent's prompt.
     const speech = [
       { silenceMs: 1_800 },
       clip('hello'),
@@ -63,7 +66,7 @@ interface Taken {
   listen: Listen
 }
 
-/** Makes a call to one line. Resolves to what the caller sent, the listen and its recording. */
+/** Makes a call to one line. Resolves to the audio that the caller sent, the listen, and its recording. */
 async function take(
   app: FastifyInstance,
   address: string,
@@ -87,7 +90,7 @@ async function take(
   return { sent, recording: listen.recording, listen }
 }
 
-/** Checks that the recording equals what the caller sent, byte for byte. */
+/** Checks that the recording equals the audio that the caller sent, byte for byte. */
 async function checkMessage({ sent, recording }: Taken): Promise<void> {
   const [samples] = channelsOf(await readFile(recording.location))
   if (!isSame(samples, sent.sent.pcm)) throw new Error(`${recording.location} differs from what was sent`)
@@ -97,8 +100,8 @@ The message is recorded, ${seconds(recording.durationMs)}: every byte of what th
 }
 
 /**
- * Checks that the left channel is the caller, byte for byte, and that the right channel is the agent, as and when the
- * caller heard it.
+ * Checks that the left channel of the recording equals the caller's audio, byte for byte, and that the right
+ * channel contains the agent as the caller heard it, at the same time.
  */
 async function checkConversation({ sent, recording, listen }: Taken): Promise<void> {
   const { location } = recording

@@ -53,9 +53,12 @@ export type Environment = Static<typeof EnvironmentSchema>
 
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|localhost|::1)$/
 
-/** Returns the settings of the process. Throws an error that names each invalid variable. */
+/**
+ * Returns the settings of the process, from its environment variables. Throws an error that names each
+ * invalid variable.
+ */
 export function readEnvironment(env: NodeJS.ProcessEnv = process.env): Environment {
-  // An empty variable counts as not set: in a shell or a compose file, `SECRET=` means that.
+  // An empty variable counts as not set, because in a shell or a compose file `SECRET=` means that.
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const environment = envSchema<Environment>({ schema: EnvironmentSchema, data, env: false })
   const { HOST, PUBLIC_URL, DESK_PASSWORD } = environment

@@ -3,9 +3,12 @@ import type { FastifyInstance } from 'fastify'
 
 const DialledSchema = Type.Object({ dial_call_status: Type.String() })
 
-/** Connects the caller with a callee, and records both: the caller left, the callee right. */
+/**
+ * The monitor line: connects the caller with a called party and records both, the caller left and the called
+ * party right.
+ */
 export default async function monitor(app: FastifyInstance): Promise<void> {
-  // The jambonz portal asks for this number when the webhook's url is entered there.
+  // When the user enters the url of the webhook in the jambonz portal, the portal asks for this number.
   const env = {
     TARGET: { type: 'string', description: 'whom to dial: a phone number, or a sip: address', required: true }
   } as const

@@ -7,7 +7,7 @@ try {
   const app = await buildApp(environment, { logger: true })
   shutDownOnSignals(app, {
     drainMs: environment.DRAIN_SECONDS * 1000,
-    // With several instances, live calls go on at another one.
+    // If there are several instances (with one Redis), live calls continue on another instance.
     handover: environment.REDIS_URL !== undefined
   })
   await app.listen({ host: environment.HOST, port: environment.PORT })

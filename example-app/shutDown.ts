@@ -1,26 +1,26 @@
 import type { FastifyInstance } from 'fastify'
 
 /**
- * ms within which a second signal counts as the same one: a terminal sends Ctrl-C to npm and to this process, and npm
- * passes its own on
+ * ms in which a second signal counts as the same signal. A terminal sends Ctrl-C both to npm and to this
+ * process, and npm passes its signal on to this process.
  */
 const SAME_SIGNAL = 500
-/** ms between two checks whether npm still runs */
+/** ms between two checks whether npm is still running */
 const LOOK_AT_PARENT = 1_000
-/** ms after the drain in which calls are ended and their recordings written */
+/** ms after the drain in which calls are ended and recordings are written */
 const CLOSE_WITHIN = 15_000
 
 export interface ShutDownOptions {
-  /** ms in which live calls may end by themselves */
+  /** ms that live calls get to end by themselves */
   drainMs: number
   /** true: other instances take over the calls */
   handover: boolean
 }
 
 /**
- * Ends the process in order on a signal: with exit code 0, and every recording complete. SIGTERM and SIGINT give live
- * calls `drainMs`. A second signal ends the calls at once, a third one the process. An uncaught error ends the process
- * in the same way, with exit code 1.
+ * Makes signals end the process properly: with every recording complete, and exit code 0. SIGTERM and SIGINT
+ * give live calls `drainMs` to end. A second signal ends the calls at once, and a third signal the process.
+ * An uncaught error ends the process in the same way, with exit code 1.
  */
 export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: ShutDownOptions): void {
   let signals = 0
@@ -44,7 +44,7 @@ export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: S
       process.exit(1)
     }
   }
-  // The handlers are not removed, so that no later signal kills the process while it writes.
+  // The handlers are not removed, so that a later signal can't kill the process while it writes.
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   watchNpm(() => onSignal('npm is gone'))
 
@@ -68,7 +68,10 @@ export function shutDownOnSignals(app: FastifyInstance, { drainMs, handover }: S
   }
 }
 
-/** Calls `onGone` once if npm started this process and has ended. If npm is killed with -9, it can send no signal. */
+/**
+ * Calls `onGone` once if npm started this process and has ended. This is needed because npm sends no signal
+ * if it is killed with -9.
+ */
 function watchNpm(onGone: () => void): void {
   if (process.env.npm_lifecycle_event !== 'start') return
   const npm = process.ppid

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 
-/** Takes a message: plays a greeting and a beep, listens until # or for two minutes, and says thanks. */
+/**
+ * The voicemail line: plays a greeting and a beep, records until # or for at most two minutes, and says
+ * thanks.
+ */
 export default async function voicemail(app: FastifyInstance): Promise<void> {
   app.jambonz.webhook('/voicemail', async ({ call }) => [
     { verb: 'say', text: 'Leave a message after the beep, then press pound.' },

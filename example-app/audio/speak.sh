@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Speaks the example's WAVs: 8 kHz, mono, 16 bit. Needs espeak-ng and sox.
+# Makes the WAVs of the example with a speech synthesiser: 8 kHz, mono, 16 bit. Needs espeak-ng and sox.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# name, voice, pitch, words per minute, text
+# arguments: file name, voice, pitch, words per minute, text
 speak () {
   espeak-ng -v "$2" -p "$3" -s "$4" --stdout "$5" |
     sox -t wav - -r 8000 -c 1 -b 16 --norm=-6 "$1.wav" silence 1 0.02 0.5% reverse silence 1 0.02 0.5% reverse pad 0.05 0.05

@@ -5,14 +5,18 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 const UNAVAILABLE = 503
 
 /**
- * A plain load balancer. It sends each request and each socket to the next instance, whichever instance had the call
- * before. It tries another instance if one refuses the connection, breaks it before it answers, or answers a request
- * with 503 (nginx: proxy_next_upstream error http_503). It does not check whether instances are ready.
+ * A plain load balancer. It sends each request and each socket to the next instance, even if another instance
+ * has the call. If an instance refuses the connection, breaks it before the answer, or answers with 503, it
+ * tries the next instance (as nginx does with proxy_next_upstream error http_503). It does not check if
+ * instances are ready.
  */
 export class RoundRobin {
   /** ports of the instances on this machine; may change at any time */
   readonly ports: number[] = []
-  /** called with each request and socket, and the port that it was sent to; the body of a socket is empty */
+  /**
+   * called with the url and body of each request or socket, and the port to which it was sent; the body of a
+   * socket is empty
+   */
   onRouted?: (url: string, port: number, body: Buffer) => void
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -31,7 +35,7 @@ export class RoundRobin {
     })
   }
 
-  /** Listens. Resolves to the address, without a slash at the end. */
+  /** Starts to listen. Resolves to the address, without a slash at the end. */
   async listen(port = 0): Promise<string> {
     this.#server.listen(port, '127.0.0.1')
     await once(this.#server, 'listening')
@@ -45,7 +49,7 @@ export class RoundRobin {
     await closed
   }
 
-  /** Returns all ports once, beginning with the next. */
+  /** Returns all ports, in the order in which to try them. */
   #candidates(): number[] {
     const at = this.#next++
     return this.ports.map((_, i) => this.ports[(at + i) % this.ports.length] ?? 0)

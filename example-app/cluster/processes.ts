@@ -11,11 +11,11 @@ const LISTENING = /listening at http:\/\/127\.0\.0\.1:(\d+)/
 export interface Instance {
   name: string
   port: number
-  /** Sends SIGTERM, as Kubernetes does. Resolves when the process has ended. */
+  /** Sends SIGTERM to the process, as Kubernetes does. Resolves when the process has ended. */
   stop(): Promise<void>
 }
 
-/** Starts a process of the example application. `env`: its settings. */
+/** Starts a process of the example application. `env`: its environment variables. */
 export async function startInstance(name: string, env: NodeJS.ProcessEnv): Promise<Instance> {
   const child = spawn(process.execPath, ['--import', 'tsx', SERVER], {
     env: { ...process.env, HOST: '127.0.0.1', PORT: '0', ...env },
@@ -25,7 +25,7 @@ export async function startInstance(name: string, env: NodeJS.ProcessEnv): Promi
   return { name, port: Number(port), stop: () => stop(child, 'SIGTERM') }
 }
 
-/** Starts a Redis for the duration of the demo. */
+/** Starts a Redis, which the demo stops at its end. */
 export async function startRedis(): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-redis-'))
   const socket = join(folder, 'redis.sock')
@@ -49,7 +49,8 @@ export async function startRedis(): Promise<{ url: string; stop: () => Promise<v
 }
 
 /**
- * Resolves to what the pattern's group matches in a line that the process prints. Rejects if the process ends first.
+ * Waits until the process prints a line that matches the pattern. Resolves to the text of the pattern's
+ * group. Rejects if the process ends first.
  */
 async function lineOf(child: ChildProcess, name: string, pattern: RegExp): Promise<string> {
   const lines = createInterface(child.stdout!)

@@ -1,29 +1,32 @@
-/** ms of the stretches that are compared, and maximum ms by which a stretch may be shifted */
+/**
+ * ms of each stretch of audio that `likeness()` compares (STRETCH), and maximum ms by which a stretch may be
+ * shifted (MAX_SHIFT)
+ */
 const STRETCH = 300
 const MAX_SHIFT = 100
-/** share of the samples of a stretch that is loud if somebody speaks */
+/** minimum part of a stretch's samples that must be loud (above LOUD) for the stretch to count as speech */
 const SPOKEN = 0.2
 const LOUD = 300
 
 export interface Likeness {
-  /** from 0 (nothing in common) to 1 (equal): the median of all stretches in which somebody speaks */
+  /** correlation, from 0 (nothing in common) to 1 (equal): median of all stretches with speech */
   correlation: number
-  /** ms by which the recording is late: the median of these stretches */
+  /** ms by which the recording is late: median of the same stretches */
   delayMs: number
 }
 
-/** Returns the channels of a recording, a WAV of 16-bit PCM. */
+/** Returns the samples of each channel of a recording. `wav`: a WAV of 16-bit PCM. */
 export function channelsOf(wav: Buffer): Int16Array[] {
   const count = wav.readUInt16LE(wav.indexOf('fmt ') + 10)
-  // Copied, because samples in place would have to begin at an even address.
+  // The bytes are copied, because an Int16Array must begin at an even offset.
   const { buffer } = new Uint8Array(wav.subarray(wav.indexOf('data') + 8))
   const samples = new Int16Array(buffer, 0, buffer.byteLength >> 1)
   return Array.from({ length: count }, (_, channel) => samples.filter((_, at) => at % count === channel))
 }
 
 /**
- * Compares the recording with the audio that was heard, stretch by stretch. `heard` begins at sample `from` of the
- * recording.
+ * Compares a recording with the audio that was heard, in stretches of 300 ms. `heard` begins at sample `from`
+ * of the recording.
  */
 export function likeness(recorded: Int16Array, heard: Int16Array, from: number, rate: number): Likeness {
   const size = (STRETCH * rate) / 1000

@@ -12,10 +12,10 @@ import simulate from './simulate.js'
 const own = ["'self'"]
 const none = ["'none'"]
 
-/** Serves the page at / and all that it needs, guarded. */
+/** Serves the page at /, with everything that it needs. `guard()` protects all of these routes. */
 export default async function desk(app: FastifyInstance, environment: Environment): Promise<void> {
   await app.register(helmet, {
-    hsts: false, // for whoever terminates TLS to decide
+    hsts: false, // left to the proxy that terminates TLS
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -41,8 +41,8 @@ export default async function desk(app: FastifyInstance, environment: Environmen
   await app.register(fastifyStatic, {
     root: recordings,
     prefix: '/recordings/',
-    // The path of a folder is answered with the file names in it. Only complete files are listed: the names of others
-    // have a second dot.
+    // A request for a folder is answered with the names of its files. Only complete recordings are allowed;
+    // the names of unfinished files have a second dot.
     list: true,
     index: false,
     dotfiles: 'ignore',

@@ -6,13 +6,19 @@ import type { Environment } from '../environment.js'
 const THIS_MACHINE = ['127.0.0.1', 'localhost', '[::1]']
 const LOCAL_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
-/** Headers that a browser or a tool on this machine sends. Any other header may come from a proxy. */
+/**
+ * Matches the headers that a browser or tool on this machine sends. A request with another header may come
+ * from a proxy.
+ */
 const LOCAL_HEADERS =
   /^(?:host|connection|upgrade|user-agent|accept(?:-[a-z]+)?|origin|referer|cookie|authorization|content-(?:type|length)|transfer-encoding|range|if-[a-z-]+|cache-control|pragma|sec-[a-z0-9-]+|upgrade-insecure-requests|dnt|te|priority|save-data|purpose)$/
-/** ms for which a ticket opens a socket */
+/** ms after which a ticket expires */
 const TICKET_LIFE = 10_000
 
-/** Guards all routes of `app`: with the password if one is set; if not, only this machine has access. */
+/**
+ * Protects all routes of `app`. If a password is set, requests need it; otherwise only this machine has
+ * access.
+ */
 export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment): Promise<void> {
   if (DESK_PASSWORD === undefined) {
     app.addHook('onRequest', async (request, reply) => {
@@ -35,8 +41,8 @@ export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment
     )
   }
 
-  // Sockets need a ticket instead of the password: Safari sends no password with a socket, and other browsers send it
-  // for a page of any site.
+  // Websockets need a ticket instead of the password, because Safari sends no password with a websocket, and
+  // other browsers send it even for a page of another site.
   const tickets = new Set<unknown>()
   app.get('/ticket', async () => {
     const ticket = randomUUID()
@@ -52,13 +58,14 @@ export async function guard(app: FastifyInstance, { DESK_PASSWORD }: Environment
 }
 
 /**
- * Returns why a request cannot come from a browser on this machine; undefined if it can. The address alone does not
- * tell: requests through a tunnel or a proxy come from this machine's own address, and a name of somebody else may
- * resolve to it.
+ * Returns why a request may come from outside of this machine; undefined if it comes from a browser or tool
+ * on this machine. The address alone does not tell, because requests through a tunnel or proxy come from this
+ * machine's address, and a foreign name may resolve to this address.
  */
 function foreign({ headers, ip, raw }: FastifyRequest): string | undefined {
   if (!LOOPBACK.test(ip)) return `came from ${ip}`
-  // Node keeps the first of several Host headers, which may not be the one that the sender meant.
+  // If there are several Host headers, Node keeps the first one, which may not be the one that the sender
+  // meant.
   const hosts = raw.rawHeaders.filter((_, at, all) => at % 2 === 1 && all[at - 1]?.toLowerCase() === 'host')
   if (hosts.length > 1) return `was sent to ${hosts.join(' and ')}`
   if (!LOCAL_HOST.test(headers.host ?? '')) return `was sent to ${headers.host}`
@@ -70,11 +77,11 @@ function foreign({ headers, ip, raw }: FastifyRequest): string | undefined {
     if (page !== undefined && !isHere(page)) return `is of a page elsewhere (${name})`
   }
   const { 'sec-fetch-site': site = 'none', 'sec-fetch-dest': dest } = headers
-  // A link on another page to this one is allowed (`document`): it opens the page, but the other page cannot read it.
+  // A link on another page may open this page (`document`), because the other page can't read it.
   if (site !== 'none' && site !== 'same-origin' && dest !== 'document') {
     return `is of a page elsewhere (${site})`
   }
-  // An unconfigured nginx sends its upstream as the host, adds no header, and uses HTTP/1.0.
+  // nginx without further settings sends the upstream's name as Host, adds no header, and uses HTTP/1.0.
   if (raw.httpVersion === '1.0') return 'speaks HTTP/1.0, as proxies do'
   const connection = headers.connection?.toLowerCase() ?? 'keep-alive'
   const isKept = connection.includes('keep-alive')

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 
-/** maximum number of keys to keep of a call: the last ones */
+/** maximum number of keys that are stored per call; older keys are dropped */
 const MOST_KEYS = 64
 
 /**
- * Stores the keys that a caller presses in the call's data, so that all instances know them. Of a card number, it
- * stores only the number of keys.
+ * Stores the keys that a caller presses in the data of the call, so that the page can show them on any
+ * instance. Of private keys, such as a card number, it stores only their number.
  */
 export function noteKeys(app: FastifyInstance): void {
   const { calls } = app.jambonz

@@ -3,13 +3,13 @@ import type { FastifyInstance } from 'fastify'
 import { simulateCall, type SimulateCallOptions } from 'fastify-jambonz-listen/simulator'
 import type { Environment } from '../environment.js'
 
-/** maximum number of simulated calls at the same time */
+/** maximum number of simulated calls that may run at the same time */
 const MAX_CALLS = 8
 
 const clip = (name: string) => join(import.meta.dirname, '..', 'audio', `${name}.wav`)
 const silence = (ms: number) => ({ silenceMs: ms })
 
-/** what the callers of the simulated calls say and press */
+/** the speech and key presses of the simulated callers, by line */
 const SCRIPTS: Record<string, SimulateCallOptions> = {
   voicemail: { speech: clip('caller'), press: '#' },
   monitor: {
@@ -20,7 +20,7 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
       answerAfterMs: 1_500
     }
   },
-  // The second sentence interrupts the echo of the first.
+  // The caller's second sentence interrupts the echo of the first one.
   agent: {
     speech: [silence(7_500), clip('hello'), silence(2_200), clip('enough'), silence(3_000)],
     press: ['*@17s', '4929@18s', '*@20s', '#@21s']
@@ -28,8 +28,8 @@ const SCRIPTS: Record<string, SimulateCallOptions> = {
 }
 
 /**
- * Adds POST /simulate. With {"line":"voicemail"}, a simulated jambonz calls this application, in real time and without
- * a network.
+ * Adds POST /simulate. A request such as {"line":"voicemail"} makes a simulated jambonz call this
+ * application, in real time but without a network.
  */
 export default async function simulate(app: FastifyInstance, environment: Environment): Promise<void> {
   const closing = new AbortController()

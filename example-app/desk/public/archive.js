@@ -1,13 +1,17 @@
-/** number of recordings to show at first, and to add with each click */
+/** number of recordings to show first, and to add with each click */
 const PAGE = 50
 
 /**
- * Reads the recordings in the folders of the plugin: one folder a day, with a WAV and its sidecar (the Listen as JSON)
- * for each recording. Names sort by time. Resolves to Listens with their `file`.
+ * Reads the recordings that the plugin has written: a folder for each day, which contains a WAV and a sidecar
+ * (the Listen as JSON) for each recording. File names sort by time. Its methods resolve to Listens, each with
+ * the name of its WAV as `file`.
  */
 export class Archive {
   #known = new Set()
-  /** file names, newest first, that were listed but not read yet; and days that were not listed yet */
+  /**
+   * Names of files that were listed but not read yet (`#waiting`), and days whose folders were not listed yet
+   * (`#days`); both newest first.
+   */
   #waiting = []
   #days
 
@@ -16,8 +20,8 @@ export class Archive {
   }
 
   /**
-   * Resolves to the new recordings; the first time, to the newest ones. Reads two days, because a call that ends after
-   * midnight is in the folder of the day before.
+   * Resolves to the recordings that are new since the last call; the first call resolves to the newest page.
+   * It lists two days, because a call that ends after midnight is in the folder of the day before.
    */
   async newest() {
     const { dirs } = await ask('')
@@ -29,7 +33,7 @@ export class Archive {
     return await this.older()
   }
 
-  /** Resolves to the next older recordings. */
+  /** Resolves to the next page of older recordings. */
   async older() {
     while (this.#waiting.length < PAGE && this.#days.length > 0) {
       this.#waiting.push(...(await this.#namesOf([this.#days.shift()])))
@@ -37,7 +41,10 @@ export class Archive {
     return await this.#read(this.#waiting.splice(0, PAGE))
   }
 
-  /** Resolves to the new file names of complete recordings, whose names have a dot only before the extension. */
+  /**
+   * Resolves to the names of complete recordings that were not listed before. Such a name has only one dot,
+   * before its extension.
+   */
   async #namesOf(days) {
     const folders = await Promise.all(
       days.map(async (day) => {

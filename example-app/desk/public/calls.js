@@ -1,22 +1,23 @@
 import { minutes, party, setText } from './format.js'
 import { CallRow } from './row.js'
 
-/** number of rows to show at first, and to add with each click */
+/** number of rows to show first, and to add with each click */
 const PAGE = 100
-/** number of live calls from which on the search field is shown */
+/** number of live calls from which on the search field is visible */
 const MANY = 12
 const byId = (id) => document.getElementById(id)
 
 /**
- * Creates and updates the rows of live calls and of calls that have just ended. `on.hear(listen, call)`: the user wants
- * to listen in. `on.play(listen)`: he wants to play a recording. `on.watch(ids)`: the listens whose levels are visible.
+ * Creates and updates the rows of live calls, and of calls that have just ended. It calls `on.hear(listen,
+ * call)` if the user wants to listen in, `on.play(listen)` if the user wants to play a recording, and
+ * `on.watch(ids)` with the listens whose levels are visible.
  */
 export class CallList {
-  /** ms by which the server's clock is ahead of the browser's */
+  /** ms by which the clock of the server is ahead of the browser's clock */
   clockOffset = 0
   #on
   #lists = { live: byId('calls'), over: byId('over') }
-  /** calls that the server has reported, by callSid */
+  /** all calls that the server has reported, by callSid */
   #calls = new Map()
   #rows = new Map()
   #instance
@@ -49,12 +50,15 @@ export class CallList {
     return [...this.#calls.values()]
   }
 
-  /** Forgets all calls, because the server's next message has them all. */
+  /** Removes all calls, because the next message of the server contains all calls. */
   clear() {
     this.#calls.clear()
   }
 
-  /** Takes the changes. `instance`: the instance that serves this page. Returns the calls that are new. */
+  /**
+   * Applies the changes from a message of the server. `instance`: the instance that serves this page. Returns
+   * the new calls.
+   */
   update({ calls, gone, instance }) {
     this.#instance = instance
     const added = calls.filter(({ callSid, parentCallSid }) => !parentCallSid && !this.#calls.has(callSid))
@@ -104,32 +108,32 @@ export class CallList {
     return texts.some((text) => String(text).toLowerCase().includes(this.#search))
   }
 
-  /** Shows the levels of this instance's streams, by listen. */
+  /** Shows the levels of the streams on this instance. `streams`: levels by listen id. */
   levels(streams, at) {
     for (const row of this.#rows.values()) row.levels(streams, at)
   }
 
-  /** Marks the listen that is played now; undefined: none. */
+  /** Marks the listen to which the user listens now; undefined: no listen. */
   markHeard(id) {
     this.#heard = id
     for (const row of this.#rows.values()) row.markHeard(id)
     this.#watch()
   }
 
-  /** Marks the listens whose recording can be played. */
+  /** Marks the listens that have a recording that can be played. */
   markPlayable(ids) {
     this.#playable = ids
     for (const row of this.#rows.values()) row.markPlayable(ids)
   }
 
-  /** Draws the visible rows. Returns true while anything moves. */
+  /** Draws the visible rows. Returns true as long as something moves. */
   draw(now) {
     const moving = [...this.#rows.values()].filter((row) => row.isVisible && row.isMoving(now))
     for (const row of moving) row.draw(now)
     return moving.length > 0
   }
 
-  /** Updates the durations, once a second. */
+  /** Updates the durations of all calls; called once a second. */
   tick() {
     for (const { call, since } of this.#rows.values()) {
       const end = call.isOver ? Date.parse(call.endedAt ?? call.updatedAt) : Date.now() + this.clockOffset
@@ -137,7 +141,7 @@ export class CallList {
     }
   }
 
-  /** Reports the listens whose levels are needed: those on the screen, and the one that is played. */
+  /** Reports which listens need levels: those on the screen, and the one to which the user listens. */
   #watch() {
     const ids = [...this.#rows.values()]
       .filter(({ isVisible }) => isVisible)
@@ -159,13 +163,14 @@ export class CallList {
   #remove(callSid, { element }) {
     this.#visible.unobserve(element)
     this.#rows.delete(callSid)
-    // If the focused button is removed, the list gets the focus, so that it does not go to the top of the page.
+    // If the focused button is removed, the list gets the focus. Otherwise the focus would jump to the top of
+    // the page.
     if (element.contains(document.activeElement)) this.#lists.live.focus()
     element.remove()
   }
 }
 
-/** Puts an element at its place in a list. A focused button in it keeps the focus. */
+/** Moves an element to its index in a list. A focused button inside keeps the focus. */
 function place(list, element, index) {
   const before = list.children[index] ?? null
   if (before === element) return

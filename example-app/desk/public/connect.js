@@ -1,7 +1,7 @@
 const LINES = { voicemail: 'Voicemail', monitor: 'Monitor', agent: 'Agent', status: 'Status, of all of them' }
 const make = (name, properties) => Object.assign(document.createElement(name), properties)
 
-/** Shows the urls to enter in the jambonz portal. */
+/** Shows the urls that the user must enter in the jambonz portal. */
 export async function showAddresses(panel) {
   const response = await fetch('settings')
   const { publicUrl = location.origin } = await response.json()

@@ -6,13 +6,13 @@ import { RecordingList } from './recordings.js'
 import { setUpSimulation } from './simulate.js'
 import { openSocket } from './socket.js'
 
-/** ms without a message after which the server counts as down: it sends one per second */
+/** ms without a message after which the server counts as down; it sends at least one message per second */
 const SILENCE = 6_000
-/** maximum number of listens whose levels the server sends */
+/** maximum number of listens for which the server sends levels */
 const MOST_WATCHED = 500
-/** maximum number of new calls that are announced one by one */
+/** maximum number of new calls that are announced one by one to screen readers */
 const FEW = 4
-/** minimum ms between two drawings */
+/** minimum ms between two frames that are drawn */
 const FRAME = 30
 const byId = (id) => document.getElementById(id)
 
@@ -27,9 +27,9 @@ let state
 let isLost = false
 let known = ''
 let watched
-// true: the next state is the first one on its socket, which has all calls
+// true: the next state is the first one on its socket, so it contains all calls
 let isFirstState = true
-// true: what is heard now is not recorded
+// true: the audio that the user hears now is private, so it is not recorded
 let isPrivate = false
 let isAnimated = false
 let drawnAt = 0
@@ -137,7 +137,8 @@ async function refreshRecordings() {
     if (!isFirst && added.length === 1) say(`Recording of ${party(added[0].metadata?.caller)} saved`)
     showRecordings()
   } catch {
-    // A notice says that the server is down. The recordings are requested again when it is back.
+    // Ignored, because the page already shows that the server is down. The recordings are requested again
+    // later.
   }
 }
 
@@ -157,14 +158,14 @@ function showRecordings() {
   showFirst()
 }
 
-/** Shows what to do first, while there are no calls and recordings. */
+/** Shows first steps as long as there are no calls and no recordings. */
 function showFirst() {
   const isFirst = calls.all.length === 0 && recordings.size === 0
   if (!isFirst && document.body.classList.contains('first')) byId('connect').open = false
   document.body.classList.toggle('first', isFirst)
 }
 
-/** Listens in; stops if the listen is already heard. */
+/** Listens in to a listen. If the user already listens to it, stops. */
 function hear(listen, call) {
   if (listen.id === ear.id) return deafen()
   recordings.stop()
@@ -188,7 +189,7 @@ function deafen() {
   byId('ear').hidden = true
 }
 
-/** Draws every frame while anything moves. */
+/** Draws frame after frame, until nothing moves any more. */
 function animate() {
   if (isAnimated) return
   isAnimated = true
@@ -212,7 +213,7 @@ function drawEar() {
   return true
 }
 
-/** Asks the server for the levels of these listens. */
+/** Requests the levels of these listens from the server. */
 function watch(ids) {
   const message = JSON.stringify({ watch: ids.slice(0, MOST_WATCHED) })
   if (message === watched || isFirstState) return

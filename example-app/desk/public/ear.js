@@ -2,21 +2,21 @@ import { channelNames } from './format.js'
 import { openSocket } from './socket.js'
 import { palette, prepare } from './wave.js'
 
-/** seconds of audio to buffer before playing, for an uneven network */
+/** seconds of audio to buffer before playing, because the network is uneven */
 const LEAD = 0.06
-/** maximum seconds of buffered audio. More is dropped, so that the delay stays short. */
+/** maximum seconds of buffered audio; frames beyond that are dropped, so that the delay stays short */
 const MAX_AHEAD = 0.2
-/** number of frames after which a delay that has grown is shortened by one frame */
+/** number of frames between two checks of the delay; a delay that has grown is shortened by one frame */
 const SECOND = 50
-/** ms without audio after which nothing is heard */
+/** ms without a frame after which the page shows that nothing is heard */
 const SILENT = 500
 
 /**
- * Plays the audio of one listen as it arrives. It schedules buffers instead of using a worklet, because worklets need
- * https and the desk may be opened by its address in the local network.
+ * Plays the audio of one listen as it arrives. It schedules buffers and uses no AudioWorklet, because
+ * worklets need https, and the page may be opened without it at an address in the local network.
  */
 export class Ear {
-  /** id of the listen that is played */
+  /** id of the listen that is played; undefined: none */
   id
   #socket
   #context
@@ -31,7 +31,7 @@ export class Ear {
   #frames = 0
   #least = Infinity
 
-  /** Call this in a click handler, because browsers play no sound without a click. */
+  /** Begins to play a listen. Call this in a click handler, because browsers play no sound before a click. */
   open(listen) {
     this.close()
     const { id, sampleRate } = listen
@@ -67,12 +67,12 @@ export class Ear {
     if (this.#gain) this.#gain.gain.value = volume
   }
 
-  /** ms by which the sound is behind the call; undefined if nothing is heard */
+  /** ms by which the sound is later than the call; undefined if nothing is heard */
   get delay() {
     return performance.now() - this.#heardAt < SILENT ? this.#delay * 1000 : undefined
   }
 
-  /** Plays a frame of interleaved L16. */
+  /** Schedules a frame of interleaved L16. */
   #play(frame) {
     const context = this.#context
     const samples = new Int16Array(frame)
@@ -95,8 +95,8 @@ export class Ear {
     this.#heardAt = performance.now()
   }
 
-  // Returns true if a frame should be dropped, because the buffer is longer than needed after a slow moment of the
-  // network.
+  // Returns true if the frame should be dropped. This is so if, since the last check, the buffer was always
+  // longer than needed, for example after a slow moment of the network.
   #isLate(ahead, duration) {
     this.#least = Math.min(this.#least, ahead)
     if (++this.#frames % SECOND > 0) return false
@@ -105,7 +105,7 @@ export class Ear {
     return spare > duration
   }
 
-  /** Returns the RMS of the sound for each channel, from 0 (silence) to 1 (maximum). */
+  /** Returns the RMS of each channel of the sound, from 0 (silence) to 1 (maximum). */
   levels() {
     const window = new Float32Array(512)
     return this.#analysers.map((analyser) => {
@@ -130,7 +130,8 @@ export class Ear {
 }
 
 /**
- * Returns an AudioContext with the call's sample rate if the browser supports it, so that no frame has to be resampled.
+ * Returns an AudioContext. If the browser allows it, the context has the sample rate of the call, so that no
+ * frame is resampled.
  */
 function contextAt(sampleRate) {
   try {

@@ -6,7 +6,7 @@ export function clock(iso) {
   return clockFormat.format(new Date(iso))
 }
 
-/** Returns a time such as 14:03, after its day if that is not today. */
+/** Returns a time such as 14:03. If it is not today, the day comes first. */
 export function moment(iso) {
   const date = new Date(iso)
   const today = date.toDateString() === new Date().toDateString()
@@ -23,24 +23,26 @@ export function minutes(ms) {
     : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}:${rest}`
 }
 
-/** Returns a duration such as 7.1 s, or 1:07 from a minute on. */
+/** Returns a duration such as 7.1 s; from one minute on, such as 1:07. */
 export function length(ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : minutes(ms)
 }
 
-/** maximum number of characters of a text from elsewhere; the rest is cut off */
+/** maximum number of characters that are shown of a foreign text; the rest is cut off */
 const LONGEST = 40
-/** characters that are invisible, or change the order of those around them */
+/** matches characters that are invisible, or that change the order of the characters around them */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
 
-/** Returns a text from a caller or an application as one short line. */
+/** Returns a text from a caller or an application as one short line that is safe to show. */
 export function short(text) {
   const line = String(text).slice(0, 1_000).replace(UNSEEN, ' ').trim()
   const characters = [...line]
   return characters.length > LONGEST ? `${characters.slice(0, LONGEST - 1).join('')}…` : line
 }
 
-/** Returns the user and host of an address: bob@example.org of sip:bob@example.org;transport=tcp. */
+/**
+ * Returns the user and host of a SIP address, such as bob@example.org for sip:bob@example.org;transport=tcp.
+ */
 export function party(address) {
   if (!['string', 'number'].includes(typeof address)) return 'unknown'
   const name = String(address)
@@ -49,17 +51,20 @@ export function party(address) {
   return short(name) || 'unknown'
 }
 
-/** Returns the format, such as 8 kHz stereo. For a recording, it is the file's format, which may include the agent. */
+/**
+ * Returns an audio format such as `8 kHz stereo`. For a recording this is the format of the file, which may
+ * have the agent as its second channel.
+ */
 export function format({ sampleRate, mixType, recording }) {
   return `${sampleRate / 1000} kHz ${recording?.channels === 2 ? 'stereo' : mixType}`
 }
 
-/** Returns whether the application speaks to the caller. */
+/** Returns true if the application may speak to the caller. */
 export function hasAgent({ bidirectional }) {
   return bidirectional?.mode === 'streaming'
 }
 
-/** Returns the names of a listen's channels, for live audio and for its recording. */
+/** Returns the names of a listen's channels, live and in its recording. */
 export function channelNames(listen) {
   const mono = hasAgent(listen) ? ['caller', 'agent'] : ['caller']
   return { mono, stereo: ['caller', 'callee'], mixed: ['both'] }[listen.mixType]
@@ -82,7 +87,9 @@ export function ending({ endReason, digits }) {
   return endReason === 'finishOnKey' && digits ? `Ended by ${digits}` : (ENDS[endReason] ?? 'Ended')
 }
 
-/** Sets the text only if it has changed, so that screen readers and selections are not disturbed. */
+/**
+ * Sets the text of an element only if it changes, so that screen readers and selections are not disturbed.
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }

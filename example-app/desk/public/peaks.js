@@ -1,10 +1,11 @@
 const COLUMNS = 480
-/** bytes within which a WAV's header ends */
+/** number of bytes within which the header of a WAV ends */
 const HEAD = 128
 
 /**
- * Resolves to the waveform of a WAV of 16-bit PCM: `{ channels, peaks }`, with the lowest and highest sample of each
- * channel in each column, as bytes. Reads the file as a stream and keeps none of it.
+ * Resolves to the waveform of a WAV of 16-bit PCM, as `{ channels, peaks }`. `peaks` has, as bytes, the
+ * lowest and highest sample of each channel in each column. The file is read as a stream, and no audio is
+ * kept.
  */
 export async function peaksOf(url, signal) {
   const response = await fetch(url, { signal })
@@ -43,7 +44,7 @@ class Scan {
     this.peaks = new Int8Array(COLUMNS * this.channels * 2)
   }
 
-  /** Takes samples. Returns the bytes of an incomplete sample at the end. */
+  /** Adds samples. Returns the bytes at the end that are no complete sample. */
   add(bytes) {
     const from = this.#skip
     this.#skip = 0

@@ -2,12 +2,15 @@ import { channelNames, ending, format, length, minutes, moment, party, setText, 
 import { peaksOf } from './peaks.js'
 import { drawRecording } from './wave.js'
 
-/** maximum bytes of a recording whose waveform is drawn before it is played */
+/** maximum bytes of a recording whose waveform is drawn before the user plays it */
 const SMALL = 8_388_608
-/** seconds by which an arrow key moves the playback */
+/** seconds by which an arrow key moves the position */
 const STEP = 2
 
-/** Returns the rows of a listen, one for each file: a listen that was handed over to another instance has several. */
+/**
+ * Returns the rows for a listen, one per file. A listen that was handed over to another instance has several
+ * files.
+ */
 export function rowsOf(listen) {
   const { recording, file } = listen
   const folder = file.slice(0, file.lastIndexOf('/') + 1)
@@ -37,10 +40,10 @@ function marksOf({ durationMs, pauses = [], gaps = [] }) {
   ]
 }
 
-/** A recording in the list: its facts, its waveform, and its position in the player. */
+/** A recording in the list: its description, its waveform, and its position in the player. */
 export class RecordingRow {
   element = document.getElementById('recording').content.firstElementChild.cloneNode(true)
-  /** in seconds */
+  /** position of the playback, in seconds */
   position = 0
   url
   listen
@@ -52,7 +55,7 @@ export class RecordingRow {
   #slider = this.element.querySelector('input')
   #length = this.element.querySelector('.length')
 
-  /** `part`: an element of `rowsOf()`; `list`: the RecordingList whose player it uses */
+  /** `part`: an element of `rowsOf()`; `list`: the RecordingList whose player this row uses */
   constructor(part, list) {
     this.#part = part
     this.listen = part.listen
@@ -88,7 +91,7 @@ export class RecordingRow {
     })
   }
 
-  /** Draws the waveform once; for a large file, only when it is played. */
+  /** Draws the waveform, once. For a large file, this waits until the file is played. */
   async load(isPlayed = false) {
     if (this.#wave !== undefined || (this.#part.bytes > SMALL && !isPlayed)) return
     this.#wave = null
@@ -141,7 +144,10 @@ export class RecordingRow {
     this.#button.disabled = true
   }
 
-  /** Handles the keys of a player. They move in smaller steps than a slider over an hour does. */
+  /**
+   * Handles the space bar and the arrow keys while the slider has the focus. In a long recording, a step of the
+   * slider itself would be too long.
+   */
   #key(event, list) {
     const by = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key]
     if (event.key === ' ') list.toggle(this)
@@ -150,7 +156,7 @@ export class RecordingRow {
     event.preventDefault()
   }
 
-  /** Returns how the recording ended, and what the marks in its waveform mean. */
+  /** Returns notes on how the recording ended, and on what the marks in its waveform mean. */
   #notes() {
     const { part, marks } = this.#part
     const { recording } = this.listen

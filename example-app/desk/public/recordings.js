@@ -1,7 +1,10 @@
 import { Archive } from './archive.js'
 import { RecordingRow, rowsOf } from './recording.js'
 
-/** The list of recordings, with one player for all of them. `onPlay()`: called when a recording begins to play. */
+/**
+ * The list of recordings, with one player for all of them. `onPlay()` is called when a recording begins to
+ * play.
+ */
 export class RecordingList {
   #list
   #archive = new Archive()
@@ -34,17 +37,17 @@ export class RecordingList {
     return this.#rows.size
   }
 
-  /** ids of the listens that can be played */
+  /** ids of the listens in the list, whose recordings can be played */
   get ids() {
     return new Set([...this.#rows.values()].map(({ listen }) => listen.id))
   }
 
-  /** true: there are older recordings than those in the list */
+  /** true: there are older recordings that are not in the list yet */
   get hasOlder() {
     return this.#archive.hasOlder
   }
 
-  /** Adds new recordings to the list. Resolves to their listens. */
+  /** Adds new recordings to the list. Resolves to the Listens of these recordings. */
   async refresh() {
     return this.#add(await this.#archive.newest())
   }
@@ -53,7 +56,10 @@ export class RecordingList {
     this.#add(await this.#archive.older())
   }
 
-  /** Moves the playback position, each frame. Returns false if no recording is playing. */
+  /**
+   * Moves the position of the recording that plays; called for each frame. Returns false if no recording is
+   * playing.
+   */
   animate() {
     if (this.#playing === undefined || this.#audio.paused) return false
     this.#playing.moved(this.#audio.currentTime)
@@ -64,7 +70,7 @@ export class RecordingList {
     this.#audio.pause()
   }
 
-  /** Plays the recording of a listen from its beginning. */
+  /** Plays the recording of a listen from its start. */
   play(listenId) {
     const row = [...this.#rows.values()].find(({ listen }) => listen.id === listenId)
     if (row === undefined) return
@@ -77,7 +83,7 @@ export class RecordingList {
     if (this.#playing === row && !this.#audio.paused) return this.stop()
     this.#load(row)
     if (this.#audio.ended) this.#audio.currentTime = 0
-    this.#audio.play().catch(() => {}) // 'error' says why
+    this.#audio.play().catch(() => {}) // the listener of 'error' shows the reason
     this.#onPlay()
   }
 

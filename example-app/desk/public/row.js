@@ -2,13 +2,13 @@ import { channelNames, format, hasAgent, length, party, setText, short } from '.
 import { stepsOf } from './steps.js'
 import { LiveWave } from './wave.js'
 
-/** ms in which the meters of an ended stream fall to zero */
+/** ms in which the meters fall to zero after a stream has ended */
 const AFTERMATH = 1_600
-/** maximum number of a call's keys to show */
+/** maximum number of keys that are shown for a call */
 const MOST_KEYS = 24
 const template = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true)
 
-/** The row of one call in the list, with each of its listens. */
+/** The row of one call in the list, with all listens of the call. */
 export class CallRow {
   element = template('call')
   call
@@ -17,7 +17,10 @@ export class CallRow {
   #on
   #listens = new Map()
   #legs = []
-  /** from the last levels: the state of the recording or 'private', and its missing ms */
+  /**
+   * From the last message with levels: the state of the recording or 'private' (`#recording`), and the ms of
+   * audio that are missing (`#gapMs`).
+   */
   #recording
   #gapMs = 0
   #heard
@@ -27,7 +30,10 @@ export class CallRow {
     this.#on = on
   }
 
-  /** Shows the call. `legs`: the calls that it dialled. `instance`: the instance that serves this page. */
+  /**
+   * Updates the row. `legs`: the calls that this call has dialled. `instance`: the instance that serves this
+   * page.
+   */
   show(call, legs, instance) {
     this.call = call
     this.#legs = legs
@@ -98,7 +104,7 @@ export class CallRow {
     const element = template('listen')
     const canvas = element.querySelector('canvas')
     const names = channelNames(listen)
-    // If the agent's voice has no channel of its own, a thin lane shows when he speaks.
+    // If the agent has no channel of its own, a thin lane shows when the agent speaks.
     const hasLane = hasAgent(listen) && !names.includes('agent')
     const label = (className, textContent) =>
       Object.assign(document.createElement('span'), { className, textContent })
@@ -115,13 +121,17 @@ export class CallRow {
     for (const shown of this.#listens.values()) this.#showButton(shown)
   }
 
-  /** Shows the button of a listen: to listen in while it is live here, or to play its recording. */
+  /**
+   * Shows the button of a listen. It listens in if the listen is live on this instance, and otherwise plays
+   * its recording.
+   */
   #showButton({ element, listen, isHere, wave }) {
     const button = element.querySelector('button')
     const isHeard = listen.id === this.#heard
     const who = party(this.call.from)
     const isPlayable = this.#playable.has(listen.id)
-    // The button is disabled, not hidden, until the recording can be played, so that it keeps the keyboard focus.
+    // Until the recording can be played, the button is disabled and not hidden, so that it keeps the keyboard
+    // focus.
     button.disabled = !wave.isLive && !isPlayable
     button.hidden = !isPlayable && (!isHere || listen.recordingError !== undefined)
     setText(button, !wave.isLive ? 'Play recording' : isHeard ? 'Stop listening' : 'Listen in')
@@ -172,14 +182,14 @@ function factsOf({ listens }, legs, gapMs) {
   return facts
 }
 
-/** Shows the last keys only, because a fax machine presses keys without end. */
+/** Shows only the last keys, because a fax machine, for example, sends keys without end. */
 function showKeys(list, keys) {
   const shown = [...keys].slice(-MOST_KEYS)
   if (list.dataset.keys === shown.join('')) return
   const before = Number(list.dataset.count ?? 0)
   list.dataset.keys = shown.join('')
   list.dataset.count = keys.length
-  // Elements of earlier keys remain, so that only a new key is animated.
+  // Elements of earlier keys are kept, so that only a new key is animated.
   if (keys.length > MOST_KEYS || keys.length < before) list.replaceChildren()
   for (const key of shown.slice(list.children.length)) {
     list.append(Object.assign(document.createElement('kbd'), { textContent: short(key) }))

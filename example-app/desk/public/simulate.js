@@ -7,7 +7,7 @@ const ABOUT = {
     'An echo that falls silent when the caller interrupts. The caller presses * before a card number and * after it, then #. 25 seconds.'
 }
 
-/** Sets up the form that starts a simulated call. */
+/** Prepares the form with which the user starts a simulated call. */
 export function setUpSimulation(form) {
   const about = form.querySelector('output')
   const explain = () => setText(about, ABOUT[form.elements.line.value])

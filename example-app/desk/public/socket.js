@@ -1,11 +1,12 @@
-/** ms between two attempts to connect: the first wait, and the maximum */
+/** ms to wait before the page connects again: at first (FIRST_WAIT), and at most (LONGEST_WAIT) */
 const FIRST_WAIT = 250
 const LONGEST_WAIT = 4_000
 
 /**
- * Opens a websocket to the server that reconnects by itself: `on.open()`, `on.message(data)`, `on.lost()`. `silence`:
- * ms without a message after which the connection counts as dead. Returns `close()`, which ends it for good, and
- * `send(data)`, which sends only while it is open.
+ * Opens a websocket to the server, and opens it again whenever it is lost. Calls `on.open()`,
+ * `on.message(data)` and `on.lost()`. `silence`: ms without a message after which the connection counts as
+ * lost. Returns `close()`, which closes it for good, and `send(data)`, which does nothing while the socket is
+ * not open.
  */
 export function openSocket(path, on, silence = Infinity) {
   let socket

@@ -3,8 +3,9 @@ import { clock, ending, length, short } from './format.js'
 const FAILURES = ['error', 'lost', 'notConnected']
 
 /**
- * Returns the steps of a call: webhook, audio, hook, recording. Each is done, now, next or failed. `legs`: dialled
- * calls; `recording`: its state while audio comes, or 'private'.
+ * Returns the steps of a call: webhook, audio, hook, recording. The state of a step is done, now, next or
+ * failed. `legs`: the calls that this call has dialled; `recording`: the state of the recording during the
+ * call, or 'private'.
  */
 export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, recording) {
   const listen = listens.at(-1)
@@ -30,7 +31,7 @@ export function stepsOf({ createdAt, isOver, callStatus, listens }, legs, record
 }
 
 function listeningOf(recording) {
-  // A supervisor does not hear audio that the application keeps private either.
+  // While audio is private, users of this page do not hear it either.
   if (recording === 'private') return ['Listening, not recorded', 'now private']
   if (recording === 'failed') return ['Listening, recording failed', 'now failed']
   return ['Listening', 'now']

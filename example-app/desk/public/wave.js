@@ -1,7 +1,7 @@
-/** width in CSS px of a column, and of the gap after it */
+/** width of a column (COLUMN), and distance of two columns (PITCH), in CSS px */
 const COLUMN = 2
 const PITCH = 3
-/** columns per second, as the server sends them, and number of columns to keep */
+/** number of columns per second that the server sends (RATE), and number of columns to keep (KEPT) */
 const RATE = 20
 const KEPT = 800
 const METER = 5
@@ -10,13 +10,16 @@ const METER_GAP = 8
 const AGENT_LANE = 14
 /** range of the meter in dB */
 const RANGE = 54
-/** ms in which the meter falls over all of its range */
+/** ms in which the meter falls from maximum to zero */
 const FALL = 1_500
 
-/** Raises small values, so that quiet speech is visible. */
+/** Returns a value for drawing: small samples are raised, so that quiet speech is visible. */
 const lifted = (byte) => Math.sign(byte) * Math.abs(byte / 128) ** 0.62
 
-/** Fits a canvas to its box and the screen's density. Returns its 2d context in CSS px, cleared. */
+/**
+ * Sizes a canvas for its box and the density of the screen. Returns its cleared 2d context, whose unit is CSS
+ * px.
+ */
 export function prepare(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas
   const density = window.devicePixelRatio
@@ -51,8 +54,8 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
 /**
- * Draws the last seconds of a live stream, with a lane for each channel and a meter. `hasAgent`: adds a thin lane that
- * shows when the agent speaks.
+ * Draws the last seconds of a live stream: a lane with a meter for each channel. `hasAgent`: one more, thin
+ * lane shows when the agent speaks.
  */
 export class LiveWave {
   #canvas
@@ -74,7 +77,8 @@ export class LiveWave {
   }
 
   /**
-   * Adds a column. `isPrivate`: the audio is private; `peaks`: the lowest and highest sample of each channel, as bytes.
+   * Adds a column for the latest levels. `isPrivate`: the audio is private; `peaks`: lowest and highest
+   * sample of each channel, as bytes.
    */
   push({ isPrivate, isSpokenTo, gapMs, peaks }, at) {
     const isGap = this.#gapMs !== undefined && gapMs > this.#gapMs
@@ -132,7 +136,8 @@ export class LiveWave {
     const count = Math.min(this.#columns.length, Math.ceil(right / PITCH) + 1)
     for (let from = 0, to = 0; to <= count; to++) {
       if (to < count && this.#columns[to].isSpokenTo) continue
-      // Drawn as one rectangle, because gaps between several would be visible on some screens.
+      // These columns are drawn as one rectangle, because on some screens gaps would be visible between
+      // several.
       if (to > from) context.fillRect(right - shift - to * PITCH, middle - 2.5, (to - from) * PITCH, 5)
       from = to + 1
     }
@@ -166,7 +171,8 @@ function bar(context, x, middle, half, low, high) {
 }
 
 /**
- * Draws a whole recording. `played`: from 0 to 1; `marks`: { at, length, kind: 'pause' | 'gap' }, as fractions of it.
+ * Draws a whole recording. `played`: the played part, from 0 to 1. `marks`: pauses and gaps as { at, length,
+ * kind: 'pause' | 'gap' }, where `at` and `length` are parts of the whole, from 0 to 1.
  */
 export function drawRecording(canvas, { peaks, channels }, played, marks) {
   const { context, width, height } = prepare(canvas)
