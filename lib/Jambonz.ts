@@ -58,7 +58,7 @@ export class Jambonz {
     return this.#runtime.instance
   }
 
-  /** True once `drain()` has begun: this instance accepts no streams of new calls. */
+  /** True once `drain()` has begun, so that this instance accepts no streams of new calls. */
   get draining(): boolean {
     return this.#runtime.liveListens.sealed
   }
@@ -96,7 +96,10 @@ export class Jambonz {
     return this
   }
 
-  /** Adds POST and GET `path`. The handler runs when a listen has ended and its audio is complete: `request.listen`. */
+  /**
+   * Adds POST and GET `path`. The handler runs when a listen (`request.listen`) has ended and its audio is
+   * complete.
+   */
   actionHook<const Result extends VerbsResult | void>(
     path: string,
     handler: Returning<ListenHookRequest, Result> & NoUnknownProperties<Result>
@@ -143,14 +146,14 @@ export class Jambonz {
   }
 
   /**
-   * Refuses sockets of new calls (503). Waits up to `timeoutMs` (default 0) for the streams of earlier calls to end,
-   * and lets these calls open streams meanwhile. Then ends the remaining streams, so that jambonz calls their
-   * actionHooks. Resolves when every recording is final and each hook is answered, or has come to another instance. It
-   * waits at most 3 s for the hooks, and 8 s for their answers: a hook may wait 5 s for its listen, and its handler
-   * gets 3 s. Await it before `fastify.close()`, which also ends live streams, but answers their hooks with 503.
-   * `handover`: foreground listens, and the background listens of their calls, continue on another instance, which
-   * takes their next sockets. This needs several instances with one store and one `secret`.
-   * with one store and one `secret`.
+   * Refuses sockets of new calls (503). Waits up to `timeoutMs` (default 0) for the streams of earlier calls
+   * to end, and lets these calls open streams meanwhile. Then ends the remaining streams, so that jambonz
+   * calls their actionHooks. Resolves when every recording is final and each hook is answered, or has come to
+   * another instance. Waits at most 3 s for the hooks, and 8 s for their answers, since a hook may wait 5 s
+   * for its listen, and its handler gets 3 s. Await it before `fastify.close()`, which also ends live
+   * streams, but answers their hooks with 503. With `handover`, foreground listens, and the background
+   * listens of their calls, continue on another instance, which takes their next sockets. This needs several
+   * instances with one store and one `secret`.
    */
   async drain(timeoutMs = 0, { handover = false }: { handover?: boolean } = {}): Promise<void> {
     const { liveListens, openHooks, sockets } = this.#runtime

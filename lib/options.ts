@@ -241,7 +241,7 @@ export const OptionsSchema = Type.Object(
 
 type Options = Omit<Static<typeof OptionsSchema>, 'logLevel' | 'logSerializers'>
 /**
- * The options of `register`. Each may be `undefined`, like an environment variable, even with
+ * The options of `register`. Each option may be `undefined`, like an environment variable, even with
  * `exactOptionalPropertyTypes`.
  */
 export type JambonzListenOptions = { [Name in keyof Options]: Options[Name] | undefined }
@@ -267,13 +267,14 @@ export function resolveOptions(options: JambonzListenOptions): ResolvedOptions {
   checkFallback(fallback)
   return Object.freeze({
     ...resolved,
-    // jambonz adds the webhooks' credentials to a socket only if its url is relative.
+    // Without `publicUrl`, socket urls are relative, and jambonz adds the webhooks' credentials to such
+    // sockets.
     auth: auth ?? (publicUrl === undefined ? undefined : webhookAuth),
     webhookSecrets: [webhookSecret].flat().map((secret) => new Hmac(secret)),
     secret: new Hmac(secret ?? randomBytes(32)),
     publicUrl: publicUrl === undefined ? undefined : readPublicUrl(publicUrl),
     store: store ?? memoryStore(),
-    // lib/recording adds their defaults.
+    // lib/recording adds the defaults of these options.
     recording: options.recording
   })
 }
@@ -301,7 +302,9 @@ function checkRegistry(registry: MetricsRegistry | undefined): void {
   }
 }
 
-/** Checks the fallback verbs now, since an error in them would else show only when a handler has failed. */
+/**
+ * Checks the fallback verbs now, since an error in them would otherwise show only when a handler has failed.
+ */
 function checkFallback(fallback: HandlerResult): void {
   try {
     checkVerbs(fallback)

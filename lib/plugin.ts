@@ -47,8 +47,8 @@ declare module 'fastify' {
 }
 
 /**
- * The plugin. It decorates Fastify with `jambonz`, whose `webhook()`, `audio()` and `actionHook()` add the routes of a
- * jambonz application. It correlates their requests by callSid.
+ * The plugin. It decorates Fastify with `jambonz`, whose `webhook()`, `audio()` and `actionHook()` add the
+ * routes of a jambonz application. It finds the call of each request by its callSid.
  */
 export const jambonzListen = fp<JambonzListenOptions>(
   async (fastify, opts) => {
@@ -119,13 +119,15 @@ export const jambonzListen = fp<JambonzListenOptions>(
   { name: 'fastify-jambonz-listen', fastify: '5.x' }
 )
 
-/** The registrations of the plugin, by their scopes; and what each scope sees as `fastify.jambonz`. */
+/**
+ * The registrations of the plugin, by scope (`runtimes`), and the `fastify.jambonz` of each scope (`views`).
+ */
 const runtimes = new WeakMap<object, Runtime>()
 const views = new WeakMap<FastifyInstance, { runtime: Runtime; jambonz: Jambonz }>()
 
 /**
- * Gives the scope, and those inside it, `fastify.jambonz` and the properties of requests. A registration in a scope
- * hides that of the scope around it, whose decorators it uses.
+ * Gives the scope, and the scopes inside it, `fastify.jambonz` and the properties of requests. A registration
+ * in a scope hides the registration of an outer scope, but uses its decorators.
  */
 function decorate(fastify: FastifyInstance, runtime: Runtime): void {
   const isInner = runtimeOf(fastify) !== undefined
@@ -145,8 +147,8 @@ function decorate(fastify: FastifyInstance, runtime: Runtime): void {
 }
 
 /**
- * Returns the registration of the innermost scope around an instance that has one. A scope inherits from that around
- * it.
+ * Returns the registration of the innermost scope around an instance that has one. A scope inherits from the
+ * scope around it.
  */
 function runtimeOf(instance: FastifyInstance): Runtime | undefined {
   for (
@@ -242,7 +244,7 @@ function warnOfOpenWebhooks({ log }: FastifyInstance, options: JambonzListenOpti
   }
 }
 
-/** Resolves to the whole prefix of a scope with `prefix`, those of its parents included. */
+/** Resolves to the whole prefix of a scope with `prefix`, which begins with the prefixes of its parents. */
 async function wholePrefix(fastify: FastifyInstance, prefix: string): Promise<string> {
   let whole = ''
   await fastify.register(
@@ -259,7 +261,8 @@ function createAudioServer({ limits: { maxPayload } }: ResolvedOptions): WebSock
     noServer: true,
     clientTracking: false,
     maxPayload,
-    // A caller's name may be Latin-1, which mod_audio_fork does not convert: the call must not be lost over it.
+    // A caller's name may be Latin-1, which mod_audio_fork does not convert. Such a name must not end the
+    // socket.
     skipUTF8Validation: true,
     handleProtocols: (asked) => [...asked].find((name) => SUBPROTOCOLS.has(name)) ?? false
   })

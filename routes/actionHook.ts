@@ -19,9 +19,10 @@ const LISTEN = /[?&]listen=([^&#]*)/g
 const KEY = /[?&]key=([^&#]*)/g
 
 /**
- * Registers POST and GET for the actionHook of a listen. The handler runs when the listen's audio is complete. A GET
- * hook has no payload that its signature could cover (feature-server lib/utils/http-requestor.js). So a key in its url
- * authenticates it. Only listens with `method: 'GET'` have such a key.
+ * Registers POST and GET for the actionHook of a listen. The handler runs when the listen's audio is
+ * complete. A GET hook has no payload that its signature could cover (feature-server
+ * lib/utils/http-requestor.js), so a key in its url authenticates the hook. Only listens with `method: 'GET'`
+ * have such a key.
  */
 export function registerActionHook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -58,7 +59,7 @@ export function registerActionHook<Schema extends FastifySchema>(
   })
 }
 
-/** Handles a hook up to its handler: reads it, correlates it, and waits for the audio. */
+/** Handles a hook up to its handler: reads the hook, finds its listen, and waits for the audio. */
 async function finish(
   { correlation, openHooks, metrics, options }: Runtime,
   request: FastifyRequest,
@@ -94,8 +95,8 @@ async function finish(
 }
 
 /**
- * Returns our `listen` in the query. The application may have a `listen` of its own: ours comes later, and names a
- * call.
+ * Returns our `listen` in the query. The application may have a `listen` of its own, but ours comes later,
+ * and is a valid listen id.
  */
 function listenIdOf(url: string): string | undefined {
   const values = valuesOf(url, LISTEN)
@@ -106,13 +107,13 @@ function valuesOf(url: string, name: RegExp): string[] {
   return Array.from(url.matchAll(name), ([, value = '']) => value)
 }
 
-/** Throws unless one of the keys is that of the listen. Only verbs with `method: 'GET'` have a key. */
+/** Throws unless one of the keys is the key of the listen. Only verbs with `method: 'GET'` have a key. */
 function checkKey(secret: Hmac, listenId: string | undefined, keys: readonly string[]): void {
   if (listenId === undefined) throw new ERR_UNKNOWN_LISTEN('')
   if (!keys.some((key) => isHookKey(secret, listenId, key))) throw new ERR_HOOK_KEY()
 }
 
-/** Returns true for the hook of a listen: those of other verbs have a `reason` or a `dial_call_status`. */
+/** Returns true for the hook of a listen. Hooks of other verbs have a `reason` or a `dial_call_status`. */
 function speaksOfListen(payload: ListenHook): boolean {
   return !('reason' in payload) && !('dial_call_status' in payload)
 }

@@ -14,8 +14,8 @@ const CONSTRAINT = 'jambonzSocket'
 const APPLICATION = 'application'
 
 /**
- * The constraint of a route for upgrades to an application websocket: the application may have a GET route of its own
- * on the same path.
+ * The constraint of a route for upgrades to an application websocket. It is needed because the application
+ * may have a GET route of its own on the same path.
  */
 const SOCKET_CONSTRAINT = Object.freeze({ [CONSTRAINT]: APPLICATION })
 
@@ -61,7 +61,8 @@ export function registerApplicationSocket(
     )
     // This is the last onRequest hook. Hooks that need a body run for the messages.
     scope.addHook('onRequest', (request, reply, done) => {
-      // Without webhookAuth, only the signature protects the webhook, and an upgrade has none.
+      // Without webhookAuth, only the signature protects the webhook. An upgrade has no signature, so it is
+      // refused.
       if (options.webhookSecrets.length > 0 && options.webhookAuth === undefined) {
         return done(new ERR_WEBSOCKET_AUTH())
       }
@@ -80,7 +81,8 @@ export function registerApplicationSocket(
       schema: { hide: true } as FastifySchema,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     })
-    // A dialled leg that goes on alone adds ADULTING to the url. A wildcard matches that url as well.
+    // For a dialled leg that goes on alone, jambonz adds ADULTING to the url. A wildcard matches this url as
+    // well.
     const adulting = path.includes('*') ? [] : [path.replace(/\/$/, '') + ADULTING]
     for (const url of [path, ...adulting]) {
       // An actionHook on the same path may have registered the socket already.

@@ -39,9 +39,9 @@ const WEBSOCKET_VERSIONS: ReadonlySet<string | undefined> = new Set(['13', '8'])
 const SUBPROTOCOL_LIST = /^[!#$%&'*+\-.^_`|~\w]+(?:[\t ]*,[\t ]*[!#$%&'*+\-.^_`|~\w]+)*$/
 
 /**
- * Registers GET <path>/<id>.<signature>: the websocket with the audio of one listen. All checks run before the upgrade
- * (401, 503, 404, 400, 409), since jambonz does not report why a socket was closed. `route.path` is the whole path,
- * `path` the one within `instance`'s prefix.
+ * Registers GET <path>/<id>.<signature>: the websocket with the audio of one listen. All checks run before
+ * the upgrade (401, 503, 404, 400, 409), since jambonz does not report why a socket was closed. `route.path`
+ * is the whole path, `path` the path within `instance`'s prefix.
  */
 export function registerAudio(
   instance: FastifyInstance,
@@ -67,7 +67,7 @@ export function registerAudio(
     scope.addHook('onRequest', async (request, reply) => {
       isNamed(request, reply)
     })
-    // For a relative url jambonz sends the webhooks' credentials in place of wsAuth.
+    // For a relative url, jambonz sends the webhooks' credentials in place of wsAuth, so both are accepted.
     const accepted = [options.auth, options.webhookAuth].filter((credentials) => credentials !== undefined)
     // isNamed accepts the wsAuth of the listen's own verb.
     await guardWithBasicAuth(scope, accepted, () => new ERR_AUDIO_AUTH(), isNamed)
@@ -85,8 +85,8 @@ export function registerAudio(
       checkSubprotocol(request.headers['sec-websocket-protocol'])
     })
     /**
-     * Claims the listen and opens its socket. Only the upgrade comes after it, so that no refused request uses the
-     * path.
+     * Claims the listen and opens its socket. Runs last before the upgrade, so that no refused request uses
+     * up the path.
      */
     async function open(request: FastifyRequest, reply: FastifyReply): Promise<void> {
       if (!isUpgrade(request)) return
@@ -113,7 +113,7 @@ export function registerAudio(
     ): void {
       claimed?.opened()
       runtime.metrics.requested('audio', 'answered')
-      // The stream handles the error of a broken socket.
+      // The stream handles the error of a broken socket, so this listener does nothing.
       socket.on('error', () => {})
       runtime.liveListens.add(
         new LiveListen(socket, claimed?.listen, {
@@ -133,7 +133,7 @@ export function registerAudio(
       preHandler: open,
       handler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(NOT_FOUND).send()
     }
-    // A parameter `:token` could exceed `maxParamLength` if the callSid is long.
+    // A wildcard is used, since a parameter `:token` could exceed `maxParamLength` if the callSid is long.
     scope.route({ ...upgraded, method: 'GET', url: `${path}/*` })
     if (!options.strict) scope.route({ ...upgraded, method: 'GET', url: path })
   })
@@ -172,8 +172,8 @@ interface Claim {
 }
 
 /**
- * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases it; the listen of
- * a further member of a room ends, since no other socket can ask for it.
+ * Claims the listen. If the connection breaks, or is refused, before the socket has opened, releases the
+ * listen. The listen of a further member of a room then ends, since no other socket can ask for it.
  */
 async function claim(
   { correlation, liveListens }: Runtime,

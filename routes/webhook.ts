@@ -22,8 +22,9 @@ import { callFields, CallWebhookSchema } from '../lib/model/payloads.js'
 import { ERR_SIGNATURE_GET } from '../lib/model/errors.js'
 
 /**
- * Registers POST for a call's webhook, or a hook of any verb but listen; GET for the same, unless the application has a
- * GET route there; and, with `env`, OPTIONS for the jambonz portal, which never signs its request for the variables.
+ * Registers POST for a call's webhook, or for a hook of any verb but listen. Registers GET for the same,
+ * unless the application has a GET route there. With `env`, registers OPTIONS for the jambonz portal, which
+ * asks for the variables and never signs this request.
  */
 export function registerWebhook<Schema extends FastifySchema>(
   instance: FastifyInstance,
@@ -48,8 +49,8 @@ export function registerWebhook<Schema extends FastifySchema>(
   }
 
   /**
-   * Takes the query as the payload. Throws if signatures are required: jambonz signs a payload that a GET does not
-   * send.
+   * Takes the query as the payload. Throws if signatures are required, since jambonz signs a payload that a
+   * GET does not send.
    */
   async function readQuery(request: FastifyRequest): Promise<void> {
     if (application.options.webhookSecrets.length > 0) throw new ERR_SIGNATURE_GET()
@@ -80,7 +81,7 @@ export function registerWebhook<Schema extends FastifySchema>(
     })
   })
   registerApplicationSocket(instance, application, path)
-  // The portal's request is no preflight: @fastify/cors of the host must not answer it.
+  // The portal's request is no preflight, so @fastify/cors of the host must not answer it.
   if (env) {
     instance.options(
       path,

@@ -16,7 +16,7 @@ const SETTINGS = [
 export class RouteTable<T> {
   readonly #router
 
-  /** `initialConfig`: that of the application, whose settings of the router are used here, too. */
+  /** `initialConfig`: the configuration of the application, whose router settings apply here, too. */
   constructor({ initialConfig }: Pick<FastifyInstance, 'initialConfig'>) {
     // Newer versions of Fastify have these settings in `routerOptions`, older ones at the top level.
     const given: Record<string, unknown> = { ...initialConfig, ...initialConfig.routerOptions }
@@ -36,17 +36,23 @@ export class RouteTable<T> {
   }
 }
 
-/** Handles one stream; the socket outlives the handler's promise. If the handler throws, the stream ends with 1011. */
+/**
+ * Handles one stream. The socket may outlive the handler's promise. If the handler throws, the stream ends
+ * with 1011.
+ */
 export type AudioHandler = (this: FastifyInstance, stream: AudioStream) => unknown
 
 export interface AudioRouteOptions {
-  /** false: the streams of this route are not recorded. Default: true if the option `recording` is set */
+  /** false if the streams of this route are not recorded. Default: true if the option `recording` is set */
   record?: boolean
-  /** false: recordings of this route do not contain the application's audio. Default: the option `recording.output` */
+  /**
+   * false if recordings of this route do not contain the application's audio. Default: the option
+   * `recording.output`
+   */
   output?: boolean
   /**
-   * ms that audio written to the streams is sent ahead of its playout, so that a hang-up wastes little of it; true:
-   * 400. Default: false, audio is sent as soon as it is written
+   * ms by which written audio is sent ahead of its playout, so that a hang-up wastes little of it; true
+   * stands for 400. Default: false, which means that audio is sent as soon as it is written
    */
   paced?: boolean | number
 }
@@ -68,7 +74,10 @@ export class AudioRoutes {
     this.#routes = new RouteTable(fastify)
   }
 
-  /** Adds a route; `path` is its path within the scope that registers it. Throws FST_JAMBONZ_AUDIO_PATH. */
+  /**
+   * Adds a route; `path` is its path within the scope that registers it. Throws FST_JAMBONZ_AUDIO_PATH for a
+   * path with parameters, or a path that was added already.
+   */
   add(route: AudioRoute, path: string): void {
     if (/[:*?#]/.test(path)) {
       throw new ERR_AUDIO_PATH(route.path, "must be a plain path: the listen's id becomes its last segment")

@@ -44,11 +44,11 @@ export interface LiveListenServices {
     readonly platform: Platform
   }
   readonly correlation: Correlation
-  /** undefined: nothing is recorded */
+  /** undefined if nothing is recorded */
   readonly recordings: Recordings | undefined
   /** name of this process in the store */
   readonly instance: string
-  /** undefined: nothing is traced */
+  /** undefined if nothing is traced */
   readonly tracing: Tracing | undefined
   /** Ends only this listen of its call: see ListenEnds. */
   readonly endAlone: (live: LiveStream, reason: EndReason) => Promise<boolean> | undefined
@@ -58,13 +58,13 @@ export interface LiveListenDeps extends LiveListenServices {
   /** the scope that registered the route; `this` in its handler */
   scope: FastifyInstance
   route: AudioRoute
-  /** ms of `performance.now()`: the time of the request for the socket's upgrade */
+  /** time of the request for the socket's upgrade, ms of `performance.now()` */
   requestedAt: number
   /** logger of the socket; it has the listen's id if the listen is `claimed` */
   logger: FastifyBaseLogger
 }
 
-/** A listen that has a socket here, from the upgrade to its end. It gives the stream its recorder and its handler. */
+/** A listen with a socket on this instance, until the socket closes. Gives the stream its recorder and its handler. */
 export class LiveListen {
   readonly live: LiveStream
   /** Resolves when the socket has closed and another instance may continue the listen. Never rejects. */
@@ -108,7 +108,8 @@ export class LiveListen {
 
   /**
    * Asks the other instances to hand over the listens of this call that they hold. Resolves to the ids of all listens
-   * of the call that can be handed over, this one included; to an empty list if this one can't. Never rejects.
+   * of the call that can be handed over, with this one; to an empty list if this listen can't be handed over. Never
+   * rejects.
    */
   async goesOnWith(): Promise<readonly string[]> {
     const { listen } = this.live
@@ -179,7 +180,7 @@ export class LiveListen {
       ...(typeof leg === 'string' && leg !== listen.callSid && { legCallSid: leg })
     }
     live.know(Object.freeze({ ...listen, ...started, state: 'streaming', connected: true, instance }))
-    // The store does not know the call: its webhook went to an instance with another store, or the store was restarted.
+    // True if the store does not know the call, as after a restart of the store, so that the metadata describes it.
     const isNews = leg === listen.callSid && stream.call.callStatus === undefined
     this.#enqueue(() => correlation.streaming(listen, started, isNews ? metadata : undefined)).then(
       (known) => {
@@ -196,7 +197,7 @@ export class LiveListen {
       live.recording = recordingControl(this.#recorder, live)
       live.addSink(this.#recorder, { live: false })
     }
-    // The listen became private on its last socket.
+    // The listen became private on its last socket, so privacy goes on.
     if (listen.paused) live.beginPrivacy(listen.paused)
     live.onPrivacy = (paused) => this.#notePrivacy(paused)
     stream.paced = route.paced
@@ -230,8 +231,8 @@ export class LiveListen {
   }
 
   /**
-   * Handles the close of the socket. Resolves when another socket may continue the listen, to a function that does the
-   * rest of the work; to undefined if there is none.
+   * Handles the close of the socket. When another socket may continue the listen, resolves to a function that does the
+   * rest of the work, or to undefined if there is none.
    */
   async #closed(end: StreamEnd): Promise<(() => Promise<void>) | undefined> {
     const { live } = this
@@ -269,7 +270,7 @@ export class LiveListen {
         }
   }
 
-  /** Writes to the store that another instance may continue the listen. Resolves to undefined if it has ended. */
+  /** Writes that another instance may continue the listen. Resolves to undefined if the listen has ended. */
   async #give(listen: Listen, segment: ListenSegment): Promise<Correlated | undefined> {
     const given = await this.#enqueue(() =>
       this.#deps.correlation.handedOver(listen, segment, {
@@ -303,7 +304,7 @@ export class LiveListen {
     }
   }
 
-  /** Resolves to the recording, joined with those of the earlier sockets, once all are final. */
+  /** Resolves to the recording, joined with those of the listen's earlier sockets, once all of them are final. */
   async #save(listen: Listen): Promise<Saved> {
     if (this.#recorder === undefined) return {}
     const earlier = recordingsOf(this.#deps.correlation.store, listen).catch((err: unknown) =>
@@ -336,7 +337,7 @@ export class LiveListen {
     this.#enqueue(() => this.#deps.correlation.paused(listen, paused))
   }
 
-  /** Runs a write after all earlier ones. Resolves to its result; to undefined if the store failed. */
+  /** Runs a write after all earlier writes. Resolves to its result; to undefined if the store failed. */
   #enqueue<T>(write: () => Promise<T>): Promise<T | undefined> {
     const written = this.#writes.then(write).catch((err: unknown) => this.#storeFailed(err))
     this.#writes = written

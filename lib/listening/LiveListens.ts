@@ -11,7 +11,7 @@ import type { LiveListen } from './LiveListen.js'
 export interface DrainOptions {
   /** ms that live streams are given to end by themselves */
   timeoutMs: number
-  /** true: other instances continue the streams */
+  /** true if other instances continue the streams */
   handover: boolean
   /** ms to wait for the actionHook of a stream that has ended */
   hookPatience: number
@@ -20,8 +20,8 @@ export interface DrainOptions {
 }
 
 /**
- * The names, in the log, of the parts whose version the fast reader may not know. Without that reader, audio costs more
- * CPU.
+ * The names, in the log, of the programs whose version the fast reader may not know. Without the fast reader,
+ * audio costs more CPU.
  */
 const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 
@@ -29,15 +29,15 @@ const MISFITS = { ws: 'ws', node: 'Node.js' } as const
 export class LiveListens {
   readonly #listens = new Set<LiveListen>()
   #opening = 0
-  // when the drain began, ms since the epoch
+  // time at which the drain began, ms since the epoch
   #sealedAt = Infinity
   #handingOver = false
-  // true: the time for streams to end by themselves is over.
+  // true once the time for streams to end by themselves is over.
   #ending = false
   #readByWs = 0
   readonly #store: CallStore
   readonly #logger: FastifyBaseLogger
-  /** listens that this instance answered, whose sockets it has not got */
+  /** the listens that this instance answered, and whose sockets have not come to it */
   readonly expected: ExpectedListens
 
   constructor(store: CallStore, logger: FastifyBaseLogger) {
@@ -46,14 +46,15 @@ export class LiveListens {
     this.expected = new ExpectedListens(store)
   }
 
-  /** true once `drain()` has begun: no stream of a new call is accepted */
+  /** true once `drain()` has begun, so that no stream of a new call is accepted */
   get sealed(): boolean {
     return this.#sealedAt < Infinity
   }
 
   /**
-   * Resolves to true if a socket may open. During a drain without handover, a socket of a call that began before the
-   * drain may open until the drain's time is over: there may be no other instance to take that socket.
+   * Resolves to true if a socket may open. During a drain without handover, a socket of a call that began
+   * before the drain may open until the drain's time is over, since there may be no other instance to take
+   * the socket.
    */
   async takes(token: SocketToken | undefined): Promise<boolean> {
     if (!this.sealed) return true
@@ -63,7 +64,7 @@ export class LiveListens {
     return (call === undefined ? token.issuedAt : Date.parse(call.createdAt)) <= this.#sealedAt
   }
 
-  /** true if other instances continue the listens that this one refuses */
+  /** true if other instances continue the listens that this instance refuses */
   get handingOver(): boolean {
     return this.#handingOver
   }
@@ -78,8 +79,8 @@ export class LiveListens {
   }
 
   /**
-   * Counts a socket that is allowed to open. Returns a function that ends its count; returns undefined, and counts
-   * nothing, if `max` sockets are open or opening.
+   * Counts a socket that is allowed to open. Returns a function that ends the count. If `max` sockets are
+   * open or opening, counts nothing and returns undefined.
    */
   reserve(max: number): (() => void) | undefined {
     if (this.#listens.size + this.#opening >= max) return undefined
@@ -94,7 +95,7 @@ export class LiveListens {
     const { slowReason } = listen.live
     if (slowReason !== undefined) this.#countReadByWs(slowReason)
     listen.over.finally(() => this.#listens.delete(listen))
-    // The socket was allowed before the drain began, and opened after it.
+    // Here the socket was allowed before the drain began, and opened after it.
     if (this.#handingOver) this.#handOverLate(listen)
     else if (this.#ending) listen.stop()
   }
@@ -107,7 +108,7 @@ export class LiveListens {
     return handed
   }
 
-  /** Reads the listen's socket to its end without delay: its actionHook is waiting for that. */
+  /** Reads the listen's socket to its end without delay, since the actionHook waits for the end. */
   readToEnd(listenId: string): void {
     for (const { live } of this.#listens) {
       if (live.listen?.id === listenId) live.readToEnd()
@@ -115,9 +116,10 @@ export class LiveListens {
   }
 
   /**
-   * Accepts no streams of new calls; with `handover` none at all. If `handover` is true, hands over all streams that
-   * can be. Waits `timeoutMs` for the others to end by themselves, then ends them so that jambonz calls their
-   * actionHooks. Resolves when all recordings are final and those hooks have arrived, at any instance.
+   * Refuses streams of new calls; with `handover` refuses all streams, and hands over all live streams that
+   * can be handed over. Waits `timeoutMs` for the other streams to end by themselves, then ends them, so that
+   * jambonz calls their actionHooks. Resolves when all recordings are final and these hooks have arrived, at
+   * any instance.
    */
   async drain(options: DrainOptions): Promise<void> {
     const { timeoutMs, handover, hookPatience } = options
@@ -159,7 +161,8 @@ export class LiveListens {
     const handed = new Set<LiveListen>()
     for (const listen of Array.from(this.#listens)) {
       if (handed.has(listen)) continue
-      // All listens of a call are handed over together: on jambonz 0.9 the end of one ends them all.
+      // All listens of a call are handed over together, since jambonz 0.9 ends all of them when one socket
+      // closes.
       const together = this.handOver(await listen.goesOnWith())
       for (const each of together) handed.add(each)
       await pace.add(Promise.all(together.map(({ released }) => released)).then(() => {}))
@@ -195,8 +198,9 @@ const EXPECTED_WITHIN = 15_000
 /** ms between two searches whether the call of an expected listen has ended */
 const LOOK_AGAIN = 250
 /**
- * ms after which old listens are forgotten again. A Map searches its oldest entry from the beginning, deleted entries
- * included: to forget one with each answer would take longer than the rest of a webhook.
+ * Minimum ms between two removals of old listens. A Map looks for its oldest entry from the beginning, and
+ * passes all deleted entries. A removal with each answer would therefore take longer than the rest of a
+ * webhook.
  */
 const FORGET_EVERY = 1_000
 
@@ -234,7 +238,10 @@ export class ExpectedListens {
     this.#answeredAt.clear()
   }
 
-  /** Resolves when each listen has its socket, on any instance, or its call has ended; or after `ms`. */
+  /**
+   * Resolves when each listen has its socket, on any instance, or when its call has ended. Resolves after
+   * `ms` at the latest.
+   */
   async settled(ms: number): Promise<void> {
     const deadline = performance.now() + ms
     await Promise.all(Array.from(this.#answeredAt, ([listenId]) => this.#settled(listenId, deadline)))
@@ -266,8 +273,8 @@ export class ExpectedListens {
 
 const MAX_AT_ONCE = 5
 /**
- * An operation is slow, as it waits for others, if it takes longer than this many times the quickest one plus CHANCE
- * ms.
+ * An operation that takes longer than SLOWER times the quickest one, plus CHANCE ms, is slow, since it waits
+ * for others.
  */
 const SLOWER = 1.5
 const CHANCE = 3
@@ -281,7 +288,10 @@ export class Pace {
   #atOnce = 1
   #quickest = Infinity
 
-  /** Counts an operation as running until `done` resolves; it must not reject. Resolves when the next one may begin. */
+  /**
+   * Counts an operation as running until `done` resolves. `done` must not reject. Resolves when the next
+   * operation may begin.
+   */
   async add(done: Promise<void>): Promise<void> {
     const begun = performance.now()
     const running = done.then(() => {

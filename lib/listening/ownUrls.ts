@@ -30,8 +30,9 @@ export interface SocketAsked {
 }
 
 /**
- * Returns the `url` at which jambonz opens the socket of one listen, and `path`, that of its audio route; undefined if
- * the url in the verb leads to another server. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that no route serves.
+ * Returns the `url` at which jambonz opens the socket of one listen, and the `path` of its audio route.
+ * Returns undefined if the url in the verb leads to another server. Throws FST_JAMBONZ_AUDIO_ROUTE for a
+ * relative url that no route serves.
  */
 export function socketUrl(
   { options, audioRoutes, audioPath, issuer }: OwnAddress,
@@ -76,8 +77,8 @@ export function firstFound<T>(
 }
 
 /**
- * Returns the paths that the url in a verb may mean, the likeliest first: a full path, one within the prefix of the
- * scope, or one below the path of `publicUrl`.
+ * Returns the paths that the url in a verb may mean, the likeliest first: a full path, a path within the
+ * prefix of the scope, or a path below the path of `publicUrl`.
  */
 function candidates(
   asked: string,
@@ -93,8 +94,8 @@ function candidates(
 }
 
 /**
- * Returns the wsAuth of the verb if the token in the path has to contain it. That is so if it differs from the option,
- * if jambonz sends it, and if the route asks for credentials.
+ * Returns the wsAuth of the verb if the token in the path has to contain it. This is so if the route asks for
+ * credentials, if jambonz sends the wsAuth, and if it differs from the options `auth` and `webhookAuth`.
  */
 function ownCredentials(
   { auth, webhookAuth }: OwnAddress['options'],
@@ -135,9 +136,10 @@ export function readPublicUrl(publicUrl: string): PublicUrl {
 }
 
 /**
- * Parses a url of a verb. Returns undefined if it is absolute and its origin is neither that of `publicUrl` nor one
- * by which jambonz called. Origins are compared as RFC 6454 does: ignoring case, without default ports. `http`,
- * `https`, `ws` and `wss` count as the same scheme: a proxy that ends TLS does not always forward the scheme.
+ * Parses a url of a verb. Returns undefined if the url is absolute and its origin is neither the origin of
+ * `publicUrl` nor an origin by which jambonz called. Origins are compared as RFC 6454 does: ignoring case,
+ * without default ports. `http`, `https`, `ws` and `wss` count as the same scheme, since a proxy that ends
+ * TLS does not always forward the scheme.
  */
 export function readOwnUrl(
   url: string,
@@ -169,8 +171,8 @@ export function joinPath(prefix: string, path: string): string {
 }
 
 /**
- * Returns the path as this application sees it: without the path of `publicUrl`, which a proxy removes. Returns
- * undefined if the path does not begin with that.
+ * Returns the path as this application sees it: without the path of `publicUrl`, which a proxy removes.
+ * Returns undefined if the path does not begin with the path of `publicUrl`.
  */
 export function pathBelow(path: string, publicUrl: Pick<PublicUrl, 'path'> | undefined): string | undefined {
   const { path: parent = '' } = publicUrl ?? {}
@@ -187,8 +189,8 @@ export function actualPrefix(request: FastifyRequest): string {
 }
 
 /**
- * Returns a route's path with values for its parameters, taken from the url of a request. Only the segments that the
- * routes of both have in common at their beginning get values.
+ * Returns a route's path with values for its parameters, taken from the url of a request. Values are given
+ * only to the segments at the beginning that this route and the route of the request have in common.
  */
 export function actualPath(pattern: string, { routeOptions, url }: FastifyRequest): string {
   if (!/[:*]/.test(pattern)) return pattern
@@ -197,7 +199,7 @@ export function actualPath(pattern: string, { routeOptions, url }: FastifyReques
   const different = segments.findIndex((segment, i) => segment !== own[i])
   const shared = different < 0 ? segments.length : different
   const actual = url.replace(/[?#].*$/s, '').split('/')
-  // If the router ignores duplicate slashes, the url may have some.
+  // If the router ignores duplicate slashes, the url may have some, which are removed here.
   const given = actual.filter((segment, i) => segment !== '' || i === actual.length - 1).slice(0, shared)
   return ['', ...given, ...segments.slice(shared)].join('/')
 }
@@ -216,8 +218,8 @@ function segmentsOf(pattern: string): string[] {
 }
 
 /**
- * Returns the hosts under which jambonz may have called: that of the request and, if proxies are trusted, those that
- * they forward.
+ * Returns the hosts under which jambonz may have called: the host of the request and, if proxies are trusted,
+ * the hosts that the proxies forward.
  */
 function hostsOf(request: FastifyRequest): string[] {
   if (request.ips === undefined) return [request.host]

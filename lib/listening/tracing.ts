@@ -17,9 +17,12 @@ export interface SpanOptions {
 export interface Trace {
   /** the span as a `b3` header */
   readonly b3: string
-  /** Calls `run` inside the span: spans that begin in it, or in what it awaits, are its children. */
+  /**
+   * Calls `run` inside the span. Spans that begin in `run`, or in anything that `run` awaits, are children of
+   * the span.
+   */
   run<T>(run: () => T): T
-  /** Sets attributes. Those that are undefined are left out. */
+  /** Sets attributes, and leaves out the undefined ones. */
   set(attributes: Attributes): void
   /** Sets the span's status to ERROR, with the reason of the first call. If the reason is an `Error`, records it. */
   fail(reason: Error | string): void
@@ -30,10 +33,11 @@ export interface Trace {
 /** Begins spans. Both methods return undefined if no SDK is registered. */
 export interface Tracing {
   /**
-   * Begins the span of a request. Its parent is the active span, if an HTTP instrumentation has begun one; else `b3`.
+   * Begins the span of a request. Its parent is the active span, if an HTTP instrumentation has begun one. If
+   * not, its parent is the span in `b3`.
    */
   request(name: string, options: SpanOptions): Trace | undefined
-  /** Begins the span of a background task. Its parent is `b3`, whatever span is active. */
+  /** Begins the span of a background task. Its parent is the span in `b3`, even if another span is active. */
   task(name: string, options: SpanOptions): Trace | undefined
 }
 
@@ -53,7 +57,7 @@ export function beginListenSpan(
 export interface SocketEnd extends StreamEnd {
   /** the audio of this socket */
   audio: AudioCounts
-  /** true: another instance continues the listen */
+  /** true if another instance continues the listen */
   handedOver: boolean
 }
 

@@ -36,9 +36,9 @@ export function isUpgrade({ raw }: Pick<FastifyRequest, 'raw'>): boolean {
 }
 
 /**
- * Opens the websocket that a request asks for, and hijacks the reply from Fastify. Calls `onSocket` in the same turn,
- * with the time at which the request arrived, ms of `performance.now()`. The request must not have been answered yet:
- * call it in the last hook before the handler.
+ * Opens the websocket that a request asks for, and hijacks the reply from Fastify. Calls `onSocket` in the
+ * same turn, with the time at which the request arrived, ms of `performance.now()`. The request must not have
+ * been answered yet, so this function is called in the last hook before the handler.
  */
 export function acceptUpgrade(
   server: WebSocketServer,
@@ -76,7 +76,10 @@ class ServerUpgrades {
     })
   }
 
-  /** Dispatches an upgrade, unless the application has registered @fastify/websocket itself: that one dispatches it. */
+  /**
+   * Dispatches an upgrade. If the application has registered @fastify/websocket itself, that registration
+   * dispatches it.
+   */
   #dispatch(request: IncomingMessage, socket: UpgradeSocket, head: Buffer): void {
     const [ours] = this.door.listeners('upgrade') as OnUpgrade[]
     if (!this.#isDispatchedByHost) ours?.(request, socket, head)
@@ -87,10 +90,10 @@ class ServerUpgrades {
   }
 
   /**
-   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They do not run
-   * if an earlier hook of the application refused the request, or if the url can't be decoded. The socket would then
-   * stay open and unread, and `fastify.close()` would wait for it. While the server closes, @fastify/websocket does not
-   * listen any more: the answer is 503.
+   * Ends the socket of an upgrade that was refused. @fastify/websocket does so only if its hooks run. They do
+   * not run if an earlier hook of the application refused the request, or if the url can't be decoded. The
+   * socket would then stay open and unread, and `fastify.close()` would wait for it. While the server closes,
+   * @fastify/websocket does not listen any more, so the answer is 503.
    */
   #endRefused(socket: UpgradeSocket): void {
     const answer = socket._httpMessage
@@ -104,8 +107,8 @@ class ServerUpgrades {
 }
 
 /**
- * A substitute for a server. It keeps listeners itself, but emits events on the server, because `injectWS()` needs
- * that.
+ * A substitute for a server. It keeps listeners itself, but emits upgrades on the server, since `injectWS()`
+ * needs this.
  */
 class Door extends EventEmitter {
   readonly #server: Server

@@ -14,7 +14,10 @@ export interface Definition {
   readonly help: string
   /** how the values of several instances, or of the workers of a cluster, are combined into one */
   readonly aggregator: 'sum' | 'min' | 'max'
-  /** the label values whose samples exist from the start, as 0: only then Prometheus sees the first event as a rise */
+  /**
+   * the label values whose samples exist from the start, with value 0, so that Prometheus sees the first
+   * event as a rise
+   */
   readonly labels: Readonly<Record<string, readonly string[]>>
   /** upper bounds of a histogram */
   readonly buckets: readonly number[]
@@ -172,7 +175,10 @@ export interface MetricsSources {
   applicationSockets: () => number
 }
 
-/** The metrics of one instance. They are counted from its events, so audio costs no more CPU. */
+/**
+ * The metrics of one instance. They are counted from the instance's events, so that audio frames cost no more
+ * CPU.
+ */
 export class Metrics implements RequestMetrics {
   readonly instruments: readonly Instrument[]
   readonly #requests = new Counter(METRICS.requests)
@@ -193,7 +199,7 @@ export class Metrics implements RequestMetrics {
       this.#hooksUnfinished,
       ...readings(sources)
     ]
-    // In the order of METRICS.
+    // The instruments get the order of METRICS.
     this.instruments = Object.values(METRICS).flatMap((definition) =>
       instruments.filter((instrument) => instrument.definition === definition)
     )

@@ -5,7 +5,7 @@ import { ERR_OPTIONS } from '../model/errors.js'
 export interface Sample {
   labels: Record<string, string | number>
   value: number
-  /** the name, if it differs from that of the metric: with `_bucket`, `_sum` or `_count` for a histogram */
+  /** the name, if it differs from the name of the metric: a histogram adds `_bucket`, `_sum` or `_count` */
   metricName?: string
 }
 
@@ -69,7 +69,7 @@ export class Reading implements Instrument {
     return [{ labels: {}, value: this.#read() }]
   }
 
-  /** Does nothing: the value is kept elsewhere. */
+  /** Does nothing, since the value is kept elsewhere. */
   reset(): void {}
 }
 
@@ -137,7 +137,7 @@ function escaped(value: string): string {
 
 /**
  * The part of prom-client's `Registry` that the plugin uses. The application passes its registry, so that one
- * `/metrics` shows its metrics and those of the plugin.
+ * `/metrics` shows the metrics of the application and of the plugin.
  */
 export interface MetricsRegistry {
   registerMetric(metric: { get(): Promise<unknown> }): void
@@ -153,9 +153,10 @@ const AGGREGATORS = {
 const shared = new WeakMap<MetricsRegistry, ReadonlyMap<string, SharedMetric>>()
 
 /**
- * Registers metrics for the instruments. If another instance of the plugin has registered them, adds the instruments to
- * those metrics. Returns a function that removes the instruments: their gauges disappear, but their counts stay, since
- * counters must not fall. Throws FST_JAMBONZ_OPTIONS if the registry has other metrics of these names.
+ * Registers metrics for the instruments. If another instance of the plugin has registered the metrics, adds
+ * the instruments to them. Returns a function that removes the instruments. Their gauges then disappear, but
+ * their counts stay, since counters must not fall. Throws FST_JAMBONZ_OPTIONS if the registry has other
+ * metrics of these names.
  */
 export function joinRegistry(registry: MetricsRegistry, instruments: readonly Instrument[]): () => void {
   const metrics =

@@ -24,7 +24,7 @@ export interface CallPatch {
 
 /** A condition of a write: the value that a field must have; null stands for a field that does not exist. */
 export type Guard = {
-  /** id of the listen with the field; undefined: the field is the call's own */
+  /** id of the listen with the field; undefined for a field of the call itself */
   listen?: string
   field: string
 } & ({ is: string | null } | { not: string | null })
@@ -34,30 +34,33 @@ export interface WritePart {
   /** The part is written only if all guards hold. */
   guards?: readonly Guard[]
   patch: CallPatch
-  /** true: no other write changes these fields of the call, not even an earlier one that arrives late */
+  /**
+   * true if no other write may change these fields of the call any more, not even an earlier write that
+   * arrives late
+   */
   final?: boolean
   /** ids of listens whose waiters check their condition again, on all instances */
   wakes?: readonly string[]
 }
 
-/** A write to one call, in one step: all guards are checked before any part is written. */
+/** A write to one call, in one step. All guards are checked before any part is written. */
 export type CallWrite = readonly WritePart[]
 
 /** A call in a store. */
 export interface KeptCall {
   call: StoredCall
-  /** the call's own fields that are final */
+  /** names of the call's own fields that are final */
   final: readonly string[]
 }
 
 export interface AppliedWrite {
-  /** undefined: the call is unknown, and nothing was written */
+  /** undefined if the call is unknown, and nothing was written */
   kept: KeptCall | undefined
   /** for each part: true if it was written */
   applied: boolean[]
 }
 
-/** The audio of a listen on whose socket none has come. */
+/** The audio counts of a listen that has received no audio. */
 export const NO_AUDIO = Object.freeze({ frames: 0, bytes: 0, durationMs: 0, gapMs: 0, maxGapMs: 0 })
 const NO_DATA = Object.freeze({})
 const NO_LISTENS: readonly StoredListen[] = Object.freeze([])
@@ -166,8 +169,8 @@ function withoutNulls(listen: StoredListen): StoredListen {
 }
 
 /**
- * Merges fields: copies all at once, then freezes those that are no scalars. That is many times faster than a spread,
- * or one field at a time.
+ * Merges fields: copies all at once, then freezes the values that are no scalars. This is many times faster
+ * than a spread, or than one field at a time.
  */
 function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): T {
   const next: T = Object.assign({}, target, fields)
@@ -181,7 +184,7 @@ function merged<T extends object>(target: T, fields: Partial<NoInfer<T>> = {}): 
   return next
 }
 
-/** Returns the call's listen of that id. */
+/** Returns the call's listen with this id. */
 export function listenIn(call: StoredCall | undefined, listenId: string): StoredListen | undefined {
   return call?.listens.find(({ id }) => id === listenId)
 }

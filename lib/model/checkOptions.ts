@@ -13,14 +13,14 @@ import { Value } from '@sinclair/typebox/value'
 import { isCredentialName } from './credentials.js'
 import { ERR_OPTIONS } from './errors.js'
 
-/** ms of the longest timer of Node.js. A longer one fires at once. */
+/** ms of the longest timer of Node.js. A longer timer fires at once. */
 export const MAX_TIMER_MS = 2_147_483_647
 
 export const MIB = 1024 * 1024
 
 /**
- * Returns the schema of an option in ms. `minimum`: the shortest useful time. A value in seconds, given by mistake,
- * should be below it.
+ * Returns the schema of an option in ms. `minimum`: the shortest useful time, so large that a value in
+ * seconds, given by mistake, is refused.
  */
 export function Milliseconds(description: string, minimum: number): TNumber {
   return Type.Number({ minimum, maximum: MAX_TIMER_MS, description })
@@ -39,7 +39,7 @@ export function MillisecondsOrNever(description: string, minimum: number): TUnsa
  */
 export function checkOptions(schema: TSchema, options: unknown, prefix = ''): void {
   const errors = [...Value.Errors(schema, options)]
-  // An unknown name is reported first: it may be a misspelling of one that is missing.
+  // An unknown name is reported first, since it may be the misspelled name of a missing option.
   const error = errors.find(({ type }) => type === ValueErrorType.ObjectAdditionalProperties) ?? errors[0]
   if (error === undefined) return
   const path = error.path.replaceAll('/', '.')
@@ -98,7 +98,10 @@ function rangeOf({ type, minimum, exclusiveMinimum, maximum }: TSchema): string 
   return maximum === undefined ? `${kind} of ${minimum} or more` : `${kind} from ${minimum} to ${maximum}`
 }
 
-/** Returns the allowed values of a union. Strings are quoted if the value is none: the number 11 is not "11". */
+/**
+ * Returns the allowed values of a union. If the value is no string, strings are quoted, since the number 11
+ * is not "11".
+ */
 function alternatives(schemas: readonly TSchema[], value: unknown): string | undefined {
   const kinds = schemas.map((schema) => {
     const { const: literal, type } = schema
@@ -184,7 +187,8 @@ export function withDefaults<Properties extends TProperties>(
 
 function resolve(schema: TSchema, value: unknown): unknown {
   const properties = Object.entries((schema.properties ?? {}) as TProperties)
-  // A schema of an object without properties is that of a class, such as a store.
+  // A schema of an object without properties stands for a class, such as a store, so its value is returned
+  // unchanged.
   if (properties.length === 0 || typeof value !== 'object' || value === null) return value
   const given = value as Record<string, unknown>
   return Object.freeze(

@@ -1,4 +1,5 @@
-// One list of names decides what a credential is: errors and logs hide these values, and the store does not keep them.
+// This file decides which values are credentials. Errors and logs hide these values, and the store does not
+// keep them.
 
 /** The name and password of HTTP Basic. */
 export interface Credentials {
@@ -7,38 +8,41 @@ export interface Credentials {
 }
 
 // Parts of regular expressions.
-/** Words of a name, anywhere in it. */
+/** Matches words that may stand anywhere in a name. */
 const WORDS =
   'pass[-_]?(?:word|wd|phrase|code)|secret|credential|authori[sz]ation|bearer|cookie|signature|(?:private|access|api|subscription)[-_]?key'
-/** The end of a name. */
+/** Matches the end of a name. */
 const ENDING = 'tokens?'
-/** Whole names. */
+/** Matches a whole name. */
 const WHOLE = '(?:(?:ws|basic|webhook)?[-_]?auth|pwd|pin|key|sig|jwt)'
-/** The scheme's end and the credentials of a url. */
+/** Matches the end of a url's scheme and the credentials after it. */
 const USERINFO = String.raw`:\/\/[^/?#\s]*@`
 
-/** Names of properties and url parameters whose values are credentials. */
+/** Matches the names of properties and url parameters whose values are credentials. */
 const CREDENTIAL_NAME = new RegExp(`${WORDS}|(?<!max[-_]?)${ENDING}$|^${WHOLE}$`, 'i')
-/** `Bearer …`, `Basic …`, or a url with credentials */
+/** Matches `Bearer …`, `Basic …`, or a url with credentials. */
 const CREDENTIAL_VALUE = new RegExp(
   String.raw`^(?:bearer|basic)\s+[\w+/.=~-]{16,}$|^[a-z][\w+.-]*${USERINFO}`,
   'i'
 )
 /**
- * Matches the JSON of every value that has a credential, and of few others. One scan of the text is a tenth of the work
- * of a look at each name and value.
+ * Matches the JSON of every value that has a credential, and of few other values. One scan of the text takes
+ * a tenth of the time of a check of each name and value.
  */
 const SUSPICIOUS = new RegExp(
   String.raw`${WORDS}|${ENDING}["=]|["?&](?:${WHOLE}["=]|basic[\s\\])|${USERINFO}`,
   'i'
 )
 const QUERY_PARAMETERS = /([?&])([^=&#]+)=([^&#"\s]*)/g
-/** the credentials before the host of a url, anywhere in a text */
+/** Matches the credentials before the host of a url, anywhere in a text. */
 const URL_CREDENTIALS = /\/\/[^/@\s"]*@/g
-/** the value of an Authorization header, anywhere in a text */
+/** Matches the value of an Authorization header, anywhere in a text. */
 const HEADER_CREDENTIALS = /\b(bearer|basic)\s+[\w+/.=~-]{16,}/gi
 
-/** Number of names whose result is remembered, at most: verbs have the same few hundred properties again and again. */
+/**
+ * Maximum number of names whose result is remembered, since verbs have the same few hundred properties again
+ * and again.
+ */
 const MAX_REMEMBERED = 2_000
 const remembered = new Map<string, boolean>()
 
@@ -83,7 +87,10 @@ export function jsonWithoutCredentials(value: unknown): string | undefined {
     )
 }
 
-/** Returns true if both are the same username and password. Not in constant time: for credentials of our own. */
+/**
+ * Returns true if both are the same username and password. Does not take constant time, so use it only for
+ * credentials that the application has set itself.
+ */
 export function isSameCredentials(
   one: { username?: unknown; password?: unknown } | undefined,
   other: Credentials | undefined

@@ -32,7 +32,8 @@ export function deepFreeze<T>(value: T): T {
 }
 
 /**
- * Number of levels that are copied here, more than any call has. Deeper values may be circular: JSON text copies those.
+ * Number of levels that are copied here, more than any call has. Deeper values may be circular, so they are
+ * copied as JSON text.
  */
 const MAX_DEPTH = 16
 
@@ -55,7 +56,10 @@ function copied(value: unknown, depth: number, finish: Finish): unknown {
   return finish === asIs ? parsed : deepFreeze(parsed)
 }
 
-/** Copies all fields at once, then corrects the copy: an object that grows field by field costs ten times as much. */
+/**
+ * Copies all fields at once, then corrects the copy. An object that grows field by field would cost ten times
+ * as much.
+ */
 function copiedFields(fields: Data, depth: number, finish: Finish): object {
   const copy = Object.assign({}, fields)
   let omits = false

@@ -28,8 +28,8 @@ type Life = { readonly [Event in LifeEvent]: { readonly [From in Stage]?: Stage 
 
 /**
  * The next stage of a listen, by event and present stage. An event without an entry for the present stage changes
- * nothing. Events of the instance that has the socket count even if the store lost the claim, as a Redis that fails
- * over may.
+ * nothing. Events of the instance that has the socket count even if the store has lost the claim, as may happen when a
+ * Redis fails over.
  */
 export const LIFE: Life = {
   'answered': { unknown: 'expected', expected: 'expected' },
@@ -63,7 +63,7 @@ export function stageOf(listen: StoredListen | undefined): Stage {
 }
 
 /**
- * Returns true if the next actionHook is answered with the listen again: its socket was handed over or refused.
+ * Returns true if the next actionHook is answered with the listen again, because its socket was handed over or refused.
  */
 export function isOffered(listen: StoredListen): boolean {
   const stage = stageOf(listen)
@@ -82,7 +82,7 @@ export function isSaved({ saved = 0, segments = [] }: Pick<StoredListen, 'saved'
 
 type Fields = Omit<ListenPatch, 'id'>
 
-/** Returns the write of a call's own fields. `ends`: they end the call, and no later write changes them. */
+/** Returns the write of a call's own fields. `ends`: true if they end the call, so that no later write changes them. */
 export function callPart(fields: CallFields, ends: boolean): WritePart {
   const isOpen = { field: 'endedAt', is: null }
   const patch: CallPatch = { call: ends ? { ...fields, endedAt: new Date().toISOString() } : fields }
@@ -104,7 +104,7 @@ export function claimPart(id: string, instance: string, mayCreate: boolean): Wri
   }
 }
 
-/** Returns the write for a claimed listen whose socket did not open: another socket may claim it. */
+/** Returns the write for a claimed listen whose socket did not open, so that another socket may claim the listen. */
 export function releasePart(id: string, instance: string): WritePart {
   return {
     guards: [
@@ -132,7 +132,7 @@ export function streamingPart(id: string, instance: string, fields: Fields): Wri
   }
 }
 
-/** Returns the write for a listen whose socket was closed for another instance to take the next one. */
+/** Returns the write for a listen whose socket was closed, so that another instance takes its next socket. */
 export function handOverPart(id: string, fields: Fields): WritePart {
   return {
     guards: [isKnown(id), { listen: id, field: 'state', not: 'ended' }],
@@ -150,7 +150,10 @@ export function closePart(id: string, fields: Fields): WritePart {
   }
 }
 
-/** Like `closePart()`, for a listen that others declared lost while this instance could not reach the store. */
+/**
+ * Returns the write of `closePart()` for a listen that other instances declared lost while this instance could not
+ * reach the store.
+ */
 export function foundPart(id: string, instance: string, fields: Fields): WritePart {
   return {
     guards: [
@@ -162,7 +165,9 @@ export function foundPart(id: string, instance: string, fields: Fields): WritePa
   }
 }
 
-/** Returns the write that ends a listen whose socket, or next socket, will not come. `listen`: as it was read. */
+/**
+ * Returns the write that ends a listen whose first or next socket will not come. The listen is given as it was read.
+ */
 export function neverCamePart({ id, instance, segments }: StoredListen): WritePart {
   return {
     guards: [
@@ -195,7 +200,10 @@ export function losePart(id: string, instance: string): WritePart {
   }
 }
 
-/** Returns the write of whether an instance watches for the next socket of a listen, see `StoredListen.watcher`. */
+/**
+ * Returns the write by which an instance begins or ends to watch for the next socket of a listen: see
+ * `StoredListen.watcher`.
+ */
 export function watchPart(id: string, instance: string, watches: boolean): WritePart {
   return {
     guards: [
@@ -203,7 +211,7 @@ export function watchPart(id: string, instance: string, watches: boolean): Write
       watches
         ? { listen: id, field: 'state', is: 'expected' }
         : { listen: id, field: 'watcher', is: instance },
-      // The instance that holds the socket watches it anyway.
+      // An instance that holds the socket need not watch the listen.
       { listen: id, field: 'instance', not: instance }
     ],
     patch: { listens: [{ id, watcher: watches ? instance : null }] }
@@ -219,8 +227,8 @@ export interface HookSays {
 }
 
 /**
- * Returns the write of an actionHook, for a listen in any stage that the store knows. Of a key it writes only that
- * there was one: see `keyPart`.
+ * Returns the write of an actionHook, for a listen in any stage that the store knows. If the hook has a key, writes
+ * only that there was a key: see `keyPart`.
  */
 export function hookPart(id: string, { digits, duration }: HookSays, fields: Fields = {}): WritePart {
   return {
@@ -242,7 +250,8 @@ export function hookPart(id: string, { digits, duration }: HookSays, fields: Fie
 
 /**
  * Returns the write of the key of an actionHook. It applies only once the instance with the socket has ended the
- * listen, and not during a pause: earlier, the store may not know of a pause yet. It never applies to a lost listen.
+ * listen, and not during a pause, since earlier the store may not know of a pause yet. It never applies to a lost
+ * listen.
  */
 export function keyPart(id: string, digits: string): WritePart {
   return {
@@ -304,7 +313,7 @@ function addUp(
   }
 }
 
-/** Returns the seconds that a handed-over listen may still last; undefined: no limit. */
+/** Returns the seconds that a handed-over listen may still last; undefined if there is no limit. */
 export function lengthLeft({ maxLength, audio }: Pick<Listen, 'maxLength' | 'audio'>): number | undefined {
   return maxLength === undefined || maxLength <= 0
     ? undefined

@@ -56,7 +56,7 @@ export const CallWebhookSchema = Type.Object(
 )
 export type CallWebhook = Static<typeof CallWebhookSchema>
 
-/** The actionHook of a listen. Without `dial_call_duration`, its socket could not be opened. */
+/** The actionHook of a listen. If `dial_call_duration` is absent, the socket could not be opened. */
 export const ListenHookSchema = Type.Object(
   {
     ...CallAttributes,
@@ -68,7 +68,7 @@ export const ListenHookSchema = Type.Object(
 )
 export type ListenHook = Static<typeof ListenHookSchema>
 
-/** A call status event. The last one has the duration and who hung up. */
+/** A call status event. The last event has the duration, and the side that hung up. */
 export const CallStatusSchema = Type.Object(
   {
     ...CallAttributes,
@@ -168,10 +168,10 @@ export const JAMBONZ_EVENTS = [
 ] as const
 export type JambonzEventName = (typeof JAMBONZ_EVENTS)[number]
 
-/** The data of one of these events. */
+/** An event of JAMBONZ_EVENTS, as listeners get it. */
 export interface JambonzEvent {
   callSid: string
-  /** llm:event, llm:tool-call, agent:event: the hook in the verb */
+  /** the hook in the verb, for llm:event, llm:tool-call and agent:event */
   hook?: string
   /** the data of jambonz, snake_case */
   data: Readonly<Record<string, unknown>>

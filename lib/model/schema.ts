@@ -139,7 +139,7 @@ export const ListenSchema = Type.Object({
   )
 })
 
-/** One call and its listens. Plain JSON: it lives in the store. */
+/** One call and its listens. Plain JSON, which the store keeps. */
 export const CallSchema = Type.Object({
   callSid: Type.String(),
   parentCallSid: Type.Optional(Type.String()),
@@ -234,7 +234,10 @@ export type Listen = {
   readonly endReason?: EndReason
   /** the audio of all sockets of the listen */
   readonly audio: AudioCounts
-  /** the mode of a present pause: the audio is not recorded, and monitors can't hear it */
+  /**
+   * the mode of the present pause, in which the audio is not recorded, and monitors can't hear it; false
+   * without a pause
+   */
   readonly paused?: false | PauseMode
   /** the finished recording; undefined if there is none, or not yet */
   readonly recording?: FinishedRecording

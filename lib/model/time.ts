@@ -14,8 +14,8 @@ export async function withinMs<T>(ms: number, promise: Promise<T>): Promise<T | 
 }
 
 /**
- * Returns the time of this machine's clock, ms since the epoch, for times that others read. This clock may be set, and
- * then jumps: durations are measured with `performance.now()`.
+ * Returns the time of this machine's clock, ms since the epoch, for times that others read. This clock may be
+ * set, and then jumps, so durations are measured with `performance.now()`.
  */
 export function wallClock(): number {
   return Date.now()

@@ -7,24 +7,27 @@ import { wallClock } from './time.js'
 /** bytes of a block of SHA-256 */
 const BLOCK = 64
 const DIGEST = 32
-/** bytes of a message that is hashed at once: a webhook has one or two thousand */
+/** maximum bytes of a message that is hashed at once; a webhook has one or two thousand */
 const MAX_AT_ONCE = 8_192
-/** The bytes that the key is combined with: for the hash of the message, and for the hash of that hash (RFC 2104). */
+/**
+ * The bytes with which the key is combined (XOR) for the inner and for the outer hash of an HMAC (RFC 2104).
+ */
 const INNER = 0x36
 const OUTER = 0x5c
-/** bytes of a UTF-16 unit in UTF-8, at most */
+/** maximum bytes of one UTF-16 unit in UTF-8 */
 const MAX_UTF8_BYTES = 3
 
 /**
  * HMAC-SHA256 (RFC 2104) with one key, which logs never show. It hashes a short message with two calls of
- * `crypto.hash()`: that takes half the time of `crypto.createHmac()`, whose objects burden the garbage collector too.
+ * `crypto.hash()`, since `crypto.createHmac()` takes twice as long, and burdens the garbage collector with
+ * objects.
  */
 export class Hmac {
   readonly #key: Buffer
   readonly #text: string
-  /** the combined key, followed by room for a message */
+  /** the key combined with INNER, followed by room for a message */
   readonly #inner = Buffer.alloc(BLOCK + MAX_AT_ONCE)
-  /** the other combined key, followed by the hash of the first */
+  /** the key combined with OUTER, followed by the inner hash */
   readonly #outer = Buffer.alloc(BLOCK + DIGEST)
 
   constructor(key: string | Buffer) {
@@ -50,14 +53,14 @@ export class Hmac {
     const end = BLOCK + this.#inner.write(text, BLOCK)
     if (rest !== undefined) this.#inner.set(rest, end)
     const message = this.#inner.subarray(0, end + restBytes)
-    // A text of one byte a character costs less than a Buffer.
+    // The inner hash is copied as text of one byte a character, which costs less than a Buffer.
     this.#outer.write(hash('sha256', message, 'binary'), BLOCK, 'latin1')
     return hash('sha256', this.#outer, encoding)
   }
 
   /**
-   * Returns a name, in hexadecimal, that nobody can guess without the key. It takes half the time of `digest`, but
-   * proves nothing: a signature needs `digest`.
+   * Returns a name, in hexadecimal, that nobody can guess without the key. Takes half the time of `digest()`,
+   * but does not authenticate the text; a signature needs `digest()`.
    */
   name(text: string): string {
     return hash('sha256', `${this.#text}\n${text}`)
@@ -72,10 +75,10 @@ const DIGEST_HEX = 16
 export const MAX_CALL_SID_BYTES = 128
 
 /**
- * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on file
- * systems that ignore case. Since it contains its call, the path of a socket or the `?listen=` of a hook needs no
- * index. The same `seed` gives the same id: a repeated request is answered with the same listens. The digest is keyed,
- * so that ids can't be guessed.
+ * Returns the id of a listen: `<callSid>-<digest>`, in lower-case hexadecimal, which is safe in urls and on
+ * file systems that ignore case. The id contains the callSid, so that the path of a socket, or the `?listen=`
+ * of a hook, leads to the call without an index. The same `seed` gives the same id, so that a repeated
+ * request is answered with the same listens. The digest is keyed, so that nobody can guess ids.
  */
 export function createListenId(secret: Hmac, callSid: string, seed: string): string {
   const name = UUID.test(callSid) ? callSid.replaceAll('-', '') : `x${Buffer.from(callSid).toString('hex')}`
@@ -96,24 +99,25 @@ export function checkCallSid(callSid: string): void {
   if (bytes === 0 || bytes > MAX_CALL_SID_BYTES) throw new ERR_CALL_SID(MAX_CALL_SID_BYTES)
 }
 
-// Tokens that open a listen's socket, or run its hook, for anybody who has them. They are signed with the option
-// `secret` and stand only in the answer to jambonz: the store keeps verbs without them, and logs have the listen's id
-// instead.
+// Tokens that open a listen's socket, or run its hook, for anybody who has them. They are signed with the
+// option `secret` and stand only in the answer to jambonz. The store keeps verbs without them, and logs have
+// the listen's id instead.
 
 /** The fields that a path signs. */
 export interface SocketToken {
-  /** whole path of the audio route: the token opens no other route */
+  /** whole path of the audio route; the token opens no other route */
   path: string
   listenId: string
   /** ms since the epoch at which the verb was answered */
   issuedAt: number
   /**
-   * true if other instances may not know the listen: each has a store of its own, or the shared store was away when the
-   * verb was answered
+   * true if other instances may not know the listen, because each has a store of its own, or because the
+   * shared store was away when the verb was answered
    */
   unknown: boolean
   /**
-   * the pause of the listen at its last handover: the next socket begins with it, even if the store has lost it
+   * the pause of the listen at its last handover; the next socket begins with this pause, even if the store
+   * has lost it
    */
   paused: PauseMode | false
   /** tag of the instance that answered the verb: see `issuerTag` */
@@ -126,13 +130,13 @@ export interface SocketToken {
  */
 export const SOCKET_TOKEN_TTL = 6 * 3_600_000
 
-// 22 characters in all, so that urls stay short: 30 bits of time and flags, 18 bits of the issuer, 84 bits of
-// signature.
+// The part after the id has 22 characters, so that urls stay short: 30 bits of time and flags, 18 bits of the
+// issuer, 84 bits of signature.
 const TIME_CHARACTERS = 5
 const ISSUER_CHARACTERS = 3
 const STAMP_CHARACTERS = TIME_CHARACTERS + ISSUER_CHARACTERS
 const SIGNATURE_CHARACTERS = 14
-/** ms of one unit of the time: 27 bits hold 34 years */
+/** ms of one unit of the time, so that 27 bits hold 34 years */
 const STAMP_UNIT = 8_000
 const STAMP_EPOCH = Date.UTC(2025, 0, 1)
 const MAX_STAMP = 2 ** 27 - 1
@@ -182,8 +186,8 @@ export function hasExpired({ issuedAt }: SocketToken, now = wallClock()): boolea
 }
 
 /**
- * Returns the key that authenticates a GET hook of the listen. The hook has no payload that a signature could cover,
- * and the listen's id is no secret: it stands in file names and logs.
+ * Returns the key that authenticates a GET hook of the listen. The hook has no payload that a signature could
+ * cover, and the listen's id is no secret, since file names and logs contain it.
  */
 export function signHookKey(secret: Hmac, listenId: string): string {
   return secret.digest('base64url', `hook\n${listenId}`).slice(0, HOOK_KEY_CHARACTERS)
@@ -235,15 +239,17 @@ function signature(
     .slice(0, SIGNATURE_CHARACTERS)
 }
 
-// The store passes the verbs of a live call to another instance, or keeps them until jambonz fetches them. They may
-// have credentials and signed paths, so they are encrypted with the option `secret`: readers of the store learn nothing
-// from them, and writers can't make any.
+// The store passes the verbs of a live call to another instance, or keeps them until jambonz fetches them.
+// They may have credentials and signed paths, so they are encrypted with the option `secret`. Somebody who
+// can read the store then learns nothing from them, and somebody who can write to the store can't forge them.
 
 const CIPHER = 'aes-256-gcm'
 const NONCE = 12
 const TAG = 16
 
-/** Encrypts a text. `about`: its purpose and its call, which `unseal()` has to name again. */
+/**
+ * Encrypts a text. `about`: the purpose and the call of the text, which have to be the same for `unseal()`.
+ */
 export function seal(secret: Hmac, about: string, text: string): string {
   const nonce = randomBytes(NONCE)
   const cipher = createCipheriv(CIPHER, keyOf(secret), nonce, { authTagLength: TAG })

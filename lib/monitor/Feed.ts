@@ -8,12 +8,12 @@ import { HIGHEST, LOWEST, SAMPLE_BYTES } from '../pcm/samples.js'
 import { channelsWithOutput } from '../recording/OutputMixer.js'
 import { wallClock } from '../model/time.js'
 
-/** ms between two messages with levels; while there is no stream, IDLE times as many */
+/** ms between two messages with levels; IDLE times as long while there is no stream */
 const TICK = 50
 const IDLE = 20
 /**
- * Least ms between two reads of the store, which does not report changes of other instances. After a slow read, the
- * next one follows only after POLL_PER_MS times the duration of that read.
+ * Minimum ms between two reads of the store, which is polled, since it does not report changes of other
+ * instances. After a slow read, the next read follows after POLL_PER_MS times the duration of the slow read.
  */
 const POLL = 200
 const POLL_PER_MS = 9
@@ -92,14 +92,14 @@ export class Feed {
     }
   }
 
-  /** Reads the calls from the store, and notes for each page the changed ones. */
+  /** Reads the calls from the store, and notes the changed calls for each page. */
   async #look(): Promise<void> {
     const { calls, instance, draining } = this.#jambonz
     const began = performance.now()
     this.#nextLook = Infinity
     try {
       const current = (await calls.list()).map(monitored).filter(isCurrent)
-      // The last page has closed meanwhile.
+      // The last page has closed meanwhile, so the calls are not needed.
       if (this.#timer === undefined) return
       const gone = new Set(this.#calls.keys())
       for (const call of current) {
@@ -126,9 +126,9 @@ export class Feed {
  * the present state.
  */
 const SLOW = 65_536
-/** ms without progress of the bytes that wait, after which the socket is closed; the page then reconnects */
+/** ms after which the socket is closed if none of the waiting bytes was sent; the page then reconnects */
 const STUCK = 10_000
-/** characters of a message with calls, at most; the next message has the remaining calls */
+/** maximum characters of a message with calls; the next message has the remaining calls */
 const MAX_MESSAGE = 4_194_304
 /** limits of a message of a page: characters, and number of listens */
 const MAX_WATCH = 65_536
@@ -145,7 +145,7 @@ export class Page {
   /** callSids of calls that have changed or were removed since the last message */
   readonly #news = new Set<string>()
   #head = ''
-  /** the ids of the listens whose levels the page wants; undefined: all */
+  /** the ids of the listens whose levels the page wants; undefined if it wants all levels */
   #watched?: Set<string>
   #waiting = 0
   #movedAt = performance.now()
@@ -194,7 +194,10 @@ export class Page {
     this.#socket.send(`${head},"calls":[${texts.join()}],"gone":${JSON.stringify(gone)}}`)
   }
 
-  /** Sends the levels of the listens that the page watches. `isSignOfLife`: send the message even if there are none. */
+  /**
+   * Sends the levels of the listens that the page watches. `isSignOfLife`: true if the message is sent even
+   * without levels.
+   */
   tellLevels(levels: ReadonlyMap<string, StreamLevels | false>, now: number, isSignOfLife: boolean): void {
     const streams: Record<string, StreamLevels> = {}
     let isEmpty = true
@@ -207,7 +210,10 @@ export class Page {
     this.#socket.send(JSON.stringify({ type: 'levels', now, streams } satisfies LevelsMessage))
   }
 
-  /** Returns true if a message may be sent. Closes the socket if the bytes that wait made no progress for STUCK. */
+  /**
+   * Returns true if a message may be sent. Closes the socket if none of the waiting bytes was sent for STUCK
+   * ms.
+   */
   #hasRoom(): boolean {
     const { bufferedAmount } = this.#socket
     if (bufferedAmount === 0 || bufferedAmount < this.#waiting) this.#movedAt = performance.now()

@@ -14,12 +14,12 @@ export type {
 } from './messages.js'
 /**
  * Two websockets for supervisors. `GET <prefix>/live` sends the calls of all instances and the levels of this
- * instance's streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream of this
- * instance, live, as L16 in binary frames, to any number of supervisors. The delay is bounded: audio that waits too
- * long for a slow line is dropped. Private audio is not sent.
+ * instance's streams, as `MonitorMessage`s. `GET <prefix>/live/<id of a listen>` sends the audio of a stream
+ * of this instance, live, as L16 in binary frames, to any number of supervisors. The delay is bounded, since
+ * audio that waits too long for a slow line is dropped. Private audio is not sent.
  *
- * The monitor does not check who opens its websockets: register it in a scope whose hooks do. Throws
- * FST_JAMBONZ_MONITOR.
+ * The monitor does not check who opens its websockets, so register it in a scope whose hooks do. Throws
+ * FST_JAMBONZ_MONITOR if the plugin is not registered.
  */
 export const liveMonitor: FastifyPluginAsync = async (fastify) => {
   if (!fastify.hasDecorator('jambonz')) throw new ERR_MONITOR()

@@ -12,7 +12,7 @@ export interface StateMessage {
   type: 'state'
   /** name of this instance, as in `Listen.instance` */
   instance: string
-  /** true: this instance is being shut down */
+  /** true if this instance is being shut down */
   draining: boolean
   store: StoreHealth
   /**
@@ -23,7 +23,10 @@ export interface StateMessage {
   gone: string[]
 }
 
-/** monitor -> page: sent 20 times a second while this instance has a stream, otherwise once */
+/**
+ * monitor -> page: sent 20 times a second while this instance has a stream, and once a second while it has
+ * none
+ */
 export interface LevelsMessage {
   type: 'levels'
   /** this instance's clock, ms since the epoch */
@@ -33,11 +36,11 @@ export interface LevelsMessage {
 }
 
 export interface StreamLevels {
-  /** absent: the stream is not recorded */
+  /** absent if the stream is not recorded */
   recording?: RecorderState
-  /** true: the audio is private now */
+  /** true if the audio is private now */
   isPrivate: boolean
-  /** true: the caller hears audio of the application now */
+  /** true if the caller hears audio of the application now */
   isSpokenTo: boolean
   /** ms of all gaps so far: parts of the call without audio */
   gapMs: number
@@ -51,8 +54,8 @@ export interface StreamLevels {
 export type MonitorMessage = StateMessage | LevelsMessage
 
 /**
- * page -> monitor: the ids of the listens whose levels the page wants. Before the first such message it gets all
- * levels.
+ * page -> monitor: the ids of the listens whose levels the page wants. Before the first such message, the
+ * page gets all levels.
  */
 export interface WatchMessage {
   watch: string[]
@@ -74,14 +77,14 @@ const SHOWN = [
 ] as const satisfies ReadonlyArray<keyof Call>
 
 export type MonitoredCall = Pick<Call, (typeof SHOWN)[number]> & {
-  /** true: the call has ended, or all its listens have */
+  /** true if the call has ended, or if all its listens have ended */
   isOver: boolean
 }
 
 /** Returns the fields of a call that pages get. */
 export function monitored(call: Call): MonitoredCall {
   const { endedAt, listens } = call
-  // Without a statusHook, jambonz does not report the end of a call.
+  // Without a statusHook, jambonz does not report the end of a call, so the end of all listens counts.
   const isOver =
     endedAt !== undefined || (listens.length > 0 && listens.every(({ state }) => state === 'ended'))
   const shown = Object.fromEntries(SHOWN.map((field) => [field, call[field]]))

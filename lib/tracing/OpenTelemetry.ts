@@ -28,8 +28,9 @@ export class OpenTelemetry implements Tracing {
   request(name: string, options: SpanOptions): Trace | undefined {
     const { SpanKind, context } = this.#api
     const [active, remote] = [this.#active(), this.#remote(options.b3)]
-    // An HTTP instrumentation has begun a span for the request, which becomes the parent: a request has one trace. If
-    // that is not the trace of jambonz, a link leads to the latter.
+    // If an HTTP instrumentation has begun a span for the request, this span becomes the parent, since a
+    // request has one trace. If it is not the trace of jambonz, the new span gets a link to the trace of
+    // jambonz.
     return active
       ? this.#begin(name, options, { kind: SpanKind.INTERNAL, parent: context.active(), linked: remote })
       : this.#begin(name, options, { kind: SpanKind.SERVER, parent: this.#after(remote), linked: undefined })
@@ -57,7 +58,7 @@ export class OpenTelemetry implements Tracing {
       parent
     )
     const { spanId } = span.spanContext()
-    // Without an SDK, the API returns the parent or the invalid span.
+    // Without an SDK, the API returns the parent or the invalid span, and nothing is traced.
     if (spanId === parentSpan?.spanId || spanId === this.#api.INVALID_SPANID) return undefined
     return new SpanTrace(this.#api, span, parent)
   }

@@ -48,11 +48,11 @@ function connect(url: string | URL): WebSocket {
   }
 }
 
-/** Media messages kept while the bot's socket opens: 10 s. */
+/** Maximum number of media messages that are kept while the bot's socket opens: 10 s of audio. */
 const MAX_EARLY = 10_000 / MEDIA_MS
-/** bytes that may wait for a slow bot; later audio is dropped, because it would be late. */
+/** maximum bytes that may wait for a slow bot; later audio is dropped, since it would be late */
 const MAX_UNSENT = 1_048_576
-/** bytes of the bot's audio that may wait to be played; above this the bot's socket is not read. */
+/** bytes of the bot's audio that may wait to be played; while more wait, the bot's socket is not read */
 const MAX_UNPLAYED = 16_777_216
 const CLOSE_NORMAL = 1000
 /** Close codes of a bot that has finished: normal, going away, no code. */
@@ -65,7 +65,7 @@ export interface BridgeEnd {
 }
 
 export interface BridgeOptions {
-  /** `start.customParameters`, over the verb's `metadata` */
+  /** added to the verb's `metadata` in `start.customParameters` */
   customParameters?: Record<string, string>
 }
 
@@ -98,7 +98,8 @@ class TwilioBridge {
   }
 
   /**
-   * Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails; the listen is not ended then.
+   * Runs until one side hangs up. Rejects with FST_JAMBONZ_TWILIO_BOT when the bot fails. The listen then
+   * goes on.
    */
   async run(): Promise<BridgeEnd> {
     const stream = this.#stream
@@ -148,7 +149,7 @@ class TwilioBridge {
 
   #listen(event: string, listener: (...args: unknown[]) => void): void {
     this.#bot.on(event, listener)
-    // The listener for errors stays: an error after the end must not end the process.
+    // The listener for errors stays, since an error after the end must not end the process.
     this.#listeners.push(() => {
       if (event !== 'error') this.#bot.off(event, listener)
     })

@@ -65,7 +65,7 @@ const ADDED: Record<string, Record<string, JsonSchema>> = {
     cobaltOptions: openObject,
     verbioOptions: openObject
   },
-  // Its feature server knows this one under this name alone.
+  // jambonz' feature server knows this option only under this name.
   'components/recognizer-speechmaticsOptions': { audio_events_config_config: openObject },
   'verbs/config': { transcribe: { $ref: verbSchemaId('transcribe') } },
   'verbs/dial': { transcribe: { $ref: verbSchemaId('transcribe') } },
@@ -124,7 +124,7 @@ function adapt(schema: NamedSchema): NamedSchema {
   return adapted
 }
 
-/** jambonz reads the method of a hook in any case (feature-server lib/utils/http-requestor.js). */
+/** Lets a hook have its method in any case, as jambonz does (feature-server lib/utils/http-requestor.js). */
 function takeAnyCase(hook: NamedSchema): void {
   for (const { properties } of hook.anyOf ?? []) {
     if (properties?.method?.enum) properties.method = { enum: METHODS }
@@ -135,9 +135,10 @@ const SCALARS: JsonSchema = { anyOf: [{ type: 'string' }, { type: 'number' }] }
 const METHODS = ['GET', 'POST', 'get', 'post', 'Get', 'Post']
 
 /**
- * Returns a copy with absolute references. `oneOf` becomes `anyOf`: a string `confirmHook` of a dial target matches two
- * branches and would be refused. An object without described properties, such as `gladiaOptions`, takes any, and a map
- * of strings, such as `headers`, takes numbers, too: jambonz checks neither.
+ * Returns a copy with absolute references. `oneOf` becomes `anyOf`, since a string `confirmHook` of a dial
+ * target matches two branches and would be refused. jambonz does not check an object without described
+ * properties, such as `gladiaOptions`, so such an object may have any properties. jambonz does not check a
+ * map of strings, such as `headers`, either, so such a map may also have numbers.
  */
 function rewrite(schema: NamedSchema): NamedSchema {
   return JSON.parse(JSON.stringify(schema), (key: string, value: unknown) => {

@@ -21,8 +21,9 @@ export interface VerbContext {
   /** Returns the id of the n-th listen of this answer, from 0. A repeated request gets the same ids. */
   listenId(ordinal: number): string
   /**
-   * Returns the signed socket url for a verb's own `url` and `wsAuth`; undefined if the url leads elsewhere: the verb
-   * then stays unchanged. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that is no audio route.
+   * Returns the signed socket url for a verb's own `url` and `wsAuth`. Returns undefined if the url leads
+   * elsewhere, so that the verb stays unchanged. Throws FST_JAMBONZ_AUDIO_ROUTE for a relative url that is no
+   * audio route.
    */
   audioUrl(
     url: string | undefined,
@@ -30,17 +31,19 @@ export interface VerbContext {
     wsAuth?: Credentials
   ): { path: string; url: string } | undefined
   /**
-   * Returns the url of an actionHook. A url of this application gets `?listen=<id>`, and a key if its `method` is GET;
-   * undefined becomes the built-in hook; any other url stays unchanged.
+   * Returns the url of an actionHook. A url of this application gets `?listen=<id>`, and a key if its
+   * `method` is GET. undefined becomes the built-in hook. Any other url stays unchanged.
    */
   hookUrl(url: string | undefined, id: string, method?: string): string
-  /** the jambonz that gets the verbs: a listen that it would ignore is an error */
+  /** the version of jambonz that gets the verbs; a listen that this version would ignore is an error */
   platform: Platform
-  /** Called with what the schemas of jambonz refuse; undefined: that is an error. */
+  /**
+   * Called with the mistake in a verb that jambonz' schemas refuse. If undefined, such a mistake is an error.
+   */
   warn?: (message: string) => void
   /** Basic credentials for verbs without `wsAuth`. */
   auth?: Credentials
-  /** true: a listen without an actionHook gets the built-in one */
+  /** true if a listen without an actionHook gets the built-in actionHook */
   defaultActionHook: boolean
 }
 
@@ -94,8 +97,8 @@ export function prepareListen(
 }
 
 /**
- * Turns bidirectional audio off for a background listen whose verb does not mention it: jambonz plays a file once for
- * each listen of the call that has it on (feature-server lib/tasks/listen.js).
+ * Turns bidirectional audio off for a background listen whose verb does not mention it, since jambonz plays a
+ * file once for each listen of the call with bidirectional audio (feature-server lib/tasks/listen.js).
  */
 function withoutAudioBack<T extends ConfigListen>(data: T): T {
   return data.bidirectionalAudio === undefined && data.disableBidirectionalAudio === undefined
@@ -116,7 +119,8 @@ function expectedListen(
     timeout,
     maxLength
   } = data
-  // Fields are set one by one: for a listen with few of them, spreads of conditions take three times as long.
+  // Fields are set one by one, since spreads of conditions take three times as long for a listen with few
+  // fields.
   const listen: { -readonly [Name in keyof ExpectedListen]: ExpectedListen[Name] } = {
     id,
     callSid,
@@ -169,8 +173,8 @@ function outgoing(data: ListenOptions, listen: ExpectedListen, url: string, cont
 }
 
 /**
- * Returns true if jambonz itself ends the listen on this key: it compares the whole string with one digit, and has no
- * finishOnKey in `config`. For any other key the plugin ends the listen.
+ * Returns true if jambonz itself ends the listen on this key. jambonz compares the whole string with one
+ * digit, and has no finishOnKey in `config`. In all other cases the plugin ends the listen.
  */
 function jambonzEndsOn(finishOnKey: string, listen: ExpectedListen): boolean {
   return finishOnKey.length === 1 && listen.nested !== 'config'

@@ -5,10 +5,10 @@ import type { TranscribeProperties } from './jambonzVerbs.js'
 /** Sample rates, Hz, that jambonz documents for a listen. */
 export const SAMPLE_RATES = [8_000, 16_000, 24_000, 48_000, 64_000] as const
 
-/** Sample rates, Hz, of audio sent back (mod_audio_fork). */
+/** Sample rates, Hz, of audio that the application may send back (mod_audio_fork). */
 export const BIDIRECTIONAL_SAMPLE_RATES = [8_000, 16_000, 24_000, 32_000, 48_000, 64_000] as const
 
-/** Longest `maxLength` and `timeout`, seconds: a longer timer of Node.js fires at once. */
+/** Longest `maxLength` and `timeout`, seconds, since a longer timer of Node.js fires at once. */
 export const MAX_SECONDS = 2_147_483
 
 const Seconds = (description: string, unset: string) =>
@@ -186,7 +186,7 @@ const strict = <T extends TProperties>(properties: T): TObject<T> =>
 export const ListenOptionsSchema = strict(foreground)
 export type ListenOptions = Static<typeof ListenOptionsSchema>
 
-/** The options of a `listen` in `config`: it runs in the background of the verbs that follow. */
+/** The options of a `listen` in `config`, which runs in the background of the verbs that follow. */
 export const ConfigListenSchema = strict({
   enable: Type.Optional(Type.Boolean({ default: true, description: '`false` ends the background listen' })),
   ...background

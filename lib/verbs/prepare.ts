@@ -44,13 +44,16 @@ export type Verb = LongVerb | ShortVerb
  */
 export type HandlerResult = Verb | readonly Verb[] | { toJSON(): unknown } | undefined | null
 
-/** A HandlerResult, but not one verb alone: with it in the union, editors complete nothing inside an array of verbs. */
+/**
+ * A HandlerResult, but not one verb alone, since editors complete nothing inside an array of verbs if the
+ * union has one.
+ */
 export type VerbsResult = readonly Verb[] | { toJSON(): unknown } | undefined | null
 
 /**
  * `unknown`, or a string that names a property that jambonz does not know, which makes `handler: Handler &
- * NoUnknownProperties<Result>` an error. TypeScript checks object literals for surplus properties, but not those that a
- * function returns, and jambonz refuses the whole application over one.
+ * NoUnknownProperties<Result>` an error. TypeScript checks object literals for surplus properties, but not
+ * the objects that a function returns, and jambonz refuses the whole application over one surplus property.
  */
 export type NoUnknownProperties<Result> =
   Surplus<Element<Result>> extends infer Found ? ([Found] extends [never] ? unknown : Found) : never
@@ -85,8 +88,8 @@ const FOREGROUND_ONLY = Object.keys(ListenOptionsSchema.properties).filter(
 )
 
 /**
- * Returns the verbs for jambonz: checks every verb of a handler's result and completes every listen. It does not change
- * the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value;
+ * Checks every verb of a handler's result, completes every listen, and returns the verbs for jambonz. Does
+ * not change the handler's objects. Throws FST_JAMBONZ_VERB_INVALID, which names verb, property and value;
  * FST_JAMBONZ_CREDENTIALS; FST_JAMBONZ_AUDIO_ROUTE.
  */
 export function prepareVerbs(result: HandlerResult, context: VerbContext): PreparedVerbs {
@@ -187,7 +190,10 @@ class Answer {
   }
 }
 
-/** Rewrites what jambonz accepts but its schemas refuse: a method in lower case, null for an absent property. */
+/**
+ * Rewrites options that jambonz accepts but its schemas refuse: a method in lower case, null for an absent
+ * property.
+ */
 function asJambonzReads(data: Data): Data {
   const { actionHook, metadata, ...rest } = data
   const isHook = typeof actionHook === 'string' || actionHook === undefined
@@ -203,13 +209,13 @@ function asJambonzReads(data: Data): Data {
   }
 }
 
-/** Removes `verb` from a nested listen: it is often written, and jambonz refuses it. */
+/** Removes `verb` from a nested listen, where it is often written, and where jambonz refuses it. */
 function withoutVerb(nested: Data): Data {
   const { verb, ...options } = nested
   return verb === 'listen' || verb === 'stream' ? options : nested
 }
 
-/** A context without audio routes: those of the application are not registered yet. */
+/** A context without audio routes, since the routes of the application are not registered yet. */
 const nowhere: VerbContext = {
   call: newCall(''),
   listenId: String,
@@ -224,7 +230,7 @@ export function checkVerbs(verbs: HandlerResult): void {
   prepareVerbs(verbs, nowhere)
 }
 
-/** Returns the property of a verb that holds its nested listen: the two names mean the same to jambonz. */
+/** Returns the property of a verb that holds its nested listen. Both names mean the same to jambonz. */
 export function listenKeyOf({ stream }: Data): 'listen' | 'stream' {
   return stream === undefined ? 'listen' : 'stream'
 }

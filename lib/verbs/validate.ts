@@ -60,9 +60,9 @@ const UNKNOWN_PROPERTY = new Set(['additionalProperties', 'unevaluatedProperties
 const COMBINERS = new Set(['anyOf', 'if'])
 
 /**
- * Returns one sentence for ajv's errors: the place, the value, and what is allowed. Of an `anyOf` it explains the
- * branch that matched furthest: in `actionHook: { method: 'PUT' }` the method is wrong, not that it is no string. Needs
- * ajv's option `verbose`.
+ * Returns one sentence for ajv's errors: the place, the value, and what is allowed. Of the branches of an
+ * `anyOf`, it explains the branch that matched furthest. In `actionHook: { method: 'PUT' }`, for example, it
+ * explains that the method is wrong, and not that the hook is no string. Needs ajv's option `verbose`.
  */
 function explain(errors: Errors, at: string): string {
   const causes = errors.filter((error) => !COMBINERS.has(error.keyword))
@@ -81,7 +81,9 @@ function explain(errors: Errors, at: string): string {
   return `${place} is ${shown(error.instancePath, error.data)}: ${expectation(error, rules)}`
 }
 
-/** Returns the depth of an error. That of a missing or unknown property is one level below its object. */
+/**
+ * Returns the depth of an error. An error about a missing or unknown property is one level below its object.
+ */
 function depth({ keyword, instancePath }: ErrorObject): number {
   const inside = keyword === 'required' || UNKNOWN_PROPERTY.has(keyword) ? 1 : 0
   return instancePath.split('/').length + inside
@@ -122,8 +124,9 @@ export function shown(path: string, value: unknown): string {
 // The checks of a listen that no schema can make.
 
 /**
- * Characters of a listen's url. The media server splits it with a recursive regular expression and crashes at about 700
- * (mod_audio_fork), including the host and base path that jambonz puts before a relative url.
+ * Maximum characters of a listen's url. The media server splits the url with a recursive regular expression
+ * and crashes at about 700 characters (mod_audio_fork). They include the host and base path that jambonz puts
+ * before a relative url.
  */
 export const MAX_URL_LENGTH = 400
 
