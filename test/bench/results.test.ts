@@ -5,7 +5,10 @@ import t from 'tap'
 import { replacePart, saveResults } from './harness/results.js'
 
 const RESULTS = 'test/bench/RESULTS.md'
-/** Matches a figure of the benchmark in the documentation: a link to the section of the results that contains it. */
+/**
+ * Matches a figure in the documentation, which is a link to the section of the results that contains the
+ * figure.
+ */
 const FIGURE = /\[([^\]]*)\]\([^)]*RESULTS\.md#([\w-]+)\)/g
 const NUMBER = /\d[\d,]*(?:\.\d+)?/g
 
@@ -16,7 +19,7 @@ const pages = [
     .map((name) => join('docs', name))
 ]
 
-/** Returns the sections of the results, by the anchor of their heading. */
+/** Returns the sections of the results file, by the anchors of their headings. */
 function sectionsOf(results: string): Map<string, string> {
   const sections = results.split(/^## /m).slice(1)
   return new Map(
@@ -46,7 +49,7 @@ t.test('each benchmark figure in the documentation is in the results', (t) => {
   t.end()
 })
 
-t.test('each figure of speed in README has a link to the results', (t) => {
+t.test('each figure about speed in README has a link to the results', (t) => {
   const [, section = ''] = /^## Performance\n([^]*?)^## /m.exec(readFileSync('README.md', 'utf8')) ?? []
   t.match(section, FIGURE)
   t.notMatch(section.replaceAll(FIGURE, ''), NUMBER)

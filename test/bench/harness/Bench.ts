@@ -16,7 +16,10 @@ export class Bench {
   readonly #serverArgs: readonly string[]
   readonly #processes = new Set<Process<unknown>>()
 
-  /** `argv`: arguments with which node runs `test/bench/<entry>`; `serverArgs`: node's options for servers */
+  /**
+   * `argv`: returns the arguments with which node runs `test/bench/<entry>`. `serverArgs`: options of node
+   * for servers.
+   */
   constructor(argv: (entry: string) => string[], serverArgs: readonly string[] = []) {
     this.#argv = argv
     this.#serverArgs = serverArgs
@@ -37,7 +40,10 @@ export class Bench {
     return await this.#start<SessionMethods>('load/sessions.ts', LOAD_CORE)
   }
 
-  /** Runs `use` with a server in its own process and a folder for its recordings; removes both afterwards. */
+  /**
+   * Starts a server in its own process, with a folder for its recordings, and calls `use`. Then ends the
+   * server and deletes the folder.
+   */
   async withServer<T>(
     options: Omit<ServerOptions, 'directory'>,
     use: (server: Remote<ServerMethods>, port: number) => Promise<T>
@@ -72,7 +78,9 @@ export class Bench {
   }
 }
 
-/** Deletes the calls of an earlier run from Redis, as the new calls have the same callSids. */
+/**
+ * Deletes the calls of an earlier run from Redis, because the calls of the next run have the same callSids.
+ */
 async function forget(redisPort: number): Promise<void> {
   const redis = new Redis(redisPort)
   await redis.flushall()

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
-/** A TCP proxy that delays a server's answers, as a network does. */
+/** A TCP proxy that delays the answers of a server, as a network would. */
 export class DelayProxy {
-  /** number of round trips: the client's first write, and each write after an answer */
+  /**
+   * number of round trips so far: a round trip begins with the first data from the client, or the first after
+   * an answer
+   */
   roundTrips = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -16,7 +19,10 @@ export class DelayProxy {
     return (this.#server.address() as AddressInfo).port
   }
 
-  /** Resolves when the proxy listens. `ms`: duration of a round trip */
+  /**
+   * Starts a proxy for the server on the port `target`. Resolves when the proxy listens. `ms`: duration of a
+   * round trip.
+   */
   static async listen(target: number, ms: number): Promise<DelayProxy> {
     const server = createServer()
     const proxy = new DelayProxy(server)

@@ -8,10 +8,10 @@ const HAS_TASKSET =
   availableParallelism() > 1 &&
   spawnSync('taskset', ['--version']).error === undefined
 
-/** The server and the load generator run on a core each. */
+/** The server and the load generator each run on their own core. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
-/** ms to wait for the process to end */
+/** ms to wait until the process ends by itself */
 const PATIENCE = 5_000
 
 export function isPinned(): boolean {
@@ -36,7 +36,9 @@ export class Process<M> {
     return this.#child.pid ?? 0
   }
 
-  /** Asks the process to end, so that it writes its profile; kills it if it does not. */
+  /**
+   * Asks the process to end, so that it can write its profile. Kills the process if it does not end in time.
+   */
   async stop(): Promise<void> {
     const child = this.#child
     if (child.exitCode !== null || child.signalCode !== null) return

@@ -16,18 +16,18 @@ import ts from 'typescript'
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const SOURCES = ['lib', 'routes', 'test/bench']
 
-/** A copy of the project, compiled as users get it. Later edits to the project do not change it. */
+/** A compiled copy of the project, as users get it. Later edits of the project do not change the copy. */
 export interface Snapshot {
   /** returns the path of the compiled `test/bench/<name>` */
   entry(name: string): string
   remove(): void
 }
 
-/** Compiles like `npm run build`, without checking types. */
+/** Compiles the project like `npm run build`, but without checking types. */
 export function compile(): Snapshot {
   const folder = mkdtempSync(join(tmpdir(), 'jambonz-bench-'))
   const { options } = ts.parseJsonConfigFileContent(readConfig('tsconfig.build.json'), ts.sys, ROOT)
-  // Each file is compiled on its own, without the package.json that NodeNext needs.
+  // NodeNext would need package.json to choose the module system. Each file is compiled alone, without it.
   const compilerOptions = {
     ...options,
     module: ts.ModuleKind.ESNext,
@@ -38,7 +38,7 @@ export function compile(): Snapshot {
       if (file.endsWith('.ts') && !/\.(?:test|types|d)\.ts$/.test(file)) {
         compileFile(join(source, file), folder, compilerOptions)
       } else if (file.endsWith('.js')) {
-        // `npm run build` has generated these files.
+        // `npm run build` generates these files, so they are copied.
         mkdirSync(dirname(join(folder, source, file)), { recursive: true })
         copyFileSync(join(ROOT, source, file), join(folder, source, file))
       }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { arch, cpus, platform, totalmem } from 'node:os'
 import { isPinned } from './Process.js'
 
-/** Describes the machine, without names that identify it. */
+/** Describes the machine in Markdown lines, without names that would identify it. */
 export function describeEnvironment(): string[] {
   const [cpu] = cpus()
   return [

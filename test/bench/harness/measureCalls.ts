@@ -11,49 +11,54 @@ import { verify } from './verify.js'
 export interface Variant {
   name: string
   server: Omit<ServerOptions, 'directory'>
-  /** path of the plugin's webhook */
+  /** path of the webhook of the plugin */
   webhook?: string
   echo?: boolean
-  /** true: the recordings are compared with the audio that was sent */
+  /** true: the recordings are compared with the sent audio */
   records?: boolean
 }
 
 export interface Load {
   calls: number
   arrivals: Arrivals
-  /** ms of the warm-up, and of the measurement */
+  /** ms of the warm-up (`warmUp`), and of the measurement after it (`measure`) */
   warmUp: number
   measure: number
-  /** messages that a few calls send before the measurement; default 1,000 */
+  /** number of messages that each of a few calls sends before the measurement; default 1,000 */
   rehearsal?: number
 }
 
 export interface Measured {
   /** µs of the server's CPU per audio message */
   cpuPerMessage: number
-  /** the part of `cpuPerMessage` that the kernel used */
+  /** µs of `cpuPerMessage` that the kernel used */
   systemPerMessage: number
-  /** part of one core, 1: all of it */
+  /** used part of one core, from 0 to 1 */
   cpu: number
   messages: number
   openedMs: number
-  /** bytes per call, above those of the idle server */
+  /**
+   * bytes per call: memory with all calls, minus memory of the idle server, divided by the number of calls
+   */
   rssPerCall: number
   heapPerCall: number
   externalPerCall: number
-  /** delay of the server's event loop, in ms */
+  /** delay of the server's event loop in ms, 99th percentile */
   loopDelayP99: number
-  /** ms by which the load generator was late */
+  /** ms by which the load generator was late; if it was very late, the result is invalid */
   lateMs: number
   echo?: Progress['echo']
   verifiedBytes: number
 }
 
-/** Number of calls before the measurement, so that the idle memory is that of an application in use. */
+/**
+ * Number of calls before the measurement. After them, the memory of the idle server is that of an application
+ * in use.
+ */
 const REHEARSAL_CALLS = 20
 const REHEARSAL_FROM = 1_000_000
 
-/** Runs one variant: opens all calls, sends audio, measures, hangs up and verifies the recordings. */
+/** Measures one variant: opens all calls, sends audio, measures, hangs up, and checks the recordings. */
 export async function measureCalls(
   bench: Bench,
   load: Remote<LoadMethods>,

@@ -11,7 +11,7 @@ export interface RedisProcess {
   stop(): void
 }
 
-/** Starts a redis-server; resolves to undefined if none is installed. */
+/** Starts a redis-server. Resolves to undefined if no redis-server is installed. */
 export async function startRedis(): Promise<RedisProcess | undefined> {
   if (spawnSync('redis-server', ['--version']).error) return undefined
   const port = await freePort()

@@ -6,15 +6,15 @@ Written by \`npm run bench -- --out test/bench/RESULTS.md\`: each run renews the
 written between them. Ratios are those within a round, in which all variants take turns.
 `
 
-/** A part of the results file: the figures of one section, or the common introduction. */
+/** A part of the results file: the introduction, or the results of one section. */
 export interface Part {
   name: string
   text: string
 }
 
 /**
- * Writes each part between its marks in a results file. Text outside the marks is not changed. New parts are added at
- * the end.
+ * Replaces parts of a results file. Each part stands between two marks; other text is not changed. A new part
+ * is added at the end.
  */
 export function saveResults(path: string, parts: readonly Part[]): void {
   const before = existsSync(path) ? readFileSync(path, 'utf8') : HEAD

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 
-/** The methods that a process calls in another process. Each takes and returns JSON. */
+/** Methods that a process calls in another process. Arguments and results must be JSON. */
 export type Methods = { [name: string]: (argument: never) => unknown }
 type Name<M> = Extract<keyof M, string>
 type Argument<M, N extends keyof M> = M[N] extends () => unknown
@@ -21,7 +21,7 @@ interface Reply {
   error?: string
 }
 
-/** Runs the methods that the parent process calls. */
+/** Runs these methods whenever the parent process calls them. */
 export function answerParent<M extends Methods>(methods: M): void {
   process.on('message', ({ id, name, argument }: Request) => {
     const method = methods[name]

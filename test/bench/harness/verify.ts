@@ -6,7 +6,7 @@ import type { RecordedFile } from '../server/types.js'
 const SAMPLE_BYTES = 2
 
 /**
- * Compares each call's file with the audio that was sent, byte for byte. Throws an error that names the first
+ * Compares the file of each call with the sent audio, byte for byte. Throws an error that names the first
  * difference.
  */
 export function verify(
@@ -28,11 +28,13 @@ export function verify(
 function verifyFile({ path, header, channels = 1 }: RecordedFile, call: number, messages: number): number {
   const audio = firstOf(readFileSync(path).subarray(header), channels)
   if (audio.length !== messages * FRAME_BYTES) {
-    throw new Error(`call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} are in ${path}`)
+    throw new Error(
+      `call ${call}: ${messages * FRAME_BYTES} bytes were sent, ${audio.length} bytes are in ${path}`
+    )
   }
   for (let n = 0; n < messages; n++) {
     if (!audio.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES).equals(audioOf(call, n))) {
-      throw new Error(`call ${call}: message ${n} is not in its place in ${path}`)
+      throw new Error(`call ${call}: message ${n} is not at its position in ${path}`)
     }
   }
   return audio.length

@@ -7,12 +7,15 @@ const LENGTH_16 = 126
 const LENGTH_64 = 127
 
 interface Echoing {
-  /** time at which the message with each number was sent, in ms; the number is its place in the ring */
+  /** ms at which each message was sent; the index is the message's number modulo RING_LENGTH */
   sentAt: Float64Array
   rest: Buffer | undefined
 }
 
-/** Measures the time of an echo: from the write of a message to the server's frame with the same audio. */
+/**
+ * Measures how long an echo takes, from the write of a message until the server's frame with the same audio
+ * arrives.
+ */
 export class EchoMeter {
   readonly #calls = new Map<number, Echoing>()
   #samples: number[] = []
@@ -26,7 +29,10 @@ export class EchoMeter {
     echoing.sentAt[n % RING_LENGTH] = performance.now()
   }
 
-  /** Reads bytes from the server: unmasked frames, cut at any place. `onPing` gets a ping's payload. */
+  /**
+   * Reads bytes from the server: unmasked frames that may be cut anywhere. `onPing` is called with the
+   * payload of a ping.
+   */
   receive(call: number, bytes: Buffer, onPing: (body: Buffer) => void): void {
     const echoing = this.#calls.get(call)
     if (echoing === undefined) return
@@ -45,7 +51,7 @@ export class EchoMeter {
     echoing.rest = data.length > 0 ? data : undefined
   }
 
-  /** Returns the times of the echoes since the previous call of this method, in ms, ascending. */
+  /** Returns the times of all echoes since the last call of this method, in ms, ascending. */
   take(): Float64Array {
     const samples = Float64Array.from(this.#samples).sort()
     this.#samples = []

@@ -5,17 +5,20 @@ import type { EchoMeter } from './EchoMeter.js'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const CLOSE_NORMAL = 1000
-/** bytes that a server may leave unread; with more, the call is abandoned */
+/** bytes that may wait until the server reads them; with more, the call counts as failed */
 const MAX_UNSENT = 4_194_304
 const CLOSE_DEADLINE = 10_000
 
-/** One call as mod_audio_fork makes it. It uses a plain socket, so that the load generator needs little CPU. */
+/**
+ * A call as mod_audio_fork makes it. It uses a plain TCP socket, because a websocket library would need more
+ * CPU.
+ */
 export class LoadCall {
   readonly index: number
   /** ms from the start of the connection to the 101 */
   openedMs = 0
   sent = 0
-  /** why the call ended too early; undefined if it did not */
+  /** reason why the call ended too early; undefined if it did not */
   failure: string | undefined
   #socket: Socket | undefined
   #open = false
@@ -31,8 +34,8 @@ export class LoadCall {
   }
 
   /**
-   * Connects, requests the upgrade and sends `metadata`. Resolves when the 101 arrives; rejects if the upgrade is
-   * refused.
+   * Connects, and requests the upgrade. After the 101 it sends `metadata` and resolves. Rejects if the
+   * upgrade is refused.
    */
   open(port: number, path: string, metadata: object, echo: EchoMeter | undefined): Promise<void> {
     this.#echo = echo
@@ -85,7 +88,10 @@ export class LoadCall {
     if (this.#socket.writableLength > MAX_UNSENT) this.#fail(`the server left ${MAX_UNSENT} bytes unread`)
   }
 
-  /** Closes as jambonz does: with a close frame, and FIN at once. Resolves when the server has closed as well. */
+  /**
+   * Closes the socket as jambonz does: sends a close frame, and FIN at once. Resolves when the server has
+   * closed too.
+   */
   async close(): Promise<void> {
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return

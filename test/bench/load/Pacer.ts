@@ -1,16 +1,17 @@
 import { FRAME_MS } from './frames.js'
 
 /**
- * `ticks`: all messages of a ms are sent together, as by a media server's timer. `even`: messages are sent one by one.
+ * How messages are spread over time. `ticks`: all messages of a ms are sent at once, as the timer of a media
+ * server does. `even`: messages are sent one by one, at equal intervals.
  */
 export type Arrivals = 'ticks' | 'even'
 
-/** Maximum ms to catch up. Messages that are later than that are skipped. */
+/** Maximum ms by which the pacer may lag and still catch up. If it lags more, it skips messages. */
 const MAX_LATE = 200
 
 /**
- * Sends one message per call every 20 ms. The calls are spread evenly over the 20 ms. It never sleeps, because a timer
- * would be late; it has a core of its own.
+ * Sends a message on each call every 20 ms. The calls are spread evenly over the 20 ms. The pacer never
+ * sleeps, because a timer would be late; it therefore needs its own core.
  */
 export class Pacer {
   readonly #arrivals: Arrivals
@@ -25,8 +26,8 @@ export class Pacer {
   }
 
   /**
-   * Returns the ms by which the generator was late since the previous call of this method. If it is more than a few ms,
-   * the result is invalid.
+   * Returns the ms by which the load generator was late since the last call of this method. The result of the
+   * benchmark is invalid if this is more than a few ms.
    */
   takeLateMs(): number {
     const late = this.#maxLateMs

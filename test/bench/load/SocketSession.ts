@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { WebSocket } from 'ws'
 
 const SUBPROTOCOL = 'ws.jambonz.org'
-/** close code that jambonz sends at the end of a call */
+/** close code that jambonz sends when a call has ended */
 const OVER = 1000
-/** ms that this side waits for an ack: longer than jambonz does, because the machine is busy */
+/** ms to wait for an ack; jambonz itself waits less, but here the machine is busy */
 const ACK_TIMEOUT = 60_000
 
 interface Ack {
@@ -13,7 +13,7 @@ interface Ack {
   data?: unknown
 }
 
-/** jambonz' side of one application websocket, as in feature-server lib/utils/ws-requestor.js. */
+/** jambonz' side of an application websocket, as in feature-server lib/utils/ws-requestor.js. */
 export class SocketSession {
   readonly #socket: WebSocket
   readonly #callSid: string
@@ -62,7 +62,7 @@ export class SocketSession {
     return msgid
   }
 
-  /** Ends the call. Resolves when the server has closed the socket as well. */
+  /** Ends the call. Resolves when the server has closed the socket too. */
   async close(): Promise<void> {
     const closed = once(this.#socket, 'close')
     this.#socket.close(OVER)

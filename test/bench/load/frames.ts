@@ -1,16 +1,16 @@
 import { randomFillSync } from 'node:crypto'
 
-// Frames as mod_audio_fork sends them: masked, unfragmented, 20 ms of L16 mono at 8 kHz. The audio is created once, as
-// a ring of frames. Call n starts at its own place in the ring, and its first frame contains n, so that no two
-// recordings are equal.
+// Frames as mod_audio_fork sends them: masked, unfragmented, each with 20 ms of L16 mono at 8 kHz. All calls
+// share a ring of frames that is created once. Each call starts at another place in the ring, and its first
+// frame contains its number, so that no two recordings are equal.
 
 export const FRAME_MS = 20
 export const FRAMES_PER_SECOND = 1000 / FRAME_MS
 /** bytes of audio in a frame */
 export const FRAME_BYTES = 320
 /**
- * Number of frames in the ring: a prime, so that the ring never aligns with the blocks of a file or the server's
- * batches.
+ * Number of frames in the ring. It is a prime number, so that the ring never aligns with blocks of a file or
+ * batches of the server.
  */
 const RING = 251
 const STRIDE = 7
@@ -22,21 +22,24 @@ const OPCODE_PONG = 0x8a
 const MASKED = 0x80
 const SHORT = 126
 
-/** the audio at each place in the ring, the same in every process */
+/** the audio at each place in the ring; it is the same in every process */
 const audio = Array.from({ length: RING }, (_, place) => createAudio(place))
 const masked = audio.map((frame) => maskedFrame(OPCODE_BINARY, frame))
 
-/** Returns the audio of the call's nth message. */
+/** Returns the audio of a call's message number `n`. */
 export function audioOf(call: number, n: number): Buffer {
   return n === 0 ? firstAudio(call) : (audio[placeOf(call, n)] ?? firstAudio(call))
 }
 
-/** Returns the call's nth message, ready to be sent. */
+/** Returns a call's message number `n`, as a frame to be sent. */
 export function frameOf(call: number, n: number): Buffer {
   return (n === 0 ? undefined : masked[placeOf(call, n)]) ?? maskedFrame(OPCODE_BINARY, firstAudio(call))
 }
 
-/** Returns the number of a message, modulo the ring; undefined if the message contains no number. */
+/**
+ * Returns the number of the message in `pcm` at byte `at`, modulo the size of the ring; undefined if it has
+ * no number.
+ */
 export function numberOf(call: number, pcm: Buffer, at: number): number | undefined {
   if (pcm.length < at + FRAME_BYTES || pcm.readUInt16LE(at) !== MAGIC) return undefined
   const place = pcm.readUInt16LE(at + 2)
@@ -63,7 +66,7 @@ function placeOf(call: number, n: number): number {
   return (call * STRIDE + n) % RING
 }
 
-/** Returns noise that contains its place in the ring. */
+/** Returns a frame of noise that contains its place in the ring. */
 function createAudio(place: number): Buffer {
   const frame = Buffer.alloc(FRAME_BYTES)
   let state = place + 1

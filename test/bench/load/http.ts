@@ -12,7 +12,7 @@ export interface HttpOptions {
   connections: number
 }
 
-/** length of the run: `duration` in seconds, or `amount` of requests */
+/** length of a run: its `duration` in seconds, or the `amount` of requests */
 export type HttpLength = { duration: number } | { amount: number }
 
 export interface SteadyOptions {
@@ -26,9 +26,9 @@ export interface SteadyOptions {
 
 export interface HttpResult {
   requests: number
-  /** requests with a status other than 2xx, or without an answer */
+  /** number of requests without an answer, or with a status other than 2xx */
   failures: number
-  /** latency in ms */
+  /** latency in ms: median (`p50`), and 99th percentile (`p99`) */
   p50: number
   p99: number
 }
@@ -37,7 +37,8 @@ let calls = 0
 
 const methods = {
   /**
-   * Sends webhooks of new calls, signed as jambonz signs them. Each connection sends its next webhook after an answer.
+   * Sends webhooks of new calls, signed as jambonz signs them. Each connection sends a webhook when the
+   * previous one has been answered.
    */
   async run({ port, path, connections, ...length }: HttpOptions & HttpLength): Promise<HttpResult> {
     const result = await autocannon({

@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto'
 import { Agent, request } from 'node:http'
 
-/** maximum number of requests at the same time */
+/** maximum number of requests that wait for an answer at the same time */
 const CONCURRENCY = 50
 export const WEBHOOK_SECRET = 'the-account-of-the-benchmark'
 
 export interface Asked {
-  /** path of the socket */
+  /** path of the audio socket */
   path: string
   actionHook: string
   metadata: Record<string, unknown>
@@ -17,7 +17,7 @@ export function callSidOf(index: number): string {
   return `b0000000-0000-4000-8000-${String(index).padStart(12, '0')}`
 }
 
-/** Returns the payload that feature-server posts. */
+/** Returns the payload of a call's webhook, with the fields that feature-server posts. */
 export function payloadOf(callSid: string): Record<string, unknown> {
   return {
     call_sid: callSid,
@@ -58,7 +58,7 @@ export interface Verb {
   metadata?: Record<string, unknown>
 }
 
-/** Sends jambonz' HTTP requests: webhooks before the audio, hooks after it. */
+/** Sends the HTTP requests of jambonz: a webhook before each call's audio, and a hook after it. */
 export class Jambonz {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY })
@@ -67,7 +67,7 @@ export class Jambonz {
     this.#port = port
   }
 
-  /** Posts the webhook of each call. Resolves to their listen verbs. */
+  /** Posts a webhook for each call. Resolves to the listen verbs of the answers. */
   async ask(webhook: string, calls: readonly number[]): Promise<Asked[]> {
     return await inBatches(calls, async (call) => {
       const verbs = (await this.webhook(webhook, call)) as Verb[]
@@ -110,7 +110,10 @@ export class Jambonz {
   }
 }
 
-/** Posts a payload as jambonz does, signed. Resolves to the JSON of the answer; rejects if the status is an error. */
+/**
+ * Posts a signed payload, as jambonz does. Resolves to the JSON of the answer. Rejects if the status is an
+ * error.
+ */
 export function post(
   { port, path, agent }: { port: number; path: string; agent: Agent },
   payload: object

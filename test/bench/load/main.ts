@@ -7,22 +7,24 @@ import { Pacer, type Arrivals } from './Pacer.js'
 export interface LoadOptions {
   port: number
   calls: number
-  /** index of the first call */
+  /** number of the first call */
   from?: number
-  /** path of the webhook, which returns the sockets' paths; without it, all sockets open `/audio` */
+  /**
+   * path of the webhook whose answer has the path of the socket; without a webhook, all sockets open `/audio`
+   */
   webhook?: string
   echo?: boolean
 }
 
 export interface Opened {
-  /** ms from the start of the first connection to the last 101 */
+  /** ms from the start of the first connection until the last 101 has arrived */
   ms: number
   failures: string[]
 }
 
 export interface Progress {
   sent: number
-  /** ms by which the load generator was late since these figures were last read */
+  /** ms by which the load generator was late since the last time these figures were read */
   lateMs: number
   failures: string[]
   echo?: { count: number; p50: number; p99: number; max: number }
@@ -36,7 +38,7 @@ let pacer: Pacer | undefined
 let echo: EchoMeter | undefined
 
 const methods = {
-  /** Posts the webhooks of the calls, if there is a webhook. */
+  /** Posts the webhook of each call, if `webhook` is set. */
   async ask(given: LoadOptions): Promise<void> {
     options = given
     const { port, webhook, from = 0 } = given
@@ -79,7 +81,7 @@ const methods = {
     }
   },
 
-  /** Sends audio on every call until `pause`. */
+  /** Sends audio on every call until `pause()`. */
   speak(arrivals: Arrivals): void {
     pacer = new Pacer(calls, arrivals)
     pacer.start()
@@ -102,7 +104,7 @@ const methods = {
     }
   },
 
-  /** Stops the audio; returns the number of messages that each call has sent. */
+  /** Stops sending audio. Returns the number of messages that each call has sent. */
   pause(): number[] {
     pacer?.stop()
     return calls.map(({ sent }) => sent)

@@ -4,10 +4,12 @@ import { callSidOf, payloadOf, post, type Verb } from './jambonz.js'
 import { SocketSession } from './SocketSession.js'
 
 /**
- * How jambonz asks the application. `websocket`: one socket per call. `http`: jambonz' default, with two clients per
- * call: one for its webhook and hooks, one for its status events. Each keeps one connection alive until the end of the
- * call (feature-server lib/utils/http-requestor.js, lib/middleware.js). `pooled`: jambonz' option HTTP_POOL, with 10
- * connections that all calls share.
+ * How jambonz asks the application.
+ * `websocket`: over one websocket per call.
+ * `http`: over HTTP by default, with two clients per call, one for webhook and hooks, one for status events.
+ * Each client keeps one connection open until the end of the call (feature-server
+ * lib/utils/http-requestor.js, lib/middleware.js).
+ * `pooled`: over HTTP with jambonz' option HTTP_POOL, which makes all calls share 10 connections.
  */
 export type Transport = 'websocket' | 'http' | 'pooled'
 
@@ -15,16 +17,16 @@ export interface SessionOptions {
   port: number
   transport: Transport
   calls: number
-  /** calls that are live at the same time */
+  /** number of calls that are live at the same time */
   atOnce: number
 }
 
 const WEBHOOK = '/record'
 const STATUS_HOOK = '/status'
-/** default number of HTTP_POOL's connections */
+/** number of connections of HTTP_POOL by default */
 const POOL_SIZE = 10
 
-/** a call that has received its first verbs */
+/** A call that has received its first verbs. */
 interface LiveCall {
   end(): Promise<void>
 }
@@ -43,7 +45,7 @@ const methods = {
     }
   },
 
-  /** Begins calls, which are live until `endAll()`. */
+  /** Begins calls. They stay live until `endAll()`. */
   async begin(options: SessionOptions): Promise<void> {
     const { begin, close } = caller(options)
     try {
@@ -74,7 +76,7 @@ async function inParallel({ calls, atOnce }: SessionOptions, run: () => Promise<
   )
 }
 
-/** Returns a function that begins a call, and one that closes the calls' shared connections. */
+/** Returns a function that begins a call, and a function that closes the connections that the calls share. */
 function caller({ port, transport }: SessionOptions): { begin: () => Promise<LiveCall>; close: () => void } {
   if (transport === 'websocket') return { begin: () => beginOverSocket(port), close: () => {} }
   if (transport === 'http') {
@@ -135,7 +137,10 @@ function nextPayload(): Record<string, unknown> {
   return payloadOf(callSidOf(begun++))
 }
 
-/** Returns the fields of a call in its later messages. A hook without a duration says that its listen had no socket. */
+/**
+ * Returns the fields of a call in its later messages. They lack dial_call_duration, which in a hook means that the
+ * listen had no socket.
+ */
 function status(payload: Record<string, unknown>, callStatus: string): object {
   const { sip: _sip, defaults: _defaults, ...call } = payload
   return { ...call, call_status: callStatus }

@@ -4,9 +4,9 @@ import type { Context, Section } from './types.js'
 import { AGENT, BARE, BARE_ECHO, ECHO, READ, RECORD, SDK } from './variants.js'
 
 const FULL = 0.95
-/** ms that an echo or the event loop may be late */
+/** ms by which an echo or the event loop may be late; with more, there are too many calls */
 const TOO_SLOW = 100
-/** ms that the load generator may be late; if it is later, the run is not counted */
+/** ms by which the load generator may be late; with more, the run does not count */
 const GENERATOR_LATE = 100
 const FIRST = 400
 const MOST = 4_000
@@ -19,7 +19,9 @@ interface Capacity {
   limit: string
 }
 
-/** Measures how many calls one core can serve: up to 95 % CPU, or until echoes or the event loop are 100 ms late. */
+/**
+ * Measures how many calls one core can serve until it uses 95 % CPU, or until echoes or the event loop are 100 ms late.
+ */
 export const capacity: Section = {
   title: 'Calls per core',
   async run(context) {

@@ -5,7 +5,7 @@ import { RECORD } from './variants.js'
 
 const CALLS = 400
 
-/** Measures several processes behind one port, with their calls in Redis. */
+/** Measures several processes behind one port, whose calls are stored in Redis. */
 export const cluster: Section = {
   title: 'Cluster, with the Redis store',
   async run({ bench, load, redisPort, log }) {

@@ -7,7 +7,7 @@ import { BARE, READ, RECORD } from './variants.js'
 const CALLS = [100, 400, 1_000]
 const ROUNDS = 1
 
-/** Measures CPU per message and memory per call, with more and more calls. */
+/** Measures CPU per message and memory per call for increasing numbers of calls. */
 export const growth: Section = {
   title: 'Cost against the number of calls',
   async run({ bench, load, log }) {

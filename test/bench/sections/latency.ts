@@ -7,7 +7,7 @@ const CALLS = 400
 const MANY = 1_000
 const WITHIN = 2_000
 
-/** Measures the times of echoes on live streams, and of opening many sockets. */
+/** Measures how long the echoes of live streams take, and how long it takes to open many sockets. */
 export const latency: Section = {
   title: 'Latency',
   async run({ bench, load, log }) {

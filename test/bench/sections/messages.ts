@@ -8,7 +8,7 @@ import { AGENT, BARE, BARE_ECHO, ECHO, PER_MESSAGE, READ, RECORD, SDK, WATCH, wi
 const CALLS = 400
 const ROUNDS = { ticks: 3, even: 2 }
 
-/** Measures the CPU per audio message, compared with bare ws in the same round. */
+/** Measures the CPU per audio message, and compares it with bare ws in the same round. */
 export const messages: Section = {
   title: 'CPU per audio message',
   quick: true,
@@ -49,7 +49,7 @@ async function compare(
       const measured = await measureCalls(bench, load, variant, {
         calls: CALLS,
         arrivals,
-        // ms before the measurement, in which the engine compiles the hot code.
+        // ms before the measurement, in which the engine compiles the code that runs often
         warmUp: quick ? 2_500 : 5_000,
         measure: quick ? 2_000 : 4_000
       })

@@ -5,10 +5,10 @@ import type { PlayStall } from '../../helpers/playChild.js'
 import { number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 
-/** tsx runs the child in the project, because the compiled copy does not contain it. */
+/** tsx runs the TypeScript of the child, because the compiled copy of the project does not contain it. */
 const CHILD = fileURLToPath(new URL('../../helpers/playChild.ts', import.meta.url))
 
-/** Measures the longest block of the event loop while files are converted. */
+/** Measures how long the conversion of files blocks the event loop at most. */
 export const play: Section = {
   title: 'Playing files',
   quick: true,

@@ -21,7 +21,8 @@ export const redis: Section = {
 }
 
 /**
- * Sends the webhook, socket, actionHook and last status event of some calls, one after the other, and counts commands.
+ * Counts commands per call. It makes some calls one after the other, each with webhook, socket, actionHook
+ * and last status event.
  */
 async function countCommands({ bench, load }: Context, redisPort: number): Promise<string> {
   const proxy = await DelayProxy.listen(redisPort, NETWORK)
@@ -58,7 +59,7 @@ async function countCommands({ bench, load }: Context, redisPort: number): Promi
   }
 }
 
-/** Sends webhooks of new calls at a low rate, and measures how long each takes. */
+/** Measures how long a webhook of a new call takes, at a low rate. */
 async function measureWaits({ bench, quick, log }: Context, redisPort: number): Promise<string> {
   const http = await bench.http()
   const proxy = await DelayProxy.listen(redisPort, NETWORK)

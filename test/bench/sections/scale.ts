@@ -3,7 +3,10 @@ import { kib, number, table } from '../harness/table.js'
 import type { Section } from './types.js'
 import { AGENT, READ, RECORD } from './variants.js'
 
-/** Measures CPU and memory of many calls on one core. The needs of larger installations are computed from them. */
+/**
+ * Measures CPU and memory of many calls on one core. The documentation computes the needs of larger
+ * installations from these figures.
+ */
 export const scale: Section = {
   title: 'Many calls on one core',
   async run({ bench, load, redisPort, quick, log }) {

@@ -12,32 +12,33 @@ const TITLES: Readonly<Record<Transport, string>> = {
   pooled: 'HTTP, with its HTTP_POOL: 10 connections for all calls'
 }
 const TRANSPORTS: readonly Transport[] = ['websocket', 'http', 'pooled']
-/** The server checks neither signatures nor passwords, because over a websocket jambonz signs nothing. */
+/** The server checks neither signatures nor passwords, because jambonz signs no messages on a websocket. */
 const SERVER = { name: 'pluginUnsigned' } as const
 
 interface Size {
-  /** calls before the measurement, until the engine has compiled the hot code */
+  /** number of calls before the measurement, in which the engine compiles the code that runs often */
   warmUp: number
-  /** calls per round and transport */
+  /** number of calls per round and transport */
   calls: number
   rounds: number
   lives: number
-  /** calls that are open while memory is measured */
+  /** number of calls that are open while memory is measured */
   open: number
-  /** processes per transport in which memory is measured */
+  /** number of processes, per transport, in which memory is measured */
   processes: number
 }
 
 const FULL: Size = { warmUp: 1_500, calls: 500, rounds: 15, lives: 2, open: 1_000, processes: 3 }
 const QUICK: Size = { warmUp: 1_000, calls: 300, rounds: 7, lives: 1, open: 500, processes: 1 }
-/** calls that are live at the same time while CPU is measured */
+/** number of calls that are live at the same time while CPU is measured */
 const AT_ONCE = 50
 const CPU_GOAL = 1.5
-/** goal for the memory that an open call needs more than over HTTP, in KiB */
+/** goal in KiB for the memory that a call over a websocket needs more than a call over HTTP */
 const MEMORY_GOAL = 24
 
 /**
- * Compares a call over an application websocket with the same call over HTTP: its CPU, and its memory while it is open.
+ * Compares a call over an application websocket with the same call over HTTP: the CPU of the call, and its
+ * memory while it is live.
  */
 export const sessions: Section = {
   title: 'Application websockets',
@@ -56,7 +57,8 @@ async function measureCpu({ bench, quick, log }: Context, client: Remote<Session
         await client.ask('run', { port, transport, calls: warmUp, atOnce: AT_ONCE })
       }
       for (let round = 1; round <= rounds; round++) {
-        // Every other round reverses the order of the transports, so that each is first as often as last.
+        // Every other round reverses the order of the transports. So each transport is first as often as
+        // last.
         for (const transport of round % 2 === 0 ? TRANSPORTS.toReversed() : TRANSPORTS) {
           await server.ask('collectGarbage')
           const before = await server.ask('usage')
@@ -127,7 +129,7 @@ async function measureMemory(context: Context, client: Remote<SessionMethods>): 
   )
 }
 
-/** Returns the bytes of memory per call. */
+/** Returns the bytes of memory that each open call needs. */
 async function openCalls(
   { bench }: Context,
   client: Remote<SessionMethods>,

@@ -5,7 +5,7 @@ import type { LoadMethods } from '../load/main.js'
 export interface Context {
   bench: Bench
   load: Remote<LoadMethods>
-  /** true: fewer runs and calls, for a quick look */
+  /** true: makes fewer runs and calls, for a quick look */
   quick: boolean
   /** port of a redis-server; undefined if none is installed */
   redisPort: number | undefined
@@ -13,7 +13,7 @@ export interface Context {
   log: (line: string) => void
 }
 
-/** A section of the benchmark. It measures and returns Markdown. */
+/** A section of the benchmark. `run()` measures, and resolves to the results as Markdown. */
 export interface Section {
   title: string
   /** true: the section also runs with `--quick` */

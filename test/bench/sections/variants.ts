@@ -38,7 +38,8 @@ export const ECHO: Variant = {
 }
 
 /**
- * An agent, which reads the caller's audio and writes as much of its own, in pieces of 20 ms. Both sides are recorded.
+ * An agent that reads the caller's audio and writes the same amount, in pieces of 20 ms. Both sides are
+ * recorded.
  */
 export const AGENT: Variant = {
   name: 'plugin: agent (reader + `utterance()`, both sides recorded)',

@@ -9,9 +9,9 @@ import type { Context, Section } from './types.js'
 interface Compared {
   name: ServerName
   title: string
-  /** the server that it is compared with */
+  /** the server with which this server is compared */
   base: ServerName
-  /** requests per second that the server does not reach */
+  /** a number of requests per second that this server never reaches */
   below?: number
 }
 
@@ -30,7 +30,8 @@ const SERVERS: readonly Compared[] = [
 ]
 
 /**
- * The plugin with more parts in each row. Each row has the parts of the row before it, unless its title says otherwise.
+ * The plugin with more parts in each row. If the title does not say otherwise, a row has all parts of the row
+ * before it.
  */
 const PARTS: readonly Compared[] = [
   { name: 'signedRoute', title: 'bare Fastify route, same schemas, signature checked', base: 'signedRoute' },
@@ -46,15 +47,18 @@ const PARTS: readonly Compared[] = [
 ]
 
 const CONNECTIONS = 50
-/** Number of requests before the measurement, until the engine has compiled the hot code. */
+/** Number of requests before the measurement, in which the engine compiles the code that runs often. */
 const WARM_UP = 40_000
-/** Number of processes for each server. Two processes of the same server differ by up to 10 % for all of their life. */
+/**
+ * Number of processes per server. Several are needed, because two processes of one server differ by up to 10
+ * % as long as they live.
+ */
 const LIVES = 2
 /** number of rounds in each process */
 const ROUNDS = 5
 /**
- * Requests per second in the comparison. The rate is below the limit of each server, because an overloaded server
- * handles several requests per wake-up and seems cheaper.
+ * Requests per second in the comparison of CPU. No server is at its limit then. An overloaded server would
+ * seem cheaper, because it handles several requests per wake-up.
  */
 const RATE = 2_000
 
@@ -64,7 +68,7 @@ export const webhooks: Section = {
   run: (context) => compare(context, SERVERS)
 }
 
-/** Measures the CPU of a webhook for each part of the plugin, by leaving the part out. */
+/** Measures how much CPU each part of the plugin needs for a webhook, by leaving parts out. */
 export const webhookParts: Section = {
   title: 'What a webhook costs, part by part',
   run: (context) => compare(context, PARTS)
@@ -80,8 +84,8 @@ async function compare(context: Context, compared: readonly Compared[]): Promise
         await http.ask('run', { ...askedOf(server), amount: server.below === undefined ? WARM_UP : 4 })
       }
       for (let round = 1; round <= ROUNDS; round++) {
-        // Every other round reverses the order, because the first server of a round is a tenth slower after another one
-        // has run.
+        // Every other round reverses the order, because the first server of a round is a tenth slower if
+        // another server ran before it.
         for (const server of round % 2 === 0 ? servers.toReversed() : servers) {
           runs.get(server.name)?.push(await measure(http, server))
         }
@@ -121,12 +125,13 @@ interface Started extends Compared {
 
 interface Answered {
   perSecond: number
-  /** µs per request */
+  /** µs of CPU per request */
   cpu: number
 }
 
 /**
- * Starts all servers together, because the machine is not the same a minute later. Servers without requests use no CPU.
+ * Starts all servers at the beginning, because the speed of the machine changes within minutes. A server
+ * without requests uses no CPU.
  */
 async function withAll(
   context: Context,

@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import type { RecordedFile } from './types.js'
 
-/** The usual recorder of an application without the plugin: one file per call, one write per message. */
+/**
+ * The recorder of a typical application without the plugin. It has one file per call, and makes one write per
+ * message.
+ */
 export class Files {
   readonly #directory: string
   readonly #files: RecordedFile[] = []

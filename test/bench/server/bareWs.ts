@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
 import type { Serve } from './types.js'
 
-/** The package ws alone, which ignores messages: no server on ws can use less CPU. */
+/** The package ws alone, with messages ignored. No server that uses ws can need less CPU. */
 export const serveBareWs: Serve = async () => {
   const received = { bytes: 0 }
   return await listen((data) => {
@@ -11,7 +11,7 @@ export const serveBareWs: Serve = async () => {
   })
 }
 
-/** The package ws alone, which sends each message back. */
+/** The package ws alone, with each message sent back. */
 export const serveBareEcho: Serve = async () => await listen((data, send) => send(data))
 
 async function listen(onAudio: (data: Buffer, send: (data: Buffer) => void) => void) {

@@ -6,7 +6,8 @@ import type { Serve } from './types.js'
 import { sumOf, usage } from './usage.js'
 
 /**
- * The plugin in several processes behind one port (node:cluster). The kernel chooses the process of each connection.
+ * The plugin in several processes behind one port (node:cluster). The kernel decides which process gets a
+ * connection.
  */
 export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   cluster.setupPrimary({
@@ -18,7 +19,7 @@ export const serveCluster: Serve = async ({ workers = 1, ...options }) => {
   for (let n = 0; n < workers; n++) {
     const remote = new Remote<ServerMethods>(cluster.fork().process, `worker ${n}`)
     await remote.ready
-    // All workers that listen to port 0 share one port.
+    // All workers listen on port 0, for which node:cluster gives them the same port.
     port = await remote.ask('serve', { ...options, name: 'plugin' })
     remotes.push(remote)
   }

@@ -10,7 +10,7 @@ import type { Serve } from './types.js'
 
 const LOGGER = { info() {}, error: console.error, debug() {} }
 
-/** The audio stream of @jambonz/sdk, with createWriteStream. */
+/** An application with the audio stream of @jambonz/sdk, which writes to createWriteStream(). */
 export const serveSdk: Serve = async ({ directory }) => {
   const files = new Files(directory)
   const server = createServer()
@@ -29,7 +29,7 @@ export const serveSdk: Serve = async ({ directory }) => {
   return { port: (server.address() as AddressInfo).port, recordings: () => files.complete() }
 }
 
-/** @fastify/websocket, with createWriteStream. */
+/** An application with @fastify/websocket, which writes to createWriteStream(). */
 export const serveFastifyWebsocket: Serve = async ({ directory }) => {
   const files = new Files(directory)
   const fastify = Fastify()

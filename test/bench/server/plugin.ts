@@ -7,15 +7,18 @@ import { WAV_HEADER_BYTES } from '../../../lib/pcm/wavHeader.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { RecordedFile, Serve, Served, ServerOptions } from './types.js'
 
-/** timeout of a listen in seconds: longer than any measurement, so that only the cost of the timer is measured */
+/**
+ * timeout of a listen in seconds. It never passes during a measurement, so only the cost of its timer is
+ * measured.
+ */
 const NEVER = 3_600
-/** ms of one utterance of the agent */
+/** ms of each utterance of the agent */
 const UTTERANCE = 2_000
 
-/** The plugin as an application registers it, without options that make it faster. */
+/** The plugin as an application registers it, without any option that makes it faster. */
 export const servePlugin: Serve = (options) => serve(options, { webhookSecret: WEBHOOK_SECRET })
 
-/** The same, for a jambonz whose signatures are not checked. */
+/** The plugin without `webhookSecret`, so that signatures are not checked. */
 export const servePluginUnsigned: Serve = (options) => serve(options, {})
 
 async function serve(

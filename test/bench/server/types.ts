@@ -4,9 +4,9 @@ export interface ServerOptions {
   name: ServerName
   /** directory of the recordings */
   directory: string
-  /** port of a redis-server; undefined: calls are kept in memory */
+  /** port of a redis-server; undefined: calls are stored in memory */
   redisPort?: number
-  /** number of processes behind one port */
+  /** number of processes that share one port */
   workers?: number
 }
 
@@ -30,18 +30,18 @@ export type ServerName =
 export interface RecordedFile {
   callSid: string
   path: string
-  /** bytes of the file's header, before the audio */
+  /** bytes of the file's header, which come before the audio */
   header: number
-  /** number of channels, of which the caller is the first; default 1 */
+  /** number of channels, of which the first is the caller; default 1 */
   channels?: number
 }
 
 /** A running server to measure. */
 export interface Served {
   port: number
-  /** Resolves when all recordings are complete. */
+  /** resolves to the recordings when all are complete */
   recordings?: () => Promise<RecordedFile[]>
-  /** resolves to the sum over all processes of the server */
+  /** resolves to the usage of all processes of the server together */
   usage?: () => Promise<Usage>
 }
 

@@ -1,22 +1,22 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** resolution of the event loop's delay, in ms */
+/** resolution in ms at which the event loop's delay is measured */
 const RESOLUTION = 10
 
 export interface Usage {
-  /** µs of all threads since the process started */
+  /** µs of CPU that all threads have used since the process started */
   cpu: number
-  /** the part of `cpu` that the kernel used */
+  /** µs of `cpu` that the kernel used */
   system: number
-  /** time of this reading, in ms of performance.now() */
+  /** time at which these values were read, in ms of performance.now() */
   at: number
-  /** bytes of memory */
+  /** bytes of memory: of the process (`rss`), and of the JavaScript heap (`heap`) */
   rss: number
   heap: number
   heapTotal: number
-  /** bytes, buffers included */
+  /** bytes of memory outside of the JavaScript heap that objects use, including buffers */
   external: number
-  /** 99th percentile of the event loop's delay since the last `resetDelay`, in ms */
+  /** delay of the event loop in ms since the last `resetDelay` (99th percentile) */
   delayP99: number
 }
 
@@ -42,7 +42,7 @@ export function usage(): Usage {
   }
 }
 
-/** Returns the sums for several processes. The delay is the maximum. */
+/** Returns the usage of several processes together: the sums of all values, but the maximum of the delays. */
 export function sumOf(usages: readonly Usage[]): Usage {
   return usages.reduce((sum, { cpu, system, rss, heap, heapTotal, external, delayP99 }) => ({
     cpu: sum.cpu + cpu,

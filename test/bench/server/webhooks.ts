@@ -10,7 +10,7 @@ import { AnswerSchema, CallWebhookSchema } from '../../../lib/model/payloads.js'
 import { WEBHOOK_SECRET } from '../load/jambonz.js'
 import type { Serve, Served } from './types.js'
 
-/** The parts of the plugin's answer to `[{ verb: 'listen', actionHook: '/done' }]`, with constant ids. */
+/** The plugin's answer to `[{ verb: 'listen', actionHook: '/done' }]`, but with a constant id. */
 const ID = 'b0000000000040008000000000000000-0123456789abcdef'
 const VERBS = [
   {
@@ -22,10 +22,10 @@ const VERBS = [
   }
 ]
 
-/** Fastify alone, which answers with verbs. It has the plugin's own schemas of bodies and answers. */
+/** Fastify alone, which answers with constant verbs. Bodies and answers have the schemas of the plugin. */
 export const serveBareRoute: Serve = () => serveRoute(Fastify())
 
-/** The same, which also checks the signature over the raw body. */
+/** The bare route, which also checks the signature of the raw body. */
 export const serveSignedRoute: Serve = () => {
   const fastify = Fastify()
   fastify.removeContentTypeParser('application/json')
@@ -51,21 +51,24 @@ async function serveRoute(fastify: FastifyInstance): Promise<Served> {
   return { port: (fastify.server.address() as AddressInfo).port }
 }
 
-/** The plugin with signatures but without a store and verbs. Its hooks, parser and reader of payloads remain. */
+/**
+ * The plugin without a store and without verbs. Its hooks, its parser, its check of signatures and its reader
+ * of payloads remain.
+ */
 export const serveWebhookHooks: Serve = () => servePart([], FORGETFUL)
 
-/** The same, which also writes the call to memory. */
+/** The plugin with a memory store, to which it writes the call. It answers without verbs. */
 export const serveWebhookCall: Serve = () => servePart([])
 
-/** The same, which also copies and checks a verb. */
+/** The plugin with a memory store, which answers with one verb. It copies and checks this verb. */
 export const serveWebhookVerb: Serve = () => servePart([{ verb: 'hangup' }])
 
-/** The plugin with a listen (its id, signed path and hook) and without a store. */
+/** The plugin without a store. It answers with a listen, which needs an id, a signed path and a hook. */
 export const serveWebhookListen: Serve = () => servePart([{ verb: 'listen', actionHook: '/done' }], FORGETFUL)
 
 const NOBODY = newCall('')
 
-/** A store that keeps nothing, so that the cost of a store is not measured. */
+/** A store that stores nothing, so that the measurement does not include a store. */
 const FORGETFUL: CallStore = {
   shared: false,
   start: async () => {},
@@ -96,10 +99,10 @@ async function servePart(verbs: HandlerResult, store?: CallStore): Promise<Serve
   return { port: (fastify.server.address() as AddressInfo).port }
 }
 
-/** Express and @jambonz/sdk as in its documentation, with its validation off. */
+/** Express and @jambonz/sdk, as in the documentation of the SDK, but with its validation off. */
 export const serveExpress: Serve = () => serveSdk(false)
 
-/** The same with validation on, as by default. */
+/** Express and @jambonz/sdk with validation on, which is the default. */
 export const serveExpressValidating: Serve = () => serveSdk(true)
 
 async function serveSdk(validate: boolean) {
